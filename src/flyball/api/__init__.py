@@ -1,0 +1,1 @@
+"""The control plane's HTTP face: makes commands, shows records, decides nothing."""

@@ -1,0 +1,1 @@
+"""The command line: makes commands, shows records, decides nothing."""

@@ -1,0 +1,1 @@
+"""A job port and its local backend: guarded subprocesses."""

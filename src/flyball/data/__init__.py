@@ -1,0 +1,1 @@
+"""Data sets by content hash, and their contracts."""

@@ -1,0 +1,1 @@
+"""The values a loop file is made of: units, links, digests, checks."""

@@ -1,0 +1,114 @@
+"""One exception tree. Every error says what happened, why, and what to do; its code is the HTTP problem's code.
+
+FlyballError                 what, why, fix, code, retry
+├── DeclarationError         a loop file cannot be used; `.problems` lists every reason at once      (422, exit 1)
+├── BadInput                 a request, row or file is not what its contract says; `.problems`       (422 or 400, exit 1)
+├── Refused                  a gate, role or freeze says no                                          (403, exit 1)
+├── NotFound                 no such thing; the message carries a near name                          (404, exit 1)
+├── Conflict                 the state has changed, or somebody else holds it                        (409, exit 1)
+├── Unavailable              not now: `.retry_after` seconds                                         (503, exit 3)
+└── Corrupt                  stored bytes are not what the ledger says                               (500, exit 1)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Retry = Literal["never", "later", "ask"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong. `where` is `file:line  Thing "name"` or a JSON pointer such as `/gates/1`."""
+
+    where: str
+    what: str
+    why: str = ""
+    fix: str = ""
+
+    def __str__(self) -> str:
+        """Draw the problem as the CLI shows it: the fact, then why and fix, indented."""
+        lines = [f"{self.where}  {self.what}" if self.where else self.what]
+        if self.why:
+            lines.append(f"    why  {self.why}")
+        if self.fix:
+            lines.append(f"    fix  {self.fix}")
+        return "\n".join(lines)
+
+
+class FlyballError(Exception):
+    """Base of every error that flyball raises on purpose."""
+
+    code = "error"
+    status = 500
+    exit_code = 1
+    retry: Retry = "never"
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "", code: str | None = None, problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.fix = fix
+        self.problems = problems
+        if code is not None:
+            self.code = code
+
+    def __str__(self) -> str:
+        """Draw the error as the CLI shows it: every problem, else what, why and fix."""
+        own = str(Problem("", self.what, self.why, self.fix))
+        return "\n".join([own, *(str(problem) for problem in self.problems)])
+
+
+class DeclarationError(FlyballError):
+    """A loop file cannot be used as it stands."""
+
+    code = "declaration"
+    status = 422
+
+
+class BadInput(FlyballError):
+    """Data, a row or an argument is not what its contract or signature says."""
+
+    code = "bad-input"
+    status = 422
+
+
+class Refused(FlyballError):
+    """A gate, a role or a freeze says no."""
+
+    code = "refused"
+    status = 403
+
+
+class NotFound(FlyballError):
+    """There is no such thing."""
+
+    code = "not-found"
+    status = 404
+
+
+class Conflict(FlyballError):
+    """The state has changed, or somebody else holds it."""
+
+    code = "conflict"
+    status = 409
+
+
+class Unavailable(FlyballError):
+    """Not now; try again after `retry_after` seconds."""
+
+    code = "unavailable"
+    status = 503
+    exit_code = 3
+    retry: Retry = "later"
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "", code: str | None = None, retry_after: float = 1.0) -> None:
+        super().__init__(what, why=why, fix=fix, code=code)
+        self.retry_after = retry_after
+
+
+class Corrupt(FlyballError):
+    """Stored bytes are not what the ledger says they are."""
+
+    code = "corrupt"

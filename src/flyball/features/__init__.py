@@ -1,0 +1,1 @@
+"""Views declared once, computed by the same code for training and serving."""

@@ -1,0 +1,1 @@
+"""The record: a Merkle tree of events, append, read, verify, rebuild."""

@@ -1,0 +1,1 @@
+"""The commands, the tick, and the backtest: the same tick in virtual time."""

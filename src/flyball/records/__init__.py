@@ -1,0 +1,1 @@
+"""Frozen values that stages exchange, one file a vocabulary."""

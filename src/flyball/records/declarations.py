@@ -1,0 +1,69 @@
+"""What is declared: applied by a command, compiled from a loop file by a child process."""
+
+from __future__ import annotations
+
+from flyball.clock import Instant
+from flyball.records.base import Event, Record, Table
+
+
+class Compiled(Record, frozen=True):
+    """One model of a loop file, compiled. `body` is the canonical JSON of the declaration (declare/codec.py reads it back).
+
+    `code` maps project-relative paths of the imported project files to their text: the snapshot a version carries.
+    """
+
+    model: str
+    file: str
+    line: int
+    version_digest: str
+    policy_digest: str
+    body: str
+    code: dict[str, str]
+
+
+class DeclarationApplied(Event, frozen=True, tag="declaration.applied"):
+    """A model's declaration takes effect. `body` and `code` are blob hashes."""
+
+    model: str
+    file: str
+    version_digest: str
+    policy_digest: str
+    body: str
+    code: str
+
+
+class DeclarationRefused(Event, frozen=True, tag="declaration.refused"):
+    """A loop file could not be compiled: its models stay as they were. `problems` are drawn as text, one each."""
+
+    file: str
+    digest: str
+    problems: tuple[str, ...]
+
+
+class DeclarationRow(Record, frozen=True):
+    """The declaration in effect."""
+
+    model: str
+    file: str
+    version_digest: str
+    policy_digest: str
+    body: str
+    code: str
+    applied_at: Instant
+
+
+class LoopFileRow(Record, frozen=True):
+    """A loop file that is broken right now."""
+
+    file: str
+    digest: str
+    problems: tuple[str, ...]
+
+
+DECLARATIONS = Table("declaration", DeclarationRow)
+"""Keyed by model."""
+
+LOOP_FILES = Table("loop_file", LoopFileRow)
+"""Broken loop files, keyed by file."""
+
+EVENTS = (DeclarationApplied, DeclarationRefused)

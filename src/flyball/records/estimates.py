@@ -1,0 +1,38 @@
+"""Numbers with their uncertainty, and the verdicts that rest on them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from flyball.records.base import Record
+
+
+class Estimate(Record, frozen=True):
+    """A metric's value with a two-sided 95% interval. None where it is not defined; `why` then says the reason."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    why: str = ""
+
+
+class Outcome(StrEnum):
+    """What a check came to. Too little data is its own verdict, never a pass."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a secret
+    FAIL = "fail"
+    INSUFFICIENT = "insufficient"
+    WAIVED = "waived"
+
+
+class Verdict(Record, frozen=True):
+    """One check's outcome with its evidence. `slice` is empty for the whole, else as in `day=6`."""
+
+    check: str
+    outcome: Outcome
+    slice: str = ""
+    estimate: Estimate | None = None
+    reference: Estimate | None = None
+    why: str = ""
+    evidence: str = ""

@@ -1,0 +1,65 @@
+"""What a caller sends and gets back, and how versions are named."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from flyball.errors import BadInput
+from flyball.records.base import Record
+
+FieldType = Literal["int", "float", "bool", "str", "time"]
+Task = Literal["binary", "multiclass", "regression", "forecast", "ranking"]
+Role = Literal["champion", "challenger", "shadow", "former"]
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?")
+_SEMVER = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
+
+
+class Field(Record, frozen=True):
+    """One value of a request row. Bounds are inclusive."""
+
+    name: str
+    type: FieldType
+    nullable: bool = False
+    low: float | None = None
+    high: float | None = None
+    one_of: tuple[int | float | str | bool, ...] | None = None
+
+
+class Signature(Record, frozen=True):
+    """What a version takes (fields in order) and gives (the classes of its value, if it has classes)."""
+
+    task: Task
+    fields: tuple[Field, ...]
+    classes: tuple[int | str | bool, ...] = ()
+
+
+class ModelRef(Record, frozen=True):
+    """`model`, `model@1.4.0`, `model@champion`: parsed once, at the border."""
+
+    model: str
+    version: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.model}@{self.version}" if self.version else self.model
+
+
+def valid_name(text: str, what: str) -> str:
+    """Return `text` if it may name a `what`; else raise BadInput. Names become paths, so the border is here."""
+    if not _NAME.fullmatch(text):
+        raise BadInput(
+            f'"{text[:80]}" cannot name a {what}',
+            why="a name is 1 to 64 of a-z 0-9 - _ and starts and ends with a letter or digit",
+            fix=f"rename the {what}",
+        )
+    return text
+
+
+def parse_ref(text: str) -> ModelRef:
+    """Read `price-direction@1.4.0`, `price-direction@champion` or `price-direction`. Raises BadInput."""
+    model, _, version = text.partition("@")
+    valid_name(model, "model")
+    if version and version not in ("champion", "challenger") and not _SEMVER.fullmatch(version):
+        raise BadInput(f'"{version[:40]}" is not a version', fix="write major.minor.patch, champion or challenger")
+    return ModelRef(model=model, version=version)

@@ -1,0 +1,315 @@
+"""Evidence: what the loop sees. Additive counts, and label blocks in order of arrival; never rows."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal, Protocol
+
+from flyball.clock import Instant, Span
+from flyball.records.base import Event, Record, Table
+from flyball.records.models import Role
+from flyball.records.rollouts import PairCounts
+
+
+class Bins(Record, frozen=True):
+    """Fixed cells of one column, from the reference (statistics.md §2), with the reference's counts.
+
+    Numeric: `edges` ascending, bin i = (edges[i-1], edges[i]]. Categorical: `values` have cells of their own, all others fall
+    into 32 hash buckets; `known` holds hashes of reference values (empty: not kept). `windows` are the counts of the
+    reference's own windows (for overdispersion), one list a window: cells, then nulls, unseen, n.
+    """
+
+    column: str
+    kind: Literal["numeric", "categorical"]
+    edges: tuple[float, ...] = ()
+    values: tuple[str, ...] = ()
+    known: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
+    nulls: int = 0
+    n: int = 0
+    once: int = 0
+    twice: int = 0
+    windows: tuple[tuple[int, ...], ...] = ()
+
+
+class Watch(Record, frozen=True):
+    """What folding one model's log needs to know.
+
+    `label_delay` is H: a row matures at its time + H and is tested on the label known by then. `loss` is 0/1 or a clipped
+    loss over `loss_cap`. `slow_us` maps a rollout id to its frozen threshold. `bins` are the champion's reference.
+    `slices` are columns of the request; `selective` names a column of the labels' own choosing, if any.
+    """
+
+    model: str
+    task: str
+    label_delay: Span
+    slices: tuple[str, ...] = ()
+    loss: Literal["zero_one", "absolute", "squared", "log"] = "zero_one"
+    loss_cap: float = 1.0
+    slow_us: dict[str, int] = {}
+    bins: tuple[Bins, ...] = ()
+
+
+class Traffic(Record, frozen=True):
+    """Operational counts of one (model, version, role, rollout, minute). Units are keys at their first exposure.
+
+    `latency` counts requests by floor(8 × log2(µs)), sparse as {bin: n}.
+    """
+
+    model: str
+    version: str
+    role: Role
+    rollout: str
+    weight: int
+    minute: int
+    n: int = 0
+    errors: int = 0
+    units: int = 0
+    bad_units: int = 0
+    slow_units: int = 0
+    dropped: int = 0
+    latency: dict[int, int] = {}
+
+
+class Quality(Record, frozen=True):
+    """Matured rows of one (model, version, role, slice, minute of maturity). `loss` and `loss_sq` are sums of the clipped loss.
+
+    tp fp fn tn are for binary tasks; `correct` for all that have classes; `abs_error`, `sq_error` for numbers.
+    """
+
+    model: str
+    version: str
+    role: Role
+    slice: str
+    minute: int
+    matured: int = 0
+    labelled: int = 0
+    correct: int = 0
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+    tn: int = 0
+    loss: float = 0.0
+    loss_sq: float = 0.0
+    abs_error: float = 0.0
+    sq_error: float = 0.0
+
+
+class Pairs(Record, frozen=True):
+    """Paired rows of one rollout (new version against old), by slice."""
+
+    model: str
+    rollout: str
+    new: str
+    old: str
+    counts: PairCounts
+
+
+class LabelBlock(Record, frozen=True):
+    """Consecutive matured labels of one (model, version), in order: the clipped losses in [0, 1], at most 16 a block."""
+
+    model: str
+    version: str
+    losses: tuple[float, ...]
+    until: Instant
+
+
+class InputCounts(Record, frozen=True):
+    """Counts of one model's column (inputs as served; `prediction` for the answers) in the fixed cells of its Bins.
+
+    `cells` is as long as the reference's counts; `unseen` maps values the reference never had to their counts (the 20 largest).
+    """
+
+    model: str
+    column: str
+    n: int
+    nulls: int
+    cells: tuple[int, ...]
+    unseen: dict[str, int] = {}
+    unseen_n: int = 0
+
+
+class Batch(Record, frozen=True):
+    """All that became visible in (cursor, until]."""
+
+    until: Instant
+    traffic: tuple[Traffic, ...] = ()
+    quality: tuple[Quality, ...] = ()
+    pairs: tuple[Pairs, ...] = ()
+    blocks: tuple[LabelBlock, ...] = ()
+    inputs: tuple[InputCounts, ...] = ()
+    gaps: int = 0
+
+
+class Cursor(Record, frozen=True):
+    """How far evidence has been read: per log file its byte offset, and the instant."""
+
+    until: Instant = 0
+    offsets: dict[str, int] = {}
+
+
+class Evidence(Protocol):
+    """Where counts come from: the live log or a backtest's frames."""
+
+    def since(self, cursor: Cursor, until: Instant, watches: dict[str, Watch]) -> tuple[Batch, Cursor]:
+        """Counts of everything that became visible in (cursor, until]. Cutting the time otherwise gives the same sums."""
+        ...
+
+
+class AlertState(StrEnum):
+    """States of an alert (mechanics.md §4)."""
+
+    OK = "ok"
+    PENDING = "pending"
+    FIRING = "firing"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+    STALE = "stale"
+    BROKEN = "broken"
+
+
+class Finding(Record, frozen=True):
+    """What a monitor saw: the effect with its floor, and the cause named as far as it is known."""
+
+    monitor: str
+    severity: Literal["none", "warn", "alert"]
+    column: str = ""
+    value: str = ""
+    effect: float | None = None
+    floor: float | None = None
+    p: float | None = None
+    n: int = 0
+    why: str = ""
+
+
+class AlertMoved(Event, frozen=True, tag="alert.moved"):
+    """An alert went along one arrow. `key` is model/monitor/slice."""
+
+    key: str
+    model: str
+    monitor: str
+    source: AlertState
+    target: AlertState
+    episode: int
+    finding: Finding
+
+
+class AlertRow(Record, frozen=True):
+    """An alert as it stands."""
+
+    key: str
+    model: str
+    monitor: str
+    state: AlertState
+    episode: int
+    since: Instant
+    finding: Finding
+
+
+class IncidentState(StrEnum):
+    """States of an incident (mechanics.md §4)."""
+
+    OPEN = "open"
+    MITIGATING = "mitigating"
+    MITIGATED = "mitigated"
+    REVIEWED = "reviewed"
+    CLOSED = "closed"
+
+
+class IncidentOpened(Event, frozen=True, tag="incident.opened"):
+    """Something is wrong in production. `cause` names the column and value where that is known."""
+
+    incident: str
+    model: str
+    failure_mode: str
+    alert: str
+    what: str
+    cause: str
+    owner: str
+    actions: tuple[str, ...]
+    rollout: str = ""
+
+
+class IncidentMoved(Event, frozen=True, tag="incident.moved"):
+    """An incident went along one arrow: mitigated and closed are observed, never assumed."""
+
+    incident: str
+    source: IncidentState
+    target: IncidentState
+    why: str
+
+
+class IncidentNoted(Event, frozen=True, tag="incident.noted"):
+    """An action was taken, a clock ran out (`overdue: mitigate`), or the cause became clearer."""
+
+    incident: str
+    note: str
+    cause: str = ""
+
+
+class IncidentRow(Record, frozen=True):
+    """An incident as it stands. Clocks are instants by which a thing is due."""
+
+    incident: str
+    model: str
+    failure_mode: str
+    alert: str
+    what: str
+    cause: str
+    owner: str
+    state: IncidentState
+    opened_at: Instant
+    mitigate_by: Instant
+    review_by: Instant
+    root_cause_by: Instant
+    actions: tuple[str, ...]
+    rollout: str = ""
+    mitigated_at: Instant = 0
+    reviewed_at: Instant = 0
+    closed_at: Instant = 0
+    overdue: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class ProposalMade(Event, frozen=True, tag="proposal.made"):
+    """The loop would act and asks a person: `action` is train, release or rollback. With `record` it only says so."""
+
+    proposal: str
+    model: str
+    action: Literal["train", "release", "rollback"]
+    mode: Literal["record", "propose"]
+    target: str
+    reason: str
+
+
+class ProposalSettled(Event, frozen=True, tag="proposal.settled"):
+    """A person accepted or rejected a proposal, or it lost its object."""
+
+    proposal: str
+    verdict: Literal["accepted", "rejected", "void"]
+    reason: str
+
+
+class ProposalRow(Record, frozen=True):
+    """A proposal as it stands; `verdict` is empty while it is open."""
+
+    proposal: str
+    model: str
+    action: Literal["train", "release", "rollback"]
+    mode: Literal["record", "propose"]
+    target: str
+    reason: str
+    made_at: Instant
+    verdict: str = ""
+
+
+ALERTS = Table("alert", AlertRow)
+"""Keyed by alert key."""
+
+INCIDENTS = Table("incident", IncidentRow)
+"""Keyed by incident id."""
+
+PROPOSALS = Table("proposal", ProposalRow)
+"""Keyed by proposal id."""
+
+EVENTS = (AlertMoved, IncidentOpened, IncidentMoved, IncidentNoted, ProposalMade, ProposalSettled)

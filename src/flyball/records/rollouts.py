@@ -1,0 +1,150 @@
+"""Rollouts: one active per model."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from flyball.clock import Instant, Span
+from flyball.records.base import Event, Record, Table
+
+
+class RolloutState(StrEnum):
+    """States of a rollout (mechanics.md §4)."""
+
+    PLANNED = "planned"
+    WARMING = "warming"
+    SHADOW = "shadow"
+    CANARY = "canary"
+    WATCHING = "watching"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    FROZEN = "frozen"
+    PAUSED = "paused"
+    ROLLING_BACK = "rolling_back"
+    ROLLED_BACK = "rolled_back"
+
+
+ACTIVE = frozenset(
+    {
+        RolloutState.PLANNED,
+        RolloutState.WARMING,
+        RolloutState.SHADOW,
+        RolloutState.CANARY,
+        RolloutState.WATCHING,
+        RolloutState.FROZEN,
+        RolloutState.PAUSED,
+        RolloutState.ROLLING_BACK,
+    }
+)
+
+
+class Step(Record, frozen=True):
+    """One step: `weight` in basis points of traffic (0 in shadow), `bake` of evidence, `labels` wanted."""
+
+    kind: Literal["shadow", "canary", "ab_test", "blue_green"]
+    weight: int
+    bake: Span
+    labels: int = 0
+
+
+class StepCounts(Record, frozen=True):
+    """Additive counts of one step: bad of units in each arm (first per key), slow of units, and units for the sample ratio."""
+
+    weight: int
+    canary_units: int = 0
+    canary_bad: int = 0
+    canary_slow: int = 0
+    stable_units: int = 0
+    stable_bad: int = 0
+    stable_slow: int = 0
+
+
+class PairCounts(Record, frozen=True):
+    """Matured, labelled rows that both versions scored: new alone wrong, alike, old alone wrong. `slice` is empty for all.
+
+    For a loss that is not 0/1 the counts are fractions of a row, by the clipped difference of losses.
+    """
+
+    slice: str = ""
+    minus: float = 0.0
+    zero: float = 0.0
+    plus: float = 0.0
+
+
+class RolloutEvidence(Record, frozen=True):
+    """Everything a rollout decision rests on: with it, the decision can be replayed."""
+
+    steps: tuple[StepCounts, ...] = ()
+    pairs: tuple[PairCounts, ...] = ()
+    matured: int = 0
+    labelled: int = 0
+    shadow_dropped: int = 0
+    baked: Span = Span(0)
+    stable_slow_n: int = 0
+
+
+class Reading(Record, frozen=True):
+    """One test's state: log10 E for (promote) and against (roll back), with the thresholds they are held to."""
+
+    test: str
+    slice: str = ""
+    log10_for: float | None = None
+    need_for: float | None = None
+    log10_against: float | None = None
+    need_against: float | None = None
+    n: int = 0
+
+
+class RolloutPlanned(Event, frozen=True, tag="rollout.planned"):
+    """A release was decided. `slow_us` is the frozen p99 threshold (None: too few requests to know)."""
+
+    rollout: str
+    model: str
+    version: str
+    champion: str
+    steps: tuple[Step, ...]
+    evidence: Literal["live", "gate"]
+    attempt: int
+    reason: str
+    slow_us: int | None = None
+
+
+class RolloutMoved(Event, frozen=True, tag="rollout.moved"):
+    """A rollout went along one arrow of its state machine, on this evidence. `step` indexes the plan's steps."""
+
+    rollout: str
+    model: str
+    source: RolloutState
+    target: RolloutState
+    step: int
+    why: str
+    readings: tuple[Reading, ...] = ()
+    counts: RolloutEvidence | None = None
+
+
+class RolloutRow(Record, frozen=True):
+    """A rollout as it stands. `entered_at` is when the present step began, `resume` the state a freeze goes back to."""
+
+    rollout: str
+    model: str
+    version: str
+    champion: str
+    steps: tuple[Step, ...]
+    evidence: Literal["live", "gate"]
+    attempt: int
+    state: RolloutState
+    step: int
+    planned_at: Instant
+    entered_at: Instant
+    why: str
+    slow_us: int | None = None
+    resume: RolloutState | None = None
+    moves: int = 0
+    decided_at: Instant = 0
+
+
+ROLLOUTS = Table("rollout", RolloutRow)
+"""Keyed by rollout id."""
+
+EVENTS = (RolloutPlanned, RolloutMoved)

@@ -1,0 +1,101 @@
+"""Routes and the prediction log."""
+
+from __future__ import annotations
+
+from flyball.clock import Instant
+from flyball.records.base import Event, Record, Table
+from flyball.records.models import Role, Signature
+
+
+class Arm(Record, frozen=True):
+    """A version that takes part. `weight` in basis points, 0 in shadow. `artifact` is the manifest's blob hash."""
+
+    version: str
+    role: Role
+    artifact: str
+    weight: int = 0
+
+
+class ModelRoute(Record, frozen=True):
+    """How one model's requests go. Arms' weights sum to 10,000. `salt` is the rollout id while there is one."""
+
+    signature: Signature
+    arms: tuple[Arm, ...]
+    shadows: tuple[Arm, ...] = ()
+    salt: str = ""
+    fallback: float | int | str | bool | None = None
+
+
+class RouteTable(Record, frozen=True):
+    """All that a gateway knows. Keyed by model name."""
+
+    epoch: int
+    models: dict[str, ModelRoute] = {}
+
+
+class RouteDesired(Event, frozen=True, tag="route.desired"):
+    """One model's route is to be `route` (None: withdrawn) from `epoch` on."""
+
+    epoch: int
+    model: str
+    route: ModelRoute | None
+
+
+class RouteInForce(Event, frozen=True, tag="route.in_force"):
+    """Every gateway acknowledged `epoch`. `ms` is the time from the decision's commit to the last acknowledgement."""
+
+    epoch: int
+    ms: float
+    processes: int
+
+
+class SegmentSealed(Event, frozen=True, tag="segment.sealed"):
+    """A prediction log segment became Parquet."""
+
+    gateway: str
+    number: int
+    wal_sha256: str
+    parquet_sha256: str
+    rows: int
+    torn_bytes: int
+
+
+class RouteRow(Record, frozen=True):
+    """One model's desired route and the epoch that brought it."""
+
+    epoch: int
+    route: ModelRoute
+    desired_at: Instant
+
+
+class EpochRow(Record, frozen=True):
+    """The newest desired epoch, and the newest that every gateway acknowledged."""
+
+    desired: int
+    desired_at: Instant
+    in_force: int = 0
+    in_force_at: Instant = 0
+    ms: float = 0.0
+
+
+class SegmentRow(Record, frozen=True):
+    """A sealed segment of the prediction log."""
+
+    gateway: str
+    number: int
+    wal_sha256: str
+    parquet_sha256: str
+    rows: int
+    torn_bytes: int
+
+
+ROUTES = Table("route", RouteRow)
+"""Keyed by model."""
+
+EPOCHS = Table("epoch", EpochRow)
+"""One row, key `routes`."""
+
+SEGMENTS = Table("segment", SegmentRow)
+"""Keyed by `gateway/number`, the number zero-padded to six digits."""
+
+EVENTS = (RouteDesired, RouteInForce, SegmentSealed)

@@ -1,0 +1,140 @@
+"""Runs and what they produce."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from flyball.clock import Instant, Span
+from flyball.records.base import Event, Record, Table
+from flyball.records.estimates import Estimate, Verdict
+from flyball.records.models import Signature
+
+Trigger = Literal["manual", "declaration", "schedule", "monitor"]
+
+
+class RunSpec(Record, frozen=True):
+    """All that decides a run's result: the memo key is the SHA-256 of this record. Hashes are blob hashes.
+
+    `as_of`: only rows and labels known by then are seen. `champion` is the artifact to compare with, `parameters` fixes
+    hyperparameters, `trials` > 0 searches the rest (0: defaults and what the last search found).
+    """
+
+    model: str
+    declaration: str
+    code: str
+    datasets: dict[str, str]
+    as_of: Instant
+    champion: str = ""
+    champion_version: str = ""
+    parameters: dict[str, int | float | str | bool] = {}
+    trials: int = 0
+    seed: int = 0
+
+
+class RunResult(Record, frozen=True):
+    """What a succeeded run gives. `artifact` is the manifest's blob hash, `evidence` the hold-out frame's (Parquet).
+
+    `metrics` and `baseline` are on the hold-out (`champion` too, where there is one); `by_slice` is keyed `column=value`.
+    `loss_bound` is m₀ of the sequential detector (statistics.md §3), `window` the span of data chosen.
+    """
+
+    artifact: str
+    signature: Signature
+    parameters: dict[str, int | float | str | bool]
+    window: Span
+    rows: int
+    holdout_rows: int
+    metrics: dict[str, Estimate]
+    baseline: dict[str, Estimate]
+    champion: dict[str, Estimate] = {}
+    by_slice: dict[str, dict[str, Estimate]] = {}
+    verdicts: tuple[Verdict, ...] = ()
+    loss_bound: float = 1.0
+    loss_cap: float = 1.0
+    evidence: str = ""
+    reference: str = ""
+    cpu_s: float = 0.0
+    fit_s: float = 0.0
+    trials: int = 0
+
+
+class RunState(StrEnum):
+    """States of a job (mechanics.md §4)."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+class RunQueued(Event, frozen=True, tag="run.queued"):
+    """A run is wanted; `spec` is the blob of its RunSpec."""
+
+    run: str
+    model: str
+    trigger: Trigger
+    reason: str
+    spec: str
+    release: bool = True
+
+
+class RunStarted(Event, frozen=True, tag="run.running"):
+    """Attempt `attempt` of a run was seen running."""
+
+    run: str
+    attempt: int
+
+
+class RunSucceeded(Event, frozen=True, tag="run.succeeded"):
+    """A run ended with a verified result; `result` is the blob of its RunResult."""
+
+    run: str
+    result: str
+
+
+class RunFailed(Event, frozen=True, tag="run.failed"):
+    """A run ended without a result."""
+
+    run: str
+    why: str
+
+
+class RunCancelled(Event, frozen=True, tag="run.cancelled"):
+    """A person cancelled a run."""
+
+    run: str
+    reason: str
+
+
+class RunLost(Event, frozen=True, tag="run.lost"):
+    """A run's process vanished without an exit file; it is queued again, three attempts at most."""
+
+    run: str
+    attempt: int
+
+
+class RunRow(Record, frozen=True):
+    """A run as it stands."""
+
+    run: str
+    model: str
+    trigger: Trigger
+    reason: str
+    spec: str
+    release: bool
+    state: RunState
+    queued_at: Instant
+    attempt: int = 0
+    result: str = ""
+    why: str = ""
+    ended_at: Instant = 0
+    version: str = ""
+
+
+RUNS = Table("run", RunRow)
+"""Keyed by run id (ids sort by time)."""
+
+EVENTS = (RunQueued, RunStarted, RunSucceeded, RunFailed, RunCancelled, RunLost)

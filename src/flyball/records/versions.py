@@ -1,0 +1,125 @@
+"""Registered versions: what may be released, and why."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from flyball.clock import Instant
+from flyball.records.base import Event, Record, Table
+from flyball.records.estimates import Estimate, Verdict
+
+
+class VersionState(StrEnum):
+    """States of a version (mechanics.md §4). Champion and challenger are roles, kept in MODELS, not states."""
+
+    REGISTERED = "registered"
+    ELIGIBLE = "eligible"
+    REJECTED = "rejected"
+    HELD = "held"
+    DEPLOYED = "deployed"
+    RETIRED = "retired"
+    QUARANTINED = "quarantined"
+    DELETED = "deleted"
+
+
+class VersionRegistered(Event, frozen=True, tag="version.registered"):
+    """A run's result has a name. `result` is the blob of its RunResult."""
+
+    model: str
+    version: str
+    run: str
+    artifact: str
+    result: str
+    version_digest: str
+    policy_digest: str
+    data: dict[str, str]
+    metrics: dict[str, Estimate]
+
+
+class VersionEligible(Event, frozen=True, tag="version.eligible"):
+    """Every gate passed (or was waived): the version may be released."""
+
+    model: str
+    version: str
+    verdicts: tuple[Verdict, ...]
+
+
+class VersionRejected(Event, frozen=True, tag="version.rejected"):
+    """A gate failed."""
+
+    model: str
+    version: str
+    verdicts: tuple[Verdict, ...]
+
+
+class VersionHeld(Event, frozen=True, tag="version.held"):
+    """A gate lacks data or an approval: neither pass nor fail."""
+
+    model: str
+    version: str
+    verdicts: tuple[Verdict, ...]
+
+
+class VersionDeployed(Event, frozen=True, tag="version.deployed"):
+    """The version takes traffic or scores in shadow: it is in a route."""
+
+    model: str
+    version: str
+
+
+class VersionRetired(Event, frozen=True, tag="version.retired"):
+    """The version left every route; it can come back."""
+
+    model: str
+    version: str
+    why: str
+
+
+class ChampionChanged(Event, frozen=True, tag="champion.changed"):
+    """Another version answers by default. `rollback` is true when the former champion came back."""
+
+    model: str
+    version: str
+    former: str
+    rollback: bool
+    reason: str
+
+
+class VersionRow(Record, frozen=True):
+    """A version as it stands."""
+
+    model: str
+    version: str
+    state: VersionState
+    run: str
+    artifact: str
+    result: str
+    version_digest: str
+    policy_digest: str
+    data: dict[str, str]
+    metrics: dict[str, Estimate]
+    registered_at: Instant
+    verdicts: tuple[Verdict, ...] = ()
+    retired_why: str = ""
+
+
+class ModelRow(Record, frozen=True):
+    """A model's roles. Empty text means none. `champion_at` is when the champion took over."""
+
+    model: str
+    champion: str = ""
+    former: str = ""
+    champion_at: Instant = 0
+    rollout: str = ""
+    newest: str = ""
+    last_attempt_at: Instant = 0
+    trained_digest: str = ""
+
+
+VERSIONS = Table("version", VersionRow)
+"""Keyed by `model/version`."""
+
+MODELS = Table("model", ModelRow)
+"""Keyed by model."""
+
+EVENTS = (VersionRegistered, VersionEligible, VersionRejected, VersionHeld, VersionDeployed, VersionRetired, ChampionChanged)

@@ -1,0 +1,1 @@
+"""Plans, decision rules and states of a release."""

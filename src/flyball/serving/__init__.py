@@ -1,0 +1,1 @@
+"""Gateway, workers, supervisor, prediction log, routes."""

@@ -1,0 +1,1 @@
+"""Ports and backends of what is kept: SQL and blobs by content hash."""

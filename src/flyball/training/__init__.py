@@ -1,0 +1,1 @@
+"""Runs: splits, search, fit, packaging of artifacts."""
