@@ -1,0 +1,91 @@
+"""Shiryaev–Roberts e-detector: has the mean loss of matured rows risen above m₀? Watched for ever, at a known rate of false alarms.
+
+Sixteen bets λ_j = g_j/m₀ on the losses x ∈ [0, 1]; a bucket of n rows with likelihood L_j moves M_j ← L_j (M_j + n): every row may have been
+the start of the change. While the mean is at most m₀, the mean of M_j grows by at most one a row, so on average at least A rows pass between false
+alarms at threshold A, however rows are cut into buckets (as long as the cut looks at time or counts alone, never at losses).
+
+m₀ must be an upper bound of the champion's loss (`evaluation.detector.loss_bound`); the point estimate voids the guarantee.
+Source: Shin, Ramdas & Rinaldo, "E-detectors" (2023).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from flyball.stats.betting import GRID
+from flyball.stats.logspace import Floats, log_mean_exp
+
+State: TypeAlias = tuple[float, ...]
+"""log(1 + M_j), natural, sixteen numbers ≥ 0: finite also at the start, so it survives JSON."""
+
+START: State = (0.0,) * len(GRID)
+"""M = 0: at a release and after every alarm."""
+
+
+def _advance(state: State, rows: float, log_likelihood: Floats) -> tuple[State, float]:
+    # log(M + n) = log(exp(s) + n − 1) with s = log(1 + M)
+    before = np.logaddexp(np.asarray(state), math.log(rows - 1)) if rows > 1 else np.asarray(state)
+    log_m = log_likelihood + before
+    return tuple(np.logaddexp(0.0, log_m).tolist()), log_mean_exp(log_m)
+
+
+def _check(bound: float) -> None:
+    if not 0 < bound <= 1:
+        raise ValueError(f"m₀ must lie in (0, 1], not {bound}")
+
+
+def update(state: State, losses: Sequence[float] | Floats, bound: float) -> tuple[State, float]:
+    """Take one bucket of losses; return the new state and log mean_j M_j (natural). Alarm when that reaches log A; then go on from START.
+
+    `losses`: shape (n,), each in [0, 1]; an empty bucket changes nothing. `bound`: m₀ in (0, 1]. Raises ValueError otherwise.
+
+    >>> state, log_m = update(START, [1.0] * 10 + [0.0] * 90, 0.1)
+    >>> round(math.exp(log_m), 3)
+    31.536
+    """
+    _check(bound)
+    values = np.asarray(losses, dtype=np.float64)
+    if values.size == 0:
+        return state, log_mean(state)
+    if not (np.min(values) >= 0 and np.max(values) <= 1):
+        raise ValueError("losses must lie in [0, 1]: divide by the cap and clip")
+    bets = GRID / bound
+    return _advance(state, float(values.size), np.log1p(np.outer(bets, values - bound)).sum(axis=1))
+
+
+def update_counts(state: State, rows: int, errors: int, bound: float) -> tuple[State, float]:
+    """The same for 0/1 losses: `errors` of `rows`. Raises ValueError for impossible counts.
+
+    >>> state, _ = update_counts(START, 100, 10, 0.1)
+    >>> state, log_m = update_counts(state, 100, 16, 0.1)
+    >>> round(math.exp(log_m), 2)
+    297.84
+    """
+    _check(bound)
+    if not 0 <= errors <= rows:
+        raise ValueError(f"{errors} errors of {rows} rows are impossible")
+    if rows == 0:
+        return state, log_mean(state)
+    bets = GRID / bound
+    return _advance(state, float(rows), errors * np.log1p(bets * (1 - bound)) + (rows - errors) * np.log1p(-GRID))
+
+
+def log_mean(state: State) -> float:
+    """Log mean_j M_j of a state; −inf at the start."""
+    logs = np.asarray(state)
+    # log M = log(exp(s) − 1), where M = 0 rightly gives −inf
+    with np.errstate(divide="ignore"):
+        return log_mean_exp(logs + np.log(-np.expm1(-logs)))
+
+
+def threshold(labels_per_day: float, days: float) -> float:
+    """A = the matured labels of `days` (365 to page, 90 to retrain), at least 1,000.
+
+    >>> threshold(48, 90)
+    4320.0
+    """
+    return max(1_000.0, float(labels_per_day * days))
