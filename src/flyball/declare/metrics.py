@@ -1,0 +1,100 @@
+"""The metrics that checks may name: for which tasks, in which direction, in what sense. A plain table without any computing.
+
+Which columns a metric needs and how it is computed is `evaluation/metrics.py`'s business.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+CLASSES = frozenset({"binary", "multiclass"})
+NUMBERS = frozenset({"regression", "forecast"})
+EVERY = CLASSES | NUMBERS | {"ranking"}
+_BINARY = frozenset({"binary"})
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """One metric. `higher_is_better` is None where neither is; `bounded`: a share in [0, 1], so a guard may rest on it.
+
+    `source`: "quality" needs labels, "traffic" comes from the gateway (latencies in ms), "prediction" from the answers alone.
+    """
+
+    name: str
+    tasks: frozenset[str]
+    higher_is_better: bool | None
+    meaning: str
+    source: str = "quality"
+    bounded: bool = True
+
+
+def _table(*infos: MetricInfo) -> Mapping[str, MetricInfo]:
+    return MappingProxyType({info.name: info for info in infos})
+
+
+METRICS: Mapping[str, MetricInfo] = _table(
+    MetricInfo("accuracy", CLASSES, higher_is_better=True, meaning="share of rows whose class was right"),
+    MetricInfo("precision", _BINARY, higher_is_better=True, meaning="share of the rows called positive that are"),
+    MetricInfo("recall", _BINARY, higher_is_better=True, meaning="share of the positive rows that were called so"),
+    MetricInfo("f1", _BINARY, higher_is_better=True, meaning="harmonic mean of precision and recall"),
+    MetricInfo("roc_auc", _BINARY, higher_is_better=True, meaning="chance that a positive row scores above a negative one"),
+    MetricInfo("log_loss", CLASSES, higher_is_better=False, meaning="mean −log of the score given to what happened", bounded=False),
+    MetricInfo("brier", _BINARY, higher_is_better=False, meaning="mean squared difference of score and outcome"),
+    MetricInfo("calibration_error", _BINARY, higher_is_better=False, meaning="mean distance of score and frequency in 10 equal-mass bins"),
+    MetricInfo("positive_rate", _BINARY, higher_is_better=None, meaning="share of rows called positive", source="prediction"),
+    MetricInfo("mae", NUMBERS, higher_is_better=False, meaning="mean absolute error", bounded=False),
+    MetricInfo("rmse", NUMBERS, higher_is_better=False, meaning="root of the mean squared error", bounded=False),
+    MetricInfo(
+        "mape",
+        NUMBERS,
+        higher_is_better=False,
+        meaning="mean absolute error relative to the truth, rows with truth 0 left out",
+        bounded=False,
+    ),
+    MetricInfo("r2", NUMBERS, higher_is_better=True, meaning="share of the variance that is explained", bounded=False),
+    MetricInfo("error_rate", EVERY, higher_is_better=False, meaning="share of requests that failed", source="traffic"),
+    MetricInfo("latency_p50", EVERY, higher_is_better=False, meaning="median time to answer, ms", source="traffic", bounded=False),
+    MetricInfo(
+        "latency_p95", EVERY, higher_is_better=False, meaning="95th percentile of the time to answer, ms", source="traffic", bounded=False
+    ),
+    MetricInfo(
+        "latency_p99", EVERY, higher_is_better=False, meaning="99th percentile of the time to answer, ms", source="traffic", bounded=False
+    ),
+)
+"""Every metric with a fixed name, by name. `recall_at_X%` is read by `metric_info`."""
+
+_RECALL_AT = re.compile(r"recall_at_(\d{1,2}(?:\.\d{1,3})?)%")
+
+
+def recall_at_share(name: str) -> float | None:
+    """The share X of `recall_at_X%` as a fraction, 0 < X < 1, or None if `name` is no such metric.
+
+    >>> recall_at_share("recall_at_1%")
+    0.01
+    """
+    found = _RECALL_AT.fullmatch(name)
+    share = float(found.group(1)) / 100 if found else 0.0
+    return share if share > 0 else None
+
+
+def metric_info(name: str) -> MetricInfo | None:
+    """What is known of the metric `name`, or None if there is none of that name.
+
+    >>> metric_info("accuracy").higher_is_better
+    True
+    """
+    if recall_at_share(name) is not None:
+        return MetricInfo(name, _BINARY, higher_is_better=True, meaning="share of all positive rows found among the highest scores")
+    return METRICS.get(name)
+
+
+def metric_names(task: str) -> tuple[str, ...]:
+    """The metrics of `task` that rest on labels or predictions, in the order of the table; for messages and for reports.
+
+    >>> metric_names("forecast")
+    ('mae', 'rmse', 'mape', 'r2')
+    """
+    return tuple(info.name for info in METRICS.values() if task in info.tasks and info.source != "traffic")
