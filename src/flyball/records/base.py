@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 from flyball.clock import Instant
+
+BlobHash: TypeAlias = Annotated[str, msgspec.Meta(extra={"blob": "bytes"})]
+"""SHA-256 of a blob, in hex; empty text means none. In an event, `audit verify` looks for the blob and hashes it."""
+
+ManifestHash: TypeAlias = Annotated[str, msgspec.Meta(extra={"blob": "manifest"})]
+"""BlobHash of an artifact's `records.models.Manifest`, whose own files are looked for as well."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flyball.clock import Instant
-from flyball.records.base import Event, Record, Table
+from flyball.records.base import BlobHash, Event, Record, Table
 
 
 class ColumnStats(Record, frozen=True):
@@ -27,7 +27,7 @@ class DatasetVersion(Record, frozen=True):
 
     name: str
     version: str
-    content: str
+    content: BlobHash
     schema: dict[str, str]
     rows: int
     stats: tuple[ColumnStats, ...]

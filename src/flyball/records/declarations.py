@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flyball.clock import Instant
-from flyball.records.base import Event, Record, Table
+from flyball.records.base import BlobHash, Event, Record, Table
 
 
 class Compiled(Record, frozen=True):
@@ -28,8 +28,8 @@ class DeclarationApplied(Event, frozen=True, tag="declaration.applied"):
     file: str
     version_digest: str
     policy_digest: str
-    body: str
-    code: str
+    body: BlobHash
+    code: BlobHash
 
 
 class DeclarationRefused(Event, frozen=True, tag="declaration.refused"):
@@ -47,8 +47,8 @@ class DeclarationRow(Record, frozen=True):
     file: str
     version_digest: str
     policy_digest: str
-    body: str
-    code: str
+    body: BlobHash
+    code: BlobHash
     applied_at: Instant
 
 

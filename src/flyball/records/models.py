@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from flyball.errors import BadInput
-from flyball.records.base import Record
+from flyball.records.base import BlobHash, Record
 
 FieldType = Literal["int", "float", "bool", "str", "time"]
 Task = Literal["binary", "multiclass", "regression", "forecast", "ranking"]
@@ -33,6 +33,24 @@ class Signature(Record, frozen=True):
     task: Task
     fields: tuple[Field, ...]
     classes: tuple[int | str | bool, ...] = ()
+
+
+class Manifest(Record, frozen=True):
+    """What a version is made of: a blob of canonical JSON; its hash is the version's `artifact`.
+
+    `file` is the loop file's path in the project, `code` the blob of `{path: text}`, `declaration` the blob of the canonical
+    declaration, `files` the artifact's own files by name, `libraries` the versions of what they were made with.
+    """
+
+    format: int = 1
+    model: str
+    file: str
+    code: BlobHash
+    declaration: BlobHash
+    files: dict[str, BlobHash]
+    signature: Signature
+    python: str
+    libraries: dict[str, str]
 
 
 class ModelRef(Record, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flyball.clock import Instant
-from flyball.records.base import Event, Record, Table
+from flyball.records.base import Event, ManifestHash, Record, Table
 from flyball.records.models import Role, Signature
 
 
@@ -12,7 +12,7 @@ class Arm(Record, frozen=True):
 
     version: str
     role: Role
-    artifact: str
+    artifact: ManifestHash
     weight: int = 0
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from flyball.clock import Instant, Span
-from flyball.records.base import Event, Record, Table
+from flyball.records.base import BlobHash, Event, ManifestHash, Record, Table
 from flyball.records.estimates import Estimate, Verdict
 from flyball.records.models import Signature
 
@@ -23,6 +23,9 @@ class RunSpec(Record, frozen=True):
     model: str
     declaration: str
     code: str
+    file: str
+    version_digest: str
+    policy_digest: str
     datasets: dict[str, str]
     as_of: Instant
     champion: str = ""
@@ -39,7 +42,7 @@ class RunResult(Record, frozen=True):
     `loss_bound` is m₀ of the sequential detector (statistics.md §3), `window` the span of data chosen.
     """
 
-    artifact: str
+    artifact: ManifestHash
     signature: Signature
     parameters: dict[str, int | float | str | bool]
     window: Span
@@ -52,8 +55,8 @@ class RunResult(Record, frozen=True):
     verdicts: tuple[Verdict, ...] = ()
     loss_bound: float = 1.0
     loss_cap: float = 1.0
-    evidence: str = ""
-    reference: str = ""
+    evidence: BlobHash = ""
+    reference: BlobHash = ""
     cpu_s: float = 0.0
     fit_s: float = 0.0
     trials: int = 0
@@ -77,7 +80,7 @@ class RunQueued(Event, frozen=True, tag="run.queued"):
     model: str
     trigger: Trigger
     reason: str
-    spec: str
+    spec: BlobHash
     release: bool = True
 
 
@@ -92,7 +95,7 @@ class RunSucceeded(Event, frozen=True, tag="run.succeeded"):
     """A run ended with a verified result; `result` is the blob of its RunResult."""
 
     run: str
-    result: str
+    result: BlobHash
 
 
 class RunFailed(Event, frozen=True, tag="run.failed"):
@@ -123,12 +126,12 @@ class RunRow(Record, frozen=True):
     model: str
     trigger: Trigger
     reason: str
-    spec: str
+    spec: BlobHash
     release: bool
     state: RunState
     queued_at: Instant
     attempt: int = 0
-    result: str = ""
+    result: BlobHash = ""
     why: str = ""
     ended_at: Instant = 0
     version: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from flyball.clock import Instant
-from flyball.records.base import Event, Record, Table
+from flyball.records.base import BlobHash, Event, ManifestHash, Record, Table
 from flyball.records.estimates import Estimate, Verdict
 
 
@@ -28,8 +28,8 @@ class VersionRegistered(Event, frozen=True, tag="version.registered"):
     model: str
     version: str
     run: str
-    artifact: str
-    result: str
+    artifact: ManifestHash
+    result: BlobHash
     version_digest: str
     policy_digest: str
     data: dict[str, str]
@@ -92,8 +92,8 @@ class VersionRow(Record, frozen=True):
     version: str
     state: VersionState
     run: str
-    artifact: str
-    result: str
+    artifact: ManifestHash
+    result: BlobHash
     version_digest: str
     policy_digest: str
     data: dict[str, str]
