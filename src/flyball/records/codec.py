@@ -6,7 +6,7 @@ This is plain JSON for files between processes. What is hashed or kept in the le
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -31,8 +31,7 @@ def decode_hook(kind: type, value: object) -> object:
 
 
 @lru_cache(maxsize=256)
-def decoder(kind: type[RecordT]) -> msgspec.json.Decoder[RecordT]:
-    """The decoder of one type of record, made once."""
+def _decoder(kind: type[Record]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind, dec_hook=decode_hook)
 
 
@@ -46,7 +45,7 @@ def encode(record: Record) -> bytes:
 
 def decode(data: bytes | str, kind: type[RecordT]) -> RecordT:
     """Read a record from JSON. Raises msgspec.ValidationError or msgspec.DecodeError."""
-    return decoder(kind).decode(data)
+    return cast("RecordT", _decoder(kind).decode(data))
 
 
 def plain(record: Record) -> Any:

@@ -42,7 +42,6 @@ class Manifest(Record, frozen=True):
     declaration, `files` the artifact's own files by name, `libraries` the versions of what they were made with.
     """
 
-    format: int = 1
     model: str
     file: str
     code: BlobHash
@@ -51,6 +50,7 @@ class Manifest(Record, frozen=True):
     signature: Signature
     python: str
     libraries: dict[str, str]
+    format: int = 1
 
 
 class ModelRef(Record, frozen=True):
