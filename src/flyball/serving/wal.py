@@ -1,0 +1,362 @@
+"""The prediction log: one segment file after another for each gateway, `log/g0/000017.wal`, frames only ever appended.
+
+It exists so that an answered request is on record whatever is killed next. A segment is the magic, a header frame and frames
+`u32 length | u32 crc32 | msgpack`, little-endian. A reader stops at the first frame that is cut short or fails its CRC: what
+follows was never acknowledged. Nothing here decides anything, and nothing is rewritten: a restarted gateway opens the next number.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from flyball.clock import Instant
+from flyball.errors import Corrupt
+from flyball.records.base import Record
+
+Kind = Literal["answer", "shadow", "shadow_dropped", "refused", "label", "gap", "signature"]
+
+MAGIC = b"flybwal\x01"
+"""The last byte is the format's version: another version is another magic."""
+
+RESERVE_BYTES = 64 << 20
+"""Held back on disk so that a full disk is noticed while there is still room to write the last answers."""
+
+SEGMENT_BYTES = 64 << 20
+SEGMENT_S = 3600.0
+"""A segment is closed at this size or age, so that the sealer has finished files to work on."""
+
+_PREFIX = struct.Struct("<II")
+_LARGEST_FRAME = 256 << 20
+_encoder = msgspec.msgpack.Encoder()
+_encode = _encoder.encode
+_header_decoder: msgspec.msgpack.Decoder[Header]
+_record_decoder: msgspec.msgpack.Decoder[LogRecord]
+
+
+class Header(Record, frozen=True):
+    """The first frame of a segment. The two clocks at opening turn a record's monotonic nanoseconds into wall time."""
+
+    gateway: str
+    number: int
+    wall_ns: int
+    monotonic_ns: int
+
+
+class LogRecord(msgspec.Struct, array_like=True):
+    """One frame. `read` fills `at`, the wall-clock instant (µs) of `picked_ns`; it is not stored.
+
+    - answer: the arm `version` (`model@1.2.3`) answered, or failed to (`status` "error", no output).
+    - shadow: the same for a version whose answer nobody saw; it has the request id of the answer it accompanies.
+    - shadow_dropped: a shadow's queue was full; no input, no output, `rows` says how many.
+    - refused: the request never reached a worker; `marks["why"]` is the error's code, `version` is the model's name.
+    - label: `request_id` is the row it belongs to, `output` is `[[value]]`, `version` the model's name, `marks["t"]` the label's time.
+    - gap: `rows` records could not be written before this one.
+    - signature: `input[0]` are the field names, in order, of the rows of `version`; stands before that version's first record.
+
+    `input` has one list a row, values in signature order (time fields as integer µs). `output` has one `[value, score]` a row;
+    `score` is a probability for binary tasks, a list of probabilities in class order for multiclass, else None; a row that
+    failed alone in a request of several is None. `key_hash` is empty when the caller gave no key: the unit is then the request id.
+
+    `marks`: `ro` and `w`, the rollout id and the weight (basis points) the challenger had, when one was active · `ids`, the
+    rows' ids where they are not the request id (one row) or `request_id/0`, `request_id/1`, … · `t`, the rows' times (µs) where
+    the caller gave them · `why`, an error's text · `fb`: "champion" when this arm stood in for a challenger that failed (this
+    key was *not* assigned to it: leave it out of the arm's units), "value" when the declared fallback was answered.
+    """
+
+    kind: Kind
+    request_id: str
+    picked_ns: int
+    answered_ns: int
+    epoch: int
+    version: str
+    role: str
+    key_hash: str
+    status: str
+    rows: int
+    input: list[list[Any]] | None
+    output: list[list[Any] | None] | None
+    marks: dict[str, Any] | None
+    at: Instant = 0
+
+    def row_ids(self) -> list[str]:
+        """The id of each row: what a label names."""
+        if self.marks and "ids" in self.marks:
+            return list(self.marks["ids"])
+        return [self.request_id] if self.rows == 1 else [f"{self.request_id}/{row}" for row in range(self.rows)]
+
+
+_header_decoder = msgspec.msgpack.Decoder(Header)
+_record_decoder = msgspec.msgpack.Decoder(LogRecord)
+
+
+def frame(
+    kind: Kind,
+    request_id: str,
+    *,
+    picked_ns: int = 0,
+    answered_ns: int = 0,
+    epoch: int = 0,
+    version: str = "",
+    role: str = "",
+    key_hash: str = "",
+    status: str = "ok",
+    rows: int = 0,
+    packed_input: bytes | None = None,
+    packed_output: bytes | None = None,
+    marks: dict[str, Any] | None = None,
+) -> bytes:
+    """One frame, ready to append. `packed_input` and `packed_output` are msgpack already and are copied as they are."""
+    body = _encode(
+        (
+            kind,
+            request_id,
+            picked_ns,
+            answered_ns,
+            epoch,
+            version,
+            role,
+            key_hash,
+            status,
+            rows,
+            None if packed_input is None else msgspec.Raw(packed_input),
+            None if packed_output is None else msgspec.Raw(packed_output),
+            marks,
+        )
+    )
+    return _PREFIX.pack(len(body), crc32(body)) + body
+
+
+def signature_frame(version: str, names: Sequence[str]) -> bytes:
+    """The frame that makes the rows of `version` readable without anything else."""
+    return frame("signature", "", version=version, rows=1, packed_input=_encode([list(names)]))
+
+
+def label_frame(model: str, request_id: str, value: object, at: Instant, *, now_ns: int, attributes: dict[str, Any] | None = None) -> bytes:
+    """A label for one row. `at` is the label's own time, `now_ns` the monotonic clock at its arrival."""
+    marks: dict[str, Any] = {"t": at, "a": attributes} if attributes else {"t": at}
+    return frame(
+        "label", request_id, picked_ns=now_ns, answered_ns=now_ns, version=model, rows=1, packed_output=_encode([[value]]), marks=marks
+    )
+
+
+def _frames(data: bytes, start: int) -> Iterator[tuple[int, memoryview]]:
+    """Yield (end offset in `data`, body) of every whole, sound frame from `start` on."""
+    view = memoryview(data)
+    position = start
+    while position + 8 <= len(data):
+        length, check = _PREFIX.unpack_from(data, position)
+        end = position + 8 + length
+        if length > _LARGEST_FRAME or end > len(data):
+            return
+        body = view[position + 8 : end]
+        if crc32(body) != check:
+            return
+        yield end, body
+        position = end
+
+
+def read_header(path: Path) -> tuple[Header, int] | None:
+    """The segment's header and the offset of its first record; None while the header is not whole. Raises Corrupt."""
+    with path.open("rb") as file:
+        data = file.read(4096)
+    if len(data) < len(MAGIC):
+        return None
+    if not data.startswith(MAGIC):
+        raise Corrupt(
+            f"{path.name} is not a prediction log segment of this version", why=f"it starts with {data[:8]!r}", fix="move it away"
+        )
+    for end, body in _frames(data, len(MAGIC)):
+        return _header_decoder.decode(body), end
+    return None
+
+
+def read(path: Path, offset: int = 0, *, limit: int = 64 << 20) -> tuple[list[LogRecord], int]:
+    """Every sound record from `offset` on, and the offset after the last of them; at most about `limit` bytes a call.
+
+    Stops at the first torn frame or bad CRC, so it may be called on a file that is being written. Raises Corrupt when the
+    file is not a segment at all.
+    """
+    found = read_header(path)
+    if found is None:
+        return [], 0
+    header, first = found
+    start = max(offset, first)
+    with path.open("rb") as file:
+        file.seek(start)
+        data = file.read(limit)
+        if len(data) == limit and (more := _first_length(data)) > limit:
+            data += file.read(more - limit)
+    records: list[LogRecord] = []
+    after = start
+    shift = header.wall_ns - header.monotonic_ns
+    for end, body in _frames(data, 0):
+        record = _record_decoder.decode(body)
+        record.at = (record.picked_ns + shift) // 1000
+        records.append(record)
+        after = start + end
+    return records, after
+
+
+def _first_length(data: bytes) -> int:
+    """Bytes of the first frame, its prefix included: a single frame may be larger than the limit."""
+    return min(int(_PREFIX.unpack_from(data)[0]), _LARGEST_FRAME) + 8 if len(data) >= 8 else 0
+
+
+def signatures(path: Path) -> dict[str, tuple[str, ...]]:
+    """The field names of every version in a segment: for a reader that starts in its middle."""
+    found: dict[str, tuple[str, ...]] = {}
+    offset = 0
+    while True:
+        records, after = read(path, offset)
+        for record in records:
+            if record.kind == "signature" and record.input:
+                found[record.version] = tuple(record.input[0])
+        if after == offset or not records:
+            return found
+        offset = after
+
+
+class SegmentFile(NamedTuple):
+    """A segment on disk. `number` orders the segments of one gateway."""
+
+    gateway: str
+    number: int
+    path: Path
+
+
+def segments(log: Path) -> list[SegmentFile]:
+    """Every segment file under `.flyball/log`, by gateway and number."""
+    found = [SegmentFile(path.parent.name, int(path.stem), path) for path in log.glob("*/*.wal") if path.stem.isdigit()]
+    return sorted(found)
+
+
+class Writer:
+    """Appends frames for one gateway. Only the gateway's event loop calls it, but for `sync`, which may run in a thread."""
+
+    def __init__(self, log: Path, gateway: str, *, reserve_bytes: int = RESERVE_BYTES, segment_bytes: int = SEGMENT_BYTES) -> None:
+        self._folder = log / gateway
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._gateway = gateway
+        self._reserve = log / "reserve"
+        self._reserve_bytes = reserve_bytes
+        self._segment_bytes = segment_bytes
+        self._fd = -1
+        self._lost = 0
+        self.lost_total = 0
+        self._known: set[str] = set()
+        self._hold_reserve()
+        self._open_next()
+
+    @property
+    def path(self) -> Path:
+        """The segment being written."""
+        return self._path
+
+    def append(self, frames: Sequence[bytes]) -> bool:
+        """Write all frames with one write(). False: the disk is full and none of them is in the log (a gap frame will say so)."""
+        if self._lost:
+            frames = [frame("gap", "", picked_ns=time.monotonic_ns(), rows=self._lost, status="disk"), *frames]
+        data = b"".join(frames) if len(frames) > 1 else frames[0]
+        if not self._write(data) and not (self._give_up_reserve() and self._write(data)):
+            count = len(frames) - (1 if self._lost else 0)
+            self._lost += count
+            self.lost_total += count
+            return False
+        self._lost = 0
+        if self._size >= self._segment_bytes or time.monotonic() - self._opened_s > SEGMENT_S:
+            self.rotate()
+        return True
+
+    def knows(self, version: str) -> bool:
+        """Whether this segment says what the rows of `version` mean; if not, the caller appends `signature_frame` first."""
+        return version in self._known
+
+    def declare(self, version: str, names: Sequence[str]) -> bytes:
+        """The signature frame of a version that this segment does not know yet; it counts as known from here on."""
+        self._known.add(version)
+        return signature_frame(version, names)
+
+    def sync(self) -> None:
+        """Bring what was written to the disk. Called each second."""
+        os.fdatasync(self._fd)
+
+    def rotate(self) -> None:
+        """Close this segment and open the next, if the disk lets us; else go on in this one."""
+        old = self._fd
+        try:
+            self._open_next()
+        except OSError:
+            self._opened_s = time.monotonic()
+            return
+        os.fdatasync(old)
+        os.close(old)
+
+    def close(self) -> None:
+        """Sync and close."""
+        if self._fd >= 0:
+            os.fdatasync(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+
+    def _write(self, data: bytes) -> bool:
+        try:
+            written = os.write(self._fd, data)
+        except OSError as problem:
+            if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
+                return False
+            raise
+        if written != len(data):
+            # half a frame would hide everything behind it from readers
+            os.ftruncate(self._fd, self._size)
+            return False
+        self._size += written
+        return True
+
+    def _open_next(self) -> None:
+        number = max((int(path.stem) for path in self._folder.glob("*.wal") if path.stem.isdigit()), default=-1) + 1
+        # a sealed segment is deleted, so the last number used is kept apart: a number never names two files
+        mark = self._folder / "next"
+        if mark.exists():
+            number = max(number, int(mark.read_text() or "0"))
+        path = self._folder / f"{number:06d}.wal"
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+        header = Header(gateway=self._gateway, number=number, wall_ns=time.time_ns(), monotonic_ns=time.monotonic_ns())
+        body = _encode(header)
+        start = MAGIC + _PREFIX.pack(len(body), crc32(body)) + body
+        try:
+            os.write(fd, start)
+            mark.write_text(str(number + 1))
+        except OSError:
+            os.close(fd)
+            path.unlink()
+            raise
+        self._fd, self._path, self._size, self._opened_s = fd, path, len(start), time.monotonic()
+        self._known.clear()
+
+    def _hold_reserve(self) -> None:
+        """Set disk space aside; without room for it there is none to give up later, and that is all."""
+        if not self._reserve_bytes or (self._reserve.exists() and self._reserve.stat().st_size >= self._reserve_bytes):
+            return
+        fd = os.open(self._reserve, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(fd, 0, self._reserve_bytes)
+        except OSError:
+            self._reserve.unlink(missing_ok=True)
+        finally:
+            os.close(fd)
+
+    def _give_up_reserve(self) -> bool:
+        try:
+            self._reserve.unlink()
+        except OSError:
+            return False
+        return True

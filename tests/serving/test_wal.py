@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flyball.errors import Corrupt
+from flyball.serving import wal
+
+
+def pack(value: object) -> bytes:
+    return msgspec.msgpack.encode(value)
+
+
+def answer(request: str, **more: object) -> bytes:
+    return wal.frame("answer", request, version="m@1.0.0", rows=1, packed_input=pack([[1.5, "a"]]), packed_output=pack([[1, 0.25]]), **more)
+
+
+@pytest.fixture
+def writer(tmp_path: Path):
+    made = wal.Writer(tmp_path, "g0", reserve_bytes=1 << 16)
+    yield made
+    made.close()
+
+
+def test_what_was_appended_is_read_back_in_order(writer: wal.Writer) -> None:
+    writer.append([writer.declare("m@1.0.0", ["x", "kind"]), answer("a", marks={"ro": "ro_1", "w": 500}), answer("b")])
+    records, _ = wal.read(writer.path)
+    assert [record.kind for record in records] == ["signature", "answer", "answer"]
+    assert records[0].input == [["x", "kind"]]
+    assert records[1].input == [[1.5, "a"]]
+    assert records[1].output == [[1, 0.25]]
+    assert records[1].marks == {"ro": "ro_1", "w": 500}
+    assert wal.signatures(writer.path) == {"m@1.0.0": ("x", "kind")}
+
+
+def test_a_reader_goes_on_where_it_stopped(writer: wal.Writer) -> None:
+    writer.append([answer("a")])
+    first, offset = wal.read(writer.path)
+    assert wal.read(writer.path, offset) == ([], offset)
+    writer.append([answer("b")])
+    second, _ = wal.read(writer.path, offset)
+    assert [record.request_id for record in first + second] == ["a", "b"]
+
+
+def test_a_frame_larger_than_the_limit_is_still_read(writer: wal.Writer) -> None:
+    writer.append([answer("x" * 5000), answer("b")])
+    first, offset = wal.read(writer.path, limit=100)
+    assert len(first) == 1
+    assert [record.request_id for record in wal.read(writer.path, offset, limit=1000)[0]] == ["b"]
+
+
+def test_the_time_of_a_record_is_wall_time(writer: wal.Writer) -> None:
+    import time
+
+    before = time.time_ns() // 1000
+    writer.append([answer("a", picked_ns=time.monotonic_ns())])
+    assert abs(wal.read(writer.path)[0][0].at - before) < 5_000_000
+
+
+@given(cut=st.integers(0, 400))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_file_cut_anywhere_gives_whole_records_only(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    folder = tmp_path_factory.mktemp("log")
+    made = wal.Writer(folder, "g0", reserve_bytes=0)
+    made.append([answer(f"r{i}") for i in range(5)])
+    made.close()
+    data = made.path.read_bytes()
+    made.path.write_bytes(data[:cut])
+    records, offset = wal.read(made.path)
+    assert [record.request_id for record in records] == [f"r{i}" for i in range(len(records))]
+    assert offset <= cut
+
+
+@given(at=st.integers(0, 10_000), bit=st.integers(0, 7))
+@settings(max_examples=40, deadline=None)
+def test_a_flipped_bit_hides_what_follows_and_invents_nothing(tmp_path_factory: pytest.TempPathFactory, at: int, bit: int) -> None:
+    folder = tmp_path_factory.mktemp("log")
+    made = wal.Writer(folder, "g0", reserve_bytes=0)
+    made.append([answer(f"r{i}") for i in range(5)])
+    made.close()
+    data = bytearray(made.path.read_bytes())
+    data[at % len(data)] ^= 1 << bit
+    made.path.write_bytes(data)
+    try:
+        records, _ = wal.read(made.path)
+    except Corrupt:
+        return
+    assert [record.request_id for record in records] == [f"r{i}" for i in range(len(records))]
+
+
+def test_a_restarted_gateway_opens_the_next_number_even_when_the_last_was_sealed(tmp_path: Path) -> None:
+    first = wal.Writer(tmp_path, "g0", reserve_bytes=0)
+    first.close()
+    first.path.unlink()
+    second = wal.Writer(tmp_path, "g0", reserve_bytes=0)
+    second.close()
+    assert (first.path.name, second.path.name) == ("000000.wal", "000001.wal")
+
+
+def test_a_full_disk_costs_the_reserve_first_and_then_a_gap_is_written(
+    writer: wal.Writer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    real, room = os.write, [0]
+
+    def full(fd: int, data: bytes) -> int:
+        if room[0] <= 0 and not (tmp_path / "reserve").exists():
+            raise OSError(errno.ENOSPC, "no space")
+        if (tmp_path / "reserve").exists():
+            room[0] = 1
+            return real(fd, data[: len(data) // 2])
+        room[0] -= 1
+        return real(fd, data)
+
+    monkeypatch.setattr(os, "write", full)
+    assert writer.append([answer("a")])
+    assert not (tmp_path / "reserve").exists()
+    assert not writer.append([answer("b"), answer("c")])
+    room[0] = 9
+    assert writer.append([answer("d")])
+    records, _ = wal.read(writer.path)
+    assert [(record.kind, record.request_id, record.rows) for record in records] == [("answer", "a", 1), ("gap", "", 2), ("answer", "d", 1)]
+
+
+def test_a_full_segment_is_followed_by_the_next(tmp_path: Path) -> None:
+    made = wal.Writer(tmp_path, "g0", reserve_bytes=0, segment_bytes=200)
+    for i in range(6):
+        made.append([answer(f"r{i}")])
+    made.close()
+    files = wal.segments(tmp_path)
+    assert len(files) > 1
+    assert [record.request_id for file in files for record in wal.read(file.path)[0]] == [f"r{i}" for i in range(6)]
+
+
+def test_a_file_that_is_no_segment_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "x.wal").write_bytes(b"something else entirely")
+    with pytest.raises(Corrupt, match="not a prediction log segment"):
+        wal.read(tmp_path / "x.wal")
+
+
+def test_row_ids_are_the_request_id_or_its_parts_or_the_callers() -> None:
+    one = wal.LogRecord("answer", "r", 0, 0, 0, "m@1.0.0", "champion", "", "ok", 1, None, None, None)
+    assert one.row_ids() == ["r"]
+    one.rows = 2
+    assert one.row_ids() == ["r/0", "r/1"]
+    one.marks = {"ids": ["x", "y"]}
+    assert one.row_ids() == ["x", "y"]
