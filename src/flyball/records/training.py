@@ -17,12 +17,16 @@ class RunSpec(Record, frozen=True):
     """All that decides a run's result: the memo key is the SHA-256 of this record. Hashes are blob hashes.
 
     `as_of`: only rows and labels known by then are seen. `champion` is the artifact to compare with, `parameters` fixes
-    hyperparameters, `trials` > 0 searches the rest (0: defaults and what the last search found).
+    hyperparameters, `trials` > 0 searches the rest (0: defaults and what the last search found). `file` is the loop file within
+    the code snapshot. `window_scores` are the smoothed scores S_W so far of a window chosen by itself (statistics.md §5), keyed by span.
     """
 
     model: str
     declaration: str
     code: str
+    file: str = ""
+    version_digest: str = ""
+    policy_digest: str = ""
     file: str
     version_digest: str
     policy_digest: str
@@ -33,6 +37,7 @@ class RunSpec(Record, frozen=True):
     parameters: dict[str, int | float | str | bool] = {}
     trials: int = 0
     seed: int = 0
+    window_scores: dict[str, float] = {}
 
 
 class RunResult(Record, frozen=True):
@@ -60,6 +65,7 @@ class RunResult(Record, frozen=True):
     cpu_s: float = 0.0
     fit_s: float = 0.0
     trials: int = 0
+    window_scores: dict[str, float] = {}
 
 
 class RunState(StrEnum):
