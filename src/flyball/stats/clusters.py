@@ -1,0 +1,46 @@
+"""Standard error of a mean whose rows come in clusters (several rows of one entity): clusters are independent, rows are not.
+
+Source: Liang & Zeger (1986), with the factor C/(C−1); t with C − 1 degrees of freedom.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from flyball.stats.logspace import Floats
+
+
+class Mean(NamedTuple):
+    """Mean, its standard error (infinite with fewer than two units), degrees of freedom, independent units (rows or clusters)."""
+
+    value: float
+    se: float
+    df: int
+    units: int
+
+
+def mean(values: Floats, groups: npt.NDArray[np.int64] | None = None) -> Mean:
+    """Mean of `values`, shape (n,), n ≥ 1. `groups`: shape (n,), the cluster number (≥ 0) of each row; None: rows are independent.
+
+    Raises ValueError for no rows.
+
+    >>> mean(np.array([1.0, 1.0, 3.0, 3.0]), np.array([0, 0, 1, 1])).se
+    1.0
+    >>> round(mean(np.array([1.0, 1.0, 3.0, 3.0])).se, 4)
+    0.5774
+    """
+    n = values.size
+    if n == 0:
+        raise ValueError("no rows have no mean")
+    centre = float(np.mean(values))
+    sums = values - centre
+    if groups is not None:
+        _, codes = np.unique(groups, return_inverse=True)
+        sums = np.bincount(codes, weights=sums).astype(np.float64)
+    units = sums.size
+    se = math.sqrt(float(sums @ sums) * units / (units - 1)) / n if units > 1 else math.inf
+    return Mean(centre, se, units - 1, units)
