@@ -24,9 +24,6 @@ class RunSpec(Record, frozen=True):
     model: str
     declaration: str
     code: str
-    file: str = ""
-    version_digest: str = ""
-    policy_digest: str = ""
     file: str
     version_digest: str
     policy_digest: str
