@@ -16,7 +16,9 @@ class Bins(Record, frozen=True):
 
     Numeric: `edges` ascending, bin i = (edges[i-1], edges[i]]. Categorical: `values` have cells of their own, all others fall
     into 32 hash buckets; `known` holds hashes of reference values (empty: not kept). `windows` are the counts of the
-    reference's own windows (for overdispersion), one list a window: cells, then nulls, unseen, n.
+    reference's own windows (for overdispersion), one list a window: cells, then nulls, unseen, n. `n` counts all rows, nulls too.
+    `days` are the distinct days of the reference (0: no order of time). `fast` are the overdispersions τ of cells, nulls and unseen
+    values between windows of 1,000 rows, and how many such windows there were (empty: none).
     """
 
     column: str
@@ -30,6 +32,8 @@ class Bins(Record, frozen=True):
     once: int = 0
     twice: int = 0
     windows: tuple[tuple[int, ...], ...] = ()
+    days: int = 0
+    fast: tuple[float, ...] = ()
 
 
 class Watch(Record, frozen=True):
@@ -169,7 +173,11 @@ class AlertState(StrEnum):
 
 
 class Finding(Record, frozen=True):
-    """What a monitor saw: the effect with its floor, and the cause named as far as it is known."""
+    """What a monitor saw: the effect with its floor, and the cause named as far as it is known.
+
+    `standing`: settled (the severity holds), pending (seen, but not yet for long enough), insufficient (too little data to say),
+    broken (the monitor itself failed). `failure` is the failure mode it would be, such as `input_drift`; `slice` as in `day=6`.
+    """
 
     monitor: str
     severity: Literal["none", "warn", "alert"]
@@ -180,6 +188,9 @@ class Finding(Record, frozen=True):
     p: float | None = None
     n: int = 0
     why: str = ""
+    slice: str = ""
+    failure: str = ""
+    standing: Literal["settled", "pending", "insufficient", "broken"] = "settled"
 
 
 class AlertMoved(Event, frozen=True, tag="alert.moved"):

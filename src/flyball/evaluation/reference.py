@@ -1,0 +1,211 @@
+"""The reference of drift: fixed cells of each column with the reference's counts, made once, in the training job.
+
+Afterwards only counts in these cells are kept. `count_column` and `bin_frame` put served rows into them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from flyball.errors import BadInput
+from flyball.records.monitoring import Bins, InputCounts
+from flyball.stats import cells, drift
+
+WEEK = 7 * 86_400_000_000
+DAY = 86_400_000_000
+
+LONGEST = 26
+"""At most so many weeks teach how much weeks differ, the newest ones."""
+
+FAST_ROWS = 1_000
+FAST_WINDOWS = 64
+
+Places = NDArray[np.int64]
+
+
+def reference(frame: pl.DataFrame, columns: Sequence[str], *, windows: int = 8, time: str | None = "__time") -> tuple[Bins, ...]:
+    """The cells of `columns` of `frame`, with counts of the whole and of its own windows.
+
+    Numbers (and times, as microseconds) get numeric cells, text and booleans categorical ones. `time` (a column of microseconds or Datetime;
+    None or absent: no order) cuts the reference into weeks, or into `windows` consecutive blocks where there are fewer weeks. Raises
+    BadInput for a column that is not in the frame or is neither number, text, boolean nor time.
+    """
+    stamps = _stamps(frame, time)
+    slow, fast, days = _windows_of(stamps, windows)
+    return tuple(_bins(frame, column, slow=slow, fast=fast, days=days) for column in columns)
+
+
+def count_column(bins: Bins, series: pl.Series) -> cells.CellCounts:
+    """Count a column's values in its fixed cells. A value that is no number where numbers are expected counts as null."""
+    if bins.kind == "numeric":
+        return cells.assign_numeric(bins.edges, _numbers(series))
+    counted = _texts(series).drop_nulls().value_counts(name="n")
+    return cells.assign_categorical(
+        bins.values, _known(bins.known), counted[:, 0].to_list(), counted["n"].to_numpy().astype(np.int64), nulls=series.null_count()
+    )
+
+
+def bin_frame(bins: Sequence[Bins], frame: pl.DataFrame, *, model: str = "") -> tuple[InputCounts, ...]:
+    """Counts of every column that has a reference and is in the frame."""
+    return tuple(counted(own, frame[own.column], model=model) for own in bins if own.column in frame.columns)
+
+
+def counted(bins: Bins, series: pl.Series, *, model: str = "") -> InputCounts:
+    """`count_column`, as the record that stages exchange."""
+    found = count_column(bins, series)
+    return InputCounts(
+        model=model,
+        column=bins.column,
+        n=found.n,
+        nulls=found.nulls,
+        cells=tuple(found.cells.tolist()),
+        unseen=found.unseen,
+        unseen_n=found.unseen_n,
+    )
+
+
+_KNOWN: dict[int, tuple[tuple[int, ...], frozenset[int]]] = {}
+
+
+def _known(hashes: tuple[int, ...]) -> frozenset[int]:
+    # a set of 10,000 hashes takes longer to build than a second's rows take to count; the tuple is kept, so its id stays its own
+    kept = _KNOWN.get(id(hashes))
+    if kept is None:
+        if len(_KNOWN) > 256:
+            _KNOWN.clear()
+        kept = _KNOWN[id(hashes)] = (hashes, frozenset(hashes))
+    return kept[1]
+
+
+def _numbers(series: pl.Series) -> NDArray[np.float64]:
+    if series.dtype.is_temporal():
+        series = series.dt.epoch("us") if isinstance(series.dtype, pl.Datetime) or series.dtype == pl.Date else series.to_physical()
+    values: NDArray[np.float64] = series.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+    return values
+
+
+def _texts(series: pl.Series) -> pl.Series:
+    return series.cast(pl.String, strict=False)
+
+
+def _stamps(frame: pl.DataFrame, time: str | None) -> NDArray[np.int64] | None:
+    if time is None or time not in frame.columns or frame.is_empty() or frame[time].null_count():
+        return None
+    series = frame[time]
+    values: NDArray[np.int64] = (series.dt.epoch("us") if series.dtype.is_temporal() else series.cast(pl.Int64)).to_numpy()
+    return values
+
+
+def _windows_of(stamps: NDArray[np.int64] | None, windows: int) -> tuple[Places | None, Places | None, int]:
+    """Each row's slow window and fast window (−1: in none), and the number of distinct days. None: no order of time, or too few rows."""
+    if stamps is None or stamps.size < 2 * windows:
+        return None, None, 0
+    order = np.argsort(stamps, kind="stable")
+    n, days = stamps.size, int(np.unique(stamps // DAY).size)
+    rank = np.empty(n, dtype=np.int64)
+    rank[order] = np.arange(n)
+    blocks: Places = rank * windows // n
+    last, first = int(stamps.max()), int(stamps.min())
+    weeks = min(LONGEST, (last - first + 1) // WEEK)
+    slow = blocks
+    if weeks >= windows:
+        # weeks are counted back from the newest row, so the last one is whole
+        slow = (last - stamps) // WEEK
+        slow = np.where(slow < weeks, slow, -1)
+    fast = blocks
+    if n >= windows * FAST_ROWS:
+        whole = n // FAST_ROWS
+        block = rank // FAST_ROWS
+        kept = np.full(whole + 1, -1, dtype=np.int64)
+        chosen = np.unique(np.linspace(0, whole - 1, min(whole, FAST_WINDOWS)).astype(np.int64))
+        kept[chosen] = np.arange(chosen.size)
+        fast = kept[block]
+    return slow, fast, days
+
+
+def _bins(frame: pl.DataFrame, column: str, *, slow: Places | None, fast: Places | None, days: int) -> Bins:
+    if column not in frame.columns:
+        raise BadInput(f'column "{column}" is not in the reference', fix=f"columns: {', '.join(frame.columns[:20])}")
+    series = frame[column]
+    if series.dtype.is_numeric() or series.dtype.is_temporal():
+        values = _numbers(series)
+        edges = cells.numeric_edges(values)
+        counts = cells.assign_numeric(edges, values)
+        bins = Bins(
+            column=column,
+            kind="numeric",
+            edges=tuple(edges.tolist()),
+            counts=tuple(counts.cells.tolist()),
+            nulls=counts.nulls,
+            n=counts.n,
+            days=days,
+        )
+        places = np.where(np.isnan(values), -1, np.searchsorted(edges, values, side="left")).astype(np.int64)
+        return _with_windows(bins, places, np.zeros(values.size, dtype=np.int64), slow, fast)
+    if series.dtype in (pl.String, pl.Boolean, pl.Categorical, pl.Enum):
+        return _categorical(_texts(series), column, slow=slow, fast=fast, days=days)
+    raise BadInput(f'column "{column}" is {series.dtype}: drift is watched in numbers, text, booleans and times')
+
+
+def _categorical(series: pl.Series, column: str, *, slow: Places | None, fast: Places | None, days: int) -> Bins:
+    table = series.drop_nulls().value_counts(name="n").sort(column if series.name == column else series.name)
+    values, counts = table[:, 0].to_list(), table["n"].to_numpy().astype(np.int64)
+    own, known = cells.own_values(values, counts), cells.known_hashes(values)
+    found = cells.assign_categorical(own, known, values, counts, nulls=series.null_count())
+    bins = Bins(
+        column=column,
+        kind="categorical",
+        values=own,
+        known=known,
+        counts=tuple(found.cells.tolist()),
+        nulls=found.nulls,
+        n=found.n,
+        once=int((counts == 1).sum()),
+        twice=int((counts == 2).sum()),
+        days=days,
+    )
+    place = {value: index for index, value in enumerate(own)}
+    cell_of = np.array([place.get(value, len(own) + cells.value_hash(value) % cells.BUCKETS) for value in values] or [0], dtype=np.int64)
+    codes = series.replace_strict(values, list(range(len(values))), default=-1, return_dtype=pl.Int64).fill_null(-1).to_numpy()
+    places = np.where(codes < 0, -1, cell_of[codes]).astype(np.int64)
+    return _with_windows(bins, places, codes, slow, fast)
+
+
+def _with_windows(bins: Bins, places: Places, codes: Places, slow: Places | None, fast: Places | None) -> Bins:
+    if slow is None or fast is None:
+        return bins
+    quick = _window_counts(bins, places, codes, fast)
+    labels = drift.pooled_cells(bins, FAST_ROWS)
+    taus = drift.spreads(bins, labels, quick)
+    return msgspec.structs.replace(
+        bins,
+        windows=tuple(tuple(row) for row in _window_counts(bins, places, codes, slow).tolist()),
+        fast=(*(spread.tau for spread in taus), float(len(quick))),
+    )
+
+
+def _window_counts(bins: Bins, places: Places, codes: Places, window: Places) -> NDArray[np.int64]:
+    """Counts (windows, cells + 3): cells, nulls, rows with a value that no other window has, rows."""
+    inside = window >= 0
+    count, width = int(window.max()) + 1, len(bins.counts)
+    present = inside & (places >= 0)
+    grid = np.bincount(window[present] * width + places[present], minlength=count * width).reshape(count, width)
+    rows = np.bincount(window[inside], minlength=count)
+    nulls = rows - grid.sum(axis=1)
+    unseen = np.zeros(count, dtype=np.int64)
+    if bins.kind == "categorical" and present.any():
+        kinds = int(codes.max()) + 1
+        # a value's first and last window agree when nothing else has it, rows outside the windows (−1) included
+        placed = places >= 0
+        low, high = np.full(kinds, count), np.full(kinds, -2)
+        np.minimum.at(low, codes[placed], window[placed])
+        np.maximum.at(high, codes[placed], window[placed])
+        alone = present.copy()
+        alone[present] = (low == high)[codes[present]]
+        unseen = np.bincount(window[alone], minlength=count)
+    return np.column_stack([grid, nulls, unseen, rows]).astype(np.int64)

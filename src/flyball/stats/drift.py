@@ -1,0 +1,231 @@
+"""Has a column changed? Counts of a window against counts of the reference, in the same cells (statistics.md §2).
+
+Three tests a column: the cells, the share of nulls, and for categories the share of values never seen before. Each gives evidence (p) and
+an effect that does not grow with n; a verdict needs both, and `monitoring` adds persistence. Windows of real traffic differ by more than
+chance even when nothing is wrong; that overdispersion is measured between the reference's own windows and divided out.
+
+Sources: McCullagh & Nelder 1989 (overdispersion); Satterthwaite 1946 (degrees of freedom); Good 1953 (unseen values);
+Benjamini & Hochberg 1995.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betainc, chdtrc, fdtrc
+
+from flyball.records.monitoring import Bins, InputCounts
+from flyball.stats.cells import Counts, merge_bins, merged, pooling
+from flyball.stats.multiplicity import benjamini_hochberg
+
+Level = Literal["none", "warn", "alert"]
+Test = Literal["cells", "nulls", "unseen"]
+
+FLOORS: dict[Test, tuple[float, float]] = {"cells": (0.02, 0.10), "nulls": (0.02, 0.05), "unseen": (0.01, 0.05)}
+"""Effect from which a test warns, and from which it alerts: PSI for cells, a difference of shares for the others."""
+
+RATE = 0.01
+"""False discovery rate over all tests of one model in one window."""
+
+FAST_PHI = 1.25
+"""A fast window is used only for columns whose overdispersion at that length is at most this: no cycle at that scale."""
+
+
+class Contrast(NamedTuple):
+    """Pearson's X² of two rows of counts, its degrees of freedom, and m = nN/(n+N)."""
+
+    x2: float
+    df: int
+    m: float
+
+
+@dataclass(frozen=True)
+class Dispersion:
+    """Overdispersion `tau` per effective row, known from `windows` windows (0: independence is assumed)."""
+
+    tau: float = 0.0
+    windows: int = 0
+
+
+@dataclass(frozen=True)
+class ColumnTest:
+    """One test of one column. `phi` is the overdispersion divided out; `level` is set by `hits`."""
+
+    column: str
+    test: Test
+    p: float
+    effect: float
+    n: int
+    phi: float
+    level: Level = "none"
+
+
+def contrast(window: Counts, reference: Counts) -> Contrast:
+    """X² = m Σ (p − q)²/pooled of `window` (cells,) against `reference` (cells,), counts of the same cells. Empty cells do not count.
+
+    >>> contrast(np.array([10, 20]), np.array([20, 10]))
+    Contrast(x2=6.666666666666667, df=1, m=15.0)
+    """
+    n, total = int(window.sum()), int(reference.sum())
+    if n == 0 or total == 0:
+        return Contrast(0.0, 0, 0.0)
+    used = (window + reference) > 0
+    p, q = window[used] / n, reference[used] / total
+    pooled = (window[used] + reference[used]) / (n + total)
+    m = n * total / (n + total)
+    return Contrast(float(m * np.sum((p - q) ** 2 / pooled)), int(used.sum()) - 1, m)
+
+
+def psi(window: Counts, reference: Counts) -> float:
+    """Population stability index of two rows of counts, less what chance alone gives; never negative.
+
+    >>> psi(np.array([50, 50]), np.array([500, 500]))
+    0.0
+    """
+    n, total, cells = int(window.sum()), int(reference.sum()), window.size
+    if n == 0 or total == 0:
+        return 0.0
+    p = (window + 0.5) / (n + 0.5 * cells)
+    q = (reference + 0.5) / (total + 0.5 * cells)
+    return max(0.0, float(np.sum((p - q) * np.log(p / q))) - (cells - 1) * (1 / n + 1 / total))
+
+
+def overdispersion(windows: Counts, slots: Sequence[int] | None = None) -> Dispersion:
+    """τ between the reference's own `windows` (k, cells), each against the rest of its slot (season: day of the week; default: one slot).
+
+    τ = max(0, mean_k (X²_k/df − 1)/m_k). Windows without a rest, or with one cell only, say nothing.
+    """
+    excess: list[float] = []
+    labels = np.zeros(len(windows), dtype=np.int64) if slots is None else np.asarray(slots)
+    for slot in np.unique(labels):
+        own = windows[labels == slot]
+        total = own.sum(axis=0)
+        for window in own:
+            x2, df, m = contrast(window, total - window)
+            if df > 0:
+                excess.append((x2 / df - 1) / m)
+    return Dispersion(tau=max(0.0, float(np.mean(excess))) if excess else 0.0, windows=len(windows))
+
+
+def cells_p(found: Contrast, spread: Dispersion, days: int = 0) -> tuple[float, float]:
+    """(p, φ) of an X² under overdispersion: the F tail with Satterthwaite's degrees of freedom; plain χ² where φ = 1.
+
+    `days`: distinct days of the reference, which bound what its windows can teach; 0: unknown.
+    """
+    if found.df < 1:
+        return 1.0, 1.0
+    phi = 1 + spread.tau * found.m
+    f = 1 / phi
+    if f >= 1 - 1e-12:
+        return float(chdtrc(found.df, found.x2)), 1.0
+    nu = max(1, (min(spread.windows, days) if days else spread.windows) - 1)
+    return float(fdtrc(1 / (f * f / found.df + (1 - f) ** 2), nu / (1 - f) ** 2, found.x2 / (found.df * phi))), phi
+
+
+def share_p(a: float, n: float, b: float, total: float, phi: float = 1.0) -> float:
+    """Two-sided p of `a` of `n` rows against `b` of `total`, both thinned by the overdispersion `phi`.
+
+    >>> round(share_p(10, 100, 10, 1000), 9) < 1e-4
+    True
+    """
+    if n <= 0 or total <= 0:
+        return 1.0
+    s, a, b = n / (n + total), a / phi, b / phi
+    more = float(betainc(a, b + 1, s)) if a > 0 else 1.0
+    fewer = 1 - float(betainc(a + 1, b, s)) if b > 0 else 1.0
+    return min(1.0, 2 * min(more, fewer))
+
+
+def test_cells(bins: Bins) -> NDArray[np.int64]:
+    """The test cell of each fixed cell of `bins` (cells,): numeric bins merge into tenths, categories stay."""
+    counts = np.asarray(bins.counts, dtype=np.int64)
+    return merge_bins(counts) if bins.kind == "numeric" else np.arange(counts.size, dtype=np.int64)
+
+
+def pooled_cells(bins: Bins, n: int) -> NDArray[np.int64]:
+    """The same for a window of `n` values that are not null: cells that expect fewer than five are one."""
+    labels = test_cells(bins)
+    return pooling(merged(labels, np.asarray(bins.counts, dtype=np.int64)), n)[labels]
+
+
+def spreads(bins: Bins, labels: NDArray[np.int64], windows: Counts) -> tuple[Dispersion, Dispersion, Dispersion]:
+    """Overdispersion of the cells, the null share and the unseen share between `windows` (k, cells + 3: cells, nulls, unseen, n)."""
+    cells, nulls, unseen, n = windows[:, :-3], windows[:, -3], windows[:, -2], windows[:, -1]
+    return (
+        overdispersion(merged(labels, cells)),
+        overdispersion(np.stack([nulls, n - nulls], axis=1)),
+        overdispersion(np.stack([unseen, n - nulls - unseen], axis=1)) if bins.known else Dispersion(windows=len(windows)),
+    )
+
+
+def _spreads_of(bins: Bins, labels: NDArray[np.int64], *, fast: bool) -> tuple[Dispersion, Dispersion, Dispersion]:
+    if fast:
+        if not bins.fast:
+            return Dispersion(), Dispersion(), Dispersion()
+        cells, nulls, unseen, windows = bins.fast
+        return (Dispersion(cells, int(windows)), Dispersion(nulls, int(windows)), Dispersion(unseen, int(windows)))
+    if len(bins.windows) < 2:
+        return Dispersion(), Dispersion(), Dispersion()
+    return spreads(bins, labels, np.asarray(bins.windows, dtype=np.int64))
+
+
+def fast_enough(bins: Bins, rows: int = 1_000) -> bool:
+    """May this column be tested in windows of `rows` rows? Not if it swings at that scale, such as with the time of day."""
+    present = bins.n - bins.nulls
+    if not bins.fast or present == 0:
+        return True
+    return 1 + bins.fast[0] * rows * present / (rows + present) <= FAST_PHI
+
+
+def column_tests(bins: Bins, window: InputCounts, *, fast: bool = False) -> tuple[ColumnTest, ...]:
+    """The tests of one column's window against its reference; none where either side is empty. Levels are set by `hits`.
+
+    `fast`: the window is one of about 1,000 rows, to be compared with the reference's swings at that length.
+    """
+    if window.n == 0 or bins.n == 0:
+        return ()
+    present, known = window.n - window.nulls, bins.n - bins.nulls
+    labels = pooled_cells(bins, present)
+    of_cells, of_nulls, of_unseen = _spreads_of(bins, labels, fast=fast)
+    tests: list[ColumnTest] = []
+    if present and known:
+        ours, theirs = merged(labels, np.asarray(window.cells, dtype=np.int64)), merged(labels, np.asarray(bins.counts, dtype=np.int64))
+        p, phi = cells_p(contrast(ours, theirs), of_cells, bins.days)
+        tests.append(ColumnTest(column=bins.column, test="cells", p=p, effect=psi(ours, theirs), n=present, phi=phi))
+    phi = 1 + of_nulls.tau * window.n * bins.n / (window.n + bins.n)
+    tests.append(
+        ColumnTest(
+            column=bins.column,
+            test="nulls",
+            p=share_p(window.nulls, window.n, bins.nulls, bins.n, phi),
+            effect=abs(window.nulls / window.n - bins.nulls / bins.n),
+            n=window.n,
+            phi=phi,
+        )
+    )
+    if bins.known and present and known:
+        good = 1 + 2 * bins.twice / bins.once if bins.once else 1.0
+        phi = max(1 + of_unseen.tau * present * known / (present + known), good)
+        p = share_p(window.unseen_n, present, bins.once, known, phi)
+        effect = max(0.0, window.unseen_n / present - bins.once / known)
+        tests.append(ColumnTest(column=bins.column, test="unseen", p=p, effect=effect, n=present, phi=phi))
+    return tuple(tests)
+
+
+def level(test: Test, effect: float, scale: float = 1.0) -> Level:
+    """How much an effect matters, whatever its evidence; `scale` < 1 lowers the floors (for leaving a state)."""
+    warn, alert = FLOORS[test]
+    return "alert" if effect >= alert * scale else "warn" if effect >= warn * scale else "none"
+
+
+def hits(tests: Sequence[ColumnTest], rate: float = RATE) -> tuple[ColumnTest, ...]:
+    """Set every test's level: evidence by Benjamini–Hochberg over all tests of the window, and an effect at a floor."""
+    adjusted = benjamini_hochberg([test.p for test in tests])
+    return tuple(
+        replace(test, level=level(test.test, test.effect) if q <= rate else "none")
+        for test, q in zip(tests, adjusted.tolist(), strict=True)
+    )
