@@ -13,6 +13,7 @@ from flyball.declare.units import count, fail, fill, maybe_span, maybe_text, nam
 from flyball.records.models import FieldType
 
 Value: TypeAlias = int | float | str | bool
+Type: TypeAlias = type[Any] | FieldType
 How = Literal["count", "sum", "mean", "min", "max", "last", "distinct"]
 
 _TYPES: dict[Any, FieldType] = {int: "int", float: "float", bool: "bool", str: "str", dt.datetime: "time"}
@@ -34,7 +35,7 @@ class Column:
 
     def __init__(
         self,
-        type: type[Any] | FieldType,  # noqa: A002 - the public name
+        type: Type,  # noqa: A002 - the public name
         *,
         between: tuple[float, float] | None = None,
         one_of: Iterable[Value] | None = None,
@@ -62,7 +63,7 @@ class Column:
 
 
 def column(
-    type: type[Any] | FieldType,  # noqa: A002 - the public name
+    type: Type,  # noqa: A002 - the public name
     *,
     between: tuple[float, float] | None = None,
     one_of: Iterable[Value] | None = None,
@@ -102,7 +103,7 @@ def _field_type(given: object) -> FieldType:
     raise fail("type", f"{given!r} is not a column type", fix="use int, float, bool, str or datetime.datetime")
 
 
-def _between(given: tuple[float, float] | None) -> tuple[float, float] | None:
+def _between(given: Any) -> tuple[float, float] | None:
     if given is None:
         return None
     if not isinstance(given, tuple | list) or len(given) != 2:
@@ -186,7 +187,7 @@ class Dataset:
         owner: str = "",
         licence: str = "",
     ) -> None:
-        if not isinstance(columns, Mapping) or not columns:
+        if not columns:
             raise fail("columns", "no column is declared", fix='write columns={"amount": float}; an undeclared column is never seen')
         declared = {text(key, "columns"): value if isinstance(value, Column) else Column(value) for key, value in columns.items()}
         fill(

@@ -109,7 +109,7 @@ class Money:
         return f"{self.amount:g} {self.currency}"
 
 
-def money(value: str | Money, argument: str) -> Money:
+def money(value: Any, argument: str) -> Money:
     """Read "0.40 EUR". Raises DeclarationError."""
     if isinstance(value, Money):
         return value
@@ -132,7 +132,7 @@ class Rate:
         return f"{self.amount:g}{' ' + self.unit if self.unit else ''}/{self.per}"
 
 
-def rate(value: str | Rate, argument: str, *, with_money: bool) -> Rate:
+def rate(value: Any, argument: str, *, with_money: bool) -> Rate:
     """Read "4/30d" or, with money, "50 EUR/30d". Raises DeclarationError."""
     if isinstance(value, Rate):
         return value
