@@ -112,6 +112,7 @@ class ModelRow(Record, frozen=True):
     champion_at: Instant = 0
     rollout: str = ""
     newest: str = ""
+    last_run: str = ""
     last_attempt_at: Instant = 0
     trained_digest: str = ""
 

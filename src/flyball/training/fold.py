@@ -1,0 +1,113 @@
+"""How run events change the projections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import msgspec
+
+from flyball.errors import Conflict
+from flyball.records.base import Event, Fold, Projection, Recorded
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.training import (
+    RUNS,
+    RunCancelled,
+    RunFailed,
+    RunLost,
+    RunQueued,
+    RunRow,
+    RunStarted,
+    RunState,
+    RunSucceeded,
+)
+from flyball.records.versions import MODELS, ModelRow
+from flyball.training.states import move
+
+
+def fold_queued(projection: Projection, recorded: Recorded) -> None:
+    """A new run; it is the model's last attempt, and the declaration in effect is being trained."""
+    event = recorded.event
+    assert isinstance(event, RunQueued)
+    if projection.get(RUNS, event.run) is not None:
+        raise Conflict(f"{event.run} is queued already", why="a run's id is used once", fix="take a new id")
+    row = RunRow(
+        run=event.run,
+        model=event.model,
+        trigger=event.trigger,
+        reason=event.reason,
+        spec=event.spec,
+        release=event.release,
+        state=RunState.QUEUED,
+        queued_at=recorded.at,
+    )
+    projection.put(RUNS, event.run, row)
+    model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
+    declared = projection.get(DECLARATIONS, event.model)
+    digest = declared.version_digest if declared else model.trained_digest
+    projection.put(MODELS, event.model, msgspec.structs.replace(model, last_run=event.run, last_attempt_at=recorded.at, trained_digest=digest))
+
+
+def fold_started(projection: Projection, recorded: Recorded) -> None:
+    """An attempt runs."""
+    event = recorded.event
+    assert isinstance(event, RunStarted)
+    row = _row(projection, event.run)
+    projection.put(RUNS, row.run, msgspec.structs.replace(row, state=move(row.run, row.state, RunState.RUNNING), attempt=event.attempt))
+
+
+def fold_succeeded(projection: Projection, recorded: Recorded) -> None:
+    """The run has a result."""
+    event = recorded.event
+    assert isinstance(event, RunSucceeded)
+    row = _row(projection, event.run)
+    state = move(row.run, row.state, RunState.SUCCEEDED)
+    projection.put(RUNS, row.run, msgspec.structs.replace(row, state=state, result=event.result, ended_at=recorded.at))
+
+
+def fold_failed(projection: Projection, recorded: Recorded) -> None:
+    """The run ended without a result."""
+    event = recorded.event
+    assert isinstance(event, RunFailed)
+    row = _row(projection, event.run)
+    state = move(row.run, row.state, RunState.FAILED)
+    projection.put(RUNS, row.run, msgspec.structs.replace(row, state=state, why=event.why, ended_at=recorded.at))
+
+
+def fold_cancelled(projection: Projection, recorded: Recorded) -> None:
+    """A person ended the run."""
+    event = recorded.event
+    assert isinstance(event, RunCancelled)
+    row = _row(projection, event.run)
+    state = move(row.run, row.state, RunState.CANCELLED)
+    projection.put(RUNS, row.run, msgspec.structs.replace(row, state=state, why=event.reason, ended_at=recorded.at))
+
+
+def fold_lost(projection: Projection, recorded: Recorded) -> None:
+    """The attempt vanished: the run waits for its next attempt, `attempt` + 1."""
+    event = recorded.event
+    assert isinstance(event, RunLost)
+    row = _row(projection, event.run)
+    state = move(row.run, move(row.run, row.state, RunState.LOST), RunState.QUEUED)
+    why = f"attempt {event.attempt} vanished without an exit"
+    projection.put(RUNS, row.run, msgspec.structs.replace(row, state=state, attempt=event.attempt, why=why))
+
+
+def _row(projection: Projection, run: str) -> RunRow:
+    row = projection.get(RUNS, run)
+    if row is None:
+        raise Conflict(f'no run "{run}" was queued', why="every run begins with run.queued")
+    return row
+
+
+FOLDS: Mapping[type[Event], Fold] = MappingProxyType(
+    {
+        RunQueued: fold_queued,
+        RunStarted: fold_started,
+        RunSucceeded: fold_succeeded,
+        RunFailed: fold_failed,
+        RunCancelled: fold_cancelled,
+        RunLost: fold_lost,
+    }
+)
+"""Event kind → its fold."""
