@@ -1,0 +1,93 @@
+"""Row-wise columns on top of inputs and views: named expressions, or one function from frame to frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from flyball.data.types import DTYPES, schema
+from flyball.declare.model import Model
+from flyball.errors import BadInput, DeclarationError
+from flyball.features.expressions import expression, roots
+
+
+def expressions(model: Model) -> dict[str, pl.Expr]:
+    """The named expressions, in order of declaration; none where the transform is a function."""
+    if not isinstance(model.transforms, Mapping):
+        return {}
+    return {name: expression(value) for name, value in model.transforms.items()}
+
+
+def apply(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
+    """Add the transforms' columns to `frame`. A later expression may read an earlier one.
+
+    Raises BadInput if an expression cannot be computed, or the function loses, adds or replaces what it must not.
+    """
+    if not isinstance(model.transforms, Mapping):
+        return _call(model, frame)
+    for layer in _layers(model):
+        try:
+            frame = frame.with_columns(**layer)
+        except PolarsError as error:
+            raise BadInput(
+                f'model "{model.name}": a transform cannot be computed ({", ".join(layer)})',
+                why=str(error),
+                fix="a transform reads inputs, views' features and earlier transforms",
+            ) from error
+    return frame
+
+
+def names(model: Model) -> list[str]:
+    """The columns that the transforms add. A function is called once on a frame without rows to learn them."""
+    if isinstance(model.transforms, Mapping):
+        return list(model.transforms)
+    columns = {name: DTYPES[type_] for name, type_ in schema(model.data).items()}
+    columns |= {name: _result(item.how, columns.get(item.column)) for view in model.features for name, item in view.features.items()}
+    empty = pl.DataFrame(schema=columns)
+    return [name for name in _call(model, empty).columns if name not in columns]
+
+
+def _result(how: str, source: Any) -> Any:
+    if how in ("count", "distinct"):
+        return pl.Int64()
+    return source if how == "last" and source is not None else pl.Float64()
+
+
+def _layers(model: Model) -> list[dict[str, pl.Expr]]:
+    """Expressions in as few steps as their reading of one another allows."""
+    layers: list[dict[str, pl.Expr]] = []
+    depth: dict[str, int] = {}
+    for name, value in expressions(model).items():
+        level = max((depth[root] + 1 for root in roots(value) if root in depth), default=0)
+        depth[name] = level
+        while len(layers) <= level:
+            layers.append({})
+        layers[level][name] = value
+    return layers
+
+
+def _call(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
+    function: Any = model.transforms
+    where = f'model "{model.name}": transform {getattr(function, "__name__", "function")}'
+    if not callable(function):
+        raise DeclarationError(
+            f"{where} is a reference to code", why="a decoded declaration cannot run code", fix="load the model from its files"
+        )
+    try:
+        made = function(frame)
+    except Exception as error:  # the user's own code runs here: whatever it raises is theirs to read
+        raise BadInput(
+            f"{where} raised {type(error).__name__}: {error}", fix="it takes a frame of any number of rows, none included"
+        ) from error
+    if not isinstance(made, pl.DataFrame) or made.height != frame.height:
+        got = f"{made.height} rows" if isinstance(made, pl.DataFrame) else type(made).__name__
+        raise BadInput(
+            f"{where} gave {got} for a frame of {frame.height} rows",
+            why="a transform is row by row",
+            fix="return a pl.DataFrame of the same height",
+        )
+    added = [name for name in made.columns if name not in frame.columns]
+    return frame.hstack(made.select(added))
