@@ -41,7 +41,7 @@ class Watch(Record, frozen=True):
 
     `label_delay` is H: a row matures at its time + H and is tested on the label known by then. `loss` is 0/1 or a clipped
     loss over `loss_cap`. `slow_us` maps a rollout id to its frozen threshold. `bins` are the champion's reference.
-    `slices` are columns of the request; `selective` names a column of the labels' own choosing, if any.
+    `slices` are columns of the request. `arms` maps the id of an active rollout to its new and its old version.
     """
 
     model: str
@@ -51,11 +51,14 @@ class Watch(Record, frozen=True):
     loss: Literal["zero_one", "absolute", "squared", "log"] = "zero_one"
     loss_cap: float = 1.0
     slow_us: dict[str, int] = {}
+    arms: dict[str, tuple[str, str]] = {}
     bins: tuple[Bins, ...] = ()
 
 
 class Traffic(Record, frozen=True):
-    """Operational counts of one (model, version, role, rollout, minute). Units are keys at their first exposure.
+    """Operational counts of one (model, version, role, rollout, minute). Units are keys at their first exposure in the rollout.
+
+    `minute` counts minutes since 1970. Outside a rollout there are no units.
 
     `latency` counts requests by floor(8 × log2(µs)), sparse as {bin: n}.
     """
@@ -76,7 +79,7 @@ class Traffic(Record, frozen=True):
 
 
 class Quality(Record, frozen=True):
-    """Matured rows of one (model, version, role, slice, minute of maturity). `loss` and `loss_sq` are sums of the clipped loss.
+    """Matured rows of one (model, version, role, slice, minute of maturity since 1970). `loss` and `loss_sq` are sums of the clipped loss.
 
     tp fp fn tn are for binary tasks; `correct` for all that have classes; `abs_error`, `sq_error` for numbers.
     """

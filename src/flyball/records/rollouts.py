@@ -63,17 +63,23 @@ class StepCounts(Record, frozen=True):
 class PairCounts(Record, frozen=True):
     """Matured, labelled rows that both versions scored: new alone wrong, alike, old alone wrong. `slice` is empty for all.
 
-    For a loss that is not 0/1 the counts are fractions of a row, by the clipped difference of losses.
+    For a loss that is not 0/1 the counts are fractions of a row, by the clipped difference of losses. `old_loss` is the sum of
+    the old version's clipped losses on these rows, so that a relative margin can be said in units of the loss.
     """
 
     slice: str = ""
     minus: float = 0.0
     zero: float = 0.0
     plus: float = 0.0
+    old_loss: float = 0.0
 
 
 class RolloutEvidence(Record, frozen=True):
-    """Everything a rollout decision rests on: with it, the decision can be replayed."""
+    """Everything a rollout decision rests on: with it, the decision can be replayed.
+
+    `baked` is the time of evidence in the present step, `under` that step and `last` the newest evidence in it. `before` is what
+    earlier attempts of the same artifact brought: it counts against a version, never for it.
+    """
 
     steps: tuple[StepCounts, ...] = ()
     pairs: tuple[PairCounts, ...] = ()
@@ -82,6 +88,9 @@ class RolloutEvidence(Record, frozen=True):
     shadow_dropped: int = 0
     baked: Span = Span(0)
     stable_slow_n: int = 0
+    under: str = ""
+    last: Instant = 0
+    before: RolloutEvidence | None = None
 
 
 class Reading(Record, frozen=True):

@@ -1,0 +1,226 @@
+"""From rows and labels to additive counts: the one fold that serves the live log and the backtest alike (statistics.md §1–3).
+
+Rows come in when they were scored; traffic and input cells are counted at once, quality when the row matures: at its time plus
+the label delay, on the label known by then. However time is cut into calls of `take`, the sums are the same; no decision rests
+on how they were cut. Nothing here reads a clock or a file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+
+import polars as pl
+
+from flyball.clock import Instant
+from flyball.evaluation import counts_quality as sums
+from flyball.evaluation.counts_labels import LabelBook, plain
+from flyball.evaluation.counts_units import Units
+from flyball.evaluation.reference import bin_frame
+from flyball.records.monitoring import Batch, InputCounts, Pairs, Traffic, Watch
+from flyball.records.rollouts import PairCounts
+
+ROWS: dict[str, pl.DataType] = {
+    "request_id": pl.String(),
+    "at": pl.Int64(),
+    "version": pl.String(),
+    "role": pl.String(),
+    "rollout": pl.String(),
+    "weight": pl.Int64(),
+    "key": pl.String(),
+    "status": pl.String(),
+    "latency_us": pl.Int64(),
+    "score": pl.Float64(),
+    "stand_in": pl.Boolean(),
+}
+"""Columns of a row beside `value` and the inputs. `stand_in`: the champion answered because the challenger had failed."""
+
+LABELS: dict[str, pl.DataType] = {"request_id": pl.String(), "at": pl.Int64()}
+"""Columns of a label beside `value`; `at` is when it became known."""
+
+_DEFAULTS: dict[str, object] = {"rollout": "", "weight": 0, "status": "ok", "stand_in": False, "role": "champion"}
+_LATE_PARTNER = 120_000_000
+"""How much later than the first the second row of a pair may be picked: a shadow queues behind the answer."""
+_ROLES = {"challenger": 0, "champion": 1, "shadow": 2, "former": 3}
+
+
+@dataclass(frozen=True)
+class LabelTally:
+    """What became of labels so far. `unmatched`: no such request, or it had matured without them."""
+
+    waiting: int
+    unmatched: int
+    duplicates: int
+    corrected: int
+
+
+class Folder:
+    """Folds one model's rows and labels into counts. Memory is bounded by the label delay and the keys of active rollouts."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._incoming: list[pl.DataFrame] = []
+        self._pending: deque[pl.DataFrame] = deque()
+        self._lone = pl.DataFrame()
+        self._labels = LabelBook()
+        self._units = Units()
+        self._paired: dict[str, set[str]] = {}
+
+    def rewatch(self, watch: Watch) -> None:
+        """Go on under another Watch of the same model: other bins, slices or rollouts. Rows that wait keep the slices they had."""
+        if watch == self._watch:
+            return
+        self._watch = watch
+        active = set(watch.arms) | set(watch.slow_us)
+        if watch.arms:
+            self._units.keep(active)
+            self._paired = {rollout: keys for rollout, keys in self._paired.items() if rollout in active}
+
+    @property
+    def labels(self) -> LabelTally:
+        """What became of labels so far."""
+        book = self._labels
+        return LabelTally(waiting=len(book), unmatched=book.unmatched, duplicates=book.duplicates, corrected=book.corrected)
+
+    def add(self, rows: pl.DataFrame, labels: pl.DataFrame) -> None:
+        """Take rows (`ROWS`, `value`, inputs) and labels (`LABELS`, `value`) in, in any order; missing optional columns get defaults.
+
+        One row per request and scoring version. `status` is ok, error or dropped (a shadow that was never scored). `value` holds
+        numbers or booleans, or text for classes that are text.
+        """
+        if rows.height:
+            self._incoming.append(_conform(rows))
+        if labels.height:
+            self._labels.add(labels)
+
+    def take(self, until: Instant) -> Batch:
+        """Counts of all that became visible up to `until` and was not taken before."""
+        now = self._due(until)
+        traffic, inputs = self._traffic(now), self._inputs(now)
+        self._wait(now)
+        matured = self._mature(until)
+        batch = Batch(
+            until=until,
+            traffic=traffic,
+            quality=sums.quality(matured, self._watch),
+            pairs=self._pairs(matured, until),
+            blocks=sums.blocks(matured, self._watch) if matured.height else (),
+            inputs=inputs,
+        )
+        self._labels.expire(until, self._watch.label_delay)
+        return batch
+
+    def _due(self, until: Instant) -> pl.DataFrame:
+        if not self._incoming:
+            return pl.DataFrame()
+        rows = self._incoming[0] if len(self._incoming) == 1 else pl.concat(self._incoming, how="diagonal_relaxed")
+        later = rows.filter(pl.col("at") > until)
+        self._incoming = [later] if later.height else []
+        if later.height:
+            rows = rows.filter(pl.col("at") <= until)
+        rank = pl.col("role").replace_strict(_ROLES, default=9, return_dtype=pl.Int8)
+        return rows.sort("at", "request_id", rank)
+
+    def _traffic(self, rows: pl.DataFrame) -> tuple[Traffic, ...]:
+        if rows.is_empty():
+            return ()
+        marked = self._units.mark(rows, self._watch.slow_us)
+        scored = pl.col("status") != "dropped"
+        grouped = (
+            marked.group_by("version", "role", "rollout", "weight", (pl.col("at") // sums.MINUTE).alias("minute"))
+            .agg(
+                n=scored.sum(),
+                errors=(pl.col("status") == "error").sum(),
+                units=pl.col("unit").sum(),
+                bad_units=pl.col("unit_bad").sum(),
+                slow_units=pl.col("unit_slow").sum(),
+                dropped=(~scored).sum(),
+                latency=(pl.col("latency_us").filter(scored).drop_nulls().clip(1).log(2.0) * 8).floor().cast(pl.Int64),
+            )
+            .sort("version", "role", "rollout", "weight", "minute")
+        )
+        return tuple(
+            Traffic(model=self._watch.model, **{**row, "latency": dict(Counter(row["latency"]))}) for row in grouped.iter_rows(named=True)
+        )
+
+    def _inputs(self, rows: pl.DataFrame) -> tuple[InputCounts, ...]:
+        if rows.is_empty() or not self._watch.bins:
+            return ()
+        answered = rows.filter((pl.col("role") == "champion") & (pl.col("status") == "ok"))
+        if answered.is_empty():
+            return ()
+        return bin_frame(self._watch.bins, answered.rename({"value": "prediction"}), model=self._watch.model)
+
+    def _wait(self, rows: pl.DataFrame) -> None:
+        if rows.is_empty():
+            return
+        scored = rows.filter((pl.col("status") == "ok") & pl.col("value").is_not_null())
+        if scored.height:
+            columns = ("request_id", "at", "version", "role", "rollout", "key", "value", "score")
+            self._pending.append(scored.select(*columns, *sums.slice_columns(scored, self._watch)))
+
+    def _mature(self, until: Instant) -> pl.DataFrame:
+        delay = self._watch.label_delay
+        ready: list[pl.DataFrame] = []
+        waiting: deque[pl.DataFrame] = deque()
+        for chunk in self._pending:
+            # chunks are sorted by time, but a late chunk may hold older rows than the one before it
+            if chunk["at"][-1] + delay <= until:
+                ready.append(chunk)
+            elif chunk["at"][0] + delay > until:
+                waiting.append(chunk)
+            else:
+                ready.append(chunk.filter(pl.col("at") + int(delay) <= until))
+                waiting.append(chunk.filter(pl.col("at") + int(delay) > until))
+        self._pending = waiting if len(waiting) <= 256 else deque([pl.concat(waiting, how="diagonal_relaxed").sort("at")])
+        if not ready:
+            return pl.DataFrame()
+        matured = pl.concat(ready, how="diagonal_relaxed").with_columns(sums.mature_at(delay)).sort("mature_at", "request_id", "version")
+        found = self._labels.known_by(matured["request_id"].to_list(), matured["mature_at"].to_list())
+        label = pl.Series("label", found, dtype=matured["value"].dtype, strict=False)
+        return sums.with_losses(matured.with_columns(label), self._watch)
+
+    def _pairs(self, matured: pl.DataFrame, until: Instant) -> tuple[Pairs, ...]:
+        fresh = matured.filter((pl.col("rollout") != "") & pl.col("loss").is_not_null()) if matured.height else matured
+        if fresh.is_empty() and self._lone.is_empty():
+            return ()
+        rows = (
+            pl.concat([self._lone, fresh], how="diagonal_relaxed")
+            if self._lone.height and fresh.height
+            else (fresh if fresh.height else self._lone)
+        )
+        pairs = sums.pair(rows, self._watch)
+        done = pairs["request_id"].implode()
+        self._lone = rows.filter(~pl.col("request_id").is_in(done) & (pl.col("mature_at") + _LATE_PARTNER > until))
+        first = [self._first_pair(*row) for row in pairs.select("rollout", "key").iter_rows()]
+        pairs = pairs.filter(pl.Series(first, dtype=pl.Boolean))
+        if pairs.is_empty():
+            return ()
+        return tuple(
+            Pairs(
+                model=self._watch.model,
+                rollout=row["rollout"],
+                new=row["new"],
+                old=row["old"],
+                counts=PairCounts(**{name: row[name] for name in ("slice", "minus", "zero", "plus", "old_loss")}),
+            )
+            for row in sums.pair_sums(pairs).iter_rows(named=True)
+        )
+
+    def _first_pair(self, rollout: str, key: str | None) -> bool:
+        if key is None:
+            return True
+        keys = self._paired.setdefault(rollout, set())
+        if key in keys:
+            return False
+        keys.add(key)
+        return True
+
+
+def _conform(rows: pl.DataFrame) -> pl.DataFrame:
+    missing = [pl.lit(_DEFAULTS.get(name), dtype=dtype).alias(name) for name, dtype in ROWS.items() if name not in rows.columns]
+    if "value" not in rows.columns:
+        missing.append(pl.lit(None, dtype=pl.Float64).alias("value"))
+    rows = rows.with_columns(missing) if missing else rows
+    # booleans stay what they are until here: their cells in the reference are text
+    return rows.with_columns(pl.col(name).cast(dtype) for name, dtype in ROWS.items()).with_columns(plain(rows["value"]))

@@ -1,0 +1,90 @@
+"""Units of a rollout's tests: with sticky assignment a key counts once, at its first exposure and its first bad event.
+
+Counting requests instead lets one key that always fails roll back an equal version (statistics.md §1). Without a key the
+request is the unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+WARM_UP = 100
+"""A new version's first requests do not count as slow: its caches are cold."""
+
+FULL = 10_000
+"""All traffic, in basis points."""
+
+
+@dataclass
+class _Seen:
+    exposed: set[str] = field(default_factory=set)
+    bad: set[str] = field(default_factory=set)
+    slow: set[str] = field(default_factory=set)
+
+
+class Units:
+    """What each rollout has counted so far.
+
+    While traffic is split, both arms share one memory: a key that failed under the stable version is no news under the canary.
+    While one version shadows the other (weight 0) or watches it (weight 10,000), every request meets both, so each has its own.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], _Seen] = {}
+        self._warm: dict[tuple[str, str], int] = {}
+
+    def mark(self, rows: pl.DataFrame, slow_us: Mapping[str, int]) -> pl.DataFrame:
+        """Add `unit`, `unit_bad`, `unit_slow` (booleans) to rows in order of time. Outside a rollout all are false."""
+        if rows.is_empty() or not (rows["rollout"] != "").any():
+            return rows.with_columns(unit=pl.lit(value=False), unit_bad=pl.lit(value=False), unit_slow=pl.lit(value=False))
+        names = ("rollout", "weight", "role", "version", "key", "stand_in", "status", "latency_us")
+        marks = [self._mark(slow_us, *row) for row in zip(*(rows[name].to_list() for name in names), strict=True)]
+        unit, bad, slow = zip(*marks, strict=True)
+        return rows.with_columns(
+            pl.Series("unit", unit, dtype=pl.Boolean),
+            pl.Series("unit_bad", bad, dtype=pl.Boolean),
+            pl.Series("unit_slow", slow, dtype=pl.Boolean),
+        )
+
+    def keep(self, rollouts: set[str]) -> None:
+        """Forget every rollout that is not among these."""
+        self._seen = {key: seen for key, seen in self._seen.items() if key[0] in rollouts}
+        self._warm = {key: count for key, count in self._warm.items() if key[0] in rollouts}
+
+    def _mark(
+        self,
+        slow_us: Mapping[str, int],
+        rollout: str,
+        weight: int,
+        role: str,
+        version: str,
+        key: str | None,
+        stand_in: bool,  # noqa: FBT001 - a column of the row
+        status: str,
+        latency_us: int | None,
+    ) -> tuple[bool, bool, bool]:
+        split = 0 < weight < FULL
+        # a stand-in answered for a challenger that failed: that exposure was the challenger's
+        if not rollout or stand_in or status == "dropped" or (split and role not in ("champion", "challenger")):
+            return False, False, False
+        bad = status == "error"
+        threshold = slow_us.get(rollout)
+        slow = threshold is not None and latency_us is not None and latency_us > threshold and not bad
+        if role in ("challenger", "shadow"):
+            met = self._warm.get((rollout, version), 0)
+            self._warm[rollout, version] = met + 1
+            slow = slow and met >= WARM_UP
+        if key is None:
+            return True, bad, slow
+        seen = self._seen.setdefault((rollout, "" if split else version), _Seen())
+        return _first(seen.exposed, key), bad and _first(seen.bad, key), slow and _first(seen.slow, key)
+
+
+def _first(seen: set[str], key: str) -> bool:
+    if key in seen:
+        return False
+    seen.add(key)
+    return True
