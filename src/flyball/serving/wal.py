@@ -63,13 +63,14 @@ class LogRecord(msgspec.Struct, array_like=True):
     - signature: `input[0]` are the field names, in order, of the rows of `version`; stands before that version's first record.
 
     `input` has one list a row, values in signature order (time fields as integer µs). `output` has one `[value, score]` a row;
-    `score` is a probability for binary tasks, a list of probabilities in class order for multiclass, else None; a row that
-    failed alone in a request of several is None. `key_hash` is empty when the caller gave no key: the unit is then the request id.
+    `score` is a probability for binary tasks, a list of probabilities in class order for multiclass, else None.
+    `key_hash` is empty when the caller gave no key: the unit is then the request id.
 
     `marks`: `ro` and `w`, the rollout id and the weight (basis points) the challenger had, when one was active · `ids`, the
     rows' ids where they are not the request id (one row) or `request_id/0`, `request_id/1`, … · `t`, the rows' times (µs) where
     the caller gave them · `why`, an error's text · `fb`: "champion" when this arm stood in for a challenger that failed (this
-    key was *not* assigned to it: leave it out of the arm's units), "value" when the declared fallback was answered.
+    key was *not* assigned to it: leave it out of the arm's units), "value" when the declared fallback was answered. A request that
+    names its version itself (`@1.2.0`) has no `ro`: it says nothing about the rollout.
     """
 
     kind: Kind
@@ -83,7 +84,7 @@ class LogRecord(msgspec.Struct, array_like=True):
     status: str
     rows: int
     input: list[list[Any]] | None
-    output: list[list[Any] | None] | None
+    output: list[list[Any]] | None
     marks: dict[str, Any] | None
     at: Instant = 0
 
@@ -270,6 +271,7 @@ class Writer:
             count = len(frames) - (1 if self._lost else 0)
             self._lost += count
             self.lost_total += count
+            self._known.clear()
             return False
         self._lost = 0
         if self._size >= self._segment_bytes or time.monotonic() - self._opened_s > SEGMENT_S:

@@ -1,0 +1,200 @@
+"""Every problem of a request at once, each with its JSON pointer: the slow path, taken only when the fast one has refused.
+
+This is the specification of what a valid row is; `validate` is the shortcut for rows that are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, TypeAlias
+
+from flyball.clock import instant
+from flyball.errors import Problem
+from flyball.records.models import Field, Signature
+from flyball.serving.problems import Unparsable
+
+Value: TypeAlias = int | float | str | bool | None
+Row: TypeAlias = tuple[Value, ...]
+
+LONGEST_TEXT = 65_536
+"""Characters in one text value."""
+
+MOST_PROBLEMS = 50
+"""Listed in one answer; the rest is counted."""
+
+_JSON_NAMES = {bool: "a boolean", int: "an integer", float: "a number", str: "text", list: "a list", dict: "an object", type(None): "null"}
+_WANTED = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "time": 'text such as "2026-01-31T12:00:00Z"'}
+
+
+def parse(body: bytes) -> Any:
+    """Read JSON, NaN and Infinity included, so that they can be named where they stand. Raises Unparsable."""
+    try:
+        return json.loads(body)
+    except UnicodeDecodeError as problem:
+        raise Unparsable(
+            "the body is not UTF-8", why=f"byte {problem.start} is {body[problem.start]:#04x}", fix="send JSON encoded as UTF-8"
+        ) from None
+    except json.JSONDecodeError as problem:
+        raise Unparsable(
+            "the body is not JSON", why=f"{problem.msg} at line {problem.lineno} column {problem.colno}", fix="send a JSON object"
+        ) from None
+    except RecursionError:
+        raise Unparsable("the body is nested too deeply", fix='send {"row": {…}}') from None
+
+
+def pointer(*parts: str | int) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _mistyped(value: Any, field: Field, where: str) -> Problem:
+    fix = "send it without quotes" if isinstance(value, str) and field.type in ("int", "float", "bool") else ""
+    return Problem(
+        where, f"{_shown(value)} is {_JSON_NAMES.get(type(value), 'something else')}", f'"{field.name}" is {_WANTED[field.type]}', fix
+    )
+
+
+def _typed(value: Any, field: Field, where: str) -> Value | Problem:
+    """The value as the field's type, or what is wrong with it."""
+    kind = field.type
+    if kind == "bool":
+        return value if isinstance(value, bool) else _mistyped(value, field, where)
+    if kind in ("str", "time"):
+        if not isinstance(value, str):
+            return _mistyped(value, field, where)
+        if len(value) > LONGEST_TEXT:
+            return Problem(where, f"the text has {len(value):,} characters", f"a text value has {LONGEST_TEXT:,} at most", "shorten it")
+        if kind == "str":
+            return value
+        try:
+            return instant(value)
+        except (ValueError, OverflowError):
+            return Problem(where, f"{_shown(value)} is not a time", "times are RFC 3339", 'write "2026-01-31T12:00:00Z"')
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return _mistyped(value, field, where)
+    if isinstance(value, float) and not math.isfinite(value):
+        why = "a missing value is null" if field.nullable else "every value must be finite, and this field may not be missing"
+        return Problem(
+            where,
+            "the value is NaN" if math.isnan(value) else "the value is infinite",
+            why,
+            "send null" if field.nullable else "send a number",
+        )
+    if kind == "int":
+        if not float(value).is_integer() or not -(2**63) <= value < 2**63:
+            return (
+                _mistyped(value, field, where)
+                if isinstance(value, float)
+                else Problem(where, f"{_shown(value)} is too large", "integers have 64 bits")
+            )
+        return int(value)
+    try:
+        return float(value)
+    except OverflowError:
+        return Problem(where, f"{_shown(value)} is too large", "numbers are 64-bit floats")
+
+
+def check_value(value: Any, field: Field, where: str) -> Value | Problem:
+    """One value against its field: the value, converted, or the problem."""
+    if value is None:
+        return (
+            None
+            if field.nullable
+            else Problem(where, "the value is null", f'"{field.name}" may not be missing', f"send {_WANTED[field.type]}")
+        )
+    typed = _typed(value, field, where)
+    if isinstance(typed, Problem):
+        return typed
+    if isinstance(typed, int | float) and not isinstance(typed, bool) and field.type != "time":
+        if field.low is not None and typed < field.low:
+            return Problem(where, f"{typed} is below {field.low:g}", "the column's declared bounds", f"send {_span(field)}")
+        if field.high is not None and typed > field.high:
+            return Problem(where, f"{typed} is above {field.high:g}", "the column's declared bounds", f"send {_span(field)}")
+    if field.one_of is not None and typed not in field.one_of:
+        near = get_close_matches(str(typed), [str(option) for option in field.one_of], 1)
+        options = ", ".join(_shown(option) for option in field.one_of[:8]) + (" …" if len(field.one_of) > 8 else "")
+        return Problem(
+            where,
+            f"{_shown(typed)} is not a declared value",
+            f"one of {options}",
+            f'did you mean "{near[0]}"?' if near else "send one of these",
+        )
+    return typed
+
+
+def _span(field: Field) -> str:
+    if field.low is not None and field.high is not None:
+        return f"a value from {field.low:g} to {field.high:g}"
+    return f"at least {field.low:g}" if field.low is not None else f"at most {field.high:g}"
+
+
+def _names(found: Sequence[str], signature: Signature, *at: str | int) -> Iterator[Problem]:
+    """Missing and extra fields, with near names."""
+    known = [field.name for field in signature.fields]
+    extra = [name for name in found if name not in known]
+    missing = [name for name in known if name not in found]
+    for name in missing:
+        near = get_close_matches(name, extra, 1)
+        yield Problem(
+            pointer(*at, name),
+            "the field is missing",
+            "the signature names it",
+            f'is "{near[0]}" meant to be "{name}"?' if near else f'send "{name}"',
+        )
+    for name in extra:
+        near = get_close_matches(name, known, 1)
+        fix = (
+            f'did you mean "{near[0]}"?'
+            if near
+            else f"leave it out; fields: {', '.join(known[:8])}{' …' if len(known) > 8 else ''} ({len(known)})"
+        )
+        yield Problem(pointer(*at, name), "there is no such field", "the signature does not name it", fix)
+
+
+def check_row(row: Any, signature: Signature, *at: str | int) -> tuple[Row, list[Problem]]:
+    """One row, an object of fields: its values in signature order, and every problem."""
+    if not isinstance(row, dict):
+        return (), [Problem(pointer(*at), f"a row is an object, not {_JSON_NAMES.get(type(row), 'this')}", fix='send {"field": value, …}')]
+    problems = list(_names(list(row), signature, *at))
+    values: list[Value] = []
+    for field in signature.fields:
+        if field.name in row:
+            checked = check_value(row[field.name], field, pointer(*at, field.name))
+            if isinstance(checked, Problem):
+                problems.append(checked)
+            else:
+                values.append(checked)
+    return tuple(values), problems
+
+
+def check_columns(columns: Mapping[str, Any], signature: Signature, root: str = "columns") -> tuple[list[Row], list[Problem]]:
+    """Columns of equal length: rows in signature order, and every problem."""
+    problems = list(_names(list(columns), signature, root))
+    lengths = {name: len(column) for name, column in columns.items() if isinstance(column, list)}
+    problems += [
+        Problem(pointer(root, name), "a column is a list of values") for name, column in columns.items() if not isinstance(column, list)
+    ]
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        problems.append(Problem(pointer(root), "the columns differ in length", told, "send as many values in each"))
+    if problems:
+        return [], problems
+    made: list[list[Value]] = []
+    for field in signature.fields:
+        values: list[Value] = []
+        for index, value in enumerate(columns[field.name]):
+            checked = check_value(value, field, pointer(root, field.name, index))
+            if isinstance(checked, Problem):
+                problems.append(checked)
+            else:
+                values.append(checked)
+        made.append(values)
+    return ([] if problems else list(zip(*made, strict=True))), problems

@@ -1,0 +1,141 @@
+"""Where the serving processes meet: every file under `.flyball` that two of them share. Standard library only.
+
+The supervisor writes gateways.json and starts what workers.json lists; the routes reconciler writes workers.json and
+routes.json; a gateway writes its ack and its metrics; a worker writes its ready or failed file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_LONGEST_SOCKET_PATH = 100
+"""A Unix socket's path holds 107 bytes; longer project paths get a folder under the system's temporary one."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one project's `.flyball` folder (`root`)."""
+
+    root: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held (flock) by the supervisor and every child but job guardians."""
+        return self.root / "lock"
+
+    @property
+    def run(self) -> Path:
+        """State of the processes that run now; worth nothing once they have ended, but for routes, key and data pointers."""
+        return self.root / "run"
+
+    @property
+    def log(self) -> Path:
+        """The prediction log."""
+        return self.root / "log"
+
+    @property
+    def blobs(self) -> Path:
+        """The blob store."""
+        return self.root / "blobs"
+
+    @property
+    def routes(self) -> Path:
+        """The route table in force."""
+        return self.run / "routes.json"
+
+    @property
+    def wanted_workers(self) -> Path:
+        """`[{"ref", "artifact"}]`: the workers that shall run."""
+        return self.run / "workers.json"
+
+    @property
+    def gateways(self) -> Path:
+        """`{"port", "gateways": {name: pid}}`: the gateways whose acknowledgement a route change waits for."""
+        return self.run / "gateways.json"
+
+    @property
+    def id_key(self) -> Path:
+        """The secret under request ids and key hashes."""
+        return self.run / "id.key"
+
+    @property
+    def pointers(self) -> Path:
+        """`<dataset>.json`: `{"content": hash}` of the data a worker takes its windows from."""
+        return self.run / "data"
+
+    def ack(self, gateway: str) -> Path:
+        """Which route table a gateway routes by."""
+        return self.run / f"{gateway}.ack"
+
+    def metrics(self, gateway: str) -> Path:
+        """A gateway's own counts, copied each second."""
+        return self.run / "metrics" / f"{gateway}.json"
+
+    def ready(self, worker: str) -> Path:
+        """Written by a worker after its golden rows passed."""
+        return self.run / "workers" / f"{worker}.ready"
+
+    def failed(self, worker: str) -> Path:
+        """Why a worker could not start."""
+        return self.run / "workers" / f"{worker}.failed"
+
+    def output(self, process: str) -> Path:
+        """What a process wrote to stdout and stderr."""
+        return self.run / "logs" / f"{process}.log"
+
+    def socket(self, worker: str) -> Path:
+        """The Unix socket of a worker, in a folder that exists."""
+        return self._sockets() / f"{hashlib.sha256(worker.encode()).hexdigest()[:16]}.sock"
+
+    def prepare(self) -> None:
+        """Make the folders."""
+        for folder in (self.run / "metrics", self.run / "workers", self.run / "logs", self.pointers, self.log):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def _sockets(self) -> Path:
+        own = (self.run / "s").absolute()
+        if len(os.fsencode(own)) + 22 < _LONGEST_SOCKET_PATH:
+            own.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return own
+        note = self.run / "sockets"
+        if note.exists() and (folder := Path(note.read_text())).is_dir() and folder.stat().st_uid == os.getuid():
+            return folder
+        folder = Path(tempfile.mkdtemp(prefix="flyball-"))
+        write_atomically(note, str(folder).encode())
+        return folder
+
+
+def worker_name(ref: str, artifact: str) -> str:
+    """The name of the worker of one packaged version: a repackaged one is another worker."""
+    return f"{ref}-{artifact[:12]}"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old or the new content, whole, also after a power cut."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(scratch, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    scratch.replace(path)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file whole."""
+    write_atomically(path, json.dumps(value, ensure_ascii=False).encode())
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file, or None where there is no (whole) file."""
+    try:
+        return json.loads(path.read_bytes())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None

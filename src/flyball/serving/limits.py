@@ -1,0 +1,37 @@
+"""The bounds of the data plane, in one table: meaning, unit, default and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a gateway takes and how long it waits."""
+
+    body_bytes: int = 8 << 20
+    """A larger request body is refused (413) while it is being read: one caller must not fill the memory."""
+
+    discard_bytes: int = 64 << 20
+    """Read and thrown away of a refused body, so that the caller reads the answer instead of a reset connection."""
+
+    answer_s: float = 10.0
+    """How long a champion may take; then its declared fallback value or 503."""
+
+    challenger_s: float = 2.0
+    """How long a challenger may take before the champion answers instead: short, for this wait is the caller's."""
+
+    shadow_queue: int = 256
+    """Requests a shadow may have open; more are dropped, counted and logged: a shadow never slows an answer."""
+
+    look_s: float = 0.05
+    """How often a gateway looks for a new route table: with two reads a decision is in force in about 50 ms."""
+
+    stale_s: float = 1.0
+    """A gateway that has not looked for this long looks before it routes: nothing is routed by an older table."""
+
+    connect_s: float = 1.0
+    """How long a new route waits for its workers' sockets before it is taken as it is."""
+
+    drain_s: float = 5.0
+    """How long open requests may take after the gateway was told to stop."""

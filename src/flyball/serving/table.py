@@ -1,0 +1,140 @@
+"""The route table as a gateway holds it: compiled once a change, read on every request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from flyball.errors import BadInput, NotFound, Refused
+from flyball.records.base import Record
+from flyball.records.models import ModelRef, Signature
+from flyball.records.serving import Arm, ModelRoute, RouteTable
+from flyball.serving.layout import worker_name
+from flyball.serving.pick import Picker
+from flyball.serving.validate import RowReader
+
+
+class RoutesFile(Record, frozen=True):
+    """run/routes.json. `stamp` is new with every write, also when the epoch is not: it is what a gateway acknowledges."""
+
+    stamp: int
+    table: RouteTable
+
+
+class Ack(Record, frozen=True):
+    """run/g0.ack: since `monotonic_ns` this gateway routes by `stamp`."""
+
+    stamp: int
+    epoch: int
+    monotonic_ns: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An arm with the names under which it is logged and reached."""
+
+    arm: Arm
+    version: str
+    worker: str
+
+
+@dataclass(frozen=True)
+class Served:
+    """One model's route, ready to use. `marks` goes into the log of every request that the rollout decided."""
+
+    name: str
+    epoch: int
+    route: ModelRoute
+    reader: RowReader
+    picker: Picker
+    champion: Target | None
+    targets: dict[str, Target]
+    shadows: tuple[Target, ...]
+    marks: dict[str, Any] | None
+    names: tuple[str, ...] = field(default=())
+
+    @property
+    def signature(self) -> Signature:
+        """What a request's row is."""
+        return self.route.signature
+
+    def pinned(self, version: str) -> Target:
+        """The arm that a caller names: champion, challenger or a version number. Raises NotFound, Refused."""
+        for target in self.targets.values():
+            if version in (target.arm.version, target.arm.role):
+                return target
+        if any(target.arm.version == version for target in self.shadows):
+            raise Refused(f"{self.name}@{version} is not released: it scores in shadow", fix=f"ask {self.name} without a version")
+        served = ", ".join(target.arm.version for target in self.targets.values())
+        raise NotFound(f"{self.name}@{version} is not served", why=f"served: {served or 'nothing'}", fix=f"ask {self.name} without a version")
+
+
+def _target(model: str, arm: Arm) -> Target:
+    ref = str(ModelRef(model=model, version=arm.version))
+    return Target(arm, ref, worker_name(ref, arm.artifact))
+
+
+def _served(name: str, epoch: int, route: ModelRoute, reader: RowReader) -> Served:
+    picker = Picker(route)
+    targets = {arm.version: _target(name, arm) for arm in route.arms}
+    challenger = next((arm for arm in route.arms if arm.role == "challenger"), None)
+    return Served(
+        name=name,
+        epoch=epoch,
+        route=route,
+        reader=reader,
+        picker=picker,
+        champion=targets[picker.champion.version] if picker.champion else None,
+        targets=targets,
+        shadows=tuple(_target(name, arm) for arm in route.shadows),
+        marks={"ro": route.salt, "w": challenger.weight if challenger else 0} if route.salt else None,
+        names=tuple(one.name for one in route.signature.fields),
+    )
+
+
+class Table:
+    """Every model's route under one epoch."""
+
+    def __init__(self, file: RoutesFile, before: Table | None = None) -> None:
+        self.stamp = file.stamp
+        self.epoch = file.table.epoch
+        self.models: dict[str, Served] = {}
+        for name, route in file.table.models.items():
+            old = before.models.get(name) if before else None
+            # a reader is compiled for its signature, which most changes of a route leave as it is
+            reader = old.reader if old and old.signature == route.signature else RowReader(route.signature)
+            self.models[name] = _served(name, file.table.epoch, route, reader)
+
+    def find(self, name: str) -> Served:
+        """The model's route. Raises NotFound with a near name."""
+        served = self.models.get(name)
+        if served is None:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, list(self.models), 1)
+            known = ", ".join(sorted(self.models)[:8])
+            raise NotFound(
+                f'no model "{name[:80]}" is served',
+                why=f"served: {known}" if known else "nothing is served yet",
+                fix=f'did you mean "{near[0]}"?' if near else "flyball status shows what is",
+            )
+        return served
+
+    def workers(self) -> set[str]:
+        """Names of all workers that this table needs."""
+        return {target.worker for served in self.models.values() for target in (*served.targets.values(), *served.shadows)}
+
+
+EMPTY = RoutesFile(stamp=0, table=RouteTable(epoch=0))
+"""What a gateway routes by before there is a file."""
+
+
+def read_routes(data: bytes) -> RoutesFile:
+    """Decode run/routes.json. Raises BadInput."""
+    try:
+        return msgspec.json.decode(data, type=RoutesFile)
+    except msgspec.MsgspecError as problem:
+        raise BadInput("run/routes.json cannot be read", why=str(problem), fix="restart flyball up: the routes are written anew") from None

@@ -1,0 +1,208 @@
+"""A request's body → rows in signature order, or every reason why not.
+
+The fast path is one typed JSON decode, compiled for the signature. Whatever it refuses is read again slowly (`explain`), which either
+lists the problems or, being the specification, accepts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from flyball.clock import Instant, instant
+from flyball.errors import BadInput, Problem
+from flyball.records.models import Field, Signature
+from flyball.serving import explain
+from flyball.serving.explain import Row, pointer
+from flyball.serving.problems import Unparsable
+
+_LONGEST_ID = 200
+_MEMBERS = ("row", "rows", "columns", "id", "ids", "key", "keys", "time", "times")
+_PLURAL = {"id": "ids", "key": "keys", "time": "times"}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a caller asked: rows in signature order; ids, keys and times (µs) one a row where given."""
+
+    rows: list[Row]
+    ids: list[str] | None = None
+    keys: list[str] | None = None
+    times: list[Instant] | None = None
+
+
+def _field_type(field: Field) -> Any:
+    """The type that msgspec decodes a field's value as."""
+    simple = field.one_of is not None and all(type(option) is (int if field.type == "int" else str) for option in field.one_of)
+    kind: Any
+    if field.one_of is not None and simple and field.type in ("int", "str"):
+        kind = Literal[field.one_of]
+    elif field.type == "int":
+        low = -(2**63) if field.low is None else math.ceil(field.low)
+        high = 2**63 - 1 if field.high is None else math.floor(field.high)
+        kind = Annotated[int, msgspec.Meta(ge=low, le=high)]
+    elif field.type == "float":
+        kind = Annotated[float, msgspec.Meta(ge=field.low, le=field.high)]
+    elif field.type == "bool":
+        kind = bool
+    else:
+        kind = Annotated[str, msgspec.Meta(max_length=explain.LONGEST_TEXT)]
+    return kind | None if field.nullable else kind
+
+
+def _needs_second_look(field: Field) -> bool:
+    """Fields whose value the typed decode does not fully check or convert."""
+    return (
+        field.type == "time"
+        or (field.one_of is not None and field.type in ("float", "bool"))
+        or (field.type == "int" and field.one_of is not None)
+    )
+
+
+class RowReader:
+    """Reads requests of one signature. Made once for a route; safe to share."""
+
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
+        members = [(f"f{index}", _field_type(field)) for index, field in enumerate(signature.fields)]
+        names = {f"f{index}": field.name for index, field in enumerate(signature.fields)}
+        row = msgspec.defstruct("Row", members, rename=names, forbid_unknown_fields=True, gc=False)
+        text = Annotated[str, msgspec.Meta(min_length=1, max_length=_LONGEST_ID)]
+        body = msgspec.defstruct(
+            "Body",
+            [("row", row), ("id", text | None, None), ("key", text | None, None), ("time", str | None, None)],
+            forbid_unknown_fields=True,
+        )
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(body).decode
+        self._astuple = msgspec.structs.astuple
+        self._again = [(index, field) for index, field in enumerate(signature.fields) if _needs_second_look(field)]
+
+    def read(self, body: bytes) -> Request:
+        """Read a predict body (api.md §5). Raises Unparsable or BadInput with every problem."""
+        try:
+            asked = self._decode(body)
+            row: Row = self._astuple(asked.row)
+            if self._again:
+                row = self._second_look(row)
+            return Request(
+                [row],
+                None if asked.id is None else [asked.id],
+                None if asked.key is None else [asked.key],
+                None if asked.time is None else [instant(asked.time)],
+            )
+        except (msgspec.MsgspecError, BadInput, ValueError, OverflowError, RecursionError):
+            return self._slowly(explain.parse(body))
+
+    def read_columns(self, columns: Mapping[str, Any], root: str = "columns") -> list[Row]:
+        """Rows from columns. Raises BadInput with every problem."""
+        rows, problems = explain.check_columns(columns, self.signature, root)
+        if problems:
+            raise refuse(problems)
+        return rows
+
+    def _second_look(self, row: Row) -> Row:
+        values = list(row)
+        for index, field in self._again:
+            checked = explain.check_value(values[index], field, "")
+            if isinstance(checked, Problem):
+                raise refuse([checked])
+            values[index] = checked
+        return tuple(values)
+
+    def _slowly(self, body: Any) -> Request:
+        if not isinstance(body, dict):
+            raise Unparsable("the body is not an object", fix='send {"row": {…}}')
+        problems: list[Problem] = []
+        given = [name for name in ("row", "rows", "columns") if name in body]
+        if len(given) != 1:
+            known = ", ".join(field.name for field in self.signature.fields[:8])
+            what = "the body names no rows" if not given else f"the body names rows in {len(given)} ways"
+            problems.append(Problem("", what, "a request has one of row, rows, columns", f'send {{"row": {{…}}}}; fields: {known}'))
+        for name in body:
+            if name not in _MEMBERS:
+                near = get_close_matches(name, _MEMBERS, 1)
+                problems.append(
+                    Problem(
+                        pointer(name),
+                        "there is no such member",
+                        f"members: {', '.join(_MEMBERS)}",
+                        f'did you mean "{near[0]}"?' if near else "",
+                    )
+                )
+        rows: list[Row] = []
+        if len(given) == 1:
+            rows, found = self._rows(given[0], body[given[0]])
+            problems += found
+        single = given == ["row"]
+        count = 1 if single else len(rows)
+        ids = _per_row(body, "id", single=single, count=count, problems=problems)
+        keys = _per_row(body, "key", single=single, count=count, problems=problems)
+        times = _times(_per_row(body, "time", single=single, count=count, problems=problems), single=single, problems=problems)
+        if ids is not None and len(set(ids)) != len(ids):
+            problems.append(Problem("/ids", "an id is given twice", "a label names one row"))
+        if problems:
+            raise refuse(problems)
+        return Request(rows, ids, keys, times)
+
+    def _rows(self, given: str, value: Any) -> tuple[list[Row], list[Problem]]:
+        if given == "row":
+            row, problems = explain.check_row(value, self.signature, "row")
+            return [row], problems
+        if given == "rows":
+            if not isinstance(value, list) or not value:
+                return [], [Problem("/rows", "rows is a list of at least one row")]
+            checked = [explain.check_row(row, self.signature, "rows", index) for index, row in enumerate(value)]
+            return [row for row, _ in checked], [problem for _, problems in checked for problem in problems]
+        if not isinstance(value, dict) or not value:
+            return [], [Problem("/columns", "columns is an object of lists")]
+        rows, problems = explain.check_columns(value, self.signature)
+        return rows, problems or ([] if rows else [Problem("/columns", "the columns are empty", "a request has at least one row")])
+
+
+def _per_row(body: dict[str, Any], one: str, *, single: bool, count: int, problems: list[Problem]) -> list[str] | None:
+    """`id` beside `row`, `ids` beside `rows` or `columns`: one text a row; None when not given."""
+    right, wrong = (one, _PLURAL[one]) if single else (_PLURAL[one], one)
+    if wrong in body:
+        problems.append(Problem(pointer(wrong), f'"{wrong}" does not go with these rows', fix=f'send "{right}"'))
+    if body.get(right) is None:
+        return None
+    values = [body[right]] if single else body[right]
+    if not isinstance(values, list) or not all(isinstance(value, str) and 0 < len(value) <= _LONGEST_ID for value in values):
+        problems.append(Problem(pointer(right), f"{right} must be text of 1 to {_LONGEST_ID} characters{'' if single else ', one a row'}"))
+        return None
+    if len(values) != count and not problems:
+        problems.append(Problem(pointer(right), f"{len(values)} {right} for {count} rows", fix="send one a row"))
+    return values
+
+
+def _times(texts: list[str] | None, *, single: bool, problems: list[Problem]) -> list[Instant] | None:
+    if texts is None:
+        return None
+    moments: list[Instant] = []
+    for index, text in enumerate(texts):
+        try:
+            moments.append(instant(text))
+        except (ValueError, OverflowError):
+            where = pointer("time") if single else pointer("times", index)
+            problems.append(Problem(where, f'"{text[:40]}" is not a time', "times are RFC 3339", 'write "2026-01-31T12:00:00Z"'))
+    return moments
+
+
+def refuse(problems: list[Problem]) -> BadInput:
+    """One error for all problems of a request."""
+    shown = problems[: explain.MOST_PROBLEMS]
+    more = len(problems) - len(shown)
+    first = f"{shown[0].where} {shown[0].what}".strip()
+    what = f"the request has {len(problems)} problems, first: {first}" if len(problems) > 1 else first
+    why = shown[0].why if len(problems) == 1 else (f"{more} more are not listed" if more else "")
+    return BadInput(
+        what,
+        why=why,
+        fix=shown[0].fix if len(problems) == 1 else "see problems; GET …/schema shows what a request is",
+        problems=tuple(shown),
+    )

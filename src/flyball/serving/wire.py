@@ -1,0 +1,74 @@
+"""What gateway and worker say to each other: `u32 length | msgpack`, both ways.
+
+A question is [tag, times or nil, rows], rows being the very bytes that go into the log; a reply is [tag, error or nil, output].
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import msgspec
+
+_LENGTH = struct.Struct("<I")
+LARGEST = 256 << 20
+"""A longer frame is a broken peer."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Question(msgspec.Struct, array_like=True, gc=False):
+    """Rows to predict; `times` are µs, one a row, or None: now."""
+
+    tag: int
+    times: list[int] | None
+    rows: list[list[Any]]
+
+
+class Reply(msgspec.Struct, array_like=True, gc=False):
+    """`output`: packed list of [value, score], one a row; None beside an error."""
+
+    tag: int
+    error: str | None
+    output: msgspec.Raw
+
+
+decode_question = msgspec.msgpack.Decoder(Question).decode
+decode_reply = msgspec.msgpack.Decoder(Reply).decode
+
+
+def question(tag: int, times: list[int] | None, packed_rows: bytes) -> bytes:
+    """A question's frame."""
+    body = _encode((tag, times, msgspec.Raw(packed_rows)))
+    return _LENGTH.pack(len(body)) + body
+
+
+def reply(tag: int, error: str | None, output: object) -> bytes:
+    """A reply's frame."""
+    body = _encode((tag, error, output))
+    return _LENGTH.pack(len(body)) + body
+
+
+class Splitter:
+    """Cuts a stream of bytes into frames."""
+
+    def __init__(self) -> None:
+        self._left = b""
+
+    def feed(self, data: bytes) -> list[memoryview]:
+        """Every frame that is whole now. Raises ValueError when the stream makes no sense."""
+        if self._left:
+            data = self._left + data
+        view = memoryview(data)
+        frames: list[memoryview] = []
+        position, end = 0, len(data)
+        while position + 4 <= end:
+            (length,) = _LENGTH.unpack_from(data, position)
+            if length > LARGEST:
+                raise ValueError(f"a frame of {length} bytes")
+            if position + 4 + length > end:
+                break
+            frames.append(view[position + 4 : position + 4 + length])
+            position += 4 + length
+        self._left = data[position:]
+        return frames

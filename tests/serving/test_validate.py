@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flyball.errors import BadInput
+from flyball.records.models import Field, Signature
+from flyball.serving import explain
+from flyball.serving.problems import Unparsable
+from flyball.serving.validate import RowReader
+
+SIGNATURE = Signature(
+    task="binary",
+    fields=(
+        Field(name="day", type="int", low=1, high=7),
+        Field(name="amount", type="float", low=0),
+        Field(name="class", type="str", one_of=("new", "used")),
+        Field(name="open", type="bool"),
+        Field(name="seen", type="time", nullable=True),
+        Field(name="note", type="str", nullable=True),
+    ),
+    classes=(0, 1),
+)
+GOOD = {"day": 2, "amount": 3.5, "class": "new", "open": True, "seen": "2026-01-01T00:00:00Z", "note": None}
+READER = RowReader(SIGNATURE)
+
+
+def read(**changes: object):
+    return READER.read(json.dumps({"row": {**GOOD, **changes}}).encode())
+
+
+def problems(**changes: object) -> dict[str, str]:
+    with pytest.raises(BadInput) as caught:
+        read(**changes)
+    return {problem.where: problem.what for problem in caught.value.problems}
+
+
+def test_a_good_row_is_its_values_in_signature_order() -> None:
+    assert read().rows == [(2, 3.5, "new", True, 1_767_225_600_000_000, None)]
+
+
+def test_an_integer_is_taken_where_a_number_is_wanted_and_becomes_one() -> None:
+    assert type(read(amount=3).rows[0][1]) is float
+
+
+@pytest.mark.parametrize(
+    ("changes", "where", "what"),
+    [
+        ({"day": "2"}, "/row/day", '"2" is text'),
+        ({"day": True}, "/row/day", "true is a boolean"),
+        ({"day": 2.5}, "/row/day", "2.5 is a number"),
+        ({"day": 8}, "/row/day", "8 is above 7"),
+        ({"day": None}, "/row/day", "the value is null"),
+        ({"amount": float("nan")}, "/row/amount", "the value is NaN"),
+        ({"amount": float("inf")}, "/row/amount", "the value is infinite"),
+        ({"amount": -1}, "/row/amount", "-1.0 is below 0"),
+        ({"amount": [1]}, "/row/amount", "[1] is a list"),
+        ({"class": "old"}, "/row/class", '"old" is not a declared value'),
+        ({"open": 1}, "/row/open", "1 is an integer"),
+        ({"seen": "yesterday"}, "/row/seen", '"yesterday" is not a time'),
+        ({"note": "x" * 70_000}, "/row/note", "the text has 70,000 characters"),
+        ({"day": 10**30}, "/row/day", "1000000000000000000000000000000 is too large"),
+        ({"ammount": 1}, "/row/ammount", "there is no such field"),
+    ],
+)
+def test_each_bad_value_is_named_where_it_stands(changes: dict[str, object], where: str, what: str) -> None:
+    assert problems(**changes) == {where: what}
+
+
+def test_every_problem_is_listed_at_once() -> None:
+    row = {"day": 9, "ammount": 1, "class": "nwe", "open": "yes", "seen": None}
+    with pytest.raises(BadInput) as caught:
+        READER.read(json.dumps({"row": row, "idd": "x"}).encode())
+    assert {problem.where for problem in caught.value.problems} == {
+        "/idd", "/row/amount", "/row/note", "/row/ammount", "/row/day", "/row/class", "/row/open",
+    }  # fmt: skip
+    fixes = {problem.where: problem.fix for problem in caught.value.problems}
+    assert fixes["/row/ammount"] == 'did you mean "amount"?'
+    assert fixes["/row/class"] == 'did you mean "new"?'
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff{}", b"[1]", b'"x"', b"[" * 100_000])
+def test_what_is_not_a_json_object_is_unparsable(body: bytes) -> None:
+    with pytest.raises(Unparsable):
+        READER.read(body)
+
+
+def test_rows_and_columns_give_the_same_rows() -> None:
+    rows = READER.read(json.dumps({"rows": [GOOD, {**GOOD, "day": 3}], "ids": ["a", "b"], "keys": ["k", "k"]}).encode())
+    columns = READER.read(json.dumps({"columns": {name: [value, 3 if name == "day" else value] for name, value in GOOD.items()}}).encode())
+    assert rows.rows == columns.rows
+    assert (rows.ids, rows.keys) == (["a", "b"], ["k", "k"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"row": GOOD, "rows": [GOOD]},
+        {"rows": []},
+        {"columns": {}},
+        {"columns": {name: [] for name in GOOD}},
+        {"columns": {**{name: [value] for name, value in GOOD.items()}, "day": [1, 2]}},
+        {"row": GOOD, "ids": ["a"]},
+        {"rows": [GOOD], "ids": ["a", "b"]},
+        {"rows": [GOOD, GOOD], "ids": ["a", "a"]},
+        {"row": GOOD, "id": 5},
+        {"row": GOOD, "time": "noon"},
+        {"row": 5},
+    ],
+)
+def test_a_request_of_the_wrong_shape_is_refused(body: object) -> None:
+    with pytest.raises(BadInput):
+        READER.read(json.dumps(body).encode())
+
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-10, 10),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.sampled_from(["new", "used", "2026-01-01"]),
+)
+
+
+@given(row=st.fixed_dictionaries({name: st.one_of(SCALARS, st.just(value)) for name, value in GOOD.items()}))
+def test_the_fast_path_accepts_exactly_what_the_specification_accepts(row: dict[str, object]) -> None:
+    body = json.dumps({"row": row}).encode()
+    values, found = explain.check_row(explain.parse(body)["row"], SIGNATURE, "row")
+    try:
+        assert READER.read(body).rows == [values]
+        assert not found
+    except BadInput:
+        assert found
