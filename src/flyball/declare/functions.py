@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -45,3 +47,48 @@ Expr: TypeAlias = Any
 def is_expression(value: object) -> bool:
     """True of a Polars expression, recognised by what it can do, and of its reference."""
     return isinstance(value, Expression) or callable(getattr(getattr(value, "meta", None), "serialize", None))
+
+
+def expression_text(value: Expr) -> str:
+    """The JSON of an expression: canonical, and the same for a Polars expression and its reference."""
+    if isinstance(value, Expression):
+        return value.text
+    written = value.meta.serialize(format="json")
+    return json.dumps(json.loads(written), sort_keys=True, separators=(",", ":"))
+
+
+def reference(value: Expr) -> Expression:
+    """Turn an expression into its reference."""
+    if isinstance(value, Expression):
+        return value
+    text = expression_text(value)
+    return Expression(text, hashlib.sha256(text.encode()).hexdigest())
+
+
+def roots(value: Expr) -> tuple[str, ...]:
+    """Names of the columns that an expression reads, in order, each once."""
+    return tuple(dict.fromkeys(str(name) for kind, name in _walk(json.loads(expression_text(value))) if kind == "Column"))
+
+
+def obstacle(value: Expr) -> str:
+    """Say why an expression cannot be shipped and run row by row; empty text if it can."""
+    for kind, _ in _walk(json.loads(expression_text(value))):
+        if kind == "AnonymousFunction":
+            return "it holds a Python function"
+        if kind in ("Selector", "Wildcard"):
+            return "it selects columns by a pattern"
+        if kind in ("Over", "Window", "Rolling", "Agg"):
+            return "it looks at other rows"
+    return ""
+
+
+def _walk(node: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield key, value
+            yield from _walk(value)
+    elif isinstance(node, list) and not (node and isinstance(node[0], int)):
+        for value in node:
+            yield from _walk(value)
+    elif isinstance(node, str):
+        yield node, None

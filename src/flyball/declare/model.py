@@ -191,52 +191,22 @@ class Model:
         fallback: Value | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        _kind(data, Dataset, "data")
-        _kind(label, (str, Label), "label")
-        for value, kind, argument in (
-            (train, Train, "train"),
-            (framing, Framing, "framing"),
-            (rollout, Rollout, "rollout"),
-            (retrain, Retrain, "retrain"),
-            (playbook, Playbook, "playbook"),
-        ):
-            _kind(value, (kind, type(None)), argument)
-        cases, rules = _cases(slices, suites, gates)
         fill(
             self,
-            {
-                "name": name_of(name, "model"),
-                "task": one_of(task, _TASKS, "task"),
-                "data": data,
-                "label": label,
-                "train": train,
-                "owner": owner,
-                "framing": framing or Framing(""),
-                "inputs": None if inputs is None else names(inputs, "inputs"),
-                "features": listed(features, "features", (FeatureView,), "pass fb.FeatureView objects"),
-                "transforms": _transforms(transforms),
-                "group": maybe_text(group, "group"),
-                "item": maybe_text(item, "item"),
-                "weight": maybe_text(weight, "weight"),
-                "slices": _slices(slices),
-                "suites": cases,
-                "outcomes": listed(outcomes, "outcomes", (Outcome,), "pass fb.Outcome objects"),
-                "costs": {text(key, "costs"): money(value, f"costs[{key!r}]") for key, value in (costs or {}).items()},
-                "gates": rules,
-                "rollout": rollout or _DEFAULT_ROLLOUT,
-                "monitors": (Drift("inputs"),)
-                if monitors is None
-                else listed(monitors, "monitors", (Check, AnyOf, Drift), 'write monitors=[fb.drift(), fb.metric("accuracy") >= 0.6]'),
-                "objectives": listed(objectives, "objectives", (Objective,), "pass fb.Objective objects"),
-                "retrain": retrain,
-                "autonomy": _autonomy(autonomy),
-                "review": review,
-                "batch": listed(batch, "batch", (Batch,), "pass fb.Batch objects"),
-                "playbook": playbook or Playbook(),
-                "fallback": fallback,
-                "tags": dict(tags or {}),
-            },
+            _subject(name=name, task=task, data=data, label=label, train=train, framing=framing)
+            | _columns(inputs, features, transforms, slices),
         )
+        fill(self, {"owner": owner, "review": review, "fallback": fallback, "tags": dict(tags or {}), "retrain": retrain})
+        fill(self, {"group": maybe_text(group, "group"), "item": maybe_text(item, "item"), "weight": maybe_text(weight, "weight")})
+        fill(
+            self,
+            _rules(gates=gates, suites=suites, slices=slices, monitors=monitors, objectives=objectives, outcomes=outcomes, batch=batch),
+        )
+        for value, kind, argument in ((rollout, Rollout, "rollout"), (retrain, Retrain, "retrain"), (playbook, Playbook, "playbook")):
+            _kind(value, (kind, type(None)), argument)
+        amounts = {text(key, "costs"): money(value, f"costs[{key!r}]") for key, value in (costs or {}).items()}
+        fill(self, {"rollout": rollout or _DEFAULT_ROLLOUT, "playbook": playbook or Playbook(), "costs": amounts})
+        fill(self, {"autonomy": _autonomy(autonomy)})
 
     def replace(self, name: str | None = None, **changes: Any) -> Model:
         """Make a variant: `price.replace("price-vic", data=vic)`. Raises DeclarationError for an unknown argument."""
@@ -299,6 +269,43 @@ def _slices(given: Any) -> tuple[Slice, ...]:
                 raise fail(f"slices[{key!r}]", f"{value!r} is not a Polars expression", fix='write {"large": pl.col("amount") > 1_000}')
         return tuple(Slice(text(key, "slices"), value) for key, value in given.items())
     return tuple(item if isinstance(item, Slice) else Slice(text(item, "slices")) for item in given if not isinstance(item, Suite))
+
+
+def _subject(*, name: Any, task: Any, data: Any, label: Any, train: Any, framing: Any) -> dict[str, object]:
+    _kind(data, Dataset, "data")
+    _kind(label, (str, Label), "label")
+    _kind(train, (Train, type(None)), "train")
+    _kind(framing, (Framing, type(None)), "framing")
+    return {
+        "name": name_of(name, "model"),
+        "task": one_of(task, _TASKS, "task"),
+        "data": data,
+        "label": label,
+        "train": train,
+        "framing": framing or Framing(""),
+    }
+
+
+def _columns(inputs: Any, features: Any, transforms: Any, slices: Any) -> dict[str, object]:
+    return {
+        "inputs": None if inputs is None else names(inputs, "inputs"),
+        "features": listed(features, "features", (FeatureView,), "pass fb.FeatureView objects"),
+        "transforms": _transforms(transforms),
+        "slices": _slices(slices),
+    }
+
+
+def _rules(*, gates: Any, suites: Any, slices: Any, monitors: Any, objectives: Any, outcomes: Any, batch: Any) -> dict[str, object]:
+    cases, rules = _cases(slices, suites, gates)
+    watched = (Drift("inputs"),) if monitors is None else monitors
+    return {
+        "suites": cases,
+        "gates": rules,
+        "monitors": listed(watched, "monitors", (Check, AnyOf, Drift), 'write monitors=[fb.drift(), fb.metric("accuracy") >= 0.6]'),
+        "objectives": listed(objectives, "objectives", (Objective,), "pass fb.Objective objects"),
+        "outcomes": listed(outcomes, "outcomes", (Outcome,), "pass fb.Outcome objects"),
+        "batch": listed(batch, "batch", (Batch,), "pass fb.Batch objects"),
+    }
 
 
 def _cases(slices: Any, suites: Iterable[Suite], gates: Any) -> tuple[tuple[Suite, ...], tuple[Gate, ...]]:

@@ -1,0 +1,163 @@
+"""A declaration as canonical JSON (RFC 8785) and back, and its two digests.
+
+Every value of the vocabulary is an object with its name under "$"; mappings are lists of pairs, for the order of columns and
+features is part of what is declared. Functions and expressions become references that name their code and cannot be called, so
+that whoever decodes a declaration runs nothing of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, NamedTuple
+
+import rfc8785
+
+from flyball.clock import Span
+from flyball.declare import checks, data, functions, model, policy, source, training, units
+from flyball.declare.functions import Frame, is_expression, reference
+from flyball.declare.model import Model
+from flyball.errors import DeclarationError
+from flyball.records.rollouts import Step
+
+FORMAT = 1
+"""Version of the body's form. A change of meaning counts it up, and `decode` refuses what it does not know."""
+
+_CLASSES: dict[str, type[Any]] = {
+    kind.__name__: kind
+    for module in (functions, units, data, checks, training, policy, model)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and is_dataclass(kind)
+}
+_WHOLE = 2**53
+
+_DATA_POLICY = ("freshness", "min_rows", "owner", "licence")
+_TRAIN_POLICY = ("timeout", "memory")
+_VERSION_FIELDS = ("task", "data", "label", "train", "inputs", "features", "transforms", "group", "item", "weight")
+
+
+class Digests(NamedTuple):
+    """`version` (a change needs a new run) and `policy` (a change takes effect when applied), each `sha256:` and 64 hex digits."""
+
+    version: str
+    policy: str
+
+
+def encode(declared: Model) -> str:
+    """Write a model as canonical JSON. Raises DeclarationError for a value that JSON cannot carry."""
+    return rfc8785.dumps({"format": FORMAT, "model": _out(declared, f'Model "{declared.name}"')}).decode()
+
+
+def decode(text: str) -> Model:
+    """Read what `encode` wrote. Functions and expressions are references. Raises DeclarationError for another format."""
+    try:
+        body = json.loads(text)
+        if body.get("format") != FORMAT:
+            raise DeclarationError(
+                f"the declaration has format {body.get('format')!r}", why=f"this flyball reads format {FORMAT}", fix="apply it again"
+            )
+        found = _in(body["model"])
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise DeclarationError("the stored declaration cannot be read", why=str(error), fix="apply it again") from error
+    if not isinstance(found, Model):
+        raise DeclarationError("the stored declaration is not a model's", fix="apply it again")
+    return found
+
+
+def digests(text: str) -> Digests:
+    """The two digests of an encoded declaration."""
+    body = json.loads(text)["model"]
+    version = {key: body[key] for key in _VERSION_FIELDS}
+    policy = {key: value for key, value in body.items() if key not in _VERSION_FIELDS}
+    version["horizon"] = body["framing"]["horizon"]
+    policy["framing"] = {key: value for key, value in body["framing"].items() if key != "horizon"}
+    kept: list[Any] = []
+    version, policy = _without_policy(version, kept), _without_policy(policy, kept)
+    policy["also"] = kept
+    return Digests(_sha(version), _sha(policy))
+
+
+def short(digest: str) -> str:
+    """The first eight hex digits of a digest, as people see it."""
+    return digest.removeprefix("sha256:")[:8]
+
+
+def _sha(value: Any) -> str:
+    return "sha256:" + hashlib.sha256(rfc8785.dumps(value)).hexdigest()
+
+
+def _without_policy(node: Any, kept: list[Any]) -> Any:
+    """Leave out of data sets, columns, views and training what changes no version, and keep it aside."""
+    if isinstance(node, list):
+        return [_without_policy(item, kept) for item in node]
+    if not isinstance(node, dict):
+        return node
+    aside = {
+        "Dataset": _DATA_POLICY,
+        "Train": _TRAIN_POLICY,
+        "Column": ("about", "on_breach"),
+        "FeatureView": ("owner",),
+    }.get(node.get("$", ""), ())
+    kept.extend(node[key] for key in aside)
+    if node.get("$") == "Function":
+        return {"$": "Function", "digest": node["digest"]}
+    return {key: _without_policy(value, kept) for key, value in node.items() if key not in aside}
+
+
+def _out(value: Any, place: str) -> Any:
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, Span):
+        return {"$": "Span", "of": str(value)}
+    if isinstance(value, int):
+        return int(value) if abs(value) < _WHOLE else {"$": "int", "of": str(value)}
+    if isinstance(value, float):
+        return {"$": "float", "of": int(value)} if value.is_integer() and abs(value) < _WHOLE else value
+    if isinstance(value, Step):
+        return {"$": "Step", "kind": value.kind, "weight": value.weight, "bake": _out(value.bake, place), "labels": value.labels}
+    if is_expression(value):
+        value = reference(value)
+    if is_dataclass(value) and type(value).__name__ in _CLASSES:
+        named = {field.name: _out(getattr(value, field.name), f"{place} {field.name}") for field in fields(value)}
+        return {"$": type(value).__name__} | named
+    if isinstance(value, Mapping):
+        return {"$": "map", "of": [[key, _out(item, f"{place}[{key!r}]")] for key, item in value.items()]}
+    if isinstance(value, tuple | list):
+        return [_out(item, place) for item in value]
+    if callable(getattr(value, "hash_rows", None)):
+        return _out(Frame(hashlib.sha256(str(value.hash_rows().to_list()).encode()).hexdigest()), place)
+    if callable(value):
+        return _out(source.function(value), place)
+    raise DeclarationError(
+        f"{place}: {type(value).__name__} {value!r:.80} cannot be part of a declaration",
+        why="a declaration is numbers, text, spans, checks, functions and expressions",
+        fix="pass one of those",
+    )
+
+
+def _in(node: Any) -> Any:
+    if isinstance(node, list):
+        return tuple(_in(item) for item in node)
+    if not isinstance(node, dict):
+        return node
+    tag = node["$"]
+    if tag == "Span":
+        return Span.parse(node["of"])
+    if tag == "float":
+        return float(node["of"])
+    if tag == "int":
+        return int(node["of"])
+    if tag == "map":
+        return {key: _in(item) for key, item in node["of"]}
+    values = {key: _in(value) for key, value in node.items() if key != "$"}
+    if tag == "Step":
+        return Step(**values)
+    kind = _CLASSES[tag]
+    missing = {field.name for field in fields(kind)} ^ set(values)
+    if missing:
+        raise KeyError(f"{tag} has other fields: {', '.join(sorted(missing))}")
+    made = object.__new__(kind)
+    units.fill(made, values)
+    return made
