@@ -1,0 +1,183 @@
+"""Bytes kept under the SHA-256 of what they are: written once, never changed, checked on every read."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedWriter
+from pathlib import Path
+from typing import Protocol, cast
+
+from flyball.errors import BadInput, Corrupt, NotFound, Unavailable
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_CHUNK = 1 << 20
+
+
+class Blobs(Protocol):
+    """Where blobs are kept. Every method raises Unavailable when the storage cannot be reached or written."""
+
+    def put(self, data: bytes) -> str:
+        """Keep `data`; return its SHA-256 in hex. Bytes that are there already are not written again."""
+        ...
+
+    def put_file(self, path: Path) -> str:
+        """Keep the content of a file, without holding it in memory; return its SHA-256 in hex."""
+        ...
+
+    def get(self, digest: str) -> bytes:
+        """The bytes, checked. Raises NotFound, Corrupt."""
+        ...
+
+    def path(self, digest: str) -> Path:
+        """A local file that holds the bytes, unchecked. Raises NotFound."""
+        ...
+
+    def has(self, digest: str) -> bool:
+        """Whether the blob is there."""
+        ...
+
+    def check(self, digest: str) -> None:
+        """Read the whole blob and compare its hash, with little memory. Raises NotFound, Corrupt."""
+        ...
+
+
+class LocalBlobs:
+    """Blobs as files `root/ab/cdef…`: written beside, synced, renamed; a crash leaves no half blob under its name."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def put(self, data: bytes) -> str:
+        """Keep `data`; return its SHA-256 in hex."""
+        digest = hashlib.sha256(data).hexdigest()
+        target = self._file(digest)
+        if target.is_file():
+            return digest
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with _beside(target.parent) as file:
+                file.write(data)
+                _settle(file, target)
+        except OSError as error:
+            raise _cannot_write(self.root, error) from error
+        return digest
+
+    def put_file(self, path: Path) -> str:
+        """Keep the content of a file; return its SHA-256 in hex. The file stays. Raises NotFound if it is not there."""
+        try:
+            source = Path(path).open("rb")  # noqa: SIM115 - its error is another than those of the copy
+        except FileNotFoundError as error:
+            raise NotFound(f"there is no file {path}") from error
+        hashed = hashlib.sha256()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            # the name is known only at the end, so the copy begins in the root and is renamed into its folder
+            with source, _beside(self.root) as copy:
+                while chunk := source.read(_CHUNK):
+                    hashed.update(chunk)
+                    copy.write(chunk)
+                digest = hashed.hexdigest()
+                target = self._file(digest)
+                if not target.is_file():
+                    target.parent.mkdir(exist_ok=True)
+                    _settle(copy, target)
+        except OSError as error:
+            raise _cannot_write(self.root, error) from error
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """The bytes, checked. Raises NotFound, Corrupt."""
+        try:
+            data = self.path(digest).read_bytes()
+        except OSError as error:
+            raise _cannot_read(digest, error) from error
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise _corrupt(digest)
+        return data
+
+    def path(self, digest: str) -> Path:
+        """The file that holds the bytes. Raises NotFound."""
+        file = self._file(digest)
+        if not file.is_file():
+            raise NotFound(f"blob {digest} is not in the store", why=f"{file} does not exist", fix="restore it from a backup")
+        return file
+
+    def has(self, digest: str) -> bool:
+        """Whether the blob is there."""
+        return self._file(digest).is_file()
+
+    def check(self, digest: str) -> None:
+        """Read the blob in pieces and compare its hash. Raises NotFound, Corrupt."""
+        hashed = hashlib.sha256()
+        try:
+            with self.path(digest).open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    hashed.update(chunk)
+        except OSError as error:
+            raise _cannot_read(digest, error) from error
+        if hashed.hexdigest() != digest:
+            raise _corrupt(digest)
+
+    def _file(self, digest: str) -> Path:
+        # a digest becomes a path, so nothing but 64 hex digits goes in
+        if not _DIGEST.fullmatch(digest):
+            raise BadInput(f'"{digest[:80]}" is not a blob hash', why="a blob hash is 64 digits of 0-9 a-f (SHA-256)")
+        return self.root / digest[:2] / digest[2:]
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[BufferedWriter]:
+    """A new file under a name that does not matter, gone again unless it was renamed."""
+    file = tempfile.NamedTemporaryFile("wb", dir=folder, prefix=".new-", delete=False)  # noqa: SIM115 - closed below, after the rename
+    try:
+        yield cast("BufferedWriter", file)
+    finally:
+        file.close()
+        Path(file.name).unlink(missing_ok=True)
+
+
+def _settle(file: BufferedWriter, target: Path) -> None:
+    """Make the bytes durable, then the name."""
+    file.flush()
+    os.fsync(file.fileno())
+    written = Path(file.name)
+    written.chmod(0o444)
+    written.replace(target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _corrupt(digest: str) -> Corrupt:
+    return Corrupt(
+        f"blob {digest} is damaged",
+        why="its bytes do not hash to its name: they were changed after they were written",
+        fix="restore it from a backup; flyball audit verify lists everything that is damaged",
+    )
+
+
+def _cannot_read(digest: str, error: OSError) -> Unavailable:
+    return Unavailable(f"blob {digest} cannot be read", why=str(error), fix="check the disk and the file's rights")
+
+
+def _cannot_write(root: Path, error: OSError) -> Unavailable:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Unavailable(
+            f"no room to write a blob under {root}", why="the disk is full", fix="free some space; nothing was changed", retry_after=30
+        )
+    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+        return Unavailable(
+            f"no right to write under {root}",
+            why=error.strerror or str(error),
+            fix="give this user write access, or run as the user who owns it",
+            retry_after=30,
+        )
+    return Unavailable(f"a blob could not be written under {root}", why=str(error), fix="check the disk; nothing was changed")

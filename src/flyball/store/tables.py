@@ -1,0 +1,68 @@
+"""Every table there is, in two lists: what events explain, and what may be thrown away.
+
+A projection is a fold of events and is written only in the transaction of its event. An operational table is rebuildable or
+disposable, and no decision cites it except through an event. A table in neither list fails a test.
+
+Bodies are bytes, never a JSON type: a database that parses and prints them again would change what was hashed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table
+
+from flyball.records.vocabulary import PROJECTIONS as VOCABULARY
+
+SCHEMA_VERSION = "1"
+"""Of the tables in this file. A change here needs a step in `sql.py` that brings the former version over."""
+
+metadata = MetaData()
+
+# sequence numbers are 64-bit; SQLite makes only an INTEGER primary key the row's own id
+_SEQ = BigInteger().with_variant(Integer(), "sqlite")
+
+event = Table(
+    "event",
+    metadata,
+    Column("seq", _SEQ, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+)
+"""The ledger: the canonical bytes of each event. Anything beside the body would be unprotected."""
+
+node = Table(
+    "node",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("idx", _SEQ, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+"""Complete subtrees: (level, idx) covers the leaves idx·2^level … (idx + 1)·2^level − 1. Leaf i is event i + 1."""
+
+head = Table(
+    "head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("size", _SEQ, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+    Column("at", _SEQ, nullable=False),
+    Column("fence", _SEQ, nullable=False),
+)
+"""One row (id 1): number of events, hashes of the largest complete subtrees from left to right, time of the last event, fence."""
+
+meta = Table("meta", metadata, Column("key", String, primary_key=True), Column("value", String, nullable=False))
+"""Version of these tables, and the hash of the folds that wrote the projections."""
+
+
+def _rows(name: str) -> Table:
+    return Table(name, metadata, Column("key", String, primary_key=True), Column("body", LargeBinary, nullable=False))
+
+
+PROJECTIONS: Mapping[str, Table] = {each.name: _rows(f"p_{each.name}") for each in VOCABULARY}
+"""Projection's name → its table: rows as canonical JSON under a text key. The prefix keeps SQL's own words free."""
+
+operational = _rows("operational")
+"""Counts and cursors, in whatever bytes their owner writes."""
+
+LEDGER: tuple[Table, ...] = (event, node, head, meta)
+OPERATIONAL: tuple[Table, ...] = (operational,)
