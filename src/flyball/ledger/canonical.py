@@ -1,0 +1,116 @@
+"""The one way in which a record becomes bytes: RFC 8785. What is hashed is these bytes, and they are what is stored."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any, Literal, Union
+
+import msgspec
+import rfc8785
+
+from flyball.clock import Instant
+from flyball.errors import BadInput, Corrupt
+from flyball.records.base import Event, Record, Recorded
+from flyball.records.codec import decode_hook, plain
+from flyball.records.vocabulary import KINDS
+
+MAX_BODY = 16 * 1024
+"""Bytes of an event's body at most: more goes to a blob, and the event holds its hash."""
+
+_EXACT = 2**53
+
+
+def canonical(record: Record) -> bytes:
+    """The canonical JSON of a record. Raises BadInput for NaN, infinities, |int| ≥ 2^53, broken text and foreign values."""
+    try:
+        value = plain(record)
+    except (TypeError, NotImplementedError, ValueError) as error:
+        raise BadInput(f"a {type(record).__name__} cannot be recorded", why=str(error)) from error
+    return canonical_json(value, type(record).__name__)
+
+
+def canonical_json(value: Any, what: str = "value") -> bytes:
+    """The canonical JSON of dicts, lists, text and numbers. `what` names it in an error. Raises BadInput as `canonical` does."""
+    try:
+        return rfc8785.dumps(value)
+    except rfc8785.CanonicalizationError as error:
+        where, why = _culprit(value, "") or ("", str(error))
+        raise BadInput(
+            f"a {what} cannot be recorded: {where or 'it'} {why}",
+            why="the record holds only finite numbers, whole numbers below 2^53 and valid text, which every reader reads alike",
+            fix="write null with a reason in place of a number that is not defined",
+        ) from error
+
+
+def _culprit(value: object, where: str) -> tuple[str, str] | None:
+    """JSON pointer of the first value that canonical JSON cannot hold, and what is wrong with it."""
+    if isinstance(value, dict):
+        named = ((f"{where}/{key}", each) for key, each in value.items())
+        return next((found for name, each in named if (found := _culprit(each, name))), None)
+    if isinstance(value, list | tuple):
+        counted = ((f"{where}/{index}", each) for index, each in enumerate(value))
+        return next((found for name, each in counted if (found := _culprit(each, name))), None)
+    if isinstance(value, float) and not math.isfinite(value):
+        return where, f"is {value}"
+    if isinstance(value, int) and abs(value) >= _EXACT:
+        return where, f"is {value}, beyond 2^53"
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        return where, "holds half a character"
+    return None
+
+
+class _Body(Record, frozen=True):
+    v: Literal[1]
+    at: Instant
+    actor: str
+    command: str
+    event: Union[tuple(KINDS.values())]  # type: ignore[valid-type]  # noqa: UP007 - the union is only known at run time
+
+
+@lru_cache(maxsize=1)
+def _body_decoder() -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(_Body, dec_hook=decode_hook)
+
+
+def write_body(at: Instant, actor: str, command: str, event: Event) -> bytes:
+    """The body of an event as the ledger keeps it. Raises BadInput: unknown kind, not canonical, or more than 16 KiB."""
+    if KINDS.get(event.kind) is not type(event):
+        raise BadInput(
+            f'the ledger knows no event of kind "{event.kind}"',
+            why="records/vocabulary.py lists every kind",
+            fix="list it there, or install the version of flyball that knows it",
+        )
+    try:
+        value = plain(event)
+    except (TypeError, NotImplementedError, ValueError) as error:
+        raise BadInput(f'the event "{event.kind}" cannot be recorded', why=str(error)) from error
+    body = canonical_json({"v": 1, "at": at, "actor": actor, "command": command, "event": value}, f'"{event.kind}" event')
+    if len(body) > MAX_BODY:
+        raise BadInput(
+            f'the event "{event.kind}" is {len(body):,} bytes long',
+            why=f"an event is {MAX_BODY:,} bytes at most",
+            fix="put what is large into a blob and its hash into the event",
+        )
+    return body
+
+
+def read_body(seq: int, body: bytes) -> Recorded:
+    """Read event number `seq`. Raises Corrupt when the bytes are not an event of a known kind."""
+    try:
+        read = _body_decoder().decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, NotImplementedError, ValueError) as error:
+        raise Corrupt(
+            f"event {seq} cannot be read",
+            why=str(error),
+            fix="flyball audit verify says what else is damaged; a newer flyball may have written it",
+        ) from error
+    return Recorded(seq, read.at, read.actor, read.command, read.event)
+
+
+def is_canonical(body: bytes) -> bool:
+    """Whether bytes are what RFC 8785 would write for the value they hold."""
+    try:
+        return rfc8785.dumps(msgspec.json.decode(body)) == body
+    except (msgspec.DecodeError, UnicodeDecodeError, rfc8785.CanonicalizationError, RecursionError):
+        return False

@@ -1,0 +1,216 @@
+"""The record: one path by which anything is decided, and every event in its place.
+
+`execute` takes the write lock, decides on the state that it sees under the lock, and appends events, tree and projections in
+one transaction. There is no other way to change a projection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
+
+from flyball import errors
+from flyball.clock import Clock, Instant
+from flyball.errors import Conflict, Corrupt, FlyballError, Refused
+from flyball.ledger import merkle
+from flyball.ledger.canonical import read_body, write_body
+from flyball.ledger.folds import Folds, fold, fold_hash
+from flyball.ledger.projection import Snapshot, SqlProjection, SqlState
+from flyball.ledger.rebuild import rebuild
+from flyball.records.base import Event, Receipt, Recorded, Refusal, State
+from flyball.records.commands import COMMANDS
+from flyball.store.sql import Connection, Database
+
+_CHUNK = 1000
+_HASH = 32
+
+
+class Command(Protocol):
+    """A request to change something."""
+
+    @property
+    def id(self) -> str:
+        """Chosen by the caller: the same id twice gives the first receipt."""
+        ...
+
+    @property
+    def actor(self) -> str:
+        """Who asks, such as `user:ana` or `loop`."""
+        ...
+
+
+CommandT = TypeVar("CommandT", bound=Command)
+_Entry: TypeAlias = tuple[Instant, str, str, Event]
+Decide: TypeAlias = Callable[[State, CommandT, Instant], Sequence[Event] | Refusal]
+
+
+class Head(NamedTuple):
+    """Where the ledger stands. `frontier` as in `merkle`, `at` the time of the last event."""
+
+    size: int
+    frontier: tuple[bytes, ...]
+    at: Instant
+    fence: int
+    fold_hash: str
+
+    @property
+    def root(self) -> bytes:
+        """The root of the tree."""
+        return merkle.root(self.frontier)
+
+
+class SqlLedger:
+    """A ledger in a database. Threads may share it; several processes may have one each on the same database."""
+
+    def __init__(self, database: Database, folds: Folds, clock: Clock) -> None:
+        """Open the record. Projections that other folds wrote are rebuilt first; where that fails, only reading and verifying work.
+
+        Raises Unavailable.
+        """
+        self.database = database
+        self.folds = folds
+        self._clock = clock
+        self._fold_hash = fold_hash(folds)
+        self._damage: Corrupt | None = None
+        if self.head().fold_hash != self._fold_hash:
+            try:
+                self.rebuild()
+            except Corrupt as error:
+                self._damage = error
+
+    def execute(self, command: CommandT, decide: Decide[CommandT], *, fence: int | None = None) -> Receipt:
+        """Carry out a command once.
+
+        decide: pure; sees the state under the write lock and returns events, or a Refusal, which is raised as the error of its
+        code and leaves nothing behind. It must not use the ledger itself.
+        fence: what `claim` gave; a newer claim makes this one a Conflict.
+
+        Raises what a Refusal says; Conflict (fence, or a command id that another actor used); BadInput (an event that cannot
+        be recorded); Unavailable; Corrupt.
+        """
+        with self.database.writing() as connection:
+            head = self._checked_head(connection, fence)
+            state = SqlState(connection, self.database.sql)
+            done = state.get(COMMANDS, command.id)
+            if done is not None:
+                if done.actor != command.actor:
+                    raise Conflict(
+                        f"the command id {command.id} was used by {done.actor}",
+                        why="an id names one command of one actor",
+                        fix="choose a new id",
+                    )
+                return Receipt(command=command.id, first=done.first, last=done.last, repeated=True)
+            # time never goes back in the record, whatever the system's clock does
+            now = max(self._clock.now(), head.at)
+            outcome = decide(state, command, now)
+            if isinstance(outcome, Refusal):
+                raise _refused(outcome)
+            if not outcome:
+                return Receipt(command=command.id, first=0, last=0)
+            projection = SqlProjection(state, connection, self.database.sql)
+            self._append(connection, head, projection, [(now, command.actor, command.id, event) for event in outcome])
+            return Receipt(command=command.id, first=head.size + 1, last=head.size + len(outcome))
+
+    def read(self, after: int, limit: int) -> Iterator[Recorded]:
+        """Events after number `after` in order, `limit` at most. Needs little memory. Raises Corrupt at one that cannot be read."""
+        end = after + limit
+        while after < end:
+            with self.database.reading() as connection:
+                rows = connection.execute(self.database.sql.events, (after, min(after + _CHUNK, end))).fetchall()
+            for seq, body in rows:
+                yield read_body(seq, body)
+            if len(rows) < min(_CHUNK, end - after):
+                return
+            after += _CHUNK
+
+    def state(self) -> Snapshot:
+        """The projections as they are now and stay for this object. Raises Unavailable, Corrupt."""
+        if self._damage is not None:
+            raise self._damage
+        return Snapshot(self.database.reader(), self.database.sql)
+
+    def head(self) -> Head:
+        """Where the ledger stands."""
+        with self.database.reading() as connection:
+            return read_head(connection, self.database)
+
+    def size(self) -> int:
+        """How many events there are."""
+        return self.head().size
+
+    def claim(self) -> int:
+        """Become the one whose `execute(…, fence=…)` is accepted; returns the fence. Whoever claimed before is refused from now on."""
+        with self.database.writing() as connection:
+            fence = self._checked_head(connection, None).fence + 1
+            connection.execute(self.database.sql.set_fence, (fence,))
+        return fence
+
+    def rebuild(self) -> int:
+        """Make every projection again from the events; returns their number. Raises Corrupt at an event that cannot be read."""
+        with self.database.writing() as connection:
+            done = rebuild(connection, self.database.sql, self.folds)
+            connection.execute(self.database.sql.set_meta, ("fold_hash", self._fold_hash))
+        self._damage = None
+        return done
+
+    def _checked_head(self, connection: Connection, fence: int | None) -> Head:
+        head = read_head(connection, self.database, locked=True)
+        if self._damage is not None:
+            raise self._damage
+        if head.fold_hash != self._fold_hash:
+            raise Conflict(
+                "another version of flyball has opened this ledger",
+                why="it made the projections anew, and this process would write them in the former way",
+                fix="restart this process",
+                code="folds-changed",
+            )
+        if fence is not None and fence != head.fence:
+            raise Conflict(
+                "another control plane has taken over this ledger",
+                why=f"it holds fence {head.fence}, this one {fence}",
+                fix="nothing, if that was meant; else stop the other one",
+                code="fenced",
+            )
+        return head
+
+    def _append(self, connection: Connection, head: Head, projection: SqlProjection, entries: Sequence[_Entry]) -> None:
+        frontier, bodies, nodes = list(head.frontier), [], []
+        for seq, entry in enumerate(entries, head.size + 1):
+            body = write_body(*entry)
+            # what is folded is what was written, so a replay cannot come out differently
+            fold(self.folds, projection, _as_written(seq, body))
+            bodies.append((seq, body))
+            nodes.extend(merkle.append(seq - 1, frontier, merkle.leaf_hash(body)))
+        sql = self.database.sql
+        connection.executemany(sql.append, bodies)
+        connection.executemany(sql.add_node, nodes)
+        connection.execute(sql.set_head, (head.size + len(entries), b"".join(frontier), entries[-1][0]))
+        projection.flush()
+
+
+def _as_written(seq: int, body: bytes) -> Recorded:
+    try:
+        return read_body(seq, body)
+    except Corrupt as error:
+        raise errors.BadInput("an event does not hold what its record declares", why=error.why) from error
+
+
+def read_head(connection: Connection, database: Database, *, locked: bool = False) -> Head:
+    """Where the ledger stands; `locked` keeps other writers out until the transaction ends. Raises Corrupt."""
+    row = connection.execute(database.sql.head_locked if locked else database.sql.head).fetchone()
+    if row is None:
+        raise Corrupt("the ledger has no head", why="its one row was removed", fix="restore the database from a backup")
+    size, frontier, at, fence, written_by = row
+    hashes = tuple(frontier[start : start + _HASH] for start in range(0, len(frontier), _HASH))
+    return Head(size, hashes, at, fence, written_by or "")
+
+
+_BY_CODE: dict[str, type[FlyballError]] = {
+    each.code: each for each in (errors.DeclarationError, errors.BadInput, Refused, errors.NotFound, Conflict, errors.Unavailable, Corrupt)
+}
+
+
+def _refused(refusal: Refusal) -> FlyballError:
+    """The error of a refusal's code; an unknown code is a Refused that keeps it."""
+    kind = _BY_CODE.get(refusal.code, Refused)
+    return kind(refusal.what, why=refusal.why, fix=refusal.fix, code=refusal.code)
