@@ -1,0 +1,97 @@
+"""Loop files as code: imported by whoever must run it (a child that compiles, a job, a worker), never by the control plane.
+
+A version carries a snapshot of the project files that its loop file imports; workers load from that, never from the working tree.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from flyball.declare.model import Model
+from flyball.declare.source import is_project_file
+from flyball.declare.units import near
+from flyball.errors import NotFound
+
+
+def load_model(folder: Path, file: str, name: str) -> Model:
+    """Import `file` (relative to `folder`, which holds a code snapshot) and return its model `name`, with real functions.
+
+    Raises NotFound if the file declares no such model, and whatever the file itself raises. Modules of another folder loaded
+    before give way: their functions go on working, but import what they import inside themselves from the newer folder.
+    """
+    found = {model.name: model for _, model in models_of(load_module(folder, file))}
+    if name not in found:
+        raise NotFound(f'{file} declares no model "{name}"', fix=near(name, found))
+    return found[name]
+
+
+def load_module(folder: Path, file: str) -> ModuleType:
+    """Import a loop file under its path as a module name, with `folder` first on the import path."""
+    root = str(folder.resolve())
+    for name, module in list(sys.modules.items()):
+        home = getattr(module, "__file__", None)
+        if home and is_project_file(home) and name != "__main__" and not home.startswith(f"{root}/") and _shadowed(folder, name):
+            del sys.modules[name]
+    for name in [name for name in sys.modules if _shadowed(folder, name) and getattr(sys.modules[name], "__file__", "") is None]:
+        del sys.modules[name]  # a folder without __init__.py keeps the path it was first found under
+    sys.path[:] = [root, *(entry for entry in sys.path if entry != root)]
+    importlib.invalidate_caches()
+    return importlib.import_module(module_name(file))
+
+
+def module_name(file: str) -> str:
+    """`loops/price.py` is the module `loops.price`."""
+    return file.removesuffix(".py").replace("/", ".")
+
+
+def _shadowed(folder: Path, name: str) -> bool:
+    base = folder.joinpath(*name.split("."))
+    return base.with_suffix(".py").is_file() or base.is_dir()
+
+
+def models_of(module: ModuleType) -> Iterator[tuple[str, Model]]:
+    """Every model at module level with the name that holds it, also in lists, tuples and dicts; each object once."""
+    seen: set[int] = set()
+    for name, value in vars(module).items():
+        if name.startswith("__"):
+            continue
+        for item in _items(value):
+            if isinstance(item, Model) and id(item) not in seen:
+                seen.add(id(item))
+                yield name, item
+
+
+def _items(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    if isinstance(value, list | tuple):
+        return list(value)
+    return [value]
+
+
+def snapshot(folder: Path, file: str) -> dict[str, str]:
+    """Import a loop file and return every project file that came with it, path to text. For a process of its own."""
+    load_module(folder, file)
+    root = folder.resolve()
+    found: dict[str, str] = {}
+    for module in list(sys.modules.values()):
+        home = getattr(module, "__file__", None)
+        if home and is_project_file(home) and Path(home).resolve().is_relative_to(root):
+            path = Path(home).resolve()
+            found[path.relative_to(root).as_posix()] = path.read_text(encoding="utf-8")
+    return dict(sorted(found.items()))
+
+
+def write_snapshot(code: dict[str, str], folder: Path) -> None:
+    """Lay a snapshot out as files below `folder`. Raises ValueError for a path that leads out of it."""
+    for name, text in code.items():
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{name} leads out of the code folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
