@@ -45,7 +45,9 @@ def fold_queued(projection: Projection, recorded: Recorded) -> None:
     model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
     declared = projection.get(DECLARATIONS, event.model)
     digest = declared.version_digest if declared else model.trained_digest
-    projection.put(MODELS, event.model, msgspec.structs.replace(model, last_run=event.run, last_attempt_at=recorded.at, trained_digest=digest))
+    projection.put(
+        MODELS, event.model, msgspec.structs.replace(model, last_run=event.run, last_attempt_at=recorded.at, trained_digest=digest)
+    )
 
 
 def fold_started(projection: Projection, recorded: Recorded) -> None:

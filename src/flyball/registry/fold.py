@@ -1,0 +1,103 @@
+"""How version events change the projections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import msgspec
+
+from flyball.errors import Conflict
+from flyball.records.base import Event, Fold, Projection, Recorded
+from flyball.records.training import RUNS
+from flyball.records.versions import (
+    MODELS,
+    VERSIONS,
+    ChampionChanged,
+    ModelRow,
+    VersionDeployed,
+    VersionEligible,
+    VersionHeld,
+    VersionRegistered,
+    VersionRejected,
+    VersionRetired,
+    VersionRow,
+    VersionState,
+)
+from flyball.registry.states import judged, move
+
+
+def fold_registered(projection: Projection, recorded: Recorded) -> None:
+    """A version is there; it is its model's newest, and its run knows it."""
+    event = recorded.event
+    assert isinstance(event, VersionRegistered)
+    key = f"{event.model}/{event.version}"
+    if projection.get(VERSIONS, key) is not None:
+        raise Conflict(f"{event.model}@{event.version} is registered already", why="a version's number is used once")
+    fields = {name: getattr(event, name) for name in event.__struct_fields__}
+    projection.put(VERSIONS, key, VersionRow(**fields, state=VersionState.REGISTERED, registered_at=recorded.at))
+    model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
+    projection.put(MODELS, event.model, msgspec.structs.replace(model, newest=event.version))
+    run = projection.get(RUNS, event.run)
+    if run is not None:
+        projection.put(RUNS, event.run, msgspec.structs.replace(run, version=event.version))
+
+
+def fold_judged(projection: Projection, recorded: Recorded) -> None:
+    """The gates' verdicts make a version eligible, rejected or held."""
+    event = recorded.event
+    assert isinstance(event, VersionEligible | VersionRejected | VersionHeld)
+    targets = {VersionEligible: VersionState.ELIGIBLE, VersionRejected: VersionState.REJECTED, VersionHeld: VersionState.HELD}
+    key, row = _row(projection, event.model, event.version)
+    state = judged(f"{event.model}@{event.version}", row.state, targets[type(event)])
+    projection.put(VERSIONS, key, msgspec.structs.replace(row, state=state, verdicts=event.verdicts))
+
+
+def fold_deployed(projection: Projection, recorded: Recorded) -> None:
+    """The version is in a route."""
+    event = recorded.event
+    assert isinstance(event, VersionDeployed)
+    key, row = _row(projection, event.model, event.version)
+    state = move(f"{event.model}@{event.version}", row.state, VersionState.DEPLOYED)
+    projection.put(VERSIONS, key, msgspec.structs.replace(row, state=state, retired_why=""))
+
+
+def fold_retired(projection: Projection, recorded: Recorded) -> None:
+    """The version left every route."""
+    event = recorded.event
+    assert isinstance(event, VersionRetired)
+    key, row = _row(projection, event.model, event.version)
+    state = move(f"{event.model}@{event.version}", row.state, VersionState.RETIRED)
+    projection.put(VERSIONS, key, msgspec.structs.replace(row, state=state, retired_why=event.why))
+
+
+def fold_champion(projection: Projection, recorded: Recorded) -> None:
+    """Another version answers. After a rollback there is no former champion: the one that was left is not one to go back to."""
+    event = recorded.event
+    assert isinstance(event, ChampionChanged)
+    model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
+    former = "" if event.rollback else event.former
+    row = msgspec.structs.replace(model, champion=event.version, former=former, champion_at=recorded.at)
+    projection.put(MODELS, event.model, row)
+
+
+def _row(projection: Projection, model: str, version: str) -> tuple[str, VersionRow]:
+    key = f"{model}/{version}"
+    row = projection.get(VERSIONS, key)
+    if row is None:
+        raise Conflict(f"{model}@{version} is not registered", why="every version begins with version.registered")
+    return key, row
+
+
+FOLDS: Mapping[type[Event], Fold] = MappingProxyType(
+    {
+        VersionRegistered: fold_registered,
+        VersionEligible: fold_judged,
+        VersionRejected: fold_judged,
+        VersionHeld: fold_judged,
+        VersionDeployed: fold_deployed,
+        VersionRetired: fold_retired,
+        ChampionChanged: fold_champion,
+    }
+)
+"""Event kind → its fold."""

@@ -1,0 +1,142 @@
+"""What a version is called, what its verdicts make of it, and whether it may be released. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from flyball.records.base import Event, Refusal
+from flyball.records.estimates import Outcome, Verdict
+from flyball.records.models import Field, Signature
+from flyball.records.training import RunResult
+from flyball.records.versions import VersionEligible, VersionHeld, VersionRegistered, VersionRejected, VersionRow, VersionState
+from flyball.registry.states import RELEASABLE
+
+
+def next_version(newest: str, old: Signature | None, new: Signature, *, repackaged: bool = False) -> str:
+    """The number after `newest` (empty: the first, 1.0.0).
+
+    Major: a caller of the `old` signature would be refused or misread by `new`. Patch: the same training, packed again. Minor: all else.
+    """
+    if not newest:
+        return "1.0.0"
+    major, minor, patch = (int(part) for part in newest.split("."))
+    if old is not None and breaks(old, new):
+        return f"{major + 1}.0.0"
+    return f"{major}.{minor}.{patch + 1}" if repackaged else f"{major}.{minor + 1}.0"
+
+
+def breaks(old: Signature, new: Signature) -> tuple[str, ...]:
+    """Why a caller that keeps to `old` cannot go on with `new`; empty if it can.
+
+    A row must give exactly the signature's fields, so a field that came or went breaks; so does one that takes less than before.
+    """
+    found = []
+    if old.task != new.task:
+        found.append(f"the task was {old.task} and is {new.task}")
+    if set(old.classes) != set(new.classes):
+        found.append(f"the classes were {_listed(old.classes)} and are {_listed(new.classes)}")
+    before, after = ({field.name: field for field in signature.fields} for signature in (old, new))
+    found += [f"field {name} is new" for name in after if name not in before]
+    found += [f"field {name} is gone" for name in before if name not in after]
+    found += [
+        f"field {name} takes less: {why}" for name, field in after.items() if name in before and (why := _narrower(before[name], field))
+    ]
+    return tuple(found)
+
+
+def _narrower(old: Field, new: Field) -> str:
+    if old.type != new.type and (old.type, new.type) != ("int", "float"):
+        return f"it was {old.type} and is {new.type}"
+    if old.nullable and not new.nullable:
+        return "it may no longer be null"
+    if new.low is not None and (old.low is None or new.low > old.low):
+        return f"its least value is {new.low:g}"
+    if new.high is not None and (old.high is None or new.high < old.high):
+        return f"its largest value is {new.high:g}"
+    if new.one_of is not None and (old.one_of is None or not set(old.one_of) <= set(new.one_of)):
+        return f"it must be one of {_listed(new.one_of)}"
+    return ""
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(str(value) for value in values) or "none"
+
+
+def register(
+    *,
+    model: str,
+    version: str,
+    run: str,
+    result_blob: str,
+    result: RunResult,
+    data: Mapping[str, str],
+    version_digest: str,
+    policy_digest: str,
+) -> VersionRegistered:
+    """A run's result gets its name."""
+    return VersionRegistered(
+        model=model,
+        version=version,
+        run=run,
+        artifact=result.artifact,
+        result=result_blob,
+        version_digest=version_digest,
+        policy_digest=policy_digest,
+        data=dict(data),
+        metrics=result.metrics,
+    )
+
+
+def judge(model: str, version: str, verdicts: Sequence[Verdict]) -> Event:
+    """One verdict that fails rejects; else one that lacks data or an approval holds; a version without gates is eligible."""
+    outcomes = {verdict.outcome for verdict in verdicts}
+    if Outcome.FAIL in outcomes:
+        return VersionRejected(model=model, version=version, verdicts=tuple(verdicts))
+    if Outcome.INSUFFICIENT in outcomes:
+        return VersionHeld(model=model, version=version, verdicts=tuple(verdicts))
+    return VersionEligible(model=model, version=version, verdicts=tuple(verdicts))
+
+
+def may_release(row: VersionRow) -> Refusal | None:
+    """Why a version may not be released; None if it may. Nothing is released whose gates did not pass."""
+    if row.state in RELEASABLE:
+        return None
+    ref = f"{row.model}@{row.version}"
+    failed = [verdict for verdict in row.verdicts if verdict.outcome == Outcome.FAIL]
+    open_ = [verdict for verdict in row.verdicts if verdict.outcome == Outcome.INSUFFICIENT]
+    if row.state == VersionState.REJECTED:
+        return Refusal(
+            code="refused",
+            what=f"{ref} failed {_gates(failed)}",
+            why="; ".join(_said(verdict) for verdict in failed),
+            fix=f"train a better version: flyball train {row.model}",
+        )
+    if row.state == VersionState.HELD:
+        return Refusal(
+            code="refused",
+            what=f"{ref} has {'an open gate' if len(open_) == 1 else f'{len(open_)} open gates'}",
+            why="; ".join(_said(verdict) for verdict in open_),
+            fix=_fix_open(row.model, open_),
+        )
+    reasons = {
+        VersionState.REGISTERED: ("its gates have not been judged yet", "wait for its run's verdicts"),
+        VersionState.QUARANTINED: ("it is in quarantine", "release another version"),
+        VersionState.DELETED: ("its artifact is deleted", "train it again"),
+    }
+    why, fix = reasons[row.state]
+    return Refusal(code="refused", what=f"{ref} is {row.state.value}", why=why, fix=fix)
+
+
+def _gates(verdicts: Sequence[Verdict]) -> str:
+    return "a gate" if len(verdicts) == 1 else f"{len(verdicts)} gates"
+
+
+def _said(verdict: Verdict) -> str:
+    name = f"{verdict.check} in {verdict.slice}" if verdict.slice else verdict.check
+    return f"{name}: {verdict.why}" if verdict.why else name
+
+
+def _fix_open(model: str, verdicts: Sequence[Verdict]) -> str:
+    if all(verdict.check.startswith("approval") for verdict in verdicts):
+        return "another person than the author, with the role named, must approve it"
+    return f"give it more labelled rows (a longer hold-out), then flyball train {model}"

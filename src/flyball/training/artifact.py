@@ -1,0 +1,219 @@
+"""Packing a fitted object into blobs and loading it again, so that a version is the same wherever it runs.
+
+An artifact is a manifest: hashes of the estimator's files, of the code snapshot, of the declaration, and of golden rows with their
+answers. Loading verifies every hash, reads the estimator without pickle, and asks the golden rows again before anybody else may ask.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import json
+import platform
+import shutil
+import tempfile
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import rfc8785
+
+from flyball.declare.functions import Function
+from flyball.declare.model import Model
+from flyball.errors import BadInput, Corrupt, NotFound, Refused
+from flyball.records import codec
+from flyball.records.models import Manifest, Signature
+from flyball.store.blobs import Blobs
+from flyball.training import estimators
+from flyball.training.predictor import Predictor, answers
+
+GOLDEN_ROWS = 20
+VALUE, SCORE = "__value", "__score"
+_ESTIMATOR = "model.skops"
+_GOLDEN = "golden.parquet"
+_OWN = "own/"
+_LIBRARIES = ("numpy", "polars", "scikit-learn", "scipy", "skops")
+_BOOSTERS = ("lightgbm", "xgboost")
+# other processors add in another order: the last bits of a sum may differ, a wrong model differs by more
+_TOLERANCE = 1e-6
+
+
+def pack(predictor: Predictor, golden: pl.DataFrame, blobs: Blobs, *, code: str, declaration: str, file: str) -> str:
+    """Store a predictor; return its artifact (the manifest's blob hash). Equal predictors have equal artifacts.
+
+    `golden` are rows of features (the first 20 are kept with their answers); `code` and `declaration` are blob hashes, `file` is the
+    loop file within the code. Raises Refused for what cannot be stored safely, BadInput if `save=` fails.
+    """
+    files = _files(predictor, blobs)
+    rows = golden.head(GOLDEN_ROWS)
+    value, score = answers(predictor.predict(rows))
+    buffer = io.BytesIO()
+    rows.with_columns(value.alias(VALUE), score.alias(SCORE)).write_parquet(buffer, compression="zstd", statistics=False)
+    files[_GOLDEN] = blobs.put(buffer.getvalue())
+    manifest = Manifest(
+        model=predictor.model.name,
+        file=file,
+        code=code,
+        declaration=declaration,
+        files=files,
+        signature=predictor.signature,
+        python=".".join(platform.python_version_tuple()[:2]),
+        libraries=libraries(),
+    )
+    return blobs.put(rfc8785.dumps(codec.plain(manifest)))
+
+
+def _files(predictor: Predictor, blobs: Blobs) -> dict[str, str]:
+    save = predictor.model.train.save if predictor.model.train else None
+    if save is None or isinstance(save, Function):
+        return {_ESTIMATOR: blobs.put(estimators.dumps(predictor.fitted))}
+    with tempfile.TemporaryDirectory(prefix="flyball-save-") as name:
+        folder = Path(name)
+        try:
+            save(predictor.fitted, folder)
+        except Exception as error:  # the user's own save runs here: whatever it raises is theirs to read
+            raise BadInput(
+                f"save= raised {type(error).__name__}: {error}", fix="save(model, folder) writes files into the folder"
+            ) from error
+        files = {_OWN + path.relative_to(folder).as_posix(): blobs.put_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    if not files:
+        raise BadInput("save= wrote no file", why="there would be nothing to load", fix="save(model, folder) writes files into the folder")
+    return files
+
+
+def manifest_of(artifact: str, blobs: Blobs) -> Manifest:
+    """Read an artifact's manifest. Raises NotFound, Corrupt."""
+    try:
+        manifest = codec.decode(blobs.get(artifact), Manifest)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise Corrupt(f"artifact {artifact[:12]} has no manifest", why=str(error), fix="train the version again") from error
+    if manifest.format != 1:
+        raise Corrupt(
+            f"artifact {artifact[:12]} has format {manifest.format}",
+            why="this flyball reads format 1",
+            fix="run it with the flyball that made it, or a newer one",
+        )
+    return manifest
+
+
+def verify(artifact: str, blobs: Blobs) -> Manifest:
+    """Check that everything a manifest names is there and unchanged. Raises NotFound, Corrupt."""
+    manifest = manifest_of(artifact, blobs)
+    for digest in (manifest.code, manifest.declaration, *manifest.files.values()):
+        blobs.check(digest)
+    return manifest
+
+
+def load(artifact: str, blobs: Blobs, scratch: Path) -> Predictor:
+    """Make a predictor of an artifact, with its own code and functions.
+
+    `scratch` is a folder for unpacked code, shared safely by processes. Raises NotFound, Corrupt, Refused, DeclarationError.
+    """
+    from flyball.declare.code import load_model
+
+    manifest = manifest_of(artifact, blobs)
+    model = load_model(unpack_code(manifest.code, blobs, scratch), manifest.file, manifest.model)
+    golden = pl.read_parquet(io.BytesIO(blobs.get(manifest.files[_GOLDEN])))
+    fitted = _fitted(model, manifest, blobs)
+    predictor = Predictor(model, manifest.signature, fitted, golden=golden, artifact=artifact)
+    check_golden(predictor)
+    return predictor
+
+
+def unpack_code(code: str, blobs: Blobs, scratch: Path) -> Path:
+    """Write a code snapshot to its own folder under `scratch`, once. Raises Corrupt for paths that would leave it."""
+    folder = scratch / f"code-{code[:32]}"
+    if folder.is_dir():
+        return folder
+    snapshot: Mapping[str, str] = json.loads(blobs.get(code))
+    scratch.mkdir(parents=True, exist_ok=True)
+    unpacked = Path(tempfile.mkdtemp(prefix=".code-", dir=scratch))
+    for name, text in snapshot.items():
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts:
+            shutil.rmtree(unpacked)
+            raise Corrupt(f"the code snapshot {code[:12]} names {name!r}", why="a snapshot holds files of its project only")
+        target = unpacked / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    try:
+        unpacked.rename(folder)
+    except OSError:  # another process was first, with the same bytes
+        shutil.rmtree(unpacked)
+    return folder
+
+
+def _fitted(model: Model, manifest: Manifest, blobs: Blobs) -> Any:
+    if _ESTIMATOR in manifest.files:
+        return estimators.loads(blobs.get(manifest.files[_ESTIMATOR]))
+    load_own = model.train.load if model.train else None
+    if load_own is None or isinstance(load_own, Function):
+        raise Refused(
+            f'a version of "{model.name}" was stored by save= and has no load=',
+            why="only its own load can read what its own save wrote",
+            fix="give fb.Train(load=…) beside save=, and train again",
+        )
+    with tempfile.TemporaryDirectory(prefix="flyball-load-") as name:
+        for path, digest in manifest.files.items():
+            if path.startswith(_OWN):
+                target = Path(name) / path.removeprefix(_OWN)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(blobs.get(digest))
+        try:
+            return load_own(Path(name))
+        except Exception as error:  # the user's own load runs here: whatever it raises is theirs to read
+            raise BadInput(
+                f"load= raised {type(error).__name__}: {error}", fix="load(folder) reads what save(model, folder) wrote"
+            ) from error
+
+
+def check_golden(predictor: Predictor) -> None:
+    """Ask the golden rows again. Raises Corrupt, naming the first row that is answered otherwise."""
+    golden = predictor.golden
+    if golden is None:
+        raise NotFound("there are no golden rows", why="this predictor was not loaded from an artifact")
+    value, score = answers(predictor.predict(golden.drop(VALUE, SCORE)))
+    different = _differs(golden[VALUE], value) | _differs(golden[SCORE], score)
+    if different.any():
+        row = int(np.flatnonzero(different)[0])
+        raise Corrupt(
+            f'the artifact of "{predictor.model.name}" no longer answers as it did: golden row {row} gives {value[row]}, was {golden[VALUE][row]}',
+            why="libraries, processor or code differ from those it was made with",
+            fix="compare the manifest's libraries with the installed ones; train again if they must differ",
+        )
+
+
+def _differs(before: pl.Series, now: pl.Series) -> npt.NDArray[np.bool_]:
+    if before.dtype == pl.List:
+        parts: npt.NDArray[np.bool_] = _differs(before.explode(), now.explode()).reshape(len(before), -1).any(axis=1)
+        return parts
+    if before.dtype.is_float():
+        close = np.isclose(before.to_numpy(), now.cast(pl.Float64).to_numpy(), rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
+        return np.logical_not(close)
+    return np.asarray([a != b for a, b in zip(before.to_list(), now.to_list(), strict=True)], dtype=np.bool_)
+
+
+@lru_cache(maxsize=1)
+def _installed() -> dict[str, str]:
+    found = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    for name in _BOOSTERS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def libraries() -> dict[str, str]:
+    """Versions of the libraries that an artifact's answers depend on."""
+    return dict(_installed())
+
+
+def signature_of(artifact: str, blobs: Blobs) -> Signature:
+    """What the version takes and gives, without loading it."""
+    return manifest_of(artifact, blobs).signature

@@ -1,0 +1,130 @@
+"""Calling a user's `fit` with what it names, in the form it names.
+
+`fit` gets what its parameters ask for: X, y, X_valid, y_valid, weight, group, seed and run by these names; every other parameter is
+a hyperparameter with a default. The form of a frame follows the annotation.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from flyball.declare.functions import Code, Function
+from flyball.errors import BadInput, DeclarationError
+from flyball.training.forms import frame_for, series_for
+
+ROLES = ("X", "y", "X_valid", "y_valid", "weight", "group", "seed", "run")
+Parameters = dict[str, int | float | str | bool]
+
+
+@dataclass
+class RunLog:
+    """The `run` that a fit may ask for: numbers by name."""
+
+    values: dict[str, float] = field(default_factory=dict)
+
+    def log(self, **values: float) -> None:
+        """Record numbers of this run by name. Raises BadInput for what is no number."""
+        for name, value in values.items():
+            try:
+                self.values[name] = float(value)
+            except (TypeError, ValueError) as error:
+                raise BadInput(f"run.log({name}={value!r}) is not a number", fix="log numbers") from error
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows to fit on. `X` [n, features], `y` [n]; `weight` and `group` [n] where the model has them."""
+
+    X: pl.DataFrame
+    y: pl.Series
+    weight: pl.Series | None = None
+    group: pl.Series | None = None
+
+
+def hyperparameters(fit: Callable[..., Any]) -> Parameters:
+    """The names and defaults of a fit's hyperparameters. Raises DeclarationError for one without a usable default."""
+    found: Parameters = {}
+    for name, parameter in inspect.signature(fit).parameters.items():
+        if name in ROLES or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if parameter.default is parameter.empty:
+            raise DeclarationError(
+                f'fit has a parameter "{name}" without a default',
+                why=f"{', '.join(ROLES)} are given by these names; any other parameter is a hyperparameter",
+                fix=f"give it a default: {name}=…",
+            )
+        if isinstance(parameter.default, int | float | str | bool):
+            found[name] = parameter.default
+    return found
+
+
+def call_fit(code: Code, part: Part, valid: Part, parameters: Mapping[str, Any], *, seed: int, run: RunLog) -> Any:
+    """Fit. NumPy's and Python's global generators are seeded for the call and put back after it.
+
+    Raises BadInput when fit raises or returns nothing.
+    """
+    if isinstance(code, Function):
+        raise DeclarationError(
+            f"{code} is a reference to code", why="a decoded declaration cannot run", fix="load the model from its files"
+        )
+    names = inspect.signature(code).parameters
+    frame, series = frame_for(code), series_for(code)
+    given: dict[str, Any] = {"X": frame, "y": series, "X_valid": frame, "y_valid": series, "weight": series, "group": series}
+    values: dict[str, pl.DataFrame | pl.Series | None] = {
+        "X": part.X,
+        "y": part.y,
+        "X_valid": valid.X,
+        "y_valid": valid.y,
+        "weight": part.weight if part.weight is not None else pl.Series("weight", np.ones(part.X.height)),
+        "group": part.group,
+    }
+    arguments = {name: None if values[name] is None else make(values[name]) for name, make in given.items() if name in names}
+    arguments |= {name: value for name, value in (("seed", seed), ("run", run)) if name in names}
+    try:
+        with _seeded(seed):
+            fitted = code(**arguments, **parameters)
+    except Exception as error:  # the user's own fit runs here: whatever it raises is theirs to read
+        raise BadInput(
+            f"fit raised {type(error).__name__}: {error}",
+            why=f"on {part.X.height} rows and {part.X.width} columns, with {_shown(parameters)}; at {_place(error)}",
+            fix="correct fit, then train again",
+        ) from error
+    if fitted is None:
+        raise BadInput("fit returned None", why="what fit returns is the model", fix="end fit with `return model`")
+    return fitted
+
+
+def _shown(parameters: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in parameters.items()) or "no hyperparameters"
+
+
+def _place(error: BaseException) -> str:
+    """File name and line, in the user's code if the traceback shows any beyond this call."""
+    trace, place = error.__traceback__, "an unknown line"
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if "site-packages" not in code.co_filename and code.co_filename != __file__:
+            place = f"{code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    # estimators without a random_state draw from these: seeded, the same run gives the same bytes
+    numpys, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002 - the global generator is the one they use
+    np.random.seed(seed)  # noqa: NPY002
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(numpys)  # noqa: NPY002
+        random.setstate(pythons)

@@ -1,0 +1,102 @@
+"""An estimator as bytes and back, without pickle: nothing stored here can run code when it is read.
+
+skops writes the estimator's state as JSON and arrays. What it would have to trust on reading is listed first, and only classes of
+scikit-learn, NumPy and SciPy (and of the booster libraries, where they are installed) are trusted: a function among the types could
+be called by a crafted file, a class is only filled with state.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import re
+import zipfile
+from typing import Any
+
+from flyball.errors import Corrupt, Refused
+
+ROOTS = frozenset({"sklearn", "numpy", "scipy", "lightgbm", "xgboost"})
+_NOT_LIBRARY = frozenset(
+    {"tests", "testing", "_testing", "conftest", "f2py", "distutils", "_distutils", "__main__", "_build_utils", "externals"}
+)
+_ADDRESS = re.compile(rb'(?<="__id__": )\d+|(?<=")\d+(?=\.np[yz]")')
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def dumps(estimator: object) -> bytes:
+    """Write an estimator; equal estimators give equal bytes. Raises Refused for what could not be read back, naming the types."""
+    import skops.io
+    from skops.io.exceptions import UnsupportedTypeException
+
+    try:
+        data = skops.io.dumps(estimator)
+    except (UnsupportedTypeException, TypeError, RecursionError) as error:
+        raise Refused(
+            f"a {type(estimator).__module__}.{type(estimator).__qualname__} cannot be stored",
+            why=str(error).splitlines()[0],
+            fix="return a scikit-learn estimator from fit, or give fb.Train(save=…, load=…)",
+        ) from error
+    _trusted_types(data)
+    return _canonical(data)
+
+
+def loads(data: bytes) -> Any:
+    """Read an estimator. Raises Refused naming every type that is not trusted, Corrupt for bytes that are no estimator."""
+    import skops.io
+
+    try:
+        return skops.io.loads(data, trusted=_trusted_types(data))
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError, zipfile.BadZipFile) as error:
+        raise Corrupt(
+            "a stored estimator cannot be read",
+            why=f"{type(error).__name__}: {error}",
+            fix="the versions of its libraries are in its manifest; install them or train again",
+        ) from error
+
+
+def _trusted_types(data: bytes) -> list[str]:
+    """The types in `data` beyond what skops trusts by itself, if all of them may be trusted."""
+    import skops.io
+
+    try:
+        asked = skops.io.get_untrusted_types(data=data)
+    except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise Corrupt("a stored estimator cannot be read", why=str(error), fix="train again") from error
+    refused = [name for name in asked if not _is_library_class(name)]
+    if refused:
+        raise Refused(
+            f"the estimator holds {', '.join(refused[:8])}",
+            why="reading a type of unknown origin back could run its code; only classes of scikit-learn, NumPy, SciPy, LightGBM and XGBoost are",
+            fix="keep such objects out of what fit returns, or give fb.Train(save=…, load=…)",
+        )
+    return list(asked)
+
+
+def _is_library_class(name: str) -> bool:
+    module_name, _, attribute = name.rpartition(".")
+    parts = module_name.split(".")
+    if parts[0] not in ROOTS or _NOT_LIBRARY.intersection(parts):
+        return False
+    try:
+        found = getattr(importlib.import_module(module_name), attribute, None)
+    except ImportError:
+        return False
+    return isinstance(found, type) and found.__module__.split(".")[0] in ROOTS
+
+
+def _canonical(data: bytes) -> bytes:
+    """The same archive without addresses of objects and the time of day, so that its hash depends on the estimator alone."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        schema = archive.read("schema.json")
+        numbers: dict[bytes, bytes] = {}
+        schema = _ADDRESS.sub(lambda found: numbers.setdefault(found.group(), str(len(numbers)).encode()), schema)
+        renamed = {}
+        for name in archive.namelist():
+            stem, dot, suffix = name.partition(".")
+            renamed[numbers.get(stem.encode(), stem.encode()).decode() + dot + suffix] = archive.read(name)
+    renamed["schema.json"] = schema
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as out:
+        for name in sorted(renamed):
+            out.writestr(zipfile.ZipInfo(name, _EPOCH), renamed[name], zipfile.ZIP_DEFLATED, 3)
+    return buffer.getvalue()

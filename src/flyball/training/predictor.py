@@ -1,0 +1,171 @@
+"""A fitted object behind one question: a frame of features in, values and scores out, checked.
+
+Whatever a `fit` returns (an estimator, or any object with its own `predict=`), the rest of flyball sees only this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from flyball.declare.functions import Function
+from flyball.declare.model import Model
+from flyball.errors import BadInput
+from flyball.records.models import Signature
+from flyball.training.forms import frame_for
+
+Values = npt.NDArray[Any]
+Scores = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """`value` [n]: a class, or a float64 number. `score` [n]: P(second class) of a binary model, else None.
+
+    `scores` [n, classes]: of a multiclass model that gives them, else None.
+    """
+
+    value: Values
+    score: Scores | None = None
+    scores: Scores | None = None
+
+
+class Predictor:
+    """A fitted object with what is needed to ask it. `golden` holds rows of features with their known answers.
+
+    `classes` in the order of the signature: for a binary model the second is the positive one.
+    """
+
+    def __init__(self, model: Model, signature: Signature, fitted: Any, *, golden: pl.DataFrame | None = None, artifact: str = "") -> None:
+        self.model = model
+        self.signature = signature
+        self.fitted = fitted
+        self.golden = golden
+        self.artifact = artifact
+        train = model.train
+        own = train.predict if train is not None else None
+        asked = own if own is not None else (train.fit if train is not None else None)
+        self._own = own if callable(own) and not isinstance(own, Function) else None
+        self._frame: Callable[[pl.DataFrame], Any] = frame_for(asked)
+        self._ask = self._method()
+
+    def predict(self, X: pl.DataFrame) -> Predictions:
+        """Answers for `X` [n, features in order]. Raises BadInput if the fitted object fails or its answer is not usable."""
+        if X.height == 0:
+            return self._read(np.empty(0), 0)
+        try:
+            raw = self._ask(self._frame(X))
+        except Exception as error:  # the user's own object answers here: whatever it raises is theirs to read
+            raise BadInput(
+                f'model "{self.model.name}" failed to predict {X.height} rows: {type(error).__name__}: {error}',
+                why="it was raised by what fit returned, or by predict=",
+                fix="try the model on such rows: flyball predict, or model.fit(…) in a notebook",
+            ) from error
+        return self._read(_array(raw), X.height)
+
+    def _method(self) -> Callable[[Any], Any]:
+        if self._own is not None:
+            own, fitted = self._own, self.fitted
+            return lambda X: own(fitted, X)
+        if self.signature.classes and callable(getattr(self.fitted, "predict_proba", None)):
+            return self._probabilities
+        method: Callable[[Any], Any] | None = getattr(self.fitted, "predict", None)
+        if not callable(method):
+            raise BadInput(
+                f'model "{self.model.name}": fit returned a {type(self.fitted).__name__} that cannot predict',
+                why="it has no predict method",
+                fix="return a fitted estimator, or give fb.Train(predict=…)",
+            )
+        return method
+
+    def _probabilities(self, X: Any) -> Scores:
+        """Columns in the signature's order of classes; a class the estimator never saw has probability 0."""
+        given = np.asarray(self.fitted.predict_proba(X), dtype=np.float64)
+        own = list(getattr(self.fitted, "classes_", self.signature.classes))
+        if own == list(self.signature.classes):
+            return given
+        out = np.zeros((len(given), len(self.signature.classes)))
+        for place, name in enumerate(self.signature.classes):
+            if name in own:
+                out[:, place] = given[:, own.index(name)]
+        return out
+
+    def _read(self, raw: Values, rows: int) -> Predictions:
+        if len(raw) != rows:
+            raise self._unusable(f"{len(raw)} answers for {rows} rows", "one answer a row is needed, in order")
+        if not self.signature.classes:
+            return self._numbers(raw, rows)
+        if raw.ndim == 2 and raw.shape[1] > 1:
+            return self._from_scores(_float(raw))
+        raw = raw.reshape(rows)
+        if len(self.signature.classes) == 2 and raw.dtype.kind == "f" and not set(np.unique(raw)) <= set(self.signature.classes):
+            return self._from_scores(np.column_stack([1 - raw, raw]))
+        return Predictions(self._classes(raw))
+
+    def _numbers(self, raw: Values, rows: int) -> Predictions:
+        if raw.size != rows:
+            raise self._unusable(f"an array of shape {raw.shape}", f"a {self.signature.task} model gives one number a row")
+        value = _float(raw).reshape(rows)
+        if not np.isfinite(value).all():
+            raise self._unusable(f"{int((~np.isfinite(value)).sum())} answers that are NaN or infinite", "a prediction is a number")
+        return Predictions(value)
+
+    def _from_scores(self, scores: Scores) -> Predictions:
+        classes = self.signature.classes
+        if scores.shape[1] != len(classes):
+            raise self._unusable(f"{scores.shape[1]} scores a row for {len(classes)} classes", "one score a class is needed")
+        # NaN fails both comparisons
+        if not (np.all(scores >= -1e-9) and np.all(scores <= 1 + 1e-9)):
+            raise self._unusable("scores outside [0, 1] or NaN", "a score is a probability")
+        value = np.asarray(classes)[scores.argmax(axis=1)]
+        return Predictions(value, scores[:, 1] if len(classes) == 2 else None, scores if len(classes) > 2 else None)
+
+    def _classes(self, raw: Values) -> Values:
+        known = np.asarray(self.signature.classes)
+        value = raw.astype(known.dtype) if raw.dtype.kind in "biuf" and known.dtype.kind in "biuf" else raw
+        strange = [each for each in np.unique(value) if each not in self.signature.classes]
+        if strange:
+            raise self._unusable(f"the class {strange[0]!r}", f"its classes are {', '.join(str(each) for each in self.signature.classes)}")
+        return value
+
+    def _unusable(self, what: str, why: str) -> BadInput:
+        return BadInput(f'model "{self.model.name}" answered {what}', why=why, fix="look at what fit returns, or at predict=")
+
+
+def classes_of(task: str, y: pl.Series) -> tuple[int | str | bool, ...]:
+    """The classes of a label, ascending; none for tasks whose answer is a number."""
+    if task not in ("binary", "multiclass"):
+        return ()
+    return tuple(sorted(y.drop_nulls().unique().to_list()))
+
+
+def answers(predictions: Predictions) -> tuple[pl.Series, pl.Series]:
+    """The columns `value` and `score` of an evaluation frame: null where there are none, one list a row for several classes."""
+    value = pl.Series("value", _plain(predictions.value))
+    if predictions.scores is not None:
+        return value, pl.Series("score", predictions.scores.tolist(), dtype=pl.List(pl.Float64))
+    if predictions.score is not None:
+        return value, pl.Series("score", predictions.score)
+    return value, pl.Series("score", [None] * len(value), dtype=pl.Float64)
+
+
+def _plain(value: Values) -> Values | Sequence[Any]:
+    return value.tolist() if value.dtype.kind in "OU" else value
+
+
+def _array(raw: Any) -> Values:
+    if isinstance(raw, pl.DataFrame | pl.Series):
+        return raw.to_numpy()
+    return np.asarray(raw)
+
+
+def _float(raw: Values) -> Scores:
+    try:
+        return raw.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise BadInput("a prediction is not a number", why=str(error), fix="look at what fit returns, or at predict=") from error
