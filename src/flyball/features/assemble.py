@@ -14,13 +14,29 @@ import polars as pl
 
 from flyball.clock import Instant, Span
 from flyball.data.types import DTYPES, column, instants, schema
-from flyball.declare.data import Column, Dataset, FeatureView
+from flyball.declare.data import Dataset, FeatureView
 from flyball.declare.model import Model
 from flyball.errors import BadInput, DeclarationError
 from flyball.features import transforms
-from flyball.features.expressions import expression, roots
+from flyball.features.fields import inputs, request_fields, signature, slices, view_features
 from flyball.features.windows import Prepared, prepare
-from flyball.records.models import Field, Signature
+
+__all__ = [
+    "History",
+    "PreparedHistory",
+    "feature_columns",
+    "history_span",
+    "inputs",
+    "key_column",
+    "label_column",
+    "own_data",
+    "prepare_history",
+    "request_fields",
+    "serving_rows",
+    "signature",
+    "slices",
+    "training_rows",
+]
 
 History = pl.DataFrame | Mapping[str, pl.DataFrame] | None
 
@@ -43,77 +59,8 @@ def label_column(model: Model) -> str:
     )
 
 
-def inputs(model: Model) -> list[str]:
-    """The data set's columns that `fit` sees: those named by `inputs=`, else every one known at T − horizon without a role."""
-    if model.inputs is not None:
-        return list(model.inputs)
-    data = model.data
-    roles = {data.time, data.arrived, data.id, data.subject, model.weight, model.group, model.item}
-    roles |= {model.label_column, *(view.key for view in model.features)}
-    return [name for name, item in data.columns.items() if name not in roles and _usable(item) and _known(model, item)]
-
-
-def _usable(item: Column) -> bool:
-    return not item.personal and not item.protected
-
-
-def _known(model: Model, item: Column) -> bool:
-    return int(item.known_after) <= -int(model.framing.horizon)
-
-
 def _own(model: Model, view: FeatureView) -> bool:
     return view.data.name == model.data.name
-
-
-def view_features(model: Model) -> list[str]:
-    """The names of every view's values, in order."""
-    return [name for view in model.features for name in view.features]
-
-
-def request_fields(model: Model) -> list[tuple[str, Column]]:
-    """What a caller sends: inputs, entity keys, and the columns that transforms and slices read, in that order, each once.
-
-    Raises DeclarationError if a transform reads what is not known at the moment of prediction.
-    """
-    names = inputs(model) + [view.key for view in model.features if view.key]
-    made = {*view_features(model), *transforms.names(model)}
-    for name, value in transforms.expressions(model).items():
-        for root in roots(value):
-            if root in made:
-                continue
-            if not _known(model, column(model.data, root)):
-                raise DeclarationError(
-                    f'model "{model.name}": transform "{name}" reads "{root}", which is not known at the moment of prediction',
-                    why=f"known_after is {column(model.data, root).known_after}, the horizon {model.framing.horizon}",
-                    fix="read it through a feature view's window",
-                )
-            names.append(root)
-    for value in slices(model).values():
-        names += [root for root in roots(value) if root in schema(model.data) and _known(model, column(model.data, root))]
-    return [(name, column(model.data, name)) for name in dict.fromkeys(names) if name not in {model.data.time, model.data.arrived}]
-
-
-def slices(model: Model) -> dict[str, pl.Expr]:
-    """The model's slices as expressions, by name."""
-    return {part.name: expression(part.name if part.expression is None else part.expression) for part in model.slices}
-
-
-def signature(model: Model, classes: Sequence[int | str | bool] = ()) -> Signature:
-    """What a version of the model takes and gives."""
-    fields = []
-    for name, item in request_fields(model):
-        low, high = item.between or (None, None)
-        fields.append(
-            Field(
-                name=name,
-                type=item.type,
-                nullable=item.nulls > 0,
-                low=None if low is None else float(low),
-                high=None if high is None else float(high),
-                one_of=tuple(item.one_of) if item.one_of else None,
-            )
-        )
-    return Signature(task=model.task, fields=tuple(fields), classes=tuple(classes))
 
 
 def history_span(model: Model) -> Span:
@@ -136,7 +83,7 @@ def prepare_history(model: Model, history: History) -> PreparedHistory:
 def _features(model: Model, rows: pl.DataFrame, times: np.ndarray, history: PreparedHistory) -> pl.DataFrame:
     """The one way to features. `rows` holds the request fields, `times` each row's T (i64 µs); rows keep their number and order."""
     moment = times - int(model.framing.horizon)
-    frame = rows
+    frame = rows.select(pl.col(name).cast(DTYPES[item.type]) for name, item in request_fields(model))
     for view, prepared in zip(model.features, history.views, strict=True):
         # another data set's row at the very moment is known; only rows of the same stream might be the row itself
         row_time = times if _own(model, view) else moment + 1
@@ -167,10 +114,8 @@ def serving_rows(model: Model, rows: pl.DataFrame, times: Sequence[Instant], his
     `rows` has the request fields; `times` is each row's T: the time that is predicted, whose moment of prediction is T − horizon (a
     caller who asks "from now" has T = now + horizon). `history` is the tail of the data sets, at least `history_span` long.
     """
-    fields = request_fields(model)
-    typed = rows.select(pl.col(name).cast(DTYPES[item.type]) for name, item in fields) if fields else rows
     prepared = history if isinstance(history, PreparedHistory) else prepare_history(model, history)
-    return _features(model, typed, np.asarray(times, dtype=np.int64), prepared)
+    return _features(model, rows, np.asarray(times, dtype=np.int64), prepared)
 
 
 def training_rows(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: Instant, since: Instant | None = None) -> pl.DataFrame:
@@ -187,7 +132,7 @@ def training_rows(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: In
     rows = _known_rows(model, frames[data.name], as_of, since)
     history = prepare_history(model, frames)
     built = _features(model, rows, rows["__time"].to_numpy(), history)
-    return pl.concat([_about(model, rows.hstack(built.drop(rows.columns, strict=False))), built], how="horizontal")
+    return _about(model, rows.hstack(built.drop(rows.columns, strict=False))).hstack(built)
 
 
 def _known_rows(model: Model, frame: pl.DataFrame, as_of: Instant, since: Instant | None) -> pl.DataFrame:

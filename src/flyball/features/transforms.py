@@ -9,16 +9,11 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from flyball.data.types import DTYPES, schema
+from flyball.declare.data import FeatureView
 from flyball.declare.model import Model
 from flyball.errors import BadInput, DeclarationError
-from flyball.features.expressions import expression, roots
-
-
-def expressions(model: Model) -> dict[str, pl.Expr]:
-    """The named expressions, in order of declaration; none where the transform is a function."""
-    if not isinstance(model.transforms, Mapping):
-        return {}
-    return {name: expression(value) for name, value in model.transforms.items()}
+from flyball.features.expressions import roots
+from flyball.features.fields import expressions, request_fields
 
 
 def apply(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
@@ -44,16 +39,18 @@ def names(model: Model) -> list[str]:
     """The columns that the transforms add. A function is called once on a frame without rows to learn them."""
     if isinstance(model.transforms, Mapping):
         return list(model.transforms)
-    columns = {name: DTYPES[type_] for name, type_ in schema(model.data).items()}
-    columns |= {name: _result(item.how, columns.get(item.column)) for view in model.features for name, item in view.features.items()}
+    columns = {name: DTYPES[item.type] for name, item in request_fields(model)}
+    columns |= {name: value_type(view, name) for view in model.features for name in view.features}
     empty = pl.DataFrame(schema=columns)
     return [name for name in _call(model, empty).columns if name not in columns]
 
 
-def _result(how: str, source: Any) -> Any:
-    if how in ("count", "distinct"):
+def value_type(view: FeatureView, name: str) -> pl.DataType:
+    """The Polars type of one of a view's features."""
+    item = view.features[name]
+    if item.how in {"count", "distinct"}:
         return pl.Int64()
-    return source if how == "last" and source is not None else pl.Float64()
+    return DTYPES[schema(view.data)[item.column]] if item.how == "last" else pl.Float64()
 
 
 def _layers(model: Model) -> list[dict[str, pl.Expr]]:

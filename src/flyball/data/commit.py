@@ -1,0 +1,96 @@
+"""Frames to data set versions and back: a version's content is the SHA-256 of its Parquet, which is its name in the blob store.
+
+The same rows make the same bytes under one Polars; another Polars may write other bytes, and then the rows get one new version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from flyball.data.profile import profile
+from flyball.data.types import epoch, schema
+from flyball.declare.data import Dataset
+from flyball.errors import Corrupt, NotFound
+from flyball.records.data import DatasetVersion
+from flyball.store.blobs import Blobs
+
+ROW_GROUP = 128 * 1024
+
+
+def parquet(frame: pl.DataFrame) -> bytes:
+    """The canonical bytes of a frame: one chunk, fixed row groups, fixed compression, no metadata of who wrote it when."""
+    out = io.BytesIO()
+    frame.rechunk().write_parquet(out, compression="zstd", compression_level=3, row_group_size=ROW_GROUP, statistics=True)
+    return out.getvalue()
+
+
+def commit(dataset: Dataset, frame: pl.DataFrame, blobs: Blobs, head: DatasetVersion | None, mark: str) -> DatasetVersion:
+    """Store `frame` (as `source.read` gives it) and name it.
+
+    Versions: 1.0.0 first; then the patch rises when rows were only added, the minor when a column came, or rows changed or went, the
+    major when a column went or changed its type. The same content keeps its version, with the new mark. `first` and `last` are the
+    times of the earliest and latest row, `as_of` the latest moment at which a row was known: the greatest of arrival and time; all
+    three are 0 where the data set has no time.
+    """
+    data = parquet(frame)
+    content = hashlib.sha256(data).hexdigest()
+    types = {name: str(type_) for name, type_ in schema(dataset).items()}
+    first, last = epoch(frame, dataset.time) if dataset.time else (0, 0)
+    as_of = max(last, epoch(frame, dataset.arrived)[1]) if dataset.arrived else last
+    if head is not None and head.content == content and head.schema == types:
+        return DatasetVersion(**{field: getattr(head, field) for field in head.__struct_fields__} | {"source_mark": mark})
+    blobs.put(data)
+    return DatasetVersion(
+        name=dataset.name,
+        version="1.0.0" if head is None else _next(head, types, frame, blobs),
+        content=content,
+        schema=types,
+        rows=frame.height,
+        stats=profile(dataset, frame),
+        parents=() if head is None else (head.content,),
+        first=first,
+        last=last,
+        as_of=as_of,
+        source_mark=mark,
+    )
+
+
+def load(version: DatasetVersion, blobs: Blobs) -> pl.DataFrame:
+    """The rows of a version. Raises NotFound, or Corrupt if the bytes are not what the version says."""
+    return load_content(version.content, blobs)
+
+
+def load_content(content: str, blobs: Blobs) -> pl.DataFrame:
+    """The rows under a content hash, for those who were told only that. Raises NotFound, Corrupt."""
+    try:
+        return pl.read_parquet(io.BytesIO(blobs.get(content)))
+    except PolarsError as error:
+        raise Corrupt(f"blob {content} is not a data set", why=str(error).splitlines()[0], fix="restore it from a backup") from error
+
+
+def _next(head: DatasetVersion, types: dict[str, str], frame: pl.DataFrame, blobs: Blobs) -> str:
+    major, minor, patch = (int(part) for part in head.version.split("."))
+    if any(types.get(name) != type_ for name, type_ in head.schema.items()):
+        return f"{major + 1}.0.0"
+    if len(types) > len(head.schema):
+        return f"{major}.{minor + 1}.0"
+    return f"{major}.{minor}.{patch + 1}" if _only_added(head, frame, blobs) else f"{major}.{minor + 1}.0"
+
+
+def _only_added(head: DatasetVersion, frame: pl.DataFrame, blobs: Blobs) -> bool:
+    """Whether every row of `head` is still there, as often as it was."""
+    if frame.height < head.rows:
+        return False
+    try:
+        before = load(head, blobs)
+    except (NotFound, Corrupt):
+        return False  # what cannot be compared is not called an addition
+    before = before.select(frame.columns)
+    if frame.head(before.height).equals(before):
+        return True
+    old, new = (rows.hash_rows(seed=0).alias("row").to_frame().group_by("row").len() for rows in (before, frame))
+    return old.join(new, on="row", how="left").select((pl.col("len_right").fill_null(0) >= pl.col("len")).all()).item() is True

@@ -1,0 +1,43 @@
+"""One look at a source: mark, read, contract, commit. Cheap when the mark is one that was seen before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flyball.data import contract, source
+from flyball.data.commit import commit
+from flyball.data.rules import Bad, Good, decide_commit, due
+from flyball.declare.data import Dataset
+from flyball.errors import BadInput
+from flyball.records.data import DataCommitted, DataRefused, DatasetRow
+from flyball.store.blobs import Blobs
+
+MOST, LONGEST = 20, 500
+"""Violations that an event lists, and characters of each; the rest are counted. An event is small."""
+
+
+def refresh(dataset: Dataset, root: Path, blobs: Blobs, row: DatasetRow | None) -> DataCommitted | DataRefused | None:
+    """The event that a look at the source comes to; None if it is as it was, or changed while it was being read.
+
+    What is read while somebody writes it is neither committed nor refused: the next look sees another mark and reads it again.
+    """
+    mark = source.mark(dataset, root)
+    if not due(row, mark):
+        return None
+    try:
+        frame = source.read(dataset, root)
+    except BadInput as error:
+        if source.mark(dataset, root) != mark:
+            return None
+        return decide_commit(row, Bad(dataset.name, mark, _listed([str(problem) for problem in error.problems] or [str(error)])))
+    broken = contract.violations(dataset, frame)
+    if source.mark(dataset, root) != mark:
+        return None
+    if broken:
+        return decide_commit(row, Bad(dataset.name, mark, _listed(list(broken))))
+    return decide_commit(row, Good(commit(dataset, frame, blobs, row.head if row else None, mark)))
+
+
+def _listed(texts: list[str]) -> list[str]:
+    shown = [text if len(text) <= LONGEST else f"{text[:LONGEST]}…" for text in texts[:MOST]]
+    return shown if len(texts) <= MOST else [*shown, f"and {len(texts) - MOST:,} more"]

@@ -1,0 +1,224 @@
+"""Reading a data set from its source: declared columns only, in declared order, of exactly the declared types.
+
+A source that cannot be read raises BadInput with every problem in it. Reading never changes a source and never waits for one: a file
+that somebody is writing is refused, or read, as it stands now, and looked at again when its mark changes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from flyball.data.files import absent, csv_frame, parquet_frame
+from flyball.data.text import missing, parsed
+from flyball.data.types import DTYPES, schema
+from flyball.declare.data import Dataset
+from flyball.errors import BadInput, Problem
+from flyball.records.models import FieldType
+
+_READERS = {".csv": csv_frame, ".parquet": parquet_frame, ".pq": parquet_frame}
+
+
+def read(dataset: Dataset, root: Path) -> pl.DataFrame:
+    """Read all rows of `dataset`, in order of time (rows of one time stay in the source's order).
+
+    A path or glob of CSV or Parquet files is taken from `root`; a frame, or a callable that returns one, works within this process.
+    Columns are those of `data.types.schema`, times naive UTC microseconds, NaN is null. Raises BadInput listing every problem.
+    """
+    problems: list[Problem] = []
+    frames: list[pl.DataFrame] = []
+    if isinstance(dataset.source, str):
+        for path in paths(dataset, root):
+            frames += _file(dataset, path, _shown(path, root), problems)
+    else:
+        frames += _typed(dataset, _in_process(dataset), f'data set "{dataset.name}"', problems)
+    if problems:
+        raise BadInput(f'data set "{dataset.name}" cannot be read', problems=tuple(problems))
+    frame = pl.concat(frames)
+    if not frame.height:
+        raise BadInput(f'data set "{dataset.name}" has no rows', why="its source holds a header and nothing below it")
+    return frame.sort(dataset.time, maintain_order=True) if dataset.time else frame
+
+
+def mark(dataset: Dataset, root: Path) -> str:
+    """Say which bytes the source holds and under which contract they are read, without reading them: 32 hex digits.
+
+    Paths, sizes and times of change stand for files' bytes. A source that is not there has a mark too.
+    """
+    seen: list[Any] = [_contract(dataset)]
+    if isinstance(dataset.source, str):
+        try:
+            found = paths(dataset, root)
+        except BadInput:
+            found = []
+        for path in found:
+            try:
+                stat = path.stat()
+            except OSError as error:
+                seen.append([str(path), error.errno])
+            else:
+                seen.append([str(path), stat.st_size, stat.st_mtime_ns, stat.st_mode])
+    else:
+        frame = _in_process(dataset)
+        seen.append([frame.columns, frame.height, str(frame.hash_rows().to_frame().sum().row(0)) if frame.height else ""])
+    return hashlib.sha256(json.dumps(seen, default=str).encode()).hexdigest()[:32]
+
+
+def paths(dataset: Dataset, root: Path) -> list[Path]:
+    """The files of a path or glob, sorted. Raises BadInput if there are none, or the source is not a file."""
+    text = str(dataset.source)
+    if "://" in text:
+        raise BadInput(
+            f'data set "{dataset.name}" is read from {text.split("://", maxsplit=1)[0]}://',
+            why="only paths and globs of CSV or Parquet files are read so far",
+            fix="write the rows to files, and name them in source=",
+        )
+    whole = Path(text) if Path(text).is_absolute() else root / text
+    if not any(character in text for character in "*?["):
+        if whole.exists():
+            return [whole]
+        near = difflib.get_close_matches(whole.name, _names(whole.parent), n=1, cutoff=0.5)
+        guess = f'did you mean "{near[0]}"? ' if near else ""
+        raise BadInput(
+            f'data set "{dataset.name}": {text} does not exist',
+            why=f"it was looked for as {whole}",
+            fix=f"{guess}put the file there, or change source=",
+        )
+    base = Path(whole.anchor)
+    found = sorted(base.glob(str(whole.relative_to(base))))
+    if not found:
+        raise BadInput(f'data set "{dataset.name}": no file matches {text}', why=f"it was looked for under {root}", fix="change source=")
+    return found
+
+
+def _names(folder: Path) -> Iterable[str]:
+    try:
+        return [item.name for item in folder.iterdir()]
+    except OSError:
+        return []
+
+
+def _shown(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _contract(dataset: Dataset) -> list[Any]:
+    """What decides how bytes become rows: at another contract the same bytes are looked at again."""
+    rules = [
+        [name, item.type, item.between, item.one_of, item.nulls, int(item.known_after), item.on_breach]
+        for name, item in dataset.columns.items()
+    ]
+    roles = [dataset.time, dataset.arrived, dataset.id, dataset.subject]
+    return [dataset.name, roles, rules, dataset.min_rows, dataset.unique]
+
+
+def _file(dataset: Dataset, path: Path, shown: str, problems: list[Problem]) -> list[pl.DataFrame]:
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        problems.append(Problem(shown, f'"{path.suffix}" files are not read', fix="use .csv or .parquet"))
+        return []
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        problems.append(Problem(shown, "the file is gone", why="it was there a moment ago", fix="it is looked for again"))
+        return []
+    except OSError as error:
+        fix = "let the user who runs flyball read it" if isinstance(error, PermissionError) else "make it a readable file"
+        problems.append(Problem(shown, "the file cannot be opened", why=str(error.strerror), fix=fix))
+        return []
+    before = len(problems)
+    frame = reader(data, shown, list(schema(dataset)), problems)
+    if frame is None or len(problems) > before:
+        return []
+    return _text(dataset, frame, shown, problems) if path.suffix.lower() == ".csv" else _typed(dataset, frame, shown, problems)
+
+
+def _text(dataset: Dataset, frame: pl.DataFrame, shown: str, problems: list[Problem]) -> list[pl.DataFrame]:
+    """Cells of a CSV to their types; names the first cells that do not fit."""
+    types = schema(dataset)
+    made = frame.select(parsed(name, type_).alias(name) for name, type_ in types.items())
+    for name, type_ in types.items():
+        lost = made[name].is_null() & ~frame.select(missing(name, type_)).to_series()
+        if lost.any():
+            rows = lost.arg_true().head(3).to_list()
+            cells = ", ".join(f'row {row + 1}: "{str(frame[name][row])[:40]}"' for row in rows)
+            problems.append(_mistyped(shown, name, type_, int(lost.sum()), cells))
+    return [made]
+
+
+def _mistyped(shown: str, name: str, type_: FieldType, count: int, cells: str) -> Problem:
+    fixes = {"time": "write ISO 8601, such as 2026-05-01T00:30:00Z", "int": "write whole numbers, or declare the column float"}
+    more = f" (the first of {count:,})" if count > 3 else ""
+    fix = fixes.get(type_, "correct the values, or declare the column as what it holds")
+    return Problem(shown, f'column "{name}" is not {_ARTICLES[type_]}', why=cells + more, fix=fix)
+
+
+_ARTICLES: dict[FieldType, str] = {"int": "an int", "float": "a finite float", "bool": "a bool", "str": "text", "time": "a time"}
+
+
+def _in_process(dataset: Dataset) -> pl.DataFrame:
+    source = dataset.source
+    if callable(source):
+        source = source()
+    if isinstance(source, pl.DataFrame):
+        return source
+    raise BadInput(
+        f'data set "{dataset.name}" cannot be read here: its source is {type(source).__name__}',
+        why="a path or glob, a pl.DataFrame, or a callable that returns one is read so far; frames and callables only in their own process",
+        fix="write the rows to a CSV or Parquet file, and name it in source=",
+    )
+
+
+def _typed(dataset: Dataset, frame: pl.DataFrame, shown: str, problems: list[Problem]) -> list[pl.DataFrame]:
+    """Columns that have types already to the declared ones, where no value is changed by it."""
+    types = schema(dataset)
+    lost = [name for name in types if name not in frame.columns]
+    problems += [absent(shown, name, frame.columns) for name in lost]
+    made: list[pl.Series] = []
+    for name, type_ in types.items():
+        if name not in lost and (series := _series(frame[name], type_, shown, problems)) is not None:
+            made.append(series)
+    return [pl.DataFrame(made)] if len(made) == len(types) else []
+
+
+def _series(series: pl.Series, type_: FieldType, shown: str, problems: list[Problem]) -> pl.Series | None:
+    dtype, want = series.dtype, DTYPES[type_]
+    if dtype in {pl.Null, want}:
+        good = True
+    elif type_ in ("int", "float"):
+        good = dtype.is_numeric()
+    elif type_ == "str":
+        good = dtype in (pl.Categorical, pl.Enum)
+    else:
+        good = type_ == "time" and dtype in (pl.Datetime, pl.Date)
+    if not good:
+        fix = f'declare "{series.name}" as what it holds, or write it as {type_}'
+        problems.append(Problem(shown, f'column "{series.name}" is not {_ARTICLES[type_]}', why=f"the file says {dtype}", fix=fix))
+        return None
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
+        series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    if dtype.is_float():
+        series = series.fill_nan(None)
+    try:
+        made = series.cast(want, strict=False)
+    except PolarsError as error:
+        problems.append(Problem(shown, f'column "{series.name}" is not {_ARTICLES[type_]}', why=str(error)))
+        return None
+    wrong = made.is_null() & series.is_not_null()
+    if type_ == "float":
+        wrong |= made.is_infinite().fill_null(value=False)
+    elif type_ == "int" and not dtype.is_integer() and dtype != pl.Null:
+        wrong |= (made != series).fill_null(value=False)
+    if wrong.any():
+        rows = wrong.arg_true().head(3).to_list()
+        cells = ", ".join(f"row {row + 1}: {series[row]!r}" for row in rows)
+        problems.append(_mistyped(shown, series.name, type_, int(wrong.sum()), cells))
+        return None
+    return made

@@ -1,0 +1,90 @@
+"""Which columns a model is made of: its inputs, what a caller must send, its slices, and the signature that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from flyball.data.types import column, schema
+from flyball.declare.data import Column
+from flyball.declare.model import Model
+from flyball.errors import DeclarationError
+from flyball.features.expressions import expression, roots
+from flyball.records.models import Field, Signature
+
+
+def inputs(model: Model) -> list[str]:
+    """The data set's columns that `fit` sees: those named by `inputs=`, else every one known at T − horizon without a role."""
+    if model.inputs is not None:
+        return list(model.inputs)
+    data = model.data
+    roles = {data.time, data.arrived, data.id, data.subject, model.weight, model.group, model.item}
+    roles |= {model.label_column, *(view.key for view in model.features)}
+    return [name for name, item in data.columns.items() if name not in roles and _usable(item) and _known(model, item)]
+
+
+def _usable(item: Column) -> bool:
+    return not item.personal and not item.protected
+
+
+def _known(model: Model, item: Column) -> bool:
+    return int(item.known_after) <= -int(model.framing.horizon)
+
+
+def view_features(model: Model) -> list[str]:
+    """The names of every view's values, in order."""
+    return [name for view in model.features for name in view.features]
+
+
+def request_fields(model: Model) -> list[tuple[str, Column]]:
+    """What a caller sends: inputs, entity keys, and the columns that transforms and slices read, in that order, each once.
+
+    Raises DeclarationError if a transform reads what is not known at the moment of prediction.
+    """
+    names = inputs(model) + [view.key for view in model.features if view.key]
+    made = {*view_features(model), *expressions(model)}
+    for name, value in expressions(model).items():
+        for root in roots(value):
+            if root in made:
+                continue
+            if not _known(model, column(model.data, root)):
+                raise DeclarationError(
+                    f'model "{model.name}": transform "{name}" reads "{root}", which is not known at the moment of prediction',
+                    why=f"known_after is {column(model.data, root).known_after}, the horizon {model.framing.horizon}",
+                    fix="read it through a feature view's window",
+                )
+            names.append(root)
+    for value in slices(model).values():
+        names += [root for root in roots(value) if root in schema(model.data) and _known(model, column(model.data, root))]
+    return [(name, column(model.data, name)) for name in dict.fromkeys(names) if name not in {model.data.time, model.data.arrived}]
+
+
+def slices(model: Model) -> dict[str, pl.Expr]:
+    """The model's slices as expressions, by name."""
+    return {part.name: expression(part.name if part.expression is None else part.expression) for part in model.slices}
+
+
+def signature(model: Model, classes: Sequence[int | str | bool] = ()) -> Signature:
+    """What a version of the model takes and gives."""
+    fields = []
+    for name, item in request_fields(model):
+        low, high = item.between or (None, None)
+        fields.append(
+            Field(
+                name=name,
+                type=item.type,
+                nullable=item.nulls > 0,
+                low=None if low is None else float(low),
+                high=None if high is None else float(high),
+                one_of=tuple(item.one_of) if item.one_of else None,
+            )
+        )
+    return Signature(task=model.task, fields=tuple(fields), classes=tuple(classes))
+
+
+def expressions(model: Model) -> dict[str, pl.Expr]:
+    """The transforms that are named expressions, in order of declaration; none where the transform is a function."""
+    if not isinstance(model.transforms, Mapping):
+        return {}
+    return {name: expression(value) for name, value in model.transforms.items()}
