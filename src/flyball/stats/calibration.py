@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from flyball.stats.logspace import Floats
 
@@ -22,7 +23,7 @@ class Reliability(NamedTuple):
     rows: Floats
     score: Floats
     positive: Floats
-    bin_of: Floats
+    bin_of: npt.NDArray[np.int64]
 
 
 def reliability(y: Floats, score: Floats, bins: int = BINS) -> Reliability:
@@ -44,5 +45,5 @@ def reliability(y: Floats, score: Floats, bins: int = BINS) -> Reliability:
     rows = rows[kept]
     means = np.bincount(place, weights=score, minlength=edges.size + 1)[kept] / rows
     shares = np.bincount(place, weights=y, minlength=edges.size + 1)[kept] / rows
-    bin_of = (np.cumsum(kept) - 1)[place].astype(np.float64)
+    bin_of = (np.cumsum(kept) - 1)[place]
     return Reliability(float(np.sum(rows / n * np.abs(shares - means))), rows, means, shares, bin_of)

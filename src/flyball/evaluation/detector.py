@@ -1,0 +1,54 @@
+"""What the sequential detector of live losses needs from a hold-out: each row's loss in [0, 1], its cap, and m₀ (statistics.md §3)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+
+from flyball.declare.metrics import CLASSES
+from flyball.evaluation.answers import answers
+from flyball.stats import clusters
+from flyball.stats.intervals import Z_ONE_SIDED, wilson_bound
+from flyball.stats.logspace import Floats
+
+CAP_QUANTILE = 0.999
+"""Absolute errors beyond this quantile of the hold-out count as the cap."""
+
+
+def losses(task: str, y: pl.Series, value: pl.Series, score: pl.Series | None, cap: float) -> Floats:
+    """Losses in [0, 1], shape (n,): 0/1 error where there are classes (a missing answer is an error), else min(|value − y|/cap, 1).
+
+    `score` is not read yet: the watched loss is the decision's. Raises ValueError for a cap that is not above 0.
+    """
+    del score
+    if cap <= 0:
+        raise ValueError(f"the cap must be above 0, not {cap}")
+    if task in CLASSES:
+        # 1, 1.0 and True are one class, whichever the label and the model use
+        form = pl.String if pl.String in (y.dtype, value.dtype) else pl.Float64
+        wrong = y.cast(form) != value.cast(form)
+        return wrong.fill_null(value=True).cast(pl.Float64).to_numpy()
+    error = (value.cast(pl.Float64) - y.cast(pl.Float64)).abs().fill_null(cap).fill_nan(cap)
+    return np.minimum(error.to_numpy() / cap, 1.0)
+
+
+def loss_bound(task: str, frame: pl.DataFrame) -> tuple[float, float]:
+    """(m₀, cap) of a hold-out with columns `y` and `value`: m₀ in (0, 1] is a one-sided 95% upper bound of the mean loss.
+
+    Classes: Wilson's bound of the error, cap 1. Numbers: cap = 99.9% quantile of |value − y| in the label's units, m₀ = mean + 1.645 standard
+    errors of the clipped loss. No labelled rows give (1, 1): a detector that cannot alarm. Raises BadInput for missing columns.
+    """
+    found = answers(task, frame)
+    if found.n == 0:
+        return 1.0, 1.0
+    if task in CLASSES:
+        return wilson_bound(found.n - float(found.correct.sum()), found.n, "upper"), 1.0
+    error = np.abs(found.value - found.y)
+    cap = float(np.quantile(error, CAP_QUANTILE, method="inverted_cdf"))
+    if cap <= 0 or not math.isfinite(cap):
+        return 1.0, 1.0
+    spread = clusters.mean(np.minimum(error / cap, 1.0))
+    bound = spread.value + Z_ONE_SIDED * spread.se
+    return (min(1.0, bound) if math.isfinite(bound) else 1.0), cap

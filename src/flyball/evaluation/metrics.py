@@ -1,0 +1,181 @@
+"""Metrics with intervals: Wilson on counts, DeLong for AUC, t for means, a seeded bootstrap for the rest.
+
+With rows that share an entity every interval is a t interval over the clusters instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import polars as pl
+
+from flyball.declare.metrics import metric_info, metric_names, recall_at_share
+from flyball.errors import BadInput
+from flyball.evaluation.answers import Answers, Label, answers
+from flyball.evaluation.rows import RowValues, row_values
+from flyball.records.estimates import Estimate
+from flyball.records.monitoring import Quality
+from flyball.stats import clusters, delong
+from flyball.stats.intervals import Interval, bootstrap, t_interval, wilson
+from flyball.stats.logspace import Floats
+
+COUNTED = ("accuracy", "precision", "recall", "positive_rate")
+DRAWS = 400
+"""Resamples of a bootstrap; its seed is fixed, so the same rows give the same interval."""
+
+
+def known(task: str, names: Iterable[str]) -> None:
+    """Raise BadInput for the first name that is no metric of `task`, with a near name."""
+    for name in names:
+        info = metric_info(name)
+        if info is not None and task in info.tasks:
+            continue
+        near = difflib.get_close_matches(name, metric_names(task), 1)
+        raise BadInput(
+            f'"{name}" is not a metric of a {task} task' if info else f'there is no metric "{name}"',
+            fix=f'did you mean "{near[0]}"?' if near else f"choose from {', '.join(metric_names(task))}",
+        )
+
+
+def from_interval(value: float, interval: Interval, n: int, why: str = "") -> Estimate:
+    """An Estimate; ends that are not finite become None."""
+    low, high = (float(end) if math.isfinite(end) else None for end in interval)
+    return Estimate(value=float(value), low=low, high=high, n=n, why=why)
+
+
+def _f1(sums: Floats) -> Floats:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sums[:, 0] / sums[:, 1]
+
+
+def _r2(sums: Floats) -> Floats:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return 1 - sums[:, 0] / (sums[:, 2] - sums[:, 1] ** 2 / sums[:, 3])
+
+
+def _resampled(name: str, found: Answers, level: float) -> Interval:
+    if name == "f1":
+        sums: Floats = np.column_stack([2 * found.y * found.value, found.y + found.value])
+        return bootstrap(sums, _f1, draws=DRAWS, level=level)
+    # sums of squares about the mean: the raw ones would lose the digits that matter
+    y = found.y - found.y.mean()
+    rows: Floats = np.column_stack([(found.value - found.y) ** 2, y, y**2, np.ones(found.n)])
+    return bootstrap(rows, _r2, draws=DRAWS, level=level)
+
+
+def _interval(name: str, found: Answers, rows: RowValues, level: float) -> Interval:
+    value = float(rows.values.mean())
+    if found.groups is not None:
+        spread = clusters.mean(rows.values, found.groups)
+        return t_interval(value, spread.se, spread.df, level)
+    if name in COUNTED or recall_at_share(name) is not None:
+        return wilson(round(value * rows.denominator), rows.denominator, level)
+    if name == "roc_auc" and found.score is not None:
+        area = delong.auc(found.y == 1, found.score)
+        return t_interval(value, area.se, math.inf, level)
+    if name in ("f1", "r2"):
+        return _resampled(name, found, level)
+    if name == "rmse":
+        squared = clusters.mean((found.value - found.y) ** 2)
+        low, high = t_interval(squared.value, squared.se, squared.df, level)
+        return Interval(math.sqrt(max(0.0, low)), math.sqrt(high))
+    spread = clusters.mean(rows.values)
+    return t_interval(value, spread.se, spread.df, level)
+
+
+def _clip(name: str, interval: Interval) -> Interval:
+    info = metric_info(name)
+    low = max(0.0, interval.low) if name != "r2" else interval.low
+    return Interval(low, min(1.0, interval.high) if info is not None and info.bounded else interval.high)
+
+
+def estimate(name: str, found: Answers, level: float = 0.95) -> Estimate:
+    """One metric of one model, with its two-sided interval at `level` (an end at .90 is the one-sided bound at .95).
+
+    `value` is None, with the reason in `why`, where the metric is not defined on these rows.
+    """
+    info = metric_info(name)
+    if info is not None and info.source == "traffic":
+        return Estimate(value=None, why="measured on live traffic, not on labelled rows")
+    rows = row_values(name, found)
+    if rows.why:
+        return Estimate(value=None, n=found.n, why=rows.why)
+    if not np.isfinite(rows.values).all():
+        return Estimate(value=None, n=found.n, why="a prediction is missing or not finite")
+    return from_interval(float(rows.values.mean()), _clip(name, _interval(name, found, rows, level)), found.n)
+
+
+def measure(
+    task: str,
+    frame: pl.DataFrame,
+    names: Sequence[str] | None = None,
+    *,
+    classes: Sequence[Label] = (),
+    group: str = "",
+) -> dict[str, Estimate]:
+    """Metrics of the columns `y`, `value`, `score` with two-sided 95% intervals, in the order of `names`.
+
+    `names` None: every metric of the task that these rows can give. `classes`, `group`: see `answers.answers`. Raises BadInput for a metric
+    that the task does not have and for missing columns.
+    """
+    if names is not None:
+        known(task, names)
+    found = answers(task, frame, classes=classes, group=group)
+    measured = {name: estimate(name, found) for name in (metric_names(task) if names is None else names)}
+    return measured if names is not None else {name: each for name, each in measured.items() if each.why != "there are no scores"}
+
+
+def _count_ratio(name: str, quality: Quality) -> tuple[int, int]:
+    if name == "accuracy":
+        return quality.correct, quality.labelled
+    if name == "precision":
+        return quality.tp, quality.tp + quality.fp
+    if name == "recall":
+        return quality.tp, quality.tp + quality.fn
+    return quality.tp + quality.fp, quality.tp + quality.fp + quality.fn + quality.tn
+
+
+def _mean_of_sums(total: float, squares: float, n: int, root: Callable[[float], float] = float) -> Estimate:
+    value = total / n
+    if n < 2:
+        return Estimate(value=root(value), n=n)
+    se = math.sqrt(max(0.0, squares / n - value * value) / (n - 1))
+    low, high = t_interval(value, se, n - 1)
+    return from_interval(root(value), Interval(root(max(0.0, low)), root(high)), n)
+
+
+def _f1_of_counts(quality: Quality) -> Estimate:
+    tp, wrong = quality.tp, quality.fp + quality.fn
+    if tp + wrong == 0:
+        return Estimate(value=None, n=quality.labelled, why="there are no positive rows, called or true")
+    # F1 = 2p/(1+p) rises with p = tp/(tp+fp+fn), so Wilson's ends of p are carried over
+    low, high = wilson(tp, tp + wrong)
+    return Estimate(value=2 * tp / (2 * tp + wrong), low=2 * low / (1 + low), high=2 * high / (1 + high), n=quality.labelled)
+
+
+def from_counts(name: str, quality: Quality, *, loss_cap: float = 1.0) -> Estimate:
+    """A metric of live rows from their additive counts, with its 95% interval. `value` is None, with the reason, where counts cannot give it.
+
+    `log_loss` and `brier` are the mean clipped loss times `loss_cap`, so they are right only for a model whose watched loss is that one
+    (`Watch.loss`). `rmse` has no interval: it needs fourth powers.
+    """
+    n = quality.labelled
+    if n == 0:
+        return Estimate(value=None, why="no matured row has a label yet")
+    if name in COUNTED:
+        count, total = _count_ratio(name, quality)
+        if total == 0:
+            return Estimate(value=None, n=n, why="the metric divides by rows that did not occur")
+        return from_interval(count / total, wilson(count, total), n)
+    if name == "f1":
+        return _f1_of_counts(quality)
+    if name == "mae":
+        return _mean_of_sums(quality.abs_error, quality.sq_error, n)
+    if name == "rmse":
+        return Estimate(value=math.sqrt(quality.sq_error / n), n=n)
+    if name in ("log_loss", "brier"):
+        return _mean_of_sums(quality.loss * loss_cap, quality.loss_sq * loss_cap**2, n)
+    return Estimate(value=None, n=n, why=f"{name} cannot be computed from counts")

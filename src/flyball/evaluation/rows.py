@@ -1,0 +1,116 @@
+"""Every metric as a mean over rows: values whose mean is the metric and whose spread gives its variance (the influence function).
+
+This one form serves single intervals, paired tests with any margin, and rows that share an entity.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from flyball.declare.metrics import recall_at_share
+from flyball.evaluation.answers import Answers
+from flyball.stats import delong
+from flyball.stats.calibration import reliability
+from flyball.stats.logspace import Floats
+
+TINY = 1e-15
+"""Scores are kept this far from 0 and 1 before their logarithm is taken."""
+
+SCORED = ("roc_auc", "log_loss", "brier", "calibration_error")
+
+
+class RowValues(NamedTuple):
+    """`values`: shape (n,), empty where the metric is not defined and `why` says the reason; `denominator`: rows the metric divides by."""
+
+    values: Floats
+    denominator: int
+    why: str = ""
+
+
+def _undefined(why: str, denominator: int = 0) -> RowValues:
+    return RowValues(np.empty(0), denominator, why)
+
+
+def _ratio(top: Floats, bottom: Floats, what: str) -> RowValues:
+    """The ratio of two sums, linearised at its value."""
+    total = float(bottom.sum())
+    if total == 0:
+        return _undefined(f"there are no {what}")
+    value = float(top.sum()) / total
+    return RowValues(value + (top - value * bottom) * (top.size / total), round(total))
+
+
+def in_top(score: Floats, share: float) -> Floats:
+    """1.0 for the `share` of rows with the highest scores (at least one row), else 0.0; ties in order of the rows."""
+    kept = max(1, int(share * score.size + 0.5))
+    flags = np.zeros(score.size)
+    flags[np.argsort(-score, kind="stable")[:kept]] = 1.0
+    return flags
+
+
+def _scored(name: str, answers: Answers, score: Floats) -> RowValues:
+    y = answers.y
+    if name == "log_loss":
+        happened = score if answers.task == "multiclass" else np.where(y == 1, score, 1 - score)
+        return RowValues(-np.log(np.clip(happened, TINY, 1 - TINY)), answers.n)
+    if name == "brier":
+        return RowValues((score - y) ** 2, answers.n)
+    if name == "calibration_error":
+        table = reliability(y, score)
+        signs = np.sign(table.score - table.positive)[table.bin_of]
+        return RowValues(signs * (score - y), answers.n)
+    share = recall_at_share(name)
+    if share is not None:
+        return _ratio(in_top(score, share) * y, y, "positive rows")
+    positives = int(y.sum())
+    if positives in (0, answers.n):
+        return _undefined("all rows are of one class")
+    return RowValues(delong.influence(y == 1, score), min(positives, answers.n - positives))
+
+
+def _classes(name: str, answers: Answers) -> RowValues:
+    y, value = answers.y, answers.value
+    if name == "accuracy":
+        return RowValues(answers.correct, answers.n)
+    called = (value == 1).astype(np.float64)
+    if name == "positive_rate":
+        return RowValues(called, answers.n)
+    if name == "precision":
+        return _ratio(called * y, called, "rows called positive")
+    if name == "recall":
+        return _ratio(called * y, y, "positive rows")
+    return _ratio(2 * called * y, called + y, "positive rows, called or true")
+
+
+def _numbers(name: str, answers: Answers) -> RowValues:
+    y, error = answers.y, answers.value - answers.y
+    if name == "mae":
+        return RowValues(np.abs(error), answers.n)
+    if name == "mape":
+        kept = (y != 0).astype(np.float64)
+        return _ratio(np.abs(error) / np.where(y == 0, 1.0, np.abs(y)) * kept, kept, "rows with a truth other than 0")
+    squared = error**2
+    if name == "rmse":
+        value = float(np.sqrt(squared.mean()))
+        return RowValues(value + (squared - value**2) / (2 * value) if value else np.zeros(answers.n), answers.n)
+    deviation = (y - y.mean()) ** 2
+    spread = float(deviation.mean())
+    if spread == 0:
+        return _undefined("the truth is the same in all rows")
+    unexplained = float(squared.mean()) / spread
+    return RowValues(1 - unexplained - (squared - unexplained * deviation) / spread, answers.n)
+
+
+def row_values(name: str, answers: Answers) -> RowValues:
+    """Values of `name` (a metric of the answers' task) on every row; empty with a reason where it is not defined."""
+    if answers.n == 0:
+        return _undefined("there are no labelled rows")
+    if name in SCORED or recall_at_share(name) is not None:
+        if answers.score is None:
+            return _undefined("there are no scores")
+        return _scored(name, answers, answers.score)
+    if answers.task in ("binary", "multiclass"):
+        return _classes(name, answers)
+    return _numbers(name, answers)
