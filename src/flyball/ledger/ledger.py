@@ -164,6 +164,12 @@ class SqlLedger:
                 fix="restart this process",
                 code="folds-changed",
             )
+        if len(head.frontier) != head.size.bit_count():
+            raise Corrupt(
+                "the ledger's head is damaged",
+                why="its frontier does not have the shape of its size",
+                fix="flyball audit verify says what else is; restore from a backup",
+            )
         if fence is not None and fence != head.fence:
             raise Conflict(
                 "another control plane has taken over this ledger",
@@ -201,6 +207,8 @@ def read_head(connection: Connection, database: Database, *, locked: bool = Fals
     if row is None:
         raise Corrupt("the ledger has no head", why="its one row was removed", fix="restore the database from a backup")
     size, frontier, at, fence, written_by = row
+    if not (isinstance(size, int) and isinstance(frontier, bytes) and isinstance(at, int) and isinstance(fence, int)):
+        raise Corrupt("the ledger's head is not what a head is", why="its one row was changed", fix="restore the database from a backup")
     hashes = tuple(frontier[start : start + _HASH] for start in range(0, len(frontier), _HASH))
     return Head(size, hashes, at, fence, written_by or "")
 

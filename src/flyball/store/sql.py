@@ -231,4 +231,10 @@ def _explain(path: Path, error: sqlite3.Error) -> FlyballError:
         )
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return Corrupt(f"{path} is not a database that can be read", why=str(error), fix="restore it from a backup")
+    if name.startswith("SQLITE_CONSTRAINT"):
+        return Corrupt(
+            f"{path} contradicts itself",
+            why=f"{error}: a row that should not be there yet is there",
+            fix="flyball audit verify says what was changed; restore from a backup",
+        )
     return Unavailable(f"{path} failed", why=f"{error} ({name or type(error).__name__})", fix="check the disk; nothing was changed")

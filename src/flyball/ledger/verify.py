@@ -1,0 +1,206 @@
+"""Whether everything that is stored is what the events say, and if not, what exactly is not.
+
+Reads one snapshot, so it may run while others write. What it cannot see: the last events cut off together with their rows,
+or the whole record written anew, where no root was kept outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from flyball.clock import Instant
+from flyball.errors import BadInput, Corrupt, NotFound
+from flyball.ledger.canonical import canonical, is_canonical, read_body
+from flyball.ledger.folds import fold
+from flyball.ledger.ledger import Head, SqlLedger, read_head
+from flyball.ledger.projection import MemoryProjection
+from flyball.ledger.references import Reference, references
+from flyball.ledger.treecheck import TreeCheck, VerifyProblem
+from flyball.records.base import Record, Recorded
+from flyball.records.codec import decode
+from flyball.records.models import Manifest
+from flyball.records.vocabulary import PROJECTIONS
+from flyball.store import tables
+from flyball.store.blobs import Blobs
+from flyball.store.sql import Connection
+
+_GAP = 1_000_000
+"""Missing events in a row that are still stepped over, so that a changed number cannot make verify run for ever."""
+
+
+class VerifyReport(Record, frozen=True):
+    """What was checked, and every problem. `artifacts` counts blobs, `projections` tables; checkpoints are not made yet."""
+
+    verified: bool
+    events: int
+    checkpoints: int
+    projections: int
+    artifacts: int
+    problems: tuple[VerifyProblem, ...] = ()
+
+
+def verify(ledger: SqlLedger, blobs: Blobs | None) -> VerifyReport:
+    """Check events, tree, head, projections and blobs (None: blobs are left out). Changes nothing. Raises Unavailable.
+
+    Time grows with the events and the bytes of the blobs; memory with the rows of the projections, not with the events.
+    """
+    names = ledger.database.table_names()
+    with ledger.database.reading() as connection:
+        check = _Verification(ledger, connection, blobs)
+        check.events()
+        check.projections()
+        check.unknown_tables(names)
+    return VerifyReport(
+        verified=not check.problems,
+        events=check.tree.size,
+        checkpoints=0,
+        projections=len(PROJECTIONS),
+        artifacts=len(check.seen),
+        problems=tuple(check.problems),
+    )
+
+
+class _Verification:
+    """One pass over one snapshot."""
+
+    def __init__(self, ledger: SqlLedger, connection: Connection, blobs: Blobs | None) -> None:
+        self.ledger = ledger
+        self.sql = ledger.database.sql
+        self.connection = connection
+        self.blobs = blobs
+        self.problems: list[VerifyProblem] = []
+        self.seen: set[str] = set()
+        self.replayed = MemoryProjection()
+        self.replayed.track()
+        self.tree = TreeCheck(self._level, self.problems.append)
+
+    def events(self) -> None:
+        """Every event: in its place, canonical, readable, in time; then the tree and the head."""
+        head = self._head()
+        at = 0
+        for seq, stored in self.connection.execute(self.sql.all_events, ()):
+            if seq <= self.tree.size or (head is not None and seq > head.size):
+                self._tell(f"event {seq} is there, and the head does not count it", f"event {seq}", seq)
+                continue
+            if not self._gap(seq):
+                break
+            body = _as_bytes(stored)
+            self.tree.add(body)
+            at = self._event(seq, body, at)
+        top = self.connection.execute(self.sql.top_level, ()).fetchone()[0]
+        if head is None:
+            return
+        if self.tree.size < head.size:
+            self._tell(f"{_events(self.tree.size + 1, head.size)} missing", f"event {self.tree.size + 1}", self.tree.size + 1)
+        self.tree.finish(head.size, head.frontier, -1 if top is None else top)
+        if head.at != at:
+            self._tell(f"the head's time is {head.at}, the last event's {at}", "head")
+
+    def _head(self) -> Head | None:
+        try:
+            return read_head(self.connection, self.ledger.database)
+        except Corrupt as error:
+            self._tell(error.what, "head")
+            return None
+
+    def _gap(self, seq: int) -> bool:
+        """Tell of the events that are missing before `seq`. False: so many that nothing after them can be placed."""
+        first = self.tree.size + 1
+        if seq > first:
+            self._tell(f"{_events(first, seq - 1)} missing", f"event {first}", first)
+        if seq - first > _GAP:
+            return False
+        while self.tree.size < seq - 1:
+            self.tree.skip()
+        return True
+
+    def _event(self, seq: int, body: bytes, before: Instant) -> Instant:
+        if not is_canonical(body):
+            self._tell(f"event {seq} is not canonical JSON", f"event {seq}", seq)
+        try:
+            recorded = read_body(seq, body)
+        except Corrupt as error:
+            self._tell(f"event {seq} cannot be read: {error.why}", f"event {seq}", seq)
+            return before
+        if recorded.at < before:
+            self._tell(f"event {seq} is older than the one before it", f"event {seq}", seq)
+        self.replayed.seq = seq
+        try:
+            fold(self.ledger.folds, self.replayed, recorded)
+        # a fold is a stage's code: on an event that no decision of that stage made, it may fail in any way
+        except Exception as error:  # noqa: BLE001
+            self._tell(f"event {seq} cannot be replayed: {type(error).__name__}: {error}", f"event {seq}", seq)
+        self._blobs(recorded)
+        return max(before, recorded.at)
+
+    def projections(self) -> None:
+        """Every row of every projection against the replay."""
+        for table in PROJECTIONS:
+            rows = self.connection.execute(self.sql.rows[table.name].everything, ())
+            stored: Iterator[tuple[str, object]] = ((str(key), body) for key, body in rows)
+            replayed = self.replayed.rows(table.name)
+            found, wanted = next(stored, None), next(replayed, None)
+            while found is not None or wanted is not None:
+                if wanted is None or (found is not None and found[0] < wanted[0]):
+                    assert found is not None
+                    self._row("is there, and no event explains it", table.name, found[0])
+                    found = next(stored, None)
+                elif found is None or wanted[0] < found[0]:
+                    self._row("is missing", table.name, wanted[0])
+                    wanted = next(replayed, None)
+                else:
+                    if found[1] != canonical(wanted[1]):
+                        self._row("is not what its events make of it", table.name, found[0])
+                    found, wanted = next(stored, None), next(replayed, None)
+
+    def unknown_tables(self, names: list[str]) -> None:
+        """Tables that no part of flyball made."""
+        for name in names:
+            if name not in tables.metadata.tables:
+                self._tell("a table that nothing explains", f"table {name}")
+
+    def _row(self, what: str, table: str, key: str) -> None:
+        event = self.replayed.touched(table, key)
+        self._tell(f"row {key} of {table} {what}", f"{table} {key}", event)
+
+    def _blobs(self, recorded: Recorded) -> None:
+        for reference in references(recorded.event):
+            self._blob(reference, recorded)
+
+    def _blob(self, reference: Reference, recorded: Recorded) -> None:
+        if self.blobs is None or reference.digest in self.seen:
+            return
+        self.seen.add(reference.digest)
+        where = f"blob {reference.digest}"
+        says = f"({reference.field} of event {recorded.seq}, {recorded.event.kind})"
+        try:
+            self.blobs.check(reference.digest)
+            if reference.kind == "manifest":
+                manifest = decode(self.blobs.get(reference.digest), Manifest)
+                for inner in references(manifest):
+                    self._blob(inner._replace(field=f"{reference.field} → {inner.field}"), recorded)
+        except NotFound:
+            self._tell(f"a blob is missing {says}", where, recorded.seq)
+        except Corrupt:
+            self._tell(f"a blob was changed: its bytes do not hash to its name {says}", where, recorded.seq)
+        except BadInput as error:
+            self._tell(f"{error.what} {says}", where, recorded.seq)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._tell(f"a manifest cannot be read: {error} {says}", where, recorded.seq)
+
+    def _level(self, level: int) -> Iterator[tuple[int, bytes]]:
+        return ((idx, _as_bytes(stored)) for idx, stored in self.connection.execute(self.sql.level, (level,)))
+
+    def _tell(self, what: str, where: str, event: int | None = None) -> None:
+        self.problems.append(VerifyProblem(what=what, where=where, event=event))
+
+
+def _as_bytes(stored: object) -> bytes:
+    """Columns hold bytes, but SQLite keeps whatever somebody puts there: other types become bytes that hash to nothing known."""
+    return stored if isinstance(stored, bytes) else b"not bytes: " + repr(stored).encode()
+
+
+def _events(first: int, last: int) -> str:
+    return f"event {first} is" if first == last else f"events {first} to {last} are"
