@@ -1,0 +1,260 @@
+"""Every value of a view equals what a person would count by hand, row by row."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flyball.clock import Span
+from flyball.declare.data import Column, Dataset, FeatureView, Window
+from flyball.errors import DeclarationError
+from flyball.features import windows
+
+UNIT = 60_000_000
+SCHEMA = {"ts": pl.Datetime("us"), "arrived": pl.Datetime("us"), "who": pl.String, "x": pl.Float64, "flag": pl.Boolean, "n": pl.Int64}
+
+
+def data(*, arrived=False, known_after="0s", flag_after="0s"):
+    return Dataset(
+        "stream",
+        source="x.csv",
+        time="ts",
+        arrived="arrived" if arrived else None,
+        columns={
+            "who": str,
+            "x": Column(float, known_after=known_after, nulls="100%"),
+            "n": Column(int, nulls="100%"),
+            "flag": Column(bool, known_after=flag_after, nulls="100%"),
+        },
+    )
+
+
+def view(dataset, window, *, entity=None, ttl=None):
+    features = {
+        "count": window.count(),
+        "flagged": window.count(where="flag"),
+        "filled": window.count(where=pl.col("x") > 0),
+        "sum": window.sum("x"),
+        "mean": window.mean("x"),
+        "min": window.min("x"),
+        "max": window.max("x"),
+        "last": window.last("x"),
+        "last_n": window.last("n", where="flag"),
+        "distinct": window.distinct("n"),
+    }
+    return FeatureView("v", dataset, entity=entity, features=features, ttl=ttl)
+
+
+def by_hand(feature_view, rows, moments):
+    """The definition, one row and one window at a time."""
+    dataset, out = feature_view.data, []
+    ordered = sorted(enumerate(rows), key=lambda item: (item[1]["ts"], max(item[1]["ts"], item[1]["arrived"] or 0) if dataset.arrived else 0, item[0]))
+    for asked in moments:
+        values = {}
+        for name, item in feature_view.features.items():
+            end = asked["moment"] - int(item.window.ago)
+            seen = []
+            for _, row in ordered:
+                where = {"flagged": row["flag"], "last_n": row["flag"], "filled": row["x"] is not None and row["x"] > 0}.get(name, True)
+                columns = [item.column] if item.column else []
+                columns += {"flagged": ["flag"], "last_n": ["flag"], "filled": ["x"]}.get(name, [])
+                known = max([row["ts"], *(row["ts"] + int(dataset.columns[column].known_after) for column in columns)])
+                if dataset.arrived and row["arrived"] is not None:
+                    known = max(known, row["arrived"])
+                inside = end - int(item.window.span) < row["ts"] <= end
+                mine = feature_view.entity is None or (row["who"] is not None and row["who"] == asked["key"])
+                filled = not item.column or row[item.column] is not None
+                if inside and mine and filled and where and row["ts"] < asked["row_time"] and known <= asked["moment"]:
+                    seen.append(row)
+            values[name] = reduce(item, seen)
+            if feature_view.ttl is not None and seen and end - seen[-1]["ts"] > int(feature_view.ttl):
+                values[name] = None
+        out.append(values)
+    return out
+
+
+def reduce(item, seen):
+    cells = [row[item.column] for row in seen] if item.column else seen
+    if item.how == "count":
+        return len(cells)
+    if item.how == "distinct":
+        return len(set(cells))
+    if item.how == "sum":
+        return math.fsum(cells)
+    if not cells:
+        return None
+    return {"mean": lambda: math.fsum(cells) / len(cells), "min": lambda: min(cells), "max": lambda: max(cells), "last": lambda: cells[-1]}[item.how]()
+
+
+def frame_of(rows):
+    return pl.DataFrame(
+        [{**row, "ts": row["ts"], "arrived": row["arrived"]} for row in rows],
+        schema={**SCHEMA, "ts": pl.Int64, "arrived": pl.Int64},
+    ).with_columns(pl.col("ts", "arrived").cast(pl.Datetime("us")))
+
+
+def assert_same(got, wanted):
+    assert got.height == len(wanted)
+    for name in got.columns:
+        for made, hand in zip(got[name], [row[name] for row in wanted], strict=True):
+            assert (made is None) == (hand is None), (name, made, hand)
+            assert made is None or math.isclose(made, hand, rel_tol=1e-9, abs_tol=1e-9), (name, made, hand)
+
+
+minutes = st.integers(0, 40).map(lambda value: value * UNIT)
+rows_of = st.lists(
+    st.fixed_dictionaries(
+        {
+            "ts": minutes,
+            "arrived": st.none() | minutes,
+            "who": st.sampled_from(["a", "b"]) | st.none(),
+            "x": st.none() | st.integers(-50, 50).map(float),
+            "flag": st.none() | st.booleans(),
+            "n": st.none() | st.integers(0, 3),
+        }
+    ),
+    max_size=25,
+)
+spans = st.sampled_from(["1m", "3m", "10m", "1h"])
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    rows=rows_of,
+    times=st.lists(st.tuples(minutes, st.sampled_from(["a", "b", "nobody"]) | st.none()), min_size=1, max_size=8),
+    horizon=st.sampled_from([0, 1, 5]),
+    window=st.builds(lambda span, ago: Window(span, ago=ago), spans, st.sampled_from(["0s", "2m", "9m"])),
+    known=st.tuples(st.sampled_from(["0s", "2m", "-5m"]), st.sampled_from(["0s", "4m", "-1h"])),
+    arrived=st.booleans(),
+    entity=st.sampled_from([None, "who"]),
+    ttl=st.sampled_from([None, "2m", "1h"]),
+)
+def test_every_value_is_what_the_definition_says(rows, times, horizon, window, known, arrived, entity, ttl):
+    feature_view = view(data(arrived=arrived, known_after=known[0], flag_after=known[1]), window, entity=entity, ttl=ttl)
+    moments = [{"row_time": time, "moment": time - horizon * UNIT, "key": key} for time, key in times]
+    got = windows.values(feature_view, frame_of(rows), pl.DataFrame(moments, schema={"row_time": pl.Int64, "moment": pl.Int64, "key": pl.String}))
+    assert_same(got, by_hand(feature_view, rows, moments))
+
+
+def stream(count, *, seed=0):
+    rng = np.random.default_rng(seed)
+    return pl.DataFrame(
+        {
+            "ts": pl.Series(np.sort(rng.integers(0, count * UNIT, count))).cast(pl.Datetime("us")),
+            "arrived": pl.Series([None] * count, dtype=pl.Datetime("us")),
+            "who": [f"k{value}" for value in rng.integers(0, 5, count)],
+            "x": rng.normal(size=count) * 10.0 ** rng.integers(-6, 6, count),
+            "flag": rng.random(count) < 0.5,
+            "n": rng.integers(0, 9, count),
+        }
+    )
+
+
+def moments_of(frame):
+    times = frame["ts"].cast(pl.Int64)
+    return pl.DataFrame({"row_time": times, "moment": times - 3 * UNIT, "key": frame["who"]})
+
+
+@pytest.mark.parametrize("entity", [None, "who"])
+def test_a_value_depends_on_its_window_alone_to_the_last_bit(entity):
+    rows = stream(2_000)
+    feature_view = view(data(), Window("30m"), entity=entity)
+    whole = windows.values(feature_view, rows, moments_of(rows))
+    for place in (500, 1_234, 1_999):
+        tail = rows.slice(place - 400, 401).sample(fraction=1, shuffle=True, seed=place)
+        alone = windows.values(feature_view, tail, moments_of(rows).slice(place, 1))
+        assert alone.equals(whole.slice(place, 1))
+
+
+def test_rows_come_back_in_the_order_asked_each_once_however_often_a_moment_is_asked():
+    rows = stream(300)
+    feature_view = view(data(), Window("30m"), entity="who")
+    asked = moments_of(rows).sample(n=700, with_replacement=True, seed=1)
+    once = windows.values(feature_view, rows, asked)
+    singly = pl.concat([windows.values(feature_view, rows, asked.slice(place, 1)) for place in range(0, 700, 50)])
+    assert once.height == 700
+    assert once.gather_every(50).equals(singly)
+
+
+def test_late_rows_are_laid_out_in_chunks_without_changing_a_value(monkeypatch):
+    rows = stream(400).with_columns((pl.col("ts") + pl.duration(minutes=pl.int_range(pl.len()) % 17)).alias("arrived"))
+    feature_view = view(data(arrived=True), Window("1h"), entity=None)
+    whole = windows.values(feature_view, rows, moments_of(rows))
+    monkeypatch.setattr(windows, "CHUNK", 500)
+    assert windows.values(feature_view, rows, moments_of(rows)).equals(whole)
+
+
+def test_a_late_row_is_not_seen_before_it_arrives():
+    rows = frame_of([{"ts": 0, "arrived": 10 * UNIT, "who": "a", "x": 1.0, "flag": True, "n": 1}])
+    feature_view = view(data(arrived=True), Window("1h"))
+    moments = pl.DataFrame({"row_time": [9 * UNIT, 10 * UNIT], "moment": [9 * UNIT, 10 * UNIT]})
+    assert windows.values(feature_view, rows, moments)["count"].to_list() == [0, 1]
+
+
+def test_a_row_never_sees_itself_nor_another_row_of_its_time():
+    rows = frame_of([{"ts": UNIT, "arrived": None, "who": "a", "x": float(value), "flag": True, "n": value} for value in range(3)])
+    got = windows.values(view(data(), Window("1h")), rows, pl.DataFrame({"row_time": [UNIT] * 3, "moment": [UNIT] * 3}))
+    assert got["count"].to_list() == [0, 0, 0]
+    assert got["last"].to_list() == [None, None, None]
+
+
+def test_with_a_horizon_the_row_exactly_at_the_moment_is_seen():
+    rows = frame_of([{"ts": UNIT, "arrived": None, "who": "a", "x": 7.0, "flag": True, "n": 1}])
+    got = windows.values(view(data(), Window("30m")), rows, pl.DataFrame({"row_time": [5 * UNIT], "moment": [UNIT]}))
+    assert got["last"].to_list() == [7.0]
+
+
+def test_a_view_without_rows_counts_nothing_and_knows_nothing():
+    got = windows.values(view(data(), Window("30m"), entity="who"), frame_of([]), pl.DataFrame({"row_time": [5], "moment": [5], "key": ["a"]}))
+    assert got.row(0, named=True) == {
+        "count": 0, "flagged": 0, "filled": 0, "sum": 0.0, "mean": None, "min": None, "max": None, "last": None, "last_n": None, "distinct": 0,
+    }  # fmt: skip
+
+
+def test_no_moment_gives_a_frame_of_the_right_types():
+    feature_view = view(data(), Window("30m"))
+    empty = windows.values(feature_view, stream(50), pl.DataFrame(schema={"row_time": pl.Int64, "moment": pl.Int64}))
+    full = windows.values(feature_view, stream(50), moments_of(stream(50)))
+    assert empty.height == 0
+    assert empty.schema == full.schema
+
+
+def test_many_keys_are_looked_up_as_few_are():
+    rows = stream(300)
+    feature_view = view(data(), Window("30m"), entity="who")
+    asked = moments_of(rows)
+    assert windows.values(feature_view, rows, asked).head(10).equals(windows.values(feature_view, rows, asked.head(10)))
+
+
+def test_a_mean_of_text_is_refused_with_the_column_named():
+    dataset = data()
+    feature_view = FeatureView("v", dataset, features={"m": Window("1h").mean("who")})
+    with pytest.raises(DeclarationError, match='the mean of column "who"'):
+        windows.prepare(feature_view, stream(3))
+
+
+def test_a_view_over_a_data_set_without_time_is_refused():
+    dataset = Dataset("table", source="x.csv", columns={"x": float})
+    feature_view = FeatureView("v", dataset, features={"m": Window("1h").mean("x")})
+    with pytest.raises(DeclarationError, match="needs a data set with a time"):
+        windows.prepare(feature_view, pl.DataFrame({"x": [1.0]}))
+
+
+def test_last_and_distinct_work_on_text():
+    rows = stream(50)
+    feature_view = FeatureView("v", data(), features={"l": Window("1h").last("who"), "d": Window("1h").distinct("who")})
+    got = windows.values(feature_view, rows, pl.DataFrame({"row_time": [60 * UNIT], "moment": [60 * UNIT]}))
+    assert got["l"].item() == rows["who"][-1]
+    assert got["d"].item() == rows["who"].n_unique()
+
+
+def test_ttl_counts_from_the_end_of_the_window_not_from_the_moment():
+    rows = frame_of([{"ts": 0, "arrived": None, "who": "a", "x": 1.0, "flag": True, "n": 1}])
+    feature_view = FeatureView("v", data(), features={"ago": Window("5m", ago="3h").last("x")}, ttl=Span.parse("1h"))
+    got = windows.values(feature_view, rows, pl.DataFrame({"row_time": [183 * UNIT], "moment": [183 * UNIT]}))
+    assert got["ago"].to_list() == [1.0]
