@@ -180,6 +180,7 @@ class Finding(Record, frozen=True):
 
     `standing`: settled (the severity holds), pending (seen, but not yet for long enough), insufficient (too little data to say),
     broken (the monitor itself failed). `failure` is the failure mode it would be, such as `input_drift`; `slice` as in `day=6`.
+    `wait` µs of being pending make it fire (0: waiting alone does not).
     """
 
     monitor: str
@@ -194,6 +195,7 @@ class Finding(Record, frozen=True):
     slice: str = ""
     failure: str = ""
     standing: Literal["settled", "pending", "insufficient", "broken"] = "settled"
+    wait: int = 0
 
 
 class AlertMoved(Event, frozen=True, tag="alert.moved"):

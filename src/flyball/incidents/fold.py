@@ -1,0 +1,114 @@
+"""How incidents and proposals follow from events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from flyball.incidents.rules import MITIGATE, REVIEW, ROOT_CAUSE
+from flyball.records.base import Event, Fold, Projection, Recorded
+from flyball.records.monitoring import (
+    INCIDENTS,
+    PROPOSALS,
+    IncidentMoved,
+    IncidentNoted,
+    IncidentOpened,
+    IncidentRow,
+    IncidentState,
+    ProposalMade,
+    ProposalRow,
+    ProposalSettled,
+)
+
+OVERDUE = "overdue: "
+
+
+def incident_opened(projection: Projection, recorded: Recorded) -> None:
+    """A new incident, with its clocks started."""
+    event = recorded.event
+    assert isinstance(event, IncidentOpened)
+    row = IncidentRow(
+        incident=event.incident,
+        model=event.model,
+        failure_mode=event.failure_mode,
+        alert=event.alert,
+        what=event.what,
+        cause=event.cause,
+        owner=event.owner,
+        state=IncidentState.OPEN,
+        opened_at=recorded.at,
+        mitigate_by=recorded.at + MITIGATE,
+        review_by=recorded.at + REVIEW,
+        root_cause_by=recorded.at + ROOT_CAUSE,
+        actions=event.actions,
+        rollout=event.rollout,
+    )
+    projection.put(INCIDENTS, event.incident, row)
+
+
+def incident_moved(projection: Projection, recorded: Recorded) -> None:
+    """The state, when it was reached, and why."""
+    event = recorded.event
+    assert isinstance(event, IncidentMoved)
+    row = projection.get(INCIDENTS, event.incident)
+    assert row is not None, f"no incident {event.incident}"
+    at = recorded.at
+    changes: dict[str, int | str | tuple[str, ...]] = {"state": event.target, "notes": (*row.notes, f"{event.target.value}: {event.why}")}
+    if event.target == IncidentState.MITIGATED:
+        changes["mitigated_at"] = at
+    elif event.target == IncidentState.REVIEWED:
+        changes["reviewed_at"] = at
+    elif event.target == IncidentState.CLOSED:
+        changes["closed_at"] = at
+    elif event.target == IncidentState.OPEN:
+        # opened again: its mitigation is due anew
+        changes |= {"mitigated_at": 0, "mitigate_by": at + MITIGATE, "overdue": tuple(one for one in row.overdue if one != "mitigate")}
+    projection.put(INCIDENTS, event.incident, msgspec.structs.replace(row, **changes))
+
+
+def incident_noted(projection: Projection, recorded: Recorded) -> None:
+    """A note; `overdue: CLOCK` stops that clock, and a clearer cause takes the place of the old one."""
+    event = recorded.event
+    assert isinstance(event, IncidentNoted)
+    row = projection.get(INCIDENTS, event.incident)
+    assert row is not None, f"no incident {event.incident}"
+    clock = event.note.removeprefix(OVERDUE) if event.note.startswith(OVERDUE) else ""
+    overdue = (*row.overdue, clock) if clock and clock not in row.overdue else row.overdue
+    changed = msgspec.structs.replace(row, notes=(*row.notes, event.note), cause=event.cause or row.cause, overdue=overdue)
+    projection.put(INCIDENTS, event.incident, changed)
+
+
+def proposal_made(projection: Projection, recorded: Recorded) -> None:
+    """A proposal that waits for a person, or only says what the loop would do."""
+    event = recorded.event
+    assert isinstance(event, ProposalMade)
+    row = ProposalRow(
+        proposal=event.proposal,
+        model=event.model,
+        action=event.action,
+        mode=event.mode,
+        target=event.target,
+        reason=event.reason,
+        made_at=recorded.at,
+    )
+    projection.put(PROPOSALS, event.proposal, row)
+
+
+def proposal_settled(projection: Projection, recorded: Recorded) -> None:
+    """What became of a proposal."""
+    event = recorded.event
+    assert isinstance(event, ProposalSettled)
+    row = projection.get(PROPOSALS, event.proposal)
+    assert row is not None, f"no proposal {event.proposal}"
+    projection.put(PROPOSALS, event.proposal, msgspec.structs.replace(row, verdict=event.verdict))
+
+
+FOLDS: Mapping[type[Event], Fold] = {
+    IncidentOpened: incident_opened,
+    IncidentMoved: incident_moved,
+    IncidentNoted: incident_noted,
+    ProposalMade: proposal_made,
+    ProposalSettled: proposal_settled,
+}
+"""The folds of this stage."""

@@ -1,0 +1,52 @@
+"""What is done about each failure mode, unless the declaration says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flyball.declare.policy import Playbook
+
+ACTIONS: Mapping[str, str] = {
+    "retrain": "train again; the gates decide what becomes of it",
+    "rollback": "the former champion answers again",
+    "freeze": "no release until the incident is closed",
+    "fallback": "answer with the declared fallback",
+    "page": "wake the owner",
+    "ticket": "tell the owner, in working hours",
+}
+"""The actions that are known by name, and what they mean."""
+
+DEFAULTS: Mapping[str, tuple[str, ...]] = {
+    "schema_change": ("ticket",),
+    "stale_data": ("ticket",),
+    "skew": ("ticket",),
+    "errors": ("page", "rollback"),
+    "latency": ("page",),
+    "bad_release": ("rollback",),
+    # input drift alone proves no harm: it never rolls back, and a broken feed must not be trained on
+    "input_drift": ("ticket",),
+    "concept_drift": ("retrain",),
+    "performance": ("retrain",),
+    "late_labels": ("ticket",),
+    "bias": ("page",),
+    "cost": ("ticket",),
+}
+"""Default reactions. The order is that of causes: what stands higher explains what stands lower."""
+
+_ORDER = {mode: place for place, mode in enumerate(DEFAULTS)}
+
+
+def actions(playbook: Playbook, failure_mode: str) -> tuple[str, ...]:
+    """The actions for a failure mode, in order. Concept drift is a loss of performance to the playbook."""
+    declared = getattr(playbook, "performance" if failure_mode == "concept_drift" else failure_mode, None)
+    return DEFAULTS.get(failure_mode, ("ticket",)) if declared is None else tuple(declared)
+
+
+def unknown(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The actions that flyball cannot do by itself: a person has to."""
+    return tuple(name for name in names if name not in ACTIONS)
+
+
+def depth(failure_mode: str) -> int:
+    """How far down the causes a failure mode stands; 0 is the root."""
+    return _ORDER.get(failure_mode, len(_ORDER))

@@ -1,0 +1,240 @@
+"""When an incident opens, what is done, when it is over. Pure: rows and `now` in, events out.
+
+One incident a model at a time: what is wrong with the data explains what is wrong with the answers, so further alerts are noted on it and
+open nothing. Mitigated and closed are observed, never assumed: a route in force, a metric that recovered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from flyball.clock import Instant, Span
+from flyball.declare.model import Model
+from flyball.errors import Conflict
+from flyball.incidents.playbook import actions, depth, unknown
+from flyball.records.base import Event
+from flyball.records.monitoring import AlertRow, AlertState, IncidentMoved, IncidentNoted, IncidentOpened, IncidentRow, IncidentState
+
+MITIGATE, REVIEW, ROOT_CAUSE = Span.parse("5m"), Span.parse("24h"), Span.parse("7d")
+"""By when, after it opened, an incident is to be mitigated, reviewed, and understood."""
+
+REOPEN = Span.parse("24h")
+"""What fires again so soon after its mitigation was not mitigated."""
+
+OPEN, MITIGATING, MITIGATED = IncidentState.OPEN, IncidentState.MITIGATING, IncidentState.MITIGATED
+REVIEWED, CLOSED = IncidentState.REVIEWED, IncidentState.CLOSED
+
+ARROWS = {
+    OPEN: frozenset({MITIGATING, MITIGATED, CLOSED}),
+    MITIGATING: frozenset({MITIGATED, CLOSED}),
+    MITIGATED: frozenset({OPEN, REVIEWED, CLOSED}),
+    REVIEWED: frozenset({OPEN, CLOSED}),
+    CLOSED: frozenset[IncidentState](),
+}
+"""Every arrow there is. Any state may be closed by a person as a false alarm."""
+
+_BAD = frozenset({AlertState.FIRING, AlertState.ACKNOWLEDGED, AlertState.STALE})
+_WELL = frozenset({AlertState.OK, AlertState.RESOLVED})
+
+
+def react(
+    alerts: Iterable[AlertRow], incidents: Sequence[IncidentRow], model: Model, now: Instant, new_id: Callable[[str], str]
+) -> tuple[Event, ...]:
+    """Open, re-open or add to the model's incident for the alerts that fire at severity alert. Warnings are tickets, no incidents."""
+    firing = sorted(
+        (row for row in alerts if row.model == model.name and row.state == AlertState.FIRING and row.finding.severity == "alert"),
+        key=lambda row: (depth(_mode(row)), -_excess(row), row.key),
+    )
+    ours = [row for row in incidents if row.model == model.name]
+    firing = [row for row in firing if not _closed_already(row, ours)]
+    if not firing:
+        return ()
+    current = _current(ours, now)
+    if current is None:
+        return _open(firing, model, new_id)
+    events: list[Event] = []
+    if current.state in (MITIGATED, REVIEWED):
+        again = [row for row in firing if row.since > current.mitigated_at]
+        if again:
+            why = f"fires again {Span(again[0].since - current.mitigated_at)} after it was mitigated: {again[0].finding.why}"
+            events.append(IncidentMoved(incident=current.incident, source=current.state, target=OPEN, why=why))
+    events.extend(_notes(current, firing))
+    return tuple(events)
+
+
+def rolled_back(
+    rollout: str, version: str, why: str, incidents: Sequence[IncidentRow], model: Model, new_id: Callable[[str], str]
+) -> tuple[Event, ...]:
+    """A guard sent a release back: its own incident, or a note on the one that is open. Once for each rollout."""
+    ours = [row for row in incidents if row.model == model.name]
+    if any(row.rollout == rollout for row in ours):
+        return ()
+    note = f"release {model.name}@{version} rolled back ({rollout}): {why}"
+    current = next((row for row in ours if row.state in (OPEN, MITIGATING)), None)
+    if current is not None:
+        return () if note[:500] in current.notes else (IncidentNoted(incident=current.incident, note=note[:500]),)
+    opened = IncidentOpened(
+        incident=new_id("inc"),
+        model=model.name,
+        failure_mode="bad_release",
+        alert="",
+        what=f"bad release: {model.name}@{version}",
+        cause=why,
+        owner=model.owner,
+        actions=actions(model.playbook, "bad_release"),
+        rollout=rollout,
+    )
+    return (opened,)
+
+
+def progress(
+    incident: IncidentRow, alerts: Iterable[AlertRow], *, now: Instant, acting: str = "", in_force_at: Instant = 0
+) -> tuple[Event, ...]:
+    """Carry an incident on. `alerts` are the model's alerts.
+
+    `acting` names an action under way (a run, a rollout); `in_force_at` is when every gateway had the route of a champion that took over
+    after the incident opened (0: none did). Clocks that ran out are noted once each.
+    """
+    events: list[Event] = list(clocks(incident, now))
+    rows = [row for row in alerts if row.model == incident.model]
+    bad = [row for row in rows if row.state in _BAD and row.finding.severity == "alert"]
+    arrow = None
+    if incident.state in (OPEN, MITIGATING):
+        why = _mitigation(incident, rows, bad, in_force_at)
+        if why:
+            arrow = (MITIGATED, why)
+        elif acting and incident.state == OPEN:
+            arrow = (MITIGATING, acting)
+    elif incident.state == REVIEWED and not bad:
+        arrow = (CLOSED, "reviewed, and every alert of the model has measurably recovered")
+    if arrow is not None:
+        events.append(IncidentMoved(incident=incident.incident, source=incident.state, target=arrow[0], why=arrow[1]))
+    return tuple(events)
+
+
+def _mitigation(incident: IncidentRow, rows: list[AlertRow], bad: list[AlertRow], in_force_at: Instant) -> str:
+    """What was observed to mitigate the incident; empty text: nothing yet."""
+    if in_force_at > incident.opened_at:
+        return f"another champion's route has been in force {Span(in_force_at - incident.opened_at)} after the incident opened"
+    own = next((row for row in rows if row.key == incident.alert), None)
+    if own is not None and own.state in _WELL and not bad:
+        return f"recovery measured: {own.finding.why}"
+    return ""
+
+
+def clocks(incident: IncidentRow, now: Instant) -> tuple[IncidentNoted, ...]:
+    """An event for each clock that has run out, once."""
+    late: list[str] = []
+    if incident.state in (OPEN, MITIGATING) and now > incident.mitigate_by:
+        late.append("mitigate")
+    if incident.state in (OPEN, MITIGATING, MITIGATED) and now > incident.review_by:
+        late.append("review")
+    if incident.state not in (REVIEWED, CLOSED) and now > incident.root_cause_by:
+        late.append("root cause")
+    return tuple(IncidentNoted(incident=incident.incident, note=f"overdue: {clock}") for clock in late if clock not in incident.overdue)
+
+
+def review(incident: IncidentRow, text: str) -> IncidentMoved:
+    """A person says what happened and what will be different. Raises Conflict before the incident is mitigated."""
+    if incident.state != MITIGATED:
+        raise Conflict(
+            f"{incident.incident} is {incident.state.value} and cannot be reviewed",
+            why="a review follows the mitigation, which is observed",
+            fix="flyball incidents show; resolve it as a false alarm if it is one",
+        )
+    return IncidentMoved(incident=incident.incident, source=incident.state, target=REVIEWED, why=text)
+
+
+def false_alarm(incident: IncidentRow, reason: str) -> IncidentMoved:
+    """A person closes the incident, with a reason. Raises Conflict if it is closed already."""
+    if incident.state == CLOSED:
+        raise Conflict(f"{incident.incident} is closed already")
+    return IncidentMoved(incident=incident.incident, source=incident.state, target=CLOSED, why=f"false alarm: {reason}")
+
+
+def next_due(incidents: Iterable[IncidentRow], now: Instant) -> Instant | None:
+    """The earliest moment at which a clock of an open incident runs out; None: no clock runs."""
+    due: list[Instant] = []
+    for row in incidents:
+        running = {
+            "mitigate": (row.mitigate_by, row.state in (OPEN, MITIGATING)),
+            "review": (row.review_by, row.state in (OPEN, MITIGATING, MITIGATED)),
+            "root cause": (row.root_cause_by, row.state not in (REVIEWED, CLOSED)),
+        }
+        due.extend(by + 1 for clock, (by, on) in running.items() if on and clock not in row.overdue)
+    return max(now, min(due)) if due else None
+
+
+def _mode(row: AlertRow) -> str:
+    return row.finding.failure or "performance"
+
+
+def _excess(row: AlertRow) -> float:
+    effect, floor = row.finding.effect, row.finding.floor
+    return abs(effect / floor) if effect is not None and floor else 0.0
+
+
+def _current(incidents: Sequence[IncidentRow], now: Instant) -> IncidentRow | None:
+    """The incident that new alerts belong to: one that is not mitigated yet, else one mitigated a short while ago."""
+    active = [row for row in incidents if row.state in (OPEN, MITIGATING)]
+    recent = [row for row in incidents if row.state in (MITIGATED, REVIEWED) and now - row.mitigated_at <= REOPEN]
+    return max(active or recent, key=lambda row: row.opened_at, default=None)
+
+
+def _closed_already(alert: AlertRow, incidents: Sequence[IncidentRow]) -> bool:
+    """The same episode of the alert was dealt with in an incident that is over: it opens no other one."""
+    return any(
+        row.state in (MITIGATED, REVIEWED, CLOSED) and alert.since <= max(row.mitigated_at, row.closed_at) and _speaks_of(row, alert)
+        for row in incidents
+    )
+
+
+def _speaks_of(incident: IncidentRow, alert: AlertRow) -> bool:
+    return incident.alert == alert.key or any(note.startswith(_also(alert)) for note in incident.notes)
+
+
+def _also(alert: AlertRow) -> str:
+    return f"also {alert.key}:"
+
+
+def _open(firing: Sequence[AlertRow], model: Model, new_id: Callable[[str], str]) -> tuple[Event, ...]:
+    root = firing[0]
+    mode = _mode(root)
+    chosen = actions(model.playbook, mode)
+    opened = IncidentOpened(
+        incident=new_id("inc"),
+        model=model.name,
+        failure_mode=mode,
+        alert=root.key,
+        what=_what(root),
+        cause=root.finding.why,
+        owner=model.owner,
+        actions=chosen,
+    )
+    events: list[Event] = [opened]
+    events.extend(
+        IncidentNoted(incident=opened.incident, note=f'action "{name}" is not one that flyball can do: {model.owner or "the owner"} has to')
+        for name in unknown(chosen)
+    )
+    events.extend(IncidentNoted(incident=opened.incident, note=f"{_also(row)} {row.finding.why}") for row in firing[1:])
+    return tuple(events)
+
+
+def _notes(incident: IncidentRow, firing: Sequence[AlertRow]) -> list[Event]:
+    """Alerts that the incident does not speak of yet. A deeper cause than its own becomes its cause."""
+    notes: list[Event] = []
+    for row in firing:
+        if _speaks_of(incident, row):
+            continue
+        deeper = depth(_mode(row)) < depth(incident.failure_mode)
+        notes.append(
+            IncidentNoted(incident=incident.incident, note=f"{_also(row)} {row.finding.why}", cause=row.finding.why if deeper else "")
+        )
+    return notes
+
+
+def _what(row: AlertRow) -> str:
+    finding = row.finding
+    where = finding.column or finding.slice
+    value = f" {finding.value}" if finding.value and finding.failure == "schema_change" else ""
+    return f"{_mode(row).replace('_', ' ')}{f' ({where}{value})' if where else ''}"

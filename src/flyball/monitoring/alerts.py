@@ -1,0 +1,90 @@
+"""The states of an alert, and how findings move it (mechanics.md §4). Pure.
+
+No data makes an alert stale and never resolves it; a monitor that fails is an alert of its own, beside the one it can no longer keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from flyball.clock import Instant
+from flyball.records.monitoring import AlertMoved, AlertRow, AlertState, Finding
+
+OK, PENDING, FIRING = AlertState.OK, AlertState.PENDING, AlertState.FIRING
+ACKNOWLEDGED, RESOLVED, STALE, BROKEN = AlertState.ACKNOWLEDGED, AlertState.RESOLVED, AlertState.STALE, AlertState.BROKEN
+
+ARROWS: Mapping[AlertState, frozenset[AlertState]] = {
+    OK: frozenset({PENDING, FIRING, BROKEN}),
+    PENDING: frozenset({OK, FIRING, STALE}),
+    # firing → firing: the same episode became graver
+    FIRING: frozenset({FIRING, ACKNOWLEDGED, RESOLVED, STALE}),
+    ACKNOWLEDGED: frozenset({FIRING, RESOLVED, STALE}),
+    RESOLVED: frozenset({PENDING, FIRING, BROKEN}),
+    STALE: frozenset({PENDING, FIRING, RESOLVED}),
+    BROKEN: frozenset({RESOLVED}),
+}
+"""Every arrow there is. A new key starts at ok."""
+
+_RANK = {"none": 0, "warn": 1, "alert": 2}
+_OPEN = frozenset({PENDING, FIRING, ACKNOWLEDGED})
+
+
+def key_of(model: str, finding: Finding) -> str:
+    """`model/monitor/column or slice`; a broken monitor has a key of its own."""
+    part = "broken" if finding.standing == "broken" else finding.column or finding.slice
+    return f"{model}/{finding.monitor}/{part}"
+
+
+def alerts(model: str, rows: Mapping[str, AlertRow], findings: Sequence[Finding], now: Instant) -> tuple[AlertMoved, ...]:
+    """The arrows that `findings` cause. `rows` are the model's alerts by key; those that no finding speaks of any more go stale."""
+    moved: list[AlertMoved] = []
+    seen: set[str] = set()
+    for finding in findings:
+        key = key_of(model, finding)
+        seen.add(key)
+        row = rows.get(key) or AlertRow(key=key, model=model, monitor=finding.monitor, state=OK, episode=0, since=now, finding=finding)
+        target = _target(row, finding, now)
+        if target is not None:
+            # what went stale keeps the last that was known of it
+            moved.append(_arrow(row, target, row.finding if target == STALE else finding))
+    for key, row in rows.items():
+        if key in seen or row.model != model:
+            continue
+        if row.state == BROKEN:
+            moved.append(_arrow(row, RESOLVED, row.finding))
+        elif row.state in _OPEN:
+            moved.append(_arrow(row, STALE, row.finding))
+    return tuple(moved)
+
+
+def _target(row: AlertRow, finding: Finding, now: Instant) -> AlertState | None:
+    """Where the finding takes the alert; None: it stays."""
+    state = row.state
+    if finding.standing == "broken":
+        return None if state == BROKEN else BROKEN
+    if finding.standing == "insufficient":
+        return STALE if state in _OPEN else None
+    if finding.severity == "none":
+        if state == PENDING:
+            return OK
+        return RESOLVED if state in (FIRING, ACKNOWLEDGED, STALE) else None
+    if finding.standing == "pending":
+        waited = state == PENDING and finding.wait > 0 and now - row.since >= finding.wait
+        if state in (FIRING, ACKNOWLEDGED) or (state == PENDING and not waited):
+            return None
+        return FIRING if waited else PENDING
+    graver = _RANK[finding.severity] > _RANK[row.finding.severity]
+    if state in (FIRING, ACKNOWLEDGED) and not graver:
+        return None
+    return FIRING
+
+
+def acknowledge(row: AlertRow) -> AlertMoved | None:
+    """A person has seen it. None where there is nothing to acknowledge."""
+    return _arrow(row, ACKNOWLEDGED, row.finding) if row.state == FIRING else None
+
+
+def _arrow(row: AlertRow, target: AlertState, finding: Finding) -> AlertMoved:
+    assert target in ARROWS[row.state], f"no arrow from {row.state} to {target}"
+    episode = row.episode + 1 if row.state in (OK, RESOLVED) else row.episode
+    return AlertMoved(key=row.key, model=row.model, monitor=row.monitor, source=row.state, target=target, episode=episode, finding=finding)

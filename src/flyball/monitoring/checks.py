@@ -1,0 +1,157 @@
+"""A declared check on live counts: `accuracy over 7d ≥ 0.62`, whole, in each slice, or as the gap between groups."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import msgspec
+
+from flyball.clock import Instant, Span
+from flyball.declare.checks import Check, Metric, Reference
+from flyball.declare.metrics import METRICS, metric_info
+from flyball.errors import NotFound
+from flyball.evaluation.metrics import from_counts
+from flyball.monitoring.slabs import Slab, latency_ms, within
+from flyball.monitoring.state import MonitorState
+from flyball.records.estimates import Estimate
+from flyball.records.monitoring import Finding, Quality
+from flyball.stats.intervals import wilson
+
+FEWEST = 100
+"""With fewer rows (500 for a latency) there is no verdict."""
+
+FEWEST_LATENCIES = 500
+TRAFFIC_SPAN = Span.parse("1h")
+"""Span of a check on traffic that names none. One on quality looks back to the release."""
+
+_LATENCY = {"latency_p50": 0.50, "latency_p95": 0.95, "latency_p99": 0.99}
+
+
+def check_findings(check: Check, state: MonitorState, *, now: Instant) -> Iterator[Finding]:
+    """What the check says: one finding, or one for each slice. Raises NotFound for a metric that nobody knows."""
+    info = metric_info(check.metric.name)
+    if info is None:
+        raise NotFound(f'no metric "{check.metric.name}"', fix=f"metrics: {', '.join(METRICS)}")
+    default = TRAFFIC_SPAN if info.source == "traffic" else max(now - state.released_at, 1)
+    span = check.metric.span or Span(default)
+    slab = within(state.slabs, now - span, now)
+    for name, estimate in estimates(check.metric, slab, loss_cap=state.loss_cap):
+        yield _finding(check, name, estimate, state, span=Span(span))
+
+
+def estimates(metric: Metric, slab: Slab, *, loss_cap: float = 1.0) -> list[tuple[str, Estimate]]:
+    """(slice, estimate) of a metric in the counts of one span; the whole is the slice "". A gap is one estimate over all groups."""
+    if metric.name == "error_rate":
+        return [("", _error_rate(slab))]
+    if metric.name in _LATENCY:
+        return [("", _latency(slab, _LATENCY[metric.name]))]
+    parts = {part.slice: part for part in slab.quality}
+    if metric.of_gap:
+        return [("", _gap(metric, _members(parts, metric.of_gap), loss_cap))]
+    if metric.slices:
+        return [
+            (name, _measured(metric.name, parts[name], loss_cap)) for column in metric.slices for name in sorted(_members(parts, column))
+        ]
+    whole = parts.get("")
+    return [("", _measured(metric.name, whole, loss_cap) if whole else Estimate(value=None, why="no matured row in this span"))]
+
+
+def _members(parts: dict[str, Quality], column: str) -> dict[str, Quality]:
+    return {name: part for name, part in parts.items() if name.startswith(f"{column}=") or name == column}
+
+
+def _measured(name: str, counts: Quality, loss_cap: float) -> Estimate:
+    return from_counts(name, counts, loss_cap=loss_cap)
+
+
+def _error_rate(slab: Slab) -> Estimate:
+    if not slab.n:
+        return Estimate(value=None, why="no request in this span")
+    interval = wilson(slab.errors, slab.n)
+    return Estimate(value=slab.errors / slab.n, low=interval.low, high=interval.high, n=slab.n)
+
+
+def _latency(slab: Slab, share: float) -> Estimate:
+    n = sum(slab.latency.values())
+    if n < FEWEST_LATENCIES:
+        return Estimate(value=None, n=n, why=f"n={n} < {FEWEST_LATENCIES} requests")
+    # order statistics of a binomial rank, 95%
+    reach = 1.96 * math.sqrt(share * (1 - share) / n)
+    low, high = latency_ms(slab.latency, max(0.0, share - reach)), latency_ms(slab.latency, min(1.0, share + reach))
+    return Estimate(value=latency_ms(slab.latency, share), low=low, high=high, n=n)
+
+
+def _gap(metric: Metric, groups: dict[str, Quality], loss_cap: float) -> Estimate:
+    """The largest difference between two groups that have enough labels; its interval from the two groups' own."""
+    known = [
+        (estimate.value, estimate)
+        for part in groups.values()
+        if (estimate := _measured(metric.name, part, loss_cap)).value is not None and estimate.n >= FEWEST
+    ]
+    if len(known) < 2:
+        return Estimate(value=None, why=f"fewer than two groups of {metric.of_gap} have {FEWEST} labels")
+    (low, least), (high, most) = min(known, key=lambda pair: pair[0]), max(known, key=lambda pair: pair[0])
+    reach = math.hypot(low - (low if least.low is None else least.low), (high if most.high is None else most.high) - high)
+    return Estimate(value=high - low, low=max(0.0, high - low - reach), high=high - low + reach, n=sum(part.n for _, part in known))
+
+
+def _bound(check: Check, state: MonitorState) -> float | None:
+    """The number that the check's bound comes to; None while it is not known."""
+    if not isinstance(check.bound, Reference):
+        return check.bound
+    known = state.baseline if check.bound.of == "baseline" else state.at_release
+    # live, the champion is the version being watched: what it was at its release stands for it
+    found = known.get(check.metric.name)
+    return None if found is None or found.value is None else found.value * check.bound.times + check.bound.plus
+
+
+def _finding(check: Check, name: str, estimate: Estimate, state: MonitorState, *, span: Span) -> Finding:
+    bound = _bound(check, state)
+    empty = Finding(
+        monitor=str(check), severity="none", slice=name, n=estimate.n, floor=bound, failure=_failure(check), standing="insufficient"
+    )
+    if estimate.value is None:
+        return _with(empty, why=estimate.why)
+    if bound is None:
+        return _with(empty, why=f"{check.bound} is not known for {check.metric.name}")
+    if estimate.n < FEWEST:
+        return _with(empty, why=f"n={estimate.n} < {FEWEST}")
+    upward = check.op in (">=", ">")
+    compared = {"": estimate.value, "lower": estimate.low, "upper": estimate.high}[check.metric.bound]
+    value = estimate.value if compared is None else compared
+    holds = {">=": value >= bound, ">": value > bound, "<=": value <= bound, "<": value < bound}[check.op]
+    why = f"{name + ': ' if name else ''}{_shown(estimate, check.unit)}, bound {_number(bound, check.unit)}, over {span}"
+    if holds:
+        return _with(empty, effect=estimate.value, why=why, standing="settled")
+    best = estimate.high if upward else estimate.low
+    evident = best is None or (best < bound if upward else best > bound) or check.metric.bound != ""
+    return _with(
+        empty,
+        effect=estimate.value,
+        severity="alert",
+        standing="settled" if evident else "pending",
+        why=why if evident else f"{why}: within chance so far, an alert if it stays so for {span}",
+        wait=0 if evident else int(span),
+    )
+
+
+def _with(finding: Finding, **changes: object) -> Finding:
+    return msgspec.structs.replace(finding, **changes)
+
+
+def _failure(check: Check) -> str:
+    if check.metric.name == "error_rate":
+        return "errors"
+    if check.metric.name in _LATENCY:
+        return "latency"
+    return "bias" if check.metric.of_gap else "performance"
+
+
+def _number(value: float, unit: str) -> str:
+    return f"{value:.4g} {unit}".strip().replace("-", "−")
+
+
+def _shown(estimate: Estimate, unit: str) -> str:
+    interval = "" if estimate.low is None or estimate.high is None else f" [{estimate.low:.4g}, {estimate.high:.4g}]"
+    return f"{_number(estimate.value or 0.0, unit)}{interval} n={estimate.n:,}"

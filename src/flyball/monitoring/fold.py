@@ -1,0 +1,30 @@
+"""How alerts follow from events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flyball.records.base import Event, Fold, Projection, Recorded
+from flyball.records.monitoring import ALERTS, AlertMoved, AlertRow, AlertState
+
+
+def alert_moved(projection: Projection, recorded: Recorded) -> None:
+    """Write the alert as it stands now; `since` is when it came into its state."""
+    event = recorded.event
+    assert isinstance(event, AlertMoved)
+    before = projection.get(ALERTS, event.key)
+    graver = before is not None and event.source == event.target == AlertState.FIRING
+    row = AlertRow(
+        key=event.key,
+        model=event.model,
+        monitor=event.monitor,
+        state=event.target,
+        episode=event.episode,
+        since=before.since if before is not None and graver else recorded.at,
+        finding=event.finding,
+    )
+    projection.put(ALERTS, event.key, row)
+
+
+FOLDS: Mapping[type[Event], Fold] = {AlertMoved: alert_moved}
+"""The folds of this stage."""

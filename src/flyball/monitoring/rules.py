@@ -1,0 +1,167 @@
+"""What the monitors say of one model now. Pure: state and declaration in, findings out; every finding names its cause.
+
+Nothing is said on a p-value alone: drift needs an effect and two windows of three, a check needs an interval that excludes its bound or a
+whole span of missing it, the detector bounds its false alarms by design. Too little data is said as such, and never fires.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from flyball.clock import Instant, Span
+from flyball.declare.checks import AnyOf, Check, Drift, Reference
+from flyball.declare.model import Model
+from flyball.errors import FlyballError
+from flyball.monitoring.checks import check_findings
+from flyball.monitoring.drift import drift_findings, drift_reason
+from flyball.monitoring.state import MonitorState
+from flyball.records.monitoring import Finding
+from flyball.stats.intervals import wilson
+
+DETECTOR = "loss since release"
+"""Name of the built-in monitor that watches every model's labels."""
+
+_WORST = {"none": 0, "warn": 1, "alert": 2}
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """All findings, one a (monitor, column or slice), and the reason to train again, if there is one."""
+
+    findings: tuple[Finding, ...]
+    alarm: str | None
+
+
+def assess(model: Model, state: MonitorState, *, now: Instant) -> Assessment:
+    """Look at every declared monitor, and at the detector of loss that every model has."""
+    findings: list[Finding] = []
+    for monitor in model.monitors:
+        findings.extend(_guarded(str(monitor), lambda monitor=monitor: findings_of(monitor, state, now=now)))  # type: ignore[misc]
+    findings.extend(_guarded(DETECTOR, lambda: iter((_detector(model, state),))))
+    return Assessment(findings=tuple(findings), alarm=retrain_alarm(model, state, now))
+
+
+def findings_of(monitor: Check | AnyOf | Drift, state: MonitorState, *, now: Instant) -> Iterator[Finding]:
+    """What one monitor says."""
+    if isinstance(monitor, Drift):
+        yield from drift_findings(monitor, state)
+    elif isinstance(monitor, Check):
+        yield from check_findings(monitor, state, now=now)
+    else:
+        yield _either(monitor, state, now=now)
+
+
+def _guarded(name: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    # a monitor that fails is an alert of its own and does not silence the others
+    try:
+        return list(look())
+    except (ArithmeticError, LookupError, TypeError, ValueError, FlyballError) as error:
+        return [
+            Finding(
+                monitor=name,
+                severity="warn",
+                standing="broken",
+                failure="errors",
+                why=f"the monitor itself failed: {type(error).__name__}: {str(error)[:200]}",
+            )
+        ]
+
+
+def _either(monitor: AnyOf, state: MonitorState, *, now: Instant) -> Finding:
+    """Either is enough: the mildest of the parts, each part at its worst; a part without data keeps the whole open."""
+    parts: list[Finding] = []
+    for part in monitor.checks:
+        if not isinstance(part, Check | Drift):
+            continue
+        found = list(findings_of(part, state, now=now))
+        parts.append(
+            max(found, key=lambda finding: _WORST[finding.severity])
+            if found
+            else Finding(monitor=str(part), severity="none", standing="insufficient", why="no window has closed yet")
+        )
+    if not parts:
+        return Finding(monitor=str(monitor), severity="none", standing="insufficient", why="an approval is no monitor")
+    best = min(parts, key=lambda finding: _WORST[finding.severity])
+    lacking = next((finding for finding in parts if finding.standing == "insufficient"), None)
+    if lacking is not None and not any(finding.severity == "none" and finding.standing == "settled" for finding in parts):
+        best = lacking
+    why = "; ".join(finding.why for finding in parts if finding.why)
+    return Finding(
+        monitor=str(monitor),
+        severity=best.severity,
+        column=best.column,
+        value=best.value,
+        effect=best.effect,
+        floor=best.floor,
+        p=best.p,
+        n=best.n,
+        why=why,
+        failure=best.failure,
+        standing=best.standing,
+    )
+
+
+def _detector(model: Model, state: MonitorState) -> Finding:
+    """The page: the loss has risen above its bound at release."""
+    found = state.page
+    noun = "error" if model.task in ("binary", "multiclass") else "loss (share of its cap)"
+    if found.alarmed_at:
+        seen = found.since_n
+        recent = wilson(min(found.since_loss, seen), seen) if seen else None
+        since = f"; {found.since_loss / seen:.3g} in the {seen:,} labels since [{recent.low:.3g}, {recent.high:.3g}]" if recent else ""
+        return Finding(
+            monitor=DETECTOR,
+            severity="alert",
+            failure="concept_drift",
+            effect=found.since_loss / seen if seen else None,
+            floor=state.m0,
+            n=state.labels,
+            why=f"the {noun} has risen above {state.m0:.3g}, its bound at release: evidence 10^{found.log_m / _LN10:.1f} ≥ "
+            f"10^{found.log_a / _LN10:.1f}{since}. Inputs with the same values now have other labels",
+        )
+    if not state.labels or state.m0 >= 1:
+        return Finding(monitor=DETECTOR, severity="none", standing="insufficient", why="no matured row has a label yet")
+    return Finding(
+        monitor=DETECTOR,
+        severity="none",
+        floor=state.m0,
+        n=state.labels,
+        why=f"no evidence that the {noun} is above {state.m0:.3g} in {state.labels:,} labels",
+    )
+
+
+_LN10 = 2.302585092994046
+
+
+def retrain_alarm(model: Model, state: MonitorState, now: Instant) -> str | None:
+    """Why the model should be trained again, as far as its monitors can tell; None if there is no reason."""
+    for condition in model.retrain.when if model.retrain else ():
+        reason = _condition(condition, state, now)
+        if reason:
+            return reason
+    return None
+
+
+def _condition(condition: Check | AnyOf | Drift, state: MonitorState, now: Instant) -> str | None:
+    if isinstance(condition, Drift):
+        return drift_reason(condition, state)
+    if isinstance(condition, AnyOf):
+        parts = (_condition(part, state, now) for part in condition.checks if isinstance(part, Check | AnyOf | Drift))
+        return next((reason for reason in parts if reason), None)
+    if isinstance(condition.bound, Reference) and condition.bound.of == "at_release":
+        found = state.retrain
+        if not found.alarmed_at:
+            return None
+        return f"{condition}: loss above {state.m0:.3g}, evidence 10^{found.log_m / _LN10:.1f} ≥ 10^{found.log_a / _LN10:.1f}"
+    # a trigger is true when its sentence holds: what would trip the opposite check
+    opposite: dict[str, str] = {">=": "<", ">": "<=", "<=": ">", "<": ">="}
+    mirrored = Check(condition.metric, opposite[condition.op], condition.bound, condition.unit)  # type: ignore[arg-type]
+    found_true = next((finding for finding in check_findings(mirrored, state, now=now) if finding.severity == "alert"), None)
+    return f"{condition}: {found_true.why}" if found_true else None
+
+
+def next_due(state: MonitorState, now: Instant) -> Instant:
+    """When a window of inputs closes by time alone; an hour from now at the latest."""
+    hour = now + Span.parse("1h")
+    return min(hour, max(now, state.slow.ends)) if state.slow else hour

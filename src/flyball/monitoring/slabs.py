@@ -1,0 +1,125 @@
+"""Quality and traffic over time, in bounded space: minutes for two hours, hours for three days, days for a hundred days.
+
+Everything is a sum, so a slab of a day is the sum of its minutes and a span of time is the sum of its slabs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from flyball.clock import Instant
+from flyball.records.base import Record
+from flyball.records.monitoring import Quality, Traffic
+
+MINUTE = 60_000_000
+HOUR_MINUTES, DAY_MINUTES = 60, 1_440
+MINUTES_KEPT, HOURS_KEPT, DAYS_KEPT = 120, 72 * HOUR_MINUTES, 100 * DAY_MINUTES
+
+_SUMS = ("matured", "labelled", "correct", "tp", "fp", "fn", "tn", "loss", "loss_sq", "abs_error", "sq_error")
+
+
+class Slab(Record, frozen=True):
+    """Counts of `width` minutes from minute `start`: champions' quality by slice, their requests, errors and latencies (floor(8 log2 µs))."""
+
+    start: int
+    width: int = 1
+    quality: tuple[Quality, ...] = ()
+    n: int = 0
+    errors: int = 0
+    latency: dict[int, int] = msgspec.field(default_factory=dict)
+
+    @property
+    def end(self) -> int:
+        """The first minute after the slab."""
+        return self.start + self.width
+
+
+def add_quality(left: Quality, right: Quality) -> Quality:
+    """The sum of two counts; model, version, role, slice and minute are the first's."""
+    return msgspec.structs.replace(left, **{name: getattr(left, name) + getattr(right, name) for name in _SUMS})
+
+
+def add(left: Slab, right: Slab) -> Slab:
+    """The sum of two slabs, in the first one's place."""
+    quality = {part.slice: part for part in left.quality}
+    for part in right.quality:
+        known = quality.get(part.slice)
+        quality[part.slice] = part if known is None else add_quality(known, part)
+    latency = dict(left.latency)
+    for cell, count in right.latency.items():
+        latency[cell] = latency.get(cell, 0) + count
+    return Slab(
+        start=left.start,
+        width=left.width,
+        quality=tuple(quality.values()),
+        n=left.n + right.n,
+        errors=left.errors + right.errors,
+        latency=latency,
+    )
+
+
+def slabs_of(quality: Iterable[Quality], traffic: Iterable[Traffic]) -> tuple[Slab, ...]:
+    """One slab a minute of these counts, ascending."""
+    found: dict[int, Slab] = {}
+    for part in quality:
+        _gather(found, Slab(start=part.minute, quality=(part,)))
+    for count in traffic:
+        _gather(found, Slab(start=count.minute, n=count.n, errors=count.errors, latency=count.latency))
+    return tuple(found[minute] for minute in sorted(found))
+
+
+def _gather(found: dict[int, Slab], slab: Slab) -> None:
+    known = found.get(slab.start)
+    found[slab.start] = slab if known is None else add(known, slab)
+
+
+def extend(slabs: Sequence[Slab], new: Sequence[Slab], until: Instant) -> tuple[Slab, ...]:
+    """Add minutes, late ones to the slab that covers them, then let what is old grow coarse and what is too old go."""
+    kept = list(slabs)
+    for slab in new:
+        place = len(kept)
+        while place and kept[place - 1].start > slab.start:
+            place -= 1
+        if place and kept[place - 1].end > slab.start:
+            kept[place - 1] = add(kept[place - 1], slab)
+        else:
+            kept.insert(place, slab)
+    return _coarsen(kept, until // MINUTE)
+
+
+def _coarsen(slabs: list[Slab], minute: int) -> tuple[Slab, ...]:
+    out: list[Slab] = []
+    for slab in slabs:
+        age = minute - slab.start
+        if age > DAYS_KEPT:
+            continue
+        width = DAY_MINUTES if age > HOURS_KEPT else HOUR_MINUTES if age > MINUTES_KEPT else 1
+        if slab.width < width:
+            slab = msgspec.structs.replace(slab, start=slab.start // width * width, width=width)
+        if out and out[-1].end > slab.start:
+            out[-1] = add(out[-1], slab)
+        else:
+            out.append(slab)
+    return tuple(out)
+
+
+def within(slabs: Sequence[Slab], since: Instant, until: Instant) -> Slab:
+    """The sum of all slabs that reach into (since, until]; the oldest one counts whole, so old spans are rounded up to an hour or a day."""
+    first, last = since // MINUTE, until // MINUTE
+    total = Slab(start=first, width=max(1, last - first))
+    for slab in slabs:
+        if slab.end > first and slab.start <= last:
+            total = add(total, slab)
+    return total
+
+
+def latency_ms(latency: dict[int, int], share: float) -> float:
+    """The upper edge, in ms, of the latency cell in which the `share` quantile lies. Cells are floor(8 log2 µs), 9% wide. No count: 0.0."""
+    total, run = sum(latency.values()), 0
+    for cell in sorted(latency):
+        run += latency[cell]
+        if run >= share * total:
+            return float(2.0 ** ((cell + 1) / 8) / 1000)
+    return 0.0

@@ -1,0 +1,139 @@
+"""All that one model's monitors keep between looks: counts, detectors and trails. Operational, bounded, rebuilt from the log when lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from flyball.clock import Instant
+from flyball.monitoring import detector as detectors
+from flyball.monitoring.detector import Detector
+from flyball.monitoring.slabs import Slab, extend, slabs_of
+from flyball.monitoring.windows import Pace, Trail, Window, fast_inputs, judge, step
+from flyball.records.base import Record
+from flyball.records.estimates import Estimate
+from flyball.records.monitoring import Batch, Bins, InputCounts
+
+DAY = 86_400_000_000
+PAGE_DAYS, RETRAIN_DAYS = 365, 90
+
+
+class MonitorState(Record, frozen=True):
+    """One model's monitors. `version` is the champion they watch (empty: none yet), `m0` the upper bound of its loss at
+    release (a clipped loss over `loss_cap`).
+
+    `at_release` and `baseline` are the metrics that checks compare with. `labels` counts matured labels since `released_at`.
+    """
+
+    model: str
+    version: str = ""
+    released_at: Instant = 0
+    until: Instant = 0
+    m0: float = 1.0
+    loss_cap: float = 1.0
+    at_release: dict[str, Estimate] = msgspec.field(default_factory=dict)
+    baseline: dict[str, Estimate] = msgspec.field(default_factory=dict)
+    labels: int = 0
+    labels_since: Instant = 0
+    page: Detector = Detector(days=PAGE_DAYS)
+    retrain: Detector = Detector(days=RETRAIN_DAYS)
+    slabs: tuple[Slab, ...] = ()
+    slow: Window | None = None
+    fast: Window | None = None
+    trails: tuple[Trail, ...] = ()
+
+    @property
+    def labels_per_day(self) -> float:
+        """The measured rate of labels."""
+        return self.labels * DAY / max(self.until - self.labels_since, 1) if self.labels else 0.0
+
+
+def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins]) -> MonitorState:
+    """Take in one batch: what belongs to the model, and what its champion answered. `bins` are the champion's reference."""
+    since = state.until or batch.until
+    new = slabs_of(
+        (part for part in batch.quality if part.model == state.model and part.role == "champion"),
+        (part for part in batch.traffic if part.model == state.model and part.role == "champion"),
+    )
+    state = msgspec.structs.replace(
+        state,
+        until=max(state.until, batch.until),
+        labels_since=state.labels_since or since,
+        slabs=extend(state.slabs, new, batch.until) if new else state.slabs,
+    )
+    state = _labels(state, batch)
+    inputs = tuple(counts for counts in batch.inputs if counts.model == state.model)
+    reference = {own.column: own for own in bins}
+    state = _window(state, inputs, reference, pace="slow", since=since, until=batch.until)
+    return _window(state, fast_inputs(inputs, reference), reference, pace="fast", since=since, until=batch.until)
+
+
+def _labels(state: MonitorState, batch: Batch) -> MonitorState:
+    losses = [loss for block in batch.blocks if block.model == state.model and block.version == state.version for loss in block.losses]
+    if not losses:
+        return state
+    state = msgspec.structs.replace(state, labels=state.labels + len(losses))
+    rate, bound = state.labels_per_day, min(max(state.m0, 1e-6), 1.0)
+    return msgspec.structs.replace(
+        state,
+        page=detectors.take(state.page, losses, bound=bound, per_day=rate, at=batch.until),
+        # a retraining alarm stands until somebody tried: recovery by itself would only hide that the model had been wrong
+        retrain=state.retrain
+        if state.retrain.alarmed_at
+        else detectors.take(state.retrain, losses, bound=bound, per_day=rate, at=batch.until),
+    )
+
+
+def _window(
+    state: MonitorState, inputs: Sequence[InputCounts], bins: Mapping[str, Bins], *, pace: Pace, since: Instant, until: Instant
+) -> MonitorState:
+    before = state.slow if pace == "slow" else state.fast
+    if before is None and not inputs:
+        return state
+    after, closed = step(before, inputs, pace=pace, since=since, until=until)
+    trails = judge(state.trails, closed, bins, pace=pace, at=until) if closed is not None else state.trails
+    if pace == "slow":
+        return msgspec.structs.replace(state, slow=after, trails=trails)
+    return msgspec.structs.replace(state, fast=after, trails=trails)
+
+
+def released(
+    state: MonitorState,
+    version: str,
+    m0: float,
+    now: Instant,
+    *,
+    loss_cap: float = 1.0,
+    at_release: Mapping[str, Estimate] | None = None,
+    baseline: Mapping[str, Estimate] | None = None,
+) -> MonitorState:
+    """Another champion answers from `now` on: M = 0, new m₀, windows against its own reference. Counts over time go on.
+
+    A page that stands is not taken back: it ends when the new champion's labels show that the loss has come down.
+    """
+    page = Detector(days=PAGE_DAYS)
+    if state.page.alarmed_at:
+        page = msgspec.structs.replace(state.page, since_n=0, since_loss=0.0)
+    return msgspec.structs.replace(
+        state,
+        version=version,
+        released_at=now,
+        until=max(state.until, now),
+        m0=m0,
+        loss_cap=loss_cap,
+        at_release=dict(at_release or {}),
+        baseline=dict(baseline or {}),
+        labels=0,
+        labels_since=now,
+        page=page,
+        retrain=Detector(days=RETRAIN_DAYS),
+        slow=None,
+        fast=None,
+        trails=(),
+    )
+
+
+def attempted(state: MonitorState) -> MonitorState:
+    """A retraining was tried and the champion stayed: the retraining detector starts again at M = 0."""
+    return msgspec.structs.replace(state, retrain=Detector(days=RETRAIN_DAYS))
