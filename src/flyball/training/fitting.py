@@ -1,0 +1,113 @@
+"""Fits, each made once: the same rows, hyperparameters and code give the same fitted object, so it is remembered within a process.
+
+A backtest asks for hundreds of fits, and policies that differ only in what they do with a version ask for the same ones.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from flyball.declare.functions import Function
+from flyball.declare.model import Model
+from flyball.declare.training import Train
+from flyball.errors import DeclarationError, Refused
+from flyball.features.assemble import signature
+from flyball.records.models import Signature
+from flyball.training.calls import Parameters, RunLog, call_fit, hyperparameters
+from flyball.training.predictor import Predictor, classes_of
+from flyball.training.rows import Assembled, check_train
+from flyball.training.splits import Split
+
+
+class FitCache:
+    """The last `size` fitted objects by what they were made of. Not shared between threads."""
+
+    def __init__(self, size: int = 256) -> None:
+        self._size = size
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self.hits = 0
+        self.misses = 0
+
+    def get(self, key: Hashable) -> Any | None:
+        """The fitted object under `key`, or None."""
+        found = self._kept.get(key)
+        if found is None:
+            self.misses += 1
+            return None
+        self.hits += 1
+        self._kept.move_to_end(key)
+        return found
+
+    def put(self, key: Hashable, fitted: Any) -> None:
+        """Keep a fitted object; the one not asked for longest gives way."""
+        self._kept[key] = fitted
+        if len(self._kept) > self._size:
+            self._kept.popitem(last=False)
+
+
+@dataclass
+class Fitter:
+    """Fits of one model on one set of rows, counted."""
+
+    model: Model
+    rows: Assembled
+    seed: int
+    code: str
+    cache: FitCache
+    log: RunLog = field(default_factory=RunLog)
+    cpu_s: float = 0.0
+    fits: int = 0
+
+    def __post_init__(self) -> None:
+        train = train_of(self.model)
+        if isinstance(train.fit, Function):
+            raise DeclarationError(
+                f"{train.fit} is a reference to code", why="a decoded declaration cannot run", fix="load the model from its files"
+            )
+        self.defaults: Parameters = hyperparameters(train.fit)
+        self.validates = bool({"X_valid", "y_valid"} & set(inspect.signature(train.fit).parameters))
+
+    def fit(self, split: Split, parameters: Parameters, *, inner: bool = False, window: str = "") -> Predictor:
+        """Fit on the rows before the hold-out, or, with `inner`, on those before the inner validation."""
+        stop = split.valid if inner or self.validates else split.holdout
+        full = self.defaults | parameters
+        key = (
+            self.code,
+            self.rows.digest,
+            split.start,
+            stop,
+            split.valid,
+            split.holdout if self.validates else 0,
+            self.seed,
+            *sorted(full.items()),
+        )
+        part = self.rows.part(split.start, stop)
+        fitted = self.cache.get(key)
+        if fitted is None:
+            check_train(part, self.model, window)
+            began = time.process_time()
+            fitted = call_fit(
+                train_of(self.model).fit, part, self.rows.part(split.valid, split.holdout), full, seed=self.seed, run=self.log
+            )
+            self.cpu_s += time.process_time() - began
+            self.fits += 1
+            self.cache.put(key, fitted)
+        return Predictor(self.model, self.signature(self.rows.frame["__y"][split.start : split.end]), fitted)
+
+    def signature(self, y: pl.Series) -> Signature:
+        """What a version of these labels takes and gives."""
+        return signature(self.model, classes_of(self.model.task, y))
+
+
+def train_of(model: Model) -> Train:
+    """How the model is trained. Raises Refused for one that is not."""
+    if model.train is None:
+        raise Refused(f'model "{model.name}" declares no training', why="train= is missing", fix="give fb.Model(train=fb.Train(fit))")
+    return model.train

@@ -1,0 +1,99 @@
+"""Assembled rows and the parts of them that a run fits and judges on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from flyball.clock import Instant
+from flyball.declare.model import Model
+from flyball.errors import BadInput
+from flyball.features.assemble import feature_columns, training_rows
+from flyball.training.calls import Part
+from flyball.training.splits import Times
+
+MIN_TRAIN = 30
+MIN_HOLDOUT = 10
+"""Fewer rows than these give no run: nothing could be said about its result."""
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """Training rows as `features.assemble.training_rows` gives them, in order of time, with what is asked of them again and again.
+
+    A caller that makes many runs of one history assembles it once, up to its end, and passes it to each: a run uses the rows that
+    were known by its own `as_of`.
+    """
+
+    frame: pl.DataFrame
+    features: tuple[str, ...]
+    label_delay: int
+
+    @cached_property
+    def times(self) -> Times:
+        """Each row's T, i64 µs, ascending."""
+        return self.frame["__time"].to_numpy().astype(np.int64, copy=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """Content of all rows: with positions in them it names any part."""
+        hashed = hashlib.blake2b(digest_size=16)
+        for column in self.frame.iter_columns():
+            hashed.update(f"{column.name}:{column.dtype}".encode())
+            hashed.update(column.hash(seed=0).to_numpy().tobytes())
+        return hashed.hexdigest()
+
+    def known_by(self, as_of: Instant) -> int:
+        """How many rows, from the first, had their label known by `as_of`."""
+        return int(np.searchsorted(self.times, as_of - self.label_delay, side="right"))
+
+    def part(self, start: int, stop: int) -> Part:
+        """Rows `[start, stop)` as a fit takes them; nothing is copied."""
+        rows = self.frame[start:stop]
+        return Part(
+            X=rows.select(self.features),
+            y=rows["__y"],
+            weight=rows["__weight"] if "__weight" in rows.columns else None,
+            group=rows["__group"] if "__group" in rows.columns else None,
+        )
+
+
+def assemble(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: Instant) -> Assembled:
+    """Assemble every row whose label was known by `as_of`. Raises BadInput, DeclarationError."""
+    frame = training_rows(model, frames, as_of=as_of)
+    return Assembled(frame, tuple(feature_columns(model)), int(model.label_delay))
+
+
+def check_train(part: Part, model: Model, window: str) -> None:
+    """Raise BadInput when rows cannot train a model: too few, no feature, or one and the same label."""
+    rows = part.X.height
+    where = f'model "{model.name}": the training rows (window {window})'
+    if part.X.width == 0:
+        raise BadInput(
+            f'model "{model.name}" has no features', why="no column is known at the moment of prediction", fix="declare inputs or views"
+        )
+    if rows < MIN_TRAIN:
+        raise BadInput(
+            f"{where} are {rows}",
+            why=f"at least {MIN_TRAIN} are needed before the hold-out",
+            fix="widen train window, shorten holdout, or wait for labels",
+        )
+    if part.y.n_unique() < 2:
+        raise BadInput(
+            f"{where} all have the label {part.y[0]}",
+            why="a model of one class or of a constant learns nothing"
+            if model.task in ("binary", "multiclass")
+            else "a constant needs no model",
+            fix="widen train window, or look at the label's column",
+        )
+    if model.task == "binary" and part.y.n_unique() > 2:
+        raise BadInput(
+            f"{where} have {part.y.n_unique()} different labels",
+            why='a "binary" model has two',
+            fix='declare task="multiclass", or look at the label',
+        )

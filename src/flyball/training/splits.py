@@ -1,0 +1,60 @@
+"""Which rows train, which validate, which judge. Pure arithmetic of time: the newest rows are held out, never a random share.
+
+Rows are given by their times in ascending order (`__time`), splits as positions in them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from flyball.clock import Instant, Span
+
+Times = npt.NDArray[np.int64]
+WINDOWS = (Span.parse("28d"), Span.parse("60d"), Span.parse("120d"))
+"""The spans that `window="auto"` chooses among (statistics.md §5)."""
+
+KEPT = 0.7
+"""How much of a window's former score S_W counts beside the new one."""
+
+
+class Split(NamedTuple):
+    """Positions of rows: `[start, valid)` fit, `[valid, holdout)` the inner validation, `[start, holdout)` train, `[holdout, end)` judge."""
+
+    start: int
+    valid: int
+    holdout: int
+    end: int
+
+
+def anchor(times: Times, as_of: Instant, label_delay: Span) -> Instant:
+    """The end of the hold-out: the newest moment whose labels are known at `as_of`, or the newest row, if the data end before that."""
+    newest = int(times[-1]) + 1 if len(times) else as_of
+    return min(as_of - label_delay + 1, newest)
+
+
+def split(times: Times, end: Instant, holdout: Span, window: Span) -> Split:
+    """The last `holdout` before `end` judges; the `window` before that trains; its own last `holdout` (at most a fifth of it) validates."""
+    judge = end - holdout
+    inner = min(int(holdout), int(window) // 5)
+    bounds = np.searchsorted(times, [judge - window, judge - inner, judge, end], side="left")
+    return Split(*(int(bound) for bound in bounds))
+
+
+def refit(times: Times, end: Instant, holdout: Span, window: Span) -> Split:
+    """The last `window` before `end`, hold-out included, trains what is released; its own last part validates where a fit asks for it."""
+    inner = min(int(holdout), int(window) // 5)
+    bounds = np.searchsorted(times, [end - window, end - inner, end, end], side="left")
+    return Split(*(int(bound) for bound in bounds))
+
+
+def smoothed(former: float | None, score: float) -> float:
+    """S_W ← .7 S_W + score (statistics.md §5). `score`: higher is better."""
+    return KEPT * former + score if former is not None else score
+
+
+def choose(scores: dict[Span, float]) -> Span:
+    """The window with the largest smoothed score; of equal ones the longer."""
+    return max(scores, key=lambda window: (scores[window], window))
