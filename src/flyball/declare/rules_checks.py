@@ -1,0 +1,139 @@
+"""Rules on sentences: gates, guards, monitors, triggers. Known metrics, in their unit, against references that exist there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from flyball.declare.checks import AnyOf, Approval, Check, Drift, Reference
+from flyball.declare.metrics import METRICS, metric_info, metric_names
+from flyball.declare.model import Model
+from flyball.declare.rules_columns import Found, feature_names, inputs, transform_names
+from flyball.declare.units import near
+
+PLANNED_METRICS = ("cost_per_1000", "feature_age_p99")
+"""Metrics of the public vocabulary that nothing computes yet."""
+
+_REFERENCES = {
+    "gates": ("champion", "baseline"),
+    "guards": ("champion",),
+    "monitors": ("at_release",),
+    "when": ("at_release",),
+}
+
+
+def check_rules(model: Model) -> Iterator[Found]:
+    """Every rule on the model's sentences."""
+    for place, check in sentences(model):
+        if isinstance(check, Check):
+            yield from _metric(model, place, check)
+            yield from _bound(place, check)
+        elif isinstance(check, Drift):
+            yield from _drift(model, place, check)
+    yield from _rollout(model)
+    yield from _retrain(model)
+
+
+def sentences(model: Model) -> Iterator[tuple[str, Check | Approval | Drift]]:
+    """Every check with the list it stands in (gates, guards, monitors, when); alternatives one by one."""
+    lists: tuple[tuple[str, Iterable[Any]], ...] = (
+        ("gates", model.gates),
+        ("guards", model.rollout.guards),
+        ("monitors", model.monitors),
+        ("when", model.retrain.when if model.retrain else ()),
+    )
+    for place, checks in lists:
+        for check in checks:
+            if isinstance(check, AnyOf):
+                yield from ((place, part) for part in check.checks)
+            elif isinstance(check, Check | Approval | Drift):
+                yield place, check
+
+
+def _metric(model: Model, place: str, check: Check) -> Iterator[Found]:
+    name = check.metric.name
+    info = metric_info(name)
+    sentence = f'{place} "{check}"'
+    known = [*metric_names(model.task), *(key for key, value in METRICS.items() if value.source == "traffic")]
+    known += [outcome.name for outcome in model.outcomes]
+    if info is None and name not in PLANNED_METRICS and name not in known:
+        yield Found(f'{sentence}: "{name}" is not a metric', "", near(name, known))
+    elif info is not None and model.task not in info.tasks:
+        yield Found(f"{sentence}: {name} says nothing of a {model.task} model", f"it is {info.meaning}", near(name, known))
+    for part in check.metric.slices:
+        if part not in model.slice_names:
+            yield Found(f'{sentence}: "{part}" is not a slice', "", near(part, model.slice_names).replace("nothing", "no slice"))
+    if check.metric.of_gap and check.metric.of_gap not in {*model.data.columns, *model.slice_names}:
+        yield Found(f'{sentence}: "{check.metric.of_gap}" is not a column', "", near(check.metric.of_gap, model.data.columns))
+    if isinstance(check.bound, Reference) and check.bound.of not in _REFERENCES[place]:
+        allowed = " or ".join(f"fb.{of}" for of in _REFERENCES[place])
+        yield Found(
+            f"{sentence}: {check.bound.of} is not known there",
+            {
+                "gates": "a gate judges a candidate on the hold-out, beside the champion and the baseline",
+                "guards": "a guard compares two versions on the same traffic",
+                "monitors": "a monitor watches the champion against what it was at its release",
+                "when": "a trigger watches the champion against what it was at its release",
+            }[place],
+            f"compare with {allowed} or a number",
+        )
+
+
+def _bound(place: str, check: Check) -> Iterator[Found]:
+    sentence = f'{place} "{check}"'
+    if isinstance(check.bound, Reference):
+        return
+    timed = check.metric.name.startswith(("latency_", "feature_age_"))
+    if timed and check.unit != "ms":
+        yield Found(f"{sentence}: the bound has no unit of time", "", 'write a quantity such as "50ms"')
+    if not timed and check.unit == "ms":
+        yield Found(f"{sentence}: {check.metric.name} is no time", "", "write a plain number or a percentage")
+    info = metric_info(check.metric.name)
+    share = info is not None and info.bounded and check.metric.name != "r2"
+    if share and not 0 <= check.bound <= 1 and not check.unit:
+        yield Found(f"{sentence}: {check.metric.name} is between 0 and 1", "", 'write such as 0.9 or "90%"')
+
+
+def _drift(model: Model, place: str, check: Drift) -> Iterator[Found]:
+    known = {*model.data.columns, *feature_names(model), *transform_names(model)}
+    for column in check.columns:
+        if column not in known:
+            yield Found(f'{place} "{check}": "{column}" is not a column', "", near(column, model.data.columns))
+        elif column == model.label_column:
+            yield Found(f'{place} "{check}": "{column}" is the label', "drift is watched in what is served", near("", inputs(model)))
+
+
+def _rollout(model: Model) -> Iterator[Found]:
+    rollout = model.rollout
+    weights = [step.weight for step in rollout.steps if step.kind == "canary"]
+    if weights != sorted(weights):
+        yield Found("rollout: a canary step takes less traffic than the one before", "", "order the steps by weight")
+    kinds = [step.kind for step in rollout.steps]
+    if "shadow" in kinds[1:] and kinds[0] != "shadow":
+        yield Found("rollout: a shadow step comes after a step with traffic", "", "put shadow first")
+    paired = any(
+        place == "gates" and isinstance(check, Check) and isinstance(check.bound, Reference) and check.bound.of == "champion"
+        for place, check in sentences(model)
+    )
+    if rollout.evidence == "gate" and not paired:
+        yield Found(
+            'rollout: evidence="gate" without a gate against the champion',
+            "there is no paired evidence that a release could rest on",
+            'add a gate such as fb.metric("accuracy") >= fb.champion - 0.02, or wait for labels: evidence="live"',
+        )
+
+
+def _retrain(model: Model) -> Iterator[Found]:
+    retrain, train = model.retrain, model.train
+    if retrain is None:
+        return
+    if train is None:
+        yield Found("retrain without train", "there is nothing to train with", "declare train=fb.Train(fit)")
+    elif retrain.cooldown is not None and retrain.cooldown < train.holdout:
+        yield Found(
+            f"cooldown {retrain.cooldown} is shorter than the hold-out {train.holdout}",
+            "the champion would have seen the rows that its successor is judged on",
+            f'write cooldown="{train.holdout}" or longer, or a shorter hold-out',
+        )
+    if not retrain.when and retrain.every is None and retrain.new_labels is None:
+        yield Found("retrain has no trigger", "", "say when=, every= or new_labels=, or leave retrain out")

@@ -1,0 +1,266 @@
+"""Rules on columns: what exists, what may be seen at the moment of prediction, and what never reaches `fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
+
+from flyball.clock import Span
+from flyball.declare.data import Column, Dataset, FeatureView, WindowFeature
+from flyball.declare.functions import Expr, obstacle, roots
+from flyball.declare.model import Label, Model
+from flyball.declare.units import near
+
+SCHEMES = ("s3", "gs", "az", "kafka", "push", "http", "https", "file")
+
+
+class Found(NamedTuple):
+    """One thing that is wrong, before it has a place."""
+
+    what: str
+    why: str = ""
+    fix: str = ""
+
+
+def inputs(model: Model) -> tuple[str, ...]:
+    """The model's inputs: as declared, else the columns known at T − horizon without a role, in declared order."""
+    if model.inputs is not None:
+        return model.inputs
+    roles = model.data.roles | {model.label_column, model.weight, model.group, model.item, *(view.key for view in model.features)}
+    return tuple(
+        name
+        for name, column in model.data.columns.items()
+        if name not in roles and not column.personal and not column.protected and known_in_time(model, column)
+    )
+
+
+def known_in_time(model: Model, column: Column) -> bool:
+    """Whether a row's value in a column is known at the moment of prediction, T − horizon."""
+    return column.known_after <= -model.framing.horizon
+
+
+def feature_names(model: Model) -> tuple[str, ...]:
+    """The names of all views' values, in order."""
+    return tuple(name for view in model.features for name in view.features)
+
+
+def transform_names(model: Model) -> tuple[str, ...]:
+    """The names of transforms that are expressions."""
+    return tuple(model.transforms) if isinstance(model.transforms, Mapping) else ()
+
+
+def column_rules(model: Model) -> Iterator[Found]:
+    """Every rule on the model's columns."""
+    yield from _dataset(model.data)
+    yield from _label(model)
+    yield from _inputs(model)
+    for view in model.features:
+        yield from _view(model, view)
+    yield from _clashes(model)
+    yield from _transforms(model)
+    yield from _slices(model)
+    for argument, name in (
+        ("weight", model.weight),
+        ("group", model.group),
+        ("item", model.item),
+        ("rollout.sticky", model.rollout.sticky),
+    ):
+        if name and name not in model.data.names:
+            yield _unknown(f'{argument} "{name}"', name, model.data)
+    if model.task == "ranking" and not model.group:
+        yield Found("a ranking model without group", "rows are ranked within a group", "name its column: group=")
+    if model.review is not None:
+        yield from _expression(model, "review", model.review, {*model.data.columns, *feature_names(model), "score"}, seen_by_fit=False)
+
+
+def _unknown(subject: str, name: str, data: Dataset) -> Found:
+    listed = list(data.names)
+    return Found(
+        f"{subject} is not a column", f'data set "{data.name}" does not declare it', near(name, listed).replace("? ", "? columns: ", 1)
+    )
+
+
+def _dataset(data: Dataset) -> Iterator[Found]:
+    if not data.time:
+        yield Found(
+            f'data set "{data.name}" has no time column', "hold-outs, windows and label delays are made of time", 'name it: time="ts"'
+        )
+    if isinstance(data.source, str) and "://" in data.source and data.source.partition("://")[0] not in SCHEMES:
+        scheme = data.source.partition("://")[0]
+        yield Found(f'source "{data.source}" has an unknown scheme', "", near(scheme, SCHEMES))
+    for name, column in data.columns.items():
+        if column.between is not None and column.type not in ("int", "float"):
+            yield Found(f'column "{name}" of type {column.type} has between=', "only numbers have a range", "use one_of= or drop it")
+        if (
+            column.one_of
+            and column.type in ("int", "float", "str", "bool")
+            and not all(_fits(value, column.type) for value in column.one_of)
+        ):
+            yield Found(
+                f'column "{name}" of type {column.type} has values of another type in one_of', "", "write values of the column's type"
+            )
+    if data.time in data.columns and data.columns[data.time].type != "time":
+        yield Found(
+            f'time column "{data.time}" is declared {data.columns[data.time].type}', "", "leave it out of columns, or declare it a time"
+        )
+
+
+def _fits(value: object, kind: str) -> bool:
+    if kind == "bool":
+        return isinstance(value, bool)
+    if kind == "str":
+        return isinstance(value, str)
+    return not isinstance(value, bool) and isinstance(value, int if kind == "int" else int | float)
+
+
+def _label(model: Model) -> Iterator[Found]:
+    label = model.label
+    if isinstance(label, Label):
+        if label.column not in label.source.columns:
+            yield _unknown(f'label "{label.column}"', label.column, label.source)
+        for data in (model.data, label.source):
+            if label.on not in data.names:
+                yield _unknown(f'label on="{label.on}"', label.on, data)
+        return
+    column = model.data.columns.get(label)
+    if column is None:
+        yield _unknown(f'label "{label}"', label, model.data)
+        return
+    if model.task in ("regression", "forecast") and column.type not in ("int", "float"):
+        yield Found(f'label "{label}" of type {column.type} cannot be the label of a {model.task} model', "it predicts a number")
+    if model.task in ("binary", "multiclass") and column.type in ("float", "time"):
+        yield Found(f'label "{label}" of type {column.type} cannot be the label of a {model.task} model', "it predicts one of a few values")
+    if model.task == "binary" and column.one_of is not None and len(column.one_of) != 2:
+        yield Found(f'label "{label}" has {len(column.one_of)} values', "a binary label has two", 'use task="multiclass"')
+
+
+def _inputs(model: Model) -> Iterator[Found]:
+    named = model.inputs or ()
+    for name in named:
+        column = model.data.columns.get(name)
+        if name == model.label_column:
+            yield Found(f'input "{name}" is the label', "the model would be given the answer", "take it out of inputs")
+        elif name in model.data.roles:
+            yield Found(f'input "{name}" says who or when a row is', "time, id and subject are roles, not inputs", "take it out of inputs")
+        elif column is None:
+            yield _unknown(f'input "{name}"', name, model.data)
+        else:
+            yield from _seen_by_fit(model, f'input "{name}"', column)
+    if len(set(named)) != len(named):
+        yield Found("inputs name a column twice", "", "name each once")
+    if not inputs(model) and not model.features:
+        yield Found(
+            "there is nothing to learn from",
+            f"no column is known {model.framing.horizon} before a row's time, and there are no features",
+            "say when columns are known (known_after=), or declare a feature view",
+        )
+
+
+def _seen_by_fit(model: Model, subject: str, column: Column) -> Iterator[Found]:
+    if column.personal or column.protected:
+        yield Found(f"{subject} is {'personal' if column.personal else 'protected'}", "such columns never reach fit", "leave it out")
+    elif not known_in_time(model, column):
+        yield Found(
+            f"{subject} is not known at the moment of prediction",
+            f"it is known {column.known_after} after a row's time, and the model predicts {model.framing.horizon} before it",
+            "read it through a feature view's window, or correct known_after",
+        )
+
+
+def _view(model: Model, view: FeatureView) -> Iterator[Found]:
+    place = f'view "{view.name}"'
+    if view.data.name != model.data.name:
+        yield from (Found(f"{place}: {found.what}", found.why, found.fix) for found in _dataset(view.data))
+    if view.entity and view.entity not in view.data.names:
+        yield _unknown(f'{place} entity "{view.entity}"', view.entity, view.data)
+    if view.key and view.key not in model.data.names:
+        yield _unknown(f'{place} key "{view.key}"', view.key, model.data)
+    for name, feature in view.features.items():
+        yield from _aggregate(view, f'{place} feature "{name}"', feature)
+
+
+def _aggregate(view: FeatureView, place: str, feature: WindowFeature) -> Iterator[Found]:
+    column = view.data.columns.get(feature.column)
+    if feature.how != "count" and column is None:
+        if feature.column not in view.data.names:
+            yield _unknown(f'{place} column "{feature.column}"', feature.column, view.data)
+    elif column is not None:
+        if feature.how in ("sum", "mean", "min", "max") and column.type not in ("int", "float", "bool"):
+            yield Found(f'{place}: no {feature.how} of "{feature.column}"', f"it is {column.type}", "use last, distinct or count")
+        if column.protected or (column.personal and feature.how != "distinct"):
+            kind = "protected" if column.protected else "personal"
+            yield Found(f'{place} reads "{feature.column}", which is {kind}', "such columns never reach fit", "leave it out")
+    if isinstance(feature.where, str):
+        where = view.data.columns.get(feature.where)
+        if where is None:
+            yield _unknown(f'{place} where "{feature.where}"', feature.where, view.data)
+        elif where.type != "bool":
+            yield Found(f'{place} where "{feature.where}" is {where.type}', "rows are kept where it is true", "name a bool column")
+    elif feature.where is not None:
+        for root in roots(feature.where):
+            if root not in view.data.columns:
+                yield _unknown(f'{place} where "{root}"', root, view.data)
+        if obstacle(feature.where):
+            yield Found(f"{place} where cannot be used", obstacle(feature.where), "write it with Polars expressions on named columns")
+
+
+def _clashes(model: Model) -> Iterator[Found]:
+    owner: dict[str, str] = dict.fromkeys(model.data.names, f'a column of data set "{model.data.name}"')
+    views: set[str] = set()
+    for view in model.features:
+        if view.name in views and not view.entity:
+            yield Found(f'view "{view.name}" is listed twice', "", "list it once")
+        views.add(view.name)
+        for name in view.features:
+            if name in owner:
+                yield Found(f'feature "{name}" of view "{view.name}" is also {owner[name]}', "one name is one column", "rename one of them")
+            owner[name] = f'a feature of view "{view.name}"'
+    for name in transform_names(model):
+        if name in owner:
+            yield Found(f'transform "{name}" is also {owner[name]}', "transforms add columns and replace none", "rename the transform")
+
+
+def _transforms(model: Model) -> Iterator[Found]:
+    before: list[str] = []
+    for name, expression in model.transforms.items() if isinstance(model.transforms, Mapping) else ():
+        known = {*model.data.columns, *feature_names(model), *before}
+        yield from _expression(model, f'transform "{name}"', expression, known, seen_by_fit=True)
+        before.append(name)
+
+
+def _expression(model: Model, place: str, expression: Expr, known: Collection[str], *, seen_by_fit: bool) -> Iterator[Found]:
+    reason = obstacle(expression)
+    if reason:
+        yield Found(f"{place} cannot be used", reason, "write it row by row with Polars expressions on named columns")
+    for root in roots(expression):
+        if root not in known:
+            yield Found(f'{place} reads "{root}", which is nothing it can see', "", near(root, sorted(known)))
+        elif seen_by_fit and root in model.data.columns and root not in feature_names(model):
+            yield from _seen_by_fit(model, f'{place} reads "{root}", which', model.data.columns[root])
+
+
+def _slices(model: Model) -> Iterator[Found]:
+    seen: set[str] = set()
+    known = {*model.data.columns, *feature_names(model), *transform_names(model)}
+    for part in model.slices:
+        if part.name in seen:
+            yield Found(f'slice "{part.name}" is declared twice', "", "name each once")
+        seen.add(part.name)
+        if part.expression is not None:
+            yield from _expression(model, f'slice "{part.name}"', part.expression, known, seen_by_fit=False)
+        elif part.name not in known:
+            yield _unknown(f'slice "{part.name}"', part.name, model.data)
+        elif part.name == model.label_column:
+            yield Found(f'slice "{part.name}" is the label', "a slice by the answer says nothing about where the model errs", "take it out")
+
+
+def horizon_rules(model: Model) -> Iterator[Found]:
+    """`act_within` must leave the answer useful: no longer than the horizon and the label's own delay."""
+    limit = Span(model.framing.horizon + model.label_delay)
+    act = model.framing.act_within
+    if act is not None and act > limit:
+        yield Found(
+            f"act_within {act} is longer than {limit}",
+            f"the label is known {model.label_delay} after a row's time and the answer comes {model.framing.horizon} before it: too late to act on",
+            "shorten act_within or lengthen horizon",
+        )
