@@ -79,6 +79,6 @@ class LabelBook:
 
 def plain(values: pl.Series) -> pl.Series:
     """Values in the two forms that are compared: numbers and booleans as Float64, anything else as text."""
-    if values.dtype.is_numeric() or values.dtype == pl.Boolean or values.dtype == pl.Null:
+    if values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null):
         return values.cast(pl.Float64)
     return values.cast(pl.String)

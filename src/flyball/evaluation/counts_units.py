@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import polars as pl
 
@@ -16,6 +17,17 @@ WARM_UP = 100
 
 FULL = 10_000
 """All traffic, in basis points."""
+
+
+class _Scored(NamedTuple):
+    rollout: str
+    weight: int
+    role: str
+    version: str
+    key: str | None
+    stand_in: bool
+    status: str
+    latency_us: int | None
 
 
 @dataclass
@@ -40,8 +52,8 @@ class Units:
         """Add `unit`, `unit_bad`, `unit_slow` (booleans) to rows in order of time. Outside a rollout all are false."""
         if rows.is_empty() or not (rows["rollout"] != "").any():
             return rows.with_columns(unit=pl.lit(value=False), unit_bad=pl.lit(value=False), unit_slow=pl.lit(value=False))
-        names = ("rollout", "weight", "role", "version", "key", "stand_in", "status", "latency_us")
-        marks = [self._mark(slow_us, *row) for row in zip(*(rows[name].to_list() for name in names), strict=True)]
+        columns = (rows[name].to_list() for name in _Scored._fields)
+        marks = [self._mark(slow_us, _Scored(*row)) for row in zip(*columns, strict=True)]
         unit, bad, slow = zip(*marks, strict=True)
         return rows.with_columns(
             pl.Series("unit", unit, dtype=pl.Boolean),
@@ -54,33 +66,22 @@ class Units:
         self._seen = {key: seen for key, seen in self._seen.items() if key[0] in rollouts}
         self._warm = {key: count for key, count in self._warm.items() if key[0] in rollouts}
 
-    def _mark(
-        self,
-        slow_us: Mapping[str, int],
-        rollout: str,
-        weight: int,
-        role: str,
-        version: str,
-        key: str | None,
-        stand_in: bool,  # noqa: FBT001 - a column of the row
-        status: str,
-        latency_us: int | None,
-    ) -> tuple[bool, bool, bool]:
-        split = 0 < weight < FULL
+    def _mark(self, slow_us: Mapping[str, int], row: _Scored) -> tuple[bool, bool, bool]:
+        split = 0 < row.weight < FULL
         # a stand-in answered for a challenger that failed: that exposure was the challenger's
-        if not rollout or stand_in or status == "dropped" or (split and role not in ("champion", "challenger")):
+        if not row.rollout or row.stand_in or row.status == "dropped" or (split and row.role not in {"champion", "challenger"}):
             return False, False, False
-        bad = status == "error"
-        threshold = slow_us.get(rollout)
-        slow = threshold is not None and latency_us is not None and latency_us > threshold and not bad
-        if role in ("challenger", "shadow"):
-            met = self._warm.get((rollout, version), 0)
-            self._warm[rollout, version] = met + 1
+        bad = row.status == "error"
+        threshold = slow_us.get(row.rollout)
+        slow = threshold is not None and row.latency_us is not None and row.latency_us > threshold and not bad
+        if row.role in {"challenger", "shadow"}:
+            met = self._warm.get((row.rollout, row.version), 0)
+            self._warm[row.rollout, row.version] = met + 1
             slow = slow and met >= WARM_UP
-        if key is None:
+        if row.key is None:
             return True, bad, slow
-        seen = self._seen.setdefault((rollout, "" if split else version), _Seen())
-        return _first(seen.exposed, key), bad and _first(seen.bad, key), slow and _first(seen.slow, key)
+        seen = self._seen.setdefault((row.rollout, "" if split else row.version), _Seen())
+        return _first(seen.exposed, row.key), bad and _first(seen.bad, row.key), slow and _first(seen.slow, row.key)
 
 
 def _first(seen: set[str], key: str) -> bool:

@@ -94,7 +94,10 @@ class RolloutEvidence(Record, frozen=True):
 
 
 class Reading(Record, frozen=True):
-    """One test's state: log10 E for (promote) and against (roll back), with the thresholds they are held to."""
+    """One test's state: log10 E for (promote) and against (roll back), with the thresholds they are held to.
+
+    The thresholds are values of E, not logarithms: `need_for=20` asks for `log10_for` ≥ log10(20).
+    """
 
     test: str
     slice: str = ""

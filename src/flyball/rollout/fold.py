@@ -1,0 +1,68 @@
+"""How rollout events change the projections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import msgspec
+
+from flyball.records.base import Event, Fold, Projection, Recorded
+from flyball.records.rollouts import ROLLOUTS, RolloutMoved, RolloutPlanned, RolloutRow, RolloutState
+from flyball.records.versions import MODELS, ModelRow
+from flyball.rollout.states import HELD, TERMINAL
+
+
+def planned(projection: Projection, recorded: Recorded) -> None:
+    """A model has an active rollout."""
+    event = cast("RolloutPlanned", recorded.event)
+    row = RolloutRow(
+        rollout=event.rollout,
+        model=event.model,
+        version=event.version,
+        champion=event.champion,
+        steps=event.steps,
+        evidence=event.evidence,
+        attempt=event.attempt,
+        state=RolloutState.PLANNED,
+        step=0,
+        planned_at=recorded.at,
+        entered_at=recorded.at,
+        why=event.reason,
+        slow_us=event.slow_us,
+        decided_at=recorded.at,
+    )
+    projection.put(ROLLOUTS, event.rollout, row)
+    model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
+    projection.put(MODELS, event.model, msgspec.structs.replace(model, rollout=event.rollout))
+
+
+def moved(projection: Projection, recorded: Recorded) -> None:
+    """A rollout is in another state or step; at the end of it the model has none."""
+    event = cast("RolloutMoved", recorded.event)
+    row = projection.get(ROLLOUTS, event.rollout)
+    if row is None:
+        return
+    resume = None
+    if event.target in HELD:
+        resume = row.resume if event.source in HELD else event.source
+    projection.put(
+        ROLLOUTS,
+        event.rollout,
+        msgspec.structs.replace(
+            row,
+            state=event.target,
+            step=event.step,
+            entered_at=recorded.at,
+            why=event.why,
+            resume=resume,
+            moves=row.moves + 1,
+            decided_at=recorded.at,
+        ),
+    )
+    model = projection.get(MODELS, event.model)
+    if event.target in TERMINAL and model is not None and model.rollout == event.rollout:
+        projection.put(MODELS, event.model, msgspec.structs.replace(model, rollout=""))
+
+
+FOLDS: Mapping[type[Event], Fold] = {RolloutPlanned: planned, RolloutMoved: moved}

@@ -1,0 +1,320 @@
+"""What a rollout does next: pure decisions on its row, its declaration and its evidence. No clock, no disk, no randomness.
+
+Whoever calls it live or in virtual time gets the same arrow for the same values, and the arrow carries the evidence it rests on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from flyball.clock import Instant, Span
+from flyball.declare.checks import Reference
+from flyball.declare.policy import Rollout
+from flyball.records.base import Refusal
+from flyball.records.rollouts import Reading, RolloutEvidence, RolloutMoved, RolloutPlanned, RolloutRow
+from flyball.records.rollouts import RolloutState as S
+from flyball.rollout import readings as tests
+from flyball.rollout.readings import readings
+from flyball.rollout.states import HELD, RUNNING, TERMINAL, TRANSITIONS
+
+COVERAGE = 0.8
+"""Share of matured rows that must have labels before quality may promote."""
+
+WARM_LIMIT = Span.parse("10m")
+"""A worker that is not ready by then will not be."""
+
+NO_SPAN = Span(0)
+
+NEVER: Instant = 2**53 - 1
+"""Nothing is due by the clock alone."""
+
+SLOWER = 1.1
+"""How many times the stable version's p99 an answer must take to count as slow."""
+
+_FEWEST = 500
+"""Requests that a p99 needs."""
+
+_SLICES_KEPT = 12
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the loop knows beside the evidence.
+
+    `workers_ready`: True, False (they failed) or None (not known yet). `in_force`: every gateway acknowledged the present route.
+    `gate_passed`: a paired gate held on rows newer than both training sets. `frozen_by`: why nothing may move now, or empty.
+    """
+
+    now: Instant
+    workers_ready: bool | None = None
+    in_force: bool = False
+    gate_passed: bool = False
+    frozen_by: str = ""
+    task: str = "binary"
+    loss_cap: float = 1.0
+    label_delay: Span = NO_SPAN
+
+
+def plan(
+    declaration: Rollout, *, rollout: str, model: str, version: str, champion: str, attempt: int, slow_us: int | None, reason: str
+) -> RolloutPlanned:
+    """The release as an event. `champion` may be empty: then there is nothing to compare with.
+
+    `slow_us` is `slow_threshold` of the champion; a declared latency bound is the least that counts as slow. `attempt` counts from 1.
+    """
+    bounds = [
+        round(guard.bound * 1000)
+        for guard in declaration.guards
+        if guard.metric.name.startswith("latency_p") and not isinstance(guard.bound, Reference)
+    ]
+    slowest = max([*bounds, *([] if slow_us is None else [slow_us])], default=None)
+    return RolloutPlanned(
+        rollout=rollout,
+        model=model,
+        version=version,
+        champion=champion,
+        steps=declaration.steps,
+        evidence=declaration.evidence,
+        attempt=attempt,
+        reason=reason,
+        slow_us=slowest,
+    )
+
+
+def slow_threshold(latency: Mapping[int, int], *, times: float = SLOWER) -> int | None:
+    """τ in µs: `times` the 99th percentile of the stable version's last requests; None with fewer than 500.
+
+    `latency` counts requests by floor(8 × log2(µs)), as `Traffic.latency` does; hand in about the last 2,000. The bin's upper end is taken.
+    """
+    total = sum(latency.values())
+    if total < _FEWEST:
+        return None
+    seen = 0
+    for place in sorted(latency):
+        seen += latency[place]
+        if seen >= 0.99 * total:
+            return math.ceil(times * 2 ** ((place + 1) / 8))
+    return None
+
+
+def decide(row: RolloutRow, declaration: Rollout, evidence: RolloutEvidence, facts: Facts) -> RolloutMoved | None:
+    """The next arrow, or None to stay.
+
+    Guards are looked at first, in every state with evidence: what fires rolls back, also a rollout that is frozen or paused.
+    When the target is `watching`, the caller changes the champion in the same transaction.
+    """
+    if row.state in TERMINAL:
+        return None
+    if row.state is S.PLANNED:
+        return _move(row, S.WARMING, "workers of the new version start")
+    if row.state is S.WARMING:
+        return _warmed(row, facts)
+    if row.state is S.ROLLING_BACK:
+        return _move(row, S.ROLLED_BACK, "the old route is in force everywhere") if facts.in_force else None
+    found = readings(row, declaration, evidence, task=facts.task, loss_cap=facts.loss_cap)
+    target, step, why = _with_evidence(row, declaration, evidence, facts, found)
+    return None if target is None else _move(row, target, why, step=step, found=found, evidence=evidence)
+
+
+def by_person(row: RolloutRow, action: Literal["pause", "resume", "promote", "abort"], why: str) -> RolloutMoved | Refusal:
+    """A person's arrow, or why there is none."""
+    targets: dict[str, S | None] = {
+        "pause": S.PAUSED,
+        "resume": row.resume,
+        "promote": S.WATCHING,
+        "abort": S.ROLLING_BACK if row.state in RUNNING | HELD else S.FAILED,
+    }
+    target = targets[action]
+    if target is None or target not in TRANSITIONS[row.state] or (action == "promote" and row.state is S.WARMING):
+        allowed = ", ".join(sorted(state.value for state in TRANSITIONS[row.state])) or "nothing: it has ended"
+        return Refusal(
+            code="conflict",
+            what=f"{row.rollout} is {row.state.value}: it cannot {action}",
+            why=f"from {row.state.value} it goes to {allowed}",
+            fix=f"flyball rollouts show {row.rollout}",
+        )
+    return _move(row, target, f"{action} by a person: {why}")
+
+
+def replay(
+    moved: RolloutMoved, row: RolloutRow, declaration: Rollout, *, task: str, loss_cap: float = 1.0
+) -> tuple[tuple[Reading, ...], tuple[str, ...]]:
+    """The readings that the recorded counts give now, and each difference from the recorded ones beyond 1e-6 (none: it replays).
+
+    `row` is the rollout as it stood before the move.
+    """
+    if moved.counts is None:
+        return (), ()
+    again = readings(row, declaration, moved.counts, task=task, loss_cap=loss_cap)
+    now = {(one.test, one.slice): one for one in again}
+    differ = [f"{was.test} {was.slice}".strip() for was in moved.readings if not _same(was, now.get((was.test, was.slice)))]
+    return again, tuple(differ)
+
+
+def next_due(row: RolloutRow, declaration: Rollout, now: Instant, *, label_delay: Span = NO_SPAN) -> Instant:
+    """The earliest time at which the clock alone can move this rollout. New evidence or an acknowledged route may move it before."""
+    if row.state in TERMINAL:
+        return NEVER
+    if row.state in {S.PLANNED, S.WARMING, S.ROLLING_BACK}:
+        return now
+    if row.state is S.WATCHING:
+        return max(now, row.entered_at + _watch(declaration, label_delay))
+    if row.state is S.PAUSED:
+        return NEVER
+    bake = row.steps[row.step].bake if row.step < len(row.steps) else 0
+    return max(now, row.entered_at + bake if row.state in RUNNING else row.entered_at + bake + declaration.give_up)
+
+
+def _warmed(row: RolloutRow, facts: Facts) -> RolloutMoved | None:
+    if facts.workers_ready is False:
+        return _move(row, S.FAILED, "a worker of the new version did not start")
+    if facts.workers_ready is None:
+        late = facts.now - row.entered_at > WARM_LIMIT
+        return _move(row, S.FAILED, f"no worker of the new version was ready within {WARM_LIMIT}") if late else None
+    if facts.frozen_by:
+        return None
+    if not row.champion:
+        return _move(row, S.WATCHING, "first release: there is no champion to compare with, so it answers at once")
+    if not row.steps:
+        return _move(row, S.WATCHING, "no steps are declared: it answers at once")
+    return _move(row, _state_of(row, 0), "workers are ready")
+
+
+def _with_evidence(
+    row: RolloutRow, declaration: Rollout, evidence: RolloutEvidence, facts: Facts, found: tuple[Reading, ...]
+) -> tuple[S | None, int, str]:
+    bad = tests.fired(found)
+    if bad:
+        return S.ROLLING_BACK, row.step, "; ".join(_against(one) for one in bad)
+    if row.state is S.PAUSED:
+        return None, row.step, ""
+    bake = row.steps[row.step].bake if row.step < len(row.steps) else Span(0)
+    ran_out = facts.now - row.entered_at > bake + declaration.give_up
+    if ran_out and row.resume is not S.WATCHING and row.state is not S.WATCHING:
+        return S.ROLLING_BACK, row.step, f"undecided {declaration.give_up} after the step's bake: {_missing(evidence, facts, found)}"
+    uneven = [one for one in found if one.test == tests.RATIO and tests.reached(one.log10_against, one.need_against)]
+    held = facts.frozen_by or "; ".join(f"{_against(one)}: the split is not what the route says" for one in uneven)
+    if row.state is S.FROZEN:
+        return (None, row.step, "") if held else (row.resume, row.step, "what froze it is over")
+    if held:
+        return S.FROZEN, row.step, held
+    if row.state is S.WATCHING:
+        return _watched(row, declaration, facts)
+    return _next_step(row, evidence, facts, found)
+
+
+def _watched(row: RolloutRow, declaration: Rollout, facts: Facts) -> tuple[S | None, int, str]:
+    if not facts.in_force:
+        return None, row.step, ""
+    if not row.champion:
+        return S.COMPLETED, row.step, "first release: in force, with nothing to compare with"
+    watch = _watch(declaration, facts.label_delay)
+    if facts.now - row.entered_at < watch:
+        return None, row.step, ""
+    return S.COMPLETED, row.step, f"no guard fired in {watch} of watching"
+
+
+def _next_step(row: RolloutRow, evidence: RolloutEvidence, facts: Facts, found: tuple[Reading, ...]) -> tuple[S | None, int, str]:
+    step = row.steps[row.step]
+    pairs = sum(one.minus + one.zero + one.plus for one in evidence.pairs if not one.slice)
+    baked = evidence.baked if evidence.under == f"{row.state.value}:{row.step}" else Span(0)
+    if not facts.in_force or baked < step.bake or pairs < step.labels:
+        return None, row.step, ""
+    if row.step + 1 < len(row.steps):
+        return _state_of(row, row.step + 1), row.step + 1, f"{step.kind} baked {baked}, no guard fired, {pairs:.0f} pairs"
+    lacking = _missing(evidence, facts, found)
+    silent = [one.test for one in found if one.need_against is None and one.test != tests.SLOW]
+    note = f"; not tested on live rows: {', '.join(silent)}" if silent else ""
+    if not lacking:
+        passed = "; ".join(f"{one.test}: evidence {_shown(one.log10_for)} of {one.need_for:.3g}" for one in found if one.need_for)
+        return S.WATCHING, row.step, passed + note
+    if row.evidence == "gate" and facts.gate_passed and not _errors_doubled(evidence):
+        return S.WATCHING, row.step, f"live evidence insufficient: the gate's paired evidence stands in ({lacking}){note}"
+    return None, row.step, ""
+
+
+def _missing(evidence: RolloutEvidence, facts: Facts, found: tuple[Reading, ...]) -> str:
+    """What promotion still lacks, in words; empty when nothing. Without any quality test it lacks the gate's."""
+    lacking = [
+        f"{one.test}: evidence {_shown(one.log10_for)} of {one.need_for:.3g}, n={one.n}"
+        for one in found
+        if one.need_for is not None and not tests.cleared(one)
+    ]
+    quality = [one for one in found if one.need_for is not None and one.test != tests.ERRORS]
+    if quality and evidence.labelled < COVERAGE * evidence.matured:
+        lacking.append(f"labels for {evidence.labelled} of {evidence.matured} matured rows")
+    elif quality and not evidence.matured:
+        lacking.append("no row has matured")
+    if not quality and not facts.gate_passed:
+        lacking.append("no guard on quality that live rows can test, and no passed paired gate")
+    return ", ".join(lacking)
+
+
+def _errors_doubled(evidence: RolloutEvidence) -> bool:
+    # too few for a test, but enough not to promote on what happened before the version met traffic
+    bad, units = sum(one.canary_bad for one in evidence.steps), sum(one.canary_units for one in evidence.steps)
+    stable_bad, stable = sum(one.stable_bad for one in evidence.steps), sum(one.stable_units for one in evidence.steps)
+    return bad >= 3 and bad * max(stable, 1) > 2 * stable_bad * max(units, 1)
+
+
+def _state_of(row: RolloutRow, step: int) -> S:
+    return S.SHADOW if row.steps[step].kind == "shadow" else S.CANARY
+
+
+def _watch(declaration: Rollout, label_delay: Span) -> Span:
+    # labels of the last rows before promotion take this long
+    return declaration.watch if declaration.watch is not None else label_delay
+
+
+def _shown(log10_e: float | None) -> str:
+    """E as a person reads it: 14.2, 3.1e+06."""
+    if log10_e is None:
+        return "none"
+    return f"{10**log10_e:.3g}" if abs(log10_e) < 6 else f"10^{log10_e:.0f}"
+
+
+def _against(one: Reading) -> str:
+    where = f" in {one.slice}" if one.slice else ""
+    return f"{one.test}{where}: evidence against {_shown(one.log10_against)} of {one.need_against or 0:.4g}, n={one.n}"
+
+
+def _kept(found: tuple[Reading, ...]) -> tuple[Reading, ...]:
+    """The readings that go into the event: an event is at most 16 KiB, so of the slices only those nearest to a roll-back."""
+    worst = sorted((one for one in found if one.slice), key=lambda one: one.log10_against or 0.0, reverse=True)[:_SLICES_KEPT]
+    return tuple(one for one in found if not one.slice or one in worst)
+
+
+def _same(was: Reading, now: Reading | None) -> bool:
+    def near(a: float | None, b: float | None) -> bool:
+        return a is b if a is None or b is None else math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-6)
+
+    if now is None:
+        return False
+    alike = (was.test, was.slice, was.n) == (now.test, now.slice, now.n)
+    return alike and all(
+        near(getattr(was, name), getattr(now, name)) for name in ("log10_for", "need_for", "log10_against", "need_against")
+    )
+
+
+def _move(
+    row: RolloutRow,
+    target: S,
+    why: str,
+    *,
+    step: int | None = None,
+    found: tuple[Reading, ...] = (),
+    evidence: RolloutEvidence | None = None,
+) -> RolloutMoved:
+    return RolloutMoved(
+        rollout=row.rollout,
+        model=row.model,
+        source=row.state,
+        target=target,
+        step=row.step if step is None else step,
+        why=why,
+        readings=_kept(found),
+        counts=evidence,
+    )
