@@ -1,0 +1,106 @@
+"""The sequential detector of a risen loss: fast after a change, rarely wrong before it."""
+
+import math
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flyball.stats import edetector
+from flyball.stats.intervals import wilson_bound
+
+
+def test_the_worked_numbers_are_reproduced():
+    state, means = edetector.START, []
+    for errors in (10, 16, 18):
+        state, log_m = edetector.update_counts(state, 100, errors, 0.1)
+        means.append(math.exp(log_m))
+
+    assert [round(means[0], 3), round(means[1], 2), round(means[2], 2)] == [31.536, 297.84, 3396.07]
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=0, max_size=30), max_size=6), st.floats(0.02, 0.9))
+def test_losses_of_zero_and_one_are_the_same_as_their_counts(buckets, bound):
+    by_rows = by_counts = edetector.START
+    for bucket in buckets:
+        by_rows, first = edetector.update(by_rows, [float(wrong) for wrong in bucket], bound)
+        by_counts, second = edetector.update_counts(by_counts, len(bucket), sum(bucket), bound)
+        assert first == pytest.approx(second)
+
+    assert by_rows == pytest.approx(by_counts)
+
+
+@given(st.lists(st.floats(0, 1), max_size=20), st.floats(0.05, 0.95))
+def test_at_the_bound_the_mean_grows_by_one_a_row_on_average(losses, bound):
+    state, _ = edetector.update(edetector.START, losses, bound)
+    now = math.exp(edetector.log_mean(state))
+    error = math.exp(edetector.update(state, [1.0], bound)[1])
+    right = math.exp(edetector.update(state, [0.0], bound)[1])
+
+    assert bound * error + (1 - bound) * right == pytest.approx(now + 1, rel=1e-6)
+
+
+def test_an_empty_bucket_changes_nothing():
+    state, log_m = edetector.update(edetector.START, [0.3, 0.9], 0.2)
+
+    assert edetector.update(state, [], 0.2) == (state, pytest.approx(log_m))
+    assert edetector.log_mean(edetector.START) == -math.inf
+
+
+def test_the_state_survives_json():
+    state, _ = edetector.update_counts(edetector.START, 100, 90, 0.1)
+
+    assert msgspec.json.decode(msgspec.json.encode(state), type=edetector.State) == state
+    assert msgspec.json.decode(msgspec.json.encode(edetector.START), type=edetector.State) == edetector.START
+
+
+@pytest.mark.parametrize(("losses", "bound"), [([1.5], 0.1), ([-0.1], 0.1), ([math.nan], 0.1), ([0.5], 0.0), ([0.5], 1.5)])
+def test_losses_and_bounds_outside_their_range_are_refused(losses, bound):
+    with pytest.raises(ValueError, match="must lie"):
+        edetector.update(edetector.START, losses, bound)
+
+
+def test_the_threshold_is_labels_of_the_given_days_and_a_thousand_at_least():
+    assert edetector.threshold(48, 365) == 17_520
+    assert edetector.threshold(1, 90) == 1_000
+
+
+def rows_to_alarm(random, bound, *, rate, before, after, threshold, bucket=20):
+    """(false alarms before the change, rows after it until the alarm)."""
+    state, false = edetector.START, 0
+    for errors in random.binomial(bucket, rate, size=before // bucket):
+        state, log_m = edetector.update_counts(state, bucket, int(errors), bound)
+        if log_m >= math.log(threshold):
+            state, false = edetector.START, false + 1
+    for place, errors in enumerate(random.binomial(bucket, after, size=20_000 // bucket)):
+        state, log_m = edetector.update_counts(state, bucket, int(errors), bound)
+        if log_m >= math.log(threshold):
+            return false, bucket * (place + 1)
+    return false, math.inf
+
+
+# A = 1e5, error .10 for 10,000 rows, then the change; 40 runs for the table's thousands
+@pytest.mark.parametrize(("bound", "after", "median"), [(0.10, 0.15, 478), (0.10, 0.12, 2_019), (0.11, 0.15, 802)])
+def test_a_change_is_found_in_the_stated_number_of_rows(bound, after, median):
+    random = np.random.default_rng(0)
+    runs = [rows_to_alarm(random, bound, rate=0.1, before=10_000, after=after, threshold=1e5) for _ in range(40)]
+
+    assert sum(false for false, _ in runs) <= 0.1 * 40 + 6
+    assert np.median([rows for _, rows in runs]) == pytest.approx(median, rel=0.35)
+
+
+def test_a_bound_from_a_gate_of_2000_rows_finds_it_in_about_970():
+    random = np.random.default_rng(1)
+    bounds = [wilson_bound(int(errors), 2_000, "upper") for errors in random.binomial(2_000, 0.1, size=40)]
+    runs = [rows_to_alarm(random, bound, rate=0.1, before=10_000, after=0.15, threshold=1e5) for bound in bounds]
+
+    assert np.median([rows for _, rows in runs]) == pytest.approx(970, rel=0.35)
+
+
+def test_rows_between_false_alarms_are_at_least_the_threshold():
+    random = np.random.default_rng(2)
+    lengths = [rows_to_alarm(random, 0.2, rate=0.2, before=0, after=0.2, threshold=200, bucket=5)[1] for _ in range(40)]
+
+    assert np.mean(np.minimum(lengths, 20_000)) >= 200
