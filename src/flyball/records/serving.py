@@ -17,13 +17,17 @@ class Arm(Record, frozen=True):
 
 
 class ModelRoute(Record, frozen=True):
-    """How one model's requests go. Arms' weights sum to 10,000. `salt` is the rollout id while there is one."""
+    """How one model's requests go. Arms' weights sum to 10,000. `salt` is the rollout id while there is one.
+
+    `sticky` names the request field whose value is the key of a caller who gives none.
+    """
 
     signature: Signature
     arms: tuple[Arm, ...]
     shadows: tuple[Arm, ...] = ()
     salt: str = ""
     fallback: float | int | str | bool | None = None
+    sticky: str = ""
 
 
 class RouteTable(Record, frozen=True):

@@ -43,7 +43,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Served:
-    """One model's route, ready to use. `marks` goes into the log of every request that the rollout decided."""
+    """One model's route, ready to use. `marks` goes into the log of every request that the rollout decided.
+
+    `sticky` is the place, in a row, of the field whose value is the key of a caller who gives none.
+    """
 
     name: str
     epoch: int
@@ -55,6 +58,7 @@ class Served:
     shadows: tuple[Target, ...]
     marks: dict[str, Any] | None
     names: tuple[str, ...] = field(default=())
+    sticky: int | None = None
 
     @property
     def signature(self) -> Signature:
@@ -69,7 +73,9 @@ class Served:
         if any(target.arm.version == version for target in self.shadows):
             raise Refused(f"{self.name}@{version} is not released: it scores in shadow", fix=f"ask {self.name} without a version")
         served = ", ".join(target.arm.version for target in self.targets.values())
-        raise NotFound(f"{self.name}@{version} is not served", why=f"served: {served or 'nothing'}", fix=f"ask {self.name} without a version")
+        raise NotFound(
+            f"{self.name}@{version} is not served", why=f"served: {served or 'nothing'}", fix=f"ask {self.name} without a version"
+        )
 
 
 def _target(model: str, arm: Arm) -> Target:
@@ -80,6 +86,7 @@ def _target(model: str, arm: Arm) -> Target:
 def _served(name: str, epoch: int, route: ModelRoute, reader: RowReader) -> Served:
     picker = Picker(route)
     targets = {arm.version: _target(name, arm) for arm in route.arms}
+    names = tuple(one.name for one in route.signature.fields)
     challenger = next((arm for arm in route.arms if arm.role == "challenger"), None)
     return Served(
         name=name,
@@ -91,7 +98,8 @@ def _served(name: str, epoch: int, route: ModelRoute, reader: RowReader) -> Serv
         targets=targets,
         shadows=tuple(_target(name, arm) for arm in route.shadows),
         marks={"ro": route.salt, "w": challenger.weight if challenger else 0} if route.salt else None,
-        names=tuple(one.name for one in route.signature.fields),
+        names=names,
+        sticky=names.index(route.sticky) if route.sticky in names else None,
     )
 
 

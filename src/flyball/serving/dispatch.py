@@ -1,0 +1,324 @@
+"""From checked rows to an answer that is in the log: pick, ask, stand in, record, resolve.
+
+Every record of one read is appended with one write, and only then are the callers' futures resolved: answered ⊆ logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from flyball.errors import FlyballError, Unavailable
+from flyball.serving import wal
+from flyball.serving.ids import Ids
+from flyball.serving.layout import Layout
+from flyball.serving.limits import Limits
+from flyball.serving.link import WORKER_GONE, Done, Link, Outcome, Pending
+from flyball.serving.metrics import Metrics
+from flyball.serving.problems import ModelError
+from flyball.serving.table import EMPTY, Served, Table, Target
+from flyball.serving.validate import Request
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a caller gets: `output` is one (value, score) a row. `versions` differ by row only where keys do."""
+
+    served: Served
+    request_id: str
+    ids: list[str]
+    versions: list[str]
+    output: list[list[Any]]
+    fallback: str
+    logged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """Rows that one arm answers: those of one key, or the whole request."""
+
+    request_id: str
+    key: str | None
+    rows: list[int] | None
+    ids: list[str] | None
+
+
+class Dispatcher:
+    """The heart of one gateway. Everything runs on its event loop."""
+
+    def __init__(self, layout: Layout, *, writer: wal.Writer, ids: Ids, metrics: Metrics, limits: Limits) -> None:
+        self._layout = layout
+        self._writer = writer
+        self._ids = ids
+        self._metrics = metrics
+        self._limits = limits
+        self._links: dict[str, Link] = {}
+        self._leaving: list[Link] = []
+        self._backlog: list[bytes] = []
+        self.table = Table(EMPTY)
+
+    async def apply(self, table: Table) -> None:
+        """Route by `table` from now on, once its workers are connected (or have had their time)."""
+        for worker in table.workers() - self._links.keys():
+            link = self._links[worker] = Link(worker, self._layout.socket(worker), self._settle)
+            link.start()
+        waiting = [asyncio.ensure_future(self._links[worker].up.wait()) for worker in table.workers()]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=self._limits.connect_s)
+            for task in late:
+                task.cancel()
+        self.table = table
+        for worker in self._links.keys() - table.workers():
+            link = self._links.pop(worker)
+            self._leaving.append(link)
+            link.retire()
+
+    def ready(self, served: Served) -> bool:
+        """Whether somebody can answer: the champion's worker is connected."""
+        return served.champion is not None and self._links[served.champion.worker].up.is_set()
+
+    def sweep(self) -> None:
+        """Settle what is overdue and write what waits for a write. Called some times a second."""
+        now = time.monotonic_ns()
+        for link in (*self._links.values(), *self._leaving):
+            link.expire(now)
+        self._leaving = [link for link in self._leaving if link.open]
+        self.flush()
+
+    def flush(self) -> None:
+        """Write records that no answer waits for."""
+        if self._backlog:
+            frames, self._backlog = self._backlog, []
+            self._writer.append(frames)
+
+    def close(self) -> None:
+        """Leave every worker."""
+        self.flush()
+        for link in (*self._links.values(), *self._leaving):
+            link.close()
+
+    async def predict(self, served: Served, request: Request, *, version: str = "", request_id: str = "", key: str | None = None) -> Answer:
+        """Answer a checked request. Raises Unavailable, ModelError, and what `Served.pinned` raises."""
+        pinned = served.pinned(version) if version else None
+        if served.sticky is not None and request.keys is None and key is None:
+            request = replace(request, keys=[str(row[served.sticky]) for row in request.rows])
+        units = self._units(request, request_id, key)
+        picked_ns = time.monotonic_ns()
+        if len(units) == 1:
+            results = [await self._ask(served, request, units[0], pinned, picked_ns)]
+        else:
+            results = await asyncio.gather(*(self._ask(served, request, unit, pinned, picked_ns) for unit in units))
+        self._metrics.observe(served.name, (time.monotonic_ns() - picked_ns) // 1000)
+        for result in results:
+            if result.error:
+                raise _failure(served, result)
+        return self._assemble(served, request, request_id, units, results)
+
+    def forged(self, request_id: str) -> bool:
+        """Whether an id claims to be ours and is not."""
+        return self._ids.is_forged(request_id)
+
+    def label(self, model: str, frames: Sequence[bytes]) -> bool:
+        """Append label frames. False: the disk is full."""
+        self._metrics.count(model, "", "label", "ok", len(frames))
+        return self._writer.append(frames)
+
+    def refuse(self, model: str, error: FlyballError) -> None:
+        """Record that a request for a served model was refused; it is written with the next write."""
+        self._metrics.count(model, "", "refused", error.code)
+        now = time.monotonic_ns()
+        marks = {"why": error.code}
+        self._backlog.append(
+            wal.frame("refused", "", picked_ns=now, answered_ns=now, epoch=self.table.epoch, version=model, status="refused", marks=marks)
+        )
+
+    def _units(self, request: Request, request_id: str, key: str | None) -> list[_Unit]:
+        ids, keys = request.ids, request.keys
+        if len(request.rows) == 1:
+            own = ids[0] if ids else request_id or self._ids.new()
+            return [_Unit(own, keys[0] if keys else key, None, None)]
+        whole = request_id or self._ids.new()
+        if keys is None:
+            return [_Unit(whole, key, None, ids)]
+        row_ids = ids or [f"{whole}/{row}" for row in range(len(request.rows))]
+        groups: dict[str, list[int]] = {}
+        for row, one in enumerate(keys):
+            groups.setdefault(one, []).append(row)
+        return [_Unit(row_ids[rows[0]], one, rows, [row_ids[row] for row in rows]) for one, rows in groups.items()]
+
+    async def _ask(self, served: Served, request: Request, unit: _Unit, pinned: Target | None, picked_ns: int) -> Outcome:
+        key = unit.key
+        if pinned is not None:
+            target = pinned
+        else:
+            arm = served.picker.pick(unit.request_id if key is None else key)
+            if arm is None:
+                raise Unavailable(f"{served.name} has no version that answers", fix="try again shortly: flyball status shows what happens")
+            target = served.targets[arm.version]
+        rows = request.rows if unit.rows is None else [request.rows[row] for row in unit.rows]
+        times = request.times if request.times is None or unit.rows is None else [request.times[row] for row in unit.rows]
+        marks = served.marks if pinned is None else None
+        if unit.ids is not None or times is not None:
+            marks = dict(marks or {})
+            if unit.ids is not None and len(rows) > 1:
+                marks["ids"] = unit.ids
+            if times is not None:
+                marks["t"] = times
+        pending = Pending(
+            request_id=unit.request_id,
+            served=served,
+            target=target,
+            role=target.arm.role,
+            key_hash="" if key is None else self._ids.key_hash(key),
+            rows=len(rows),
+            packed=_pack(rows),
+            times=times,
+            marks=marks,
+            picked_ns=picked_ns,
+            deadline_ns=picked_ns + int((self._limits.answer_s if target is served.champion else self._limits.challenger_s) * 1e9),
+            future=asyncio.get_running_loop().create_future(),
+            pinned=pinned is not None,
+        )
+        self._send(pending)
+        if served.shadows and pinned is None:
+            self._shadow(served, pending)
+        assert pending.future is not None
+        return await pending.future
+
+    def _shadow(self, served: Served, asked: Pending) -> None:
+        """Fire and forget: the same question to every shadow, unless its queue is full."""
+        for target in served.shadows:
+            if target.worker == asked.target.worker:
+                continue
+            link = self._links.get(target.worker)
+            copy = Pending(
+                request_id=asked.request_id,
+                served=served,
+                target=target,
+                role=target.arm.role,
+                key_hash=asked.key_hash,
+                rows=asked.rows,
+                packed=asked.packed,
+                times=asked.times,
+                marks=asked.marks,
+                picked_ns=asked.picked_ns,
+                deadline_ns=asked.picked_ns + int(self._limits.answer_s * 1e9),
+                future=None,
+            )
+            if link is None or link.open >= self._limits.shadow_queue or not link.ask(copy):
+                self._metrics.count(served.name, target.arm.version, target.arm.role, "dropped")
+                self._backlog.append(_record("shadow_dropped", copy, time.monotonic_ns(), status="dropped", marks=copy.marks))
+
+    def _settle(self, done: list[Done]) -> None:
+        """Log everything that one read brought with one write, then let the callers go on."""
+        now = time.monotonic_ns()
+        frames, self._backlog = self._backlog, []
+        outcomes: list[tuple[Pending, Outcome]] = []
+        again: list[Pending] = []
+        writer = self._writer
+        for pending, error, output in done:
+            version = pending.target.version
+            if not writer.knows(version):
+                frames.append(writer.declare(version, pending.served.names))
+            kind: wal.Kind = "answer" if pending.future is not None else "shadow"
+            if error is None:
+                frames.append(_record(kind, pending, now, output=output, marks=pending.marks))
+                if pending.future is not None:
+                    outcomes.append((pending, Outcome(pending.target, output, fallback="champion" if pending.stood_in else "")))
+            else:
+                frames.append(_record(kind, pending, now, status="error", marks={**(pending.marks or {}), "why": error[:500]}))
+                if pending.future is not None:
+                    outcome, instead, record = self._rescue(pending, error, now)
+                    if outcome is not None:
+                        outcomes.append((pending, outcome))
+                    if instead is not None:
+                        again.append(instead)
+                    if record is not None:
+                        frames.append(record)
+            self._metrics.count(pending.served.name, pending.target.arm.version, pending.role, "ok" if error is None else "error")
+        logged = writer.append(frames)
+        if not logged:
+            self._metrics.unlogged += len(outcomes)
+        for pending, outcome in outcomes:
+            if pending.future is not None and not pending.future.done():
+                pending.future.set_result(
+                    outcome if logged else Outcome(outcome.target, outcome.output, outcome.error, outcome.fallback, logged=False)
+                )
+        for pending in again:
+            self._send(pending)
+
+    def _send(self, pending: Pending) -> None:
+        link = self._links.get(pending.target.worker)
+        if link is None or not link.ask(pending):
+            self._settle([(pending, WORKER_GONE, b"")])
+
+    def _rescue(self, pending: Pending, error: str, now: int) -> tuple[Outcome | None, Pending | None, bytes | None]:
+        """An arm failed: the champion stands in for a challenger, the declared fallback for a champion, else the error is told.
+
+        Gives the outcome, if there is one already; the question to ask instead; the record to add.
+        """
+        served = pending.served
+        champion = served.champion
+        if champion is not None and pending.target is not champion and not pending.pinned:
+            marks = {**(pending.marks or {}), "fb": "champion"}
+            limit_ns = now + int(self._limits.answer_s * 1e9)
+            return None, replace(pending, target=champion, role=champion.arm.role, marks=marks, deadline_ns=limit_ns, stood_in=True), None
+        if served.route.fallback is not None:
+            output = _pack([[served.route.fallback, None]] * pending.rows)
+            record = _record("answer", pending, now, status="fallback", output=output, marks={**(pending.marks or {}), "fb": "value"})
+            return Outcome(pending.target, output, fallback="value"), None, record
+        return Outcome(pending.target, b"", error=error), None, None
+
+    def _assemble(self, served: Served, request: Request, request_id: str, units: list[_Unit], results: list[Outcome]) -> Answer:
+        if len(units) == 1:
+            unit, result = units[0], results[0]
+            output = _unpack(result.output)
+            count = len(output)
+            ids = request.ids or ([unit.request_id] if count == 1 else [f"{unit.request_id}/{row}" for row in range(count)])
+            return Answer(served, unit.request_id, ids, [result.target.arm.version] * count, output, result.fallback, result.logged)
+        count = len(request.rows)
+        placed: list[list[Any]] = [[]] * count
+        ids, versions = [""] * count, [""] * count
+        for unit, result in zip(units, results, strict=True):
+            for row, row_id, value in zip(unit.rows or (), unit.ids or (), _unpack(result.output), strict=True):
+                placed[row], ids[row], versions[row] = value, row_id, result.target.arm.version
+        fallback = next((result.fallback for result in results if result.fallback), "")
+        return Answer(served, request_id or ids[0], ids, versions, placed, fallback, all(result.logged for result in results))
+
+
+def _record(
+    kind: wal.Kind, pending: Pending, now: int, *, status: str = "ok", output: bytes | None = None, marks: dict[str, Any] | None = None
+) -> bytes:
+    return wal.frame(
+        kind,
+        pending.request_id,
+        picked_ns=pending.picked_ns,
+        answered_ns=now,
+        epoch=pending.served.epoch,
+        version=pending.target.version,
+        role=pending.role,
+        key_hash=pending.key_hash,
+        status=status,
+        rows=pending.rows,
+        packed_input=None if kind == "shadow_dropped" else pending.packed,
+        packed_output=output,
+        marks=marks,
+    )
+
+
+def _failure(served: Served, result: Outcome) -> FlyballError:
+    """The error a caller is told when nobody could answer."""
+    what = f"{result.target.version} could not answer"
+    if result.error == WORKER_GONE or "time limit" in result.error:
+        return Unavailable(what, why=result.error, fix="try again: the worker is being restarted", retry_after=1.0)
+    return ModelError(
+        what, why=result.error, fix=f"check the row against GET /models/{served.name}/schema; the model's owner sees this error in the log"
+    )

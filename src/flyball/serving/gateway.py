@@ -1,0 +1,151 @@
+"""One gateway process: `python -m flyball.serving.gateway --root .flyball --name g0 --fd N --pipe M`.
+
+Takes requests on a socket that the supervisor bound, routes by a file, talks to workers, writes the log. It never imports a model,
+a database or a data frame, and it needs nobody but its workers to go on answering.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import uvicorn
+import uvloop
+
+from flyball.errors import BadInput
+from flyball.records.codec import encode
+from flyball.serving import ids, lifeline, table, wal
+from flyball.serving.dispatch import Dispatcher
+from flyball.serving.http import Gateway
+from flyball.serving.layout import Layout, write_atomically
+from flyball.serving.limits import Limits
+from flyball.serving.metrics import Metrics
+
+
+class RouteWatcher:
+    """Keeps a dispatcher on the newest route table and says so in the acknowledgement file."""
+
+    def __init__(self, layout: Layout, name: str, dispatcher: Dispatcher, limits: Limits) -> None:
+        self._layout = layout
+        self._name = name
+        self._dispatcher = dispatcher
+        self._limits = limits
+        self._seen: tuple[int, int, int] | None = None
+        self._looked_ns = 0
+        self._lock = asyncio.Lock()
+
+    async def fresh(self) -> None:
+        """Look before routing, if nobody has looked for too long: this process was not scheduled."""
+        if time.monotonic_ns() - self._looked_ns > self._limits.stale_s * 1e9:
+            await self.look()
+
+    async def look(self) -> None:
+        """Take up a changed route table."""
+        async with self._lock:
+            try:
+                found = self._layout.routes.stat()
+            except FileNotFoundError:
+                self._looked_ns = time.monotonic_ns()
+                return
+            mark = (found.st_ino, found.st_mtime_ns, found.st_size)
+            if mark != self._seen:
+                await self._take(mark)
+            self._looked_ns = time.monotonic_ns()
+
+    async def _take(self, mark: tuple[int, int, int]) -> None:
+        try:
+            file = table.read_routes(self._layout.routes.read_bytes())
+        except (BadInput, FileNotFoundError) as problem:
+            print(f"{self._name}: {problem}", flush=True)
+            self._seen = mark
+            return
+        await self._dispatcher.apply(table.Table(file, self._dispatcher.table))
+        self._seen = mark
+        ack = table.Ack(stamp=file.stamp, epoch=file.table.epoch, monotonic_ns=time.monotonic_ns(), pid=os.getpid())
+        write_atomically(self._layout.ack(self._name), encode(ack))
+
+
+async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+    """Run a coroutine function for ever, `seconds` apart."""
+    while True:
+        await asyncio.sleep(seconds)
+        await action()
+
+
+async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, limits: Limits) -> None:
+    """Serve until told to stop; then answer what is open, bring the log to disk, and return."""
+    layout.prepare()
+    writer = wal.Writer(layout.log, name)
+    metrics = Metrics(layout, name)
+    number = int("".join(char for char in name if char.isdigit()) or "0")
+    dispatcher = Dispatcher(layout, writer=writer, ids=ids.Ids(ids.load_key(layout.id_key), number), metrics=metrics, limits=limits)
+    watcher = RouteWatcher(layout, name, dispatcher, limits)
+    app = Gateway(dispatcher, metrics, limits, watcher.fresh)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(limits.drain_s),
+    )
+    server = uvicorn.Server(config)
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        server.should_exit = True
+
+    def orphaned() -> None:
+        loop.call_soon_threadsafe(stop)
+
+    async def sweep() -> None:
+        dispatcher.sweep()
+
+    async def each_second() -> None:
+        await loop.run_in_executor(None, writer.sync)
+        metrics.save()
+
+    await watcher.look()
+    lifeline.watch(pipe, orphaned)
+    tasks = [
+        loop.create_task(_every(limits.look_s, watcher.look)),
+        loop.create_task(_every(0.1, sweep)),
+        loop.create_task(_every(1.0, each_second)),
+    ]
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        for task in tasks:
+            task.cancel()
+        dispatcher.close()
+        writer.close()
+        metrics.save()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="flyball.serving.gateway")
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--pipe", type=int, default=0)
+    options = parser.parse_args(argv)
+    listener = socket.socket(fileno=options.fd)
+    listener.setblocking(False)
+    uvloop.run(serve(Layout(options.root), options.name, listener, options.pipe, Limits()))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

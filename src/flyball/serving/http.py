@@ -1,0 +1,170 @@
+"""The gateway's HTTP surface: a raw ASGI application, for a framework costs more than the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from flyball.errors import FlyballError, NotFound, Unavailable
+from flyball.serving import problems, protocol_native, protocol_oip
+from flyball.serving.dispatch import Dispatcher
+from flyball.serving.limits import Limits
+from flyball.serving.metrics import Metrics
+from flyball.serving.problems import TooLarge, WrongMethod
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+Headers = list[tuple[bytes, bytes]]
+_JSON: Headers = [(b"content-type", b"application/json")]
+_UNLOGGED: Headers = [(b"content-type", b"application/json"), (b"flyball-logged", b"false")]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What is sent back."""
+
+    status: int
+    body: bytes
+    headers: Headers
+
+
+def json_response(body: bytes, *, logged: bool = True) -> Response:
+    """200 with a JSON body; `flyball-logged: false` when the disk was full."""
+    return Response(200, body, _JSON if logged else _UNLOGGED)
+
+
+async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
+    """The request's body. Raises TooLarge as soon as it is; the rest is read and thrown away, within reason."""
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body") and len(body) <= limits.body_bytes:
+        return body
+    parts, size = [body], len(body)
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= limits.body_bytes:
+            parts.append(part)
+        else:
+            parts.clear()
+            if size > limits.discard_bytes:
+                break
+    if size > limits.body_bytes:
+        told = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"content-length"), "")
+        what = f"the body has {int(told):,} bytes" if told.isdigit() else f"the body has more than {limits.body_bytes:,} bytes"
+        raise TooLarge(
+            what, why=f"a gateway takes {limits.body_bytes:,} at most", fix="send fewer rows a request; flyball batch scores files"
+        )
+    return b"".join(parts)
+
+
+class Gateway:
+    """The ASGI application."""
+
+    def __init__(self, dispatcher: Dispatcher, metrics: Metrics, limits: Limits, fresh: Callable[[], Awaitable[None]]) -> None:
+        self._native = protocol_native.Native(dispatcher)
+        self._oip = protocol_oip.Oip(dispatcher)
+        self._dispatcher = dispatcher
+        self._metrics = metrics
+        self._limits = limits
+        self._fresh = fresh
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        try:
+            await self._fresh()
+            if path.startswith("/models/"):
+                response = await self._models(scope, receive, path)
+            elif path.startswith("/v2/"):
+                response = await self._v2(scope, receive, path)
+            elif path == "/metrics":
+                _method(scope, "GET")
+                response = Response(200, self._metrics.text().encode(), [(b"content-type", b"text/plain; version=0.0.4")])
+            else:
+                raise _nowhere(path)
+        except FlyballError as error:
+            if path.startswith("/v2/"):
+                response = Response(error.status, protocol_oip.error_body(error), _JSON)
+            else:
+                response = Response(error.status, problems.body(error), problems.headers(error))
+        headers = [*response.headers, (b"content-length", str(len(response.body)).encode())]
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
+
+    async def _models(self, scope: Scope, receive: Receive, path: str) -> Response:
+        parts = path.split("/")
+        if len(parts) != 4:
+            raise _nowhere(path)
+        name, _, version = unquote(parts[2]).partition("@")
+        verb = parts[3]
+        if verb == "predict":
+            _method(scope, "POST")
+            body = await read_body(scope, receive, self._limits)
+            answered, logged = await self._native.predict(name, version, body)
+            return json_response(answered, logged=logged)
+        if verb == "labels":
+            _method(scope, "POST")
+            status, body, logged = self._native.labels(name, await read_body(scope, receive, self._limits))
+            return Response(status, body, _JSON if logged else _UNLOGGED)
+        if verb == "schema":
+            _method(scope, "GET")
+            return json_response(self._native.schema(name, version))
+        raise _nowhere(path)
+
+    async def _v2(self, scope: Scope, receive: Receive, path: str) -> Response:
+        parts = [unquote(part) for part in path.split("/")[2:]]
+        match parts:
+            case ["health", "live"]:
+                _method(scope, "GET")
+                return json_response(b'{"live":true}')
+            case ["health", "ready"]:
+                _method(scope, "GET")
+                if not self._oip.all_ready():
+                    raise Unavailable("not every model has a worker that answers", fix="try again shortly")
+                return json_response(b'{"ready":true}')
+            case ["models", name, *rest]:
+                version = ""
+                if len(rest) >= 2 and rest[0] == "versions":
+                    version, rest = rest[1], rest[2:]
+                return await self._v2_model(scope, receive, name, version, rest)
+            case _:
+                raise _nowhere(path)
+
+    async def _v2_model(self, scope: Scope, receive: Receive, name: str, version: str, rest: list[str]) -> Response:
+        if rest == ["infer"]:
+            _method(scope, "POST")
+            body, logged = await self._oip.infer(name, version, await read_body(scope, receive, self._limits))
+            return json_response(body, logged=logged)
+        if rest == ["ready"]:
+            _method(scope, "GET")
+            return json_response(self._oip.ready(name, version))
+        if not rest:
+            _method(scope, "GET")
+            return json_response(self._oip.metadata(name, version))
+        raise _nowhere(scope["path"])
+
+
+def _method(scope: Scope, wanted: str) -> None:
+    if scope["method"] != wanted:
+        raise WrongMethod(f"{scope['path'][:200]} does not take {scope['method']}", fix=f"use {wanted}")
+
+
+def _nowhere(path: str) -> NotFound:
+    known: Iterable[str] = (
+        "POST /models/{model}/predict",
+        "POST /models/{model}/labels",
+        "GET /models/{model}/schema",
+        "/v2/models/{model}/infer",
+        "/metrics",
+    )
+    return NotFound(f"there is nothing at {path[:200]}", why=f"routes: {', '.join(known)}", fix="see docs/serving.md")

@@ -1,0 +1,162 @@
+"""A gateway's connection to one worker: questions out, replies in, and every open question accounted for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from flyball.clock import Instant
+from flyball.serving import wire
+from flyball.serving.table import Served, Target
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """One open question, with all that its log record will say. `future` is None for a shadow."""
+
+    request_id: str
+    served: Served
+    target: Target
+    role: str
+    key_hash: str
+    rows: int
+    packed: bytes
+    times: list[Instant] | None
+    marks: dict[str, Any] | None
+    picked_ns: int
+    deadline_ns: int
+    future: asyncio.Future[Outcome] | None
+    stood_in: bool = False
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a question: the packed output, or the error; and whether it is in the log."""
+
+    target: Target
+    output: bytes
+    error: str = ""
+    fallback: str = ""
+    logged: bool = True
+
+
+Done = tuple[Pending, str | None, bytes]
+Settle = Callable[[list[Done]], None]
+
+WORKER_GONE = "the worker ended"
+
+
+class Link(asyncio.Protocol):
+    """Reconnects for as long as it is wanted; questions open at a loss are settled as failed, at once."""
+
+    def __init__(self, worker: str, socket: Path, settle: Settle) -> None:
+        self.worker = worker
+        self._socket = socket
+        self._settle = settle
+        self._splitter = wire.Splitter()
+        self._transport: asyncio.Transport | None = None
+        self._open: dict[int, Pending] = {}
+        self._tag = 0
+        self._retired = False
+        self._connecting: asyncio.Task[None] | None = None
+        self.up = asyncio.Event()
+
+    @property
+    def open(self) -> int:
+        """Questions without a reply."""
+        return len(self._open)
+
+    def start(self) -> None:
+        """Connect, and try again until it succeeds or the link is retired."""
+        if self._connecting is None or self._connecting.done():
+            self._connecting = asyncio.get_running_loop().create_task(self._connect())
+
+    def retire(self) -> None:
+        """Close once nothing is open."""
+        self._retired = True
+        if not self._open:
+            self.close()
+
+    def close(self) -> None:
+        """Close now."""
+        self._retired = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._transport is not None:
+            self._transport.close()
+
+    def ask(self, pending: Pending) -> bool:
+        """Send a question; False when there is no worker to send it to."""
+        if self._transport is None:
+            return False
+        self._tag += 1
+        self._open[self._tag] = pending
+        self._transport.write(wire.question(self._tag, pending.times, pending.packed))
+        return True
+
+    def expire(self, now_ns: int) -> None:
+        """Settle the questions whose time is over as failed; late replies to them are ignored."""
+        late = [(tag, pending) for tag, pending in self._open.items() if pending.deadline_ns <= now_ns]
+        if late:
+            for tag, _ in late:
+                del self._open[tag]
+            self._settle([(pending, "no answer within the time limit", b"") for _, pending in late])
+            self._close_if_done()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: connected."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._splitter = wire.Splitter()
+        self.up.set()
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: replies. All of one read are settled together: one write to the log."""
+        done: list[Done] = []
+        try:
+            for frame in self._splitter.feed(data):
+                reply = wire.decode_reply(frame)
+                pending = self._open.pop(reply.tag, None)
+                if pending is not None:
+                    done.append((pending, reply.error, bytes(reply.output)))
+        except (ValueError, msgspec.MsgspecError):
+            if self._transport is not None:
+                self._transport.abort()
+        if done:
+            self._settle(done)
+            self._close_if_done()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """asyncio: the worker is gone."""
+        self._transport = None
+        self.up.clear()
+        lost, self._open = self._open, {}
+        if not self._retired:
+            self.start()
+        if lost:
+            self._settle([(pending, WORKER_GONE, b"") for pending in lost.values()])
+
+    def _close_if_done(self) -> None:
+        if self._retired and not self._open:
+            self.close()
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._retired:
+            try:
+                await loop.create_unix_connection(lambda: self, str(self._socket))
+            except OSError:
+                await asyncio.sleep(0.02)
+            else:
+                return
+
+
+def deadline(seconds: float) -> int:
+    """A moment from now, on the monotonic clock (ns)."""
+    return time.monotonic_ns() + int(seconds * 1e9)

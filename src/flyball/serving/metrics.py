@@ -1,0 +1,93 @@
+"""A gateway's own integers: copied to a file each second, summed over gateways by whoever is asked for `/metrics`."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import Any
+
+from flyball.serving.layout import Layout, read_json, write_json
+
+BUCKETS_US = (250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000)
+"""Upper bounds of the latency histogram."""
+
+
+class Metrics:
+    """Counts requests by (model, version, role, status) and latency by model."""
+
+    def __init__(self, layout: Layout, gateway: str) -> None:
+        self._layout = layout
+        self._gateway = gateway
+        self._path = layout.metrics(gateway)
+        kept = read_json(self._path) or {}
+        self._counts: dict[tuple[str, str, str, str], int] = {tuple(key): n for key, n in kept.get("counts", [])}
+        self._latency: dict[str, list[int]] = {model: list(cells) for model, cells in kept.get("latency", {}).items()}
+        self._sums: dict[str, int] = dict(kept.get("sums", {}))
+        self.unlogged = int(kept.get("unlogged", 0))
+
+    def count(self, model: str, version: str, role: str, status: str, n: int = 1) -> None:
+        """Add to a counter."""
+        key = (model, version, role, status)
+        self._counts[key] = self._counts.get(key, 0) + n
+
+    def observe(self, model: str, micros: int) -> None:
+        """Add a request's latency."""
+        cells = self._latency.get(model)
+        if cells is None:
+            cells = self._latency[model] = [0] * (len(BUCKETS_US) + 1)
+        cells[bisect_left(BUCKETS_US, micros)] += 1
+        self._sums[model] = self._sums.get(model, 0) + micros
+
+    def save(self) -> None:
+        """Copy the counts to the file that the other gateways read."""
+        write_json(self._path, self._document())
+
+    def text(self) -> str:
+        """Prometheus text of all gateways together: this one as it is, the others as of their last second."""
+        others = (read_json(path) for path in self._path.parent.glob("*.json") if path != self._path)
+        return render([self._document(), *(one for one in others if one)])
+
+    def _document(self) -> dict[str, Any]:
+        return {
+            "counts": [[list(key), n] for key, n in self._counts.items()],
+            "latency": self._latency,
+            "sums": self._sums,
+            "unlogged": self.unlogged,
+        }
+
+
+def _label(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def render(documents: Iterable[dict[str, Any]]) -> str:
+    """Sum the gateways' counts and write them in the Prometheus text format."""
+    counts: dict[tuple[str, ...], int] = {}
+    latency: dict[str, list[int]] = {}
+    sums: dict[str, int] = {}
+    unlogged = 0
+    for document in documents:
+        for key, n in document["counts"]:
+            counts[tuple(key)] = counts.get(tuple(key), 0) + n
+        for model, cells in document["latency"].items():
+            latency[model] = [a + b for a, b in zip(latency.get(model, [0] * len(cells)), cells, strict=True)]
+        for model, total in document["sums"].items():
+            sums[model] = sums.get(model, 0) + total
+        unlogged += document["unlogged"]
+    lines = ["# HELP flyball_requests_total Requests by model, version, role and status.", "# TYPE flyball_requests_total counter"]
+    for (model, version, role, status), n in sorted(counts.items()):
+        lines.append(
+            f'flyball_requests_total{{model="{_label(model)}",version="{_label(version)}",role="{_label(role)}",status="{_label(status)}"}} {n}'
+        )
+    lines += ["# HELP flyball_request_seconds Time from the pick to the answer.", "# TYPE flyball_request_seconds histogram"]
+    for model, cells in sorted(latency.items()):
+        total = 0
+        for bound, n in zip((*BUCKETS_US, None), cells, strict=True):
+            total += n
+            upper = "+Inf" if bound is None else f"{bound / 1e6:g}"
+            lines.append(f'flyball_request_seconds_bucket{{model="{_label(model)}",le="{upper}"}} {total}')
+        lines.append(f'flyball_request_seconds_sum{{model="{_label(model)}"}} {sums.get(model, 0) / 1e6}')
+        lines.append(f'flyball_request_seconds_count{{model="{_label(model)}"}} {total}')
+    lines += ["# HELP flyball_unlogged_total Answers that a full disk kept out of the log.", "# TYPE flyball_unlogged_total counter"]
+    lines.append(f"flyball_unlogged_total {unlogged}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,183 @@
+"""flyball's own JSON: predict, labels, schema (api.md §5)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from typing import Any
+
+import msgspec
+
+from flyball.clock import Instant, instant
+from flyball.errors import BadInput
+from flyball.records.models import Field
+from flyball.serving import explain, wal
+from flyball.serving.dispatch import Answer, Dispatcher
+from flyball.serving.ids import PREFIX
+from flyball.serving.problems import Unparsable
+from flyball.serving.table import Served
+
+_encode = msgspec.json.Encoder().encode
+_REMEMBERED = 200_000
+"""Labels a gateway remembers to tell duplicates and corrections apart; best effort, exact counts come from the log."""
+
+
+class Label(msgspec.Struct, forbid_unknown_fields=True):
+    """One label of a request, checked one by one so that a bad one stops only itself."""
+
+    id: str
+    value: int | float | str | bool
+    time: str | None = None
+    attributes: dict[str, Any] | None = None
+
+
+class _Predictions(msgspec.Struct, omit_defaults=True):
+    model: str
+    version: str
+    predictions: list[dict[str, Any]]
+    fallback: str = ""
+
+
+class Native:
+    """The native protocol over a dispatcher."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self._seen: OrderedDict[tuple[str, str], Any] = OrderedDict()
+
+    async def predict(self, name: str, version: str, body: bytes) -> tuple[bytes, bool]:
+        """The answer's JSON, and whether it is in the log. Raises what `Table.find`, `RowReader.read` and `Dispatcher.predict` raise."""
+        dispatcher = self._dispatcher
+        served = dispatcher.table.find(name)
+        try:
+            request = served.reader.read(body)
+        except BadInput as error:
+            dispatcher.refuse(name, error)
+            raise
+        taken = next((own for own in request.ids or () if own.startswith(PREFIX)), None)
+        if taken is not None:
+            problem = BadInput(
+                f'"{taken[:40]}" cannot be a caller\'s id',
+                why=f'ids that start with "{PREFIX}" are flyball\'s own',
+                fix="use another prefix",
+            )
+            dispatcher.refuse(name, problem)
+            raise problem
+        answer = await dispatcher.predict(served, request, version=version)
+        return _encode(_predictions(answer)), answer.logged
+
+    def labels(self, name: str, body: bytes) -> tuple[int, bytes, bool]:
+        """Take labels: (status, body, logged). 422 only when every one is refused. Raises Unparsable, NotFound."""
+        served = self._dispatcher.table.find(name)
+        given = explain.parse(body)
+        labels = given.get("labels") if isinstance(given, dict) else None
+        if not isinstance(labels, list) or not labels or set(given) != {"labels"}:
+            raise Unparsable("the body has no labels", fix='send {"labels": [{"id": "…", "value": 1}]}')
+        now_us, now_ns = time.time_ns() // 1000, time.monotonic_ns()
+        frames: list[bytes] = []
+        refused: list[dict[str, Any]] = []
+        duplicates = corrected = 0
+        for index, raw in enumerate(labels):
+            try:
+                label, at = self._check(served, raw, now_us)
+            except BadInput as error:
+                refused.append({"index": index, "code": error.code, "detail": f"{error.what}: {error.why}" if error.why else error.what})
+                continue
+            before = self._remember((name, label.id), label.value)
+            if before is not None and before == label.value:
+                duplicates += 1
+                continue
+            corrected += before is not None
+            frames.append(wal.label_frame(name, label.id, label.value, at, now_ns=now_ns, attributes=label.attributes))
+        logged = self._dispatcher.label(name, frames) if frames else True
+        document = {"accepted": len(frames), "duplicates": duplicates, "corrected": corrected, "refused": refused}
+        return (422 if len(refused) == len(labels) else 200), _encode(document), logged
+
+    def schema(self, name: str, version: str) -> bytes:
+        """What a request is and what an answer is."""
+        served = self._dispatcher.table.find(name)
+        target = served.pinned(version) if version else served.champion
+        signature = served.signature
+        document = {
+            "model": name,
+            "version": target.arm.version if target else "",
+            "task": signature.task,
+            "fields": [_field(field) for field in signature.fields],
+            "classes": list(signature.classes),
+            "example": {"row": {field.name: _example(field) for field in signature.fields}},
+        }
+        return _encode(document)
+
+    def _check(self, served: Served, raw: Any, now_us: Instant) -> tuple[Label, Instant]:
+        try:
+            label = msgspec.convert(raw, Label)
+        except msgspec.ValidationError as problem:
+            raise BadInput(str(problem), fix='a label is {"id": "…", "value": 1}') from None
+        if not 0 < len(label.id) <= 200:
+            raise BadInput("an id has 1 to 200 characters")
+        if self._dispatcher.forged(label.id):
+            raise BadInput(f'"{label.id[:40]}" is not an id that this project gave', why="its tag does not verify", code="forged-id")
+        if isinstance(label.value, float) and not math.isfinite(label.value):
+            raise BadInput("the label is not finite")
+        classes = served.signature.classes
+        if classes:
+            match = next((one for one in classes if one == label.value and isinstance(one, str) == isinstance(label.value, str)), None)
+            if match is None:
+                raise BadInput(f"{label.value!r} is not a class of {served.name}", why=f"classes: {', '.join(map(str, classes[:8]))}")
+            label.value = match
+        elif isinstance(label.value, str | bool):
+            raise BadInput(f"{label.value!r} is not a number", why=f"{served.name} is a {served.signature.task} model")
+        if label.time is None:
+            return label, now_us
+        try:
+            return label, instant(label.time)
+        except (ValueError, OverflowError):
+            raise BadInput(f'"{label.time[:40]}" is not a time', fix='write "2026-01-31T12:00:00Z"') from None
+
+    def _remember(self, key: tuple[str, str], value: Any) -> Any:
+        """The label this id had before, or None."""
+        before = self._seen.pop(key, None)
+        self._seen[key] = value
+        if len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+        return before
+
+
+def _predictions(answer: Answer) -> _Predictions:
+    champion = answer.served.champion
+    single = len(set(answer.versions)) <= 1
+    version = answer.versions[0] if single and answer.versions else (champion.arm.version if champion else "")
+    classes = answer.served.signature.classes
+    predictions: list[dict[str, Any]] = []
+    for row_id, row_version, (value, score) in zip(answer.ids, answer.versions, answer.output, strict=True):
+        one: dict[str, Any] = {"id": row_id, "value": value}
+        if isinstance(score, list):
+            one["scores"] = {str(name): share for name, share in zip(classes, score, strict=False)}
+        elif score is not None:
+            one["score"] = score
+        if not single:
+            one["version"] = row_version
+        predictions.append(one)
+    return _Predictions(answer.served.name, version, predictions, answer.fallback)
+
+
+def _field(field: Field) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": field.name, "type": field.type, "nullable": field.nullable}
+    if field.low is not None:
+        shown["low"] = field.low
+    if field.high is not None:
+        shown["high"] = field.high
+    if field.one_of is not None:
+        shown["one_of"] = list(field.one_of)
+    return shown
+
+
+def _example(field: Field) -> Any:
+    """A value that the field takes."""
+    if field.one_of:
+        return field.one_of[0]
+    if field.type in ("int", "float"):
+        low = field.low if field.low is not None else min(0.0, field.high if field.high is not None else 0.0)
+        return math.ceil(low) if field.type == "int" else low
+    return {"bool": True, "str": "text", "time": "2026-01-31T12:00:00Z"}[field.type]

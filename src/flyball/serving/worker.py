@@ -1,0 +1,245 @@
+"""One version, served: `python -m flyball.serving.worker --root .flyball --ref model@1.0.0 --artifact HASH`.
+
+A plain loop over sockets, one thread: whatever can be read now is predicted as one batch. A batch that fails is asked again question by
+question, so that only the guilty one fails. Code comes from the version's own snapshot, never from the working tree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from flyball.clock import Instant
+from flyball.data.types import DTYPES
+from flyball.errors import Corrupt, FlyballError
+from flyball.features.assemble import serving_rows
+from flyball.serving import wire
+from flyball.serving.history import History
+from flyball.serving.layout import Layout, worker_name, write_json
+from flyball.store.blobs import LocalBlobs
+from flyball.training.artifact import load
+from flyball.training.predictor import Predictions, Predictor
+
+_READ_BYTES = 1 << 20
+_SEND_S = 5.0
+"""A gateway that takes no bytes for this long is given up: the others must not wait for it."""
+
+_DRAIN_S = 5.0
+_REFRESH_S = 1.0
+
+Answers = list[list[Any]]
+
+
+class Scorer:
+    """Rows in signature order → [value, score] a row."""
+
+    def __init__(self, predictor: Predictor, history: History) -> None:
+        self._predictor = predictor
+        self._history = history
+        self._horizon = int(predictor.model.framing.horizon)
+        self._columns = [(field.name, DTYPES[field.type]) for field in predictor.signature.fields]
+
+    def score(self, rows: list[list[Any]], times: list[Instant]) -> Answers:
+        """One batch. Raises FlyballError when the model fails."""
+        columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) if self._columns else []
+        frame = pl.DataFrame([pl.Series(name, values, dtype) for (name, dtype), values in zip(self._columns, columns, strict=True)])
+        features = serving_rows(self._predictor.model, frame, times, self._history.prepared)
+        return answers(self._predictor.predict(features))
+
+    def now(self) -> Instant:
+        """The time T of a row whose caller gave none: what can be predicted at this moment."""
+        return time.time_ns() // 1000 + self._horizon
+
+
+def answers(predictions: Predictions) -> Answers:
+    """The wire's form of predictions: plain values with a probability, a list of them, or None."""
+    values = predictions.value.tolist()
+    if predictions.scores is not None:
+        return [list(pair) for pair in zip(values, predictions.scores.tolist(), strict=True)]
+    if predictions.score is not None:
+        return [list(pair) for pair in zip(values, predictions.score.tolist(), strict=True)]
+    return [[value, None] for value in values]
+
+
+@dataclass(slots=True, eq=False)
+class _Peer:
+    """A connected gateway."""
+
+    socket: socket.socket
+    splitter: wire.Splitter
+
+
+class Worker:
+    """The loop. `stop` may be called from a signal handler."""
+
+    def __init__(self, scorer: Scorer, history: History, listener: socket.socket, lifeline: int) -> None:
+        self._scorer = scorer
+        self._history = history
+        self._listener = listener
+        self._lifeline = lifeline
+        self._selector = selectors.DefaultSelector()
+        self._peers: set[_Peer] = set()
+        self._stop_at: float | None = None
+        # a signal does not end a select by itself
+        self._woken, self._wake = socket.socketpair()
+
+    def stop(self) -> None:
+        """Take no new gateways; end when those connected have left, or after 5 s."""
+        if self._stop_at is None:
+            self._stop_at = time.monotonic() + _DRAIN_S
+            self._wake.send(b"x")
+
+    def run(self) -> None:
+        """Serve until stopped."""
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        if self._lifeline >= 0:
+            self._selector.register(self._lifeline, selectors.EVENT_READ)
+        looked = time.monotonic()
+        while self._stop_at is None or (self._peers and time.monotonic() < self._stop_at):
+            ready = self._selector.select(timeout=_REFRESH_S if self._stop_at is None else 0.05)
+            asked: list[tuple[_Peer, wire.Question]] = []
+            for key, _ in ready:
+                if key.fileobj is self._listener:
+                    self._accept()
+                elif isinstance(key.data, _Peer):
+                    asked += self._receive(key.data)
+                elif key.fileobj is self._woken:
+                    self._woken.recv(16)
+                elif not os.read(self._lifeline, 4096):
+                    # the supervisor is dead: gateways drain and leave, then this worker may
+                    self._selector.unregister(self._lifeline)
+                    self.stop()
+            if asked:
+                self._answer(asked)
+            if time.monotonic() - looked > _REFRESH_S:
+                looked = time.monotonic()
+                self._history.refresh()
+        for peer in list(self._peers):
+            self._drop(peer)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        connection.settimeout(_SEND_S)
+        peer = _Peer(connection, wire.Splitter())
+        self._peers.add(peer)
+        self._selector.register(connection, selectors.EVENT_READ, peer)
+
+    def _drop(self, peer: _Peer) -> None:
+        self._peers.discard(peer)
+        self._selector.unregister(peer.socket)
+        peer.socket.close()
+
+    def _receive(self, peer: _Peer) -> list[tuple[_Peer, wire.Question]]:
+        try:
+            data = peer.socket.recv(_READ_BYTES)
+            if not data:
+                raise ConnectionResetError
+            return [(peer, wire.decode_question(frame)) for frame in peer.splitter.feed(data)]
+        except (OSError, ValueError, msgspec.MsgspecError):
+            self._drop(peer)
+            return []
+
+    def _answer(self, asked: list[tuple[_Peer, wire.Question]]) -> None:
+        now = self._scorer.now()
+        rows = [row for _, question in asked for row in question.rows]
+        times = [moment for _, question in asked for moment in (question.times or [now] * len(question.rows))]
+        replies: dict[_Peer, list[bytes]] = {}
+        try:
+            output = self._scorer.score(rows, times)
+        except Exception as problem:  # noqa: BLE001 - the user's transforms and model run here: any failure is an answer, never an end
+            for peer, question in asked:
+                reply = _failed(question, problem) if len(asked) == 1 else self._alone(question, now)
+                replies.setdefault(peer, []).append(reply)
+        else:
+            start = 0
+            for peer, question in asked:
+                end = start + len(question.rows)
+                replies.setdefault(peer, []).append(wire.reply(question.tag, None, output[start:end]))
+                start = end
+        for peer, frames in replies.items():
+            try:
+                peer.socket.sendall(b"".join(frames))
+            except OSError:
+                if peer in self._peers:
+                    self._drop(peer)
+
+    def _alone(self, question: wire.Question, now: Instant) -> bytes:
+        """One question of a batch that failed."""
+        try:
+            return wire.reply(question.tag, None, self._scorer.score(question.rows, question.times or [now] * len(question.rows)))
+        except Exception as problem:  # noqa: BLE001 - as above
+            return _failed(question, problem)
+
+
+def _failed(question: wire.Question, problem: Exception) -> bytes:
+    text = problem.what if isinstance(problem, FlyballError) else f"{type(problem).__name__}: {problem}"
+    return wire.reply(question.tag, text[:500] or "the model failed", None)
+
+
+def _listen(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen(64)
+    return listener
+
+
+def prepare(layout: Layout, ref: str, artifact: str) -> tuple[Scorer, History]:
+    """Load the artifact, whose golden rows are asked again, and the rows its windows need. Raises FlyballError."""
+    blobs = LocalBlobs(layout.blobs)
+    predictor = load(artifact, blobs, layout.run / "code")
+    if predictor.model.name != ref.partition("@")[0]:
+        raise Corrupt(f"artifact {artifact[:12]} is of model {predictor.model.name}, not {ref}")
+    history = History(predictor.model, layout, blobs)
+    history.refresh()
+    return Scorer(predictor, history), history
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="flyball.serving.worker")
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--ref", required=True)
+    parser.add_argument("--artifact", required=True)
+    parser.add_argument("--socket", type=Path)
+    parser.add_argument("--pipe", type=int, default=0)
+    options = parser.parse_args(argv)
+    layout = Layout(options.root)
+    name = worker_name(options.ref, options.artifact)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        scorer, history = prepare(layout, options.ref, options.artifact)
+    except Exception as problem:  # noqa: BLE001 - the version's own code runs here: whatever it raises is why the rollout fails
+        reason = str(problem) if isinstance(problem, FlyballError) else f"{type(problem).__name__}: {problem}"
+        write_json(layout.failed(name), {"reason": reason})
+        print(f"{options.ref} cannot be served: {reason}", file=sys.stderr, flush=True)
+        return 1
+    listener = _listen(options.socket or layout.socket(name))
+    worker = Worker(scorer, history, listener, options.pipe)
+    signal.signal(signal.SIGTERM, lambda *_: worker.stop())
+    layout.failed(name).unlink(missing_ok=True)
+    write_json(layout.ready(name), {"pid": os.getpid(), "ref": options.ref, "artifact": options.artifact})
+    try:
+        worker.run()
+    finally:
+        layout.ready(name).unlink(missing_ok=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
