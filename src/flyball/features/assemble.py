@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from flyball.clock import Instant, Span
-from flyball.data.types import DTYPES, column, instants, schema
+from flyball.data.types import DTYPES, instants, schema
 from flyball.declare.data import Dataset, FeatureView
 from flyball.declare.model import Model
 from flyball.errors import BadInput, DeclarationError
@@ -38,6 +41,7 @@ __all__ = [
     "training_rows",
 ]
 
+Ints: TypeAlias = npt.NDArray[np.int64]
 History = pl.DataFrame | Mapping[str, pl.DataFrame] | None
 
 
@@ -80,32 +84,54 @@ def prepare_history(model: Model, history: History) -> PreparedHistory:
     return PreparedHistory(tuple(prepared))
 
 
-def _features(model: Model, rows: pl.DataFrame, times: np.ndarray, history: PreparedHistory) -> pl.DataFrame:
-    """The one way to features. `rows` holds the request fields, `times` each row's T (i64 µs); rows keep their number and order."""
+@dataclass(frozen=True)
+class _Plan:
+    """What is asked of a model on every request, worked out once. `enums`: text features with a closed set of values."""
+
+    fields: tuple[tuple[str, pl.DataType], ...]
+    features: tuple[str, ...]
+    enums: dict[str, pl.Enum]
+
+
+@lru_cache(maxsize=128)
+def _plan(model: Model) -> _Plan:
+    fields = tuple((name, DTYPES[item.type]) for name, item in request_fields(model))
+    names = (*inputs(model), *view_features(model), *transforms.names(model))
+    enums = {}
+    for name in names:
+        item = model.data.columns.get(name)
+        if item is not None and item.type == "str" and item.one_of:
+            enums[name] = pl.Enum([str(value) for value in item.one_of])
+    return _Plan(fields, names, enums)
+
+
+def _features(model: Model, rows: pl.DataFrame, times: Ints, history: PreparedHistory) -> pl.DataFrame:
+    """The one way to features. `rows` holds the request fields, `times` each row's T (i64 µs); rows keep their number and order.
+
+    Columns are moved as series: on one row, a Polars query costs more than everything in it.
+    """
+    plan = _plan(model)
     moment = times - int(model.framing.horizon)
-    frame = rows.select(pl.col(name).cast(DTYPES[item.type]) for name, item in request_fields(model))
+    frame = pl.DataFrame([_typed(rows[name], dtype) for name, dtype in plan.fields])
     for view, prepared in zip(model.features, history.views, strict=True):
         # another data set's row at the very moment is known; only rows of the same stream might be the row itself
         row_time = times if _own(model, view) else moment + 1
-        asked = pl.DataFrame({"row_time": row_time, "moment": moment})
+        asked = {"row_time": pl.Series(row_time), "moment": pl.Series(moment)}
         if view.entity is not None:
-            asked = asked.with_columns(rows[view.key].alias("key"))
-        frame = frame.hstack(prepared.values(asked))
+            asked["key"] = rows[view.key]
+        frame = frame.hstack(prepared.values(pl.DataFrame(asked)))
     frame = transforms.apply(model, frame)
-    return frame.select(_dressed(model, name) for name in [*inputs(model), *view_features(model), *transforms.names(model)])
+    # an estimator that takes its categories "from_dtype" finds them in an enumeration
+    return pl.DataFrame([_typed(frame[name], plan.enums[name]) if name in plan.enums else frame[name] for name in plan.features])
 
 
-def _dressed(model: Model, name: str) -> pl.Expr:
-    """Text with a closed set of values is given to fit as an enumeration, so that "from_dtype" in an estimator finds its categories."""
-    item = model.data.columns.get(name)
-    if item is None or item.type != "str" or not item.one_of:
-        return pl.col(name)
-    return pl.col(name).cast(pl.Enum([str(value) for value in item.one_of]), strict=False)
+def _typed(series: pl.Series, dtype: pl.DataType) -> pl.Series:
+    return series if series.dtype == dtype else series.cast(dtype, strict=not isinstance(dtype, pl.Enum))
 
 
 def feature_columns(model: Model) -> list[str]:
-    """The names of the columns that `fit` and `predict` get, in order."""
-    return [*inputs(model), *view_features(model), *transforms.names(model)]
+    """The names of the columns that `fit` and `predict` get, in order: inputs, views' values, transforms."""
+    return list(_plan(model).features)
 
 
 def serving_rows(model: Model, rows: pl.DataFrame, times: Sequence[Instant], history: History | PreparedHistory = None) -> pl.DataFrame:
@@ -137,9 +163,8 @@ def training_rows(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: In
 
 def _known_rows(model: Model, frame: pl.DataFrame, as_of: Instant, since: Instant | None) -> pl.DataFrame:
     data, label = model.data, label_column(model)
-    delay = int(column(data, label).known_after)
     time = instants(data.time) if data.time else pl.int_range(pl.len(), dtype=pl.Int64)
-    known = pl.col("__time") + delay
+    known = pl.col("__time") + int(model.label_delay)
     if data.arrived:
         known = pl.max_horizontal(known, instants(data.arrived))
     rows = frame.with_columns(time.alias("__time")).filter(pl.col("__time").is_not_null() & pl.col(label).is_not_null() & (known <= as_of))

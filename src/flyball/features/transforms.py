@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -53,6 +54,7 @@ def value_type(view: FeatureView, name: str) -> pl.DataType:
     return DTYPES[schema(view.data)[item.column]] if item.how == "last" else pl.Float64()
 
 
+@lru_cache(maxsize=128)
 def _layers(model: Model) -> list[dict[str, pl.Expr]]:
     """Expressions in as few steps as their reading of one another allows."""
     layers: list[dict[str, pl.Expr]] = []

@@ -226,7 +226,7 @@ def _reduce(column: _Column, rows: _Rows) -> pl.Series:
         newest = high[filled] - 1 if rows.order is None else rows.order[high[filled] - 1]
         at = np.full(len(low), none, dtype=np.int64)
         at[filled] = newest
-        return column.values.gather(at)
+        return column.values[at]
     numbers = column.numbers if rows.order is None else np.append(column.numbers[rows.order], 0.0)
     if how in ("sum", "mean"):
         out = _segments(np.add, numbers, low, high, 0.0)
@@ -234,7 +234,7 @@ def _reduce(column: _Column, rows: _Rows) -> pl.Series:
             out = np.divide(out, count, out=np.full(len(out), np.nan), where=count > 0)
     else:
         out = _segments(np.minimum if how == "min" else np.maximum, numbers, low, high, np.nan)
-    return pl.Series(out).fill_nan(None)
+    return pl.Series(out, nan_to_null=True)
 
 
 def _segments(reduce: np.ufunc, numbers: Floats, low: Ints, high: Ints, empty: float) -> Floats:
