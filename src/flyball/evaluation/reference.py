@@ -111,7 +111,8 @@ def _windows_of(stamps: NDArray[np.int64] | None, windows: int) -> tuple[Places 
     rank[order] = np.arange(n)
     blocks: Places = rank * windows // n
     last, first = int(stamps.max()), int(stamps.min())
-    weeks = min(LONGEST, (last - first + 1) // WEEK)
+    # the newest row's own interval belongs to its week
+    weeks = min(LONGEST, (last - first + (last - first) // (n - 1)) // WEEK)
     slow = blocks
     if weeks >= windows:
         # weeks are counted back from the newest row, so the last one is whole

@@ -63,7 +63,7 @@ def react(
 
 
 def rolled_back(
-    rollout: str, version: str, why: str, incidents: Sequence[IncidentRow], model: Model, new_id: Callable[[str], str]
+    incidents: Sequence[IncidentRow], model: Model, new_id: Callable[[str], str], *, rollout: str, version: str, why: str
 ) -> tuple[Event, ...]:
     """A guard sent a release back: its own incident, or a note on the one that is open. Once for each rollout."""
     ours = [row for row in incidents if row.model == model.name]

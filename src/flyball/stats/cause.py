@@ -84,6 +84,8 @@ def _median(bins: Bins, counts: NDArray[np.int64]) -> str:
 def _range(bins: Bins, labels: NDArray[np.int64], cell: int) -> str:
     members = np.flatnonzero(labels == cell)
     first, last = int(members[0]), int(members[-1])
+    if last - first + 1 > members.size:
+        return f"values other than {cell_name(bins, int(np.flatnonzero(labels != cell)[0]))}"
     if first == last or not bins.edges:
         return cell_name(bins, first)
     if first == 0:

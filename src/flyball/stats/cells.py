@@ -142,13 +142,16 @@ def cell_name(bins: Bins, cell: int) -> str:
 
 
 def merge_bins(counts: Counts) -> NDArray[np.int64]:
-    """The test cell of each numeric bin: an index per bin, ascending from 0. `counts` (bins,) are the reference's.
+    """The test cell of each numeric bin, from 0 upward. `counts` (bins,) are the reference's.
 
     Walk upward and close a cell at 10% of the mass; a bin of 10% is a cell of its own (what ran before it is closed if it has 2%,
-    else joins it); a rest below 2% joins the last cell.
+    else joins it); a rest below 2% joins the last cell. Where that leaves one cell only, as with a constant, the largest bin is one cell
+    and all others are another: else nothing could ever be seen to change.
 
     >>> merge_bins(np.array([1, 30, 5, 5, 58, 1]))
     array([0, 0, 1, 1, 2, 2])
+    >>> merge_bins(np.array([0, 100, 0]))
+    array([1, 0, 1])
     """
     total = max(int(counts.sum()), 1)
     labels = np.zeros(counts.size, dtype=np.int64)
@@ -166,6 +169,9 @@ def merge_bins(counts: Counts) -> NDArray[np.int64]:
             cell, run = cell + 1, 0
     if cell > 0 and run < 0.02 * total:
         labels[labels == cell] = cell - 1
+    if counts.size > 1 and not labels.any():
+        labels[:] = 1
+        labels[int(np.argmax(counts))] = 0
     return labels
 
 

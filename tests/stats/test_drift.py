@@ -1,0 +1,187 @@
+"""Drift: silent without a change, whatever the window's size; found with its cause, whatever the column's kind."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flyball.evaluation.reference import bin_frame, reference
+from flyball.records.monitoring import Bins, InputCounts
+from flyball.stats import drift
+from flyball.stats.cause import cause
+
+MINUTE = 60_000_000
+
+
+def mixed(rng, n, *, shift=0.0, spread=1.0, nulls=0.001, unseen=0.0, swapped=False):
+    """Columns of every awkward kind; only the first of a kind is changed."""
+    codes = rng.choice(20, n, p=np.arange(1, 21) / 210)
+    other = (codes + 10) % 20 if swapped else codes
+    data = {
+        "normal": rng.normal(size=n) * spread + shift,
+        "heavy": rng.standard_t(2, size=n),
+        "zeros": np.where(rng.random(n) < 0.6, 0.0, rng.lognormal(size=n)),
+        "mostly_zero": np.where(rng.random(n) < 0.95, 0.0, rng.lognormal(size=n)),
+        "many": [f"v{k}" for k in rng.integers(0, 5000, n)],
+        "codes": [f"c{k}" for k in other],
+        "with_nulls": [
+            None if miss else ("brand-new" if fresh else "ab"[k])
+            for miss, fresh, k in zip(rng.random(n) < nulls, rng.random(n) < unseen, rng.integers(0, 2, n), strict=True)
+        ],
+    }
+    return pl.DataFrame(data)
+
+
+@pytest.fixture(scope="module")
+def bins():
+    rng = np.random.default_rng(0)
+    frame = mixed(rng, 10_000).with_columns(__time=pl.Series(np.arange(10_000) * MINUTE))
+    return reference(frame, [column for column in frame.columns if column != "__time"])
+
+
+def look(bins, frame, **kind):
+    counts = bin_frame(bins, frame)
+    return drift.hits([test for own, found in zip(bins, counts, strict=True) for test in drift.column_tests(own, found, **kind)])
+
+
+@pytest.mark.parametrize(("n", "runs"), [(200, 60), (1_000, 60), (20_000, 20)])
+def test_nothing_is_said_without_drift(bins, n, runs):
+    rng = np.random.default_rng(n)
+    alarms = sum(any(test.level != "none" for test in look(bins, mixed(rng, n))) for _ in range(runs))
+    # the share of windows with any alarm is at most .005; two of 140 windows would be a surprise at that rate
+    assert alarms <= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "column", "test", "level"),
+    [
+        ({"shift": 0.25}, "normal", "cells", "warn"),
+        ({"shift": 0.5}, "normal", "cells", "alert"),
+        ({"spread": 1.25}, "normal", "cells", "warn"),
+        ({"spread": 1.5}, "normal", "cells", "alert"),
+        ({"nulls": 0.03}, "with_nulls", "nulls", "warn"),
+        ({"nulls": 0.06}, "with_nulls", "nulls", "alert"),
+        ({"unseen": 0.03}, "with_nulls", "unseen", "warn"),
+        ({"swapped": True}, "codes", "cells", "alert"),
+    ],
+)
+def test_a_change_is_found_in_a_thousand_rows(bins, change, column, test, level):
+    rank = {"none": 0, "warn": 1, "alert": 2}
+    rng = np.random.default_rng(7)
+    hits = 0
+    for _ in range(20):
+        found = {(own.column, own.test): own.level for own in look(bins, mixed(rng, 1_000, **change))}
+        hits += rank[found[column, test]] >= rank[level]
+        others = [key for key, own in found.items() if key[0] != column and own != "none"]
+        assert not others
+    # two windows in a row find it when nine in ten do (null .1 → 6% needs three at the 90th percentile)
+    assert hits >= (10 if change in ({"nulls": 0.03}, {"nulls": 0.06}) else 18)
+
+
+def test_the_effect_does_not_grow_with_the_window(bins):
+    rng = np.random.default_rng(3)
+    effects = [look(bins, mixed(rng, n, shift=0.25))[0].effect for n in (2_000, 50_000)]
+    assert effects[0] == pytest.approx(effects[1], rel=0.35)
+
+
+def test_a_daily_cycle_is_no_drift_between_weeks():
+    rng = np.random.default_rng(1)
+    minutes = np.arange(0, 70 * 1440, 7)
+    cycle = np.sin(minutes / 1440 * 2 * np.pi) * 2 + np.sin(minutes / (7 * 1440) * 2 * np.pi)
+    frame = pl.DataFrame({"x": cycle + rng.normal(size=minutes.size), "__time": minutes * MINUTE})
+    past, week = frame.filter(pl.col("__time") < 63 * 1440 * MINUTE), frame.filter(pl.col("__time") >= 63 * 1440 * MINUTE)
+    bins = reference(past, ["x"])
+    assert len(bins[0].windows) == 9
+    assert all(test.level == "none" for test in look(bins, week))
+    assert not drift.fast_enough(bins[0], 1_000), "a thousand rows are less than five days here, so the cycle shows"
+
+
+def test_day_effects_are_measured_on_the_reference_and_divided_out():
+    rng = np.random.default_rng(5)
+    level = 0.1 * np.repeat(rng.normal(size=70), 1_000)
+    frame = pl.DataFrame({"x": rng.normal(size=70_000) + level, "__time": np.arange(70_000) * 86_400_000})
+    bins = reference(frame.head(63_000), ["x"])
+    counts = bin_frame(bins, frame.tail(7_000))
+    (cells, _nulls) = drift.column_tests(bins[0], counts[0])
+    naive = drift.column_tests(msgspec_without_windows(bins[0]), counts[0])[0]
+    assert cells.phi > 1.2
+    assert cells.p > naive.p
+
+
+def msgspec_without_windows(bins):
+    return Bins(column=bins.column, kind=bins.kind, edges=bins.edges, counts=bins.counts, nulls=bins.nulls, n=bins.n)
+
+
+@given(st.integers(0, 50), st.integers(50, 500), st.integers(0, 400), st.integers(400, 4000), st.floats(1, 5))
+def test_a_p_value_is_a_probability(a, n, b, total, phi):
+    assert 0 <= drift.share_p(a, n, b, total, phi) <= 1
+
+
+@given(st.lists(st.integers(0, 500), min_size=2, max_size=12), st.integers(2, 30))
+def test_the_same_shares_have_no_effect_at_any_size(counts, factor):
+    window, wide = np.array(counts), np.array(counts) * factor
+    assert drift.psi(window, wide) == pytest.approx(0, abs=0.02 if sum(counts) > 500 else 10)
+    assert drift.contrast(window, wide).x2 == pytest.approx(0, abs=1e-9)
+
+
+def test_share_test_agrees_with_the_binomial_tail():
+    # given 10 events in all and a window of a tenth of the rows: P(X ≥ 5), doubled
+    expected = 2 * sum(_binomial(k, 10, 0.1) for k in range(5, 11))
+    assert drift.share_p(5, 100, 5, 900) == pytest.approx(expected, rel=1e-9)
+
+
+def _binomial(k, n, p):
+    return math.comb(n, k) * p**k * (1 - p) ** (n - k)
+
+
+def test_f_tail_is_the_chi_square_tail_without_overdispersion():
+    found = drift.Contrast(x2=18.307, df=10, m=900.0)
+    assert drift.cells_p(found, drift.Dispersion(0.0, 8))[0] == pytest.approx(0.05, rel=1e-3)
+    spread, _ = drift.cells_p(found, drift.Dispersion(0.001, 8))
+    assert spread > 0.05
+
+
+def test_the_cause_names_the_category_whose_share_moved_most(bins):
+    own = next(one for one in bins if one.column == "codes")
+    base = np.array(own.counts)
+    moved = base.copy()
+    moved[own.values.index("c19")] //= 2
+    counts = InputCounts(model="m", column="codes", n=int(moved.sum()), nulls=0, cells=tuple(moved.tolist()))
+    test = next(one for one in drift.column_tests(own, counts) if one.test == "cells")
+    found = cause(own, counts, test)
+    assert found.value == "c19"
+    assert found.how.startswith("c19 9.")
+    assert "→" in found.how
+
+
+def test_the_cause_names_the_new_value(bins):
+    rng = np.random.default_rng(9)
+    own = next(one for one in bins if one.column == "with_nulls")
+    counts = next(one for one in bin_frame(bins, mixed(rng, 1_000, unseen=0.1)) if one.column == "with_nulls")
+    for test in drift.column_tests(own, counts):
+        if test.test != "nulls":
+            assert cause(own, counts, test).value == "brand-new"
+
+
+def test_the_cause_says_which_way_numbers_went_and_by_how_much(bins):
+    rng = np.random.default_rng(9)
+    for shift, word in ((0.5, "higher"), (-0.5, "lower")):
+        counts = bin_frame(bins, mixed(rng, 1_000, shift=shift))[0]
+        test = drift.column_tests(bins[0], counts)[0]
+        assert cause(bins[0], counts, test).how.startswith(f"values are {word}: median")
+
+
+def test_a_constant_column_that_changes_is_found():
+    frame = pl.DataFrame({"x": [1.0] * 5_000, "__time": range(5_000)})
+    bins = reference(frame, ["x"])
+    found = look(bins, pl.DataFrame({"x": [2.0] * 500}))
+    assert found[0].level == "alert"
+
+
+def test_an_empty_window_has_no_tests(bins):
+    assert drift.column_tests(bins[0], InputCounts(model="m", column="normal", n=0, nulls=0, cells=(0,) * len(bins[0].counts))) == ()
