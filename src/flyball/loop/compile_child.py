@@ -1,0 +1,162 @@
+"""The child that imports one loop file and says what it declares, as one JSON document. Nothing else ever imports a loop file to read it.
+
+Run as `python -P -m flyball.loop.compile_child ROOT FILE [made|data]`, the last to prove transforms on a sample; the document goes to what was standard output, and whatever
+the file prints goes nowhere. The child ends itself when the document is written, threads of the file or not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import os
+import re
+import resource
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import flyball
+from flyball.declare import code, codec
+from flyball.declare.model import Model
+from flyball.declare.problems import problems
+from flyball.declare.source import is_project_file
+from flyball.declare.units import near
+from flyball.errors import DeclarationError, FlyballError, Problem
+
+MEMORY = 8 * 2**30
+"""Bytes of data a loop file may take while it is imported: a declaration holds none, its libraries a few hundred megabytes."""
+_UNKNOWN = re.compile(r"([\w.]+)\(\) got an unexpected keyword argument '(\w+)'")
+EXTRAS = {"lightgbm": "lightgbm", "xgboost": "xgboost", "torch": "torch", "pandas": "pandas", "onnxruntime": "onnxruntime"}
+
+
+def main(arguments: list[str]) -> int:
+    """Compile one file; the exit code is 0 whenever a document was written."""
+    root, file = Path(arguments[0]), arguments[1]
+    with os.fdopen(os.dup(1), "wb") as answer, Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        document = compile_file(root, file, prove=arguments[2] if len(arguments) > 2 else "")
+        answer.write(json.dumps(document).encode())
+    return 0
+
+
+def compile_file(root: Path, file: str, *, prove: str = "") -> dict[str, Any]:
+    """Import a loop file and describe its models: `models` (the fields of Compiled), and `problems` of the file."""
+    made = _record_places()
+    try:
+        taken = code.snapshot(root, file)
+        module = sys.modules[code.module_name(file)]
+    except BaseException as error:  # noqa: BLE001 - a user's file runs here: anything may come out of it, exits included
+        return {"models": [], "problems": [_plain(_import_problem(root, file, error))]}
+    models, wrong = [], []
+    for _, model in code.models_of(module):
+        place_file, line = made.get(id(model), (file, 1))
+        if place_file != file:
+            continue  # another loop file's model, imported from there
+        place = f"{file}:{line}"
+        found = problems(model, place=place)
+        try:
+            body = codec.encode(model)
+        except DeclarationError as error:
+            wrong.append(Problem(f'{place}  Model "{model.name}"', error.what, error.why, error.fix))
+            continue
+        wrong += found
+        if prove and not found:
+            wrong += _proof(model, root, place, from_data=prove == "data")
+        version, policy = codec.digests(body)
+        entry = {"model": model.name, "file": file, "line": line, "version_digest": version, "policy_digest": policy, "body": body}
+        models.append(entry | {"code": taken})
+    return {"models": models, "problems": [_plain(item) for item in wrong]}
+
+
+def _plain(problem: Problem) -> dict[str, str]:
+    return {"where": problem.where, "what": problem.what, "why": problem.why, "fix": problem.fix}
+
+
+def _record_places() -> dict[int, tuple[str, int]]:
+    """Note for every model the file and line whose reading made it. Only this child does so: a declaration knows no place."""
+    made: dict[int, tuple[str, int]] = {}
+    kept: list[Model] = []  # an id stays a model's own only while the model lives
+    construct = Model.__init__
+
+    def noting(self: Model, *arguments: Any, **named: Any) -> None:
+        construct(self, *arguments, **named)
+        kept.append(self)
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code.co_name != "<module>":
+            frame = frame.f_back
+        if frame is not None:
+            home = frame.f_code.co_filename
+            with contextlib.suppress(ValueError):
+                made[id(self)] = (Path(home).resolve().relative_to(Path(sys.path[0])).as_posix(), frame.f_lineno)
+
+    Model.__init__ = noting  # type: ignore[method-assign]  # in this child alone
+    return made
+
+
+def _import_problem(root: Path, file: str, error: BaseException) -> Problem:
+    place = _place(root, file, error)
+    if isinstance(error, FlyballError):
+        return Problem(place, error.what, error.why, error.fix)
+    if isinstance(error, SyntaxError):
+        home = Path(error.filename or file)
+        shown = home.resolve().relative_to(root.resolve()).as_posix() if home.resolve().is_relative_to(root.resolve()) else file
+        return Problem(f"{shown}:{error.lineno or 1}", f"syntax error: {error.msg}", (error.text or "").strip())
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        top = error.name.partition(".")[0]
+        if top in EXTRAS:
+            return Problem(place, f'the library "{top}" is not installed', "the file imports it", f"pip install {EXTRAS[top]}")
+        return Problem(
+            place, f'there is no module "{error.name}"', "the file imports it", "install the library, or add the file to the project"
+        )
+    if isinstance(error, ImportError):
+        return Problem(place, str(error), "the file imports it")
+    if isinstance(error, SystemExit):
+        return Problem(place, "the file ends the process", "importing a loop file has no effect", "take the exit out of it")
+    if isinstance(error, MemoryError):
+        return Problem(
+            place, "the file runs out of memory while it is imported", "importing a loop file has no effect", "load no data in it"
+        )
+    unknown = _UNKNOWN.search(str(error)) if isinstance(error, TypeError) else None
+    if unknown:
+        return _unknown_argument(place, unknown.group(1), unknown.group(2))
+    return Problem(place, f"{type(error).__name__}: {error}", "the file raises while it is imported")
+
+
+def _unknown_argument(place: str, called: str, argument: str) -> Problem:
+    owner = called.removesuffix(".__init__")
+    target = getattr(flyball, owner.partition(".")[0], None)
+    for part in owner.split(".")[1:]:
+        target = getattr(target, part, None)
+    names = [name for name in inspect.signature(target).parameters if name != "self"] if callable(target) else []
+    return Problem(place, f'{owner} has no argument "{argument}"', "", near(argument, names) if names else "")
+
+
+def _place(root: Path, file: str, error: BaseException) -> str:
+    """The innermost line of a loop file, or of the project, on the way to the error."""
+    found = f"{file}:1"
+    for frame in traceback.extract_tb(error.__traceback__):
+        home = Path(frame.filename)
+        if home.is_absolute() and home.is_relative_to(root.resolve()) and is_project_file(frame.filename):
+            found = f"{home.relative_to(root.resolve()).as_posix()}:{frame.lineno}"
+    return found
+
+
+def _proof(model: Model, root: Path, place: str, *, from_data: bool) -> list[Problem]:
+    """Transforms give the same for a whole frame as row by row, on a sample."""
+    from flyball.features.rowwise import prove
+    from flyball.loop.sample import sample
+
+    try:
+        found = prove(model, sample(model, root, from_data=from_data))
+    except FlyballError as error:
+        return [Problem(f'{place}  Model "{model.name}"', error.what, error.why, error.fix)]
+    return [Problem(f'{place}  Model "{model.name}"', item.what, item.why, item.fix) for item in found]
+
+
+if __name__ == "__main__":
+    ended = main(sys.argv[1:])
+    os._exit(ended)  # threads that the file has started would keep the child alive

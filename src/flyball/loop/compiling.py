@@ -1,0 +1,180 @@
+"""Loop files become declarations: each is imported by a child of its own, and only what the child says is believed.
+
+A file that cannot be read, raises, exits, hangs or breaks a rule stops its own models alone. The control plane never imports one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from flyball.declare.project import fingerprint, loop_files
+from flyball.errors import Problem
+from flyball.records.declarations import Compiled
+
+TIMEOUT_S = 60.0
+"""Seconds of wall clock a loop file may take to import: slow libraries take ten, and one that waits for something never ends."""
+
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS"),
+    "1",
+)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A loop file that cannot be used, with every reason. `digest` is the SHA-256 of its text."""
+
+    file: str
+    digest: str
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What a project declares right now. `fingerprint` is that of the files before they were read."""
+
+    models: tuple[Compiled, ...]
+    broken: tuple[Broken, ...]
+    files: tuple[str, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What one file came to, and the texts that it came from (of a broken file: the whole project's fingerprint)."""
+
+    key: str
+    models: tuple[Compiled, ...]
+    problems: tuple[Problem, ...]
+
+
+class Compiler:
+    """Compiles a project again and again, and runs no child for a file whose imported files have not changed."""
+
+    def __init__(self, root: Path, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._root = root.resolve()
+        self._timeout_s = timeout_s
+        self._known: dict[str, _Answer] = {}
+        self._last: Compilation | None = None
+
+    def compile(self, *, prove: str = "") -> Compilation:
+        """Compile what has changed. `prove` "made" or "data" also tries transforms row by row, on made-up rows or the data's own."""
+        before = fingerprint(self._root)
+        if self._last is not None and self._last.fingerprint == before and not prove:
+            return self._last
+        files = loop_files(self._root)
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            answers = dict(zip(files, pool.map(lambda file: self._file(file, before, prove), files), strict=True))
+        self._known = {} if prove else answers
+        self._last = _gather(self._root, answers, before)
+        return self._last
+
+    def _file(self, file: str, mark: str, prove: str) -> _Answer:
+        known = self._known.get(file)
+        if known is not None and not prove:
+            current = mark if known.problems or not known.models else _text_key(self._root, known.models[0].code)
+            if known.key == current:
+                return known
+        document = run_child(self._root, file, timeout_s=self._timeout_s, prove=prove)
+        models = tuple(msgspec.convert(entry, Compiled) for entry in document["models"])
+        problems = tuple(Problem(**item) for item in document["problems"])
+        return _Answer(_code_key(models[0].code) if models and not problems else mark, models, problems)
+
+
+def compile_project(root: Path, *, prove: str = "", timeout_s: float = TIMEOUT_S) -> Compilation:
+    """Compile every loop file of a project once."""
+    return Compiler(root, timeout_s=timeout_s).compile(prove=prove)
+
+
+def run_child(root: Path, file: str, *, timeout_s: float = TIMEOUT_S, prove: str = "") -> dict[str, Any]:
+    """Compile one file in a child. The child and all it started are gone when this returns."""
+    command = [sys.executable, "-P", "-m", "flyball.loop.compile_child", str(root), file, *([prove] if prove else [])]
+    environment = os.environ | _ONE_THREAD | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
+    child = subprocess.Popen(
+        command,
+        cwd=root,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        answer, _ = child.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        return _failed(
+            file, f"the file was still being imported after {timeout_s:g} s", "importing a loop file has no effect; load no data in it"
+        )
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        if child.stdout is not None:
+            child.stdout.close()
+    try:
+        document = json.loads(answer)
+    except ValueError:
+        how = f"by signal {-child.returncode}" if child.returncode < 0 else f"with exit code {child.returncode}"
+        return _failed(file, f"the process that imports the file ended {how}, before it was done", "take out what ends it")
+    return dict(document)
+
+
+def _failed(file: str, what: str, fix: str) -> dict[str, Any]:
+    return {"models": [], "problems": [{"where": f"{file}:1", "what": what, "why": "", "fix": fix}]}
+
+
+def _gather(root: Path, answers: dict[str, _Answer], mark: str) -> Compilation:
+    """Put files together: a file with problems gives no models, and a name in two places is a problem of both."""
+    wrong = {file: list(answer.problems) for file, answer in answers.items()}
+    for first, second in _doubles(model for answer in answers.values() for model in answer.models):
+        places = f"{first.file}:{first.line} and {second.file}:{second.line}"
+        found = Problem(
+            f'{second.file}:{second.line}  Model "{second.model}"', f"there are two of this name: {places}", "", "rename one of them"
+        )
+        for file in dict.fromkeys((first.file, second.file)):
+            wrong[file].append(found)
+    models = tuple(model for file, answer in answers.items() if not wrong[file] for model in answer.models)
+    broken = tuple(Broken(file, _file_digest(root / file), tuple(found)) for file, found in wrong.items() if found)
+    return Compilation(models, broken, tuple(answers), mark)
+
+
+def _doubles(models: Iterable[Compiled]) -> list[tuple[Compiled, Compiled]]:
+    first: dict[str, Compiled] = {}
+    found = []
+    for model in models:
+        if model.model in first:
+            found.append((first[model.model], model))
+        first.setdefault(model.model, model)
+    return found
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _code_key(code: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()
+
+
+def _text_key(root: Path, code: dict[str, str]) -> str:
+    """The key of the same files as they are now; empty if one is gone."""
+    try:
+        return _code_key({name: (root / name).read_text(encoding="utf-8") for name in code})
+    except (OSError, UnicodeDecodeError):
+        return ""

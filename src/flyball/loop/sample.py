@@ -1,0 +1,51 @@
+"""Rows to try transforms on: from the data set's source, or made up from its contract where there is none yet."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flyball.data.source import read
+from flyball.data.types import DTYPES, schema
+from flyball.declare.data import Column
+from flyball.declare.model import Model
+
+ROWS = 64
+_START = 1_704_067_200_000_000  # 2024-01-01, so that calendars and windows have something to look at
+_STEP = 1_800_000_000
+
+
+def sample(model: Model, root: Path, *, from_data: bool) -> pl.DataFrame:
+    """Rows of the model's own data set, in the form `data.source.read` gives. Raises BadInput if the source cannot be read."""
+    return read(model.data, root) if from_data else made_up(model)
+
+
+def made_up(model: Model) -> pl.DataFrame:
+    """64 rows that hold the contract, half an hour apart, the same every time."""
+    chance = random.Random(0)  # noqa: S311 - made-up rows, no secret
+    columns: dict[str, list[Any]] = {}
+    for name, kind in schema(model.data).items():
+        declared = model.data.columns.get(name)
+        if kind == "time":
+            columns[name] = [_START + _STEP * row for row in range(ROWS)]
+        else:
+            columns[name] = [_value(chance, kind, declared, row) for row in range(ROWS)]
+    return pl.DataFrame(
+        columns, schema={name: pl.Int64() if kind == "time" else DTYPES[kind] for name, kind in schema(model.data).items()}
+    ).cast({name: DTYPES[kind] for name, kind in schema(model.data).items() if kind == "time"})
+
+
+def _value(chance: random.Random, kind: str, declared: Column | None, row: int) -> Any:
+    if declared is not None and chance.random() < declared.nulls / 2:
+        return None
+    if declared is not None and declared.one_of:
+        return chance.choice(declared.one_of)
+    if kind == "bool":
+        return chance.random() < 0.5
+    if kind == "str":
+        return f"made-{row % 7}"
+    low, high = declared.between if declared is not None and declared.between else (-100.0, 100.0)
+    return chance.randint(int(low), int(high)) if kind == "int" else chance.uniform(low, high)
