@@ -53,7 +53,9 @@ def view(dataset, window, *, entity=None, ttl=None):
 def by_hand(feature_view, rows, moments):
     """The definition, one row and one window at a time."""
     dataset, out = feature_view.data, []
-    ordered = sorted(enumerate(rows), key=lambda item: (item[1]["ts"], max(item[1]["ts"], item[1]["arrived"] or 0) if dataset.arrived else 0, item[0]))
+    ordered = sorted(
+        enumerate(rows), key=lambda item: (item[1]["ts"], max(item[1]["ts"], item[1]["arrived"] or 0) if dataset.arrived else 0, item[0])
+    )
     for asked in moments:
         values = {}
         for name, item in feature_view.features.items():
@@ -88,7 +90,9 @@ def reduce(item, seen):
         return math.fsum(cells)
     if not cells:
         return None
-    return {"mean": lambda: math.fsum(cells) / len(cells), "min": lambda: min(cells), "max": lambda: max(cells), "last": lambda: cells[-1]}[item.how]()
+    return {"mean": lambda: math.fsum(cells) / len(cells), "min": lambda: min(cells), "max": lambda: max(cells), "last": lambda: cells[-1]}[
+        item.how
+    ]()
 
 
 def frame_of(rows):
@@ -137,7 +141,9 @@ spans = st.sampled_from(["1m", "3m", "10m", "1h"])
 def test_every_value_is_what_the_definition_says(rows, times, horizon, window, known, arrived, entity, ttl):
     feature_view = view(data(arrived=arrived, known_after=known[0], flag_after=known[1]), window, entity=entity, ttl=ttl)
     moments = [{"row_time": time, "moment": time - horizon * UNIT, "key": key} for time, key in times]
-    got = windows.values(feature_view, frame_of(rows), pl.DataFrame(moments, schema={"row_time": pl.Int64, "moment": pl.Int64, "key": pl.String}))
+    got = windows.values(
+        feature_view, frame_of(rows), pl.DataFrame(moments, schema={"row_time": pl.Int64, "moment": pl.Int64, "key": pl.String})
+    )
     assert_same(got, by_hand(feature_view, rows, moments))
 
 
@@ -210,7 +216,9 @@ def test_with_a_horizon_the_row_exactly_at_the_moment_is_seen():
 
 
 def test_a_view_without_rows_counts_nothing_and_knows_nothing():
-    got = windows.values(view(data(), Window("30m"), entity="who"), frame_of([]), pl.DataFrame({"row_time": [5], "moment": [5], "key": ["a"]}))
+    got = windows.values(
+        view(data(), Window("30m"), entity="who"), frame_of([]), pl.DataFrame({"row_time": [5], "moment": [5], "key": ["a"]})
+    )
     assert got.row(0, named=True) == {
         "count": 0, "flagged": 0, "filled": 0, "sum": 0.0, "mean": None, "min": None, "max": None, "last": None, "last_n": None, "distinct": 0,
     }  # fmt: skip

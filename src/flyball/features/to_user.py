@@ -20,7 +20,7 @@ def kind_of(function: Callable[..., Any], parameter: str) -> Kind:
     annotation = _annotation(function, parameter)
     if isinstance(annotation, str):  # a name that could not be resolved here: what it is called must do
         known: dict[str, Kind] = {"pd.": "pandas", "pandas.": "pandas", "np.": "numpy", "numpy.": "numpy", "npt.": "numpy"}
-        return next((kind for start, kind in known.items() if annotation.startswith(start)), "polars")
+        return next((kind for start, kind in known.items() if annotation.strip("'\"").startswith(start)), "polars")
     home = getattr(typing.get_origin(annotation) or annotation, "__module__", "").split(".")[0]
     return "pandas" if home == "pandas" else "numpy" if home == "numpy" else "polars"
 
