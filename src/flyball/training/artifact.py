@@ -19,7 +19,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import rfc8785
 
@@ -178,9 +177,9 @@ def check_golden(predictor: Predictor) -> None:
     if golden is None:
         raise NotFound("there are no golden rows", why="this predictor was not loaded from an artifact")
     value, score = answers(predictor.predict(golden.drop(VALUE, SCORE)))
-    different = _differs(golden[VALUE], value) | _differs(golden[SCORE], score)
-    if different.any():
-        row = int(np.flatnonzero(different)[0])
+    different = [a or b for a, b in zip(_differs(golden[VALUE], value), _differs(golden[SCORE], score), strict=True)]
+    if any(different):
+        row = different.index(True)
         raise Corrupt(
             f'the artifact of "{predictor.model.name}" no longer answers as it did: golden row {row} gives {value[row]}, was {golden[VALUE][row]}',
             why="libraries, processor or code differ from those it was made with",
@@ -188,14 +187,13 @@ def check_golden(predictor: Predictor) -> None:
         )
 
 
-def _differs(before: pl.Series, now: pl.Series) -> npt.NDArray[np.bool_]:
+def _differs(before: pl.Series, now: pl.Series) -> list[bool]:
     if before.dtype == pl.List:
-        parts: npt.NDArray[np.bool_] = _differs(before.explode(), now.explode()).reshape(len(before), -1).any(axis=1)
-        return parts
+        return [bool(np.any(_differs(pl.Series(a), pl.Series(b)))) for a, b in zip(before, now, strict=True)]
     if before.dtype.is_float():
-        close = np.isclose(before.to_numpy(), now.cast(pl.Float64).to_numpy(), rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
-        return np.logical_not(close)
-    return np.asarray([a != b for a, b in zip(before.to_list(), now.to_list(), strict=True)], dtype=np.bool_)
+        near = np.isclose(before.to_numpy(), now.cast(pl.Float64).to_numpy(), rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
+        return [not each for each in near.tolist()]
+    return [a != b for a, b in zip(before.to_list(), now.to_list(), strict=True)]
 
 
 @lru_cache(maxsize=1)

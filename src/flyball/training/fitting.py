@@ -76,7 +76,7 @@ class Fitter:
 
     def fit(self, split: Split, parameters: Parameters, *, inner: bool = False, window: str = "") -> Predictor:
         """Fit on the rows before the hold-out, or, with `inner`, on those before the inner validation."""
-        stop = split.valid if inner or self.validates else split.holdout
+        stop = split.valid if inner or self.validates else split.stop
         full = self.defaults | parameters
         key = (
             self.code,
@@ -84,7 +84,7 @@ class Fitter:
             split.start,
             stop,
             split.valid,
-            split.holdout if self.validates else 0,
+            split.stop if self.validates else 0,
             self.seed,
             *sorted(full.items()),
         )
@@ -93,9 +93,7 @@ class Fitter:
         if fitted is None:
             check_train(part, self.model, window)
             began = time.process_time()
-            fitted = call_fit(
-                train_of(self.model).fit, part, self.rows.part(split.valid, split.holdout), full, seed=self.seed, run=self.log
-            )
+            fitted = call_fit(train_of(self.model).fit, part, self.rows.part(split.valid, split.stop), full, seed=self.seed, run=self.log)
             self.cpu_s += time.process_time() - began
             self.fits += 1
             self.cache.put(key, fitted)

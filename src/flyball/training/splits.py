@@ -21,10 +21,11 @@ KEPT = 0.7
 
 
 class Split(NamedTuple):
-    """Positions of rows: `[start, valid)` fit, `[valid, holdout)` the inner validation, `[start, holdout)` train, `[holdout, end)` judge."""
+    """Positions of rows: `[start, stop)` train, of which `[valid, stop)` is the inner validation; `[holdout, end)` judge."""
 
     start: int
     valid: int
+    stop: int
     holdout: int
     end: int
 
@@ -35,18 +36,23 @@ def anchor(times: Times, as_of: Instant, label_delay: Span) -> Instant:
     return min(as_of - label_delay + 1, newest)
 
 
-def split(times: Times, end: Instant, holdout: Span, window: Span) -> Split:
-    """The last `holdout` before `end` judges; the `window` before that trains; its own last `holdout` (at most a fifth of it) validates."""
+def split(times: Times, end: Instant, holdout: Span, window: Span, gap: Span) -> Split:
+    """The last `holdout` before `end` judges; the `window` before that trains; its own last `holdout` (at most a fifth of it) validates.
+
+    `gap` = label delay + horizon: when the first held-out row was predicted, labels of the rows just before it were not known yet, so
+    the candidate that is judged must not have seen them.
+    """
     judge = end - holdout
+    stop = judge - gap
     inner = min(int(holdout), int(window) // 5)
-    bounds = np.searchsorted(times, [judge - window, judge - inner, judge, end], side="left")
+    bounds = np.searchsorted(times, [stop - window, stop - inner, stop, judge, end], side="left")
     return Split(*(int(bound) for bound in bounds))
 
 
 def refit(times: Times, end: Instant, holdout: Span, window: Span) -> Split:
     """The last `window` before `end`, hold-out included, trains what is released; its own last part validates where a fit asks for it."""
     inner = min(int(holdout), int(window) // 5)
-    bounds = np.searchsorted(times, [end - window, end - inner, end, end], side="left")
+    bounds = np.searchsorted(times, [end - window, end - inner, end, end, end], side="left")
     return Split(*(int(bound) for bound in bounds))
 
 

@@ -1,0 +1,144 @@
+"""What a run says about a candidate: the hold-out frame with everybody's answers, metrics, verdicts, and the detector's bound."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from flyball.declare.checks import AnyOf, Check
+from flyball.declare.metrics import metric_info
+from flyball.declare.model import Model
+from flyball.evaluation import baselines
+from flyball.evaluation.answers import answers as read_answers
+from flyball.evaluation.detector import loss_bound
+from flyball.evaluation.gates import Holdout, judge
+from flyball.evaluation.metrics import estimate, measure
+from flyball.evaluation.slices import by_slice
+from flyball.records.estimates import Estimate, Verdict
+from flyball.training.predictor import Predictor, answers
+from flyball.training.rows import Assembled
+from flyball.training.splits import Split
+
+_TASK_OBJECTIVE = {"binary": "accuracy", "multiclass": "accuracy"}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Estimates on the hold-out and what the gates made of them."""
+
+    metrics: dict[str, Estimate]
+    baseline: dict[str, Estimate]
+    champion: dict[str, Estimate]
+    by_slice: dict[str, dict[str, Estimate]]
+    verdicts: tuple[Verdict, ...]
+    loss_bound: float
+    loss_cap: float
+
+
+def objective(model: Model) -> str:
+    """The metric that searches and windows are judged by: `train.objective`, else accuracy for classes and the mean absolute error for numbers."""
+    declared = model.train.objective if model.train else ""
+    return declared or _TASK_OBJECTIVE.get(model.task, "mae")
+
+
+def score(model: Model, predictor: Predictor, rows: Assembled, start: int, stop: int) -> float:
+    """The objective on rows `[start, stop)`, turned so that higher is better; −inf where it is not defined."""
+    name = objective(model)
+    part = rows.part(start, stop)
+    frame = pl.DataFrame([part.y.alias("y"), *answers(predictor.predict(part.X))])
+    found = estimate(name, read_answers(model.task, frame, classes=predictor.signature.classes)).value
+    info = metric_info(name)
+    if found is None:
+        return float("-inf")
+    return found if info is None or info.higher_is_better is not False else -found
+
+
+def holdout_frame(
+    model: Model, candidate: Predictor, rows: Assembled, split: Split, *, champion: tuple[Predictor, pl.DataFrame] | None
+) -> pl.DataFrame:
+    """`__time`, y, value, score, base_value, base_score, champion_value, champion_score and the slices, one row a held-out row.
+
+    `champion` comes with its own features of exactly these rows; None: no champion_ columns.
+    """
+    held = rows.frame[split.holdout : split.end]
+    value, given = answers(candidate.predict(held.select(rows.features)))
+    columns = [held["__time"], held["__y"].alias("y"), value, given]
+    last = last_known_label(model)
+    trained = rows.frame[split.start : split.stop]
+    base = baselines.fit(model.task, trained["__y"], trained[last] if last else None)
+    base_value, base_score = base.predict(held.height, held[last].cast(held["__y"].dtype) if last else None)
+    columns.append(base_value.alias("base_value"))
+    if base_score is not None:
+        columns.append(base_score.alias("base_score"))
+    if champion is not None:
+        theirs = answers(champion[0].predict(champion[1]))
+        columns += [series.alias(f"champion_{series.name}") for series in theirs]
+    taken = {column.name for column in columns}
+    columns += [
+        held[f"__slice_{name}"].alias(name) for name in model.slice_names if f"__slice_{name}" in held.columns and name not in taken
+    ]
+    return pl.DataFrame(columns)
+
+
+def last_known_label(model: Model) -> str:
+    """The feature that is the label's last known value (of several the most recent), for the persistence baseline; empty if there is none."""
+    found = [
+        (int(item.window.ago), name)
+        for view in model.features
+        if view.data.name == model.data.name
+        for name, item in view.features.items()
+        if item.how == "last" and item.column == model.label_column and not item.where
+    ]
+    return min(found)[1] if found else ""
+
+
+def measured(model: Model) -> list[str]:
+    """The metrics every run reports: the objective, those that gates, guards and monitors name, and the task's usual ones."""
+    usual = {"binary": ("accuracy", "roc_auc", "log_loss"), "multiclass": ("accuracy", "log_loss")}.get(model.task, ("mae", "rmse"))
+    named: list[str] = []
+    for check in (*model.gates, *model.rollout.guards, *model.monitors, *(model.retrain.when if model.retrain else ())):
+        parts: Sequence[object] = check.checks if isinstance(check, AnyOf) else (check,)
+        named += [part.metric.name for part in parts if isinstance(part, Check)]
+    wanted = dict.fromkeys((objective(model), *usual, *named))
+    return [name for name in wanted if (info := metric_info(name)) and info.source != "traffic" and model.task in info.tasks]
+
+
+def judge_holdout(model: Model, frame: pl.DataFrame, classes: tuple[int | str | bool, ...]) -> Judged:
+    """Measure everybody on the hold-out and judge the gates."""
+    names = measured(model)
+    slices = tuple(name for name in model.slice_names if name in frame.columns)
+    bound, cap = loss_bound(model.task, frame)
+    sliced = [name for name in names if name in ("accuracy", "mae")] or None
+    return Judged(
+        metrics=_defined(measure(model.task, frame, names, classes=classes)),
+        baseline=_defined(measure(model.task, _of(frame, "base_"), names, classes=classes)),
+        champion=_defined(measure(model.task, _of(frame, "champion_"), names, classes=classes))
+        if "champion_value" in frame.columns
+        else {},
+        by_slice=by_slice(model.task, frame, slices, sliced, classes=classes) if slices else {},
+        verdicts=judge(model.gates, Holdout(frame, model.task, slices=slices, classes=classes)),
+        loss_bound=bound,
+        loss_cap=cap,
+    )
+
+
+def _of(frame: pl.DataFrame, prefix: str) -> pl.DataFrame:
+    columns = [frame["y"], frame[f"{prefix}value"].alias("value")]
+    if f"{prefix}score" in frame.columns:
+        columns.append(frame[f"{prefix}score"].alias("score"))
+    return pl.DataFrame(columns)
+
+
+def _defined(found: dict[str, Estimate]) -> dict[str, Estimate]:
+    """Without the score metrics of a model that gives no scores: they are not its metrics."""
+    return {name: each for name, each in found.items() if each.why != "there are no scores"}
+
+
+def parquet(frame: pl.DataFrame) -> bytes:
+    """The hold-out as evidence."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", statistics=False)
+    return buffer.getvalue()

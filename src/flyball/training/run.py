@@ -1,0 +1,268 @@
+"""One training run from rows to a judged, packaged result. The same function runs in a job and, hundreds of times, in a backtest.
+
+Order (statistics.md §5): hold out the newest rows, choose hyperparameters on a slice before them, choose the window, judge the
+candidate against the champion and the baseline on the hold-out, then fit again with the hold-out included: that is what is released.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+import polars as pl
+import rfc8785
+
+from flyball.clock import Span
+from flyball.declare import codec as declarations
+from flyball.declare.model import Model
+from flyball.errors import BadInput
+from flyball.evaluation.reference import reference
+from flyball.records import codec
+from flyball.records.base import Record
+from flyball.records.training import RunResult, RunSpec
+from flyball.store.blobs import Blobs
+from flyball.training import artifact
+from flyball.training.calls import Parameters
+from flyball.training.fitting import FitCache, Fitter, train_of
+from flyball.training.judging import Judged, holdout_frame, judge_holdout, objective, parquet, score
+from flyball.training.predictor import Predictor
+from flyball.training.rows import MIN_HOLDOUT, Assembled, assemble
+from flyball.training.search import search
+from flyball.training.splits import WINDOWS, Split, anchor, choose, refit, smoothed, split
+
+Frames = Mapping[str, pl.DataFrame]
+
+
+class Progress(Record, frozen=True):
+    """How far a run is. `best` is the objective's best value so far, as people read it."""
+
+    stage: str
+    done: int = 0
+    total: int = 0
+    objective: str = ""
+    best: float | None = None
+
+
+@dataclass(frozen=True)
+class Performed:
+    """A run's result with what a caller in the same process goes on with: the released predictor and the judged hold-out."""
+
+    result: RunResult
+    predictor: Predictor
+    holdout: pl.DataFrame
+
+
+def no_progress(_progress: Progress) -> None:
+    """For callers that do not look."""
+
+
+def memo_key(spec: RunSpec) -> str:
+    """The name of a run's result: equal specs give equal results."""
+    return hashlib.sha256(rfc8785.dumps(codec.plain(spec))).hexdigest()
+
+
+def execute(
+    spec: RunSpec,
+    model: Model,
+    frames: Frames,
+    blobs: Blobs,
+    *,
+    champion: Predictor | None = None,
+    progress: Callable[[Progress], None] = no_progress,
+    rows: Assembled | None = None,
+    package: bool = True,
+    cache: FitCache | None = None,
+) -> RunResult:
+    """Make the run that `spec` says; see `perform`."""
+    return perform(spec, model, frames, blobs, champion=champion, progress=progress, rows=rows, package=package, cache=cache).result
+
+
+def perform(
+    spec: RunSpec,
+    model: Model,
+    frames: Frames,
+    blobs: Blobs | None,
+    *,
+    champion: Predictor | None = None,
+    progress: Callable[[Progress], None] = no_progress,
+    rows: Assembled | None = None,
+    package: bool = True,
+    cache: FitCache | None = None,
+) -> Performed:
+    """Make the run that `spec` says of the real `model` (with functions) and its data sets' `frames` by name.
+
+    `rows` saves assembling them; `package=False` stores nothing (`artifact`, `evidence`, `reference` stay empty, `blobs` may be
+    None). Raises BadInput, Refused or DeclarationError with the reason for which there is no result.
+    """
+    began = time.process_time()
+    train = train_of(model)
+    progress(Progress(stage="assemble"))
+    rows = rows if rows is not None else assemble(model, frames, as_of=spec.as_of)
+    known = rows.known_by(spec.as_of)
+    fitter = Fitter(model, rows, spec.seed, spec.version_digest or spec.code, cache if cache is not None else FitCache(64))
+    end = anchor(rows.times[:known], spec.as_of, Span(rows.label_delay))
+    windows = WINDOWS if train.window == "auto" else (train.window,)
+    gap = Span(rows.label_delay + model.framing.horizon)
+    splits = {window: split(rows.times[:known], end, train.holdout, window, gap) for window in windows}
+    _check_holdout(model, splits[windows[0]], train.holdout)
+    parameters = _parameters(spec, fitter, splits[windows[len(windows) // 2]], progress)
+    candidates = {window: fitter.fit(each, parameters, window=str(window)) for window, each in splits.items()}
+    scores = _scores(spec, model, rows, candidates, splits) if len(windows) > 1 else {}
+    window = choose(scores) if scores else windows[0]
+    chosen = splits[window]
+    progress(Progress(stage="judge"))
+    frame = holdout_frame(
+        model, candidates[window], rows, chosen, champion=_champion(champion, model, frames, rows=rows, cut=chosen, spec=spec)
+    )
+    judged = judge_holdout(model, frame, candidates[window].signature.classes)
+    progress(Progress(stage="refit"))
+    final = refit(rows.times[:known], end, train.holdout, window)
+    released = fitter.fit(final, parameters, window=str(window))
+    result = _result(judged, released, fitter, chosen, final)
+    result = msgspec.structs.replace(
+        result,
+        parameters=fitter.defaults | parameters,
+        window=window,
+        trials=_trials(spec, fitter),
+        window_scores={str(each): value for each, value in scores.items()},
+    )
+    if package and blobs is not None:
+        progress(Progress(stage="package"))
+        result = _package(
+            result, spec, released, frame=frame, trained=rows.frame[final.start : final.end], features=rows.features, blobs=blobs
+        )
+    return Performed(msgspec.structs.replace(result, cpu_s=time.process_time() - began), released, frame)
+
+
+def _check_holdout(model: Model, cut: Split, holdout: Span) -> None:
+    held = cut.end - cut.holdout
+    if held < MIN_HOLDOUT:
+        raise BadInput(
+            f'model "{model.name}": the hold-out ({holdout}) has {held} rows',
+            why=f"at least {MIN_HOLDOUT} labelled rows are needed to judge a candidate"
+            if cut.end
+            else "no row has a label that is known yet",
+            fix="lengthen holdout, or wait for labels",
+        )
+
+
+def _trials(spec: RunSpec, fitter: Fitter) -> int:
+    return spec.trials if set(train_of(fitter.model).search) - set(spec.parameters) else 0
+
+
+def _parameters(spec: RunSpec, fitter: Fitter, cut: Split, progress: Callable[[Progress], None]) -> Parameters:
+    """Fixed hyperparameters as the spec says, the rest searched, judged on the slice before the hold-out."""
+    unknown = sorted(set(spec.parameters) - set(fitter.defaults))
+    if unknown:
+        raise BadInput(
+            f'fit has no hyperparameter "{unknown[0]}"', why=f"it has {', '.join(fitter.defaults) or 'none'}", fix="name one of those"
+        )
+    fixed = dict(spec.parameters)
+    space = {name: each for name, each in train_of(fitter.model).search.items() if name not in fixed}
+    if not space or spec.trials < 1:
+        return fixed
+    if cut.stop - cut.valid < MIN_HOLDOUT:
+        raise BadInput(
+            f'model "{fitter.model.name}": the search has {cut.stop - cut.valid} rows to judge on',
+            why="hyperparameters are judged on the rows just before the hold-out, never on the hold-out",
+            fix="widen train window, or train with trials 0",
+        )
+    name = objective(fitter.model)
+
+    def on_validation(point: Parameters) -> float:
+        return score(fitter.model, fitter.fit(cut, fixed | point, inner=True, window="of the search"), fitter.rows, cut.valid, cut.stop)
+
+    def tell(done: int, total_best: float) -> None:
+        progress(Progress(stage="search", done=done, total=spec.trials, objective=name, best=abs(total_best)))
+
+    best = search(
+        space,
+        on_validation,
+        trials=spec.trials,
+        seed=spec.seed,
+        first=fitter.defaults,
+        progress=lambda done, _total, found: tell(done, found),
+    )
+    return fixed | best
+
+
+def _scores(
+    spec: RunSpec, model: Model, rows: Assembled, candidates: Mapping[Span, Predictor], splits: Mapping[Span, Split]
+) -> dict[Span, float]:
+    """S_W of every window, smoothed over the model's runs (statistics.md §5)."""
+    return {
+        window: smoothed(spec.window_scores.get(str(window)), score(model, predictor, rows, splits[window].holdout, splits[window].end))
+        for window, predictor in candidates.items()
+    }
+
+
+def _champion(
+    champion: Predictor | None, model: Model, frames: Frames, *, rows: Assembled, cut: Split, spec: RunSpec
+) -> tuple[Predictor, pl.DataFrame] | None:
+    """The champion with its own features of the held-out rows: its declaration may make them otherwise than the candidate's."""
+    if champion is None:
+        return None
+    if champion.model is model or _same_features(champion.model, model):
+        return champion, rows.frame[cut.holdout : cut.end].select(rows.features)
+    theirs = assemble(champion.model, frames, as_of=spec.as_of)
+    wanted = rows.frame[cut.holdout : cut.end]
+    held = theirs.frame.filter(pl.col("__time").is_between(wanted["__time"][0], wanted["__time"][-1]))
+    if held["__time"].to_list() != wanted["__time"].to_list():
+        raise BadInput(
+            f'model "{model.name}": the champion cannot be judged on the same rows',
+            why="its data set or label differs from the candidate's, so their rows do not match",
+            fix="declare the changed model under a new name",
+        )
+    return champion, held.select(theirs.features)
+
+
+def _same_features(one: Model, other: Model) -> bool:
+    return declarations.digests(declarations.encode(one)).version == declarations.digests(declarations.encode(other)).version
+
+
+def _result(judged: Judged, released: Predictor, fitter: Fitter, cut: Split, final: Split) -> RunResult:
+    return RunResult(
+        artifact="",
+        signature=released.signature,
+        parameters={},
+        window=Span(0),
+        rows=final.stop - final.start,
+        holdout_rows=cut.end - cut.holdout,
+        metrics=judged.metrics,
+        baseline=judged.baseline,
+        champion=judged.champion,
+        by_slice=judged.by_slice,
+        verdicts=judged.verdicts,
+        loss_bound=judged.loss_bound,
+        loss_cap=judged.loss_cap,
+        fit_s=fitter.cpu_s,
+    )
+
+
+def _package(
+    result: RunResult,
+    spec: RunSpec,
+    released: Predictor,
+    *,
+    frame: pl.DataFrame,
+    trained: pl.DataFrame,
+    features: tuple[str, ...],
+    blobs: Blobs,
+) -> RunResult:
+    """Store the artifact, the hold-out as evidence, and the reference of drift."""
+    evidence = blobs.put(parquet(frame))
+    made = artifact.pack(
+        released,
+        trained.tail(artifact.GOLDEN_ROWS).select(features),
+        blobs,
+        code=spec.code,
+        declaration=spec.declaration,
+        file=spec.file,
+    )
+    bins = reference(trained, [name for name in features if trained[name].dtype != pl.Null])
+    answered = frame.select("__time", pl.col("value").alias("prediction"))
+    bins += reference(answered, ["prediction"])
+    return msgspec.structs.replace(result, artifact=made, evidence=evidence, reference=blobs.put(msgspec.json.encode(bins)))
