@@ -36,7 +36,7 @@ def _compare(path: str, old: Any, new: Any) -> Iterator[str]:
             yield f"{path}: the expression changed"
     elif isinstance(old, Mapping) and isinstance(new, Mapping):
         yield from _mappings(path, old, new)
-    elif _steps(old) and _steps(new):
+    elif _steps(old) and _steps(new) and (old or new):
         if old != new:
             yield f"{path}: {' → '.join(map(draw_step, old)) or 'none'}   now   {' → '.join(map(draw_step, new)) or 'none'}"
     elif isinstance(old, tuple) and isinstance(new, tuple):
@@ -49,11 +49,11 @@ def _compare(path: str, old: Any, new: Any) -> Iterator[str]:
 
 
 def _steps(value: Any) -> bool:
-    return isinstance(value, tuple) and all(isinstance(item, Step) for item in value) and bool(value)
+    return isinstance(value, tuple) and all(isinstance(item, Step) for item in value)
 
 
 def _mappings(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    for key in old.keys() | new.keys():
+    for key in dict.fromkeys((*old, *new)):
         if key not in new:
             yield f"{path}: − {key}"
         elif key not in old:

@@ -1,0 +1,215 @@
+"""Everything that is wrong with a project, in one pass, and what each model would do: what `flyball check` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flyball.declare import codec
+from flyball.declare.data import Dataset
+from flyball.declare.difference import differences
+from flyball.declare.model import Model
+from flyball.declare.problems import warnings
+from flyball.declare.project import read_project
+from flyball.errors import FlyballError, Problem
+from flyball.loop.compiling import Broken, Compilation, Compiler
+from flyball.records.declarations import Compiled
+
+
+class Applied(NamedTuple):
+    """The declaration in effect, to compare with. `body` is its canonical JSON (empty: only the digests are compared)."""
+
+    version_digest: str
+    policy_digest: str
+    body: str = ""
+
+
+class ModelReport(NamedTuple):
+    """One model as checked. `changed` holds "new", or those of "version", "policy" that differ from what is applied."""
+
+    name: str
+    file: str
+    line: int
+    counts: dict[str, int]
+    version_digest: str
+    policy_digest: str
+    changed: tuple[str, ...]
+    request: dict[str, str]
+    differences: tuple[str, ...]
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+class CheckReport(NamedTuple):
+    """A project as checked. `gone` are applied models that no loop file declares any more."""
+
+    models: tuple[ModelReport, ...]
+    broken: tuple[Broken, ...]
+    gone: tuple[str, ...]
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Every problem, in the order of files."""
+        own = [problem for model in self.models for problem in model.problems]
+        return (*(problem for file in self.broken for problem in file.problems), *own)
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """Every warning."""
+        return tuple(warning for model in self.models for warning in model.warnings)
+
+
+def check_project(root: Path, *, data: bool = False, applied: Mapping[str, Applied] | None = None, only: str = "") -> CheckReport:
+    """Check a project, or its loop file `only`. With `data` the sources are read: contracts, and transforms on real rows.
+
+    Raises NotFound outside a project and DeclarationError for a broken `flyball.toml`; all else is in the report.
+    """
+    project = read_project(root)
+    compilation = Compiler(project.root).compile(prove="data" if data else "made")
+    return report(compilation, project.root, data=data, applied=applied or {}, only=only)
+
+
+def report(compilation: Compilation, root: Path, *, data: bool, applied: Mapping[str, Applied], only: str = "") -> CheckReport:
+    """Describe what was compiled."""
+    contracts: dict[str, list[Problem]] = {}
+    models = []
+    for compiled in compilation.models:
+        if only in ("", compiled.file):
+            model = codec.decode(compiled.body)
+            models.append(_model(compiled, model, applied.get(compiled.model), _contracts(model, root, contracts) if data else ()))
+    broken = tuple(file for file in compilation.broken if only in ("", file.file))
+    stays = {compiled.model for compiled in compilation.models}
+    gone = tuple(sorted(name for name in applied if name not in stays)) if not broken and not only else ()
+    return CheckReport(tuple(models), broken, gone)
+
+
+def _model(compiled: Compiled, model: Model, before: Applied | None, found: Sequence[Problem]) -> ModelReport:
+    place = f"{compiled.file}:{compiled.line}"
+    told = warnings(model, place=place)
+    wrong = list(found)
+    try:
+        request = _request(model)
+    except FlyballError as error:
+        request = {}
+        wrong.append(Problem(f'{place}  Model "{model.name}"', error.what, error.why, error.fix))
+    return ModelReport(
+        name=compiled.model,
+        file=compiled.file,
+        line=compiled.line,
+        counts={
+            "gates": len(model.gates),
+            "guards": len(model.rollout.guards),
+            "monitors": len(model.monitors),
+            "steps": len(model.rollout.steps),
+        },
+        version_digest=compiled.version_digest,
+        policy_digest=compiled.policy_digest,
+        changed=_changed(compiled, before),
+        request=request,
+        differences=differences(codec.decode(before.body), model) if before is not None and before.body else (),
+        problems=tuple(wrong),
+        warnings=tuple(told),
+    )
+
+
+def _changed(compiled: Compiled, before: Applied | None) -> tuple[str, ...]:
+    if before is None:
+        return ("new",)
+    pairs = (("version", compiled.version_digest, before.version_digest), ("policy", compiled.policy_digest, before.policy_digest))
+    return tuple(name for name, now, was in pairs if now != was)
+
+
+def _request(model: Model) -> dict[str, str]:
+    from flyball.features.fields import request_fields
+
+    return {name: str(column.type) for name, column in request_fields(model)}
+
+
+def _contracts(model: Model, root: Path, known: dict[str, list[Problem]]) -> list[Problem]:
+    """What the data sets of a model break of their contracts; a data set shared by models is read once and told once."""
+    found: list[Problem] = []
+    for dataset in {model.data.name: model.data, **{view.data.name: view.data for view in model.features}}.values():
+        if dataset.name not in known:
+            known[dataset.name] = _contract(dataset, root)
+            found += known[dataset.name]
+    return found
+
+
+def _contract(dataset: Dataset, root: Path) -> list[Problem]:
+    from flyball.data.contract import violations
+    from flyball.data.source import read
+
+    where = f'Data set "{dataset.name}"'
+    try:
+        frame = read(dataset, root)
+    except FlyballError as error:
+        own = Problem(where, error.what, error.why, error.fix)
+        return [own, *(Problem(where, item.what, item.why, item.fix) for item in error.problems)]
+    return [Problem(where, item, "its contract does not hold") for item in violations(dataset, frame)]
+
+
+def to_json(checked: CheckReport) -> dict[str, Any]:
+    """The document of `flyball check --json`."""
+    return {
+        "models": [
+            {
+                "name": model.name,
+                "file": model.file,
+                "version_digest": model.version_digest,
+                "policy_digest": model.policy_digest,
+                "changed": list(model.changed),
+                "request": model.request,
+                "differences": list(model.differences),
+                "problems": [_plain(problem) for problem in model.problems],
+                "warnings": [_plain(warning) for warning in model.warnings],
+            }
+            for model in checked.models
+        ],
+        "broken": [{"file": file.file, "problems": [_plain(problem) for problem in file.problems]} for file in checked.broken],
+        "gone": list(checked.gone),
+        "problems": len(checked.problems),
+    }
+
+
+def _plain(problem: Problem) -> dict[str, str]:
+    return {key: value for key, value in vars(problem).items() if value or key in ("where", "what")}
+
+
+def to_lines(checked: CheckReport) -> list[str]:
+    """The text of `flyball check`: a line a model, its request, what changed, then every warning and problem, then the sum."""
+    lines: list[str] = []
+    width = max((len(model.file) for model in checked.models), default=0)
+    name_width = max((len(model.name) for model in checked.models), default=0)
+    for model in checked.models:
+        counts = ", ".join(_count(number, name) for name, number in model.counts.items())
+        marks = {
+            kind: "new" if "new" in model.changed else "changed" for kind in ("version", "policy") if {kind, "new"} & set(model.changed)
+        }
+        digests = "  ".join(
+            f"{kind} {codec.short(digest)}" + (f" ({marks[kind]})" if kind in marks else "")
+            for kind, digest in (("version", model.version_digest), ("policy", model.policy_digest))
+        )
+        lines.append(f"{model.file:<{width}}   {model.name:<{name_width}}   {counts}   {digests}")
+        if model.request:
+            lines.append(f"  a request      {_fields(model.request)}")
+        lines += [f"  changed        {difference}" for difference in model.differences]
+        lines += [f"  warning  {str(warning).replace(chr(10), chr(10) + '  ')}" for warning in model.warnings]
+    lines += [str(problem) for problem in checked.problems]
+    lines += [f"gone     {name}: applied, and no loop file declares it any more" for name in checked.gone]
+    sums = (len(checked.models), "model"), (len(checked.problems), "problem"), (len(checked.warnings), "warning")
+    return [*lines, ", ".join(_count(number, f"{name}s") for number, name in sums)]
+
+
+def _count(number: int, plural: str) -> str:
+    return f"{number} {plural.removesuffix('s') if number == 1 else plural}"
+
+
+def _fields(request: Mapping[str, str]) -> str:
+    """Names with their type once for a run of the same: `day int, period, nswprice float`."""
+    items = list(request.items())
+    out = []
+    for place, (name, kind) in enumerate(items):
+        last_of_run = place + 1 == len(items) or items[place + 1][1] != kind
+        out.append(f"{name} {kind}" if last_of_run else name)
+    return ", ".join(out)
