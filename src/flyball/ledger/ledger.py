@@ -72,11 +72,11 @@ class SqlLedger:
         self._clock = clock
         self._fold_hash = fold_hash(folds)
         self._damage: Corrupt | None = None
-        if self.head().fold_hash != self._fold_hash:
-            try:
+        try:
+            if self.head().fold_hash != self._fold_hash:
                 self.rebuild()
-            except Corrupt as error:
-                self._damage = error
+        except Corrupt as error:
+            self._damage = error
 
     def execute(self, command: CommandT, decide: Decide[CommandT], *, fence: int | None = None) -> Receipt:
         """Carry out a command once.
@@ -137,6 +137,21 @@ class SqlLedger:
     def size(self) -> int:
         """How many events there are."""
         return self.head().size
+
+    def inclusion(self, seq: int) -> tuple[bytes, tuple[bytes, ...]]:
+        """The leaf hash of event `seq` and the hashes that lead from it to the present root. Raises NotFound, Corrupt."""
+        with self.database.reading() as connection:
+            size = read_head(connection, self.database).size
+
+            def node(level: int, idx: int) -> bytes:
+                row = connection.execute(self.database.sql.node, (level, idx)).fetchone()
+                if row is None:
+                    raise Corrupt(f"node {level}/{idx} is missing", fix="flyball audit verify says what else is")
+                return bytes(row[0])
+
+            if not 0 < seq <= size:
+                raise errors.NotFound(f"there is no event {seq}", why=f"the ledger has {size} events")
+            return node(0, seq - 1), merkle.inclusion_proof(node, seq - 1, size)
 
     def claim(self) -> int:
         """Become the one whose `execute(…, fence=…)` is accepted; returns the fence. Whoever claimed before is refused from now on."""

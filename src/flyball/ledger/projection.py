@@ -29,7 +29,7 @@ def read_row(table: Table[RowT], key: str, body: bytes) -> RowT:
     """Read one row. Raises Corrupt."""
     try:
         return cast("RowT", _decoder(table.row).decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, NotImplementedError, ValueError) as error:
+    except (TypeError, ValueError, NotImplementedError) as error:
         raise Corrupt(
             f"row {key} of {table.name} cannot be read", why=str(error), fix="flyball audit rebuild makes it again from the events"
         ) from error

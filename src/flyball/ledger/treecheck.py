@@ -65,7 +65,10 @@ class TreeCheck:
         self._frontier.append(current)
 
     def finish(self, size: int, frontier: tuple[bytes, ...], top_level: int) -> None:
-        """Compare with the head (unless its size is another, of which the caller tells), and tell of nodes that belong to no event. `top_level`: the highest level that has nodes."""
+        """Compare with the head (the caller tells if its size is another) and tell of nodes that belong to no event.
+
+        top_level: the highest level that has nodes, −1 for none.
+        """
         if size == self.size and len(frontier) != len(self._frontier):
             self._tell(VerifyProblem(what="the head's frontier does not have the shape of its size", where="head"))
         for place, each in enumerate(self._frontier):

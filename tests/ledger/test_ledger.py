@@ -1,0 +1,191 @@
+"""What every ledger must do."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from flyball import errors
+from flyball.clock import Instant, VirtualClock
+from flyball.errors import BadInput, Conflict, FlyballError, Refused, Unavailable
+from flyball.ledger import merkle
+from flyball.ledger.ledger import SqlLedger
+from flyball.ledger.verify import verify
+from flyball.records.base import Event, Receipt, Refusal, State
+from flyball.records.commands import COMMANDS
+from flyball.records.data import DataRefused
+from flyball.records.training import RUNS, RunFailed, RunStarted
+
+
+def test_a_new_ledger_is_empty_and_verifies(ledger: SqlLedger) -> None:
+    assert ledger.size() == 0
+    assert ledger.head().root == merkle.EMPTY
+    assert list(ledger.read(0, 10)) == []
+    assert ledger.state().scan(RUNS) == []
+    assert verify(ledger, None).verified
+
+
+def test_events_come_back_in_order_with_who_when_and_why(ledger: SqlLedger, kit: ModuleType) -> None:
+    receipt = kit.give(ledger, "c1", kit.queued("r1"), kit.queued("r2"))
+    assert receipt == Receipt(command="c1", first=1, last=2)
+    assert kit.give(ledger, "c2", RunStarted(run="r1", attempt=1), actor="loop").first == 3
+    read = list(ledger.read(0, 10))
+    assert [(each.seq, each.actor, each.command) for each in read] == [(1, "user:ana", "c1"), (2, "user:ana", "c1"), (3, "loop", "c2")]
+    assert read[0].event == kit.queued("r1")
+    assert {each.at for each in read} == {kit.START}
+
+
+def test_reading_starts_after_a_number_and_stops_at_the_limit(ledger: SqlLedger, kit: ModuleType) -> None:
+    kit.give(ledger, "c", *(kit.queued(f"r{number:04}") for number in range(2500)))
+    assert [each.seq for each in ledger.read(3, 2)] == [4, 5]
+    assert [each.seq for each in ledger.read(0, 10_000)] == list(range(1, 2501))
+    assert list(ledger.read(2500, 5)) == []
+    assert list(ledger.read(0, 0)) == []
+
+
+def test_a_repeated_command_gives_the_first_receipt_and_does_not_decide_again(ledger: SqlLedger, kit: ModuleType) -> None:
+    first = kit.give(ledger, "c1", kit.queued("r1"), kit.queued("r2"))
+    kit.give(ledger, "c2", kit.queued("r3"))
+
+    def never(_state: State, _command: object, _now: Instant) -> Sequence[Event]:
+        raise AssertionError("decided twice")
+
+    again = ledger.execute(kit.Give(id="c1"), never)
+    assert again == Receipt(command="c1", first=first.first, last=first.last, repeated=True)
+    assert ledger.size() == 3
+
+
+def test_a_command_id_belongs_to_the_actor_who_used_it_first(ledger: SqlLedger, kit: ModuleType) -> None:
+    kit.give(ledger, "c1", kit.queued("r1"))
+    with pytest.raises(Conflict, match="used by user:ana"):
+        kit.give(ledger, "c1", kit.queued("r2"), actor="user:bo")
+
+
+def test_deciding_that_nothing_is_needed_writes_nothing(ledger: SqlLedger, kit: ModuleType) -> None:
+    assert kit.give(ledger, "c1") == Receipt(command="c1", first=0, last=0)
+    assert ledger.size() == 0
+    assert ledger.state().scan(COMMANDS) == []
+
+
+def test_a_decision_sees_the_state_as_the_last_command_left_it(ledger: SqlLedger, kit: ModuleType) -> None:
+    kit.give(ledger, "c1", kit.queued("r1"))
+
+    def only_one(state: State, _command: object, _now: Instant) -> Sequence[Event] | Refusal:
+        return Refusal(code="conflict", what="there is one") if state.scan(RUNS) else (kit.queued("r2"),)
+
+    with pytest.raises(Conflict, match="there is one"):
+        ledger.execute(kit.Give(id="c2"), only_one)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("refused", Refused), ("conflict", Conflict), ("not-found", errors.NotFound), ("bad-input", BadInput), ("unavailable", Unavailable)],
+)
+def test_a_refusal_is_raised_as_the_error_of_its_code_and_leaves_nothing(
+    ledger: SqlLedger, kit: ModuleType, code: str, kind: type[FlyballError]
+) -> None:
+    with pytest.raises(kind) as caught:
+        ledger.execute(kit.Give(id="c1"), lambda *_: Refusal(code=code, what="no", why="because", fix="ask"))
+    assert (caught.value.code, caught.value.why, caught.value.fix) == (code, "because", "ask")
+    assert ledger.size() == 0
+    assert kit.give(ledger, "c1", kit.queued("r1")).repeated is False
+
+
+def test_a_refusal_of_a_code_of_its_own_keeps_it(ledger: SqlLedger, kit: ModuleType) -> None:
+    with pytest.raises(Refused) as caught:
+        ledger.execute(kit.Give(id="c1"), lambda *_: Refusal(code="change-window", what="not on Fridays"))
+    assert caught.value.code == "change-window"
+
+
+def test_time_in_the_record_never_goes_back(tmp_path: Path, kit: ModuleType) -> None:
+    kit.give(kit.open_ledger(tmp_path, VirtualClock(kit.START + 50)), "c1", kit.queued("r1"))
+    earlier = kit.open_ledger(tmp_path, VirtualClock(kit.START))
+    seen: list[Instant] = []
+    earlier.execute(kit.Give(id="c2"), lambda _state, _command, now: seen.append(now) or [kit.queued("r2")])
+    assert seen == [kit.START + 50]
+    assert [each.at for each in earlier.read(0, 9)] == [kit.START + 50] * 2
+
+
+def test_a_fold_that_fails_takes_the_whole_command_with_it(ledger: SqlLedger, kit: ModuleType) -> None:
+    with pytest.raises(KeyError):
+        kit.give(ledger, "c1", kit.queued("r1"), RunFailed(run="r1", why=""))
+    assert ledger.size() == 0
+    assert ledger.state().get(RUNS, "r1") is None
+    assert verify(ledger, None).verified
+
+
+def test_an_event_without_a_fold_is_refused(ledger: SqlLedger, kit: ModuleType) -> None:
+    with pytest.raises(BadInput, match=r'fold for events of kind "data.refused"'):
+        kit.give(ledger, "c1", DataRefused(name="d", source_mark="", violations=()))
+    assert ledger.size() == 0
+
+
+def test_an_event_that_is_not_what_it_declares_is_refused(ledger: SqlLedger, kit: ModuleType) -> None:
+    with pytest.raises(BadInput, match="does not hold what its record declares"):
+        kit.give(ledger, "c1", RunStarted(run="r1", attempt="first"))  # type: ignore[arg-type]
+    with pytest.raises(BadInput):
+        kit.give(ledger, "c2", kit.queued("r1", reason="x" * 20_000))
+    assert ledger.size() == 0
+
+
+def test_folds_of_one_command_see_the_rows_of_its_earlier_events(ledger: SqlLedger, kit: ModuleType) -> None:
+    kit.give(ledger, "c1", kit.queued("b"), kit.queued("a"), RunStarted(run="b", attempt=7), kit.queued("c"))
+    assert [(key, row.attempt) for key, row in ledger.state().scan(RUNS)] == [("a", 1), ("b", 7), ("c", 2)]
+
+
+def test_scan_finds_a_prefix_and_nothing_else(ledger: SqlLedger, kit: ModuleType) -> None:
+    kit.give(ledger, "c1", *(kit.queued(run) for run in ("a", "a/1", "a/2", "a0", "b/1", "a/é", "a%")))
+    assert [key for key, _ in ledger.state().scan(RUNS, "a/")] == ["a/1", "a/2", "a/é"]
+
+
+def test_a_snapshot_stays_as_it_was(ledger: SqlLedger, kit: ModuleType) -> None:
+    kit.give(ledger, "c1", kit.queued("r1"))
+    with ledger.state() as before:
+        kit.give(ledger, "c2", kit.queued("r2"))
+        assert before.size == 1
+        assert [key for key, _ in before.scan(RUNS)] == ["r1"]
+    assert ledger.state().size == 2
+
+
+def test_a_newer_claim_fences_off_the_older_one(ledger: SqlLedger, kit: ModuleType) -> None:
+    old = ledger.claim()
+    kit.give(ledger, "c1", kit.queued("r1"), fence=old)
+    new = ledger.claim()
+    assert new > old
+    with pytest.raises(Conflict) as caught:
+        kit.give(ledger, "c2", kit.queued("r2"), fence=old)
+    assert caught.value.code == "fenced"
+    kit.give(ledger, "c3", kit.queued("r3"), fence=new)
+    kit.give(ledger, "c4", kit.queued("r4"))
+
+
+def test_the_tree_proves_every_event(ledger: SqlLedger, kit: ModuleType) -> None:
+    for number in range(13):
+        kit.give(ledger, f"c{number}", kit.queued(f"r{number}"))
+    head = ledger.head()
+    for index in range(head.size):
+        leaf, proof = ledger.inclusion(index + 1)
+        assert merkle.includes(leaf, index, head.size, proof, head.root)
+
+
+def test_a_full_disk_refuses_the_command_and_the_next_one_may_go_on(ledger: SqlLedger, kit: ModuleType) -> None:
+    kit.give(ledger, "c1", kit.queued("r1"))
+    with ledger.database.writing() as connection:
+        full = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {full}")
+    with pytest.raises(Unavailable) as caught:
+        kit.give(ledger, "c2", *(kit.queued(f"r{number}", reason="x" * 9000) for number in range(50)))
+    assert caught.value.why == "the disk is full"
+    assert ledger.size() == 1
+    with ledger.database.writing() as connection:
+        connection.execute(f"PRAGMA max_page_count = {full * 100}")
+    kit.give(ledger, "c2", kit.queued("r2"))
+    assert verify(ledger, None).verified
+
+
+def test_the_ledger_remembers_its_commands(ledger: SqlLedger, kit: ModuleType) -> None:
+    kit.give(ledger, "c1", kit.queued("r1"), kit.queued("r2"))
+    row = ledger.state().get(COMMANDS, "c1")
+    assert row is not None
+    assert (row.actor, row.first, row.last) == ("user:ana", 1, 2)
