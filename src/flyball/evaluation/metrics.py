@@ -66,12 +66,16 @@ def _resampled(name: str, found: Answers, level: float) -> Interval:
     return bootstrap(rows, _r2, draws=DRAWS, level=level)
 
 
+def _counted(name: str) -> bool:
+    return name in COUNTED or recall_at_share(name) is not None
+
+
 def _interval(name: str, found: Answers, rows: RowValues, level: float) -> Interval:
     value = float(rows.values.mean())
     if found.groups is not None:
         spread = clusters.mean(rows.values, found.groups)
         return t_interval(value, spread.se, spread.df, level)
-    if name in COUNTED or recall_at_share(name) is not None:
+    if _counted(name):
         return wilson(round(value * rows.denominator), rows.denominator, level)
     if name == "roc_auc" and found.score is not None:
         area = delong.auc(found.y == 1, found.score)
@@ -105,7 +109,11 @@ def estimate(name: str, found: Answers, level: float = 0.95) -> Estimate:
         return Estimate(value=None, n=found.n, why=rows.why)
     if not np.isfinite(rows.values).all():
         return Estimate(value=None, n=found.n, why="a prediction is missing or not finite")
-    return from_interval(float(rows.values.mean()), _clip(name, _interval(name, found, rows, level)), found.n)
+    value = float(rows.values.mean())
+    if _counted(name):
+        # the count over its denominator, to the last bit: a check at exactly that number must hold
+        value = round(value * rows.denominator) / rows.denominator
+    return from_interval(value, _clip(name, _interval(name, found, rows, level)), found.n)
 
 
 def measure(

@@ -1,0 +1,283 @@
+"""Every kind of gate through pass, fail and insufficient."""
+
+import polars as pl
+import pytest
+
+from flyball.declare.checks import Drift, approval, at_release, baseline, champion, metric
+from flyball.declare.functions import Function
+from flyball.evaluation.gates import Approved, Holdout, combine, judge
+from flyball.records.estimates import Estimate, Outcome, Verdict
+
+PASS, FAIL, INSUFFICIENT = Outcome.PASS, Outcome.FAIL, Outcome.INSUFFICIENT
+
+
+def one(gate, frame, task="binary", **rest):
+    (verdict,) = judge([gate], Holdout(frame, task, **rest))
+    return verdict
+
+
+def test_a_number_is_compared_with_the_estimate(binary):
+    frame = binary(400, 0.8)
+
+    assert one(metric("accuracy") >= 0.7, frame).outcome == PASS
+    assert one(metric("accuracy") >= 0.9, frame).outcome == FAIL
+    assert one(metric("accuracy") < 0.9, frame).outcome == PASS
+    assert one(metric("accuracy") >= 0.7, binary(99, 0.8)).outcome == INSUFFICIENT
+
+
+def test_a_verdict_carries_its_evidence_as_people_read_it(binary):
+    found = one(metric("accuracy") >= 0.7, binary(400, 0.8))
+
+    assert found.check == "accuracy ≥ 0.7"
+    assert found.estimate.n == 400
+    assert found.estimate.low < found.estimate.value < found.estimate.high
+    assert found.why == f"{found.estimate.value:.3f} [{found.estimate.low:.3f}, {found.estimate.high:.3f}] n=400"
+
+
+def test_a_bound_is_asked_for_by_name(binary):
+    frame = binary(400, 0.8)
+
+    assert one(metric("accuracy").lower >= 0.7, frame).outcome == PASS
+    assert one(metric("accuracy").lower >= 0.79, frame).outcome == INSUFFICIENT
+    assert one(metric("accuracy").lower >= 0.9, frame).outcome == FAIL
+    assert one(metric("brier").upper <= 0.3, frame).outcome == PASS
+    assert "lower bound" in one(metric("accuracy").lower >= 0.79, frame).why
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("precision", "precision rests on"), ("recall", "recall rests on"), ("roc_auc", "roc_auc rests on")],
+)
+def test_a_metric_that_rests_on_few_rows_is_insufficient(name, reason):
+    # 20 positives of 200 rows, 20 called so
+    rare = pl.DataFrame({"y": [1] * 20 + [0] * 180, "value": [1] * 20 + [0] * 180, "score": [0.9] * 20 + [0.1] * 180})
+    found = one(metric(name) >= 0.1, rare)
+
+    assert found.outcome == INSUFFICIENT
+    assert reason in found.why
+
+
+def test_accuracy_against_the_champion_is_a_paired_test_at_its_margin(binary):
+    gate = metric("accuracy") >= champion - 0.02
+
+    assert one(gate, binary(2_000, 0.85, champion=0.75)).outcome == PASS
+    assert one(gate, binary(2_000, 0.70, champion=0.80)).outcome == FAIL
+    assert one(gate, binary(200, 0.80, champion=0.80, seed=2)).outcome == INSUFFICIENT
+    assert one(gate, binary(99, 0.9, champion=0.6)).outcome == INSUFFICIENT
+
+
+def test_the_reason_of_a_comparison_names_both_and_the_margin(binary):
+    found = one(metric("accuracy") >= champion - 0.05, binary(1_344, 0.61, champion=0.70))
+
+    assert found.outcome == FAIL
+    assert found.reference.value == pytest.approx(0.70, abs=0.04)
+    assert found.why.startswith(f"{found.estimate.value:.3f}, champion {found.reference.value:.3f}: −0.")
+    assert found.why.endswith(", margin −0.050, n=1,344")
+
+
+def test_a_candidate_that_is_the_champion_passes_with_a_margin_and_fails_without(binary):
+    frame = binary(2_000, 0.8).with_columns(champion_value="value", champion_score="score")
+
+    for name in ("accuracy", "roc_auc", "brier"):
+        sign = metric(name) <= champion + 0.02 if name == "brier" else metric(name) >= champion - 0.02
+        assert one(sign, frame).outcome == PASS
+    assert one(metric("accuracy") >= champion, frame).outcome == FAIL
+
+
+def test_auc_against_the_champion(binary):
+    gate = metric("roc_auc") >= champion - 0.02
+
+    assert one(gate, binary(1_000, 0.85, champion=0.75)).outcome == PASS
+    assert one(gate, binary(1_000, 0.70, champion=0.80)).outcome == FAIL
+    assert one(gate, binary(150, 0.80, champion=0.80, seed=1)).outcome == INSUFFICIENT
+
+
+def test_losses_against_the_champion_with_a_factor(numbers):
+    gate = metric("mae") <= champion * 1.05
+
+    assert one(gate, numbers(1_000, 8, champion=10), "forecast").outcome == PASS
+    assert one(gate, numbers(1_000, 14, champion=10), "forecast").outcome == FAIL
+    assert one(gate, numbers(150, 10, champion=10, seed=3), "forecast").outcome == INSUFFICIENT
+    assert "champion × 1.05" in one(gate, numbers(1_000, 8, champion=10), "forecast").why
+
+
+@pytest.mark.parametrize("name", ["rmse", "mape"])
+def test_other_losses_follow_the_same_rule(numbers, name):
+    gate = metric(name) <= champion * 1.01
+
+    assert one(gate, numbers(1_000, 5, champion=10), "forecast").outcome == PASS
+    assert one(gate, numbers(1_000, 15, champion=10), "forecast").outcome == FAIL
+
+
+@pytest.mark.parametrize("name", ["precision", "recall", "f1", "recall_at_30%", "r2"])
+def test_metrics_that_are_ratios_are_compared_too(binary, numbers, name):
+    task, make, good, bad = ("forecast", numbers, 5, 20) if name == "r2" else ("binary", binary, 0.9, 0.6)
+    gate = metric(name) >= champion - 0.03
+
+    assert one(gate, make(1_000, good, champion=bad), task).outcome == PASS
+    assert one(gate, make(1_000, bad, champion=good), task).outcome == FAIL
+
+
+def test_a_baseline_must_be_beaten_by_what_is_asked(binary, numbers):
+    assert one(metric("accuracy") >= baseline, binary(500, 0.8, base=0.5)).outcome == PASS
+    assert one(metric("accuracy") >= baseline, binary(500, 0.5, base=0.8)).outcome == FAIL
+    assert one(metric("roc_auc") >= baseline + 0.01, binary(500, 0.8, base=0.5)).outcome == PASS
+    assert one(metric("mae") <= baseline * 0.9, numbers(500, 5, base=10), "forecast").outcome == PASS
+    assert one(metric("mae") <= baseline * 0.9, numbers(500, 9.5, base=10), "forecast").outcome != PASS
+    assert one(metric("accuracy") >= baseline, binary(500, 0.8)).outcome == INSUFFICIENT
+
+
+def test_a_first_version_has_no_champion_to_beat(binary):
+    found = one(metric("accuracy") >= champion - 0.02, binary(50, 0.8))
+
+    assert found.outcome == PASS
+    assert "no champion yet" in found.why
+
+
+def test_every_value_of_a_named_slice_must_pass(binary):
+    gate = metric("accuracy").by("day") >= champion - 0.05
+    days = [1] * 1_000 + [2] * 1_000 + [3] * 60
+    good, bad = binary(1_000, 0.9, champion=0.7), binary(1_000, 0.6, champion=0.8, seed=1)
+    frame = pl.concat([good, bad, binary(60, 0.9, champion=0.7)]).with_columns(day=pl.Series(days))
+
+    found = judge([gate], Holdout(frame, "binary"))
+
+    assert [(each.slice, each.outcome) for each in found] == [("day=1", PASS), ("day=2", FAIL), ("day=3", INSUFFICIENT)]
+    assert found[2].why == "day 3: n=60 < 100"
+    assert combine(found) == FAIL
+    assert combine(found[::2]) == INSUFFICIENT
+
+
+def test_a_slice_that_the_hold_out_does_not_have_is_insufficient(binary):
+    assert one(metric("accuracy").by("day") >= 0.5, binary(500, 0.8)).outcome == INSUFFICIENT
+    assert one(metric("accuracy").by("id") >= 0.5, binary(500, 0.8, id=range(500))).outcome == INSUFFICIENT
+
+
+def test_a_slice_nobody_named_stops_the_gate_only_when_clearly_worse(binary):
+    gate = metric("accuracy") >= champion - 0.02
+    fine, worse = binary(3_000, 0.9, champion=0.7), binary(400, 0.5, champion=0.8, seed=1)
+    frame = pl.concat([fine, worse]).with_columns(region=pl.Series(["north"] * 3_000 + ["south"] * 400))
+
+    whole, south = judge([gate], Holdout(frame, "binary", slices=("region",)))
+
+    assert whole.outcome == PASS
+    assert (south.slice, south.outcome) == ("region=south", FAIL)
+    assert "Holm" in south.why
+    assert len(judge([gate], Holdout(fine.with_columns(region=pl.lit("north")), "binary", slices=("region",)))) == 1
+
+
+def test_many_slices_of_an_equal_version_do_not_stop_it(binary):
+    gate = metric("accuracy") >= champion - 0.02
+    stopped = 0
+    for seed in range(40):
+        frame = binary(4_000, 0.8, champion=0.8, seed=seed, part=[i % 20 for i in range(4_000)])
+        stopped += len(judge([gate], Holdout(frame, "binary", slices=("part",)))) > 1
+
+    assert stopped <= 2
+
+
+def test_a_gap_between_groups_is_bounded(binary):
+    equal = binary(4_000, 0.9, sex=["f", "m"] * 2_000)
+    apart = pl.concat([binary(1_000, 0.9), binary(1_000, 0.6, seed=1)]).with_columns(sex=pl.Series(["f"] * 1_000 + ["m"] * 1_000))
+
+    assert one(metric("recall").gap("sex").upper <= 0.1, equal).outcome == PASS
+    assert one(metric("recall").gap("sex").upper <= 0.1, apart).outcome == FAIL
+    assert one(metric("recall").gap("sex").upper <= 0.03, binary(300, 0.9, sex=["f", "m"] * 150)).outcome in (FAIL, INSUFFICIENT)
+    small = binary(220, 0.9, sex=["f"] * 200 + ["m"] * 20)
+    assert one(metric("recall").gap("sex") <= 0.1, small).outcome == INSUFFICIENT
+    assert one(metric("recall").gap("age") <= 0.1, small).outcome == INSUFFICIENT
+    assert one(metric("recall").gap("sex") <= champion, equal.with_columns(champion_value="value")).outcome == INSUFFICIENT
+
+
+def test_an_approval_waits_for_enough_people_with_the_role(binary):
+    gate, holdout = approval("risk-officer", count=2), Holdout(binary(200, 0.8), "binary")
+
+    def outcome(*given):
+        return judge([gate], holdout, approvals=[Approved(*each) for each in given])[0].outcome
+
+    assert outcome() == INSUFFICIENT
+    assert outcome(("risk-officer", "ana"), ("risk-officer", "ana")) == INSUFFICIENT
+    assert outcome(("risk-officer", "ana"), ("engineer", "bo")) == INSUFFICIENT
+    assert outcome(("risk-officer", "ana"), ("risk-officer", "bo")) == PASS
+
+
+def test_either_is_enough(binary):
+    frame = binary(400, 0.8)
+    holdout = Holdout(frame, "binary")
+    yes, no, unknown = metric("accuracy") >= 0.5, metric("accuracy") >= 0.99, approval("lead")
+
+    def outcome(gate, **rest):
+        return judge([gate], holdout, **rest)[0].outcome
+
+    assert outcome(no | yes) == PASS
+    assert outcome(no | (metric("accuracy") >= 0.98)) == FAIL
+    assert outcome(no | unknown) == INSUFFICIENT
+    assert outcome(no | unknown, approvals=[Approved("lead", "ana")]) == PASS
+    assert "fail" in judge([no | yes], holdout)[0].why
+
+
+def test_what_was_measured_elsewhere_is_compared_too(binary):
+    gate, holdout = metric("latency_p99") <= "30ms", Holdout(binary(200, 0.8), "binary")
+
+    assert judge([gate], holdout)[0].outcome == INSUFFICIENT
+    assert judge([gate], holdout, extra={"latency_p99": Estimate(value=12.0, n=2_000)})[0].outcome == PASS
+    assert judge([gate], holdout, extra={"latency_p99": Estimate(value=42.0, n=2_000)})[0].outcome == FAIL
+    assert judge([gate], holdout, extra={"latency_p99": Estimate(value=None, why="no traffic")})[0].outcome == INSUFFICIENT
+
+
+def test_rows_that_share_an_entity_need_thirty_entities_and_prove_less(binary):
+    once = binary(100, 0.85, champion=0.8, seed=4).with_columns(entity=pl.Series(range(100)))
+    repeated = pl.concat([once] * 30)
+    gate = metric("accuracy") >= champion - 0.03
+
+    assert one(gate, repeated).outcome == PASS
+    assert one(gate, repeated, group="entity").outcome == INSUFFICIENT
+    few = repeated.with_columns(pl.col("entity") % 20)
+    assert "20 entities < 30" in one(gate, few, group="entity").why
+
+
+def test_a_function_may_be_a_gate(binary):
+    frame = binary(200, 0.8)
+
+    def no_answer(evidence):
+        raise RuntimeError("boom")
+
+    assert one(lambda evidence: evidence.height == 200, frame).outcome == PASS
+    assert one(lambda evidence: False, frame).outcome == FAIL
+    assert one(lambda evidence: None, frame).outcome == INSUFFICIENT
+    assert one(lambda evidence: "yes", frame).outcome == INSUFFICIENT
+    assert one(no_answer, frame).why == "it raised RuntimeError: boom"
+    assert one(Function("loop", "no_regret", "sha256:0"), frame).outcome == INSUFFICIENT
+
+
+def test_what_cannot_be_judged_on_a_hold_out_is_never_a_pass(binary, numbers):
+    frame = binary(400, 0.8, champion=0.8)
+
+    assert one(metric("accuracy") >= at_release, frame).outcome == INSUFFICIENT
+    assert one(metric("cost_per_1000") <= champion, frame).outcome == INSUFFICIENT
+    assert one(Drift("inputs"), frame).outcome == INSUFFICIENT
+    assert one(metric("accuracy") >= 0.5, numbers(400, 5), "forecast").outcome == INSUFFICIENT
+    assert one(metric("roc_auc") >= 0.5, frame.drop("score", "champion_score")).outcome == INSUFFICIENT
+
+
+def test_an_empty_hold_out_passes_nothing(binary):
+    empty = binary(100, 0.8, champion=0.8, base=0.5, day=[1] * 100).clear()
+    gates = [
+        metric("accuracy") >= 0.1,
+        metric("accuracy") >= champion - 0.5,
+        metric("roc_auc") >= baseline,
+        metric("accuracy").by("day") >= 0.1,
+        metric("recall").gap("day").upper <= 0.9,
+    ]
+
+    assert {verdict.outcome for verdict in judge(gates, Holdout(empty, "binary"))} == {INSUFFICIENT}
+
+
+def test_combining_takes_the_worst_and_a_waiver_counts_as_a_pass():
+    def verdicts(*outcomes):
+        return [Verdict(check="c", outcome=outcome) for outcome in outcomes]
+
+    assert combine([]) == PASS
+    assert combine(verdicts(PASS, Outcome.WAIVED)) == PASS
+    assert combine(verdicts(PASS, INSUFFICIENT)) == INSUFFICIENT
+    assert combine(verdicts(INSUFFICIENT, FAIL, PASS)) == FAIL
