@@ -50,6 +50,9 @@ class RouteWatcher:
             try:
                 found = self._layout.routes.stat()
             except FileNotFoundError:
+                if self._seen is None:
+                    self._acknowledge(table.EMPTY)
+                    self._seen = (0, 0, 0)
                 self._looked_ns = time.monotonic_ns()
                 return
             mark = (found.st_ino, found.st_mtime_ns, found.st_size)
@@ -66,6 +69,9 @@ class RouteWatcher:
             return
         await self._dispatcher.apply(table.Table(file, self._dispatcher.table))
         self._seen = mark
+        self._acknowledge(file)
+
+    def _acknowledge(self, file: table.RoutesFile) -> None:
         ack = table.Ack(stamp=file.stamp, epoch=file.table.epoch, monotonic_ns=time.monotonic_ns(), pid=os.getpid())
         write_atomically(self._layout.ack(self._name), encode(ack))
 

@@ -1,0 +1,85 @@
+"""A thin client of the gateway, for the CLI and the demo: predict, label, schema; errors come back as flyball's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from flyball.errors import BadInput, FlyballError, NotFound, Problem, Refused, Unavailable
+
+_BY_STATUS: Mapping[int, type[FlyballError]] = {400: BadInput, 403: Refused, 404: NotFound, 413: BadInput, 422: BadInput}
+
+
+class GatewayClient:
+    """Calls one gateway address. Use it as a context manager, or close it."""
+
+    def __init__(self, url: str = "http://127.0.0.1:7117", *, timeout_s: float = 15.0) -> None:
+        self._url = url
+        self._http = httpx.Client(base_url=url, timeout=timeout_s)
+
+    def __enter__(self) -> GatewayClient:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up the connections."""
+        self._http.close()
+
+    def predict(
+        self, model: str, row: Mapping[str, Any], *, id: str | None = None, key: str | None = None, time: str | None = None
+    ) -> dict[str, Any]:
+        """One row → the answer's JSON. `model` may be `name@version`. Raises BadInput, NotFound, Refused, Unavailable, FlyballError."""
+        given = {"row": dict(row), "id": id, "key": key, "time": time}
+        return self._post(f"/models/{model}/predict", {name: value for name, value in given.items() if value is not None})
+
+    def predict_rows(
+        self, model: str, rows: Sequence[Mapping[str, Any]], *, ids: Sequence[str] | None = None, keys: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """Several rows → the answer's JSON, in order. Raises as `predict` does."""
+        given: dict[str, Any] = {"rows": [dict(row) for row in rows], "ids": ids and list(ids), "keys": keys and list(keys)}
+        return self._post(f"/models/{model}/predict", {name: value for name, value in given.items() if value})
+
+    def label(self, model: str, labels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Labels → accepted, duplicates, corrected, refused. A wholly refused batch is returned, not raised."""
+        return self._post(f"/models/{model}/labels", {"labels": [dict(one) for one in labels]}, taken=(200, 422))
+
+    def schema(self, model: str) -> dict[str, Any]:
+        """What a request is. Raises NotFound, Unavailable."""
+        return self._read(self._send("GET", f"/models/{model}/schema", None), (200,))
+
+    def _post(self, path: str, body: object, taken: Sequence[int] = (200,)) -> dict[str, Any]:
+        return self._read(self._send("POST", path, body), taken)
+
+    def _send(self, method: str, path: str, body: object) -> httpx.Response:
+        try:
+            return self._http.request(method, path, json=body)
+        except ValueError as problem:
+            raise BadInput("the row cannot be written as JSON", why=str(problem), fix="a missing value is null") from None
+        except httpx.TimeoutException:
+            raise Unavailable(f"no answer from {self._url} in time", fix="flyball status shows what happens there") from None
+        except httpx.TransportError as problem:
+            raise Unavailable(f"nothing answers at {self._url}", why=str(problem), fix="start it: flyball up") from None
+
+    def _read(self, response: httpx.Response, taken: Sequence[int]) -> dict[str, Any]:
+        try:
+            document = response.json()
+        except ValueError:
+            document = {}
+        if response.status_code in taken and isinstance(document, dict) and "code" not in document:
+            return document
+        raise _error(response.status_code, document if isinstance(document, dict) else {})
+
+
+def _error(status: int, document: dict[str, Any]) -> FlyballError:
+    """The problem document as the error it was made of."""
+    what = str(document.get("detail") or f"the gateway answered {status}")
+    fix, code = str(document.get("fix", "")), document.get("code")
+    if status in (429, 503):
+        return Unavailable(what, fix=fix, code=code)
+    problems = tuple(Problem(one["where"], one["what"], one.get("why", ""), one.get("fix", "")) for one in document.get("problems", ()))
+    return _BY_STATUS.get(status, FlyballError)(what, fix=fix, code=code, problems=problems)

@@ -1,0 +1,200 @@
+"""The routes reconciler: makes a desired route table true, and says when it is.
+
+It only writes files and looks at them, so it may be called again at any moment, by any process that holds the project: workers are
+asked for first, routed to when they are ready, and let go when every gateway has acknowledged a table without them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from flyball.clock import Instant
+from flyball.records import codec
+from flyball.records.base import Record
+from flyball.records.models import ModelRef
+from flyball.records.serving import Arm, ModelRoute, RouteTable
+from flyball.serving.layout import Layout, read_json, worker_name, write_atomically, write_json
+from flyball.serving.table import Ack, RoutesFile, read_routes
+
+ACK_S = 1.0
+"""A gateway that has not acknowledged by then is killed: it may not go on routing by a table that is no longer true."""
+
+WARM_S = 120.0
+"""A worker that is neither ready nor failed by then counts as failed."""
+
+
+class InForce(Record, frozen=True):
+    """What the gateways route by. `epoch` is 0 until all have acknowledged the newest desired table.
+
+    `ms` = last acknowledgement − decision, on one monotonic clock; `failed` maps versions (`model@1.2.0`) to why they cannot be served.
+    """
+
+    epoch: int = 0
+    ms: float = 0.0
+    processes: int = 0
+    failed: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+def arms(table: RouteTable) -> dict[str, tuple[str, str]]:
+    """Every worker that a table needs: name → (ref, artifact)."""
+    return {
+        worker_name(ref, arm.artifact): (ref, arm.artifact)
+        for model, route in table.models.items()
+        for arm in (*route.arms, *route.shadows)
+        for ref in (str(ModelRef(model=model, version=arm.version)),)
+    }
+
+
+def admit(desired: RouteTable, current: RouteTable, ready: Mapping[str, bool]) -> tuple[RouteTable, tuple[str, ...]]:
+    """The part of `desired` that may be routed to now, and the models that wait for a worker. Pure.
+
+    A model whose every arm is ready gets its desired route; one that waits keeps the route it has, if any.
+    """
+    models: dict[str, ModelRoute] = {}
+    waiting: list[str] = []
+    for model, route in desired.models.items():
+        if all(ready.get(_name(model, arm), False) for arm in (*route.arms, *route.shadows)):
+            models[model] = route
+        else:
+            waiting.append(model)
+            if model in current.models:
+                models[model] = current.models[model]
+    return RouteTable(epoch=desired.epoch, models=models), tuple(waiting)
+
+
+def _name(model: str, arm: Arm) -> str:
+    return worker_name(str(ModelRef(model=model, version=arm.version)), arm.artifact)
+
+
+class FileRoutes:
+    """The reconciler over one project's files. `desire` is called each tick and costs a few stats when nothing is to be done."""
+
+    def __init__(self, root: Path) -> None:
+        self._layout = Layout(root)
+        self._layout.prepare()
+        self._desired: RouteTable | None = None
+        self._since_ns = 0
+        self._asked_at: dict[str, float] = {}
+        self._been_ready: set[str] = set()
+        self._failed: dict[str, str] = {}
+        self._waiting: tuple[str, ...] = ()
+        self._leaving: dict[str, tuple[str, str]] = {}
+        self._file = self._read()
+        self._written_at = time.monotonic()
+        self._killed: set[int] = set()
+
+    def desire(self, table: RouteTable, since: Instant) -> None:
+        """Take a step towards `table`, decided at `since` (µs). Never waits."""
+        if self._desired is None or table != self._desired:
+            self._desired = table
+            # the decision's wall time, told on the monotonic clock that the acknowledgements use
+            self._since_ns = time.monotonic_ns() - max(0, time.time_ns() - since * 1000)
+        needed = {**self._leaving, **arms(self._file.table), **arms(table)}
+        self._want(needed)
+        admitted, self._waiting = admit(table, self._file.table, self._look(needed))
+        if admitted != self._file.table or not self._layout.routes.exists():
+            self._leaving.update(arms(self._file.table))
+            self._write(admitted)
+        elif self._leaving and self._acked() is not None:
+            # no gateway routes to them any more; each ends when its last open question is answered
+            self._leaving.clear()
+        self._enforce()
+
+    def status(self) -> InForce:
+        """What is in force now."""
+        acked = self._acked()
+        if self._desired is None or self._waiting or acked is None or self._file.table != self._desired:
+            return InForce(failed=dict(self._failed))
+        last = max((ack.monotonic_ns for ack in acked), default=0)
+        ms = max(0.0, (last - self._since_ns) / 1e6)
+        return InForce(epoch=self._desired.epoch, ms=round(ms, 3), processes=len(acked), failed=dict(self._failed))
+
+    def in_force(self) -> InForce | None:
+        """The desired epoch, once every gateway acknowledged it; None before."""
+        found = self.status()
+        return found if self._desired is not None and found.processes and found.epoch == self._desired.epoch else None
+
+    def _read(self) -> RoutesFile:
+        try:
+            return read_routes(self._layout.routes.read_bytes())
+        except FileNotFoundError:
+            return RoutesFile(stamp=0, table=RouteTable(epoch=0))
+
+    def _want(self, needed: Mapping[str, tuple[str, str]]) -> None:
+        """Ask the supervisor for exactly these workers."""
+        wanted = [{"ref": ref, "artifact": artifact} for ref, artifact in sorted(needed.values())]
+        if read_json(self._layout.wanted_workers) == wanted:
+            return
+        for name in needed:
+            if name not in self._asked_at:
+                # what an earlier attempt left behind says nothing about this one
+                self._layout.failed(name).unlink(missing_ok=True)
+        write_json(self._layout.wanted_workers, wanted)
+
+    def _look(self, needed: Mapping[str, tuple[str, str]]) -> dict[str, bool]:
+        """Which workers may be routed to. Once ready counts as ready: a crashed one is restarted, and gateways stand in for it."""
+        now = time.monotonic()
+        self._failed = {}
+        for name in list(self._asked_at):
+            if name not in needed:
+                del self._asked_at[name]
+                self._been_ready.discard(name)
+        for name, (ref, _) in needed.items():
+            asked = self._asked_at.setdefault(name, now)
+            if self._layout.ready(name).exists():
+                self._been_ready.add(name)
+            if name in self._been_ready:
+                continue
+            failure = read_json(self._layout.failed(name))
+            if isinstance(failure, dict):
+                self._failed[ref] = str(failure.get("reason", "the worker ended"))
+            elif now - asked > WARM_S:
+                self._failed[ref] = f"the worker was not ready after {WARM_S:.0f} s"
+        return {name: name in self._been_ready for name in needed}
+
+    def _write(self, table: RouteTable) -> None:
+        self._file = RoutesFile(stamp=time.time_ns(), table=table)
+        write_atomically(self._layout.routes, codec.encode(self._file))
+        self._written_at = time.monotonic()
+        self._killed.clear()
+
+    def _gateways(self) -> dict[str, int]:
+        listed = read_json(self._layout.gateways)
+        return {str(name): int(pid) for name, pid in listed["gateways"].items()} if isinstance(listed, dict) else {}
+
+    def _ack(self, gateway: str) -> Ack | None:
+        try:
+            return codec.decode(self._layout.ack(gateway).read_bytes(), Ack)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return None
+
+    def _acked(self) -> Sequence[Ack] | None:
+        """Every gateway's acknowledgement of the table on disk, or None while one is missing (or there is no gateway)."""
+        found: list[Ack] = []
+        gateways = self._gateways()
+        for name, pid in gateways.items():
+            ack = self._ack(name)
+            if ack is None or ack.stamp != self._file.stamp or ack.pid != pid:
+                return None
+            found.append(ack)
+        return found or None
+
+    def _enforce(self) -> None:
+        """Kill gateways that go on without acknowledging: the supervisor starts them again, with the table on disk."""
+        if time.monotonic() - self._written_at < ACK_S:
+            return
+        for name, pid in self._gateways().items():
+            ack = self._ack(name)
+            stale = ack is not None and ack.pid == pid and ack.stamp != self._file.stamp
+            if stale and pid not in self._killed:
+                self._killed.add(pid)
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue

@@ -1,0 +1,112 @@
+"""Finished segments become Parquet blobs, in two steps that a crash may come between.
+
+`seal` writes the blob and gives the event; only after the event is in the ledger does `discard` delete the segment. A crash before the
+event seals the same bytes again (same blob); a crash after it leaves a file that the next `discard` removes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from flyball.errors import Corrupt
+from flyball.records.base import State
+from flyball.records.serving import SEGMENTS, SegmentSealed
+from flyball.serving import wal
+from flyball.serving.fold import segment_key
+from flyball.store.blobs import Blobs
+
+_pack = msgspec.msgpack.Encoder().encode
+_PACKED = ("input", "output", "marks")
+_COLUMNS = {
+    "kind": pl.String,
+    "request_id": pl.String,
+    "picked_ns": pl.Int64,
+    "answered_ns": pl.Int64,
+    "epoch": pl.Int64,
+    "version": pl.String,
+    "role": pl.String,
+    "key_hash": pl.String,
+    "status": pl.String,
+    "rows": pl.Int64,
+    "input": pl.Binary,
+    "output": pl.Binary,
+    "marks": pl.Binary,
+    "at": pl.Int64,
+}
+
+
+def finished(files: Sequence[wal.SegmentFile], *, running: bool) -> list[wal.SegmentFile]:
+    """The segments that nobody writes to any more: all but each gateway's newest; those too once nothing runs. Pure."""
+    newest = {file.gateway: max(other.number for other in files if other.gateway == file.gateway) for file in files}
+    return [file for file in files if not running or file.number < newest[file.gateway]]
+
+
+def seal(file: wal.SegmentFile, blobs: Blobs) -> SegmentSealed:
+    """Write a finished segment's records as a Parquet blob; the event that says so. Raises Corrupt for what is no segment."""
+    data = file.path.read_bytes()
+    records: list[wal.LogRecord] = []
+    offset = 0
+    while True:
+        found, after = wal.read(file.path, offset)
+        records += found
+        if not found or after == offset:
+            break
+        offset = after
+    header = wal.read_header(file.path)
+    sound = max(offset, header[1] if header else 0)
+    return SegmentSealed(
+        gateway=file.gateway,
+        number=file.number,
+        wal_sha256=hashlib.sha256(data).hexdigest(),
+        parquet_sha256=blobs.put(_parquet(records)),
+        rows=len(records),
+        torn_bytes=len(data) - sound,
+    )
+
+
+def discard(files: Sequence[wal.SegmentFile], state: State) -> list[Path]:
+    """Delete the segments whose event is in the ledger; what was deleted. A file that is not what was sealed stays. Raises nothing."""
+    gone: list[Path] = []
+    for file in files:
+        row = state.get(SEGMENTS, segment_key(file.gateway, file.number))
+        if row is not None and hashlib.sha256(file.path.read_bytes()).hexdigest() == row.wal_sha256:
+            file.path.unlink()
+            gone.append(file.path)
+    return gone
+
+
+def to_seal(files: Sequence[wal.SegmentFile], sealed: Collection[str], *, running: bool) -> list[wal.SegmentFile]:
+    """Finished segments without an event yet. `sealed` are keys of SEGMENTS. Pure."""
+    return [file for file in finished(files, running=running) if segment_key(file.gateway, file.number) not in sealed]
+
+
+def _parquet(records: Sequence[wal.LogRecord]) -> bytes:
+    columns = {
+        name: [None if getattr(record, name) is None else _pack(getattr(record, name)) for record in records]
+        if name in _PACKED
+        else [getattr(record, name) for record in records]
+        for name in _COLUMNS
+    }
+    buffer = io.BytesIO()
+    pl.DataFrame(columns, schema=_COLUMNS).write_parquet(buffer, compression="zstd", statistics=False)
+    return buffer.getvalue()
+
+
+def unseal(data: bytes) -> list[wal.LogRecord]:
+    """The records of a sealed segment, as `wal.read` gave them. Raises Corrupt."""
+    try:
+        frame = pl.read_parquet(io.BytesIO(data))
+        rows = frame.select(list(_COLUMNS)).iter_rows(named=True)
+        opened = [
+            {name: msgspec.msgpack.decode(value) if name in _PACKED and value is not None else value for name, value in row.items()}
+            for row in rows
+        ]
+    except (pl.exceptions.PolarsError, msgspec.MsgspecError) as problem:
+        raise Corrupt("this is not a sealed segment of the prediction log", why=str(problem)) from None
+    return [wal.LogRecord(**row) for row in opened]

@@ -1,0 +1,269 @@
+"""`flyball up`: one process that holds the project's lock and its port, and keeps all others alive. Standard library only.
+
+It decides nothing about models: it starts the control plane, the gateways, and whatever workers run/workers.json lists. Every child has the
+end of a pipe as its stdin; should this process die by whatever means, they read its end, finish what is open, and go.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import fcntl
+import os
+import shlex
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from flyball.errors import Conflict, FlyballError, Refused
+from flyball.serving.children import Child
+from flyball.serving.layout import Layout, read_json, worker_name, write_json
+
+LOOK_S = 0.05
+LOCK_WAIT_S = 10.0
+"""Children of a dead supervisor hold its lock while they drain; that takes less than this."""
+
+GATEWAY_DRAIN_S = 7.0
+REST_DRAIN_S = 10.0
+_LISTEN_BACKLOG = 2048
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+"""A worker predicts small batches: threads would only fight for the cores."""
+
+
+def take_lock(path: Path, *, wait_s: float = LOCK_WAIT_S) -> int:
+    """Lock the project for this supervisor; return the lock's descriptor. Raises Conflict when another one is alive, Refused."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    except OSError as problem:
+        raise Refused(
+            f"{path.parent} cannot be written", why=os.strerror(problem.errno or 0), fix="run flyball up as a user who may write there"
+        ) from None
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            pid, port = _holder(fd)
+            if _alive(pid) or time.monotonic() > until:
+                os.close(fd)
+                raise Conflict(
+                    "flyball is already up for this project",
+                    why=f"process {pid} serves it on port {port}" if _alive(pid) else "processes of the last one have not ended yet",
+                    fix="use the one that runs, or stop it first (Ctrl-C where it was started)",
+                    code="already-up",
+                ) from None
+            time.sleep(LOOK_S)
+        else:
+            return fd
+
+
+def _holder(fd: int) -> tuple[int, int]:
+    words = os.pread(fd, 64, 0).decode("ascii", "replace").split()
+    return (int(words[0]), int(words[1])) if len(words) == 2 and all(word.isdigit() for word in words) else (0, 0)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return pid > 0
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """The listening socket, bound once for all gateways. Raises Conflict naming the port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as problem:
+        listener.close()
+        if problem.errno == errno.EADDRINUSE:
+            what, why, fix = f"port {port} is in use", "another program listens there", f"choose another: flyball up --port {port + 1}"
+        elif problem.errno == errno.EACCES:
+            what, why, fix = f"port {port} may not be used", "ports below 1024 need rights", "choose another: flyball up --port 7117"
+        else:
+            what, why, fix = f"{host}:{port} cannot be bound", problem.strerror or str(problem), "choose another --host or --port"
+        raise Conflict(what, why=why, fix=fix, code="port-in-use") from None
+    listener.listen(_LISTEN_BACKLOG)
+    return listener
+
+
+class Supervisor:
+    """Starts, restarts and ends the processes of one project."""
+
+    def __init__(self, project: Path, listener: socket.socket, lock: int, *, gateways: int, control: Sequence[str]) -> None:
+        self._project = project
+        self._layout = Layout(project / ".flyball")
+        self._listener = listener
+        self._port = int(listener.getsockname()[1])
+        self._lock = lock
+        self._life, self._breath = os.pipe()
+        self._gateways = {f"g{number}": self._gateway(f"g{number}") for number in range(gateways)}
+        self._control = [self._child("control", control)] if control else []
+        self._workers: dict[str, Child] = {}
+        self._leaving: list[Child] = []
+        self._seen_workers: object = None
+        self._signals: list[int] = []
+
+    def run(self, up: Callable[[int], None]) -> int:
+        """Keep everything running until SIGINT (130) or SIGTERM (0); `up` is called once, with the port, when gateways answer."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda received, _frame: self._signals.append(received))
+        self._clean()
+        told = False
+        while not self._signals:
+            self._pass()
+            if not told and all(self._layout.ack(name).exists() for name in self._gateways):
+                told = True
+                up(self._port)
+            time.sleep(LOOK_S)
+        self._end()
+        return 130 if self._signals[0] == signal.SIGINT else 0
+
+    def _clean(self) -> None:
+        """Remove what processes that are no more have said about themselves."""
+        layout = self._layout
+        layout.prepare()
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()} {self._port}".encode(), 0)
+        for stale in (*layout.run.glob("*.ack"), *(layout.run / "workers").iterdir(), *layout.metrics("x").parent.iterdir()):
+            stale.unlink(missing_ok=True)
+
+    def _pass(self) -> None:
+        self._match_workers()
+        changed = [child.keep() for child in self._gateways.values()]
+        if any(changed):
+            pids = {name: child.pid for name, child in self._gateways.items()}
+            write_json(self._layout.gateways, {"port": self._port, "pid": os.getpid(), "gateways": pids})
+        for child in (*self._control, *self._workers.values()):
+            child.keep()
+        self._leaving = [child for child in self._leaving if not child.ended()]
+
+    def _match_workers(self) -> None:
+        listed = read_json(self._layout.wanted_workers)
+        if not isinstance(listed, list) or listed == self._seen_workers:
+            return
+        self._seen_workers = listed
+        wanted = {worker_name(one["ref"], one["artifact"]): one for one in listed}
+        for name in self._workers.keys() - wanted.keys():
+            child = self._workers.pop(name)
+            child.stop()
+            self._leaving.append(child)
+        for name in wanted.keys() - self._workers.keys():
+            self._workers[name] = self._worker(name, wanted[name]["ref"], wanted[name]["artifact"])
+
+    def _end(self) -> None:
+        """Gateways first: they answer what is open while the workers still run. A second Ctrl-C ends it at once."""
+        gateways = list(self._gateways.values())
+        rest = [*self._control, *self._workers.values(), *self._leaving]
+        self._stop_all(gateways, GATEWAY_DRAIN_S)
+        self._listener.close()
+        self._stop_all(rest, REST_DRAIN_S)
+        os.close(self._breath)
+        self._layout.gateways.unlink(missing_ok=True)
+
+    def _stop_all(self, children: Iterable[Child], wait_s: float) -> None:
+        children = list(children)
+        for child in children:
+            child.stop()
+        until = time.monotonic() + wait_s
+        while any(not child.ended() for child in children) and time.monotonic() < until and len(self._signals) < 2:
+            time.sleep(0.02)
+        for child in children:
+            child.kill()
+
+    def _child(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        passed: Sequence[int] = (),
+        one_thread: bool = False,
+        on_end: Callable[[str], None] | None = None,
+    ) -> Child:
+        return Child(
+            name,
+            argv,
+            cwd=self._project,
+            output=self._layout.output(name),
+            stdin=self._life,
+            passed=(self._lock, *passed),
+            env={**os.environ, **_ONE_THREAD} if one_thread else dict(os.environ),
+            on_end=on_end,
+        )
+
+    def _gateway(self, name: str) -> Child:
+        listener = self._listener.fileno()
+        argv = [*_python("flyball.serving.gateway"), "--root", str(self._layout.root), "--name", name, "--fd", str(listener), "--pipe", "0"]
+        return self._child(name, argv, passed=(listener,))
+
+    def _worker(self, name: str, ref: str, artifact: str) -> Child:
+        layout = self._layout
+        argv = [*_python("flyball.serving.worker"), "--root", str(layout.root), "--ref", ref, "--artifact", artifact]
+        argv += ["--socket", str(layout.socket(name)), "--pipe", "0"]
+
+        def ended(reason: str) -> None:
+            if layout.ready(name).exists():
+                layout.ready(name).unlink()
+            elif not layout.failed(name).exists():
+                write_json(layout.failed(name), {"reason": reason})
+
+        return self._child(name, argv, one_thread=True, on_end=ended)
+
+
+def _python(module: str) -> list[str]:
+    """-P: a project's own random.py must not stand in for the standard library's."""
+    return [sys.executable, "-P", "-m", module]
+
+
+def control_argv(text: str, project: Path) -> list[str]:
+    """The control plane's command: `python` is this very interpreter, the project is named."""
+    argv = shlex.split(text)
+    if argv and argv[0] in ("python", "python3"):
+        argv[0] = sys.executable
+    return [*argv, "--root", str(project)] if argv and "--root" not in argv else argv
+
+
+def supervise(project: Path, *, host: str, port: int, gateways: int, control: str, up: Callable[[int], None]) -> int:
+    """Run a project until told to stop; the exit code. Raises Conflict (already up, port in use), Refused."""
+    lock = take_lock(project / ".flyball" / "lock")
+    try:
+        listener = bind(host, port)
+    except FlyballError:
+        os.close(lock)
+        raise
+    return Supervisor(project, listener, lock, gateways=gateways, control=control_argv(control, project)).run(up)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="flyball.serving.supervisor")
+    parser.add_argument("--root", type=Path, required=True, help="the project's folder")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=7117)
+    parser.add_argument("--gateways", type=int, default=2)
+    parser.add_argument("--control", default="python -P -m flyball.api.control", help="the control plane's command; empty: none")
+    options = parser.parse_args(argv)
+
+    def up(port: int) -> None:
+        print(f"flyball is up on http://{options.host}:{port}   stop it with Ctrl-C", flush=True)
+
+    try:
+        return supervise(
+            options.root.resolve(), host=options.host, port=options.port, gateways=options.gateways, control=options.control, up=up
+        )
+    except FlyballError as problem:
+        print(problem, file=sys.stderr)
+        return problem.exit_code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
