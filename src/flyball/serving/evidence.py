@@ -1,0 +1,236 @@
+"""The live log as evidence: tails the prediction log, joins labels by request id, and hands on counts, never rows.
+
+Nothing is kept on disk but the cursor, which is the caller's. After a restart the frames before the cursor are read again to
+rebuild what was waiting for labels, and what they count is thrown away: it was handed on before. Reading never touches a gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import polars as pl
+
+from flyball.clock import Instant
+from flyball.evaluation.counts import LABELS, ROWS, Folder, LabelTally
+from flyball.records.monitoring import Batch, Cursor, Watch
+from flyball.serving import wal
+
+Sealed: TypeAlias = Callable[[], Iterable[tuple[str, Callable[[], list[wal.LogRecord]]]]]
+"""Segments that are no longer files: their names (`g0/000017.wal`) and how to get their records."""
+
+_SLACK = 3_600_000_000
+"""Files last written longer before the oldest waiting row than this hold nothing that waits."""
+
+
+class LiveEvidence:
+    """Implements `records.monitoring.Evidence` on `.flyball/log`. One caller; not for two threads."""
+
+    def __init__(self, root: Path, *, sealed: Sealed | None = None) -> None:
+        """`root` is the project's `.flyball` folder; `sealed` gives segments whose files are gone, where there are any."""
+        self._log = root / "log"
+        self._sealed = sealed
+        self._folders: dict[str, Folder] = {}
+        self._names: dict[str, tuple[str, ...]] = {}
+        self._last: Cursor | None = None
+
+    def since(self, cursor: Cursor, until: Instant, watches: dict[str, Watch]) -> tuple[Batch, Cursor]:
+        """Counts of all that became visible in (cursor, until], for the models in `watches`, and the cursor after it.
+
+        A cursor other than the one last returned (a restart, a transaction that failed) makes it read back. Raises Corrupt when a
+        file in the log is not a segment.
+        """
+        if self._last is None or cursor != self._last:
+            self._rebuild(cursor, watches)
+        self._fit(watches)
+        intake = _Intake(self._names, watches)
+        offsets = self._read(cursor.offsets, intake)
+        intake.into(self._folders)
+        batches = [self._folders[model].take(until) for model in sorted(self._folders)]
+        self._last = Cursor(until=max(until, cursor.until), offsets=offsets)
+        return _joined(until, batches, intake.gaps), self._last
+
+    def labels(self) -> Mapping[str, LabelTally]:
+        """What became of labels since this process began, by model."""
+        return {model: folder.labels for model, folder in self._folders.items()}
+
+    def _fit(self, watches: dict[str, Watch]) -> None:
+        for model in [name for name in self._folders if name not in watches]:
+            del self._folders[model]
+        for model, watch in watches.items():
+            if model in self._folders:
+                self._folders[model].rewatch(watch)
+            else:
+                self._folders[model] = Folder(watch)
+
+    def _rebuild(self, cursor: Cursor, watches: dict[str, Watch]) -> None:
+        self._folders.clear()
+        self._names.clear()
+        self._fit(watches)
+        if not cursor.offsets:
+            return
+        intake = _Intake(self._names, watches)
+        # first exposures count from a rollout's beginning; else only rows that wait for labels matter
+        started = any(watch.arms or watch.slow_us for watch in watches.values())
+        longest = max((int(watch.label_delay) for watch in watches.values()), default=0)
+        oldest = 0 if started else cursor.until - longest - _SLACK
+        for name, end in sorted(cursor.offsets.items()):
+            path = self._log / name
+            if path.exists() and path.stat().st_mtime_ns // 1000 >= oldest:
+                intake.take(_until(path, end))
+        for name, records in self._gone():
+            if name not in cursor.offsets:
+                continue
+            intake.take(record for record in records() if record.at >= oldest)
+        intake.into(self._folders)
+        for folder in self._folders.values():
+            folder.take(cursor.until)
+
+    def _read(self, known: Mapping[str, int], intake: _Intake) -> dict[str, int]:
+        offsets: dict[str, int] = {}
+        files = {f"{file.gateway}/{file.path.name}": file.path for file in wal.segments(self._log)}
+        for name, path in files.items():
+            offset = known.get(name, 0)
+            try:
+                if offset and path.stat().st_size == offset:
+                    offsets[name] = offset
+                    continue
+                if offset and not self._names:
+                    self._names.update(wal.signatures(path))
+                offsets[name] = self._tail(path, offset, intake)
+            except FileNotFoundError:
+                # sealed between the listing and the read: what it held is found as a sealed segment, next time
+                if offset:
+                    offsets[name] = offset
+        for name, records in self._gone():
+            if name in files:
+                continue
+            if name not in known:
+                intake.take(records())
+            offsets[name] = known.get(name, 1)
+        return offsets
+
+    def _tail(self, path: Path, offset: int, intake: _Intake) -> int:
+        while True:
+            records, after = wal.read(path, offset)
+            if not records:
+                return max(after, offset)
+            intake.take(records)
+            offset = after
+
+    def _gone(self) -> Iterable[tuple[str, Callable[[], list[wal.LogRecord]]]]:
+        return () if self._sealed is None else self._sealed()
+
+
+def _until(path: Path, end: int) -> Iterator[wal.LogRecord]:
+    """Records that lie before the offset `end`."""
+    found = wal.read_header(path)
+    offset = found[1] if found else end
+    while offset < end:
+        records, after = wal.read(path, offset, limit=end - offset)
+        if not records:
+            return
+        yield from records
+        offset = after
+
+
+class _Intake:
+    """Log records as columns, by model. A request of several rows without a key is one unit: its rows fell on one arm together."""
+
+    def __init__(self, names: dict[str, tuple[str, ...]], watches: Mapping[str, Watch]) -> None:
+        self.gaps = 0
+        self._names = names
+        self._wanted = {model: {*watch.slices, *(bins.column for bins in watch.bins)} for model, watch in watches.items()}
+        self._rows: dict[str, dict[str, list[Any]]] = {}
+        self._labels: dict[str, dict[str, list[Any]]] = {}
+
+    def take(self, records: Iterable[wal.LogRecord]) -> None:
+        """Add records in the order of the log."""
+        for record in records:
+            match record.kind:
+                case "answer" | "shadow" | "shadow_dropped":
+                    self._scored(record)
+                case "label":
+                    self._label(record)
+                case "signature":
+                    if record.input:
+                        self._names[record.version] = tuple(record.input[0])
+                case "gap":
+                    self.gaps += record.rows
+                case "refused":
+                    pass
+
+    def into(self, folders: Mapping[str, Folder]) -> None:
+        """Hand everything on."""
+        for model, folder in folders.items():
+            rows, labels = self._rows.pop(model, None), self._labels.pop(model, None)
+            if rows or labels:
+                folder.add(_frame(rows, ROWS), _frame(labels, LABELS))
+
+    def _scored(self, record: wal.LogRecord) -> None:
+        model, _, version = record.version.partition("@")
+        wanted = self._wanted.get(model)
+        marks = record.marks or {}
+        # the declared fallback is no version's answer; the failure before it is in the log on its own
+        if wanted is None or record.status == "fallback" or marks.get("fb") == "value":
+            return
+        stand_in = marks.get("fb") == "champion"
+        key = record.key_hash or (record.request_id if record.rows > 1 else None)
+        latency = None if stand_in or record.kind == "shadow_dropped" else max((record.answered_ns - record.picked_ns) // 1000, 0)
+        dropped = record.kind == "shadow_dropped"
+        names = self._names.get(record.version, ())
+        places = [(place, name) for place, name in enumerate(names) if name in wanted]
+        columns = self._rows.setdefault(model, {name: [] for name in (*ROWS, "value", *sorted(wanted))})
+        absent = wanted.difference(names)
+        for place, request in enumerate(record.row_ids() if record.rows else [record.request_id]):
+            output = record.output[place] if record.output and place < len(record.output) else None
+            status = "dropped" if dropped else "ok" if output is not None and record.status == "ok" else "error"
+            score = output[1] if output is not None and len(output) > 1 and isinstance(output[1], float | int) else None
+            fixed = (
+                request,
+                record.at,
+                version,
+                record.role,
+                str(marks.get("ro", "")),
+                int(marks.get("w", 0)),
+                key,
+                status,
+                latency,
+                score,
+                stand_in,
+            )
+            for name, value in zip(ROWS, fixed, strict=True):
+                columns[name].append(value)
+            columns["value"].append(None if output is None else output[0])
+            row = record.input[place] if record.input and place < len(record.input) else None
+            for index, name in places:
+                columns[name].append(None if row is None else row[index])
+            for name in absent:
+                columns[name].append(None)
+
+    def _label(self, record: wal.LogRecord) -> None:
+        if record.version not in self._wanted or not record.output or record.output[0] is None:
+            return
+        columns = self._labels.setdefault(record.version, {name: [] for name in (*LABELS, "value")})
+        columns["request_id"].append(record.request_id)
+        columns["at"].append(record.at)
+        columns["value"].append(record.output[0][0])
+
+
+def _frame(columns: dict[str, list[Any]] | None, types: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    if columns is None:
+        return pl.DataFrame()
+    return pl.DataFrame([pl.Series(name, values, dtype=types.get(name), strict=False) for name, values in columns.items()])
+
+
+def _joined(until: Instant, batches: list[Batch], gaps: int) -> Batch:
+    return Batch(
+        until=until,
+        traffic=tuple(one for batch in batches for one in batch.traffic),
+        quality=tuple(one for batch in batches for one in batch.quality),
+        pairs=tuple(one for batch in batches for one in batch.pairs),
+        blocks=tuple(one for batch in batches for one in batch.blocks),
+        inputs=tuple(one for batch in batches for one in batch.inputs),
+        gaps=gaps,
+    )

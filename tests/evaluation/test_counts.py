@@ -1,0 +1,319 @@
+"""Rows and labels become the same sums however time is cut and in whatever form they come."""
+
+from collections import Counter, defaultdict
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flyball.clock import Span
+from flyball.evaluation.counts import Folder
+from flyball.evaluation.reference import reference
+from flyball.records.monitoring import Watch
+
+S = 1_000_000
+DELAY = Span(10 * S)
+NONE = pl.DataFrame()
+
+
+def watch(**fields):
+    return Watch(**({"model": "m", "task": "binary", "label_delay": DELAY, "slices": ("day",)} | fields))
+
+
+def rows(*, ids, at, version="1.0.0", role="champion", rollout="", weight=0, key=None, status="ok", latency=1000, value=1.0, **more):
+    n = len(ids)
+
+    def column(given, dtype=None):
+        return pl.Series(given if isinstance(given, list) else [given] * n, dtype=dtype)
+
+    return pl.DataFrame(
+        {
+            "request_id": ids,
+            "at": column(at, pl.Int64),
+            "version": column(version),
+            "role": column(role),
+            "rollout": column(rollout),
+            "weight": column(weight),
+            "key": column(key, pl.String),
+            "status": column(status),
+            "latency_us": column(latency, pl.Int64),
+            "value": column(value),
+            "day": column(more.pop("day", 1)),
+            **{name: column(values) for name, values in more.items()},
+        }
+    )
+
+
+def labels(ids, at, value):
+    n = len(ids)
+    return pl.DataFrame(
+        {"request_id": ids, "at": at if isinstance(at, list) else [at] * n, "value": value if isinstance(value, list) else [value] * n}
+    )
+
+
+def total(batches, name, *fields):
+    return sum(sum(getattr(one, field) for field in fields) for batch in batches for one in getattr(batch, name))
+
+
+def whole(batch):
+    return [one for one in batch.quality if not one.slice]
+
+
+def test_traffic_counts_at_once_and_quality_when_the_row_has_matured():
+    folder = Folder(watch())
+    folder.add(rows(ids=["a", "b"], at=0, value=[1.0, 0.0], latency=[1000, 2000]), labels(["a", "b"], 5 * S, 1))
+    first = folder.take(1 * S)
+    assert [(one.n, one.errors, one.latency) for one in first.traffic] == [(2, 0, {79: 1, 87: 1})]
+    assert first.quality == ()
+    assert folder.take(9 * S).quality == ()
+    (quality,) = whole(folder.take(10 * S))
+    assert (quality.matured, quality.labelled, quality.correct, quality.tp, quality.fn) == (2, 2, 1, 1, 1)
+    assert folder.take(100 * S).quality == ()
+
+
+def test_a_label_counts_only_if_it_was_known_when_the_row_matured():
+    folder = Folder(watch())
+    folder.add(rows(ids=["a", "b", "c"], at=0), labels(["a", "b"], [10 * S, 10 * S + 1], 1))
+    (quality,) = whole(folder.take(20 * S))
+    assert (quality.matured, quality.labelled) == (3, 1)
+
+
+def test_a_corrected_label_counts_as_it_was_known_in_time():
+    for cuts in ([30 * S], [1 * S, 4 * S, 10 * S, 30 * S]):
+        folder = Folder(watch())
+        folder.add(rows(ids=["a"], at=0, value=0.0), labels(["a", "a", "a"], [2 * S, 5 * S, 12 * S], [1, 0, 1]))
+        batches = [folder.take(cut) for cut in cuts]
+        assert total(batches, "quality", "tn") == 2, "whole and slice"
+        assert folder.labels.corrected + folder.labels.duplicates == 2
+
+
+def test_labels_of_nobody_are_counted_and_forgotten():
+    folder = Folder(watch())
+    folder.add(rows(ids=["a"], at=0), labels(["a", "stranger"], 1 * S, 1))
+    folder.take(11 * S)
+    folder.take(12 * S)
+    assert folder.labels.unmatched == 1
+    assert folder.labels.waiting == 0
+
+
+def test_losses_come_in_order_of_maturity_in_blocks_of_sixteen_of_the_champion_only():
+    n = 40
+    ids = [f"r{k:02}" for k in range(n)]
+    folder = Folder(watch())
+    wrong = [float(k % 3 == 0) for k in range(n)]
+    order = np.random.default_rng(1).permutation(n)
+    frame = rows(ids=ids, at=[k * 1000 for k in range(n)], value=wrong)[order.tolist()]
+    folder.add(pl.concat([frame, frame.with_columns(version=pl.lit("1.1.0"), role=pl.lit("shadow"))]), labels(ids, 2 * S, 0))
+    batch = folder.take(60 * S)
+    assert [len(one.losses) for one in batch.blocks] == [16, 16, 8]
+    assert [loss for one in batch.blocks for loss in one.losses] == wrong
+    assert {one.version for one in batch.blocks} == {"1.0.0"}
+
+
+def test_pairs_compare_two_versions_on_the_same_request_by_slice():
+    ids = ["a", "b", "c", "d"]
+    old = rows(ids=ids, at=0, rollout="ro", value=[1.0, 1.0, 0.0, 0.0], day=[1, 1, 1, 2])
+    new = rows(ids=ids, at=0, rollout="ro", value=[1.0, 0.0, 1.0, 1.0], day=[1, 1, 1, 2], version="1.1.0", role="shadow")
+    folder = Folder(watch())
+    folder.add(pl.concat([old, new]), labels(ids, 1 * S, 1))
+    pairs = {one.counts.slice: one.counts for one in folder.take(30 * S).pairs}
+    assert (pairs[""].minus, pairs[""].zero, pairs[""].plus, pairs[""].old_loss) == (1, 1, 2, 2)
+    assert (pairs["day=2"].minus, pairs["day=2"].zero, pairs["day=2"].plus) == (0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("old_role", "new_role"), [("champion", "shadow"), ("champion", "challenger"), ("former", "champion"), ("shadow", "challenger")]
+)
+def test_new_and_old_are_told_apart_in_every_phase(old_role, new_role):
+    arms = {"ro": ("1.1.0", "1.0.0")}
+    folder = Folder(watch(arms=arms))
+    old = rows(ids=["a"], at=0, rollout="ro", value=0.0, role=old_role)
+    new = rows(ids=["a"], at=0, rollout="ro", value=1.0, role=new_role, version="1.1.0")
+    folder.add(pl.concat([new, old]), labels(["a"], 1, 1))
+    (pair, _) = folder.take(30 * S).pairs
+    assert (pair.new, pair.old, pair.counts.plus) == ("1.1.0", "1.0.0", 1)
+
+
+def test_a_loss_in_units_enters_as_a_fraction_of_a_pair():
+    folder = Folder(watch(task="regression", loss="absolute", loss_cap=10.0, slices=()))
+    old = rows(ids=["a", "b"], at=0, rollout="ro", value=[5.0, 50.0])
+    new = rows(ids=["a", "b"], at=0, rollout="ro", value=[2.0, 0.0], version="1.1.0", role="shadow")
+    folder.add(pl.concat([old, new]), labels(["a", "b"], 1, [0.0, 0.0]))
+    batch = folder.take(30 * S)
+    counts = batch.pairs[0].counts
+    assert (counts.minus, counts.zero, counts.plus, counts.old_loss) == pytest.approx((0, 0.7, 1.3, 1.5))
+    old_quality = next(one for one in batch.quality if one.role == "champion")
+    assert (old_quality.abs_error, old_quality.sq_error, old_quality.loss, old_quality.loss_sq) == pytest.approx((55, 2525, 1.5, 1.25))
+
+
+def test_with_keys_a_key_is_one_unit_and_fails_once_whichever_arm_it_meets():
+    folder = Folder(watch())
+    n = 50
+    always = rows(ids=[f"r{k}" for k in range(n)], at=list(range(n)), rollout="ro", weight=500, key="k1", status="error")
+    folder.add(always, NONE)
+    moved = rows(
+        ids=[f"s{k}" for k in range(n)],
+        at=[n + k for k in range(n)],
+        rollout="ro",
+        weight=2500,
+        key="k1",
+        status="error",
+        role="challenger",
+    )
+    folder.add(moved.with_columns(version=pl.lit("1.1.0")), NONE)
+    traffic = folder.take(S).traffic
+    assert [(one.n, one.errors, one.units, one.bad_units) for one in traffic] == [(50, 50, 1, 1), (50, 50, 0, 0)]
+
+
+def test_without_keys_each_request_is_a_unit_and_a_stand_in_is_none():
+    folder = Folder(watch())
+    failed = rows(ids=["a"], at=0, rollout="ro", weight=500, role="challenger", version="1.1.0", status="error", stand_in=False)
+    instead = rows(ids=["a"], at=0, rollout="ro", weight=500, stand_in=True)
+    folder.add(pl.concat([instead, failed]), NONE)
+    units = {one.version: (one.n, one.units, one.bad_units) for one in folder.take(S).traffic}
+    assert units == {"1.1.0": (1, 1, 1), "1.0.0": (1, 0, 0)}
+
+
+def test_a_new_versions_first_hundred_requests_do_not_count_as_slow():
+    folder = Folder(watch(slow_us={"ro": 500}))
+    ids = [f"r{k}" for k in range(150)]
+    new = rows(ids=ids, at=list(range(150)), rollout="ro", weight=500, role="challenger", version="1.1.0")
+    folder.add(pl.concat([new, rows(ids=["z"], at=0, rollout="ro", weight=500)]), NONE)
+    slow = {one.version: one.slow_units for one in folder.take(S).traffic}
+    assert slow == {"1.1.0": 50, "1.0.0": 1}
+
+
+def test_a_dropped_shadow_is_counted_and_nothing_else():
+    folder = Folder(watch())
+    folder.add(rows(ids=["a"], at=0, rollout="ro", role="shadow", version="1.1.0", status="dropped", value=None, latency=None), NONE)
+    (traffic,) = folder.take(S).traffic
+    assert (traffic.n, traffic.dropped, traffic.units, traffic.latency) == (0, 1, 0, {})
+    assert folder.take(60 * S).quality == ()
+
+
+def test_inputs_and_answers_of_the_champion_are_counted_in_the_references_cells():
+    rng = np.random.default_rng(3)
+    ref = pl.DataFrame({"x": rng.normal(size=500), "c": ["a", "b"] * 250, "prediction": [0.0, 1.0] * 250})
+    bins = reference(ref, ["x", "c", "prediction"], time=None)
+    folder = Folder(watch(bins=bins))
+    frame = rows(ids=["1", "2", "3"], at=0, value=[1.0, 1.0, 0.0], x=[0.0, 99.0, None], c=["a", "new", "a"])
+    folder.add(pl.concat([frame, frame.with_columns(role=pl.lit("shadow"), version=pl.lit("9.0.0"))]), NONE)
+    counts = {one.column: one for one in folder.take(S).inputs}
+    assert (counts["x"].n, counts["x"].nulls, counts["x"].cells[-1]) == (3, 1, 1)
+    assert counts["c"].unseen == {"new": 1}
+    assert (counts["prediction"].n, sum(counts["prediction"].cells)) == (3, 3)
+
+
+def test_classes_that_are_text_compare_as_text():
+    folder = Folder(watch(task="multiclass"))
+    folder.add(rows(ids=["a", "b"], at=0, value=["cat", "dog"]), labels(["a", "b"], 1, ["cat", "cat"]))
+    (quality,) = whole(folder.take(30 * S))
+    assert (quality.labelled, quality.correct, quality.loss) == (2, 1, 1)
+
+
+def world(seed, n):
+    """Two versions, a rollout that grows, keys, errors, late and missing labels."""
+    rng = np.random.default_rng(seed)
+    at = np.sort(rng.integers(0, 60 * S, n)).tolist()
+    ids = [f"r{k}" for k in range(n)]
+    keys = [None if rng.random() < 0.3 else f"k{rng.zipf(1.7) % 40}" for _ in range(n)]
+    weight = [0 if moment < 20 * S else 2500 if moment < 40 * S else 5000 for moment in at]
+    challenger = rng.random(n) < np.array(weight) / 10_000
+    common = {
+        "ids": ids,
+        "at": at,
+        "rollout": "ro",
+        "weight": weight,
+        "key": keys,
+        "day": rng.integers(1, 4, n).tolist(),
+        "x": rng.normal(size=n).tolist(),
+    }
+    answer = rows(
+        **common,
+        version=["1.1.0" if new else "1.0.0" for new in challenger],
+        role=["challenger" if new else "champion" for new in challenger],
+        status=["error" if rng.random() < 0.05 else "ok" for _ in range(n)],
+        latency=rng.integers(100, 9000, n).tolist(),
+        value=rng.integers(0, 2, n).astype(float).tolist(),
+    )
+    shadow = rows(
+        **common,
+        version=["1.0.0" if new else "1.1.0" for new in challenger],
+        role="shadow",
+        latency=rng.integers(100, 9000, n).tolist(),
+        value=rng.integers(0, 2, n).astype(float).tolist(),
+    )
+    labelled = rng.random(n) < 0.9
+    known = [
+        (request, moment + int(delay), int(truth))
+        for request, moment, delay, truth, has in zip(ids, at, rng.integers(0, 14 * S, n), rng.integers(0, 2, n), labelled, strict=True)
+        if has
+    ]
+    label = pl.DataFrame(known, schema={"request_id": pl.String, "at": pl.Int64, "value": pl.Int64}, orient="row")
+    return pl.concat([answer, shadow]), label
+
+
+def sums(batches):
+    """Everything additive in batches, as one value that can be compared."""
+    found = defaultdict(Counter)
+    for batch in batches:
+        for kind in ("traffic", "quality"):
+            for one in getattr(batch, kind):
+                place = (kind, one.version, one.role, one.minute, getattr(one, "slice", ""), getattr(one, "weight", 0))
+                for name in one.__struct_fields__:
+                    value = getattr(one, name)
+                    if name in {"minute", "weight", "latency"} or isinstance(value, str):
+                        continue
+                    found[place][name] += round(value, 6)
+                if kind == "traffic":
+                    found[place].update({f"bin {place}": count for place, count in one.latency.items()})
+        for pair in batch.pairs:
+            for name in ("minus", "zero", "plus", "old_loss"):
+                found["pairs", pair.new, pair.old, pair.counts.slice][name] += round(getattr(pair.counts, name), 6)
+        for one in batch.inputs:
+            found["inputs", one.column].update({"n": one.n, "nulls": one.nulls} | {str(k): c for k, c in enumerate(one.cells)})
+        for block in batch.blocks:
+            found["losses", block.version][len(found["losses", block.version])] = block.losses
+    losses = {key: tuple(x for part in value.values() for x in part) for key, value in found.items() if key[0] == "losses"}
+    return {key: +value for key, value in found.items() if key[0] != "losses" and +value} | losses
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 10_000), cuts=st.lists(st.integers(1, 79), max_size=12, unique=True), data=st.data())
+def test_cutting_time_differently_gives_the_same_sums(seed, cuts, data):
+    frame, known = world(seed, 120)
+    bins = reference(pl.DataFrame({"x": np.random.default_rng(0).normal(size=400)}), ["x"], time=None)
+    looking = watch(bins=bins, slow_us={"ro": 5000}, arms={"ro": ("1.1.0", "1.0.0")})
+    at_once = Folder(looking)
+    at_once.add(frame, known)
+    expected = sums([at_once.take(80 * S)])
+    pieces, batches, start = Folder(looking), [], -1
+    for cut in [*sorted(cuts), 80]:
+        now = cut * S
+        span = (pl.col("at") > start) & (pl.col("at") <= now)
+        shuffled = frame.filter(span).sample(fraction=1, shuffle=True, seed=data.draw(st.integers(0, 99)))
+        pieces.add(shuffled, known.filter(span))
+        batches.append(pieces.take(now))
+        start = now
+    assert sums(batches) == expected
+    assert any(key[0] == "pairs" for key in expected)
+
+
+def test_unit_counts_agree_with_a_plain_count_by_hand():
+    frame, known = world(5, 400)
+    folder = Folder(watch(arms={"ro": ("1.1.0", "1.0.0")}))
+    folder.add(frame, known)
+    traffic = folder.take(80 * S).traffic
+    seen, expected = set(), Counter()
+    split = frame.filter((pl.col("weight") > 0) & (pl.col("role") != "shadow")).sort("at", "request_id")
+    for row in split.iter_rows(named=True):
+        unit = row["key"] or row["request_id"]
+        expected[row["version"], row["weight"]] += unit not in seen
+        seen.add(unit)
+    found = Counter()
+    for one in traffic:
+        if one.weight:
+            found[one.version, one.weight] += one.units
+    assert found == +expected
