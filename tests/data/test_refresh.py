@@ -1,0 +1,176 @@
+"""A look at a source comes to an event exactly when there is something to say."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import UserDict
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from flyball.data import refresh as module
+from flyball.data import source
+from flyball.data.commit import load
+from flyball.data.fold import FOLDS
+from flyball.data.refresh import refresh
+from flyball.data.rules import Bad, decide_commit, due
+from flyball.declare.data import Dataset
+from flyball.records.base import Recorded
+from flyball.records.data import DATASET_VERSIONS, DATASETS, DataCommitted, DataRefused
+
+
+class Rows(UserDict):
+    """A projection in a dictionary."""
+
+    def get(self, table, key):
+        return self.data.get((table.name, key))
+
+    def put(self, table, key, row):
+        self.data[table.name, key] = row
+
+    def delete(self, table, key):
+        self.data.pop((table.name, key), None)
+
+
+@pytest.fixture
+def look(dataset, root, blobs):
+    """Look at the source, fold what it comes to, and return the event."""
+    rows = Rows()
+
+    def looked(made=dataset):
+        event = refresh(made, root, blobs, rows.get(DATASETS, made.name))
+        if event is not None:
+            FOLDS[type(event)](rows, Recorded(1, 0, "loop", "c", event))
+        return event
+
+    looked.rows = rows
+    return looked
+
+
+def head(look):
+    return look.rows.get(DATASETS, "prices")
+
+
+def test_a_new_source_is_committed_once(look, write, csv):
+    write(csv)
+    event = look()
+    assert isinstance(event, DataCommitted)
+    assert event.version.version == "1.0.0"
+    assert look() is None
+    assert look.rows.get(DATASET_VERSIONS, f"prices/{event.version.content}") == event.version
+
+
+def test_an_unchanged_source_is_not_read_again(look, write, csv, monkeypatch):
+    write(csv)
+    look()
+    monkeypatch.setattr(source, "read", lambda *_: pytest.fail("read"))
+    assert look() is None
+
+
+def test_new_rows_make_a_new_version(look, write, csv):
+    write(csv)
+    look()
+    write(csv + "2026-01-01T03:00:00,d,1,4,true,y,?\n")
+    assert look().version.version == "1.0.1"
+    assert head(look).head.rows == 4
+
+
+def test_a_broken_contract_is_refused_once_and_the_head_stays(look, write, csv):
+    write(csv)
+    good = look().version
+    write(csv.replace("0.25", "25.0").replace(",x,", ",z,"))
+    event = look()
+    assert isinstance(event, DataRefused)
+    assert len(event.violations) == 2
+    assert look() is None
+    assert head(look).head == good
+    assert head(look).violations == event.violations
+
+
+def test_a_source_that_is_put_right_is_good_again_under_its_old_version(look, write, csv):
+    write(csv)
+    good = look().version
+    write("nonsense")
+    look()
+    write(csv)
+    assert look().version.content == good.content
+    assert head(look).head.version == "1.0.0"
+    assert head(look).violations == ()
+    assert look() is None
+
+
+def test_a_missing_source_is_refused_and_found_when_it_comes(look, write, csv):
+    assert "does not exist" in look().violations[0]
+    assert look() is None
+    write(csv)
+    assert isinstance(look(), DataCommitted)
+
+
+def test_a_file_written_in_pieces_loses_nothing(look, root, blobs, dataset, write, csv):
+    whole = source.read(dataset, (write(csv)).parent)
+    out = io.BytesIO()
+    whole.write_parquet(out)
+    data = out.getvalue()
+    made = Dataset("prices", source="p.parquet", time="at", id="id", columns=dataset.columns)
+    for size in (10, len(data) // 2, len(data) - 2):
+        write(data[:size], "p.parquet")
+        assert isinstance(look(made), DataRefused)
+    write(data, "p.parquet")
+    assert look(made).version.rows == 3
+    assert head(look).violations == ()
+
+
+def test_a_file_that_changes_while_it_is_read_is_left_to_the_next_look(look, root, write, csv, monkeypatch):
+    write(csv)
+    real = source.read
+
+    def meanwhile(dataset, folder):
+        frame = real(dataset, folder)
+        write(csv + "2026-01-01T03:00:00,d,1,4,true,y,?\n")
+        return frame
+
+    monkeypatch.setattr(source, "read", meanwhile)
+    assert look() is None
+    monkeypatch.setattr(source, "read", real)
+    assert look().version.rows == 4
+
+
+def test_a_changed_contract_looks_at_the_same_bytes_again(look, dataset, write, csv):
+    write(csv)
+    look()
+    stricter = Dataset("prices", source=dataset.source, time="at", id="id", columns=dataset.columns, min_rows=10)
+    assert look(stricter).violations == ("3 rows, at least 10 are required",)
+
+
+def test_many_long_violations_are_cut_and_counted(look, root, blobs):
+    made = Dataset("prices", source="w.csv", columns={f"c{place}": int for place in range(60)})
+    names = ",".join(made.columns)
+    (root / "w.csv").write_text(f"{names}\n" + ",".join(["x" * 5_000] * 60) + "\n")
+    event = look(made)
+    assert len(event.violations) == module.MOST + 1
+    assert event.violations[-1] == "and 40 more"
+    assert max(map(len, event.violations)) <= module.LONGEST + 1
+
+
+def test_the_same_refusal_is_said_once():
+    rows = Rows()
+    event = DataRefused(name="prices", source_mark="m", violations=("a",))
+    FOLDS[DataRefused](rows, Recorded(1, 0, "loop", "c", event))
+    row = rows.get(DATASETS, "prices")
+    assert decide_commit(row, Bad("prices", "m", ("other words",))) is None
+    assert not due(row, "m")
+    assert due(row, "n")
+    assert due(None, "m")
+
+
+def test_the_market_is_read_committed_and_read_back(blobs):
+    folder = os.environ.get("FLYBALL_TEST_DATA")
+    if not folder:
+        pytest.skip("FLYBALL_TEST_DATA does not name the folder of test data")
+    columns = dict.fromkeys(("period", "nswprice", "nswdemand", "vicprice", "vicdemand", "transfer"), float)
+    made = Dataset("nsw", source="data/electricity.csv", time="ts", columns={"day": int, **columns, "up": int}, min_rows=1_000)
+    event = refresh(made, Path(folder), blobs, None)
+    assert event.version.rows == 45_312
+    assert load(event.version, blobs).schema["ts"] == pl.Datetime("us")
