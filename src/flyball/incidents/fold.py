@@ -63,7 +63,12 @@ def incident_moved(projection: Projection, recorded: Recorded) -> None:
         changes["closed_at"] = at
     elif event.target == IncidentState.OPEN:
         # opened again: its mitigation is due anew
-        changes |= {"mitigated_at": 0, "mitigate_by": at + MITIGATE, "overdue": tuple(one for one in row.overdue if one != "mitigate")}
+        changes |= {
+            "reopened_at": at,
+            "mitigated_at": 0,
+            "mitigate_by": at + MITIGATE,
+            "overdue": tuple(one for one in row.overdue if one != "mitigate"),
+        }
     projection.put(INCIDENTS, event.incident, msgspec.structs.replace(row, **changes))
 
 

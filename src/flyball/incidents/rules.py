@@ -114,8 +114,9 @@ def progress(
 
 def _mitigation(incident: IncidentRow, rows: list[AlertRow], bad: list[AlertRow], in_force_at: Instant) -> str:
     """What was observed to mitigate the incident; empty text: nothing yet."""
-    if in_force_at > incident.opened_at:
-        return f"another champion's route has been in force {Span(in_force_at - incident.opened_at)} after the incident opened"
+    began = max(incident.opened_at, incident.reopened_at)
+    if in_force_at > began:
+        return f"another champion's route was in force everywhere {Span(in_force_at - began)} after the incident opened"
     own = next((row for row in rows if row.key == incident.alert), None)
     if own is not None and own.state in _WELL and not bad:
         return f"recovery measured: {own.finding.why}"

@@ -283,6 +283,7 @@ class IncidentRow(Record, frozen=True):
     mitigated_at: Instant = 0
     reviewed_at: Instant = 0
     closed_at: Instant = 0
+    reopened_at: Instant = 0
     overdue: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

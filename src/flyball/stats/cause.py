@@ -64,9 +64,10 @@ def _numbers(bins: Bins, counts: NDArray[np.int64], reference: NDArray[np.int64]
     p, q = counts / counts.sum(), reference / reference.sum()
     # chance that a value of the window exceeds one of the reference, ties half
     above = float(np.sum(p * (np.cumsum(q) - q / 2))) - 0.5
-    if abs(above) >= SHIFT:
+    was, now = _median(bins, reference), _median(bins, counts)
+    if abs(above) >= SHIFT and was != now:
         value = "higher" if above > 0 else "lower"
-        return Cause(value, f"values are {value}: median {_median(bins, reference)} → {_median(bins, counts)}")
+        return Cause(value, f"values are {value}: median {was} → {now}")
     labels = test_cells(bins)
     before, after = merged(labels, reference) / reference.sum(), merged(labels, counts) / counts.sum()
     cell = int(np.argmax(np.abs(after - before)))
@@ -76,7 +77,7 @@ def _numbers(bins: Bins, counts: NDArray[np.int64], reference: NDArray[np.int64]
 
 def _median(bins: Bins, counts: NDArray[np.int64]) -> str:
     cell = int(np.searchsorted(np.cumsum(counts), (counts.sum() + 1) // 2))
-    if cell < len(bins.edges):
+    if 0 < cell < len(bins.edges):
         return f"{bins.edges[cell]:.4g}"
     return cell_name(bins, cell)
 

@@ -67,8 +67,8 @@ class ColumnTest:
 def contrast(window: Counts, reference: Counts) -> Contrast:
     """X² = m Σ (p − q)²/pooled of `window` (cells,) against `reference` (cells,), counts of the same cells. Empty cells do not count.
 
-    >>> contrast(np.array([10, 20]), np.array([20, 10]))
-    Contrast(x2=6.666666666666667, df=1, m=15.0)
+    >>> contrast(np.array([10, 30]), np.array([30, 10]))
+    Contrast(x2=20.0, df=1, m=20.0)
     """
     n, total = int(window.sum()), int(reference.sum())
     if n == 0 or total == 0:
