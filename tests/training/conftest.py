@@ -16,7 +16,7 @@ from flyball.store.blobs import LocalBlobs
 HOUR = int(Span.parse("1h"))
 START = 1_700_000_000_000_000 // HOUR * HOUR
 
-PRICE = '''
+PRICE = """
 import flyball as fb
 import polars as pl
 from sklearn.linear_model import LogisticRegression
@@ -42,9 +42,9 @@ price = fb.Model(
     slices=["hour"],
     gates=[fb.metric("accuracy") >= fb.baseline, fb.metric("accuracy") >= fb.champion - 0.05],
 )
-'''
+"""
 
-RIDES = '''
+RIDES = """
 import flyball as fb
 import numpy as np
 import polars as pl
@@ -66,7 +66,7 @@ bikes = fb.Model(
     train=fb.Train(fit, search={"max_depth": fb.integers(2, 6)}, window="60d", holdout="7d"),
     gates=[fb.metric("mae") <= fb.champion * 1.05, fb.metric("mae") <= fb.baseline * 0.9],
 )
-'''
+"""
 
 
 def market_frame(days: int = 50, seed: int = 0) -> pl.DataFrame:

@@ -1,0 +1,196 @@
+"""A training run as a job: `python -m flyball.training.job`, in its job's folder.
+
+Reads `spec.json` (whose input says which run, and where blobs lie), works from blobs alone (the code snapshot, never the working
+tree), writes `progress.json` as it goes and at the end `out/result.json` or `out/failure.json`. Whoever observes the job believes
+only a result whose artifact verifies.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+import msgspec
+
+from flyball.clock import Span
+from flyball.compute.port import JobObservation, JobSpec
+from flyball.errors import Corrupt, FlyballError, NotFound
+from flyball.records import codec
+from flyball.records.base import Record
+from flyball.records.training import RunResult, RunSpec
+from flyball.store.blobs import Blobs, LocalBlobs
+
+RESULT = "out/result.json"
+FAILURE = "out/failure.json"
+PROGRESS = "progress.json"
+
+
+class JobInput(Record, frozen=True):
+    """What a training job is told. `spec` is the blob of its RunSpec; the rest are folders."""
+
+    spec: str
+    blobs: str
+    scratch: str
+    memo: str
+
+
+class Outcome(Record, frozen=True):
+    """What a job leaves: the blob of its RunResult, or the text of why there is none."""
+
+    result: str = ""
+    why: str = ""
+
+
+class Observed(Record, frozen=True):
+    """What is seen of a run's newest attempt: absent, running, lost, succeeded (with the blob of its result) or failed (with the reason)."""
+
+    state: str
+    attempt: int = 0
+    why: str = ""
+    result: str = ""
+
+
+class _Output(Protocol):
+    def observe(self, keys: list[str]) -> Mapping[str, JobObservation]: ...
+
+    def output(self, key: str, name: str) -> bytes | None: ...
+
+
+def job_spec(
+    run: str, spec: str, *, blobs: Path, home: Path, attempt: int = 1, timeout: Span | None = None, memory: int | None = None
+) -> JobSpec:
+    """The job of a run: `spec` is the blob of its RunSpec, `home` the folder (`.flyball`) under which scratch files are kept."""
+    told = JobInput(spec=spec, blobs=str(blobs.resolve()), scratch=str(home.resolve() / "scratch"), memo=str(home.resolve() / "memo"))
+    return JobSpec(
+        key=run,
+        attempt=attempt,
+        argv=(sys.executable, "-m", "flyball.training.job"),
+        input=codec.encode(told).decode(),
+        deadline=timeout or Span(0),
+        memory=memory or 0,
+    )
+
+
+def observe(compute: _Output, run: str, blobs: Blobs) -> Observed:
+    """What became of a run. Succeeded only with a result whose artifact is whole; reading it takes milliseconds a megabyte."""
+    seen = compute.observe([run])[run]
+    if seen.state != "ended":
+        return Observed(state=seen.state, attempt=seen.attempt)
+    if seen.rc == 0 and (found := compute.output(run, RESULT)) is not None:
+        return _verified(codec.decode(found, Outcome).result, seen.attempt, blobs)
+    return Observed(state="failed", attempt=seen.attempt, why=_why(compute, run, seen))
+
+
+def _verified(result: str, attempt: int, blobs: Blobs) -> Observed:
+    from flyball.training.artifact import verify
+
+    try:
+        made = codec.decode(blobs.get(result), RunResult)
+        verify(made.artifact, blobs)
+    except (NotFound, Corrupt, msgspec.ValidationError) as error:
+        return Observed(state="failed", attempt=attempt, why=f"its result does not verify: {error}")
+    return Observed(state="succeeded", attempt=attempt, result=result)
+
+
+def _why(compute: _Output, run: str, seen: JobObservation) -> str:
+    if seen.why in ("deadline", "memory", "cancelled", "lease", "stopped"):
+        return {
+            "deadline": "it took longer than train timeout allows",
+            "memory": f"it took more memory than train memory allows ({seen.peak_bytes / 1e6:.0f} MB seen)",
+            "cancelled": "it was cancelled",
+            "lease": "nobody kept it: the control plane was away for longer than its lease",
+            "stopped": "its guardian was told to stop",
+        }[seen.why]
+    found = compute.output(run, FAILURE)
+    if found is not None:
+        return codec.decode(found, Outcome).why
+    return f"its process ended with {_ending(seen)} and left no reason; see its log"
+
+
+def _ending(seen: JobObservation) -> str:
+    if seen.rc is not None and seen.rc < 0:
+        return f"signal {signal.Signals(-seen.rc).name}"
+    return f"exit code {seen.rc}" if seen.why == "exited" else f"exit code {seen.rc} ({seen.why})"
+
+
+def main() -> int:
+    """Entry point; the working directory is the job's folder."""
+    signal.signal(signal.SIGTERM, _stop)
+    folder = Path.cwd()
+    job = codec.decode((folder / "spec.json").read_bytes(), JobSpec)
+    told = codec.decode(job.input, JobInput)
+    try:
+        result = run(told, folder)
+    except FlyballError as error:
+        _write(folder / FAILURE, Outcome(why=str(error)))
+        print(error, flush=True)
+        return 1
+    except Exception as error:  # noqa: BLE001 - a loop file's own code ran here: the log shows where, the run says what
+        traceback.print_exc()
+        _write(folder / FAILURE, Outcome(why=f"{type(error).__name__}: {error}; see the run's log"))
+        return 1
+    _write(folder / RESULT, Outcome(result=result))
+    return 0
+
+
+def run(told: JobInput, folder: Path) -> str:
+    """Do the work; return the blob of the RunResult. A run that was done before is not done again."""
+    from flyball.training.run import Progress, execute, memo_key
+
+    blobs = LocalBlobs(Path(told.blobs))
+    spec = codec.decode(blobs.get(told.spec), RunSpec)
+    memo = Path(told.memo) / memo_key(spec)
+    done = _remembered(memo, blobs)
+    if done:
+        print(f"the same run was done before: result {done}", flush=True)
+        return done
+
+    from flyball.data.commit import load_content
+    from flyball.declare.code import load_model
+    from flyball.training.artifact import load, unpack_code
+
+    def progress(seen: Progress) -> None:
+        _write(folder / PROGRESS, seen)
+        print(seen.stage if not seen.total else f"{seen.stage} {seen.done}/{seen.total}  best {seen.objective} {seen.best:.4g}", flush=True)
+
+    scratch = Path(told.scratch)
+    frames = {name: load_content(content, blobs) for name, content in spec.datasets.items()}
+    champion = load(spec.champion, blobs, scratch) if spec.champion else None
+    model = load_model(unpack_code(spec.code, blobs, scratch), spec.file, spec.model)
+    made = blobs.put(codec.encode(execute(spec, model, frames, blobs, champion=champion, progress=progress)))
+    memo.parent.mkdir(parents=True, exist_ok=True)
+    _write(memo, Outcome(result=made))
+    return made
+
+
+def _remembered(memo: Path, blobs: Blobs) -> str:
+    """The result of an equal run, if it is still whole."""
+    from flyball.training.artifact import verify
+
+    try:
+        found = codec.decode(memo.read_bytes(), Outcome).result
+        verify(codec.decode(blobs.get(found), RunResult).artifact, blobs)
+    except (FileNotFoundError, NotFound, Corrupt, msgspec.ValidationError, msgspec.DecodeError):
+        return ""
+    return found
+
+
+def _write(path: Path, record: Record) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(codec.encode(record))
+    temporary.replace(path)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    print("stopped", flush=True)
+    raise SystemExit(143)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

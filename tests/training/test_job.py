@@ -1,0 +1,89 @@
+"""Runs as jobs: real processes that see nothing but blobs."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from flyball.clock import Span
+from flyball.compute.local import LocalCompute
+from flyball.data.commit import parquet
+from flyball.records import codec
+from flyball.records.training import RunResult
+from flyball.training.artifact import load
+from flyball.training.job import Observed, job_spec, observe
+
+pytestmark = pytest.mark.process
+
+
+class Jobs:
+    """Runs of one project."""
+
+    def __init__(self, project, home: Path) -> None:
+        self.project, self.home = project, home
+        self.compute = LocalCompute(home / "jobs")
+        self.datasets = {name: project.blobs.put(parquet(frame)) for name, frame in project.frames.items()}
+
+    def start(self, run: str, timeout: str = "60s", **fields) -> None:
+        spec = self.project.blobs.put(codec.encode(self.project.spec(datasets=self.datasets, **fields)))
+        self.compute.submit(job_spec(run, spec, blobs=self.project.blobs.root, home=self.home, timeout=Span.parse(timeout)))
+
+    def end(self, run: str) -> Observed:
+        for _ in range(1200):
+            seen = observe(self.compute, run, self.project.blobs)
+            if seen.state not in ("running", "absent"):
+                return seen
+            time.sleep(0.05)
+        pytest.fail("the run does not end")
+
+
+def test_a_run_gives_a_result_from_blobs_alone_and_the_same_run_again_is_remembered(price, tmp_path: Path):
+    jobs = Jobs(price, tmp_path / "home")
+    shutil.rmtree(price.root / "loops")
+    jobs.start("run_1", trials=2)
+    seen = jobs.end("run_1")
+    assert seen.state == "succeeded", (seen, jobs.compute.log("run_1", 0))
+    result = codec.decode(price.blobs.get(seen.result), RunResult)
+    assert result.metrics["accuracy"].value > 0.8
+    assert result.trials == 2
+    assert b'"stage":"package"' in (jobs.compute.output("run_1", "progress.json") or b"")
+    predictor = load(result.artifact, price.blobs, tmp_path / "scratch")
+    assert predictor.model.name == "price"
+
+    jobs.start("run_2", trials=2)
+    assert jobs.end("run_2").result == seen.result
+    assert b"done before" in jobs.compute.log("run_2", 0)[0]
+
+    price.blobs.path(result.evidence).unlink()
+    manifest_file = price.blobs.path(next(iter(_files(price, result.artifact))))
+    manifest_file.unlink()
+    assert observe(jobs.compute, "run_1", price.blobs).why.startswith("its result does not verify")
+
+
+def _files(project, artifact: str) -> list[str]:
+    from flyball.training.artifact import manifest_of
+
+    return list(manifest_of(artifact, project.blobs).files.values())
+
+
+def test_a_run_that_cannot_be_made_fails_with_what_why_and_fix(bikes, tmp_path: Path):
+    jobs = Jobs(bikes, tmp_path / "home")
+    jobs.start("run_1", as_of=0)
+    seen = jobs.end("run_1")
+    assert seen.state == "failed"
+    assert "the hold-out (7d) has 0 rows" in seen.why
+    assert "fix" in seen.why
+
+
+def test_a_champion_in_another_job_is_compared_on_the_same_rows(bikes, tmp_path: Path):
+    jobs = Jobs(bikes, tmp_path / "home")
+    jobs.start("run_1", trials=0)
+    first = codec.decode(bikes.blobs.get(jobs.end("run_1").result), RunResult)
+    jobs.start("run_2", trials=0, champion=first.artifact, champion_version="1.0.0")
+    second = codec.decode(bikes.blobs.get(jobs.end("run_2").result), RunResult)
+    assert second.champion["mae"].n == second.metrics["mae"].n == 168
+    assert second.verdicts[0].reference is not None
+    assert second.artifact == first.artifact, "the same fit has the same artifact"
