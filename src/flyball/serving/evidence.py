@@ -210,7 +210,7 @@ class _Intake:
                 columns[name].append(None)
 
     def _label(self, record: wal.LogRecord) -> None:
-        if record.version not in self._wanted or not record.output or record.output[0] is None:
+        if record.version not in self._wanted or not record.output:
             return
         columns = self._labels.setdefault(record.version, {name: [] for name in (*LABELS, "value")})
         columns["request_id"].append(record.request_id)

@@ -1,0 +1,304 @@
+"""What the log says becomes counts once, whatever restarts, tears or arrives late."""
+
+import random
+import time
+from collections import Counter
+
+import msgspec
+import polars as pl
+import pytest
+
+from flyball.clock import Span
+from flyball.evaluation.counts import Folder
+from flyball.records.monitoring import Cursor, Watch
+from flyball.serving import wal
+from flyball.serving.evidence import LiveEvidence
+
+S = 1_000_000
+pack = msgspec.msgpack.encode
+WATCH = Watch(model="m", task="binary", label_delay=Span(5 * S), slices=("day",), arms={"ro": ("1.1.0", "1.0.0")})
+
+
+class Log:
+    """A gateway's log in virtual time: `second` counts from the segment's opening."""
+
+    def __init__(self, root, gateway="g0"):
+        self.writer = wal.Writer(root / "log", gateway, reserve_bytes=0)
+        header, _ = wal.read_header(self.writer.path)
+        self.mono, self.wall = header.monotonic_ns, header.wall_ns
+        self.writer.append([self.writer.declare(f"m@{version}", ["x", "day"]) for version in ("1.0.0", "1.1.0")])
+
+    def us(self, second):
+        return (self.wall + round(second * 1e9)) // 1000
+
+    def scored(
+        self,
+        request,
+        second,
+        *,
+        version="1.0.0",
+        role="champion",
+        kind="answer",
+        values=(1,),
+        day=1,
+        status="ok",
+        key="",
+        marks=None,
+        took_ms=2,
+    ):
+        picked = self.mono + round(second * 1e9)
+        self.writer.append(
+            [
+                wal.frame(
+                    kind,
+                    request,
+                    picked_ns=picked,
+                    answered_ns=picked + took_ms * 1_000_000,
+                    epoch=1,
+                    version=f"m@{version}",
+                    role=role,
+                    key_hash=key,
+                    status=status,
+                    rows=len(values),
+                    packed_input=None if kind == "shadow_dropped" else pack([[0.5, day]] * len(values)),
+                    packed_output=pack([[value, 0.7] for value in values]) if status == "ok" else None,
+                    marks=marks,
+                )
+            ]
+        )
+
+    def label(self, request, second, value):
+        self.writer.append([wal.label_frame("m", request, value, 0, now_ns=self.mono + round(second * 1e9))])
+
+
+@pytest.fixture
+def log(tmp_path):
+    made = Log(tmp_path)
+    yield made
+    made.writer.close()
+
+
+def start(log):
+    return Cursor(until=log.us(-1))
+
+
+def whole(batch):
+    return [one for one in batch.quality if not one.slice]
+
+
+def test_an_answer_counts_at_once_and_its_label_when_it_matured(tmp_path, log):
+    log.scored("a", 0.1)
+    log.scored("b", 0.2, values=(0,))
+    log.label("a", 1, 1)
+    evidence = LiveEvidence(tmp_path)
+    batch, cursor = evidence.since(start(log), log.us(1.5), {"m": WATCH})
+    assert [(one.n, one.errors, one.rollout) for one in batch.traffic] == [(2, 0, "")]
+    assert batch.quality == ()
+    log.label("b", 2, 1)
+    batch, cursor = evidence.since(cursor, log.us(6), {"m": WATCH})
+    assert batch.traffic == ()
+    assert [(one.matured, one.labelled, one.tp, one.fn) for one in whole(batch)] == [(2, 2, 1, 1)]
+    assert {one.slice for one in batch.quality} == {"", "day=1"}
+    assert evidence.since(cursor, log.us(60), {"m": WATCH})[0].quality == ()
+
+
+def test_a_shadow_is_paired_and_a_dropped_one_counted(tmp_path, log):
+    marks = {"ro": "ro", "w": 0}
+    for name in ("a", "b"):
+        log.scored(name, 0.1, marks=marks, values=(0,))
+    log.scored("a", 0.1, version="1.1.0", role="shadow", kind="shadow", marks=marks, values=(1,))
+    log.scored("b", 0.1, version="1.1.0", role="shadow", kind="shadow_dropped", status="dropped", marks=marks)
+    log.label("a", 1, 1)
+    log.label("b", 1, 1)
+    batch, _ = LiveEvidence(tmp_path).since(start(log), log.us(10), {"m": WATCH})
+    (pair,) = [one for one in batch.pairs if not one.counts.slice]
+    assert (pair.rollout, pair.new, pair.old) == ("ro", "1.1.0", "1.0.0")
+    assert (pair.counts.plus, pair.counts.zero, pair.counts.minus) == (1, 0, 0)
+    assert sum(one.dropped for one in batch.traffic) == 1
+
+
+def test_a_challenger_that_failed_is_an_error_of_its_own_and_the_stand_in_no_exposure(tmp_path, log):
+    marks = {"ro": "ro", "w": 2500}
+    log.scored("a", 0.1, version="1.1.0", role="challenger", status="error", marks=marks)
+    log.scored("a", 0.1, marks={**marks, "fb": "champion"})
+    log.scored("b", 0.2, status="error", marks=marks)
+    log.scored("b", 0.2, status="fallback", marks={**marks, "fb": "value"})
+    batch, _ = LiveEvidence(tmp_path).since(start(log), log.us(1), {"m": WATCH})
+    found = {one.version: (one.n, one.errors, one.units, one.bad_units) for one in batch.traffic}
+    assert found == {"1.1.0": (1, 1, 1, 1), "1.0.0": (2, 1, 1, 1)}
+
+
+def test_rows_of_one_request_are_one_unit_and_each_has_a_label_of_its_own(tmp_path, log):
+    log.scored("a", 0.1, values=(1, 1, 0), marks={"ro": "ro", "w": 2500})
+    for row, truth in ((0, 1), (2, 1)):
+        log.label(f"a/{row}", 1, truth)
+    batch, _ = LiveEvidence(tmp_path).since(start(log), log.us(10), {"m": WATCH})
+    (traffic,) = batch.traffic
+    assert (traffic.n, traffic.errors, traffic.units, traffic.bad_units) == (3, 0, 1, 0)
+    assert [(one.matured, one.labelled, one.correct) for one in whole(batch)] == [(3, 2, 1)]
+
+
+def test_other_models_refusals_and_gaps_do_not_confuse_it(tmp_path, log):
+    log.scored("a", 0.1)
+    log.writer.append([wal.frame("refused", "", version="m", status="refused", marks={"why": "bad-input"})])
+    log.writer.append([wal.frame("gap", "", rows=7, status="disk")])
+    log.writer.append([wal.frame("answer", "z", version="other@1.0.0", role="champion", rows=1, packed_output=pack([[1, None]]))])
+    batch, _ = LiveEvidence(tmp_path).since(start(log), log.us(1), {"m": WATCH})
+    assert batch.gaps == 7
+    assert [(one.model, one.n) for one in batch.traffic] == [("m", 1)]
+
+
+def test_a_torn_tail_waits_until_it_is_whole(tmp_path, log):
+    log.scored("a", 0.1)
+    size = log.writer.path.stat().st_size
+    log.scored("b", 0.2)
+    content = log.writer.path.read_bytes()
+    log.writer.path.write_bytes(content[: size + 9])
+    evidence = LiveEvidence(tmp_path)
+    batch, cursor = evidence.since(start(log), log.us(1), {"m": WATCH})
+    assert sum(one.n for one in batch.traffic) == 1
+    log.writer.path.write_bytes(content)
+    batch, _ = evidence.since(cursor, log.us(2), {"m": WATCH})
+    assert sum(one.n for one in batch.traffic) == 1
+
+
+def busy(logs, seconds=20):
+    """A rollout with keys, errors, late and missing labels over two gateways; yields after each second."""
+    rng = random.Random(4)
+    waiting = []
+    for second in range(seconds):
+        for k in range(12):
+            log = rng.choice(logs)
+            request, at, key = f"r{second}-{k}", second + k / 20, rng.choice(["", "k1", "k2", f"k{second}"])
+            new = rng.random() < 0.25
+            marks = {"ro": "ro", "w": 2500}
+            common = {"key": key, "marks": marks, "day": rng.randrange(3)}
+            names = ("1.1.0", "1.0.0") if new else ("1.0.0", "1.1.0")
+            log.scored(
+                request,
+                at,
+                version=names[0],
+                role="challenger" if new else "champion",
+                values=(rng.randrange(2),),
+                status=rng.choice(["ok"] * 9 + ["error"]),
+                **common,
+            )
+            log.scored(request, at, version=names[1], role="shadow", kind="shadow", values=(rng.randrange(2),), **common)
+            if rng.random() < 0.8:
+                waiting.append((at + rng.random() * 6, request, rng.randrange(2), rng.choice(logs)))
+        for due in sorted(one for one in waiting if one[0] < second + 1):
+            due[3].label(due[1], due[0], due[2])
+        waiting = [one for one in waiting if one[0] >= second + 1]
+        yield second + 1
+
+
+def added(batches):
+    found = Counter()
+    for batch in batches:
+        for one in batch.traffic:
+            for name in ("n", "errors", "units", "bad_units"):
+                found["traffic", one.version, one.role, name] += getattr(one, name)
+        for one in batch.quality:
+            for name in ("matured", "labelled", "correct", "tp", "fn"):
+                found["quality", one.version, one.role, one.slice, name] += getattr(one, name)
+        for one in batch.pairs:
+            for name in ("minus", "zero", "plus"):
+                found["pairs", one.counts.slice, name] += getattr(one.counts, name)
+        for one in batch.blocks:
+            found["losses", one.version, "n"] += len(one.losses)
+            found["losses", one.version, "sum"] += sum(one.losses)
+    return +found
+
+
+def play(tmp_path, restart):
+    logs = [Log(tmp_path, "g0"), Log(tmp_path, "g1")]
+    evidence, cursor, batches = LiveEvidence(tmp_path), start(logs[0]), []
+    for second in busy(logs):
+        if restart(second):
+            evidence = LiveEvidence(tmp_path)
+        batch, cursor = evidence.since(cursor, logs[0].us(second), {"m": WATCH})
+        batches.append(batch)
+    batches.append(evidence.since(cursor, logs[0].us(60), {"m": WATCH})[0])
+    for log in logs:
+        log.writer.close()
+    return added(batches)
+
+
+def test_a_restart_at_any_moment_counts_nothing_twice_and_loses_nothing(tmp_path):
+    expected = play(tmp_path / "never", lambda _: False)
+    assert expected["pairs", "", "zero"] > 0
+    assert play(tmp_path / "always", lambda _: True) == expected
+    assert play(tmp_path / "thrice", lambda second: second in {3, 9, 15}) == expected
+
+
+def test_a_cursor_that_was_not_stored_gives_the_same_counts_again(tmp_path):
+    logs = [Log(tmp_path, "g0")]
+    evidence, cursor = LiveEvidence(tmp_path), start(logs[0])
+    for second in busy(logs, 10):
+        again, _ = evidence.since(cursor, logs[0].us(second), {"m": WATCH})
+        batch, after = evidence.since(cursor, logs[0].us(second), {"m": WATCH})
+        assert added([again]) == added([batch])
+        cursor = after
+    logs[0].writer.close()
+
+
+def test_the_log_and_frames_of_the_same_rows_give_the_same_counts(tmp_path):
+    logs = [Log(tmp_path, "g0"), Log(tmp_path, "g1")]
+    for _ in busy(logs):
+        pass
+    live, _ = LiveEvidence(tmp_path).since(start(logs[0]), logs[0].us(60), {"m": WATCH})
+    rows, labels = [], []
+    for file in wal.segments(tmp_path / "log"):
+        for record in wal.read(file.path)[0]:
+            if record.kind == "label":
+                labels.append({"request_id": record.request_id, "at": record.at, "value": record.output[0][0]})
+            elif record.kind in {"answer", "shadow"}:
+                output = record.output[0] if record.output else [None]
+                rows.append(
+                    {
+                        "request_id": record.request_id,
+                        "at": record.at,
+                        "version": record.version.removeprefix("m@"),
+                        "role": record.role,
+                        "rollout": "ro",
+                        "weight": 2500,
+                        "key": record.key_hash or None,
+                        "status": record.status,
+                        "latency_us": 2000,
+                        "value": output[0],
+                        "day": record.input[0][1],
+                    }
+                )
+    folder = Folder(WATCH)
+    folder.add(pl.DataFrame(rows, infer_schema_length=None), pl.DataFrame(labels))
+    assert added([folder.take(logs[0].us(60))]) == added([live])
+    for log in logs:
+        log.writer.close()
+
+
+def test_a_model_that_is_watched_later_starts_with_what_comes_then(tmp_path, log):
+    log.scored("a", 0.1)
+    evidence = LiveEvidence(tmp_path)
+    batch, cursor = evidence.since(start(log), log.us(1), {})
+    assert batch.traffic == ()
+    log.scored("b", 1.5)
+    batch, _ = evidence.since(cursor, log.us(2), {"m": WATCH})
+    assert sum(one.n for one in batch.traffic) == 1
+
+
+def test_labels_of_strangers_are_told(tmp_path, log):
+    log.scored("a", 0.1)
+    log.label("a", 0.5, 1)
+    log.label("a", 0.6, 1)
+    log.label("stranger", 0.7, 1)
+    evidence = LiveEvidence(tmp_path)
+    _, cursor = evidence.since(start(log), log.us(1), {"m": WATCH})
+    evidence.since(cursor, log.us(30), {"m": WATCH})
+    tally = evidence.labels()["m"]
+    assert (tally.unmatched, tally.duplicates, tally.waiting) == (1, 1, 0)
+
+
+def test_wall_time_of_rows_is_the_wall_time_of_the_log(tmp_path, log):
+    log.scored("a", 0)
+    batch, _ = LiveEvidence(tmp_path).since(start(log), time.time_ns() // 1000 + S, {"m": WATCH})
+    assert abs(batch.traffic[0].minute - time.time() // 60) <= 1
