@@ -1,0 +1,292 @@
+"""Incidents: one a model, with its cause; mitigated and closed when that was observed; clocks that run."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from flyball.clock import Span
+from flyball.declare.data import Dataset, column
+from flyball.declare.model import Model
+from flyball.declare.policy import Playbook
+from flyball.errors import Conflict
+from flyball.incidents import playbook, rules
+from flyball.incidents.fold import FOLDS
+from flyball.records.base import Recorded
+from flyball.records.monitoring import (
+    INCIDENTS,
+    PROPOSALS,
+    AlertRow,
+    AlertState,
+    Finding,
+    IncidentRow,
+    IncidentState,
+    ProposalMade,
+    ProposalSettled,
+)
+
+MINUTE, HOUR, DAY = Span.parse("1m"), Span.parse("1h"), Span.parse("1d")
+T = 1_700_000_000_000_000
+
+
+def make_model(**policy):
+    data = Dataset("rows", source="rows.csv", time="ts", columns={"x": float, "y": column(int, one_of=(0, 1))})
+    return Model("m", task="binary", data=data, label="y", owner="ana", **policy)
+
+
+def alert(failure="input_drift", *, state=AlertState.FIRING, severity="alert", since=T, name="x", why=None, effect=0.3):
+    finding = Finding(
+        monitor=failure,
+        severity=severity,
+        column=name,
+        value="v",
+        effect=effect,
+        floor=0.1,
+        failure=failure,
+        why=why or f"{failure} in {name}",
+    )
+    return AlertRow(key=f"m/{failure}/{name}", model="m", monitor=failure, state=state, episode=1, since=since, finding=finding)
+
+
+class World:
+    """The projections of incidents, and the events that made them."""
+
+    def __init__(self, **policy):
+        self.model = make_model(**policy)
+        self.tables = {}
+        self.ids = itertools.count(1)
+
+    def get(self, table, key):
+        return self.tables.get((table.name, key))
+
+    def put(self, table, key, row):
+        self.tables[table.name, key] = row
+
+    def apply(self, events, now):
+        for event in events:
+            FOLDS[type(event)](self, Recorded(1, now, "loop", "c", event))
+        return events
+
+    @property
+    def rows(self):
+        return [row for (table, _), row in sorted(self.tables.items()) if table == INCIDENTS.name]
+
+    @property
+    def row(self) -> IncidentRow:
+        (row,) = self.rows
+        return row
+
+    def new_id(self, prefix):
+        return f"{prefix}_{next(self.ids)}"
+
+    def react(self, *alerts, now=T):
+        return self.apply(rules.react(alerts, self.rows, self.model, now, self.new_id), now)
+
+    def progress(self, *alerts, now=T, **seen):
+        return self.apply(rules.progress(self.rows[-1], alerts, now=now, **seen), now)
+
+
+def test_warnings_and_what_does_not_fire_open_nothing():
+    world = World()
+    assert not world.react(alert(severity="warn"), alert(state=AlertState.PENDING), alert(state=AlertState.STALE))
+
+
+@pytest.mark.parametrize("failure", ["input_drift", "concept_drift", "schema_change", "errors", "latency", "performance", "bias"])
+def test_an_alert_opens_an_incident_that_names_mode_cause_owner_and_actions(failure):
+    world = World()
+    world.react(alert(failure, why="x: values are higher: median 1 → 2"))
+    row = world.row
+    assert (row.failure_mode, row.cause, row.owner) == (failure, "x: values are higher: median 1 → 2", "ana")
+    assert row.what.startswith(failure.replace("_", " "))
+    assert "(x" in row.what
+    assert row.actions == playbook.DEFAULTS[failure]
+    assert set(row.actions) <= set(playbook.ACTIONS)
+
+
+def test_a_schema_change_names_the_new_value():
+    world = World()
+    world.react(alert("schema_change"))
+    assert world.row.what == "schema change (x v)"
+
+
+def test_the_same_alert_opens_one_incident():
+    world = World()
+    world.react(alert())
+    assert not world.react(alert(), now=T + MINUTE)
+    assert len(world.rows) == 1
+
+
+def test_the_deepest_cause_is_the_root_and_the_others_are_notes():
+    world = World()
+    world.react(alert("performance", name=""), alert("input_drift"), alert("schema_change", name="c"))
+    assert world.row.failure_mode == "schema_change"
+    assert len(world.row.notes) == 2
+    assert not world.react(alert("performance", name=""), alert("input_drift"), alert("schema_change", name="c"))
+
+
+def test_a_deeper_cause_found_later_becomes_the_cause():
+    world = World()
+    world.react(alert("performance", name=""))
+    world.react(alert("performance", name=""), alert("schema_change", name="c", why='"new" 0% → 6%'), now=T + HOUR)
+    assert world.row.cause == '"new" 0% → 6%'
+    world.react(alert("latency", name="p99"), now=T + 2 * HOUR)
+    assert world.row.cause == "latency in p99", "latency stands higher than performance"
+    assert len(world.rows) == 1
+
+
+def test_a_playbook_overrides_and_unknown_actions_are_named():
+    world = World(playbook=Playbook(input_drift=["retrain", "call-bob"], performance=["rollback"]))
+    world.react(alert("input_drift"))
+    assert world.row.actions == ("retrain", "call-bob")
+    assert any("call-bob" in note and "ana" in note for note in world.row.notes)
+    assert playbook.actions(world.model.playbook, "concept_drift") == ("rollback",)
+
+
+def test_clocks_are_five_minutes_a_day_and_a_week_and_ring_once_each():
+    world = World()
+    world.react(alert())
+    rung = []
+    now = T
+    while (due := rules.next_due(world.rows, now)) is not None:
+        now = due
+        rung += [(event.note, now - T) for event in world.progress(alert(), now=now)]
+    assert rung == [
+        ("overdue: mitigate", 5 * MINUTE + 1),
+        ("overdue: review", DAY + 1),
+        ("overdue: root cause", 7 * DAY + 1),
+    ]
+    assert world.row.overdue == ("mitigate", "review", "root cause")
+
+
+def test_an_action_begins_the_mitigation_and_a_route_in_force_ends_it():
+    world = World()
+    world.react(alert("concept_drift"))
+    world.progress(alert("concept_drift"), now=T + MINUTE, acting="training: run_1")
+    assert world.row.state == IncidentState.MITIGATING
+    assert not world.progress(alert("concept_drift"), now=T + 2 * MINUTE, acting="training: run_1")
+    world.progress(alert("concept_drift"), now=T + 3 * MINUTE, in_force_at=T - 1)
+    assert world.row.state == IncidentState.MITIGATING, "that route is older than the incident"
+    world.progress(alert("concept_drift"), now=T + 4 * MINUTE, in_force_at=T + 3 * MINUTE)
+    assert (world.row.state, world.row.mitigated_at) == (IncidentState.MITIGATED, T + 4 * MINUTE)
+
+
+def test_a_measured_recovery_mitigates_but_silence_does_not():
+    world = World()
+    world.react(alert())
+    assert not world.progress(alert(state=AlertState.STALE), now=T + MINUTE)
+    world.progress(alert(state=AlertState.RESOLVED, severity="none"), now=T + 2 * MINUTE)
+    assert world.row.state == IncidentState.MITIGATED
+
+
+def mitigated():
+    world = World()
+    world.react(alert())
+    world.progress(alert(), now=T + MINUTE, in_force_at=T + 1)
+    return world
+
+
+def test_an_incident_closes_on_recovery_and_review_together():
+    world = mitigated()
+    well = alert(state=AlertState.RESOLVED, severity="none")
+    assert not world.progress(well, now=T + HOUR), "not reviewed"
+    world.apply([rules.review(world.row, "a feed had changed its unit; a contract now says so")], T + 2 * HOUR)
+    assert not world.progress(alert(), now=T + 3 * HOUR), "still firing"
+    assert not world.progress(alert(state=AlertState.STALE), now=T + 3 * HOUR), "no data is no recovery"
+    world.progress(well, now=T + 4 * HOUR)
+    assert (world.row.state, world.row.closed_at) == (IncidentState.CLOSED, T + 4 * HOUR)
+    assert rules.next_due(world.rows, T) is None
+
+
+def test_what_fires_again_within_a_day_is_opened_again_with_a_new_clock():
+    world = mitigated()
+    assert not world.react(alert(), now=T + HOUR), "the same episode goes on"
+    world.react(alert(since=T + 2 * HOUR), now=T + 2 * HOUR)
+    assert (world.row.state, world.row.mitigate_by) == (IncidentState.OPEN, T + 2 * HOUR + 5 * MINUTE)
+    assert not world.progress(alert(since=T + 2 * HOUR), now=T + 2 * HOUR, in_force_at=T + 1), "the old route did not help"
+
+
+def test_what_fires_again_after_a_day_is_a_new_incident():
+    world = mitigated()
+    world.react(alert(since=T + 2 * DAY), now=T + 2 * DAY)
+    assert [row.state for row in world.rows] == [IncidentState.MITIGATED, IncidentState.OPEN]
+
+
+def test_a_false_alarm_is_closed_by_a_person_and_stays_closed_for_this_episode():
+    world = World()
+    world.react(alert())
+    world.apply([rules.false_alarm(world.row, "a planned migration")], T + MINUTE)
+    assert world.row.state == IncidentState.CLOSED
+    assert not world.react(alert(), now=T + HOUR)
+    assert world.react(alert(since=T + HOUR), now=T + HOUR)
+
+
+def test_a_review_before_the_mitigation_and_a_second_close_are_refused():
+    world = World()
+    world.react(alert())
+    with pytest.raises(Conflict, match="cannot be reviewed"):
+        rules.review(world.row, "x")
+    world.apply([rules.false_alarm(world.row, "x")], T)
+    with pytest.raises(Conflict, match="closed already"):
+        rules.false_alarm(world.row, "x")
+
+
+def back(world, rollout="ro_1"):
+    return rules.rolled_back(world.rows, world.model, world.new_id, rollout=rollout, version="1.2.0", why="error_rate: evidence 10^3.1")
+
+
+def test_a_release_that_a_guard_sent_back_is_an_incident_once():
+    world = World()
+    world.apply(back(world), T)
+    assert (world.row.failure_mode, world.row.rollout, world.row.what) == ("bad_release", "ro_1", "bad release: m@1.2.0")
+    assert not back(world)
+    world.progress(now=T + 1, in_force_at=T + 1)
+    assert world.row.state == IncidentState.MITIGATED
+    world.apply([rules.review(world.row, "the new encoder dropped a column")], T + HOUR)
+    world.progress(now=T + HOUR)
+    assert world.row.state == IncidentState.CLOSED
+
+
+def test_a_release_sent_back_during_an_incident_is_a_note_on_it():
+    world = World()
+    world.react(alert("concept_drift"))
+    world.apply(back(world), T + MINUTE)
+    assert "rolled back (ro_1)" in world.row.notes[-1]
+    assert not back(world)
+
+
+def test_another_models_alerts_do_not_count():
+    world = World()
+    other = AlertRow(key="o/x/", model="o", monitor="x", state=AlertState.FIRING, episode=1, since=T, finding=alert().finding)
+    assert not world.react(other)
+
+
+def test_every_arrow_that_the_rules_draw_is_in_the_table():
+    """From each state, with every kind of evidence, progress and react lead only along arrows of the table."""
+    drawn = set()
+    for state in IncidentState:
+        for seen in AlertState:
+            for since in (T - 1, T + HOUR):
+                for extra in ({}, {"acting": "a run"}, {"in_force_at": T + HOUR}):
+                    world = World()
+                    world.react(alert())
+                    row = world.row
+                    changed = type(row)(
+                        **{name: getattr(row, name) for name in row.__struct_fields__} | {"state": state, "mitigated_at": T + 1}
+                    )
+                    world.put(INCIDENTS, row.incident, changed)
+                    bad = alert(state=seen, severity="alert" if seen != AlertState.RESOLVED else "none", since=since)
+                    events = [*rules.progress(changed, [bad], now=T + HOUR, **extra)]
+                    events += rules.react([bad], [changed], world.model, T + HOUR, world.new_id)
+                    drawn |= {(event.source, event.target) for event in events if hasattr(event, "target")}
+    assert all(target in rules.ARROWS[source] for source, target in drawn)
+    assert {(IncidentState.MITIGATED, IncidentState.OPEN), (IncidentState.REVIEWED, IncidentState.OPEN)} <= drawn
+
+
+def test_a_proposal_is_kept_with_its_verdict():
+    world = World()
+    made = ProposalMade(proposal="p1", model="m", action="train", mode="propose", target="", reason="drift")
+    world.apply([made], T)
+    assert world.get(PROPOSALS, "p1").made_at == T
+    world.apply([ProposalSettled(proposal="p1", verdict="rejected", reason="not now")], T)
+    assert world.get(PROPOSALS, "p1").verdict == "rejected"
