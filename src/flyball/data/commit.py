@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 
+import msgspec
 import polars as pl
 from polars.exceptions import PolarsError
 
@@ -15,10 +16,12 @@ from flyball.data.profile import profile
 from flyball.data.types import epoch, schema
 from flyball.declare.data import Dataset
 from flyball.errors import Corrupt, NotFound
-from flyball.records.data import DatasetVersion
+from flyball.records.data import ColumnStats, DatasetVersion
 from flyball.store.blobs import Blobs
 
 ROW_GROUP = 128 * 1024
+WIDE = 60
+"""A version of more columns keeps its statistics in a blob: an event has at most 16 KiB."""
 
 
 def parquet(frame: pl.DataFrame) -> bytes:
@@ -44,19 +47,27 @@ def commit(dataset: Dataset, frame: pl.DataFrame, blobs: Blobs, head: DatasetVer
     if head is not None and head.content == content and head.schema == types:
         return DatasetVersion(**{field: getattr(head, field) for field in head.__struct_fields__} | {"source_mark": mark})
     blobs.put(data)
+    stats = profile(dataset, frame)
+    wide = len(stats) > WIDE
     return DatasetVersion(
         name=dataset.name,
         version="1.0.0" if head is None else _next(head, types, frame, blobs),
         content=content,
         schema=types,
         rows=frame.height,
-        stats=profile(dataset, frame),
+        stats=() if wide else stats,
+        stats_blob=blobs.put(msgspec.json.encode(stats)) if wide else "",
         parents=() if head is None else (head.content,),
         first=first,
         last=last,
         as_of=as_of,
         source_mark=mark,
     )
+
+
+def statistics(version: DatasetVersion, blobs: Blobs) -> tuple[ColumnStats, ...]:
+    """A version's statistics, wherever they are kept. Raises NotFound, Corrupt."""
+    return msgspec.json.decode(blobs.get(version.stats_blob), type=tuple[ColumnStats, ...]) if version.stats_blob else version.stats
 
 
 def load(version: DatasetVersion, blobs: Blobs) -> pl.DataFrame:

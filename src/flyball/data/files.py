@@ -15,7 +15,7 @@ from flyball.errors import Problem
 _NEWLINE, _COMMA = 10, 44
 
 
-def parquet_frame(data: bytes, shown: str, _wanted: list[str], problems: list[Problem]) -> pl.DataFrame | None:
+def parquet_frame(data: bytes, shown: str, problems: list[Problem]) -> pl.DataFrame | None:
     """Read a Parquet file. Adds to `problems` if it is empty or has no sound footer."""
     if not data:
         problems.append(Problem(shown, "the file is empty", fix="write it to another name and rename it when it is whole"))
@@ -34,8 +34,8 @@ def parquet_frame(data: bytes, shown: str, _wanted: list[str], problems: list[Pr
         return None
 
 
-def csv_frame(data: bytes, shown: str, wanted: list[str], problems: list[Problem]) -> pl.DataFrame | None:
-    """Read the `wanted` columns of a CSV file as text. Adds every problem: encoding, header, missing columns, ragged lines."""
+def csv_body(data: bytes, shown: str, wanted: list[str], problems: list[Problem]) -> bytes | None:
+    """The bytes of a CSV file whose every line has the header's cells. Adds every problem: encoding, header, missing columns, ragged lines."""
     body = data.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
     if not body:
         problems.append(Problem(shown, "the file is empty", fix="write a header and at least one row"))
@@ -48,25 +48,19 @@ def csv_frame(data: bytes, shown: str, wanted: list[str], problems: list[Problem
             Problem(f"{shown}:{line}", "the file is not UTF-8", why=f"byte {error.start}: {error.reason}", fix="save it as UTF-8")
         )
         return None
-    quoted = '"' in text
     try:
         header = next(csv.reader(io.StringIO(text, newline="")))
-        ragged = _ragged_quoted(text, len(header)) if quoted else _ragged(body, len(header))
+        ragged = _ragged_quoted(text, len(header)) if '"' in text else _ragged(body, len(header))
     except csv.Error as error:
         problems.append(Problem(shown, "the file is not CSV", why=str(error)))
         return None
+    before = len(problems)
     twice = sorted({name for name in header if header.count(name) > 1})
     problems += [Problem(f"{shown}:1", f'column "{name}" stands twice in the header', fix="rename or drop one of them") for name in twice]
     problems += [absent(shown, name, header) for name in wanted if name not in header]
     if ragged:
         problems.append(_ragged_problem(shown, ragged, len(header)))
-    if twice or ragged or any(name not in header for name in wanted):
-        return None
-    try:
-        return pl.read_csv(io.BytesIO(body + b"\n"), columns=wanted, infer_schema=False).select(wanted)
-    except PolarsError as error:
-        problems.append(Problem(shown, "the file is not CSV", why=str(error).splitlines()[0]))
-        return None
+    return body + b"\n" if len(problems) == before else None
 
 
 def absent(shown: str, name: str, columns: list[str]) -> Problem:

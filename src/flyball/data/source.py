@@ -16,14 +16,12 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-from flyball.data.files import absent, csv_frame, parquet_frame
-from flyball.data.text import missing, parsed
+from flyball.data.files import absent, csv_body, parquet_frame
+from flyball.data.text import as_text, missing, parsed, quick
 from flyball.data.types import DTYPES, schema
 from flyball.declare.data import Dataset
 from flyball.errors import BadInput, Problem
 from flyball.records.models import FieldType
-
-_READERS = {".csv": csv_frame, ".parquet": parquet_frame, ".pq": parquet_frame}
 
 
 def read(dataset: Dataset, root: Path) -> pl.DataFrame:
@@ -120,8 +118,8 @@ def _contract(dataset: Dataset) -> list[Any]:
 
 
 def _file(dataset: Dataset, path: Path, shown: str, problems: list[Problem]) -> list[pl.DataFrame]:
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
+    kind = path.suffix.lower()
+    if kind not in {".csv", ".parquet", ".pq"}:
         problems.append(Problem(shown, f'"{path.suffix}" files are not read', fix="use .csv or .parquet"))
         return []
     try:
@@ -133,16 +131,23 @@ def _file(dataset: Dataset, path: Path, shown: str, problems: list[Problem]) -> 
         fix = "let the user who runs flyball read it" if isinstance(error, PermissionError) else "make it a readable file"
         problems.append(Problem(shown, "the file cannot be opened", why=str(error.strerror), fix=fix))
         return []
-    before = len(problems)
-    frame = reader(data, shown, list(schema(dataset)), problems)
-    if frame is None or len(problems) > before:
-        return []
-    return _text(dataset, frame, shown, problems) if path.suffix.lower() == ".csv" else _typed(dataset, frame, shown, problems)
+    if kind == ".csv":
+        body = csv_body(data, shown, list(schema(dataset)), problems)
+        return [] if body is None else _text(dataset, body, shown, problems)
+    frame = parquet_frame(data, shown, problems)
+    return [] if frame is None else _typed(dataset, frame, shown, problems)
 
 
-def _text(dataset: Dataset, frame: pl.DataFrame, shown: str, problems: list[Problem]) -> list[pl.DataFrame]:
+def _text(dataset: Dataset, body: bytes, shown: str, problems: list[Problem]) -> list[pl.DataFrame]:
     """Cells of a CSV to their types; names the first cells that do not fit."""
     types = schema(dataset)
+    if (fast := quick(body, types)) is not None:
+        return [fast]
+    try:
+        frame = as_text(body, list(types))
+    except PolarsError as error:
+        problems.append(Problem(shown, "the file is not CSV", why=str(error).splitlines()[0]))
+        return []
     made = frame.select(parsed(name, type_).alias(name) for name, type_ in types.items())
     for name, type_ in types.items():
         lost = made[name].is_null() & ~frame.select(missing(name, type_)).to_series()

@@ -22,7 +22,7 @@ class DatasetVersion(Record, frozen=True):
     """A data set as it was: `content` (SHA-256 of its canonical Parquet) is its name in the blob store.
 
     `source_mark` says which bytes of the source it was read from (paths, sizes, times), so that an unchanged source is not read
-    again. `as_of` is the latest moment at which any of its rows was known.
+    again. `as_of` is the latest moment at which any of its rows was known. A wide data set keeps its `stats` in `stats_blob` (JSON).
     """
 
     name: str
@@ -36,6 +36,7 @@ class DatasetVersion(Record, frozen=True):
     last: Instant
     as_of: Instant
     source_mark: str
+    stats_blob: BlobHash = ""
 
 
 class DataCommitted(Event, frozen=True, tag="data.committed"):
