@@ -21,7 +21,7 @@ def test_an_arrow_is_taken_only_if_the_table_has_it(source, target):
 
 
 def test_every_active_state_leads_to_an_end_and_no_end_leads_on():
-    assert TERMINAL == frozenset(RolloutState) - ACTIVE
+    assert frozenset(RolloutState) - ACTIVE == TERMINAL
     for state in ACTIVE:
         reached, border = set(), {state}
         while border:
