@@ -42,6 +42,27 @@ def test_at_the_bound_the_mean_grows_by_one_a_row_on_average(losses, bound):
     assert bound * error + (1 - bound) * right == pytest.approx(now + 1, rel=1e-6)
 
 
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.integers(0, 40), st.floats(0.05, 0.9), st.floats(1, 50))
+def test_labels_fed_one_by_one_alarm_alike_however_they_are_cut(losses, cut, bound, threshold):
+    expected, alarms = edetector.START, []
+    for place, loss in enumerate(losses):
+        expected, log_m = edetector.update(expected, [loss], bound)
+        if log_m >= math.log(threshold) - 1e-12:
+            expected = edetector.START
+            alarms.append(place)
+
+    first, before = edetector.feed(edetector.START, losses[:cut], bound, math.log(threshold) - 1e-12)
+    second, after = edetector.feed(first, losses[cut:], bound, math.log(threshold) - 1e-12)
+
+    assert [*before, *(place + len(losses[:cut]) for place in after)] == alarms
+    assert second == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+def test_feeding_refuses_losses_outside_their_range():
+    with pytest.raises(ValueError, match="must lie"):
+        edetector.feed(edetector.START, [2.0], 0.1, 7.0)
+
+
 def test_an_empty_bucket_changes_nothing():
     state, log_m = edetector.update(edetector.START, [0.3, 0.9], 0.2)
 

@@ -74,6 +74,36 @@ def update_counts(state: State, rows: int, errors: int, bound: float) -> tuple[S
     return _advance(state, float(rows), errors * np.log1p(bets * (1 - bound)) + (rows - errors) * np.log1p(-GRID))
 
 
+def feed(state: State, losses: Sequence[float] | Floats, bound: float, log_threshold: float) -> tuple[State, tuple[int, ...]]:
+    """Take losses one label a bucket, starting again at M = 0 after every alarm; return the state and the indices of the labels that alarmed.
+
+    The result does not depend on how a stretch of labels is cut into calls. `losses`: shape (n,), each in [0, 1], in order of arrival;
+    `bound`: m₀ in (0, 1]; `log_threshold`: log A, natural. Raises ValueError outside these ranges.
+
+    >>> state, alarms = feed(START, [0.0] * 100 + [1.0] * 6, 0.1, math.log(1_000))
+    >>> alarms
+    (103,)
+    """
+    _check(bound)
+    values = np.asarray(losses, dtype=np.float64)
+    if values.size and not (np.min(values) >= 0 and np.max(values) <= 1):
+        raise ValueError("losses must lie in [0, 1]: divide by the cap and clip")
+    alarms: list[int] = []
+    start = 0
+    while start < values.size:
+        sums = np.cumsum(np.log1p(np.outer(GRID / bound, values[start:] - bound)), axis=1)
+        # M_i = exp(S_i) (1 + M_0 + Σ_{1 ≤ k < i} exp(−S_k)), with S_i the log-likelihood of the first i labels
+        terms = np.concatenate([np.asarray(state)[:, None], -sums[:, :-1]], axis=1)
+        log_m = sums + np.logaddexp.accumulate(terms, axis=1)
+        means = np.logaddexp.reduce(log_m, axis=0) - math.log(len(GRID))
+        crossed = np.flatnonzero(means >= log_threshold)
+        if crossed.size == 0:
+            return tuple(np.logaddexp(0.0, log_m[:, -1]).tolist()), tuple(alarms)
+        alarms.append(start + int(crossed[0]))
+        start, state = alarms[-1] + 1, START
+    return state, tuple(alarms)
+
+
 def log_mean(state: State) -> float:
     """Log mean_j M_j of a state; −inf at the start."""
     logs = np.asarray(state)
