@@ -135,3 +135,15 @@ def price(tmp_path: Path) -> Project:
 @pytest.fixture
 def bikes(tmp_path: Path) -> Project:
     return Project(tmp_path / "bikes", RIDES, "bikes", {"rides": rides_frame()})
+
+
+@pytest.fixture
+def project(tmp_path: Path):
+    """Make a project of a loop file's text on the market data."""
+    made: list[Project] = []
+
+    def make(text: str, model: str) -> Project:
+        made.append(Project(tmp_path / f"project{len(made)}", text, model, {"market": market_frame()}))
+        return made[-1]
+
+    return make

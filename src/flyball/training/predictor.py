@@ -128,7 +128,7 @@ class Predictor:
     def _classes(self, raw: Values) -> Values:
         known = np.asarray(self.signature.classes)
         value = raw.astype(known.dtype) if raw.dtype.kind in "biuf" and known.dtype.kind in "biuf" else raw
-        strange = [each for each in np.unique(value) if each not in self.signature.classes]
+        strange = [each for each in np.unique(value).tolist() if each not in self.signature.classes]
         if strange:
             raise self._unusable(f"the class {strange[0]!r}", f"its classes are {', '.join(str(each) for each in self.signature.classes)}")
         return value

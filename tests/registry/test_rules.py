@@ -1,0 +1,116 @@
+"""Names of versions, what verdicts make of them, and who may go out."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flyball.records.estimates import Outcome, Verdict
+from flyball.records.models import Field, Signature
+from flyball.records.versions import VersionEligible, VersionHeld, VersionRejected, VersionRow, VersionState
+from flyball.registry.rules import breaks, judge, may_release, next_version
+
+OLD = Signature(
+    task="binary",
+    fields=(Field(name="day", type="int", low=1, high=7), Field(name="kind", type="str", one_of=("a", "b"), nullable=True)),
+    classes=(0, 1),
+)
+
+
+def changed(**fields: object) -> Signature:
+    day = msgspec.structs.replace(OLD.fields[0], **fields)
+    return msgspec.structs.replace(OLD, fields=(day, OLD.fields[1]))
+
+
+def test_the_first_version_is_1_0_0_and_a_training_raises_the_minor():
+    assert next_version("", None, OLD) == "1.0.0"
+    assert next_version("1.9.3", OLD, OLD) == "1.10.0"
+    assert next_version("1.9.3", OLD, OLD, repackaged=True) == "1.9.4"
+    assert next_version("1.9.3", None, OLD) == "1.10.0"
+
+
+@pytest.mark.parametrize(
+    ("new", "says"),
+    [
+        (msgspec.structs.replace(OLD, fields=OLD.fields[:1]), "kind is gone"),
+        (msgspec.structs.replace(OLD, fields=(*OLD.fields, Field(name="hour", type="int"))), "hour is new"),
+        (msgspec.structs.replace(OLD, classes=(0, 1, 2)), "classes"),
+        (msgspec.structs.replace(OLD, task="regression"), "task"),
+        (changed(type="str"), "was int and is str"),
+        (changed(low=2), "least value is 2"),
+        (changed(high=6), "largest value is 6"),
+        (changed(one_of=(1, 2)), "one of 1, 2"),
+        (msgspec.structs.replace(OLD, fields=(OLD.fields[0], Field(name="kind", type="str", one_of=("a",), nullable=True))), "one of a"),
+        (msgspec.structs.replace(OLD, fields=(OLD.fields[0], Field(name="kind", type="str", one_of=("a", "b")))), "no longer be null"),
+    ],
+)
+def test_what_refuses_or_misreads_an_old_caller_is_a_major_version(new: Signature, says: str):
+    assert says in "; ".join(breaks(OLD, new))
+    assert next_version("1.9.3", OLD, new) == "2.0.0"
+
+
+@pytest.mark.parametrize("new", [changed(type="float"), changed(low=None), changed(high=9), changed(nullable=True), OLD])
+def test_what_takes_more_than_before_breaks_nobody(new: Signature):
+    assert breaks(OLD, new) == ()
+
+
+@given(st.tuples(*[st.integers(0, 50)] * 3), st.sampled_from([OLD, changed(low=2)]), st.booleans())
+def test_numbers_only_rise(newest, new, repackaged):
+    following = next_version(".".join(map(str, newest)), OLD, new, repackaged=repackaged)
+    assert tuple(map(int, following.split("."))) > newest
+
+
+def verdict(outcome: Outcome, check: str = "accuracy ≥ 0.62", why: str = "0.61 [0.55, 0.67], n=400") -> Verdict:
+    return Verdict(check=check, outcome=outcome, why=why)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "kind"),
+    [
+        ([], VersionEligible),
+        ([Outcome.PASS, Outcome.WAIVED], VersionEligible),
+        ([Outcome.PASS, Outcome.INSUFFICIENT], VersionHeld),
+        ([Outcome.INSUFFICIENT, Outcome.FAIL], VersionRejected),
+    ],
+)
+def test_a_fail_rejects_and_too_little_data_holds(outcomes, kind):
+    assert isinstance(judge("price", "1.0.0", [verdict(each) for each in outcomes]), kind)
+
+
+def row(state: VersionState, *verdicts: Verdict) -> VersionRow:
+    return VersionRow(
+        model="price", version="1.3.9", state=state, run="run_1", artifact="", result="", version_digest="", policy_digest="",
+        data={}, metrics={}, registered_at=0, verdicts=verdicts,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("state", [VersionState.ELIGIBLE, VersionState.DEPLOYED, VersionState.RETIRED])
+def test_what_passed_its_gates_may_be_released(state):
+    assert may_release(row(state)) is None
+
+
+def test_every_other_state_is_refused_with_a_reason_and_a_way_on():
+    for state in set(VersionState) - {VersionState.ELIGIBLE, VersionState.DEPLOYED, VersionState.RETIRED}:
+        refusal = may_release(row(state, verdict(Outcome.FAIL), verdict(Outcome.INSUFFICIENT)))
+        assert refusal is not None
+        assert refusal.why, state
+        assert refusal.fix, state
+        assert "price@1.3.9" in refusal.what
+
+
+def test_a_failed_gate_is_named_with_its_numbers():
+    refusal = may_release(row(VersionState.REJECTED, verdict(Outcome.PASS), verdict(Outcome.FAIL)))
+    assert refusal is not None
+    assert refusal.what == "price@1.3.9 failed a gate"
+    assert refusal.why == "accuracy ≥ 0.62: 0.61 [0.55, 0.67], n=400"
+
+
+def test_an_open_approval_asks_for_another_person():
+    open_gate = verdict(Outcome.INSUFFICIENT, "approval by 1 risk-officer", "none given")
+    refusal = may_release(row(VersionState.HELD, open_gate))
+    assert refusal is not None
+    assert refusal.what == "price@1.3.9 has an open gate"
+    assert refusal.why == "approval by 1 risk-officer: none given"
+    assert "another person" in refusal.fix

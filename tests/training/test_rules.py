@@ -1,0 +1,104 @@
+"""When a run is due."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flyball.clock import Span
+from flyball.declare.policy import Retrain
+from flyball.training.rules import cooldown, due, next_due
+
+DAY = int(Span.parse("1d"))
+T0 = 20_000 * DAY
+POLICY = Retrain(every="30d", cooldown="10d", max_runs="4/60d", new_labels=1_000)
+
+
+def asked(policy=POLICY, *, day: float, attempt: float = 0, champion: float = 0, alarm=None, labels=0, runs=(), holdout=None):
+    return due(
+        policy,
+        now=T0 + int(day * DAY),
+        last_attempt_at=T0 + int(attempt * DAY),
+        champion_at=T0 + int(champion * DAY),
+        alarm=alarm,
+        new_labels=labels,
+        runs=[T0 + int(each * DAY) for each in runs],
+        holdout=holdout,
+    )
+
+
+def test_an_alarm_is_due_after_the_cool_down_and_not_before():
+    assert asked(day=9.9, alarm="accuracy < at_release") is None
+    assert asked(day=10, alarm="accuracy < at_release") == ("monitor", "accuracy < at_release")
+
+
+def test_the_schedule_counts_from_the_last_attempt_not_from_the_champion():
+    assert asked(day=31, attempt=5) is None
+    assert asked(day=35, attempt=5).trigger == "schedule"
+    assert "every 30d" in asked(day=35, attempt=5).reason
+
+
+def test_enough_new_labels_are_a_reason():
+    assert asked(day=12, labels=999) is None
+    assert asked(day=12, labels=1_000).reason == "1,000 new labels since the last attempt, 1,000 wanted"
+
+
+def test_an_alarm_is_named_before_the_schedule():
+    assert asked(day=31, alarm="drift").trigger == "monitor"
+
+
+def test_no_more_than_max_runs_in_their_span():
+    runs = (-20, -10, -5, 0)
+    assert asked(day=31, runs=runs) is None
+    assert asked(day=40.1, runs=runs).trigger == "schedule"
+
+
+def test_nothing_is_due_before_a_first_attempt():
+    assert due(POLICY, now=T0, last_attempt_at=0, champion_at=0, alarm="x", new_labels=9_999) is None
+    assert next_due(POLICY, now=T0, last_attempt_at=0, champion_at=0) is None
+
+
+def test_a_cool_down_that_is_not_declared_is_ten_days_and_never_shorter_than_the_hold_out():
+    assert cooldown(Retrain(), None) == Span.parse("10d")
+    assert cooldown(Retrain(), Span.parse("14d")) == Span.parse("14d")
+    assert asked(Retrain(), day=13, alarm="x", holdout=Span.parse("14d")) is None
+
+
+def test_a_policy_without_triggers_is_never_due():
+    assert asked(Retrain(), day=400) is None
+    assert next_due(Retrain(), now=T0 + 400 * DAY, last_attempt_at=T0, champion_at=T0) is None
+
+
+@given(
+    every=st.none() | st.integers(1, 60),
+    cool=st.integers(0, 30),
+    most=st.none() | st.integers(1, 4),
+    runs=st.lists(st.integers(-80, 0), max_size=6),
+    day=st.integers(0, 120),
+)
+def test_nothing_becomes_due_by_time_alone_before_next_due(every, cool, most, runs, day):
+    policy = Retrain(every=f"{every}d" if every else None, cooldown=f"{cool}d", max_runs=f"{most}/30d" if most else None)
+    starts = [T0 + each * DAY for each in runs]
+    now = T0 + day * DAY
+
+    def at(moment: int):
+        return due(policy, now=moment, last_attempt_at=T0, champion_at=T0, alarm=None, new_labels=0, runs=starts)
+
+    following = next_due(policy, now=now, last_attempt_at=T0, champion_at=T0, runs=starts)
+    if every is None:
+        assert at(now) is None
+        return
+    assert following is not None
+    if at(now) is None:
+        assert following > now
+        assert at(following - 1) is None
+        assert at(following) is not None
+    else:
+        assert following <= now
+
+
+@pytest.mark.parametrize("alarm", [None, "x"])
+def test_what_holds_an_alarm_back_ends_at_next_due(alarm):
+    now = T0 + 3 * DAY
+    assert next_due(POLICY, now=now, last_attempt_at=T0, champion_at=T0) == T0 + 10 * DAY
