@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from flyball.data import source
-from flyball.data.commit import commit, load, load_content
+from flyball.data.commit import WIDE, commit, load, load_content, statistics
 from flyball.declare.data import Column, Dataset
 from flyball.errors import Corrupt, NotFound
 
@@ -101,3 +101,11 @@ def test_a_head_whose_rows_are_lost_does_not_stop_the_next_version(dataset, fram
     head = commit(dataset, frame.head(2), blobs, None, "m1")
     blobs.path(head.content).unlink()
     assert commit(dataset, frame, blobs, head, "m2").version == "1.1.0"
+
+
+def test_a_wide_data_set_keeps_its_statistics_in_a_blob(blobs):
+    names = [f"c{place}" for place in range(WIDE + 1)]
+    made = Dataset("wide", source="w.csv", columns=dict.fromkeys(names, int))
+    version = commit(made, pl.DataFrame({name: [1] for name in names}), blobs, None, "m")
+    assert version.stats == ()
+    assert [item.name for item in statistics(version, blobs)] == names

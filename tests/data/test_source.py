@@ -241,3 +241,18 @@ def test_a_mark_stays_until_the_file_or_the_contract_changes(dataset, root, writ
     assert len({mark, touched, source.mark(stricter, root)}) == 3
     path.unlink()
     assert source.mark(dataset, root) not in {mark, touched}
+
+
+def test_reading_typed_and_reading_as_text_give_the_same_rows(dataset, root, write, csv, monkeypatch):
+    for text in (
+        csv,
+        csv.replace("0.25", "1e-3"),
+        csv.replace("T02:00:00", " 02:00"),
+        csv.replace("c,,3", "c,NaN,3"),
+        csv.replace("0.25", " 0.25 "),
+    ):
+        write(text)
+        typed = source.read(dataset, root)
+        with monkeypatch.context() as patch:
+            patch.setattr(source, "quick", lambda *_: None)
+            assert source.read(dataset, root).equals(typed)

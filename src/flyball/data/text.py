@@ -69,9 +69,14 @@ def quick(body: bytes, types: Mapping[str, FieldType]) -> pl.DataFrame | None:
     frame = frame.with_columns(pl.col(floats).fill_nan(None))
     if any(frame[name].is_infinite().any() for name in floats):
         return None
-    times = [name for name, type_ in types.items() if type_ == "time"]
-    made = frame.with_columns(parsed(name, "time").alias(name) for name in times)
-    return None if any(made[name].null_count() > frame[name].null_count() for name in times) else made
+    for name in (name for name, type_ in types.items() if type_ == "time"):
+        moments = frame.select(pl.col(name).str.to_datetime(_ISO, time_unit="us", strict=False)).to_series()
+        if moments.null_count() > frame[name].null_count():  # other ways of writing a time take several passes
+            moments = frame.select(parsed(name, "time")).to_series()
+        if moments.null_count() > frame[name].null_count():
+            return None
+        frame = frame.with_columns(moments.alias(name))
+    return frame
 
 
 def as_text(body: bytes, names: list[str]) -> pl.DataFrame:
