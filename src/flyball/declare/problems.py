@@ -147,10 +147,10 @@ def _unbuilt_checks(model: Model) -> Iterator[tuple[str, str, str]]:
         if not isinstance(check, Check):
             continue
         if check.metric.name in PLANNED_METRICS:
-            yield f'{place} "{check}": the metric {check.metric.name}', "the check is insufficient", ""
+            yield f'the metric {check.metric.name} ({place} "{check}")', "the check is insufficient", ""
         elif check.metric.of_gap and place in ("guards", "monitors", "when"):
-            yield f'{place} "{check}": a gap outside gates', "", ""
+            yield f'a gap outside gates ({place} "{check}")', "", ""
         elif check.metric.slices and place in ("monitors", "when"):
-            yield f'{place} "{check}": slices outside gates and guards', "", ""
+            yield f'slices outside gates and guards ({place} "{check}")', "", ""
         elif isinstance(check.bound, Reference) and check.metric.bound and place != "gates":
-            yield f'{place} "{check}": a bound of an interval against a reference', "", ""
+            yield f'a bound of an interval against a reference ({place} "{check}")', "", ""

@@ -1,0 +1,217 @@
+"""Every rule that needs no data, each broken once; and what is declared but not built is named."""
+
+import polars as pl
+import pytest
+
+import flyball as fb
+from flyball.declare import codec
+from flyball.declare.problems import problems, unbuilt, warnings
+
+
+def said(model) -> list[str]:
+    return [f"{item.what} | {item.why} | {item.fix}" for item in problems(model)]
+
+
+def test_a_sound_model_has_no_problems_and_nothing_unbuilt(make) -> None:
+    assert said(make()) == []
+    assert unbuilt(make()) == []
+    assert warnings(make()) == []
+
+
+def test_a_decoded_model_is_judged_alike_but_for_its_functions(make) -> None:
+    wrong = make(slices=["dya"], gates=[fb.metric("acuracy") >= 0.5])
+    assert said(codec.decode(codec.encode(wrong))) == said(wrong)
+
+
+def test_a_problem_reads_like_the_documents_say(make) -> None:
+    [problem] = problems(make(slices=["dya"], gates=[]), place="loops/price.py:31")
+    assert str(problem) == (
+        'loops/price.py:31  Model "price"  slice "dya" is not a column\n'
+        '    why  data set "market" does not declare it\n'
+        '    fix  did you mean "day"? columns: day, price, open, city, sex, email, up, ts'
+    )
+
+
+def test_all_problems_are_told_at_once(make) -> None:
+    model = make(
+        label="upp",
+        slices=["dya"],
+        gates=[fb.metric("acuracy") >= 0.5],
+        train=fb.Train(print_xy, search={"deepth": fb.integers(1, 2)}, holdout="20d", window="28d"),
+    )
+    found = " ".join(said(model))
+    for word in ('label "upp"', 'slice "dya"', '"acuracy" is not a metric', 'search names "deepth"', "cooldown 10d is shorter"):
+        assert word in found
+
+
+def print_xy(X, y, *, depth=1):
+    return (X, y, depth)
+
+
+def needs_group(X, y, group):
+    return (X, y, group)
+
+
+def no_default(X, y, depth):
+    return (X, y, depth)
+
+
+def lower_x(x, y):
+    return (x, y)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"label": "upp"}, 'label "upp" is not a column'),
+        ({"label": "price"}, 'label "price" of type float cannot be the label of a binary model'),
+        ({"task": "forecast", "label": "city", "gates": [], "rollout": None, "monitors": [], "retrain": None}, "it predicts a number"),
+        ({"inputs": ["up"]}, 'input "up" is the label'),
+        ({"inputs": ["ts"]}, 'input "ts" says who or when'),
+        ({"inputs": ["sex"]}, 'input "sex" is protected'),
+        ({"inputs": ["email"]}, 'input "email" is personal'),
+        ({"inputs": ["price"]}, 'input "price" is not known at the moment of prediction'),
+        ({"inputs": ["prize"]}, 'did you mean "price"?'),
+        ({"inputs": ["day", "day"]}, "name a column twice"),
+        ({"transforms": {"gap": pl.col("last_prize") * 2}}, 'did you mean "last_price"?'),
+        ({"transforms": {"gap": pl.col("price") * 2}}, 'reads "price", which is not known at the moment of prediction'),
+        ({"transforms": {"sexed": pl.col("sex") == "f"}}, "is protected"),
+        ({"transforms": {"b": pl.col("c"), "c": pl.col("day")}}, 'transform "b" reads "c", which is nothing it can see'),
+        ({"transforms": {"day": pl.col("day") * 2}}, 'transform "day" is also a column'),
+        ({"transforms": {"last_price": pl.col("day") * 2}}, 'transform "last_price" is also a feature'),
+        ({"transforms": {"f": pl.col("day").map_batches(len, return_dtype=pl.Int64)}}, "it holds a Python function"),
+        ({"transforms": {"f": pl.all() + 1}}, "selects columns by a pattern"),
+        ({"transforms": {"f": pl.col("day") - pl.col("day").mean()}}, "it looks at other rows"),
+        ({"slices": ["up"]}, 'slice "up" is the label'),
+        ({"slices": ["day", "day"]}, 'slice "day" is declared twice'),
+        ({"slices": {"dear": pl.col("prce") > 1}}, 'did you mean "price"?'),
+        ({"weight": "w"}, 'weight "w" is not a column'),
+        ({"task": "ranking"}, "without group"),
+        ({"review": pl.col("scor") > 0.5}, 'did you mean "score"?'),
+        ({"framing": fb.Framing("x", horizon="1h", act_within="2h")}, "act_within 2h is longer than 1h"),
+        ({"gates": [fb.metric("mae") <= 1]}, "mae says nothing of a binary model"),
+        ({"gates": [fb.metric("acuracy") >= 0.5]}, 'did you mean "accuracy"?'),
+        ({"gates": [fb.metric("accuracy").by("city") >= 0.5]}, '"city" is not a slice'),
+        ({"gates": [fb.metric("recall").gap("sx") <= 0.1]}, 'did you mean "sex"?'),
+        ({"gates": [fb.metric("accuracy") >= fb.at_release]}, "at_release is not known there"),
+        ({"gates": [(fb.metric("acuracy") >= 0.5) | fb.approval("lead")]}, '"acuracy" is not a metric'),
+        ({"gates": [fb.metric("accuracy") >= 62]}, "accuracy is between 0 and 1"),
+        ({"gates": [fb.metric("accuracy") >= "50ms"]}, "accuracy is no time"),
+        ({"gates": [fb.metric("latency_p99") <= 50]}, "has no unit of time"),
+        ({"rollout": fb.Rollout(guards=[fb.metric("accuracy") >= fb.baseline])}, "baseline is not known there"),
+        ({"monitors": [fb.metric("accuracy") >= fb.champion]}, "champion is not known there"),
+        ({"monitors": [fb.drift(columns=["prce"])]}, 'did you mean "price"?'),
+        ({"monitors": [fb.drift(columns=["up"])]}, '"up" is the label'),
+        (
+            {"gates": [fb.metric("accuracy") >= 0.6], "rollout": fb.Rollout(evidence="gate")},
+            'evidence="gate" without a gate against the champion',
+        ),
+        ({"rollout": fb.Rollout().canary("25%", "1h").canary("5%", "1h")}, "takes less traffic"),
+        ({"rollout": fb.Rollout().canary("25%", "1h").shadow("1h")}, "put shadow first"),
+        ({"rollout": fb.Rollout(sticky="citty")}, 'did you mean "city"?'),
+        ({"retrain": fb.Retrain(every="30d", cooldown="6d")}, "cooldown 6d is shorter than the hold-out 7d"),
+        ({"retrain": fb.Retrain()}, "retrain has no trigger"),
+        ({"train": None}, "retrain without train"),
+        ({"train": fb.Train(print_xy, search={"deth": fb.integers(1, 2)})}, 'did you mean "depth"?'),
+        ({"train": fb.Train(print_xy, search={"y": fb.integers(1, 2)})}, "it cannot be searched"),
+        ({"train": fb.Train(no_default)}, 'parameter "depth" has no default'),
+        ({"train": fb.Train(lower_x)}, 'has no parameter "X"'),
+        ({"train": fb.Train(needs_group)}, "asks for group"),
+        ({"train": fb.Train(print_xy, objective="mae")}, 'objective "mae" is not a metric of a binary model'),
+        ({"train": fb.Train(print_xy, window="3d", holdout="7d")}, "window 3d is shorter"),
+        ({"train": fb.Train(print_xy, save=print_xy)}, "save without load"),
+        ({"train": fb.Train(print_xy, predict=lambda model: model)}, "its form is predict(model, X)"),
+        ({"costs": {"false_positiv": "4 EUR"}}, 'did you mean "false_positive"?'),
+        ({"costs": {"false_positive": "4 EUR", "false_negative": "4 USD"}}, "several currencies"),
+        ({"playbook": fb.Playbook(errors="roll_back")}, 'did you mean "rollback"?'),
+    ],
+)
+def test_a_broken_rule_is_named(make, changes, expected: str) -> None:
+    found = said(make(**changes))
+    assert any(expected in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ({"x": fb.window("1h").last("prce")}, 'did you mean "price"?'),
+        ({"x": fb.window("1h").mean("city")}, "no mean of"),
+        ({"x": fb.window("1h").count(where="price")}, "rows are kept where it is true"),
+        ({"x": fb.window("1h").count(where="opn")}, 'did you mean "open"?'),
+        ({"x": fb.window("1h").count(where=pl.col("nothing") > 1)}, 'where "nothing"'),
+        ({"x": fb.window("1h").last("sex")}, "which is protected"),
+        ({"x": fb.window("1h").last("email")}, "which is personal"),
+        ({"day": fb.window("1h").count()}, 'feature "day" of view "lags" is also a column'),
+    ],
+)
+def test_a_broken_rule_of_a_view_is_named(make, make_lags, features, expected: str) -> None:
+    found = said(make(features=[make_lags(**features)], transforms={}))
+    assert any(expected in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"time": ""}, "has no time column"),
+        ({"source": "kafk://x/y"}, 'did you mean "kafka"?'),
+        ({"columns": {"up": fb.column(str, between=(0, 1))}}, "only numbers have a range"),
+        ({"columns": {"up": fb.column(int, one_of=("0", "1"))}}, "of another type in one_of"),
+        ({"columns": {"up": int, "ts": str}}, 'time column "ts" is declared str'),
+        ({"columns": {"up": fb.column(int, one_of=(0, 1, 2)), "day": fb.column(int, known_after="-1d")}}, "a binary label has two"),
+        ({"columns": {"up": int, "late": fb.column(float, known_after="1h")}}, "nothing to learn from"),
+    ],
+)
+def test_a_broken_rule_of_a_data_set_is_named(make, make_market, changes, expected: str) -> None:
+    found = said(make(data=make_market(**changes), features=[], transforms={}, slices=[], gates=[]))
+    assert any(expected in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"review": pl.col("score") > 0.5}, "review"),
+        ({"costs": {"false_positive": "4 EUR"}}, "costs"),
+        ({"objectives": [fb.Objective("error_rate", target="99.9%", window="30d")]}, "objectives"),
+        ({"batch": fb.Batch(source="in.csv", to="out.csv", every="1d")}, "batch"),
+        ({"gates": [bool]}, "a gate that is a function"),
+        ({"gates": [fb.metric("cost_per_1000") <= 3]}, "the metric cost_per_1000"),
+        ({"monitors": [fb.metric("recall").gap("sex") <= 0.1]}, "a gap outside gates"),
+        ({"rollout": fb.Rollout().ab_test("50%", "1d")}, "rollout step ab_test"),
+        ({"rollout": fb.Rollout(change_window="mon-thu")}, "rollout change_window"),
+        ({"retrain": fb.Retrain(new_labels=100)}, "retrain new_labels"),
+        ({"playbook": fb.Playbook(bias=("rollback", "page"))}, "playbook bias: page"),
+    ],
+)
+def test_what_is_not_built_yet_is_named_and_no_problem(make, changes, expected: str) -> None:
+    model = make(**changes)
+    assert any(item.what.startswith(f"not built yet: {expected}") for item in unbuilt(model)), unbuilt(model)
+    assert said(model) == []
+
+
+def test_sources_and_labels_that_are_not_built_yet_are_named(make, make_market, make_lags) -> None:
+    events = make_market(source="kafka://events/x", id="up")
+    other = fb.Dataset("late", source=fb.sql("select 1", url=fb.secret("URL")), time="at", columns={"city": str, "paid": bool})
+    model = make(
+        data=events, features=[make_lags(events)], label=fb.Label("paid", source=other, on="city", within="30d"), slices=[], gates=[]
+    )
+    assert said(model) == []
+    assert [item.what for item in unbuilt(model)] == [
+        'not built yet: a kafka:// source (data set "market")',
+        'not built yet: a label from another data set ("late")',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"gates": [fb.metric("accuracy") <= 0.9]}, "asks for a worse model"),
+        ({"retrain": fb.Retrain(when=[fb.metric("accuracy") > fb.at_release])}, "triggers when the model is good"),
+        ({"gates": []}, "there is no gate"),
+        ({"owner": ""}, "there is no owner"),
+        ({"rollout": fb.Rollout()}, "rollout has no steps"),
+        ({"gates": [fb.metric("accuracy").over("7d") >= 0.5]}, "the span has no meaning there"),
+    ],
+)
+def test_a_doubtful_sentence_is_a_warning(make, changes, expected: str) -> None:
+    assert any(expected in item.what for item in warnings(make(**changes)))
+    assert said(make(**changes)) == []

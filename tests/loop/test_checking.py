@@ -1,0 +1,130 @@
+"""Checking shows every problem of a project in one pass, the request of each model, and what has changed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from flyball.errors import NotFound
+from flyball.loop.checking import Applied, check_project, to_json, to_lines
+
+LOOP = """
+import flyball as fb
+import polars as pl
+
+data = fb.Dataset("d", source="d.csv", time="ts", columns={
+    "day": fb.column(int, between=(1, 7), known_after="-1d"), "a": fb.column(float, between=(0, 1)), "y": fb.column(int, known_after="1h")})
+lags = fb.FeatureView("lags", data, features={"last_a": fb.window("1h").last("a"), "mean_a": fb.window("1d").mean("a")})
+
+def fit(X, y, *, depth=2):
+    return depth
+
+one = fb.Model("one", task="regression", data=data, label="y", owner="me", framing=fb.Framing("x", horizon="1h"), features=[lags],
+    transforms={"gap": GAP}, train=fb.Train(fit), slices=["day"], gates=[fb.metric("mae") <= BOUND],
+    rollout=fb.Rollout(guards=[fb.metric("error_rate") <= fb.champion * 1.25]).shadow("12h").canary("25%", "6h"))
+"""
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., Path]:
+    (tmp_path / "flyball.toml").touch()
+
+    def write(gap: str = 'pl.col("last_a") - pl.col("mean_a")', bound: str = "1", extra: str = "") -> Path:
+        (tmp_path / "loop.py").write_text(LOOP.replace("GAP", gap).replace("BOUND", bound) + extra)
+        return tmp_path
+
+    return write
+
+
+def write_rows(root: Path, **changes: object) -> None:
+    rows = 50
+    columns = {"ts": [f"2024-01-01T{hour // 2:02d}:{30 * (hour % 2):02d}:00" for hour in range(rows - 2)] + ["2024-01-02T00:00:00"] * 2}
+    columns |= {"day": [1] * rows, "a": [0.5] * rows, "y": [3] * rows} | changes
+    pl.DataFrame(columns).write_csv(root / "d.csv")
+
+
+def test_a_sound_project_is_described(project) -> None:
+    checked = check_project(project())
+    [model] = checked.models
+    assert checked.problems == ()
+    assert model.counts == {"gates": 1, "guards": 1, "monitors": 1, "steps": 2}
+    assert model.request == {"day": "int"}
+    assert model.changed == ("new",)
+    head, request, total = to_lines(checked)
+    assert head == (
+        "loop.py   one   1 gate, 1 guard, 1 monitor, 2 steps   "
+        f"version {model.version_digest[7:15]} (new)  policy {model.policy_digest[7:15]} (new)"
+    )
+    assert request == "  a request      day int"
+    assert total == "1 model, 0 problems, 0 warnings"
+
+
+def test_the_json_document_has_the_form_of_the_documents(project) -> None:
+    document = json.loads(json.dumps(to_json(check_project(project(extra="\nbroken(")))))
+    assert document["problems"] == 1
+    assert document["models"] == []
+    assert document["broken"][0]["problems"][0]["where"].startswith("loop.py:")
+    document = to_json(check_project(project()))
+    assert document["models"][0].keys() >= {
+        "name",
+        "file",
+        "version_digest",
+        "policy_digest",
+        "changed",
+        "request",
+        "problems",
+        "warnings",
+    }
+    assert document["models"][0]["version_digest"].startswith("sha256:")
+
+
+def test_what_changed_against_what_is_applied_is_said(project) -> None:
+    from flyball.loop.compiling import compile_project
+
+    [before] = compile_project(project()).models
+    applied = {"one": Applied(before.version_digest, before.policy_digest, before.body), "old": Applied("", "")}
+    same = check_project(project(), applied=applied)
+    assert same.models[0].changed == ()
+    assert same.gone == ("old",)
+    policy = check_project(project(bound="2"), applied=applied)
+    assert policy.models[0].changed == ("policy",)
+    assert policy.models[0].differences == ("gates: − mae ≤ 1", "gates: + mae ≤ 2")
+    version = check_project(project(gap='pl.col("last_a")'), applied=applied)
+    assert version.models[0].changed == ("version",)
+
+
+def test_a_transform_that_looks_at_other_rows_is_refused_without_any_data(project) -> None:
+    [problem] = check_project(project(gap='pl.col("last_a").cum_sum()')).problems
+    assert 'loop.py:12  Model "one"' in problem.where
+    assert '"gap" is not row by row' in problem.what
+
+
+def test_data_that_break_their_contract_are_a_problem_of_the_check_with_data(project) -> None:
+    root = project()
+    write_rows(root)
+    assert check_project(root, data=True).problems == ()
+    write_rows(root, a=[7.0] * 50)
+    assert check_project(root).problems == ()
+    [problem] = check_project(root, data=True).problems
+    assert problem.where == 'Data set "d"'
+    assert "a" in problem.what
+
+
+def test_a_missing_source_is_a_problem_of_the_check_with_data(project) -> None:
+    [problem] = check_project(project(), data=True).problems
+    assert "d.csv" in problem.what
+
+
+def test_warnings_do_not_count_as_problems(project) -> None:
+    checked = check_project(project(extra='\ntwo = one.replace("two", costs={"absolute_error": "1 EUR"}, owner="")\n'))
+    assert checked.problems == ()
+    assert [warning.what for warning in checked.warnings] == ["there is no owner", "not built yet: costs"]
+    assert to_lines(checked)[-1] == "2 models, 0 problems, 2 warnings"
+
+
+def test_outside_a_project_there_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="not a flyball project"):
+        check_project(tmp_path)
