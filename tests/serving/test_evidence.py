@@ -11,8 +11,10 @@ import pytest
 from flyball.clock import Span
 from flyball.evaluation.counts import Folder
 from flyball.records.monitoring import Cursor, Watch
-from flyball.serving import wal
+from flyball.records.serving import SegmentRow
+from flyball.serving import sealer, wal
 from flyball.serving.evidence import LiveEvidence
+from flyball.store.blobs import LocalBlobs
 
 S = 1_000_000
 pack = msgspec.msgpack.encode
@@ -210,18 +212,55 @@ def added(batches):
     return +found
 
 
-def play(tmp_path, restart):
+def play(tmp_path, restart, seal_after=None):
     logs = [Log(tmp_path, "g0"), Log(tmp_path, "g1")]
-    evidence, cursor, batches = LiveEvidence(tmp_path), start(logs[0]), []
+    blobs, rows = LocalBlobs(tmp_path / "blobs"), []
+
+    def fresh():
+        return LiveEvidence(tmp_path, blobs=blobs, sealed=lambda: rows)
+
+    evidence, cursor, batches = fresh(), start(logs[0]), []
     for second in busy(logs):
         if restart(second):
-            evidence = LiveEvidence(tmp_path)
+            evidence = fresh()
         batch, cursor = evidence.since(cursor, logs[0].us(second), {"m": WATCH})
         batches.append(batch)
+        if second == seal_after:
+            rows += [seal_away(log, blobs) for log in logs]
     batches.append(evidence.since(cursor, logs[0].us(60), {"m": WATCH})[0])
     for log in logs:
         log.writer.close()
     return added(batches)
+
+
+def seal_away(log, blobs):
+    """The gateway goes on in its next segment; the finished one becomes a blob and its file goes."""
+    (file,) = [one for one in wal.segments(log.writer.path.parent.parent) if one.path == log.writer.path]
+    log.writer.rotate()
+    log.writer.append([log.writer.declare(f"m@{version}", ["x", "day"]) for version in ("1.0.0", "1.1.0")])
+    event = sealer.seal(file, blobs)
+    file.path.unlink()
+    header, _ = wal.read_header(log.writer.path)
+    # virtual seconds go on where they were: the clock of the new segment's header is the same real clock
+    log.mono += (header.monotonic_ns - log.mono) - (header.wall_ns - log.wall)
+    return SegmentRow(**{name: getattr(event, name) for name in SegmentRow.__struct_fields__})
+
+
+def test_a_segment_that_was_sealed_counts_once_and_still_joins_its_labels(tmp_path):
+    expected = play(tmp_path / "never", lambda _: False)
+    assert play(tmp_path / "kept", lambda _: False, seal_after=8) == expected
+    assert play(tmp_path / "restarted", lambda second: second >= 8, seal_after=8) == expected
+
+
+def test_a_sealed_segment_that_was_never_read_is_read(tmp_path, log):
+    log.scored("a", 0.1)
+    blobs = LocalBlobs(tmp_path / "blobs")
+    row = seal_away(log, blobs)
+    evidence = LiveEvidence(tmp_path, blobs=blobs, sealed=lambda: [row])
+    batch, cursor = evidence.since(start(log), log.us(1), {"m": WATCH})
+    assert sum(one.n for one in batch.traffic) == 1
+    assert evidence.since(cursor, log.us(2), {"m": WATCH})[0].traffic == ()
+    assert LiveEvidence(tmp_path, blobs=blobs, sealed=lambda: [row]).since(cursor, log.us(2), {"m": WATCH})[0].traffic == ()
 
 
 def test_a_restart_at_any_moment_counts_nothing_twice_and_loses_nothing(tmp_path):

@@ -15,21 +15,28 @@ import polars as pl
 from flyball.clock import Instant
 from flyball.evaluation.counts import LABELS, ROWS, Folder, LabelTally
 from flyball.records.monitoring import Batch, Cursor, Watch
+from flyball.records.serving import SegmentRow
 from flyball.serving import wal
+from flyball.serving.sealer import unseal
+from flyball.store.blobs import Blobs
 
-Sealed: TypeAlias = Callable[[], Iterable[tuple[str, Callable[[], list[wal.LogRecord]]]]]
-"""Segments that are no longer files: their names (`g0/000017.wal`) and how to get their records."""
+Sealed: TypeAlias = Callable[[], Iterable[SegmentRow]]
+"""The segments that became Parquet: the rows of SEGMENTS."""
 
 _SLACK = 3_600_000_000
 """Files last written longer before the oldest waiting row than this hold nothing that waits."""
 
 
 class LiveEvidence:
-    """Implements `records.monitoring.Evidence` on `.flyball/log`. One caller; not for two threads."""
+    """Implements `records.monitoring.Evidence` on `.flyball/log`. One caller; not for two threads.
 
-    def __init__(self, root: Path, *, sealed: Sealed | None = None) -> None:
-        """`root` is the project's `.flyball` folder; `sealed` gives segments whose files are gone, where there are any."""
+    A segment is to be sealed and deleted only after a call of `since` that came after its end: the tick reads first.
+    """
+
+    def __init__(self, root: Path, *, blobs: Blobs | None = None, sealed: Sealed | None = None) -> None:
+        """`root` is the project's `.flyball` folder; `sealed` and `blobs` give the segments whose files are gone, if any."""
         self._log = root / "log"
+        self._blobs = blobs
         self._sealed = sealed
         self._folders: dict[str, Folder] = {}
         self._names: dict[str, tuple[str, ...]] = {}
@@ -79,10 +86,10 @@ class LiveEvidence:
             path = self._log / name
             if path.exists() and path.stat().st_mtime_ns // 1000 >= oldest:
                 intake.take(_until(path, end))
-        for name, records in self._gone():
-            if name not in cursor.offsets:
-                continue
-            intake.take(record for record in records() if record.at >= oldest)
+        highest = _highest(cursor.offsets)
+        for row in self._gone():
+            if row.number <= highest.get(row.gateway, -1):
+                intake.take(record for record in self._unsealed(row) if record.at >= oldest)
         intake.into(self._folders)
         for folder in self._folders.values():
             folder.take(cursor.until)
@@ -100,16 +107,17 @@ class LiveEvidence:
                     self._names.update(wal.signatures(path))
                 offsets[name] = self._tail(path, offset, intake)
             except FileNotFoundError:
-                # sealed between the listing and the read: what it held is found as a sealed segment, next time
-                if offset:
-                    offsets[name] = offset
-        for name, records in self._gone():
-            if name in files:
-                continue
-            if name not in known:
-                intake.take(records())
-            offsets[name] = known.get(name, 1)
-        return offsets
+                # sealed between the listing and the read, and sealed only after it was read to its end
+                offsets[name] = offset
+        highest = _highest(known)
+        for row in self._gone():
+            if row.number > highest.get(row.gateway, -1) and _name(row) not in files:
+                intake.take(self._unsealed(row))
+                offsets[_name(row)] = 0
+        # a gateway's highest number stays, so that a segment that is gone is not taken for a new one
+        last = _highest({**known, **offsets})
+        kept = {f"{gateway}/{number:06d}.wal" for gateway, number in last.items()} | set(files)
+        return {name: offset for name, offset in {**known, **offsets}.items() if name in kept}
 
     def _tail(self, path: Path, offset: int, intake: _Intake) -> int:
         while True:
@@ -119,8 +127,26 @@ class LiveEvidence:
             intake.take(records)
             offset = after
 
-    def _gone(self) -> Iterable[tuple[str, Callable[[], list[wal.LogRecord]]]]:
-        return () if self._sealed is None else self._sealed()
+    def _gone(self) -> list[SegmentRow]:
+        rows = () if self._sealed is None or self._blobs is None else self._sealed()
+        return [row for row in rows if not (self._log / _name(row)).exists()]
+
+    def _unsealed(self, row: SegmentRow) -> list[wal.LogRecord]:
+        assert self._blobs is not None
+        return unseal(self._blobs.get(row.parquet_sha256))
+
+
+def _name(row: SegmentRow) -> str:
+    return f"{row.gateway}/{row.number:06d}.wal"
+
+
+def _highest(offsets: Mapping[str, int]) -> dict[str, int]:
+    """The highest segment number of each gateway."""
+    found: dict[str, int] = {}
+    for name in offsets:
+        gateway, _, file = name.partition("/")
+        found[gateway] = max(found.get(gateway, -1), int(file.removesuffix(".wal")))
+    return found
 
 
 def _until(path: Path, end: int) -> Iterator[wal.LogRecord]:
