@@ -31,7 +31,13 @@ class GatewayClient:
         self._http.close()
 
     def predict(
-        self, model: str, row: Mapping[str, Any], *, id: str | None = None, key: str | None = None, time: str | None = None
+        self,
+        model: str,
+        row: Mapping[str, Any],
+        *,
+        id: str | None = None,  # noqa: A002 - the name in the protocol
+        key: str | None = None,
+        time: str | None = None,
     ) -> dict[str, Any]:
         """One row → the answer's JSON. `model` may be `name@version`. Raises BadInput, NotFound, Refused, Unavailable, FlyballError."""
         given = {"row": dict(row), "id": id, "key": key, "time": time}

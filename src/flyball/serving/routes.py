@@ -191,7 +191,7 @@ class FileRoutes:
             return
         for name, pid in self._gateways().items():
             ack = self._ack(name)
-            stale = ack is not None and ack.pid == pid and ack.stamp != self._file.stamp
+            stale = pid > 0 and ack is not None and ack.pid == pid and ack.stamp != self._file.stamp
             if stale and pid not in self._killed:
                 self._killed.add(pid)
                 try:

@@ -263,6 +263,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FlyballError as problem:
         print(problem, file=sys.stderr)
         return problem.exit_code
+    except KeyboardInterrupt:
+        # before there was anything to end in order
+        return 130
 
 
 if __name__ == "__main__":

@@ -1,0 +1,187 @@
+"""A project with small real artifacts, and a real supervisor with real gateways and workers over it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import httpx
+import numpy as np
+import polars as pl
+import pytest
+
+from flyball.records.models import Signature
+from flyball.records.serving import Arm, ModelRoute, RouteTable
+from flyball.serving.layout import Layout
+from flyball.serving.routes import FileRoutes
+from flyball.store.blobs import LocalBlobs
+
+LOOP = """
+import os
+import time
+import flyball as fb
+import polars as pl
+from sklearn.linear_model import LogisticRegression
+
+loans = fb.Dataset(
+    "loans", source="data/loans.csv", time="ts",
+    columns={
+        "amount": fb.column(float, between=(0, 1000)),
+        "age": fb.column(int, between=(18, 99)),
+        "good": fb.column(int, one_of=(0, 1), known_after="1d"),
+    },
+)
+
+def fit(X: pl.DataFrame, y: pl.Series):
+    return LogisticRegression().fit(X, y)
+
+def predict(model, X: pl.DataFrame):
+    if BROKEN and (X["amount"] > 500).any():
+        raise RuntimeError("amounts over 500 are not known to me")
+    if (X["amount"] == 999).any():
+        os._exit(9)
+    if (X["amount"] == 998).any():
+        time.sleep(2.3)
+    return model.predict_proba(X)
+
+credit = fb.Model("credit", task="binary", data=loans, label="good", train=fb.Train(fit, predict=predict, window="30d", holdout="7d"), framing=fb.Framing("test"))
+"""
+
+
+class Loans:
+    """A project whose artifacts differ in one constant of their loop file."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.layout = Layout(root / ".flyball")
+        self.blobs = LocalBlobs(self.layout.blobs)
+        self.signature: Signature
+
+    def artifact(self, *, broken: bool = False, seed: int = 0) -> str:
+        from flyball.declare import codec
+        from flyball.declare.code import load_model
+        from flyball.features.assemble import feature_columns, signature
+        from flyball.training.artifact import pack
+        from flyball.training.predictor import Predictor
+
+        folder = self.root / f"v{int(broken)}{seed}"
+        folder.mkdir()
+        text = LOOP.replace("BROKEN", str(broken))
+        (folder / "loop.py").write_text(text)
+        model = load_model(folder, "loop.py", "credit")
+        rng = np.random.default_rng(seed)
+        X = pl.DataFrame({"amount": rng.uniform(0, 400, 200), "age": rng.integers(18, 99, 200)}).select(feature_columns(model))
+        y = pl.Series((X["age"].to_numpy() + rng.normal(0, 10, 200) > 50).astype(int))
+        self.signature = signature(model, (0, 1))
+        predictor = Predictor(model, self.signature, model.train.fit(X, y))
+        code = self.blobs.put(json.dumps({"loop.py": text}).encode())
+        declaration = self.blobs.put(codec.encode(model).encode())
+        return pack(predictor, X, self.blobs, code=code, declaration=declaration, file="loop.py")
+
+    def route(self, *arms: Arm, epoch: int = 1, shadows: tuple[Arm, ...] = (), salt: str = "", **more: object) -> RouteTable:
+        return RouteTable(
+            epoch=epoch, models={"credit": ModelRoute(signature=self.signature, arms=arms, shadows=shadows, salt=salt, **more)}
+        )
+
+
+def champion(artifact: str, weight: int = 10_000, version: str = "1.0.0") -> Arm:
+    return Arm(version=version, role="champion", artifact=artifact, weight=weight)
+
+
+def challenger(artifact: str, weight: int, version: str = "1.1.0") -> Arm:
+    return Arm(version=version, role="challenger", artifact=artifact, weight=weight)
+
+
+def eventually(true: Callable[[], object], why: str, within_s: float = 30.0) -> object:
+    """What `true` gives as soon as it gives anything."""
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        found = true()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(why)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Up:
+    """A running supervisor."""
+
+    def __init__(self, loans: Loans, gateways: int = 2) -> None:
+        self.loans = loans
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        argv = [
+            sys.executable,
+            "-m",
+            "flyball.serving.supervisor",
+            "--root",
+            str(loans.root),
+            "--port",
+            str(self.port),
+            "--gateways",
+            str(gateways),
+            "--control",
+            "",
+        ]
+        self.process = subprocess.Popen(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        )
+        self.routes = FileRoutes(loans.layout.root)
+        assert self.process.stdout
+        said = self.process.stdout.readline()
+        assert said.startswith("flyball is up on"), self.process.communicate()[1]
+        self.http = httpx.Client(base_url=self.url, timeout=20)
+
+    def make(self, table: RouteTable, within_s: float = 60.0) -> float:
+        """Bring a route table into force; how long that took in ms, from the decision."""
+        decided = time.time_ns() // 1000
+
+        def step() -> object:
+            self.routes.desire(table, decided)
+            return self.routes.in_force()
+
+        return eventually(step, f"the route did not come into force: {self.routes.status()}", within_s).ms
+
+    def predict(self, row: Mapping[str, object], **more: object) -> httpx.Response:
+        return self.http.post("/models/credit/predict", json={"row": row, **more})
+
+    def gateways(self) -> dict[str, int]:
+        return json.loads(self.loans.layout.gateways.read_bytes())["gateways"]
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
+        self.http.close()
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=30)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def loans(tmp_path: Path) -> Loans:
+    return Loans(tmp_path)
+
+
+@pytest.fixture
+def start(loans: Loans) -> Iterator[Callable[..., Up]]:
+    running: list[Up] = []
+
+    def make(**more: int) -> Up:
+        running.append(Up(loans, **more))
+        return running[-1]
+
+    yield make
+    for one in running:
+        one.stop()
