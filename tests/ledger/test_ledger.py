@@ -37,7 +37,7 @@ def test_events_come_back_in_order_with_who_when_and_why(ledger: SqlLedger, kit:
 
 
 def test_reading_starts_after_a_number_and_stops_at_the_limit(ledger: SqlLedger, kit: ModuleType) -> None:
-    kit.give(ledger, "c", *(kit.queued(f"r{number:04}") for number in range(2500)))
+    kit.give(ledger, "c", *(RunStarted(run="r", attempt=number) for number in range(2500)))
     assert [each.seq for each in ledger.read(3, 2)] == [4, 5]
     assert [each.seq for each in ledger.read(0, 10_000)] == list(range(1, 2501))
     assert list(ledger.read(2500, 5)) == []

@@ -25,6 +25,12 @@ def test_a_new_file_gets_its_folder_and_every_table(tmp_path: Path) -> None:
     assert set(opened.table_names()) == set(tables.metadata.tables)
 
 
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "what? 100% #1"
+    Operational(Database.open(folder / "ledger.db")).save({"cursor": b"17"})
+    assert (folder / "ledger.db").is_file()
+
+
 def test_opening_again_keeps_what_is_there(tmp_path: Path) -> None:
     Operational(database(tmp_path)).save({"cursor": b"17"})
     assert Operational(database(tmp_path)).load("cursor") == b"17"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from functools import lru_cache
 from typing import Any, Literal, Union
 
 import msgspec
 import rfc8785
+from msgspec import inspect
 
-from flyball.clock import Instant
+from flyball.clock import Instant, Span
 from flyball.errors import BadInput, Corrupt
 from flyball.records.base import Event, Record, Recorded
-from flyball.records.codec import decode_hook, plain
+from flyball.records.codec import decode_hook, encode_hook, plain
 from flyball.records.vocabulary import KINDS
 
 MAX_BODY = 16 * 1024
@@ -24,11 +26,9 @@ _EXACT = 2**53
 
 def canonical(record: Record) -> bytes:
     """The canonical JSON of a record. Raises BadInput for NaN, infinities, |int| ≥ 2^53, broken text and foreign values."""
-    try:
-        value = plain(record)
-    except (TypeError, NotImplementedError, ValueError) as error:
-        raise BadInput(f"a {type(record).__name__} cannot be recorded", why=str(error)) from error
-    return canonical_json(value, type(record).__name__)
+    if _without_floats(type(record)) and (quick := _quick(record)) is not None:
+        return quick
+    return canonical_json(_plain(record, type(record).__name__), type(record).__name__)
 
 
 def canonical_json(value: Any, what: str = "value") -> bytes:
@@ -42,6 +42,55 @@ def canonical_json(value: Any, what: str = "value") -> bytes:
             why="the record holds only finite numbers, whole numbers below 2^53 and valid text, which every reader reads alike",
             fix="write null with a reason in place of a number that is not defined",
         ) from error
+
+
+def _plain(record: Record, what: str) -> Any:
+    try:
+        return plain(record)
+    except (TypeError, NotImplementedError, ValueError) as error:
+        raise BadInput(f"a {what} cannot be recorded", why=str(error)) from error
+
+
+_SORTED = msgspec.json.Encoder(order="sorted", enc_hook=encode_hook)
+_LARGE = re.compile(rb"9[0-9]{15}|[0-9]{17}")
+
+
+def _quick(value: object) -> bytes | None:
+    """The canonical JSON of a value without floats, thirty times faster; None where msgspec's form may differ from RFC 8785's.
+
+    It differs in how floats are written, in the order of keys beyond ASCII, and in that large integers are not refused.
+    """
+    try:
+        written = _SORTED.encode(value)
+    except (TypeError, NotImplementedError, ValueError, OverflowError):
+        return None  # the long way says what is wrong
+    return written if written.isascii() and _LARGE.search(written) is None else None
+
+
+@lru_cache(maxsize=256)
+def _without_floats(kind: type[Record]) -> bool:
+    """Whether records of this type hold no number but integers, and no keys but text, however deep."""
+    described = inspect.type_info(kind)
+    assert isinstance(described, inspect.StructType)
+    return all(_is_quick(field.type) for field in described.fields)
+
+
+def _is_quick(kind: inspect.Type) -> bool:
+    if isinstance(kind, inspect.Metadata):
+        return _is_quick(kind.type)
+    if isinstance(kind, inspect.StructType):
+        return issubclass(kind.cls, Record) and _without_floats(kind.cls)
+    if isinstance(kind, inspect.UnionType):
+        return all(_is_quick(each) for each in kind.types)
+    if isinstance(kind, inspect.VarTupleType | inspect.ListType):
+        return _is_quick(kind.item_type)
+    if isinstance(kind, inspect.DictType):
+        return isinstance(kind.key_type, inspect.StrType) and _is_quick(kind.value_type)
+    if isinstance(kind, inspect.CustomType):
+        return kind.cls is Span
+    return isinstance(
+        kind, inspect.StrType | inspect.IntType | inspect.BoolType | inspect.NoneType | inspect.LiteralType | inspect.EnumType
+    )
 
 
 def _culprit(value: object, where: str) -> tuple[str, str] | None:
@@ -82,11 +131,12 @@ def write_body(at: Instant, actor: str, command: str, event: Event) -> bytes:
             why="records/vocabulary.py lists every kind",
             fix="list it there, or install the version of flyball that knows it",
         )
-    try:
-        value = plain(event)
-    except (TypeError, NotImplementedError, ValueError) as error:
-        raise BadInput(f'the event "{event.kind}" cannot be recorded', why=str(error)) from error
-    body = canonical_json({"v": 1, "at": at, "actor": actor, "command": command, "event": value}, f'"{event.kind}" event')
+    body = None
+    if _without_floats(type(event)):
+        body = _quick({"v": 1, "at": at, "actor": actor, "command": command, "event": event})
+    if body is None:
+        what = f'"{event.kind}" event'
+        body = canonical_json({"v": 1, "at": at, "actor": actor, "command": command, "event": _plain(event, what)}, what)
     if len(body) > MAX_BODY:
         raise BadInput(
             f'the event "{event.kind}" is {len(body):,} bytes long',
@@ -107,6 +157,11 @@ def read_body(seq: int, body: bytes) -> Recorded:
             fix="flyball audit verify says what else is damaged; a newer flyball may have written it",
         ) from error
     return Recorded(seq, read.at, read.actor, read.command, read.event)
+
+
+def rewrite(recorded: Recorded) -> bytes:
+    """The body that `recorded` would have if it were written today: the stored one, unless its record has got new fields since."""
+    return write_body(recorded.at, recorded.actor, recorded.command, recorded.event)
 
 
 def is_canonical(body: bytes) -> bool:

@@ -13,7 +13,7 @@ from flyball import errors
 from flyball.clock import Clock, Instant
 from flyball.errors import Conflict, Corrupt, FlyballError, Refused
 from flyball.ledger import merkle
-from flyball.ledger.canonical import read_body, write_body
+from flyball.ledger.canonical import read_body, rewrite, write_body
 from flyball.ledger.folds import Folds, fold, fold_hash
 from flyball.ledger.projection import Snapshot, SqlProjection, SqlState
 from flyball.ledger.rebuild import rebuild
@@ -210,10 +210,16 @@ class SqlLedger:
 
 
 def _as_written(seq: int, body: bytes) -> Recorded:
+    """The event as any later reader will see it. Raises BadInput when that is not what was meant: a wrong type in a field."""
     try:
-        return read_body(seq, body)
+        recorded = read_body(seq, body)
     except Corrupt as error:
         raise errors.BadInput("an event does not hold what its record declares", why=error.why) from error
+    if rewrite(recorded) != body:
+        raise errors.BadInput(
+            f'the event "{recorded.event.kind}" does not hold what its record declares', why="written and read again it is another"
+        )
+    return recorded
 
 
 def read_head(connection: Connection, database: Database, *, locked: bool = False) -> Head:

@@ -69,14 +69,14 @@ class Database:
         self._held: Any = None
 
     @classmethod
-    def open(cls, url: str, *, durable: bool = True) -> Database:
-        """Open, or make, the database at `sqlite:///path`.
+    def open(cls, url: str | Path, *, durable: bool = True) -> Database:
+        """Open, or make, the database at `sqlite:///path`, or in the file of a Path (in which a `?` or `%` means itself).
 
         durable: a committed transaction survives a power cut (a disk sync each); without it, it survives a killed process only.
         Raises BadInput (not such a url), Unavailable (no right, disk full, busy), Corrupt (not a database), Conflict (made by
         another version of flyball).
         """
-        path = _path(url)
+        path = url if isinstance(url, Path) else _path(url)
         engine = create_engine(
             "sqlite://", creator=lambda: _connect(path, durable=durable), poolclass=QueuePool, pool_size=4, max_overflow=-1
         )
