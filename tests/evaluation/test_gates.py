@@ -166,6 +166,15 @@ def test_a_slice_nobody_named_stops_the_gate_only_when_clearly_worse(binary):
     assert len(judge([gate], Holdout(fine.with_columns(region=pl.lit("north")), "binary", slices=("region",)))) == 1
 
 
+def test_slices_too_small_to_watch_are_counted(binary):
+    frame = binary(500, 0.9, champion=0.7).with_columns(region=pl.Series(["north"] * 460 + ["south"] * 40))
+
+    (whole,) = judge([metric("accuracy") >= champion - 0.02], Holdout(frame, "binary", slices=("region",)))
+
+    assert whole.outcome == PASS
+    assert whole.why.endswith("; 1 of 2 slices too small to watch")
+
+
 def test_many_slices_of_an_equal_version_do_not_stop_it(binary):
     gate = metric("accuracy") >= champion - 0.02
     stopped = 0

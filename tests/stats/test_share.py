@@ -112,3 +112,36 @@ def test_equal_rates_are_cleared_in_about_the_stated_number_of_bad_events(weight
         )
 
     assert np.median(took) == pytest.approx(events, rel=0.35)
+
+
+def test_carrying_evidence_over_finds_what_restarting_at_each_step_misses():
+    """Twice the errors in 60,000 requests over 5, 25 and 50%: found in 39% when carried over, in 19% with restarts."""
+    random = np.random.default_rng(2)
+    carried, restarted, runs = 0, 0, 150
+    for _ in range(runs):
+        steps, hits = [], [False, False]
+        for weight in (0.05, 0.25, 0.5):
+            canary = stable = 0
+            for n in [1_000] * 20:
+                units = random.binomial(n, weight)
+                canary, stable = canary + random.binomial(units, 0.01), stable + random.binomial(n - units, 0.005)
+                hits[0] |= share.log_e([*steps, Bad(canary, stable, weight)]) >= math.log(1_000)
+                hits[1] |= share.log_e([Bad(canary, stable, weight)]) >= math.log(1_000)
+            steps.append(Bad(canary, stable, weight))
+        carried, restarted = carried + hits[0], restarted + hits[1]
+
+    assert carried / runs == pytest.approx(0.39, abs=0.12)
+    assert carried >= 1.7 * restarted
+
+
+def test_keys_that_always_fail_do_not_roll_back_an_equal_version_when_each_counts_once():
+    random, keys, rolled_back = np.random.default_rng(3), 5_000, 0
+    chances = 1 / np.arange(1, keys + 1)
+    for _ in range(60):
+        failing, canary = random.random(keys) < 0.01, random.random(keys) < 0.05
+        seen = random.choice(keys, size=20_000, p=chances / chances.sum())
+        first = np.sort(np.unique(seen[failing[seen]], return_index=True)[1])
+        on_canary = np.cumsum(canary[seen[failing[seen]][first]])
+        rolled_back += any(share.log_e([Bad(float(a), float(n + 1 - a), 0.05)]) >= math.log(400) for n, a in enumerate(on_canary))
+
+    assert rolled_back == 0

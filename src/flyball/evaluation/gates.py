@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -135,23 +136,27 @@ def _outcome(found: Compared) -> Outcome:
     return Outcome.PASS if found.shown else Outcome.INSUFFICIENT
 
 
-def _watched_slices(check: Check, holdout: Holdout, required: set[str], new: Answers, champion: Answers) -> list[Verdict]:
-    """Slices that no gate requires: one fails only when worse than twice the margin, with Holm's correction over all of them."""
+def _watched_slices(check: Check, holdout: Holdout, required: set[str], new: Answers, champion: Answers) -> tuple[list[Verdict], str]:
+    """Slices that no gate requires: one fails only when worse than twice the margin, with Holm's correction over all of them.
+
+    Also says how many were too small to watch: they stop nothing, and are not passed over in silence.
+    """
     reference = check.bound
     if not isinstance(reference, Reference):
-        return []
-    slack = comparison.doubled(reference, check.op)
+        return [], ""
+    slack, small = comparison.doubled(reference, check.op), 0
     tested: list[tuple[str, Answers, Answers, Compared]] = []
     for column in holdout.slices:
         if column in required or column not in holdout.frame.columns or holdout.frame[column].n_unique() > MOST_VALUES:
             continue
         for value, rows in holdout.values(column):
             mine, theirs = new.take(rows), champion.take(rows)
-            if too_little(check.metric.name, mine) or estimate(check.metric.name, mine).value is None:
+            if too_little(check.metric.name, mine):
+                small += 1
                 continue
             tested.append((f"{column}={value}", mine, theirs, comparison.compare(check.metric.name, mine, theirs, slack, check.op)))
     adjusted = holm([found.p_worse for *_, found in tested])
-    return [
+    failing = [
         Verdict(
             check=str(check),
             outcome=Outcome.FAIL,
@@ -163,6 +168,7 @@ def _watched_slices(check: Check, holdout: Holdout, required: set[str], new: Ans
         for (name, mine, theirs, found), p in zip(tested, adjusted, strict=True)
         if p < 0.05
     ]
+    return failing, f"; {small} of {small + len(tested)} slices too small to watch" if small else ""
 
 
 def _given(check: Check, found: Estimate) -> Verdict:
@@ -204,8 +210,10 @@ def _check(check: Check, holdout: Holdout, extra: Mapping[str, Estimate], requir
     other = {"champion": holdout.champion, "baseline": holdout.baseline}.get(reference)
     if not check.metric.slices:
         whole = _whole(check, new, other, "")
-        watched = _watched_slices(check, holdout, required, new, other) if reference == "champion" and other is not None else []
-        return (whole, *watched)
+        if reference != "champion" or other is None:
+            return (whole,)
+        failing, note = _watched_slices(check, holdout, required, new, other)
+        return (msgspec.structs.replace(whole, why=whole.why + note), *failing)
     return tuple(verdict for column in check.metric.slices for verdict in _by_slice(check, holdout, column, new, other))
 
 
