@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from flyball.declare.checks import AnyOf, Check
@@ -18,7 +19,7 @@ from flyball.evaluation.gates import Holdout, judge
 from flyball.evaluation.metrics import estimate, measure
 from flyball.evaluation.slices import by_slice
 from flyball.records.estimates import Estimate, Verdict
-from flyball.training.predictor import Predictor, answers
+from flyball.training.predictor import Predictions, Predictor, answers
 from flyball.training.rows import Assembled
 from flyball.training.splits import Split
 
@@ -44,12 +45,16 @@ def objective(model: Model) -> str:
     return declared or _TASK_OBJECTIVE.get(model.task, "mae")
 
 
-def score(model: Model, predictor: Predictor, rows: Assembled, start: int, stop: int) -> float:
-    """The objective on rows `[start, stop)`, turned so that higher is better; −inf where it is not defined."""
+def score(model: Model, y: pl.Series, given: Predictions, classes: tuple[int | str | bool, ...]) -> float:
+    """The objective on rows with labels `y`, turned so that higher is better; −inf where it is not defined."""
     name = objective(model)
-    part = rows.part(start, stop)
-    frame = pl.DataFrame([part.y.alias("y"), *answers(predictor.predict(part.X))])
-    found = estimate(name, read_answers(model.task, frame, classes=predictor.signature.classes)).value
+    # a search and a choice of windows ask this often, mostly for one of these two
+    if name == "accuracy":
+        return float(np.mean(given.value == y.to_numpy())) if len(y) else float("-inf")
+    if name == "mae":
+        return -float(np.mean(np.abs(given.value - y.to_numpy()))) if len(y) else float("-inf")
+    frame = pl.DataFrame([y.alias("y"), *answers(given)])
+    found = estimate(name, read_answers(model.task, frame, classes=classes)).value
     info = metric_info(name)
     if found is None:
         return float("-inf")
@@ -57,15 +62,14 @@ def score(model: Model, predictor: Predictor, rows: Assembled, start: int, stop:
 
 
 def holdout_frame(
-    model: Model, candidate: Predictor, rows: Assembled, split: Split, *, champion: tuple[Predictor, pl.DataFrame] | None
+    model: Model, given: Predictions, rows: Assembled, split: Split, *, champion: tuple[Predictor, pl.DataFrame] | None
 ) -> pl.DataFrame:
     """`__time`, y, value, score, base_value, base_score, champion_value, champion_score and the slices, one row a held-out row.
 
-    `champion` comes with its own features of exactly these rows; None: no champion_ columns.
+    `given` are the candidate's answers to these rows; `champion` comes with its own features of them; None: no champion_ columns.
     """
     held = rows.frame[split.holdout : split.end]
-    value, given = answers(candidate.predict(held.select(rows.features)))
-    columns = [held["__time"], held["__y"].alias("y"), value, given]
+    columns = [held["__time"], held["__y"].alias("y"), *answers(given)]
     last = last_known_label(model)
     trained = rows.frame[split.start : split.stop]
     base = baselines.fit(model.task, trained["__y"], trained[last] if last else None)

@@ -15,7 +15,7 @@ import msgspec
 import polars as pl
 import rfc8785
 
-from flyball.clock import Span
+from flyball.clock import Instant, Span
 from flyball.declare import codec as declarations
 from flyball.declare.model import Model
 from flyball.errors import BadInput
@@ -28,10 +28,10 @@ from flyball.training import artifact
 from flyball.training.calls import Parameters
 from flyball.training.fitting import FitCache, Fitter, train_of
 from flyball.training.judging import Judged, holdout_frame, judge_holdout, objective, parquet, score
-from flyball.training.predictor import Predictor
-from flyball.training.rows import MIN_HOLDOUT, Assembled, assemble
+from flyball.training.predictor import Predictions, Predictor
+from flyball.training.rows import MIN_HOLDOUT, MIN_TRAIN, Assembled, assemble
 from flyball.training.search import search
-from flyball.training.splits import WINDOWS, Split, anchor, choose, refit, smoothed, split
+from flyball.training.splits import WINDOWS, Split, Times, anchor, choose, refit, smoothed, split
 
 Frames = Mapping[str, pl.DataFrame]
 
@@ -104,37 +104,56 @@ def perform(
     known = rows.known_by(spec.as_of)
     fitter = Fitter(model, rows, spec.seed, spec.version_digest or spec.code, cache if cache is not None else FitCache(64))
     end = anchor(rows.times[:known], spec.as_of, Span(rows.label_delay))
-    windows = WINDOWS if train.window == "auto" else (train.window,)
-    gap = Span(rows.label_delay + model.framing.horizon)
-    splits = {window: split(rows.times[:known], end, train.holdout, window, gap) for window in windows}
-    _check_holdout(model, splits[windows[0]], train.holdout)
-    parameters = _parameters(spec, fitter, splits[windows[len(windows) // 2]], progress)
-    candidates = {window: fitter.fit(each, parameters, window=str(window)) for window, each in splits.items()}
-    scores = _scores(spec, model, rows, candidates, splits) if len(windows) > 1 else {}
-    window = choose(scores) if scores else windows[0]
-    chosen = splits[window]
+    chosen = _choose(spec, fitter, rows.times[:known], end, progress)
     progress(Progress(stage="judge"))
-    frame = holdout_frame(
-        model, candidates[window], rows, chosen, champion=_champion(champion, model, frames, rows=rows, cut=chosen, spec=spec)
-    )
-    judged = judge_holdout(model, frame, candidates[window].signature.classes)
+    against = _champion(champion, model, frames, rows=rows, cut=chosen.split, spec=spec)
+    frame = holdout_frame(model, chosen.answers, rows, chosen.split, champion=against)
+    judged = judge_holdout(model, frame, chosen.classes)
     progress(Progress(stage="refit"))
-    final = refit(rows.times[:known], end, train.holdout, window)
-    released = fitter.fit(final, parameters, window=str(window))
-    result = _result(judged, released, fitter, chosen, final)
-    result = msgspec.structs.replace(
-        result,
-        parameters=fitter.defaults | parameters,
-        window=window,
-        trials=_trials(spec, fitter),
-        window_scores={str(each): value for each, value in scores.items()},
-    )
+    final = refit(rows.times[:known], end, train.holdout, chosen.window)
+    released = fitter.fit(final, chosen.parameters, window=str(chosen.window))
+    result = _result(judged, released, fitter, chosen=chosen, final=final, spec=spec)
     if package and blobs is not None:
         progress(Progress(stage="package"))
         result = _package(
             result, spec, released, frame=frame, trained=rows.frame[final.start : final.end], features=rows.features, blobs=blobs
         )
     return Performed(msgspec.structs.replace(result, cpu_s=time.process_time() - began), released, frame)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a run settled on before it was judged: hyperparameters and window, and the answers they give on the hold-out."""
+
+    window: Span
+    split: Split
+    parameters: Parameters
+    answers: Predictions
+    classes: tuple[int | str | bool, ...]
+    scores: dict[str, float]
+
+
+def _choose(spec: RunSpec, fitter: Fitter, times: Times, end: Instant, progress: Callable[[Progress], None]) -> Chosen:
+    """Hyperparameters first, on a window in the middle; then the window, each with a fit of its own."""
+    train, rows = train_of(fitter.model), fitter.rows
+    gap = Span(rows.label_delay + fitter.model.framing.horizon)
+    windows = WINDOWS if train.window == "auto" else (train.window,)
+    splits = {window: split(times, end, train.holdout, window, gap) for window in windows}
+    _check_holdout(fitter.model, splits[windows[0]], train.holdout)
+    # a short window of sparse rows is no candidate; if none has rows enough, the longest says so
+    usable = [window for window in windows if splits[window].stop - splits[window].start >= MIN_TRAIN] or [windows[-1]]
+    parameters = _parameters(spec, fitter, splits[usable[len(usable) // 2]], progress)
+    fitted = {window: fitter.fit(splits[window], parameters, window=str(window)) for window in usable}
+    held = rows.part(splits[usable[0]].holdout, splits[usable[0]].end)
+    given = {window: predictor.predict(held.X) for window, predictor in fitted.items()}
+    scores: dict[Span, float] = {}
+    if len(windows) > 1:
+        for window, each in fitted.items():
+            found = score(fitter.model, held.y, given[window], each.signature.classes)
+            scores[window] = smoothed(spec.window_scores.get(str(window)), found)
+    window = choose(scores) if scores else usable[0]
+    shown = {str(each): value for each, value in scores.items()}
+    return Chosen(window, splits[window], parameters, given[window], fitted[window].signature.classes, shown)
 
 
 def _check_holdout(model: Model, cut: Split, holdout: Span) -> None:
@@ -170,10 +189,11 @@ def _parameters(spec: RunSpec, fitter: Fitter, cut: Split, progress: Callable[[P
             why="hyperparameters are judged on the rows just before the hold-out, never on the hold-out",
             fix="widen train window, or train with trials 0",
         )
-    name = objective(fitter.model)
+    name, validation = objective(fitter.model), fitter.rows.part(cut.valid, cut.stop)
 
     def on_validation(point: Parameters) -> float:
-        return score(fitter.model, fitter.fit(cut, fixed | point, inner=True, window="of the search"), fitter.rows, cut.valid, cut.stop)
+        fitted = fitter.fit(cut, fixed | point, inner=True, window="of the search")
+        return score(fitter.model, validation.y, fitted.predict(validation.X), fitted.signature.classes)
 
     def tell(done: int, total_best: float) -> None:
         progress(Progress(stage="search", done=done, total=spec.trials, objective=name, best=abs(total_best)))
@@ -187,16 +207,6 @@ def _parameters(spec: RunSpec, fitter: Fitter, cut: Split, progress: Callable[[P
         progress=lambda done, _total, found: tell(done, found),
     )
     return fixed | best
-
-
-def _scores(
-    spec: RunSpec, model: Model, rows: Assembled, candidates: Mapping[Span, Predictor], splits: Mapping[Span, Split]
-) -> dict[Span, float]:
-    """S_W of every window, smoothed over the model's runs (statistics.md §5)."""
-    return {
-        window: smoothed(spec.window_scores.get(str(window)), score(model, predictor, rows, splits[window].holdout, splits[window].end))
-        for window, predictor in candidates.items()
-    }
 
 
 def _champion(
@@ -223,14 +233,14 @@ def _same_features(one: Model, other: Model) -> bool:
     return declarations.digests(declarations.encode(one)).version == declarations.digests(declarations.encode(other)).version
 
 
-def _result(judged: Judged, released: Predictor, fitter: Fitter, cut: Split, final: Split) -> RunResult:
+def _result(judged: Judged, released: Predictor, fitter: Fitter, *, chosen: Chosen, final: Split, spec: RunSpec) -> RunResult:
     return RunResult(
         artifact="",
         signature=released.signature,
-        parameters={},
-        window=Span(0),
+        parameters=fitter.defaults | chosen.parameters,
+        window=chosen.window,
         rows=final.stop - final.start,
-        holdout_rows=cut.end - cut.holdout,
+        holdout_rows=chosen.split.end - chosen.split.holdout,
         metrics=judged.metrics,
         baseline=judged.baseline,
         champion=judged.champion,
@@ -239,6 +249,8 @@ def _result(judged: Judged, released: Predictor, fitter: Fitter, cut: Split, fin
         loss_bound=judged.loss_bound,
         loss_cap=judged.loss_cap,
         fit_s=fitter.cpu_s,
+        trials=_trials(spec, fitter),
+        window_scores=chosen.scores,
     )
 
 
