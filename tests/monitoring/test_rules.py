@@ -66,7 +66,7 @@ def test_nulls_are_named(bins):
 def test_only_the_declared_columns_are_watched(bins):
     model = make_model(monitors=[Drift("inputs", ("c",))])
     found = say(model, run(bins, 2, shift=0.6), START + HOUR)
-    assert set(found) == {("drift of inputs (c)", "c"), (DETECTOR, "")}
+    assert set(found) == {("drift of inputs (c)", "c"), (DETECTOR, ""), (rules.LABELS, "")}
 
 
 def test_a_loss_that_rises_pages_as_concept_drift():
@@ -200,3 +200,43 @@ def test_the_next_look_is_when_a_window_closes_or_in_an_hour(bins):
     state = run(bins, 1)
     assert rules.next_due(state, START) == START + HOUR
     assert rules.next_due(state, state.slow.ends - Span.parse("5m")) == state.slow.ends
+
+
+def test_labels_that_stop_coming_are_a_warning_but_none_ever_is_not():
+    missing = quality(0, 0, START + DAY)
+    never = Batch(until=START + DAY, quality=(type(missing)(**_fields(missing) | {"matured": 1000}),))
+    assert say(make_model(), absorb(fresh(), never, ()), START + DAY)[rules.LABELS, ""].standing == "insufficient"
+    state = absorb(absorb(fresh(), labels([0] * 100, START + HOUR), ()), never, ())
+    found = say(make_model(), state, START + DAY)[rules.LABELS, ""]
+    assert (found.severity, found.failure) == ("warn", "late_labels")
+    assert found.why.startswith("9.09% of the 1,100 rows")
+
+
+def _fields(record):
+    return {name: getattr(record, name) for name in record.__struct_fields__}
+
+
+def test_twin_runs_say_the_same(bins):
+    once, again = (
+        rules.assess(
+            make_model(monitors=[Drift("inputs"), CHECK]),
+            absorb(run(bins, 3, shift=0.6), labels([1, 0] * 500, START + HOUR), bins),
+            now=START + HOUR,
+        )
+        for _ in range(2)
+    )
+    assert once == again
+
+
+def test_counts_do_not_depend_on_how_the_time_was_cut(bins):
+    rng = np.random.default_rng(8)
+    frame, errors = rows(rng, 900), rng.random(640) < 0.3
+    whole = absorb(absorb(fresh(), inputs(bins, frame, START + HOUR), bins), labels(errors, START + HOUR), bins)
+    parts = fresh()
+    for cut in range(0, 900, 100):
+        parts = absorb(parts, inputs(bins, frame[cut : cut + 100], START + HOUR), bins)
+    for cut in range(0, 640, 64):
+        parts = absorb(parts, labels(errors[cut : cut + 64], START + HOUR), bins)
+    assert (parts.slow, parts.fast, parts.slabs, parts.labels) == (whole.slow, whole.fast, whole.slabs, whole.labels)
+    # the retraining alarm needs the same evidence, if at another cut's end
+    assert bool(parts.page.alarmed_at) == bool(whole.page.alarmed_at)

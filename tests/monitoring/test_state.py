@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ def test_a_span_of_quality_is_the_sum_of_its_minutes(marks):
     newest = START + max(minute for minute, _ in marks) * MINUTE
     total = within(slabs, START - DAY, newest)
     assert sum(part.labelled for part in total.quality) == sum(n for _, n in marks)
-    assert all(left.end <= right.start for left, right in zip(slabs, slabs[1:], strict=False))
+    assert all(left.end <= right.start for left, right in itertools.pairwise(slabs))
 
 
 def test_a_year_of_minutes_stays_small():

@@ -13,14 +13,21 @@ from flyball.clock import Instant, Span
 from flyball.declare.checks import AnyOf, Check, Drift, Reference
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
-from flyball.monitoring.checks import check_findings
+from flyball.monitoring.checks import FEWEST, check_findings
 from flyball.monitoring.drift import drift_findings, drift_reason
+from flyball.monitoring.slabs import within
 from flyball.monitoring.state import MonitorState
 from flyball.records.monitoring import Finding
 from flyball.stats.intervals import wilson
 
 DETECTOR = "loss since release"
 """Name of the built-in monitor that watches every model's labels."""
+
+LABELS = "labels arrive"
+"""Name of the built-in monitor of label coverage: without labels every other judgement of quality goes blind."""
+
+COVERAGE, COVERAGE_SPAN = 0.8, Span.parse("7d")
+"""Share of matured rows that have a label; the tests of a rollout ask for as much."""
 
 _WORST = {"none": 0, "warn": 1, "alert": 2}
 
@@ -39,6 +46,7 @@ def assess(model: Model, state: MonitorState, *, now: Instant) -> Assessment:
     for monitor in model.monitors:
         findings.extend(_guarded(str(monitor), lambda monitor=monitor: findings_of(monitor, state, now=now)))  # type: ignore[misc]
     findings.extend(_guarded(DETECTOR, lambda: iter((_detector(model, state),))))
+    findings.extend(_guarded(LABELS, lambda: iter((_coverage(state, now),))))
     return Assessment(findings=tuple(findings), alarm=retrain_alarm(model, state, now))
 
 
@@ -128,6 +136,23 @@ def _detector(model: Model, state: MonitorState) -> Finding:
         floor=state.m0,
         n=state.labels,
         why=f"no evidence that the {noun} is above {state.m0:.3g} in {state.labels:,} labels",
+    )
+
+
+def _coverage(state: MonitorState, now: Instant) -> Finding:
+    """A warning when labels have come before and now are missing. A model that never got one lacks data, it has not lost any."""
+    whole = next((part for part in within(state.slabs, now - COVERAGE_SPAN, now).quality if not part.slice), None)
+    if whole is None or whole.matured < FEWEST or not (state.labels or whole.labelled):
+        return Finding(monitor=LABELS, severity="none", standing="insufficient", failure="late_labels", why="no matured rows to speak of")
+    share = whole.labelled / whole.matured
+    return Finding(
+        monitor=LABELS,
+        severity="warn" if share < COVERAGE else "none",
+        effect=share,
+        floor=COVERAGE,
+        n=whole.matured,
+        failure="late_labels",
+        why=f"{100 * share:.3g}% of the {whole.matured:,} rows that matured in {COVERAGE_SPAN} have a label (floor {100 * COVERAGE:.0f}%)",
     )
 
 

@@ -6,6 +6,8 @@ Everything is a sum, so a slab of a day is the sum of its minutes and a span of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import add as add_numbers
+from operator import attrgetter
 
 import msgspec
 
@@ -36,9 +38,17 @@ class Slab(Record, frozen=True):
         return self.start + self.width
 
 
+_values = attrgetter(*_SUMS)
+
+
+def _with_sums(part: Quality, sums: Iterable[float]) -> Quality:
+    named = dict(zip(_SUMS, sums, strict=True))
+    return Quality(model=part.model, version=part.version, role=part.role, slice=part.slice, minute=part.minute, **named)  # type: ignore[arg-type]  # counts stay integers
+
+
 def add_quality(left: Quality, right: Quality) -> Quality:
     """The sum of two counts; model, version, role, slice and minute are the first's."""
-    return msgspec.structs.replace(left, **{name: getattr(left, name) + getattr(right, name) for name in _SUMS})
+    return _with_sums(left, map(add_numbers, _values(left), _values(right)))
 
 
 def add(left: Slab, right: Slab) -> Slab:
@@ -108,11 +118,22 @@ def _coarsen(slabs: list[Slab], minute: int) -> tuple[Slab, ...]:
 def within(slabs: Sequence[Slab], since: Instant, until: Instant) -> Slab:
     """The sum of all slabs that reach into (since, until]; the oldest one counts whole, so old spans are rounded up to an hour or a day."""
     first, last = since // MINUTE, until // MINUTE
-    total = Slab(start=first, width=max(1, last - first))
+    found: dict[str, tuple[Quality, list[float]]] = {}
+    latency: dict[int, int] = {}
+    n = errors = 0
     for slab in slabs:
-        if slab.end > first and slab.start <= last:
-            total = add(total, slab)
-    return total
+        if slab.end <= first or slab.start > last:
+            continue
+        for part in slab.quality:
+            known = found.get(part.slice)
+            found[part.slice] = (
+                (part, list(_values(part))) if known is None else (known[0], list(map(add_numbers, known[1], _values(part))))
+            )
+        for cell, count in slab.latency.items():
+            latency[cell] = latency.get(cell, 0) + count
+        n, errors = n + slab.n, errors + slab.errors
+    quality = tuple(_with_sums(part, sums) for part, sums in found.values())
+    return Slab(start=first, width=max(1, last - first), quality=quality, n=n, errors=errors, latency=latency)
 
 
 def latency_ms(latency: dict[int, int], share: float) -> float:
