@@ -7,7 +7,7 @@ on how they were cut. Nothing here reads a clock or a file.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass
 
 import polars as pl
@@ -140,7 +140,7 @@ class Folder:
             .sort("version", "role", "rollout", "weight", "minute")
         )
         return tuple(
-            Traffic(model=self._watch.model, **{**row, "latency": dict(Counter(row["latency"]))}) for row in grouped.iter_rows(named=True)
+            Traffic(model=self._watch.model, **{**row, "latency": _tally(row["latency"])}) for row in grouped.iter_rows(named=True)
         )
 
     def _inputs(self, rows: pl.DataFrame) -> tuple[InputCounts, ...]:
@@ -215,6 +215,14 @@ class Folder:
             return False
         keys.add(key)
         return True
+
+
+def _tally(bins: list[int]) -> dict[int, int]:
+    # plain: a Counter costs more than the few bins of a minute
+    found: dict[int, int] = {}
+    for place in bins:
+        found[place] = found.get(place, 0) + 1
+    return found
 
 
 def _conform(rows: pl.DataFrame) -> pl.DataFrame:
