@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from flyball.data import source
-from flyball.declare.data import Column, Dataset
+from flyball.declare.data import Column, Dataset, sql
 from flyball.errors import BadInput
 
 TYPES = {"price": pl.Float64, "count": pl.Int64, "open": pl.Boolean, "kind": pl.String, "at": pl.Datetime("us"), "id": pl.String}
@@ -256,3 +256,20 @@ def test_reading_typed_and_reading_as_text_give_the_same_rows(dataset, root, wri
         with monkeypatch.context() as patch:
             patch.setattr(source, "quick", lambda *_: None)
             assert source.read(dataset, root).equals(typed)
+
+
+def test_cells_that_are_not_separated_by_commas_are_said(dataset, root, write, csv):
+    write(csv.replace(",", ";"))
+    assert "the header is one cell, with ';' in it" in refused(dataset, root)
+
+
+def test_a_source_function_that_raises_is_named(dataset, root):
+    broken = other(dataset, source=lambda: 1 / 0)
+    assert "its source raised ZeroDivisionError" in refused(broken, root)
+    assert source.mark(broken, root) == source.mark(broken, root)
+
+
+def test_a_source_that_is_not_read_yet_has_a_mark_all_the_same(dataset, root):
+    queried = other(dataset, source=sql("select 1", url="sqlite://"))
+    assert len(source.mark(queried, root)) == 32
+    assert "cannot be read here: its source is Sql" in refused(queried, root)

@@ -187,6 +187,16 @@ def test_rows_come_back_in_the_order_asked_each_once_however_often_a_moment_is_a
     assert once.gather_every(50).equals(singly)
 
 
+@pytest.mark.parametrize("entity", [None, "who"])
+def test_many_moments_looked_up_in_order_come_back_as_they_were_asked(monkeypatch, entity):
+    rows = stream(300)
+    feature_view = view(data(), Window("30m"), entity=entity)
+    asked = moments_of(rows).sample(fraction=1, shuffle=True, seed=2)
+    plain = windows.values(feature_view, rows, asked)
+    monkeypatch.setattr(windows, "MANY", 10)
+    assert windows.values(feature_view, rows, asked).equals(plain)
+
+
 def test_late_rows_are_laid_out_in_chunks_without_changing_a_value(monkeypatch):
     rows = stream(400).with_columns((pl.col("ts") + pl.duration(minutes=pl.int_range(pl.len()) % 17)).alias("arrived"))
     feature_view = view(data(arrived=True), Window("1h"), entity=None)

@@ -54,6 +54,13 @@ def csv_body(data: bytes, shown: str, wanted: list[str], problems: list[Problem]
     except csv.Error as error:
         problems.append(Problem(shown, "the file is not CSV", why=str(error)))
         return None
+    other = next((mark for mark in ";\t|" if len(header) == 1 and mark in header[0]), "")
+    if other:
+        fix = "separate cells by commas, and write decimals with a point"
+        problems.append(
+            Problem(f"{shown}:1", f"the header is one cell, with {other!r} in it", why="cells are separated by commas", fix=fix)
+        )
+        return None
     before = len(problems)
     twice = sorted({name for name in header if header.count(name) > 1})
     problems += [Problem(f"{shown}:1", f'column "{name}" stands twice in the header', fix="rename or drop one of them") for name in twice]

@@ -64,8 +64,16 @@ def mark(dataset: Dataset, root: Path) -> str:
             else:
                 seen.append([str(path), stat.st_size, stat.st_mtime_ns, stat.st_mode])
     else:
-        frame = _in_process(dataset)
+        try:
+            frame = _in_process(dataset)
+        except BadInput as error:
+            seen.append(error.what)
+            return _digest(seen)
         seen.append([frame.columns, frame.height, str(frame.hash_rows().to_frame().sum().row(0)) if frame.height else ""])
+    return _digest(seen)
+
+
+def _digest(seen: list[Any]) -> str:
     return hashlib.sha256(json.dumps(seen, default=str).encode()).hexdigest()[:32]
 
 
@@ -80,7 +88,7 @@ def paths(dataset: Dataset, root: Path) -> list[Path]:
         )
     whole = Path(text) if Path(text).is_absolute() else root / text
     if not any(character in text for character in "*?["):
-        if whole.exists():
+        if _exists(whole, dataset):
             return [whole]
         near = difflib.get_close_matches(whole.name, _names(whole.parent), n=1, cutoff=0.5)
         guess = f'did you mean "{near[0]}"? ' if near else ""
@@ -94,6 +102,17 @@ def paths(dataset: Dataset, root: Path) -> list[Path]:
     if not found:
         raise BadInput(f'data set "{dataset.name}": no file matches {text}', why=f"it was looked for under {root}", fix="change source=")
     return found
+
+
+def _exists(path: Path, dataset: Dataset) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise BadInput(
+            f'data set "{dataset.name}": {path} cannot be looked for',
+            why=str(error.strerror),
+            fix="let the user who runs flyball enter the folder",
+        ) from error
 
 
 def _names(folder: Path) -> Iterable[str]:
@@ -171,7 +190,12 @@ _ARTICLES: dict[FieldType, str] = {"int": "an int", "float": "a finite float", "
 def _in_process(dataset: Dataset) -> pl.DataFrame:
     source = dataset.source
     if callable(source):
-        source = source()
+        try:
+            source = source()
+        except Exception as error:  # the user's own code runs here: whatever it raises is theirs to read
+            raise BadInput(
+                f'data set "{dataset.name}": its source raised {type(error).__name__}: {error}', fix="correct the function, or name a file"
+            ) from error
     if isinstance(source, pl.DataFrame):
         return source
     raise BadInput(

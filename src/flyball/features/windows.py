@@ -11,7 +11,7 @@ much history lies before them, so a request with a short tail gets bit for bit w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -27,6 +27,8 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 CHUNK = 2_000_000
 """Window rows laid out at once where rows must be looked at one by one: bounds the memory (about 16 bytes each, a few times over)."""
+MANY = 10_000
+"""More moments than these are looked up in order of entity and time."""
 FEW = 64
 """Keys up to this many are looked up in a dictionary; more are joined."""
 
@@ -48,11 +50,15 @@ class _Column:
 
 @dataclass(frozen=True)
 class _Asked:
-    """Moments, the newest time that each may see of its own stream, and whose values are wanted (-1: nobody's)."""
+    """Moments, the newest time that each may see of its own stream, and whose values are wanted (-1: nobody's).
+
+    `ranks` keeps what is looked up once for all features: places in the order of times, by distance back from the moment.
+    """
 
     moment: Ints
     before: Ints
     entity: Ints | None
+    ranks: dict[int, npt.NDArray[np.intp]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,18 @@ class Prepared:
         measured back from the end of its window (M − ago).
         """
         moment = moments["moment"].to_numpy().astype(np.int64, copy=False)
-        before = np.minimum(moment, moments["row_time"].to_numpy().astype(np.int64, copy=False) - 1)
-        asked = _Asked(moment, before, None if self._entities is None else self._lookup(moments["key"]))
+        before = moments["row_time"].to_numpy().astype(np.int64, copy=False) - 1
+        entity = None if self._entities is None else self._lookup(moments["key"])
+        if len(moment) <= MANY:
+            return self._all(_Asked(moment, before, entity))
+        # neighbours look at neighbouring rows: in order, a million look-ups stay within the processor's caches
+        order = np.argsort(moment, kind="stable") if entity is None else np.lexsort((moment, entity))
+        made = self._all(_Asked(moment[order], before[order], None if entity is None else entity[order]))
+        back = np.empty(len(order), dtype=np.int64)
+        back[order] = np.arange(len(order))
+        return made[back]
+
+    def _all(self, asked: _Asked) -> pl.DataFrame:
         return pl.DataFrame([self._value(name, column, asked) for name, column in self._columns.items()])
 
     def _lookup(self, keys: pl.Series) -> Ints:
@@ -94,19 +110,21 @@ class Prepared:
         asked = keys.cast(self._entities.dtype, strict=False).alias("key").to_frame()
         return asked.join(known, on="key", how="left", maintain_order="left")["code"].fill_null(-1).to_numpy().astype(np.int64, copy=False)
 
-    def _positions(self, column: _Column, bound: Ints, entity: Ints | None) -> Ints:
-        """How many of the column's places lie at or before `bound` (of the entity asked for)."""
-        rank = np.searchsorted(self._times, bound, side="right")
-        if entity is not None:
-            rank = rank + entity * (len(self._times) + 1)
+    def _positions(self, column: _Column, asked: _Asked, back: int) -> Ints:
+        """How many of the column's places lie at or before M − `back`, and before T (of the entity asked for)."""
+        rank = asked.ranks.get(back)
+        if rank is None:
+            rank = np.searchsorted(self._times, np.minimum(asked.moment - back, asked.before), side="right")
+            if asked.entity is not None:
+                rank = rank + asked.entity * (len(self._times) + 1)
+            asked.ranks[back] = rank
         return np.searchsorted(column.place, rank, side="left").astype(np.int64, copy=False)
 
     def _value(self, name: str, column: _Column, asked: _Asked) -> pl.Series:
         window = column.feature.window
         end = asked.moment - int(window.ago)
-        upto = asked.moment - column.lag if column.on_time else end
-        low = self._positions(column, end - int(window.span), asked.entity)
-        high = np.maximum(self._positions(column, np.minimum(upto, asked.before), asked.entity), low)
+        low = self._positions(column, asked, int(window.ago) + int(window.span))
+        high = np.maximum(self._positions(column, asked, column.lag if column.on_time else int(window.ago)), low)
         if asked.entity is not None:
             high = np.where(asked.entity < 0, low, high)
         if (column.on_time and column.feature.how != "distinct") or not len(low):
