@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from flyball.data.types import column, schema
+from flyball.declare import rules_columns
 from flyball.declare.data import Column
 from flyball.declare.model import Model
 from flyball.errors import DeclarationError
@@ -16,20 +17,7 @@ from flyball.records.models import Field, Signature
 
 def inputs(model: Model) -> list[str]:
     """The data set's columns that `fit` sees: those named by `inputs=`, else every one known at T − horizon without a role."""
-    if model.inputs is not None:
-        return list(model.inputs)
-    data = model.data
-    roles = {data.time, data.arrived, data.id, data.subject, model.weight, model.group, model.item}
-    roles |= {model.label_column, *(view.key for view in model.features)}
-    return [name for name, item in data.columns.items() if name not in roles and _usable(item) and _known(model, item)]
-
-
-def _usable(item: Column) -> bool:
-    return not item.personal and not item.protected
-
-
-def _known(model: Model, item: Column) -> bool:
-    return int(item.known_after) <= -int(model.framing.horizon)
+    return list(rules_columns.inputs(model))
 
 
 def view_features(model: Model) -> list[str]:
@@ -48,7 +36,7 @@ def request_fields(model: Model) -> list[tuple[str, Column]]:
         for root in roots(value):
             if root in made:
                 continue
-            if not _known(model, column(model.data, root)):
+            if not rules_columns.known_in_time(model, column(model.data, root)):
                 raise DeclarationError(
                     f'model "{model.name}": transform "{name}" reads "{root}", which is not known at the moment of prediction',
                     why=f"known_after is {column(model.data, root).known_after}, the horizon {model.framing.horizon}",
@@ -56,7 +44,8 @@ def request_fields(model: Model) -> list[tuple[str, Column]]:
                 )
             names.append(root)
     for value in slices(model).values():
-        names += [root for root in roots(value) if root in schema(model.data) and _known(model, column(model.data, root))]
+        sent = [root for root in roots(value) if root in schema(model.data)]
+        names += [root for root in sent if rules_columns.known_in_time(model, column(model.data, root))]
     return [(name, column(model.data, name)) for name in dict.fromkeys(names) if name not in {model.data.time, model.data.arrived}]
 
 
