@@ -150,6 +150,33 @@ def test_names_used_through_a_module_count_too(module) -> None:
     assert one.version != other.version
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        ("", "    from tools import helper\n"),
+        ("", "    import tools\n    helper = tools.helper\n"),
+        ("try:\n    from tools import helper\nexcept ImportError:\n    helper = None\n", ""),
+    ],
+)
+def test_imports_inside_functions_and_branches_count_too(module, head) -> None:
+    text = LOOP.format(**(GIVEN | {"imports": head[0]})).replace("def helper(x):\n    return x * SCALE\n", "")
+    text = text.replace('    """Fit."""\n', head[1])
+    one = digests(module(text, tools="def helper(x):\n    return x\n").model)
+    two = digests(module(text, tools="def helper(x):\n    return -x\n").model)
+    assert one.version != two.version
+
+
+@pytest.mark.usefixtures("module")
+def test_a_snapshot_holds_what_functions_import_later(tmp_path: Path) -> None:
+    (tmp_path / "late").mkdir()
+    (tmp_path / "late" / "__init__.py").write_text("")
+    (tmp_path / "late" / "deep.py").write_text("from . import deeper\n")
+    (tmp_path / "late" / "deeper.py").write_text("")
+    (tmp_path / "unused.py").write_text("")
+    (tmp_path / "loop.py").write_text("def fit(X, y):\n    from late.deep import deeper\n")
+    assert sorted(snapshot(tmp_path, "loop.py")) == ["late/__init__.py", "late/deep.py", "late/deeper.py", "loop.py"]
+
+
 def test_the_file_and_line_of_a_model_do_not_count(module) -> None:
     text = LOOP.format(**GIVEN)
     assert digests(module("\n\n\n" + text, name="loops__deep__here").model) == digests(module(text).model)

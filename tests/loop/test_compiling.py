@@ -91,6 +91,7 @@ def test_a_model_made_by_a_factory_belongs_to_the_file_that_calls_it(project) ->
         ("import flyball as fb\nfb.window('30')\n", "loop.py:2  window: "),
         ("import flyball as fb\nfb.Window\n", 'flyball has no "Window"; did you mean "window"?'),
         ("import flyball as fb\nfb.Rollout(guard=[])\n", 'Rollout has no argument "guard"\n    fix  did you mean "guards"?'),
+        ("import flyball as fb\nfb.Model('x', slcies=[])\n", 'Model has no argument "slcies"\n    fix  did you mean "slices"?'),
         ("import flyball as fb\nfb.Rollout().canary('5%', '1d', label=3)\n", 'did you mean "labels"?'),
         ("import flyball as fb\nbool(fb.metric('a') >= 1)\n", "has no truth value"),
         ("x = bytearray(2**40)\n", "runs out of memory"),
@@ -98,6 +99,13 @@ def test_a_model_made_by_a_factory_belongs_to_the_file_that_calls_it(project) ->
 )
 def test_a_file_that_cannot_be_imported_says_why_and_where(project, text: str, expected: str) -> None:
     assert expected in only_problem(project(loop=text))
+
+
+def test_a_file_whose_name_is_no_module_name_is_told_so(project) -> None:
+    root = project(loops__a="")
+    (root / "loops" / "a.b.py").write_text("")
+    [broken] = compile_project(root).broken
+    assert "cannot hold a dot" in str(broken.problems[0])
 
 
 def test_a_file_that_breaks_a_rule_says_where_its_model_stands(project) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from flyball.declare.model import Model
-from flyball.declare.source import is_project_file
+from flyball.declare.source import import_closure, is_project_file
 from flyball.declare.units import near
 from flyball.errors import NotFound
 
@@ -75,16 +75,13 @@ def _items(value: object) -> list[object]:
 
 
 def snapshot(folder: Path, file: str) -> dict[str, str]:
-    """Import a loop file and return every project file that came with it, path to text. For a process of its own."""
+    """Import a loop file and return every project file it imports, now or inside its functions, path to text. For a process of its own."""
     load_module(folder, file)
     root = folder.resolve()
-    found: dict[str, str] = {}
-    for module in list(sys.modules.values()):
-        home = getattr(module, "__file__", None)
-        if home and is_project_file(home) and Path(home).resolve().is_relative_to(root):
-            path = Path(home).resolve()
-            found[path.relative_to(root).as_posix()] = path.read_text(encoding="utf-8")
-    return dict(sorted(found.items()))
+    homes = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
+    loaded = sorted({Path(home).resolve() for home in homes if is_project_file(home)})
+    own = import_closure(root, [path for path in loaded if path.is_relative_to(root)])
+    return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in sorted(own) if path.is_relative_to(root)}
 
 
 def write_snapshot(code: dict[str, str], folder: Path) -> None:

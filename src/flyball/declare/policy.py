@@ -156,7 +156,7 @@ def autonomy(value: str | Mapping[str, str] | Autonomy | None) -> Autonomy:
 
 
 FAILURE_MODES = ("errors", "latency", "performance", "input_drift", "schema_change", "skew", "stale_data", "late_labels", "bias", "cost")
-ACTIONS = {"retrain": True, "rollback": True, "page": False, "ticket": False, "freeze": False, "fallback": False, "notify": False}
+ACTIONS = {"retrain": True, "rollback": True, "freeze": True, "fallback": False, "page": False, "ticket": False}
 """Every action a playbook may name, and whether something does it yet."""
 Actions: TypeAlias = tuple[str, ...] | None
 

@@ -87,6 +87,8 @@ def _doubts(model: Model) -> Iterator[Found]:
 def _unbuilt_data(model: Model) -> Iterator[tuple[str, str, str]]:
     sets: dict[str, Dataset] = {model.data.name: model.data} | {view.data.name: view.data for view in model.features}
     for data in sets.values():
+        if data.freshness is not None:
+            yield f'freshness (data set "{data.name}")', "nobody notices when the source stops", ""
         scheme = data.source.partition("://")[0] if isinstance(data.source, str) and "://" in data.source else ""
         if isinstance(data.source, Sql) or scheme:
             kind = f"{scheme}://" if scheme else "fb.sql"
@@ -123,9 +125,8 @@ def _unbuilt_policy(model: Model) -> Iterator[tuple[str, str, str]]:
         if any(step.kind == kind for step in model.rollout.steps):
             yield f"rollout step {kind}", "a release with it cannot be planned", "use .shadow and .canary"
     retrain = model.retrain
-    for name, value in (("new_labels", retrain and retrain.new_labels), ("budget", retrain and retrain.budget)):
-        if value is not None:
-            yield f"retrain {name}", "", ""
+    if retrain is not None and retrain.budget is not None:
+        yield "retrain budget", "what a run costs is not known", "bound the number of runs: max_runs="
     for mode in FAILURE_MODES:
         if getattr(model.playbook, mode) is not None:
             missing = [action for action in getattr(model.playbook, mode) if action in ACTIONS and not ACTIONS[action]]
@@ -134,13 +135,6 @@ def _unbuilt_policy(model: Model) -> Iterator[tuple[str, str, str]]:
 
 
 def _unbuilt_checks(model: Model) -> Iterator[tuple[str, str, str]]:
-    for gate in model.gates:
-        if callable(gate):
-            yield (
-                f"a gate that is a function ({getattr(gate, '__name__', gate)})",
-                "it is insufficient, never a pass",
-                "write it as a check",
-            )
     for place, check in sentences(model):
         if isinstance(check, Approval) and place == "gates":
             yield f'"{check}"', "flyball approve does not exist, so the gate stays insufficient", ""
@@ -148,9 +142,21 @@ def _unbuilt_checks(model: Model) -> Iterator[tuple[str, str, str]]:
             continue
         if check.metric.name in PLANNED_METRICS:
             yield f'the metric {check.metric.name} ({place} "{check}")', "the check is insufficient", ""
-        elif check.metric.of_gap and place in ("guards", "monitors", "when"):
-            yield f'a gap outside gates ({place} "{check}")', "", ""
-        elif check.metric.slices and place in ("monitors", "when"):
-            yield f'slices outside gates and guards ({place} "{check}")', "", ""
+        elif place == "gates" and getattr(metric_info(check.metric.name), "source", "") == "traffic":
+            yield f'{check.metric.name} in gates ("{check}")', "a hold-out has no traffic: the check is insufficient", "make it a guard"
+        elif place == "guards" and not _testable(model, check):
+            yield f'a live test of {check.metric.name} (guards "{check}")', "the guard is shown without a reading and stops nothing", ""
+        elif place == "monitors" and check.metric.of_gap and check.metric.of_gap not in model.slice_names:
+            why = "live counts are kept by slice: the check lacks data"
+            yield f'a gap across a column that is no slice (monitors "{check}")', why, f'add "{check.metric.of_gap}" to slices'
+        elif place == "when" and isinstance(check.bound, Reference) and (check.metric.of_gap or check.metric.slices):
+            yield f'slices in a trigger against at_release ("{check}")', "the detector watches the model as a whole", ""
         elif isinstance(check.bound, Reference) and check.metric.bound and place != "gates":
             yield f'a bound of an interval against a reference ({place} "{check}")', "", ""
+
+
+def _testable(model: Model, guard: Check) -> bool:
+    """Whether two versions can be compared live by a guard's metric: errors, latencies and the one loss of the task."""
+    loss = "accuracy" if model.task in ("binary", "multiclass") else "mae"
+    name = guard.metric.name
+    return name == "error_rate" or name.startswith("latency_p") or (name == loss and not guard.metric.of_gap)

@@ -47,13 +47,22 @@ def function(value: Callable[..., Any] | Function) -> Function:
     return Function(module, name, _digest(_units(plain, Path(path), module)))
 
 
+def import_closure(root: Path, files: list[Path]) -> list[Path]:
+    """The given project files and every project file that they import, at once or later, inside functions too."""
+    walk, found = _Walk(root), list(files)
+    for path in found:
+        found.extend(other for other in dict.fromkeys(walk.imported(path)) if other not in found)
+    return found
+
+
 def _digest(parts: list[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def _units(value: Any, path: Path, module: str) -> list[str]:
     """Texts of a definition and of all that it uses in the project, in the order of first use."""
-    root = path.parents[module.count(".")] if module.count(".") < len(path.parents) else path.parent
+    deep = module.count(".") + (path.name == "__init__.py")
+    root = path.parents[deep] if deep < len(path.parents) else path.parent
     walk = _Walk(root)
     node = _definition(walk.tree(path), value)
     return [_text(node), *_closure(value), *walk.used(path, node)]
@@ -123,7 +132,7 @@ class _Walk:
         """A file, parsed once."""
         if path not in self._trees:
             try:
-                self._trees[path] = ast.parse(path.read_text())
+                self._trees[path] = ast.parse(path.read_bytes())
             except OSError as error:
                 raise DeclarationError(f"{path.name} cannot be read", why=str(error), fix="keep the source beside the project") from error
         return self._trees[path]
@@ -131,9 +140,27 @@ class _Walk:
     def used(self, path: Path, node: ast.AST) -> Iterator[str]:
         """Texts of the module-level names that `node` uses, and of those that they use."""
         local = {inner.arg for inner in ast.walk(node) if isinstance(inner, ast.arg)}
+        inside = _imports(node)
         for name, rest in _names(node):
             if name not in local:
                 yield from self._follow(path, name, rest)
+                for statement in inside:
+                    yield from self._through(path, statement, name, rest)
+
+    def imported(self, path: Path) -> Iterator[Path]:
+        """The project files that a file imports anywhere, also inside its functions."""
+        for statement in _imports(self.tree(path)):
+            if isinstance(statement, ast.Import):
+                names, level = [alias.name for alias in statement.names], 0
+            else:
+                home = f"{statement.module}." if statement.module else ""
+                names, level = [home.rstrip("."), *(f"{home}{alias.name}" for alias in statement.names)], statement.level
+            for name in names:
+                parts = name.split(".") if name else []
+                for depth in range(len(parts) + 1):
+                    found = self._module(".".join(parts[:depth]), path, level) if depth or level else None
+                    if found is not None:
+                        yield found
 
     def _module(self, name: str, near: Path, level: int) -> Path | None:
         """The project file of an imported module, or None if it is a library."""
@@ -146,14 +173,19 @@ class _Walk:
 
     def _follow(self, path: Path, name: str, rest: tuple[str, ...]) -> Iterator[str]:
         for statement in self.tree(path).body:
-            if isinstance(statement, ast.ImportFrom):
-                yield from self._from(path, statement, name, rest)
-            elif isinstance(statement, ast.Import):
-                yield from self._import(path, statement, name, rest)
-            elif name in _bound(statement) and (path, statement.lineno) not in self._seen:
+            if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                for inner in _imports(statement):
+                    yield from self._through(path, inner, name, rest)
+            if name in _bound(statement) and (path, statement.lineno) not in self._seen:
                 self._seen.add((path, statement.lineno))
                 yield f"{name} = {_text(statement)}"
                 yield from self.used(path, statement)
+
+    def _through(self, path: Path, statement: ast.Import | ast.ImportFrom, name: str, rest: tuple[str, ...]) -> Iterator[str]:
+        if isinstance(statement, ast.ImportFrom):
+            yield from self._from(path, statement, name, rest)
+        else:
+            yield from self._import(path, statement, name, rest)
 
     def _from(self, path: Path, statement: ast.ImportFrom, name: str, rest: tuple[str, ...]) -> Iterator[str]:
         home = self._module(statement.module or "", path, statement.level)
@@ -201,6 +233,10 @@ def _names(node: ast.AST) -> list[tuple[str, tuple[str, ...]]]:
         if isinstance(step, ast.Name) and id(inner) not in inside and isinstance(step.ctx, ast.Load):
             found.add((step.id, tuple(reversed(chain))))
     return sorted(found)
+
+
+def _imports(node: ast.AST) -> list[ast.Import | ast.ImportFrom]:
+    return [inner for inner in ast.walk(node) if isinstance(inner, ast.Import | ast.ImportFrom)]
 
 
 def _bound(statement: ast.stmt) -> set[str]:

@@ -7,6 +7,7 @@ the file prints goes nowhere. The child ends itself when the document is written
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import json
 import os
@@ -45,6 +46,9 @@ def main(arguments: list[str]) -> int:
 
 def compile_file(root: Path, file: str, *, prove: str = "") -> dict[str, Any]:
     """Import a loop file and describe its models: `models` (the fields of Compiled), and `problems` of the file."""
+    if "." in Path(file).stem:
+        wrong_name = Problem(f"{file}:1", "a loop file's name cannot hold a dot", "it is imported as a module", "rename it, with - or _")
+        return {"models": [], "problems": [_plain(wrong_name)]}
     made = _record_places()
     try:
         taken = code.snapshot(root, file)
@@ -82,6 +86,7 @@ def _record_places() -> dict[int, tuple[str, int]]:
     kept: list[Model] = []  # an id stays a model's own only while the model lives
     construct = Model.__init__
 
+    @functools.wraps(construct)
     def noting(self: Model, *arguments: Any, **named: Any) -> None:
         construct(self, *arguments, **named)
         kept.append(self)
