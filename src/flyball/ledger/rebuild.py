@@ -22,5 +22,5 @@ def rebuild(connection: Connection, sql: Statements, folds: Folds) -> int:
         count += 1
     for table in PROJECTIONS:
         connection.execute(sql.rows[table.name].clear, ())
-        connection.executemany(sql.rows[table.name].put, ((key, canonical(row)) for key, row in projection.rows(table.name)))
+        connection.executemany(sql.rows[table.name].add, ((key, canonical(row)) for key, row in projection.rows(table.name)))
     return count

@@ -25,6 +25,7 @@ class RowStatements:
     scan: str  # from key, below key
     everything: str
     put: str  # key, body
+    add: str  # key, body; the key is not there yet
     delete: str  # key
     clear: str
 
@@ -82,6 +83,7 @@ class _Compiler:
             scan=self(select(key, body).where(within).order_by(key), "low", "high"),
             everything=self(select(key, body).order_by(key)),
             put=self.upsert(table, "key", "body"),
+            add=self(insert(table).values(key=bindparam("key"), body=bindparam("body")), "key", "body"),
             delete=self(delete(table).where(key == bindparam("k")), "k"),
             clear=self(delete(table)),
         )

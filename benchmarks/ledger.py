@@ -1,0 +1,143 @@
+"""The ledger's costs: append, proof, verify, rebuild, on runs as the training stage records them (queued, running, failed).
+
+Appends are CPU per event, one event with its projection a transaction and durable (a disk sync each; its wait is in the rows as
+wall time). Verify and rebuild are CPU over 100,000 events, each of a command of its own. The proof is timed in a tree of a
+million leaves, and every proof is checked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.report import Bar, Report, Row, main
+
+from flyball.clock import Instant, VirtualClock
+from flyball.ledger import merkle
+from flyball.ledger.ledger import SqlLedger
+from flyball.ledger.verify import verify
+from flyball.records.base import Event, Record, State
+from flyball.records.training import RunFailed, RunQueued, RunStarted
+from flyball.store.sql import Database
+from flyball.training.fold import FOLDS
+
+EVENTS = 100_000
+LEAVES = 1_000_000
+SINGLE = 2_000
+ROUNDS = 5
+
+
+class Append(Record, frozen=True):
+    """Append these events."""
+
+    id: str
+    actor: str
+    events: tuple[Event, ...]
+
+
+def decide(_state: State, command: Append, _now: Instant) -> Sequence[Event]:
+    return command.events
+
+
+def stream(seed: int) -> Iterator[Event]:
+    """Runs without end: queued, seen running, failed."""
+    chance = random.Random(seed)
+    number = 0
+    while True:
+        run, number = f"run_{number:020d}", number + 1
+        yield RunQueued(
+            run=run, model=f"model-{chance.randrange(50)}", trigger="schedule", reason="every 1d", spec=chance.randbytes(32).hex()
+        )
+        yield RunStarted(run=run, attempt=1)
+        yield RunFailed(run=run, why="its process vanished 3 times")
+
+
+def ledger(folder: Path, *, durable: bool) -> SqlLedger:
+    return SqlLedger(Database.open(folder / "ledger.db", durable=durable), FOLDS, VirtualClock(1_700_000_000_000_000))
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """(CPU, wall) seconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def appends(folder: Path, batch: int, report: Report) -> float:
+    """Median CPU µs an event, over rounds of transactions of `batch` events."""
+    opened, events = ledger(folder, durable=True), stream(batch)
+    taken = []
+    for turn in range(ROUNDS):
+        commands = [
+            Append(id=f"{turn}-{number}", actor="loop", events=tuple(next(events) for _ in range(batch)))
+            for number in range(max(SINGLE // batch, 20))
+        ]
+        count = len(commands) * batch
+        before = opened.size()
+        taken.append(
+            [1e6 * seconds / count for seconds in timed(lambda commands=commands: [opened.execute(each, decide) for each in commands])]
+        )
+        assert opened.size() == before + count
+    cpu = Row.of(f"append, {batch} a transaction, CPU", "us/event", [each[0] for each in taken])
+    report.rows += [cpu, Row.of(f"append, {batch} a transaction, wall", "us/event", [each[1] for each in taken])]
+    return cpu.median
+
+
+def history(folder: Path, report: Report) -> tuple[float, float]:
+    """CPU seconds of verify and rebuild over a ledger of EVENTS events."""
+    opened, events = ledger(folder, durable=False), stream(3)
+    for number in range(EVENTS):
+        opened.execute(Append(id=f"cmd_{number:020d}", actor="loop", events=(next(events),)), decide)
+    reports = []
+    checked = [timed(lambda: reports.append(verify(opened, None))) for _ in range(3)]
+    assert all(each.verified and each.events == EVENTS for each in reports)
+    rebuilt = [timed(opened.rebuild) for _ in range(3)]
+    assert verify(opened, None).verified
+    medians = []
+    for name, taken in (("verify", checked), ("rebuild", rebuilt)):
+        cpu = Row.of(f"{name} of {EVENTS:,} events, CPU", "s", [each[0] for each in taken])
+        report.rows += [cpu, Row.of(f"{name} of {EVENTS:,} events, wall", "s", [each[1] for each in taken])]
+        medians.append(cpu.median)
+    return medians[0], medians[1]
+
+
+def proof(folder: Path, report: Report) -> float:
+    """Median wall ms of an inclusion proof in a tree of LEAVES leaves, read from the database. The tree is written without its events."""
+    opened = ledger(folder, durable=False)
+    frontier: list[bytes] = []
+    nodes = (node for size in range(LEAVES) for node in merkle.append(size, frontier, merkle.leaf_hash(size.to_bytes(8, "big"))))
+    with opened.database.writing() as connection:
+        connection.executemany(opened.database.sql.add_node, nodes)
+        connection.execute(opened.database.sql.set_head, (LEAVES, b"".join(frontier), 0))
+    expected = opened.head().root
+    chance, taken = random.Random(1), []
+    for _ in range(500):
+        index = chance.randrange(LEAVES)
+        start = time.perf_counter()
+        leaf, path = opened.inclusion(index + 1)
+        taken.append(1e3 * (time.perf_counter() - start))
+        assert merkle.includes(leaf, index, LEAVES, path, expected)
+    row = Row.of(f"inclusion proof among {LEAVES:,} events", "ms", taken)
+    report.rows.append(row)
+    return row.median
+
+
+def run(_arguments: argparse.Namespace) -> Report:
+    report = Report()
+    with tempfile.TemporaryDirectory() as name:
+        folders = [Path(name) / part for part in ("single", "batch", "history", "proof")]
+        report.bars.append(Bar.at_most("append_single_us", appends(folders[0], 1, report), 250, "us"))
+        report.bars.append(Bar.at_most("append_batch100_us", appends(folders[1], 100, report), 60, "us"))
+        report.bars.append(Bar.at_most("inclusion_proof_1m_ms", proof(folders[3], report), 1, "ms"))
+        verified, rebuilt = history(folders[2], report)
+        report.bars.append(Bar.at_most("verify_100k_s", verified, 6, "s"))
+        report.bars.append(Bar.at_most("rebuild_100k_s", rebuilt, 1, "s"))
+    return report
+
+
+if __name__ == "__main__":
+    main(run, __doc__)
