@@ -76,6 +76,17 @@ def test_a_finding_that_vanishes_makes_the_alert_stale():
     assert rows.look() == [("firing", "stale")]
 
 
+def test_an_alert_ends_with_its_monitor():
+    rows = Rows()
+    rows.look(ALERT)
+    other = Finding(monitor="labels arrive", severity="none")
+    assert rows.look(other) == [("firing", "resolved")]
+    assert rows.rows["m/drift of inputs/x"].finding.why == "the monitor is no longer declared"
+    sibling = Finding(monitor="drift of inputs", severity="none", column="z")
+    rows.look(ALERT)
+    assert rows.look(sibling) == [("firing", "stale")], "the monitor is there, its column is not"
+
+
 def test_a_broken_monitor_is_an_alert_of_its_own():
     rows = Rows()
     rows.look(ALERT)

@@ -119,7 +119,7 @@ def _mitigation(incident: IncidentRow, rows: list[AlertRow], bad: list[AlertRow]
         return f"another champion's route was in force everywhere {Span(in_force_at - began)} after the incident opened"
     own = next((row for row in rows if row.key == incident.alert), None)
     if own is not None and own.state in _WELL and not bad:
-        return f"recovery measured: {own.finding.why}"
+        return f"its alert has resolved: {own.finding.why}"
     return ""
 
 

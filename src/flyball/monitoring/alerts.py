@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from flyball.clock import Instant
 from flyball.records.monitoring import AlertMoved, AlertRow, AlertState, Finding
 
@@ -36,7 +38,10 @@ def key_of(model: str, finding: Finding) -> str:
 
 
 def alerts(model: str, rows: Mapping[str, AlertRow], findings: Sequence[Finding], now: Instant) -> tuple[AlertMoved, ...]:
-    """The arrows that `findings` cause. `rows` are the model's alerts by key; those that no finding speaks of any more go stale."""
+    """The arrows that `findings` (all of the model's, from one look) cause. `rows` are the model's alerts by key.
+
+    An alert that no finding speaks of goes stale; it is over when no finding is of its monitor, which then is no longer declared.
+    """
     moved: list[AlertMoved] = []
     seen: set[str] = set()
     for finding in findings:
@@ -47,14 +52,23 @@ def alerts(model: str, rows: Mapping[str, AlertRow], findings: Sequence[Finding]
         if target is not None:
             # what went stale keeps the last that was known of it
             moved.append(_arrow(row, target, row.finding if target == STALE else finding))
+    monitors = {finding.monitor for finding in findings}
     for key, row in rows.items():
-        if key in seen or row.model != model:
-            continue
-        if row.state == BROKEN:
-            moved.append(_arrow(row, RESOLVED, row.finding))
-        elif row.state in _OPEN:
-            moved.append(_arrow(row, STALE, row.finding))
+        if key not in seen and row.model == model:
+            moved.extend(_unspoken(row, watched=row.monitor in monitors or not monitors))
     return tuple(moved)
+
+
+def _unspoken(row: AlertRow, *, watched: bool) -> list[AlertMoved]:
+    """An alert that no finding speaks of: stale while its monitor is there, over once the monitor is no longer declared."""
+    if row.state == BROKEN:
+        return [_arrow(row, RESOLVED, row.finding)]
+    if watched:
+        return [_arrow(row, STALE, row.finding)] if row.state in _OPEN else []
+    if row.state not in _OPEN and row.state != STALE:
+        return []
+    gone = msgspec.structs.replace(row.finding, severity="none", why="the monitor is no longer declared")
+    return [_arrow(row, OK if row.state == PENDING else RESOLVED, gone)]
 
 
 def _target(row: AlertRow, finding: Finding, now: Instant) -> AlertState | None:

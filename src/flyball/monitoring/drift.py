@@ -28,10 +28,20 @@ def watched(monitor: Drift, trails: Iterable[Trail]) -> list[Trail]:
 
 
 def drift_findings(monitor: Drift, state: MonitorState) -> Iterator[Finding]:
-    """One finding a column: its gravest test. Columns without a closed window say nothing."""
+    """One finding a column: its gravest test. Before the first window has closed, one that says so."""
     by_column: dict[str, list[Trail]] = {}
     for trail in watched(monitor, state.trails):
         by_column.setdefault(trail.column, []).append(trail)
+    if not by_column:
+        open_rows = max((window.n for window in (state.slow, state.fast) if window), default=0)
+        yield Finding(
+            monitor=str(monitor),
+            severity="none",
+            standing="insufficient",
+            failure="input_drift",
+            n=open_rows,
+            why=f"no window has closed yet: {open_rows:,} rows so far",
+        )
     for column in sorted(by_column):
         yield _finding(monitor, max(by_column[column], key=_gravity))
 

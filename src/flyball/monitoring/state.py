@@ -23,7 +23,8 @@ class MonitorState(Record, frozen=True):
     """One model's monitors. `version` is the champion they watch (empty: none yet), `m0` the upper bound of its loss at
     release (a clipped loss over `loss_cap`).
 
-    `at_release` and `baseline` are the metrics that checks compare with. `labels` counts matured labels since `released_at`.
+    `at_release` and `baseline` are the metrics that checks compare with. `labels` counts matured labels of this
+    version, `labels_since` is when they began to come.
     """
 
     model: str
@@ -59,21 +60,22 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins]) -> MonitorSt
     state = msgspec.structs.replace(
         state,
         until=max(state.until, batch.until),
-        labels_since=state.labels_since or since,
         slabs=extend(state.slabs, new, batch.until) if new else state.slabs,
     )
-    state = _labels(state, batch)
+    state = _labels(state, batch, since=since)
     inputs = tuple(counts for counts in batch.inputs if counts.model == state.model)
     reference = {own.column: own for own in bins}
     state = _window(state, inputs, reference, pace="slow", since=since, until=batch.until)
     return _window(state, fast_inputs(inputs, reference), reference, pace="fast", since=since, until=batch.until)
 
 
-def _labels(state: MonitorState, batch: Batch) -> MonitorState:
+def _labels(state: MonitorState, batch: Batch, *, since: Instant) -> MonitorState:
     losses = [loss for block in batch.blocks if block.model == state.model and block.version == state.version for loss in block.losses]
     if not losses:
         return state
-    state = msgspec.structs.replace(state, labels=state.labels + len(losses))
+    # the rate counts from the first label on: labels that take a month would else look rare, and their alarms come cheap
+    began = state.labels_since if state.labels else since
+    state = msgspec.structs.replace(state, labels=state.labels + len(losses), labels_since=began)
     rate, bound = state.labels_per_day, min(max(state.m0, 1e-6), 1.0)
     return msgspec.structs.replace(
         state,
@@ -125,7 +127,7 @@ def released(
         at_release=dict(at_release or {}),
         baseline=dict(baseline or {}),
         labels=0,
-        labels_since=now,
+        labels_since=0,
         page=page,
         retrain=Detector(days=RETRAIN_DAYS),
         slow=None,
