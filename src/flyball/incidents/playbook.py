@@ -10,11 +10,10 @@ ACTIONS: Mapping[str, str] = {
     "retrain": "train again; the gates decide what becomes of it",
     "rollback": "the former champion answers again",
     "freeze": "no release until the incident is closed",
-    "fallback": "answer with the declared fallback",
     "page": "wake the owner",
     "ticket": "tell the owner, in working hours",
 }
-"""The actions that are known by name, and what they mean."""
+"""The actions that are known by name, and what they mean. Page and ticket say how urgently the owner is to hear of it."""
 
 DEFAULTS: Mapping[str, tuple[str, ...]] = {
     "schema_change": ("ticket",),
