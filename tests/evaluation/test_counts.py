@@ -317,3 +317,41 @@ def test_unit_counts_agree_with_a_plain_count_by_hand():
         if one.weight:
             found[one.version, one.weight] += one.units
     assert found == +expected
+
+
+def test_many_small_takes_with_a_long_delay_keep_every_row_and_its_order():
+    n = 400
+    folder = Folder(watch(label_delay=Span(1000 * S)))
+    ids = [f"r{k:03}" for k in range(n)]
+    wrong = [float(k % 7 == 0) for k in range(n)]
+    batches = []
+    for k in range(n):
+        folder.add(rows(ids=[ids[k]], at=k * S, value=wrong[k]), labels([ids[k]], k * S, 0))
+        batches.append(folder.take(k * S))
+    batches += [folder.take(cut * S) for cut in range(1000, 1500, 3)]
+    assert total(batches, "quality", "labelled") == 2 * n, "whole and slice"
+    assert [loss for batch in batches for one in batch.blocks for loss in one.losses] == wrong
+
+
+def test_another_watch_goes_on_with_the_same_rows_and_forgets_rollouts_that_are_over():
+    folder = Folder(watch(arms={"ro": ("1.1.0", "1.0.0")}))
+    folder.add(rows(ids=["a"], at=0, rollout="ro", weight=500, key="k1"), NONE)
+    folder.take(1)
+    folder.rewatch(watch(arms={"ro": ("1.1.0", "1.0.0")}, slices=()))
+    folder.add(rows(ids=["b"], at=2, rollout="ro", weight=500, key="k1"), NONE)
+    assert folder.take(3).traffic[0].units == 0
+    folder.rewatch(watch(arms={"ro2": ("1.2.0", "1.0.0")}))
+    folder.add(rows(ids=["c"], at=4, rollout="ro2", weight=500, key="k1"), NONE)
+    assert folder.take(5).traffic[0].units == 1
+    assert sum(one.matured for one in whole(folder.take(60 * S))) == 3
+
+
+def test_the_losses_of_the_fold_are_those_of_the_detectors_reference():
+    from flyball.evaluation import detector
+
+    value, truth, score = [1.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.9, 0.2, 0.7]
+    for task, loss, cap in (("binary", "zero_one", 1.0), ("regression", "absolute", 0.5)):
+        folder = Folder(watch(task=task, loss=loss, loss_cap=cap))
+        folder.add(rows(ids=["a", "b", "c"], at=[0, 1, 2], value=value, score=score), labels(["a", "b", "c"], 3, truth))
+        found = [x for one in folder.take(60 * S).blocks for x in one.losses]
+        assert found == pytest.approx(detector.losses(task, pl.Series(truth), pl.Series(value), pl.Series(score), cap).tolist())

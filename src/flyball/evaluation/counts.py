@@ -41,6 +41,8 @@ LABELS: dict[str, pl.DataType] = {"request_id": pl.String(), "at": pl.Int64()}
 _DEFAULTS: dict[str, object] = {"rollout": "", "weight": 0, "status": "ok", "stand_in": False, "role": "champion"}
 _LATE_PARTNER = 120_000_000
 """How much later than the first the second row of a pair may be picked: a shadow queues behind the answer."""
+_CHUNK = 65_536
+_SMALL_CHUNKS = 64
 _ROLES = {"challenger": 0, "champion": 1, "shadow": 2, "former": 3}
 
 
@@ -172,7 +174,7 @@ class Folder:
             else:
                 ready.append(chunk.filter(pl.col("at") + int(delay) <= until))
                 waiting.append(chunk.filter(pl.col("at") + int(delay) > until))
-        self._pending = waiting if len(waiting) <= 256 else deque([pl.concat(waiting, how="diagonal_relaxed").sort("at")])
+        self._pending = _compacted(waiting)
         if not ready:
             return pl.DataFrame()
         matured = pl.concat(ready, how="diagonal_relaxed").with_columns(sums.mature_at(delay)).sort("mature_at", "request_id", "version")
@@ -215,6 +217,22 @@ class Folder:
             return False
         keys.add(key)
         return True
+
+
+def _compacted(chunks: deque[pl.DataFrame]) -> deque[pl.DataFrame]:
+    """Join small chunks into larger ones: with a long label delay there are many, and only the oldest is ever cut."""
+    if sum(chunk.height < _CHUNK for chunk in chunks) <= _SMALL_CHUNKS:
+        return chunks
+    found: deque[pl.DataFrame] = deque()
+    group: list[pl.DataFrame] = []
+    for chunk in chunks:
+        group.append(chunk)
+        if sum(one.height for one in group) >= _CHUNK:
+            found.append(pl.concat(group, how="diagonal_relaxed").sort("at"))
+            group = []
+    if group:
+        found.append(pl.concat(group, how="diagonal_relaxed").sort("at"))
+    return found
 
 
 def _tally(bins: list[int]) -> dict[int, int]:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
+import numpy as np
+
 from flyball.declare.checks import Check, Reference
 from flyball.declare.policy import Rollout
 from flyball.records.rollouts import PairCounts, Reading, RolloutEvidence, RolloutRow, StepCounts
@@ -189,8 +191,6 @@ def _bad(step: StepCounts) -> share.Bad:
 
 def _errors_cleared(evidence: RolloutEvidence) -> float:
     """Log E against "twice as bad as the old version, and more than rarely": the mean of two tests is a test of both at once."""
-    import numpy as np
-
     units, bad = sum(step.canary_units for step in evidence.steps), sum(step.canary_bad for step in evidence.steps)
     relative = share.log_e_cleared([_bad(step) for step in evidence.steps])
     rare = betting.evidence(min(bad, units), 0, max(units - bad, 0), 2 * RARE - 1).promote

@@ -44,7 +44,8 @@ _SLICES_KEPT = 12
 class Facts:
     """What the loop knows beside the evidence.
 
-    `workers_ready`: True, False (they failed) or None (not known yet). `in_force`: every gateway acknowledged the present route.
+    `workers_ready`: True, False (they failed) or None (not known yet). `in_force`: every gateway acknowledged the route that
+    the present state asks for.
     `gate_passed`: a paired gate held on rows newer than both training sets. `frozen_by`: why nothing may move now, or empty.
     """
 
