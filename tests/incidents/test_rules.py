@@ -9,7 +9,7 @@ import pytest
 from flyball.clock import Span
 from flyball.declare.data import Dataset, column
 from flyball.declare.model import Model
-from flyball.declare.policy import Playbook
+from flyball.declare.policy import ACTIONS, Playbook
 from flyball.errors import Conflict
 from flyball.incidents import playbook, rules
 from flyball.incidents.fold import FOLDS
@@ -101,7 +101,7 @@ def test_an_alert_opens_an_incident_that_names_mode_cause_owner_and_actions(fail
     assert row.what.startswith(failure.replace("_", " "))
     assert "(x" in row.what
     assert row.actions == playbook.DEFAULTS[failure]
-    assert set(row.actions) <= set(playbook.ACTIONS)
+    assert set(row.actions) <= set(ACTIONS)
 
 
 def test_a_schema_change_names_the_new_value():

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flyball.declare.policy import Playbook
+from flyball.declare.policy import ACTIONS, Playbook
 
-ACTIONS: Mapping[str, str] = {
-    "retrain": "train again; the gates decide what becomes of it",
-    "rollback": "the former champion answers again",
-    "freeze": "no release until the incident is closed",
-    "page": "wake the owner",
-    "ticket": "tell the owner, in working hours",
-}
-"""The actions that are known by name, and what they mean. Page and ticket say how urgently the owner is to hear of it."""
+TOLD = frozenset({"page", "ticket"})
+"""Not deeds of the loop: they say how urgently the owner is to hear of it."""
 
 DEFAULTS: Mapping[str, tuple[str, ...]] = {
     "schema_change": ("ticket",),
@@ -41,9 +35,9 @@ def actions(playbook: Playbook, failure_mode: str) -> tuple[str, ...]:
     return DEFAULTS.get(failure_mode, ("ticket",)) if declared is None else tuple(declared)
 
 
-def unknown(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The actions that flyball cannot do by itself: a person has to."""
-    return tuple(name for name in names if name not in ACTIONS)
+def by_hand(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The actions that flyball does not do by itself: a person has to."""
+    return tuple(name for name in names if name not in TOLD and not ACTIONS.get(name, False))
 
 
 def depth(failure_mode: str) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from flyball.clock import Instant, Span
 from flyball.declare.model import Model
 from flyball.errors import Conflict
-from flyball.incidents.playbook import actions, depth, unknown
+from flyball.incidents.playbook import actions, by_hand, depth
 from flyball.records.base import Event
 from flyball.records.monitoring import AlertRow, AlertState, IncidentMoved, IncidentNoted, IncidentOpened, IncidentRow, IncidentState
 
@@ -214,8 +214,8 @@ def _open(firing: Sequence[AlertRow], model: Model, new_id: Callable[[str], str]
     )
     events: list[Event] = [opened]
     events.extend(
-        IncidentNoted(incident=opened.incident, note=f'action "{name}" is not one that flyball can do: {model.owner or "the owner"} has to')
-        for name in unknown(chosen)
+        IncidentNoted(incident=opened.incident, note=f'action "{name}" is not done by flyball: {model.owner or "the owner"} has to')
+        for name in by_hand(chosen)
     )
     events.extend(IncidentNoted(incident=opened.incident, note=f"{_also(row)} {row.finding.why}") for row in firing[1:])
     return tuple(events)
