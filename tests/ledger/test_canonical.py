@@ -166,3 +166,17 @@ def test_every_kind_of_event_is_written_by_the_standard_and_reads_back_as_itself
         # a float of 2^53 and more in a field that may be an integer too: it comes back as an integer, and the ledger refuses it
         return
     assert again == slow
+
+
+@given(values)
+def test_floats_are_written_as_the_standard_says(value: object) -> None:
+    assert canonical_module._written(value, "value") == rfc8785.dumps(value)  # type: ignore[arg-type]
+
+
+@given(
+    st.floats(1e-5, 1e16)
+    | st.floats(-1e16, -1e-5)
+    | st.sampled_from([0.0, -0.0, 1e-4, 1e15, 1e21, 1e-6, 1e-7, 0.1 + 0.2, 5e-324, 1e15 - 0.125])
+)
+def test_every_float_near_the_edges_of_the_quick_way_is_written_as_the_standard_says(value: float) -> None:
+    assert canonical_module._written({"value": [value]}, "value") == rfc8785.dumps({"value": [value]})

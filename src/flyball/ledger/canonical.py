@@ -28,7 +28,7 @@ def canonical(record: Record) -> bytes:
     """The canonical JSON of a record. Raises BadInput for NaN, infinities, |int| ≥ 2^53, broken text and foreign values."""
     if _without_floats(type(record)) and (quick := _quick(record)) is not None:
         return quick
-    return canonical_json(_plain(record, type(record).__name__), type(record).__name__)
+    return _written(_plain(record, type(record).__name__), type(record).__name__)
 
 
 def canonical_json(value: Any, what: str = "value") -> bytes:
@@ -52,7 +52,35 @@ def _plain(record: Record, what: str) -> Any:
 
 
 _SORTED = msgspec.json.Encoder(order="sorted", enc_hook=encode_hook)
-_LARGE = re.compile(rb"9[0-9]{15}|[0-9]{17}")
+_LARGE = re.compile(rb"(?:^|[:,\[-])(?:9[0-9]{15}|[0-9]{17})")
+
+
+def _written(value: Any, what: str) -> bytes:
+    """The canonical JSON of a value that may hold floats."""
+    try:
+        quick = _quick(_alike(value))
+    except _DifferentError:
+        quick = None
+    return canonical_json(value, what) if quick is None else quick
+
+
+class _DifferentError(Exception):
+    """A float that msgspec writes otherwise than RFC 8785."""
+
+
+def _alike(value: Any) -> Any:
+    """The value with whole floats as integers: the rest is written alike. Raises _DifferentError."""
+    kind = type(value)
+    if kind is float:
+        size = abs(value)
+        if not (1e-4 <= size < 1e15 or size == 0):
+            raise _DifferentError
+        return int(value) if value == int(value) else value
+    if kind is dict:
+        return {key: _alike(each) for key, each in value.items()}
+    if kind is tuple or kind is list:
+        return [_alike(each) for each in value]
+    return value
 
 
 def _quick(value: object) -> bytes | None:
@@ -136,7 +164,7 @@ def write_body(at: Instant, actor: str, command: str, event: Event) -> bytes:
         body = _quick({"v": 1, "at": at, "actor": actor, "command": command, "event": event})
     if body is None:
         what = f'"{event.kind}" event'
-        body = canonical_json({"v": 1, "at": at, "actor": actor, "command": command, "event": _plain(event, what)}, what)
+        body = _written({"v": 1, "at": at, "actor": actor, "command": command, "event": _plain(event, what)}, what)
     if len(body) > MAX_BODY:
         raise BadInput(
             f'the event "{event.kind}" is {len(body):,} bytes long',
