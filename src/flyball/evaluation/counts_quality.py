@@ -19,7 +19,11 @@ _SLICE = "slice:"
 
 def slice_columns(rows: pl.DataFrame, watch: Watch) -> list[pl.Expr]:
     """The slices of a row as text `column=value`, in columns `slice:column`; a null has no slice."""
-    return [(pl.lit(f"{name}=") + pl.col(name).cast(pl.String)).alias(f"{_SLICE}{name}") for name in watch.slices if name in rows.columns]
+    return [
+        (pl.lit(f"{name}=") + pl.col(name).cast(pl.String).str.slice(0, 80)).alias(f"{_SLICE}{name}")
+        for name in watch.slices
+        if name in rows.columns
+    ]
 
 
 def with_losses(matured: pl.DataFrame, watch: Watch) -> pl.DataFrame:

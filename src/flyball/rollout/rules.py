@@ -38,6 +38,7 @@ _FEWEST = 500
 """Requests that a p99 needs."""
 
 _SLICES_KEPT = 12
+_FIRED_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,9 @@ def _with_evidence(
 ) -> tuple[S | None, int, str]:
     bad = tests.fired(found)
     if bad:
-        return S.ROLLING_BACK, row.step, "; ".join(_against(one) for one in bad)
+        worst = sorted(bad, key=lambda one: (bool(one.slice), -(one.log10_against or 0.0)))
+        more = f"; and {len(worst) - _FIRED_NAMED} more" if len(worst) > _FIRED_NAMED else ""
+        return S.ROLLING_BACK, row.step, "; ".join(_against(one) for one in worst[:_FIRED_NAMED]) + more
     if row.state is S.PAUSED:
         return None, row.step, ""
     bake = row.steps[row.step].bake if row.step < len(row.steps) else Span(0)
