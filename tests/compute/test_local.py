@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,8 +51,13 @@ def recorded(compute: LocalCompute, key: str) -> dict[str, int]:
 
 
 @pytest.fixture
-def compute(tmp_path: Path) -> LocalCompute:
-    return LocalCompute(tmp_path / "jobs")
+def compute(tmp_path: Path) -> Iterator[LocalCompute]:
+    compute = LocalCompute(tmp_path / "jobs")
+    yield compute
+    # no job outlives its test, whatever became of the test
+    for home in compute.root.glob("*"):
+        compute.cancel(home.name)
+        until(compute, home.name, "ended", "lost", "absent")
 
 
 def test_a_job_that_works_is_seen_ended_with_its_output_and_log(compute: LocalCompute):

@@ -23,7 +23,7 @@ from flyball.errors import BadInput, Unavailable
 
 _LOG_PART = 256 * 1024
 
-_guardians: list[subprocess.Popen[bytes]] = []
+_guardians: list[int] = []
 """Guardians this process started and has not reaped yet. They outlive the object that started them, so they are the module's."""
 
 
@@ -80,11 +80,13 @@ class LocalCompute:
                 start_new_session=True,
                 pass_fds=(lock,),
             )
-        _guardians.append(guardian)
+        _guardians.append(guardian.pid)
+        # it is reaped by its number, below; a Popen that goes away before its process warns
+        guardian.returncode = 0
 
     def observe(self, keys: Sequence[str]) -> Mapping[str, JobObservation]:
         """What each key's newest attempt is doing."""
-        _guardians[:] = [guardian for guardian in _guardians if guardian.poll() is None]
+        _reap()
         return {key: self._observe(key) for key in keys}
 
     def _observe(self, key: str) -> JobObservation:
@@ -138,6 +140,16 @@ class LocalCompute:
         if not path.is_relative_to(folder) or not path.is_file():
             return None
         return path.read_bytes()
+
+
+def _reap() -> None:
+    for pid in tuple(_guardians):
+        try:
+            ended, _status = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            ended = pid
+        if ended:
+            _guardians.remove(pid)
 
 
 def _is_held(path: Path) -> bool:

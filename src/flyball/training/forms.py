@@ -35,7 +35,7 @@ def _form(function: Any, names: tuple[str, ...]) -> Form:
             text = (
                 written if isinstance(written, str) else f"{getattr(written, '__module__', '')}.{getattr(written, '__qualname__', written)}"
             )
-            return _by_text(text)
+            return _by_text(text.strip("'\" "))
     return _same
 
 

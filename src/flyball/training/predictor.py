@@ -5,6 +5,7 @@ Whatever a `fit` returns (an estimator, or any object with its own `predict=`), 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,9 @@ class Predictor:
         asked = own if own is not None else (train.fit if train is not None else None)
         self._own = own if callable(own) and not isinstance(own, Function) else None
         self._frame: Callable[[pl.DataFrame], Any] = frame_for(asked)
+        bare = None if self._own is not None else without_names(fitted)
+        self._asked = fitted if bare is None else bare
+        self._array_form = bare is not None
         self._ask = self._method()
 
     def predict(self, X: pl.DataFrame) -> Predictions:
@@ -59,7 +63,7 @@ class Predictor:
         if X.height == 0:
             return self._read(np.empty(0), 0)
         try:
-            raw = self._ask(self._frame(X))
+            raw = self._ask(as_array(X) if self._array_form and is_numeric(X) else self._frame(X))
         except Exception as error:  # the user's own object answers here: whatever it raises is theirs to read
             raise BadInput(
                 f'model "{self.model.name}" failed to predict {X.height} rows: {type(error).__name__}: {error}',
@@ -72,9 +76,9 @@ class Predictor:
         if self._own is not None:
             own, fitted = self._own, self.fitted
             return lambda X: own(fitted, X)
-        if self.signature.classes and callable(getattr(self.fitted, "predict_proba", None)):
+        if self.signature.classes and callable(getattr(self._asked, "predict_proba", None)):
             return self._probabilities
-        method: Callable[[Any], Any] | None = getattr(self.fitted, "predict", None)
+        method: Callable[[Any], Any] | None = getattr(self._asked, "predict", None)
         if not callable(method):
             raise BadInput(
                 f'model "{self.model.name}": fit returned a {type(self.fitted).__name__} that cannot predict',
@@ -85,8 +89,8 @@ class Predictor:
 
     def _probabilities(self, X: Any) -> Scores:
         """Columns in the signature's order of classes; a class the estimator never saw has probability 0."""
-        given = np.asarray(self.fitted.predict_proba(X), dtype=np.float64)
-        own = list(getattr(self.fitted, "classes_", self.signature.classes))
+        given = np.asarray(self._asked.predict_proba(X), dtype=np.float64)
+        own = list(getattr(self._asked, "classes_", self.signature.classes))
         if own == list(self.signature.classes):
             return given
         out = np.zeros((len(given), len(self.signature.classes)))
@@ -135,6 +139,45 @@ class Predictor:
 
     def _unusable(self, what: str, why: str) -> BadInput:
         return BadInput(f'model "{self.model.name}" answered {what}', why=why, fix="look at what fit returns, or at predict=")
+
+
+_PLAIN = (
+    "sklearn.linear_model.",
+    "sklearn.tree.",
+    "sklearn.naive_bayes",
+    "sklearn.neural_network.",
+    "sklearn.ensemble._forest",
+    "sklearn.ensemble._gb",
+    "sklearn.ensemble._hist_gradient_boosting.",
+)
+"""Modules of estimators that answer by themselves, so that no estimator inside them asks for names."""
+
+
+def without_names(fitted: Any) -> Any | None:
+    """A shallow copy of a scikit-learn estimator that takes arrays as it takes frames; None where names may matter.
+
+    Checking the names of a frame's columns costs as much as a small model's answer, and flyball gives columns in order anyway. Whatever
+    holds another estimator that knows names (a meta-estimator, a preprocessor) is left as it is.
+    """
+    if not type(fitted).__module__.startswith(_PLAIN) or "feature_names_in_" not in vars(fitted):
+        return None
+    for value in vars(fitted).values():
+        inner = value if isinstance(value, list | tuple) else (value,)
+        if any(hasattr(each, "feature_names_in_") or hasattr(each, "transform") for each in inner):
+            return None
+    bare = copy.copy(fitted)
+    del bare.feature_names_in_
+    return bare
+
+
+def is_numeric(X: pl.DataFrame) -> bool:
+    """Whether every column is a number or a boolean."""
+    return all(dtype.is_numeric() or dtype == pl.Boolean for dtype in X.dtypes)
+
+
+def as_array(X: pl.DataFrame) -> Scores:
+    """Columns as float64 [n, features]; nulls are NaN, as scikit-learn reads them from a frame."""
+    return (X if all(dtype == pl.Float64 for dtype in X.dtypes) else X.cast(pl.Float64)).to_numpy()
 
 
 def classes_of(task: str, y: pl.Series) -> tuple[int | str | bool, ...]:
