@@ -96,6 +96,13 @@ def test_a_fit_of_the_same_rows_is_made_once(bikes):
     assert second.result.champion["mae"].value is not None
 
 
+def test_policies_that_differ_in_their_gates_share_their_fits(bikes):
+    whole, cache = assemble(bikes.model, bikes.frames, as_of=bikes.spec().as_of), FitCache()
+    perform(bikes.spec(), bikes.model, {}, None, rows=whole, package=False, cache=cache)
+    other = bikes.model.replace(gates=())
+    assert perform(bikes.spec(version_digest="other"), other, {}, None, rows=whole, package=False, cache=cache).result.fit_s == 0
+
+
 def test_the_fit_cache_forgets_what_was_not_asked_for_longest():
     cache = FitCache(2)
     for key in ("a", "b"):

@@ -59,7 +59,6 @@ class Fitter:
     model: Model
     rows: Assembled
     seed: int
-    code: str
     cache: FitCache
     log: RunLog = field(default_factory=RunLog)
     cpu_s: float = 0.0
@@ -78,16 +77,9 @@ class Fitter:
         """Fit on the rows before the hold-out, or, with `inner`, on those before the inner validation."""
         stop = split.valid if inner or self.validates else split.stop
         full = self.defaults | parameters
-        key = (
-            self.code,
-            self.rows.digest,
-            split.start,
-            stop,
-            split.valid,
-            split.stop if self.validates else 0,
-            self.seed,
-            *sorted(full.items()),
-        )
+        # the function itself is the code: policies that differ in their windows or gates share its fits
+        rows = (self.rows.digest, split.start, stop, (split.valid, split.stop) if self.validates else ())
+        key = (train_of(self.model).fit, rows, self.seed, *sorted(full.items()))
         part = self.rows.part(split.start, stop)
         fitted = self.cache.get(key)
         if fitted is None:

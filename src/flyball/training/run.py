@@ -102,7 +102,7 @@ def perform(
     progress(Progress(stage="assemble"))
     rows = rows if rows is not None else assemble(model, frames, as_of=spec.as_of)
     known = rows.known_by(spec.as_of)
-    fitter = Fitter(model, rows, spec.seed, spec.version_digest or spec.code, cache if cache is not None else FitCache(64))
+    fitter = Fitter(model, rows, spec.seed, cache if cache is not None else FitCache(64))
     end = anchor(rows.times[:known], spec.as_of, Span(rows.label_delay))
     chosen = _choose(spec, fitter, rows.times[:known], end, progress)
     progress(Progress(stage="judge"))
