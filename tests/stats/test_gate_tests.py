@@ -154,6 +154,12 @@ def test_intervals_cover_what_they_should():
     assert np.mean([low <= 0 <= high for low, high in means]) == pytest.approx(0.95, abs=0.02)
 
 
+def test_no_errors_and_nothing_but_errors_have_an_exact_end():
+    for n in (1, 3, 7, 1_000):
+        assert intervals.wilson(0, n).low == 0
+        assert intervals.wilson(n, n).high == 1
+
+
 def test_intervals_of_next_to_nothing_say_so():
     assert intervals.wilson(0, 0) == (0, 1)
     assert intervals.mean_interval(np.array([3.0])) == (-math.inf, math.inf)

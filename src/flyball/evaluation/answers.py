@@ -89,10 +89,11 @@ def _score(task: str, frame: pl.DataFrame, name: str, y: Floats, classes: int) -
     if name not in frame.columns or task not in CLASSES:
         return None
     column = frame[name]
-    if column.null_count() == len(column) or (column.null_count() and len(column)):
+    if column.null_count() or column.dtype == pl.Null:
         return None
     if task == "binary":
-        return _floats(column) if column.dtype.is_numeric() else None
+        numbers = _floats(column) if column.dtype.is_numeric() else None
+        return None if numbers is None or np.isnan(numbers).any() else numbers
     if not isinstance(column.dtype, pl.List | pl.Array):
         return None
     table = np.asarray(column.to_list(), dtype=np.float64)
@@ -130,7 +131,7 @@ def answers(
         numbers = _codes(y, found), _codes(given, found)
         classes = found
     else:
-        if not y.dtype.is_numeric() or not given.dtype.is_numeric():
+        if any(not (part.dtype.is_numeric() or part.dtype == pl.Null) for part in (y, given)):
             raise BadInput(f"a {task} task has numbers, not {y.dtype} and {given.dtype}", fix="cast label and prediction to numbers")
         numbers = _floats(y), _floats(given)
     groups = None

@@ -45,10 +45,13 @@ def loss_bound(task: str, frame: pl.DataFrame) -> tuple[float, float]:
         return 1.0, 1.0
     if task in CLASSES:
         return wilson_bound(found.n - float(found.correct.sum()), found.n, "upper"), 1.0
-    error = np.abs(found.value - found.y)
-    cap = float(np.quantile(error, CAP_QUANTILE, method="inverted_cdf"))
-    if cap <= 0 or not math.isfinite(cap):
+    with np.errstate(invalid="ignore"):
+        error = np.abs(found.value - found.y)
+    finite = np.isfinite(error)
+    cap = float(np.quantile(error[finite], CAP_QUANTILE, method="inverted_cdf")) if finite.any() else 0.0
+    if cap <= 0:
         return 1.0, 1.0
-    spread = clusters.mean(np.minimum(error / cap, 1.0))
+    # a missing prediction costs as much as the worst
+    spread = clusters.mean(np.minimum(np.where(finite, error, cap) / cap, 1.0))
     bound = spread.value + Z_ONE_SIDED * spread.se
     return (min(1.0, bound) if math.isfinite(bound) else 1.0), cap

@@ -151,7 +151,7 @@ def _watched_slices(check: Check, holdout: Holdout, required: set[str], new: Ans
             continue
         for value, rows in holdout.values(column):
             mine, theirs = new.take(rows), champion.take(rows)
-            if too_little(check.metric.name, mine):
+            if too_little(check.metric.name, mine) or too_little(check.metric.name, theirs):
                 small += 1
                 continue
             tested.append((f"{column}={value}", mine, theirs, comparison.compare(check.metric.name, mine, theirs, slack, check.op)))

@@ -9,6 +9,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -107,13 +108,13 @@ def estimate(name: str, found: Answers, level: float = 0.95) -> Estimate:
     rows = row_values(name, found)
     if rows.why:
         return Estimate(value=None, n=found.n, why=rows.why)
-    if not np.isfinite(rows.values).all():
-        return Estimate(value=None, n=found.n, why="a prediction is missing or not finite")
     value = float(rows.values.mean())
     if _counted(name):
         # the count over its denominator, to the last bit: a check at exactly that number must hold
         value = round(value * rows.denominator) / rows.denominator
-    return from_interval(value, _clip(name, _interval(name, found, rows, level)), found.n)
+    low, high = _clip(name, _interval(name, found, rows, level))
+    # a bootstrap of next to no rows may miss what it was made from
+    return from_interval(value, Interval(min(low, value), max(high, value)), found.n)
 
 
 def measure(
@@ -148,6 +149,8 @@ def _count_ratio(name: str, quality: Quality) -> tuple[int, int]:
 
 def _mean_of_sums(total: float, squares: float, n: int, root: Callable[[float], float] = float) -> Estimate:
     value = total / n
+    if not (math.isfinite(value) and math.isfinite(squares)):
+        return Estimate(value=None, n=n, why="a label or a prediction is missing or not finite")
     if n < 2:
         return Estimate(value=root(value), n=n)
     se = math.sqrt(max(0.0, squares / n - value * value) / (n - 1))
@@ -183,7 +186,7 @@ def from_counts(name: str, quality: Quality, *, loss_cap: float = 1.0) -> Estima
     if name == "mae":
         return _mean_of_sums(quality.abs_error, quality.sq_error, n)
     if name == "rmse":
-        return Estimate(value=math.sqrt(quality.sq_error / n), n=n)
+        return msgspec.structs.replace(_mean_of_sums(quality.sq_error, 0.0, n, math.sqrt), low=None, high=None)
     if name in ("log_loss", "brier"):
         return _mean_of_sums(quality.loss * loss_cap, quality.loss_sq * loss_cap**2, n)
     return Estimate(value=None, n=n, why=f"{name} cannot be computed from counts")

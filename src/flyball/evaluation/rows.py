@@ -107,6 +107,15 @@ def row_values(name: str, answers: Answers) -> RowValues:
     """Values of `name` (a metric of the answers' task) on every row; empty with a reason where it is not defined."""
     if answers.n == 0:
         return _undefined("there are no labelled rows")
+    # infinities are told in words below, not in warnings
+    with np.errstate(invalid="ignore", over="ignore"):
+        rows = _row_values(name, answers)
+    if not np.isfinite(rows.values).all():
+        return _undefined("a label or a prediction is missing or not finite", rows.denominator)
+    return rows
+
+
+def _row_values(name: str, answers: Answers) -> RowValues:
     if name in SCORED or recall_at_share(name) is not None:
         if answers.score is None:
             return _undefined("there are no scores")

@@ -36,7 +36,9 @@ def _cells(found: Answers, names: Sequence[str]) -> pl.DataFrame:
     elif found.task in CLASSES:
         columns = {"correct": pl.Series(found.correct)}
     else:
-        error = found.value - found.y
+        # a prediction that is not finite makes its slice's sums so, and from_counts says it in words
+        with np.errstate(invalid="ignore"):
+            error = found.value - found.y
         columns = {"abs_error": pl.Series(np.abs(error)), "sq_error": pl.Series(error**2)}
     for name in names:
         if name in ("log_loss", "brier"):

@@ -42,5 +42,8 @@ def mean(values: Floats, groups: npt.NDArray[np.int64] | None = None) -> Mean:
         _, codes = np.unique(groups, return_inverse=True)
         sums = np.bincount(codes, weights=sums).astype(np.float64)
     units = sums.size
-    se = math.sqrt(float(sums @ sums) * units / (units - 1)) / n if units > 1 else math.inf
+    # values near the end of the floating-point range have a spread beyond it: an infinite standard error says so
+    with np.errstate(over="ignore"):
+        squares = float(sums @ sums)
+    se = math.sqrt(squares * units / (units - 1)) / n if units > 1 else math.inf
     return Mean(centre, se, units - 1, units)

@@ -45,7 +45,10 @@ def wilson_ends(count: float, total: float, z: float) -> Interval:
     share = count / total
     spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
     middle, scale = share + z * z / (2 * total), 1 + z * z / total
-    return Interval(max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale))
+    # at the ends the formula gives 0 and 1 but for its last bits
+    low = (middle - spread) / scale if count > 0 else 0.0
+    high = (middle + spread) / scale if count < total else 1.0
+    return Interval(max(0.0, low), min(1.0, high))
 
 
 def wilson(count: float, total: float, level: float = 0.95) -> Interval:
