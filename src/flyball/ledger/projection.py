@@ -139,7 +139,8 @@ class MemoryProjection:
 
     def get(self, table: Table[RowT], key: str) -> RowT | None:
         """The row under `key`, or None."""
-        return cast("RowT | None", self._tables[table.name].get(key))
+        row: RowT | None = self._tables[table.name].get(key)
+        return row
 
     def scan(self, table: Table[RowT], prefix: str = "") -> list[tuple[str, RowT]]:
         """Every (key, row) whose key starts with `prefix`, in key order."""
@@ -148,12 +149,13 @@ class MemoryProjection:
 
     def put(self, table: Table[RowT], key: str, row: RowT) -> None:
         """Write a row, whether or not the key is there."""
-        rows = self._tables[table.name]
-        if key not in rows:
-            self._sorted.pop(table.name, None)
+        name = table.name
+        rows = self._tables[name]
+        if name in self._sorted and key not in rows:
+            del self._sorted[name]
         rows[key] = row
         if self._touched is not None:
-            self._touched[table.name, key] = self.seq
+            self._touched[name, key] = self.seq
 
     def delete(self, table: Table[RowT], key: str) -> None:
         """Remove a row; no row is no error."""

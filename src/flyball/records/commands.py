@@ -5,8 +5,11 @@ from __future__ import annotations
 from flyball.records.base import Event, Record, Table
 
 
-class CommandRow(Record, frozen=True):
-    """A command that appended events: the first and last sequence number, and who gave it."""
+class CommandRow(Record, frozen=True, gc=False):
+    """A command that appended events: the first and last sequence number, and who gave it.
+
+    There is one for every command ever given, so the garbage collector is told that they hold nothing to follow.
+    """
 
     actor: str
     first: int
