@@ -1,6 +1,7 @@
 """The names of a loop file: they parse what they are given, print as they read, and say what is wrong with an argument."""
 
 import ast
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 import flyball as fb
 from flyball.clock import Span
+from flyball.declare import codec
 from flyball.declare.checks import Reference
+from flyball.declare.problems import problems, warnings
 from flyball.declare.units import Money, Rate
 from flyball.errors import DeclarationError
 
@@ -151,6 +154,31 @@ def test_a_bad_argument_of_a_model_is_refused_by_name(make, changes, said: str) 
     with pytest.raises(DeclarationError, match=said) as raised:
         make(**changes)
     assert raised.value.fix
+
+
+@pytest.mark.parametrize(
+    "junk", [3, 1.5, True, "words", b"bytes", ["a"], [3], {"a": 1}, object(), None, float("nan"), "\ud800", lambda: None, int]
+)
+@pytest.mark.parametrize("argument", [field.name for field in dataclasses.fields(fb.Model)])
+def test_whatever_a_model_is_given_the_error_is_a_declaration_error_or_there_is_none(make, argument: str, junk) -> None:
+    try:
+        model = make(**{argument: junk}) if argument != "name" else make(junk)
+        again = codec.decode(codec.encode(model))
+        judged = [*problems(model), *warnings(model), *problems(again), *warnings(again)]
+    except DeclarationError:
+        return
+    assert all(item.what for item in judged)
+
+
+@pytest.mark.parametrize("junk", [3, "words", ["a"], {"a": 1}, object(), None, "\ud800", int, []])
+@pytest.mark.parametrize("argument", ["source", "columns", "time", "arrived", "id", "freshness", "min_rows", "unique", "subject", "owner"])
+def test_whatever_a_data_set_is_given_the_error_is_a_declaration_error_or_there_is_none(make, make_market, argument: str, junk) -> None:
+    try:
+        model = make(data=make_market(**{argument: junk}))
+        judged = [*problems(model), *warnings(codec.decode(codec.encode(model)))]
+    except DeclarationError:
+        return
+    assert all(item.what for item in judged)
 
 
 def test_defaults_are_the_careful_ones(make_market) -> None:

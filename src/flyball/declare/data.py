@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from flyball.clock import Span
 from flyball.declare.functions import Expr, Frame, Function, is_expression
-from flyball.declare.units import count, fail, fill, maybe_span, maybe_text, name_of, names, near, one_of, share, span, text
+from flyball.declare.units import count, fail, fill, mapping, maybe_span, maybe_text, name_of, names, near, one_of, share, span, text, words
 from flyball.records.models import FieldType
 
 Value: TypeAlias = int | float | str | bool
@@ -57,7 +57,7 @@ class Column:
                 "personal": bool(personal),
                 "protected": bool(protected),
                 "on_breach": _one_of(on_breach, ("block", "warn"), "on_breach"),
-                "about": about,
+                "about": words(about, "about"),
             },
         )
 
@@ -98,7 +98,7 @@ _one_of = one_of
 def _field_type(given: object) -> FieldType:
     if isinstance(given, str):
         return _one_of(given, ("int", "float", "bool", "str", "time"), "type")
-    if given in _TYPES:
+    if isinstance(given, type) and given in _TYPES:
         return _TYPES[given]
     raise fail("type", f"{given!r} is not a column type", fix="use int, float, bool, str or datetime.datetime")
 
@@ -187,14 +187,16 @@ class Dataset:
         owner: str = "",
         licence: str = "",
     ) -> None:
-        if not columns:
+        declared = {key: value if isinstance(value, Column) else Column(value) for key, value in mapping(columns, "columns").items()}
+        if not declared:
             raise fail("columns", "no column is declared", fix='write columns={"amount": float}; an undeclared column is never seen')
-        declared = {text(key, "columns"): value if isinstance(value, Column) else Column(value) for key, value in columns.items()}
+        if not isinstance(source, str | Sql | Function | Frame) and not callable(source) and not hasattr(source, "hash_rows"):
+            raise fail("source", f"{source!r:.80} is not a source", fix="write a path, a glob, a URL or fb.sql(…)")
         fill(
             self,
             {
                 "name": name_of(name, "data set"),
-                "source": source,
+                "source": text(source, "source") if isinstance(source, str) else source,
                 "columns": declared,
                 "time": maybe_text(time, "time"),
                 "arrived": maybe_text(arrived, "arrived"),
@@ -203,8 +205,8 @@ class Dataset:
                 "min_rows": count(min_rows, "min_rows"),
                 "unique": names(unique, "unique"),
                 "subject": maybe_text(subject, "subject"),
-                "owner": owner,
-                "licence": licence,
+                "owner": words(owner, "owner"),
+                "licence": words(licence, "licence"),
             },
         )
         for key in self.unique:
@@ -310,9 +312,10 @@ class FeatureView:
     ) -> None:
         if not isinstance(data, Dataset):
             raise fail("data", f"{data!r} is not a data set", fix="pass the fb.Dataset the view reads")
-        if not features:
+        listed = mapping(features, "features")
+        if not listed:
             raise fail("features", "a view without features", fix='write features={"price": fb.window("30m").last("price")}')
-        for feature, value in features.items():
+        for feature, value in listed.items():
             if not isinstance(value, WindowFeature):
                 raise fail(
                     f"features[{feature!r}]", f"{value!r} is not an aggregate of a window", fix='write fb.window("1d").mean("column")'
@@ -323,9 +326,9 @@ class FeatureView:
                 "name": name_of(name, "view"),
                 "data": data,
                 "entity": None if entity is None else text(entity, "entity"),
-                "features": dict(features),
+                "features": listed,
                 "ttl": maybe_span(ttl, "ttl"),
-                "owner": owner,
+                "owner": words(owner, "owner"),
                 "key": key or (entity or ""),
             },
         )

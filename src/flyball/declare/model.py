@@ -12,7 +12,24 @@ from flyball.declare.data import Dataset, FeatureView, Value
 from flyball.declare.functions import Code, Expr, Function, is_expression
 from flyball.declare.policy import Autonomy, Batch, Objective, Playbook, Retrain, Rollout, autonomy, listed
 from flyball.declare.training import Train
-from flyball.declare.units import Money, fail, fill, finite, maybe_span, maybe_text, money, name_of, names, one_of, share, span, text
+from flyball.declare.units import (
+    Money,
+    fail,
+    fill,
+    finite,
+    items,
+    mapping,
+    maybe_span,
+    maybe_text,
+    money,
+    name_of,
+    names,
+    one_of,
+    share,
+    span,
+    text,
+    words,
+)
 from flyball.records.models import Task
 
 Gate: TypeAlias = Check | AnyOf | Approval | Code
@@ -44,11 +61,11 @@ class Framing:
         fill(
             self,
             {
-                "purpose": purpose,
+                "purpose": words(purpose, "purpose"),
                 "horizon": span(horizon, "horizon"),
                 "act_within": maybe_span(act_within, "act_within"),
-                "kpi": kpi,
-                "gain": gain,
+                "kpi": words(kpi, "kpi"),
+                "gain": words(gain, "gain"),
                 "risk": one_of(risk, ("low", "limited", "high"), "risk"),
             },
         )
@@ -65,6 +82,7 @@ class Label:
     missing: Value | None
 
     def __init__(self, column: str, *, source: Dataset, on: str, within: str | Span, missing: Value | None = None) -> None:
+        _kind(source, Dataset, "label source")
         fill(
             self,
             {
@@ -89,6 +107,7 @@ class Outcome:
     how: Literal["sum", "mean", "count"]
 
     def __init__(self, name: str, *, source: Dataset, on: str, column: str, within: str | Span, how: str = "mean") -> None:
+        _kind(source, Dataset, "outcome source")
         fill(
             self,
             {
@@ -114,6 +133,7 @@ class Suite:
 
 def suite(name: str, data: Dataset, *, metric: str, at_least: str | float) -> Suite:
     """Declare a set of cases that a version must do well on."""
+    _kind(data, Dataset, "suite data")
     bound = share(at_least, "at_least") if isinstance(at_least, str) else finite(at_least, "at_least")
     return Suite(name_of(name, "suite"), data, text(metric, "metric"), bound)
 
@@ -196,7 +216,8 @@ class Model:
             _subject(name=name, task=task, data=data, label=label, train=train, framing=framing)
             | _columns(inputs, features, transforms, slices),
         )
-        fill(self, {"owner": owner, "review": review, "fallback": fallback, "tags": dict(tags or {}), "retrain": retrain})
+        tagged = {key: words(value, f"tags[{key!r}]") for key, value in mapping(tags, "tags").items()}
+        fill(self, {"owner": words(owner, "owner"), "review": _review(review), "fallback": _fallback(fallback), "tags": tagged})
         fill(self, {"group": maybe_text(group, "group"), "item": maybe_text(item, "item"), "weight": maybe_text(weight, "weight")})
         fill(
             self,
@@ -204,9 +225,9 @@ class Model:
         )
         for value, kind, argument in ((rollout, Rollout, "rollout"), (retrain, Retrain, "retrain"), (playbook, Playbook, "playbook")):
             _kind(value, (kind, type(None)), argument)
-        amounts = {text(key, "costs"): money(value, f"costs[{key!r}]") for key, value in (costs or {}).items()}
+        amounts = {key: money(value, f"costs[{key!r}]") for key, value in mapping(costs, "costs").items()}
         fill(self, {"rollout": rollout or _DEFAULT_ROLLOUT, "playbook": playbook or Playbook(), "costs": amounts})
-        fill(self, {"autonomy": _autonomy(autonomy)})
+        fill(self, {"autonomy": _autonomy(autonomy), "retrain": retrain})
 
     def replace(self, name: str | None = None, **changes: Any) -> Model:
         """Make a variant: `price.replace("price-vic", data=vic)`. Raises DeclarationError for an unknown argument."""
@@ -246,6 +267,22 @@ def _kind(value: object, kinds: type[Any] | tuple[type[Any], ...], argument: str
         raise fail(argument, f"{value!r} does not belong here", fix=f"pass a {wanted}")
 
 
+def _review(given: Any) -> Expr | None:
+    if given is None or is_expression(given):
+        return given
+    raise fail("review", f"{given!r:.80} is not a Polars expression", fix='write pl.col("score") >= 0.5')
+
+
+def _fallback(given: Any) -> Value | None:
+    if isinstance(given, float):
+        return finite(given, "fallback")
+    if isinstance(given, str):
+        return text(given, "fallback")
+    if given is None or isinstance(given, int | bool):
+        return given
+    raise fail("fallback", f"{given!r:.80} is not a number, text or bool")
+
+
 def _transforms(given: Any) -> dict[str, Expr] | Code:
     if given is None:
         return {}
@@ -262,13 +299,15 @@ def _transforms(given: Any) -> dict[str, Expr] | Code:
 
 def _slices(given: Any) -> tuple[Slice, ...]:
     if isinstance(given, str):
-        return (Slice(given),)
+        return (Slice(text(given, "slices")),)
     if isinstance(given, Mapping):
         for key, value in given.items():
             if not is_expression(value):
                 raise fail(f"slices[{key!r}]", f"{value!r} is not a Polars expression", fix='write {"large": pl.col("amount") > 1_000}')
         return tuple(Slice(text(key, "slices"), value) for key, value in given.items())
-    return tuple(item if isinstance(item, Slice) else Slice(text(item, "slices")) for item in given if not isinstance(item, Suite))
+    return tuple(
+        item if isinstance(item, Slice) else Slice(text(item, "slices")) for item in items(given, "slices") if not isinstance(item, Suite)
+    )
 
 
 def _subject(*, name: Any, task: Any, data: Any, label: Any, train: Any, framing: Any) -> dict[str, object]:
@@ -280,7 +319,7 @@ def _subject(*, name: Any, task: Any, data: Any, label: Any, train: Any, framing
         "name": name_of(name, "model"),
         "task": one_of(task, _TASKS, "task"),
         "data": data,
-        "label": label,
+        "label": text(label, "label") if isinstance(label, str) else label,
         "train": train,
         "framing": framing or Framing(""),
     }
@@ -310,10 +349,11 @@ def _rules(*, gates: Any, suites: Any, slices: Any, monitors: Any, objectives: A
 
 def _cases(slices: Any, suites: Iterable[Suite], gates: Any) -> tuple[tuple[Suite, ...], tuple[Gate, ...]]:
     """Suites may stand among slices or gates; they are kept apart."""
-    rules: tuple[Any, ...] = (gates,) if isinstance(gates, Check | AnyOf | Approval | Suite) else tuple(gates)
+    rules: tuple[Any, ...] = (gates,) if isinstance(gates, Check | AnyOf | Approval | Suite) else items(gates, "gates")
     for place, rule in enumerate(rules):
         if not isinstance(rule, Check | AnyOf | Approval | Suite | Function) and not callable(rule):
             raise fail(f"gates[{place}]", f"{rule!r} is not a gate", fix='write fb.metric("accuracy") >= fb.champion - 0.02')
-    among = [] if isinstance(slices, Mapping | str) else [item for item in slices if isinstance(item, Suite)]
-    found = [*suites, *among, *(rule for rule in rules if isinstance(rule, Suite))]
+    among = [] if isinstance(slices, Mapping | str) else [item for item in items(slices, "slices") if isinstance(item, Suite)]
+    given = listed(suites, "suites", (Suite,), "pass fb.suite(…)")
+    found = [*given, *among, *(rule for rule in rules if isinstance(rule, Suite))]
     return tuple(found), tuple(rule for rule in rules if not isinstance(rule, Suite))

@@ -9,7 +9,23 @@ from typing import Any, Literal, TypeAlias
 from flyball.clock import Span
 from flyball.declare.checks import AnyOf, Check, Drift, Metric, metric
 from flyball.declare.data import Sql
-from flyball.declare.units import Rate, count, fail, fill, maybe_span, maybe_text, names, near, one_of, rate, share, span
+from flyball.declare.units import (
+    Rate,
+    count,
+    fail,
+    fill,
+    items,
+    mapping,
+    maybe_span,
+    maybe_text,
+    names,
+    near,
+    one_of,
+    rate,
+    share,
+    span,
+    words,
+)
 from flyball.records.rollouts import Step
 
 Mode = Literal["record", "propose", "act"]
@@ -18,10 +34,7 @@ _MODES: tuple[Mode, ...] = ("record", "propose", "act")
 
 def listed(value: Any, argument: str, kinds: tuple[type[Any], ...], fix: str) -> tuple[Any, ...]:
     """Read one check or a list of checks. Raises DeclarationError naming the place."""
-    items = (value,) if isinstance(value, kinds) else value
-    if isinstance(items, str | bool | Mapping) or not isinstance(items, Iterable):
-        raise fail(argument, f"{items!r} is not a list", fix=fix)
-    found = tuple(items)
+    found = (value,) if isinstance(value, kinds) else items(value, argument)
     for place, item in enumerate(found):
         if not isinstance(item, kinds):
             raise fail(f"{argument}[{place}]", f"{item!r} does not belong here", fix=fix)
@@ -63,7 +76,7 @@ class Rollout:
                 "change_window": maybe_text(change_window, "change_window"),
                 "evidence": one_of(evidence, ("live", "gate"), "evidence"),
                 "give_up": span(give_up, "give_up", least=1),
-                "steps": tuple(steps),
+                "steps": listed(steps, "steps", (Step,), "add steps with .shadow and .canary"),
             },
         )
 
@@ -149,10 +162,11 @@ def autonomy(value: str | Mapping[str, str] | Autonomy | None) -> Autonomy:
     if isinstance(value, str):
         word = one_of(value, _MODES, "autonomy")
         return Autonomy(training=word, release=word, rollback=word)
-    for key in value:
+    given = mapping(value, "autonomy")
+    for key in given:
         if key not in ("training", "release", "rollback"):
             raise fail("autonomy", f'"{key}" is not a decision of the loop', fix=near(key, ("training", "release", "rollback")))
-    return Autonomy(**dict(value))
+    return Autonomy(**given)
 
 
 FAILURE_MODES = ("errors", "latency", "performance", "input_drift", "schema_change", "skew", "stale_data", "late_labels", "bias", "cost")
@@ -195,7 +209,7 @@ class Playbook:
         given = (errors, latency, performance, input_drift, schema_change, skew, stale_data, late_labels, bias, cost)
         modes = dict(zip(FAILURE_MODES, given, strict=True))
         fill(self, {mode: None if actions is None else names(actions, mode) for mode, actions in modes.items()})
-        fill(self, {"route": route})
+        fill(self, {"route": words(route, "route")})
 
 
 @dataclass(frozen=True, init=False)

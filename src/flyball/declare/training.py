@@ -10,7 +10,7 @@ from flyball.clock import Span
 from flyball.declare.checks import Metric
 from flyball.declare.data import Value
 from flyball.declare.functions import Code, Function
-from flyball.declare.units import count, fail, fill, finite, one_of, size, span, text
+from flyball.declare.units import count, fail, fill, finite, mapping, one_of, size, span, words
 
 
 class Run(Protocol):
@@ -122,16 +122,17 @@ class Train:
         save: Code | None = None,
         load: Code | None = None,
     ) -> None:
-        for key, space in (search or {}).items():
+        spaces = mapping(search, "search")
+        for key, space in spaces.items():
             if not isinstance(space, Integers | Floats | Choice):
                 raise fail(f"search[{key!r}]", f"{space!r} is not a search space", fix="use fb.integers, fb.floats or fb.choice")
         fill(
             self,
             {
                 "fit": _code(fit, "fit"),
-                "search": {text(key, "search"): space for key, space in (search or {}).items()},
+                "search": spaces,
                 "trials": count(trials, "trials"),
-                "objective": objective.name if isinstance(objective, Metric) else objective,
+                "objective": objective.name if isinstance(objective, Metric) else words(objective, "objective"),
                 "window": "auto" if window == "auto" else span(window, "window", least=1),
                 "holdout": span(holdout, "holdout", least=1),
                 "split": one_of(split, ("time",), "split"),

@@ -162,21 +162,49 @@ def count(value: Any, argument: str, *, least: int = 0) -> int:
     return value
 
 
-def names(value: str | Iterable[str] | None, argument: str) -> tuple[str, ...]:
-    """Read one name or several. Raises DeclarationError."""
+def mapping(value: Any, argument: str) -> dict[str, Any]:
+    """Read a mapping from names; None is an empty one. Raises DeclarationError."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise fail(argument, f"{value!r:.80} is not a mapping", fix='write {"name": …}')
+    return {text(key, argument): item for key, item in value.items()}
+
+
+def items(value: Any, argument: str) -> tuple[Any, ...]:
+    """Read a list of anything; None is an empty one. Raises DeclarationError."""
     if value is None:
         return ()
-    found = (value,) if isinstance(value, str) else tuple(value)
+    if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+        raise fail(argument, f"{value!r:.80} is not a list", fix="write a list: […]")
+    return tuple(value)
+
+
+def words(value: Any, argument: str) -> str:
+    """Read a text, which may be empty. Raises DeclarationError."""
+    if value is None:
+        return ""
+    if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise fail(
+            argument, f"{value!r:.80} is not a text", why="half a character cannot be written to a file" if isinstance(value, str) else ""
+        )
+    return value
+
+
+def names(value: str | Iterable[str] | None, argument: str) -> tuple[str, ...]:
+    """Read one name or several. Raises DeclarationError."""
+    found = (value,) if isinstance(value, str) else items(value, argument)
     for item in found:
         text(item, argument)
     return found
 
 
 def text(value: Any, argument: str) -> str:
-    """Read a text that is not empty. Raises DeclarationError."""
-    if not isinstance(value, str) or not value:
-        raise fail(argument, f"{value!r} is not a name")
-    return value
+    """Read a printable text that is not empty. Raises DeclarationError."""
+    found = words(value, argument)
+    if not found or not found.isprintable():
+        raise fail(argument, f"{value!r:.80} is not a name")
+    return found
 
 
 def maybe_text(value: str | None, argument: str) -> str:
