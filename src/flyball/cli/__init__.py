@@ -1,1 +1,3 @@
 """The command line: makes commands, shows records, decides nothing."""
+
+from flyball.cli.main import main as main

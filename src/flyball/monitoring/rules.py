@@ -187,6 +187,6 @@ def _condition(condition: Check | AnyOf | Drift, state: MonitorState, now: Insta
 
 
 def next_due(state: MonitorState, now: Instant) -> Instant:
-    """When a window of inputs closes by time alone; an hour from now at the latest."""
-    hour = now + Span.parse("1h")
-    return min(hour, max(now, state.slow.ends)) if state.slow else hour
+    """When a window of inputs closes by time alone; a day from now at the latest."""
+    day = now + Span.parse("1d")
+    return min(day, max(now, state.slow.ends)) if state.slow else day

@@ -1,0 +1,96 @@
+"""The control plane's process: the loop, once a second and when nudged. Started by the supervisor; it serves no request.
+
+Kill it and predictions go on; started again, it goes on where the ledger stands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from types import FrameType
+
+from flyball.clock import Instant
+from flyball.errors import FlyballError, Unavailable
+from flyball.loop.declaring import Watcher, apply
+from flyball.loop.tick import reconcile_routes, tick
+from flyball.serving.layout import write_json
+from flyball.wiring import Wired, open_project
+
+
+class Control:
+    """Runs the loop until told to stop."""
+
+    def __init__(self, wired: Wired, *, watch: bool) -> None:
+        self._wired = wired
+        self._watcher = Watcher(wired.root) if watch else None
+        self._stopping = False
+        self._parent = os.getppid()
+
+    def stop(self, _signal: int, _frame: FrameType | None) -> None:
+        """Finish the present pass and end."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Tick each `tick_ms`, and at once when somebody else's command changed the ledger."""
+        settings, ports = self._wired.settings, self._wired.ports
+        seen, next_tick = -1, 0
+        # the supervisor's death is our end too, even a kill -9
+        while not self._stopping and os.getppid() == self._parent:
+            now = ports.clock.now()
+            size = ports.ledger.size()
+            if size != seen or now >= next_tick:
+                self._pass(now)
+                next_tick = now + settings.tick_ms * 1000
+                seen = ports.ledger.size()
+            else:
+                reconcile_routes(ports)
+            time.sleep(settings.poll_ms / 1000)
+
+    def _pass(self, now: Instant) -> None:
+        started = time.monotonic()
+        try:
+            compilation = self._watcher.poll() if self._watcher else None
+            if compilation is not None:
+                apply(compilation, self._wired.ports, "loop")
+            tick(now, self._wired.ports)
+        except Unavailable as error:
+            # a full disk or a busy store heals; predictions go on meanwhile, and the next pass tries again
+            print(f"tick put off: {error}", file=sys.stderr, flush=True)
+        took = time.monotonic() - started
+        write_json(self._wired.layout.run / "loop.json", {"at": now, "pid": os.getpid(), "tick_ms": round(took * 1000, 1)})
+
+
+def main() -> int:
+    """Entry point: `python -m flyball.api.control --root PROJECT`."""
+    parser = argparse.ArgumentParser(prog="flyball.api.control")
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--no-watch", action="store_true")
+    arguments = parser.parse_args()
+    try:
+        wired = open_project(arguments.root, claim=True)
+    except FlyballError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    control = Control(wired, watch=not arguments.no_watch)
+    signal.signal(signal.SIGTERM, control.stop)
+    signal.signal(signal.SIGINT, control.stop)
+    try:
+        control.run()
+    except FlyballError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except Exception:  # the supervisor starts us again and the ledger heals what was half done; the trace is for its log
+        traceback.print_exc()
+        return 1
+    finally:
+        wired.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""The `flyball` command: a table of verbs, each in a module that is loaded when it is used, and one way to report errors.
+
+Exit codes: 0 done; 1 refused or failed; 2 bad usage; 3 try again later; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from flyball.errors import FlyballError, Unavailable
+
+VERBS: dict[str, tuple[str, str]] = {
+    "init": ("flyball.cli.init", "make a project that runs as it stands"),
+    "check": ("flyball.cli.check", "every problem of a project in one pass"),
+    "apply": ("flyball.cli.apply", "record the declarations, so that the loop acts on them"),
+    "up": ("flyball.cli.up", "run all: gateways, workers, the loop"),
+    "status": ("flyball.cli.status", "one line a model, and what is wrong"),
+    "demo": ("flyball.cli.demo", "the story in a minute"),
+    "train": ("flyball.cli.train", "make a run, and a version of it"),
+    "models": ("flyball.cli.models", "versions: list, show"),
+    "release": ("flyball.cli.release", "start a version's rollout"),
+    "rollback": ("flyball.cli.rollback", "back to the former champion"),
+    "rollouts": ("flyball.cli.rollouts", "rollouts: list, show, pause, resume, abort"),
+    "predict": ("flyball.cli.predict", "ask the gateway"),
+    "label": ("flyball.cli.label", "send labels"),
+    "incidents": ("flyball.cli.incidents", "incidents: list, show, ack, review"),
+    "backtest": ("flyball.cli.backtest", "the loop over history, in virtual time"),
+    "audit": ("flyball.cli.audit", "verify the ledger and all that rests on it"),
+    "tick": ("flyball.cli.tick", "one pass of the loop, for any scheduler"),
+}
+"""Verb → the module whose Typer app `app` it is, and its line in the help. In the order of the loop."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one verb and leave with its exit code."""
+    sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def run(argv: list[str]) -> int:
+    """Run one verb; return its exit code. Nothing that a user can cause leaves as a traceback."""
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(usage(), file=sys.stdout if argv else sys.stderr)
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"flyball {version('flyball')}")
+        return 0
+    verb = argv[0]
+    if verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, n=1)
+        print(f'"{verb}" is not a verb of flyball' + (f"; did you mean {near[0]}?" if near else "; see flyball --help"), file=sys.stderr)
+        return 2
+    return _call(verb, argv[1:])
+
+
+def usage() -> str:
+    """The help: every verb with its line."""
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {line}" for verb, (_, line) in VERBS.items()]
+    head = "flyball keeps machine-learning models true in production.\n\nUsage: flyball VERB [MODEL[@VERSION]] [--project DIR] [--json]\n"
+    return "\n".join([head, "Verbs:", *lines, "", "flyball VERB --help says more. Docs: docs/README.md"])
+
+
+def _call(verb: str, rest: list[str]) -> int:
+    import typer
+
+    app = importlib.import_module(VERBS[verb][0]).app
+    as_json = "--json" in rest
+    try:
+        code: Any = typer.main.get_command(app)(args=rest, prog_name=f"flyball {verb}", standalone_mode=False)
+    except KeyboardInterrupt:
+        return _interrupted()
+    except typer.Abort:
+        return _interrupted()
+    except typer.TyperException as error:
+        # what the parser raises shows itself (usage, then what is wrong); its type is not exported
+        getattr(error, "show", lambda: print(error, file=sys.stderr))()
+        return int(getattr(error, "exit_code", 2))
+    except FlyballError as error:
+        report(error, as_json=as_json)
+        return error.exit_code
+    except BrokenPipeError:
+        # the reader of our output has gone (`flyball models | head`): nothing is left to tell it
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        report(system_error(error), as_json=as_json)
+        return 3
+    return code if isinstance(code, int) else 0
+
+
+def _interrupted() -> int:
+    print("interrupted", file=sys.stderr)
+    return 130
+
+
+def system_error(error: OSError) -> FlyballError:
+    """An error of the operating system, in our words."""
+    where = f" ({error.filename})" if error.filename else ""
+    return Unavailable(
+        f"the system said no: {error.strerror or error}{where}",
+        why="a full or read-only disk, missing rights, or a port or file in use",
+        fix="make room or rights, then try again",
+    )
+
+
+def problem(error: FlyballError) -> dict[str, Any]:
+    """The error as RFC 9457 problem details, the shape every face uses."""
+    body: dict[str, Any] = {
+        "type": f"/docs/errors#{error.code}",
+        "code": error.code,
+        "title": error.what,
+        "status": error.status,
+        "detail": error.why or error.what,
+        "fix": error.fix,
+        "problems": [{"where": item.where, "what": item.what, "why": item.why, "fix": item.fix} for item in error.problems],
+        "retry": error.retry,
+    }
+    if isinstance(error, Unavailable):
+        body["retry_after"] = error.retry_after
+    return body
+
+
+def report(error: FlyballError, *, as_json: bool) -> None:
+    """Say what happened: one JSON document on stdout under --json, else text on stderr."""
+    if as_json:
+        print(json.dumps(problem(error), ensure_ascii=False))
+    else:
+        head = "refused" if error.status == 403 else "error"
+        print(f"{head}  {error}", file=sys.stderr)

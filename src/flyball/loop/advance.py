@@ -1,0 +1,221 @@
+"""One model's turn: watch it, react, go on with its rollout, release what is ready, train when due.
+
+Every step reads the state anew and makes at most one command; what the loop may not do by itself is proposed or recorded.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+from flyball.clock import Instant
+from flyball.declare.model import Model
+from flyball.incidents import rules as incidents
+from flyball.loop import training as runs
+from flyball.loop.commands import active_run
+from flyball.loop.findings import Report, decide_report, incidents_of
+from flyball.loop.folds import FOLDS
+from flyball.loop.memory import IDLE, Memories, recent_latency
+from flyball.loop.ports import Ports
+from flyball.loop.proposals import Action, Propose, decide_propose
+from flyball.loop.releases import MoveRollout, Release, Rollback, active_rollout, decide_move, decide_release, decide_rollback, in_force
+from flyball.loop.watch import label_delay
+from flyball.monitoring import rules as monitoring
+from flyball.records.base import State
+from flyball.records.data import DATASETS
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.monitoring import IncidentState
+from flyball.records.rollouts import RolloutState
+from flyball.records.training import RUNS, Trigger
+from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionState
+from flyball.rollout import rules as rollout
+from flyball.training import rules as training
+
+ACTOR = "loop"
+_LIVE = (IncidentState.OPEN, IncidentState.MITIGATING)
+
+
+def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
+    """Do what is due for one model; return when something can be due again."""
+    declared = ports.ledger.state().get(DECLARATIONS, name)
+    assert declared is not None, f"{name} is advanced but not declared"
+    model = ports.library.model(declared.body)
+    assessment = monitoring.assess(model, kept.monitor(name), now=now)
+    report(ports, model, assessment)
+    answer(ports, model)
+    move_rollout(ports, model, kept)
+    release_newest(ports, model, kept)
+    train_if_due(ports, model, kept, assessment.alarm, now)
+    return _next(ports, model, kept, now)
+
+
+def report(ports: Ports, model: Model, assessment: monitoring.Assessment) -> None:
+    """Alerts and incidents follow the findings."""
+    state = ports.ledger.state()
+    if state.get(MODELS, model.name) is None:
+        return
+    run, active = active_run(state, model.name), active_rollout(state, model.name)
+    acting = f"training: {run.run}" if run else f"releasing {active.version}: {active.rollout}" if active else ""
+    command = Report(id=ports.clock.new_id("cmd"), actor=ACTOR, model=model.name, findings=assessment.findings, acting=acting)
+    decide = partial(decide_report, model=model, folds=FOLDS, new_id=ports.clock.new_id)
+    if decide(state, command, ports.clock.now()):
+        ports.ledger.execute(command, decide)
+
+
+def answer(ports: Ports, model: Model) -> None:
+    """The playbook's rollback: once for each incident, and only where a former champion can come back."""
+    state = ports.ledger.state()
+    row = state.get(MODELS, model.name)
+    for incident in incidents_of(state, model.name):
+        wanted = incident.state == IncidentState.OPEN and "rollback" in incident.actions and not incident.rollout
+        if wanted and row is not None and row.former and row.champion_at < incident.opened_at:
+            reason = f"{incident.incident}: {incident.what}"
+            if _may(ports, model, model.autonomy.rollback, "rollback", row.former, reason):
+                command = Rollback(id=f"playbook-{incident.incident}", actor=ACTOR, model=model.name, reason=reason)
+                ports.ledger.execute(command, partial(decide_rollback, model=model, folds=FOLDS, signatures=ports.library.signature))
+
+
+def move_rollout(ports: Ports, model: Model, kept: Memories) -> None:
+    """Look at the active rollout's evidence."""
+    state = ports.ledger.state()
+    active = active_rollout(state, model.name)
+    if active is None:
+        return
+    ready, why = _workers(ports, state, model, active.version)
+    version = state.get(VERSIONS, f"{model.name}/{active.version}")
+    command = MoveRollout(
+        id=ports.clock.new_id("cmd"),
+        actor=ACTOR,
+        rollout=active.rollout,
+        evidence=kept.evidence(active.rollout),
+        workers_ready=ready,
+        why_not_ready=why,
+        frozen_by=_frozen_by(state, model),
+        loss_cap=ports.library.result(version.result).loss_cap if version else 1.0,
+    )
+    decide = partial(decide_move, model=model, folds=FOLDS, signatures=ports.library.signature, new_id=ports.clock.new_id)
+    if decide(state, command, ports.clock.now()):
+        ports.ledger.execute(command, decide)
+
+
+def _workers(ports: Ports, state: State, model: Model, version: str) -> tuple[bool | None, str]:
+    failed = ports.routes.status().failed.get(f"{model.name}@{version}")
+    if failed is not None:
+        return False, f"its worker failed: {failed}"
+    return (True, "") if in_force(state, model.name) else (None, "")
+
+
+def _frozen_by(state: State, model: Model) -> str:
+    frozen = [row.incident for row in incidents_of(state, model.name) if row.state in _LIVE and "freeze" in row.actions]
+    return ", ".join(frozen)
+
+
+def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
+    """Release the newest version if its gates passed, its run wanted it, and no other is on its way."""
+    state = ports.ledger.state()
+    row = state.get(MODELS, model.name)
+    version = state.get(VERSIONS, f"{model.name}/{row.newest}") if row and row.newest else None
+    run = state.get(RUNS, version.run) if version else None
+    active = active_rollout(state, model.name)
+    busy = active is not None and active.state != RolloutState.WATCHING
+    if version is None or run is None or busy or version.state != VersionState.ELIGIBLE or not run.release or _frozen_by(state, model):
+        return
+    reason = f"{run.run}: {run.reason}"
+    if not _may(ports, model, model.autonomy.release, "release", version.version, reason):
+        return
+    command = Release(
+        id=ports.clock.new_id("cmd"),
+        actor=ACTOR,
+        rollout=ports.clock.new_id("ro"),
+        model=model.name,
+        version=version.version,
+        reason=reason,
+        slow_us=rollout.slow_threshold(recent_latency(kept.monitor(model.name))),
+    )
+    ports.ledger.execute(command, partial(decide_release, model=model, folds=FOLDS, signatures=ports.library.signature))
+
+
+def train_if_due(ports: Ports, model: Model, kept: Memories, alarm: str | None, now: Instant) -> None:
+    """A changed declaration, an alarm or the schedule starts a run, unless one is under way."""
+    state = ports.ledger.state()
+    due = _due(state, model, kept, alarm, now)
+    if due is None or model.train is None:
+        return
+    trigger, reason = due
+    if _may(ports, model, model.autonomy.training, "train", "", reason):
+        spec = runs.run_spec(ports, state, model, trigger, now)
+        runs.start(ports, spec, trigger=trigger, reason=reason, actor=ACTOR)
+
+
+def _due(state: State, model: Model, kept: Memories, alarm: str | None, now: Instant) -> tuple[Trigger, str] | None:
+    row = state.get(MODELS, model.name) or ModelRow(model=model.name)
+    declared, data = state.get(DECLARATIONS, model.name), state.get(DATASETS, model.data.name)
+    active = active_rollout(state, model.name)
+    newest = state.get(VERSIONS, f"{model.name}/{row.newest}") if row.newest else None
+    waiting = newest is not None and newest.state == VersionState.ELIGIBLE and newest.version != row.champion
+    busy = active_run(state, model.name) is not None or (active is not None and active.state != RolloutState.WATCHING)
+    if declared is None or data is None or data.head is None or busy:
+        return None
+    if declared.version_digest != row.trained_digest:
+        return ("declaration", "what is trained was declared anew" if row.trained_digest else "first declaration")
+    if model.retrain is None or not row.champion or waiting:
+        return None
+    found = training.due(
+        model.retrain,
+        now=now,
+        last_attempt_at=row.last_attempt_at,
+        champion_at=row.champion_at,
+        alarm=alarm or _incident_alarm(state, model),
+        new_labels=kept.monitor(model.name).labels,
+        runs=_attempts(state, model),
+        holdout=model.train.holdout if model.train else None,
+    )
+    return (found.trigger, found.reason) if found else None
+
+
+def _incident_alarm(state: State, model: Model) -> str | None:
+    return next(
+        (f"{row.incident}: {row.what}" for row in incidents_of(state, model.name) if row.state in _LIVE and "retrain" in row.actions), None
+    )
+
+
+def _attempts(state: State, model: Model) -> list[Instant]:
+    if model.retrain is None or model.retrain.max_runs is None:
+        return []
+    return [row.queued_at for _, row in state.scan(RUNS) if row.model == model.name]
+
+
+def _may(ports: Ports, model: Model, mode: Literal["record", "propose", "act"], action: Action, target: str, reason: str) -> bool:
+    """Whether the loop may do this by itself; if not, the wish is recorded, once."""
+    if mode == "act":
+        return True
+    command = Propose(
+        id=ports.clock.new_id("cmd"),
+        actor=ACTOR,
+        proposal=ports.clock.new_id("prop"),
+        model=model.name,
+        action=action,
+        mode=mode,
+        target=target,
+        reason=reason,
+    )
+    if decide_propose(ports.ledger.state(), command, ports.clock.now()):
+        ports.ledger.execute(command, decide_propose)
+    return False
+
+
+def _next(ports: Ports, model: Model, kept: Memories, now: Instant) -> Instant:
+    state = ports.ledger.state()
+    row = state.get(MODELS, model.name) or ModelRow(model=model.name)
+    due = [now + IDLE, monitoring.next_due(kept.monitor(model.name), now)]
+    active = active_rollout(state, model.name)
+    if active is not None:
+        due.append(rollout.next_due(active, model.rollout, now, label_delay=label_delay(model)))
+    if model.retrain is not None and row.champion:
+        holdout = model.train.holdout if model.train else None
+        schedule = training.next_due(
+            model.retrain, now=now, last_attempt_at=row.last_attempt_at, champion_at=row.champion_at, holdout=holdout
+        )
+        due += [schedule] if schedule is not None else []
+    clock = incidents.next_due(incidents_of(state, model.name), now)
+    return max(now, min([*due, *([clock] if clock is not None else [])]))

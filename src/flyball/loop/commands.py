@@ -1,0 +1,206 @@
+"""The typed commands that declare, observe and train, and how each is decided. Every face and the loop itself make these same commands.
+
+A `decide_…` is pure: it reads the state it is given (inside the write transaction) and returns events or a refusal. Whatever
+takes time (statistics, fits, hashing) was done before and comes in as values or blob hashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flyball.clock import Instant
+from flyball.loop.proposals import settle
+from flyball.records.base import Event, Record, Refusal, State
+from flyball.records.data import DATASETS, DataCommitted, DataRefused
+from flyball.records.declarations import DECLARATIONS, LOOP_FILES, DeclarationApplied, DeclarationRefused
+from flyball.records.models import Signature
+from flyball.records.training import (
+    RUNS,
+    RunCancelled,
+    RunFailed,
+    RunLost,
+    RunQueued,
+    RunResult,
+    RunRow,
+    RunSpec,
+    RunStarted,
+    RunState,
+    RunSucceeded,
+    Trigger,
+)
+from flyball.records.versions import MODELS
+from flyball.registry import rules as registry
+
+MAX_ATTEMPTS = 3
+
+
+class Apply(Record, frozen=True):
+    """Make these declarations the ones in effect, and note the loop files that could not be read."""
+
+    id: str
+    actor: str
+    models: tuple[DeclarationApplied, ...]
+    broken: tuple[DeclarationRefused, ...] = ()
+
+
+def decide_apply(state: State, command: Apply, _now: Instant) -> Sequence[Event]:
+    """Only what differs from the state is recorded. A broken file changes nothing of its own models."""
+    events: list[Event] = []
+    for declared in command.models:
+        row = state.get(DECLARATIONS, declared.model)
+        wanted = (declared.version_digest, declared.policy_digest, declared.file)
+        healed = state.get(LOOP_FILES, declared.file) is not None
+        if row is None or healed or wanted != (row.version_digest, row.policy_digest, row.file):
+            events.append(declared)
+    for broken in command.broken:
+        row_broken = state.get(LOOP_FILES, broken.file)
+        if row_broken is None or row_broken.digest != broken.digest:
+            events.append(broken)
+    return events
+
+
+class Commit(Record, frozen=True):
+    """A data set's source was read: it holds its contract or it does not."""
+
+    id: str
+    actor: str
+    found: DataCommitted | DataRefused
+
+
+def decide_commit(state: State, command: Commit, _now: Instant) -> Sequence[Event]:
+    """A version that is already the head, or a refusal already known, changes nothing."""
+    found = command.found
+    name = found.version.name if isinstance(found, DataCommitted) else found.name
+    row = state.get(DATASETS, name)
+    if row is not None:
+        if isinstance(found, DataRefused) and row.refused_mark == found.source_mark:
+            return ()
+        same = isinstance(found, DataCommitted) and row.head is not None and not row.refused_mark
+        if same and row.head == found.version:  # type: ignore[union-attr]
+            return ()
+    return (found,)
+
+
+class Train(Record, frozen=True):
+    """Start a run. `spec` is the blob of `what`."""
+
+    id: str
+    actor: str
+    run: str
+    model: str
+    trigger: Trigger
+    reason: str
+    spec: str
+    what: RunSpec
+    release: bool
+
+
+def active_run(state: State, model: str) -> RunRow | None:
+    """The model's run that is queued or running, if there is one."""
+    row = state.get(MODELS, model)
+    run = state.get(RUNS, row.last_run) if row and row.last_run else None
+    return run if run is not None and run.state in (RunState.QUEUED, RunState.RUNNING) else None
+
+
+def decide_train(state: State, command: Train, _now: Instant) -> Sequence[Event] | Refusal:
+    """One run of a model at a time: a trigger that comes while one runs is already being answered."""
+    running = active_run(state, command.model)
+    if running is not None:
+        if command.trigger != "manual":
+            return ()
+        return Refusal(
+            code="conflict",
+            what=f"{command.model} is being trained already ({running.run})",
+            why="one run of a model at a time",
+            fix="wait for it",
+        )
+    if state.get(DECLARATIONS, command.model) is None:
+        return Refusal(code="not-found", what=f'no model "{command.model}" is declared', fix="flyball apply")
+    queued = RunQueued(
+        run=command.run,
+        model=command.model,
+        trigger=command.trigger,
+        reason=command.reason,
+        spec=command.spec,
+        release=command.release,
+    )
+    return (queued, *settle(state, command.model, "train", "accepted", f"{command.run} is started by {command.actor}"))
+
+
+class ObserveRun(Record, frozen=True):
+    """What was seen of a run's attempt."""
+
+    id: str
+    actor: str
+    run: str
+    attempt: int
+    seen: str
+    why: str = ""
+
+
+def decide_observe_run(state: State, command: ObserveRun, _now: Instant) -> Sequence[Event]:
+    """Running, failed, or lost; a run lost for the third time has failed."""
+    row = state.get(RUNS, command.run)
+    if row is None or row.state not in (RunState.QUEUED, RunState.RUNNING):
+        return ()
+    if command.seen == "running":
+        started = row.state == RunState.RUNNING and row.attempt == command.attempt
+        return () if started else (RunStarted(run=row.run, attempt=command.attempt),)
+    if command.seen == "lost":
+        lost = RunLost(run=row.run, attempt=command.attempt)
+        if command.attempt < MAX_ATTEMPTS:
+            return (lost,)
+        return (lost, RunFailed(run=row.run, why=f"its process vanished {MAX_ATTEMPTS} times"))
+    return (RunFailed(run=row.run, why=command.why or "no reason was left"),)
+
+
+class CancelRun(Record, frozen=True):
+    """Stop a run."""
+
+    id: str
+    actor: str
+    run: str
+    reason: str
+
+
+def decide_cancel_run(state: State, command: CancelRun, _now: Instant) -> Sequence[Event] | Refusal:
+    """Only a run that has not ended can be cancelled."""
+    row = state.get(RUNS, command.run)
+    if row is None:
+        return Refusal(code="not-found", what=f'no run "{command.run}"', fix="flyball models lists versions and their runs")
+    if row.state not in (RunState.QUEUED, RunState.RUNNING):
+        return Refusal(code="conflict", what=f"{row.run} has ended: {row.state.value}")
+    return (RunCancelled(run=row.run, reason=command.reason),)
+
+
+class Register(Record, frozen=True):
+    """A run succeeded: give its result a version and judge it. `result` is the blob of `what`."""
+
+    id: str
+    actor: str
+    run: str
+    result: str
+    what: RunResult
+    spec: RunSpec
+    champion_signature: Signature | None
+
+
+def decide_register(state: State, command: Register, _now: Instant) -> Sequence[Event]:
+    """Succeeded, registered, judged: one transaction, so that no version is without its verdicts."""
+    row = state.get(RUNS, command.run)
+    if row is None or row.state not in (RunState.QUEUED, RunState.RUNNING):
+        return ()
+    model = state.get(MODELS, row.model)
+    version = registry.next_version(model.newest if model else "", command.champion_signature, command.what.signature)
+    registered = registry.register(
+        model=row.model,
+        version=version,
+        run=row.run,
+        result_blob=command.result,
+        result=command.what,
+        data=command.spec.datasets,
+        version_digest=command.spec.version_digest,
+        policy_digest=command.spec.policy_digest,
+    )
+    judged = registry.judge(row.model, version, command.what.verdicts)
+    return (RunSucceeded(run=row.run, result=command.result), registered, judged)

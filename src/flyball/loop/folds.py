@@ -1,0 +1,56 @@
+"""Every fold of every stage, by event kind; declarations are folded here, since the loop itself records them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from flyball.data.fold import FOLDS as DATA
+from flyball.incidents.fold import FOLDS as INCIDENTS
+from flyball.monitoring.fold import FOLDS as MONITORING
+from flyball.records.base import Event, Fold, Projection, Recorded
+from flyball.records.declarations import DECLARATIONS, LOOP_FILES, DeclarationApplied, DeclarationRefused, DeclarationRow, LoopFileRow
+from flyball.registry.fold import FOLDS as REGISTRY
+from flyball.rollout.fold import FOLDS as ROLLOUT
+from flyball.serving.fold import FOLDS as SERVING
+from flyball.training.fold import FOLDS as TRAINING
+
+
+def fold_declaration_applied(projection: Projection, recorded: Recorded) -> None:
+    """The declaration is in effect, and its file can be read again."""
+    event = recorded.event
+    assert isinstance(event, DeclarationApplied)
+    row = DeclarationRow(
+        model=event.model,
+        file=event.file,
+        version_digest=event.version_digest,
+        policy_digest=event.policy_digest,
+        body=event.body,
+        code=event.code,
+        applied_at=recorded.at,
+    )
+    projection.put(DECLARATIONS, event.model, row)
+    projection.delete(LOOP_FILES, event.file)
+
+
+def fold_declaration_refused(projection: Projection, recorded: Recorded) -> None:
+    """The file is broken; its models stay as they were."""
+    event = recorded.event
+    assert isinstance(event, DeclarationRefused)
+    projection.put(LOOP_FILES, event.file, LoopFileRow(file=event.file, digest=event.digest, problems=event.problems))
+
+
+FOLDS: Mapping[type[Event], Fold] = MappingProxyType(
+    {
+        DeclarationApplied: fold_declaration_applied,
+        DeclarationRefused: fold_declaration_refused,
+        **DATA,
+        **TRAINING,
+        **REGISTRY,
+        **ROLLOUT,
+        **SERVING,
+        **MONITORING,
+        **INCIDENTS,
+    }
+)
+"""Event kind → its fold."""

@@ -1,0 +1,42 @@
+"""Immutable values behind blob hashes, decoded once and kept."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import msgspec
+
+from flyball.declare import codec as declarations
+from flyball.declare.model import Model
+from flyball.records import codec
+from flyball.records.models import Manifest, Signature
+from flyball.records.monitoring import Bins
+from flyball.records.training import RunResult, RunSpec
+from flyball.store.blobs import Blobs
+
+
+class BlobLibrary:
+    """Reads from blobs; a hash never changes its meaning, so every answer is remembered (the newest few hundred)."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self.model = lru_cache(maxsize=512)(self._model)
+        self.result = lru_cache(maxsize=512)(self._result)
+        self.signature = lru_cache(maxsize=512)(self._signature)
+        self.bins = lru_cache(maxsize=64)(self._bins)
+        self.spec = lru_cache(maxsize=512)(self._spec)
+
+    def _model(self, body: str) -> Model:
+        return declarations.decode(self._blobs.get(body).decode())
+
+    def _result(self, digest: str) -> RunResult:
+        return codec.decode(self._blobs.get(digest), RunResult)
+
+    def _spec(self, digest: str) -> RunSpec:
+        return codec.decode(self._blobs.get(digest), RunSpec)
+
+    def _signature(self, artifact: str) -> Signature:
+        return codec.decode(self._blobs.get(artifact), Manifest).signature
+
+    def _bins(self, digest: str) -> tuple[Bins, ...]:
+        return msgspec.json.decode(self._blobs.get(digest), type=tuple[Bins, ...]) if digest else ()

@@ -1,0 +1,103 @@
+"""The loop's ports over the real world: jobs on this machine, sources on disk, routes as files."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from flyball.compute.local import LocalCompute
+from flyball.data.refresh import refresh
+from flyball.declare.data import Dataset
+from flyball.declare.model import Model
+from flyball.ledger.ledger import SqlLedger
+from flyball.loop.ports import CommandT, Decide
+from flyball.records.base import Event, Receipt
+from flyball.records.data import DatasetRow
+from flyball.serving.layout import Layout, read_json, write_json
+from flyball.store.blobs import Blobs, LocalBlobs
+from flyball.training import job
+from flyball.training.job import Observed
+
+
+class FencedLedger(SqlLedger):
+    """A ledger whose commands count only while no other control plane has taken over."""
+
+    fence: int
+
+    def execute(self, command: CommandT, decide: Decide[CommandT], *, fence: int | None = None) -> Receipt:
+        """Carry out a command under this process's fence."""
+        return super().execute(command, decide, fence=self.fence if fence is None else fence)
+
+
+class LiveRuns:
+    """Runs as jobs. `folder` is the project's `.flyball`."""
+
+    def __init__(self, compute: LocalCompute, blobs: LocalBlobs, folder: Path) -> None:
+        self._compute, self._blobs, self._folder = compute, blobs, folder
+
+    def submit(self, run: str, attempt: int, spec: str, model: Model) -> None:
+        """Start an attempt."""
+        train = model.train
+        spec_of_job = job.job_spec(
+            run,
+            spec,
+            blobs=self._blobs.root,
+            home=self._folder,
+            attempt=attempt,
+            timeout=train.timeout if train else None,
+            memory=train.memory if train else None,
+        )
+        self._compute.submit(spec_of_job)
+
+    def observe(self, run: str, attempt: int) -> Observed:
+        """What became of it."""
+        seen = job.observe(self._compute, run, self._blobs)
+        return seen if seen.attempt >= attempt else Observed(state="absent")
+
+    def keep(self, runs: Sequence[tuple[str, int]]) -> None:
+        """Renew leases."""
+        self._compute.keep([run for run, _ in runs])
+
+    def cancel(self, run: str, attempt: int) -> None:  # noqa: ARG002 - a job's newest attempt is the one that runs
+        """Ask for its end."""
+        self._compute.cancel(run)
+
+
+class LiveData:
+    """Sources are read beside the loop: a large file never delays a tick. Workers are told which content is the newest."""
+
+    def __init__(self, root: Path, blobs: Blobs, layout: Layout) -> None:
+        self._root, self._blobs, self._layout = root, blobs, layout
+        self._reading: dict[str, threading.Thread] = {}
+        self._found: dict[str, Event | None] = {}
+        self._failed: dict[str, BaseException] = {}
+
+    def refresh(self, model: Model, row: DatasetRow | None) -> Event | None:
+        """What a look at the source found, once it is over; starts the next look. Raises what the look raised."""
+        name = model.data.name
+        self._point(name, row)
+        running = self._reading.get(name)
+        if running is not None and running.is_alive():
+            return None
+        if name in self._failed:
+            raise self._failed.pop(name)
+        found = self._found.pop(name, None)
+        if found is not None:
+            return found
+        self._reading[name] = threading.Thread(target=self._look, args=(model.data, row), name=f"read-{name}", daemon=True)
+        self._reading[name].start()
+        return None
+
+    def _look(self, dataset: Dataset, row: DatasetRow | None) -> None:
+        try:
+            self._found[dataset.name] = refresh(dataset, self._root, self._blobs, row)
+        except Exception as error:  # raised again in the loop's thread, where it is seen
+            self._failed[dataset.name] = error
+
+    def _point(self, name: str, row: DatasetRow | None) -> None:
+        if row is None or row.head is None:
+            return
+        path = self._layout.pointers / f"{name}.json"
+        if (read_json(path) or {}).get("content") != row.head.content:
+            write_json(path, {"content": row.head.content})

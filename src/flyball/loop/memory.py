@@ -1,0 +1,125 @@
+"""What the loop counts between decisions: monitors and rollout evidence, with the cursor they were counted up to.
+
+Operational, not decided: all of it can be counted again from the prediction log. Saved in one transaction with the cursor, so that
+nothing is counted twice or left out, wherever the process dies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from flyball.clock import Instant, Span
+from flyball.loop.ports import Library, Memory
+from flyball.monitoring import state as monitoring
+from flyball.monitoring.state import MonitorState
+from flyball.records import codec
+from flyball.records.base import State
+from flyball.records.monitoring import Batch, Cursor, Watch
+from flyball.records.rollouts import RolloutEvidence, RolloutRow
+from flyball.records.training import RUNS, RunState
+from flyball.records.versions import MODELS, VERSIONS, VersionState
+from flyball.rollout.evidence import accumulate
+
+IDLE = Span.parse("1d")
+"""The longest time between two looks when nothing is due."""
+
+_CURSOR, _MONITOR, _ROLLOUT = "cursor", "monitor/", "rollout/"
+
+
+@dataclass(frozen=True)
+class Memories:
+    """Everything counted so far. `source` is read through for models not asked for yet; `changed` names what is to be saved."""
+
+    source: Memory
+    cursor: Cursor
+    monitors: dict[str, MonitorState] = field(default_factory=dict)
+    rollouts: dict[str, RolloutEvidence] = field(default_factory=dict)
+    changed: frozenset[str] = frozenset()
+
+    def monitor(self, model: str) -> MonitorState:
+        """One model's monitors."""
+        if model not in self.monitors:
+            raw = self.source.load(_MONITOR + model)
+            self.monitors[model] = codec.decode(raw, MonitorState) if raw else MonitorState(model=model)
+        return self.monitors[model]
+
+    def evidence(self, rollout_id: str) -> RolloutEvidence:
+        """One rollout's evidence."""
+        if rollout_id not in self.rollouts:
+            raw = self.source.load(_ROLLOUT + rollout_id)
+            self.rollouts[rollout_id] = codec.decode(raw, RolloutEvidence) if raw else RolloutEvidence()
+        return self.rollouts[rollout_id]
+
+    def with_monitor(self, state: MonitorState) -> Memories:
+        """The same with one model's monitors replaced."""
+        return replace(self, monitors={**self.monitors, state.model: state}, changed=self.changed | {_MONITOR + state.model})
+
+    def with_batch(self, batch: Batch, cursor: Cursor, active: Mapping[str, RolloutRow | None], watches: Mapping[str, Watch]) -> Memories:
+        """Add one batch to every count it belongs to. A batch without content changes nothing but the cursor."""
+        if not (batch.traffic or batch.quality or batch.pairs or batch.blocks or batch.inputs):
+            return replace(self, cursor=cursor)
+        touched = {item.model for part in (batch.traffic, batch.quality, batch.pairs, batch.blocks, batch.inputs) for item in part}
+        kept = replace(self, cursor=cursor, changed=self.changed | {_CURSOR})
+        for model in touched & set(watches):
+            kept = kept.with_monitor(monitoring.absorb(kept.monitor(model), batch, watches[model].bins))
+            row = active.get(model)
+            if row is not None:
+                grown = accumulate(kept.evidence(row.rollout), batch, row)
+                kept = replace(kept, rollouts={**kept.rollouts, row.rollout: grown}, changed=kept.changed | {_ROLLOUT + row.rollout})
+        return kept
+
+
+def load(memory: Memory) -> Memories:
+    """What was saved last."""
+    raw = memory.load(_CURSOR)
+    return Memories(source=memory, cursor=codec.decode(raw, Cursor) if raw else Cursor())
+
+
+def save(memory: Memory, kept: Memories) -> Memories:
+    """Write what changed, in one transaction."""
+    if kept.changed:
+        items: dict[str, bytes | None] = {}
+        for key in kept.changed:
+            if key.startswith(_MONITOR):
+                items[key] = codec.encode(kept.monitors[key.removeprefix(_MONITOR)])
+            elif key.startswith(_ROLLOUT):
+                items[key] = codec.encode(kept.rollouts[key.removeprefix(_ROLLOUT)])
+        items[_CURSOR] = codec.encode(kept.cursor)
+        memory.save(items)
+    return replace(kept, changed=frozenset())
+
+
+def recent_latency(state: MonitorState, least: int = 2_000) -> dict[int, int]:
+    """Latencies of the champion's last `least` requests or a little more, as `Traffic.latency` counts them."""
+    found: dict[int, int] = {}
+    total = 0
+    for slab in reversed(state.slabs):
+        if total >= least:
+            break
+        total += sum(slab.latency.values())
+        for cell, count in slab.latency.items():
+            found[cell] = found.get(cell, 0) + count
+    return found
+
+
+def synced(kept: Memories, model: str, state: State, library: Library, now: Instant) -> Memories:
+    """The monitors of a model follow its champion: a new one brings its own bound, and a failed attempt restarts the detector."""
+    row = state.get(MODELS, model)
+    champion = state.get(VERSIONS, f"{model}/{row.champion}") if row and row.champion else None
+    if row is None or champion is None:
+        return kept
+    known = kept.monitor(model)
+    if known.version != champion.version:
+        result = library.result(champion.result)
+        changed = monitoring.released(
+            known, champion.version, result.loss_bound, now, loss_cap=result.loss_cap, at_release=result.metrics, baseline=result.baseline
+        )
+        return kept.with_monitor(changed)
+    run = state.get(RUNS, row.last_run) if row.last_run else None
+    over = run is not None and run.state not in (RunState.QUEUED, RunState.RUNNING)
+    newest = state.get(VERSIONS, f"{model}/{row.newest}") if row.newest else None
+    undecided = newest is not None and newest.state in (VersionState.ELIGIBLE, VersionState.DEPLOYED) and newest.version != row.champion
+    if known.retrain.alarmed_at and row.last_attempt_at >= known.retrain.alarmed_at and over and not undecided:
+        return kept.with_monitor(monitoring.attempted(known))
+    return kept

@@ -1,0 +1,149 @@
+"""What the loop needs from the world. Live and backtest give the same ports; the tick cannot tell them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from flyball.clock import Clock, Instant
+from flyball.declare.model import Model
+from flyball.records.base import Event, Receipt, Recorded, Refusal, State
+from flyball.records.data import DatasetRow
+from flyball.records.models import Signature
+from flyball.records.monitoring import Bins, Evidence
+from flyball.records.serving import RouteTable
+from flyball.records.training import RunResult, RunSpec
+from flyball.serving.routes import InForce
+from flyball.store.blobs import Blobs
+from flyball.training.job import Observed
+
+
+class Command(Protocol):
+    """A request to change something, with an id chosen by its caller and the actor who answers for it."""
+
+    @property
+    def id(self) -> str:
+        """The caller's id: the same id twice gives the first receipt."""
+        ...
+
+    @property
+    def actor(self) -> str:
+        """Who asks, such as `user:ana` or `loop`."""
+        ...
+
+
+CommandT = TypeVar("CommandT", bound=Command)
+Decision = Sequence[Event] | Refusal
+Decide = Callable[[State, CommandT, Instant], Decision]
+
+
+class Ledger(Protocol):
+    """The record (mechanics §3)."""
+
+    def execute(self, command: CommandT, decide: Decide[CommandT]) -> Receipt:
+        """Decide inside the write transaction and append what was decided. A refusal is raised as its error."""
+        ...
+
+    def read(self, after: int, limit: int) -> Iterator[Recorded]:
+        """Events in order, from the one after `after`."""
+        ...
+
+    def state(self) -> State:
+        """A snapshot of the projections."""
+        ...
+
+    def size(self) -> int:
+        """How many events there are."""
+        ...
+
+
+class Runs(Protocol):
+    """Where runs are done."""
+
+    def submit(self, run: str, attempt: int, spec: str, model: Model) -> None:
+        """Start an attempt. The same (run, attempt) again changes nothing."""
+        ...
+
+    def observe(self, run: str, attempt: int) -> Observed:
+        """What became of it: absent, running, succeeded, failed, lost."""
+        ...
+
+    def keep(self, runs: Sequence[tuple[str, int]]) -> None:
+        """Renew the leases of running attempts."""
+        ...
+
+    def cancel(self, run: str, attempt: int) -> None:
+        """Ask an attempt to stop."""
+        ...
+
+
+class Data(Protocol):
+    """Where data sets come from."""
+
+    def refresh(self, model: Model, row: DatasetRow | None) -> Event | None:
+        """A new version or a refusal of the model's data set, if its source has changed since `row`."""
+        ...
+
+
+class Routes(Protocol):
+    """The serving side."""
+
+    def desire(self, table: RouteTable, since: Instant) -> None:
+        """Make `table` true. Called again until it is; `since` is when it was decided."""
+        ...
+
+    def status(self) -> InForce:
+        """What is in force."""
+        ...
+
+
+class Memory(Protocol):
+    """Operational state: counts and cursors, disposable and rebuilt from the log."""
+
+    def load(self, key: str) -> bytes | None:
+        """The bytes last saved under `key`."""
+        ...
+
+    def save(self, items: Mapping[str, bytes | None]) -> None:
+        """Write all items in one transaction; None removes."""
+        ...
+
+
+class Library(Protocol):
+    """Immutable values behind blob hashes, decoded once."""
+
+    def model(self, body: str) -> Model:
+        """The declaration whose canonical JSON is blob `body`."""
+        ...
+
+    def result(self, digest: str) -> RunResult:
+        """A run's result."""
+        ...
+
+    def spec(self, digest: str) -> RunSpec:
+        """What a run was asked to do."""
+        ...
+
+    def signature(self, artifact: str) -> Signature:
+        """The signature in an artifact's manifest."""
+        ...
+
+    def bins(self, digest: str) -> tuple[Bins, ...]:
+        """A drift reference."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Everything a tick touches."""
+
+    clock: Clock
+    ledger: Ledger
+    memory: Memory
+    blobs: Blobs
+    library: Library
+    runs: Runs
+    data: Data
+    evidence: Evidence
+    routes: Routes

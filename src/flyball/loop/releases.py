@@ -1,0 +1,290 @@
+"""The typed commands that release, advance and roll back, and how each is decided.
+
+Every change of what is served goes through `_with_route`: the desired route is a function of the state after the decision, and is
+recorded in the same transaction as the decision that caused it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from flyball.clock import Instant
+from flyball.declare.model import Model
+from flyball.incidents import rules as incidents
+from flyball.loop.overlay import after
+from flyball.loop.proposals import settle
+from flyball.loop.watch import label_delay
+from flyball.records.base import Event, Fold, Record, Refusal, State
+from flyball.records.models import Signature
+from flyball.records.monitoring import INCIDENTS
+from flyball.records.rollouts import ACTIVE, ROLLOUTS, RolloutEvidence, RolloutMoved, RolloutRow, RolloutState
+from flyball.records.serving import EPOCHS, ROUTES, RouteDesired, RouteInForce
+from flyball.records.versions import (
+    MODELS,
+    VERSIONS,
+    ChampionChanged,
+    ModelRow,
+    VersionDeployed,
+    VersionRetired,
+    VersionRow,
+    VersionState,
+)
+from flyball.registry import rules as registry
+from flyball.rollout import routes
+from flyball.rollout import rules as rollout
+
+Signatures = Callable[[str], Signature]
+Folds = Mapping[type[Event], Fold]
+
+
+class Release(Record, frozen=True):
+    """Start the rollout of a version. `slow_us` is the frozen latency threshold (None: too few requests to know)."""
+
+    id: str
+    actor: str
+    rollout: str
+    model: str
+    version: str
+    reason: str
+    slow_us: int | None = None
+
+
+class MoveRollout(Record, frozen=True):
+    """Look at a rollout's evidence and go on, hold, or go back."""
+
+    id: str
+    actor: str
+    rollout: str
+    evidence: RolloutEvidence
+    workers_ready: bool | None
+    why_not_ready: str = ""
+    frozen_by: str = ""
+    loss_cap: float = 1.0
+
+
+class Rollback(Record, frozen=True):
+    """Back to the former champion, or, while a rollout is on, out of it."""
+
+    id: str
+    actor: str
+    model: str
+    reason: str
+    to: str = ""
+
+
+class AcknowledgeRoutes(Record, frozen=True):
+    """Every gateway acknowledged an epoch."""
+
+    id: str
+    actor: str
+    epoch: int
+    ms: float
+    processes: int
+
+
+class Steer(Record, frozen=True):
+    """A person pauses, resumes, promotes or aborts a rollout."""
+
+    id: str
+    actor: str
+    rollout: str
+    verb: Literal["pause", "resume", "abort"]
+    reason: str
+
+
+def active_rollout(state: State, model: str) -> RolloutRow | None:
+    """The model's rollout that has not ended."""
+    row = state.get(MODELS, model)
+    found = state.get(ROLLOUTS, row.rollout) if row and row.rollout else None
+    return found if found is not None and found.state in ACTIVE else None
+
+
+def decide_release(
+    state: State, command: Release, now: Instant, *, model: Model, folds: Folds, signatures: Signatures
+) -> Sequence[Event] | Refusal:
+    """Nothing is released whose gates did not pass, and one rollout of a model at a time."""
+    version = state.get(VERSIONS, f"{command.model}/{command.version}")
+    ref = f"{command.model}@{command.version}"
+    if version is None:
+        return Refusal(code="not-found", what=f"no version {ref}", fix=f"flyball models list {command.model}")
+    refused = registry.may_release(version)
+    if refused is not None:
+        return refused
+    row = state.get(MODELS, command.model) or ModelRow(model=command.model)
+    if row.champion == command.version:
+        return Refusal(code="conflict", what=f"{ref} is the champion already", why="it answers by default", fix="nothing is left to do")
+    active = active_rollout(state, command.model)
+    if active is not None and active.state != RolloutState.WATCHING:
+        return Refusal(
+            code="conflict",
+            what=f"{command.model} is in a rollout already ({active.rollout}, {active.version}, {active.state.value})",
+            why="one rollout of a model at a time: two would share one champion's evidence",
+            fix=f"wait for it, or flyball rollback {command.model}",
+        )
+    attempt = 1 + sum(1 for _, past in state.scan(ROLLOUTS) if (past.model, past.version) == (command.model, command.version))
+    planned = rollout.plan(
+        model.rollout,
+        rollout=command.rollout,
+        model=command.model,
+        version=command.version,
+        champion=row.champion,
+        attempt=attempt,
+        slow_us=command.slow_us,
+        reason=command.reason,
+    )
+    moved = RolloutMoved(
+        rollout=command.rollout,
+        model=command.model,
+        source=RolloutState.PLANNED,
+        target=RolloutState.WARMING,
+        step=0,
+        why="the version's workers are started and checked on golden rows",
+    )
+    events: list[Event] = [planned, moved, *settle(state, command.model, "release", "accepted", f"{ref} is released by {command.actor}")]
+    if active is not None:
+        events.insert(0, _arrow(active, RolloutState.COMPLETED, f"the watch ends early: {ref} is released"))
+    return _with_route(state, events, now, model=model, folds=folds, signatures=signatures)
+
+
+def decide_move(
+    state: State, command: MoveRollout, now: Instant, *, model: Model, folds: Folds, signatures: Signatures, new_id: Callable[[str], str]
+) -> Sequence[Event] | Refusal:
+    """One arrow of the rollout's state machine at most, on the evidence given. A guard that fires opens an incident."""
+    row = state.get(ROLLOUTS, command.rollout)
+    if row is None or row.state not in ACTIVE:
+        return ()
+    facts = rollout.Facts(
+        now=now,
+        workers_ready=command.workers_ready,
+        in_force=in_force(state, row.model),
+        gate_passed=_gate_passed(state, row),
+        frozen_by=command.frozen_by,
+        task=model.task,
+        loss_cap=command.loss_cap,
+        label_delay=label_delay(model),
+    )
+    moved = rollout.decide(row, model.rollout, command.evidence, facts)
+    if moved is None:
+        return ()
+    if moved.target == RolloutState.FAILED and command.why_not_ready:
+        moved = _arrow(row, moved.target, command.why_not_ready)
+    events: list[Event] = [moved, *_champion(state, row, moved)]
+    if moved.target in (RolloutState.ROLLING_BACK, RolloutState.FAILED):
+        known = [incident for _, incident in state.scan(INCIDENTS)]
+        events += incidents.rolled_back(known, model, new_id, rollout=row.rollout, version=row.version, why=moved.why)
+    return _with_route(state, events, now, model=model, folds=folds, signatures=signatures)
+
+
+def decide_rollback(
+    state: State, command: Rollback, now: Instant, *, model: Model, folds: Folds, signatures: Signatures
+) -> Sequence[Event] | Refusal:
+    """A rollout under way is left; else the former champion, or the version named, comes back. Both were gated when released."""
+    row = state.get(MODELS, command.model)
+    active = active_rollout(state, command.model)
+    if active is not None and not command.to and active.champion:
+        if active.state == RolloutState.ROLLING_BACK:
+            return ()
+        moved = _arrow(active, RolloutState.ROLLING_BACK, f"rolled back by {command.actor}: {command.reason}")
+        settled = settle(state, command.model, "rollback", "accepted", command.reason)
+        return _with_route(state, [moved, *_champion(state, active, moved), *settled], now, model=model, folds=folds, signatures=signatures)
+    to = command.to or (row.former if row else "")
+    target = state.get(VERSIONS, f"{command.model}/{to}") if to else None
+    if row is None or not row.champion or target is None:
+        return Refusal(
+            code="not-found",
+            what=f"{command.model} has no former champion to go back to",
+            why="only a version that was champion before can come back in one step",
+            fix=f"flyball models list {command.model}; then flyball release {command.model}@VERSION",
+        )
+    if target.state not in (VersionState.DEPLOYED, VersionState.RETIRED, VersionState.ELIGIBLE):
+        return Refusal(code="refused", what=f"{command.model}@{to} is {target.state.value} and cannot come back")
+    changed = ChampionChanged(model=command.model, version=to, former=row.champion, rollback=True, reason=command.reason)
+    settled = settle(state, command.model, "rollback", "accepted", command.reason)
+    ended = [] if active is None else [_arrow(active, RolloutState.ROLLING_BACK, f"rolled back by {command.actor}: {command.reason}")]
+    return _with_route(state, [*ended, changed, *settled], now, model=model, folds=folds, signatures=signatures)
+
+
+def decide_steer(
+    state: State, command: Steer, now: Instant, *, model: Model, folds: Folds, signatures: Signatures
+) -> Sequence[Event] | Refusal:
+    """A person's hand on a rollout."""
+    row = state.get(ROLLOUTS, command.rollout)
+    if row is None:
+        return Refusal(code="not-found", what=f'no rollout "{command.rollout}"', fix="flyball rollouts list")
+    if row.state not in ACTIVE:
+        return Refusal(code="conflict", what=f"{row.rollout} has ended: {row.state.value}")
+    target = {"pause": RolloutState.PAUSED, "resume": row.resume, "abort": RolloutState.ROLLING_BACK}[command.verb]
+    if target is None or row.state == target:
+        return Refusal(code="conflict", what=f"{row.rollout} is {row.state.value}: nothing to {command.verb}")
+    moved = _arrow(row, target, f"{command.verb} by {command.actor}: {command.reason}")
+    return _with_route(state, [moved, *_champion(state, row, moved)], now, model=model, folds=folds, signatures=signatures)
+
+
+def decide_acknowledge(state: State, command: AcknowledgeRoutes, _now: Instant) -> Sequence[Event]:
+    """What every gateway routes by now."""
+    row = state.get(EPOCHS, "routes")
+    if row is None or command.epoch <= row.in_force or command.epoch > row.desired:
+        return ()
+    return (RouteInForce(epoch=command.epoch, ms=command.ms, processes=command.processes),)
+
+
+def _arrow(row: RolloutRow, target: RolloutState, why: str) -> RolloutMoved:
+    return RolloutMoved(rollout=row.rollout, model=row.model, source=row.state, target=target, step=row.step, why=why)
+
+
+def in_force(state: State, model: str) -> bool:
+    """Whether every gateway routes the model as it is desired."""
+    epochs, route = state.get(EPOCHS, "routes"), state.get(ROUTES, model)
+    return epochs is not None and route is not None and epochs.in_force >= route.epoch
+
+
+def _gate_passed(state: State, row: RolloutRow) -> bool:
+    version = state.get(VERSIONS, f"{row.model}/{row.version}")
+    return version is not None and version.state in (VersionState.ELIGIBLE, VersionState.DEPLOYED)
+
+
+def _champion(state: State, row: RolloutRow, moved: RolloutMoved) -> list[Event]:
+    """Promotion when a rollout ends its last step; the former champion again when it goes back after that."""
+    model = state.get(MODELS, row.model) or ModelRow(model=row.model)
+    if moved.target in (RolloutState.WATCHING, RolloutState.COMPLETED) and model.champion != row.version:
+        return [ChampionChanged(model=row.model, version=row.version, former=row.champion, rollback=False, reason=moved.why)]
+    if moved.target == RolloutState.ROLLING_BACK and model.champion == row.version and row.champion:
+        return [ChampionChanged(model=row.model, version=row.champion, former=row.version, rollback=True, reason=moved.why)]
+    return []
+
+
+def _with_route(state: State, events: list[Event], now: Instant, *, model: Model, folds: Folds, signatures: Signatures) -> Sequence[Event]:
+    """Add what follows from the events: the new desired route, and the versions that enter or leave it."""
+    then = after(state, events, folds, now)
+    name = model.name
+    row = then.get(MODELS, name) or ModelRow(model=name)
+    active = then.get(ROLLOUTS, row.rollout) if row.rollout else None
+
+    def version(number: str) -> VersionRow:
+        found = then.get(VERSIONS, f"{name}/{number}")
+        assert found is not None, f"{name}@{number} is routed but not registered"
+        return found
+
+    def lookup(number: str) -> tuple[str, Signature]:
+        artifact = version(number).artifact
+        return artifact, signatures(artifact)
+
+    fallback = model.fallback if isinstance(model.fallback, int | float | str | bool) else None
+    route = routes.route(row.champion, active, lookup, fallback=fallback)
+    before = then.get(ROUTES, name)
+    if (before.route if before else None) == route:
+        return events
+    epochs = then.get(EPOCHS, "routes")
+    events.append(RouteDesired(epoch=(epochs.desired if epochs else 0) + 1, model=name, route=route))
+    old = {arm.version for arm in (*before.route.arms, *before.route.shadows)} if before else set()
+    new = {arm.version for arm in (*route.arms, *route.shadows)} if route else set()
+    events += [
+        VersionDeployed(model=name, version=entered) for entered in sorted(new - old) if version(entered).state != VersionState.DEPLOYED
+    ]
+    events += [VersionRetired(model=name, version=left, why=_why(events)) for left in sorted(old - new)]
+    return events
+
+
+def _why(events: Sequence[Event]) -> str:
+    return next((event.why for event in events if isinstance(event, RolloutMoved)), "another version answers")

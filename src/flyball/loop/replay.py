@@ -1,0 +1,234 @@
+"""The loop's ports over history: the same tick, with a file for the world and a clock that is told the time.
+
+A prediction is made at M = T − horizon by whatever the route says then; its label is known at T plus the label's delay. Nothing here
+sees a row before it was known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from flyball.clock import Instant
+from flyball.declare.model import Model
+from flyball.errors import FlyballError
+from flyball.evaluation.counts import Folder
+from flyball.evaluation.reference import reference
+from flyball.features.assemble import feature_columns
+from flyball.features.fields import request_fields
+from flyball.loop.library import BlobLibrary
+from flyball.loop.watch import label_delay
+from flyball.records import codec
+from flyball.records.base import Event
+from flyball.records.data import DataCommitted, DatasetRow, DatasetVersion
+from flyball.records.models import Signature
+from flyball.records.monitoring import Batch, Cursor, Watch
+from flyball.records.serving import Arm, ModelRoute, RouteTable
+from flyball.records.training import RunResult
+from flyball.serving.pick import Picker
+from flyball.serving.routes import InForce
+from flyball.store.blobs import Blobs
+from flyball.training.fitting import FitCache
+from flyball.training.job import Observed
+from flyball.training.predictor import Predictor, answers
+from flyball.training.rows import Assembled
+from flyball.training.run import perform
+
+_CHUNK = 1_440
+"""Rows a version answers ahead in one call; a model is a pure function, so when it is asked does not matter."""
+
+
+class ReplayRoutes:
+    """Routes that are in force as soon as they are desired."""
+
+    def __init__(self) -> None:
+        self.table = RouteTable(epoch=0)
+
+    def desire(self, table: RouteTable, since: Instant) -> None:  # noqa: ARG002 - the port's signature
+        """Take the table over."""
+        self.table = table
+
+    def status(self) -> InForce:
+        """The table is in force."""
+        return InForce(epoch=self.table.epoch, processes=1)
+
+
+class ReplayData:
+    """The whole file is committed before time begins; what may be seen of it is decided by `as_of`."""
+
+    def __init__(self, version: DatasetVersion) -> None:
+        self._version = version
+
+    def refresh(self, model: Model, row: DatasetRow | None) -> Event | None:  # noqa: ARG002 - the port's signature
+        """The file never changes."""
+        return DataCommitted(version=self._version) if row is None else None
+
+
+class ReplayRuns:
+    """Runs done at once, in this process, by the function that jobs call."""
+
+    def __init__(self, model: Model, rows: Assembled, frames: Mapping[str, pl.DataFrame], blobs: Blobs, cache: FitCache) -> None:
+        self.predictors: dict[str, Predictor] = {}
+        self.fit_s = 0.0
+        self.alarms: list[str] = []
+        self._model, self._rows, self._frames, self._blobs, self._cache = model, rows, frames, blobs, cache
+        self._library = BlobLibrary(blobs)
+        self._done: dict[tuple[str, int], Observed] = {}
+
+    def submit(self, run: str, attempt: int, spec: str, model: Model) -> None:  # noqa: ARG002 - the port's signature
+        """Make the run."""
+        what = self._library.spec(spec)
+        try:
+            made = perform(
+                what,
+                self._model,
+                self._frames,
+                None,
+                champion=self.predictors.get(what.champion),
+                rows=self._rows,
+                package=False,
+                cache=self._cache,
+            )
+        except FlyballError as error:
+            self._done[run, attempt] = Observed(state="failed", why=str(error))
+            return
+        artifact = hashlib.sha256(f"{run}/{spec}".encode()).hexdigest()
+        self.predictors[artifact] = made.predictor
+        self.fit_s += made.result.fit_s
+        result = msgspec.structs.replace(made.result, artifact=artifact, reference=self._reference(made.result, what.as_of))
+        self._done[run, attempt] = Observed(state="succeeded", result=self._blobs.put(codec.encode(result)))
+
+    def _reference(self, result: RunResult, as_of: Instant) -> str:
+        end = self._rows.known_by(as_of)
+        start = int(np.searchsorted(self._rows.times, self._rows.times[end - 1] - result.window))
+        trained = self._rows.frame[start:end]
+        inputs = [name for name, _ in request_fields(self._model) if name in trained.columns]
+        return self._blobs.put(msgspec.json.encode(reference(trained, inputs)))
+
+    def observe(self, run: str, attempt: int) -> Observed:
+        """What became of a run."""
+        return self._done.get((run, attempt), Observed(state="absent"))
+
+    def keep(self, runs: Sequence[tuple[str, int]]) -> None:
+        """Nothing runs for long here."""
+
+    def cancel(self, run: str, attempt: int) -> None:
+        """Nothing runs for long here."""
+
+
+class ReplayLibrary(BlobLibrary):
+    """Artifacts are objects in memory here, so their signatures are too."""
+
+    def __init__(self, blobs: Blobs, runs: ReplayRuns) -> None:
+        super().__init__(blobs)
+        self._runs = runs
+        self.signature = self._of_predictor  # type: ignore[assignment]  # the cache around the blob reader is not needed
+
+    def _of_predictor(self, artifact: str) -> Signature:
+        return self._runs.predictors[artifact].signature
+
+
+class ReplayEvidence:
+    """What the log would have held. `answered` and `correct` keep what callers were told, row by row, for the report."""
+
+    def __init__(self, model: Model, rows: Assembled, routes: ReplayRoutes, runs: ReplayRuns) -> None:
+        self._model, self._rows, self._routes, self._runs = model, rows, routes, runs
+        self._moments = rows.times - int(model.framing.horizon)
+        self._delay = int(label_delay(model))
+        self._base = _requests(model, rows, self._moments)
+        self._y = rows.frame["__y"]
+        self._features = feature_columns(model)
+        self._folder: Folder | None = None
+        self._answers: dict[tuple[str, int], tuple[pl.Series, pl.Series]] = {}
+        self.value: list[object] = [None] * len(rows.times)
+
+    def since(self, cursor: Cursor, until: Instant, watches: dict[str, Watch]) -> tuple[Batch, Cursor]:
+        """Everything that callers asked, and labels told, in (cursor, until]."""
+        watch, route = watches.get(self._model.name), self._routes.table.models.get(self._model.name)
+        low, high = (int(np.searchsorted(self._moments, moment, side="right")) for moment in (cursor.until, until))
+        after = Cursor(until=until)
+        if watch is None or route is None:
+            return Batch(until=until), after
+        if self._folder is None:
+            self._folder = Folder(watch)
+        self._folder.rewatch(watch)
+        if high > low:
+            self._folder.add(self._scored(route, low, high), self._labels(low, high))
+        return self._folder.take(until), after
+
+    def _labels(self, low: int, high: int) -> pl.DataFrame:
+        base = self._base[low:high]
+        return base.select("request_id", (pl.col("at") + self._delay).alias("at"), self._y[low:high].alias("value"))
+
+    def _scored(self, route: ModelRoute, low: int, high: int) -> pl.DataFrame:
+        base = self._base[low:high]
+        weight = next((arm.weight for arm in route.arms if arm.role == "challenger"), 0)
+        picked = self._picked(route, base)
+        parts = []
+        for arm in (*route.arms, *route.shadows):
+            value, score = self._ask(arm.artifact, low, high)
+            mine = picked == arm.version
+            chosen = mine if arm in route.arms else ~mine
+            if not chosen.any():
+                continue
+            part = base.with_columns(
+                pl.lit(arm.version).alias("version"),
+                pl.lit(arm.role).alias("role"),
+                pl.lit(route.salt).alias("rollout"),
+                pl.lit(weight).alias("weight"),
+                value.alias("value"),
+                score.alias("score"),
+            )
+            parts.append(part.filter(chosen))
+            if arm in route.arms:
+                self._tell(low, chosen, value)
+        return pl.concat(parts)
+
+    def _picked(self, route: ModelRoute, base: pl.DataFrame) -> pl.Series:
+        if len(route.arms) == 1:
+            return pl.Series("picked", [route.arms[0].version], dtype=pl.String).new_from_index(0, base.height)
+        picker = Picker(route)
+        arms: list[Arm | None] = [picker.pick(key) for key in base["key"].fill_null(base["request_id"]).to_list()]
+        return pl.Series("picked", [arm.version if arm else "" for arm in arms])
+
+    def _tell(self, low: int, chosen: pl.Series, value: pl.Series) -> None:
+        for place in chosen.arg_true().to_list():
+            self.value[low + place] = value[place]
+
+    def _ask(self, artifact: str, low: int, high: int) -> tuple[pl.Series, pl.Series]:
+        values, scores = [], []
+        for chunk in range(low // _CHUNK, (high - 1) // _CHUNK + 1):
+            value, score = self._chunk(artifact, chunk)
+            start, stop = max(low - chunk * _CHUNK, 0), min(high - chunk * _CHUNK, _CHUNK)
+            values.append(value[start:stop])
+            scores.append(score[start:stop])
+        return pl.concat(values), pl.concat(scores)
+
+    def _chunk(self, artifact: str, chunk: int) -> tuple[pl.Series, pl.Series]:
+        if (artifact, chunk) not in self._answers:
+            frame = self._rows.frame[chunk * _CHUNK : (chunk + 1) * _CHUNK].select(self._features)
+            value, score = answers(self._runs.predictors[artifact].predict(frame))
+            self._answers[artifact, chunk] = (value.cast(pl.Float64) if value.dtype.is_numeric() else value, score)
+        return self._answers[artifact, chunk]
+
+
+def _requests(model: Model, rows: Assembled, moments: np.ndarray) -> pl.DataFrame:
+    """One row a request: id, moment, key, and what the caller sends (with the slices' columns under their own names)."""
+    frame = rows.frame
+    sent = [name for name, _ in request_fields(model) if name in frame.columns]
+    parts = [part.name for part in model.slices if part.name not in sent and f"__slice_{part.name}" in frame.columns]
+    ids = pl.Series("request_id", [f"{place:08d}" for place in range(frame.height)])
+    key = frame["__key"].cast(pl.String) if "__key" in frame.columns else pl.Series([None] * frame.height, dtype=pl.String)
+    return frame.select(
+        ids,
+        pl.Series("at", moments),
+        key.alias("key"),
+        pl.lit("ok").alias("status"),
+        pl.lit(0, dtype=pl.Int64).alias("latency_us"),
+        *sent,
+        *(pl.col(f"__slice_{name}").alias(name) for name in parts),
+    )

@@ -1,0 +1,113 @@
+"""One pass of the loop: observe, absorb evidence, then advance each model. Idempotent: a crash anywhere is healed by the next pass.
+
+Nothing is remembered between passes but what the ledger and the operational memory hold, so any scheduler may call `tick`.
+"""
+
+from __future__ import annotations
+
+from flyball.clock import Instant
+from flyball.loop import memory as memories
+from flyball.loop.advance import advance
+from flyball.loop.commands import Commit, ObserveRun, Register, active_run, decide_commit, decide_observe_run, decide_register
+from flyball.loop.memory import Memories
+from flyball.loop.ports import Ports
+from flyball.loop.releases import AcknowledgeRoutes, active_rollout, decide_acknowledge
+from flyball.loop.watch import watch
+from flyball.records.base import State
+from flyball.records.data import DATASETS, DataCommitted, DataRefused
+from flyball.records.declarations import DECLARATIONS, DeclarationRow
+from flyball.records.serving import EPOCHS, ROUTES, RouteTable
+from flyball.records.training import RunRow, RunState
+from flyball.records.versions import MODELS
+
+ACTOR = "loop"
+
+
+def tick(now: Instant, ports: Ports) -> Instant:
+    """Do everything that is due; return the earliest time at which anything can be due again."""
+    state = ports.ledger.state()
+    declared = [row for _, row in state.scan(DECLARATIONS)]
+    observe_data(ports, state, declared)
+    observe_runs(ports, declared)
+    reconcile_routes(ports)
+    kept = absorb(ports, now)
+    due = [advance(ports, row.model, kept, now) for row in declared]
+    reconcile_routes(ports)
+    return min(due, default=now + memories.IDLE)
+
+
+def observe_data(ports: Ports, state: State, declared: list[DeclarationRow]) -> None:
+    """Commit what has changed in the data sets' sources, each data set once."""
+    seen: set[str] = set()
+    for row in declared:
+        model = ports.library.model(row.body)
+        if model.data.name in seen:
+            continue
+        seen.add(model.data.name)
+        found = ports.data.refresh(model, state.get(DATASETS, model.data.name))
+        if isinstance(found, DataCommitted | DataRefused):
+            ports.ledger.execute(Commit(id=ports.clock.new_id("cmd"), actor=ACTOR, found=found), decide_commit)
+
+
+def observe_runs(ports: Ports, declared: list[DeclarationRow]) -> None:
+    """Start what is queued, look at what runs, register what succeeded."""
+    state = ports.ledger.state()
+    active = [run for row in declared if (run := active_run(state, row.model)) is not None]
+    ports.runs.keep([(row.run, row.attempt) for row in active])
+    for row in active:
+        attempt = row.attempt + 1 if row.state == RunState.QUEUED else row.attempt
+        seen = ports.runs.observe(row.run, attempt)
+        if seen.state == "absent":
+            model = ports.library.model(ports.library.spec(row.spec).declaration)
+            ports.runs.submit(row.run, attempt, row.spec, model)
+            seen = ports.runs.observe(row.run, attempt)
+        if seen.state == "succeeded":
+            register(ports, state, row, seen.result)
+        elif seen.state != "absent":
+            command = ObserveRun(id=ports.clock.new_id("cmd"), actor=ACTOR, run=row.run, attempt=attempt, seen=seen.state, why=seen.why)
+            ports.ledger.execute(command, decide_observe_run)
+
+
+def register(ports: Ports, state: State, row: RunRow, result: str) -> None:
+    """Give a succeeded run its version and its verdicts."""
+    model = state.get(MODELS, row.model)
+    champion = state.get(ROUTES, row.model)
+    signature = champion.route.signature if champion is not None and model is not None and model.newest else None
+    command = Register(
+        id=ports.clock.new_id("cmd"),
+        actor=ACTOR,
+        run=row.run,
+        result=result,
+        what=ports.library.result(result),
+        spec=ports.library.spec(row.spec),
+        champion_signature=signature,
+    )
+    ports.ledger.execute(command, decide_register)
+
+
+def reconcile_routes(ports: Ports) -> None:
+    """Make the desired routes true, and record when every gateway has them."""
+    state = ports.ledger.state()
+    epochs = state.get(EPOCHS, "routes")
+    if epochs is None:
+        return
+    table = RouteTable(epoch=epochs.desired, models={key: row.route for key, row in state.scan(ROUTES)})
+    ports.routes.desire(table, epochs.desired_at)
+    status = ports.routes.status()
+    if status.epoch > epochs.in_force:
+        command = AcknowledgeRoutes(id=ports.clock.new_id("cmd"), actor=ACTOR, epoch=status.epoch, ms=status.ms, processes=status.processes)
+        ports.ledger.execute(command, decide_acknowledge)
+
+
+def absorb(ports: Ports, now: Instant) -> Memories:
+    """Read new evidence into the operational counts, and save them with the cursor in one transaction."""
+    state = ports.ledger.state()
+    kept = memories.load(ports.memory)
+    models = [ports.library.model(row.body) for key, row in state.scan(DECLARATIONS) if state.get(ROUTES, key) is not None]
+    watches = {model.name: watch(model, state, ports.library) for model in models}
+    for model in models:
+        kept = memories.synced(kept, model.name, state, ports.library, now)
+    batch, cursor = ports.evidence.since(kept.cursor, now, watches)
+    kept = kept.with_batch(batch, cursor, {model.name: active_rollout(state, model.name) for model in models}, watches)
+    memories.save(ports.memory, kept)
+    return kept

@@ -1,0 +1,89 @@
+"""From a wish to train to a run: what a run is asked to do follows from the declaration, the data, and the champion."""
+
+from __future__ import annotations
+
+from flyball.clock import Instant
+from flyball.declare.model import Model
+from flyball.errors import Conflict, NotFound
+from flyball.loop.commands import Train, decide_train
+from flyball.loop.ports import Ports
+from flyball.records import codec
+from flyball.records.base import Receipt, State
+from flyball.records.data import DATASETS
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.training import RunSpec, Trigger
+from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow
+
+Parameters = dict[str, int | float | str | bool]
+
+
+def run_spec(
+    ports: Ports,
+    state: State,
+    model: Model,
+    trigger: Trigger,
+    now: Instant,
+    *,
+    parameters: Parameters | None = None,
+    trials: int | None = None,
+) -> RunSpec:
+    """What a run is to do.
+
+    A person's run and a changed declaration search; a run that only follows the data takes the champion's hyperparameters, so that a
+    retrain differs from the champion by its data alone. Raises NotFound where there is nothing to train on.
+    """
+    declared = state.get(DECLARATIONS, model.name)
+    data = state.get(DATASETS, model.data.name)
+    if declared is None:
+        raise NotFound(f'no model "{model.name}" is declared', fix="flyball apply")
+    if data is None or data.head is None:
+        violations = data.violations if data else ()
+        raise Conflict(
+            f'data set "{model.data.name}" has no version that may be used',
+            why="; ".join(violations) or f"nothing was read from {model.data.source} yet",
+            fix="mend the source; it is read again when it changes",
+        )
+    row = state.get(MODELS, model.name) or ModelRow(model=model.name)
+    champion = state.get(VERSIONS, f"{model.name}/{row.champion}") if row.champion else None
+    newest = state.get(VERSIONS, f"{model.name}/{row.newest}") if row.newest else None
+    follows = trigger in ("schedule", "monitor") and champion is not None
+    search = model.train.trials if model.train is not None and model.train.search else 0
+    return RunSpec(
+        model=model.name,
+        declaration=declared.body,
+        code=declared.code,
+        file=declared.file,
+        version_digest=declared.version_digest,
+        policy_digest=declared.policy_digest,
+        datasets={model.data.name: data.head.content},
+        as_of=min(now, data.head.as_of),
+        champion=champion.artifact if champion else "",
+        champion_version=champion.version if champion else "",
+        parameters=_inherited(ports, champion) if follows else (parameters or {}),
+        trials=(search if trials is None else trials) if not follows else 0,
+        seed=model.train.seed if model.train is not None else 0,
+        window_scores=ports.library.result(newest.result).window_scores if newest else {},
+    )
+
+
+def _inherited(ports: Ports, champion: VersionRow | None) -> Parameters:
+    return dict(ports.library.result(champion.result).parameters) if champion else {}
+
+
+def start(
+    ports: Ports, spec: RunSpec, *, trigger: Trigger, reason: str, actor: str, release: bool = True, command: str | None = None
+) -> tuple[str, Receipt]:
+    """Queue a run; returns its id."""
+    run = ports.clock.new_id("run")
+    train = Train(
+        id=command or ports.clock.new_id("cmd"),
+        actor=actor,
+        run=run,
+        model=spec.model,
+        trigger=trigger,
+        reason=reason,
+        spec=ports.blobs.put(codec.encode(spec)),
+        what=spec,
+        release=release,
+    )
+    return run, ports.ledger.execute(train, decide_train)

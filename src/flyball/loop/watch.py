@@ -1,0 +1,40 @@
+"""What folding one model's log needs to know, from its declaration and its state."""
+
+from __future__ import annotations
+
+from flyball.clock import Span
+from flyball.declare.model import Label, Model
+from flyball.loop.ports import Library
+from flyball.records.base import State
+from flyball.records.monitoring import Watch
+from flyball.records.rollouts import ACTIVE, ROLLOUTS
+from flyball.records.versions import MODELS, VERSIONS
+from flyball.rollout.readings import loss_of
+
+
+def label_delay(model: Model) -> Span:
+    """H: from the moment of prediction until the label is known."""
+    if isinstance(model.label, Label):
+        return Span(model.framing.horizon + model.label.within)
+    column = model.data.columns.get(model.label)
+    return Span(model.framing.horizon + max(0, column.known_after if column else 0))
+
+
+def watch(model: Model, state: State, library: Library) -> Watch:
+    """The champion's reference and loss, the active rollout's latency threshold, the declared slices."""
+    row = state.get(MODELS, model.name)
+    champion = state.get(VERSIONS, f"{model.name}/{row.champion}") if row and row.champion else None
+    result = library.result(champion.result) if champion else None
+    found = state.get(ROLLOUTS, row.rollout) if row and row.rollout else None
+    rollout = found if found is not None and found.state in ACTIVE else None
+    return Watch(
+        model=model.name,
+        task=model.task,
+        label_delay=label_delay(model),
+        slices=tuple(part.name for part in model.slices if part.expression is None),
+        loss=loss_of(model.task),
+        loss_cap=result.loss_cap if result else 1.0,
+        slow_us={rollout.rollout: rollout.slow_us} if rollout and rollout.slow_us is not None else {},
+        arms={rollout.rollout: (rollout.version, rollout.champion)} if rollout else {},
+        bins=library.bins(result.reference) if result else (),
+    )
