@@ -196,9 +196,9 @@ def test_a_model_without_retrain_has_no_alarm():
     assert rules.assess(make_model(), state, now=START + DAY).alarm is None
 
 
-def test_the_next_look_is_when_a_window_closes_or_in_an_hour(bins):
+def test_the_next_look_is_when_a_window_closes_or_in_a_day(bins):
     state = run(bins, 1)
-    assert rules.next_due(state, START) == START + HOUR
+    assert rules.next_due(state, START) == START + DAY
     assert rules.next_due(state, state.slow.ends - Span.parse("5m")) == state.slow.ends
 
 
