@@ -20,7 +20,7 @@ from flyball.records import codec
 from flyball.training import artifact, estimators
 from flyball.training.run import perform
 
-X = np.random.default_rng(0).random((200, 3))
+X = np.column_stack([np.arange(200) % 2, np.random.default_rng(0).random((200, 2))])
 Y = (X[:, 0] > 0.5).astype(int)
 
 
@@ -35,6 +35,7 @@ class Home:
         HistGradientBoostingClassifier(max_iter=5, random_state=0),
         RandomForestRegressor(3, random_state=0),
         make_pipeline(FunctionTransformer(np.log1p), StandardScaler(), LogisticRegression()),
+        HistGradientBoostingClassifier(max_iter=5, random_state=0, categorical_features=[0]),
     ],
     ids=lambda estimator: type(estimator).__name__,
 )

@@ -8,6 +8,7 @@ import pytest
 from flyball.clock import Span
 from flyball.errors import BadInput, DeclarationError, Refused
 from flyball.records.estimates import Outcome
+from flyball.training import artifact
 from flyball.training.fitting import FitCache
 from flyball.training.run import Progress, assemble, execute, memo_key, perform
 
@@ -73,6 +74,42 @@ def test_no_label_known_later_than_as_of_is_seen(bikes):
     after = perform(bikes.spec(as_of=as_of), bikes.model, {"rides": changed}, None, package=False)
     assert before.holdout.equals(after.holdout)
     assert before.holdout["__time"][-1] == as_of - int(Span.parse("1h"))
+
+
+def test_a_champion_that_was_fitted_on_the_hold_out_is_compared_as_it_was_before_it(bikes, tmp_path):
+    first = perform(bikes.spec(), bikes.model, bikes.frames, bikes.blobs)
+    champion = artifact.load_champion(first.result.artifact, bikes.blobs, tmp_path / "scratch")
+    again = perform(bikes.spec(), bikes.model, bikes.frames, bikes.blobs, champion=champion).result
+    # the same fit twice: with the released champion, which has seen these rows, the new one would look worse
+    assert again.champion == again.metrics
+    released = artifact.load(first.result.artifact, bikes.blobs, tmp_path / "scratch")
+    unfair = perform(bikes.spec(), bikes.model, bikes.frames, bikes.blobs, champion=released).result
+    assert unfair.champion["mae"].value < unfair.metrics["mae"].value
+
+
+def test_a_champion_that_is_older_than_the_hold_out_is_compared_as_released(bikes):
+    step = int(Span.parse("1h"))
+    earlier = bikes.spec().as_of - int(Span.parse("8d")) // step * step
+    first = perform(bikes.spec(as_of=earlier), bikes.model, bikes.frames, None, package=False)
+    later = perform(bikes.spec(), bikes.model, bikes.frames, None, package=False, champion=first.predictor)
+    rows = assemble(bikes.model, bikes.frames, as_of=bikes.spec().as_of)
+    held = rows.frame.tail(later.holdout.height).select(rows.features)
+    assert later.holdout["champion_value"].to_list() == first.predictor.predict(held).value.tolist()
+
+
+def test_a_transform_that_is_a_function_and_a_weight_are_used(project):
+    text = loop("SEEN.append((weight.to_list()[:3], X.columns)); return LogisticRegression(C=C).fit(X, y, sample_weight=weight)")
+    text = text.replace("y: pl.Series, *,", "y: pl.Series, weight: pl.Series, *,").replace(
+        'label="up",', 'label="up", weight="price", transforms=late,'
+    )
+    text = text.replace("SEEN = []", "SEEN = []\n\ndef late(frame):\n    return frame.with_columns(late=pl.col('hour') > 12)")
+    done = project(text, "m")
+    made(done)
+    from sys import modules
+
+    weights, columns = modules["loops.m_loop"].SEEN[0]
+    assert len(set(weights)) == 3
+    assert columns == ["hour", "late"]
 
 
 def test_rows_assembled_once_give_what_a_run_of_its_own_gives(bikes):
@@ -242,7 +279,5 @@ def test_text_classes_and_more_than_two_of_them_are_judged(project):
     assert done.result.signature.classes == ("high", "low", "mid")
     assert done.result.metrics["accuracy"].value > 0.6
     assert done.result.metrics["log_loss"].value is not None
-    from flyball.training import artifact
-
     loaded = artifact.load(done.result.artifact, many.blobs, many.root / "scratch")
     assert loaded.predict(loaded.golden.drop(artifact.VALUE, artifact.SCORE)).scores.shape == (20, 3)

@@ -39,7 +39,8 @@ class Manifest(Record, frozen=True):
     """What a version is made of: a blob of canonical JSON; its hash is the version's `artifact`.
 
     `file` is the loop file's path in the project, `code` the blob of `{path: text}`, `declaration` the blob of the canonical
-    declaration, `files` the artifact's own files by name, `libraries` the versions of what they were made with.
+    declaration, `files` the artifact's own files by name, `libraries` the versions of what they were made with. `trained_until` is the
+    time of the newest row it was fitted on.
     """
 
     model: str
@@ -51,6 +52,7 @@ class Manifest(Record, frozen=True):
     python: str
     libraries: dict[str, str]
     format: int = 1
+    trained_until: int = 0
 
 
 class ModelRef(Record, frozen=True):

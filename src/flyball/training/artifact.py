@@ -33,9 +33,8 @@ from flyball.training.predictor import Predictor, answers
 
 GOLDEN_ROWS = 20
 VALUE, SCORE = "__value", "__score"
-_ESTIMATOR = "model.skops"
+_MODEL, _JUDGED = "model", "judged"
 _GOLDEN = "golden.parquet"
-_OWN = "own/"
 _LIBRARIES = ("numpy", "polars", "scikit-learn", "scipy", "skops")
 _BOOSTERS = ("lightgbm", "xgboost")
 # other processors add in another order: the last bits of a sum may differ, a wrong model differs by more
@@ -48,7 +47,9 @@ def pack(predictor: Predictor, golden: pl.DataFrame, blobs: Blobs, *, code: str,
     `golden` are rows of features (the first 20 are kept with their answers); `code` and `declaration` are blob hashes, `file` is the
     loop file within the code. Raises Refused for what cannot be stored safely, BadInput if `save=` fails.
     """
-    files = _files(predictor, blobs)
+    files = _files(predictor, blobs, _MODEL)
+    if predictor.judged is not None:
+        files |= _files(predictor.judged, blobs, _JUDGED)
     rows = golden.head(GOLDEN_ROWS)
     value, score = answers(predictor.predict(rows))
     buffer = io.BytesIO()
@@ -63,23 +64,27 @@ def pack(predictor: Predictor, golden: pl.DataFrame, blobs: Blobs, *, code: str,
         signature=predictor.signature,
         python=".".join(platform.python_version_tuple()[:2]),
         libraries=libraries(),
+        trained_until=predictor.trained_until,
     )
     return blobs.put(rfc8785.dumps(codec.plain(manifest)))
 
 
-def _files(predictor: Predictor, blobs: Blobs) -> dict[str, str]:
+def _files(predictor: Predictor, blobs: Blobs, name: str) -> dict[str, str]:
+    """`NAME.skops`, or what the model's own save wrote as `NAME/…`."""
     save = predictor.model.train.save if predictor.model.train else None
     if save is None or isinstance(save, Function):
-        return {_ESTIMATOR: blobs.put(estimators.dumps(predictor.fitted))}
-    with tempfile.TemporaryDirectory(prefix="flyball-save-") as name:
-        folder = Path(name)
+        return {f"{name}.skops": blobs.put(estimators.dumps(predictor.fitted))}
+    with tempfile.TemporaryDirectory(prefix="flyball-save-") as temporary:
+        folder = Path(temporary)
         try:
             save(predictor.fitted, folder)
         except Exception as error:  # the user's own save runs here: whatever it raises is theirs to read
             raise BadInput(
                 f"save= raised {type(error).__name__}: {error}", fix="save(model, folder) writes files into the folder"
             ) from error
-        files = {_OWN + path.relative_to(folder).as_posix(): blobs.put_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+        files = {
+            f"{name}/{path.relative_to(folder).as_posix()}": blobs.put_file(path) for path in sorted(folder.rglob("*")) if path.is_file()
+        }
     if not files:
         raise BadInput("save= wrote no file", why="there would be nothing to load", fix="save(model, folder) writes files into the folder")
     return files
@@ -118,9 +123,20 @@ def load(artifact: str, blobs: Blobs, scratch: Path) -> Predictor:
     manifest = manifest_of(artifact, blobs)
     model = load_model(unpack_code(manifest.code, blobs, scratch), manifest.file, manifest.model)
     golden = pl.read_parquet(io.BytesIO(blobs.get(manifest.files[_GOLDEN])))
-    fitted = _fitted(model, manifest, blobs)
-    predictor = Predictor(model, manifest.signature, fitted, golden=golden, artifact=artifact)
+    predictor = Predictor(model, manifest.signature, _fitted(model, manifest, blobs, _MODEL), golden=golden, artifact=artifact)
+    predictor.trained_until = manifest.trained_until
     check_golden(predictor)
+    return predictor
+
+
+def load_champion(artifact: str, blobs: Blobs, scratch: Path) -> Predictor:
+    """Like `load`, with the fit that was judged before the released one: what a candidate may fairly be compared with."""
+    predictor = load(artifact, blobs, scratch)
+    manifest = manifest_of(artifact, blobs)
+    if any(name.startswith(_JUDGED) for name in manifest.files):
+        predictor.judged = Predictor(
+            predictor.model, manifest.signature, _fitted(predictor.model, manifest, blobs, _JUDGED), artifact=artifact
+        )
     return predictor
 
 
@@ -147,9 +163,9 @@ def unpack_code(code: str, blobs: Blobs, scratch: Path) -> Path:
     return folder
 
 
-def _fitted(model: Model, manifest: Manifest, blobs: Blobs) -> Any:
-    if _ESTIMATOR in manifest.files:
-        return estimators.loads(blobs.get(manifest.files[_ESTIMATOR]))
+def _fitted(model: Model, manifest: Manifest, blobs: Blobs, name: str) -> Any:
+    if f"{name}.skops" in manifest.files:
+        return estimators.loads(blobs.get(manifest.files[f"{name}.skops"]))
     load_own = model.train.load if model.train else None
     if load_own is None or isinstance(load_own, Function):
         raise Refused(
@@ -157,14 +173,14 @@ def _fitted(model: Model, manifest: Manifest, blobs: Blobs) -> Any:
             why="only its own load can read what its own save wrote",
             fix="give fb.Train(load=…) beside save=, and train again",
         )
-    with tempfile.TemporaryDirectory(prefix="flyball-load-") as name:
+    with tempfile.TemporaryDirectory(prefix="flyball-load-") as temporary:
         for path, digest in manifest.files.items():
-            if path.startswith(_OWN):
-                target = Path(name) / path.removeprefix(_OWN)
+            if path.startswith(f"{name}/"):
+                target = Path(temporary) / path.removeprefix(f"{name}/")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(blobs.get(digest))
         try:
-            return load_own(Path(name))
+            return load_own(Path(temporary))
         except Exception as error:  # the user's own load runs here: whatever it raises is theirs to read
             raise BadInput(
                 f"load= raised {type(error).__name__}: {error}", fix="load(folder) reads what save(model, folder) wrote"

@@ -16,6 +16,9 @@ from typing import Any
 from flyball.errors import Corrupt, Refused
 
 ROOTS = frozenset({"sklearn", "numpy", "scipy", "lightgbm", "xgboost"})
+_ALSO = frozenset({"functools.partial", "sklearn.utils.validation.check_array"})
+"""What scikit-learn itself puts into estimators with categories; a partial calls nothing that is not listed and trusted by itself."""
+
 _NOT_LIBRARY = frozenset(
     {"tests", "testing", "_testing", "conftest", "f2py", "distutils", "_distutils", "__main__", "_build_utils", "externals"}
 )
@@ -62,7 +65,7 @@ def _trusted_types(data: bytes) -> list[str]:
         asked = skops.io.get_untrusted_types(data=data)
     except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise Corrupt("a stored estimator cannot be read", why=str(error), fix="train again") from error
-    refused = [name for name in asked if not _is_library_class(name)]
+    refused = [name for name in asked if name not in _ALSO and not _is_library_class(name)]
     if refused:
         raise Refused(
             f"the estimator holds {', '.join(refused[:8])}",

@@ -153,7 +153,7 @@ def run(told: JobInput, folder: Path) -> str:
 
     from flyball.data.commit import load_content
     from flyball.declare.code import load_model
-    from flyball.training.artifact import load, unpack_code
+    from flyball.training.artifact import load_champion, unpack_code
 
     def progress(seen: Progress) -> None:
         _write(folder / PROGRESS, seen)
@@ -161,7 +161,7 @@ def run(told: JobInput, folder: Path) -> str:
 
     scratch = Path(told.scratch)
     frames = {name: load_content(content, blobs) for name, content in spec.datasets.items()}
-    champion = load(spec.champion, blobs, scratch) if spec.champion else None
+    champion = load_champion(spec.champion, blobs, scratch) if spec.champion else None
     model = load_model(unpack_code(spec.code, blobs, scratch), spec.file, spec.model)
     made = blobs.put(codec.encode(execute(spec, model, frames, blobs, champion=champion, progress=progress)))
     memo.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from flyball.clock import Instant
 from flyball.declare.functions import Function
 from flyball.declare.model import Model
 from flyball.errors import BadInput
@@ -39,6 +40,8 @@ class Predictions:
 class Predictor:
     """A fitted object with what is needed to ask it. `golden` holds rows of features with their known answers.
 
+    `trained_until` is the time of the newest row it was fitted on, `judged` the fit that was judged before it: without the hold-out.
+
     `classes` in the order of the signature: for a binary model the second is the positive one.
     """
 
@@ -48,6 +51,8 @@ class Predictor:
         self.fitted = fitted
         self.golden = golden
         self.artifact = artifact
+        self.trained_until: Instant = 0
+        self.judged: Predictor | None = None
         train = model.train
         own = train.predict if train is not None else None
         asked = own if own is not None else (train.fit if train is not None else None)

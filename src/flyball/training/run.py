@@ -108,10 +108,12 @@ def perform(
     progress(Progress(stage="judge"))
     against = _champion(champion, model, frames, rows=rows, cut=chosen.split, spec=spec)
     frame = holdout_frame(model, chosen.answers, rows, chosen.split, champion=against)
-    judged = judge_holdout(model, frame, chosen.classes)
+    judged = judge_holdout(model, frame, chosen.candidate.signature.classes)
     progress(Progress(stage="refit"))
     final = refit(rows.times[:known], end, train.holdout, chosen.window)
     released = fitter.fit(final, chosen.parameters, window=str(chosen.window))
+    released.judged = chosen.candidate
+    released.trained_until = int(rows.times[final.stop - 1])
     result = _result(judged, released, fitter, chosen=chosen, final=final, spec=spec)
     if package and blobs is not None:
         progress(Progress(stage="package"))
@@ -129,7 +131,7 @@ class Chosen:
     split: Split
     parameters: Parameters
     answers: Predictions
-    classes: tuple[int | str | bool, ...]
+    candidate: Predictor
     scores: dict[str, float]
 
 
@@ -153,7 +155,7 @@ def _choose(spec: RunSpec, fitter: Fitter, times: Times, end: Instant, progress:
             scores[window] = smoothed(spec.window_scores.get(str(window)), found)
     window = choose(scores) if scores else usable[0]
     shown = {str(each): value for each, value in scores.items()}
-    return Chosen(window, splits[window], parameters, given[window], fitted[window].signature.classes, shown)
+    return Chosen(window, splits[window], parameters, given[window], fitted[window], shown)
 
 
 def _check_holdout(model: Model, cut: Split, holdout: Span) -> None:
@@ -215,6 +217,9 @@ def _champion(
     """The champion with its own features of the held-out rows: its declaration may make them otherwise than the candidate's."""
     if champion is None:
         return None
+    if champion.judged is not None and champion.trained_until >= rows.times[cut.holdout]:
+        # the released champion was fitted on rows that judge here; the one that was judged before it was not
+        champion = champion.judged
     if champion.model is model or _same_features(champion.model, model):
         return champion, rows.frame[cut.holdout : cut.end].select(rows.features)
     theirs = assemble(champion.model, frames, as_of=spec.as_of)
