@@ -340,9 +340,12 @@ def test_children_of_a_killed_supervisor_go_and_the_next_one_comes_up(loans: Loa
         eventually(lambda: not any(_runs(pid) for pid in pids), "a child outlived its supervisor")
         # no control plane has spoken: the routes on disk are served again
         eventually(lambda: again.predict(GOOD).status_code == 200, "the routes on disk are not served")
+        assert again.predict({}).status_code == 422
     finally:
         up.stop()
         assert again.stop()[0] == 0
+    last = [record for file in wal.segments(loans.layout.log) for record in wal.read(file.path)[0]][-1]
+    assert (last.kind, last.marks) == ("refused", {"why": "bad-input"})
 
 
 def _runs(pid: int) -> bool:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -20,6 +22,7 @@ import uvloop
 from flyball.errors import BadInput
 from flyball.records.codec import encode
 from flyball.serving import ids, lifeline, table, wal
+from flyball.serving.coalesce import CoalescingHttp
 from flyball.serving.dispatch import Dispatcher
 from flyball.serving.http import Gateway
 from flyball.serving.layout import Layout, write_atomically
@@ -76,6 +79,15 @@ class RouteWatcher:
         write_atomically(self._layout.ack(self._name), encode(ack))
 
 
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn's own handling ends the process before the last records are written."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
 async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
     """Run a coroutine function for ever, `seconds` apart."""
     while True:
@@ -95,7 +107,7 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=CoalescingHttp,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -106,7 +118,7 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(limits.drain_s),
     )
-    server = uvicorn.Server(config)
+    server = _Server(config)
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -124,6 +136,8 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
 
     await watcher.look()
     lifeline.watch(pipe, orphaned)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
     tasks = [
         loop.create_task(_every(limits.look_s, watcher.look)),
         loop.create_task(_every(0.1, sweep)),
