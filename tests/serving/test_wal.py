@@ -150,3 +150,22 @@ def test_row_ids_are_the_request_id_or_its_parts_or_the_callers() -> None:
     assert one.row_ids() == ["r/0", "r/1"]
     one.marks = {"ids": ["x", "y"]}
     assert one.row_ids() == ["x", "y"]
+
+
+def test_without_room_for_a_segment_a_writer_says_so_and_opens_one_when_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.open
+
+    def full(path, flags, mode=0o777, **more):
+        if str(path).endswith(".wal"):
+            raise OSError(errno.ENOSPC, "no space")
+        return real(path, flags, mode, **more)
+
+    monkeypatch.setattr(os, "open", full)
+    made = wal.Writer(tmp_path, "g0", reserve_bytes=0)
+    assert not made.append([answer("a")])
+    made.sync()
+    monkeypatch.setattr(os, "open", real)
+    monkeypatch.setattr("time.monotonic", lambda: 1e9)
+    assert made.append([answer("b")])
+    made.close()
+    assert [(record.kind, record.request_id, record.rows) for record in wal.read(made.path)[0]] == [("gap", "", 1), ("answer", "b", 1)]

@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -76,7 +76,11 @@ class RouteWatcher:
 
     def _acknowledge(self, file: table.RoutesFile) -> None:
         ack = table.Ack(stamp=file.stamp, epoch=file.table.epoch, monotonic_ns=time.monotonic_ns(), pid=os.getpid())
-        write_atomically(self._layout.ack(self._name), encode(ack))
+        try:
+            write_atomically(self._layout.ack(self._name), encode(ack))
+        except OSError as problem:
+            # the table is used all the same; the reconciler will see that nobody said so
+            print(f"{self._name}: the acknowledgement cannot be written: {problem}", flush=True)
 
 
 class _Server(uvicorn.Server):
@@ -88,11 +92,15 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
-    """Run a coroutine function for ever, `seconds` apart."""
+async def _every(seconds: float, name: str, action: Callable[[], Awaitable[None]]) -> None:
+    """Run `action` for ever, `seconds` apart; a disk that refuses is told and tried again."""
     while True:
         await asyncio.sleep(seconds)
-        await action()
+        try:
+            await action()
+        except OSError as problem:
+            # a full disk must not end what keeps this gateway going
+            print(f"{name} failed: {problem}", flush=True)
 
 
 async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, limits: Limits) -> None:
@@ -139,9 +147,9 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     tasks = [
-        loop.create_task(_every(limits.look_s, watcher.look)),
-        loop.create_task(_every(0.1, sweep)),
-        loop.create_task(_every(1.0, each_second)),
+        loop.create_task(_every(limits.look_s, "looking for routes", watcher.look)),
+        loop.create_task(_every(0.1, "sweeping", sweep)),
+        loop.create_task(_every(1.0, "saving", each_second)),
     ]
     try:
         await server.serve(sockets=[listener])
@@ -149,8 +157,9 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
         for task in tasks:
             task.cancel()
         dispatcher.close()
-        writer.close()
-        metrics.save()
+        with suppress(OSError):
+            writer.close()
+            metrics.save()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from flyball.clock import Instant
+from flyball.errors import Unavailable
 from flyball.records import codec
 from flyball.records.base import Record
 from flyball.records.models import ModelRef
@@ -90,7 +91,16 @@ class FileRoutes:
         self._killed: set[int] = set()
 
     def desire(self, table: RouteTable, since: Instant) -> None:
-        """Take a step towards `table`, decided at `since` (µs). Never waits."""
+        """Take a step towards `table`, decided at `since` (µs). Never waits. Raises Unavailable when the disk refuses."""
+        try:
+            self._step(table, since)
+        except OSError as problem:
+            why = f"{problem.filename or self._layout.run}: {problem.strerror}"
+            raise Unavailable(
+                "the routes cannot be written", why=why, fix="make room on the disk; gateways go on with the routes they have"
+            ) from None
+
+    def _step(self, table: RouteTable, since: Instant) -> None:
         if self._desired is None or table != self._desired:
             self._desired = table
             # the decision's wall time, told on the monotonic clock that the acknowledgements use

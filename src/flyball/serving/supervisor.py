@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from flyball.errors import Conflict, FlyballError, Refused
+from flyball.errors import Conflict, FlyballError, Refused, Unavailable
 from flyball.serving.children import Child
 from flyball.serving.layout import Layout, read_json, worker_name, write_json
 
@@ -112,6 +112,7 @@ class Supervisor:
         self._leaving: list[Child] = []
         self._seen_workers: object = None
         self._signals: list[int] = []
+        self._said = ""
 
     def run(self, up: Callable[[int], None]) -> int:
         """Keep everything running until SIGINT (130) or SIGTERM (0); `up` is called once, with the port, when gateways answer."""
@@ -120,13 +121,22 @@ class Supervisor:
         self._clean()
         told = False
         while not self._signals:
-            self._pass()
+            try:
+                self._pass()
+            except OSError as problem:
+                self._say(f"the disk refuses: {problem}; what runs goes on")
             if not told and all(self._layout.ack(name).exists() for name in self._gateways):
                 told = True
                 up(self._port)
             time.sleep(LOOK_S)
         self._end()
         return 130 if self._signals[0] == signal.SIGINT else 0
+
+    def _say(self, text: str) -> None:
+        """Tell the operator, once as long as it stays the same."""
+        if text != self._said:
+            self._said = text
+            print(text, file=sys.stderr, flush=True)
 
     def _clean(self) -> None:
         """Remove what processes that are no more have said about themselves."""
@@ -263,6 +273,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FlyballError as problem:
         print(problem, file=sys.stderr)
         return problem.exit_code
+    except OSError as problem:
+        told = Unavailable(
+            "flyball cannot start",
+            why=f"{problem.filename or options.root}: {problem.strerror}",
+            fix="make room on the disk, or let this user write there",
+        )
+        print(told, file=sys.stderr)
+        return told.exit_code
     except KeyboardInterrupt:
         # before there was anything to end in order
         return 130

@@ -34,6 +34,7 @@ SEGMENT_BYTES = 64 << 20
 SEGMENT_S = 3600.0
 """A segment is closed at this size or age, so that the sealer has finished files to work on."""
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 _PREFIX = struct.Struct("<II")
 _LARGEST_FRAME = 256 << 20
 _encoder = msgspec.msgpack.Encoder()
@@ -254,8 +255,10 @@ class Writer:
         self._lost = 0
         self.lost_total = 0
         self._known: set[str] = set()
+        self._size, self._opened_s, self._path = 0, 0.0, self._folder
         self._hold_reserve()
-        self._open_next()
+        if not self._try_open() and self._give_up_reserve():
+            self._try_open()
 
     @property
     def path(self) -> Path:
@@ -289,7 +292,8 @@ class Writer:
 
     def sync(self) -> None:
         """Bring what was written to the disk. Called each second."""
-        os.fdatasync(self._fd)
+        if self._fd >= 0:
+            os.fdatasync(self._fd)
 
     def rotate(self) -> None:
         """Close this segment and open the next, if the disk lets us; else go on in this one."""
@@ -309,11 +313,24 @@ class Writer:
             os.close(self._fd)
             self._fd = -1
 
+    def _try_open(self) -> bool:
+        """Open a segment, at most once a second while the disk refuses: without one a gateway still answers, and says so."""
+        self._opened_s = time.monotonic()
+        try:
+            self._open_next()
+        except OSError as problem:
+            if problem.errno not in _NO_ROOM:
+                raise
+            return False
+        return True
+
     def _write(self, data: bytes) -> bool:
+        if self._fd < 0 and (time.monotonic() - self._opened_s < 1.0 or not self._try_open()):
+            return False
         try:
             written = os.write(self._fd, data)
         except OSError as problem:
-            if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
+            if problem.errno in _NO_ROOM:
                 return False
             raise
         if written != len(data):
@@ -348,7 +365,10 @@ class Writer:
         """Set disk space aside; without room for it there is none to give up later, and that is all."""
         if not self._reserve_bytes or (self._reserve.exists() and self._reserve.stat().st_size >= self._reserve_bytes):
             return
-        fd = os.open(self._reserve, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            fd = os.open(self._reserve, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return
         try:
             os.posix_fallocate(fd, 0, self._reserve_bytes)
         except OSError:
