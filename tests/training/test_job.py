@@ -87,3 +87,24 @@ def test_a_champion_in_another_job_is_compared_on_the_same_rows(bikes, tmp_path:
     assert second.champion["mae"].n == second.metrics["mae"].n == 168
     assert second.verdicts[0].reference is not None
     assert second.artifact == first.artifact, "the same fit has the same artifact"
+
+
+HANGS = """
+import time
+import flyball as fb
+
+market = fb.Dataset("market", source="data/market.csv", time="ts", columns={"hour": fb.column(int, known_after="-1d"), "up": int})
+
+def fit(X, y):
+    time.sleep(600)
+
+m = fb.Model("m", task="binary", data=market, label="up", train=fb.Train(fit, window="28d", holdout="7d"), gates=[])
+"""
+
+
+def test_a_fit_that_hangs_ends_at_the_declared_timeout_with_the_reason(project, tmp_path: Path):
+    jobs = Jobs(project(HANGS, "m"), tmp_path / "home")
+    jobs.start("run_1", timeout="4s")
+    seen = jobs.end("run_1")
+    assert (seen.state, seen.why) == ("failed", "it took longer than train timeout allows")
+    assert jobs.compute.log("run_1", 0)[0].endswith(b"stopped\n")
