@@ -54,7 +54,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
     layout = Layout(folder)
     layout.prepare()
     clock = clock or SystemClock()
-    database = Database.open(f"sqlite:///{folder / 'ledger.db'}")
+    database = Database.open(folder / "ledger.db")
     ledger = FencedLedger(database, FOLDS, clock) if claim else SqlLedger(database, FOLDS, clock)
     if isinstance(ledger, FencedLedger):
         ledger.fence = ledger.claim()

@@ -84,7 +84,7 @@ def main() -> int:
     except FlyballError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    except Exception:  # the supervisor starts us again and the ledger heals what was half done; the trace is for its log
+    except Exception:  # noqa: BLE001 - the supervisor starts us again and the ledger heals what was half done; the trace is for its log
         traceback.print_exc()
         return 1
     finally:

@@ -80,7 +80,8 @@ def _call(verb: str, rest: list[str]) -> int:
         return _interrupted()
     except typer.TyperException as error:
         # what the parser raises shows itself (usage, then what is wrong); its type is not exported
-        getattr(error, "show", lambda: print(error, file=sys.stderr))()
+        show = getattr(error, "show", None)
+        _ = show() if show else print(error, file=sys.stderr)
         return int(getattr(error, "exit_code", 2))
     except FlyballError as error:
         report(error, as_json=as_json)

@@ -173,7 +173,7 @@ def rehearse(
 def _ports(
     policy: Policy, history: History, folder: Path, clock: VirtualClock, cache: FitCache
 ) -> tuple[Ports, ReplayEvidence, ReplayRuns]:
-    database = Database.open(f"sqlite:///{folder / 'ledger.db'}", durable=False)
+    database = Database.open(folder / "ledger.db", durable=False)
     blobs = LocalBlobs(folder / "blobs")
     replayed = ReplayRuns(policy.model, history.rows, history.frames, blobs, cache)
     routes = ReplayRoutes()

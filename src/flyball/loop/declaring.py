@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from flyball.declare.project import fingerprint
 from flyball.loop.commands import Apply, decide_apply
-from flyball.loop.compiling import Compilation, compile_project
+from flyball.loop.compiling import Compilation, Compiler
 from flyball.loop.ports import Ports
 from flyball.records.base import Receipt
 from flyball.records.declarations import DeclarationApplied, DeclarationRefused
@@ -45,9 +44,9 @@ def apply(compilation: Compilation, ports: Ports, actor: str) -> Receipt:
 class Watcher:
     """Looks at a project's files and compiles them when they change, beside the loop: a slow import never delays a tick."""
 
-    def __init__(self, root: Path, compile_: Callable[[Path], Compilation] = compile_project) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
-        self._compile = compile_
+        self._compiler = Compiler(root)
         self._seen = ""
         self._thread: threading.Thread | None = None
         self._done: list[Compilation] = []
@@ -67,4 +66,4 @@ class Watcher:
         return None
 
     def _run(self) -> None:
-        self._done.append(self._compile(self._root))
+        self._done.append(self._compiler.compile())

@@ -92,7 +92,7 @@ class LiveData:
     def _look(self, dataset: Dataset, row: DatasetRow | None) -> None:
         try:
             self._found[dataset.name] = refresh(dataset, self._root, self._blobs, row)
-        except Exception as error:  # raised again in the loop's thread, where it is seen
+        except Exception as error:  # noqa: BLE001 - raised again in the loop's thread, where it is seen
             self._failed[dataset.name] = error
 
     def _point(self, name: str, row: DatasetRow | None) -> None:
