@@ -151,7 +151,7 @@ class Folder:
         answered = rows.filter((pl.col("role") == "champion") & (pl.col("status") == "ok"))
         if answered.is_empty():
             return ()
-        return bin_frame(self._watch.bins, answered.rename({"value": "prediction"}), model=self._watch.model)
+        return bin_frame(self._watch.bins, answered.with_columns(pl.col("value").alias("prediction")), model=self._watch.model)
 
     def _wait(self, rows: pl.DataFrame) -> None:
         if rows.is_empty():
