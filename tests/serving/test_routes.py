@@ -134,3 +134,22 @@ def test_a_reconciler_that_starts_anew_goes_on_from_the_files(layout: Layout) ->
     again.desire(table(1, a="1.0.0"), now())
     assert layout.routes.read_bytes() == before
     assert again.in_force() is not None
+
+
+def test_two_reconcilers_of_one_project_agree_on_what_is_on_disk(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "kill", lambda pid, _number: pytest.fail(f"{pid} was killed"))
+    monkeypatch.setattr(routes, "ACK_S", 0.0)
+    for version in ("1.0.0", "2.0.0"):
+        ready(layout, "a", version)
+    first = FileRoutes(layout.root)
+    first.desire(table(1, a="1.0.0"), now())
+    acknowledge(layout, "g0", "g1")
+    second = FileRoutes(layout.root)
+    monkeypatch.setattr(routes, "ACK_S", 60.0)
+    second.desire(table(2, a="2.0.0"), now())
+    acknowledge(layout, "g0", "g1")
+    monkeypatch.setattr(routes, "ACK_S", 0.0)
+    for _ in range(2):
+        first.desire(table(2, a="2.0.0"), now())
+    assert first.in_force() is not None
+    assert second.in_force() is not None

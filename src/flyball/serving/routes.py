@@ -86,8 +86,9 @@ class FileRoutes:
         self._failed: dict[str, str] = {}
         self._waiting: tuple[str, ...] = ()
         self._leaving: dict[str, tuple[str, str]] = {}
+        self._mark = (0, 0)
+        self._written_at = 0.0
         self._file = self._read()
-        self._written_at = time.monotonic()
         self._killed: set[int] = set()
 
     def desire(self, table: RouteTable, since: Instant) -> None:
@@ -101,6 +102,9 @@ class FileRoutes:
             ) from None
 
     def _step(self, table: RouteTable, since: Instant) -> None:
+        if self._mark != self._on_disk():
+            # another process of this project (`flyball tick`) has written since
+            self._file = self._read()
         if self._desired is None or table != self._desired:
             self._desired = table
             # the decision's wall time, told on the monotonic clock that the acknowledgements use
@@ -130,7 +134,16 @@ class FileRoutes:
         found = self.status()
         return found if self._desired is not None and found.processes and found.epoch == self._desired.epoch else None
 
+    def _on_disk(self) -> tuple[int, int]:
+        try:
+            found = self._layout.routes.stat()
+        except FileNotFoundError:
+            return (0, 0)
+        return (found.st_ino, found.st_mtime_ns)
+
     def _read(self) -> RoutesFile:
+        self._mark = self._on_disk()
+        self._written_at = time.monotonic()
         try:
             return read_routes(self._layout.routes.read_bytes())
         except FileNotFoundError:
@@ -171,6 +184,7 @@ class FileRoutes:
     def _write(self, table: RouteTable) -> None:
         self._file = RoutesFile(stamp=time.time_ns(), table=table)
         write_atomically(self._layout.routes, codec.encode(self._file))
+        self._mark = self._on_disk()
         self._written_at = time.monotonic()
         self._killed.clear()
 
