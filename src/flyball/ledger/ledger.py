@@ -104,7 +104,7 @@ class SqlLedger:
             now = max(self._clock.now(), head.at)
             outcome = decide(state, command, now)
             if isinstance(outcome, Refusal):
-                raise _refused(outcome)
+                raise error_of(outcome)
             if not outcome:
                 return Receipt(command=command.id, first=0, last=0)
             projection = SqlProjection(state, connection, self.database.sql)
@@ -239,7 +239,7 @@ _BY_CODE: dict[str, type[FlyballError]] = {
 }
 
 
-def _refused(refusal: Refusal) -> FlyballError:
+def error_of(refusal: Refusal) -> FlyballError:
     """The error of a refusal's code; an unknown code is a Refused that keeps it."""
     kind = _BY_CODE.get(refusal.code, Refused)
     return kind(refusal.what, why=refusal.why, fix=refusal.fix, code=refusal.code)
