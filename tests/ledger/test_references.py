@@ -4,6 +4,7 @@ from flyball.ledger.references import references
 from flyball.records.data import DataCommitted, DatasetVersion
 from flyball.records.declarations import DeclarationApplied
 from flyball.records.models import Manifest, Signature
+from flyball.records.rollouts import RolloutEvidence, RolloutMoved, RolloutState
 from flyball.records.serving import Arm, ModelRoute, RouteDesired
 from flyball.records.training import RunStarted
 
@@ -45,3 +46,16 @@ def test_a_manifest_names_its_files() -> None:
         libraries={},
     )
     assert named(manifest) == {"code": "c" * 64, "declaration": "d" * 64, "files[model.skops]": "e" * 64}
+
+
+def test_a_record_that_holds_its_own_kind_is_walked_to_its_end() -> None:
+    moved = RolloutMoved(
+        rollout="ro",
+        model="m",
+        source=RolloutState.CANARY,
+        target=RolloutState.WATCHING,
+        step=0,
+        why="",
+        counts=RolloutEvidence(before=RolloutEvidence(before=RolloutEvidence())),
+    )
+    assert named(moved) == {}
