@@ -1,12 +1,13 @@
 from types import ModuleType
 
-from flyball.ledger.references import references
+from flyball.ledger.references import _fields, references
 from flyball.records.data import DataCommitted, DatasetVersion
 from flyball.records.declarations import DeclarationApplied
 from flyball.records.models import Manifest, Signature
 from flyball.records.rollouts import RolloutEvidence, RolloutMoved, RolloutState
 from flyball.records.serving import Arm, ModelRoute, RouteDesired
 from flyball.records.training import RunStarted
+from flyball.records.vocabulary import KINDS, PROJECTIONS
 
 SIGNATURE = Signature(task="binary", fields=())
 
@@ -58,4 +59,12 @@ def test_a_record_that_holds_its_own_kind_is_walked_to_its_end() -> None:
         why="",
         counts=RolloutEvidence(before=RolloutEvidence(before=RolloutEvidence())),
     )
+    assert named(moved) == {}
+
+
+def test_every_kind_of_event_and_row_can_be_looked_into_also_one_that_holds_its_own_kind() -> None:
+    for kind in [*KINDS.values(), *(table.row for table in PROJECTIONS)]:
+        assert isinstance(_fields(kind), tuple)
+    counts = RolloutEvidence(before=RolloutEvidence())
+    moved = RolloutMoved(rollout="r", model="m", source=RolloutState.SHADOW, target=RolloutState.CANARY, step=1, why="", counts=counts)
     assert named(moved) == {}

@@ -47,18 +47,18 @@ def _walk(kind: inspect.Type) -> Walk | None:
     """How to find references in a value of this type; None where there can be none."""
     if isinstance(kind, inspect.Metadata):
         marked = (kind.extra or {}).get("blob")
-        return _walk(kind.type, within) if marked is None else lambda value: iter([Reference("", value, marked)] if value else [])
+        return _walk(kind.type) if marked is None else lambda value: iter([Reference("", value, marked)] if value else [])
     if isinstance(kind, inspect.StructType):
         # a record that holds one of its own kind is looked into as far as there is one
         return _nested if issubclass(kind.cls, Record) and (kind.cls in _UNDER_WAY or _fields(kind.cls)) else None
     if isinstance(kind, inspect.UnionType):
-        walks = [(each, walk) for each in kind.types if (walk := _walk(each, within)) is not None]
+        walks = [(each, walk) for each in kind.types if (walk := _walk(each)) is not None]
         return _one_of(walks) if walks else None
     if isinstance(kind, inspect.VarTupleType | inspect.ListType):
-        inner = _walk(kind.item_type, within)
+        inner = _walk(kind.item_type)
         return None if inner is None else _each(inner, enumerate)
     if isinstance(kind, inspect.DictType):
-        inner = _walk(kind.value_type, within)
+        inner = _walk(kind.value_type)
         return None if inner is None else _each(inner, lambda value: value.items())
     return None
 
