@@ -16,10 +16,10 @@ from flyball.monitoring.state import MonitorState
 from flyball.records import codec
 from flyball.records.base import State
 from flyball.records.monitoring import Batch, Cursor, Watch
-from flyball.records.rollouts import RolloutEvidence, RolloutRow
+from flyball.records.rollouts import ROLLOUTS, RolloutEvidence, RolloutRow
 from flyball.records.training import RUNS, RunState
 from flyball.records.versions import MODELS, VERSIONS, VersionState
-from flyball.rollout.evidence import accumulate
+from flyball.rollout.evidence import accumulate, follow_on
 
 IDLE = Span.parse("1d")
 """The longest time between two looks when nothing is due."""
@@ -50,6 +50,15 @@ class Memories:
             raw = self.source.load(_ROLLOUT + rollout_id)
             self.rollouts[rollout_id] = codec.decode(raw, RolloutEvidence) if raw else RolloutEvidence()
         return self.rollouts[rollout_id]
+
+    def inherited(self, row: RolloutRow, state: State) -> Memories:
+        """Evidence for a rollout that has none yet: what spoke against the same version in an earlier attempt still does."""
+        if row.attempt <= 1 or row.rollout in self.rollouts or self.source.load(_ROLLOUT + row.rollout):
+            return self
+        earlier = [past for _, past in state.scan(ROLLOUTS) if (past.model, past.version) == (row.model, row.version) and past != row]
+        newest = max(earlier, key=lambda past: past.planned_at, default=None)
+        started = follow_on(self.evidence(newest.rollout) if newest else None)
+        return replace(self, rollouts={**self.rollouts, row.rollout: started}, changed=self.changed | {_ROLLOUT + row.rollout})
 
     def with_monitor(self, state: MonitorState) -> Memories:
         """The same with one model's monitors replaced."""

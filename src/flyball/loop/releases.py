@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+import msgspec
+
 from flyball.clock import Instant
 from flyball.declare.model import Model
 from flyball.incidents import rules as incidents
@@ -272,6 +274,8 @@ def _with_route(state: State, events: list[Event], now: Instant, *, model: Model
 
     fallback = model.fallback if isinstance(model.fallback, int | float | str | bool) else None
     route = routes.route(row.champion, active, lookup, fallback=fallback)
+    if route is not None and any(field.name == model.rollout.sticky for field in route.signature.fields):
+        route = msgspec.structs.replace(route, sticky=model.rollout.sticky)
     before = then.get(ROUTES, name)
     if (before.route if before else None) == route:
         return events

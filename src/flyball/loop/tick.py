@@ -108,6 +108,9 @@ def absorb(ports: Ports, now: Instant) -> Memories:
     for model in models:
         kept = memories.synced(kept, model.name, state, ports.library, now)
     batch, cursor = ports.evidence.since(kept.cursor, now, watches)
-    kept = kept.with_batch(batch, cursor, {model.name: active_rollout(state, model.name) for model in models}, watches)
+    active = {model.name: active_rollout(state, model.name) for model in models}
+    for row in active.values():
+        kept = kept.inherited(row, state) if row is not None else kept
+    kept = kept.with_batch(batch, cursor, active, watches)
     memories.save(ports.memory, kept)
     return kept
