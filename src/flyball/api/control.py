@@ -15,8 +15,9 @@ from pathlib import Path
 from types import FrameType
 
 from flyball.clock import Instant
-from flyball.errors import FlyballError, Unavailable
+from flyball.errors import Corrupt, FlyballError, Unavailable
 from flyball.loop.declaring import Watcher, apply
+from flyball.loop.sealing import Sealing
 from flyball.loop.tick import reconcile_routes, tick
 from flyball.serving.layout import write_json
 from flyball.wiring import Wired, open_project
@@ -28,6 +29,7 @@ class Control:
     def __init__(self, wired: Wired, *, watch: bool) -> None:
         self._wired = wired
         self._watcher = Watcher(wired.root) if watch else None
+        self._sealing = Sealing(wired.layout.log, wired.blobs)
         self._stopping = False
         self._parent = os.getppid()
 
@@ -57,12 +59,21 @@ class Control:
             compilation = self._watcher.poll() if self._watcher else None
             if compilation is not None:
                 apply(compilation, self._wired.ports, "loop")
+            self._sealing.look()
             tick(now, self._wired.ports)
+            self._seal()
         except Unavailable as error:
             # a full disk or a busy store heals; predictions go on meanwhile, and the next pass tries again
             print(f"tick put off: {error}", file=sys.stderr, flush=True)
         took = time.monotonic() - started
         write_json(self._wired.layout.run / "loop.json", {"at": now, "pid": os.getpid(), "tick_ms": round(took * 1000, 1)})
+
+    def _seal(self) -> None:
+        try:
+            self._sealing.step(self._wired.ports)
+        except (Corrupt, OSError) as error:
+            # the segment stays in the log, where everything still reads it
+            print(f"a segment of the prediction log is not sealed: {error}", file=sys.stderr, flush=True)
 
 
 def main() -> int:

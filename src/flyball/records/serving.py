@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flyball.clock import Instant
-from flyball.records.base import Event, ManifestHash, Record, Table
+from flyball.records.base import BlobHash, Event, ManifestHash, Record, Table
 from flyball.records.models import Role, Signature
 
 
@@ -54,14 +54,15 @@ class RouteInForce(Event, frozen=True, tag="route.in_force"):
 
 
 class SegmentSealed(Event, frozen=True, tag="segment.sealed"):
-    """A prediction log segment became Parquet."""
+    """A prediction log segment became Parquet. `last` is the moment of its newest record (0: it has none)."""
 
     gateway: str
     number: int
     wal_sha256: str
-    parquet_sha256: str
+    parquet_sha256: BlobHash
     rows: int
     torn_bytes: int
+    last: Instant = 0
 
 
 class RouteRow(Record, frozen=True):
@@ -88,9 +89,10 @@ class SegmentRow(Record, frozen=True):
     gateway: str
     number: int
     wal_sha256: str
-    parquet_sha256: str
+    parquet_sha256: BlobHash
     rows: int
     torn_bytes: int
+    last: Instant = 0
 
 
 ROUTES = Table("route", RouteRow)

@@ -88,7 +88,7 @@ class LiveEvidence:
                 intake.take(_until(path, end))
         highest = _highest(cursor.offsets)
         for row in self._gone():
-            if row.number <= highest.get(row.gateway, -1):
+            if row.number <= highest.get(row.gateway, -1) and row.last >= oldest:
                 intake.take(record for record in self._unsealed(row) if record.at >= oldest)
         intake.into(self._folders)
         for folder in self._folders.values():

@@ -54,6 +54,7 @@ def _segment_sealed(projection: Projection, recorded: Recorded) -> None:
         parquet_sha256=event.parquet_sha256,
         rows=event.rows,
         torn_bytes=event.torn_bytes,
+        last=event.last,
     )
     projection.put(SEGMENTS, segment_key(event.gateway, event.number), row)
 

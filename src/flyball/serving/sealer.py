@@ -67,6 +67,7 @@ def seal(file: wal.SegmentFile, blobs: Blobs) -> SegmentSealed:
         parquet_sha256=blobs.put(_parquet(records)),
         rows=len(records),
         torn_bytes=len(data) - sound,
+        last=max((record.at for record in records), default=0),
     )
 
 

@@ -1,0 +1,85 @@
+"""Finished segments of the prediction log become Parquet, recorded and then deleted: one at a time, beside the loop.
+
+The order keeps everything whatever dies in between: evidence read, blob written, event recorded, file deleted. Each step done twice comes
+to the same.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from flyball.clock import Instant
+from flyball.errors import Corrupt, FlyballError
+from flyball.loop.ports import Ports
+from flyball.records.base import Event, Record, State
+from flyball.records.serving import SEGMENTS, SegmentSealed
+from flyball.serving import sealer, wal
+from flyball.serving.fold import segment_key
+from flyball.store.blobs import Blobs
+
+ACTOR = "loop"
+
+
+class SealSegment(Record, frozen=True):
+    """A finished segment is a blob by now."""
+
+    id: str
+    actor: str
+    segment: SegmentSealed
+
+
+def decide_seal(state: State, command: SealSegment, _now: Instant) -> Sequence[Event]:
+    """A segment is sealed once."""
+    key = segment_key(command.segment.gateway, command.segment.number)
+    return () if state.get(SEGMENTS, key) is not None else (command.segment,)
+
+
+class Sealing:
+    """Seals what gateways have finished. `look` is called before a tick and `step` after it: only what the tick has read may go."""
+
+    def __init__(self, log: Path, blobs: Blobs) -> None:
+        self._log = log
+        self._blobs = blobs
+        self._finished: list[wal.SegmentFile] = []
+        self._settled: set[Path] = set()
+        self._thread: threading.Thread | None = None
+        self._made: SegmentSealed | None = None
+        self._failed: BaseException | None = None
+
+    def look(self) -> None:
+        """Note which segments nobody writes to any more: the next tick reads them to their end."""
+        self._finished = [file for file in sealer.finished(wal.segments(self._log), running=True) if file.path not in self._settled]
+
+    def step(self, ports: Ports) -> None:
+        """Record and delete what is sealed, and start on the next. Never waits for a disk; raises what sealing raised, once."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        self._thread = None
+        if self._failed is not None:
+            error, self._failed = self._failed, None
+            raise error
+        if self._made is not None:
+            command = SealSegment(id=ports.clock.new_id("cmd"), actor=ACTOR, segment=self._made)
+            ports.ledger.execute(command, decide_seal)
+            self._made = None
+        state = ports.ledger.state()
+        keys = {segment_key(file.gateway, file.number): file for file in self._finished}
+        sealed = [file for key, file in keys.items() if state.get(SEGMENTS, key) is not None]
+        # a file that is not what was sealed stays where it is; it is not looked at again
+        self._settled.update(file.path for file in sealed)
+        sealer.discard(sealed, state)
+        todo = [file for file in self._finished if file not in sealed]
+        if todo:
+            self._thread = threading.Thread(target=self._seal, args=(todo[0],), name="seal", daemon=True)
+            self._thread.start()
+
+    def _seal(self, file: wal.SegmentFile) -> None:
+        try:
+            self._made = sealer.seal(file, self._blobs)
+        except (FlyballError, OSError) as error:
+            self._failed = error
+            if isinstance(error, Corrupt):
+                # it stays where it is, for somebody to look at; the others are not held up
+                self._settled.add(file.path)
