@@ -24,6 +24,7 @@ from flyball.monitoring import rules as monitoring
 from flyball.records.base import State
 from flyball.records.data import DATASETS
 from flyball.records.declarations import DECLARATIONS
+from flyball.records.estimates import Outcome
 from flyball.records.monitoring import IncidentState
 from flyball.records.rollouts import RolloutState
 from flyball.records.training import RUNS, Trigger
@@ -46,6 +47,7 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     move_rollout(ports, model, kept)
     release_newest(ports, model, kept)
     train_if_due(ports, model, kept, assessment.alarm, now)
+    judge_again(ports, model, now)
     return _next(ports, model, kept, now)
 
 
@@ -145,6 +147,24 @@ def train_if_due(ports: Ports, model: Model, kept: Memories, alarm: str | None, 
     if _may(ports, model, model.autonomy.training, "train", "", reason):
         spec = runs.run_spec(ports, state, model, trigger, now)
         runs.start(ports, spec, trigger=trigger, reason=reason, actor=ACTOR)
+
+
+def judge_again(ports: Ports, model: Model, now: Instant) -> None:
+    """A version that is held for want of data is judged again as rows arrive: it costs no training."""
+    state = ports.ledger.state()
+    row = state.get(MODELS, model.name)
+    version = state.get(VERSIONS, f"{model.name}/{row.newest}") if row and row.newest else None
+    active = active_rollout(state, model.name)
+    busy = active_run(state, model.name) is not None or (active is not None and active.state != RolloutState.WATCHING)
+    if version is None or version.state != VersionState.HELD or busy:
+        return
+    open_gates = [verdict for verdict in version.verdicts if verdict.outcome == Outcome.INSUFFICIENT]
+    if all(verdict.check.startswith("approval") for verdict in open_gates):
+        return
+    spec = runs.judging_spec(ports, state, model, version, now)
+    if spec is not None:
+        reason = f"{version.version} is held: {'; '.join(verdict.check for verdict in open_gates)}"
+        runs.start(ports, spec, trigger="evidence", reason=reason, actor=ACTOR)
 
 
 def _due(state: State, model: Model, kept: Memories, alarm: str | None, now: Instant) -> tuple[Trigger, str] | None:

@@ -246,7 +246,7 @@ def _result(policy: Policy, history: History, ports: Ports, evidence: ReplayEvid
     value = pl.Series("value", evidence.value[part], strict=False)
     told = value.is_not_null()
     y = history.rows.frame["__y"][part]
-    queued = sum(isinstance(event, RunQueued) for event in events)
+    queued = sum(isinstance(event, RunQueued) and event.trigger != "evidence" for event in events)
     return Result(
         name=policy.name,
         quality=quality(policy.model, y.filter(told), value.filter(told)) if told.any() else float("nan"),

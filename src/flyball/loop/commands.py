@@ -28,7 +28,7 @@ from flyball.records.training import (
     RunSucceeded,
     Trigger,
 )
-from flyball.records.versions import MODELS
+from flyball.records.versions import MODELS, VERSIONS, VersionState
 from flyball.registry import rules as registry
 
 MAX_ATTEMPTS = 3
@@ -191,6 +191,8 @@ def decide_register(state: State, command: Register, _now: Instant) -> Sequence[
     if row is None or row.state not in (RunState.QUEUED, RunState.RUNNING):
         return ()
     model = state.get(MODELS, row.model)
+    if command.spec.candidate:
+        return (RunSucceeded(run=row.run, result=command.result), *_judged_again(state, row.model, command))
     version = registry.next_version(model.newest if model else "", command.champion_signature, command.what.signature)
     registered = registry.register(
         model=row.model,
@@ -204,3 +206,11 @@ def decide_register(state: State, command: Register, _now: Instant) -> Sequence[
     )
     judged = registry.judge(row.model, version, command.what.verdicts)
     return (RunSucceeded(run=row.run, result=command.result), registered, judged)
+
+
+def _judged_again(state: State, model: str, command: Register) -> Sequence[Event]:
+    """The verdict on a version that is still held; one that is not any more needs none."""
+    version = state.get(VERSIONS, f"{model}/{command.spec.candidate_version}")
+    if version is None or version.state != VersionState.HELD:
+        return ()
+    return (registry.judge(model, version.version, command.what.verdicts, command.result),)

@@ -28,13 +28,14 @@ from flyball.records.data import DataCommitted, DatasetRow, DatasetVersion
 from flyball.records.models import Signature
 from flyball.records.monitoring import Batch, Cursor, Watch
 from flyball.records.serving import Arm, ModelRoute, RouteTable
-from flyball.records.training import RunResult
+from flyball.records.training import RunResult, RunSpec
 from flyball.serving.pick import Picker
 from flyball.serving.routes import InForce
 from flyball.store.blobs import Blobs
 from flyball.training.fitting import FitCache
 from flyball.training.job import Observed
 from flyball.training.predictor import Predictor, answers
+from flyball.training.rejudge import rejudge
 from flyball.training.rows import Assembled
 from flyball.training.run import perform
 
@@ -74,6 +75,7 @@ class ReplayRuns:
     def __init__(self, model: Model, rows: Assembled, frames: Mapping[str, pl.DataFrame], blobs: Blobs, cache: FitCache) -> None:
         self.predictors: dict[str, Predictor] = {}
         self.fit_s = 0.0
+        self._holdouts: dict[str, pl.DataFrame] = {}
         self.alarms: list[str] = []
         self._model, self._rows, self._frames, self._blobs, self._cache = model, rows, frames, blobs, cache
         self._library = BlobLibrary(blobs)
@@ -83,6 +85,9 @@ class ReplayRuns:
         """Make the run: the code of the real model under the gates that are declared now."""
         what = self._library.spec(spec)
         real = self._model if model.gates else self._model.replace(gates=())
+        if what.candidate:
+            self._done[run, attempt] = Observed(state="succeeded", result=self._again(what))
+            return
         try:
             made = perform(
                 what,
@@ -98,10 +103,23 @@ class ReplayRuns:
             self._done[run, attempt] = Observed(state="failed", why=str(error))
             return
         artifact = hashlib.sha256(f"{run}/{spec}".encode()).hexdigest()
-        self.predictors[artifact] = made.predictor
+        self.predictors[artifact], self._holdouts[artifact] = made.predictor, made.holdout
         self.fit_s += made.result.fit_s
         result = msgspec.structs.replace(made.result, artifact=artifact, reference=self._reference(made.result, what.as_of))
         self._done[run, attempt] = Observed(state="succeeded", result=self._blobs.put(codec.encode(result)))
+
+    def _again(self, what: RunSpec) -> str:
+        champion = self.predictors.get(what.champion)
+        result, self._holdouts[what.candidate] = rejudge(
+            what,
+            self._model,
+            self._rows,
+            self._library.result(what.prior),
+            candidate=self.predictors[what.candidate],
+            champion=(champion, self._rows.frame.select(self._rows.features)) if champion is not None else None,
+            earlier=self._holdouts[what.candidate],
+        )
+        return self._blobs.put(codec.encode(result))
 
     def _reference(self, result: RunResult, as_of: Instant) -> str:
         end = self._rows.known_by(as_of)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from flyball.clock import Instant
 from flyball.declare.model import Model
 from flyball.errors import Conflict, NotFound
@@ -11,7 +13,7 @@ from flyball.records import codec
 from flyball.records.base import Receipt, State
 from flyball.records.data import DATASETS
 from flyball.records.declarations import DECLARATIONS
-from flyball.records.training import RunSpec, Trigger
+from flyball.records.training import RUNS, RunSpec, Trigger
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow
 
 Parameters = dict[str, int | float | str | bool]
@@ -63,6 +65,32 @@ def run_spec(
         trials=(search if trials is None else trials) if not follows else 0,
         seed=model.train.seed if model.train is not None else 0,
         window_scores=ports.library.result(newest.result).window_scores if newest else {},
+    )
+
+
+def judging_spec(ports: Ports, state: State, model: Model, version: VersionRow, now: Instant) -> RunSpec | None:
+    """What judging a held version again is to do; None if nothing new can be known yet.
+
+    Each seventh of the hold-out's length that passed is worth another look, until the evidence is twice as long as the hold-out.
+    """
+    run, data = state.get(RUNS, version.run), state.get(DATASETS, model.data.name)
+    row = state.get(MODELS, model.name)
+    if run is None or row is None or data is None or data.head is None or model.train is None:
+        return None
+    first, last = (ports.library.spec(each.spec) for each in (run, state.get(RUNS, row.last_run) or run))
+    as_of = min(now, data.head.as_of)
+    champion = state.get(VERSIONS, f"{model.name}/{row.champion}") if row.champion else None
+    same_champion = (champion.version if champion else "") == first.champion_version
+    if not same_champion or as_of < last.as_of + model.train.holdout // 7 or last.as_of >= first.as_of + model.train.holdout:
+        return None
+    return msgspec.structs.replace(
+        first,
+        datasets={model.data.name: data.head.content},
+        as_of=as_of,
+        candidate=version.artifact,
+        candidate_version=version.version,
+        prior=version.result,
+        trials=0,
     )
 
 

@@ -10,7 +10,8 @@ from flyball.records.base import BlobHash, Event, ManifestHash, Record, Table
 from flyball.records.estimates import Estimate, Verdict
 from flyball.records.models import Signature
 
-Trigger = Literal["manual", "declaration", "schedule", "monitor"]
+Trigger = Literal["manual", "declaration", "schedule", "monitor", "evidence"]
+"""Why a run is made. "evidence": not to train, but to judge a held version again on newer rows."""
 
 
 class RunSpec(Record, frozen=True):
@@ -19,6 +20,7 @@ class RunSpec(Record, frozen=True):
     `as_of`: only rows and labels known by then are seen. `champion` is the artifact to compare with, `parameters` fixes
     hyperparameters, `trials` > 0 searches the rest (0: defaults and what the last search found). `file` is the loop file within
     the code snapshot. `window_scores` are the smoothed scores S_W so far of a window chosen by itself (statistics.md §5), keyed by span.
+    With a `candidate` nothing is fitted: that artifact (version `candidate_version`, result `prior`) is judged again on newer rows.
     """
 
     model: str
@@ -35,6 +37,9 @@ class RunSpec(Record, frozen=True):
     trials: int = 0
     seed: int = 0
     window_scores: dict[str, float] = {}
+    candidate: ManifestHash = ""
+    candidate_version: str = ""
+    prior: BlobHash = ""
 
 
 class RunResult(Record, frozen=True):

@@ -42,6 +42,7 @@ class VersionEligible(Event, frozen=True, tag="version.eligible"):
     model: str
     version: str
     verdicts: tuple[Verdict, ...]
+    result: BlobHash = ""
 
 
 class VersionRejected(Event, frozen=True, tag="version.rejected"):
@@ -50,6 +51,7 @@ class VersionRejected(Event, frozen=True, tag="version.rejected"):
     model: str
     version: str
     verdicts: tuple[Verdict, ...]
+    result: BlobHash = ""
 
 
 class VersionHeld(Event, frozen=True, tag="version.held"):
@@ -58,6 +60,7 @@ class VersionHeld(Event, frozen=True, tag="version.held"):
     model: str
     version: str
     verdicts: tuple[Verdict, ...]
+    result: BlobHash = ""
 
 
 class VersionDeployed(Event, frozen=True, tag="version.deployed"):

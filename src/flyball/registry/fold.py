@@ -50,7 +50,8 @@ def fold_judged(projection: Projection, recorded: Recorded) -> None:
     targets = {VersionEligible: VersionState.ELIGIBLE, VersionRejected: VersionState.REJECTED, VersionHeld: VersionState.HELD}
     key, row = _row(projection, event.model, event.version)
     state = judged(f"{event.model}@{event.version}", row.state, targets[type(event)])
-    projection.put(VERSIONS, key, msgspec.structs.replace(row, state=state, verdicts=event.verdicts))
+    judged_row = msgspec.structs.replace(row, state=state, verdicts=event.verdicts, result=event.result or row.result)
+    projection.put(VERSIONS, key, judged_row)
 
 
 def fold_deployed(projection: Projection, recorded: Recorded) -> None:

@@ -87,14 +87,17 @@ def register(
     )
 
 
-def judge(model: str, version: str, verdicts: Sequence[Verdict]) -> Event:
-    """One verdict that fails rejects; else one that lacks data or an approval holds; a version without gates is eligible."""
+def judge(model: str, version: str, verdicts: Sequence[Verdict], result: str = "") -> Event:
+    """One verdict that fails rejects; else one that lacks data or an approval holds; a version without gates is eligible.
+
+    `result`: the blob of a newer result than the version was registered with, where it was judged again.
+    """
     outcomes = {verdict.outcome for verdict in verdicts}
     if Outcome.FAIL in outcomes:
-        return VersionRejected(model=model, version=version, verdicts=tuple(verdicts))
+        return VersionRejected(model=model, version=version, verdicts=tuple(verdicts), result=result)
     if Outcome.INSUFFICIENT in outcomes:
-        return VersionHeld(model=model, version=version, verdicts=tuple(verdicts))
-    return VersionEligible(model=model, version=version, verdicts=tuple(verdicts))
+        return VersionHeld(model=model, version=version, verdicts=tuple(verdicts), result=result)
+    return VersionEligible(model=model, version=version, verdicts=tuple(verdicts), result=result)
 
 
 def may_release(row: VersionRow) -> Refusal | None:

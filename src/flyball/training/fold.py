@@ -44,10 +44,13 @@ def fold_queued(projection: Projection, recorded: Recorded) -> None:
     projection.put(RUNS, event.run, row)
     model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
     declared = projection.get(DECLARATIONS, event.model)
+    if event.trigger == "evidence":
+        # judging again is no attempt at training: no cool-down begins
+        projection.put(MODELS, event.model, msgspec.structs.replace(model, last_run=event.run))
+        return
     digest = declared.version_digest if declared else model.trained_digest
-    projection.put(
-        MODELS, event.model, msgspec.structs.replace(model, last_run=event.run, last_attempt_at=recorded.at, trained_digest=digest)
-    )
+    tried = msgspec.structs.replace(model, last_run=event.run, last_attempt_at=recorded.at, trained_digest=digest)
+    projection.put(MODELS, event.model, tried)
 
 
 def fold_started(projection: Projection, recorded: Recorded) -> None:

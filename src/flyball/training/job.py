@@ -160,6 +160,8 @@ def run(told: JobInput, folder: Path) -> str:
         print(seen.stage if not seen.total else f"{seen.stage} {seen.done}/{seen.total}  best {seen.objective} {seen.best:.4g}", flush=True)
 
     scratch = Path(told.scratch)
+    if spec.candidate:
+        return blobs.put(codec.encode(_judged_again(spec, blobs, scratch)))
     frames = {name: load_content(content, blobs) for name, content in spec.datasets.items()}
     champion = load_champion(spec.champion, blobs, scratch) if spec.champion else None
     model = load_model(unpack_code(spec.code, blobs, scratch), spec.file, spec.model)
@@ -167,6 +169,37 @@ def run(told: JobInput, folder: Path) -> str:
     memo.parent.mkdir(parents=True, exist_ok=True)
     _write(memo, Outcome(result=made))
     return made
+
+
+def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
+    """A held version on newer rows. Its champion was released before those rows, so the champion itself is asked."""
+    import io
+
+    import polars as pl
+
+    from flyball.data.commit import load_content
+    from flyball.training.artifact import load
+    from flyball.training.judging import parquet
+    from flyball.training.rejudge import rejudge
+    from flyball.training.rows import assemble
+
+    candidate = load(spec.candidate, blobs, scratch)
+    frames = {name: load_content(content, blobs) for name, content in spec.datasets.items()}
+    rows = assemble(candidate.model, frames, as_of=spec.as_of)
+    prior = codec.decode(blobs.get(spec.prior), RunResult)
+    champion = load(spec.champion, blobs, scratch) if spec.champion else None
+    theirs = (champion, assemble(champion.model, frames, as_of=spec.as_of)) if champion is not None else None
+    earlier = pl.read_parquet(io.BytesIO(blobs.get(prior.evidence)))
+    result, frame = rejudge(
+        spec,
+        candidate.model,
+        rows,
+        prior,
+        candidate=candidate,
+        champion=(theirs[0], theirs[1].frame.select(theirs[1].features)) if theirs is not None else None,
+        earlier=earlier,
+    )
+    return msgspec.structs.replace(result, evidence=blobs.put(parquet(frame)))
 
 
 def _remembered(memo: Path, blobs: Blobs) -> str:

@@ -1,0 +1,54 @@
+"""A held version judged again: nothing is fitted, the evidence grows by the rows that came since."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from flyball.declare.model import Model
+from flyball.records.training import RunResult, RunSpec
+from flyball.training.judging import holdout_frame, judge_holdout
+from flyball.training.predictor import Predictor
+from flyball.training.rows import Assembled
+from flyball.training.splits import Split
+
+
+def rejudge(
+    spec: RunSpec,
+    model: Model,
+    rows: Assembled,
+    prior: RunResult,
+    *,
+    candidate: Predictor,
+    champion: tuple[Predictor, pl.DataFrame] | None,
+    earlier: pl.DataFrame,
+) -> tuple[RunResult, pl.DataFrame]:
+    """The prior result with metrics and verdicts on `earlier` evidence and all newer rows known by `spec.as_of`; and that evidence.
+
+    What the candidate and the champion answer to the newer rows is out of sample for both: each was fitted before them. `champion`
+    comes with its own features of every row. The artifact, its parameters and its reference stay.
+    """
+    known = rows.known_by(spec.as_of)
+    newest = int(earlier["__time"].max())  # type: ignore[arg-type]  # a column of i64
+    first = int(np.searchsorted(rows.times[:known], newest, side="right"))
+    if first >= known:
+        return prior, earlier
+    since = int(np.searchsorted(rows.times[:first], newest - int(prior.window), side="left"))
+    cut = Split(start=since, valid=first, stop=first, holdout=first, end=known)
+    given = candidate.predict(rows.frame[first:known].select(rows.features))
+    theirs = (champion[0], champion[1][first:known]) if champion is not None else None
+    frame = pl.concat([earlier, holdout_frame(model, given, rows, cut, champion=theirs)], how="diagonal_relaxed")
+    found = judge_holdout(model, frame, candidate.signature.classes)
+    result = msgspec.structs.replace(
+        prior,
+        metrics=found.metrics,
+        baseline=found.baseline,
+        champion=found.champion,
+        by_slice=found.by_slice,
+        verdicts=found.verdicts,
+        loss_bound=found.loss_bound,
+        loss_cap=found.loss_cap,
+        holdout_rows=frame.height,
+    )
+    return result, frame
