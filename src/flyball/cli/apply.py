@@ -1,0 +1,75 @@
+"""`flyball apply`: make what the loop files declare the declarations in effect."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flyball.cli import common
+from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet
+from flyball.cli.output import Output
+from flyball.declare.codec import short
+from flyball.errors import BadInput
+from flyball.loop.commands import decide_apply
+from flyball.loop.compiling import Compilation, compile_project
+from flyball.loop.declaring import apply_command
+from flyball.records.declarations import DECLARATIONS
+
+if TYPE_CHECKING:
+    from flyball.wiring import Wired
+
+app = common.app()
+
+
+@app.command()
+def apply(*, project: Project = HERE, dry_run: DryRun = False, key: Key = "", as_json: Json = False, quiet: Quiet = False) -> int:
+    """Record the declarations of all loop files. A broken file stops its own models alone; then the exit code is 1."""
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.opened(project) as wired:
+        compilation = compile_project(wired.root)
+        if not compilation.files:
+            raise BadInput(f"{wired.root} declares nothing", why="it has neither loop.py nor loops/*.py", fix="write one: docs/loop-files.md")
+        acting = Acting(dry_run=dry_run, key=key)
+        before = {name: (row.version_digest, row.policy_digest) for name, row in wired.ports.ledger.state().scan(DECLARATIONS)}
+        command = apply_command(compilation, wired.blobs, command=common.command_id(wired, acting), actor=common.actor())
+        receipt = common.act(wired, out, command, decide_apply, acting)
+        if receipt is not None:
+            _show(out, compilation, before)
+            out.document(
+                {
+                    "models": [
+                        {"name": one.model, "file": one.file, "changed": _changed(before.get(one.model), one.version_digest, one.policy_digest)}
+                        for one in compilation.models
+                    ],
+                    "broken": [{"file": file.file, "problems": [vars(problem) for problem in file.problems]} for file in compilation.broken],
+                    "event": receipt.last,
+                }
+            )
+            if receipt.last and not common.is_up(wired):
+                out.note("flyball is not up: the loop acts on it when it is (flyball up)")
+        return 1 if compilation.broken else 0
+
+
+def _show(out: Output, compilation: Compilation, before: dict[str, tuple[str, str]]) -> None:
+    for one in compilation.models:
+        changed = _changed(before.get(one.model), one.version_digest, one.policy_digest)
+        digests = f"version {short(one.version_digest)}  policy {short(one.policy_digest)}"
+        out.line(f"{one.file}   {one.model}   {digests}   {', '.join(changed) or 'as it was'}")
+    for file in compilation.broken:
+        for problem in file.problems:
+            out.line(str(problem))
+        out.line(f"{file.file} is broken: its models stay as they were")
+
+
+def _changed(before: tuple[str, str] | None, version: str, policy: str) -> list[str]:
+    if before is None:
+        return ["new"]
+    return [f"{name} changed" for name, was, now in (("version", before[0], version), ("policy", before[1], policy)) if was != now]
+
+
+def declare(wired: Wired) -> Compilation:
+    """Apply the project's files as they stand, as `train` does first."""
+    compilation = compile_project(wired.root)
+    acting = Acting()
+    command = apply_command(compilation, wired.blobs, command=common.command_id(wired, acting), actor=common.actor())
+    wired.ports.ledger.execute(command, decide_apply)
+    return compilation

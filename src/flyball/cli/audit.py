@@ -1,0 +1,30 @@
+"""`flyball audit verify`: whether everything that is stored is what the events say."""
+
+from __future__ import annotations
+
+from flyball.cli import common
+from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.output import Output
+
+app = common.app()
+
+
+@app.callback()
+def audit() -> None:
+    """The record and all that rests on it."""
+
+
+@app.command()
+def verify(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
+    """Check every event, the tree over them, the projections and every blob that an event names. Exit 1 with each problem named."""
+    from flyball.ledger.verify import verify as check
+
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.opened(project) as wired:
+        found = check(wired.ledger, wired.blobs)
+    counts = f"{found.events:,} events, {found.checkpoints} checkpoints, {found.projections} projections, {found.artifacts} artifacts"
+    for problem in found.problems:
+        out.line(f"{out.paint('PROBLEM', 'bad')}  {problem.where}  {problem.what}")
+    out.line(f"{counts}: {'verified' if found.verified else f'{len(found.problems)} problems'}")
+    out.document(found)
+    return 0 if found.verified else 1

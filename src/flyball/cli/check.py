@@ -1,0 +1,64 @@
+"""`flyball check`: every problem of a project in one pass. Changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flyball.cli import common
+from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.output import Output
+from flyball.declare.project import find_project, read_project
+from flyball.declare.units import near
+from flyball.errors import NotFound
+from flyball.loop.checking import Applied, check_project, to_json, to_lines
+
+app = common.app()
+
+
+@app.command()
+def check(
+    path: Annotated[Path | None, typer.Argument(metavar="[PATH]", help="a project's folder, or one of its loop files")] = None,
+    *,
+    data: Annotated[bool, typer.Option("--data", help="read the data too: contracts, and transforms on its rows")] = False,
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Show every problem of a project, what callers send, and what differs from the declaration in effect. Exit 1 on problems."""
+    out = Output(as_json=as_json, quiet=quiet)
+    root, only = _target(path, project)
+    checked = check_project(root, data=data, applied=applied(root), only=only)
+    for line in to_lines(checked):
+        out.line(line)
+    out.document(to_json(checked))
+    return 1 if checked.problems else 0
+
+
+def _target(path: Path | None, project: Path) -> tuple[Path, str]:
+    """The project's folder and, where a file was named, that file within it. Raises NotFound."""
+    if path is None:
+        return find_project(project), ""
+    if not path.exists():
+        raise NotFound(f"{path} does not exist", fix="name a project's folder or one of its loop files")
+    root = find_project(path if path.is_dir() else path.parent)
+    if path.is_dir():
+        return root, ""
+    file = path.resolve().relative_to(root).as_posix()
+    known = read_project(root).loop_files
+    if file not in known:
+        raise NotFound(f"{file} is not a loop file", why="loop files are loop.py and loops/**.py", fix=near(file, known))
+    return root, file
+
+
+def applied(root: Path) -> dict[str, Applied]:
+    """The declarations in effect; nothing where flyball has never run. A check writes no file."""
+    if not (root / ".flyball" / "ledger.db").exists():
+        return {}
+    from flyball.records.declarations import DECLARATIONS
+
+    with common.opened(root) as wired:
+        rows = wired.ports.ledger.state().scan(DECLARATIONS)
+        return {name: Applied(row.version_digest, row.policy_digest, wired.blobs.get(row.body).decode()) for name, row in rows}

@@ -1,0 +1,200 @@
+"""What every verb shares: options, opening the project, finding what a name means, and acting through commands."""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flyball.cli.output import Output
+from flyball.clock import Instant
+from flyball.declare.units import near
+from flyball.errors import BadInput, NotFound
+from flyball.records import codec
+from flyball.records.base import Event, Receipt, Refusal, State
+from flyball.records.models import ModelRef, parse_ref
+from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow
+
+if TYPE_CHECKING:
+    from flyball.declare.model import Model
+    from flyball.loop.ports import CommandT, Decide
+    from flyball.wiring import Wired
+
+HERE = Path()
+Project = Annotated[
+    Path, typer.Option("--project", metavar="DIR", show_default=False, help="the project's folder, or one inside it; by default the present one")
+]
+Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no notes and no progress on stderr")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="why; it is recorded")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="show what would be recorded; record nothing")]
+Key = Annotated[str, typer.Option("--idempotency-key", metavar="ID", help="the same id again is the same command, done once")]
+Yes = Annotated[bool, typer.Option("--yes", help="ask nothing")]
+
+LOOP_FRESH = 10_000_000
+"""A loop that has not passed for this long (µs) is not counted as running."""
+
+
+def app() -> typer.Typer:
+    """An empty verb: plain help, no completion options of its own."""
+    return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@dataclass(frozen=True)
+class Acting:
+    """How a command is given."""
+
+    reason: str = ""
+    dry_run: bool = False
+    key: str = ""
+
+
+@contextmanager
+def opened(project: Path) -> Iterator[Wired]:
+    """The project that a folder is in, closed afterwards whatever happens. Raises NotFound outside a project."""
+    from flyball.wiring import open_project
+
+    wired = open_project(project)
+    try:
+        yield wired
+    finally:
+        wired.close()
+
+
+def actor() -> str:
+    """Who answers for a command: `user:` and the login name."""
+    try:
+        return f"user:{getpass.getuser()}"
+    except (KeyError, OSError):
+        # a container's user may have a number and no name
+        return f"user:{os.getuid()}"
+
+
+def is_up(wired: Wired) -> bool:
+    """Whether a supervisor, or what is left of one, holds the project."""
+    try:
+        lock = os.open(wired.layout.lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def declared(wired: Wired, name: str) -> Model:
+    """The declaration in effect of a model. Raises NotFound with a near name."""
+    from flyball.records.declarations import DECLARATIONS
+
+    state = wired.ports.ledger.state()
+    row = state.get(DECLARATIONS, name)
+    if row is None:
+        known = [key for key, _ in state.scan(DECLARATIONS)]
+        raise NotFound(
+            f'no model "{name}" is declared',
+            why="" if known else "nothing was applied in this project yet",
+            fix=f"models: {near(name, known)}" if known else "flyball apply",
+        )
+    return wired.ports.library.model(row.body)
+
+
+def roles(state: State, model: str) -> ModelRow:
+    """A model's champion, newest version and rollout; empty for a model that has none yet."""
+    return state.get(MODELS, model) or ModelRow(model=model)
+
+
+def find_version(state: State, ref: ModelRef) -> VersionRow:
+    """The version that a reference means; without a version: the champion, else the newest. Raises NotFound."""
+    from flyball.loop.releases import active_rollout
+
+    row = roles(state, ref.model)
+    active = active_rollout(state, ref.model)
+    meant = {"champion": row.champion, "challenger": active.version if active else "", "": row.champion or row.newest}
+    number = meant.get(ref.version, ref.version)
+    found = state.get(VERSIONS, f"{ref.model}/{number}") if number else None
+    if found is None:
+        known = [key.partition("/")[2] for key, _ in state.scan(VERSIONS, f"{ref.model}/")]
+        raise NotFound(
+            f"{ref.model} has no {ref.version or 'version'} yet" if not number else f"there is no version {ref}",
+            fix=f"versions: {near(number, known)}" if known else f"flyball train {ref.model}",
+        )
+    return found
+
+
+def find_reference(wired: Wired, text: str) -> VersionRow:
+    """The version that `model[@version]` means; the model must be declared. Raises BadInput, NotFound."""
+    ref = parse_ref(text)
+    declared(wired, ref.model)
+    return find_version(wired.ports.ledger.state(), ref)
+
+
+def model_name(text: str) -> str:
+    """A model's name where a version means nothing. Raises BadInput."""
+    ref = parse_ref(text)
+    if ref.version:
+        raise BadInput(f"{text} names a version", why="this verb is about a model", fix=f"write {ref.model}")
+    return ref.model
+
+
+def command_id(wired: Wired, acting: Acting) -> str:
+    """The id of the command to be given."""
+    if len(acting.key) > 200:
+        raise BadInput("the idempotency key is too long", why="200 characters at most", fix="choose a shorter one")
+    return acting.key or wired.ports.clock.new_id("cmd")
+
+
+def act(wired: Wired, out: Output, command: CommandT, decide: Decide[CommandT], acting: Acting) -> Receipt | None:
+    """Give a command; None for a dry run, whose events were shown. A refusal is raised as its error."""
+    if not acting.dry_run:
+        return wired.ports.ledger.execute(command, decide)
+    outcome = decide(wired.ports.ledger.state(), command, wired.ports.clock.now())
+    if isinstance(outcome, Refusal):
+        from flyball.ledger.ledger import error_of
+
+        raise error_of(outcome)
+    show_events(out, outcome)
+    return None
+
+
+def show_events(out: Output, events: Sequence[Event]) -> None:
+    """What a dry run would record."""
+    for event in events:
+        values = {name: value for name, value in codec.plain(event).items() if name != "kind" and value not in ("", None, [], {})}
+        out.line(f"would record  {event.kind:<22}{'  '.join(f'{name}={_short(value)}' for name, value in values.items())}")
+    if not events:
+        out.line("would record  nothing: it is so already")
+    out.document({"dry_run": True, "events": [codec.plain(event) for event in events]})
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def sure(question: str, *, yes: bool) -> bool:
+    """Ask on a terminal; elsewhere, and with --yes, the answer is yes: a script said what it wants."""
+    return yes or not sys.stdin.isatty() or typer.confirm(question, err=True)
+
+
+def loop_age(wired: Wired, now: Instant) -> int | None:
+    """µs since the loop's last pass; None if it has never run here."""
+    from flyball.serving.layout import read_json
+
+    seen = read_json(wired.layout.run / "loop.json")
+    return max(now - int(seen["at"]), 0) if isinstance(seen, dict) and "at" in seen else None
+
+
+def missing(kind: str, name: str, known: Sequence[str]) -> NotFound:
+    """The error for an id that is not there, with the nearest one that is."""
+    return NotFound(f'no {kind} "{name}"', fix=f"{kind}s: {near(name, known)}" if known else f"there is no {kind} yet")

@@ -1,0 +1,106 @@
+"""`flyball label`: send what really happened."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flyball.cli import common
+from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.output import Output
+from flyball.cli.predict import gateway, named, read_text
+from flyball.errors import BadInput, Problem
+
+app = common.app()
+_MOST = 1_000
+"""Labels of one request."""
+
+
+@app.command()
+def label(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="whose predictions they are about")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="JSON, JSON lines or CSV with id and value; - is stdin")],
+    *,
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Send labels to the gateway. Each names a prediction by its id; the exit code is 1 when any was refused."""
+    out = Output(as_json=as_json, quiet=quiet)
+    name = common.model_name(model)
+    labels = read_labels(read_text(file), file)
+    total: dict[str, Any] = {"accepted": 0, "duplicates": 0, "corrected": 0, "refused": []}
+    with gateway(project) as client:
+        for start in range(0, len(labels), _MOST):
+            answer = client.label(name, labels[start : start + _MOST])
+            for count in ("accepted", "duplicates", "corrected"):
+                total[count] += answer[count]
+            total["refused"] += [one | {"index": one["index"] + start} for one in answer["refused"]]
+    refused = total["refused"]
+    for one in refused[:20]:
+        out.line(f"refused  label {one['index'] + 1}  {one['code']}: {one['detail']}")
+    if len(refused) > 20:
+        out.line(f"refused  and {len(refused) - 20:,} more")
+    out.line(", ".join([*(f"{count} {total[count]:,}" for count in ("accepted", "duplicates", "corrected")), f"refused {len(refused):,}"]))
+    out.document(total)
+    return 1 if refused else 0
+
+
+def read_labels(text: str, name: str) -> list[dict[str, Any]]:
+    """The labels of a file in any of the three forms. Raises BadInput naming each bad line (the first 20)."""
+    form = Path(name).suffix.lower()
+    body = text.strip()
+    found = _csv(body) if form == ".csv" or (not form and body[:1] not in ("{", "[")) else _json(body, name)
+    problems = []
+    for place, one in enumerate(found, 1):
+        if not isinstance(one, dict) or not str(one.get("id") or "") or one.get("value") is None:
+            problems.append(Problem(f"label {place}", "it needs an id and a value", fix='{"id": "…", "value": 1}'))
+    if problems or not found:
+        what = f"{named(name)} holds no labels" if not found else f"{named(name)}: {len(problems)} of {len(found)} labels cannot be used"
+        raise BadInput(what, fix="columns id and value, one label a line" if not found else "", problems=tuple(problems[:20]))
+    return found
+
+
+def _json(body: str, name: str) -> list[Any]:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return _lines(body, name)
+    if isinstance(value, dict):
+        return list(value["labels"]) if isinstance(value.get("labels"), list) else [value]
+    return value if isinstance(value, list) else []
+
+
+def _lines(body: str, name: str) -> list[Any]:
+    found = []
+    for number, line in enumerate(body.splitlines(), 1):
+        if line.strip():
+            try:
+                found.append(json.loads(line))
+            except ValueError as error:
+                raise BadInput(f"line {number} of {named(name)} is not JSON", why=str(error), fix='one label a line: {"id": "…", "value": 1}') from None
+    return found
+
+
+def _csv(body: str) -> list[dict[str, Any]]:
+    rows = csv.DictReader(io.StringIO(body))
+    return [{name: _value(name, cell) for name, cell in row.items() if name and cell not in ("", None)} for row in rows]
+
+
+def _value(name: str, cell: Any) -> Any:
+    """A cell as JSON would have it; ids and times stay text."""
+    if name != "value":
+        return cell
+    if cell in ("true", "false"):
+        return cell == "true"
+    for kind in (int, float):
+        try:
+            return kind(cell)
+        except ValueError:
+            continue
+    return cell

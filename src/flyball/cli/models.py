@@ -1,0 +1,154 @@
+"""`flyball models`: versions, and what each rests on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flyball.cli import common
+from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.output import Output, ago, estimate
+from flyball.clock import rfc3339
+from flyball.declare.codec import short
+from flyball.loop.releases import active_rollout
+from flyball.records.base import State
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.estimates import Outcome, Verdict
+from flyball.records.training import RUNS, RunResult
+from flyball.records.versions import VERSIONS, VersionRow
+
+if TYPE_CHECKING:
+    from flyball.wiring import Wired
+
+app = common.app()
+_MOODS = {Outcome.PASS: "good", Outcome.FAIL: "bad", Outcome.INSUFFICIENT: "unsure", Outcome.WAIVED: "unsure"}
+
+
+@app.callback()
+def models() -> None:
+    """Versions of models."""
+
+
+@app.command("list")
+def list_versions(
+    model: Annotated[str, typer.Argument(metavar="[MODEL]", help="only this model's versions", show_default=False)] = "",
+    *,
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Every version, newest first: its state, its part in serving, and its metrics on the hold-out."""
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.opened(project) as wired:
+        if model:
+            common.declared(wired, common.model_name(model))
+        state, now = wired.ports.ledger.state(), wired.ports.clock.now()
+        found = [row for _, row in state.scan(VERSIONS, f"{model}/" if model else "")]
+        found.sort(key=lambda row: (row.model, -row.registered_at, row.version))
+        cells = [
+            [row.model, row.version, row.state.value, role(state, row), headline(row), f"{ago(row.registered_at, now)} ago", row.run]
+            for row in found
+        ]
+        out.table(("MODEL", "VERSION", "STATE", "ROLE", "ON THE HOLD-OUT", "MADE", "RUN"), cells)
+        without = [name for name, _ in state.scan(DECLARATIONS) if name not in {row.model for row in found} and model in ("", name)]
+        for name in without:
+            out.line(f"{name}  has no version yet: flyball train {name}")
+        out.document({"versions": [_summary(state, row) for row in found], "without_version": without})
+    return 0
+
+
+@app.command()
+def show(
+    version: Annotated[str, typer.Argument(metavar="MODEL[@V]", help="without a version: the champion, else the newest")],
+    *,
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """One version: where it comes from, what it was made of, and how it was judged."""
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.opened(project) as wired:
+        row = common.find_reference(wired, version)
+        state = wired.ports.ledger.state()
+        result = wired.ports.library.result(row.result)
+        _show(out, wired, state, row, result)
+        document = _summary(state, row) | {
+            "artifact": row.artifact,
+            "parameters": result.parameters,
+            "window": str(result.window),
+            "rows": result.rows,
+            "holdout_rows": result.holdout_rows,
+            "baseline": result.baseline,
+            "compared_with": result.champion,
+            "slices": result.by_slice,
+            "cpu_s": round(result.cpu_s, 3),
+        }
+        out.document(document)
+    return 0
+
+
+def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunResult) -> None:
+    run = state.get(RUNS, row.run)
+    out.line(f"{row.model}@{row.version}   {row.state.value}   {role(state, row)}".rstrip())
+    out.line(f"made      {rfc3339(row.registered_at)} by {row.run}" + (f" ({run.trigger}: {run.reason})" if run else ""))
+    out.line(f"declared  version {short(row.version_digest)}  policy {short(row.policy_digest)}")
+    for name, content in row.data.items():
+        out.line(f"data      {name} {content[:12]}  {result.rows:,} rows of the last {result.window}, {result.holdout_rows:,} held out")
+    if result.parameters:
+        out.line(f"with      {', '.join(f'{name}={value}' for name, value in result.parameters.items())}")
+    out.line(f"artifact  {row.artifact[:12]}  {len(wired.ports.library.signature(row.artifact).fields)} fields a request")
+    metrics = [[name, estimate(found), _value(result.champion, name), _value(result.baseline, name)] for name, found in row.metrics.items()]
+    out.table(("METRIC", "ON THE HOLD-OUT", "CHAMPION THEN", "BASELINE"), metrics)
+    for verdict in row.verdicts:
+        out.line(verdict_line(out, verdict))
+
+
+def _value(known: dict[str, object], name: str) -> str:
+    from flyball.records.estimates import Estimate
+
+    found = known.get(name)
+    return estimate(found) if isinstance(found, Estimate) else "–"
+
+
+def verdict_line(out: Output, verdict: Verdict) -> str:
+    """One gate's outcome: "PASS  accuracy ≥ 0.62  0.768 [0.70, 0.83] n=144"."""
+    word = out.paint(f"{verdict.outcome.value.upper():<12}", _MOODS[verdict.outcome])
+    check = f"{verdict.check} in {verdict.slice}" if verdict.slice else verdict.check
+    against = f" against {estimate(verdict.reference)}" if verdict.reference is not None and verdict.reference.value is not None else ""
+    told = "" if verdict.estimate is None else f"{estimate(verdict.estimate)}{against}"
+    why = verdict.why if verdict.outcome is not Outcome.PASS and verdict.why not in told else ""
+    return f"{word}  {check:<40}  {told}{'  ' if told and why else ''}{why}".rstrip()
+
+
+def role(state: State, row: VersionRow) -> str:
+    """What a version does in serving now."""
+    roles = common.roles(state, row.model)
+    if roles.champion == row.version:
+        return "champion"
+    active = active_rollout(state, row.model)
+    if active is not None and active.version == row.version:
+        return f"challenger ({active.state.value})"
+    return "former champion" if roles.former == row.version else ""
+
+
+def headline(row: VersionRow) -> str:
+    """The first metric of a version: its task's own."""
+    found = next(((name, each) for name, each in row.metrics.items() if each.value is not None), None)
+    return f"{found[0]} {estimate(found[1])}" if found else ""
+
+
+def _summary(state: State, row: VersionRow) -> dict[str, object]:
+    return {
+        "model": row.model,
+        "version": row.version,
+        "state": row.state,
+        "role": role(state, row),
+        "run": row.run,
+        "made": rfc3339(row.registered_at),
+        "version_digest": row.version_digest,
+        "policy_digest": row.policy_digest,
+        "data": row.data,
+        "metrics": row.metrics,
+        "verdicts": row.verdicts,
+    }

@@ -1,0 +1,118 @@
+"""Where output goes: results to stdout, everything else to stderr; under --json exactly one document on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from flyball.clock import Instant
+from flyball.records.codec import encode_hook
+from flyball.records.estimates import Estimate
+
+_COLOURS = {"good": "32", "bad": "31", "unsure": "33", "dim": "2"}
+_UNITS = ((86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"))
+_BAR = 20
+
+
+class Output:
+    """One verb's output. `as_json`: lines are held back and `document` is all that stdout gets. `quiet`: no notes and no progress."""
+
+    def __init__(self, *, as_json: bool, quiet: bool = False) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+
+    def line(self, text: str = "") -> None:
+        """A line of the result, for people."""
+        if not self.as_json:
+            print(text)
+
+    def note(self, text: str) -> None:
+        """Something said beside the result."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def document(self, value: Any) -> None:
+        """The result, for programs. What is no number is null."""
+        if self.as_json:
+            print(json.dumps(msgspec.to_builtins(value, str_keys=True, enc_hook=encode_hook), ensure_ascii=False, default=str))
+
+    def paint(self, text: str, mood: str) -> str:
+        """Text in a colour ("good", "bad", "unsure", "dim"), on a terminal that wants colour."""
+        plain = self.as_json or not sys.stdout.isatty() or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        return text if plain else f"\x1b[{_COLOURS[mood]}m{text}\x1b[0m"
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Columns under their names, each as wide as its widest cell."""
+        widths = [max(len(cells[place]) for cells in (head, *rows)) for place in range(len(head))]
+        for cells in (head, *rows):
+            self.line("  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
+
+
+class Bar:
+    """A progress bar on stderr: redrawn in place on a terminal; elsewhere only its end is written."""
+
+    def __init__(self, out: Output, label: str) -> None:
+        self._out = out
+        self._label = label
+        self._began = time.monotonic()
+        self._live = sys.stderr.isatty() and not out.quiet
+        self._last = ""
+
+    def show(self, share: float, text: str) -> None:
+        """Draw the bar `share` (0 to 1) full, followed by text."""
+        full = round(_BAR * min(max(share, 0.0), 1.0))
+        self._last = f"{self._label:<10}{'━' * full}{'─' * (_BAR - full)} {text}  {_elapsed(time.monotonic() - self._began)}"
+        if self._live:
+            print(f"\r{self._last}\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Leave the last state as a line."""
+        if self._live and self._last:
+            print(file=sys.stderr)
+        elif self._last:
+            self._out.note(self._last)
+
+
+def _elapsed(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def roughly(span: int, *, parts: int = 1) -> str:
+    """A length of time in its largest one or two units: "2 d", "3 h 10 m", "40 s"."""
+    left, out = abs(span), []
+    for size, unit in _UNITS:
+        count, left = divmod(left, size)
+        if count and len(out) < parts:
+            out.append(f"{count} {unit}")
+        elif out:
+            break
+    return " ".join(out) or "0 s"
+
+
+def ago(moment: Instant, now: Instant) -> str:
+    """How long ago a moment was; a dash for never."""
+    return roughly(now - moment) if moment else "–"
+
+
+def number(value: float) -> str:
+    """A number as people read it."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}".replace("-", "−")
+    return f"{value:.3g}".replace("-", "−")
+
+
+def estimate(found: Estimate | None) -> str:
+    """A value with its interval and n: "0.768 [0.70, 0.83] n=144"."""
+    if found is None:
+        return ""
+    if found.value is None:
+        return found.why or "not known"
+    interval = "" if found.low is None or found.high is None else f" [{number(found.low)}, {number(found.high)}]"
+    return f"{number(found.value)}{interval} n={found.n:,}"

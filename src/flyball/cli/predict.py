@@ -1,0 +1,99 @@
+"""`flyball predict`: ask the gateway."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flyball.cli import common
+from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.output import Output, number
+from flyball.errors import BadInput, Unavailable
+from flyball.records.models import parse_ref
+
+if TYPE_CHECKING:
+    from flyball.serving.client import GatewayClient
+
+app = common.app()
+_MOST = 500
+"""Rows of one request."""
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL[@V]", help="whom to ask; without a version, as any caller would")],
+    row: Annotated[str, typer.Argument(metavar="[ROW.json|-]", help="a file with one row, or a list of rows, as JSON; - is stdin")] = "-",
+    *,
+    key: Annotated[str, typer.Option("--key", metavar="TEXT", help="the caller's key: a rollout keeps it with one version")] = "",
+    moment: Annotated[str, typer.Option("--time", metavar="T", help="the time that the row is about, as RFC 3339")] = "",
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Send rows to the gateway and show its answers. They are logged, as everybody's are."""
+    out = Output(as_json=as_json, quiet=quiet)
+    ref = parse_ref(model)
+    rows = _rows(read_text(row), row)
+    with gateway(project) as client:
+        if isinstance(rows, dict):
+            answer = client.predict(str(ref), rows, key=key or None, time=moment or None)
+        else:
+            if key or moment:
+                raise BadInput("--key and --time are for one row", why=f"{row} holds a list of rows", fix="send the rows one by one")
+            answer = _many(client, str(ref), rows)
+    version = f"{answer['model']}@{answer['version']}"
+    for one in answer["predictions"]:
+        score = f"score {number(one['score'])}   " if isinstance(one.get("score"), int | float) else ""
+        fallback = f"   fallback: {answer['fallback']}" if answer.get("fallback") else ""
+        out.line(f"{one['value']}   {score}{version}   id {one['id']}{fallback}")
+    out.document(answer)
+    return 0
+
+
+def _many(client: GatewayClient, ref: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    answers = [client.predict_rows(ref, rows[start : start + _MOST]) for start in range(0, len(rows), _MOST)]
+    return answers[0] | {"predictions": [one for answer in answers for one in answer["predictions"]]}
+
+
+def _rows(text: str, name: str) -> dict[str, Any] | list[dict[str, Any]]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"{named(name)} is not JSON", why=str(error), fix='write one row: {"day": 2, "period": 0.5}') from None
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        return value
+    raise BadInput(f"{named(name)} holds no row", why="a row is a JSON object; several are a list of them", fix='write {"day": 2, "period": 0.5}')
+
+
+def named(name: str) -> str:
+    """A file as messages call it."""
+    return "stdin" if name == "-" else name
+
+
+def read_text(name: str) -> str:
+    """The text of a file, or of stdin for "-". Raises BadInput."""
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise BadInput(f"{name} cannot be read", why=error.strerror or str(error), fix="name a file that you may read, or - for stdin") from None
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{named(name)} is not UTF-8 text", why=str(error), fix="write it as UTF-8") from None
+
+
+def gateway(project: Path) -> GatewayClient:
+    """A client of the project's gateways. Raises NotFound outside a project, Unavailable where it is not up."""
+    from flyball.declare.project import find_project
+    from flyball.serving.client import GatewayClient
+    from flyball.serving.layout import Layout, read_json
+
+    root = find_project(project)
+    told = read_json(Layout(root / ".flyball").gateways)
+    if not isinstance(told, dict):
+        raise Unavailable(f"flyball is not up in {root}", why="no gateway listens", fix="start it: flyball up")
+    return GatewayClient(f"http://127.0.0.1:{told['port']}")

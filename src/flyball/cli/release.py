@@ -1,0 +1,89 @@
+"""`flyball release`: start a version's rollout."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flyball.cli import common
+from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
+from flyball.cli.output import Output
+from flyball.errors import BadInput
+from flyball.loop.folds import FOLDS
+from flyball.loop.memory import load, recent_latency
+from flyball.loop.releases import Release, decide_release
+from flyball.records.base import Receipt
+from flyball.records.models import parse_ref
+from flyball.records.rollouts import Step
+from flyball.rollout.rules import WARM_LIMIT, slow_threshold
+
+if TYPE_CHECKING:
+    from flyball.declare.model import Model
+    from flyball.wiring import Wired
+
+app = common.app()
+
+
+@app.command()
+def release(
+    version: Annotated[str, typer.Argument(metavar="MODEL@V", help="the version, as in price-direction@1.4.0")],
+    *,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    key: Key = "",
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Start the rollout that the declaration describes. Refused unless every gate of the version passed."""
+    out = Output(as_json=as_json, quiet=quiet)
+    if not parse_ref(version).version:
+        raise BadInput(f"{version} names no version", why="a release is of one version", fix=f"flyball models list {version} shows them")
+    with common.opened(project) as wired:
+        row = common.find_reference(wired, version)
+        model = common.declared(wired, row.model)
+        started = start(wired, out, model, row.version, Acting(reason, dry_run, key))
+        if started is None:
+            return 0
+        rollout, receipt = started
+        out.line(f"rollout {rollout}  {steps(model)}    guards: {', '.join(map(str, model.rollout.guards)) or 'none'}    event {receipt.last}")
+        told = [{"kind": step.kind, "weight": step.weight, "bake": f"{step.bake.seconds:g}s"} for step in model.rollout.steps]
+        out.document({"rollout": rollout, "model": row.model, "version": row.version, "steps": told, "event": receipt.last})
+        if not common.is_up(wired):
+            out.note(f"flyball is not up: the rollout waits {WARM_LIMIT} for workers, then it fails; start them: flyball up")
+    return 0
+
+
+def start(wired: Wired, out: Output, model: Model, version: str, acting: Acting) -> tuple[str, Receipt] | None:
+    """Release a version by this person; the rollout's id and the receipt, None for a dry run. Raises what a refusal says."""
+    ports = wired.ports
+    command = Release(
+        id=common.command_id(wired, acting),
+        actor=common.actor(),
+        rollout=ports.clock.new_id("ro"),
+        model=model.name,
+        version=version,
+        reason=acting.reason or f"released by {common.actor()}",
+        slow_us=slow_threshold(recent_latency(load(ports.memory).monitor(model.name))),
+    )
+    decide = partial(decide_release, model=model, folds=FOLDS, signatures=ports.library.signature)
+    receipt = common.act(wired, out, command, decide, acting)
+    if receipt is None:
+        return None
+    # a command that was given before has started another rollout than the one just named
+    rollout = common.roles(ports.ledger.state(), model.name).rollout if receipt.repeated else command.rollout
+    return rollout, receipt
+
+
+def steps(model: Model) -> str:
+    """The steps in order: "shadow 12h → canary 25% 6h → champion"."""
+    return " → ".join([*map(step_text, model.rollout.steps), "champion"])
+
+
+def step_text(step: Step) -> str:
+    """One step as it was declared."""
+    share = f" {step.weight / 100:g}%" if step.weight else ""
+    wanted = f" {step.labels:,} labels" if step.labels else ""
+    return f"{step.kind}{share} {step.bake}{wanted}"

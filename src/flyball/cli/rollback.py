@@ -1,0 +1,94 @@
+"""`flyball rollback`: back to the former champion, and how long that took."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flyball.cli import common
+from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
+from flyball.cli.output import Output
+from flyball.loop.folds import FOLDS
+from flyball.loop.releases import Rollback, active_rollout, decide_rollback
+from flyball.records.serving import EPOCHS, RouteInForce
+
+if TYPE_CHECKING:
+    from flyball.wiring import Wired
+
+app = common.app()
+
+WAIT_S = 15.0
+"""Longer than workers of a former champion, still running, ever took; a cold one may need more and is said to be on its way."""
+
+
+@app.command()
+def rollback(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="which model")],
+    *,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    key: Key = "",
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Leave the rollout that is under way; without one, the former champion answers again. Waits until that is in force."""
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.opened(project) as wired:
+        declared = common.declared(wired, common.model_name(model))
+        ports = wired.ports
+        state = ports.ledger.state()
+        before, active = common.roles(state, declared.name).champion, active_rollout(state, declared.name)
+        acting = Acting(reason, dry_run, key)
+        command = Rollback(
+            id=common.command_id(wired, acting), actor=common.actor(), model=declared.name, reason=reason or "no reason was given"
+        )
+        decide = partial(decide_rollback, model=declared, folds=FOLDS, signatures=ports.library.signature)
+        receipt = common.act(wired, out, command, decide, acting)
+        if receipt is None:
+            return 0
+        after = common.roles(ports.ledger.state(), declared.name).champion
+        left = active.version if active is not None and before == after else before
+        seen = wait(wired, receipt.last) if common.is_up(wired) else None
+        what = f"champion {before} → {after}" if before != after else f"out of {active.rollout if active else 'the rollout'}: {left} → {after}"
+        if receipt.last == 0:
+            what = f"{declared.name} is being rolled back already"
+        out.line(f"{what}   {in_force(wired, seen)}   event {receipt.last}")
+        out.document(
+            {
+                "model": declared.name,
+                "from": left,
+                "to": after,
+                "effective_s": round(seen.ms / 1000, 3) if seen else None,
+                "processes": seen.processes if seen else 0,
+                "event": receipt.last,
+            }
+        )
+    return 0
+
+
+def wait(wired: Wired, after: int) -> RouteInForce | None:
+    """The event that says that what is desired now is in force everywhere; None if it did not come in time, or nothing is to change."""
+    wanted = wired.ports.ledger.state().get(EPOCHS, "routes")
+    until = time.monotonic() + WAIT_S
+    while wanted is not None and after and time.monotonic() < until:
+        for recorded in wired.ports.ledger.read(after, 1000):
+            if isinstance(recorded.event, RouteInForce) and recorded.event.epoch >= wanted.desired:
+                return recorded.event
+        time.sleep(0.02)
+    return None
+
+
+def in_force(wired: Wired, seen: RouteInForce | None) -> str:
+    """Whether, and after how long, the routes are as decided."""
+    if seen is not None:
+        return f"in force in {seen.processes} of {seen.processes} processes after {seen.ms / 1000:.2f} s"
+    epochs = wired.ports.ledger.state().get(EPOCHS, "routes")
+    if not common.is_up(wired):
+        return "nothing is running: in force as soon as flyball is up"
+    if epochs is not None and epochs.in_force >= epochs.desired:
+        return "in force"
+    return f"not in force after {WAIT_S:g} s: flyball status shows when it is"

@@ -1,0 +1,212 @@
+"""`flyball rollouts`: where releases stand, on which evidence, and a person's hand on them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from flyball.cli import common
+from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason, Yes
+from flyball.cli.output import Output, ago, number, roughly
+from flyball.cli.release import step_text
+from flyball.clock import Instant
+from flyball.loop.folds import FOLDS
+from flyball.loop.memory import load
+from flyball.loop.releases import Steer, active_rollout, decide_steer
+from flyball.records.base import State
+from flyball.records.models import parse_ref
+from flyball.records.rollouts import ACTIVE, ROLLOUTS, Reading, RolloutEvidence, RolloutRow, RolloutState
+from flyball.records.versions import VERSIONS
+from flyball.rollout.readings import ERRORS, readings
+
+if TYPE_CHECKING:
+    from flyball.wiring import Wired
+
+app = common.app()
+Rollout = Annotated[str, typer.Argument(metavar="ID", help="a rollout's id, or its end, or a model (its newest rollout)")]
+Verb = Literal["pause", "resume", "abort"]
+
+
+@app.callback()
+def rollouts() -> None:
+    """Rollouts of all models."""
+
+
+@app.command("list")
+def list_rollouts(
+    model: Annotated[str, typer.Argument(metavar="[MODEL]", help="only this model's rollouts", show_default=False)] = "",
+    *,
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Every rollout, newest first."""
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.opened(project) as wired:
+        if model:
+            common.declared(wired, common.model_name(model))
+        now = wired.ports.clock.now()
+        rows = [row for _, row in wired.ports.ledger.state().scan(ROLLOUTS) if model in ("", row.model)]
+        rows.sort(key=lambda row: (-row.planned_at, row.rollout))
+        cells = [[row.rollout, row.model, _versions(row), where(row, now), f"{ago(row.planned_at, now)} ago", row.why] for row in rows]
+        if rows:
+            out.table(("ID", "MODEL", "VERSIONS", "WHERE", "STARTED", "WHY"), cells)
+        else:
+            out.line("no rollout yet: flyball release MODEL@VERSION starts one")
+        out.document({"rollouts": rows})
+    return 0
+
+
+@app.command()
+def show(rollout: Rollout, *, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
+    """One rollout: where it stands, and what each test has for and against it."""
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.opened(project) as wired:
+        ports = wired.ports
+        state, now = ports.ledger.state(), ports.clock.now()
+        row = find(state, rollout)
+        evidence = load(ports.memory).evidence(row.rollout)
+        found = _readings(wired, state, row, evidence)
+        out.line(f"{row.rollout}  {row.model} {_versions(row)}   {where(row, now, evidence)}")
+        width = max((len(_test(one)) for one in found), default=0)
+        for one in found:
+            out.line(f"  {_test(one):<{width}}   {_evidence(one, evidence)}")
+        if evidence.shadow_dropped:
+            out.line(f"  shadow requests dropped {evidence.shadow_dropped:,}")
+        out.line(f"  {evidence.labelled:,} of {evidence.matured:,} rows that should have a label by now have one")
+        out.line(f"  why: {row.why}")
+        out.document({"rollout": row, "readings": found, "counts": evidence})
+    return 0
+
+
+def _act(rollout: str, verb: Verb, acting: Acting, *, project: common.Path, out: Output, yes: bool = True) -> int:
+    with common.opened(project) as wired:
+        ports = wired.ports
+        row = find(ports.ledger.state(), rollout)
+        question = f"abort {row.rollout} ({row.model} {_versions(row)})?"
+        if verb == "abort" and not acting.dry_run and not common.sure(question, yes=yes):
+            return 1
+        command = Steer(
+            id=common.command_id(wired, acting),
+            actor=common.actor(),
+            rollout=row.rollout,
+            verb=verb,
+            reason=acting.reason or "no reason was given",
+        )
+        model = common.declared(wired, row.model)
+        decide = partial(decide_steer, model=model, folds=FOLDS, signatures=ports.library.signature)
+        receipt = common.act(wired, out, command, decide, acting)
+        if receipt is not None:
+            after = find(ports.ledger.state(), row.rollout)
+            out.line(f"{after.rollout}  {row.state.value} → {after.state.value}   event {receipt.last}")
+            out.document({"rollout": after.rollout, "from": row.state, "state": after.state, "event": receipt.last})
+    return 0
+
+
+@app.command()
+def pause(
+    rollout: Rollout,
+    *,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    key: Key = "",
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Stop it where it is; traffic stays as it is split. A guard that fires still rolls it back."""
+    return _act(rollout, "pause", Acting(reason, dry_run, key), project=project, out=Output(as_json=as_json, quiet=quiet))
+
+
+@app.command()
+def resume(
+    rollout: Rollout,
+    *,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    key: Key = "",
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Let a paused or frozen rollout go on."""
+    return _act(rollout, "resume", Acting(reason, dry_run, key), project=project, out=Output(as_json=as_json, quiet=quiet))
+
+
+@app.command()
+def abort(
+    rollout: Rollout,
+    *,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    key: Key = "",
+    yes: Yes = False,
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Roll it back: the champion from before takes all traffic again."""
+    return _act(rollout, "abort", Acting(reason, dry_run, key), project=project, out=Output(as_json=as_json, quiet=quiet), yes=yes)
+
+
+def find(state: State, name: str) -> RolloutRow:
+    """The rollout of an id, of an id's unmistakable end, or the newest of a model. Raises NotFound."""
+    rows = dict(state.scan(ROLLOUTS))
+    ends = [key for key in rows if name and key.endswith(name)]
+    of_model = [row for row in rows.values() if row.model == name]
+    if name in rows:
+        return rows[name]
+    if of_model:
+        return active_rollout(state, parse_ref(name).model) or max(of_model, key=lambda row: row.planned_at)
+    if len(ends) == 1:
+        return rows[ends[0]]
+    raise common.missing("rollout", name, list(rows))
+
+
+def where(row: RolloutRow, now: Instant, evidence: RolloutEvidence | None = None) -> str:
+    """Where a rollout stands: "canary 25%, 3 h 10 m of 6 h"."""
+    if row.state not in (RolloutState.SHADOW, RolloutState.CANARY) or row.step >= len(row.steps):
+        return f"{row.state.value}, {ago(row.entered_at, now)}" if row.state in ACTIVE else row.state.value
+    step = row.steps[row.step]
+    head = step_text(step).removesuffix(f" {step.bake}")
+    baked = evidence.baked if evidence is not None else None
+    return f"{head}, {roughly(baked, parts=2)} of {roughly(step.bake, parts=2)}" if baked is not None else step_text(step)
+
+
+def _versions(row: RolloutRow) -> str:
+    return f"{row.champion or 'none'} → {row.version}"
+
+
+def _readings(wired: Wired, state: State, row: RolloutRow, evidence: RolloutEvidence) -> tuple[Reading, ...]:
+    model = common.declared(wired, row.model)
+    version = state.get(VERSIONS, f"{row.model}/{row.version}")
+    cap = wired.ports.library.result(version.result).loss_cap if version else 1.0
+    return readings(row, model.rollout, evidence, task=model.task, loss_cap=cap)
+
+
+def _test(one: Reading) -> str:
+    return f"{one.test} in {one.slice}" if one.slice else one.test
+
+
+def _evidence(one: Reading, evidence: RolloutEvidence) -> str:
+    if one.test == ERRORS:
+        canary = sum(step.canary_units for step in evidence.steps), sum(step.canary_bad for step in evidence.steps)
+        stable = sum(step.stable_units for step in evidence.steps), sum(step.stable_bad for step in evidence.steps)
+        counts = f"canary {canary[1]:,} of {canary[0]:,}   stable {stable[1]:,} of {stable[0]:,}   "
+    else:
+        counts = ""
+    parts = [
+        f"{word} {_e(log10)}" + (f" of {number(need)}" if need is not None else "")
+        for word, log10, need in (("evidence for", one.log10_for, one.need_for), ("against", one.log10_against, one.need_against))
+        if log10 is not None
+    ]
+    if not parts:
+        return f"{counts}not tested live"
+    return f"{counts}{'   '.join(parts)}   n={one.n:,}"
+
+
+def _e(log10: float) -> str:
+    """A betting score as people read it: up to a million, then its order of magnitude."""
+    return number(10**log10) if -3 < log10 < 6 else ("0" if log10 < 0 else f"10^{log10:.0f}")

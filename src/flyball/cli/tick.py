@@ -1,0 +1,35 @@
+"""`flyball tick`: one pass of the loop, for any scheduler."""
+
+from __future__ import annotations
+
+from flyball.cli import common
+from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.data import look
+from flyball.cli.output import Output, roughly
+from flyball.clock import rfc3339
+from flyball.records.declarations import DECLARATIONS
+
+app = common.app()
+
+
+@app.command()
+def tick(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
+    """Do everything that is due, once. Where flyball is up it does so by itself, and this does nothing."""
+    from flyball.loop.tick import tick as one_pass
+
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.opened(project) as wired:
+        ports = wired.ports
+        before = ports.ledger.size()
+        if common.is_up(wired):
+            out.line("flyball is up: its loop ticks by itself")
+            out.document({"ticked": False, "events": 0, "due": None})
+            return 0
+        for _, row in ports.ledger.state().scan(DECLARATIONS):
+            look(wired, ports.library.model(row.body))
+        now = ports.clock.now()
+        due = one_pass(now, ports)
+        events = ports.ledger.size() - before
+        out.line(f"{events} {'event' if events == 1 else 'events'}, due again in {roughly(max(due - now, 0))}")
+        out.document({"ticked": True, "events": events, "due": rfc3339(due)})
+    return 0
