@@ -153,3 +153,29 @@ def test_two_reconcilers_of_one_project_agree_on_what_is_on_disk(layout: Layout,
         first.desire(table(2, a="2.0.0"), now())
     assert first.in_force() is not None
     assert second.in_force() is not None
+
+
+def test_a_model_that_waits_does_not_keep_anothers_route_from_being_in_force(layout: Layout) -> None:
+    reconciler = FileRoutes(layout.root)
+    for model in "ab":
+        ready(layout, model, "1.0.0")
+    reconciler.desire(table(1, a="1.0.0", b="1.0.0"), now())
+    acknowledge(layout, "g0", "g1")
+    slow = now() - 5_000_000
+    reconciler.desire(table(2, a="2.0.0", b="1.0.0"), slow)
+    ready(layout, "b", "2.0.0")
+    reconciler.desire(table(3, a="2.0.0", b="2.0.0"), now())
+    assert reconciler.status().epoch == 0
+    acknowledge(layout, "g0", "g1")
+    found = reconciler.status()
+    assert (found.epoch, found.waiting) == (3, ("a",))
+    assert found.ms < 4_000
+    assert reconciler.in_force() is None
+    # when its worker is ready its time counts from its own decision
+    ready(layout, "a", "2.0.0")
+    reconciler.desire(table(3, a="2.0.0", b="2.0.0"), now())
+    assert reconciler.status().epoch == 0
+    acknowledge(layout, "g0", "g1")
+    found = reconciler.status()
+    assert (found.epoch, found.waiting) == (3, ())
+    assert found.ms > 5_000

@@ -10,6 +10,7 @@ from flyball.declare.model import Model
 from flyball.errors import Conflict
 from flyball.incidents import rules as incidents
 from flyball.loop.overlay import after
+from flyball.loop.releases import in_force
 from flyball.monitoring import alerts as alerting
 from flyball.records.base import Event, Fold, Record, Refusal, State
 from flyball.records.monitoring import ALERTS, INCIDENTS, AlertRow, Finding, IncidentRow, IncidentState
@@ -68,7 +69,7 @@ def decide_report(state: State, command: Report, now: Instant, *, model: Model, 
 def _in_force_at(state: State, incident: IncidentRow) -> Instant:
     """When what ends the incident's effect on traffic was in force everywhere; 0 if it is not yet."""
     epochs, model = state.get(EPOCHS, "routes"), state.get(MODELS, incident.model)
-    if epochs is None or model is None or epochs.in_force < epochs.desired:
+    if epochs is None or model is None or not in_force(state, incident.model):
         return 0
     if incident.rollout:
         rollout = state.get(ROLLOUTS, incident.rollout)

@@ -76,13 +76,14 @@ class Rollback(Record, frozen=True):
 
 
 class AcknowledgeRoutes(Record, frozen=True):
-    """Every gateway acknowledged an epoch."""
+    """Every gateway acknowledged an epoch; the models in `waiting` keep the route they had."""
 
     id: str
     actor: str
     epoch: int
     ms: float
     processes: int
+    waiting: tuple[str, ...] = ()
 
 
 class Steer(Record, frozen=True):
@@ -224,11 +225,16 @@ def decide_steer(
 
 
 def decide_acknowledge(state: State, command: AcknowledgeRoutes, _now: Instant) -> Sequence[Event]:
-    """What every gateway routes by now."""
+    """What every gateway routes by now. An epoch of which nothing is in force yet is no news."""
     row = state.get(EPOCHS, "routes")
-    if row is None or command.epoch <= row.in_force or command.epoch > row.desired:
+    if row is None or command.epoch < row.in_force or command.epoch > row.desired:
         return ()
-    return (RouteInForce(epoch=command.epoch, ms=command.ms, processes=command.processes),)
+    epochs = {model: route.epoch for model, route in state.scan(ROUTES)}
+    behind = {model for model, epoch in epochs.items() if row.in_force < epoch <= command.epoch or model in row.waiting}
+    withdrawn = row.in_force < command.epoch and command.epoch not in epochs.values()
+    if not withdrawn and behind <= set(command.waiting):
+        return ()
+    return (RouteInForce(epoch=command.epoch, ms=command.ms, processes=command.processes, waiting=command.waiting),)
 
 
 def _arrow(row: RolloutRow, target: RolloutState, why: str) -> RolloutMoved:
@@ -236,9 +242,11 @@ def _arrow(row: RolloutRow, target: RolloutState, why: str) -> RolloutMoved:
 
 
 def in_force(state: State, model: str) -> bool:
-    """Whether every gateway routes the model as it is desired."""
+    """Whether every gateway routes the model as it is desired; a model without a route is to be routed nowhere."""
     epochs, route = state.get(EPOCHS, "routes"), state.get(ROUTES, model)
-    return epochs is not None and route is not None and epochs.in_force >= route.epoch
+    if epochs is None:
+        return False
+    return epochs.in_force >= (route.epoch if route is not None else epochs.desired) and model not in epochs.waiting
 
 
 def _gate_passed(state: State, row: RolloutRow) -> bool:

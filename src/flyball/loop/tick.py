@@ -94,9 +94,17 @@ def reconcile_routes(ports: Ports) -> None:
     table = RouteTable(epoch=epochs.desired, models={key: row.route for key, row in state.scan(ROUTES)})
     ports.routes.desire(table, epochs.desired_at)
     status = ports.routes.status()
-    if status.epoch > epochs.in_force:
-        command = AcknowledgeRoutes(id=ports.clock.new_id("cmd"), actor=ACTOR, epoch=status.epoch, ms=status.ms, processes=status.processes)
-        ports.ledger.execute(command, decide_acknowledge)
+    if status.epoch and (status.epoch, status.waiting) != (epochs.in_force, epochs.waiting):
+        command = AcknowledgeRoutes(
+            id=ports.clock.new_id("cmd"),
+            actor=ACTOR,
+            epoch=status.epoch,
+            ms=status.ms,
+            processes=status.processes,
+            waiting=status.waiting,
+        )
+        if decide_acknowledge(state, command, ports.clock.now()):
+            ports.ledger.execute(command, decide_acknowledge)
 
 
 def absorb(ports: Ports, now: Instant) -> Memories:

@@ -46,11 +46,15 @@ class RouteDesired(Event, frozen=True, tag="route.desired"):
 
 
 class RouteInForce(Event, frozen=True, tag="route.in_force"):
-    """Every gateway acknowledged `epoch`. `ms` is the time from the decision's commit to the last acknowledgement."""
+    """Every gateway acknowledged `epoch`. `ms` is the time from the decision's commit to the last acknowledgement.
+
+    The models in `waiting` keep the route they had until their workers are ready; another event tells when they have theirs.
+    """
 
     epoch: int
     ms: float
     processes: int
+    waiting: tuple[str, ...] = ()
 
 
 class SegmentSealed(Event, frozen=True, tag="segment.sealed"):
@@ -74,13 +78,14 @@ class RouteRow(Record, frozen=True):
 
 
 class EpochRow(Record, frozen=True):
-    """The newest desired epoch, and the newest that every gateway acknowledged."""
+    """The newest desired epoch, and the newest that every gateway acknowledged; the models in `waiting` are not there yet."""
 
     desired: int
     desired_at: Instant
     in_force: int = 0
     in_force_at: Instant = 0
     ms: float = 0.0
+    waiting: tuple[str, ...] = ()
 
 
 class SegmentRow(Record, frozen=True):

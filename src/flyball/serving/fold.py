@@ -25,6 +25,7 @@ def _route_desired(projection: Projection, recorded: Recorded) -> None:
         in_force=before.in_force if before else 0,
         in_force_at=before.in_force_at if before else 0,
         ms=before.ms if before else 0.0,
+        waiting=before.waiting if before else (),
     )
     projection.put(EPOCHS, EPOCH_KEY, row)
 
@@ -35,7 +36,14 @@ def _route_in_force(projection: Projection, recorded: Recorded) -> None:
     before = projection.get(EPOCHS, EPOCH_KEY)
     if before is None or event.epoch < before.in_force:
         return
-    row = EpochRow(desired=before.desired, desired_at=before.desired_at, in_force=event.epoch, in_force_at=recorded.at, ms=event.ms)
+    row = EpochRow(
+        desired=before.desired,
+        desired_at=before.desired_at,
+        in_force=event.epoch,
+        in_force_at=recorded.at,
+        ms=event.ms,
+        waiting=event.waiting,
+    )
     projection.put(EPOCHS, EPOCH_KEY, row)
 
 

@@ -31,14 +31,16 @@ WARM_S = 120.0
 
 
 class InForce(Record, frozen=True):
-    """What the gateways route by. `epoch` is 0 until all have acknowledged the newest desired table.
+    """What the gateways route by. `epoch` is 0 until all have acknowledged all of the newest desired table that can be routed to.
 
-    `ms` = last acknowledgement − decision, on one monotonic clock; `failed` maps versions (`model@1.2.0`) to why they cannot be served.
+    The models in `waiting` keep the route they had: a worker of theirs is not ready. `ms` = last acknowledgement − decision, on one
+    monotonic clock; `failed` maps versions (`model@1.2.0`) to why they cannot be served.
     """
 
     epoch: int = 0
     ms: float = 0.0
     processes: int = 0
+    waiting: tuple[str, ...] = ()
     failed: dict[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -69,6 +71,10 @@ def admit(desired: RouteTable, current: RouteTable, ready: Mapping[str, bool]) -
     return RouteTable(epoch=desired.epoch, models=models), tuple(waiting)
 
 
+def _changed(before: Mapping[str, ModelRoute], now: Mapping[str, ModelRoute]) -> list[str]:
+    return [model for model in {**before, **now} if before.get(model) != now.get(model)]
+
+
 def _name(model: str, arm: Arm) -> str:
     return worker_name(str(ModelRef(model=model, version=arm.version)), arm.artifact)
 
@@ -80,6 +86,7 @@ class FileRoutes:
         self._layout = Layout(root)
         self._layout.prepare()
         self._desired: RouteTable | None = None
+        self._decided_ns: dict[str, int] = {}
         self._since_ns = 0
         self._asked_at: dict[str, float] = {}
         self._been_ready: set[str] = set()
@@ -88,7 +95,9 @@ class FileRoutes:
         self._leaving: dict[str, tuple[str, str]] = {}
         self._mark = (0, 0)
         self._written_at = 0.0
+        self._unacknowledged_ns = 0
         self._file = self._read()
+        self._admitted = self._file.table
         self._killed: set[int] = set()
 
     def desire(self, table: RouteTable, since: Instant) -> None:
@@ -106,15 +115,14 @@ class FileRoutes:
             # another process of this project (`flyball tick`) has written since
             self._file = self._read()
         if self._desired is None or table != self._desired:
-            self._desired = table
-            # the decision's wall time, told on the monotonic clock that the acknowledgements use
-            self._since_ns = time.monotonic_ns() - max(0, time.time_ns() - since * 1000)
+            self._decide(table, since)
         needed = {**self._leaving, **arms(self._file.table), **arms(table)}
         self._want(needed)
-        admitted, self._waiting = admit(table, self._file.table, self._look(needed))
-        if admitted != self._file.table or not self._layout.routes.exists():
+        self._admitted, self._waiting = admit(table, self._file.table, self._look(needed))
+        if self._admitted != self._file.table or not self._layout.routes.exists():
             self._leaving.update(arms(self._file.table))
-            self._write(admitted)
+            self._measure(self._admitted)
+            self._write(self._admitted)
         elif self._leaving and self._acked() is not None:
             # no gateway routes to them any more; each ends when its last open question is answered
             self._leaving.clear()
@@ -123,16 +131,34 @@ class FileRoutes:
     def status(self) -> InForce:
         """What is in force now."""
         acked = self._acked()
-        if self._desired is None or self._waiting or acked is None or self._file.table != self._desired:
-            return InForce(failed=dict(self._failed))
+        if self._desired is None or acked is None or self._file.table != self._admitted:
+            return InForce(waiting=self._waiting, failed=dict(self._failed))
         last = max((ack.monotonic_ns for ack in acked), default=0)
-        ms = max(0.0, (last - self._since_ns) / 1e6)
-        return InForce(epoch=self._desired.epoch, ms=round(ms, 3), processes=len(acked), failed=dict(self._failed))
+        ms = round(max(0.0, (last - self._since_ns) / 1e6), 3)
+        return InForce(epoch=self._desired.epoch, ms=ms, processes=len(acked), waiting=self._waiting, failed=dict(self._failed))
 
     def in_force(self) -> InForce | None:
-        """The desired epoch, once every gateway acknowledged it; None before."""
+        """The desired epoch, once every gateway acknowledged it and no model waits; None before."""
         found = self.status()
-        return found if self._desired is not None and found.processes and found.epoch == self._desired.epoch else None
+        return found if self._desired is not None and found.processes and not found.waiting else None
+
+    def _decide(self, table: RouteTable, since: Instant) -> None:
+        """A new table is desired: note, for the models it changes, when."""
+        before = self._desired.models if self._desired is not None else {}
+        self._desired = table
+        # the decision's wall time, told on the monotonic clock that the acknowledgements use
+        self._since_ns = time.monotonic_ns() - max(0, time.time_ns() - since * 1000)
+        self._decided_ns |= dict.fromkeys(_changed(before, table.models), self._since_ns)
+
+    def _measure(self, admitted: RouteTable) -> None:
+        """What is written now counts from the oldest of its decisions; what was not acknowledged yet counts on."""
+        changed = _changed(self._file.table.models, admitted.models)
+        moments = [self._decided_ns[model] for model in changed if model in self._decided_ns]
+        if self._unacknowledged_ns and self._acked() is None:
+            moments.append(self._unacknowledged_ns)
+        # a write that only carries a new epoch has no decision of its own to be measured
+        self._unacknowledged_ns = min(moments, default=0)
+        self._since_ns = self._unacknowledged_ns or self._since_ns
 
     def _on_disk(self) -> tuple[int, int]:
         try:
