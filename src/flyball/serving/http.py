@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -21,6 +21,20 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 _JSON: Headers = [(b"content-type", b"application/json")]
 _UNLOGGED: Headers = [(b"content-type", b"application/json"), (b"flyball-logged", b"false")]
+
+
+ROUTES = (
+    "POST /models/{model}/predict",
+    "POST /models/{model}/labels",
+    "GET /models/{model}/schema",
+    "GET /metrics",
+    "GET /v2/health/live",
+    "GET /v2/health/ready",
+    "GET /v2/models/{model}",
+    "GET /v2/models/{model}/ready",
+    "POST /v2/models/{model}/infer",
+)
+"""Every route. A model may be pinned: `/models/{model}@{version}/…`, `/v2/models/{model}/versions/{version}/…`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +174,4 @@ def _method(scope: Scope, wanted: str) -> None:
 
 
 def _nowhere(path: str) -> NotFound:
-    known: Iterable[str] = (
-        "POST /models/{model}/predict",
-        "POST /models/{model}/labels",
-        "GET /models/{model}/schema",
-        "/v2/models/{model}/infer",
-        "/metrics",
-    )
-    return NotFound(f"there is nothing at {path[:200]}", why=f"routes: {', '.join(known)}", fix="see docs/serving.md")
+    return NotFound(f"there is nothing at {path[:200]}", why=f"routes: {', '.join(ROUTES)}", fix="see docs/http.md")
