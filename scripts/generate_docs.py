@@ -76,7 +76,7 @@ def _metric(info: MetricInfo) -> str:
 
 
 def _doc(kind: type) -> str:
-    return inspect.cleandoc(kind.__doc__ or "").replace("(mechanics.md §4)", "").replace(" .", ".")
+    return re.sub(r"docs/(\w+\.md)", r"[\1](\1)", inspect.cleandoc(kind.__doc__ or ""))
 
 
 def _fields(kind: type[Record]) -> list[str]:

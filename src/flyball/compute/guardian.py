@@ -4,7 +4,7 @@ It holds the job's lock from before its start to after its end, so "lock held" m
 standard library alone, because it must outlive the control plane and stay small beside a job that eats the machine. It never
 decides whether a job succeeded; it writes what happened to `exit.json`.
 
-Files in the job's folder (mechanics.md §2): read `spec.json`, `lease`, `cancel`; write `pid.json`, `log.txt`, `exit.json`.
+Files in the job's folder (docs/training.md): read `spec.json`, `lease`, `cancel`; write `pid.json`, `log.txt`, `exit.json`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From rows and labels to additive counts: the one fold that serves the live log and the backtest alike (statistics.md §1–3).
+"""From rows and labels to additive counts: the one fold that serves the live log and the backtest alike (docs/statistics.md §1–3).
 
 Rows come in when they were scored; traffic and input cells are counted at once, quality when the row matures: at its time plus
 the label delay, on the label known by then. However time is cut into calls of `take`, the sums are the same; no decision rests

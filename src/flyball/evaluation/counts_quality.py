@@ -1,6 +1,6 @@
 """Matured rows with their labels, as sums: quality per slice, pairs of two versions, losses in order.
 
-A loss lies in [0, 1]: 0/1 error, or the loss over its cap, clipped (statistics.md §3). All functions are pure.
+A loss lies in [0, 1]: 0/1 error, or the loss over its cap, clipped (docs/statistics.md §3). All functions are pure.
 """
 
 from __future__ import annotations

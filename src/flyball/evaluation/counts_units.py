@@ -1,6 +1,6 @@
 """Units of a rollout's tests: with sticky assignment a key counts once, at its first exposure and its first bad event.
 
-Counting requests instead lets one key that always fails roll back an equal version (statistics.md §1). Without a key the
+Counting requests instead lets one key that always fails roll back an equal version (docs/statistics.md §1). Without a key the
 request is the unit.
 """
 

@@ -1,4 +1,4 @@
-"""What the sequential detector of live losses needs from a hold-out: each row's loss in [0, 1], its cap, and m₀ (statistics.md §3)."""
+"""What the sequential detector of live losses needs from a hold-out: each row's loss in [0, 1], its cap, and m₀ (docs/statistics.md §3)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Gates: does a candidate hold what its declaration asks, on rows that neither it nor the champion has seen?
 
 A number is compared with the estimate; `.lower` and `.upper` compare its one-sided 95% bound: pass when the bound clears the number, fail
-when even the estimate misses it, else insufficient. (statistics.md asks for the bound everywhere; the public contract, api.md rule 3, asks for the
-estimate unless the bound is named, and that is what holds here.) A reference is a paired test on the same rows at the stated margin, α = .05:
+when even the estimate misses it, else insufficient. A reference is a paired test on the same rows at the stated margin, α = .05:
 pass when it is shown, fail when the observed difference lies beyond the margin, else insufficient. Too few rows are insufficient, always.
 """
 

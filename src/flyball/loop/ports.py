@@ -39,7 +39,7 @@ Decide = Callable[[State, CommandT, Instant], Decision]
 
 
 class Ledger(Protocol):
-    """The record (mechanics §3)."""
+    """The record."""
 
     def execute(self, command: CommandT, decide: Decide[CommandT]) -> Receipt:
         """Decide inside the write transaction and append what was decided. A refusal is raised as its error."""

@@ -1,4 +1,4 @@
-"""The states of an alert, and how findings move it (mechanics.md §4). Pure.
+"""The states of an alert, and how findings move it (docs/architecture.md). Pure.
 
 No data makes an alert stale and never resolves it; a monitor that fails is an alert of its own, beside the one it can no longer keep.
 """

@@ -1,4 +1,4 @@
-"""Two sequential detectors a model, on labels in order of arrival: one wakes people, one asks for a new training (statistics.md §3, §5).
+"""Two sequential detectors a model, on labels in order of arrival: one wakes people, one asks for a new training (docs/statistics.md §3, §5).
 
 Each label is a bucket of its own, so the state after a stretch of labels is the same however the stretch was cut into batches.
 """

@@ -12,7 +12,7 @@ from flyball.records.rollouts import PairCounts
 
 
 class Bins(Record, frozen=True):
-    """Fixed cells of one column, from the reference (statistics.md §2), with the reference's counts.
+    """Fixed cells of one column, from the reference (docs/statistics.md §2), with the reference's counts.
 
     Numeric: `edges` ascending, bin i = (edges[i-1], edges[i]]. Categorical: `values` have cells of their own, all others fall
     into 32 hash buckets; `known` holds hashes of reference values (empty: not kept). `windows` are the counts of the
@@ -164,7 +164,7 @@ class Evidence(Protocol):
 
 
 class AlertState(StrEnum):
-    """States of an alert (mechanics.md §4)."""
+    """States of an alert (docs/architecture.md)."""
 
     OK = "ok"
     PENDING = "pending"
@@ -223,7 +223,7 @@ class AlertRow(Record, frozen=True):
 
 
 class IncidentState(StrEnum):
-    """States of an incident (mechanics.md §4)."""
+    """States of an incident (docs/architecture.md)."""
 
     OPEN = "open"
     MITIGATING = "mitigating"

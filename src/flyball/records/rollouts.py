@@ -10,7 +10,7 @@ from flyball.records.base import Event, Record, Table
 
 
 class RolloutState(StrEnum):
-    """States of a rollout (mechanics.md §4)."""
+    """States of a rollout (docs/architecture.md)."""
 
     PLANNED = "planned"
     WARMING = "warming"

@@ -19,7 +19,7 @@ class RunSpec(Record, frozen=True):
 
     `as_of`: only rows and labels known by then are seen. `champion` is the artifact to compare with, `parameters` fixes
     hyperparameters, `trials` > 0 searches the rest (0: defaults and what the last search found). `file` is the loop file within
-    the code snapshot. `window_scores` are the smoothed scores S_W so far of a window chosen by itself (statistics.md §5), keyed by span.
+    the code snapshot. `window_scores` are the smoothed scores S_W so far of a window chosen by itself (docs/statistics.md §5), keyed by span.
     With a `candidate` nothing is fitted: that artifact (version `candidate_version`, result `prior`) is judged again on newer rows.
     """
 
@@ -46,7 +46,7 @@ class RunResult(Record, frozen=True):
     """What a succeeded run gives. `artifact` is the manifest's blob hash, `evidence` the hold-out frame's (Parquet).
 
     `metrics` and `baseline` are on the hold-out (`champion` too, where there is one); `by_slice` is keyed `column=value`.
-    `loss_bound` is m₀ of the sequential detector (statistics.md §3), `window` the span of data chosen.
+    `loss_bound` is m₀ of the sequential detector (docs/statistics.md §3), `window` the span of data chosen.
     """
 
     artifact: ManifestHash
@@ -71,7 +71,7 @@ class RunResult(Record, frozen=True):
 
 
 class RunState(StrEnum):
-    """States of a job (mechanics.md §4)."""
+    """States of a job (docs/architecture.md)."""
 
     QUEUED = "queued"
     RUNNING = "running"

@@ -10,7 +10,7 @@ from flyball.records.estimates import Estimate, Verdict
 
 
 class VersionState(StrEnum):
-    """States of a version (mechanics.md §4). Champion and challenger are roles, kept in MODELS, not states."""
+    """States of a version (docs/architecture.md). Champion and challenger are roles, kept in MODELS, not states."""
 
     REGISTERED = "registered"
     ELIGIBLE = "eligible"

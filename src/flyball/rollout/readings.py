@@ -1,4 +1,4 @@
-"""What the counts of a rollout say: one reading per guard, slice and operational test (statistics.md §1). Pure.
+"""What the counts of a rollout say: one reading per guard, slice and operational test (docs/statistics.md §1). Pure.
 
 Roll back when any cell has E ≥ 1/(.01 π): quality has π = .75 (.5 for the whole and .25 over the slices, where there are slices), the
 operational tests .25 in equal parts. Promotion needs each required test at its own α = .05, halved for every earlier attempt.

@@ -1,4 +1,4 @@
-"""Errors of the data plane and how they are told: RFC 9457, `application/problem+json` (api.md §6)."""
+"""Errors of the data plane and how they are told: RFC 9457, `application/problem+json` (docs/errors.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""flyball's own JSON: predict, labels, schema (api.md §5)."""
+"""flyball's own JSON: predict, labels, schema (docs/http.md)."""
 
 from __future__ import annotations
 

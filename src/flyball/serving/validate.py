@@ -83,7 +83,7 @@ class RowReader:
         self._again = [(index, field) for index, field in enumerate(signature.fields) if _needs_second_look(field)]
 
     def read(self, body: bytes) -> Request:
-        """Read a predict body (api.md §5). Raises Unparsable or BadInput with every problem."""
+        """Read a predict body (docs/http.md). Raises Unparsable or BadInput with every problem."""
         try:
             asked = self._decode(body)
             row: Row = self._astuple(asked.row)

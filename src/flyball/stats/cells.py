@@ -1,4 +1,4 @@
-"""Fixed cells of a column, from a reference: counts in them are additive, so minute, day and replica sum (statistics.md §2).
+"""Fixed cells of a column, from a reference: counts in them are additive, so minute, day and replica sum (docs/statistics.md §2).
 
 Numeric columns get bins at the 1..99% quantiles and around every value of 1% mass; an outlier moves one count. Categorical columns
 of any number of values get a cell for each value of 1% mass and 32 hash buckets for the rest: "the top k and other" is biased,

@@ -1,4 +1,4 @@
-"""Has a column changed? Counts of a window against counts of the reference, in the same cells (statistics.md §2).
+"""Has a column changed? Counts of a window against counts of the reference, in the same cells (docs/statistics.md §2).
 
 Three tests a column: the cells, the share of nulls, and for categories the share of values never seen before. Each gives evidence (p) and
 an effect that does not grow with n; a verdict needs both, and `monitoring` adds persistence. Windows of real traffic differ by more than

@@ -4,7 +4,7 @@ Of the bad units of a step with weight w, a fall on the canary and b on the stab
 stable one's, a bad unit falls on the canary with odds at most O = w(1+ρ)/(1−w). The grid of larger odds r·O, held in equal parts through all steps, is an e-process:
 evidence carries over when w changes, and bursts that hit both versions cancel.
 
-Source: conditional likelihood-ratio mixture, an e-process as in Howard et al. (2021); statistics.md's measured grid.
+Source: conditional likelihood-ratio mixture, an e-process as in Howard et al. (2021); grid chosen by simulation.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One training run from rows to a judged, packaged result. The same function runs in a job and, hundreds of times, in a backtest.
 
-Order (statistics.md §5): hold out the newest rows, choose hyperparameters on a slice before them, choose the window, judge the
+Order (docs/statistics.md §5): hold out the newest rows, choose hyperparameters on a slice before them, choose the window, judge the
 candidate against the champion and the baseline on the hold-out, then fit again with the hold-out included: that is what is released.
 """
 

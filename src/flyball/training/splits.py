@@ -14,7 +14,7 @@ from flyball.clock import Instant, Span
 
 Times = npt.NDArray[np.int64]
 WINDOWS = (Span.parse("28d"), Span.parse("60d"), Span.parse("120d"))
-"""The spans that `window="auto"` chooses among (statistics.md §5)."""
+"""The spans that `window="auto"` chooses among (docs/statistics.md §5)."""
 
 KEPT = 0.7
 """How much of a window's former score S_W counts beside the new one."""
@@ -57,7 +57,7 @@ def refit(times: Times, end: Instant, holdout: Span, window: Span) -> Split:
 
 
 def smoothed(former: float | None, score: float) -> float:
-    """S_W ← .7 S_W + score (statistics.md §5). `score`: higher is better."""
+    """S_W ← .7 S_W + score (docs/statistics.md §5). `score`: higher is better."""
     return KEPT * former + score if former is not None else score
 
 

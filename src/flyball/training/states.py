@@ -1,4 +1,4 @@
-"""The states of a run (mechanics: job) and the arrows between them. What is not in the table cannot be recorded."""
+"""The states of a run and the arrows between them. What is not in the table cannot be recorded."""
 
 from __future__ import annotations
 
