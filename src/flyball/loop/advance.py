@@ -185,7 +185,7 @@ def _due(state: State, model: Model, kept: Memories, alarm: str | None, now: Ins
         now=now,
         last_attempt_at=row.last_attempt_at,
         champion_at=row.champion_at,
-        alarm=alarm or _incident_alarm(state, model),
+        alarm=_standing(alarm, row, kept) or _incident_alarm(state, model, row),
         new_labels=kept.monitor(model.name).labels,
         runs=_attempts(state, model),
         holdout=model.train.holdout if model.train else None,
@@ -193,9 +193,20 @@ def _due(state: State, model: Model, kept: Memories, alarm: str | None, now: Ins
     return (found.trigger, found.reason) if found else None
 
 
-def _incident_alarm(state: State, model: Model) -> str | None:
+def _standing(alarm: str | None, row: ModelRow, kept: Memories) -> str | None:
+    """The monitors' alarm, unless it is about a champion that was replaced in this very pass."""
+    return alarm if kept.monitor(row.model).version == row.champion else None
+
+
+def _incident_alarm(state: State, model: Model, row: ModelRow) -> str | None:
+    """An incident's wish to train again. A champion that took over since it opened is the answer to it, not yet observed."""
     return next(
-        (f"{row.incident}: {row.what}" for row in incidents_of(state, model.name) if row.state in _LIVE and "retrain" in row.actions), None
+        (
+            f"{found.incident}: {found.what}"
+            for found in incidents_of(state, model.name)
+            if found.state in _LIVE and "retrain" in found.actions and row.champion_at <= max(found.opened_at, found.reopened_at)
+        ),
+        None,
     )
 
 
