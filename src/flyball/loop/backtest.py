@@ -33,8 +33,8 @@ from flyball.records.data import DatasetVersion
 from flyball.records.declarations import DeclarationApplied
 from flyball.records.monitoring import PROPOSALS, AlertMoved, AlertState, ProposalRow
 from flyball.records.rollouts import RolloutMoved, RolloutState
-from flyball.records.training import RunQueued
-from flyball.records.versions import ChampionChanged, VersionRejected
+from flyball.records.training import RUNS, RunQueued
+from flyball.records.versions import MODELS, ChampionChanged, VersionRejected
 from flyball.store.blobs import LocalBlobs
 from flyball.store.operational import Operational
 from flyball.store.sql import Database
@@ -158,6 +158,7 @@ def rehearse(
         ports, evidence, replayed = _ports(policy, history, Path(folder), clock, cache)
         _declare(policy.model.replace(gates=(), rollout=Rollout(), autonomy="act"), ports, "first")
         _settle(history.start, ports)
+        _check_first(policy.model.name, ports)
         _declare(policy.model, ports, "policy")
         end = int(history.rows.times[-1]) + history.rows.label_delay
         now = history.start
@@ -204,6 +205,18 @@ def _declare(model: Model, ports: Ports, command: str) -> None:
         code=ports.blobs.put(b"{}"),
     )
     ports.ledger.execute(Apply(id=command, actor="backtest", models=(declared,)), decide_apply)
+
+
+def _check_first(model: str, ports: Ports) -> None:
+    """Raise BadInput where the first version could not be made: every policy would stand there without one."""
+    row = ports.ledger.state().get(MODELS, model)
+    if row is None or not row.champion:
+        run = ports.ledger.state().get(RUNS, row.last_run) if row else None
+        raise BadInput(
+            f"the first {FIRST} of the history give no first version",
+            why=" ".join(run.why.split()) if run else "no run was started",
+            fix="a shorter holdout, or a history that begins earlier",
+        )
 
 
 def _settle(now: Instant, ports: Ports) -> Instant:
