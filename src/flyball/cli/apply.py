@@ -27,7 +27,9 @@ def apply(*, project: Project = HERE, dry_run: DryRun = False, key: Key = "", as
     with common.opened(project) as wired:
         compilation = compile_project(wired.root)
         if not compilation.files:
-            raise BadInput(f"{wired.root} declares nothing", why="it has neither loop.py nor loops/*.py", fix="write one: docs/loop-files.md")
+            raise BadInput(
+                f"{wired.root} declares nothing", why="it has neither loop.py nor loops/*.py", fix="write one: docs/loop-files.md"
+            )
         acting = Acting(dry_run=dry_run, key=key)
         before = {name: (row.version_digest, row.policy_digest) for name, row in wired.ports.ledger.state().scan(DECLARATIONS)}
         command = apply_command(compilation, wired.blobs, command=common.command_id(wired, acting), actor=common.actor())
@@ -37,10 +39,16 @@ def apply(*, project: Project = HERE, dry_run: DryRun = False, key: Key = "", as
             out.document(
                 {
                     "models": [
-                        {"name": one.model, "file": one.file, "changed": _changed(before.get(one.model), one.version_digest, one.policy_digest)}
+                        {
+                            "name": one.model,
+                            "file": one.file,
+                            "changed": _changed(before.get(one.model), one.version_digest, one.policy_digest),
+                        }
                         for one in compilation.models
                     ],
-                    "broken": [{"file": file.file, "problems": [vars(problem) for problem in file.problems]} for file in compilation.broken],
+                    "broken": [
+                        {"file": file.file, "problems": [vars(problem) for problem in file.problems]} for file in compilation.broken
+                    ],
                     "event": receipt.last,
                 }
             )

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 HERE = Path()
 Project = Annotated[
-    Path, typer.Option("--project", metavar="DIR", show_default=False, help="the project's folder, or one inside it; by default the present one")
+    Path,
+    typer.Option("--project", metavar="DIR", show_default=False, help="the project's folder, or one inside it; by default the present one"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no notes and no progress on stderr")]

@@ -38,7 +38,9 @@ def list_incidents(
         now = wired.ports.clock.now()
         rows = [row for _, row in wired.ports.ledger.state().scan(INCIDENTS) if everything or row.state != IncidentState.CLOSED]
         rows.sort(key=lambda row: -row.opened_at)
-        cells = [[row.incident, row.model, row.what, ago(row.opened_at, now), _mitigate(row, now), _review(row, now), step(row)] for row in rows]
+        cells = [
+            [row.incident, row.model, row.what, ago(row.opened_at, now), _mitigate(row, now), _review(row, now), step(row)] for row in rows
+        ]
         if rows:
             out.table(("ID", "MODEL", "WHAT", "SINCE", "MITIGATE", "REVIEW", "NEXT STEP"), cells)
         else:
@@ -124,7 +126,9 @@ def resolve(
     return _settle(incident, "resolve", reason, Acting(reason, dry_run, key), project=project, out=Output(as_json=as_json, quiet=quiet))
 
 
-def _settle(incident: str, verb: Literal["ack", "review", "resolve"], text: str, acting: Acting, *, project: common.Path, out: Output) -> int:
+def _settle(
+    incident: str, verb: Literal["ack", "review", "resolve"], text: str, acting: Acting, *, project: common.Path, out: Output
+) -> int:
     if verb == "review" and not text.strip():
         raise BadInput("a review needs a text", why="an empty one teaches nobody", fix='--text "…"')
     with common.opened(project) as wired:

@@ -83,7 +83,9 @@ def _lines(body: str, name: str) -> list[Any]:
             try:
                 found.append(json.loads(line))
             except ValueError as error:
-                raise BadInput(f"line {number} of {named(name)} is not JSON", why=str(error), fix='one label a line: {"id": "…", "value": 1}') from None
+                raise BadInput(
+                    f"line {number} of {named(name)} is not JSON", why=str(error), fix='one label a line: {"id": "…", "value": 1}'
+                ) from None
     return found
 
 

@@ -117,7 +117,7 @@ def verdict_line(out: Output, verdict: Verdict) -> str:
     check = f"{verdict.check} in {verdict.slice}" if verdict.slice else verdict.check
     against = f" against {estimate(verdict.reference)}" if verdict.reference is not None and verdict.reference.value is not None else ""
     told = "" if verdict.estimate is None else f"{estimate(verdict.estimate)}{against}"
-    why = verdict.why if verdict.outcome is not Outcome.PASS and verdict.why not in told else ""
+    why = verdict.why if (verdict.outcome is not Outcome.PASS or not told) and verdict.why not in told else ""
     return f"{word}  {check:<40}  {told}{'  ' if told and why else ''}{why}".rstrip()
 
 

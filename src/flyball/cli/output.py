@@ -71,10 +71,15 @@ class Bar:
         if self._live:
             print(f"\r{self._last}\x1b[K", end="", file=sys.stderr, flush=True)
 
+    def stage(self, text: str) -> None:
+        """Say what is being done where there is nothing to count; it leaves no line behind."""
+        if self._live:
+            print(f"\r{self._label:<10}{text}\x1b[K", end="", file=sys.stderr, flush=True)
+
     def end(self) -> None:
         """Leave the last state as a line."""
-        if self._live and self._last:
-            print(file=sys.stderr)
+        if self._live:
+            print(f"\r\x1b[K{self._last}" if self._last else "\r\x1b[K", end="\n" if self._last else "", file=sys.stderr, flush=True)
         elif self._last:
             self._out.note(self._last)
 

@@ -68,7 +68,9 @@ def _rows(text: str, name: str) -> dict[str, Any] | list[dict[str, Any]]:
         return value
     if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
         return value
-    raise BadInput(f"{named(name)} holds no row", why="a row is a JSON object; several are a list of them", fix='write {"day": 2, "period": 0.5}')
+    raise BadInput(
+        f"{named(name)} holds no row", why="a row is a JSON object; several are a list of them", fix='write {"day": 2, "period": 0.5}'
+    )
 
 
 def named(name: str) -> str:
@@ -81,7 +83,9 @@ def read_text(name: str) -> str:
     try:
         return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise BadInput(f"{name} cannot be read", why=error.strerror or str(error), fix="name a file that you may read, or - for stdin") from None
+        raise BadInput(
+            f"{name} cannot be read", why=error.strerror or str(error), fix="name a file that you may read, or - for stdin"
+        ) from None
     except UnicodeDecodeError as error:
         raise BadInput(f"{named(name)} is not UTF-8 text", why=str(error), fix="write it as UTF-8") from None
 

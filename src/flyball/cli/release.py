@@ -48,7 +48,9 @@ def release(
         if started is None:
             return 0
         rollout, receipt = started
-        out.line(f"rollout {rollout}  {steps(model)}    guards: {', '.join(map(str, model.rollout.guards)) or 'none'}    event {receipt.last}")
+        out.line(
+            f"rollout {rollout}  {steps(model)}    guards: {', '.join(map(str, model.rollout.guards)) or 'none'}    event {receipt.last}"
+        )
         told = [{"kind": step.kind, "weight": step.weight, "bake": f"{step.bake.seconds:g}s"} for step in model.rollout.steps]
         out.document({"rollout": rollout, "model": row.model, "version": row.version, "steps": told, "event": receipt.last})
         if not common.is_up(wired):

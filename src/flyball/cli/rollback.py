@@ -53,7 +53,9 @@ def rollback(
         after = common.roles(ports.ledger.state(), declared.name).champion
         left = active.version if active is not None and before == after else before
         seen = wait(wired, receipt.last) if common.is_up(wired) else None
-        what = f"champion {before} → {after}" if before != after else f"out of {active.rollout if active else 'the rollout'}: {left} → {after}"
+        what = (
+            f"champion {before} → {after}" if before != after else f"out of {active.rollout if active else 'the rollout'}: {left} → {after}"
+        )
         if receipt.last == 0:
             what = f"{declared.name} is being rolled back already"
         out.line(f"{what}   {in_force(wired, seen)}   event {receipt.last}")

@@ -1,0 +1,257 @@
+"""`flyball status`: one line a model, what is wrong, and the command that answers it. Works where nothing runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from flyball.cli import common
+from flyball.cli.common import HERE, LOOP_FRESH, Json, Project, Quiet
+from flyball.cli.incidents import step
+from flyball.cli.output import Output, ago, number, roughly
+from flyball.clock import Instant, Span
+from flyball.declare.checks import Check, Metric
+from flyball.loop.memory import load
+from flyball.loop.releases import active_rollout
+from flyball.loop.watch import label_delay
+from flyball.monitoring.checks import FEWEST, FEWEST_LATENCIES, estimates
+from flyball.monitoring.slabs import Slab, latency_ms, within
+from flyball.monitoring.state import MonitorState
+from flyball.records.base import Record, State
+from flyball.records.data import DATASETS
+from flyball.records.declarations import DECLARATIONS, LOOP_FILES
+from flyball.records.estimates import Estimate
+from flyball.records.monitoring import ALERTS, INCIDENTS, PROPOSALS, AlertState, IncidentRow, IncidentState, ProposalRow
+from flyball.records.serving import EPOCHS, ROUTES
+from flyball.records.training import RUNS, RunState
+
+if TYPE_CHECKING:
+    from flyball.declare.model import Model
+    from flyball.wiring import Wired
+
+app = common.app()
+
+_HOUR = Span.parse("1h")
+_BAR = 10
+_LIVE = ("accuracy", "precision", "recall", "f1", "mae", "rmse")
+"""Metrics that live counts give with an interval (rmse without)."""
+
+Standing = Literal["ok", "worse", "insufficient"]
+
+
+class LiveQuality(Record, frozen=True):
+    """A metric since the release, with its interval, beside what it was then."""
+
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    at_release: float | None
+    verdict: Standing
+
+
+class Line(Record, frozen=True):
+    """One model as status shows it. `traffic` maps versions to their share; `error_rate` and `p99_ms` are of the last hour."""
+
+    name: str
+    champion: str
+    challenger: str
+    rollout: str
+    traffic: dict[str, float]
+    quality: LiveQuality
+    p99_ms: float | None
+    requests: int
+    error_rate: float | None
+    drift: tuple[str, ...]
+    watched: bool
+    labels: float | None
+    label_delay: str
+    since: Instant
+    doing: str
+
+
+@app.command()
+def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
+    """Champion, traffic, live quality against its release, latency, drift and labels of each model; open incidents and proposals."""
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.opened(project) as wired:
+        state, now = wired.ports.ledger.state(), wired.ports.clock.now()
+        lines = [line(wired, state, name, now) for name, _ in state.scan(DECLARATIONS)]
+        incidents = [row for _, row in state.scan(INCIDENTS) if row.state != IncidentState.CLOSED]
+        proposals = [row for _, row in state.scan(PROPOSALS) if not row.verdict]
+        age, up = common.loop_age(wired, now), common.is_up(wired)
+        if lines:
+            _table(out, lines, now)
+        else:
+            out.line("no model is declared yet: flyball apply, or flyball up")
+        _wrong(out, state, incidents, proposals, now)
+        out.line(loop_text(age, up=up))
+        told = [_document(each) for each in lines]
+        document: dict[str, Any] = {"models": told, "incidents": [row.incident for row in incidents], "proposals": proposals}
+        out.document(document | {"up": up, "loop_age_s": None if age is None else round(age / 1e6, 3)})
+    return 0
+
+
+def line(wired: Wired, state: State, name: str, now: Instant) -> Line:
+    """One model as it stands."""
+    model = common.declared(wired, name)
+    kept = load(wired.ports.memory).monitor(name)
+    roles, route, active = common.roles(state, name), state.get(ROUTES, name), active_rollout(state, name)
+    hour = within(kept.slabs, now - _HOUR, now)
+    since = within(kept.slabs, max(kept.released_at, 0), now)
+    whole = next((part for part in since.quality if not part.slice), None)
+    return Line(
+        name=name,
+        champion=roles.champion,
+        challenger=active.version if active else "",
+        rollout=active.rollout if active else "",
+        traffic={arm.version: arm.weight / 10_000 for arm in route.route.arms} if route else {},
+        quality=quality(state, model, kept, since),
+        p99_ms=round(latency_ms(hour.latency, 0.99), 1) if sum(hour.latency.values()) >= FEWEST_LATENCIES else None,
+        requests=hour.n,
+        error_rate=hour.errors / hour.n if hour.n else None,
+        drift=tuple(sorted({trail.column for trail in kept.trails if trail.verdict != "none"})),
+        watched=bool(kept.trails),
+        labels=whole.labelled / whole.matured if whole and whole.matured else None,
+        label_delay=str(label_delay(model)),
+        since=roles.champion_at,
+        doing=_doing(state, name),
+    )
+
+
+def quality(state: State, model: Model, kept: MonitorState, slab: Slab) -> LiveQuality:
+    """The model's metric since the release; worse when its interval excludes what it was, or a monitor says so."""
+    name = main_metric(model)
+    found = next((each for _, each in estimates(Metric(name), slab, loss_cap=kept.loss_cap)), Estimate(value=None))
+    then = kept.at_release.get(name)
+    return LiveQuality(
+        metric=name,
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        n=found.n,
+        at_release=then.value if then else None,
+        verdict="worse" if _alarmed(state, model.name) else _compared(name, found, then),
+    )
+
+
+def main_metric(model: Model) -> str:
+    """The first declared metric that live rows can give; else accuracy of classes, mean absolute error of numbers."""
+    checks = [each for each in (*model.monitors, *model.rollout.guards, *model.gates) if isinstance(each, Check)]
+    named = [check.metric.name for check in checks if check.metric.name in _LIVE and not check.metric.of_gap]
+    return named[0] if named else ("accuracy" if model.task in ("binary", "multiclass") else "mae")
+
+
+def _compared(name: str, found: Estimate, then: Estimate | None) -> Standing:
+    if found.value is None or found.n < FEWEST or then is None or then.value is None:
+        return "insufficient"
+    if name in ("mae", "rmse"):
+        worse = found.low is not None and found.low > then.value
+    else:
+        worse = found.high is not None and found.high < then.value
+    return "worse" if worse else "ok"
+
+
+def _alarmed(state: State, model: str) -> bool:
+    firing = (AlertState.FIRING, AlertState.ACKNOWLEDGED)
+    return any(row.finding.failure == "performance" and row.state in firing for _, row in state.scan(ALERTS, f"{model}/"))
+
+
+def _doing(state: State, name: str) -> str:
+    """What is under way, in a word or two."""
+    last = common.roles(state, name).last_run
+    run = state.get(RUNS, last) if last else None
+    if run is not None and run.state in (RunState.QUEUED, RunState.RUNNING):
+        return f"{run.run} {run.state.value}"
+    data = state.get(DATASETS, common_data(state, name))
+    if data is not None and data.refused_mark:
+        return f"data refused: {data.violations[0]}" if data.violations else "data refused"
+    return ""
+
+
+def common_data(state: State, name: str) -> str:
+    """The data set of a model's newest version; empty if there is none."""
+    from flyball.records.versions import VERSIONS
+
+    version = state.get(VERSIONS, f"{name}/{common.roles(state, name).newest}")
+    return next(iter(version.data), "") if version else ""
+
+
+def _table(out: Output, lines: list[Line], now: Instant) -> None:
+    cells = [
+        [
+            each.name,
+            each.champion or "none",
+            bar(each),
+            _quality(each.quality),
+            "–" if each.p99_ms is None else f"{number(each.p99_ms)} ms",
+            "–" if each.error_rate is None else f"{number(100 * each.error_rate)}%",
+            _drift(each),
+            "–" if each.labels is None else f"{100 * each.labels:.0f}%, {each.label_delay}",
+            ago(each.since, now),
+        ]
+        for each in lines
+    ]
+    out.table(("MODEL", "CHAMPION", "TRAFFIC", "QUALITY (vs release)", "P99", "ERRORS", "DRIFT", "LABELS", "SINCE"), cells)
+    for each in lines:
+        if each.doing:
+            out.line(f"{each.name}: {each.doing}")
+        elif not each.champion and not each.rollout:
+            out.line(f"{each.name}: no version answers yet: flyball train {each.name}")
+
+
+def bar(each: Line) -> str:
+    """Ten blocks: full for the champion, then the challenger's version."""
+    if not each.traffic:
+        return "–"
+    full = round(_BAR * each.traffic.get(each.champion, 0.0))
+    other = f" {each.challenger}" if each.challenger and each.challenger != each.champion else ""
+    return "█" * full + "░" * (_BAR - full) + other
+
+
+def _quality(found: LiveQuality) -> str:
+    word = {"ok": "ok", "worse": "worse", "insufficient": "?"}[found.verdict]
+    if found.value is None:
+        return f"{found.metric} ?"
+    interval = "" if found.low is None or found.high is None else f" [{number(found.low)}, {number(found.high)}]"
+    return f"{number(found.value)}{interval} {word}"
+
+
+def _drift(each: Line) -> str:
+    if not each.watched:
+        return "?"
+    return f"{len(each.drift)} col" if each.drift else "none"
+
+
+def _wrong(out: Output, state: State, incidents: list[IncidentRow], proposals: list[ProposalRow], now: Instant) -> None:
+    for row in incidents:
+        due = f"review due in {roughly(row.review_by - now)}" if row.review_by > now else "review overdue"
+        cause = f" ({row.cause})" if row.cause else ""
+        out.line(f"{out.paint('incident', 'bad')}  {row.incident} {row.model}: {row.what}{cause}, {row.state.value}, {due}   → {step(row)}")
+    for made in proposals:
+        asks = "proposed" if made.mode == "propose" else "would"
+        out.line(f"{out.paint(f'{asks:<8}', 'unsure')}  {made.action} {made.model} {made.target}: {made.reason}   → {answer(made)}")
+    for file, broken in state.scan(LOOP_FILES):
+        out.line(f"{out.paint('broken', 'bad')}    {file}: {broken.problems[0].splitlines()[0]}   → flyball check")
+    epochs = state.get(EPOCHS, "routes")
+    if epochs is not None and epochs.in_force < epochs.desired:
+        out.line(f"routes    decided {ago(epochs.desired_at, now)} ago, not in force everywhere yet")
+
+
+def answer(made: ProposalRow) -> str:
+    """The command that does what is proposed."""
+    return f"flyball {made.action} {made.model}" + (f"@{made.target}" if made.action == "release" else "")
+
+
+def loop_text(age: int | None, *, up: bool) -> str:
+    """Whether the loop runs."""
+    if up:
+        late = age is not None and age > LOOP_FRESH
+        return (
+            "loop: starting" if age is None else f"loop: {roughly(age)} ago" + (", late: see .flyball/run/logs/control.log" if late else "")
+        )
+    return "loop: not running" + (f", last seen {roughly(age)} ago" if age is not None else "") + " (flyball up)"
+
+
+def _document(each: Line) -> dict[str, Any]:
+    return {name: getattr(each, name) for name in each.__struct_fields__ if name != "watched"}

@@ -1,0 +1,286 @@
+"""`flyball train`: make a run, follow it to its end, and show how its version was judged."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from flyball.cli import common
+from flyball.cli.apply import declare
+from flyball.cli.common import HERE, Acting, Json, Key, Project, Quiet, Reason
+from flyball.cli.data import look
+from flyball.cli.models import verdict_line
+from flyball.cli.output import Bar, Output, number
+from flyball.cli.release import start as release
+from flyball.declare.units import near
+from flyball.errors import BadInput, Conflict, DeclarationError, FlyballError
+from flyball.loop import training
+from flyball.loop.commands import CancelRun, active_run, decide_cancel_run
+from flyball.loop.releases import active_rollout
+from flyball.loop.tick import observe_runs
+from flyball.records.data import DatasetVersion
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.estimates import Outcome
+from flyball.records.models import ModelRef
+from flyball.records.training import RUNS, RunRow, RunState
+from flyball.records.versions import VersionRow, VersionState
+
+if TYPE_CHECKING:
+    from flyball.declare.model import Model
+    from flyball.wiring import Wired
+
+app = common.app()
+_LOOK_S = 0.1
+_OVER = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+
+
+class _Seen(msgspec.Struct, forbid_unknown_fields=False):
+    """A job's progress.json."""
+
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    objective: str = ""
+    best: float | None = None
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="which model")],
+    *,
+    trials: Annotated[
+        int | None, typer.Option("--trials", min=0, help="hyperparameters to try; 0: the declared defaults", show_default=False)
+    ] = None,
+    fixed: Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="fix a hyperparameter; may be given again")] = None,
+    wanted: Annotated[
+        bool | None,
+        typer.Option(
+            "--release/--no-release", help="release the version at once if its gates pass, exit 1 if not; or keep the loop from it"
+        ),
+    ] = None,
+    reason: Reason = "",
+    key: Key = "",
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Train a model on the newest data that holds its contract, judge it on the hold-out, and register the version.
+
+    The project's files are applied first. Exit 0 when the run succeeded, whatever its gates say.
+    """
+    out = Output(as_json=as_json, quiet=quiet)
+    parameters = _parameters(fixed or [])
+    with common.opened(project) as wired:
+        name = common.model_name(model)
+        declared = _declared(wired, name)
+        _check_parameters(declared, parameters)
+        data = _data(wired, declared)
+        out.line(f"data      {data.name}@{data.version}  {data.rows:,} rows  contract holds")
+        run = _start(wired, out, declared, parameters, trials, Acting(reason, key=key), release=wanted is not False)
+        row = _follow(wired, out, declared, run)
+        if row.state is not RunState.SUCCEEDED:
+            raise FlyballError(
+                f"{row.run} {'was cancelled' if row.state is RunState.CANCELLED else 'failed'}",
+                why=row.why,
+                fix=f"its log: {_log(wired, row)}",
+                code="run-failed",
+            )
+        return _report(wired, out, declared, row, release_now=wanted is True)
+
+
+def _declared(wired: Wired, name: str) -> Model:
+    """Apply the project's files, then the model. Raises DeclarationError when the model's own file is broken, NotFound."""
+    compilation = declare(wired)
+    row = wired.ports.ledger.state().get(DECLARATIONS, name)
+    for file in compilation.broken:
+        if row is None or row.file == file.file:
+            raise DeclarationError(f"{file.file} cannot be used", fix="flyball check", problems=file.problems)
+    return common.declared(wired, name)
+
+
+def _data(wired: Wired, model: Model) -> DatasetVersion:
+    row = look(wired, model)
+    if row is not None and row.refused_mark and row.head is None:
+        raise BadInput(
+            f'data set "{model.data.name}" does not hold its contract', why="; ".join(row.violations), fix="flyball check --data says more"
+        )
+    if row is None or row.head is None:
+        raise BadInput(
+            f'data set "{model.data.name}" has no rows yet', why=f"it is read from {model.data.source}", fix="put the file there"
+        )
+    return row.head
+
+
+def _parameters(given: list[str]) -> dict[str, int | float | str | bool]:
+    found: dict[str, int | float | str | bool] = {}
+    for item in given:
+        name, sign, text = item.partition("=")
+        if not sign or not name.isidentifier():
+            raise BadInput(f'"{item}" fixes nothing', why="--set takes a name and a value", fix="--set max_depth=4")
+        try:
+            value: Any = json.loads(text)
+        except ValueError:
+            value = text
+        found[name] = value if isinstance(value, int | float | str | bool) else text
+    return found
+
+
+def _check_parameters(model: Model, parameters: dict[str, int | float | str | bool]) -> None:
+    """A name close to one that is searched is a slip of the pen; others may be parameters of fit that nobody searches."""
+    import difflib
+
+    if model.train is None:
+        raise BadInput(f"{model.name} is not trained here", why="it declares no train=", fix="declare train=fb.Train(fit)")
+    searched = model.train.search
+    for name in parameters:
+        if name not in searched and difflib.get_close_matches(name, searched, n=1, cutoff=0.8):
+            raise BadInput(f'fit of {model.name} has no hyperparameter "{name}"', fix=near(name, searched))
+
+
+def _start(
+    wired: Wired,
+    out: Output,
+    model: Model,
+    parameters: dict[str, int | float | str | bool],
+    trials: int | None,
+    acting: Acting,
+    *,
+    release: bool,
+) -> str:
+    """Queue a run; returns its id. An equal run that the loop has just started is the one to follow."""
+    ports = wired.ports
+    state = ports.ledger.state()
+    running = active_run(state, model.name)
+    if running is not None and not parameters and trials is None:
+        out.note(f"{running.run} is under way already ({running.reason}): following it")
+        return running.run
+    spec = training.run_spec(ports, state, model, "manual", ports.clock.now(), parameters=parameters, trials=trials)
+    reason = acting.reason or f"asked for by {common.actor()}"
+    command = acting.key or None
+    run, receipt = training.start(ports, spec, trigger="manual", reason=reason, actor=common.actor(), release=release, command=command)
+    return common.roles(ports.ledger.state(), model.name).last_run if receipt.repeated else run
+
+
+def _follow(wired: Wired, out: Output, model: Model, run: str) -> RunRow:
+    """Show progress until the run has ended. Where nothing is up, this process does the loop's part for it."""
+    bar, driving = Bar(out, "search"), not common.is_up(wired)
+    try:
+        while True:
+            state = wired.ports.ledger.state()
+            row, declared = state.get(RUNS, run), state.get(DECLARATIONS, model.name)
+            assert row is not None, f"{run} was queued and is not there"
+            _progress(wired, bar, run)
+            if row.state in _OVER:
+                bar.end()
+                return row
+            if driving and declared is not None:
+                observe_runs(wired.ports, [declared])
+            elif not common.is_up(wired):
+                driving = True
+            time.sleep(_LOOK_S)
+    except KeyboardInterrupt:
+        bar.end()
+        _interrupted(wired, out, run, driving=driving)
+        raise
+
+
+def _interrupted(wired: Wired, out: Output, run: str, *, driving: bool) -> None:
+    """What becomes of the run: with `up` it goes on; without, nobody would keep it, so it is cancelled."""
+    if not driving:
+        out.note(f"{run} goes on: flyball is up and keeps it; flyball status shows it")
+        return
+    row = wired.ports.ledger.state().get(RUNS, run)
+    if row is not None and row.state not in _OVER:
+        wired.ports.runs.cancel(run, row.attempt)
+        command = CancelRun(id=wired.ports.clock.new_id("cmd"), actor=common.actor(), run=run, reason="interrupted")
+        wired.ports.ledger.execute(command, decide_cancel_run)
+        out.note(f"{run} is cancelled: flyball is not up, so nobody would keep it")
+
+
+def _progress(wired: Wired, bar: Bar, run: str) -> None:
+    jobs = wired.layout.root / "jobs" / run
+    newest = max((path for path in jobs.glob("*/progress.json")), key=lambda path: path.parent.name, default=None)
+    if newest is None:
+        return
+    try:
+        seen = msgspec.json.decode(newest.read_bytes(), type=_Seen)
+    except (OSError, msgspec.DecodeError):
+        return
+    if seen.total:
+        best = "" if seen.best is None else f"  best {seen.objective} {number(seen.best)}"
+        bar.show(seen.done / seen.total, f"{seen.done}/{seen.total}{best}")
+    elif seen.stage:
+        bar.stage(seen.stage)
+
+
+def _report(wired: Wired, out: Output, model: Model, row: RunRow, *, release_now: bool) -> int:
+    ports = wired.ports
+    version = common.find_version(ports.ledger.state(), ModelRef(model=model.name, version=row.version))
+    result = ports.library.result(version.result)
+    for place, verdict in enumerate(version.verdicts):
+        out.line(f"{'gates' if place == 0 else '':<10}{verdict_line(out, verdict)}")
+    rollout = _release(wired, model, version) if release_now and version.state is VersionState.ELIGIBLE else ""
+    out.line(f"{row.run}  → {model.name}@{version.version}, {_standing(wired, model, version, row, rollout)}")
+    out.document(
+        {
+            "run": row.run,
+            "model": model.name,
+            "version": version.version,
+            "state": version.state,
+            "metrics": version.metrics,
+            "verdicts": [{"gate": one.check, "verdict": one.outcome} | _told(one) for one in version.verdicts],
+            "parameters": result.parameters,
+            "window": str(result.window),
+            "cpu_s": round(result.cpu_s, 3),
+            "cost": None,
+            "rollout": rollout or None,
+        }
+    )
+    stopped = version.state in (VersionState.REJECTED, VersionState.HELD)
+    return 1 if release_now and stopped else 0
+
+
+def _told(verdict: Any) -> dict[str, Any]:
+    return {name: getattr(verdict, name) for name in ("slice", "estimate", "reference", "why") if getattr(verdict, name)}
+
+
+def _release(wired: Wired, model: Model, version: VersionRow) -> str:
+    """Release it as this person; if the loop was quicker, that is its rollout."""
+    quiet = Output(as_json=False, quiet=True)
+    try:
+        started = release(wired, quiet, model, version.version, Acting(reason=f"trained and released by {common.actor()}"))
+    except Conflict:
+        active = active_rollout(wired.ports.ledger.state(), model.name)
+        if active is None or active.version != version.version:
+            raise
+        return active.rollout
+    return started[0] if started else ""
+
+
+def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, rollout: str) -> str:
+    """What the version is now, and what comes next."""
+    ref = f"{model.name}@{version.version}"
+    if rollout:
+        waits = "" if common.is_up(wired) else "; flyball is not up: start it within 10 m"
+        return f"released: {rollout}{waits}"
+    if version.state is VersionState.REJECTED:
+        return "rejected: a gate failed"
+    if version.state is VersionState.HELD:
+        missing = [verdict for verdict in version.verdicts if verdict.outcome is Outcome.INSUFFICIENT]
+        return f"candidate: held by {len(missing)} open {'gate' if len(missing) == 1 else 'gates'}; a longer hold-out lets it go on"
+    if version.state is VersionState.ELIGIBLE:
+        by_loop = row.release and model.autonomy.release == "act"
+        return (
+            "eligible: the loop releases it" + ("" if common.is_up(wired) else " when flyball is up")
+            if by_loop
+            else f"eligible: flyball release {ref}"
+        )
+    return version.state.value
+
+
+def _log(wired: Wired, row: RunRow) -> str:
+    return str(wired.layout.root / "jobs" / row.run / str(max(row.attempt, 1)) / "log.txt")
