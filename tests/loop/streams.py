@@ -13,17 +13,17 @@ from flyball.loop.backtest import History
 from flyball.store.blobs import LocalBlobs
 from flyball.training.rows import assemble
 
-DAYS, PER_DAY = 240, 48
+DAYS, PER_DAY = 150, 48
 
 
 def stream(seed: int) -> pl.DataFrame:
-    """Half-hourly rows of two inputs; which of two rules gives the label changes abruptly, at random, every 40 to 70 days."""
+    """Half-hourly rows of two inputs; which of two rules gives the label changes abruptly, at random, every 28 to 42 days."""
     rng = np.random.default_rng(seed)
     rows = DAYS * PER_DAY
     x = rng.normal(size=(rows, 2))
     rule, sign, until = np.zeros(rows), 1.0, 0
     while until < rows:
-        length = int(rng.integers(40, 71)) * PER_DAY
+        length = int(rng.integers(28, 43)) * PER_DAY
         rule[until : until + length] = sign
         sign, until = -sign, until + length
     p = 1 / (1 + np.exp(-4 * rule * (x[:, 0] + 0.5 * x[:, 1])))
