@@ -149,7 +149,8 @@ def _rehearse(what: Rehearsal, names: list[str], jobs: int, show: Callable[[floa
     seen = dict.fromkeys(names, 0.0)
     with _pool(ProcessPoolExecutor(min(jobs, len(names)), mp_context=spawn, initializer=_prepare, initargs=(what, shares))) as pool:
         # the declared policy and close schedules take longest, so they go first
-        waiting = {pool.submit(_one, name): name for name in sorted(names, key=_length, reverse=True)}
+        with _deaf():
+            waiting = {pool.submit(_one, name): name for name in sorted(names, key=_length, reverse=True)}
         found: dict[str, Result] = {}
         while len(found) < len(names):
             with contextlib.suppress(TimeoutError):
@@ -185,6 +186,16 @@ def _pool(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes started in here never hear Ctrl-C: ending them is this process's business."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _length(name: str) -> tuple[bool, float]:
     return name == "declared", -Span.parse(name.removeprefix("every_")).seconds if name.startswith("every_") else -math.inf
 
@@ -199,8 +210,6 @@ def _prepare(what: Rehearsal, shares: Queue[tuple[str, float]]) -> None:
     from flyball.loop.history import load_history
     from flyball.training.fitting import FitCache
 
-    # Ctrl-C is the parent's business
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdout = sys.stderr
     model, history = load_history(what.root, what.file, what.model, what.data)
     known = {policy.name: policy for policy in policies(model)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -126,9 +127,7 @@ def resolve(
     return _settle(incident, "resolve", reason, Acting(reason, dry_run, key), project=project, out=Output(as_json=as_json, quiet=quiet))
 
 
-def _settle(
-    incident: str, verb: Literal["ack", "review", "resolve"], text: str, acting: Acting, *, project: common.Path, out: Output
-) -> int:
+def _settle(incident: str, verb: Literal["ack", "review", "resolve"], text: str, acting: Acting, *, project: Path, out: Output) -> int:
     if verb == "review" and not text.strip():
         raise BadInput("a review needs a text", why="an empty one teaches nobody", fix='--text "…"')
     with common.opened(project) as wired:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import io
 import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from flyball.errors import FlyballError, Unavailable
+from flyball.errors import BadInput, FlyballError, Unavailable
 
 VERBS: dict[str, tuple[str, str]] = {
     "init": ("flyball.cli.init", "make a project that runs as it stands"),
@@ -38,6 +39,10 @@ VERBS: dict[str, tuple[str, str]] = {
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one verb and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a terminal that cannot show "→" gets a question mark, not a traceback
+            stream.reconfigure(errors="replace")
     sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
 
 
@@ -56,7 +61,10 @@ def run(argv: list[str]) -> int:
         near = difflib.get_close_matches(verb, VERBS, n=1)
         print(f'"{verb}" is not a verb of flyball' + (f"; did you mean {near[0]}?" if near else "; see flyball --help"), file=sys.stderr)
         return 2
-    return _call(verb, argv[1:])
+    try:
+        return _call(verb, argv[1:])
+    except KeyboardInterrupt:
+        return _interrupted()
 
 
 def usage() -> str:
@@ -71,18 +79,17 @@ def _call(verb: str, rest: list[str]) -> int:
     import typer
 
     app = importlib.import_module(VERBS[verb][0]).app
+    command = typer.main.get_command(app)
+    if hasattr(command, "commands") and "list" in command.commands and rest[:1] not in (["--help"], ["-h"]):
+        # `flyball incidents` shows them, as does `flyball incidents --json`
+        rest = ["list", *rest] if not rest or rest[0].startswith("-") else rest
     as_json = "--json" in rest
     try:
-        code: Any = typer.main.get_command(app)(args=rest, prog_name=f"flyball {verb}", standalone_mode=False)
-    except KeyboardInterrupt:
-        return _interrupted()
+        code: Any = command(args=rest, prog_name=f"flyball {verb}", standalone_mode=False)
     except typer.Abort:
         return _interrupted()
     except typer.TyperException as error:
-        # what the parser raises shows itself (usage, then what is wrong); its type is not exported
-        show = getattr(error, "show", None)
-        _ = show() if show else print(error, file=sys.stderr)
-        return int(getattr(error, "exit_code", 2))
+        return _usage_error(error, as_json=as_json)
     except FlyballError as error:
         report(error, as_json=as_json)
         return error.exit_code
@@ -94,6 +101,17 @@ def _call(verb: str, rest: list[str]) -> int:
         report(system_error(error), as_json=as_json)
         return 3
     return code if isinstance(code, int) else 0
+
+
+def _usage_error(error: Exception, *, as_json: bool) -> int:
+    """Say how the verb is used. What the parser raises shows itself; its type is not exported."""
+    if as_json:
+        told = getattr(error, "format_message", lambda: str(error))()
+        report(BadInput(told, fix="--help says what there is", code="usage"), as_json=True)
+        return 2
+    show = getattr(error, "show", None)
+    _ = show() if show else print(error, file=sys.stderr)
+    return int(getattr(error, "exit_code", 2))
 
 
 def _interrupted() -> int:

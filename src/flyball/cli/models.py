@@ -14,7 +14,7 @@ from flyball.declare.codec import short
 from flyball.loop.releases import active_rollout
 from flyball.records.base import State
 from flyball.records.declarations import DECLARATIONS
-from flyball.records.estimates import Outcome, Verdict
+from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.training import RUNS, RunResult
 from flyball.records.versions import VERSIONS, VersionRow
 
@@ -104,11 +104,8 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
         out.line(verdict_line(out, verdict))
 
 
-def _value(known: dict[str, object], name: str) -> str:
-    from flyball.records.estimates import Estimate
-
-    found = known.get(name)
-    return estimate(found) if isinstance(found, Estimate) else "–"
+def _value(known: dict[str, Estimate], name: str) -> str:
+    return estimate(known[name]) if name in known else "–"
 
 
 def verdict_line(out: Output, verdict: Verdict) -> str:

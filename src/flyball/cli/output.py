@@ -91,7 +91,8 @@ def _elapsed(seconds: float) -> str:
 
 def roughly(span: int, *, parts: int = 1) -> str:
     """A length of time in its largest one or two units: "2 d", "3 h 10 m", "40 s"."""
-    left, out = abs(span), []
+    left = abs(span)
+    out: list[str] = []
     for size, unit in _UNITS:
         count, left = divmod(left, size)
         if count and len(out) < parts:

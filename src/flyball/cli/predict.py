@@ -49,9 +49,13 @@ def predict(
     for one in answer["predictions"]:
         score = f"score {number(one['score'])}   " if isinstance(one.get("score"), int | float) else ""
         fallback = f"   fallback: {answer['fallback']}" if answer.get("fallback") else ""
-        out.line(f"{one['value']}   {score}{version}   id {one['id']}{fallback}")
+        out.line(f"{_value(one['value'])}   {score}{version}   id {one['id']}{fallback}")
     out.document(answer)
     return 0
+
+
+def _value(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _many(client: GatewayClient, ref: str, rows: list[dict[str, Any]]) -> dict[str, Any]:

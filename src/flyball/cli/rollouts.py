@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -81,7 +82,7 @@ def show(rollout: Rollout, *, project: Project = HERE, as_json: Json = False, qu
     return 0
 
 
-def _act(rollout: str, verb: Verb, acting: Acting, *, project: common.Path, out: Output, yes: bool = True) -> int:
+def _act(rollout: str, verb: Verb, acting: Acting, *, project: Path, out: Output, yes: bool = True) -> int:
     with common.opened(project) as wired:
         ports = wired.ports
         row = find(ports.ledger.state(), rollout)

@@ -45,4 +45,6 @@ def up(
     sys.stdout.flush()
     sys.stderr.flush()
     # the supervisor takes this process's place: it is standard library only, and the terminal's Ctrl-C reaches it
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "flyball.serving.supervisor", *command])
+    os.execv(  # noqa: S606 - our own interpreter, arguments in a list
+        sys.executable, [sys.executable, "-P", "-m", "flyball.serving.supervisor", *command]
+    )
