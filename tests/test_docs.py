@@ -65,7 +65,7 @@ def test_every_kind_of_event_is_documented_and_means_something() -> None:
 def test_every_kind_of_event_has_exactly_one_fold() -> None:
     assert set(FOLDS) == set(KINDS.values())
     stages: list[Mapping[type[Event], Fold]] = [
-        table for name, table in vars(folds).items() if name != "FOLDS" and isinstance(table, Mapping) and table
+        table for name, table in vars(folds).items() if name.isupper() and name != "FOLDS" and isinstance(table, Mapping)
     ]
     own = [name for name in vars(folds) if name.startswith("fold_")]
     assert len(stages) >= 7
@@ -160,17 +160,20 @@ def test_the_loop_file_of_the_readme_passes_the_check(tmp_path: Path) -> None:
 
 def marks_of_this_machine() -> list[str]:
     """What must not be read in any file: where this tree lies, what this host is called, where its packages come from."""
-    places = [str(ROOT), str(ROOT.parent)] if len(ROOT.parent.parts) > 2 else [str(ROOT)]
-    places += [os.environ[name] for name in ("FLYBALL_TEST_DATA", "TMPDIR") if os.environ.get(name)]
-    hosts = [urlparse(os.environ.get(name, "")).hostname for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL")]
-    for file in (Path("/etc/pip.conf"), Path.home() / ".config/pip/pip.conf", Path.home() / ".pip/pip.conf"):
-        if file.is_file():
-            hosts += [urlparse(url).hostname for url in re.findall(r"https?://\S+", file.read_text())]
+    places = [str(ROOT), str(ROOT.parent), os.environ.get("FLYBALL_TEST_DATA", ""), os.environ.get("TMPDIR", "")]
+    configured = [value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_"))]
+    configured += [file.read_text() for file in pip_files() if file.is_file()]
+    urls = [urlparse(url) for text in configured for url in re.findall(r"\b(?:https?|file)://[^\s'\"]+", text)]
+    places += [url.path for url in urls if url.scheme == "file"]
+    hosts = {url.hostname or "" for url in urls} - {"pypi.org", "files.pythonhosted.org", "localhost", "127.0.0.1", ""}
     name = socket.gethostname()
-    public = {"pypi.org", "localhost", "127.0.0.1"}
-    # a short name such as "runner" is also a word
+    # a short name such as "runner" is also a word, and a folder such as "/src" may be anybody's
     own = [name] if len(name) > 7 and re.search(r"\d", name) else []
-    return [place for place in places if len(Path(place).parts) > 2] + [host for host in hosts if host and host not in public] + own
+    return [place for place in places if len(Path(place).parts) > 2] + sorted(hosts) + own
+
+
+def pip_files() -> list[Path]:
+    return [Path("/etc/pip.conf"), Path.home() / ".config/pip/pip.conf", Path.home() / ".pip/pip.conf"]
 
 
 def test_no_file_names_the_machine_it_was_written_on() -> None:
