@@ -100,6 +100,9 @@ def _call(verb: str, rest: list[str]) -> int:
     except OSError as error:
         report(system_error(error), as_json=as_json)
         return 3
+    if code == 130:
+        # the parser has caught Ctrl-C, and gives its code back
+        return _interrupted()
     return code if isinstance(code, int) else 0
 
 
