@@ -10,6 +10,7 @@ from typing import Literal
 
 from flyball.clock import Instant
 from flyball.declare.model import Model
+from flyball.declare.policy import Retrain
 from flyball.incidents import rules as incidents
 from flyball.loop import training as runs
 from flyball.loop.commands import active_run
@@ -178,14 +179,16 @@ def _due(state: State, model: Model, kept: Memories, alarm: str | None, now: Ins
         return None
     if declared.version_digest != row.trained_digest:
         return ("declaration", "what is trained was declared anew" if row.trained_digest else "first declaration")
-    if model.retrain is None or not row.champion or waiting:
+    if waiting or (model.retrain is None and row.champion):
         return None
+    # without a champion nothing is served: newer rows may make the version that passes, whatever the policy says
+    nobody = "" if row.champion else "no version has passed its gates yet"
     found = training.due(
-        model.retrain,
+        model.retrain or Retrain(),
         now=now,
         last_attempt_at=row.last_attempt_at,
         champion_at=row.champion_at,
-        alarm=_standing(alarm, row, kept) or _incident_alarm(state, model, row),
+        alarm=nobody or _standing(alarm, row, kept) or _incident_alarm(state, model, row),
         new_labels=kept.monitor(model.name).labels,
         runs=_attempts(state, model),
         holdout=model.train.holdout if model.train else None,
@@ -242,10 +245,10 @@ def _next(ports: Ports, model: Model, kept: Memories, now: Instant) -> Instant:
     active = active_rollout(state, model.name)
     if active is not None:
         due.append(rollout.next_due(active, model.rollout, now, label_delay=label_delay(model)))
-    if model.retrain is not None and row.champion:
+    if model.retrain is not None or not row.champion:
         holdout = model.train.holdout if model.train else None
         schedule = training.next_due(
-            model.retrain, now=now, last_attempt_at=row.last_attempt_at, champion_at=row.champion_at, holdout=holdout
+            model.retrain or Retrain(), now=now, last_attempt_at=row.last_attempt_at, champion_at=row.champion_at, holdout=holdout
         )
         due += [schedule] if schedule is not None else []
     clock = incidents.next_due(incidents_of(state, model.name), now)
