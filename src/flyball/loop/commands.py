@@ -12,7 +12,7 @@ from flyball.clock import Instant
 from flyball.loop.proposals import settle
 from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.data import DATASETS, DataCommitted, DataRefused
-from flyball.records.declarations import DECLARATIONS, LOOP_FILES, DeclarationApplied, DeclarationRefused
+from flyball.records.declarations import DECLARATIONS, LOOP_FILES, DeclarationApplied, DeclarationHealed, DeclarationRefused
 from flyball.records.models import Signature
 from flyball.records.training import (
     RUNS,
@@ -35,7 +35,7 @@ MAX_ATTEMPTS = 3
 
 
 class Apply(Record, frozen=True):
-    """Make these declarations the ones in effect, and note the loop files that could not be read."""
+    """Make these declarations the ones in effect, and note the loop files that could not be read: all there are in the project."""
 
     id: str
     actor: str
@@ -49,13 +49,14 @@ def decide_apply(state: State, command: Apply, _now: Instant) -> Sequence[Event]
     for declared in command.models:
         row = state.get(DECLARATIONS, declared.model)
         wanted = (declared.version_digest, declared.policy_digest, declared.file)
-        healed = state.get(LOOP_FILES, declared.file) is not None
-        if row is None or healed or wanted != (row.version_digest, row.policy_digest, row.file):
+        if row is None or wanted != (row.version_digest, row.policy_digest, row.file):
             events.append(declared)
     for broken in command.broken:
         row_broken = state.get(LOOP_FILES, broken.file)
-        if row_broken is None or row_broken.digest != broken.digest:
+        if row_broken is None or (row_broken.digest, row_broken.problems) != (broken.digest, broken.problems):
             events.append(broken)
+    still = {broken.file for broken in command.broken}
+    events += [DeclarationHealed(file=file) for file, _ in state.scan(LOOP_FILES) if file not in still]
     return events
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from flyball.declare.project import fingerprint
+from flyball.errors import Problem
 from flyball.loop.commands import Apply, decide_apply
 from flyball.loop.compiling import Compilation, Compiler
 from flyball.loop.ports import Ports
 from flyball.records.base import Receipt
 from flyball.records.declarations import DeclarationApplied, DeclarationRefused
 from flyball.store.blobs import Blobs
+
+_MOST = 8
+_LONGEST = 320
 
 
 def apply_command(compilation: Compilation, blobs: Blobs, *, command: str, actor: str) -> Apply:
@@ -28,11 +33,14 @@ def apply_command(compilation: Compilation, blobs: Blobs, *, command: str, actor
         )
         for compiled in compilation.models
     )
-    broken = tuple(
-        DeclarationRefused(file=item.file, digest=item.digest, problems=tuple(str(problem) for problem in item.problems))
-        for item in compilation.broken
-    )
+    broken = tuple(DeclarationRefused(file=item.file, digest=item.digest, problems=told(item.problems)) for item in compilation.broken)
     return Apply(id=command, actor=actor, models=models, broken=broken)
+
+
+def told(problems: Sequence[Problem]) -> tuple[str, ...]:
+    """Problems as text that fits an event: the first ones, each cut where it is too long."""
+    texts = [text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for text in (str(problem) for problem in problems[:_MOST])]
+    return (*texts, *([f"and {len(problems) - _MOST} more: flyball check lists them"] if len(problems) > _MOST else []))
 
 
 def apply(compilation: Compilation, ports: Ports, actor: str) -> Receipt:

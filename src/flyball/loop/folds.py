@@ -9,7 +9,15 @@ from flyball.data.fold import FOLDS as DATA
 from flyball.incidents.fold import FOLDS as INCIDENTS
 from flyball.monitoring.fold import FOLDS as MONITORING
 from flyball.records.base import Event, Fold, Projection, Recorded
-from flyball.records.declarations import DECLARATIONS, LOOP_FILES, DeclarationApplied, DeclarationRefused, DeclarationRow, LoopFileRow
+from flyball.records.declarations import (
+    DECLARATIONS,
+    LOOP_FILES,
+    DeclarationApplied,
+    DeclarationHealed,
+    DeclarationRefused,
+    DeclarationRow,
+    LoopFileRow,
+)
 from flyball.registry.fold import FOLDS as REGISTRY
 from flyball.rollout.fold import FOLDS as ROLLOUT
 from flyball.serving.fold import FOLDS as SERVING
@@ -17,7 +25,7 @@ from flyball.training.fold import FOLDS as TRAINING
 
 
 def fold_declaration_applied(projection: Projection, recorded: Recorded) -> None:
-    """The declaration is in effect, and its file can be read again."""
+    """The declaration is in effect."""
     event = recorded.event
     assert isinstance(event, DeclarationApplied)
     row = DeclarationRow(
@@ -30,7 +38,6 @@ def fold_declaration_applied(projection: Projection, recorded: Recorded) -> None
         applied_at=recorded.at,
     )
     projection.put(DECLARATIONS, event.model, row)
-    projection.delete(LOOP_FILES, event.file)
 
 
 def fold_declaration_refused(projection: Projection, recorded: Recorded) -> None:
@@ -40,10 +47,18 @@ def fold_declaration_refused(projection: Projection, recorded: Recorded) -> None
     projection.put(LOOP_FILES, event.file, LoopFileRow(file=event.file, digest=event.digest, problems=event.problems))
 
 
+def fold_declaration_healed(projection: Projection, recorded: Recorded) -> None:
+    """Nothing is wrong with the file any more."""
+    event = recorded.event
+    assert isinstance(event, DeclarationHealed)
+    projection.delete(LOOP_FILES, event.file)
+
+
 FOLDS: Mapping[type[Event], Fold] = MappingProxyType(
     {
         DeclarationApplied: fold_declaration_applied,
         DeclarationRefused: fold_declaration_refused,
+        DeclarationHealed: fold_declaration_healed,
         **DATA,
         **TRAINING,
         **REGISTRY,

@@ -40,6 +40,12 @@ class DeclarationRefused(Event, frozen=True, tag="declaration.refused"):
     problems: tuple[str, ...]
 
 
+class DeclarationHealed(Event, frozen=True, tag="declaration.healed"):
+    """A loop file that was broken can be read again, or is gone."""
+
+    file: str
+
+
 class DeclarationRow(Record, frozen=True):
     """The declaration in effect."""
 
@@ -66,4 +72,4 @@ DECLARATIONS = Table("declaration", DeclarationRow)
 LOOP_FILES = Table("loop_file", LoopFileRow)
 """Broken loop files, keyed by file."""
 
-EVENTS = (DeclarationApplied, DeclarationRefused)
+EVENTS = (DeclarationApplied, DeclarationRefused, DeclarationHealed)
