@@ -11,7 +11,7 @@ import typer
 
 from flyball.cli import common
 from flyball.cli.apply import declare
-from flyball.cli.common import HERE, Acting, Json, Key, Project, Quiet, Reason
+from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
 from flyball.cli.data import look
 from flyball.cli.models import verdict_line
 from flyball.cli.output import Bar, Output, number
@@ -19,7 +19,7 @@ from flyball.cli.release import start as release
 from flyball.declare.units import near
 from flyball.errors import BadInput, Conflict, DeclarationError, FlyballError
 from flyball.loop import training
-from flyball.loop.commands import CancelRun, active_run, decide_cancel_run
+from flyball.loop.commands import CancelRun, Train, active_run, decide_cancel_run, decide_train
 from flyball.loop.releases import active_rollout
 from flyball.loop.tick import observe_runs
 from flyball.records.data import DatasetVersion
@@ -63,6 +63,7 @@ def train(
         ),
     ] = None,
     reason: Reason = "",
+    dry_run: DryRun = False,
     key: Key = "",
     project: Project = HERE,
     as_json: Json = False,
@@ -76,6 +77,8 @@ def train(
     parameters = _parameters(fixed or [])
     with common.opened(project) as wired:
         name = common.model_name(model)
+        if dry_run:
+            return _dry_run(wired, out, name, parameters, trials, Acting(reason, dry_run, key), release=wanted is not False)
         declared = _declared(wired, name)
         _check_parameters(declared, parameters)
         data = _data(wired, declared)
@@ -90,6 +93,35 @@ def train(
                 code="run-failed",
             )
         return _report(wired, out, declared, row, release_now=wanted is True)
+
+
+def _dry_run(
+    wired: Wired,
+    out: Output,
+    name: str,
+    parameters: dict[str, int | float | str | bool],
+    trials: int | None,
+    acting: Acting,
+    *,
+    release: bool,
+) -> int:
+    """What would be queued on what is applied and read by now: a dry run applies nothing and reads nothing."""
+    model, ports = common.declared(wired, name), wired.ports
+    _check_parameters(model, parameters)
+    spec = training.run_spec(ports, ports.ledger.state(), model, "manual", ports.clock.now(), parameters=parameters, trials=trials)
+    command = Train(
+        id=common.command_id(wired, acting),
+        actor=common.actor(),
+        run=ports.clock.new_id("run"),
+        model=name,
+        trigger="manual",
+        reason=acting.reason or f"asked for by {common.actor()}",
+        spec="",
+        what=spec,
+        release=release,
+    )
+    common.act(wired, out, command, decide_train, acting)
+    return 0
 
 
 def _declared(wired: Wired, name: str) -> Model:
