@@ -290,3 +290,13 @@ def test_a_proposal_is_kept_with_its_verdict():
     assert world.get(PROPOSALS, "p1").made_at == T
     world.apply([ProposalSettled(proposal="p1", verdict="rejected", reason="not now")], T)
     assert world.get(PROPOSALS, "p1").verdict == "rejected"
+
+
+def test_the_deepest_cause_stays_the_cause_when_a_shallower_one_is_noted_after_it():
+    world = World()
+    world.react(alert("concept_drift"))
+    renamed, moved = alert("schema_change", name="purpose"), alert("input_drift", name="base_rate")
+    world.react(alert("concept_drift"), renamed, moved)
+    assert world.row.cause == renamed.finding.why
+    world.react(alert("concept_drift"), renamed, moved, alert("input_drift", name="amount"))
+    assert world.row.cause == renamed.finding.why

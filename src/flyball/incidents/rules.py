@@ -222,12 +222,14 @@ def _open(firing: Sequence[AlertRow], model: Model, new_id: Callable[[str], str]
 
 
 def _notes(incident: IncidentRow, firing: Sequence[AlertRow]) -> list[Event]:
-    """Alerts that the incident does not speak of yet. A deeper cause than its own becomes its cause."""
+    """Alerts that the incident does not speak of yet. A deeper cause than all it speaks of becomes its cause."""
     notes: list[Event] = []
+    deepest = min([depth(incident.failure_mode), *(depth(_mode(row)) for row in firing if _speaks_of(incident, row))])
     for row in firing:
         if _speaks_of(incident, row):
             continue
-        deeper = depth(_mode(row)) < depth(incident.failure_mode)
+        deeper = depth(_mode(row)) < deepest
+        deepest = min(deepest, depth(_mode(row)))
         notes.append(
             IncidentNoted(incident=incident.incident, note=f"{_also(row)} {row.finding.why}", cause=row.finding.why if deeper else "")
         )
