@@ -10,7 +10,7 @@ import pytest
 
 from flyball.clock import Span
 from flyball.evaluation.counts import Folder
-from flyball.records.monitoring import Cursor, Watch
+from flyball.records.monitoring import Bins, Cursor, Watch
 from flyball.records.serving import SegmentRow
 from flyball.serving import sealer, wal
 from flyball.serving.evidence import LiveEvidence
@@ -341,3 +341,12 @@ def test_wall_time_of_rows_is_the_wall_time_of_the_log(tmp_path, log):
     log.scored("a", 0)
     batch, _ = LiveEvidence(tmp_path).since(start(log), time.time_ns() // 1000 + S, {"m": WATCH})
     assert abs(batch.traffic[0].minute - time.time() // 60) <= 1
+
+
+def test_a_column_that_no_caller_sends_is_not_counted_as_missing(tmp_path, log):
+    """A transform has a reference of drift, and is in no request."""
+    bins = tuple(Bins(column=name, kind="numeric", edges=(0.5,), counts=(5, 5), n=10) for name in ("x", "x_squared"))
+    evidence, watch = LiveEvidence(tmp_path), msgspec.structs.replace(WATCH, bins=bins)
+    log.scored("a", 1)
+    batch, _ = evidence.since(Cursor(), log.us(2), {"m": watch})
+    assert [counts.column for counts in batch.inputs] == ["x"]

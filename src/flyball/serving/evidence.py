@@ -191,6 +191,10 @@ class _Intake:
         """Hand everything on."""
         for model, folder in folders.items():
             rows, labels = self._rows.pop(model, None), self._labels.pop(model, None)
+            # what no version is asked for (a transform) is not in the log: that says nothing about its values
+            unasked = self._wanted[model].difference(*(names for ref, names in self._names.items() if ref.partition("@")[0] == model))
+            for name in unasked & (rows or {}).keys():
+                del (rows or {})[name]
             if rows or labels:
                 folder.add(_frame(rows, ROWS), _frame(labels, LABELS))
 
