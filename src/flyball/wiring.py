@@ -12,10 +12,9 @@ from flyball.declare.project import find_project, read_project
 from flyball.ledger.ledger import SqlLedger
 from flyball.loop.folds import FOLDS
 from flyball.loop.library import BlobLibrary
-from flyball.loop.live import FencedLedger, LiveData, LiveRuns
+from flyball.loop.live import FencedLedger, LiveCounts, LiveData, LiveRuns
 from flyball.loop.ports import Ports
 from flyball.records.serving import SEGMENTS
-from flyball.serving.evidence import LiveEvidence
 from flyball.serving.layout import Layout
 from flyball.serving.routes import FileRoutes
 from flyball.settings import Settings, read_settings
@@ -68,7 +67,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         library=library,
         runs=LiveRuns(LocalCompute(folder / "jobs"), blobs, folder),
         data=LiveData(root, blobs, layout),
-        evidence=LiveEvidence(folder, blobs=blobs, sealed=lambda: [row for _, row in ledger.state().scan(SEGMENTS)]),
+        evidence=LiveCounts(folder, blobs, lambda: [row for _, row in ledger.state().scan(SEGMENTS)]),
         routes=FileRoutes(folder),
     )
     return Wired(root=root, settings=settings, layout=layout, database=database, ports=ports, ledger=ledger, blobs=blobs)

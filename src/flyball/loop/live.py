@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from flyball.clock import Instant
 from flyball.compute.local import LocalCompute
-from flyball.data.refresh import refresh
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.ledger.ledger import SqlLedger
 from flyball.loop.ports import CommandT, Decide
 from flyball.records.base import Event, Receipt
 from flyball.records.data import DatasetRow
+from flyball.records.monitoring import Batch, Cursor, Evidence, Watch
+from flyball.records.serving import SegmentRow
 from flyball.serving.layout import Layout, read_json, write_json
 from flyball.store.blobs import Blobs, LocalBlobs
 from flyball.training import job
@@ -64,6 +66,22 @@ class LiveRuns:
         self._compute.cancel(run)
 
 
+class LiveCounts:
+    """Counts of the project's prediction log. What counts is loaded at the first look: most commands never look."""
+
+    def __init__(self, folder: Path, blobs: Blobs, sealed: Callable[[], Sequence[SegmentRow]]) -> None:
+        self._folder, self._blobs, self._sealed = folder, blobs, sealed
+        self._evidence: Evidence | None = None
+
+    def since(self, cursor: Cursor, until: Instant, watches: dict[str, Watch]) -> tuple[Batch, Cursor]:
+        """Counts of everything that became visible in (cursor, until]."""
+        if self._evidence is None:
+            from flyball.serving.evidence import LiveEvidence
+
+            self._evidence = LiveEvidence(self._folder, blobs=self._blobs, sealed=self._sealed)
+        return self._evidence.since(cursor, until, watches)
+
+
 class LiveData:
     """Sources are read beside the loop: a large file never delays a tick. Workers are told which content is the newest."""
 
@@ -90,6 +108,8 @@ class LiveData:
         return None
 
     def _look(self, dataset: Dataset, row: DatasetRow | None) -> None:
+        from flyball.data.refresh import refresh
+
         try:
             self._found[dataset.name] = refresh(dataset, self._root, self._blobs, row)
         except Exception as error:  # noqa: BLE001 - raised again in the loop's thread, where it is seen
