@@ -20,7 +20,7 @@ import polars as pl
 
 from flyball.ledger.verify import verify
 from flyball.records.base import Event, Record, Recorded, Table
-from flyball.records.rollouts import RolloutMoved, RolloutRow, RolloutState
+from flyball.records.rollouts import ROLLOUTS, RolloutMoved, RolloutRow, RolloutState
 from flyball.records.serving import SEGMENTS
 from flyball.records.versions import MODELS
 from flyball.rollout.states import TERMINAL
@@ -307,22 +307,19 @@ def champion_is(project: Project, version: str, model: str = "credit", within_s:
     eventually(lambda: project.champion(model) == version, lambda: f"{model}@{version} is not the champion\n{project.story()}", within_s)
 
 
-def in_state(project: Project, version: str, *states: RolloutState, within_s: float = 60.0) -> RolloutRow:
+def in_state(project: Project, version: str, *states: RolloutState, model: str = "credit", within_s: float = 60.0) -> RolloutRow:
     """Wait until the rollout of a version is in one of these states."""
-    from flyball.records.rollouts import ROLLOUTS
 
     def look() -> RolloutRow | None:
-        found = [row for row in project.rows(ROLLOUTS) if row.version == version]
+        found = [row for row in project.rows(ROLLOUTS) if (row.model, row.version) == (model, version)]
         if found and found[-1].state in TERMINAL and found[-1].state not in states:
             raise AssertionError(f"the rollout has ended\n{project.story()}")
         return found[-1] if found and found[-1].state in states else None
 
-    return eventually(look, lambda: f"the rollout of {version} is not {states}\n{project.story()}", within_s)
+    return eventually(look, lambda: f"the rollout of {model}@{version} is not {states}\n{project.story()}", within_s)
 
 
-def path_of(project: Project, version: str) -> list[RolloutState]:
+def path_of(project: Project, version: str, model: str = "credit") -> list[RolloutState]:
     """The states that the rollouts of a version went through, in order."""
-    from flyball.records.rollouts import ROLLOUTS
-
-    own = {row.rollout for row in project.rows(ROLLOUTS) if row.version == version}
+    own = {row.rollout for row in project.rows(ROLLOUTS) if (row.model, row.version) == (model, version)}
     return [event.target for event in project.events(RolloutMoved) if event.rollout in own]

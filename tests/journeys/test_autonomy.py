@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 
-from flyball.loop import training
-from flyball.loop.folds import FOLDS
-from flyball.loop.releases import Release, Rollback, decide_release, decide_rollback
-from flyball.records.declarations import DECLARATIONS
 from flyball.records.monitoring import PROPOSALS, ProposalMade
 from flyball.records.rollouts import ROLLOUTS, RolloutState
 from flyball.records.serving import RouteDesired, RouteInForce
@@ -19,47 +14,11 @@ from flyball.records.training import RUNS
 from flyball.records.versions import VERSIONS, VersionState
 
 from .kit import Project, Traffic, Up, champion_is, eventually, in_state
+from .people import release, rollback, train
 
 pytestmark = pytest.mark.process
 
 Start = Callable[..., Up]
-ANA = "user:ana"
-
-
-def train(project: Project, model: str = "credit") -> None:
-    """What `flyball train` does."""
-    with project.opened() as wired:
-        ports = wired.ports
-        state = ports.ledger.state()
-        declared = state.get(DECLARATIONS, model)
-        assert declared is not None
-        spec = training.run_spec(ports, state, ports.library.model(declared.body), "manual", ports.clock.now())
-        training.start(ports, spec, trigger="manual", reason="asked for", actor=ANA)
-
-
-def release(project: Project, version: str, model: str = "credit") -> None:
-    """What `flyball release` does."""
-    with project.opened() as wired:
-        ports = wired.ports
-        declared = ports.ledger.state().get(DECLARATIONS, model)
-        assert declared is not None
-        command = Release(
-            id=ports.clock.new_id("cmd"), actor=ANA, rollout=ports.clock.new_id("ro"), model=model, version=version, reason="asked for"
-        )
-        decide = partial(decide_release, model=ports.library.model(declared.body), folds=FOLDS, signatures=ports.library.signature)
-        ports.ledger.execute(command, decide)
-
-
-def rollback(project: Project, model: str = "credit") -> int:
-    """What `flyball rollback` does; the moment of the decision (µs)."""
-    with project.opened() as wired:
-        ports = wired.ports
-        declared = ports.ledger.state().get(DECLARATIONS, model)
-        assert declared is not None
-        command = Rollback(id=ports.clock.new_id("cmd"), actor=ANA, model=model, reason="asked for")
-        decide = partial(decide_rollback, model=ports.library.model(declared.body), folds=FOLDS, signatures=ports.library.signature)
-        receipt = ports.ledger.execute(command, decide)
-        return next(one.at for one in ports.ledger.read(receipt.first - 1, 1))
 
 
 def open_proposals(project: Project) -> list[tuple[str, str]]:
