@@ -1,0 +1,164 @@
+"""Whatever is typed, the answer is one error with a way out, never a traceback; under --json it is one document."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from flyball.cli.main import VERBS
+
+IN_A_PROJECT = [
+    ("apply",),
+    ("up",),
+    ("status",),
+    ("train", "demand"),
+    ("models", "list"),
+    ("models",),
+    ("release", "demand@1.0.0"),
+    ("rollback", "demand"),
+    ("rollouts",),
+    ("rollouts", "pause", "ro_1"),
+    ("incidents",),
+    ("incidents", "ack", "inc_1"),
+    ("audit", "verify"),
+    ("tick",),
+    ("check",),
+]
+
+
+@pytest.mark.parametrize("arguments", IN_A_PROJECT, ids=" ".join)
+def test_outside_a_project_every_verb_says_where_to_go(flyball, arguments: tuple[str, ...], tmp_path: Path) -> None:
+    ended = flyball(*arguments, "--project", tmp_path, "--json")
+    assert ended.code == 1
+    assert ended.document["code"] == "no-project"
+    assert "flyball init" in ended.document["fix"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [*((verb, "--frob") for verb in VERBS if verb not in ("demo",)), ("train",), ("rollouts", "frob")], ids=" ".join
+)
+def test_bad_usage_is_exit_code_2(flyball, arguments: tuple[str, ...]) -> None:
+    ended = flyball(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert "Usage: flyball" in ended.err
+    told = flyball(*arguments, "--json")
+    assert (told.code, told.document["code"]) == (2, "usage")
+
+
+def test_an_unknown_verb_gets_the_near_one(flyball) -> None:
+    ended = flyball("statsu")
+    assert ended.code == 2
+    assert "did you mean status?" in ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [("train",), ("models", "show"), ("rollback",), ("models", "list"), ("rollouts", "list")], ids=" ".join
+)
+def test_an_unknown_model_gets_the_near_one(flyball, arguments: tuple[str, ...], trained_project: Path) -> None:
+    ended = flyball(*arguments, "demnad", "--project", trained_project, "--json")
+    assert (ended.code, ended.document["code"]) == (1, "not-found")
+    assert 'did you mean "demand"?' in ended.document["fix"]
+
+
+def test_an_unknown_version_names_those_there_are(flyball, trained_project: Path) -> None:
+    ended = flyball("release", "demand@1.0.9", "--project", trained_project)
+    assert ended.code == 1
+    assert ended.err == 'error  there is no version demand@1.0.9\n    fix  versions: did you mean "1.0.0"? 1.0.0\n'
+    ended = flyball("models", "show", "demand@champion", "--project", trained_project)
+    assert "demand has no champion yet" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("release", "demand"), "names no version"),
+        (("rollback", "demand@1.0.0"), "names a version"),
+        (("release", "demand@new"), "is not a version"),
+        (("models", "show", "../demand"), "cannot name a model"),
+        (("train", "demand", "--set", "depth"), "fixes nothing"),
+        (("train", "demand", "--set", "max_deph=3", "--dry-run"), 'has no hyperparameter "max_deph"'),
+        (("rollouts", "show", "ro_1"), 'no rollout "ro_1"'),
+        (("incidents", "show", "inc_1"), 'no incident "inc_1"'),
+        (("incidents", "resolve", "inc_1"), "needs a reason"),
+        (("incidents", "review", "inc_1", "--text", " "), "needs a text"),
+        (("rollback", "demand"), "no former champion"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_cannot_be_done_is_said(flyball, arguments: tuple[str, ...], words: str, trained_project: Path) -> None:
+    ended = flyball(*arguments, "--project", trained_project)
+    assert ended.code == 1
+    assert words in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_init_overwrites_nothing(flyball, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("x")
+    ended = flyball("init", tmp_path, "--json")
+    assert (ended.code, ended.document["code"]) == (1, "not-empty")
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+    assert flyball("init", tmp_path / "precious").code == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("{", "is not JSON"), ("[1]", "holds no row"), ("7", "holds no row"), ("[]", "holds no row"), (b"\xff\xfe{", "is not UTF-8")],
+    ids=["half", "numbers", "number", "empty", "bytes"],
+)
+def test_a_row_that_is_none_is_refused_before_anything_is_sent(flyball, tmp_path: Path, text: str | bytes, words: str) -> None:
+    file = tmp_path / "row.json"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    ended = flyball("predict", "demand", file, "--project", tmp_path)
+    assert ended.code == 1
+    assert words in ended.err
+
+
+def test_a_missing_file_is_named(flyball, tmp_path: Path) -> None:
+    for verb in (("predict", "demand"), ("label", "demand")):
+        ended = flyball(*verb, tmp_path / "nothing.json", "--project", tmp_path)
+        assert ended.code == 1
+        assert "nothing.json cannot be read" in ended.err
+
+
+def test_predicting_where_nothing_is_up_is_try_again_later(flyball, new_project: Path, tmp_path: Path) -> None:
+    row = tmp_path / "row.json"
+    row.write_text('{"hour": 1}')
+    ended = flyball("predict", "demand", row, "--project", new_project, "--json")
+    assert (ended.code, ended.document["code"], ended.document["retry"]) == (3, "unavailable", "later")
+    assert "flyball up" in ended.document["fix"]
+
+
+def test_up_on_a_port_in_use_names_the_port(flyball, new: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        ended = flyball("up", "--port", port, "--project", new, "--json")
+    assert (ended.code, ended.document["code"]) == (1, "port-in-use")
+    assert str(port) in ended.document["title"]
+
+
+def test_a_broken_settings_file_is_named(flyball, new: Path) -> None:
+    (new / "flyball.toml").write_text("[settings]\nprot = 1\n")
+    assert '"prot" is not a setting' in flyball("status", "--project", new).err
+    (new / "flyball.toml").write_text("[settings")
+    assert "flyball.toml cannot be read" in flyball("status", "--project", new).err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_an_unreadable_file_is_named(flyball, new: Path) -> None:
+    (new / "data" / "demand.csv").chmod(0)
+    ended = flyball("train", "demand", "--project", new)
+    assert ended.code == 1
+    assert "cannot be opened" in ended.err
+
+
+def test_a_ledger_that_is_none_is_an_error_with_words(flyball, new: Path) -> None:
+    (new / ".flyball").mkdir()
+    (new / ".flyball" / "ledger.db").write_bytes(b"this is no database" * 100)
+    for verb in (("status",), ("audit", "verify"), ("check",)):
+        ended = flyball(*verb, "--project", new)
+        assert ended.code in (1, 3)
+        assert ended.err.startswith("error  ")

@@ -1,0 +1,214 @@
+"""What each verb does and shows, where nothing is up."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flyball.cli.label import read_labels
+from flyball.cli.output import ago, number, roughly
+from flyball.clock import Span
+from flyball.errors import BadInput
+
+
+def events(flyball, project: Path) -> int:
+    count = flyball("audit", "verify", "--project", project, "--json").document["events"]
+    assert isinstance(count, int)
+    return count
+
+
+def test_a_new_project_has_no_problems(flyball, new_project: Path) -> None:
+    ended = flyball("check", new_project, "--data")
+    assert ended.code == 0, ended.out
+    assert ended.out.splitlines()[-1] == "1 model, 0 problems, 0 warnings"
+    assert "  a request      hour, weekday int, temperature float" in ended.out
+    assert not (new_project / ".flyball").exists(), "a check writes nothing"
+
+
+def test_the_same_seed_makes_the_same_data(flyball, new_project: Path, tmp_path: Path) -> None:
+    flyball("init", tmp_path / "same")
+    flyball("init", tmp_path / "other", "--seed", 1)
+    values = [
+        [line.split(",", 1)[1] for line in (folder / "data" / "demand.csv").read_text().splitlines()[-100:]]
+        for folder in (new_project, tmp_path / "same", tmp_path / "other")
+    ]
+    assert values[0] == values[1]
+    assert values[0] != values[2]
+
+
+def test_every_problem_of_a_file_is_shown_with_exit_code_1(flyball, new: Path) -> None:
+    text = (new / "loop.py").read_text()
+    (new / "loop.py").write_text(text.replace('label="demand"', 'label="demnad"').replace('owner="you",', 'owner="you", slices=["dya"],'))
+    ended = flyball("check", new)
+    assert ended.code == 1
+    assert "demnad" in ended.out
+    assert "dya" in ended.out
+    told = flyball("check", new, "--json")
+    assert told.code == 1
+    assert told.document["problems"] == 2
+
+
+def test_checking_one_file_needs_a_loop_file(flyball, new_project: Path) -> None:
+    assert flyball("check", new_project / "loop.py").code == 0
+    ended = flyball("check", new_project / "README.md")
+    assert (ended.code, "is not a loop file" in ended.err) == (1, True)
+
+
+def test_apply_records_what_changed_once(flyball, new: Path) -> None:
+    dry = flyball("apply", "--project", new, "--dry-run", "--json").document
+    assert [event["kind"] for event in dry["events"]] == ["declaration.applied"]
+    assert events(flyball, new) == 0
+    first = flyball("apply", "--project", new, "--json").document
+    assert (first["models"][0]["changed"], first["event"]) == (["new"], 1)
+    assert flyball("apply", "--project", new, "--json").document["event"] == 0
+    (new / "loop.py").write_text((new / "loop.py").read_text().replace("* 1.05", "* 1.20"))
+    assert flyball("apply", "--project", new).out.rstrip().endswith("policy changed")
+    (new / "loop.py").write_text("import flyball as fb\nraise RuntimeError('half written')\n")
+    ended = flyball("apply", "--project", new)
+    assert ended.code == 1
+    assert "half written" in ended.out
+    assert "its models stay as they were" in ended.out
+    assert "broken    loop.py" in flyball("status", "--project", new).out
+
+
+def test_a_trained_version_is_listed_and_shown(flyball, trained_project: Path) -> None:
+    [version] = flyball("models", "--project", trained_project, "--json").document["versions"]
+    assert (version["model"], version["version"], version["state"], version["role"]) == ("demand", "1.0.0", "eligible", "")
+    ended = flyball("models", "show", "demand", "--project", trained_project)
+    assert ended.out.startswith("demand@1.0.0   eligible")
+    assert "PASS          mae ≤ baseline" in ended.out
+    document = flyball("models", "show", "demand@1.0.0", "--project", trained_project, "--json").document
+    assert document["parameters"] == {"max_depth": 6, "learning_rate": 0.1}
+    assert document["baseline"]["mae"]["value"] > document["metrics"]["mae"]["value"]
+
+
+def test_status_works_where_nothing_runs(flyball, trained_project: Path, new_project: Path) -> None:
+    ended = flyball("status", "--project", trained_project)
+    assert ended.code == 0
+    head, line, *rest = ended.out.splitlines()
+    assert head.split() == ["MODEL", "CHAMPION", "TRAFFIC", "QUALITY", "(vs", "release)", "P99", "ERRORS", "DRIFT", "LABELS", "SINCE"]
+    assert line.split()[:3] == ["demand", "none", "–"]
+    assert rest[-1] == "loop: not running (flyball up)"
+    document = flyball("status", "--project", trained_project, "--json").document
+    assert document["models"][0]["quality"]["verdict"] == "insufficient"
+    assert (document["up"], document["loop_age_s"], document["incidents"], document["proposals"]) == (False, None, [], [])
+
+
+def test_train_says_what_it_would_do(flyball, trained: Path) -> None:
+    before = events(flyball, trained)
+    [event] = flyball("train", "demand", "--dry-run", "--reason", "why not", "--project", trained, "--json").document["events"]
+    assert (event["kind"], event["reason"]) == ("run.queued", "why not")
+    assert events(flyball, trained) == before
+
+
+def test_a_run_that_cannot_be_made_fails_with_its_reason(flyball, new: Path) -> None:
+    file = new / "loop.py"
+    file.write_text(file.read_text().replace("    return HistGradient", '    raise ValueError("no luck")\n    return HistGradient'))
+    ended = flyball("train", "demand", "--trials", 0, "--project", new, "--json")
+    assert (ended.code, ended.document["code"]) == (1, "run-failed")
+    assert "no luck" in ended.document["detail"]
+
+
+def test_data_that_breaks_its_contract_is_not_trained_on(flyball, new: Path) -> None:
+    with (new / "data" / "demand.csv").open("a") as rows:
+        rows.write("2031-01-01T00:00:00Z,25,1,3.0,60.0\n")
+    ended = flyball("train", "demand", "--project", new)
+    assert ended.code == 1
+    assert "hour" in ended.err
+    assert "flyball check --data" in ended.err
+
+
+def test_a_release_waits_for_up_and_can_be_tried_first(flyball, trained: Path) -> None:
+    before = events(flyball, trained)
+    kinds = [event["kind"] for event in flyball("release", "demand@1.0.0", "--dry-run", "--project", trained, "--json").document["events"]]
+    assert kinds == ["rollout.planned", "rollout.moved", "route.desired", "version.deployed"]
+    assert events(flyball, trained) == before
+    first = flyball("release", "demand@1.0.0", "--idempotency-key", "k1", "--reason", "at last", "--project", trained, "--json")
+    assert first.code == 0
+    assert "flyball is not up" in first.err
+    assert first.document["steps"] == [
+        {"kind": "shadow", "weight": 0, "bake": "21600s"},
+        {"kind": "canary", "weight": 2500, "bake": "21600s"},
+    ]
+    again = flyball("release", "demand@1.0.0", "--idempotency-key", "k1", "--project", trained, "--json")
+    assert again.document == first.document
+    other = flyball("release", "demand@1.0.0", "--project", trained)
+    assert other.code == 1
+    assert "is in a rollout already" in other.err
+    shown = flyball("rollouts", "show", "demand", "--project", trained, "--json").document
+    assert shown["rollout"]["rollout"] == first.document["rollout"]
+    assert {reading["test"] for reading in shown["readings"]} >= {"mae ≤ champion × 1.1", "error_rate"}
+    assert flyball("rollouts", "--project", trained).out.count("ro_") == 1
+
+
+def test_train_with_release_stops_at_a_gate_with_exit_code_1(flyball, trained: Path) -> None:
+    file = trained / "loop.py"
+    file.write_text(file.read_text().replace('fb.metric("mae") <= fb.baseline', 'fb.metric("mae") <= 0.001'))
+    ended = flyball("train", "demand", "--trials", 0, "--release", "--project", trained, "--json")
+    assert (ended.code, ended.document["state"], ended.document["rollout"]) == (1, "rejected", None)
+    refused = flyball("release", "demand@1.1.0", "--project", trained)
+    assert refused.code == 1
+    assert refused.err.startswith("refused  ")
+
+
+def test_one_pass_of_the_loop_does_what_is_due(flyball, trained: Path) -> None:
+    ended = flyball("tick", "--project", trained, "--json")
+    assert ended.document["ticked"]
+    assert ended.document["events"] >= 2, "the eligible version is released"
+    assert flyball("rollouts", "list", "demand", "--project", trained, "--json").document["rollouts"][0]["state"] == "warming"
+
+
+def test_audit_names_what_was_changed(flyball, trained: Path) -> None:
+    ended = flyball("audit", "verify", "--project", trained)
+    assert ended.code == 0
+    assert ended.out.rstrip().endswith("artifacts: verified")
+    blob = next(path for path in sorted((trained / ".flyball" / "blobs").rglob("*")) if path.is_file())
+    blob.chmod(0o644)
+    blob.write_bytes(b"changed")
+    ended = flyball("audit", "verify", "--project", trained, "--json")
+    assert (ended.code, ended.document["verified"]) == (1, False)
+    assert "a blob was changed" in ended.document["problems"][0]["what"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("l.json", '[{"id": "a", "value": 1}, {"id": "b", "value": 2.5}]'),
+        ("l.json", '{"labels": [{"id": "a", "value": 1}, {"id": "b", "value": 2.5}]}'),
+        ("l.jsonl", '{"id": "a", "value": 1}\n\n{"id": "b", "value": 2.5}\n'),
+        ("l.csv", "id,value\na,1\nb,2.5\n"),
+        ("-", "id,value,time\na,1,\nb,2.5,\n"),
+    ],
+)
+def test_labels_are_read_in_three_forms(name: str, text: str) -> None:
+    assert read_labels(text, name) == [{"id": "a", "value": 1}, {"id": "b", "value": 2.5}]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("l.json", "[]", "holds no labels"),
+        ("l.csv", "", "holds no labels"),
+        ("l.csv", "id,value\na,\n,2\nc,3\n", "2 of 3 labels cannot be used"),
+        ("l.json", '[{"id": "a"}, 3]', "2 of 2 labels cannot be used"),
+        ("l.jsonl", '{"id": "a", "value": 1}\n{"id": \n', "line 2 of l.jsonl is not JSON"),
+    ],
+)
+def test_labels_that_are_none_are_named(name: str, text: str, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        read_labels(text, name)
+
+
+def test_times_and_numbers_read_as_people_say_them() -> None:
+    assert roughly(Span.parse("3h10m5s")) == "3 h"
+    assert roughly(Span.parse("3h10m5s"), parts=2) == "3 h 10 m"
+    assert roughly(Span.parse("2d5m"), parts=2) == "2 d"
+    assert (roughly(0), ago(0, 5)) == ("0 s", "–")
+    assert (number(0.7684), number(-0.05), number(14200.4)) == ("0.768", "−0.05", "14,200")
+
+
+def test_json_documents_hold_no_value_that_json_does_not_know(flyball, trained_project: Path) -> None:
+    for verb in (("models", "show", "demand"), ("status",), ("rollouts",), ("incidents", "--all"), ("check",)):
+        arguments = (*verb, trained_project) if verb == ("check",) else (*verb, "--project", trained_project)
+        text = flyball(*arguments, "--json").out
+        json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in {verb}"))
