@@ -1,0 +1,44 @@
+"""`flyball demo`: the story in a minute, with real processes, real HTTP and the real clock."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from flyball.cli import common
+from flyball.cli.common import Json, Quiet
+from flyball.cli.output import Output
+
+app = common.app()
+
+
+@app.command()
+def demo(
+    *,
+    keep: Annotated[bool, typer.Option("--keep", help="leave everything running, to look at")] = False,
+    sabotage: Annotated[
+        bool, typer.Option("--sabotage", help="take the monitors and the triggers out of the loop file: must exit 1")
+    ] = False,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="where to listen on 127.0.0.1 (default: any that is free)")] = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """A model is trained, gated, released, drifts, is retrained and rolled out; a bad candidate is rolled back. Exit 1 if any part fails."""
+    out = Output(as_json=as_json, quiet=quiet)
+    from flyball.demo.run import play
+    from flyball.demo.table import rows
+    from flyball.demo.teller import Teller
+
+    # under --json stdout is for the document alone
+    report, kept = play(Teller(sys.stderr if as_json else sys.stdout, quiet=quiet), keep=keep, sabotage=sabotage, port=port)
+    out.line()
+    for name, text, mood in rows(report):
+        out.line(f"  {name:<16}{out.paint(text, mood) if mood else text}".rstrip())
+    if kept is not None:
+        out.note(f"\nstill running: {kept.url}   project {kept.project}")
+        out.note(f"look at it:    flyball status --project {kept.project}")
+        out.note(f"stop it:       kill {kept.pid}   and then remove the folder")
+    out.document(report)
+    return 1 if report.failures else 0
