@@ -37,7 +37,7 @@ def test_outside_a_project_every_verb_says_where_to_go(flyball, arguments: tuple
 
 
 @pytest.mark.parametrize(
-    "arguments", [*((verb, "--frob") for verb in VERBS if verb not in ("demo",)), ("train",), ("rollouts", "frob")], ids=" ".join
+    "arguments", [*((verb, "--frob") for verb in VERBS if verb != "demo"), ("train",), ("rollouts", "frob")], ids=" ".join
 )
 def test_bad_usage_is_exit_code_2(flyball, arguments: tuple[str, ...]) -> None:
     ended = flyball(*arguments)

@@ -207,8 +207,12 @@ def test_times_and_numbers_read_as_people_say_them() -> None:
     assert (number(0.7684), number(-0.05), number(14200.4)) == ("0.768", "−0.05", "14,200")
 
 
+def not_json(name: str) -> None:
+    pytest.fail(f"{name} is no JSON")
+
+
 def test_json_documents_hold_no_value_that_json_does_not_know(flyball, trained_project: Path) -> None:
     for verb in (("models", "show", "demand"), ("status",), ("rollouts",), ("incidents", "--all"), ("check",)):
         arguments = (*verb, trained_project) if verb == ("check",) else (*verb, "--project", trained_project)
         text = flyball(*arguments, "--json").out
-        json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in {verb}"))
+        json.loads(text, parse_constant=not_json)
