@@ -59,7 +59,7 @@ def backtest(
         list[str] | None, typer.Option("--policy", metavar="NAME", help="only this policy; may be given again", show_default=False)
     ] = None,
     approval: Annotated[str, typer.Option("--approval", metavar="SPAN", help="how long a person takes to answer a proposal")] = "1d",
-    jobs: Annotated[int, typer.Option("--jobs", min=1, max=64, help="processes at a time")] = 2,
+    jobs: Annotated[int, typer.Option("--jobs", metavar="N", min=1, max=64, help="processes at a time")] = 2,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -178,7 +178,7 @@ def _pool(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
     """A pool whose processes end at once when this one is interrupted: what they do is worth nothing then."""
     try:
         yield pool
-    except BaseException:
+    except BaseException:  # Ctrl-C too: whatever it is goes on upwards
         for child in multiprocessing.active_children():
             child.terminate()
         raise

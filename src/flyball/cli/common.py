@@ -168,6 +168,13 @@ def act(wired: Wired, out: Output, command: CommandT, decide: Decide[CommandT], 
     return None
 
 
+def events_of(wired: Wired, receipt: Receipt) -> list[Event]:
+    """The events of a command, also of one that was given before."""
+    if not receipt.last:
+        return []
+    return [recorded.event for recorded in wired.ports.ledger.read(receipt.first - 1, receipt.last - receipt.first + 1)]
+
+
 def show_events(out: Output, events: Sequence[Event]) -> None:
     """What a dry run would record."""
     for event in events:

@@ -9,7 +9,7 @@ import typer
 
 from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason, Yes
-from flyball.cli.output import Output, ago, roughly
+from flyball.cli.output import Output, ago, dated, roughly
 from flyball.clock import Instant, rfc3339
 from flyball.errors import BadInput
 from flyball.loop.findings import SettleIncident, decide_settle
@@ -46,7 +46,7 @@ def list_incidents(
             out.table(("ID", "MODEL", "WHAT", "SINCE", "MITIGATE", "REVIEW", "NEXT STEP"), cells)
         else:
             out.line("no incident" if everything else "no incident is open")
-        out.document({"incidents": rows})
+        out.document({"incidents": [dated(row) for row in rows]})
     return 0
 
 
@@ -73,7 +73,7 @@ def show(incident: Incident, *, project: Project = HERE, as_json: Json = False, 
         for note in row.notes:
             out.line(f"  noted     {note}")
         out.line(f"  next      {step(row)}")
-        out.document(row)
+        out.document(dated(row))
     return 0
 
 

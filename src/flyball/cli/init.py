@@ -29,7 +29,7 @@ _HOUR = 3_600_000_000
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder")],
     *,
-    seed: Annotated[int, typer.Option("--seed", help="another seed makes other data")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="another seed makes other data")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:

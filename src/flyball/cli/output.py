@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from flyball.clock import Instant
+from flyball.clock import Instant, rfc3339
+from flyball.records.base import Record
 from flyball.records.codec import encode_hook
 from flyball.records.estimates import Estimate
 
@@ -87,6 +88,13 @@ class Bar:
 def _elapsed(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def dated(record: Record) -> dict[str, Any]:
+    """A record for a document: its instants (`…_at`, `…_by`, `since`) as RFC 3339, null where there is none."""
+    values: dict[str, Any] = msgspec.to_builtins(record, str_keys=True, enc_hook=encode_hook)
+    instants = [name for name, value in values.items() if isinstance(value, int) and (name.endswith(("_at", "_by")) or name == "since")]
+    return values | {name: rfc3339(values[name]) if values[name] else None for name in instants}
 
 
 def roughly(span: int, *, parts: int = 1) -> str:

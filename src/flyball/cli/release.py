@@ -16,7 +16,7 @@ from flyball.loop.memory import load, recent_latency
 from flyball.loop.releases import Release, decide_release
 from flyball.records.base import Receipt
 from flyball.records.models import parse_ref
-from flyball.records.rollouts import Step
+from flyball.records.rollouts import RolloutPlanned, Step
 from flyball.rollout.rules import WARM_LIMIT, slow_threshold
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def start(wired: Wired, out: Output, model: Model, version: str, acting: Acting)
     if receipt is None:
         return None
     # a command that was given before has started another rollout than the one just named
-    rollout = common.roles(ports.ledger.state(), model.name).rollout if receipt.repeated else command.rollout
-    return rollout, receipt
+    planned = (event.rollout for event in common.events_of(wired, receipt) if isinstance(event, RolloutPlanned))
+    return next(planned, command.rollout), receipt
 
 
 def steps(model: Model) -> str:

@@ -12,8 +12,11 @@ from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
 from flyball.cli.output import Output
 from flyball.loop.folds import FOLDS
-from flyball.loop.releases import Rollback, active_rollout, decide_rollback
-from flyball.records.serving import EPOCHS, RouteInForce
+from flyball.loop.releases import Rollback, decide_rollback
+from flyball.records.base import Event, State
+from flyball.records.rollouts import ROLLOUTS, RolloutMoved
+from flyball.records.serving import EPOCHS, RouteDesired, RouteInForce
+from flyball.records.versions import ChampionChanged
 
 if TYPE_CHECKING:
     from flyball.wiring import Wired
@@ -40,8 +43,6 @@ def rollback(
     with common.opened(project) as wired:
         declared = common.declared(wired, common.model_name(model))
         ports = wired.ports
-        state = ports.ledger.state()
-        before, active = common.roles(state, declared.name).champion, active_rollout(state, declared.name)
         acting = Acting(reason, dry_run, key)
         command = Rollback(
             id=common.command_id(wired, acting), actor=common.actor(), model=declared.name, reason=reason or "no reason was given"
@@ -50,20 +51,15 @@ def rollback(
         receipt = common.act(wired, out, command, decide, acting)
         if receipt is None:
             return 0
-        after = common.roles(ports.ledger.state(), declared.name).champion
-        left = active.version if active is not None and before == after else before
-        seen = wait(wired, receipt.last) if common.is_up(wired) else None
-        what = (
-            f"champion {before} → {after}" if before != after else f"out of {active.rollout if active else 'the rollout'}: {left} → {after}"
-        )
-        if receipt.last == 0:
-            what = f"{declared.name} is being rolled back already"
+        events = common.events_of(wired, receipt)
+        left, to, what = told(ports.ledger.state(), declared.name, events)
+        seen = wait(wired, receipt.last, epoch_of(events)) if common.is_up(wired) else None
         out.line(f"{what}   {in_force(wired, seen)}   event {receipt.last}")
         out.document(
             {
                 "model": declared.name,
                 "from": left,
-                "to": after,
+                "to": to,
                 "effective_s": round(seen.ms / 1000, 3) if seen else None,
                 "processes": seen.processes if seen else 0,
                 "event": receipt.last,
@@ -72,13 +68,30 @@ def rollback(
     return 0
 
 
-def wait(wired: Wired, after: int) -> RouteInForce | None:
-    """The event that says that what is desired now is in force everywhere; None if it did not come in time, or nothing is to change."""
-    wanted = wired.ports.ledger.state().get(EPOCHS, "routes")
+def told(state: State, model: str, events: list[Event]) -> tuple[str, str, str]:
+    """(the version that is left, the one that answers, both in words) from what was decided."""
+    for event in events:
+        if isinstance(event, ChampionChanged):
+            return event.former, event.version, f"champion {event.former} → {event.version}"
+    for event in events:
+        row = state.get(ROLLOUTS, event.rollout) if isinstance(event, RolloutMoved) else None
+        if row is not None:
+            return row.version, row.champion, f"out of {row.rollout}: {row.version} → {row.champion}"
+    champion = common.roles(state, model).champion
+    return "", champion, f"{model} is being rolled back already"
+
+
+def epoch_of(events: list[Event]) -> int:
+    """The route that was decided; 0 if no route had to change."""
+    return next((event.epoch for event in events if isinstance(event, RouteDesired)), 0)
+
+
+def wait(wired: Wired, after: int, epoch: int) -> RouteInForce | None:
+    """The event that says that a route is in force everywhere; None if it did not come in time, or no route had to change."""
     until = time.monotonic() + WAIT_S
-    while wanted is not None and after and time.monotonic() < until:
+    while epoch and time.monotonic() < until:
         for recorded in wired.ports.ledger.read(after, 1000):
-            if isinstance(recorded.event, RouteInForce) and recorded.event.epoch >= wanted.desired:
+            if isinstance(recorded.event, RouteInForce) and recorded.event.epoch >= epoch:
                 return recorded.event
         time.sleep(0.02)
     return None

@@ -10,7 +10,7 @@ import typer
 
 from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason, Yes
-from flyball.cli.output import Output, ago, number, roughly
+from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.cli.release import step_text
 from flyball.clock import Instant
 from flyball.loop.folds import FOLDS
@@ -56,7 +56,7 @@ def list_rollouts(
             out.table(("ID", "MODEL", "VERSIONS", "WHERE", "STARTED", "WHY"), cells)
         else:
             out.line("no rollout yet: flyball release MODEL@VERSION starts one")
-        out.document({"rollouts": rows})
+        out.document({"rollouts": [dated(row) for row in rows]})
     return 0
 
 
@@ -78,7 +78,7 @@ def show(rollout: Rollout, *, project: Project = HERE, as_json: Json = False, qu
             out.line(f"  shadow requests dropped {evidence.shadow_dropped:,}")
         out.line(f"  {evidence.labelled:,} of {evidence.matured:,} rows that should have a label by now have one")
         out.line(f"  why: {row.why}")
-        out.document({"rollout": row, "readings": found, "counts": evidence})
+        out.document({"rollout": dated(row), "readings": found, "counts": evidence})
     return 0
 
 

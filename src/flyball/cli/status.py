@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from flyball.cli import common
 from flyball.cli.common import HERE, LOOP_FRESH, Json, Project, Quiet
 from flyball.cli.incidents import step
-from flyball.cli.output import Output, ago, number, roughly
+from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Check, Metric
 from flyball.loop.memory import load
@@ -87,7 +87,11 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
         _wrong(out, state, incidents, proposals, now)
         out.line(loop_text(age, up=up))
         told = [_document(each) for each in lines]
-        document: dict[str, Any] = {"models": told, "incidents": [row.incident for row in incidents], "proposals": proposals}
+        document: dict[str, Any] = {
+            "models": told,
+            "incidents": [row.incident for row in incidents],
+            "proposals": [dated(row) for row in proposals],
+        }
         out.document(document | {"up": up, "loop_age_s": None if age is None else round(age / 1e6, 3)})
     return 0
 
@@ -254,4 +258,4 @@ def loop_text(age: int | None, *, up: bool) -> str:
 
 
 def _document(each: Line) -> dict[str, Any]:
-    return {name: getattr(each, name) for name in each.__struct_fields__ if name != "watched"}
+    return {name: value for name, value in dated(each).items() if name != "watched"}

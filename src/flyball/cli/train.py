@@ -26,7 +26,7 @@ from flyball.records.data import DatasetVersion
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome
 from flyball.records.models import ModelRef
-from flyball.records.training import RUNS, RunRow, RunState
+from flyball.records.training import RUNS, RunQueued, RunRow, RunState
 from flyball.records.versions import VersionRow, VersionState
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def train(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="which model")],
     *,
     trials: Annotated[
-        int | None, typer.Option("--trials", min=0, help="hyperparameters to try; 0: the declared defaults", show_default=False)
+        int | None,
+        typer.Option("--trials", metavar="N", min=0, help="hyperparameters to try; 0: the declared defaults", show_default=False),
     ] = None,
     fixed: Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="fix a hyperparameter; may be given again")] = None,
     wanted: Annotated[
@@ -194,7 +195,8 @@ def _start(
     reason = acting.reason or f"asked for by {common.actor()}"
     command = acting.key or None
     run, receipt = training.start(ports, spec, trigger="manual", reason=reason, actor=common.actor(), release=release, command=command)
-    return common.roles(ports.ledger.state(), model.name).last_run if receipt.repeated else run
+    # a command that was given before has queued another run than the one just named
+    return next((event.run for event in common.events_of(wired, receipt) if isinstance(event, RunQueued)), run)
 
 
 def _follow(wired: Wired, out: Output, model: Model, run: str) -> RunRow:

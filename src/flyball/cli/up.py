@@ -19,8 +19,12 @@ app = common.app()
 @app.command()
 def up(
     *,
-    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="where to listen on 127.0.0.1", show_default="7117")] = None,
-    gateways: Annotated[int | None, typer.Option("--gateways", min=1, max=64, help="gateway processes", show_default="2")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", metavar="N", min=1, max=65535, help="where to listen on 127.0.0.1", show_default="7117")
+    ] = None,
+    gateways: Annotated[
+        int | None, typer.Option("--gateways", metavar="N", min=1, max=64, help="gateway processes", show_default="2")
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch/--no-watch", help="apply loop files when they change")] = True,
     project: Project = HERE,
     as_json: Json = False,
