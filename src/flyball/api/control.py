@@ -11,11 +11,13 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
 from flyball.clock import Instant
 from flyball.errors import Corrupt, FlyballError, Unavailable
+from flyball.loop.compiling import Compilation
 from flyball.loop.declaring import Watcher, apply
 from flyball.loop.sealing import Sealing
 from flyball.loop.tick import reconcile_routes, tick
@@ -30,6 +32,8 @@ class Control:
         self._wired = wired
         self._watcher = Watcher(wired.root) if watch else None
         self._sealing = Sealing(wired.layout.log, wired.blobs)
+        self._compiled: Compilation | None = None
+        self._said = ""
         self._stopping = False
         self._parent = os.getppid()
 
@@ -44,36 +48,46 @@ class Control:
         # the supervisor's death is our end too, even a kill -9
         while not self._stopping and os.getppid() == self._parent:
             now = ports.clock.now()
-            size = ports.ledger.size()
-            if size != seen or now >= next_tick:
-                self._pass(now)
-                next_tick = now + settings.tick_ms * 1000
-                seen = ports.ledger.size()
-            else:
-                reconcile_routes(ports)
+            try:
+                if ports.ledger.size() != seen or now >= next_tick:
+                    next_tick = now + settings.tick_ms * 1000
+                    self._pass(now)
+                    seen = ports.ledger.size()
+                    self._said = ""
+                else:
+                    reconcile_routes(ports)
+            except (Unavailable, OSError) as error:
+                # a full disk or a busy store heals; predictions go on meanwhile, and the next pass tries again
+                self._say(f"put off: {error}")
             time.sleep(settings.poll_ms / 1000)
 
     def _pass(self, now: Instant) -> None:
         started = time.monotonic()
-        try:
-            compilation = self._watcher.poll() if self._watcher else None
-            if compilation is not None:
-                apply(compilation, self._wired.ports, "loop")
-            self._sealing.look()
-            tick(now, self._wired.ports)
-            self._seal()
-        except Unavailable as error:
-            # a full disk or a busy store heals; predictions go on meanwhile, and the next pass tries again
-            print(f"tick put off: {error}", file=sys.stderr, flush=True)
+        self._compiled = (self._watcher.poll() if self._watcher else None) or self._compiled
+        if self._compiled is not None:
+            apply(self._compiled, self._wired.ports, "loop")
+            self._compiled = None
+        self._sealing.look()
+        tick(now, self._wired.ports)
+        self._seal()
         took = time.monotonic() - started
-        write_json(self._wired.layout.run / "loop.json", {"at": now, "pid": os.getpid(), "tick_ms": round(took * 1000, 1)})
+        beat = {"at": now, "pid": os.getpid(), "tick_ms": round(took * 1000, 1)}
+        with suppress(OSError):  # a beat that cannot be written is one that is missed
+            write_json(self._wired.layout.run / "loop.json", beat)
 
     def _seal(self) -> None:
         try:
             self._sealing.step(self._wired.ports)
         except (Corrupt, OSError) as error:
             # the segment stays in the log, where everything still reads it
-            print(f"a segment of the prediction log is not sealed: {error}", file=sys.stderr, flush=True)
+            self._say(f"a segment of the prediction log is not sealed: {error}")
+
+    def _say(self, text: str) -> None:
+        """Tell the operator, once as long as it stays the same; what it is told on may be the full disk."""
+        if text != self._said:
+            self._said = text
+            with suppress(OSError):
+                print(text, file=sys.stderr, flush=True)
 
 
 def main() -> int:
