@@ -121,7 +121,10 @@ def write_atomically(path: Path, data: bytes) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     fd = os.open(scratch, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o644)
     try:
-        os.write(fd, data)
+        left = memoryview(data)
+        while left:
+            # a disk with room for a part of it takes that part and says so
+            left = left[os.write(fd, left) :]
         os.fsync(fd)
     finally:
         os.close(fd)
