@@ -30,9 +30,11 @@ def interrupt(up: Up) -> None:
     _, err = up.process.communicate(timeout=40)
     assert up.process.returncode == 130, err
     assert "Traceback" not in err
-    left = lambda: {
-        pid: line for pid, line in processes_of(up.project.root).items() if "guardian" not in line and "training.job" not in line
-    }  # noqa: E731
+
+    def left() -> dict[int, str]:
+        # a job lives out its lease: the next up takes it on
+        return {pid: line for pid, line in processes_of(up.project.root).items() if "guardian" not in line and "training.job" not in line}
+
     eventually(lambda: not left(), lambda: f"still running: {left()}", 15)
     up.http.close()
     for log in (up.project.layout.run / "logs").glob("*.log"):
