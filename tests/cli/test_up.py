@@ -82,9 +82,11 @@ def test_a_day_with_the_command_line(flyball, trained: Path, up: "subprocess.Pop
         paused = flyball("rollouts", "pause", rollout, "--project", trained, "--json").document
         assert (paused["from"], paused["state"]) == ("shadow", "paused")
         assert flyball("rollouts", "resume", "demand", "--project", trained, "--json").document["state"] == "shadow"
-        back = flyball("rollback", "demand", "--reason", "a test", "--project", trained, "--json").document
+        command = ("rollback", "demand", "--reason", "a test", "--idempotency-key", "once", "--project", trained, "--json")
+        back = flyball(*command).document
         assert (back["from"], back["to"], back["processes"]) == ("1.1.0", "1.0.0", 2)
         assert 0 < back["effective_s"] < 10
+        assert flyball(*command).document == back, "the same command again is told the same"
     assert flyball("audit", "verify", "--project", trained).code == 0
 
     up.send_signal(signal.SIGINT)
