@@ -20,7 +20,7 @@ from flyball.errors import Corrupt, FlyballError, Unavailable
 from flyball.loop.compiling import Compilation
 from flyball.loop.declaring import Watcher, apply
 from flyball.loop.sealing import Sealing
-from flyball.loop.tick import reconcile_routes, tick
+from flyball.loop.tick import LOST, reconcile_routes, tick
 from flyball.serving.layout import write_json
 from flyball.wiring import Wired, open_project
 
@@ -59,6 +59,11 @@ class Control:
             except (Unavailable, OSError) as error:
                 # a full disk or a busy store heals; predictions go on meanwhile, and the next pass tries again
                 self._say(f"put off: {error}")
+            except FlyballError as error:
+                if error.code in LOST:
+                    raise
+                # it is one model's, and the others go on; it is tried again with each pass
+                self._say(str(error))
             time.sleep(settings.poll_ms / 1000)
 
     def _pass(self, now: Instant) -> None:

@@ -6,6 +6,7 @@ Nothing is remembered between passes but what the ledger and the operational mem
 from __future__ import annotations
 
 from flyball.clock import Instant
+from flyball.errors import FlyballError, Unavailable
 from flyball.loop import memory as memories
 from flyball.loop.advance import advance
 from flyball.loop.commands import Commit, ObserveRun, Register, active_run, decide_commit, decide_observe_run, decide_register
@@ -22,17 +23,34 @@ from flyball.records.versions import MODELS
 
 ACTOR = "loop"
 
+LOST = ("fenced", "folds-changed")
+"""Codes of a Conflict after which nothing of this process counts any more."""
+
 
 def tick(now: Instant, ports: Ports) -> Instant:
-    """Do everything that is due; return the earliest time at which anything can be due again."""
+    """Do everything that is due; return the earliest time at which anything can be due again.
+
+    What goes wrong with one model is raised after the others have had their turn.
+    """
     state = ports.ledger.state()
     declared = [row for _, row in state.scan(DECLARATIONS)]
     observe_data(ports, state, declared)
     observe_runs(ports, declared)
     reconcile_routes(ports)
     kept = absorb(ports, now)
-    due = [advance(ports, row.model, kept, now) for row in declared]
+    due, failed = [], []
+    for row in declared:
+        try:
+            due.append(advance(ports, row.model, kept, now))
+        except Unavailable:
+            raise
+        except FlyballError as error:
+            if error.code in LOST:
+                raise
+            failed.append(error)
     reconcile_routes(ports)
+    if failed:
+        raise failed[0]
     return min(due, default=now + memories.IDLE)
 
 

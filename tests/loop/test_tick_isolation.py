@@ -1,0 +1,61 @@
+"""What goes wrong with one model keeps no other from its turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flyball.errors import Conflict, FlyballError, NotFound, Unavailable
+from flyball.loop import tick as ticking
+from flyball.loop.compiling import compile_project
+from flyball.loop.declaring import apply
+from flyball.wiring import open_project
+
+LOOP = """
+import flyball as fb
+rows = fb.Dataset("NAME-rows", source="rows.csv", time="ts", columns={"x": float, "y": fb.column(int, one_of=(0, 1))})
+NAME = fb.Model("NAME", task="binary", data=rows, label="y", framing=fb.Framing("test"), train=fb.Train(lambda X, y: None))
+"""
+
+
+@pytest.fixture
+def tick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[FlyballError], tuple[FlyballError, list[str]]]:
+    """A tick of three models of which the second raises; what came out, and which had their turn."""
+    (tmp_path / "flyball.toml").write_text("")
+    (tmp_path / "loops").mkdir()
+    for name in "abc":
+        text = LOOP.replace("NAME", name).replace("lambda X, y: None", "fit").replace(f"\n{name} =", f"\ndef fit(X, y): ...\n{name} =")
+        (tmp_path / "loops" / f"{name}.py").write_text(text)
+
+    def run(error: FlyballError) -> tuple[FlyballError, list[str]]:
+        turns: list[str] = []
+
+        def advance(_ports: object, name: str, _kept: object, now: int) -> int:
+            turns.append(name)
+            if name == "b":
+                raise error
+            return now
+
+        monkeypatch.setattr(ticking, "advance", advance)
+        wired = open_project(tmp_path)
+        try:
+            apply(compile_project(tmp_path), wired.ports, "test")
+            with pytest.raises(type(error)) as caught:
+                ticking.tick(wired.ports.clock.now(), wired.ports)
+        finally:
+            wired.close()
+        return caught.value, turns
+
+    return run
+
+
+def test_the_others_have_their_turn_before_it_is_raised(tick: Callable[..., tuple[FlyballError, list[str]]]) -> None:
+    error = NotFound("a blob is gone")
+    assert tick(error) == (error, ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("error", [Unavailable("the disk is full"), Conflict("another took over", code="fenced")])
+def test_what_is_not_the_models_own_ends_the_tick_at_once(tick: Callable[..., tuple[FlyballError, list[str]]], error: FlyballError) -> None:
+    assert tick(error) == (error, ["a", "b"])
