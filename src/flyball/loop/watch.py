@@ -36,5 +36,6 @@ def watch(model: Model, state: State, library: Library) -> Watch:
         loss_cap=result.loss_cap if result else 1.0,
         slow_us={rollout.rollout: rollout.slow_us} if rollout and rollout.slow_us is not None else {},
         arms={rollout.rollout: (rollout.version, rollout.champion)} if rollout else {},
+        started=rollout.planned_at if rollout else 0,
         bins=library.bins(result.reference) if result else (),
     )

@@ -41,7 +41,7 @@ class Watch(Record, frozen=True):
 
     `label_delay` is H: a row matures at its time + H and is tested on the label known by then. `loss` is 0/1 or a clipped
     loss over `loss_cap`. `slow_us` maps a rollout id to its frozen threshold. `bins` are the champion's reference.
-    `slices` are columns of the request. `arms` maps the id of an active rollout to its new and its old version.
+    `slices` are columns of the request. `arms` maps the id of an active rollout to its new and its old version; it began at `started`.
     """
 
     model: str
@@ -52,6 +52,7 @@ class Watch(Record, frozen=True):
     loss_cap: float = 1.0
     slow_us: dict[str, int] = {}
     arms: dict[str, tuple[str, str]] = {}
+    started: Instant = 0
     bins: tuple[Bins, ...] = ()
 
 

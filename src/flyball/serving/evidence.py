@@ -79,9 +79,9 @@ class LiveEvidence:
             return
         intake = _Intake(self._names, watches)
         # first exposures count from a rollout's beginning; else only rows that wait for labels matter
-        started = any(watch.arms or watch.slow_us for watch in watches.values())
+        started = min((watch.started for watch in watches.values() if watch.arms or watch.slow_us), default=cursor.until)
         longest = max((int(watch.label_delay) for watch in watches.values()), default=0)
-        oldest = 0 if started else cursor.until - longest - _SLACK
+        oldest = min(started, cursor.until - longest) - _SLACK
         for name, end in sorted(cursor.offsets.items()):
             path = self._log / name
             if path.exists() and path.stat().st_mtime_ns // 1000 >= oldest:
