@@ -35,7 +35,7 @@ def demo(
     report, kept = play(Teller(sys.stderr if as_json else sys.stdout, quiet=quiet), keep=keep, sabotage=sabotage, port=port)
     out.line()
     for name, text, mood in rows(report):
-        out.line(f"  {name:<16}{out.paint(text, mood) if mood else text}".rstrip())
+        out.line(f"  {name:<18}{out.paint(text, mood) if mood else text}".rstrip())
     if kept is not None:
         out.note(f"\nstill running: {kept.url}   project {kept.project}")
         out.note(f"look at it:    flyball status --project {kept.project}")

@@ -56,8 +56,8 @@ lending = fb.Model(
     .canary("5%", "2s")
     .canary("25%", "2s"),
     monitors=[fb.drift(), fb.metric("accuracy").over("1m") >= fb.at_release - 0.05],
-    # quality falls first, and people are told; what to learn is there once the inputs have shown the new world in two windows
-    playbook=fb.Playbook(performance="page"),
+    # quality falls at once; what to learn from is there when the inputs have shown the new world in two windows
+    playbook=fb.Playbook(performance=()),
     retrain=fb.Retrain(when=[fb.drift()], cooldown="8s"),
     autonomy="act",
 )

@@ -20,8 +20,8 @@ LABEL_DELAY_S = 1.0
 _ROUTINE = "HistGradientBoostingClassifier(max_iter=60, max_depth=4, min_samples_leaf=10, random_state=0)"
 _HASTY = "GradientBoostingClassifier(n_estimators=40, max_depth=3, subsample=0.5, random_state=0)"
 _WATCHED = (
-    '    monitors=[fb.drift(), fb.metric("accuracy").over("1m") >= fb.at_release - 0.05],\n',
-    '    retrain=fb.Retrain(when=[fb.drift()], cooldown="8s"),\n',
+    ('monitors=[fb.drift(), fb.metric("accuracy").over("1m") >= fb.at_release - 0.05]', "monitors=[]"),
+    ('    retrain=fb.Retrain(when=[fb.drift()], cooldown="8s"),\n', ""),
 )
 
 
@@ -37,19 +37,19 @@ def loop_text(*, sabotage: bool = False) -> str:
     """The loop file; `sabotage` takes the monitors and the triggers of retraining out of it."""
     text = (Path(__file__).parent / "lending.py").read_text(encoding="utf-8")
     if sabotage:
-        for line in _WATCHED:
-            text = _without(text, line, "")
+        for watched, blind in _WATCHED:
+            text = _changed(text, watched, blind)
     return text
 
 
 def hasty_text(text: str) -> str:
     """The loop file after somebody replaced the estimator by one that is as good on every row known so far, and cannot take a missing income."""
-    changed = _without(text, _ROUTINE, _HASTY)
-    changed = _without(changed, "import HistGradientBoostingClassifier", "import GradientBoostingClassifier")
-    return _without(changed, "Boosted trees, which take a missing income as it is.", "Boosted trees of the older kind.")
+    changed = _changed(text, _ROUTINE, _HASTY)
+    changed = _changed(changed, "import HistGradientBoostingClassifier", "import GradientBoostingClassifier")
+    return _changed(changed, "Boosted trees, which take a missing income as it is.", "Boosted trees of the older kind.")
 
 
-def _without(text: str, old: str, new: str) -> str:
+def _changed(text: str, old: str, new: str) -> str:
     assert text.count(old) == 1, f"the loop file no longer has {old!r} once"
     return text.replace(old, new)
 

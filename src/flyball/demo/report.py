@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,8 +142,8 @@ def count_log(log: Path, bad: str) -> Logged:
     return Logged(len(answered), len(met), len(failed))
 
 
-def make_report(story: Story, wired: Wired, *, elapsed_s: float) -> Report:
-    """Measure the story. Traffic has ended; whether `up` still runs does not matter."""
+def make_report(story: Story, wired: Wired, *, began: float) -> Report:
+    """Measure the story. Traffic has ended; whether `up` still runs does not matter. `began`: on the monotonic clock, s."""
     course, bank = story.course, story.bank
     asked = bank.asked if bank else []
     counted = count_log(wired.layout.log, course.bad)
@@ -161,7 +162,7 @@ def make_report(story: Story, wired: Wired, *, elapsed_s: float) -> Report:
         *_lost(answered, bank.failed if bank else 0, counted.answers),
     )
     return Report(
-        elapsed_s=round(elapsed_s, 2),
+        elapsed_s=round(time.monotonic() - began, 2),
         quality=quality,
         default_rate=rate,
         health_during=Health(round(during.p99_ms, 1), during.http_errors) if during else None,

@@ -38,6 +38,8 @@ class Kept:
 
 def play(teller: Teller, *, keep: bool = False, sabotage: bool = False, port: int = 0, seed: int = SEED) -> tuple[Report, Kept | None]:
     """Play the whole story. `port` 0: any that is free. Raises Unavailable when nothing comes up, KeyboardInterrupt after cleaning up."""
+    # a shell that starts us in the background has us ignore Ctrl-C: what was started could then not be ended
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         # a Ctrl-C by another name: what was started is ended first
         signal.signal(number, lambda _number, _frame: os.kill(os.getpid(), signal.SIGINT))
@@ -68,10 +70,9 @@ def _play(root: Path, teller: Teller, *, keep: bool, port: int, seed: int) -> tu
         up = Up(root, port)
         story = Story(wired, up, teller, seed=seed)
         asyncio.run(story.play())
-        elapsed_s = time.monotonic() - teller.began
         if not keep:
             up.stop()
-        report = make_report(story, wired, elapsed_s=elapsed_s)
+        report = make_report(story, wired, began=teller.began)
         kept = Kept(f"http://127.0.0.1:{story.bank.port if story.bank else port}", root, up.pid) if keep and up.running() else None
         left = kept is not None
         return report, kept

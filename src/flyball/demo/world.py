@@ -52,12 +52,11 @@ def applications(chance: np.random.Generator, count: int, climate: Climate, *, f
     Money is in EUR, `base_rate` in percent as it was quoted to the customer. `income` is None for the partner's customers.
     """
     purpose = chance.choice(len(PURPOSES), count, p=SHARES)
-    income = np.round(chance.lognormal(10.5, 0.35, count), 2)
-    amount = np.round(np.clip(chance.lognormal(9.0, 0.55, count), 500, 100_000), 2)
-    debt = np.round(chance.lognormal(9.1, 0.6, count), 2)
+    income = _cents(chance.lognormal(10.5, 0.35, count))
+    amount = _cents(chance.lognormal(9.0, 0.55, count).clip(500, 100_000))
+    debt = _cents(chance.lognormal(9.1, 0.6, count))
     accounts = chance.poisson(3.0, count)
-    quoted = _CALM_RATE + (_HIGH_RATE - _CALM_RATE) * climate.economy + chance.normal(0.0, 0.5, count)
-    base_rate: Floats = np.round(quoted, 2).astype(np.float64)
+    base_rate = _cents(_CALM_RATE + (_HIGH_RATE - _CALM_RATE) * climate.economy + chance.normal(0.0, 0.5, count))
     chances = default_chance(purpose, income, amount, debt, accounts, base_rate, climate.economy)
     defaults = chance.random(count) < chances
     through_partner = chance.random(count) < climate.partner
@@ -76,6 +75,10 @@ def applications(chance: np.random.Generator, count: int, climate: Climate, *, f
         )
         for place in range(count)
     ]
+
+
+def _cents(values: Floats) -> Floats:
+    return np.asarray(values.round(2), dtype=np.float64)
 
 
 def _written(purpose: str, climate: Climate) -> str:
