@@ -19,6 +19,7 @@ from flyball.demo.report import Report, make_report
 from flyball.demo.story import RATE, Story
 from flyball.demo.teller import Teller
 from flyball.demo.world import Climate, applications
+from flyball.serving.supervisor import bind
 from flyball.wiring import open_project
 
 SEED = 2
@@ -37,12 +38,15 @@ class Kept:
 
 
 def play(teller: Teller, *, keep: bool = False, sabotage: bool = False, port: int = 0, seed: int = SEED) -> tuple[Report, Kept | None]:
-    """Play the whole story. `port` 0: any that is free. Raises Unavailable when nothing comes up, KeyboardInterrupt after cleaning up."""
+    """Play the whole story. `port` 0: any that is free. Raises Conflict (port in use), Unavailable, and KeyboardInterrupt after cleaning up."""
     # a shell that starts us in the background has us ignore Ctrl-C: what was started could then not be ended
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         # a Ctrl-C by another name: what was started is ended first
         signal.signal(number, lambda _number, _frame: os.kill(os.getpid(), signal.SIGINT))
+    if port:
+        # tried here first, so that a port in use is refused in the words of `flyball up`
+        bind("127.0.0.1", port).close()
     root = Path(tempfile.mkdtemp(prefix="flyball-demo-")).resolve()
     kept: Kept | None = None
     try:
