@@ -16,8 +16,6 @@ from flyball.monitoring import windows
 from flyball.monitoring.slabs import extend, latency_ms, slabs_of, within
 from flyball.monitoring.state import MonitorState, absorb, attempted, released
 from flyball.records.monitoring import Batch
-from flyball.stats.edetector import START as ZERO
-from flyball.stats.edetector import update
 
 
 @given(st.lists(st.tuples(st.integers(0, 20 * 1440), st.integers(1, 50)), min_size=1, max_size=60))
@@ -53,15 +51,26 @@ def test_latency_quantiles_come_from_the_histogram():
     assert latency_ms(cells, 0.995) == pytest.approx(50.0, rel=0.1)
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=60), st.integers(0, 60), st.floats(0.05, 0.9))
-def test_labels_give_the_same_detector_however_they_are_cut(losses, cut, bound):
-    whole = detectors.advance(ZERO, losses, bound)
-    parts = detectors.advance(detectors.advance(ZERO, losses[:cut], bound), losses[cut:], bound)
-    one_by_one = ZERO
-    for loss in losses:
-        one_by_one, _ = update(one_by_one, [loss], bound)
-    assert whole == pytest.approx(parts, abs=1e-9)
-    assert whole == pytest.approx(one_by_one, abs=1e-9)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60), st.integers(0, 60), st.floats(0.05, 0.9), st.floats(0.001, 20))
+def test_labels_give_the_same_detector_however_they_are_cut(losses, cut, bound, days):
+    def fed(*parts):
+        found = detectors.Detector(days=days)
+        for part in parts:
+            found = detectors.take(found, part, bound=bound, per_day=1.0, at=START)
+        return found
+
+    whole, parts = fed(losses), fed(losses[:cut], losses[cut:])
+    assert whole.alarmed_at == parts.alarmed_at
+    assert whole.state == pytest.approx(parts.state, abs=1e-9)
+    assert (whole.since_n, whole.since_loss) == pytest.approx((parts.since_n, parts.since_loss))
+
+
+def test_an_alarm_within_a_batch_is_not_lost_when_the_batch_ends_well():
+    losses = [1.0] * 30 + [0.0] * 100
+    found = detectors.take(detectors.Detector(days=90), losses, bound=0.1, per_day=10.0, at=START)
+    assert found.alarmed_at == START
+    assert found.log_m >= found.log_a
+    assert 0 < found.since_n < 130
 
 
 def test_the_state_survives_json(bins):

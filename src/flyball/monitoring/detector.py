@@ -10,12 +10,10 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-from scipy.special import logsumexp
 
 from flyball.clock import Instant
 from flyball.records.base import Record
-from flyball.stats.betting import GRID
-from flyball.stats.edetector import START, State, log_mean, threshold
+from flyball.stats.edetector import START, State, feed, log_mean, threshold
 
 DAY = 86_400_000_000
 
@@ -38,31 +36,20 @@ class Detector(Record, frozen=True):
     since_loss: float = 0.0
 
 
-def advance(state: State, losses: Sequence[float], bound: float) -> State:
-    """Take `losses` (n,) in [0, 1], in order, one bucket each; `bound` is m₀ in (0, 1].
-
-    With S_i the log-likelihood of the first i labels, M_n = e^{S_n}(M₀ + 1) + Σ_{i≥2} e^{S_n − S_{i−1}}.
-    """
-    values = np.asarray(losses, dtype=np.float64)
-    if values.size == 0:
-        return state
-    sums = np.cumsum(np.log1p(np.outer(GRID / bound, np.clip(values, 0.0, 1.0) - bound)), axis=1)
-    total = sums[:, -1:]
-    terms = np.concatenate([total + np.asarray(state)[:, None], total - sums[:, :-1]], axis=1)
-    log_m = logsumexp(terms, axis=1)
-    return tuple(np.logaddexp(0.0, log_m).tolist())
-
-
 def take(detector: Detector, losses: Sequence[float], *, bound: float, per_day: float, at: Instant) -> Detector:
     """Take labels that arrived by `at`. `per_day` is the measured rate of labels, `bound` m₀."""
     log_a = math.log(threshold(per_day, detector.days))
     if detector.alarmed_at:
         return _recover(detector, losses, bound)
-    state = advance(detector.state, losses, bound)
-    log_m = log_mean(state)
-    if log_m < log_a:
-        return msgspec.structs.replace(detector, state=state, log_m=max(log_m, 0.0), log_a=log_a)
-    return Detector(days=detector.days, alarmed_at=at, log_m=log_m, log_a=log_a)
+    values = np.clip(np.asarray(losses, dtype=np.float64), 0.0, 1.0)
+    state, alarms = feed(detector.state, values, bound, log_a)
+    if not alarms:
+        return msgspec.structs.replace(detector, state=state, log_m=max(log_mean(state), 0.0), log_a=log_a)
+    # the label that alarmed is the same however the stretch was cut; those after it are looked at for a recovery
+    upto = alarms[0] + 1
+    at_alarm, _ = feed(detector.state, values[:upto], bound, math.inf)
+    alarmed = Detector(days=detector.days, alarmed_at=at, log_m=log_mean(at_alarm), log_a=log_a)
+    return _recover(alarmed, losses[upto:], bound)
 
 
 def _recover(detector: Detector, losses: Sequence[float], bound: float) -> Detector:
