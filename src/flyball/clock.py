@@ -39,13 +39,21 @@ class Span(int):
         """The span in seconds."""
         return int(self) / 1e6
 
-    def __str__(self) -> str:
-        """Write the largest units that fit, days at most."""
-        left, out = abs(int(self)), ""
+    @property
+    def brief(self) -> str:
+        """The span as a person wants to read a measured one: its two largest units, such as `3s51ms` or `2d4h`."""
+        return "".join(self._parts()[:2]) or "0s"
+
+    def _parts(self) -> list[str]:
+        left, parts = abs(int(self)), []
         for unit in ("d", "h", "m", "s", "ms", "us"):
             count, left = divmod(left, _UNITS[unit])
-            out += f"{count}{unit}" if count else ""
-        return ("-" if self < 0 else "") + (out or "0s")
+            parts += [f"{count}{unit}"] if count else []
+        return parts
+
+    def __str__(self) -> str:
+        """Write all of it, in the largest units that fit, days at most."""
+        return ("-" if self < 0 else "") + ("".join(self._parts()) or "0s")
 
     def __repr__(self) -> str:
         """The same text as `str`, quoted."""

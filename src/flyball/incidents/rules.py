@@ -56,7 +56,7 @@ def react(
     if current.state in (MITIGATED, REVIEWED):
         again = [row for row in firing if row.since > current.mitigated_at]
         if again:
-            why = f"fires again {Span(again[0].since - current.mitigated_at)} after it was mitigated: {again[0].finding.why}"
+            why = f"fires again {Span(again[0].since - current.mitigated_at).brief} after it was mitigated: {again[0].finding.why}"
             events.append(IncidentMoved(incident=current.incident, source=current.state, target=OPEN, why=why))
     events.extend(_notes(current, firing))
     return tuple(events)
@@ -116,7 +116,7 @@ def _mitigation(incident: IncidentRow, rows: list[AlertRow], bad: list[AlertRow]
     """What was observed to mitigate the incident; empty text: nothing yet."""
     began = max(incident.opened_at, incident.reopened_at)
     if in_force_at > began:
-        return f"another champion's route was in force everywhere {Span(in_force_at - began)} after the incident opened"
+        return f"another champion's route was in force everywhere {Span(in_force_at - began).brief} after the incident opened"
     own = next((row for row in rows if row.key == incident.alert), None)
     if own is not None and own.state in _WELL and not bad:
         return f"its alert has resolved: {own.finding.why}"

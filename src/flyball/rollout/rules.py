@@ -121,7 +121,9 @@ def decide(row: RolloutRow, declaration: Rollout, evidence: RolloutEvidence, fac
     return None if target is None else _move(row, target, why, step=step, found=found, evidence=evidence)
 
 
-def by_person(row: RolloutRow, action: Literal["pause", "resume", "promote", "abort"], why: str) -> RolloutMoved | Refusal:
+def by_person(
+    row: RolloutRow, action: Literal["pause", "resume", "promote", "abort"], why: str, *, who: str = "a person"
+) -> RolloutMoved | Refusal:
     """A person's arrow, or why there is none."""
     targets: dict[str, S | None] = {
         "pause": S.PAUSED,
@@ -130,6 +132,13 @@ def by_person(row: RolloutRow, action: Literal["pause", "resume", "promote", "ab
         "abort": S.ROLLING_BACK if row.state in RUNNING | HELD else S.FAILED,
     }
     target = targets[action]
+    if target is S.ROLLING_BACK and not row.champion:
+        return Refusal(
+            code="conflict",
+            what=f"{row.rollout} is a first release: there is no version to go back to",
+            why="without it nobody would answer",
+            fix=f"release a better version: flyball train {row.model}",
+        )
     if target is None or target not in TRANSITIONS[row.state] or (action == "promote" and row.state is S.WARMING):
         allowed = ", ".join(sorted(state.value for state in TRANSITIONS[row.state])) or "nothing: it has ended"
         return Refusal(
@@ -138,7 +147,7 @@ def by_person(row: RolloutRow, action: Literal["pause", "resume", "promote", "ab
             why=f"from {row.state.value} it goes to {allowed}",
             fix=f"flyball rollouts show {row.rollout}",
         )
-    return _move(row, target, f"{action} by a person: {why}")
+    return _move(row, target, f"{action} by {who}: {why}")
 
 
 def replay(
@@ -188,7 +197,8 @@ def _warmed(row: RolloutRow, facts: Facts) -> RolloutMoved | None:
 def _with_evidence(
     row: RolloutRow, declaration: Rollout, evidence: RolloutEvidence, facts: Facts, found: tuple[Reading, ...]
 ) -> tuple[S | None, int, str]:
-    bad = tests.fired(found)
+    # a first release has nothing to go back to: rolling it back would leave nobody to answer
+    bad = tests.fired(found) if row.champion else ()
     if bad:
         worst = sorted(bad, key=lambda one: (bool(one.slice), -(one.log10_against or 0.0)))
         more = f"; and {len(worst) - _FIRED_NAMED} more" if len(worst) > _FIRED_NAMED else ""
@@ -228,7 +238,7 @@ def _next_step(row: RolloutRow, evidence: RolloutEvidence, facts: Facts, found: 
     if not facts.in_force or baked < step.bake or pairs < step.labels:
         return None, row.step, ""
     if row.step + 1 < len(row.steps):
-        return _state_of(row, row.step + 1), row.step + 1, f"{step.kind} baked {baked}, no guard fired, {pairs:.0f} pairs"
+        return _state_of(row, row.step + 1), row.step + 1, f"{step.kind} baked {baked.brief}, no guard fired, {pairs:.0f} pairs"
     lacking = _missing(evidence, facts, found)
     silent = [one.test for one in found if one.need_against is None and one.test != tests.SLOW]
     note = f"; not tested on live rows: {', '.join(silent)}" if silent else ""

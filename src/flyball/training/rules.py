@@ -42,7 +42,7 @@ def due(
     if alarm:
         return Due("monitor", alarm)
     if retrain.every is not None and now >= since + retrain.every:
-        return Due("schedule", f"{Span(now - since)} since the last attempt, every {retrain.every}")
+        return Due("schedule", f"{Span(now - since).brief} since the last attempt, every {retrain.every}")
     if retrain.new_labels is not None and new_labels >= retrain.new_labels:
         return Due("schedule", f"{new_labels:,} new labels since the last attempt, {retrain.new_labels:,} wanted")
     return None

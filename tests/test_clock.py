@@ -1,0 +1,35 @@
+"""Time as values."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flyball.clock import Span, VirtualClock, instant, rfc3339
+
+
+@given(st.integers(-(2**50), 2**50))
+def test_a_span_is_read_back_from_what_it_writes(micros: int) -> None:
+    assert Span.parse(str(Span(micros))) == micros
+
+
+@given(st.integers(0, 4_000_000_000_000_000))
+def test_an_instant_is_read_back_from_what_it_writes(moment: int) -> None:
+    assert instant(rfc3339(moment)) == moment
+
+
+@pytest.mark.parametrize(("text", "brief"), [("3s51ms46us", "3s51ms"), ("2d4h13m", "2d4h"), ("0s", "0s"), ("90s", "1m30s")])
+def test_a_measured_span_is_told_in_its_two_largest_units(text: str, brief: str) -> None:
+    assert Span.parse(text).brief == brief
+
+
+@pytest.mark.parametrize("text", ["", "7", "1.5", "1x", "h1", "1h 30m", "one day"])
+def test_a_span_without_units_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a time span"):
+        Span.parse(text)
+
+
+def test_a_virtual_clock_never_goes_back_and_repeats_its_ids() -> None:
+    first, second = VirtualClock(1_000_000), VirtualClock(1_000_000)
+    assert [first.new_id("x") for _ in range(3)] == [second.new_id("x") for _ in range(3)]
+    first.advance_to(500)
+    assert first.now() == 1_000_000
