@@ -10,9 +10,11 @@ import pytest
 
 from flyball.clock import Span
 from flyball.compute.local import LocalCompute
+from flyball.compute.port import JobObservation
 from flyball.data.commit import parquet
 from flyball.records import codec
 from flyball.records.training import RunResult
+from flyball.store.blobs import LocalBlobs
 from flyball.training.artifact import load
 from flyball.training.job import Observed, job_spec, observe
 
@@ -108,3 +110,29 @@ def test_a_fit_that_hangs_ends_at_the_declared_timeout_with_the_reason(project, 
     seen = jobs.end("run_1")
     assert (seen.state, seen.why) == ("failed", "it took longer than train timeout allows")
     assert jobs.compute.log("run_1", 0)[0].endswith(b"stopped\n")
+
+
+class Left:
+    """A compute whose job ended so, leaving this."""
+
+    def __init__(self, why: str, left: bytes | None = None) -> None:
+        self.why, self.left = why, left
+
+    def observe(self, keys: list[str]) -> dict[str, JobObservation]:
+        return dict.fromkeys(keys, JobObservation(state="ended", attempt=2, rc=0 if self.why == "exited" else -9, why=self.why))
+
+    def output(self, key: str, name: str) -> bytes | None:
+        return self.left
+
+
+@pytest.mark.parametrize("why", ["lease", "stopped"])
+def test_a_run_whose_keeper_was_away_is_lost_and_so_tried_again(why, tmp_path: Path):
+    seen = observe(Left(why), "run_1", LocalBlobs(tmp_path))
+    assert (seen.state, seen.attempt) == ("lost", 2)
+
+
+@pytest.mark.parametrize("left", [b"", b"{", b'{"result": 1}'])
+def test_a_result_that_a_power_cut_left_unreadable_is_a_failed_run_and_ends_no_loop(left, tmp_path: Path):
+    seen = observe(Left("exited", left), "run_1", LocalBlobs(tmp_path))
+    assert seen.state == "failed"
+    assert "does not verify" in seen.why

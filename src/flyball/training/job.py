@@ -30,6 +30,12 @@ RESULT = "out/result.json"
 FAILURE = "out/failure.json"
 PROGRESS = "progress.json"
 
+_NOT_ITS_OWN = {
+    "lease": "nobody kept it: the control plane was away for longer than its lease",
+    "stopped": "its guardian was told to stop",
+}
+"""Ends that say nothing about the run."""
+
 
 class JobInput(Record, frozen=True):
     """What a training job is told. `spec` is the blob of its RunSpec; the rest are folders."""
@@ -82,30 +88,32 @@ def observe(compute: _Output, run: str, blobs: Blobs) -> Observed:
     seen = compute.observe([run])[run]
     if seen.state != "ended":
         return Observed(state=seen.state, attempt=seen.attempt)
+    if seen.why in _NOT_ITS_OWN:
+        # whoever should have kept it was away, or the machine went down: the run has done nothing wrong and is tried again
+        return Observed(state="lost", attempt=seen.attempt, why=_NOT_ITS_OWN[seen.why])
     if seen.rc == 0 and (found := compute.output(run, RESULT)) is not None:
-        return _verified(codec.decode(found, Outcome).result, seen.attempt, blobs)
+        return _verified(found, seen.attempt, blobs)
     return Observed(state="failed", attempt=seen.attempt, why=_why(compute, run, seen))
 
 
-def _verified(result: str, attempt: int, blobs: Blobs) -> Observed:
+def _verified(left: bytes, attempt: int, blobs: Blobs) -> Observed:
     from flyball.training.artifact import verify
 
     try:
+        result = codec.decode(left, Outcome).result
         made = codec.decode(blobs.get(result), RunResult)
         verify(made.artifact, blobs)
-    except (NotFound, Corrupt, msgspec.ValidationError) as error:
+    except (NotFound, Corrupt, msgspec.DecodeError) as error:
         return Observed(state="failed", attempt=attempt, why=f"its result does not verify: {error}")
     return Observed(state="succeeded", attempt=attempt, result=result)
 
 
 def _why(compute: _Output, run: str, seen: JobObservation) -> str:
-    if seen.why in ("deadline", "memory", "cancelled", "lease", "stopped"):
+    if seen.why in ("deadline", "memory", "cancelled"):
         return {
             "deadline": "it took longer than train timeout allows",
             "memory": f"it took more memory than train memory allows ({seen.peak_bytes / 1e6:.0f} MB seen)",
             "cancelled": "it was cancelled",
-            "lease": "nobody kept it: the control plane was away for longer than its lease",
-            "stopped": "its guardian was told to stop",
         }[seen.why]
     found = compute.output(run, FAILURE)
     if found is not None:
