@@ -293,6 +293,15 @@ def test_a_person_moves_a_rollout_along_the_table_or_is_told_why_not(play, state
         assert "because" in moved.why
 
 
+def test_a_first_release_is_never_rolled_back_into_nobody_answering(play):
+    ours = play(champion_version="").start()
+    assert ours.row.state is RolloutState.WATCHING
+    ours.evidence = RolloutEvidence(steps=(StepCounts(weight=0, canary_units=500, canary_bad=500),))
+    assert fired(readings(ours.row, ours.declaration, ours.evidence, task="binary"))
+    assert ours.decide().target is RolloutState.COMPLETED
+    assert isinstance(by_person(ours.row, "abort", "because"), Refusal)
+
+
 def test_a_decision_replays_from_its_record(play):
     ours = play().start()
     before = ours.row

@@ -73,7 +73,9 @@ def _in_force_at(state: State, incident: IncidentRow) -> Instant:
         return 0
     if incident.rollout:
         rollout = state.get(ROLLOUTS, incident.rollout)
-        return epochs.in_force_at if rollout is not None and rollout.state == RolloutState.ROLLED_BACK else 0
+        # one that failed before its first step is over as well: the route without it is in force
+        over = rollout is not None and rollout.state in (RolloutState.ROLLED_BACK, RolloutState.FAILED)
+        return epochs.in_force_at if over else 0
     return epochs.in_force_at if model.champion_at > max(incident.opened_at, incident.reopened_at) else 0
 
 

@@ -217,10 +217,9 @@ def decide_steer(
         return Refusal(code="not-found", what=f'no rollout "{command.rollout}"', fix="flyball rollouts list")
     if row.state not in ACTIVE:
         return Refusal(code="conflict", what=f"{row.rollout} has ended: {row.state.value}")
-    target = {"pause": RolloutState.PAUSED, "resume": row.resume, "abort": RolloutState.ROLLING_BACK}[command.verb]
-    if target is None or row.state == target:
-        return Refusal(code="conflict", what=f"{row.rollout} is {row.state.value}: nothing to {command.verb}")
-    moved = _arrow(row, target, f"{command.verb} by {command.actor}: {command.reason}")
+    moved = rollout.by_person(row, command.verb, command.reason, who=command.actor)
+    if isinstance(moved, Refusal):
+        return moved
     return _with_route(state, [moved, *_champion(state, row, moved)], now, model=model, folds=folds, signatures=signatures)
 
 
