@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from flyball.errors import Conflict, FlyballError, NotFound, Unavailable
 from flyball.loop import tick as ticking
 from flyball.loop.compiling import compile_project
 from flyball.loop.declaring import apply
+from flyball.loop.live import LiveData
 from flyball.wiring import open_project
 
 LOOP = """
@@ -59,3 +61,19 @@ def test_the_others_have_their_turn_before_it_is_raised(tick: Callable[..., tupl
 @pytest.mark.parametrize("error", [Unavailable("the disk is full"), Conflict("another took over", code="fenced")])
 def test_what_is_not_the_models_own_ends_the_tick_at_once(tick: Callable[..., tuple[FlyballError, list[str]]], error: FlyballError) -> None:
     assert tick(error) == (error, ["a", "b"])
+
+
+@pytest.mark.parametrize("part", ["data", "runs"])
+def test_data_or_a_run_that_goes_wrong_for_one_model_keeps_no_other_from_its_turn(
+    part: str, tick: Callable[..., tuple[FlyballError, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = NotFound("its source is gone")
+
+    def goes_wrong(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(LiveData, "refresh", goes_wrong if part == "data" else lambda *_: None)
+    if part == "runs":
+        monkeypatch.setattr(ticking, "active_run", lambda *_: SimpleNamespace(run="run_1", attempt=0, state="queued"))
+        monkeypatch.setattr(ticking, "observe_run", goes_wrong)
+    assert tick(NotFound("another")) == (error, ["a", "b", "c"])

@@ -49,8 +49,9 @@ class Control:
         while not self._stopping and os.getppid() == self._parent:
             now = ports.clock.now()
             try:
-                if ports.ledger.size() != seen or now >= next_tick:
-                    next_tick = now + settings.tick_ms * 1000
+                if (size := ports.ledger.size()) != seen or now >= next_tick:
+                    # noted first: a pass that fails is tried again with the next tick, not at once and for ever
+                    seen, next_tick = size, now + settings.tick_ms * 1000
                     self._pass(now)
                     seen = ports.ledger.size()
                     self._said = ""
@@ -73,12 +74,15 @@ class Control:
             apply(self._compiled, self._wired.ports, "loop")
             self._compiled = None
         self._sealing.look()
-        tick(now, self._wired.ports)
-        self._seal()
-        took = time.monotonic() - started
-        beat = {"at": now, "pid": os.getpid(), "tick_ms": round(took * 1000, 1)}
-        with suppress(OSError):  # a beat that cannot be written is one that is missed
-            write_json(self._wired.layout.run / "loop.json", beat)
+        try:
+            tick(now, self._wired.ports)
+            self._seal()
+        finally:
+            # what is wrong with one model does not make the loop look dead
+            took = time.monotonic() - started
+            beat = {"at": now, "pid": os.getpid(), "tick_ms": round(took * 1000, 1)}
+            with suppress(OSError):  # a beat that cannot be written is one that is missed
+                write_json(self._wired.layout.run / "loop.json", beat)
 
     def _seal(self) -> None:
         try:

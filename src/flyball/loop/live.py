@@ -10,6 +10,7 @@ from flyball.clock import Instant
 from flyball.compute.local import LocalCompute
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
+from flyball.errors import BadInput, FlyballError
 from flyball.ledger.ledger import SqlLedger
 from flyball.loop.ports import CommandT, Decide
 from flyball.records.base import Event, Receipt
@@ -112,8 +113,10 @@ class LiveData:
 
         try:
             self._found[dataset.name] = refresh(dataset, self._root, self._blobs, row)
-        except Exception as error:  # noqa: BLE001 - raised again in the loop's thread, where it is seen
+        except (FlyballError, OSError) as error:
             self._failed[dataset.name] = error
+        except Exception as error:  # noqa: BLE001 - what a reader of strange files may raise must not end the loop of all models
+            self._failed[dataset.name] = BadInput(f'data set "{dataset.name}" cannot be read', why=f"{type(error).__name__}: {error}")
 
     def _point(self, name: str, row: DatasetRow | None) -> None:
         if row is None or row.head is None:

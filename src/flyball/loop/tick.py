@@ -5,6 +5,9 @@ Nothing is remembered between passes but what the ledger and the operational mem
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from flyball.clock import Instant
 from flyball.errors import FlyballError, Unavailable
 from flyball.loop import memory as memories
@@ -34,27 +37,35 @@ def tick(now: Instant, ports: Ports) -> Instant:
     """
     state = ports.ledger.state()
     declared = [row for _, row in state.scan(DECLARATIONS)]
-    observe_data(ports, state, declared)
-    observe_runs(ports, declared)
+    failed: list[FlyballError] = []
+    observe_data(ports, state, declared, failed)
+    observe_runs(ports, declared, failed)
     reconcile_routes(ports)
     kept = absorb(ports, now)
-    due, failed = [], []
+    due = []
     for row in declared:
-        try:
+        with one_models_own(failed):
             due.append(advance(ports, row.model, kept, now))
-        except Unavailable:
-            raise
-        except FlyballError as error:
-            if error.code in LOST:
-                raise
-            failed.append(error)
     reconcile_routes(ports)
     if failed:
         raise failed[0]
     return min(due, default=now + memories.IDLE)
 
 
-def observe_data(ports: Ports, state: State, declared: list[DeclarationRow]) -> None:
+@contextmanager
+def one_models_own(failed: list[FlyballError] | None) -> Iterator[None]:
+    """Keep an error that is one model's own in `failed`, for the end of the tick; raise what concerns all (without a list: any)."""
+    try:
+        yield
+    except Unavailable:
+        raise
+    except FlyballError as error:
+        if failed is None or error.code in LOST:
+            raise
+        failed.append(error)
+
+
+def observe_data(ports: Ports, state: State, declared: list[DeclarationRow], failed: list[FlyballError]) -> None:
     """Commit what has changed in the data sets' sources, each data set once."""
     seen: set[str] = set()
     for row in declared:
@@ -62,28 +73,35 @@ def observe_data(ports: Ports, state: State, declared: list[DeclarationRow]) -> 
         if model.data.name in seen:
             continue
         seen.add(model.data.name)
-        found = ports.data.refresh(model, state.get(DATASETS, model.data.name))
-        if isinstance(found, DataCommitted | DataRefused):
-            ports.ledger.execute(Commit(id=ports.clock.new_id("cmd"), actor=ACTOR, found=found), decide_commit)
+        with one_models_own(failed):
+            found = ports.data.refresh(model, state.get(DATASETS, model.data.name))
+            if isinstance(found, DataCommitted | DataRefused):
+                ports.ledger.execute(Commit(id=ports.clock.new_id("cmd"), actor=ACTOR, found=found), decide_commit)
 
 
-def observe_runs(ports: Ports, declared: list[DeclarationRow]) -> None:
+def observe_runs(ports: Ports, declared: list[DeclarationRow], failed: list[FlyballError] | None = None) -> None:
     """Start what is queued, look at what runs, register what succeeded."""
     state = ports.ledger.state()
     active = [run for row in declared if (run := active_run(state, row.model)) is not None]
     ports.runs.keep([(row.run, row.attempt) for row in active])
     for row in active:
-        attempt = row.attempt + 1 if row.state == RunState.QUEUED else row.attempt
+        with one_models_own(failed):
+            observe_run(ports, state, row)
+
+
+def observe_run(ports: Ports, state: State, row: RunRow) -> None:
+    """Start one run, or record what became of it."""
+    attempt = row.attempt + 1 if row.state == RunState.QUEUED else row.attempt
+    seen = ports.runs.observe(row.run, attempt)
+    if seen.state == "absent":
+        model = ports.library.model(ports.library.spec(row.spec).declaration)
+        ports.runs.submit(row.run, attempt, row.spec, model)
         seen = ports.runs.observe(row.run, attempt)
-        if seen.state == "absent":
-            model = ports.library.model(ports.library.spec(row.spec).declaration)
-            ports.runs.submit(row.run, attempt, row.spec, model)
-            seen = ports.runs.observe(row.run, attempt)
-        if seen.state == "succeeded":
-            register(ports, state, row, seen.result)
-        elif seen.state != "absent":
-            command = ObserveRun(id=ports.clock.new_id("cmd"), actor=ACTOR, run=row.run, attempt=attempt, seen=seen.state, why=seen.why)
-            ports.ledger.execute(command, decide_observe_run)
+    if seen.state == "succeeded":
+        register(ports, state, row, seen.result)
+    elif seen.state != "absent":
+        command = ObserveRun(id=ports.clock.new_id("cmd"), actor=ACTOR, run=row.run, attempt=attempt, seen=seen.state, why=seen.why)
+        ports.ledger.execute(command, decide_observe_run)
 
 
 def register(ports: Ports, state: State, row: RunRow, result: str) -> None:
