@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import pytest
 
 import flyball as fb
 from flyball.clock import Span, VirtualClock
 from flyball.ledger.projection import MemoryProjection
+from flyball.loop.advance import answer
 from flyball.loop.findings import Report, decide_report
 from flyball.loop.folds import FOLDS
-from flyball.loop.releases import Steer, decide_steer
-from flyball.records.base import Event, Recorded, Refusal
+from flyball.loop.releases import MoveRollout, Steer, decide_move, decide_steer
+from flyball.records.base import Event, Record, Recorded, Refusal
 from flyball.records.models import Signature
-from flyball.records.monitoring import INCIDENTS, IncidentOpened, IncidentState
-from flyball.records.rollouts import ROLLOUTS, RolloutMoved, RolloutPlanned, RolloutState, Step
+from flyball.records.monitoring import INCIDENTS, IncidentMoved, IncidentOpened, IncidentState
+from flyball.records.rollouts import ROLLOUTS, RolloutEvidence, RolloutMoved, RolloutPlanned, RolloutState, Step, StepCounts
 from flyball.records.serving import Arm, ModelRoute, RouteDesired, RouteInForce
-from flyball.records.versions import ChampionChanged, VersionDeployed, VersionEligible, VersionRegistered
+from flyball.records.versions import MODELS, ChampionChanged, VersionDeployed, VersionEligible, VersionRegistered
+from flyball.wiring import open_project
 
 S = 1_000_000
 DATA = fb.Dataset("rows", source="rows.csv", time="ts", columns={"x": float, "y": fb.column(int, one_of=(0, 1))})
 MODEL = fb.Model("m", task="binary", data=DATA, label="y", framing=fb.Framing("test"))
 SIGNATURE = Signature(task="binary", fields=())
 ROUTE = ModelRoute(signature=SIGNATURE, arms=(Arm(version="1.0.0", role="champion", artifact="a" * 64, weight=10_000),))
+
+
+class Told(Record, frozen=True):
+    """A command that does as it is told."""
+
+    id: str
+    actor: str
 
 
 class World:
@@ -128,3 +140,66 @@ def test_what_rolls_back_is_neither_paused_nor_resumed(world: World, verb: str) 
     world.move(RolloutState.WARMING, RolloutState.SHADOW)
     world.move(RolloutState.SHADOW, RolloutState.ROLLING_BACK)
     assert isinstance(world.steer(verb), Refusal)
+
+
+def test_the_playbook_leaves_a_rollout_and_then_goes_back_to_the_former_champion_even_while_something_is_under_way(
+    world: World, tmp_path: Path
+) -> None:
+    (tmp_path / "flyball.toml").write_text("")
+    wired = open_project(tmp_path)
+    clock, ledger = wired.ports.clock, wired.ports.ledger
+
+    def add(*events: Event) -> None:
+        ledger.execute(Told(id=clock.new_id("cmd"), actor="loop"), lambda *_: events)
+
+    world.add = add  # type: ignore[method-assign]
+    wired.ports.library.signature = lambda _: SIGNATURE  # type: ignore[method-assign]
+    for number in ("1.0.0", "1.1.0", "1.2.0"):
+        world.version(number)
+    add(ChampionChanged(model="m", version="1.1.0", former="1.0.0", rollback=False, reason="better"))
+    world.release("1.2.0", "1.1.0")
+    world.move(RolloutState.WARMING, RolloutState.SHADOW)
+    opened = IncidentOpened(
+        incident="inc", model="m", failure_mode="errors", alert="m/errors/", what="errors", cause="", owner="", actions=("rollback",)
+    )
+    add(opened, IncidentMoved(incident="inc", source=IncidentState.OPEN, target=IncidentState.MITIGATING, why="releasing 1.2.0"))
+
+    def stands() -> tuple[str, RolloutState]:
+        answer(wired.ports, MODEL.replace(autonomy="act"))
+        model, rollout = ledger.state().get(MODELS, "m"), ledger.state().get(ROLLOUTS, "ro")
+        assert model is not None
+        assert rollout is not None
+        return model.champion, rollout.state
+
+    assert stands() == ("1.1.0", RolloutState.ROLLING_BACK)
+    assert stands() == ("1.1.0", RolloutState.ROLLING_BACK)
+    world.move(RolloutState.ROLLING_BACK, RolloutState.ROLLED_BACK)
+    assert stands() == ("1.0.0", RolloutState.ROLLED_BACK)
+    size = ledger.size()
+    stands()
+    assert ledger.size() == size
+    wired.close()
+
+
+def test_a_gate_passed_against_another_champion_does_not_stand_in_for_live_evidence(world: World) -> None:
+    world.add(ChampionChanged(model="m", version="1.0.0", former="", rollback=False, reason="first"))
+    world.version("1.1.0")
+    world.release("1.1.0", "1.0.0")
+    world.add(RolloutMoved(rollout="ro", model="m", source=RolloutState.WARMING, target=RolloutState.SHADOW, step=0, why=""))
+    world.add(RouteDesired(epoch=1, model="m", route=ROUTE), RouteInForce(epoch=1, ms=1.0, processes=2))
+    units = StepCounts(weight=0, canary_units=10_000, stable_units=10_000)
+    evidence = RolloutEvidence(steps=(units,), baked=Span.parse("2h"), under="shadow:0")
+    row = world.state.get(ROLLOUTS, "ro")
+    assert row is not None
+    world.state.put(ROLLOUTS, "ro", msgspec.structs.replace(row, evidence="gate"))
+
+    def moves(judged_against: str) -> list[str]:
+        command = MoveRollout(id="c", actor="loop", rollout="ro", evidence=evidence, workers_ready=True, judged_against=judged_against)
+        found = decide_move(
+            world.state, command, world.clock.now(), model=MODEL, folds=FOLDS, signatures=lambda _: SIGNATURE, new_id=lambda _: "x"
+        )
+        assert not isinstance(found, Refusal)
+        return [event.target.value for event in found if isinstance(event, RolloutMoved)]
+
+    assert moves("0.9.0") == []
+    assert moves("1.0.0") == ["watching"]

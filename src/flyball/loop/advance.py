@@ -66,15 +66,17 @@ def report(ports: Ports, model: Model, assessment: monitoring.Assessment) -> Non
 
 
 def answer(ports: Ports, model: Model) -> None:
-    """The playbook's rollback: once for each incident, and only where a former champion can come back."""
+    """The playbook's rollback: once for each incident and route, and only where a former champion can come back."""
     state = ports.ledger.state()
     row = state.get(MODELS, model.name)
     for incident in incidents_of(state, model.name):
-        wanted = incident.state == IncidentState.OPEN and "rollback" in incident.actions and not incident.rollout
+        # a run or a rollout under way makes it mitigating at once, and is not yet an answer to it
+        wanted = incident.state in _LIVE and "rollback" in incident.actions and not incident.rollout
         if wanted and row is not None and row.former and row.champion_at < incident.opened_at:
             reason = f"{incident.incident}: {incident.what}"
             if _may(ports, model, model.autonomy.rollback, "rollback", row.former, reason):
-                command = Rollback(id=f"playbook-{incident.incident}", actor=ACTOR, model=model.name, reason=reason)
+                # a rollout under way is left first; if the champion is still at fault, the next look goes on to the former one
+                command = Rollback(id=f"playbook-{incident.incident}-{row.rollout}", actor=ACTOR, model=model.name, reason=reason)
                 ports.ledger.execute(command, partial(decide_rollback, model=model, folds=FOLDS, signatures=ports.library.signature))
 
 
@@ -86,6 +88,7 @@ def move_rollout(ports: Ports, model: Model, kept: Memories) -> None:
         return
     ready, why = _workers(ports, state, model, active.version)
     version = state.get(VERSIONS, f"{model.name}/{active.version}")
+    run = state.get(RUNS, version.run) if version else None
     command = MoveRollout(
         id=ports.clock.new_id("cmd"),
         actor=ACTOR,
@@ -95,6 +98,7 @@ def move_rollout(ports: Ports, model: Model, kept: Memories) -> None:
         why_not_ready=why,
         frozen_by=_frozen_by(state, model),
         loss_cap=ports.library.result(version.result).loss_cap if version else 1.0,
+        judged_against=ports.library.spec(run.spec).champion_version if run else "",
     )
     decide = partial(decide_move, model=model, folds=FOLDS, signatures=ports.library.signature, new_id=ports.clock.new_id)
     if decide(state, command, ports.clock.now()):
@@ -173,7 +177,10 @@ def _due(state: State, model: Model, kept: Memories, alarm: str | None, now: Ins
     declared, data = state.get(DECLARATIONS, model.name), state.get(DATASETS, model.data.name)
     active = active_rollout(state, model.name)
     newest = state.get(VERSIONS, f"{model.name}/{row.newest}") if row.newest else None
-    waiting = newest is not None and newest.state == VersionState.ELIGIBLE and newest.version != row.champion
+    made = state.get(RUNS, newest.run) if newest else None
+    # one that a person keeps from release (`train --no-release`) waits for nothing, and holds nothing up
+    wanted = made is not None and made.release
+    waiting = newest is not None and wanted and newest.state == VersionState.ELIGIBLE and newest.version != row.champion
     busy = active_run(state, model.name) is not None or (active is not None and active.state != RolloutState.WATCHING)
     if declared is None or data is None or data.head is None or busy:
         return None

@@ -63,6 +63,8 @@ class MoveRollout(Record, frozen=True):
     why_not_ready: str = ""
     frozen_by: str = ""
     loss_cap: float = 1.0
+    judged_against: str = ""
+    """The champion that the version's gates compared it with (empty: there was none)."""
 
 
 class Rollback(Record, frozen=True):
@@ -161,7 +163,7 @@ def decide_move(
         now=now,
         workers_ready=command.workers_ready,
         in_force=in_force(state, row.model),
-        gate_passed=_gate_passed(state, row),
+        gate_passed=command.judged_against == row.champion and _gate_passed(state, row),
         frozen_by=command.frozen_by,
         task=model.task,
         loss_cap=command.loss_cap,
