@@ -281,6 +281,29 @@ def test_a_cursor_that_was_not_stored_gives_the_same_counts_again(tmp_path):
     logs[0].writer.close()
 
 
+def test_a_quiet_log_is_not_read_back_and_its_sealed_segments_are_not_looked_through(tmp_path, log, monkeypatch):
+    looks = []
+    evidence = LiveEvidence(tmp_path, blobs=LocalBlobs(tmp_path / "blobs"), sealed=lambda: looks.append("sealed") or ())
+    rebuild = LiveEvidence._rebuild
+    monkeypatch.setattr(LiveEvidence, "_rebuild", lambda self, *args: looks.append("back") or rebuild(self, *args))
+    log.scored("a", 0.1)
+    _, stored = evidence.since(start(log), log.us(1), {"m": WATCH})
+    looks.clear()
+    # nothing counts, so the caller stores no newer cursor; a label alone counts nothing either
+    assert evidence.since(stored, log.us(2), {"m": WATCH})[0].traffic == ()
+    log.label("a", 2.5, 1)
+    evidence.since(stored, log.us(3), {"m": WATCH})
+    log.scored("b", 3.5)
+    batch, newer = evidence.since(stored, log.us(7), {"m": WATCH})
+    assert looks == []
+    assert sum(one.n for one in batch.traffic) == 1
+    assert [(one.matured, one.labelled) for one in whole(batch)] == [(1, 1)]
+    # what did count and was not stored is counted again
+    again, _ = evidence.since(stored, log.us(7), {"m": WATCH})
+    assert "back" in looks
+    assert (again.traffic, again.quality, newer.until) == (batch.traffic, batch.quality, log.us(7))
+
+
 def test_the_log_and_frames_of_the_same_rows_give_the_same_counts(tmp_path):
     logs = [Log(tmp_path, "g0"), Log(tmp_path, "g1")]
     for _ in busy(logs):

@@ -41,22 +41,26 @@ class LiveEvidence:
         self._folders: dict[str, Folder] = {}
         self._names: dict[str, tuple[str, ...]] = {}
         self._last: Cursor | None = None
+        self._given: Cursor | None = None
 
     def since(self, cursor: Cursor, until: Instant, watches: dict[str, Watch]) -> tuple[Batch, Cursor]:
         """Counts of all that became visible in (cursor, until], for the models in `watches`, and the cursor after it.
 
-        A cursor other than the one last returned (a restart, a transaction that failed) makes it read back. Raises Corrupt when a
-        file in the log is not a segment.
+        A cursor other than the one last returned (a restart, a transaction that failed) makes it read back; so does not the one last
+        given, where nothing was counted since: a caller need not store a cursor for that. Raises Corrupt when a file in the log is
+        not a segment.
         """
-        if self._last is None or cursor != self._last:
+        back = self._last is None or cursor not in (self._last, self._given)
+        if back:
             self._rebuild(cursor, watches)
         self._fit(watches)
         intake = _Intake(self._names, watches)
-        offsets = self._read(cursor.offsets, intake)
+        offsets = self._read(cursor.offsets if back or self._last is None else self._last.offsets, intake, back=back)
         intake.into(self._folders)
-        batches = [self._folders[model].take(until) for model in sorted(self._folders)]
+        batch = _joined(until, [self._folders[model].take(until) for model in sorted(self._folders)], intake.gaps)
         self._last = Cursor(until=max(until, cursor.until), offsets=offsets)
-        return _joined(until, batches, intake.gaps), self._last
+        self._given = None if batch.traffic or batch.quality or batch.pairs or batch.blocks or batch.inputs else cursor
+        return batch, self._last
 
     def labels(self) -> Mapping[str, LabelTally]:
         """What became of labels since this process began, by model."""
@@ -94,7 +98,7 @@ class LiveEvidence:
         for folder in self._folders.values():
             folder.take(cursor.until)
 
-    def _read(self, known: Mapping[str, int], intake: _Intake) -> dict[str, int]:
+    def _read(self, known: Mapping[str, int], intake: _Intake, *, back: bool) -> dict[str, int]:
         offsets: dict[str, int] = {}
         files = {f"{file.gateway}/{file.path.name}": file.path for file in wal.segments(self._log)}
         for name, path in files.items():
@@ -110,7 +114,8 @@ class LiveEvidence:
                 # sealed between the listing and the read, and sealed only after it was read to its end
                 offsets[name] = offset
         highest = _highest(known)
-        for row in self._gone():
+        # there are more and more sealed segments, and while this process reads on, each was read before it was sealed
+        for row in self._gone() if back else ():
             if row.number > highest.get(row.gateway, -1) and _name(row) not in files:
                 intake.take(self._unsealed(row))
                 offsets[_name(row)] = 0
