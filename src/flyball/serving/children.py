@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 FIRST_WAIT_S = 0.1
@@ -62,11 +63,12 @@ class Child:
             self._wait_s = FIRST_WAIT_S if now - self._started > STEADY_S else min(self._wait_s * 2, LONGEST_WAIT_S)
             self._again_at = now + self._wait_s
             reason = self._reason(code)
-            print(
-                f"{self.name} ended ({reason}); it is started again in {self._wait_s:.1f} s, see {self._output}",
-                file=sys.stderr,
-                flush=True,
-            )
+            with suppress(OSError):  # a full disk under our own output must not end what keeps the children
+                print(
+                    f"{self.name} ended ({reason}); it is started again in {self._wait_s:.1f} s, see {self._output}",
+                    file=sys.stderr,
+                    flush=True,
+                )
             if self._on_end is not None:
                 self._on_end(reason)
             return True

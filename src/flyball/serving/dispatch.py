@@ -67,10 +67,12 @@ class Dispatcher:
 
     async def apply(self, table: Table) -> None:
         """Route by `table` from now on, once its workers are connected (or have had their time)."""
-        for worker in table.workers() - self._links.keys():
+        fresh = table.workers() - self._links.keys()
+        for worker in fresh:
             link = self._links[worker] = Link(worker, self._layout.socket(worker), self._settle)
             link.start()
-        waiting = [asyncio.ensure_future(self._links[worker].up.wait()) for worker in table.workers()]
+        # one that was connected and crashed is not waited for: it would hold up every change of every other model's route
+        waiting = [asyncio.ensure_future(self._links[worker].up.wait()) for worker in fresh]
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=self._limits.connect_s)
             for task in late:

@@ -30,6 +30,12 @@ from flyball.serving.limits import Limits
 from flyball.serving.metrics import Metrics
 
 
+def _say(text: str) -> None:
+    """Tell the log of this process, which may lie on the very disk that refuses."""
+    with suppress(OSError):
+        print(text, flush=True)
+
+
 class RouteWatcher:
     """Keeps a dispatcher on the newest route table and says so in the acknowledgement file."""
 
@@ -67,7 +73,7 @@ class RouteWatcher:
         try:
             file = table.read_routes(self._layout.routes.read_bytes())
         except (BadInput, FileNotFoundError) as problem:
-            print(f"{self._name}: {problem}", flush=True)
+            _say(f"{self._name}: {problem}")
             self._seen = mark
             return
         await self._dispatcher.apply(table.Table(file, self._dispatcher.table))
@@ -80,7 +86,7 @@ class RouteWatcher:
             write_atomically(self._layout.ack(self._name), encode(ack))
         except OSError as problem:
             # the table is used all the same; the reconciler will see that nobody said so
-            print(f"{self._name}: the acknowledgement cannot be written: {problem}", flush=True)
+            _say(f"{self._name}: the acknowledgement cannot be written: {problem}")
 
 
 class _Server(uvicorn.Server):
@@ -100,7 +106,7 @@ async def _every(seconds: float, name: str, action: Callable[[], Awaitable[None]
             await action()
         except OSError as problem:
             # a full disk must not end what keeps this gateway going
-            print(f"{name} failed: {problem}", flush=True)
+            _say(f"{name} failed: {problem}")
 
 
 async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, limits: Limits) -> None:

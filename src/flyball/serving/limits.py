@@ -30,8 +30,8 @@ class Limits:
     stale_s: float = 1.0
     """A gateway that has not looked for this long looks before it routes: nothing is routed by an older table."""
 
-    connect_s: float = 1.0
-    """How long a new route waits for its workers' sockets before it is taken as it is."""
+    connect_s: float = 0.5
+    """How long a new route waits for its workers' sockets before it is taken as it is: less than what an acknowledgement may take."""
 
     drain_s: float = 5.0
     """How long open requests may take after the gateway was told to stop."""

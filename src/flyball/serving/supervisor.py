@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from flyball.errors import Conflict, FlyballError, Refused, Unavailable
@@ -136,7 +137,8 @@ class Supervisor:
         """Tell the operator, once as long as it stays the same."""
         if text != self._said:
             self._said = text
-            print(text, file=sys.stderr, flush=True)
+            with suppress(OSError):  # what it is told on may be the very disk that refuses
+                print(text, file=sys.stderr, flush=True)
 
     def _clean(self) -> None:
         """Remove what processes that are no more have said about themselves."""
