@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
-from flyball.serving.layout import write_atomically
+from flyball.serving.layout import Layout, write_atomically
 
 
 def test_a_disk_that_takes_a_part_at_a_time_still_gets_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,3 +33,18 @@ def test_a_file_that_could_not_be_written_whole_never_takes_the_place_of_the_old
     with pytest.raises(OSError, match="No space left"):
         write_atomically(tmp_path / "file", b"new and longer")
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_a_socket_s_path_fits_however_long_the_project_s_and_the_temporary_folder_s_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    layout = Layout(long)
+    layout.prepare()
+    path = layout.socket("credit@1.0.0-0123456789ab")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+    path.unlink()
+    path.parent.rmdir()

@@ -18,6 +18,9 @@ _LONGEST_SOCKET_PATH = 100
 """A Unix socket's path holds 107 bytes; longer project paths get a folder under the system's temporary one."""
 
 
+_SHORT = ("/tmp", "/var/tmp")  # noqa: S108 - mkdtemp makes a private folder in it
+
+
 @dataclass(frozen=True)
 class Layout:
     """The files of one project's `.flyball` folder (`root`)."""
@@ -100,15 +103,21 @@ class Layout:
 
     def _sockets(self) -> Path:
         own = (self.run / "s").absolute()
-        if len(os.fsencode(own)) + 22 < _LONGEST_SOCKET_PATH:
+        if _fits(own):
             own.mkdir(parents=True, exist_ok=True, mode=0o700)
             return own
         note = self.run / "sockets"
         if note.exists() and (folder := Path(note.read_text())).is_dir() and folder.stat().st_uid == os.getuid():
             return folder
-        folder = Path(tempfile.mkdtemp(prefix="flyball-"))
+        # TMPDIR may itself be a long path
+        base = next((base for base in (tempfile.gettempdir(), *_SHORT) if _fits(Path(base, "flyball-12345678"))), None)
+        folder = Path(tempfile.mkdtemp(prefix="flyball-", dir=base))
         write_atomically(note, str(folder).encode())
         return folder
+
+
+def _fits(folder: Path) -> bool:
+    return len(os.fsencode(folder)) + 22 < _LONGEST_SOCKET_PATH
 
 
 def worker_name(ref: str, artifact: str) -> str:
