@@ -26,11 +26,13 @@ def rejudge(
 ) -> tuple[RunResult, pl.DataFrame]:
     """The prior result with metrics and verdicts on `earlier` evidence and all newer rows known by `spec.as_of`; and that evidence.
 
-    What the candidate and the champion answer to the newer rows is out of sample for both: each was fitted before them. `champion`
+    What the candidate and the champion answer to the newer rows is out of sample for both: each was fitted before they were predicted. `champion`
     comes with its own features of every row. The artifact, its parameters and its reference stay.
     """
     known = rows.known_by(spec.as_of)
-    newest = int(earlier["__time"].max())  # type: ignore[arg-type]  # a column of i64
+    # rows that were to be predicted before the candidate was fitted say nothing: it saw labels that were not known then
+    blind = candidate.trained_until + rows.label_delay + int(model.framing.horizon)
+    newest = max(int(earlier["__time"].max()), blind)  # type: ignore[arg-type]  # a column of i64
     first = int(np.searchsorted(rows.times[:known], newest, side="right"))
     if first >= known:
         return prior, earlier
