@@ -16,10 +16,10 @@ from flyball.clock import Instant
 from flyball.loop.folds import FOLDS
 from flyball.loop.memory import load
 from flyball.loop.releases import Steer, active_rollout, decide_steer
+from flyball.loop.watch import loss_cap
 from flyball.records.base import State
 from flyball.records.models import parse_ref
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, Reading, RolloutEvidence, RolloutRow, RolloutState
-from flyball.records.versions import VERSIONS
 from flyball.rollout.readings import ERRORS, readings
 
 if TYPE_CHECKING:
@@ -182,9 +182,7 @@ def _versions(row: RolloutRow) -> str:
 
 def _readings(wired: Wired, state: State, row: RolloutRow, evidence: RolloutEvidence) -> tuple[Reading, ...]:
     model = common.declared(wired, row.model)
-    version = state.get(VERSIONS, f"{row.model}/{row.version}")
-    cap = wired.ports.library.result(version.result).loss_cap if version else 1.0
-    return readings(row, model.rollout, evidence, task=model.task, loss_cap=cap)
+    return readings(row, model.rollout, evidence, task=model.task, loss_cap=loss_cap(wired.ports.library, state, row))
 
 
 def _test(one: Reading) -> str:

@@ -20,7 +20,7 @@ from flyball.loop.memory import IDLE, Memories, recent_latency
 from flyball.loop.ports import Ports
 from flyball.loop.proposals import Action, Propose, decide_propose
 from flyball.loop.releases import MoveRollout, Release, Rollback, active_rollout, decide_move, decide_release, decide_rollback, in_force
-from flyball.loop.watch import label_delay
+from flyball.loop.watch import label_delay, loss_cap
 from flyball.monitoring import rules as monitoring
 from flyball.records.base import State
 from flyball.records.data import DATASETS
@@ -97,7 +97,7 @@ def move_rollout(ports: Ports, model: Model, kept: Memories) -> None:
         workers_ready=ready,
         why_not_ready=why,
         frozen_by=_frozen_by(state, model),
-        loss_cap=ports.library.result(version.result).loss_cap if version else 1.0,
+        loss_cap=loss_cap(ports.library, state, active),
         judged_against=ports.library.spec(run.spec).champion_version if run else "",
     )
     decide = partial(decide_move, model=model, folds=FOLDS, signatures=ports.library.signature, new_id=ports.clock.new_id)

@@ -7,7 +7,7 @@ from flyball.declare.model import Label, Model
 from flyball.loop.ports import Library
 from flyball.records.base import State
 from flyball.records.monitoring import Watch
-from flyball.records.rollouts import ACTIVE, ROLLOUTS
+from flyball.records.rollouts import ACTIVE, ROLLOUTS, RolloutRow
 from flyball.records.versions import MODELS, VERSIONS
 from flyball.rollout.readings import loss_of
 
@@ -18,6 +18,12 @@ def label_delay(model: Model) -> Span:
         return Span(model.framing.horizon + model.label.within)
     column = model.data.columns.get(model.label)
     return Span(model.framing.horizon + max(0, column.known_after if column else 0))
+
+
+def loss_cap(library: Library, state: State, row: RolloutRow) -> float:
+    """What the clipped losses of a rollout's pairs were divided by: the cap of the champion that they were counted under."""
+    champion = state.get(VERSIONS, f"{row.model}/{row.champion or row.version}")
+    return library.result(champion.result).loss_cap if champion else 1.0
 
 
 def watch(model: Model, state: State, library: Library) -> Watch:
