@@ -41,8 +41,9 @@ class Span(int):
 
     @property
     def brief(self) -> str:
-        """The span as a person wants to read a measured one: its two largest units, such as `3s51ms` or `2d4h`."""
-        return "".join(self._parts()[:2]) or "0s"
+        """The span as a person wants to read a measured one: its two largest units, such as `3s51ms`, `2d4h`, or `71ms` alone."""
+        parts = self._parts()[:2]
+        return "".join(parts[:1] if parts[-1:] and parts[-1].endswith("us") else parts) or "0s"
 
     def _parts(self) -> list[str]:
         left, parts = abs(int(self)), []
