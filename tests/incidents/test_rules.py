@@ -300,3 +300,12 @@ def test_the_deepest_cause_stays_the_cause_when_a_shallower_one_is_noted_after_i
     assert world.row.cause == renamed.finding.why
     world.react(alert("concept_drift"), renamed, moved, alert("input_drift", name="amount"))
     assert world.row.cause == renamed.finding.why
+
+
+def test_what_a_graver_alert_asks_for_is_done_in_the_incident_that_is_open():
+    world = World()
+    world.react(alert("input_drift"))
+    assert "rollback" not in world.row.actions
+    world.react(alert("input_drift"), alert("errors", name="error_rate"))
+    assert "rollback" in world.row.actions
+    assert len(world.rows) == 1

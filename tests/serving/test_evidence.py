@@ -373,3 +373,19 @@ def test_a_column_that_no_caller_sends_is_not_counted_as_missing(tmp_path, log):
     log.scored("a", 1)
     batch, _ = evidence.since(Cursor(), log.us(2), {"m": watch})
     assert [counts.column for counts in batch.inputs] == ["x"]
+
+
+def test_a_file_that_a_power_cut_emptied_is_told_once_and_the_others_still_count(tmp_path, log, capsys):
+    log.scored("a", 1)
+    lost = tmp_path / "log" / "g1" / "000000.wal"
+    lost.parent.mkdir(parents=True)
+    lost.write_bytes(b"\0" * 4096)
+    evidence = LiveEvidence(tmp_path)
+    batch, cursor = evidence.since(Cursor(), log.us(2), {"m": WATCH})
+    assert sum(part.n for part in batch.traffic) == 1
+    log.scored("b", 3)
+    batch, cursor = evidence.since(cursor, log.us(4), {"m": WATCH})
+    assert sum(part.n for part in batch.traffic) == 1
+    assert capsys.readouterr().err.count("000000.wal") == 1
+    again, _ = LiveEvidence(tmp_path).since(cursor, log.us(5), {"m": WATCH})
+    assert not again.traffic

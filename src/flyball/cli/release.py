@@ -17,7 +17,7 @@ from flyball.loop.releases import Release, decide_release
 from flyball.records.base import Receipt
 from flyball.records.models import parse_ref
 from flyball.records.rollouts import RolloutPlanned, Step
-from flyball.rollout.rules import WARM_LIMIT, slow_threshold
+from flyball.rollout.rules import slow_threshold
 
 if TYPE_CHECKING:
     from flyball.declare.model import Model
@@ -54,7 +54,7 @@ def release(
         told = [{"kind": step.kind, "weight": step.weight, "bake": f"{step.bake.seconds:g}s"} for step in model.rollout.steps]
         out.document({"rollout": rollout, "model": row.model, "version": row.version, "steps": told, "event": receipt.last})
         if not common.is_up(wired):
-            out.note(f"flyball is not up: the rollout waits {WARM_LIMIT} for workers, then it fails; start them: flyball up")
+            out.note("flyball is not up: the rollout waits for workers; start them: flyball up")
     return 0
 
 

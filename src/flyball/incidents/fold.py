@@ -80,7 +80,8 @@ def incident_noted(projection: Projection, recorded: Recorded) -> None:
     assert row is not None, f"no incident {event.incident}"
     clock = event.note.removeprefix(OVERDUE) if event.note.startswith(OVERDUE) else ""
     overdue = (*row.overdue, clock) if clock and clock not in row.overdue else row.overdue
-    changed = msgspec.structs.replace(row, notes=(*row.notes, event.note), cause=event.cause or row.cause, overdue=overdue)
+    actions = (*row.actions, *(name for name in event.actions if name not in row.actions))
+    changed = msgspec.structs.replace(row, notes=(*row.notes, event.note), cause=event.cause or row.cause, overdue=overdue, actions=actions)
     projection.put(INCIDENTS, event.incident, changed)
 
 

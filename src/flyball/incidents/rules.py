@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from flyball.clock import Instant, Span
 from flyball.declare.model import Model
+from flyball.declare.policy import Playbook
 from flyball.errors import Conflict
 from flyball.incidents.playbook import actions, by_hand, depth
 from flyball.records.base import Event
@@ -58,7 +59,7 @@ def react(
         if again:
             why = f"fires again {Span(again[0].since - current.mitigated_at).brief} after it was mitigated: {again[0].finding.why}"
             events.append(IncidentMoved(incident=current.incident, source=current.state, target=OPEN, why=why))
-    events.extend(_notes(current, firing))
+    events.extend(_notes(current, firing, model.playbook))
     return tuple(events)
 
 
@@ -217,12 +218,17 @@ def _open(firing: Sequence[AlertRow], model: Model, new_id: Callable[[str], str]
         IncidentNoted(incident=opened.incident, note=f'action "{name}" is not done by flyball: {model.owner or "the owner"} has to')
         for name in by_hand(chosen)
     )
-    events.extend(IncidentNoted(incident=opened.incident, note=f"{_also(row)} {row.finding.why}") for row in firing[1:])
+    events.extend(
+        IncidentNoted(incident=opened.incident, note=f"{_also(row)} {row.finding.why}", actions=actions(model.playbook, _mode(row)))
+        for row in firing[1:]
+    )
     return tuple(events)
 
 
-def _notes(incident: IncidentRow, firing: Sequence[AlertRow]) -> list[Event]:
-    """Alerts that the incident does not speak of yet. A deeper cause than all it speaks of becomes its cause."""
+def _notes(incident: IncidentRow, firing: Sequence[AlertRow], playbook: Playbook) -> list[Event]:
+    """Alerts that the incident does not speak of yet. A deeper cause than all it speaks of becomes its cause; what their own
+    failure modes ask for is done too: a drift that lasts must not keep an outage from its rollback.
+    """
     notes: list[Event] = []
     deepest = min([depth(incident.failure_mode), *(depth(_mode(row)) for row in firing if _speaks_of(incident, row))])
     for row in firing:
@@ -231,7 +237,12 @@ def _notes(incident: IncidentRow, firing: Sequence[AlertRow]) -> list[Event]:
         deeper = depth(_mode(row)) < deepest
         deepest = min(deepest, depth(_mode(row)))
         notes.append(
-            IncidentNoted(incident=incident.incident, note=f"{_also(row)} {row.finding.why}", cause=row.finding.why if deeper else "")
+            IncidentNoted(
+                incident=incident.incident,
+                note=f"{_also(row)} {row.finding.why}",
+                cause=row.finding.why if deeper else "",
+                actions=actions(playbook, _mode(row)),
+            )
         )
     return notes
 

@@ -257,11 +257,12 @@ class IncidentMoved(Event, frozen=True, tag="incident.moved"):
 
 
 class IncidentNoted(Event, frozen=True, tag="incident.noted"):
-    """An action was taken, a clock ran out (`overdue: mitigate`), or the cause became clearer."""
+    """An action was taken, a clock ran out (`overdue: mitigate`), or the cause became clearer. `actions` join what is to be done."""
 
     incident: str
     note: str
     cause: str = ""
+    actions: tuple[str, ...] = ()
 
 
 class IncidentRow(Record, frozen=True):

@@ -23,9 +23,6 @@ from flyball.rollout.states import HELD, RUNNING, TERMINAL, TRANSITIONS
 COVERAGE = 0.8
 """Share of matured rows that must have labels before quality may promote."""
 
-WARM_LIMIT = Span.parse("10m")
-"""A worker that is not ready by then will not be."""
-
 NO_SPAN = Span(0)
 
 NEVER: Instant = 2**53 - 1
@@ -182,10 +179,8 @@ def next_due(row: RolloutRow, declaration: Rollout, now: Instant, *, label_delay
 def _warmed(row: RolloutRow, facts: Facts) -> RolloutMoved | None:
     if facts.workers_ready is False:
         return _move(row, S.FAILED, "a worker of the new version did not start")
-    if facts.workers_ready is None:
-        late = facts.now - row.entered_at > WARM_LIMIT
-        return _move(row, S.FAILED, f"no worker of the new version was ready within {WARM_LIMIT}") if late else None
-    if facts.frozen_by:
+    # who starts workers says when one has had its time: nobody may be up, and that speaks against no version
+    if facts.workers_ready is None or facts.frozen_by:
         return None
     if not row.champion:
         return _move(row, S.WATCHING, "first release: there is no champion to compare with, so it answers at once")

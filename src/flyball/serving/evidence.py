@@ -6,6 +6,7 @@ rebuild what was waiting for labels, and what they count is thrown away: it was 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,6 +14,7 @@ from typing import Any, TypeAlias
 import polars as pl
 
 from flyball.clock import Instant
+from flyball.errors import Corrupt
 from flyball.evaluation.counts import LABELS, ROWS, Folder, LabelTally
 from flyball.records.monitoring import Batch, Cursor, Watch
 from flyball.records.serving import SegmentRow
@@ -40,6 +42,7 @@ class LiveEvidence:
         self._sealed = sealed
         self._folders: dict[str, Folder] = {}
         self._names: dict[str, tuple[str, ...]] = {}
+        self._unreadable: set[str] = set()
         self._last: Cursor | None = None
         self._given: Cursor | None = None
 
@@ -47,8 +50,8 @@ class LiveEvidence:
         """Counts of all that became visible in (cursor, until], for the models in `watches`, and the cursor after it.
 
         A cursor other than the one last returned (a restart, a transaction that failed) makes it read back; so does not the one last
-        given, where nothing was counted since: a caller need not store a cursor for that. Raises Corrupt when a file in the log is
-        not a segment.
+        given, where nothing was counted since: a caller need not store a cursor for that. A file in the log that is not a segment is
+        left out, and told once.
         """
         back = self._last is None or cursor not in (self._last, self._given)
         if back:
@@ -88,7 +91,7 @@ class LiveEvidence:
         oldest = min(started, cursor.until - longest) - _SLACK
         for name, end in sorted(cursor.offsets.items()):
             path = self._log / name
-            if path.exists() and path.stat().st_mtime_ns // 1000 >= oldest:
+            if end and path.exists() and path.stat().st_mtime_ns // 1000 >= oldest:
                 intake.take(_until(path, end))
         highest = _highest(cursor.offsets)
         for row in self._gone():
@@ -110,6 +113,12 @@ class LiveEvidence:
                 if offset and not self._names:
                     self._names.update(wal.signatures(path))
                 offsets[name] = self._tail(path, offset, intake)
+            except Corrupt as error:
+                # a header lost in a power cut: what that file held is gone, and the others still count
+                if name not in self._unreadable:
+                    self._unreadable.add(name)
+                    print(f"left out of the evidence: {error}", file=sys.stderr, flush=True)
+                offsets[name] = offset
             except FileNotFoundError:
                 # sealed between the listing and the read, and sealed only after it was read to its end
                 offsets[name] = offset
