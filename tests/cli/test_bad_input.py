@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,26 @@ def test_an_unknown_verb_gets_the_near_one(flyball) -> None:
     ended = flyball("statsu")
     assert ended.code == 2
     assert "did you mean status?" in ended.err
+    assert flyball("statsu", "--json").document["fix"] == "did you mean status?"
+    assert "options stand after the verb" in flyball("--quiet", "status").err
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize(("reader", "code"), [("gone", 1), ("full", 3)])
+@pytest.mark.parametrize("arguments", [("--help",), ("check", "--help"), ("init",), ("statsu", "--json")], ids=" ".join)
+def test_output_that_nobody_takes_is_no_traceback(buffered: str, reader: str, code: int, arguments: tuple[str, ...]) -> None:
+    if reader == "gone":
+        end, stdout = os.pipe()
+        os.close(end)
+    else:
+        stdout = os.open("/dev/full", os.O_WRONLY)
+    command = [sys.executable, "-c", "from flyball.cli.main import main; main()", *arguments]
+    ended = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": buffered}, check=False)
+    os.close(stdout)
+    assert ended.returncode == (2 if arguments == ("init",) else code)
+    assert b"Traceback" not in ended.stderr
+    assert b"ignored" not in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import difflib
 import importlib
 import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -43,7 +44,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             # a terminal that cannot show "→" gets a question mark, not a traceback
             stream.reconfigure(errors="replace")
-    sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
+    try:
+        code = run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except OSError as error:
+        # nobody reads our output any more, or it has no room: at its end the interpreter would say so in its way, with a code of its own
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1 if isinstance(error, BrokenPipeError) else 3
+        if code != 1:
+            report(system_error(error), as_json=False)
+    sys.exit(code)
 
 
 def run(argv: list[str]) -> int:
@@ -59,7 +69,11 @@ def run(argv: list[str]) -> int:
     verb = argv[0]
     if verb not in VERBS:
         near = difflib.get_close_matches(verb, VERBS, n=1)
-        print(f'"{verb}" is not a verb of flyball' + (f"; did you mean {near[0]}?" if near else "; see flyball --help"), file=sys.stderr)
+        fix = f"did you mean {near[0]}?" if near else "options stand after the verb" if verb.startswith("-") else "see flyball --help"
+        if "--json" in argv:
+            report(BadInput(f'"{verb}" is not a verb of flyball', fix=fix, code="usage"), as_json=True)
+        else:
+            print(f'"{verb}" is not a verb of flyball; {fix}', file=sys.stderr)
         return 2
     try:
         return _call(verb, argv[1:])
