@@ -118,6 +118,15 @@ def test_a_missing_source_is_a_problem_of_the_check_with_data(project) -> None:
     assert "d.csv" in problem.what
 
 
+def test_a_file_that_cannot_be_read_is_named_with_its_line(project) -> None:
+    root = project()
+    write_rows(root)
+    [source] = root.rglob("d.csv")
+    source.write_text(source.read_text() + "1,2,3,4,5,6,7,8\n")
+    lines = len(source.read_text().splitlines())
+    assert f'Data set "d"  d.csv:{lines}' in [problem.where for problem in check_project(root, data=True).problems]
+
+
 def test_warnings_do_not_count_as_problems(project) -> None:
     checked = check_project(project(extra='\ntwo = one.replace("two", costs={"absolute_error": "1 EUR"}, owner="")\n'))
     assert checked.problems == ()

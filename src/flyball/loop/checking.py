@@ -145,7 +145,8 @@ def _contract(dataset: Dataset, root: Path) -> list[Problem]:
         frame = read(dataset, root)
     except FlyballError as error:
         own = Problem(where, error.what, error.why, error.fix)
-        return [own, *(Problem(where, item.what, item.why, item.fix) for item in error.problems)]
+        # which file and line it is stands in the problem's own place
+        return [own, *(Problem(f"{where}  {item.where}".rstrip(), item.what, item.why, item.fix) for item in error.problems)]
     return [Problem(where, item, "its contract does not hold") for item in violations(dataset, frame)]
 
 
