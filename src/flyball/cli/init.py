@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -38,7 +39,7 @@ def init(
     made = write(folder, seed=seed, now=SystemClock().now())
     for name in made:
         out.line(f"wrote  {folder / name}")
-    out.line(f"next   cd {folder} && flyball check --data && flyball train demand && flyball up")
+    out.line(f"next   cd {shlex.quote(str(folder))} && flyball check --data && flyball train demand && flyball up")
     out.document({"project": str(folder), "files": made})
     return 0
 
