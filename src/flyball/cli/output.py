@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -70,7 +71,9 @@ class Bar:
         full = round(_BAR * min(max(share, 0.0), 1.0))
         self._last = f"{self._label:<10}{'━' * full}{'─' * (_BAR - full)} {text}  {_elapsed(time.monotonic() - self._began)}"
         if self._live:
-            print(f"\r{self._last}\x1b[K", end="", file=sys.stderr, flush=True)
+            # a line that wraps cannot be redrawn in place
+            fits = self._last[: shutil.get_terminal_size().columns - 1]
+            print(f"\r{fits}\x1b[K", end="", file=sys.stderr, flush=True)
 
     def stage(self, text: str) -> None:
         """Say what is being done where there is nothing to count; it leaves no line behind."""
