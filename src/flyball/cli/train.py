@@ -22,7 +22,7 @@ from flyball.loop import training
 from flyball.loop.commands import CancelRun, Train, active_run, decide_cancel_run, decide_train
 from flyball.loop.releases import active_rollout
 from flyball.loop.tick import observe_runs
-from flyball.records.data import DatasetVersion
+from flyball.records.data import DATASETS, DatasetVersion
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome
 from flyball.records.models import ModelRef
@@ -84,6 +84,10 @@ def train(
         _check_parameters(declared, parameters)
         data = _data(wired, declared)
         out.line(f"data      {data.name}@{data.version}  {data.rows:,} rows  contract holds")
+        refused = wired.ports.ledger.state().get(DATASETS, data.name)
+        if refused is not None and refused.refused_mark:
+            out.note(f"refused   what the source holds now, so the last good version is used: {refused.violations[0].splitlines()[0]}")
+            out.note("          flyball check --data says more")
         run = _start(wired, out, declared, parameters, trials, Acting(reason, key=key), release=wanted is not False)
         row = _follow(wired, out, declared, run)
         if row.state is not RunState.SUCCEEDED:
@@ -299,7 +303,7 @@ def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, roll
     """What the version is now, and what comes next."""
     ref = f"{model.name}@{version.version}"
     if rollout:
-        waits = "" if common.is_up(wired) else "; flyball is not up: start it within 10 m"
+        waits = "" if common.is_up(wired) else "; flyball is not up: start it: flyball up"
         return f"released: {rollout}{waits}"
     if version.state is VersionState.REJECTED:
         return "rejected: a gate failed"
