@@ -23,6 +23,7 @@ from flyball.records.estimates import Estimate
 from flyball.records.monitoring import ALERTS, INCIDENTS, PROPOSALS, AlertState, IncidentRow, IncidentState, ProposalRow
 from flyball.records.serving import EPOCHS, ROUTES
 from flyball.records.training import RUNS, RunState
+from flyball.records.versions import VERSIONS, VersionState
 
 if TYPE_CHECKING:
     from flyball.declare.model import Model
@@ -81,7 +82,7 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
         proposals = [row for _, row in state.scan(PROPOSALS) if not row.verdict]
         age, up = common.loop_age(wired, now), common.is_up(wired)
         if lines:
-            _table(out, lines, now)
+            _table(out, state, lines, now)
         else:
             out.line("no model is declared yet: flyball apply, or flyball up")
         _wrong(out, state, incidents, proposals, now)
@@ -175,13 +176,11 @@ def _doing(state: State, name: str) -> str:
 
 def common_data(state: State, name: str) -> str:
     """The data set of a model's newest version; empty if there is none."""
-    from flyball.records.versions import VERSIONS
-
     version = state.get(VERSIONS, f"{name}/{common.roles(state, name).newest}")
     return next(iter(version.data), "") if version else ""
 
 
-def _table(out: Output, lines: list[Line], now: Instant) -> None:
+def _table(out: Output, state: State, lines: list[Line], now: Instant) -> None:
     cells = [
         [
             each.name,
@@ -201,7 +200,14 @@ def _table(out: Output, lines: list[Line], now: Instant) -> None:
         if each.doing:
             out.line(f"{each.name}: {each.doing}")
         elif not each.champion and not each.rollout:
-            out.line(f"{each.name}: no version answers yet: flyball train {each.name}")
+            out.line(f"{each.name}: no version answers yet: flyball {_first_step(state, each.name)}")
+
+
+def _first_step(state: State, name: str) -> str:
+    """What brings a model's first version into service."""
+    newest = state.get(VERSIONS, f"{name}/{common.roles(state, name).newest}")
+    ready = newest is not None and newest.state is VersionState.ELIGIBLE
+    return f"release {name}@{newest.version}" if newest and ready else f"train {name}"
 
 
 def bar(each: Line) -> str:
