@@ -1,6 +1,8 @@
 """What each verb does and shows, where nothing is up."""
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -118,6 +120,13 @@ def test_data_that_breaks_its_contract_is_not_trained_on(flyball, new: Path) -> 
     assert "flyball check --data" in ended.err
 
 
+def test_a_source_that_was_refused_is_not_said_to_hold_its_contract(flyball, trained: Path) -> None:
+    (trained / "data" / "demand.csv").write_text("")
+    ended = flyball("train", "demand", "--trials", 0, "--no-release", "--project", trained)
+    assert ended.code == 0, ended.err
+    assert "the last good version is used: data/demand.csv  the file is empty" in ended.err
+
+
 def test_a_release_waits_for_up_and_can_be_tried_first(flyball, trained: Path) -> None:
     before = events(flyball, trained)
     kinds = [event["kind"] for event in flyball("release", "demand@1.0.0", "--dry-run", "--project", trained, "--json").document["events"]]
@@ -168,6 +177,20 @@ def test_audit_names_what_was_changed(flyball, trained: Path) -> None:
     ended = flyball("audit", "verify", "--project", trained, "--json")
     assert (ended.code, ended.document["verified"]) == (1, False)
     assert "a blob was changed" in ended.document["problems"][0]["what"]
+
+
+def test_a_changed_row_of_state_is_named_and_made_again_from_the_events(flyball, trained: Path) -> None:
+    with contextlib.closing(sqlite3.connect(trained / ".flyball" / "ledger.db")) as ledger, ledger:
+        ledger.execute("update p_version set body = replace(cast(body as text), 'eligible', 'deployed')")
+    ended = flyball("audit", "verify", "--project", trained)
+    assert ended.code == 1
+    assert "row demand/1.0.0 of version is not what its events make of it" in ended.out
+    assert flyball("audit", "rebuild", "--project", trained, "--json").document["events"] > 0
+    assert flyball("audit", "verify", "--project", trained).code == 0
+
+
+def test_status_names_the_step_to_a_first_champion(flyball, trained: Path) -> None:
+    assert "no version answers yet: flyball release demand@1.0.0" in flyball("status", "--project", trained).out
 
 
 @pytest.mark.parametrize(
