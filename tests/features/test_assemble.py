@@ -226,7 +226,9 @@ def test_a_data_set_without_time_is_trained_on_in_its_own_order():
 
 def test_the_signature_says_types_bounds_and_nulls():
     got = assemble.signature(model(inputs=["kind", "forecast"]), ())
-    kind, forecast = got.fields[:2]
+    names = [field.name for field in got.fields]
+    assert names == sorted(names)
+    kind, forecast = (got.fields[names.index(name)] for name in ("kind", "forecast"))
     assert (kind.name, kind.type, kind.nullable, kind.one_of) == ("kind", "str", False, ("a", "b", "c"))
     assert (forecast.name, forecast.type, forecast.nullable, forecast.low, forecast.high) == ("forecast", "float", True, -10.0, 40.0)
     assert got.task == "regression"

@@ -55,9 +55,11 @@ def slices(model: Model) -> dict[str, pl.Expr]:
 
 
 def signature(model: Model, classes: Sequence[int | str | bool] = ()) -> Signature:
-    """What a version of the model takes and gives."""
+    """What a version of the model takes and gives. Fields are in order of their names, so that two versions that take the same
+    values take them in the same places, however their files list them.
+    """
     fields = []
-    for name, item in request_fields(model):
+    for name, item in sorted(request_fields(model)):
         low, high = item.between or (None, None)
         fields.append(
             Field(

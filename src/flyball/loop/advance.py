@@ -22,7 +22,7 @@ from flyball.loop.proposals import Action, Propose, decide_propose
 from flyball.loop.releases import MoveRollout, Release, Rollback, active_rollout, decide_move, decide_release, decide_rollback, in_force
 from flyball.loop.watch import label_delay, loss_cap
 from flyball.monitoring import rules as monitoring
-from flyball.records.base import State
+from flyball.records.base import Refusal, State
 from flyball.records.data import DATASETS
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome
@@ -139,7 +139,13 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
         reason=reason,
         slow_us=rollout.slow_threshold(recent_latency(kept.monitor(model.name))),
     )
-    ports.ledger.execute(command, partial(decide_release, model=model, folds=FOLDS, signatures=ports.library.signature))
+    decide = partial(decide_release, model=model, folds=FOLDS, signatures=ports.library.signature)
+    found = decide(state, command, ports.clock.now())
+    if isinstance(found, Refusal):
+        # a person has to know, once; nothing else of the model's turn waits for it
+        _may(ports, model, "record", "release", version.version, f"{found.what}: {found.why}")
+        return
+    ports.ledger.execute(command, decide)
 
 
 def train_if_due(ports: Ports, model: Model, kept: Memories, alarm: str | None, now: Instant) -> None:

@@ -119,6 +119,14 @@ def decide_release(
     row = state.get(MODELS, command.model) or ModelRow(model=command.model)
     if row.champion == command.version:
         return Refusal(code="conflict", what=f"{ref} is the champion already", why="it answers by default", fix="nothing is left to do")
+    other = _other_requests(state, version, row.champion, signatures)
+    if other:
+        return Refusal(
+            code="refused",
+            what=f"{ref} takes other requests than the champion {row.champion}: {'; '.join(other)}",
+            why="callers send what the champion takes, so the two cannot be compared on the same requests",
+            fix="declare it as a model of another name, move its callers there, then retire this one",
+        )
     active = active_rollout(state, command.model)
     if active is not None and active.state != RolloutState.WATCHING:
         return Refusal(
@@ -150,6 +158,19 @@ def decide_release(
     if active is not None:
         events.insert(0, _arrow(active, RolloutState.COMPLETED, f"the watch ends early: {ref} is released"))
     return _with_route(state, events, now, model=model, folds=folds, signatures=signatures)
+
+
+def _other_requests(state: State, version: VersionRow, champion: str, signatures: Signatures) -> list[str]:
+    """What of a version's requests and answers is not the champion's; bounds may differ, for both see what the champion lets in."""
+    row = state.get(VERSIONS, f"{version.model}/{champion}") if champion else None
+    if row is None:
+        return []
+    old, new = signatures(row.artifact), signatures(version.artifact)
+    before, after_ = ({field.name: field.type for field in each.fields} for each in (old, new))
+    changed = [f"field {name} is new" for name in after_ if name not in before]
+    changed += [f"field {name} is gone" for name in before if name not in after_]
+    changed += [f"field {name} was {before[name]} and is {kind}" for name, kind in after_.items() if before.get(name, kind) != kind]
+    return changed + ([] if old.task == new.task else [f"the task was {old.task} and is {new.task}"])
 
 
 def decide_move(

@@ -1,0 +1,84 @@
+"""Who may be released beside whom."""
+
+import msgspec
+import pytest
+
+import flyball as fb
+from flyball.ledger.projection import MemoryProjection
+from flyball.loop.folds import FOLDS
+from flyball.loop.releases import Release, decide_release
+from flyball.records.base import Event, Recorded, Refusal
+from flyball.records.models import Field, Signature
+from flyball.records.rollouts import RolloutPlanned
+from flyball.records.versions import ChampionChanged, VersionEligible, VersionHeld, VersionRegistered
+
+TOOK = Signature(task="binary", fields=(Field(name="a", type="float"), Field(name="b", type="int")), classes=(0, 1))
+MODEL = fb.Model(
+    "m",
+    task="binary",
+    data=fb.Dataset("d", source="d.csv", columns={"a": float, "b": int, "y": int}),
+    label="y",
+    rollout=fb.Rollout().shadow("1h"),
+)
+
+
+class World:
+    """A champion 1.0.0, and a version 1.1.0 whose signature the test says."""
+
+    def __init__(self, signature: Signature, judged: type[Event] = VersionEligible) -> None:
+        self.state = MemoryProjection()
+        self.signatures = {"1" * 64: TOOK, "2" * 64: signature}
+        for version, artifact in (("1.0.0", "1" * 64), ("1.1.0", "2" * 64)):
+            kind = judged if version == "1.1.0" else VersionEligible
+            self.tell(
+                VersionRegistered(
+                    model="m",
+                    version=version,
+                    run=f"run_{version}",
+                    artifact=artifact,
+                    result="3" * 64,
+                    version_digest="",
+                    policy_digest="",
+                    data={},
+                    metrics={},
+                ),
+                kind(model="m", version=version, verdicts=()),
+            )
+        self.tell(ChampionChanged(model="m", version="1.0.0", former="", rollback=False, reason="first"))
+
+    def tell(self, *events: Event) -> None:
+        for event in events:
+            FOLDS[type(event)](self.state, Recorded(1, 1, "test", "c", event))
+
+    def release(self) -> object:
+        command = Release(id="c", actor="user:ana", rollout="ro_1", model="m", version="1.1.0", reason="")
+        return decide_release(self.state, command, 1, model=MODEL, folds=FOLDS, signatures=self.signatures.__getitem__)
+
+
+def test_a_version_that_takes_the_same_requests_is_released() -> None:
+    assert any(isinstance(event, RolloutPlanned) for event in World(TOOK).release())
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ((*TOOK.fields, Field(name="c", type="float")), "field c is new"),
+        (TOOK.fields[:1], "field b is gone"),
+        ((TOOK.fields[0], Field(name="b", type="float")), "field b was int and is float"),
+    ],
+)
+def test_a_version_that_takes_other_requests_is_not_compared_on_the_champions(fields: tuple[Field, ...], said: str) -> None:
+    refused = World(msgspec.structs.replace(TOOK, fields=fields)).release()
+    assert isinstance(refused, Refusal)
+    assert said in refused.what
+
+
+def test_narrower_bounds_are_no_other_request() -> None:
+    narrower = msgspec.structs.replace(TOOK, fields=(Field(name="a", type="float", low=0.0), TOOK.fields[1]))
+    assert not isinstance(World(narrower).release(), Refusal)
+
+
+def test_a_held_version_is_not_released() -> None:
+    refused = World(TOOK, VersionHeld).release()
+    assert isinstance(refused, Refusal)
+    assert refused.code == "refused"
