@@ -73,9 +73,7 @@ async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
     if size > limits.body_bytes:
         told = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"content-length"), "")
         what = f"the body has {int(told):,} bytes" if told.isdigit() else f"the body has more than {limits.body_bytes:,} bytes"
-        raise TooLarge(
-            what, why=f"a gateway takes {limits.body_bytes:,} at most", fix="send fewer rows a request; flyball batch scores files"
-        )
+        raise TooLarge(what, why=f"a gateway takes {limits.body_bytes:,} at most", fix="send fewer rows a request")
     return b"".join(parts)
 
 
