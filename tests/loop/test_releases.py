@@ -6,11 +6,14 @@ import pytest
 import flyball as fb
 from flyball.ledger.projection import MemoryProjection
 from flyball.loop.folds import FOLDS
-from flyball.loop.releases import Release, decide_release
+from flyball.loop.releases import Release, _with_route, decide_release
 from flyball.records.base import Event, Recorded, Refusal
 from flyball.records.models import Field, Signature
 from flyball.records.rollouts import RolloutPlanned
+from flyball.records.serving import RouteDesired, RouteTable
 from flyball.records.versions import ChampionChanged, VersionEligible, VersionHeld, VersionRegistered
+from flyball.serving.layout import worker_name
+from flyball.serving.routes import admit, arms
 
 TOOK = Signature(task="binary", fields=(Field(name="a", type="float"), Field(name="b", type="int")), classes=(0, 1))
 MODEL = fb.Model(
@@ -82,3 +85,18 @@ def test_a_held_version_is_not_released() -> None:
     refused = World(TOOK, VersionHeld).release()
     assert isinstance(refused, Refusal)
     assert refused.code == "refused"
+
+
+def test_the_former_champion_s_worker_stays_warm_for_a_rollback() -> None:
+    world = World(TOOK)
+    world.tell(ChampionChanged(model="m", version="1.1.0", former="1.0.0", rollback=False, reason="better"))
+    (event, *_) = _with_route(world.state, [], 1, model=MODEL, folds=FOLDS, signatures=world.signatures.__getitem__)
+    assert isinstance(event, RouteDesired)
+    assert event.route is not None
+    assert [arm.version for arm in event.route.arms] == ["1.1.0"]
+    assert [arm.version for arm in event.route.warm] == ["1.0.0"]
+    table = RouteTable(epoch=1, models={"m": event.route})
+    assert {ref for ref, _ in arms(table).values()} == {"m@1.1.0", "m@1.0.0"}
+    # only what answers or shadows is waited for
+    ready = {worker_name("m@1.1.0", "2" * 64): True}
+    assert admit(table, RouteTable(epoch=0), ready)[1] == ()

@@ -21,7 +21,7 @@ from flyball.records.base import Event, Fold, Record, Refusal, State
 from flyball.records.models import Signature
 from flyball.records.monitoring import INCIDENTS
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, RolloutEvidence, RolloutMoved, RolloutRow, RolloutState
-from flyball.records.serving import EPOCHS, ROUTES, RouteDesired, RouteInForce
+from flyball.records.serving import EPOCHS, ROUTES, Arm, ModelRoute, RouteDesired, RouteInForce
 from flyball.records.versions import (
     MODELS,
     VERSIONS,
@@ -306,6 +306,8 @@ def _with_route(state: State, events: list[Event], now: Instant, *, model: Model
     route = routes.route(row.champion, active, lookup, fallback=fallback)
     if route is not None and any(field.name == model.rollout.sticky for field in route.signature.fields):
         route = msgspec.structs.replace(route, sticky=model.rollout.sticky)
+    if route is not None:
+        route = msgspec.structs.replace(route, warm=_warm(row, route, lookup))
     before = then.get(ROUTES, name)
     if (before.route if before else None) == route:
         return events
@@ -318,6 +320,13 @@ def _with_route(state: State, events: list[Event], now: Instant, *, model: Model
     ]
     events += [VersionRetired(model=name, version=left, why=_why(events)) for left in sorted(old - new)]
     return events
+
+
+def _warm(row: ModelRow, route: ModelRoute, lookup: Callable[[str], tuple[str, Signature]]) -> tuple[Arm, ...]:
+    """The former champion's worker goes on running without requests: a rollback finds it ready, however long after."""
+    if not row.former or any(arm.version == row.former for arm in (*route.arms, *route.shadows)):
+        return ()
+    return (Arm(version=row.former, role="former", artifact=lookup(row.former)[0]),)
 
 
 def _why(events: Sequence[Event]) -> str:

@@ -19,12 +19,14 @@ class Arm(Record, frozen=True):
 class ModelRoute(Record, frozen=True):
     """How one model's requests go. Arms' weights sum to 10,000. `salt` is the rollout id while there is one.
 
-    `sticky` names the request field whose value is the key of a caller who gives none.
+    `sticky` names the request field whose value is the key of a caller who gives none. `warm` are versions whose workers run and
+    get no requests.
     """
 
     signature: Signature
     arms: tuple[Arm, ...]
     shadows: tuple[Arm, ...] = ()
+    warm: tuple[Arm, ...] = ()
     salt: str = ""
     fallback: float | int | str | bool | None = None
     sticky: str = ""

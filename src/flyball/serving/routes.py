@@ -49,7 +49,7 @@ def arms(table: RouteTable) -> dict[str, tuple[str, str]]:
     return {
         worker_name(ref, arm.artifact): (ref, arm.artifact)
         for model, route in table.models.items()
-        for arm in (*route.arms, *route.shadows)
+        for arm in (*route.arms, *route.shadows, *route.warm)
         for ref in (str(ModelRef(model=model, version=arm.version)),)
     }
 
