@@ -58,7 +58,9 @@ def report(ports: Ports, model: Model, assessment: monitoring.Assessment) -> Non
     if state.get(MODELS, model.name) is None:
         return
     run, active = active_run(state, model.name), active_rollout(state, model.name)
-    acting = f"training: {run.run}" if run else f"releasing {active.version}: {active.rollout}" if active else ""
+    back = active is not None and active.state == RolloutState.ROLLING_BACK
+    doing = "taking back" if back else "releasing"
+    acting = f"training: {run.run}" if run else f"{doing} {active.version}: {active.rollout}" if active else ""
     command = Report(id=ports.clock.new_id("cmd"), actor=ACTOR, model=model.name, findings=assessment.findings, acting=acting)
     decide = partial(decide_report, model=model, folds=FOLDS, new_id=ports.clock.new_id)
     if decide(state, command, ports.clock.now()):

@@ -28,7 +28,7 @@ from flyball.records.training import (
     RunSucceeded,
     Trigger,
 )
-from flyball.records.versions import MODELS, VERSIONS, VersionState
+from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
 from flyball.registry import rules as registry
 
 MAX_ATTEMPTS = 3
@@ -193,7 +193,13 @@ def decide_register(state: State, command: Register, _now: Instant) -> Sequence[
         return ()
     model = state.get(MODELS, row.model)
     if command.spec.candidate:
-        return (RunSucceeded(run=row.run, result=command.result), *_judged_again(state, row.model, command))
+        succeeded = RunSucceeded(run=row.run, result=command.result, version=command.spec.candidate_version)
+        return (succeeded, *_judged_again(state, row.model, command))
+    same = _same_artifact(state, row.model, command.what.artifact)
+    if same is not None:
+        # the same bytes under a new number would be released anew, also after a rollback took them back
+        again = (registry.judge(row.model, same.version, command.what.verdicts, command.result),) if same.state == VersionState.HELD else ()
+        return (RunSucceeded(run=row.run, result=command.result, version=same.version), *again)
     version = registry.next_version(model.newest if model else "", command.champion_signature, command.what.signature)
     registered = registry.register(
         model=row.model,
@@ -207,6 +213,11 @@ def decide_register(state: State, command: Register, _now: Instant) -> Sequence[
     )
     judged = registry.judge(row.model, version, command.what.verdicts)
     return (RunSucceeded(run=row.run, result=command.result), registered, judged)
+
+
+def _same_artifact(state: State, model: str, artifact: str) -> VersionRow | None:
+    versions = (row for _, row in state.scan(VERSIONS, f"{model}/"))
+    return next((row for row in versions if row.artifact == artifact and row.state != VersionState.DELETED), None)
 
 
 def _judged_again(state: State, model: str, command: Register) -> Sequence[Event]:

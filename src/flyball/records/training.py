@@ -100,10 +100,11 @@ class RunStarted(Event, frozen=True, tag="run.running"):
 
 
 class RunSucceeded(Event, frozen=True, tag="run.succeeded"):
-    """A run ended with a verified result; `result` is the blob of its RunResult."""
+    """A run ended with a verified result; `result` is the blob of its RunResult. `version` is set where an earlier one has that artifact."""
 
     run: str
     result: BlobHash
+    version: str = ""
 
 
 class RunFailed(Event, frozen=True, tag="run.failed"):

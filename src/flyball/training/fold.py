@@ -67,7 +67,9 @@ def fold_succeeded(projection: Projection, recorded: Recorded) -> None:
     assert isinstance(event, RunSucceeded)
     row = _row(projection, event.run)
     state = move(row.run, row.state, RunState.SUCCEEDED)
-    projection.put(RUNS, row.run, msgspec.structs.replace(row, state=state, result=event.result, ended_at=recorded.at))
+    projection.put(
+        RUNS, row.run, msgspec.structs.replace(row, state=state, result=event.result, ended_at=recorded.at, version=event.version)
+    )
 
 
 def fold_failed(projection: Projection, recorded: Recorded) -> None:

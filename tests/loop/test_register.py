@@ -1,0 +1,57 @@
+"""What a succeeded run becomes."""
+
+from flyball.clock import Span
+from flyball.ledger.projection import MemoryProjection
+from flyball.loop.commands import Register, decide_register
+from flyball.loop.folds import FOLDS
+from flyball.records.base import Event, Recorded
+from flyball.records.models import Field, Signature
+from flyball.records.training import RUNS, RunQueued, RunResult, RunSpec, RunStarted
+from flyball.records.versions import VERSIONS, VersionRegistered, VersionState
+
+SIGNATURE = Signature(task="binary", fields=(Field(name="a", type="float"),), classes=(0, 1))
+
+
+def result(artifact: str) -> RunResult:
+    return RunResult(
+        artifact=artifact, signature=SIGNATURE, parameters={}, window=Span.parse("7d"), rows=100, holdout_rows=20, metrics={}, baseline={}
+    )
+
+
+class World:
+    def __init__(self) -> None:
+        self.state = MemoryProjection()
+
+    def tell(self, *events: Event) -> None:
+        for event in events:
+            FOLDS[type(event)](self.state, Recorded(1, 1, "test", "c", event))
+
+    def register(self, run: str, artifact: str) -> list[Event]:
+        self.tell(RunQueued(run=run, model="m", trigger="manual", reason="", spec="0" * 64), RunStarted(run=run, attempt=1))
+        spec = RunSpec(
+            model="m", declaration="0" * 64, code="0" * 64, file="loop.py", version_digest="", policy_digest="", datasets={}, as_of=1
+        )
+        command = Register(id=run, actor="loop", run=run, result="9" * 64, what=result(artifact), spec=spec, champion_signature=SIGNATURE)
+        events = list(decide_register(self.state, command, 1))
+        self.tell(*events)
+        return events
+
+
+def test_a_new_artifact_is_a_new_version() -> None:
+    world = World()
+    world.register("run_1", "1" * 64)
+    world.register("run_2", "2" * 64)
+    assert [row.version for _, row in world.state.scan(VERSIONS, "m/")] == ["1.0.0", "1.1.0"]
+
+
+def test_the_same_bytes_get_no_second_number() -> None:
+    world = World()
+    world.register("run_1", "1" * 64)
+    again = world.register("run_2", "1" * 64)
+    assert not any(isinstance(event, VersionRegistered) for event in again)
+    run = world.state.get(RUNS, "run_2")
+    assert run is not None
+    assert run.version == "1.0.0"
+    row = world.state.get(VERSIONS, "m/1.0.0")
+    assert row is not None
+    assert row.state == VersionState.ELIGIBLE
