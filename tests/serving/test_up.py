@@ -73,7 +73,7 @@ def only_prediction(response: httpx.Response) -> dict[str, object]:
 def test_an_answer_is_in_the_log_with_its_input_before_it_arrives(alone: Running) -> None:
     prediction = only_prediction(alone.up.predict(GOOD))
     (record,) = alone.about(prediction["id"])
-    assert (record.version, record.role, record.status, record.input) == ("credit@1.0.0", "champion", "ok", [[5.0, 30]])
+    assert (record.version, record.role, record.status, record.input) == ("credit@1.0.0", "champion", "ok", [[30, 5.0]])
     assert record.output == [[prediction["value"], prediction["score"]]]
     assert record.epoch == alone.epoch
 
@@ -236,14 +236,14 @@ def test_the_open_inference_protocol_round_trips(alone: Running) -> None:
     assert http.get("/v2/health/ready").json() == {"ready": True}
     assert http.get("/v2/models/credit/ready").status_code == 200
     inputs = http.get("/v2/models/credit").json()["inputs"]
-    assert [(one["name"], one["datatype"]) for one in inputs] == [("amount", "FP64"), ("age", "INT64")]
+    assert [(one["name"], one["datatype"]) for one in inputs] == [("age", "INT64"), ("amount", "FP64")]
     ages = [20, 50, 90]
     score = [only_prediction(alone.up.predict({"amount": 5.0, "age": age}))["score"] for age in ages]
     each = [
         {"name": "amount", "shape": [3], "datatype": "FP32", "data": [5.0] * 3},
         {"name": "age", "shape": [3, 1], "datatype": "INT64", "data": [[age] for age in ages]},
     ]
-    matrix = [{"name": "rows", "shape": [3, 2], "datatype": "FP64", "data": [[5.0, float(age)] for age in ages]}]
+    matrix = [{"name": "rows", "shape": [3, 2], "datatype": "FP64", "data": [[float(age), 5.0] for age in ages]}]
     for tensors in (each, matrix):
         answer = http.post(
             "/v2/models/credit/versions/1.0.0/infer", json={"id": "order-7", "inputs": tensors, "parameters": {"key": "k"}}
@@ -277,7 +277,7 @@ def test_the_client_tells_answers_and_errors_as_flyballs_own(alone: Running) -> 
         answer = client.predict("credit", GOOD, id="order-9")
         assert answer["predictions"][0]["id"] == "order-9"
         assert client.label("credit", [{"id": "order-9", "value": 1}])["accepted"] == 1
-        assert [field["name"] for field in client.schema("credit")["fields"]] == ["amount", "age"]
+        assert [field["name"] for field in client.schema("credit")["fields"]] == ["age", "amount"]
         with pytest.raises(BadInput) as caught:
             client.predict("credit", {"amount": 5.0})
         assert caught.value.problems[0].where == "/row/age"

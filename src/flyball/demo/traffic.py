@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -84,9 +84,7 @@ class Bank:
         except TimeoutError:
             self.failed += self._queue.qsize()
         finally:
-            for task in (*lanes, *others):
-                task.cancel()
-            await asyncio.gather(*lanes, *others, return_exceptions=True)
+            await _end([*lanes, *others])
 
     def stop(self) -> None:
         """Send no more."""
@@ -162,6 +160,14 @@ class Bank:
             if rows:
                 self._files += 1
                 write_rows(self.root, f"day-{self._files:05d}", rows)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel until all are over: before Python 3.12 a cancellation that meets a `wait_for` as it finishes is lost."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=0.2)
 
 
 def _now() -> Instant:
