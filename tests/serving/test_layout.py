@@ -46,5 +46,6 @@ def test_a_socket_s_path_fits_however_long_the_project_s_and_the_temporary_folde
     path = layout.socket("credit@1.0.0-0123456789ab")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
+        assert path.is_socket()
     path.unlink()
     path.parent.rmdir()
