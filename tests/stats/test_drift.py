@@ -101,6 +101,18 @@ def test_a_daily_cycle_is_no_drift_between_weeks():
     assert not drift.fast_enough(bins[0], 1_000), "a thousand rows are less than five days here, so the cycle shows"
 
 
+def test_a_steady_column_is_hardly_ever_left_out_of_fast_windows():
+    rng = np.random.default_rng(11)
+    times = np.arange(15_000) * MINUTE // 60
+    kinds = [str(kind) for kind in range(5)]
+    left_out = 0
+    for _ in range(60):
+        frame = pl.DataFrame({"x": rng.normal(size=15_000), "kind": rng.choice(kinds, 15_000, p=[0.28, 0.2, 0.21, 0.11, 0.2]), "__time": times})
+        left_out += sum(not drift.fast_enough(own) for own in reference(frame, ["x", "kind"]))
+    # by the estimate alone it would be about ten of these 120 columns
+    assert left_out <= 1
+
+
 def test_day_effects_are_measured_on_the_reference_and_divided_out():
     rng = np.random.default_rng(5)
     level = 0.1 * np.repeat(rng.normal(size=70), 1_000)

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 Floats: TypeAlias = NDArray[np.float64]
 
 PURPOSES = ("car", "debt", "home", "medical", "other")
-SHARES = (0.29, 0.17, 0.22, 0.12, 0.20)
+SHARES = (0.28, 0.20, 0.21, 0.11, 0.20)
 RECODED, BECOMES = "debt", "debt_consolidation"
 """The category that the upstream job renames, and its new name."""
 
 _PURPOSE_RISK = {"car": -0.4, "debt": 0.3, "home": -0.6, "medical": 0.3, "other": 0.0}
 _CALM_RATE, _HIGH_RATE = 2.0, 4.5
-_SQUEEZE = 4.0
+_SQUEEZE = 6.0
 """How much more the risk (log odds) of those who borrow to pay debts grows, once the economy has moved."""
 
 

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, chdtrc, fdtrc
+from scipy.special import betainc, chdtrc, chdtri, fdtrc
 
 from flyball.records.monitoring import Bins, InputCounts
 from flyball.stats.cells import Counts, merge_bins, merged, pooling
@@ -32,7 +32,9 @@ RATE = 0.01
 """False discovery rate over all tests of one model in one window."""
 
 FAST_PHI = 1.25
-"""A fast window is used only for columns whose overdispersion at that length is at most this: no cycle at that scale."""
+"""A fast window is used unless the column's overdispersion at that length is surely above this: no cycle at that scale.
+
+Surely: at 95%. The estimate alone, of a reference of some fifteen windows, is above it by chance in one steady column of twelve."""
 
 
 class Contrast(NamedTuple):
@@ -174,11 +176,17 @@ def _spreads_of(bins: Bins, labels: NDArray[np.int64], *, fast: bool) -> tuple[D
 
 
 def fast_enough(bins: Bins, rows: int = 1_000) -> bool:
-    """May this column be tested in windows of `rows` rows? Not if it swings at that scale, such as with the time of day."""
+    """May this column be tested in windows of `rows` rows? Not if it surely swings at that scale, such as with the time of day.
+
+    The mean of X²/df over k windows of a steady column is about χ²(k·df)/(k·df), so φ over that law's upper 5% point is φ's lower bound.
+    """
     present = bins.n - bins.nulls
     if not bins.fast or present == 0:
         return True
-    return 1 + bins.fast[0] * rows * present / (rows + present) <= FAST_PHI
+    tau, windows = bins.fast[0], bins.fast[-1]
+    freedom = windows * (len(np.unique(pooled_cells(bins, rows))) - 1)
+    phi = 1 + tau * rows * present / (rows + present)
+    return freedom < 1 or phi * freedom / float(chdtri(freedom, 0.05)) <= FAST_PHI
 
 
 def column_tests(bins: Bins, window: InputCounts, *, fast: bool = False) -> tuple[ColumnTest, ...]:
