@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+import msgspec
 import polars as pl
 
 from flyball.clock import Instant
 from flyball.evaluation import counts_quality as sums
 from flyball.evaluation.counts_labels import LabelBook, plain
-from flyball.evaluation.counts_units import Units
+from flyball.evaluation.counts_units import Exposed, Units
 from flyball.evaluation.reference import bin_frame
 from flyball.records.monitoring import Batch, InputCounts, Pairs, Traffic, Watch
 from flyball.records.rollouts import PairCounts
@@ -98,7 +99,7 @@ class Folder:
     def take(self, until: Instant) -> Batch:
         """Counts of all that became visible up to `until` and was not taken before."""
         now = self._due(until)
-        traffic, inputs = self._traffic(now), self._inputs(now)
+        traffic, inputs = self._traffic(now, until), self._inputs(now)
         self._wait(now)
         matured = self._mature(until)
         batch = Batch(
@@ -123,27 +124,31 @@ class Folder:
         rank = pl.col("role").replace_strict(_ROLES, default=9, return_dtype=pl.Int8)
         return rows.sort("at", "request_id", rank)
 
-    def _traffic(self, rows: pl.DataFrame) -> tuple[Traffic, ...]:
-        if rows.is_empty():
-            return ()
+    def _traffic(self, rows: pl.DataFrame, until: Instant) -> tuple[Traffic, ...]:
+        found = self._scored(rows) if rows.height else {}
+        for where, units in self._units.settled(until - self._watch.settle).items():
+            known = found.get(where) or Traffic(model=self._watch.model, **where._asdict())
+            found[where] = msgspec.structs.replace(known, units=known.units + units)
+        return tuple(found[where] for where in sorted(found))
+
+    def _scored(self, rows: pl.DataFrame) -> dict[Exposed, Traffic]:
         marked = self._units.mark(rows, self._watch.slow_us)
         scored = pl.col("status") != "dropped"
-        grouped = (
-            marked.group_by("version", "role", "rollout", "weight", (pl.col("at") // sums.MINUTE).alias("minute"))
-            .agg(
-                n=scored.sum(),
-                errors=(pl.col("status") == "error").sum(),
-                units=pl.col("unit").sum(),
-                bad_units=pl.col("unit_bad").sum(),
-                slow_units=pl.col("unit_slow").sum(),
-                dropped=(~scored).sum(),
-                latency=(pl.col("latency_us").filter(scored).drop_nulls().clip(1).log(2.0) * 8).floor().cast(pl.Int64),
+        grouped = marked.group_by(*Exposed._fields[:-1], (pl.col("at") // sums.MINUTE).alias("minute")).agg(
+            n=scored.sum(),
+            errors=(pl.col("status") == "error").sum(),
+            units=pl.col("unit").sum(),
+            bad_units=pl.col("unit_bad").sum(),
+            slow_units=pl.col("unit_slow").sum(),
+            dropped=(~scored).sum(),
+            latency=(pl.col("latency_us").filter(scored).drop_nulls().clip(1).log(2.0) * 8).floor().cast(pl.Int64),
+        )
+        return {
+            Exposed(*(row[name] for name in Exposed._fields)): Traffic(
+                model=self._watch.model, **{**row, "latency": _tally(row["latency"])}
             )
-            .sort("version", "role", "rollout", "weight", "minute")
-        )
-        return tuple(
-            Traffic(model=self._watch.model, **{**row, "latency": _tally(row["latency"])}) for row in grouped.iter_rows(named=True)
-        )
+            for row in grouped.iter_rows(named=True)
+        }
 
     def _inputs(self, rows: pl.DataFrame) -> tuple[InputCounts, ...]:
         if rows.is_empty() or not self._watch.bins:

@@ -2,10 +2,14 @@
 
 Counting requests instead lets one key that always fails roll back an equal version (docs/statistics.md §1). Without a key the
 request is the unit.
+
+A slow version's exposures are told later than a quick one's, so at any moment the newest would be missing from one arm alone, and the
+split would look uneven. While traffic is split, units therefore count once their time is settled: no slower request of it can come.
 """
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -19,7 +23,21 @@ FULL = 10_000
 """All traffic, in basis points."""
 
 
+MINUTE = 60_000_000
+
+
+class Exposed(NamedTuple):
+    """Where a unit of a split counts: the key of its `Traffic`, by the minute of its first exposure."""
+
+    version: str
+    role: str
+    rollout: str
+    weight: int
+    minute: int
+
+
 class _Scored(NamedTuple):
+    at: int
     rollout: str
     weight: int
     role: str
@@ -47,9 +65,13 @@ class Units:
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str], _Seen] = {}
         self._warm: dict[tuple[str, str], int] = {}
+        self._unsettled: deque[tuple[int, Exposed]] = deque()
 
     def mark(self, rows: pl.DataFrame, slow_us: Mapping[str, int]) -> pl.DataFrame:
-        """Add `unit`, `unit_bad`, `unit_slow` (booleans) to rows in order of time. Outside a rollout all are false."""
+        """Add `unit`, `unit_bad`, `unit_slow` (booleans) to rows in order of time. Outside a rollout all are false.
+
+        The units of a split are not marked: `settled` gives them.
+        """
         if rows.is_empty() or not (rows["rollout"] != "").any():
             return rows.with_columns(unit=pl.lit(value=False), unit_bad=pl.lit(value=False), unit_slow=pl.lit(value=False))
         columns = (rows[name].to_list() for name in _Scored._fields)
@@ -65,6 +87,14 @@ class Units:
         """Forget every rollout that is not among these."""
         self._seen = {key: seen for key, seen in self._seen.items() if key[0] in rollouts}
         self._warm = {key: count for key, count in self._warm.items() if key[0] in rollouts}
+        self._unsettled = deque(one for one in self._unsettled if one[1].rollout in rollouts)
+
+    def settled(self, until: int) -> Counter[Exposed]:
+        """Units of a split that were exposed by `until` (µs), each given once."""
+        found = Counter(where for at, where in self._unsettled if at <= until)
+        if found:
+            self._unsettled = deque(one for one in self._unsettled if one[0] > until)
+        return found
 
     def _mark(self, slow_us: Mapping[str, int], row: _Scored) -> tuple[bool, bool, bool]:
         split = 0 < row.weight < FULL
@@ -78,10 +108,13 @@ class Units:
             met = self._warm.get((row.rollout, row.version), 0)
             self._warm[row.rollout, row.version] = met + 1
             slow = slow and met >= WARM_UP
-        if row.key is None:
-            return True, bad, slow
         seen = self._seen.setdefault((row.rollout, "" if split else row.version), _Seen())
-        return _first(seen.exposed, row.key), bad and _first(seen.bad, row.key), slow and _first(seen.slow, row.key)
+        unit = row.key is None or _first(seen.exposed, row.key)
+        if unit and split:
+            self._unsettled.append((row.at, Exposed(row.version, row.role, row.rollout, row.weight, row.at // MINUTE)))
+        if row.key is None:
+            return unit and not split, bad, slow
+        return unit and not split, bad and _first(seen.bad, row.key), slow and _first(seen.slow, row.key)
 
 
 def _first(seen: set[str], key: str) -> bool:

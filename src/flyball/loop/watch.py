@@ -10,6 +10,10 @@ from flyball.records.monitoring import Watch
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, RolloutRow
 from flyball.records.versions import MODELS, VERSIONS
 from flyball.rollout.readings import loss_of
+from flyball.serving.limits import Limits
+
+SETTLE = Span(int((Limits().answer_s + 1) * 1_000_000))
+"""A request is answered, failed over or given up within its time limit; the gateway looks for overdue ones some times a second."""
 
 
 def label_delay(model: Model) -> Span:
@@ -43,5 +47,6 @@ def watch(model: Model, state: State, library: Library) -> Watch:
         slow_us={rollout.rollout: rollout.slow_us} if rollout and rollout.slow_us is not None else {},
         arms={rollout.rollout: (rollout.version, rollout.champion)} if rollout else {},
         started=rollout.planned_at if rollout else 0,
+        settle=SETTLE,
         bins=library.bins(result.reference) if result else (),
     )

@@ -42,6 +42,7 @@ class Watch(Record, frozen=True):
     `label_delay` is H: a row matures at its time + H and is tested on the label known by then. `loss` is 0/1 or a clipped
     loss over `loss_cap`. `slow_us` maps a rollout id to its frozen threshold. `bins` are the champion's reference.
     `slices` are columns of the request. `arms` maps the id of an active rollout to its new and its old version; it began at `started`.
+    `settle` is the longest that a picked request may stay open: the units of a split are counted once no slower one of their time can come.
     """
 
     model: str
@@ -53,11 +54,14 @@ class Watch(Record, frozen=True):
     slow_us: dict[str, int] = {}
     arms: dict[str, tuple[str, str]] = {}
     started: Instant = 0
+    settle: Span = Span(0)
     bins: tuple[Bins, ...] = ()
 
 
 class Traffic(Record, frozen=True):
     """Operational counts of one (model, version, role, rollout, minute). Units are keys at their first exposure in the rollout.
+
+    Bad and slow units count at once, all units of a split only when their time is settled (`Watch.settle`).
 
     `minute` counts minutes since 1970. Outside a rollout there are no units.
 

@@ -98,7 +98,7 @@ class Link(asyncio.Protocol):
             return False
         self._tag += 1
         self._open[self._tag] = pending
-        self._transport.write(wire.question(self._tag, pending.times, pending.packed))
+        self._transport.write(wire.question(self._tag, pending.times, pending.packed, shadow=pending.future is None))
         return True
 
     def expire(self, now_ns: int) -> None:

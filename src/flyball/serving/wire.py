@@ -1,6 +1,6 @@
 """What gateway and worker say to each other: `u32 length | msgpack`, both ways.
 
-A question is [tag, times or nil, rows], rows being the very bytes that go into the log; a reply is [tag, error or nil, output].
+A question is [tag, times or nil, rows, shadow], rows being the very bytes that go into the log; a reply is [tag, error or nil, output].
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Question(msgspec.Struct, array_like=True, gc=False):
-    """Rows to predict; `times` are µs, one a row, or None: now."""
+    """Rows to predict; `times` are µs, one a row, or None: now. `shadow`: nobody waits for the reply."""
 
     tag: int
     times: list[int] | None
     rows: list[list[Any]]
+    shadow: bool = False
 
 
 class Reply(msgspec.Struct, array_like=True, gc=False):
@@ -37,9 +38,9 @@ decode_question = msgspec.msgpack.Decoder(Question).decode
 decode_reply = msgspec.msgpack.Decoder(Reply).decode
 
 
-def question(tag: int, times: list[int] | None, packed_rows: bytes) -> bytes:
+def question(tag: int, times: list[int] | None, packed_rows: bytes, *, shadow: bool) -> bytes:
     """A question's frame."""
-    body = _encode((tag, times, msgspec.Raw(packed_rows)))
+    body = _encode((tag, times, msgspec.Raw(packed_rows), shadow))
     return _LENGTH.pack(len(body)) + body
 
 

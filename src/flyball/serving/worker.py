@@ -1,7 +1,8 @@
 """One version, served: `python -m flyball.serving.worker --root .flyball --ref model@1.0.0 --artifact HASH`.
 
-A plain loop over sockets, one thread: whatever can be read now is predicted as one batch. A batch that fails is asked again question by
-question, so that only the guilty one fails. Code comes from the version's own snapshot, never from the working tree.
+A plain loop over sockets, one thread: whatever can be read now is predicted as one batch. A batch that fails is asked again in halves, so
+that only the guilty question fails. Shadow questions wait while there are others, and are answered a little at a time: nobody waits for
+them, and nobody waits long behind them. Code comes from the version's own snapshot, never from the working tree.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import polars as pl
@@ -38,6 +41,11 @@ _SEND_S = 5.0
 
 _DRAIN_S = 5.0
 _REFRESH_S = 1.0
+
+SHADOW_S = 0.02
+"""About how long an answer may wait behind a batch of shadow questions."""
+
+_SHADOWS = 256
 
 Answers = list[list[Any]]
 
@@ -81,6 +89,9 @@ class _Peer:
     splitter: wire.Splitter
 
 
+_Asked: TypeAlias = list[tuple[_Peer, wire.Question]]
+
+
 class Worker:
     """The loop. `stop` may be called from a signal handler."""
 
@@ -91,6 +102,8 @@ class Worker:
         self._lifeline = lifeline
         self._selector = selectors.DefaultSelector()
         self._peers: set[_Peer] = set()
+        self._shadows: deque[tuple[_Peer, wire.Question]] = deque()
+        self._at_once = _SHADOWS
         self._stop_at: float | None = None
         # a signal does not end a select by itself
         self._woken, self._wake = socket.socketpair()
@@ -109,27 +122,32 @@ class Worker:
             self._selector.register(self._lifeline, selectors.EVENT_READ)
         looked = time.monotonic()
         while self._stop_at is None or (self._peers and time.monotonic() < self._stop_at):
-            ready = self._selector.select(timeout=_REFRESH_S if self._stop_at is None else 0.05)
-            asked: list[tuple[_Peer, wire.Question]] = []
-            for key, _ in ready:
-                if key.fileobj is self._listener:
-                    self._accept()
-                elif isinstance(key.data, _Peer):
-                    asked += self._receive(key.data)
-                elif key.fileobj is self._woken:
-                    self._woken.recv(16)
-                elif not os.read(self._lifeline, 4096):
-                    # the supervisor is dead: gateways drain and leave, then this worker may
-                    self._selector.unregister(self._lifeline)
-                    self.stop()
-            if asked:
-                self._answer(asked)
+            asked = self._read(0.0 if self._shadows else _REFRESH_S if self._stop_at is None else 0.05)
+            self._shadows += [one for one in asked if one[1].shadow]
+            self._answer([one for one in asked if not one[1].shadow])
+            self._answer_shadows()
             if time.monotonic() - looked > _REFRESH_S:
                 looked = time.monotonic()
                 self._history.refresh()
         for peer in list(self._peers):
             self._drop(peer)
         self._listener.close()
+
+    def _read(self, timeout: float) -> _Asked:
+        """Everything that can be read now; waits up to `timeout` for something."""
+        asked: _Asked = []
+        for key, _ in self._selector.select(timeout):
+            if key.fileobj is self._listener:
+                self._accept()
+            elif isinstance(key.data, _Peer):
+                asked += self._receive(key.data)
+            elif key.fileobj is self._woken:
+                self._woken.recv(16)
+            elif not os.read(self._lifeline, 4096):
+                # the supervisor is dead: gateways drain and leave, then this worker may
+                self._selector.unregister(self._lifeline)
+                self.stop()
+        return asked
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
@@ -153,23 +171,21 @@ class Worker:
             self._drop(peer)
             return []
 
-    def _answer(self, asked: list[tuple[_Peer, wire.Question]]) -> None:
-        now = self._scorer.now()
-        rows = [row for _, question in asked for row in question.rows]
-        times = [moment for _, question in asked for moment in (question.times or [now] * len(question.rows))]
+    def _answer_shadows(self) -> None:
+        """Answer as many shadow questions as take about SHADOW_S; the rest have their turn after the next read."""
+        if not self._shadows:
+            return
+        began = time.monotonic()
+        self._answer([self._shadows.popleft() for _ in range(min(self._at_once, len(self._shadows)))])
+        slow = time.monotonic() - began > SHADOW_S
+        self._at_once = max(1, self._at_once // 2) if slow else min(_SHADOWS, self._at_once + 1)
+
+    def _answer(self, asked: _Asked) -> None:
+        if not asked:
+            return
         replies: dict[_Peer, list[bytes]] = {}
-        try:
-            output = self._scorer.score(rows, times)
-        except Exception as problem:  # noqa: BLE001 - the user's transforms and model run here: any failure is an answer, never an end
-            for peer, question in asked:
-                reply = _failed(question, problem) if len(asked) == 1 else self._alone(question, now)
-                replies.setdefault(peer, []).append(reply)
-        else:
-            start = 0
-            for peer, question in asked:
-                end = start + len(question.rows)
-                replies.setdefault(peer, []).append(wire.reply(question.tag, None, output[start:end]))
-                start = end
+        for (peer, _), frame in zip(asked, self._replies([question for _, question in asked], self._scorer.now()), strict=True):
+            replies.setdefault(peer, []).append(frame)
         for peer, frames in replies.items():
             try:
                 peer.socket.sendall(b"".join(frames))
@@ -177,12 +193,18 @@ class Worker:
                 if peer in self._peers:
                     self._drop(peer)
 
-    def _alone(self, question: wire.Question, now: Instant) -> bytes:
-        """One question of a batch that failed."""
+    def _replies(self, questions: list[wire.Question], now: Instant) -> list[bytes]:
+        """A reply to each question, predicted as one batch; where that fails, as two."""
+        rows = [row for question in questions for row in question.rows]
+        times = [moment for question in questions for moment in (question.times or [now] * len(question.rows))]
         try:
-            return wire.reply(question.tag, None, self._scorer.score(question.rows, question.times or [now] * len(question.rows)))
-        except Exception as problem:  # noqa: BLE001 - as above
-            return _failed(question, problem)
+            output = iter(self._scorer.score(rows, times))
+        except Exception as problem:  # noqa: BLE001 - the user's transforms and model run here: any failure is an answer, never an end
+            if len(questions) == 1:
+                return [_failed(questions[0], problem)]
+            half = len(questions) // 2
+            return self._replies(questions[:half], now) + self._replies(questions[half:], now)
+        return [wire.reply(question.tag, None, list(islice(output, len(question.rows)))) for question in questions]
 
 
 def _failed(question: wire.Question, problem: Exception) -> bytes:
