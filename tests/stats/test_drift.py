@@ -107,7 +107,9 @@ def test_a_steady_column_is_hardly_ever_left_out_of_fast_windows():
     kinds = [str(kind) for kind in range(5)]
     left_out = 0
     for _ in range(60):
-        frame = pl.DataFrame({"x": rng.normal(size=15_000), "kind": rng.choice(kinds, 15_000, p=[0.28, 0.2, 0.21, 0.11, 0.2]), "__time": times})
+        frame = pl.DataFrame(
+            {"x": rng.normal(size=15_000), "kind": rng.choice(kinds, 15_000, p=[0.28, 0.2, 0.21, 0.11, 0.2]), "__time": times}
+        )
         left_out += sum(not drift.fast_enough(own) for own in reference(frame, ["x", "kind"]))
     # by the estimate alone it would be about ten of these 120 columns
     assert left_out <= 1

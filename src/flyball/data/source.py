@@ -23,7 +23,6 @@ from flyball.declare.data import Dataset
 from flyball.errors import BadInput, Problem
 from flyball.records.models import FieldType
 
-
 _PARQUET = {".parquet", ".pq"}
 
 
