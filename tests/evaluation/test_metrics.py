@@ -196,16 +196,20 @@ def test_live_counts_give_the_same_numbers_as_rows(binary, numbers):
 
     rows = numbers(400, 5)
     error = np.abs(rows["value"].to_numpy() - rows["y"].to_numpy())
-    live = _quality(labelled=400, abs_error=float(error.sum()), sq_error=float((error**2).sum()))
-    found, expected = from_counts("mae", live), measure("regression", rows, ["mae"])["mae"]
-    assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
-    assert from_counts("rmse", live).value == pytest.approx(measure("regression", rows, ["rmse"])["rmse"].value)
+    sums = {"abs_error": float(error.sum()), "sq_error": float((error**2).sum()), "quad_error": float((error**4).sum())}
+    live = _quality(labelled=400, **sums)
+    for name in ("mae", "rmse"):
+        found, expected = from_counts(name, live), measure("regression", rows, [name])[name]
+        assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high)), name
 
 
-def test_live_losses_are_scaled_back_by_their_cap():
-    live = _quality(labelled=4, loss=1.0, loss_sq=0.5)
-
-    assert from_counts("log_loss", live, loss_cap=8).value == 2
+def test_counts_give_exactly_the_metrics_that_the_table_says_they_give():
+    live = _quality(labelled=40, correct=30, tp=10, fp=5, fn=5, tn=20, loss=10.0, loss_sq=10.0, abs_error=8.0, sq_error=4.0, quad_error=2.0)
+    for name, info in METRICS.items():
+        if info.source != "traffic":
+            assert (from_counts(name, live).value is not None) == info.counted, name
+    assert from_counts("log_loss", live).value is None, "the loss that is kept of a classifier's rows is right or wrong"
+    assert from_counts("recall_at_1%", live).value is None
 
 
 def test_counts_that_cannot_say_say_so():

@@ -13,8 +13,9 @@ from flyball.ledger.projection import MemoryProjection
 from flyball.loop.advance import answer
 from flyball.loop.findings import Report, decide_report
 from flyball.loop.folds import FOLDS
-from flyball.loop.releases import MoveRollout, Steer, decide_move, decide_steer
+from flyball.loop.releases import MoveRollout, Rollback, Steer, decide_move, decide_rollback, decide_steer
 from flyball.records.base import Event, Record, Recorded, Refusal
+from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.models import Signature
 from flyball.records.monitoring import INCIDENTS, IncidentMoved, IncidentOpened, IncidentState
 from flyball.records.rollouts import ROLLOUTS, RolloutEvidence, RolloutMoved, RolloutPlanned, RolloutState, Step, StepCounts
@@ -47,13 +48,13 @@ class World:
         for event in events:
             FOLDS[type(event)](self.state, Recorded(seq=1, at=self.clock.now(), actor="loop", command="c", event=event))
 
-    def version(self, number: str) -> None:
+    def version(self, number: str, *verdicts: Verdict) -> None:
         self.add(
             VersionRegistered(
                 model="m", version=number, run=f"run_{number}", artifact="a" * 64, result="b" * 64,
                 version_digest="v", policy_digest="p", data={}, metrics={},
             ),
-            VersionEligible(model="m", version=number, verdicts=()),
+            VersionEligible(model="m", version=number, verdicts=verdicts),
         )  # fmt: skip
 
     def release(self, number: str, champion: str) -> None:
@@ -181,9 +182,41 @@ def test_the_playbook_leaves_a_rollout_and_then_goes_back_to_the_former_champion
     wired.close()
 
 
-def test_a_gate_passed_against_another_champion_does_not_stand_in_for_live_evidence(world: World) -> None:
+def test_a_rollback_by_hand_of_a_release_that_warms_up_ends_it_along_the_table(world: World) -> None:
     world.add(ChampionChanged(model="m", version="1.0.0", former="", rollback=False, reason="first"))
     world.version("1.1.0")
+    world.release("1.1.0", "1.0.0")
+    command = Rollback(id="c", actor="user:ana", model="m", reason="not now")
+    events = decide_rollback(world.state, command, world.clock.now(), model=MODEL, folds=FOLDS, signatures=lambda _: SIGNATURE)
+    assert not isinstance(events, Refusal)
+    world.add(*events)
+    row, model = world.state.get(ROLLOUTS, "ro"), world.state.get(MODELS, "m")
+    assert row is not None
+    assert model is not None
+    assert (row.state, model.champion) == (RolloutState.FAILED, "1.0.0")
+
+
+CHAMPION_GATE = fb.metric("accuracy") >= fb.champion - 0.02
+KNOWN = Estimate(value=0.8, n=1000)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "judged_against", "stands_in"),
+    [
+        (Verdict(check=str(CHAMPION_GATE), outcome=Outcome.PASS, estimate=KNOWN, reference=KNOWN), "1.0.0", True),
+        (Verdict(check=str(CHAMPION_GATE), outcome=Outcome.PASS, estimate=KNOWN, reference=KNOWN), "0.9.0", False),
+        (Verdict(check=str(CHAMPION_GATE), outcome=Outcome.PASS, why="no champion yet"), "1.0.0", False),
+        (Verdict(check=str(CHAMPION_GATE), outcome=Outcome.WAIVED, estimate=KNOWN, reference=KNOWN), "1.0.0", False),
+        (Verdict(check="accuracy ≥ baseline", outcome=Outcome.PASS, estimate=KNOWN, reference=KNOWN), "1.0.0", False),
+        (None, "1.0.0", False),
+    ],
+)
+def test_only_a_gate_passed_against_this_champion_stands_in_for_live_evidence(
+    world: World, verdict: Verdict | None, judged_against: str, stands_in: bool
+) -> None:
+    model = MODEL.replace(gates=[CHAMPION_GATE, fb.metric("accuracy") >= fb.baseline])
+    world.add(ChampionChanged(model="m", version="1.0.0", former="", rollback=False, reason="first"))
+    world.version("1.1.0", *([verdict] if verdict else []))
     world.release("1.1.0", "1.0.0")
     world.add(RolloutMoved(rollout="ro", model="m", source=RolloutState.WARMING, target=RolloutState.SHADOW, step=0, why=""))
     world.add(RouteDesired(epoch=1, model="m", route=ROUTE), RouteInForce(epoch=1, ms=1.0, processes=2))
@@ -193,13 +226,11 @@ def test_a_gate_passed_against_another_champion_does_not_stand_in_for_live_evide
     assert row is not None
     world.state.put(ROLLOUTS, "ro", msgspec.structs.replace(row, evidence="gate"))
 
-    def moves(judged_against: str) -> list[str]:
-        command = MoveRollout(id="c", actor="loop", rollout="ro", evidence=evidence, workers_ready=True, judged_against=judged_against)
-        found = decide_move(
-            world.state, command, world.clock.now(), model=MODEL, folds=FOLDS, signatures=lambda _: SIGNATURE, new_id=lambda _: "x"
-        )
-        assert not isinstance(found, Refusal)
-        return [event.target.value for event in found if isinstance(event, RolloutMoved)]
-
-    assert moves("0.9.0") == []
-    assert moves("1.0.0") == ["watching"]
+    command = MoveRollout(id="c", actor="loop", rollout="ro", evidence=evidence, workers_ready=True, judged_against=judged_against)
+    found = decide_move(
+        world.state, command, world.clock.now(), model=model, folds=FOLDS, signatures=lambda _: SIGNATURE, new_id=lambda _: "x"
+    )
+    assert not isinstance(found, Refusal)
+    moves = [event for event in found if isinstance(event, RolloutMoved)]
+    assert [event.target.value for event in moves] == (["watching"] if stands_in else [])
+    assert all("the gate's paired evidence stands in" in event.why for event in moves)

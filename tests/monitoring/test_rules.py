@@ -11,6 +11,7 @@ from flyball.clock import Span
 from flyball.declare.checks import Check, Drift, metric
 from flyball.declare.policy import Retrain
 from flyball.monitoring import rules
+from flyball.monitoring.checks import _finding as one_finding
 from flyball.monitoring.state import MonitorState, absorb, released
 from flyball.records.estimates import Estimate
 from flyball.records.monitoring import Batch
@@ -188,6 +189,69 @@ def test_a_bound_that_is_evidently_crossed_asks_for_a_training():
     condition: Check = metric("accuracy").over("7d") < 0.6
     assert "accuracy" in (rules.retrain_alarm(retraining([condition]), accuracy(500), START + DAY) or "")
     assert rules.retrain_alarm(retraining([condition]), accuracy(300), START + DAY) is None
+
+
+def test_what_may_be_chance_asks_for_no_training():
+    condition: Check = metric("accuracy").over("7d") < 0.71
+    assert rules.retrain_alarm(retraining([condition]), accuracy(300), START + DAY) is None, ".70 [.671, .728]"
+    assert rules.retrain_alarm(retraining([condition]), accuracy(350), START + DAY) is not None
+
+
+def test_a_trigger_with_a_margin_waits_for_the_margin():
+    state = fresh(at_release={"accuracy": Estimate(value=0.8, n=1000)})
+
+    def wanted(wrong):
+        seen = absorb(state, Batch(until=START + DAY, quality=(quality(1000, wrong, START + DAY),)), ())
+        return rules.retrain_alarm(retraining([metric("accuracy") < checks.at_release - 0.1]), seen, START + DAY)
+
+    assert wanted(260) is None
+    assert "accuracy < at_release − 0.1" in (wanted(400) or "")
+
+
+def test_a_list_of_triggers_means_all_and_either_means_either():
+    low, lower = metric("accuracy").over("7d") < 0.6, metric("accuracy").over("7d") < 0.3
+    assert rules.retrain_alarm(retraining([low, lower]), accuracy(500), START + DAY) is None
+    assert rules.retrain_alarm(retraining([low | lower]), accuracy(500), START + DAY) is not None
+    assert "; and accuracy over 7d < 0.3" in (rules.retrain_alarm(retraining([low, lower]), accuracy(900), START + DAY) or "")
+
+
+def test_an_rmse_fires_on_its_interval_and_never_without_one():
+    check = metric("rmse").over("7d") <= 1.0
+
+    def found(each, quad):
+        sums = quality(200, 0, START + DAY)
+        sums = type(sums)(**_fields(sums) | {"sq_error": 200 * each, "quad_error": 200 * quad})
+        return say(make_model(monitors=[check]), absorb(fresh(), Batch(until=START + DAY, quality=(sums,)), ()), START + DAY)[
+            str(check), ""
+        ]
+
+    assert (found(1.2, 20.0).severity, found(1.2, 20.0).standing) == ("alert", "pending")
+    assert (found(4.0, 20.0).severity, found(4.0, 20.0).standing) == ("alert", "settled")
+
+
+def test_without_an_interval_a_missed_bound_is_pending():
+    check = metric("accuracy") >= 0.9
+    found = one_finding(check, "", Estimate(value=0.5, n=1000), fresh(), span=Span.parse("7d"))
+    assert (found.severity, found.standing) == ("alert", "pending")
+
+
+def test_a_loss_that_is_not_kept_lacks_data_and_is_not_shown_as_another():
+    check = metric("log_loss").over("7d") <= 0.4
+    found = say(make_model(monitors=[check]), accuracy(500), START + DAY)[str(check), ""]
+    assert (found.severity, found.standing, found.effect) == ("none", "insufficient", None)
+    assert "cannot be computed from counts" in found.why
+
+
+def test_a_check_by_a_slice_without_counts_says_so():
+    check = metric("accuracy").by("dear").over("7d") >= 0.6
+    found = say(make_model(monitors=[check]), accuracy(500), START + DAY)[str(check), ""]
+    assert (found.standing, found.why) == ("insufficient", "no matured row with a value of dear in this span")
+
+
+def test_traffic_is_not_told_by_slice():
+    check = metric("error_rate").by("day") <= 0.1
+    found = say(make_model(monitors=[check]), absorb(fresh(), traffic(5000, 2000, START + HOUR), ()), START + HOUR)[str(check), ""]
+    assert found.standing == "insufficient"
 
 
 def test_a_model_without_retrain_has_no_alarm():

@@ -3,6 +3,7 @@ import pytest
 
 from flyball.declare.checks import champion, metric
 from flyball.declare.policy import Rollout
+from flyball.errors import Conflict
 from flyball.records.base import Recorded
 from flyball.records.models import Signature
 from flyball.records.rollouts import EVENTS, ROLLOUTS, RolloutState
@@ -10,7 +11,7 @@ from flyball.records.versions import MODELS, ModelRow
 from flyball.rollout.fold import FOLDS
 from flyball.rollout.routes import route
 from flyball.rollout.rules import plan
-from flyball.rollout.states import TERMINAL
+from flyball.rollout.states import TERMINAL, TRANSITIONS
 
 STEPS = Rollout(guards=[metric("accuracy") >= champion - 0.01]).shadow("1h").canary("5%", "1h").canary("25%", "1h")
 
@@ -123,9 +124,27 @@ def test_the_end_of_a_rollout_does_not_free_a_model_that_has_another_one(play, e
     rows = Rows()
     fold(rows, 1, planned())
     rows.put(MODELS, "m", msgspec.structs.replace(rows.get(MODELS, "m"), rollout="ro_2"))
-    moved = play(STEPS).decide()
-    fold(rows, 2, msgspec.structs.replace(moved, target=end))
+    before = next(state for state, targets in TRANSITIONS.items() if end in targets)
+    stands = msgspec.structs.replace(rows.get(ROLLOUTS, "ro_1"), state=before)
+    rows.put(ROLLOUTS, "ro_1", stands)
+    moved = msgspec.structs.replace(play(STEPS).decide(), source=before, target=end)
+    fold(rows, 2, moved)
     assert rows.get(MODELS, "m").rollout == "ro_2"
     rows.put(MODELS, "m", msgspec.structs.replace(rows.get(MODELS, "m"), rollout="ro_1"))
-    fold(rows, 3, msgspec.structs.replace(moved, target=end))
+    rows.put(ROLLOUTS, "ro_1", stands)
+    fold(rows, 3, moved)
     assert rows.get(MODELS, "m").rollout == ""
+
+
+def test_an_arrow_that_is_not_in_the_table_or_starts_elsewhere_is_no_event(play):
+    rows = Rows()
+    fold(rows, 1, planned())
+    moved = play(STEPS).decide()
+    for wrong in (
+        {"target": RolloutState.ROLLING_BACK},
+        {"source": RolloutState.SHADOW, "target": RolloutState.CANARY},
+        {"rollout": "ro_9"},
+    ):
+        with pytest.raises(Conflict):
+            fold(rows, 2, msgspec.structs.replace(moved, **wrong))
+    assert rows.get(ROLLOUTS, "ro_1").state is RolloutState.PLANNED

@@ -5,11 +5,12 @@ import pytest
 
 from flyball.clock import Span
 from flyball.declare.checks import champion, metric
+from flyball.declare.model import _default_rollout
 from flyball.declare.policy import Rollout
 from flyball.ledger.canonical import write_body
 from flyball.records.base import Refusal
 from flyball.records.rollouts import PairCounts, RolloutEvidence, RolloutState, StepCounts
-from flyball.rollout.readings import RATIO, fired, readings
+from flyball.rollout.readings import RATIO, cleared, fired, on_quality, readings
 from flyball.rollout.rules import NEVER, by_person, next_due, plan, replay, slow_threshold
 from flyball.rollout.states import TRANSITIONS
 
@@ -236,7 +237,7 @@ def test_watching_ends_after_its_time_and_late_labels_still_roll_back_before(pla
     declaration = Rollout(guards=[QUALITY], watch="1d").shadow("0s")
     for late in (False, True):
         ours = play(declaration).start()
-        ours.apply(by_person(ours.row, "promote", "seen enough"))
+        ours.row = msgspec.structs.replace(ours.row, state=RolloutState.WATCHING, entered_at=ours.now)
         ours.now += 12 * HOUR
         assert ours.decide() is None
         if late:
@@ -281,7 +282,7 @@ def test_every_arrow_that_is_decided_stands_in_the_table(play):
 
 
 @pytest.mark.parametrize("state", list(RolloutState))
-@pytest.mark.parametrize("action", ["pause", "resume", "promote", "abort"])
+@pytest.mark.parametrize("action", ["pause", "resume", "abort"])
 def test_a_person_moves_a_rollout_along_the_table_or_is_told_why_not(play, state, action):
     row = msgspec.structs.replace(play().row, state=state, resume=RolloutState.CANARY if state.value in {"frozen", "paused"} else None)
     moved = by_person(row, action, "because")
@@ -324,19 +325,128 @@ def test_the_event_of_a_move_stays_within_an_events_size(play):
     assert 5_000 < len(body) < 16_000
 
 
+FAST = {math.floor(8 * math.log2(1000)): 2_000}
+"""Two thousand requests of a millisecond."""
+
+
+def guarded(*bounds):
+    return Rollout(guards=[metric("latency_p99") <= bound for bound in bounds])
+
+
 def test_a_declared_latency_is_the_least_that_counts_as_slow():
-    declaration = Rollout(guards=[metric("latency_p99") <= "50ms"]).shadow("1h")
+    declaration = guarded("50ms")
+    assert slow_threshold({}, declaration) == 50_000
+    assert slow_threshold(FAST, declaration) == 50_000
+    assert slow_threshold({math.floor(8 * math.log2(64_000)): 2_000}, declaration) > 70_000
+    assert slow_threshold({}, Rollout()) is None
     common = {"rollout": "r", "model": "m", "version": "2", "champion": "1", "attempt": 1, "reason": ""}
-    assert plan(declaration, slow_us=None, **common).slow_us == 50_000
     assert plan(declaration, slow_us=70_000, **common).slow_us == 70_000
-    assert plan(Rollout().shadow("1h"), slow_us=None, **common).slow_us is None
 
 
 def test_the_slow_threshold_needs_500_requests_and_lies_a_tenth_above_p99():
     place = math.floor(8 * math.log2(1000))
-    assert slow_threshold({place: 499}) is None
-    assert 1100 <= slow_threshold({place: 1980, place + 40: 20}) <= 1100 * 2 ** (1 / 8) + 1
-    assert slow_threshold({place: 1970, place + 40: 30}) > 30_000
+    assert slow_threshold({place: 499}, Rollout()) is None
+    assert 1100 <= slow_threshold({place: 1980, place + 40: 20}, Rollout()) <= 1100 * 2 ** (1 / 8) + 1
+    assert slow_threshold({place: 1970, place + 40: 30}, Rollout()) > 30_000
+
+
+def test_a_guard_on_latency_sets_how_many_times_the_champions_is_slow():
+    p99 = slow_threshold(FAST, guarded(champion * 1.0))
+    assert slow_threshold(FAST, guarded(champion * 3)) == pytest.approx(3 * p99, abs=3)
+    assert slow_threshold(FAST, guarded(champion + 5)) == pytest.approx(p99 + 5_000, abs=1)
+    assert slow_threshold(FAST, guarded(champion * 3, "2ms")) == 2_000, "all of them hold, so the least is held to"
+    assert slow_threshold({}, guarded(champion * 3)) is None
+    others = Rollout(guards=[metric("latency_p50") <= "50ms", metric("latency_p99") >= "50ms"])
+    assert slow_threshold({}, others) is None, "a bound on the median says nothing of the slowest answers"
+
+
+ERRORS_AT_MOST = metric("error_rate") <= 0.01
+
+
+def test_errors_are_held_to_a_number_on_the_new_version_alone(play):
+    declaration = Rollout(guards=[ERRORS_AT_MOST]).canary("50%", "1h")
+
+    def found(failed, met, attempt=1):
+        step = StepCounts(
+            weight=5_000, canary_units=met, canary_bad=failed, canary_met=met, canary_failed=failed, stable_units=met, stable_bad=failed
+        )
+        ours = play(declaration, attempt=attempt)
+        return readings(ours.row, declaration, RolloutEvidence(steps=(step,)), task="binary")
+
+    both_bad = found(90, 3_000)
+    assert [one.test for one in fired(both_bad)] == [str(ERRORS_AT_MOST)], "3% against 3% is no excess, and more than 1%"
+    assert sum(1 / one.need_against for one in both_bad if one.test != RATIO and one.need_against) == pytest.approx(0.01)
+    assert not fired(found(20, 3_000))
+    assert cleared(reading(found(2, 2_000), str(ERRORS_AT_MOST)))
+    assert not cleared(reading(found(0, 100), str(ERRORS_AT_MOST))), "too little to say is no pass"
+
+
+def test_the_least_excess_of_errors_that_a_guard_names_is_held_to(play):
+    step = (StepCounts(weight=5_000, canary_units=5_000, canary_bad=300, stable_units=5_000, stable_bad=200),)
+
+    def against(*factors):
+        declaration = Rollout(guards=[metric("error_rate") <= champion * factor for factor in factors]).canary("50%", "1h")
+        return reading(readings(play(declaration).row, declaration, RolloutEvidence(steps=step), task="binary"), "error_rate").log10_against
+
+    assert against(2.0) < against(1.0)
+    assert against(2.0, 1.0) == against(1.0)
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [
+        metric("latency_p50") <= "50ms",
+        metric("latency_p95") <= champion * 2,
+        metric("error_rate").by("day") <= champion * 2,
+        metric("error_rate") <= champion + 0.01,
+        metric("error_rate") <= 0,
+        metric("error_rate") >= 0.5,
+        metric("latency_p99") <= champion * 0.9,
+        metric("accuracy").gap("day") <= 0.1,
+        metric("mae") <= champion,
+        metric("accuracy") <= 0.5,
+    ],
+)
+def test_a_guard_that_nothing_tests_is_shown_without_a_reading(play, guard):
+    declaration = Rollout(guards=[guard]).shadow("1h")
+    found = readings(play(declaration).row, declaration, RolloutEvidence(), task="binary")
+    assert reading(found, str(guard)).need_against is None
+
+
+def test_a_plan_whose_guards_name_operations_alone_is_promoted_on_them_and_says_so(play):
+    declaration = Rollout(guards=[metric("error_rate") <= champion * 1.25]).shadow("0s")
+    ours = play(declaration).start()
+    ours.see(traffic=ours.requests((10_000, 0), (10_000, 0)))
+    moved = ours.decide()
+    assert moved.target is RolloutState.WATCHING
+    assert "quality not tested on live rows" in moved.why
+
+
+def test_without_a_guard_on_quality_a_plan_that_rests_on_the_gate_needs_it_and_says_so(play):
+    declaration = Rollout(guards=[metric("error_rate") <= champion * 1.25], evidence="gate").shadow("0s")
+    for passed in (False, True):
+        ours = play(declaration, gate_passed=passed).start()
+        ours.see(traffic=ours.requests((10_000, 0), (10_000, 0)))
+        moved = ours.decide()
+        if passed:
+            assert moved.target is RolloutState.WATCHING
+            assert "the gate's paired evidence stands in (no guard on quality that live rows can test)" in moved.why
+        else:
+            assert moved is None
+
+
+def test_a_default_rollout_is_tested_on_live_rows(play):
+    for task, metric_name in (("binary", "accuracy"), ("forecast", "mae")):
+        assert [guard.metric.name for guard in on_quality(_default_rollout(task), task)] == [metric_name]
+    declaration = _default_rollout("binary")
+    ours = play(declaration, gate_passed=True).start()
+    ours.row = msgspec.structs.replace(ours.row, state=RolloutState.CANARY, step=1)
+    ours.evidence = RolloutEvidence(
+        steps=(StepCounts(weight=1_000, canary_units=10_000, stable_units=90_000),), baked=Span.parse("2d"), under="canary:1"
+    )
+    assert ours.decide() is None, "operations alone do not promote it"
+    ours.see(traffic=ours.requests((1, 0), (1, 0)), pairs=(20, 1960, 20), matured=2_000)
+    assert ours.decide().target is RolloutState.WATCHING
 
 
 def test_what_is_due_by_the_clock_is_the_bake_the_watch_or_nothing(play):

@@ -68,7 +68,7 @@ def start(wired: Wired, out: Output, model: Model, version: str, acting: Acting)
         model=model.name,
         version=version,
         reason=acting.reason or f"released by {common.actor()}",
-        slow_us=slow_threshold(recent_latency(load(ports.memory).monitor(model.name))),
+        slow_us=slow_threshold(recent_latency(load(ports.memory).monitor(model.name)), model.rollout),
     )
     decide = partial(decide_release, model=model, folds=FOLDS, signatures=ports.library.signature)
     receipt = common.act(wired, out, command, decide, acting)

@@ -13,6 +13,7 @@ from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, 
 from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.cli.release import step_text
 from flyball.clock import Instant
+from flyball.declare.live import ERRORS
 from flyball.loop.folds import FOLDS
 from flyball.loop.memory import load
 from flyball.loop.releases import Steer, active_rollout, decide_steer
@@ -20,7 +21,7 @@ from flyball.loop.watch import loss_cap
 from flyball.records.base import State
 from flyball.records.models import parse_ref
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, Reading, RolloutEvidence, RolloutRow, RolloutState
-from flyball.rollout.readings import ERRORS, readings
+from flyball.rollout.readings import readings
 
 if TYPE_CHECKING:
     from flyball.wiring import Wired

@@ -10,9 +10,9 @@ from flyball.cli.incidents import step
 from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Check, Metric
+from flyball.declare.live import label_delay
 from flyball.loop.memory import load
 from flyball.loop.releases import active_rollout
-from flyball.loop.watch import label_delay
 from flyball.monitoring.checks import FEWEST, FEWEST_LATENCIES, estimates
 from flyball.monitoring.slabs import Slab, latency_ms, within
 from flyball.monitoring.state import MonitorState
@@ -127,7 +127,7 @@ def line(wired: Wired, state: State, name: str, now: Instant) -> Line:
 def quality(state: State, model: Model, kept: MonitorState, slab: Slab) -> LiveQuality:
     """The model's metric since the release; worse when its interval excludes what it was, or a monitor says so."""
     name = main_metric(model)
-    found = next((each for _, each in estimates(Metric(name), slab, loss_cap=kept.loss_cap)), Estimate(value=None))
+    found = next((each for _, each in estimates(Metric(name), slab)), Estimate(value=None))
     then = kept.at_release.get(name)
     return LiveQuality(
         metric=name,

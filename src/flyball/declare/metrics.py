@@ -20,7 +20,8 @@ _BINARY = frozenset({"binary"})
 class MetricInfo:
     """One metric. `higher_is_better` is None where neither is; `bounded`: a share in [0, 1], so a guard may rest on it.
 
-    `source`: "quality" needs labels, "traffic" comes from the gateway (latencies in ms), "prediction" from the answers alone.
+    `source`: "quality" needs labels, "traffic" comes from the gateway (latencies in ms), "prediction" from the answers alone. `counted`: additive
+    counts give it, and live rows are kept as nothing else (`declare/live.py`).
     """
 
     name: str
@@ -29,6 +30,7 @@ class MetricInfo:
     meaning: str
     source: str = "quality"
     bounded: bool = True
+    counted: bool = True
 
 
 def _table(*infos: MetricInfo) -> Mapping[str, MetricInfo]:
@@ -40,10 +42,23 @@ METRICS: Mapping[str, MetricInfo] = _table(
     MetricInfo("precision", _BINARY, higher_is_better=True, meaning="share of the rows called positive that are"),
     MetricInfo("recall", _BINARY, higher_is_better=True, meaning="share of the positive rows that were called so"),
     MetricInfo("f1", _BINARY, higher_is_better=True, meaning="harmonic mean of precision and recall"),
-    MetricInfo("roc_auc", _BINARY, higher_is_better=True, meaning="chance that a positive row scores above a negative one"),
-    MetricInfo("log_loss", CLASSES, higher_is_better=False, meaning="mean −log of the score given to what happened", bounded=False),
-    MetricInfo("brier", _BINARY, higher_is_better=False, meaning="mean squared difference of score and outcome"),
-    MetricInfo("calibration_error", _BINARY, higher_is_better=False, meaning="mean distance of score and frequency in 10 equal-mass bins"),
+    MetricInfo("roc_auc", _BINARY, higher_is_better=True, meaning="chance that a positive row scores above a negative one", counted=False),
+    MetricInfo(
+        "log_loss",
+        CLASSES,
+        higher_is_better=False,
+        meaning="mean −log of the score given to what happened",
+        bounded=False,
+        counted=False,
+    ),
+    MetricInfo("brier", _BINARY, higher_is_better=False, meaning="mean squared difference of score and outcome", counted=False),
+    MetricInfo(
+        "calibration_error",
+        _BINARY,
+        higher_is_better=False,
+        meaning="mean distance of score and frequency in 10 equal-mass bins",
+        counted=False,
+    ),
     MetricInfo("positive_rate", _BINARY, higher_is_better=None, meaning="share of rows called positive", source="prediction"),
     MetricInfo("mae", NUMBERS, higher_is_better=False, meaning="mean absolute error", bounded=False),
     MetricInfo("rmse", NUMBERS, higher_is_better=False, meaning="root of the mean squared error", bounded=False),
@@ -53,8 +68,9 @@ METRICS: Mapping[str, MetricInfo] = _table(
         higher_is_better=False,
         meaning="mean absolute error relative to the truth, rows with truth 0 left out",
         bounded=False,
+        counted=False,
     ),
-    MetricInfo("r2", NUMBERS, higher_is_better=True, meaning="share of the variance that is explained", bounded=False),
+    MetricInfo("r2", NUMBERS, higher_is_better=True, meaning="share of the variance that is explained", bounded=False, counted=False),
     MetricInfo("error_rate", EVERY, higher_is_better=False, meaning="share of requests that failed", source="traffic"),
     MetricInfo("latency_p50", EVERY, higher_is_better=False, meaning="median time to answer, ms", source="traffic", bounded=False),
     MetricInfo(
@@ -65,6 +81,9 @@ METRICS: Mapping[str, MetricInfo] = _table(
     ),
 )
 """Every metric with a fixed name, by name. `recall_at_X%` is read by `metric_info`."""
+
+TRAFFIC = frozenset(info.name for info in METRICS.values() if info.source == "traffic")
+"""The metrics that need no label and no answer: errors and latencies."""
 
 _RECALL_AT = re.compile(r"recall_at_(\d{1,2}(?:\.\d{1,3})?)%")
 
@@ -87,7 +106,8 @@ def metric_info(name: str) -> MetricInfo | None:
     True
     """
     if recall_at_share(name) is not None:
-        return MetricInfo(name, _BINARY, higher_is_better=True, meaning="share of all positive rows found among the highest scores")
+        meaning = "share of all positive rows found among the highest scores"
+        return MetricInfo(name, _BINARY, higher_is_better=True, meaning=meaning, counted=False)
     return METRICS.get(name)
 
 

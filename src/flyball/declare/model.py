@@ -10,6 +10,7 @@ from flyball.clock import Span
 from flyball.declare.checks import AnyOf, Approval, Check, Drift, champion, metric
 from flyball.declare.data import Dataset, FeatureView, Value
 from flyball.declare.functions import Code, Expr, Function, is_expression
+from flyball.declare.metrics import CLASSES, NUMBERS
 from flyball.declare.policy import Autonomy, Batch, Objective, Playbook, Retrain, Rollout, autonomy, listed
 from flyball.declare.training import Train
 from flyball.declare.units import (
@@ -226,7 +227,7 @@ class Model:
         for value, kind, argument in ((rollout, Rollout, "rollout"), (retrain, Retrain, "retrain"), (playbook, Playbook, "playbook")):
             _kind(value, (kind, type(None)), argument)
         amounts = {key: money(value, f"costs[{key!r}]") for key, value in mapping(costs, "costs").items()}
-        fill(self, {"rollout": rollout or _DEFAULT_ROLLOUT, "playbook": playbook or Playbook(), "costs": amounts})
+        fill(self, {"rollout": rollout or _default_rollout(task), "playbook": playbook or Playbook(), "costs": amounts})
         fill(self, {"autonomy": _autonomy(autonomy), "retrain": retrain})
 
     def replace(self, name: str | None = None, **changes: Any) -> Model:
@@ -258,7 +259,16 @@ class Model:
 
 
 _autonomy = autonomy
-_DEFAULT_ROLLOUT = Rollout(guards=(metric("error_rate") <= champion * 1.25,)).shadow("1d").canary("10%", "1d")
+
+
+def _default_rollout(task: str) -> Rollout:
+    """What is written when no rollout is: errors and, by labels, the loss of the task are held to the champion's."""
+    guards = [metric("error_rate") <= champion * 1.25]
+    if task in CLASSES:
+        guards.append(metric("accuracy") >= champion - 0.05)
+    elif task in NUMBERS:
+        guards.append(metric("mae") <= champion * 1.1)
+    return Rollout(guards=guards).shadow("1d").canary("10%", "1d")
 
 
 def _kind(value: object, kinds: type[Any] | tuple[type[Any], ...], argument: str) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flyball.declare.checks import Approval, Check, Reference
+from flyball.clock import Span
+from flyball.declare.checks import Approval, Check, Drift, Reference, at_release
 from flyball.declare.data import Dataset, Sql
 from flyball.declare.functions import Frame
-from flyball.declare.metrics import metric_info
+from flyball.declare.live import label_delay, live_slices, loss_metric, sent, uncounted, untested
+from flyball.declare.metrics import TRAFFIC, metric_info
 from flyball.declare.model import Label, Model
 from flyball.declare.policy import ACTIONS, FAILURE_MODES
 from flyball.declare.rules_checks import PLANNED_METRICS, check_rules, sentences
-from flyball.declare.rules_columns import Found, column_rules, horizon_rules
+from flyball.declare.rules_columns import Found, column_rules, horizon_rules, inputs
 from flyball.declare.rules_fit import fit_rules
 from flyball.declare.units import near
 from flyball.errors import Problem
@@ -68,6 +70,13 @@ def _doubts(model: Model) -> Iterator[Found]:
         yield Found("there is no gate", "every candidate may be released", 'add gates=[fb.metric("accuracy") >= fb.champion - 0.02]')
     if not model.owner:
         yield Found("there is no owner", "incidents have nobody to go to", "name the team: owner=")
+    yield from _doubtful_rollout(model)
+    if not label_delay(model):
+        yield Found(
+            f'label "{model.label_column}" is known at the moment of prediction',
+            "a row is judged at once, on the label known by then: one that comes later is never counted",
+            "say how long it takes: known_after= of the label's column, or the horizon",
+        )
     for place, check in sentences(model):
         info = metric_info(check.metric.name) if isinstance(check, Check) else None
         if not isinstance(check, Check) or info is None or info.higher_is_better is None or check.metric.of_gap:
@@ -82,6 +91,32 @@ def _doubts(model: Model) -> Iterator[Found]:
             yield Found(
                 f'{place} "{check}": the span has no meaning there', f"{place} look at the hold-out or the rollout", "leave .over out"
             )
+
+
+def _doubtful_rollout(model: Model) -> Iterator[Found]:
+    rollout, delay = model.rollout, label_delay(model)
+    if rollout.sticky and rollout.sticky not in sent(model):
+        yield Found(
+            f'sticky "{rollout.sticky}" is a column that no caller sends',
+            "a request without a key is dealt by its own id, so one customer meets both versions",
+            f'send it as "key" with each request, or make it an input: inputs=[…, "{rollout.sticky}"]',
+        )
+    if not rollout.steps or rollout.evidence == "gate":
+        return
+    longest = Span(sum(step.bake for step in rollout.steps) + rollout.give_up)
+    tested = [guard for guard in rollout.guards if guard.metric.name == loss_metric(model.task) and not untested(guard, model.task)]
+    if not tested:
+        yield Found(
+            "rollout: no guard on quality that live rows can test",
+            "a release is promoted on its operations, and the ledger says: quality not tested on live rows",
+            f'add fb.metric("{loss_metric(model.task)}") against fb.champion, or evidence="gate"',
+        )
+    elif delay > longest:
+        yield Found(
+            f"rollout: labels take {delay.brief}, and an undecided release is given up after {longest.brief}",
+            "a guard on quality waits for labels, so no release can be promoted",
+            'rest on the paired gate: evidence="gate"; or wait longer: give_up=',
+        )
 
 
 def _unbuilt_data(model: Model) -> Iterator[tuple[str, str, str]]:
@@ -138,25 +173,52 @@ def _unbuilt_checks(model: Model) -> Iterator[tuple[str, str, str]]:
     for place, check in sentences(model):
         if isinstance(check, Approval) and place == "gates":
             yield f'"{check}"', "flyball approve does not exist, so the gate stays insufficient", ""
+        if isinstance(check, Drift):
+            yield from _unbuilt_drift(model, place, check)
         if not isinstance(check, Check):
             continue
         if check.metric.name in PLANNED_METRICS:
             yield f'the metric {check.metric.name} ({place} "{check}")', "the check is insufficient", ""
-        elif place == "gates" and getattr(metric_info(check.metric.name), "source", "") == "traffic":
+        elif place == "gates" and check.metric.name in TRAFFIC:
             yield f'{check.metric.name} in gates ("{check}")', "a hold-out has no traffic: the check is insufficient", "make it a guard"
-        elif place == "guards" and not _testable(model, check):
-            yield f'a live test of {check.metric.name} (guards "{check}")', "the guard is shown without a reading and stops nothing", ""
-        elif place == "monitors" and check.metric.of_gap and check.metric.of_gap not in model.slice_names:
-            why = "live counts are kept by slice: the check lacks data"
-            yield f'a gap across a column that is no slice (monitors "{check}")', why, f'add "{check.metric.of_gap}" to slices'
-        elif place == "when" and isinstance(check.bound, Reference) and (check.metric.of_gap or check.metric.slices):
-            yield f'slices in a trigger against at_release ("{check}")', "the detector watches the model as a whole", ""
         elif isinstance(check.bound, Reference) and check.metric.bound and place != "gates":
             yield f'a bound of an interval against a reference ({place} "{check}")', "", ""
+        elif place == "guards":
+            yield from _unbuilt_guard(model, check)
+        elif place in ("monitors", "when"):
+            yield from _unbuilt_watch(model, place, check)
 
 
-def _testable(model: Model, guard: Check) -> bool:
-    """Whether two versions can be compared live by a guard's metric: errors, latencies and the one loss of the task."""
-    loss = "accuracy" if model.task in ("binary", "multiclass") else "mae"
-    name = guard.metric.name
-    return name == "error_rate" or name.startswith("latency_p") or (name == loss and not guard.metric.of_gap)
+def _unbuilt_guard(model: Model, guard: Check) -> Iterator[tuple[str, str, str]]:
+    why = untested(guard, model.task)
+    if why:
+        yield f'a live test of {guard.metric.name} (guards "{guard}")', f"{why}: the guard is shown without a reading and stops nothing", ""
+        return
+    blind = [name for name in guard.metric.slices if name not in live_slices(model)]
+    if blind:
+        yield f'a live test in {", ".join(blind)} (guards "{guard}")', "it is no column of the request: only the whole is tested", ""
+
+
+def _unbuilt_watch(model: Model, place: str, check: Check) -> Iterator[tuple[str, str, str]]:
+    name, gap, why = check.metric.name, check.metric.of_gap, uncounted(model, check)
+    if place == "when" and check.bound == at_release and name not in TRAFFIC:
+        if gap or check.metric.slices:
+            yield f'slices in a trigger against at_release ("{check}")', "the detector watches the model as a whole", ""
+        elif name != loss_metric(model.task):
+            own = "error rate" if loss_metric(model.task) == "accuracy" else "mean absolute error"
+            yield f'a trigger on {name} itself ("{check}")', f"the detector of every model watches its {own}, in the place of {name}", ""
+    elif why and gap and gap not in model.slice_names:
+        yield f'a gap across a column that is no slice ({place} "{check}")', f"{why}: the check lacks data", f'add "{gap}" to slices'
+    elif why:
+        yield f'live counts of {check.metric} ({place} "{check}")', f"{why}: the check lacks data", ""
+
+
+def _unbuilt_drift(model: Model, place: str, drift: Drift) -> Iterator[tuple[str, str, str]]:
+    """Drift is watched in what callers send and the model sees; what is made of it is not in the log."""
+    if drift.of == "predictions" and drift.columns:
+        yield f'columns of predictions ({place} "{drift}")', "answers are one column: nothing is watched", 'write fb.drift("predictions")'
+        return
+    blind = [column for column in drift.columns if column not in inputs(model)]
+    if blind or (drift.of == "inputs" and not inputs(model)):
+        why = "only inputs are logged: nothing of it is watched" if blind else "the model has no inputs: nothing is watched"
+        yield f'drift of {", ".join(blind) or "inputs"} ({place} "{drift}")', why, f"inputs: {', '.join(inputs(model)) or 'none'}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from flyball.declare.checks import AnyOf, Approval, Check, Drift, Reference
+from flyball.declare.live import paired_gates
 from flyball.declare.metrics import METRICS, metric_info, metric_names
 from flyball.declare.model import Model
 from flyball.declare.rules_columns import Found, feature_names, inputs, transform_names
@@ -111,11 +112,7 @@ def _rollout(model: Model) -> Iterator[Found]:
     kinds = [step.kind for step in rollout.steps]
     if "shadow" in kinds[1:] and kinds[0] != "shadow":
         yield Found("rollout: a shadow step comes after a step with traffic", "", "put shadow first")
-    paired = any(
-        place == "gates" and isinstance(check, Check) and isinstance(check.bound, Reference) and check.bound.of == "champion"
-        for place, check in sentences(model)
-    )
-    if rollout.evidence == "gate" and not paired:
+    if rollout.evidence == "gate" and not paired_gates(model):
         yield Found(
             'rollout: evidence="gate" without a gate against the champion',
             "there is no paired evidence that a release could rest on",

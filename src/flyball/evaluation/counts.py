@@ -140,6 +140,8 @@ class Folder:
             units=pl.col("unit").sum(),
             bad_units=pl.col("unit_bad").sum(),
             slow_units=pl.col("unit_slow").sum(),
+            met=pl.col("met").sum(),
+            failed=pl.col("failed").sum(),
             dropped=(~scored).sum(),
             latency=(pl.col("latency_us").filter(scored).drop_nulls().clip(1).log(2.0) * 8).floor().cast(pl.Int64),
         )

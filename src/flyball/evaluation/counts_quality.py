@@ -32,10 +32,7 @@ def with_losses(matured: pl.DataFrame, watch: Watch) -> pl.DataFrame:
     numbers = matured["value"].dtype == pl.Float64
     loss = wrong
     if numbers and watch.loss != "zero_one":
-        difference = pl.col("value") - pl.col("label")
-        chance = pl.when(pl.col("label") == 1).then(pl.col("score")).otherwise(1 - pl.col("score")).clip(1e-15, 1.0)
-        raw = {"absolute": difference.abs(), "squared": difference**2, "log": -chance.log()}[watch.loss]
-        loss = (raw / watch.loss_cap).clip(0.0, 1.0)
+        loss = ((pl.col("value") - pl.col("label")).abs() / watch.loss_cap).clip(0.0, 1.0)
     return matured.with_columns(loss=loss, wrong=wrong)
 
 
@@ -60,6 +57,7 @@ def quality(matured: pl.DataFrame, watch: Watch) -> tuple[Quality, ...]:
     if watch.task not in ("binary", "multiclass") and numbers:
         sums["abs_error"] = (pl.col("value") - pl.col("label")).abs().sum()
         sums["sq_error"] = ((pl.col("value") - pl.col("label")) ** 2).sum()
+        sums["quad_error"] = ((pl.col("value") - pl.col("label")) ** 4).sum()
     keep = [name for name in ("version", "role", "mature_at", "value", "label", "loss", "wrong") if name in matured.columns]
     parts = [matured.select(*keep, slice=pl.lit(""))]
     parts += [matured.filter(pl.col(name).is_not_null()).select(*keep, slice=pl.col(name)) for name in slices]

@@ -36,6 +36,22 @@ class Exposed(NamedTuple):
     minute: int
 
 
+class Mark(NamedTuple):
+    """What a row is to a rollout's tests: a unit (of a split only `settled` tells), its first bad and its first slow event.
+
+    `met`: it is the unit's first request, and `failed` with an error; both at once, so a share of them leans neither way.
+    """
+
+    unit: bool = False
+    unit_bad: bool = False
+    unit_slow: bool = False
+    met: bool = False
+    failed: bool = False
+
+
+_NOTHING = Mark()
+
+
 class _Scored(NamedTuple):
     at: int
     rollout: str
@@ -68,19 +84,13 @@ class Units:
         self._unsettled: deque[tuple[int, Exposed]] = deque()
 
     def mark(self, rows: pl.DataFrame, slow_us: Mapping[str, int]) -> pl.DataFrame:
-        """Add `unit`, `unit_bad`, `unit_slow` (booleans) to rows in order of time. Outside a rollout all are false.
-
-        The units of a split are not marked: `settled` gives them.
-        """
+        """Add the booleans of `Mark` to rows in order of time. Outside a rollout all are false."""
         if rows.is_empty() or not (rows["rollout"] != "").any():
-            return rows.with_columns(unit=pl.lit(value=False), unit_bad=pl.lit(value=False), unit_slow=pl.lit(value=False))
+            return rows.with_columns(pl.lit(value=False).alias(name) for name in Mark._fields)
         columns = (rows[name].to_list() for name in _Scored._fields)
         marks = [self._mark(slow_us, _Scored(*row)) for row in zip(*columns, strict=True)]
-        unit, bad, slow = zip(*marks, strict=True)
         return rows.with_columns(
-            pl.Series("unit", unit, dtype=pl.Boolean),
-            pl.Series("unit_bad", bad, dtype=pl.Boolean),
-            pl.Series("unit_slow", slow, dtype=pl.Boolean),
+            pl.Series(name, values, dtype=pl.Boolean) for name, values in zip(Mark._fields, zip(*marks, strict=True), strict=True)
         )
 
     def keep(self, rollouts: set[str]) -> None:
@@ -96,11 +106,11 @@ class Units:
             self._unsettled = deque(one for one in self._unsettled if one[0] > until)
         return found
 
-    def _mark(self, slow_us: Mapping[str, int], row: _Scored) -> tuple[bool, bool, bool]:
+    def _mark(self, slow_us: Mapping[str, int], row: _Scored) -> Mark:
         split = 0 < row.weight < FULL
         # a stand-in answered for a challenger that failed: that exposure was the challenger's
         if not row.rollout or row.stand_in or row.status == "dropped" or (split and row.role not in {"champion", "challenger"}):
-            return False, False, False
+            return _NOTHING
         bad = row.status == "error"
         threshold = slow_us.get(row.rollout)
         slow = threshold is not None and row.latency_us is not None and row.latency_us > threshold and not bad
@@ -112,9 +122,10 @@ class Units:
         unit = row.key is None or _first(seen.exposed, row.key)
         if unit and split:
             self._unsettled.append((row.at, Exposed(row.version, row.role, row.rollout, row.weight, row.at // MINUTE)))
-        if row.key is None:
-            return unit and not split, bad, slow
-        return unit and not split, bad and _first(seen.bad, row.key), slow and _first(seen.slow, row.key)
+        failed = unit and bad
+        if row.key is not None:
+            bad, slow = bad and _first(seen.bad, row.key), slow and _first(seen.slow, row.key)
+        return Mark(unit=unit and not split, unit_bad=bad, unit_slow=slow, met=unit, failed=failed)
 
 
 def _first(seen: set[str], key: str) -> bool:

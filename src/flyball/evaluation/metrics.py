@@ -9,7 +9,6 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-import msgspec
 import numpy as np
 import polars as pl
 
@@ -147,7 +146,8 @@ def _count_ratio(name: str, quality: Quality) -> tuple[int, int]:
     return quality.tp + quality.fp, quality.tp + quality.fp + quality.fn + quality.tn
 
 
-def _mean_of_sums(total: float, squares: float, n: int, root: Callable[[float], float] = float) -> Estimate:
+def mean_of_sums(total: float, squares: float, n: int, root: Callable[[float], float] = float) -> Estimate:
+    """The mean of n rows from their sum and the sum of their squares, with its 95% t interval; `root` is taken of all three."""
     value = total / n
     if not (math.isfinite(value) and math.isfinite(squares)):
         return Estimate(value=None, n=n, why="a label or a prediction is missing or not finite")
@@ -167,13 +167,15 @@ def _f1_of_counts(quality: Quality) -> Estimate:
     return Estimate(value=2 * tp / (2 * tp + wrong), low=2 * low / (1 + low), high=2 * high / (1 + high), n=quality.labelled)
 
 
-def from_counts(name: str, quality: Quality, *, loss_cap: float = 1.0) -> Estimate:
+def from_counts(name: str, quality: Quality) -> Estimate:
     """A metric of live rows from their additive counts, with its 95% interval. `value` is None, with the reason, where counts cannot give it.
 
-    `log_loss` and `brier` are the mean clipped loss times `loss_cap`, so they are right only for a model whose watched loss is that one
-    (`Watch.loss`). `rmse` has no interval: it needs fourth powers.
+    `MetricInfo.counted` says which metrics counts can give.
     """
     n = quality.labelled
+    info = metric_info(name)
+    if info is None or not info.counted:
+        return Estimate(value=None, n=n, why=f"{name} cannot be computed from counts")
     if n == 0:
         return Estimate(value=None, why="no matured row has a label yet")
     if name in COUNTED:
@@ -184,9 +186,7 @@ def from_counts(name: str, quality: Quality, *, loss_cap: float = 1.0) -> Estima
     if name == "f1":
         return _f1_of_counts(quality)
     if name == "mae":
-        return _mean_of_sums(quality.abs_error, quality.sq_error, n)
+        return mean_of_sums(quality.abs_error, quality.sq_error, n)
     if name == "rmse":
-        return msgspec.structs.replace(_mean_of_sums(quality.sq_error, 0.0, n, math.sqrt), low=None, high=None)
-    if name in ("log_loss", "brier"):
-        return _mean_of_sums(quality.loss * loss_cap, quality.loss_sq * loss_cap**2, n)
-    return Estimate(value=None, n=n, why=f"{name} cannot be computed from counts")
+        return mean_of_sums(quality.sq_error, quality.quad_error, n, math.sqrt)
+    return Estimate(value=None, n=n, why=f"{name} is counted on traffic, not on labelled rows")

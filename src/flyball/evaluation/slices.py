@@ -13,7 +13,7 @@ import polars as pl
 from flyball.declare.metrics import CLASSES
 from flyball.errors import BadInput
 from flyball.evaluation.answers import Answers, Label, answers
-from flyball.evaluation.metrics import estimate, from_counts, known
+from flyball.evaluation.metrics import estimate, from_counts, known, mean_of_sums
 from flyball.evaluation.rows import row_values
 from flyball.records.estimates import Estimate
 from flyball.records.monitoring import Quality
@@ -25,7 +25,7 @@ COUNTS = {"binary": ("accuracy", "precision", "recall", "f1", "positive_rate"), 
 """What one group-by gives for tasks with classes; numbers get mae and rmse."""
 
 _SUMS = ("mae", "rmse")
-_QUALITY = ("labelled", "correct", "tp", "fp", "fn", "tn", "loss", "loss_sq", "abs_error", "sq_error")
+_QUALITY = ("labelled", "correct", "tp", "fp", "fn", "tn", "loss", "loss_sq", "abs_error", "sq_error", "quad_error")
 
 
 def _cells(found: Answers, names: Sequence[str]) -> pl.DataFrame:
@@ -39,7 +39,7 @@ def _cells(found: Answers, names: Sequence[str]) -> pl.DataFrame:
         # a prediction that is not finite makes its slice's sums so, and from_counts says it in words
         with np.errstate(invalid="ignore"):
             error = found.value - found.y
-        columns = {"abs_error": pl.Series(np.abs(error)), "sq_error": pl.Series(error**2)}
+        columns = {"abs_error": pl.Series(np.abs(error)), "sq_error": pl.Series(error**2), "quad_error": pl.Series(error**4)}
     for name in names:
         if name in ("log_loss", "brier"):
             rows = row_values(name, found)
@@ -69,9 +69,7 @@ def _estimates(row: dict[str, float | int | None], names: Sequence[str]) -> dict
     out: dict[str, Estimate] = {}
     for name in names:
         if f"__{name}" in row:
-            sums = {"loss": row[f"__{name}"], "loss_sq": row[f"__{name}_sq"]}
-            quality = Quality(model="", version="", role="champion", slice="", minute=0, labelled=base.labelled, **sums)  # type: ignore[arg-type]
-            out[name] = from_counts(name, quality)
+            out[name] = mean_of_sums(float(row[f"__{name}"] or 0.0), float(row[f"__{name}_sq"] or 0.0), base.labelled)
         elif name in (*COUNTS["binary"], *_SUMS):
             out[name] = from_counts(name, base)
     return out

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from flyball.incidents.rules import MITIGATE, REVIEW, ROOT_CAUSE
+from flyball.incidents.rules import MITIGATE, REVIEW, ROOT_CAUSE, require
 from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.monitoring import (
     INCIDENTS,
@@ -53,6 +53,7 @@ def incident_moved(projection: Projection, recorded: Recorded) -> None:
     assert isinstance(event, IncidentMoved)
     row = projection.get(INCIDENTS, event.incident)
     assert row is not None, f"no incident {event.incident}"
+    require(row.state, event)
     at = recorded.at
     changes: dict[str, int | str | tuple[str, ...]] = {"state": event.target, "notes": (*row.notes, f"{event.target.value}: {event.why}")}
     if event.target == IncidentState.MITIGATED:

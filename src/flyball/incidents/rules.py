@@ -154,6 +154,15 @@ def false_alarm(incident: IncidentRow, reason: str) -> IncidentMoved:
     return IncidentMoved(incident=incident.incident, source=incident.state, target=CLOSED, why=f"false alarm: {reason}")
 
 
+def require(stands: IncidentState, event: IncidentMoved) -> None:
+    """Raise Conflict unless the event starts where the incident stands and goes along an arrow."""
+    if event.source is not stands or event.target not in ARROWS[stands]:
+        raise Conflict(
+            f"{event.incident} cannot go from {event.source.value} to {event.target.value}",
+            why=f"it is {stands.value}, and from there it goes to {', '.join(sorted(ARROWS[stands])) or 'nothing: it has ended'}",
+        )
+
+
 def next_due(incidents: Iterable[IncidentRow], now: Instant) -> Instant | None:
     """The earliest moment at which a clock of an open incident runs out; None: no clock runs."""
     due: list[Instant] = []

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Literal
 
 from flyball.clock import Instant
+from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.declare.policy import Retrain
 from flyball.incidents import rules as incidents
@@ -20,7 +21,7 @@ from flyball.loop.memory import IDLE, Memories, recent_latency
 from flyball.loop.ports import Ports
 from flyball.loop.proposals import Action, Propose, decide_propose
 from flyball.loop.releases import MoveRollout, Release, Rollback, active_rollout, decide_move, decide_release, decide_rollback, in_force
-from flyball.loop.watch import label_delay, loss_cap
+from flyball.loop.watch import loss_cap
 from flyball.monitoring import rules as monitoring
 from flyball.records.base import Refusal, State
 from flyball.records.data import DATASETS
@@ -139,7 +140,7 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
         model=model.name,
         version=version.version,
         reason=reason,
-        slow_us=rollout.slow_threshold(recent_latency(kept.monitor(model.name))),
+        slow_us=rollout.slow_threshold(recent_latency(kept.monitor(model.name)), model.rollout),
     )
     decide = partial(decide_release, model=model, folds=FOLDS, signatures=ports.library.signature)
     found = decide(state, command, ports.clock.now())

@@ -12,12 +12,13 @@ from typing import Literal
 import msgspec
 
 from flyball.clock import Instant
+from flyball.declare.live import label_delay, paired_gates
 from flyball.declare.model import Model
 from flyball.incidents import rules as incidents
 from flyball.loop.overlay import after
 from flyball.loop.proposals import settle
-from flyball.loop.watch import label_delay
 from flyball.records.base import Event, Fold, Record, Refusal, State
+from flyball.records.estimates import Outcome
 from flyball.records.models import Signature
 from flyball.records.monitoring import INCIDENTS
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, RolloutEvidence, RolloutMoved, RolloutRow, RolloutState
@@ -35,6 +36,7 @@ from flyball.records.versions import (
 from flyball.registry import rules as registry
 from flyball.rollout import routes
 from flyball.rollout import rules as rollout
+from flyball.rollout.states import leaving
 
 Signatures = Callable[[str], Signature]
 Folds = Mapping[type[Event], Fold]
@@ -89,7 +91,7 @@ class AcknowledgeRoutes(Record, frozen=True):
 
 
 class Steer(Record, frozen=True):
-    """A person pauses, resumes, promotes or aborts a rollout."""
+    """A person pauses, resumes or aborts a rollout."""
 
     id: str
     actor: str
@@ -184,7 +186,7 @@ def decide_move(
         now=now,
         workers_ready=command.workers_ready,
         in_force=in_force(state, row.model),
-        gate_passed=command.judged_against == row.champion and _gate_passed(state, row),
+        gate_passed=command.judged_against == row.champion and _gate_passed(state, row, model),
         frozen_by=command.frozen_by,
         task=model.task,
         loss_cap=command.loss_cap,
@@ -211,7 +213,7 @@ def decide_rollback(
     if active is not None and not command.to and active.champion:
         if active.state == RolloutState.ROLLING_BACK:
             return ()
-        moved = _arrow(active, RolloutState.ROLLING_BACK, f"rolled back by {command.actor}: {command.reason}")
+        moved = _arrow(active, leaving(active.state), f"rolled back by {command.actor}: {command.reason}")
         settled = settle(state, command.model, "rollback", "accepted", command.reason)
         return _with_route(state, [moved, *_champion(state, active, moved), *settled], now, model=model, folds=folds, signatures=signatures)
     to = command.to or (row.former if row else "")
@@ -227,7 +229,7 @@ def decide_rollback(
         return Refusal(code="refused", what=f"{command.model}@{to} is {target.state.value} and cannot come back")
     changed = ChampionChanged(model=command.model, version=to, former=row.champion, rollback=True, reason=command.reason)
     settled = settle(state, command.model, "rollback", "accepted", command.reason)
-    ended = [] if active is None else [_arrow(active, RolloutState.ROLLING_BACK, f"rolled back by {command.actor}: {command.reason}")]
+    ended = [] if active is None else [_arrow(active, leaving(active.state), f"rolled back by {command.actor}: {command.reason}")]
     return _with_route(state, [*ended, changed, *settled], now, model=model, folds=folds, signatures=signatures)
 
 
@@ -271,9 +273,15 @@ def in_force(state: State, model: str) -> bool:
     return epochs.in_force >= (route.epoch if route is not None else epochs.desired) and model not in epochs.waiting
 
 
-def _gate_passed(state: State, row: RolloutRow) -> bool:
+def _gate_passed(state: State, row: RolloutRow, model: Model) -> bool:
+    """Whether the version was shown to hold a gate against the champion. One that was waived, or had no champion to meet, was not."""
     version = state.get(VERSIONS, f"{row.model}/{row.version}")
-    return version is not None and version.state in (VersionState.ELIGIBLE, VersionState.DEPLOYED)
+    if version is None or version.state not in (VersionState.ELIGIBLE, VersionState.DEPLOYED):
+        return False
+    paired = {str(gate) for gate in paired_gates(model)}
+    return any(
+        verdict.check in paired and verdict.outcome == Outcome.PASS and verdict.reference is not None for verdict in version.verdicts
+    )
 
 
 def _champion(state: State, row: RolloutRow, moved: RolloutMoved) -> list[Event]:

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from flyball.clock import Instant
+from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
 from flyball.evaluation.counts import Folder
@@ -21,7 +22,6 @@ from flyball.evaluation.reference import reference
 from flyball.features.assemble import feature_columns
 from flyball.features.fields import request_fields
 from flyball.loop.library import BlobLibrary
-from flyball.loop.watch import label_delay
 from flyball.records import codec
 from flyball.records.base import Event
 from flyball.records.data import DataCommitted, DatasetRow, DatasetVersion

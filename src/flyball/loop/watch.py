@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from flyball.clock import Span
-from flyball.declare.model import Label, Model
+from flyball.declare.live import label_delay, live_slices
+from flyball.declare.model import Model
 from flyball.loop.ports import Library
 from flyball.records.base import State
 from flyball.records.monitoring import Watch
@@ -14,14 +15,6 @@ from flyball.serving.limits import Limits
 
 SETTLE = Span(int((Limits().answer_s + 1) * 1_000_000))
 """A request is answered, failed over or given up within its time limit; the gateway looks for overdue ones some times a second."""
-
-
-def label_delay(model: Model) -> Span:
-    """H: from the moment of prediction until the label is known."""
-    if isinstance(model.label, Label):
-        return Span(model.framing.horizon + model.label.within)
-    column = model.data.columns.get(model.label)
-    return Span(model.framing.horizon + max(0, column.known_after if column else 0))
 
 
 def loss_cap(library: Library, state: State, row: RolloutRow) -> float:
@@ -41,7 +34,7 @@ def watch(model: Model, state: State, library: Library) -> Watch:
         model=model.name,
         task=model.task,
         label_delay=label_delay(model),
-        slices=tuple(part.name for part in model.slices if part.expression is None),
+        slices=live_slices(model),
         loss=loss_of(model.task),
         loss_cap=result.loss_cap if result else 1.0,
         slow_us={rollout.rollout: rollout.slow_us} if rollout and rollout.slow_us is not None else {},

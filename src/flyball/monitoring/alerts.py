@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from flyball.clock import Instant
+from flyball.errors import Conflict
 from flyball.records.monitoring import AlertMoved, AlertRow, AlertState, Finding
 
 OK, PENDING, FIRING = AlertState.OK, AlertState.PENDING, AlertState.FIRING
@@ -98,7 +99,15 @@ def acknowledge(row: AlertRow) -> AlertMoved | None:
     return _arrow(row, ACKNOWLEDGED, row.finding) if row.state == FIRING else None
 
 
+def require(stands: AlertState, event: AlertMoved) -> None:
+    """Raise Conflict unless the event starts where the alert stands and goes along an arrow."""
+    if event.source is not stands or event.target not in ARROWS[stands]:
+        raise Conflict(
+            f"alert {event.key} cannot go from {event.source.value} to {event.target.value}",
+            why=f"it is {stands.value}, and from there it goes to {', '.join(sorted(ARROWS[stands]))}",
+        )
+
+
 def _arrow(row: AlertRow, target: AlertState, finding: Finding) -> AlertMoved:
-    assert target in ARROWS[row.state], f"no arrow from {row.state} to {target}"
     episode = row.episode + 1 if row.state in (OK, RESOLVED) else row.episode
     return AlertMoved(key=row.key, model=row.model, monitor=row.monitor, source=row.state, target=target, episode=episode, finding=finding)

@@ -9,7 +9,8 @@ import msgspec
 
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Check, Metric, Reference
-from flyball.declare.metrics import METRICS, metric_info
+from flyball.declare.live import ERRORS
+from flyball.declare.metrics import METRICS, TRAFFIC, metric_info
 from flyball.errors import NotFound
 from flyball.evaluation.metrics import from_counts
 from flyball.monitoring.slabs import Slab, latency_ms, within
@@ -36,33 +37,28 @@ def check_findings(check: Check, state: MonitorState, *, now: Instant) -> Iterat
     default = TRAFFIC_SPAN if info.source == "traffic" else max(now - state.released_at, 1)
     span = check.metric.span or Span(default)
     slab = within(state.slabs, now - span, now)
-    for name, estimate in estimates(check.metric, slab, loss_cap=state.loss_cap):
+    for name, estimate in estimates(check.metric, slab):
         yield _finding(check, name, estimate, state, span=Span(span))
 
 
-def estimates(metric: Metric, slab: Slab, *, loss_cap: float = 1.0) -> list[tuple[str, Estimate]]:
-    """(slice, estimate) of a metric in the counts of one span; the whole is the slice "". A gap is one estimate over all groups."""
-    if metric.name == "error_rate":
-        return [("", _error_rate(slab))]
-    if metric.name in _LATENCY:
-        return [("", _latency(slab, _LATENCY[metric.name]))]
+def estimates(metric: Metric, slab: Slab) -> list[tuple[str, Estimate]]:
+    """(slice, estimate) of a metric in the counts of one span, at least one; the whole is the slice "". A gap is one estimate over all groups."""
+    if metric.name in TRAFFIC:
+        if metric.slices or metric.of_gap:
+            return [("", Estimate(value=None, why="errors and latencies are counted as a whole, not by slice"))]
+        return [("", _error_rate(slab) if metric.name == ERRORS else _latency(slab, _LATENCY[metric.name]))]
     parts = {part.slice: part for part in slab.quality}
     if metric.of_gap:
-        return [("", _gap(metric, _members(parts, metric.of_gap), loss_cap))]
+        return [("", _gap(metric, _members(parts, metric.of_gap)))]
     if metric.slices:
-        return [
-            (name, _measured(metric.name, parts[name], loss_cap)) for column in metric.slices for name in sorted(_members(parts, column))
-        ]
+        found = [(name, from_counts(metric.name, parts[name])) for column in metric.slices for name in sorted(_members(parts, column))]
+        return found or [("", Estimate(value=None, why=f"no matured row with a value of {', '.join(metric.slices)} in this span"))]
     whole = parts.get("")
-    return [("", _measured(metric.name, whole, loss_cap) if whole else Estimate(value=None, why="no matured row in this span"))]
+    return [("", from_counts(metric.name, whole) if whole else Estimate(value=None, why="no matured row in this span"))]
 
 
 def _members(parts: dict[str, Quality], column: str) -> dict[str, Quality]:
     return {name: part for name, part in parts.items() if name.startswith(f"{column}=") or name == column}
-
-
-def _measured(name: str, counts: Quality, loss_cap: float) -> Estimate:
-    return from_counts(name, counts, loss_cap=loss_cap)
 
 
 def _error_rate(slab: Slab) -> Estimate:
@@ -82,12 +78,12 @@ def _latency(slab: Slab, share: float) -> Estimate:
     return Estimate(value=latency_ms(slab.latency, share), low=low, high=high, n=n)
 
 
-def _gap(metric: Metric, groups: dict[str, Quality], loss_cap: float) -> Estimate:
+def _gap(metric: Metric, groups: dict[str, Quality]) -> Estimate:
     """The largest difference between two groups that have enough labels; its interval from the two groups' own."""
     known = [
         (estimate.value, estimate)
         for part in groups.values()
-        if (estimate := _measured(metric.name, part, loss_cap)).value is not None and estimate.n >= FEWEST
+        if (estimate := from_counts(metric.name, part)).value is not None and estimate.n >= FEWEST
     ]
     if len(known) < 2:
         return Estimate(value=None, why=f"fewer than two groups of {metric.of_gap} have {FEWEST} labels")
@@ -97,9 +93,11 @@ def _gap(metric: Metric, groups: dict[str, Quality], loss_cap: float) -> Estimat
 
 
 def _bound(check: Check, state: MonitorState) -> float | None:
-    """The number that the check's bound comes to; None while it is not known."""
+    """The number that the check's bound comes to; None while it is not known, and for a gap, of which no other version's is."""
     if not isinstance(check.bound, Reference):
         return check.bound
+    if check.metric.of_gap:
+        return None
     known = state.baseline if check.bound.of == "baseline" else state.at_release
     # live, the champion is the version being watched: what it was at its release stands for it
     found = known.get(check.metric.name)
@@ -125,7 +123,9 @@ def _finding(check: Check, name: str, estimate: Estimate, state: MonitorState, *
     if holds:
         return _with(empty, effect=estimate.value, why=why, standing="settled")
     best = estimate.high if upward else estimate.low
-    evident = best is None or (best < bound if upward else best > bound) or check.metric.bound != ""
+    # without an interval nothing is evident: only a whole span of missing the bound is
+    evident = best is not None and (best < bound if upward else best > bound)
+    evident = evident or (check.metric.bound != "" and compared is not None)
     return _with(
         empty,
         effect=estimate.value,
@@ -141,7 +141,7 @@ def _with(finding: Finding, **changes: object) -> Finding:
 
 
 def _failure(check: Check) -> str:
-    if check.metric.name == "error_rate":
+    if check.metric.name == ERRORS:
         return "errors"
     if check.metric.name in _LATENCY:
         return "latency"

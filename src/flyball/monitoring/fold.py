@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from flyball.monitoring.alerts import require
 from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.monitoring import ALERTS, AlertMoved, AlertRow, AlertState
 
@@ -13,6 +14,7 @@ def alert_moved(projection: Projection, recorded: Recorded) -> None:
     event = recorded.event
     assert isinstance(event, AlertMoved)
     before = projection.get(ALERTS, event.key)
+    require(AlertState.OK if before is None else before.state, event)
     graver = before is not None and event.source == event.target == AlertState.FIRING
     row = AlertRow(
         key=event.key,

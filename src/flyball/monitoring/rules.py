@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from flyball.clock import Instant, Span
-from flyball.declare.checks import AnyOf, Check, Drift, Reference
+from flyball.declare.checks import AnyOf, Check, Drift, at_release
+from flyball.declare.metrics import TRAFFIC
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
 from flyball.monitoring.checks import FEWEST, check_findings
@@ -161,11 +162,10 @@ _LN10 = 2.302585092994046
 
 def retrain_alarm(model: Model, state: MonitorState, now: Instant) -> str | None:
     """Why the model should be trained again, as far as its monitors can tell; None if there is no reason."""
-    for condition in model.retrain.when if model.retrain else ():
-        reason = _condition(condition, state, now)
-        if reason:
-            return reason
-    return None
+    conditions = model.retrain.when if model.retrain else ()
+    reasons = [_condition(condition, state, now) for condition in conditions]
+    # lists mean all, everywhere; `a | b` is either
+    return "; and ".join(reason for reason in reasons if reason) if reasons and all(reasons) else None
 
 
 def _condition(condition: Check | AnyOf | Drift, state: MonitorState, now: Instant) -> str | None:
@@ -174,7 +174,7 @@ def _condition(condition: Check | AnyOf | Drift, state: MonitorState, now: Insta
     if isinstance(condition, AnyOf):
         parts = (_condition(part, state, now) for part in condition.checks if isinstance(part, Check | AnyOf | Drift))
         return next((reason for reason in parts if reason), None)
-    if isinstance(condition.bound, Reference) and condition.bound.of == "at_release":
+    if condition.bound == at_release and condition.metric.name not in TRAFFIC:
         found = state.retrain
         if not found.alarmed_at:
             return None
@@ -182,7 +182,8 @@ def _condition(condition: Check | AnyOf | Drift, state: MonitorState, now: Insta
     # a trigger is true when its sentence holds: what would trip the opposite check
     opposite: dict[str, str] = {">=": "<", ">": "<=", "<=": ">", "<": ">="}
     mirrored = Check(condition.metric, opposite[condition.op], condition.bound, condition.unit)  # type: ignore[arg-type]
-    found_true = next((finding for finding in check_findings(mirrored, state, now=now) if finding.severity == "alert"), None)
+    settled = (finding for finding in check_findings(mirrored, state, now=now) if finding.standing == "settled")
+    found_true = next((finding for finding in settled if finding.severity == "alert"), None)
     return f"{condition}: {found_true.why}" if found_true else None
 
 

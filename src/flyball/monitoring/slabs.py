@@ -19,7 +19,7 @@ MINUTE = 60_000_000
 HOUR_MINUTES, DAY_MINUTES = 60, 1_440
 MINUTES_KEPT, HOURS_KEPT, DAYS_KEPT = 120, 72 * HOUR_MINUTES, 100 * DAY_MINUTES
 
-_SUMS = ("matured", "labelled", "correct", "tp", "fp", "fn", "tn", "loss", "loss_sq", "abs_error", "sq_error")
+_SUMS = ("matured", "labelled", "correct", "tp", "fp", "fn", "tn", "loss", "loss_sq", "abs_error", "sq_error", "quad_error")
 
 
 class Slab(Record, frozen=True):

@@ -49,7 +49,7 @@ class Watch(Record, frozen=True):
     task: str
     label_delay: Span
     slices: tuple[str, ...] = ()
-    loss: Literal["zero_one", "absolute", "squared", "log"] = "zero_one"
+    loss: Literal["zero_one", "absolute"] = "zero_one"
     loss_cap: float = 1.0
     slow_us: dict[str, int] = {}
     arms: dict[str, tuple[str, str]] = {}
@@ -61,7 +61,8 @@ class Watch(Record, frozen=True):
 class Traffic(Record, frozen=True):
     """Operational counts of one (model, version, role, rollout, minute). Units are keys at their first exposure in the rollout.
 
-    Bad and slow units count at once, all units of a split only when their time is settled (`Watch.settle`).
+    Bad and slow units count at once, all units of a split only when their time is settled (`Watch.settle`). `met` counts them at once with
+    their first request, `failed` those whose first request failed.
 
     `minute` counts minutes since 1970. Outside a rollout there are no units.
 
@@ -79,6 +80,8 @@ class Traffic(Record, frozen=True):
     units: int = 0
     bad_units: int = 0
     slow_units: int = 0
+    met: int = 0
+    failed: int = 0
     dropped: int = 0
     latency: dict[int, int] = {}
 
@@ -86,7 +89,8 @@ class Traffic(Record, frozen=True):
 class Quality(Record, frozen=True):
     """Matured rows of one (model, version, role, slice, minute of maturity since 1970). `loss` and `loss_sq` are sums of the clipped loss.
 
-    tp fp fn tn are for binary tasks; `correct` for all that have classes; `abs_error`, `sq_error` for numbers.
+    tp fp fn tn are for binary tasks; `correct` for all that have classes; `abs_error`, `sq_error` and `quad_error` (the
+    sums of the absolute error, its square and its fourth power) for numbers.
     """
 
     model: str
@@ -105,6 +109,7 @@ class Quality(Record, frozen=True):
     loss_sq: float = 0.0
     abs_error: float = 0.0
     sq_error: float = 0.0
+    quad_error: float = 0.0
 
 
 class Pairs(Record, frozen=True):

@@ -49,12 +49,18 @@ class Step(Record, frozen=True):
 
 
 class StepCounts(Record, frozen=True):
-    """Additive counts of one step: bad of units in each arm (first per key), slow of units, and units for the sample ratio."""
+    """Additive counts of one step: bad of units in each arm (first per key), slow of units, and units for the sample ratio.
+
+    `canary_met` are the units that the new version has met, each counted at once with its first request, and `canary_failed` those whose first
+    request failed.
+    """
 
     weight: int
     canary_units: int = 0
     canary_bad: int = 0
     canary_slow: int = 0
+    canary_met: int = 0
+    canary_failed: int = 0
     stable_units: int = 0
     stable_bad: int = 0
     stable_slow: int = 0
@@ -87,7 +93,6 @@ class RolloutEvidence(Record, frozen=True):
     labelled: int = 0
     shadow_dropped: int = 0
     baked: Span = Span(0)
-    stable_slow_n: int = 0
     under: str = ""
     last: Instant = 0
     before: RolloutEvidence | None = None

@@ -97,6 +97,8 @@ def merged_steps(*parts: Iterable[StepCounts]) -> tuple[StepCounts, ...]:
                 canary_units=known.canary_units + counts.canary_units,
                 canary_bad=known.canary_bad + counts.canary_bad,
                 canary_slow=known.canary_slow + counts.canary_slow,
+                canary_met=known.canary_met + counts.canary_met,
+                canary_failed=known.canary_failed + counts.canary_failed,
                 stable_units=known.stable_units + counts.stable_units,
                 stable_bad=known.stable_bad + counts.stable_bad,
                 stable_slow=known.stable_slow + counts.stable_slow,
@@ -114,7 +116,16 @@ def _steps(known: tuple[StepCounts, ...], traffic: list[Traffic], row: RolloutRo
         # a shadow queues behind the answer, so its time says nothing about the version
         slow = own.slow_units if split else 0
         if own.version == row.version:
-            found.append(StepCounts(weight=own.weight, canary_units=own.units, canary_bad=own.bad_units, canary_slow=slow))
+            found.append(
+                StepCounts(
+                    weight=own.weight,
+                    canary_units=own.units,
+                    canary_bad=own.bad_units,
+                    canary_slow=slow,
+                    canary_met=own.met,
+                    canary_failed=own.failed,
+                )
+            )
         elif own.version == row.champion:
             found.append(StepCounts(weight=own.weight, stable_units=own.units, stable_bad=own.bad_units, stable_slow=slow))
     return merged_steps(known, found) if found else known

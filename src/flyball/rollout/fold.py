@@ -7,10 +7,11 @@ from typing import cast
 
 import msgspec
 
+from flyball.errors import Conflict
 from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.rollouts import ROLLOUTS, RolloutMoved, RolloutPlanned, RolloutRow, RolloutState
 from flyball.records.versions import MODELS, ModelRow
-from flyball.rollout.states import HELD, TERMINAL
+from flyball.rollout.states import HELD, TERMINAL, require
 
 
 def planned(projection: Projection, recorded: Recorded) -> None:
@@ -42,7 +43,10 @@ def moved(projection: Projection, recorded: Recorded) -> None:
     event = cast("RolloutMoved", recorded.event)
     row = projection.get(ROLLOUTS, event.rollout)
     if row is None:
-        return
+        raise Conflict(f'no rollout "{event.rollout}" was planned', why="every rollout begins with rollout.planned")
+    if event.source is not row.state:
+        raise Conflict(f"{event.rollout} is {row.state.value}, not {event.source.value}", why="an arrow starts where the rollout stands")
+    require(event.source, event.target)
     resume = None
     if event.target in HELD:
         resume = row.resume if event.source in HELD else event.source

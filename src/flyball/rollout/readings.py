@@ -7,21 +7,18 @@ operational tests .25 in equal parts. Promotion needs each required test at its 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
 from flyball.declare.checks import Check, Reference
+from flyball.declare.live import ERRORS, SLOW, loss_metric, untested
 from flyball.declare.policy import Rollout
 from flyball.records.rollouts import PairCounts, Reading, RolloutEvidence, RolloutRow, StepCounts
 from flyball.rollout.evidence import FULL, against
 from flyball.stats import betting, ratio, share
 from flyball.stats.logspace import log_mean_exp
 
-ERRORS = "error_rate"
-SLOW = "latency_p99"
 RATIO = "sample ratio"
 
 ROLL_BACK = 0.01
@@ -31,42 +28,40 @@ QUALITY, WHOLE = 0.75, 0.5
 RARE = 0.01
 """A share of errors that is shown to be below this needs no comparison: without it, versions that never fail could never be cleared."""
 
-Loss = Literal["zero_one", "absolute", "squared", "log"]
-
-_LOSSES: Mapping[str, Loss] = MappingProxyType(
-    {"accuracy": "zero_one", "mae": "absolute", "rmse": "squared", "mse": "squared", "log_loss": "log"}
-)
 _LN10 = math.log(10)
 
 
-def loss_of(task: str) -> Loss:
+def loss_of(task: str) -> Literal["zero_one", "absolute"]:
     """The loss by which two versions of a model with this task are compared on live rows."""
-    return "zero_one" if task in {"binary", "multiclass"} else "absolute"
+    return "zero_one" if loss_metric(task) == "accuracy" else "absolute"
 
 
-def testable(guard: Check, task: str) -> bool:
-    """Whether live evidence can speak on this guard; one that it cannot is shown without a reading and never counts as passed."""
-    metric = guard.metric
-    if metric.name == ERRORS or metric.name.startswith("latency_p"):
-        return True
-    if metric.of_gap or _LOSSES.get(metric.name) != loss_of(task):
-        return False
-    right_way = (">=", ">") if metric.name == "accuracy" else ("<=", "<")
-    return guard.op in right_way and (not isinstance(guard.bound, Reference) or guard.bound.of == "champion")
+def tested(declaration: Rollout, task: str) -> list[Check]:
+    """The guards on which live evidence can speak. One on which it cannot is shown without a reading and never counts as passed."""
+    return [guard for guard in declaration.guards if not untested(guard, task)]
+
+
+def on_quality(declaration: Rollout, task: str) -> list[Check]:
+    """The guards that labelled live rows can test."""
+    return [guard for guard in tested(declaration, task) if guard.metric.name not in (ERRORS, SLOW)]
 
 
 def readings(row: RolloutRow, declaration: Rollout, evidence: RolloutEvidence, *, task: str, loss_cap: float = 1.0) -> tuple[Reading, ...]:
-    """Every test's state: quality guards (whole, then slices), errors, slow answers, sample ratio.
+    """Every test's state: quality guards (whole, then slices), guards that nothing tests, errors, slow answers, sample ratio.
 
     `task` and `loss_cap` are the model's; `loss_cap` is what the clipped loss was divided by. `need_for` and `need_against` are values of
     E, not logarithms; a test without one of the two directions has None there.
     """
-    guards = [guard for guard in declaration.guards if not _operational(guard)]
-    tested = [guard for guard in guards if testable(guard, task)]
-    silent = tuple(Reading(test=str(guard)) for guard in guards if guard not in tested)
+    guards = tested(declaration, task)
+    silent = tuple(Reading(test=str(guard)) for guard in declaration.guards if guard not in guards)
     everything = against(evidence)
-    quality = _quality(tested, row, evidence, everything, loss_cap)
-    return quality + silent + _operations(row, declaration, evidence, everything, alone=not tested)
+    quality = on_quality(declaration, task)
+    operations = [guard for guard in guards if guard not in quality]
+    return (
+        *_quality(quality, row, evidence, everything, loss_cap),
+        *silent,
+        *_operations(operations, row, evidence, everything, alone=not quality),
+    )
 
 
 def fired(found: tuple[Reading, ...]) -> tuple[Reading, ...]:
@@ -82,10 +77,6 @@ def cleared(one: Reading) -> bool:
 def reached(log10_e: float | None, need: float | None) -> bool:
     """Whether E is at its threshold; a test without evidence or without a threshold is not."""
     return log10_e is not None and need is not None and log10_e >= math.log10(need)
-
-
-def _operational(guard: Check) -> bool:
-    return guard.metric.name == ERRORS or guard.metric.name.startswith("latency_p")
 
 
 def _quality(
@@ -142,8 +133,6 @@ def _highest_loss(guard: Check, old: float, cap: float) -> float:
     times, plus = (bound.times, bound.plus) if isinstance(bound, Reference) else (0.0, bound)
     if name == "accuracy":
         return 1 - (times * (1 - old) + plus)
-    if name == "rmse":
-        return float((times * math.sqrt(old * cap) + plus) ** 2 / cap)
     return times * old + plus / cap
 
 
@@ -152,13 +141,14 @@ def _inside(delta: float) -> float:
 
 
 def _operations(
-    row: RolloutRow, declaration: Rollout, evidence: RolloutEvidence, everything: RolloutEvidence, *, alone: bool
+    guards: list[Check], row: RolloutRow, evidence: RolloutEvidence, everything: RolloutEvidence, *, alone: bool
 ) -> tuple[Reading, ...]:
-    part = (1.0 if alone else 1 - QUALITY) / (1 if row.slow_us is None else 2)
+    alone_held = [guard for guard in guards if guard.metric.name == ERRORS and not isinstance(guard.bound, Reference)]
+    part = (1.0 if alone else 1 - QUALITY) / ((1 if row.slow_us is None else 2) + len(alone_held))
     need = 1 / (ROLL_BACK * part)
     units = sum(step.canary_units for step in evidence.steps)
     split = [step for step in everything.steps if 0 < step.weight < FULL]
-    errors = share.log_e([_bad(step) for step in everything.steps], excess=_excess(declaration, 0.25))
+    errors = share.log_e([_bad(step) for step in everything.steps], excess=_excess(guards))
     slow = share.log_e([share.Bad(step.canary_slow, step.stable_slow, step.weight / FULL) for step in split], excess=0.5)
     now = [step for step in evidence.steps if 0 < step.weight < FULL]
     dealt = ratio.log_e([ratio.Split(step.canary_units, step.canary_units + step.stable_units, step.weight / FULL) for step in now])
@@ -171,6 +161,7 @@ def _operations(
             need_against=need,
             n=units,
         ),
+        *(_held_to(guard, row, evidence, everything, need) for guard in alone_held),
         Reading(test=SLOW)
         if row.slow_us is None
         else Reading(test=SLOW, log10_against=slow / _LN10, need_against=need, n=sum(step.canary_units for step in split)),
@@ -180,6 +171,25 @@ def _operations(
             need_against=FREEZE,
             n=sum(step.canary_units + step.stable_units for step in now),
         ),
+    )
+
+
+def _held_to(guard: Check, row: RolloutRow, evidence: RolloutEvidence, everything: RolloutEvidence, need: float) -> Reading:
+    """Errors against a number: of the units' first requests to the new version, the share that failed."""
+    assert not isinstance(guard.bound, Reference), "only a number is held alone"
+    delta = _inside(2 * guard.bound - 1)
+
+    def bet(found: RolloutEvidence) -> betting.Evidence:
+        met, failed = sum(step.canary_met for step in found.steps), sum(step.canary_failed for step in found.steps)
+        return betting.evidence(failed, 0, met - failed, delta)
+
+    return Reading(
+        test=str(guard),
+        log10_for=bet(evidence).promote / _LN10,
+        need_for=PROMOTE * 2 ** (row.attempt - 1),
+        log10_against=bet(everything).roll_back / _LN10,
+        need_against=need,
+        n=sum(step.canary_met for step in evidence.steps),
     )
 
 
@@ -197,9 +207,8 @@ def _errors_cleared(evidence: RolloutEvidence) -> float:
     return log_mean_exp(np.array([relative, rare]))
 
 
-def _excess(declaration: Rollout, default: float) -> float:
-    for guard in declaration.guards:
-        bound = guard.bound
-        if guard.metric.name == ERRORS and isinstance(bound, Reference) and bound.of == "champion" and bound.times >= 1:
-            return bound.times - 1
-    return default
+def _excess(guards: list[Check]) -> float:
+    """The relative excess of errors that is allowed: the least that a guard names, else a quarter."""
+    return min(
+        (guard.bound.times - 1 for guard in guards if guard.metric.name == ERRORS and isinstance(guard.bound, Reference)), default=0.25
+    )

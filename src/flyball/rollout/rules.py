@@ -12,13 +12,14 @@ from typing import Literal
 
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Reference
+from flyball.declare.live import SLOW, untested
 from flyball.declare.policy import Rollout
 from flyball.records.base import Refusal
 from flyball.records.rollouts import Reading, RolloutEvidence, RolloutMoved, RolloutPlanned, RolloutRow
 from flyball.records.rollouts import RolloutState as S
 from flyball.rollout import readings as tests
 from flyball.rollout.readings import readings
-from flyball.rollout.states import HELD, RUNNING, TERMINAL, TRANSITIONS
+from flyball.rollout.states import RUNNING, TERMINAL, TRANSITIONS, leaving
 
 COVERAGE = 0.8
 """Share of matured rows that must have labels before quality may promote."""
@@ -44,7 +45,7 @@ class Facts:
 
     `workers_ready`: True, False (they failed) or None (not known yet). `in_force`: every gateway acknowledged the route that
     the present state asks for.
-    `gate_passed`: a paired gate held on rows newer than both training sets. `frozen_by`: why nothing may move now, or empty.
+    `gate_passed`: a gate against this champion was shown to hold on rows newer than both training sets. `frozen_by`: why nothing may move now, or empty.
     """
 
     now: Instant
@@ -62,14 +63,8 @@ def plan(
 ) -> RolloutPlanned:
     """The release as an event. `champion` may be empty: then there is nothing to compare with.
 
-    `slow_us` is `slow_threshold` of the champion; a declared latency bound is the least that counts as slow. `attempt` counts from 1.
+    `slow_us` is `slow_threshold` of the champion. `attempt` counts from 1.
     """
-    bounds = [
-        round(guard.bound * 1000)
-        for guard in declaration.guards
-        if guard.metric.name.startswith("latency_p") and not isinstance(guard.bound, Reference)
-    ]
-    slowest = max([*bounds, *([] if slow_us is None else [slow_us])], default=None)
     return RolloutPlanned(
         rollout=rollout,
         model=model,
@@ -79,23 +74,36 @@ def plan(
         evidence=declaration.evidence,
         attempt=attempt,
         reason=reason,
-        slow_us=slowest,
+        slow_us=slow_us,
     )
 
 
-def slow_threshold(latency: Mapping[int, int], *, times: float = SLOWER) -> int | None:
-    """τ in µs: `times` the 99th percentile of the stable version's last requests; None with fewer than 500.
+def slow_threshold(latency: Mapping[int, int], declaration: Rollout) -> int | None:
+    """τ in µs, from which an answer is slow: the least that a guard on `latency_p99` names, else 1.1 × the stable version's p99.
 
-    `latency` counts requests by floor(8 × log2(µs)), as `Traffic.latency` does; hand in about the last 2,000. The bin's upper end is taken.
+    A guard names a multiple of the stable p99, or a time; a time that is less than 1.1 × the stable p99 counts as that, for most of what is
+    beyond it is the stable version's own. With fewer than 500 requests there is no p99, and only times count; None where there are none.
+    `latency` counts requests by floor(8 × log2(µs)), as `Traffic.latency` does; hand in about the last 2,000.
     """
-    total = sum(latency.values())
+    guards = [guard for guard in declaration.guards if guard.metric.name == SLOW and not untested(guard, "")]
+    times = [round(guard.bound * 1000) for guard in guards if not isinstance(guard.bound, Reference)]
+    p99 = _p99(latency)
+    if p99 is None:
+        return min(times, default=None)
+    usual = math.ceil(SLOWER * p99)
+    named = [math.ceil(guard.bound.times * p99 + guard.bound.plus * 1000) for guard in guards if isinstance(guard.bound, Reference)]
+    return min([*named, *(max(time, usual) for time in times)], default=usual)
+
+
+def _p99(latency: Mapping[int, int]) -> float | None:
+    """The upper end of the bin in which the 99th percentile lies, µs; None with too few requests."""
+    total, seen = sum(latency.values()), 0
     if total < _FEWEST:
         return None
-    seen = 0
     for place in sorted(latency):
         seen += latency[place]
         if seen >= 0.99 * total:
-            return math.ceil(times * 2 ** ((place + 1) / 8))
+            return float(2 ** ((place + 1) / 8))
     return None
 
 
@@ -118,16 +126,9 @@ def decide(row: RolloutRow, declaration: Rollout, evidence: RolloutEvidence, fac
     return None if target is None else _move(row, target, why, step=step, found=found, evidence=evidence)
 
 
-def by_person(
-    row: RolloutRow, action: Literal["pause", "resume", "promote", "abort"], why: str, *, who: str = "a person"
-) -> RolloutMoved | Refusal:
+def by_person(row: RolloutRow, action: Literal["pause", "resume", "abort"], why: str, *, who: str = "a person") -> RolloutMoved | Refusal:
     """A person's arrow, or why there is none."""
-    targets: dict[str, S | None] = {
-        "pause": S.PAUSED,
-        "resume": row.resume,
-        "promote": S.WATCHING,
-        "abort": S.ROLLING_BACK if row.state in RUNNING | HELD else S.FAILED,
-    }
+    targets: dict[str, S | None] = {"pause": S.PAUSED, "resume": row.resume, "abort": leaving(row.state)}
     target = targets[action]
     if target is S.ROLLING_BACK and not row.champion:
         return Refusal(
@@ -136,7 +137,7 @@ def by_person(
             why="without it nobody would answer",
             fix=f"release a better version: flyball train {row.model}",
         )
-    if target is None or target not in TRANSITIONS[row.state] or (action == "promote" and row.state is S.WARMING):
+    if target is None or target not in TRANSITIONS[row.state]:
         allowed = ", ".join(sorted(state.value for state in TRANSITIONS[row.state])) or "nothing: it has ended"
         return Refusal(
             code="conflict",
@@ -203,7 +204,11 @@ def _with_evidence(
     bake = row.steps[row.step].bake if row.step < len(row.steps) else Span(0)
     ran_out = facts.now - row.entered_at > bake + declaration.give_up
     if ran_out and row.resume is not S.WATCHING and row.state is not S.WATCHING:
-        return S.ROLLING_BACK, row.step, f"undecided {declaration.give_up} after the step's bake: {_missing(evidence, facts, found)}"
+        return (
+            S.ROLLING_BACK,
+            row.step,
+            f"undecided {declaration.give_up} after the step's bake: {_missing(row, declaration, evidence, facts, found)}",
+        )
     uneven = [one for one in found if one.test == tests.RATIO and tests.reached(one.log10_against, one.need_against)]
     held = facts.frozen_by or "; ".join(f"{_against(one)}: the split is not what the route says" for one in uneven)
     if row.state is S.FROZEN:
@@ -212,7 +217,7 @@ def _with_evidence(
         return S.FROZEN, row.step, held
     if row.state is S.WATCHING:
         return _watched(row, declaration, facts)
-    return _next_step(row, evidence, facts, found)
+    return _next_step(row, declaration, evidence, facts, found)
 
 
 def _watched(row: RolloutRow, declaration: Rollout, facts: Facts) -> tuple[S | None, int, str]:
@@ -226,7 +231,9 @@ def _watched(row: RolloutRow, declaration: Rollout, facts: Facts) -> tuple[S | N
     return S.COMPLETED, row.step, f"no guard fired in {watch} of watching"
 
 
-def _next_step(row: RolloutRow, evidence: RolloutEvidence, facts: Facts, found: tuple[Reading, ...]) -> tuple[S | None, int, str]:
+def _next_step(
+    row: RolloutRow, declaration: Rollout, evidence: RolloutEvidence, facts: Facts, found: tuple[Reading, ...]
+) -> tuple[S | None, int, str]:
     step = row.steps[row.step]
     pairs = sum(one.minus + one.zero + one.plus for one in evidence.pairs if not one.slice)
     baked = evidence.baked if evidence.under == f"{row.state.value}:{row.step}" else Span(0)
@@ -234,9 +241,11 @@ def _next_step(row: RolloutRow, evidence: RolloutEvidence, facts: Facts, found: 
         return None, row.step, ""
     if row.step + 1 < len(row.steps):
         return _state_of(row, row.step + 1), row.step + 1, f"{step.kind} baked {baked.brief}, no guard fired, {pairs:.0f} pairs"
-    lacking = _missing(evidence, facts, found)
-    silent = [one.test for one in found if one.need_against is None and one.test != tests.SLOW]
+    lacking = _missing(row, declaration, evidence, facts, found)
+    silent = [one.test for one in found if one.need_against is None and one.test != SLOW]
     note = f"; not tested on live rows: {', '.join(silent)}" if silent else ""
+    if row.evidence == "live" and not tests.on_quality(declaration, facts.task):
+        note = f"; quality not tested on live rows: no guard asks for it{note}"
     if not lacking:
         passed = "; ".join(f"{one.test}: evidence {_shown(one.log10_for)} of {one.need_for:.3g}" for one in found if one.need_for)
         return S.WATCHING, row.step, passed + note
@@ -245,20 +254,23 @@ def _next_step(row: RolloutRow, evidence: RolloutEvidence, facts: Facts, found: 
     return None, row.step, ""
 
 
-def _missing(evidence: RolloutEvidence, facts: Facts, found: tuple[Reading, ...]) -> str:
-    """What promotion still lacks, in words; empty when nothing. Without any quality test it lacks the gate's."""
+def _missing(row: RolloutRow, declaration: Rollout, evidence: RolloutEvidence, facts: Facts, found: tuple[Reading, ...]) -> str:
+    """What promotion still lacks, in words; empty when nothing.
+
+    Without a guard on quality that live rows can test, a plan that may rest on the gate rests on it; any other has named what it wants tested.
+    """
     lacking = [
         f"{one.test}: evidence {_shown(one.log10_for)} of {one.need_for:.3g}, n={one.n}"
         for one in found
         if one.need_for is not None and not tests.cleared(one)
     ]
-    quality = [one for one in found if one.need_for is not None and one.test != tests.ERRORS]
+    quality = tests.on_quality(declaration, facts.task)
     if quality and evidence.labelled < COVERAGE * evidence.matured:
         lacking.append(f"labels for {evidence.labelled} of {evidence.matured} matured rows")
     elif quality and not evidence.matured:
         lacking.append("no row has matured")
-    if not quality and not facts.gate_passed:
-        lacking.append("no guard on quality that live rows can test, and no passed paired gate")
+    if not quality and row.evidence == "gate":
+        lacking.append("no guard on quality that live rows can test" + ("" if facts.gate_passed else ", and no passed paired gate"))
     return ", ".join(lacking)
 
 

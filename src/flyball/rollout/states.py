@@ -37,6 +37,11 @@ TRANSITIONS: Mapping[S, frozenset[S]] = MappingProxyType(
 """State → the states that an arrow leads to. A step to the next of its own kind is an arrow too."""
 
 
+def leaving(source: S) -> S:
+    """Where an order to leave the rollout leads: back to the old route, or, before the first step, to a failure that changed no route."""
+    return S.ROLLING_BACK if source in RUNNING | HELD else S.FAILED
+
+
 def require(source: S, target: S) -> None:
     """Raise Conflict unless an arrow leads from `source` to `target`."""
     if target not in TRANSITIONS[source]:

@@ -1,0 +1,100 @@
+"""What live rows can say of a sentence. `check`, monitors and rollouts ask here, so what is tested and what is called untested cannot differ.
+
+Live rows are kept as additive counts, whole and by the values of slices that are columns; two versions are compared on their errors, their
+p99 and the one loss of the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flyball.clock import Span
+from flyball.declare.checks import Check, Reference
+from flyball.declare.functions import roots
+from flyball.declare.metrics import CLASSES, metric_info
+from flyball.declare.model import Model
+from flyball.declare.rules_columns import feature_names, inputs, known_in_time, transform_names
+
+ERRORS, SLOW = "error_rate", "latency_p99"
+"""The metrics of traffic by which a rollout compares two versions."""
+
+
+def label_delay(model: Model) -> Span:
+    """H: from the moment of prediction until the label is known."""
+    return Span(model.framing.horizon + model.label_delay)
+
+
+def loss_metric(task: str) -> str:
+    """The metric whose loss is kept of each labelled live row: what the detector watches and a guard on quality may name.
+
+    >>> loss_metric("forecast")
+    'mae'
+    """
+    return "accuracy" if task in CLASSES else "mae"
+
+
+def sent(model: Model) -> tuple[str, ...]:
+    """The columns that a caller sends, as far as they can be known without Polars: inputs, entity keys, what transforms and slices read."""
+    made = {*feature_names(model), *transform_names(model)}
+    expressions = model.transforms.values() if isinstance(model.transforms, Mapping) else ()
+    read = [root for value in expressions for root in roots(value)]
+    for part in model.slices:
+        read += [part.name] if part.expression is None else roots(part.expression)
+    columns = model.data.columns
+    seen = [name for name in read if name not in made and name in columns and known_in_time(model, columns[name])]
+    names = dict.fromkeys((*inputs(model), *(view.key for view in model.features if view.key), *seen))
+    return tuple(name for name in names if name not in (model.data.time, model.data.arrived))
+
+
+def live_slices(model: Model) -> tuple[str, ...]:
+    """The slices by which live rows are counted: columns of the request. All others are seen on the hold-out alone."""
+    there = sent(model)
+    return tuple(part.name for part in model.slices if part.expression is None and part.name in there)
+
+
+def uncounted(model: Model, check: Check) -> str:
+    """Why live counts cannot give a monitor's or a trigger's metric; empty if they can."""
+    metric, info = check.metric, metric_info(check.metric.name)
+    if info is None or not info.counted:
+        return f"{metric.name} cannot be computed from counts of live rows"
+    if info.source == "traffic":
+        if metric.slices or metric.of_gap:
+            return "errors and latencies are counted as a whole, not by slice"
+        return "the hold-out has no traffic to compare with" if isinstance(check.bound, Reference) else ""
+    blind = [name for name in (*metric.slices, *([metric.of_gap] if metric.of_gap else ())) if name not in live_slices(model)]
+    if blind:
+        return f"live rows are counted by the values of slices that are columns of the request, and {', '.join(blind)} is none"
+    return "a gap is compared with a number" if metric.of_gap and isinstance(check.bound, Reference) else ""
+
+
+def paired_gates(model: Model) -> tuple[Check, ...]:
+    """The gates against the champion, which alone are evidence that a release may rest on."""
+    checks = (gate for gate in model.gates if isinstance(gate, Check))
+    return tuple(gate for gate in checks if isinstance(gate.bound, Reference) and gate.bound.of == "champion")
+
+
+def untested(guard: Check, task: str) -> str:
+    """Why live evidence cannot test a guard; empty if it can."""
+    metric, bound = guard.metric, guard.bound
+    if metric.of_gap:
+        return "two versions are not compared by a gap between groups"
+    if isinstance(bound, Reference) and bound.of != "champion":
+        return "two versions are compared with each other"
+    if metric.name not in (ERRORS, SLOW):
+        return _untested_quality(guard, task)
+    if metric.slices:
+        return "errors and latencies are counted as a whole, not by slice"
+    if guard.op not in ("<=", "<"):
+        return "it asks for worse traffic"
+    if isinstance(bound, Reference):
+        if bound.times < 1 or bound.plus < 0:
+            return "a version is held to be no worse than the champion, not to be better"
+        return "errors are compared as a multiple of the champion's" if metric.name == ERRORS and bound.plus else ""
+    return "no number of requests shows a share to be zero" if metric.name == ERRORS and bound <= 0 else ""
+
+
+def _untested_quality(guard: Check, task: str) -> str:
+    name, allowed = guard.metric.name, loss_metric(task)
+    if name != allowed:
+        return f"live, two versions of a {task} model are compared by {allowed}, {ERRORS} and {SLOW}"
+    return "" if (guard.op in (">=", ">")) == (allowed == "accuracy") else "it asks for a worse version"
