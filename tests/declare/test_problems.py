@@ -177,6 +177,35 @@ def test_a_broken_rule_of_a_data_set_is_named(make, make_market, changes, expect
         ({"rollout": fb.Rollout(guards=[fb.metric("positive_rate") <= fb.champion * 1.2]).shadow("1d")}, "a live test of positive_rate"),
         ({"retrain": fb.Retrain(when=[fb.metric("accuracy").by("day") < fb.at_release])}, "slices in a trigger"),
         ({"gates": [fb.metric("cost_per_1000") <= 3]}, "the metric cost_per_1000"),
+        ({"monitors": [fb.metric("roc_auc").over("90d") >= 0.7]}, "live counts of roc_auc over 90d"),
+        ({"monitors": [fb.metric("recall_at_1%") >= 0.5]}, "live counts of recall_at_1%"),
+        ({"monitors": [fb.metric("log_loss") <= 0.4]}, "live counts of log_loss"),
+        ({"monitors": [fb.metric("brier") <= 0.4]}, "live counts of brier"),
+        ({"monitors": [fb.metric("accuracy").gap("day") <= fb.at_release]}, "live counts of accuracy gap across day"),
+        ({"monitors": [fb.metric("error_rate").by("day") <= 0.1]}, "live counts of error_rate in each day"),
+        ({"monitors": [fb.metric("error_rate") <= fb.at_release * 2]}, "live counts of error_rate"),
+        (
+            {"slices": {"dear": pl.col("day") > 1}, "gates": [], "monitors": [fb.metric("accuracy").by("dear") >= 0.5]},
+            "live counts of accuracy in each dear",
+        ),
+        (
+            {
+                "slices": {"dear": pl.col("day") > 1},
+                "gates": [],
+                "rollout": fb.Rollout(guards=[fb.metric("accuracy").by("dear") >= fb.champion - 0.05]).shadow("1d"),
+            },
+            "a live test in dear",
+        ),
+        ({"slices": ["day", "price"], "monitors": [fb.metric("accuracy").by("price") >= 0.5]}, "live counts of accuracy in each price"),
+        ({"monitors": [fb.drift(columns=["gap"])]}, "drift of gap"),
+        ({"monitors": [fb.drift(columns=["last_price", "day"])]}, "drift of last_price"),
+        ({"retrain": fb.Retrain(when=[fb.drift(columns=["gap"])])}, "drift of gap"),
+        ({"monitors": [fb.drift("predictions", columns=["day"])]}, "columns of predictions"),
+        ({"retrain": fb.Retrain(when=[fb.metric("log_loss") > fb.at_release])}, "a trigger on log_loss itself"),
+        ({"retrain": fb.Retrain(when=[fb.metric("roc_auc") < 0.7])}, "live counts of roc_auc"),
+        ({"rollout": fb.Rollout(guards=[fb.metric("latency_p50") <= "50ms"]).shadow("1d")}, "a live test of latency_p50"),
+        ({"rollout": fb.Rollout(guards=[fb.metric("error_rate").by("day") <= 0.1]).shadow("1d")}, "a live test of error_rate"),
+        ({"rollout": fb.Rollout(guards=[fb.metric("error_rate") <= fb.champion + 0.1]).shadow("1d")}, "a live test of error_rate"),
         ({"monitors": [fb.metric("recall").gap("sex") <= 0.1]}, "a gap across a column that is no slice"),
         ({"rollout": fb.Rollout().ab_test("50%", "1d")}, "rollout step ab_test"),
         ({"rollout": fb.Rollout(change_window="mon-thu")}, "rollout change_window"),
@@ -212,8 +241,23 @@ def test_sources_and_labels_that_are_not_built_yet_are_named(make, make_market, 
         ({"owner": ""}, "there is no owner"),
         ({"rollout": fb.Rollout()}, "rollout has no steps"),
         ({"gates": [fb.metric("accuracy").over("7d") >= 0.5]}, "the span has no meaning there"),
+        ({"rollout": fb.Rollout(sticky="city").shadow("1d"), "inputs": ["day"]}, 'sticky "city" is a column that no caller sends'),
+        ({"rollout": fb.Rollout(guards=[fb.metric("error_rate") <= fb.champion * 1.25]).shadow("1d")}, "no guard on quality"),
+        ({"framing": fb.Framing("late", horizon="30d")}, "labels take 30d, and an undecided release is given up after 7d"),
+        ({"framing": fb.Framing("now")}, 'label "up" is known at the moment of prediction'),
     ],
 )
 def test_a_doubtful_sentence_is_a_warning(make, changes, expected: str) -> None:
     assert any(expected in item.what for item in warnings(make(**changes)))
     assert said(make(**changes)) == []
+
+
+def test_a_plan_that_rests_on_the_gate_waits_for_no_labels(make) -> None:
+    rollout = fb.Rollout(guards=[fb.metric("error_rate") <= fb.champion * 1.25], evidence="gate").shadow("1d")
+    assert warnings(make(rollout=rollout, framing=fb.Framing("late", horizon="30d"), transforms={}, inputs=["day"])) == []
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression", "forecast"])
+def test_the_rollout_that_is_written_when_none_is_tests_quality(make, task: str) -> None:
+    model = make(task=task, label="up", rollout=None, gates=[], monitors=[], retrain=None)
+    assert [item.what for item in warnings(model) if "rollout" in item.what or "live test" in item.what] == []

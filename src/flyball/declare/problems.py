@@ -109,7 +109,7 @@ def _doubtful_rollout(model: Model) -> Iterator[Found]:
         yield Found(
             "rollout: no guard on quality that live rows can test",
             "a release is promoted on its operations, and the ledger says: quality not tested on live rows",
-            f'add fb.metric("{loss_metric(model.task)}") against fb.champion, or evidence="gate"',
+            'evidence="gate"' + ("" if delay > longest else f', or add fb.metric("{loss_metric(model.task)}") against fb.champion'),
         )
     elif delay > longest:
         yield Found(
