@@ -15,7 +15,7 @@ import flyball as fb
 import polars as pl
 
 data = fb.Dataset("d", source="d.csv", time="ts", columns={
-    "day": fb.column(int, between=(1, 7), known_after="-1d"), "a": fb.column(float, between=(0, 1)), "y": fb.column(int, known_after="1h")})
+    "day": fb.column(int, between=(1, 7), known_after="-1d"), "a": fb.column(float, between=(0, 1), on_breach=BREACH), "y": fb.column(int, known_after="1h")})
 lags = fb.FeatureView("lags", data, features={"last_a": fb.window("1h").last("a"), "mean_a": fb.window("1d").mean("a")})
 
 def fit(X, y, *, depth=2):
@@ -23,7 +23,7 @@ def fit(X, y, *, depth=2):
 
 one = fb.Model("one", task="regression", data=data, label="y", owner="me", framing=fb.Framing("x", horizon="1h"), features=[lags],
     transforms={"gap": GAP}, train=fb.Train(fit), slices=["day"], gates=[fb.metric("mae") <= BOUND],
-    rollout=fb.Rollout(guards=[fb.metric("error_rate") <= fb.champion * 1.25]).shadow("12h").canary("25%", "6h"))
+    rollout=fb.Rollout(guards=[fb.metric("mae") <= fb.champion * 1.25]).shadow("12h").canary("25%", "6h"))
 """
 pytestmark = pytest.mark.process
 
@@ -32,8 +32,16 @@ pytestmark = pytest.mark.process
 def project(tmp_path: Path) -> Callable[..., Path]:
     (tmp_path / "flyball.toml").touch()
 
-    def write(gap: str = 'pl.col("last_a") - pl.col("mean_a")', bound: str = "1", extra: str = "") -> Path:
-        (tmp_path / "loop.py").write_text(LOOP.replace("GAP", gap).replace("BOUND", bound) + extra)
+    def write(
+        gap: str = 'pl.col("last_a") - pl.col("mean_a")', bound: str = "1", extra: str = "", breach: str = "block", horizon: str = "1h"
+    ) -> Path:
+        text = (
+            LOOP.replace("GAP", gap)
+            .replace("BOUND", bound)
+            .replace("BREACH", f'"{breach}"')
+            .replace('horizon="1h"', f'horizon="{horizon}"')
+        )
+        (tmp_path / "loop.py").write_text(text + extra)
         return tmp_path
 
     return write
@@ -111,6 +119,28 @@ def test_data_that_break_their_contract_are_a_problem_of_the_check_with_data(pro
     [problem] = check_project(root, data=True).problems
     assert problem.where == 'Data set "d"'
     assert "a" in problem.what
+
+
+def test_what_a_column_only_warns_of_is_said_and_stops_nothing(project) -> None:
+    root = project(breach="warn")
+    write_rows(root, a=[7.0] * 50)
+    checked = check_project(root, data=True)
+    assert checked.problems == ()
+    [told] = checked.warnings
+    assert (told.where, told.what) == ('Data set "d"', "a: 50 of 50 values are not between 0 and 1 (7.0)")
+    assert 'on_breach="warn"' in told.why
+
+
+def test_a_declaration_that_takes_other_requests_is_warned_of(project) -> None:
+    from flyball.loop.compiling import compile_project
+
+    [before] = compile_project(project()).models
+    applied = {"one": Applied(before.version_digest, before.policy_digest, before.body)}
+    assert check_project(project(bound="2"), applied=applied).warnings == ()
+    [told] = check_project(project(horizon="0s"), applied=applied).warnings
+    assert told.what == "it takes other requests than the declaration in effect: field a is new"
+    assert "never released" in told.why
+    assert "another name" in told.fix
 
 
 def test_a_missing_source_is_a_problem_of_the_check_with_data(project) -> None:

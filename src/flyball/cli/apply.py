@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet
 from flyball.cli.output import Output
+from flyball.declare import codec
 from flyball.declare.codec import short
 from flyball.errors import BadInput
+from flyball.loop.checking import other_requests
 from flyball.loop.commands import decide_apply
 from flyball.loop.compiling import Compilation, compile_project
 from flyball.loop.declaring import apply_command
@@ -31,11 +33,17 @@ def apply(*, project: Project = HERE, dry_run: DryRun = False, key: Key = "", as
                 f"{wired.root} declares nothing", why="it has neither loop.py nor loops/*.py", fix="write one: docs/loop-files.md"
             )
         acting = Acting(dry_run=dry_run, key=key)
-        before = {name: (row.version_digest, row.policy_digest) for name, row in wired.ports.ledger.state().scan(DECLARATIONS)}
+        in_effect = dict(wired.ports.ledger.state().scan(DECLARATIONS))
+        before = {name: (row.version_digest, row.policy_digest) for name, row in in_effect.items()}
         command = apply_command(compilation, wired.blobs, command=common.command_id(wired, acting), actor=common.actor())
         receipt = common.act(wired, out, command, decide_apply, acting)
         if receipt is not None:
             _show(out, compilation, before)
+            for one in compilation.models:
+                if one.model in in_effect:
+                    was, now = wired.ports.library.model(in_effect[one.model].body), codec.decode(one.body)
+                    for warning in other_requests(was, now, f"{one.file}:{one.line}"):
+                        out.note(f"warning  {warning}")
             out.document(
                 {
                     "models": [

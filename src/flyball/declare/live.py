@@ -46,6 +46,19 @@ def sent(model: Model) -> tuple[str, ...]:
     return tuple(name for name in names if name not in (model.data.time, model.data.arrived))
 
 
+def other_requests(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
+    """What of a request's fields (name → type) is not as it was: callers of the one cannot go on with the other.
+
+    >>> other_requests({"a": "int"}, {"a": "float", "b": "str"})
+    ('field b is new', 'field a was int and is float')
+    """
+    return (
+        *(f"field {name} is new" for name in after if name not in before),
+        *(f"field {name} is gone" for name in before if name not in after),
+        *(f"field {name} was {before[name]} and is {kind}" for name, kind in after.items() if before.get(name, kind) != kind),
+    )
+
+
 def live_slices(model: Model) -> tuple[str, ...]:
     """The slices by which live rows are counted: columns of the request. All others are seen on the hold-out alone."""
     there = sent(model)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flyball.declare import codec
+from flyball.declare import codec, live
 from flyball.declare.data import Dataset
 from flyball.declare.difference import differences
 from flyball.declare.model import Model
@@ -41,6 +41,13 @@ class ModelReport(NamedTuple):
     warnings: tuple[Problem, ...]
 
 
+class Contract(NamedTuple):
+    """What data break of their contracts: what stops them, and what is only said (`on_breach="warn"`)."""
+
+    problems: tuple[Problem, ...] = ()
+    doubts: tuple[Problem, ...] = ()
+
+
 class CheckReport(NamedTuple):
     """A project as checked. `gone` are applied models that no loop file declares any more."""
 
@@ -72,22 +79,23 @@ def check_project(root: Path, *, data: bool = False, applied: Mapping[str, Appli
 
 def report(compilation: Compilation, root: Path, *, data: bool, applied: Mapping[str, Applied], only: str = "") -> CheckReport:
     """Describe what was compiled."""
-    contracts: dict[str, list[Problem]] = {}
+    contracts: dict[str, Contract] = {}
     models = []
     for compiled in compilation.models:
         if only in ("", compiled.file):
             model = codec.decode(compiled.body)
-            models.append(_model(compiled, model, applied.get(compiled.model), _contracts(model, root, contracts) if data else ()))
+            models.append(_model(compiled, model, applied.get(compiled.model), _contracts(model, root, contracts) if data else Contract()))
     broken = tuple(file for file in compilation.broken if only in ("", file.file))
     stays = {compiled.model for compiled in compilation.models}
     gone = tuple(sorted(name for name in applied if name not in stays)) if not broken and not only else ()
     return CheckReport(tuple(models), broken, gone)
 
 
-def _model(compiled: Compiled, model: Model, before: Applied | None, found: Sequence[Problem]) -> ModelReport:
+def _model(compiled: Compiled, model: Model, before: Applied | None, found: Contract) -> ModelReport:
     place = f"{compiled.file}:{compiled.line}"
-    told = warnings(model, place=place)
-    wrong = list(found)
+    was = codec.decode(before.body) if before is not None and before.body else None
+    told = [*warnings(model, place=place), *(other_requests(was, model, place) if was is not None else ()), *found.doubts]
+    wrong = list(found.problems)
     try:
         request = _request(model)
     except FlyballError as error:
@@ -107,7 +115,7 @@ def _model(compiled: Compiled, model: Model, before: Applied | None, found: Sequ
         policy_digest=compiled.policy_digest,
         changed=_changed(compiled, before),
         request=request,
-        differences=differences(codec.decode(before.body), model) if before is not None and before.body else (),
+        differences=differences(was, model) if was is not None else (),
         problems=tuple(wrong),
         warnings=tuple(told),
     )
@@ -120,24 +128,42 @@ def _changed(compiled: Compiled, before: Applied | None) -> tuple[str, ...]:
     return tuple(name for name, now, was in pairs if now != was)
 
 
+def other_requests(before: Model, after: Model, place: str = "") -> list[Problem]:
+    """The warning that a changed declaration can no longer be released beside what answers now; none where requests are the same."""
+    try:
+        changed = live.other_requests(_request(before), _request(after))
+    except FlyballError:
+        return []
+    if not changed:
+        return []
+    return [
+        Problem(
+            f'{place}  Model "{after.name}"'.strip(),
+            f"it takes other requests than the declaration in effect: {'; '.join(changed)}",
+            "callers send what the champion takes, so its versions are trained and never released",
+            "declare it as a model of another name, move its callers there, then retire this one",
+        )
+    ]
+
+
 def _request(model: Model) -> dict[str, str]:
     from flyball.features.fields import request_fields
 
     return {name: str(column.type) for name, column in request_fields(model)}
 
 
-def _contracts(model: Model, root: Path, known: dict[str, list[Problem]]) -> list[Problem]:
+def _contracts(model: Model, root: Path, known: dict[str, Contract]) -> Contract:
     """What the data sets of a model break of their contracts; a data set shared by models is read once and told once."""
-    found: list[Problem] = []
+    found = Contract()
     for dataset in {model.data.name: model.data, **{view.data.name: view.data for view in model.features}}.values():
         if dataset.name not in known:
-            known[dataset.name] = _contract(dataset, root)
-            found += known[dataset.name]
+            own = known[dataset.name] = _contract(dataset, root)
+            found = Contract((*found.problems, *own.problems), (*found.doubts, *own.doubts))
     return found
 
 
-def _contract(dataset: Dataset, root: Path) -> list[Problem]:
-    from flyball.data.contract import violations
+def _contract(dataset: Dataset, root: Path) -> Contract:
+    from flyball.data.contract import findings
     from flyball.data.source import read
 
     where = f'Data set "{dataset.name}"'
@@ -146,8 +172,16 @@ def _contract(dataset: Dataset, root: Path) -> list[Problem]:
     except FlyballError as error:
         own = Problem(where, error.what, error.why, error.fix)
         # which file and line it is stands in the problem's own place
-        return [own, *(Problem(f"{where}  {item.where}".rstrip(), item.what, item.why, item.fix) for item in error.problems)]
-    return [Problem(where, item, "its contract does not hold") for item in violations(dataset, frame)]
+        return Contract((own, *(Problem(f"{where}  {item.where}".rstrip(), item.what, item.why, item.fix) for item in error.problems)))
+    found = findings(dataset, frame)
+    return Contract(
+        tuple(Problem(where, one.text, "its contract does not hold") for one in found if one.severity == "block"),
+        tuple(
+            Problem(where, one.text, 'its contract does not hold; on_breach="warn": used all the same')
+            for one in found
+            if one.severity == "warn"
+        ),
+    )
 
 
 def to_json(checked: CheckReport) -> dict[str, Any]:

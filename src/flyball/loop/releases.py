@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from flyball.clock import Instant
+from flyball.declare import live
 from flyball.declare.live import label_delay, paired_gates
 from flyball.declare.model import Model
 from flyball.incidents import rules as incidents
@@ -121,7 +122,7 @@ def decide_release(
     row = state.get(MODELS, command.model) or ModelRow(model=command.model)
     if row.champion == command.version:
         return Refusal(code="conflict", what=f"{ref} is the champion already", why="it answers by default", fix="nothing is left to do")
-    other = _other_requests(state, version, row.champion, signatures)
+    other = other_requests(state, version, row.champion, signatures)
     if other:
         return Refusal(
             code="refused",
@@ -162,17 +163,14 @@ def decide_release(
     return _with_route(state, events, now, model=model, folds=folds, signatures=signatures)
 
 
-def _other_requests(state: State, version: VersionRow, champion: str, signatures: Signatures) -> list[str]:
+def other_requests(state: State, version: VersionRow, champion: str, signatures: Signatures) -> list[str]:
     """What of a version's requests and answers is not the champion's; bounds may differ, for both see what the champion lets in."""
     row = state.get(VERSIONS, f"{version.model}/{champion}") if champion else None
     if row is None:
         return []
     old, new = signatures(row.artifact), signatures(version.artifact)
     before, after_ = ({field.name: field.type for field in each.fields} for each in (old, new))
-    changed = [f"field {name} is new" for name in after_ if name not in before]
-    changed += [f"field {name} is gone" for name in before if name not in after_]
-    changed += [f"field {name} was {before[name]} and is {kind}" for name, kind in after_.items() if before.get(name, kind) != kind]
-    return changed + ([] if old.task == new.task else [f"the task was {old.task} and is {new.task}"])
+    return [*live.other_requests(before, after_), *([] if old.task == new.task else [f"the task was {old.task} and is {new.task}"])]
 
 
 def decide_move(
