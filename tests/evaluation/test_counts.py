@@ -355,3 +355,17 @@ def test_the_losses_of_the_fold_are_those_of_the_detectors_reference():
         folder.add(rows(ids=["a", "b", "c"], at=[0, 1, 2], value=value, score=score), labels(["a", "b", "c"], 3, truth))
         found = [x for one in folder.take(60 * S).blocks for x in one.losses]
         assert found == pytest.approx(detector.losses(task, pl.Series(truth), pl.Series(value), pl.Series(score), cap).tolist())
+
+
+def test_labels_that_no_row_waits_for_are_counted_once():
+    folder = Folder(watch(label_delay=Span(0)))
+    folder.add(rows(ids=["1", "2"], at=S), NONE)
+    assert whole(folder.take(2 * S))[0].labelled == 0, "without a delay a row is judged before a label can come"
+    folder.add(NONE, labels(["1", "2"], 3 * S, 1))
+    assert folder.take(4 * S).unmatched == {"m": 2}
+    assert folder.take(5 * S).unmatched == {}
+
+    folder = Folder(watch())
+    folder.add(rows(ids=["1"], at=S), labels(["1", "unknown"], 3 * S, 1))
+    batches = [folder.take(second * S) for second in (5, 11, 14)]
+    assert [batch.unmatched for batch in batches] == [{}, {}, {"m": 1}]

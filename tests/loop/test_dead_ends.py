@@ -9,15 +9,16 @@ import pytest
 
 import flyball as fb
 from flyball.clock import Span, VirtualClock
+from flyball.errors import Conflict
 from flyball.ledger.projection import MemoryProjection
 from flyball.loop.advance import answer
-from flyball.loop.findings import Report, decide_report
+from flyball.loop.findings import Report, SettleIncident, decide_report, decide_settle
 from flyball.loop.folds import FOLDS
 from flyball.loop.releases import MoveRollout, Rollback, Steer, decide_move, decide_rollback, decide_steer
 from flyball.records.base import Event, Record, Recorded, Refusal
 from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.models import Signature
-from flyball.records.monitoring import INCIDENTS, IncidentMoved, IncidentOpened, IncidentState
+from flyball.records.monitoring import ALERTS, INCIDENTS, AlertMoved, AlertState, Finding, IncidentMoved, IncidentOpened, IncidentState
 from flyball.records.rollouts import ROLLOUTS, RolloutEvidence, RolloutMoved, RolloutPlanned, RolloutState, Step, StepCounts
 from flyball.records.serving import Arm, ModelRoute, RouteDesired, RouteInForce
 from flyball.records.versions import MODELS, ChampionChanged, VersionDeployed, VersionEligible, VersionRegistered
@@ -194,6 +195,47 @@ def test_a_rollback_by_hand_of_a_release_that_warms_up_ends_it_along_the_table(w
     assert row is not None
     assert model is not None
     assert (row.state, model.champion) == (RolloutState.FAILED, "1.0.0")
+
+
+@pytest.mark.parametrize("alert", ["", "m/accuracy ≥ 0.6/"])
+def test_an_incident_is_acknowledged_with_a_reason_whether_or_not_an_alert_opened_it(world: World, alert: str) -> None:
+    if alert:
+        finding = Finding(monitor="accuracy ≥ 0.6", severity="alert")
+        ok, firing = AlertState.OK, AlertState.FIRING
+        world.add(AlertMoved(key=alert, model="m", monitor=finding.monitor, source=ok, target=firing, episode=1, finding=finding))
+    world.add(
+        IncidentOpened(incident="inc", model="m", failure_mode="bad_release", alert=alert, what="bad", cause="", owner="", actions=())
+    )
+
+    def ack(text: str) -> list[Event] | Refusal:
+        command = SettleIncident(id="c", actor="user:ana", incident="inc", verb="ack", text=text)
+        found = decide_settle(world.state, command, world.clock.now())
+        return found if isinstance(found, Refusal) else list(found)
+
+    events = ack("looking at the feed")
+    assert not isinstance(events, Refusal)
+    world.add(*events)
+    row, alerted = world.state.get(INCIDENTS, "inc"), world.state.get(ALERTS, alert)
+    assert row is not None
+    assert row.notes == ("acknowledged by user:ana: looking at the feed",)
+    assert (alerted.state if alerted else None) == (AlertState.ACKNOWLEDGED if alert else None)
+    assert ack("looking at the feed") == []
+    world.add(IncidentMoved(incident="inc", source=IncidentState.OPEN, target=IncidentState.CLOSED, why="false alarm"))
+    assert isinstance(ack("again"), Refusal)
+
+
+def test_an_incident_goes_along_its_table_only(world: World) -> None:
+    world.add(IncidentOpened(incident="inc", model="m", failure_mode="errors", alert="", what="bad", cause="", owner="", actions=()))
+    with pytest.raises(Conflict):
+        world.add(IncidentMoved(incident="inc", source=IncidentState.OPEN, target=IncidentState.REVIEWED, why="too early"))
+
+
+def test_an_alert_goes_along_its_table_only(world: World) -> None:
+    finding = Finding(monitor="x", severity="alert")
+    with pytest.raises(Conflict):
+        world.add(
+            AlertMoved(key="m/x/", model="m", monitor="x", source=AlertState.OK, target=AlertState.RESOLVED, episode=1, finding=finding)
+        )
 
 
 CHAMPION_GATE = fb.metric("accuracy") >= fb.champion - 0.02

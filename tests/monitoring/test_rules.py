@@ -276,6 +276,16 @@ def test_labels_that_stop_coming_are_a_warning_but_none_ever_is_not():
     assert found.why.startswith("9.09% of the 1,100 rows")
 
 
+def test_labels_that_come_and_match_no_row_are_a_warning_that_says_why():
+    missing = quality(0, 0, START + DAY)
+    matured = type(missing)(**_fields(missing) | {"matured": 1000})
+    state = absorb(fresh(), Batch(until=START + DAY, quality=(matured,), unmatched={"m": 900, "other": 5}), ())
+    found = say(make_model(), state, START + DAY)[rules.LABELS, ""]
+    assert (found.severity, found.failure) == ("warn", "late_labels")
+    assert "900 labels came that no row had waited for: known_after=" in found.why
+    assert say(make_model(), state, START + 30 * DAY)[rules.LABELS, ""].standing == "insufficient"
+
+
 def _fields(record):
     return {name: getattr(record, name) for name in record.__struct_fields__}
 

@@ -88,7 +88,7 @@ def ack(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Say that somebody is on it: its alert is acknowledged."""
+    """Say that somebody is on it: noted with the reason, and its alert, if it has one, is acknowledged."""
     return _settle(incident, "ack", reason, Acting(reason, dry_run, key), project=project, out=Output(as_json=as_json, quiet=quiet))
 
 

@@ -102,16 +102,16 @@ class Folder:
         traffic, inputs = self._traffic(now, until), self._inputs(now)
         self._wait(now)
         matured = self._mature(until)
-        batch = Batch(
+        unmatched = self._labels.expire(until, self._watch.label_delay)
+        return Batch(
             until=until,
             traffic=traffic,
             quality=sums.quality(matured, self._watch),
             pairs=self._pairs(matured, until),
             blocks=sums.blocks(matured, self._watch) if matured.height else (),
             inputs=inputs,
+            unmatched={self._watch.model: unmatched} if unmatched else {},
         )
-        self._labels.expire(until, self._watch.label_delay)
-        return batch
 
     def _due(self, until: Instant) -> pl.DataFrame:
         if not self._incoming:

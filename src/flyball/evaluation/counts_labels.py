@@ -60,8 +60,12 @@ class LabelBook:
                 self._used.add(request)
         return found
 
-    def expire(self, until: Instant, delay: Span) -> None:
-        """Forget labels that no row can want any more: a row is older than its label, so it has matured `delay` after the label."""
+    def expire(self, until: Instant, delay: Span) -> int:
+        """Forget labels that no row can want any more; return how many of them none had wanted.
+
+        A row is older than its label, so it has matured `delay` after the label.
+        """
+        before = self.unmatched
         while self._order and self._order[0][0] + delay <= until:
             for request in self._order.popleft()[1]:
                 known = self._known.get(request)
@@ -72,6 +76,7 @@ class LabelBook:
                     self._used.discard(request)
                 else:
                     self.unmatched += 1
+        return self.unmatched - before
 
     def __len__(self) -> int:
         return len(self._known)

@@ -20,7 +20,17 @@ from flyball.loop.folds import FOLDS
 from flyball.loop.memory import IDLE, Memories, recent_latency
 from flyball.loop.ports import Ports
 from flyball.loop.proposals import Action, Propose, decide_propose
-from flyball.loop.releases import MoveRollout, Release, Rollback, active_rollout, decide_move, decide_release, decide_rollback, in_force
+from flyball.loop.releases import (
+    MoveRollout,
+    Release,
+    Rollback,
+    active_rollout,
+    decide_move,
+    decide_release,
+    decide_rollback,
+    in_force,
+    other_requests,
+)
 from flyball.loop.watch import loss_cap
 from flyball.monitoring import rules as monitoring
 from flyball.records.base import Refusal, State
@@ -154,7 +164,7 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
 def train_if_due(ports: Ports, model: Model, kept: Memories, alarm: str | None, now: Instant) -> None:
     """A changed declaration, an alarm or the schedule starts a run, unless one is under way."""
     state = ports.ledger.state()
-    due = _due(state, model, kept, alarm, now)
+    due = _due(ports, state, model, kept, alarm, now)
     if due is None or model.train is None:
         return
     trigger, reason = due
@@ -181,7 +191,7 @@ def judge_again(ports: Ports, model: Model, now: Instant) -> None:
         runs.start(ports, spec, trigger="evidence", reason=reason, actor=ACTOR)
 
 
-def _due(state: State, model: Model, kept: Memories, alarm: str | None, now: Instant) -> tuple[Trigger, str] | None:
+def _due(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | None, now: Instant) -> tuple[Trigger, str] | None:
     row = state.get(MODELS, model.name) or ModelRow(model=model.name)
     declared, data = state.get(DECLARATIONS, model.name), state.get(DATASETS, model.data.name)
     active = active_rollout(state, model.name)
@@ -189,7 +199,9 @@ def _due(state: State, model: Model, kept: Memories, alarm: str | None, now: Ins
     made = state.get(RUNS, newest.run) if newest else None
     # one that a person keeps from release (`train --no-release`) waits for nothing, and holds nothing up
     wanted = made is not None and made.release
-    waiting = newest is not None and wanted and newest.state == VersionState.ELIGIBLE and newest.version != row.champion
+    ready = newest is not None and wanted and newest.state == VersionState.ELIGIBLE and newest.version != row.champion
+    # nor does one that can never be released beside the champion
+    waiting = ready and newest is not None and not other_requests(state, newest, row.champion, ports.library.signature)
     busy = active_run(state, model.name) is not None or (active is not None and active.state != RolloutState.WATCHING)
     if declared is None or data is None or data.head is None or busy:
         return None
@@ -205,7 +217,7 @@ def _due(state: State, model: Model, kept: Memories, alarm: str | None, now: Ins
         last_attempt_at=row.last_attempt_at,
         champion_at=row.champion_at,
         alarm=nobody or _standing(alarm, row, kept) or _incident_alarm(state, model, row),
-        new_labels=kept.monitor(model.name).labels,
+        new_labels=kept.monitor(model.name).new_labels,
         runs=_attempts(state, model),
         holdout=model.train.holdout if model.train else None,
     )
@@ -232,7 +244,8 @@ def _incident_alarm(state: State, model: Model, row: ModelRow) -> str | None:
 def _attempts(state: State, model: Model) -> list[Instant]:
     if model.retrain is None or model.retrain.max_runs is None:
         return []
-    return [row.queued_at for _, row in state.scan(RUNS) if row.model == model.name]
+    # judging a held version again is no attempt
+    return [row.queued_at for _, row in state.scan(RUNS) if row.model == model.name and row.trigger != "evidence"]
 
 
 def _may(ports: Ports, model: Model, mode: Literal["record", "propose", "act"], action: Action, target: str, reason: str) -> bool:
@@ -264,7 +277,12 @@ def _next(ports: Ports, model: Model, kept: Memories, now: Instant) -> Instant:
     if model.retrain is not None or not row.champion:
         holdout = model.train.holdout if model.train else None
         schedule = training.next_due(
-            model.retrain or Retrain(), now=now, last_attempt_at=row.last_attempt_at, champion_at=row.champion_at, holdout=holdout
+            model.retrain or Retrain(),
+            now=now,
+            last_attempt_at=row.last_attempt_at,
+            champion_at=row.champion_at,
+            runs=_attempts(state, model),
+            holdout=holdout,
         )
         due += [schedule] if schedule is not None else []
     clock = incidents.next_due(incidents_of(state, model.name), now)

@@ -13,7 +13,7 @@ from flyball.loop.overlay import after
 from flyball.loop.releases import in_force
 from flyball.monitoring import alerts as alerting
 from flyball.records.base import Event, Fold, Record, Refusal, State
-from flyball.records.monitoring import ALERTS, INCIDENTS, AlertRow, Finding, IncidentRow, IncidentState
+from flyball.records.monitoring import ALERTS, INCIDENTS, AlertRow, Finding, IncidentNoted, IncidentRow, IncidentState
 from flyball.records.rollouts import ROLLOUTS, RolloutState
 from flyball.records.serving import EPOCHS
 from flyball.records.versions import MODELS
@@ -85,10 +85,19 @@ def decide_settle(state: State, command: SettleIncident, _now: Instant) -> Seque
     if row is None:
         return Refusal(code="not-found", what=f'no incident "{command.incident}"', fix="flyball incidents list")
     if command.verb == "ack":
-        alert = state.get(ALERTS, row.alert) if row.alert else None
-        moved = alerting.acknowledge(alert) if alert is not None else None
-        return () if moved is None else (moved,)
+        return _acknowledged(state, row, command)
     try:
         return (incidents.review(row, command.text),) if command.verb == "review" else (incidents.false_alarm(row, command.text),)
     except Conflict as error:
         return Refusal(code="conflict", what=error.what, why=error.why, fix=error.fix)
+
+
+def _acknowledged(state: State, row: IncidentRow, command: SettleIncident) -> Sequence[Event] | Refusal:
+    """Somebody is on it, and says so: noted on the incident, and its alert, where it has one, is acknowledged."""
+    if row.state == IncidentState.CLOSED:
+        return Refusal(code="conflict", what=f"{row.incident} is closed already", fix="flyball incidents list")
+    alert = state.get(ALERTS, row.alert) if row.alert else None
+    moved = alerting.acknowledge(alert) if alert is not None else None
+    note = f"acknowledged by {command.actor}" + (f": {command.text}" if command.text.strip() else "")
+    noted = () if note in row.notes else (IncidentNoted(incident=row.incident, note=note),)
+    return (*noted, *(() if moved is None else (moved,)))

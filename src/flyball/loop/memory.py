@@ -66,9 +66,9 @@ class Memories:
 
     def with_batch(self, batch: Batch, cursor: Cursor, active: Mapping[str, RolloutRow | None], watches: Mapping[str, Watch]) -> Memories:
         """Add one batch to every count it belongs to. A batch without content changes nothing but the cursor."""
-        if not (batch.traffic or batch.quality or batch.pairs or batch.blocks or batch.inputs):
+        touched = batch.models
+        if not touched:
             return replace(self, cursor=cursor)
-        touched = {item.model for part in (batch.traffic, batch.quality, batch.pairs, batch.blocks, batch.inputs) for item in part}
         kept = replace(self, cursor=cursor, changed=self.changed | {_CURSOR})
         for model in touched & set(watches):
             kept = kept.with_monitor(monitoring.absorb(kept.monitor(model), batch, watches[model].bins))
@@ -124,7 +124,10 @@ def synced(kept: Memories, model: str, state: State, library: Library, now: Inst
         changed = monitoring.released(
             known, champion.version, result.loss_bound, now, loss_cap=result.loss_cap, at_release=result.metrics, baseline=result.baseline
         )
-        return kept.with_monitor(changed)
+        return kept.with_monitor(monitoring.tried(changed, row.last_attempt_at))
+    if row.last_attempt_at > known.tried_at:
+        known = monitoring.tried(known, row.last_attempt_at)
+        kept = kept.with_monitor(known)
     run = state.get(RUNS, row.last_run) if row.last_run else None
     over = run is not None and run.state not in (RunState.QUEUED, RunState.RUNNING)
     newest = state.get(VERSIONS, f"{model}/{row.newest}") if row.newest else None

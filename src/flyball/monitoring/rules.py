@@ -141,11 +141,13 @@ def _detector(model: Model, state: MonitorState) -> Finding:
 
 
 def _coverage(state: MonitorState, now: Instant) -> Finding:
-    """A warning when labels have come before and now are missing. A model that never got one lacks data, it has not lost any."""
-    whole = next((part for part in within(state.slabs, now - COVERAGE_SPAN, now).quality if not part.slice), None)
-    if whole is None or whole.matured < FEWEST or not (state.labels or whole.labelled):
+    """A warning when labels came and now are missing, or come and match no row. A model that never got one lacks data, it has not lost any."""
+    slab = within(state.slabs, now - COVERAGE_SPAN, now)
+    whole = next((part for part in slab.quality if not part.slice), None)
+    if whole is None or whole.matured < FEWEST or not (state.labels or whole.labelled or slab.unmatched >= FEWEST):
         return Finding(monitor=LABELS, severity="none", standing="insufficient", failure="late_labels", why="no matured rows to speak of")
     share = whole.labelled / whole.matured
+    late = f"; {slab.unmatched:,} labels came that no row had waited for: known_after= of the label says how long one waits"
     return Finding(
         monitor=LABELS,
         severity="warn" if share < COVERAGE else "none",
@@ -153,7 +155,8 @@ def _coverage(state: MonitorState, now: Instant) -> Finding:
         floor=COVERAGE,
         n=whole.matured,
         failure="late_labels",
-        why=f"{100 * share:.3g}% of the {whole.matured:,} rows that matured in {COVERAGE_SPAN} have a label (floor {100 * COVERAGE:.0f}%)",
+        why=f"{100 * share:.3g}% of the {whole.matured:,} rows that matured in {COVERAGE_SPAN} have a label (floor {100 * COVERAGE:.0f}%)"
+        + (late if slab.unmatched else ""),
     )
 
 

@@ -23,7 +23,10 @@ _SUMS = ("matured", "labelled", "correct", "tp", "fp", "fn", "tn", "loss", "loss
 
 
 class Slab(Record, frozen=True):
-    """Counts of `width` minutes from minute `start`: champions' quality by slice, their requests, errors and latencies (floor(8 log2 µs))."""
+    """Counts of `width` minutes from minute `start`: champions' quality by slice, their requests, errors and latencies (floor(8 log2 µs)).
+
+    `unmatched` are the labels that were given up in this time: no row had waited for them.
+    """
 
     start: int
     width: int = 1
@@ -31,6 +34,7 @@ class Slab(Record, frozen=True):
     n: int = 0
     errors: int = 0
     latency: dict[int, int] = msgspec.field(default_factory=dict)
+    unmatched: int = 0
 
     @property
     def end(self) -> int:
@@ -67,6 +71,7 @@ def add(left: Slab, right: Slab) -> Slab:
         n=left.n + right.n,
         errors=left.errors + right.errors,
         latency=latency,
+        unmatched=left.unmatched + right.unmatched,
     )
 
 
@@ -120,7 +125,7 @@ def within(slabs: Sequence[Slab], since: Instant, until: Instant) -> Slab:
     first, last = since // MINUTE, until // MINUTE
     found: dict[str, tuple[Quality, list[float]]] = {}
     latency: dict[int, int] = {}
-    n = errors = 0
+    n = errors = unmatched = 0
     for slab in slabs:
         if slab.end <= first or slab.start > last:
             continue
@@ -131,9 +136,10 @@ def within(slabs: Sequence[Slab], since: Instant, until: Instant) -> Slab:
             )
         for cell, count in slab.latency.items():
             latency[cell] = latency.get(cell, 0) + count
-        n, errors = n + slab.n, errors + slab.errors
+        n, errors, unmatched = n + slab.n, errors + slab.errors, unmatched + slab.unmatched
     quality = tuple(_with_sums(part, sums) for part, sums in found.values())
-    return Slab(start=first, width=max(1, last - first), quality=quality, n=n, errors=errors, latency=latency)
+    width = max(1, last - first)
+    return Slab(start=first, width=width, quality=quality, n=n, errors=errors, latency=latency, unmatched=unmatched)
 
 
 def latency_ms(latency: dict[int, int], share: float) -> float:

@@ -9,7 +9,7 @@ import msgspec
 from flyball.clock import Instant
 from flyball.monitoring import detector as detectors
 from flyball.monitoring.detector import Detector
-from flyball.monitoring.slabs import Slab, extend, slabs_of
+from flyball.monitoring.slabs import MINUTE, Slab, extend, slabs_of
 from flyball.monitoring.windows import Pace, Trail, Window, fast_inputs, judge, step
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate
@@ -24,7 +24,7 @@ class MonitorState(Record, frozen=True):
     release (a clipped loss over `loss_cap`).
 
     `at_release` and `baseline` are the metrics that checks compare with. `labels` counts matured labels of this
-    version, `labels_since` is when they began to come.
+    version, `labels_since` is when they began to come, `labels_tried` how many there were at the last attempt to train, at `tried_at`.
     """
 
     model: str
@@ -37,12 +37,19 @@ class MonitorState(Record, frozen=True):
     baseline: dict[str, Estimate] = msgspec.field(default_factory=dict)
     labels: int = 0
     labels_since: Instant = 0
+    labels_tried: int = 0
+    tried_at: Instant = 0
     page: Detector = Detector(days=PAGE_DAYS)
     retrain: Detector = Detector(days=RETRAIN_DAYS)
     slabs: tuple[Slab, ...] = ()
     slow: Window | None = None
     fast: Window | None = None
     trails: tuple[Trail, ...] = ()
+
+    @property
+    def new_labels(self) -> int:
+        """Labels since the last attempt to train, or since the release where that is newer."""
+        return self.labels - self.labels_tried
 
     @property
     def labels_per_day(self) -> float:
@@ -57,6 +64,8 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins]) -> MonitorSt
         (part for part in batch.quality if part.model == state.model and part.role == "champion"),
         (part for part in batch.traffic if part.model == state.model and part.role == "champion"),
     )
+    unmatched = batch.unmatched.get(state.model, 0)
+    new += (Slab(start=batch.until // MINUTE, unmatched=unmatched),) if unmatched else ()
     state = msgspec.structs.replace(
         state,
         until=max(state.until, batch.until),
@@ -128,12 +137,18 @@ def released(
         baseline=dict(baseline or {}),
         labels=0,
         labels_since=0,
+        labels_tried=0,
         page=page,
         retrain=Detector(days=RETRAIN_DAYS),
         slow=None,
         fast=None,
         trails=(),
     )
+
+
+def tried(state: MonitorState, at: Instant) -> MonitorState:
+    """A training was begun at `at`, whatever becomes of it: labels count from here for the next one."""
+    return msgspec.structs.replace(state, tried_at=at, labels_tried=state.labels)
 
 
 def attempted(state: MonitorState) -> MonitorState:

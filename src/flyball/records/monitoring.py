@@ -147,7 +147,7 @@ class InputCounts(Record, frozen=True):
 
 
 class Batch(Record, frozen=True):
-    """All that became visible in (cursor, until]."""
+    """All that became visible in (cursor, until]. `unmatched` counts, by model, the labels that were given up: no row had waited for them."""
 
     until: Instant
     traffic: tuple[Traffic, ...] = ()
@@ -155,7 +155,14 @@ class Batch(Record, frozen=True):
     pairs: tuple[Pairs, ...] = ()
     blocks: tuple[LabelBlock, ...] = ()
     inputs: tuple[InputCounts, ...] = ()
+    unmatched: dict[str, int] = {}
     gaps: int = 0
+
+    @property
+    def models(self) -> set[str]:
+        """The models of which something is counted."""
+        parts = (self.traffic, self.quality, self.pairs, self.blocks, self.inputs)
+        return {item.model for part in parts for item in part} | set(self.unmatched)
 
 
 class Cursor(Record, frozen=True):

@@ -62,7 +62,7 @@ class LiveEvidence:
         intake.into(self._folders)
         batch = _joined(until, [self._folders[model].take(until) for model in sorted(self._folders)], intake.gaps)
         self._last = Cursor(until=max(until, cursor.until), offsets=offsets)
-        self._given = None if batch.traffic or batch.quality or batch.pairs or batch.blocks or batch.inputs else cursor
+        self._given = None if batch.models else cursor
         return batch, self._last
 
     def labels(self) -> Mapping[str, LabelTally]:
@@ -276,5 +276,6 @@ def _joined(until: Instant, batches: list[Batch], gaps: int) -> Batch:
         pairs=tuple(one for batch in batches for one in batch.pairs),
         blocks=tuple(one for batch in batches for one in batch.blocks),
         inputs=tuple(one for batch in batches for one in batch.inputs),
+        unmatched={model: count for batch in batches for model, count in batch.unmatched.items()},
         gaps=gaps,
     )

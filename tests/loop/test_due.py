@@ -1,0 +1,134 @@
+"""What starts a training, and what no longer holds one up or starts one again."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+import flyball as fb
+from flyball.clock import Instant, Span
+from flyball.ledger.projection import MemoryProjection
+from flyball.loop.advance import _attempts, _due
+from flyball.loop.memory import Memories, synced
+from flyball.loop.ports import Ports
+from flyball.monitoring.state import MonitorState
+from flyball.records.data import DATASETS, DatasetRow, DatasetVersion
+from flyball.records.declarations import DECLARATIONS, DeclarationRow
+from flyball.records.estimates import Estimate
+from flyball.records.models import Field, Signature
+from flyball.records.monitoring import Cursor
+from flyball.records.training import RUNS, RunRow, RunState, Trigger
+from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
+
+DAY = int(Span.parse("1d"))
+DATA = fb.Dataset("rows", source="rows.csv", time="ts", columns={"x": float, "y": fb.column(int, one_of=(0, 1))})
+TAKES = {"a" * 64: Signature(task="binary", fields=(Field(name="x", type="float"),)), "b" * 64: Signature(task="binary", fields=())}
+
+
+def model(**retrain: Any) -> fb.Model:
+    return fb.Model(
+        "m", task="binary", data=DATA, label="y", train=fb.Train(lambda X, y: (X, y), holdout="1d"), retrain=fb.Retrain(**retrain)
+    )
+
+
+class World:
+    """A champion 1.0.0 since day 10, trained on day 9, and its monitors."""
+
+    def __init__(self) -> None:
+        self.state = MemoryProjection()
+        self.kept = Memories(source=cast("Any", SimpleNamespace(load=lambda _: None)), cursor=Cursor())
+        self.library = cast(
+            "Any",
+            SimpleNamespace(
+                signature=TAKES.__getitem__,
+                result=lambda _: SimpleNamespace(loss_bound=0.2, loss_cap=1.0, metrics={"accuracy": Estimate(value=0.8)}, baseline={}),
+            ),
+        )
+        self.state.put(
+            DECLARATIONS,
+            "m",
+            DeclarationRow(model="m", file="loop.py", version_digest="v", policy_digest="p", body="", code="", applied_at=0),
+        )
+        head = DatasetVersion(
+            name="rows", version="1.0.0", content="c", schema={}, rows=9, stats=(), parents=(), first=0, last=0, as_of=0, source_mark=""
+        )
+        self.state.put(DATASETS, "rows", DatasetRow(head=head))
+        self.version("1.0.0", "a" * 64, VersionState.DEPLOYED)
+        self.state.put(
+            MODELS,
+            "m",
+            ModelRow(model="m", champion="1.0.0", champion_at=10 * DAY, newest="1.0.0", last_attempt_at=9 * DAY, trained_digest="v"),
+        )
+
+    def version(self, number: str, artifact: str, state: VersionState) -> None:
+        row = VersionRow(
+            model="m", version=number, state=state, run=f"run_{number}", artifact=artifact, result="", version_digest="v", policy_digest="p",
+            data={}, metrics={}, registered_at=0,
+        )  # fmt: skip
+        self.state.put(VERSIONS, f"m/{number}", row)
+        self.run(f"run_{number}", 9 * DAY, "schedule")
+
+    def run(self, name: str, at: Instant, trigger: Trigger) -> None:
+        row = RunRow(run=name, model="m", trigger=trigger, reason="", spec="", release=True, state=RunState.SUCCEEDED, queued_at=at)
+        self.state.put(RUNS, name, row)
+
+    def model_row(self, **changes: Any) -> None:
+        row = self.state.get(MODELS, "m")
+        assert row is not None
+        self.state.put(MODELS, "m", msgspec.structs.replace(row, **changes))
+
+    def see(self, labels: int, now: Instant) -> None:
+        self.kept = synced(self.kept, "m", self.state, self.library, now)
+        monitor = self.kept.monitor("m")
+        self.kept = self.kept.with_monitor(msgspec.structs.replace(monitor, labels=monitor.labels + labels))
+
+    def due(self, declared: fb.Model, now: Instant) -> str:
+        ports = cast("Ports", SimpleNamespace(library=self.library))
+        found = _due(ports, self.state, declared, self.kept, None, now)
+        return found[1] if found else ""
+
+
+def test_labels_count_from_the_last_attempt_whatever_became_of_it() -> None:
+    world, declared = World(), model(new_labels=1_000, cooldown="1d")
+    world.see(900, 11 * DAY)
+    assert world.due(declared, 20 * DAY) == ""
+    world.see(200, 20 * DAY)
+    assert "1,100 new labels" in world.due(declared, 20 * DAY)
+    world.model_row(last_attempt_at=20 * DAY)
+    world.see(500, 21 * DAY)
+    assert world.due(declared, 40 * DAY) == "", "the attempt was rejected: its labels are not new any more"
+    world.see(600, 41 * DAY)
+    assert "1,100 new labels" in world.due(declared, 41 * DAY)
+
+
+def test_labels_of_a_new_champion_count_from_its_release() -> None:
+    world = World()
+    world.see(900, 11 * DAY)
+    world.version("1.1.0", "a" * 64, VersionState.DEPLOYED)
+    world.model_row(champion="1.1.0", last_attempt_at=20 * DAY)
+    world.see(5, 21 * DAY)
+    assert (world.kept.monitor("m").labels, world.kept.monitor("m").new_labels) == (5, 5)
+    world.see(5, 22 * DAY)
+    assert world.kept.monitor("m").new_labels == 10
+
+
+@pytest.mark.parametrize(("artifact", "waits"), [("a" * 64, True), ("b" * 64, False)])
+def test_a_version_that_can_never_be_released_holds_no_training_up(artifact: str, waits: bool) -> None:
+    world = World()
+    world.version("2.0.0", artifact, VersionState.ELIGIBLE)
+    world.model_row(newest="2.0.0")
+    assert (world.due(model(every="30d"), 60 * DAY) == "") is waits
+
+
+def test_judging_again_uses_up_no_run() -> None:
+    world, declared = World(), model(every="30d", max_runs="4/30d")
+    world.run("run_again", 12 * DAY, "evidence")
+    world.run("run_more", 13 * DAY, "monitor")
+    assert _attempts(world.state, declared) == [9 * DAY, 13 * DAY]
+
+
+def test_a_monitor_that_was_never_tried_has_all_its_labels_new() -> None:
+    assert MonitorState(model="m", labels=7).new_labels == 7
