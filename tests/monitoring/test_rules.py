@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 from tests.monitoring.conftest import DAY, HOUR, MINUTE, START, inputs, labels, make_model, quality, rows, traffic
 
@@ -10,11 +11,12 @@ import flyball.declare.checks as checks
 from flyball.clock import Span
 from flyball.declare.checks import Check, Drift, metric
 from flyball.declare.policy import Retrain
+from flyball.evaluation.counts import Folder
 from flyball.monitoring import rules
 from flyball.monitoring.checks import _finding as one_finding
 from flyball.monitoring.state import MonitorState, absorb, released
 from flyball.records.estimates import Estimate
-from flyball.records.monitoring import Batch
+from flyball.records.monitoring import Batch, Watch
 
 DETECTOR = rules.DETECTOR
 
@@ -314,3 +316,28 @@ def test_counts_do_not_depend_on_how_the_time_was_cut(bins):
     assert (parts.slow, parts.fast, parts.slabs, parts.labels) == (whole.slow, whole.fast, whole.slabs, whole.labels)
     # the retraining alarm needs the same evidence, if at another cut's end
     assert bool(parts.page.alarmed_at) == bool(whole.page.alarmed_at)
+
+
+@pytest.mark.parametrize("sizes", [[1_000] * 6, [6_000], [250] * 24, [700, 2_900, 40, 2_360], [5_999, 1]])
+def test_fast_windows_hold_the_same_thousand_rows_however_time_was_cut(bins, sizes):
+    rng = np.random.default_rng(3)
+    frame = rows(rng, 6_000, shift=0.6).with_columns(
+        request_id=pl.Series([f"r{number:05d}" for number in range(6_000)]),
+        at=pl.Series(START + np.arange(6_000)),
+        version=pl.lit("1.0.0"),
+        latency_us=pl.lit(1_000),
+        value=pl.lit(1.0),
+        score=pl.lit(None, dtype=pl.Float64),
+        key=pl.lit(None, dtype=pl.String),
+    )
+    folder = Folder(Watch(model="m", task="binary", label_delay=Span.parse("1d"), bins=bins))
+    state, taken = fresh(), 0
+    for size in sizes:
+        folder.add(frame[taken : taken + size], pl.DataFrame())
+        taken += size
+        state = absorb(state, folder.take(START + taken), bins)
+    fast = [trail for trail in state.trails if trail.pace == "fast"]
+    assert {trail.windows for trail in fast} == {6}
+    assert {trail.n for trail in fast if trail.test == "cells"} == {1_000}
+    assert state.fast is None
+    assert sum(trail.verdict == "alert" for trail in fast) == 1, "the column that moved"

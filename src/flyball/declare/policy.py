@@ -108,7 +108,7 @@ class Rollout:
 
 @dataclass(frozen=True, init=False)
 class Retrain:
-    """Triggers and bounds. `when` triggers when one of its checks is true."""
+    """Triggers and bounds. `when` triggers when all of its checks are true; `a | b` is one of them, true when either is."""
 
     when: tuple[Check | AnyOf | Drift, ...]
     every: Span | None

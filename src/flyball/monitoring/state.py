@@ -10,7 +10,7 @@ from flyball.clock import Instant
 from flyball.monitoring import detector as detectors
 from flyball.monitoring.detector import Detector
 from flyball.monitoring.slabs import MINUTE, Slab, extend, slabs_of
-from flyball.monitoring.windows import Pace, Trail, Window, fast_inputs, judge, step
+from flyball.monitoring.windows import Pace, Trail, Window, cuts, fast_inputs, judge, step
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate
 from flyball.records.monitoring import Batch, Bins, InputCounts
@@ -75,7 +75,9 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins]) -> MonitorSt
     inputs = tuple(counts for counts in batch.inputs if counts.model == state.model)
     reference = {own.column: own for own in bins}
     state = _window(state, inputs, reference, pace="slow", since=since, until=batch.until)
-    return _window(state, fast_inputs(inputs, reference), reference, pace="fast", since=since, until=batch.until)
+    for part in cuts(fast_inputs(inputs, reference)):
+        state = _window(state, part, reference, pace="fast", since=since, until=batch.until)
+    return state
 
 
 def _labels(state: MonitorState, batch: Batch, *, since: Instant) -> MonitorState:

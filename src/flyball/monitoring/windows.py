@@ -100,6 +100,19 @@ def step(
     return None, window
 
 
+def cuts(inputs: Sequence[InputCounts]) -> list[list[InputCounts]]:
+    """The counts of a batch, cut where a column comes again."""
+    found: list[list[InputCounts]] = []
+    seen: set[str] = set()
+    for counts in inputs:
+        if not found or counts.column in seen:
+            found.append([])
+            seen = set()
+        found[-1].append(counts)
+        seen.add(counts.column)
+    return found
+
+
 def fast_inputs(inputs: Sequence[InputCounts], bins: Mapping[str, Bins]) -> tuple[InputCounts, ...]:
     """The columns that may be tested in windows of a thousand rows."""
     return tuple(counts for counts in inputs if counts.column in bins and fast_enough(bins[counts.column], FAST_ROWS))

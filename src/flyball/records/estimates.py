@@ -27,7 +27,7 @@ class Outcome(StrEnum):
 
 
 class Verdict(Record, frozen=True):
-    """One check's outcome with its evidence. `slice` is empty for the whole, else as in `day=6`."""
+    """One check's outcome, and why. `slice` is empty for the whole, else as in `day=6`."""
 
     check: str
     outcome: Outcome
@@ -35,4 +35,3 @@ class Verdict(Record, frozen=True):
     estimate: Estimate | None = None
     reference: Estimate | None = None
     why: str = ""
-    evidence: str = ""

@@ -147,7 +147,10 @@ class InputCounts(Record, frozen=True):
 
 
 class Batch(Record, frozen=True):
-    """All that became visible in (cursor, until]. `unmatched` counts, by model, the labels that were given up: no row had waited for them."""
+    """All that became visible in (cursor, until]. `inputs` are in order of rows, cut at every thousandth: a column comes once in each cut.
+
+    `unmatched` counts, by model, the labels that were given up: no row had waited for them.
+    """
 
     until: Instant
     traffic: tuple[Traffic, ...] = ()
