@@ -369,3 +369,16 @@ def test_labels_that_no_row_waits_for_are_counted_once():
     folder.add(rows(ids=["1"], at=S), labels(["1", "unknown"], 3 * S, 1))
     batches = [folder.take(second * S) for second in (5, 11, 14)]
     assert [batch.unmatched for batch in batches] == [{}, {}, {"m": 1}]
+
+
+def test_of_each_unit_the_first_request_to_the_new_version_is_counted_at_once_with_how_it_went():
+    folder = Folder(watch(settle=Span(30 * S)))
+    common = {"version": "1.1.0", "role": "challenger", "rollout": "ro", "weight": 500}
+    # one key always fails, one fails later, and two requests have no key
+    folder.add(rows(ids=["1", "2", "3"], at=[1, 2, 3], key="bad", status="error", **common), NONE)
+    folder.add(rows(ids=["4", "5"], at=[4, 5], key="late", status=["ok", "error"], **common), NONE)
+    folder.add(rows(ids=["6", "7"], at=[6, 7], status=["ok", "error"], **common), NONE)
+    [traffic] = folder.take(S).traffic
+    assert (traffic.n, traffic.errors, traffic.bad_units) == (7, 5, 3)
+    assert (traffic.met, traffic.failed) == (4, 2)
+    assert traffic.units == 0, "not settled yet"
