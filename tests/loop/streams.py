@@ -51,7 +51,7 @@ def declared(frame: pl.DataFrame) -> fb.Model:
         task="binary",
         data=data,
         label="hit",
-        train=fb.Train(fit, window="7d", holdout="60h"),
+        train=fb.Train(fit, window="auto", holdout="60h"),
         gates=[fb.metric("accuracy") >= fb.baseline, fb.metric("accuracy") >= fb.champion - 0.02],
         rollout=fb.Rollout(guards=[fb.metric("accuracy") >= fb.champion - 0.05], evidence="gate").shadow("6h"),
         retrain=fb.Retrain(when=[fb.metric("accuracy") < fb.at_release], every="90d", cooldown="60h"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flyball.clock import Span
 from flyball.declare.policy import Retrain
-from flyball.training.rules import cooldown, due, next_due
+from flyball.training.rules import cooldown, due, next_due, ripe_at
 
 DAY = int(Span.parse("1d"))
 T0 = 20_000 * DAY
@@ -63,6 +63,23 @@ def test_a_cool_down_that_is_not_declared_is_ten_days_and_never_shorter_than_the
     assert cooldown(Retrain(), None) == Span.parse("10d")
     assert cooldown(Retrain(), Span.parse("14d")) == Span.parse("14d")
     assert asked(Retrain(), day=13, alarm="x", holdout=Span.parse("14d")) is None
+
+
+def test_an_alarm_waits_for_rows_of_the_new_world_and_a_schedule_does_not():
+    week = Span.parse("7d")
+    ripe = ripe_at(T0 + 20 * DAY, week)
+    assert ripe == T0 + 34 * DAY
+    assert ripe_at(0, week) == ripe_at(T0, None) == 0
+
+    def at(day: float, policy: Retrain):
+        now = T0 + int(day * DAY)
+        return due(policy, now=now, last_attempt_at=T0, champion_at=T0, alarm="x", new_labels=0, holdout=week, ripe_at=ripe)
+
+    slow = Retrain(cooldown="10d")
+    assert at(33.9, slow) is None
+    assert at(34, slow).trigger == "monitor"
+    assert at(33.9, Retrain(every="30d")).trigger == "schedule"
+    assert next_due(slow, now=T0 + 21 * DAY, last_attempt_at=T0, champion_at=T0, holdout=week, ripe_at=ripe) == ripe
 
 
 def test_a_policy_without_triggers_is_never_due():

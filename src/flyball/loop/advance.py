@@ -169,7 +169,10 @@ def train_if_due(ports: Ports, model: Model, kept: Memories, alarm: str | None, 
         return
     trigger, reason = due
     if _may(ports, model, model.autonomy.training, "train", "", reason):
-        spec = runs.run_spec(ports, state, model, trigger, now)
+        row = state.get(MODELS, model.name)
+        onset = _onset(row, kept) if row is not None and trigger == "monitor" else 0
+        changed_at = onset - int(model.label_delay) if onset else 0
+        spec = runs.run_spec(ports, state, model, trigger, now, changed_at=changed_at)
         runs.start(ports, spec, trigger=trigger, reason=reason, actor=ACTOR)
 
 
@@ -220,8 +223,19 @@ def _due(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | 
         new_labels=kept.monitor(model.name).new_labels,
         runs=_attempts(state, model),
         holdout=model.train.holdout if model.train else None,
+        ripe_at=_ripe_at(model, row, kept),
     )
     return (found.trigger, found.reason) if found else None
+
+
+def _onset(row: ModelRow, kept: Memories) -> Instant:
+    """Since when labels say that the champion's loss is above its bound; 0: they do not."""
+    monitor = kept.monitor(row.model)
+    return monitor.onset.at if monitor.version == row.champion else 0
+
+
+def _ripe_at(model: Model, row: ModelRow, kept: Memories) -> Instant:
+    return training.ripe_at(_onset(row, kept), model.train.holdout if model.train else None)
 
 
 def _standing(alarm: str | None, row: ModelRow, kept: Memories) -> str | None:
@@ -283,6 +297,7 @@ def _next(ports: Ports, model: Model, kept: Memories, now: Instant) -> Instant:
             champion_at=row.champion_at,
             runs=_attempts(state, model),
             holdout=holdout,
+            ripe_at=_ripe_at(model, row, kept),
         )
         due += [schedule] if schedule is not None else []
     clock = incidents.next_due(incidents_of(state, model.name), now)

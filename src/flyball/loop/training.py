@@ -28,6 +28,7 @@ def run_spec(
     *,
     parameters: Parameters | None = None,
     trials: int | None = None,
+    changed_at: Instant = 0,
 ) -> RunSpec:
     """What a run is to do.
 
@@ -64,6 +65,7 @@ def run_spec(
         parameters=_inherited(ports, champion) if follows else (parameters or {}),
         trials=(search if trials is None else trials) if not follows else 0,
         seed=model.train.seed if model.train is not None else 0,
+        changed_at=changed_at,
         window_scores=ports.library.result(newest.result).window_scores if newest else {},
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import msgspec
+import numpy as np
 
 from flyball.clock import Instant
 from flyball.monitoring import detector as detectors
@@ -14,6 +15,7 @@ from flyball.monitoring.windows import Pace, Trail, Window, cuts, fast_inputs, j
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate
 from flyball.records.monitoring import Batch, Bins, InputCounts
+from flyball.stats.onset import Onset, follow
 
 DAY = 86_400_000_000
 PAGE_DAYS, RETRAIN_DAYS = 365, 90
@@ -24,7 +26,8 @@ class MonitorState(Record, frozen=True):
     release (a clipped loss over `loss_cap`).
 
     `at_release` and `baseline` are the metrics that checks compare with. `labels` counts matured labels of this
-    version, `labels_since` is when they began to come, `labels_tried` how many there were at the last attempt to train, at `tried_at`.
+    version, `labels_since` is when they began to come, `labels_tried` how many there were at the last attempt to train, at
+    `tried_at`. `onset` is since when their loss has been above m₀, as far as it is.
     """
 
     model: str
@@ -41,6 +44,7 @@ class MonitorState(Record, frozen=True):
     tried_at: Instant = 0
     page: Detector = Detector(days=PAGE_DAYS)
     retrain: Detector = Detector(days=RETRAIN_DAYS)
+    onset: Onset = Onset()
     slabs: tuple[Slab, ...] = ()
     slow: Window | None = None
     fast: Window | None = None
@@ -90,6 +94,7 @@ def _labels(state: MonitorState, batch: Batch, *, since: Instant) -> MonitorStat
     rate, bound = state.labels_per_day, min(max(state.m0, 1e-6), 1.0)
     return msgspec.structs.replace(
         state,
+        onset=follow(state.onset, np.clip(losses, 0.0, 1.0), bound, since=since, until=batch.until),
         page=detectors.take(state.page, losses, bound=bound, per_day=rate, at=batch.until),
         # a retraining alarm stands until somebody tried: recovery by itself would only hide that the model had been wrong
         retrain=state.retrain
@@ -142,6 +147,7 @@ def released(
         labels_tried=0,
         page=page,
         retrain=Detector(days=RETRAIN_DAYS),
+        onset=Onset(),
         slow=None,
         fast=None,
         trails=(),

@@ -20,6 +20,7 @@ class RunSpec(Record, frozen=True):
     `as_of`: only rows and labels known by then are seen. `champion` is the artifact to compare with, `parameters` fixes
     hyperparameters, `trials` > 0 searches the rest (0: defaults and what the last search found). `file` is the loop file within
     the code snapshot. `window_scores` are the smoothed scores S_W so far of a window chosen by itself (docs/statistics.md §5), keyed by span.
+    `changed_at`: the time of the first row since which the champion's loss has been above its bound (0: it is not, or nobody looked).
     With a `candidate` nothing is fitted: that artifact (version `candidate_version`, result `prior`) is judged again on newer rows.
     """
 
@@ -37,6 +38,7 @@ class RunSpec(Record, frozen=True):
     trials: int = 0
     seed: int = 0
     window_scores: dict[str, float] = {}
+    changed_at: Instant = 0
     candidate: ManifestHash = ""
     candidate_version: str = ""
     prior: BlobHash = ""

@@ -29,17 +29,19 @@ def due(
     new_labels: int,
     runs: Sequence[Instant] = (),
     holdout: Span | None = None,
+    ripe_at: Instant = 0,
 ) -> Due | None:
     """The reason to train now, or None.
 
     `last_attempt_at` and `champion_at` are 0 where there was none; `alarm` says which check triggers; `new_labels` counts labels since
     the last attempt; `runs` are the starts of recent runs, whatever started them; `holdout` lengthens a cool-down that is not
-    declared. A first training is not the policy's to start: without an attempt and a champion nothing is due.
+    declared. An alarm trains from `ripe_at` on. A first training is not the policy's to start: without an attempt and a champion nothing
+    is due.
     """
     since = max(last_attempt_at, champion_at if not last_attempt_at else 0)
     if not since or now < _open_at(retrain, since, runs, holdout, now):
         return None
-    if alarm:
+    if alarm and now >= ripe_at:
         return Due("monitor", alarm)
     if retrain.every is not None and now >= since + retrain.every:
         return Due("schedule", f"{Span(now - since).brief} since the last attempt, every {retrain.every}")
@@ -56,17 +58,28 @@ def next_due(
     champion_at: Instant,
     runs: Sequence[Instant] = (),
     holdout: Span | None = None,
+    ripe_at: Instant = 0,
 ) -> Instant | None:
     """The earliest moment at which time alone can make a run due, or end what holds an alarm back; None if there is none."""
     since = max(last_attempt_at, champion_at if not last_attempt_at else 0)
     if not since:
         return None
     opens = _open_at(retrain, since, runs, holdout, now)
-    if retrain.every is not None:
-        due_at = max(opens, since + retrain.every)
+    due_at = None if retrain.every is None else max(opens, since + retrain.every)
+    # an alarm may stand already: what holds it back ends by time alone
+    opens = max(opens, ripe_at)
+    if due_at is not None:
         waits = retrain.when or retrain.new_labels is not None
         return min(opens, due_at) if waits and opens > now else due_at
     return opens if opens > now else None
+
+
+def ripe_at(onset: Instant, holdout: Span | None) -> Instant:
+    """From when on an alarm is worth a training: the rows since the loss rose fill the hold-out twice, once to learn from, once to judge on.
+
+    Trained at once, a version would have learned the world before the change, and be judged on it too. `onset`: 0 where the loss has not risen.
+    """
+    return onset + 2 * holdout if onset and holdout is not None else 0
 
 
 def cooldown(retrain: Retrain, holdout: Span | None) -> Span:

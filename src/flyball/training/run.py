@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
+import numpy as np
 import polars as pl
 import rfc8785
 
@@ -25,7 +26,7 @@ from flyball.records.base import Record
 from flyball.records.training import RunResult, RunSpec
 from flyball.store.blobs import Blobs
 from flyball.training import artifact
-from flyball.training.calls import Parameters
+from flyball.training.calls import Parameters, Part
 from flyball.training.fitting import FitCache, Fitter, train_of
 from flyball.training.judging import Judged, holdout_frame, judge_holdout, objective, parquet, score
 from flyball.training.predictor import Predictions, Predictor
@@ -155,7 +156,28 @@ def _choose(spec: RunSpec, fitter: Fitter, times: Times, end: Instant, progress:
             scores[window] = smoothed(spec.window_scores.get(str(window)), found)
     window = choose(scores) if scores else usable[0]
     shown = {str(each): value for each, value in scores.items()}
-    return Chosen(window, splits[window], parameters, given[window], fitted[window], shown)
+    chosen = Chosen(window, splits[window], parameters, given[window], fitted[window], shown)
+    return (_since_change(spec, fitter, chosen, held, times=times, end=end) if train.window == "auto" else None) or chosen
+
+
+def _since_change(spec: RunSpec, fitter: Fitter, chosen: Chosen, held: Part, *, times: Times, end: Instant) -> Chosen | None:
+    """The same on the rows since the champion's loss rose, if there are enough and the hold-out finds them better to learn from."""
+    start = int(np.searchsorted(times, spec.changed_at, side="left"))
+    cut = chosen.split._replace(start=start, valid=max(start, chosen.split.valid))
+    if not spec.changed_at or cut.stop - start < MIN_TRAIN:
+        return None
+    try:
+        candidate = fitter.fit(cut, chosen.parameters, window="since the loss rose")
+    except BadInput:
+        return None  # one and the same label: nothing to learn from yet
+    answers = candidate.predict(held.X)
+    ours, theirs = (
+        score(fitter.model, held.y, each, by.signature.classes) for each, by in ((answers, candidate), (chosen.answers, chosen.candidate))
+    )
+    if ours <= theirs:
+        return None
+    # what is released learns from all of them, the hold-out included
+    return replace(chosen, window=Span(end - spec.changed_at), split=cut, answers=answers, candidate=candidate)
 
 
 def _check_holdout(model: Model, cut: Split, holdout: Span) -> None:
