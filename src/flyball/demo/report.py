@@ -18,6 +18,9 @@ from flyball.records.rollouts import RolloutMoved, RolloutPlanned, RolloutState
 from flyball.serving import wal
 from flyball.wiring import Wired
 
+FELL = 0.05
+"""By how much quality has to fall for the story to be one."""
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -251,6 +254,8 @@ def _unmet(quality: Quality, drift: Drift, bad: BadCandidate | None, audit: Veri
     """What the loop should have come to, and did not. An act that did not come about is told by the story itself."""
     found = []
     before, during, after = quality.before, quality.during, quality.after
+    if before is not None and during is not None and during > before - FELL:
+        found.append(f"nothing went wrong: quality was {before:.3f} before, {during:.3f} during")
     if before is not None and during is not None and after is not None and after < (before + during) / 2:
         found.append(f"quality did not come back: {before:.3f} before, {during:.3f} during, {after:.3f} after")
     if after is not None and (drift.column, drift.value) != ("purpose", BECOMES):

@@ -23,7 +23,7 @@ from flyball.serving.supervisor import bind
 from flyball.wiring import open_project
 
 SEED = 2
-_HISTORY = 15_000
+_HISTORY = 10_000
 _SINCE_US = 2_000_000
 """The newest row of the history is so old that its label is known."""
 

@@ -35,9 +35,12 @@ RATE = 200.0
 STEADY_S = 3.2
 """The drift begins within the first window of a thousand requests: with the next one it has shown itself twice."""
 
+QUIET = 100.0
+"""Applications a second once the quality is back: an error shows in few, and training and workers start sooner."""
+
 _RAMP = 1_500_000
-_PARTNER = 0.2
-_LOOK_S = 0.05
+_PARTNER = 0.4
+_LOOK_S = 0.1
 _STATUS_S = 3.0
 
 EventT = TypeVar("EventT", bound=Event)
@@ -145,6 +148,9 @@ class Story:
             ChampionChanged, 60, "the retrained version is promoted", holds=lambda event: event.version == course.retrained
         )
         course.promoted = await self._until(RouteInForce, 10, "every gateway has the retrained version", after=champion.seq)
+        assert self.bank is not None, "the bank has opened"
+        self.bank.rate = QUIET
+        self._teller.act(f"Evening: {QUIET:.0f} applications a second.")
         incident = course.incident.event.incident if course.incident else ""
         course.mitigated = await self._until(
             IncidentMoved,

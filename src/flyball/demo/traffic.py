@@ -35,7 +35,7 @@ _TOLD_S = 0.5
 _LANES = 16
 _TURN_S = 0.02
 _WAITING = 200
-_FILE_S = 0.5
+_FILE_S = 1.0
 
 
 DueT = TypeVar("DueT")
@@ -91,11 +91,13 @@ class Bank:
         self._stopping = True
 
     async def _arrivals(self) -> None:
-        began, owed = time.monotonic(), 0
+        last, owed = time.monotonic(), 0.0
         while not self._stopping:
             await asyncio.sleep(_TURN_S)
-            due = int((time.monotonic() - began) * self.rate) - owed
-            owed += due
+            now = time.monotonic()
+            owed += (now - last) * self.rate
+            due, last = int(owed), now
+            owed -= due
             # a bank whose counter is full sends people away; it does not catch up later
             count = min(due, _WAITING - self._queue.qsize())
             if count > 0:
