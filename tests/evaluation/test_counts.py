@@ -382,3 +382,20 @@ def test_of_each_unit_the_first_request_to_the_new_version_is_counted_at_once_wi
     assert (traffic.n, traffic.errors, traffic.bad_units) == (7, 5, 3)
     assert (traffic.met, traffic.failed) == (4, 2)
     assert traffic.units == 0, "not settled yet"
+
+
+def test_units_of_a_split_count_once_no_slower_request_of_their_time_can_come():
+    # the canary hangs: its exposures are told ten seconds late, and until then the split would look as if it had none
+    folder = Folder(watch(settle=Span(11 * S), arms={"ro": ("2.0.0", "1.0.0")}))
+    stable = rows(ids=[f"s{place}" for place in range(95)], at=0, rollout="ro", weight=500)
+    canary = rows(
+        ids=[f"c{place}" for place in range(5)], at=0, version="2.0.0", role="challenger", rollout="ro", weight=500, status="error"
+    )
+    folder.add(stable, NONE)
+    early = folder.take(5 * S)
+    folder.add(canary, NONE)
+    late, settled = folder.take(10 * S), folder.take(11 * S)
+    assert (total([early], "traffic", "n"), total([early, late], "traffic", "units")) == (95, 0)
+    assert total([late], "traffic", "bad_units") == 5, "what fails speaks at once"
+    assert {one.version: (one.n, one.units) for one in settled.traffic} == {"1.0.0": (0, 95), "2.0.0": (0, 5)}
+    assert total([folder.take(30 * S)], "traffic", "units") == 0, "each once"

@@ -131,7 +131,8 @@ class Worker:
                 self._history.refresh()
         for peer in list(self._peers):
             self._drop(peer)
-        self._listener.close()
+        for one in (self._listener, self._woken, self._wake):
+            one.close()
 
     def _read(self, timeout: float) -> _Asked:
         """Everything that can be read now; waits up to `timeout` for something."""

@@ -1,0 +1,94 @@
+"""A worker answers what it can read as one batch; a poisonous row fails alone, and shadow questions keep nobody waiting."""
+
+import socket
+import threading
+import time
+
+import msgspec
+import pytest
+
+from flyball.serving import wire
+from flyball.serving.worker import Worker
+
+pack = msgspec.msgpack.encode
+
+
+class Doubling:
+    """Doubles a number; fails on None, and takes `each_s` for a batch."""
+
+    def __init__(self, each_s=0.0):
+        self.batches = []
+        self._each_s = each_s
+
+    def now(self):
+        return 0
+
+    def score(self, rows, times):
+        time.sleep(self._each_s)
+        self.batches.append(len(rows))
+        if any(value is None for (value,) in rows):
+            raise ValueError("it takes no None")
+        return [[2 * value, None] for (value,) in rows]
+
+
+class NoHistory:
+    def refresh(self):
+        """Nothing to read."""
+
+
+@pytest.fixture
+def serve(tmp_path):
+    ended = []
+
+    def start(scorer):
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(tmp_path / "w"))
+        listener.listen()
+        worker = Worker(scorer, NoHistory(), listener, -1)
+        thread = threading.Thread(target=worker.run)
+        thread.start()
+        gateway = socket.socket(socket.AF_UNIX)
+        gateway.settimeout(20)
+        gateway.connect(str(tmp_path / "w"))
+        ended.append((worker, thread, gateway))
+        return gateway
+
+    yield start
+    for worker, thread, gateway in ended:
+        gateway.close()
+        worker.stop()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def question(tag, value, *, shadow=False):
+    return wire.question(tag, None, pack([[value]]), shadow=shadow)
+
+
+def replies(gateway, count):
+    splitter, found = wire.Splitter(), []
+    while len(found) < count:
+        found += [wire.decode_reply(frame) for frame in splitter.feed(gateway.recv(1 << 16))]
+    return [(one.tag, one.error, msgspec.msgpack.decode(one.output)) for one in found]
+
+
+def test_only_the_guilty_question_of_a_batch_fails_and_it_costs_few_more_batches(serve):
+    scorer = Doubling()
+    gateway = serve(scorer)
+    gateway.sendall(b"".join(question(tag, None if tag == 77 else tag) for tag in range(128)))
+    found = replies(gateway, 128)
+    assert [tag for tag, error, _ in found if error] == [77]
+    assert all(output == [[2 * tag, None]] for tag, error, output in found if not error)
+    assert sum(scorer.batches) < 128 * 3, "halves: not each question by itself"
+    assert len(scorer.batches) <= 2 * 7 + 1 + 2, "and the kernel may cut the first read in two"
+
+
+def test_an_answer_does_not_wait_behind_shadow_questions(serve):
+    gateway = serve(Doubling(each_s=0.03))
+    # each batch takes longer than an answer may wait, so that shadow questions soon go one by one
+    gateway.sendall(b"".join(question(tag, tag, shadow=True) for tag in range(600)))
+    replies(gateway, 256 + 128 + 64)
+    gateway.sendall(question(1_000, 1))
+    after = [tag for tag, _, _ in replies(gateway, 600 - 448 + 1)]
+    assert 1_000 in after
+    assert after.index(1_000) <= 64, "it went before all but the shadow questions already taken up"
