@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import time
@@ -59,6 +60,17 @@ def fill(path: Path) -> None:
             os.close(handle)
 
 
+def label(up: Up, request: str) -> httpx.Response:
+    return httpx.post(f"{up.url}/models/credit/labels", json={"labels": [{"id": request, "value": 1}]})
+
+
+def not_taken(up: Up, request: str) -> str:
+    """The id, if its label was refused for want of room, in the way that asks for another try."""
+    answer = label(up, request)
+    told = answer.status_code == 503 and answer.json()["retry"] == "later" and "retry-after" in answer.headers
+    return request if told else ""
+
+
 def test_a_full_disk_stops_decisions_not_predictions_and_room_heals_it(project: Project, start: Callable[..., Up]) -> None:
     project.loop()
     up = start()
@@ -70,11 +82,14 @@ def test_a_full_disk_stops_decisions_not_predictions_and_room_heals_it(project: 
         # the log gives up its reserve, which somebody else takes too
         fill(filler)
         eventually(lambda: fill(filler) or traffic.unlogged > 50, "answers are still said to be logged", 60)
+        tried = (f"mine-{number}" for number in itertools.count())
+        refused = eventually(lambda: fill(filler) or not_taken(up, next(tried)), "labels are still taken", 60)
         # the edit cannot be recorded meanwhile; it is not forgotten either
         time.sleep(2)
         assert set(traffic.statuses) == {200}
         filler.unlink()
         unlogged = traffic.unlogged
+        eventually(lambda: label(up, refused).json().get("accepted") == 1, "it is taken, as new", 20)
         in_state(project, "1.1.0", RolloutState.COMPLETED)
     assert traffic.unlogged < unlogged + 100
     assert len(project.recorded()) > known

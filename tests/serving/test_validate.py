@@ -88,6 +88,28 @@ def test_what_is_not_a_json_object_is_unparsable(body: bytes) -> None:
         READER.read(body)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"row": {}, "id": "\\ud800"}',
+        b'{"row": {"note": "\\uDC00 alone"}}',
+        b'{"row": {"day": ' + b"9" * 5_000 + b"}}",
+    ],
+)
+def test_what_could_never_be_logged_is_unparsable(body: bytes) -> None:
+    with pytest.raises(Unparsable):
+        READER.read(body)
+
+
+def test_a_whole_surrogate_pair_is_a_character() -> None:
+    assert READER.read(json.dumps({"row": {**GOOD, "note": "\U0001f600"}}).encode()).rows[0][-1] == "\U0001f600"
+
+
+def test_an_integer_of_hundreds_of_digits_is_too_large() -> None:
+    assert "too large" in problems(day=10**400)["/row/day"]
+    assert "too large" in problems(amount=10**400)["/row/amount"]
+
+
 def test_rows_and_columns_give_the_same_rows() -> None:
     rows = READER.read(json.dumps({"rows": [GOOD, {**GOOD, "day": 3}], "ids": ["a", "b"], "keys": ["k", "k"]}).encode())
     columns = READER.read(json.dumps({"columns": {name: [value, 3 if name == "day" else value] for name, value in GOOD.items()}}).encode())

@@ -130,8 +130,9 @@ class Dispatcher:
 
     def label(self, model: str, frames: Sequence[bytes]) -> bool:
         """Append label frames. False: the disk is full."""
-        self._metrics.count(model, "", "label", "ok", len(frames))
-        return self._writer.append(frames)
+        logged = self._writer.append(frames)
+        self._metrics.count(model, "", "label", "ok" if logged else "error", len(frames))
+        return logged
 
     def refuse(self, model: str, error: FlyballError) -> None:
         """Record that a request for a served model was refused; it is written with the next write."""

@@ -30,9 +30,14 @@ _WANTED = {"int": "an integer", "float": "a number", "bool": "true or false", "s
 
 
 def parse(body: bytes) -> Any:
-    """Read JSON, NaN and Infinity included, so that they can be named where they stand. Raises Unparsable."""
+    """Read JSON, NaN and Infinity included, so that they can be named where they stand. Raises Unparsable.
+
+    What comes out of it can be logged: half of a surrogate pair is no text that could.
+    """
     try:
-        return json.loads(body)
+        value = json.loads(body)
+        if rb"\ud" in body.lower():
+            json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as problem:
         raise Unparsable(
             "the body is not UTF-8", why=f"byte {problem.start} is {body[problem.start]:#04x}", fix="send JSON encoded as UTF-8"
@@ -41,8 +46,18 @@ def parse(body: bytes) -> Any:
         raise Unparsable(
             "the body is not JSON", why=f"{problem.msg} at line {problem.lineno} column {problem.colno}", fix="send a JSON object"
         ) from None
+    except UnicodeEncodeError as problem:
+        half = ascii(problem.object[problem.start])
+        raise Unparsable(
+            "the body has half of a surrogate pair", why=f"{half} alone is no character", fix="send whole characters"
+        ) from None
+    except ValueError as problem:
+        raise Unparsable(
+            "the body has a number that is too long", why=str(problem).partition(";")[0], fix="integers have 64 bits"
+        ) from None
     except RecursionError:
         raise Unparsable("the body is nested too deeply", fix='send {"row": {…}}') from None
+    return value
 
 
 def pointer(*parts: str | int) -> str:
@@ -89,7 +104,7 @@ def _typed(value: Any, field: Field, where: str) -> Value | Problem:
             "send null" if field.nullable else "send a number",
         )
     if kind == "int":
-        if not float(value).is_integer() or not -(2**63) <= value < 2**63:
+        if (isinstance(value, float) and not value.is_integer()) or not -(2**63) <= value < 2**63:
             return (
                 _mistyped(value, field, where)
                 if isinstance(value, float)

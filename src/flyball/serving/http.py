@@ -126,8 +126,8 @@ class Gateway:
             return json_response(answered, logged=logged)
         if verb == "labels":
             _method(scope, "POST")
-            status, body, logged = self._native.labels(name, await read_body(scope, receive, self._limits))
-            return Response(status, body, _JSON if logged else _UNLOGGED)
+            status, body = self._native.labels(name, await read_body(scope, receive, self._limits))
+            return Response(status, body, _JSON)
         if verb == "schema":
             _method(scope, "GET")
             return json_response(self._native.schema(name, version))

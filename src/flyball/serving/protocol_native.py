@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from flyball.clock import Instant, instant
-from flyball.errors import BadInput
+from flyball.errors import BadInput, Unavailable
 from flyball.records.models import Field
 from flyball.serving import explain, wal
 from flyball.serving.dispatch import Answer, Dispatcher
@@ -67,8 +67,10 @@ class Native:
         answer = await dispatcher.predict(served, request, version=version)
         return _encode(_predictions(answer)), answer.logged
 
-    def labels(self, name: str, body: bytes) -> tuple[int, bytes, bool]:
-        """Take labels: (status, body, logged). 422 only when every one is refused. Raises Unparsable, NotFound."""
+    def labels(self, name: str, body: bytes) -> tuple[int, bytes]:
+        """Take labels: (status, body). 422 only when every one is refused. Raises Unparsable, NotFound, and Unavailable where they cannot be
+        logged: then none is taken.
+        """
         served = self._dispatcher.table.find(name)
         given = explain.parse(body)
         labels = given.get("labels") if isinstance(given, dict) else None
@@ -77,22 +79,30 @@ class Native:
         now_us, now_ns = time.time_ns() // 1000, time.monotonic_ns()
         frames: list[bytes] = []
         refused: list[dict[str, Any]] = []
+        fresh: dict[tuple[str, str], Any] = {}
         duplicates = corrected = 0
         for index, raw in enumerate(labels):
             try:
                 label, at = self._check(served, raw, now_us)
+                frame = _label_frame(name, label, at, now_ns)
             except BadInput as error:
                 refused.append({"index": index, "code": error.code, "detail": f"{error.what}: {error.why}" if error.why else error.what})
                 continue
-            before = self._remember((name, label.id), label.value)
+            key = (name, label.id)
+            before = fresh.get(key, self._seen.get(key))
             if before is not None and before == label.value:
                 duplicates += 1
                 continue
             corrected += before is not None
-            frames.append(wal.label_frame(name, label.id, label.value, at, now_ns=now_ns, attributes=label.attributes))
-        logged = self._dispatcher.label(name, frames) if frames else True
+            fresh[key] = label.value
+            frames.append(frame)
+        if frames and not self._dispatcher.label(name, frames):
+            raise Unavailable(
+                "no label was taken", why="the disk is full: what is not logged is not kept", fix="make room, and send them again"
+            )
+        self._remember(fresh)
         document = {"accepted": len(frames), "duplicates": duplicates, "corrected": corrected, "refused": refused}
-        return (422 if len(refused) == len(labels) else 200), _encode(document), logged
+        return (422 if len(refused) == len(labels) else 200), _encode(document)
 
     def schema(self, name: str, version: str) -> bytes:
         """What a request is and what an answer is."""
@@ -135,13 +145,20 @@ class Native:
         except (ValueError, OverflowError):
             raise BadInput(f'"{label.time[:40]}" is not a time', fix='write "2026-01-31T12:00:00Z"') from None
 
-    def _remember(self, key: tuple[str, str], value: Any) -> Any:
-        """The label this id had before, or None."""
-        before = self._seen.pop(key, None)
-        self._seen[key] = value
-        if len(self._seen) > _REMEMBERED:
+    def _remember(self, labels: dict[tuple[str, str], Any]) -> None:
+        """Know these again; only what is in the log is remembered."""
+        for key, value in labels.items():
+            self._seen.pop(key, None)
+            self._seen[key] = value
+        while len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
-        return before
+
+
+def _label_frame(name: str, label: Label, at: Instant, now_ns: int) -> bytes:
+    try:
+        return wal.label_frame(name, label.id, label.value, at, now_ns=now_ns, attributes=label.attributes)
+    except OverflowError:
+        raise BadInput("the label or an attribute is too large", why="integers have 64 bits") from None
 
 
 def _predictions(answer: Answer) -> _Predictions:

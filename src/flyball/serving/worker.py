@@ -210,7 +210,9 @@ class Worker:
 
 def _failed(question: wire.Question, problem: Exception) -> bytes:
     text = problem.what if isinstance(problem, FlyballError) else f"{type(problem).__name__}: {problem}"
-    return wire.reply(question.tag, text[:500] or "the model failed", None)
+    # half of a surrogate pair, which the model's own words may hold, is no text that could be sent
+    text = text[:500].encode("utf-8", "replace").decode()
+    return wire.reply(question.tag, text or "the model failed", None)
 
 
 def _listen(path: Path) -> socket.socket:
