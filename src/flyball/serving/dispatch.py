@@ -231,23 +231,22 @@ class Dispatcher:
             version = pending.target.version
             if not writer.knows(version):
                 frames.append(writer.declare(version, pending.served.names))
-            kind: wal.Kind = "answer" if pending.future is not None else "shadow"
-            if error is None:
-                frames.append(_record(kind, pending, now, output=output, marks=pending.marks))
-                if pending.future is not None:
-                    outcomes.append((pending, Outcome(pending.target, output, fallback="champion" if pending.stood_in else "")))
-            else:
-                frames.append(_record(kind, pending, now, status="error", marks={**(pending.marks or {}), "why": error[:500]}))
-                if pending.future is not None:
-                    outcome, instead, record = self._rescue(pending, error, now)
-                    if outcome is not None:
-                        outcomes.append((pending, outcome))
-                    if instead is not None:
-                        again.append(instead)
-                    if record is not None:
-                        frames.append(record)
-            self._metrics.count(pending.served.name, pending.target.arm.version, pending.role, "ok" if error is None else "error")
-        logged = writer.append(frames)
+            status = "ok" if error is None else "error"
+            outcome: Outcome | None
+            instead: Pending | None
+            try:
+                records, outcome, instead = self._conclude(pending, error, output, now)
+            except (ValueError, TypeError, OverflowError, RecursionError) as problem:
+                # what one caller sent keeps none of the others of this read from an answer
+                records, instead, status = [], None, "error"
+                outcome = Outcome(pending.target, b"", error=f"its record cannot be written: {problem}")
+            frames += records
+            if pending.future is not None and outcome is not None:
+                outcomes.append((pending, outcome))
+            if instead is not None:
+                again.append(instead)
+            self._metrics.count(pending.served.name, pending.target.arm.version, pending.role, status)
+        logged = not frames or writer.append(frames)
         if not logged:
             self._metrics.unlogged += len(outcomes)
         for pending, outcome in outcomes:
@@ -257,6 +256,18 @@ class Dispatcher:
                 )
         for pending in again:
             self._send(pending)
+
+    def _conclude(self, pending: Pending, error: str | None, output: bytes, now: int) -> tuple[list[bytes], Outcome | None, Pending | None]:
+        """What one reply comes to: its records, the outcome if there is one already, the question to ask instead."""
+        kind: wal.Kind = "answer" if pending.future is not None else "shadow"
+        if error is None:
+            outcome = Outcome(pending.target, output, fallback="champion" if pending.stood_in else "")
+            return [_record(kind, pending, now, output=output, marks=pending.marks)], outcome, None
+        record = _record(kind, pending, now, status="error", marks={**(pending.marks or {}), "why": error[:500]})
+        if pending.future is None:
+            return [record], None, None
+        rescued, instead, more = self._rescue(pending, error, now)
+        return [record] if more is None else [record, more], rescued, instead
 
     def _send(self, pending: Pending) -> None:
         link = self._links.get(pending.target.worker)

@@ -97,8 +97,9 @@ class Link(asyncio.Protocol):
         if self._transport is None:
             return False
         self._tag += 1
+        question = wire.question(self._tag, pending.times, pending.packed, shadow=pending.future is None)
         self._open[self._tag] = pending
-        self._transport.write(wire.question(self._tag, pending.times, pending.packed, shadow=pending.future is None))
+        self._transport.write(question)
         return True
 
     def expire(self, now_ns: int) -> None:
