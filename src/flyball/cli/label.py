@@ -14,7 +14,7 @@ from flyball.cli import common
 from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.output import Output
 from flyball.cli.predict import gateway, named, read_text
-from flyball.errors import BadInput, Problem
+from flyball.errors import BadInput, Problem, Unavailable
 
 app = common.app()
 _MOST = 1_000
@@ -30,14 +30,20 @@ def label(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Send labels to the gateway. Each names a prediction by its id; the exit code is 1 when any was refused."""
+    """Send labels to the gateway. Each names a prediction by its id.
+
+    The exit code is 1 when any was refused, 3 when the gateway cannot take them now.
+    """
     out = Output(as_json=as_json, quiet=quiet)
     name = common.model_name(model)
     labels = read_labels(read_text(file), file)
     total: dict[str, Any] = {"accepted": 0, "duplicates": 0, "corrected": 0, "refused": []}
     with gateway(project) as client:
         for start in range(0, len(labels), _MOST):
-            answer = client.label(name, labels[start : start + _MOST])
+            try:
+                answer = client.label(name, labels[start : start + _MOST])
+            except Unavailable as error:
+                raise _cut_short(error, start, len(labels)) from None
             for count in ("accepted", "duplicates", "corrected"):
                 total[count] += answer[count]
             total["refused"] += [one | {"index": one["index"] + start} for one in answer["refused"]]
@@ -49,6 +55,19 @@ def label(
     out.line(", ".join([*(f"{count} {total[count]:,}" for count in ("accepted", "duplicates", "corrected")), f"refused {len(refused):,}"]))
     out.document(total)
     return 1 if refused else 0
+
+
+def _cut_short(error: Unavailable, sent: int, count: int) -> Unavailable:
+    """The error of a later request, with what became of the labels before it."""
+    if not sent:
+        return error
+    return Unavailable(
+        f"the last {count - sent:,} of {count:,} labels were not sent: {error.what}",
+        why=error.why,
+        fix=f"{error.fix}; those sent before count as duplicates then",
+        code=error.code,
+        retry_after=error.retry_after,
+    )
 
 
 def read_labels(text: str, name: str) -> list[dict[str, Any]]:
