@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
+from flyball.cli import label as label_verb
+from flyball.cli.main import run
+from flyball.errors import Unavailable
 from flyball.records.models import Field, Signature
 from flyball.records.serving import Arm, ModelRoute, RouteTable
 from flyball.serving import ids, wal
@@ -17,6 +22,7 @@ from flyball.serving.dispatch import Dispatcher
 from flyball.serving.http import Gateway
 from flyball.serving.layout import Layout
 from flyball.serving.limits import Limits
+from flyball.serving.link import Pending
 from flyball.serving.metrics import Metrics
 from flyball.serving.table import RoutesFile, Table
 
@@ -48,7 +54,8 @@ class Border:
         arm = Arm(version="1.0.0", role="champion", artifact="a" * 64, weight=10_000)
         models = {name: ModelRoute(signature=one, arms=(arm,)) for name, one in SIGNATURES.items()}
         self.dispatcher.table = Table(RoutesFile(stamp=1, table=RouteTable(epoch=1, models=models)))
-        self.app = Gateway(self.dispatcher, metrics, limits, self._fresh)
+        self.said: list[str] = []
+        self.app = Gateway(self.dispatcher, metrics, limits, self._fresh, self.said.append)
 
     async def _fresh(self) -> None:
         """The table is as it is."""
@@ -130,3 +137,142 @@ def test_a_label_that_cannot_be_written_is_refused_alone(border: Border, bad: di
     assert border.logged() == [("a", 1), ("c", 3)]
     alone = border.labels(bad)
     assert (alone.status, alone.document["accepted"]) == (422, 0)
+
+
+def test_the_label_verb_says_what_was_sent_before_the_disk_was_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Client:
+        calls = 0
+
+        def __enter__(self) -> Client:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            """Nothing to close."""
+
+        def label(self, _model: str, labels: list[Any]) -> dict[str, Any]:
+            self.calls += 1
+            if self.calls == 3:
+                raise Unavailable("no label was taken: the disk is full", fix="make room, and send them again")
+            return {"accepted": len(labels), "duplicates": 0, "corrected": 0, "refused": []}
+
+    monkeypatch.setattr(label_verb, "gateway", lambda _project: Client())
+    file = tmp_path / "labels.csv"
+    file.write_text("id,value\n" + "".join(f"a{number},1\n" for number in range(2_500)))
+    code = run(["label", "price", str(file)])
+    said = capsys.readouterr().err
+    assert code == 3
+    assert "the last 500 of 2,500 labels were not sent: no label was taken: the disk is full" in said
+    assert "duplicates" in said
+
+
+class Asked:
+    """A worker's connection on which all that is asked is answered by one read."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._settle = dispatcher._settle
+        self._open: list[Pending] = []
+        self.open = 0
+
+    def ask(self, pending: Pending) -> bool:
+        self._open.append(pending)
+        return True
+
+    def answer(self) -> None:
+        done, self._open = self._open, []
+        self._settle([(one, None, msgspec.msgpack.encode([[1.0, None]] * one.rows)) for one in done])
+
+
+def test_a_record_that_cannot_be_written_costs_only_its_own_caller_the_answer(border: Border) -> None:
+    dispatcher = border.dispatcher
+    served = dispatcher.table.find("price")
+    link = Asked(dispatcher)
+    dispatcher._links = dict.fromkeys(dispatcher.table.workers(), link)  # type: ignore[arg-type]
+    good = served.reader.read(b'{"row": {"n": 1, "x": 1, "note": null}, "id": "good"}')
+
+    async def run() -> list[Any]:
+        requests = [replace(good, ids=[one]) for one in ("first", "\ud800", "last")]
+        asked = [asyncio.create_task(dispatcher.predict(served, one)) for one in requests]
+        await asyncio.sleep(0)
+        link.answer()
+        return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 5)
+
+    first, bad, last = asyncio.run(run())
+    assert (first.ids, first.logged, last.ids, last.logged) == (["first"], True, ["last"], True)
+    assert "cannot be written" in bad.why
+    records, _ = wal.read(border.writer.path)
+    assert [one.request_id for one in records if one.kind == "answer"] == ["first", "last"]
+
+
+HALF = b"\\ud800"
+ROW = b'{"n": 1, "x": 1, "note": null}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"row": ' + ROW + b', "id": "' + HALF + b'"}',
+        b'{"row": ' + ROW + b', "id": "\xed\xa0\x80"}',
+        b'{"row": ' + ROW + b', "key": "' + HALF + b'"}',
+        b'{"row": ' + ROW + b', "time": "' + HALF + b'"}',
+        b'{"row": ' + ROW + b', "' + HALF + b'": 1}',
+        b'{"row": {"n": 1, "x": 1, "note": "' + HALF + b'"}}',
+        b'{"rows": [' + ROW + b'], "ids": ["' + HALF + b'"]}',
+        f'{{"row": {ROW.decode()}, "id": "{HALF.decode()}"}}'.encode("utf-16"),
+        b'{"row": {"n": ' + b"9" * 5_000 + b', "x": 1, "note": null}}',
+        b'{"row": {"n": ' + b"9" * 400 + b', "x": 1, "note": null}}',
+        b'{"row": {"n": 1, "x": ' + b"9" * 400 + b', "note": null}}',
+        b'{"row": {"n": ' + b"[" * 900 + b"]" * 900 + b', "x": 1, "note": null}}',
+    ],
+)
+def test_what_no_log_and_no_model_can_hold_is_refused_with_a_reason(border: Border, body: bytes) -> None:
+    answer = border.post("/models/price/predict", body)
+    assert answer.status in (400, 422)
+    assert answer.document["detail"]
+    assert answer.document["fix"] or answer.document["problems"]
+    assert border.said == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"id": "\ud800"},
+        {"parameters": {"key": "\ud800"}},
+        {"inputs": [{"name": "\ud800", "shape": [1], "datatype": "INT64", "data": [1]}]},
+        {"inputs": [{"name": "n", "shape": [10**400], "datatype": "INT64", "data": [1]}]},
+        {"inputs": [{"name": "n", "shape": [1], "datatype": "INT64", "data": [10**400]}]},
+        {"inputs": [{"name": "n", "shape": [1], "datatype": "BYTES", "data": ["\ud800"]}]},
+    ],
+)
+def test_the_open_protocol_refuses_the_same(border: Border, changed: dict[str, Any]) -> None:
+    good = {"inputs": [{"name": "n", "shape": [1], "datatype": "INT64", "data": [1]}]}
+    answer = border.post("/v2/models/wins/infer", json.dumps(good | changed).encode())
+    assert answer.status in (400, 422)
+    assert answer.document["error"]
+    assert border.said == []
+
+
+def test_tensors_nested_without_end_are_refused(border: Border) -> None:
+    body = b'{"inputs": [{"name": "n", "shape": [1], "datatype": "INT64", "data": ' + b"[" * 900 + b"1" + b"]" * 900 + b"}]}"
+    assert border.post("/v2/models/wins/infer", body).status in (400, 422)
+    assert border.said == []
+
+
+@pytest.mark.parametrize("path", ["/models/price/predict", "/v2/models/price/infer"])
+def test_a_mistake_of_our_own_is_one_line_in_the_log_and_no_traceback_for_the_caller(
+    border: Border, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def find(_name: str) -> None:
+        raise ZeroDivisionError("secret\nof ours")
+
+    monkeypatch.setattr(border.dispatcher.table, "find", find)
+    answer = border.post(path, b"{}")
+    assert answer.status == 500
+    assert "secret" not in json.dumps(answer.document)
+    if not path.startswith("/v2"):
+        assert (answer.headers["content-type"], answer.document["code"]) == ("application/problem+json", "error")
+    assert len(border.said) == 1
+    assert "\n" not in border.said[0]
+    assert f"POST '{path}' failed: ZeroDivisionError" in border.said[0]
+    assert "test_border.py" in border.said[0]

@@ -34,10 +34,18 @@ def parse(body: bytes) -> Any:
 
     What comes out of it can be logged: half of a surrogate pair is no text that could.
     """
+    value = load(body)
+    half = half_pair(value) if rb"\ud" in body.lower() else ""
+    if half:
+        raise Unparsable("the body has half of a surrogate pair", why=f"{half} alone is no character", fix="send whole characters")
+    return value
+
+
+def load(body: bytes) -> Any:
+    """Read JSON as `parse` does, halves of surrogate pairs included. Raises Unparsable."""
     try:
-        value = json.loads(body)
-        if rb"\ud" in body.lower():
-            json.dumps(value, ensure_ascii=False).encode()
+        # decoded here: json.loads would guess other encodings, and take surrogates as UTF-8
+        return json.loads(body.decode("utf-8-sig"))
     except UnicodeDecodeError as problem:
         raise Unparsable(
             "the body is not UTF-8", why=f"byte {problem.start} is {body[problem.start]:#04x}", fix="send JSON encoded as UTF-8"
@@ -46,18 +54,27 @@ def parse(body: bytes) -> Any:
         raise Unparsable(
             "the body is not JSON", why=f"{problem.msg} at line {problem.lineno} column {problem.colno}", fix="send a JSON object"
         ) from None
-    except UnicodeEncodeError as problem:
-        half = ascii(problem.object[problem.start])
-        raise Unparsable(
-            "the body has half of a surrogate pair", why=f"{half} alone is no character", fix="send whole characters"
-        ) from None
     except ValueError as problem:
         raise Unparsable(
             "the body has a number that is too long", why=str(problem).partition(";")[0], fix="integers have 64 bits"
         ) from None
     except RecursionError:
-        raise Unparsable("the body is nested too deeply", fix='send {"row": {…}}') from None
-    return value
+        raise _too_deep() from None
+
+
+def half_pair(value: Any) -> str:
+    """The first half of a surrogate pair in the names and texts of `value`, escaped; "" where there is none. Raises Unparsable."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as problem:
+        return ascii(problem.object[problem.start])
+    except RecursionError:
+        raise _too_deep() from None
+    return ""
+
+
+def _too_deep() -> Unparsable:
+    return Unparsable("the body is nested too deeply", fix='send {"row": {…}}')
 
 
 def pointer(*parts: str | int) -> str:
@@ -66,7 +83,10 @@ def pointer(*parts: str | int) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError:
+        return "a value nested too deeply"
     return text if len(text) <= 60 else text[:57] + "…"
 
 

@@ -117,7 +117,7 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
     number = int("".join(char for char in name if char.isdigit()) or "0")
     dispatcher = Dispatcher(layout, writer=writer, ids=ids.Ids(ids.load_key(layout.id_key), number), metrics=metrics, limits=limits)
     watcher = RouteWatcher(layout, name, dispatcher, limits)
-    app = Gateway(dispatcher, metrics, limits, watcher.fresh)
+    app = Gateway(dispatcher, metrics, limits, watcher.fresh, _say)
     config = uvicorn.Config(
         app,
         loop="uvloop",

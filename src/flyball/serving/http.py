@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -80,13 +81,21 @@ async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
 class Gateway:
     """The ASGI application."""
 
-    def __init__(self, dispatcher: Dispatcher, metrics: Metrics, limits: Limits, fresh: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        metrics: Metrics,
+        limits: Limits,
+        fresh: Callable[[], Awaitable[None]],
+        say: Callable[[str], None] = print,
+    ) -> None:
         self._native = protocol_native.Native(dispatcher)
         self._oip = protocol_oip.Oip(dispatcher)
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._limits = limits
         self._fresh = fresh
+        self._say = say
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -95,23 +104,26 @@ class Gateway:
         path: str = scope["path"]
         try:
             await self._fresh()
-            if path.startswith("/models/"):
-                response = await self._models(scope, receive, path)
-            elif path.startswith("/v2/"):
-                response = await self._v2(scope, receive, path)
-            elif path == "/metrics":
-                _method(scope, "GET")
-                response = Response(200, self._metrics.text().encode(), [(b"content-type", b"text/plain; version=0.0.4")])
-            else:
-                raise _nowhere(path)
+            response = await self._respond(scope, receive, path)
         except FlyballError as error:
-            if path.startswith("/v2/"):
-                response = Response(error.status, protocol_oip.error_body(error), _JSON)
-            else:
-                response = Response(error.status, problems.body(error), problems.headers(error))
+            response = _told(path, error)
+        except Exception as problem:  # noqa: BLE001 - a mistake of ours is told to its caller, and in one line to the log
+            self._say(f"{scope['method']} {path[:200]!r} failed: {_line(problem)}")
+            what = "the request could not be answered, by a mistake of flyball's own"
+            response = _told(path, FlyballError(what, fix="the gateway's log names it; please report it"))
         headers = [*response.headers, (b"content-length", str(len(response.body)).encode())]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
+
+    async def _respond(self, scope: Scope, receive: Receive, path: str) -> Response:
+        if path.startswith("/models/"):
+            return await self._models(scope, receive, path)
+        if path.startswith("/v2/"):
+            return await self._v2(scope, receive, path)
+        if path == "/metrics":
+            _method(scope, "GET")
+            return Response(200, self._metrics.text().encode(), [(b"content-type", b"text/plain; version=0.0.4")])
+        raise _nowhere(path)
 
     async def _models(self, scope: Scope, receive: Receive, path: str) -> Response:
         parts = path.split("/")
@@ -164,6 +176,22 @@ class Gateway:
             _method(scope, "GET")
             return json_response(self._oip.metadata(name, version))
         raise _nowhere(scope["path"])
+
+
+def _told(path: str, error: FlyballError) -> Response:
+    """The error, as the protocol of the path tells it."""
+    if path.startswith("/v2/"):
+        return Response(error.status, protocol_oip.error_body(error), _JSON)
+    return Response(error.status, problems.body(error), problems.headers(error))
+
+
+def _line(problem: Exception) -> str:
+    """What happened and where, in one line."""
+    trace = problem.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" at {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace is not None else ""
+    return f"{type(problem).__name__}: {ascii(str(problem))[:300]}{where}"
 
 
 def _method(scope: Scope, wanted: str) -> None:

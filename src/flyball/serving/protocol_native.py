@@ -72,7 +72,7 @@ class Native:
         logged: then none is taken.
         """
         served = self._dispatcher.table.find(name)
-        given = explain.parse(body)
+        given = explain.load(body)
         labels = given.get("labels") if isinstance(given, dict) else None
         if not isinstance(labels, list) or not labels or set(given) != {"labels"}:
             raise Unparsable("the body has no labels", fix='send {"labels": [{"id": "…", "value": 1}]}')
@@ -120,6 +120,9 @@ class Native:
         return _encode(document)
 
     def _check(self, served: Served, raw: Any, now_us: Instant) -> tuple[Label, Instant]:
+        half = explain.half_pair(raw)
+        if half:
+            raise BadInput("the label has half of a surrogate pair", why=f"{half} alone is no character", fix="send whole characters")
         try:
             label = msgspec.convert(raw, Label)
         except msgspec.ValidationError as problem:
@@ -157,8 +160,8 @@ class Native:
 def _label_frame(name: str, label: Label, at: Instant, now_ns: int) -> bytes:
     try:
         return wal.label_frame(name, label.id, label.value, at, now_ns=now_ns, attributes=label.attributes)
-    except OverflowError:
-        raise BadInput("the label or an attribute is too large", why="integers have 64 bits") from None
+    except (OverflowError, RecursionError):
+        raise BadInput("the label or an attribute is too large", why="integers have 64 bits, and nesting has an end") from None
 
 
 def _predictions(answer: Answer) -> _Predictions:

@@ -115,9 +115,9 @@ def _parameters(asked: Infer) -> tuple[str | None, str]:
 
 
 def _flat(data: list[Any]) -> list[Any]:
-    """Tensor data in row-major order, however it is nested."""
+    """Tensor data in row-major order: shapes have two dimensions at most, and so has what is nested."""
     if data and isinstance(data[0], list):
-        return [value for part in data for value in (_flat(part) if isinstance(part, list) else [part])]
+        return [value for part in data for value in (part if isinstance(part, list) else [part])]
     return data
 
 
