@@ -120,10 +120,14 @@ def test_duplicates_and_corrections_are_told_within_a_request_and_between_two(bo
 @pytest.mark.parametrize(
     "bad",
     [
+        {"id": "b", "value": 2**63},
         {"id": "b", "value": 2**64},
+        {"id": "b", "value": -(2**63) - 1},
         {"id": "b", "value": 10**400},
         {"id": "\ud800", "value": 1},
         {"id": "b", "value": 1, "attributes": {"n": 2**64}},
+        {"id": "b", "value": 1, "attributes": {"n": json.loads("[" * 20 + "]" * 20)}},
+        {"id": "b", "value": 1, "attributes": {"n": json.loads("[" * 900 + "]" * 900)}},
         {"id": "b", "value": 1, "attributes": {"\udfff": "\ud800"}},
         {"id": "b", "value": 1, "\ud800": 1},
         {"id": "b", "value": 1, "time": "\ud800"},

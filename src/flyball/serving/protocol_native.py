@@ -21,6 +21,8 @@ from flyball.serving.table import Served
 _encode = msgspec.json.Encoder().encode
 _REMEMBERED = 200_000
 """Labels a gateway remembers to tell duplicates and corrections apart; best effort, exact counts come from the log."""
+_DEEPEST = 20
+"""Levels of a label's attributes: whoever reads the log has less room to nest than who wrote it."""
 
 
 class Label(msgspec.Struct, forbid_unknown_fields=True):
@@ -133,6 +135,10 @@ class Native:
             raise BadInput(f'"{label.id[:40]}" is not an id that this project gave', why="its tag does not verify", code="forged-id")
         if isinstance(label.value, float) and not math.isfinite(label.value):
             raise BadInput("the label is not finite")
+        if isinstance(label.value, int) and not -(2**63) <= label.value < 2**63:
+            raise BadInput("the label is too large", why="integers have 64 bits")
+        if _deeper(label.attributes, _DEEPEST):
+            raise BadInput("the attributes are nested too deeply", why=f"they have {_DEEPEST} levels at most")
         classes = served.signature.classes
         if classes:
             match = next((one for one in classes if one == label.value and isinstance(one, str) == isinstance(label.value, str)), None)
@@ -160,8 +166,15 @@ class Native:
 def _label_frame(name: str, label: Label, at: Instant, now_ns: int) -> bytes:
     try:
         return wal.label_frame(name, label.id, label.value, at, now_ns=now_ns, attributes=label.attributes)
-    except (OverflowError, RecursionError):
-        raise BadInput("the label or an attribute is too large", why="integers have 64 bits, and nesting has an end") from None
+    except OverflowError:
+        raise BadInput("an attribute is too large", why="integers have 64 bits") from None
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether objects and lists are nested deeper than `levels`."""
+    if not isinstance(value, dict | list):
+        return False
+    return levels == 0 or any(_deeper(one, levels - 1) for one in (value.values() if isinstance(value, dict) else value))
 
 
 def _predictions(answer: Answer) -> _Predictions:
