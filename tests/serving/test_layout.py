@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flyball.serving.layout import Layout, write_atomically
+from flyball.serving.layout import Layout, write_atomically, write_whole
 
 
 def test_a_disk_that_takes_a_part_at_a_time_still_gets_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,6 +33,15 @@ def test_a_file_that_could_not_be_written_whole_never_takes_the_place_of_the_old
     with pytest.raises(OSError, match="No space left"):
         write_atomically(tmp_path / "file", b"new and longer")
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_what_a_power_cut_may_cost_is_whole_for_its_readers_and_waits_for_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _fd: pytest.fail("it waits for the disk"))
+    (tmp_path / "file").write_bytes(b"old")
+    with (tmp_path / "file").open("rb") as reader:
+        write_whole(tmp_path / "file", b"new")
+        assert reader.read() == b"old"
+    assert (tmp_path / "file").read_bytes() == b"new"
 
 
 def test_a_socket_s_path_fits_however_long_the_project_s_and_the_temporary_folder_s_are(

@@ -169,3 +169,29 @@ def test_without_room_for_a_segment_a_writer_says_so_and_opens_one_when_there_is
     assert made.append([answer("b")])
     made.close()
     assert [(record.kind, record.request_id, record.rows) for record in wal.read(made.path)[0]] == [("gap", "", 1), ("answer", "b", 1)]
+
+
+def test_an_append_waits_for_no_disk_when_a_segment_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = wal.Writer(tmp_path, "g0", reserve_bytes=0, segment_bytes=200)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    for i in range(6):
+        assert made.append([answer(f"r{i}")])
+    assert synced == []
+    made.sync()
+    assert len(synced) == len(wal.segments(tmp_path))
+    made.sync()
+    assert len(synced) == len(wal.segments(tmp_path)) + 1
+    made.close()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EBADF, errno.EFBIG])
+def test_an_append_says_that_the_disk_refuses_and_never_raises(writer: wal.Writer, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def refuse(_fd: int, _data: bytes) -> int:
+        raise OSError(code, "no")
+
+    monkeypatch.setattr(os, "write", refuse)
+    assert not writer.append([answer("a")])
+    monkeypatch.undo()
+    assert writer.append([answer("b")])
+    assert [(record.kind, record.request_id) for record in wal.read(writer.path)[0]] == [("gap", ""), ("answer", "b")]

@@ -25,7 +25,7 @@ from flyball.serving import ids, lifeline, table, wal
 from flyball.serving.coalesce import CoalescingHttp
 from flyball.serving.dispatch import Dispatcher
 from flyball.serving.http import Gateway
-from flyball.serving.layout import Layout, write_atomically
+from flyball.serving.layout import Layout, write_whole
 from flyball.serving.limits import Limits
 from flyball.serving.metrics import Metrics
 
@@ -83,7 +83,7 @@ class RouteWatcher:
     def _acknowledge(self, file: table.RoutesFile) -> None:
         ack = table.Ack(stamp=file.stamp, epoch=file.table.epoch, monotonic_ns=time.monotonic_ns(), pid=os.getpid())
         try:
-            write_atomically(self._layout.ack(self._name), encode(ack))
+            write_whole(self._layout.ack(self._name), encode(ack))
         except OSError as problem:
             # the table is used all the same; the reconciler will see that nobody said so
             _say(f"{self._name}: the acknowledgement cannot be written: {problem}")
@@ -146,7 +146,7 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
 
     async def each_second() -> None:
         await loop.run_in_executor(None, writer.sync)
-        metrics.save()
+        await loop.run_in_executor(None, metrics.save, metrics.copy())
 
     await watcher.look()
     lifeline.watch(pipe, orphaned)
@@ -165,7 +165,7 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
         dispatcher.close()
         with suppress(OSError):
             writer.close()
-            metrics.save()
+            metrics.save(metrics.copy())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

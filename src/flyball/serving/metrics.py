@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any
 
-from flyball.serving.layout import Layout, read_json, write_json
+from flyball.serving.layout import Layout, read_json, write_whole
 
 BUCKETS_US = (250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000)
 """Upper bounds of the latency histogram."""
@@ -38,9 +39,13 @@ class Metrics:
         cells[bisect_left(BUCKETS_US, micros)] += 1
         self._sums[model] = self._sums.get(model, 0) + micros
 
-    def save(self) -> None:
-        """Copy the counts to the file that the other gateways read."""
-        write_json(self._path, self._document())
+    def copy(self) -> bytes:
+        """The counts as `save` writes them."""
+        return json.dumps(self._document(), ensure_ascii=False).encode()
+
+    def save(self, copied: bytes) -> None:
+        """Write the counts to the file that the other gateways read. May run in a thread: it touches no count."""
+        write_whole(self._path, copied)
 
     def text(self) -> str:
         """Prometheus text of all gateways together: this one as it is, the others as of their last second."""

@@ -252,8 +252,8 @@ class Writer:
         self._reserve_bytes = reserve_bytes
         self._segment_bytes = segment_bytes
         self._fd = -1
+        self._finished: list[int] = []
         self._lost = 0
-        self.lost_total = 0
         self._known: set[str] = set()
         self._size, self._opened_s, self._path = 0, 0.0, self._folder
         self._hold_reserve()
@@ -266,14 +266,16 @@ class Writer:
         return self._path
 
     def append(self, frames: Sequence[bytes]) -> bool:
-        """Write all frames with one write(). False: the disk is full and none of them is in the log (a gap frame will say so)."""
+        """Write all frames with one write(). False: the disk refuses and none of them is in the log (a gap frame will say so).
+
+        Never raises: callers wait for what comes after it.
+        """
         if self._lost:
             frames = [frame("gap", "", picked_ns=time.monotonic_ns(), rows=self._lost, status="disk"), *frames]
         data = b"".join(frames) if len(frames) > 1 else frames[0]
         if not self._write(data) and not (self._give_up_reserve() and self._write(data)):
             count = len(frames) - (1 if self._lost else 0)
             self._lost += count
-            self.lost_total += count
             self._known.clear()
             return False
         self._lost = 0
@@ -291,27 +293,33 @@ class Writer:
         return signature_frame(version, names)
 
     def sync(self) -> None:
-        """Bring what was written to the disk. Called each second."""
-        if self._fd >= 0:
-            os.fdatasync(self._fd)
+        """Bring what was written to the disk, and close the segments that are finished. Called each second."""
+        while self._finished:
+            finished = self._finished.pop()
+            try:
+                os.fdatasync(finished)
+            finally:
+                os.close(finished)
+        current = self._fd
+        if current >= 0:
+            os.fdatasync(current)
 
     def rotate(self) -> None:
-        """Close this segment and open the next, if the disk lets us; else go on in this one."""
+        """Open the next segment, if the disk lets us; else go on in this one. The next `sync` closes this one: that may take a while."""
         old = self._fd
         try:
             self._open_next()
         except OSError:
             self._opened_s = time.monotonic()
             return
-        os.fdatasync(old)
-        os.close(old)
+        self._finished.append(old)
 
     def close(self) -> None:
         """Sync and close."""
         if self._fd >= 0:
-            os.fdatasync(self._fd)
-            os.close(self._fd)
+            self._finished.append(self._fd)
             self._fd = -1
+        self.sync()
 
     def _try_open(self) -> bool:
         """Open a segment, at most once a second while the disk refuses: without one a gateway still answers, and says so."""
@@ -325,17 +333,15 @@ class Writer:
         return True
 
     def _write(self, data: bytes) -> bool:
-        if self._fd < 0 and (time.monotonic() - self._opened_s < 1.0 or not self._try_open()):
-            return False
         try:
-            written = os.write(self._fd, data)
-        except OSError as problem:
-            if problem.errno in _NO_ROOM:
+            if self._fd < 0 and (time.monotonic() - self._opened_s < 1.0 or not self._try_open()):
                 return False
-            raise
-        if written != len(data):
-            # half a frame would hide everything behind it from readers
-            os.ftruncate(self._fd, self._size)
+            written = os.write(self._fd, data)
+            if written != len(data):
+                # half a frame would hide everything behind it from readers
+                os.ftruncate(self._fd, self._size)
+                return False
+        except OSError:
             return False
         self._size += written
         return True
