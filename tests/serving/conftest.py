@@ -151,7 +151,8 @@ class Up:
 
         def step() -> object:
             self.routes.desire(table, decided)
-            return self.routes.in_force()
+            found = self.routes.status()
+            return found if found.epoch and not found.waiting else None
 
         return eventually(step, f"the route did not come into force: {self.routes.status()}", within_s).ms
 

@@ -79,7 +79,6 @@ def test_the_segment_being_written_is_left_alone_while_gateways_run(log: Path) -
     files = wal.segments(log)
     assert [file.number for file in sealer.finished(files, running=True)] == [0]
     assert [file.number for file in sealer.finished(files, running=False)] == [0, 1]
-    assert sealer.to_seal(files, {"g0/000000"}, running=True) == []
 
 
 def test_a_segment_is_deleted_only_when_its_event_is_recorded_and_it_is_what_was_sealed(log: Path, tmp_path: Path) -> None:

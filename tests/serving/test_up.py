@@ -297,7 +297,7 @@ def test_a_version_that_cannot_be_loaded_is_named_with_its_reason_and_the_route_
         return running.up.routes.status().failed
 
     assert "0000000" in eventually(failed, "the failure was not seen")["credit@1.3.0"]
-    assert running.up.routes.in_force() is None
+    assert running.up.routes.status().waiting == ("credit",)
     assert only_prediction(running.up.predict(GOOD))
     running.route(champion(running.good))
 

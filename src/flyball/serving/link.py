@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,8 +155,3 @@ class Link(asyncio.Protocol):
                 await asyncio.sleep(0.02)
             else:
                 return
-
-
-def deadline(seconds: float) -> int:
-    """A moment from now, on the monotonic clock (ns)."""
-    return time.monotonic_ns() + int(seconds * 1e9)

@@ -14,12 +14,8 @@ WHOLE = 10_000
 """Weights are basis points."""
 
 
-def bucket(key: str, salt: str) -> int:
-    """The key's place in 0 … 9,999 under `salt`. BLAKE2b takes 16 bytes of salt: they are the start of the salt's SHA-256."""
-    return _place(key, sha256(salt.encode()).digest()[:16])
-
-
 def _place(key: str, salt: bytes) -> int:
+    """The key's place in 0 … 9,999."""
     return int.from_bytes(blake2b(key.encode(), digest_size=8, salt=salt).digest(), "big") % WHOLE
 
 
@@ -28,6 +24,7 @@ class Picker:
 
     def __init__(self, route: ModelRoute) -> None:
         self.champion: Arm | None = next((arm for arm in route.arms if arm.role == "champion"), None)
+        # BLAKE2b takes 16 bytes of salt: they are the start of the salt's SHA-256
         self._salt = sha256(route.salt.encode()).digest()[:16]
         self._steps: list[tuple[int, Arm]] = []
         below = 0

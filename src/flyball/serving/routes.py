@@ -137,11 +137,6 @@ class FileRoutes:
         ms = round(max(0.0, (last - self._since_ns) / 1e6), 3)
         return InForce(epoch=self._desired.epoch, ms=ms, processes=len(acked), waiting=self._waiting, failed=dict(self._failed))
 
-    def in_force(self) -> InForce | None:
-        """The desired epoch, once every gateway acknowledged it and no model waits; None before."""
-        found = self.status()
-        return found if self._desired is not None and found.processes and not found.waiting else None
-
     def _decide(self, table: RouteTable, since: Instant) -> None:
         """A new table is desired: note, for the models it changes, when."""
         before = self._desired.models if self._desired is not None else {}

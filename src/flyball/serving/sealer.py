@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -80,11 +80,6 @@ def discard(files: Sequence[wal.SegmentFile], state: State) -> list[Path]:
             file.path.unlink()
             gone.append(file.path)
     return gone
-
-
-def to_seal(files: Sequence[wal.SegmentFile], sealed: Collection[str], *, running: bool) -> list[wal.SegmentFile]:
-    """Finished segments without an event yet. `sealed` are keys of SEGMENTS. Pure."""
-    return [file for file in finished(files, running=running) if segment_key(file.gateway, file.number) not in sealed]
 
 
 def _parquet(records: Sequence[wal.LogRecord]) -> bytes:
