@@ -1,6 +1,6 @@
-"""One exception tree. Every error says what happened, why, and what to do; its code is the HTTP problem's code.
+"""One exception tree, and the one form in which every face tells an error. Each says what happened, why, and what to do.
 
-FlyballError                 what, why, fix, code, retry
+FlyballError                 what, why, fix, code, title, retry
 ├── DeclarationError         a loop file cannot be used; `.problems` lists every reason at once      (422, exit 1)
 ├── BadInput                 a request, row or file is not what its contract says; `.problems`       (422 or 400, exit 1)
 ├── Refused                  a gate, role or freeze says no                                          (403, exit 1)
@@ -13,9 +13,9 @@ FlyballError                 what, why, fix, code, retry
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-Retry = Literal["never", "later", "ask"]
+Retry = Literal["never", "later"]
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,10 @@ class Problem:
 
 
 class FlyballError(Exception):
-    """Base of every error that flyball raises on purpose."""
+    """Base of every error that flyball raises on purpose. `title` is the same for all of a kind; what happened is in `what`."""
 
     code = "error"
+    title = "Something failed"
     status = 500
     exit_code = 1
     retry: Retry = "never"
@@ -64,6 +65,7 @@ class DeclarationError(FlyballError):
     """A loop file cannot be used as it stands."""
 
     code = "declaration"
+    title = "The declaration cannot be used"
     status = 422
 
 
@@ -71,6 +73,7 @@ class BadInput(FlyballError):
     """Data, a row or an argument is not what its contract or signature says."""
 
     code = "bad-input"
+    title = "The input is not what its contract says"
     status = 422
 
 
@@ -78,6 +81,7 @@ class Refused(FlyballError):
     """A gate, a role or a freeze says no."""
 
     code = "refused"
+    title = "A gate, a role or a freeze says no"
     status = 403
 
 
@@ -85,6 +89,7 @@ class NotFound(FlyballError):
     """There is no such thing."""
 
     code = "not-found"
+    title = "There is no such thing"
     status = 404
 
 
@@ -92,6 +97,7 @@ class Conflict(FlyballError):
     """The state has changed, or somebody else holds it."""
 
     code = "conflict"
+    title = "The state has changed, or somebody else holds it"
     status = 409
 
 
@@ -99,6 +105,7 @@ class Unavailable(FlyballError):
     """Not now; try again after `retry_after` seconds."""
 
     code = "unavailable"
+    title = "Not now"
     status = 503
     exit_code = 3
     retry: Retry = "later"
@@ -112,3 +119,19 @@ class Corrupt(FlyballError):
     """Stored bytes are not what the ledger says they are."""
 
     code = "corrupt"
+    title = "Stored bytes are not what the ledger says"
+
+
+def problem(error: FlyballError) -> dict[str, Any]:
+    """The error as problem details (RFC 9457), whichever face tells it. `retry_after`, in seconds, stands where another try can help."""
+    body: dict[str, Any] = {
+        "type": f"/docs/errors#{error.code}",
+        "code": error.code,
+        "title": error.title,
+        "status": error.status,
+        "detail": f"{error.what}: {error.why}" if error.why else error.what,
+        "fix": error.fix,
+        "problems": [{"where": one.where, "what": one.what, "why": one.why, "fix": one.fix} for one in error.problems],
+        "retry": error.retry,
+    }
+    return body | {"retry_after": error.retry_after} if isinstance(error, Unavailable) else body

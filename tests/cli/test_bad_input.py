@@ -159,7 +159,7 @@ def test_up_on_a_port_in_use_names_the_port(flyball, new: Path) -> None:
         port = other.getsockname()[1]
         ended = flyball("up", "--port", port, "--project", new, "--json")
     assert (ended.code, ended.document["code"]) == (1, "port-in-use")
-    assert str(port) in ended.document["title"]
+    assert str(port) in ended.document["detail"]
 
 
 def test_a_broken_settings_file_is_named(flyball, new: Path) -> None:

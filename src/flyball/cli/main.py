@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from flyball.errors import BadInput, FlyballError, Unavailable
+from flyball.errors import BadInput, FlyballError, Unavailable, problem
 
 VERBS: dict[str, tuple[str, str]] = {
     "init": ("flyball.cli.init", "make a project that runs as it stands"),
@@ -144,23 +144,6 @@ def system_error(error: OSError) -> FlyballError:
         why="a full or read-only disk, missing rights, or a port or file in use",
         fix="make room or rights, then try again",
     )
-
-
-def problem(error: FlyballError) -> dict[str, Any]:
-    """The error as RFC 9457 problem details, the shape every face uses."""
-    body: dict[str, Any] = {
-        "type": f"/docs/errors#{error.code}",
-        "code": error.code,
-        "title": error.what,
-        "status": error.status,
-        "detail": error.why or error.what,
-        "fix": error.fix,
-        "problems": [{"where": item.where, "what": item.what, "why": item.why, "fix": item.fix} for item in error.problems],
-        "retry": error.retry,
-    }
-    if isinstance(error, Unavailable):
-        body["retry_after"] = error.retry_after
-    return body
 
 
 def report(error: FlyballError, *, as_json: bool) -> None:

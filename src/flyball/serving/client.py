@@ -86,6 +86,6 @@ def _error(status: int, document: dict[str, Any]) -> FlyballError:
     what = str(document.get("detail") or f"the gateway answered {status}")
     fix, code = str(document.get("fix", "")), document.get("code")
     if status in (429, 503):
-        return Unavailable(what, fix=fix, code=code)
+        return Unavailable(what, fix=fix, code=code, retry_after=float(document.get("retry_after", 1.0)))
     problems = tuple(Problem(one["where"], one["what"], one.get("why", ""), one.get("fix", "")) for one in document.get("problems", ()))
     return _BY_STATUS.get(status, FlyballError)(what, fix=fix, code=code, problems=problems)

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-from flyball.errors import BadInput, FlyballError, Unavailable
+from flyball.errors import BadInput, FlyballError, Unavailable, problem
 
 CONTENT_TYPE = b"application/problem+json"
-
-_TITLES = {
-    "bad-input": "The input is not what the signature says",
-    "unparsable": "The body cannot be read",
-    "too-large": "The body is too large",
-    "not-found": "There is no such thing",
-    "method": "This route has another method",
-    "unavailable": "Not now",
-    "model-failed": "The model failed on this input",
-    "forged-id": "This request id was not given by this project",
-}
 
 
 class Unparsable(BadInput):
     """The body is not JSON, or not JSON of this shape at all."""
 
     code = "unparsable"
+    title = "The body cannot be read"
     status = 400
 
 
@@ -31,6 +21,7 @@ class TooLarge(BadInput):
     """The body is over the limit; it was not read to its end."""
 
     code = "too-large"
+    title = "The body is too large"
     status = 413
 
 
@@ -38,6 +29,7 @@ class WrongMethod(BadInput):
     """The route is there, with another method."""
 
     code = "method"
+    title = "This route has another method"
     status = 405
 
 
@@ -45,22 +37,13 @@ class ModelError(FlyballError):
     """The model itself raised, or gave nothing usable, and nothing could stand in for it."""
 
     code = "model-failed"
+    title = "The model failed on this input"
     status = 500
 
 
 def body(error: FlyballError) -> bytes:
     """The error as a problem document."""
-    document: dict[str, object] = {
-        "type": f"/docs/errors#{error.code}",
-        "code": error.code,
-        "title": _TITLES.get(error.code, "The request failed"),
-        "status": error.status,
-        "detail": f"{error.what}: {error.why}" if error.why else error.what,
-        "fix": error.fix,
-        "problems": [{"where": one.where, "what": one.what, "why": one.why, "fix": one.fix} for one in error.problems],
-        "retry": error.retry,
-    }
-    return msgspec.json.encode(document)
+    return msgspec.json.encode(problem(error))
 
 
 def headers(error: FlyballError) -> list[tuple[bytes, bytes]]:

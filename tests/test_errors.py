@@ -1,0 +1,42 @@
+"""One form of an error, whichever face tells it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from flyball import errors
+from flyball.cli.main import report
+from flyball.errors import BadInput, FlyballError, NotFound, Problem, Unavailable
+from flyball.serving import problems
+
+ERRORS = [
+    NotFound('no model "demnd" is declared', why="models: demand", fix='did you mean "demand"?'),
+    BadInput("the row has a problem", problems=(Problem("/row/x", "the field is missing", "the signature names it", 'send "x"'),)),
+    Unavailable("no label was taken", why="the disk is full", fix="make room", retry_after=30),
+    problems.Unparsable("the body is not JSON"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
+def test_the_command_line_and_the_gateway_tell_an_error_in_the_same_form(error: FlyballError, capsys: pytest.CaptureFixture[str]) -> None:
+    report(error, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told == json.loads(problems.body(error))
+    assert list(told)[:8] == ["type", "code", "title", "status", "detail", "fix", "problems", "retry"]
+    assert error.what in told["detail"]
+    assert error.why in told["detail"]
+    assert told.get("retry_after") == (30 if isinstance(error, Unavailable) else None)
+
+
+def kinds(base: type[FlyballError]) -> Iterator[type[FlyballError]]:
+    yield base
+    for one in base.__subclasses__():
+        yield from kinds(one)
+
+
+def test_every_kind_of_error_has_a_title_of_its_own() -> None:
+    found = [kind for kind in kinds(FlyballError) if kind.__module__ in (errors.__name__, problems.__name__)]
+    assert len({kind.title for kind in found}) == len({kind.code for kind in found}) == len(found)
