@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from flyball.errors import Unavailable
+from flyball.records.monitoring import IncidentOpened
 from flyball.records.rollouts import RolloutState
 from flyball.serving.client import GatewayClient
 from flyball.wiring import open_project
@@ -90,7 +91,10 @@ def test_a_full_disk_stops_decisions_not_predictions_and_room_heals_it(project: 
         filler.unlink()
         unlogged = traffic.unlogged
         eventually(lambda: label(up, refused).json().get("accepted") == 1, "it is taken, as new", 20)
-        in_state(project, "1.1.0", RolloutState.COMPLETED)
+        eventually(lambda: [one for one in project.events(IncidentOpened) if one.failure_mode == "evidence_gap"], "nobody is told", 20)
+        # nothing is released for a minute after the last gap
+        in_state(project, "1.1.0", RolloutState.COMPLETED, within_s=150)
+    assert project.champion() == "1.1.0", "no model is rolled back for a disk"
     assert traffic.unlogged < unlogged + 100
     assert len(project.recorded()) > known
     assert traffic.stop() <= project.answered()

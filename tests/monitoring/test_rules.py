@@ -69,7 +69,7 @@ def test_nulls_are_named(bins):
 def test_only_the_declared_columns_are_watched(bins):
     model = make_model(monitors=[Drift("inputs", ("c",))])
     found = say(model, run(bins, 2, shift=0.6), START + HOUR)
-    assert set(found) == {("drift of inputs (c)", "c"), (DETECTOR, ""), (rules.LABELS, "")}
+    assert set(found) == {("drift of inputs (c)", "c"), (DETECTOR, ""), (rules.LABELS, ""), (rules.LOGGED, "")}
 
 
 def test_a_loss_that_rises_pages_as_concept_drift():

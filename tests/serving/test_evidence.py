@@ -147,6 +147,11 @@ def test_other_models_refusals_and_gaps_do_not_confuse_it(tmp_path, log):
     log.writer.append([wal.frame("answer", "z", version="other@1.0.0", role="champion", rows=1, packed_output=pack([[1, None]]))])
     batch, _ = LiveEvidence(tmp_path).since(start(log), log.us(1), {"m": WATCH})
     assert batch.gaps == 7
+    alone = LiveEvidence(tmp_path)
+    batch, _ = alone.since(start(log), log.us(1), {})
+    again, _ = alone.since(start(log), log.us(1), {})
+    assert (batch.gaps, again.gaps) == (7, 7), "a gap counts like a row: it is told again when the cursor was not stored"
+    batch, _ = LiveEvidence(tmp_path).since(start(log), log.us(1), {"m": WATCH})
     assert [(one.model, one.n) for one in batch.traffic] == [("m", 1)]
 
 

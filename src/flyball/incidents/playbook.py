@@ -10,6 +10,8 @@ TOLD = frozenset({"page", "ticket"})
 """Not deeds of the loop: they say how urgently the owner is to hear of it."""
 
 DEFAULTS: Mapping[str, tuple[str, ...]] = {
+    # no model is at fault, so none is rolled back; rollouts hold by themselves
+    "evidence_gap": ("page",),
     "schema_change": ("ticket",),
     "stale_data": ("ticket",),
     "skew": ("ticket",),

@@ -109,7 +109,7 @@ def move_rollout(ports: Ports, model: Model, kept: Memories) -> None:
         evidence=kept.evidence(active.rollout),
         workers_ready=ready,
         why_not_ready=why,
-        frozen_by=_frozen_by(state, model),
+        frozen_by=_frozen_by(state, model, kept, ports.clock.now()),
         loss_cap=loss_cap(ports.library, state, active),
         judged_against=ports.library.spec(run.spec).champion_version if run else "",
     )
@@ -125,9 +125,10 @@ def _workers(ports: Ports, state: State, model: Model, version: str) -> tuple[bo
     return (True, "") if in_force(state, model.name) else (None, "")
 
 
-def _frozen_by(state: State, model: Model) -> str:
+def _frozen_by(state: State, model: Model, kept: Memories, now: Instant) -> str:
     frozen = [row.incident for row in incidents_of(state, model.name) if row.state in _LIVE and "freeze" in row.actions]
-    return ", ".join(frozen)
+    missing = kept.monitor(model.name).gap(now)
+    return ", ".join([*frozen, *([f"{missing:,} records are missing from the prediction log"] if missing else [])])
 
 
 def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
@@ -138,7 +139,9 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
     run = state.get(RUNS, version.run) if version else None
     active = active_rollout(state, model.name)
     busy = active is not None and active.state != RolloutState.WATCHING
-    if version is None or run is None or busy or version.state != VersionState.ELIGIBLE or not run.release or _frozen_by(state, model):
+    if version is None or run is None or busy or version.state != VersionState.ELIGIBLE or not run.release:
+        return
+    if _frozen_by(state, model, kept, ports.clock.now()):
         return
     reason = f"{run.run}: {run.reason}"
     if not _may(ports, model, model.autonomy.release, "release", version.version, reason):

@@ -67,9 +67,11 @@ class Memories:
     def with_batch(self, batch: Batch, cursor: Cursor, active: Mapping[str, RolloutRow | None], watches: Mapping[str, Watch]) -> Memories:
         """Add one batch to every count it belongs to. A batch without content changes nothing but the cursor."""
         touched = batch.models
-        if not touched:
+        if not touched and not batch.gaps:
             return replace(self, cursor=cursor)
         kept = replace(self, cursor=cursor, changed=self.changed | {_CURSOR})
+        for model in watches if batch.gaps else ():
+            kept = kept.with_monitor(monitoring.gapped(kept.monitor(model), batch.gaps, batch.until))
         for model in touched & set(watches):
             kept = kept.with_monitor(monitoring.absorb(kept.monitor(model), batch, watches[model].bins))
             row = active.get(model)

@@ -17,7 +17,7 @@ from flyball.errors import FlyballError
 from flyball.monitoring.checks import FEWEST, check_findings
 from flyball.monitoring.drift import drift_findings, drift_reason
 from flyball.monitoring.slabs import within
-from flyball.monitoring.state import MonitorState
+from flyball.monitoring.state import GAP, MonitorState
 from flyball.records.monitoring import Finding
 from flyball.stats.intervals import wilson
 
@@ -26,6 +26,9 @@ DETECTOR = "loss since release"
 
 LABELS = "labels arrive"
 """Name of the built-in monitor of label coverage: without labels every other judgement of quality goes blind."""
+
+LOGGED = "answers are logged"
+"""Name of the built-in monitor of gaps in the prediction log."""
 
 COVERAGE, COVERAGE_SPAN = 0.8, Span.parse("7d")
 """Share of matured rows that have a label; the tests of a rollout ask for as much."""
@@ -48,6 +51,7 @@ def assess(model: Model, state: MonitorState, *, now: Instant) -> Assessment:
         findings.extend(_guarded(str(monitor), lambda monitor=monitor: findings_of(monitor, state, now=now)))  # type: ignore[misc]
     findings.extend(_guarded(DETECTOR, lambda: iter((_detector(model, state),))))
     findings.extend(_guarded(LABELS, lambda: iter((_coverage(state, now),))))
+    findings.append(_logged(state, now))
     return Assessment(findings=tuple(findings), alarm=retrain_alarm(model, state, now))
 
 
@@ -160,6 +164,18 @@ def _coverage(state: MonitorState, now: Instant) -> Finding:
     )
 
 
+def _logged(state: MonitorState, now: Instant) -> Finding:
+    """An alert while the log says that records could not be written: every other judgement rests on what is in it."""
+    missing = state.gap(now)
+    return Finding(
+        monitor=LOGGED,
+        severity="alert" if missing else "none",
+        n=missing,
+        failure="evidence_gap",
+        why=f"{missing:,} records could not be written to the prediction log (a full disk)" if missing else "no gap in the last minute",
+    )
+
+
 _LN10 = 2.302585092994046
 
 
@@ -191,6 +207,7 @@ def _condition(condition: Check | AnyOf | Drift, state: MonitorState, now: Insta
 
 
 def next_due(state: MonitorState, now: Instant) -> Instant:
-    """When a window of inputs closes by time alone; a day from now at the latest."""
+    """When a window of inputs closes or a gap is over by time alone; a day from now at the latest."""
     day = now + Span.parse("1d")
-    return min(day, max(now, state.slow.ends)) if state.slow else day
+    due = [day, *([max(now, state.slow.ends)] if state.slow else []), *([state.gap_at + GAP + 1] if state.gap(now) else [])]
+    return min(due)

@@ -20,11 +20,15 @@ from flyball.stats.onset import Onset, follow
 DAY = 86_400_000_000
 PAGE_DAYS, RETRAIN_DAYS = 365, 90
 
+GAP = MINUTE
+"""How long (µs) after the log's last gap nothing rests on what it says: a disk that is full by fits writes a gap at each of them."""
+
 
 class MonitorState(Record, frozen=True):
     """One model's monitors. `version` is the champion they watch (empty: none yet), `m0` the upper bound of its loss at
     release (a clipped loss over `loss_cap`).
 
+    `gap_at` is when the log last said that records could not be written, `unlogged` how many since it began to (all models' together).
     `at_release` and `baseline` are the metrics that checks compare with. `labels` counts matured labels of this
     version, `labels_since` is when they began to come, `labels_tried` how many there were at the last attempt to train, at
     `tried_at`. `onset` is since when their loss has been above m₀, as far as it is.
@@ -34,6 +38,8 @@ class MonitorState(Record, frozen=True):
     version: str = ""
     released_at: Instant = 0
     until: Instant = 0
+    gap_at: Instant = 0
+    unlogged: int = 0
     m0: float = 1.0
     loss_cap: float = 1.0
     at_release: dict[str, Estimate] = msgspec.field(default_factory=dict)
@@ -49,6 +55,10 @@ class MonitorState(Record, frozen=True):
     slow: Window | None = None
     fast: Window | None = None
     trails: tuple[Trail, ...] = ()
+
+    def gap(self, now: Instant) -> int:
+        """Records that are missing from the log because of what is wrong now; 0 once `GAP` has gone by without another gap."""
+        return self.unlogged if self.gap_at and now - self.gap_at <= GAP else 0
 
     @property
     def new_labels(self) -> int:
@@ -82,6 +92,11 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins]) -> MonitorSt
     for part in cuts(fast_inputs(inputs, reference)):
         state = _window(state, part, reference, pace="fast", since=since, until=batch.until)
     return state
+
+
+def gapped(state: MonitorState, records: int, at: Instant) -> MonitorState:
+    """The log says that `records` could not be written, whosever they were."""
+    return msgspec.structs.replace(state, gap_at=at, unlogged=state.gap(at) + records)
 
 
 def _labels(state: MonitorState, batch: Batch, *, since: Instant) -> MonitorState:

@@ -62,7 +62,7 @@ class LiveEvidence:
         intake.into(self._folders)
         batch = _joined(until, [self._folders[model].take(until) for model in sorted(self._folders)], intake.gaps)
         self._last = Cursor(until=max(until, cursor.until), offsets=offsets)
-        self._given = None if batch.models else cursor
+        self._given = None if batch.models or batch.gaps else cursor
         return batch, self._last
 
     def labels(self) -> Mapping[str, LabelTally]:
