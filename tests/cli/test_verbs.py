@@ -11,6 +11,8 @@ from flyball.cli.label import read_labels
 from flyball.cli.output import ago, number, roughly
 from flyball.clock import Span
 from flyball.errors import BadInput
+from flyball.ledger.verify import verify
+from flyball.wiring import open_project
 
 
 def events(flyball, project: Path) -> int:
@@ -177,6 +179,19 @@ def test_audit_names_what_was_changed(flyball, trained: Path) -> None:
     ended = flyball("audit", "verify", "--project", trained, "--json")
     assert (ended.code, ended.document["verified"]) == (1, False)
     assert "a blob was changed" in ended.document["problems"][0]["what"]
+
+
+def test_every_blob_of_a_training_is_looked_for(trained: Path) -> None:
+    wired = open_project(trained)
+    with contextlib.closing(wired):
+        assert verify(wired.ledger, wired.blobs).verified
+        for blob in [path for path in (trained / ".flyball" / "blobs").rglob("*") if path.is_file()]:
+            content = blob.read_bytes()
+            blob.chmod(0o644)
+            blob.write_bytes(b"changed")
+            assert not verify(wired.ledger, wired.blobs).verified, content[:60]
+            blob.write_bytes(content)
+        assert verify(wired.ledger, wired.blobs).verified
 
 
 def test_a_changed_row_of_state_is_named_and_made_again_from_the_events(flyball, trained: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which blobs a record refers to: found by the types of its fields (`BlobHash`, `ManifestHash`), so that none can be forgotten."""
+"""Which blobs a record refers to: found by the types of its fields (`BlobHash`, `ManifestHash`, `ResultHash`), so that none can be forgotten."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import inspect
 
 from flyball.records.base import Record
 
-Kind = Literal["bytes", "manifest"]
+Kind = Literal["bytes", "manifest", "result"]
 Walk = Callable[[Any], Iterator["Reference"]]
 
 

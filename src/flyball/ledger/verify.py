@@ -21,10 +21,14 @@ from flyball.ledger.treecheck import TreeCheck, VerifyProblem
 from flyball.records.base import Record, Recorded
 from flyball.records.codec import decode
 from flyball.records.models import Manifest
+from flyball.records.training import RunResult
 from flyball.records.vocabulary import PROJECTIONS
 from flyball.store import tables
 from flyball.store.blobs import Blobs
 from flyball.store.sql import Connection
+
+_OPENED: dict[str, type[Record]] = {"manifest": Manifest, "result": RunResult}
+"""Blobs that name further blobs, by the kind of the reference, and what they hold."""
 
 _GAP = 1_000_000
 """Missing events in a row that are still stepped over, so that a changed number cannot make verify run for ever."""
@@ -178,9 +182,8 @@ class _Verification:
         says = f"({reference.field} of event {recorded.seq}, {recorded.event.kind})"
         try:
             self.blobs.check(reference.digest)
-            if reference.kind == "manifest":
-                manifest = decode(self.blobs.get(reference.digest), Manifest)
-                for inner in references(manifest):
+            if (kind := _OPENED.get(reference.kind)) is not None:
+                for inner in references(decode(self.blobs.get(reference.digest), kind)):
                     self._blob(inner._replace(field=f"{reference.field} → {inner.field}"), recorded)
         except NotFound:
             self._tell(f"a blob is missing {says}", where, recorded.seq)
@@ -189,7 +192,7 @@ class _Verification:
         except BadInput as error:
             self._tell(f"{error.what} {says}", where, recorded.seq)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            self._tell(f"a manifest cannot be read: {error} {says}", where, recorded.seq)
+            self._tell(f"a {reference.kind} cannot be read: {error} {says}", where, recorded.seq)
 
     def _level(self, level: int) -> Iterator[tuple[int, bytes]]:
         return ((idx, _as_bytes(stored)) for idx, stored in self.connection.execute(self.sql.level, (level,)))

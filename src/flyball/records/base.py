@@ -14,6 +14,9 @@ BlobHash: TypeAlias = Annotated[str, msgspec.Meta(extra={"blob": "bytes"})]
 ManifestHash: TypeAlias = Annotated[str, msgspec.Meta(extra={"blob": "manifest"})]
 """BlobHash of an artifact's `records.models.Manifest`, whose own files are looked for as well."""
 
+ResultHash: TypeAlias = Annotated[str, msgspec.Meta(extra={"blob": "result"})]
+"""BlobHash of a run's `records.training.RunResult`, whose evidence and reference are looked for as well."""
+
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
     """A frozen value that stages exchange."""

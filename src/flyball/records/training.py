@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from flyball.clock import Instant, Span
-from flyball.records.base import BlobHash, Event, ManifestHash, Record, Table
+from flyball.records.base import BlobHash, Event, ManifestHash, Record, ResultHash, Table
 from flyball.records.estimates import Estimate, Verdict
 from flyball.records.models import Signature
 
@@ -41,7 +41,7 @@ class RunSpec(Record, frozen=True):
     changed_at: Instant = 0
     candidate: ManifestHash = ""
     candidate_version: str = ""
-    prior: BlobHash = ""
+    prior: ResultHash = ""
 
 
 class RunResult(Record, frozen=True):
@@ -105,7 +105,7 @@ class RunSucceeded(Event, frozen=True, tag="run.succeeded"):
     """A run ended with a verified result; `result` is the blob of its RunResult. `version` is set where an earlier one has that artifact."""
 
     run: str
-    result: BlobHash
+    result: ResultHash
     version: str = ""
 
 
@@ -142,7 +142,7 @@ class RunRow(Record, frozen=True):
     state: RunState
     queued_at: Instant
     attempt: int = 0
-    result: BlobHash = ""
+    result: ResultHash = ""
     why: str = ""
     ended_at: Instant = 0
     version: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from flyball.clock import Instant
-from flyball.records.base import BlobHash, Event, ManifestHash, Record, Table
+from flyball.records.base import Event, ManifestHash, Record, ResultHash, Table
 from flyball.records.estimates import Estimate, Verdict
 
 
@@ -29,7 +29,7 @@ class VersionRegistered(Event, frozen=True, tag="version.registered"):
     version: str
     run: str
     artifact: ManifestHash
-    result: BlobHash
+    result: ResultHash
     version_digest: str
     policy_digest: str
     data: dict[str, str]
@@ -42,7 +42,7 @@ class VersionEligible(Event, frozen=True, tag="version.eligible"):
     model: str
     version: str
     verdicts: tuple[Verdict, ...]
-    result: BlobHash = ""
+    result: ResultHash = ""
 
 
 class VersionRejected(Event, frozen=True, tag="version.rejected"):
@@ -51,7 +51,7 @@ class VersionRejected(Event, frozen=True, tag="version.rejected"):
     model: str
     version: str
     verdicts: tuple[Verdict, ...]
-    result: BlobHash = ""
+    result: ResultHash = ""
 
 
 class VersionHeld(Event, frozen=True, tag="version.held"):
@@ -60,7 +60,7 @@ class VersionHeld(Event, frozen=True, tag="version.held"):
     model: str
     version: str
     verdicts: tuple[Verdict, ...]
-    result: BlobHash = ""
+    result: ResultHash = ""
 
 
 class VersionDeployed(Event, frozen=True, tag="version.deployed"):
@@ -96,7 +96,7 @@ class VersionRow(Record, frozen=True):
     state: VersionState
     run: str
     artifact: ManifestHash
-    result: BlobHash
+    result: ResultHash
     version_digest: str
     policy_digest: str
     data: dict[str, str]
