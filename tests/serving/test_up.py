@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,6 +114,30 @@ def test_a_bad_request_is_told_what_is_wrong_as_a_problem_document(
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert response.headers["content-type"] == "application/problem+json"
     assert says in response.text.replace('\\"', '"')
+
+
+def test_requests_that_no_log_could_hold_cost_nobody_else_an_answer(alone: Running) -> None:
+    good = json.dumps({"row": GOOD}).encode()
+    row = good.rstrip(b"}") + b"}"
+    poison = [
+        row + b', "id": "\\ud800"}',
+        row + b', "id": "\xed\xa0\x80"}',
+        row + b', "key": "\\ud800"}',
+        row + b', "\\ud800": 1}',
+        b'{"row": {"amount": 5.0, "age": ' + b"9" * 5_000 + b"}}",
+        b'{"row": {"amount": 5.0, "age": ' + b"9" * 400 + b"}}",
+        b'{"row": ' + b"[" * 100_000,
+    ]
+
+    def post(body: bytes) -> int:
+        return alone.up.http.post("/models/credit/predict", content=body).status_code
+
+    bodies = [body for bad in poison for body in (good, good, bad, good, good)] * 3
+    with ThreadPoolExecutor(16) as callers:
+        statuses = list(callers.map(post, bodies))
+    assert {status for status, body in zip(statuses, bodies, strict=True) if body == good} == {200}
+    assert {status for status, body in zip(statuses, bodies, strict=True) if body != good} == {400, 422}
+    assert not any("failed:" in file.read_text() for file in alone.loans.layout.output("g0").parent.glob("g*.log"))
 
 
 def test_ten_megabytes_are_refused_and_the_gateway_goes_on(alone: Running) -> None:
