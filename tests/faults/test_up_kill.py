@@ -34,9 +34,9 @@ WHOLE = [RolloutState.WARMING, RolloutState.SHADOW, RolloutState.CANARY, Rollout
 STEPS = 'shadow("1s").canary("50%", "4s")'
 
 
-def in_canary(project: Project) -> str:
+def in_canary(project: Project, watch: str = "1s") -> str:
     """A changed fit, and its rollout in the canary step; the rollout's id."""
-    project.loop(steps=STEPS, change={"C=1.0": "C=0.5"})
+    project.loop(steps=STEPS, change={"C=1.0": "C=0.5", 'watch="1s"': f'watch="{watch}"'})
     row = in_state(project, "1.1.0", RolloutState.CANARY)
     time.sleep(1)
     return row.rollout
@@ -97,7 +97,8 @@ def test_without_a_control_plane_predictions_go_on_and_nothing_is_counted_twice_
     try:
         champion_is(project, "1.0.0")
         with Traffic(up.url) as traffic:
-            rollout = in_canary(project)
+            # watched until the time of the split is settled: its last units count then
+            rollout = in_canary(project, watch="14s")
             control.kill()
             control.wait()
             known = len(traffic.answered)
