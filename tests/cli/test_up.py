@@ -158,3 +158,14 @@ def test_a_history_that_is_too_short_or_broken_is_no_history(flyball, new_projec
         assert words in ended.err
     ended = flyball("backtest", tmp_path / "broken.py", "--data", tmp_path / "few.csv")
     assert (ended.code, "broken.py cannot be used" in ended.err) == (1, True)
+
+
+def test_up_tells_under_json_where_it_listens_in_one_document(trained: Path) -> None:
+    port = free_port()
+    with start("up", "--port", port, "--gateways", 1, "--project", trained, "--json") as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        assert told == {"url": f"http://127.0.0.1:{port}", "port": port, "pid": process.pid}
+        os.kill(told["pid"], signal.SIGINT)
+        assert process.stdout.read() == "", "one document"
+        assert process.wait(30) == 130

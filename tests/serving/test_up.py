@@ -335,6 +335,13 @@ def test_a_second_up_says_who_holds_the_project(running: Running) -> None:
     assert "Traceback" not in second.stderr
 
 
+def test_under_json_a_refusal_is_a_document(running: Running) -> None:
+    argv = [sys.executable, "-m", "flyball.serving.supervisor", "--root", str(running.loans.root), "--port", "0", "--tell", "json"]
+    second = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+    assert (second.returncode, second.stderr) == (1, "")
+    assert json.loads(second.stdout)["code"] == "already-up"
+
+
 def test_a_port_in_use_is_named_with_the_way_out(running: Running, tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "flyball.serving.supervisor", "--root", str(tmp_path), "--port", str(running.up.port)]
     other = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)

@@ -268,7 +268,7 @@ def _report(wired: Wired, out: Output, model: Model, row: RunRow, *, release_now
             "run": row.run,
             "model": model.name,
             "version": version.version,
-            "state": version.state,
+            "state": "candidate" if version.state in (VersionState.REGISTERED, VersionState.HELD) else version.state,
             "metrics": version.metrics,
             "verdicts": [{"gate": one.check, "verdict": one.outcome} | _told(one) for one in version.verdicts],
             "parameters": result.parameters,

@@ -45,7 +45,8 @@ def up(
     if not (quiet or as_json) and not any((root / name).exists() for name in ("loop.py", "loops")):
         print("no loop file yet: write loop.py, it is applied when it is there", file=sys.stderr)
     control = "python -P -m flyball.api.control" + ("" if watch else " --no-watch")
-    command = ["--root", str(root), "--port", str(address), "--gateways", str(count), "--control", control]
+    tell = "json" if as_json else "nothing" if quiet else "text"
+    command = ["--root", str(root), "--port", str(address), "--gateways", str(count), "--control", control, "--tell", tell]
     sys.stdout.flush()
     sys.stderr.flush()
     # the supervisor takes this process's place: it is standard library only, and the terminal's Ctrl-C reaches it

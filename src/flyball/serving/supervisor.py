@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import errno
 import fcntl
+import json
 import os
 import shlex
 import signal
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from flyball.errors import Conflict, FlyballError, Refused, Unavailable
+from flyball.errors import Conflict, FlyballError, Refused, Unavailable, problem
 from flyball.serving.children import Child
 from flyball.serving.layout import Layout, read_json, worker_name, write_json
 
@@ -263,26 +264,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=7117)
     parser.add_argument("--gateways", type=int, default=2)
     parser.add_argument("--control", default="python -P -m flyball.api.control", help="the control plane's command; empty: none")
+    parser.add_argument("--tell", choices=("text", "json", "nothing"), default="text", help="how to say where it listens")
     options = parser.parse_args(argv)
 
     def up(port: int) -> None:
-        print(f"flyball is up on http://{options.host}:{port}   stop it with Ctrl-C", flush=True)
+        url = f"http://{options.host}:{port}"
+        if options.tell == "json":
+            print(json.dumps({"url": url, "port": port, "pid": os.getpid()}), flush=True)
+        elif options.tell == "text":
+            print(f"flyball is up on {url}   stop it with Ctrl-C", flush=True)
+
+    def failed(error: FlyballError) -> int:
+        if options.tell == "json":
+            print(json.dumps(problem(error), ensure_ascii=False), flush=True)
+        else:
+            print(error, file=sys.stderr)
+        return error.exit_code
 
     try:
         return supervise(
             options.root.resolve(), host=options.host, port=options.port, gateways=options.gateways, control=options.control, up=up
         )
-    except FlyballError as problem:
-        print(problem, file=sys.stderr)
-        return problem.exit_code
-    except OSError as problem:
-        told = Unavailable(
-            "flyball cannot start",
-            why=f"{problem.filename or options.root}: {problem.strerror}",
-            fix="make room on the disk, or let this user write there",
-        )
-        print(told, file=sys.stderr)
-        return told.exit_code
+    except FlyballError as error:
+        return failed(error)
+    except OSError as error:
+        why = f"{error.filename or options.root}: {error.strerror}"
+        return failed(Unavailable("flyball cannot start", why=why, fix="make room on the disk, or let this user write there"))
     except KeyboardInterrupt:
         # before there was anything to end in order
         return 130
