@@ -18,7 +18,6 @@ from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
 from flyball.evaluation.counts import Folder
-from flyball.evaluation.reference import reference
 from flyball.features.assemble import feature_columns
 from flyball.features.fields import request_fields
 from flyball.loop.library import BlobLibrary
@@ -37,7 +36,7 @@ from flyball.training.job import Observed
 from flyball.training.predictor import Predictor, answers
 from flyball.training.rejudge import rejudge
 from flyball.training.rows import Assembled
-from flyball.training.run import perform
+from flyball.training.run import drift_reference, perform
 
 _CHUNK = 1_440
 """Rows a version answers ahead in one call; a model is a pure function, so when it is asked does not matter."""
@@ -105,7 +104,7 @@ class ReplayRuns:
         artifact = hashlib.sha256(f"{run}/{spec}".encode()).hexdigest()
         self.predictors[artifact], self._holdouts[artifact] = made.predictor, made.holdout
         self.fit_s += made.result.fit_s
-        result = msgspec.structs.replace(made.result, artifact=artifact, reference=self._reference(made.result, what.as_of))
+        result = msgspec.structs.replace(made.result, artifact=artifact, reference=self._reference(made.result, what.as_of, made.holdout))
         self._done[run, attempt] = Observed(state="succeeded", result=self._blobs.put(codec.encode(result)))
 
     def _again(self, what: RunSpec) -> str:
@@ -121,12 +120,12 @@ class ReplayRuns:
         )
         return self._blobs.put(codec.encode(result))
 
-    def _reference(self, result: RunResult, as_of: Instant) -> str:
+    def _reference(self, result: RunResult, as_of: Instant, holdout: pl.DataFrame) -> str:
         end = self._rows.known_by(as_of)
         start = int(np.searchsorted(self._rows.times, self._rows.times[end - 1] - result.window))
         trained = self._rows.frame[start:end]
         inputs = [name for name, _ in request_fields(self._model) if name in trained.columns]
-        return self._blobs.put(msgspec.json.encode(reference(trained, inputs)))
+        return self._blobs.put(msgspec.json.encode(drift_reference(trained, inputs, holdout)))
 
     def observe(self, run: str, attempt: int) -> Observed:
         """What became of a run."""

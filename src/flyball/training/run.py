@@ -23,6 +23,7 @@ from flyball.errors import BadInput
 from flyball.evaluation.reference import reference
 from flyball.records import codec
 from flyball.records.base import Record
+from flyball.records.monitoring import Bins
 from flyball.records.training import RunResult, RunSpec
 from flyball.store.blobs import Blobs
 from flyball.training import artifact
@@ -301,7 +302,11 @@ def _package(
         declaration=spec.declaration,
         file=spec.file,
     )
-    bins = reference(trained, [name for name in features if trained[name].dtype != pl.Null])
-    answered = frame.select("__time", pl.col("value").alias("prediction"))
-    bins += reference(answered, ["prediction"])
+    bins = drift_reference(trained, [name for name in features if trained[name].dtype != pl.Null], frame)
     return msgspec.structs.replace(result, artifact=made, evidence=evidence, reference=blobs.put(msgspec.json.encode(bins)))
+
+
+def drift_reference(trained: pl.DataFrame, inputs: list[str], holdout: pl.DataFrame) -> list[Bins]:
+    """What later inputs and answers are compared with: the rows a version was fitted on, and what it answered on its hold-out."""
+    answered = holdout.select("__time", pl.col("value").alias("prediction"))
+    return [*reference(trained, inputs), *reference(answered, ["prediction"])]
