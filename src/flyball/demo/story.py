@@ -35,8 +35,8 @@ RATE = 200.0
 STEADY_S = 3.2
 """The drift begins within the first window of a thousand requests: with the next one it has shown itself twice."""
 
-QUIET = 100.0
-"""Applications a second once the quality is back: an error shows in few, and training and workers start sooner."""
+QUIET = 40.0
+"""Applications a second of the night: enough to see that the quality is back, and the machine is left to training and workers."""
 
 _RAMP = 1_500_000
 _PARTNER = 0.4
@@ -150,7 +150,7 @@ class Story:
         course.promoted = await self._until(RouteInForce, 10, "every gateway has the retrained version", after=champion.seq)
         assert self.bank is not None, "the bank has opened"
         self.bank.rate = QUIET
-        self._teller.act(f"Evening: {QUIET:.0f} applications a second.")
+        self._teller.act(f"Night: {QUIET:.0f} applications a second.")
         incident = course.incident.event.incident if course.incident else ""
         course.mitigated = await self._until(
             IncidentMoved,
@@ -180,7 +180,9 @@ class Story:
         course.bad_rollout = planned.event.rollout
         canary = await self._until(RolloutMoved, 40, "the candidate takes traffic", holds=self._moves(RolloutState.CANARY))
         await self._until(RouteInForce, 10, "every gateway sends it traffic", after=canary.seq)
-        self._teller.act("A new partner goes live: its form does not ask for the income.")
+        self._teller.act("Morning. A new partner goes live: its form does not ask for the income.")
+        assert self.bank is not None, "the bank has opened"
+        self.bank.rate = RATE
         course.partner_at = _now()
         course.stopped = await self._until(RolloutMoved, 30, "a guard stops the candidate", holds=self._moves(RolloutState.ROLLING_BACK))
         course.back = await self._until(RouteInForce, 10, "every gateway is back on the champion", after=course.stopped.seq)
