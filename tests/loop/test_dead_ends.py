@@ -262,7 +262,7 @@ def test_only_a_gate_passed_against_this_champion_stands_in_for_live_evidence(
     world.release("1.1.0", "1.0.0")
     world.add(RolloutMoved(rollout="ro", model="m", source=RolloutState.WARMING, target=RolloutState.SHADOW, step=0, why=""))
     world.add(RouteDesired(epoch=1, model="m", route=ROUTE), RouteInForce(epoch=1, ms=1.0, processes=2))
-    units = StepCounts(weight=0, canary_units=10_000, stable_units=10_000)
+    units = StepCounts(weight=0, canary_units=10_000, canary_met=10_000, stable_units=10_000)
     evidence = RolloutEvidence(steps=(units,), baked=Span.parse("2h"), under="shadow:0")
     row = world.state.get(ROLLOUTS, "ro")
     assert row is not None

@@ -110,6 +110,8 @@ class Play:
                 n=canary[0],
                 errors=canary[1],
                 units=canary[0],
+                met=canary[0],
+                failed=canary[1],
                 bad_units=canary[1],
                 slow_units=slow[0],
                 **common,

@@ -16,7 +16,7 @@ from flyball.rollout.rules import Facts, decide
 
 GUARD = metric("accuracy") >= champion - 0.01
 SHADOW = Rollout(guards=[GUARD]).shadow("0s")
-CLEAN = (StepCounts(weight=0, canary_units=5000, stable_units=5000),)
+CLEAN = (StepCounts(weight=0, canary_units=5000, canary_met=5000, stable_units=5000),)
 
 
 def quality_run(play, rng, difference, *, labels, every=200, discordant=0.04):
@@ -73,7 +73,7 @@ def errors_run(play, rng, times, *, requests, weight=500, stable=0.005, every=10
     bad_new = np.cumsum(rng.binomial(np.diff(new, prepend=0), stable * times))
     bad_old = np.cumsum(rng.binomial(np.diff(units - new, prepend=0), stable))
     for n, total, worse, fine in zip(new.tolist(), units.tolist(), bad_new.tolist(), bad_old.tolist(), strict=True):
-        step = StepCounts(weight=weight, canary_units=n, canary_bad=worse, stable_units=total - n, stable_bad=fine)
+        step = StepCounts(weight=weight, canary_units=n, canary_met=n, canary_bad=worse, stable_units=total - n, stable_bad=fine)
         moved = decide(ours.row, declaration, RolloutEvidence(steps=(step,)), Facts(now=0, in_force=True))
         if moved is not None:
             return moved.target, n
@@ -109,7 +109,7 @@ def test_a_split_of_four_percent_instead_of_five_freezes_and_a_right_one_never(p
         for _ in range(30):
             new = np.cumsum(rng.binomial(500, share, size=60))
             for look, n in enumerate(new.tolist(), start=1):
-                step = StepCounts(weight=500, canary_units=n, stable_units=500 * look - n)
+                step = StepCounts(weight=500, canary_units=n, canary_met=n, stable_units=500 * look - n)
                 moved = decide(ours.row, declaration, RolloutEvidence(steps=(step,)), Facts(now=0, in_force=True))
                 if moved is not None:
                     break
@@ -172,7 +172,8 @@ def test_one_key_that_always_fails_would_roll_back_if_its_requests_were_counted(
         evidence = accumulate(RolloutEvidence(), folder.take(n), ours.row)
         # the split of keys is not what this test is about
         evidence = msgspec.structs.replace(
-            evidence, steps=tuple(msgspec.structs.replace(one, canary_units=100, stable_units=300) for one in evidence.steps)
+            evidence,
+            steps=tuple(msgspec.structs.replace(one, canary_units=100, canary_met=100, stable_units=300) for one in evidence.steps),
         )
         moved = decide(ours.row, ours.declaration, evidence, Facts(now=0, in_force=True))
         ends.append(None if moved is None else moved.target)

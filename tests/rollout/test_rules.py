@@ -37,7 +37,9 @@ def test_worked_numbers_of_the_paired_test_come_out_in_the_reading(play):
 )
 def test_worked_numbers_of_the_share_test_come_out_in_the_reading(play, steps, log_e):
     ours = play()
-    counts = tuple(StepCounts(weight=w, canary_units=1000, canary_bad=a, stable_units=30_000, stable_bad=b) for a, b, w in steps)
+    counts = tuple(
+        StepCounts(weight=w, canary_units=1000, canary_met=1000, canary_bad=a, stable_units=30_000, stable_bad=b) for a, b, w in steps
+    )
     found = reading(readings(ours.row, ours.declaration, RolloutEvidence(steps=counts), task="binary"), "error_rate")
     assert found.log10_against * math.log(10) == pytest.approx(log_e, abs=5e-3)
 
@@ -297,7 +299,7 @@ def test_a_person_moves_a_rollout_along_the_table_or_is_told_why_not(play, state
 def test_a_first_release_is_never_rolled_back_into_nobody_answering(play):
     ours = play(champion_version="").start()
     assert ours.row.state is RolloutState.WATCHING
-    ours.evidence = RolloutEvidence(steps=(StepCounts(weight=0, canary_units=500, canary_bad=500),))
+    ours.evidence = RolloutEvidence(steps=(StepCounts(weight=0, canary_units=500, canary_met=500, canary_bad=500),))
     assert fired(readings(ours.row, ours.declaration, ours.evidence, task="binary"))
     assert ours.decide().target is RolloutState.COMPLETED
     assert isinstance(by_person(ours.row, "abort", "because"), Refusal)
@@ -382,7 +384,7 @@ def test_errors_are_held_to_a_number_on_the_new_version_alone(play):
 
 
 def test_the_least_excess_of_errors_that_a_guard_names_is_held_to(play):
-    step = (StepCounts(weight=5_000, canary_units=5_000, canary_bad=300, stable_units=5_000, stable_bad=200),)
+    step = (StepCounts(weight=5_000, canary_units=5_000, canary_met=5_000, canary_bad=300, stable_units=5_000, stable_bad=200),)
 
     def against(*factors):
         declaration = Rollout(guards=[metric("error_rate") <= champion * factor for factor in factors]).canary("50%", "1h")
@@ -442,7 +444,9 @@ def test_a_default_rollout_is_tested_on_live_rows(play):
     ours = play(declaration, gate_passed=True).start()
     ours.row = msgspec.structs.replace(ours.row, state=RolloutState.CANARY, step=1)
     ours.evidence = RolloutEvidence(
-        steps=(StepCounts(weight=1_000, canary_units=10_000, stable_units=90_000),), baked=Span.parse("2d"), under="canary:1"
+        steps=(StepCounts(weight=1_000, canary_units=10_000, canary_met=10_000, stable_units=90_000),),
+        baked=Span.parse("2d"),
+        under="canary:1",
     )
     assert ours.decide() is None, "operations alone do not promote it"
     ours.see(traffic=ours.requests((1, 0), (1, 0)), pairs=(20, 1960, 20), matured=2_000)

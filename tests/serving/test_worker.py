@@ -86,9 +86,21 @@ def test_only_the_guilty_question_of_a_batch_fails_and_it_costs_few_more_batches
 def test_an_answer_does_not_wait_behind_shadow_questions(serve):
     gateway = serve(Doubling(each_s=0.03))
     # each batch takes longer than an answer may wait, so that shadow questions soon go one by one
-    gateway.sendall(b"".join(question(tag, tag, shadow=True) for tag in range(600)))
-    replies(gateway, 256 + 128 + 64)
+    gateway.sendall(b"".join(question(tag, tag, shadow=True) for tag in range(150)))
+    replies(gateway, 64 + 32 + 16)
     gateway.sendall(question(1_000, 1))
-    after = [tag for tag, _, _ in replies(gateway, 600 - 448 + 1)]
+    after = [tag for tag, _, _ in replies(gateway, 150 - 112 + 1)]
     assert 1_000 in after
-    assert after.index(1_000) <= 64, "it went before all but the shadow questions already taken up"
+    assert after.index(1_000) <= 16, "it went before all but the shadow questions already taken up"
+
+
+def test_shadow_questions_gather_so_that_a_batch_answers_many(serve):
+    scorer = Doubling()
+    gateway = serve(scorer)
+    for tag in range(200):
+        gateway.sendall(question(tag, tag, shadow=True))
+        time.sleep(0.001)
+    assert sorted(tag for tag, _, _ in replies(gateway, 200)) == list(range(200))
+    assert len(scorer.batches) < 40, "some 50 ms of questions at a time, and never 200 batches of one"
+    gateway.sendall(question(1_000, 1, shadow=True))
+    assert replies(gateway, 1)[0][0] == 1_000, "the last one does not wait for others for ever"

@@ -52,9 +52,9 @@ lending = fb.Model(
             fb.metric("latency_p99") <= "250ms",
         ],
     )
-    .shadow("3s")
+    .shadow("2s")
     .canary("5%", "2s")
-    .canary("25%", "2s"),
+    .canary("25%", "1s"),
     monitors=[fb.drift(), fb.metric("accuracy").over("1m") >= fb.at_release - 0.05],
     # quality falls at once; what to learn from is there when the inputs have shown the new world in two windows
     playbook=fb.Playbook(performance=()),

@@ -35,8 +35,8 @@ RATE = 200.0
 STEADY_S = 3.2
 """The drift begins within the first window of a thousand requests: with the next one it has shown itself twice."""
 
-QUIET = 40.0
-"""Applications a second of the night: enough to see that the quality is back, and the machine is left to training and workers."""
+QUIET = 100.0
+"""Applications a second of the night: enough to judge a candidate on; the machine is left to training and workers."""
 
 _RAMP = 1_500_000
 _PARTNER = 0.4
@@ -187,7 +187,7 @@ class Story:
         course.stopped = await self._until(RolloutMoved, 30, "a guard stops the candidate", holds=self._moves(RolloutState.ROLLING_BACK))
         course.back = await self._until(RouteInForce, 10, "every gateway is back on the champion", after=course.stopped.seq)
         await self._until(RolloutMoved, 10, "the roll-back is recorded", holds=self._moves(RolloutState.ROLLED_BACK))
-        await self._pass(1.5)
+        await self._pass(0.7)
 
     def _moves(self, target: RolloutState) -> Callable[[RolloutMoved], bool]:
         return lambda event: event.rollout == self.course.bad_rollout and event.target == target

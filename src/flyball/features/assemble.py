@@ -45,6 +45,10 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 History = pl.DataFrame | Mapping[str, pl.DataFrame] | None
 
 
+SENT = "__sent_"
+"""Before the name of a column that callers send and that is no feature."""
+
+
 @dataclass(frozen=True)
 class PreparedHistory:
     """The rows that a model's windows look at, sorted once (None: a view without rows). Make it with `prepare_history`."""
@@ -148,7 +152,8 @@ def training_rows(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: In
     """Every row whose label was known by `as_of`, from `since` on, in order of time.
 
     Columns: `__time` (i64 µs; the row's place where the data set has no time), `__y`, `__id`, `__weight`, `__group` and `__key` where
-    the model has them, `__slice_NAME` for every slice, and the feature columns. `frames` maps data set names to frames
+    the model has them, `__slice_NAME` for every slice, `__sent_NAME` for what callers send and only transforms or slices read, and the
+    feature columns. `frames` maps data set names to frames
     as `data.source.read` gives them. Raises BadInput if a data set is missing.
     """
     data = model.data
@@ -158,7 +163,8 @@ def training_rows(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: In
     rows = _known_rows(model, frames[data.name], as_of, since)
     history = prepare_history(model, frames)
     built = _features(model, rows, rows["__time"].to_numpy(), history)
-    return _about(model, rows.hstack(built.drop(rows.columns, strict=False))).hstack(built)
+    sent = [pl.col(name).alias(f"{SENT}{name}") for name, _ in request_fields(model) if name not in built.columns]
+    return _about(model, rows.hstack(built.drop(rows.columns, strict=False))).hstack(rows.select(sent)).hstack(built)
 
 
 def _known_rows(model: Model, frame: pl.DataFrame, as_of: Instant, since: Instant | None) -> pl.DataFrame:

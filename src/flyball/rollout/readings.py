@@ -200,10 +200,13 @@ def _bad(step: StepCounts) -> share.Bad:
 
 
 def _errors_cleared(evidence: RolloutEvidence) -> float:
-    """Log E against "twice as bad as the old version, and more than rarely": the mean of two tests is a test of both at once."""
-    units, bad = sum(step.canary_units for step in evidence.steps), sum(step.canary_bad for step in evidence.steps)
+    """Log E against "twice as bad as the old version, and more than rarely": the mean of two tests is a test of both at once.
+
+    A share of the new version alone need not wait until the split is settled: its units and its bad ones are told alike.
+    """
+    met, bad = sum(step.canary_met for step in evidence.steps), sum(step.canary_bad for step in evidence.steps)
     relative = share.log_e_cleared([_bad(step) for step in evidence.steps])
-    rare = betting.evidence(min(bad, units), 0, max(units - bad, 0), 2 * RARE - 1).promote
+    rare = betting.evidence(min(bad, met), 0, max(met - bad, 0), 2 * RARE - 1).promote
     return log_mean_exp(np.array([relative, rare]))
 
 

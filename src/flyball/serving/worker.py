@@ -1,8 +1,8 @@
 """One version, served: `python -m flyball.serving.worker --root .flyball --ref model@1.0.0 --artifact HASH`.
 
 A plain loop over sockets, one thread: whatever can be read now is predicted as one batch. A batch that fails is asked again in halves, so
-that only the guilty question fails. Shadow questions wait while there are others, and are answered a little at a time: nobody waits for
-them, and nobody waits long behind them. Code comes from the version's own snapshot, never from the working tree.
+that only the guilty question fails. Shadow questions gather for a moment and are answered a little at a time: nobody waits for them, and
+nobody waits long behind them. Code comes from the version's own snapshot, never from the working tree.
 """
 
 from __future__ import annotations
@@ -45,7 +45,11 @@ _REFRESH_S = 1.0
 SHADOW_S = 0.02
 """About how long an answer may wait behind a batch of shadow questions."""
 
-_SHADOWS = 256
+SHADOW_WAIT_S = 0.05
+"""How long shadow questions gather: a batch costs hardly more than its first row."""
+
+_SHADOWS = 64
+"""Shadow questions answered at once: well below what a gateway lets a shadow have open, so that none is dropped while others gather."""
 
 Answers = list[list[Any]]
 
@@ -104,6 +108,7 @@ class Worker:
         self._peers: set[_Peer] = set()
         self._shadows: deque[tuple[_Peer, wire.Question]] = deque()
         self._at_once = _SHADOWS
+        self._shadows_due = 0.0
         self._stop_at: float | None = None
         # a signal does not end a select by itself
         self._woken, self._wake = socket.socketpair()
@@ -122,9 +127,9 @@ class Worker:
             self._selector.register(self._lifeline, selectors.EVENT_READ)
         looked = time.monotonic()
         while self._stop_at is None or (self._peers and time.monotonic() < self._stop_at):
-            asked = self._read(0.0 if self._shadows else _REFRESH_S if self._stop_at is None else 0.05)
-            self._shadows += [one for one in asked if one[1].shadow]
+            asked = self._read(self._patience())
             self._answer([one for one in asked if not one[1].shadow])
+            self._gather([one for one in asked if one[1].shadow])
             self._answer_shadows()
             if time.monotonic() - looked > _REFRESH_S:
                 looked = time.monotonic()
@@ -172,9 +177,22 @@ class Worker:
             self._drop(peer)
             return []
 
-    def _answer_shadows(self) -> None:
-        """Answer as many shadow questions as take about SHADOW_S; the rest have their turn after the next read."""
+    def _patience(self) -> float:
+        """How long to wait for something to read, in seconds."""
+        longest = _REFRESH_S if self._stop_at is None else 0.05
+        return min(longest, self._until_shadows()) if self._shadows else longest
+
+    def _until_shadows(self) -> float:
+        return 0.0 if len(self._shadows) >= self._at_once else max(0.0, self._shadows_due - time.monotonic())
+
+    def _gather(self, shadows: _Asked) -> None:
         if not self._shadows:
+            self._shadows_due = time.monotonic() + SHADOW_WAIT_S
+        self._shadows += shadows
+
+    def _answer_shadows(self) -> None:
+        """Answer as many gathered shadow questions as take about SHADOW_S; the rest have their turn after the next read."""
+        if not self._shadows or self._until_shadows() > 0:
             return
         began = time.monotonic()
         self._answer([self._shadows.popleft() for _ in range(min(self._at_once, len(self._shadows)))])

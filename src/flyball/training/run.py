@@ -21,6 +21,7 @@ from flyball.declare import codec as declarations
 from flyball.declare.model import Model
 from flyball.errors import BadInput
 from flyball.evaluation.reference import reference
+from flyball.features.assemble import SENT
 from flyball.records import codec
 from flyball.records.base import Record
 from flyball.records.monitoring import Bins
@@ -308,5 +309,12 @@ def _package(
 
 def drift_reference(trained: pl.DataFrame, inputs: list[str], holdout: pl.DataFrame) -> list[Bins]:
     """What later inputs and answers are compared with: the rows a version was fitted on, and what it answered on its hold-out."""
+    # what only transforms read is sent all the same, and goes wrong all the same
+    sent = {name: name.removeprefix(SENT) for name in trained.columns if name.startswith(SENT)}
+    known = [name for name, shown in sent.items() if trained[name].dtype != pl.Null and shown not in inputs]
     answered = holdout.select("__time", pl.col("value").alias("prediction"))
-    return [*reference(trained, inputs), *reference(answered, ["prediction"])]
+    return [
+        *reference(trained, inputs),
+        *reference(trained.select("__time", *known).rename({name: sent[name] for name in known}), [sent[name] for name in known]),
+        *reference(answered, ["prediction"]),
+    ]
