@@ -15,7 +15,7 @@ from flyball.data import source
 from flyball.data.commit import load
 from flyball.data.fold import FOLDS
 from flyball.data.refresh import refresh
-from flyball.data.rules import Bad, decide_commit, due
+from flyball.data.rules import due, is_news
 from flyball.declare.data import Dataset
 from flyball.records.base import Recorded
 from flyball.records.data import DATASET_VERSIONS, DATASETS, DataCommitted, DataRefused
@@ -159,7 +159,7 @@ def test_the_same_refusal_is_said_once():
     event = DataRefused(name="prices", source_mark="m", violations=("a",))
     FOLDS[DataRefused](rows, Recorded(1, 0, "loop", "c", event))
     row = rows.get(DATASETS, "prices")
-    assert decide_commit(row, Bad("prices", "m", ("other words",))) is None
+    assert not is_news(row, DataRefused(name="prices", source_mark="m", violations=("other words",)))
     assert not due(row, "m")
     assert due(row, "n")
     assert due(None, "m")

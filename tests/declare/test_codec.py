@@ -8,7 +8,7 @@ import pytest
 
 import flyball as fb
 from flyball.declare import codec
-from flyball.declare.code import load_model, models_of, snapshot, write_snapshot
+from flyball.declare.code import load_model, models_of, snapshot
 from flyball.declare.functions import Expression, Function
 from flyball.errors import DeclarationError, NotFound
 
@@ -222,18 +222,15 @@ def test_a_snapshot_holds_what_the_file_imports_and_loads_elsewhere(tmp_path: Pa
     assert sorted(code) == ["loops/price.py", "loops/tools.py"]
 
     (project / "loops" / "tools.py").write_text(helper.replace("3", "5"))
-    write_snapshot(code, tmp_path / "shipped")
+    for name, text in code.items():
+        (tmp_path / "shipped" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "shipped" / name).write_text(text)
     shipped = load_model(tmp_path / "shipped", "loops/price.py", "m")
     current = load_model(project, "loops/price.py", "m")
     assert (shipped.train.fit(None, None), current.train.fit(None, None)) == (6, 10)
     assert digests(shipped).version != digests(current).version
     with pytest.raises(NotFound, match='no model "n"'):
         load_model(project, "loops/price.py", "n")
-
-
-def test_a_snapshot_never_writes_outside_its_folder(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="leads out"):
-        write_snapshot({"../evil.py": ""}, tmp_path / "code")
 
 
 def test_the_body_is_canonical_json(make) -> None:

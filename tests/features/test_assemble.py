@@ -200,7 +200,6 @@ def test_views_over_another_data_set_see_its_row_at_the_very_moment():
     rain = pl.DataFrame({"rain": [1.0, 2.0], "t": pl.Series([0, HOUR]).cast(pl.Datetime("us"))})
     got = assemble.training_rows(made, {"sales": frame(3), "weather": rain}, as_of=END)
     assert got["rain"].to_list() == [1.0, 2.0, None]
-    assert [item.name for item in assemble.own_data(made)] == ["sales", "weather"]
 
 
 def test_a_missing_data_set_is_named():

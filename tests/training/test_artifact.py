@@ -84,7 +84,7 @@ def test_a_loaded_version_answers_as_the_fitted_one(price, made, tmp_path: Path)
     assert rows.height == artifact.GOLDEN_ROWS
     assert np.array_equal(loaded.predict(rows).value, made.predictor.predict(rows).value)
     assert np.allclose(loaded.predict(rows).score, made.predictor.predict(rows).score)
-    assert artifact.signature_of(made.result.artifact, price.blobs) == made.result.signature
+    assert artifact.manifest_of(made.result.artifact, price.blobs).signature == made.result.signature
     assert loaded.model.train.fit is not price.model.train.fit, "the code is the snapshot's own"
 
 

@@ -21,6 +21,7 @@ from flyball.cli import common
 from flyball.cli.common import Json, Quiet
 from flyball.cli.output import Bar, Output, number
 from flyball.clock import Span
+from flyball.compute.guardian import ONE_THREAD
 from flyball.declare.project import find_project
 from flyball.declare.units import near
 from flyball.errors import BadInput, DeclarationError, NotFound, Problem, Unavailable
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 app = common.app()
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 _POLL_S = 0.2
 
 
@@ -69,8 +69,8 @@ def backtest(
     """
     out = Output(as_json=as_json, quiet=quiet)
     what = _rehearsal(loopfile, model, data, approval)
-    for name in _THREADS:
-        os.environ.setdefault(name, "1")
+    for name, value in {**ONE_THREAD, "POLARS_MAX_THREADS": "1"}.items():
+        os.environ.setdefault(name, value)
     # a loop file's own prints must not mix with the result
     with contextlib.redirect_stdout(sys.stderr):
         from flyball.loop.backtest import baselines

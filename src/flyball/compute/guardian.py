@@ -25,7 +25,10 @@ from types import FrameType
 
 TICK_S = 0.2
 GRACE_S = 5.0
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
+)
+"""Environment of a process that shares its processors: the libraries below would start a thread for each of them."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -78,7 +81,7 @@ class Guardian:
         self.folder = folder
         spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
         self.argv: list[str] = list(spec["argv"])
-        self.env: dict[str, str] = {**dict.fromkeys(THREADS, "1"), **spec["env"]}
+        self.env: dict[str, str] = {**ONE_THREAD, **spec["env"]}
         self.deadline_s: float = spec["deadline"] / 1e6
         self.memory: int = spec["memory"]
         self.lease_s: float = spec["lease"] / 1e6

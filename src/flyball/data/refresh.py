@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flyball.data import contract, source
 from flyball.data.commit import commit
-from flyball.data.rules import Bad, Good, decide_commit, due
+from flyball.data.rules import due, is_news
 from flyball.declare.data import Dataset
 from flyball.errors import BadInput
 from flyball.records.data import DataCommitted, DataRefused, DatasetRow
@@ -29,15 +29,20 @@ def refresh(dataset: Dataset, root: Path, blobs: Blobs, row: DatasetRow | None) 
     except BadInput as error:
         if source.mark(dataset, root) != mark:
             return None
-        return decide_commit(row, Bad(dataset.name, mark, _listed([str(problem) for problem in error.problems] or [str(error)])))
+        return _news(row, _refused(dataset, mark, [str(problem) for problem in error.problems] or [str(error)]))
     broken = contract.violations(dataset, frame)
     if source.mark(dataset, root) != mark:
         return None
     if broken:
-        return decide_commit(row, Bad(dataset.name, mark, _listed(list(broken))))
-    return decide_commit(row, Good(commit(dataset, frame, blobs, row.head if row else None, mark)))
+        return _news(row, _refused(dataset, mark, list(broken)))
+    return _news(row, DataCommitted(version=commit(dataset, frame, blobs, row.head if row else None, mark)))
 
 
-def _listed(texts: list[str]) -> list[str]:
+def _news(row: DatasetRow | None, found: DataCommitted | DataRefused) -> DataCommitted | DataRefused | None:
+    return found if is_news(row, found) else None
+
+
+def _refused(dataset: Dataset, mark: str, texts: list[str]) -> DataRefused:
     shown = [text if len(text) <= LONGEST else f"{text[:LONGEST]}…" for text in texts[:MOST]]
-    return shown if len(texts) <= MOST else [*shown, f"and {len(texts) - MOST:,} more"]
+    more = [] if len(texts) <= MOST else [f"and {len(texts) - MOST:,} more"]
+    return DataRefused(name=dataset.name, source_mark=mark, violations=(*shown, *more))

@@ -82,13 +82,3 @@ def snapshot(folder: Path, file: str) -> dict[str, str]:
     loaded = sorted({Path(home).resolve() for home in homes if is_project_file(home)})
     own = import_closure(root, [path for path in loaded if path.is_relative_to(root)])
     return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in sorted(own) if path.is_relative_to(root)}
-
-
-def write_snapshot(code: dict[str, str], folder: Path) -> None:
-    """Lay a snapshot out as files below `folder`. Raises ValueError for a path that leads out of it."""
-    for name, text in code.items():
-        path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise ValueError(f"{name} leads out of the code folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")

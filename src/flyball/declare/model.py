@@ -149,7 +149,7 @@ class Slice:
 
 @dataclass(frozen=True, init=False, eq=False)
 class Model:
-    """A model and everything that keeps it true. `inputs` None: the columns known in time that have no role (see inputs.py)."""
+    """A model and everything that keeps it true. `inputs` None: the columns known in time that have no role."""
 
     name: str
     task: Task

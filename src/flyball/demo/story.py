@@ -16,7 +16,7 @@ import numpy as np
 
 from flyball.clock import Instant
 from flyball.demo.processes import Up
-from flyball.demo.project import LOOP_FILE, MODEL, hasty_text
+from flyball.demo.project import LOOP_FILE, hasty_text
 from flyball.demo.tape import Found, Tape, canary_line, line
 from flyball.demo.teller import Teller
 from flyball.demo.traffic import Bank, seen
@@ -251,11 +251,6 @@ class Story:
         if not self._working.done():
             await self._working
         self.tape.read()
-
-
-def model_ref(version: str) -> str:
-    """The demo's model at a version."""
-    return f"{MODEL}@{version}"
 
 
 def _now() -> Instant:

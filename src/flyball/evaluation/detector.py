@@ -11,27 +11,9 @@ from flyball.declare.metrics import CLASSES
 from flyball.evaluation.answers import answers
 from flyball.stats import clusters
 from flyball.stats.intervals import Z_ONE_SIDED, wilson_bound
-from flyball.stats.logspace import Floats
 
 CAP_QUANTILE = 0.999
 """Absolute errors beyond this quantile of the hold-out count as the cap."""
-
-
-def losses(task: str, y: pl.Series, value: pl.Series, score: pl.Series | None, cap: float) -> Floats:
-    """Losses in [0, 1], shape (n,): 0/1 error where there are classes (a missing answer is an error), else min(|value − y|/cap, 1).
-
-    `score` is not read yet: the watched loss is the decision's. Raises ValueError for a cap that is not above 0.
-    """
-    del score
-    if cap <= 0:
-        raise ValueError(f"the cap must be above 0, not {cap}")
-    if task in CLASSES:
-        # 1, 1.0 and True are one class, whichever the label and the model use
-        form = pl.String if pl.String in (y.dtype, value.dtype) else pl.Float64
-        wrong = y.cast(form) != value.cast(form)
-        return wrong.fill_null(value=True).cast(pl.Float64).to_numpy()
-    error = (value.cast(pl.Float64) - y.cast(pl.Float64)).abs().fill_null(cap).fill_nan(cap)
-    return np.minimum(error.to_numpy() / cap, 1.0)
 
 
 def loss_bound(task: str, frame: pl.DataFrame) -> tuple[float, float]:

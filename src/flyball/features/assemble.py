@@ -17,7 +17,7 @@ import polars as pl
 
 from flyball.clock import Instant, Span
 from flyball.data.types import DTYPES, instants, schema
-from flyball.declare.data import Dataset, FeatureView
+from flyball.declare.data import FeatureView
 from flyball.declare.model import Model
 from flyball.errors import BadInput, DeclarationError
 from flyball.features import transforms
@@ -32,7 +32,6 @@ __all__ = [
     "inputs",
     "key_column",
     "label_column",
-    "own_data",
     "prepare_history",
     "request_fields",
     "serving_rows",
@@ -198,9 +197,3 @@ def key_column(model: Model) -> str:
     if model.rollout.sticky:
         return model.rollout.sticky
     return next((view.key for view in model.features if view.key), "")
-
-
-def own_data(model: Model) -> list[Dataset]:
-    """The data sets the model is made from, its own first, each once."""
-    sets = {model.data.name: model.data} | {view.data.name: view.data for view in model.features}
-    return list(sets.values())

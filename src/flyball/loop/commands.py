@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flyball.clock import Instant
+from flyball.data.rules import is_news
 from flyball.loop.proposals import settle
 from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.data import DATASETS, DataCommitted, DataRefused
@@ -72,14 +73,7 @@ def decide_commit(state: State, command: Commit, _now: Instant) -> Sequence[Even
     """A version that is already the head, or a refusal already known, changes nothing."""
     found = command.found
     name = found.version.name if isinstance(found, DataCommitted) else found.name
-    row = state.get(DATASETS, name)
-    if row is not None:
-        if isinstance(found, DataRefused) and row.refused_mark == found.source_mark:
-            return ()
-        same = isinstance(found, DataCommitted) and row.head is not None and not row.refused_mark
-        if same and row.head == found.version:  # type: ignore[union-attr]
-            return ()
-    return (found,)
+    return (found,) if is_news(state.get(DATASETS, name), found) else ()
 
 
 class Train(Record, frozen=True):

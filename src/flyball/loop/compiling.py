@@ -20,17 +20,13 @@ from typing import Any
 
 import msgspec
 
+from flyball.compute.guardian import ONE_THREAD
 from flyball.declare.project import fingerprint, loop_files
 from flyball.errors import Problem
 from flyball.records.declarations import Compiled
 
 TIMEOUT_S = 60.0
 """Seconds of wall clock a loop file may take to import: slow libraries take ten, and one that waits for something never ends."""
-
-_ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS"),
-    "1",
-)
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,7 @@ def compile_project(root: Path, *, prove: str = "", timeout_s: float = TIMEOUT_S
 def run_child(root: Path, file: str, *, timeout_s: float = TIMEOUT_S, prove: str = "") -> dict[str, Any]:
     """Compile one file in a child. The child and all it started are gone when this returns."""
     command = [sys.executable, "-P", "-m", "flyball.loop.compile_child", str(root), file, *([prove] if prove else [])]
-    environment = os.environ | _ONE_THREAD | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
+    environment = os.environ | ONE_THREAD | {"POLARS_MAX_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
     child = subprocess.Popen(
         command,
         cwd=root,

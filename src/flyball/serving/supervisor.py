@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from flyball.compute.guardian import ONE_THREAD
 from flyball.errors import Conflict, FlyballError, Refused, Unavailable, problem
 from flyball.serving.children import Child
 from flyball.serving.layout import Layout, read_json, worker_name, write_json
@@ -31,7 +32,7 @@ LOCK_WAIT_S = 10.0
 GATEWAY_DRAIN_S = 7.0
 REST_DRAIN_S = 10.0
 _LISTEN_BACKLOG = 2048
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+_ONE_THREAD = {**ONE_THREAD, "POLARS_MAX_THREADS": "1"}
 """A worker predicts small batches: threads would only fight for the cores."""
 
 

@@ -26,7 +26,7 @@ from flyball.declare.functions import Function
 from flyball.declare.model import Model
 from flyball.errors import BadInput, Corrupt, NotFound, Refused
 from flyball.records import codec
-from flyball.records.models import Manifest, Signature
+from flyball.records.models import Manifest
 from flyball.store.blobs import Blobs
 from flyball.training import estimators
 from flyball.training.predictor import Predictor, answers
@@ -226,8 +226,3 @@ def _installed() -> dict[str, str]:
 def libraries() -> dict[str, str]:
     """Versions of the libraries that an artifact's answers depend on."""
     return dict(_installed())
-
-
-def signature_of(artifact: str, blobs: Blobs) -> Signature:
-    """What the version takes and gives, without loading it."""
-    return manifest_of(artifact, blobs).signature
