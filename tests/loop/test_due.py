@@ -11,7 +11,7 @@ import pytest
 import flyball as fb
 from flyball.clock import Instant, Span
 from flyball.ledger.projection import MemoryProjection
-from flyball.loop.advance import _attempts, _due
+from flyball.loop.advance import _attempts, _due, held_back
 from flyball.loop.memory import Memories, synced
 from flyball.loop.ports import Ports
 from flyball.monitoring.state import MonitorState
@@ -19,9 +19,10 @@ from flyball.records.data import DATASETS, DatasetRow, DatasetVersion
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.estimates import Estimate
 from flyball.records.models import Field, Signature
-from flyball.records.monitoring import Cursor
+from flyball.records.monitoring import INCIDENTS, Cursor, IncidentRow, IncidentState
 from flyball.records.training import RUNS, RunRow, RunState, Trigger
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
+from flyball.stats.onset import Onset
 
 DAY = int(Span.parse("1d"))
 DATA = fb.Dataset("rows", source="rows.csv", time="ts", columns={"x": float, "y": fb.column(int, one_of=(0, 1))})
@@ -132,3 +133,26 @@ def test_judging_again_uses_up_no_run() -> None:
 
 def test_a_monitor_that_was_never_tried_has_all_its_labels_new() -> None:
     assert MonitorState(model="m", labels=7).new_labels == 7
+
+
+def test_an_alarm_that_waits_says_until_when() -> None:
+    world, declared = World(), model(cooldown="1d")
+    now = 40 * DAY
+    world.see(900, now)
+    assert held_back(world.state, declared, world.kept, now) is None, "no alarm stands"
+    incident = IncidentRow(
+        incident="inc", model="m", failure_mode="concept_drift", alert="", what="worse", cause="", owner="", state=IncidentState.OPEN,
+        opened_at=now, mitigate_by=0, review_by=0, root_cause_by=0, actions=("retrain",),
+    )  # fmt: skip
+    world.state.put(INCIDENTS, "inc", incident)
+    assert held_back(world.state, declared, world.kept, now) is None, "nothing keeps it"
+    evidence, began = list(Onset().evidence), list(Onset().began)
+    evidence[0], began[0] = 3.0, 39 * DAY
+    monitor = world.kept.monitor("m")
+    world.kept = world.kept.with_monitor(msgspec.structs.replace(monitor, onset=Onset(tuple(evidence), tuple(began))))
+    wait = held_back(world.state, declared, world.kept, now)
+    assert wait is not None
+    assert wait.until == 41 * DAY, "two hold-outs of a day"
+    assert "too few to learn from" in wait.why
+    assert world.due(declared, now) == ""
+    assert "worse" in world.due(declared, wait.until)

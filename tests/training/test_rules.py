@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flyball.clock import Span
 from flyball.declare.policy import Retrain
-from flyball.training.rules import cooldown, due, next_due, ripe_at
+from flyball.training.rules import Past, cooldown, due, held_back, next_due
 
 DAY = int(Span.parse("1d"))
 T0 = 20_000 * DAY
@@ -18,13 +18,10 @@ POLICY = Retrain(every="30d", cooldown="10d", max_runs="4/60d", new_labels=1_000
 def asked(policy=POLICY, *, day: float, attempt: float = 0, champion: float = 0, alarm=None, labels=0, runs=(), holdout=None):
     return due(
         policy,
+        Past(T0 + int(attempt * DAY), T0 + int(champion * DAY), runs=[T0 + int(each * DAY) for each in runs], holdout=holdout),
         now=T0 + int(day * DAY),
-        last_attempt_at=T0 + int(attempt * DAY),
-        champion_at=T0 + int(champion * DAY),
         alarm=alarm,
         new_labels=labels,
-        runs=[T0 + int(each * DAY) for each in runs],
-        holdout=holdout,
     )
 
 
@@ -55,8 +52,8 @@ def test_no_more_than_max_runs_in_their_span():
 
 
 def test_nothing_is_due_before_a_first_attempt():
-    assert due(POLICY, now=T0, last_attempt_at=0, champion_at=0, alarm="x", new_labels=9_999) is None
-    assert next_due(POLICY, now=T0, last_attempt_at=0, champion_at=0) is None
+    assert due(POLICY, Past(), now=T0, alarm="x", new_labels=9_999) is None
+    assert next_due(POLICY, Past(), now=T0) is None
 
 
 def test_a_cool_down_that_is_not_declared_is_ten_days_and_never_shorter_than_the_hold_out():
@@ -67,24 +64,36 @@ def test_a_cool_down_that_is_not_declared_is_ten_days_and_never_shorter_than_the
 
 def test_an_alarm_waits_for_rows_of_the_new_world_and_a_schedule_does_not():
     week = Span.parse("7d")
-    ripe = ripe_at(T0 + 20 * DAY, week)
-    assert ripe == T0 + 34 * DAY
-    assert ripe_at(0, week) == ripe_at(T0, None) == 0
+    past = Past(T0, T0, holdout=week, onset=T0 + 20 * DAY)
+    assert past.ripe_at == T0 + 34 * DAY
+    assert Past(T0, holdout=week).ripe_at == Past(T0, onset=T0).ripe_at == 0
 
     def at(day: float, policy: Retrain):
-        now = T0 + int(day * DAY)
-        return due(policy, now=now, last_attempt_at=T0, champion_at=T0, alarm="x", new_labels=0, holdout=week, ripe_at=ripe)
+        return due(policy, past, now=T0 + int(day * DAY), alarm="x", new_labels=0)
 
     slow = Retrain(cooldown="10d")
     assert at(33.9, slow) is None
     assert at(34, slow).trigger == "monitor"
     assert at(33.9, Retrain(every="30d")).trigger == "schedule"
-    assert next_due(slow, now=T0 + 21 * DAY, last_attempt_at=T0, champion_at=T0, holdout=week, ripe_at=ripe) == ripe
+    assert next_due(slow, past, now=T0 + 21 * DAY) == past.ripe_at
+
+
+def test_what_an_alarm_waits_for_is_told():
+    week, slow = Span.parse("7d"), Retrain(cooldown="10d", max_runs="2/60d")
+
+    def at(day: float, **past):
+        return held_back(slow, Past(T0, T0, holdout=week, **past), now=T0 + int(day * DAY))
+
+    assert at(5) == (T0 + 10 * DAY, "the cool-down since the last attempt")
+    assert at(10) is None
+    assert at(21, onset=T0 + 20 * DAY).until == T0 + 34 * DAY
+    assert "too few to learn from" in at(21, onset=T0 + 20 * DAY).why
+    assert at(21, runs=[T0 - 10 * DAY, T0]) == (T0 + 50 * DAY, "max_runs 2/60d")
 
 
 def test_a_policy_without_triggers_is_never_due():
     assert asked(Retrain(), day=400) is None
-    assert next_due(Retrain(), now=T0 + 400 * DAY, last_attempt_at=T0, champion_at=T0) is None
+    assert next_due(Retrain(), Past(T0, T0), now=T0 + 400 * DAY) is None
 
 
 @given(
@@ -96,13 +105,13 @@ def test_a_policy_without_triggers_is_never_due():
 )
 def test_nothing_becomes_due_by_time_alone_before_next_due(every, cool, most, runs, day):
     policy = Retrain(every=f"{every}d" if every else None, cooldown=f"{cool}d", max_runs=f"{most}/30d" if most else None)
-    starts = [T0 + each * DAY for each in runs]
+    past = Past(T0, T0, runs=[T0 + each * DAY for each in runs])
     now = T0 + day * DAY
 
     def at(moment: int):
-        return due(policy, now=moment, last_attempt_at=T0, champion_at=T0, alarm=None, new_labels=0, runs=starts)
+        return due(policy, past, now=moment, alarm=None, new_labels=0)
 
-    following = next_due(policy, now=now, last_attempt_at=T0, champion_at=T0, runs=starts)
+    following = next_due(policy, past, now=now)
     if every is None:
         assert at(now) is None
         return
@@ -118,4 +127,4 @@ def test_nothing_becomes_due_by_time_alone_before_next_due(every, cool, most, ru
 @pytest.mark.parametrize("alarm", [None, "x"])
 def test_what_holds_an_alarm_back_ends_at_next_due(alarm):
     now = T0 + 3 * DAY
-    assert next_due(POLICY, now=now, last_attempt_at=T0, champion_at=T0) == T0 + 10 * DAY
+    assert next_due(POLICY, Past(T0, T0), now=now) == T0 + 10 * DAY

@@ -11,6 +11,7 @@ from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Check, Metric
 from flyball.declare.live import label_delay
+from flyball.loop.advance import held_back
 from flyball.loop.memory import load
 from flyball.loop.releases import active_rollout
 from flyball.monitoring.checks import FEWEST, FEWEST_LATENCIES, estimates
@@ -120,7 +121,7 @@ def line(wired: Wired, state: State, name: str, now: Instant) -> Line:
         labels=whole.labelled / whole.matured if whole and whole.matured else None,
         label_delay=str(label_delay(model)),
         since=roles.champion_at,
-        doing=_doing(state, name),
+        doing=_doing(wired, state, model, now),
     )
 
 
@@ -162,8 +163,9 @@ def _alarmed(state: State, model: str) -> bool:
     return any(row.finding.failure == "performance" and row.state in firing for _, row in state.scan(ALERTS, f"{model}/"))
 
 
-def _doing(state: State, name: str) -> str:
-    """What is under way, in a word or two."""
+def _doing(wired: Wired, state: State, model: Model, now: Instant) -> str:
+    """What is under way, or what an alarm waits for, in a few words."""
+    name = model.name
     last = common.roles(state, name).last_run
     run = state.get(RUNS, last) if last else None
     if run is not None and run.state in (RunState.QUEUED, RunState.RUNNING):
@@ -171,7 +173,8 @@ def _doing(state: State, name: str) -> str:
     data = state.get(DATASETS, common_data(state, name))
     if data is not None and data.refused_mark:
         return f"data refused: {data.violations[0]}" if data.violations else "data refused"
-    return ""
+    wait = held_back(state, model, load(wired.ports.memory), now)
+    return f"trains again in {roughly(wait.until - now)}: {wait.why}" if wait else ""
 
 
 def common_data(state: State, name: str) -> str:

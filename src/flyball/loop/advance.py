@@ -219,14 +219,10 @@ def _due(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | 
     nobody = "" if row.champion else "no version has passed its gates yet"
     found = training.due(
         model.retrain or Retrain(),
+        _past(state, model, row, kept),
         now=now,
-        last_attempt_at=row.last_attempt_at,
-        champion_at=row.champion_at,
         alarm=nobody or _standing(alarm, row, kept) or _incident_alarm(state, model, row),
         new_labels=kept.monitor(model.name).new_labels,
-        runs=_attempts(state, model),
-        holdout=model.train.holdout if model.train else None,
-        ripe_at=_ripe_at(model, row, kept),
     )
     return (found.trigger, found.reason) if found else None
 
@@ -237,8 +233,23 @@ def _onset(row: ModelRow, kept: Memories) -> Instant:
     return monitor.onset.at if monitor.version == row.champion else 0
 
 
-def _ripe_at(model: Model, row: ModelRow, kept: Memories) -> Instant:
-    return training.ripe_at(_onset(row, kept), model.train.holdout if model.train else None)
+def _past(state: State, model: Model, row: ModelRow, kept: Memories) -> training.Past:
+    return training.Past(
+        last_attempt_at=row.last_attempt_at,
+        champion_at=row.champion_at,
+        runs=_attempts(state, model),
+        holdout=model.train.holdout if model.train else None,
+        onset=_onset(row, kept),
+    )
+
+
+def held_back(state: State, model: Model, kept: Memories, now: Instant) -> training.Wait | None:
+    """What keeps a training from starting though an alarm asks for it; None where none asks, or nothing keeps it."""
+    row = state.get(MODELS, model.name)
+    if row is None or not row.champion or model.retrain is None or active_run(state, model.name) is not None:
+        return None
+    alarm = _standing(monitoring.retrain_alarm(model, kept.monitor(model.name), now), row, kept) or _incident_alarm(state, model, row)
+    return training.held_back(model.retrain, _past(state, model, row, kept), now=now) if alarm else None
 
 
 def _standing(alarm: str | None, row: ModelRow, kept: Memories) -> str | None:
@@ -292,16 +303,7 @@ def _next(ports: Ports, model: Model, kept: Memories, now: Instant) -> Instant:
     if active is not None:
         due.append(rollout.next_due(active, model.rollout, now, label_delay=label_delay(model)))
     if model.retrain is not None or not row.champion:
-        holdout = model.train.holdout if model.train else None
-        schedule = training.next_due(
-            model.retrain or Retrain(),
-            now=now,
-            last_attempt_at=row.last_attempt_at,
-            champion_at=row.champion_at,
-            runs=_attempts(state, model),
-            holdout=holdout,
-            ripe_at=_ripe_at(model, row, kept),
-        )
+        schedule = training.next_due(model.retrain or Retrain(), _past(state, model, row, kept), now=now)
         due += [schedule] if schedule is not None else []
     clock = incidents.next_due(incidents_of(state, model.name), now)
     return max(now, min([*due, *([clock] if clock is not None else [])]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from flyball.clock import Instant, Span
@@ -19,67 +20,78 @@ class Due(NamedTuple):
     reason: str
 
 
-def due(
-    retrain: Retrain,
-    *,
-    now: Instant,
-    last_attempt_at: Instant,
-    champion_at: Instant,
-    alarm: str | None,
-    new_labels: int,
-    runs: Sequence[Instant] = (),
-    holdout: Span | None = None,
-    ripe_at: Instant = 0,
-) -> Due | None:
-    """The reason to train now, or None.
+class Wait(NamedTuple):
+    """Until when an alarm is held back, and by what."""
 
-    `last_attempt_at` and `champion_at` are 0 where there was none; `alarm` says which check triggers; `new_labels` counts labels since
-    the last attempt; `runs` are the starts of recent runs, whatever started them; `holdout` lengthens a cool-down that is not
-    declared. An alarm trains from `ripe_at` on. A first training is not the policy's to start: without an attempt and a champion nothing
-    is due.
+    until: Instant
+    why: str
+
+
+@dataclass(frozen=True)
+class Past:
+    """What the next attempt follows on: moments are 0 where there was none.
+
+    `runs` are the starts of recent runs, whatever started them; `holdout` lengthens a cool-down that is not declared; `onset` is since
+    when the champion's loss has been above its bound.
     """
-    since = max(last_attempt_at, champion_at if not last_attempt_at else 0)
-    if not since or now < _open_at(retrain, since, runs, holdout, now):
+
+    last_attempt_at: Instant = 0
+    champion_at: Instant = 0
+    runs: Sequence[Instant] = ()
+    holdout: Span | None = None
+    onset: Instant = 0
+
+    @property
+    def since(self) -> Instant:
+        """What cool-down and schedule count from. A first training is not the policy's to start: then it is 0."""
+        return self.last_attempt_at or self.champion_at
+
+    @property
+    def ripe_at(self) -> Instant:
+        """From when on an alarm is worth a training: the rows since the loss rose fill the hold-out twice, to learn from and to judge on.
+
+        Trained at once, a version would have learned the world before the change, and be judged on it too. 0 where the loss has not risen.
+        """
+        return self.onset + 2 * self.holdout if self.onset and self.holdout is not None else 0
+
+
+def due(retrain: Retrain, past: Past, *, now: Instant, alarm: str | None, new_labels: int) -> Due | None:
+    """The reason to train now, or None. `alarm` says which check triggers; `new_labels` counts labels since the last attempt."""
+    if not past.since or now < _open_at(retrain, past, now):
         return None
-    if alarm and now >= ripe_at:
+    if alarm and now >= past.ripe_at:
         return Due("monitor", alarm)
-    if retrain.every is not None and now >= since + retrain.every:
-        return Due("schedule", f"{Span(now - since).brief} since the last attempt, every {retrain.every}")
+    if retrain.every is not None and now >= past.since + retrain.every:
+        return Due("schedule", f"{Span(now - past.since).brief} since the last attempt, every {retrain.every}")
     if retrain.new_labels is not None and new_labels >= retrain.new_labels:
         return Due("schedule", f"{new_labels:,} new labels since the last attempt, {retrain.new_labels:,} wanted")
     return None
 
 
-def next_due(
-    retrain: Retrain,
-    *,
-    now: Instant,
-    last_attempt_at: Instant,
-    champion_at: Instant,
-    runs: Sequence[Instant] = (),
-    holdout: Span | None = None,
-    ripe_at: Instant = 0,
-) -> Instant | None:
+def next_due(retrain: Retrain, past: Past, *, now: Instant) -> Instant | None:
     """The earliest moment at which time alone can make a run due, or end what holds an alarm back; None if there is none."""
-    since = max(last_attempt_at, champion_at if not last_attempt_at else 0)
-    if not since:
+    if not past.since:
         return None
-    opens = _open_at(retrain, since, runs, holdout, now)
-    due_at = None if retrain.every is None else max(opens, since + retrain.every)
+    opens = _open_at(retrain, past, now)
+    due_at = None if retrain.every is None else max(opens, past.since + retrain.every)
     # an alarm may stand already: what holds it back ends by time alone
-    opens = max(opens, ripe_at)
+    opens = max(opens, past.ripe_at)
     if due_at is not None:
         waits = retrain.when or retrain.new_labels is not None
         return min(opens, due_at) if waits and opens > now else due_at
     return opens if opens > now else None
 
 
-def ripe_at(onset: Instant, holdout: Span | None) -> Instant:
-    """From when on an alarm is worth a training: the rows since the loss rose fill the hold-out twice, once to learn from, once to judge on.
-
-    Trained at once, a version would have learned the world before the change, and be judged on it too. `onset`: 0 where the loss has not risen.
-    """
-    return onset + 2 * holdout if onset and holdout is not None else 0
+def held_back(retrain: Retrain, past: Past, *, now: Instant) -> Wait | None:
+    """What an alarm that stands now waits for; None: nothing."""
+    opens = _open_at(retrain, past, now)
+    if max(opens, past.ripe_at) <= now:
+        return None
+    if past.ripe_at >= opens:
+        return Wait(past.ripe_at, "until then the rows since the change are too few to learn from and to be judged on")
+    if opens == past.since + cooldown(retrain, past.holdout):
+        return Wait(opens, "the cool-down since the last attempt")
+    return Wait(opens, f"max_runs {retrain.max_runs}")
 
 
 def cooldown(retrain: Retrain, holdout: Span | None) -> Span:
@@ -88,12 +100,12 @@ def cooldown(retrain: Retrain, holdout: Span | None) -> Span:
     return max(declared, holdout) if holdout is not None else declared
 
 
-def _open_at(retrain: Retrain, since: Instant, runs: Sequence[Instant], holdout: Span | None, now: Instant) -> Instant:
+def _open_at(retrain: Retrain, past: Past, now: Instant) -> Instant:
     """When the cool-down and `max_runs` let the next run start."""
-    opens = since + cooldown(retrain, holdout)
+    opens = past.since + cooldown(retrain, past.holdout)
     limit = retrain.max_runs
     if limit is not None:
-        recent = sorted(start for start in runs if start > now - limit.per)
+        recent = sorted(start for start in past.runs if start > now - limit.per)
         most = int(limit.amount)
         if most < 1:
             return now + limit.per
