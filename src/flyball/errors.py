@@ -20,12 +20,16 @@ Retry = Literal["never", "later"]
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong. `where` is `file:line  Thing "name"` or a JSON pointer such as `/gates/1`."""
+    """One thing that is wrong. `where` is `file:line  Thing "name"` or a JSON pointer into a request.
+
+    `at` is a JSON pointer into the declaration that `where` names, such as `/gates/1`.
+    """
 
     where: str
     what: str
     why: str = ""
     fix: str = ""
+    at: str = ""
 
     def __str__(self) -> str:
         """Draw the problem as the CLI shows it: the fact, then why and fix, indented."""

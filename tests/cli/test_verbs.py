@@ -52,6 +52,15 @@ def test_every_problem_of_a_file_is_shown_with_exit_code_1(flyball, new: Path) -
     assert told.document["problems"] == 2
 
 
+def test_a_project_without_a_loop_file_is_no_sound_project(flyball, new: Path) -> None:
+    (new / "loop.py").rename(new / "model.py")
+    for verb in ("check", "apply"):
+        ended = flyball(verb, "--project", new)
+        assert ended.code == 1
+        assert "declares nothing" in ended.err
+        assert "neither loop.py nor loops/*.py" in ended.err
+
+
 def test_checking_one_file_needs_a_loop_file(flyball, new_project: Path) -> None:
     assert flyball("check", new_project / "loop.py").code == 0
     ended = flyball("check", new_project / "README.md")

@@ -219,6 +219,15 @@ def test_what_is_not_built_yet_is_named_and_no_problem(make, changes, expected: 
     assert said(model) == []
 
 
+def test_a_sentence_is_found_by_its_pointer(make) -> None:
+    good, bad = fb.metric("accuracy") >= 0.5, fb.metric("acuracy") >= 0.5
+    assert [item.at for item in problems(make(gates=[good, bad]))] == ["/gates/1"]
+    assert [item.at for item in problems(make(monitors=[good, good | bad]))] == ["/monitors/1"]
+    assert [item.at for item in unbuilt(make(gates=[good, fb.metric("error_rate") <= 0.1]))] == ["/gates/1"]
+    assert [item.at for item in warnings(make(gates=[fb.metric("accuracy") <= 0.5]))] == ["/gates/0"]
+    assert [item.at for item in problems(make(slices=["dya"], gates=[]))] == [""], "a model's own fields have none"
+
+
 def test_sources_and_labels_that_are_not_built_yet_are_named(make, make_market, make_lags) -> None:
     events = make_market(source="kafka://events/x", id="up")
     other = fb.Dataset("late", source=fb.sql("select 1", url=fb.secret("URL")), time="at", columns={"city": str, "paid": bool})

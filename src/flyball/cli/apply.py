@@ -9,8 +9,7 @@ from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet
 from flyball.cli.output import Output
 from flyball.declare import codec
 from flyball.declare.codec import short
-from flyball.errors import BadInput
-from flyball.loop.checking import other_requests
+from flyball.loop.checking import other_requests, plain
 from flyball.loop.commands import decide_apply
 from flyball.loop.compiling import Compilation, compile_project
 from flyball.loop.declaring import apply_command
@@ -28,10 +27,7 @@ def apply(*, project: Project = HERE, dry_run: DryRun = False, key: Key = "", as
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         compilation = compile_project(wired.root)
-        if not compilation.files:
-            raise BadInput(
-                f"{wired.root} declares nothing", why="it has neither loop.py nor loops/*.py", fix="write one: docs/loop-files.md"
-            )
+        compilation.refuse_empty(wired.root)
         acting = Acting(dry_run=dry_run, key=key)
         in_effect = dict(wired.ports.ledger.state().scan(DECLARATIONS))
         before = {name: (row.version_digest, row.policy_digest) for name, row in in_effect.items()}
@@ -55,7 +51,7 @@ def apply(*, project: Project = HERE, dry_run: DryRun = False, key: Key = "", as
                         for one in compilation.models
                     ],
                     "broken": [
-                        {"file": file.file, "problems": [vars(problem) for problem in file.problems]} for file in compilation.broken
+                        {"file": file.file, "problems": [plain(problem) for problem in file.problems]} for file in compilation.broken
                     ],
                     "event": receipt.last,
                 }

@@ -33,16 +33,18 @@ def warnings(model: Model, *, place: str = "") -> list[Problem]:
 
 def unbuilt(model: Model, *, place: str = "") -> list[Problem]:
     """What is declared and has no effect yet, named one by one."""
-    told = (
-        Found(f"not built yet: {what}", why or "the declaration is kept and has no effect", fix)
-        for what, why, fix in (*_unbuilt_data(model), *_unbuilt_policy(model), *_unbuilt_checks(model))
+    told = ((*each, "") for each in (*_unbuilt_data(model), *_unbuilt_policy(model)))
+    checks = ((*each, at) for kind, at, check in sentences(model) for each in _unbuilt_check(model, kind, check))
+    found = (
+        Found(f"not built yet: {what}", why or "the declaration is kept and has no effect", fix, at)
+        for what, why, fix, at in (*told, *checks)
     )
-    return _placed(model, place, told)
+    return _placed(model, place, found)
 
 
 def _placed(model: Model, place: str, found: Iterator[Found]) -> list[Problem]:
     where = f'{place}  Model "{model.name}"' if place else f'Model "{model.name}"'
-    return [Problem(where, item.what, item.why, item.fix) for item in dict.fromkeys(found)]
+    return [Problem(where, *item) for item in dict.fromkeys(found)]
 
 
 def _rules(model: Model) -> Iterator[Found]:
@@ -77,20 +79,18 @@ def _doubts(model: Model) -> Iterator[Found]:
             "a row is judged at once, on the label known by then: one that comes later is never counted",
             "say how long it takes: known_after= of the label's column, or the horizon",
         )
-    for place, check in sentences(model):
+    for place, at, check in sentences(model):
         info = metric_info(check.metric.name) if isinstance(check, Check) else None
         if not isinstance(check, Check) or info is None or info.higher_is_better is None or check.metric.of_gap:
             continue
         asks_high = check.op in (">=", ">")
         if asks_high != (info.higher_is_better if place != "when" else not info.higher_is_better):
             word = "triggers when the model is good" if place == "when" else "asks for a worse model"
-            yield Found(
-                f'{place} "{check}" {word}', f"{info.meaning}: {'higher' if info.higher_is_better else 'lower'} is better", "turn it round"
-            )
+            better = "higher" if info.higher_is_better else "lower"
+            yield Found(f'{place} "{check}" {word}', f"{info.meaning}: {better} is better", "turn it round", at)
         if place in ("gates", "guards") and check.metric.span is not None:
-            yield Found(
-                f'{place} "{check}": the span has no meaning there', f"{place} look at the hold-out or the rollout", "leave .over out"
-            )
+            why = f"{place} look at the hold-out or the rollout"
+            yield Found(f'{place} "{check}": the span has no meaning there', why, "leave .over out", at)
 
 
 def _doubtful_rollout(model: Model) -> Iterator[Found]:
@@ -169,24 +169,23 @@ def _unbuilt_policy(model: Model) -> Iterator[tuple[str, str, str]]:
                 yield f"playbook {mode}: {', '.join(missing)}", "the incident names the action, and nothing does it", ""
 
 
-def _unbuilt_checks(model: Model) -> Iterator[tuple[str, str, str]]:
-    for place, check in sentences(model):
-        if isinstance(check, Approval) and place == "gates":
-            yield f'"{check}"', "flyball approve does not exist, so the gate stays insufficient", ""
-        if isinstance(check, Drift):
-            yield from _unbuilt_drift(model, place, check)
-        if not isinstance(check, Check):
-            continue
-        if check.metric.name in PLANNED_METRICS:
-            yield f'the metric {check.metric.name} ({place} "{check}")', "the check is insufficient", ""
-        elif place == "gates" and check.metric.name in TRAFFIC:
-            yield f'{check.metric.name} in gates ("{check}")', "a hold-out has no traffic: the check is insufficient", "make it a guard"
-        elif isinstance(check.bound, Reference) and check.metric.bound and place != "gates":
-            yield f'a bound of an interval against a reference ({place} "{check}")', "", ""
-        elif place == "guards":
-            yield from _unbuilt_guard(model, check)
-        elif place in ("monitors", "when"):
-            yield from _unbuilt_watch(model, place, check)
+def _unbuilt_check(model: Model, place: str, check: Check | Approval | Drift) -> Iterator[tuple[str, str, str]]:
+    if isinstance(check, Approval) and place == "gates":
+        yield f'"{check}"', "flyball approve does not exist, so the gate stays insufficient", ""
+    if isinstance(check, Drift):
+        yield from _unbuilt_drift(model, place, check)
+    if not isinstance(check, Check):
+        return
+    if check.metric.name in PLANNED_METRICS:
+        yield f'the metric {check.metric.name} ({place} "{check}")', "the check is insufficient", ""
+    elif place == "gates" and check.metric.name in TRAFFIC:
+        yield f'{check.metric.name} in gates ("{check}")', "a hold-out has no traffic: the check is insufficient", "make it a guard"
+    elif isinstance(check.bound, Reference) and check.metric.bound and place != "gates":
+        yield f'a bound of an interval against a reference ({place} "{check}")', "", ""
+    elif place == "guards":
+        yield from _unbuilt_guard(model, check)
+    elif place in ("monitors", "when"):
+        yield from _unbuilt_watch(model, place, check)
 
 
 def _unbuilt_guard(model: Model, guard: Check) -> Iterator[tuple[str, str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from flyball.declare.checks import AnyOf, Approval, Check, Drift, Reference
 from flyball.declare.live import paired_gates
@@ -25,30 +25,42 @@ _REFERENCES = {
 
 def check_rules(model: Model) -> Iterator[Found]:
     """Every rule on the model's sentences."""
-    for place, check in sentences(model):
-        if isinstance(check, Check):
-            yield from _metric(model, place, check)
-            yield from _bound(place, check)
-        elif isinstance(check, Drift):
-            yield from _drift(model, place, check)
+    for place, at, check in sentences(model):
+        yield from (found._replace(at=at) for found in _sentence(model, place, check))
     yield from _rollout(model)
     yield from _retrain(model)
 
 
-def sentences(model: Model) -> Iterator[tuple[str, Check | Approval | Drift]]:
-    """Every check with the list it stands in (gates, guards, monitors, when); alternatives one by one."""
-    lists: tuple[tuple[str, Iterable[Any]], ...] = (
-        ("gates", model.gates),
-        ("guards", model.rollout.guards),
-        ("monitors", model.monitors),
-        ("when", model.retrain.when if model.retrain else ()),
+class Sentence(NamedTuple):
+    """A check, the list it stands in (gates, guards, monitors, when), and the JSON pointer to it."""
+
+    place: str
+    at: str
+    check: Check | Approval | Drift
+
+
+def sentences(model: Model) -> Iterator[Sentence]:
+    """Every check of a model; alternatives one by one."""
+    lists: tuple[tuple[str, str, Iterable[Any]], ...] = (
+        ("gates", "/gates", model.gates),
+        ("guards", "/rollout/guards", model.rollout.guards),
+        ("monitors", "/monitors", model.monitors),
+        ("when", "/retrain/when", model.retrain.when if model.retrain else ()),
     )
-    for place, checks in lists:
-        for check in checks:
+    for place, at, checks in lists:
+        for index, check in enumerate(checks):
             if isinstance(check, AnyOf):
-                yield from ((place, part) for part in check.checks)
+                yield from (Sentence(place, f"{at}/{index}", part) for part in check.checks)
             elif isinstance(check, Check | Approval | Drift):
-                yield place, check
+                yield Sentence(place, f"{at}/{index}", check)
+
+
+def _sentence(model: Model, place: str, check: Check | Approval | Drift) -> Iterator[Found]:
+    if isinstance(check, Check):
+        yield from _metric(model, place, check)
+        yield from _bound(place, check)
+    elif isinstance(check, Drift):
+        yield from _drift(model, place, check)
 
 
 def _metric(model: Model, place: str, check: Check) -> Iterator[Found]:

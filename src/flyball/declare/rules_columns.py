@@ -15,11 +15,12 @@ SCHEMES = ("s3", "gs", "az", "kafka", "push", "http", "https", "file")
 
 
 class Found(NamedTuple):
-    """One thing that is wrong, before it has a place."""
+    """One thing that is wrong, before it has a file. `at` is a JSON pointer into the declaration, where one thing in it is meant."""
 
     what: str
     why: str = ""
     fix: str = ""
+    at: str = ""
 
 
 def inputs(model: Model) -> tuple[str, ...]:

@@ -70,10 +70,12 @@ class CheckReport(NamedTuple):
 def check_project(root: Path, *, data: bool = False, applied: Mapping[str, Applied] | None = None, only: str = "") -> CheckReport:
     """Check a project, or its loop file `only`. With `data` the sources are read: contracts, and transforms on real rows.
 
-    Raises NotFound outside a project and DeclarationError for a broken `flyball.toml`; all else is in the report.
+    Raises NotFound outside a project, BadInput where nothing is declared, DeclarationError for a broken `flyball.toml`; all else is in
+    the report.
     """
     project = read_project(root)
     compilation = Compiler(project.root).compile(prove="data" if data else "made")
+    compilation.refuse_empty(project.root)
     return report(compilation, project.root, data=data, applied=applied or {}, only=only)
 
 
@@ -196,19 +198,21 @@ def to_json(checked: CheckReport) -> dict[str, Any]:
                 "changed": list(model.changed),
                 "request": model.request,
                 "differences": list(model.differences),
-                "problems": [_plain(problem) for problem in model.problems],
-                "warnings": [_plain(warning) for warning in model.warnings],
+                "problems": [plain(problem) for problem in model.problems],
+                "warnings": [plain(warning) for warning in model.warnings],
             }
             for model in checked.models
         ],
-        "broken": [{"file": file.file, "problems": [_plain(problem) for problem in file.problems]} for file in checked.broken],
+        "broken": [{"file": file.file, "problems": [plain(problem) for problem in file.problems]} for file in checked.broken],
         "gone": list(checked.gone),
         "problems": len(checked.problems),
     }
 
 
-def _plain(problem: Problem) -> dict[str, str]:
-    return {key: value for key, value in vars(problem).items() if value or key in ("where", "what")}
+def plain(problem: Problem) -> dict[str, str]:
+    """`where` is the JSON pointer into the declaration, where there is one: the model and its file stand beside it."""
+    told = {"where": problem.at or problem.where, "what": problem.what, "why": problem.why, "fix": problem.fix}
+    return {key: value for key, value in told.items() if value or key in ("where", "what")}
 
 
 def to_lines(checked: CheckReport) -> list[str]:

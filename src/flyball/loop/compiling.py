@@ -22,7 +22,7 @@ import msgspec
 
 from flyball.compute.guardian import ONE_THREAD
 from flyball.declare.project import fingerprint, loop_files
-from flyball.errors import Problem
+from flyball.errors import BadInput, Problem
 from flyball.records.declarations import Compiled
 
 TIMEOUT_S = 60.0
@@ -46,6 +46,11 @@ class Compilation:
     broken: tuple[Broken, ...]
     files: tuple[str, ...]
     fingerprint: str
+
+    def refuse_empty(self, root: Path) -> None:
+        """Raise BadInput if the project has no loop file at all: it would be taken for a sound one."""
+        if not self.files:
+            raise BadInput(f"{root} declares nothing", why="it has neither loop.py nor loops/*.py", fix="write one: docs/loop-files.md")
 
 
 @dataclass(frozen=True)
