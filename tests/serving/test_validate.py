@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from flyball.errors import BadInput
 from flyball.records.models import Field, Signature
 from flyball.serving import explain
-from flyball.serving.problems import Unparsable
+from flyball.serving.problems import TooLarge, Unparsable
 from flyball.serving.validate import RowReader
 
 SIGNATURE = Signature(
@@ -159,3 +159,41 @@ def test_the_fast_path_accepts_exactly_what_the_specification_accepts(row: dict[
         assert not found
     except BadInput:
         assert found
+
+
+def many(value: str) -> str:
+    return "{" + ", ".join(f'"k{i}": {value}' for i in range(5_000)) + "}"
+
+
+HOSTILE = {
+    "wide": '{"row": ' + many("1") + "}",
+    "bad rows": '{"rows": [' + ", ".join(["{}"] * 5_000) + "]}",
+    "members": many("1"),
+    "columns": '{"columns": ' + many("[1]") + "}",
+    "bad values": json.dumps({"columns": {name: [[]] * 5_000 for name in GOOD}}),
+    "a long name": '{"row": {"' + "k" * 500_000 + '": 1}}',
+}
+
+
+@pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE.keys())
+def test_what_a_refusal_costs_does_not_grow_with_what_is_wrong(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    guess, check = explain.get_close_matches, explain.check_row
+    monkeypatch.setattr(
+        explain, "get_close_matches", lambda name, of, n: looked.append(len(name) + sum(map(len, of))) or guess(name, of, n)
+    )
+    monkeypatch.setattr(explain, "check_row", lambda *told: looked.append(1) or check(*told))
+    with pytest.raises(BadInput) as caught:
+        READER.read(body.encode())
+    assert len(caught.value.problems) <= explain.MOST_PROBLEMS
+    assert ("more than 50 problems" in caught.value.what) is (len(caught.value.problems) == explain.MOST_PROBLEMS)
+    assert len(str(caught.value)) < 20_000
+    assert len(looked) <= 2 * explain.MOST_PROBLEMS
+    assert max(looked, default=0) <= (explain.MOST_PROBLEMS + 1) * explain.LONGEST_NAME
+
+
+@pytest.mark.parametrize("body", [{"rows": [GOOD] * 10_001}, {"columns": {name: [value] * 10_001 for name, value in GOOD.items()}}])
+def test_a_request_has_ten_thousand_rows_at_most(body: object) -> None:
+    with pytest.raises(TooLarge, match="10,001 rows") as caught:
+        READER.read(json.dumps(body).encode())
+    assert caught.value.status == 413

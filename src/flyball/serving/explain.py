@@ -1,20 +1,22 @@
-"""Every problem of a request at once, each with its JSON pointer: the slow path, taken only when the fast one has refused.
+"""The problems of a request at once, each with its JSON pointer: the slow path, taken only when the fast one has refused.
 
-This is the specification of what a valid row is; `validate` is the shortcut for rows that are.
+This is the specification of what a valid row is; `validate` is the shortcut for rows that are. What a request can cost is bounded: while one
+is read, nobody else is answered.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from itertools import chain, islice
 from typing import Any, TypeAlias
 
 from flyball.clock import instant
 from flyball.errors import Problem
 from flyball.records.models import Field, Signature
-from flyball.serving.problems import Unparsable
+from flyball.serving.problems import TooLarge, Unparsable
 
 Value: TypeAlias = int | float | str | bool | None
 Row: TypeAlias = tuple[Value, ...]
@@ -22,8 +24,14 @@ Row: TypeAlias = tuple[Value, ...]
 LONGEST_TEXT = 65_536
 """Characters in one text value."""
 
+LONGEST_NAME = 200
+"""Characters of a name that are looked at to guess what was meant, and shown."""
+
+MOST_ROWS = 10_000
+"""Rows, or labels, of one request."""
+
 MOST_PROBLEMS = 50
-"""Listed in one answer; the rest is counted."""
+"""Listed in one answer; what comes after them is not looked for."""
 
 _JSON_NAMES = {bool: "a boolean", int: "an integer", float: "a number", str: "text", list: "a list", dict: "an object", type(None): "null"}
 _WANTED = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "time": 'text such as "2026-01-31T12:00:00Z"'}
@@ -78,8 +86,30 @@ def _too_deep() -> Unparsable:
 
 
 def pointer(*parts: str | int) -> str:
-    """A JSON pointer (RFC 6901)."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    """A JSON pointer (RFC 6901); a name beyond `LONGEST_NAME` is cut."""
+    return "".join("/" + _cut(str(part)).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def first(problems: Iterable[Problem]) -> list[Problem]:
+    """As many as are listed, and one more where there are more."""
+    return list(islice(problems, MOST_PROBLEMS + 1))
+
+
+def near_name(name: str, options: Iterable[str]) -> str:
+    """The name that was meant, or "". Of many or long ones only the first are looked at."""
+    short = [option for option in islice(options, MOST_PROBLEMS) if len(option) <= LONGEST_NAME]
+    found = get_close_matches(name, short, 1) if len(name) <= LONGEST_NAME else []
+    return found[0] if found else ""
+
+
+def check_count(rows: int, what: str = "rows") -> None:
+    """Raise TooLarge for more rows than one request may have."""
+    if rows > MOST_ROWS:
+        raise TooLarge(f"the request has {rows:,} {what}", why=f"one has {MOST_ROWS:,} at most", fix="send them in several requests")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"
 
 
 def _shown(value: Any) -> str:
@@ -154,13 +184,13 @@ def check_value(value: Any, field: Field, where: str) -> Value | Problem:
         if field.high is not None and typed > field.high:
             return Problem(where, f"{typed} is above {field.high:g}", "the column's declared bounds", f"send {_span(field)}")
     if field.one_of is not None and typed not in field.one_of:
-        near = get_close_matches(str(typed), [str(option) for option in field.one_of], 1)
+        near = near_name(str(typed), [str(option) for option in field.one_of])
         options = ", ".join(_shown(option) for option in field.one_of[:8]) + (" …" if len(field.one_of) > 8 else "")
         return Problem(
             where,
             f"{_shown(typed)} is not a declared value",
             f"one of {options}",
-            f'did you mean "{near[0]}"?' if near else "send one of these",
+            f'did you mean "{near}"?' if near else "send one of these",
         )
     return typed
 
@@ -171,37 +201,35 @@ def _span(field: Field) -> str:
     return f"at least {field.low:g}" if field.low is not None else f"at most {field.high:g}"
 
 
-def _names(found: Sequence[str], signature: Signature, *at: str | int) -> Iterator[Problem]:
+def _names(found: Collection[str], signature: Signature, *at: str | int) -> Iterator[Problem]:
     """Missing and extra fields, with near names."""
-    known = [field.name for field in signature.fields]
+    known = {field.name: field for field in signature.fields}
     extra = [name for name in found if name not in known]
-    missing = [name for name in known if name not in found]
-    for name in missing:
-        near = get_close_matches(name, extra, 1)
+    for name in known:
+        if name in found:
+            continue
+        near = near_name(name, extra)
         yield Problem(
             pointer(*at, name),
             "the field is missing",
             "the signature names it",
-            f'is "{near[0]}" meant to be "{name}"?' if near else f'send "{name}"',
+            f'is "{near}" meant to be "{name}"?' if near else f'send "{name}"',
         )
     for name in extra:
-        near = get_close_matches(name, known, 1)
-        fix = (
-            f'did you mean "{near[0]}"?'
-            if near
-            else f"leave it out; fields: {', '.join(known[:8])}{' …' if len(known) > 8 else ''} ({len(known)})"
-        )
+        near = near_name(name, known)
+        some = ", ".join(islice(known, 8)) + (" …" if len(known) > 8 else "")
+        fix = f'did you mean "{near}"?' if near else f"leave it out; fields: {some} ({len(known)})"
         yield Problem(pointer(*at, name), "there is no such field", "the signature does not name it", fix)
 
 
 def check_row(row: Any, signature: Signature, *at: str | int) -> tuple[Row, list[Problem]]:
-    """One row, an object of fields: its values in signature order, and every problem."""
+    """One row, an object of fields: its values in signature order, and the first of its problems."""
     if not isinstance(row, dict):
         return (), [Problem(pointer(*at), f"a row is an object, not {_JSON_NAMES.get(type(row), 'this')}", fix='send {"field": value, …}')]
-    problems = list(_names(list(row), signature, *at))
+    problems = first(_names(row, signature, *at))
     values: list[Value] = []
     for field in signature.fields:
-        if field.name in row:
+        if field.name in row and len(problems) <= MOST_PROBLEMS:
             checked = check_value(row[field.name], field, pointer(*at, field.name))
             if isinstance(checked, Problem):
                 problems.append(checked)
@@ -211,25 +239,19 @@ def check_row(row: Any, signature: Signature, *at: str | int) -> tuple[Row, list
 
 
 def check_columns(columns: Mapping[str, Any], signature: Signature, root: str = "columns") -> tuple[list[Row], list[Problem]]:
-    """Columns of equal length: rows in signature order, and every problem."""
-    problems = list(_names(list(columns), signature, root))
+    """Columns of equal length: rows in signature order, and the first of the problems. Raises TooLarge."""
+    no_lists = (Problem(pointer(root, name), "a column is a list of values") for name in columns if not isinstance(columns[name], list))
+    problems = first(chain(_names(columns, signature, root), no_lists))
     lengths = {name: len(column) for name, column in columns.items() if isinstance(column, list)}
-    problems += [
-        Problem(pointer(root, name), "a column is a list of values") for name, column in columns.items() if not isinstance(column, list)
-    ]
+    check_count(max(lengths.values(), default=0))
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        told = ", ".join(f"{_cut(name)} {length}" for name, length in islice(lengths.items(), MOST_PROBLEMS))
         problems.append(Problem(pointer(root), "the columns differ in length", told, "send as many values in each"))
     if problems:
         return [], problems
     made: list[list[Value]] = []
     for field in signature.fields:
-        values: list[Value] = []
-        for index, value in enumerate(columns[field.name]):
-            checked = check_value(value, field, pointer(root, field.name, index))
-            if isinstance(checked, Problem):
-                problems.append(checked)
-            else:
-                values.append(checked)
-        made.append(values)
+        checked = [check_value(value, field, pointer(root, field.name, index)) for index, value in enumerate(columns[field.name])]
+        problems = first([*problems, *(each for each in checked if isinstance(each, Problem))])
+        made.append([each for each in checked if not isinstance(each, Problem)])
     return ([] if problems else list(zip(*made, strict=True))), problems

@@ -18,10 +18,10 @@ class Unparsable(BadInput):
 
 
 class TooLarge(BadInput):
-    """The body is over the limit; it was not read to its end."""
+    """The request holds more than one may: a body over the limit is not read to its end."""
 
     code = "too-large"
-    title = "The body is too large"
+    title = "The request is too large"
     status = 413
 
 

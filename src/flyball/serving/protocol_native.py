@@ -78,6 +78,7 @@ class Native:
         labels = given.get("labels") if isinstance(given, dict) else None
         if not isinstance(labels, list) or not labels or set(given) != {"labels"}:
             raise Unparsable("the body has no labels", fix='send {"labels": [{"id": "…", "value": 1}]}')
+        explain.check_count(len(labels), "labels")
         now_us, now_ns = time.time_ns() // 1000, time.monotonic_ns()
         frames: list[bytes] = []
         refused: list[dict[str, Any]] = []

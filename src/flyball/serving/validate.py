@@ -7,9 +7,8 @@ lists the problems or, being the specification, accepts.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -123,17 +122,7 @@ class RowReader:
             known = ", ".join(field.name for field in self.signature.fields[:8])
             what = "the body names no rows" if not given else f"the body names rows in {len(given)} ways"
             problems.append(Problem("", what, "a request has one of row, rows, columns", f'send {{"row": {{…}}}}; fields: {known}'))
-        for name in body:
-            if name not in _MEMBERS:
-                near = get_close_matches(name, _MEMBERS, 1)
-                problems.append(
-                    Problem(
-                        pointer(name),
-                        "there is no such member",
-                        f"members: {', '.join(_MEMBERS)}",
-                        f'did you mean "{near[0]}"?' if near else "",
-                    )
-                )
+        problems += explain.first(_strange(body))
         rows: list[Row] = []
         if len(given) == 1:
             rows, found = self._rows(given[0], body[given[0]])
@@ -156,12 +145,28 @@ class RowReader:
         if given == "rows":
             if not isinstance(value, list) or not value:
                 return [], [Problem("/rows", "rows is a list of at least one row")]
-            checked = [explain.check_row(row, self.signature, "rows", index) for index, row in enumerate(value)]
-            return [row for row, _ in checked], [problem for _, problems in checked for problem in problems]
+            explain.check_count(len(value))
+            rows, problems = [], []
+            for index, one in enumerate(value):
+                row, found = explain.check_row(one, self.signature, "rows", index)
+                rows.append(row)
+                problems += found
+                if len(problems) > explain.MOST_PROBLEMS:
+                    break
+            return rows, problems
         if not isinstance(value, dict) or not value:
             return [], [Problem("/columns", "columns is an object of lists")]
         rows, problems = explain.check_columns(value, self.signature)
         return rows, problems or ([] if rows else [Problem("/columns", "the columns are empty", "a request has at least one row")])
+
+
+def _strange(body: dict[str, Any]) -> Iterator[Problem]:
+    """Members that no request has."""
+    for name in body:
+        if name not in _MEMBERS:
+            near = explain.near_name(name, _MEMBERS)
+            fix = f'did you mean "{near}"?' if near else ""
+            yield Problem(pointer(name), "there is no such member", f"members: {', '.join(_MEMBERS)}", fix)
 
 
 def _per_row(body: dict[str, Any], one: str, *, single: bool, count: int, problems: list[Problem]) -> list[str] | None:
@@ -194,12 +199,13 @@ def _times(texts: list[str] | None, *, single: bool, problems: list[Problem]) ->
 
 
 def refuse(problems: list[Problem]) -> BadInput:
-    """One error for all problems of a request."""
+    """One error for the problems of a request."""
     shown = problems[: explain.MOST_PROBLEMS]
-    more = len(problems) - len(shown)
+    more = len(problems) > len(shown)
     first = f"{shown[0].where} {shown[0].what}".strip()
-    what = f"the request has {len(problems)} problems, first: {first}" if len(problems) > 1 else first
-    why = shown[0].why if len(problems) == 1 else (f"{more} more are not listed" if more else "")
+    count = f"more than {len(shown)}" if more else f"{len(shown)}"
+    what = f"the request has {count} problems, first: {first}" if len(problems) > 1 else first
+    why = shown[0].why if len(problems) == 1 else ("the others are not listed" if more else "")
     return BadInput(
         what,
         why=why,
