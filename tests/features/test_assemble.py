@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import polars as pl
 import pytest
 
@@ -11,7 +13,7 @@ from flyball.declare.data import Column, Dataset, FeatureView, Window
 from flyball.declare.model import Framing, Label, Model
 from flyball.declare.policy import Rollout
 from flyball.errors import BadInput, DeclarationError
-from flyball.features import assemble
+from flyball.features import assemble, fields
 
 HOUR = 3_600_000_000
 END = 10**15
@@ -255,3 +257,14 @@ def test_a_decoded_declaration_makes_the_same_features():
     decoded = codec.decode(codec.encode(made))
     assert assemble.training_rows(decoded, {"sales": rows}, as_of=END).equals(assemble.training_rows(made, {"sales": rows}, as_of=END))
     assert assemble.signature(decoded) == assemble.signature(made)
+
+
+def test_what_is_watched_for_drift_is_what_callers_send_but_no_key_and_nobodys_name():
+    made = model(inputs=["people"], slices=["age_band"])
+    assert fields.watched(made) == ["people", "forecast", "age_band"], "kind is an entity's key"
+    rows = assemble.training_rows(made, {"sales": frame(20)}, as_of=END)
+    assert rows.select(assemble.watched_columns(made, rows)).columns == ["people", "forecast", "age_band"]
+    assert [name for name in rows.columns if name.startswith(assemble.SENT)] == ["__sent_forecast", "__sent_age_band"]
+
+    own = dataclasses.replace(data(), columns={**data().columns, "age_band": Column(str, personal=True, known_after="-1d")})
+    assert fields.watched(model(own, inputs=["people"], slices=["age_band"])) == ["people", "forecast"]

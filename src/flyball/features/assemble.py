@@ -21,7 +21,7 @@ from flyball.declare.data import FeatureView
 from flyball.declare.model import Model
 from flyball.errors import BadInput, DeclarationError
 from flyball.features import transforms
-from flyball.features.fields import inputs, request_fields, signature, slices, view_features
+from flyball.features.fields import inputs, request_fields, signature, slices, view_features, watched
 from flyball.features.windows import Prepared, prepare
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "signature",
     "slices",
     "training_rows",
+    "watched_columns",
 ]
 
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -45,7 +46,7 @@ History = pl.DataFrame | Mapping[str, pl.DataFrame] | None
 
 
 SENT = "__sent_"
-"""Before the name of a column that callers send and that is no feature."""
+"""Before the name of a watched column that callers send and that is no feature."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def training_rows(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: In
     """Every row whose label was known by `as_of`, from `since` on, in order of time.
 
     Columns: `__time` (i64 µs; the row's place where the data set has no time), `__y`, `__id`, `__weight`, `__group` and `__key` where
-    the model has them, `__slice_NAME` for every slice, `__sent_NAME` for what callers send and only transforms or slices read, and the
+    the model has them, `__slice_NAME` for every slice, `__sent_NAME` for what is watched and only transforms or slices read, and the
     feature columns. `frames` maps data set names to frames
     as `data.source.read` gives them. Raises BadInput if a data set is missing.
     """
@@ -162,8 +163,14 @@ def training_rows(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: In
     rows = _known_rows(model, frames[data.name], as_of, since)
     history = prepare_history(model, frames)
     built = _features(model, rows, rows["__time"].to_numpy(), history)
-    sent = [pl.col(name).alias(f"{SENT}{name}") for name, _ in request_fields(model) if name not in built.columns]
+    sent = [pl.col(name).alias(f"{SENT}{name}") for name in watched(model) if name not in built.columns]
     return _about(model, rows.hstack(built.drop(rows.columns, strict=False))).hstack(rows.select(sent)).hstack(built)
+
+
+def watched_columns(model: Model, frame: pl.DataFrame) -> list[pl.Expr]:
+    """The columns of `training_rows` whose drift is watched, as callers name them; without those that hold no value at all."""
+    places = {name: name if name in frame.columns else f"{SENT}{name}" for name in watched(model)}
+    return [pl.col(place).alias(name) for name, place in places.items() if frame.schema.get(place, pl.Null) != pl.Null]
 
 
 def _known_rows(model: Model, frame: pl.DataFrame, as_of: Instant, since: Instant | None) -> pl.DataFrame:

@@ -49,6 +49,15 @@ def request_fields(model: Model) -> list[tuple[str, Column]]:
     return [(name, column(model.data, name)) for name in dict.fromkeys(names) if name not in {model.data.time, model.data.arrived}]
 
 
+def watched(model: Model) -> list[str]:
+    """Columns of a request whose values are compared with those of training: inputs, and what only transforms and slices read.
+
+    Never an entity's key, whose values are new all the time, nor a personal column: what is found of a value goes into the ledger.
+    """
+    keys = {view.key for view in model.features} - set(inputs(model))
+    return [name for name, item in request_fields(model) if name not in keys and not item.personal]
+
+
 def slices(model: Model) -> dict[str, pl.Expr]:
     """The model's slices as expressions, by name."""
     return {part.name: expression(part.name if part.expression is None else part.expression) for part in model.slices}

@@ -18,8 +18,7 @@ from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
 from flyball.evaluation.counts import Folder
-from flyball.features.assemble import feature_columns
-from flyball.features.fields import request_fields
+from flyball.features.assemble import feature_columns, watched_columns
 from flyball.loop.library import BlobLibrary
 from flyball.records import codec
 from flyball.records.base import Event
@@ -124,8 +123,7 @@ class ReplayRuns:
         end = self._rows.known_by(as_of)
         start = int(np.searchsorted(self._rows.times, self._rows.times[end - 1] - result.window))
         trained = self._rows.frame[start:end]
-        inputs = [name for name, _ in request_fields(self._model) if name in trained.columns]
-        return self._blobs.put(msgspec.json.encode(drift_reference(trained, inputs, holdout)))
+        return self._blobs.put(msgspec.json.encode(drift_reference(self._model, trained, holdout)))
 
     def observe(self, run: str, attempt: int) -> Observed:
         """What became of a run."""
@@ -235,10 +233,11 @@ class ReplayEvidence:
 
 
 def _requests(model: Model, rows: Assembled, moments: np.ndarray) -> pl.DataFrame:
-    """One row a request: id, moment, key, and what the caller sends (with the slices' columns under their own names)."""
+    """One row a request: id, moment, key, and what is watched of what the caller sends (with the slices' columns under their own names)."""
     frame = rows.frame
-    sent = [name for name, _ in request_fields(model) if name in frame.columns]
-    parts = [part.name for part in model.slices if part.name not in sent and f"__slice_{part.name}" in frame.columns]
+    sent = watched_columns(model, frame)
+    named = {column.meta.output_name() for column in sent}
+    parts = [part.name for part in model.slices if part.name not in named and f"__slice_{part.name}" in frame.columns]
     ids = pl.Series("request_id", [f"{place:08d}" for place in range(frame.height)])
     key = frame["__key"].cast(pl.String) if "__key" in frame.columns else pl.Series([None] * frame.height, dtype=pl.String)
     return frame.select(

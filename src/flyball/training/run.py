@@ -21,7 +21,7 @@ from flyball.declare import codec as declarations
 from flyball.declare.model import Model
 from flyball.errors import BadInput
 from flyball.evaluation.reference import reference
-from flyball.features.assemble import SENT
+from flyball.features.assemble import watched_columns
 from flyball.records import codec
 from flyball.records.base import Record
 from flyball.records.monitoring import Bins
@@ -303,18 +303,12 @@ def _package(
         declaration=spec.declaration,
         file=spec.file,
     )
-    bins = drift_reference(trained, [name for name in features if trained[name].dtype != pl.Null], frame)
+    bins = drift_reference(released.model, trained, frame)
     return msgspec.structs.replace(result, artifact=made, evidence=evidence, reference=blobs.put(msgspec.json.encode(bins)))
 
 
-def drift_reference(trained: pl.DataFrame, inputs: list[str], holdout: pl.DataFrame) -> list[Bins]:
+def drift_reference(model: Model, trained: pl.DataFrame, holdout: pl.DataFrame) -> list[Bins]:
     """What later inputs and answers are compared with: the rows a version was fitted on, and what it answered on its hold-out."""
-    # what only transforms read is sent all the same, and goes wrong all the same
-    sent = {name: name.removeprefix(SENT) for name in trained.columns if name.startswith(SENT)}
-    known = [name for name, shown in sent.items() if trained[name].dtype != pl.Null and shown not in inputs]
+    sent = trained.select("__time", *watched_columns(model, trained))
     answered = holdout.select("__time", pl.col("value").alias("prediction"))
-    return [
-        *reference(trained, inputs),
-        *reference(trained.select("__time", *known).rename({name: sent[name] for name in known}), [sent[name] for name in known]),
-        *reference(answered, ["prediction"]),
-    ]
+    return [*reference(sent, sent.columns[1:]), *reference(answered, ["prediction"])]
