@@ -14,17 +14,17 @@ pack = msgspec.msgpack.encode
 
 
 class Doubling:
-    """Doubles a number; fails on None, and takes `each_s` for a batch."""
+    """Doubles a number; fails on None, and takes `each_s` for a batch and `row_s` for each of its rows."""
 
-    def __init__(self, each_s=0.0):
+    def __init__(self, each_s=0.0, row_s=0.0):
         self.batches = []
-        self._each_s = each_s
+        self._each_s, self._row_s = each_s, row_s
 
     def now(self):
         return 0
 
     def score(self, rows, times):
-        time.sleep(self._each_s)
+        time.sleep(self._each_s + self._row_s * len(rows))
         self.batches.append(len(rows))
         if any(value is None for (value,) in rows):
             raise ValueError("it takes no None")
@@ -85,13 +85,25 @@ def test_only_the_guilty_question_of_a_batch_fails_and_it_costs_few_more_batches
 
 def test_an_answer_does_not_wait_behind_shadow_questions(serve):
     gateway = serve(Doubling(each_s=0.03))
-    # each batch takes longer than an answer may wait, so that shadow questions soon go one by one
-    gateway.sendall(b"".join(question(tag, tag, shadow=True) for tag in range(150)))
-    replies(gateway, 64 + 32 + 16)
+    # each batch takes longer than an answer may wait, so shadow questions go one by one
+    gateway.sendall(b"".join(question(tag, tag, shadow=True) for tag in range(60)))
+    replies(gateway, 20)
     gateway.sendall(question(1_000, 1))
-    after = [tag for tag, _, _ in replies(gateway, 150 - 112 + 1)]
-    assert 1_000 in after
-    assert after.index(1_000) <= 16, "it went before all but the shadow questions already taken up"
+    after = [tag for tag, _, _ in replies(gateway, 41)]
+    assert after.index(1_000) <= 3, "it went before all but the shadow questions already taken up"
+
+
+def test_shadow_questions_keep_an_answer_no_longer_than_answers_themselves_do(serve):
+    scorer = Doubling(row_s=0.004)
+    gateway = serve(scorer)
+    for tag in range(10):
+        gateway.sendall(question(tag, tag))
+        replies(gateway, 1)
+    gateway.sendall(b"".join(question(tag, tag, shadow=True) for tag in range(200)))
+    replies(gateway, 200)
+    # five rows would fit into SHADOW_S; an answer takes one
+    assert max(scorer.batches) <= 4, "a batch grows by one until it takes half as long again as an answer"
+    assert sum(scorer.batches[10:]) / len(scorer.batches[10:]) < 2.5
 
 
 def test_shadow_questions_gather_so_that_a_batch_answers_many(serve):
