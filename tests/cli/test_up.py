@@ -95,6 +95,33 @@ def test_a_day_with_the_command_line(flyball, trained: Path, up: "subprocess.Pop
     assert status()["up"] is False
 
 
+def test_up_tells_what_happens_while_it_runs(trained: Path, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    with told.open("w") as output:
+        command = [sys.executable, "-c", "from flyball.cli import main; main()", "up", "--port", str(free_port()), "--gateways", "1"]
+        command += ["--project", str(trained), "--json"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=output, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        assert process.stdout is not None
+        json.loads(process.stdout.readline())
+        until(lambda: "champion    demand@1.0.0" in told.read_text())
+        until(lambda: "ready       demand@1.0.0 takes requests" in told.read_text())
+        file = trained / "loop.py"
+        sound = file.read_text()
+        file.write_text("x = (")
+        until(lambda: "broken      loop.py" in told.read_text())
+        file.write_text(sound)
+        until(lambda: "mended      loop.py" in told.read_text())
+        data = trained / "data" / "demand.csv"
+        data.write_text(data.read_text() + "not,a,row\n")
+        until(lambda: "refused     data" in told.read_text())
+        assert told.read_text().count("broken      loop.py") == 1
+    finally:
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=30)
+    assert rest == "", "stdout is one document"
+
+
 def test_an_interrupted_run_is_cancelled_where_nothing_is_up(flyball, new: Path) -> None:
     file = new / "loop.py"
     file.write_text(file.read_text().replace("    return HistGradient", "    import time\n    time.sleep(300)\n    return HistGradient"))

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from flyball.api.voice import Voice
 from flyball.clock import Instant
 from flyball.errors import Corrupt, FlyballError, Unavailable
 from flyball.loop.compiling import Compilation
@@ -33,6 +34,7 @@ class Control:
         self._watcher = Watcher(wired.root) if watch else None
         self._sealing = Sealing(wired.layout.log, wired.blobs)
         self._compiled: Compilation | None = None
+        self._voice = Voice(wired.ports.ledger, wired.layout.told)
         self._said = ""
         self._stopping = False
         self._parent = os.getppid()
@@ -75,14 +77,24 @@ class Control:
             self._compiled = None
         self._sealing.look()
         try:
-            tick(now, self._wired.ports)
-            self._seal()
+            self._tick(now)
         finally:
+            self._voice.events()
             # what is wrong with one model does not make the loop look dead
             took = time.monotonic() - started
             beat = {"at": now, "pid": os.getpid(), "tick_ms": round(took * 1000, 1)}
             with suppress(OSError):  # a beat that cannot be written is one that is missed
                 write_json(self._wired.layout.run / "loop.json", beat)
+
+    def _tick(self, now: Instant) -> None:
+        try:
+            tick(now, self._wired.ports)
+        except FlyballError as error:
+            # one model's own trouble lets no segment lie; where the store itself fails, nothing is sealed
+            if error.code not in LOST and not isinstance(error, Unavailable):
+                self._seal()
+            raise
+        self._seal()
 
     def _seal(self) -> None:
         try:
@@ -95,6 +107,7 @@ class Control:
         """Tell the operator, once as long as it stays the same; what it is told on may be the full disk."""
         if text != self._said:
             self._said = text
+            self._voice.say(text)
             with suppress(OSError):
                 print(text, file=sys.stderr, flush=True)
 

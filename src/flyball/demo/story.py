@@ -17,10 +17,11 @@ import numpy as np
 from flyball.clock import Instant
 from flyball.demo.processes import Up
 from flyball.demo.project import LOOP_FILE, hasty_text
-from flyball.demo.tape import Found, Tape, canary_line, line
+from flyball.demo.tape import Found, Tape, canary_line
 from flyball.demo.teller import Teller
 from flyball.demo.traffic import Bank, seen
 from flyball.demo.world import BECOMES, RECODED, Climate
+from flyball.loop.telling import line
 from flyball.records.base import Event
 from flyball.records.monitoring import IncidentMoved, IncidentOpened, IncidentState
 from flyball.records.rollouts import RolloutMoved, RolloutPlanned, RolloutState
@@ -222,7 +223,7 @@ class Story:
     def _look(self) -> None:
         """Read the ledger, tell what is new, and say now and then how the bank fares."""
         for recorded in self.tape.read():
-            mood, text = line(recorded)
+            mood, text = line(recorded.event)
             event = recorded.event
             if isinstance(event, RolloutMoved) and event.target == RolloutState.CANARY:
                 plan = self.tape.first(RolloutPlanned, lambda planned, ours=event: planned.rollout == ours.rollout)  # type: ignore[misc]

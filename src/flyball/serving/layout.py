@@ -64,6 +64,11 @@ class Layout:
         return self.run / "gateways.json"
 
     @property
+    def told(self) -> Path:
+        """Lines of what the loop does, for the terminal of `flyball up`."""
+        return self.run / "told.txt"
+
+    @property
     def id_key(self) -> Path:
         """The secret under request ids and key hashes."""
         return self.run / "id.key"

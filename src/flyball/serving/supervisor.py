@@ -99,10 +99,32 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+class Relay:
+    """Shows in this terminal what the control plane appends to a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._shown = 0
+
+    def look(self) -> None:
+        """Show what is new."""
+        with suppress(OSError), self._path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            # shorter than before: it was begun anew
+            file.seek(self._shown if size >= self._shown else 0)
+            new = file.read()
+            self._shown = file.tell()
+            if new:
+                sys.stderr.write(new.decode("utf-8", "replace"))
+                sys.stderr.flush()
+
+
 class Supervisor:
     """Starts, restarts and ends the processes of one project."""
 
-    def __init__(self, project: Path, listener: socket.socket, lock: int, *, gateways: int, control: Sequence[str]) -> None:
+    def __init__(
+        self, project: Path, listener: socket.socket, lock: int, *, gateways: int, control: Sequence[str], quiet: bool = False
+    ) -> None:
         self._project = project
         self._layout = Layout(project / ".flyball")
         self._listener = listener
@@ -113,9 +135,11 @@ class Supervisor:
         self._control = [self._child("control", control)] if control else []
         self._workers: dict[str, Child] = {}
         self._leaving: list[Child] = []
+        self._starting: dict[str, str] = {}
         self._seen_workers: object = None
         self._signals: list[int] = []
         self._said = ""
+        self._relay = None if quiet else Relay(self._layout.told)
 
     def run(self, up: Callable[[int], None]) -> int:
         """Keep everything running until SIGINT (130) or SIGTERM (0); `up` is called once, with the port, when gateways answer."""
@@ -131,6 +155,9 @@ class Supervisor:
             if not told and all(self._layout.ack(name).exists() for name in self._gateways):
                 told = True
                 up(self._port)
+            if told and self._relay is not None:
+                self._relay.look()
+                self._tell_ready()
             time.sleep(LOOK_S)
         self._end()
         return 130 if self._signals[0] == signal.SIGINT else 0
@@ -142,13 +169,21 @@ class Supervisor:
             with suppress(OSError):  # what it is told on may be the very disk that refuses
                 print(text, file=sys.stderr, flush=True)
 
+    def _tell_ready(self) -> None:
+        """Say once of each worker that it takes requests: until then its model answers 503."""
+        for name, ref in list(self._starting.items()):
+            if self._layout.ready(name).exists():
+                del self._starting[name]
+                with suppress(OSError):
+                    print(f"{time.strftime('%H:%M:%S')}  ready       {ref} takes requests", file=sys.stderr, flush=True)
+
     def _clean(self) -> None:
         """Remove what processes that are no more have said about themselves."""
         layout = self._layout
         layout.prepare()
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()} {self._port}".encode(), 0)
-        for stale in (*layout.run.glob("*.ack"), *(layout.run / "workers").iterdir(), *layout.metrics("x").parent.iterdir()):
+        for stale in (*layout.run.glob("*.ack"), *(layout.run / "workers").iterdir(), *layout.metrics("x").parent.iterdir(), layout.told):
             stale.unlink(missing_ok=True)
 
     def _pass(self) -> None:
@@ -169,6 +204,7 @@ class Supervisor:
         wanted = {worker_name(one["ref"], one["artifact"]): one for one in listed}
         for name in self._workers.keys() - wanted.keys():
             child = self._workers.pop(name)
+            self._starting.pop(name, None)
             child.stop()
             self._leaving.append(child)
         for name in wanted.keys() - self._workers.keys():
@@ -221,10 +257,12 @@ class Supervisor:
 
     def _worker(self, name: str, ref: str, artifact: str) -> Child:
         layout = self._layout
+        self._starting[name] = ref
         argv = [*_python("flyball.serving.worker"), "--root", str(layout.root), "--ref", ref, "--artifact", artifact]
         argv += ["--socket", str(layout.socket(name)), "--pipe", "0"]
 
         def ended(reason: str) -> None:
+            self._starting[name] = ref
             if layout.ready(name).exists():
                 layout.ready(name).unlink()
             elif not layout.failed(name).exists():
@@ -246,15 +284,15 @@ def control_argv(text: str, project: Path) -> list[str]:
     return [*argv, "--root", str(project)] if argv and "--root" not in argv else argv
 
 
-def supervise(project: Path, *, host: str, port: int, gateways: int, control: str, up: Callable[[int], None]) -> int:
-    """Run a project until told to stop; the exit code. Raises Conflict (already up, port in use), Refused."""
+def supervise(project: Path, *, host: str, port: int, gateways: int, control: str, up: Callable[[int], None], quiet: bool = False) -> int:
+    """Run a project until told to stop, and tell what the loop does; the exit code. Raises Conflict (already up, port in use), Refused."""
     lock = take_lock(project / ".flyball" / "lock")
     try:
         listener = bind(host, port)
     except FlyballError:
         os.close(lock)
         raise
-    return Supervisor(project, listener, lock, gateways=gateways, control=control_argv(control, project)).run(up)
+    return Supervisor(project, listener, lock, gateways=gateways, control=control_argv(control, project), quiet=quiet).run(up)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -284,7 +322,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         return supervise(
-            options.root.resolve(), host=options.host, port=options.port, gateways=options.gateways, control=options.control, up=up
+            options.root.resolve(),
+            host=options.host,
+            port=options.port,
+            gateways=options.gateways,
+            control=options.control,
+            up=up,
+            quiet=options.tell == "nothing",
         )
     except FlyballError as error:
         return failed(error)

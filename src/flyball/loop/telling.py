@@ -1,0 +1,99 @@
+"""An event as one line for a person who watches: what `flyball up` tells while it runs, and the demo's timeline. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flyball.records.base import Event
+from flyball.records.data import DataCommitted, DataRefused
+from flyball.records.declarations import DeclarationApplied, DeclarationHealed, DeclarationRefused
+from flyball.records.estimates import Verdict
+from flyball.records.monitoring import AlertMoved, AlertState, IncidentMoved, IncidentNoted, IncidentOpened, ProposalMade
+from flyball.records.rollouts import RolloutMoved, RolloutState
+from flyball.records.training import RunFailed, RunQueued
+from flyball.records.versions import ChampionChanged, VersionEligible, VersionHeld, VersionRejected
+
+Mood = Literal["plain", "good", "bad"]
+_SHOWN = 5
+
+
+def line(event: Event) -> tuple[Mood, str]:
+    """(mood, text) of an event; empty text for one that is not told."""
+    told = _of_declarations(event) or _of_training(event) or _of_rollouts(event) or _of_monitoring(event)
+    return told or ("plain", "")
+
+
+def _of_declarations(event: Event) -> tuple[Mood, str] | None:
+    match event:
+        case DeclarationApplied():
+            return "plain", f"declared    {event.model}  version {event.version_digest[7:15]}  policy {event.policy_digest[7:15]}"
+        case DeclarationRefused():
+            return "bad", f"broken      {_first(event.problems) or event.file}   → flyball check"
+        case DeclarationHealed():
+            return "good", f"mended      {event.file}"
+        case DataRefused():
+            return "bad", f"refused     data {event.name}: {_first(event.violations)}   → flyball check --data"
+        case DataCommitted() if not event.version.parents:
+            return "plain", f"data        {event.version.name}  {event.version.rows:,} rows, the contract holds"
+        case _:
+            return None
+
+
+def _first(texts: tuple[str, ...]) -> str:
+    more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
+    return texts[0].splitlines()[0] + more if texts and texts[0] else ""
+
+
+def _of_training(event: Event) -> tuple[Mood, str] | None:
+    match event:
+        case RunQueued():
+            return "plain", f"training    {event.model}: {event.reason}"
+        case RunFailed():
+            return "bad", f"training    {event.run} failed: {event.why.splitlines()[0] if event.why else 'no reason was left'}"
+        case VersionEligible():
+            return "good", f"gates       {event.model}@{event.version} passes: {_verdicts(event.verdicts)}"
+        case VersionHeld() | VersionRejected():
+            stopped = tuple(one for one in event.verdicts if one.outcome != "pass")
+            return "bad", f"gates       {event.model}@{event.version} is stopped: {_verdicts(stopped)}"
+        case _:
+            return None
+
+
+def _verdicts(verdicts: tuple[Verdict, ...]) -> str:
+    shown = [one.check + (f" {one.slice}" if one.slice else "") for one in verdicts[:_SHOWN]]
+    return "; ".join([*shown, *([f"and {len(verdicts) - _SHOWN} more"] if len(verdicts) > _SHOWN else [])])
+
+
+def _of_rollouts(event: Event) -> tuple[Mood, str] | None:
+    match event:
+        case RolloutMoved(target=RolloutState.SHADOW):
+            return "plain", f"rollout     {event.model}: in shadow it scores every request and answers none"
+        case RolloutMoved(target=RolloutState.CANARY):
+            return "plain", f"rollout     {event.model}: the next share of traffic ({event.why})"
+        case RolloutMoved(target=RolloutState.ROLLING_BACK):
+            return "bad", f"rollout     {event.model}: rolling back: {event.why}"
+        case RolloutMoved(target=RolloutState.ROLLED_BACK):
+            return "good", f"rollout     {event.model}: rolled back: {event.why}"
+        case RolloutMoved(target=RolloutState.FAILED | RolloutState.FROZEN):
+            return "bad", f"rollout     {event.model}: {event.target.value}: {event.why}"
+        case ChampionChanged():
+            return "good", f"champion    {event.model}@{event.version}" + (f", before it {event.former}" if event.former else "")
+        case _:
+            return None
+
+
+def _of_monitoring(event: Event) -> tuple[Mood, str] | None:
+    match event:
+        case AlertMoved(target=AlertState.FIRING):
+            mood: Mood = "bad" if event.finding.severity == "alert" else "plain"
+            return mood, f"{event.finding.severity:<12}{event.model}: {event.finding.why}"
+        case IncidentOpened():
+            return "bad", f"incident    {event.incident} {event.model}: {': '.join(filter(None, (event.what, event.cause)))}"
+        case IncidentMoved():
+            return "good", f"incident    {event.incident} {event.target.value}: {event.why}"
+        case IncidentNoted() if event.cause:
+            return "plain", f"incident    {event.incident}: its cause is now known: {event.cause}"
+        case ProposalMade() if event.mode == "propose":
+            return "plain", f"proposed    {event.action} {event.model}{f'@{event.target}' if event.target else ''}: {event.reason}"
+        case _:
+            return None

@@ -1,0 +1,47 @@
+"""What a person who watches is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from flyball.loop.telling import line
+from flyball.records.data import DataCommitted, DataRefused, DatasetVersion
+from flyball.records.declarations import DeclarationHealed, DeclarationRefused
+from flyball.records.estimates import Outcome, Verdict
+from flyball.records.monitoring import IncidentOpened
+from flyball.records.training import RunFailed, RunQueued
+from flyball.records.versions import ChampionChanged, VersionHeld
+
+VERSION = DatasetVersion(
+    name="rows", version="1.0.0", content="c", schema={}, rows=1_200, stats=(), parents=(), first=0, last=0, as_of=0, source_mark=""
+)
+VERDICTS = (Verdict(check="a ≥ 1", outcome=Outcome.PASS), *(Verdict(check=f"c{i} ≥ 1", outcome=Outcome.FAIL) for i in range(7)))
+
+
+@pytest.mark.parametrize(
+    ("event", "mood", "words"),
+    [
+        (DeclarationRefused(file="loop.py", digest="d", problems=("loop.py:3  bad name\n    why  x", "y")), "bad", "loop.py:3  bad name (and 1 more)"),
+        (DeclarationHealed(file="loop.py"), "good", "loop.py"),
+        (DataRefused(name="rows", source_mark="m", violations=("x: 3 of 9 values are missing",)), "bad", "rows: x: 3 of 9 values are missing"),
+        (DataCommitted(version=VERSION), "plain", "1,200 rows"),
+        (RunQueued(run="r", model="m", trigger="monitor", reason="drift", spec="s"), "plain", "m: drift"),
+        (RunFailed(run="run_1", why="no rows\n    fix  more"), "bad", "run_1 failed: no rows"),
+        (VersionHeld(model="m", version="1.1.0", verdicts=VERDICTS), "bad", "m@1.1.0 is stopped: c0 ≥ 1; c1 ≥ 1; c2 ≥ 1; c3 ≥ 1; c4 ≥ 1; and 2 more"),
+        (ChampionChanged(model="m", version="1.1.0", former="1.0.0", rollback=False, reason=""), "good", "m@1.1.0, before it 1.0.0"),
+        (IncidentOpened(incident="inc", model="m", failure_mode="errors", alert="", what="bad", cause="", owner="", actions=()), "bad", "inc m: bad"),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
+)  # fmt: skip
+def test_an_event_is_one_line_that_says_whose_it_is(event, mood: str, words: str) -> None:
+    found, text = line(event)
+    assert found == mood
+    assert words in text
+    assert "\n" not in text
+
+
+def test_what_is_no_news_is_not_told() -> None:
+    later = DatasetVersion(
+        name="rows", version="1.1.0", content="c", schema={}, rows=9, stats=(), parents=("c",), first=0, last=0, as_of=0, source_mark=""
+    )
+    assert line(DataCommitted(version=later)) == ("plain", "")
