@@ -344,6 +344,9 @@ def test_another_watch_goes_on_with_the_same_rows_and_forgets_rollouts_that_are_
     folder.add(rows(ids=["c"], at=4, rollout="ro2", weight=500, key="k1"), NONE)
     assert folder.take(5).traffic[0].units == 1
     assert sum(one.matured for one in whole(folder.take(60 * S))) == 3
+    folder.rewatch(watch())
+    assert not folder._units._seen
+    assert not folder._paired, "no rollout is on its way: its keys are kept no longer"
 
 
 def test_losses_are_errors_of_classes_and_clipped_shares_of_the_cap_of_numbers():

@@ -77,9 +77,8 @@ class Folder:
             return
         self._watch = watch
         active = set(watch.arms) | set(watch.slow_us)
-        if watch.arms:
-            self._units.keep(active)
-            self._paired = {rollout: keys for rollout, keys in self._paired.items() if rollout in active}
+        self._units.keep(active)
+        self._paired = {rollout: keys for rollout, keys in self._paired.items() if rollout in active}
 
     @property
     def labels(self) -> LabelTally:
