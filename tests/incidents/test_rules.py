@@ -125,14 +125,59 @@ def test_the_deepest_cause_is_the_root_and_the_others_are_notes():
     assert not world.react(alert("performance", name=""), alert("input_drift"), alert("schema_change", name="c"))
 
 
-def test_a_deeper_cause_found_later_becomes_the_cause():
+def test_what_is_wrong_with_the_data_becomes_the_cause_of_wrong_answers_under_its_own_name():
     world = World()
     world.react(alert("performance", name=""))
     world.react(alert("performance", name=""), alert("schema_change", name="c", why='"new" 0% → 6%'), now=T + HOUR)
-    assert world.row.cause == '"new" 0% → 6%'
-    world.react(alert("latency", name="p99"), now=T + 2 * HOUR)
-    assert world.row.cause == "latency in p99", "latency stands higher than performance"
+    assert world.row.cause == 'schema change (c v): "new" 0% → 6%'
     assert len(world.rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "later"), [("input_drift", "schema_change"), ("input_drift", "errors"), ("performance", "latency"), ("late_labels", "skew")]
+)
+def test_a_finding_of_another_kind_is_a_note_and_takes_no_causes_place(first, later):
+    world = World()
+    world.react(alert(first))
+    world.react(alert(first), alert(later, name="c"), now=T + HOUR)
+    assert world.row.cause == f"{first} in x"
+    assert f"{later} in c" in world.row.notes[-1]
+
+
+GAP = "at least 3 records could not be written"
+
+
+def test_a_gap_in_the_log_is_an_incident_of_its_own_beside_the_one_that_is_open():
+    world = World()
+    gap = alert("evidence_gap", name="", why=GAP)
+    world.react(alert("input_drift"))
+    world.react(alert("input_drift"), gap, now=T + MINUTE)
+    drift, missing = world.rows
+    assert (drift.what, drift.cause, drift.notes) == ("input drift (x)", "input_drift in x", ())
+    assert (missing.failure_mode, missing.what, missing.cause) == ("evidence_gap", "evidence gap", GAP)
+    assert not world.react(alert("input_drift"), gap, now=T + HOUR)
+    # and what is wrong with the model does not join the gap's
+    other = World()
+    other.react(gap)
+    other.react(gap, alert("errors"), now=T + MINUTE)
+    assert [row.failure_mode for row in other.rows] == ["evidence_gap", "errors"]
+    other.apply(back(other), T + HOUR)
+    assert "rolled back" in other.rows[1].notes[-1]
+
+
+def test_a_gap_and_a_fault_of_the_model_that_fire_together_are_two_incidents():
+    world = World()
+    world.react(alert("performance", name=""), alert("evidence_gap", name="", why=GAP))
+    assert sorted(row.failure_mode for row in world.rows) == ["evidence_gap", "performance"]
+
+
+def test_a_gap_ends_with_its_own_alert_and_with_no_route():
+    world = World()
+    gap = alert("evidence_gap", name="")
+    world.react(gap)
+    assert not world.progress(gap, alert(), now=T + 1, acting="training: run_1", in_force_at=T + 1)
+    world.progress(alert("evidence_gap", name="", state=AlertState.RESOLVED, severity="none"), alert(), now=T + 2)
+    assert world.row.state == IncidentState.MITIGATED, "that another alert fires is another incident"
 
 
 def test_a_playbook_overrides_and_unknown_actions_are_named():
@@ -297,9 +342,10 @@ def test_the_deepest_cause_stays_the_cause_when_a_shallower_one_is_noted_after_i
     world.react(alert("concept_drift"))
     renamed, moved = alert("schema_change", name="purpose"), alert("input_drift", name="base_rate")
     world.react(alert("concept_drift"), renamed, moved)
-    assert world.row.cause == renamed.finding.why
+    named = f"schema change (purpose v): {renamed.finding.why}"
+    assert world.row.cause == named
     world.react(alert("concept_drift"), renamed, moved, alert("input_drift", name="amount"))
-    assert world.row.cause == renamed.finding.why
+    assert world.row.cause == named
 
 
 def test_what_a_graver_alert_asks_for_is_done_in_the_incident_that_is_open():

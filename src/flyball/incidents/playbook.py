@@ -26,7 +26,13 @@ DEFAULTS: Mapping[str, tuple[str, ...]] = {
     "bias": ("page",),
     "cost": ("ticket",),
 }
-"""Default reactions. The order is that of causes: what stands higher explains what stands lower."""
+"""Default reactions. What fires together has its root in what stands highest."""
+
+EXPLAINING = frozenset({"schema_change", "stale_data", "skew", "input_drift"})
+"""What is wrong with the data, and found later explains …"""
+
+EXPLAINED = frozenset({"errors", "bad_release", "concept_drift", "performance", "bias"})
+"""… what is wrong with the answers."""
 
 _ORDER = {mode: place for place, mode in enumerate(DEFAULTS)}
 

@@ -1,7 +1,8 @@
 """When an incident opens, what is done, when it is over. Pure: rows and `now` in, events out.
 
 One incident a model at a time: what is wrong with the data explains what is wrong with the answers, so further alerts are noted on it and
-open nothing. Mitigated and closed are observed, never assumed: a route in force, a metric that recovered.
+open nothing. A gap in the log is no model's fault and explains nothing of it: it is an incident of its own, beside the other. Mitigated and
+closed are observed, never assumed: a route in force, a metric that recovered.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from flyball.clock import Instant, Span
 from flyball.declare.model import Model
 from flyball.declare.policy import Playbook
 from flyball.errors import Conflict
-from flyball.incidents.playbook import actions, by_hand, depth
+from flyball.incidents.playbook import EXPLAINED, EXPLAINING, actions, by_hand, depth
+from flyball.ledger.bounds import clipped
 from flyball.records.base import Event
 from flyball.records.monitoring import AlertRow, AlertState, IncidentMoved, IncidentNoted, IncidentOpened, IncidentRow, IncidentState
 
@@ -41,15 +43,23 @@ _WELL = frozenset({AlertState.OK, AlertState.RESOLVED})
 def react(
     alerts: Iterable[AlertRow], incidents: Sequence[IncidentRow], model: Model, now: Instant, new_id: Callable[[str], str]
 ) -> tuple[Event, ...]:
-    """Open, re-open or add to the model's incident for the alerts that fire at severity alert. Warnings are tickets, no incidents."""
+    """Open, re-open or add to the model's incidents for the alerts that fire at severity alert. Warnings are tickets, no incidents."""
     firing = sorted(
         (row for row in alerts if row.model == model.name and row.state == AlertState.FIRING and row.finding.severity == "alert"),
         key=lambda row: (depth(_mode(row)), -_excess(row), row.key),
     )
     ours = [row for row in incidents if row.model == model.name]
+    events: list[Event] = []
+    for gap in (True, False):
+        alike = [row for row in ours if _is_gap(row.failure_mode) is gap]
+        events += _react([row for row in firing if _is_gap(_mode(row)) is gap], alike, model, now, new_id)
+    return tuple(events)
+
+
+def _react(firing: list[AlertRow], ours: Sequence[IncidentRow], model: Model, now: Instant, new_id: Callable[[str], str]) -> list[Event]:
     firing = [row for row in firing if not _closed_already(row, ours)]
     if not firing:
-        return ()
+        return []
     current = _current(ours, now)
     if current is None:
         return _open(firing, model, new_id)
@@ -60,7 +70,7 @@ def react(
             why = f"fires again {Span(again[0].since - current.mitigated_at).brief} after it was mitigated: {again[0].finding.why}"
             events.append(IncidentMoved(incident=current.incident, source=current.state, target=OPEN, why=why))
     events.extend(_notes(current, firing, model.playbook))
-    return tuple(events)
+    return events
 
 
 def rolled_back(
@@ -71,7 +81,7 @@ def rolled_back(
     if any(row.rollout == rollout for row in ours):
         return ()
     note = f"release {model.name}@{version} rolled back ({rollout}): {why}"
-    current = next((row for row in ours if row.state in (OPEN, MITIGATING)), None)
+    current = next((row for row in ours if row.state in (OPEN, MITIGATING) and not _is_gap(row.failure_mode)), None)
     if current is not None:
         return () if note[:500] in current.notes else (IncidentNoted(incident=current.incident, note=note[:500]),)
     opened = IncidentOpened(
@@ -94,10 +104,12 @@ def progress(
     """Carry an incident on. `alerts` are the model's alerts.
 
     `acting` names an action under way (a run, a rollout); `in_force_at` is when every gateway had the route of a champion that took over
-    after the incident opened (0: none did). Clocks that ran out are noted once each.
+    after the incident opened (0: none did); neither does anything about a gap in the log. Clocks that ran out are noted once each.
     """
     events: list[Event] = list(clocks(incident, now))
-    rows = [row for row in alerts if row.model == incident.model]
+    gap = _is_gap(incident.failure_mode)
+    acting, in_force_at = ("", 0) if gap else (acting, in_force_at)
+    rows = [row for row in alerts if row.model == incident.model and _is_gap(_mode(row)) is gap]
     bad = [row for row in rows if row.state in _BAD and row.finding.severity == "alert"]
     arrow = None
     if incident.state in (OPEN, MITIGATING):
@@ -107,7 +119,7 @@ def progress(
         elif acting and incident.state == OPEN:
             arrow = (MITIGATING, acting)
     elif incident.state == REVIEWED and not bad:
-        arrow = (CLOSED, "reviewed, and every alert of the model has measurably recovered")
+        arrow = (CLOSED, "reviewed, and every alert it is about has measurably recovered")
     if arrow is not None:
         events.append(IncidentMoved(incident=incident.incident, source=incident.state, target=arrow[0], why=arrow[1]))
     return tuple(events)
@@ -180,6 +192,10 @@ def _mode(row: AlertRow) -> str:
     return row.finding.failure or "performance"
 
 
+def _is_gap(failure_mode: str) -> bool:
+    return failure_mode == "evidence_gap"
+
+
 def _excess(row: AlertRow) -> float:
     effect, floor = row.finding.effect, row.finding.floor
     return abs(effect / floor) if effect is not None and floor else 0.0
@@ -208,7 +224,7 @@ def _also(alert: AlertRow) -> str:
     return f"also {alert.key}:"
 
 
-def _open(firing: Sequence[AlertRow], model: Model, new_id: Callable[[str], str]) -> tuple[Event, ...]:
+def _open(firing: Sequence[AlertRow], model: Model, new_id: Callable[[str], str]) -> list[Event]:
     root = firing[0]
     mode = _mode(root)
     chosen = actions(model.playbook, mode)
@@ -231,25 +247,27 @@ def _open(firing: Sequence[AlertRow], model: Model, new_id: Callable[[str], str]
         IncidentNoted(incident=opened.incident, note=f"{_also(row)} {row.finding.why}", actions=actions(model.playbook, _mode(row)))
         for row in firing[1:]
     )
-    return tuple(events)
+    return events
 
 
 def _notes(incident: IncidentRow, firing: Sequence[AlertRow], playbook: Playbook) -> list[Event]:
-    """Alerts that the incident does not speak of yet. A deeper cause than all it speaks of becomes its cause; what their own
-    failure modes ask for is done too: a drift that lasts must not keep an outage from its rollback.
+    """Alerts that the incident does not speak of yet. Where its answers are wrong and nothing explains it so far, what is wrong with
+    the data becomes its cause, under its own name; no other finding takes the place of a cause. What their own failure modes ask for is
+    done too: a drift that lasts must not keep an outage from its rollback.
     """
     notes: list[Event] = []
-    deepest = min([depth(incident.failure_mode), *(depth(_mode(row)) for row in firing if _speaks_of(incident, row))])
+    told = [_mode(row) for row in firing if _speaks_of(incident, row)]
+    unexplained = incident.failure_mode in EXPLAINED and not any(mode in EXPLAINING for mode in told)
     for row in firing:
         if _speaks_of(incident, row):
             continue
-        deeper = depth(_mode(row)) < deepest
-        deepest = min(deepest, depth(_mode(row)))
+        explains = unexplained and _mode(row) in EXPLAINING
+        unexplained = unexplained and not explains
         notes.append(
             IncidentNoted(
                 incident=incident.incident,
                 note=f"{_also(row)} {row.finding.why}",
-                cause=row.finding.why if deeper else "",
+                cause=clipped(f"{_what(row)}: {row.finding.why}") if explains else "",
                 actions=actions(playbook, _mode(row)),
             )
         )

@@ -172,7 +172,7 @@ def _logged(state: MonitorState, now: Instant) -> Finding:
         severity="alert" if missing else "none",
         n=missing,
         failure="evidence_gap",
-        why=f"{missing:,} records could not be written to the prediction log (a full disk)" if missing else "no gap in the last minute",
+        why=f"at least {missing:,} records could not be written to the prediction log (a full disk)" if missing else "no gap in the last minute",
     )
 
 
