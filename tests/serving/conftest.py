@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -11,16 +12,23 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
 import polars as pl
 import pytest
 
-from flyball.records.models import Signature
+from flyball.records.models import Field, Signature
 from flyball.records.serving import Arm, ModelRoute, RouteTable
+from flyball.serving import ids, wal
+from flyball.serving.dispatch import Dispatcher
+from flyball.serving.http import Gateway
 from flyball.serving.layout import Layout
+from flyball.serving.limits import Limits
+from flyball.serving.metrics import Metrics
 from flyball.serving.routes import FileRoutes
+from flyball.serving.table import RoutesFile, Table
 from flyball.store.blobs import LocalBlobs
 
 LOOP = """
@@ -186,3 +194,74 @@ def start(loans: Loans) -> Iterator[Callable[..., Up]]:
     yield make
     for one in running:
         one.stop()
+
+
+SIGNATURES = {
+    "price": Signature(
+        task="regression",
+        fields=(Field(name="n", type="int"), Field(name="x", type="float"), Field(name="note", type="str", nullable=True)),
+    ),
+    "wins": Signature(task="binary", fields=(Field(name="n", type="int"),), classes=(0, 1)),
+    "late": Signature(task="binary", fields=(Field(name="km", type="float"), Field(name="tonnes", type="float")), classes=(False, True)),
+    "mood": Signature(task="multiclass", fields=(Field(name="at", type="time"),), classes=("no", "yes")),
+}
+
+
+class Answered(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    document: Any
+
+
+class Border:
+    """The gateway's application over a real log; no worker is there."""
+
+    def __init__(self, root: Path) -> None:
+        layout = Layout(root)
+        layout.prepare()
+        self.writer = wal.Writer(layout.log, "g0", reserve_bytes=0)
+        metrics, limits = Metrics(layout, "g0"), Limits()
+        key = ids.Ids(ids.load_key(layout.id_key), 0)
+        self.dispatcher = Dispatcher(layout, writer=self.writer, ids=key, metrics=metrics, limits=limits)
+        arm = Arm(version="1.0.0", role="champion", artifact="a" * 64, weight=10_000)
+        models = {name: ModelRoute(signature=one, arms=(arm,)) for name, one in SIGNATURES.items()}
+        self.dispatcher.table = Table(RoutesFile(stamp=1, table=RouteTable(epoch=1, models=models)))
+        self.said: list[str] = []
+        self.app = Gateway(self.dispatcher, metrics, limits, self._fresh, self.said.append)
+
+    async def _fresh(self) -> None:
+        """The table is as it is."""
+
+    def post(self, path: str, body: bytes, **headers: str) -> Answered:
+        return asyncio.run(self.ask(path, body, headers=headers))
+
+    def get(self, path: str) -> Answered:
+        return asyncio.run(self.ask(path, b"", method="GET"))
+
+    async def ask(self, path: str, body: bytes, *, method: str = "POST", headers: Mapping[str, str] = {}) -> Answered:
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        await self.app({"type": "http", "method": method, "path": path, "headers": given}, receive, send)
+        told = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+        return Answered(sent[0]["status"], told, json.loads(sent[1]["body"]))
+
+    def labels(self, *labels: dict[str, Any], model: str = "price") -> Answered:
+        return self.post(f"/models/{model}/labels", json.dumps({"labels": labels}).encode())
+
+    def logged(self) -> list[tuple[str, Any]]:
+        records, _ = wal.read(self.writer.path)
+        return [(one.request_id, one.output[0][0]) for one in records if one.kind == "label" and one.output]
+
+
+@pytest.fixture
+def border(tmp_path: Path) -> Iterator[Border]:
+    made = Border(tmp_path)
+    yield made
+    made.writer.close()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,80 +15,11 @@ import pytest
 from flyball.cli import label as label_verb
 from flyball.cli.main import run
 from flyball.errors import Unavailable
-from flyball.records.models import Field, Signature
-from flyball.records.serving import Arm, ModelRoute, RouteTable
-from flyball.serving import ids, wal
+from flyball.serving import wal
 from flyball.serving.dispatch import Dispatcher
-from flyball.serving.http import Gateway
-from flyball.serving.layout import Layout
-from flyball.serving.limits import Limits
 from flyball.serving.link import Pending
-from flyball.serving.metrics import Metrics
-from flyball.serving.table import RoutesFile, Table
 
-SIGNATURES = {
-    "price": Signature(
-        task="regression",
-        fields=(Field(name="n", type="int"), Field(name="x", type="float"), Field(name="note", type="str", nullable=True)),
-    ),
-    "wins": Signature(task="binary", fields=(Field(name="n", type="int"),), classes=(0, 1)),
-}
-
-
-class Answered(NamedTuple):
-    status: int
-    headers: dict[str, str]
-    document: Any
-
-
-class Border:
-    """The gateway's application over a real log; no worker is there."""
-
-    def __init__(self, root: Path) -> None:
-        layout = Layout(root)
-        layout.prepare()
-        self.writer = wal.Writer(layout.log, "g0", reserve_bytes=0)
-        metrics, limits = Metrics(layout, "g0"), Limits()
-        key = ids.Ids(ids.load_key(layout.id_key), 0)
-        self.dispatcher = Dispatcher(layout, writer=self.writer, ids=key, metrics=metrics, limits=limits)
-        arm = Arm(version="1.0.0", role="champion", artifact="a" * 64, weight=10_000)
-        models = {name: ModelRoute(signature=one, arms=(arm,)) for name, one in SIGNATURES.items()}
-        self.dispatcher.table = Table(RoutesFile(stamp=1, table=RouteTable(epoch=1, models=models)))
-        self.said: list[str] = []
-        self.app = Gateway(self.dispatcher, metrics, limits, self._fresh, self.said.append)
-
-    async def _fresh(self) -> None:
-        """The table is as it is."""
-
-    def post(self, path: str, body: bytes) -> Answered:
-        return asyncio.run(self.ask(path, body))
-
-    async def ask(self, path: str, body: bytes) -> Answered:
-        sent: list[Any] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        await self.app({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)
-        headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        return Answered(sent[0]["status"], headers, json.loads(sent[1]["body"]))
-
-    def labels(self, *labels: dict[str, Any], model: str = "price") -> Answered:
-        return self.post(f"/models/{model}/labels", json.dumps({"labels": labels}).encode())
-
-    def logged(self) -> list[tuple[str, Any]]:
-        records, _ = wal.read(self.writer.path)
-        return [(one.request_id, one.output[0][0]) for one in records if one.kind == "label" and one.output]
-
-
-@pytest.fixture
-def border(tmp_path: Path) -> Iterator[Border]:
-    made = Border(tmp_path)
-    yield made
-    made.writer.close()
+from .conftest import Border
 
 
 @pytest.fixture

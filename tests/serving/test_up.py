@@ -370,8 +370,16 @@ def test_children_of_a_killed_supervisor_go_and_the_next_one_comes_up(loans: Loa
     again = Up(loans, gateways=1)
     try:
         eventually(lambda: not any(_runs(pid) for pid in pids), "a child outlived its supervisor")
+        told: list[str] = []
+
+        def served() -> bool:
+            answer = again.predict(GOOD)
+            told.append(answer.json().get("detail", ""))
+            return answer.status_code == 200
+
         # no control plane has spoken: the routes on disk are served again
-        eventually(lambda: again.predict(GOOD).status_code == 200, "the routes on disk are not served")
+        eventually(served, "the routes on disk are not served")
+        assert set(told[:-1]) == {"credit@1.0.0 could not answer: its worker is starting"}
         assert again.predict({}).status_code == 422
     finally:
         up.stop()

@@ -16,9 +16,9 @@ import msgspec
 from flyball.errors import FlyballError, Unavailable
 from flyball.serving import wal
 from flyball.serving.ids import Ids
-from flyball.serving.layout import Layout
+from flyball.serving.layout import Layout, read_json
 from flyball.serving.limits import Limits
-from flyball.serving.link import WORKER_GONE, Done, Link, Outcome, Pending
+from flyball.serving.link import STARTING, Done, Link, NoAnswer, Outcome, Pending, not_started
 from flyball.serving.metrics import Metrics
 from flyball.serving.problems import ModelError
 from flyball.serving.table import EMPTY, Served, Table, Target
@@ -83,9 +83,11 @@ class Dispatcher:
             self._leaving.append(link)
             link.retire()
 
-    def ready(self, served: Served) -> bool:
-        """Whether somebody can answer: the champion's worker is connected."""
-        return served.champion is not None and self._links[served.champion.worker].up.is_set()
+    def absence(self, served: Served) -> NoAnswer | None:
+        """Why nobody can answer: the champion's worker is not connected. None: it is."""
+        if served.champion is None:
+            return NoAnswer("no version of it answers", "try again shortly: flyball status shows what happens")
+        return self._absence(served.champion)
 
     def sweep(self) -> None:
         """Settle what is overdue and write what waits for a write. Called some times a second."""
@@ -96,10 +98,11 @@ class Dispatcher:
         self.flush()
 
     def flush(self) -> None:
-        """Write records that no answer waits for."""
+        """Write records that no answer waits for, and what the log still has to say of a full disk."""
         if self._backlog:
             frames, self._backlog = self._backlog, []
             self._writer.append(frames)
+        self._writer.settle()
 
     def close(self) -> None:
         """Leave every worker."""
@@ -272,7 +275,18 @@ class Dispatcher:
     def _send(self, pending: Pending) -> None:
         link = self._links.get(pending.target.worker)
         if link is None or not link.ask(pending):
-            self._settle([(pending, WORKER_GONE, b"")])
+            # one that has just been lost is not connected either
+            self._settle([(pending, self._absence(pending.target) or STARTING, b"")])
+
+    def _absence(self, target: Target) -> NoAnswer | None:
+        """Why a version's worker is not there; None: it is."""
+        link = self._links.get(target.worker)
+        if link is not None and link.up.is_set():
+            return None
+        failure = read_json(self._layout.failed(target.worker))
+        if isinstance(failure, dict):
+            return not_started(str(failure.get("reason", "")))
+        return STARTING if link is None else link.absence
 
     def _rescue(self, pending: Pending, error: str, now: int) -> tuple[Outcome | None, Pending | None, bytes | None]:
         """An arm failed: the champion stands in for a challenger, the declared fallback for a champion, else the error is told.
@@ -331,8 +345,8 @@ def _record(
 def _failure(served: Served, result: Outcome) -> FlyballError:
     """The error a caller is told when nobody could answer."""
     what = f"{result.target.version} could not answer"
-    if result.error == WORKER_GONE or "time limit" in result.error:
-        return Unavailable(what, why=result.error, fix="try again: the worker is being restarted", retry_after=1.0)
+    if isinstance(result.error, NoAnswer):
+        return Unavailable(what, why=str(result.error), fix=result.error.fix, retry_after=result.error.retry_after)
     return ModelError(
         what, why=result.error, fix=f"check the row against GET /models/{served.name}/schema; the model's owner sees this error in the log"
     )

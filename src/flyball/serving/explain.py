@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from itertools import chain, islice
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from flyball.clock import instant
-from flyball.errors import Problem
+from flyball.clock import Instant, instant
+from flyball.errors import BadInput, Problem
 from flyball.records.models import Field, Signature
 from flyball.serving.problems import TooLarge, Unparsable
 
@@ -23,6 +24,9 @@ Row: TypeAlias = tuple[Value, ...]
 
 LONGEST_TEXT = 65_536
 """Characters in one text value."""
+
+LONGEST_ID = 200
+"""Characters of an id or a key."""
 
 LONGEST_NAME = 200
 """Characters of a name that are looked at to guess what was meant, and shown."""
@@ -33,8 +37,20 @@ MOST_ROWS = 10_000
 MOST_PROBLEMS = 50
 """Listed in one answer; what comes after them is not looked for."""
 
+FARTHEST = 2**53
+"""Microseconds before and after 1970 (to the year 2255) that a moment may lie: beyond, not every reader of JSON knows the number."""
+
 _JSON_NAMES = {bool: "a boolean", int: "an integer", float: "a number", str: "text", list: "a list", dict: "an object", type(None): "null"}
 _WANTED = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "time": 'text such as "2026-01-31T12:00:00Z"'}
+
+
+class Member(NamedTuple):
+    """What a member of a body may be. `example` is JSON; one that is not required may be null as well."""
+
+    types: tuple[type, ...]
+    wanted: str
+    example: str
+    required: bool = False
 
 
 def parse(body: bytes) -> Any:
@@ -50,10 +66,10 @@ def parse(body: bytes) -> Any:
 
 
 def load(body: bytes) -> Any:
-    """Read JSON as `parse` does, halves of surrogate pairs included. Raises Unparsable."""
+    """Read JSON as `parse` does, halves of surrogate pairs included. Raises Unparsable, for a name that is given twice too."""
     try:
         # decoded here: json.loads would guess other encodings, and take surrogates as UTF-8
-        return json.loads(body.decode("utf-8-sig"))
+        return json.loads(body.decode("utf-8-sig"), object_pairs_hook=_once)
     except UnicodeDecodeError as problem:
         raise Unparsable(
             "the body is not UTF-8", why=f"byte {problem.start} is {body[problem.start]:#04x}", fix="send JSON encoded as UTF-8"
@@ -68,6 +84,16 @@ def load(body: bytes) -> Any:
         ) from None
     except RecursionError:
         raise _too_deep() from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these members. Raises Unparsable where two have one name: either may have been meant."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
+        raise Unparsable(f"the body names {shown(twice)} twice in one object", why="either value may be meant", fix="send each name once")
+    return made
 
 
 def half_pair(value: Any) -> str:
@@ -102,8 +128,44 @@ def near_name(name: str, options: Iterable[str]) -> str:
     return found[0] if found else ""
 
 
+def moment(text: str) -> Instant:
+    """Read RFC 3339 as `instant` does. Raises ValueError for what is none, BadInput for one that lies beyond `FARTHEST`."""
+    found = instant(text)
+    if abs(found) > FARTHEST:
+        raise BadInput(
+            f"{shown(text)} is too far away", why="times lie between the years 1685 and 2255", fix='write "2026-01-31T12:00:00Z"'
+        )
+    return found
+
+
+def strange(given: Iterable[str], known: Collection[str], what: str, *at: str | int) -> Iterator[Problem]:
+    """Members that an object does not have, with near names."""
+    for name in given:
+        if name not in known:
+            near = near_name(name, known)
+            fix = f'did you mean "{near}"?' if near else "leave it out"
+            yield Problem(pointer(*at, name), f"there is no member {shown(_cut(name))}", f"{what} has {', '.join(known)}", fix)
+
+
+def check_members(value: Any, known: Mapping[str, Member], what: str, *at: str | int) -> Iterator[Problem]:
+    """What is wrong with an object's members, not with what is in them."""
+    if not isinstance(value, dict):
+        needed = ", ".join(f'"{name}": {member.example}' for name, member in known.items() if member.required)
+        yield Problem(pointer(*at), f"{what} is an object, not {_JSON_NAMES.get(type(value), 'this')}", fix=f"send {{{needed}}}")
+        return
+    for name, member in known.items():
+        given = value.get(name)
+        send = f'send "{name}": {member.example}'
+        if name not in value:
+            if member.required:
+                yield Problem(pointer(*at, name), f"{what} has no {name}", f"{name} is {member.wanted}", send)
+        elif type(given) not in member.types and (given is not None or member.required):
+            yield Problem(pointer(*at, name), f"{name} is {shown(given)}", f"it has to be {member.wanted}", send)
+    yield from strange(value, known, what, *at)
+
+
 def check_count(rows: int, what: str = "rows") -> None:
-    """Raise TooLarge for more rows than one request may have."""
+    """Raise TooLarge for more rows, or what `what` says, than one request may have."""
     if rows > MOST_ROWS:
         raise TooLarge(f"the request has {rows:,} {what}", why=f"one has {MOST_ROWS:,} at most", fix="send them in several requests")
 
@@ -112,18 +174,20 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as it is written in JSON, cut where it is long."""
     try:
         text = json.dumps(value, ensure_ascii=False, default=str)
     except RecursionError:
         return "a value nested too deeply"
+    text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 60 else text[:57] + "…"
 
 
 def _mistyped(value: Any, field: Field, where: str) -> Problem:
     fix = "send it without quotes" if isinstance(value, str) and field.type in ("int", "float", "bool") else ""
     return Problem(
-        where, f"{_shown(value)} is {_JSON_NAMES.get(type(value), 'something else')}", f'"{field.name}" is {_WANTED[field.type]}', fix
+        where, f"{shown(value)} is {_JSON_NAMES.get(type(value), 'something else')}", f'"{field.name}" is {_WANTED[field.type]}', fix
     )
 
 
@@ -142,7 +206,7 @@ def _typed(value: Any, field: Field, where: str) -> Value | Problem:
         try:
             return instant(value)
         except (ValueError, OverflowError):
-            return Problem(where, f"{_shown(value)} is not a time", "times are RFC 3339", 'write "2026-01-31T12:00:00Z"')
+            return Problem(where, f"{shown(value)} is not a time", "times are RFC 3339", 'write "2026-01-31T12:00:00Z"')
     if isinstance(value, bool) or not isinstance(value, int | float):
         return _mistyped(value, field, where)
     if isinstance(value, float) and not math.isfinite(value):
@@ -158,13 +222,13 @@ def _typed(value: Any, field: Field, where: str) -> Value | Problem:
             return (
                 _mistyped(value, field, where)
                 if isinstance(value, float)
-                else Problem(where, f"{_shown(value)} is too large", "integers have 64 bits")
+                else Problem(where, f"{shown(value)} is too large", "integers have 64 bits")
             )
         return int(value)
     try:
         return float(value)
     except OverflowError:
-        return Problem(where, f"{_shown(value)} is too large", "numbers are 64-bit floats")
+        return Problem(where, f"{shown(value)} is too large", "numbers are 64-bit floats")
 
 
 def check_value(value: Any, field: Field, where: str) -> Value | Problem:
@@ -185,10 +249,10 @@ def check_value(value: Any, field: Field, where: str) -> Value | Problem:
             return Problem(where, f"{typed} is above {field.high:g}", "the column's declared bounds", f"send {_span(field)}")
     if field.one_of is not None and typed not in field.one_of:
         near = near_name(str(typed), [str(option) for option in field.one_of])
-        options = ", ".join(_shown(option) for option in field.one_of[:8]) + (" …" if len(field.one_of) > 8 else "")
+        options = ", ".join(shown(option) for option in field.one_of[:8]) + (" …" if len(field.one_of) > 8 else "")
         return Problem(
             where,
-            f"{_shown(typed)} is not a declared value",
+            f"{shown(typed)} is not a declared value",
             f"one of {options}",
             f'did you mean "{near}"?' if near else "send one of these",
         )

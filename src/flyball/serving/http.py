@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from flyball.errors import FlyballError, NotFound, Unavailable
+from flyball.errors import FlyballError, NotFound
 from flyball.serving import problems, protocol_native, protocol_oip
 from flyball.serving.dispatch import Dispatcher
 from flyball.serving.limits import Limits
 from flyball.serving.metrics import Metrics
-from flyball.serving.problems import TooLarge, WrongMethod
+from flyball.serving.problems import NotPlain, TooLarge, WrongMethod
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -53,7 +53,19 @@ def json_response(body: bytes, *, logged: bool = True) -> Response:
 
 
 async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
-    """The request's body. Raises TooLarge as soon as it is; the rest is read and thrown away, within reason."""
+    """The request's body. Raises TooLarge as soon as it is; the rest is read and thrown away, within reason. Raises NotPlain."""
+    body = await _whole(scope, receive, limits)
+    for name, value in scope["headers"]:
+        if name == b"content-encoding" and value.lower() != b"identity":
+            what = f"the body is encoded ({value.decode('latin-1')[:40]})"
+            raise NotPlain(what, why="a gateway takes plain JSON only", fix="send it plain, without Content-Encoding")
+        if name == b"inference-header-content-length":
+            what, fix = "binary tensors are not taken", "send all tensors as JSON, without Inference-Header-Content-Length"
+            raise NotPlain(what, why="a gateway takes plain JSON only", fix=fix)
+    return body
+
+
+async def _whole(scope: Scope, receive: Receive, limits: Limits) -> bytes:
     message = await receive()
     body: bytes = message.get("body", b"")
     if not message.get("more_body") and len(body) <= limits.body_bytes:
@@ -118,7 +130,7 @@ class Gateway:
     async def _respond(self, scope: Scope, receive: Receive, path: str) -> Response:
         if path.startswith("/models/"):
             return await self._models(scope, receive, path)
-        if path.startswith("/v2/"):
+        if _is_v2(path):
             return await self._v2(scope, receive, path)
         if path == "/metrics":
             _method(scope, "GET")
@@ -129,7 +141,9 @@ class Gateway:
         parts = path.split("/")
         if len(parts) != 4:
             raise _nowhere(path)
-        name, _, version = unquote(parts[2]).partition("@")
+        name, pinned, version = unquote(parts[2]).partition("@")
+        if pinned and not version:
+            raise _no_version(name)
         verb = parts[3]
         if verb == "predict":
             _method(scope, "POST")
@@ -153,13 +167,13 @@ class Gateway:
                 return json_response(b'{"live":true}')
             case ["health", "ready"]:
                 _method(scope, "GET")
-                if not self._oip.all_ready():
-                    raise Unavailable("not every model has a worker that answers", fix="try again shortly")
-                return json_response(b'{"ready":true}')
+                return json_response(self._oip.all_ready())
             case ["models", name, *rest]:
                 version = ""
                 if len(rest) >= 2 and rest[0] == "versions":
                     version, rest = rest[1], rest[2:]
+                    if not version:
+                        raise _no_version(name)
                 return await self._v2_model(scope, receive, name, version, rest)
             case _:
                 raise _nowhere(path)
@@ -180,9 +194,13 @@ class Gateway:
 
 def _told(path: str, error: FlyballError) -> Response:
     """The error, as the protocol of the path tells it."""
-    if path.startswith("/v2/"):
-        return Response(error.status, protocol_oip.error_body(error), _JSON)
-    return Response(error.status, problems.body(error), problems.headers(error))
+    if _is_v2(path):
+        return Response(error.status, protocol_oip.error_body(error), [*_JSON, *problems.retry_after(error)])
+    return Response(error.status, problems.body(error), [(b"content-type", problems.CONTENT_TYPE), *problems.retry_after(error)])
+
+
+def _is_v2(path: str) -> bool:
+    return path == "/v2" or path.startswith("/v2/")
 
 
 def _line(problem: Exception) -> str:
@@ -197,6 +215,12 @@ def _line(problem: Exception) -> str:
 def _method(scope: Scope, wanted: str) -> None:
     if scope["method"] != wanted:
         raise WrongMethod(f"{scope['path'][:200]} does not take {scope['method']}", fix=f"use {wanted}")
+
+
+def _no_version(name: str) -> NotFound:
+    return NotFound(
+        f'the version of "{name[:80]}" is empty', why="the path names a version and does not say which", fix="name one, or none"
+    )
 
 
 def _nowhere(path: str) -> NotFound:

@@ -46,10 +46,33 @@ class Outcome:
     logged: bool = True
 
 
+class NoAnswer(str):
+    """An error that is not the model's: nobody was there to answer, or not in time. Another try may bring an answer."""
+
+    __slots__ = ("fix", "retry_after")
+    fix: str
+    retry_after: float
+
+    def __new__(cls, why: str, fix: str, *, retry_after: float = 1.0) -> NoAnswer:
+        """`why` is the text itself."""
+        made = super().__new__(cls, why)
+        made.fix, made.retry_after = fix, retry_after
+        return made
+
+
 Done = tuple[Pending, str | None, bytes]
 Settle = Callable[[list[Done]], None]
 
-WORKER_GONE = "the worker ended"
+STARTING = NoAnswer("its worker is starting", "try again in some seconds: a worker loads the model and tests it first", retry_after=2.0)
+ENDED = NoAnswer("its worker ended", "try again: the worker is being restarted")
+LATE = NoAnswer("no answer within the time limit", "try again, with fewer rows a request if there are many")
+
+
+def not_started(reason: str) -> NoAnswer:
+    """Why there is no answer from a worker that could not start."""
+    first = next(iter(reason.splitlines()), "")[:300]
+    fix = "its owner finds more in flyball status and .flyball/run/logs; the worker is started again and again"
+    return NoAnswer(f"its worker could not start: {first}", fix, retry_after=10.0)
 
 
 class Link(asyncio.Protocol):
@@ -64,6 +87,7 @@ class Link(asyncio.Protocol):
         self._open: dict[int, Pending] = {}
         self._tag = 0
         self._retired = False
+        self._met = False
         self._connecting: asyncio.Task[None] | None = None
         self.up = asyncio.Event()
 
@@ -71,6 +95,11 @@ class Link(asyncio.Protocol):
     def open(self) -> int:
         """Questions without a reply."""
         return len(self._open)
+
+    @property
+    def absence(self) -> NoAnswer:
+        """Why there is no worker while there is none: one that was never met has not ended."""
+        return ENDED if self._met else STARTING
 
     def start(self) -> None:
         """Connect, and try again until it succeeds or the link is retired."""
@@ -107,13 +136,14 @@ class Link(asyncio.Protocol):
         if late:
             for tag, _ in late:
                 del self._open[tag]
-            self._settle([(pending, "no answer within the time limit", b"") for _, pending in late])
+            self._settle([(pending, LATE, b"") for _, pending in late])
             self._close_if_done()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: connected."""
         self._transport = cast("asyncio.Transport", transport)
         self._splitter = wire.Splitter()
+        self._met = True
         self.up.set()
 
     def data_received(self, data: bytes) -> None:
@@ -140,7 +170,7 @@ class Link(asyncio.Protocol):
         if not self._retired:
             self.start()
         if lost:
-            self._settle([(pending, WORKER_GONE, b"") for pending in lost.values()])
+            self._settle([(pending, ENDED, b"") for pending in lost.values()])
 
     def _close_if_done(self) -> None:
         if self._retired and not self._open:

@@ -25,6 +25,14 @@ class TooLarge(BadInput):
     status = 413
 
 
+class NotPlain(BadInput):
+    """The body is compressed, or has binary parts."""
+
+    code = "not-plain"
+    title = "The body is not plain JSON"
+    status = 415
+
+
 class WrongMethod(BadInput):
     """The route is there, with another method."""
 
@@ -46,9 +54,6 @@ def body(error: FlyballError) -> bytes:
     return msgspec.json.encode(problem(error))
 
 
-def headers(error: FlyballError) -> list[tuple[bytes, bytes]]:
-    """Headers that go with it: `Retry-After` when another try can help."""
-    found = [(b"content-type", CONTENT_TYPE)]
-    if isinstance(error, Unavailable):
-        found.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
-    return found
+def retry_after(error: FlyballError) -> list[tuple[bytes, bytes]]:
+    """The header that goes with an error when another try can help; else none."""
+    return [(b"retry-after", str(max(1, round(error.retry_after))).encode())] if isinstance(error, Unavailable) else []

@@ -9,29 +9,15 @@ from typing import Any
 
 import msgspec
 
-from flyball.clock import Instant, instant
 from flyball.errors import BadInput, Unavailable
 from flyball.records.models import Field
-from flyball.serving import explain, wal
 from flyball.serving.dispatch import Answer, Dispatcher
 from flyball.serving.ids import PREFIX
-from flyball.serving.problems import Unparsable
-from flyball.serving.table import Served
+from flyball.serving.labels import labels_of, read_label
 
 _encode = msgspec.json.Encoder().encode
 _REMEMBERED = 200_000
 """Labels a gateway remembers to tell duplicates and corrections apart; best effort, exact counts come from the log."""
-_DEEPEST = 20
-"""Levels of a label's attributes: whoever reads the log has less room to nest than who wrote it."""
-
-
-class Label(msgspec.Struct, forbid_unknown_fields=True):
-    """One label of a request, checked one by one so that a bad one stops only itself."""
-
-    id: str
-    value: int | float | str | bool
-    time: str | None = None
-    attributes: dict[str, Any] | None = None
 
 
 class _Predictions(msgspec.Struct, omit_defaults=True):
@@ -70,26 +56,23 @@ class Native:
         return _encode(_predictions(answer)), answer.logged
 
     def labels(self, name: str, body: bytes) -> tuple[int, bytes]:
-        """Take labels: (status, body). 422 only when every one is refused. Raises Unparsable, NotFound, and Unavailable where they cannot be
+        """Take labels: (status, body). 422 only when every one is refused. Raises Unparsable, TooLarge, NotFound, and Unavailable where they cannot be
         logged: then none is taken.
         """
         served = self._dispatcher.table.find(name)
-        given = explain.load(body)
-        labels = given.get("labels") if isinstance(given, dict) else None
-        if not isinstance(labels, list) or not labels or set(given) != {"labels"}:
-            raise Unparsable("the body has no labels", fix='send {"labels": [{"id": "…", "value": 1}]}')
-        explain.check_count(len(labels), "labels")
+        given = labels_of(body)
         now_us, now_ns = time.time_ns() // 1000, time.monotonic_ns()
         frames: list[bytes] = []
         refused: list[dict[str, Any]] = []
         fresh: dict[tuple[str, str], Any] = {}
         duplicates = corrected = 0
-        for index, raw in enumerate(labels):
+        for index, raw in enumerate(given):
             try:
-                label, at = self._check(served, raw, now_us)
-                frame = _label_frame(name, label, at, now_ns)
+                label = read_label(raw, served, self._dispatcher.forged, now_us)
+                frame = label.frame(name, now_ns)
             except BadInput as error:
-                refused.append({"index": index, "code": error.code, "detail": f"{error.what}: {error.why}" if error.why else error.what})
+                detail = f"{error.what}: {error.why}" if error.why else error.what
+                refused.append({"index": index, "code": error.code, "detail": detail, "fix": error.fix})
                 continue
             key = (name, label.id)
             before = fresh.get(key, self._seen.get(key))
@@ -105,7 +88,7 @@ class Native:
             )
         self._remember(fresh)
         document = {"accepted": len(frames), "duplicates": duplicates, "corrected": corrected, "refused": refused}
-        return (422 if len(refused) == len(labels) else 200), _encode(document)
+        return (422 if len(refused) == len(given) else 200), _encode(document)
 
     def schema(self, name: str, version: str) -> bytes:
         """What a request is and what an answer is."""
@@ -122,39 +105,6 @@ class Native:
         }
         return _encode(document)
 
-    def _check(self, served: Served, raw: Any, now_us: Instant) -> tuple[Label, Instant]:
-        half = explain.half_pair(raw)
-        if half:
-            raise BadInput("the label has half of a surrogate pair", why=f"{half} alone is no character", fix="send whole characters")
-        try:
-            label = msgspec.convert(raw, Label)
-        except msgspec.ValidationError as problem:
-            raise BadInput(str(problem), fix='a label is {"id": "…", "value": 1}') from None
-        if not 0 < len(label.id) <= 200:
-            raise BadInput("an id has 1 to 200 characters")
-        if self._dispatcher.forged(label.id):
-            raise BadInput(f'"{label.id[:40]}" is not an id that this project gave', why="its tag does not verify", code="forged-id")
-        if isinstance(label.value, float) and not math.isfinite(label.value):
-            raise BadInput("the label is not finite")
-        if isinstance(label.value, int) and not -(2**63) <= label.value < 2**63:
-            raise BadInput("the label is too large", why="integers have 64 bits")
-        if _deeper(label.attributes, _DEEPEST):
-            raise BadInput("the attributes are nested too deeply", why=f"they have {_DEEPEST} levels at most")
-        classes = served.signature.classes
-        if classes:
-            match = next((one for one in classes if one == label.value and isinstance(one, str) == isinstance(label.value, str)), None)
-            if match is None:
-                raise BadInput(f"{label.value!r} is not a class of {served.name}", why=f"classes: {', '.join(map(str, classes[:8]))}")
-            label.value = match
-        elif isinstance(label.value, str | bool):
-            raise BadInput(f"{label.value!r} is not a number", why=f"{served.name} is a {served.signature.task} model")
-        if label.time is None:
-            return label, now_us
-        try:
-            return label, instant(label.time)
-        except (ValueError, OverflowError):
-            raise BadInput(f'"{label.time[:40]}" is not a time', fix='write "2026-01-31T12:00:00Z"') from None
-
     def _remember(self, labels: dict[tuple[str, str], Any]) -> None:
         """Know these again; only what is in the log is remembered."""
         for key, value in labels.items():
@@ -162,20 +112,6 @@ class Native:
             self._seen[key] = value
         while len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
-
-
-def _label_frame(name: str, label: Label, at: Instant, now_ns: int) -> bytes:
-    try:
-        return wal.label_frame(name, label.id, label.value, at, now_ns=now_ns, attributes=label.attributes)
-    except OverflowError:
-        raise BadInput("an attribute is too large", why="integers have 64 bits") from None
-
-
-def _deeper(value: Any, levels: int) -> bool:
-    """Whether objects and lists are nested deeper than `levels`."""
-    if not isinstance(value, dict | list):
-        return False
-    return levels == 0 or any(_deeper(one, levels - 1) for one in (value.values() if isinstance(value, dict) else value))
 
 
 def _predictions(answer: Answer) -> _Predictions:

@@ -7,20 +7,19 @@ lists the problems or, being the specification, accepts.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from flyball.clock import Instant, instant
+from flyball.clock import Instant
 from flyball.errors import BadInput, Problem
 from flyball.records.models import Field, Signature
 from flyball.serving import explain
 from flyball.serving.explain import Row, pointer
 from flyball.serving.problems import Unparsable
 
-_LONGEST_ID = 200
 _MEMBERS = ("row", "rows", "columns", "id", "ids", "key", "keys", "time", "times")
 _PLURAL = {"id": "ids", "key": "keys", "time": "times"}
 
@@ -71,7 +70,7 @@ class RowReader:
         members = [(f"f{index}", _field_type(field)) for index, field in enumerate(signature.fields)]
         names = {f"f{index}": field.name for index, field in enumerate(signature.fields)}
         row = msgspec.defstruct("Row", members, rename=names, forbid_unknown_fields=True, gc=False)
-        text = Annotated[str, msgspec.Meta(min_length=1, max_length=_LONGEST_ID)]
+        text = Annotated[str, msgspec.Meta(min_length=1, max_length=explain.LONGEST_ID)]
         body = msgspec.defstruct(
             "Body",
             [("row", row), ("id", text | None, None), ("key", text | None, None), ("time", str | None, None)],
@@ -79,6 +78,10 @@ class RowReader:
         )
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(body).decode
         self._astuple = msgspec.structs.astuple
+        texts = [(index, field.nullable) for index, field in enumerate(signature.fields) if field.type in ("str", "time")]
+        # "row", every name, and every text that is always there
+        self._quotes = 2 * (1 + len(members) + sum(not nullable for _, nullable in texts))
+        self._nullable = [index for index, nullable in texts if nullable]
         self._again = [(index, field) for index, field in enumerate(signature.fields) if _needs_second_look(field)]
 
     def read(self, body: bytes) -> Request:
@@ -86,13 +89,15 @@ class RowReader:
         try:
             asked = self._decode(body)
             row: Row = self._astuple(asked.row)
+            if not self._each_once(body, asked, row):
+                return self._slowly(explain.parse(body))
             if self._again:
                 row = self._second_look(row)
             return Request(
                 [row],
                 None if asked.id is None else [asked.id],
                 None if asked.key is None else [asked.key],
-                None if asked.time is None else [instant(asked.time)],
+                None if asked.time is None else [explain.moment(asked.time)],
             )
         except (msgspec.MsgspecError, BadInput, ValueError, OverflowError, RecursionError):
             return self._slowly(explain.parse(body))
@@ -103,6 +108,17 @@ class RowReader:
         if problems:
             raise refuse(problems)
         return rows
+
+    def _each_once(self, body: bytes, asked: Any, row: Row) -> bool:
+        """Whether no name can be there twice, of which the typed decode takes the last: by the quotes of the body, without a second look
+        at it. One in a text makes for too many, and then the slow path tells.
+        """
+        quotes = self._quotes
+        for index in self._nullable:
+            quotes += 2 * (row[index] is not None)
+        # their names are quoted as well
+        quotes += 4 * ((asked.id is not None) + (asked.key is not None) + (asked.time is not None))
+        return body.count(b'"') == quotes
 
     def _second_look(self, row: Row) -> Row:
         values = list(row)
@@ -122,7 +138,7 @@ class RowReader:
             known = ", ".join(field.name for field in self.signature.fields[:8])
             what = "the body names no rows" if not given else f"the body names rows in {len(given)} ways"
             problems.append(Problem("", what, "a request has one of row, rows, columns", f'send {{"row": {{…}}}}; fields: {known}'))
-        problems += explain.first(_strange(body))
+        problems += explain.first(explain.strange(body, _MEMBERS, "a request"))
         rows: list[Row] = []
         if len(given) == 1:
             rows, found = self._rows(given[0], body[given[0]])
@@ -160,15 +176,6 @@ class RowReader:
         return rows, problems or ([] if rows else [Problem("/columns", "the columns are empty", "a request has at least one row")])
 
 
-def _strange(body: dict[str, Any]) -> Iterator[Problem]:
-    """Members that no request has."""
-    for name in body:
-        if name not in _MEMBERS:
-            near = explain.near_name(name, _MEMBERS)
-            fix = f'did you mean "{near}"?' if near else ""
-            yield Problem(pointer(name), "there is no such member", f"members: {', '.join(_MEMBERS)}", fix)
-
-
 def _per_row(body: dict[str, Any], one: str, *, single: bool, count: int, problems: list[Problem]) -> list[str] | None:
     """`id` beside `row`, `ids` beside `rows` or `columns`: one text a row; None when not given."""
     right, wrong = (one, _PLURAL[one]) if single else (_PLURAL[one], one)
@@ -177,8 +184,10 @@ def _per_row(body: dict[str, Any], one: str, *, single: bool, count: int, proble
     if body.get(right) is None:
         return None
     values = [body[right]] if single else body[right]
-    if not isinstance(values, list) or not all(isinstance(value, str) and 0 < len(value) <= _LONGEST_ID for value in values):
-        problems.append(Problem(pointer(right), f"{right} must be text of 1 to {_LONGEST_ID} characters{'' if single else ', one a row'}"))
+    if not isinstance(values, list) or not all(isinstance(value, str) and 0 < len(value) <= explain.LONGEST_ID for value in values):
+        problems.append(
+            Problem(pointer(right), f"{right} must be text of 1 to {explain.LONGEST_ID} characters{'' if single else ', one a row'}")
+        )
         return None
     if len(values) != count and not problems:
         problems.append(Problem(pointer(right), f"{len(values)} {right} for {count} rows", fix="send one a row"))
@@ -191,9 +200,12 @@ def _times(texts: list[str] | None, *, single: bool, problems: list[Problem]) ->
     moments: list[Instant] = []
     for index, text in enumerate(texts):
         try:
-            moments.append(instant(text))
-        except (ValueError, OverflowError):
+            moments.append(explain.moment(text))
+        except (BadInput, ValueError, OverflowError) as error:
             where = pointer("time") if single else pointer("times", index)
+            if isinstance(error, BadInput):
+                problems.append(Problem(where, error.what, error.why, error.fix))
+                continue
             problems.append(Problem(where, f'"{text[:40]}" is not a time', "times are RFC 3339", 'write "2026-01-31T12:00:00Z"'))
     return moments
 

@@ -254,6 +254,7 @@ class Writer:
         self._fd = -1
         self._finished: list[int] = []
         self._lost = 0
+        self._declared = 0
         self._known: set[str] = set()
         self._size, self._opened_s, self._path = 0, 0.0, self._folder
         self._hold_reserve()
@@ -270,18 +271,24 @@ class Writer:
 
         Never raises: callers wait for what comes after it.
         """
+        # what only says how to read records is said again, and nothing is missing without it
+        records, self._declared = len(frames) - self._declared, 0
         if self._lost:
             frames = [frame("gap", "", picked_ns=time.monotonic_ns(), rows=self._lost, status="disk"), *frames]
         data = b"".join(frames) if len(frames) > 1 else frames[0]
         if not self._write(data) and not (self._give_up_reserve() and self._write(data)):
-            count = len(frames) - (1 if self._lost else 0)
-            self._lost += count
+            self._lost += records
             self._known.clear()
             return False
         self._lost = 0
         if self._size >= self._segment_bytes or time.monotonic() - self._opened_s > SEGMENT_S:
             self.rotate()
         return True
+
+    def settle(self) -> None:
+        """Say what could not be written, if anything, as soon as there is room for that: nobody may ask for a while."""
+        if self._lost:
+            self.append([])
 
     def knows(self, version: str) -> bool:
         """Whether this segment says what the rows of `version` mean; if not, the caller appends `signature_frame` first."""
@@ -290,6 +297,7 @@ class Writer:
     def declare(self, version: str, names: Sequence[str]) -> bytes:
         """The signature frame of a version that this segment does not know yet; it counts as known from here on."""
         self._known.add(version)
+        self._declared += 1
         return signature_frame(version, names)
 
     def sync(self) -> None:

@@ -1,0 +1,131 @@
+"""Labels of a request, each checked alone so that a bad one stops only itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flyball.clock import Instant, Span, rfc3339
+from flyball.errors import BadInput
+from flyball.serving import explain, wal
+from flyball.serving.explain import Member, shown
+from flyball.serving.problems import Unparsable
+from flyball.serving.table import Served
+
+_BODY = {"labels": Member((list,), "a list of labels", '[{"id": "…", "value": 1}]', required=True)}
+_LABEL = {
+    "id": Member((str,), "text, the id of the prediction", '"…"', required=True),
+    "value": Member((int, float, str, bool), "a number, text, true or false", "1", required=True),
+    "time": Member((str,), "text", '"2026-01-31T12:00:00Z"'),
+    "attributes": Member((dict,), "an object", "{}"),
+}
+_DEEPEST = 20
+"""Levels of a label's attributes: whoever reads the log has less room to nest than who wrote it."""
+
+_AHEAD = Span.parse("1d")
+"""How far a label's time may lie ahead of this machine's: clocks differ, and zones are left out. Nobody knows what is to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One label; `at` is when it was known."""
+
+    id: str
+    value: int | float | str | bool
+    at: Instant
+    attributes: dict[str, Any] | None
+
+    def frame(self, model: str, now_ns: int) -> bytes:
+        """The record that goes into the log. Raises BadInput for what it cannot hold."""
+        try:
+            return wal.label_frame(model, self.id, self.value, self.at, now_ns=now_ns, attributes=self.attributes)
+        except OverflowError:
+            raise BadInput("an attribute is too large", why="integers have 64 bits", fix="send it as text") from None
+
+
+def labels_of(body: bytes) -> list[Any]:
+    """The labels of a request's body, not looked at yet. Raises Unparsable, TooLarge."""
+    given = explain.load(body)
+    problem = next(explain.check_members(given, _BODY, "the body"), None)
+    if problem is not None:
+        # a name may hold half of a surrogate pair, which is no text that could be sent
+        told = (text.encode("utf-8", "backslashreplace").decode() for text in (problem.what, problem.why, problem.fix))
+        what, why, fix = told
+        raise Unparsable(what, why=why, fix=fix)
+    labels: list[Any] = given["labels"]
+    if not labels:
+        raise Unparsable("the list of labels is empty", why="a request has at least one", fix='send {"labels": [{"id": "…", "value": 1}]}')
+    explain.check_count(len(labels), "labels")
+    return labels
+
+
+def read_label(raw: Any, served: Served, forged: Callable[[str], bool], now: Instant) -> Label:
+    """One label, with the class that its value means and the time it was known. Raises BadInput."""
+    half = explain.half_pair(raw)
+    if half:
+        raise BadInput("the label has half of a surrogate pair", why=f"{half} alone is no character", fix="send whole characters")
+    problem = next(explain.check_members(raw, _LABEL, "a label"), None)
+    if problem is not None:
+        raise BadInput(problem.what, why=problem.why, fix=problem.fix)
+    own = raw["id"]
+    if not 0 < len(own) <= explain.LONGEST_ID:
+        what = f"the id has {len(own):,} characters" if own else "the id is empty"
+        raise BadInput(what, why=f"an id has 1 to {explain.LONGEST_ID}", fix="send the id of the prediction")
+    if forged(own):
+        fix = "send the id that the prediction came with"
+        raise BadInput(f"{shown(own)} is not an id that this project gave", why="its tag does not verify", fix=fix, code="forged-id")
+    attributes = raw.get("attributes")
+    if _deeper(attributes, _DEEPEST):
+        raise BadInput("the attributes are nested too deeply", why=f"they have {_DEEPEST} levels at most", fix="send them flatter")
+    return Label(own, _value(raw["value"], served), _time(raw.get("time"), now), attributes)
+
+
+def _value(value: Any, served: Served) -> int | float | str | bool:
+    classes = served.signature.classes
+    if classes:
+        for one in classes:
+            if one == value and isinstance(one, str) == isinstance(value, str):
+                return one
+        some = ", ".join(map(shown, classes[:8])) + (" …" if len(classes) > 8 else "")
+        raise BadInput(f"{shown(value)} is not a class of {served.name}", why=f"classes: {some}", fix=_meant(value, classes))
+    if isinstance(value, str | bool):
+        why = f"{served.name} is a {served.signature.task} model"
+        raise BadInput(f"{shown(value)} is not a number", why=why, fix='send a number without quotes, such as "value": 1.5')
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadInput("the value is NaN or infinite", why="a label is a finite number", fix="leave out a label that is not known")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise BadInput("the value is too large", why="integers have 64 bits", fix="send it as a float, such as 1e20")
+    number: int | float = value
+    return number
+
+
+def _meant(value: object, classes: tuple[Any, ...]) -> str:
+    """What to send instead of a value that is no class."""
+    if isinstance(value, str):
+        if any(shown(one) == value for one in classes):
+            return "send it without quotes"
+        near = explain.near_name(value, [one for one in classes if isinstance(one, str)])
+        return f"did you mean {shown(near)}?" if near else "send one of these"
+    return "send it in quotes" if any(one == shown(value) for one in classes) else "send one of these"
+
+
+def _time(text: str | None, now: Instant) -> Instant:
+    if text is None:
+        return now
+    try:
+        at = explain.moment(text)
+    except (ValueError, OverflowError):
+        raise BadInput(f"{shown(text)} is not a time", why="times are RFC 3339", fix='write "2026-01-31T12:00:00Z"') from None
+    if at > now + _AHEAD:
+        why = f"time is when the label was known, and it is {rfc3339(now)} here"
+        raise BadInput(f"{shown(text)} lies in the future", why=why, fix="send when it was known, or leave time out")
+    return at
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether objects and lists are nested deeper than `levels`."""
+    if not isinstance(value, dict | list):
+        return False
+    return levels == 0 or any(_deeper(one, levels - 1) for one in (value.values() if isinstance(value, dict) else value))
