@@ -10,23 +10,25 @@ import polars as pl
 from flyball.declare.metrics import CLASSES
 from flyball.evaluation.answers import answers
 from flyball.stats import clusters
-from flyball.stats.intervals import Z_ONE_SIDED, wilson_bound
+from flyball.stats.intervals import Z_ONE_SIDED, t_interval, wilson_bound
 
 CAP_QUANTILE = 0.999
 """Absolute errors beyond this quantile of the hold-out count as the cap."""
 
 
-def loss_bound(task: str, frame: pl.DataFrame) -> tuple[float, float]:
+def loss_bound(task: str, frame: pl.DataFrame, *, group: str = "") -> tuple[float, float]:
     """(m₀, cap) of a hold-out with columns `y` and `value`: m₀ in (0, 1] is a one-sided 95% upper bound of the mean loss.
 
     Classes: Wilson's bound of the error, cap 1. Numbers: cap = 99.9% quantile of |value − y| in the label's units, m₀ = mean + 1.645 standard
-    errors of the clipped loss. No labelled rows give (1, 1): a detector that cannot alarm. Raises BadInput for missing columns.
+    errors of the clipped loss. `group`: column of the entity that rows share; then t over the clusters, and never below Wilson's. No labelled
+    rows give (1, 1): a detector that cannot alarm. Raises BadInput for missing columns.
     """
-    found = answers(task, frame)
+    found = answers(task, frame, group=group)
     if found.n == 0:
         return 1.0, 1.0
     if task in CLASSES:
-        return wilson_bound(found.n - float(found.correct.sum()), found.n, "upper"), 1.0
+        bound = wilson_bound(found.n - float(found.correct.sum()), found.n, "upper")
+        return (bound if found.groups is None else min(1.0, max(bound, _upper(clusters.mean(1 - found.correct, found.groups))))), 1.0
     with np.errstate(invalid="ignore"):
         error = np.abs(found.value - found.y)
     finite = np.isfinite(error)
@@ -34,6 +36,11 @@ def loss_bound(task: str, frame: pl.DataFrame) -> tuple[float, float]:
     if cap <= 0:
         return 1.0, 1.0
     # a missing prediction costs as much as the worst
-    spread = clusters.mean(np.minimum(np.where(finite, error, cap) / cap, 1.0))
-    bound = spread.value + Z_ONE_SIDED * spread.se
+    spread = clusters.mean(np.minimum(np.where(finite, error, cap) / cap, 1.0), found.groups)
+    bound = spread.value + Z_ONE_SIDED * spread.se if found.groups is None else _upper(spread)
     return (min(1.0, bound) if math.isfinite(bound) else 1.0), cap
+
+
+def _upper(found: clusters.Mean) -> float:
+    """The one-sided 95% upper bound of a mean over clusters; infinite where there are fewer than two."""
+    return t_interval(found.value, found.se, found.df, 0.90).high

@@ -1,6 +1,6 @@
 """Metrics in every value of a column, from counts: one group-by a column, whatever the number of metrics.
 
-Intervals are Wilson's on counts and t on means, two-sided 95%; rows are taken as independent.
+Intervals are Wilson's on counts and t on means, two-sided 95%; with rows that share an entity, t over the clusters, value by value.
 """
 
 from __future__ import annotations
@@ -94,19 +94,20 @@ def by_slice(
     names: Sequence[str] | None = None,
     *,
     classes: Sequence[Label] = (),
+    group: str = "",
 ) -> dict[str, dict[str, Estimate]]:
     """Metrics in every value of each of `columns`, keyed `column=value` (`null` for nulls), values in order.
 
     `frame`: columns y, value, score and `columns`. `names` None: those that counts give, without scores. Metrics that counts cannot give (AUC, r2)
-    are computed value by value, which takes longer. Of a column with many values the 200 most frequent are kept. Raises BadInput for a missing column or an unknown metric.
+    are computed value by value, which takes longer; with a `group`, the column of the entity that rows share, all are. Of a column with many values the 200 most frequent are kept. Raises BadInput for a missing column or an unknown metric.
     """
     if names is None:
         names = COUNTS.get(task, _SUMS)
     known(task, names)
     frame = frame.filter(pl.col("y").is_not_null())
-    found = answers(task, frame, classes=classes)
+    found = answers(task, frame, classes=classes, group=group)
     cells = _cells(found, names)
-    singles = [name for name in names if name not in (*COUNTS["binary"], *_SUMS, "log_loss", "brier")]
+    singles = [name for name in names if group or name not in (*COUNTS["binary"], *_SUMS, "log_loss", "brier")]
     out: dict[str, dict[str, Estimate]] = {}
     for column in columns:
         if column not in frame.columns:

@@ -25,6 +25,9 @@ from flyball.training.splits import Split
 
 _TASK_OBJECTIVE = {"binary": "accuracy", "multiclass": "accuracy"}
 
+GROUP = "__group"
+"""The column of the hold-out that names each row's entity, where the model declares `group`: rows that share one are one cluster."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -64,7 +67,7 @@ def score(model: Model, y: pl.Series, given: Predictions, classes: tuple[int | s
 def holdout_frame(
     model: Model, given: Predictions, rows: Assembled, split: Split, *, champion: tuple[Predictor, pl.DataFrame] | None
 ) -> pl.DataFrame:
-    """`__time`, y, value, score, base_value, base_score, champion_value, champion_score and the slices, one row a held-out row.
+    """`__time`, y, value, score, base_value, base_score, champion_value, champion_score, `__group` and the slices, one row a held-out row.
 
     `given` are the candidate's answers to these rows; `champion` comes with its own features of them; None: no champion_ columns.
     """
@@ -80,6 +83,8 @@ def holdout_frame(
     if champion is not None:
         theirs = answers(champion[0].predict(champion[1]))
         columns += [series.alias(f"champion_{series.name}") for series in theirs]
+    if GROUP in held.columns:
+        columns.append(held[GROUP])
     taken = {column.name for column in columns}
     columns += [
         held[f"__slice_{name}"].alias(name) for name in model.slice_names if f"__slice_{name}" in held.columns and name not in taken
@@ -111,19 +116,20 @@ def measured(model: Model) -> list[str]:
 
 
 def judge_holdout(model: Model, frame: pl.DataFrame, classes: tuple[int | str | bool, ...]) -> Judged:
-    """Measure everybody on the hold-out and judge the gates."""
+    """Measure everybody on the hold-out and judge the gates; rows of one group are one cluster."""
     names = measured(model)
     slices = tuple(name for name in model.slice_names if name in frame.columns)
-    bound, cap = loss_bound(model.task, frame)
+    group = GROUP if GROUP in frame.columns else ""
+    bound, cap = loss_bound(model.task, frame, group=group)
     sliced = [name for name in names if name in ("accuracy", "mae")] or None
     return Judged(
-        metrics=_defined(measure(model.task, frame, names, classes=classes)),
-        baseline=_defined(measure(model.task, _of(frame, "base_"), names, classes=classes)),
-        champion=_defined(measure(model.task, _of(frame, "champion_"), names, classes=classes))
+        metrics=_defined(measure(model.task, frame, names, classes=classes, group=group)),
+        baseline=_defined(measure(model.task, _of(frame, "base_"), names, classes=classes, group=group)),
+        champion=_defined(measure(model.task, _of(frame, "champion_"), names, classes=classes, group=group))
         if "champion_value" in frame.columns
         else {},
-        by_slice=by_slice(model.task, frame, slices, sliced, classes=classes) if slices else {},
-        verdicts=judge(model.gates, Holdout(frame, model.task, slices=slices, classes=classes)),
+        by_slice=by_slice(model.task, frame, slices, sliced, classes=classes, group=group) if slices else {},
+        verdicts=judge(model.gates, Holdout(frame, model.task, slices=slices, classes=classes, group=group)),
         loss_bound=bound,
         loss_cap=cap,
     )
@@ -133,6 +139,8 @@ def _of(frame: pl.DataFrame, prefix: str) -> pl.DataFrame:
     columns = [frame["y"], frame[f"{prefix}value"].alias("value")]
     if f"{prefix}score" in frame.columns:
         columns.append(frame[f"{prefix}score"].alias("score"))
+    if GROUP in frame.columns:
+        columns.append(frame[GROUP])
     return pl.DataFrame(columns)
 
 

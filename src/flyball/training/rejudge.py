@@ -7,8 +7,9 @@ import numpy as np
 import polars as pl
 
 from flyball.declare.model import Model
+from flyball.errors import BadInput
 from flyball.records.training import RunResult, RunSpec
-from flyball.training.judging import holdout_frame, judge_holdout
+from flyball.training.judging import GROUP, holdout_frame, judge_holdout
 from flyball.training.predictor import Predictor
 from flyball.training.rows import Assembled
 from flyball.training.splits import Split
@@ -27,8 +28,15 @@ def rejudge(
     """The prior result with metrics and verdicts on `earlier` evidence and all newer rows known by `spec.as_of`; and that evidence.
 
     What the candidate and the champion answer to the newer rows is out of sample for both: each was fitted before they were predicted. `champion`
-    comes with its own features of every row. The artifact, its parameters and its reference stay.
+    comes with its own features of every row. The artifact, its parameters and its reference stay. Raises BadInput for earlier evidence of a
+    model with groups that does not say whose row is whose.
     """
+    if model.group and GROUP not in earlier.columns:
+        raise BadInput(
+            f'model "{model.name}": the evidence so far does not say which rows share a {model.group}',
+            why="it was written before hold-outs kept their groups, and rows of one group count as one cluster",
+            fix=f"flyball train {model.name}",
+        )
     known = rows.known_by(spec.as_of)
     # rows that were to be predicted before the candidate was fitted say nothing: it saw labels that were not known then
     blind = candidate.trained_until + rows.label_delay + int(model.framing.horizon)
