@@ -45,7 +45,14 @@ class World:
             "Any",
             SimpleNamespace(
                 signature=TAKES.__getitem__,
-                result=lambda _: SimpleNamespace(loss_bound=0.2, loss_cap=1.0, metrics={"accuracy": Estimate(value=0.8)}, baseline={}),
+                result=lambda _: SimpleNamespace(
+                    loss_bound=0.2,
+                    loss_cap=1.0,
+                    metrics={"accuracy": Estimate(value=0.8)},
+                    baseline={},
+                    parameters={"l2": 0.1},
+                    window_scores={},
+                ),
             ),
         )
         self.state.put(
@@ -80,6 +87,13 @@ class World:
         row = self.state.get(MODELS, "m")
         assert row is not None
         self.state.put(MODELS, "m", msgspec.structs.replace(row, **changes))
+
+    def incident(self, action: str, at: Instant, name: str = "inc") -> None:
+        row = IncidentRow(
+            incident=name, model="m", failure_mode="concept_drift", alert="", what="worse", cause="", owner="", state=IncidentState.OPEN,
+            opened_at=at, mitigate_by=0, review_by=0, root_cause_by=0, actions=(action,),
+        )  # fmt: skip
+        self.state.put(INCIDENTS, name, row)
 
     def see(self, labels: int, now: Instant) -> None:
         self.kept = synced(self.kept, "m", self.state, self.library, now)
@@ -116,12 +130,31 @@ def test_labels_of_a_new_champion_count_from_its_release() -> None:
     assert world.kept.monitor("m").new_labels == 10
 
 
-@pytest.mark.parametrize(("artifact", "waits"), [("a" * 64, True), ("b" * 64, False)])
-def test_a_version_that_can_never_be_released_holds_no_training_up(artifact: str, waits: bool) -> None:
-    world = World()
+@pytest.mark.parametrize(
+    ("release", "artifact", "frozen", "waits"),
+    [
+        ("act", "a" * 64, False, True),
+        ("act", "a" * 64, True, False),
+        ("act", "b" * 64, False, False),
+        ("propose", "a" * 64, False, False),
+        ("record", "a" * 64, False, False),
+    ],
+    ids=["about to be released", "frozen by an incident", "can never be released", "waits for a person", "only recorded"],
+)
+def test_only_a_version_that_flyball_is_about_to_release_holds_a_training_up(
+    release: str, artifact: str, frozen: bool, waits: bool
+) -> None:
+    world, declared = World(), model(every="30d").replace(autonomy={"release": release})
     world.version("2.0.0", artifact, VersionState.ELIGIBLE)
     world.model_row(newest="2.0.0")
-    assert (world.due(model(every="30d"), 60 * DAY) == "") is waits
+    if frozen:
+        world.incident("freeze", 20 * DAY)
+    assert (world.due(declared, 60 * DAY) == "") is waits
+    if not frozen:
+        world.incident("retrain", 50 * DAY)
+    assert (world.due(declared, 60 * DAY) == "") is waits, "nor does it hold up an alarm"
+    world.model_row(last_attempt_at=55 * DAY)
+    assert world.due(declared, 60 * DAY) == "", "the cool-down holds, from the last attempt"
 
 
 def test_judging_again_uses_up_no_run() -> None:
@@ -140,11 +173,7 @@ def test_an_alarm_that_waits_says_until_when() -> None:
     now = 40 * DAY
     world.see(900, now)
     assert held_back(world.state, declared, world.kept, now) is None, "no alarm stands"
-    incident = IncidentRow(
-        incident="inc", model="m", failure_mode="concept_drift", alert="", what="worse", cause="", owner="", state=IncidentState.OPEN,
-        opened_at=now, mitigate_by=0, review_by=0, root_cause_by=0, actions=("retrain",),
-    )  # fmt: skip
-    world.state.put(INCIDENTS, "inc", incident)
+    world.incident("retrain", now)
     assert held_back(world.state, declared, world.kept, now) is None, "nothing keeps it"
     evidence, began = list(Onset().evidence), list(Onset().began)
     evidence[0], began[0] = 3.0, 39 * DAY

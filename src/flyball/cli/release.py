@@ -17,6 +17,8 @@ from flyball.loop.releases import Release, decide_release
 from flyball.records.base import Receipt
 from flyball.records.models import parse_ref
 from flyball.records.rollouts import RolloutPlanned, Step
+from flyball.records.training import RUNS
+from flyball.records.versions import MODELS, VersionRow
 from flyball.rollout.rules import slow_threshold
 
 if TYPE_CHECKING:
@@ -44,7 +46,10 @@ def release(
     with common.opened(project) as wired:
         row = common.find_reference(wired, version)
         model = common.declared(wired, row.model)
+        met = judged_against_another(wired, row)
         started = start(wired, out, model, row.version, Acting(reason, dry_run, key))
+        if met:
+            out.note(met)
         if started is None:
             return 0
         rollout, receipt = started
@@ -56,6 +61,20 @@ def release(
         if not common.is_up(wired):
             out.note("flyball is not up: the rollout waits for workers; start them: flyball up")
     return 0
+
+
+def judged_against_another(wired: Wired, version: VersionRow) -> str:
+    """What to know before a release if the champion is another than the one that the version's gates met; else empty.
+
+    A newer champion may have learned from the very rows that judged the version, so its gates say nothing about the two.
+    """
+    state = wired.ports.ledger.state()
+    run, row = state.get(RUNS, version.run), state.get(MODELS, version.model)
+    champion = row.champion if row else ""
+    met = wired.ports.library.spec(run.spec).champion_version if run else ""
+    if run is None or champion in ("", met, version.version):
+        return ""
+    return f"its gates compared {version.version} with {met or 'no champion'}; the champion is {champion} now: only the rollout compares the two"
 
 
 def start(wired: Wired, out: Output, model: Model, version: str, acting: Acting) -> tuple[str, Receipt] | None:

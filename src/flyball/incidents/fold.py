@@ -98,6 +98,7 @@ def proposal_made(projection: Projection, recorded: Recorded) -> None:
         target=event.target,
         reason=event.reason,
         made_at=recorded.at,
+        cause=event.cause,
     )
     projection.put(PROPOSALS, event.proposal, row)
 

@@ -6,9 +6,9 @@ Every step reads the state anew and makes at most one command; what the loop may
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from flyball.clock import Instant
+from flyball.clock import Instant, Span
 from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.declare.policy import Retrain
@@ -19,7 +19,7 @@ from flyball.loop.findings import Report, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
 from flyball.loop.memory import IDLE, Memories, recent_latency
 from flyball.loop.ports import Ports
-from flyball.loop.proposals import Action, Propose, decide_propose
+from flyball.loop.proposals import Action, Propose, Withdraw, decide_propose, decide_withdraw, withdrawn
 from flyball.loop.releases import (
     MoveRollout,
     Release,
@@ -48,6 +48,14 @@ ACTOR = "loop"
 _LIVE = (IncidentState.OPEN, IncidentState.MITIGATING)
 
 
+class Wish(NamedTuple):
+    """A training that is due, why, and what of the reason stays the same while its figures move."""
+
+    trigger: Trigger
+    reason: str
+    cause: str
+
+
 def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     """Do what is due for one model; return when something can be due again."""
     declared = ports.ledger.state().get(DECLARATIONS, name)
@@ -55,6 +63,7 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     model = ports.library.model(declared.body)
     assessment = monitoring.assess(model, kept.monitor(name), now=now)
     report(ports, model, assessment)
+    withdraw(ports, model)
     answer(ports, model)
     move_rollout(ports, model, kept)
     release_newest(ports, model, kept)
@@ -78,6 +87,12 @@ def report(ports: Ports, model: Model, assessment: monitoring.Assessment) -> Non
         ports.ledger.execute(command, decide)
 
 
+def withdraw(ports: Ports, model: Model) -> None:
+    """What was proposed and cannot be done any more is asked no longer: of two versions in a row, people are asked about the newest."""
+    if withdrawn(ports.ledger.state(), model.name):
+        ports.ledger.execute(Withdraw(id=ports.clock.new_id("cmd"), actor=ACTOR, model=model.name), decide_withdraw)
+
+
 def answer(ports: Ports, model: Model) -> None:
     """The playbook's rollback: once for each incident and route, and only where a former champion can come back."""
     state = ports.ledger.state()
@@ -87,7 +102,7 @@ def answer(ports: Ports, model: Model) -> None:
         wanted = incident.state in _LIVE and "rollback" in incident.actions and not incident.rollout
         if wanted and row is not None and row.former and row.champion_at < incident.opened_at:
             reason = f"{incident.incident}: {incident.what}"
-            if _may(ports, model, model.autonomy.rollback, "rollback", row.former, reason):
+            if _may(ports, model, model.autonomy.rollback, "rollback", row.former, reason, cause=incident.incident):
                 # a rollout under way is left first; if the champion is still at fault, the next look goes on to the former one
                 command = Rollback(id=f"playbook-{incident.incident}-{row.rollout}", actor=ACTOR, model=model.name, reason=reason)
                 ports.ledger.execute(command, partial(decide_rollback, model=model, folds=FOLDS, signatures=ports.library.signature))
@@ -170,8 +185,9 @@ def train_if_due(ports: Ports, model: Model, kept: Memories, alarm: str | None, 
     due = _due(ports, state, model, kept, alarm, now)
     if due is None or model.train is None:
         return
-    trigger, reason = due
-    if _may(ports, model, model.autonomy.training, "train", "", reason):
+    trigger, reason, cause = due
+    again = training.cooldown(model.retrain or Retrain(), model.train.holdout)
+    if _may(ports, model, model.autonomy.training, "train", "", reason, cause=cause, again=again):
         row = state.get(MODELS, model.name)
         onset = _onset(row, kept) if row is not None and trigger == "monitor" else 0
         changed_at = onset - int(model.label_delay) if onset else 0
@@ -197,34 +213,46 @@ def judge_again(ports: Ports, model: Model, now: Instant) -> None:
         runs.start(ports, spec, trigger="evidence", reason=reason, actor=ACTOR)
 
 
-def _due(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | None, now: Instant) -> tuple[Trigger, str] | None:
+def _due(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | None, now: Instant) -> Wish | None:
     row = state.get(MODELS, model.name) or ModelRow(model=model.name)
     declared, data = state.get(DECLARATIONS, model.name), state.get(DATASETS, model.data.name)
     active = active_rollout(state, model.name)
-    newest = state.get(VERSIONS, f"{model.name}/{row.newest}") if row.newest else None
-    made = state.get(RUNS, newest.run) if newest else None
-    # one that a person keeps from release (`train --no-release`) waits for nothing, and holds nothing up
-    wanted = made is not None and made.release
-    ready = newest is not None and wanted and newest.state == VersionState.ELIGIBLE and newest.version != row.champion
-    # nor does one that can never be released beside the champion
-    waiting = ready and newest is not None and not other_requests(state, newest, row.champion, ports.library.signature)
     busy = active_run(state, model.name) is not None or (active is not None and active.state != RolloutState.WATCHING)
     if declared is None or data is None or data.head is None or busy:
         return None
     if declared.version_digest != row.trained_digest:
-        return ("declaration", "what is trained was declared anew" if row.trained_digest else "first declaration")
-    if waiting or (model.retrain is None and row.champion):
+        said = "what is trained was declared anew" if row.trained_digest else "first declaration"
+        return Wish("declaration", said, f"declaration {declared.version_digest}")
+    if (model.retrain is None and row.champion) or _about_to_release(ports, state, model, kept, now):
         return None
     # without a champion nothing is served: newer rows may make the version that passes, whatever the policy says
-    nobody = "" if row.champion else "no version has passed its gates yet"
+    wanted = _alarm(state, model, row, kept, alarm) if row.champion else ("monitor", "no version has passed its gates yet")
     found = training.due(
         model.retrain or Retrain(),
         _past(state, model, row, kept),
         now=now,
-        alarm=nobody or _standing(alarm, row, kept) or _incident_alarm(state, model, row),
+        alarm=wanted[1] if wanted else None,
         new_labels=kept.monitor(model.name).new_labels,
     )
-    return (found.trigger, found.reason) if found else None
+    if found is None:
+        return None
+    return Wish(found.trigger, found.reason, wanted[0] if wanted and found.trigger == "monitor" else found.trigger)
+
+
+def _about_to_release(ports: Ports, state: State, model: Model, kept: Memories, now: Instant) -> bool:
+    """Whether flyball itself is about to release the newest version: until then nothing newer is trained.
+
+    One that waits for a person, or for the end of an incident, holds nothing up: it would grow old, and the champion with it. Nor does one that a
+    person keeps from release (`train --no-release`), or that can never be released beside the champion.
+    """
+    row = state.get(MODELS, model.name) or ModelRow(model=model.name)
+    newest = state.get(VERSIONS, f"{model.name}/{row.newest}") if row.newest else None
+    made = state.get(RUNS, newest.run) if newest else None
+    if newest is None or made is None or not made.release or newest.state != VersionState.ELIGIBLE or newest.version == row.champion:
+        return False
+    if model.autonomy.release != "act" or _frozen_by(state, model, kept, now):
+        return False
+    return not other_requests(state, newest, row.champion, ports.library.signature)
 
 
 def _onset(row: ModelRow, kept: Memories) -> Instant:
@@ -248,25 +276,22 @@ def held_back(state: State, model: Model, kept: Memories, now: Instant) -> train
     row = state.get(MODELS, model.name)
     if row is None or not row.champion or model.retrain is None or active_run(state, model.name) is not None:
         return None
-    alarm = _standing(monitoring.retrain_alarm(model, kept.monitor(model.name), now), row, kept) or _incident_alarm(state, model, row)
+    alarm = _alarm(state, model, row, kept, monitoring.retrain_alarm(model, kept.monitor(model.name), now))
     return training.held_back(model.retrain, _past(state, model, row, kept), now=now) if alarm else None
 
 
-def _standing(alarm: str | None, row: ModelRow, kept: Memories) -> str | None:
-    """The monitors' alarm, unless it is about a champion that was replaced in this very pass."""
-    return alarm if kept.monitor(row.model).version == row.champion else None
+def _alarm(state: State, model: Model, row: ModelRow, kept: Memories, alarm: str | None) -> tuple[str, str] | None:
+    """What asks for a training because something is wrong: its cause, and the reason in words.
 
-
-def _incident_alarm(state: State, model: Model, row: ModelRow) -> str | None:
-    """An incident's wish to train again. A champion that took over since it opened is the answer to it, not yet observed."""
-    return next(
-        (
-            f"{found.incident}: {found.what}"
-            for found in incidents_of(state, model.name)
-            if found.state in _LIVE and "retrain" in found.actions and row.champion_at <= max(found.opened_at, found.reopened_at)
-        ),
-        None,
-    )
+    The monitors' alarm, unless it is about a champion that was replaced in this very pass; else an incident's wish. A champion that took over
+    since an incident opened is the answer to it, not yet observed.
+    """
+    if alarm and kept.monitor(row.model).version == row.champion:
+        return "monitor", alarm
+    for found in incidents_of(state, model.name):
+        if found.state in _LIVE and "retrain" in found.actions and row.champion_at <= max(found.opened_at, found.reopened_at):
+            return found.incident, f"{found.incident}: {found.what}"
+    return None
 
 
 def _attempts(state: State, model: Model) -> list[Instant]:
@@ -276,8 +301,18 @@ def _attempts(state: State, model: Model) -> list[Instant]:
     return [row.queued_at for _, row in state.scan(RUNS) if row.model == model.name and row.trigger != "evidence"]
 
 
-def _may(ports: Ports, model: Model, mode: Literal["record", "propose", "act"], action: Action, target: str, reason: str) -> bool:
-    """Whether the loop may do this by itself; if not, the wish is recorded, once."""
+def _may(
+    ports: Ports,
+    model: Model,
+    mode: Literal["record", "propose", "act"],
+    action: Action,
+    target: str,
+    reason: str,
+    *,
+    cause: str = "",
+    again: int = 0,
+) -> bool:
+    """Whether the loop may do this by itself; if not, the wish is recorded, once for each cause (see `decide_propose`)."""
     if mode == "act":
         return True
     command = Propose(
@@ -289,6 +324,8 @@ def _may(ports: Ports, model: Model, mode: Literal["record", "propose", "act"], 
         mode=mode,
         target=target,
         reason=reason,
+        cause=cause,
+        again=Span(again),
     )
     if decide_propose(ports.ledger.state(), command, ports.clock.now()):
         ports.ledger.execute(command, decide_propose)

@@ -164,8 +164,9 @@ def rehearse(
         now = history.start
         while now <= end:
             clock.advance_to(now)
-            due = _settle(now, ports)
+            # who has had the time answers before the loop looks again, and puts a newer question in the place of the old one
             _approve(ports, policy.model, now, approval)
+            due = _settle(now, ports)
             progress((now - history.start) / (end - history.start))
             now = max(now + Span.parse("1m"), min(due, now + STEP))
         return _result(policy, history, ports, evidence, fit_s=replayed.fit_s, began=began)

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from flyball.clock import Instant
+from flyball.clock import Instant, Span
 from flyball.records.base import Event, Record, State
 from flyball.records.monitoring import PROPOSALS, ProposalMade, ProposalSettled
+from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionState
 
 Action = Literal["train", "release", "rollback"]
 
 
 class Propose(Record, frozen=True):
-    """Say what the loop would do."""
+    """Say what the loop would do, and because of what (`cause`, see ProposalMade). `again`: after so long the same may be said again."""
 
     id: str
     actor: str
@@ -26,12 +27,23 @@ class Propose(Record, frozen=True):
     mode: Literal["record", "propose"]
     target: str
     reason: str
+    cause: str = ""
+    again: Span = Span(0)
 
 
-def decide_propose(state: State, command: Propose, _now: Instant) -> Sequence[Event]:
-    """The same proposal is made once, until it is settled."""
+def decide_propose(state: State, command: Propose, now: Instant) -> Sequence[Event]:
+    """Each cause is said once, and takes the place of what was said before; never at every look.
+
+    A question that stands open is not asked again, however long it stands. What was only recorded is said again after `again`, and so is what
+    gave way to another cause: causes that come and go by turns add one proposal each in that time.
+    """
+    alike = (command.model, command.action, command.target, command.mode, command.cause)
     for _, row in state.scan(PROPOSALS):
-        if (row.model, row.action, row.target, row.verdict) == (command.model, command.action, command.target, ""):
+        if (row.model, row.action, row.target, row.mode, row.cause) != alike or row.verdict not in ("", "void"):
+            continue
+        asked = not row.verdict and (row.mode == "propose" or not command.again)
+        gave_way = bool(row.verdict and row.cause and not command.again)
+        if asked or gave_way or now < row.made_at + command.again:
             return ()
     made = ProposalMade(
         proposal=command.proposal,
@@ -40,8 +52,42 @@ def decide_propose(state: State, command: Propose, _now: Instant) -> Sequence[Ev
         mode=command.mode,
         target=command.target,
         reason=command.reason,
+        cause=command.cause,
     )
     return (*settle(state, command.model, command.action, "void", "a newer proposal took its place"), made)
+
+
+class Withdraw(Record, frozen=True):
+    """Look whether what was proposed can still be done."""
+
+    id: str
+    actor: str
+    model: str
+
+
+def decide_withdraw(state: State, command: Withdraw, _now: Instant) -> Sequence[Event]:
+    """Void what lost its object."""
+    return withdrawn(state, command.model)
+
+
+def withdrawn(state: State, model: str) -> list[Event]:
+    """What a look makes void: the release of a version that is not the newest any more or may not be released, a way back that changed."""
+    row = state.get(MODELS, model) or ModelRow(model=model)
+    newest = state.get(VERSIONS, f"{model}/{row.newest}") if row.newest else None
+    events: list[Event] = []
+    for _, made in state.scan(PROPOSALS):
+        if made.model != model or made.verdict:
+            continue
+        why = ""
+        if made.action == "release" and made.target != row.newest:
+            why = f"{row.newest} is newer"
+        elif made.action == "release" and newest is not None and newest.state != VersionState.ELIGIBLE:
+            why = f"{made.target} is {newest.state.value}"
+        elif made.action == "rollback" and made.target != row.former:
+            why = f"the way back leads to {row.former or 'no version'} now"
+        if why:
+            events.append(ProposalSettled(proposal=made.proposal, verdict="void", reason=why))
+    return events
 
 
 def settle(state: State, model: str, action: Action, verdict: Literal["accepted", "rejected", "void"], reason: str) -> list[Event]:

@@ -310,7 +310,10 @@ class IncidentRow(Record, frozen=True):
 
 
 class ProposalMade(Event, frozen=True, tag="proposal.made"):
-    """The loop would act and asks a person: `action` is train, release or rollback. With `record` it only says so."""
+    """The loop would act and asks a person: `action` is train, release or rollback. With `record` it only says so.
+
+    `cause` is what stays the same of a reason whose figures move: a trigger, a declaration, an incident (empty: there is but one).
+    """
 
     proposal: str
     model: str
@@ -318,6 +321,7 @@ class ProposalMade(Event, frozen=True, tag="proposal.made"):
     mode: Literal["record", "propose"]
     target: str
     reason: str
+    cause: str = ""
 
 
 class ProposalSettled(Event, frozen=True, tag="proposal.settled"):
@@ -339,6 +343,7 @@ class ProposalRow(Record, frozen=True):
     reason: str
     made_at: Instant
     verdict: str = ""
+    cause: str = ""
 
 
 ALERTS = Table("alert", AlertRow)

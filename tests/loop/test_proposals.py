@@ -1,0 +1,133 @@
+"""What the loop may not do by itself is said once for each cause, and asked no longer than it can be done."""
+
+from __future__ import annotations
+
+import itertools
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+
+import flyball as fb
+from flyball.clock import Instant
+from flyball.loop.advance import answer, release_newest, train_if_due, withdraw
+from flyball.loop.folds import FOLDS
+from flyball.loop.ports import Ports
+from flyball.records.base import Event, Recorded
+from flyball.records.monitoring import INCIDENTS, PROPOSALS, IncidentState, ProposalMade
+from flyball.records.versions import VersionState
+
+from .test_due import DAY, World, model
+
+HOUR = DAY // 24
+
+
+class Asked(World):
+    """The same world with a ledger, in which days pass hour by hour."""
+
+    def __init__(self, declared: fb.Model) -> None:
+        super().__init__()
+        self.declared, self.now = declared, 10 * DAY
+        self.events: list[Event] = []
+        ids = itertools.count()
+        self.ports = cast(
+            "Ports",
+            SimpleNamespace(
+                clock=SimpleNamespace(now=lambda: self.now, new_id=lambda kind: f"{kind}_{next(ids):06}"),
+                ledger=SimpleNamespace(state=lambda: self.state, execute=self.execute),
+                library=self.library,
+            ),
+        )
+        self.see(1, self.now)
+
+    def execute(self, command: Any, decide: Any) -> None:
+        for event in decide(self.state, command, self.now):
+            self.events.append(event)
+            FOLDS[type(event)](self.state, Recorded(seq=1, at=self.now, actor="loop", command=command.id, event=event))
+
+    def wait(self, until: Instant, alarm: str | None = None) -> None:
+        """Look every hour; an alarm's figures are others each time."""
+        while self.now < until:
+            self.now += HOUR
+            withdraw(self.ports, self.declared)
+            answer(self.ports, self.declared)
+            release_newest(self.ports, self.declared, self.kept)
+            train_if_due(self.ports, self.declared, self.kept, f"{alarm}: {self.now}" if alarm else None, self.now)
+
+    def said(self) -> list[str]:
+        """The reasons given, without the figures."""
+        return [
+            event.reason.split(": ")[0].split(" since")[0].lstrip("0123456789d") for event in self.events if isinstance(event, ProposalMade)
+        ]
+
+    def open(self) -> list[tuple[str, str, str]]:
+        rows = [row for _, row in self.state.scan(PROPOSALS) if not row.verdict]
+        return [(row.action, row.target, row.reason.split(": ")[0]) for row in rows]
+
+
+def test_a_recorded_wish_is_said_once_in_a_cool_down_and_an_alarm_a_year_later_is_said_too() -> None:
+    world = Asked(model(every="400d", cooldown="100d").replace(autonomy={"training": "record"}))
+    world.wait(420 * DAY)
+    assert world.said() == [""], "the schedule, at day 409"
+    world.wait(430 * DAY, "concept drift")
+    assert world.said() == ["", "concept drift"], "another cause does not wait for the cool-down"
+    world.wait(500 * DAY, "concept drift")
+    assert len(world.said()) == 2
+    assert world.open() == [("train", "", "concept drift")]
+    world.wait(531 * DAY, "concept drift")
+    assert world.said() == ["", "concept drift", "concept drift"], "it stands: said again after the cool-down"
+    world.wait(532 * DAY)
+    assert len(world.said()) == 4, "the alarm is over, the schedule stands"
+
+
+def test_a_question_is_put_anew_when_its_cause_changes_and_never_at_every_look() -> None:
+    world = Asked(model(every="30d", cooldown="10d").replace(autonomy={"training": "propose"}))
+    world.wait(200 * DAY)
+    assert world.said() == [""], "it stands open: it is not asked again"
+    world.wait(201 * DAY, "concept drift")
+    assert world.open() == [("train", "", "concept drift")]
+    world.incident("retrain", 201 * DAY)
+    world.wait(202 * DAY)
+    assert [reason for *_, reason in world.open()] == ["inc"]
+    for _ in range(90):
+        # an alarm that comes and goes
+        world.wait(world.now + HOUR, "concept drift")
+        world.wait(world.now + HOUR)
+    assert len(world.said()) == 3, "each of them was asked within the last ten days"
+    assert len(world.open()) == 1
+
+
+def test_people_are_asked_about_the_newest_version_alone() -> None:
+    world = Asked(model().replace(autonomy={"release": "propose"}))
+    world.version("1.1.0", "a" * 64, VersionState.ELIGIBLE)
+    world.model_row(newest="1.1.0", champion="1.0.0")
+    world.wait(11 * DAY)
+    assert [target for _, target, _ in world.open()] == ["1.1.0"]
+    world.version("1.2.0", "a" * 64, VersionState.ELIGIBLE)
+    world.model_row(newest="1.2.0")
+    world.wait(12 * DAY)
+    assert [target for _, target, _ in world.open()] == ["1.2.0"]
+    world.version("1.3.0", "a" * 64, VersionState.REJECTED)
+    world.model_row(newest="1.3.0")
+    world.wait(13 * DAY)
+    assert world.open() == []
+    assert len(world.said()) == 2
+
+
+def test_each_incident_asks_for_its_rollback_once() -> None:
+    world = Asked(model().replace(autonomy={"rollback": "record"}))
+    world.version("0.9.0", "a" * 64, VersionState.RETIRED)
+    world.model_row(former="0.9.0")
+    world.incident("rollback", 12 * DAY, "inc_1")
+    world.wait(20 * DAY)
+    assert world.said() == ["inc_1"]
+    world.incident("rollback", 20 * DAY, "inc_2")
+    world.wait(40 * DAY)
+    assert world.said() == ["inc_1", "inc_2"], "both stand, and neither is said again"
+    for name in ("inc_1", "inc_2"):
+        row = world.state.get(INCIDENTS, name)
+        assert row is not None
+        world.state.put(INCIDENTS, name, msgspec.structs.replace(row, state=IncidentState.CLOSED))
+    world.model_row(former="0.8.0", champion_at=41 * DAY)
+    world.wait(42 * DAY)
+    assert world.open() == [], "the way back is another one"
