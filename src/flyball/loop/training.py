@@ -33,7 +33,9 @@ def run_spec(
     """What a run is to do.
 
     A person's run and a changed declaration search; a run that only follows the data takes the champion's hyperparameters, so that a
-    retrain differs from the champion by its data alone. Raises NotFound where there is nothing to train on.
+    retrain differs from the champion by its data alone. It cannot where the champion was declared otherwise (a changed declaration whose
+    version did not pass): then it searches too, for what that champion had chosen belongs to another fit. Raises NotFound where there is
+    nothing to train on.
     """
     declared = state.get(DECLARATIONS, model.name)
     data = state.get(DATASETS, model.data.name)
@@ -49,7 +51,7 @@ def run_spec(
     row = state.get(MODELS, model.name) or ModelRow(model=model.name)
     champion = state.get(VERSIONS, f"{model.name}/{row.champion}") if row.champion else None
     newest = state.get(VERSIONS, f"{model.name}/{row.newest}") if row.newest else None
-    follows = trigger in ("schedule", "monitor") and champion is not None
+    follows = trigger in ("schedule", "monitor") and champion is not None and champion.version_digest == declared.version_digest
     search = model.train.trials if model.train is not None and model.train.search else 0
     return RunSpec(
         model=model.name,
