@@ -7,6 +7,7 @@ FlyballError                 what, why, fix, code, title, retry
 ├── NotFound                 no such thing; the message carries a near name                          (404, exit 1)
 ├── Conflict                 the state has changed, or somebody else holds it                        (409, exit 1)
 ├── Unavailable              not now: `.retry_after` seconds                                         (503, exit 3)
+├── Interrupted              ended by Ctrl-C before it was done                                      (499, exit 130)
 └── Corrupt                  stored bytes are not what the ledger says                               (500, exit 1)
 """
 
@@ -117,6 +118,15 @@ class Unavailable(FlyballError):
     def __init__(self, what: str, *, why: str = "", fix: str = "", code: str | None = None, retry_after: float = 1.0) -> None:
         super().__init__(what, why=why, fix=fix, code=code)
         self.retry_after = retry_after
+
+
+class Interrupted(FlyballError):
+    """Ended by Ctrl-C before it was done."""
+
+    code = "interrupted"
+    title = "It was interrupted"
+    status = 499
+    exit_code = 130
 
 
 class Corrupt(FlyballError):

@@ -1,3 +1,3 @@
 """The command line: makes commands, shows records, decides nothing."""
 
-from flyball.cli.main import main as main
+from flyball.cli.entry import main as main

@@ -66,10 +66,11 @@ def _show(out: Output, compilation: Compilation, before: dict[str, tuple[str, st
         changed = _changed(before.get(one.model), one.version_digest, one.policy_digest)
         digests = f"version {short(one.version_digest)}  policy {short(one.policy_digest)}"
         out.line(f"{one.file}   {one.model}   {digests}   {', '.join(changed) or 'as it was'}")
+    for problem in dict.fromkeys(problem for file in compilation.broken for problem in file.problems):
+        out.line(str(problem))
     for file in compilation.broken:
-        for problem in file.problems:
-            out.line(str(problem))
-        out.line(f"{file.file} is broken: its models stay as they were")
+        stays = f"in {file.file}: {', '.join(file.names)} stays as it was" if file.names else ""
+        out.line(stays or f"{file.file} is broken: its models stay as they were")
 
 
 def _changed(before: tuple[str, str] | None, version: str, policy: str) -> list[str]:

@@ -6,7 +6,6 @@ import contextlib
 import math
 import multiprocessing
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -19,6 +18,7 @@ import typer
 
 from flyball.cli import common
 from flyball.cli.common import Json, Quiet
+from flyball.cli.document import deaf
 from flyball.cli.output import Bar, Output, number
 from flyball.clock import Span
 from flyball.compute.guardian import ONE_THREAD
@@ -149,7 +149,8 @@ def _rehearse(what: Rehearsal, names: list[str], jobs: int, show: Callable[[floa
     seen = dict.fromkeys(names, 0.0)
     with _pool(ProcessPoolExecutor(min(jobs, len(names)), mp_context=spawn, initializer=_prepare, initargs=(what, shares))) as pool:
         # the declared policy and close schedules take longest, so they go first
-        with _deaf():
+        # they never hear Ctrl-C: ending them is this process's business
+        with deaf():
             waiting = {pool.submit(_one, name): name for name in sorted(names, key=_length, reverse=True)}
         found: dict[str, Result] = {}
         while len(found) < len(names):
@@ -184,16 +185,6 @@ def _pool(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes started in here never hear Ctrl-C: ending them is this process's business."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _length(name: str) -> tuple[bool, float]:

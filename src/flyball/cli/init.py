@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import math
 import random
 import shlex
@@ -15,7 +17,7 @@ from flyball.cli import common, init_text
 from flyball.cli.common import Json, Quiet
 from flyball.cli.output import Output
 from flyball.clock import Instant, SystemClock, rfc3339
-from flyball.errors import Conflict, Refused
+from flyball.errors import BadInput, Conflict, FlyballError, Refused, Unavailable
 
 app = common.app()
 
@@ -45,17 +47,47 @@ def init(
 
 
 def write(folder: Path, *, seed: int, now: Instant) -> list[str]:
-    """Write the project; returns the files' names. Raises Conflict for a folder that is not empty, Refused for one that cannot be made."""
+    """Write the project; returns the files' names. What cannot be finished leaves nothing behind.
+
+    Raises BadInput for a file, Conflict for a folder that is not empty, Unavailable for a full disk, Refused for what may not be written.
+    """
+    made: list[Path] = []
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and not folder.is_dir():
+            raise BadInput(f"{folder} is a file", why="a project is a folder", fix="name a new or empty folder")
+        if folder.exists() and any(folder.iterdir()):
             raise Conflict(f"{folder} is not empty", why="init overwrites nothing", fix="name a new or empty folder", code="not-empty")
-        (folder / "data").mkdir(parents=True)
+        for each in reversed([folder / "data", folder, *folder.parents]):
+            if not each.exists():
+                each.mkdir()
+                made.append(each)
         files = {**init_text.FILES, "data/demand.csv": "".join(rows(seed, now))}
         for name, text in files.items():
+            made.append(folder / name)
             (folder / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise Refused(f"{folder} cannot be written", why=error.strerror or str(error), fix="name a folder where you may write") from None
+    except BaseException as error:  # Ctrl-C too: half a project would be refused the next time, for it is not empty
+        _remove(made)
+        if isinstance(error, OSError):
+            raise _unwritten(folder, error) from None
+        raise
     return list(files)
+
+
+def _remove(made: list[Path]) -> None:
+    """Take away what was written, the last first; a folder in which somebody else has put something stays."""
+    for path in reversed(made):
+        with contextlib.suppress(OSError):
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink()
+
+
+def _unwritten(folder: Path, error: OSError) -> FlyballError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        fix = "make room, or name a folder on another disk; nothing was left behind"
+        return Unavailable(f"there is no room for {folder}", why="the disk is full", fix=fix, retry_after=30)
+    return Refused(f"{folder} cannot be written", why=error.strerror or str(error), fix="name a folder where you may write")
 
 
 def rows(seed: int, now: Instant) -> Iterator[str]:

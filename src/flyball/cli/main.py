@@ -6,15 +6,17 @@ Exit codes: 0 done; 1 refused or failed; 2 bad usage; 3 try again later; 130 int
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import io
-import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from flyball.errors import BadInput, FlyballError, Unavailable, problem
+from flyball.cli.document import DOCUMENT
+from flyball.errors import BadInput, FlyballError, Interrupted, Unavailable, problem
 
 VERBS: dict[str, tuple[str, str]] = {
     "init": ("flyball.cli.init", "make a project that runs as it stands"),
@@ -38,14 +40,28 @@ VERBS: dict[str, tuple[str, str]] = {
 """Verb → the module whose Typer app `app` it is, and its line in the help. In the order of the loop."""
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run one verb and leave with its exit code."""
+def main(argv: Sequence[str] | None = None, *, heard: bool = False) -> None:
+    """Run one verb and leave with its exit code. `heard`: Ctrl-C becomes KeyboardInterrupt from here on."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if heard:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = _main(arguments)
+    except KeyboardInterrupt:
+        code = _interrupted(arguments)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # all is said: a Ctrl-C while the interpreter puts itself away is no news
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(code)
+
+
+def _main(argv: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # a terminal that cannot show "→" gets a question mark, not a traceback
             stream.reconfigure(errors="replace")
     try:
-        code = run(list(sys.argv[1:] if argv is None else argv))
+        code = run(argv)
         sys.stdout.flush()
     except OSError as error:
         # nobody reads our output any more, or it has no room: at its end the interpreter would say so in its way, with a code of its own
@@ -53,11 +69,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         code = 1 if isinstance(error, BrokenPipeError) else 3
         if code != 1:
             report(system_error(error), as_json=False)
-    sys.exit(code)
+    return code
 
 
 def run(argv: list[str]) -> int:
     """Run one verb; return its exit code. Nothing that a user can cause leaves as a traceback."""
+    DOCUMENT.written = False
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(usage(), file=sys.stdout if argv else sys.stderr)
         return 0 if argv else 2
@@ -78,7 +95,7 @@ def run(argv: list[str]) -> int:
     try:
         return _call(verb, argv[1:])
     except KeyboardInterrupt:
-        return _interrupted()
+        return _interrupted(argv)
 
 
 def usage() -> str:
@@ -101,22 +118,22 @@ def _call(verb: str, rest: list[str]) -> int:
     try:
         code: Any = command(args=rest, prog_name=f"flyball {verb}", standalone_mode=False)
     except typer.Abort:
-        return _interrupted()
+        return _interrupted([verb, *rest])
     except typer.TyperException as error:
         return _usage_error(error, as_json=as_json)
     except FlyballError as error:
-        report(error, as_json=as_json)
+        report(error, as_json=as_json and not DOCUMENT.written)
         return error.exit_code
     except BrokenPipeError:
         # the reader of our output has gone (`flyball models | head`): nothing is left to tell it
         sys.stderr.close()
         return 1
     except OSError as error:
-        report(system_error(error), as_json=as_json)
+        report(system_error(error), as_json=as_json and not DOCUMENT.written)
         return 3
     if code == 130:
         # the parser has caught Ctrl-C, and gives its code back
-        return _interrupted()
+        return _interrupted([verb, *rest])
     return code if isinstance(code, int) else 0
 
 
@@ -131,25 +148,41 @@ def _usage_error(error: Exception, *, as_json: bool) -> int:
     return int(getattr(error, "exit_code", 2))
 
 
-def _interrupted() -> int:
-    print("interrupted", file=sys.stderr)
-    return 130
+def _interrupted(argv: list[str]) -> int:
+    """Say that Ctrl-C came; a verb whose document is out has nothing to add to it."""
+    if "--json" in argv and not DOCUMENT.written:
+        fix = "look at what was done until then (flyball status), or run it again"
+        report(Interrupted(f"flyball {argv[0]} was interrupted", why="Ctrl-C came before it was done", fix=fix), as_json=True)
+    else:
+        print("interrupted", file=sys.stderr)
+    return Interrupted.exit_code
+
+
+_NO_ROOM = ("the disk is full", "make room, then try again")
+_NO_RIGHT = ("this user may not write there", "give this user write access, or run it as the user who has it")
+_SYSTEM = {
+    errno.ENOSPC: _NO_ROOM,
+    errno.EDQUOT: ("this user's share of the disk is used up", "make room, then try again"),
+    errno.EROFS: ("the disk is read-only", "use a folder on a disk that can be written"),
+    errno.EACCES: _NO_RIGHT,
+    errno.EPERM: _NO_RIGHT,
+    errno.EMFILE: ("this process may open no more files", "raise the limit (ulimit -n), then try again"),
+}
 
 
 def system_error(error: OSError) -> FlyballError:
     """An error of the operating system, in our words."""
     where = f" ({error.filename})" if error.filename else ""
-    return Unavailable(
-        f"the system said no: {error.strerror or error}{where}",
-        why="a full or read-only disk, missing rights, or a port or file in use",
-        fix="make room or rights, then try again",
+    why, fix = _SYSTEM.get(
+        error.errno or 0, ("a full or read-only disk, missing rights, or a port or file in use", "make room or rights, then try again")
     )
+    return Unavailable(f"the system said no: {error.strerror or error}{where}", why=why, fix=fix)
 
 
 def report(error: FlyballError, *, as_json: bool) -> None:
     """Say what happened: one JSON document on stdout under --json, else text on stderr."""
     if as_json:
-        print(json.dumps(problem(error), ensure_ascii=False))
+        DOCUMENT.write(problem(error))
     else:
         head = "refused" if error.status == 403 else "error"
         print(f"{head}  {error}", file=sys.stderr)

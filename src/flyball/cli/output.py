@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from flyball.cli.document import DOCUMENT
 from flyball.clock import Instant, rfc3339
 from flyball.records.base import Record
 from flyball.records.codec import encode_hook
@@ -42,7 +42,7 @@ class Output:
     def document(self, value: Any) -> None:
         """The result, for programs. What is no number is null."""
         if self.as_json:
-            print(json.dumps(msgspec.to_builtins(value, str_keys=True, enc_hook=encode_hook), ensure_ascii=False, default=str))
+            DOCUMENT.write(msgspec.to_builtins(value, str_keys=True, enc_hook=encode_hook))
 
     def paint(self, text: str, mood: str) -> str:
         """Text in a colour ("good", "bad", "unsure", "dim"), on a terminal that wants colour."""

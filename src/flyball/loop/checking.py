@@ -57,9 +57,9 @@ class CheckReport(NamedTuple):
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Every problem, in the order of files."""
+        """Every problem, in the order of files; one that two files have together is there once."""
         own = [problem for model in self.models for problem in model.problems]
-        return (*(problem for file in self.broken for problem in file.problems), *own)
+        return tuple(dict.fromkeys((*(problem for file in self.broken for problem in file.problems), *own)))
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
@@ -172,9 +172,9 @@ def _contract(dataset: Dataset, root: Path) -> Contract:
     try:
         frame = read(dataset, root)
     except FlyballError as error:
-        own = Problem(where, error.what, error.why, error.fix)
-        # which file and line it is stands in the problem's own place
-        return Contract((own, *(Problem(f"{where}  {item.where}".rstrip(), item.what, item.why, item.fix) for item in error.problems)))
+        # what is wrong says it better than that something is; which file and line it is stands in the problem's own place
+        listed = error.problems or (Problem("", error.what, error.why, error.fix),)
+        return Contract(tuple(_of_source(dataset, where, item) for item in listed))
     found = findings(dataset, frame)
     return Contract(
         tuple(Problem(where, one.text, "its contract does not hold") for one in found if one.severity == "block"),
@@ -184,6 +184,14 @@ def _contract(dataset: Dataset, root: Path) -> Contract:
             if one.severity == "warn"
         ),
     )
+
+
+def _of_source(dataset: Dataset, where: str, item: Problem) -> Problem:
+    """A problem of reading a source; that it is of this data set is said once."""
+    named = f'data set "{dataset.name}"'
+    place = "" if item.where == named else item.where
+    what = item.what.removeprefix(f"{named}: ").removeprefix(f"{named} ")
+    return Problem(f"{where}  {place}".rstrip(), what, item.why, item.fix)
 
 
 def to_json(checked: CheckReport) -> dict[str, Any]:

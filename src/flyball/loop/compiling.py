@@ -31,11 +31,19 @@ TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class Broken:
-    """A loop file that cannot be used, with every reason. `digest` is the SHA-256 of its text."""
+    """A loop file that cannot be used, with every reason. `digest` is the SHA-256 of its text.
+
+    `names`: the models that this stops, where it is not all of the file: a name that another file has too stops that model alone.
+    """
 
     file: str
     digest: str
     problems: tuple[Problem, ...]
+    names: tuple[str, ...] = ()
+
+    def stops(self, model: str) -> bool:
+        """Whether a model that was applied from this file stays as it was."""
+        return not self.names or model in self.names
 
 
 @dataclass(frozen=True)
@@ -77,19 +85,26 @@ class Compiler:
         if self._last is not None and self._last.fingerprint == before and not prove:
             return self._last
         files = loop_files(self._root)
+        running: set[subprocess.Popen[bytes]] = set()
         with ThreadPoolExecutor(max_workers=2) as pool:
-            answers = dict(zip(files, pool.map(lambda file: self._file(file, before, prove), files), strict=True))
+            try:
+                answers = dict(zip(files, pool.map(lambda file: self._file(file, before, prove, running), files), strict=True))
+            except BaseException:  # Ctrl-C first of all: nobody waits for an import that may take a minute
+                pool.shutdown(wait=False, cancel_futures=True)
+                for child in tuple(running):
+                    _end(child)
+                raise
         self._known = {} if prove else answers
         self._last = _gather(self._root, answers, before)
         return self._last
 
-    def _file(self, file: str, mark: str, prove: str) -> _Answer:
+    def _file(self, file: str, mark: str, prove: str, running: set[subprocess.Popen[bytes]]) -> _Answer:
         known = self._known.get(file)
         if known is not None and not prove:
             current = mark if known.problems or not known.models else _text_key(self._root, known.models[0].code)
             if known.key == current:
                 return known
-        document = run_child(self._root, file, timeout_s=self._timeout_s, prove=prove)
+        document = run_child(self._root, file, timeout_s=self._timeout_s, prove=prove, running=running)
         models = tuple(msgspec.convert(entry, Compiled) for entry in document["models"])
         problems = tuple(Problem(**item) for item in document["problems"])
         return _Answer(_code_key(models[0].code) if models and not problems else mark, models, problems)
@@ -100,8 +115,10 @@ def compile_project(root: Path, *, prove: str = "", timeout_s: float = TIMEOUT_S
     return Compiler(root, timeout_s=timeout_s).compile(prove=prove)
 
 
-def run_child(root: Path, file: str, *, timeout_s: float = TIMEOUT_S, prove: str = "") -> dict[str, Any]:
-    """Compile one file in a child. The child and all it started are gone when this returns."""
+def run_child(
+    root: Path, file: str, *, timeout_s: float = TIMEOUT_S, prove: str = "", running: set[subprocess.Popen[bytes]] | None = None
+) -> dict[str, Any]:
+    """Compile one file in a child. The child and all it started are gone when this returns. It is in `running` while it runs."""
     command = [sys.executable, "-P", "-m", "flyball.loop.compile_child", str(root), file, *([prove] if prove else [])]
     environment = os.environ | ONE_THREAD | {"POLARS_MAX_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
     child = subprocess.Popen(
@@ -113,6 +130,8 @@ def run_child(root: Path, file: str, *, timeout_s: float = TIMEOUT_S, prove: str
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    running = set() if running is None else running
+    running.add(child)
     try:
         answer, _ = child.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
@@ -120,8 +139,8 @@ def run_child(root: Path, file: str, *, timeout_s: float = TIMEOUT_S, prove: str
             file, f"the file was still being imported after {timeout_s:g} s", "importing a loop file has no effect; load no data in it"
         )
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+        running.discard(child)
+        _end(child)
         child.wait()
         if child.stdout is not None:
             child.stdout.close()
@@ -133,33 +152,51 @@ def run_child(root: Path, file: str, *, timeout_s: float = TIMEOUT_S, prove: str
     return dict(document)
 
 
+def _end(child: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
 def _failed(file: str, what: str, fix: str) -> dict[str, Any]:
     return {"models": [], "problems": [{"where": f"{file}:1", "what": what, "why": "", "fix": fix}]}
 
 
 def _gather(root: Path, answers: dict[str, _Answer], mark: str) -> Compilation:
-    """Put files together: a file with problems gives no models, and a name in two places is a problem of both."""
+    """Put files together: a file with problems gives no models, and a name in two places is no model of either file."""
     wrong = {file: list(answer.problems) for file, answer in answers.items()}
-    for first, second in _doubles(model for answer in answers.values() for model in answer.models):
-        places = f"{first.file}:{first.line} and {second.file}:{second.line}"
-        found = Problem(
-            f'{second.file}:{second.line}  Model "{second.model}"', f"there are two of this name: {places}", "", "rename one of them"
+    stopped: dict[str, set[str]] = {}
+    for name, found in _doubles(model for answer in answers.values() for model in answer.models).items():
+        places = [f"{model.file}:{model.line}" for model in found]
+        told = Problem(
+            f'{places[-1]}  Model "{name}"',
+            f"there are {'two' if len(found) == 2 else len(found)} of this name: {', '.join(places[:-1])} and {places[-1]}",
+            "a name is that of one model; until then it stays as it was",
+            "rename one of them",
         )
-        for file in dict.fromkeys((first.file, second.file)):
-            wrong[file].append(found)
-    models = tuple(model for file, answer in answers.items() if not wrong[file] for model in answer.models)
-    broken = tuple(Broken(file, _file_digest(root / file), tuple(found)) for file, found in wrong.items() if found)
+        for file in dict.fromkeys(model.file for model in found):
+            wrong[file].append(told)
+            stopped.setdefault(file, set()).add(name)
+    models = tuple(
+        model
+        for file, answer in answers.items()
+        if not answer.problems
+        for model in answer.models
+        if model.model not in stopped.get(file, ())
+    )
+    broken = tuple(
+        Broken(file, _file_digest(root / file), tuple(found), () if answers[file].problems else tuple(sorted(stopped[file])))
+        for file, found in wrong.items()
+        if found
+    )
     return Compilation(models, broken, tuple(answers), mark)
 
 
-def _doubles(models: Iterable[Compiled]) -> list[tuple[Compiled, Compiled]]:
-    first: dict[str, Compiled] = {}
-    found = []
+def _doubles(models: Iterable[Compiled]) -> dict[str, list[Compiled]]:
+    """The models whose name is not theirs alone, by name."""
+    found: dict[str, list[Compiled]] = {}
     for model in models:
-        if model.model in first:
-            found.append((first[model.model], model))
-        first.setdefault(model.model, model)
-    return found
+        found.setdefault(model.model, []).append(model)
+    return {name: same for name, same in found.items() if len(same) > 1}
 
 
 def _file_digest(path: Path) -> str:

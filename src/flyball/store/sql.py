@@ -6,12 +6,13 @@ lock, and takes the database's own write lock at the start of a transaction. Rea
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +28,9 @@ from flyball.store.statements import compile_statements
 
 BUSY_S = 10.0
 """How long a writer waits for another process before it gives up: far longer than any transaction of ours takes."""
+ROOM = 1 << 20
+"""A disk with less free than this many bytes is what an error of it comes from: a ledger's smallest write and its shared memory take less."""
+_CANNOT_WRITE = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_IOERR", "SQLITE_FULL")
 
 
 class Connection(Protocol):
@@ -73,6 +77,7 @@ class Database:
         """Open, or make, the database at `sqlite:///path`, or in the file of a Path (in which a `?` or `%` means itself).
 
         durable: a committed transaction survives a power cut (a disk sync each); without it, it survives a killed process only.
+        Where nothing can be written (no right, a full disk), a database that is there is opened for reading, and writing is refused later.
         Raises BadInput (not such a url), Unavailable (no right, disk full, busy), Corrupt (not a database), Conflict (made by
         another version of flyball).
         """
@@ -83,7 +88,23 @@ class Database:
         database = cls(engine, path)
         with database._explained():
             path.parent.mkdir(parents=True, exist_ok=True)
-            database._prepare()
+            try:
+                database._prepare()
+            except sqlite3.Error as error:
+                database = cls._open_for_reading(path, error)
+        return database
+
+    @classmethod
+    def _open_for_reading(cls, path: Path, error: sqlite3.Error) -> Database:
+        """The database as it is, after opening it for writing has failed. Raises that failure if it cannot be read either."""
+        address = _readable(path) if _name(error).startswith(_CANNOT_WRITE) else ""
+        if not address:
+            raise error
+        engine = create_engine("sqlite://", creator=lambda: _plain(address, uri=True), poolclass=QueuePool, pool_size=4, max_overflow=-1)
+        if {table.name for table in tables.metadata.sorted_tables} - set(inspect(engine).get_table_names()):
+            raise error
+        database = cls(engine, path)
+        database._check_version()
         return database
 
     @contextmanager
@@ -185,9 +206,26 @@ def _path(url: str) -> Path:
     return Path(parsed.database)
 
 
-def _connect(path: Path, *, durable: bool) -> sqlite3.Connection:
+def _plain(address: str | Path, *, uri: bool = False) -> sqlite3.Connection:
     # isolation_level None: the driver begins nothing by itself; connections move between threads, one user at a time
-    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(address, uri=uri, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+
+
+def _readable(path: Path) -> str:
+    """The address by which a database can be read without writing anything beside it; empty if it cannot."""
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    log = path.with_name(f"{path.name}-wal")
+    # SQLite reads a log through shared memory that it may have to make; where there is no log, the file alone is the whole database
+    unlogged = [f"{address}&immutable=1"] if not log.exists() or not log.stat().st_size else []
+    for each in (address, *unlogged):
+        with suppress(sqlite3.Error), closing(_plain(each, uri=True)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            return each
+    return ""
+
+
+def _connect(path: Path, *, durable: bool) -> sqlite3.Connection:
+    connection = _plain(path)
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     _use_wal(connection)
     return connection
@@ -220,7 +258,7 @@ def _explain(path: Path, error: sqlite3.Error) -> FlyballError:
             why=f"another process has been writing for more than {BUSY_S:.0f} s",
             fix="try again; if it stays, look for a flyball process that hangs",
         )
-    if name == "SQLITE_FULL":
+    if name == "SQLITE_FULL" or (name.startswith(_CANNOT_WRITE) and _is_full(path.parent)):
         return Unavailable(f"no room to write {path}", why="the disk is full", fix="free some space; nothing was changed", retry_after=30)
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
         return Unavailable(
@@ -238,3 +276,12 @@ def _explain(path: Path, error: sqlite3.Error) -> FlyballError:
             fix="flyball audit verify says what was changed; restore from a backup",
         )
     return Unavailable(f"{path} failed", why=f"{error} ({name or type(error).__name__})", fix="check the disk; nothing was changed")
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether the disk has no room left; a disk that is read-only has none either, and that is another matter."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return not found.f_flag & os.ST_RDONLY and (found.f_bavail * found.f_frsize < ROOM or bool(found.f_files and not found.f_favail))

@@ -1,0 +1,54 @@
+"""What `check` and `apply` say of problems that have two places, or none of their own."""
+
+from pathlib import Path
+
+import pytest
+
+TWO = '\ntwo = demand.replace("two")\n'
+
+
+@pytest.fixture
+def doubled(new: Path) -> Path:
+    """`demand` stands in two files; each has a model of its own too."""
+    text = (new / "loop.py").read_text()
+    (new / "loops").mkdir()
+    (new / "loop.py").write_text(text + TWO)
+    (new / "loops" / "other.py").write_text(text + TWO.replace("two", "three"))
+    return new
+
+
+def test_a_name_in_two_files_is_one_problem_and_stops_one_model(flyball, doubled: Path) -> None:
+    ended = flyball("check", doubled)
+    assert ended.code == 1
+    assert ended.out.count("there are two of this name") == 1
+    assert "loop.py:35 and loops/other.py:35" in ended.out
+    assert ended.out.splitlines()[-1].startswith("2 models, 1 problem,")
+    document = flyball("check", doubled, "--json").document
+    assert (document["problems"], [model["name"] for model in document["models"]]) == (1, ["two", "three"])
+    assert [file["file"] for file in document["broken"]] == ["loop.py", "loops/other.py"]
+
+
+def test_the_other_models_of_both_files_are_applied_and_trained(flyball, doubled: Path) -> None:
+    ended = flyball("apply", "--project", doubled)
+    assert ended.code == 1
+    assert ended.out.count("there are two of this name") == 1
+    assert "in loops/other.py: demand stays as it was" in ended.out
+    names = {one["name"] for one in flyball("status", "--project", doubled, "--json").document["models"]}
+    assert names == {"two", "three"}
+    assert flyball("train", "two", "--trials", 0, "--no-release", "--project", doubled).code == 0
+    stopped = flyball("train", "demand", "--project", doubled, "--json")
+    assert (stopped.code, stopped.document["code"]) == (1, "declaration")
+
+
+def test_what_is_wrong_with_data_is_counted_and_said_once(flyball, new: Path) -> None:
+    rows = new / "data" / "demand.csv"
+    lines = rows.read_text().splitlines()
+    rows.write_text("\n".join([*lines, lines[-1].replace(",", ",x", 1)]) + "\n")
+    ended = flyball("check", new, "--data")
+    assert ended.out.splitlines()[-1].startswith("1 model, 1 problem,")
+    assert 'data set "town"' not in ended.out
+    rows.unlink()
+    ended = flyball("check", new, "--data")
+    assert ended.out.count("data/demand.csv does not exist") == 1
+    assert 'data set "town"' not in ended.out
+    assert 'Data set "town"' in ended.out
