@@ -134,7 +134,7 @@ def _declared(wired: Wired, name: str) -> Model:
     compilation = declare(wired)
     row = wired.ports.ledger.state().get(DECLARATIONS, name)
     for file in compilation.broken:
-        if row is None or row.file == file.file:
+        if file.stops(name) and (row is None or row.file == file.file):
             raise DeclarationError(f"{file.file} cannot be used", fix="flyball check", problems=file.problems)
     return common.declared(wired, name)
 
