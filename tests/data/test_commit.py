@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 import polars as pl
 import pytest
 
 from flyball.data import source
-from flyball.data.commit import WIDE, commit, load, load_content, statistics
+from flyball.data.commit import commit, load, load_content, schema_of, statistics
 from flyball.declare.data import Column, Dataset
 from flyball.errors import Corrupt, NotFound
+from flyball.ledger.canonical import write_body
+from flyball.records.data import DataCommitted
 
 HOUR = 3_600_000_000
 JANUARY = 1_767_225_600_000_000
@@ -103,9 +106,23 @@ def test_a_head_whose_rows_are_lost_does_not_stop_the_next_version(dataset, fram
     assert commit(dataset, frame, blobs, head, "m2").version == "1.1.0"
 
 
-def test_a_wide_data_set_keeps_its_statistics_in_a_blob(blobs):
-    names = [f"c{place}" for place in range(WIDE + 1)]
+@pytest.mark.parametrize(("columns", "length"), [(61, 4), (60, 200), (1_000, 4), (1_000, 300)])
+def test_a_data_set_of_any_width_is_committed_by_an_event_that_can_be_recorded(blobs, columns, length):
+    names = [f"c{place:0{length}}" for place in range(columns)]
     made = Dataset("wide", source="w.csv", columns=dict.fromkeys(names, int))
-    version = commit(made, pl.DataFrame({name: [1] for name in names}), blobs, None, "m")
-    assert version.stats == ()
+    frame = pl.DataFrame({name: [1, 2] for name in names})
+    version = commit(made, frame.head(1), blobs, None, "m")
+    write_body(1, "loop", "c", DataCommitted(version=version))
     assert [item.name for item in statistics(version, blobs)] == names
+    assert schema_of(version, blobs) == dict.fromkeys(names, "int")
+    assert commit(made, frame.head(1), blobs, version, "m2") == msgspec.structs.replace(version, source_mark="m2")
+    assert commit(made, frame, blobs, version, "m").version == "1.0.1"
+    narrower = Dataset("wide", source="w.csv", columns=dict.fromkeys(names[1:], int))
+    assert commit(narrower, frame.drop(names[0]), blobs, version, "m").version == "2.0.0"
+
+
+def test_a_narrow_data_set_says_what_it_holds_in_its_event(dataset, frame, blobs):
+    version = commit(dataset, frame, blobs, None, "m")
+    assert version.stats
+    assert not version.stats_blob
+    assert schema_of(version, blobs) == version.schema

@@ -17,6 +17,7 @@ from flyball.data.fold import FOLDS
 from flyball.data.refresh import refresh
 from flyball.data.rules import due, is_news
 from flyball.declare.data import Dataset
+from flyball.ledger.canonical import write_body
 from flyball.records.base import Recorded
 from flyball.records.data import DATASET_VERSIONS, DATASETS, DataCommitted, DataRefused
 
@@ -152,6 +153,12 @@ def test_many_long_violations_are_cut_and_counted(look, root, blobs):
     assert len(event.violations) == module.MOST + 1
     assert event.violations[-1] == "and 40 more"
     assert max(map(len, event.violations)) <= module.LONGEST + 1
+
+
+def test_violations_in_any_script_fit_into_an_event(look, root, blobs):
+    names = [f"столбец_{place}_" + "ё" * 300 for place in range(60)]
+    (root / "w.csv").write_text(",".join(names) + "\n" + ",".join(["ж" * 5_000] * 60) + "\n")
+    write_body(1, "loop", "c", look(Dataset("prices", source="w.csv", columns=dict.fromkeys(names, int))))
 
 
 def test_the_same_refusal_is_said_once():

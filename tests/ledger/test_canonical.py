@@ -12,11 +12,12 @@ from flyball.clock import Span
 from flyball.errors import BadInput, Corrupt
 from flyball.ledger import canonical as canonical_module
 from flyball.ledger.canonical import MAX_BODY, canonical, canonical_json, is_canonical, read_body, rewrite, write_body
-from flyball.records.base import Event
+from flyball.records.base import Event, Record
 from flyball.records.codec import plain
 from flyball.records.estimates import Estimate
 from flyball.records.models import Manifest, Signature
-from flyball.records.rollouts import RolloutPlanned, Step
+from flyball.records.rollouts import RolloutEvidence, RolloutPlanned, Step
+from flyball.records.versions import VersionEligible, VersionHeld, VersionRejected
 from flyball.records.vocabulary import KINDS, PROJECTIONS
 
 values = st.recursive(
@@ -143,6 +144,15 @@ def test_the_quick_way_is_taken_for_what_the_record_is_mostly_made_of(value: obj
 
 
 st.register_type_strategy(Span, st.integers(-(2**53) + 1, 2**53 - 1).map(Span))
+
+
+def _whole(kind: type[Record]) -> st.SearchStrategy[Record]:
+    """Records of a kind with a value for every field: hypothesis would take the factory of a default for the default."""
+    return st.builds(kind, **{each.name: st.from_type(each.type) for each in msgspec.structs.fields(kind)})
+
+
+for _kind in (RolloutEvidence, VersionEligible, VersionHeld, VersionRejected):
+    st.register_type_strategy(_kind, _whole)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=str)

@@ -8,11 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from flyball.errors import Conflict, FlyballError, NotFound, Unavailable
+from flyball.errors import BadInput, Conflict, FlyballError, NotFound, Unavailable
 from flyball.loop import tick as ticking
 from flyball.loop.compiling import compile_project
 from flyball.loop.declaring import apply
 from flyball.loop.live import LiveData
+from flyball.loop.ports import Ports
+from flyball.loop.proposals import Propose
+from flyball.records.monitoring import ProposalMade
 from flyball.wiring import open_project
 
 LOOP = """
@@ -23,28 +26,30 @@ NAME = fb.Model("NAME", task="binary", data=rows, label="y", framing=fb.Framing(
 
 
 @pytest.fixture
-def tick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[FlyballError], tuple[FlyballError, list[str]]]:
-    """A tick of three models of which the second raises; what came out, and which had their turn."""
+def tick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[FlyballError | None], tuple[FlyballError, list[str]]]:
+    """A tick of three models of which the second raises (None: a turn of the test's own); what came out, and which had their turn."""
     (tmp_path / "flyball.toml").write_text("")
     (tmp_path / "loops").mkdir()
     for name in "abc":
         text = LOOP.replace("NAME", name).replace("lambda X, y: None", "fit").replace(f"\n{name} =", f"\ndef fit(X, y): ...\n{name} =")
         (tmp_path / "loops" / f"{name}.py").write_text(text)
 
-    def run(error: FlyballError) -> tuple[FlyballError, list[str]]:
+    def run(error: FlyballError | None) -> tuple[FlyballError, list[str]]:
         turns: list[str] = []
 
         def advance(_ports: object, name: str, _kept: object, now: int) -> int:
             turns.append(name)
             if name == "b":
+                assert error is not None
                 raise error
             return now
 
-        monkeypatch.setattr(ticking, "advance", advance)
+        if error is not None:
+            monkeypatch.setattr(ticking, "advance", advance)
         wired = open_project(tmp_path)
         try:
             apply(compile_project(tmp_path), wired.ports, "test")
-            with pytest.raises(type(error)) as caught:
+            with pytest.raises(FlyballError if error is None else type(error)) as caught:
                 ticking.tick(wired.ports.clock.now(), wired.ports)
         finally:
             wired.close()
@@ -77,3 +82,25 @@ def test_data_or_a_run_that_goes_wrong_for_one_model_keeps_no_other_from_its_tur
         monkeypatch.setattr(ticking, "active_run", lambda *_: SimpleNamespace(run="run_1", attempt=0, state="queued"))
         monkeypatch.setattr(ticking, "observe_run", goes_wrong)
     assert tick(NotFound("another")) == (error, ["a", "b", "c"])
+
+
+def test_an_event_of_one_model_that_is_too_large_keeps_no_other_from_its_turn(
+    tick: Callable[..., tuple[FlyballError, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger refuses what is larger than an event may be, after it took the lock: the others still write."""
+    left: list[str] = []
+
+    def turn(ports: Ports, name: str, _kept: object, now: int) -> int:
+        event = ProposalMade(
+            proposal=name, model=name, action="train", mode="record", target="", reason=("x" * 20_000 if name == "b" else "due")
+        )
+        command = Propose(id=name, actor="loop", proposal=name, model=name, action="train", mode="record", target="", reason="")
+        ports.ledger.execute(command, lambda *_: (event,))
+        left.append(name)
+        return now
+
+    monkeypatch.setattr(ticking, "advance", turn)
+    error, _ = tick(None)
+    assert isinstance(error, BadInput)
+    assert "proposal.made" in error.what
+    assert left == ["a", "c"]

@@ -82,6 +82,8 @@ def show(
             "baseline": result.baseline,
             "compared_with": result.champion,
             "slices": result.by_slice,
+            "verdicts": verdicts(row, result),
+            "unlisted": {},
             "cpu_s": round(result.cpu_s, 3),
         }
         out.document(document)
@@ -100,12 +102,17 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
     out.line(f"artifact  {row.artifact[:12]}  {len(wired.ports.library.signature(row.artifact).fields)} fields a request")
     metrics = [[name, estimate(found), _value(result.champion, name), _value(result.baseline, name)] for name, found in row.metrics.items()]
     out.table(("METRIC", "ON THE HOLD-OUT", "CHAMPION THEN", "BASELINE"), metrics)
-    for verdict in row.verdicts:
+    for verdict in verdicts(row, result):
         out.line(verdict_line(out, verdict))
 
 
 def _value(known: dict[str, Estimate], name: str) -> str:
     return estimate(known[name]) if name in known else "–"
+
+
+def verdicts(row: VersionRow, result: RunResult) -> tuple[Verdict, ...]:
+    """All verdicts on a version: of many its row lists some, and the result that it was judged by has all."""
+    return result.verdicts if row.unlisted else row.verdicts
 
 
 def verdict_line(out: Output, verdict: Verdict) -> str:
@@ -148,4 +155,5 @@ def _summary(state: State, row: VersionRow) -> dict[str, object]:
         "data": row.data,
         "metrics": row.metrics,
         "verdicts": row.verdicts,
+        "unlisted": row.unlisted,
     }

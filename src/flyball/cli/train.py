@@ -13,7 +13,7 @@ from flyball.cli import common
 from flyball.cli.apply import declare
 from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
 from flyball.cli.data import look
-from flyball.cli.models import verdict_line
+from flyball.cli.models import verdict_line, verdicts
 from flyball.cli.output import Bar, Output, number
 from flyball.cli.release import start as release
 from flyball.declare.units import near
@@ -28,6 +28,7 @@ from flyball.records.estimates import Outcome
 from flyball.records.models import ModelRef
 from flyball.records.training import RUNS, RunQueued, RunRow, RunState
 from flyball.records.versions import VersionRow, VersionState
+from flyball.registry.told import count
 
 if TYPE_CHECKING:
     from flyball.declare.model import Model
@@ -261,6 +262,9 @@ def _report(wired: Wired, out: Output, model: Model, row: RunRow, *, release_now
     result = ports.library.result(version.result)
     for place, verdict in enumerate(version.verdicts):
         out.line(f"{'gates' if place == 0 else '':<10}{verdict_line(out, verdict)}")
+    if version.unlisted:
+        left = ", ".join(f"{number} {outcome}" for outcome, number in version.unlisted.items())
+        out.line(f"{'':<10}and {left}: flyball models show {model.name}@{version.version}")
     rollout = _release(wired, model, version) if release_now and version.state is VersionState.ELIGIBLE else ""
     out.line(f"{row.run}  → {model.name}@{version.version}, {_standing(wired, model, version, row, rollout)}")
     out.document(
@@ -270,7 +274,7 @@ def _report(wired: Wired, out: Output, model: Model, row: RunRow, *, release_now
             "version": version.version,
             "state": "candidate" if version.state in (VersionState.REGISTERED, VersionState.HELD) else version.state,
             "metrics": version.metrics,
-            "verdicts": [{"gate": one.check, "verdict": one.outcome} | _told(one) for one in version.verdicts],
+            "verdicts": [{"gate": one.check, "verdict": one.outcome} | _told(one) for one in verdicts(version, result)],
             "parameters": result.parameters,
             "window": str(result.window),
             "cpu_s": round(result.cpu_s, 3),
@@ -308,8 +312,8 @@ def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, roll
     if version.state is VersionState.REJECTED:
         return "rejected: a gate failed"
     if version.state is VersionState.HELD:
-        missing = [verdict for verdict in version.verdicts if verdict.outcome is Outcome.INSUFFICIENT]
-        return f"candidate: held by {len(missing)} open {'gate' if len(missing) == 1 else 'gates'}; a longer hold-out lets it go on"
+        missing = count(version, Outcome.INSUFFICIENT)
+        return f"candidate: held by {missing} open {'gate' if missing == 1 else 'gates'}; a longer hold-out lets it go on"
     if version.state is VersionState.ELIGIBLE:
         by_loop = row.release and model.autonomy.release == "act"
         return (

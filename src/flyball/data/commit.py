@@ -16,12 +16,11 @@ from flyball.data.profile import profile
 from flyball.data.types import epoch, schema
 from flyball.declare.data import Dataset
 from flyball.errors import Corrupt, NotFound
-from flyball.records.data import ColumnStats, DatasetVersion
+from flyball.ledger.bounds import fits
+from flyball.records.data import ColumnStats, DataCommitted, DatasetVersion
 from flyball.store.blobs import Blobs
 
 ROW_GROUP = 128 * 1024
-WIDE = 60
-"""A version of more columns keeps its statistics in a blob: an event has at most 16 KiB."""
 
 
 def parquet(frame: pl.DataFrame) -> bytes:
@@ -44,25 +43,31 @@ def commit(dataset: Dataset, frame: pl.DataFrame, blobs: Blobs, head: DatasetVer
     types = {name: str(type_) for name, type_ in schema(dataset).items()}
     first, last = epoch(frame, dataset.time) if dataset.time else (0, 0)
     as_of = max(last, epoch(frame, dataset.arrived)[1]) if dataset.arrived else last
-    if head is not None and head.content == content and head.schema == types:
+    before = {} if head is None else schema_of(head, blobs)
+    if head is not None and head.content == content and before == types:
         return DatasetVersion(**{field: getattr(head, field) for field in head.__struct_fields__} | {"source_mark": mark})
     blobs.put(data)
-    stats = profile(dataset, frame)
-    wide = len(stats) > WIDE
-    return DatasetVersion(
+    made = DatasetVersion(
         name=dataset.name,
-        version="1.0.0" if head is None else _next(head, types, frame, blobs),
+        version="1.0.0" if head is None else _next(head, before, types, frame, blobs),
         content=content,
         schema=types,
         rows=frame.height,
-        stats=() if wide else stats,
-        stats_blob=blobs.put(msgspec.json.encode(stats)) if wide else "",
+        stats=profile(dataset, frame),
         parents=() if head is None else (head.content,),
         first=first,
         last=last,
         as_of=as_of,
         source_mark=mark,
     )
+    if fits(DataCommitted(version=made)):
+        return made
+    return msgspec.structs.replace(made, schema={}, stats=(), stats_blob=blobs.put(msgspec.json.encode(made.stats)))
+
+
+def schema_of(version: DatasetVersion, blobs: Blobs) -> dict[str, str]:
+    """A version's columns and their types, wherever they are kept. Raises NotFound, Corrupt."""
+    return version.schema or {column.name: column.dtype for column in statistics(version, blobs)}
 
 
 def statistics(version: DatasetVersion, blobs: Blobs) -> tuple[ColumnStats, ...]:
@@ -83,11 +88,11 @@ def load_content(content: str, blobs: Blobs) -> pl.DataFrame:
         raise Corrupt(f"blob {content} is not a data set", why=str(error).splitlines()[0], fix="restore it from a backup") from error
 
 
-def _next(head: DatasetVersion, types: dict[str, str], frame: pl.DataFrame, blobs: Blobs) -> str:
+def _next(head: DatasetVersion, before: dict[str, str], types: dict[str, str], frame: pl.DataFrame, blobs: Blobs) -> str:
     major, minor, patch = (int(part) for part in head.version.split("."))
-    if any(types.get(name) != type_ for name, type_ in head.schema.items()):
+    if any(types.get(name) != type_ for name, type_ in before.items()):
         return f"{major + 1}.0.0"
-    if len(types) > len(head.schema):
+    if len(types) > len(before):
         return f"{major}.{minor + 1}.0"
     return f"{major}.{minor}.{patch + 1}" if _only_added(head, frame, blobs) else f"{major}.{minor + 1}.0"
 

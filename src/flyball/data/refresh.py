@@ -9,11 +9,12 @@ from flyball.data.commit import commit
 from flyball.data.rules import due, is_news
 from flyball.declare.data import Dataset
 from flyball.errors import BadInput
+from flyball.ledger.bounds import clipped
 from flyball.records.data import DataCommitted, DataRefused, DatasetRow
 from flyball.store.blobs import Blobs
 
 MOST, LONGEST = 20, 500
-"""Violations that an event lists, and characters of each; the rest are counted. An event is small."""
+"""Violations that an event lists, and bytes of each; the rest are counted."""
 
 
 def refresh(dataset: Dataset, root: Path, blobs: Blobs, row: DatasetRow | None) -> DataCommitted | DataRefused | None:
@@ -43,6 +44,6 @@ def _news(row: DatasetRow | None, found: DataCommitted | DataRefused) -> DataCom
 
 
 def _refused(dataset: Dataset, mark: str, texts: list[str]) -> DataRefused:
-    shown = [text if len(text) <= LONGEST else f"{text[:LONGEST]}…" for text in texts[:MOST]]
+    shown = [clipped(text, LONGEST) for text in texts[:MOST]]
     more = [] if len(texts) <= MOST else [f"and {len(texts) - MOST:,} more"]
     return DataRefused(name=dataset.name, source_mark=mark, violations=(*shown, *more))

@@ -31,6 +31,9 @@ from flyball.records.rollouts import Step
 Mode = Literal["record", "propose", "act"]
 _MODES: tuple[Mode, ...] = ("record", "propose", "act")
 
+MOST_STEPS = 50
+"""Steps of a rollout at most: the event that plans them names them all."""
+
 
 def listed(value: Any, argument: str, kinds: tuple[type[Any], ...], fix: str) -> tuple[Any, ...]:
     """Read one check or a list of checks. Raises DeclarationError naming the place."""
@@ -79,6 +82,8 @@ class Rollout:
                 "steps": listed(steps, "steps", (Step,), "add steps with .shadow and .canary"),
             },
         )
+        if len(self.steps) > MOST_STEPS:
+            raise fail("rollout", f"{len(self.steps)} steps are too many", fix=f"{MOST_STEPS} at most: each is compared by itself")
 
     def shadow(self, bake: str | Span, *, labels: int = 0) -> Rollout:
         """Score every request without answering, for `bake` of evidence and until so many labels are in."""

@@ -13,6 +13,7 @@ from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.declare.policy import Retrain
 from flyball.incidents import rules as incidents
+from flyball.ledger.bounds import clipped
 from flyball.loop import training as runs
 from flyball.loop.commands import active_run
 from flyball.loop.findings import Report, decide_report, incidents_of
@@ -101,7 +102,7 @@ def answer(ports: Ports, model: Model) -> None:
         # a run or a rollout under way makes it mitigating at once, and is not yet an answer to it
         wanted = incident.state in _LIVE and "rollback" in incident.actions and not incident.rollout
         if wanted and row is not None and row.former and row.champion_at < incident.opened_at:
-            reason = f"{incident.incident}: {incident.what}"
+            reason = clipped(f"{incident.incident}: {incident.what}")
             if _may(ports, model, model.autonomy.rollback, "rollback", row.former, reason, cause=incident.incident):
                 # a rollout under way is left first; if the champion is still at fault, the next look goes on to the former one
                 command = Rollback(id=f"playbook-{incident.incident}-{row.rollout}", actor=ACTOR, model=model.name, reason=reason)
@@ -158,7 +159,7 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
         return
     if _frozen_by(state, model, kept, ports.clock.now()):
         return
-    reason = f"{run.run}: {run.reason}"
+    reason = clipped(f"{run.run}: {run.reason}")
     if not _may(ports, model, model.autonomy.release, "release", version.version, reason):
         return
     command = Release(
@@ -185,7 +186,7 @@ def train_if_due(ports: Ports, model: Model, kept: Memories, alarm: str | None, 
     due = _due(ports, state, model, kept, alarm, now)
     if due is None or model.train is None:
         return
-    trigger, reason, cause = due
+    trigger, reason, cause = due.trigger, clipped(due.reason), due.cause
     again = training.cooldown(model.retrain or Retrain(), model.train.holdout)
     if _may(ports, model, model.autonomy.training, "train", "", reason, cause=cause, again=again):
         row = state.get(MODELS, model.name)
@@ -209,8 +210,8 @@ def judge_again(ports: Ports, model: Model, now: Instant) -> None:
         return
     spec = runs.judging_spec(ports, state, model, version, now)
     if spec is not None:
-        reason = f"{version.version} is held: {'; '.join(verdict.check for verdict in open_gates)}"
-        runs.start(ports, spec, trigger="evidence", reason=reason, actor=ACTOR)
+        reason = f"{version.version} is held: {'; '.join(dict.fromkeys(verdict.check for verdict in open_gates))}"
+        runs.start(ports, spec, trigger="evidence", reason=clipped(reason), actor=ACTOR)
 
 
 def _due(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | None, now: Instant) -> Wish | None:
@@ -323,7 +324,7 @@ def _may(
         action=action,
         mode=mode,
         target=target,
-        reason=reason,
+        reason=clipped(reason),
         cause=cause,
         again=Span(again),
     )

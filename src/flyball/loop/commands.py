@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from flyball.clock import Instant
 from flyball.data.rules import is_news
+from flyball.ledger.bounds import clipped
 from flyball.loop.proposals import settle
 from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.data import DATASETS, DataCommitted, DataRefused
@@ -146,7 +147,8 @@ def decide_observe_run(state: State, command: ObserveRun, _now: Instant) -> Sequ
         if command.attempt < MAX_ATTEMPTS:
             return (lost,)
         return (lost, RunFailed(run=row.run, why=f"its process vanished {MAX_ATTEMPTS} times"))
-    return (RunFailed(run=row.run, why=command.why or "no reason was left"),)
+    # an error of the user's own code may be of any length
+    return (RunFailed(run=row.run, why=clipped(command.why) or "no reason was left"),)
 
 
 class CancelRun(Record, frozen=True):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flyball.declare.project import fingerprint
 from flyball.errors import Problem
+from flyball.ledger.bounds import clipped
 from flyball.loop.commands import Apply, decide_apply
 from flyball.loop.compiling import Compilation, Compiler
 from flyball.loop.ports import Ports
@@ -17,7 +18,7 @@ from flyball.records.declarations import DeclarationApplied, DeclarationRefused
 from flyball.store.blobs import Blobs
 
 _MOST = 8
-_LONGEST = 320
+_LONGEST = 640
 
 
 def apply_command(compilation: Compilation, blobs: Blobs, *, command: str, actor: str) -> Apply:
@@ -39,7 +40,7 @@ def apply_command(compilation: Compilation, blobs: Blobs, *, command: str, actor
 
 def told(problems: Sequence[Problem]) -> tuple[str, ...]:
     """Problems as text that fits an event: the first ones, each cut where it is too long."""
-    texts = [text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for text in (str(problem) for problem in problems[:_MOST])]
+    texts = [clipped(str(problem), _LONGEST) for problem in problems[:_MOST]]
     return (*texts, *([f"and {len(problems) - _MOST} more: flyball check lists them"] if len(problems) > _MOST else []))
 
 

@@ -35,8 +35,10 @@ from flyball.records.versions import (
     VersionState,
 )
 from flyball.registry import rules as registry
+from flyball.registry.told import gate_name
 from flyball.rollout import routes
 from flyball.rollout import rules as rollout
+from flyball.rollout.moves import move
 from flyball.rollout.states import leaving
 
 Signatures = Callable[[str], Signature]
@@ -159,7 +161,7 @@ def decide_release(
     )
     events: list[Event] = [planned, moved, *settle(state, command.model, "release", "accepted", f"{ref} is released by {command.actor}")]
     if active is not None:
-        events.insert(0, _arrow(active, RolloutState.COMPLETED, f"the watch ends early: {ref} is released"))
+        events.insert(0, move(active, RolloutState.COMPLETED, f"the watch ends early: {ref} is released"))
     return _with_route(state, events, now, model=model, folds=folds, signatures=signatures)
 
 
@@ -194,7 +196,7 @@ def decide_move(
     if moved is None:
         return ()
     if moved.target == RolloutState.FAILED and command.why_not_ready:
-        moved = _arrow(row, moved.target, command.why_not_ready)
+        moved = move(row, moved.target, command.why_not_ready)
     events: list[Event] = [moved, *_champion(state, row, moved)]
     if moved.target in (RolloutState.ROLLING_BACK, RolloutState.FAILED):
         known = [incident for _, incident in state.scan(INCIDENTS)]
@@ -211,7 +213,7 @@ def decide_rollback(
     if active is not None and not command.to and active.champion:
         if active.state == RolloutState.ROLLING_BACK:
             return ()
-        moved = _arrow(active, leaving(active.state), f"rolled back by {command.actor}: {command.reason}")
+        moved = move(active, leaving(active.state), f"rolled back by {command.actor}: {command.reason}")
         settled = settle(state, command.model, "rollback", "accepted", command.reason)
         return _with_route(state, [moved, *_champion(state, active, moved), *settled], now, model=model, folds=folds, signatures=signatures)
     to = command.to or (row.former if row else "")
@@ -227,7 +229,7 @@ def decide_rollback(
         return Refusal(code="refused", what=f"{command.model}@{to} is {target.state.value} and cannot come back")
     changed = ChampionChanged(model=command.model, version=to, former=row.champion, rollback=True, reason=command.reason)
     settled = settle(state, command.model, "rollback", "accepted", command.reason)
-    ended = [] if active is None else [_arrow(active, leaving(active.state), f"rolled back by {command.actor}: {command.reason}")]
+    ended = [] if active is None else [move(active, leaving(active.state), f"rolled back by {command.actor}: {command.reason}")]
     return _with_route(state, [*ended, changed, *settled], now, model=model, folds=folds, signatures=signatures)
 
 
@@ -259,10 +261,6 @@ def decide_acknowledge(state: State, command: AcknowledgeRoutes, _now: Instant) 
     return (RouteInForce(epoch=command.epoch, ms=command.ms, processes=command.processes, waiting=command.waiting),)
 
 
-def _arrow(row: RolloutRow, target: RolloutState, why: str) -> RolloutMoved:
-    return RolloutMoved(rollout=row.rollout, model=row.model, source=row.state, target=target, step=row.step, why=why)
-
-
 def in_force(state: State, model: str) -> bool:
     """Whether every gateway routes the model as it is desired; a model without a route is to be routed nowhere."""
     epochs, route = state.get(EPOCHS, "routes"), state.get(ROUTES, model)
@@ -276,7 +274,7 @@ def _gate_passed(state: State, row: RolloutRow, model: Model) -> bool:
     version = state.get(VERSIONS, f"{row.model}/{row.version}")
     if version is None or version.state not in (VersionState.ELIGIBLE, VersionState.DEPLOYED):
         return False
-    paired = {str(gate) for gate in paired_gates(model)}
+    paired = {gate_name(gate) for gate in paired_gates(model)}
     return any(
         verdict.check in paired and verdict.outcome == Outcome.PASS and verdict.reference is not None for verdict in version.verdicts
     )
@@ -313,7 +311,7 @@ def _with_route(state: State, events: list[Event], now: Instant, *, model: Model
     if route is not None and any(field.name == model.rollout.sticky for field in route.signature.fields):
         route = msgspec.structs.replace(route, sticky=model.rollout.sticky)
     if route is not None:
-        route = msgspec.structs.replace(route, warm=_warm(row, route, lookup))
+        route = routes.narrow(msgspec.structs.replace(route, warm=_warm(row, route, lookup)))
     before = then.get(ROUTES, name)
     if (before.route if before else None) == route:
         return events

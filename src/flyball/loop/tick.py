@@ -23,6 +23,7 @@ from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.serving import EPOCHS, ROUTES, RouteTable
 from flyball.records.training import RunRow, RunState
 from flyball.records.versions import MODELS
+from flyball.rollout.routes import whole
 
 ACTOR = "loop"
 
@@ -108,7 +109,8 @@ def register(ports: Ports, state: State, row: RunRow, result: str) -> None:
     """Give a succeeded run its version and its verdicts."""
     model = state.get(MODELS, row.model)
     champion = state.get(ROUTES, row.model)
-    signature = champion.route.signature if champion is not None and model is not None and model.newest else None
+    known = champion is not None and model is not None and model.newest
+    signature = whole(champion.route, ports.library.signature).signature if champion is not None and known else None
     command = Register(
         id=ports.clock.new_id("cmd"),
         actor=ACTOR,
@@ -127,7 +129,7 @@ def reconcile_routes(ports: Ports) -> None:
     epochs = state.get(EPOCHS, "routes")
     if epochs is None:
         return
-    table = RouteTable(epoch=epochs.desired, models={key: row.route for key, row in state.scan(ROUTES)})
+    table = RouteTable(epoch=epochs.desired, models={key: whole(row.route, ports.library.signature) for key, row in state.scan(ROUTES)})
     ports.routes.desire(table, epochs.desired_at)
     status = ports.routes.status()
     if status.epoch and (status.epoch, status.waiting) != (epochs.in_force, epochs.waiting):

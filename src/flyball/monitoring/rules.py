@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 from flyball.clock import Instant, Span
 from flyball.declare.checks import AnyOf, Check, Drift, at_release
 from flyball.declare.metrics import TRAFFIC
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
+from flyball.ledger.bounds import NAME, clipped, named
 from flyball.monitoring.checks import FEWEST, check_findings
 from flyball.monitoring.drift import drift_findings, drift_reason
 from flyball.monitoring.slabs import within
@@ -52,7 +55,19 @@ def assess(model: Model, state: MonitorState, *, now: Instant) -> Assessment:
     findings.extend(_guarded(DETECTOR, lambda: iter((_detector(model, state),))))
     findings.extend(_guarded(LABELS, lambda: iter((_coverage(state, now),))))
     findings.append(_logged(state, now))
-    return Assessment(findings=tuple(findings), alarm=retrain_alarm(model, state, now))
+    return Assessment(findings=tuple(_brief(found) for found in findings), alarm=retrain_alarm(model, state, now))
+
+
+def _brief(found: Finding) -> Finding:
+    """The finding with texts that fit into an alert's event: a monitor may name hundreds of columns."""
+    return msgspec.structs.replace(
+        found,
+        monitor=named(found.monitor),
+        column=named(found.column),
+        slice=named(found.slice),
+        value=clipped(found.value, NAME),
+        why=clipped(found.why),
+    )
 
 
 def findings_of(monitor: Check | AnyOf | Drift, state: MonitorState, *, now: Instant) -> Iterator[Finding]:
@@ -172,7 +187,9 @@ def _logged(state: MonitorState, now: Instant) -> Finding:
         severity="alert" if missing else "none",
         n=missing,
         failure="evidence_gap",
-        why=f"at least {missing:,} records could not be written to the prediction log (a full disk)" if missing else "no gap in the last minute",
+        why=f"at least {missing:,} records could not be written to the prediction log (a full disk)"
+        if missing
+        else "no gap in the last minute",
     )
 
 

@@ -22,7 +22,8 @@ class DatasetVersion(Record, frozen=True):
     """A data set as it was: `content` (SHA-256 of its canonical Parquet) is its name in the blob store.
 
     `source_mark` says which bytes of the source it was read from (paths, sizes, times), so that an unchanged source is not read
-    again. `as_of` is the latest moment at which any of its rows was known. A wide data set keeps its `stats` in `stats_blob` (JSON).
+    again. `as_of` is the latest moment at which any of its rows was known. A version too wide for an event has no `schema` and
+    `stats` here: `stats_blob` (JSON) tells both.
     """
 
     name: str

@@ -85,6 +85,8 @@ class RolloutEvidence(Record, frozen=True):
 
     `baked` is the time of evidence in the present step, `under` that step and `last` the newest evidence in it. `before` is what
     earlier attempts of the same artifact brought: it counts against a version, never for it.
+
+    `unlisted` is empty but in an event that could not hold the pairs of all slices: how many of each column it leaves out, here and in `before`.
     """
 
     steps: tuple[StepCounts, ...] = ()
@@ -96,6 +98,7 @@ class RolloutEvidence(Record, frozen=True):
     under: str = ""
     last: Instant = 0
     before: RolloutEvidence | None = None
+    unlisted: dict[str, int] = {}
 
 
 class Reading(Record, frozen=True):

@@ -20,7 +20,7 @@ class ModelRoute(Record, frozen=True):
     """How one model's requests go. Arms' weights sum to 10,000. `salt` is the rollout id while there is one.
 
     `sticky` names the request field whose value is the key of a caller who gives none. `warm` are versions whose workers run and
-    get no requests.
+    get no requests. In an event a signature too large for it is left in the manifest `signature_of`, the first arm's.
     """
 
     signature: Signature
@@ -30,6 +30,7 @@ class ModelRoute(Record, frozen=True):
     salt: str = ""
     fallback: float | int | str | bool | None = None
     sticky: str = ""
+    signature_of: ManifestHash = ""
 
 
 class RouteTable(Record, frozen=True):

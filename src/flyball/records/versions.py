@@ -37,12 +37,17 @@ class VersionRegistered(Event, frozen=True, tag="version.registered"):
 
 
 class VersionEligible(Event, frozen=True, tag="version.eligible"):
-    """Every gate passed (or was waived): the version may be released."""
+    """Every gate passed (or was waived): the version may be released.
+
+    This event and its like list the verdicts that fit, those first that do not pass; `unlisted` counts the others by outcome. The run's result
+    has all of them.
+    """
 
     model: str
     version: str
     verdicts: tuple[Verdict, ...]
     result: ResultHash = ""
+    unlisted: dict[str, int] = {}
 
 
 class VersionRejected(Event, frozen=True, tag="version.rejected"):
@@ -52,6 +57,7 @@ class VersionRejected(Event, frozen=True, tag="version.rejected"):
     version: str
     verdicts: tuple[Verdict, ...]
     result: ResultHash = ""
+    unlisted: dict[str, int] = {}
 
 
 class VersionHeld(Event, frozen=True, tag="version.held"):
@@ -61,6 +67,7 @@ class VersionHeld(Event, frozen=True, tag="version.held"):
     version: str
     verdicts: tuple[Verdict, ...]
     result: ResultHash = ""
+    unlisted: dict[str, int] = {}
 
 
 class VersionDeployed(Event, frozen=True, tag="version.deployed"):
@@ -89,7 +96,7 @@ class ChampionChanged(Event, frozen=True, tag="champion.changed"):
 
 
 class VersionRow(Record, frozen=True):
-    """A version as it stands."""
+    """A version as it stands. Of many verdicts it lists some, and counts the others by outcome in `unlisted`; `result` has all."""
 
     model: str
     version: str
@@ -104,6 +111,7 @@ class VersionRow(Record, frozen=True):
     registered_at: Instant
     verdicts: tuple[Verdict, ...] = ()
     retired_why: str = ""
+    unlisted: dict[str, int] = {}
 
 
 class ModelRow(Record, frozen=True):

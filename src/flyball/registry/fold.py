@@ -50,7 +50,9 @@ def fold_judged(projection: Projection, recorded: Recorded) -> None:
     targets = {VersionEligible: VersionState.ELIGIBLE, VersionRejected: VersionState.REJECTED, VersionHeld: VersionState.HELD}
     key, row = _row(projection, event.model, event.version)
     state = judged(f"{event.model}@{event.version}", row.state, targets[type(event)])
-    judged_row = msgspec.structs.replace(row, state=state, verdicts=event.verdicts, result=event.result or row.result)
+    judged_row = msgspec.structs.replace(
+        row, state=state, verdicts=event.verdicts, unlisted=event.unlisted, result=event.result or row.result
+    )
     projection.put(VERSIONS, key, judged_row)
 
 

@@ -9,6 +9,7 @@ from flyball.records.estimates import Outcome, Verdict
 from flyball.records.models import Field, Signature
 from flyball.records.training import RunResult
 from flyball.records.versions import VersionEligible, VersionHeld, VersionRegistered, VersionRejected, VersionRow, VersionState
+from flyball.registry import told
 from flyball.registry.states import RELEASABLE
 
 
@@ -90,14 +91,16 @@ def register(
 def judge(model: str, version: str, verdicts: Sequence[Verdict], result: str = "") -> Event:
     """One verdict that fails rejects; else one that lacks data or an approval holds; a version without gates is eligible.
 
+    The event lists as many verdicts as it has room for (`registry.told`); the outcome is that of all of them.
     `result`: the blob of a newer result than the version was registered with, where it was judged again.
     """
     outcomes = {verdict.outcome for verdict in verdicts}
-    if Outcome.FAIL in outcomes:
-        return VersionRejected(model=model, version=version, verdicts=tuple(verdicts), result=result)
-    if Outcome.INSUFFICIENT in outcomes:
-        return VersionHeld(model=model, version=version, verdicts=tuple(verdicts), result=result)
-    return VersionEligible(model=model, version=version, verdicts=tuple(verdicts), result=result)
+    kind = VersionRejected if Outcome.FAIL in outcomes else VersionHeld if Outcome.INSUFFICIENT in outcomes else VersionEligible
+
+    def event(listed: tuple[Verdict, ...], unlisted: dict[str, int]) -> told.Judged:
+        return kind(model=model, version=version, verdicts=listed, unlisted=unlisted, result=result)
+
+    return told.shortest(event, verdicts)
 
 
 def may_release(row: VersionRow) -> Refusal | None:
@@ -110,15 +113,15 @@ def may_release(row: VersionRow) -> Refusal | None:
     if row.state == VersionState.REJECTED:
         return Refusal(
             code="refused",
-            what=f"{ref} failed {_gates(failed)}",
-            why="; ".join(_said(verdict) for verdict in failed),
+            what=f"{ref} failed {_counted(told.count(row, Outcome.FAIL), 'a gate')}",
+            why=_listed_of(failed, told.count(row, Outcome.FAIL)),
             fix=f"train a better version: flyball train {row.model}",
         )
     if row.state == VersionState.HELD:
         return Refusal(
             code="refused",
-            what=f"{ref} has {'an open gate' if len(open_) == 1 else f'{len(open_)} open gates'}",
-            why="; ".join(_said(verdict) for verdict in open_),
+            what=f"{ref} has {_counted(told.count(row, Outcome.INSUFFICIENT), 'an open gate')}",
+            why=_listed_of(open_, told.count(row, Outcome.INSUFFICIENT)),
             fix=_fix_open(row.model, open_),
         )
     reasons = {
@@ -130,8 +133,14 @@ def may_release(row: VersionRow) -> Refusal | None:
     return Refusal(code="refused", what=f"{ref} is {row.state.value}", why=why, fix=fix)
 
 
-def _gates(verdicts: Sequence[Verdict]) -> str:
-    return "a gate" if len(verdicts) == 1 else f"{len(verdicts)} gates"
+def _counted(number: int, one: str) -> str:
+    return one if number == 1 else f"{number} {one.split(' ', 1)[1]}s"
+
+
+def _listed_of(verdicts: Sequence[Verdict], number: int) -> str:
+    """What the listed verdicts say, and how many there are beside them."""
+    more = [f"and {number - len(verdicts)} more"] if number > len(verdicts) else []
+    return "; ".join([*(_said(verdict) for verdict in verdicts), *more])
 
 
 def _said(verdict: Verdict) -> str:

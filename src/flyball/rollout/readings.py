@@ -86,8 +86,10 @@ def _quality(
     against_us = {pairs.slice: pairs for pairs in everything.pairs}
     slices = [name for name in against_us if name]
     cells = [(guard, name) for guard in guards for name in slices if _covers(guard, name)]
-    share_whole = (WHOLE if slices else QUALITY) / max(len(guards), 1)
-    share_slice = (QUALITY - WHOLE) / max(len(cells), 1)
+    # evidence as an event carries it may leave out slices that had their share of the level all the same
+    left_out = sum(count for guard in guards for column, count in evidence.unlisted.items() if _covers(guard, column))
+    share_whole = (WHOLE if slices or evidence.unlisted else QUALITY) / max(len(guards), 1)
+    share_slice = (QUALITY - WHOLE) / max(len(cells) + left_out, 1)
     need_for = PROMOTE * 2 ** (row.attempt - 1)
     found = []
     for guard, name in [*((guard, "") for guard in guards), *cells]:

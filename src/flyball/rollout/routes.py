@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from msgspec.structs import replace
+
+from flyball.ledger.bounds import size
 from flyball.records.models import Role, Signature
 from flyball.records.rollouts import RolloutRow, RolloutState
 from flyball.records.serving import Arm, ModelRoute
 
 FULL = 10_000
+
+WIDE = 10_000
+"""Bytes of the largest signature that a route carries in its event."""
 
 Fallback: TypeAlias = float | int | str | bool | None
 
@@ -54,6 +60,18 @@ def route(
             arms = (*arms, arm(row.version, "challenger", weight))
             shadows = (*shadows, arm(row.champion, "shadow"))
     return ModelRoute(signature=signature, arms=arms, shadows=shadows, salt=row.rollout, fallback=fallback)
+
+
+def narrow(route: ModelRoute) -> ModelRoute:
+    """The route as an event carries it: a signature of very many fields stays in the first arm's manifest, which is where it came from."""
+    if size(route.signature) <= WIDE:
+        return route
+    return replace(route, signature=replace(route.signature, fields=(), classes=()), signature_of=route.arms[0].artifact)
+
+
+def whole(route: ModelRoute, signatures: Callable[[str], Signature]) -> ModelRoute:
+    """The route as a gateway needs it, with its signature."""
+    return replace(route, signature=signatures(route.signature_of), signature_of="") if route.signature_of else route
 
 
 def _alone(version: str, lookup: Lookup, fallback: Fallback, salt: str = "") -> ModelRoute | None:

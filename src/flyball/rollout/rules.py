@@ -18,6 +18,7 @@ from flyball.records.base import Refusal
 from flyball.records.rollouts import Reading, RolloutEvidence, RolloutMoved, RolloutPlanned, RolloutRow
 from flyball.records.rollouts import RolloutState as S
 from flyball.rollout import readings as tests
+from flyball.rollout.moves import move
 from flyball.rollout.readings import readings
 from flyball.rollout.states import RUNNING, TERMINAL, TRANSITIONS, leaving
 
@@ -35,7 +36,6 @@ SLOWER = 1.1
 _FEWEST = 500
 """Requests that a p99 needs."""
 
-_SLICES_KEPT = 12
 _FIRED_NAMED = 5
 
 
@@ -116,14 +116,14 @@ def decide(row: RolloutRow, declaration: Rollout, evidence: RolloutEvidence, fac
     if row.state in TERMINAL:
         return None
     if row.state is S.PLANNED:
-        return _move(row, S.WARMING, "workers of the new version start")
+        return move(row, S.WARMING, "workers of the new version start")
     if row.state is S.WARMING:
         return _warmed(row, facts)
     if row.state is S.ROLLING_BACK:
-        return _move(row, S.ROLLED_BACK, "the old route is in force everywhere") if facts.in_force else None
+        return move(row, S.ROLLED_BACK, "the old route is in force everywhere") if facts.in_force else None
     found = readings(row, declaration, evidence, task=facts.task, loss_cap=facts.loss_cap)
     target, step, why = _with_evidence(row, declaration, evidence, facts, found)
-    return None if target is None else _move(row, target, why, step=step, found=found, evidence=evidence)
+    return None if target is None else move(row, target, why, step=step, found=found, evidence=evidence)
 
 
 def by_person(row: RolloutRow, action: Literal["pause", "resume", "abort"], why: str, *, who: str = "a person") -> RolloutMoved | Refusal:
@@ -145,7 +145,7 @@ def by_person(row: RolloutRow, action: Literal["pause", "resume", "abort"], why:
             why=f"from {row.state.value} it goes to {allowed}",
             fix=f"flyball rollouts show {row.rollout}",
         )
-    return _move(row, target, f"{action} by {who}: {why}")
+    return move(row, target, f"{action} by {who}: {why}")
 
 
 def replay(
@@ -179,15 +179,15 @@ def next_due(row: RolloutRow, declaration: Rollout, now: Instant, *, label_delay
 
 def _warmed(row: RolloutRow, facts: Facts) -> RolloutMoved | None:
     if facts.workers_ready is False:
-        return _move(row, S.FAILED, "a worker of the new version did not start")
+        return move(row, S.FAILED, "a worker of the new version did not start")
     # who starts workers says when one has had its time: nobody may be up, and that speaks against no version
     if facts.workers_ready is None or facts.frozen_by:
         return None
     if not row.champion:
-        return _move(row, S.WATCHING, "first release: there is no champion to compare with, so it answers at once")
+        return move(row, S.WATCHING, "first release: there is no champion to compare with, so it answers at once")
     if not row.steps:
-        return _move(row, S.WATCHING, "no steps are declared: it answers at once")
-    return _move(row, _state_of(row, 0), "workers are ready")
+        return move(row, S.WATCHING, "no steps are declared: it answers at once")
+    return move(row, _state_of(row, 0), "workers are ready")
 
 
 def _with_evidence(
@@ -302,12 +302,6 @@ def _against(one: Reading) -> str:
     return f"{one.test}{where}: evidence against {_shown(one.log10_against)} of {one.need_against or 0:.4g}, n={one.n}"
 
 
-def _kept(found: tuple[Reading, ...]) -> tuple[Reading, ...]:
-    """The readings that go into the event: an event is at most 16 KiB, so of the slices only those nearest to a roll-back."""
-    worst = sorted((one for one in found if one.slice), key=lambda one: one.log10_against or 0.0, reverse=True)[:_SLICES_KEPT]
-    return tuple(one for one in found if not one.slice or one in worst)
-
-
 def _same(was: Reading, now: Reading | None) -> bool:
     def near(a: float | None, b: float | None) -> bool:
         return a is b if a is None or b is None else math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-6)
@@ -317,25 +311,4 @@ def _same(was: Reading, now: Reading | None) -> bool:
     alike = (was.test, was.slice, was.n) == (now.test, now.slice, now.n)
     return alike and all(
         near(getattr(was, name), getattr(now, name)) for name in ("log10_for", "need_for", "log10_against", "need_against")
-    )
-
-
-def _move(
-    row: RolloutRow,
-    target: S,
-    why: str,
-    *,
-    step: int | None = None,
-    found: tuple[Reading, ...] = (),
-    evidence: RolloutEvidence | None = None,
-) -> RolloutMoved:
-    return RolloutMoved(
-        rollout=row.rollout,
-        model=row.model,
-        source=row.state,
-        target=target,
-        step=row.step if step is None else step,
-        why=why,
-        readings=_kept(found),
-        counts=evidence,
     )
