@@ -9,8 +9,10 @@ import polars as pl
 import pytest
 
 from flyball.data import source
+from flyball.data.refresh import refresh
 from flyball.declare.data import Column, Dataset, sql
 from flyball.errors import BadInput
+from flyball.ledger.canonical import write_body
 
 TYPES = {"price": pl.Float64, "count": pl.Int64, "open": pl.Boolean, "kind": pl.String, "at": pl.Datetime("us"), "id": pl.String}
 
@@ -273,3 +275,52 @@ def test_a_source_that_is_not_read_yet_has_a_mark_all_the_same(dataset, root):
     queried = other(dataset, source=sql("select 1", url="sqlite://"))
     assert len(source.mark(queried, root)) == 32
     assert "cannot be read here: its source is Sql" in refused(queried, root)
+
+
+FAR = 2**53
+
+
+@pytest.mark.parametrize("moment", [FAR, -FAR, 6_511_086_857_254_642_010, -(2**63) + 1, 2**63 - 1])
+@pytest.mark.parametrize("column", ["at", "born", "came"])
+def test_a_time_that_no_event_can_say_is_named_by_file_column_and_row(dataset, root, write, csv, column, moment):
+    write(csv)
+    rows = source.read(dataset, root).with_columns(born=pl.col("at"), came=pl.col("at"))
+    wrong = pl.when(pl.int_range(pl.len()) == 1).then(pl.lit(moment)).otherwise(pl.col(column).cast(pl.Int64)).cast(pl.Datetime("us"))
+    write(rows.with_columns(wrong.alias(column)), "prices.parquet")
+    made = other(dataset, source="prices.parquet", columns={**dataset.columns, "born": Column("time")}, arrived="came")
+    said = refused(made, root)
+    assert f'prices.parquet  "{column}" in row 2 is no plausible time' in said
+    assert "within 2^53 µs of 1970, from 1684-07-28 to 2255-06-05" in said
+
+
+@pytest.mark.parametrize("moment", [FAR - 1, 1 - FAR])
+def test_the_farthest_times_are_read_and_can_be_recorded(root, write, blobs, moment):
+    write(pl.DataFrame({"x": [1, 2], "at": pl.Series([moment, 0]).cast(pl.Datetime("us"))}), "x.parquet")
+    event = refresh(Dataset("x", source="x.parquet", time="at", columns={"x": int}), root, blobs, None)
+    assert moment in (event.version.first, event.version.last)
+    write_body(1, "loop", "c", event)
+
+
+@pytest.mark.parametrize(
+    "far",
+    [
+        pl.Series([None, 2**62]).cast(pl.Datetime("ms")),
+        pl.Series([None, 2**63 - 1]).cast(pl.Datetime("ns")),
+        pl.Series([None, 2**31 - 1], dtype=pl.Int32).cast(pl.Date),
+        pl.Series([None, -(2**62)]).cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
+    ],
+)
+def test_a_time_of_any_unit_may_be_too_far(root, write, far):
+    write(pl.DataFrame({"x": [1, 2], "at": far}), "x.parquet")
+    assert '"at" in row 2 is no plausible time' in refused(Dataset("x", source="x.parquet", time="at", columns={"x": int}), root)
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59", "9999-12-31", "0001-01-01 00:00", "1066-10-14T09:00:00Z"])
+def test_a_time_in_a_csv_may_be_too_far(dataset, root, write, csv, text):
+    write(csv.replace("2026-01-01T01:00:00", text))
+    assert 'prices.csv  "at" in row 2 is no plausible time' in refused(dataset, root)
+
+
+def test_a_cell_is_shown_on_one_line(root, write):
+    write('n\n"a\tb' + "\n" + "x" * 100 + '"\n', "x.csv")
+    assert r'row 1: "a\tb\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…"' in refused(Dataset("x", source="x.csv", columns={"n": int}), root)

@@ -8,9 +8,12 @@ from typing import Any, Literal
 
 import polars as pl
 
-from flyball.declare.data import Column, Dataset
+from flyball.data.cells import FARTHEST, brief
+from flyball.declare.data import Column, Dataset, Value
 
 EXAMPLES = 3
+_LONGER = 2 * FARTHEST + 1
+"""Microseconds that no two times lie apart."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def _due(dataset: Dataset, column: Column) -> pl.Expr | None:
     if not dataset.time or column.known_after <= 0:
         return None
     time = pl.col(dataset.time)
-    return time + pl.duration(microseconds=int(column.known_after)) <= time.max()
+    return time + pl.duration(microseconds=min(int(column.known_after), _LONGER)) <= time.max()
 
 
 def _measures(dataset: Dataset) -> Iterator[pl.Expr]:
@@ -64,7 +67,7 @@ def _measures(dataset: Dataset) -> Iterator[pl.Expr]:
             yield value.min().alias(f"{name}/low")
             yield value.max().alias(f"{name}/high")
         if column.one_of is not None:
-            yield (~value.is_in(list(column.one_of))).sum().alias(f"{name}/others")
+            yield (~value.is_in(_options(column))).sum().alias(f"{name}/others")
 
 
 def _whole(dataset: Dataset, facts: dict[str, Any]) -> Iterator[str]:
@@ -80,7 +83,7 @@ def _whole(dataset: Dataset, facts: dict[str, Any]) -> Iterator[str]:
 def _of_column(name: str, column: Column, frame: pl.DataFrame, facts: dict[str, Any]) -> Iterator[str]:
     nulls, due = facts[f"{name}/nulls"], facts[f"{name}/due"]
     if due and nulls > column.nulls * due:
-        yield f"{name}: {nulls / due:.3g} of {due:,} values are missing ({nulls:,}), at most {column.nulls:g} may be"
+        yield f"{name}: {nulls:,} of {due:,} values are missing, at most {100 * column.nulls:g}% may be"
     if column.between is not None:
         low, high = column.between
         least, most = facts[f"{name}/low"], facts[f"{name}/high"]
@@ -88,10 +91,15 @@ def _of_column(name: str, column: Column, frame: pl.DataFrame, facts: dict[str, 
             outside = frame[name].filter(~frame[name].is_between(low, high))
             yield f"{name}: {len(outside):,} of {frame.height:,} values are not between {low:g} and {high:g} ({_examples(outside)})"
     if column.one_of is not None and facts[f"{name}/others"]:
-        others = frame[name].filter(~frame[name].is_in(list(column.one_of)))
+        others = frame[name].filter(~frame[name].is_in(_options(column)))
         allowed = ", ".join(str(value) for value in column.one_of[:8]) + (", …" if len(column.one_of) > 8 else "")
         yield f"{name}: {len(others):,} of {frame.height:,} values are not one of {allowed} ({_examples(others)})"
 
 
+def _options(column: Column) -> list[Value]:
+    """The allowed values that a column can hold: no 64 bits hold a greater whole number."""
+    return [value for value in column.one_of or () if not isinstance(value, int) or -(2**63) <= value < 2**63]
+
+
 def _examples(values: pl.Series) -> str:
-    return ", ".join(str(value)[:40] for value in values.unique(maintain_order=True).head(EXAMPLES))
+    return ", ".join(brief(value) for value in values.unique(maintain_order=True).head(EXAMPLES))

@@ -1,4 +1,4 @@
-"""Bytes of one file to a frame, and what is wrong with the file where there is none."""
+"""Bytes of one CSV file, and what is wrong with it as a file: before any cell is read."""
 
 from __future__ import annotations
 
@@ -7,31 +7,11 @@ import difflib
 import io
 
 import numpy as np
-import polars as pl
-from polars.exceptions import PolarsError
 
+from flyball.data.cells import brief
 from flyball.errors import Problem
 
 _NEWLINE, _COMMA = 10, 44
-
-
-def parquet_frame(data: bytes, shown: str, problems: list[Problem]) -> pl.DataFrame | None:
-    """Read a Parquet file. Adds to `problems` if it is empty or has no sound footer."""
-    if not data:
-        problems.append(Problem(shown, "the file is empty", fix="write it to another name and rename it when it is whole"))
-        return None
-    try:
-        return pl.read_parquet(io.BytesIO(data))
-    except PolarsError as error:
-        problems.append(
-            Problem(
-                shown,
-                "the file is not whole Parquet",
-                why=str(error).splitlines()[0],
-                fix="write it to another name and rename it when it is whole; it is read again as soon as it changes",
-            )
-        )
-        return None
 
 
 def csv_body(data: bytes, shown: str, wanted: list[str], problems: list[Problem]) -> bytes | None:
@@ -74,7 +54,8 @@ def absent(shown: str, name: str, columns: list[str]) -> Problem:
     """The problem of a declared column that a file does not have, with the nearest name it has."""
     near = difflib.get_close_matches(name, columns, n=1, cutoff=0.6)
     guess = f'did you mean "{near[0]}"? ' if near else ""
-    return Problem(shown, f'column "{name}" is missing', why="it is declared", fix=f"{guess}columns: {', '.join(columns[:12])}")
+    listed = ", ".join(brief(each) for each in columns[:12])
+    return Problem(shown, f'column "{name}" is missing', why="it is declared", fix=f"{guess}columns: {listed}")
 
 
 def _ragged(body: bytes, width: int) -> list[tuple[int, int]]:

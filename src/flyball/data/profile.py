@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import polars as pl
 
 from flyball.data.types import schema
@@ -28,7 +30,14 @@ def profile(dataset: Dataset, frame: pl.DataFrame) -> tuple[ColumnStats, ...]:
             distinct=facts[f"{name}/distinct"],
             low=facts.get(f"{name}/low"),
             high=facts.get(f"{name}/high"),
-            mean=facts.get(f"{name}/mean"),
+            mean=_mean(frame[name], facts.get(f"{name}/mean")),
         )
         for name, type_ in types.items()
     )
+
+
+def _mean(values: pl.Series, quick: float | None) -> float | None:
+    """The mean, of numbers too large to be summed as well: an event holds finite numbers only."""
+    if quick is None or math.isfinite(quick):
+        return quick
+    return float((values.cast(pl.Float64) / values.count()).sum())

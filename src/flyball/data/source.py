@@ -16,7 +16,9 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-from flyball.data.files import absent, csv_body, parquet_frame
+from flyball.data.arrow import parquet_frame, parquet_table, to_frame
+from flyball.data.cells import cells, implausible, mistyped
+from flyball.data.files import absent, csv_body
 from flyball.data.text import as_text, missing, parsed, quick
 from flyball.data.types import DTYPES, schema
 from flyball.declare.data import Dataset
@@ -148,11 +150,16 @@ def _alike(dataset: Dataset, files: list[Path]) -> list[pl.DataFrame]:
     if len(files) < 2 or any(path.suffix.lower() not in _PARQUET for path in files):
         return []
     problems: list[Problem] = []
-    try:
-        frame = pl.read_parquet(files, columns=list(schema(dataset)), glob=False)
-    except (PolarsError, OSError):
-        return []
-    made = _typed(dataset, frame, dataset.name, problems)
+    tables: list[Any] = []
+    for path in files:
+        try:
+            table = parquet_table(path.read_bytes(), path.name, list(schema(dataset)), problems)
+        except OSError:
+            return []
+        if table is None or (tables and table.schema != tables[0].schema):
+            return []
+        tables.append(table)
+    made = _typed(dataset, to_frame(tables), dataset.name, problems)
     return [] if problems else made
 
 
@@ -173,38 +180,28 @@ def _file(dataset: Dataset, path: Path, shown: str, problems: list[Problem]) -> 
     if kind == ".csv":
         body = csv_body(data, shown, list(schema(dataset)), problems)
         return [] if body is None else _text(dataset, body, shown, problems)
-    frame = parquet_frame(data, shown, problems)
+    frame = parquet_frame(data, shown, list(schema(dataset)), problems)
     return [] if frame is None else _typed(dataset, frame, shown, problems)
 
 
 def _text(dataset: Dataset, body: bytes, shown: str, problems: list[Problem]) -> list[pl.DataFrame]:
     """Cells of a CSV to their types; names the first cells that do not fit."""
     types = schema(dataset)
-    if (fast := quick(body, types)) is not None:
-        return [fast]
-    try:
-        frame = as_text(body, list(types))
-    except PolarsError as error:
-        problems.append(Problem(shown, "the file is not CSV", why=str(error).splitlines()[0]))
-        return []
-    made = frame.select(parsed(name, type_).alias(name) for name, type_ in types.items())
-    for name, type_ in types.items():
-        lost = made[name].is_null() & ~frame.select(missing(name, type_)).to_series()
-        if lost.any():
-            rows = lost.arg_true().head(3).to_list()
-            cells = ", ".join(f'row {row + 1}: "{str(frame[name][row])[:40]}"' for row in rows)
-            problems.append(_mistyped(shown, name, type_, int(lost.sum()), cells))
+    made = quick(body, types)
+    if made is None:
+        try:
+            frame = as_text(body, list(types))
+        except PolarsError as error:
+            problems.append(Problem(shown, "the file is not CSV", why=str(error).splitlines()[0]))
+            return []
+        made = frame.select(parsed(name, type_).alias(name) for name, type_ in types.items())
+        for name, type_ in types.items():
+            lost = made[name].is_null() & ~frame.select(missing(name, type_)).to_series()
+            if lost.any():
+                problems.append(mistyped(shown, name, type_, cells(frame[name], lost), int(lost.sum())))
+    for name in (name for name, type_ in types.items() if type_ == "time"):
+        problems += implausible(made[name], shown)
     return [made]
-
-
-def _mistyped(shown: str, name: str, type_: FieldType, count: int, cells: str) -> Problem:
-    fixes = {"time": "write ISO 8601, such as 2026-05-01T00:30:00Z", "int": "write whole numbers, or declare the column float"}
-    more = f" (the first of {count:,})" if count > 3 else ""
-    fix = fixes.get(type_, "correct the values, or declare the column as what it holds")
-    return Problem(shown, f'column "{name}" is not {_ARTICLES[type_]}', why=cells + more, fix=fix)
-
-
-_ARTICLES: dict[FieldType, str] = {"int": "an int", "float": "a finite float", "bool": "a bool", "str": "text", "time": "a time"}
 
 
 def _in_process(dataset: Dataset) -> pl.DataFrame:
@@ -248,8 +245,10 @@ def _series(series: pl.Series, type_: FieldType, shown: str, problems: list[Prob
     else:
         good = type_ == "time" and dtype in (pl.Datetime, pl.Date)
     if not good:
-        fix = f'declare "{series.name}" as what it holds, or write it as {type_}'
-        problems.append(Problem(shown, f'column "{series.name}" is not {_ARTICLES[type_]}', why=f"the file says {dtype}", fix=fix))
+        problems.append(mistyped(shown, series.name, type_, f"the file says {dtype}"))
+        return None
+    if isinstance(dtype, pl.Datetime | pl.Date) and (far := implausible(series, shown)):
+        problems += far
         return None
     if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
         series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
@@ -258,7 +257,7 @@ def _series(series: pl.Series, type_: FieldType, shown: str, problems: list[Prob
     try:
         made = series.cast(want, strict=False)
     except PolarsError as error:
-        problems.append(Problem(shown, f'column "{series.name}" is not {_ARTICLES[type_]}', why=str(error)))
+        problems.append(mistyped(shown, series.name, type_, str(error)))
         return None
     wrong = made.is_null() & series.is_not_null()
     if type_ == "float":
@@ -266,8 +265,6 @@ def _series(series: pl.Series, type_: FieldType, shown: str, problems: list[Prob
     elif type_ == "int" and not dtype.is_integer() and dtype != pl.Null:
         wrong |= (made != series).fill_null(value=False)
     if wrong.any():
-        rows = wrong.arg_true().head(3).to_list()
-        cells = ", ".join(f"row {row + 1}: {series[row]!r}" for row in rows)
-        problems.append(_mistyped(shown, series.name, type_, int(wrong.sum()), cells))
+        problems.append(mistyped(shown, series.name, type_, cells(series, wrong), int(wrong.sum())))
         return None
     return made
