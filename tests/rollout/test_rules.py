@@ -145,6 +145,17 @@ def test_nothing_is_promoted_before_its_bake(play):
     assert ours.decide().target is RolloutState.WATCHING
 
 
+def test_the_last_split_lasts_longer_than_an_answer_that_hangs_is_waited_for(play):
+    ours = play(Rollout(guards=[QUALITY]).canary("50%", "1s")).start()
+    ours.see(seconds=1, traffic=ours.requests((5000, 0), (5000, 0)), pairs=(50, 4900, 50), matured=5000)
+    ours.see(seconds=1, traffic=ours.requests((5000, 0), (5000, 0)))
+    assert ours.evidence.baked >= 1_000_000
+    assert ours.decide() is None, "errors of requests that still hang are not told yet"
+    for _ in range(3):
+        ours.see(seconds=1, traffic=ours.requests((10, 0), (10, 0)))
+    assert ours.decide().target is RolloutState.WATCHING
+
+
 def test_half_hourly_rows_bake_twelve_hours_in_about_twelve_hours(play):
     ours = play(Rollout(guards=[QUALITY]).shadow("12h")).start()
     ticks = 0

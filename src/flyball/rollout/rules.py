@@ -30,6 +30,9 @@ NO_SPAN = Span(0)
 NEVER: Instant = 2**53 - 1
 """Nothing is due by the clock alone."""
 
+SPLIT_LEAST = Span.parse("3s")
+"""No split of traffic takes less: an answer is told at once, and that one hangs only when its time limit has passed (2 s)."""
+
 SLOWER = 1.1
 """How many times the stable version's p99 an answer must take to count as slow."""
 
@@ -237,7 +240,8 @@ def _next_step(
     step = row.steps[row.step]
     pairs = sum(one.minus + one.zero + one.plus for one in evidence.pairs if not one.slice)
     baked = evidence.baked if evidence.under == f"{row.state.value}:{row.step}" else Span(0)
-    if not facts.in_force or baked < step.bake or pairs < step.labels:
+    least = max(step.bake, SPLIT_LEAST) if step.kind == "canary" and row.step + 1 == len(row.steps) else step.bake
+    if not facts.in_force or baked < least or pairs < step.labels:
         return None, row.step, ""
     if row.step + 1 < len(row.steps):
         return _state_of(row, row.step + 1), row.step + 1, f"{step.kind} baked {baked.brief}, no guard fired, {pairs:.0f} pairs"
