@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -238,7 +239,7 @@ class Up:
         self.process.communicate()
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        """End it and everything it started, and look that it is so; exit code and stderr."""
+        """End it and everything it started, and look that it is so; exit code and stderr without the lines of what the loop did."""
         self.http.close()
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -248,7 +249,7 @@ class Up:
             for pid in processes_of(self.project.root):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        return self.process.returncode, err
+        return self.process.returncode, re.sub(r"(?m)^\d\d:\d\d:\d\d  .*\n", "", err)
 
 
 class Traffic:

@@ -240,8 +240,8 @@ def _next_step(
     step = row.steps[row.step]
     pairs = sum(one.minus + one.zero + one.plus for one in evidence.pairs if not one.slice)
     baked = evidence.baked if evidence.under == f"{row.state.value}:{row.step}" else Span(0)
-    least = max(step.bake, SPLIT_LEAST) if step.kind == "canary" and row.step + 1 == len(row.steps) else step.bake
-    if not facts.in_force or baked < least or pairs < step.labels:
+    hanging = step.kind == "canary" and facts.now - row.entered_at < SPLIT_LEAST
+    if not facts.in_force or baked < step.bake or pairs < step.labels or (hanging and row.step + 1 == len(row.steps)):
         return None, row.step, ""
     if row.step + 1 < len(row.steps):
         return _state_of(row, row.step + 1), row.step + 1, f"{step.kind} baked {baked.brief}, no guard fired, {pairs:.0f} pairs"
