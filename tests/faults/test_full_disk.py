@@ -130,7 +130,10 @@ def test_a_read_only_disk_is_named_and_nothing_is_started(project: Project, star
     assert str(project.root) in err
     assert "fix" in err
     with pytest.raises(Unavailable):
-        open_project(project.root)
+        open_project(project.root, claim=True)
+    read = open_project(project.root)
+    assert read.ports.ledger.size() > 0, "what is recorded can still be read"
+    read.close()
     subprocess.run(["mount", "-o", "remount,rw", str(project.root)], check=True)
     again = start()
     with GatewayClient(again.url) as client:
