@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flyball.cli.main import VERBS
+from flyball.cli.main import VERBS, report
+from flyball.errors import BadInput, Problem
+from flyball.serving.supervisor import bind
 
 IN_A_PROJECT = [
     ("apply",),
@@ -99,6 +101,8 @@ def test_an_unknown_version_names_those_there_are(flyball, trained_project: Path
         (("rollback", "demand@1.0.0"), "names a version"),
         (("release", "demand@new"), "is not a version"),
         (("models", "show", "../demand"), "cannot name a model"),
+        (("models", "show", "demand@"), '"demand@" names no version'),
+        (("rollback", "demand@"), '"demand@" names no version'),
         (("train", "demand", "--set", "depth"), "fixes nothing"),
         (("train", "demand", "--set", "max_deph=3", "--dry-run"), 'has no hyperparameter "max_deph"'),
         (("rollouts", "show", "ro_1"), 'no rollout "ro_1"'),
@@ -160,6 +164,43 @@ def test_up_on_a_port_in_use_names_the_port(flyball, new: Path) -> None:
         ended = flyball("up", "--port", port, "--project", new, "--json")
     assert (ended.code, ended.document["code"]) == (1, "port-in-use")
     assert str(port) in ended.document["detail"]
+
+
+def test_demo_on_a_port_in_use_says_what_demo_takes(flyball, monkeypatch: pytest.MonkeyPatch) -> None:
+    def play(*_: object, port: int, **__: object) -> None:
+        bind("127.0.0.1", port).close()
+
+    monkeypatch.setattr("flyball.demo.run.play", play)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        ended = flyball("demo", "--port", other.getsockname()[1], "--json")
+    assert (ended.code, ended.document["code"]) == (1, "port-in-use")
+    assert ended.document["fix"].endswith("flyball demo")
+    help_text = flyball("demo", "--help").out
+    assert "default: (any that is free)" in " ".join(help_text.split())
+    assert "default: 0" not in help_text
+
+
+@pytest.mark.parametrize("verb", ["models", "rollouts", "incidents", "audit"])
+def test_the_list_of_a_verbs_commands_is_whole(flyball, verb: str) -> None:
+    ended = flyball(verb, "--help")
+    assert "..." not in ended.out.partition("Commands:")[2]
+    for command in ended.out.partition("Commands:")[2].split("\n"):
+        assert not command.strip() or command.split()[0] in VERBS[verb][1]
+
+
+def test_an_error_whose_only_problem_says_the_same_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    one = Problem("/time", '"yesterday" is not a time', "times are RFC 3339", "write it so")
+    report(BadInput('/time "yesterday" is not a time: times are RFC 3339', fix="write it so", problems=(one,)), as_json=False)
+    assert capsys.readouterr().err == 'error  /time  "yesterday" is not a time\n    why  times are RFC 3339\n    fix  write it so\n'
+
+
+def test_the_bytes_of_a_file_are_shown_and_not_obeyed(flyball, new: Path) -> None:
+    (new / "loop.py").write_bytes(b"x = '\x1b[2J\x1b]0;t\x07\n")
+    for ended in (flyball("check", new), flyball("apply", "--project", new)):
+        assert "\\x1b" in ended.out
+        assert not {"\x1b", "\x07"} & set(ended.out)
 
 
 def test_a_broken_settings_file_is_named(flyball, new: Path) -> None:

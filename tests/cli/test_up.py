@@ -155,7 +155,7 @@ def test_a_backtest_compares_policies_and_can_be_interrupted(new: Path, tmp_path
     time.sleep(2)
     os.killpg(again.pid, signal.SIGINT)
     out, err = again.communicate(timeout=30)
-    assert (again.returncode, out) == (130, "")
+    assert (again.returncode, json.loads(out)["code"]) == (130, "interrupted")
     assert "Traceback" not in err
 
 

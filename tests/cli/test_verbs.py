@@ -120,6 +120,7 @@ def test_a_run_that_cannot_be_made_fails_with_its_reason(flyball, new: Path) -> 
     ended = flyball("train", "demand", "--trials", 0, "--project", new, "--json")
     assert (ended.code, ended.document["code"]) == (1, "run-failed")
     assert "no luck" in ended.document["detail"]
+    assert "\n" not in ended.document["detail"] + ended.document["fix"]
 
 
 def test_data_that_breaks_its_contract_is_not_trained_on(flyball, new: Path) -> None:
@@ -244,6 +245,24 @@ def test_labels_are_read_in_three_forms(name: str, text: str) -> None:
 def test_labels_that_are_none_are_named(name: str, text: str, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         read_labels(text, name)
+
+
+@pytest.mark.parametrize(
+    ("classes", "values"),
+    [((), [7, True, "no", 1.5]), (("007", "true", "no", "1.5"), ["007", "true", "no", "1.5"]), (("no", 7, True), [7, True, "no", 1.5])],
+)
+def test_a_label_in_csv_is_text_where_the_classes_are(classes: tuple[int | str | bool, ...], values: list[object]) -> None:
+    found = read_labels("id,value\na,007\nb,true\nc,no\nd,1.5\n", "l.csv", classes)
+    assert [one["value"] for one in found] == values
+
+
+def test_of_many_bad_labels_the_first_are_named_and_the_rest_is_counted() -> None:
+    with pytest.raises(BadInput) as raised:
+        read_labels("id,value\n" + "x,\n" * 3000, "l.csv")
+    told = str(raised.value).splitlines()
+    assert len(told) == 24
+    assert told[3] == "label 1  it has no value"
+    assert told[-1] == "and 2,980 more labels"
 
 
 def test_times_and_numbers_read_as_people_say_them() -> None:

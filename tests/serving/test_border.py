@@ -86,6 +86,9 @@ def test_the_label_verb_says_what_was_sent_before_the_disk_was_full(
         def __exit__(self, *_: object) -> None:
             """Nothing to close."""
 
+        def schema(self, _model: str) -> dict[str, Any]:
+            return {"classes": []}
+
         def label(self, _model: str, labels: list[Any]) -> dict[str, Any]:
             self.calls += 1
             if self.calls == 3:

@@ -16,7 +16,7 @@ def audit() -> None:
 
 @app.command()
 def verify(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
-    """Check every event, the tree over them, the projections and every blob that an event names. Exit 1 with each problem named."""
+    """Check everything that is stored. Every event, the tree over them, the projections, every blob; exit 1 with each problem named."""
     from flyball.ledger.verify import verify as check
 
     out = Output(as_json=as_json, quiet=quiet)

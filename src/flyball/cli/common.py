@@ -133,16 +133,24 @@ def find_version(state: State, ref: ModelRef) -> VersionRow:
     return found
 
 
+def reference(text: str) -> ModelRef:
+    """What `model[@version]` names. Raises BadInput, also for an @ with nothing after it: a version was meant."""
+    ref = parse_ref(text)
+    if text.endswith("@"):
+        raise BadInput(f'"{text}" names no version', why="nothing stands after the @", fix=f"write {ref.model}@1.0.0, or {ref.model} alone")
+    return ref
+
+
 def find_reference(wired: Wired, text: str) -> VersionRow:
     """The version that `model[@version]` means; the model must be declared. Raises BadInput, NotFound."""
-    ref = parse_ref(text)
+    ref = reference(text)
     declared(wired, ref.model)
     return find_version(wired.ports.ledger.state(), ref)
 
 
 def model_name(text: str) -> str:
     """A model's name where a version means nothing. Raises BadInput."""
-    ref = parse_ref(text)
+    ref = reference(text)
     if ref.version:
         raise BadInput(f"{text} names a version", why="this verb is about a model", fix=f"write {ref.model}")
     return ref.model

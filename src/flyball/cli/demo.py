@@ -10,6 +10,7 @@ import typer
 from flyball.cli import common
 from flyball.cli.common import Json, Quiet
 from flyball.cli.output import Output
+from flyball.errors import Conflict
 
 app = common.app()
 
@@ -21,7 +22,10 @@ def demo(
     sabotage: Annotated[
         bool, typer.Option("--sabotage", help="take the monitors and the triggers out of the loop file: must exit 1")
     ] = False,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="where to listen on 127.0.0.1 (default: any that is free)")] = 0,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", metavar="N", min=1, max=65535, help="where to listen on 127.0.0.1", show_default="any that is free"),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -32,7 +36,12 @@ def demo(
     from flyball.demo.teller import Teller
 
     # under --json stdout is for the document alone
-    report, kept = play(Teller(sys.stderr if as_json else sys.stdout, quiet=quiet), keep=keep, sabotage=sabotage, port=port)
+    try:
+        report, kept = play(Teller(sys.stderr if as_json else sys.stdout, quiet=quiet), keep=keep, sabotage=sabotage, port=port or 0)
+    except Conflict as error:
+        if error.code != "port-in-use":
+            raise
+        raise Conflict(error.what, why=error.why, fix="choose another port, or none: flyball demo", code=error.code) from None
     out.line()
     for name, text, mood in rows(report):
         out.line(f"  {name:<18}{out.paint(text, mood) if mood else text}".rstrip())

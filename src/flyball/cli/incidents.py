@@ -33,7 +33,7 @@ def list_incidents(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Incidents that are not closed, newest first, each with its next step."""
+    """Incidents that are not closed, newest first. Each is shown with its next step."""
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         now = wired.ports.clock.now()
@@ -43,7 +43,7 @@ def list_incidents(
             [row.incident, row.model, row.what, ago(row.opened_at, now), _mitigate(row, now), _review(row, now), step(row)] for row in rows
         ]
         if rows:
-            out.table(("ID", "MODEL", "WHAT", "SINCE", "MITIGATE", "REVIEW", "NEXT STEP"), cells)
+            out.table(("ID", "MODEL", "WHAT", "SINCE", "MITIGATE", "REVIEW", "NEXT STEP"), cells, whole=("ID",))
         else:
             out.line("no incident" if everything else "no incident is open")
         out.document({"incidents": [dated(row) for row in rows]})
@@ -52,7 +52,7 @@ def list_incidents(
 
 @app.command()
 def show(incident: Incident, *, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
-    """One incident: its cause as far as it is known, its clocks, and everything that was noted on it."""
+    """One incident. Its cause as far as it is known, its clocks, and everything that was noted on it."""
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         row, now = find(wired.ports.ledger.state(), incident), wired.ports.clock.now()
@@ -88,7 +88,7 @@ def ack(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Say that somebody is on it: noted with the reason, and its alert, if it has one, is acknowledged."""
+    """Say that somebody is on it. It is noted with the reason, and its alert, if it has one, is acknowledged."""
     return _settle(incident, "ack", reason, Acting(reason, dry_run, key), project=project, out=Output(as_json=as_json, quiet=quiet))
 
 
@@ -103,7 +103,7 @@ def review(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Write down what was learnt; a mitigated incident is reviewed with this."""
+    """Write down what was learnt. A mitigated incident is reviewed with this."""
     return _settle(incident, "review", text, Acting(text, dry_run, key), project=project, out=Output(as_json=as_json, quiet=quiet))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,8 @@ from flyball.errors import BadInput, Problem, Unavailable
 app = common.app()
 _MOST = 1_000
 """Labels of one request."""
+_SHOWN = 20
+"""Labels that are named one by one; of more there is nothing new to learn."""
 
 
 @app.command()
@@ -36,9 +39,12 @@ def label(
     """
     out = Output(as_json=as_json, quiet=quiet)
     name = common.model_name(model)
-    labels = read_labels(read_text(file), file)
+    labels_text = read_text(file)
+    labels = read_labels(labels_text, file)
     total: dict[str, Any] = {"accepted": 0, "duplicates": 0, "corrected": 0, "refused": []}
     with gateway(project) as client:
+        if _is_csv(labels_text, file):
+            labels = read_labels(labels_text, file, client.schema(name)["classes"])
         for start in range(0, len(labels), _MOST):
             try:
                 answer = client.label(name, labels[start : start + _MOST])
@@ -48,10 +54,10 @@ def label(
                 total[count] += answer[count]
             total["refused"] += [one | {"index": one["index"] + start} for one in answer["refused"]]
     refused = total["refused"]
-    for one in refused[:20]:
+    for one in refused[:_SHOWN]:
         out.line(f"refused  label {one['index'] + 1}  {one['code']}: {one['detail']}")
-    if len(refused) > 20:
-        out.line(f"refused  and {len(refused) - 20:,} more")
+    if len(refused) > _SHOWN:
+        out.line(f"refused  and {len(refused) - _SHOWN:,} more")
     out.line(", ".join([*(f"{count} {total[count]:,}" for count in ("accepted", "duplicates", "corrected")), f"refused {len(refused):,}"]))
     out.document(total)
     return 1 if refused else 0
@@ -70,19 +76,36 @@ def _cut_short(error: Unavailable, sent: int, count: int) -> Unavailable:
     )
 
 
-def read_labels(text: str, name: str) -> list[dict[str, Any]]:
-    """The labels of a file in any of the three forms. Raises BadInput naming each bad line (the first 20)."""
-    form = Path(name).suffix.lower()
+def read_labels(text: str, name: str, classes: Sequence[int | str | bool] = ()) -> list[dict[str, Any]]:
+    """The labels of a file in any of the three forms; in CSV a value that is one of `classes` stays what that is.
+
+    Raises BadInput naming each bad line (the first 20).
+    """
     body = text.strip()
-    found = _csv(body) if form == ".csv" or (not form and body[:1] not in ("{", "[")) else _json(body, name)
-    problems = []
-    for place, one in enumerate(found, 1):
-        if not isinstance(one, dict) or not str(one.get("id") or "") or one.get("value") is None:
-            problems.append(Problem(f"label {place}", "it needs an id and a value", fix='{"id": "…", "value": 1}'))
-    if problems or not found:
-        what = f"{named(name)} holds no labels" if not found else f"{named(name)}: {len(problems)} of {len(found)} labels cannot be used"
-        raise BadInput(what, fix="columns id and value, one label a line" if not found else "", problems=tuple(problems[:20]))
+    csv_form = _is_csv(text, name)
+    found = _csv(body, classes) if csv_form else _json(body, name)
+    fix = "columns id and value, one label a line" if csv_form else '{"id": "…", "value": 1}'
+    if not found:
+        raise BadInput(f"{named(name)} holds no labels", fix="columns id and value, one label a line")
+    problems = [Problem(f"label {place}", wrong) for place, one in enumerate(found, 1) if (wrong := _lacks(one))]
+    if problems:
+        more = [Problem("", f"and {len(problems) - _SHOWN:,} more labels")] if len(problems) > _SHOWN else []
+        what = f"{named(name)}: {len(problems)} of {len(found)} labels cannot be used"
+        raise BadInput(what, why="a label needs an id and a value", fix=fix, problems=(*problems[:_SHOWN], *more))
     return found
+
+
+def _is_csv(text: str, name: str) -> bool:
+    form = Path(name).suffix.lower()
+    return form == ".csv" or (not form and text.strip()[:1] not in ("{", "["))
+
+
+def _lacks(label: object) -> str:
+    """What a label has not; empty if it has all."""
+    if not isinstance(label, dict):
+        return "it is no object"
+    lacks = [part for part, there in (("id", str(label.get("id") or "")), ("value", label.get("value") is not None)) if not there]
+    return f"it has no {' and no '.join(lacks)}" if lacks else ""
 
 
 def _json(body: str, name: str) -> list[Any]:
@@ -108,9 +131,14 @@ def _lines(body: str, name: str) -> list[Any]:
     return found
 
 
-def _csv(body: str) -> list[dict[str, Any]]:
+def _csv(body: str, classes: Sequence[int | str | bool]) -> list[dict[str, Any]]:
     rows = csv.DictReader(io.StringIO(body))
-    return [{name: _value(name, cell) for name, cell in row.items() if name and cell not in ("", None)} for row in rows]
+    texts = frozenset(one for one in classes if isinstance(one, str))
+    all_text = bool(classes) and len(texts) == len(classes)
+    return [
+        {name: cell if all_text or cell in texts else _value(name, cell) for name, cell in row.items() if name and cell not in ("", None)}
+        for row in rows
+    ]
 
 
 def _value(name: str, cell: Any) -> Any:

@@ -32,9 +32,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "rollouts": ("flyball.cli.rollouts", "rollouts: list, show, pause, resume, abort"),
     "predict": ("flyball.cli.predict", "ask the gateway"),
     "label": ("flyball.cli.label", "send labels"),
-    "incidents": ("flyball.cli.incidents", "incidents: list, show, ack, review"),
+    "incidents": ("flyball.cli.incidents", "incidents: list, show, ack, review, resolve"),
     "backtest": ("flyball.cli.backtest", "the loop over history, in virtual time"),
-    "audit": ("flyball.cli.audit", "verify the ledger and all that rests on it"),
+    "audit": ("flyball.cli.audit", "the ledger and all that rests on it: verify, rebuild"),
     "tick": ("flyball.cli.tick", "one pass of the loop, for any scheduler"),
 }
 """Verb → the module whose Typer app `app` it is, and its line in the help. In the order of the loop."""
@@ -151,7 +151,7 @@ def _usage_error(error: Exception, *, as_json: bool) -> int:
 def _interrupted(argv: list[str]) -> int:
     """Say that Ctrl-C came; a verb whose document is out has nothing to add to it."""
     if "--json" in argv and not DOCUMENT.written:
-        fix = "look at what was done until then (flyball status), or run it again"
+        fix = "run it again; flyball status shows what was done until then"
         report(Interrupted(f"flyball {argv[0]} was interrupted", why="Ctrl-C came before it was done", fix=fix), as_json=True)
     else:
         print("interrupted", file=sys.stderr)
@@ -184,5 +184,16 @@ def report(error: FlyballError, *, as_json: bool) -> None:
     if as_json:
         DOCUMENT.write(problem(error))
     else:
+        from flyball.cli.screen import fitted
+
         head = "refused" if error.status == 403 else "error"
-        print(f"{head}  {error}", file=sys.stderr)
+        print(fitted(f"{head}  {_text(error)}", sys.stderr), file=sys.stderr)
+
+
+def _text(error: FlyballError) -> str:
+    """An error as text; one whose only problem says the same is told as that problem."""
+    if len(error.problems) == 1:
+        [one] = error.problems
+        if error.what.startswith(f"{one.where} {one.what}"):
+            return str(one)
+    return str(error)

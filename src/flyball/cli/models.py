@@ -38,7 +38,7 @@ def list_versions(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Every version, newest first: its state, its part in serving, and its metrics on the hold-out."""
+    """Every version, newest first. With its state, its part in serving, and its metrics on the hold-out."""
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         if model:
@@ -66,7 +66,7 @@ def show(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """One version: where it comes from, what it was made of, and how it was judged."""
+    """One version. Where it comes from, what it was made of, and how it was judged."""
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         row = common.find_reference(wired, version)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from flyball.cli.document import DOCUMENT
+from flyball.cli.screen import cut, fitted, narrowed, plain
 from flyball.clock import Instant, rfc3339
 from flyball.records.base import Record
 from flyball.records.codec import encode_hook
@@ -30,14 +31,14 @@ class Output:
         self.quiet = quiet
 
     def line(self, text: str = "") -> None:
-        """A line of the result, for people."""
+        """A line of the result, for people; on a terminal one that is too long goes on below, indented."""
         if not self.as_json:
-            print(text)
+            print(fitted(text, sys.stdout))
 
     def note(self, text: str) -> None:
         """Something said beside the result."""
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            print(fitted(text, sys.stderr), file=sys.stderr, flush=True)
 
     def document(self, value: Any) -> None:
         """The result, for programs. What is no number is null."""
@@ -49,15 +50,20 @@ class Output:
         plain = self.as_json or not sys.stdout.isatty() or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         return text if plain else f"\x1b[{_COLOURS[mood]}m{text}\x1b[0m"
 
-    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Columns under their names, each as wide as its widest cell."""
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]], *, whole: Sequence[str] = ()) -> None:
+        """Columns under their names, each as wide as its widest cell; on a narrow terminal the widest are cut, but for those in `whole`."""
+        if self.as_json:
+            return
         widths = [max(len(cells[place]) for cells in (head, *rows)) for place in range(len(head))]
+        if sys.stdout.isatty():
+            kept = [place for place, name in enumerate(head) if name in whole]
+            widths = narrowed(widths, shutil.get_terminal_size().columns - 2 * (len(head) - 1), kept)
         for cells in (head, *rows):
-            self.line("  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
+            print("  ".join(f"{cut(plain(cell), width):<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
 class Bar:
-    """A progress bar on stderr: redrawn in place on a terminal; elsewhere only its end is written."""
+    """A progress bar on stderr: redrawn in place on a terminal; elsewhere only a full one is written, at its end."""
 
     def __init__(self, out: Output, label: str) -> None:
         self._out = out
@@ -65,9 +71,11 @@ class Bar:
         self._began = time.monotonic()
         self._live = sys.stderr.isatty() and not out.quiet
         self._last = ""
+        self._full = False
 
     def show(self, share: float, text: str) -> None:
         """Draw the bar `share` (0 to 1) full, followed by text."""
+        self._full = share >= 1
         full = round(_BAR * min(max(share, 0.0), 1.0))
         self._last = f"{self._label:<10}{'━' * full}{'─' * (_BAR - full)} {text}  {_elapsed(time.monotonic() - self._began)}"
         if self._live:
@@ -84,7 +92,7 @@ class Bar:
         """Leave the last state as a line."""
         if self._live:
             print(f"\r\x1b[K{self._last}" if self._last else "\r\x1b[K", end="\n" if self._last else "", file=sys.stderr, flush=True)
-        elif self._last:
+        elif self._full:
             self._out.note(self._last)
 
 

@@ -13,7 +13,6 @@ from flyball.cli import common
 from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.output import Output, number
 from flyball.errors import BadInput, Unavailable
-from flyball.records.models import parse_ref
 
 if TYPE_CHECKING:
     from flyball.serving.client import GatewayClient
@@ -36,7 +35,7 @@ def predict(
 ) -> int:
     """Send rows to the gateway and show its answers. They are logged, as everybody's are."""
     out = Output(as_json=as_json, quiet=quiet)
-    ref = parse_ref(model)
+    ref = common.reference(model)
     rows = _rows(read_text(row), row)
     with gateway(project) as client:
         if isinstance(rows, dict):

@@ -54,7 +54,7 @@ def list_rollouts(
         rows.sort(key=lambda row: (-row.planned_at, row.rollout))
         cells = [[row.rollout, row.model, _versions(row), where(row, now), f"{ago(row.planned_at, now)} ago", row.why] for row in rows]
         if rows:
-            out.table(("ID", "MODEL", "VERSIONS", "WHERE", "STARTED", "WHY"), cells)
+            out.table(("ID", "MODEL", "VERSIONS", "WHERE", "STARTED", "WHY"), cells, whole=("ID",))
         else:
             out.line("no rollout yet: flyball release MODEL@VERSION starts one")
         out.document({"rollouts": [dated(row) for row in rows]})
@@ -63,7 +63,7 @@ def list_rollouts(
 
 @app.command()
 def show(rollout: Rollout, *, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
-    """One rollout: where it stands, and what each test has for and against it."""
+    """One rollout. Where it stands, and what each test has for and against it."""
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         ports = wired.ports

@@ -92,12 +92,7 @@ def train(
         run = _start(wired, out, declared, parameters, trials, Acting(reason, key=key), release=wanted is not False)
         row = _follow(wired, out, declared, run)
         if row.state is not RunState.SUCCEEDED:
-            raise FlyballError(
-                f"{row.run} {'was cancelled' if row.state is RunState.CANCELLED else 'failed'}",
-                why=row.why,
-                fix=f"its log: {_log(wired, row)}",
-                code="run-failed",
-            )
+            raise _failed(wired, row)
         return _report(wired, out, declared, row, release_now=wanted is True)
 
 
@@ -322,6 +317,18 @@ def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, roll
             else f"eligible: flyball release {ref}"
         )
     return version.state.value
+
+
+def _failed(wired: Wired, row: RunRow) -> FlyballError:
+    """The error of a run that has no result. Its reason was drawn as text for the record: what, then lines of why and fix."""
+    what, *more = row.why.split("\n    ")
+    told = {kind: [line[5:] for line in more if line.startswith(f"{kind}  ")] for kind in ("why", "fix")}
+    return FlyballError(
+        f"{row.run} {'was cancelled' if row.state is RunState.CANCELLED else 'failed'}",
+        why="; ".join([what, *told["why"]]),
+        fix="; ".join([*told["fix"], f"its log: {_log(wired, row)}"]),
+        code="run-failed",
+    )
 
 
 def _log(wired: Wired, row: RunRow) -> str:

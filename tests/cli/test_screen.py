@@ -1,0 +1,79 @@
+"""What is shown fits the terminal; what is piped stays whole."""
+
+import contextlib
+import io
+from collections.abc import Callable
+
+import pytest
+
+from flyball.cli.output import Bar, Output
+from flyball.cli.screen import fitted, plain
+
+HEAD = ("ID", "MODEL", "WHY")
+ROW = ("ro_01M8APRHSG0Q5KCB25J0", "demand", "released by the loop because every gate passed and nobody was against it")
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+
+
+def lines_on_a_terminal(show: Callable[[Output], None]) -> list[str]:
+    stream = Terminal()
+    with contextlib.redirect_stdout(stream):
+        show(Output(as_json=False))
+    return stream.getvalue().splitlines()
+
+
+def test_a_table_fits_the_terminal_and_keeps_what_must_be_whole() -> None:
+    head, row = lines_on_a_terminal(lambda out: out.table(HEAD, [ROW], whole=("ID",)))
+    assert max(len(head), len(row)) <= 60
+    assert row.startswith(f"{ROW[0]}  demand  released by the loop")
+    assert row.endswith("…")
+
+
+def test_columns_that_cannot_fit_are_not_cut_to_nothing() -> None:
+    _, row = lines_on_a_terminal(lambda out: out.table([str(place) for place in range(20)], [["0123456789"] * 20]))
+    assert row.count("0123456…") == 20
+
+
+def test_a_long_line_goes_on_below_between_words() -> None:
+    *lines, last = lines_on_a_terminal(lambda out: out.line(f"  why  {'word ' * 30}end\nshort"))
+    assert last == "short"
+    assert max(map(len, lines)) <= 60
+    assert " ".join(" ".join(lines).split()) == f"why {'word ' * 30}end"
+    assert all(line.startswith("      word") for line in lines[1:])
+
+
+def test_a_colour_takes_no_room_and_a_long_word_stays_whole() -> None:
+    told = f"\x1b[32mPASS\x1b[0m {'x' * 55}"
+    assert fitted(told, Terminal()) == told
+    assert fitted("/" + "x" * 100, Terminal()) == "/" + "x" * 100
+
+
+def test_what_is_piped_stays_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Output(as_json=False)
+    out.table(HEAD, [ROW])
+    out.line("word " * 100)
+    said = capsys.readouterr().out
+    assert ROW[2] in said
+    assert said.count("\n") == 3
+
+
+def test_control_characters_are_written_out_but_for_our_colours() -> None:
+    assert plain("a\x00\x1b[2Jb\x07\r\x9b\tc\nd\x1b[31me\x1b[0m") == "a\\x00\\x1b[2Jb\\x07\\x0d\\x9b\tc\nd\x1b[31me\x1b[0m"
+
+
+@pytest.mark.parametrize(("done", "lines"), [(1, 0), (3, 1)])
+def test_on_a_pipe_a_bar_is_written_when_it_is_full(done: int, lines: int, capsys: pytest.CaptureFixture[str]) -> None:
+    bar = Bar(Output(as_json=False), "search")
+    bar.show(done / 3, f"{done}/3")
+    bar.end()
+    assert len(capsys.readouterr().err.splitlines()) == lines
