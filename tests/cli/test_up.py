@@ -122,6 +122,18 @@ def test_up_tells_what_happens_while_it_runs(trained: Path, tmp_path: Path) -> N
     assert rest == "", "stdout is one document"
 
 
+@pytest.mark.parametrize("after_s", [0.6, 1.0, 1.4])
+def test_ctrl_c_before_it_listens_is_one_document_and_no_traceback(new: Path, after_s: float) -> None:
+    process = start("up", "--port", free_port(), "--project", new, "--json")
+    time.sleep(after_s)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    document = json.loads(out)
+    assert document.get("code") == "interrupted" or "url" in document, "before, or after it listened"
+
+
 def test_an_interrupted_run_is_cancelled_where_nothing_is_up(flyball, new: Path) -> None:
     file = new / "loop.py"
     file.write_text(file.read_text().replace("    return HistGradient", "    import time\n    time.sleep(300)\n    return HistGradient"))

@@ -170,17 +170,11 @@ def _doing(wired: Wired, state: State, model: Model, now: Instant) -> str:
     run = state.get(RUNS, last) if last else None
     if run is not None and run.state in (RunState.QUEUED, RunState.RUNNING):
         return f"{run.run} {run.state.value}"
-    data = state.get(DATASETS, common_data(state, name))
+    data = state.get(DATASETS, model.data.name)
     if data is not None and data.refused_mark:
-        return f"data refused: {data.violations[0]}" if data.violations else "data refused"
+        return f"data refused: {data.violations[0].splitlines()[0]}" if data.violations else "data refused"
     wait = held_back(state, model, load(wired.ports.memory), now)
     return f"trains again in {roughly(wait.until - now)}: {wait.why}" if wait else ""
-
-
-def common_data(state: State, name: str) -> str:
-    """The data set of a model's newest version; empty if there is none."""
-    version = state.get(VERSIONS, f"{name}/{common.roles(state, name).newest}")
-    return next(iter(version.data), "") if version else ""
 
 
 def _table(out: Output, state: State, lines: list[Line], now: Instant) -> None:

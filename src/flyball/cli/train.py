@@ -139,7 +139,9 @@ def _data(wired: Wired, model: Model) -> DatasetVersion:
     row = look(wired, model)
     if row is not None and row.refused_mark and row.head is None:
         raise BadInput(
-            f'data set "{model.data.name}" does not hold its contract', why="; ".join(row.violations), fix="flyball check --data says more"
+            f'data set "{model.data.name}" does not hold its contract',
+            why="; ".join(text.splitlines()[0] for text in row.violations),
+            fix="flyball check --data says more",
         )
     if row is None or row.head is None:
         raise BadInput(

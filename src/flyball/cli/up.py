@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -49,7 +50,8 @@ def up(
     command = ["--root", str(root), "--port", str(address), "--gateways", str(count), "--control", control, "--tell", tell]
     sys.stdout.flush()
     sys.stderr.flush()
-    # the supervisor takes this process's place: it is standard library only, and the terminal's Ctrl-C reaches it
+    # the supervisor takes this process's place: it is standard library only, and the terminal's Ctrl-C reaches it, when it can take one
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.execv(  # noqa: S606 - our own interpreter, arguments in a list
         sys.executable, [sys.executable, "-P", "-m", "flyball.serving.supervisor", *command]
     )

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from flyball.compute.guardian import ONE_THREAD
-from flyball.errors import Conflict, FlyballError, Refused, Unavailable, problem
+from flyball.errors import Conflict, FlyballError, Interrupted, Refused, Unavailable, problem
 from flyball.serving.children import Child
 from flyball.serving.layout import Layout, read_json, worker_name, write_json
 
@@ -145,6 +145,8 @@ class Supervisor:
         """Keep everything running until SIGINT (130) or SIGTERM (0); `up` is called once, with the port, when gateways answer."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda received, _frame: self._signals.append(received))
+        # `flyball up` holds it back until somebody is here to take it
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         self._clean()
         told = False
         while not self._signals:
@@ -160,7 +162,11 @@ class Supervisor:
                 self._tell_ready()
             time.sleep(LOOK_S)
         self._end()
-        return 130 if self._signals[0] == signal.SIGINT else 0
+        if self._signals[0] != signal.SIGINT:
+            return 0
+        if not told:
+            raise Interrupted("flyball up was interrupted", why="Ctrl-C came before it listened", fix="start it again: flyball up")
+        return 130
 
     def _say(self, text: str) -> None:
         """Tell the operator, once as long as it stays the same."""
@@ -285,7 +291,10 @@ def control_argv(text: str, project: Path) -> list[str]:
 
 
 def supervise(project: Path, *, host: str, port: int, gateways: int, control: str, up: Callable[[int], None], quiet: bool = False) -> int:
-    """Run a project until told to stop, and tell what the loop does; the exit code. Raises Conflict (already up, port in use), Refused."""
+    """Run a project until told to stop, and tell what the loop does; the exit code.
+
+    Raises Conflict (already up, port in use), Refused, Interrupted (before it listened).
+    """
     lock = take_lock(project / ".flyball" / "lock")
     try:
         listener = bind(host, port)
