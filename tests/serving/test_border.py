@@ -17,7 +17,7 @@ from flyball.cli.main import run
 from flyball.errors import Unavailable
 from flyball.serving import wal
 from flyball.serving.dispatch import Dispatcher
-from flyball.serving.link import Pending
+from flyball.serving.link import LATE, Pending
 
 from .conftest import Border
 
@@ -141,6 +141,21 @@ def test_a_record_that_cannot_be_written_costs_only_its_own_caller_the_answer(bo
     assert "cannot be written" in bad.why
     records, _ = wal.read(border.writer.path)
     assert [one.request_id for one in records if one.kind == "answer"] == ["first", "last"]
+
+
+@pytest.mark.parametrize(("error", "kind"), [(LATE, "shadow_dropped"), ("it takes no such row", "shadow")])
+def test_a_shadow_question_that_there_was_no_time_for_is_dropped_and_no_error_of_its_version(border: Border, error: str, kind: str) -> None:
+    dispatcher = border.dispatcher
+    served = dispatcher.table.find("price")
+    assert served.champion is not None
+    shadow = Pending(
+        request_id="r", served=served, target=served.champion, role="shadow", key_hash="", rows=1, packed=msgspec.msgpack.encode([[1, 1.0, None]]),
+        times=None, marks={"ro": "ro_1", "w": 0}, picked_ns=1, deadline_ns=2, future=None,
+    )  # fmt: skip
+    dispatcher._settle([(shadow, error, b"")])
+    records, _ = wal.read(border.writer.path)
+    [record] = [one for one in records if one.request_id == "r"]
+    assert (record.kind, record.status) == (kind, "dropped" if kind == "shadow_dropped" else "error")
 
 
 HALF = b"\\ud800"

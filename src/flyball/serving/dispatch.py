@@ -18,7 +18,7 @@ from flyball.serving import wal
 from flyball.serving.ids import Ids
 from flyball.serving.layout import Layout, read_json
 from flyball.serving.limits import Limits
-from flyball.serving.link import STARTING, Done, Link, NoAnswer, Outcome, Pending, not_started
+from flyball.serving.link import LATE, STARTING, Done, Link, NoAnswer, Outcome, Pending, not_started
 from flyball.serving.metrics import Metrics
 from flyball.serving.problems import ModelError
 from flyball.serving.table import EMPTY, Served, Table, Target
@@ -234,7 +234,7 @@ class Dispatcher:
             version = pending.target.version
             if not writer.knows(version):
                 frames.append(writer.declare(version, pending.served.names))
-            status = "ok" if error is None else "error"
+            status = "ok" if error is None else "dropped" if _too_late(pending, error) else "error"
             outcome: Outcome | None
             instead: Pending | None
             try:
@@ -266,6 +266,8 @@ class Dispatcher:
         if error is None:
             outcome = Outcome(pending.target, output, fallback="champion" if pending.stood_in else "")
             return [_record(kind, pending, now, output=output, marks=pending.marks)], outcome, None
+        if _too_late(pending, error):
+            return [_record("shadow_dropped", pending, now, status="dropped", marks=pending.marks)], None, None
         record = _record(kind, pending, now, status="error", marks={**(pending.marks or {}), "why": error[:500]})
         if pending.future is None:
             return [record], None, None
@@ -320,6 +322,11 @@ class Dispatcher:
                 placed[row], ids[row], versions[row] = value, row_id, result.target.arm.version
         fallback = next((result.fallback for result in results if result.fallback), "")
         return Answer(served, request_id or ids[0], ids, versions, placed, fallback, all(result.logged for result in results))
+
+
+def _too_late(pending: Pending, error: str) -> bool:
+    """A shadow question that there was no time for: nobody waited, and it says nothing about the version."""
+    return error is LATE and pending.future is None
 
 
 def _record(

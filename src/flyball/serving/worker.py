@@ -42,18 +42,15 @@ _SEND_S = 5.0
 _DRAIN_S = 5.0
 _REFRESH_S = 1.0
 
-SHADOW_S = 0.02
-"""About how long an answer may wait behind a batch of shadow questions, and no longer than answers themselves take: in a small canary
-most questions are shadow ones, and a new version must not look slow for them."""
-
 SHADOW_WAIT_S = 0.05
 """How long shadow questions gather: a batch costs hardly more than its first row."""
 
 _SHADOWS = 64
 """Shadow questions answered at once: well below what a gateway lets a shadow have open, so that none is dropped while others gather."""
 
-_BEHIND = 1.5
-"""How much longer than an answer a batch of shadow questions may take."""
+BEHIND = 1.5
+"""How many times an answer's usual time a batch of shadow questions may take: in a small canary most questions are shadow ones, and a new
+version must not look slow for them. No fixed time: on a busy machine a batch of one would take it too, and shadows would starve."""
 
 _RECENT = 50
 """Answers over which their usual time is averaged."""
@@ -136,7 +133,9 @@ class Worker:
         looked = time.monotonic()
         while self._stop_at is None or (self._peers and time.monotonic() < self._stop_at):
             asked = self._read(self._patience())
-            self._answer_live([one for one in asked if not one[1].shadow])
+            live = [one for one in asked if not one[1].shadow]
+            if live:
+                self._timed(live, usual=True)
             self._gather([one for one in asked if one[1].shadow])
             self._answer_shadows()
             if time.monotonic() - looked > _REFRESH_S:
@@ -198,23 +197,24 @@ class Worker:
             self._shadows_due = time.monotonic() + SHADOW_WAIT_S
         self._shadows += shadows
 
-    def _answer_live(self, asked: _Asked) -> None:
-        if not asked:
-            return
+    def _timed(self, asked: _Asked, *, usual: bool) -> float:
+        """Answer, and say how long it took; `usual`: as answers do."""
         began = time.monotonic()
         self._answer(asked)
         took = time.monotonic() - began
-        self._usual_s = took if self._usual_s is None else self._usual_s + (took - self._usual_s) / _RECENT
+        if usual:
+            self._usual_s = took if self._usual_s is None else self._usual_s + (took - self._usual_s) / _RECENT
+        return took
 
     def _answer_shadows(self) -> None:
         """Answer as many gathered shadow questions as may keep an answer waiting; the rest have their turn after the next read."""
         if not self._shadows or self._until_shadows() > 0:
             return
-        began = time.monotonic()
-        self._answer([self._shadows.popleft() for _ in range(min(self._at_once, len(self._shadows)))])
-        longest = SHADOW_S if self._usual_s is None else min(SHADOW_S, _BEHIND * self._usual_s)
-        slow = time.monotonic() - began > longest
-        self._at_once = max(1, self._at_once // 2) if slow else min(_SHADOWS, self._at_once + 1)
+        batch = [self._shadows.popleft() for _ in range(min(self._at_once, len(self._shadows)))]
+        # while nobody else asks, one shadow question says what an answer takes
+        took = self._timed(batch, usual=len(batch) == 1)
+        slow = self._usual_s is not None and took > BEHIND * self._usual_s
+        self._at_once = max(1, 3 * self._at_once // 4) if slow else min(_SHADOWS, self._at_once + 1 + self._at_once // 4)
 
     def _answer(self, asked: _Asked) -> None:
         if not asked:
