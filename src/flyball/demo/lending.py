@@ -52,7 +52,7 @@ lending = fb.Model(
             fb.metric("latency_p99") <= "250ms",
         ],
     )
-    .shadow("1s")
+    .shadow("2s")
     .canary("5%", "2s")
     .canary("25%", "1s"),
     monitors=[fb.drift(), fb.metric("accuracy").over("1m") >= fb.at_release - 0.05],
