@@ -58,7 +58,7 @@ def write_project(root: Path, history: Sequence[Matured], *, sabotage: bool = Fa
     """Make the project: settings, loop file, and the history that the first version learns from."""
     (root / "data").mkdir(parents=True)
     # one second stands for a day, so the loop looks more often than each second
-    (root / "flyball.toml").write_text("[settings]\ntick_ms = 400\n", encoding="utf-8")
+    (root / "flyball.toml").write_text("[settings]\ntick_ms = 250\n", encoding="utf-8")
     (root / LOOP_FILE).write_text(loop_text(sabotage=sabotage), encoding="utf-8")
     write_rows(root, "history", history)
 

@@ -33,7 +33,7 @@ from flyball.wiring import Wired
 RATE = 200.0
 """Applications a second: enough evidence within seconds, and the larger part of two cores is left to the loop."""
 
-STEADY_S = 3.2
+STEADY_S = 2.4
 """The drift begins within the first window of a thousand requests: with the next one it has shown itself twice."""
 
 QUIET = 100.0
