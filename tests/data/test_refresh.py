@@ -158,7 +158,9 @@ def test_many_long_violations_are_cut_and_counted(look, root, blobs):
 def test_violations_in_any_script_fit_into_an_event(look, root, blobs):
     names = [f"столбец_{place}_" + "ё" * 300 for place in range(60)]
     (root / "w.csv").write_text(",".join(names) + "\n" + ",".join(["ж" * 5_000] * 60) + "\n")
-    write_body(1, "loop", "c", look(Dataset("prices", source="w.csv", columns=dict.fromkeys(names, int))))
+    event = look(Dataset("prices", source="w.csv", columns=dict.fromkeys(names, int)))
+    assert isinstance(event, DataRefused)
+    assert len(write_body(1, "loop", "c", event)) <= 16 * 1024
 
 
 def test_the_same_refusal_is_said_once():
