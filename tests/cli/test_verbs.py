@@ -84,6 +84,14 @@ def test_apply_records_what_changed_once(flyball, new: Path) -> None:
     assert "broken    loop.py" in flyball("status", "--project", new).out
 
 
+def test_new_comments_are_shipped_and_packed_into_a_patch(flyball, trained: Path) -> None:
+    (trained / "loop.py").write_text((trained / "loop.py").read_text() + "\n# whom to ask: the dispatch desk\n")
+    assert flyball("check", "--project", trained, "--json").document["models"][0]["changed"] == []
+    assert flyball("apply", "--project", trained).out.rstrip().endswith("code changed")
+    assert flyball("apply", "--project", trained).out.rstrip().endswith("as it was")
+    assert flyball("train", "demand", "--trials", "0", "--project", trained, "--json").document["version"] == "1.0.1"
+
+
 def test_a_trained_version_is_listed_and_shown(flyball, trained_project: Path) -> None:
     [version] = flyball("models", "--project", trained_project, "--json").document["versions"]
     assert (version["model"], version["version"], version["state"], version["role"]) == ("demand", "1.0.0", "eligible", "")
@@ -167,7 +175,7 @@ def test_train_with_release_stops_at_a_gate_with_exit_code_1(flyball, trained: P
     file.write_text(file.read_text().replace('fb.metric("mae") <= fb.baseline', 'fb.metric("mae") <= 0.001'))
     ended = flyball("train", "demand", "--trials", 0, "--release", "--project", trained, "--json")
     assert (ended.code, ended.document["state"], ended.document["rollout"]) == (1, "rejected", None)
-    refused = flyball("release", "demand@1.1.0", "--project", trained)
+    refused = flyball("release", "demand@1.0.1", "--project", trained)
     assert refused.code == 1
     assert refused.err.startswith("refused  ")
 

@@ -1,20 +1,30 @@
 """What a succeeded run becomes."""
 
+import pytest
+
 from flyball.clock import Span
 from flyball.ledger.projection import MemoryProjection
 from flyball.loop.commands import Register, decide_register
 from flyball.loop.folds import FOLDS
 from flyball.records.base import Event, Recorded
 from flyball.records.models import Field, Signature
-from flyball.records.training import RUNS, RunQueued, RunResult, RunSpec, RunStarted
+from flyball.records.training import RUNS, RunQueued, RunResult, RunSpec, RunStarted, Trigger
 from flyball.records.versions import VERSIONS, VersionRegistered, VersionState
 
 SIGNATURE = Signature(task="binary", fields=(Field(name="a", type="float"),), classes=(0, 1))
 
 
-def result(artifact: str) -> RunResult:
+def result(artifact: str, fit: str) -> RunResult:
     return RunResult(
-        artifact=artifact, signature=SIGNATURE, parameters={}, window=Span.parse("7d"), rows=100, holdout_rows=20, metrics={}, baseline={}
+        artifact=artifact,
+        fit_digest=fit,
+        signature=SIGNATURE,
+        parameters={},
+        window=Span.parse("7d"),
+        rows=100,
+        holdout_rows=20,
+        metrics={},
+        baseline={},
     )
 
 
@@ -26,22 +36,66 @@ class World:
         for event in events:
             FOLDS[type(event)](self.state, Recorded(1, 1, "test", "c", event))
 
-    def register(self, run: str, artifact: str) -> list[Event]:
-        self.tell(RunQueued(run=run, model="m", trigger="manual", reason="", spec="0" * 64), RunStarted(run=run, attempt=1))
+    def register(self, run: str, artifact: str, fit: str = "", *, trigger: Trigger = "manual", digest: str = "v") -> list[Event]:
+        self.tell(RunQueued(run=run, model="m", trigger=trigger, reason="", spec="0" * 64), RunStarted(run=run, attempt=1))
         spec = RunSpec(
-            model="m", declaration="0" * 64, code="0" * 64, file="loop.py", version_digest="", policy_digest="", datasets={}, as_of=1
+            model="m", declaration="0" * 64, code="0" * 64, file="loop.py", version_digest=digest, policy_digest="", datasets={}, as_of=1
         )
-        command = Register(id=run, actor="loop", run=run, result="9" * 64, what=result(artifact), spec=spec, champion_signature=SIGNATURE)
+        what = result(artifact, fit or artifact)
+        command = Register(id=run, actor="loop", run=run, result="9" * 64, what=what, spec=spec, champion_signature=SIGNATURE)
         events = list(decide_register(self.state, command, 1))
         self.tell(*events)
         return events
+
+    def versions(self) -> list[str]:
+        return [row.version for _, row in self.state.scan(VERSIONS, "m/")]
 
 
 def test_a_new_artifact_is_a_new_version() -> None:
     world = World()
     world.register("run_1", "1" * 64)
     world.register("run_2", "2" * 64)
-    assert [row.version for _, row in world.state.scan(VERSIONS, "m/")] == ["1.0.0", "1.1.0"]
+    assert world.versions() == ["1.0.0", "1.1.0"]
+
+
+def test_the_newest_training_packed_again_is_a_patch() -> None:
+    world = World()
+    world.register("run_1", "1" * 64, "a" * 64)
+    world.register("run_2", "2" * 64, "a" * 64)
+    world.register("run_3", "3" * 64, "b" * 64)
+    world.register("run_4", "4" * 64, "a" * 64)
+    assert world.versions() == ["1.0.0", "1.0.1", "1.1.0", "1.2.0"], "1.1.1 would be said to be 1.1.0, packed again"
+
+
+def test_another_declaration_that_learned_the_same_is_no_patch() -> None:
+    world = World()
+    world.register("run_1", "1" * 64, "a" * 64)
+    world.register("run_2", "2" * 64, "a" * 64, digest="w")
+    assert world.versions() == ["1.0.0", "1.1.0"]
+
+
+@pytest.mark.parametrize("trigger", ["schedule", "monitor", "declaration"])
+def test_the_loop_makes_no_version_of_what_it_has_learned_before(trigger: Trigger) -> None:
+    world = World()
+    world.register("run_1", "1" * 64, "a" * 64)
+    world.register("run_2", "2" * 64, "b" * 64)
+    world.register("run_3", "3" * 64, "a" * 64, trigger=trigger)
+    assert world.versions() == ["1.0.0", "1.1.0"]
+    run = world.state.get(RUNS, "run_3")
+    assert run is not None
+    assert run.version == "1.0.0"
+
+
+def test_a_rehearsal_packs_nothing_and_compares_nothing() -> None:
+    world = World()
+    for run, artifact in (("run_1", "1" * 64), ("run_2", "2" * 64)):
+        world.tell(RunQueued(run=run, model="m", trigger="schedule", reason="", spec="0" * 64), RunStarted(run=run, attempt=1))
+        spec = RunSpec(model="m", declaration="", code="", file="", version_digest="v", policy_digest="", datasets={}, as_of=1)
+        command = Register(
+            id=run, actor="loop", run=run, result="9" * 64, what=result(artifact, ""), spec=spec, champion_signature=SIGNATURE
+        )
+        world.tell(*decide_register(world.state, command, 1))
+    assert world.versions() == ["1.0.0", "1.1.0"]
 
 
 def test_the_same_bytes_get_no_second_number() -> None:

@@ -39,6 +39,7 @@ class World:
                     version=version,
                     run=f"run_{version}",
                     artifact=artifact,
+                    fit_digest="",
                     result="3" * 64,
                     version_digest="",
                     policy_digest="",

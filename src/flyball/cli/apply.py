@@ -10,10 +10,10 @@ from flyball.cli.output import Output
 from flyball.declare import codec
 from flyball.declare.codec import short
 from flyball.loop.checking import other_requests, plain
-from flyball.loop.commands import decide_apply
+from flyball.loop.commands import changes, decide_apply
 from flyball.loop.compiling import Compilation, compile_project
 from flyball.loop.declaring import apply_command
-from flyball.records.declarations import DECLARATIONS
+from flyball.records.declarations import DECLARATIONS, DeclarationApplied, DeclarationRow
 
 if TYPE_CHECKING:
     from flyball.wiring import Wired
@@ -30,11 +30,11 @@ def apply(*, project: Project = HERE, dry_run: DryRun = False, key: Key = "", as
         compilation.refuse_empty(wired.root)
         acting = Acting(dry_run=dry_run, key=key)
         in_effect = dict(wired.ports.ledger.state().scan(DECLARATIONS))
-        before = {name: (row.version_digest, row.policy_digest) for name, row in in_effect.items()}
         command = apply_command(compilation, wired.blobs, command=common.command_id(wired, acting), actor=common.actor())
         receipt = common.act(wired, out, command, decide_apply, acting)
         if receipt is not None:
-            _show(out, compilation, before)
+            changed = {each.model: _changed(in_effect.get(each.model), each) for each in command.models}
+            _show(out, compilation, changed)
             for one in compilation.models:
                 if one.model in in_effect:
                     was, now = wired.ports.library.model(in_effect[one.model].body), codec.decode(one.body)
@@ -42,14 +42,7 @@ def apply(*, project: Project = HERE, dry_run: DryRun = False, key: Key = "", as
                         out.note(f"warning  {warning}")
             out.document(
                 {
-                    "models": [
-                        {
-                            "name": one.model,
-                            "file": one.file,
-                            "changed": _changed(before.get(one.model), one.version_digest, one.policy_digest),
-                        }
-                        for one in compilation.models
-                    ],
+                    "models": [{"name": one.model, "file": one.file, "changed": changed[one.model]} for one in compilation.models],
                     "broken": [
                         {"file": file.file, "problems": [plain(problem) for problem in file.problems]} for file in compilation.broken
                     ],
@@ -61,11 +54,10 @@ def apply(*, project: Project = HERE, dry_run: DryRun = False, key: Key = "", as
         return 1 if compilation.broken else 0
 
 
-def _show(out: Output, compilation: Compilation, before: dict[str, tuple[str, str]]) -> None:
+def _show(out: Output, compilation: Compilation, changed: dict[str, list[str]]) -> None:
     for one in compilation.models:
-        changed = _changed(before.get(one.model), one.version_digest, one.policy_digest)
         digests = f"version {short(one.version_digest)}  policy {short(one.policy_digest)}"
-        out.line(f"{one.file}   {one.model}   {digests}   {', '.join(changed) or 'as it was'}")
+        out.line(f"{one.file}   {one.model}   {digests}   {', '.join(changed[one.model]) or 'as it was'}")
     for problem in dict.fromkeys(problem for file in compilation.broken for problem in file.problems):
         out.line(str(problem))
     for file in compilation.broken:
@@ -73,10 +65,10 @@ def _show(out: Output, compilation: Compilation, before: dict[str, tuple[str, st
         out.line(stays or f"{file.file} is broken: its models stay as they were")
 
 
-def _changed(before: tuple[str, str] | None, version: str, policy: str) -> list[str]:
-    if before is None:
-        return ["new"]
-    return [f"{name} changed" for name, was, now in (("version", before[0], version), ("policy", before[1], policy)) if was != now]
+def _changed(row: DeclarationRow | None, declared: DeclarationApplied) -> list[str]:
+    """`new`, or `policy changed` and the like. Code is said only where nothing else is: another digest comes of other code."""
+    found = changes(row, declared)
+    return list(found) if row is None else [f"{name} changed" for name in found if name != "code" or found == ("code",)]
 
 
 def declare(wired: Wired) -> Compilation:

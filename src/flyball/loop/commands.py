@@ -14,7 +14,7 @@ from flyball.ledger.bounds import clipped
 from flyball.loop.proposals import settle
 from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.data import DATASETS, DataCommitted, DataRefused
-from flyball.records.declarations import DECLARATIONS, LOOP_FILES, DeclarationApplied, DeclarationHealed, DeclarationRefused
+from flyball.records.declarations import DECLARATIONS, LOOP_FILES, DeclarationApplied, DeclarationHealed, DeclarationRefused, DeclarationRow
 from flyball.records.models import Signature
 from flyball.records.training import (
     RUNS,
@@ -47,12 +47,7 @@ class Apply(Record, frozen=True):
 
 def decide_apply(state: State, command: Apply, _now: Instant) -> Sequence[Event]:
     """Only what differs from the state is recorded. A broken file changes nothing of its own models."""
-    events: list[Event] = []
-    for declared in command.models:
-        row = state.get(DECLARATIONS, declared.model)
-        wanted = (declared.version_digest, declared.policy_digest, declared.file)
-        if row is None or wanted != (row.version_digest, row.policy_digest, row.file):
-            events.append(declared)
+    events: list[Event] = [each for each in command.models if changes(state.get(DECLARATIONS, each.model), each)]
     for broken in command.broken:
         row_broken = state.get(LOOP_FILES, broken.file)
         if row_broken is None or (row_broken.digest, row_broken.problems) != (broken.digest, broken.problems):
@@ -60,6 +55,22 @@ def decide_apply(state: State, command: Apply, _now: Instant) -> Sequence[Event]
     still = {broken.file for broken in command.broken}
     events += [DeclarationHealed(file=file) for file, _ in state.scan(LOOP_FILES) if file not in still]
     return events
+
+
+def changes(row: DeclarationRow | None, declared: DeclarationApplied) -> tuple[str, ...]:
+    """What of a declaration differs from the one in effect: "new", or those of "version", "policy", "file", "code" that changed.
+
+    Code alone is a comment, or what no digest counts: the next version is packed with it, nothing is trained because of it.
+    """
+    if row is None:
+        return ("new",)
+    parts = {
+        "version": row.version_digest != declared.version_digest,
+        "policy": row.policy_digest != declared.policy_digest,
+        "file": row.file != declared.file,
+        "code": row.code != declared.code,
+    }
+    return tuple(name for name, differs in parts.items() if differs)
 
 
 class Commit(Record, frozen=True):
@@ -191,12 +202,18 @@ def decide_register(state: State, command: Register, _now: Instant) -> Sequence[
     if command.spec.candidate:
         succeeded = RunSucceeded(run=row.run, result=command.result, version=command.spec.candidate_version)
         return (succeeded, *_judged_again(state, row.model, command))
-    same = _same_artifact(state, row.model, command.what.artifact)
+    same = _same_version(state, row, command)
     if same is not None:
-        # the same bytes under a new number would be released anew, also after a rollback took them back
+        # what was learned before would be released anew under a new number, also after a rollback took it back
         again = (registry.judge(row.model, same.version, command.what.verdicts, command.result),) if same.state == VersionState.HELD else ()
         return (RunSucceeded(run=row.run, result=command.result, version=same.version), *again)
-    version = registry.next_version(model.newest if model else "", command.champion_signature, command.what.signature)
+    newest = state.get(VERSIONS, f"{row.model}/{model.newest}") if model else None
+    version = registry.next_version(
+        newest.version if newest else "",
+        command.champion_signature,
+        command.what.signature,
+        repackaged=newest is not None and registry.same_training(newest, command.what, command.spec.version_digest),
+    )
     registered = registry.register(
         model=row.model,
         version=version,
@@ -211,9 +228,14 @@ def decide_register(state: State, command: Register, _now: Instant) -> Sequence[
     return (RunSucceeded(run=row.run, result=command.result), registered, judged)
 
 
-def _same_artifact(state: State, model: str, artifact: str) -> VersionRow | None:
-    versions = (row for _, row in state.scan(VERSIONS, f"{model}/"))
-    return next((row for row in versions if row.artifact == artifact and row.state != VersionState.DELETED), None)
+def _same_version(state: State, run: RunRow, command: Register) -> VersionRow | None:
+    """The version that a run made again. Packed otherwise it is another one only where a person asked: the loop has learned nothing new."""
+    what, digest = command.what, command.spec.version_digest
+    for _, row in state.scan(VERSIONS, f"{run.model}/"):
+        again = run.trigger != "manual" and registry.same_training(row, what, digest)
+        if row.state != VersionState.DELETED and (row.artifact == what.artifact or again):
+            return row
+    return None
 
 
 def _judged_again(state: State, model: str, command: Register) -> Sequence[Event]:

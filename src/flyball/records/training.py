@@ -47,6 +47,8 @@ class RunSpec(Record, frozen=True):
 class RunResult(Record, frozen=True):
     """What a succeeded run gives. `artifact` is the manifest's blob hash, `evidence` the hold-out frame's (Parquet).
 
+    `fit_digest` names what was learned, however it is packed (empty in a rehearsal, which packs nothing).
+
     `metrics` and `baseline` are on the hold-out (`champion` too, where there is one); `by_slice` is keyed `column=value`.
     `loss_bound` is m₀ of the sequential detector (docs/statistics.md §3), `window` the span of data chosen.
     """
@@ -64,6 +66,7 @@ class RunResult(Record, frozen=True):
     verdicts: tuple[Verdict, ...] = ()
     loss_bound: float = 1.0
     loss_cap: float = 1.0
+    fit_digest: str = ""
     evidence: BlobHash = ""
     reference: BlobHash = ""
     cpu_s: float = 0.0
@@ -102,7 +105,7 @@ class RunStarted(Event, frozen=True, tag="run.running"):
 
 
 class RunSucceeded(Event, frozen=True, tag="run.succeeded"):
-    """A run ended with a verified result; `result` is the blob of its RunResult. `version` is set where an earlier one has that artifact."""
+    """A run ended with a verified result; `result` is the blob of its RunResult. `version` is set where an earlier one is the same."""
 
     run: str
     result: ResultHash

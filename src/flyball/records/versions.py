@@ -23,12 +23,13 @@ class VersionState(StrEnum):
 
 
 class VersionRegistered(Event, frozen=True, tag="version.registered"):
-    """A run's result has a name. `result` is the blob of its RunResult."""
+    """A run's result has a name. `result` is the blob of its RunResult; `fit_digest` names what was learned, however it is packed."""
 
     model: str
     version: str
     run: str
     artifact: ManifestHash
+    fit_digest: str
     result: ResultHash
     version_digest: str
     policy_digest: str
@@ -103,6 +104,7 @@ class VersionRow(Record, frozen=True):
     state: VersionState
     run: str
     artifact: ManifestHash
+    fit_digest: str
     result: ResultHash
     version_digest: str
     policy_digest: str

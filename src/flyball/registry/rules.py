@@ -26,6 +26,11 @@ def next_version(newest: str, old: Signature | None, new: Signature, *, repackag
     return f"{major}.{minor}.{patch + 1}" if repackaged else f"{major}.{minor + 1}.0"
 
 
+def same_training(row: VersionRow, result: RunResult, version_digest: str) -> bool:
+    """Whether a run learned what that version had learned from the same declaration and rows; only the packing may differ."""
+    return bool(result.fit_digest) and (row.fit_digest, row.version_digest) == (result.fit_digest, version_digest)
+
+
 def breaks(old: Signature, new: Signature) -> tuple[str, ...]:
     """Why a caller that keeps to `old` cannot go on with `new`; empty if it can.
 
@@ -80,6 +85,7 @@ def register(
         version=version,
         run=run,
         artifact=result.artifact,
+        fit_digest=result.fit_digest,
         result=result_blob,
         version_digest=version_digest,
         policy_digest=policy_digest,

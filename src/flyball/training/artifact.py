@@ -6,6 +6,7 @@ answers. Loading verifies every hash, reads the estimator without pickle, and as
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import io
 import json
@@ -67,6 +68,17 @@ def pack(predictor: Predictor, golden: pl.DataFrame, blobs: Blobs, *, code: str,
         trained_until=predictor.trained_until,
     )
     return blobs.put(rfc8785.dumps(codec.plain(manifest)))
+
+
+def fit_digest(artifact: str, blobs: Blobs) -> str:
+    """The SHA-256 of what was learned, without how it is packed: the fitted objects, the signature, and the newest row they saw.
+
+    Two artifacts of one version digest and one fit digest answer alike; their code (comments), policy or libraries may differ.
+    """
+    manifest = manifest_of(artifact, blobs)
+    fitted = {name: digest for name, digest in manifest.files.items() if name != _GOLDEN}
+    learned = {"files": fitted, "signature": codec.plain(manifest.signature), "trained_until": manifest.trained_until}
+    return hashlib.sha256(rfc8785.dumps(learned)).hexdigest()
 
 
 def _files(predictor: Predictor, blobs: Blobs, name: str) -> dict[str, str]:

@@ -304,7 +304,13 @@ def _package(
         file=spec.file,
     )
     bins = drift_reference(released.model, trained, frame)
-    return msgspec.structs.replace(result, artifact=made, evidence=evidence, reference=blobs.put(msgspec.json.encode(bins)))
+    return msgspec.structs.replace(
+        result,
+        artifact=made,
+        fit_digest=artifact.fit_digest(made, blobs),
+        evidence=evidence,
+        reference=blobs.put(msgspec.json.encode(bins)),
+    )
 
 
 def drift_reference(model: Model, trained: pl.DataFrame, holdout: pl.DataFrame) -> list[Bins]:
