@@ -33,6 +33,12 @@ class Settings:
     poll_ms: int = _setting(
         50, meaning="how often the control plane looks for new commands", unit="ms", why="a rollback must be in force within a second"
     )
+    detector: int = _setting(
+        1,
+        meaning="whether the loss of labelled rows is watched by the sequential detector (0: nobody looks, and `status` says so)",
+        unit="0 or 1",
+        why="a model whose loss nobody watches degrades unseen; 0 shows what the rest of the loop is worth alone",
+    )
 
 
 def read_settings(toml: Mapping[str, object], environment: Mapping[str, str]) -> Settings:
@@ -51,4 +57,6 @@ def read_settings(toml: Mapping[str, object], environment: Mapping[str, str]) ->
             raise BadInput(
                 f'the setting "{name}" is "{value}"', why="settings are whole numbers", fix=f"write {name} = 50, for example"
             ) from None
+    if values.get("detector", 1) not in (0, 1):
+        raise BadInput(f'the setting "detector" is {values["detector"]}', why="it is on or off", fix="write detector = 1, or 0")
     return Settings(**values)

@@ -69,5 +69,6 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         data=LiveData(root, blobs, layout),
         evidence=LiveCounts(folder, blobs, lambda: [row for _, row in ledger.state().scan(SEGMENTS)]),
         routes=FileRoutes(folder),
+        detector=bool(settings.detector),
     )
     return Wired(root=root, settings=settings, layout=layout, database=database, ports=ports, ledger=ledger, blobs=blobs)

@@ -206,6 +206,8 @@ def test_the_bytes_of_a_file_are_shown_and_not_obeyed(flyball, new: Path) -> Non
 def test_a_broken_settings_file_is_named(flyball, new: Path) -> None:
     (new / "flyball.toml").write_text("[settings]\nprot = 1\n")
     assert '"prot" is not a setting' in flyball("status", "--project", new).err
+    (new / "flyball.toml").write_text("[settings]\ndetector = 2\n")
+    assert "it is on or off" in flyball("status", "--project", new).err
     (new / "flyball.toml").write_text("[settings")
     assert "flyball.toml cannot be read" in flyball("status", "--project", new).err
 

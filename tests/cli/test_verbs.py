@@ -113,6 +113,13 @@ def test_status_works_where_nothing_runs(flyball, trained_project: Path, new_pro
     document = flyball("status", "--project", trained_project, "--json").document
     assert document["models"][0]["quality"]["verdict"] == "insufficient"
     assert (document["up"], document["loop_age_s"], document["incidents"], document["proposals"]) == (False, None, [], [])
+    assert document["detector"] is True
+
+
+def test_status_says_when_nobody_looks(flyball, new: Path) -> None:
+    (new / "flyball.toml").write_text("[settings]\ndetector = 0\n")
+    assert "detector  off, by its setting" in flyball("status", "--project", new).out
+    assert flyball("status", "--project", new, "--json").document["detector"] is False
 
 
 def test_train_says_what_it_would_do(flyball, trained: Path) -> None:

@@ -165,7 +165,7 @@ def test_a_file_that_asks_for_more_memory_than_there_is_is_refused(monkeypatch):
     def starved(*_):
         raise MemoryError
 
-    monkeypatch.setattr(arrow, "_table", starved)
+    monkeypatch.setattr(arrow, "_read", starved)
     problems = []
     assert arrow.parquet_frame(b"x", "d.parquet", ["x"], problems) is None
     assert "more memory" in str(problems[0])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 
 from flyball.declare.code import load_model
+from flyball.declare.project import read_project
 from flyball.demo.project import LABEL_DELAY_S, LOOP_FILE, MODEL, Matured, hasty_text, loop_text, write_project, write_rows
 from flyball.demo.run import history
 from flyball.demo.world import Climate, applications
 from flyball.loop.checking import check_project
+from flyball.settings import read_settings
 
 
 def make(root, **kind):
@@ -32,13 +35,15 @@ def test_labels_are_declared_as_late_as_they_are(tmp_path):
     assert model.label_delay.seconds == LABEL_DELAY_S
 
 
-def test_sabotage_takes_the_monitors_and_the_triggers_out_and_nothing_else(tmp_path):
+def test_sabotage_switches_detector_monitors_and_triggers_off_and_nothing_else(tmp_path):
     sound = load_model(make(tmp_path / "sound"), LOOP_FILE, MODEL)
     blind = load_model(make(tmp_path / "blind", sabotage=True), LOOP_FILE, MODEL)
     assert sound.monitors
     assert sound.retrain is not None
     assert (blind.monitors, blind.retrain) == ((), None)
     assert (blind.gates, blind.rollout) == (sound.gates, sound.rollout)
+    on, off = (read_settings(read_project(tmp_path / name).settings["settings"], {}) for name in ("sound", "blind"))
+    assert (on.detector, off) == (1, replace(on, detector=0))
 
 
 def test_the_hasty_edit_is_as_good_on_known_rows_and_cannot_take_a_missing_income(tmp_path):

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from flyball.data import refresh as refreshing
+from flyball.declare.model import Model
 from flyball.errors import BadInput, Conflict, FlyballError, NotFound, Unavailable
 from flyball.loop import tick as ticking
 from flyball.loop.compiling import compile_project
@@ -15,6 +17,8 @@ from flyball.loop.declaring import apply
 from flyball.loop.live import LiveData
 from flyball.loop.ports import Ports
 from flyball.loop.proposals import Propose
+from flyball.records.base import Event
+from flyball.records.data import DatasetRow
 from flyball.records.monitoring import ProposalMade
 from flyball.wiring import open_project
 
@@ -82,6 +86,27 @@ def test_data_or_a_run_that_goes_wrong_for_one_model_keeps_no_other_from_its_tur
         monkeypatch.setattr(ticking, "active_run", lambda *_: SimpleNamespace(run="run_1", attempt=0, state="queued"))
         monkeypatch.setattr(ticking, "observe_run", goes_wrong)
     assert tick(NotFound("another")) == (error, ["a", "b", "c"])
+
+
+def test_a_fault_of_ours_while_a_source_is_read_is_not_said_to_be_the_datas(
+    tick: Callable[..., tuple[FlyballError, list[str]]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def goes_wrong(*_: object) -> None:
+        raise TypeError("two frames cannot be added")
+
+    def at_once(self: LiveData, model: Model, row: DatasetRow | None) -> Event | None:
+        look(self, model, row)
+        self._reading[model.data.name].join()
+        return look(self, model, row)
+
+    look = LiveData.refresh
+    monkeypatch.setattr(refreshing, "refresh", goes_wrong)
+    monkeypatch.setattr(LiveData, "refresh", at_once)
+    error, turns = tick(FlyballError("another"))
+    assert str(error).startswith('data set "a-rows" was not read: TypeError: two frames cannot be added')
+    assert "a fault of flyball's own" in str(error)
+    assert turns == ["a", "b", "c"]
+    assert "in goes_wrong" in capsys.readouterr().err
 
 
 def test_an_event_of_one_model_that_is_too_large_keeps_no_other_from_its_turn(

@@ -77,6 +77,8 @@ def test_a_loss_that_rises_pages_as_concept_drift():
     state = absorb(fresh(0.1), labels(rng.random(2000) < 0.09, START + DAY), ())
     assert say(make_model(), state, START + DAY)[DETECTOR, ""].severity == "none"
     state = absorb(state, labels(rng.random(2000) < 0.35, START + 2 * DAY), ())
+    off = rules.assess(make_model(), state, now=START + 2 * DAY, detector=False)
+    assert (rules.OFF in off.findings, off.alarm) == (True, None)
     found = say(make_model(), state, START + 2 * DAY)[DETECTOR, ""]
     assert (found.severity, found.failure) == ("alert", "concept_drift")
     assert "risen above 0.1" in found.why
@@ -178,6 +180,7 @@ def test_the_detector_asks_for_a_training():
     assert rules.retrain_alarm(model, state, START + DAY) is None
     state = absorb(state, labels(rng.random(1500) < 0.3, START + 2 * DAY), ())
     assert "accuracy < at_release: loss above 0.1" in (rules.retrain_alarm(model, state, START + 2 * DAY) or "")
+    assert rules.retrain_alarm(model, state, START + 2 * DAY, detector=False) is None
 
 
 def test_drift_at_alert_asks_for_a_training(bins):

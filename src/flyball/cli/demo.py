@@ -20,7 +20,7 @@ def demo(
     *,
     keep: Annotated[bool, typer.Option("--keep", help="leave everything running, to look at")] = False,
     sabotage: Annotated[
-        bool, typer.Option("--sabotage", help="take the monitors and the triggers out of the loop file: must exit 1")
+        bool, typer.Option("--sabotage", help="switch the detector, the monitors and the triggers off: must exit 1")
     ] = False,
     port: Annotated[
         int | None,

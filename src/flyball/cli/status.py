@@ -88,13 +88,15 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
             out.line("no model is declared yet: flyball apply, or flyball up")
         _wrong(out, state, incidents, proposals, now)
         out.line(loop_text(age, up=up))
+        if not wired.ports.detector:
+            out.line(f"{out.paint('detector', 'bad')}  off, by its setting: nobody looks at the loss of labelled rows")
         told = [_document(each) for each in lines]
         document: dict[str, Any] = {
             "models": told,
             "incidents": [row.incident for row in incidents],
             "proposals": [dated(row) for row in proposals],
         }
-        out.document(document | {"up": up, "loop_age_s": None if age is None else round(age / 1e6, 3)})
+        out.document(document | {"detector": wired.ports.detector, "up": up, "loop_age_s": None if age is None else round(age / 1e6, 3)})
     return 0
 
 
@@ -173,7 +175,7 @@ def _doing(wired: Wired, state: State, model: Model, now: Instant) -> str:
     data = state.get(DATASETS, model.data.name)
     if data is not None and data.refused_mark:
         return f"data refused: {data.violations[0].splitlines()[0]}" if data.violations else "data refused"
-    wait = held_back(state, model, load(wired.ports.memory), now)
+    wait = held_back(state, model, load(wired.ports.memory), now, detector=wired.ports.detector)
     return f"trains again in {roughly(wait.until - now)}: {wait.why}" if wait else ""
 
 

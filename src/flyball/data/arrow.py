@@ -29,12 +29,17 @@ def parquet_table(data: bytes, shown: str, wanted: list[str], problems: list[Pro
     if not data:
         problems.append(Problem(shown, "the file is empty", fix="write it to another name and rename it when it is whole"))
         return None
+    before = len(problems)
     try:
-        return _table(data, shown, wanted, problems)
+        table, rows = _read(data, shown, wanted, problems)
     except Exception as error:  # noqa: BLE001 - a damaged file breaks its reader in more ways than are documented
         why = "it asks for more memory than there is" if isinstance(error, MemoryError) else (str(error).splitlines() or [""])[0]
         problems.append(Problem(shown, "the file is not whole Parquet", why=why[:200] or type(error).__name__, fix=_WHOLE))
+    if len(problems) > before:
         return None
+    again = "write it again; it is read again as soon as it changes"
+    problems += [Problem(shown, "the file is damaged", why=why, fix=again) for why in _contradictions(data, rows, table)]
+    return table if len(problems) == before else None
 
 
 def to_frame(tables: list[Any]) -> pl.DataFrame:
@@ -45,7 +50,8 @@ def to_frame(tables: list[Any]) -> pl.DataFrame:
     return pl.DataFrame([pl.Series(name, pl.from_arrow(whole.column(place))) for place, name in enumerate(whole.column_names)])
 
 
-def _table(data: bytes, shown: str, wanted: list[str], problems: list[Problem]) -> Any:
+def _read(data: bytes, shown: str, wanted: list[str], problems: list[Problem]) -> tuple[Any, int]:
+    """The table, and the rows that the file says it has; what it says of its columns forbids to read it is added to `problems`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -61,13 +67,10 @@ def _table(data: bytes, shown: str, wanted: list[str], problems: list[Problem]) 
             fix = "write it as whole numbers, floats, bools, text or times, one value a row, or leave it out of the declaration"
             problems.append(Problem(shown, f'column "{name}" cannot be read', why=f"the file says {kind}"[:200], fix=fix))
     if len(problems) > before:
-        return None
+        return None, 0
     table = file.read(columns=wanted)
     table.validate(full=True)
-    table = pa.table([_decoded(table.column(name)) for name in wanted], names=wanted)
-    for why in _contradictions(data, file.metadata.num_rows, table):
-        problems.append(Problem(shown, "the file is damaged", why=why, fix="write it again; it is read again as soon as it changes"))
-    return table if len(problems) == before else None
+    return pa.table([_decoded(table.column(name)) for name in wanted], names=wanted), file.metadata.num_rows
 
 
 def _plain(kind: Any) -> bool:

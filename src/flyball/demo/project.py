@@ -34,7 +34,7 @@ class Matured(NamedTuple):
 
 
 def loop_text(*, sabotage: bool = False) -> str:
-    """The loop file; `sabotage` takes the monitors and the triggers of retraining out of it."""
+    """The loop file; `sabotage` takes the monitors and the triggers of retraining out of it (the detector of loss is a setting)."""
     text = (Path(__file__).parent / "lending.py").read_text(encoding="utf-8")
     if sabotage:
         for watched, blind in _WATCHED:
@@ -58,7 +58,8 @@ def write_project(root: Path, history: Sequence[Matured], *, sabotage: bool = Fa
     """Make the project: settings, loop file, and the history that the first version learns from."""
     (root / "data").mkdir(parents=True)
     # one second stands for a day, so the loop looks more often than each second
-    (root / "flyball.toml").write_text("[settings]\ntick_ms = 250\n", encoding="utf-8")
+    settings = "[settings]\ntick_ms = 250\n" + ("detector = 0\n" if sabotage else "")
+    (root / "flyball.toml").write_text(settings, encoding="utf-8")
     (root / LOOP_FILE).write_text(loop_text(sabotage=sabotage), encoding="utf-8")
     write_rows(root, "history", history)
 

@@ -62,7 +62,7 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     declared = ports.ledger.state().get(DECLARATIONS, name)
     assert declared is not None, f"{name} is advanced but not declared"
     model = ports.library.model(declared.body)
-    assessment = monitoring.assess(model, kept.monitor(name), now=now)
+    assessment = monitoring.assess(model, kept.monitor(name), now=now, detector=ports.detector)
     report(ports, model, assessment)
     withdraw(ports, model)
     answer(ports, model)
@@ -272,12 +272,12 @@ def _past(state: State, model: Model, row: ModelRow, kept: Memories) -> training
     )
 
 
-def held_back(state: State, model: Model, kept: Memories, now: Instant) -> training.Wait | None:
+def held_back(state: State, model: Model, kept: Memories, now: Instant, *, detector: bool = True) -> training.Wait | None:
     """What keeps a training from starting though an alarm asks for it; None where none asks, or nothing keeps it."""
     row = state.get(MODELS, model.name)
     if row is None or not row.champion or model.retrain is None or active_run(state, model.name) is not None:
         return None
-    alarm = _alarm(state, model, row, kept, monitoring.retrain_alarm(model, kept.monitor(model.name), now))
+    alarm = _alarm(state, model, row, kept, monitoring.retrain_alarm(model, kept.monitor(model.name), now, detector=detector))
     return training.held_back(model.retrain, _past(state, model, row, kept), now=now) if alarm else None
 
 

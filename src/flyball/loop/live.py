@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from flyball.clock import Instant
 from flyball.compute.local import LocalCompute
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
-from flyball.errors import BadInput, FlyballError
+from flyball.errors import FlyballError
 from flyball.ledger.ledger import SqlLedger
 from flyball.loop.ports import CommandT, Decide
 from flyball.records.base import Event, Receipt
@@ -115,8 +116,13 @@ class LiveData:
             self._found[dataset.name] = refresh(dataset, self._root, self._blobs, row)
         except (FlyballError, OSError) as error:
             self._failed[dataset.name] = error
-        except Exception as error:  # noqa: BLE001 - what a reader of strange files may raise must not end the loop of all models
-            self._failed[dataset.name] = BadInput(f'data set "{dataset.name}" cannot be read', why=f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - a fault of ours while one source is read must not end the loop of all models
+            traceback.print_exc()
+            self._failed[dataset.name] = FlyballError(
+                f'data set "{dataset.name}" was not read: {type(error).__name__}: {error}',
+                why="a fault of flyball's own, not of the data; the last good version stays in use",
+                fix="the control plane's log has the trace; please report it",
+            )
 
     def _point(self, name: str, row: DatasetRow | None) -> None:
         if row is None or row.head is None:

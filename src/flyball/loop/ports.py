@@ -136,7 +136,7 @@ class Library(Protocol):
 
 @dataclass(frozen=True)
 class Ports:
-    """Everything a tick touches."""
+    """Everything a tick touches. `detector`: whether the sequential detector of loss is listened to."""
 
     clock: Clock
     ledger: Ledger
@@ -147,3 +147,4 @@ class Ports:
     data: Data
     evidence: Evidence
     routes: Routes
+    detector: bool = True

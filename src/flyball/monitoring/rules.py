@@ -36,6 +36,15 @@ LOGGED = "answers are logged"
 COVERAGE, COVERAGE_SPAN = 0.8, Span.parse("7d")
 """Share of matured rows that have a label; the tests of a rollout ask for as much."""
 
+OFF = Finding(
+    monitor=DETECTOR,
+    severity="none",
+    standing="insufficient",
+    failure="concept_drift",
+    why="the setting detector is 0: nobody looks at the loss of labelled rows",
+)
+"""What the detector says where it is off: nothing, and why."""
+
 _WORST = {"none": 0, "warn": 1, "alert": 2}
 
 
@@ -47,15 +56,15 @@ class Assessment:
     alarm: str | None
 
 
-def assess(model: Model, state: MonitorState, *, now: Instant) -> Assessment:
-    """Look at every declared monitor, and at the detector of loss that every model has."""
+def assess(model: Model, state: MonitorState, *, now: Instant, detector: bool = True) -> Assessment:
+    """Look at every declared monitor, and at the detector of loss that every model has (unless it is off)."""
     findings: list[Finding] = []
     for monitor in model.monitors:
         findings.extend(_guarded(str(monitor), lambda monitor=monitor: findings_of(monitor, state, now=now)))  # type: ignore[misc]
-    findings.extend(_guarded(DETECTOR, lambda: iter((_detector(model, state),))))
+    findings.extend(_guarded(DETECTOR, lambda: iter((_detector(model, state) if detector else OFF,))))
     findings.extend(_guarded(LABELS, lambda: iter((_coverage(state, now),))))
     findings.append(_logged(state, now))
-    return Assessment(findings=tuple(_brief(found) for found in findings), alarm=retrain_alarm(model, state, now))
+    return Assessment(findings=tuple(_brief(found) for found in findings), alarm=retrain_alarm(model, state, now, detector=detector))
 
 
 def _brief(found: Finding) -> Finding:
@@ -196,23 +205,23 @@ def _logged(state: MonitorState, now: Instant) -> Finding:
 _LN10 = 2.302585092994046
 
 
-def retrain_alarm(model: Model, state: MonitorState, now: Instant) -> str | None:
+def retrain_alarm(model: Model, state: MonitorState, now: Instant, *, detector: bool = True) -> str | None:
     """Why the model should be trained again, as far as its monitors can tell; None if there is no reason."""
     conditions = model.retrain.when if model.retrain else ()
-    reasons = [_condition(condition, state, now) for condition in conditions]
+    reasons = [_condition(condition, state, now, detector=detector) for condition in conditions]
     # lists mean all, everywhere; `a | b` is either
     return "; and ".join(reason for reason in reasons if reason) if reasons and all(reasons) else None
 
 
-def _condition(condition: Check | AnyOf | Drift, state: MonitorState, now: Instant) -> str | None:
+def _condition(condition: Check | AnyOf | Drift, state: MonitorState, now: Instant, *, detector: bool) -> str | None:
     if isinstance(condition, Drift):
         return drift_reason(condition, state)
     if isinstance(condition, AnyOf):
-        parts = (_condition(part, state, now) for part in condition.checks if isinstance(part, Check | AnyOf | Drift))
+        parts = (_condition(part, state, now, detector=detector) for part in condition.checks if isinstance(part, Check | AnyOf | Drift))
         return next((reason for reason in parts if reason), None)
     if condition.bound == at_release and condition.metric.name not in TRAFFIC:
         found = state.retrain
-        if not found.alarmed_at:
+        if not found.alarmed_at or not detector:
             return None
         return f"{condition}: loss above {state.m0:.3g}, evidence 10^{found.log_m / _LN10:.1f} ≥ 10^{found.log_a / _LN10:.1f}"
     # a trigger is true when its sentence holds: what would trip the opposite check
