@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flyball.clock import VirtualClock
+from flyball.ledger.bounds import fits
 from flyball.ledger.projection import MemoryProjection
 from flyball.loop.folds import FOLDS
 from flyball.loop.releases import AcknowledgeRoutes, decide_acknowledge, in_force
@@ -95,3 +96,18 @@ def test_a_withdrawn_route_is_in_force_once_the_table_without_it_is(ledger: Ledg
 def test_an_epoch_that_nobody_desired_or_that_is_over_is_not_acknowledged(ledger: Ledger) -> None:
     assert ledger.acknowledge(9) == 0
     assert ledger.acknowledge(1) == 0
+
+
+def test_hundreds_that_wait_are_named_in_as_many_events_as_it_takes(ledger: Ledger) -> None:
+    names = [f"{place:03d}-{'m' * 59}" for place in range(500)]
+    for place, name in enumerate(names):
+        ledger.desire(3 + place, name)
+    command = AcknowledgeRoutes(id="c", actor="loop", epoch=502, ms=1.0, processes=2, waiting=tuple(names[:-1]))
+    events = decide_acknowledge(ledger.state, command, 0)
+    assert len(events) > 1
+    assert all(fits(event) for event in events)
+    ledger.add(*events)
+    assert [name for name in names if in_force(ledger.state, name)] == [names[-1]]
+    assert not decide_acknowledge(ledger.state, command, 0), "nothing is new"
+    assert ledger.acknowledge(502) == 1
+    assert all(in_force(ledger.state, name) for name in names)

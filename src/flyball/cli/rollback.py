@@ -11,11 +11,12 @@ import typer
 from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
 from flyball.cli.output import Output
+from flyball.loop import releases
 from flyball.loop.folds import FOLDS
 from flyball.loop.releases import Rollback, decide_rollback
 from flyball.records.base import Event, State
 from flyball.records.rollouts import ROLLOUTS, RolloutMoved
-from flyball.records.serving import EPOCHS, RouteDesired, RouteInForce
+from flyball.records.serving import RouteDesired, RouteInForce
 from flyball.records.versions import ChampionChanged
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def rollback(
             return 0
         events = common.events_of(wired, receipt)
         left, to, what = told(ports.ledger.state(), declared.name, events)
-        seen = wait(wired, receipt.last, epoch_of(events)) if common.is_up(wired) else None
-        out.line(f"{what}   {in_force(wired, seen)}   event {receipt.last}")
+        seen = wait(wired, declared.name, receipt.last, epoch_of(events)) if common.is_up(wired) else None
+        out.line(f"{what}   {in_force(wired, declared.name, seen)}   event {receipt.last}")
         out.document(
             {
                 "model": declared.name,
@@ -86,24 +87,24 @@ def epoch_of(events: list[Event]) -> int:
     return next((event.epoch for event in events if isinstance(event, RouteDesired)), 0)
 
 
-def wait(wired: Wired, after: int, epoch: int) -> RouteInForce | None:
-    """The event that says that a route is in force everywhere; None if it did not come in time, or no route had to change."""
+def wait(wired: Wired, model: str, after: int, epoch: int) -> RouteInForce | None:
+    """The event that says that a model's route is in force everywhere; None if it did not come in time, or no route had to change."""
     until = time.monotonic() + WAIT_S
     while epoch and time.monotonic() < until:
-        for recorded in wired.ports.ledger.read(after, 1000):
-            if isinstance(recorded.event, RouteInForce) and recorded.event.epoch >= epoch:
-                return recorded.event
+        if releases.in_force(wired.ports.ledger.state(), model):
+            events = (recorded.event for recorded in wired.ports.ledger.read(after, 1000))
+            acknowledged = (event for event in events if isinstance(event, RouteInForce) and event.epoch >= epoch)
+            return next((event for event in acknowledged if model not in event.waiting), None)
         time.sleep(0.02)
     return None
 
 
-def in_force(wired: Wired, seen: RouteInForce | None) -> str:
-    """Whether, and after how long, the routes are as decided."""
+def in_force(wired: Wired, model: str, seen: RouteInForce | None) -> str:
+    """Whether, and after how long, the model's route is as decided."""
     if seen is not None:
         return f"in force in {seen.processes} of {seen.processes} processes after {seen.ms / 1000:.2f} s"
-    epochs = wired.ports.ledger.state().get(EPOCHS, "routes")
     if not common.is_up(wired):
         return "nothing is running: in force as soon as flyball is up"
-    if epochs is not None and epochs.in_force >= epochs.desired:
+    if releases.in_force(wired.ports.ledger.state(), model):
         return "in force"
     return f"not in force after {WAIT_S:g} s: flyball status shows when it is"

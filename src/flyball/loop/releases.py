@@ -16,6 +16,7 @@ from flyball.declare import live
 from flyball.declare.live import label_delay, paired_gates
 from flyball.declare.model import Model
 from flyball.incidents import rules as incidents
+from flyball.ledger.bounds import fullest
 from flyball.loop.overlay import after
 from flyball.loop.proposals import settle
 from flyball.records.base import Event, Fold, Record, Refusal, State
@@ -258,7 +259,21 @@ def decide_acknowledge(state: State, command: AcknowledgeRoutes, _now: Instant) 
     withdrawn = row.in_force < command.epoch and command.epoch not in epochs.values()
     if not withdrawn and behind <= set(command.waiting):
         return ()
-    return (RouteInForce(epoch=command.epoch, ms=command.ms, processes=command.processes, waiting=command.waiting),)
+    return _acknowledged(command)
+
+
+def _acknowledged(command: AcknowledgeRoutes) -> list[RouteInForce]:
+    """One event, or as many as it takes to name all that wait: hundreds do where `flyball up` begins."""
+    told: list[RouteInForce] = []
+    left = command.waiting
+    while left or not told:
+
+        def build(names: int, left: tuple[str, ...] = left) -> RouteInForce:
+            return RouteInForce(epoch=command.epoch, ms=command.ms, processes=command.processes, waiting=left[:names], also=bool(told))
+
+        told.append(fullest(build, len(left)))
+        left = left[len(told[-1].waiting) :]
+    return told
 
 
 def in_force(state: State, model: str) -> bool:

@@ -51,13 +51,15 @@ class RouteDesired(Event, frozen=True, tag="route.desired"):
 class RouteInForce(Event, frozen=True, tag="route.in_force"):
     """Every gateway acknowledged `epoch`. `ms` is the time from the decision's commit to the last acknowledgement.
 
-    The models in `waiting` keep the route they had until their workers are ready; another event tells when they have theirs.
+    The models in `waiting` keep the route they had until their workers are ready; another event tells when they have theirs. Names that do
+    not fit into one event follow at once in others, with `also`.
     """
 
     epoch: int
     ms: float
     processes: int
     waiting: tuple[str, ...] = ()
+    also: bool = False
 
 
 class SegmentSealed(Event, frozen=True, tag="segment.sealed"):

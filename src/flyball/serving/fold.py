@@ -42,7 +42,7 @@ def _route_in_force(projection: Projection, recorded: Recorded) -> None:
         in_force=event.epoch,
         in_force_at=recorded.at,
         ms=event.ms,
-        waiting=event.waiting,
+        waiting=(*before.waiting, *event.waiting) if event.also else event.waiting,
     )
     projection.put(EPOCHS, EPOCH_KEY, row)
 
