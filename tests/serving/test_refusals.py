@@ -276,6 +276,11 @@ def test_an_empty_version_is_none(border: Border, path: str) -> None:
     assert 'the version of \\"late\\" is empty' in json.dumps(answer.document)
 
 
+def test_labels_are_not_sent_to_a_version(border: Border) -> None:
+    answer = border.post("/models/late@1.0.0/labels", b'{"labels": [{"id": "a", "value": 1}]}')
+    assert (answer.status, answer.document["fix"]) == (422, "POST /models/late/labels")
+
+
 def test_what_lies_under_v2_is_told_in_its_form(border: Border) -> None:
     for path in ("/v2", "/v2/"):
         answer = border.get(path)

@@ -55,7 +55,7 @@ def label(
             total["refused"] += [one | {"index": one["index"] + start} for one in answer["refused"]]
     refused = total["refused"]
     for one in refused[:_SHOWN]:
-        out.line(f"refused  label {one['index'] + 1}  {one['code']}: {one['detail']}")
+        out.line(f"refused  label {one['index'] + 1}  {one['code']}: {one['detail']}" + (f"   → {one['fix']}" if one["fix"] else ""))
     if len(refused) > _SHOWN:
         out.line(f"refused  and {len(refused) - _SHOWN:,} more")
     out.line(", ".join([*(f"{count} {total[count]:,}" for count in ("accepted", "duplicates", "corrected")), f"refused {len(refused):,}"]))

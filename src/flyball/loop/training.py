@@ -68,7 +68,9 @@ def run_spec(
         trials=(search if trials is None else trials) if not follows else 0,
         seed=model.train.seed if model.train is not None else 0,
         changed_at=changed_at,
-        window_scores=ports.library.result(newest.result).window_scores if newest else {},
+        window_scores=ports.library.result(newest.result).window_scores
+        if newest and newest.version_digest == declared.version_digest
+        else {},
     )
 
 

@@ -148,7 +148,6 @@ def _operations(
     alone_held = [guard for guard in guards if guard.metric.name == ERRORS and not isinstance(guard.bound, Reference)]
     part = (1.0 if alone else 1 - QUALITY) / ((1 if row.slow_us is None else 2) + len(alone_held))
     need = 1 / (ROLL_BACK * part)
-    units = sum(step.canary_units for step in evidence.steps)
     split = [step for step in everything.steps if 0 < step.weight < FULL]
     errors = share.log_e([_bad(step) for step in everything.steps], excess=_excess(guards))
     slow = share.log_e([share.Bad(step.canary_slow, step.stable_slow, step.weight / FULL) for step in split], excess=0.5)
@@ -161,12 +160,12 @@ def _operations(
             need_for=PROMOTE * 2 ** (row.attempt - 1),
             log10_against=errors / _LN10,
             need_against=need,
-            n=units,
+            n=sum(step.canary_met for step in evidence.steps),
         ),
         *(_held_to(guard, row, evidence, everything, need) for guard in alone_held),
         Reading(test=SLOW)
         if row.slow_us is None
-        else Reading(test=SLOW, log10_against=slow / _LN10, need_against=need, n=sum(step.canary_units for step in split)),
+        else Reading(test=SLOW, log10_against=slow / _LN10, need_against=need, n=sum(step.canary_met for step in split)),
         Reading(
             test=RATIO,
             log10_against=dealt / _LN10,

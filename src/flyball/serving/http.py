@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from flyball.errors import FlyballError, NotFound
+from flyball.errors import BadInput, FlyballError, NotFound
 from flyball.serving import problems, protocol_native, protocol_oip
 from flyball.serving.dispatch import Dispatcher
 from flyball.serving.limits import Limits
@@ -152,6 +152,9 @@ class Gateway:
             return json_response(answered, logged=logged)
         if verb == "labels":
             _method(scope, "POST")
+            if pinned:
+                why = "an id says by itself which version answered"
+                raise BadInput(f"labels are not sent to one version ({version[:40]})", why=why, fix=f"POST /models/{name[:64]}/labels")
             status, body = self._native.labels(name, await read_body(scope, receive, self._limits))
             return Response(status, body, _JSON)
         if verb == "schema":
