@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -191,3 +193,19 @@ def test_a_save_that_writes_nothing_is_told_so(project):
     )
     with pytest.raises(BadInput, match="wrote no file"):
         perform(own.spec(), own.model, own.frames, own.blobs)
+
+
+def test_reading_an_estimator_imports_no_more_of_scikit_learn_than_it_needs():
+    """skops makes a list of every estimator there is; a worker would pay for it at each start."""
+    script = """
+import sys
+from flyball.training import estimators
+from sklearn.linear_model import LogisticRegression
+model = estimators.loads(estimators.dumps(LogisticRegression().fit([[0.0], [1.0]], [0, 1])))
+assert model.predict([[2.0]])[0] == 1
+print("sklearn.neural_network" in sys.modules)
+import sklearn.utils
+print(len(sklearn.utils.all_estimators()) > 100)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["False", "True"]
