@@ -13,8 +13,11 @@ FlyballError                 what, why, fix, code, title, retry
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\[\d*m)")
 
 Retry = Literal["never", "later"]
 
@@ -40,6 +43,13 @@ class Problem:
         if self.fix:
             lines.append(f"    fix  {self.fix}")
         return "\n".join(lines)
+
+
+def plain(text: str) -> str:
+    """Text whose control characters are written out, but for ends of lines, tabs and our own colours: what a file, a caller or a user's code
+    says is shown, not obeyed.
+    """
+    return _CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
 
 
 class FlyballError(Exception):

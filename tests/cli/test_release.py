@@ -24,7 +24,7 @@ from flyball.records.versions import MODELS, ModelRow, VersionRow, VersionState
 def test_a_version_whose_gates_met_another_champion_is_released_and_it_is_said(met: str, champion: str, said: str) -> None:
     state = MemoryProjection()
     version = VersionRow(
-        model="m", version="1.2.0", state=VersionState.ELIGIBLE, run="run", artifact="a" * 64, fit_digest="", result="", version_digest="v", policy_digest="p",
+        model="m", version="1.2.0", state=VersionState.ELIGIBLE, run="run", artifact="a" * 64, result="", version_digest="v", policy_digest="p",
         data={}, metrics={}, registered_at=0,
     )  # fmt: skip
     run = RunRow(run="run", model="m", trigger="schedule", reason="", spec="s", release=True, state=RunState.SUCCEEDED, queued_at=0)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from flyball.cli.output import Bar, Output
-from flyball.cli.screen import fitted, plain
+from flyball.cli.screen import fitted
+from flyball.errors import plain
 
 HEAD = ("ID", "MODEL", "WHY")
 ROW = ("ro_01M8APRHSG0Q5KCB25J0", "demand", "released by the loop because every gate passed and nobody was against it")

@@ -52,7 +52,7 @@ class World:
     def version(self, number: str, *verdicts: Verdict) -> None:
         self.add(
             VersionRegistered(
-                model="m", version=number, run=f"run_{number}", artifact="a" * 64, fit_digest="", result="b" * 64,
+                model="m", version=number, run=f"run_{number}", artifact="a" * 64, result="b" * 64,
                 version_digest="v", policy_digest="p", data={}, metrics={},
             ),
             VersionEligible(model="m", version=number, verdicts=verdicts),

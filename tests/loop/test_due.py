@@ -73,7 +73,7 @@ class World:
 
     def version(self, number: str, artifact: str, state: VersionState) -> None:
         row = VersionRow(
-            model="m", version=number, state=state, run=f"run_{number}", artifact=artifact, fit_digest="", result="", version_digest="v", policy_digest="p",
+            model="m", version=number, state=state, run=f"run_{number}", artifact=artifact, result="", version_digest="v", policy_digest="p",
             data={}, metrics={}, registered_at=0,
         )  # fmt: skip
         self.state.put(VERSIONS, f"m/{number}", row)

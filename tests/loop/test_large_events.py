@@ -143,7 +143,7 @@ def routed(*champions: str) -> MemoryProjection:
         common = {"version_digest": "", "policy_digest": "", "data": {}, "metrics": {}}
         told_to(
             state,
-            VersionRegistered(model="m", version=version, run="r", artifact=artifact, fit_digest="", result="9" * 64, **common),
+            VersionRegistered(model="m", version=version, run="r", artifact=artifact, result="9" * 64, **common),
             VersionEligible(model="m", version=version, verdicts=()),
             ChampionChanged(model="m", version=version, former=champions[place - 1] if place else "", rollback=False, reason="better"),
         )

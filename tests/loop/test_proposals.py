@@ -97,7 +97,7 @@ def test_a_question_is_put_anew_when_its_cause_changes_and_never_at_every_look()
     assert len(world.open()) == 1
 
 
-def test_people_are_asked_about_the_newest_version_alone() -> None:
+def test_people_are_asked_about_the_newest_version_that_passed_alone() -> None:
     world = Asked(model().replace(autonomy={"release": "propose"}))
     world.version("1.1.0", "a" * 64, VersionState.ELIGIBLE)
     world.model_row(newest="1.1.0", champion="1.0.0")
@@ -110,8 +110,38 @@ def test_people_are_asked_about_the_newest_version_alone() -> None:
     world.version("1.3.0", "a" * 64, VersionState.REJECTED)
     world.model_row(newest="1.3.0")
     world.wait(13 * DAY)
+    assert [target for _, target, _ in world.open()] == ["1.2.0"], "the one that could be served"
+    world.version("1.2.0", "a" * 64, VersionState.RETIRED)
+    world.wait(14 * DAY)
     assert world.open() == []
     assert len(world.said()) == 2
+
+
+def test_a_version_that_waits_for_a_person_is_not_said_to_be_none() -> None:
+    world = Asked(model().replace(autonomy={"release": "propose", "training": "propose"}))
+    world.version("1.0.0", "a" * 64, VersionState.ELIGIBLE)
+    world.model_row(newest="1.0.0", champion="", former="")
+    world.wait(40 * DAY)
+    assert [(action, target) for action, target, _ in world.open()] == [("release", "1.0.0")]
+    world.version("1.0.0", "a" * 64, VersionState.REJECTED)
+    world.wait(80 * DAY)
+    assert [action for action, _, _ in world.open()] == ["train"]
+
+
+def test_a_way_back_is_asked_for_again_when_the_incident_that_asked_after_it_is_closed() -> None:
+    world = Asked(model().replace(autonomy={"rollback": "propose"}))
+    world.version("0.9.0", "a" * 64, VersionState.RETIRED)
+    world.model_row(former="0.9.0")
+    world.incident("rollback", 12 * DAY, "inc_1")
+    world.wait(13 * DAY)
+    world.incident("rollback", 14 * DAY, "inc_2")
+    world.wait(20 * DAY)
+    assert [cause for _, _, cause in world.open()] == ["inc_2"]
+    row = world.state.get(INCIDENTS, "inc_2")
+    assert row is not None
+    world.state.put(INCIDENTS, "inc_2", msgspec.structs.replace(row, state=IncidentState.CLOSED))
+    world.wait(30 * DAY)
+    assert [cause for _, _, cause in world.open()] == ["inc_1"]
 
 
 def test_each_incident_asks_for_its_rollback_once() -> None:

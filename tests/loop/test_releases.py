@@ -39,7 +39,6 @@ class World:
                     version=version,
                     run=f"run_{version}",
                     artifact=artifact,
-                    fit_digest="",
                     result="3" * 64,
                     version_digest="",
                     policy_digest="",

@@ -25,16 +25,7 @@ def test_a_rollouts_margin_is_read_in_the_cap_that_its_pairs_were_clipped_by(cha
     state = MemoryProjection()
     for number, result in (("1.0.0", "a" * 64), ("1.1.0", "b" * 64)):
         event = VersionRegistered(
-            model="m",
-            version=number,
-            run="r",
-            artifact="c" * 64,
-            fit_digest="",
-            result=result,
-            version_digest="v",
-            policy_digest="p",
-            data={},
-            metrics={},
+            model="m", version=number, run="r", artifact="c" * 64, result=result, version_digest="v", policy_digest="p", data={}, metrics={}
         )
         FOLDS[VersionRegistered](state, Recorded(seq=1, at=1, actor="loop", command="c", event=event))
     library: Any = SimpleNamespace(result=lambda digest: SimpleNamespace(loss_cap=40.0 if digest[0] == "a" else 8.0))

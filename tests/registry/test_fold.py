@@ -25,9 +25,7 @@ from flyball.registry.states import RELEASABLE, TRANSITIONS
 
 NAME = {"model": "price", "version": "1.0.0"}
 BLOB = "a" * 64
-REGISTERED = VersionRegistered(
-    **NAME, run="run_1", artifact=BLOB, fit_digest="", result=BLOB, version_digest="v", policy_digest="p", data={}, metrics={}
-)
+REGISTERED = VersionRegistered(**NAME, run="run_1", artifact=BLOB, result=BLOB, version_digest="v", policy_digest="p", data={}, metrics={})
 ELIGIBLE = VersionEligible(**NAME, verdicts=())
 DEPLOYED, RETIRED = VersionDeployed(**NAME), VersionRetired(**NAME, why="replaced")
 REJECTED, HELD = VersionRejected(**NAME, verdicts=()), VersionHeld(**NAME, verdicts=())

@@ -81,7 +81,7 @@ def test_a_fail_rejects_and_too_little_data_holds(outcomes, kind):
 
 def row(state: VersionState, *verdicts: Verdict) -> VersionRow:
     return VersionRow(
-        model="price", version="1.3.9", state=state, run="run_1", artifact="", fit_digest="", result="", version_digest="", policy_digest="",
+        model="price", version="1.3.9", state=state, run="run_1", artifact="", result="", version_digest="", policy_digest="",
         data={}, metrics={}, registered_at=0, verdicts=verdicts,
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from flyball.registry.told import count
 
 PASS, FAIL, LACKING = Outcome.PASS, Outcome.FAIL, Outcome.INSUFFICIENT
 REGISTERED = VersionRegistered(
-    model="late", version="1.0.0", run="r", artifact="", fit_digest="", result="", version_digest="", policy_digest="", data={}, metrics={}
+    model="late", version="1.0.0", run="r", artifact="", result="", version_digest="", policy_digest="", data={}, metrics={}
 )
 
 

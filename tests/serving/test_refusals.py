@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flyball.records.serving import Arm, ModelRoute, RouteTable
-from flyball.serving import wal
+from flyball.serving import explain, wal
 from flyball.serving.dispatch import Dispatcher
 from flyball.serving.layout import write_json
 from flyball.serving.link import Link
@@ -274,6 +274,16 @@ def test_an_empty_version_is_none(border: Border, path: str) -> None:
     answer = border.post(path, ROW)
     assert answer.status == 404
     assert 'the version of \\"late\\" is empty' in json.dumps(answer.document)
+
+
+def test_what_wrong_labels_were_meant_to_be_is_guessed_of_the_first_alone(border: Border, monkeypatch: pytest.MonkeyPatch) -> None:
+    guessed: list[str] = []
+    monkeypatch.setattr(explain, "get_close_matches", lambda name, *_, **__: guessed.append(name) or [])
+    wrong = [{"id": str(place), "value": f"yess{place}"} for place in range(5_000)]
+    answer = border.post("/models/mood/labels", json.dumps({"labels": wrong}).encode())
+    assert (answer.status, len(answer.document["refused"])) == (422, 5_000)
+    assert {one["fix"] for one in answer.document["refused"]} == {"send one of these"}
+    assert len(guessed) == explain.MOST_PROBLEMS
 
 
 def test_labels_are_not_sent_to_a_version(border: Border) -> None:

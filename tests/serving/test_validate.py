@@ -171,6 +171,9 @@ HOSTILE = {
     "members": many("1"),
     "columns": '{"columns": ' + many("[1]") + "}",
     "bad values": json.dumps({"columns": {name: [[]] * 5_000 for name in GOOD}}),
+    "wrong options": json.dumps(
+        {"columns": {name: [value] * 5_000 for name, value in GOOD.items()} | {"class": [f"x{i}" for i in range(5_000)]}}
+    ),
     "a long name": '{"row": {"' + "k" * 500_000 + '": 1}}',
 }
 

@@ -35,7 +35,6 @@ class Control:
         self._sealing = Sealing(wired.layout.log, wired.blobs)
         self._compiled: Compilation | None = None
         self._voice = Voice(wired.ports.ledger, wired.layout.told)
-        self._said = ""
         self._stopping = False
         self._parent = os.getppid()
 
@@ -56,7 +55,6 @@ class Control:
                     seen, next_tick = size, now + settings.tick_ms * 1000
                     self._pass(now)
                     seen = ports.ledger.size()
-                    self._said = ""
                 else:
                     reconcile_routes(ports)
             except (Unavailable, OSError) as error:
@@ -79,12 +77,19 @@ class Control:
         try:
             self._tick(now)
         finally:
-            self._voice.events()
             # what is wrong with one model does not make the loop look dead
             took = time.monotonic() - started
             beat = {"at": now, "pid": os.getpid(), "tick_ms": round(took * 1000, 1)}
             with suppress(OSError):  # a beat that cannot be written is one that is missed
                 write_json(self._wired.layout.run / "loop.json", beat)
+            self._tell()
+
+    def _tell(self) -> None:
+        try:
+            self._voice.events()
+        except (FlyballError, OSError) as error:
+            # whatever went wrong in the pass itself is more to the point
+            self._say(f"what happened cannot be told: {error}")
 
     def _tick(self, now: Instant) -> None:
         try:
@@ -104,10 +109,8 @@ class Control:
             self._say(f"a segment of the prediction log is not sealed: {error}")
 
     def _say(self, text: str) -> None:
-        """Tell the operator, once as long as it stays the same; what it is told on may be the full disk."""
-        if text != self._said:
-            self._said = text
-            self._voice.say(text)
+        """Tell the operator; what it is told on may be the full disk."""
+        if self._voice.trouble(text):
             with suppress(OSError):
                 print(text, file=sys.stderr, flush=True)
 

@@ -6,11 +6,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from flyball.errors import plain
 from flyball.loop.ports import Ledger
 from flyball.loop.telling import line
 
 _LARGEST = 1 << 20
 _AT_ONCE = 1_000
+_AGAIN_S = 600.0
+_BELOW = "\n" + " " * 10
 
 
 class Voice:
@@ -20,6 +23,7 @@ class Voice:
         self._ledger = ledger
         self._path = path
         self._heard = ledger.size()
+        self._troubles: dict[str, float] = {}
 
     def events(self) -> None:
         """Tell what came into the ledger since the last call."""
@@ -29,9 +33,19 @@ class Voice:
             if text:
                 self.say(text)
 
+    def trouble(self, text: str) -> bool:
+        """Tell what is wrong, the same once in ten minutes: what lasts may show at every other look. True if it was told."""
+        now = time.monotonic()
+        self._troubles = {told: at for told, at in self._troubles.items() if now - at < _AGAIN_S}
+        if text in self._troubles:
+            return False
+        self._troubles[text] = now
+        self.say(text)
+        return True
+
     def say(self, text: str) -> None:
-        """Tell one thing."""
-        told = f"{time.strftime('%H:%M:%S')}  {text}\n"
+        """Tell one thing. What callers and users' code put into it can neither begin a line of its own nor move the cursor."""
+        told = f"{time.strftime('%H:%M:%S')}  {plain(text).replace(chr(10), _BELOW)}\n"
         with suppress(OSError):
             # what was shown already need not be kept
             full = self._path.exists() and self._path.stat().st_size > _LARGEST

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from flyball.cli.document import DOCUMENT
-from flyball.cli.screen import cut, fitted, narrowed, plain
+from flyball.cli.screen import cut, fitted, narrowed
 from flyball.clock import Instant, rfc3339
+from flyball.errors import plain
 from flyball.records.base import Record
 from flyball.records.codec import encode_hook
 from flyball.records.estimates import Estimate
@@ -54,12 +55,13 @@ class Output:
         """Columns under their names, each as wide as its widest cell; on a narrow terminal the widest are cut, but for those in `whole`."""
         if self.as_json:
             return
+        rows = [[plain(cell) for cell in cells] for cells in rows]
         widths = [max(len(cells[place]) for cells in (head, *rows)) for place in range(len(head))]
         if sys.stdout.isatty():
             kept = [place for place, name in enumerate(head) if name in whole]
             widths = narrowed(widths, shutil.get_terminal_size().columns - 2 * (len(head) - 1), kept)
         for cells in (head, *rows):
-            print("  ".join(f"{cut(plain(cell), width):<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
+            print("  ".join(f"{cut(cell, width):<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
 class Bar:

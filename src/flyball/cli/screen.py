@@ -7,15 +7,11 @@ import shutil
 from collections.abc import Collection, Sequence
 from typing import TextIO
 
+from flyball.errors import plain
+
 _COLOUR = re.compile(r"\x1b\[\d*m")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\[\d*m)")
 _NARROWEST = 8
 """Below this many characters a cell says nothing."""
-
-
-def plain(text: str) -> str:
-    """Text whose control characters are written out, but for ends of lines, tabs and our own colours: a file's bytes are shown, not obeyed."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
 
 
 def fitted(text: str, stream: TextIO) -> str:

@@ -37,6 +37,9 @@ _BAR = 10
 _LIVE = ("accuracy", "precision", "recall", "f1", "mae", "rmse")
 """Metrics that live counts give with an interval (rmse without)."""
 
+_NEXT = {"act": "trains again", "propose": "asks for a training", "record": "would train"}
+"""What an alarm leads to, by the model's autonomy."""
+
 Standing = Literal["ok", "worse", "insufficient"]
 
 
@@ -176,7 +179,7 @@ def _doing(wired: Wired, state: State, model: Model, now: Instant) -> str:
     if data is not None and data.refused_mark:
         return f"data refused: {data.violations[0].splitlines()[0]}" if data.violations else "data refused"
     wait = held_back(state, model, load(wired.ports.memory), now, detector=wired.ports.detector)
-    return f"trains again in {roughly(wait.until - now)}: {wait.why}" if wait else ""
+    return f"{_NEXT[model.autonomy.training]} in {roughly(wait.until - now)}: {wait.why}" if wait else ""
 
 
 def _table(out: Output, state: State, lines: list[Line], now: Instant) -> None:

@@ -80,17 +80,26 @@ def _plain(kind: Any) -> bool:
     is_ = pa.types
     if is_.is_dictionary(kind):
         return _plain(kind.value_type) and not is_.is_dictionary(kind.value_type)
-    tests = (is_.is_integer, is_.is_floating, is_.is_boolean, is_.is_string, is_.is_large_string, is_.is_timestamp, is_.is_date)
+    tests = (is_.is_integer, is_.is_floating, is_.is_boolean, _is_text, is_.is_timestamp, is_.is_date)
     return any(test(kind) for test in (*tests, is_.is_decimal128, is_.is_null))
+
+
+def _is_text(kind: Any) -> bool:
+    """Whether a type is text, in whichever of its layouts a writer keeps it."""
+    import pyarrow as pa
+
+    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
 def _decoded(column: Any) -> Any:
     """A column without its dictionary and its time zone: the moments of a zoned column are UTC already, whatever its zone is called."""
     import pyarrow as pa
 
-    if pa.types.is_dictionary(column.type):
-        plain = column.type.value_type
-        column = column.cast(pa.large_string() if pa.types.is_string(plain) else plain)
+    plain = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if _is_text(plain):
+        plain = pa.large_string()
+    if plain != column.type:
+        column = column.cast(plain)
     if pa.types.is_timestamp(column.type) and column.type.tz is not None:
         column = column.cast(pa.timestamp(column.type.unit))
     return column

@@ -226,8 +226,7 @@ def _due(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | 
         return Wish("declaration", said, f"declaration {declared.version_digest}")
     if (model.retrain is None and row.champion) or _about_to_release(ports, state, model, kept, now):
         return None
-    # without a champion nothing is served: newer rows may make the version that passes, whatever the policy says
-    wanted = _alarm(state, model, row, kept, alarm) if row.champion else ("monitor", "no version has passed its gates yet")
+    wanted = _alarm(state, model, row, kept, alarm) if row.champion else _unserved(state, row)
     found = training.due(
         model.retrain or Retrain(),
         _past(state, model, row, kept),
@@ -238,6 +237,14 @@ def _due(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | 
     if found is None:
         return None
     return Wish(found.trigger, found.reason, wanted[0] if wanted and found.trigger == "monitor" else found.trigger)
+
+
+def _unserved(state: State, row: ModelRow) -> tuple[str, str] | None:
+    """Without a champion nothing is served: newer rows may make the version that passes, whatever the policy says. One that passed already is
+    only to be released.
+    """
+    passed = any(version.state == VersionState.ELIGIBLE for _, version in state.scan(VERSIONS, f"{row.model}/"))
+    return None if passed else ("monitor", "no version has passed its gates yet")
 
 
 def _about_to_release(ports: Ports, state: State, model: Model, kept: Memories, now: Instant) -> bool:

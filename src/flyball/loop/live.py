@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -92,6 +93,7 @@ class LiveData:
         self._reading: dict[str, threading.Thread] = {}
         self._found: dict[str, Event | None] = {}
         self._failed: dict[str, BaseException] = {}
+        self._traced = ""
 
     def refresh(self, model: Model, row: DatasetRow | None) -> Event | None:
         """What a look at the source found, once it is over; starts the next look. Raises what the look raised."""
@@ -117,12 +119,18 @@ class LiveData:
         except (FlyballError, OSError) as error:
             self._failed[dataset.name] = error
         except Exception as error:  # noqa: BLE001 - a fault of ours while one source is read must not end the loop of all models
-            traceback.print_exc()
+            self._trace(traceback.format_exc())
             self._failed[dataset.name] = FlyballError(
                 f'data set "{dataset.name}" was not read: {type(error).__name__}: {error}',
                 why="a fault of flyball's own, not of the data; the last good version stays in use",
                 fix="the control plane's log has the trace; please report it",
             )
+
+    def _trace(self, text: str) -> None:
+        """Leave a trace in the log, once as long as it stays the same."""
+        if text != self._traced:
+            self._traced = text
+            print(text, file=sys.stderr, flush=True)
 
     def _point(self, name: str, row: DatasetRow | None) -> None:
         if row is None or row.head is None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from flyball.clock import Instant, Span
 from flyball.records.base import Event, Record, State
-from flyball.records.monitoring import PROPOSALS, ProposalMade, ProposalSettled
+from flyball.records.monitoring import INCIDENTS, PROPOSALS, IncidentState, ProposalMade, ProposalRow, ProposalSettled
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionState
 
 Action = Literal["train", "release", "rollback"]
@@ -38,11 +38,13 @@ def decide_propose(state: State, command: Propose, now: Instant) -> Sequence[Eve
     gave way to another cause: causes that come and go by turns add one proposal each in that time.
     """
     alike = (command.model, command.action, command.target, command.mode, command.cause)
-    for _, row in state.scan(PROPOSALS):
+    rows = [row for _, row in state.scan(PROPOSALS) if (row.model, row.action) == (command.model, command.action)]
+    stands = any(not row.verdict for row in rows)
+    for row in rows:
         if (row.model, row.action, row.target, row.mode, row.cause) != alike or row.verdict not in ("", "void"):
             continue
         asked = not row.verdict and (row.mode == "propose" or not command.again)
-        gave_way = bool(row.verdict and row.cause and not command.again)
+        gave_way = bool(row.verdict and row.cause and not command.again) and stands
         if asked or gave_way or now < row.made_at + command.again:
             return ()
     made = ProposalMade(
@@ -71,23 +73,32 @@ def decide_withdraw(state: State, command: Withdraw, _now: Instant) -> Sequence[
 
 
 def withdrawn(state: State, model: str) -> list[Event]:
-    """What a look makes void: the release of a version that is not the newest any more or may not be released, a way back that changed."""
+    """What a look makes void: the release of a version that may not be released or that a newer one has replaced, a way back that changed, what
+    was asked because of an incident that is closed.
+    """
     row = state.get(MODELS, model) or ModelRow(model=model)
-    newest = state.get(VERSIONS, f"{model}/{row.newest}") if row.newest else None
     events: list[Event] = []
     for _, made in state.scan(PROPOSALS):
-        if made.model != model or made.verdict:
-            continue
-        why = ""
-        if made.action == "release" and made.target != row.newest:
-            why = f"{row.newest} is newer"
-        elif made.action == "release" and newest is not None and newest.state != VersionState.ELIGIBLE:
-            why = f"{made.target} is {newest.state.value}"
-        elif made.action == "rollback" and made.target != row.former:
-            why = f"the way back leads to {row.former or 'no version'} now"
+        why = _pointless(state, made, row) if made.model == model and not made.verdict else ""
         if why:
             events.append(ProposalSettled(proposal=made.proposal, verdict="void", reason=why))
     return events
+
+
+def _pointless(state: State, made: ProposalRow, row: ModelRow) -> str:
+    """Why a proposal has lost its object; empty if it has not."""
+    incident = state.get(INCIDENTS, made.cause) if made.cause else None
+    if incident is not None and incident.state == IncidentState.CLOSED:
+        return f"{made.cause} is closed"
+    if made.action == "rollback" and made.target != row.former:
+        return f"the way back leads to {row.former or 'no version'} now"
+    if made.action != "release":
+        return ""
+    target, newest = (state.get(VERSIONS, f"{row.model}/{number}") for number in (made.target, row.newest))
+    if target is None or target.state != VersionState.ELIGIBLE:
+        return f"{made.target} is {target.state.value if target else 'gone'}"
+    passed = newest is not None and newest.state == VersionState.ELIGIBLE
+    return f"{row.newest} is newer, and passed" if passed and made.target != row.newest else ""
 
 
 def settle(state: State, model: str, action: Action, verdict: Literal["accepted", "rejected", "void"], reason: str) -> list[Event]:

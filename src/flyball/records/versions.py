@@ -29,12 +29,12 @@ class VersionRegistered(Event, frozen=True, tag="version.registered"):
     version: str
     run: str
     artifact: ManifestHash
-    fit_digest: str
     result: ResultHash
     version_digest: str
     policy_digest: str
     data: dict[str, str]
     metrics: dict[str, Estimate]
+    fit_digest: str = ""
 
 
 class VersionEligible(Event, frozen=True, tag="version.eligible"):
@@ -104,7 +104,6 @@ class VersionRow(Record, frozen=True):
     state: VersionState
     run: str
     artifact: ManifestHash
-    fit_digest: str
     result: ResultHash
     version_digest: str
     policy_digest: str
@@ -114,6 +113,7 @@ class VersionRow(Record, frozen=True):
     verdicts: tuple[Verdict, ...] = ()
     retired_why: str = ""
     unlisted: dict[str, int] = {}
+    fit_digest: str = ""
 
 
 class ModelRow(Record, frozen=True):

@@ -313,9 +313,17 @@ def check_columns(columns: Mapping[str, Any], signature: Signature, root: str = 
         problems.append(Problem(pointer(root), "the columns differ in length", told, "send as many values in each"))
     if problems:
         return [], problems
-    made: list[list[Value]] = []
-    for field in signature.fields:
-        checked = [check_value(value, field, pointer(root, field.name, index)) for index, value in enumerate(columns[field.name])]
-        problems = first([*problems, *(each for each in checked if isinstance(each, Problem))])
-        made.append([each for each in checked if not isinstance(each, Problem)])
+    made: list[list[Value]] = [[] for _ in signature.fields]
+    problems = first(_values(columns, signature, root, made))
     return ([] if problems else list(zip(*made, strict=True))), problems
+
+
+def _values(columns: Mapping[str, Any], signature: Signature, root: str, made: list[list[Value]]) -> Iterator[Problem]:
+    """Put every good value into `made`, and give every other's problem as it comes: whoever has enough of them stops here."""
+    for field, column in zip(signature.fields, made, strict=True):
+        for index, value in enumerate(columns[field.name]):
+            checked = check_value(value, field, pointer(root, field.name, index))
+            if isinstance(checked, Problem):
+                yield checked
+            else:
+                column.append(checked)

@@ -61,8 +61,11 @@ def labels_of(body: bytes) -> list[Any]:
     return labels
 
 
-def read_label(raw: Any, served: Served, forged: Callable[[str], bool], now: Instant) -> Label:
-    """One label, with the class that its value means and the time it was known. Raises BadInput."""
+def read_label(raw: Any, served: Served, forged: Callable[[str], bool], now: Instant, *, guess: bool = True) -> Label:
+    """One label, with the class that its value means and the time it was known. Raises BadInput.
+
+    To `guess` which class a wrong one was meant to be costs a hundred times as much as to read a right one.
+    """
     half = explain.half_pair(raw)
     if half:
         raise BadInput("the label has half of a surrogate pair", why=f"{half} alone is no character", fix="send whole characters")
@@ -79,17 +82,17 @@ def read_label(raw: Any, served: Served, forged: Callable[[str], bool], now: Ins
     attributes = raw.get("attributes")
     if _deeper(attributes, _DEEPEST):
         raise BadInput("the attributes are nested too deeply", why=f"they have {_DEEPEST} levels at most", fix="send them flatter")
-    return Label(own, _value(raw["value"], served), _time(raw.get("time"), now), attributes)
+    return Label(own, _value(raw["value"], served, guess=guess), _time(raw.get("time"), now), attributes)
 
 
-def _value(value: Any, served: Served) -> int | float | str | bool:
+def _value(value: Any, served: Served, *, guess: bool) -> int | float | str | bool:
     classes = served.signature.classes
     if classes:
         for one in classes:
             if one == value and isinstance(one, str) == isinstance(value, str):
                 return one
         some = ", ".join(map(shown, classes[:8])) + (" …" if len(classes) > 8 else "")
-        raise BadInput(f"{shown(value)} is not a class of {served.name}", why=f"classes: {some}", fix=_meant(value, classes))
+        raise BadInput(f"{shown(value)} is not a class of {served.name}", why=f"classes: {some}", fix=_meant(value, classes, guess=guess))
     if isinstance(value, str | bool):
         why = f"{served.name} is a {served.signature.task} model"
         raise BadInput(f"{shown(value)} is not a number", why=why, fix='send a number without quotes, such as "value": 1.5')
@@ -101,12 +104,12 @@ def _value(value: Any, served: Served) -> int | float | str | bool:
     return number
 
 
-def _meant(value: object, classes: tuple[Any, ...]) -> str:
+def _meant(value: object, classes: tuple[Any, ...], *, guess: bool) -> str:
     """What to send instead of a value that is no class."""
     if isinstance(value, str):
         if any(shown(one) == value for one in classes):
             return "send it without quotes"
-        near = explain.near_name(value, [one for one in classes if isinstance(one, str)])
+        near = explain.near_name(value, [one for one in classes if isinstance(one, str)]) if guess else ""
         return f"did you mean {shown(near)}?" if near else "send one of these"
     return "send it in quotes" if any(one == shown(value) for one in classes) else "send one of these"
 

@@ -12,6 +12,7 @@ import msgspec
 from flyball.errors import BadInput, Unavailable
 from flyball.records.models import Field
 from flyball.serving.dispatch import Answer, Dispatcher
+from flyball.serving.explain import MOST_PROBLEMS
 from flyball.serving.ids import PREFIX
 from flyball.serving.labels import labels_of, read_label
 
@@ -68,7 +69,7 @@ class Native:
         duplicates = corrected = 0
         for index, raw in enumerate(given):
             try:
-                label = read_label(raw, served, self._dispatcher.forged, now_us)
+                label = read_label(raw, served, self._dispatcher.forged, now_us, guess=len(refused) < MOST_PROBLEMS)
                 frame = label.frame(name, now_ns)
             except BadInput as error:
                 detail = f"{error.what}: {error.why}" if error.why else error.what
