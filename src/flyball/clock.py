@@ -15,6 +15,9 @@ from typing import Protocol, TypeAlias
 Instant: TypeAlias = int
 """Microseconds since 1970-01-01T00:00:00Z."""
 
+FARTHEST: Instant = 2**53 - 1
+"""The farthest that a time may lie from 1970, to the years 1684 and 2255: beyond, not every reader of JSON knows the number."""
+
 _UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000, "w": 604_800_000_000}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d|w)")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -78,3 +78,8 @@ def test_on_a_pipe_a_bar_is_written_when_it_is_full(done: int, lines: int, capsy
     bar.show(done / 3, f"{done}/3")
     bar.end()
     assert len(capsys.readouterr().err.splitlines()) == lines
+
+
+def test_a_cell_that_is_piped_stays_whole_and_obeys_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(as_json=False).table(("A", "B"), [("bad \x1b[2J\x07 value", "next")])
+    assert capsys.readouterr().out.splitlines()[1] == "bad \\x1b[2J\\x07 value  next"

@@ -181,3 +181,14 @@ def test_a_footer_says_the_least_and_the_greatest_over_all_row_groups(frame):
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"\xff" * 40, b"\x19" * 5_000 + (4_000).to_bytes(4, "little") + b"PAR1"])
 def test_what_is_no_footer_says_nothing(data):
     assert extremes(data) == {}
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())], ids=str)
+def test_text_is_text_in_every_layout(kind):
+    out = io.BytesIO()
+    pq.write_table(pa.table({"a": pa.array(["x", None, "a longer text, which no view holds by itself"]).cast(kind)}), out)
+    problems = []
+    frame = arrow.parquet_frame(out.getvalue(), "d.parquet", ["a"], problems)
+    assert problems == []
+    assert frame["a"].to_list() == ["x", None, "a longer text, which no view holds by itself"]
+    assert frame.schema == {"a": pl.String}

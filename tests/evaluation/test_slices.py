@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from flyball.errors import BadInput
+from flyball.evaluation import slices
 from flyball.evaluation.metrics import measure
 from flyball.evaluation.slices import MOST_VALUES, by_slice
 
@@ -55,3 +56,17 @@ def test_a_slice_that_is_not_there_is_refused(binary):
 
 def test_no_rows_have_no_slices(binary):
     assert by_slice("binary", binary(10, 0.8, g=[1] * 10).clear(), ["g"]) == {}
+
+
+def test_values_that_are_left_out_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    measure_one = slices.estimate
+    monkeypatch.setattr(slices, "estimate", lambda name, part: measured.append(part.n) or measure_one(name, part))
+    rows = 3 * MOST_VALUES
+    frame = pl.DataFrame({"y": [place % 2 for place in range(rows)], "value": [0] * rows, "score": [0.5] * rows}).with_columns(
+        who=pl.Series([place // 2 for place in range(rows)]), area=pl.Series([None if place < 4 else place for place in range(rows)])
+    )
+    found = by_slice("binary", frame, ["area"], ["accuracy"], group="who")
+    assert len(found) == MOST_VALUES
+    assert len(measured) == MOST_VALUES
+    assert found["area=null"]["accuracy"].n == 4

@@ -463,6 +463,12 @@ def test_a_default_rollout_is_tested_on_live_rows(play):
     assert ours.decide().target is RolloutState.WATCHING
 
 
+def test_the_last_split_takes_three_seconds_however_short_it_is(play):
+    ours = play(Rollout(guards=[QUALITY]).canary("5%", "1s").canary("25%", "1s"))
+    due = [next_due(msgspec.structs.replace(ours.row, state=RolloutState.CANARY, step=step), ours.declaration, 7) for step in (0, 1)]
+    assert due == [1_000_000, 3_000_000]
+
+
 def test_what_is_due_by_the_clock_is_the_bake_the_watch_or_nothing(play):
     ours = play(Rollout(guards=[QUALITY], watch="2h").shadow("1h"))
     assert next_due(ours.row, ours.declaration, 7) == 7

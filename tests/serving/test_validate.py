@@ -61,6 +61,7 @@ def test_an_integer_is_taken_where_a_number_is_wanted_and_becomes_one() -> None:
         ({"class": "old"}, "/row/class", '"old" is not a declared value'),
         ({"open": 1}, "/row/open", "1 is an integer"),
         ({"seen": "yesterday"}, "/row/seen", '"yesterday" is not a time'),
+        ({"seen": "9999-12-31T00:00:00Z"}, "/row/seen", '"9999-12-31T00:00:00Z" is too far away'),
         ({"note": "x" * 70_000}, "/row/note", "the text has 70,000 characters"),
         ({"day": 10**30}, "/row/day", "1000000000000000000000000000000 is too large"),
         ({"ammount": 1}, "/row/ammount", "there is no such field"),

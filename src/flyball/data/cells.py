@@ -6,12 +6,9 @@ from typing import Final
 
 import polars as pl
 
-from flyball.clock import rfc3339
+from flyball.clock import FARTHEST, rfc3339
 from flyball.errors import Problem
 from flyball.records.models import FieldType
-
-FARTHEST: Final = 2**53 - 1
-"""Microseconds that a time may lie from 1970: more is no whole number that every reader of an event reads alike."""
 
 SHOWN: Final = 3
 """Cells of a column that are shown."""

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import polars as pl
 
-from flyball.data.cells import FARTHEST, brief
+from flyball.clock import FARTHEST
+from flyball.data.cells import brief
 from flyball.declare.data import Column, Dataset, Value
 
 EXAMPLES = 3

@@ -75,11 +75,14 @@ def _estimates(row: dict[str, float | int | None], names: Sequence[str]) -> dict
     return out
 
 
-def _apart(column: pl.Series, found: Answers, names: Sequence[str]) -> dict[object, dict[str, Estimate]]:
-    """Metrics that are no sums, one value of the column after the other."""
+def _apart(column: pl.Series, kept: pl.Series, found: Answers, names: Sequence[str]) -> dict[object, dict[str, Estimate]]:
+    """Metrics that are no sums, one `kept` value of the column after the other."""
     if not names:
         return {}
-    parts = pl.DataFrame({"value": column}).with_row_index("row").group_by("value").agg("row")
+    rows_of = (
+        pl.DataFrame({"value": column}).with_row_index("row").join(pl.DataFrame({"value": kept}), on="value", how="semi", nulls_equal=True)
+    )
+    parts = rows_of.group_by("value").agg("row")
     return {
         value: {name: estimate(name, part) for name in names}
         for value, rows in zip(parts["value"], parts["row"], strict=True)
@@ -108,6 +111,7 @@ def by_slice(
     found = answers(task, frame, classes=classes, group=group)
     cells = _cells(found, names)
     singles = [name for name in names if group or name not in (*COUNTS["binary"], *_SUMS, "log_loss", "brier")]
+    summed = [name for name in names if name not in singles]
     out: dict[str, dict[str, Estimate]] = {}
     for column in columns:
         if column not in frame.columns:
@@ -115,10 +119,10 @@ def by_slice(
         table = _grouped(frame[column], cells)
         if table.height > MOST_VALUES:
             table = table.top_k(MOST_VALUES, by="labelled")
-        apart = _apart(frame[column], found, singles)
+        apart = _apart(frame[column], table["__value"], found, singles)
         for row in table.sort("__value", nulls_last=True).iter_rows(named=True):
             value = row["__value"]
             text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-            measured = _estimates(row, names) | apart.get(value, {})
+            measured = _estimates(row, summed) | apart.get(value, {})
             out[f"{column}={text}"] = {name: measured[name] for name in names if name in measured}
     return out

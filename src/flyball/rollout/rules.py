@@ -31,7 +31,7 @@ NEVER: Instant = 2**53 - 1
 """Nothing is due by the clock alone."""
 
 SPLIT_LEAST = Span.parse("3s")
-"""No split of traffic takes less: an answer is told at once, and that one hangs only when its time limit has passed (2 s)."""
+"""The last split of traffic takes no less: an answer is told at once, and that one hangs only when its time limit has passed (2 s)."""
 
 SLOWER = 1.1
 """How many times the stable version's p99 an answer must take to count as slow."""
@@ -176,8 +176,14 @@ def next_due(row: RolloutRow, declaration: Rollout, now: Instant, *, label_delay
         return max(now, row.entered_at + _watch(declaration, label_delay))
     if row.state is S.PAUSED:
         return NEVER
-    bake = row.steps[row.step].bake if row.step < len(row.steps) else 0
-    return max(now, row.entered_at + bake if row.state in RUNNING else row.entered_at + bake + declaration.give_up)
+    over = row.entered_at + (max(row.steps[row.step].bake, _least(row)) if row.step < len(row.steps) else 0)
+    return max(now, over if row.state in RUNNING else over + declaration.give_up)
+
+
+def _least(row: RolloutRow) -> Span:
+    """What the present step takes by the clock, however much of it is covered by evidence."""
+    last = row.step + 1 == len(row.steps)
+    return SPLIT_LEAST if last and row.steps[row.step].kind == "canary" else NO_SPAN
 
 
 def _warmed(row: RolloutRow, facts: Facts) -> RolloutMoved | None:
@@ -240,8 +246,7 @@ def _next_step(
     step = row.steps[row.step]
     pairs = sum(one.minus + one.zero + one.plus for one in evidence.pairs if not one.slice)
     baked = evidence.baked if evidence.under == f"{row.state.value}:{row.step}" else Span(0)
-    hanging = step.kind == "canary" and facts.now - row.entered_at < SPLIT_LEAST
-    if not facts.in_force or baked < step.bake or pairs < step.labels or (hanging and row.step + 1 == len(row.steps)):
+    if not facts.in_force or baked < step.bake or pairs < step.labels or facts.now - row.entered_at < _least(row):
         return None, row.step, ""
     if row.step + 1 < len(row.steps):
         return _state_of(row, row.step + 1), row.step + 1, f"{step.kind} baked {baked.brief}, no guard fired, {pairs:.0f} pairs"

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from itertools import chain, islice
 from typing import Any, NamedTuple, TypeAlias
 
-from flyball.clock import Instant, instant
+from flyball.clock import FARTHEST, Instant, instant
 from flyball.errors import BadInput, Problem
 from flyball.records.models import Field, Signature
 from flyball.serving.problems import TooLarge, Unparsable
@@ -36,9 +36,6 @@ MOST_ROWS = 10_000
 
 MOST_PROBLEMS = 50
 """Listed in one answer; what comes after them is not looked for."""
-
-FARTHEST = 2**53
-"""Microseconds before and after 1970 (to the year 2255) that a moment may lie: beyond, not every reader of JSON knows the number."""
 
 _JSON_NAMES = {bool: "a boolean", int: "an integer", float: "a number", str: "text", list: "a list", dict: "an object", type(None): "null"}
 _WANTED = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "time": 'text such as "2026-01-31T12:00:00Z"'}
@@ -204,9 +201,11 @@ def _typed(value: Any, field: Field, where: str) -> Value | Problem:
         if kind == "str":
             return value
         try:
-            return instant(value)
+            return moment(value)
         except (ValueError, OverflowError):
             return Problem(where, f"{shown(value)} is not a time", "times are RFC 3339", 'write "2026-01-31T12:00:00Z"')
+        except BadInput as far:
+            return Problem(where, far.what, far.why, far.fix)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return _mistyped(value, field, where)
     if isinstance(value, float) and not math.isfinite(value):
