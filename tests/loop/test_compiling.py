@@ -63,7 +63,7 @@ def test_every_model_at_module_level_is_compiled_with_its_place(project) -> None
     first = compilation.models[0]
     assert sorted(first.code) == ["loops/price.py", "tools.py"]
     assert [str(gate) for gate in codec.decode(first.body).gates] == ["mae ≤ 3"]
-    assert (first.version_digest, first.policy_digest) == codec.digests(first.body)
+    assert (first.version_digest, first.policy_digest, first.gates_digest) == codec.digests(first.body)
 
 
 def test_a_model_imported_from_another_loop_file_belongs_to_that_file(project) -> None:

@@ -37,7 +37,14 @@ class Applying:
 
 def model(name: str = "m", version: str = "v1", policy: str = "p1") -> Compiled:
     return Compiled(
-        model=name, file=f"{name}.py", line=1, version_digest=version, policy_digest=policy, body=f"{name}{version}{policy}", code={}
+        model=name,
+        file=f"{name}.py",
+        line=1,
+        version_digest=version,
+        policy_digest=policy,
+        gates_digest=policy,
+        body=f"{name}{version}{policy}",
+        code={},
     )
 
 

@@ -56,9 +56,10 @@ def played(*events: Event) -> MemoryProjection:
 def test_every_arrow_of_the_table_is_walked_and_every_other_is_refused():
     for source, events in REACH.items():
         for target, arrow in ARROWS.items():
-            # a held version is registered again, then judged
-            allowed = TRANSITIONS[source] | (TRANSITIONS[VersionState.REGISTERED] if source == VersionState.HELD else frozenset())
-            if target in allowed and not (source == VersionState.HELD and target in {VersionState.DEPLOYED, VersionState.RETIRED}):
+            # one that is held, or whose gates were declared anew, is registered again, then judged
+            again = VersionState.REGISTERED in TRANSITIONS[source] and source != VersionState.QUARANTINED
+            allowed = TRANSITIONS[source] | (TRANSITIONS[VersionState.REGISTERED] if again else frozenset())
+            if target in allowed:
                 row = played(REGISTERED, *events, arrow).get(VERSIONS, "price/1.0.0")
                 assert row is not None
                 assert row.state == target

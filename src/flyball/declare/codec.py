@@ -1,4 +1,4 @@
-"""A declaration as canonical JSON (RFC 8785) and back, and its two digests.
+"""A declaration as canonical JSON (RFC 8785) and back, and its digests.
 
 Every value of the vocabulary is an object with its name under "$"; mappings are lists of pairs, for the order of columns and
 features is part of what is declared. Functions and expressions become references that name their code and cannot be called, so
@@ -39,10 +39,14 @@ _VERSION_FIELDS = ("task", "data", "label", "train", "inputs", "features", "tran
 
 
 class Digests(NamedTuple):
-    """`version` (a change needs a new run) and `policy` (a change takes effect when applied), each `sha256:` and 64 hex digits."""
+    """`version` (a change needs a new run) and `policy` (a change takes effect when applied), each `sha256:` and 64 hex digits.
+
+    `gates` is of the part of the policy that judges a version: its gates, and the slices that they look at.
+    """
 
     version: str
     policy: str
+    gates: str
 
 
 def encode(declared: Model) -> str:
@@ -67,16 +71,17 @@ def decode(text: str) -> Model:
 
 
 def digests(text: str) -> Digests:
-    """The two digests of an encoded declaration."""
+    """The digests of an encoded declaration."""
     body = json.loads(text)["model"]
     version = {key: body[key] for key in _VERSION_FIELDS}
     policy = {key: value for key, value in body.items() if key not in _VERSION_FIELDS}
     version["horizon"] = body["framing"]["horizon"]
     policy["framing"] = {key: value for key, value in body["framing"].items() if key != "horizon"}
+    gates = _without_policy([body["gates"], body["slices"]], [])
     kept: list[Any] = []
     version, policy = _without_policy(version, kept), _without_policy(policy, kept)
     policy["also"] = kept
-    return Digests(_sha(version), _sha(policy))
+    return Digests(_sha(version), _sha(policy), _sha(gates))
 
 
 def short(digest: str) -> str:

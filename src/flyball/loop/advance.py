@@ -41,7 +41,8 @@ from flyball.records.estimates import Outcome
 from flyball.records.monitoring import IncidentState
 from flyball.records.rollouts import RolloutState
 from flyball.records.training import RUNS, Trigger
-from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionState
+from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
+from flyball.registry.rules import judged_otherwise
 from flyball.rollout import rules as rollout
 from flyball.training import rules as training
 
@@ -147,15 +148,35 @@ def _frozen_by(state: State, model: Model, kept: Memories, now: Instant) -> str:
     return ", ".join([*frozen, *([f"{missing:,} records are missing from the prediction log"] if missing else [])])
 
 
+def candidate(state: State, model: str) -> VersionRow | None:
+    """The version to be released next: the newest of the declaration in effect, if its gates, as they are declared now, have passed.
+
+    A version of a declaration that was given up is none; then it is the newest after the champion that is of the present one.
+    """
+    row, declared = state.get(MODELS, model), state.get(DECLARATIONS, model)
+    newest = state.get(VERSIONS, f"{model}/{row.newest}") if row and row.newest else None
+    if row is None or newest is None or declared is None:
+        return None
+    found = [newest]
+    if newest.version_digest != declared.version_digest:
+        champion = state.get(VERSIONS, f"{model}/{row.champion}") if row.champion else None
+        since = champion.registered_at if champion else 0
+        rows = (version for _, version in state.scan(VERSIONS, f"{model}/") if version.registered_at > since)
+        found = [version for version in rows if version.version_digest == declared.version_digest]
+    passed = [
+        version for version in found if version.state == VersionState.ELIGIBLE and not judged_otherwise(version, declared.gates_digest)
+    ]
+    return max(passed, key=lambda version: version.registered_at, default=None)
+
+
 def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
-    """Release the newest version if its gates passed, its run wanted it, and no other is on its way."""
+    """Release the newest version that passed if its run wanted it and no other is on its way."""
     state = ports.ledger.state()
-    row = state.get(MODELS, model.name)
-    version = state.get(VERSIONS, f"{model.name}/{row.newest}") if row and row.newest else None
-    run = state.get(RUNS, version.run) if version else None
+    version = candidate(state, model.name)
     active = active_rollout(state, model.name)
     busy = active is not None and active.state != RolloutState.WATCHING
-    if version is None or run is None or busy or version.state != VersionState.ELIGIBLE or not run.release:
+    run = state.get(RUNS, version.run) if version else None
+    if version is None or run is None or busy or not run.release:
         return
     if _frozen_by(state, model, kept, ports.clock.now()):
         return
@@ -224,6 +245,9 @@ def _due(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | 
     if declared.version_digest != row.trained_digest:
         said = "what is trained was declared anew" if row.trained_digest else "first declaration"
         return Wish("declaration", said, f"declaration {declared.version_digest}")
+    newest = state.get(VERSIONS, f"{model.name}/{row.newest}") if row.newest else None
+    if newest is not None and judged_otherwise(newest, declared.gates_digest) and not _tried(ports, state, row, declared.gates_digest):
+        return Wish("declaration", f"the gates of {newest.version} were declared anew", f"gates {declared.gates_digest}")
     if (model.retrain is None and row.champion) or _about_to_release(ports, state, model, kept, now):
         return None
     wanted = _alarm(state, model, row, kept, alarm) if row.champion else _unserved(state, row)
@@ -239,12 +263,17 @@ def _due(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | 
     return Wish(found.trigger, found.reason, wanted[0] if wanted and found.trigger == "monitor" else found.trigger)
 
 
+def _tried(ports: Ports, state: State, row: ModelRow, gates_digest: str) -> bool:
+    """Whether the last run has judged by these gates, whatever came of it."""
+    run = state.get(RUNS, row.last_run) if row.last_run else None
+    return run is not None and ports.library.spec(run.spec).gates_digest == gates_digest
+
+
 def _unserved(state: State, row: ModelRow) -> tuple[str, str] | None:
     """Without a champion nothing is served: newer rows may make the version that passes, whatever the policy says. One that passed already is
     only to be released.
     """
-    passed = any(version.state == VersionState.ELIGIBLE for _, version in state.scan(VERSIONS, f"{row.model}/"))
-    return None if passed else ("monitor", "no version has passed its gates yet")
+    return None if candidate(state, row.model) is not None else ("monitor", "no version has passed its gates yet")
 
 
 def _about_to_release(ports: Ports, state: State, model: Model, kept: Memories, now: Instant) -> bool:
@@ -254,9 +283,9 @@ def _about_to_release(ports: Ports, state: State, model: Model, kept: Memories, 
     person keeps from release (`train --no-release`), or that can never be released beside the champion.
     """
     row = state.get(MODELS, model.name) or ModelRow(model=model.name)
-    newest = state.get(VERSIONS, f"{model.name}/{row.newest}") if row.newest else None
+    newest = candidate(state, model.name)
     made = state.get(RUNS, newest.run) if newest else None
-    if newest is None or made is None or not made.release or newest.state != VersionState.ELIGIBLE or newest.version == row.champion:
+    if newest is None or made is None or not made.release or newest.version == row.champion:
         return False
     if model.autonomy.release != "act" or _frozen_by(state, model, kept, now):
         return False

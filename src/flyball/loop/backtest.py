@@ -202,6 +202,7 @@ def _declare(model: Model, ports: Ports, command: str) -> None:
         file="loop.py",
         version_digest=digests.version,
         policy_digest=digests.policy,
+        gates_digest=digests.gates,
         body=ports.blobs.put(body.encode()),
         code=ports.blobs.put(b"{}"),
     )

@@ -205,7 +205,9 @@ def decide_register(state: State, command: Register, _now: Instant) -> Sequence[
     same = _same_version(state, row, command)
     if same is not None:
         # what was learned before would be released anew under a new number, also after a rollback took it back
-        again = (registry.judge(row.model, same.version, command.what.verdicts, command.result),) if same.state == VersionState.HELD else ()
+        digest = command.spec.gates_digest
+        anew = same.state == VersionState.HELD or (same.state == VersionState.ELIGIBLE and same.gates_digest != digest)
+        again = (registry.judge(row.model, same.version, command.what.verdicts, command.result, digest),) if anew else ()
         return (RunSucceeded(run=row.run, result=command.result, version=same.version), *again)
     newest = state.get(VERSIONS, f"{row.model}/{model.newest}") if model else None
     version = registry.next_version(
@@ -223,6 +225,7 @@ def decide_register(state: State, command: Register, _now: Instant) -> Sequence[
         data=command.spec.datasets,
         version_digest=command.spec.version_digest,
         policy_digest=command.spec.policy_digest,
+        gates_digest=command.spec.gates_digest,
     )
     judged = registry.judge(row.model, version, command.what.verdicts)
     return (RunSucceeded(run=row.run, result=command.result), registered, judged)

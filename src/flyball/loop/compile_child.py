@@ -70,9 +70,8 @@ def compile_file(root: Path, file: str, *, prove: str = "") -> dict[str, Any]:
         wrong += found
         if prove and not found:
             wrong += _proof(model, root, place, from_data=prove == "data")
-        version, policy = codec.digests(body)
-        entry = {"model": model.name, "file": file, "line": line, "version_digest": version, "policy_digest": policy, "body": body}
-        models.append(entry | {"code": taken})
+        digests = {f"{name}_digest": digest for name, digest in codec.digests(body)._asdict().items()}
+        models.append({"model": model.name, "file": file, "line": line, **digests, "body": body, "code": taken})
     return {"models": models, "problems": [_plain(item) for item in wrong]}
 
 

@@ -29,6 +29,7 @@ def apply_command(compilation: Compilation, blobs: Blobs, *, command: str, actor
             file=compiled.file,
             version_digest=compiled.version_digest,
             policy_digest=compiled.policy_digest,
+            gates_digest=compiled.gates_digest,
             body=blobs.put(compiled.body.encode()),
             code=blobs.put(json.dumps(compiled.code, sort_keys=True, ensure_ascii=False).encode()),
         )

@@ -33,6 +33,7 @@ def fold_declaration_applied(projection: Projection, recorded: Recorded) -> None
         file=event.file,
         version_digest=event.version_digest,
         policy_digest=event.policy_digest,
+        gates_digest=event.gates_digest,
         body=event.body,
         code=event.code,
         applied_at=recorded.at,

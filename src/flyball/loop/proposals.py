@@ -10,8 +10,10 @@ from typing import Literal
 
 from flyball.clock import Instant, Span
 from flyball.records.base import Event, Record, State
+from flyball.records.declarations import DECLARATIONS
 from flyball.records.monitoring import INCIDENTS, PROPOSALS, IncidentState, ProposalMade, ProposalRow, ProposalSettled
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionState
+from flyball.registry.rules import judged_otherwise
 
 Action = Literal["train", "release", "rollback"]
 
@@ -95,8 +97,11 @@ def _pointless(state: State, made: ProposalRow, row: ModelRow) -> str:
     if made.action != "release":
         return ""
     target, newest = (state.get(VERSIONS, f"{row.model}/{number}") for number in (made.target, row.newest))
+    declared = state.get(DECLARATIONS, row.model)
     if target is None or target.state != VersionState.ELIGIBLE:
         return f"{made.target} is {target.state.value if target else 'gone'}"
+    if declared is not None and (target.version_digest != declared.version_digest or judged_otherwise(target, declared.gates_digest)):
+        return f"{made.target} is of a declaration that is not in effect any more"
     passed = newest is not None and newest.state == VersionState.ELIGIBLE
     return f"{row.newest} is newer, and passed" if passed and made.target != row.newest else ""
 

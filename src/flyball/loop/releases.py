@@ -20,6 +20,7 @@ from flyball.ledger.bounds import fullest
 from flyball.loop.overlay import after
 from flyball.loop.proposals import settle
 from flyball.records.base import Event, Fold, Record, Refusal, State
+from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome
 from flyball.records.models import Signature
 from flyball.records.monitoring import INCIDENTS
@@ -122,6 +123,14 @@ def decide_release(
     refused = registry.may_release(version)
     if refused is not None:
         return refused
+    declared = state.get(DECLARATIONS, command.model)
+    if declared is not None and registry.judged_otherwise(version, declared.gates_digest):
+        return Refusal(
+            code="refused",
+            what=f"{ref} was judged by other gates than those declared now",
+            why="nothing is released whose gates did not pass",
+            fix=f"flyball train {command.model} judges it by the present ones",
+        )
     row = state.get(MODELS, command.model) or ModelRow(model=command.model)
     if row.champion == command.version:
         return Refusal(code="conflict", what=f"{ref} is the champion already", why="it answers by default", fix="nothing is left to do")
@@ -139,7 +148,9 @@ def decide_release(
             code="conflict",
             what=f"{command.model} is in a rollout already ({active.rollout}, {active.version}, {active.state.value})",
             why="one rollout of a model at a time: two would share one champion's evidence",
-            fix=f"wait for it, or flyball rollback {command.model}",
+            fix=f"wait for it, or flyball rollback {command.model}"
+            if active.champion
+            else f"wait for it, or flyball rollouts abort {active.rollout}",
         )
     attempt = 1 + sum(1 for _, past in state.scan(ROLLOUTS) if (past.model, past.version) == (command.model, command.version))
     planned = rollout.plan(

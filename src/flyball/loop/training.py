@@ -60,6 +60,7 @@ def run_spec(
         file=declared.file,
         version_digest=declared.version_digest,
         policy_digest=declared.policy_digest,
+        gates_digest=declared.gates_digest,
         datasets={model.data.name: data.head.content},
         as_of=min(now, data.head.as_of),
         champion=champion.artifact if champion else "",

@@ -17,6 +17,7 @@ class Compiled(Record, frozen=True):
     line: int
     version_digest: str
     policy_digest: str
+    gates_digest: str
     body: str
     code: dict[str, str]
 
@@ -30,6 +31,7 @@ class DeclarationApplied(Event, frozen=True, tag="declaration.applied"):
     policy_digest: str
     body: BlobHash
     code: BlobHash
+    gates_digest: str = ""
 
 
 class DeclarationRefused(Event, frozen=True, tag="declaration.refused"):
@@ -56,6 +58,7 @@ class DeclarationRow(Record, frozen=True):
     body: BlobHash
     code: BlobHash
     applied_at: Instant
+    gates_digest: str = ""
 
 
 class LoopFileRow(Record, frozen=True):

@@ -21,6 +21,7 @@ class RunSpec(Record, frozen=True):
     hyperparameters, `trials` > 0 searches the rest (0: defaults and what the last search found). `file` is the loop file within
     the code snapshot. `window_scores` are the smoothed scores S_W so far of a window chosen by itself (docs/statistics.md §5), keyed by span.
     `changed_at`: the time of the first row since which the champion's loss has been above its bound (0: it is not, or nobody looked).
+    `gates_digest` names the gates and slices that judge the result.
     With a `candidate` nothing is fitted: that artifact (version `candidate_version`, result `prior`) is judged again on newer rows.
     """
 
@@ -42,6 +43,7 @@ class RunSpec(Record, frozen=True):
     candidate: ManifestHash = ""
     candidate_version: str = ""
     prior: ResultHash = ""
+    gates_digest: str = ""
 
 
 class RunResult(Record, frozen=True):

@@ -23,7 +23,9 @@ class VersionState(StrEnum):
 
 
 class VersionRegistered(Event, frozen=True, tag="version.registered"):
-    """A run's result has a name. `result` is the blob of its RunResult; `fit_digest` names what was learned, however it is packed."""
+    """A run's result has a name. `result` is the blob of its RunResult; `fit_digest` names what was learned, however it is packed,
+    `gates_digest` the gates that judge it.
+    """
 
     model: str
     version: str
@@ -35,6 +37,7 @@ class VersionRegistered(Event, frozen=True, tag="version.registered"):
     data: dict[str, str]
     metrics: dict[str, Estimate]
     fit_digest: str = ""
+    gates_digest: str = ""
 
 
 class VersionEligible(Event, frozen=True, tag="version.eligible"):
@@ -49,6 +52,7 @@ class VersionEligible(Event, frozen=True, tag="version.eligible"):
     verdicts: tuple[Verdict, ...]
     result: ResultHash = ""
     unlisted: dict[str, int] = {}
+    gates_digest: str = ""
 
 
 class VersionRejected(Event, frozen=True, tag="version.rejected"):
@@ -59,6 +63,7 @@ class VersionRejected(Event, frozen=True, tag="version.rejected"):
     verdicts: tuple[Verdict, ...]
     result: ResultHash = ""
     unlisted: dict[str, int] = {}
+    gates_digest: str = ""
 
 
 class VersionHeld(Event, frozen=True, tag="version.held"):
@@ -69,6 +74,7 @@ class VersionHeld(Event, frozen=True, tag="version.held"):
     verdicts: tuple[Verdict, ...]
     result: ResultHash = ""
     unlisted: dict[str, int] = {}
+    gates_digest: str = ""
 
 
 class VersionDeployed(Event, frozen=True, tag="version.deployed"):
@@ -114,6 +120,7 @@ class VersionRow(Record, frozen=True):
     retired_why: str = ""
     unlisted: dict[str, int] = {}
     fit_digest: str = ""
+    gates_digest: str = ""
 
 
 class ModelRow(Record, frozen=True):

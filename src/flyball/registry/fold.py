@@ -51,7 +51,12 @@ def fold_judged(projection: Projection, recorded: Recorded) -> None:
     key, row = _row(projection, event.model, event.version)
     state = judged(f"{event.model}@{event.version}", row.state, targets[type(event)])
     judged_row = msgspec.structs.replace(
-        row, state=state, verdicts=event.verdicts, unlisted=event.unlisted, result=event.result or row.result
+        row,
+        state=state,
+        verdicts=event.verdicts,
+        unlisted=event.unlisted,
+        result=event.result or row.result,
+        gates_digest=event.gates_digest or row.gates_digest,
     )
     projection.put(VERSIONS, key, judged_row)
 

@@ -31,6 +31,12 @@ def same_training(row: VersionRow, result: RunResult, version_digest: str) -> bo
     return bool(result.fit_digest) and (row.fit_digest, row.version_digest) == (result.fit_digest, version_digest)
 
 
+def judged_otherwise(row: VersionRow, gates_digest: str) -> bool:
+    """Whether a version that was not released yet was judged by other gates than these; one from before gates were noted was not."""
+    open_ = row.state in (VersionState.ELIGIBLE, VersionState.HELD)
+    return open_ and bool(row.gates_digest and gates_digest) and row.gates_digest != gates_digest
+
+
 def breaks(old: Signature, new: Signature) -> tuple[str, ...]:
     """Why a caller that keeps to `old` cannot go on with `new`; empty if it can.
 
@@ -78,6 +84,7 @@ def register(
     data: Mapping[str, str],
     version_digest: str,
     policy_digest: str,
+    gates_digest: str = "",
 ) -> VersionRegistered:
     """A run's result gets its name."""
     return VersionRegistered(
@@ -89,22 +96,23 @@ def register(
         result=result_blob,
         version_digest=version_digest,
         policy_digest=policy_digest,
+        gates_digest=gates_digest,
         data=dict(data),
         metrics=result.metrics,
     )
 
 
-def judge(model: str, version: str, verdicts: Sequence[Verdict], result: str = "") -> Event:
+def judge(model: str, version: str, verdicts: Sequence[Verdict], result: str = "", gates_digest: str = "") -> Event:
     """One verdict that fails rejects; else one that lacks data or an approval holds; a version without gates is eligible.
 
     The event lists as many verdicts as it has room for (`registry.told`); the outcome is that of all of them.
-    `result`: the blob of a newer result than the version was registered with, where it was judged again.
+    `result`: the blob of a newer result than the version was registered with, where it was judged again; `gates_digest`: by which gates.
     """
     outcomes = {verdict.outcome for verdict in verdicts}
     kind = VersionRejected if Outcome.FAIL in outcomes else VersionHeld if Outcome.INSUFFICIENT in outcomes else VersionEligible
 
     def event(listed: tuple[Verdict, ...], unlisted: dict[str, int]) -> told.Judged:
-        return kind(model=model, version=version, verdicts=listed, unlisted=unlisted, result=result)
+        return kind(model=model, version=version, verdicts=listed, unlisted=unlisted, result=result, gates_digest=gates_digest)
 
     return told.shortest(event, verdicts)
 

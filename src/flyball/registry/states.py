@@ -11,7 +11,7 @@ from flyball.records.versions import VersionState as S
 TRANSITIONS: Mapping[S, frozenset[S]] = MappingProxyType(
     {
         S.REGISTERED: frozenset({S.ELIGIBLE, S.REJECTED, S.HELD, S.QUARANTINED}),
-        S.ELIGIBLE: frozenset({S.DEPLOYED, S.QUARANTINED}),
+        S.ELIGIBLE: frozenset({S.DEPLOYED, S.REGISTERED, S.QUARANTINED}),
         S.HELD: frozenset({S.REGISTERED, S.QUARANTINED, S.DELETED}),
         S.REJECTED: frozenset({S.QUARANTINED, S.DELETED}),
         S.DEPLOYED: frozenset({S.RETIRED, S.QUARANTINED}),
@@ -39,7 +39,9 @@ def move(version: str, source: S, target: S) -> S:
 
 
 def judged(version: str, source: S, target: S) -> S:
-    """A verdict on a version. One that is held is registered again first: judging it anew is what it waits for."""
-    if source == S.HELD:
+    """A verdict on a version. One that is held is registered again first: judging it anew is what it waits for. So is one whose gates were
+    declared anew before it was released.
+    """
+    if source in (S.HELD, S.ELIGIBLE):
         source = move(version, source, S.REGISTERED)
     return move(version, source, target)

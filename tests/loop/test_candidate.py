@@ -1,0 +1,90 @@
+"""Which version is released next: of the declaration in effect, and by the gates as they are declared now."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from flyball.loop.advance import candidate
+from flyball.loop.folds import FOLDS
+from flyball.loop.releases import Release, decide_release
+from flyball.records.base import Refusal
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.versions import VERSIONS, VersionState
+
+from .test_due import DAY, World, model
+
+DECLARED = model()
+
+
+class Judged(World):
+    """No champion; 1.0.0 passed the gates `g1` of declaration `v`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.version("1.0.0", "a" * 64, VersionState.ELIGIBLE)
+        self.change("1.0.0", registered_at=1, gates_digest="g1")
+        self.model_row(champion="", newest="1.0.0")
+        self.declare(gates_digest="g1")
+        self.asked = ""
+        self.library.spec = lambda _: SimpleNamespace(gates_digest=self.asked)
+
+    def change(self, number: str, **changes: Any) -> None:
+        row = self.state.get(VERSIONS, f"m/{number}")
+        assert row is not None
+        self.state.put(VERSIONS, f"m/{number}", msgspec.structs.replace(row, **changes))
+
+    def declare(self, **changes: Any) -> None:
+        row = self.state.get(DECLARATIONS, "m")
+        assert row is not None
+        self.state.put(DECLARATIONS, "m", msgspec.structs.replace(row, **changes))
+
+    def next(self) -> str:
+        found = candidate(self.state, "m")
+        return found.version if found else ""
+
+    def release(self) -> Any:
+        command = Release(id="c", actor="ana", rollout="ro", model="m", version="1.0.0", reason="")
+        return decide_release(self.state, command, 1, model=DECLARED, folds=FOLDS, signatures=self.library.signature)
+
+
+@pytest.fixture
+def world() -> Judged:
+    return Judged()
+
+
+def test_a_version_that_passed_is_released_next(world: Judged) -> None:
+    assert world.next() == "1.0.0"
+    assert not isinstance(world.release(), Refusal)
+
+
+def test_gates_declared_anew_judge_before_anything_is_released(world: Judged) -> None:
+    world.declare(gates_digest="g2")
+    assert world.next() == ""
+    refused = world.release()
+    assert isinstance(refused, Refusal)
+    assert refused.what == "m@1.0.0 was judged by other gates than those declared now"
+    assert world.due(DECLARED, 20 * DAY) == "the gates of 1.0.0 were declared anew"
+    world.model_row(last_run="run_1.0.0")
+    world.asked = "g2"
+    assert world.due(DECLARED, 9 * DAY) == "", "tried once: the run failed, or made another version"
+    world.change("1.0.0", gates_digest="g2")
+    assert world.next() == "1.0.0"
+
+
+def test_a_version_that_is_served_is_not_judged_by_gates_it_never_had_to_pass(world: Judged) -> None:
+    world.declare(gates_digest="g2")
+    world.change("1.0.0", state=VersionState.RETIRED)
+    assert not isinstance(world.release(), Refusal)
+
+
+def test_a_version_of_a_declaration_that_was_given_up_is_passed_over(world: Judged) -> None:
+    world.version("1.1.0", "a" * 64, VersionState.ELIGIBLE)
+    world.change("1.1.0", registered_at=2, version_digest="other", gates_digest="g1")
+    world.model_row(newest="1.1.0")
+    assert world.next() == "1.0.0"
+    world.model_row(champion="1.1.0")
+    assert world.next() == "", "what is older than the champion is no news"
