@@ -6,9 +6,9 @@ A setting is written in `flyball.toml` under `[settings]`, or as `FLYBALL_<NAME>
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 
-from flyball.errors import BadInput
+from flyball.errors import DeclarationError
 
 
 def _setting(default: int, *, meaning: str, unit: str, why: str) -> int:
@@ -42,21 +42,27 @@ class Settings:
 
 
 def read_settings(toml: Mapping[str, object], environment: Mapping[str, str]) -> Settings:
-    """Merge the defaults, a project's `[settings]` and the environment. Raises BadInput on an unknown name or a value that is no number."""
-    known = {item.name for item in fields(Settings)}
-    given: dict[str, object] = dict(toml)
-    unknown = sorted(set(given) - known)
+    """Merge the defaults, a project's `[settings]` and the environment. Raises DeclarationError on an unknown name, or a value that it cannot have."""
+    known = {item.name: item for item in fields(Settings)}
+    unknown = sorted(set(toml) - set(known))
     if unknown:
-        raise BadInput(f'"{unknown[0]}" is not a setting', fix=f"settings: {', '.join(sorted(known))}")
-    given |= {name: environment[f"FLYBALL_{name.upper()}"] for name in known if f"FLYBALL_{name.upper()}" in environment}
-    values: dict[str, int] = {}
-    for name, value in given.items():
-        try:
-            values[name] = int(str(value))
-        except ValueError:
-            raise BadInput(
-                f'the setting "{name}" is "{value}"', why="settings are whole numbers", fix=f"write {name} = 50, for example"
-            ) from None
-    if values.get("detector", 1) not in (0, 1):
-        raise BadInput(f'the setting "detector" is {values["detector"]}', why="it is on or off", fix="write detector = 1, or 0")
-    return Settings(**values)
+        raise DeclarationError(f'"{unknown[0]}" is not a setting', why="flyball.toml names it", fix=f"settings: {', '.join(sorted(known))}")
+    given: dict[str, tuple[str, object]] = {name: (name, value) for name, value in toml.items()}
+    for name in known:
+        variable = f"FLYBALL_{name.upper()}"
+        if variable in environment:
+            given[name] = (variable, environment[variable])
+    return Settings(**{name: _number(origin, value, known[name]) for name, (origin, value) in given.items()})
+
+
+def _number(origin: str, value: object, item: Field[int]) -> int:
+    """The value of a setting, which `origin` (a name in flyball.toml, or a variable) gives."""
+    switch = item.metadata["unit"] == "0 or 1"
+    try:
+        found = int(str(value))
+    except ValueError:
+        found = None
+    if found is None or found < 0 or (switch and found > 1):
+        why = "it is on (1) or off (0)" if switch else f"it is a whole number: {item.metadata['unit']}"
+        raise DeclarationError(f'the setting {origin} is "{value}"', why=why, fix=f"write {origin} = {item.default}")
+    return found

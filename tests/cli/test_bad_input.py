@@ -207,7 +207,14 @@ def test_a_broken_settings_file_is_named(flyball, new: Path) -> None:
     (new / "flyball.toml").write_text("[settings]\nprot = 1\n")
     assert '"prot" is not a setting' in flyball("status", "--project", new).err
     (new / "flyball.toml").write_text("[settings]\ndetector = 2\n")
-    assert "it is on or off" in flyball("status", "--project", new).err
+    assert "it is on (1) or off (0)" in flyball("status", "--project", new).err
+    for text, words in (
+        ("[settings]\nport = 'abc'\n", 'the setting port is "abc"'),
+        ("detector = 0\n", '"detector" where it says nothing'),
+        ("[sttings]\nport = 3\n", '"sttings" where it says nothing'),
+    ):
+        (new / "flyball.toml").write_text(text)
+        assert words in flyball("status", "--project", new).err
     (new / "flyball.toml").write_text("[settings")
     assert "flyball.toml cannot be read" in flyball("status", "--project", new).err
 

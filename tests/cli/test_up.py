@@ -152,6 +152,23 @@ def test_an_interrupted_run_is_cancelled_where_nothing_is_up(flyball, new: Path)
     assert flyball("status", "--project", new, "--json").document["models"][0]["doing"] == ""
 
 
+def test_a_run_whose_processes_were_killed_is_taken_up_by_the_next_train(flyball, new: Path) -> None:
+    file, slow = new / "loop.py", new / "slow"
+    waits = f"    import os, time\n    time.sleep(300 * os.path.exists({str(slow)!r}))\n    return HistGradient"
+    file.write_text(file.read_text().replace("    return HistGradient", waits))
+    slow.touch()
+    process = start("train", "demand", "--trials", 0, "--project", new)
+    jobs = new / ".flyball" / "jobs"
+    until(lambda: any(jobs.glob("*/1/progress.json")))
+    process.kill()
+    process.communicate()
+    [told] = jobs.glob("*/1/pid.json")
+    os.kill(json.loads(told.read_text())["pid"], signal.SIGKILL)
+    slow.unlink()
+    ended = flyball("train", "demand", "--project", new, "--json")
+    assert (ended.code, ended.document["version"]) == (0, "1.0.0")
+
+
 def test_a_backtest_compares_policies_and_can_be_interrupted(new: Path, tmp_path: Path) -> None:
     lines = (new / "data" / "demand.csv").read_text().splitlines(keepends=True)
     (tmp_path / "short.csv").write_text("".join(lines[: 24 * 60]))

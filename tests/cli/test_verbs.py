@@ -154,6 +154,24 @@ def test_a_source_that_was_refused_is_not_said_to_hold_its_contract(flyball, tra
     assert "the last good version is used: data/demand.csv  the file is empty" in ended.err
 
 
+def test_rows_of_another_source_are_not_trained_on(flyball, trained: Path) -> None:
+    loop = trained / "loop.py"
+    loop.write_text(loop.read_text().replace("data/demand.csv", "data/other.csv"))
+    ended = flyball("train", "demand", "--trials", 0, "--project", trained)
+    assert (ended.code, "data/other.csv" in ended.err) == (1, True)
+    (trained / "data" / "demand.csv").rename(trained / "data" / "other.csv")
+    moved = flyball("train", "demand", "--trials", 0, "--no-release", "--project", trained, "--json").document
+    assert (moved["data"]["version"], moved["data"]["refused"]) == ("1.0.0", []), "the same rows from elsewhere are the same version"
+
+
+def test_gates_declared_anew_judge_before_a_release(flyball, trained: Path) -> None:
+    loop = trained / "loop.py"
+    loop.write_text(loop.read_text().replace('fb.metric("mae") <= fb.baseline', 'fb.metric("mae") <= 0.001'))
+    assert flyball("apply", "--project", trained).code == 0
+    refused = flyball("release", "demand@1.0.0", "--project", trained)
+    assert (refused.code, "was judged by other gates than those declared now" in refused.err) == (1, True)
+
+
 def test_a_release_waits_for_up_and_can_be_tried_first(flyball, trained: Path) -> None:
     before = events(flyball, trained)
     kinds = [event["kind"] for event in flyball("release", "demand@1.0.0", "--dry-run", "--project", trained, "--json").document["events"]]
@@ -253,6 +271,11 @@ def test_labels_are_read_in_three_forms(name: str, text: str) -> None:
         ("l.json", "[]", "holds no labels"),
         ("l.csv", "", "holds no labels"),
         ("l.csv", "id,value\na,\n,2\nc,3\n", "2 of 3 labels cannot be used"),
+        ("l.csv", "id,val\na,1\n", 'no column "value"'),
+        ("l.csv", "id;value\na;1\n", 'no column "id"'),
+        ("l.csv", "id,value,value\na,1,2\n", 'names "value" twice'),
+        ("l.csv", "id,value\na,1,2\n", "line 2 has more cells"),
+        ("l.jsonl", '{"id": "a", "value": 1, "value": 2}\n', 'names "value" twice'),
         ("l.json", '[{"id": "a"}, 3]', "2 of 2 labels cannot be used"),
         ("l.jsonl", '{"id": "a", "value": 1}\n{"id": \n', "line 2 of l.jsonl is not JSON"),
     ],
@@ -267,6 +290,7 @@ def test_labels_that_are_none_are_named(name: str, text: str, words: str) -> Non
     [((), [7, True, "no", 1.5]), (("007", "true", "no", "1.5"), ["007", "true", "no", "1.5"]), (("no", 7, True), [7, True, "no", 1.5])],
 )
 def test_a_label_in_csv_is_text_where_the_classes_are(classes: tuple[int | str | bool, ...], values: list[object]) -> None:
+    assert read_labels("id,value\na,1_000\n", "l.csv") == [{"id": "a", "value": "1_000"}]
     found = read_labels("id,value\na,007\nb,true\nc,no\nd,1.5\n", "l.csv", classes)
     assert [one["value"] for one in found] == values
 
@@ -297,3 +321,22 @@ def test_json_documents_hold_no_value_that_json_does_not_know(flyball, trained_p
         arguments = (*verb, trained_project) if verb == ("check",) else (*verb, "--project", trained_project)
         text = flyball(*arguments, "--json").out
         json.loads(text, parse_constant=not_json)
+
+
+def test_a_model_whose_file_is_gone_is_named_and_not_trained(flyball, trained: Path) -> None:
+    (trained / "loop.py").write_text("")
+    assert "gone     demand: applied, and no loop file declares it any more" in flyball("apply", "--project", trained).out
+    assert flyball("apply", "--project", trained, "--json").document["gone"] == ["demand"]
+    ended = flyball("train", "demand", "--project", trained)
+    assert (ended.code, "no loop file declares demand any more" in ended.err) == (1, True)
+
+
+def test_a_first_release_is_left_by_aborting_it(flyball, trained: Path) -> None:
+    assert flyball("release", "demand@1.0.0", "--project", trained).code == 0
+    again = flyball("release", "demand@1.0.0", "--project", trained)
+    refused = flyball("rollback", "demand", "--project", trained)
+    assert again.code == refused.code == 1
+    for ended in (again, refused):
+        assert "flyball rollouts abort ro_" in ended.err
+    rollout = flyball("rollouts", "--project", trained, "--json").document["rollouts"][0]["rollout"]
+    assert flyball("rollouts", "abort", rollout, "--reason", "not yet", "--project", trained).code == 0

@@ -25,6 +25,9 @@ from flyball.loop.tick import LOST, reconcile_routes, tick
 from flyball.serving.layout import write_json
 from flyball.wiring import Wired, open_project
 
+FIRST_LOOK_S = 20.0
+"""How long the loop's first decisions wait for the loop files to be read. One that hangs must not keep guards from their work for long."""
+
 
 class Control:
     """Runs the loop until told to stop."""
@@ -36,6 +39,7 @@ class Control:
         self._compiled: Compilation | None = None
         self._voice = Voice(wired.ports.ledger, wired.layout.told)
         self._stopping = False
+        self._unread_until = time.monotonic() + FIRST_LOOK_S if watch else 0.0
         self._parent = os.getppid()
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:
@@ -50,7 +54,7 @@ class Control:
         while not self._stopping and os.getppid() == self._parent:
             now = ports.clock.now()
             try:
-                if (size := ports.ledger.size()) != seen or now >= next_tick:
+                if (size := ports.ledger.size()) != seen or now >= next_tick or self._unread:
                     # noted first: a pass that fails is tried again with the next tick, not at once and for ever
                     seen, next_tick = size, now + settings.tick_ms * 1000
                     self._pass(now)
@@ -67,10 +71,16 @@ class Control:
                 self._say(str(error))
             time.sleep(settings.poll_ms / 1000)
 
+    @property
+    def _unread(self) -> bool:
+        """Whether the loop files have not been read yet since the start: what was declared before may not be what they say now."""
+        return time.monotonic() < self._unread_until
+
     def _pass(self, now: Instant) -> None:
         started = time.monotonic()
         self._compiled = (self._watcher.poll() if self._watcher else None) or self._compiled
         if self._compiled is not None:
+            self._unread_until = 0.0
             apply(self._compiled, self._wired.ports, "loop")
             self._compiled = None
         self._sealing.look()
@@ -92,6 +102,10 @@ class Control:
             self._say(f"what happened cannot be told: {error}")
 
     def _tick(self, now: Instant) -> None:
+        if self._unread:
+            # predictions go on meanwhile
+            reconcile_routes(self._wired.ports)
+            return
         try:
             tick(now, self._wired.ports)
         except FlyballError as error:

@@ -9,7 +9,7 @@ from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet
 from flyball.cli.output import Output
 from flyball.declare import codec
 from flyball.declare.codec import short
-from flyball.loop.checking import other_requests, plain
+from flyball.loop.checking import GONE, other_requests, plain
 from flyball.loop.commands import changes, decide_apply
 from flyball.loop.compiling import Compilation, compile_project
 from flyball.loop.declaring import apply_command
@@ -35,6 +35,9 @@ def apply(*, project: Project = HERE, dry_run: DryRun = False, key: Key = "", as
         if receipt is not None:
             changed = {each.model: _changed(in_effect.get(each.model), each) for each in command.models}
             _show(out, compilation, changed)
+            gone = compilation.gone(in_effect)
+            for name in gone:
+                out.line(GONE.format(name))
             for one in compilation.models:
                 if one.model in in_effect:
                     was, now = wired.ports.library.model(in_effect[one.model].body), codec.decode(one.body)
@@ -46,6 +49,7 @@ def apply(*, project: Project = HERE, dry_run: DryRun = False, key: Key = "", as
                     "broken": [
                         {"file": file.file, "problems": [plain(problem) for problem in file.problems]} for file in compilation.broken
                     ],
+                    "gone": list(gone),
                     "event": receipt.last,
                 }
             )

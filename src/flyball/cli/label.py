@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +16,7 @@ from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.output import Output
 from flyball.cli.predict import gateway, named, read_text
 from flyball.errors import BadInput, Problem, Unavailable
+from flyball.serving.explain import once
 
 app = common.app()
 _MOST = 1_000
@@ -110,7 +111,7 @@ def _lacks(label: object) -> str:
 
 def _json(body: str, name: str) -> list[Any]:
     try:
-        value = json.loads(body)
+        value = json.loads(body, object_pairs_hook=once)
     except ValueError:
         return _lines(body, name)
     if isinstance(value, dict):
@@ -123,7 +124,7 @@ def _lines(body: str, name: str) -> list[Any]:
     for number, line in enumerate(body.splitlines(), 1):
         if line.strip():
             try:
-                found.append(json.loads(line))
+                found.append(json.loads(line, object_pairs_hook=once))
             except ValueError as error:
                 raise BadInput(
                     f"line {number} of {named(name)} is not JSON", why=str(error), fix='one label a line: {"id": "…", "value": 1}'
@@ -133,12 +134,38 @@ def _lines(body: str, name: str) -> list[Any]:
 
 def _csv(body: str, classes: Sequence[int | str | bool]) -> list[dict[str, Any]]:
     rows = csv.DictReader(io.StringIO(body))
+    if rows.fieldnames:
+        _check_header(rows.fieldnames)
     texts = frozenset(one for one in classes if isinstance(one, str))
     all_text = bool(classes) and len(texts) == len(classes)
     return [
-        {name: cell if all_text or cell in texts else _value(name, cell) for name, cell in row.items() if name and cell not in ("", None)}
-        for row in rows
+        {name: cell if all_text or cell in texts else _value(name, cell) for name, cell in row.items() if cell not in ("", None)}
+        for number, row in enumerate(rows, 2)
+        if _whole(row, number)
     ]
+
+
+def _check_header(names: Sequence[str]) -> None:
+    """Raise BadInput where the columns of a CSV file do not say which cell is an id, and which a value."""
+    twice = next((name for name in names if names.count(name) > 1), "")
+    if twice:
+        raise BadInput(f'the header names "{named(twice)}" twice', why="either cell may be meant", fix="name each column once")
+    for wanted in ("id", "value"):
+        if wanted not in names:
+            raise BadInput(
+                f'the header has no column "{wanted}"',
+                why=f"it has {', '.join(named(name) for name in names[:8])}",
+                fix="columns id and value, with commas between them; nothing was sent",
+            )
+
+
+def _whole(row: Mapping[str | None, Any], number: int) -> bool:
+    """True. Raises BadInput for a line with more cells than the header has."""
+    if None in row:
+        raise BadInput(
+            f"line {number} has more cells than the header", why="nobody can say which is which", fix="quote a cell that holds a comma"
+        )
+    return True
 
 
 def _value(name: str, cell: Any) -> Any:
@@ -149,7 +176,8 @@ def _value(name: str, cell: Any) -> Any:
         return cell == "true"
     for kind in (int, float):
         try:
-            return kind(cell)
+            # Python takes 1_000 as well, and nobody else does
+            return kind(cell if "_" not in cell else "")
         except ValueError:
             continue
     return cell

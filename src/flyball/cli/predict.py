@@ -13,6 +13,7 @@ from flyball.cli import common
 from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.output import Output, number
 from flyball.errors import BadInput, Unavailable
+from flyball.serving.explain import once
 
 if TYPE_CHECKING:
     from flyball.serving.client import GatewayClient
@@ -64,16 +65,14 @@ def _many(client: GatewayClient, ref: str, rows: list[dict[str, Any]]) -> dict[s
 
 def _rows(text: str, name: str) -> dict[str, Any] | list[dict[str, Any]]:
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=once)
     except ValueError as error:
-        raise BadInput(f"{named(name)} is not JSON", why=str(error), fix='write one row: {"day": 2, "period": 0.5}') from None
+        raise BadInput(f"{named(name)} is not JSON", why=str(error), fix='write one row: {"field": value, …}') from None
     if isinstance(value, dict):
         return value
     if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
         return value
-    raise BadInput(
-        f"{named(name)} holds no row", why="a row is a JSON object; several are a list of them", fix='write {"day": 2, "period": 0.5}'
-    )
+    raise BadInput(f"{named(name)} holds no row", why="a row is a JSON object; several are a list of them", fix='write {"field": value, …}')
 
 
 def named(name: str) -> str:

@@ -16,8 +16,9 @@ from flyball.cli.data import look
 from flyball.cli.models import verdict_line, verdicts
 from flyball.cli.output import Bar, Output, number
 from flyball.cli.release import start as release
+from flyball.data.rules import usable
 from flyball.declare.units import near
-from flyball.errors import BadInput, Conflict, DeclarationError, FlyballError
+from flyball.errors import BadInput, Conflict, DeclarationError, FlyballError, NotFound
 from flyball.loop import training
 from flyball.loop.commands import CancelRun, Train, active_run, decide_cancel_run, decide_train
 from flyball.loop.releases import active_rollout
@@ -85,15 +86,17 @@ def train(
         _check_parameters(declared, parameters)
         data = _data(wired, declared)
         out.line(f"data      {data.name}@{data.version}  {data.rows:,} rows  contract holds")
-        refused = wired.ports.ledger.state().get(DATASETS, data.name)
-        if refused is not None and refused.refused_mark:
-            out.note(f"refused   what the source holds now, so the last good version is used: {refused.violations[0].splitlines()[0]}")
+        source = wired.ports.ledger.state().get(DATASETS, data.name)
+        refused = source.violations if source is not None and source.refused_mark else ()
+        if refused:
+            out.note(f"refused   what the source holds now, so the last good version is used: {refused[0].splitlines()[0]}")
             out.note("          flyball check --data says more")
         run = _start(wired, out, declared, parameters, trials, Acting(reason, key=key), release=wanted is not False)
         row = _follow(wired, out, declared, run)
         if row.state is not RunState.SUCCEEDED:
             raise _failed(wired, row)
-        return _report(wired, out, declared, row, release_now=wanted is True)
+        used = {"name": data.name, "version": data.version, "rows": data.rows, "refused": list(refused)}
+        return _report(wired, out, declared, row, used, release_now=wanted is True)
 
 
 def _dry_run(
@@ -132,22 +135,27 @@ def _declared(wired: Wired, name: str) -> Model:
     for file in compilation.broken:
         if file.stops(name) and (row is None or row.file == file.file):
             raise DeclarationError(f"{file.file} cannot be used", fix="flyball check", problems=file.problems)
+    if compilation.gone([name] if row is not None else []):
+        raise NotFound(
+            f"no loop file declares {name} any more", why=f"{row.file if row else ''} did", fix="bring it back, or train another model"
+        )
     return common.declared(wired, name)
 
 
 def _data(wired: Wired, model: Model) -> DatasetVersion:
     row = look(wired, model)
-    if row is not None and row.refused_mark and row.head is None:
+    head = usable(row, model.data)
+    if row is not None and row.refused_mark and head is None:
         raise BadInput(
             f'data set "{model.data.name}" does not hold its contract',
             why="; ".join(text.splitlines()[0] for text in row.violations),
             fix="flyball check --data says more",
         )
-    if row is None or row.head is None:
+    if head is None:
         raise BadInput(
             f'data set "{model.data.name}" has no rows yet', why=f"it is read from {model.data.source}", fix="put the file there"
         )
-    return row.head
+    return head
 
 
 def _parameters(given: list[str]) -> dict[str, int | float | str | bool]:
@@ -188,6 +196,10 @@ def _start(
 ) -> str:
     """Queue a run; returns its id. An equal run that the loop has just started is the one to follow."""
     ports = wired.ports
+    running, declared = active_run(ports.ledger.state(), model.name), ports.ledger.state().get(DECLARATIONS, model.name)
+    if running is not None and declared is not None and not common.is_up(wired):
+        # nobody else looks at it: one whose process was killed would be said to run for ever
+        observe_runs(ports, [declared])
     state = ports.ledger.state()
     running = active_run(state, model.name)
     if running is not None and not parameters and trials is None:
@@ -253,7 +265,7 @@ def _progress(wired: Wired, bar: Bar, run: str) -> None:
         bar.stage(seen.stage)
 
 
-def _report(wired: Wired, out: Output, model: Model, row: RunRow, *, release_now: bool) -> int:
+def _report(wired: Wired, out: Output, model: Model, row: RunRow, used: dict[str, Any], *, release_now: bool) -> int:
     ports = wired.ports
     version = common.find_version(ports.ledger.state(), ModelRef(model=model.name, version=row.version))
     result = ports.library.result(version.result)
@@ -268,6 +280,7 @@ def _report(wired: Wired, out: Output, model: Model, row: RunRow, *, release_now
         {
             "run": row.run,
             "model": model.name,
+            "data": used,
             "version": version.version,
             "state": "candidate" if version.state in (VersionState.REGISTERED, VersionState.HELD) else version.state,
             "metrics": version.metrics,

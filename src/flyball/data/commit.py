@@ -13,6 +13,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from flyball.data.profile import profile
+from flyball.data.rules import named_source
 from flyball.data.types import epoch, schema
 from flyball.declare.data import Dataset
 from flyball.errors import Corrupt, NotFound
@@ -45,7 +46,7 @@ def commit(dataset: Dataset, frame: pl.DataFrame, blobs: Blobs, head: DatasetVer
     as_of = max(last, epoch(frame, dataset.arrived)[1]) if dataset.arrived else last
     before = {} if head is None else schema_of(head, blobs)
     if head is not None and head.content == content and before == types:
-        return DatasetVersion(**{field: getattr(head, field) for field in head.__struct_fields__} | {"source_mark": mark})
+        return msgspec.structs.replace(head, source_mark=mark, source=named_source(dataset))
     blobs.put(data)
     made = DatasetVersion(
         name=dataset.name,
@@ -59,6 +60,7 @@ def commit(dataset: Dataset, frame: pl.DataFrame, blobs: Blobs, head: DatasetVer
         last=last,
         as_of=as_of,
         source_mark=mark,
+        source=named_source(dataset),
     )
     if fits(DataCommitted(version=made)):
         return made

@@ -13,6 +13,7 @@ from typing import Any
 from flyball.errors import DeclarationError, NotFound
 
 MARK = "flyball.toml"
+_TABLES = ("settings", "env")
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
 
 
@@ -50,6 +51,13 @@ def read_project(root: Path) -> Project:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise DeclarationError(f"{MARK} cannot be read", why=str(error), fix="mend the file; an empty one is enough") from error
+    strange = next((name for name in settings if name not in _TABLES), "")
+    if strange:
+        raise DeclarationError(
+            f'{MARK} has "{strange}" where it says nothing',
+            why=f"it has the tables {' and '.join(f'[{name}]' for name in _TABLES)}",
+            fix=f"write it under [{_TABLES[0]}], if it is a setting",
+        )
     return Project(root, loop_files(root), settings)
 
 

@@ -32,6 +32,8 @@ def near(word: str, options: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     guess = f'did you mean "{close[0]}"? ' if close else ""
     shown = ", ".join(names[:8]) + (f", … ({len(names)})" if len(names) > 8 else "")
+    if guess and len(names) == 1:
+        return guess.rstrip()
     return f"{guess}{shown}" if names else "nothing is declared"
 
 

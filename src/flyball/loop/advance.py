@@ -9,6 +9,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from flyball.clock import Instant, Span
+from flyball.data.rules import usable
 from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.declare.policy import Retrain
@@ -240,7 +241,7 @@ def _due(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | 
     declared, data = state.get(DECLARATIONS, model.name), state.get(DATASETS, model.data.name)
     active = active_rollout(state, model.name)
     busy = active_run(state, model.name) is not None or (active is not None and active.state != RolloutState.WATCHING)
-    if declared is None or data is None or data.head is None or busy:
+    if declared is None or usable(data, model.data) is None or busy:
         return None
     if declared.version_digest != row.trained_digest:
         said = "what is trained was declared anew" if row.trained_digest else "first declaration"

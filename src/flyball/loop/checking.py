@@ -25,6 +25,10 @@ class Applied(NamedTuple):
     body: str = ""
 
 
+GONE = "gone     {}: applied, and no loop file declares it any more; it goes on as it was"
+"""How a model is shown whose file was taken away."""
+
+
 class ModelReport(NamedTuple):
     """One model as checked. `changed` holds "new", or those of "version", "policy" that differ from what is applied."""
 
@@ -88,9 +92,7 @@ def report(compilation: Compilation, root: Path, *, data: bool, applied: Mapping
             model = codec.decode(compiled.body)
             models.append(_model(compiled, model, applied.get(compiled.model), _contracts(model, root, contracts) if data else Contract()))
     broken = tuple(file for file in compilation.broken if only in ("", file.file))
-    stays = {compiled.model for compiled in compilation.models}
-    gone = tuple(sorted(name for name in applied if name not in stays)) if not broken and not only else ()
-    return CheckReport(tuple(models), broken, gone)
+    return CheckReport(tuple(models), broken, () if only else compilation.gone(applied))
 
 
 def _model(compiled: Compiled, model: Model, before: Applied | None, found: Contract) -> ModelReport:
@@ -243,7 +245,7 @@ def to_lines(checked: CheckReport) -> list[str]:
         lines += [f"  changed        {difference}" for difference in model.differences]
         lines += [f"  warning  {str(warning).replace(chr(10), chr(10) + '  ')}" for warning in model.warnings]
     lines += [str(problem) for problem in checked.problems]
-    lines += [f"gone     {name}: applied, and no loop file declares it any more" for name in checked.gone]
+    lines += [GONE.format(name) for name in checked.gone]
     sums = (len(checked.models), "model"), (len(checked.problems), "problem"), (len(checked.warnings), "warning")
     return [*lines, ", ".join(_count(number, f"{name}s") for number, name in sums)]
 

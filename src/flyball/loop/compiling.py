@@ -55,6 +55,11 @@ class Compilation:
     files: tuple[str, ...]
     fingerprint: str
 
+    def gone(self, applied: Iterable[str]) -> tuple[str, ...]:
+        """Those of the applied models that no loop file declares any more. Where a file is broken, nobody can tell."""
+        declared = {compiled.model for compiled in self.models}
+        return () if self.broken else tuple(sorted(name for name in applied if name not in declared))
+
     def refuse_empty(self, root: Path) -> None:
         """Raise BadInput if the project has no loop file at all: it would be taken for a sound one."""
         if not self.files:

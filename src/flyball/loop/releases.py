@@ -120,37 +120,17 @@ def decide_release(
     ref = f"{command.model}@{command.version}"
     if version is None:
         return Refusal(code="not-found", what=f"no version {ref}", fix=f"flyball models list {command.model}")
-    refused = registry.may_release(version)
+    row = state.get(MODELS, command.model) or ModelRow(model=command.model)
+    refused = _unfit(state, version, row.champion, signatures)
     if refused is not None:
         return refused
-    declared = state.get(DECLARATIONS, command.model)
-    if declared is not None and registry.judged_otherwise(version, declared.gates_digest):
-        return Refusal(
-            code="refused",
-            what=f"{ref} was judged by other gates than those declared now",
-            why="nothing is released whose gates did not pass",
-            fix=f"flyball train {command.model} judges it by the present ones",
-        )
-    row = state.get(MODELS, command.model) or ModelRow(model=command.model)
-    if row.champion == command.version:
-        return Refusal(code="conflict", what=f"{ref} is the champion already", why="it answers by default", fix="nothing is left to do")
-    other = other_requests(state, version, row.champion, signatures)
-    if other:
-        return Refusal(
-            code="refused",
-            what=f"{ref} takes other requests than the champion {row.champion}: {'; '.join(other)}",
-            why="callers send what the champion takes, so the two cannot be compared on the same requests",
-            fix="declare it as a model of another name, move its callers there, then retire this one",
-        )
     active = active_rollout(state, command.model)
     if active is not None and active.state != RolloutState.WATCHING:
         return Refusal(
             code="conflict",
             what=f"{command.model} is in a rollout already ({active.rollout}, {active.version}, {active.state.value})",
             why="one rollout of a model at a time: two would share one champion's evidence",
-            fix=f"wait for it, or flyball rollback {command.model}"
-            if active.champion
-            else f"wait for it, or flyball rollouts abort {active.rollout}",
+            fix=_way_out(active),
         )
     attempt = 1 + sum(1 for _, past in state.scan(ROLLOUTS) if (past.model, past.version) == (command.model, command.version))
     planned = rollout.plan(
@@ -175,6 +155,44 @@ def decide_release(
     if active is not None:
         events.insert(0, move(active, RolloutState.COMPLETED, f"the watch ends early: {ref} is released"))
     return _with_route(state, events, now, model=model, folds=folds, signatures=signatures)
+
+
+def _unfit(state: State, version: VersionRow, champion: str, signatures: Signatures) -> Refusal | None:
+    """Why a version may not be released, by what it is; None if it may."""
+    refused = registry.may_release(version)
+    if refused is not None:
+        return refused
+    ref = f"{version.model}@{version.version}"
+    declared = state.get(DECLARATIONS, version.model)
+    if declared is not None and registry.judged_otherwise(version, declared.gates_digest):
+        return Refusal(
+            code="refused",
+            what=f"{ref} was judged by other gates than those declared now",
+            why="nothing is released whose gates did not pass",
+            fix=f"flyball train {version.model} judges it by the present ones",
+        )
+    if champion == version.version:
+        return Refusal(code="conflict", what=f"{ref} is the champion already", why="it answers by default", fix="nothing is left to do")
+    other = other_requests(state, version, champion, signatures)
+    if other:
+        return Refusal(
+            code="refused",
+            what=f"{ref} takes other requests than the champion {champion}: {'; '.join(other)}",
+            why="callers send what the champion takes, so the two cannot be compared on the same requests",
+            fix="declare it as a model of another name, move its callers there, then retire this one",
+        )
+    return None
+
+
+def _way_out(active: RolloutRow) -> str:
+    """What ends a rollout that is in the way."""
+    if active.state == RolloutState.ROLLING_BACK:
+        return "it ends when every process has the old route: flyball up, or flyball tick"
+    return (
+        f"wait for it, or flyball rollback {active.model}"
+        if active.champion
+        else f"wait for it, or flyball rollouts abort {active.rollout}"
+    )
 
 
 def other_requests(state: State, version: VersionRow, champion: str, signatures: Signatures) -> list[str]:
@@ -230,6 +248,13 @@ def decide_rollback(
         return _with_route(state, [moved, *_champion(state, active, moved), *settled], now, model=model, folds=folds, signatures=signatures)
     to = command.to or (row.former if row else "")
     target = state.get(VERSIONS, f"{command.model}/{to}") if to else None
+    if active is not None and not command.to:
+        return Refusal(
+            code="refused",
+            what=f"{command.model} has no version to go back to: {active.rollout} is its first release",
+            why="without it nobody would answer",
+            fix=f"flyball rollouts abort {active.rollout} ends it, as long as it does not answer yet",
+        )
     if row is None or not row.champion or target is None:
         return Refusal(
             code="not-found",

@@ -30,7 +30,7 @@ def _of_declarations(event: Event) -> tuple[Mood, str] | None:
         case DeclarationRefused():
             return "bad", f"broken      {_first(event.problems) or event.file}   → flyball check"
         case DeclarationHealed():
-            return "good", f"mended      {event.file}"
+            return "good", f"mended      {event.file}: nothing in it is broken any more"
         case DataRefused():
             return "bad", f"refused     data {event.name}: {_first(event.violations)}   → flyball check --data"
         case DataCommitted() if not event.version.parents:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from flyball.clock import Instant
+from flyball.data.rules import usable
 from flyball.declare.model import Model
 from flyball.errors import Conflict, NotFound
 from flyball.loop.commands import Train, decide_train
@@ -41,12 +42,15 @@ def run_spec(
     data = state.get(DATASETS, model.data.name)
     if declared is None:
         raise NotFound(f'no model "{model.name}" is declared', fix="flyball apply")
-    if data is None or data.head is None:
+    head = usable(data, model.data)
+    if head is None:
         violations = data.violations if data else ()
         raise Conflict(
             f'data set "{model.data.name}" has no version that may be used',
             why="; ".join(violations) or f"nothing was read from {model.data.source} yet",
-            fix="mend the source; it is read again when it changes",
+            fix="mend the source; it is read again when it changes"
+            if violations
+            else f"flyball train {model.name} reads it, and so does flyball up",
         )
     row = state.get(MODELS, model.name) or ModelRow(model=model.name)
     champion = state.get(VERSIONS, f"{model.name}/{row.champion}") if row.champion else None
@@ -61,8 +65,8 @@ def run_spec(
         version_digest=declared.version_digest,
         policy_digest=declared.policy_digest,
         gates_digest=declared.gates_digest,
-        datasets={model.data.name: data.head.content},
-        as_of=min(now, data.head.as_of),
+        datasets={model.data.name: head.content},
+        as_of=min(now, head.as_of),
         champion=champion.artifact if champion else "",
         champion_version=champion.version if champion else "",
         parameters=_inherited(ports, champion) if follows else (parameters or {}),
@@ -82,17 +86,18 @@ def judging_spec(ports: Ports, state: State, model: Model, version: VersionRow, 
     """
     run, data = state.get(RUNS, version.run), state.get(DATASETS, model.data.name)
     row = state.get(MODELS, model.name)
-    if run is None or row is None or data is None or data.head is None or model.train is None:
+    head = usable(data, model.data)
+    if run is None or row is None or head is None or model.train is None:
         return None
     first, last = (ports.library.spec(each.spec) for each in (run, state.get(RUNS, row.last_run) or run))
-    as_of = min(now, data.head.as_of)
+    as_of = min(now, head.as_of)
     champion = state.get(VERSIONS, f"{model.name}/{row.champion}") if row.champion else None
     same_champion = (champion.version if champion else "") == first.champion_version
     if not same_champion or as_of < last.as_of + model.train.holdout // 7 or last.as_of >= first.as_of + model.train.holdout:
         return None
     return msgspec.structs.replace(
         first,
-        datasets={model.data.name: data.head.content},
+        datasets={model.data.name: head.content},
         as_of=as_of,
         candidate=version.artifact,
         candidate_version=version.version,

@@ -23,7 +23,8 @@ class DatasetVersion(Record, frozen=True):
 
     `source_mark` says which bytes of the source it was read from (paths, sizes, times), so that an unchanged source is not read
     again. `as_of` is the latest moment at which any of its rows was known. A version too wide for an event has no `schema` and
-    `stats` here: `stats_blob` (JSON) tells both.
+    `stats` here: `stats_blob` (JSON) tells both. `source` is the path or glob that was
+    declared (empty: it has no name that lasts).
     """
 
     name: str
@@ -38,6 +39,7 @@ class DatasetVersion(Record, frozen=True):
     as_of: Instant
     source_mark: str
     stats_blob: BlobHash = ""
+    source: str = ""
 
 
 class DataCommitted(Event, frozen=True, tag="data.committed"):

@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 
 from flyball.errors import BadInput, FlyballError, NotFound, Problem, Refused, Unavailable
+from flyball.serving.problems import TooLarge, Unparsable
 
-_BY_STATUS: Mapping[int, type[FlyballError]] = {400: BadInput, 403: Refused, 404: NotFound, 413: BadInput, 422: BadInput}
+_BY_STATUS: Mapping[int, type[FlyballError]] = {400: Unparsable, 403: Refused, 404: NotFound, 413: TooLarge, 422: BadInput}
 
 
 class GatewayClient:

@@ -66,7 +66,7 @@ def load(body: bytes) -> Any:
     """Read JSON as `parse` does, halves of surrogate pairs included. Raises Unparsable, for a name that is given twice too."""
     try:
         # decoded here: json.loads would guess other encodings, and take surrogates as UTF-8
-        return json.loads(body.decode("utf-8-sig"), object_pairs_hook=_once)
+        return json.loads(body.decode("utf-8-sig"), object_pairs_hook=once)
     except UnicodeDecodeError as problem:
         raise Unparsable(
             "the body is not UTF-8", why=f"byte {problem.start} is {body[problem.start]:#04x}", fix="send JSON encoded as UTF-8"
@@ -83,7 +83,7 @@ def load(body: bytes) -> Any:
         raise _too_deep() from None
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object of these members. Raises Unparsable where two have one name: either may have been meant."""
     made = dict(pairs)
     if len(made) < len(pairs):
