@@ -50,7 +50,8 @@ def test_the_hasty_edit_is_as_good_on_known_rows_and_cannot_take_a_missing_incom
     (tmp_path / LOOP_FILE).write_text(hasty_text(loop_text()))
     hasty = load_model(tmp_path, LOOP_FILE, MODEL)
     people = applications(np.random.default_rng(1), 600, Climate(partner=0.5))
-    X, y = pl.DataFrame([one.row for one in people], infer_schema_length=None), pl.Series([one.defaults for one in people])
+    rows, y = pl.DataFrame([one.row for one in people], infer_schema_length=None), pl.Series([one.defaults for one in people])
+    X = rows.with_columns(**hasty.transforms).drop("purpose")
     whole = X["income"].is_not_null()
     fitted = hasty.train.fit(X.filter(whole), y.filter(whole))
     assert (fitted.predict(X.filter(whole)) == y.filter(whole).to_numpy()).mean() > 0.85

@@ -1,12 +1,11 @@
 """Will an applicant fail to pay the loan back? The demo's loop file; one second stands for a day."""
 
 import polars as pl
-from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
 
 import flyball as fb
+
+PURPOSES = ("car", "debt", "home", "medical", "other")
 
 applications = fb.Dataset(
     "applications",
@@ -27,8 +26,7 @@ applications = fb.Dataset(
 
 def fit(X: pl.DataFrame, y: pl.Series) -> object:
     """Boosted trees, which take a missing income as it is."""
-    words = make_column_transformer((OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["purpose"]), remainder="passthrough")
-    return make_pipeline(words, HistGradientBoostingClassifier(max_iter=60, max_depth=4, min_samples_leaf=10, random_state=0)).fit(X, y)
+    return HistGradientBoostingClassifier(max_iter=60, max_depth=4, min_samples_leaf=10, random_state=0).fit(X, y)
 
 
 lending = fb.Model(
@@ -38,9 +36,12 @@ lending = fb.Model(
     label="defaulted",
     owner="risk-models",
     framing=fb.Framing("grant small loans at once", kpi="loans paid back", risk="high"),
+    inputs=["amount", "income", "debt", "accounts", "base_rate"],
     transforms={
         "debt_to_income": pl.col("debt") / (pl.col("income") + 1),
         "amount_to_income": pl.col("amount") / (pl.col("income") + 1),
+        **{f"for_{purpose}": (pl.col("purpose") == purpose).cast(pl.Float64) for purpose in PURPOSES},
+        "for_none_of_these": (~pl.col("purpose").is_in(PURPOSES)).cast(pl.Float64),
     },
     train=fb.Train(fit, window="60s", holdout="3s", timeout="60s"),
     slices=["purpose"],

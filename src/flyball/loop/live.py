@@ -6,6 +6,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from flyball.clock import Instant
@@ -40,6 +41,7 @@ class LiveRuns:
 
     def __init__(self, compute: LocalCompute, blobs: LocalBlobs, folder: Path) -> None:
         self._compute, self._blobs, self._folder = compute, blobs, folder
+        self._told: Sequence[tuple[str, int]] = ()
 
     def submit(self, run: str, attempt: int, spec: str, model: Model) -> None:
         """Start an attempt."""
@@ -61,8 +63,13 @@ class LiveRuns:
         return seen if seen.attempt >= attempt else Observed(state="absent")
 
     def keep(self, runs: Sequence[tuple[str, int]]) -> None:
-        """Renew leases."""
+        """Renew leases, and tell the supervisor what is under way."""
         self._compute.keep([run for run, _ in runs])
+        if runs != self._told:
+            # a version's worker is warmed while the version is still being trained; without the file it only starts later
+            with suppress(OSError):
+                write_json(Layout(self._folder).runs, [run for run, _ in runs])
+            self._told = list(runs)
 
     def cancel(self, run: str, attempt: int) -> None:  # noqa: ARG002 - a job's newest attempt is the one that runs
         """Ask for its end."""

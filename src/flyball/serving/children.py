@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,8 +20,58 @@ STEADY_S = 20.0
 _LARGEST_OUTPUT = 10 << 20
 
 
+class Spare:
+    """A process that has its slow imports behind it and waits to be told what it is for, in a line on its descriptor `--wait`.
+
+    It ends by itself when nobody can tell it any more.
+    """
+
+    def __init__(self, argv: Sequence[str], *, cwd: Path, output: Path, stdin: int, passed: Sequence[int], env: Mapping[str, str]) -> None:
+        waits, self._tell = os.pipe()
+        with output.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*argv, "--wait", str(waits)],
+                cwd=cwd,
+                env=dict(env),
+                stdin=stdin,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=(*passed, waits),
+                start_new_session=True,
+            )
+        os.close(waits)
+
+    def take(self, told: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
+        """Tell it; the process that it is now, or None if it has ended."""
+        try:
+            os.write(self._tell, json.dumps(told).encode() + b"\n")
+        except BrokenPipeError:
+            self._process.wait()
+            return None
+        finally:
+            os.close(self._tell)
+        return self._process
+
+    def drop(self) -> None:
+        """It is not needed; it ends when it has imported what it imports."""
+        os.close(self._tell)
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        self._process.terminate()
+
+    def ended(self) -> bool:
+        """Whether nothing of it runs any more."""
+        return self._process.poll() is not None
+
+    def kill(self) -> None:
+        """End it now, if it still runs, and reap it."""
+        self._process.kill()
+        self._process.wait()
+
+
 class Child:
-    """A process that shall run. `keep` is called often; `on_end` gets the reason of each unwanted end."""
+    """A process that shall run. `keep` is called often; `on_end` gets the reason of each unwanted end. `process` runs already."""
 
     def __init__(
         self,
@@ -32,6 +84,7 @@ class Child:
         passed: Sequence[int],
         env: Mapping[str, str],
         on_end: Callable[[str], None] | None = None,
+        process: subprocess.Popen[bytes] | None = None,
     ) -> None:
         self.name = name
         self._argv = list(argv)
@@ -41,8 +94,8 @@ class Child:
         self._passed = tuple(passed)
         self._env = dict(env)
         self._on_end = on_end
-        self._process: subprocess.Popen[bytes] | None = None
-        self._started = 0.0
+        self._process = process
+        self._started = time.monotonic()
         self._again_at = 0.0
         self._wait_s = FIRST_WAIT_S
         self._stopping = False

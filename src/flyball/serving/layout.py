@@ -59,6 +59,11 @@ class Layout:
         return self.run / "workers.json"
 
     @property
+    def runs(self) -> Path:
+        """The runs under way, whose versions will want workers."""
+        return self.run / "runs.json"
+
+    @property
     def gateways(self) -> Path:
         """`{"port", "gateways": {name: pid}}`: the gateways whose acknowledgement a route change waits for."""
         return self.run / "gateways.json"

@@ -14,6 +14,7 @@ import os
 import shlex
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from flyball.compute.guardian import ONE_THREAD
 from flyball.errors import Conflict, FlyballError, Interrupted, Refused, Unavailable, problem
-from flyball.serving.children import Child
+from flyball.serving.children import Child, Spare
 from flyball.serving.layout import Layout, read_json, worker_name, write_json
 
 LOOK_S = 0.05
@@ -134,7 +135,9 @@ class Supervisor:
         self._gateways = {f"g{number}": self._gateway(f"g{number}") for number in range(gateways)}
         self._control = [self._child("control", control)] if control else []
         self._workers: dict[str, Child] = {}
-        self._leaving: list[Child] = []
+        self._leaving: list[Child | Spare] = []
+        self._spare: Spare | None = None
+        self._runs: object = None
         self._starting: dict[str, str] = {}
         self._seen_workers: object = None
         self._signals: list[int] = []
@@ -189,11 +192,18 @@ class Supervisor:
         layout.prepare()
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()} {self._port}".encode(), 0)
-        for stale in (*layout.run.glob("*.ack"), *(layout.run / "workers").iterdir(), *layout.metrics("x").parent.iterdir(), layout.told):
+        for stale in (
+            *layout.run.glob("*.ack"),
+            *(layout.run / "workers").iterdir(),
+            *layout.metrics("x").parent.iterdir(),
+            layout.told,
+            layout.runs,
+        ):
             stale.unlink(missing_ok=True)
 
     def _pass(self) -> None:
         self._match_workers()
+        self._match_spare()
         changed = [child.keep() for child in self._gateways.values()]
         if any(changed):
             pids = {name: child.pid for name, child in self._gateways.items()}
@@ -216,17 +226,37 @@ class Supervisor:
         for name in wanted.keys() - self._workers.keys():
             self._workers[name] = self._worker(name, wanted[name]["ref"], wanted[name]["artifact"])
 
+    def _match_spare(self) -> None:
+        """One warm worker as long as a run is under way: its version will want one. One for each run, whether it was needed or not."""
+        runs = read_json(self._layout.runs)
+        if runs == self._runs:
+            return
+        self._runs = runs
+        if self._spare is not None:
+            self._spare.drop()
+            self._leaving.append(self._spare)
+            self._spare = None
+        if runs:
+            self._spare = Spare(
+                [*_python("flyball.serving.worker"), "--root", str(self._layout.root), "--pipe", "0"],
+                cwd=self._project,
+                output=self._layout.output("spare"),
+                stdin=self._life,
+                passed=(self._lock,),
+                env={**os.environ, **_ONE_THREAD},
+            )
+
     def _end(self) -> None:
         """Gateways first: they answer what is open while the workers still run. A second Ctrl-C ends it at once."""
         gateways = list(self._gateways.values())
-        rest = [*self._control, *self._workers.values(), *self._leaving]
+        rest = [*self._control, *self._workers.values(), *self._leaving, *([self._spare] if self._spare else [])]
         self._stop_all(gateways, GATEWAY_DRAIN_S)
         self._listener.close()
         self._stop_all(rest, REST_DRAIN_S)
         os.close(self._breath)
         self._layout.gateways.unlink(missing_ok=True)
 
-    def _stop_all(self, children: Iterable[Child], wait_s: float) -> None:
+    def _stop_all(self, children: Iterable[Child | Spare], wait_s: float) -> None:
         children = list(children)
         for child in children:
             child.stop()
@@ -244,6 +274,7 @@ class Supervisor:
         passed: Sequence[int] = (),
         one_thread: bool = False,
         on_end: Callable[[str], None] | None = None,
+        process: subprocess.Popen[bytes] | None = None,
     ) -> Child:
         return Child(
             name,
@@ -254,6 +285,7 @@ class Supervisor:
             passed=(self._lock, *passed),
             env={**os.environ, **_ONE_THREAD} if one_thread else dict(os.environ),
             on_end=on_end,
+            process=process,
         )
 
     def _gateway(self, name: str) -> Child:
@@ -274,7 +306,9 @@ class Supervisor:
             elif not layout.failed(name).exists():
                 write_json(layout.failed(name), {"reason": reason})
 
-        return self._child(name, argv, one_thread=True, on_end=ended)
+        spare, self._spare = self._spare, None
+        told = {"ref": ref, "artifact": artifact, "socket": str(layout.socket(name))}
+        return self._child(name, argv, one_thread=True, on_end=ended, process=spare.take(told) if spare is not None else None)
 
 
 def _python(module: str) -> list[str]:

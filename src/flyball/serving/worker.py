@@ -33,6 +33,7 @@ from flyball.serving.history import History
 from flyball.serving.layout import Layout, worker_name, write_json
 from flyball.store.blobs import LocalBlobs
 from flyball.training.artifact import load
+from flyball.training.estimators import preload
 from flyball.training.predictor import Predictions, Predictor
 
 _READ_BYTES = 1 << 20
@@ -270,18 +271,39 @@ def prepare(layout: Layout, ref: str, artifact: str) -> tuple[Scorer, History]:
     return Scorer(predictor, history), history
 
 
+def _told(options: argparse.Namespace, layout: Layout) -> bool:
+    """Do the slow imports, then wait to be told what to serve; False if nobody will tell. From then on it writes to its own log."""
+    preload()
+    with os.fdopen(options.wait) as wait:
+        line = wait.readline()
+    if not line:
+        return False
+    told = msgspec.json.decode(line, type=dict[str, str])
+    options.ref, options.artifact, options.socket = told["ref"], told["artifact"], Path(told["socket"])
+    log = os.open(layout.output(worker_name(options.ref, options.artifact)), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.close(log)
+    return True
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="flyball.serving.worker")
     parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--ref", required=True)
-    parser.add_argument("--artifact", required=True)
+    parser.add_argument("--ref", default="")
+    parser.add_argument("--artifact", default="")
     parser.add_argument("--socket", type=Path)
     parser.add_argument("--pipe", type=int, default=0)
+    parser.add_argument("--wait", type=int, help="a descriptor on which the other arguments will come as a line of JSON")
     options = parser.parse_args(argv)
+    if options.wait is None and not (options.ref and options.artifact):
+        parser.error("give --ref and --artifact, or --wait")
     layout = Layout(options.root)
-    name = worker_name(options.ref, options.artifact)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if options.wait is not None and not _told(options, layout):
+        return 0
+    name = worker_name(options.ref, options.artifact)
     try:
         scorer, history = prepare(layout, options.ref, options.artifact)
     except Exception as problem:  # noqa: BLE001 - the version's own code runs here: whatever it raises is why the rollout fails

@@ -26,6 +26,12 @@ _ADDRESS = re.compile(rb'(?<="__id__": )\d+|(?<=")\d+(?=\.np[yz]")')
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
+def preload() -> None:
+    """Import what most estimators need, for a process that will read one and does not know which."""
+    for name in ("compose", "ensemble", "linear_model", "pipeline", "preprocessing"):
+        importlib.import_module(f"sklearn.{name}")
+
+
 def dumps(estimator: object) -> bytes:
     """Write an estimator; equal estimators give equal bytes. Raises Refused for what could not be read back, naming the types."""
     skops = _skops()
