@@ -10,6 +10,8 @@ export OPENBLAS_NUM_THREADS := 1
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "flyball needs Python 3.11 or newer; run: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@# pip compiles what it copies, and an editable install copies nothing
+	$(BIN)/python -m compileall -q src
 	@touch $@
 
 demo: .venv/ready

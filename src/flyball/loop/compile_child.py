@@ -33,11 +33,16 @@ _UNKNOWN = re.compile(r"([\w.]+)\(\) got an unexpected keyword argument '(\w+)'"
 EXTRAS = {"lightgbm": "lightgbm", "xgboost": "xgboost", "torch": "torch", "pandas": "pandas", "onnxruntime": "onnxruntime"}
 
 
+NICER = 10
+"""How much this process stands back: where the processor is short, those who answer requests go first."""
+
+
 def main(arguments: list[str]) -> int:
     """Compile one file; the exit code is 0 whenever a document was written."""
     root, file = Path(arguments[0]), arguments[1]
     with os.fdopen(os.dup(1), "wb") as answer, Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)
+        os.nice(NICER)
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
         document = compile_file(root, file, prove=arguments[2] if len(arguments) > 2 else "")
         answer.write(json.dumps(document).encode())
