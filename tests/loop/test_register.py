@@ -1,5 +1,6 @@
 """What a succeeded run becomes."""
 
+import msgspec
 import pytest
 
 from flyball.clock import Span
@@ -7,6 +8,7 @@ from flyball.ledger.projection import MemoryProjection
 from flyball.loop.commands import Register, decide_register
 from flyball.loop.folds import FOLDS
 from flyball.records.base import Event, Recorded
+from flyball.records.estimates import Outcome, Verdict
 from flyball.records.models import Field, Signature
 from flyball.records.training import RUNS, RunQueued, RunResult, RunSpec, RunStarted, Trigger
 from flyball.records.versions import VERSIONS, VersionRegistered, VersionState
@@ -36,12 +38,32 @@ class World:
         for event in events:
             FOLDS[type(event)](self.state, Recorded(1, 1, "test", "c", event))
 
-    def register(self, run: str, artifact: str, fit: str = "", *, trigger: Trigger = "manual", digest: str = "v") -> list[Event]:
+    def register(
+        self,
+        run: str,
+        artifact: str,
+        fit: str = "",
+        *,
+        trigger: Trigger = "manual",
+        digest: str = "v",
+        gates: str = "",
+        fails: bool = False,
+    ) -> list[Event]:
         self.tell(RunQueued(run=run, model="m", trigger=trigger, reason="", spec="0" * 64), RunStarted(run=run, attempt=1))
         spec = RunSpec(
-            model="m", declaration="0" * 64, code="0" * 64, file="loop.py", version_digest=digest, policy_digest="", datasets={}, as_of=1
+            model="m",
+            declaration="0" * 64,
+            code="0" * 64,
+            file="loop.py",
+            version_digest=digest,
+            policy_digest="",
+            gates_digest=gates,
+            datasets={},
+            as_of=1,
         )
         what = result(artifact, fit or artifact)
+        if fails:
+            what = msgspec.structs.replace(what, verdicts=(Verdict(check="accuracy ≥ 1", outcome=Outcome.FAIL),))
         command = Register(id=run, actor="loop", run=run, result="9" * 64, what=what, spec=spec, champion_signature=SIGNATURE)
         events = list(decide_register(self.state, command, 1))
         self.tell(*events)
@@ -84,6 +106,21 @@ def test_the_loop_makes_no_version_of_what_it_has_learned_before(trigger: Trigge
     run = world.state.get(RUNS, "run_3")
     assert run is not None
     assert run.version == "1.0.0"
+
+
+def test_other_gates_judge_what_waits_again_and_give_what_they_rejected_a_new_number() -> None:
+    world = World()
+    world.register("run_1", "1" * 64, "a" * 64, gates="g1")
+    world.register("run_2", "2" * 64, "a" * 64, trigger="declaration", gates="g2", fails=True)
+    row = world.state.get(VERSIONS, "m/1.0.0")
+    assert row is not None
+    assert (world.versions(), row.state, row.gates_digest) == (["1.0.0"], VersionState.REJECTED, "g2")
+    world.register("run_3", "2" * 64, "a" * 64, trigger="schedule", gates="g2", fails=True)
+    assert world.versions() == ["1.0.0"], "nothing is new"
+    world.register("run_4", "3" * 64, "a" * 64, trigger="declaration", gates="g3")
+    row = world.state.get(VERSIONS, "m/1.0.1")
+    assert row is not None
+    assert (world.versions(), row.state) == (["1.0.0", "1.0.1"], VersionState.ELIGIBLE)
 
 
 def test_a_rehearsal_packs_nothing_and_compares_nothing() -> None:

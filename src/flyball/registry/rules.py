@@ -32,9 +32,9 @@ def same_training(row: VersionRow, result: RunResult, version_digest: str) -> bo
 
 
 def judged_otherwise(row: VersionRow, gates_digest: str) -> bool:
-    """Whether a version that was not released yet was judged by other gates than these; one from before gates were noted was not."""
-    open_ = row.state in (VersionState.ELIGIBLE, VersionState.HELD)
-    return open_ and bool(row.gates_digest and gates_digest) and row.gates_digest != gates_digest
+    """Whether a version that was never released was judged by other gates than these; one from before gates were noted was not."""
+    waits = row.state in (VersionState.ELIGIBLE, VersionState.HELD, VersionState.REJECTED)
+    return waits and bool(row.gates_digest and gates_digest) and row.gates_digest != gates_digest
 
 
 def breaks(old: Signature, new: Signature) -> tuple[str, ...]:
