@@ -195,8 +195,9 @@ def test_a_shadow_scores_the_same_request_and_nobody_sees_it(running: Running) -
     }
     assert {record.key_hash for record in records} != {""}
     assert {json.dumps(record.marks) for record in records} == {'{"ro": "ro_shadow", "w": 0}'}
-    pinned = running.up.http.post("/models/credit@1.1.0/predict", json={"row": GOOD})
-    assert (pinned.status_code, pinned.json()["code"]) == (403, "refused")
+    for version in ("1.1.0", "challenger"):
+        pinned = running.up.http.post(f"/models/credit@{version}/predict", json={"row": GOOD})
+        assert (pinned.status_code, pinned.json()["code"]) == (403, "refused")
 
 
 def test_a_failing_challenger_is_recorded_and_the_champion_answers(running: Running) -> None:

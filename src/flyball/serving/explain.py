@@ -182,7 +182,8 @@ def shown(value: Any) -> str:
 
 
 def _mistyped(value: Any, field: Field, where: str) -> Problem:
-    fix = "send it without quotes" if isinstance(value, str) and field.type in ("int", "float", "bool") else ""
+    quoted = isinstance(value, str) and field.type in ("int", "float", "bool")
+    fix = "send it without quotes" if quoted else f"send {_WANTED[field.type]}"
     return Problem(
         where, f"{shown(value)} is {_JSON_NAMES.get(type(value), 'something else')}", f'"{field.name}" is {_WANTED[field.type]}', fix
     )
@@ -221,13 +222,13 @@ def _typed(value: Any, field: Field, where: str) -> Value | Problem:
             return (
                 _mistyped(value, field, where)
                 if isinstance(value, float)
-                else Problem(where, f"{shown(value)} is too large", "integers have 64 bits")
+                else Problem(where, f"{shown(value)} is too large", "integers have 64 bits", "send a smaller one")
             )
         return int(value)
     try:
         return float(value)
     except OverflowError:
-        return Problem(where, f"{shown(value)} is too large", "numbers are 64-bit floats")
+        return Problem(where, f"{shown(value)} is too large", "numbers are 64-bit floats", "send a smaller one")
 
 
 def check_value(value: Any, field: Field, where: str) -> Value | Problem:
@@ -303,7 +304,11 @@ def check_row(row: Any, signature: Signature, *at: str | int) -> tuple[Row, list
 
 def check_columns(columns: Mapping[str, Any], signature: Signature, root: str = "columns") -> tuple[list[Row], list[Problem]]:
     """Columns of equal length: rows in signature order, and the first of the problems. Raises TooLarge."""
-    no_lists = (Problem(pointer(root, name), "a column is a list of values") for name in columns if not isinstance(columns[name], list))
+    no_lists = (
+        Problem(pointer(root, name), "a column is a list of values", fix="send [value, …]")
+        for name in columns
+        if not isinstance(columns[name], list)
+    )
     problems = first(chain(_names(columns, signature, root), no_lists))
     lengths = {name: len(column) for name, column in columns.items() if isinstance(column, list)}
     check_count(max(lengths.values(), default=0))

@@ -70,7 +70,9 @@ class Served:
         for target in self.targets.values():
             if version in (target.arm.version, target.arm.role):
                 return target
-        if any(target.arm.version == version for target in self.shadows):
+        # a challenger is one before callers meet it
+        silent = {name for arm in self.shadows for name in (arm.arm.version, "challenger" if arm.arm.role != "former" else "")}
+        if version in silent:
             raise Refused(f"{self.name}@{version} is not released: it scores in shadow", fix=f"ask {self.name} without a version")
         served = ", ".join(target.arm.version for target in self.targets.values())
         raise NotFound(

@@ -160,7 +160,7 @@ class RowReader:
             return [row], problems
         if given == "rows":
             if not isinstance(value, list) or not value:
-                return [], [Problem("/rows", "rows is a list of at least one row")]
+                return [], [Problem("/rows", "rows is a list of at least one row", fix='send {"rows": [{"field": value, …}]}')]
             explain.check_count(len(value))
             rows, problems = [], []
             for index, one in enumerate(value):
@@ -171,9 +171,13 @@ class RowReader:
                     break
             return rows, problems
         if not isinstance(value, dict) or not value:
-            return [], [Problem("/columns", "columns is an object of lists")]
+            return [], [Problem("/columns", "columns is an object of lists", fix='send {"columns": {"field": [value, …]}}')]
         rows, problems = explain.check_columns(value, self.signature)
-        return rows, problems or ([] if rows else [Problem("/columns", "the columns are empty", "a request has at least one row")])
+        return rows, problems or (
+            []
+            if rows
+            else [Problem("/columns", "the columns are empty", "a request has at least one row", "send one value a column at least")]
+        )
 
 
 def _per_row(body: dict[str, Any], one: str, *, single: bool, count: int, problems: list[Problem]) -> list[str] | None:
@@ -186,7 +190,11 @@ def _per_row(body: dict[str, Any], one: str, *, single: bool, count: int, proble
     values = [body[right]] if single else body[right]
     if not isinstance(values, list) or not all(isinstance(value, str) and 0 < len(value) <= explain.LONGEST_ID for value in values):
         problems.append(
-            Problem(pointer(right), f"{right} must be text of 1 to {explain.LONGEST_ID} characters{'' if single else ', one a row'}")
+            Problem(
+                pointer(right),
+                f"{right} must be text of 1 to {explain.LONGEST_ID} characters{'' if single else ', one a row'}",
+                fix="send it in quotes, or leave it out",
+            )
         )
         return None
     if len(values) != count and not problems:
