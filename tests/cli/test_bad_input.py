@@ -89,7 +89,7 @@ def test_an_unknown_model_gets_the_near_one(flyball, arguments: tuple[str, ...],
 def test_an_unknown_version_names_those_there_are(flyball, trained_project: Path) -> None:
     ended = flyball("release", "demand@1.0.9", "--project", trained_project)
     assert ended.code == 1
-    assert ended.err == 'error  there is no version demand@1.0.9\n    fix  versions: did you mean "1.0.0"? 1.0.0\n'
+    assert ended.err == 'error  there is no version demand@1.0.9\n    fix  versions: did you mean "1.0.0"?\n'
     ended = flyball("models", "show", "demand@champion", "--project", trained_project)
     assert "demand has no champion yet" in ended.err
 

@@ -44,7 +44,7 @@ def load_history(root: Path, file: str, name: str, data: Path) -> tuple[Model, H
             f'{data} does not hold the contract of data set "{dataset.name}"', problems=tuple(Problem("", item) for item in broken[:20])
         )
     with TemporaryDirectory(prefix="flyball-history-") as folder:
-        version = commit(dataset, frame, LocalBlobs(Path(folder)), None, mark(dataset, root))
+        version = commit(model.data, frame, LocalBlobs(Path(folder)), None, mark(dataset, root))
     frames = {dataset.name: frame}
     history = History(frames, assemble(model, frames, as_of=_ALWAYS), version)
     check_length(history)
