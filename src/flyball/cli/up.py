@@ -11,8 +11,11 @@ import typer
 
 from flyball.cli import common
 from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.declare.project import find_project, read_project
 from flyball.errors import BadInput
+from flyball.serving.layout import Layout
 from flyball.serving.supervisor import bind, take_lock
+from flyball.settings import read_settings
 
 app = common.app()
 
@@ -32,8 +35,9 @@ def up(
     quiet: Quiet = False,
 ) -> int:
     """Start gateways, workers and the loop; say where they listen. Ctrl-C ends it in order: open requests are answered first."""
-    with common.opened(project) as wired:
-        root, settings, lock = wired.root, wired.settings, wired.layout.lock
+    # not by way of wiring, whose imports would cost what the first answer waits for; the control plane opens the store
+    root = find_project(project)
+    settings = read_settings(read_project(root).settings.get("settings", {}), os.environ)
     address = port if port is not None else settings.port
     count = gateways if gateways is not None else settings.gateways
     if not 1 <= address <= 65535 or count < 1:
@@ -41,7 +45,7 @@ def up(
             f"port {address} and {count} gateways cannot be", why="ports are 1 to 65535, gateways 1 or more", fix="mend [settings]"
         )
     # tried here first, so that a second `up` is refused in the same words and forms as everything else
-    os.close(take_lock(lock))
+    os.close(take_lock(Layout(root / ".flyball").lock))
     bind("127.0.0.1", address).close()
     if not (quiet or as_json) and not any((root / name).exists() for name in ("loop.py", "loops")):
         print("no loop file yet: write loop.py, it is applied when it is there", file=sys.stderr)

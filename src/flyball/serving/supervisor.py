@@ -32,6 +32,9 @@ LOCK_WAIT_S = 10.0
 
 GATEWAY_DRAIN_S = 7.0
 REST_DRAIN_S = 10.0
+CONTROL_WAIT_S = 5.0
+"""How long the control plane lets the workers of the last `up` go first: who answers requests needs the processor more than who decides."""
+
 _LISTEN_BACKLOG = 2048
 _ONE_THREAD = {**ONE_THREAD, "POLARS_MAX_THREADS": "1"}
 """A worker predicts small batches: threads would only fight for the cores."""
@@ -134,6 +137,7 @@ class Supervisor:
         self._life, self._breath = os.pipe()
         self._gateways = {f"g{number}": self._gateway(f"g{number}") for number in range(gateways)}
         self._control = [self._child("control", control)] if control else []
+        self._control_at = time.monotonic() + CONTROL_WAIT_S
         self._workers: dict[str, Child] = {}
         self._leaving: list[Child | Spare] = []
         self._spare: Spare | None = None
@@ -208,9 +212,15 @@ class Supervisor:
         if any(changed):
             pids = {name: child.pid for name, child in self._gateways.items()}
             write_json(self._layout.gateways, {"port": self._port, "pid": os.getpid(), "gateways": pids})
-        for child in (*self._control, *self._workers.values()):
+        for child in (*self._workers.values(), *(self._control if self._serving_first() else ())):
             child.keep()
         self._leaving = [child for child in self._leaving if not child.ended()]
+
+    def _serving_first(self) -> bool:
+        """Whether the control plane may start: the workers that are listed are ready, or have had their time."""
+        if time.monotonic() < self._control_at and all(self._layout.ready(name).exists() for name in self._workers):
+            self._control_at = 0.0
+        return time.monotonic() >= self._control_at
 
     def _match_workers(self) -> None:
         listed = read_json(self._layout.wanted_workers)
