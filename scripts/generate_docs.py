@@ -23,9 +23,11 @@ _EVENTS = """# Events
 
 Every event of the ledger: what it means and what it holds. `scripts/generate_docs.py` writes this page from `src/flyball/records/`.
 
-An event lies in the ledger as `{"actor", "at", "command", "event": {"kind", …}, "v": 1}` ([ledger.md](ledger.md)). Moments (`Instant`) are
+An event lies in the ledger as `{"actor", "at", "command", "event": {"kind", …}, "v"}` ([ledger.md](ledger.md)); `v` is the version of
+its kind, 1 unless it is said below, and events of former versions are read as if they had been written today. Moments (`Instant`) are
 microseconds since 1970 in UTC, lengths of time (`Span`) microseconds. A `BlobHash` is the SHA-256 of a blob in hex, empty where
-there is none; the blob of a `ManifestHash` names further ones, and `flyball audit verify` looks at all of them.
+there is none; the blob of a `ManifestHash` names further ones, and `flyball audit verify` looks at all of them. `Personal` text is about
+a person: the event holds its salted hash, and the text lies where it can be erased.
 """
 
 _METRICS = """# Metrics
@@ -49,7 +51,8 @@ def events_page() -> str:
     for stage, kinds in by_stage.items():
         lines.append(f"## {stage}\n")
         for kind in kinds:
-            lines += [f"### `{kind.__struct_config__.tag}`\n", f"{_doc(kind)}\n", *_fields(kind)]
+            version = f"Version {kind.version_of_kind}. " if kind.version_of_kind > 1 else ""
+            lines += [f"### `{kind.__struct_config__.tag}`\n", f"{version}{_doc(kind)}\n", *_fields(kind)]
     lines.append("## Values\n\nWhat the fields above are made of.\n")
     for value in sorted(_values(KINDS.values()), key=lambda one: one.__name__):
         lines += [f"### {value.__name__}\n", f"{_doc(value)}\n"]

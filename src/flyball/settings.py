@@ -7,20 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from typing import Any, TypeVar
 
 from flyball.errors import DeclarationError
 
+ValueT = TypeVar("ValueT", int, str)
 
-def _setting(default: int, *, meaning: str, unit: str, why: str) -> int:
-    value: int = field(default=default, metadata={"meaning": meaning, "unit": unit, "why": why})
+
+def _setting(default: ValueT, *, meaning: str, unit: str, why: str) -> ValueT:
+    value: ValueT = field(default=default, metadata={"meaning": meaning, "unit": unit, "why": why})
     return value
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Every setting of flyball, all whole numbers."""
+    """Every setting of flyball: whole numbers and texts."""
 
-    port: int = _setting(7117, meaning="where the gateways listen on 127.0.0.1", unit="port", why="unassigned, and easy to remember")
+    host: str = _setting(
+        "127.0.0.1",
+        meaning="the address on which the gateways listen",
+        unit="address",
+        why="nobody else can reach it; another one is refused until there is a token",
+    )
+    port: int = _setting(7117, meaning="the port on which the gateways listen", unit="port", why="unassigned, and easy to remember")
     gateways: int = _setting(
         2, meaning="gateway processes that share the socket", unit="processes", why="one may die or restart and requests are still answered"
     )
@@ -39,6 +48,36 @@ class Settings:
         unit="0 or 1",
         why="a model whose loss nobody watches degrades unseen; 0 shows what the rest of the loop is worth alone",
     )
+    database_url: str = _setting(
+        "",
+        meaning="where the ledger is: `sqlite:///path`, or `postgresql://user:password@host/name`",
+        unit="url",
+        why="empty is `.flyball/ledger.db`: nothing has to be installed or run beside flyball",
+    )
+    checkpoint_events: int = _setting(
+        100,
+        meaning="new events after which the loop signs a checkpoint",
+        unit="events",
+        why="a proof then covers the last few minutes of a busy day",
+    )
+    checkpoint_s: int = _setting(
+        300,
+        meaning="how old the newest event without a checkpoint may get",
+        unit="s",
+        why="on a quiet day too, what happened can be proven within five minutes",
+    )
+    anchor_file: str = _setting(
+        "",
+        meaning="a file on another disk or machine to which every checkpoint is appended",
+        unit="path",
+        why="empty is none: where to keep it, only you can say; without an anchor, a cut-off end cannot be seen",
+    )
+    anchor_url: str = _setting(
+        "",
+        meaning="an HTTP address to which every checkpoint is posted",
+        unit="url",
+        why="empty is none, as for `anchor_file`",
+    )
 
 
 def read_settings(toml: Mapping[str, object], environment: Mapping[str, str]) -> Settings:
@@ -52,11 +91,23 @@ def read_settings(toml: Mapping[str, object], environment: Mapping[str, str]) ->
         variable = f"FLYBALL_{name.upper()}"
         if variable in environment:
             given[name] = (variable, environment[variable])
-    return Settings(**{name: _number(origin, value, known[name]) for name, (origin, value) in given.items()})
+    return Settings(**{name: _value(origin, value, known[name]) for name, (origin, value) in given.items()})
 
 
-def _number(origin: str, value: object, item: Field[int]) -> int:
+def _value(origin: str, value: object, item: Field[Any]) -> Any:
     """The value of a setting, which `origin` (a name in flyball.toml, or a variable) gives."""
+    return _text(origin, value, item) if isinstance(item.default, str) else _number(origin, value, item)
+
+
+def _text(origin: str, value: object, item: Field[Any]) -> str:
+    if isinstance(value, str) and value.isprintable():
+        return value.strip()
+    raise DeclarationError(
+        f"the setting {origin} is {value!r}", why=f"it is a text: {item.metadata['unit']}", fix=f'write {origin} = "{item.default or "…"}"'
+    )
+
+
+def _number(origin: str, value: object, item: Field[Any]) -> int:
     switch = item.metadata["unit"] == "0 or 1"
     try:
         found = int(str(value))

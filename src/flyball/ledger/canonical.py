@@ -6,7 +6,7 @@ import json
 import math
 import re
 from functools import lru_cache
-from typing import Any, Literal, Union
+from typing import Any, Union
 
 import msgspec
 import rfc8785
@@ -16,7 +16,7 @@ from flyball.clock import Instant, Span
 from flyball.errors import BadInput, Corrupt
 from flyball.records.base import Event, Record, Recorded
 from flyball.records.codec import decode_hook, encode_hook, plain
-from flyball.records.vocabulary import KINDS
+from flyball.records.vocabulary import KINDS, UPCASTS
 
 MAX_BODY = 16 * 1024
 """Bytes of an event's body at most: more goes to a blob, and the event holds its hash."""
@@ -141,7 +141,7 @@ def _culprit(value: object, where: str) -> tuple[str, str] | None:
 
 
 class _Body(Record, frozen=True):
-    v: Literal[1]
+    v: int
     at: Instant
     actor: str
     command: str
@@ -163,10 +163,10 @@ def write_body(at: Instant, actor: str, command: str, event: Event) -> bytes:
         )
     body = None
     if _without_floats(type(event)):
-        body = _quick({"v": 1, "at": at, "actor": actor, "command": command, "event": event})
+        body = _quick({"v": event.version_of_kind, "at": at, "actor": actor, "command": command, "event": event})
     if body is None:
         what = f'"{event.kind}" event'
-        body = _written({"v": 1, "at": at, "actor": actor, "command": command, "event": _plain(event, what)}, what)
+        body = _written({"v": event.version_of_kind, "at": at, "actor": actor, "command": command, "event": _plain(event, what)}, what)
     if len(body) > MAX_BODY:
         raise BadInput(
             f'the event "{event.kind}" is {len(body):,} bytes long',
@@ -177,16 +177,42 @@ def write_body(at: Instant, actor: str, command: str, event: Event) -> bytes:
 
 
 def read_body(seq: int, body: bytes) -> Recorded:
-    """Read event number `seq`. Raises Corrupt when the bytes are not an event of a known kind."""
+    """Read event number `seq`, of whatever version of its kind. Raises Corrupt when the bytes are not an event of a known kind."""
     try:
         read = _body_decoder().decode(body)
+        if read.v != read.event.version_of_kind:
+            read = _upcast(body)
     except (TypeError, ValueError, NotImplementedError) as error:
-        raise Corrupt(
-            f"event {seq} cannot be read",
-            why=str(error),
-            fix="flyball audit verify says what else is damaged; a newer flyball may have written it",
-        ) from error
+        try:
+            read = _upcast(body)
+        except (TypeError, ValueError, KeyError, NotImplementedError) as older:
+            raise Corrupt(
+                f"event {seq} cannot be read",
+                why=str(error if isinstance(older, _CurrentError) else older),
+                fix="flyball audit verify says what else is damaged; a newer flyball may have written it",
+            ) from error
     return Recorded(seq, read.at, read.actor, read.command, read.event)
+
+
+class _CurrentError(ValueError):
+    """The event is not of an older version of its kind: what was wrong with it before is what is wrong."""
+
+
+def _upcast(body: bytes) -> _Body:
+    """Read an event of a former version of its kind. Raises _CurrentError for one that is not, ValueError for one of an unknown version."""
+    found = msgspec.json.decode(body)
+    if not isinstance(found, dict) or not isinstance(found.get("event"), dict):
+        raise _CurrentError
+    kind, wrote = found["event"].get("kind"), found.get("v")
+    known = KINDS.get(kind) if isinstance(kind, str) else None
+    if known is None or not isinstance(wrote, int) or wrote == known.version_of_kind:
+        raise _CurrentError
+    if not 0 < wrote < known.version_of_kind:
+        raise ValueError(f'version {wrote} of "{kind}" is not known: this flyball knows 1 to {known.version_of_kind}')
+    for step in UPCASTS[kind][wrote - 1 :]:
+        found["event"] = step(found["event"])
+    read: _Body = msgspec.convert(found, _Body, dec_hook=decode_hook)
+    return read
 
 
 def rewrite(recorded: Recorded) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from flyball.data.fold import FOLDS as DATA
+from flyball.governance.fold import FOLDS as GOVERNANCE
 from flyball.incidents.fold import FOLDS as INCIDENTS
 from flyball.monitoring.fold import FOLDS as MONITORING
 from flyball.records.base import Event, Fold, Projection, Recorded
@@ -60,6 +61,7 @@ FOLDS: Mapping[type[Event], Fold] = MappingProxyType(
         DeclarationApplied: fold_declaration_applied,
         DeclarationRefused: fold_declaration_refused,
         DeclarationHealed: fold_declaration_healed,
+        **GOVERNANCE,
         **DATA,
         **TRAINING,
         **REGISTRY,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Annotated, ClassVar, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -18,12 +18,23 @@ ResultHash: TypeAlias = Annotated[str, msgspec.Meta(extra={"blob": "result"})]
 """BlobHash of a run's `records.training.RunResult`, whose evidence and reference are looked for as well."""
 
 
+Personal: TypeAlias = Annotated[str, msgspec.Meta(extra={"personal": True})]
+"""Text about a person. In an event it lies as the salted hash of what was said; the text itself is kept apart, where it can be erased
+(`ledger.personal`). Folds and proofs see the hash alone, so that erasing the text changes neither. Empty text stays empty.
+"""
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
     """A frozen value that stages exchange."""
 
 
 class Event(Record, frozen=True, tag_field="kind"):
-    """Something that was decided or observed. A subclass names its kind with `tag=` and its meaning in its docstring."""
+    """Something that was decided or observed. A subclass names its kind with `tag=` and its meaning in its docstring.
+
+    `version_of_kind` is that of its fields: a change that an old event does not decode with raises it (`vocabulary.UPCASTS`).
+    """
+
+    version_of_kind: ClassVar[int] = 1
 
     @property
     def kind(self) -> str:
