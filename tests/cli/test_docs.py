@@ -77,4 +77,7 @@ def test_every_error_code_is_documented() -> None:
 def test_every_setting_is_documented_with_its_default_and_unit() -> None:
     text = (DOCS / "settings.md").read_text()
     for item in fields(Settings):
-        assert f"| `{item.name}` | {'–' if item.default == '' else item.default} | {item.metadata['unit']} | {item.metadata['meaning']} |" in text
+        assert (
+            f"| `{item.name}` | {'–' if item.default == '' else item.default} | {item.metadata['unit']} | {item.metadata['meaning']} |"
+            in text
+        )

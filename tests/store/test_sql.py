@@ -15,7 +15,7 @@ def database(folder: Path) -> Database:
 
 
 def test_every_table_is_in_exactly_one_list() -> None:
-    listed = [*tables.LEDGER, *tables.PROJECTIONS.values(), *tables.OPERATIONAL]
+    listed = [*tables.LEDGER, *tables.PROJECTIONS.values(), *tables.ERASABLE, *tables.OPERATIONAL]
     assert len(listed) == len(set(listed))
     assert {table.name for table in listed} == set(tables.metadata.tables)
 

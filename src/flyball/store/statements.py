@@ -47,9 +47,14 @@ class Statements:
     level: str  # level -> idx, hash
     top_level: str
     new_head: str
+    add_checkpoint: str  # size, note
+    checkpoints: str  # -> size, note
+    checkpoint_from: str  # size -> size, note of the first that covers so many events
+    last_checkpoint: str  # -> size, note
     set_meta: str  # key, value
     get_meta: str  # key
     rows: Mapping[str, RowStatements]
+    personal: RowStatements
     operational_get: str  # key
     operational_put: str  # key, body
     operational_delete: str  # key
@@ -93,6 +98,9 @@ def compile_statements(dialect: Dialect) -> Statements:
     """Compile everything once for one database."""
     sql = _Compiler(dialect)
     event, node, head, meta = tables.event, tables.node, tables.head, tables.meta
+    checkpoint = tables.checkpoint
+    first_from = select(func.min(checkpoint.c.size)).where(checkpoint.c.size >= bindparam("size_")).scalar_subquery()
+    checkpoints = select(checkpoint.c.size, checkpoint.c.note).order_by(checkpoint.c.size)
     operational = sql.rows(tables.operational)
     fold_hash = select(meta.c.value).where(meta.c.key == _word("fold_hash")).scalar_subquery()
     read_head = select(head.c.size, head.c.frontier, head.c.at, head.c.fence, fold_hash).where(head.c.id == _word(1))
@@ -124,9 +132,14 @@ def compile_statements(dialect: Dialect) -> Statements:
             insert(head).inline().values(id=_word(1), size=_word(0), frontier=bindparam("frontier"), at=_word(0), fence=_word(0)),
             "frontier",
         ),
+        add_checkpoint=sql(insert(checkpoint).values(size=bindparam("size_"), note=bindparam("note_")), "size_", "note_"),
+        checkpoints=sql(checkpoints),
+        checkpoint_from=sql(checkpoints.where(checkpoint.c.size == first_from), "size_"),
+        last_checkpoint=sql(checkpoints.where(checkpoint.c.size == select(func.max(checkpoint.c.size)).scalar_subquery())),
         set_meta=sql.upsert(meta, "key", "value"),
         get_meta=sql(select(meta.c.value).where(meta.c.key == bindparam("k")), "k"),
         rows={name: sql.rows(table) for name, table in tables.PROJECTIONS.items()},
+        personal=sql.rows(tables.personal),
         operational_get=operational.get,
         operational_put=operational.put,
         operational_delete=operational.delete,

@@ -1,7 +1,7 @@
-"""Every table there is, in two lists: what events explain, and what may be thrown away.
+"""Every table there is, in lists: the ledger's own, what events explain, what may be erased, and what may be thrown away.
 
 A projection is a fold of events and is written only in the transaction of its event. An operational table is rebuildable or
-disposable, and no decision cites it except through an event. A table in neither list fails a test.
+disposable, and no decision cites it except through an event. A table in no list fails a test.
 
 Bodies are bytes, never a JSON type: a database that parses and prints them again would change what was hashed.
 """
@@ -50,6 +50,14 @@ head = Table(
 )
 """One row (id 1): number of events, hashes of the largest complete subtrees from left to right, time of the last event, fence."""
 
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("size", _SEQ, primary_key=True, autoincrement=False),
+    Column("note", LargeBinary, nullable=False),
+)
+"""Signed notes (C2SP): each says what the root of the first `size` events was."""
+
 meta = Table("meta", metadata, Column("key", String, primary_key=True), Column("value", String, nullable=False))
 """Version of these tables, and the hash of the folds that wrote the projections."""
 
@@ -64,5 +72,9 @@ PROJECTIONS: Mapping[str, Table] = {each.name: _rows(f"p_{each.name}") for each 
 operational = _rows("operational")
 """Counts and cursors, in whatever bytes their owner writes."""
 
-LEDGER: tuple[Table, ...] = (event, node, head, meta)
+personal = _rows("personal")
+"""What personal fields of events said, under the salted hash that the events hold. A row may be erased; no proof needs it."""
+
+LEDGER: tuple[Table, ...] = (event, node, head, checkpoint, meta)
+ERASABLE: tuple[Table, ...] = (personal,)
 OPERATIONAL: tuple[Table, ...] = (operational,)
