@@ -17,7 +17,7 @@ def rebuild(connection: Connection, sql: Statements, folds: Folds) -> int:
     read, BadInput at one without a fold.
     """
     projection, count = MemoryProjection(), 0
-    for seq, body in connection.execute(sql.all_events, ()):
+    for seq, body in connection.stream(sql.all_events, ()):
         fold(folds, projection, read_body(seq, body))
         count += 1
     for table in PROJECTIONS:

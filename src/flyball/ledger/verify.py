@@ -84,7 +84,7 @@ class _Verification:
         """Every event: in its place, canonical, readable, in time; then the tree and the head."""
         head = self._head()
         at = 0
-        for seq, stored in self.connection.execute(self.sql.all_events, ()):
+        for seq, stored in self.connection.stream(self.sql.all_events, ()):
             if seq <= self.tree.size or (head is not None and seq > head.size):
                 self._tell(f"event {seq} is there, and the head does not count it", f"event {seq}", seq)
                 continue
@@ -143,7 +143,7 @@ class _Verification:
     def projections(self) -> None:
         """Every row of every projection against the replay."""
         for table in PROJECTIONS:
-            rows = self.connection.execute(self.sql.rows[table.name].everything, ())
+            rows = self.connection.stream(self.sql.rows[table.name].everything, ())
             stored: Iterator[tuple[str, object]] = ((str(key), body) for key, body in rows)
             replayed = self.replayed.rows(table.name)
             found, wanted = next(stored, None), next(replayed, None)
@@ -195,7 +195,7 @@ class _Verification:
             self._tell(f"a {reference.kind} cannot be read: {error} {says}", where, recorded.seq)
 
     def _level(self, level: int) -> Iterator[tuple[int, bytes]]:
-        return ((idx, _as_bytes(stored)) for idx, stored in self.connection.execute(self.sql.level, (level,)))
+        return ((idx, _as_bytes(stored)) for idx, stored in self.connection.stream(self.sql.level, (level,)))
 
     def _tell(self, what: str, where: str, event: int | None = None) -> None:
         self.problems.append(VerifyProblem(what=what, where=where, event=event))

@@ -44,6 +44,18 @@ class Connection(Protocol):
         """Run one statement for every tuple."""
         ...
 
+    def stream(self, sql: str, parameters: Any, /) -> Iterator[tuple[Any, ...]]:
+        """The rows of one query as they come, with little memory however many there are."""
+        ...
+
+
+class SqliteConnection(sqlite3.Connection):
+    """A connection of SQLite that keeps to `Connection`."""
+
+    def stream(self, sql: str, parameters: Any, /) -> Iterator[tuple[Any, ...]]:
+        """The rows of one query as they come."""
+        return iter(self.execute(sql, parameters))
+
 
 class Reader:
     """A read transaction: everything read through `connection` is of one moment. Closed by `close`, or when it is forgotten."""
@@ -208,7 +220,7 @@ def _path(url: str) -> Path:
 
 def _plain(address: str | Path, *, uri: bool = False) -> sqlite3.Connection:
     # isolation_level None: the driver begins nothing by itself; connections move between threads, one user at a time
-    return sqlite3.connect(address, uri=uri, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(address, uri=uri, timeout=BUSY_S, isolation_level=None, check_same_thread=False, factory=SqliteConnection)
 
 
 def _readable(path: Path) -> str:
