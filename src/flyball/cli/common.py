@@ -16,12 +16,11 @@ import typer
 
 from flyball.cli.output import Output
 from flyball.clock import Instant
-from flyball.declare.units import near
-from flyball.errors import BadInput, NotFound
+from flyball.errors import BadInput
 from flyball.records import codec
-from flyball.records.base import Event, Receipt, Refusal, State
+from flyball.records.base import Event, Receipt, Refusal
 from flyball.records.models import ModelRef, parse_ref
-from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow
+from flyball.records.versions import VersionRow
 
 if TYPE_CHECKING:
     from flyball.declare.model import Model
@@ -96,41 +95,9 @@ def is_up(wired: Wired) -> bool:
 
 def declared(wired: Wired, name: str) -> Model:
     """The declaration in effect of a model. Raises NotFound with a near name."""
-    from flyball.records.declarations import DECLARATIONS
+    from flyball.loop import lookup
 
-    state = wired.ports.ledger.state()
-    row = state.get(DECLARATIONS, name)
-    if row is None:
-        known = [key for key, _ in state.scan(DECLARATIONS)]
-        raise NotFound(
-            f'no model "{name}" is declared',
-            why="" if known else "nothing was applied in this project yet",
-            fix=f"models: {near(name, known)}" if known else "flyball apply",
-        )
-    return wired.ports.library.model(row.body)
-
-
-def roles(state: State, model: str) -> ModelRow:
-    """A model's champion, newest version and rollout; empty for a model that has none yet."""
-    return state.get(MODELS, model) or ModelRow(model=model)
-
-
-def find_version(state: State, ref: ModelRef) -> VersionRow:
-    """The version that a reference means; without a version: the champion, else the newest. Raises NotFound."""
-    from flyball.loop.releases import active_rollout
-
-    row = roles(state, ref.model)
-    active = active_rollout(state, ref.model)
-    meant = {"champion": row.champion, "challenger": active.version if active else "", "": row.champion or row.newest}
-    number = meant.get(ref.version, ref.version)
-    found = state.get(VERSIONS, f"{ref.model}/{number}") if number else None
-    if found is None:
-        known = [key.partition("/")[2] for key, _ in state.scan(VERSIONS, f"{ref.model}/")]
-        raise NotFound(
-            f"{ref.model} has no {ref.version or 'version'} yet" if not number else f"there is no version {ref}",
-            fix=f"versions: {near(number, known)}" if known else f"flyball train {ref.model}",
-        )
-    return found
+    return lookup.declared(wired.ports, name)
 
 
 def reference(text: str) -> ModelRef:
@@ -143,9 +110,11 @@ def reference(text: str) -> ModelRef:
 
 def find_reference(wired: Wired, text: str) -> VersionRow:
     """The version that `model[@version]` means; the model must be declared. Raises BadInput, NotFound."""
+    from flyball.loop import lookup
+
     ref = reference(text)
     declared(wired, ref.model)
-    return find_version(wired.ports.ledger.state(), ref)
+    return lookup.version(wired.ports.ledger.state(), ref)
 
 
 def model_name(text: str) -> str:
@@ -176,13 +145,6 @@ def act(wired: Wired, out: Output, command: CommandT, decide: Decide[CommandT], 
     return None
 
 
-def events_of(wired: Wired, receipt: Receipt) -> list[Event]:
-    """The events of a command, also of one that was given before."""
-    if not receipt.last:
-        return []
-    return [recorded.event for recorded in wired.ports.ledger.read(receipt.first - 1, receipt.last - receipt.first + 1)]
-
-
 def show_events(out: Output, events: Sequence[Event]) -> None:
     """What a dry run would record."""
     for event in events:
@@ -209,8 +171,3 @@ def loop_age(wired: Wired, now: Instant) -> int | None:
 
     seen = read_json(wired.layout.run / "loop.json")
     return max(now - int(seen["at"]), 0) if isinstance(seen, dict) and "at" in seen else None
-
-
-def missing(kind: str, name: str, known: Sequence[str]) -> NotFound:
-    """The error for an id that is not there, with the nearest one that is."""
-    return NotFound(f'no {kind} "{name}"', fix=f"{kind}s: {near(name, known)}" if known else f"there is no {kind} yet")

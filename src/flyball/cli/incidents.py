@@ -12,8 +12,7 @@ from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, 
 from flyball.cli.output import Output, ago, dated, roughly
 from flyball.clock import Instant, rfc3339
 from flyball.errors import BadInput
-from flyball.loop.findings import SettleIncident, decide_settle
-from flyball.records.base import State
+from flyball.loop import lookup, orders
 from flyball.records.monitoring import INCIDENTS, IncidentRow, IncidentState
 
 app = common.app()
@@ -55,7 +54,7 @@ def show(incident: Incident, *, project: Project = HERE, as_json: Json = False, 
     """One incident. Its cause as far as it is known, its clocks, and everything that was noted on it."""
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
-        row, now = find(wired.ports.ledger.state(), incident), wired.ports.clock.now()
+        row, now = lookup.incident(wired.ports.ledger.state(), incident), wired.ports.clock.now()
         out.line(f"{row.incident}  {row.model}   {row.state.value}   {row.what}")
         for name, value in (
             ("kind", row.failure_mode.replace("_", " ")),
@@ -132,26 +131,15 @@ def _settle(incident: str, verb: Literal["ack", "review", "resolve"], text: str,
         raise BadInput("a review needs a text", why="an empty one teaches nobody", fix='--text "…"')
     with common.opened(project) as wired:
         ports = wired.ports
-        row = find(ports.ledger.state(), incident)
-        command = SettleIncident(
-            id=common.command_id(wired, acting), actor=common.actor(), incident=row.incident, verb=verb, text=text[:2000]
-        )
-        receipt = common.act(wired, out, command, decide_settle, acting)
+        row = lookup.incident(ports.ledger.state(), incident)
+        command, decide = orders.settle(row, verb, command=common.command_id(wired, acting), actor=common.actor(), text=text)
+        receipt = common.act(wired, out, command, decide, acting)
         if receipt is not None:
-            after = find(ports.ledger.state(), row.incident)
+            after = lookup.incident(ports.ledger.state(), row.incident)
             said = {"ack": "acknowledged", "review": "reviewed", "resolve": "closed"}[verb]
             out.line(f"{after.incident} {said if receipt.last else 'is as it was'}   {after.state.value}   next: {step(after)}")
             out.document({"incident": after.incident, "state": after.state, "event": receipt.last})
     return 0
-
-
-def find(state: State, name: str) -> IncidentRow:
-    """The incident of an id, or of an id's unmistakable end. Raises NotFound."""
-    rows = dict(state.scan(INCIDENTS))
-    ends = [key for key in rows if name and key.endswith(name)]
-    if name in rows or len(ends) == 1:
-        return rows.get(name) or rows[ends[0]]
-    raise common.missing("incident", name, list(rows))
 
 
 def step(row: IncidentRow) -> str:

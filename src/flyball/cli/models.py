@@ -11,6 +11,7 @@ from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.output import Output, ago, estimate
 from flyball.clock import rfc3339
 from flyball.declare.codec import short
+from flyball.loop import lookup
 from flyball.loop.releases import active_rollout
 from flyball.records.base import State
 from flyball.records.declarations import DECLARATIONS
@@ -127,7 +128,7 @@ def verdict_line(out: Output, verdict: Verdict) -> str:
 
 def role(state: State, row: VersionRow) -> str:
     """What a version does in serving now."""
-    roles = common.roles(state, row.model)
+    roles = lookup.roles(state, row.model)
     if roles.champion == row.version:
         return "champion"
     active = active_rollout(state, row.model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,15 +10,12 @@ from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
 from flyball.cli.output import Output
 from flyball.errors import BadInput
-from flyball.loop.folds import FOLDS
-from flyball.loop.memory import load, recent_latency
-from flyball.loop.releases import Release, decide_release
+from flyball.loop import lookup, orders
 from flyball.records.base import Receipt
 from flyball.records.models import parse_ref
 from flyball.records.rollouts import RolloutPlanned, Step
 from flyball.records.training import RUNS
 from flyball.records.versions import MODELS, VersionRow
-from flyball.rollout.rules import slow_threshold
 
 if TYPE_CHECKING:
     from flyball.declare.model import Model
@@ -80,21 +76,14 @@ def judged_against_another(wired: Wired, version: VersionRow) -> str:
 def start(wired: Wired, out: Output, model: Model, version: str, acting: Acting) -> tuple[str, Receipt] | None:
     """Release a version by this person; the rollout's id and the receipt, None for a dry run. Raises what a refusal says."""
     ports = wired.ports
-    command = Release(
-        id=common.command_id(wired, acting),
-        actor=common.actor(),
-        rollout=ports.clock.new_id("ro"),
-        model=model.name,
-        version=version,
-        reason=acting.reason or f"released by {common.actor()}",
-        slow_us=slow_threshold(recent_latency(load(ports.memory).monitor(model.name)), model.rollout),
+    command, decide = orders.release(
+        ports, model, version, command=common.command_id(wired, acting), actor=common.actor(), reason=acting.reason
     )
-    decide = partial(decide_release, model=model, folds=FOLDS, signatures=ports.library.signature)
     receipt = common.act(wired, out, command, decide, acting)
     if receipt is None:
         return None
     # a command that was given before has started another rollout than the one just named
-    planned = (event.rollout for event in common.events_of(wired, receipt) if isinstance(event, RolloutPlanned))
+    planned = (event.rollout for event in lookup.events_of(ports.ledger, receipt) if isinstance(event, RolloutPlanned))
     return next(planned, command.rollout), receipt
 
 

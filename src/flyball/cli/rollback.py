@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,9 +10,7 @@ import typer
 from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
 from flyball.cli.output import Output
-from flyball.loop import releases
-from flyball.loop.folds import FOLDS
-from flyball.loop.releases import Rollback, decide_rollback
+from flyball.loop import lookup, orders, releases
 from flyball.records.base import Event, State
 from flyball.records.rollouts import ROLLOUTS, RolloutMoved
 from flyball.records.serving import RouteDesired, RouteInForce
@@ -45,14 +42,11 @@ def rollback(
         declared = common.declared(wired, common.model_name(model))
         ports = wired.ports
         acting = Acting(reason, dry_run, key)
-        command = Rollback(
-            id=common.command_id(wired, acting), actor=common.actor(), model=declared.name, reason=reason or "no reason was given"
-        )
-        decide = partial(decide_rollback, model=declared, folds=FOLDS, signatures=ports.library.signature)
+        command, decide = orders.rollback(ports, declared, command=common.command_id(wired, acting), actor=common.actor(), reason=reason)
         receipt = common.act(wired, out, command, decide, acting)
         if receipt is None:
             return 0
-        events = common.events_of(wired, receipt)
+        events = lookup.events_of(ports.ledger, receipt)
         left, to, what = told(ports.ledger.state(), declared.name, events)
         seen = wait(wired, declared.name, receipt.last, epoch_of(events)) if common.is_up(wired) else None
         out.line(f"{what}   {in_force(wired, declared.name, seen)}   event {receipt.last}")
@@ -78,7 +72,7 @@ def told(state: State, model: str, events: list[Event]) -> tuple[str, str, str]:
         row = state.get(ROLLOUTS, event.rollout) if isinstance(event, RolloutMoved) else None
         if row is not None:
             return row.version, row.champion, f"out of {row.rollout}: {row.version} → {row.champion}"
-    champion = common.roles(state, model).champion
+    champion = lookup.roles(state, model).champion
     return "", champion, f"{model} is being rolled back already"
 
 

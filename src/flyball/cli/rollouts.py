@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,12 +13,10 @@ from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.cli.release import step_text
 from flyball.clock import Instant
 from flyball.declare.live import ERRORS
-from flyball.loop.folds import FOLDS
+from flyball.loop import lookup, orders
 from flyball.loop.memory import load
-from flyball.loop.releases import Steer, active_rollout, decide_steer
 from flyball.loop.watch import loss_cap
 from flyball.records.base import State
-from flyball.records.models import parse_ref
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, Reading, RolloutEvidence, RolloutRow, RolloutState
 from flyball.rollout.readings import readings
 
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
 
 app = common.app()
 Rollout = Annotated[str, typer.Argument(metavar="ID", help="a rollout's id, or its end, or a model (its newest rollout)")]
-Verb = Literal["pause", "resume", "abort"]
 
 
 @app.callback()
@@ -68,7 +64,7 @@ def show(rollout: Rollout, *, project: Project = HERE, as_json: Json = False, qu
     with common.opened(project) as wired:
         ports = wired.ports
         state, now = ports.ledger.state(), ports.clock.now()
-        row = find(state, rollout)
+        row = lookup.rollout(state, rollout)
         evidence = load(ports.memory).evidence(row.rollout)
         found = _readings(wired, state, row, evidence)
         out.line(f"{row.rollout}  {row.model} {_versions(row)}   {where(row, now, evidence)}")
@@ -83,25 +79,19 @@ def show(rollout: Rollout, *, project: Project = HERE, as_json: Json = False, qu
     return 0
 
 
-def _act(rollout: str, verb: Verb, acting: Acting, *, project: Path, out: Output, yes: bool = True) -> int:
+def _act(rollout: str, verb: orders.SteerVerb, acting: Acting, *, project: Path, out: Output, yes: bool = True) -> int:
     with common.opened(project) as wired:
         ports = wired.ports
-        row = find(ports.ledger.state(), rollout)
+        row = lookup.rollout(ports.ledger.state(), rollout)
         question = f"abort {row.rollout} ({row.model} {_versions(row)})?"
         if verb == "abort" and not acting.dry_run and not common.sure(question, yes=yes):
             return 1
-        command = Steer(
-            id=common.command_id(wired, acting),
-            actor=common.actor(),
-            rollout=row.rollout,
-            verb=verb,
-            reason=acting.reason or "no reason was given",
+        command, decide = orders.steer(
+            ports, row, verb, command=common.command_id(wired, acting), actor=common.actor(), reason=acting.reason
         )
-        model = common.declared(wired, row.model)
-        decide = partial(decide_steer, model=model, folds=FOLDS, signatures=ports.library.signature)
         receipt = common.act(wired, out, command, decide, acting)
         if receipt is not None:
-            after = find(ports.ledger.state(), row.rollout)
+            after = lookup.rollout(ports.ledger.state(), row.rollout)
             out.line(f"{after.rollout}  {row.state.value} → {after.state.value}   event {receipt.last}")
             out.document({"rollout": after.rollout, "from": row.state, "state": after.state, "event": receipt.last})
     return 0
@@ -151,20 +141,6 @@ def abort(
 ) -> int:
     """Roll it back: the champion from before takes all traffic again."""
     return _act(rollout, "abort", Acting(reason, dry_run, key), project=project, out=Output(as_json=as_json, quiet=quiet), yes=yes)
-
-
-def find(state: State, name: str) -> RolloutRow:
-    """The rollout of an id, of an id's unmistakable end, or the newest of a model. Raises NotFound."""
-    rows = dict(state.scan(ROLLOUTS))
-    ends = [key for key in rows if name and key.endswith(name)]
-    of_model = [row for row in rows.values() if row.model == name]
-    if name in rows:
-        return rows[name]
-    if of_model:
-        return active_rollout(state, parse_ref(name).model) or max(of_model, key=lambda row: row.planned_at)
-    if len(ends) == 1:
-        return rows[ends[0]]
-    raise common.missing("rollout", name, list(rows))
 
 
 def where(row: RolloutRow, now: Instant, evidence: RolloutEvidence | None = None) -> str:

@@ -11,6 +11,7 @@ from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Check, Metric
 from flyball.declare.live import label_delay
+from flyball.loop import lookup
 from flyball.loop.advance import held_back
 from flyball.loop.memory import load
 from flyball.loop.releases import active_rollout
@@ -107,7 +108,7 @@ def line(wired: Wired, state: State, name: str, now: Instant) -> Line:
     """One model as it stands."""
     model = common.declared(wired, name)
     kept = load(wired.ports.memory).monitor(name)
-    roles, route, active = common.roles(state, name), state.get(ROUTES, name), active_rollout(state, name)
+    roles, route, active = lookup.roles(state, name), state.get(ROUTES, name), active_rollout(state, name)
     hour = within(kept.slabs, now - _HOUR, now)
     since = within(kept.slabs, max(kept.released_at, 0), now)
     whole = next((part for part in since.quality if not part.slice), None)
@@ -171,7 +172,7 @@ def _alarmed(state: State, model: str) -> bool:
 def _doing(wired: Wired, state: State, model: Model, now: Instant) -> str:
     """What is under way, or what an alarm waits for, in a few words."""
     name = model.name
-    last = common.roles(state, name).last_run
+    last = lookup.roles(state, name).last_run
     run = state.get(RUNS, last) if last else None
     if run is not None and run.state in (RunState.QUEUED, RunState.RUNNING):
         return f"{run.run} {run.state.value}"
@@ -207,7 +208,7 @@ def _table(out: Output, state: State, lines: list[Line], now: Instant) -> None:
 
 def _first_step(state: State, name: str) -> str:
     """What brings a model's first version into service."""
-    newest = state.get(VERSIONS, f"{name}/{common.roles(state, name).newest}")
+    newest = state.get(VERSIONS, f"{name}/{lookup.roles(state, name).newest}")
     ready = newest is not None and newest.state is VersionState.ELIGIBLE
     return f"release {name}@{newest.version}" if newest and ready else f"train {name}"
 

@@ -19,7 +19,7 @@ from flyball.cli.release import start as release
 from flyball.data.rules import usable
 from flyball.declare.units import near
 from flyball.errors import BadInput, Conflict, DeclarationError, FlyballError, NotFound
-from flyball.loop import training
+from flyball.loop import lookup, training
 from flyball.loop.commands import CancelRun, Train, active_run, decide_cancel_run, decide_train
 from flyball.loop.releases import active_rollout
 from flyball.loop.tick import observe_runs
@@ -210,7 +210,7 @@ def _start(
     command = acting.key or None
     run, receipt = training.start(ports, spec, trigger="manual", reason=reason, actor=common.actor(), release=release, command=command)
     # a command that was given before has queued another run than the one just named
-    return next((event.run for event in common.events_of(wired, receipt) if isinstance(event, RunQueued)), run)
+    return next((event.run for event in lookup.events_of(ports.ledger, receipt) if isinstance(event, RunQueued)), run)
 
 
 def _follow(wired: Wired, out: Output, model: Model, run: str) -> RunRow:
@@ -267,7 +267,7 @@ def _progress(wired: Wired, bar: Bar, run: str) -> None:
 
 def _report(wired: Wired, out: Output, model: Model, row: RunRow, used: dict[str, Any], *, release_now: bool) -> int:
     ports = wired.ports
-    version = common.find_version(ports.ledger.state(), ModelRef(model=model.name, version=row.version))
+    version = lookup.version(ports.ledger.state(), ModelRef(model=model.name, version=row.version))
     result = ports.library.result(version.result)
     for place, verdict in enumerate(version.verdicts):
         out.line(f"{'gates' if place == 0 else '':<10}{verdict_line(out, verdict)}")

@@ -1,0 +1,100 @@
+"""What a name means: models, versions, rollouts, incidents and runs as people write them, for every face alike. Reads, and decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flyball.declare.model import Model
+from flyball.declare.units import near
+from flyball.errors import NotFound
+from flyball.loop.ports import Ledger, Ports
+from flyball.loop.releases import active_rollout
+from flyball.records.base import Event, Receipt, State
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.models import ModelRef, parse_ref
+from flyball.records.monitoring import INCIDENTS, IncidentRow
+from flyball.records.rollouts import ROLLOUTS, RolloutRow
+from flyball.records.training import RUNS, RunRow
+from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow
+
+
+def declared(ports: Ports, name: str) -> Model:
+    """The declaration in effect of a model. Raises NotFound with a near name."""
+    state = ports.ledger.state()
+    row = state.get(DECLARATIONS, name)
+    if row is None:
+        known = [key for key, _ in state.scan(DECLARATIONS)]
+        raise NotFound(
+            f'no model "{name}" is declared',
+            why="" if known else "nothing was applied in this project yet",
+            fix=f"models: {near(name, known)}" if known else "flyball apply",
+        )
+    return ports.library.model(row.body)
+
+
+def roles(state: State, model: str) -> ModelRow:
+    """A model's champion, newest version and rollout; empty for a model that has none yet."""
+    return state.get(MODELS, model) or ModelRow(model=model)
+
+
+def version(state: State, ref: ModelRef) -> VersionRow:
+    """The version that a reference means; without a version: the champion, else the newest. Raises NotFound."""
+    row = roles(state, ref.model)
+    active = active_rollout(state, ref.model)
+    meant = {"champion": row.champion, "challenger": active.version if active else "", "": row.champion or row.newest}
+    number = meant.get(ref.version, ref.version)
+    found = state.get(VERSIONS, f"{ref.model}/{number}") if number else None
+    if found is None:
+        known = [key.partition("/")[2] for key, _ in state.scan(VERSIONS, f"{ref.model}/")]
+        raise NotFound(
+            f"{ref.model} has no {ref.version or 'version'} yet" if not number else f"there is no version {ref}",
+            fix=f"versions: {near(number, known)}" if known else f"flyball train {ref.model}",
+        )
+    return found
+
+
+def rollout(state: State, name: str) -> RolloutRow:
+    """The rollout of an id, of an id's unmistakable end, or the newest of a model. Raises NotFound."""
+    found = state.get(ROLLOUTS, name)
+    if found is not None:
+        return found
+    rows = dict(state.scan(ROLLOUTS))
+    ends = [key for key in rows if name and key.endswith(name)]
+    of_model = [row for row in rows.values() if row.model == name]
+    if of_model:
+        return active_rollout(state, parse_ref(name).model) or max(of_model, key=lambda row: row.planned_at)
+    if len(ends) == 1:
+        return rows[ends[0]]
+    raise missing("rollout", name, list(rows))
+
+
+def incident(state: State, name: str) -> IncidentRow:
+    """The incident of an id, or of an id's unmistakable end. Raises NotFound."""
+    found = state.get(INCIDENTS, name)
+    if found is not None:
+        return found
+    rows = dict(state.scan(INCIDENTS))
+    ends = [key for key in rows if name and key.endswith(name)]
+    if len(ends) == 1:
+        return rows[ends[0]]
+    raise missing("incident", name, list(rows))
+
+
+def run(state: State, name: str) -> RunRow:
+    """The run of an id. Raises NotFound."""
+    found = state.get(RUNS, name)
+    if found is None:
+        raise missing("run", name, [key for key, _ in state.scan(RUNS)])
+    return found
+
+
+def events_of(ledger: Ledger, receipt: Receipt) -> list[Event]:
+    """The events of a command, also of one that was given before."""
+    if not receipt.last:
+        return []
+    return [recorded.event for recorded in ledger.read(receipt.first - 1, receipt.last - receipt.first + 1)]
+
+
+def missing(kind: str, name: str, known: Sequence[str]) -> NotFound:
+    """The error for an id that is not there, with the nearest one that is."""
+    return NotFound(f'no {kind} "{name[:80]}"', fix=f"{kind}s: {near(name, known)}" if known else f"there is no {kind} yet")

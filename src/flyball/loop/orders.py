@@ -1,0 +1,62 @@
+"""What a person may order, made into the typed command and its decision: the command line and the HTTP API give the very same ones.
+
+Each returns (command, decide); who carries it out gives both to the ledger.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+from flyball.declare.model import Model
+from flyball.errors import BadInput
+from flyball.loop.findings import SettleIncident, decide_settle
+from flyball.loop.folds import FOLDS
+from flyball.loop.lookup import declared
+from flyball.loop.memory import load, recent_latency
+from flyball.loop.ports import Decide, Ports
+from flyball.loop.releases import Release, Rollback, Steer, decide_release, decide_rollback, decide_steer
+from flyball.records.monitoring import IncidentRow
+from flyball.records.rollouts import RolloutRow
+from flyball.rollout.rules import slow_threshold
+
+SteerVerb = Literal["pause", "resume", "abort"]
+SettleVerb = Literal["ack", "review", "resolve"]
+_LONGEST_TEXT = 2000
+
+
+def release(ports: Ports, model: Model, version: str, *, command: str, actor: str, reason: str) -> tuple[Release, Decide[Release]]:
+    """Start the rollout of a version."""
+    order = Release(
+        id=command,
+        actor=actor,
+        rollout=ports.clock.new_id("ro"),
+        model=model.name,
+        version=version,
+        reason=reason or f"released by {actor}",
+        slow_us=slow_threshold(recent_latency(load(ports.memory).monitor(model.name)), model.rollout),
+    )
+    return order, partial(decide_release, model=model, folds=FOLDS, signatures=ports.library.signature)
+
+
+def rollback(ports: Ports, model: Model, *, command: str, actor: str, reason: str) -> tuple[Rollback, Decide[Rollback]]:
+    """Leave the rollout that is under way; without one, the former champion answers again."""
+    order = Rollback(id=command, actor=actor, model=model.name, reason=reason or "no reason was given")
+    return order, partial(decide_rollback, model=model, folds=FOLDS, signatures=ports.library.signature)
+
+
+def steer(ports: Ports, row: RolloutRow, verb: SteerVerb, *, command: str, actor: str, reason: str) -> tuple[Steer, Decide[Steer]]:
+    """Pause, resume or abort a rollout. Raises NotFound where its model is not declared any more."""
+    order = Steer(id=command, actor=actor, rollout=row.rollout, verb=verb, reason=reason or "no reason was given")
+    decide = partial(decide_steer, model=declared(ports, row.model), folds=FOLDS, signatures=ports.library.signature)
+    return order, decide
+
+
+def settle(row: IncidentRow, verb: SettleVerb, *, command: str, actor: str, text: str) -> tuple[SettleIncident, Decide[SettleIncident]]:
+    """Acknowledge, review, or close an incident as a false alarm. Raises BadInput where a text is needed and there is none."""
+    if verb != "ack" and not text.strip():
+        what, why = ("a review needs a text", "an empty one teaches nobody")
+        if verb == "resolve":
+            what, why = "a false alarm needs a reason", "it is recorded under your name"
+        raise BadInput(what, why=why, fix="say it in a sentence")
+    return SettleIncident(id=command, actor=actor, incident=row.incident, verb=verb, text=text[:_LONGEST_TEXT]), decide_settle
