@@ -3,6 +3,7 @@
 FlyballError                 what, why, fix, code, title, retry
 ├── DeclarationError         a loop file cannot be used; `.problems` lists every reason at once      (422, exit 1)
 ├── BadInput                 a request, row or file is not what its contract says; `.problems`       (422 or 400, exit 1)
+├── Unauthenticated          no token, or one that is not taken                                      (401, exit 1)
 ├── Refused                  a gate, role or freeze says no                                          (403, exit 1)
 ├── NotFound                 no such thing; the message carries a near name                          (404, exit 1)
 ├── Conflict                 the state has changed, or somebody else holds it                        (409, exit 1)
@@ -90,6 +91,14 @@ class BadInput(FlyballError):
     code = "bad-input"
     title = "The input is not what its contract says"
     status = 422
+
+
+class Unauthenticated(FlyballError):
+    """No token was given, or one that is not taken."""
+
+    code = "unauthenticated"
+    title = "There is no valid token"
+    status = 401
 
 
 class Refused(FlyballError):

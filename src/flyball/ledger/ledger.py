@@ -235,7 +235,17 @@ def read_head(connection: Connection, database: Database, *, locked: bool = Fals
 
 
 _BY_CODE: dict[str, type[FlyballError]] = {
-    each.code: each for each in (errors.DeclarationError, errors.BadInput, Refused, errors.NotFound, Conflict, errors.Unavailable, Corrupt)
+    each.code: each
+    for each in (
+        errors.DeclarationError,
+        errors.BadInput,
+        errors.Unauthenticated,
+        Refused,
+        errors.NotFound,
+        Conflict,
+        errors.Unavailable,
+        Corrupt,
+    )
 }
 
 

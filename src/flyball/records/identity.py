@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 
 from flyball.clock import Instant
@@ -16,6 +17,16 @@ class Role(StrEnum):
     OPERATOR = "operator"
     APPROVER = "approver"
     ADMIN = "admin"
+
+
+class Job(StrEnum):
+    """What a person does, in the field's words. Each stands for roles (`governance/authority.py`), and gates may ask for one."""
+
+    DATA_ENGINEER = "data-engineer"
+    DATA_SCIENTIST = "data-scientist"
+    MLOPS_ENGINEER = "mlops-engineer"
+    BUSINESS_ANALYST = "business-analyst"
+    RISK_OFFICER = "risk-officer"
 
 
 class Scope(StrEnum):
@@ -95,3 +106,8 @@ REFUSED_ACCESS = Table("refused_access", RefusedRow)
 """Keyed by the address that the attempts came from."""
 
 EVENTS = (TokenCreated, TokenRevoked, AccessRefused)
+
+
+def secret_hash(secret: str) -> str:
+    """What is stored of a token's secret: the SHA-256 of its text, in hex."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

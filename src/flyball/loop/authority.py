@@ -1,0 +1,197 @@
+"""The one table of who may give which command, and the ledger that asks it first. What is not in the table is refused.
+
+It knows commands by name, so that asking costs no import of what is not used. It never decides what a command does: that is `decide_…`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from flyball.governance.authority import Caller, in_scope, not_for
+from flyball.ledger.ledger import error_of
+from flyball.loop.commands import Apply, changes
+from flyball.loop.ports import Command, CommandT, Decide, Ledger
+from flyball.records.base import Receipt, Record, Recorded, Refusal, State
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.identity import Role, Scope
+from flyball.records.monitoring import INCIDENTS, IncidentRow
+from flyball.records.rollouts import ROLLOUTS, RolloutRow
+from flyball.records.training import RUNS, RunRow
+
+
+class Drive(Record, frozen=True):
+    """Do a piece of the loop's own work in this process: `flyball tick`, and what `flyball train` does where nothing runs. Records nothing itself."""
+
+    id: str
+    actor: str
+
+
+class Rule(NamedTuple):
+    """Who may give a command: persons with one of `roles`, and flyball itself if `loop`."""
+
+    roles: frozenset[Role]
+    loop: bool = False
+
+
+def _rule(*roles: Role, loop: bool = False) -> Rule:
+    return Rule(frozenset(roles), loop)
+
+
+_MAKERS = (Role.SCIENTIST, Role.ADMIN)
+_WORKERS = (Role.SCIENTIST, Role.OPERATOR, Role.ADMIN)
+_OPERATORS = (Role.OPERATOR, Role.ADMIN)
+_LOOP = _rule(loop=True)
+
+TABLE: Mapping[str, Rule] = MappingProxyType(
+    {
+        # what is declared, read and trained
+        "loop.commands.Apply": _rule(*_MAKERS, loop=True),
+        "loop.commands.Commit": _rule(*_WORKERS, loop=True),
+        "loop.commands.Train": _rule(*_WORKERS, loop=True),
+        "loop.commands.CancelRun": _rule(*_WORKERS),
+        "loop.commands.ObserveRun": _LOOP,
+        "loop.commands.Register": _LOOP,
+        "loop.authority.Drive": _rule(*_WORKERS),
+        # what is served
+        "loop.releases.Release": _rule(*_OPERATORS, loop=True),
+        "loop.releases.Rollback": _rule(*_OPERATORS, loop=True),
+        "loop.releases.Steer": _rule(*_OPERATORS),
+        "loop.releases.MoveRollout": _LOOP,
+        "loop.releases.AcknowledgeRoutes": _LOOP,
+        # what is watched
+        "loop.findings.Report": _LOOP,
+        "loop.findings.SettleIncident": _rule(*_WORKERS),
+        "loop.proposals.Propose": _LOOP,
+        "loop.proposals.Withdraw": _LOOP,
+        "loop.sealing.SealSegment": _LOOP,
+        # a person's verdict; an admin gives out roles and has not this one by itself
+        "loop.approvals.Approve": _rule(Role.APPROVER),
+        "loop.approvals.Reject": _rule(Role.APPROVER),
+        # who may do what
+        "loop.tokens.CreateToken": _rule(Role.ADMIN),
+        "loop.tokens.RevokeToken": _rule(Role.ADMIN),
+        "loop.tokens.GiveLocalToken": _LOOP,
+    }
+)
+"""Command → who may give it. A command is named by its module and class."""
+
+
+def name_of(command: type) -> str:
+    """A command's name in the table: `loop.commands.Train`."""
+    return f"{command.__module__.removeprefix('flyball.')}.{command.__qualname__}"
+
+
+def authorise(caller: Caller, command: Command, state: State | Callable[[], State]) -> Refusal | None:
+    """Why this caller may not give this command; None if they may. Deny by default.
+
+    `state`: the projections, or what gives them: they are looked at only for a token that is not for all models.
+    """
+    rule = TABLE.get(name_of(type(command)))
+    name = type(command).__name__
+    if rule is None:
+        return Refusal(code="refused", what=f"nobody may give the command {name}", why="it is not in the table of who may do what")
+    if command.actor != caller.actor:
+        return Refusal(
+            code="refused", what=f"{caller.actor} cannot act as {command.actor}", why="whoever gives a command answers for it by name"
+        )
+    if caller.is_loop:
+        return None if rule.loop else Refusal(code="refused", what=f"{name} is a person's command", why="flyball itself never gives it")
+    refused = in_scope(caller, Scope.CONTROL) or _by_role(caller, rule, name) or _holds(caller, command)
+    if refused is not None or not caller.models:
+        return refused
+    return _for_models(caller, command, state() if callable(state) else state)
+
+
+def _by_role(caller: Caller, rule: Rule, name: str) -> Refusal | None:
+    if rule.roles & set(caller.roles):
+        return None
+    if not rule.roles:
+        return Refusal(code="refused", what=f"{name} is a command of flyball itself", why="no person gives it")
+    wanted = " or ".join(role.value for role in Role if role in rule.roles)
+    return Refusal(
+        code="refused",
+        what=f"{caller.person} may not do this: {name}",
+        why=f"it takes the role {wanted}; this token has {', '.join(caller.roles) or 'none'}",
+        fix="ask somebody who has it, or an admin for the role (flyball token create)",
+    )
+
+
+def _holds(caller: Caller, command: Command) -> Refusal | None:
+    """A command that says under which roles and jobs it is given names only those that the caller has."""
+    missing = [name for name in getattr(command, "held", ()) if name not in caller.held]
+    if not missing:
+        return None
+    return Refusal(
+        code="refused",
+        what=f"{caller.person} is no {missing[0]}",
+        why=f"this token is for {', '.join(sorted(caller.held)) or 'no role or job'}",
+        fix="ask somebody who is one",
+    )
+
+
+def _for_models(caller: Caller, command: Command, state: State) -> Refusal | None:
+    """A token for some models gives commands about them alone."""
+    if isinstance(command, Drive):
+        # the loop's own work is not of the caller's choosing
+        return None
+    models = _models(command, state)
+    if models is None:
+        return Refusal(
+            code="refused",
+            what=f"the token {caller.token} is for {', '.join(caller.models)} alone",
+            why=f"{type(command).__name__} concerns more than these models",
+            fix="ask an admin for a token without --model",
+        )
+    return next((refused for model in models if (refused := not_for(caller, model)) is not None), None)
+
+
+def _models(command: Command, state: State) -> tuple[str, ...] | None:
+    """The models that a command is about; none of them for a thing that is not there, None for one that is about no model."""
+    if isinstance(command, Apply):
+        return tuple(each.model for each in command.models if changes(state.get(DECLARATIONS, each.model), each))
+    if isinstance(model := getattr(command, "model", None), str):
+        return (model,)
+    row: RolloutRow | RunRow | IncidentRow | None
+    if isinstance(key := getattr(command, "rollout", None), str):
+        row = state.get(ROLLOUTS, key)
+    elif isinstance(key := getattr(command, "run", None), str):
+        row = state.get(RUNS, key)
+    elif isinstance(key := getattr(command, "incident", None), str):
+        row = state.get(INCIDENTS, key)
+    else:
+        return None
+    return (row.model,) if row is not None else ()
+
+
+class Authorised:
+    """A ledger that carries out what this caller may give, and refuses the rest before a transaction is opened."""
+
+    def __init__(self, ledger: Ledger, caller: Callable[[], Caller]) -> None:
+        """caller: asked at the first command, so that reading needs nobody."""
+        self._ledger = ledger
+        self._caller = caller
+
+    def permit(self, command: Command) -> None:
+        """Raise the error of a command that this caller may not give."""
+        refused = authorise(self._caller(), command, self._ledger.state)
+        if refused is not None:
+            raise error_of(refused)
+
+    def execute(self, command: CommandT, decide: Decide[CommandT]) -> Receipt:
+        """Authorise, then decide and record. Raises Refused, and what the ledger raises."""
+        self.permit(command)
+        return self._ledger.execute(command, decide)
+
+    def read(self, after: int, limit: int) -> Iterator[Recorded]:
+        """Events in order, from the one after `after`."""
+        return self._ledger.read(after, limit)
+
+    def state(self) -> State:
+        """A snapshot of the projections."""
+        return self._ledger.state()
+
+    def size(self) -> int:
+        """How many events there are."""
+        return self._ledger.size()
