@@ -235,3 +235,8 @@ def is_canonical(body: bytes) -> bool:
 def _number(digits: str) -> int | float:
     value = int(digits)
     return value if abs(value) < _EXACT else float(value)
+
+
+def stored_bytes(stored: object) -> bytes:
+    """Columns hold bytes, but SQLite keeps whatever somebody puts there: other types become bytes that hash to nothing known."""
+    return stored if isinstance(stored, bytes) else b"not bytes: " + repr(stored).encode()

@@ -18,6 +18,14 @@ Folds = Mapping[type[Event], Fold]
 
 def fold(folds: Folds, projection: Projection, recorded: Recorded) -> None:
     """Apply one event: to the rows of its stage, and to the list of commands carried out. Raises BadInput for a kind without a fold."""
+    fold_stage(folds, projection, recorded)
+    row = projection.get(COMMANDS, recorded.command)
+    first = recorded.seq if row is None else row.first
+    projection.put(COMMANDS, recorded.command, CommandRow(actor=recorded.actor, first=first, last=recorded.seq))
+
+
+def fold_stage(folds: Folds, projection: Projection, recorded: Recorded) -> None:
+    """Apply one event to the rows of its stage alone. Raises BadInput for a kind without a fold."""
     stage = folds.get(type(recorded.event))
     if stage is None:
         raise BadInput(
@@ -26,9 +34,30 @@ def fold(folds: Folds, projection: Projection, recorded: Recorded) -> None:
             fix="name a fold for it in FOLDS of its stage's fold.py, even one that does nothing",
         )
     stage(projection, recorded)
-    row = projection.get(COMMANDS, recorded.command)
-    first = recorded.seq if row is None else row.first
-    projection.put(COMMANDS, recorded.command, CommandRow(actor=recorded.actor, first=first, last=recorded.seq))
+
+
+class CommandRuns:
+    """The list of commands carried out, made from events as they go by: a command's events follow each other, so none is kept.
+
+    The list is as long as the ledger; every other projection is as long as there is state.
+    """
+
+    def __init__(self) -> None:
+        self._open: tuple[str, CommandRow] | None = None
+
+    def add(self, recorded: Recorded) -> tuple[str, CommandRow] | None:
+        """The next event; the command that it ends, with its row."""
+        ended, first = None, recorded.seq
+        if self._open is not None and self._open[0] == recorded.command:
+            first = self._open[1].first
+        else:
+            ended = self._open
+        self._open = (recorded.command, CommandRow(actor=recorded.actor, first=first, last=recorded.seq))
+        return ended
+
+    def end(self) -> tuple[str, CommandRow] | None:
+        """The last command, after the last event."""
+        return self._open
 
 
 def fold_hash(folds: Folds) -> str:

@@ -142,15 +142,9 @@ class SqlLedger:
         """The leaf hash of event `seq` and the hashes that lead from it to the present root. Raises NotFound, Corrupt."""
         with self.database.reading() as connection:
             size = read_head(connection, self.database).size
-
-            def node(level: int, idx: int) -> bytes:
-                row = connection.execute(self.database.sql.node, (level, idx)).fetchone()
-                if row is None:
-                    raise Corrupt(f"node {level}/{idx} is missing", fix="flyball audit verify says what else is")
-                return bytes(row[0])
-
             if not 0 < seq <= size:
                 raise errors.NotFound(f"there is no event {seq}", why=f"the ledger has {size} events")
+            node = nodes(connection, self.database)
             return node(0, seq - 1), merkle.inclusion_proof(node, seq - 1, size)
 
     def claim(self) -> int:
@@ -220,6 +214,18 @@ def _as_written(seq: int, body: bytes) -> Recorded:
             f'the event "{recorded.event.kind}" does not hold what its record declares', why="written and read again it is another"
         )
     return recorded
+
+
+def nodes(connection: Connection, database: Database) -> merkle.GetNode:
+    """The stored hashes of complete subtrees. It raises Corrupt at one that is missing."""
+
+    def node(level: int, idx: int) -> bytes:
+        row = connection.execute(database.sql.node, (level, idx)).fetchone()
+        if row is None:
+            raise Corrupt(f"node {level}/{idx} is missing", fix="flyball audit verify says what else is")
+        return bytes(row[0])
+
+    return node
 
 
 def read_head(connection: Connection, database: Database, *, locked: bool = False) -> Head:

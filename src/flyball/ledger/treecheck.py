@@ -37,6 +37,10 @@ class _Subtree(NamedTuple):
         return (self.computed,) if self.stored is None or self.stored == self.computed else (self.stored, self.computed)
 
 
+_TRIED = 6
+"""So many differing hashes of one frontier are tried against each other: 64 roots."""
+
+
 class TreeCheck:
     """Fed with every event's body in order, then with the head; tells problems as it finds them."""
 
@@ -63,6 +67,13 @@ class TreeCheck:
         while self._frontier and self._frontier[-1].level == current.level:
             current = self._join(self._frontier.pop(), current)
         self._frontier.append(current)
+
+    def roots(self) -> set[bytes]:
+        """What the root of the events so far may be: where stored hashes differ from what lies below them, each is tried."""
+        differing = [each for each in self._frontier if len(each.candidates) > 1]
+        if len(differing) > _TRIED:
+            return {merkle.root([each.computed for each in self._frontier]), merkle.root([each.candidates[0] for each in self._frontier])}
+        return {merkle.root(hashes) for hashes in product(*(each.candidates for each in self._frontier))}
 
     def finish(self, size: int, frontier: tuple[bytes, ...], top_level: int) -> None:
         """Compare with the head (the caller tells if its size is another) and tell of nodes that belong to no event.

@@ -1,25 +1,28 @@
 """Whether everything that is stored is what the events say, and if not, what exactly is not.
 
-Reads one snapshot, so it may run while others write. What it cannot see: the last events cut off together with their rows,
-or the whole record written anew, where no root was kept outside.
+Reads one snapshot, so it may run while others write. What it cannot see: the last events cut off together with their rows and checkpoints,
+or the whole record written anew by somebody who has the key, where no checkpoint was kept outside.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from flyball.clock import Instant
 from flyball.errors import BadInput, Corrupt, NotFound
-from flyball.ledger.canonical import canonical, is_canonical, read_body, rewrite
-from flyball.ledger.folds import fold
+from flyball.ledger.canonical import canonical, is_canonical, read_body, rewrite, stored_bytes
+from flyball.ledger.checkpointcheck import CheckpointCheck, Kept
+from flyball.ledger.commandcheck import CommandCheck
+from flyball.ledger.folds import fold_stage
 from flyball.ledger.ledger import Head, SqlLedger, read_head
 from flyball.ledger.projection import MemoryProjection
 from flyball.ledger.references import Reference, references
 from flyball.ledger.treecheck import TreeCheck, VerifyProblem
 from flyball.records.base import Record, Recorded
 from flyball.records.codec import decode
+from flyball.records.commands import COMMANDS
 from flyball.records.models import Manifest
 from flyball.records.training import RunResult
 from flyball.records.vocabulary import PROJECTIONS
@@ -35,7 +38,7 @@ _GAP = 1_000_000
 
 
 class VerifyReport(Record, frozen=True):
-    """What was checked, and every problem. `artifacts` counts blobs, `projections` tables; checkpoints are not made yet."""
+    """What was checked, and every problem. `artifacts` counts blobs, `projections` tables, `checkpoints` those in the store."""
 
     verified: bool
     events: int
@@ -45,21 +48,22 @@ class VerifyReport(Record, frozen=True):
     problems: tuple[VerifyProblem, ...] = ()
 
 
-def verify(ledger: SqlLedger, blobs: Blobs | None) -> VerifyReport:
-    """Check events, tree, head, projections and blobs (None: blobs are left out). Changes nothing. Raises Unavailable.
+def verify(ledger: SqlLedger, blobs: Blobs | None, kept: Sequence[Kept] = ()) -> VerifyReport:
+    """Check events, tree, head, checkpoints, projections and blobs (None: blobs are left out). Changes nothing. Raises Unavailable.
 
-    Time grows with the events and the bytes of the blobs; memory with the rows of the projections, not with the events.
+    kept: checkpoints from outside, with which the record is compared as well.
+    Time grows with the events and the bytes of the blobs; memory with the state, not with the events.
     """
     names = ledger.database.table_names()
     with ledger.database.reading() as connection:
-        check = _Verification(ledger, connection, blobs)
+        check = _Verification(ledger, connection, blobs, kept)
         check.events()
         check.projections()
         check.unknown_tables(names)
     return VerifyReport(
         verified=not check.problems,
         events=check.tree.size,
-        checkpoints=0,
+        checkpoints=check.checkpoints.count,
         projections=len(PROJECTIONS),
         artifacts=len(check.seen),
         problems=tuple(check.problems),
@@ -69,7 +73,7 @@ def verify(ledger: SqlLedger, blobs: Blobs | None) -> VerifyReport:
 class _Verification:
     """One pass over one snapshot."""
 
-    def __init__(self, ledger: SqlLedger, connection: Connection, blobs: Blobs | None) -> None:
+    def __init__(self, ledger: SqlLedger, connection: Connection, blobs: Blobs | None, kept: Sequence[Kept]) -> None:
         self.ledger = ledger
         self.sql = ledger.database.sql
         self.connection = connection
@@ -79,6 +83,9 @@ class _Verification:
         self.replayed = MemoryProjection()
         self.replayed.track()
         self.tree = TreeCheck(self._level, self.problems.append)
+        self.commands = CommandCheck(connection, self.sql, self.problems.append)
+        stored = ((size, stored_bytes(signed)) for size, signed in connection.stream(self.sql.checkpoints, ()))
+        self.checkpoints = CheckpointCheck(stored, kept, self.tree, self.replayed, self.problems.append)
 
     def events(self) -> None:
         """Every event: in its place, canonical, readable, in time; then the tree and the head."""
@@ -90,9 +97,12 @@ class _Verification:
                 continue
             if not self._gap(seq):
                 break
-            body = _as_bytes(stored)
+            body = stored_bytes(stored)
             self.tree.add(body)
             at = self._event(seq, body, at)
+            self.checkpoints.at(self.tree.size)
+        self.commands.finish()
+        self.checkpoints.finish(self.tree.size if head is None else head.size)
         top = self.connection.execute(self.sql.top_level, ()).fetchone()[0]
         if head is None:
             return
@@ -132,8 +142,9 @@ class _Verification:
         if recorded.at < before:
             self._tell(f"event {seq} is older than the one before it", f"event {seq}", seq)
         self.replayed.seq = seq
+        self.commands.add(recorded)
         try:
-            fold(self.ledger.folds, self.replayed, recorded)
+            fold_stage(self.ledger.folds, self.replayed, recorded)
         # a fold is a stage's code: on an event that no decision of that stage made, it may fail in any way
         except Exception as error:  # noqa: BLE001
             self._tell(f"event {seq} cannot be replayed: {type(error).__name__}: {error}", f"event {seq}", seq)
@@ -143,6 +154,8 @@ class _Verification:
     def projections(self) -> None:
         """Every row of every projection against the replay."""
         for table in PROJECTIONS:
+            if table is COMMANDS:
+                continue
             rows = self.connection.stream(self.sql.rows[table.name].everything, ())
             stored: Iterator[tuple[str, object]] = ((str(key), body) for key, body in rows)
             replayed = self.replayed.rows(table.name)
@@ -195,7 +208,7 @@ class _Verification:
             self._tell(f"a {reference.kind} cannot be read: {error} {says}", where, recorded.seq)
 
     def _level(self, level: int) -> Iterator[tuple[int, bytes]]:
-        return ((idx, _as_bytes(stored)) for idx, stored in self.connection.stream(self.sql.level, (level,)))
+        return ((idx, stored_bytes(stored)) for idx, stored in self.connection.stream(self.sql.level, (level,)))
 
     def _tell(self, what: str, where: str, event: int | None = None) -> None:
         self.problems.append(VerifyProblem(what=what, where=where, event=event))
@@ -206,11 +219,6 @@ def _rewrites_to(recorded: Recorded, body: bytes) -> bool:
         return rewrite(recorded) == body
     except BadInput:
         return False
-
-
-def _as_bytes(stored: object) -> bytes:
-    """Columns hold bytes, but SQLite keeps whatever somebody puts there: other types become bytes that hash to nothing known."""
-    return stored if isinstance(stored, bytes) else b"not bytes: " + repr(stored).encode()
 
 
 def _events(first: int, last: int) -> str:

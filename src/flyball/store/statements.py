@@ -28,6 +28,7 @@ class RowStatements:
     add: str  # key, body; the key is not there yet
     delete: str  # key
     clear: str
+    count: str
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class _Compiler:
             add=self(insert(table).values(key=bindparam("key"), body=bindparam("body")), "key", "body"),
             delete=self(delete(table).where(key == bindparam("k")), "k"),
             clear=self(delete(table)),
+            count=self(select(func.count()).select_from(table)),
         )
 
 
