@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flyball.records.base import Event, Fold, Projection, Recorded
-from flyball.records.data import DATASET_VERSIONS, DATASETS, DataCommitted, DataRefused, DatasetRow
+from flyball.records.data import (
+    DATASET_VERSIONS,
+    DATASETS,
+    ERASURES,
+    STANDING,
+    DataCommitted,
+    DataErased,
+    DataRefused,
+    DatasetRow,
+    ErasureRow,
+    StandingRow,
+    SubjectErased,
+)
 
 
 def committed(projection: Projection, recorded: Recorded) -> None:
@@ -25,5 +37,26 @@ def refused(projection: Projection, recorded: Recorded) -> None:
     projection.put(DATASETS, event.name, DatasetRow(head=head, refused_mark=event.source_mark, violations=event.violations))
 
 
-FOLDS: Mapping[type[Event], Fold] = {DataCommitted: committed, DataRefused: refused}
+def subject_erased(projection: Projection, recorded: Recorded) -> None:
+    """From now on rows of theirs from before are left out, in each of the data sets."""
+    assert isinstance(recorded.event, SubjectErased)
+    for name in recorded.event.data:
+        projection.put(STANDING, f"{name}/{recorded.event.subject}", StandingRow(at=recorded.at, seq=recorded.seq))
+
+
+def data_erased(projection: Projection, recorded: Recorded) -> None:
+    """Who looks for the old content is sent on to the new one. Names stay as they are."""
+    event = recorded.event
+    assert isinstance(event, DataErased)
+    before = projection.get(ERASURES, event.old_content)
+    assert before is None or before.content == event.new_content, f"{event.old_content} became two things"
+    projection.put(ERASURES, event.old_content, ErasureRow(content=event.new_content, at=recorded.at))
+
+
+FOLDS: Mapping[type[Event], Fold] = {
+    DataCommitted: committed,
+    DataRefused: refused,
+    SubjectErased: subject_erased,
+    DataErased: data_erased,
+}
 """One fold per kind of event of this stage."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flyball.clock import Instant
-from flyball.records.base import BlobHash, Event, Record, Table
+from flyball.records.base import BlobHash, Event, Personal, Record, Table
 
 
 class ColumnStats(Record, frozen=True):
@@ -24,7 +24,9 @@ class DatasetVersion(Record, frozen=True):
     `source_mark` says which bytes of the source it was read from (paths, sizes, times), so that an unchanged source is not read
     again. `as_of` is the latest moment at which any of its rows was known. A version too wide for an event has no `schema` and
     `stats` here: `stats_blob` (JSON) tells both. `source` is the path or glob that was
-    declared (empty: it has no name that lasts).
+    declared (empty: it has no name that lasts). `subject` is the column that says whose a row is. `erased` rows of the source were left
+    out because their persons were erased; `erasure` is the newest such event that was heeded. What is erased later leaves this as it
+    is: `content` stays the version's name, and ERASURES says under which name its rows lie.
     """
 
     name: str
@@ -40,6 +42,9 @@ class DatasetVersion(Record, frozen=True):
     source_mark: str
     stats_blob: BlobHash = ""
     source: str = ""
+    subject: str = ""
+    erased: int = 0
+    erasure: int = 0
 
 
 class DataCommitted(Event, frozen=True, tag="data.committed"):
@@ -56,6 +61,39 @@ class DataRefused(Event, frozen=True, tag="data.refused"):
     violations: tuple[str, ...]
 
 
+class SubjectErased(Event, frozen=True, tag="subject.erased"):
+    """Nothing that was known of a person until now is to be held in these data sets, nor in the log of the models made from them.
+
+    `subject` is the keyed hash of who it was (docs/privacy.md): rows of theirs that a source still holds are left out when it is read
+    again, and rows in the open log when it is sealed. `rows` in data sets, `predictions` in sealed segments and `texts` in events were
+    taken out now.
+    """
+
+    subject: str
+    data: tuple[str, ...]
+    rows: int
+    predictions: int
+    texts: int
+    reason: Personal = ""
+
+
+class DataErased(Event, frozen=True, tag="data.erased"):
+    """A person's rows were taken out of a data set version, or of a sealed segment (`name` is `log/g0/000017`), whose name stays `birth`.
+
+    What lay under `old_content` lies without those `rows` under `new_content`, and the blob of the old one is removed. `models` are the
+    versions made from it (`unlisted` more did not fit): what they learned stays.
+    """
+
+    name: str
+    birth: str
+    old_content: str
+    new_content: BlobHash
+    rows: int
+    subject: str
+    models: tuple[str, ...] = ()
+    unlisted: int = 0
+
+
 class DatasetRow(Record, frozen=True):
     """The head of a data set: its newest good version, and what is wrong with its source, if anything."""
 
@@ -64,10 +102,30 @@ class DatasetRow(Record, frozen=True):
     violations: tuple[str, ...] = ()
 
 
+class ErasureRow(Record, frozen=True):
+    """Where the rows lie that once lay under a content hash: under `content`, or where ERASURES sends that on to."""
+
+    content: str
+    at: Instant
+
+
+class StandingRow(Record, frozen=True):
+    """Rows of a person that were known by `at` are not to be held; `seq` is the event that says so."""
+
+    at: Instant
+    seq: int
+
+
 DATASETS = Table("dataset", DatasetRow)
 """Keyed by data set name."""
 
 DATASET_VERSIONS = Table("dataset_version", DatasetVersion)
 """Keyed by `name/content`."""
 
-EVENTS = (DataCommitted, DataRefused)
+ERASURES = Table("erasure", ErasureRow)
+"""Keyed by the content hash of what is gone."""
+
+STANDING = Table("standing_erasure", StandingRow)
+"""Keyed by `name/subject`: a data set's name and the keyed hash of a person."""
+
+EVENTS = (DataCommitted, DataRefused, SubjectErased, DataErased)

@@ -63,7 +63,10 @@ class RouteInForce(Event, frozen=True, tag="route.in_force"):
 
 
 class SegmentSealed(Event, frozen=True, tag="segment.sealed"):
-    """A prediction log segment became Parquet. `last` is the moment of its newest record (0: it has none)."""
+    """A prediction log segment became Parquet. `last` is the moment of its newest record (0: it has none).
+
+    `erased` rows were left out because their persons were erased. `parquet_sha256` stays the segment's name when more are (`data.erased`).
+    """
 
     gateway: str
     number: int
@@ -72,6 +75,7 @@ class SegmentSealed(Event, frozen=True, tag="segment.sealed"):
     rows: int
     torn_bytes: int
     last: Instant = 0
+    erased: int = 0
 
 
 class RouteRow(Record, frozen=True):
@@ -103,6 +107,7 @@ class SegmentRow(Record, frozen=True):
     rows: int
     torn_bytes: int
     last: Instant = 0
+    erased: int = 0
 
 
 ROUTES = Table("route", RouteRow)

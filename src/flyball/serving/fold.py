@@ -63,6 +63,7 @@ def _segment_sealed(projection: Projection, recorded: Recorded) -> None:
         rows=event.rows,
         torn_bytes=event.torn_bytes,
         last=event.last,
+        erased=event.erased,
     )
     projection.put(SEGMENTS, segment_key(event.gateway, event.number), row)
 
