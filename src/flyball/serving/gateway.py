@@ -24,10 +24,12 @@ from flyball.records.codec import encode
 from flyball.serving import ids, lifeline, table, wal
 from flyball.serving.coalesce import CoalescingHttp
 from flyball.serving.dispatch import Dispatcher
+from flyball.serving.forward import Forward, loopback_names
 from flyball.serving.http import Gateway
 from flyball.serving.layout import Layout, write_whole
 from flyball.serving.limits import Limits
 from flyball.serving.metrics import Metrics
+from flyball.serving.tokens import Guard, needs_tokens
 
 
 def _say(text: str) -> None:
@@ -117,7 +119,10 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
     number = int("".join(char for char in name if char.isdigit()) or "0")
     dispatcher = Dispatcher(layout, writer=writer, ids=ids.Ids(ids.load_key(layout.id_key), number), metrics=metrics, limits=limits)
     watcher = RouteWatcher(layout, name, dispatcher, limits)
-    app = Gateway(dispatcher, metrics, limits, watcher.fresh, _say)
+    address = str(listener.getsockname()[0])
+    guard = Guard(layout, name) if needs_tokens(listener) else None
+    forward = Forward(layout.control_socket(), limits, loopback_names(address))
+    app = Gateway(dispatcher, metrics, limits, watcher.fresh, _say, guard=guard, forward=forward)
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -137,6 +142,8 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
 
     def stop() -> None:
         server.should_exit = True
+        # what is streamed has no end of its own to wait for
+        forward.close()
 
     def orphaned() -> None:
         loop.call_soon_threadsafe(stop)
@@ -144,16 +151,23 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
     async def sweep() -> None:
         dispatcher.sweep()
 
+    async def look() -> None:
+        await watcher.look()
+        if guard is not None:
+            guard.look()
+
     async def each_second() -> None:
+        if guard is not None:
+            guard.hand_over()
         await loop.run_in_executor(None, writer.sync)
         await loop.run_in_executor(None, metrics.save, metrics.copy())
 
-    await watcher.look()
+    await look()
     lifeline.watch(pipe, orphaned)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     tasks = [
-        loop.create_task(_every(limits.look_s, "looking for routes", watcher.look)),
+        loop.create_task(_every(limits.look_s, "looking for routes", look)),
         loop.create_task(_every(0.1, "sweeping", sweep)),
         loop.create_task(_every(1.0, "saving", each_second)),
     ]

@@ -9,11 +9,14 @@ from typing import Any
 from urllib.parse import unquote
 
 from flyball.errors import BadInput, FlyballError, NotFound
+from flyball.records.identity import Scope as Need
 from flyball.serving import problems, protocol_native, protocol_oip
 from flyball.serving.dispatch import Dispatcher
+from flyball.serving.forward import Forward
 from flyball.serving.limits import Limits
 from flyball.serving.metrics import Metrics
 from flyball.serving.problems import NotPlain, TooLarge, WrongMethod
+from flyball.serving.tokens import Guard
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -100,7 +103,11 @@ class Gateway:
         limits: Limits,
         fresh: Callable[[], Awaitable[None]],
         say: Callable[[str], None] = print,
+        *,
+        guard: Guard | None = None,
+        forward: Forward | None = None,
     ) -> None:
+        """guard: who lets callers in (None: nobody is asked for a token). forward: the way to the control plane (None: there is none)."""
         self._native = protocol_native.Native(dispatcher)
         self._oip = protocol_oip.Oip(dispatcher)
         self._dispatcher = dispatcher
@@ -108,6 +115,8 @@ class Gateway:
         self._limits = limits
         self._fresh = fresh
         self._say = say
+        self._guard = guard
+        self._forward = forward
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -115,6 +124,9 @@ class Gateway:
             return
         path: str = scope["path"]
         try:
+            if self._forward is not None and path.startswith("/api/"):
+                await self._forward(scope, receive, send)
+                return
             await self._fresh()
             response = await self._respond(scope, receive, path)
         except FlyballError as error:
@@ -134,8 +146,13 @@ class Gateway:
             return await self._v2(scope, receive, path)
         if path == "/metrics":
             _method(scope, "GET")
+            self._admit(scope, Need.PREDICT, "")
             return Response(200, self._metrics.text().encode(), [(b"content-type", b"text/plain; version=0.0.4")])
         raise _nowhere(path)
+
+    def _admit(self, scope: Scope, need: Need, model: str) -> None:
+        if self._guard is not None:
+            self._guard.admit(scope, need, model)
 
     async def _models(self, scope: Scope, receive: Receive, path: str) -> Response:
         parts = path.split("/")
@@ -145,6 +162,7 @@ class Gateway:
         if pinned and not version:
             raise _no_version(name)
         verb = parts[3]
+        self._admit(scope, Need.FEEDBACK if verb == "labels" else Need.PREDICT, name)
         if verb == "predict":
             _method(scope, "POST")
             body = await read_body(scope, receive, self._limits)
@@ -182,6 +200,7 @@ class Gateway:
                 raise _nowhere(path)
 
     async def _v2_model(self, scope: Scope, receive: Receive, name: str, version: str, rest: list[str]) -> Response:
+        self._admit(scope, Need.PREDICT, name)
         if rest == ["infer"]:
             _method(scope, "POST")
             body, logged = await self._oip.infer(name, version, await read_body(scope, receive, self._limits))
@@ -198,8 +217,8 @@ class Gateway:
 def _told(path: str, error: FlyballError) -> Response:
     """The error, as the protocol of the path tells it."""
     if _is_v2(path):
-        return Response(error.status, protocol_oip.error_body(error), [*_JSON, *problems.retry_after(error)])
-    return Response(error.status, problems.body(error), [(b"content-type", problems.CONTENT_TYPE), *problems.retry_after(error)])
+        return Response(error.status, protocol_oip.error_body(error), [*_JSON, *problems.headers(error)])
+    return Response(error.status, problems.body(error), [(b"content-type", problems.CONTENT_TYPE), *problems.headers(error)])
 
 
 def _is_v2(path: str) -> bool:

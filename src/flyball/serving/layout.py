@@ -1,7 +1,8 @@
 """Where the serving processes meet: every file under `.flyball` that two of them share. Standard library only.
 
 The supervisor writes gateways.json and starts what workers.json lists; the routes reconciler writes workers.json and
-routes.json; a gateway writes its ack and its metrics; a worker writes its ready or failed file.
+routes.json; the control plane writes tokens.json; a gateway writes its ack, its metrics and whom it turned away; a worker writes its
+ready or failed file.
 """
 
 from __future__ import annotations
@@ -69,6 +70,11 @@ class Layout:
         return self.run / "gateways.json"
 
     @property
+    def tokens(self) -> Path:
+        """The tokens that gateways take, by the hash of their secret: written by the control plane, 0600."""
+        return self.run / "tokens.json"
+
+    @property
     def told(self) -> Path:
         """Lines of what the loop does, for the terminal of `flyball up`."""
         return self.run / "told.txt"
@@ -99,6 +105,10 @@ class Layout:
         """Why a worker could not start."""
         return self.run / "workers" / f"{worker}.failed"
 
+    def turned_away(self, gateway: str) -> Path:
+        """Requests without a valid token that a gateway has counted, until the control plane takes the file."""
+        return self.run / "refused" / f"{gateway}.json"
+
     def output(self, process: str) -> Path:
         """What a process wrote to stdout and stderr."""
         return self.run / "logs" / f"{process}.log"
@@ -107,9 +117,13 @@ class Layout:
         """The Unix socket of a worker, in a folder that exists."""
         return self._sockets() / f"{hashlib.sha256(worker.encode()).hexdigest()[:16]}.sock"
 
+    def control_socket(self) -> Path:
+        """The Unix socket on which the control plane answers, in a folder that exists."""
+        return self._sockets() / "control.sock"
+
     def prepare(self) -> None:
         """Make the folders."""
-        for folder in (self.run / "metrics", self.run / "workers", self.run / "logs", self.pointers, self.log):
+        for folder in (self.run / "metrics", self.run / "workers", self.run / "logs", self.run / "refused", self.pointers, self.log):
             folder.mkdir(parents=True, exist_ok=True)
 
     def _sockets(self) -> Path:
@@ -146,9 +160,9 @@ def write_whole(path: Path, data: bytes) -> None:
     _replace(path, data, lambda _fd: None)
 
 
-def _replace(path: Path, data: bytes, settle: Callable[[int], None]) -> None:
+def _replace(path: Path, data: bytes, settle: Callable[[int], None], *, mode: int = 0o644) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(scratch, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+    fd = os.open(scratch, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, mode)
     try:
         left = memoryview(data)
         while left:
@@ -158,6 +172,11 @@ def _replace(path: Path, data: bytes, settle: Callable[[int], None]) -> None:
     finally:
         os.close(fd)
     scratch.replace(path)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """As `write_atomically`, for what only this user may read."""
+    _replace(path, data, os.fsync, mode=0o600)
 
 
 def write_json(path: Path, value: object) -> None:

@@ -35,3 +35,12 @@ class Limits:
 
     drain_s: float = 5.0
     """How long open requests may take after the gateway was told to stop."""
+
+    forwarded: int = 128
+    """Requests that may be under way to the control plane through one gateway: its streams of events hold one each."""
+
+    forward_s: float = 60.0
+    """How long the control plane may take to begin its answer: reading all loop files takes some seconds."""
+
+    silence_s: float = 60.0
+    """How long an answer of the control plane may be silent; a stream of events says something at least every 15 s."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from flyball.errors import BadInput, FlyballError, Unavailable, problem
+from flyball.errors import BadInput, FlyballError, Unauthenticated, Unavailable, problem
 
 CONTENT_TYPE = b"application/problem+json"
 
@@ -41,6 +41,14 @@ class WrongMethod(BadInput):
     status = 405
 
 
+class TooMany(Unavailable):
+    """More attempts from one address than one may make."""
+
+    code = "too-many"
+    title = "Too many attempts"
+    status = 429
+
+
 class ModelError(FlyballError):
     """The model itself raised, or gave nothing usable, and nothing could stand in for it."""
 
@@ -54,6 +62,8 @@ def body(error: FlyballError) -> bytes:
     return msgspec.json.encode(problem(error))
 
 
-def retry_after(error: FlyballError) -> list[tuple[bytes, bytes]]:
-    """The header that goes with an error when another try can help; else none."""
-    return [(b"retry-after", str(max(1, round(error.retry_after))).encode())] if isinstance(error, Unavailable) else []
+def headers(error: FlyballError) -> list[tuple[bytes, bytes]]:
+    """The headers that go with an error: when another try can help, and what would let the caller in."""
+    if isinstance(error, Unavailable):
+        return [(b"retry-after", str(max(1, round(error.retry_after))).encode())]
+    return [(b"www-authenticate", b"Bearer")] if isinstance(error, Unauthenticated) else []

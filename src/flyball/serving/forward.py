@@ -1,0 +1,224 @@
+"""One port for all: requests for the control plane are handed on to it over a Unix socket, both ways as a stream.
+
+It looks into nothing: who a caller is, the control plane finds out. While that one is not there the answer is 503, at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httptools
+
+from flyball.errors import Refused, Unavailable
+from flyball.serving.limits import Limits
+from flyball.serving.problems import TooLarge
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+_Headers = list[tuple[bytes, bytes]]
+
+PEER = b"flyball-peer"
+"""The header that tells the control plane which address a request came from. A caller's own is taken away."""
+
+_HOP_BY_HOP = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade expect".split()
+) | {b"content-length", PEER}
+_PART = 1 << 16
+
+
+class _Answer:
+    """The control plane's answer as far as it was read."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: _Headers = []
+        self.parts: list[bytes] = []
+        self.headed = False
+        self.complete = False
+        self._started = False
+        self._parser = httptools.HttpResponseParser(self)
+
+    async def tell(self, data: bytes, send: Send, *, bodiless: bool) -> bool:
+        """Hand on what was read; whether that was the end. `bodiless`: there is nothing after the headers."""
+        self._parser.feed_data(data)
+        if self.headed and not self._started:
+            self._started = True
+            told = [(name, value) for name, value in self.headers if name not in _HOP_BY_HOP or name == b"content-length"]
+            await send({"type": "http.response.start", "status": self.status, "headers": told})
+        if self.parts:
+            body, self.parts = b"".join(self.parts), []
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        over = self.complete or (self.headed and bodiless)
+        if over:
+            await send({"type": "http.response.body", "body": b""})
+        return over
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """httptools: a header."""
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """httptools: all headers are there."""
+        self.status = self._parser.get_status_code()
+        self.headed = True
+
+    def on_body(self, body: bytes) -> None:
+        """httptools: a part of the body."""
+        self.parts.append(body)
+
+    def on_message_complete(self) -> None:
+        """httptools: the end."""
+        self.complete = True
+
+
+class Forward:
+    """Hands requests on. `loopback`: the names by which this machine alone is meant; others are refused (empty: any will do)."""
+
+    def __init__(self, path: Path, limits: Limits, loopback: Iterable[str] = ()) -> None:
+        self._path = path
+        self._limits = limits
+        self._loopback = frozenset(loopback)
+        self._open = 0
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """End what is still being streamed: this gateway goes."""
+        self._closing.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI. Raises Refused, TooLarge and Unavailable before anything was sent; what breaks later ends the connection."""
+        self._check_host(scope)
+        if self._open >= self._limits.forwarded:
+            raise Unavailable(
+                "the control plane has too many open requests", why=f"{self._open} go through this gateway", fix="try again shortly"
+            )
+        self._open += 1
+        try:
+            await self._relay(scope, receive, send)
+        finally:
+            self._open -= 1
+
+    def _check_host(self, scope: Scope) -> None:
+        """A page of another site that was made to resolve to this machine names its own host: it gets nothing."""
+        host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+        if self._loopback and host_name(host) not in self._loopback:
+            raise Refused(
+                f'the host "{host[:80]}" is not this one',
+                why="flyball listens on a loopback address, which only this machine's own names mean",
+                fix="ask 127.0.0.1 or localhost",
+                code="wrong-host",
+            )
+
+    async def _relay(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head, length = _head(scope)
+        if length is not None and length > self._limits.body_bytes:
+            raise _too_large(self._limits)
+        try:
+            reader, writer = await asyncio.wait_for(asyncio.open_unix_connection(str(self._path)), self._limits.connect_s)
+        except (OSError, TimeoutError):
+            raise _absent("nothing answers on its socket") from None
+        upload = asyncio.ensure_future(self._upload(head, length, receive, writer))
+        try:
+            await self._download(scope, reader, send, upload)
+        finally:
+            upload.cancel()
+            with suppress(asyncio.CancelledError, OSError, TooLarge):
+                await upload
+            writer.close()
+
+    async def _upload(self, head: bytes, length: int | None, receive: Receive, writer: asyncio.StreamWriter) -> None:
+        """Send the request, then wait for the caller to go: then nobody wants the answer. Raises TooLarge."""
+        message = await receive()
+        chunked = length is None and bool(message.get("more_body"))
+        framing = b"transfer-encoding: chunked\r\n" if chunked else b"content-length: %d\r\n" % _length(length, message)
+        writer.write(head + framing + b"\r\n")
+        size = 0
+        while message["type"] == "http.request":
+            part = message.get("body", b"")
+            size += len(part)
+            if size > self._limits.body_bytes:
+                writer.transport.abort()
+                raise _too_large(self._limits)
+            if part:
+                writer.write(b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
+            if not message.get("more_body"):
+                break
+            with suppress(ConnectionError):  # it has answered before it had read all: the answer tells why
+                await writer.drain()
+            message = await receive()
+        if chunked:
+            writer.write(b"0\r\n\r\n")
+        while message["type"] != "http.disconnect":
+            message = await receive()
+        writer.transport.abort()
+
+    async def _download(self, scope: Scope, reader: asyncio.StreamReader, send: Send, upload: asyncio.Future[None]) -> None:
+        answer = _Answer()
+        closing = asyncio.ensure_future(self._closing.wait())
+        try:
+            while data := await self._next(reader, answer, closing):
+                if await answer.tell(data, send, bodiless=scope["method"] == "HEAD"):
+                    return
+        finally:
+            closing.cancel()
+        if upload.done() and not upload.cancelled() and (error := upload.exception()) is not None and not answer.headed:
+            raise error
+        if not answer.headed:
+            raise _absent("it ended, or took too long, before it had answered")
+
+    async def _next(self, reader: asyncio.StreamReader, answer: _Answer, closing: asyncio.Future[Any]) -> bytes:
+        """What comes next; nothing at the end, after a silence that is too long, and when this gateway goes."""
+        reading = asyncio.ensure_future(reader.read(_PART))
+        limit = self._limits.silence_s if answer.headed else self._limits.forward_s
+        await asyncio.wait((reading, closing), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            reading.cancel()
+            return b""
+        try:
+            return reading.result()
+        except OSError:
+            return b""
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, without the port."""
+    if host.startswith("["):
+        return host.partition("]")[0].lower() + "]"
+    return host.rpartition(":")[0].lower() if ":" in host else host.lower()
+
+
+def loopback_names(address: str) -> tuple[str, ...]:
+    """The names by which a caller may mean a loopback address; none for another address, which has names that nobody knows here."""
+    if not (address == "::1" or address.startswith("127.")):
+        return ()
+    return ("localhost", "127.0.0.1", "[::1]", address)
+
+
+def _head(scope: Scope) -> tuple[bytes, int | None]:
+    """The request's head but for its framing and its last line, and the length of its body where that is told."""
+    headers: _Headers = scope["headers"]
+    named = {part.strip().lower() for name, value in headers if name == b"connection" for part in value.split(b",")}
+    kept = [(name, value) for name, value in headers if name not in _HOP_BY_HOP and name not in named]
+    client = scope.get("client")
+    kept += [(PEER, (client[0] if client else "").encode("latin-1", "replace")), (b"connection", b"close")]
+    target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
+    lines = [b"%b %b HTTP/1.1" % (scope["method"].encode(), target), *(b"%b: %b" % pair for pair in kept)]
+    told = next((value for name, value in headers if name == b"content-length"), b"")
+    return b"\r\n".join(lines) + b"\r\n", int(told) if told.isdigit() else None
+
+
+def _length(told: int | None, message: MutableMapping[str, Any]) -> int:
+    return len(message.get("body", b"")) if told is None else told
+
+
+def _too_large(limits: Limits) -> TooLarge:
+    return TooLarge(f"the body has more than {limits.body_bytes:,} bytes", why="a gateway takes no more", fix="send less a request")
+
+
+def _absent(why: str) -> Unavailable:
+    return Unavailable("the control plane does not answer", why=why, fix="it is started again by itself; predictions go on meanwhile")
