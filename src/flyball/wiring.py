@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flyball.clock import Clock, SystemClock
 from flyball.compute.local import LocalCompute
 from flyball.declare.project import find_project, read_project
+from flyball.errors import FlyballError
+from flyball.governance.authority import LOOP, Caller
 from flyball.ledger.ledger import SqlLedger
+from flyball.loop.authority import Authorised, Drive, permit
 from flyball.loop.folds import FOLDS
 from flyball.loop.library import BlobLibrary
 from flyball.loop.live import FencedLedger, LiveCounts, LiveData, LiveRuns
+from flyball.loop.local import holder, local_caller
 from flyball.loop.ports import Ports
 from flyball.records.serving import SEGMENTS
 from flyball.serving.layout import Layout
@@ -22,7 +30,14 @@ from flyball.store.blobs import LocalBlobs
 from flyball.store.operational import Operational
 from flyball.store.sql import Database
 
+if TYPE_CHECKING:
+    from flyball.ledger.note import Signer
+
 STATE_FOLDER = ".flyball"
+TOKEN_VARIABLE = "FLYBALL_TOKEN"  # noqa: S105 - the name of the variable
+"""The environment variable with the secret of a token: what this process does, its holder does. Read here alone, and no setting."""
+
+KEYS_FOLDER = "keys"
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,25 @@ class Wired:
     ports: Ports
     ledger: SqlLedger
     blobs: LocalBlobs
+    identify: Callable[[], Caller]
+
+    @property
+    def caller(self) -> Caller:
+        """Who acts here: flyball itself in the control plane, else the holder of FLYBALL_TOKEN, else the local user.
+
+        Raises Unauthenticated, Refused.
+        """
+        return self.identify()
+
+    def acting(self, caller: Caller) -> Ports:
+        """The ports with a ledger that carries out what `caller` may give."""
+        return replace(self.ports, ledger=Authorised(self.ledger, lambda: caller))
+
+    def driving(self) -> Ports:
+        """The ports as flyball itself, for a piece of the loop's work in this process. Raises Refused for a caller who may not set it going."""
+        if not self.caller.is_loop:
+            permit(self.caller, Drive(id="", actor=self.caller.actor), self.ledger.state)
+        return self.acting(LOOP)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -58,10 +92,15 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
     if isinstance(ledger, FencedLedger):
         ledger.fence = ledger.claim()
     blobs = LocalBlobs(folder / "blobs")
+    identify = lru_cache(maxsize=1)(partial(_caller, ledger, folder / KEYS_FOLDER, settings, clock, claim=claim))
+    if claim:
+        # whoever talks to the control plane from this machine finds a token; the loop itself works without
+        with suppress(FlyballError):
+            local_caller(ledger, folder / KEYS_FOLDER, clock, embedded=_embedded(settings))
     library = BlobLibrary(blobs)
     ports = Ports(
         clock=clock,
-        ledger=ledger,
+        ledger=Authorised(ledger, identify),
         memory=Operational(database),
         blobs=blobs,
         library=library,
@@ -69,6 +108,26 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         data=LiveData(root, blobs, layout),
         evidence=LiveCounts(folder, blobs, lambda: [row for _, row in ledger.state().scan(SEGMENTS)]),
         routes=FileRoutes(folder),
+        signer=lru_cache(maxsize=1)(partial(_signer, folder / KEYS_FOLDER)),
         detector=bool(settings.detector),
     )
-    return Wired(root=root, settings=settings, layout=layout, database=database, ports=ports, ledger=ledger, blobs=blobs)
+    return Wired(root=root, settings=settings, layout=layout, database=database, ports=ports, ledger=ledger, blobs=blobs, identify=identify)
+
+
+def _caller(ledger: SqlLedger, keys: Path, settings: Settings, clock: Clock, *, claim: bool) -> Caller:
+    if claim:
+        return LOOP
+    given = os.environ.get(TOKEN_VARIABLE, "")
+    return holder(ledger, given, clock) if given else local_caller(ledger, keys, clock, embedded=_embedded(settings))
+
+
+def _embedded(settings: Settings) -> bool:
+    """Whether the ledger is a file of this machine, which its user could write without asking."""
+    return not settings.database_url or settings.database_url.startswith("sqlite:")
+
+
+def _signer(folder: Path) -> Signer:
+    # cryptography takes a while to import, and most commands sign nothing
+    from flyball.ledger.keys import signer
+
+    return signer(folder)

@@ -10,8 +10,9 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -40,6 +41,9 @@ from flyball.store.operational import Operational
 from flyball.store.sql import Database
 from flyball.training.fitting import FitCache
 from flyball.training.rows import Assembled
+
+if TYPE_CHECKING:
+    from flyball.ledger.note import Signer
 
 FIRST = Span.parse("28d")
 """History given to the first version; time begins after it."""
@@ -190,8 +194,16 @@ def _ports(
         data=ReplayData(history.version),
         evidence=evidence,
         routes=routes,
+        signer=lru_cache(maxsize=1)(_signer),
     )
     return ports, evidence, replayed
+
+
+def _signer() -> Signer:
+    """A key that is no secret: nothing of a rehearsal is ever served."""
+    from flyball.ledger.note import Signer
+
+    return Signer("flyball/rehearsal", bytes(32))
 
 
 def _declare(model: Model, ports: Ports, command: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from flyball.clock import Clock, Instant
 from flyball.declare.model import Model
@@ -17,6 +17,9 @@ from flyball.records.training import RunResult, RunSpec
 from flyball.serving.routes import InForce
 from flyball.store.blobs import Blobs
 from flyball.training.job import Observed
+
+if TYPE_CHECKING:
+    from flyball.ledger.note import Signer
 
 
 class Command(Protocol):
@@ -136,7 +139,7 @@ class Library(Protocol):
 
 @dataclass(frozen=True)
 class Ports:
-    """Everything a tick touches. `detector`: whether the sequential detector of loss is listened to."""
+    """Everything a tick touches. `signer` reads the project's key; `detector`: whether the sequential detector of loss is listened to."""
 
     clock: Clock
     ledger: Ledger
@@ -147,4 +150,5 @@ class Ports:
     data: Data
     evidence: Evidence
     routes: Routes
+    signer: Callable[[], Signer]
     detector: bool = True

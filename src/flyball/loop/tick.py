@@ -15,6 +15,7 @@ from flyball.loop.advance import advance
 from flyball.loop.commands import Commit, ObserveRun, Register, active_run, decide_commit, decide_observe_run, decide_register
 from flyball.loop.memory import Memories
 from flyball.loop.ports import Ports
+from flyball.loop.proving import sign_versions
 from flyball.loop.releases import AcknowledgeRoutes, active_rollout, decide_acknowledge
 from flyball.loop.watch import watch
 from flyball.records.base import State
@@ -81,13 +82,15 @@ def observe_data(ports: Ports, state: State, declared: list[DeclarationRow], fai
 
 
 def observe_runs(ports: Ports, declared: list[DeclarationRow], failed: list[FlyballError] | None = None) -> None:
-    """Start what is queued, look at what runs, register what succeeded."""
+    """Start what is queued, look at what runs, register and sign what succeeded."""
     state = ports.ledger.state()
     active = [run for row in declared if (run := active_run(state, row.model)) is not None]
     ports.runs.keep([(row.run, row.attempt) for row in active])
     for row in active:
         with one_models_own(failed):
             observe_run(ports, state, row)
+    with one_models_own(failed):
+        sign_versions(ports)
 
 
 def observe_run(ports: Ports, state: State, row: RunRow) -> None:

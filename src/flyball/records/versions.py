@@ -77,6 +77,14 @@ class VersionHeld(Event, frozen=True, tag="version.held"):
     gates_digest: str = ""
 
 
+class VersionSigned(Event, frozen=True, tag="version.signed"):
+    """The version's name and the hash of its manifest are signed: `note` is a signed note (C2SP) by a key that the ledger knew by then."""
+
+    model: str
+    version: str
+    note: str
+
+
 class VersionDeployed(Event, frozen=True, tag="version.deployed"):
     """The version takes traffic or scores in shadow: it is in a route."""
 
@@ -103,7 +111,10 @@ class ChampionChanged(Event, frozen=True, tag="champion.changed"):
 
 
 class VersionRow(Record, frozen=True):
-    """A version as it stands. Of many verdicts it lists some, and counts the others by outcome in `unlisted`; `result` has all."""
+    """A version as it stands. Of many verdicts it lists some, and counts the others by outcome in `unlisted`; `result` has all.
+
+    `signature` is the signed note on its name and artifact (empty: not signed yet).
+    """
 
     model: str
     version: str
@@ -121,6 +132,7 @@ class VersionRow(Record, frozen=True):
     unlisted: dict[str, int] = {}
     fit_digest: str = ""
     gates_digest: str = ""
+    signature: str = ""
 
 
 class ModelRow(Record, frozen=True):
@@ -137,10 +149,30 @@ class ModelRow(Record, frozen=True):
     trained_digest: str = ""
 
 
+class UnsignedRow(Record, frozen=True):
+    """A version that waits for its signature."""
+
+    model: str
+    version: str
+    artifact: ManifestHash
+
+
 VERSIONS = Table("version", VersionRow)
 """Keyed by `model/version`."""
+
+UNSIGNED = Table("unsigned", UnsignedRow)
+"""Keyed by `model/version`. The loop looks here at every tick, and it is nearly always empty."""
 
 MODELS = Table("model", ModelRow)
 """Keyed by model."""
 
-EVENTS = (VersionRegistered, VersionEligible, VersionRejected, VersionHeld, VersionDeployed, VersionRetired, ChampionChanged)
+EVENTS = (
+    VersionRegistered,
+    VersionEligible,
+    VersionRejected,
+    VersionHeld,
+    VersionSigned,
+    VersionDeployed,
+    VersionRetired,
+    ChampionChanged,
+)

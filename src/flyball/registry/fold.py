@@ -12,9 +12,11 @@ from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.training import RUNS
 from flyball.records.versions import (
     MODELS,
+    UNSIGNED,
     VERSIONS,
     ChampionChanged,
     ModelRow,
+    UnsignedRow,
     VersionDeployed,
     VersionEligible,
     VersionHeld,
@@ -22,6 +24,7 @@ from flyball.records.versions import (
     VersionRejected,
     VersionRetired,
     VersionRow,
+    VersionSigned,
     VersionState,
 )
 from flyball.registry.states import judged, move
@@ -36,6 +39,7 @@ def fold_registered(projection: Projection, recorded: Recorded) -> None:
         raise Conflict(f"{event.model}@{event.version} is registered already", why="a version's number is used once")
     fields = {name: getattr(event, name) for name in event.__struct_fields__}
     projection.put(VERSIONS, key, VersionRow(**fields, state=VersionState.REGISTERED, registered_at=recorded.at))
+    projection.put(UNSIGNED, key, UnsignedRow(model=event.model, version=event.version, artifact=event.artifact))
     model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
     projection.put(MODELS, event.model, msgspec.structs.replace(model, newest=event.version))
     run = projection.get(RUNS, event.run)
@@ -59,6 +63,15 @@ def fold_judged(projection: Projection, recorded: Recorded) -> None:
         gates_digest=event.gates_digest or row.gates_digest,
     )
     projection.put(VERSIONS, key, judged_row)
+
+
+def fold_signed(projection: Projection, recorded: Recorded) -> None:
+    """The version has a signature; the first one stays."""
+    event = recorded.event
+    assert isinstance(event, VersionSigned)
+    key, row = _row(projection, event.model, event.version)
+    projection.put(VERSIONS, key, msgspec.structs.replace(row, signature=row.signature or event.note))
+    projection.delete(UNSIGNED, key)
 
 
 def fold_deployed(projection: Projection, recorded: Recorded) -> None:
@@ -103,6 +116,7 @@ FOLDS: Mapping[type[Event], Fold] = MappingProxyType(
         VersionEligible: fold_judged,
         VersionRejected: fold_judged,
         VersionHeld: fold_judged,
+        VersionSigned: fold_signed,
         VersionDeployed: fold_deployed,
         VersionRetired: fold_retired,
         ChampionChanged: fold_champion,
