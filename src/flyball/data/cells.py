@@ -35,6 +35,11 @@ def cells(series: pl.Series, wrong: pl.Series) -> str:
     return ", ".join(f"row {row + 1}: {_cell(series, row)}" for row in listed)
 
 
+def rows_of(wrong: pl.Series) -> str:
+    """The first rows that `wrong` marks (counted from 1), without what stands there."""
+    return ", ".join(f"row {row + 1}" for row in wrong.arg_true().head(SHOWN).to_list())
+
+
 def mistyped(shown: str, name: str, type_: FieldType, why: str, count: int = 0) -> Problem:
     """The problem of a column that does not hold what it is declared to hold; `count` of its cells do not."""
     fixes = {"time": "write ISO 8601, such as 2026-05-01T00:30:00Z", "int": "write whole numbers, or declare the column float"}

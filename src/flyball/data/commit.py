@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -14,6 +16,7 @@ from polars.exceptions import PolarsError
 
 from flyball.data.profile import profile
 from flyball.data.rules import named_source
+from flyball.data.subjects import NONE, Erasures
 from flyball.data.types import epoch, schema
 from flyball.declare.data import Dataset
 from flyball.errors import Corrupt, NotFound
@@ -23,6 +26,9 @@ from flyball.store.blobs import Blobs
 
 ROW_GROUP = 128 * 1024
 
+Former = Callable[[], pl.DataFrame]
+"""The rows of the head as they lie now."""
+
 
 def parquet(frame: pl.DataFrame) -> bytes:
     """The canonical bytes of a frame: one chunk, fixed row groups, fixed compression, no metadata of who wrote it when."""
@@ -31,8 +37,17 @@ def parquet(frame: pl.DataFrame) -> bytes:
     return out.getvalue()
 
 
-def commit(dataset: Dataset, frame: pl.DataFrame, blobs: Blobs, head: DatasetVersion | None, mark: str) -> DatasetVersion:
-    """Store `frame` (as `source.read` gives it) and name it.
+def commit(
+    dataset: Dataset,
+    frame: pl.DataFrame,
+    blobs: Blobs,
+    head: DatasetVersion | None,
+    mark: str,
+    *,
+    erasures: Erasures = NONE,
+    erased: int = 0,
+) -> DatasetVersion:
+    """Store `frame` (as `source.read` gives it, without the `erased` rows that `erasures` left out) and name it.
 
     Versions: 1.0.0 first; then the patch rises when rows were only added, the minor when a column came, or rows changed or went, the
     major when a column went or changed its type. The same content keeps its version, with the new mark. `first` and `last` are the
@@ -45,12 +60,19 @@ def commit(dataset: Dataset, frame: pl.DataFrame, blobs: Blobs, head: DatasetVer
     first, last = epoch(frame, dataset.time) if dataset.time else (0, 0)
     as_of = max(last, epoch(frame, dataset.arrived)[1]) if dataset.arrived else last
     before = {} if head is None else schema_of(head, blobs)
-    if head is not None and head.content == content and before == types:
-        return msgspec.structs.replace(head, source_mark=mark, source=named_source(dataset))
+    told: dict[str, Any] = {
+        "source_mark": mark,
+        "source": named_source(dataset),
+        "subject": dataset.subject,
+        "erased": erased,
+        "erasure": erasures.seq,
+    }
+    if head is not None and content in {head.content, erasures.present(head.content)} and before == types:
+        return msgspec.structs.replace(head, **told)
     blobs.put(data)
     made = DatasetVersion(
         name=dataset.name,
-        version="1.0.0" if head is None else _next(head, before, types, frame, blobs),
+        version="1.0.0" if head is None else _next(head, before, types, frame, lambda: load_content(erasures.present(head.content), blobs)),
         content=content,
         schema=types,
         rows=frame.height,
@@ -59,8 +81,7 @@ def commit(dataset: Dataset, frame: pl.DataFrame, blobs: Blobs, head: DatasetVer
         first=first,
         last=last,
         as_of=as_of,
-        source_mark=mark,
-        source=named_source(dataset),
+        **told,
     )
     if fits(DataCommitted(version=made)):
         return made
@@ -90,23 +111,23 @@ def load_content(content: str, blobs: Blobs) -> pl.DataFrame:
         raise Corrupt(f"blob {content} is not a data set", why=str(error).splitlines()[0], fix="restore it from a backup") from error
 
 
-def _next(head: DatasetVersion, before: dict[str, str], types: dict[str, str], frame: pl.DataFrame, blobs: Blobs) -> str:
+def _next(head: DatasetVersion, before: dict[str, str], types: dict[str, str], frame: pl.DataFrame, former: Former) -> str:
     major, minor, patch = (int(part) for part in head.version.split("."))
     if any(types.get(name) != type_ for name, type_ in before.items()):
         return f"{major + 1}.0.0"
     if len(types) > len(before):
         return f"{major}.{minor + 1}.0"
-    return f"{major}.{minor}.{patch + 1}" if _only_added(head, frame, blobs) else f"{major}.{minor + 1}.0"
+    return f"{major}.{minor}.{patch + 1}" if _only_added(frame, former) else f"{major}.{minor + 1}.0"
 
 
-def _only_added(head: DatasetVersion, frame: pl.DataFrame, blobs: Blobs) -> bool:
-    """Whether every row of `head` is still there, as often as it was."""
-    if frame.height < head.rows:
-        return False
+def _only_added(frame: pl.DataFrame, former: Former) -> bool:
+    """Whether every row of the head is still there, as often as it was."""
     try:
-        before = load(head, blobs)
+        before = former()
     except (NotFound, Corrupt):
         return False  # what cannot be compared is not called an addition
+    if frame.height < before.height:
+        return False
     before = before.select(frame.columns)
     if frame.head(before.height).equals(before):
         return True

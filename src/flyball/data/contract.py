@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,7 +40,8 @@ def findings(dataset: Dataset, frame: pl.DataFrame) -> list[Finding]:
     facts: dict[str, Any] = frame.select(_measures(dataset)).row(0, named=True)
     found = [Finding(text, "block") for text in _whole(dataset, facts)]
     for name, column in dataset.columns.items():
-        found += [Finding(text, column.on_breach) for text in _of_column(name, column, frame, facts)]
+        examples = _none if name in dataset.identifying else _examples
+        found += [Finding(text, column.on_breach) for text in _of_column(name, column, frame, facts, examples)]
     return found
 
 
@@ -81,7 +82,9 @@ def _whole(dataset: Dataset, facts: dict[str, Any]) -> Iterator[str]:
         yield f"{', '.join(dataset.unique)}: must be unique, {rows - facts['unique']:,} of {rows:,} rows repeat another"
 
 
-def _of_column(name: str, column: Column, frame: pl.DataFrame, facts: dict[str, Any]) -> Iterator[str]:
+def _of_column(
+    name: str, column: Column, frame: pl.DataFrame, facts: dict[str, Any], examples: Callable[[pl.Series], str]
+) -> Iterator[str]:
     nulls, due = facts[f"{name}/nulls"], facts[f"{name}/due"]
     if due and nulls > column.nulls * due:
         yield f"{name}: {nulls:,} of {due:,} values are missing, at most {100 * column.nulls:g}% may be"
@@ -90,16 +93,21 @@ def _of_column(name: str, column: Column, frame: pl.DataFrame, facts: dict[str, 
         least, most = facts[f"{name}/low"], facts[f"{name}/high"]
         if least is not None and (least < low or most > high):
             outside = frame[name].filter(~frame[name].is_between(low, high))
-            yield f"{name}: {len(outside):,} of {frame.height:,} values are not between {low:g} and {high:g} ({_examples(outside)})"
+            yield f"{name}: {len(outside):,} of {frame.height:,} values are not between {low:g} and {high:g} ({examples(outside)})"
     if column.one_of is not None and facts[f"{name}/others"]:
         others = frame[name].filter(~frame[name].is_in(_options(column)))
         allowed = ", ".join(str(value) for value in column.one_of[:8]) + (", …" if len(column.one_of) > 8 else "")
-        yield f"{name}: {len(others):,} of {frame.height:,} values are not one of {allowed} ({_examples(others)})"
+        yield f"{name}: {len(others):,} of {frame.height:,} values are not one of {allowed} ({examples(others)})"
 
 
 def _options(column: Column) -> list[Value]:
     """The allowed values that a column can hold: no 64 bits hold a greater whole number."""
     return [value for value in column.one_of or () if not isinstance(value, int) or -(2**63) <= value < 2**63]
+
+
+def _none(_values: pl.Series) -> str:
+    """What is said goes into the ledger, where a person's values could not be erased."""
+    return "not shown: the column is personal"
 
 
 def _examples(values: pl.Series) -> str:

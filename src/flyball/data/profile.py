@@ -12,13 +12,16 @@ from flyball.records.data import ColumnStats
 
 
 def profile(dataset: Dataset, frame: pl.DataFrame) -> tuple[ColumnStats, ...]:
-    """Nulls, distinct values (missing is none), and low, high and mean of numbers and bools, for every column of `frame`."""
+    """Nulls, distinct values (missing is none), and low, high and mean of numbers and bools, for every column of `frame`.
+
+    Of columns that say who a row is of (id, subject, personal ones) no value is told: what stands in the ledger cannot be erased.
+    """
     types = schema(dataset)
     wanted: list[pl.Expr] = []
     for name, type_ in types.items():
         value = pl.col(name)
         wanted += [value.null_count().alias(f"{name}/nulls"), value.drop_nulls().n_unique().alias(f"{name}/distinct")]
-        if type_ in {"int", "float", "bool"}:
+        if type_ in {"int", "float", "bool"} and name not in dataset.identifying:
             number = value.cast(pl.Float64)
             wanted += [number.min().alias(f"{name}/low"), number.max().alias(f"{name}/high"), number.mean().alias(f"{name}/mean")]
     facts = frame.select(wanted).row(0, named=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from flyball.data import contract, source
 from flyball.data.commit import commit
 from flyball.data.rules import due, is_news
+from flyball.data.subjects import NONE, Erasures, heeded
 from flyball.declare.data import Dataset
 from flyball.errors import BadInput
 from flyball.ledger.bounds import clipped
@@ -17,8 +18,12 @@ MOST, LONGEST = 20, 500
 """Violations that an event lists, and bytes of each; the rest are counted."""
 
 
-def refresh(dataset: Dataset, root: Path, blobs: Blobs, row: DatasetRow | None) -> DataCommitted | DataRefused | None:
+def refresh(
+    dataset: Dataset, root: Path, blobs: Blobs, row: DatasetRow | None, erasures: Erasures = NONE
+) -> DataCommitted | DataRefused | None:
     """The event that a look at the source comes to; None if it is as it was, or changed while it was being read.
+
+    Rows of persons who were erased are left out, and counted in the version.
 
     What is read while somebody writes it is neither committed nor refused: the next look sees another mark and reads it again.
     """
@@ -31,12 +36,15 @@ def refresh(dataset: Dataset, root: Path, blobs: Blobs, row: DatasetRow | None) 
         if source.mark(dataset, root) != mark:
             return None
         return _news(row, _refused(dataset, mark, [str(problem) for problem in error.problems] or [str(error)]))
+    whole, frame = frame.height, heeded(dataset, frame, erasures)
     broken = contract.violations(dataset, frame)
     if source.mark(dataset, root) != mark:
         return None
     if broken:
         return _news(row, _refused(dataset, mark, list(broken)))
-    return _news(row, DataCommitted(version=commit(dataset, frame, blobs, row.head if row else None, mark)))
+    head = row.head if row else None
+    version = commit(dataset, frame, blobs, head, mark, erasures=erasures, erased=whole - frame.height)
+    return _news(row, DataCommitted(version=version))
 
 
 def _news(row: DatasetRow | None, found: DataCommitted | DataRefused) -> DataCommitted | DataRefused | None:

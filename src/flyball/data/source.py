@@ -17,7 +17,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from flyball.data.arrow import parquet_frame, parquet_table, to_frame
-from flyball.data.cells import cells, implausible, mistyped
+from flyball.data.cells import cells, implausible, mistyped, rows_of
 from flyball.data.files import absent, csv_body
 from flyball.data.text import as_text, missing, parsed, quick
 from flyball.data.types import DTYPES, schema
@@ -198,7 +198,7 @@ def _text(dataset: Dataset, body: bytes, shown: str, problems: list[Problem]) ->
         for name, type_ in types.items():
             lost = made[name].is_null() & ~frame.select(missing(name, type_)).to_series()
             if lost.any():
-                problems.append(mistyped(shown, name, type_, cells(frame[name], lost), int(lost.sum())))
+                problems.append(mistyped(shown, name, type_, _cells(dataset, frame[name], lost), int(lost.sum())))
     for name in (name for name, type_ in types.items() if type_ == "time"):
         problems += implausible(made[name], shown)
     return [made]
@@ -229,12 +229,17 @@ def _typed(dataset: Dataset, frame: pl.DataFrame, shown: str, problems: list[Pro
     problems += [absent(shown, name, frame.columns) for name in lost]
     made: list[pl.Series] = []
     for name, type_ in types.items():
-        if name not in lost and (series := _series(frame[name], type_, shown, problems)) is not None:
+        if name not in lost and (series := _series(dataset, frame[name], type_, shown, problems)) is not None:
             made.append(series)
     return [pl.DataFrame(made)] if len(made) == len(types) else []
 
 
-def _series(series: pl.Series, type_: FieldType, shown: str, problems: list[Problem]) -> pl.Series | None:
+def _cells(dataset: Dataset, series: pl.Series, wrong: pl.Series) -> str:
+    """Cells as they are told; of a column that says who a row is of, only where they stand: what is told goes into the ledger."""
+    return rows_of(wrong) if series.name in dataset.identifying else cells(series, wrong)
+
+
+def _series(dataset: Dataset, series: pl.Series, type_: FieldType, shown: str, problems: list[Problem]) -> pl.Series | None:
     dtype, want = series.dtype, DTYPES[type_]
     if dtype in {pl.Null, want}:
         good = True
@@ -257,7 +262,7 @@ def _series(series: pl.Series, type_: FieldType, shown: str, problems: list[Prob
     try:
         made = series.cast(want, strict=False)
     except PolarsError as error:
-        problems.append(mistyped(shown, series.name, type_, str(error)))
+        problems.append(mistyped(shown, series.name, type_, "" if series.name in dataset.identifying else str(error)))
         return None
     wrong = made.is_null() & series.is_not_null()
     if type_ == "float":
@@ -265,6 +270,6 @@ def _series(series: pl.Series, type_: FieldType, shown: str, problems: list[Prob
     elif type_ == "int" and not dtype.is_integer() and dtype != pl.Null:
         wrong |= (made != series).fill_null(value=False)
     if wrong.any():
-        problems.append(mistyped(shown, series.name, type_, cells(series, wrong), int(wrong.sum())))
+        problems.append(mistyped(shown, series.name, type_, _cells(dataset, series, wrong), int(wrong.sum())))
         return None
     return made

@@ -224,6 +224,12 @@ class Dataset:
         """Names that say who or when a row is: time, arrived, id, subject."""
         return frozenset(role for role in (self.time, self.arrived, self.id, self.subject) if role)
 
+    @property
+    def identifying(self) -> frozenset[str]:
+        """Names of columns whose values may say who a row is of: id, subject, and personal columns."""
+        personal = (name for name, column in self.columns.items() if column.personal)
+        return frozenset((*(role for role in (self.id, self.subject) if role), *personal))
+
 
 @dataclass(frozen=True, init=False)
 class Window:
