@@ -111,18 +111,7 @@ async def _every(seconds: float, name: str, action: Callable[[], Awaitable[None]
             _say(f"{name} failed: {problem}")
 
 
-async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, limits: Limits) -> None:
-    """Serve until told to stop; then answer what is open, bring the log to disk, and return."""
-    layout.prepare()
-    writer = wal.Writer(layout.log, name)
-    metrics = Metrics(layout, name)
-    number = int("".join(char for char in name if char.isdigit()) or "0")
-    dispatcher = Dispatcher(layout, writer=writer, ids=ids.Ids(ids.load_key(layout.id_key), number), metrics=metrics, limits=limits)
-    watcher = RouteWatcher(layout, name, dispatcher, limits)
-    address = str(listener.getsockname()[0])
-    guard = Guard(layout, name) if needs_tokens(listener) else None
-    forward = Forward(layout.control_socket(), limits, loopback_names(address))
-    app = Gateway(dispatcher, metrics, limits, watcher.fresh, _say, guard=guard, forward=forward)
+def _server(app: Gateway, limits: Limits) -> _Server:
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -137,7 +126,22 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(limits.drain_s),
     )
-    server = _Server(config)
+    return _Server(config)
+
+
+async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, limits: Limits) -> None:
+    """Serve until told to stop; then answer what is open, bring the log to disk, and return."""
+    layout.prepare()
+    writer = wal.Writer(layout.log, name)
+    metrics = Metrics(layout, name)
+    number = int("".join(char for char in name if char.isdigit()) or "0")
+    dispatcher = Dispatcher(layout, writer=writer, ids=ids.Ids(ids.load_key(layout.id_key), number), metrics=metrics, limits=limits)
+    watcher = RouteWatcher(layout, name, dispatcher, limits)
+    address = str(listener.getsockname()[0])
+    guard = Guard(layout, name) if needs_tokens(listener) else None
+    forward = Forward(layout.control_socket(), limits, loopback_names(address))
+    app = Gateway(dispatcher, metrics, limits, watcher.fresh, _say, guard=guard, forward=forward)
+    server = _server(app, limits)
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
