@@ -1,10 +1,21 @@
-"""`flyball audit`: whether everything that is stored is what the events say; and what follows from the events, made again."""
+"""`flyball audit`: whether everything that is stored is what the events say, proofs of it for others, and projections made again."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from flyball.cli import common
 from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.output import Output
+from flyball.errors import BadInput, NotFound
+
+if TYPE_CHECKING:
+    from flyball.ledger.checkpointcheck import Kept
+    from flyball.ledger.checkpoints import Proof
+    from flyball.wiring import Wired
 
 app = common.app()
 
@@ -15,13 +26,22 @@ def audit() -> None:
 
 
 @app.command()
-def verify(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
-    """Check everything that is stored. Every event, the tree over them, the projections, every blob; exit 1 with each problem named."""
+def verify(
+    *,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option("--against", metavar="FILE", show_default=False, help="checkpoints kept elsewhere; anchor_file is always looked at"),
+    ] = None,
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Check everything that is stored. Every event, the tree over them, checkpoints, projections, every blob; exit 1 with each problem named."""
     from flyball.ledger.verify import verify as check
 
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
-        found = check(wired.ledger, wired.blobs)
+        found = check(wired.ledger, wired.blobs, _kept(wired, against or []))
     counts = f"{found.events:,} events, {found.checkpoints} checkpoints, {found.projections} projections, {found.artifacts} artifacts"
     wrong = "1 problem" if len(found.problems) == 1 else f"{len(found.problems)} problems"
     for problem in found.problems:
@@ -29,6 +49,70 @@ def verify(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
     out.line(f"{counts}: {'verified' if found.verified else wrong}")
     out.document(found)
     return 0 if found.verified else 1
+
+
+@app.command()
+def prove(
+    event: Annotated[int, typer.Argument(metavar="SEQ", min=1, help="the event's number")],
+    *,
+    to: Annotated[Path | None, typer.Option("--out", metavar="FILE", show_default=False, help="write the proof there")] = None,
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Prove to a third party that an event is in the record. They need the proof, your verifier key, and no flyball (docs/ledger.md)."""
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.opened(project) as wired:
+        proof = _proof(wired, event)
+    _deliver(out, proof, to, f"event {event} is one of the {proof.size:,} under the checkpoint of {proof.vkey.partition('+')[0]}")
+    return 0
+
+
+@app.command()
+def consistency(
+    old: Annotated[Path, typer.Argument(metavar="FILE", help="a checkpoint that was kept; the last one of a file of several")],
+    *,
+    to: Annotated[Path | None, typer.Option("--out", metavar="FILE", show_default=False, help="write the proof there")] = None,
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Prove that the record of a kept checkpoint is the beginning of today's: nothing in it was changed or cut off since."""
+    from flyball.ledger import checkpoints
+    from flyball.ledger.anchors import kept_in
+
+    out = Output(as_json=as_json, quiet=quiet)
+    notes = list(kept_in(old))
+    if not notes:
+        raise BadInput(f"{old} holds no checkpoint", why="it is empty", fix="name a file with a signed checkpoint")
+    with common.opened(project) as wired:
+        if wired.ledger.size():
+            _checkpoint(wired)
+        proof = checkpoints.consistency(wired.ledger, notes[-1].note)
+    _deliver(out, proof, to, f"the record of {_of(proof.old)} events is the beginning of that of {_of(proof.new)}")
+    return 0
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder")],
+    *,
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Write the record as plain files. events.jsonl (one event a line, as it was hashed), checkpoints.txt, keys.txt: they need no flyball to be read."""
+    from flyball.ledger.export import export as write
+
+    out = Output(as_json=as_json, quiet=quiet)
+    common.empty_folder(folder)
+    with common.opened(project) as wired:
+        if wired.ledger.size():
+            _checkpoint(wired)
+        written = write(wired.ledger, folder)
+    out.line(f"{written.events:,} events and {written.checkpoints} checkpoints in {folder}")
+    out.document(written)
+    return 0
 
 
 @app.command()
@@ -40,3 +124,49 @@ def rebuild(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fa
     out.line(f"projections made again from {events:,} events")
     out.document({"events": events})
     return 0
+
+
+def _kept(wired: Wired, against: list[Path]) -> list[Kept]:
+    """Checkpoints from outside: the anchor's file, where it is there, and those that the caller names."""
+    from flyball.ledger.anchors import FileAnchor, kept_in
+
+    found = [kept for anchor in wired.anchors() if isinstance(anchor, FileAnchor) for kept in anchor.kept()]
+    return found + [kept for path in against for kept in kept_in(path)]
+
+
+def _proof(wired: Wired, event: int) -> Proof:
+    """The proof, against a checkpoint that is made where there is none yet."""
+    from flyball.ledger import checkpoints
+
+    try:
+        return checkpoints.prove(wired.ledger, event)
+    except NotFound:
+        if event > wired.ledger.size():
+            raise
+        _checkpoint(wired)
+        return checkpoints.prove(wired.ledger, event)
+
+
+def _checkpoint(wired: Wired) -> None:
+    """Sign the record as it stands. Raises Refused for a caller who may not set the loop's work going."""
+    from flyball.ledger import checkpoints
+    from flyball.loop.proving import known_key
+
+    checkpoints.sign(wired.ledger, known_key(wired.driving()))
+
+
+def _deliver(out: Output, proof: object, to: Path | None, line: str) -> None:
+    """Show a proof, or write it to a file and say so."""
+    import msgspec
+
+    if to is not None:
+        to.write_bytes(msgspec.json.format(msgspec.json.encode(proof), indent=1) + b"\n")
+        line += f"; the proof is in {to}"
+    elif not out.as_json:
+        print(msgspec.json.format(msgspec.json.encode(proof), indent=1).decode())
+    out.note(line)
+    out.document(proof)
+
+
+def _of(checkpoint: str) -> str:
+    return f"{int(checkpoint.split(chr(10))[1]):,}"

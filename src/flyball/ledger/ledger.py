@@ -6,6 +6,7 @@ one transaction. There is no other way to change a projection.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -15,6 +16,8 @@ from flyball.errors import Conflict, Corrupt, FlyballError, Refused
 from flyball.ledger import merkle
 from flyball.ledger.canonical import read_body, rewrite, write_body
 from flyball.ledger.folds import Folds, fold, fold_hash
+from flyball.ledger.personal import Salts, hidden
+from flyball.ledger.personal import read as read_personal
 from flyball.ledger.projection import Snapshot, SqlProjection, SqlState
 from flyball.ledger.rebuild import rebuild
 from flyball.records.base import Event, Receipt, Recorded, Refusal, State
@@ -62,14 +65,15 @@ class Head(NamedTuple):
 class SqlLedger:
     """A ledger in a database. Threads may share it; several processes may have one each on the same database."""
 
-    def __init__(self, database: Database, folds: Folds, clock: Clock) -> None:
+    def __init__(self, database: Database, folds: Folds, clock: Clock, salts: Salts = os.urandom) -> None:
         """Open the record. Projections that other folds wrote are rebuilt first; where that fails, only reading and verifying work.
 
-        Raises Unavailable.
+        salts: chance for the hashes of personal texts. Raises Unavailable.
         """
         self.database = database
         self.folds = folds
         self._clock = clock
+        self._salts = salts
         self._fold_hash = fold_hash(folds)
         self._damage: Corrupt | None = None
         try:
@@ -147,6 +151,24 @@ class SqlLedger:
             node = nodes(connection, self.database)
             return node(0, seq - 1), merkle.inclusion_proof(node, seq - 1, size)
 
+    def personal(self, digest: str) -> str | None:
+        """The personal text that an event holds the hash of; None where it was erased or never there."""
+        with self.database.reading() as connection:
+            row = connection.execute(self.database.sql.personal.get, (digest,)).fetchone()
+        return None if row is None else read_personal(bytes(row[0])).text
+
+    def personal_of(self, text: str) -> list[str]:
+        """The hashes under which events hold this very text, where it was not erased. Looks at every text that is kept."""
+        with self.database.reading() as connection:
+            rows = connection.stream(self.database.sql.personal.everything, ())
+            return [key for key, body in rows if read_personal(bytes(body)).text == text]
+
+    def erase_personal(self, digests: Sequence[str]) -> None:
+        """Forget what these hashes stand for. No event, proof or projection changes; a hash that is not there is no error."""
+        with self.database.writing() as connection:
+            for digest in digests:
+                connection.execute(self.database.sql.personal.delete, (digest,))
+
     def claim(self) -> int:
         """Become the one whose `execute(…, fence=…)` is accepted; returns the fence. Whoever claimed before is refused from now on."""
         with self.database.writing() as connection:
@@ -157,9 +179,14 @@ class SqlLedger:
     def rebuild(self) -> int:
         """Make every projection again from the events; returns their number. Raises Corrupt at an event that cannot be read."""
         with self.database.writing() as connection:
-            done = rebuild(connection, self.database.sql, self.folds)
-            connection.execute(self.database.sql.set_meta, ("fold_hash", self._fold_hash))
+            done = self.rebuild_within(connection)
         self._damage = None
+        return done
+
+    def rebuild_within(self, connection: Connection) -> int:
+        """The same, as a part of the caller's write transaction."""
+        done = rebuild(connection, self.database.sql, self.folds)
+        connection.execute(self.database.sql.set_meta, ("fold_hash", self._fold_hash))
         return done
 
     def _checked_head(self, connection: Connection, fence: int | None) -> Head:
@@ -190,8 +217,11 @@ class SqlLedger:
 
     def _append(self, connection: Connection, head: Head, projection: SqlProjection, entries: Sequence[_Entry]) -> None:
         frontier, bodies, nodes = list(head.frontier), [], []
-        for seq, entry in enumerate(entries, head.size + 1):
-            body = write_body(*entry)
+        texts: dict[str, bytes] = {}
+        for seq, (at, actor, command, event) in enumerate(entries, head.size + 1):
+            known, kept = hidden(event, self._salts)
+            texts |= kept
+            body = write_body(at, actor, command, known)
             # what is folded is what was written, so a replay cannot come out differently
             fold(self.folds, projection, _as_written(seq, body))
             bodies.append((seq, body))
@@ -199,6 +229,8 @@ class SqlLedger:
         sql = self.database.sql
         connection.executemany(sql.append, bodies)
         connection.executemany(sql.add_node, nodes)
+        if texts:
+            connection.executemany(sql.personal.put, list(texts.items()))
         connection.execute(sql.set_head, (head.size + len(entries), b"".join(frontier), entries[-1][0]))
         projection.flush()
 

@@ -1,0 +1,155 @@
+"""The record as plain files that need no flyball to be read: JSON Lines of events, and the signed checkpoints over them.
+
+The bytes of a line, without its newline, are the event as it was hashed. `load` brings such files into an empty ledger again, of any
+database, and takes nothing that the root does not vouch for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from flyball.clock import Instant
+from flyball.errors import BadInput, Conflict, Corrupt
+from flyball.ledger import merkle, note
+from flyball.ledger.canonical import MAX_BODY, read_body
+from flyball.ledger.checkpoints import verifiers
+from flyball.ledger.ledger import SqlLedger, read_head
+from flyball.records.base import Record
+from flyball.store.sql import Connection
+
+EVENTS = "events.jsonl"
+CHECKPOINTS = "checkpoints.txt"
+KEYS = "keys.txt"
+PERSONAL = "personal.jsonl"
+_BATCH = 1000
+
+
+class Exported(Record, frozen=True):
+    """What was written: numbers of events and checkpoints, and the root of the events in hex."""
+
+    events: int
+    checkpoints: int
+    root: str
+
+
+class _PersonalRow(Record, frozen=True):
+    key: str
+    body: str
+
+
+def export(ledger: SqlLedger, folder: Path, *, personal: bool = False) -> Exported:
+    """Write events, checkpoints and verifier keys of one moment into `folder`, each file whole or not at all; `personal`: its texts too.
+
+    Needs little memory. Raises Unavailable, Corrupt; OSError where the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ledger.state() as state:
+        keys = [f"{each.vkey}\n".encode() for each in verifiers(state)]
+    with ledger.database.reading() as connection:
+        sql = ledger.database.sql
+        head = read_head(connection, ledger.database)
+        events = _write(folder / EVENTS, (bytes(body) + b"\n" for _, body in connection.stream(sql.all_events, ())))
+        signed = (bytes(each) for _, each in connection.stream(sql.checkpoints, ()))
+        checkpoints = _write(folder / CHECKPOINTS, signed)
+        if personal:
+            _write(folder / PERSONAL, _personal(connection, ledger), mode=0o600)
+    _write(folder / KEYS, iter(keys))
+    if events != head.size:
+        raise Corrupt(f"the ledger has {events} events, and its head counts {head.size}", fix="flyball audit verify says what was changed")
+    return Exported(events=events, checkpoints=checkpoints, root=head.root.hex())
+
+
+def load(ledger: SqlLedger, folder: Path, expected: Exported) -> int:
+    """Bring exported files into an empty ledger, in one transaction; returns the number of events. The tree and the projections are made anew.
+
+    Raises Conflict (the ledger has events), Corrupt (the files are not what was exported), BadInput, Unavailable.
+    """
+    database, sql = ledger.database, ledger.database.sql
+    with database.writing() as connection:
+        if read_head(connection, database, locked=True).size:
+            raise Conflict("the ledger is not empty", why="what is in it would be lost", fix="restore into a new project", code="not-empty")
+        size, frontier, at = _load_events(connection, ledger, folder / EVENTS)
+        if (size, merkle.root(frontier).hex()) != (expected.events, expected.root):
+            raise Corrupt(
+                f"{folder / EVENTS} is not what was written",
+                why=f"its {size:,} events have another root than the {expected.events:,} that were exported",
+                fix="use another backup",
+            )
+        connection.execute(sql.set_head, (size, b"".join(frontier), at))
+        connection.executemany(sql.add_checkpoint, [(_size(each), each) for each in note.split((folder / CHECKPOINTS).read_bytes())])
+        if (folder / PERSONAL).exists():
+            connection.executemany(sql.personal.add, list(_read_personal(folder / PERSONAL)))
+        ledger.rebuild_within(connection)
+    return size
+
+
+def _load_events(connection: Connection, ledger: SqlLedger, path: Path) -> tuple[int, list[bytes], Instant]:
+    sql = ledger.database.sql
+    size, at = 0, 0
+    frontier: list[bytes] = []
+    with path.open("rb") as file:
+        for batch in _batches(file):
+            nodes: list[merkle.Node] = []
+            for seq, body in enumerate(batch, size + 1):
+                at = read_body(seq, body).at
+                nodes += merkle.append(seq - 1, frontier, merkle.leaf_hash(body))
+            connection.executemany(sql.append, list(enumerate(batch, size + 1)))
+            connection.executemany(sql.add_node, nodes)
+            size += len(batch)
+    return size, frontier, at
+
+
+def _batches(file: BinaryIO) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    while line := file.readline(MAX_BODY + 2):
+        if not line.endswith(b"\n"):
+            raise Corrupt("an exported event is longer than an event can be, or its end is missing", fix="use another backup")
+        batch.append(line[:-1])
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _size(signed: bytes) -> int:
+    text = signed.decode("utf-8", "replace").rpartition("\n\n")[0]
+    return note.Checkpoint.parse(f"{text}\n").size
+
+
+def _personal(connection: Connection, ledger: SqlLedger) -> Iterator[bytes]:
+    for key, body in connection.stream(ledger.database.sql.personal.everything, ()):
+        yield msgspec.json.encode(_PersonalRow(key=key, body=bytes(body).decode())) + b"\n"
+
+
+def _read_personal(path: Path) -> Iterator[tuple[str, bytes]]:
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                row = msgspec.json.decode(line, type=_PersonalRow)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise BadInput(f"{path} cannot be read", why=str(error), fix="use another backup") from error
+            yield row.key, row.body.encode()
+
+
+def _write(path: Path, parts: Iterable[bytes], mode: int = 0o644) -> int:
+    """Write a file whole: beside, synced, renamed. Returns the number of parts."""
+    scratch = path.with_name(f".{path.name}.new")
+    count = 0
+    try:
+        descriptor = os.open(scratch, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            for part in parts:
+                file.write(part)
+                count += 1
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return count
