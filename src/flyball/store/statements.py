@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import Integer, bindparam, delete, func, insert, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.expression import ClauseElement, Executable
@@ -23,6 +23,8 @@ class RowStatements:
 
     get: str  # key
     scan: str  # from key, below key
+    last: str  # from key, below key, at most -> the last keys first
+    next: str  # above key, below key, at most
     everything: str
     put: str  # key, body
     add: str  # key, body; the key is not there yet
@@ -84,9 +86,13 @@ class _Compiler:
     def rows(self, table: Any) -> RowStatements:
         key, body = table.c.key, table.c.body
         within = (key >= bindparam("low")) & (key < bindparam("high"))
+        above = (key > bindparam("low")) & (key < bindparam("high"))
+        most = bindparam("most", type_=Integer)
         return RowStatements(
             get=self(select(body).where(key == bindparam("k")), "k"),
             scan=self(select(key, body).where(within).order_by(key), "low", "high"),
+            last=self(select(key, body).where(within).order_by(key.desc()).limit(most).offset(_word(0)), "low", "high", "most"),
+            next=self(select(key, body).where(above).order_by(key).limit(most).offset(_word(0)), "low", "high", "most"),
             everything=self(select(key, body).order_by(key)),
             put=self.upsert(table, "key", "body"),
             add=self(insert(table).values(key=bindparam("key"), body=bindparam("body")), "key", "body"),
