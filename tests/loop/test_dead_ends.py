@@ -148,8 +148,8 @@ def test_the_playbook_leaves_a_rollout_and_then_goes_back_to_the_former_champion
     world: World, tmp_path: Path
 ) -> None:
     (tmp_path / "flyball.toml").write_text("")
-    wired = open_project(tmp_path)
-    clock, ledger = wired.ports.clock, wired.ports.ledger
+    wired = open_project(tmp_path, claim=True)
+    clock, ledger = wired.ports.clock, wired.ledger
 
     def add(*events: Event) -> None:
         ledger.execute(Told(id=clock.new_id("cmd"), actor="loop"), lambda *_: events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from flyball.errors import Corrupt
+from flyball.governance.authority import LOOP
 from flyball.ledger.verify import verify
 from flyball.loop.sealing import Sealing
 from flyball.records.monitoring import Cursor, Watch
@@ -25,7 +27,7 @@ PACK = msgspec.msgpack.encode
 def wired(tmp_path: Path) -> Iterator[Wired]:
     (tmp_path / "flyball.toml").write_text("")
     opened = open_project(tmp_path)
-    yield opened
+    yield dataclasses.replace(opened, ports=opened.acting(LOOP))
     opened.close()
 
 

@@ -50,9 +50,9 @@ def tick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[FlyballEr
 
         if error is not None:
             monkeypatch.setattr(ticking, "advance", advance)
-        wired = open_project(tmp_path)
+        wired = open_project(tmp_path, claim=True)
         try:
-            apply(compile_project(tmp_path), wired.ports, "test")
+            apply(compile_project(tmp_path), wired.ports, "loop")
             with pytest.raises(FlyballError if error is None else type(error)) as caught:
                 ticking.tick(wired.ports.clock.now(), wired.ports)
         finally:

@@ -30,7 +30,7 @@ def apply(*, project: Project = HERE, dry_run: DryRun = False, key: Key = "", as
         compilation.refuse_empty(wired.root)
         acting = Acting(dry_run=dry_run, key=key)
         in_effect = dict(wired.ports.ledger.state().scan(DECLARATIONS))
-        command = apply_command(compilation, wired.blobs, command=common.command_id(wired, acting), actor=common.actor())
+        command = apply_command(compilation, wired.blobs, command=common.command_id(wired, acting), actor=wired.caller.actor)
         receipt = common.act(wired, out, command, decide_apply, acting)
         if receipt is not None:
             changed = {each.model: _changed(in_effect.get(each.model), each) for each in command.models}
@@ -79,6 +79,6 @@ def declare(wired: Wired) -> Compilation:
     """Apply the project's files as they stand, as `train` does first."""
     compilation = compile_project(wired.root)
     acting = Acting()
-    command = apply_command(compilation, wired.blobs, command=common.command_id(wired, acting), actor=common.actor())
+    command = apply_command(compilation, wired.blobs, command=common.command_id(wired, acting), actor=wired.caller.actor)
     wired.ports.ledger.execute(command, decide_apply)
     return compilation

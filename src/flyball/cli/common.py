@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import getpass
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ import typer
 
 from flyball.cli.output import Output
 from flyball.clock import Instant
-from flyball.errors import BadInput
+from flyball.errors import BadInput, Conflict
 from flyball.records import codec
 from flyball.records.base import Event, Receipt, Refusal
 from flyball.records.models import ModelRef, parse_ref
@@ -60,22 +59,20 @@ class Acting:
 @contextmanager
 def opened(project: Path) -> Iterator[Wired]:
     """The project that a folder is in, closed afterwards whatever happens. Raises NotFound outside a project."""
-    from flyball.wiring import open_project
+    from flyball.governance.authority import may_read
+    from flyball.ledger.ledger import error_of
+    from flyball.wiring import TOKEN_VARIABLE, open_project
 
     wired = open_project(project)
     try:
+        if os.environ.get(TOKEN_VARIABLE):
+            # with a token that is not taken, nothing is shown either
+            refused = may_read(wired.caller)
+            if refused is not None:
+                raise error_of(refused)
         yield wired
     finally:
         wired.close()
-
-
-def actor() -> str:
-    """Who answers for a command: `user:` and the login name."""
-    try:
-        return f"user:{getpass.getuser()}"
-    except (KeyError, OSError):
-        # a container's user may have a number and no name
-        return f"user:{os.getuid()}"
 
 
 def is_up(wired: Wired) -> bool:
@@ -136,6 +133,9 @@ def act(wired: Wired, out: Output, command: CommandT, decide: Decide[CommandT], 
     """Give a command; None for a dry run, whose events were shown. A refusal is raised as its error."""
     if not acting.dry_run:
         return wired.ports.ledger.execute(command, decide)
+    from flyball.loop.authority import permit
+
+    permit(wired.caller, command, wired.ports.ledger.state)
     outcome = decide(wired.ports.ledger.state(), command, wired.ports.clock.now())
     if isinstance(outcome, Refusal):
         from flyball.ledger.ledger import error_of
@@ -171,3 +171,11 @@ def loop_age(wired: Wired, now: Instant) -> int | None:
 
     seen = read_json(wired.layout.run / "loop.json")
     return max(now - int(seen["at"]), 0) if isinstance(seen, dict) and "at" in seen else None
+
+
+def empty_folder(folder: Path) -> None:
+    """Make sure that a folder to be written is new or empty. Raises BadInput, Conflict."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is a file", why="several files are written into a folder", fix="name a new or empty folder")
+    if folder.exists() and any(folder.iterdir()):
+        raise Conflict(f"{folder} is not empty", why="nothing is overwritten", fix="name a new or empty folder", code="not-empty")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def look(wired: Wired, model: Model) -> DatasetRow | None:
     """Read the model's data set if its source has changed, record what was found, and return how it stands. Raises BadInput."""
-    ports, name = wired.ports, model.data.name
+    ports, name = wired.driving(), model.data.name
     found = refresh(model.data, wired.root, wired.blobs, ports.ledger.state().get(DATASETS, name))
     if isinstance(found, DataCommitted | DataRefused):
         ports.ledger.execute(Commit(id=ports.clock.new_id("cmd"), actor="loop", found=found), decide_commit)

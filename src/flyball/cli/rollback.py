@@ -42,7 +42,9 @@ def rollback(
         declared = common.declared(wired, common.model_name(model))
         ports = wired.ports
         acting = Acting(reason, dry_run, key)
-        command, decide = orders.rollback(ports, declared, command=common.command_id(wired, acting), actor=common.actor(), reason=reason)
+        command, decide = orders.rollback(
+            ports, declared, command=common.command_id(wired, acting), actor=wired.caller.actor, reason=reason
+        )
         receipt = common.act(wired, out, command, decide, acting)
         if receipt is None:
             return 0

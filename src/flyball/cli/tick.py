@@ -15,6 +15,7 @@ app = common.app()
 @app.command()
 def tick(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
     """Do everything that is due, once. Where flyball is up it does so by itself, and this does nothing."""
+    from flyball.ledger.anchors import TIMEOUT_S
     from flyball.loop.tick import tick as one_pass
 
     out = Output(as_json=as_json, quiet=quiet)
@@ -28,7 +29,11 @@ def tick(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False
         for _, row in ports.ledger.state().scan(DECLARATIONS):
             look(wired, ports.library.model(row.body))
         now = ports.clock.now()
-        due = one_pass(now, ports)
+        driving = wired.driving()
+        due = one_pass(now, driving)
+        proving = wired.checkpointing()
+        proving.step(driving, now)
+        proving.finish(2 * TIMEOUT_S)
         events = ports.ledger.size() - before
         out.line(f"{events} {'event' if events == 1 else 'events'}, due again in {roughly(max(due - now, 0))}")
         out.document({"ticked": True, "events": events, "due": rfc3339(due)})

@@ -115,11 +115,11 @@ def _dry_run(
     spec = training.run_spec(ports, ports.ledger.state(), model, "manual", ports.clock.now(), parameters=parameters, trials=trials)
     command = Train(
         id=common.command_id(wired, acting),
-        actor=common.actor(),
+        actor=wired.caller.actor,
         run=ports.clock.new_id("run"),
         model=name,
         trigger="manual",
-        reason=acting.reason or f"asked for by {common.actor()}",
+        reason=acting.reason or f"asked for by {wired.caller.actor}",
         spec="",
         what=spec,
         release=release,
@@ -199,16 +199,16 @@ def _start(
     running, declared = active_run(ports.ledger.state(), model.name), ports.ledger.state().get(DECLARATIONS, model.name)
     if running is not None and declared is not None and not common.is_up(wired):
         # nobody else looks at it: one whose process was killed would be said to run for ever
-        observe_runs(ports, [declared])
+        observe_runs(wired.driving(), [declared])
     state = ports.ledger.state()
     running = active_run(state, model.name)
     if running is not None and not parameters and trials is None:
         out.note(f"{running.run} is under way already ({running.reason}): following it")
         return running.run
     spec = training.run_spec(ports, state, model, "manual", ports.clock.now(), parameters=parameters, trials=trials)
-    reason = acting.reason or f"asked for by {common.actor()}"
+    reason = acting.reason or f"asked for by {wired.caller.actor}"
     command = acting.key or None
-    run, receipt = training.start(ports, spec, trigger="manual", reason=reason, actor=common.actor(), release=release, command=command)
+    run, receipt = training.start(ports, spec, trigger="manual", reason=reason, actor=wired.caller.actor, release=release, command=command)
     # a command that was given before has queued another run than the one just named
     return next((event.run for event in lookup.events_of(ports.ledger, receipt) if isinstance(event, RunQueued)), run)
 
@@ -226,7 +226,7 @@ def _follow(wired: Wired, out: Output, model: Model, run: str) -> RunRow:
                 bar.end()
                 return row
             if driving and declared is not None:
-                observe_runs(wired.ports, [declared])
+                observe_runs(wired.driving(), [declared])
             elif not common.is_up(wired):
                 driving = True
             time.sleep(_LOOK_S)
@@ -244,7 +244,7 @@ def _interrupted(wired: Wired, out: Output, run: str, *, driving: bool) -> None:
     row = wired.ports.ledger.state().get(RUNS, run)
     if row is not None and row.state not in _OVER:
         wired.ports.runs.cancel(run, row.attempt)
-        command = CancelRun(id=wired.ports.clock.new_id("cmd"), actor=common.actor(), run=run, reason="interrupted")
+        command = CancelRun(id=wired.ports.clock.new_id("cmd"), actor=wired.caller.actor, run=run, reason="interrupted")
         wired.ports.ledger.execute(command, decide_cancel_run)
         out.note(f"{run} is cancelled: flyball is not up, so nobody would keep it")
 
@@ -304,7 +304,7 @@ def _release(wired: Wired, model: Model, version: VersionRow) -> str:
     """Release it as this person; if the loop was quicker, that is its rollout."""
     quiet = Output(as_json=False, quiet=True)
     try:
-        started = release(wired, quiet, model, version.version, Acting(reason=f"trained and released by {common.actor()}"))
+        started = release(wired, quiet, model, version.version, Acting(reason=f"trained and released by {wired.caller.actor}"))
     except Conflict:
         active = active_rollout(wired.ports.ledger.state(), model.name)
         if active is None or active.version != version.version:

@@ -66,6 +66,9 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         "loop.proposals.Propose": _LOOP,
         "loop.proposals.Withdraw": _LOOP,
         "loop.sealing.SealSegment": _LOOP,
+        # what is signed
+        "loop.proving.AddKey": _LOOP,
+        "loop.proving.Sign": _LOOP,
         # a person's verdict; an admin gives out roles and has not this one by itself
         "loop.approvals.Approve": _rule(Role.APPROVER),
         "loop.approvals.Reject": _rule(Role.APPROVER),
@@ -165,6 +168,13 @@ def _models(command: Command, state: State) -> tuple[str, ...] | None:
     return (row.model,) if row is not None else ()
 
 
+def permit(caller: Caller, command: Command, state: State | Callable[[], State]) -> None:
+    """Raise the error of a command that this caller may not give."""
+    refused = authorise(caller, command, state)
+    if refused is not None:
+        raise error_of(refused)
+
+
 class Authorised:
     """A ledger that carries out what this caller may give, and refuses the rest before a transaction is opened."""
 
@@ -175,9 +185,7 @@ class Authorised:
 
     def permit(self, command: Command) -> None:
         """Raise the error of a command that this caller may not give."""
-        refused = authorise(self._caller(), command, self._ledger.state)
-        if refused is not None:
-            raise error_of(refused)
+        permit(self._caller(), command, self._ledger.state)
 
     def execute(self, command: CommandT, decide: Decide[CommandT]) -> Receipt:
         """Authorise, then decide and record. Raises Refused, and what the ledger raises."""

@@ -1,0 +1,111 @@
+"""The local user's token: a file that only they can read. Whoever can read it is that user, and nobody types a password.
+
+It is made when it is first needed. It is never sent anywhere but to flyball on this machine, and never printed.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from flyball.clock import Clock
+from flyball.errors import Refused, Unavailable
+from flyball.governance.authority import BITS, LOOP, Caller, authenticate, secret_of
+from flyball.ledger.ledger import error_of
+from flyball.loop.authority import Authorised
+from flyball.loop.ports import Ledger
+from flyball.loop.tokens import GiveLocalToken, decide_give_local
+from flyball.records.base import Refusal
+from flyball.records.identity import secret_hash
+
+FILE = "local.token"
+
+
+def new_secret() -> str:
+    """A token's secret, from the system's randomness."""
+    return secret_of(secrets.token_bytes(BITS // 8))
+
+
+def login_name() -> str:
+    """The name of the user of this process; a container's user may have a number and no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def local_secret(folder: Path) -> str:
+    """The secret in `folder` (`.flyball/keys`), made if there is none. Raises Refused (another user's, or others can read it), Unavailable."""
+    path = folder / FILE
+    try:
+        if not path.exists():
+            _make(path)
+        return _read(path)
+    except PermissionError as error:
+        raise Refused(
+            f"the local token {path} cannot be read",
+            why="it belongs to another user of this machine, who is the one that acts without a token here",
+            fix="ask for a token of your own (flyball token create), and set FLYBALL_TOKEN to it",
+        ) from error
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise Unavailable(
+            f"the local token {path} cannot be used", why=why, fix="check the folder and its rights", retry_after=30
+        ) from error
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, f"{new_secret()}\n".encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    # of two processes that make one at once, the first one's stays
+    with suppress(FileExistsError):
+        os.link(scratch, path)
+    scratch.unlink()
+
+
+def _read(path: Path) -> str:
+    with path.open(encoding="ascii", errors="replace") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if mode & 0o077:
+            raise Refused(
+                f"the local token {path} can be read by others (mode {mode & 0o777:o})",
+                why="whoever can read it can do everything here in its user's name",
+                fix=f"chmod 600 {path}; if somebody may have read it: remove it, and flyball token revoke the old one",
+            )
+        return file.read().strip()
+
+
+def local_caller(ledger: Ledger, folder: Path, clock: Clock, *, embedded: bool) -> Caller:
+    """The local user, known to the ledger from now on. Raises Refused, Unauthenticated, Unavailable, and what the ledger raises."""
+    secret = local_secret(folder)
+    found = authenticate(ledger.state(), secret, clock.now())
+    if isinstance(found, Caller):
+        return found
+    command = GiveLocalToken(
+        id=clock.new_id("cmd"),
+        actor=LOOP.actor,
+        token=clock.new_id("tok"),
+        person=login_name(),
+        hash=secret_hash(secret),
+        embedded=embedded,
+    )
+    # one that the ledger knows, and does not take any more, stays refused
+    Authorised(ledger, lambda: LOOP).execute(command, decide_give_local)
+    return holder(ledger, secret, clock)
+
+
+def holder(ledger: Ledger, secret: str, clock: Clock) -> Caller:
+    """Whose token it is. Raises Unauthenticated."""
+    found = authenticate(ledger.state(), secret, clock.now())
+    if isinstance(found, Refusal):
+        raise error_of(found)
+    return found
