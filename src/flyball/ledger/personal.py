@@ -71,9 +71,14 @@ def hidden(event: EventT, salts: Salts) -> tuple[EventT, dict[str, bytes]]:
 def hashes(event: Event) -> Iterator[str]:
     """The hashes of personal texts in an event that was recorded."""
     found: list[str] = []
+
+    def note(text: str) -> str:
+        found.append(text)
+        return text
+
     if _fields(type(event)):
-        _changed(event, lambda text: found.append(text) or text if text else text)
-    return iter(found)
+        _changed(event, note)
+    return (text for text in found if text)
 
 
 def read(body: bytes) -> PersonalText:

@@ -15,6 +15,7 @@ from flyball.errors import BadInput, Corrupt, NotFound
 from flyball.ledger.canonical import canonical, is_canonical, read_body, rewrite, stored_bytes
 from flyball.ledger.checkpointcheck import CheckpointCheck, Kept
 from flyball.ledger.commandcheck import CommandCheck
+from flyball.ledger.erasurecheck import ErasureCheck
 from flyball.ledger.folds import fold_stage
 from flyball.ledger.ledger import Head, SqlLedger, read_head
 from flyball.ledger.projection import MemoryProjection
@@ -59,6 +60,7 @@ def verify(ledger: SqlLedger, blobs: Blobs | None, kept: Sequence[Kept] = ()) ->
         check = _Verification(ledger, connection, blobs, kept)
         check.events()
         check.projections()
+        check.erasures()
         check.unknown_tables(names)
     return VerifyReport(
         verified=not check.problems,
@@ -83,6 +85,7 @@ class _Verification:
         self.replayed = MemoryProjection()
         self.replayed.track()
         self.tree = TreeCheck(self._level, self.problems.append)
+        self.erased = ErasureCheck(self.problems.append)
         self.commands = CommandCheck(connection, self.sql, self.problems.append)
         stored = ((size, stored_bytes(signed)) for size, signed in connection.stream(self.sql.checkpoints, ()))
         self.checkpoints = CheckpointCheck(stored, kept, self.tree, self.replayed, self.problems.append)
@@ -143,6 +146,7 @@ class _Verification:
             self._tell(f"event {seq} is older than the one before it", f"event {seq}", seq)
         self.replayed.seq = seq
         self.commands.add(recorded)
+        self.erased.add(recorded)
         try:
             fold_stage(self.ledger.folds, self.replayed, recorded)
         # a fold is a stage's code: on an event that no decision of that stage made, it may fail in any way
@@ -173,6 +177,11 @@ class _Verification:
                         self._row("is not what its events make of it", table.name, found[0])
                     found, wanted = next(stored, None), next(replayed, None)
 
+    def erasures(self) -> None:
+        """Blobs that are gone, and the personal texts that are kept."""
+        rows = self.connection.stream(self.sql.personal.everything, ())
+        self.erased.finish(self.replayed, ((str(key), stored_bytes(body)) for key, body in rows))
+
     def unknown_tables(self, names: list[str]) -> None:
         """Tables that no part of flyball made."""
         for name in names:
@@ -199,7 +208,7 @@ class _Verification:
                 for inner in references(decode(self.blobs.get(reference.digest), kind)):
                     self._blob(inner._replace(field=f"{reference.field} → {inner.field}"), recorded)
         except NotFound:
-            self._tell(f"a blob is missing {says}", where, recorded.seq)
+            self.erased.gone(reference.digest, VerifyProblem(what=f"a blob is missing {says}", where=where, event=recorded.seq))
         except Corrupt:
             self._tell(f"a blob was changed: its bytes do not hash to its name {says}", where, recorded.seq)
         except BadInput as error:

@@ -186,7 +186,7 @@ def _ports(
     evidence = ReplayEvidence(policy.model, history.rows, routes, replayed)
     ports = Ports(
         clock=clock,
-        ledger=SqlLedger(database, FOLDS, clock),
+        ledger=SqlLedger(database, FOLDS, clock, salts=bytes),
         memory=Operational(database),
         blobs=blobs,
         library=ReplayLibrary(blobs, replayed),

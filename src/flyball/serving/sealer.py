@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,7 @@ from flyball.records.base import State
 from flyball.records.serving import SEGMENTS, SegmentSealed
 from flyball.serving import wal
 from flyball.serving.fold import segment_key
+from flyball.serving.forget import Left
 from flyball.store.blobs import Blobs
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -47,8 +48,16 @@ def finished(files: Sequence[wal.SegmentFile], *, running: bool) -> list[wal.Seg
     return [file for file in files if not running or file.number < newest[file.gateway]]
 
 
-def seal(file: wal.SegmentFile, blobs: Blobs) -> SegmentSealed:
-    """Write a finished segment's records as a Parquet blob; the event that says so. Raises Corrupt for what is no segment."""
+def everything(records: list[wal.LogRecord]) -> Left:
+    """Forget nothing."""
+    return Left(records, 0, frozenset())
+
+
+def seal(file: wal.SegmentFile, blobs: Blobs, forget: Callable[[list[wal.LogRecord]], Left] = everything) -> SegmentSealed:
+    """Write a finished segment's records as a Parquet blob; the event that says so. Raises Corrupt for what is no segment.
+
+    forget: leaves out rows of persons who were erased; they are counted.
+    """
     data = file.path.read_bytes()
     records: list[wal.LogRecord] = []
     offset = 0
@@ -60,14 +69,16 @@ def seal(file: wal.SegmentFile, blobs: Blobs) -> SegmentSealed:
         offset = after
     header = wal.read_header(file.path)
     sound = max(offset, header[1] if header else 0)
+    left = forget(records)
     return SegmentSealed(
         gateway=file.gateway,
         number=file.number,
         wal_sha256=hashlib.sha256(data).hexdigest(),
-        parquet_sha256=blobs.put(_parquet(records)),
-        rows=len(records),
+        parquet_sha256=blobs.put(parquet(left.records)),
+        rows=len(left.records),
         torn_bytes=len(data) - sound,
-        last=max((record.at for record in records), default=0),
+        last=max((record.at for record in left.records), default=0),
+        erased=left.rows,
     )
 
 
@@ -82,7 +93,8 @@ def discard(files: Sequence[wal.SegmentFile], state: State) -> list[Path]:
     return gone
 
 
-def _parquet(records: Sequence[wal.LogRecord]) -> bytes:
+def parquet(records: Sequence[wal.LogRecord]) -> bytes:
+    """The bytes of a sealed segment."""
     columns = {
         name: [None if getattr(record, name) is None else _pack(getattr(record, name)) for record in records]
         if name in _PACKED
