@@ -65,14 +65,15 @@ class SubjectErased(Event, frozen=True, tag="subject.erased"):
     """Nothing that was known of a person until now is to be held in these data sets, nor in the log of the models made from them.
 
     `subject` is the keyed hash of who it was (docs/privacy.md): rows of theirs that a source still holds are left out when it is read
-    again, and rows in the open log when it is sealed. `rows` in data sets, `predictions` in sealed segments and `texts` in events were
-    taken out now.
+    again, and the rows `waiting` in the open log when it is sealed. `rows` in data set versions, `predictions` in sealed segments and
+    `texts` of events were taken out now.
     """
 
     subject: str
     data: tuple[str, ...]
     rows: int
     predictions: int
+    waiting: int
     texts: int
     reason: Personal = ""
 
