@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from flyball.ledger.note import Signer, version_text
 from flyball.records.models import Field, Signature
 from flyball.records.serving import Arm, ModelRoute, RouteTable
 from flyball.serving import ids, wal
@@ -27,7 +28,8 @@ from flyball.serving.http import Gateway
 from flyball.serving.layout import Layout
 from flyball.serving.limits import Limits
 from flyball.serving.metrics import Metrics
-from flyball.serving.routes import FileRoutes
+from flyball.serving.proofs import Proof, Proofs
+from flyball.serving.routes import FileRoutes, arms
 from flyball.serving.table import RoutesFile, Table
 from flyball.store.blobs import LocalBlobs
 
@@ -71,8 +73,10 @@ class Loans:
         self.layout = Layout(root / ".flyball")
         self.blobs = LocalBlobs(self.layout.blobs)
         self.signature: Signature
+        self.signer = Signer("flyball/loans", b"l" * 32)
 
-    def artifact(self, *, broken: bool = False, seed: int = 0) -> str:
+    def artifact(self, *, broken: bool = False, seed: int = 0, says: str = "") -> str:
+        """A packed version; its code prints `says` when it is imported."""
         from flyball.declare import codec
         from flyball.declare.code import load_model
         from flyball.features.assemble import feature_columns, signature
@@ -81,7 +85,7 @@ class Loans:
 
         folder = self.root / f"v{int(broken)}{seed}"
         folder.mkdir()
-        text = LOOP.replace("BROKEN", str(broken))
+        text = LOOP.replace("BROKEN", str(broken)) + (f"print({says!r})\n" if says else "")
         (folder / "loop.py").write_text(text)
         model = load_model(folder, "loop.py", "credit")
         rng = np.random.default_rng(seed)
@@ -92,6 +96,15 @@ class Loans:
         code = self.blobs.put(json.dumps({"loop.py": text}).encode())
         declaration = self.blobs.put(codec.encode(model).encode())
         return pack(predictor, X, self.blobs, code=code, declaration=declaration, file="loop.py")
+
+    def proof(self, ref: str, artifact: str) -> Proof:
+        """A version's signature by the project's key."""
+        return Proof(note=self.signer.sign(version_text(ref, artifact)).decode(), keys=(self.signer.vkey,))
+
+    def proofs(self, table: RouteTable) -> Proofs:
+        """Every version of a table, signed."""
+        signed = {ref: self.proof(ref, artifact) for ref, artifact in arms(table).values()}
+        return signed.__getitem__
 
     def route(self, *arms: Arm, epoch: int = 1, shadows: tuple[Arm, ...] = (), salt: str = "", **more: object) -> RouteTable:
         return RouteTable(
@@ -158,7 +171,7 @@ class Up:
         decided = time.time_ns() // 1000
 
         def step() -> object:
-            self.routes.desire(table, decided)
+            self.routes.desire(table, decided, self.loans.proofs(table))
             found = self.routes.status()
             return found if found.epoch and not found.waiting else None
 

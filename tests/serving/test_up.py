@@ -319,7 +319,7 @@ def test_a_version_that_cannot_be_loaded_is_named_with_its_reason_and_the_route_
     running.epoch += 1
 
     def failed() -> object:
-        running.up.routes.desire(table, time.time_ns() // 1000)
+        running.up.routes.desire(table, time.time_ns() // 1000, running.loans.proofs(table))
         return running.up.routes.status().failed
 
     assert "0000000" in eventually(failed, "the failure was not seen")["credit@1.3.0"]

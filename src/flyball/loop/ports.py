@@ -14,6 +14,7 @@ from flyball.records.models import Signature
 from flyball.records.monitoring import Bins, Evidence
 from flyball.records.serving import RouteTable
 from flyball.records.training import RunResult, RunSpec
+from flyball.serving.proofs import Proofs
 from flyball.serving.routes import InForce
 from flyball.store.blobs import Blobs
 from flyball.training.job import Observed
@@ -92,8 +93,8 @@ class Data(Protocol):
 class Routes(Protocol):
     """The serving side."""
 
-    def desire(self, table: RouteTable, since: Instant) -> None:
-        """Make `table` true. Called again until it is; `since` is when it was decided."""
+    def desire(self, table: RouteTable, since: Instant, proofs: Proofs) -> None:
+        """Make `table` true. Called again until it is; `since` is when it was decided, `proofs` gives the signatures of its versions."""
         ...
 
     def status(self) -> InForce:

@@ -15,6 +15,7 @@ from flyball.loop.ports import Ports
 from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.proofs import KEYS, KeyAdded
 from flyball.records.versions import UNSIGNED, VERSIONS, VersionSigned, VersionState
+from flyball.serving.proofs import Proof
 
 if TYPE_CHECKING:
     from flyball.ledger.note import Signer
@@ -83,6 +84,15 @@ def known_key(ports: Ports) -> Signer:
     if ports.ledger.state().get(KEYS, signer.vkey) is None:
         ports.ledger.execute(AddKey(id=ports.clock.new_id("cmd"), actor=ACTOR, vkey=signer.vkey), decide_add_key)
     return signer
+
+
+def proof(state: State, ref: str) -> Proof:
+    """What a worker is shown of a version: its note, and the key that it says it was signed by, if the ledger knows that key."""
+    model, _, version = ref.partition("@")
+    row = state.get(VERSIONS, f"{model}/{version}")
+    signature = row.signature if row is not None else ""
+    keys = (vkey for vkey, _ in state.scan(KEYS))
+    return Proof(note=signature, keys=tuple(vkey for vkey in keys if f"\n— {vkey.partition('+')[0]} " in signature))
 
 
 def sign_versions(ports: Ports) -> None:

@@ -28,6 +28,7 @@ from flyball.records.monitoring import Batch, Cursor, Watch
 from flyball.records.serving import Arm, ModelRoute, RouteTable
 from flyball.records.training import RunResult, RunSpec
 from flyball.serving.pick import Picker
+from flyball.serving.proofs import Proofs
 from flyball.serving.routes import InForce
 from flyball.store.blobs import Blobs
 from flyball.training.fitting import FitCache
@@ -47,7 +48,7 @@ class ReplayRoutes:
     def __init__(self) -> None:
         self.table = RouteTable(epoch=0)
 
-    def desire(self, table: RouteTable, since: Instant) -> None:  # noqa: ARG002 - the port's signature
+    def desire(self, table: RouteTable, since: Instant, proofs: Proofs) -> None:  # noqa: ARG002 - the port's signature
         """Take the table over."""
         self.table = table
 

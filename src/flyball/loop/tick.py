@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from flyball.clock import Instant
 from flyball.errors import FlyballError, Unavailable
@@ -15,7 +16,7 @@ from flyball.loop.advance import advance
 from flyball.loop.commands import Commit, ObserveRun, Register, active_run, decide_commit, decide_observe_run, decide_register
 from flyball.loop.memory import Memories
 from flyball.loop.ports import Ports
-from flyball.loop.proving import sign_versions
+from flyball.loop.proving import proof, sign_versions
 from flyball.loop.releases import AcknowledgeRoutes, active_rollout, decide_acknowledge
 from flyball.loop.watch import watch
 from flyball.records.base import State
@@ -133,7 +134,7 @@ def reconcile_routes(ports: Ports) -> None:
     if epochs is None:
         return
     table = RouteTable(epoch=epochs.desired, models={key: whole(row.route, ports.library.signature) for key, row in state.scan(ROUTES)})
-    ports.routes.desire(table, epochs.desired_at)
+    ports.routes.desire(table, epochs.desired_at, partial(proof, state))
     status = ports.routes.status()
     if status.epoch and (status.epoch, status.waiting) != (epochs.in_force, epochs.waiting):
         command = AcknowledgeRoutes(

@@ -56,7 +56,7 @@ class Layout:
 
     @property
     def wanted_workers(self) -> Path:
-        """`[{"ref", "artifact"}]`: the workers that shall run."""
+        """`[{"ref", "artifact", "note", "keys"}]`: the workers that shall run, and what proves their versions."""
         return self.run / "workers.json"
 
     @property
@@ -83,6 +83,11 @@ class Layout:
     def id_key(self) -> Path:
         """The secret under request ids and key hashes."""
         return self.run / "id.key"
+
+    @property
+    def keys(self) -> Path:
+        """Secrets of this project, each a file that only its owner can read."""
+        return self.root / "keys"
 
     @property
     def pointers(self) -> Path:

@@ -21,6 +21,7 @@ from flyball.records.base import Record
 from flyball.records.models import ModelRef
 from flyball.records.serving import Arm, ModelRoute, RouteTable
 from flyball.serving.layout import Layout, read_json, worker_name, write_atomically, write_json
+from flyball.serving.proofs import Proof, Proofs, unproven
 from flyball.serving.table import Ack, RoutesFile, read_routes
 
 ACK_S = 1.0
@@ -91,6 +92,7 @@ class FileRoutes:
         self._asked_at: dict[str, float] = {}
         self._been_ready: set[str] = set()
         self._failed: dict[str, str] = {}
+        self._proofs: dict[str, Proof] = {}
         self._waiting: tuple[str, ...] = ()
         self._leaving: dict[str, tuple[str, str]] = {}
         self._mark = (0, 0)
@@ -100,24 +102,27 @@ class FileRoutes:
         self._admitted = self._file.table
         self._killed: set[int] = set()
 
-    def desire(self, table: RouteTable, since: Instant) -> None:
-        """Take a step towards `table`, decided at `since` (µs). Never waits. Raises Unavailable when the disk refuses."""
+    def desire(self, table: RouteTable, since: Instant, proofs: Proofs = unproven) -> None:
+        """Take a step towards `table`, decided at `since` (µs), whose versions `proofs` proves. Never waits.
+
+        Raises Unavailable when the disk refuses.
+        """
         try:
-            self._step(table, since)
+            self._step(table, since, proofs)
         except OSError as problem:
             why = f"{problem.filename or self._layout.run}: {problem.strerror}"
             raise Unavailable(
                 "the routes cannot be written", why=why, fix="make room on the disk; gateways go on with the routes they have"
             ) from None
 
-    def _step(self, table: RouteTable, since: Instant) -> None:
+    def _step(self, table: RouteTable, since: Instant, proofs: Proofs) -> None:
         if self._mark != self._on_disk():
             # another process of this project (`flyball tick`) has written since
             self._file = self._read()
         if self._desired is None or table != self._desired:
             self._decide(table, since)
         needed = {**self._leaving, **arms(self._file.table), **arms(table)}
-        self._want(needed)
+        self._want(needed, proofs)
         self._admitted, self._waiting = admit(table, self._file.table, self._look(needed))
         if self._admitted != self._file.table or not self._layout.routes.exists():
             self._leaving.update(arms(self._file.table))
@@ -170,9 +175,15 @@ class FileRoutes:
         except FileNotFoundError:
             return RoutesFile(stamp=0, table=RouteTable(epoch=0))
 
-    def _want(self, needed: Mapping[str, tuple[str, str]]) -> None:
-        """Ask the supervisor for exactly these workers."""
-        wanted = [{"ref": ref, "artifact": artifact} for ref, artifact in sorted(needed.values())]
+    def _want(self, needed: Mapping[str, tuple[str, str]], proofs: Proofs) -> None:
+        """Ask the supervisor for exactly these workers, and show each of them why it may load what it is to serve."""
+        # a version is signed once, so a proof that was found does not change
+        known = {name: self._proofs.get(name) or proofs(ref) for name, (ref, _) in needed.items()}
+        self._proofs = {name: proof for name, proof in known.items() if proof.note}
+        wanted = [
+            {"ref": ref, "artifact": artifact, "note": known[name].note, "keys": list(known[name].keys)}
+            for name, (ref, artifact) in sorted(needed.items(), key=lambda one: one[1])
+        ]
         if read_json(self._layout.wanted_workers) == wanted:
             return
         for name in needed:

@@ -28,7 +28,7 @@ from flyball.clock import Instant
 from flyball.data.types import DTYPES
 from flyball.errors import Corrupt, FlyballError
 from flyball.features.assemble import serving_rows
-from flyball.serving import wire
+from flyball.serving import proofs, wire
 from flyball.serving.history import History
 from flyball.serving.layout import Layout, worker_name, write_json
 from flyball.store.blobs import LocalBlobs
@@ -261,7 +261,8 @@ def _listen(path: Path) -> socket.socket:
 
 
 def prepare(layout: Layout, ref: str, artifact: str) -> tuple[Scorer, History]:
-    """Load the artifact, whose golden rows are asked again, and the rows its windows need. Raises FlyballError."""
+    """Load the artifact, if its signature and every hash hold, ask its golden rows again, and read what its windows need. Raises FlyballError."""
+    proofs.check(ref, artifact, proofs.shown(layout, ref, artifact))
     blobs = LocalBlobs(layout.blobs)
     predictor = load(artifact, blobs, layout.run / "code")
     if predictor.model.name != ref.partition("@")[0]:
@@ -274,6 +275,8 @@ def prepare(layout: Layout, ref: str, artifact: str) -> tuple[Scorer, History]:
 def _told(options: argparse.Namespace, layout: Layout) -> bool:
     """Do the slow imports, then wait to be told what to serve; False if nobody will tell. From then on it writes to its own log."""
     preload()
+    import flyball.ledger.note  # noqa: F401 - what checks a signature takes a while as well
+
     with os.fdopen(options.wait) as wait:
         line = wait.readline()
     if not line:

@@ -118,21 +118,27 @@ def manifest_of(artifact: str, blobs: Blobs) -> Manifest:
 
 
 def verify(artifact: str, blobs: Blobs) -> Manifest:
-    """Check that everything a manifest names is there and unchanged. Raises NotFound, Corrupt."""
-    manifest = manifest_of(artifact, blobs)
-    for digest in (manifest.code, manifest.declaration, *manifest.files.values()):
-        blobs.check(digest)
+    """Check that everything a manifest names is there and unchanged. Raises NotFound and Corrupt, naming the file."""
+    try:
+        manifest = manifest_of(artifact, blobs)
+    except (NotFound, Corrupt) as error:
+        raise type(error)(f"the manifest of artifact {artifact[:12]}: {error.what}", why=error.why, fix=error.fix) from error
+    for name, digest in {"its code": manifest.code, "its declaration": manifest.declaration, **manifest.files}.items():
+        try:
+            blobs.check(digest)
+        except (NotFound, Corrupt) as error:
+            raise type(error)(f"{name} of artifact {artifact[:12]}: {error.what}", why=error.why, fix=error.fix) from error
     return manifest
 
 
 def load(artifact: str, blobs: Blobs, scratch: Path) -> Predictor:
-    """Make a predictor of an artifact, with its own code and functions.
+    """Make a predictor of an artifact, with its own code and functions, none of which runs before every hash was checked.
 
     `scratch` is a folder for unpacked code, shared safely by processes. Raises NotFound, Corrupt, Refused, DeclarationError.
     """
     from flyball.declare.code import load_model
 
-    manifest = manifest_of(artifact, blobs)
+    manifest = verify(artifact, blobs)
     model = load_model(unpack_code(manifest.code, blobs, scratch), manifest.file, manifest.model)
     golden = pl.read_parquet(io.BytesIO(blobs.get(manifest.files[_GOLDEN])))
     predictor = Predictor(model, manifest.signature, _fitted(model, manifest, blobs, _MODEL), golden=golden, artifact=artifact)
@@ -153,11 +159,12 @@ def load_champion(artifact: str, blobs: Blobs, scratch: Path) -> Predictor:
 
 
 def unpack_code(code: str, blobs: Blobs, scratch: Path) -> Path:
-    """Write a code snapshot to its own folder under `scratch`, once. Raises Corrupt for paths that would leave it."""
+    """Write a code snapshot to its own folder under `scratch`, once. Raises Corrupt for paths that would leave it, and for a file changed there."""
     folder = scratch / f"code-{code[:32]}"
-    if folder.is_dir():
-        return folder
     snapshot: Mapping[str, str] = json.loads(blobs.get(code))
+    if folder.is_dir():
+        _unchanged(folder, snapshot)
+        return folder
     scratch.mkdir(parents=True, exist_ok=True)
     unpacked = Path(tempfile.mkdtemp(prefix=".code-", dir=scratch))
     for name, text in snapshot.items():
@@ -173,6 +180,21 @@ def unpack_code(code: str, blobs: Blobs, scratch: Path) -> Path:
     except OSError:  # another process was first, with the same bytes
         shutil.rmtree(unpacked)
     return folder
+
+
+def _unchanged(folder: Path, snapshot: Mapping[str, str]) -> None:
+    """Raise Corrupt for an unpacked file that is not what the snapshot says."""
+    for name, text in snapshot.items():
+        try:
+            found = (folder / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            found = None
+        if found != text:
+            raise Corrupt(
+                f"{folder / name} was changed",
+                why="it is a copy of a version's code, and must be what the version holds",
+                fix=f"remove {folder}",
+            )
 
 
 def _fitted(model: Model, manifest: Manifest, blobs: Blobs, name: str) -> Any:
