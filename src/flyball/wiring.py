@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flyball.clock import Clock, SystemClock
+from flyball.clock import Clock, Span, SystemClock
 from flyball.compute.local import LocalCompute
 from flyball.declare.project import find_project, read_project
 from flyball.errors import FlyballError
@@ -20,7 +20,7 @@ from flyball.loop.authority import Authorised, Drive, permit
 from flyball.loop.folds import FOLDS
 from flyball.loop.library import BlobLibrary
 from flyball.loop.live import FencedLedger, LiveCounts, LiveData, LiveRuns
-from flyball.loop.local import holder, local_caller
+from flyball.loop.local import admitted, holder, local_caller
 from flyball.loop.ports import Ports
 from flyball.records.serving import SEGMENTS
 from flyball.serving.layout import Layout
@@ -31,7 +31,9 @@ from flyball.store.operational import Operational
 from flyball.store.sql import Database
 
 if TYPE_CHECKING:
+    from flyball.ledger.anchors import Anchor
     from flyball.ledger.note import Signer
+    from flyball.loop.checkpointing import Checkpointing
 
 STATE_FOLDER = ".flyball"
 TOKEN_VARIABLE = "FLYBALL_TOKEN"  # noqa: S105 - the name of the variable
@@ -71,6 +73,19 @@ class Wired:
             permit(self.caller, Drive(id="", actor=self.caller.actor), self.ledger.state)
         return self.acting(LOOP)
 
+    def anchors(self) -> tuple[Anchor, ...]:
+        """Where checkpoints are kept outside. Raises BadInput for a setting that names no such place."""
+        from flyball.ledger.anchors import anchors
+
+        return anchors(self.settings.anchor_file, self.settings.anchor_url, self.root)
+
+    def checkpointing(self) -> Checkpointing:
+        """What signs checkpoints and gives them to the anchors. Raises BadInput."""
+        from flyball.loop.checkpointing import Checkpointing
+
+        age = Span(self.settings.checkpoint_s * 1_000_000)
+        return Checkpointing(self.ledger, self.ports.memory, self.anchors(), events=self.settings.checkpoint_events, age=age)
+
     def close(self) -> None:
         """Let go of the database."""
         self.database.close()
@@ -92,15 +107,18 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
     if isinstance(ledger, FencedLedger):
         ledger.fence = ledger.claim()
     blobs = LocalBlobs(folder / "blobs")
-    identify = lru_cache(maxsize=1)(partial(_caller, ledger, folder / KEYS_FOLDER, settings, clock, claim=claim))
+    identify, admit = (
+        lru_cache(maxsize=1)(partial(_caller, local, ledger, folder / KEYS_FOLDER, settings, clock, claim=claim))
+        for local in (local_caller, admitted)
+    )
     if claim:
         # whoever talks to the control plane from this machine finds a token; the loop itself works without
         with suppress(FlyballError):
-            local_caller(ledger, folder / KEYS_FOLDER, clock, embedded=_embedded(settings))
+            admitted(ledger, folder / KEYS_FOLDER, clock, embedded=_embedded(settings))
     library = BlobLibrary(blobs)
     ports = Ports(
         clock=clock,
-        ledger=Authorised(ledger, identify),
+        ledger=Authorised(ledger, admit),
         memory=Operational(database),
         blobs=blobs,
         library=library,
@@ -114,11 +132,11 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
     return Wired(root=root, settings=settings, layout=layout, database=database, ports=ports, ledger=ledger, blobs=blobs, identify=identify)
 
 
-def _caller(ledger: SqlLedger, keys: Path, settings: Settings, clock: Clock, *, claim: bool) -> Caller:
+def _caller(local: Callable[..., Caller], ledger: SqlLedger, keys: Path, settings: Settings, clock: Clock, *, claim: bool) -> Caller:
     if claim:
         return LOOP
     given = os.environ.get(TOKEN_VARIABLE, "")
-    return holder(ledger, given, clock) if given else local_caller(ledger, keys, clock, embedded=_embedded(settings))
+    return holder(ledger, given, clock) if given else local(ledger, keys, clock, embedded=_embedded(settings))
 
 
 def _embedded(settings: Settings) -> bool:

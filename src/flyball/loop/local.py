@@ -13,13 +13,13 @@ from pathlib import Path
 
 from flyball.clock import Clock
 from flyball.errors import Refused, Unavailable
-from flyball.governance.authority import BITS, LOOP, Caller, authenticate, secret_of
+from flyball.governance.authority import BITS, LOOP, Caller, actor_of, authenticate, secret_of
 from flyball.ledger.ledger import error_of
 from flyball.loop.authority import Authorised
 from flyball.loop.ports import Ledger
 from flyball.loop.tokens import GiveLocalToken, decide_give_local
 from flyball.records.base import Refusal
-from flyball.records.identity import secret_hash
+from flyball.records.identity import Role, Scope, secret_hash
 
 FILE = "local.token"
 
@@ -85,12 +85,37 @@ def _read(path: Path) -> str:
 
 
 def local_caller(ledger: Ledger, folder: Path, clock: Clock, *, embedded: bool) -> Caller:
-    """The local user, known to the ledger from now on. Raises Refused, Unauthenticated, Unavailable, and what the ledger raises."""
+    """The local user, as the ledger knows them, or will once they do something: nothing is recorded for a look.
+
+    Raises Refused, Unauthenticated, Unavailable.
+    """
     secret = local_secret(folder)
-    found = authenticate(ledger.state(), secret, clock.now())
+    state = ledger.state()
+    found = authenticate(state, secret, clock.now())
     if isinstance(found, Caller):
         return found
-    command = GiveLocalToken(
+    outcome = decide_give_local(state, _giving(secret, clock, embedded=embedded), clock.now())
+    if isinstance(outcome, Refusal):
+        raise error_of(outcome)
+    if not outcome:
+        # the ledger knows it, and does not take it any more
+        raise error_of(found)
+    name = login_name()
+    return Caller(actor=actor_of(name), person=name, roles=(Role.ADMIN,), scopes=tuple(Scope))
+
+
+def admitted(ledger: Ledger, folder: Path, clock: Clock, *, embedded: bool) -> Caller:
+    """The local user, known to the ledger from now on. Raises as `local_caller` does, and what the ledger raises."""
+    found = local_caller(ledger, folder, clock, embedded=embedded)
+    if found.token:
+        return found
+    secret = local_secret(folder)
+    Authorised(ledger, lambda: LOOP).execute(_giving(secret, clock, embedded=embedded), decide_give_local)
+    return holder(ledger, secret, clock)
+
+
+def _giving(secret: str, clock: Clock, *, embedded: bool) -> GiveLocalToken:
+    return GiveLocalToken(
         id=clock.new_id("cmd"),
         actor=LOOP.actor,
         token=clock.new_id("tok"),
@@ -98,9 +123,6 @@ def local_caller(ledger: Ledger, folder: Path, clock: Clock, *, embedded: bool) 
         hash=secret_hash(secret),
         embedded=embedded,
     )
-    # one that the ledger knows, and does not take any more, stays refused
-    Authorised(ledger, lambda: LOOP).execute(command, decide_give_local)
-    return holder(ledger, secret, clock)
 
 
 def holder(ledger: Ledger, secret: str, clock: Clock) -> Caller:
