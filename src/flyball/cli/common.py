@@ -167,10 +167,7 @@ def sure(question: str, *, yes: bool) -> bool:
 
 def loop_age(wired: Wired, now: Instant) -> int | None:
     """µs since the loop's last pass; None if it has never run here."""
-    from flyball.serving.layout import read_json
-
-    seen = read_json(wired.layout.run / "loop.json")
-    return max(now - int(seen["at"]), 0) if isinstance(seen, dict) and "at" in seen else None
+    return wired.layout.loop_age(now)
 
 
 def empty_folder(folder: Path) -> None:

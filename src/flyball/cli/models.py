@@ -12,7 +12,6 @@ from flyball.cli.output import Output, ago, estimate
 from flyball.clock import rfc3339
 from flyball.declare.codec import short
 from flyball.loop import lookup
-from flyball.loop.releases import active_rollout
 from flyball.records.base import State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Estimate, Outcome, Verdict
@@ -48,7 +47,7 @@ def list_versions(
         found = [row for _, row in state.scan(VERSIONS, f"{model}/" if model else "")]
         found.sort(key=lambda row: (row.model, -row.registered_at, row.version))
         cells = [
-            [row.model, row.version, row.state.value, role(state, row), headline(row), f"{ago(row.registered_at, now)} ago", row.run]
+            [row.model, row.version, row.state.value, lookup.role(state, row), headline(row), f"{ago(row.registered_at, now)} ago", row.run]
             for row in found
         ]
         out.table(("MODEL", "VERSION", "STATE", "ROLE", "ON THE HOLD-OUT", "MADE", "RUN"), cells)
@@ -93,7 +92,7 @@ def show(
 
 def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunResult) -> None:
     run = state.get(RUNS, row.run)
-    out.line(f"{row.model}@{row.version}   {row.state.value}   {role(state, row)}".rstrip())
+    out.line(f"{row.model}@{row.version}   {row.state.value}   {lookup.role(state, row)}".rstrip())
     out.line(f"made      {rfc3339(row.registered_at)} by {row.run}" + (f" ({run.trigger}: {run.reason})" if run else ""))
     out.line(f"declared  version {short(row.version_digest)}  policy {short(row.policy_digest)}")
     for name, content in row.data.items():
@@ -126,17 +125,6 @@ def verdict_line(out: Output, verdict: Verdict) -> str:
     return f"{word}  {check:<40}  {told}{'  ' if told and why else ''}{why}".rstrip()
 
 
-def role(state: State, row: VersionRow) -> str:
-    """What a version does in serving now."""
-    roles = lookup.roles(state, row.model)
-    if roles.champion == row.version:
-        return "champion"
-    active = active_rollout(state, row.model)
-    if active is not None and active.version == row.version:
-        return f"challenger ({active.state.value})"
-    return "former champion" if roles.former == row.version else ""
-
-
 def headline(row: VersionRow) -> str:
     """The first metric of a version: its task's own."""
     found = next(((name, each) for name, each in row.metrics.items() if each.value is not None), None)
@@ -148,7 +136,7 @@ def _summary(state: State, row: VersionRow) -> dict[str, object]:
         "model": row.model,
         "version": row.version,
         "state": row.state,
-        "role": role(state, row),
+        "role": lookup.role(state, row),
         "run": row.run,
         "made": rfc3339(row.registered_at),
         "version_digest": row.version_digest,

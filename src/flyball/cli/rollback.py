@@ -12,7 +12,7 @@ from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, 
 from flyball.cli.output import Output
 from flyball.loop import lookup, orders, releases
 from flyball.records.base import Event, State
-from flyball.records.rollouts import ROLLOUTS, RolloutMoved
+from flyball.records.rollouts import RolloutMoved
 from flyball.records.serving import RouteDesired, RouteInForce
 from flyball.records.versions import ChampionChanged
 
@@ -67,15 +67,11 @@ def rollback(
 
 def told(state: State, model: str, events: list[Event]) -> tuple[str, str, str]:
     """(the version that is left, the one that answers, both in words) from what was decided."""
-    for event in events:
-        if isinstance(event, ChampionChanged):
-            return event.former, event.version, f"champion {event.former} → {event.version}"
-    for event in events:
-        row = state.get(ROLLOUTS, event.rollout) if isinstance(event, RolloutMoved) else None
-        if row is not None:
-            return row.version, row.champion, f"out of {row.rollout}: {row.version} → {row.champion}"
-    champion = lookup.roles(state, model).champion
-    return "", champion, f"{model} is being rolled back already"
+    left, to = lookup.rolled_back(state, model, events)
+    if any(isinstance(event, ChampionChanged) for event in events):
+        return left, to, f"champion {left} → {to}"
+    rollout = next((event.rollout for event in events if isinstance(event, RolloutMoved)), "")
+    return left, to, f"out of {rollout}: {left} → {to}" if left else f"{model} is being rolled back already"
 
 
 def epoch_of(events: list[Event]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,13 +15,7 @@ from flyball.clock import Instant
 from flyball.declare.live import ERRORS
 from flyball.loop import lookup, orders
 from flyball.loop.memory import load
-from flyball.loop.watch import loss_cap
-from flyball.records.base import State
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, Reading, RolloutEvidence, RolloutRow, RolloutState
-from flyball.rollout.readings import readings
-
-if TYPE_CHECKING:
-    from flyball.wiring import Wired
 
 app = common.app()
 Rollout = Annotated[str, typer.Argument(metavar="ID", help="a rollout's id, or its end, or a model (its newest rollout)")]
@@ -66,7 +60,7 @@ def show(rollout: Rollout, *, project: Project = HERE, as_json: Json = False, qu
         state, now = ports.ledger.state(), ports.clock.now()
         row = lookup.rollout(state, rollout)
         evidence = load(ports.memory).evidence(row.rollout)
-        found = _readings(wired, state, row, evidence)
+        found = lookup.readings_of(ports, state, row, evidence)
         out.line(f"{row.rollout}  {row.model} {_versions(row)}   {where(row, now, evidence)}")
         width = max((len(_test(one)) for one in found), default=0)
         for one in found:
@@ -155,11 +149,6 @@ def where(row: RolloutRow, now: Instant, evidence: RolloutEvidence | None = None
 
 def _versions(row: RolloutRow) -> str:
     return f"{row.champion or 'none'} → {row.version}"
-
-
-def _readings(wired: Wired, state: State, row: RolloutRow, evidence: RolloutEvidence) -> tuple[Reading, ...]:
-    model = common.declared(wired, row.model)
-    return readings(row, model.rollout, evidence, task=model.task, loss_cap=loss_cap(wired.ports.library, state, row))
 
 
 def _test(one: Reading) -> str:

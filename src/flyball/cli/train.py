@@ -17,9 +17,8 @@ from flyball.cli.models import verdict_line, verdicts
 from flyball.cli.output import Bar, Output, number
 from flyball.cli.release import start as release
 from flyball.data.rules import usable
-from flyball.declare.units import near
 from flyball.errors import BadInput, Conflict, DeclarationError, FlyballError, NotFound
-from flyball.loop import lookup, training
+from flyball.loop import lookup, orders, training
 from flyball.loop.commands import CancelRun, Train, active_run, decide_cancel_run, decide_train
 from flyball.loop.releases import active_rollout
 from flyball.loop.tick import observe_runs
@@ -83,7 +82,7 @@ def train(
         if dry_run:
             return _dry_run(wired, out, name, parameters, trials, Acting(reason, dry_run, key), release=wanted is not False)
         declared = _declared(wired, name)
-        _check_parameters(declared, parameters)
+        orders.check_parameters(declared, parameters)
         data = _data(wired, declared)
         out.line(f"data      {data.name}@{data.version}  {data.rows:,} rows  contract holds")
         source = wired.ports.ledger.state().get(DATASETS, data.name)
@@ -111,7 +110,7 @@ def _dry_run(
 ) -> int:
     """What would be queued on what is applied and read by now: a dry run applies nothing and reads nothing."""
     model, ports = common.declared(wired, name), wired.ports
-    _check_parameters(model, parameters)
+    orders.check_parameters(model, parameters)
     spec = training.run_spec(ports, ports.ledger.state(), model, "manual", ports.clock.now(), parameters=parameters, trials=trials)
     command = Train(
         id=common.command_id(wired, acting),
@@ -170,18 +169,6 @@ def _parameters(given: list[str]) -> dict[str, int | float | str | bool]:
             value = text
         found[name] = value if isinstance(value, int | float | str | bool) else text
     return found
-
-
-def _check_parameters(model: Model, parameters: dict[str, int | float | str | bool]) -> None:
-    """A name close to one that is searched is a slip of the pen; others may be parameters of fit that nobody searches."""
-    import difflib
-
-    if model.train is None:
-        raise BadInput(f"{model.name} is not trained here", why="it declares no train=", fix="declare train=fb.Train(fit)")
-    searched = model.train.search
-    for name in parameters:
-        if name not in searched and difflib.get_close_matches(name, searched, n=1, cutoff=0.8):
-            raise BadInput(f'fit of {model.name} has no hyperparameter "{name}"', fix=near(name, searched))
 
 
 def _start(

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from flyball.declare.model import Model
 from flyball.declare.units import near
-from flyball.errors import NotFound
+from flyball.errors import BadInput, NotFound
 from flyball.loop.ports import Ledger, Ports
 from flyball.loop.releases import active_rollout
 from flyball.records.base import Event, Receipt, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.models import ModelRef, parse_ref
 from flyball.records.monitoring import INCIDENTS, IncidentRow
-from flyball.records.rollouts import ROLLOUTS, RolloutRow
+from flyball.records.rollouts import ROLLOUTS, Reading, RolloutEvidence, RolloutMoved, RolloutRow
 from flyball.records.training import RUNS, RunRow
-from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow
+from flyball.records.versions import MODELS, VERSIONS, ChampionChanged, ModelRow, VersionRow
 
 
 def declared(ports: Ports, name: str) -> Model:
@@ -86,6 +86,46 @@ def run(state: State, name: str) -> RunRow:
     if found is None:
         raise missing("run", name, [key for key, _ in state.scan(RUNS)])
     return found
+
+
+def exact(model: str, number: str) -> ModelRef:
+    """The reference to a version that must be named: `1.4.0`, `champion` or `challenger`. Raises BadInput."""
+    if not number:
+        raise BadInput(f"no version of {model} is named", why="a release is of one version", fix="name one, such as 1.4.0")
+    return parse_ref(f"{model}@{number}")
+
+
+def role(state: State, row: VersionRow) -> str:
+    """What a version does in serving now; empty for nothing."""
+    known = roles(state, row.model)
+    if known.champion == row.version:
+        return "champion"
+    active = active_rollout(state, row.model)
+    if active is not None and active.version == row.version:
+        return f"challenger ({active.state.value})"
+    return "former champion" if known.former == row.version else ""
+
+
+def readings_of(ports: Ports, state: State, row: RolloutRow, evidence: RolloutEvidence) -> tuple[Reading, ...]:
+    """What each test of a rollout has for and against it. Raises NotFound where its model is not declared any more."""
+    # the statistics take a while to import, and most verbs look at none
+    from flyball.loop.watch import loss_cap
+    from flyball.rollout.readings import readings
+
+    model = declared(ports, row.model)
+    return readings(row, model.rollout, evidence, task=model.task, loss_cap=loss_cap(ports.library, state, row))
+
+
+def rolled_back(state: State, model: str, events: Sequence[Event]) -> tuple[str, str]:
+    """(the version that is left, the one that answers) from what a rollback decided; nothing is left where one was under way already."""
+    for event in events:
+        if isinstance(event, ChampionChanged):
+            return event.former, event.version
+    for event in events:
+        row = state.get(ROLLOUTS, event.rollout) if isinstance(event, RolloutMoved) else None
+        if row is not None:
+            return row.version, row.champion
+    return "", roles(state, model).champion
 
 
 def events_of(ledger: Ledger, receipt: Receipt) -> list[Event]:

@@ -5,10 +5,13 @@ Each returns (command, decide); who carries it out gives both to the ledger.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
 from functools import partial
 from typing import Literal
 
 from flyball.declare.model import Model
+from flyball.declare.units import near
 from flyball.errors import BadInput
 from flyball.loop.findings import SettleIncident, decide_settle
 from flyball.loop.folds import FOLDS
@@ -23,6 +26,16 @@ from flyball.rollout.rules import slow_threshold
 SteerVerb = Literal["pause", "resume", "abort"]
 SettleVerb = Literal["ack", "review", "resolve"]
 _LONGEST_TEXT = 2000
+
+
+def check_parameters(model: Model, parameters: Mapping[str, object]) -> None:
+    """A name close to one that is searched is a slip of the pen; others may be parameters of fit that nobody searches. Raises BadInput."""
+    if model.train is None:
+        raise BadInput(f"{model.name} is not trained here", why="it declares no train=", fix="declare train=fb.Train(fit)")
+    searched = model.train.search
+    for name in parameters:
+        if name not in searched and difflib.get_close_matches(name, searched, n=1, cutoff=0.8):
+            raise BadInput(f'fit of {model.name} has no hyperparameter "{name}"', fix=near(name, searched))
 
 
 def release(ports: Ports, model: Model, version: str, *, command: str, actor: str, reason: str) -> tuple[Release, Decide[Release]]:

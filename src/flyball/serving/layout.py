@@ -114,6 +114,15 @@ class Layout:
         """Requests without a valid token that a gateway has counted, until the control plane takes the file."""
         return self.run / "refused" / f"{gateway}.json"
 
+    def run_log(self, run: str, attempt: int) -> Path:
+        """What an attempt of a run wrote to stdout and stderr."""
+        return self.root / "jobs" / run / str(attempt) / "log.txt"
+
+    def loop_age(self, now: int) -> int | None:
+        """µs from the loop's last pass to `now`; None if it has never run here."""
+        seen = read_json(self.run / "loop.json")
+        return max(now - int(seen["at"]), 0) if isinstance(seen, dict) and "at" in seen else None
+
     def output(self, process: str) -> Path:
         """What a process wrote to stdout and stderr."""
         return self.run / "logs" / f"{process}.log"

@@ -1,0 +1,217 @@
+"""What callers get, where it is not a record of its own already. `event` is the last event that a command appended; 0 if none was needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from flyball.clock import Instant
+from flyball.records.base import Record
+from flyball.records.data import DatasetVersion
+from flyball.records.estimates import Verdict
+from flyball.records.identity import Role, Scope
+from flyball.records.monitoring import AlertRow
+from flyball.records.rollouts import Reading, RolloutEvidence, RolloutRow, RolloutState
+from flyball.records.training import RunState
+from flyball.records.versions import VersionRow, VersionState
+
+
+class Health(Record, frozen=True):
+    """That the control plane answers. `loop_age_s`: seconds since the loop's last pass; null before the first."""
+
+    status: str
+    loop_age_s: float | None
+
+
+class Standing(Record, frozen=True):
+    """A model and the parts of its versions. `traffic` maps versions to their share of it."""
+
+    model: str
+    task: str
+    owner: str
+    file: str
+    champion: str
+    challenger: str
+    former: str
+    newest: str
+    rollout: str
+    last_run: str
+    traffic: dict[str, float]
+    applied_at: Instant
+    champion_at: Instant
+
+
+class Version(VersionRow, frozen=True):
+    """A version, and its part in serving: champion, challenger, former, or none."""
+
+    role: str = ""
+
+
+class Verdicts(Record, frozen=True):
+    """How a version was judged, gate by gate."""
+
+    model: str
+    version: str
+    state: VersionState
+    verdicts: tuple[Verdict, ...]
+
+
+class Rollout(Record, frozen=True):
+    """A rollout, what each of its tests has for and against it, and the counts that this rests on."""
+
+    rollout: RolloutRow
+    readings: tuple[Reading, ...]
+    counts: RolloutEvidence
+
+
+class Dataset(Record, frozen=True):
+    """A data set: its newest good version, and what is wrong with its source, if anything."""
+
+    name: str
+    head: DatasetVersion | None
+    refused_mark: str
+    violations: tuple[str, ...]
+
+
+class Monitors(Record, frozen=True):
+    """What a model's monitors say. `incidents` are those that are not closed."""
+
+    model: str
+    version: str
+    alerts: tuple[AlertRow, ...]
+    incidents: tuple[str, ...]
+
+
+class EventAnswer(Record, frozen=True):
+    """An event in its place in the ledger."""
+
+    seq: int
+    at: Instant
+    actor: str
+    command: str
+    event: Any
+
+
+class CheckpointAnswer(Record, frozen=True):
+    """What the root of the first `size` events was: a signed note (C2SP)."""
+
+    size: int
+    note: str
+
+
+class Token(Record, frozen=True):
+    """A token, without its secret, of which there is a hash alone."""
+
+    token: str
+    person: str
+    team: str
+    jobs: tuple[str, ...]
+    roles: tuple[Role, ...]
+    scopes: tuple[Scope, ...]
+    models: tuple[str, ...]
+    created_at: Instant
+    created_by: str
+    expires_at: Instant
+    revoked_at: Instant
+    revoked_why: str
+
+
+class Changed(Record, frozen=True):
+    """A model of a loop file. `changed`: new, or which of version, policy, file and code differ from what was in effect."""
+
+    model: str
+    file: str
+    changed: tuple[str, ...]
+
+
+class BrokenFile(Record, frozen=True):
+    """A loop file that cannot be used; its models stay as they were."""
+
+    file: str
+    problems: tuple[str, ...]
+
+
+class Applied(Record, frozen=True):
+    """What was declared. `gone` are models in effect that no loop file declares any more."""
+
+    models: tuple[Changed, ...]
+    broken: tuple[BrokenFile, ...]
+    gone: tuple[str, ...]
+    event: int
+
+
+class RolledBack(Record, frozen=True):
+    """The version that is left and the one that answers. In force when `route.in_force` says so, in far less than a second."""
+
+    model: str
+    left: str = msgspec.field(name="from")
+    to: str
+    event: int
+
+
+class RunWanted(Record, frozen=True):
+    """A run that is queued: see `Location`."""
+
+    run: str
+    model: str
+    event: int
+
+
+class RunEnded(Record, frozen=True):
+    """A run that was cancelled."""
+
+    run: str
+    state: RunState
+    event: int
+
+
+class Released(Record, frozen=True):
+    """A rollout that has begun: see `Location`."""
+
+    rollout: str
+    model: str
+    version: str
+    event: int
+
+
+class Steered(Record, frozen=True):
+    """Where a rollout was, and where it is."""
+
+    rollout: str
+    left: RolloutState = msgspec.field(name="from")
+    state: RolloutState
+    event: int
+
+
+class Settled(Record, frozen=True):
+    """Where an incident is."""
+
+    incident: str
+    state: str
+    event: int
+
+
+class Judged(Record, frozen=True):
+    """Where a version is after a person's verdict."""
+
+    model: str
+    version: str
+    state: VersionState
+    event: int
+
+
+class TokenMade(Record, frozen=True):
+    """A token, and its secret: it is told this once, and null when the same request is repeated."""
+
+    token: str
+    person: str
+    secret: str | None
+    event: int
+
+
+class TokenTaken(Record, frozen=True):
+    """A token that is refused from here on: by every gateway within a second."""
+
+    token: str
+    event: int

@@ -1,0 +1,64 @@
+"""What callers send. A field that is not named here is refused."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flyball.records.base import Record
+
+
+class NoBody(Record, frozen=True):
+    """Nothing is sent, or `{}`."""
+
+
+class Why(Record, frozen=True):
+    """A reason; it is recorded."""
+
+    reason: str = ""
+
+
+class Review(Record, frozen=True):
+    """What happened, and what will keep it from happening again."""
+
+    text: str
+
+
+class Training(Record, frozen=True):
+    """A run that is wanted. `parameters` fixes hyperparameters, `trials` says how many to try (null: as declared; 0: the defaults).
+
+    `release`: whether the loop may release the version, as far as its autonomy goes.
+    """
+
+    model: str
+    parameters: dict[str, int | float | str | bool] = {}
+    trials: int | None = None
+    release: bool = True
+    reason: str = ""
+
+
+class Releasing(Record, frozen=True):
+    """A version that is to be released."""
+
+    model: str
+    version: str
+    reason: str = ""
+
+
+class Judging(Record, frozen=True):
+    """A person's verdict on a version. `role` (or a job) is that under which it is given; empty: every one that the caller has."""
+
+    verdict: Literal["approve", "reject"]
+    reason: str
+    role: str = ""
+
+
+class NewToken(Record, frozen=True):
+    """A token that is wanted. `expires_in` is a length of time such as `"90d"`; empty is never."""
+
+    person: str
+    team: str = ""
+    jobs: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    expires_in: str = ""

@@ -1,0 +1,192 @@
+"""What the API gives: the same typed commands as the command line, in the caller's name. It decides nothing.
+
+A command's id comes with the request, so that a request that is repeated is the same command and is carried out once.
+"""
+
+from __future__ import annotations
+
+from flyball.api import answers, bodies
+from flyball.api.asking import PREFIX, Answer, Asked
+from flyball.clock import Span
+from flyball.errors import BadInput
+from flyball.loop import lookup, orders, training
+from flyball.loop.commands import CancelRun, changes, decide_apply, decide_cancel_run
+from flyball.loop.compiling import compile_project
+from flyball.loop.declaring import apply_command, told
+from flyball.loop.local import new_secret
+from flyball.loop.ports import CommandT, Decide
+from flyball.loop.tokens import (
+    CreateToken,
+    RevokeToken,
+    checked_patterns,
+    checked_person,
+    checked_team,
+    decide_create,
+    decide_revoke,
+    named,
+)
+from flyball.records.base import Event, Receipt
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.identity import Job, Role, Scope, TokenCreated, secret_hash
+from flyball.records.rollouts import RolloutPlanned
+from flyball.records.training import RunQueued
+
+
+def apply(asked: Asked) -> Answer:
+    """Read all loop files and make what they declare the declarations in effect. A broken file stops its own models alone."""
+    wired = asked.wired
+    compilation = compile_project(wired.root)
+    compilation.refuse_empty(wired.root)
+    before = dict(asked.state().scan(DECLARATIONS))
+    command = apply_command(compilation, wired.blobs, command=asked.command, actor=asked.caller.actor)
+    receipt = asked.ports.ledger.execute(command, decide_apply)
+    changed = tuple(
+        answers.Changed(model=each.model, file=each.file, changed=changes(before.get(each.model), each)) for each in command.models
+    )
+    broken = tuple(answers.BrokenFile(file=file.file, problems=told(file.problems)) for file in compilation.broken)
+    return Answer(answers.Applied(models=changed, broken=broken, gone=tuple(compilation.gone(before)), event=receipt.last))
+
+
+def roll_back(asked: Asked) -> Answer:
+    """Leave the rollout that is under way; without one, the former champion answers again."""
+    declared = lookup.declared(asked.ports, asked.path["model"])
+    command, decide = orders.rollback(asked.ports, declared, command=asked.command, actor=asked.caller.actor, reason=asked.reason)
+    receipt, events = _give(asked, command, decide)
+    left, to = lookup.rolled_back(asked.state(), declared.name, events)
+    return Answer(answers.RolledBack(model=declared.name, left=left, to=to, event=receipt.last))
+
+
+def train(asked: Asked) -> Answer:
+    """Queue a run on the newest data that holds its contract. The loop makes it; its version is judged when it has ended."""
+    body: bodies.Training = asked.body
+    model, ports = lookup.declared(asked.ports, body.model), asked.ports
+    orders.check_parameters(model, body.parameters)
+    spec = training.run_spec(ports, asked.state(), model, "manual", asked.now, parameters=body.parameters, trials=body.trials)
+    reason = body.reason or f"asked for by {asked.caller.actor}"
+    run, receipt = training.start(
+        ports, spec, trigger="manual", reason=reason, actor=asked.caller.actor, release=body.release, command=asked.command
+    )
+    # a command that was given before has queued another run than the one just named
+    run = next((event.run for event in lookup.events_of(ports.ledger, receipt) if isinstance(event, RunQueued)), run)
+    return Answer(answers.RunWanted(run=run, model=model.name, event=receipt.last), location=f"{PREFIX}/runs/{run}")
+
+
+def cancel_run(asked: Asked) -> Answer:
+    """Stop a run that has not ended."""
+    row = lookup.run(asked.state(), asked.path["run"])
+    asked.must_see(row.model)
+    command = CancelRun(id=asked.command, actor=asked.caller.actor, run=row.run, reason=asked.reason or "no reason was given")
+    receipt, _ = _give(asked, command, decide_cancel_run)
+    asked.ports.runs.cancel(row.run, row.attempt)
+    return Answer(answers.RunEnded(run=row.run, state=lookup.run(asked.state(), row.run).state, event=receipt.last))
+
+
+def release(asked: Asked) -> Answer:
+    """Start a version's rollout. Refused unless every gate passed."""
+    body: bodies.Releasing = asked.body
+    model = lookup.declared(asked.ports, body.model)
+    row = lookup.version(asked.state(), lookup.exact(model.name, body.version))
+    command, decide = orders.release(asked.ports, model, row.version, command=asked.command, actor=asked.caller.actor, reason=asked.reason)
+    receipt, events = _give(asked, command, decide)
+    # as with a run: a repeated command has started another rollout than the one just named
+    rollout = next((event.rollout for event in events if isinstance(event, RolloutPlanned)), command.rollout)
+    answer = answers.Released(rollout=rollout, model=model.name, version=row.version, event=receipt.last)
+    return Answer(answer, location=f"{PREFIX}/rollouts/{rollout}")
+
+
+def pause(asked: Asked) -> Answer:
+    """Stop a rollout where it is; traffic stays as it is split. A guard that fires still rolls it back."""
+    return _steer(asked, "pause")
+
+
+def resume(asked: Asked) -> Answer:
+    """Let a paused or frozen rollout go on."""
+    return _steer(asked, "resume")
+
+
+def abort(asked: Asked) -> Answer:
+    """Roll it back: the champion from before takes all traffic again."""
+    return _steer(asked, "abort")
+
+
+def _steer(asked: Asked, verb: orders.SteerVerb) -> Answer:
+    row = lookup.rollout(asked.state(), asked.path["rollout"])
+    asked.must_see(row.model)
+    command, decide = orders.steer(asked.ports, row, verb, command=asked.command, actor=asked.caller.actor, reason=asked.reason)
+    receipt, _ = _give(asked, command, decide)
+    after = lookup.rollout(asked.state(), row.rollout)
+    return Answer(answers.Steered(rollout=row.rollout, left=row.state, state=after.state, event=receipt.last))
+
+
+def acknowledge(asked: Asked) -> Answer:
+    """Say that somebody is on it. It is noted with the reason, and its alert, if it has one, is acknowledged."""
+    return _settle(asked, "ack", asked.reason)
+
+
+def resolve(asked: Asked) -> Answer:
+    """Close it as a false alarm, with a reason. What really was wrong closes by itself, when that is seen."""
+    return _settle(asked, "resolve", asked.reason)
+
+
+def review(asked: Asked) -> Answer:
+    """Write down what was learnt. A mitigated incident is reviewed with this."""
+    body: bodies.Review = asked.body
+    return _settle(asked, "review", body.text)
+
+
+def _settle(asked: Asked, verb: orders.SettleVerb, text: str) -> Answer:
+    row = lookup.incident(asked.state(), asked.path["incident"])
+    asked.must_see(row.model)
+    command, decide = orders.settle(row, verb, command=asked.command, actor=asked.caller.actor, text=text)
+    receipt, _ = _give(asked, command, decide)
+    after = lookup.incident(asked.state(), row.incident)
+    return Answer(answers.Settled(incident=row.incident, state=after.state.value, event=receipt.last))
+
+
+def create_token(asked: Asked) -> Answer:
+    """Give a person a token. Its secret is in this answer and nowhere else: a repeated request does not tell it again."""
+    body: bodies.NewToken = asked.body
+    secret = new_secret()
+    command = CreateToken(
+        id=asked.command,
+        actor=asked.caller.actor,
+        token=asked.ports.clock.new_id("tok"),
+        person=checked_person(body.person),
+        hash=secret_hash(secret),
+        team=checked_team(body.team),
+        jobs=named(Job, body.jobs),
+        roles=named(Role, body.roles),
+        scopes=named(Scope, body.scopes),
+        models=checked_patterns(body.models),
+        expires_at=asked.now + _span(body.expires_in) if body.expires_in else 0,
+    )
+    receipt, events = _give(asked, command, decide_create)
+    token = next((event.token for event in events if isinstance(event, TokenCreated)), command.token)
+    # one that was given before has another secret than the one just made
+    made = answers.TokenMade(token=token, person=command.person, secret=None if receipt.repeated else secret, event=receipt.last)
+    silent = answers.TokenMade(token=token, person=command.person, secret=None, event=receipt.last)
+    return Answer(made, location=f"{PREFIX}/tokens/{token}", kept=silent)
+
+
+def revoke_token(asked: Asked) -> Answer:
+    """Refuse a token from here on."""
+    command = RevokeToken(
+        id=asked.command, actor=asked.caller.actor, token=asked.path["token"], reason=asked.reason or "no reason was given"
+    )
+    receipt, _ = _give(asked, command, decide_revoke)
+    return Answer(answers.TokenTaken(token=command.token, event=receipt.last))
+
+
+def _give(asked: Asked, command: CommandT, decide: Decide[CommandT]) -> tuple[Receipt, list[Event]]:
+    receipt = asked.ports.ledger.execute(command, decide)
+    return receipt, lookup.events_of(asked.ports.ledger, receipt)
+
+
+def _span(text: str) -> Span:
+    try:
+        found = Span.parse(text)
+    except ValueError as error:
+        raise BadInput(f'expires_in is "{text[:40]}"', why=str(error), fix='write "90d"') from None
+    if found <= 0:
+        raise BadInput(f'expires_in is "{text[:40]}"', why="it would have expired already", fix='write "90d"')
+    return found

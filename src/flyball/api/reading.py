@@ -1,0 +1,287 @@
+"""What the API shows: records as they stand. Nothing here changes anything, and nobody is shown what their token is not for."""
+
+from __future__ import annotations
+
+import msgspec
+
+from flyball.api import answers, pages
+from flyball.api.asking import Answer, Asked
+from flyball.errors import BadInput, NotFound
+from flyball.ledger import checkpoints
+from flyball.loop import lookup
+from flyball.loop.findings import alerts_of, incidents_of
+from flyball.loop.memory import load
+from flyball.loop.releases import active_rollout
+from flyball.records.base import Recorded, State
+from flyball.records.data import DATASET_VERSIONS, DATASETS
+from flyball.records.declarations import DECLARATIONS, DeclarationRow
+from flyball.records.identity import TOKENS, TokenRow
+from flyball.records.models import parse_ref, valid_name
+from flyball.records.monitoring import INCIDENTS, IncidentState
+from flyball.records.rollouts import ROLLOUTS
+from flyball.records.serving import ROUTES
+from flyball.records.training import RUNS
+from flyball.records.versions import VERSIONS, VersionRow
+
+_LOG_PART = 256 << 10
+
+
+def health(asked: Asked) -> Answer:
+    """Whether the control plane works: its loop passed a moment ago."""
+    age = asked.wired.layout.loop_age(asked.now)
+    return Answer(answers.Health(status="ok", loop_age_s=None if age is None else round(age / 1e6, 3)))
+
+
+def declarations(asked: Asked) -> Answer:
+    """The declarations in effect."""
+    found = pages.by_name(asked.state(), DECLARATIONS, asked.query, keep=asked.caller.covers)
+    return Answer(pages.Page([row for _, row in found.items], found.next))
+
+
+def models(asked: Asked) -> Answer:
+    """Every declared model and the parts of its versions."""
+    state = asked.state()
+    found = pages.by_name(state, DECLARATIONS, asked.query, keep=asked.caller.covers)
+    return Answer(pages.Page([_standing(asked, state, row) for _, row in found.items], found.next))
+
+
+def model(asked: Asked) -> Answer:
+    """One model."""
+    name = _model(asked)
+    state = asked.state()
+    row = state.get(DECLARATIONS, name)
+    assert row is not None, f"{name} was declared a moment ago"
+    return Answer(_standing(asked, state, row))
+
+
+def versions(asked: Asked) -> Answer:
+    """Every version of a model."""
+    name, state = _model(asked), asked.state()
+    rows = sorted((row for _, row in state.scan(VERSIONS, f"{name}/")), key=lambda row: (-row.registered_at, row.version))
+    found = pages.of_list([(row.version, row) for row in rows], f"{VERSIONS.name}/{name}", asked.query)
+    return Answer(pages.Page([_version(state, row) for row in found.items], found.next))
+
+
+def version(asked: Asked) -> Answer:
+    """One version: `1.4.0`, `champion` or `challenger`."""
+    state = asked.state()
+    return Answer(_version(state, find_version(asked, state)))
+
+
+def verdicts(asked: Asked) -> Answer:
+    """How a version was judged, gate by gate."""
+    row = find_version(asked, asked.state())
+    # of many verdicts the row lists some; the result that it was judged by has all
+    found = asked.ports.library.result(row.result).verdicts if row.unlisted else row.verdicts
+    return Answer(answers.Verdicts(model=row.model, version=row.version, state=row.state, verdicts=found))
+
+
+def runs(asked: Asked) -> Answer:
+    """Runs; with `model`, that model's."""
+    return Answer(pages.newest(asked.state(), RUNS, asked.query, keep=lambda row: _wanted(asked, row.model)))
+
+
+def run(asked: Asked) -> Answer:
+    """One run."""
+    row = lookup.run(asked.state(), asked.path["run"])
+    asked.must_see(row.model)
+    return Answer(row)
+
+
+def run_log(asked: Asked) -> Answer:
+    """What a run has written so far, from `offset` on; the header `Flyball-Next-Offset` says where the next part begins."""
+    row = lookup.run(asked.state(), asked.path["run"])
+    asked.must_see(row.model)
+    offset = _number(asked, "offset")
+    part = b""
+    path = asked.wired.layout.run_log(row.run, max(row.attempt, 1))
+    if path.is_file():
+        with path.open("rb") as file:
+            file.seek(offset)
+            part = file.read(_LOG_PART)
+    return Answer(part, headers={"flyball-next-offset": str(offset + len(part))})
+
+
+def rollouts(asked: Asked) -> Answer:
+    """Rollouts; with `model`, that model's."""
+    return Answer(pages.newest(asked.state(), ROLLOUTS, asked.query, keep=lambda row: _wanted(asked, row.model)))
+
+
+def rollout(asked: Asked) -> Answer:
+    """One rollout, by its id, or by its model the newest."""
+    state = asked.state()
+    row = lookup.rollout(state, asked.path["rollout"])
+    asked.must_see(row.model)
+    evidence = load(asked.ports.memory).evidence(row.rollout)
+    return Answer(answers.Rollout(rollout=row, readings=lookup.readings_of(asked.ports, state, row, evidence), counts=evidence))
+
+
+def datasets(asked: Asked) -> Answer:
+    """Every data set and its newest good version."""
+    allowed = _datasets_of(asked)
+    found = pages.by_name(asked.state(), DATASETS, asked.query, keep=lambda name: allowed is None or name in allowed)
+    rows = [
+        answers.Dataset(name=name, head=row.head, refused_mark=row.refused_mark, violations=row.violations) for name, row in found.items
+    ]
+    return Answer(pages.Page(rows, found.next))
+
+
+def dataset_versions(asked: Asked) -> Answer:
+    """Every version of a data set."""
+    name, state = valid_name(asked.path["dataset"], "data set"), asked.state()
+    allowed = _datasets_of(asked)
+    if state.get(DATASETS, name) is None or (allowed is not None and name not in allowed):
+        raise lookup.missing("data set", name, [key for key, _ in state.scan(DATASETS) if allowed is None or key in allowed])
+    rows = sorted((row for _, row in state.scan(DATASET_VERSIONS, f"{name}/")), key=lambda row: (-row.as_of, row.content))
+    return Answer(pages.of_list([(row.content, row) for row in rows], f"{DATASET_VERSIONS.name}/{name}", asked.query))
+
+
+def monitors(asked: Asked) -> Answer:
+    """What a model's monitors say now."""
+    name, state = _model(asked), asked.state()
+    alerts = tuple(row for _, row in sorted(alerts_of(state, name).items()))
+    open_ = tuple(row.incident for row in incidents_of(state, name) if row.state != IncidentState.CLOSED)
+    watched = load(asked.ports.memory).monitor(name)
+    return Answer(answers.Monitors(model=name, version=watched.version, alerts=alerts, incidents=open_))
+
+
+def incidents(asked: Asked) -> Answer:
+    """Incidents; with `model`, that model's; with `state`, those in it."""
+    state = asked.query.get("state", "")
+    if state and state not in set(IncidentState):
+        raise BadInput(f'"{state[:40]}" is no state of an incident', fix=f"states: {', '.join(IncidentState)}")
+
+    def keep(row: object) -> bool:
+        return _wanted(asked, str(getattr(row, "model", ""))) and state in ("", getattr(row, "state", ""))
+
+    return Answer(pages.newest(asked.state(), INCIDENTS, asked.query, keep=keep))
+
+
+def incident(asked: Asked) -> Answer:
+    """One incident, with everything that was noted on it."""
+    row = lookup.incident(asked.state(), asked.path["incident"])
+    asked.must_see(row.model)
+    return Answer(row)
+
+
+def events(asked: Asked) -> Answer:
+    """Events after number `after`, in the order in which they happened. With `Accept: text/event-stream`, as they happen."""
+    _sees_all(asked)
+    limit, after = pages.limit_of(asked.query), _number(asked, "after")
+    found = [event_answer(recorded) for recorded in asked.wired.ledger.read(after, limit + 1)]
+    more = len(found) > limit
+    return Answer(pages.Page(found[:limit], str(found[limit - 1].seq) if more else None))
+
+
+def event(asked: Asked) -> Answer:
+    """One event."""
+    _sees_all(asked)
+    seq = _seq(asked)
+    found = next(iter(asked.wired.ledger.read(seq - 1, 1)), None) if seq else None
+    if found is None:
+        raise NotFound(f"there is no event {seq}", why=f"the ledger has {asked.wired.ledger.size():,} events")
+    return Answer(event_answer(found))
+
+
+def event_answer(recorded: Recorded) -> answers.EventAnswer:
+    """An event as it is shown."""
+    return answers.EventAnswer(seq=recorded.seq, at=recorded.at, actor=recorded.actor, command=recorded.command, event=recorded.event)
+
+
+def proof(asked: Asked) -> Answer:
+    """That an event is in the ledger: what a third party needs to check it."""
+    _sees_all(asked)
+    return Answer(checkpoints.prove(asked.wired.ledger, _seq(asked)))
+
+
+def list_checkpoints(asked: Asked) -> Answer:
+    """Checkpoints of more than `after` events, the oldest first."""
+    limit, after = pages.limit_of(asked.query), _number(asked, "after")
+    found: list[answers.CheckpointAnswer] = []
+    for signed in checkpoints.every(asked.wired.ledger, after):
+        if len(found) == limit:
+            return Answer(pages.Page(found, str(found[-1].size)))
+        found.append(answers.CheckpointAnswer(size=signed.size, note=signed.note.decode()))
+    return Answer(pages.Page(found, None))
+
+
+def tokens(asked: Asked) -> Answer:
+    """Every token, revoked ones too; never a secret, nor its hash."""
+    found = pages.newest(asked.state(), TOKENS, asked.query)
+    return Answer(pages.Page([token_answer(row) for row in found.items], found.next))
+
+
+def token_answer(row: TokenRow) -> answers.Token:
+    """A token as it is shown."""
+    values = msgspec.structs.asdict(row)
+    del values["hash"]
+    return answers.Token(**values)
+
+
+def find_version(asked: Asked, state: State) -> VersionRow:
+    """The version that a path names. Raises BadInput, NotFound, Refused."""
+    name = _model(asked)
+    return lookup.version(state, parse_ref(f"{name}@{asked.path['version']}"))
+
+
+def _model(asked: Asked) -> str:
+    """The model that a path names. Raises BadInput, NotFound, Refused."""
+    name = valid_name(asked.path["model"], "model")
+    asked.must_see(name)
+    return lookup.declared(asked.ports, name).name
+
+
+def _wanted(asked: Asked, model: str) -> bool:
+    return asked.query.get("model", model) == model and asked.caller.covers(model)
+
+
+def _standing(asked: Asked, state: State, row: DeclarationRow) -> answers.Standing:
+    declared = asked.ports.library.model(row.body)
+    roles, active, route = lookup.roles(state, row.model), active_rollout(state, row.model), state.get(ROUTES, row.model)
+    return answers.Standing(
+        model=row.model,
+        task=declared.task,
+        owner=declared.owner,
+        file=row.file,
+        champion=roles.champion,
+        challenger=active.version if active else "",
+        former=roles.former,
+        newest=roles.newest,
+        rollout=active.rollout if active else "",
+        last_run=roles.last_run,
+        traffic={arm.version: arm.weight / 10_000 for arm in route.route.arms} if route else {},
+        applied_at=row.applied_at,
+        champion_at=roles.champion_at,
+    )
+
+
+def _version(state: State, row: VersionRow) -> answers.Version:
+    return answers.Version(**msgspec.structs.asdict(row), role=lookup.role(state, row))
+
+
+def _datasets_of(asked: Asked) -> set[str] | None:
+    """The data sets that a token for some models may see: those of these models; None for all."""
+    if not asked.caller.models:
+        return None
+    rows = [row for name, row in asked.state().scan(DECLARATIONS) if asked.caller.covers(name)]
+    return {asked.ports.library.model(row.body).data.name for row in rows}
+
+
+def _sees_all(asked: Asked) -> None:
+    """The record is of all models: a token for some of them does not read it. Raises Refused."""
+    if asked.caller.models:
+        asked.must_see("*")
+
+
+def _number(asked: Asked, name: str) -> int:
+    text = asked.query.get(name, "0")
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise BadInput(f'{name} is "{text[:40]}"', why="it is a whole number, 0 or more", fix=f"{name}=0")
+    return int(text)
+
+
+def _seq(asked: Asked) -> int:
+    text = asked.path["seq"]
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise BadInput(f'"{text[:40]}" is no event', why="events have numbers, from 1", fix="/api/v1/events lists them")
+    return int(text)
