@@ -159,7 +159,7 @@ def test_a_model_of_a_thousand_fields_is_routed_and_its_gateways_get_its_signatu
     assert row is not None
     assert (row.route.signature_of, row.route.signature.fields) == (row.route.arms[0].artifact, ())
     assert _with_route(state, [], 1, model=MODEL, folds=FOLDS, signatures=lambda _: WIDE) == [], "the same route is no news"
-    routes = SimpleNamespace(desire=lambda table, _: desired.append(table), status=lambda: SimpleNamespace(epoch=0))
+    routes = SimpleNamespace(desire=lambda table, *_: desired.append(table), status=lambda: SimpleNamespace(epoch=0))
     library = SimpleNamespace(signature={"2" * 64: WIDE}.__getitem__)
     reconcile_routes(SimpleNamespace(ledger=SimpleNamespace(state=lambda: state), routes=routes, library=library))  # type: ignore[arg-type]
     (table,) = desired

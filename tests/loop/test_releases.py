@@ -11,7 +11,7 @@ from flyball.records.base import Event, Recorded, Refusal
 from flyball.records.models import Field, Signature
 from flyball.records.rollouts import RolloutPlanned
 from flyball.records.serving import RouteDesired, RouteTable
-from flyball.records.versions import ChampionChanged, VersionEligible, VersionHeld, VersionRegistered
+from flyball.records.versions import ChampionChanged, VersionEligible, VersionHeld, VersionRegistered, VersionSigned
 from flyball.serving.layout import worker_name
 from flyball.serving.routes import admit, arms
 
@@ -46,6 +46,7 @@ class World:
                     metrics={},
                 ),
                 kind(model="m", version=version, verdicts=()),
+                VersionSigned(model="m", version=version, note="signed"),
             )
         self.tell(ChampionChanged(model="m", version="1.0.0", former="", rollback=False, reason="first"))
 

@@ -79,16 +79,24 @@ def test_a_fail_rejects_and_too_little_data_holds(outcomes, kind):
     assert isinstance(judge("price", "1.0.0", [verdict(each) for each in outcomes]), kind)
 
 
-def row(state: VersionState, *verdicts: Verdict) -> VersionRow:
+def row(state: VersionState, *verdicts: Verdict, signature: str = "signed") -> VersionRow:
     return VersionRow(
         model="price", version="1.3.9", state=state, run="run_1", artifact="", result="", version_digest="", policy_digest="",
-        data={}, metrics={}, registered_at=0, verdicts=verdicts,
+        data={}, metrics={}, registered_at=0, verdicts=verdicts, signature=signature,
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("state", [VersionState.ELIGIBLE, VersionState.DEPLOYED, VersionState.RETIRED])
 def test_what_passed_its_gates_may_be_released(state):
     assert may_release(row(state)) is None
+
+
+@pytest.mark.parametrize("state", [VersionState.ELIGIBLE, VersionState.DEPLOYED, VersionState.RETIRED])
+def test_what_is_not_signed_is_not_released(state):
+    refusal = may_release(row(state, signature=""))
+    assert refusal is not None
+    assert refusal.what == "price@1.3.9 is not signed"
+    assert "flyball tick" in refusal.fix
 
 
 def test_every_other_state_is_refused_with_a_reason_and_a_way_on():

@@ -118,10 +118,10 @@ def judge(model: str, version: str, verdicts: Sequence[Verdict], result: str = "
 
 
 def may_release(row: VersionRow) -> Refusal | None:
-    """Why a version may not be released; None if it may. Nothing is released whose gates did not pass."""
-    if row.state in RELEASABLE:
-        return None
+    """Why a version may not be released; None if it may. Nothing is released whose gates did not pass, or that is not signed."""
     ref = f"{row.model}@{row.version}"
+    if row.state in RELEASABLE:
+        return None if row.signature else _unsigned(ref)
     failed = [verdict for verdict in row.verdicts if verdict.outcome == Outcome.FAIL]
     open_ = [verdict for verdict in row.verdicts if verdict.outcome == Outcome.INSUFFICIENT]
     if row.state == VersionState.REJECTED:
@@ -145,6 +145,15 @@ def may_release(row: VersionRow) -> Refusal | None:
     }
     why, fix = reasons[row.state]
     return Refusal(code="refused", what=f"{ref} is {row.state.value}", why=why, fix=fix)
+
+
+def _unsigned(ref: str) -> Refusal:
+    return Refusal(
+        code="refused",
+        what=f"{ref} is not signed",
+        why="workers load only what is, and the loop signs every version that is registered",
+        fix="flyball tick signs it, or says why it cannot",
+    )
 
 
 def _counted(number: int, one: str) -> str:
