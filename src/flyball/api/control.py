@@ -35,7 +35,8 @@ class Control:
     def __init__(self, wired: Wired, *, watch: bool) -> None:
         self._wired = wired
         self._watcher = Watcher(wired.root) if watch else None
-        self._sealing = Sealing(wired.layout.log, wired.blobs)
+        self._sealing = Sealing(wired.layout.log, wired.blobs, wired.subjects().forgetting)
+        self._checkpointing = wired.checkpointing()
         self._compiled: Compilation | None = None
         self._voice = Voice(wired.ports.ledger, wired.layout.told)
         self._stopping = False
@@ -114,6 +115,16 @@ class Control:
                 self._seal()
             raise
         self._seal()
+        self._checkpoint(now)
+
+    def _checkpoint(self, now: Instant) -> None:
+        try:
+            self._checkpointing.step(self._wired.ports, now)
+        except FlyballError as error:
+            if error.code in LOST:
+                raise
+            # what was decided stands; only its proof is late
+            self._say(str(error))
 
     def _seal(self) -> None:
         try:

@@ -9,7 +9,7 @@ import typer
 
 from flyball.cli import common
 from flyball.cli.common import HERE, Json, Project, Quiet
-from flyball.cli.output import Output
+from flyball.cli.output import Output, counted
 from flyball.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ def verify(
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         found = check(wired.ledger, wired.blobs, _kept(wired, against or []))
-    counts = f"{found.events:,} events, {found.checkpoints} checkpoints, {found.projections} projections, {found.artifacts} artifacts"
-    wrong = "1 problem" if len(found.problems) == 1 else f"{len(found.problems)} problems"
+    kinds = (("event", found.events), ("checkpoint", found.checkpoints), ("projection", found.projections), ("artifact", found.artifacts))
+    counts = ", ".join(counted(number, one) for one, number in kinds)
+    wrong = counted(len(found.problems), "problem")
     for problem in found.problems:
         out.line(f"{out.paint('PROBLEM', 'bad')}  {problem.where}  {problem.what}")
     out.line(f"{counts}: {'verified' if found.verified else wrong}")
@@ -110,7 +111,7 @@ def export(
         if wired.ledger.size():
             _checkpoint(wired)
         written = write(wired.ledger, folder)
-    out.line(f"{written.events:,} events and {written.checkpoints} checkpoints in {folder}")
+    out.line(f"{counted(written.events, 'event')} and {counted(written.checkpoints, 'checkpoint')} in {folder}")
     out.document(written)
     return 0
 
@@ -121,7 +122,7 @@ def rebuild(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fa
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         events = wired.ledger.rebuild()
-    out.line(f"projections made again from {events:,} events")
+    out.line(f"projections made again from {counted(events, 'event')}")
     out.document({"events": events})
     return 0
 

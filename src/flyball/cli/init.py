@@ -18,6 +18,8 @@ from flyball.cli.common import Json, Quiet
 from flyball.cli.output import Output
 from flyball.clock import Instant, SystemClock, rfc3339
 from flyball.errors import BadInput, Conflict, FlyballError, Refused, Unavailable
+from flyball.ledger.keys import KEY, signer
+from flyball.serving.layout import Layout
 
 app = common.app()
 
@@ -36,7 +38,7 @@ def init(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Write flyball.toml, loop.py, README.md and a year of hourly data. An existing folder must be empty: nothing is overwritten."""
+    """Write flyball.toml, loop.py, README.md, a year of hourly data and a signing key. An existing folder must be empty: nothing is overwritten."""
     out = Output(as_json=as_json, quiet=quiet)
     made = write(folder, seed=seed, now=SystemClock().now())
     for name in made:
@@ -65,6 +67,9 @@ def write(folder: Path, *, seed: int, now: Instant) -> list[str]:
         for name, text in files.items():
             made.append(folder / name)
             (folder / name).write_text(text, encoding="utf-8")
+        keys = Layout(folder / ".flyball").keys
+        made += [keys.parent, keys, keys / KEY]
+        signer(keys)
     except BaseException as error:  # Ctrl-C too: half a project would be refused the next time, for it is not empty
         _remove(made)
         if isinstance(error, OSError):

@@ -27,6 +27,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "demo": ("flyball.cli.demo", "the story in a minute"),
     "train": ("flyball.cli.train", "make a run, and a version of it"),
     "models": ("flyball.cli.models", "versions: list, show"),
+    "approve": ("flyball.cli.approve", "a person's yes to a version"),
+    "reject": ("flyball.cli.reject", "a person's no to a version"),
     "release": ("flyball.cli.release", "start a version's rollout"),
     "rollback": ("flyball.cli.rollback", "back to the former champion"),
     "rollouts": ("flyball.cli.rollouts", "rollouts: list, show, pause, resume, abort"),
@@ -34,7 +36,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "label": ("flyball.cli.label", "send labels"),
     "incidents": ("flyball.cli.incidents", "incidents: list, show, ack, review, resolve"),
     "backtest": ("flyball.cli.backtest", "the loop over history, in virtual time"),
-    "audit": ("flyball.cli.audit", "the ledger and all that rests on it: verify, rebuild"),
+    "audit": ("flyball.cli.audit", "the record: verify, prove, consistency, export, rebuild"),
+    "backup": ("flyball.cli.backup", "the project's state in a folder, while everything runs"),
+    "restore": ("flyball.cli.restore", "a backup, in a new project"),
+    "token": ("flyball.cli.token", "who may do what: create, list, revoke"),
     "tick": ("flyball.cli.tick", "one pass of the loop, for any scheduler"),
 }
 """Verb → the module whose Typer app `app` it is, and its line in the help. In the order of the loop."""

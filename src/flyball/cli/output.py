@@ -64,6 +64,11 @@ class Output:
             print("  ".join(f"{cut(cell, width):<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
+def counted(number: int, one: str) -> str:
+    """A number of things: `1 event`, `1,200 events`."""
+    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
+
+
 class Bar:
     """A progress bar on stderr: redrawn in place on a terminal; elsewhere only a full one is written, at its end."""
 

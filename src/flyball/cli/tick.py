@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flyball.cli import common
 from flyball.cli.common import HERE, Json, Project, Quiet
-from flyball.cli.data import look
+from flyball.cli.look import look
 from flyball.cli.output import Output, roughly
 from flyball.clock import rfc3339
 from flyball.records.declarations import DECLARATIONS

@@ -46,6 +46,14 @@ class Blobs(Protocol):
         """Read the whole blob and compare its hash, with little memory. Raises NotFound, Corrupt."""
         ...
 
+    def remove(self, digest: str) -> bool:
+        """Give up a blob for good; False where it is not there, which is no error."""
+        ...
+
+    def digests(self) -> Iterator[str]:
+        """The hash of every blob that is there, in order; one that comes or goes meanwhile may be told or not."""
+        ...
+
 
 class LocalBlobs:
     """Blobs as files `root/ab/cdef…`: written beside, synced, renamed; a crash leaves no half blob under its name."""
@@ -123,6 +131,21 @@ class LocalBlobs:
             raise _cannot_read(digest, error) from error
         if hashed.hexdigest() != digest:
             raise _corrupt(digest)
+
+    def digests(self) -> Iterator[str]:
+        """The hash of every blob that is there, in order."""
+        for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]")):
+            yield from sorted(f"{folder.name}{file.name}" for file in folder.iterdir() if _DIGEST.fullmatch(f"{folder.name}{file.name}"))
+
+    def remove(self, digest: str) -> bool:
+        """Give up a blob for good; False where it is not there."""
+        try:
+            self._file(digest).unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _cannot_write(self.root, error) from error
+        return True
 
     def _file(self, digest: str) -> Path:
         # a digest becomes a path, so nothing but 64 hex digits goes in

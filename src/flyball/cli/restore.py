@@ -1,0 +1,44 @@
+"""`flyball restore`: what `flyball backup` wrote, in a project whose record is empty, and verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flyball.cli import common
+from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.output import Output, counted, roughly
+from flyball.clock import rfc3339
+from flyball.errors import Conflict
+
+app = common.app()
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="what flyball backup wrote")],
+    *,
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Bring a backup into this project, whose record is empty, and verify it. Loop files are yours: they are not in a backup."""
+    from flyball.ledger.verify import verify
+    from flyball.loop.backup import restore as bring
+
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.opened(project) as wired:
+        if common.is_up(wired):
+            raise Conflict("flyball is up here", why="what runs would go on with another record", fix="stop it first", code="already-up")
+        made = bring(wired.ledger, wired.blobs, wired.layout, folder)
+        found = verify(wired.ledger, wired.blobs)
+        age = max(wired.ports.clock.now() - made.made_at, 0)
+    for problem in found.problems:
+        out.line(f"{out.paint('PROBLEM', 'bad')}  {problem.where}  {problem.what}")
+    kinds = (("event", found.events), ("blob", made.blobs), ("log file", made.log))
+    counts = ", ".join(counted(number, one) for one, number in kinds)
+    out.line(f"{counts} of {roughly(age)} ago: {'verified' if found.verified else 'not verified'}")
+    out.document({"made_at": rfc3339(made.made_at), "blobs": made.blobs, "log": made.log, "audit": found})
+    return 0 if found.verified else 1

@@ -1,0 +1,181 @@
+"""A project's state in a folder of plain files, and back into a new project: the record, its personal texts, blobs, log and keys.
+
+Online: nothing stops for it. The log is copied first, then the record as of one moment, then the blobs, so that whatever the record
+refers to is there; a segment that was sealed in between is there twice, which everything that reads the log can tell. The backup knows no
+database: what was SQLite may be restored into PostgreSQL. The keys that sign, and the local token, are never copied.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from flyball.clock import Instant
+from flyball.errors import BadInput, Conflict, Corrupt, NotFound
+from flyball.ledger import keys
+from flyball.ledger.export import EVENTS, Exported, export, load
+from flyball.ledger.ledger import SqlLedger
+from flyball.records.base import Record
+from flyball.serving.layout import Layout, write_atomically
+from flyball.store.blobs import Blobs, LocalBlobs
+
+MARK = "backup.json"
+FORMAT = 1
+_SECRET = frozenset({keys.KEY, "local.token"})
+"""Files of the keys folder that stay where they are: a restored project makes its own."""
+
+Progress = Callable[[int, int], None]
+"""Called with how many blobs are done, and how many there are."""
+
+
+class Backup(Record, frozen=True):
+    """What a backup holds, as its `backup.json` says; `blobs` and `log` are numbers of files."""
+
+    format: int
+    made_at: Instant
+    record: Exported
+    blobs: int
+    log: int
+
+
+def backup(
+    ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path, now: Instant, progress: Progress = lambda _done, _all: None
+) -> Backup:
+    """Write a backup into `folder`: a new or empty one, or an earlier backup of the same record, which is brought up to date.
+
+    Raises Conflict (something else is there), Corrupt (a blob is damaged; nothing of the earlier backup is lost), Unavailable, OSError.
+    """
+    _check_folder(ledger, folder)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log = _copy_tree(layout.log, folder / "log")
+    _copy_keys(layout, folder / "keys")
+    record = export(ledger, folder, personal=True)
+    kept = LocalBlobs(folder / "blobs")
+    digests = list(blobs.digests())
+    for done, digest in enumerate(digests):
+        progress(done, len(digests))
+        if not kept.has(digest):
+            _copy_blob(blobs, kept, digest)
+    progress(len(digests), len(digests))
+    made = Backup(format=FORMAT, made_at=now, record=record, blobs=len(digests), log=log)
+    # the last file: without it the folder is no backup
+    write_atomically(folder / MARK, msgspec.json.encode(made))
+    _forget(layout.log, folder / "log")
+    return made
+
+
+def restore(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path) -> Backup:
+    """Bring a backup into a project whose record is empty. Killed on the way, it is done again from the start.
+
+    Raises NotFound (no backup there), Conflict (the record is not empty), Corrupt (the backup is damaged), Unavailable, OSError.
+    """
+    made = read(folder)
+    if ledger.size():
+        raise Conflict(
+            "this project has a record already", why="a restore would lose it", fix="make a new project: flyball init DIR", code="not-empty"
+        )
+    kept = LocalBlobs(folder / "blobs")
+    for digest in kept.digests():
+        if not blobs.has(digest):
+            _copy_blob(kept, blobs, digest)
+    _copy_tree(folder / "log", layout.log)
+    for file in _files(folder / "keys"):
+        _copy(file, layout.id_key if file.name == layout.id_key.name else layout.keys / file.name)
+    load(ledger, folder, made.record)
+    return made
+
+
+def read(folder: Path) -> Backup:
+    """What a backup holds. Raises NotFound, BadInput (a format that is not known)."""
+    try:
+        made = msgspec.json.decode((folder / MARK).read_bytes(), type=Backup)
+    except FileNotFoundError as error:
+        why = f"it has no {MARK}, which is written last: there is no backup, or it was not finished"
+        raise NotFound(f"{folder} holds no backup", why=why, fix="name the folder that flyball backup wrote") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Corrupt(f"{folder / MARK} cannot be read", why=str(error), fix="use another backup") from error
+    if made.format != FORMAT:
+        raise BadInput(f"{folder} is a backup of format {made.format}", why=f"this flyball knows {FORMAT}", fix="use a newer flyball")
+    return made
+
+
+def _check_folder(ledger: SqlLedger, folder: Path) -> None:
+    """Only a backup of this very record, or nothing, is written over."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is a file", why="a backup is a folder", fix="name a new or empty folder")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not any((folder / name).exists() for name in (MARK, EVENTS)):
+        raise Conflict(
+            f"{folder} is not empty, and no backup", why="nothing is overwritten", fix="name a new or empty folder", code="not-empty"
+        )
+    first = b""
+    if (folder / EVENTS).exists():
+        with (folder / EVENTS).open("rb") as file:
+            first = file.readline().rstrip(b"\n")
+    with ledger.database.reading() as connection:
+        row = connection.execute(ledger.database.sql.event, (1,)).fetchone()
+    if first and (row is None or bytes(row[0]) != first):
+        raise Conflict(
+            f"{folder} is a backup of another record",
+            why="its first event is not this project's",
+            fix="name another folder",
+            code="not-empty",
+        )
+
+
+def _copy_blob(source: Blobs, target: Blobs, digest: str) -> None:
+    try:
+        copied = target.put_file(source.path(digest))
+    except NotFound:
+        # it was collected meanwhile, so nothing needs it
+        return
+    if copied != digest:
+        raise Corrupt(
+            f"blob {digest} is damaged",
+            why="its bytes do not hash to its name",
+            fix="flyball audit verify says what it was; another backup may have it",
+        )
+
+
+def _copy_keys(layout: Layout, folder: Path) -> None:
+    folder.mkdir(exist_ok=True, mode=0o700)
+    for file in (layout.id_key, *(each for each in _files(layout.keys) if each.name not in _SECRET)):
+        if file.exists():
+            _copy(file, folder / file.name)
+
+
+def _copy_tree(source: Path, target: Path) -> int:
+    """Copy every file below `source`; returns their number. A file that grows meanwhile is copied as long as it was."""
+    files = [file for file in sorted(source.rglob("*")) if file.is_file()] if source.is_dir() else []
+    copied = 0
+    for file in files:
+        try:
+            _copy(file, target / file.relative_to(source))
+        except FileNotFoundError:
+            # sealed meanwhile: its rows are among the blobs
+            continue
+        copied += 1
+    return copied
+
+
+def _forget(source: Path, target: Path) -> None:
+    """Remove the copies of files that are no more: sealed segments, whose rows are among the blobs."""
+    for copy in sorted(target.rglob("*")) if target.is_dir() else []:
+        if copy.is_file() and not (source / copy.relative_to(target)).exists():
+            copy.unlink()
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy one file whole, with its rights."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.with_name(f".{target.name}.new")
+    shutil.copy2(source, scratch)
+    scratch.replace(target)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (each for each in sorted(folder.iterdir()) if each.is_file()) if folder.is_dir() else iter(())

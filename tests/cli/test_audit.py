@@ -1,0 +1,176 @@
+"""Proofs for people who have no flyball, and the record carried elsewhere."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def trained(trained_project: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained_project, tmp_path / "project"))
+
+
+@pytest.fixture(scope="module")
+def checker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checker of the docs, as its reader would copy it."""
+    [code] = [
+        block for block in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "ledger.md").read_text(), re.DOTALL) if "check.py" in block
+    ]
+    assert len(code.splitlines()) <= 30
+    assert "import flyball" not in code
+    file = tmp_path_factory.mktemp("stranger") / "check.py"
+    file.write_text(code)
+    return file
+
+
+def checked(checker: Path, proof: object, vkey: str) -> subprocess.CompletedProcess[str]:
+    file = checker.parent / "proof.json"
+    file.write_text(json.dumps(proof))
+    return subprocess.run([sys.executable, "-I", checker, file, vkey], capture_output=True, text=True, check=False)
+
+
+def test_a_stranger_checks_a_proof_with_the_code_of_the_docs(flyball, trained: Path, checker: Path, tmp_path: Path) -> None:
+    assert flyball("audit", "export", tmp_path / "out", "--project", trained).code == 0
+    vkey = (tmp_path / "out" / "keys.txt").read_text().strip()
+    events = (tmp_path / "out" / "events.jsonl").read_text().splitlines()
+    for seq in (1, 2, len(events)):
+        proof = flyball("audit", "prove", seq, "--project", trained, "--json").document
+        assert proof["event"] == events[seq - 1]
+        found = checked(checker, proof, vkey)
+        assert found.returncode == 0, found.stderr
+        assert found.stdout.startswith(f"event {seq} of flyball/")
+
+
+def test_a_stranger_is_not_deceived(flyball, trained: Path, checker: Path) -> None:
+    proof = flyball("audit", "prove", 2, "--project", trained, "--json").document
+    vkey = proof["vkey"]
+    other = flyball("audit", "prove", 3, "--project", trained, "--json").document
+    lies = {
+        "another event": proof | {"event": proof["event"].replace("user:", "user:x", 1)},
+        "another place": proof | {"seq": 3},
+        "before the first": proof | {"seq": 0},
+        "another path": proof | {"path": other["path"]},
+        "a longer path": proof | {"path": [*proof["path"], proof["path"][0]]},
+        "a shorter path": proof | {"path": proof["path"][:-1]},
+        "another size": proof | {"checkpoint": re.sub(r"\n\d+\n", "\n7\n", proof["checkpoint"], count=1)},
+    }
+    for name, lie in lies.items():
+        assert checked(checker, lie, vkey).returncode != 0, name
+    # a key of one's own, under the same name: whoever takes the key from the proof is deceived, who has it from elsewhere is not
+    from flyball.ledger.note import Signer
+
+    forger = Signer(vkey.partition("+")[0], bytes(32))
+    forged = proof | {"checkpoint": forger.sign(proof["checkpoint"].rpartition("\n\n")[0] + "\n").decode(), "vkey": forger.vkey}
+    assert checked(checker, forged, vkey).returncode != 0
+
+
+def test_a_proof_goes_to_a_file_and_what_cannot_be_proven_is_an_error(flyball, trained: Path, tmp_path: Path) -> None:
+    ended = flyball("audit", "prove", 1, "--project", trained, "--out", tmp_path / "p.json")
+    assert (ended.code, ended.out) == (0, "")
+    assert json.loads((tmp_path / "p.json").read_bytes())["seq"] == 1
+    ended = flyball("audit", "prove", 4000, "--project", trained, "--json")
+    assert (ended.code, ended.document["code"]) == (1, "not-found")
+    assert flyball("audit", "prove", 0, "--project", trained).code == 2
+
+
+def test_a_kept_checkpoint_is_the_beginning_of_todays_record(flyball, trained: Path, tmp_path: Path) -> None:
+    flyball("audit", "export", tmp_path / "out", "--project", trained)
+    kept = tmp_path / "out" / "checkpoints.txt"
+    (trained / "loop.py").write_text((trained / "loop.py").read_text() + "\n# later\n")
+    assert flyball("apply", "--project", trained).code == 0
+    proof = flyball("audit", "consistency", kept, "--project", trained, "--json").document
+    assert proof["format"] == "flyball-consistency/1"
+    assert proof["old"] != proof["new"]
+    assert flyball("audit", "verify", "--against", kept, "--project", trained).code == 0
+
+
+def test_a_cut_off_record_is_found_by_the_anchor_file_alone(
+    flyball, trained_project: Path, trained: Path, tmp_path: Path, monkeypatch
+) -> None:
+    anchor = tmp_path / "elsewhere.txt"
+    monkeypatch.setenv("FLYBALL_ANCHOR_FILE", str(anchor))
+    monkeypatch.setenv("FLYBALL_CHECKPOINT_EVENTS", "1")
+    assert flyball("tick", "--project", trained).code == 0
+    assert anchor.read_text().startswith("flyball/")
+    assert flyball("audit", "verify", "--project", trained).code == 0
+    # whoever can write the project puts back what it was before
+    shutil.copyfile(trained_project / ".flyball" / "ledger.db", trained / ".flyball" / "ledger.db")
+    for name in ("ledger.db-wal", "ledger.db-shm"):
+        (trained / ".flyball" / name).unlink(missing_ok=True)
+    monkeypatch.setenv("FLYBALL_ANCHOR_FILE", "")
+    assert flyball("audit", "verify", "--project", trained).code == 0, "the record itself is whole"
+    monkeypatch.setenv("FLYBALL_ANCHOR_FILE", str(anchor))
+    ended = flyball("audit", "verify", "--project", trained, "--json")
+    assert ended.code == 1
+    assert any(str(anchor) in each["where"] and each["event"] is None for each in ended.document["problems"])
+
+
+def test_a_backup_is_restored_into_a_new_project_and_verified(flyball, trained: Path, new_project: Path, tmp_path: Path) -> None:
+    made = flyball("backup", tmp_path / "kept", "--project", trained, "--json").document
+    assert made["events"] > 0
+    assert made["blobs"] > 0
+    fresh = Path(shutil.copytree(new_project, tmp_path / "fresh"))
+    ended = flyball("restore", tmp_path / "kept", "--project", fresh, "--json")
+    assert ended.code == 0, ended.out
+    assert ended.document["audit"]["events"] == made["events"]
+    versions = [flyball("models", "--project", each, "--json").document for each in (trained, fresh)]
+    assert versions[0] == versions[1]
+    assert flyball("audit", "prove", made["events"], "--project", fresh).code == 0, "it has a key of its own"
+    assert flyball("audit", "verify", "--project", fresh).code == 0
+    again = flyball("restore", tmp_path / "kept", "--project", fresh, "--json")
+    assert (again.code, again.document["code"]) == (1, "not-empty")
+
+
+def test_a_backup_is_brought_up_to_date_and_holds_no_key_that_signs(flyball, trained: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    first = flyball("backup", kept, "--project", trained, "--json").document
+    (trained / "loop.py").write_text((trained / "loop.py").read_text() + "\n# later\n")
+    assert flyball("apply", "--project", trained).code == 0
+    second = flyball("backup", kept, "--project", trained, "--json").document
+    assert second["events"] > first["events"]
+    secret = (trained / ".flyball" / "keys" / "ledger.key").read_bytes()
+    assert [file for file in kept.rglob("*") if file.is_file() and secret[:40] in file.read_bytes()] == []
+    assert kept.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("damage", ["events", "blob", "mark", "none"])
+def test_a_damaged_backup_is_refused_and_leaves_the_project_empty(
+    flyball, trained: Path, new_project: Path, tmp_path: Path, damage: str
+) -> None:
+    kept = tmp_path / "kept"
+    flyball("backup", kept, "--project", trained)
+    if damage == "events":
+        file = kept / "events.jsonl"
+        file.write_bytes(file.read_bytes().replace(b"declaration", b"decIaration", 1))
+    elif damage == "blob":
+        file = next(each for each in sorted((kept / "blobs").rglob("*")) if each.is_file())
+        file.chmod(0o644)
+        file.write_bytes(b"x" + file.read_bytes())
+    elif damage == "mark":
+        (kept / "backup.json").write_text("{}")
+    else:
+        (kept / "backup.json").unlink()
+    fresh = Path(shutil.copytree(new_project, tmp_path / "fresh"))
+    ended = flyball("restore", kept, "--project", fresh, "--json")
+    assert ended.code == 1
+    assert ended.document["code"] in ("corrupt", "not-found")
+    assert flyball("audit", "verify", "--project", fresh, "--json").document["events"] == 0
+
+
+def test_a_backup_overwrites_nothing_else(flyball, trained: Path, new_project: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    assert flyball("backup", tmp_path / "mine", "--project", trained, "--json").document["code"] == "not-empty"
+    flyball("backup", tmp_path / "kept", "--project", trained)
+    other = Path(shutil.copytree(new_project, tmp_path / "other"))
+    assert flyball("apply", "--project", other).code == 0
+    assert "another record" in flyball("backup", tmp_path / "kept", "--project", other, "--json").document["detail"]
+    inside = flyball("backup", trained / ".flyball" / "kept", "--project", trained, "--json")
+    assert inside.document["code"] == "bad-input"
