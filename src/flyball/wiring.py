@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from flyball.clock import Clock, Span, SystemClock
 from flyball.compute.local import LocalCompute
+from flyball.data.erasures import present
 from flyball.declare.project import find_project, read_project
 from flyball.errors import FlyballError
 from flyball.governance.authority import LOOP, Caller
@@ -22,7 +23,7 @@ from flyball.loop.library import BlobLibrary
 from flyball.loop.live import FencedLedger, LiveCounts, LiveData, LiveRuns
 from flyball.loop.local import admitted, holder, local_caller
 from flyball.loop.ports import Ports
-from flyball.records.serving import SEGMENTS
+from flyball.records.data import ERASURES
 from flyball.serving.layout import Layout
 from flyball.serving.routes import FileRoutes
 from flyball.settings import Settings, read_settings
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from flyball.ledger.anchors import Anchor
     from flyball.ledger.note import Signer
     from flyball.loop.checkpointing import Checkpointing
+    from flyball.loop.eraser import Subjects
 
 STATE_FOLDER = ".flyball"
 TOKEN_VARIABLE = "FLYBALL_TOKEN"  # noqa: S105 - the name of the variable
@@ -54,6 +56,7 @@ class Wired:
     ledger: SqlLedger
     blobs: LocalBlobs
     identify: Callable[[], Caller]
+    subjects: Callable[[], Subjects]
 
     @property
     def caller(self) -> Caller:
@@ -116,20 +119,48 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         with suppress(FlyballError):
             admitted(ledger, folder / KEYS_FOLDER, clock, embedded=_embedded(settings))
     library = BlobLibrary(blobs)
+    subjects = lru_cache(maxsize=1)(partial(_subjects, ledger, library, folder / KEYS_FOLDER))
+    if claim and ledger.state().scan(ERASURES):
+        _sweep(ledger, blobs, layout)
     ports = Ports(
         clock=clock,
         ledger=Authorised(ledger, admit),
         memory=Operational(database),
         blobs=blobs,
         library=library,
-        runs=LiveRuns(LocalCompute(folder / "jobs"), blobs, folder),
-        data=LiveData(root, blobs, layout),
-        evidence=LiveCounts(folder, blobs, lambda: [row for _, row in ledger.state().scan(SEGMENTS)]),
+        runs=LiveRuns(LocalCompute(folder / "jobs"), blobs, folder, lambda content: present(ledger.state(), content)),
+        data=LiveData(root, blobs, layout, lambda name: subjects().erasures(name)),
+        evidence=LiveCounts(folder, blobs, lambda: subjects().segments()),
         routes=FileRoutes(folder),
         signer=lru_cache(maxsize=1)(partial(_signer, folder / KEYS_FOLDER)),
         detector=bool(settings.detector),
     )
-    return Wired(root=root, settings=settings, layout=layout, database=database, ports=ports, ledger=ledger, blobs=blobs, identify=identify)
+    return Wired(
+        root=root,
+        settings=settings,
+        layout=layout,
+        database=database,
+        ports=ports,
+        ledger=ledger,
+        blobs=blobs,
+        identify=identify,
+        subjects=subjects,
+    )
+
+
+def _subjects(ledger: SqlLedger, library: BlobLibrary, keys: Path) -> Subjects:
+    # it takes data frames along, which most commands do without
+    from flyball.loop.eraser import Subjects
+
+    return Subjects(ledger, library, keys)
+
+
+def _sweep(ledger: SqlLedger, blobs: LocalBlobs, layout: Layout) -> None:
+    """Remove what an erasure that was killed left behind. What cannot be removed now is removed another time."""
+    from flyball.loop.eraser import sweep
+
+    with suppress(FlyballError, OSError):
+        sweep(ledger.state(), blobs, layout)
 
 
 def _caller(local: Callable[..., Caller], ledger: SqlLedger, keys: Path, settings: Settings, clock: Clock, *, claim: bool) -> Caller:

@@ -12,7 +12,7 @@ import typer
 from flyball.cli import common
 from flyball.cli.apply import declare
 from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
-from flyball.cli.data import look
+from flyball.cli.look import look
 from flyball.cli.models import verdict_line, verdicts
 from flyball.cli.output import Bar, Output, number
 from flyball.cli.release import start as release

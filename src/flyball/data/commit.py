@@ -14,9 +14,9 @@ import msgspec
 import polars as pl
 from polars.exceptions import PolarsError
 
+from flyball.data.erasures import NONE, Erasures
 from flyball.data.profile import profile
 from flyball.data.rules import named_source
-from flyball.data.subjects import NONE, Erasures
 from flyball.data.types import epoch, schema
 from flyball.declare.data import Dataset
 from flyball.errors import Corrupt, NotFound

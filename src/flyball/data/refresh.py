@@ -6,8 +6,9 @@ from pathlib import Path
 
 from flyball.data import contract, source
 from flyball.data.commit import commit
+from flyball.data.erasures import NONE, Erasures
 from flyball.data.rules import due, is_news
-from flyball.data.subjects import NONE, Erasures, heeded
+from flyball.data.subjects import heeded
 from flyball.declare.data import Dataset
 from flyball.errors import BadInput
 from flyball.ledger.bounds import clipped

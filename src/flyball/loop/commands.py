@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flyball.clock import Instant
+from flyball.data.erasures import standing
 from flyball.data.rules import is_news
 from flyball.ledger.bounds import clipped
 from flyball.loop.proposals import settle
@@ -82,9 +83,11 @@ class Commit(Record, frozen=True):
 
 
 def decide_commit(state: State, command: Commit, _now: Instant) -> Sequence[Event]:
-    """A version that is already the head, or a refusal already known, changes nothing."""
+    """A version that is already the head, or a refusal already known, changes nothing; nor does what was read before somebody's erasure."""
     found = command.found
     name = found.version.name if isinstance(found, DataCommitted) else found.name
+    if isinstance(found, DataCommitted) and standing(state, name)[1] > found.version.erasure:
+        return ()
     return (found,) if is_news(state.get(DATASETS, name), found) else ()
 
 

@@ -11,15 +11,18 @@ from pathlib import Path
 
 from flyball.clock import Instant
 from flyball.compute.local import LocalCompute
+from flyball.data.erasures import NONE, Erasures, same
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
 from flyball.ledger.ledger import SqlLedger
 from flyball.loop.ports import CommandT, Decide
+from flyball.records import codec
 from flyball.records.base import Event, Receipt
 from flyball.records.data import DatasetRow
 from flyball.records.monitoring import Batch, Cursor, Evidence, Watch
 from flyball.records.serving import SegmentRow
+from flyball.records.training import RunSpec
 from flyball.serving.layout import Layout, read_json, write_json
 from flyball.store.blobs import Blobs, LocalBlobs
 from flyball.training import job
@@ -39,8 +42,9 @@ class FencedLedger(SqlLedger):
 class LiveRuns:
     """Runs as jobs. `folder` is the project's `.flyball`."""
 
-    def __init__(self, compute: LocalCompute, blobs: LocalBlobs, folder: Path) -> None:
-        self._compute, self._blobs, self._folder = compute, blobs, folder
+    def __init__(self, compute: LocalCompute, blobs: LocalBlobs, folder: Path, present: Callable[[str], str] = same) -> None:
+        """present: where a data set version lies now, of which some rows were erased."""
+        self._compute, self._blobs, self._folder, self._present = compute, blobs, folder, present
         self._told: Sequence[tuple[str, int]] = ()
 
     def submit(self, run: str, attempt: int, spec: str, model: Model) -> None:
@@ -54,8 +58,14 @@ class LiveRuns:
             attempt=attempt,
             timeout=train.timeout if train else None,
             memory=train.memory if train else None,
+            present=self._moved(spec),
         )
         self._compute.submit(spec_of_job)
+
+    def _moved(self, spec: str) -> dict[str, str]:
+        """Of the contents that a run reads, those that lie elsewhere by now."""
+        named = codec.decode(self._blobs.get(spec), RunSpec).datasets.values()
+        return {content: now for content in named if (now := self._present(content)) != content}
 
     def observe(self, run: str, attempt: int) -> Observed:
         """What became of it."""
@@ -95,8 +105,9 @@ class LiveCounts:
 class LiveData:
     """Sources are read beside the loop: a large file never delays a tick. Workers are told which content is the newest."""
 
-    def __init__(self, root: Path, blobs: Blobs, layout: Layout) -> None:
-        self._root, self._blobs, self._layout = root, blobs, layout
+    def __init__(self, root: Path, blobs: Blobs, layout: Layout, erasures: Callable[[str], Erasures] = lambda _name: NONE) -> None:
+        """erasures: of a data set by name, what may not be held any more, and where its contents lie."""
+        self._root, self._blobs, self._layout, self._erasures = root, blobs, layout, erasures
         self._reading: dict[str, threading.Thread] = {}
         self._found: dict[str, Event | None] = {}
         self._failed: dict[str, BaseException] = {}
@@ -105,7 +116,8 @@ class LiveData:
     def refresh(self, model: Model, row: DatasetRow | None) -> Event | None:
         """What a look at the source found, once it is over; starts the next look. Raises what the look raised."""
         name = model.data.name
-        self._point(name, row)
+        erasures = self._erasures(name)
+        self._point(name, row, erasures)
         running = self._reading.get(name)
         if running is not None and running.is_alive():
             return None
@@ -114,15 +126,15 @@ class LiveData:
         found = self._found.pop(name, None)
         if found is not None:
             return found
-        self._reading[name] = threading.Thread(target=self._look, args=(model.data, row), name=f"read-{name}", daemon=True)
+        self._reading[name] = threading.Thread(target=self._look, args=(model.data, row, erasures), name=f"read-{name}", daemon=True)
         self._reading[name].start()
         return None
 
-    def _look(self, dataset: Dataset, row: DatasetRow | None) -> None:
+    def _look(self, dataset: Dataset, row: DatasetRow | None, erasures: Erasures) -> None:
         from flyball.data.refresh import refresh
 
         try:
-            self._found[dataset.name] = refresh(dataset, self._root, self._blobs, row)
+            self._found[dataset.name] = refresh(dataset, self._root, self._blobs, row, erasures)
         except (FlyballError, OSError) as error:
             self._failed[dataset.name] = error
         except Exception as error:  # noqa: BLE001 - a fault of ours while one source is read must not end the loop of all models
@@ -139,9 +151,9 @@ class LiveData:
             self._traced = text
             print(text, file=sys.stderr, flush=True)
 
-    def _point(self, name: str, row: DatasetRow | None) -> None:
+    def _point(self, name: str, row: DatasetRow | None, erasures: Erasures) -> None:
         if row is None or row.head is None:
             return
-        path = self._layout.pointers / f"{name}.json"
-        if (read_json(path) or {}).get("content") != row.head.content:
-            write_json(path, {"content": row.head.content})
+        path, content = self._layout.pointers / f"{name}.json", erasures.present(row.head.content)
+        if (read_json(path) or {}).get("content") != content:
+            write_json(path, {"content": content})

@@ -7,11 +7,12 @@ to the same.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flyball.clock import Instant
 from flyball.errors import Corrupt, FlyballError
+from flyball.loop.erasing import Forgetting, newest
 from flyball.loop.ports import Ports
 from flyball.records.base import Event, Record, State
 from flyball.records.serving import SEGMENTS, SegmentSealed
@@ -23,29 +24,35 @@ ACTOR = "loop"
 
 
 class SealSegment(Record, frozen=True):
-    """A finished segment is a blob by now."""
+    """A finished segment is a blob by now. `erasure`: the newest erasure (event) that was heeded, in these data sets."""
 
     id: str
     actor: str
     segment: SegmentSealed
+    erasure: int = 0
+    data: tuple[str, ...] = ()
 
 
 def decide_seal(state: State, command: SealSegment, _now: Instant) -> Sequence[Event]:
-    """A segment is sealed once."""
+    """A segment is sealed once, and not with rows of persons who were erased while it was written: then it is sealed again."""
     key = segment_key(command.segment.gateway, command.segment.number)
+    if newest(state, command.data) > command.erasure:
+        return ()
     return () if state.get(SEGMENTS, key) is not None else (command.segment,)
 
 
 class Sealing:
     """Seals what gateways have finished. `look` is called before a tick and `step` after it: only what the tick has read may go."""
 
-    def __init__(self, log: Path, blobs: Blobs) -> None:
+    def __init__(self, log: Path, blobs: Blobs, forgetting: Callable[[], Forgetting] = Forgetting) -> None:
+        """forgetting: the rows that may not be held any more, asked for each segment."""
         self._log = log
         self._blobs = blobs
+        self._forgetting = forgetting
         self._finished: list[wal.SegmentFile] = []
         self._settled: set[Path] = set()
         self._thread: threading.Thread | None = None
-        self._made: SegmentSealed | None = None
+        self._made: tuple[SegmentSealed, Forgetting] | None = None
         self._failed: BaseException | None = None
 
     def look(self) -> None:
@@ -61,7 +68,8 @@ class Sealing:
             error, self._failed = self._failed, None
             raise error
         if self._made is not None:
-            command = SealSegment(id=ports.clock.new_id("cmd"), actor=ACTOR, segment=self._made)
+            segment, heeded = self._made
+            command = SealSegment(id=ports.clock.new_id("cmd"), actor=ACTOR, segment=segment, erasure=heeded.erasure, data=heeded.data)
             ports.ledger.execute(command, decide_seal)
             self._made = None
         state = ports.ledger.state()
@@ -77,7 +85,13 @@ class Sealing:
 
     def _seal(self, file: wal.SegmentFile) -> None:
         try:
-            self._made = sealer.seal(file, self._blobs)
+            heeded = self._forgetting()
+        except FlyballError as error:
+            # the file is sound: it is tried again
+            self._failed = error
+            return
+        try:
+            self._made = sealer.seal(file, self._blobs, heeded.forget), heeded
         except (FlyballError, OSError) as error:
             self._failed = error
             if isinstance(error, Corrupt):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from flyball.clock import Instant
+from flyball.data.erasures import standing
 from flyball.errors import FlyballError, Unavailable
 from flyball.loop import memory as memories
 from flyball.loop.advance import advance
@@ -20,7 +21,7 @@ from flyball.loop.proving import proof, sign_versions
 from flyball.loop.releases import AcknowledgeRoutes, active_rollout, decide_acknowledge
 from flyball.loop.watch import watch
 from flyball.records.base import State
-from flyball.records.data import DATASETS, DataCommitted, DataRefused
+from flyball.records.data import DATASET_VERSIONS, DATASETS, DataCommitted, DataRefused
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.serving import EPOCHS, ROUTES, RouteTable
 from flyball.records.training import RunRow, RunState
@@ -79,7 +80,17 @@ def observe_data(ports: Ports, state: State, declared: list[DeclarationRow], fai
         with one_models_own(failed):
             found = ports.data.refresh(model, state.get(DATASETS, model.data.name))
             if isinstance(found, DataCommitted | DataRefused):
-                ports.ledger.execute(Commit(id=ports.clock.new_id("cmd"), actor=ACTOR, found=found), decide_commit)
+                commit(ports, found)
+
+
+def commit(ports: Ports, found: DataCommitted | DataRefused) -> None:
+    """Record what a look at a source came to. What was read before an erasure that has come since is given up, and read again."""
+    ports.ledger.execute(Commit(id=ports.clock.new_id("cmd"), actor=ACTOR, found=found), decide_commit)
+    if isinstance(found, DataCommitted):
+        state, version = ports.ledger.state(), found.version
+        known = any(row.content == version.content for _, row in state.scan(DATASET_VERSIONS))
+        if not known and standing(state, version.name)[1] > version.erasure:
+            ports.blobs.remove(version.content)
 
 
 def observe_runs(ports: Ports, declared: list[DeclarationRow], failed: list[FlyballError] | None = None) -> None:

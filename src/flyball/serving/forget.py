@@ -40,6 +40,11 @@ class Seen(NamedTuple):
     values: dict[str, Any]
 
 
+def everything(records: list[wal.LogRecord]) -> Left:
+    """Forget nothing."""
+    return Left(records, 0, frozenset())
+
+
 def seen(records: Iterable[wal.LogRecord], fields: Fields, whose: Whose) -> Iterator[Seen]:
     """The rows that are meant, in the order of the log. A version's fields stand before its first record."""
     names: dict[str, tuple[str, ...]] = {}

@@ -19,7 +19,7 @@ from flyball.records.base import State
 from flyball.records.serving import SEGMENTS, SegmentSealed
 from flyball.serving import wal
 from flyball.serving.fold import segment_key
-from flyball.serving.forget import Left
+from flyball.serving.forget import Left, everything
 from flyball.store.blobs import Blobs
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -46,11 +46,6 @@ def finished(files: Sequence[wal.SegmentFile], *, running: bool) -> list[wal.Seg
     """The segments that nobody writes to any more: all but each gateway's newest; those too once nothing runs. Pure."""
     newest = {file.gateway: max(other.number for other in files if other.gateway == file.gateway) for file in files}
     return [file for file in files if not running or file.number < newest[file.gateway]]
-
-
-def everything(records: list[wal.LogRecord]) -> Left:
-    """Forget nothing."""
-    return Left(records, 0, frozenset())
 
 
 def seal(file: wal.SegmentFile, blobs: Blobs, forget: Callable[[list[wal.LogRecord]], Left] = everything) -> SegmentSealed:

@@ -38,12 +38,16 @@ _NOT_ITS_OWN = {
 
 
 class JobInput(Record, frozen=True):
-    """What a training job is told. `spec` is the blob of its RunSpec; the rest are folders."""
+    """What a training job is told. `spec` is the blob of its RunSpec; the rest are folders.
+
+    `present`: where contents lie now of which rows were erased since they got their names.
+    """
 
     spec: str
     blobs: str
     scratch: str
     memo: str
+    present: dict[str, str] = {}
 
 
 class Outcome(Record, frozen=True):
@@ -69,10 +73,22 @@ class _Output(Protocol):
 
 
 def job_spec(
-    run: str, spec: str, *, blobs: Path, home: Path, attempt: int = 1, timeout: Span | None = None, memory: int | None = None
+    run: str,
+    spec: str,
+    *,
+    blobs: Path,
+    home: Path,
+    attempt: int = 1,
+    timeout: Span | None = None,
+    memory: int | None = None,
+    present: Mapping[str, str] | None = None,
 ) -> JobSpec:
-    """The job of a run: `spec` is the blob of its RunSpec, `home` the folder (`.flyball`) under which scratch files are kept."""
-    told = JobInput(spec=spec, blobs=str(blobs.resolve()), scratch=str(home.resolve() / "scratch"), memo=str(home.resolve() / "memo"))
+    """The job of a run: `spec` is the blob of its RunSpec, `home` the folder (`.flyball`) under which scratch files are kept.
+
+    present: where contents lie now of which rows were erased.
+    """
+    scratch, memo = str(home.resolve() / "scratch"), str(home.resolve() / "memo")
+    told = JobInput(spec=spec, blobs=str(blobs.resolve()), scratch=scratch, memo=memo, present=dict(present or {}))
     return JobSpec(
         key=run,
         attempt=attempt,
@@ -153,6 +169,8 @@ def run(told: JobInput, folder: Path) -> str:
 
     blobs = LocalBlobs(Path(told.blobs))
     spec = codec.decode(blobs.get(told.spec), RunSpec)
+    # what was learned from rows that were erased since is not remembered for those that are left
+    spec = msgspec.structs.replace(spec, datasets={name: told.present.get(content, content) for name, content in spec.datasets.items()})
     memo = Path(told.memo) / memo_key(spec)
     done = _remembered(memo, blobs)
     if done:

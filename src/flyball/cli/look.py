@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flyball.data.refresh import refresh
-from flyball.loop.commands import Commit, decide_commit
+from flyball.loop.tick import commit
 from flyball.records.data import DATASETS, DataCommitted, DataRefused, DatasetRow
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def look(wired: Wired, model: Model) -> DatasetRow | None:
     """Read the model's data set if its source has changed, record what was found, and return how it stands. Raises BadInput."""
     ports, name = wired.driving(), model.data.name
-    found = refresh(model.data, wired.root, wired.blobs, ports.ledger.state().get(DATASETS, name))
+    row, erasures = ports.ledger.state().get(DATASETS, name), wired.subjects().erasures(name)
+    found = refresh(model.data, wired.root, wired.blobs, row, erasures)
     if isinstance(found, DataCommitted | DataRefused):
-        ports.ledger.execute(Commit(id=ports.clock.new_id("cmd"), actor="loop", found=found), decide_commit)
+        commit(ports, found)
     return ports.ledger.state().get(DATASETS, name)

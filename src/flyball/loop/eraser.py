@@ -1,0 +1,328 @@
+"""Finds what is held of a person, writes what is left without them, and removes what is gone: everything about an erasure that takes time.
+
+New blobs are written first, then the erasure is recorded, then the old blobs are removed: a crash between leaves rows that `sweep`
+removes, and doing it again finds nothing else to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import polars as pl
+
+from flyball.clock import Instant
+from flyball.data import erase, erasures
+from flyball.data.erasures import NONE, Erasures, keyed, present
+from flyball.declare.model import Model
+from flyball.declare.units import near
+from flyball.errors import BadInput, Corrupt, NotFound
+from flyball.ledger.ledger import SqlLedger
+from flyball.loop import erasing
+from flyball.loop.erasing import EraseSubject, Forgetting
+from flyball.loop.ports import Library
+from flyball.loop.subjectkey import subject_key
+from flyball.records.base import State
+from flyball.records.data import DATASET_VERSIONS, ERASURES, DataErased, DatasetVersion, SubjectErased
+from flyball.records.serving import SEGMENTS, SegmentRow
+from flyball.serving import forget, sealer, wal
+from flyball.serving.fold import segment_key
+from flyball.serving.layout import Layout, read_json, write_json
+from flyball.store.blobs import LocalBlobs
+
+LOG = "log/"
+"""Before the name of a segment in a `data.erased` event."""
+
+
+class HeldRows(NamedTuple):
+    """A data set version that has rows of a person, and where it lies now."""
+
+    version: DatasetVersion
+    column: str
+    content: str
+    rows: int
+
+
+class HeldSegment(NamedTuple):
+    """A sealed segment that has rows or labels of a person, and where it lies now."""
+
+    row: SegmentRow
+    content: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Held:
+    """Where rows of a person lie. `waiting` rows of the open log are under no standing erasure yet, of `logged` in all."""
+
+    subject: str
+    names: tuple[str, ...]
+    versions: tuple[HeldRows, ...]
+    segments: tuple[HeldSegment, ...]
+    labelled: frozenset[str]
+    logged: int
+    waiting: int
+    texts: tuple[str, ...]
+    looked: tuple[str, ...]
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there is nothing to erase."""
+        return not (self.versions or self.segments or self.waiting or self.texts)
+
+
+class Subjects:
+    """What a project knows of persons: the columns and fields that name them, and the key under which the erased are remembered."""
+
+    def __init__(self, ledger: SqlLedger, library: Library, keys: Path) -> None:
+        """keys: the folder `.flyball/keys`."""
+        self.ledger = ledger
+        self.keys = keys
+        self._library = library
+
+    def models(self, state: State) -> list[Model]:
+        """Every declaration that rows or records may be of."""
+        return erasing.declared_models(state, self._library)
+
+    def columns(self, state: State, models: list[Model]) -> dict[str, str]:
+        """Data set → the column that says whose a row is; those without one are left out."""
+        known = {name: data.subject for name, data in erasing.datasets(models).items() if data.subject}
+        for _, version in state.scan(DATASET_VERSIONS):
+            if version.subject:
+                known.setdefault(version.name, version.subject)
+        return known
+
+    def chosen(self, columns: dict[str, str], name: str) -> tuple[str, ...]:
+        """The data sets that are meant: the named one, or all. Raises NotFound, BadInput."""
+        if not columns:
+            raise BadInput(
+                "no data set says whose its rows are",
+                why="a person is looked for in the column that subject= names",
+                fix='declare subject="customer_id" on the data set, then flyball apply',
+            )
+        if name and name not in columns:
+            raise NotFound(f'no data set "{name}" says whose its rows are', fix=f"data sets: {near(name, list(columns))}")
+        return (name,) if name else tuple(columns)
+
+    def erasures(self, name: str) -> Erasures:
+        """What was erased of a data set: what to leave out of its source, and where its contents lie. Raises Corrupt without the key."""
+        state = self.ledger.state()
+        known = erasing.erasures(state, name)
+        return Erasures(until=known.until, seq=known.seq, present=self.present, keyed=self._keyed()) if known.until else _only(self.present)
+
+    def present(self, content: str) -> str:
+        """Where a content lies now."""
+        return present(self.ledger.state(), content)
+
+    def segments(self) -> list[SegmentRow]:
+        """The sealed segments, each with the hash of the blob in which it lies now."""
+        state = self.ledger.state()
+        rows = [row for _, row in state.scan(SEGMENTS)]
+        return [msgspec.structs.replace(row, parquet_sha256=present(state, row.parquet_sha256)) for row in rows]
+
+    def forgetting(self) -> Forgetting:
+        """What a segment that is sealed now is sealed without. Raises Corrupt without the key."""
+        state = self.ledger.state()
+        models = self.models(state)
+        columns = self.columns(state, models)
+        known = {name: self.erasures(name) for name in columns}
+        seq = max((each.seq for each in known.values()), default=0)
+        if not seq:
+            return Forgetting(data=tuple(known))
+        fields = erasing.subject_fields(models)
+        return Forgetting(partial(_forgotten, fields=fields, known=known), seq, tuple(known))
+
+    def _keyed(self) -> Callable[[str], str]:
+        return partial(keyed, subject_key(self.keys, make=False))
+
+
+def _only(where: Callable[[str], str]) -> Erasures:
+    return Erasures(present=where)
+
+
+def _forgotten(records: list[wal.LogRecord], *, fields: forget.Fields, known: dict[str, Erasures]) -> forget.Left:
+    return forget.without(records, fields, lambda data, value, at: known.get(data, NONE).covers(value, at))
+
+
+class Eraser:
+    """Looks for one person in everything that is stored."""
+
+    def __init__(self, subjects_: Subjects, blobs: LocalBlobs, layout: Layout) -> None:
+        self._subjects = subjects_
+        self._blobs = blobs
+        self._layout = layout
+
+    def find(self, subject: str, name: str = "") -> Held:
+        """Where rows of a person lie, in one data set or in all. Raises NotFound, BadInput, Corrupt."""
+        state = self._subjects.ledger.state()
+        models = self._subjects.models(state)
+        columns = self._subjects.columns(state, models)
+        names = self._subjects.chosen(columns, name)
+        fields = _within(erasing.subject_fields(models), names)
+        rows, labelled = self._segments(state, fields, subject)
+        logged, waiting = self._open(state, fields, subject)
+        return Held(
+            subject=subject,
+            names=names,
+            versions=tuple(self._versions(state, columns, names, subject)),
+            segments=rows,
+            labelled=labelled,
+            logged=logged,
+            waiting=waiting,
+            texts=tuple(self._subjects.ledger.personal_of(subject)),
+            looked=tuple(erasing.stored(state, names)),
+        )
+
+    def order(self, held: Held, *, command: str, actor: str, reason: str, keep: erase.Keep | None = None) -> EraseSubject:
+        """The command that erases what was found. What is left is written, or only named where `keep` says so. Raises NotFound, Corrupt."""
+        state = self._subjects.ledger.state()
+        models = self._subjects.models(state)
+        who = keyed(subject_key(self._subjects.keys, make=True), held.subject)
+        fields = _within(erasing.subject_fields(models), held.names)
+        erased = [*self._without_rows(held, state, who, keep or self._blobs.put)]
+        erased += self._without_records(held, fields, who, keep or self._blobs.put)
+        what = SubjectErased(
+            subject=who,
+            data=held.names,
+            rows=sum(each.rows for each in held.versions),
+            predictions=sum(each.rows for each in held.segments),
+            waiting=held.waiting,
+            texts=len(held.texts),
+            reason=reason,
+        )
+        readers = {model.name for model in models if {model.data.name, *(view.data.name for view in model.features)} & {*held.names}}
+        return EraseSubject(id=command, actor=actor, what=what, erased=tuple(erased), looked=held.looked, models=tuple(sorted(readers)))
+
+    def finish(self, held: Held) -> int:
+        """After it was recorded: forget the texts, point workers to what is left, remove old blobs; how many."""
+        self._subjects.ledger.erase_personal(held.texts)
+        return sweep(self._subjects.ledger.state(), self._blobs, self._layout)
+
+    def _versions(self, state: State, columns: dict[str, str], names: tuple[str, ...], subject: str) -> Iterator[HeldRows]:
+        counted: dict[tuple[str, str], int] = {}
+        for version in erasures.versions(state, names):
+            column, content = erasures.subject_column(version, columns), present(state, version.content)
+            if (content, column) not in counted:
+                counted[content, column] = erase.count(content, column, subject, self._blobs)
+            if counted[content, column]:
+                yield HeldRows(version, column, content, counted[content, column])
+
+    def _segments(self, state: State, fields: forget.Fields, subject: str) -> tuple[tuple[HeldSegment, ...], frozenset[str]]:
+        """Sealed segments with rows of a person or labels of such rows, and the ids of the rows."""
+        whose = _is(subject)
+        rows = [(row, present(state, row.parquet_sha256)) for _, row in state.scan(SEGMENTS)] if fields else []
+        found = {content: [seen.id for seen in forget.seen(self._unsealed(content), fields, whose)] for _, content in rows}
+        ids = frozenset(one for own in found.values() for one in own)
+        open_ids = {seen.id for records in self._files(state) for seen in forget.seen(records, fields, whose)}
+        every = ids | open_ids
+        held = [
+            HeldSegment(row, content, len(found[content]))
+            for row, content in rows
+            if found[content] or (every and self._labels(content, every))
+        ]
+        return tuple(held), frozenset(every)
+
+    def _unsealed(self, content: str) -> list[wal.LogRecord]:
+        return sealer.unseal(self._blobs.get(content))
+
+    def _labels(self, content: str, ids: frozenset[str] | set[str]) -> bool:
+        """Whether a segment has labels of these rows."""
+        columns = pl.read_parquet(self._blobs.path(content), columns=["kind", "request_id"])
+        return bool(columns.select(((pl.col("kind") == "label") & pl.col("request_id").is_in(list(ids))).any()).item())
+
+    def _files(self, state: State) -> Iterator[list[wal.LogRecord]]:
+        """The records of each segment that is not sealed yet."""
+        for file in wal.segments(self._layout.log):
+            if state.get(SEGMENTS, segment_key(file.gateway, file.number)) is None:
+                yield list(records(file.path))
+
+    def _open(self, state: State, fields: forget.Fields, subject: str) -> tuple[int, int]:
+        """Rows of a person in the open log, and how many of them no standing erasure means yet."""
+        names = {data for own in fields.values() for _, data in own}
+        known = {name: self._subjects.erasures(name) for name in names} if fields else {}
+
+        def new(data: str, value: str, at: Instant) -> bool:
+            return value == subject and not known[data].covers(value, at)
+
+        logged = waiting = 0
+        for own in self._files(state) if fields else ():
+            logged += sum(1 for _ in forget.seen(own, fields, _is(subject)))
+            waiting += sum(1 for _ in forget.seen(own, fields, new))
+        return logged, waiting
+
+    def _without_rows(self, held: Held, state: State, who: str, keep: erase.Keep) -> Iterator[DataErased]:
+        made: dict[tuple[str, str], erase.Rest] = {}
+        for each in held.versions:
+            place = (each.content, each.column)
+            if place not in made:
+                rest = erase.rest(each.content, each.column, held.subject, self._blobs)
+                keep(rest.data)
+                made[place] = rest._replace(data=b"")
+            event = DataErased(
+                name=each.version.name,
+                birth=each.version.content,
+                old_content=each.content,
+                new_content=made[place].content,
+                rows=made[place].rows,
+                subject=who,
+            )
+            yield erasing.listed(event, erasing.made_from(state, each.version.content))
+
+    def _without_records(self, held: Held, fields: forget.Fields, who: str, keep: erase.Keep) -> Iterator[DataErased]:
+        for each in held.segments:
+            left = forget.without(self._unsealed(each.content), fields, _is(held.subject), held.labelled)
+            rest = erase.named(sealer.parquet(left.records), left.rows)
+            keep(rest.data)
+            yield DataErased(
+                name=f"{LOG}{segment_key(each.row.gateway, each.row.number)}",
+                birth=each.row.parquet_sha256,
+                old_content=each.content,
+                new_content=rest.content,
+                rows=rest.rows,
+                subject=who,
+            )
+
+
+def sweep(state: State, blobs: LocalBlobs, layout: Layout) -> int:
+    """Point workers to what is left, then remove every content that an erasure replaced; how many blobs went. Idempotent."""
+    for path in sorted(layout.pointers.glob("*.json")):
+        pointer = read_json(path)
+        content = pointer.get("content", "") if isinstance(pointer, dict) else ""
+        if content and (now := present(state, content)) != content:
+            write_json(path, {"content": now})
+    return sum(blobs.remove(content) for content, _ in state.scan(ERASURES))
+
+
+def records(path: Path) -> Iterator[wal.LogRecord]:
+    """Every sound record of a segment that is not sealed; none of a file that is gone or no segment."""
+    offset = 0
+    while True:
+        try:
+            found, after = wal.read(path, offset)
+        except (FileNotFoundError, Corrupt):
+            return
+        yield from found
+        if not found or after == offset:
+            return
+        offset = after
+
+
+def name_only(data: bytes) -> str:
+    """Names bytes and stores nothing: for a rehearsal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _is(subject: str) -> forget.Whose:
+    return lambda _data, value, _at: value == subject
+
+
+def _within(fields: forget.Fields, names: Iterable[str]) -> forget.Fields:
+    """The fields of these data sets alone."""
+    wanted = set(names)
+    own = {model: tuple(each for each in of_model if each[1] in wanted) for model, of_model in fields.items()}
+    return {model: kept for model, kept in own.items() if kept}

@@ -1,0 +1,128 @@
+"""A person's right to be forgotten, as a command: whose rows are meant, and what is recorded when they are gone. Pure.
+
+Finding the rows and writing what is left takes time and is done before (`loop/eraser.py`); the decision looks again whether that is still
+all there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from flyball.clock import Instant
+from flyball.data.erasures import Erasures, present, standing, versions
+from flyball.declare.data import Dataset
+from flyball.declare.model import Model
+from flyball.features.fields import request_fields
+from flyball.ledger.bounds import fits, fullest
+from flyball.loop.commands import active_run
+from flyball.loop.ports import Library
+from flyball.records.base import Event, Record, Refusal, State
+from flyball.records.data import DataErased, SubjectErased
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.serving import SEGMENTS
+from flyball.records.training import RUNS
+from flyball.records.versions import VERSIONS
+from flyball.serving.forget import Fields, Left, everything
+from flyball.serving.wal import LogRecord
+
+
+class EraseSubject(Record, frozen=True):
+    """Hold nothing of a person any more. `looked` are the contents that were searched, `models` those whose runs read the data sets."""
+
+    id: str
+    actor: str
+    what: SubjectErased
+    erased: tuple[DataErased, ...]
+    looked: tuple[str, ...]
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Forgetting:
+    """What a segment is sealed without. `erasure`: the newest one that is heeded, in the data sets `data`."""
+
+    forget: Callable[[list[LogRecord]], Left] = everything
+    erasure: int = 0
+    data: tuple[str, ...] = ()
+
+
+def decide_erase(state: State, command: EraseSubject, _now: Instant) -> Sequence[Event] | Refusal:
+    """What was found is recorded, if it is still all there is. Nothing found, nothing recorded."""
+    busy = [run.run for model in command.models if (run := active_run(state, model)) is not None]
+    if busy:
+        return Refusal(
+            code="conflict",
+            what=f"{busy[0]} is made from these rows just now",
+            why="what it learns from them would not be named",
+            fix="wait for it, or cancel it; then erase again",
+        )
+    looked = {*command.looked, *(each.new_content for each in command.erased)}
+    if any(content not in looked for content in stored(state, command.what.data)):
+        return Refusal(code="conflict", what="more was stored while the rows were looked for", why="it was not searched", fix="erase again")
+    if any(present(state, each.birth) != each.old_content for each in command.erased):
+        return Refusal(code="conflict", what="some rows were erased while these were looked for", fix="erase again")
+    what = command.what
+    return (what, *command.erased) if command.erased or what.waiting or what.texts else ()
+
+
+def stored(state: State, names: tuple[str, ...]) -> Iterator[str]:
+    """Where everything lies now in which rows of persons may be: versions of these data sets, and all sealed segments."""
+    yield from (present(state, version.content) for version in versions(state, names))
+    yield from (present(state, row.parquet_sha256) for _, row in state.scan(SEGMENTS))
+
+
+def erasures(state: State, name: str) -> Erasures:
+    """What was erased of a data set, without the key: enough to know where contents lie."""
+    until, seq = standing(state, name)
+    return Erasures(until=until, seq=seq, present=lambda content: present(state, content))
+
+
+def newest(state: State, names: Sequence[str]) -> int:
+    """The newest erasure in any of these data sets, as an event's number; 0 for none."""
+    return max((standing(state, name)[1] for name in names), default=0)
+
+
+def declared_models(state: State, library: Library) -> list[Model]:
+    """Every declaration in effect, and those that registered versions were made from: who is in the log does not depend on today's."""
+    bodies = [row.body for _, row in state.scan(DECLARATIONS)]
+    runs = [run for _, row in state.scan(VERSIONS) if (run := state.get(RUNS, row.run)) is not None]
+    return [library.model(body) for body in dict.fromkeys([*bodies, *(library.spec(run.spec).declaration for run in runs)])]
+
+
+def datasets(models: Sequence[Model]) -> dict[str, Dataset]:
+    """The data sets of these models and of their views by name, those of the first declaration that has them."""
+    found: dict[str, Dataset] = {}
+    for model in models:
+        for data in (model.data, *(view.data for view in model.features)):
+            found.setdefault(data.name, data)
+    return found
+
+
+def subject_fields(models: Sequence[Model]) -> Fields:
+    """Which fields of a request say whose the row is: the subject of the model's data set, and keys of views over a subject."""
+    found: dict[str, dict[tuple[str, str], None]] = {}
+    for model in models:
+        own = found.setdefault(model.name, {})
+        sent = {name for name, _ in request_fields(model)}
+        if model.data.subject in sent:
+            own[model.data.subject, model.data.name] = None
+        for view in model.features:
+            if view.entity and view.entity == view.data.subject:
+                own[view.key, view.data.name] = None
+    return {name: tuple(own) for name, own in found.items() if own}
+
+
+def made_from(state: State, content: str) -> list[str]:
+    """The versions that were made from a data set version of this name, as `model@version`."""
+    return [f"{row.model}@{row.version}" for _, row in state.scan(VERSIONS) if content in row.data.values()]
+
+
+def listed(event: DataErased, models: Sequence[str]) -> DataErased:
+    """The event with as many of these versions as fit into it, and the number of the others."""
+    whole = msgspec.structs.replace(event, models=tuple(models))
+    if fits(whole):
+        return whole
+    return fullest(lambda most: msgspec.structs.replace(event, models=tuple(models[:most]), unlisted=len(models) - most), len(models))
