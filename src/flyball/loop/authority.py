@@ -66,6 +66,8 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         "loop.proposals.Propose": _LOOP,
         "loop.proposals.Withdraw": _LOOP,
         "loop.sealing.SealSegment": _LOOP,
+        # a person's rights
+        "loop.erasing.EraseSubject": _rule(*_OPERATORS),
         # what is signed
         "loop.proving.AddKey": _LOOP,
         "loop.proving.Sign": _LOOP,
