@@ -8,16 +8,20 @@ from flyball.errors import Conflict
 from flyball.ledger.projection import MemoryProjection
 from flyball.records.base import Event, Recorded
 from flyball.records.estimates import Outcome, Verdict
+from flyball.records.removals import REMOVED, BlobsRemoved
 from flyball.records.versions import (
     MODELS,
+    UNSIGNED,
     VERSIONS,
     ChampionChanged,
+    VersionDeleted,
     VersionDeployed,
     VersionEligible,
     VersionHeld,
     VersionRegistered,
     VersionRejected,
     VersionRetired,
+    VersionSigned,
     VersionState,
 )
 from flyball.registry.fold import FOLDS
@@ -28,6 +32,7 @@ BLOB = "a" * 64
 REGISTERED = VersionRegistered(**NAME, run="run_1", artifact=BLOB, result=BLOB, version_digest="v", policy_digest="p", data={}, metrics={})
 ELIGIBLE = VersionEligible(**NAME, verdicts=())
 DEPLOYED, RETIRED = VersionDeployed(**NAME), VersionRetired(**NAME, why="replaced")
+DELETED, SIGNED = VersionDeleted(**NAME, why="old"), VersionSigned(**NAME, note="a note")
 REJECTED, HELD = VersionRejected(**NAME, verdicts=()), VersionHeld(**NAME, verdicts=())
 REACH: dict[VersionState, list[Event]] = {
     VersionState.REGISTERED: [],
@@ -36,6 +41,7 @@ REACH: dict[VersionState, list[Event]] = {
     VersionState.HELD: [HELD],
     VersionState.DEPLOYED: [ELIGIBLE, DEPLOYED],
     VersionState.RETIRED: [ELIGIBLE, DEPLOYED, RETIRED],
+    VersionState.DELETED: [REJECTED, DELETED],
 }
 ARROWS: dict[VersionState, Event] = {
     VersionState.ELIGIBLE: ELIGIBLE,
@@ -43,6 +49,7 @@ ARROWS: dict[VersionState, Event] = {
     VersionState.HELD: HELD,
     VersionState.DEPLOYED: DEPLOYED,
     VersionState.RETIRED: RETIRED,
+    VersionState.DELETED: DELETED,
 }
 
 
@@ -98,3 +105,25 @@ def test_a_number_is_used_once_and_an_unknown_version_has_no_events():
         played(REGISTERED, REGISTERED)
     with pytest.raises(Conflict, match="not registered"):
         played(DEPLOYED)
+
+
+def test_a_version_waits_for_its_signature_until_it_has_one_or_is_deleted():
+    key = "price/1.0.0"
+    assert played(REGISTERED).get(UNSIGNED, key) is not None
+    assert played(REGISTERED, REJECTED, DELETED).get(UNSIGNED, key) is None
+    signed = played(REGISTERED, SIGNED, VersionSigned(**NAME, note="another"))
+    assert signed.get(UNSIGNED, key) is None
+    row = signed.get(VERSIONS, key)
+    assert row is not None
+    assert row.signature == "a note", "the first one stays"
+
+
+def test_a_tombstone_keeps_what_is_known_and_why_it_is_one():
+    row = played(REGISTERED, REJECTED, DELETED).get(VERSIONS, "price/1.0.0")
+    assert row is not None
+    assert (row.state, row.run, row.retired_why) == (VersionState.DELETED, "run_1", "old")
+
+
+def test_a_blob_that_is_removed_again_may_be_missing_from_then_on():
+    state = played(BlobsRemoved(blobs=("1" * 64, "2" * 64)), BlobsRemoved(blobs=("2" * 64,)))
+    assert {key: row.since for key, row in state.scan(REMOVED)} == {"1" * 64: 1, "2" * 64: 2}

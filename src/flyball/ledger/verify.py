@@ -82,6 +82,7 @@ class _Verification:
         self.blobs = blobs
         self.problems: list[VerifyProblem] = []
         self.seen: set[str] = set()
+        self.inner: dict[str, tuple[str, ...]] = {}
         self.replayed = MemoryProjection()
         self.replayed.track()
         self.tree = TreeCheck(self._level, self.problems.append)
@@ -197,7 +198,11 @@ class _Verification:
             self._blob(reference, recorded)
 
     def _blob(self, reference: Reference, recorded: Recorded) -> None:
-        if self.blobs is None or reference.digest in self.seen:
+        if self.blobs is None:
+            return
+        if reference.digest in self.seen:
+            for digest in (reference.digest, *self.inner.get(reference.digest, ())):
+                self.erased.named(digest, recorded.seq)
             return
         self.seen.add(reference.digest)
         where = f"blob {reference.digest}"
@@ -205,10 +210,14 @@ class _Verification:
         try:
             self.blobs.check(reference.digest)
             if (kind := _OPENED.get(reference.kind)) is not None:
-                for inner in references(decode(self.blobs.get(reference.digest), kind)):
+                found = list(references(decode(self.blobs.get(reference.digest), kind)))
+                self.inner[reference.digest] = tuple(inner.digest for inner in found)
+                for inner in found:
                     self._blob(inner._replace(field=f"{reference.field} → {inner.field}"), recorded)
         except NotFound:
-            self.erased.gone(reference.digest, VerifyProblem(what=f"a blob is missing {says}", where=where, event=recorded.seq))
+            self.erased.gone(
+                reference.digest, VerifyProblem(what=f"a blob is missing {says}", where=where, event=recorded.seq), recorded.seq
+            )
         except Corrupt:
             self._tell(f"a blob was changed: its bytes do not hash to its name {says}", where, recorded.seq)
         except BadInput as error:

@@ -100,6 +100,14 @@ class VersionRetired(Event, frozen=True, tag="version.retired"):
     why: str
 
 
+class VersionDeleted(Event, frozen=True, tag="version.deleted"):
+    """What the version was made of is removed: its name and what is known of it stay, and it can never be released."""
+
+    model: str
+    version: str
+    why: str
+
+
 class ChampionChanged(Event, frozen=True, tag="champion.changed"):
     """Another version answers by default. `rollback` is true when the former champion came back."""
 
@@ -174,5 +182,6 @@ EVENTS = (
     VersionSigned,
     VersionDeployed,
     VersionRetired,
+    VersionDeleted,
     ChampionChanged,
 )

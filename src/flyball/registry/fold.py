@@ -9,6 +9,7 @@ import msgspec
 
 from flyball.errors import Conflict
 from flyball.records.base import Event, Fold, Projection, Recorded
+from flyball.records.removals import REMOVED, BlobsRemoved, RemovedRow
 from flyball.records.training import RUNS
 from flyball.records.versions import (
     MODELS,
@@ -17,6 +18,7 @@ from flyball.records.versions import (
     ChampionChanged,
     ModelRow,
     UnsignedRow,
+    VersionDeleted,
     VersionDeployed,
     VersionEligible,
     VersionHeld,
@@ -92,6 +94,24 @@ def fold_retired(projection: Projection, recorded: Recorded) -> None:
     projection.put(VERSIONS, key, msgspec.structs.replace(row, state=state, retired_why=event.why))
 
 
+def fold_deleted(projection: Projection, recorded: Recorded) -> None:
+    """A tombstone is left. It needs no signature any more."""
+    event = recorded.event
+    assert isinstance(event, VersionDeleted)
+    key, row = _row(projection, event.model, event.version)
+    state = move(f"{event.model}@{event.version}", row.state, VersionState.DELETED)
+    projection.put(VERSIONS, key, msgspec.structs.replace(row, state=state, retired_why=event.why))
+    projection.delete(UNSIGNED, key)
+
+
+def fold_blobs_removed(projection: Projection, recorded: Recorded) -> None:
+    """What earlier events refer to may be missing."""
+    event = recorded.event
+    assert isinstance(event, BlobsRemoved)
+    for digest in event.blobs:
+        projection.put(REMOVED, digest, RemovedRow(since=recorded.seq))
+
+
 def fold_champion(projection: Projection, recorded: Recorded) -> None:
     """Another version answers. After a rollback there is no former champion: the one that was left is not one to go back to."""
     event = recorded.event
@@ -119,6 +139,8 @@ FOLDS: Mapping[type[Event], Fold] = MappingProxyType(
         VersionSigned: fold_signed,
         VersionDeployed: fold_deployed,
         VersionRetired: fold_retired,
+        VersionDeleted: fold_deleted,
+        BlobsRemoved: fold_blobs_removed,
         ChampionChanged: fold_champion,
     }
 )
