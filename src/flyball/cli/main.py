@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "release": ("flyball.cli.release", "start a version's rollout"),
     "rollback": ("flyball.cli.rollback", "back to the former champion"),
     "rollouts": ("flyball.cli.rollouts", "rollouts: list, show, pause, resume, abort"),
+    "data": ("flyball.cli.data", "data sets: list, show; a person's rights: erase, export"),
     "predict": ("flyball.cli.predict", "ask the gateway"),
     "label": ("flyball.cli.label", "send labels"),
     "incidents": ("flyball.cli.incidents", "incidents: list, show, ack, review, resolve"),

@@ -172,3 +172,13 @@ def not_for(caller: Caller, model: str) -> Refusal | None:
         why=f"it is for {', '.join(caller.models)}",
         fix="ask an admin for one that covers it",
     )
+
+
+def may_see_tokens(caller: Caller) -> Refusal | None:
+    """Why a caller may not see who has which token; None for an admin."""
+    if caller.is_loop:
+        return None
+    refused = in_scope(caller, Scope.CONTROL)
+    if refused is not None or Role.ADMIN in caller.roles:
+        return refused
+    return Refusal(code="refused", what=f"{caller.person} may not see the tokens", why="it takes the role admin", fix="ask an admin")

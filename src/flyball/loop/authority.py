@@ -78,6 +78,7 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         "loop.tokens.CreateToken": _rule(Role.ADMIN),
         "loop.tokens.RevokeToken": _rule(Role.ADMIN),
         "loop.tokens.GiveLocalToken": _LOOP,
+        "loop.access.NoteRefused": _LOOP,
     }
 )
 """Command → who may give it. A command is named by its module and class."""
@@ -86,6 +87,12 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
 def name_of(command: type) -> str:
     """A command's name in the table: `loop.commands.Train`."""
     return f"{command.__module__.removeprefix('flyball.')}.{command.__qualname__}"
+
+
+def may_give(caller: Caller, name: str) -> Refusal | None:
+    """Why this caller may give no command of this name, whatever is in it; None if they may give some."""
+    rule = TABLE.get(name, Rule(frozenset()))
+    return in_scope(caller, Scope.CONTROL) or _by_role(caller, rule, name.rpartition(".")[2])
 
 
 def authorise(caller: Caller, command: Command, state: State | Callable[[], State]) -> Refusal | None:

@@ -15,7 +15,9 @@ from flyball.declare.units import near
 from flyball.errors import BadInput
 from flyball.governance.authority import is_valid, roles_of
 from flyball.records.base import Event, Record, Refusal, State
-from flyball.records.identity import TOKENS, Job, Role, Scope, TokenCreated, TokenRevoked, TokenRow
+from flyball.records.identity import TOKENS, Job, Role, Scope, TokenCreated, TokenRevoked, TokenRow, secret_hash
+
+LONGEST_REASON = 500
 
 NameT = TypeVar("NameT", bound=StrEnum)
 
@@ -190,3 +192,33 @@ def decide_give_local(state: State, command: GiveLocalToken, now: Instant) -> Se
         expires_at=0,
     )
     return (created,)
+
+
+def order(
+    *,
+    command: str,
+    actor: str,
+    token: str,
+    person: str,
+    secret: str,
+    team: str = "",
+    jobs: Iterable[str] = (),
+    roles: Iterable[str] = (),
+    scopes: Iterable[str] = (),
+    models: Iterable[str] = (),
+    expires_at: Instant = 0,
+) -> CreateToken:
+    """The command that gives a person a token, from what a face was told. Of `secret` only the hash goes on. Raises BadInput."""
+    return CreateToken(
+        id=command,
+        actor=actor,
+        token=token,
+        person=checked_person(person),
+        hash=secret_hash(secret),
+        team=checked_team(team),
+        jobs=named(Job, jobs),
+        roles=named(Role, roles),
+        scopes=named(Scope, scopes),
+        models=checked_patterns(models),
+        expires_at=expires_at,
+    )

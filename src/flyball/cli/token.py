@@ -1,0 +1,190 @@
+"""`flyball token`: who may do what. A secret is printed once, when its token is made, and kept nowhere."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from flyball.cli import common
+from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
+from flyball.cli.output import Output, ago, roughly
+from flyball.clock import Instant, Span, rfc3339
+from flyball.errors import BadInput
+from flyball.governance.authority import is_valid, may_see_tokens
+from flyball.ledger.ledger import error_of
+from flyball.loop import lookup, tokens
+from flyball.loop.local import new_secret
+from flyball.loop.tokens import RevokeToken, decide_create, decide_revoke
+from flyball.records.base import State
+from flyball.records.identity import TOKENS, Job, Role, Scope, TokenCreated, TokenRow
+
+app = common.app()
+
+
+@app.callback()
+def token() -> None:
+    """Tokens of people and programs."""
+
+
+@app.command()
+def create(
+    person: Annotated[str, typer.Argument(metavar="PERSON", help="whose it is: a login name or a mail address")],
+    *,
+    roles: Annotated[list[str] | None, typer.Option("--role", metavar="R", help=f"may be given again: {', '.join(Role)}")] = None,
+    jobs: Annotated[
+        list[str] | None, typer.Option("--job", metavar="J", help=f"stands for roles; may be given again: {', '.join(Job)}")
+    ] = None,
+    team: Annotated[str, typer.Option("--team", metavar="T", help="the team that the person is in")] = "",
+    scopes: Annotated[
+        list[str] | None,
+        typer.Option("--scope", metavar="S", help=f"where it is taken; may be given again: {', '.join(Scope)}; control by default"),
+    ] = None,
+    models: Annotated[
+        list[str] | None, typer.Option("--model", metavar="PATTERN", help="only for such models; may be given again; all by default")
+    ] = None,
+    expires: Annotated[str, typer.Option("--expires", metavar="SPAN", help="how long it is taken, such as 90d; for ever by default")] = "",
+    dry_run: DryRun = False,
+    key: Key = "",
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Give a person or a program a token. Its secret is printed here, once."""
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.opened(project) as wired:
+        acting, clock, secret = Acting(dry_run=dry_run, key=key), wired.ports.clock, new_secret()
+        command = tokens.order(
+            command=common.command_id(wired, acting),
+            actor=wired.caller.actor,
+            token=clock.new_id("tok"),
+            person=person,
+            secret=secret,
+            team=team,
+            jobs=jobs or (),
+            roles=roles or (),
+            scopes=scopes or (),
+            models=models or (),
+            expires_at=_expiry(expires, clock.now()),
+        )
+        receipt = common.act(wired, out, command, decide_create, acting)
+        if receipt is None:
+            return 0
+        made = next(event for event in lookup.events_of(wired.ports.ledger, receipt) if isinstance(event, TokenCreated))
+        ends = rfc3339(made.expires_at) if made.expires_at else "never"
+        out.line(
+            f"{made.token}  {made.person}   {', '.join((*made.jobs, *made.roles)) or 'no role'}   expires {ends}   event {receipt.last}"
+        )
+        if receipt.repeated:
+            out.note("it was made before, and its secret was shown then")
+        else:
+            out.line(secret)
+            out.note(
+                "this is its secret, shown once and kept nowhere: hand it over by a safe way; it is used as FLYBALL_TOKEN, or as a bearer"
+            )
+        document = _document(wired.ports.ledger.state(), made.token, clock.now())
+        out.document(document | {"secret": None if receipt.repeated else secret, "event": receipt.last})
+    return 0
+
+
+def _expiry(text: str, now: Instant) -> Instant:
+    if not text:
+        return 0
+    try:
+        span = Span.parse(text)
+    except ValueError as error:
+        raise BadInput(f"--expires: {error}", fix="--expires 90d") from None
+    return now + span if span > 0 else 1
+
+
+@app.command("list")
+def list_tokens(
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="those that are not taken any more, too")] = False,
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Every token that is taken, newest first. Without secrets: nobody has them but their holders."""
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.opened(project) as wired:
+        refused = may_see_tokens(wired.caller)
+        if refused is not None:
+            raise error_of(refused)
+        state, now = wired.ports.ledger.state(), wired.ports.clock.now()
+        rows = [row for _, row in state.scan(TOKENS) if everything or is_valid(row, now)]
+        rows.sort(key=lambda row: (-row.created_at, row.token))
+        cells = [
+            [
+                row.token,
+                row.person,
+                row.team or "–",
+                ", ".join((*row.jobs, *row.roles)) or "–",
+                ", ".join(row.scopes),
+                ", ".join(row.models) or "all",
+                f"{ago(row.created_at, now)} ago by {row.created_by}",
+                _standing(row, now),
+            ]
+            for row in rows
+        ]
+        if rows:
+            out.table(("TOKEN", "PERSON", "TEAM", "JOBS AND ROLES", "FOR", "MODELS", "MADE", "TAKEN"), cells, whole=("TOKEN",))
+        else:
+            out.line("no token yet: the first thing that is done here makes the local user's")
+        out.document({"tokens": [_document(state, row.token, now) for row in rows]})
+    return 0
+
+
+@app.command()
+def revoke(
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="a token's id, as flyball token list shows it")],
+    *,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    key: Key = "",
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Refuse a token from here on. The last one of an admin stays."""
+    out = Output(as_json=as_json, quiet=quiet)
+    if not reason.strip():
+        raise BadInput("revoking a token needs a reason", why="it is recorded, and told to whoever still uses it", fix='--reason "…"')
+    with common.opened(project) as wired:
+        acting = Acting(reason, dry_run, key)
+        command = RevokeToken(
+            id=common.command_id(wired, acting), actor=wired.caller.actor, token=token_id, reason=reason[: tokens.LONGEST_REASON]
+        )
+        receipt = common.act(wired, out, command, decide_revoke, acting)
+        if receipt is not None:
+            out.line(f"{token_id} is revoked   event {receipt.last}")
+            out.document({"token": token_id, "event": receipt.last})
+    return 0
+
+
+def _standing(row: TokenRow, now: Instant) -> str:
+    if row.revoked_at:
+        return f"revoked {ago(row.revoked_at, now)} ago: {row.revoked_why}"
+    if not row.expires_at:
+        return "for ever"
+    return f"for {roughly(row.expires_at - now)}" if is_valid(row, now) else f"expired {ago(row.expires_at, now)} ago"
+
+
+def _document(state: State, token_id: str, now: Instant) -> dict[str, Any]:
+    """A token for programs: all of it but the hash."""
+    row = state.get(TOKENS, token_id)
+    assert row is not None, f"{token_id} was recorded and is not there"
+    return {
+        "token": row.token,
+        "person": row.person,
+        "team": row.team,
+        "jobs": row.jobs,
+        "roles": row.roles,
+        "scopes": row.scopes,
+        "models": row.models,
+        "created": rfc3339(row.created_at),
+        "created_by": row.created_by,
+        "expires": rfc3339(row.expires_at) if row.expires_at else None,
+        "revoked": rfc3339(row.revoked_at) if row.revoked_at else None,
+        "valid": is_valid(row, now),
+    }
