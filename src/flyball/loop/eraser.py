@@ -7,7 +7,7 @@ removes, and doing it again finds nothing else to do.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -163,7 +163,7 @@ class Eraser:
         models = self._subjects.models(state)
         columns = self._subjects.columns(state, models)
         names = self._subjects.chosen(columns, name)
-        fields = _within(erasing.subject_fields(models), names)
+        fields = erasing.within(erasing.subject_fields(models), names)
         rows, labelled = self._segments(state, fields, subject)
         logged, waiting = self._open(state, fields, subject)
         return Held(
@@ -183,7 +183,7 @@ class Eraser:
         state = self._subjects.ledger.state()
         models = self._subjects.models(state)
         who = keyed(subject_key(self._subjects.keys, make=True), held.subject)
-        fields = _within(erasing.subject_fields(models), held.names)
+        fields = erasing.within(erasing.subject_fields(models), held.names)
         erased = [*self._without_rows(held, state, who, keep or self._blobs.put)]
         erased += self._without_records(held, fields, who, keep or self._blobs.put)
         what = SubjectErased(
@@ -203,6 +203,12 @@ class Eraser:
         self._subjects.ledger.erase_personal(held.texts)
         return sweep(self._subjects.ledger.state(), self._blobs, self._layout)
 
+    def records(self, held: Held, models: list[Model]) -> list[list[wal.LogRecord]]:
+        """The segments of the log in which something of a person lies: sealed ones, then all of the open log."""
+        fields = erasing.within(erasing.subject_fields(models), held.names)
+        sealed = [self._unsealed(each.content) for each in held.segments]
+        return [*sealed, *self._files(self._subjects.ledger.state())] if fields else []
+
     def _versions(self, state: State, columns: dict[str, str], names: tuple[str, ...], subject: str) -> Iterator[HeldRows]:
         counted: dict[tuple[str, str], int] = {}
         for version in erasures.versions(state, names):
@@ -214,7 +220,7 @@ class Eraser:
 
     def _segments(self, state: State, fields: forget.Fields, subject: str) -> tuple[tuple[HeldSegment, ...], frozenset[str]]:
         """Sealed segments with rows of a person or labels of such rows, and the ids of the rows."""
-        whose = _is(subject)
+        whose = is_of(subject)
         rows = [(row, present(state, row.parquet_sha256)) for _, row in state.scan(SEGMENTS)] if fields else []
         found = {content: [seen.id for seen in forget.seen(self._unsealed(content), fields, whose)] for _, content in rows}
         ids = frozenset(one for own in found.values() for one in own)
@@ -251,7 +257,7 @@ class Eraser:
 
         logged = waiting = 0
         for own in self._files(state) if fields else ():
-            logged += sum(1 for _ in forget.seen(own, fields, _is(subject)))
+            logged += sum(1 for _ in forget.seen(own, fields, is_of(subject)))
             waiting += sum(1 for _ in forget.seen(own, fields, new))
         return logged, waiting
 
@@ -275,7 +281,7 @@ class Eraser:
 
     def _without_records(self, held: Held, fields: forget.Fields, who: str, keep: erase.Keep) -> Iterator[DataErased]:
         for each in held.segments:
-            left = forget.without(self._unsealed(each.content), fields, _is(held.subject), held.labelled)
+            left = forget.without(self._unsealed(each.content), fields, is_of(held.subject), held.labelled)
             rest = erase.named(sealer.parquet(left.records), left.rows)
             keep(rest.data)
             yield DataErased(
@@ -317,12 +323,6 @@ def name_only(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _is(subject: str) -> forget.Whose:
+def is_of(subject: str) -> forget.Whose:
+    """Rows of one person."""
     return lambda _data, value, _at: value == subject
-
-
-def _within(fields: forget.Fields, names: Iterable[str]) -> forget.Fields:
-    """The fields of these data sets alone."""
-    wanted = set(names)
-    own = {model: tuple(each for each in of_model if each[1] in wanted) for model, of_model in fields.items()}
-    return {model: kept for model, kept in own.items() if kept}

@@ -126,3 +126,10 @@ def listed(event: DataErased, models: Sequence[str]) -> DataErased:
     if fits(whole):
         return whole
     return fullest(lambda most: msgspec.structs.replace(event, models=tuple(models[:most]), unlisted=len(models) - most), len(models))
+
+
+def within(fields: Fields, names: Sequence[str]) -> Fields:
+    """The fields of these data sets alone."""
+    wanted = set(names)
+    own = {model: tuple(each for each in of_model if each[1] in wanted) for model, of_model in fields.items()}
+    return {model: kept for model, kept in own.items() if kept}

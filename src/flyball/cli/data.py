@@ -1,0 +1,213 @@
+"""`flyball data`: data sets and their versions, and a person's rights: everything held of them, and all of it erased."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flyball.cli import common
+from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason, Yes
+from flyball.cli.output import Output, ago, dated
+from flyball.clock import rfc3339
+from flyball.data.erasures import present
+from flyball.errors import BadInput, Conflict
+from flyball.loop.erasing import decide_erase
+from flyball.loop.lookup import missing
+from flyball.records.data import DATASET_VERSIONS, DATASETS, DatasetRow
+
+if TYPE_CHECKING:
+    from flyball.loop.eraser import Eraser, Held
+    from flyball.wiring import Wired
+
+app = common.app()
+Subject = Annotated[str, typer.Option("--subject", metavar="VALUE", help="who: a value of the column that the data set names as subject=")]
+Only = Annotated[str, typer.Option("--data", metavar="NAME", help="only this data set, and the log of the models made from it")]
+TRIES = 3
+"""How often rows are looked for again where more were stored meanwhile."""
+
+
+@app.callback()
+def data() -> None:
+    """Data sets, and the rights of the persons in them."""
+
+
+@app.command("list")
+def list_datasets(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
+    """Every data set, with the version in use and what is wrong with its source."""
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.opened(project) as wired:
+        rows = wired.ports.ledger.state().scan(DATASETS)
+    if rows:
+        out.table(("NAME", "VERSION", "ROWS", "AS OF", "SOURCE"), [_listed(name, row) for name, row in rows])
+    else:
+        out.line("no data set was read yet: flyball train MODEL reads one, and so does flyball up")
+    out.document({"datasets": [{"name": name, **dated(row)} for name, row in rows]})
+    return 0
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="a data set")],
+    *,
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """One data set. Every stored version, what was left out of it, and where its rows lie since persons were erased from it."""
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.opened(project) as wired:
+        state, now = wired.ports.ledger.state(), wired.ports.clock.now()
+        row = state.get(DATASETS, name)
+        if row is None:
+            raise missing("data set", name, [key for key, _ in state.scan(DATASETS)])
+        found = [(version, present(state, version.content)) for key, version in state.scan(DATASET_VERSIONS) if version.name == name]
+    out.line(" ".join(_listed(name, row)))
+    for version, content in sorted(found, key=lambda each: each[0].as_of):
+        moved = f"   rows lie under {content[:12]}: some were erased" if content != version.content else ""
+        out.line(f"  {version.version:<9} {version.content[:12]}  {version.rows:,} rows  known {ago(version.as_of, now)} ago{moved}")
+        if version.erased:
+            out.line(f"  {'':<9} {version.erased:,} rows of the source were left out: their persons were erased")
+    out.line(f"  {len(row.violations)} violations: {'; '.join(row.violations[:3])}") if row.violations else None
+    out.document({"name": name, **dated(row), "versions": [{**dated(version), "present": content} for version, content in found]})
+    return 0
+
+
+@app.command()
+def erase(
+    subject: Subject,
+    *,
+    name: Only = "",
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    key: Key = "",
+    yes: Yes = False,
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Hold nothing of a person any more. Every version of every data set and the prediction log lose their rows; it cannot be undone."""
+    out = Output(as_json=as_json, quiet=quiet)
+    acting = Acting(reason, dry_run, key)
+    _checked(subject, reason)
+    with common.opened(project) as wired:
+        eraser = _eraser(wired)
+        held = eraser.find(subject, name)
+        if held.nothing:
+            # what a killed erasure left behind is removed even so
+            removed = 0 if dry_run else eraser.finish(held)
+            _nothing(out, held, removed)
+            return 0
+        if not dry_run and not common.sure(f"erase {_counts(held)}? It cannot be undone.", yes=yes):
+            return 1
+        return _erase(wired, out, eraser, held, name, acting)
+
+
+def _erase(wired: Wired, out: Output, eraser: Eraser, held: Held, name: str, acting: Acting) -> int:
+    from flyball.loop.eraser import name_only
+
+    command = common.command_id(wired, acting)
+    for left in reversed(range(TRIES)):
+        keep = name_only if acting.dry_run else None
+        order = eraser.order(held, command=command, actor=wired.caller.actor, reason=acting.reason, keep=keep)
+        try:
+            receipt = common.act(wired, out, order, decide_erase, acting)
+        except Conflict:
+            if not left:
+                raise
+            held = eraser.find(held.subject, name)
+            continue
+        if receipt is not None:
+            removed = eraser.finish(held)
+            models = sorted({model for each in order.erased for model in each.models})
+            _told(out, held, models, receipt.last, removed)
+        return 0
+    return 1
+
+
+def _told(out: Output, held: Held, models: list[str], event: int, removed: int) -> None:
+    out.line(f"erased  {_counts(held)}   event {event}")
+    if models:
+        out.line(f"made from these rows, and what they learned stays: {', '.join(models)}")
+    if held.logged:
+        out.line(f"{held.logged:,} predictions lie in the open log: they go when it is sealed, within the hour where flyball is up")
+    out.document(
+        {
+            "erased": {
+                "rows": sum(each.rows for each in held.versions),
+                "versions": len(held.versions),
+                "predictions": sum(each.rows for each in held.segments),
+                "texts": len(held.texts),
+            },
+            "waiting": held.logged,
+            "models": models,
+            "blobs_removed": removed,
+            "event": event,
+        }
+    )
+
+
+def _nothing(out: Output, held: Held, removed: int) -> None:
+    more = f"; {held.logged:,} predictions in the open log go when it is sealed" if held.logged else ""
+    out.line(f"nothing is held of this person in {', '.join(held.names)}{more}")
+    counts: dict[str, int] = {"rows": 0, "versions": 0, "predictions": 0, "texts": 0}
+    out.document({"erased": counts, "waiting": held.logged, "models": [], "blobs_removed": removed, "event": None})
+
+
+@app.command()
+def export(
+    subject: Subject,
+    *,
+    name: Only = "",
+    folder: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="write it there, a file for each kind; the folder is new or empty")
+    ] = None,
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Everything that is held of a person: rows, features, predictions, labels, decisions. It changes nothing."""
+    from flyball.loop.held import Holdings, document, write
+
+    out = Output(as_json=as_json, quiet=quiet)
+    _checked(subject, "")
+    with common.opened(project) as wired:
+        found = Holdings(wired.subjects(), wired.blobs, wired.layout).of(subject, name, wired.ports.clock.now())
+    if folder is not None:
+        common.empty_folder(folder)
+        write(found, folder)
+    for kind, items in found.parts().items():
+        out.line(f"{kind:<12} {len(items):,}" + (f"   {folder / f'{kind}.jsonl'}" if folder is not None else ""))
+    if folder is None and not as_json:
+        out.note("--out DIR writes it to files, --json to stdout")
+    out.document(document(found))
+    return 0
+
+
+def _checked(subject: str, reason: str) -> None:
+    """Raises BadInput for what names nobody, and for a reason that would keep what is to be forgotten."""
+    if not subject or len(subject) > 1000:
+        raise BadInput("--subject names nobody", why="it is a value of the subject column, of 1 to 1,000 characters", fix="write it out")
+    if subject in reason.split() or (len(subject) > 3 and subject in reason):
+        raise BadInput("the reason holds the person's name", why="it is recorded and would stay", fix="write the number of the request")
+
+
+def _eraser(wired: Wired) -> Eraser:
+    from flyball.loop.eraser import Eraser as Made
+
+    return Made(wired.subjects(), wired.blobs, wired.layout)
+
+
+def _counts(held: Held) -> str:
+    rows, predictions = sum(each.rows for each in held.versions), sum(each.rows for each in held.segments)
+    parts = [f"{rows:,} rows in {len(held.versions)} versions of {', '.join(held.names)}", f"{predictions + held.waiting:,} predictions"]
+    return " and ".join(parts) + (f", {len(held.texts)} texts of events" if held.texts else "")
+
+
+def _listed(name: str, row: DatasetRow) -> list[str]:
+    head = row.head
+    wrong = f"refused: {row.violations[0]}" if row.violations else "ok" if head else "–"
+    if head is None:
+        return [name, "–", "–", "–", wrong]
+    return [name, head.version, f"{head.rows:,}", rfc3339(head.as_of) if head.as_of else "–", wrong]
