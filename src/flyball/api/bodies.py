@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
 
 from flyball.records.base import Record
+
+Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=2_000)]
+"""What a person says: it has to fit into an event."""
 
 
 class NoBody(Record, frozen=True):
@@ -14,13 +19,13 @@ class NoBody(Record, frozen=True):
 class Why(Record, frozen=True):
     """A reason; it is recorded."""
 
-    reason: str = ""
+    reason: Text = ""
 
 
 class Review(Record, frozen=True):
     """What happened, and what will keep it from happening again."""
 
-    text: str
+    text: Text
 
 
 class Training(Record, frozen=True):
@@ -33,7 +38,7 @@ class Training(Record, frozen=True):
     parameters: dict[str, int | float | str | bool] = {}
     trials: int | None = None
     release: bool = True
-    reason: str = ""
+    reason: Text = ""
 
 
 class Releasing(Record, frozen=True):
@@ -41,14 +46,14 @@ class Releasing(Record, frozen=True):
 
     model: str
     version: str
-    reason: str = ""
+    reason: Text = ""
 
 
 class Judging(Record, frozen=True):
     """A person's verdict on a version. `role` (or a job) is that under which it is given; empty: every one that the caller has."""
 
     verdict: Literal["approve", "reject"]
-    reason: str
+    reason: Text
     role: str = ""
 
 

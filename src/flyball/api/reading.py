@@ -285,3 +285,9 @@ def _seq(asked: Asked) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 15):
         raise BadInput(f'"{text[:40]}" is no event', why="events have numbers, from 1", fix="/api/v1/events lists them")
     return int(text)
+
+
+def start_of(asked: Asked) -> int:
+    """The number of the event after which a stream begins. Raises Refused, BadInput."""
+    _sees_all(asked)
+    return _number(asked, "after")

@@ -7,6 +7,7 @@ valid token is never counted here: many callers share an address, and one of the
 from __future__ import annotations
 
 import ipaddress
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -54,50 +55,57 @@ class _Bucket:
 
 @dataclass
 class Failures:
-    """The attempts that one process has seen. `monotonic` in seconds, `now` in µs since 1970."""
+    """The attempts that one process has seen; its threads may share it. `monotonic` in seconds, `now` in µs since 1970."""
 
     monotonic: Callable[[], float]
     now: Callable[[], Instant]
     _buckets: OrderedDict[str, _Bucket] = field(default_factory=OrderedDict)
     _counted: dict[str, TurnedAway] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def failed(self, address: str, why: str) -> None:
         """Count one. Raises TooMany when the address has made all that it may."""
         source = source_of(address)
         self.add(TurnedAway(source=source, count=1, since=self.now(), until=self.now(), why=why))
-        moment = self.monotonic()
-        bucket = self._buckets.pop(source, None) or _Bucket(A_MINUTE, moment)
-        bucket.left = min(A_MINUTE, bucket.left + (moment - bucket.at) * A_MINUTE / 60)
-        bucket.at = moment
-        self._buckets[source] = bucket
-        if len(self._buckets) > _MOST:
-            self._buckets.popitem(last=False)
-        if bucket.left < 1:
+        wait = self._wait(source)
+        if wait:
             raise TooMany(
                 "too many requests without a valid token",
                 why=f"{A_MINUTE} a minute from one address are answered",
                 fix="send a token that is taken; requests that have one are answered all the same",
-                retry_after=(1 - bucket.left) * 60 / A_MINUTE,
+                retry_after=wait,
             )
-        bucket.left -= 1
+
+    def _wait(self, source: str) -> float:
+        """Seconds until the address may try again; 0 if it may now, and has."""
+        with self._lock:
+            moment = self.monotonic()
+            bucket = self._buckets.pop(source, None) or _Bucket(A_MINUTE, moment)
+            bucket.left = min(A_MINUTE, bucket.left + (moment - bucket.at) * A_MINUTE / 60)
+            bucket.at = moment
+            self._buckets[source] = bucket
+            if len(self._buckets) > _MOST:
+                self._buckets.popitem(last=False)
+            if bucket.left < 1:
+                return (1 - bucket.left) * 60 / A_MINUTE
+            bucket.left -= 1
+            return 0.0
 
     def add(self, more: TurnedAway) -> None:
         """Add what was counted, here or by another process."""
-        source = more.source if more.source in self._counted or len(self._counted) < _MOST else _OTHERS
-        before = self._counted.get(source)
-        if before is not None:
-            more = TurnedAway(
+        with self._lock:
+            source = more.source if more.source in self._counted or len(self._counted) < _MOST else _OTHERS
+            before = self._counted.get(source, more)
+            self._counted[source] = TurnedAway(
                 source=source,
-                count=before.count + more.count,
+                count=more.count + (before.count if before is not more else 0),
                 since=min(before.since, more.since),
                 until=max(before.until, more.until),
                 why=more.why,
             )
-        elif source != more.source:
-            more = TurnedAway(source=source, count=more.count, since=more.since, until=more.until, why=more.why)
-        self._counted[source] = more
 
     def take(self) -> tuple[TurnedAway, ...]:
         """What was counted since the last call."""
-        found, self._counted = tuple(self._counted.values()), {}
+        with self._lock:
+            found, self._counted = tuple(self._counted.values()), {}
         return found

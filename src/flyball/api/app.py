@@ -1,0 +1,206 @@
+"""The API as an ASGI application: a request is authenticated, authorised, read, answered. One way for every route of the table.
+
+Handlers run in threads; neither they nor the loop wait for each other but in the ledger's write lock, for the milliseconds of a commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route as Path
+from starlette.routing import Router
+from starlette.types import Receive, Scope, Send
+
+from flyball.api import reading
+from flyball.api.asking import PREFIX, Answer, Asked
+from flyball.api.bodies import NoBody
+from flyball.api.gate import Gate
+from flyball.api.idempotency import Keys, checked, place_of
+from flyball.api.incoming import decoded, whole_body
+from flyball.api.openapi import document
+from flyball.api.pages import Page
+from flyball.api.routes import NOT_OFFERED, OPEN, READ, ROUTES, SELF, Route
+from flyball.api.shape import shown
+from flyball.api.stream import Streams
+from flyball.declare.units import near
+from flyball.errors import BadInput, FlyballError, NotFound
+from flyball.governance.authority import Caller, may_read
+from flyball.ledger.ledger import error_of
+from flyball.loop.authority import may_give
+from flyball.serving import problems
+from flyball.serving.problems import WrongMethod
+from flyball.wiring import Wired
+
+_JSON = "application/json"
+_NOBODY = Caller(actor="")
+
+
+class Api:
+    """Answers requests about one project. `say` takes what is a fault of ours."""
+
+    def __init__(self, wired: Wired, gate: Gate, say: Callable[[str], None]) -> None:
+        self._wired = wired
+        self._gate = gate
+        self._say = say
+        self._keys = Keys(wired.ports.memory, wired.ports.clock)
+        self._streams = Streams(wired)
+        self._openapi = b""
+        by_path: dict[str, list[Route]] = {}
+        for route in ROUTES:
+            by_path.setdefault(route.path, []).append(route)
+        listed = [Path(PREFIX + path, _Resource(self, routes)) for path, routes in by_path.items()]
+        listed.append(Path(PREFIX + SELF, _Resource(self, ())))
+        self.app = Router(listed, redirect_slashes=False, default=_Nowhere())
+
+    async def answer(self, request: Request, routes: Sequence[Route]) -> Response:
+        """The answer to a request to a path whose routes are these (none: the document itself)."""
+        try:
+            if not routes:
+                return await run_in_threadpool(self._document, request)
+            return await self._answer(request, _with_method(request, routes))
+        except FlyballError as error:
+            return problem(error)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours is told to its caller, and in one line to the log
+            self._say(f"{request.method} {request.url.path[:200]!r} failed: {type(error).__name__}: {ascii(str(error))[:300]}")
+            what = "the request could not be answered, by a mistake of flyball's own"
+            return problem(FlyballError(what, fix="the control plane's log names it; please report it"))
+
+    async def _answer(self, request: Request, route: Route) -> Response:
+        header = request.headers.get("authorization", "")
+        peer = request.headers.get("flyball-peer", "")
+        caller = await run_in_threadpool(self._let_in, route, header, peer)
+        query = _query(request, route)
+        if route.streams and "text/event-stream" in request.headers.get("accept", ""):
+            return await self._stream(request, caller, query, lambda: self._let_in(route, header, peer))
+        raw = await whole_body(request) if route.acts else b""
+        body = decoded(raw, route.body, request.headers.get("content-type", "")) if route.acts else NoBody()
+        key = request.headers.get("idempotency-key")
+        place = place_of(caller, checked(key)) if route.acts and key is not None else ""
+        command = f"key_{place}" if place else self._wired.ports.clock.new_id("cmd")
+        ports = self._wired.acting(caller)
+        asked = Asked(self._wired, caller, ports, request.path_params, query, body, command)
+        if not place:
+            return await run_in_threadpool(lambda: _response(route, *_rendered(route.handler(asked))))
+        parts = (request.method, request.url.path, urlencode(sorted(query.items())))
+        digest = hashlib.sha256("\n".join(parts).encode() + b"\n" + raw).hexdigest()
+        return await run_in_threadpool(self._once, route, asked, place, digest)
+
+    def _let_in(self, route: Route, header: str, peer: str) -> Caller:
+        """Who asks, if they may. Raises Unauthenticated, TooMany, Refused."""
+        if route.needs == OPEN:
+            return _NOBODY
+        caller = self._gate.caller(header, peer)
+        refused = may_read(caller) if route.needs == READ else may_give(caller, route.needs)
+        if refused is not None:
+            raise error_of(refused)
+        return caller
+
+    def _once(self, route: Route, asked: Asked, place: str, digest: str) -> Response:
+        """Carry it out, unless it was: then its first answer is told again."""
+        before = self._keys.begin(place, digest)
+        if before is not None:
+            return _response(route, before.body.encode(), before.location, {})
+        try:
+            answer = route.handler(asked)
+            body, location, headers = _rendered(answer)
+            kept = body if answer.kept is None else msgspec.json.encode(shown(answer.kept))
+        except BaseException:
+            self._keys.drop(place)
+            raise
+        self._keys.keep(place, digest, route.status, location, kept.decode())
+        return _response(route, body, location, headers)
+
+    async def _stream(self, request: Request, caller: Caller, query: Mapping[str, str], still: Callable[[], object]) -> Response:
+        seen = request.headers.get("last-event-id", "")
+        asked = Asked(self._wired, caller, self._wired.acting(caller), {}, {"after": seen} if seen else query)
+        parts = self._streams.events(reading.start_of(asked), still)
+        first = await anext(parts)
+
+        async def whole() -> Any:
+            yield first
+            async for part in parts:
+                yield part
+
+        return StreamingResponse(whole(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+    def _document(self, request: Request) -> Response:
+        if request.method != "GET":
+            raise WrongMethod(f"{request.url.path} does not take {request.method}", fix="use GET")
+        self._openapi = self._openapi or msgspec.json.encode(document(ROUTES))
+        return Response(self._openapi, media_type=_JSON)
+
+
+class _Resource:
+    """A path, as Starlette calls it."""
+
+    def __init__(self, api: Api, routes: Sequence[Route]) -> None:
+        self._api = api
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._api.answer(Request(scope, receive), self._routes)
+        await response(scope, receive, send)
+
+
+class _Nowhere:
+    """Every other path."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await problem(_no_route(scope["path"]))(scope, receive, send)
+
+
+def problem(error: FlyballError) -> Response:
+    """The error as it is told."""
+    headers = {name.decode(): value.decode() for name, value in problems.headers(error)}
+    if isinstance(error, WrongMethod):
+        headers["allow"] = error.fix.removeprefix("use ")
+    return Response(problems.body(error), error.status, headers, media_type=problems.CONTENT_TYPE.decode())
+
+
+def _no_route(path: str) -> NotFound:
+    first = path.removeprefix(f"{PREFIX}/").partition("/")[0]
+    if first in NOT_OFFERED:
+        return NotFound(f"{path[:200]} is not there yet", why=f"this version does not offer {NOT_OFFERED[first]}", fix="see docs/api.md")
+    known = [PREFIX + route.path for route in ROUTES]
+    return NotFound(f"there is nothing at {path[:200]}", fix=f"{near(path[:200], known)}; {PREFIX}{SELF} lists all")
+
+
+def _with_method(request: Request, routes: Sequence[Route]) -> Route:
+    for route in routes:
+        if route.method == request.method:
+            return route
+    raise WrongMethod(f"{request.url.path[:200]} does not take {request.method}", fix=f"use {', '.join(route.method for route in routes)}")
+
+
+def _query(request: Request, route: Route) -> dict[str, str]:
+    """The query as it was sent. Raises BadInput on what the route does not know, or one that is given twice."""
+    given = request.query_params.multi_items()
+    for name, _ in given:
+        if name not in route.query:
+            known = ", ".join(route.query)
+            raise BadInput(f'"{name[:40]}" means nothing to {route}', why=f"it knows: {known}" if known else "it takes no query")
+    query = dict(given)
+    if len(query) != len(given):
+        raise BadInput("a query parameter is given twice", why="either may be meant", fix="give it once")
+    return query
+
+
+def _rendered(answer: Answer) -> tuple[bytes, str, Mapping[str, str]]:
+    value = answer.value
+    if isinstance(value, Page):
+        value = {"items": value.items, "next": value.next}
+    body = value if isinstance(value, bytes) else msgspec.json.encode(shown(value))
+    return body, answer.location, answer.headers
+
+
+def _response(route: Route, body: bytes, location: str, headers: Mapping[str, str]) -> Response:
+    more = {"cache-control": "no-store", **headers, **({"location": location} if location else {})}
+    return Response(body, route.status, more, media_type=_JSON if route.answer is not None else "text/plain; charset=utf-8")

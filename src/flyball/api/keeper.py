@@ -1,0 +1,83 @@
+"""What the control plane does beside loop and requests: tells gateways which tokens they take, and records whom anybody turned away.
+
+In a thread of its own, so that neither a long pass of the loop nor a slow request keeps a revoked token alive.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from flyball.errors import FlyballError
+from flyball.governance.authority import LOOP
+from flyball.loop.access import NoteRefused, decide_note_refused
+from flyball.records.identity import TOKENS, AccessRefused
+from flyball.serving import tokens
+from flyball.serving.failures import Failures
+from flyball.wiring import Wired
+
+LOOK_S = 0.1
+RECORD_S = 60.0
+"""How far apart records of refused requests lie: an address has one event a minute at most."""
+
+
+class Keeper:
+    """Works until `stop`. `say` takes what keeps it from its work."""
+
+    def __init__(self, wired: Wired, failures: Failures, say: Callable[[str], None]) -> None:
+        self._wired = wired
+        self._failures = failures
+        self._say = say
+        self._seen = -1
+        self._recorded_at = time.monotonic() - RECORD_S
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and record what was counted until now."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def step(self) -> None:
+        """Do what is due. Raises FlyballError, OSError."""
+        size = self._wired.ledger.size()
+        if size != self._seen:
+            with self._wired.ledger.state() as state:
+                tokens.publish(self._wired.layout, [row for _, row in state.scan(TOKENS)])
+            self._seen = size
+        for one in tokens.take_over(self._wired.layout):
+            self._failures.add(one)
+        if time.monotonic() - self._recorded_at >= RECORD_S:
+            self.record()
+
+    def record(self) -> None:
+        """Record who was turned away since the last time, if anybody was. Raises FlyballError."""
+        counted = self._failures.take()
+        if not counted:
+            return
+        refused = tuple(AccessRefused(source=one.source, count=one.count, since=one.since, until=one.until, why=one.why) for one in counted)
+        command = NoteRefused(id=self._wired.ports.clock.new_id("cmd"), actor=LOOP.actor, refused=refused)
+        try:
+            self._wired.acting(LOOP).ledger.execute(command, decide_note_refused)
+        except FlyballError:
+            for one in counted:
+                self._failures.add(one)
+            raise
+        finally:
+            self._recorded_at = time.monotonic()
+
+    def _run(self) -> None:
+        while not self._stop.wait(LOOK_S):
+            self._try(self.step)
+        self._try(self.record)
+
+    def _try(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except (FlyballError, OSError) as error:
+            self._say(f"put off: {error}")

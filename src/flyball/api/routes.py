@@ -1,0 +1,124 @@
+"""Every route of the API in one table: what it needs, takes and gives. Nothing is answered that is not listed here.
+
+`needs` is OPEN, READ, or the name of the command that it gives in the table of who may give which (`loop/authority.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from flyball.api import answers, bodies, giving, reading
+from flyball.api.asking import Answer, Asked
+from flyball.ledger.checkpoints import Proof
+from flyball.records.base import Record
+from flyball.records.data import DatasetVersion
+from flyball.records.declarations import DeclarationRow
+from flyball.records.monitoring import IncidentRow
+from flyball.records.rollouts import RolloutRow
+from flyball.records.training import RunRow
+
+OPEN = "open"
+"""Nobody is asked for a token."""
+
+READ = "read"
+"""A token for the control plane, of whoever has a role."""
+
+PAGE = ("limit", "after")
+
+QUERY: Mapping[str, str] = MappingProxyType(
+    {
+        "limit": "how many things a page has: 1 to 200, 50 if it is not said",
+        "after": "where the page begins: what the page before said in `next`",
+        "model": "only what is of this model",
+        "state": "only what is in this state",
+        "offset": "the byte from which on it is told",
+    }
+)
+"""Query parameter → what it means."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route. `paged`: the answer is a page of `answer`. `text`: it is plain text. `streams`: it can be had as server-sent events too."""
+
+    method: str
+    path: str
+    handler: Callable[[Asked], Answer]
+    answer: type[Record] | None
+    needs: str = READ
+    body: type[Record] = bodies.NoBody
+    query: tuple[str, ...] = ()
+    status: int = 200
+    paged: bool = False
+    streams: bool = False
+
+    @property
+    def acts(self) -> bool:
+        """Whether it gives a command."""
+        return self.method != "GET"
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def _list(
+    path: str, handler: Callable[[Asked], Answer], answer: type[Record], *more: str, needs: str = READ, streams: bool = False
+) -> Route:
+    return Route("GET", path, handler, answer, needs=needs, query=(*PAGE, *more), paged=True, streams=streams)
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/health", reading.health, answers.Health, needs=OPEN),
+    _list("/declarations", reading.declarations, DeclarationRow),
+    Route("POST", "/declarations", giving.apply, answers.Applied, needs="loop.commands.Apply"),
+    _list("/models", reading.models, answers.Standing),
+    Route("GET", "/models/{model}", reading.model, answers.Standing),
+    Route("POST", "/models/{model}/rollback", giving.roll_back, answers.RolledBack, needs="loop.releases.Rollback", body=bodies.Why),
+    _list("/models/{model}/versions", reading.versions, answers.Version),
+    Route("GET", "/models/{model}/versions/{version}", reading.version, answers.Version),
+    Route("GET", "/models/{model}/versions/{version}/verdicts", reading.verdicts, answers.Verdicts),
+    _list("/runs", reading.runs, RunRow, "model"),
+    Route("POST", "/runs", giving.train, answers.RunWanted, needs="loop.commands.Train", body=bodies.Training, status=202),
+    Route("GET", "/runs/{run}", reading.run, RunRow),
+    Route("GET", "/runs/{run}/logs", reading.run_log, None, query=("offset",)),
+    Route("DELETE", "/runs/{run}", giving.cancel_run, answers.RunEnded, needs="loop.commands.CancelRun", body=bodies.Why),
+    _list("/rollouts", reading.rollouts, RolloutRow, "model"),
+    Route("POST", "/rollouts", giving.release, answers.Released, needs="loop.releases.Release", body=bodies.Releasing, status=202),
+    Route("GET", "/rollouts/{rollout}", reading.rollout, answers.Rollout),
+    Route("POST", "/rollouts/{rollout}/pause", giving.pause, answers.Steered, needs="loop.releases.Steer", body=bodies.Why),
+    Route("POST", "/rollouts/{rollout}/resume", giving.resume, answers.Steered, needs="loop.releases.Steer", body=bodies.Why),
+    Route("POST", "/rollouts/{rollout}/abort", giving.abort, answers.Steered, needs="loop.releases.Steer", body=bodies.Why),
+    _list("/datasets", reading.datasets, answers.Dataset),
+    _list("/datasets/{dataset}/versions", reading.dataset_versions, DatasetVersion),
+    Route("GET", "/monitors/{model}", reading.monitors, answers.Monitors),
+    _list("/incidents", reading.incidents, IncidentRow, "model", "state"),
+    Route("GET", "/incidents/{incident}", reading.incident, IncidentRow),
+    Route("POST", "/incidents/{incident}/ack", giving.acknowledge, answers.Settled, needs="loop.findings.SettleIncident", body=bodies.Why),
+    Route("POST", "/incidents/{incident}/resolve", giving.resolve, answers.Settled, needs="loop.findings.SettleIncident", body=bodies.Why),
+    Route("POST", "/incidents/{incident}/review", giving.review, answers.Settled, needs="loop.findings.SettleIncident", body=bodies.Review),
+    _list("/events", reading.events, answers.EventAnswer, streams=True),
+    Route("GET", "/events/{seq}", reading.event, answers.EventAnswer),
+    Route("GET", "/events/{seq}/proof", reading.proof, Proof),
+    _list("/checkpoints", reading.list_checkpoints, answers.CheckpointAnswer),
+    _list("/tokens", reading.tokens, answers.Token, needs="loop.tokens.CreateToken"),
+    Route("POST", "/tokens", giving.create_token, answers.TokenMade, needs="loop.tokens.CreateToken", body=bodies.NewToken, status=201),
+    Route("DELETE", "/tokens/{token}", giving.revoke_token, answers.TokenTaken, needs="loop.tokens.RevokeToken", body=bodies.Why),
+)
+"""Every route but `/openapi.json`, which is made from this table."""
+
+SELF = "/openapi.json"
+"""The document of this table: it is told to everybody."""
+
+NOT_OFFERED: Mapping[str, str] = MappingProxyType(
+    {
+        "freezes": "freezing releases",
+        "features": "values of feature views",
+        "lineage": "lineage",
+        "backtests": "backtests: flyball backtest runs them",
+        "batches": "scheduled scoring",
+        "scorecard": "the scorecard",
+    }
+)
+"""First part of a path that is planned, and what it would be: it is answered 404, which says so."""
