@@ -5,7 +5,8 @@ import pytest
 
 from flyball.declare.checks import Drift, approval, at_release, baseline, champion, metric
 from flyball.declare.functions import Function
-from flyball.evaluation.gates import Approved, Holdout, combine, judge
+from flyball.evaluation.gates import Holdout, combine, judge
+from flyball.evaluation.persons import Approved
 from flyball.records.estimates import Estimate, Outcome, Verdict
 
 PASS, FAIL, INSUFFICIENT = Outcome.PASS, Outcome.FAIL, Outcome.INSUFFICIENT

@@ -1,4 +1,4 @@
-"""The control plane's process: the loop, once a second and when nudged. Started by the supervisor; it serves no request.
+"""The control plane's process: the loop, once a second and when nudged, and beside it the API. Started by the supervisor.
 
 Kill it and predictions go on; started again, it goes on where the ledger stands.
 """
@@ -15,11 +15,14 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from flyball.api.service import Service
 from flyball.api.voice import Voice
 from flyball.clock import Instant
 from flyball.errors import Corrupt, FlyballError, Unavailable
+from flyball.governance.authority import actor_of
 from flyball.loop.compiling import Compilation
 from flyball.loop.declaring import Watcher, apply
+from flyball.loop.local import login_name
 from flyball.loop.sealing import Sealing
 from flyball.loop.tick import LOST, reconcile_routes, tick
 from flyball.serving.layout import write_json
@@ -82,7 +85,7 @@ class Control:
         self._compiled = (self._watcher.poll() if self._watcher else None) or self._compiled
         if self._compiled is not None:
             self._unread_until = 0.0
-            apply(self._compiled, self._wired.ports, "loop")
+            apply(self._compiled, self._wired.ports, "loop", author=actor_of(login_name()))
             self._compiled = None
         self._sealing.look()
         try:
@@ -152,8 +155,10 @@ def main() -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     control = Control(wired, watch=not arguments.no_watch)
+    service = Service(wired)
     signal.signal(signal.SIGTERM, control.stop)
     signal.signal(signal.SIGINT, control.stop)
+    service.start()
     try:
         control.run()
     except FlyballError as error:
@@ -163,6 +168,7 @@ def main() -> int:
         traceback.print_exc()
         return 1
     finally:
+        service.stop()
         wired.close()
     return 0
 

@@ -11,12 +11,14 @@ from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.output import Output, ago, estimate
 from flyball.clock import rfc3339
 from flyball.declare.codec import short
+from flyball.evaluation.persons import NONE_GIVEN
 from flyball.loop import lookup
 from flyball.records.base import State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.training import RUNS, RunResult
-from flyball.records.versions import VERSIONS, VersionRow
+from flyball.records.versions import VERSIONS, VersionRow, VersionState
+from flyball.registry import approvals
 
 if TYPE_CHECKING:
     from flyball.wiring import Wired
@@ -93,6 +95,13 @@ def show(
 def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunResult) -> None:
     run = state.get(RUNS, row.run)
     out.line(f"{row.model}@{row.version}   {row.state.value}   {lookup.role(state, row)}".rstrip())
+    if asked_text(row):
+        out.line(f"{out.paint('held', 'unsure')}      {asked_text(row)}   → flyball approve {row.model}@{row.version}")
+    for said in row.said:
+        under = "" if said.gates_digest == row.gates_digest else "   (to other gates than those that judge it now)"
+        out.line(
+            f"{'approved' if said.yes else 'rejected'}  {rfc3339(said.at)} by {said.actor} as {', '.join(said.roles)}: {said.reason}{under}"
+        )
     out.line(f"made      {rfc3339(row.registered_at)} by {row.run}" + (f" ({run.trigger}: {run.reason})" if run else ""))
     out.line(f"declared  version {short(row.version_digest)}  policy {short(row.policy_digest)}")
     for name, content in row.data.items():
@@ -106,13 +115,27 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
         out.line(verdict_line(out, verdict))
 
 
+def asked_text(row: VersionRow) -> str:
+    """Whose yes a held version waits for: "approval by 1 risk-officer"; empty for none."""
+    if row.state is not VersionState.HELD:
+        return ""
+    return "; ".join(
+        f"{one.check}{'' if one.why == NONE_GIVEN else f', {one.why}'}"
+        for one in row.verdicts
+        if one.asks and one.outcome is Outcome.INSUFFICIENT
+    )
+
+
 def _value(known: dict[str, Estimate], name: str) -> str:
     return estimate(known[name]) if name in known else "–"
 
 
 def verdicts(row: VersionRow, result: RunResult) -> tuple[Verdict, ...]:
     """All verdicts on a version: of many its row lists some, and the result that it was judged by has all."""
-    return result.verdicts if row.unlisted else row.verdicts
+    if not row.unlisted:
+        return row.verdicts
+    # what persons said since stands on the row alone
+    return approvals.lifted(row, result.verdicts, row.gates_digest)
 
 
 def verdict_line(out: Output, verdict: Verdict) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from flyball.cli import common
 from flyball.cli.common import HERE, LOOP_FRESH, Json, Project, Quiet
 from flyball.cli.incidents import step
+from flyball.cli.models import asked_text
 from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Check, Metric
@@ -25,7 +26,7 @@ from flyball.records.estimates import Estimate
 from flyball.records.monitoring import ALERTS, INCIDENTS, PROPOSALS, AlertState, IncidentRow, IncidentState, ProposalRow
 from flyball.records.serving import EPOCHS, ROUTES
 from flyball.records.training import RUNS, RunState
-from flyball.records.versions import VERSIONS, VersionState
+from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
 
 if TYPE_CHECKING:
     from flyball.declare.model import Model
@@ -99,6 +100,7 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
             "models": told,
             "incidents": [row.incident for row in incidents],
             "proposals": [dated(row) for row in proposals],
+            "held": [{"model": row.model, "version": row.version, "for": asked_text(row)} for row in waiting(state)],
         }
         out.document(document | {"detector": wired.ports.detector, "up": up, "loop_age_s": None if age is None else round(age / 1e6, 3)})
     return 0
@@ -244,11 +246,20 @@ def _wrong(out: Output, state: State, incidents: list[IncidentRow], proposals: l
     for made in proposals:
         asks = "proposed" if made.mode == "propose" else "would"
         out.line(f"{out.paint(f'{asks:<8}', 'unsure')}  {made.action} {made.model} {made.target}: {made.reason}   → {answer(made)}")
+    for held in waiting(state):
+        ref = f"{held.model}@{held.version}"
+        out.line(f"{out.paint('held', 'unsure')}      {ref}: {asked_text(held)}   → flyball approve {ref}")
     for file, broken in state.scan(LOOP_FILES):
         out.line(f"{out.paint('broken', 'bad')}    {file}: {broken.problems[0].splitlines()[0]}   → flyball check")
     epochs = state.get(EPOCHS, "routes")
     if epochs is not None and epochs.in_force < epochs.desired:
         out.line(f"routes    decided {ago(epochs.desired_at, now)} ago, not in force everywhere yet")
+
+
+def waiting(state: State) -> list[VersionRow]:
+    """The newest version of each model that waits for a person's yes."""
+    newest = (state.get(VERSIONS, f"{name}/{row.newest}") for name, row in state.scan(MODELS) if row.newest)
+    return [row for row in newest if row is not None and asked_text(row)]
 
 
 def answer(made: ProposalRow) -> str:

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -26,18 +25,12 @@ from flyball.evaluation.answers import Answers, Label, Rows, answers
 from flyball.evaluation.comparison import Compared, number, shown, too_little
 from flyball.evaluation.gaps import gap
 from flyball.evaluation.metrics import estimate
-from flyball.records.estimates import Estimate, Outcome, Verdict
+from flyball.evaluation.persons import NONE_GIVEN, Approved, approved
+from flyball.records.estimates import Asked, Estimate, Outcome, Verdict
 from flyball.stats.multiplicity import holm
 
 MOST_VALUES = 200
 """A slice is a column of few values; beyond this it is not one."""
-
-
-class Approved(NamedTuple):
-    """A person's yes, given with this role."""
-
-    role: str
-    actor: str
 
 
 @dataclass(frozen=True)
@@ -228,10 +221,8 @@ def _by_slice(check: Check, holdout: Holdout, column: str, new: Answers, other: 
 
 
 def _approval(gate: Approval, approvals: Sequence[Approved]) -> Verdict:
-    people = {given.actor for given in approvals if given.role == gate.role}
-    if len(people) >= gate.count:
-        return Verdict(check=str(gate), outcome=Outcome.PASS, why=f"given by {', '.join(sorted(people))}")
-    return _insufficient(gate, f"{len(people)} of {gate.count} given" if people else "none given")
+    asked = Verdict(check=str(gate), outcome=Outcome.INSUFFICIENT, why=NONE_GIVEN, asks=(Asked(role=gate.role, count=gate.count),))
+    return approved((asked,), approvals)[0]
 
 
 def _any_of(gate: AnyOf, parts: Sequence[tuple[Verdict, ...]]) -> Verdict:
@@ -239,7 +230,8 @@ def _any_of(gate: AnyOf, parts: Sequence[tuple[Verdict, ...]]) -> Verdict:
     outcome = next(each for each in (Outcome.PASS, Outcome.INSUFFICIENT, Outcome.FAIL) if each in outcomes)
     best = parts[outcomes.index(outcome)]
     why = "; or ".join(f"{check}: {found} ({_why(part)})" for check, found, part in zip(gate.checks, outcomes, parts, strict=True))
-    return Verdict(check=str(gate), outcome=outcome, estimate=best[0].estimate, reference=best[0].reference, why=why)
+    asks = tuple(dict.fromkeys(asked for part in parts for verdict in part for asked in verdict.asks))
+    return Verdict(check=str(gate), outcome=outcome, estimate=best[0].estimate, reference=best[0].reference, why=why, asks=asks)
 
 
 def _why(verdicts: Sequence[Verdict]) -> str:

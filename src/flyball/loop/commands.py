@@ -32,6 +32,7 @@ from flyball.records.training import (
     Trigger,
 )
 from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
+from flyball.registry import approvals
 from flyball.registry import rules as registry
 
 MAX_ATTEMPTS = 3
@@ -210,7 +211,8 @@ def decide_register(state: State, command: Register, _now: Instant) -> Sequence[
         # what was learned before would be released anew under a new number, also after a rollback took it back
         digest = command.spec.gates_digest
         anew = same.state == VersionState.HELD or (same.state == VersionState.ELIGIBLE and same.gates_digest != digest)
-        again = (registry.judge(row.model, same.version, command.what.verdicts, command.result, digest),) if anew else ()
+        verdicts = approvals.lifted(same, command.what.verdicts, digest)
+        again = (registry.judge(row.model, same.version, verdicts, command.result, digest),) if anew else ()
         return (RunSucceeded(run=row.run, result=command.result, version=same.version), *again)
     newest = state.get(VERSIONS, f"{row.model}/{model.newest}") if model else None
     version = registry.next_version(
@@ -251,4 +253,6 @@ def _judged_again(state: State, model: str, command: Register) -> Sequence[Event
     version = state.get(VERSIONS, f"{model}/{command.spec.candidate_version}")
     if version is None or version.state != VersionState.HELD:
         return ()
-    return (registry.judge(model, version.version, command.what.verdicts, command.result),)
+    # what a person said stays said while the gates are the same
+    verdicts = approvals.lifted(version, command.what.verdicts, version.gates_digest)
+    return (registry.judge(model, version.version, verdicts, command.result),)

@@ -21,8 +21,8 @@ _MOST = 8
 _LONGEST = 640
 
 
-def apply_command(compilation: Compilation, blobs: Blobs, *, command: str, actor: str) -> Apply:
-    """The command that puts a compilation into effect; bodies and code snapshots become blobs."""
+def apply_command(compilation: Compilation, blobs: Blobs, *, command: str, actor: str, author: str = "") -> Apply:
+    """The command that puts a compilation into effect; bodies and code snapshots become blobs. `author` as in `DeclarationApplied`."""
     models = tuple(
         DeclarationApplied(
             model=compiled.model,
@@ -31,6 +31,7 @@ def apply_command(compilation: Compilation, blobs: Blobs, *, command: str, actor
             policy_digest=compiled.policy_digest,
             gates_digest=compiled.gates_digest,
             body=blobs.put(compiled.body.encode()),
+            author=author,
             code=blobs.put(json.dumps(compiled.code, sort_keys=True, ensure_ascii=False).encode()),
         )
         for compiled in compilation.models
@@ -45,9 +46,9 @@ def told(problems: Sequence[Problem]) -> tuple[str, ...]:
     return (*texts, *([f"and {len(problems) - _MOST} more: flyball check lists them"] if len(problems) > _MOST else []))
 
 
-def apply(compilation: Compilation, ports: Ports, actor: str) -> Receipt:
+def apply(compilation: Compilation, ports: Ports, actor: str, author: str = "") -> Receipt:
     """Put a compilation into effect."""
-    command = apply_command(compilation, ports.blobs, command=ports.clock.new_id("cmd"), actor=actor)
+    command = apply_command(compilation, ports.blobs, command=ports.clock.new_id("cmd"), actor=actor, author=author)
     return ports.ledger.execute(command, decide_apply)
 
 

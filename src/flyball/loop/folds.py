@@ -29,6 +29,7 @@ def fold_declaration_applied(projection: Projection, recorded: Recorded) -> None
     """The declaration is in effect."""
     event = recorded.event
     assert isinstance(event, DeclarationApplied)
+    before, author = projection.get(DECLARATIONS, event.model), event.author or recorded.actor
     row = DeclarationRow(
         model=event.model,
         file=event.file,
@@ -38,6 +39,8 @@ def fold_declaration_applied(projection: Projection, recorded: Recorded) -> None
         body=event.body,
         code=event.code,
         applied_at=recorded.at,
+        version_by=before.version_by if before and before.version_digest == event.version_digest else author,
+        policy_by=before.policy_by if before and before.policy_digest == event.policy_digest else author,
     )
     projection.put(DECLARATIONS, event.model, row)
 

@@ -36,6 +36,7 @@ from flyball.records.versions import (
     VersionRow,
     VersionState,
 )
+from flyball.registry import approvals
 from flyball.registry import rules as registry
 from flyball.registry.told import gate_name
 from flyball.rollout import routes
@@ -121,7 +122,7 @@ def decide_release(
     if version is None:
         return Refusal(code="not-found", what=f"no version {ref}", fix=f"flyball models list {command.model}")
     row = state.get(MODELS, command.model) or ModelRow(model=command.model)
-    refused = _unfit(state, version, row.champion, signatures)
+    refused = _unfit(state, version, row.champion, signatures) or _approved_by(version, command.actor)
     if refused is not None:
         return refused
     active = active_rollout(state, command.model)
@@ -182,6 +183,18 @@ def _unfit(state: State, version: VersionRow, champion: str, signatures: Signatu
             fix="declare it as a model of another name, move its callers there, then retire this one",
         )
     return None
+
+
+def _approved_by(version: VersionRow, actor: str) -> Refusal | None:
+    """Why this person may not release what they approved; None if they did not approve it."""
+    if actor not in approvals.approvers(version):
+        return None
+    return Refusal(
+        code="refused",
+        what=f"{actor} has approved {version.model}@{version.version}, and cannot release it",
+        why="four eyes: who approves does not release",
+        fix="somebody else releases it, or the loop does",
+    )
 
 
 def _way_out(active: RolloutRow) -> str:

@@ -11,7 +11,7 @@ from flyball.records.estimates import Verdict
 from flyball.records.monitoring import AlertMoved, AlertState, IncidentMoved, IncidentNoted, IncidentOpened, ProposalMade
 from flyball.records.rollouts import RolloutMoved, RolloutState
 from flyball.records.training import RunFailed, RunQueued
-from flyball.records.versions import ChampionChanged, VersionEligible, VersionHeld, VersionRejected
+from flyball.records.versions import ChampionChanged, VersionApproved, VersionDenied, VersionEligible, VersionHeld, VersionRejected
 
 Mood = Literal["plain", "good", "bad"]
 _SHOWN = 5
@@ -50,6 +50,10 @@ def _of_training(event: Event) -> tuple[Mood, str] | None:
             return "plain", f"training    {event.model}: {event.reason}"
         case RunFailed():
             return "bad", f"training    {event.run} failed: {event.why.splitlines()[0] if event.why else 'no reason was left'}"
+        case VersionApproved():
+            return "good", f"approved    {event.model}@{event.version} as {', '.join(event.roles)}: {event.reason}"
+        case VersionDenied():
+            return "bad", f"denied      {event.model}@{event.version} as {', '.join(event.roles)}: {event.reason}"
         case VersionEligible():
             return "good", f"gates       {event.model}@{event.version} passes: {_verdicts(event.verdicts)}"
         case VersionHeld() | VersionRejected():

@@ -32,6 +32,8 @@ class DeclarationApplied(Event, frozen=True, tag="declaration.applied"):
     body: BlobHash
     code: BlobHash
     gates_digest: str = ""
+    author: str = ""
+    """Who wrote it, where the loop found it in the project's files: the user whom flyball runs as. Else whoever gave the command."""
 
 
 class DeclarationRefused(Event, frozen=True, tag="declaration.refused"):
@@ -59,6 +61,10 @@ class DeclarationRow(Record, frozen=True):
     code: BlobHash
     applied_at: Instant
     gates_digest: str = ""
+    version_by: str = ""
+    """Who last changed what is trained."""
+    policy_by: str = ""
+    """Who last changed how it is judged, released and watched."""
 
 
 class LoopFileRow(Record, frozen=True):

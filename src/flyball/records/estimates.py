@@ -26,8 +26,15 @@ class Outcome(StrEnum):
     WAIVED = "waived"
 
 
+class Asked(Record, frozen=True):
+    """`count` persons with this role or job are asked for their yes."""
+
+    role: str
+    count: int
+
+
 class Verdict(Record, frozen=True):
-    """One check's outcome, and why. `slice` is empty for the whole, else as in `day=6`."""
+    """One check's outcome, and why. `slice` is empty for the whole, else as in `day=6`. `asks`: whose yes makes it pass, any of these."""
 
     check: str
     outcome: Outcome
@@ -35,3 +42,4 @@ class Verdict(Record, frozen=True):
     estimate: Estimate | None = None
     reference: Estimate | None = None
     why: str = ""
+    asks: tuple[Asked, ...] = ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
+import msgspec
+
 from flyball.clock import Instant, Span
 from flyball.records.base import Event, Record, Table
 
@@ -94,7 +96,7 @@ class RolloutEvidence(Record, frozen=True):
     matured: int = 0
     labelled: int = 0
     shadow_dropped: int = 0
-    baked: Span = Span(0)
+    baked: Span = msgspec.field(default_factory=lambda: Span(0))
     under: str = ""
     last: Instant = 0
     before: RolloutEvidence | None = None
@@ -162,6 +164,8 @@ class RolloutRow(Record, frozen=True):
     resume: RolloutState | None = None
     moves: int = 0
     decided_at: Instant = 0
+    by: str = ""
+    """Who released it."""
 
 
 ROLLOUTS = Table("rollout", RolloutRow)

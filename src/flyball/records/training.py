@@ -151,6 +151,10 @@ class RunRow(Record, frozen=True):
     why: str = ""
     ended_at: Instant = 0
     version: str = ""
+    by: str = ""
+    """Who asked for it."""
+    declared_by: tuple[str, ...] = ()
+    """Who declared what was trained."""
 
 
 RUNS = Table("run", RunRow)

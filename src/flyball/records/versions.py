@@ -85,6 +85,26 @@ class VersionSigned(Event, frozen=True, tag="version.signed"):
     note: str
 
 
+class VersionApproved(Event, frozen=True, tag="version.approved"):
+    """A person said yes to a version, under these roles and jobs, as the gates of `gates_digest` have judged it."""
+
+    model: str
+    version: str
+    roles: tuple[str, ...]
+    reason: str
+    gates_digest: str
+
+
+class VersionDenied(Event, frozen=True, tag="version.denied"):
+    """A person said no to a version: it is rejected."""
+
+    model: str
+    version: str
+    roles: tuple[str, ...]
+    reason: str
+    gates_digest: str
+
+
 class VersionDeployed(Event, frozen=True, tag="version.deployed"):
     """The version takes traffic or scores in shadow: it is in a route."""
 
@@ -118,6 +138,17 @@ class ChampionChanged(Event, frozen=True, tag="champion.changed"):
     reason: str
 
 
+class Said(Record, frozen=True):
+    """What a person said of a version: yes or no, under these roles and jobs. It counts for the gates of `gates_digest` alone."""
+
+    actor: str
+    yes: bool
+    roles: tuple[str, ...]
+    reason: str
+    at: Instant
+    gates_digest: str
+
+
 class VersionRow(Record, frozen=True):
     """A version as it stands. Of many verdicts it lists some, and counts the others by outcome in `unlisted`; `result` has all.
 
@@ -141,6 +172,7 @@ class VersionRow(Record, frozen=True):
     fit_digest: str = ""
     gates_digest: str = ""
     signature: str = ""
+    said: tuple[Said, ...] = ()
 
 
 class ModelRow(Record, frozen=True):
@@ -180,6 +212,8 @@ EVENTS = (
     VersionRejected,
     VersionHeld,
     VersionSigned,
+    VersionApproved,
+    VersionDenied,
     VersionDeployed,
     VersionRetired,
     VersionDeleted,

@@ -17,8 +17,11 @@ from flyball.records.versions import (
     VERSIONS,
     ChampionChanged,
     ModelRow,
+    Said,
     UnsignedRow,
+    VersionApproved,
     VersionDeleted,
+    VersionDenied,
     VersionDeployed,
     VersionEligible,
     VersionHeld,
@@ -74,6 +77,22 @@ def fold_signed(projection: Projection, recorded: Recorded) -> None:
     key, row = _row(projection, event.model, event.version)
     projection.put(VERSIONS, key, msgspec.structs.replace(row, signature=row.signature or event.note))
     projection.delete(UNSIGNED, key)
+
+
+def fold_said(projection: Projection, recorded: Recorded) -> None:
+    """A person's word stands beside the verdicts; what it comes to is the verdict that follows."""
+    event = recorded.event
+    assert isinstance(event, VersionApproved | VersionDenied)
+    key, row = _row(projection, event.model, event.version)
+    said = Said(
+        actor=recorded.actor,
+        yes=isinstance(event, VersionApproved),
+        roles=event.roles,
+        reason=event.reason,
+        at=recorded.at,
+        gates_digest=event.gates_digest,
+    )
+    projection.put(VERSIONS, key, msgspec.structs.replace(row, said=(*row.said, said)))
 
 
 def fold_deployed(projection: Projection, recorded: Recorded) -> None:
@@ -137,6 +156,8 @@ FOLDS: Mapping[type[Event], Fold] = MappingProxyType(
         VersionRejected: fold_judged,
         VersionHeld: fold_judged,
         VersionSigned: fold_signed,
+        VersionApproved: fold_said,
+        VersionDenied: fold_said,
         VersionDeployed: fold_deployed,
         VersionRetired: fold_retired,
         VersionDeleted: fold_deleted,

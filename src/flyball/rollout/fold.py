@@ -32,6 +32,7 @@ def planned(projection: Projection, recorded: Recorded) -> None:
         why=event.reason,
         slow_us=event.slow_us,
         decided_at=recorded.at,
+        by=recorded.actor,
     )
     projection.put(ROLLOUTS, event.rollout, row)
     model = projection.get(MODELS, event.model) or ModelRow(model=event.model)

@@ -31,6 +31,7 @@ def fold_queued(projection: Projection, recorded: Recorded) -> None:
     assert isinstance(event, RunQueued)
     if projection.get(RUNS, event.run) is not None:
         raise Conflict(f"{event.run} is queued already", why="a run's id is used once", fix="take a new id")
+    declared = projection.get(DECLARATIONS, event.model)
     row = RunRow(
         run=event.run,
         model=event.model,
@@ -40,10 +41,11 @@ def fold_queued(projection: Projection, recorded: Recorded) -> None:
         release=event.release,
         state=RunState.QUEUED,
         queued_at=recorded.at,
+        by=recorded.actor,
+        declared_by=tuple(sorted({declared.version_by, declared.policy_by} - {""})) if declared else (),
     )
     projection.put(RUNS, event.run, row)
     model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
-    declared = projection.get(DECLARATIONS, event.model)
     if event.trigger == "evidence":
         # judging again is no attempt at training: no cool-down begins
         projection.put(MODELS, event.model, msgspec.structs.replace(model, last_run=event.run))

@@ -1,0 +1,65 @@
+"""`flyball approve`: a person's yes to a version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from flyball.cli import common
+from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
+from flyball.cli.models import asked_text
+from flyball.cli.output import Output
+from flyball.errors import BadInput
+from flyball.loop import approvals
+from flyball.records.models import parse_ref
+from flyball.records.versions import VERSIONS, VersionState
+
+app = common.app()
+
+VersionArgument = Annotated[str, typer.Argument(metavar="MODEL@V", help="the version, as in price-direction@1.4.0")]
+
+
+@app.command()
+def approve(
+    version: VersionArgument,
+    *,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    key: Key = "",
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Say yes to a version whose gates ask for a person. Never to one of your own: four eyes."""
+    return give(version, "approve", Acting(reason, dry_run, key), project=project, out=Output(as_json=as_json, quiet=quiet))
+
+
+def give(version: str, verb: Literal["approve", "reject"], acting: Acting, *, project: Path, out: Output) -> int:
+    """Give a person's verdict; a reason is always asked for."""
+    if not acting.reason.strip():
+        raise BadInput("a person's verdict needs a reason", why="it is recorded under your name", fix='--reason "…"')
+    if not parse_ref(version).version:
+        raise BadInput(f"{version} names no version", why="a verdict is on one version", fix=f"flyball models list {version} shows them")
+    with common.opened(project) as wired:
+        row = common.find_reference(wired, version)
+        ports, caller, command = wired.ports, wired.caller, common.command_id(wired, acting)
+        if verb == "approve":
+            receipt = common.act(wired, out, *approvals.approve(ports, caller, row, command=command, reason=acting.reason), acting)
+        else:
+            receipt = common.act(wired, out, *approvals.reject(ports, caller, row, command=command, reason=acting.reason), acting)
+        if receipt is None:
+            return 0
+        after = wired.ports.ledger.state().get(VERSIONS, f"{row.model}/{row.version}")
+        assert after is not None, f"{version} was judged and is not there"
+        said = {"approve": "approved", "reject": "rejected"}[verb] if receipt.last else "is as it was"
+        out.line(f"{row.model}@{row.version} {said}   {after.state.value}{_still(after.state, asked_text(after))}   event {receipt.last}")
+        out.document({"model": row.model, "version": row.version, "state": after.state, "said": after.said, "event": receipt.last})
+    return 0
+
+
+def _still(state: VersionState, asked: str) -> str:
+    if state is not VersionState.HELD:
+        return ""
+    return f": {asked}" if asked else ": its other open gates want more rows"

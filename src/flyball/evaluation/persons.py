@@ -1,0 +1,35 @@
+"""What a gate that asks for a person's yes comes to. Apart from the other gates, for deciding on it loads no statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from flyball.records.estimates import Outcome, Verdict
+
+NONE_GIVEN = "none given"
+"""Why an approval is open that nobody has given yet."""
+
+
+class Approved(NamedTuple):
+    """A person's yes, given with this role."""
+
+    role: str
+    actor: str
+
+
+def approved(verdicts: Sequence[Verdict], approvals: Sequence[Approved]) -> tuple[Verdict, ...]:
+    """The verdicts with what persons have said since: one that asks for a person's yes passes when enough different persons gave it."""
+    return tuple(_with(verdict, approvals) if verdict.asks and verdict.outcome is Outcome.INSUFFICIENT else verdict for verdict in verdicts)
+
+
+def _with(verdict: Verdict, approvals: Sequence[Approved]) -> Verdict:
+    people = {asked: {given.actor for given in approvals if given.role == asked.role} for asked in verdict.asks}
+    met = next((asked for asked in verdict.asks if len(people[asked]) >= asked.count), None)
+    if met is not None:
+        why = f"given by {', '.join(sorted(people[met]))} ({met.role})"
+        return msgspec.structs.replace(verdict, outcome=Outcome.PASS, why=why)
+    given = "; ".join(f"{len(people[asked])} of {asked.count} given ({asked.role})" for asked in verdict.asks if people[asked])
+    return msgspec.structs.replace(verdict, why=given) if given else verdict

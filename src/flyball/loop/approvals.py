@@ -1,0 +1,226 @@
+"""A person's verdict on a version, and how it is decided. Pure.
+
+It changes the verdicts of gates that ask for a person, and no other: a version that lacks rows too stays held, and the yes is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from flyball.clock import Instant
+from flyball.governance.authority import Caller
+from flyball.ledger.bounds import clipped
+from flyball.loop.ports import Decide, Ports
+from flyball.loop.releases import active_rollout
+from flyball.records.base import Event, Record, Refusal, State
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.estimates import Outcome, Verdict
+from flyball.records.rollouts import ROLLOUTS
+from flyball.records.training import RunResult
+from flyball.records.versions import VERSIONS, Said, VersionApproved, VersionDenied, VersionRow, VersionState
+from flyball.registry import approvals
+from flyball.registry import rules as registry
+
+
+class Approve(Record, frozen=True):
+    """Say yes to a version, under the roles and jobs in `held`. `what` is the result that it was judged by, `result` its blob."""
+
+    id: str
+    actor: str
+    model: str
+    version: str
+    held: tuple[str, ...]
+    reason: str
+    result: str
+    what: RunResult
+
+
+class Reject(Record, frozen=True):
+    """Say no to a version: it is rejected, whatever its other gates say."""
+
+    id: str
+    actor: str
+    model: str
+    version: str
+    held: tuple[str, ...]
+    reason: str
+    result: str
+    what: RunResult
+
+
+def approve(ports: Ports, caller: Caller, row: VersionRow, *, command: str, reason: str) -> tuple[Approve, Decide[Approve]]:
+    """A caller's yes, said under every role and job of theirs that the version's gates ask for."""
+    what = ports.library.result(row.result)
+    order = Approve(
+        id=command,
+        actor=caller.actor,
+        model=row.model,
+        version=row.version,
+        held=_held(caller, what),
+        reason=clipped(reason),
+        result=row.result,
+        what=what,
+    )
+    return order, decide_approve
+
+
+def reject(ports: Ports, caller: Caller, row: VersionRow, *, command: str, reason: str) -> tuple[Reject, Decide[Reject]]:
+    """A caller's no, likewise."""
+    what = ports.library.result(row.result)
+    order = Reject(
+        id=command,
+        actor=caller.actor,
+        model=row.model,
+        version=row.version,
+        held=_held(caller, what),
+        reason=clipped(reason),
+        result=row.result,
+        what=what,
+    )
+    return order, decide_reject
+
+
+def _held(caller: Caller, what: RunResult) -> tuple[str, ...]:
+    wanted = {one.role for one in approvals.asked(what.verdicts, everything=True)}
+    return tuple(sorted(caller.held & wanted or caller.held))
+
+
+def decide_approve(state: State, command: Approve, now: Instant) -> Sequence[Event] | Refusal:
+    """A yes counts for the gates that ask for one of the person's roles or jobs, and never that of an author."""
+    row = state.get(VERSIONS, f"{command.model}/{command.version}")
+    if row is None:
+        return Refusal(code="not-found", what=f"no version {command.model}@{command.version}", fix=f"flyball models list {command.model}")
+    refused = _not_open(state, row) or _not_as_seen(state, row, command.result)
+    if refused is not None:
+        return refused
+    verdicts = approvals.lifted(row, command.what.verdicts, row.gates_digest)
+    wanted = approvals.asked(verdicts)
+    refused = _not_theirs(command, [one.role for one in wanted]) or _four_eyes(state, row, command.actor)
+    if refused is not None:
+        return refused
+    roles = tuple(one.role for one in wanted if one.role in command.held)
+    known = approvals.standing(row, row.gates_digest)
+    if all((role, command.actor) in known for role in roles):
+        return ()
+    given = VersionApproved(
+        model=row.model, version=row.version, roles=tuple(dict.fromkeys(roles)), reason=command.reason, gates_digest=row.gates_digest
+    )
+    said = Said(actor=command.actor, yes=True, roles=given.roles, reason="", at=now, gates_digest=row.gates_digest)
+    then = msgspec.structs.replace(row, said=(*row.said, said))
+    verdicts = approvals.lifted(then, command.what.verdicts, row.gates_digest)
+    return (given, registry.judge(row.model, row.version, verdicts, row.result, row.gates_digest))
+
+
+def _not_open(state: State, row: VersionRow) -> Refusal | None:
+    """Why there is nothing to approve."""
+    ref = f"{row.model}@{row.version}"
+    if row.state is VersionState.REJECTED:
+        return Refusal(
+            code="refused",
+            what=f"{ref} is rejected",
+            why="a person's yes lifts no gate that failed, and no person's no",
+            fix=f"train a better version: flyball train {row.model}",
+        )
+    if row.state is not VersionState.HELD:
+        return Refusal(code="conflict", what=f"{ref} is {row.state.value}", why="no gate of it is open", fix="nothing is left to approve")
+    declared = state.get(DECLARATIONS, row.model)
+    if declared is not None and registry.judged_otherwise(row, declared.gates_digest):
+        return Refusal(
+            code="refused",
+            what=f"{ref} was judged by other gates than those declared now",
+            why="a yes counts for the gates that it was said to",
+            fix=f"flyball train {row.model} judges it by the present ones",
+        )
+    return None
+
+
+def _not_as_seen(state: State, row: VersionRow, result: str) -> Refusal | None:
+    """A verdict is given on what the person saw: what was judged again, or is on its way, is another thing."""
+    if row.result != result:
+        return Refusal(
+            code="conflict", what=f"{row.model}@{row.version} was judged again just now", fix="look at it again: flyball models show"
+        )
+    active = active_rollout(state, row.model)
+    if active is not None and active.version == row.version:
+        return Refusal(
+            code="conflict",
+            what=f"{row.model}@{row.version} is in a rollout ({active.rollout})",
+            why="what is released is taken back, not rejected",
+            fix=f"flyball rollback {row.model}",
+        )
+    return None
+
+
+def _not_theirs(command: Approve | Reject, wanted: Sequence[str]) -> Refusal | None:
+    """Why these roles are none that the version's gates ask for."""
+    if not wanted:
+        return Refusal(
+            code="refused",
+            what=f"no gate of {command.model}@{command.version} waits for a person",
+            why="its open gates want more rows",
+            fix=f"flyball models show {command.model}@{command.version}",
+        )
+    if not set(wanted) & set(command.held):
+        return Refusal(
+            code="refused",
+            what=f"{command.actor} is no {' or '.join(dict.fromkeys(wanted))}",
+            why=f"that is whose verdict the gates of {command.model}@{command.version} ask for",
+            fix="ask somebody who is one",
+        )
+    return None
+
+
+def _four_eyes(state: State, row: VersionRow, actor: str) -> Refusal | None:
+    """Why this person's yes is not another person's."""
+    ref = f"{row.model}@{row.version}"
+    if actor in approvals.authors(state, row):
+        return Refusal(
+            code="refused",
+            what=f"{actor} is the author of {ref}, and cannot approve it",
+            why="four eyes: who asked for a run, or declared what it trained, does not approve what came of it",
+            fix="ask another person",
+        )
+    if any((past.model, past.version, past.by) == (row.model, row.version, actor) for _, past in state.scan(ROLLOUTS)):
+        return Refusal(
+            code="refused",
+            what=f"{actor} has released {ref}, and cannot approve it",
+            why="four eyes: who releases does not approve",
+            fix="ask another person",
+        )
+    return None
+
+
+def decide_reject(state: State, command: Reject, _now: Instant) -> Sequence[Event] | Refusal:
+    """A no is said by whom the gates ask, or by any approver where none asks for a person; also by an author."""
+    row = state.get(VERSIONS, f"{command.model}/{command.version}")
+    ref = f"{command.model}@{command.version}"
+    if row is None:
+        return Refusal(code="not-found", what=f"no version {ref}", fix=f"flyball models list {command.model}")
+    if row.state is VersionState.REJECTED:
+        return Refusal(code="conflict", what=f"{ref} is rejected already", fix="nothing is left to do")
+    refused = _not_as_seen(state, row, command.result)
+    if refused is not None:
+        return refused
+    if row.state not in (VersionState.HELD, VersionState.ELIGIBLE, VersionState.REGISTERED):
+        return Refusal(
+            code="conflict",
+            what=f"{ref} is {row.state.value}",
+            why="what was released is taken back, not rejected",
+            fix=f"flyball rollback {row.model}",
+        )
+    wanted = [one.role for one in approvals.asked(command.what.verdicts, everything=True)]
+    refused = _not_theirs(command, wanted) if wanted else None
+    if refused is not None:
+        return refused
+    roles = tuple(dict.fromkeys(role for role in wanted if role in command.held)) or command.held
+    denied = VersionDenied(model=row.model, version=row.version, roles=roles, reason=command.reason, gates_digest=row.gates_digest)
+    why = f"{command.actor} said no ({', '.join(roles)}): {command.reason}"
+    verdicts = [
+        msgspec.structs.replace(one, outcome=Outcome.FAIL, why=why) if {each.role for each in one.asks} & set(roles) else one
+        for one in approvals.lifted(row, command.what.verdicts, row.gates_digest)
+    ]
+    if not wanted:
+        verdicts.append(Verdict(check="a person's verdict", outcome=Outcome.FAIL, why=why))
+    return (denied, registry.judge(row.model, row.version, verdicts, row.result, row.gates_digest))
