@@ -66,6 +66,12 @@ class Settings:
         unit="s",
         why="on a quiet day too, what happened can be proven within five minutes",
     )
+    run_retention_d: int = _setting(
+        90,
+        meaning="how long what a run left is kept where no version came of it, or one that was rejected",
+        unit="days",
+        why="long enough to ask why a run was rejected; a quarter's failures need no room for ever",
+    )
     anchor_file: str = _setting(
         "",
         meaning="a file on another disk or machine to which every checkpoint is appended",

@@ -1,29 +1,37 @@
-"""Bytes kept under the SHA-256 of what they are: written once, never changed, checked on every read."""
+"""Bytes kept under the SHA-256 of what they are: written once, never changed, checked on every read.
+
+A blob may be removed when nothing needs it, while others write: whoever is about to refer to a blob puts it, or refreshes one that is there, and
+both leave the present moment on it; `remove_idle` takes only what nobody has touched since a moment long ago. Both hold a lock (flock) on
+the file meanwhile, so a blob that was just put is never taken away, and one that was just taken away is written again.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedWriter
 from pathlib import Path
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
+from flyball.clock import Instant
 from flyball.errors import BadInput, Corrupt, NotFound, Unavailable
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 20
+_SCRATCH = ".new-"
 
 
 class Blobs(Protocol):
     """Where blobs are kept. Every method raises Unavailable when the storage cannot be reached or written."""
 
     def put(self, data: bytes) -> str:
-        """Keep `data`; return its SHA-256 in hex. Bytes that are there already are not written again."""
+        """Keep `data`; return its SHA-256 in hex. Bytes that are there already are not written again, but refreshed."""
         ...
 
     def put_file(self, path: Path) -> str:
@@ -54,6 +62,29 @@ class Blobs(Protocol):
         """The hash of every blob that is there, in order; one that comes or goes meanwhile may be told or not."""
         ...
 
+    def refresh(self, digest: str) -> None:
+        """Say that a blob which is there is about to be referred to. Raises NotFound."""
+        ...
+
+    def touched(self, digest: str) -> Touched | None:
+        """When a blob was put or refreshed last, and its size; None where it is not there."""
+        ...
+
+    def remove_idle(self, digest: str, before: Instant) -> bool:
+        """Give up a blob that nobody has put or refreshed since `before`; False where somebody has, or it is not there."""
+        ...
+
+    def sweep(self, before: Instant) -> int:
+        """Remove what writers that were killed before that moment have left half written; how many files."""
+        ...
+
+
+class Touched(NamedTuple):
+    """When a blob was put or refreshed last, and how large it is."""
+
+    at: Instant
+    size: int
+
 
 class LocalBlobs:
     """Blobs as files `root/ab/cdef…`: written beside, synced, renamed; a crash leaves no half blob under its name."""
@@ -65,9 +96,9 @@ class LocalBlobs:
         """Keep `data`; return its SHA-256 in hex."""
         digest = hashlib.sha256(data).hexdigest()
         target = self._file(digest)
-        if target.is_file():
-            return digest
         try:
+            if _refreshed(target):
+                return digest
             target.parent.mkdir(parents=True, exist_ok=True)
             with _beside(target.parent) as file:
                 file.write(data)
@@ -92,7 +123,7 @@ class LocalBlobs:
                     copy.write(chunk)
                 digest = hashed.hexdigest()
                 target = self._file(digest)
-                if not target.is_file():
+                if not _refreshed(target):
                     target.parent.mkdir(exist_ok=True)
                     _settle(copy, target)
         except OSError as error:
@@ -147,6 +178,56 @@ class LocalBlobs:
             raise _cannot_write(self.root, error) from error
         return True
 
+    def refresh(self, digest: str) -> None:
+        """Say that the blob is about to be referred to. Raises NotFound."""
+        try:
+            there = _refreshed(self._file(digest))
+        except OSError as error:
+            raise _cannot_write(self.root, error) from error
+        if not there:
+            self.path(digest)
+
+    def touched(self, digest: str) -> Touched | None:
+        """When the blob was put or refreshed last, and its size; None where it is not there."""
+        try:
+            found = self._file(digest).stat()
+        except FileNotFoundError:
+            return None
+        return Touched(found.st_mtime_ns // 1000, found.st_size)
+
+    def remove_idle(self, digest: str, before: Instant) -> bool:
+        """Give up the blob, unless somebody has put or refreshed it since `before`."""
+        file = self._file(digest)
+        try:
+            descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            held = os.fstat(descriptor)
+            # another may have removed it meanwhile, and a third one put it again
+            if held.st_mtime_ns // 1000 >= before or held.st_ino != file.stat().st_ino:
+                return False
+            file.unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _cannot_write(self.root, error) from error
+        finally:
+            os.close(descriptor)
+        return True
+
+    def sweep(self, before: Instant) -> int:
+        """Remove what killed writers have left half written before that moment; how many files."""
+        removed = 0
+        for file in list(self.root.glob(f"**/{_SCRATCH}*")):
+            # one that is gone by now was finished by its writer
+            with suppress(FileNotFoundError):
+                if file.stat().st_mtime_ns // 1000 < before:
+                    file.unlink()
+                    removed += 1
+        return removed
+
     def _file(self, digest: str) -> Path:
         # a digest becomes a path, so nothing but 64 hex digits goes in
         if not _DIGEST.fullmatch(digest):
@@ -154,10 +235,33 @@ class LocalBlobs:
         return self.root / digest[:2] / digest[2:]
 
 
+def _refreshed(target: Path) -> bool:
+    """Whether the blob is there and stays: from now on it counts as touched."""
+    try:
+        descriptor = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        os.utime(descriptor)
+        # no name any more: it was removed while the lock was waited for
+        return os.fstat(descriptor).st_nlink > 0
+    except OSError as error:
+        if error.errno == errno.EROFS:
+            # nothing is removed from a disk that is read-only
+            return True
+        if error.errno in {errno.EPERM, errno.EACCES}:
+            # another user's file, which cannot be refreshed: it is written again
+            return False
+        raise
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def _beside(folder: Path) -> Iterator[BufferedWriter]:
     """A new file under a name that does not matter, gone again unless it was renamed."""
-    file = tempfile.NamedTemporaryFile("wb", dir=folder, prefix=".new-", delete=False)  # noqa: SIM115 - closed below, after the rename
+    file = tempfile.NamedTemporaryFile("wb", dir=folder, prefix=_SCRATCH, delete=False)  # noqa: SIM115 - closed below, after the rename
     try:
         yield cast("BufferedWriter", file)
     finally:

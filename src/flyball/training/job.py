@@ -21,6 +21,7 @@ import msgspec
 from flyball.clock import Span
 from flyball.compute.port import JobObservation, JobSpec
 from flyball.errors import Corrupt, FlyballError, NotFound
+from flyball.ledger.references import references
 from flyball.records import codec
 from flyball.records.base import Record
 from flyball.records.training import RunResult, RunSpec
@@ -229,12 +230,15 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
 
 
 def _remembered(memo: Path, blobs: Blobs) -> str:
-    """The result of an equal run, if it is still whole."""
+    """The result of an equal run, if it is still whole. It is about to be referred to again, so nothing of it is removed meanwhile."""
     from flyball.training.artifact import verify
 
     try:
         found = codec.decode(memo.read_bytes(), Outcome).result
-        verify(codec.decode(blobs.get(found), RunResult).artifact, blobs)
+        result = codec.decode(blobs.get(found), RunResult)
+        manifest = verify(result.artifact, blobs)
+        for digest in (found, *(each.digest for record in (result, manifest) for each in references(record))):
+            blobs.refresh(digest)
     except (FileNotFoundError, NotFound, Corrupt, msgspec.ValidationError, msgspec.DecodeError):
         return ""
     return found
