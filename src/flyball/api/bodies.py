@@ -50,11 +50,10 @@ class Releasing(Record, frozen=True):
 
 
 class Judging(Record, frozen=True):
-    """A person's verdict on a version. `role` (or a job) is that under which it is given; empty: every one that the caller has."""
+    """A person's verdict on a version."""
 
     verdict: Literal["approve", "reject"]
     reason: Text
-    role: str = ""
 
 
 class NewToken(Record, frozen=True):

@@ -7,27 +7,24 @@ from __future__ import annotations
 
 from flyball.api import answers, bodies
 from flyball.api.asking import PREFIX, Answer, Asked
+from flyball.api.reading import find_version
 from flyball.clock import Span
 from flyball.errors import BadInput
-from flyball.loop import lookup, orders, training
+from flyball.loop import approvals, lookup, orders, tokens, training
 from flyball.loop.commands import CancelRun, changes, decide_apply, decide_cancel_run
 from flyball.loop.compiling import compile_project
 from flyball.loop.declaring import apply_command, told
 from flyball.loop.local import new_secret
 from flyball.loop.ports import CommandT, Decide
 from flyball.loop.tokens import (
-    CreateToken,
     RevokeToken,
-    checked_patterns,
-    checked_person,
-    checked_team,
     decide_create,
     decide_revoke,
-    named,
 )
 from flyball.records.base import Event, Receipt
 from flyball.records.declarations import DECLARATIONS
-from flyball.records.identity import Job, Role, Scope, TokenCreated, secret_hash
+from flyball.records.identity import TokenCreated
+from flyball.records.models import ModelRef
 from flyball.records.rollouts import RolloutPlanned
 from flyball.records.training import RunQueued
 
@@ -79,6 +76,19 @@ def cancel_run(asked: Asked) -> Answer:
     receipt, _ = _give(asked, command, decide_cancel_run)
     asked.ports.runs.cancel(row.run, row.attempt)
     return Answer(answers.RunEnded(run=row.run, state=lookup.run(asked.state(), row.run).state, event=receipt.last))
+
+
+def judge(asked: Asked) -> Answer:
+    """A person's verdict on a version: `approve` or `reject`, with a reason. Nobody approves what is their own: four eyes."""
+    body: bodies.Judging = asked.body
+    reason = _reason(asked, "a person's verdict needs a reason")
+    row = find_version(asked, asked.state())
+    if body.verdict == "approve":
+        receipt, _ = _give(asked, *approvals.approve(asked.ports, asked.caller, row, command=asked.command, reason=reason))
+    else:
+        receipt, _ = _give(asked, *approvals.reject(asked.ports, asked.caller, row, command=asked.command, reason=reason))
+    after = lookup.version(asked.state(), ModelRef(model=row.model, version=row.version))
+    return Answer(answers.Judged(model=row.model, version=row.version, state=after.state, event=receipt.last))
 
 
 def release(asked: Asked) -> Answer:
@@ -147,17 +157,17 @@ def create_token(asked: Asked) -> Answer:
     """Give a person a token. Its secret is in this answer and nowhere else: a repeated request does not tell it again."""
     body: bodies.NewToken = asked.body
     secret = new_secret()
-    command = CreateToken(
-        id=asked.command,
+    command = tokens.order(
+        command=asked.command,
         actor=asked.caller.actor,
         token=asked.ports.clock.new_id("tok"),
-        person=checked_person(body.person),
-        hash=secret_hash(secret),
-        team=checked_team(body.team),
-        jobs=named(Job, body.jobs),
-        roles=named(Role, body.roles),
-        scopes=named(Scope, body.scopes),
-        models=checked_patterns(body.models),
+        person=body.person,
+        secret=secret,
+        team=body.team,
+        jobs=body.jobs,
+        roles=body.roles,
+        scopes=body.scopes,
+        models=body.models,
         expires_at=asked.now + _span(body.expires_in) if body.expires_in else 0,
     )
     receipt, events = _give(asked, command, decide_create)
@@ -169,12 +179,17 @@ def create_token(asked: Asked) -> Answer:
 
 
 def revoke_token(asked: Asked) -> Answer:
-    """Refuse a token from here on."""
-    command = RevokeToken(
-        id=asked.command, actor=asked.caller.actor, token=asked.path["token"], reason=asked.reason or "no reason was given"
-    )
+    """Refuse a token from here on. A reason is asked for: it is told to whoever still uses it."""
+    reason = _reason(asked, "revoking a token needs a reason")
+    command = RevokeToken(id=asked.command, actor=asked.caller.actor, token=asked.path["token"], reason=reason[: tokens.LONGEST_REASON])
     receipt, _ = _give(asked, command, decide_revoke)
     return Answer(answers.TokenTaken(token=command.token, event=receipt.last))
+
+
+def _reason(asked: Asked, what: str) -> str:
+    if not asked.reason.strip():
+        raise BadInput(what, why="it is recorded under your name", fix='send {"reason": "…"}')
+    return asked.reason
 
 
 def _give(asked: Asked, command: CommandT, decide: Decide[CommandT]) -> tuple[Receipt, list[Event]]:

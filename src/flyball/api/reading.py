@@ -7,7 +7,9 @@ import msgspec
 from flyball.api import answers, pages
 from flyball.api.asking import Answer, Asked
 from flyball.errors import BadInput, NotFound
+from flyball.governance.authority import may_see_tokens
 from flyball.ledger import checkpoints
+from flyball.ledger.ledger import error_of
 from flyball.loop import lookup
 from flyball.loop.findings import alerts_of, incidents_of
 from flyball.loop.memory import load
@@ -207,6 +209,9 @@ def list_checkpoints(asked: Asked) -> Answer:
 
 def tokens(asked: Asked) -> Answer:
     """Every token, revoked ones too; never a secret, nor its hash."""
+    refused = may_see_tokens(asked.caller)
+    if refused is not None:
+        raise error_of(refused)
     found = pages.newest(asked.state(), TOKENS, asked.query)
     return Answer(pages.Page([token_answer(row) for row in found.items], found.next))
 
