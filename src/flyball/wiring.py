@@ -21,7 +21,7 @@ from flyball.loop.authority import Authorised, Drive, permit
 from flyball.loop.folds import FOLDS
 from flyball.loop.library import BlobLibrary
 from flyball.loop.live import FencedLedger, LiveCounts, LiveData, LiveRuns
-from flyball.loop.local import admitted, holder, local_caller
+from flyball.loop.local import admitted, holder, local_caller, local_secret
 from flyball.loop.ports import Ports
 from flyball.records.data import ERASURES
 from flyball.serving.layout import Layout
@@ -168,6 +168,11 @@ def _caller(local: Callable[..., Caller], ledger: SqlLedger, keys: Path, setting
         return LOOP
     given = os.environ.get(TOKEN_VARIABLE, "")
     return holder(ledger, given, clock) if given else local(ledger, keys, clock, embedded=_embedded(settings))
+
+
+def secret(root: Path) -> str:
+    """What this process shows a gateway: FLYBALL_TOKEN, else the secret of the local user. Raises Refused, Unavailable."""
+    return os.environ.get(TOKEN_VARIABLE, "") or local_secret(root / STATE_FOLDER / KEYS_FOLDER)
 
 
 def _embedded(settings: Settings) -> bool:

@@ -95,6 +95,7 @@ def read_text(name: str) -> str:
 def gateway(project: Path) -> GatewayClient:
     """A client of the project's gateways. Raises NotFound outside a project, Unavailable where it is not up."""
     from flyball.declare.project import find_project
+    from flyball.serving.address import is_loopback, url_of
     from flyball.serving.client import GatewayClient
     from flyball.serving.layout import Layout, read_json
 
@@ -102,4 +103,9 @@ def gateway(project: Path) -> GatewayClient:
     told = read_json(Layout(root / ".flyball").gateways)
     if not isinstance(told, dict):
         raise Unavailable(f"flyball is not up in {root}", why="no gateway listens", fix="start it: flyball up")
-    return GatewayClient(f"http://127.0.0.1:{told['port']}")
+    host, token = str(told.get("host", "127.0.0.1")), ""
+    if not is_loopback(host):
+        from flyball.wiring import secret
+
+        token = secret(root)
+    return GatewayClient(url_of(host, told["port"]), token=token)

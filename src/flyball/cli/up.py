@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +13,8 @@ import typer
 from flyball.cli import common
 from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.declare.project import find_project, read_project
-from flyball.errors import BadInput
+from flyball.errors import BadInput, Refused
+from flyball.serving.address import is_loopback
 from flyball.serving.layout import Layout
 from flyball.serving.supervisor import bind, take_lock
 from flyball.settings import read_settings
@@ -23,8 +25,17 @@ app = common.app()
 @app.command()
 def up(
     *,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            "--host",
+            metavar="ADDRESS",
+            help="the address to listen on; where other machines reach it, callers need tokens",
+            show_default="127.0.0.1",
+        ),
+    ] = None,
     port: Annotated[
-        int | None, typer.Option("--port", metavar="N", min=1, max=65535, help="where to listen on 127.0.0.1", show_default="7117")
+        int | None, typer.Option("--port", metavar="N", min=1, max=65535, help="the port to listen on", show_default="7117")
     ] = None,
     gateways: Annotated[
         int | None, typer.Option("--gateways", metavar="N", min=1, max=64, help="gateway processes", show_default="2")
@@ -38,6 +49,7 @@ def up(
     # not by way of wiring, whose imports would cost what the first answer waits for; the control plane opens the store
     root = find_project(project)
     settings = read_settings(read_project(root).settings.get("settings", {}), os.environ)
+    place = (host if host is not None else settings.host).strip()
     address = port if port is not None else settings.port
     count = gateways if gateways is not None else settings.gateways
     if not 1 <= address <= 65535 or count < 1:
@@ -46,12 +58,14 @@ def up(
         )
     # tried here first, so that a second `up` is refused in the same words and forms as everything else
     os.close(take_lock(Layout(root / ".flyball").lock))
-    bind("127.0.0.1", address).close()
+    with bind(place, address) as listener:
+        if not is_loopback(str(listener.getsockname()[0])):
+            _require_token(root, place)
     if not (quiet or as_json) and not any((root / name).exists() for name in ("loop.py", "loops")):
         print("no loop file yet: write loop.py, it is applied when it is there", file=sys.stderr)
     control = "python -P -m flyball.api.control" + ("" if watch else " --no-watch")
     tell = "json" if as_json else "nothing" if quiet else "text"
-    command = ["--root", str(root), "--port", str(address), "--gateways", str(count), "--control", control, "--tell", tell]
+    command = ["--root", str(root), "--host", place, "--port", str(address), "--gateways", str(count), "--control", control, "--tell", tell]
     sys.stdout.flush()
     sys.stderr.flush()
     # the supervisor takes this process's place: it is standard library only, and the terminal's Ctrl-C reaches it, when it can take one
@@ -59,3 +73,22 @@ def up(
     os.execv(  # noqa: S606 - our own interpreter, arguments in a list
         sys.executable, [sys.executable, "-P", "-m", "flyball.serving.supervisor", *command]
     )
+
+
+def _require_token(root: Path, host: str) -> None:
+    """Gateways that others reach answer to tokens alone: without one that somebody was given, they would answer to nobody. Raises Refused."""
+    from flyball.governance.authority import LOOP_ACTOR, is_valid
+    from flyball.records.identity import TOKENS
+    from flyball.serving.tokens import publish
+
+    with common.opened(root) as wired:
+        now = wired.ports.clock.now()
+        rows = [row for _, row in wired.ports.ledger.state().scan(TOKENS)]
+        if not any(is_valid(row, now) and row.created_by != LOOP_ACTOR for row in rows):
+            raise Refused(
+                f"flyball does not listen on {host}: nobody has a token",
+                why="other machines reach that address, so every caller needs one",
+                fix="flyball token create PERSON --scope predict, then flyball up again; or leave --host away: this machine alone needs none",
+                code="no-token",
+            )
+        publish(wired.layout, rows)

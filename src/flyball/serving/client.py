@@ -8,18 +8,26 @@ from typing import Any
 
 import httpx
 
-from flyball.errors import BadInput, FlyballError, NotFound, Problem, Refused, Unavailable
+from flyball.errors import BadInput, FlyballError, NotFound, Problem, Refused, Unauthenticated, Unavailable
 from flyball.serving.problems import TooLarge, Unparsable
 
-_BY_STATUS: Mapping[int, type[FlyballError]] = {400: Unparsable, 403: Refused, 404: NotFound, 413: TooLarge, 422: BadInput}
+_BY_STATUS: Mapping[int, type[FlyballError]] = {
+    400: Unparsable,
+    401: Unauthenticated,
+    403: Refused,
+    404: NotFound,
+    413: TooLarge,
+    422: BadInput,
+}
 
 
 class GatewayClient:
     """Calls one gateway address. Use it as a context manager, or close it."""
 
-    def __init__(self, url: str = "http://127.0.0.1:7117", *, timeout_s: float = 15.0) -> None:
+    def __init__(self, url: str = "http://127.0.0.1:7117", *, timeout_s: float = 15.0, token: str = "") -> None:
+        """token: a secret, for a gateway that others than this machine reach."""
         self._url = url
-        self._http = httpx.Client(base_url=url, timeout=timeout_s)
+        self._http = httpx.Client(base_url=url, timeout=timeout_s, headers={"Authorization": f"Bearer {token}"} if token else None)
 
     def __enter__(self) -> GatewayClient:
         return self

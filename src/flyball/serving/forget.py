@@ -95,8 +95,8 @@ def text(value: object) -> str:
 
 
 def _of(record: wal.LogRecord, gone: Collection[str]) -> set[int]:
-    """The rows of a record whose ids are gone."""
-    if record.kind not in _SCORED or not gone:
+    """The rows of a record without a request whose ids are gone; where there is one, it says itself whose the row is."""
+    if record.kind not in _SCORED or record.input or not gone:
         return set()
     return {place for place, row in enumerate(record.row_ids()) if row in gone}
 

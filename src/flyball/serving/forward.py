@@ -14,6 +14,7 @@ from typing import Any
 import httptools
 
 from flyball.errors import Refused, Unavailable
+from flyball.serving.address import host_name
 from flyball.serving.limits import Limits
 from flyball.serving.problems import TooLarge
 
@@ -183,20 +184,6 @@ class Forward:
             return reading.result()
         except OSError:
             return b""
-
-
-def host_name(host: str) -> str:
-    """The name in a Host header, without the port."""
-    if host.startswith("["):
-        return host.partition("]")[0].lower() + "]"
-    return host.rpartition(":")[0].lower() if ":" in host else host.lower()
-
-
-def loopback_names(address: str) -> tuple[str, ...]:
-    """The names by which a caller may mean a loopback address; none for another address, which has names that nobody knows here."""
-    if not (address == "::1" or address.startswith("127.")):
-        return ()
-    return ("localhost", "127.0.0.1", "[::1]", address)
 
 
 def _head(scope: Scope) -> tuple[bytes, int | None]:

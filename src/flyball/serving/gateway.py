@@ -22,14 +22,15 @@ import uvloop
 from flyball.errors import BadInput
 from flyball.records.codec import encode
 from flyball.serving import ids, lifeline, table, wal
+from flyball.serving.address import is_loopback, loopback_names
 from flyball.serving.coalesce import CoalescingHttp
 from flyball.serving.dispatch import Dispatcher
-from flyball.serving.forward import Forward, loopback_names
+from flyball.serving.forward import Forward
 from flyball.serving.http import Gateway
 from flyball.serving.layout import Layout, write_whole
 from flyball.serving.limits import Limits
 from flyball.serving.metrics import Metrics
-from flyball.serving.tokens import Guard, needs_tokens
+from flyball.serving.tokens import Guard
 
 
 def _say(text: str) -> None:
@@ -138,7 +139,7 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
     dispatcher = Dispatcher(layout, writer=writer, ids=ids.Ids(ids.load_key(layout.id_key), number), metrics=metrics, limits=limits)
     watcher = RouteWatcher(layout, name, dispatcher, limits)
     address = str(listener.getsockname()[0])
-    guard = Guard(layout, name) if needs_tokens(listener) else None
+    guard = None if is_loopback(address) else Guard(layout, name)
     forward = Forward(layout.control_socket(), limits, loopback_names(address))
     app = Gateway(dispatcher, metrics, limits, watcher.fresh, _say, guard=guard, forward=forward)
     server = _server(app, limits)

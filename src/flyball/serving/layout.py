@@ -66,7 +66,7 @@ class Layout:
 
     @property
     def gateways(self) -> Path:
-        """`{"port", "gateways": {name: pid}}`: the gateways whose acknowledgement a route change waits for."""
+        """`{"host", "port", "gateways": {name: pid}}`: the gateways whose acknowledgement a route change waits for."""
         return self.run / "gateways.json"
 
     @property

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from flyball.compute.guardian import ONE_THREAD
 from flyball.errors import Conflict, FlyballError, Interrupted, Refused, Unavailable, problem
+from flyball.serving.address import url_of
 from flyball.serving.children import Child, Spare
 from flyball.serving.layout import Layout, read_json, worker_name, write_json
 
@@ -86,13 +87,17 @@ def _alive(pid: int) -> bool:
 def bind(host: str, port: int) -> socket.socket:
     """The listening socket, bound once for all gateways. Raises Conflict naming the port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if not host or not host.isascii() or host.startswith("["):
+        raise Conflict(f'"{host[:80]}" is no address', why="it is an IPv4 or IPv6 address, or a host's name", fix="--host 127.0.0.1")
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except OSError as problem:
+    except (OSError, UnicodeError) as problem:
         listener.close()
-        if problem.errno == errno.EADDRINUSE:
+        if isinstance(problem, UnicodeError):
+            what, why, fix = f'"{host[:80]}" is no address', str(problem), "choose another --host"
+        elif problem.errno == errno.EADDRINUSE:
             what, why, fix = f"port {port} is in use", "another program listens there", f"choose another: flyball up --port {port + 1}"
         elif problem.errno == errno.EACCES:
             what, why, fix = f"port {port} may not be used", "ports below 1024 need rights", "choose another: flyball up --port 7117"
@@ -132,7 +137,7 @@ class Supervisor:
         self._project = project
         self._layout = Layout(project / ".flyball")
         self._listener = listener
-        self._port = int(listener.getsockname()[1])
+        self._host, self._port = str(listener.getsockname()[0]), int(listener.getsockname()[1])
         self._lock = lock
         self._life, self._breath = os.pipe()
         self._gateways = {f"g{number}": self._gateway(f"g{number}") for number in range(gateways)}
@@ -211,7 +216,7 @@ class Supervisor:
         changed = [child.keep() for child in self._gateways.values()]
         if any(changed):
             pids = {name: child.pid for name, child in self._gateways.items()}
-            write_json(self._layout.gateways, {"port": self._port, "pid": os.getpid(), "gateways": pids})
+            write_json(self._layout.gateways, {"host": self._host, "port": self._port, "pid": os.getpid(), "gateways": pids})
         for child in (*self._workers.values(), *(self._control if self._serving_first() else ())):
             child.keep()
         self._leaving = [child for child in self._leaving if not child.ended()]
@@ -360,7 +365,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
 
     def up(port: int) -> None:
-        url = f"http://{options.host}:{port}"
+        url = url_of(options.host, port)
         if options.tell == "json":
             print(json.dumps({"url": url, "port": port, "pid": os.getpid()}), flush=True)
         elif options.tell == "text":

@@ -5,7 +5,6 @@ On a loopback address nobody is asked for a token, and there is no guard.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -56,12 +55,6 @@ def publish(layout: Layout, rows: Iterable[TokenRow]) -> bool:
         pass
     write_private(layout.tokens, data)
     return True
-
-
-def needs_tokens(listener: socket.socket) -> bool:
-    """Whether others than this machine's own processes can reach the socket."""
-    address = str(listener.getsockname()[0])
-    return not (address == "::1" or address.startswith("127."))
 
 
 class Guard:
