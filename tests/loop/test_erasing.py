@@ -1,0 +1,285 @@
+"""A person is erased from all that is stored, and every proof stays valid."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flyball.errors import Corrupt
+from flyball.loop.eraser import Eraser
+from flyball.records.data import DATASET_VERSIONS, DATASETS, DataErased, SubjectErased
+from flyball.serving.layout import read_json, write_json
+
+from .person_kit import OTHER, WHO, People, rows
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> People:
+    people = People.make(tmp_path_factory.mktemp("people") / "made")
+    people.log([[(10.0, WHO)], [(20.0, OTHER), (30.0, WHO), (40.0, "person-1")]], labels=["s0-r1/1"])
+    people.log([[(50.0, OTHER)]], labels=["s0-r0", "s0-r1/0"])
+    people.log([])
+    people.seal()
+    return people
+
+
+@pytest.fixture
+def people(made: People, tmp_path: Path) -> People:
+    return People(Path(shutil.copytree(made.root, tmp_path / "p")))
+
+
+def erase(people: People, *more: object, who: str = WHO):
+    return people.call("data", "erase", "--subject", who, "--reason", "request 4711", *more)
+
+
+def events(people: People, kind):
+    with people.opened() as wired:
+        return [one.event for one in wired.ledger.read(0, 10_000) if isinstance(one.event, kind)]
+
+
+def test_the_person_is_in_no_file_any_more_and_every_proof_holds(people: People) -> None:
+    before = people.size()
+    root = people.root_of(before)
+    assert people.traces()
+    people.verified()
+    ended = erase(people)
+    assert ended.code == 0, ended.err
+    assert people.traces() == []
+    assert people.root_of(before) == root
+    people.verified()
+    assert people.call("audit", "rebuild").code == 0
+    people.verified()
+    assert people.traces() == []
+
+
+def test_other_persons_rows_are_what_they_were(people: People) -> None:
+    before, log = people.frames(), people.records()
+    erase(people)
+    after = people.frames()
+    assert set(after) == set(before)
+    assert len(after) == 2
+    for version, frame in before.items():
+        assert after[version].equals(frame.filter(frame["customer"] != WHO))
+        assert (frame["customer"] == WHO).sum() > 10
+    kept = people.records()
+    assert [one for one in kept if one.kind == "label"] == [one for one in log if one.request_id == "s0-r1/0" and one.kind == "label"]
+    assert [one for one in kept if one.request_id == "s1-r0"] == [one for one in log if one.request_id == "s1-r0"]
+    [answer, shadow] = [one for one in kept if one.request_id == "s0-r1"]
+    assert answer.row_ids() == shadow.row_ids() == ["s0-r1/0", "s0-r1/2"]
+    assert answer.input == [[20.0, OTHER], [40.0, "person-1"]]
+    assert answer.output == [[1, 0.502], [1, 0.504]]
+    assert answer.marks["t"] == [20, 40]
+
+
+def test_it_is_recorded_with_what_went_and_the_versions_that_were_made_from_it(people: People) -> None:
+    ended = erase(people).document
+    assert ended["models"] == ["pay@1.0.0"]
+    assert ended["erased"] == {"rows": 15 + 17, "versions": 2, "predictions": 4, "texts": 0}
+    [what] = events(people, SubjectErased)
+    assert (what.data, what.rows, what.predictions) == (("payments",), 32, 4)
+    assert WHO not in what.subject
+    assert len(what.subject) == 64
+    erased = events(people, DataErased)
+    assert [one.name for one in erased] == ["payments", "payments", "log/g0/000000", "log/g0/000001"]
+    assert [one.rows for one in erased] == [15, 17, 4, 0]
+    with people.opened() as wired:
+        state = wired.ledger.state()
+        assert {row.content for _, row in state.scan(DATASET_VERSIONS)} == {one.birth for one in erased[:2]}
+        assert wired.ledger.personal(what.reason) == "request 4711"
+        assert all(not wired.blobs.has(one.old_content) and wired.blobs.has(one.new_content) for one in erased)
+
+
+def test_a_second_time_finds_nothing_and_records_nothing(people: People) -> None:
+    erase(people)
+    before = people.size()
+    again = erase(people)
+    assert again.code == 0
+    assert again.document["event"] is None
+    assert people.size() == before
+
+
+def test_a_rehearsal_changes_nothing(people: People) -> None:
+    before, traces = people.size(), people.traces()
+    ended = erase(people, "--dry-run")
+    assert [one["kind"] for one in ended.document["events"]] == ["subject.erased", *["data.erased"] * 4]
+    assert (people.size(), people.traces()) == (before, traces)
+
+
+def test_what_is_left_is_trained_on_under_the_same_name(people: People) -> None:
+    erase(people)
+    ended = people.call("train", "pay", "--trials", 0)
+    assert ended.code == 0, ended.err
+    assert ended.document["version"] == "1.1.0"
+    with people.opened() as wired:
+        head = wired.ledger.state().get(DATASETS, "payments").head
+        assert ended.document["data"]["version"] == head.version
+        assert not wired.blobs.has(head.content)
+    assert people.traces() == []
+    people.verified()
+
+
+def test_a_source_that_still_has_the_rows_is_read_without_them(people: People) -> None:
+    erase(people)
+    more = rows(650).with_columns(amount=rows(650)["amount"] + 1)
+    people.write(more)
+    assert people.call("tick").code == 0
+    shown = people.call("data", "show", "payments").document
+    head = shown["head"]
+    assert head["erased"] == 17
+    assert head["rows"] == 650 - 17
+    assert people.traces() == []
+    people.verified()
+
+
+def test_a_touched_source_makes_no_new_version(people: People) -> None:
+    erase(people)
+    with people.opened() as wired:
+        before = wired.ledger.state().get(DATASETS, "payments").head
+    people.write(rows(650))
+    os.utime(people.root / "data" / "payments.csv", (1, 1))
+    assert people.call("tick").code == 0
+    with people.opened() as wired:
+        after = wired.ledger.state().get(DATASETS, "payments").head
+    assert (after.version, after.content) == (before.version, before.content)
+    assert after.erased == 17
+    assert people.traces() == []
+
+
+def test_without_the_key_nothing_is_read_in_which_the_person_may_be(people: People) -> None:
+    erase(people)
+    (people.state / "keys" / "subjects.key").unlink()
+    people.write(rows(600))
+    with people.opened() as wired, pytest.raises(Corrupt, match=r"subjects.key is missing"):
+        wired.subjects().erasures("payments")
+    assert people.call("tick").code == 1
+    assert people.traces() == []
+
+
+def test_rows_in_the_open_log_are_left_out_when_it_is_sealed(people: People) -> None:
+    people.log([[(60.0, WHO)], [(70.0, OTHER)]], labels=["s3-r0"])
+    ended = erase(people)
+    assert ended.document["waiting"] == 2
+    assert people.traces() == ["log/g0/000003.wal"]
+    people.log([])
+    people.seal()
+    assert people.traces() == []
+    assert [record.input for record in people.records() if record.kind == "answer"][-1] == [[70.0, OTHER]]
+    people.verified()
+    assert erase(people).document["event"] is None
+
+
+def test_rows_that_come_after_the_erasure_are_new_ones(people: People) -> None:
+    erase(people)
+    people.log([[(60.0, WHO)]])
+    people.log([])
+    people.seal()
+    assert [record.input for record in people.records() if record.kind == "answer"][-1] == [[60.0, WHO]]
+    assert erase(people).document["erased"]["predictions"] == 2
+    assert people.traces() == []
+    people.verified()
+
+
+def test_workers_are_pointed_to_what_is_left(people: People) -> None:
+    pointer = people.state / "run" / "data" / "payments.json"
+    with people.opened() as wired:
+        write_json(pointer, {"content": wired.ledger.state().get(DATASETS, "payments").head.content})
+    erase(people)
+    with people.opened() as wired:
+        assert wired.blobs.has(read_json(pointer)["content"])
+
+
+def test_a_kill_between_the_record_and_the_removal_is_healed(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Eraser, "finish", lambda *_: 0)
+    erase(people)
+    monkeypatch.undo()
+    assert people.traces()
+    people.verified()
+    before = people.size()
+    ended = erase(people).document
+    assert (ended["event"], ended["blobs_removed"]) == (None, 4)
+    assert (people.traces(), people.size()) == ([], before)
+
+
+def test_the_next_control_plane_heals_it_too(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Eraser, "finish", lambda *_: 0)
+    erase(people)
+    with people.opened(claim=True):
+        pass
+    assert people.traces() == []
+
+
+def test_a_chain_that_ends_in_nothing_is_named(people: People) -> None:
+    erase(people)
+    last = events(people, DataErased)[0]
+    with people.opened() as wired:
+        wired.blobs.remove(last.new_content)
+    ended = people.call("audit", "verify")
+    assert ended.code == 1
+    [problem] = ended.document["problems"]
+    assert problem["where"] == f"blob {last.new_content}"
+    assert "new_content" in problem["what"]
+
+
+def test_two_persons_one_after_the_other(people: People) -> None:
+    erase(people)
+    ended = erase(people, who=OTHER)
+    assert ended.document["erased"]["versions"] == 2
+    assert (people.traces(), people.traces(OTHER)) == ([], [])
+    people.verified()
+    assert {frame["customer"].n_unique() for frame in people.frames().values()} == {38}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("--subject", WHO, "--reason", f"mail of {WHO}"), "the reason holds the person's name"),
+        (("--subject", ""), "names nobody"),
+        (("--subject", WHO, "--data", "payment"), 'no data set "payment"'),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_a_reason(people: People, arguments: tuple[str, ...], what: str) -> None:
+    ended = people.call("data", "erase", *arguments)
+    assert ended.code == 1
+    assert what in ended.document["detail"]
+    assert WHO not in ended.document["detail"]
+
+
+def test_everything_of_a_person_is_exported_and_nothing_of_others(people: People, tmp_path: Path) -> None:
+    people.log([[(60.0, WHO)]])
+    ended = people.call("data", "export", "--subject", WHO).document
+    frame = rows(650)
+    own = frame.filter(frame["customer"] == WHO)
+    assert [one["row"]["payment"] for one in ended["rows"]] == own["payment"].to_list()
+    assert ended["rows"][0]["versions"] == ["1.0.0", "1.0.1"]
+    assert ended["rows"][-1]["versions"] == ["1.0.1"]
+    [feature] = ended["features"]
+    assert (feature["view"], feature["values"]["times"]) == ("habits", pytest.approx(own.height, abs=1))
+    answers = [one for one in ended["predictions"] if one["kind"] == "answer"]
+    assert [(one["id"], one["row"]["amount"], one["value"]) for one in answers] == [
+        ("s0-r0", 10.0, 1),
+        ("s0-r1/1", 30.0, 1),
+        ("s3-r0", 60.0, 1),
+    ]
+    assert {(one["id"], one["value"]) for one in ended["labels"]} == {("s0-r0", 1), ("s0-r1/1", 1)}
+    assert ended["models"] == ["pay@1.0.0"]
+    assert "person-1" not in str(ended)
+    assert OTHER not in str(ended)
+    files = people.call("data", "export", "--subject", WHO, "--out", tmp_path / "out")
+    assert files.code == 0
+    assert len((tmp_path / "out" / "rows.jsonl").read_text().splitlines()) == own.height
+    erase(people)
+    after = people.call("data", "export", "--subject", WHO).document
+    assert (after["rows"], after["features"], after["labels"]) == ([], [], [])
+    assert [one["kind"] for one in after["decisions"]] == ["subject.erased"]
+
+
+def test_data_sets_are_listed_with_their_versions(people: People) -> None:
+    [listed] = people.call("data").document["datasets"]
+    assert (listed["name"], listed["head"]["version"]) == ("payments", "1.0.1")
+    assert len(people.call("data", "show", "payments").document["versions"]) == 2
+    assert people.call("data", "show", "payment").code == 1
