@@ -2,16 +2,19 @@
 
 Appends are CPU per event, one event with its projection a transaction and durable (a disk sync each; its wait is in the rows as
 wall time). Verify and rebuild are CPU over 100,000 events, each of a command of its own. The proof is timed in a tree of a
-million leaves, and every proof is checked.
+million leaves, and every proof is checked. Memory is the peak of a process that appends, verifies and rebuilds 100,000 and 1,000,000 events
+of the same fifty models: what it adds must not grow with the events.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from benchmarks.report import Bar, Report, Row, main
@@ -20,15 +23,18 @@ from flyball.clock import Instant, VirtualClock
 from flyball.ledger import merkle
 from flyball.ledger.ledger import SqlLedger
 from flyball.ledger.verify import verify
+from flyball.loop.folds import FOLDS
 from flyball.records.base import Event, Record, State
+from flyball.records.declarations import DeclarationApplied
 from flyball.records.training import RunFailed, RunQueued, RunStarted
 from flyball.store.sql import Database
-from flyball.training.fold import FOLDS
 
 EVENTS = 100_000
 LEAVES = 1_000_000
 SINGLE = 2_000
 ROUNDS = 5
+MODELS = 50
+BATCH = 100
 
 
 class Append(Record, frozen=True):
@@ -126,6 +132,61 @@ def proof(folder: Path, report: Report) -> float:
     return row.median
 
 
+def declarations(seed: int) -> Iterator[Event]:
+    """Fifty models that are declared anew for ever: as many events as one likes, and always the same state."""
+    chance = random.Random(seed)
+    while True:
+        for number in range(MODELS):
+            digest, body = f"sha256:{chance.randbytes(32).hex()}", chance.randbytes(32).hex()
+            yield DeclarationApplied(
+                model=f"model-{number}",
+                file="loop.py",
+                version_digest=digest,
+                policy_digest=digest,
+                gates_digest=digest,
+                body=body,
+                code=body,
+            )
+
+
+def _peak_mb() -> float:
+    """The most memory that this process ever had, in MB; the figure of getrusage begins with that of its parent."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def _peak(count: int, send: Connection) -> None:
+    """In a process of its own: MB of peak memory after appending, verifying and rebuilding `count` events."""
+    with tempfile.TemporaryDirectory() as name:
+        opened, events = ledger(Path(name), durable=False), declarations(7)
+        peaks = []
+        for number in range(count // BATCH):
+            opened.execute(Append(id=f"cmd_{number:020d}", actor="loop", events=tuple(next(events) for _ in range(BATCH))), decide)
+        peaks.append(_peak_mb())
+        assert verify(opened, None).events == count
+        peaks.append(_peak_mb())
+        assert opened.rebuild() == count
+        peaks.append(_peak_mb())
+    send.send(peaks)
+
+
+def memory(report: Report) -> float:
+    """MB that ten times as many events add to the peak."""
+    found = []
+    for count in (EVENTS, LEAVES):
+        receive, send = multiprocessing.Pipe(duplex=False)
+        process = multiprocessing.get_context("spawn").Process(target=_peak, args=(count, send))
+        process.start()
+        peaks = receive.recv()
+        process.join()
+        found.append(peaks[-1])
+        report.rows += [
+            Row.of(f"peak memory, {what} {count:,} events", "MB", [peak])
+            for what, peak in zip(("append", "+ verify", "+ rebuild"), peaks, strict=True)
+        ]
+    return found[1] - found[0]
+
+
 def run(_arguments: argparse.Namespace) -> Report:
     report = Report()
     with tempfile.TemporaryDirectory() as name:
@@ -136,6 +197,7 @@ def run(_arguments: argparse.Namespace) -> Report:
         verified, rebuilt = history(folders[2], report)
         report.bars.append(Bar.at_most("verify_100k_s", verified, 6, "s"))
         report.bars.append(Bar.at_most("rebuild_100k_s", rebuilt, 1, "s"))
+    report.bars.append(Bar.at_most("memory_added_1m_mb", memory(report), 10, "MB"))
     return report
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from flyball.errors import Corrupt
 from flyball.ledger.canonical import canonical, read_body, stored_bytes
@@ -25,6 +26,8 @@ class CommandCheck:
         self._tell = tell
         self._runs = CommandRuns()
         self._found = 0
+        self._stored: Iterator[tuple[Any, Any]] = connection.stream(self._rows.everything, ())
+        self._ahead = next(self._stored, None)
 
     def add(self, recorded: Recorded) -> None:
         """The next event."""
@@ -43,13 +46,24 @@ class CommandCheck:
         if ended is None:
             return
         key, wanted = ended
-        row = self._connection.execute(self._rows.get, (key,)).fetchone()
-        if row is None:
+        body = self._body(key)
+        if body is None:
             self._problem("is missing", key, wanted.last)
             return
         self._found += 1
-        if row[0] != canonical(wanted):
+        if body != canonical(wanted):
             self._problem("is not what its events make of it", key, wanted.last)
+
+    def _body(self, key: str) -> Any:
+        """The stored row. Most ids sort by time, so that it is the next one of the table; others are looked up."""
+        while self._ahead is not None and self._ahead[0] < key:
+            self._ahead = next(self._stored, None)
+        if self._ahead is not None and self._ahead[0] == key:
+            body = self._ahead[1]
+            self._ahead = next(self._stored, None)
+            return body
+        row = self._connection.execute(self._rows.get, (key,)).fetchone()
+        return None if row is None else row[0]
 
     def _explained(self, key: str) -> bool:
         """Whether the row's first event is of that command. A row that cannot be read was told of already."""
