@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from flyball.errors import Unavailable
-from flyball.store import sql
+from flyball.store import sqlite
 from flyball.store.operational import Operational
 from flyball.store.sql import Database
 
@@ -38,7 +38,7 @@ def unwritable(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             connection.close()
             raise error
 
-        monkeypatch.setattr(sql, "_use_wal", refuse)
+        monkeypatch.setattr(sqlite, "_use_wal", refuse)
         monkeypatch.setattr(os, "statvfs", lambda _path: told)
 
     return make
@@ -70,14 +70,14 @@ def test_a_log_that_holds_data_is_never_passed_over(tmp_path: Path, unwritable, 
     assert (tmp_path / "ledger.db-wal").stat().st_size
     unwritable(Disk(0))
     assert Operational(Database.open(tmp_path / "ledger.db")).load("a") == b"1", "through the memory that is there"
-    plain = sql._plain
+    plain = sqlite._plain
 
     def no_shared_memory(address: Any, *, uri: bool = False) -> sqlite3.Connection:
         if uri and "immutable" not in str(address):
             return plain("/nowhere/at/all")
         return plain(address, uri=uri)
 
-    monkeypatch.setattr(sql, "_plain", no_shared_memory)
+    monkeypatch.setattr(sqlite, "_plain", no_shared_memory)
     with pytest.raises(Unavailable, match="no room to write"):
         Database.open(tmp_path / "ledger.db")
     kept.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flyball.errors import BadInput, Conflict, Corrupt, Unavailable
-from flyball.store import sql, tables
+from flyball.store import sqlite, tables
 from flyball.store.operational import Operational
 from flyball.store.sql import Database
 
@@ -96,7 +96,7 @@ def test_threads_of_one_process_write_one_after_the_other(tmp_path: Path) -> Non
     assert Operational(opened).load("n") == b"80"
 
 
-@pytest.mark.parametrize("url", ["postgresql://host/db", "sqlite://", "sqlite:///:memory:", "ledger.db", "nosuch:///x"])
+@pytest.mark.parametrize("url", ["mysql://host/db", "sqlite://", "sqlite:///:memory:", "ledger.db", "nosuch:///x"])
 def test_an_address_that_cannot_be_used_is_refused_with_the_form_to_write(url: str) -> None:
     with pytest.raises(BadInput) as caught:
         Database.open(url)
@@ -105,7 +105,7 @@ def test_an_address_that_cannot_be_used_is_refused_with_the_form_to_write(url: s
 
 def test_a_password_in_an_address_is_not_shown() -> None:
     with pytest.raises(BadInput) as caught:
-        Database.open("postgresql://ana:hunter2@host/db")
+        Database.open("mysql://ana:hunter2@host/db")
     assert "hunter2" not in str(caught.value)
 
 
@@ -142,14 +142,14 @@ def test_a_file_that_may_not_be_written_says_what_right_is_missing(tmp_path: Pat
     with opened.writing() as connection:
         connection.execute(opened.sql.operational_put, ("warm", b"1"))
     # a pragma rather than file rights: rights do not bind root, under whom tests may run
-    opened._writer.execute("PRAGMA query_only = ON")
+    opened._held.driver_connection.execute("PRAGMA query_only = ON")
     with pytest.raises(Unavailable) as caught:
         Operational(opened).save({"x": b"1"})
     assert "write access" in caught.value.fix
 
 
 def test_a_writer_that_hangs_makes_others_give_up_with_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql, "BUSY_S", 0.05)
+    monkeypatch.setattr(sqlite, "BUSY_S", 0.05)
     first, second = database(tmp_path), database(tmp_path)
     with first.writing(), pytest.raises(Unavailable, match="is busy"):
         Operational(second).save({"x": b"1"})

@@ -63,7 +63,18 @@ class Snapshot(SqlState):
         super().__init__(reader.connection, sql)
         self._reader = reader
         # the first read fixes the moment
-        self.size: int = reader.connection.execute(sql.head).fetchone()[0]
+        with reader.explained():
+            self.size: int = reader.connection.execute(sql.head).fetchone()[0]
+
+    def get(self, table: Table[RowT], key: str) -> RowT | None:
+        """The row under `key`, or None. Raises Unavailable, Corrupt."""
+        with self._reader.explained():
+            return super().get(table, key)
+
+    def scan(self, table: Table[RowT], prefix: str = "") -> list[tuple[str, RowT]]:
+        """Every (key, row) whose key starts with `prefix`, in key order. Raises Unavailable, Corrupt."""
+        with self._reader.explained():
+            return super().scan(table, prefix)
 
     def last(self, table: Table[RowT], prefix: str, before: str, limit: int) -> list[tuple[str, RowT]]:
         """The last `limit` rows whose key starts with `prefix`, the last key first; only those before the key `before`, if one is named."""

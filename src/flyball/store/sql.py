@@ -1,36 +1,31 @@
-"""A database: who may write when, and what its errors mean to a person.
+"""A database, whichever it is: who may write when, what one moment is, and that its errors mean something to a person.
 
 Several threads and processes write at once (control plane, command line): one held connection a process writes, under a
 lock, and takes the database's own write lock at the start of a transaction. Readers see a snapshot and never wait.
+What a kind of database does in its own way stands in a file of its own (`sqlite.py`, `postgres.py`).
 """
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import threading
-import time
 import weakref
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-from sqlalchemy import Engine, create_engine, inspect
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 from sqlalchemy.schema import CreateTable
 
-from flyball.errors import BadInput, Conflict, Corrupt, FlyballError, Unavailable
+from flyball.errors import BadInput, Conflict, FlyballError, Unavailable
 from flyball.store import tables
+from flyball.store.sqlite import Sqlite
 from flyball.store.statements import compile_statements
 
-BUSY_S = 10.0
-"""How long a writer waits for another process before it gives up: far longer than any transaction of ours takes."""
-ROOM = 1 << 20
-"""A disk with less free than this many bytes is what an error of it comes from: a ledger's smallest write and its shared memory take less."""
-_CANNOT_WRITE = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_IOERR", "SQLITE_FULL")
+_KEPT = 4
+"""Connections that stay open between reads; while more are needed, more are made."""
 
 
 class Connection(Protocol):
@@ -44,29 +39,64 @@ class Connection(Protocol):
         """Run one statement for every tuple."""
         ...
 
-    def stream(self, sql: str, parameters: Any, /) -> Iterator[tuple[Any, ...]]:
-        """The rows of one query as they come, with little memory however many there are."""
+    def stream(self, sql: str, parameters: Any = ..., /) -> Iterator[tuple[Any, ...]]:
+        """The rows of one query as they come, with little memory however many there are; only within the transaction."""
         ...
 
 
-class SqliteConnection(sqlite3.Connection):
-    """A connection of SQLite that keeps to `Connection`."""
+class Backend(Protocol):
+    """What one kind of database does in its own way.
 
-    def stream(self, sql: str, parameters: Any, /) -> Iterator[tuple[Any, ...]]:
-        """The rows of one query as they come."""
-        return iter(self.execute(sql, parameters))
+    name: what messages call the database; holds no password. errors: the driver's. tables: the query for the names of all tables.
+    begin_reading, begin_writing, begin_making: begin a transaction that sees one moment; that no other writer is in, and that sees what
+    the last one left; in which tables may be made.
+    """
+
+    name: str
+    dialect: Dialect
+    errors: ClassVar[type[Exception]]
+    begin_reading: str
+    begin_writing: str
+    begin_making: str
+    tables: str
+
+    def prepare(self) -> None:
+        """Make what the database will lie in. Raises OSError."""
+        ...
+
+    def exists(self) -> bool:
+        """Whether flyball has been here. Changes nothing. Raises the driver's errors."""
+        ...
+
+    def connect(self) -> Any:
+        """A new connection (`Connection`, with the driver's commit, rollback, close, closed and in_transaction). Raises the driver's errors."""
+        ...
+
+    def for_reading(self, error: Exception, /) -> Backend | None:
+        """The way in that is left for reading alone after opening failed with `error`; None: there is none."""
+        ...
+
+    def explain(self, error: Exception, /) -> FlyballError:
+        """What an error of the driver means to a person."""
+        ...
 
 
 class Reader:
     """A read transaction: everything read through `connection` is of one moment. Closed by `close`, or when it is forgotten."""
 
-    def __init__(self, engine: Engine) -> None:
-        held = engine.raw_connection()
-        assert held.driver_connection is not None
-        self.connection: Connection = held.driver_connection
-        # the pool rolls back what it gets back, which ends the transaction
-        self._finalizer = weakref.finalize(self, held.close)
-        self.connection.execute("BEGIN")
+    def __init__(self, pool: QueuePool, backend: Backend) -> None:
+        held = _begun(pool, backend)
+        self.connection: Connection = _driver(held)
+        self._backend = backend
+        self._finalizer = weakref.finalize(self, _give_back, held, backend)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Errors of the driver in this block are raised as what they mean to a person."""
+        try:
+            yield
+        except self._backend.errors as error:
+            raise self._backend.explain(error) from error
 
     def close(self) -> None:
         """End the transaction."""
@@ -76,71 +106,59 @@ class Reader:
 class Database:
     """Tables, a writer and readers. Made by `open`."""
 
-    def __init__(self, engine: Engine, path: Path) -> None:
-        self.path = path
-        self.sql = compile_statements(engine.dialect)
-        self._engine = engine
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.name = backend.name
+        self.sql = compile_statements(backend.dialect)
+        # each connection is rolled back when it is given back: by us, who know which ones are broken
+        self._pool = QueuePool(backend.connect, pool_size=_KEPT, max_overflow=-1, reset_on_return=None)
         self._lock = threading.RLock()
-        self._writer: Any = None
-        self._held: Any = None
+        self._held: PoolProxiedConnection | None = None
 
     @classmethod
-    def open(cls, url: str | Path, *, durable: bool = True) -> Database:
-        """Open, or make, the database at `sqlite:///path`, or in the file of a Path (in which a `?` or `%` means itself).
+    def open(cls, url: str | Path, *, durable: bool = True, base: Path = Path()) -> Database:
+        """Open, or make, the database at `sqlite:///path` or `postgresql://…`, or in the file of a Path (in which a `?` or `%` means itself).
 
         durable: a committed transaction survives a power cut (a disk sync each); without it, it survives a killed process only.
+        base: the folder that a relative path of SQLite is relative to.
         Where nothing can be written (no right, a full disk), a database that is there is opened for reading, and writing is refused later.
-        Raises BadInput (not such a url), Unavailable (no right, disk full, busy), Corrupt (not a database), Conflict (made by
-        another version of flyball).
+        Raises BadInput (not such a url, no driver for it), Unavailable (no right, disk full, busy, no such server), Corrupt (not a
+        database), Conflict (made by another version of flyball, or not by flyball).
         """
-        path = url if isinstance(url, Path) else _path(url)
-        engine = create_engine(
-            "sqlite://", creator=lambda: _connect(path, durable=durable), poolclass=QueuePool, pool_size=4, max_overflow=-1
-        )
-        database = cls(engine, path)
+        backend = _backend(url, durable=durable, base=base)
+        database = cls(backend)
         with database._explained():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            backend.prepare()
             try:
+                database._pool.connect().close()
+            except backend.errors as error:
+                database = cls._open_for_reading(backend, error)
+            else:
                 database._prepare()
-            except sqlite3.Error as error:
-                database = cls._open_for_reading(path, error)
         return database
 
     @classmethod
-    def _open_for_reading(cls, path: Path, error: sqlite3.Error) -> Database:
+    def _open_for_reading(cls, backend: Backend, error: Exception) -> Database:
         """The database as it is, after opening it for writing has failed. Raises that failure if it cannot be read either."""
-        address = _readable(path) if _name(error).startswith(_CANNOT_WRITE) else ""
-        if not address:
+        left = backend.for_reading(error)
+        if left is None:
             raise error
-        engine = create_engine("sqlite://", creator=lambda: _plain(address, uri=True), poolclass=QueuePool, pool_size=4, max_overflow=-1)
-        if {table.name for table in tables.metadata.sorted_tables} - set(inspect(engine).get_table_names()):
+        database = cls(left)
+        if not database._is_whole():
             raise error
-        database = cls(engine, path)
-        database._check_version()
         return database
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One write transaction: committed at the end, rolled back by any exception. No other writer is inside at the same time."""
-        with self._lock, self._explained():
-            if self._writer is None:
-                self._held = self._engine.raw_connection()
-                self._writer = self._held.driver_connection
-            connection = self._writer
-            assert not connection.in_transaction, "a write transaction may not be opened inside another"
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            finally:
-                if connection.in_transaction:
-                    connection.rollback()
+        with self._transaction(self.backend.begin_writing) as connection:
+            yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One read transaction."""
         with self._explained():
-            reader = Reader(self._engine)
+            reader = Reader(self._pool, self.backend)
             try:
                 yield reader.connection
             finally:
@@ -149,45 +167,109 @@ class Database:
     def reader(self) -> Reader:
         """A read transaction that lasts as long as the object."""
         with self._explained():
-            return Reader(self._engine)
+            return Reader(self._pool, self.backend)
 
     def table_names(self) -> list[str]:
         """Every table that is there, listed in `tables.py` or not."""
-        with self._explained():
-            return sorted(inspect(self._engine).get_table_names())
+        with self.reading() as connection:
+            return sorted(name for (name,) in connection.execute(self.backend.tables))
 
     def close(self) -> None:
         """Give up every connection."""
         with self._lock:
             if self._held is not None:
                 self._held.close()
-            self._held = self._writer = None
-            self._engine.dispose()
+            self._held = None
+            self._pool.dispose()
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[Connection]:
+        with self._lock, self._explained():
+            connection = self._writer(begin)
+            try:
+                yield connection
+                connection.commit()
+            finally:
+                self._settle(connection)
+
+    def _writer(self, begin: str) -> Any:
+        """The connection that writes, in a new transaction. One that broke while nothing was under way is replaced: nothing is lost by that."""
+        if self._held is not None:
+            connection = _driver(self._held)
+            assert not connection.in_transaction, "a write transaction may not be opened inside another"
+            try:
+                connection.execute(begin)
+            except self.backend.errors:
+                self._settle(connection)
+                if self._held is not None:
+                    raise
+            else:
+                return connection
+        self._held = self._pool.connect()
+        connection = _driver(self._held)
+        try:
+            connection.execute(begin)
+        except self.backend.errors:
+            self._settle(connection)
+            raise
+        return connection
+
+    def _settle(self, connection: Any) -> None:
+        """Leave no half transaction. A connection that cannot be rolled back is given up, which ends the transaction as well."""
+        try:
+            if connection.in_transaction:
+                connection.rollback()
+        except self.backend.errors:
+            connection.close()
+        if connection.closed and self._held is not None:
+            self._held.invalidate()
+            self._held = None
 
     def _prepare(self) -> None:
-        self._engine.raw_connection().close()
-        have = set(inspect(self._engine).get_table_names())
-        if tables.meta.name in have:
-            self._check_version()
-        missing = [table for table in tables.metadata.sorted_tables if table.name not in have]
-        if not missing:
+        if self._is_whole():
             return
-        with self.writing() as connection:
-            # another process may have been faster, so each table is made only if it is not there
-            for table in missing:
-                connection.execute(str(CreateTable(table, if_not_exists=True).compile(self._engine)))
-            if connection.execute(self.sql.get_meta, ("schema",)).fetchone() is None:
-                connection.execute(self.sql.set_meta, ("schema", tables.SCHEMA_VERSION))
+        with self._transaction(self.backend.begin_making) as connection:
+            # another process may have been faster, so what is there is looked at again, now that nobody else makes any
+            have = {name for (name,) in connection.execute(self.backend.tables)}
+            self._check_own(have)
+            self._check(self._version(connection, have))
+            for table in tables.metadata.sorted_tables:
+                if table.name not in have:
+                    connection.execute(str(CreateTable(table).compile(dialect=self.backend.dialect)))
+            if tables.meta.name not in have:
                 connection.execute(self.sql.new_head, (b"",))
-        self._check_version()
+            connection.execute(self.sql.set_meta, ("schema", tables.SCHEMA_VERSION))
 
-    def _check_version(self) -> None:
+    def _is_whole(self) -> bool:
+        """Whether every table is there, in the present version. Raises Conflict if they are of a version that cannot be brought over."""
         with self.reading() as connection:
-            row = connection.execute(self.sql.get_meta, ("schema",)).fetchone()
-        found = "none" if row is None else row[0]
-        if found != tables.SCHEMA_VERSION:
+            have = {name for (name,) in connection.execute(self.backend.tables)}
+            self._check_own(have)
+            found = self._version(connection, have)
+        self._check(found)
+        return found == tables.SCHEMA_VERSION and not set(tables.metadata.tables) - have
+
+    def _check_own(self, have: set[str]) -> None:
+        """Tables of ours without the one that says whose they are were made by somebody else."""
+        taken = sorted(have & set(tables.metadata.tables))
+        if taken and tables.meta.name not in have:
             raise Conflict(
-                f"{self.path} has tables of version {found}, this flyball knows version {tables.SCHEMA_VERSION}",
+                f'{self.name} has a table "{taken[0]}" that flyball did not make',
+                why=f'there is no table "{tables.meta.name}" of flyball\'s',
+                fix="give flyball a database of its own; if this is it, restore it from a backup",
+            )
+
+    def _version(self, connection: Connection, have: set[str]) -> str:
+        """The version of the tables that are there; empty if there are none."""
+        if tables.meta.name not in have:
+            return ""
+        row = connection.execute(self.sql.get_meta, ("schema",)).fetchone()
+        return "none" if row is None else str(row[0])
+
+    def _check(self, found: str) -> None:
+        if found not in {"", tables.SCHEMA_VERSION, *tables.FORMER_VERSIONS}:
+            raise Conflict(
+                f"{self.name} has tables of version {found}, this flyball knows version {tables.SCHEMA_VERSION}",
                 why="another version of flyball made them",
                 fix="use the version of flyball that wrote this ledger, or a newer one",
             )
@@ -196,104 +278,85 @@ class Database:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
-            raise _explain(self.path, error) from error
+        except self.backend.errors as error:
+            raise self.backend.explain(error) from error
         except OSError as error:
             raise Unavailable(
-                f"{self.path.parent} cannot be used", why=str(error), fix="check the folder and its rights", retry_after=30
+                f"{self.name} cannot be used", why=str(error), fix="check the folder and its rights", retry_after=30
             ) from error
 
 
-def _path(url: str) -> Path:
+def exists(url: str | Path, *, base: Path = Path()) -> bool:
+    """Whether flyball has made its tables at this address, which `Database.open` takes. Makes nothing. Raises BadInput, Unavailable."""
+    backend = _backend(url, durable=True, base=base)
+    try:
+        return backend.exists()
+    except backend.errors as error:
+        raise backend.explain(error) from error
+
+
+def _begun(pool: QueuePool, backend: Backend) -> PoolProxiedConnection:
+    """A connection in a new read transaction. Those that broke while they lay in the pool are passed over."""
+    for left in range(_KEPT, -1, -1):
+        held = pool.connect()
+        connection = _driver(held)
+        try:
+            connection.execute(backend.begin_reading)
+        except backend.errors:
+            broken = connection.closed
+            _give_back(held, backend)
+            if not (broken and left):
+                raise
+        else:
+            return held
+    raise AssertionError("the last round returns or raises")
+
+
+def _give_back(held: PoolProxiedConnection, backend: Backend) -> None:
+    connection = _driver(held)
+    try:
+        connection.rollback()
+    except backend.errors:
+        held.invalidate()
+    else:
+        held.close()
+
+
+def _driver(held: PoolProxiedConnection) -> Any:
+    assert held.driver_connection is not None
+    return held.driver_connection
+
+
+def _backend(url: str | Path, *, durable: bool, base: Path) -> Backend:
+    if isinstance(url, Path):
+        return Sqlite(base / url, durable=durable)
+    scheme = url.partition("://")[0].partition("+")[0] if "://" in url else ""
+    if scheme in {"postgresql", "postgres"}:
+        return _postgres(url, durable=durable)
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise BadInput(f'"{url[:120]}" is not a database address', fix="write sqlite:///path/to/ledger.db") from error
+        # what follows an @ is no password
+        raise BadInput(f'"{url.rpartition("@")[2][:120]}" is not a database address', fix=_FORMS) from error
     if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
         raise BadInput(
             f"the ledger cannot be kept in {parsed.render_as_string(hide_password=True)}",
-            why="only files of SQLite are known",
-            fix="write sqlite:///path/to/ledger.db",
+            why="only files of SQLite and databases of PostgreSQL are known",
+            fix=_FORMS,
         )
-    return Path(parsed.database)
+    return Sqlite(base / parsed.database, durable=durable)
 
 
-def _plain(address: str | Path, *, uri: bool = False) -> sqlite3.Connection:
-    # isolation_level None: the driver begins nothing by itself; connections move between threads, one user at a time
-    return sqlite3.connect(address, uri=uri, timeout=BUSY_S, isolation_level=None, check_same_thread=False, factory=SqliteConnection)
-
-
-def _readable(path: Path) -> str:
-    """The address by which a database can be read without writing anything beside it; empty if it cannot."""
-    address = f"{path.absolute().as_uri()}?mode=ro"
-    log = path.with_name(f"{path.name}-wal")
-    # SQLite reads a log through shared memory that it may have to make; where there is no log, the file alone is the whole database
-    unlogged = [f"{address}&immutable=1"] if not log.exists() or not log.stat().st_size else []
-    for each in (address, *unlogged):
-        with suppress(sqlite3.Error), closing(_plain(each, uri=True)) as connection:
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            return each
-    return ""
-
-
-def _connect(path: Path, *, durable: bool) -> sqlite3.Connection:
-    connection = _plain(path)
-    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-    _use_wal(connection)
-    return connection
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Turn write-ahead logging on. Two processes that open a new file at once collide here without SQLite waiting, so we wait."""
-    deadline = time.monotonic() + BUSY_S
-    while True:
-        try:
-            if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
-                return
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if not _name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-
-
-def _name(error: sqlite3.Error) -> str:
-    return getattr(error, "sqlite_errorname", None) or ""
-
-
-def _explain(path: Path, error: sqlite3.Error) -> FlyballError:
-    """What happened, why and what to do, for each kind of error that a user can meet."""
-    name = _name(error)
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return Unavailable(
-            f"{path} is busy",
-            why=f"another process has been writing for more than {BUSY_S:.0f} s",
-            fix="try again; if it stays, look for a flyball process that hangs",
-        )
-    if name == "SQLITE_FULL" or (name.startswith(_CANNOT_WRITE) and _is_full(path.parent)):
-        return Unavailable(f"no room to write {path}", why="the disk is full", fix="free some space; nothing was changed", retry_after=30)
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
-        return Unavailable(
-            f"{path} cannot be opened for writing",
-            why=f"{error}: this user has no right to the file or its folder, or the disk is read-only",
-            fix="give this user write access to the file and its folder; nothing was changed",
-            retry_after=30,
-        )
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return Corrupt(f"{path} is not a database that can be read", why=str(error), fix="restore it from a backup")
-    if name.startswith("SQLITE_CONSTRAINT"):
-        return Corrupt(
-            f"{path} contradicts itself",
-            why=f"{error}: a row that should not be there yet is there",
-            fix="flyball audit verify says what was changed; restore from a backup",
-        )
-    return Unavailable(f"{path} failed", why=f"{error} ({name or type(error).__name__})", fix="check the disk; nothing was changed")
-
-
-def _is_full(folder: Path) -> bool:
-    """Whether the disk has no room left; a disk that is read-only has none either, and that is another matter."""
+def _postgres(url: str, *, durable: bool) -> Backend:
     try:
-        found = os.statvfs(folder)
-    except OSError:
-        return False
-    return not found.f_flag & os.ST_RDONLY and (found.f_bavail * found.f_frsize < ROOM or bool(found.f_files and not found.f_favail))
+        from flyball.store.postgres import Postgres
+    except ImportError as error:
+        raise BadInput(
+            "the driver for PostgreSQL is not installed",
+            why=f"the ledger's address names PostgreSQL, and {error}",
+            fix="pip install 'flyball[postgres]'",
+        ) from error
+    return Postgres(url, durable=durable)
+
+
+_FORMS = "write sqlite:///path/to/ledger.db or postgresql://user:password@host:5432/name"

@@ -11,16 +11,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy.dialects import postgresql
 
 from flyball.records.vocabulary import PROJECTIONS as VOCABULARY
 
-SCHEMA_VERSION = "1"
-"""Of the tables in this file. A change here needs a step in `sql.py` that brings the former version over."""
+SCHEMA_VERSION = "2"
+"""Of the tables in this file. A table that is new is made on opening; any other change needs a step in `sql.py` that brings the former version over."""
+
+FORMER_VERSIONS = ("1",)
+"""Versions that are brought over on opening: 1 lacks `checkpoint` and `personal`."""
 
 metadata = MetaData()
 
 # sequence numbers are 64-bit; SQLite makes only an INTEGER primary key the row's own id
 _SEQ = BigInteger().with_variant(Integer(), "sqlite")
+
+# keys are in order of their code points, as in Python and in SQLite, whatever language the server is set to
+_KEY = String().with_variant(postgresql.VARCHAR(collation="C"), "postgresql")
 
 event = Table(
     "event",
@@ -58,12 +65,12 @@ checkpoint = Table(
 )
 """Signed notes (C2SP): each says what the root of the first `size` events was."""
 
-meta = Table("meta", metadata, Column("key", String, primary_key=True), Column("value", String, nullable=False))
+meta = Table("meta", metadata, Column("key", _KEY, primary_key=True), Column("value", String, nullable=False))
 """Version of these tables, and the hash of the folds that wrote the projections."""
 
 
 def _rows(name: str) -> Table:
-    return Table(name, metadata, Column("key", String, primary_key=True), Column("body", LargeBinary, nullable=False))
+    return Table(name, metadata, Column("key", _KEY, primary_key=True), Column("body", LargeBinary, nullable=False))
 
 
 PROJECTIONS: Mapping[str, Table] = {each.name: _rows(f"p_{each.name}") for each in VOCABULARY}

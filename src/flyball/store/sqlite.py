@@ -1,0 +1,149 @@
+"""SQLite: a file, opened by every process that uses it, with a log beside it so that readers never wait for a writer."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+from sqlalchemy.dialects.sqlite import dialect
+from sqlalchemy.engine import Dialect
+
+from flyball.errors import Corrupt, FlyballError, Unavailable
+
+BUSY_S = 10.0
+"""How long a writer waits for another process before it gives up: far longer than any transaction of ours takes."""
+ROOM = 1 << 20
+"""A disk with less free than this many bytes is what an error of it comes from: a ledger's smallest write and its shared memory take less."""
+_CANNOT_WRITE = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_IOERR", "SQLITE_FULL")
+
+
+class SqliteConnection(sqlite3.Connection):
+    """A connection of SQLite that keeps to `sql.Connection`."""
+
+    closed = False
+
+    def stream(self, sql: str, parameters: Any = (), /) -> Iterator[tuple[Any, ...]]:
+        """The rows of one query as they come."""
+        return iter(self.execute(sql, parameters))
+
+
+class Sqlite:
+    """A database in the file `path`; `durable` as in `Database.open`; `address`: a way in for reading only, else the path itself is opened."""
+
+    errors: ClassVar[type[Exception]] = sqlite3.Error
+    begin_reading = "BEGIN"
+    begin_writing = "BEGIN IMMEDIATE"
+    begin_making = "BEGIN IMMEDIATE"
+    tables = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"
+
+    def __init__(self, path: Path, *, durable: bool = True, address: str = "") -> None:
+        self.path = path
+        self.name = str(path)
+        self.dialect: Dialect = dialect()
+        self._durable = durable
+        self._address = address
+
+    def prepare(self) -> None:
+        """Make the folder that the file is to lie in. Raises OSError."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def exists(self) -> bool:
+        """Whether the file is there."""
+        return self.path.exists()
+
+    def connect(self) -> SqliteConnection:
+        """A new connection. Raises sqlite3.Error."""
+        if self._address:
+            return _plain(self._address, uri=True)
+        connection = _plain(self.path)
+        connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
+        _use_wal(connection)
+        return connection
+
+    def for_reading(self, error: Exception) -> Sqlite | None:
+        """The way in that is left after opening failed with `error`: for reading alone, or None."""
+        address = _readable(self.path) if isinstance(error, sqlite3.Error) and _name(error).startswith(_CANNOT_WRITE) else ""
+        return Sqlite(self.path, durable=self._durable, address=address) if address else None
+
+    def explain(self, error: Exception) -> FlyballError:
+        """What an error of the driver means to a person."""
+        return _explain(self.path, error)
+
+
+def _plain(address: str | Path, *, uri: bool = False) -> SqliteConnection:
+    # isolation_level None: the driver begins nothing by itself; connections move between threads, one user at a time
+    return sqlite3.connect(address, uri=uri, timeout=BUSY_S, isolation_level=None, check_same_thread=False, factory=SqliteConnection)
+
+
+def _readable(path: Path) -> str:
+    """The address by which a database can be read without writing anything beside it; empty if it cannot."""
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    log = path.with_name(f"{path.name}-wal")
+    # SQLite reads a log through shared memory that it may have to make; where there is no log, the file alone is the whole database
+    unlogged = [f"{address}&immutable=1"] if not log.exists() or not log.stat().st_size else []
+    for each in (address, *unlogged):
+        with suppress(sqlite3.Error), closing(_plain(each, uri=True)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            return each
+    return ""
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Turn write-ahead logging on. Two processes that open a new file at once collide here without SQLite waiting, so we wait."""
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+                return
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if not _name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _name(error: Exception) -> str:
+    return getattr(error, "sqlite_errorname", None) or ""
+
+
+def _explain(path: Path, error: Exception) -> FlyballError:
+    """What happened, why and what to do, for each kind of error that a user can meet."""
+    name = _name(error)
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Unavailable(
+            f"{path} is busy",
+            why=f"another process has been writing for more than {BUSY_S:.0f} s",
+            fix="try again; if it stays, look for a flyball process that hangs",
+        )
+    if name == "SQLITE_FULL" or (name.startswith(_CANNOT_WRITE) and _is_full(path.parent)):
+        return Unavailable(f"no room to write {path}", why="the disk is full", fix="free some space; nothing was changed", retry_after=30)
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
+        return Unavailable(
+            f"{path} cannot be opened for writing",
+            why=f"{error}: this user has no right to the file or its folder, or the disk is read-only",
+            fix="give this user write access to the file and its folder; nothing was changed",
+            retry_after=30,
+        )
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return Corrupt(f"{path} is not a database that can be read", why=str(error), fix="restore it from a backup")
+    if name.startswith("SQLITE_CONSTRAINT"):
+        return Corrupt(
+            f"{path} contradicts itself",
+            why=f"{error}: a row that should not be there yet is there",
+            fix="flyball audit verify says what was changed; restore from a backup",
+        )
+    return Unavailable(f"{path} failed", why=f"{error} ({name or type(error).__name__})", fix="check the disk; nothing was changed")
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether the disk has no room left; a disk that is read-only has none either, and that is another matter."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return not found.f_flag & os.ST_RDONLY and (found.f_bavail * found.f_frsize < ROOM or bool(found.f_files and not found.f_favail))
