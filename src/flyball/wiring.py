@@ -1,4 +1,4 @@
-"""The only place that picks backends: SQLite, local blobs, local jobs, the log on disk, routes as files."""
+"""The only place that picks backends: SQLite or PostgreSQL, local blobs, local jobs, the log on disk, routes as files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from flyball.serving.routes import FileRoutes
 from flyball.settings import Settings, read_settings
 from flyball.store.blobs import LocalBlobs
 from flyball.store.operational import Operational
-from flyball.store.sql import Database
+from flyball.store.sql import Database, exists
 
 if TYPE_CHECKING:
     from flyball.ledger.anchors import Anchor
@@ -94,6 +94,16 @@ class Wired:
         self.database.close()
 
 
+def has_ledger(root: Path) -> bool:
+    """Whether there is anything to read where the project at `root` keeps its ledger. Makes nothing. Raises DeclarationError, BadInput, Unavailable."""
+    settings = read_settings(read_project(root).settings.get("settings", {}), os.environ)
+    return exists(_address(root, settings), base=root)
+
+
+def _address(root: Path, settings: Settings) -> str | Path:
+    return settings.database_url or root / STATE_FOLDER / "ledger.db"
+
+
 def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None) -> Wired:
     """Open the project that `start` is in; `claim` makes this process the one whose loop commands count.
 
@@ -105,7 +115,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
     layout = Layout(folder)
     layout.prepare()
     clock = clock or SystemClock()
-    database = Database.open(folder / "ledger.db")
+    database = Database.open(_address(root, settings), base=root)
     ledger = FencedLedger(database, FOLDS, clock) if claim else SqlLedger(database, FOLDS, clock)
     if isinstance(ledger, FencedLedger):
         ledger.fence = ledger.claim()

@@ -55,9 +55,11 @@ def _target(path: Path | None, project: Path) -> tuple[Path, str]:
 
 def applied(root: Path) -> dict[str, Applied]:
     """The declarations in effect; nothing where flyball has never run. A check writes no file."""
-    if not (root / ".flyball" / "ledger.db").exists():
-        return {}
     from flyball.records.declarations import DECLARATIONS
+    from flyball.wiring import has_ledger
+
+    if not has_ledger(root):
+        return {}
 
     with common.opened(root) as wired:
         rows = wired.ports.ledger.state().scan(DECLARATIONS)
