@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 import sys
@@ -14,7 +15,10 @@ import msgspec
 
 from flyball.declare.metrics import METRICS, MetricInfo
 from flyball.declare.rules_checks import PLANNED_METRICS
+from flyball.governance.authority import JOBS
+from flyball.loop.authority import TABLE
 from flyball.records.base import Event, Record
+from flyball.records.identity import Role
 from flyball.records.vocabulary import KINDS
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -131,7 +135,29 @@ def _parts(hint: object) -> Iterator[type[Record] | type[StrEnum]]:
         yield from _parts(argument)
 
 
-PAGES = {"events.md": events_page, "metrics.md": metrics_page}
+def access_page() -> str:
+    """docs/access.md: its words as they are, its tables from the code."""
+    jobs = ["| job | roles |", "|---|---|", *(f"| `{job}` | {', '.join(roles)} |" for job, roles in JOBS.items())]
+    names = [*(role.value for role in Role), "flyball itself"]
+    commands = [f"| command | what it does | {' | '.join(names)} |", f"|---|---|{'---|' * len(names)}"]
+    for name, rule in TABLE.items():
+        module, _, kind = name.rpartition(".")
+        told = inspect.cleandoc(getattr(importlib.import_module(f"flyball.{module}"), kind).__doc__ or "").splitlines()[0]
+        does = re.split(r"(?<=\.) ", told)[0]
+        marks = ["yes" if given else "" for given in (*(role in rule.roles for role in Role), rule.loop)]
+        commands.append(f"| `{kind}` | {does} | {' | '.join(marks)} |")
+    text = (DOCS / "access.md").read_text()
+    for mark, lines in {"jobs": jobs, "commands": commands}.items():
+        text = re.sub(
+            rf"<!-- {mark} -->\n.*?<!-- end -->",
+            lambda _, m=mark, made=lines: "\n".join([f"<!-- {m} -->", *made, "<!-- end -->"]),
+            text,
+            flags=re.DOTALL,
+        )
+    return text
+
+
+PAGES = {"events.md": events_page, "metrics.md": metrics_page, "access.md": access_page}
 
 
 if __name__ == "__main__":

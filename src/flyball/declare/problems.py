@@ -17,6 +17,7 @@ from flyball.declare.rules_columns import Found, column_rules, horizon_rules, in
 from flyball.declare.rules_fit import fit_rules
 from flyball.declare.units import near
 from flyball.errors import Problem
+from flyball.records.identity import Job, Role
 
 COSTS = ("false_positive", "false_negative", "absolute_error", "squared_error")
 
@@ -80,6 +81,13 @@ def _doubts(model: Model) -> Iterator[Found]:
             "say how long it takes: known_after= of the label's column, or the horizon",
         )
     for place, at, check in sentences(model):
+        if isinstance(check, Approval) and check.role not in (*Role, *Job):
+            yield Found(
+                f'{place} "{check}": nobody is a {check.role}',
+                "it is no role and no job, so it stays open",
+                near(check.role, [*Job, *Role]),
+                at,
+            )
         info = metric_info(check.metric.name) if isinstance(check, Check) else None
         if not isinstance(check, Check) or info is None or info.higher_is_better is None or check.metric.of_gap:
             continue

@@ -82,7 +82,14 @@ def incident_noted(projection: Projection, recorded: Recorded) -> None:
     clock = event.note.removeprefix(OVERDUE) if event.note.startswith(OVERDUE) else ""
     overdue = (*row.overdue, clock) if clock and clock not in row.overdue else row.overdue
     actions = (*row.actions, *(name for name in event.actions if name not in row.actions))
-    changed = msgspec.structs.replace(row, notes=(*row.notes, event.note), cause=event.cause or row.cause, overdue=overdue, actions=actions)
+    changed = msgspec.structs.replace(
+        row,
+        notes=(*row.notes, event.note),
+        cause=event.cause or row.cause,
+        owner=event.owner or row.owner,
+        overdue=overdue,
+        actions=actions,
+    )
     projection.put(INCIDENTS, event.incident, changed)
 
 

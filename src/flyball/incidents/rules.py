@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from flyball.clock import Instant, Span
+from flyball.declare import owners
 from flyball.declare.model import Model
-from flyball.declare.policy import Playbook
 from flyball.errors import Conflict
 from flyball.incidents.playbook import EXPLAINED, EXPLAINING, actions, by_hand, depth
 from flyball.ledger.bounds import clipped
@@ -69,7 +69,7 @@ def _react(firing: list[AlertRow], ours: Sequence[IncidentRow], model: Model, no
         if again:
             why = f"fires again {Span(again[0].since - current.mitigated_at).brief} after it was mitigated: {again[0].finding.why}"
             events.append(IncidentMoved(incident=current.incident, source=current.state, target=OPEN, why=why))
-    events.extend(_notes(current, firing, model.playbook))
+    events.extend(_notes(current, firing, model))
     return events
 
 
@@ -235,12 +235,12 @@ def _open(firing: Sequence[AlertRow], model: Model, new_id: Callable[[str], str]
         alert=root.key,
         what=_what(root),
         cause=root.finding.why,
-        owner=model.owner,
+        owner=owners.of_failure(model, mode, root.finding.column),
         actions=chosen,
     )
     events: list[Event] = [opened]
     events.extend(
-        IncidentNoted(incident=opened.incident, note=f'action "{name}" is not done by flyball: {model.owner or "the owner"} has to')
+        IncidentNoted(incident=opened.incident, note=f'action "{name}" is not done by flyball: {opened.owner or "the owner"} has to')
         for name in by_hand(chosen)
     )
     events.extend(
@@ -250,9 +250,9 @@ def _open(firing: Sequence[AlertRow], model: Model, new_id: Callable[[str], str]
     return events
 
 
-def _notes(incident: IncidentRow, firing: Sequence[AlertRow], playbook: Playbook) -> list[Event]:
+def _notes(incident: IncidentRow, firing: Sequence[AlertRow], model: Model) -> list[Event]:
     """Alerts that the incident does not speak of yet. Where its answers are wrong and nothing explains it so far, what is wrong with
-    the data becomes its cause, under its own name; no other finding takes the place of a cause. What their own failure modes ask for is
+    the data becomes its cause, under its own name, and it goes to whose that is; no other finding takes the place of a cause. What their own failure modes ask for is
     done too: a drift that lasts must not keep an outage from its rollback.
     """
     notes: list[Event] = []
@@ -263,12 +263,14 @@ def _notes(incident: IncidentRow, firing: Sequence[AlertRow], playbook: Playbook
             continue
         explains = unexplained and _mode(row) in EXPLAINING
         unexplained = unexplained and not explains
+        owner = owners.of_failure(model, _mode(row), row.finding.column) if explains else ""
         notes.append(
             IncidentNoted(
                 incident=incident.incident,
                 note=f"{_also(row)} {row.finding.why}",
                 cause=clipped(f"{_what(row)}: {row.finding.why}") if explains else "",
-                actions=actions(playbook, _mode(row)),
+                actions=actions(model.playbook, _mode(row)),
+                owner="" if owner == incident.owner else owner,
             )
         )
     return notes

@@ -10,6 +10,7 @@ from flyball.declare import codec, live
 from flyball.declare.data import Dataset
 from flyball.declare.difference import differences
 from flyball.declare.model import Model
+from flyball.declare.owners import owners
 from flyball.declare.problems import warnings
 from flyball.declare.project import read_project
 from flyball.errors import FlyballError, Problem
@@ -43,6 +44,7 @@ class ModelReport(NamedTuple):
     differences: tuple[str, ...]
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
+    owners: dict[str, str]
 
 
 class Contract(NamedTuple):
@@ -122,6 +124,7 @@ def _model(compiled: Compiled, model: Model, before: Applied | None, found: Cont
         differences=differences(was, model) if was is not None else (),
         problems=tuple(wrong),
         warnings=tuple(told),
+        owners=owners(model),
     )
 
 
@@ -208,6 +211,7 @@ def to_json(checked: CheckReport) -> dict[str, Any]:
                 "changed": list(model.changed),
                 "request": model.request,
                 "differences": list(model.differences),
+                "owners": model.owners,
                 "problems": [plain(problem) for problem in model.problems],
                 "warnings": [plain(warning) for warning in model.warnings],
             }

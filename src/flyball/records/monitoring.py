@@ -276,12 +276,16 @@ class IncidentMoved(Event, frozen=True, tag="incident.moved"):
 
 
 class IncidentNoted(Event, frozen=True, tag="incident.noted"):
-    """An action was taken, a clock ran out (`overdue: mitigate`), or the cause became clearer. `actions` join what is to be done."""
+    """An action was taken, a clock ran out (`overdue: mitigate`), or the cause became clearer. `actions` join what is to be done.
+
+    `owner` is set where the cause lies in what another team owns: it is theirs from here on.
+    """
 
     incident: str
     note: str
     cause: str = ""
     actions: tuple[str, ...] = ()
+    owner: str = ""
 
 
 class IncidentRow(Record, frozen=True):
