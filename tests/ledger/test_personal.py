@@ -151,3 +151,13 @@ def test_salts_are_passed_in_so_that_a_rehearsal_repeats_itself(kit: ModuleType,
         record(kit, one, "c1", erased("ana"))
         heads.append(one.head())
     assert heads[0] == heads[1]
+
+
+def test_an_erased_text_is_gone_from_the_files_of_the_database(kit: ModuleType, ledger: SqlLedger, tmp_path: Path) -> None:
+    for number in range(50):
+        record(kit, ledger, f"c{number}", erased(f"a letter of Quillfeather, page {number}"))
+    files = [tmp_path / "ledger.db", tmp_path / "ledger.db-wal"]
+    assert any(b"Quillfeather" in file.read_bytes() for file in files)
+    ledger.erase_personal([key for number in range(50) for key in ledger.personal_of(f"a letter of Quillfeather, page {number}")])
+    assert not any(b"Quillfeather" in file.read_bytes() for file in files)
+    assert verify(ledger, None).verified

@@ -94,6 +94,17 @@ def test_it_is_recorded_with_what_went_and_the_versions_that_were_made_from_it(p
         assert all(not wired.blobs.has(one.old_content) and wired.blobs.has(one.new_content) for one in erased)
 
 
+def test_a_text_about_the_person_in_an_event_goes_as_well(people: People) -> None:
+    assert people.call("data", "erase", "--subject", OTHER, "--reason", WHO).code == 0
+    [told] = events(people, SubjectErased)
+    with people.opened() as wired:
+        assert wired.ledger.personal(told.reason) == WHO
+    assert [one["kind"] for one in people.call("data", "export", "--subject", WHO).document["decisions"]] == ["subject.erased"]
+    assert erase(people).document["erased"]["texts"] == 1
+    assert people.traces() == []
+    people.verified()
+
+
 def test_a_second_time_finds_nothing_and_records_nothing(people: People) -> None:
     erase(people)
     before = people.size()

@@ -165,7 +165,9 @@ class SqlLedger:
 
     def erase_personal(self, digests: Sequence[str]) -> None:
         """Forget what these hashes stand for. No event, proof or projection changes; a hash that is not there is no error."""
-        with self.database.writing() as connection:
+        if not digests:
+            return
+        with self.database.erasing() as connection:
             for digest in digests:
                 connection.execute(self.database.sql.personal.delete, (digest,))
 

@@ -80,6 +80,8 @@ class Postgres:
     # one moment for everything that is read
     begin_reading = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     tables = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename"
+    before_erasing: tuple[str, ...] = ()
+    after_erasing: tuple[str, ...] = ("VACUUM (FULL) personal",)
 
     def __init__(self, url: str, *, durable: bool = True) -> None:
         self._connect = _read_url(url)

@@ -49,7 +49,8 @@ class Backend(Protocol):
 
     name: what messages call the database; holds no password. errors: the driver's. tables: the query for the names of all tables.
     begin_reading, begin_writing, begin_making: begin a transaction that sees one moment; that no other writer is in, and that sees what
-    the last one left; in which tables may be made.
+    the last one left; in which tables may be made. before_erasing, after_erasing: what is run so that deleted bytes cannot be read from the
+    database's files: in the transaction that deletes, and after it.
     """
 
     name: str
@@ -59,6 +60,8 @@ class Backend(Protocol):
     begin_writing: str
     begin_making: str
     tables: str
+    before_erasing: tuple[str, ...]
+    after_erasing: tuple[str, ...]
 
     def prepare(self) -> None:
         """Make what the database will lie in. Raises OSError."""
@@ -153,6 +156,18 @@ class Database:
         """One write transaction: committed at the end, rolled back by any exception. No other writer is inside at the same time."""
         with self._transaction(self.backend.begin_writing) as connection:
             yield connection
+
+    @contextmanager
+    def erasing(self) -> Iterator[Connection]:
+        """As `writing`; what is deleted inside is gone from the database's files too, from its log as soon as no reader needs it."""
+        with self._lock:
+            with self.writing() as connection:
+                for statement in self.backend.before_erasing:
+                    connection.execute(statement)
+                yield connection
+            with self._explained():
+                for statement in self.backend.after_erasing:
+                    connection.execute(statement)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -40,6 +40,8 @@ class Sqlite:
     begin_writing = "BEGIN IMMEDIATE"
     begin_making = "BEGIN IMMEDIATE"
     tables = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"
+    before_erasing: tuple[str, ...] = ("PRAGMA secure_delete = ON",)
+    after_erasing: tuple[str, ...] = ("PRAGMA wal_checkpoint(TRUNCATE)",)
 
     def __init__(self, path: Path, *, durable: bool = True, address: str = "") -> None:
         self.path = path
