@@ -80,8 +80,10 @@ def queued(run: str, reason: str = "because", spec: str = "") -> RunQueued:
     return RunQueued(run=run, model="price", trigger="manual", reason=reason, spec=spec)
 
 
-def open_ledger(folder: Path, clock: Clock | None = None) -> SqlLedger:
-    return SqlLedger(Database.open(f"sqlite:///{folder}/ledger.db"), FOLDS, clock or VirtualClock(START))
+def open_ledger(where: Path | str, clock: Clock | None = None) -> SqlLedger:
+    """In a folder, or at a database's address."""
+    url = f"sqlite:///{where}/ledger.db" if isinstance(where, Path) else where
+    return SqlLedger(Database.open(url), FOLDS, clock or VirtualClock(START))
 
 
 def give(ledger: SqlLedger, name: str, *events: Event, actor: str = "user:ana", fence: int | None = None) -> Receipt:
@@ -93,8 +95,8 @@ def give(ledger: SqlLedger, name: str, *events: Event, actor: str = "user:ana", 
 
 def main() -> None:
     """Append pairs of events from FIRST on until COUNT commands are done (0: until killed), saying each command's number."""
-    folder, who, first, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    ledger = open_ledger(folder, SystemClock())
+    url, who, first, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    ledger = open_ledger(url, SystemClock())
     number = first
     while count == 0 or number < first + count:
         give(ledger, f"{who}-{number}", queued(f"{who}-{number:05d}"), RunStarted(run=f"{who}-{number:05d}", attempt=number))

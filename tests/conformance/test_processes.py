@@ -4,32 +4,31 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from flyball.ledger.ledger import SqlLedger
 from flyball.ledger.verify import verify
 from flyball.records.training import RUNS, RunState
+
+from .conftest import KIT, Place
 
 pytestmark = pytest.mark.process
 
 
-def writer(folder: Path, who: str, first: int, count: int) -> subprocess.Popen[str]:
-    kit = Path(__file__).parent
+def writer(place: Place, who: str, first: int, count: int) -> subprocess.Popen[str]:
+    kit = KIT.parent
     program = f"import sys; sys.path.insert(0, {str(kit)!r}); import ledger_test_kit; ledger_test_kit.main()"
     return subprocess.Popen(
-        [sys.executable, "-c", program, str(folder), who, str(first), str(count)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, place.url, who, str(first), str(count)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
-def test_processes_that_write_at_once_all_get_in_and_the_tree_holds(tmp_path: Path, kit: ModuleType) -> None:
-    writers = [writer(tmp_path, who, 0, 60) for who in ("left", "right")]
+def test_processes_that_write_at_once_all_get_in_and_the_tree_holds(place: Place) -> None:
+    writers = [writer(place, who, 0, 60) for who in ("left", "right")]
     for each in writers:
         _, complaints = each.communicate(timeout=60)
         assert each.returncode == 0, complaints
-    ledger: SqlLedger = kit.open_ledger(tmp_path)
+    ledger = place.ledger()
     read = list(ledger.read(0, 1000))
     assert [each.seq for each in read] == list(range(1, 241))
     assert len({each.command for each in read}) == 120
@@ -37,10 +36,10 @@ def test_processes_that_write_at_once_all_get_in_and_the_tree_holds(tmp_path: Pa
     assert (report.verified, report.events) == (True, 240)
 
 
-def test_a_killed_writer_leaves_whole_commands_and_nothing_it_said_was_done_is_lost(tmp_path: Path, kit: ModuleType) -> None:
+def test_a_killed_writer_leaves_whole_commands_and_nothing_it_said_was_done_is_lost(place: Place) -> None:
     said = -1
     for kill in range(4):
-        process = writer(tmp_path, "w", said + 1, 0)
+        process = writer(place, "w", said + 1, 0)
         assert process.stdout is not None
         # killed at another place in its loop each time
         for _ in range(3 + 7 * kill):
@@ -51,7 +50,7 @@ def test_a_killed_writer_leaves_whole_commands_and_nothing_it_said_was_done_is_l
             rest = process.stdout.read()
         whole = rest[: rest.rfind("\n") + 1].split()
         said = int(whole[-1]) if whole else said
-        ledger: SqlLedger = kit.open_ledger(tmp_path)
+        ledger = place.ledger()
         report = verify(ledger, None)
         assert report.problems == ()
         rows = ledger.state().scan(RUNS)

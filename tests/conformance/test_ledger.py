@@ -1,14 +1,13 @@
-"""What every ledger must do."""
+"""What every ledger must do, on every database."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from flyball import errors
 from flyball.clock import Instant, VirtualClock
-from flyball.errors import BadInput, Conflict, FlyballError, Refused, Unavailable
+from flyball.errors import BadInput, Conflict, Corrupt, FlyballError, Refused, Unavailable
 from flyball.ledger import merkle
 from flyball.ledger.ledger import SqlLedger
 from flyball.ledger.verify import verify
@@ -16,6 +15,8 @@ from flyball.records.base import Event, Receipt, Refusal, State
 from flyball.records.commands import COMMANDS
 from flyball.records.data import DataRefused
 from flyball.records.training import RUNS, RunFailed, RunStarted
+
+from .conftest import Place
 
 
 def test_a_new_ledger_is_empty_and_verifies(ledger: SqlLedger) -> None:
@@ -98,9 +99,9 @@ def test_a_refusal_of_a_code_of_its_own_keeps_it(ledger: SqlLedger, kit: ModuleT
     assert caught.value.code == "change-window"
 
 
-def test_time_in_the_record_never_goes_back(tmp_path: Path, kit: ModuleType) -> None:
-    kit.give(kit.open_ledger(tmp_path, VirtualClock(kit.START + 50)), "c1", kit.queued("r1"))
-    earlier = kit.open_ledger(tmp_path, VirtualClock(kit.START))
+def test_time_in_the_record_never_goes_back(place: Place, kit: ModuleType) -> None:
+    kit.give(place.ledger(VirtualClock(kit.START + 50)), "c1", kit.queued("r1"))
+    earlier = place.ledger(VirtualClock(kit.START))
     seen: list[Instant] = []
     earlier.execute(kit.Give(id="c2"), lambda _state, _command, now: seen.append(now) or [kit.queued("r2")])
     assert seen == [kit.START + 50]
@@ -139,6 +140,37 @@ def test_scan_finds_a_prefix_and_nothing_else(ledger: SqlLedger, kit: ModuleType
     assert [key for key, _ in ledger.state().scan(RUNS, "a/")] == ["a/1", "a/2", "a/é"]
 
 
+def test_keys_are_in_the_order_of_their_code_points_on_every_database(ledger: SqlLedger, kit: ModuleType) -> None:
+    runs = [
+        "Z",
+        "a",
+        "a ",
+        "a%",
+        "a-b",
+        "a/1",
+        "a/10",
+        "a/2",
+        "a0",
+        "a_",
+        "ab",
+        "B",
+        "é",
+        "e\u0301",
+        "ß",
+        "\U0001f600",
+        "\uffff",
+        "~",
+        "'",
+        '"',
+    ]
+    kit.give(ledger, "c1", *map(kit.queued, runs))
+    assert [key for key, _ in ledger.state().scan(RUNS)] == sorted(runs)
+    for prefix in ("a", "a/", "a%", "a_", "é", "\U0001f600", "nothing"):
+        assert [key for key, _ in ledger.state().scan(RUNS, prefix)] == sorted(run for run in runs if run.startswith(prefix))
+    assert ledger.state().get(RUNS, "a%") is not None
+    assert verify(ledger, None).verified
+
+
 def test_a_snapshot_stays_as_it_was(ledger: SqlLedger, kit: ModuleType) -> None:
     kit.give(ledger, "c1", kit.queued("r1"))
     with ledger.state() as before:
@@ -169,19 +201,37 @@ def test_the_tree_proves_every_event(ledger: SqlLedger, kit: ModuleType) -> None
         assert merkle.includes(leaf, index, head.size, proof, head.root)
 
 
-def test_a_full_disk_refuses_the_command_and_the_next_one_may_go_on(ledger: SqlLedger, kit: ModuleType) -> None:
+def test_opened_again_it_goes_on_where_it_stood(place: Place, kit: ModuleType) -> None:
+    first = place.ledger()
+    kit.give(first, "c1", kit.queued("r1"), kit.queued("r2"))
+    root = first.head().root
+    first.database.close()
+    second = place.ledger()
+    assert (second.size(), second.head().root) == (2, root)
+    assert kit.give(second, "c1", kit.queued("other")).repeated
+    assert kit.give(second, "c2", kit.queued("r3")).first == 3
+
+
+def test_a_change_behind_its_back_is_named(place: Place, kit: ModuleType) -> None:
+    ledger = place.ledger()
     kit.give(ledger, "c1", kit.queued("r1"))
-    with ledger.database.writing() as connection:
-        full = connection.execute("PRAGMA page_count").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count = {full}")
-    with pytest.raises(Unavailable) as caught:
-        kit.give(ledger, "c2", *(kit.queued(f"r{number}", reason="x" * 9000) for number in range(50)))
-    assert caught.value.why == "the disk is full"
-    assert ledger.size() == 1
-    with ledger.database.writing() as connection:
-        connection.execute(f"PRAGMA max_page_count = {full * 100}")
     kit.give(ledger, "c2", kit.queued("r2"))
-    assert verify(ledger, None).verified
+    place.alter("UPDATE event SET body = ? WHERE seq = 2", b"{}")
+    place.alter("UPDATE p_run SET body = ? WHERE key = 'r1'", b"{}")
+    place.alter("DELETE FROM node WHERE level = 1")
+    place.alter("CREATE TABLE stranger (x INTEGER)")
+    found = {problem.where for problem in verify(ledger, None).problems}
+    assert {"event 2", "run r1", "node 1/0", "table stranger"} <= found
+
+
+def test_an_event_put_where_the_next_one_belongs_stops_the_writer_with_words(place: Place, kit: ModuleType) -> None:
+    ledger = place.ledger()
+    kit.give(ledger, "c1", kit.queued("r1"))
+    place.alter("INSERT INTO event (seq, body) VALUES (2, ?)", b"{}")
+    with pytest.raises(Corrupt, match="contradicts itself"):
+        kit.give(ledger, "c2", kit.queued("r2"))
+    place.alter("DELETE FROM event WHERE seq = 2")
+    assert kit.give(ledger, "c2", kit.queued("r2")).first == 2
 
 
 def test_the_ledger_remembers_its_commands(ledger: SqlLedger, kit: ModuleType) -> None:

@@ -1,0 +1,64 @@
+"""Projections made again from the events."""
+
+from types import ModuleType
+
+import pytest
+
+from flyball.errors import Conflict, Corrupt
+from flyball.ledger.folds import fold_hash
+from flyball.ledger.verify import verify
+from flyball.records.training import RUNS, RunStarted
+
+from .conftest import Place
+
+
+def test_a_rebuild_makes_the_same_rows_and_mends_changed_ones(place: Place, kit: ModuleType) -> None:
+    ledger = place.ledger()
+    kit.give(ledger, "c1", kit.queued("r1"), kit.queued("r2"), RunStarted(run="r2", attempt=3))
+    before = ledger.state().scan(RUNS)
+    place.alter("DELETE FROM p_run WHERE key = 'r1'")
+    place.alter("UPDATE p_run SET body = ? WHERE key = 'r2'", b"{}")
+    assert not verify(ledger, None).verified
+    assert ledger.rebuild() == 3
+    assert ledger.state().scan(RUNS) == before
+    assert verify(ledger, None).verified
+
+
+def test_other_folds_make_the_projections_anew_on_opening(place: Place, kit: ModuleType) -> None:
+    before = place.ledger()
+    kit.give(before, "c1", kit.queued("r1"), RunStarted(run="r1", attempt=3))
+
+    def started_otherwise(projection: object, recorded: object) -> None:
+        """Another version of this fold."""
+
+    folds = {**kit.FOLDS, RunStarted: started_otherwise}
+    after = place.ledger(folds=folds)
+    row = after.state().get(RUNS, "r1")
+    assert row is not None
+    assert row.attempt == 0
+    assert verify(after, None).verified
+    # whoever still runs the former folds would now write rows that the new ones do not explain
+    with pytest.raises(Conflict) as caught:
+        kit.give(before, "c2", kit.queued("r2"))
+    assert caught.value.code == "folds-changed"
+
+
+def test_the_name_of_folds_changes_with_their_code_and_not_with_their_order(kit: ModuleType) -> None:
+    assert fold_hash(kit.FOLDS) == fold_hash(dict(reversed(kit.FOLDS.items())))
+    assert fold_hash(kit.FOLDS) != fold_hash({**kit.FOLDS, RunStarted: kit.fold_cancelled})
+
+
+def test_a_ledger_whose_events_are_damaged_still_opens_for_reading_and_verifying(place: Place, kit: ModuleType) -> None:
+    ledger = place.ledger()
+    kit.give(ledger, "c1", kit.queued("r1"))
+    kit.give(ledger, "c2", kit.queued("r2"))
+    ledger.database.close()
+    place.alter("UPDATE event SET body = ? WHERE seq = 2", b"{}")
+    place.alter("UPDATE meta SET value = 'older' WHERE key = 'fold_hash'")
+    damaged = place.ledger()
+    assert [each.seq for each in damaged.read(0, 1)] == [1]
+    assert not verify(damaged, None).verified
+    with pytest.raises(Corrupt, match="event 2 cannot be read"):
+        damaged.state()
+    with pytest.raises(Corrupt, match="event 2 cannot be read"):
+        kit.give(damaged, "c3", kit.queued("r3"))

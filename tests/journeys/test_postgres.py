@@ -1,0 +1,34 @@
+"""The whole story on a PostgreSQL server: nothing but one variable is different."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.process
+
+
+def test_the_demo_on_postgresql_tells_the_same_story(postgres, tmp_path):
+    url = postgres.database()
+    ended = subprocess.run(
+        [sys.executable, "-c", "from flyball.cli import main; main()", "demo", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env={**os.environ, "TMPDIR": str(tmp_path), "FLYBALL_DATABASE_URL": url},
+        check=False,
+    )
+    assert ended.stdout, ended.stderr[-4000:]
+    report = json.loads(ended.stdout)
+    assert (ended.returncode, report["failures"]) == (0, []), ended.stderr[-4000:]
+    assert report["retrained_version"] == "1.1.0"
+    assert report["bad_candidate"]["rolled_back"]
+    assert report["bad_candidate"]["decision_to_effect_s"] < 1
+    assert report["answered"] == report["logged"] > 2_000
+    assert report["audit"]["verified"]
+    assert int(postgres.psql("SELECT size FROM head", url)) == report["audit"]["events"], "the record is there and nowhere else"
+    assert not list(tmp_path.glob("**/ledger.db"))
