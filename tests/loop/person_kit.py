@@ -169,10 +169,10 @@ class People:
         with self.opened() as wired:
             return wired.ledger.size()
 
-    def traces(self, text: str = WHO) -> list[str]:
-        """Where a text can be read under `.flyball`: as bytes, in any column of Parquet, and in what is packed in one."""
-        wanted = text.encode()
-        return [str(path.relative_to(self.state)) for path in sorted(self.state.rglob("*")) if path.is_file() and _holds(path, wanted)]
+    def traces(self, text: str = WHO, folder: Path | None = None) -> list[str]:
+        """Where a text can be read under `.flyball` (or elsewhere): as bytes, in any column of Parquet, and in what is packed in one."""
+        root, wanted = folder or self.state, text.encode()
+        return [str(path.relative_to(root)) for path in sorted(root.rglob("*")) if path.is_file() and _holds(path, wanted)]
 
 
 def _holds(path: Path, wanted: bytes) -> bool:

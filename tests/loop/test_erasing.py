@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from flyball.data.refresh import refresh
 from flyball.errors import Corrupt
-from flyball.loop.eraser import Eraser
-from flyball.records.data import DATASET_VERSIONS, DATASETS, DataErased, SubjectErased
+from flyball.governance.authority import LOOP
+from flyball.loop.eraser import Eraser, Held
+from flyball.loop.sealing import Sealing
+from flyball.loop.tick import commit
+from flyball.loop.training import run_spec, start
+from flyball.records.data import DATASET_VERSIONS, DATASETS, DataCommitted, DataErased, SubjectErased
+from flyball.records.declarations import DECLARATIONS
 from flyball.serving.layout import read_json, write_json
 
 from .person_kit import OTHER, WHO, People, rows
@@ -294,3 +300,89 @@ def test_data_sets_are_listed_with_their_versions(people: People) -> None:
     assert (listed["name"], listed["head"]["version"]) == ("payments", "1.0.1")
     assert len(people.call("data", "show", "payments").document["versions"]) == 2
     assert people.call("data", "show", "payment").code == 1
+
+
+def test_a_backup_that_is_brought_up_to_date_forgets_the_person_too(people: People, tmp_path: Path) -> None:
+    assert people.call("backup", tmp_path / "kept").code == 0
+    assert people.traces(folder=tmp_path / "kept")
+    erase(people)
+    assert people.call("backup", tmp_path / "kept").code == 0
+    assert people.traces(folder=tmp_path / "kept") == []
+
+
+def test_a_run_that_learns_from_the_rows_just_now_is_waited_for(people: People) -> None:
+    with people.opened() as wired:
+        ports = wired.acting(LOOP)
+        model = ports.library.model(ports.ledger.state().get(DECLARATIONS, "pay").body)
+        spec = run_spec(ports, ports.ledger.state(), model, "manual", ports.clock.now())
+        run, _ = start(ports, spec, trigger="manual", reason="test", actor="loop")
+    before = people.traces()
+    ended = erase(people)
+    assert (ended.code, ended.document["code"]) == (1, "conflict")
+    assert run in ended.document["detail"]
+    assert people.traces() == before
+    people.verified()
+
+
+def test_what_was_stored_while_the_rows_were_looked_for_is_looked_through_too(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    find, looks = Eraser.find, []
+
+    def slow(self: Eraser, subject: str, name: str = "") -> Held:
+        held = find(self, subject, name)
+        looks.append(held)
+        if len(looks) == 1:
+            people.write(rows(640))
+            assert people.call("tick").code == 0
+        return held
+
+    monkeypatch.setattr(Eraser, "find", slow)
+    assert erase(people).document["erased"]["versions"] == 3
+    assert len(looks) == 2
+    assert people.traces() == []
+    people.verified()
+
+
+def test_a_source_that_was_read_before_the_erasure_is_read_again(people: People) -> None:
+    with people.opened() as wired:
+        people.write(rows(640))
+        ports = wired.acting(LOOP)
+        model = ports.library.model(ports.ledger.state().get(DECLARATIONS, "pay").body)
+        row = ports.ledger.state().get(DATASETS, "payments")
+        found = refresh(model.data, people.root, wired.blobs, row)
+        assert isinstance(found, DataCommitted)
+        erase(people)
+        assert people.traces()
+        commit(ports, found)
+        assert people.traces() == []
+        again = refresh(model.data, people.root, wired.blobs, row, wired.subjects().erasures("payments"))
+        assert isinstance(again, DataCommitted)
+        commit(ports, again)
+        assert ports.ledger.state().get(DATASETS, "payments").head.erased == 16
+    assert people.traces() == []
+    people.verified()
+
+
+def test_a_segment_that_was_read_before_the_erasure_is_sealed_again(people: People) -> None:
+    people.log([[(60.0, WHO)], [(70.0, OTHER)]])
+    people.log([])
+    with people.opened(claim=True) as wired:
+        sealing = Sealing(wired.layout.log, wired.blobs, wired.subjects().forgetting)
+        for _ in range(3):
+            sealing.look()
+            sealing.step(wired.ports)
+            if sealing._thread is not None:
+                sealing._thread.join()
+            if any(file.number == 3 for file in sealing._finished) and sealing._made is not None and sealing._made[0].number == 3:
+                break
+        assert sealing._made is not None
+        unfiltered = sealing._made[0].parquet_sha256
+        assert erase(people).document["waiting"] == 2
+        for _ in range(4):
+            sealing.look()
+            sealing.step(wired.ports)
+            if sealing._thread is not None:
+                sealing._thread.join()
+        sealing.step(wired.ports)
+        [row] = [row for row in wired.subjects().segments() if row.number == 3]
+        assert (row.erased, row.parquet_sha256 == unfiltered) == (2, False)
+    assert people.traces() == []

@@ -60,6 +60,10 @@ def backup(
         if not kept.has(digest):
             _copy_blob(blobs, kept, digest)
     progress(len(digests), len(digests))
+    for digest in list(kept.digests()):
+        # what was erased or collected since an earlier backup is not kept here either
+        if not blobs.has(digest):
+            kept.remove(digest)
     made = Backup(format=FORMAT, made_at=now, record=record, blobs=len(digests), log=log)
     # the last file: without it the folder is no backup
     write_atomically(folder / MARK, msgspec.json.encode(made))

@@ -68,9 +68,7 @@ class Sealing:
             error, self._failed = self._failed, None
             raise error
         if self._made is not None:
-            segment, heeded = self._made
-            command = SealSegment(id=ports.clock.new_id("cmd"), actor=ACTOR, segment=segment, erasure=heeded.erasure, data=heeded.data)
-            ports.ledger.execute(command, decide_seal)
+            self._record(ports, *self._made)
             self._made = None
         state = ports.ledger.state()
         keys = {segment_key(file.gateway, file.number): file for file in self._finished}
@@ -82,6 +80,13 @@ class Sealing:
         if todo:
             self._thread = threading.Thread(target=self._seal, args=(todo[0],), name="seal", daemon=True)
             self._thread.start()
+
+    def _record(self, ports: Ports, segment: SegmentSealed, heeded: Forgetting) -> None:
+        command = SealSegment(id=ports.clock.new_id("cmd"), actor=ACTOR, segment=segment, erasure=heeded.erasure, data=heeded.data)
+        ports.ledger.execute(command, decide_seal)
+        if not any(row.parquet_sha256 == segment.parquet_sha256 for _, row in ports.ledger.state().scan(SEGMENTS)):
+            # somebody was erased while it was written, so it holds what may not be held: it is sealed again
+            self._blobs.remove(segment.parquet_sha256)
 
     def _seal(self, file: wal.SegmentFile) -> None:
         try:
