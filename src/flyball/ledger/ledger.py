@@ -18,7 +18,7 @@ from flyball.ledger.canonical import read_body, rewrite, write_body
 from flyball.ledger.folds import Folds, fold, fold_hash
 from flyball.ledger.personal import Salts, hidden
 from flyball.ledger.personal import read as read_personal
-from flyball.ledger.projection import Snapshot, SqlProjection, SqlState
+from flyball.ledger.projection import Snapshot, SqlProjection, SqlState, check_key
 from flyball.ledger.rebuild import rebuild
 from flyball.records.base import Event, Receipt, Recorded, Refusal, State
 from flyball.records.commands import COMMANDS
@@ -89,9 +89,10 @@ class SqlLedger:
         code and leaves nothing behind. It must not use the ledger itself.
         fence: what `claim` gave; a newer claim makes this one a Conflict.
 
-        Raises what a Refusal says; Conflict (fence, or a command id that another actor used); BadInput (an event that cannot
-        be recorded); Unavailable; Corrupt.
+        Raises what a Refusal says; Conflict (fence, or a command id that another actor used); BadInput (an event or an
+        id that cannot be recorded); Unavailable; Corrupt.
         """
+        check_key(command.id)
         with self.database.writing() as connection:
             head = self._checked_head(connection, fence)
             state = SqlState(connection, self.database.sql)

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import msgspec
 
-from flyball.errors import Corrupt
+from flyball.errors import BadInput, Corrupt
 from flyball.ledger.canonical import canonical
 from flyball.records.base import Record, RowT, Table
 from flyball.records.codec import decode_hook
@@ -18,6 +18,16 @@ from flyball.store.sql import Connection, Reader
 from flyball.store.statements import Statements
 
 _LAST = "\U0010ffff"  # no key holds it, and every key sorts before it
+
+
+def check_key(key: str) -> None:
+    """Refuse, as BadInput, a key that not every database can hold: PostgreSQL's texts have no NUL, and half a surrogate pair is no text."""
+    if "\0" in key or any("\ud800" <= each <= "\udfff" for each in (key if not key.isascii() else "")):
+        raise BadInput(
+            f"{ascii(key)[:200]} cannot be a name or an id",
+            why="it holds a character that is in no text: NUL, or half of one",
+            fix="leave it out",
+        )
 
 
 @lru_cache(maxsize=128)
@@ -126,7 +136,8 @@ class SqlProjection:
         return sorted(rows.items(), key=lambda item: item[0])
 
     def put(self, table: Table[RowT], key: str, row: RowT) -> None:
-        """Write a row, whether or not the key is there."""
+        """Write a row, whether or not the key is there. Raises BadInput for a key that not every database can hold."""
+        check_key(key)
         self._changed[table.name, key] = row
 
     def delete(self, table: Table[RowT], key: str) -> None:
