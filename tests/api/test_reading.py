@@ -1,0 +1,155 @@
+"""What the API shows: everything that stands in the ledger, a page at a time."""
+
+from __future__ import annotations
+
+import threading
+
+import httpx
+import pytest
+
+from flyball.api import pages
+from flyball.api.asking import PREFIX
+from flyball.api.shape import instants, shown
+from flyball.clock import Span
+from flyball.errors import BadInput
+from flyball.ledger import checkpoints
+from flyball.records.estimates import Estimate
+from flyball.records.identity import AccessRefused, TokenRow
+from flyball.records.proofs import KeyRow
+from flyball.records.training import RUNS, RunFailed, RunQueued, RunRow
+
+from .kit import Served, eventually
+
+
+def queued(number: int, model: str = "demand") -> RunQueued:
+    return RunQueued(run=f"run_{number:04d}", model=model, trigger="manual", reason="for a test", spec="")
+
+
+def test_a_project_can_be_looked_at_from_end_to_end(api: Served) -> None:
+    model = api.get("/models").json()["items"][0]
+    assert (model["model"], model["newest"], model["champion"], model["champion_at"]) == ("demand", "1.0.0", "", None)
+    assert api.get("/models/demand").json() == model
+    version = api.get("/models/demand/versions").json()["items"][0]
+    assert api.get("/models/demand/versions/1.0.0").json() == version
+    assert version["state"] == "eligible"
+    assert api.get("/models/demand/versions/champion").status_code == 404
+    verdicts = api.get("/models/demand/versions/1.0.0/verdicts").json()
+    assert {one["outcome"] for one in verdicts["verdicts"]} == {"pass"}
+    run = api.get(f"/runs/{version['run']}").json()
+    assert (run["state"], run["model"]) == ("succeeded", "demand")
+    log = api.get(f"/runs/{version['run']}/logs")
+    assert int(log.headers["flyball-next-offset"]) == len(log.content)
+    dataset = api.get("/datasets").json()["items"][0]
+    versions = api.get(f"/datasets/{dataset['name']}/versions").json()["items"]
+    assert versions == [dataset["head"]]
+    assert api.get("/declarations").json()["items"][0]["model"] == "demand"
+    assert api.get("/monitors/demand").json()["alerts"] == []
+
+
+def test_every_event_is_told_with_its_place_and_its_proof(api: Served) -> None:
+    first = api.get("/events?limit=3").json()
+    assert [one["seq"] for one in first["items"]] == [1, 2, 3]
+    then = api.get(f"/events?limit=2&after={first['next']}").json()
+    assert [one["seq"] for one in then["items"]] == [4, 5]
+    assert api.get("/events/2").json() == first["items"][1]
+    size = api.wired.ledger.size()
+    assert api.get(f"/events?after={size}").json() == {"items": [], "next": None}
+    assert api.get(f"/events/{size + 1}").status_code == 404
+    assert api.get("/events/0").status_code == 404
+    assert api.get("/events/x").status_code == 422
+    assert api.get("/events?after=-1").status_code == 422
+
+
+def test_a_checkpoint_and_a_proof_are_what_audit_gives(api: Served) -> None:
+    assert api.get("/events/1/proof").status_code == 404, "nothing is signed yet"
+    wired = api.wired
+    signed = checkpoints.sign(wired.ledger, wired.ports.signer())
+    listed = api.get("/checkpoints").json()["items"]
+    assert listed == [{"size": signed.size, "note": signed.note.decode()}]
+    proof = api.get("/events/1/proof").json()
+    assert (proof["seq"], proof["size"], proof["checkpoint"]) == (1, signed.size, signed.note.decode())
+    assert api.get(f"/checkpoints?after={signed.size}").json() == {"items": [], "next": None}
+
+
+def test_a_list_is_read_page_by_page_and_nothing_is_left_out_or_told_twice(api: Served) -> None:
+    api.happened(*(event for number in range(120) for event in (queued(number), RunFailed(run=f"run_{number:04d}", why="a test"))))
+    seen: list[str] = []
+    after = ""
+    while True:
+        page = api.get(f"/runs?limit=25{after}").json()
+        assert len(page["items"]) <= 25
+        seen += [one["run"] for one in page["items"]]
+        if page["next"] is None:
+            break
+        after = f"&after={page['next']}"
+    ids = [key for key, _ in api.wired.ledger.state().scan(RUNS)]
+    assert seen == sorted(ids, reverse=True)
+
+
+def test_a_page_that_shows_few_of_many_ends_and_goes_on(api: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "_LOOKED_AT", 10)
+    api.happened(*(event for number in range(40) for event in (queued(number, "other"), RunFailed(run=f"run_{number:04d}", why="a test"))))
+    api.happened(queued(41))
+    found, after, asked = [], "", 0
+    while True:
+        page = api.get(f"/runs?model=demand&limit=2{after}").json()
+        found += page["items"]
+        asked += 1
+        if page["next"] is None:
+            break
+        after = f"&after={page['next']}"
+    assert len(found) == 2
+    assert asked > 2
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=201", "limit=x", "limit=1&limit=2", "after=abc", "after=%00", "page=2", "after=cnVuCg"]
+)
+def test_a_query_that_means_nothing_is_refused(api: Served, query: str) -> None:
+    answer = api.get(f"/runs?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad-input")
+
+
+def test_a_cursor_is_that_of_its_list_alone() -> None:
+    given = pages.cursor("run", "run_1")
+    assert pages.after_of({"after": given}, "run") == "run_1"
+    for name, text in (("rollout", given), ("run", f"{given}="), ("run", given[1:])):
+        with pytest.raises(BadInput):
+            pages.after_of({"after": text}, name)
+
+
+def test_times_are_told_in_utc_lengths_in_seconds_and_no_number_as_null() -> None:
+    row = RunRow(run="r", model="m", trigger="manual", reason="", spec="", release=True, state="queued", queued_at=1_500_000)  # type: ignore[arg-type]
+    told = shown(row)
+    assert (told["queued_at"], told["ended_at"], told["attempt"]) == ("1970-01-01T00:00:01.500000Z", None, 0)
+    assert [shown(Span.parse(text)) for text in ("2h", "0s", "-90s", "1500ms")] == ["7200s", "0s", "-90s", "1.5s"]
+    assert shown(Estimate(value=float("nan")))["value"] is None
+    assert shown(AccessRefused(source="a", count=1, since=1, until=2, why=""))["kind"] == "access.refused"
+    assert instants(TokenRow) == {"created_at", "expires_at", "revoked_at"}
+    assert instants(KeyRow) == {"added_at"}, "an event's number is no moment"
+
+
+def stream(api: Served, lines: list[str], *, token: str, **headers: str) -> None:
+    given = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream", **headers}
+    client = httpx.Client(transport=httpx.HTTPTransport(uds=str(api.socket)), base_url="http://flyball", timeout=30)
+    with client, client.stream("GET", f"{PREFIX}/events?after=0", headers=given) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        lines += response.iter_lines()
+
+
+def ids(lines: list[str]) -> list[int]:
+    return [int(line.removeprefix("id: ")) for line in lines if line.startswith("id: ")]
+
+
+def test_events_are_streamed_as_they_happen_until_the_token_is_revoked(api: Served) -> None:
+    body = api.post("/tokens", {"person": "tim", "roles": ["viewer"]}).json()
+    size, lines = api.wired.ledger.size(), []
+    listening = threading.Thread(target=stream, args=(api, lines), kwargs={"token": body["secret"], "Last-Event-ID": str(size - 1)})
+    listening.start()
+    eventually(lambda: ids(lines) == [size], "the last event before is not told")
+    api.happened(queued(1))
+    eventually(lambda: ids(lines) == [size, size + 1], "what happened is not told", within_s=2)
+    assert "event: run.queued" in lines
+    assert api.ask("DELETE", f"/tokens/{body['token']}", body={"reason": "left"}).status_code == 200
+    listening.join(timeout=5)
+    assert not listening.is_alive(), "who is not let in any more hears nothing more"
