@@ -355,3 +355,25 @@ def test_what_a_graver_alert_asks_for_is_done_in_the_incident_that_is_open():
     world.react(alert("input_drift"), alert("errors", name="error_rate"))
     assert "rollback" in world.row.actions
     assert len(world.rows) == 1
+
+
+def test_an_incident_goes_to_the_owner_of_the_layer_that_failed():
+    world = World()
+    world.model = world.model.replace(
+        data=Dataset("rows", source="rows.csv", time="ts", columns={"x": float, "y": column(int, one_of=(0, 1))}, owner="data")
+    )
+    world.react(alert("schema_change"))
+    assert world.row.owner == "data"
+
+
+def test_wrong_answers_that_the_data_explain_go_on_to_the_owner_of_the_data():
+    world = World()
+    world.model = world.model.replace(
+        data=Dataset("rows", source="rows.csv", time="ts", columns={"x": float, "y": column(int, one_of=(0, 1))}, owner="data")
+    )
+    world.react(alert("performance", name=""))
+    assert world.row.owner == "ana"
+    world.react(alert("performance", name=""), alert("input_drift"), now=T + MINUTE)
+    assert (world.row.owner, world.row.failure_mode) == ("data", "performance")
+    world.react(alert("performance", name=""), alert("input_drift"), alert("latency", name=""), now=T + 2 * MINUTE)
+    assert world.row.owner == "data", "what explains nothing takes it from nobody"
