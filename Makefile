@@ -1,10 +1,10 @@
-# make demo: the story in a minute. make check: everything CI runs. Needs python3 >= 3.11 and make, nothing else.
+# make demo: the story in a minute. make check: everything CI runs. make soak: the faults at full length. Needs python3 >= 3.11 and make, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: demo test lint check format clean
+.PHONY: demo test soak lint check format clean
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "flyball needs Python 3.11 or newer; run: make PYTHON=/path/to/python3.11"; exit 1; }
@@ -19,6 +19,9 @@ demo: .venv/ready
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+soak: .venv/ready
+	SOAK=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/faults/test_random_kills.py tests/faults/test_every_byte.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .

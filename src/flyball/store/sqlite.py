@@ -27,9 +27,31 @@ class SqliteConnection(sqlite3.Connection):
 
     closed = False
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._streams: list[sqlite3.Cursor] = []
+
     def stream(self, sql: str, parameters: Any = (), /) -> Iterator[tuple[Any, ...]]:
-        """The rows of one query as they come."""
-        return iter(self.execute(sql, parameters))
+        """The rows of one query as they come, until the transaction ends."""
+        cursor = self.execute(sql, parameters)
+        self._streams.append(cursor)
+        return iter(cursor)
+
+    def commit(self) -> None:
+        """End the transaction, and what is left of its streams."""
+        self._stop()
+        super().commit()
+
+    def rollback(self) -> None:
+        """Undo the transaction, and end what is left of its streams."""
+        self._stop()
+        super().rollback()
+
+    def _stop(self) -> None:
+        # a query that was not read to its end holds the moment that it sees, for whoever uses the connection next
+        for cursor in self._streams:
+            cursor.close()
+        self._streams.clear()
 
 
 class Sqlite:
