@@ -85,7 +85,7 @@ def test_what_is_left_of_a_version_is_what_a_commit_of_the_other_rows_writes(blo
     version = commit(people(), rows, blobs, None, "m")
     assert count(version.content, "who", "ana", blobs) == 1
     assert count(version.content, "nobody", "ana", blobs) == 0
-    left = rest(version.content, "who", "ana", blobs)
+    left = rest(version.content, ["who"], "ana", blobs)
     assert (left.rows, pl.read_parquet(io.BytesIO(left.data))["x"].to_list()) == (1, [1, 2])
     again = commit(people(), rows.filter(pl.col("who").is_null() | (pl.col("who") != "ana")), blobs, None, "m")
     assert left.content == again.content
@@ -94,7 +94,7 @@ def test_what_is_left_of_a_version_is_what_a_commit_of_the_other_rows_writes(blo
 def test_the_same_rows_without_the_person_are_the_same_version_under_its_name(blobs):
     rows = frame(("ana", 1), ("bo", 1))
     head = commit(people(), rows, blobs, None, "m1")
-    left = rest(head.content, "who", "ana", blobs)
+    left = rest(head.content, ["who"], "ana", blobs)
     blobs.put(left.data)
     blobs.remove(head.content)
     known = erasures({"ana": HOUR}, seq=7, present=lambda content: left.content if content == head.content else content)

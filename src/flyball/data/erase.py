@@ -6,7 +6,7 @@ Needs the memory of one version at a time; looking for a person reads one column
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -43,10 +43,11 @@ def rows(content: str, column: str, subject: str, blobs: Blobs) -> pl.DataFrame:
     return frame.filter(texts(frame, column) == subject) if column in frame.columns else frame.clear()
 
 
-def rest(content: str, column: str, subject: str, blobs: Blobs) -> Rest:
-    """A content without the rows of a person, as `commit` would write it. Raises NotFound, Corrupt."""
-    frame = load_content(content, blobs)
-    left = frame.filter((texts(frame, column) != subject).fill_null(value=True))
+def rest(content: str, columns: Sequence[str], subject: str, blobs: Blobs) -> Rest:
+    """A content without the rows that name a person in any of these columns, as `commit` would write it. Raises NotFound, Corrupt."""
+    frame = left = load_content(content, blobs)
+    for column in columns:
+        left = left.filter((texts(left, column) != subject).fill_null(value=True))
     return named(parquet(left), frame.height - left.height)
 
 

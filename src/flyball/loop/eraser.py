@@ -262,19 +262,20 @@ class Eraser:
         return logged, waiting
 
     def _without_rows(self, held: Held, state: State, who: str, keep: erase.Keep) -> Iterator[DataErased]:
-        made: dict[tuple[str, str], erase.Rest] = {}
+        made: dict[str, erase.Rest] = {}
         for each in held.versions:
-            place = (each.content, each.column)
-            if place not in made:
-                rest = erase.rest(each.content, each.column, held.subject, self._blobs)
+            if each.content not in made:
+                # two data sets may share a content, and name its persons by different columns
+                columns = sorted({other.column for other in held.versions if other.content == each.content})
+                rest = erase.rest(each.content, columns, held.subject, self._blobs)
                 keep(rest.data)
-                made[place] = rest._replace(data=b"")
+                made[each.content] = rest._replace(data=b"")
             event = DataErased(
                 name=each.version.name,
                 birth=each.version.content,
                 old_content=each.content,
-                new_content=made[place].content,
-                rows=made[place].rows,
+                new_content=made[each.content].content,
+                rows=made[each.content].rows,
                 subject=who,
             )
             yield erasing.listed(event, erasing.made_from(state, each.version.content))

@@ -7,6 +7,7 @@ all there is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -15,6 +16,7 @@ from flyball.clock import Instant
 from flyball.data.erasures import Erasures, present, standing, versions
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
+from flyball.errors import DeclarationError, NotFound
 from flyball.features.fields import request_fields
 from flyball.ledger.bounds import fits, fullest
 from flyball.loop.commands import active_run
@@ -88,8 +90,12 @@ def newest(state: State, names: Sequence[str]) -> int:
 def declared_models(state: State, library: Library) -> list[Model]:
     """Every declaration in effect, and those that registered versions were made from: who is in the log does not depend on today's."""
     bodies = [row.body for _, row in state.scan(DECLARATIONS)]
-    runs = [run for _, row in state.scan(VERSIONS) if (run := state.get(RUNS, row.run)) is not None]
-    return [library.model(body) for body in dict.fromkeys([*bodies, *(library.spec(run.spec).declaration for run in runs)])]
+    for _, row in state.scan(VERSIONS):
+        run = state.get(RUNS, row.run)
+        # of a version that came to nothing, what was asked of its run may have been collected
+        with suppress(NotFound):
+            bodies += [library.spec(run.spec).declaration] if run is not None else []
+    return [library.model(body) for body in dict.fromkeys(bodies)]
 
 
 def datasets(models: Sequence[Model]) -> dict[str, Dataset]:
@@ -106,7 +112,11 @@ def subject_fields(models: Sequence[Model]) -> Fields:
     found: dict[str, dict[tuple[str, str], None]] = {}
     for model in models:
         own = found.setdefault(model.name, {})
-        sent = {name for name, _ in request_fields(model)}
+        try:
+            sent = {name for name, _ in request_fields(model)}
+        except DeclarationError:
+            # what was declared once may not hold today's rules; its log is looked through as far as it names the subject
+            sent = {model.data.subject}
         if model.data.subject in sent:
             own[model.data.subject, model.data.name] = None
         for view in model.features:
