@@ -10,7 +10,7 @@ import pytest
 import flyball as fb
 from flyball.clock import Span
 from flyball.evaluation.gates import Holdout, combine, judge
-from flyball.evaluation.persons import Approved
+from flyball.evaluation.persons import Approved, of_persons
 from flyball.ledger.projection import MemoryProjection
 from flyball.loop.approvals import Approve, Reject, decide_approve, decide_reject
 from flyball.loop.commands import Register, decide_register
@@ -300,6 +300,16 @@ def test_an_alternative_to_figures_is_a_persons_yes() -> None:
     assert world.row.state is VersionState.HELD
     world.approve("cat", "lead")
     assert world.row.state is VersionState.ELIGIBLE
+
+
+def test_newer_rows_are_worth_a_look_only_where_they_can_lift_a_gate() -> None:
+    holdout = Holdout(frame=None, task="binary")  # type: ignore[arg-type]  # no row is looked at
+    assert of_persons(RISK)
+    assert not of_persons(LACKS)
+    [either] = judge([fb.approval("lead") | (fb.metric("rmse") <= 0.6)], holdout)
+    assert (len(either.asks), of_persons(either)) == (1, False)
+    [any_person] = judge([fb.approval("lead") | fb.approval("risk-officer")], holdout)
+    assert (len(any_person.asks), of_persons(any_person)) == (2, True)
 
 
 def test_who_approved_does_not_release_and_somebody_else_or_the_loop_does() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.records.estimates import Outcome, Verdict
+from flyball.records.estimates import Asked, Outcome, Verdict
 from flyball.records.models import Field, Signature
 from flyball.records.versions import VersionEligible, VersionHeld, VersionRejected, VersionRow, VersionState
 from flyball.registry.rules import breaks, judge, may_release, next_version
@@ -117,6 +117,7 @@ def test_a_failed_gate_is_named_with_its_numbers():
 
 def test_an_open_approval_asks_for_another_person():
     open_gate = verdict(Outcome.INSUFFICIENT, "approval by 1 risk-officer", "none given")
+    open_gate = msgspec.structs.replace(open_gate, asks=(Asked(role="risk-officer", count=1),))
     refusal = may_release(row(VersionState.HELD, open_gate))
     assert refusal is not None
     assert refusal.what == "price@1.3.9 has an open gate"

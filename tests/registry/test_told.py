@@ -5,7 +5,7 @@ import pytest
 from flyball.ledger.canonical import write_body
 from flyball.ledger.projection import MemoryProjection
 from flyball.records.base import Recorded
-from flyball.records.estimates import Estimate, Outcome, Verdict
+from flyball.records.estimates import Asked, Estimate, Outcome, Verdict
 from flyball.records.versions import VERSIONS, VersionEligible, VersionHeld, VersionRegistered, VersionRejected, VersionState
 from flyball.registry.fold import FOLDS
 from flyball.registry.rules import judge, may_release
@@ -95,7 +95,10 @@ def test_each_gate_that_passed_is_named_so_that_a_release_may_rest_on_it():
 
 
 def test_an_approval_hides_no_gate_that_waits_for_rows():
-    approvals = [Verdict(check=f"approval by 1 officer-{k}", outcome=LACKING, why="none given") for k in range(300)]
+    approvals = [
+        Verdict(check=f"approval by 1 officer-{k}", outcome=LACKING, why="none given", asks=(Asked(role=f"officer-{k}", count=1),))
+        for k in range(300)
+    ]
     event = judge("late", "1.0.0", [*approvals, *by_store(LACKING, 1)])
     assert event.unlisted["insufficient"] > 0
     assert any(not one.check.startswith("approval") for one in event.verdicts)

@@ -13,11 +13,12 @@ from flyball.cli import common
 from flyball.cli.apply import declare
 from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
 from flyball.cli.look import look
-from flyball.cli.models import verdict_line, verdicts
+from flyball.cli.models import asked_text, verdict_line, verdicts
 from flyball.cli.output import Bar, Output, number
 from flyball.cli.release import start as release
 from flyball.data.rules import usable
 from flyball.errors import BadInput, Conflict, DeclarationError, FlyballError, NotFound
+from flyball.evaluation.persons import of_persons
 from flyball.loop import lookup, orders, training
 from flyball.loop.commands import CancelRun, Train, active_run, decide_cancel_run, decide_train
 from flyball.loop.releases import active_rollout
@@ -310,6 +311,9 @@ def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, roll
         return "rejected: a gate failed"
     if version.state is VersionState.HELD:
         missing = count(version, Outcome.INSUFFICIENT)
+        people = sum(of_persons(one) for one in version.verdicts if one.outcome is Outcome.INSUFFICIENT)
+        if people == missing:
+            return f"candidate: held: {asked_text(version)}: another person says flyball approve {ref}"
         return f"candidate: held by {missing} open {'gate' if missing == 1 else 'gates'}; a longer hold-out lets it go on"
     if version.state is VersionState.ELIGIBLE:
         by_loop = row.release and model.autonomy.release == "act"

@@ -20,6 +20,11 @@ class Approved(NamedTuple):
     actor: str
 
 
+def of_persons(verdict: Verdict) -> bool:
+    """Whether nothing but a person's yes can make it pass: newer rows cannot."""
+    return bool(verdict.asks) and verdict.check == " or ".join(f"approval by {asked.count} {asked.role}" for asked in verdict.asks)
+
+
 def approved(verdicts: Sequence[Verdict], approvals: Sequence[Approved]) -> tuple[Verdict, ...]:
     """The verdicts with what persons have said since: one that asks for a person's yes passes when enough different persons gave it."""
     return tuple(_with(verdict, approvals) if verdict.asks and verdict.outcome is Outcome.INSUFFICIENT else verdict for verdict in verdicts)

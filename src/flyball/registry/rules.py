@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from flyball.evaluation.persons import of_persons
 from flyball.records.base import Event, Refusal
 from flyball.records.estimates import Outcome, Verdict
 from flyball.records.models import Field, Signature
@@ -136,7 +137,7 @@ def may_release(row: VersionRow) -> Refusal | None:
             code="refused",
             what=f"{ref} has {_counted(told.count(row, Outcome.INSUFFICIENT), 'an open gate')}",
             why=_listed_of(open_, told.count(row, Outcome.INSUFFICIENT)),
-            fix=_fix_open(row.model, open_),
+            fix=_fix_open(row, open_),
         )
     reasons = {
         VersionState.REGISTERED: ("its gates have not been judged yet", "wait for its run's verdicts"),
@@ -171,7 +172,7 @@ def _said(verdict: Verdict) -> str:
     return f"{name}: {verdict.why}" if verdict.why else name
 
 
-def _fix_open(model: str, verdicts: Sequence[Verdict]) -> str:
-    if all(verdict.check.startswith("approval") for verdict in verdicts):
-        return "another person than the author, with the role named, must approve it"
-    return f"give it more labelled rows (a longer hold-out), then flyball train {model}"
+def _fix_open(row: VersionRow, verdicts: Sequence[Verdict]) -> str:
+    if all(of_persons(verdict) for verdict in verdicts):
+        return f"another person than the author, with the role named, says flyball approve {row.model}@{row.version}"
+    return f"give it more labelled rows (a longer hold-out), then flyball train {row.model}"

@@ -1,0 +1,72 @@
+"""A version that waits for a person: shown, approved by another one, and never released by who approved it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def held(flyball, trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose version passed everything but a person's yes."""
+    monkeypatch.delenv("FLYBALL_TOKEN", raising=False)
+    loop = trained / "loop.py"
+    text = loop.read_text()
+    loop.write_text(text.replace("gates=[", 'gates=[fb.approval("risk-officer"), ', 1))
+    assert loop.read_text() != text
+    ended = flyball("train", "demand", "--trials", 0, "--project", trained, "--json")
+    assert ended.document["state"] == "candidate", ended.out
+    assert (
+        "approval by 1 risk-officer: another person says flyball approve demand@"
+        in flyball("train", "demand", "--trials", 0, "--project", trained).out
+    )
+    return trained
+
+
+def test_a_version_waits_for_a_person_who_is_not_its_author(flyball, held: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def verb(*arguments: object, token: str = ""):
+        monkeypatch.setenv("FLYBALL_TOKEN", token)
+        return flyball(*arguments, "--project", held)
+
+    version = flyball("status", "--project", held, "--json").document["held"]
+    assert [row["for"] for row in version] == ["approval by 1 risk-officer"]
+    ref = f"demand@{version[0]['version']}"
+    assert f"held      {ref}: approval by 1 risk-officer" in verb("status").out
+    assert "held      approval by 1 risk-officer" in verb("models", "show", ref).out
+    assert "approval" in verb("release", ref).err
+
+    own = verb("approve", ref, "--reason", "mine")
+    assert (own.code, "it takes the role approver" in own.err) == (1, True)
+    ben = verb("token", "create", "ben", "--job", "risk-officer", "--json").document["secret"]
+    dry = verb("approve", ref, "--reason", "fine", "--dry-run", token=ben)
+    assert "would record  version.approved" in dry.out, dry.err
+    assert verb("approve", ref, token=ben).code == 1, "a reason is needed"
+    given = verb("approve", ref, "--reason", "looked at the days", "--json", token=ben)
+    assert (given.code, given.document["state"]) == (0, "eligible"), given.out
+    assert [said["actor"] for said in given.document["said"]] == ["user:ben"]
+    assert "by user:ben as risk-officer: looked at the days" in verb("models", "show", ref).out
+    assert "given by user:ben (risk-officer)" in verb("models", "show", ref).out
+    assert flyball("audit", "verify", "--project", held).code == 0
+
+    both = verb("token", "create", "ben", "--job", "risk-officer", "--role", "operator", "--json").document["secret"]
+    out = verb("release", ref, token=both)
+    assert (out.code, "has approved" in out.err) == (1, True)
+    assert verb("release", ref, "--dry-run").code == 0, "somebody else may"
+
+
+def test_a_no_rejects_and_its_reason_is_told(flyball, held: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = f"demand@{flyball('status', '--project', held, '--json').document['held'][0]['version']}"
+    ben = flyball("token", "create", "ben", "--job", "risk-officer", "--project", held, "--json").document["secret"]
+    monkeypatch.setenv("FLYBALL_TOKEN", ben)
+    ended = flyball("reject", ref, "--reason", "not on a holiday", "--project", held, "--json")
+    assert (ended.code, ended.document["state"]) == (0, "rejected")
+    monkeypatch.delenv("FLYBALL_TOKEN")
+    out = flyball("release", ref, "--project", held)
+    assert (out.code, "user:ben said no (risk-officer): not on a holiday" in out.err) == (1, True), out.err
+    assert flyball("status", "--project", held, "--json").document["held"] == []
+
+
+def test_a_verdict_is_on_one_version_that_is_there(flyball, trained: Path) -> None:
+    assert "names no version" in flyball("approve", "demand", "--reason", "x", "--project", trained).err
+    assert "there is no version" in flyball("approve", "demand@9.9.9", "--reason", "x", "--project", trained).err
