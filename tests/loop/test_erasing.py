@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from flyball.data.refresh import refresh
@@ -386,3 +387,28 @@ def test_a_segment_that_was_read_before_the_erasure_is_sealed_again(people: Peop
         [row] = [row for row in wired.subjects().segments() if row.number == 3]
         assert (row.erased, row.parquet_sha256 == unfiltered) == (2, False)
     assert people.traces() == []
+
+
+def test_a_viewer_may_not_erase(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = people.call("token", "create", "vera", "--role", "viewer")
+    assert made.code == 0, made.out
+    monkeypatch.setenv("FLYBALL_TOKEN", made.document["secret"])
+    ended = erase(people)
+    assert (ended.code, ended.document["code"]) == (1, "refused")
+    assert "operator or admin" in ended.document["detail"]
+    monkeypatch.delenv("FLYBALL_TOKEN")
+    assert people.traces()
+
+
+def test_two_data_sets_that_share_a_content_and_name_persons_by_other_columns(people: People) -> None:
+    with people.opened() as wired:
+        ports = wired.acting(LOOP)
+        head = ports.ledger.state().get(DATASETS, "payments").head
+        other = msgspec.structs.replace(head, name="ledgers", subject="payment", source_mark="m")
+        commit(ports, DataCommitted(version=other))
+    # of one and the same content, the other data set's person is taken out first
+    assert erase(people, who="p0").document["erased"]["versions"] == 1
+    ended = erase(people).document["erased"]
+    assert (ended["versions"], ended["rows"]) == (2, 15 + 17 - 1)
+    assert people.traces() == []
+    people.verified()
