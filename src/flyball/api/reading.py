@@ -23,7 +23,7 @@ from flyball.records.monitoring import INCIDENTS, IncidentState
 from flyball.records.rollouts import ROLLOUTS
 from flyball.records.serving import ROUTES
 from flyball.records.training import RUNS
-from flyball.records.versions import VERSIONS, VersionRow
+from flyball.records.versions import VERSIONS, VersionRow, VersionState
 
 _LOG_PART = 256 << 10
 
@@ -74,7 +74,8 @@ def verdicts(asked: Asked) -> Answer:
     """How a version was judged, gate by gate."""
     row = find_version(asked, asked.state())
     # of many verdicts the row lists some; the result that it was judged by has all
-    found = asked.ports.library.result(row.result).verdicts if row.unlisted else row.verdicts
+    whole = row.unlisted and row.state is not VersionState.DELETED
+    found = asked.ports.library.result(row.result).verdicts if whole else row.verdicts
     return Answer(answers.Verdicts(model=row.model, version=row.version, state=row.state, verdicts=found))
 
 

@@ -41,6 +41,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "backup": ("flyball.cli.backup", "the project's state in a folder, while everything runs"),
     "restore": ("flyball.cli.restore", "a backup, in a new project"),
     "token": ("flyball.cli.token", "who may do what: create, list, revoke"),
+    "gc": ("flyball.cli.gc", "remove what came to nothing, and nothing that is needed"),
     "tick": ("flyball.cli.tick", "one pass of the loop, for any scheduler"),
 }
 """Verb → the module whose Typer app `app` it is, and its line in the help. In the order of the loop."""

@@ -73,6 +73,10 @@ def show(
     with common.opened(project) as wired:
         row = common.find_reference(wired, version)
         state = wired.ports.ledger.state()
+        if row.state is VersionState.DELETED:
+            _tombstone(out, row)
+            out.document(_summary(state, row) | {"artifact": None, "why": row.retired_why})
+            return 0
         result = wired.ports.library.result(row.result)
         _show(out, wired, state, row, result)
         document = _summary(state, row) | {
@@ -90,6 +94,13 @@ def show(
         }
         out.document(document)
     return 0
+
+
+def _tombstone(out: Output, row: VersionRow) -> None:
+    out.line(f"{row.model}@{row.version}   {row.state.value}: {row.retired_why}")
+    out.line(f"made      {rfc3339(row.registered_at)} by {row.run}")
+    for verdict in row.verdicts:
+        out.line(f"gate      {verdict_line(out, verdict)}")
 
 
 def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunResult) -> None:

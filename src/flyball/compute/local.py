@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -130,6 +131,22 @@ class LocalCompute:
         except FileNotFoundError:
             part = b""
         return part, offset + len(part)
+
+    def keys(self) -> Sequence[str]:
+        """The jobs that have a folder."""
+        try:
+            return sorted(entry.name for entry in self.root.iterdir() if entry.is_dir())
+        except FileNotFoundError:
+            return ()
+
+    def forget(self, key: str) -> None:
+        """Remove a job's folder."""
+        home = self.root / valid_key(key)
+        if home.is_dir() and not any(_is_held(lock) for lock in home.glob("*/lock")):
+            try:
+                shutil.rmtree(home)
+            except OSError as error:
+                raise Unavailable(f"{home} cannot be removed", why=str(error), fix="check the disk and the folder's rights") from error
 
     def output(self, key: str, name: str) -> bytes | None:
         """A file of the newest attempt's folder. A name that leaves the folder is no file."""

@@ -79,6 +79,14 @@ class Compute(Protocol):
         """What the newest attempt wrote from byte `offset` on (a part of it, if long), and the next offset."""
         ...
 
+    def keys(self) -> Sequence[str]:
+        """The jobs of which anything is kept, in order."""
+        ...
+
+    def forget(self, key: str) -> None:
+        """Remove all that is kept of a job, its log too. One that runs, or an unknown one, is left alone. Raises Unavailable."""
+        ...
+
     def output(self, key: str, name: str) -> bytes | None:
         """A file the newest attempt wrote (`progress.json` or `out/…`), None if it is not there."""
         ...

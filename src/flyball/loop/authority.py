@@ -71,6 +71,8 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         # what is signed
         "loop.proving.AddKey": _LOOP,
         "loop.proving.Sign": _LOOP,
+        # what is removed
+        "loop.collecting.RemoveBlobs": _rule(*_OPERATORS),
         # a person's verdict; an admin gives out roles and has not this one by itself
         "loop.approvals.Approve": _rule(Role.APPROVER),
         "loop.approvals.Reject": _rule(Role.APPROVER),

@@ -85,6 +85,14 @@ class LiveRuns:
         """Ask for its end."""
         self._compute.cancel(run)
 
+    def held(self) -> Sequence[str]:
+        """The runs that have a job's folder."""
+        return self._compute.keys()
+
+    def forget(self, run: str) -> None:
+        """Remove a run's folder."""
+        self._compute.forget(run)
+
 
 class LiveCounts:
     """Counts of the project's prediction log. What counts is loaded at the first look: most commands never look."""

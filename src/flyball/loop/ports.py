@@ -81,6 +81,14 @@ class Runs(Protocol):
         """Ask an attempt to stop."""
         ...
 
+    def held(self) -> Sequence[str]:
+        """The runs of which logs and other files are still kept."""
+        ...
+
+    def forget(self, run: str) -> None:
+        """Remove a run's logs and files; one that still runs, or has none, is left alone."""
+        ...
+
 
 class Data(Protocol):
     """Where data sets come from."""

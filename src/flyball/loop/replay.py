@@ -136,6 +136,13 @@ class ReplayRuns:
     def cancel(self, run: str, attempt: int) -> None:
         """Nothing runs for long here."""
 
+    def held(self) -> Sequence[str]:
+        """A rehearsal keeps no files."""
+        return ()
+
+    def forget(self, run: str) -> None:
+        """A rehearsal keeps no files."""
+
 
 class ReplayLibrary(BlobLibrary):
     """Artifacts are objects in memory here, so their signatures are too."""
