@@ -146,6 +146,7 @@ def declarations(seed: int) -> Iterator[Event]:
                 gates_digest=digest,
                 body=body,
                 code=body,
+                author="",
             )
 
 

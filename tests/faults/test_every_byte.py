@@ -73,7 +73,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     )
     artifact = blobs.put(canonical(manifest))
     applied = DeclarationApplied(
-        model="price", file="loop.py", version_digest="v", policy_digest="p", body=code, code=code, gates_digest="g"
+        model="price", file="loop.py", version_digest="v", policy_digest="p", body=code, code=code, gates_digest="g", author=""
     )
     registered = VersionRegistered(
         model="price",

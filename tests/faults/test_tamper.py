@@ -31,7 +31,7 @@ class Change(Record, frozen=True):
 def fold_applied(projection: Projection, recorded: Recorded) -> None:
     event = recorded.event
     assert isinstance(event, DeclarationApplied)
-    values = {name: getattr(event, name) for name in event.__struct_fields__}
+    values = {name: getattr(event, name) for name in event.__struct_fields__ if name in DeclarationRow.__struct_fields__}
     projection.put(DECLARATIONS, event.model, DeclarationRow(**values, applied_at=recorded.at))
 
 
@@ -49,7 +49,16 @@ class Site:
         code = self.blobs.put(b"{}")
         for number in range(MODELS):
             body = self.blobs.put(f"declaration {number}".encode())
-            event = DeclarationApplied(model=f"m{number:02}", file="loop.py", version_digest="v", policy_digest="p", body=body, code=code)
+            event = DeclarationApplied(
+                model=f"m{number:02}",
+                file="loop.py",
+                version_digest="v",
+                policy_digest="p",
+                body=body,
+                code=code,
+                gates_digest="",
+                author="",
+            )
             self.give(ledger, f"c{number}", event)
         self.weights = self.blobs.put(b"weights")
         signature = Signature(task="binary", fields=())
@@ -130,7 +139,7 @@ def test_a_changed_event_is_named_and_nothing_above_it(site: Site, seq: int) -> 
     "change",
     [
         lambda body: b" " + body,
-        lambda body: body.replace(b'"v":1', b'"v":1.0'),
+        lambda body: body.replace(b'"v":2', b'"v":2.0'),
         lambda body: body.replace(b"declaration.applied", b"declaration.unheard"),
         lambda body: body[:-1],
         lambda _body: "text",
@@ -144,7 +153,9 @@ def test_a_body_that_is_no_longer_an_event_is_named(site: Site, change: Callable
 
 
 def test_an_event_exchanged_for_a_well_formed_one_is_named_with_the_row_it_would_have_made(site: Site) -> None:
-    event = DeclarationApplied(model="m04", file="evil.py", version_digest="v", policy_digest="p", body="", code="")
+    event = DeclarationApplied(
+        model="m04", file="evil.py", version_digest="v", policy_digest="p", body="", code="", gates_digest="", author=""
+    )
     site.sql("UPDATE event SET body = ? WHERE seq = 5", write_body(1_700_000_000_000_000, "user:ana", "c4", event))
     assert site.found() == [("event 5", 5), ("declaration m04", 5)]
 

@@ -17,7 +17,9 @@ def named(record: object) -> dict[str, str]:
 
 
 def test_fields_that_are_blobs_are_found_by_their_type(kit: ModuleType) -> None:
-    applied = DeclarationApplied(model="m", file="loop.py", version_digest="v", policy_digest="p", body="b" * 64, code="c" * 64)
+    applied = DeclarationApplied(
+        model="m", file="loop.py", version_digest="v", policy_digest="p", body="b" * 64, code="c" * 64, gates_digest="", author=""
+    )
     assert named(applied) == {"body": "b" * 64, "code": "c" * 64}
     assert named(kit.queued("r", spec="")) == {}
     assert named(RunStarted(run="r", attempt=1)) == {}

@@ -155,7 +155,9 @@ def test_a_command_is_given_under_no_role_that_its_caller_has_not() -> None:
 
 
 def declared(model: str) -> DeclarationApplied:
-    return DeclarationApplied(model=model, file="loop.py", version_digest="v", policy_digest="p", body="0" * 64, code="0" * 64)
+    return DeclarationApplied(
+        model=model, file="loop.py", version_digest="v", policy_digest="p", body="0" * 64, code="0" * 64, gates_digest="", author=""
+    )
 
 
 @pytest.fixture

@@ -217,6 +217,7 @@ def _declare(model: Model, ports: Ports, command: str) -> None:
         gates_digest=digests.gates,
         body=ports.blobs.put(body.encode()),
         code=ports.blobs.put(b"{}"),
+        author="backtest",
     )
     ports.ledger.execute(Apply(id=command, actor="backtest", models=(declared,)), decide_apply)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flyball.clock import Instant
 from flyball.records.base import BlobHash, Event, Record, Table
 
@@ -23,7 +25,9 @@ class Compiled(Record, frozen=True):
 
 
 class DeclarationApplied(Event, frozen=True, tag="declaration.applied"):
-    """A model's declaration takes effect. `body` and `code` are blob hashes."""
+    """A model's declaration takes effect. `body` and `code` are blob hashes; `gates_digest` is empty where gates had none yet."""
+
+    version_of_kind = 2
 
     model: str
     file: str
@@ -31,8 +35,8 @@ class DeclarationApplied(Event, frozen=True, tag="declaration.applied"):
     policy_digest: str
     body: BlobHash
     code: BlobHash
-    gates_digest: str = ""
-    author: str = ""
+    gates_digest: str
+    author: str
     """Who wrote it, where the loop found it in the project's files: the user whom flyball runs as. Else whoever gave the command."""
 
 
@@ -81,4 +85,13 @@ DECLARATIONS = Table("declaration", DeclarationRow)
 LOOP_FILES = Table("loop_file", LoopFileRow)
 """Broken loop files, keyed by file."""
 
+
+def _before_gates_and_authors(fields: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 of `declaration.applied`: gates had no digest, and whoever gave the command was its author."""
+    return {"gates_digest": "", "author": "", **fields}
+
+
 EVENTS = (DeclarationApplied, DeclarationRefused, DeclarationHealed)
+
+UPCASTS = {"declaration.applied": (_before_gates_and_authors,)}
+"""How former versions of these kinds are read (`records.vocabulary`)."""
