@@ -114,19 +114,15 @@ class People:
         segment = int(writer.path.stem)
         frames = [writer.declare("pay@1.0.0", FIELDS)]
         for number, request in enumerate(requests):
-            for kind in ("answer", "shadow"):
-                frames.append(
-                    wal.frame(
-                        kind,
-                        f"s{segment}-r{number}",
-                        picked_ns=time.monotonic_ns(),
-                        version="pay@1.0.0",
-                        rows=len(request),
-                        packed_input=pack([list(row) for row in request]),
-                        packed_output=pack([[1, 0.5 + amount / 1e4] for amount, _ in request]),
-                        marks={"t": [int(amount) for amount, _ in request]},
-                    )
-                )
+            given = {
+                "picked_ns": time.monotonic_ns(),
+                "version": "pay@1.0.0",
+                "rows": len(request),
+                "packed_input": pack([list(row) for row in request]),
+                "packed_output": pack([[1, 0.5 + amount / 1e4] for amount, _ in request]),
+                "marks": {"t": [int(amount) for amount, _ in request]},
+            }
+            frames += [wal.frame(kind, f"s{segment}-r{number}", **given) for kind in ("answer", "shadow")]
         now = time.time_ns() // 1000
         frames += [wal.label_frame("pay", own, 1, now, now_ns=time.monotonic_ns()) for own in labels or []]
         writer.append(frames)
