@@ -5,8 +5,8 @@ Running it through Core costs twice the time of an append; compiling it through 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import Integer, bindparam, delete, func, insert, literal_column, select, update
@@ -83,7 +83,18 @@ class _Compiler:
         changed = statement.on_conflict_do_update(index_elements=[key], set_={value: statement.excluded[value]})
         return self(changed, key, value)
 
-    def rows(self, table: Any) -> RowStatements:
+    def rows(self) -> Callable[[Any], RowStatements]:
+        """The statements of tables of rows. They are alike but for their name, so one is compiled, and the others are it by another name."""
+        model = tables.operational
+        compiled = self._rows(model)
+
+        def named(table: Any) -> RowStatements:
+            texts = {field.name: getattr(compiled, field.name).replace(model.name, table.name) for field in fields(RowStatements)}
+            return RowStatements(**texts)
+
+        return named
+
+    def _rows(self, table: Any) -> RowStatements:
         key, body = table.c.key, table.c.body
         within = (key >= bindparam("low")) & (key < bindparam("high"))
         above = (key > bindparam("low")) & (key < bindparam("high"))
@@ -109,7 +120,8 @@ def compile_statements(dialect: Dialect) -> Statements:
     checkpoint = tables.checkpoint
     first_from = select(func.min(checkpoint.c.size)).where(checkpoint.c.size >= bindparam("size_")).scalar_subquery()
     checkpoints = select(checkpoint.c.size, checkpoint.c.note).order_by(checkpoint.c.size)
-    operational = sql.rows(tables.operational)
+    rows = sql.rows()
+    operational = rows(tables.operational)
     fold_hash = select(meta.c.value).where(meta.c.key == _word("fold_hash")).scalar_subquery()
     read_head = select(head.c.size, head.c.frontier, head.c.at, head.c.fence, fold_hash).where(head.c.id == _word(1))
     return Statements(
@@ -146,8 +158,8 @@ def compile_statements(dialect: Dialect) -> Statements:
         last_checkpoint=sql(checkpoints.where(checkpoint.c.size == select(func.max(checkpoint.c.size)).scalar_subquery())),
         set_meta=sql.upsert(meta, "key", "value"),
         get_meta=sql(select(meta.c.value).where(meta.c.key == bindparam("k")), "k"),
-        rows={name: sql.rows(table) for name, table in tables.PROJECTIONS.items()},
-        personal=sql.rows(tables.personal),
+        rows={name: rows(table) for name, table in tables.PROJECTIONS.items()},
+        personal=rows(tables.personal),
         operational_get=operational.get,
         operational_put=operational.put,
         operational_delete=operational.delete,
