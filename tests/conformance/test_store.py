@@ -99,7 +99,7 @@ def test_a_failed_transaction_leaves_nothing(place: Place) -> None:
     assert Operational(opened).load("half") == b"2"
 
 
-def test_a_statement_that_failed_takes_its_transaction_with_it_even_where_it_was_passed_over(place: Place) -> None:
+def test_a_statement_that_failed_takes_its_transaction_with_it(place: Place) -> None:
     opened = place.database()
     add = opened.sql.rows["model"].add
 
@@ -128,7 +128,7 @@ def test_a_reader_sees_one_moment_while_others_write(place: Place) -> None:
     assert memory.load("x") == b"after"
 
 
-def test_a_reader_cannot_write_a_transaction_of_its_own_by_mistake(place: Place) -> None:
+def test_a_write_goes_on_after_a_read(place: Place) -> None:
     opened = place.database()
     with opened.reading() as connection:
         connection.execute(opened.sql.head).fetchone()

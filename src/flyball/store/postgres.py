@@ -137,10 +137,14 @@ class Postgres:
 
 def _read_url(url: str) -> dict[str, Any]:
     try:
-        return dict(conninfo_to_dict(re.sub(r"^[^:/]*://", "postgresql://", url)))
+        found = dict(conninfo_to_dict(re.sub(r"^[^:/]*://", "postgresql://", url)))
     except psycopg.Error:
         # the driver's own words quote the address, and with it a password
-        raise BadInput("the address of the PostgreSQL database cannot be read", why="the form is another", fix=FORM) from None
+        found = {"port": "none"}
+    # a password with a / in it is cut in two, and a part of it taken for a port and a name
+    if not re.fullmatch(r"[\d,]*", str(found.get("port") or "")) or "@" in str(found.get("dbname") or ""):
+        raise BadInput("the address of the PostgreSQL database cannot be read", why="it has another form", fix=FORM)
+    return found
 
 
 def _name(connect: Mapping[str, Any]) -> str:
