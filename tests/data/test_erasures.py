@@ -133,3 +133,8 @@ def test_what_is_refused_shows_no_value_of_a_person(root, blobs, write):
         source.read(data, root)
     assert "Quillfeather" not in str(refused.value)
     assert "row 1" in str(refused.value)
+    born = people(columns={"x": int, "born": Column("time", personal=True)}, time="")
+    write("x,who,born\n1,a,0001-04-07\n", "people.csv")
+    with pytest.raises(BadInput, match="no plausible time") as refused:
+        source.read(born, root)
+    assert "04-07" not in str(refused.value)

@@ -121,6 +121,12 @@ def test_a_second_time_finds_nothing_and_records_nothing(people: People) -> None
     assert people.size() == before
 
 
+def test_the_same_command_again_is_the_first_one(people: People) -> None:
+    first = erase(people, "--idempotency-key", "request-1")
+    again = erase(people, "--idempotency-key", "request-1")
+    assert first.document["event"] == again.document["event"] == people.size()
+
+
 def test_a_rehearsal_changes_nothing(people: People) -> None:
     before, traces = people.size(), people.traces()
     ended = erase(people, "--dry-run")

@@ -15,6 +15,7 @@ from flyball.data.erasures import present
 from flyball.errors import BadInput, Conflict
 from flyball.loop.erasing import decide_erase
 from flyball.loop.lookup import missing
+from flyball.records.commands import COMMANDS
 from flyball.records.data import DATASET_VERSIONS, DATASETS, DatasetRow
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ def erase(
         if held.nothing:
             # what a killed erasure left behind is removed even so
             removed = 0 if dry_run else eraser.finish(held)
-            _nothing(out, held, removed)
+            given = wired.ports.ledger.state().get(COMMANDS, key) if key else None
+            _nothing(out, held, removed, given.last if given is not None else None)
             return 0
         if not dry_run and not common.sure(f"erase {_counts(held)}? It cannot be undone.", yes=yes):
             return 1
@@ -148,11 +150,12 @@ def _told(out: Output, held: Held, models: list[str], event: int, removed: int) 
     )
 
 
-def _nothing(out: Output, held: Held, removed: int) -> None:
+def _nothing(out: Output, held: Held, removed: int, event: int | None) -> None:
+    """Nothing to erase, or no more: `event` is of the same command, given before."""
     more = f"; {held.logged:,} predictions in the open log go when it is sealed" if held.logged else ""
     out.line(f"nothing is held of this person in {', '.join(held.names)}{more}")
     counts: dict[str, int] = {"rows": 0, "versions": 0, "predictions": 0, "texts": 0}
-    out.document({"erased": counts, "waiting": held.logged, "models": [], "blobs_removed": removed, "event": None})
+    out.document({"erased": counts, "waiting": held.logged, "models": [], "blobs_removed": removed, "event": event})
 
 
 @app.command()

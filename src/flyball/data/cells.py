@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import polars as pl
@@ -40,6 +41,10 @@ def rows_of(wrong: pl.Series) -> str:
     return ", ".join(f"row {row + 1}" for row in wrong.arg_true().head(SHOWN).to_list())
 
 
+Told = Callable[[pl.Series, pl.Series], str]
+"""Shows the cells of a column that a mask marks."""
+
+
 def mistyped(shown: str, name: str, type_: FieldType, why: str, count: int = 0) -> Problem:
     """The problem of a column that does not hold what it is declared to hold; `count` of its cells do not."""
     fixes = {"time": "write ISO 8601, such as 2026-05-01T00:30:00Z", "int": "write whole numbers, or declare the column float"}
@@ -48,8 +53,11 @@ def mistyped(shown: str, name: str, type_: FieldType, why: str, count: int = 0) 
     return Problem(shown, f'column "{name}" is not {_ARTICLES[type_]}', why=why + more, fix=fix)
 
 
-def implausible(series: pl.Series, shown: str) -> list[Problem]:
-    """The problem of a column of times or dates that lie farther from 1970 than an event can say; none where all are near enough."""
+def implausible(series: pl.Series, shown: str, told: Told = cells) -> list[Problem]:
+    """The problem of a column of times or dates that lie farther from 1970 than an event can say; none where all are near enough.
+
+    told: how the cells are shown.
+    """
     whole = series.to_physical().cast(pl.Int64)
     times, parts = _unit(series.dtype)
     limit = FARTHEST * parts // times
@@ -63,7 +71,7 @@ def implausible(series: pl.Series, shown: str) -> list[Problem]:
         Problem(
             shown,
             f'"{series.name}" in row {row:,} is no plausible time',
-            why=f"{cells(series, far)}{more}; a time lies within 2^53 µs of 1970, from {_day(-FARTHEST)} to {_day(FARTHEST)}",
+            why=f"{told(series, far)}{more}; a time lies within 2^53 µs of 1970, from {_day(-FARTHEST)} to {_day(FARTHEST)}",
             fix="correct the times, and leave a cell empty where there is none; a damaged file is written again",
         )
     ]

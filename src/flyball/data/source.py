@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,7 @@ def _text(dataset: Dataset, body: bytes, shown: str, problems: list[Problem]) ->
             if lost.any():
                 problems.append(mistyped(shown, name, type_, _cells(dataset, frame[name], lost), int(lost.sum())))
     for name in (name for name, type_ in types.items() if type_ == "time"):
-        problems += implausible(made[name], shown)
+        problems += implausible(made[name], shown, partial(_cells, dataset))
     return [made]
 
 
@@ -252,7 +253,7 @@ def _series(dataset: Dataset, series: pl.Series, type_: FieldType, shown: str, p
     if not good:
         problems.append(mistyped(shown, series.name, type_, f"the file says {dtype}"))
         return None
-    if isinstance(dtype, pl.Datetime | pl.Date) and (far := implausible(series, shown)):
+    if isinstance(dtype, pl.Datetime | pl.Date) and (far := implausible(series, shown, partial(_cells, dataset))):
         problems += far
         return None
     if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
