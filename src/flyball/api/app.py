@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
@@ -62,9 +63,10 @@ class Api:
     async def answer(self, request: Request, routes: Sequence[Route]) -> Response:
         """The answer to a request to a path whose routes are these (none: the document itself)."""
         try:
+            raw = await whole_body(request)
             if not routes:
                 return await run_in_threadpool(self._document, request)
-            return await self._answer(request, _with_method(request, routes))
+            return await self._answer(request, _with_method(request, routes), raw)
         except FlyballError as error:
             return problem(error)
         except Exception as error:  # noqa: BLE001 - a mistake of ours is told to its caller, and in one line to the log
@@ -72,14 +74,13 @@ class Api:
             what = "the request could not be answered, by a mistake of flyball's own"
             return problem(FlyballError(what, fix="the control plane's log names it; please report it"))
 
-    async def _answer(self, request: Request, route: Route) -> Response:
+    async def _answer(self, request: Request, route: Route, raw: bytes) -> Response:
         header = request.headers.get("authorization", "")
         peer = request.headers.get("flyball-peer", "")
         caller = await run_in_threadpool(self._let_in, route, header, peer)
         query = _query(request, route)
         if route.streams and "text/event-stream" in request.headers.get("accept", ""):
             return await self._stream(request, caller, query, lambda: self._let_in(route, header, peer))
-        raw = await whole_body(request) if route.acts else b""
         body = decoded(raw, route.body, request.headers.get("content-type", "")) if route.acts else NoBody()
         key = request.headers.get("idempotency-key")
         place = place_of(caller, checked(key)) if route.acts and key is not None else ""
@@ -111,7 +112,7 @@ class Api:
             answer = route.handler(asked)
             body, location, headers = _rendered(answer)
             kept = body if answer.kept is None else msgspec.json.encode(shown(answer.kept))
-        except BaseException:
+        except BaseException:  # whatever it was, nobody is told that it was done
             self._keys.drop(place)
             raise
         self._keys.keep(place, digest, route.status, location, kept.decode())
@@ -154,6 +155,8 @@ class _Nowhere:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            with suppress(FlyballError):  # whatever was sent, nobody takes it here
+                await whole_body(Request(scope, receive))
             await problem(_no_route(scope["path"]))(scope, receive, send)
 
 

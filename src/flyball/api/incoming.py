@@ -22,20 +22,25 @@ _WHERE = re.compile(r" - at `\$([^`]*)`$")
 
 
 async def whole_body(request: Request) -> bytes:
-    """The body. Raises TooLarge as soon as it is, NotPlain for one that is compressed, Unparsable for one that ends too soon."""
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding.lower() != "identity":
-        raise NotPlain(f"the body is encoded ({encoding[:40]})", why="only plain JSON is taken", fix="send it without Content-Encoding")
+    """The body, read to its end in any case: whoever is answered before that sees a broken connection instead of the answer.
+
+    Raises TooLarge, NotPlain for one that is compressed, Unparsable for one that ends too soon.
+    """
     parts: list[bytes] = []
     size = 0
     try:
         async for part in request.stream():
             size += len(part)
-            if size > LARGEST:
-                raise TooLarge(f"the body has more than {LARGEST:,} bytes", why="commands are small", fix="send less")
-            parts.append(part)
+            # what is too much is thrown away; gateways hand on so much and no more
+            if size <= LARGEST:
+                parts.append(part)
     except ClientDisconnect:
         raise Unparsable("the body was not sent to its end", fix="send it again") from None
+    if size > LARGEST:
+        raise TooLarge(f"the body has {size:,} bytes", why=f"commands are small: {LARGEST:,} at most", fix="send less")
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise NotPlain(f"the body is encoded ({encoding[:40]})", why="only plain JSON is taken", fix="send it without Content-Encoding")
     return b"".join(parts)
 
 
