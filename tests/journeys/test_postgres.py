@@ -12,16 +12,20 @@ import pytest
 pytestmark = pytest.mark.process
 
 
-def test_the_demo_on_postgresql_tells_the_same_story(postgres, tmp_path):
-    url = postgres.database()
-    ended = subprocess.run(
+def demo(url, folder):
+    return subprocess.run(
         [sys.executable, "-c", "from flyball.cli import main; main()", "demo", "--json"],
         capture_output=True,
         text=True,
         timeout=280,
-        env={**os.environ, "TMPDIR": str(tmp_path), "FLYBALL_DATABASE_URL": url},
+        env={**os.environ, "TMPDIR": str(folder), "FLYBALL_DATABASE_URL": url},
         check=False,
     )
+
+
+def test_the_demo_on_postgresql_tells_the_same_story(postgres, tmp_path):
+    url = postgres.database()
+    ended = demo(url, tmp_path)
     assert ended.stdout, ended.stderr[-4000:]
     report = json.loads(ended.stdout)
     assert (ended.returncode, report["failures"]) == (0, []), ended.stderr[-4000:]
@@ -32,3 +36,8 @@ def test_the_demo_on_postgresql_tells_the_same_story(postgres, tmp_path):
     assert report["audit"]["verified"]
     assert int(postgres.psql("SELECT size FROM head", url)) == report["audit"]["events"], "the record is there and nowhere else"
     assert not list(tmp_path.glob("**/ledger.db"))
+    again = demo(url, tmp_path)
+    assert (again.returncode, json.loads(again.stdout)["code"]) == (1, "conflict"), (
+        "a database with something in it is not the demo's to use"
+    )
+    assert not list(tmp_path.glob("flyball-demo-*"))

@@ -19,8 +19,10 @@ from flyball.demo.report import Report, make_report
 from flyball.demo.story import RATE, Story
 from flyball.demo.teller import Teller
 from flyball.demo.world import Climate, applications
+from flyball.errors import Conflict
+from flyball.records.declarations import DECLARATIONS
 from flyball.serving.supervisor import bind
-from flyball.wiring import open_project
+from flyball.wiring import Wired, open_project
 
 SEED = 2
 _HISTORY = 10_000
@@ -38,7 +40,7 @@ class Kept:
 
 
 def play(teller: Teller, *, keep: bool = False, sabotage: bool = False, port: int = 0, seed: int = SEED) -> tuple[Report, Kept | None]:
-    """Play the whole story. `port` 0: any that is free. Raises Conflict (port in use), Unavailable, and KeyboardInterrupt after cleaning up."""
+    """Play the whole story. `port` 0: any that is free. Raises Conflict (port in use, a ledger that is not empty), Unavailable, and KeyboardInterrupt after cleaning up."""
     # a shell that starts us in the background has us ignore Ctrl-C: what was started could then not be ended
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -71,6 +73,7 @@ def _play(root: Path, teller: Teller, *, keep: bool, port: int, seed: int) -> tu
     up: Up | None = None
     left = False
     try:
+        _check_empty(wired)
         up = Up(root, port)
         story = Story(wired, up, teller, seed=seed)
         asyncio.run(story.play())
@@ -86,3 +89,13 @@ def _play(root: Path, teller: Teller, *, keep: bool, port: int, seed: int) -> tu
         if not left:
             end_runs(wired)
         wired.close()
+
+
+def _check_empty(wired: Wired) -> None:
+    """The story begins with nothing; a setting in the environment may name a ledger that has something. Raises Conflict."""
+    if wired.ledger.state().scan(DECLARATIONS):
+        raise Conflict(
+            "the demo needs a ledger of its own",
+            why=f"there are models in {wired.database.name}, which FLYBALL_DATABASE_URL names",
+            fix="name an empty database, or unset FLYBALL_DATABASE_URL",
+        )
