@@ -33,7 +33,7 @@ def tick(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False
         due = one_pass(now, driving)
         proving = wired.checkpointing()
         proving.step(driving, now)
-        proving.finish(2 * TIMEOUT_S)
+        proving.finish(2 * TIMEOUT_S, now)
         events = ports.ledger.size() - before
         out.line(f"{events} {'event' if events == 1 else 'events'}, due again in {roughly(max(due - now, 0))}")
         out.document({"ticked": True, "events": events, "due": rfc3339(due)})

@@ -43,9 +43,9 @@ class Checkpointing:
         if troubles:
             raise troubles[0]
 
-    def finish(self, seconds: float) -> None:
+    def finish(self, seconds: float, now: Instant) -> None:
         """Wait for deliveries under way, so long at most, and note what was delivered. Raises the first anchor's trouble."""
-        troubles = [trouble for delivery in self._deliveries if (trouble := delivery.finish(seconds)) is not None]
+        troubles = [trouble for delivery in self._deliveries if (trouble := delivery.finish(seconds, now)) is not None]
         if troubles:
             raise troubles[0]
 
@@ -68,10 +68,7 @@ class _Delivery:
         """Note what was delivered; begin with what is new. Returns what went wrong since the last step."""
         if self._thread is not None and self._thread.is_alive():
             return None
-        trouble, self._trouble = self._trouble, None
-        self._note()
-        if trouble is not None:
-            self._again = now + AGAIN
+        trouble = self._settle(now)
         if now >= self._again:
             new = list(islice(checkpoints.every(self._ledger, self._size), AT_ONCE))
             if new:
@@ -79,12 +76,11 @@ class _Delivery:
                 self._thread.start()
         return trouble
 
-    def finish(self, seconds: float) -> FlyballError | None:
+    def finish(self, seconds: float, now: Instant) -> FlyballError | None:
         """Wait, and note."""
         if self._thread is not None:
             self._thread.join(seconds)
-        self._note()
-        return self._trouble
+        return self._settle(now)
 
     def _give(self, new: Sequence[checkpoints.Signed]) -> None:
         try:
@@ -94,7 +90,12 @@ class _Delivery:
         except FlyballError as error:
             self._trouble = error
 
-    def _note(self) -> None:
+    def _settle(self, now: Instant) -> FlyballError | None:
+        """Save how far the anchor is. Returns what went wrong, once."""
         if self._size != self._saved:
             self._memory.save({self._key: str(self._size).encode()})
             self._saved = self._size
+        trouble, self._trouble = self._trouble, None
+        if trouble is not None:
+            self._again = now + AGAIN
+        return trouble
