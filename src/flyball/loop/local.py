@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,7 +25,7 @@ FILE = "local.token"
 
 def new_secret() -> str:
     """A token's secret, from the system's randomness."""
-    return secret_of(secrets.token_bytes(BITS // 8))
+    return secret_of(os.urandom(BITS // 8))
 
 
 def login_name() -> str:
@@ -59,7 +58,7 @@ def local_secret(folder: Path) -> str:
 
 def _make(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    scratch = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     descriptor = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, f"{new_secret()}\n".encode())
