@@ -191,7 +191,7 @@ def main(folder: Path, seed: int, rounds: int, url: str) -> dict[str, Any]:
             acknowledged, refused, events = {}, set(), 0
             here.mkdir(parents=True)
         address = url or f"sqlite:///{here}/ledger.db"
-        blobs = LocalBlobs(here / "blobs")
+        blobs = LocalBlobs((folder if url else here) / "blobs")
         writers = [fork(address, blobs, f"{seed}-{number}-{one}") for one in range(WRITERS)]
         # a writer that has not begun cannot be killed at work
         select.select([descriptor for _, descriptor in writers], [], [], 10)
