@@ -78,6 +78,13 @@ def test_a_job_reads_its_input_from_its_spec(compute: LocalCompute):
     assert compute.output("run_1", "out/seen") == b"weigh this"
 
 
+def test_a_job_does_not_see_the_token_of_whoever_started_it(compute: LocalCompute, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FLYBALL_TOKEN", "fb_secret")
+    compute.submit(job("env", "import os; print(sorted(name for name in os.environ if 'TOKEN' in name))"))
+    until(compute, "env", "ended")
+    assert compute.log("env", 0)[0].decode().strip() == "[]"
+
+
 def test_a_failing_job_keeps_its_exit_code(compute: LocalCompute):
     compute.submit(job("run_1", "raise SystemExit(3)"))
     assert until(compute, "run_1", "ended").rc == 3

@@ -70,6 +70,8 @@ def up(
     sys.stderr.flush()
     # the supervisor takes this process's place: it is standard library only, and the terminal's Ctrl-C reaches it, when it can take one
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # workers run users' code, and no process of these gives commands as a person
+    os.environ.pop("FLYBALL_TOKEN", None)
     os.execv(  # noqa: S606 - our own interpreter, arguments in a list
         sys.executable, [sys.executable, "-P", "-m", "flyball.serving.supervisor", *command]
     )

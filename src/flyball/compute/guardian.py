@@ -32,6 +32,11 @@ ONE_THREAD = dict.fromkeys(
 _PR_SET_PDEATHSIG = 1
 
 
+def outside() -> dict[str, str]:
+    """The environment for a process that runs a user's code: without the secret that lets its holder give commands."""
+    return {name: value for name, value in os.environ.items() if name != "FLYBALL_TOKEN"}
+
+
 def write_json(path: Path, value: object) -> None:
     """Write so that a reader sees all of it or nothing, even after a power cut."""
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
@@ -115,7 +120,7 @@ class Guardian:
             return subprocess.Popen(
                 self.argv,
                 cwd=self.folder,
-                env={**os.environ, **self.env},
+                env={**outside(), **self.env},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from flyball.compute.guardian import ONE_THREAD
+from flyball.compute.guardian import ONE_THREAD, outside
 from flyball.declare.project import fingerprint, loop_files
 from flyball.errors import BadInput, Problem
 from flyball.records.declarations import Compiled
@@ -125,7 +125,7 @@ def run_child(
 ) -> dict[str, Any]:
     """Compile one file in a child. The child and all it started are gone when this returns. It is in `running` while it runs."""
     command = [sys.executable, "-P", "-m", "flyball.loop.compile_child", str(root), file, *([prove] if prove else [])]
-    environment = os.environ | ONE_THREAD | {"POLARS_MAX_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
+    environment = outside() | ONE_THREAD | {"POLARS_MAX_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
     child = subprocess.Popen(
         command,
         cwd=root,
