@@ -58,7 +58,8 @@ class Server:
     def close(self) -> None:
         """Stop, and leave nothing behind."""
         if self._process is not None and self._process.poll() is None:
-            self.stop()
+            # in order would be to write down first what is thrown away next
+            self.stop(crash=True)
         shutil.rmtree(self.folder)
 
     def database(self, *words: str) -> str:

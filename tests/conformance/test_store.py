@@ -64,6 +64,7 @@ def test_a_database_of_somebody_else_is_left_alone(place: Place) -> None:
     place.alter("INSERT INTO event VALUES (1, 'theirs')")
 
 
+@pytest.mark.process
 def test_several_may_open_a_new_database_at_once(place: Place) -> None:
     program = f"from flyball.store.sql import Database; print(len(Database.open({place.url!r}).table_names()))"
     opening = [

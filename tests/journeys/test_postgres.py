@@ -9,6 +9,10 @@ import sys
 
 import pytest
 
+from flyball.records.declarations import DECLARATIONS
+
+from .kit import champion_is, eventually
+
 pytestmark = pytest.mark.process
 
 
@@ -41,3 +45,34 @@ def test_the_demo_on_postgresql_tells_the_same_story(postgres, tmp_path):
         "a database with something in it is not the demo's to use"
     )
     assert not list(tmp_path.glob("flyball-demo-*"))
+
+
+def test_predictions_go_on_without_the_server_and_the_loop_goes_on_when_it_is_back(postgres, project, start):
+    project.write("flyball.toml", f'[settings]\ntick_ms = 200\ndatabase_url = "{postgres.database()}"\n')
+    project.loop()
+    up = start()
+    champion_is(project, "1.0.0")
+    control = up.pid("flyball.api.control")
+    before = len(project.recorded())
+    postgres.stop()
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", "from flyball.cli import main; main()", "status", "--json", "--project", str(project.root)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (ended.returncode, json.loads(ended.stdout)["code"]) == (3, "unavailable"), ended.stderr
+        eventually(lambda: "put off" in project.output("control"), lambda: project.output("control"))
+        assert up.predict().status_code == 200
+    finally:
+        postgres.start()
+    project.loop("other")
+    eventually(lambda: project.row(DECLARATIONS, "other"), project.story)
+    assert len(project.recorded()) > before
+    assert up.pid("flyball.api.control") == control, "the control plane lived through it"
+    code, err = up.stop()
+    assert code == 0
+    assert "Traceback" not in err
+    project.verified()
