@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,7 @@ from flyball.records.identity import Role, Scope
 from flyball.serving.host import Host
 from flyball.wiring import Wired
 
+from ..serving.test_host import reached  # noqa: TID252 - one way to look
 from .schema import problems
 
 DOCUMENT = document(ROUTES)
@@ -60,13 +60,8 @@ class Served:
         self._host = Host(socket, lambda: Api(wired, self.gate, self.said.append).app, self.said.append)
         self._host.start()
         self.http = httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://flyball", timeout=30)
-        eventually(lambda: socket.exists() and self._answers(), "the application does not answer")
+        eventually(lambda: reached(socket), "the application does not answer")
         self.admin = self.token("ada", Role.ADMIN)
-
-    def _answers(self) -> bool:
-        with contextlib.suppress(httpx.TransportError):
-            return self.http.get(f"{PREFIX}/health").status_code == 200
-        return False
 
     def close(self) -> None:
         self.http.close()

@@ -151,3 +151,10 @@ def test_the_document_names_every_route_and_every_name_in_it_means_something() -
     assert len(set(operations)) == len(operations)
     for ref in references(DOCUMENT):
         resolve(ref, DOCUMENT)
+
+
+@pytest.mark.parametrize("size", [200_000, 3_000_000])
+def test_whoever_is_refused_hears_why_whatever_they_have_sent(api: Served, size: int) -> None:
+    for place, (path, token, status) in enumerate((("/models/demand/rollback", "", 401), ("/models", None, 405), ("/nothing", None, 404))):
+        answer = api.ask("POST", path, token=token, content=b"x" * size, peer=f"10.4.{size % 7}.{place}")
+        assert answer.status_code == (413 if size > 1 << 20 and path != "/nothing" else status)

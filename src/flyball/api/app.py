@@ -44,14 +44,14 @@ _NOBODY = Caller(actor="")
 
 
 class Api:
-    """Answers requests about one project. `say` takes what is a fault of ours."""
+    """Answers requests about one project. `say` takes what is a fault of ours; `ending` tells whether this process goes."""
 
-    def __init__(self, wired: Wired, gate: Gate, say: Callable[[str], None]) -> None:
+    def __init__(self, wired: Wired, gate: Gate, say: Callable[[str], None], ending: Callable[[], bool] = lambda: False) -> None:
         self._wired = wired
         self._gate = gate
         self._say = say
         self._keys = Keys(wired.ports.memory, wired.ports.clock)
-        self._streams = Streams(wired)
+        self._streams = Streams(wired, ending)
         self._openapi = b""
         by_path: dict[str, list[Route]] = {}
         for route in ROUTES:

@@ -26,8 +26,10 @@ _AT_ONCE = 100
 class Streams:
     """Every open stream. One look at the ledger serves all of them."""
 
-    def __init__(self, wired: Wired) -> None:
+    def __init__(self, wired: Wired, ending: Callable[[], bool]) -> None:
+        """ending: whether this process goes; then every stream ends, and its caller asks the next one."""
         self._wired = wired
+        self._ending = ending
         self._open = 0
         self._size = 0
         self._looked_at = 0.0
@@ -49,7 +51,7 @@ class Streams:
     async def _parts(self, after: int, still: Callable[[], object]) -> AsyncIterator[bytes]:
         yield b": flyball\n\n"
         said = checked = time.monotonic()
-        while True:
+        while not self._ending():
             now = time.monotonic()
             if now - checked >= _AGAIN_S:
                 await run_in_threadpool(still)

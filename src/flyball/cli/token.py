@@ -18,6 +18,7 @@ from flyball.loop.local import new_secret
 from flyball.loop.tokens import RevokeToken, decide_create, decide_revoke
 from flyball.records.base import State
 from flyball.records.identity import TOKENS, Job, Role, Scope, TokenCreated, TokenRow
+from flyball.serving.tokens import publish
 
 app = common.app()
 
@@ -70,6 +71,7 @@ def create(
         receipt = common.act(wired, out, command, decide_create, acting)
         if receipt is None:
             return 0
+        publish(wired.layout, [row for _, row in wired.ports.ledger.state().scan(TOKENS)])
         made = next(event for event in lookup.events_of(wired.ports.ledger, receipt) if isinstance(event, TokenCreated))
         ends = rfc3339(made.expires_at) if made.expires_at else "never"
         out.line(
@@ -157,6 +159,8 @@ def revoke(
         )
         receipt = common.act(wired, out, command, decide_revoke, acting)
         if receipt is not None:
+            # gateways hear of it where no control plane runs, too
+            publish(wired.layout, [row for _, row in wired.ports.ledger.state().scan(TOKENS)])
             out.line(f"{token_id} is revoked   event {receipt.last}")
             out.document({"token": token_id, "event": receipt.last})
     return 0

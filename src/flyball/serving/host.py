@@ -15,6 +15,7 @@ import uvicorn
 
 _BACKLOG = 256
 _DRAIN_S = 3
+_AGAIN_S = 1.0
 
 
 class _Server(uvicorn.Server):
@@ -67,25 +68,32 @@ class Host:
             self._server.should_exit = True
         self._thread.join(timeout=_DRAIN_S + 2)
 
+    def ending(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopped.is_set()
+
     def _run(self) -> None:
-        try:
-            config = uvicorn.Config(
-                self._make(),
-                loop="asyncio",
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_graceful_shutdown=_DRAIN_S,
-            )
-            listener = listen(self._path)
-        except OSError as error:
-            self._say(f"the control plane takes no requests: {error}")
-            return
-        with listener:
+        while not self.ending():
+            try:
+                self._serve()
+            except Exception as error:  # noqa: BLE001 - whatever ended it, requests are taken again, and the loop never hears of it
+                self._say(f"the control plane takes no requests for a moment: {type(error).__name__}: {error}")
+            self._stopped.wait(_AGAIN_S)
+
+    def _serve(self) -> None:
+        config = uvicorn.Config(
+            self._make(),
+            loop="asyncio",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=_DRAIN_S,
+        )
+        with listen(self._path) as listener:
             self._server = _Server(config)
-            if not self._stopped.is_set():
+            if not self.ending():
                 asyncio.run(self._server.serve(sockets=[listener]))
