@@ -175,6 +175,7 @@ def exercise(project: Project, http: httpx.Client, shop: dict[str, str], token: 
     wrong = http.get("/v2/models/credit", headers=bearer("fb_x"))
     assert (wrong.status_code, list(wrong.json())) == (401, ["error"])
     assert http.get(f"{V1}/models", headers={**shop, "Host": "any.example"}).status_code == 403, "it is not for the control plane"
+    eventually(lambda: [row.source for row in project.rows(REFUSED_ACCESS)] == ["127.0.0.1"], "what gateways refused is not recorded")
     said = subprocess.run(
         [sys.executable, "-c", "from flyball.cli import main; main()", "predict", "credit", "-", "--project", str(project.root)],
         input=json.dumps(ROW),
