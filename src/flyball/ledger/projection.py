@@ -22,7 +22,7 @@ _LAST = "\U0010ffff"  # no key holds it, and every key sorts before it
 
 def check_key(key: str) -> None:
     """Refuse, as BadInput, a key that not every database can hold: PostgreSQL's texts have no NUL, and half a surrogate pair is no text."""
-    if "\0" in key or any("\ud800" <= each <= "\udfff" for each in (key if not key.isascii() else "")):
+    if "\0" in key or (not key.isascii() and any("\ud800" <= each <= "\udfff" for each in key)):
         raise BadInput(
             f"{ascii(key)[:200]} cannot be a name or an id",
             why="it holds a character that is in no text: NUL, or half of one",
