@@ -23,7 +23,7 @@ from flyball.api import reading
 from flyball.api.asking import PREFIX, Answer, Asked
 from flyball.api.bodies import NoBody
 from flyball.api.gate import Gate
-from flyball.api.idempotency import Keys, checked, place_of
+from flyball.api.idempotency import KEPT_BYTES, Keys, checked, place_of
 from flyball.api.incoming import decoded, whole_body
 from flyball.api.openapi import document
 from flyball.api.pages import Page
@@ -115,7 +115,11 @@ class Api:
         except BaseException:  # whatever it was, nobody is told that it was done
             self._keys.drop(place)
             raise
-        self._keys.keep(place, digest, route.status, location, kept.decode())
+        if len(kept) <= KEPT_BYTES:
+            self._keys.keep(place, digest, route.status, location, kept.decode())
+        else:
+            # it is answered anew, from what the ledger says that it came to
+            self._keys.drop(place)
         return _response(route, body, location, headers)
 
     async def _stream(self, request: Request, caller: Caller, query: Mapping[str, str], still: Callable[[], object]) -> Response:

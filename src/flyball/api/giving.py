@@ -5,11 +5,14 @@ A command's id comes with the request, so that a request that is repeated is the
 
 from __future__ import annotations
 
+import threading
+
 from flyball.api import answers, bodies
 from flyball.api.asking import PREFIX, Answer, Asked
 from flyball.api.reading import find_version
 from flyball.clock import Span
-from flyball.errors import BadInput
+from flyball.declare.model import Model
+from flyball.errors import BadInput, Unavailable
 from flyball.loop import approvals, lookup, orders, tokens, training
 from flyball.loop.commands import CancelRun, changes, decide_apply, decide_cancel_run
 from flyball.loop.compiling import compile_project
@@ -28,11 +31,19 @@ from flyball.records.models import ModelRef
 from flyball.records.rollouts import RolloutPlanned
 from flyball.records.training import RunQueued
 
+_READING = threading.Lock()
+"""Each reading of the loop files is a process: callers cannot have as many as they like."""
+
 
 def apply(asked: Asked) -> Answer:
     """Read all loop files and make what they declare the declarations in effect. A broken file stops its own models alone."""
     wired = asked.wired
-    compilation = compile_project(wired.root)
+    if not _READING.acquire(blocking=False):
+        raise Unavailable("the loop files are being read already", why="one request at a time reads them", fix="try again", retry_after=2)
+    try:
+        compilation = compile_project(wired.root)
+    finally:
+        _READING.release()
     compilation.refuse_empty(wired.root)
     before = dict(asked.state().scan(DECLARATIONS))
     command = apply_command(compilation, wired.blobs, command=asked.command, actor=asked.caller.actor)
@@ -46,7 +57,7 @@ def apply(asked: Asked) -> Answer:
 
 def roll_back(asked: Asked) -> Answer:
     """Leave the rollout that is under way; without one, the former champion answers again."""
-    declared = lookup.declared(asked.ports, asked.path["model"])
+    declared = _declared(asked, asked.path["model"])
     command, decide = orders.rollback(asked.ports, declared, command=asked.command, actor=asked.caller.actor, reason=asked.reason)
     receipt, events = _give(asked, command, decide)
     left, to = lookup.rolled_back(asked.state(), declared.name, events)
@@ -56,7 +67,7 @@ def roll_back(asked: Asked) -> Answer:
 def train(asked: Asked) -> Answer:
     """Queue a run on the newest data that holds its contract. The loop makes it; its version is judged when it has ended."""
     body: bodies.Training = asked.body
-    model, ports = lookup.declared(asked.ports, body.model), asked.ports
+    model, ports = _declared(asked, body.model), asked.ports
     orders.check_parameters(model, body.parameters)
     spec = training.run_spec(ports, asked.state(), model, "manual", asked.now, parameters=body.parameters, trials=body.trials)
     reason = body.reason or f"asked for by {asked.caller.actor}"
@@ -94,7 +105,7 @@ def judge(asked: Asked) -> Answer:
 def release(asked: Asked) -> Answer:
     """Start a version's rollout. Refused unless every gate passed."""
     body: bodies.Releasing = asked.body
-    model = lookup.declared(asked.ports, body.model)
+    model = _declared(asked, body.model)
     row = lookup.version(asked.state(), lookup.exact(model.name, body.version))
     command, decide = orders.release(asked.ports, model, row.version, command=asked.command, actor=asked.caller.actor, reason=asked.reason)
     receipt, events = _give(asked, command, decide)
@@ -184,6 +195,12 @@ def revoke_token(asked: Asked) -> Answer:
     command = RevokeToken(id=asked.command, actor=asked.caller.actor, token=asked.path["token"], reason=reason[: tokens.LONGEST_REASON])
     receipt, _ = _give(asked, command, decide_revoke)
     return Answer(answers.TokenTaken(token=command.token, event=receipt.last))
+
+
+def _declared(asked: Asked, name: str) -> Model:
+    """The declaration in effect of a model that the caller's token is for. Raises Refused, NotFound."""
+    asked.must_see(name)
+    return lookup.declared(asked.ports, name)
 
 
 def _reason(asked: Asked, what: str) -> str:

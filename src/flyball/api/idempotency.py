@@ -18,6 +18,9 @@ from flyball.records.base import Record
 
 KEPT_FOR = Span.parse("1d")
 MOST = 10_000
+KEPT_BYTES = 64 << 10
+"""An answer that is longer is not kept."""
+
 _ENTRY, _SLOT, _NEXT = "idempotency/", "idempotency-slot/", "idempotency-next"
 _LONGEST = 200
 
