@@ -182,7 +182,7 @@ def test_demo_on_a_port_in_use_says_what_demo_takes(flyball, monkeypatch: pytest
     assert "default: 0" not in help_text
 
 
-@pytest.mark.parametrize("verb", ["models", "rollouts", "incidents", "audit"])
+@pytest.mark.parametrize("verb", ["models", "rollouts", "incidents", "audit", "data", "token"])
 def test_the_list_of_a_verbs_commands_is_whole(flyball, verb: str) -> None:
     ended = flyball(verb, "--help")
     assert "..." not in ended.out.partition("Commands:")[2]
@@ -228,7 +228,6 @@ def test_an_unreadable_file_is_named(flyball, new: Path) -> None:
 
 
 def test_a_ledger_that_is_none_is_an_error_with_words(flyball, new: Path) -> None:
-    (new / ".flyball").mkdir()
     (new / ".flyball" / "ledger.db").write_bytes(b"this is no database" * 100)
     for verb in (("status",), ("audit", "verify"), ("check",)):
         ended = flyball(*verb, "--project", new)

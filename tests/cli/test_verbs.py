@@ -26,7 +26,7 @@ def test_a_new_project_has_no_problems(flyball, new_project: Path) -> None:
     assert ended.code == 0, ended.out
     assert ended.out.splitlines()[-1] == "1 model, 0 problems, 0 warnings"
     assert "  a request      hour, weekday int, temperature float" in ended.out
-    assert not (new_project / ".flyball").exists(), "a check writes nothing"
+    assert not (new_project / ".flyball" / "ledger.db").exists(), "a check writes nothing"
 
 
 def test_the_same_seed_makes_the_same_data(flyball, new_project: Path, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def prove(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Prove to a third party that an event is in the record. They need the proof, your verifier key, and no flyball (docs/ledger.md)."""
+    """Prove that an event is in the record. A third party needs the proof, your verifier key, and no flyball (docs/ledger.md)."""
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         proof = _proof(wired, event)
@@ -78,7 +78,7 @@ def consistency(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Prove that the record of a kept checkpoint is the beginning of today's: nothing in it was changed or cut off since."""
+    """Prove that nothing was changed since. The record of a kept checkpoint is shown to be the beginning of today's; exit 1 where it is not."""
     from flyball.ledger import checkpoints
     from flyball.ledger.anchors import kept_in
 

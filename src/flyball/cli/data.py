@@ -36,7 +36,7 @@ def data() -> None:
 
 @app.command("list")
 def list_datasets(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
-    """Every data set, with the version in use and what is wrong with its source."""
+    """Every data set. The version in use, and what is wrong with its source."""
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         rows = wired.ports.ledger.state().scan(DATASETS)
@@ -170,12 +170,15 @@ def export(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Everything that is held of a person: rows, features, predictions, labels, decisions. It changes nothing."""
+    """Everything that is held of a person. Rows, features, predictions, labels, decisions; it changes nothing."""
+    from flyball.loop.authority import permit
+    from flyball.loop.erasing import Disclose
     from flyball.loop.held import Holdings, document, write
 
     out = Output(as_json=as_json, quiet=quiet)
     _checked(subject, "")
     with common.opened(project) as wired:
+        permit(wired.caller, Disclose(id="", actor=wired.caller.actor), wired.ledger.state)
         found = Holdings(wired.subjects(), wired.blobs, wired.layout).of(subject, name, wired.ports.clock.now())
     if folder is not None:
         common.empty_folder(folder)

@@ -68,6 +68,7 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         "loop.sealing.SealSegment": _LOOP,
         # a person's rights
         "loop.erasing.EraseSubject": _rule(*_OPERATORS),
+        "loop.erasing.Disclose": _rule(*_OPERATORS),
         # what is signed
         "loop.proving.AddKey": _LOOP,
         "loop.proving.Sign": _LOOP,

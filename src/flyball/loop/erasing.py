@@ -31,6 +31,13 @@ from flyball.serving.forget import Fields, Left, everything
 from flyball.serving.wal import LogRecord
 
 
+class Disclose(Record, frozen=True):
+    """Read everything that is held of a person, in their name. Records nothing."""
+
+    id: str
+    actor: str
+
+
 class EraseSubject(Record, frozen=True):
     """Hold nothing of a person any more. `looked` are the contents that were searched, `models` those whose runs read the data sets."""
 
