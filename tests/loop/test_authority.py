@@ -49,6 +49,7 @@ DOCUMENTED: dict[str, tuple[set[Role], bool]] = {
     "Withdraw": (NOBODY, True),
     "SealSegment": (NOBODY, True),
     "EraseSubject": ({O, A}, False),
+    "Disclose": ({O, A}, False),
     "AddKey": (NOBODY, True),
     "Sign": (NOBODY, True),
     "RemoveBlobs": ({O, A}, False),
