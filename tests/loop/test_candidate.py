@@ -26,7 +26,7 @@ class Judged(World):
     def __init__(self) -> None:
         super().__init__()
         self.version("1.0.0", "a" * 64, VersionState.ELIGIBLE)
-        self.change("1.0.0", registered_at=1, gates_digest="g1")
+        self.change("1.0.0", registered_at=1, gates_digest="g1", signature="signed")
         self.model_row(champion="", newest="1.0.0")
         self.declare(gates_digest="g1")
         self.asked = ""
