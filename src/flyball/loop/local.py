@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import getpass
 import os
-from contextlib import suppress
 from pathlib import Path
 
 from flyball.clock import Clock
@@ -19,6 +18,7 @@ from flyball.loop.ports import Ledger
 from flyball.loop.tokens import GiveLocalToken, decide_give_local
 from flyball.records.base import Refusal
 from flyball.records.identity import Role, Scope, secret_hash
+from flyball.store import secretfile
 
 FILE = "local.token"
 
@@ -41,8 +41,13 @@ def local_secret(folder: Path) -> str:
     path = folder / FILE
     try:
         if not path.exists():
-            _make(path)
-        return _read(path)
+            secretfile.make(path, new_secret())
+        return secretfile.read(
+            path,
+            "the local token",
+            why="whoever can read it can do everything here in its user's name",
+            fix=f"chmod 600 {path}; if somebody may have read it: remove it, and flyball token revoke the old one",
+        )
     except PermissionError as error:
         raise Refused(
             f"the local token {path} cannot be read",
@@ -54,33 +59,6 @@ def local_secret(folder: Path) -> str:
         raise Unavailable(
             f"the local token {path} cannot be used", why=why, fix="check the folder and its rights", retry_after=30
         ) from error
-
-
-def _make(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    scratch = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    descriptor = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, f"{new_secret()}\n".encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    # of two processes that make one at once, the first one's stays
-    with suppress(FileExistsError):
-        os.link(scratch, path)
-    scratch.unlink()
-
-
-def _read(path: Path) -> str:
-    with path.open(encoding="ascii", errors="replace") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if mode & 0o077:
-            raise Refused(
-                f"the local token {path} can be read by others (mode {mode & 0o777:o})",
-                why="whoever can read it can do everything here in its user's name",
-                fix=f"chmod 600 {path}; if somebody may have read it: remove it, and flyball token revoke the old one",
-            )
-        return file.read().strip()
 
 
 def local_caller(ledger: Ledger, folder: Path, clock: Clock, *, embedded: bool) -> Caller:

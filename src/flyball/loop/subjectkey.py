@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-from contextlib import suppress
 from pathlib import Path
 
-from flyball.errors import Corrupt, Refused, Unavailable
+from flyball.errors import Corrupt, Unavailable
+from flyball.store import secretfile
 
 FILE = "subjects.key"
 BYTES = 32
@@ -21,7 +20,7 @@ def subject_key(folder: Path, *, make: bool) -> bytes:
     path = folder / FILE
     try:
         if make and not path.exists():
-            _make(path)
+            secretfile.make(path, secrets.token_hex(BYTES))
         return _read(path)
     except FileNotFoundError as error:
         raise Corrupt(
@@ -34,31 +33,8 @@ def subject_key(folder: Path, *, make: bool) -> bytes:
         raise Unavailable(f"the key {path} cannot be used", why=why, fix="check the folder and its rights", retry_after=30) from error
 
 
-def _make(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, f"{secrets.token_hex(BYTES)}\n".encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    # of two processes that make one at once, the first one's stays
-    with suppress(FileExistsError):
-        os.link(scratch, path)
-    scratch.unlink()
-
-
 def _read(path: Path) -> bytes:
-    with path.open(encoding="ascii", errors="replace") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if mode & 0o077:
-            raise Refused(
-                f"the key {path} can be read by others (mode {mode & 0o777:o})",
-                why="whoever can read it can find out who was erased",
-                fix=f"chmod 600 {path}",
-            )
-        text = file.read().strip()
+    text = secretfile.read(path, "the key", why="whoever can read it can find out who was erased", fix=f"chmod 600 {path}")
     try:
         key = bytes.fromhex(text)
     except ValueError:
