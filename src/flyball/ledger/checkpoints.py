@@ -107,7 +107,7 @@ def sign(ledger: SqlLedger, signer: Signer) -> Signed:
     if signer.vkey not in {each.vkey for each in verifiers(state)}:
         raise Corrupt("the ledger does not know the key that is to sign", why="key.added names every key", fix="flyball tick adds it")
     with ledger.database.writing() as connection:
-        head = read_head(connection, ledger.database, locked=True)
+        head = read_head(connection, ledger.database)
         newest = _signed(connection.execute(ledger.database.sql.last_checkpoint, ()).fetchone())
         if newest is not None and newest.size == head.size:
             return newest

@@ -71,7 +71,7 @@ def load(ledger: SqlLedger, folder: Path, expected: Exported) -> int:
     """
     database, sql = ledger.database, ledger.database.sql
     with database.writing() as connection:
-        if read_head(connection, database, locked=True).size:
+        if read_head(connection, database).size:
             raise Conflict("the ledger is not empty", why="what is in it would be lost", fix="restore into a new project", code="not-empty")
         size, frontier, at = _load_events(connection, ledger, folder / EVENTS)
         if (size, merkle.root(frontier).hex()) != (expected.events, expected.root):

@@ -193,7 +193,7 @@ class SqlLedger:
         return done
 
     def _checked_head(self, connection: Connection, fence: int | None) -> Head:
-        head = read_head(connection, self.database, locked=True)
+        head = read_head(connection, self.database)
         if self._damage is not None:
             raise self._damage
         if head.fold_hash != self._fold_hash:
@@ -263,9 +263,9 @@ def nodes(connection: Connection, database: Database) -> merkle.GetNode:
     return node
 
 
-def read_head(connection: Connection, database: Database, *, locked: bool = False) -> Head:
-    """Where the ledger stands; `locked` keeps other writers out until the transaction ends. Raises Corrupt."""
-    row = connection.execute(database.sql.head_locked if locked else database.sql.head).fetchone()
+def read_head(connection: Connection, database: Database) -> Head:
+    """Where the ledger stands, as the transaction sees it. Raises Corrupt."""
+    row = connection.execute(database.sql.head).fetchone()
     if row is None:
         raise Corrupt("the ledger has no head", why="its one row was removed", fix="restore the database from a backup")
     size, frontier, at, fence, written_by = row

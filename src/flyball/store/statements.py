@@ -38,7 +38,6 @@ class Statements:
     """Every statement that the ledger and the operational store run. Parameters in order: see each comment."""
 
     head: str  # -> size, frontier, at, fence, fold_hash
-    head_locked: str  # the same, and no other writer until the end of the transaction
     set_head: str  # size, frontier, at
     set_fence: str  # fence
     append: str  # seq, body
@@ -126,7 +125,6 @@ def compile_statements(dialect: Dialect) -> Statements:
     read_head = select(head.c.size, head.c.frontier, head.c.at, head.c.fence, fold_hash).where(head.c.id == _word(1))
     return Statements(
         head=sql(read_head),
-        head_locked=sql(read_head.with_for_update(of=head)),
         set_head=sql(
             update(head).where(head.c.id == _word(1)).values(size=bindparam("size_"), frontier=bindparam("frontier_"), at=bindparam("at_")),
             "size_",
