@@ -106,10 +106,13 @@ def _value(origin: str, value: object, item: Field[Any]) -> Any:
 
 
 def _text(origin: str, value: object, item: Field[Any]) -> str:
-    if isinstance(value, str) and value.isprintable():
-        return value.strip()
+    if isinstance(value, str) and (text := value.strip()).isprintable():
+        return text
+    unit = item.metadata["unit"]
+    # an address may hold a password
+    shown = "one that cannot be read" if unit == "url" else repr(value)
     raise DeclarationError(
-        f"the setting {origin} is {value!r}", why=f"it is a text: {item.metadata['unit']}", fix=f'write {origin} = "{item.default or "…"}"'
+        f"the setting {origin} is {shown}", why=f"it is a printable text: {unit}", fix=f'write {origin} = "{item.default or "…"}"'
     )
 
 

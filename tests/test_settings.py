@@ -1,0 +1,28 @@
+"""What a setting takes, and what is said of one that it cannot have."""
+
+from __future__ import annotations
+
+import pytest
+
+from flyball.errors import DeclarationError
+from flyball.settings import read_settings
+
+ADDRESS = "postgresql://u:hunter2@h/db"
+
+
+@pytest.mark.parametrize("around", ["\r", "\r\n", " ", "\t"])
+def test_the_space_around_an_address_is_not_part_of_it(around: str) -> None:
+    assert read_settings({}, {"FLYBALL_DATABASE_URL": f"{around}{ADDRESS}{around}"}).database_url == ADDRESS
+
+
+@pytest.mark.parametrize("value", [f"{ADDRESS}\x00x", "postgresql://u:hunter2\r@h/db", [ADDRESS]])
+@pytest.mark.parametrize("name", ["database_url", "anchor_url"])
+def test_an_address_that_is_refused_is_not_shown(name: str, value: object) -> None:
+    with pytest.raises(DeclarationError, match=f"the setting {name} is") as caught:
+        read_settings({name: value}, {})
+    assert "hunter2" not in f"{caught.value} {caught.value.why} {caught.value.fix}"
+
+
+def test_another_text_that_is_refused_is_shown() -> None:
+    with pytest.raises(DeclarationError, match="the setting host is 5"):
+        read_settings({"host": 5}, {})
