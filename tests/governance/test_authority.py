@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.governance.authority import JOBS, LOOP, Caller, actor_of, authenticate, in_scope, may_read, may_see_tokens, roles_of, secret_of
+from flyball.governance.authority import (
+    JOBS,
+    LOOP,
+    Caller,
+    actor_of,
+    authenticate,
+    in_scope,
+    is_secret,
+    may_read,
+    may_see_tokens,
+    roles_of,
+    secret_of,
+)
 from flyball.governance.fold import FOLDS
 from flyball.ledger.projection import MemoryProjection
 from flyball.records.base import Recorded, Refusal
@@ -40,6 +52,8 @@ def created(secret: str = SECRET, *, token: str = "tok_1", expires_at: int = 0) 
 def test_a_secret_says_what_it_is_and_holds_256_bits() -> None:
     assert SECRET.startswith("fb_")
     assert len(SECRET) == 3 + 43
+    assert is_secret(SECRET)
+    assert not any(is_secret(text) for text in ("", "fb_", SECRET[:-1], SECRET + "x", SECRET[3:], "fb_" + 43 * "é"))
 
 
 @given(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))
@@ -66,6 +80,11 @@ def test_an_unknown_secret_and_a_wrong_one_are_refused_in_the_same_words() -> No
     }
     assert len(refusals) == 1
     assert refusals == {repr(authenticate(world(), SECRET, 20))}, "nor does it say whether there is any token"
+
+
+@pytest.mark.parametrize("nothing", ["", "secret", "Fb_x"])
+def test_what_does_not_begin_as_a_secret_is_nobodys_even_if_the_record_has_its_hash(nothing: str) -> None:
+    assert isinstance(authenticate(world(created(nothing)), nothing, 20), Refusal)
 
 
 @pytest.mark.parametrize(("now", "taken"), [(99, True), (100, False), (101, False)])

@@ -76,6 +76,22 @@ def test_a_file_that_others_can_read_is_not_used(tmp_path: Path, mode: int) -> N
     assert "chmod 600" in caught.value.fix
 
 
+@pytest.mark.parametrize("keep", [0, 3, 45])
+def test_a_file_that_is_empty_or_cut_off_is_not_used_and_gives_nobody_a_token(project: Path, keep: int) -> None:
+    path = project / ".flyball" / "keys" / FILE
+    path.write_text(local_secret(path.parent)[:keep])
+    with pytest.raises(Refused, match="empty or damaged") as caught:
+        local_secret(path.parent)
+    assert str(path) in caught.value.fix
+    wired = open_project(project, claim=True)
+    assert wired.ledger.state().scan(TOKENS) == []
+    wired.close()
+    path.unlink()
+    wired = open_project(project, claim=True)
+    assert [row.person for _, row in wired.ledger.state().scan(TOKENS)] == [login_name()]
+    wired.close()
+
+
 def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("a file")
     with pytest.raises(Unavailable, match="cannot be used"):

@@ -9,9 +9,10 @@ import timeit
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from flyball.errors import FlyballError
+from flyball.errors import FlyballError, Unauthenticated
 from flyball.records.identity import Role, Scope, TokenRow, secret_hash
 from flyball.serving import tokens
 from flyball.serving.http import Gateway
@@ -81,6 +82,15 @@ def test_a_token_is_taken_for_its_scope_and_models_alone(layout: Layout) -> None
     assert [status(taken, "fb_cy", model=model) for model in ("price", "credit")] == [200, 403]
     assert [status(taken, secret, model="") for secret in ("fb_ana", "fb_cy")] == [200, 403], "what concerns all is not for some"
     assert [status(taken, secret) for secret in ("", "fb_dee", "FB_ana", "tok_ana", secret_hash("fb_ana"))] == [401] * 5
+
+
+@pytest.mark.parametrize("header", [b"Bearer", b"Bearer ", b"Bearer secret", b""])
+def test_what_does_not_begin_as_a_secret_does_not_pass_even_if_the_file_has_its_hash(layout: Layout, header: bytes) -> None:
+    rows = [msgspec.structs.replace(row(str(number), Scope.PREDICT), hash=secret_hash(text)) for number, text in enumerate(("", "secret"))]
+    scope = asked("")
+    scope["headers"].append((b"authorization", header))
+    with pytest.raises(Unauthenticated):
+        guard(layout, *rows).admit(scope, Scope.PREDICT, "credit")
 
 
 def test_without_a_file_nobody_passes(layout: Layout) -> None:

@@ -13,13 +13,12 @@ from types import MappingProxyType
 
 from flyball.clock import Instant, rfc3339
 from flyball.records.base import Record, Refusal, State
-from flyball.records.identity import TOKENS, Job, Role, Scope, TokenRow, secret_hash
-
-PREFIX = "fb_"
-"""How a secret begins, so that whoever finds one, or a scanner, sees what it is."""
+from flyball.records.identity import SECRET_PREFIX, TOKENS, Job, Role, Scope, TokenRow, secret_hash
 
 BITS = 256
 """Random bits of a secret."""
+
+_LONG = len(SECRET_PREFIX) + -(-BITS // 6)
 
 LOOP_ACTOR = "loop"
 
@@ -74,7 +73,12 @@ def actor_of(person: str) -> str:
 def secret_of(chance: bytes) -> str:
     """A token's secret from 32 random bytes: `fb_` and 43 characters of base64url."""
     assert len(chance) * 8 == BITS, f"a secret has {BITS} random bits"
-    return PREFIX + base64.urlsafe_b64encode(chance).rstrip(b"=").decode()
+    return SECRET_PREFIX + base64.urlsafe_b64encode(chance).rstrip(b"=").decode()
+
+
+def is_secret(text: str) -> bool:
+    """Whether a text has the form of a secret; an empty or a cut-off one has not."""
+    return text.startswith(SECRET_PREFIX) and len(text) == _LONG and text.isascii()
 
 
 def roles_of(jobs: Iterable[Job], roles: Iterable[Role] = ()) -> tuple[Role, ...]:
@@ -113,6 +117,9 @@ def authenticate(state: State, secret: str, now: Instant) -> Caller | Refusal:
     for _, row in state.scan(TOKENS):
         if hmac.compare_digest(row.hash, given):
             found = row
+    if not secret.startswith(SECRET_PREFIX):
+        # whatever has its hash in the record, nothing is no secret
+        found = None
     if found is None:
         return Refusal(
             code="unauthenticated",

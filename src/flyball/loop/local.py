@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flyball.clock import Clock
 from flyball.errors import Refused, Unavailable
-from flyball.governance.authority import BITS, LOOP, Caller, actor_of, authenticate, secret_of
+from flyball.governance.authority import BITS, LOOP, Caller, actor_of, authenticate, is_secret, secret_of
 from flyball.ledger.ledger import error_of
 from flyball.loop.authority import Authorised
 from flyball.loop.ports import Ledger
@@ -37,12 +37,12 @@ def login_name() -> str:
 
 
 def local_secret(folder: Path) -> str:
-    """The secret in `folder` (`.flyball/keys`), made if there is none. Raises Refused (another user's, or others can read it), Unavailable."""
+    """The secret in `folder` (`.flyball/keys`), made if there is none. Raises Refused (another user's, others can read it, or it is damaged), Unavailable."""
     path = folder / FILE
     try:
         if not path.exists():
             secretfile.make(path, new_secret())
-        return secretfile.read(
+        secret = secretfile.read(
             path,
             "the local token",
             why="whoever can read it can do everything here in its user's name",
@@ -59,6 +59,13 @@ def local_secret(folder: Path) -> str:
         raise Unavailable(
             f"the local token {path} cannot be used", why=why, fix="check the folder and its rights", retry_after=30
         ) from error
+    if not is_secret(secret):
+        raise Refused(
+            f"the local token {path} is empty or damaged",
+            why="it holds no secret that flyball made, and anybody could guess it",
+            fix=f"rm {path}; another one is made when it is needed",
+        )
+    return secret
 
 
 def local_caller(ledger: Ledger, folder: Path, clock: Clock, *, embedded: bool) -> Caller:

@@ -8,6 +8,9 @@ from enum import StrEnum
 from flyball.clock import Instant
 from flyball.records.base import Event, Record, Table
 
+SECRET_PREFIX = "fb_"  # noqa: S105 - how a secret begins, and none itself
+"""How a token's secret begins, so that whoever finds one, or a scanner, sees what it is. What begins otherwise is none, an empty text least of all."""
+
 
 class Role(StrEnum):
     """What a person may do. Every role reads; `governance/authority.py` says what else each does."""

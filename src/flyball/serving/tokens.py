@@ -16,7 +16,7 @@ from flyball.clock import Instant
 from flyball.errors import Refused, Unauthenticated
 from flyball.records import codec
 from flyball.records.base import Record
-from flyball.records.identity import Scope, TokenRow, secret_hash
+from flyball.records.identity import SECRET_PREFIX, Scope, TokenRow, secret_hash
 from flyball.serving.failures import Failures, TurnedAway
 from flyball.serving.layout import Layout, read_json, write_private, write_whole
 
@@ -112,7 +112,9 @@ class Guard:
     def _check(self, scope: Any, given: bytes, need: Scope, model: str) -> float:
         """Until when the token is taken, in seconds since 1970."""
         kind, _, secret = given.decode("latin-1").partition(" ")
-        found = self._tokens.get(secret_hash(secret.strip())) if kind.lower() == "bearer" else None
+        secret = secret.strip()
+        taken = kind.lower() == "bearer" and secret.startswith(SECRET_PREFIX)
+        found = self._tokens.get(secret_hash(secret)) if taken else None
         expires = found.expires_at / 1e6 if found is not None and found.expires_at else float("inf")
         if found is None or time.time() >= expires:
             why = "no token was sent" if not given else "the token is not valid"
