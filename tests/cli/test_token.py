@@ -129,3 +129,16 @@ def test_a_programs_own_process_acts_as_the_tokens_holder(flyball, new: Path) ->
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["models"][0]["changed"] == ["new"]
     assert flyball("release", "demand@1.0.0", "--project", new).code == 1
+
+
+def test_a_key_that_was_used_for_another_command_is_refused_and_not_taken_for_done(flyball, new: Path) -> None:
+    ids = [flyball("token", "create", name, "--role", "viewer", "--project", new, "--json").document["token"] for name in ("ben", "cleo")]
+    revoke = ("--reason", "left", "--idempotency-key", "k", "--project", new, "--json")
+    assert flyball("token", "revoke", ids[0], *revoke).code == 0
+    refused = flyball("token", "revoke", ids[1], *revoke)
+    assert (refused.code, refused.document["code"]) == (1, "key-reused")
+    assert flyball("token", "revoke", ids[0], *revoke).code == 0, "the same again is the same"
+    # the list is of those that are taken
+    listed = [row["token"] for row in flyball("token", "list", "--project", new, "--json").document["tokens"]]
+    assert ids[1] in listed
+    assert ids[0] not in listed

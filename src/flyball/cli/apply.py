@@ -29,8 +29,9 @@ def apply(*, project: Project = HERE, dry_run: DryRun = False, key: Key = "", as
         compilation = compile_project(wired.root)
         compilation.refuse_empty(wired.root)
         acting = Acting(dry_run=dry_run, key=key)
+        order = " ".join(("apply", *(each.version_digest + each.policy_digest for each in compilation.models)))
         in_effect = dict(wired.ports.ledger.state().scan(DECLARATIONS))
-        command = apply_command(compilation, wired.blobs, command=common.command_id(wired, acting), actor=wired.caller.actor)
+        command = apply_command(compilation, wired.blobs, command=common.command_id(wired, acting, order), actor=wired.caller.actor)
         receipt = common.act(wired, out, command, decide_apply, acting)
         if receipt is not None:
             changed = {each.model: _changed(in_effect.get(each.model), each) for each in command.models}
@@ -78,7 +79,6 @@ def _changed(row: DeclarationRow | None, declared: DeclarationApplied) -> list[s
 def declare(wired: Wired) -> Compilation:
     """Apply the project's files as they stand, as `train` does first."""
     compilation = compile_project(wired.root)
-    acting = Acting()
-    command = apply_command(compilation, wired.blobs, command=common.command_id(wired, acting), actor=wired.caller.actor)
+    command = apply_command(compilation, wired.blobs, command=wired.ports.clock.new_id("cmd"), actor=wired.caller.actor)
     wired.ports.ledger.execute(command, decide_apply)
     return compilation

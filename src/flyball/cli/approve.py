@@ -44,7 +44,7 @@ def give(version: str, verb: Literal["approve", "reject"], acting: Acting, *, pr
         raise BadInput(f"{version} names no version", why="a verdict is on one version", fix=f"flyball models list {version} shows them")
     with common.opened(project) as wired:
         row = common.find_reference(wired, version)
-        ports, caller, command = wired.ports, wired.caller, common.command_id(wired, acting)
+        ports, caller, command = wired.ports, wired.caller, common.command_id(wired, acting, f"{verb} {row.model}@{row.version}")
         if verb == "approve":
             receipt = common.act(wired, out, *approvals.approve(ports, caller, row, command=command, reason=acting.reason), acting)
         else:

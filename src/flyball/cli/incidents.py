@@ -132,7 +132,9 @@ def _settle(incident: str, verb: Literal["ack", "review", "resolve"], text: str,
     with common.opened(project) as wired:
         ports = wired.ports
         row = lookup.incident(ports.ledger.state(), incident)
-        command, decide = orders.settle(row, verb, command=common.command_id(wired, acting), actor=wired.caller.actor, text=text)
+        command, decide = orders.settle(
+            row, verb, command=common.command_id(wired, acting, f"{verb} {incident}"), actor=wired.caller.actor, text=text
+        )
         receipt = common.act(wired, out, command, decide, acting)
         if receipt is not None:
             after = lookup.incident(ports.ledger.state(), row.incident)

@@ -77,7 +77,12 @@ def start(wired: Wired, out: Output, model: Model, version: str, acting: Acting)
     """Release a version by this person; the rollout's id and the receipt, None for a dry run. Raises what a refusal says."""
     ports = wired.ports
     command, decide = orders.release(
-        ports, model, version, command=common.command_id(wired, acting), actor=wired.caller.actor, reason=acting.reason
+        ports,
+        model,
+        version,
+        command=common.command_id(wired, acting, f"release {model.name}@{version}"),
+        actor=wired.caller.actor,
+        reason=acting.reason,
     )
     receipt = common.act(wired, out, command, decide, acting)
     if receipt is None:

@@ -43,7 +43,7 @@ def rollback(
         ports = wired.ports
         acting = Acting(reason, dry_run, key)
         command, decide = orders.rollback(
-            ports, declared, command=common.command_id(wired, acting), actor=wired.caller.actor, reason=reason
+            ports, declared, command=common.command_id(wired, acting, f"rollback {declared.name}"), actor=wired.caller.actor, reason=reason
         )
         receipt = common.act(wired, out, command, decide, acting)
         if receipt is None:

@@ -81,7 +81,7 @@ def _act(rollout: str, verb: orders.SteerVerb, acting: Acting, *, project: Path,
         if verb == "abort" and not acting.dry_run and not common.sure(question, yes=yes):
             return 1
         command, decide = orders.steer(
-            ports, row, verb, command=common.command_id(wired, acting), actor=wired.caller.actor, reason=acting.reason
+            ports, row, verb, command=common.command_id(wired, acting, f"{verb} {rollout}"), actor=wired.caller.actor, reason=acting.reason
         )
         receipt = common.act(wired, out, command, decide, acting)
         if receipt is not None:

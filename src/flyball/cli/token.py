@@ -56,7 +56,7 @@ def create(
     with common.opened(project) as wired:
         acting, clock, secret = Acting(dry_run=dry_run, key=key), wired.ports.clock, new_secret()
         command = tokens.order(
-            command=common.command_id(wired, acting),
+            command=common.command_id(wired, acting, f"create {person} {team} {jobs} {roles} {scopes} {models} {expires}"),
             actor=wired.caller.actor,
             token=clock.new_id("tok"),
             person=person,
@@ -155,7 +155,10 @@ def revoke(
     with common.opened(project) as wired:
         acting = Acting(reason, dry_run, key)
         command = RevokeToken(
-            id=common.command_id(wired, acting), actor=wired.caller.actor, token=token_id, reason=reason[: tokens.LONGEST_REASON]
+            id=common.command_id(wired, acting, f"revoke {token_id}"),
+            actor=wired.caller.actor,
+            token=token_id,
+            reason=reason[: tokens.LONGEST_REASON],
         )
         receipt = common.act(wired, out, command, decide_revoke, acting)
         if receipt is not None:

@@ -114,7 +114,7 @@ def _dry_run(
     orders.check_parameters(model, parameters)
     spec = training.run_spec(ports, ports.ledger.state(), model, "manual", ports.clock.now(), parameters=parameters, trials=trials)
     command = Train(
-        id=common.command_id(wired, acting),
+        id=common.command_id(wired, acting, _order(name, parameters, trials, release=release)),
         actor=wired.caller.actor,
         run=ports.clock.new_id("run"),
         model=name,
@@ -195,10 +195,15 @@ def _start(
         return running.run
     spec = training.run_spec(ports, state, model, "manual", ports.clock.now(), parameters=parameters, trials=trials)
     reason = acting.reason or f"asked for by {wired.caller.actor}"
-    command = acting.key or None
+    command = common.command_id(wired, acting, _order(model.name, parameters, trials, release=release))
     run, receipt = training.start(ports, spec, trigger="manual", reason=reason, actor=wired.caller.actor, release=release, command=command)
     # a command that was given before has queued another run than the one just named
     return next((event.run for event in lookup.events_of(ports.ledger, receipt) if isinstance(event, RunQueued)), run)
+
+
+def _order(model: str, parameters: dict[str, int | float | str | bool], trials: int | None, *, release: bool) -> str:
+    """What a key stands for."""
+    return f"train {model} {sorted(parameters.items())} {trials} {release}"
 
 
 def _follow(wired: Wired, out: Output, model: Model, run: str) -> RunRow:

@@ -21,7 +21,7 @@ from flyball.ledger.personal import read as read_personal
 from flyball.ledger.projection import Snapshot, SqlProjection, SqlState, check_key
 from flyball.ledger.rebuild import rebuild
 from flyball.records.base import Event, Receipt, Recorded, Refusal, State
-from flyball.records.commands import COMMANDS
+from flyball.records.commands import COMMANDS, key_of
 from flyball.store.sql import Connection, Database
 
 _CHUNK = 1000
@@ -105,6 +105,7 @@ class SqlLedger:
                         fix="choose a new id",
                     )
                 return Receipt(command=command.id, first=done.first, last=done.last, repeated=True)
+            _check_order(state, command.id)
             # time never goes back in the record, whatever the system's clock does
             now = max(self._clock.now(), head.at)
             outcome = decide(state, command, now)
@@ -249,6 +250,19 @@ def _as_written(seq: int, body: bytes) -> Recorded:
             f'the event "{recorded.event.kind}" does not hold what its record declares', why="written and read again it is another"
         )
     return recorded
+
+
+def _check_order(state: State, command: str) -> None:
+    """Raise BadInput for a key that was used for another order: answered as that one, it would be a command that nobody carried out."""
+    key = key_of(command)
+    used = [each for each, _ in state.scan(COMMANDS, f"{key}/") if key_of(each) == key] if key else []
+    if used:
+        raise errors.BadInput(
+            f"the idempotency key {key} was used for another command",
+            why="the same key again is the same command, done once",
+            fix="send the same again, or choose a new key",
+            code="key-reused",
+        )
 
 
 def nodes(connection: Connection, database: Database) -> merkle.GetNode:
