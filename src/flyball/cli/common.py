@@ -18,6 +18,7 @@ from flyball.clock import Instant
 from flyball.errors import BadInput, Conflict
 from flyball.records import codec
 from flyball.records.base import Event, Receipt, Refusal
+from flyball.records.commands import keyed_id
 from flyball.records.models import ModelRef, parse_ref
 from flyball.records.versions import VersionRow
 
@@ -122,11 +123,11 @@ def model_name(text: str) -> str:
     return ref.model
 
 
-def command_id(wired: Wired, acting: Acting) -> str:
-    """The id of the command to be given."""
+def command_id(wired: Wired, acting: Acting, order: str) -> str:
+    """The id of the command to be given. `order`: what is asked for, without its reason; the same key with another order is refused."""
     if len(acting.key) > 200:
         raise BadInput("the idempotency key is too long", why="200 characters at most", fix="choose a shorter one")
-    return acting.key or wired.ports.clock.new_id("cmd")
+    return keyed_id(acting.key, order) if acting.key else wired.ports.clock.new_id("cmd")
 
 
 def act(wired: Wired, out: Output, command: CommandT, decide: Decide[CommandT], acting: Acting) -> Receipt | None:
