@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from flyball.api.routes import NOT_OFFERED, OPEN, READ, ROUTES, Route
@@ -157,4 +159,17 @@ def test_the_document_names_every_route_and_every_name_in_it_means_something() -
 def test_whoever_is_refused_hears_why_whatever_they_have_sent(api: Served, size: int) -> None:
     for place, (path, token, status) in enumerate((("/models/demand/rollback", "", 401), ("/models", None, 405), ("/nothing", None, 404))):
         answer = api.ask("POST", path, token=token, content=b"x" * size, peer=f"10.4.{size % 7}.{place}")
-        assert answer.status_code == (413 if size > 1 << 20 and path != "/nothing" else status)
+        assert answer.status_code == status
+    assert api.post("/models/demand/rollback", content=b"x" * size).status_code == (413 if size > 1 << 20 else 415)
+
+
+@pytest.mark.parametrize("path", ["POST /runs", "GET /health", "GET /openapi.json", "GET /nothing", "PUT /models"])
+def test_whoever_sends_half_a_body_is_answered_before_it_ends(api: Served, path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(5)
+        asking.connect(str(api.socket))
+        method, _, place = path.partition(" ")
+        asking.sendall(f"{method} /api/v1{place} HTTP/1.1\r\nHost: x\r\nFlyball-Peer: 10.5.0.1\r\nContent-Length: 10\r\n\r\nx".encode())
+        assert asking.recv(12) == {"/runs": b"HTTP/1.1 401", "/nothing": b"HTTP/1.1 404", "/models": b"HTTP/1.1 405"}.get(
+            place, b"HTTP/1.1 200"
+        )

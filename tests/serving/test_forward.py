@@ -19,6 +19,7 @@ from flyball.serving.http import Gateway
 from flyball.serving.limits import Limits
 
 LIMITS = Limits(body_bytes=1_000)
+IN_PARTS = {"transfer-encoding": "chunked"}
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -49,8 +50,8 @@ async def control(path: Path, handler: Handler) -> AsyncIterator[None]:
 class Caller:
     """One request through a gateway's application."""
 
-    def __init__(self, path: Path, limits: Limits = LIMITS) -> None:
-        self.forward = Forward(path, limits, loopback_names("127.0.0.1"))
+    def __init__(self, path: Path, limits: Limits = LIMITS, forward: Forward | None = None) -> None:
+        self.forward = forward or Forward(path, limits, loopback_names("127.0.0.1"))
         self.app = Gateway(None, None, limits, self._fresh, forward=self.forward)  # type: ignore[arg-type]
         self.sent: list[Any] = []
         self.gone = asyncio.Event()
@@ -60,9 +61,16 @@ class Caller:
         """Nothing to look at."""
 
     async def ask(
-        self, *parts: bytes, method: str = "POST", path: str = "/api/v1/x", headers: dict[str, str] | None = None, client: str = "192.0.2.9"
+        self,
+        *parts: bytes,
+        method: str = "POST",
+        path: str = "/api/v1/x",
+        headers: dict[str, str] | None = None,
+        client: str = "192.0.2.9",
+        whole: bool = True,
     ) -> Caller:
-        messages = [{"type": "http.request", "body": part, "more_body": place < len(parts)} for place, part in enumerate(parts, 1)]
+        more = [True] * (len(parts) - 1) + [not whole]
+        messages = [{"type": "http.request", "body": part, "more_body": each} for part, each in zip(parts, more, strict=False)]
 
         async def receive() -> dict[str, Any]:
             if messages:
@@ -137,7 +145,7 @@ def test_a_request_goes_through_with_its_body_and_its_answer_comes_back(path: Pa
 
 
 def test_a_body_that_comes_in_parts_goes_on_in_parts(path: Path) -> None:
-    assert through(path, echo, b"one ", b"", b"two").body.endswith(b"|one two")
+    assert through(path, echo, b"one ", b"", b"two", headers=IN_PARTS).body.endswith(b"|one two")
 
 
 def test_the_callers_address_is_told_and_what_a_caller_says_of_it_is_not(path: Path) -> None:
@@ -223,11 +231,49 @@ def test_one_that_ends_or_takes_too_long_is_absent_too(path: Path) -> None:
 
 def test_a_body_over_the_limit_is_refused_while_it_comes(path: Path) -> None:
     assert through(path, echo, b"x", headers={"content-length": "1001"}).status == 413
-    assert through(path, echo, *[b"x" * 400] * 3).status == 413
+    assert through(path, echo, *[b"x" * 400] * 3, headers=IN_PARTS).status == 413
 
 
 def test_more_requests_than_may_be_under_way_are_refused(path: Path) -> None:
     assert through(path, echo, limits=replace(LIMITS, forwarded=0)).status == 503
+
+
+def test_the_control_plane_may_refuse_before_the_body_has_come(path: Path) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        await reader.read()
+
+    async def run() -> list[int]:
+        async with control(path, refuse):
+            asked = [Caller(path).ask(*parts, headers={"content-length": "10"}, whole=False) for parts in ((), (b"x",))]
+            return [(await asyncio.wait_for(one, 10)).status for one in asked]
+
+    assert asyncio.run(run()) == [401, 401]
+
+
+def test_a_body_that_does_not_come_to_its_end_holds_its_place_for_seconds_alone(path: Path) -> None:
+    limits = replace(LIMITS, upload_s=0.2)
+    assert through(path, echo, b"x", limits=limits, headers={"content-length": "10"}, whole=False).status == 408
+
+
+def test_one_address_cannot_hold_every_place(path: Path) -> None:
+    limits = replace(LIMITS, forwarded=3, forwarded_each=2, upload_s=20)
+
+    async def run() -> list[int]:
+        forward = Forward(path, limits)
+        async with control(path, echo):
+            slow = [Caller(path, limits, forward) for _ in range(2)]
+            held = [asyncio.ensure_future(one.ask(b"x", headers={"content-length": "10"}, whole=False)) for one in slow]
+            await asyncio.sleep(0)
+            told = [(await Caller(path, limits, forward).ask(b"", client=client)).status for client in ("192.0.2.9", "192.0.2.10")]
+            for one in slow:
+                one.gone.set()
+            await asyncio.gather(*held)
+            return [*told, (await Caller(path, limits, forward).ask(b"")).status]
+
+    assert asyncio.run(run()) == [503, 201, 201]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,7 +23,7 @@ from flyball.api.asking import PREFIX, Answer, Asked
 from flyball.api.bodies import NoBody
 from flyball.api.gate import Gate
 from flyball.api.idempotency import KEPT_BYTES, Keys, checked, place_of
-from flyball.api.incoming import decoded, whole_body
+from flyball.api.incoming import Upload, answered, decoded, whole_body
 from flyball.api.openapi import document
 from flyball.api.pages import Page
 from flyball.api.routes import NOT_OFFERED, OPEN, READ, ROUTES, SELF, Route
@@ -63,10 +62,9 @@ class Api:
     async def answer(self, request: Request, routes: Sequence[Route]) -> Response:
         """The answer to a request to a path whose routes are these (none: the document itself)."""
         try:
-            raw = await whole_body(request)
             if not routes:
                 return await run_in_threadpool(self._document, request)
-            return await self._answer(request, _with_method(request, routes), raw)
+            return await self._answer(request, _with_method(request, routes))
         except FlyballError as error:
             return problem(error)
         except Exception as error:  # noqa: BLE001 - a mistake of ours is told to its caller, and in one line to the log
@@ -74,13 +72,15 @@ class Api:
             what = "the request could not be answered, by a mistake of flyball's own"
             return problem(FlyballError(what, fix="the control plane's log names it; please report it"))
 
-    async def _answer(self, request: Request, route: Route, raw: bytes) -> Response:
+    async def _answer(self, request: Request, route: Route) -> Response:
         header = request.headers.get("authorization", "")
         peer = request.headers.get("flyball-peer", "")
         caller = await run_in_threadpool(self._let_in, route, header, peer)
         query = _query(request, route)
         if route.streams and "text/event-stream" in request.headers.get("accept", ""):
             return await self._stream(request, caller, query, lambda: self._let_in(route, header, peer))
+        # who may not send anything is not waited for
+        raw = await whole_body(request) if route.acts else b""
         body = decoded(raw, route.body, request.headers.get("content-type", "")) if route.acts else NoBody()
         key = request.headers.get("idempotency-key")
         place = place_of(caller, checked(key)) if route.acts and key is not None else ""
@@ -150,8 +150,9 @@ class _Resource:
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._api.answer(Request(scope, receive), self._routes)
-        await response(scope, receive, send)
+        upload = Upload(receive)
+        response = await self._api.answer(Request(scope, upload), self._routes)
+        await answered(response, scope, upload, send)
 
 
 class _Nowhere:
@@ -159,9 +160,7 @@ class _Nowhere:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            with suppress(FlyballError):  # whatever was sent, nobody takes it here
-                await whole_body(Request(scope, receive))
-            await problem(_no_route(scope["path"]))(scope, receive, send)
+            await answered(problem(_no_route(scope["path"])), scope, Upload(receive), send)
 
 
 def problem(error: FlyballError) -> Response:

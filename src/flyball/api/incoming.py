@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from flyball.declare.units import near
 from flyball.errors import BadInput, Problem
@@ -18,11 +22,51 @@ RecordT = TypeVar("RecordT", bound=Record)
 LARGEST = 1 << 20
 """Bytes of a body: commands are small."""
 
+_DISCARD_S = 10.0
+"""How long what is still sent of a request that was answered is thrown away; a gateway ends that at once."""
+
 _WHERE = re.compile(r" - at `\$([^`]*)`$")
 
 
+class Upload:
+    """What a caller sends, as ASGI has it, and whether all of it has come."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.ended = False
+
+    async def __call__(self) -> Message:
+        """ASGI: the next message."""
+        message = await self._receive()
+        self.ended = message["type"] != "http.request" or not message.get("more_body")
+        return message
+
+    async def throw_away(self) -> None:
+        """Read what is still to come, for a while."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DISCARD_S):
+                while not self.ended:
+                    await self()
+
+
+async def answered(response: Response, scope: Scope, upload: Upload, send: Send) -> None:
+    """Send the answer; where the body was not read, throw it away after that.
+
+    A connection that is closed while its caller sends may lose the answer; a caller that stops sending must not keep others from theirs.
+    """
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.body" and not message.get("more_body") and not upload.ended:
+            await send({**message, "more_body": True})
+            await upload.throw_away()
+            message = {"type": "http.response.body", "body": b""}
+        await send(message)
+
+    await response(scope, upload, sent)
+
+
 async def whole_body(request: Request) -> bytes:
-    """The body, read to its end in any case: whoever is answered before that sees a broken connection instead of the answer.
+    """The body, of whoever may send one.
 
     Raises TooLarge, NotPlain for one that is compressed, Unparsable for one that ends too soon.
     """
@@ -31,13 +75,11 @@ async def whole_body(request: Request) -> bytes:
     try:
         async for part in request.stream():
             size += len(part)
-            # what is too much is thrown away; gateways hand on so much and no more
-            if size <= LARGEST:
-                parts.append(part)
+            if size > LARGEST:
+                raise TooLarge("the body is too large", why=f"commands are small: {LARGEST:,} bytes at most", fix="send less")
+            parts.append(part)
     except ClientDisconnect:
         raise Unparsable("the body was not sent to its end", fix="send it again") from None
-    if size > LARGEST:
-        raise TooLarge(f"the body has {size:,} bytes", why=f"commands are small: {LARGEST:,} at most", fix="send less")
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise NotPlain(f"the body is encoded ({encoding[:40]})", why="only plain JSON is taken", fix="send it without Content-Encoding")

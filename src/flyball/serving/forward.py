@@ -6,6 +6,7 @@ It looks into nothing: who a caller is, the control plane finds out. While that 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import Any
 
 import httptools
 
-from flyball.errors import Refused, Unavailable
+from flyball.errors import FlyballError, Refused, Unavailable
 from flyball.serving.address import host_name
+from flyball.serving.failures import source_of
 from flyball.serving.limits import Limits
-from flyball.serving.problems import TooLarge
+from flyball.serving.problems import TooLarge, TooSlow
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -84,7 +86,7 @@ class Forward:
         self._path = path
         self._limits = limits
         self._loopback = frozenset(loopback)
-        self._open = 0
+        self._open: Counter[str] = Counter()
         self._closing = asyncio.Event()
 
     def close(self) -> None:
@@ -92,17 +94,31 @@ class Forward:
         self._closing.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI. Raises Refused, TooLarge and Unavailable before anything was sent; what breaks later ends the connection."""
+        """ASGI. Raises Refused, TooLarge, TooSlow and Unavailable before anything was sent; what breaks later ends the connection."""
         self._check_host(scope)
-        if self._open >= self._limits.forwarded:
-            raise Unavailable(
-                "the control plane has too many open requests", why=f"{self._open} go through this gateway", fix="try again shortly"
-            )
-        self._open += 1
+        client = scope.get("client")
+        source = source_of(client[0] if client else "")
+        self._take_place(source)
         try:
             await self._relay(scope, receive, send)
         finally:
-            self._open -= 1
+            self._open -= Counter((source,))
+
+    def _take_place(self, source: str) -> None:
+        """Count a request of this address. Raises Unavailable when it, or all together, have as many under way as they may."""
+        under_way = self._open.total()
+        if under_way >= self._limits.forwarded:
+            raise Unavailable(
+                "the control plane has too many open requests", why=f"{under_way} go through this gateway", fix="try again shortly"
+            )
+        # on a loopback address all callers have one address, and share what there is
+        if not self._loopback and self._open[source] >= self._limits.forwarded_each:
+            raise Unavailable(
+                f"{source} has too many open requests to the control plane",
+                why=f"{self._limits.forwarded_each} of one address go through a gateway at once",
+                fix="end one, a stream of events perhaps; or try again shortly",
+            )
+        self._open[source] += 1
 
     def _check_host(self, scope: Scope) -> None:
         """A page of another site that was made to resolve to this machine names its own host: it gets nothing."""
@@ -128,35 +144,43 @@ class Forward:
             await self._download(scope, reader, send, upload)
         finally:
             upload.cancel()
-            with suppress(asyncio.CancelledError, OSError, TooLarge):
+            with suppress(asyncio.CancelledError, OSError, FlyballError):
                 await upload
             writer.close()
 
     async def _upload(self, head: bytes, length: int | None, receive: Receive, writer: asyncio.StreamWriter) -> None:
-        """Send the request, then wait for the caller to go: then nobody wants the answer. Raises TooLarge."""
-        message = await receive()
-        chunked = length is None and bool(message.get("more_body"))
-        framing = b"transfer-encoding: chunked\r\n" if chunked else b"content-length: %d\r\n" % _length(length, message)
-        writer.write(head + framing + b"\r\n")
-        size = 0
-        while message["type"] == "http.request":
-            part = message.get("body", b"")
+        """Send the request, then wait for the caller to go: then nobody wants the answer. Raises TooLarge, TooSlow."""
+        # without waiting for the body: the control plane refuses by the head whom it does not know
+        writer.write(head)
+        try:
+            async with asyncio.timeout(self._limits.upload_s):
+                gone = await self._send_body(length, receive, writer)
+        except TimeoutError:
+            writer.transport.abort()
+            raise _too_slow(self._limits) from None
+        while not gone:
+            gone = (await receive())["type"] == "http.disconnect"
+        writer.transport.abort()
+
+    async def _send_body(self, length: int | None, receive: Receive, writer: asyncio.StreamWriter) -> bool:
+        """Send what comes; whether the caller has gone before its end. Raises TooLarge."""
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                return True
+            part, more = message.get("body", b""), bool(message.get("more_body"))
             size += len(part)
             if size > self._limits.body_bytes:
                 writer.transport.abort()
                 raise _too_large(self._limits)
             if part:
-                writer.write(b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
-            if not message.get("more_body"):
-                break
+                writer.write(b"%x\r\n%b\r\n" % (len(part), part) if length is None else part)
             with suppress(ConnectionError):  # it has answered before it had read all: the answer tells why
                 await writer.drain()
-            message = await receive()
-        if chunked:
+        if length is None:
             writer.write(b"0\r\n\r\n")
-        while message["type"] != "http.disconnect":
-            message = await receive()
-        writer.transport.abort()
+        return False
 
     async def _download(self, scope: Scope, reader: asyncio.StreamReader, send: Send, upload: asyncio.Future[None]) -> None:
         answer = _Answer()
@@ -187,24 +211,29 @@ class Forward:
 
 
 def _head(scope: Scope) -> tuple[bytes, int | None]:
-    """The request's head but for its framing and its last line, and the length of its body where that is told."""
+    """The request's head, and the length of its body; None: it comes in parts."""
     headers: _Headers = scope["headers"]
     named = {part.strip().lower() for name, value in headers if name == b"connection" for part in value.split(b",")}
     kept = [(name, value) for name, value in headers if name not in _HOP_BY_HOP and name not in named]
     client = scope.get("client")
     kept += [(PEER, (client[0] if client else "").encode("latin-1", "replace")), (b"connection", b"close")]
     target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
+    in_parts = any(name == b"transfer-encoding" for name, _ in headers)
+    told = next((value for name, value in headers if name == b"content-length"), b"0")
+    length = int(told) if told.isdigit() and not in_parts else None
+    kept.append((b"transfer-encoding", b"chunked") if length is None else (b"content-length", b"%d" % length))
     lines = [b"%b %b HTTP/1.1" % (scope["method"].encode(), target), *(b"%b: %b" % pair for pair in kept)]
-    told = next((value for name, value in headers if name == b"content-length"), b"")
-    return b"\r\n".join(lines) + b"\r\n", int(told) if told.isdigit() else None
-
-
-def _length(told: int | None, message: MutableMapping[str, Any]) -> int:
-    return len(message.get("body", b"")) if told is None else told
+    return b"\r\n".join(lines) + b"\r\n\r\n", length
 
 
 def _too_large(limits: Limits) -> TooLarge:
     return TooLarge(f"the body has more than {limits.body_bytes:,} bytes", why="a gateway takes no more", fix="send less a request")
+
+
+def _too_slow(limits: Limits) -> TooSlow:
+    return TooSlow(
+        "the body did not come to its end", why=f"it may take {limits.upload_s:g} s: commands are small", fix="send it again, and all of it"
+    )
 
 
 def _absent(why: str) -> Unavailable:

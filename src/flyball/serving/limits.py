@@ -39,6 +39,12 @@ class Limits:
     forwarded: int = 128
     """Requests that may be under way to the control plane through one gateway: its streams of events hold one each."""
 
+    forwarded_each: int = 64
+    """How many of them one address may have, where other machines reach this one: nobody alone shuts the control plane for the others."""
+
+    upload_s: float = 10.0
+    """How long a request for the control plane may take to come: its body is small, and it holds one of those places."""
+
     forward_s: float = 60.0
     """How long the control plane may take to begin its answer: reading all loop files takes some seconds."""
 

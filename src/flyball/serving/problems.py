@@ -25,6 +25,14 @@ class TooLarge(BadInput):
     status = 413
 
 
+class TooSlow(BadInput):
+    """The body did not come within the time that it may take."""
+
+    code = "too-slow"
+    title = "The request came too slowly"
+    status = 408
+
+
 class NotPlain(BadInput):
     """The body is compressed, or has binary parts."""
 
