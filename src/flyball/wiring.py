@@ -22,7 +22,7 @@ from flyball.loop.folds import FOLDS
 from flyball.loop.library import BlobLibrary
 from flyball.loop.live import FencedLedger, LiveCounts, LiveData, LiveRuns
 from flyball.loop.local import admitted, holder, local_caller, local_secret
-from flyball.loop.ports import Ports
+from flyball.loop.ports import Command, Ports
 from flyball.records.data import ERASURES
 from flyball.serving.layout import Layout
 from flyball.serving.routes import FileRoutes
@@ -70,10 +70,14 @@ class Wired:
         """The ports with a ledger that carries out what `caller` may give."""
         return replace(self.ports, ledger=Authorised(self.ledger, lambda: caller))
 
+    def permit(self, kind: Callable[..., Command]) -> None:
+        """Raise Refused where the caller may not give a command of this kind, whatever would be in it."""
+        if not self.caller.is_loop:
+            permit(self.caller, kind(id="", actor=self.caller.actor), self.ledger.state)
+
     def driving(self) -> Ports:
         """The ports as flyball itself, for a piece of the loop's work in this process. Raises Refused for a caller who may not set it going."""
-        if not self.caller.is_loop:
-            permit(self.caller, Drive(id="", actor=self.caller.actor), self.ledger.state)
+        self.permit(Drive)
         return self.acting(LOOP)
 
     def anchors(self) -> tuple[Anchor, ...]:

@@ -24,10 +24,12 @@ def backup(
     quiet: Quiet = False,
 ) -> int:
     """Write the record, its blobs, the prediction log and the keys of ids into a folder. Keep it as safe as the project: it holds personal texts."""
+    from flyball.loop.authority import Backup
     from flyball.loop.backup import backup as write
 
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
+        wired.permit(Backup)
         if wired.layout.root in (folder.absolute(), *folder.absolute().parents):
             raise BadInput(
                 f"{folder} is inside {wired.layout.root}", why="what is lost with the project is no backup", fix="name another folder"

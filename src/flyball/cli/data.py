@@ -13,7 +13,7 @@ from flyball.cli.output import Output, ago, dated
 from flyball.clock import rfc3339
 from flyball.data.erasures import present
 from flyball.errors import BadInput, Conflict
-from flyball.loop.erasing import decide_erase
+from flyball.loop.erasing import decide_erase, of_nobody
 from flyball.loop.lookup import missing
 from flyball.records.commands import COMMANDS
 from flyball.records.data import DATASET_VERSIONS, DATASETS, DatasetRow
@@ -93,6 +93,7 @@ def erase(
     acting = Acting(reason, dry_run, key)
     _checked(subject, reason)
     with common.opened(project) as wired:
+        wired.permit(of_nobody)
         eraser = _eraser(wired)
         held = eraser.find(subject, name)
         if held.nothing:
@@ -171,14 +172,13 @@ def export(
     quiet: Quiet = False,
 ) -> int:
     """Everything that is held of a person. Rows, features, predictions, labels, decisions; it changes nothing."""
-    from flyball.loop.authority import permit
     from flyball.loop.erasing import Disclose
     from flyball.loop.held import Holdings, document, write
 
     out = Output(as_json=as_json, quiet=quiet)
     _checked(subject, "")
     with common.opened(project) as wired:
-        permit(wired.caller, Disclose(id="", actor=wired.caller.actor), wired.ledger.state)
+        wired.permit(Disclose)
         found = Holdings(wired.subjects(), wired.blobs, wired.layout).of(subject, name, wired.ports.clock.now())
     if folder is not None:
         common.empty_folder(folder)

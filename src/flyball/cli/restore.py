@@ -26,10 +26,12 @@ def restore(
 ) -> int:
     """Bring a backup into this project, whose record is empty, and verify it. Loop files are yours: they are not in a backup."""
     from flyball.ledger.verify import verify
+    from flyball.loop.authority import Restore
     from flyball.loop.backup import restore as bring
 
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
+        wired.permit(Restore)
         if common.is_up(wired):
             raise Conflict("flyball is up here", why="what runs would go on with another record", fix="stop it first", code="already-up")
         made = bring(wired.ledger, wired.blobs, wired.layout, folder)

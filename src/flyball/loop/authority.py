@@ -28,6 +28,34 @@ class Drive(Record, frozen=True):
     actor: str
 
 
+class Backup(Record, frozen=True):
+    """Copy the whole record, personal texts and all, with the log and the keys of ids: `flyball backup`. Records nothing itself."""
+
+    id: str
+    actor: str
+
+
+class Restore(Record, frozen=True):
+    """Bring a backup into a project whose record is empty: `flyball restore`. Records nothing itself."""
+
+    id: str
+    actor: str
+
+
+class Rebuild(Record, frozen=True):
+    """Make every projection again from the events: `flyball audit rebuild`. Records nothing itself."""
+
+    id: str
+    actor: str
+
+
+class ExportRecord(Record, frozen=True):
+    """Copy the whole record for somebody who has no flyball: `flyball audit export`. Records nothing itself."""
+
+    id: str
+    actor: str
+
+
 class Rule(NamedTuple):
     """Who may give a command: persons with one of `roles`, and flyball itself if `loop`."""
 
@@ -69,6 +97,11 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         # a person's rights
         "loop.erasing.EraseSubject": _rule(*_OPERATORS),
         "loop.erasing.Disclose": _rule(*_OPERATORS),
+        # the whole record; proof of it is also whose who answers for the risk
+        "loop.authority.Backup": _rule(*_OPERATORS),
+        "loop.authority.Restore": _rule(*_OPERATORS),
+        "loop.authority.Rebuild": _rule(*_OPERATORS),
+        "loop.authority.ExportRecord": _rule(Role.OPERATOR, Role.APPROVER, Role.ADMIN),
         # what is signed
         "loop.proving.AddKey": _LOOP,
         "loop.proving.Sign": _LOOP,

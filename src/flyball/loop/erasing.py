@@ -49,6 +49,12 @@ class EraseSubject(Record, frozen=True):
     models: tuple[str, ...]
 
 
+def of_nobody(*, id: str, actor: str) -> EraseSubject:  # noqa: A002 - the field's name
+    """An erasure that names nobody yet: whether its actor may give one is known before anything is looked for."""
+    what = SubjectErased(subject="", data=(), rows=0, predictions=0, waiting=0, texts=0)
+    return EraseSubject(id=id, actor=actor, what=what, erased=(), looked=(), models=())
+
+
 @dataclass(frozen=True)
 class Forgetting:
     """What a segment is sealed without. `erasure`: the newest one that is heeded, in the data sets `data`."""
