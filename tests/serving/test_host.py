@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import stat
+import sys
 import tempfile
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flyball.serving.host import Host
+from flyball.serving.host import Host, listen
 
 
 @pytest.fixture
@@ -58,6 +59,20 @@ def test_only_its_user_reaches_it_and_what_another_left_is_replaced(path: Path) 
     finally:
         host.stop()
     assert not reached(path)
+
+
+def test_what_other_threads_make_meanwhile_has_the_mode_that_they_asked_for(path: Path) -> None:
+    def watched(event: str, _arguments: tuple[Any, ...]) -> None:
+        if event == "socket.bind" and threading.get_ident() == own:
+            thread = threading.Thread(target=(path.parent / "made").mkdir)
+            thread.start()
+            thread.join()
+
+    own = threading.get_ident()
+    sys.addaudithook(watched)
+    listen(path).close()
+    own = 0
+    assert stat.S_IMODE((path.parent / "made").stat().st_mode) & 0o700 == 0o700
 
 
 def test_one_that_could_not_begin_begins_again(path: Path) -> None:
