@@ -138,6 +138,24 @@ def test_a_backup_is_brought_up_to_date_and_holds_no_key_that_signs(flyball, tra
     secret = (trained / ".flyball" / "keys" / "ledger.key").read_bytes()
     assert [file for file in kept.rglob("*") if file.is_file() and secret[:40] in file.read_bytes()] == []
     assert kept.stat().st_mode & 0o077 == 0
+    assert len(list(kept.glob("record-*"))) == 1, "the record of the earlier one is gone"
+
+
+def test_a_backup_that_is_not_finished_leaves_the_earlier_one_as_it_was(flyball, trained: Path, new_project: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    first = flyball("backup", kept, "--project", trained, "--json").document
+    (trained / "loop.py").write_text((trained / "loop.py").read_text() + "\n# later\n")
+    assert flyball("apply", "--project", trained).code == 0
+    # the newest blob, which the earlier backup has not, is damaged
+    files = [each for each in (trained / ".flyball" / "blobs").rglob("*") if each.is_file()]
+    newest = max(files, key=lambda each: each.stat().st_mtime_ns)
+    newest.chmod(0o644)
+    newest.write_bytes(b"x" + newest.read_bytes())
+    assert flyball("backup", kept, "--project", trained, "--json").document["code"] == "corrupt"
+    fresh = Path(shutil.copytree(new_project, tmp_path / "fresh"))
+    ended = flyball("restore", kept, "--project", fresh, "--json")
+    assert ended.code == 0, ended.out
+    assert ended.document["audit"]["events"] >= first["events"]
 
 
 @pytest.mark.parametrize("damage", ["events", "blob", "mark", "none"])
@@ -147,7 +165,7 @@ def test_a_damaged_backup_is_refused_and_leaves_the_project_empty(
     kept = tmp_path / "kept"
     flyball("backup", kept, "--project", trained)
     if damage == "events":
-        file = kept / "events.jsonl"
+        [file] = kept.glob("record-*/events.jsonl")
         file.write_bytes(file.read_bytes().replace(b"declaration", b"decIaration", 1))
     elif damage == "blob":
         file = next(each for each in sorted((kept / "blobs").rglob("*")) if each.is_file())

@@ -14,16 +14,22 @@ from pathlib import Path
 import msgspec
 
 from flyball.clock import Instant
-from flyball.errors import BadInput, Conflict, Corrupt, NotFound
+from flyball.errors import BadInput, Conflict, Corrupt, NotFound, Unavailable
 from flyball.ledger import keys
 from flyball.ledger.export import EVENTS, Exported, export, load
 from flyball.ledger.ledger import SqlLedger
 from flyball.records.base import Record
+from flyball.records.data import DataErased, SubjectErased
+from flyball.records.removals import BlobsRemoved
 from flyball.serving.layout import Layout, write_atomically
 from flyball.store.blobs import Blobs, LocalBlobs
 
 MARK = "backup.json"
 FORMAT = 1
+RECORD = "record-"
+"""How the folder of a record in a backup is called, before the number of its events."""
+
+TRIES = 5
 _SECRET = frozenset({keys.KEY, "local.token"})
 """Files of the keys folder that stay where they are: a restored project makes its own."""
 
@@ -32,10 +38,11 @@ Progress = Callable[[int, int], None]
 
 
 class Backup(Record, frozen=True):
-    """What a backup holds, as its `backup.json` says; `blobs` and `log` are numbers of files."""
+    """What a backup holds, as its `backup.json` says: the record in `folder`; `blobs` and `log` are numbers of files."""
 
     format: int
     made_at: Instant
+    folder: str
     record: Exported
     blobs: int
     log: int
@@ -46,28 +53,26 @@ def backup(
 ) -> Backup:
     """Write a backup into `folder`: a new or empty one, or an earlier backup of the same record, which is brought up to date.
 
-    Raises Conflict (something else is there), Corrupt (a blob is damaged; nothing of the earlier backup is lost), Unavailable, OSError.
+    Until it is whole, an earlier backup stays what it was. Raises Conflict (something else is there), Corrupt (a blob is damaged),
+    Unavailable, OSError.
     """
     _check_folder(ledger, folder)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
     log = _copy_tree(layout.log, folder / "log")
-    _copy_keys(layout, folder / "keys")
-    record = export(ledger, folder, personal=True)
-    kept = LocalBlobs(folder / "blobs")
-    digests = list(blobs.digests())
-    for done, digest in enumerate(digests):
-        progress(done, len(digests))
-        if not kept.has(digest):
-            _copy_blob(blobs, kept, digest)
-    progress(len(digests), len(digests))
-    for digest in list(kept.digests()):
-        # what was erased or collected since an earlier backup is not kept here either
-        if not blobs.has(digest):
-            kept.remove(digest)
-    made = Backup(format=FORMAT, made_at=now, record=record, blobs=len(digests), log=log)
-    # the last file: without it the folder is no backup
+    for _ in range(TRIES):
+        where, record = _export(ledger, folder)
+        _copy_keys(layout, folder / "keys")
+        count = _copy_blobs(blobs, LocalBlobs(folder / "blobs"), progress)
+        if not _removed_since(ledger, record.events):
+            break
+    else:
+        why = f"{TRIES} times something was erased or collected while its blobs were copied"
+        raise Unavailable("the backup was not finished", why=why, fix="try again", retry_after=60)
+    made = Backup(format=FORMAT, made_at=now, folder=where, record=record, blobs=count, log=log)
+    # what makes it this backup and no earlier one
     write_atomically(folder / MARK, msgspec.json.encode(made))
-    _forget(layout.log, folder / "log")
+    _tidy(folder, where, blobs, layout)
     return made
 
 
@@ -88,7 +93,7 @@ def restore(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path) -> Ba
     _copy_tree(folder / "log", layout.log)
     for file in _files(folder / "keys"):
         _copy(file, layout.id_key if file.name == layout.id_key.name else layout.keys / file.name)
-    load(ledger, folder, made.record)
+    load(ledger, folder / made.folder, made.record)
     return made
 
 
@@ -112,13 +117,13 @@ def _check_folder(ledger: SqlLedger, folder: Path) -> None:
         raise BadInput(f"{folder} is a file", why="a backup is a folder", fix="name a new or empty folder")
     if not folder.exists() or not any(folder.iterdir()):
         return
-    if not any((folder / name).exists() for name in (MARK, EVENTS)):
+    if not (folder / MARK).exists() and not any(folder.glob(f"{RECORD}*")):
         raise Conflict(
             f"{folder} is not empty, and no backup", why="nothing is overwritten", fix="name a new or empty folder", code="not-empty"
         )
     first = b""
-    if (folder / EVENTS).exists():
-        with (folder / EVENTS).open("rb") as file:
+    if (folder / MARK).exists():
+        with (folder / read(folder).folder / EVENTS).open("rb") as file:
             first = file.readline().rstrip(b"\n")
     with ledger.database.reading() as connection:
         row = connection.execute(ledger.database.sql.event, (1,)).fetchone()
@@ -131,11 +136,44 @@ def _check_folder(ledger: SqlLedger, folder: Path) -> None:
         )
 
 
+def _export(ledger: SqlLedger, folder: Path) -> tuple[str, Exported]:
+    """Write the record beside that of an earlier backup; the name of its folder, and what it is."""
+    where = f"{RECORD}{ledger.size()}"
+    return where, export(ledger, folder / where, personal=True)
+
+
+def _removed_since(ledger: SqlLedger, events: int) -> bool:
+    """Whether something that the exported record refers to may have been removed before it was copied."""
+    return any(isinstance(recorded.event, DataErased | SubjectErased | BlobsRemoved) for recorded in ledger.read(events, ledger.size()))
+
+
+def _copy_blobs(source: Blobs, target: Blobs, progress: Progress) -> int:
+    digests = list(source.digests())
+    for done, digest in enumerate(digests):
+        progress(done, len(digests))
+        if not target.has(digest):
+            _copy_blob(source, target, digest)
+    progress(len(digests), len(digests))
+    return len(digests)
+
+
+def _tidy(folder: Path, where: str, blobs: Blobs, layout: Layout) -> None:
+    """What an earlier backup had and this one has not: its record, what was erased or collected since, segments that were sealed."""
+    for old in folder.glob(f"{RECORD}*"):
+        if old.name != where:
+            shutil.rmtree(old)
+    kept = LocalBlobs(folder / "blobs")
+    for digest in list(kept.digests()):
+        if not blobs.has(digest):
+            kept.remove(digest)
+    _forget(layout.log, folder / "log")
+
+
 def _copy_blob(source: Blobs, target: Blobs, digest: str) -> None:
     try:
         copied = target.put_file(source.path(digest))
     except NotFound:
-        # it was collected meanwhile, so nothing needs it
+        # it was erased or collected meanwhile: the record is exported again, or never knew it
         return
     if copied != digest:
         raise Corrupt(
