@@ -142,7 +142,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         memory=Operational(database),
         blobs=blobs,
         library=library,
-        runs=LiveRuns(LocalCompute(folder / "jobs"), blobs, folder, lambda content: present(ledger.state(), content)),
+        runs=LiveRuns(LocalCompute(folder / "jobs"), blobs, folder, lambda name, content: present(ledger.state(), name, content)),
         data=LiveData(root, blobs, layout, lambda name: subjects().erasures(name)),
         evidence=LiveCounts(folder, blobs, lambda: subjects().segments()),
         routes=FileRoutes(folder),

@@ -12,12 +12,15 @@ from flyball.data import contract, source
 from flyball.data.commit import commit, load_content
 from flyball.data.erase import count, rest
 from flyball.data.erasures import NONE, Erasures, keyed, present, standing
+from flyball.data.fold import FOLDS
 from flyball.data.profile import profile
 from flyball.data.refresh import refresh
 from flyball.data.subjects import heeded
 from flyball.declare.data import Column, Dataset
 from flyball.errors import BadInput
-from flyball.records.data import DataCommitted, DataRefused, DatasetRow, ErasureRow, StandingRow
+from flyball.ledger.projection import MemoryProjection
+from flyball.records.base import Recorded
+from flyball.records.data import DataCommitted, DataErased, DataRefused, DatasetRow, ErasureRow, StandingRow
 
 KEY = bytes(32)
 HOUR = 3_600_000_000
@@ -71,12 +74,13 @@ def test_nothing_is_left_out_where_nobody_was_erased():
 def test_an_erased_content_is_found_at_the_end_of_its_chain():
     class State:
         def get(self, _table, key):
-            return {"a": ErasureRow(content="b", at=1), "b": ErasureRow(content="c", at=2)}.get(key)
+            return {"people/a": ErasureRow(content="b", at=1), "people/b": ErasureRow(content="c", at=2)}.get(key)
 
         def scan(self, _table, prefix):
             return [(f"{prefix}k1", StandingRow(at=5, seq=3)), (f"{prefix}k2", StandingRow(at=4, seq=9))]
 
-    assert [present(State(), name) for name in "abcd"] == ["c", "c", "c", "d"]
+    assert [present(State(), "people", content) for content in "abcd"] == ["c", "c", "c", "d"]
+    assert present(State(), "others", "a") == "a"
     assert standing(State(), "people") == ({"k1": 5, "k2": 4}, 9)
 
 
@@ -103,6 +107,25 @@ def test_the_same_rows_without_the_person_are_the_same_version_under_its_name(bl
     more = pl.concat([load_content(left.content, blobs), frame(("cy", 2))])
     added = commit(people(), more, blobs, head, "m3", erasures=known, erased=1)
     assert (added.version, added.parents) == ("1.0.1", (head.content,))
+
+
+def test_what_comes_back_as_new_rows_is_a_new_version_and_is_held_again(blobs):
+    rows, projection = frame(("ana", 1), ("bo", 1)), MemoryProjection()
+    head = commit(people(), rows, blobs, None, "m1")
+    left = rest(head.content, ["who"], "ana", blobs)
+    blobs.put(left.data)
+    blobs.remove(head.content)
+    erased = DataErased(name="people", birth=head.content, old_content=head.content, new_content=left.content, rows=1, subject="k")
+    for seq, event in enumerate((DataCommitted(version=head), erased), 1):
+        FOLDS[type(event)](projection, Recorded(seq=seq, at=seq, actor="loop", command="c", event=event))
+    assert present(projection, "people", head.content) == left.content
+    known = Erasures(present=lambda content: present(projection, "people", content))
+    same = commit(people(), load_content(left.content, blobs), blobs, head, "m2", erasures=known)
+    again = commit(people(), rows, blobs, head, "m3", erasures=known)
+    assert (again.content, again.version, blobs.has(head.content)) == (head.content, "1.0.1", True)
+    for version, lies in ((same, left.content), (again, head.content)):
+        FOLDS[DataCommitted](projection, Recorded(seq=3, at=3, actor="loop", command="c", event=DataCommitted(version=version)))
+        assert present(projection, "people", head.content) == lies
 
 
 def test_a_look_at_the_source_counts_what_it_left_out(root, blobs, write):

@@ -148,7 +148,10 @@ class People:
         """Version → its rows as they lie now."""
         with self.opened() as wired:
             state, find = wired.ledger.state(), wired.subjects().present
-            return {row.version: pl.read_parquet(io.BytesIO(wired.blobs.get(find(row.content)))) for _, row in state.scan(DATASET_VERSIONS)}
+            return {
+                row.version: pl.read_parquet(io.BytesIO(wired.blobs.get(find(row.name, row.content))))
+                for _, row in state.scan(DATASET_VERSIONS)
+            }
 
     def root_of(self, events: int) -> bytes:
         """The root of the first so many events, from their bodies."""

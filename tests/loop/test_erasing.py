@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import msgspec
+import polars as pl
 import pytest
 
 from flyball.data.refresh import refresh
@@ -406,15 +407,66 @@ def test_a_viewer_may_not_erase(people: People, monkeypatch: pytest.MonkeyPatch)
     assert people.traces()
 
 
-def test_two_data_sets_that_share_a_content_and_name_persons_by_other_columns(people: People) -> None:
+def share(people: People, name: str, subject: str = "customer") -> str:
+    """Give another data set the bytes that the head of the payments was born with; their hash."""
     with people.opened() as wired:
         ports = wired.acting(LOOP)
         head = ports.ledger.state().get(DATASETS, "payments").head
-        other = msgspec.structs.replace(head, name="ledgers", subject="payment", source_mark="m")
-        commit(ports, DataCommitted(version=other))
-    # of one and the same content, the other data set's person is taken out first
+        commit(ports, DataCommitted(version=msgspec.structs.replace(head, name=name, subject=subject, source_mark="m")))
+    return head.content
+
+
+def lies(people: People, name: str, content: str) -> str:
+    with people.opened() as wired:
+        where = wired.subjects().present(name, content)
+        wired.blobs.check(where)
+    return where
+
+
+def test_a_data_set_that_shares_a_content_with_the_named_one_keeps_it(people: People) -> None:
+    content = share(people, "ledgers")
+    ended = erase(people, "--data", "payments").document
+    assert (ended["erased"]["versions"], ended["erased"]["rows"]) == (2, 15 + 17)
+    assert lies(people, "ledgers", content) == content != lies(people, "payments", content)
+    assert {one.name for one in events(people, DataErased) if not one.name.startswith("log/")} == {"payments"}
+    people.verified()
+    assert people.call("audit", "rebuild").code == 0
+    assert lies(people, "ledgers", content) == content
+    assert erase(people).document["erased"]["versions"] == 1
+    assert people.traces() == []
+    assert lies(people, "ledgers", content) == lies(people, "payments", content)
+    people.verified()
+
+
+def test_each_data_set_that_shares_a_content_names_its_persons_by_its_own_column(people: People) -> None:
+    content = share(people, "ledgers", subject="payment")
     assert erase(people, who="p0").document["erased"]["versions"] == 1
     ended = erase(people).document["erased"]
-    assert (ended["versions"], ended["rows"]) == (2, 15 + 17 - 1)
-    assert people.traces() == []
+    assert (ended["versions"], ended["rows"]) == (2, 15 + 17)
+    where = lies(people, "ledgers", content)
+    left = pl.read_parquet(people.state / "blobs" / where[:2] / where[2:])
+    assert ("p0" in left["payment"].to_list(), WHO in left["customer"].to_list()) == (False, True)
     people.verified()
+
+
+def test_a_content_that_is_committed_again_after_an_erasure_is_kept(people: People) -> None:
+    with people.opened() as wired:
+        content = wired.ledger.state().get(DATASETS, "payments").head.content
+        data = wired.blobs.get(content)
+    erase(people)
+    with people.opened() as wired:
+        wired.blobs.put(data)
+    assert share(people, "copies", subject="") == content
+    with people.opened(claim=True):
+        pass
+    assert lies(people, "copies", content) == content
+    people.verified()
+
+
+def test_a_missing_content_that_another_data_set_still_has_is_named(people: People) -> None:
+    content = share(people, "ledgers")
+    erase(people, "--data", "payments")
+    with people.opened() as wired:
+        wired.blobs.remove(content)
+    [problem] = people.call("audit", "verify").document["problems"]
+    assert problem["where"] == f"blob {content}"

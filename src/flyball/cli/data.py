@@ -15,7 +15,7 @@ from flyball.data.erasures import present
 from flyball.errors import BadInput, Conflict
 from flyball.loop.erasing import decide_erase, of_nobody
 from flyball.loop.lookup import missing
-from flyball.records.commands import COMMANDS
+from flyball.records.commands import COMMANDS, keyed_id
 from flyball.records.data import DATASET_VERSIONS, DATASETS, DatasetRow
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def show(
         row = state.get(DATASETS, name)
         if row is None:
             raise missing("data set", name, [key for key, _ in state.scan(DATASETS)])
-        found = [(version, present(state, version.content)) for key, version in state.scan(DATASET_VERSIONS) if version.name == name]
+        found = [(version, present(state, name, version.content)) for key, version in state.scan(DATASET_VERSIONS) if version.name == name]
     out.line(" ".join(_listed(name, row)))
     for version, content in sorted(found, key=lambda each: each[0].as_of):
         moved = f"   rows lie under {content[:12]}: some were erased" if content != version.content else ""
@@ -99,7 +99,7 @@ def erase(
         if held.nothing:
             # what a killed erasure left behind is removed even so
             removed = 0 if dry_run else eraser.finish(held)
-            given = wired.ports.ledger.state().get(COMMANDS, key) if key else None
+            given = wired.ports.ledger.state().get(COMMANDS, keyed_id(key, _order(eraser, subject))) if key else None
             _nothing(out, held, removed, given.last if given is not None else None)
             return 0
         if not dry_run and not common.sure(f"erase {_counts(held)}? It cannot be undone.", yes=yes):
@@ -110,7 +110,7 @@ def erase(
 def _erase(wired: Wired, out: Output, eraser: Eraser, held: Held, name: str, acting: Acting) -> int:
     from flyball.loop.eraser import name_only
 
-    command = common.command_id(wired, acting)
+    command = common.command_id(wired, acting, _order(eraser, held.subject))
     for left in reversed(range(TRIES)):
         keep = name_only if acting.dry_run else None
         order = eraser.order(held, command=command, actor=wired.caller.actor, reason=acting.reason, keep=keep)
@@ -197,6 +197,11 @@ def _checked(subject: str, reason: str) -> None:
         raise BadInput("--subject names nobody", why="it is a value of the subject column, of 1 to 1,000 characters", fix="write it out")
     if subject in reason.split() or (len(subject) > 3 and subject in reason):
         raise BadInput("the reason holds the person's name", why="it is recorded and would stay", fix="write the number of the request")
+
+
+def _order(eraser: Eraser, subject: str) -> str:
+    """What a key stands for: the person under their keyed hash, since it goes into the record."""
+    return f"erase {eraser.who(subject)}"
 
 
 def _eraser(wired: Wired) -> Eraser:

@@ -50,7 +50,7 @@ def commit(
     """Store `frame` (as `source.read` gives it, without the `erased` rows that `erasures` left out) and name it.
 
     Versions: 1.0.0 first; then the patch rises when rows were only added, the minor when a column came, or rows changed or went, the
-    major when a column went or changed its type. The same content keeps its version, with the new mark. `first` and `last` are the
+    major when a column went or changed its type. What the head holds now keeps its version, with the new mark. `first` and `last` are the
     times of the earliest and latest row, `as_of` the latest moment at which a row was known: the greatest of arrival and time; all
     three are 0 where the data set has no time.
     """
@@ -67,7 +67,8 @@ def commit(
         "erased": erased,
         "erasure": erasures.seq,
     }
-    if head is not None and content in {head.content, erasures.present(head.content)} and before == types:
+    # what was erased from the head and comes back as new rows is a new version, even where its bytes are the old ones
+    if head is not None and content == erasures.present(head.content) and before == types:
         return msgspec.structs.replace(head, **told)
     blobs.put(data)
     made = DatasetVersion(

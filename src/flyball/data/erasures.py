@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from flyball.clock import Instant
 from flyball.records.base import State
-from flyball.records.data import DATASET_VERSIONS, ERASURES, STANDING, DatasetVersion
+from flyball.records.data import DATASET_VERSIONS, ERASURES, STANDING, DatasetVersion, erasure_key
 
 
 def keyed(key: bytes, value: str) -> str:
@@ -24,12 +24,15 @@ def keyed(key: bytes, value: str) -> str:
     return hmac.digest(key, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
 
 
-def present(state: State, content: str) -> str:
-    """Where the rows lie now that were stored under `content`: the hash itself, unless some were erased since."""
-    row = state.get(ERASURES, content)
+def present(state: State, name: str, content: str) -> str:
+    """Where the rows of a data set lie now that it stored under `content`: the hash itself, unless some were erased from it since.
+
+    name: the data set's, or that of a segment (`log/` and its key). Another one with the same content keeps what it has.
+    """
+    row = state.get(ERASURES, erasure_key(name, content))
     while row is not None:
         content = row.content
-        row = state.get(ERASURES, content)
+        row = state.get(ERASURES, erasure_key(name, content))
     return content
 
 

@@ -17,13 +17,18 @@ from flyball.records.data import (
     ErasureRow,
     StandingRow,
     SubjectErased,
+    erasure_key,
 )
 
 
 def committed(projection: Projection, recorded: Recorded) -> None:
-    """A good version becomes the head, and nothing is wrong with the source any more."""
+    """A good version becomes the head, and nothing is wrong with the source any more. What it brings back of what was erased is held again."""
     assert isinstance(recorded.event, DataCommitted)
     version = recorded.event.version
+    before = projection.get(DATASETS, version.name)
+    head = before.head if before is not None else None
+    if head is None or (head.version, head.content) != (version.version, version.content):
+        projection.delete(ERASURES, erasure_key(version.name, version.content))
     projection.put(DATASETS, version.name, DatasetRow(head=version))
     projection.put(DATASET_VERSIONS, f"{version.name}/{version.content}", version)
 
@@ -45,12 +50,13 @@ def subject_erased(projection: Projection, recorded: Recorded) -> None:
 
 
 def data_erased(projection: Projection, recorded: Recorded) -> None:
-    """Who looks for the old content is sent on to the new one. Names stay as they are."""
+    """Who looks for what this one had under the old content is sent on to the new one. Names stay as they are."""
     event = recorded.event
     assert isinstance(event, DataErased)
-    before = projection.get(ERASURES, event.old_content)
-    assert before is None or before.content == event.new_content, f"{event.old_content} became two things"
-    projection.put(ERASURES, event.old_content, ErasureRow(content=event.new_content, at=recorded.at))
+    key = erasure_key(event.name, event.old_content)
+    before = projection.get(ERASURES, key)
+    assert before is None or before.content == event.new_content, f"{key} became two things"
+    projection.put(ERASURES, key, ErasureRow(content=event.new_content, at=recorded.at))
 
 
 FOLDS: Mapping[type[Event], Fold] = {

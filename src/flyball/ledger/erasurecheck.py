@@ -7,8 +7,23 @@ from collections.abc import Callable, Iterable
 from flyball.ledger import personal
 from flyball.ledger.treecheck import VerifyProblem
 from flyball.records.base import Recorded, State
-from flyball.records.data import ERASURES
+from flyball.records.data import DATASET_VERSIONS, ERASURES, LOG, erasure_key
 from flyball.records.removals import REMOVED
+from flyball.records.serving import SEGMENTS
+
+
+def held(state: State) -> frozenset[str]:
+    """Every content in which a data set version or a segment lies now, or the rest of one that was erased from."""
+    places = [(version.name, version.content) for _, version in state.scan(DATASET_VERSIONS)]
+    places += [(f"{LOG}{key}", row.parquet_sha256) for key, row in state.scan(SEGMENTS)]
+    moved = dict(state.scan(ERASURES))
+    places += [(key.rpartition("/")[0], row.content) for key, row in moved.items()]
+    return frozenset(content for name, content in places if erasure_key(name, content) not in moved)
+
+
+def replaced(state: State) -> frozenset[str]:
+    """Every content that erasures replaced wherever it was: its blob is to be gone."""
+    return frozenset(key.rpartition("/")[2] for key, _ in state.scan(ERASURES)) - held(state)
 
 
 class ErasureCheck:
@@ -37,10 +52,11 @@ class ErasureCheck:
 
         What an erased content became is a blob of the erasing event: a chain that ends in a missing one is told there.
         """
+        erased = replaced(replayed) if self._gone else frozenset()
         for digest, (problem, seq) in self._gone.items():
             removed = replayed.get(REMOVED, digest)
             # what was removed and is needed again must be there again
-            if replayed.get(ERASURES, digest) is None and (removed is None or removed.since < seq):
+            if digest not in erased and (removed is None or removed.since < seq):
                 self._tell(problem)
         for key, what in personal.misplaced(rows, self._hashes):
             self._tell(VerifyProblem(what=what, where=f"personal {key}"))

@@ -22,21 +22,19 @@ from flyball.data.erasures import NONE, Erasures, keyed, present
 from flyball.declare.model import Model
 from flyball.declare.units import near
 from flyball.errors import BadInput, Corrupt, NotFound
+from flyball.ledger.erasurecheck import replaced
 from flyball.ledger.ledger import SqlLedger
 from flyball.loop import erasing
 from flyball.loop.erasing import EraseSubject, Forgetting
 from flyball.loop.ports import Library
 from flyball.loop.subjectkey import subject_key
 from flyball.records.base import State
-from flyball.records.data import DATASET_VERSIONS, ERASURES, DataErased, DatasetVersion, SubjectErased
+from flyball.records.data import DATASET_VERSIONS, LOG, DataErased, DatasetVersion, SubjectErased
 from flyball.records.serving import SEGMENTS, SegmentRow
 from flyball.serving import forget, sealer, wal
 from flyball.serving.fold import segment_key
 from flyball.serving.layout import Layout, read_json, write_json
 from flyball.store.blobs import LocalBlobs
-
-LOG = "log/"
-"""Before the name of a segment in a `data.erased` event."""
 
 
 class HeldRows(NamedTuple):
@@ -113,17 +111,17 @@ class Subjects:
         """What was erased of a data set: what to leave out of its source, and where its contents lie. Raises Corrupt without the key."""
         state = self.ledger.state()
         known = erasing.erasures(state, name)
-        return Erasures(until=known.until, seq=known.seq, present=self.present, keyed=self._keyed()) if known.until else _only(self.present)
+        where = partial(self.present, name)
+        return Erasures(until=known.until, seq=known.seq, present=where, keyed=self._keyed()) if known.until else Erasures(present=where)
 
-    def present(self, content: str) -> str:
-        """Where a content lies now."""
-        return present(self.ledger.state(), content)
+    def present(self, name: str, content: str) -> str:
+        """Where a content of a data set lies now."""
+        return present(self.ledger.state(), name, content)
 
     def segments(self) -> list[SegmentRow]:
         """The sealed segments, each with the hash of the blob in which it lies now."""
         state = self.ledger.state()
-        rows = [row for _, row in state.scan(SEGMENTS)]
-        return [msgspec.structs.replace(row, parquet_sha256=present(state, row.parquet_sha256)) for row in rows]
+        return [msgspec.structs.replace(row, parquet_sha256=_lies(state, key, row)) for key, row in state.scan(SEGMENTS)]
 
     def forgetting(self) -> Forgetting:
         """What a segment that is sealed now is sealed without. Raises Corrupt without the key."""
@@ -141,8 +139,8 @@ class Subjects:
         return partial(keyed, subject_key(self.keys, make=False))
 
 
-def _only(where: Callable[[str], str]) -> Erasures:
-    return Erasures(present=where)
+def _lies(state: State, key: str, row: SegmentRow) -> str:
+    return present(state, f"{LOG}{key}", row.parquet_sha256)
 
 
 def _forgotten(records: list[wal.LogRecord], *, fields: forget.Fields, known: dict[str, Erasures]) -> forget.Left:
@@ -178,11 +176,15 @@ class Eraser:
             looked=tuple(erasing.stored(state, names)),
         )
 
+    def who(self, subject: str) -> str:
+        """The keyed hash under which a person is remembered once they are erased. Raises Corrupt, Refused, Unavailable."""
+        return keyed(subject_key(self._subjects.keys, make=True), subject)
+
     def order(self, held: Held, *, command: str, actor: str, reason: str, keep: erase.Keep | None = None) -> EraseSubject:
         """The command that erases what was found. What is left is written, or only named where `keep` says so. Raises NotFound, Corrupt."""
         state = self._subjects.ledger.state()
         models = self._subjects.models(state)
-        who = keyed(subject_key(self._subjects.keys, make=True), held.subject)
+        who = self.who(held.subject)
         fields = erasing.within(erasing.subject_fields(models), held.names)
         erased = [*self._without_rows(held, state, who, keep or self._blobs.put)]
         erased += self._without_records(held, fields, who, keep or self._blobs.put)
@@ -212,7 +214,7 @@ class Eraser:
     def _versions(self, state: State, columns: dict[str, str], names: tuple[str, ...], subject: str) -> Iterator[HeldRows]:
         counted: dict[tuple[str, str], int] = {}
         for version in erasures.versions(state, names):
-            column, content = erasures.subject_column(version, columns), present(state, version.content)
+            column, content = erasures.subject_column(version, columns), present(state, version.name, version.content)
             if (content, column) not in counted:
                 counted[content, column] = erase.count(content, column, subject, self._blobs)
             if counted[content, column]:
@@ -221,7 +223,7 @@ class Eraser:
     def _segments(self, state: State, fields: forget.Fields, subject: str) -> tuple[tuple[HeldSegment, ...], frozenset[str]]:
         """Sealed segments with rows of a person or labels of such rows, and the ids of the rows."""
         whose = is_of(subject)
-        rows = [(row, present(state, row.parquet_sha256)) for _, row in state.scan(SEGMENTS)] if fields else []
+        rows = [(row, _lies(state, key, row)) for key, row in state.scan(SEGMENTS)] if fields else []
         found = {content: [seen.id for seen in forget.seen(self._unsealed(content), fields, whose)] for _, content in rows}
         ids = frozenset(one for own in found.values() for one in own)
         open_ids = {seen.id for records in self._files(state) for seen in forget.seen(records, fields, whose)}
@@ -262,23 +264,24 @@ class Eraser:
         return logged, waiting
 
     def _without_rows(self, held: Held, state: State, who: str, keep: erase.Keep) -> Iterator[DataErased]:
-        made: dict[str, erase.Rest] = {}
+        made: dict[tuple[str, str], erase.Rest] = {}
         for each in held.versions:
-            if each.content not in made:
-                # two data sets may share a content, and name its persons by different columns
-                columns = sorted({other.column for other in held.versions if other.content == each.content})
-                rest = erase.rest(each.content, columns, held.subject, self._blobs)
+            name, content = place = each.version.name, each.content
+            if place not in made:
+                # two versions of a data set may lie in one place, and name its persons by different columns
+                columns = sorted({one.column for one in held.versions if (one.version.name, one.content) == place})
+                rest = erase.rest(content, columns, held.subject, self._blobs)
                 keep(rest.data)
-                made[each.content] = rest._replace(data=b"")
+                made[place] = rest._replace(data=b"")
             event = DataErased(
-                name=each.version.name,
+                name=name,
                 birth=each.version.content,
-                old_content=each.content,
-                new_content=made[each.content].content,
-                rows=made[each.content].rows,
+                old_content=content,
+                new_content=made[place].content,
+                rows=made[place].rows,
                 subject=who,
             )
-            yield erasing.listed(event, erasing.made_from(state, each.version.content))
+            yield erasing.listed(event, erasing.made_from(state, each.version))
 
     def _without_records(self, held: Held, fields: forget.Fields, who: str, keep: erase.Keep) -> Iterator[DataErased]:
         for each in held.segments:
@@ -296,13 +299,13 @@ class Eraser:
 
 
 def sweep(state: State, blobs: LocalBlobs, layout: Layout) -> int:
-    """Point workers to what is left, then remove every content that an erasure replaced; how many blobs went. Idempotent."""
+    """Point workers to what is left, then remove every content that erasures replaced wherever it was; how many blobs went. Idempotent."""
     for path in sorted(layout.pointers.glob("*.json")):
         pointer = read_json(path)
         content = pointer.get("content", "") if isinstance(pointer, dict) else ""
-        if content and (now := present(state, content)) != content:
+        if content and (now := present(state, path.stem, content)) != content:
             write_json(path, {"content": now})
-    return sum(blobs.remove(content) for content, _ in state.scan(ERASURES))
+    return sum(blobs.remove(content) for content in sorted(replaced(state)))
 
 
 def records(path: Path) -> Iterator[wal.LogRecord]:

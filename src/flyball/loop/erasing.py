@@ -22,7 +22,7 @@ from flyball.ledger.bounds import fits, fullest
 from flyball.loop.commands import active_run
 from flyball.loop.ports import Library
 from flyball.records.base import Event, Record, Refusal, State
-from flyball.records.data import DataErased, SubjectErased
+from flyball.records.data import LOG, DataErased, DatasetVersion, SubjectErased
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.serving import SEGMENTS
 from flyball.records.training import RUNS
@@ -77,7 +77,7 @@ def decide_erase(state: State, command: EraseSubject, _now: Instant) -> Sequence
     looked = {*command.looked, *(each.new_content for each in command.erased)}
     if any(content not in looked for content in stored(state, command.what.data)):
         return Refusal(code="conflict", what="more was stored while the rows were looked for", why="it was not searched", fix="erase again")
-    if any(present(state, each.birth) != each.old_content for each in command.erased):
+    if any(present(state, each.name, each.birth) != each.old_content for each in command.erased):
         return Refusal(code="conflict", what="some rows were erased while these were looked for", fix="erase again")
     what = command.what
     return (what, *command.erased) if command.erased or what.waiting or what.texts else ()
@@ -85,14 +85,14 @@ def decide_erase(state: State, command: EraseSubject, _now: Instant) -> Sequence
 
 def stored(state: State, names: tuple[str, ...]) -> Iterator[str]:
     """Where everything lies now in which rows of persons may be: versions of these data sets, and all sealed segments."""
-    yield from (present(state, version.content) for version in versions(state, names))
-    yield from (present(state, row.parquet_sha256) for _, row in state.scan(SEGMENTS))
+    yield from (present(state, version.name, version.content) for version in versions(state, names))
+    yield from (present(state, f"{LOG}{key}", row.parquet_sha256) for key, row in state.scan(SEGMENTS))
 
 
 def erasures(state: State, name: str) -> Erasures:
     """What was erased of a data set, without the key: enough to know where contents lie."""
     until, seq = standing(state, name)
-    return Erasures(until=until, seq=seq, present=lambda content: present(state, content))
+    return Erasures(until=until, seq=seq, present=lambda content: present(state, name, content))
 
 
 def newest(state: State, names: Sequence[str]) -> int:
@@ -138,9 +138,9 @@ def subject_fields(models: Sequence[Model]) -> Fields:
     return {name: tuple(own) for name, own in found.items() if own}
 
 
-def made_from(state: State, content: str) -> list[str]:
-    """The versions that were made from a data set version of this name, as `model@version`."""
-    return [f"{row.model}@{row.version}" for _, row in state.scan(VERSIONS) if content in row.data.values()]
+def made_from(state: State, version: DatasetVersion) -> list[str]:
+    """The versions of models that were made from a data set version, as `model@version`."""
+    return [f"{row.model}@{row.version}" for _, row in state.scan(VERSIONS) if row.data.get(version.name) == version.content]
 
 
 def listed(event: DataErased, models: Sequence[str]) -> DataErased:

@@ -97,7 +97,7 @@ class Holdings:
             predictions=predictions,
             labels=labels,
             decisions=list(self._decisions(held)),
-            models=tuple(sorted({each for one in held.versions for each in erasing.made_from(state, one.version.content)})),
+            models=tuple(sorted({each for one in held.versions for each in erasing.made_from(state, one.version)})),
         )
 
     def _rows(self, held: Held) -> Iterator[Item]:
@@ -120,7 +120,7 @@ class Holdings:
             head = row.head if (row := state.get(DATASETS, view.data.name)) is not None else None
             if head is None or view.entity is None or view.entity != view.data.subject:
                 continue
-            rows = erase.rows(present(state, head.content), view.entity, held.subject, self._blobs)
+            rows = erase.rows(present(state, view.data.name, head.content), view.entity, held.subject, self._blobs)
             if rows.height:
                 asked = pl.DataFrame({"row_time": [now + 1], "moment": [now]}).with_columns(rows[view.entity].head(1).alias("key"))
                 values = prepare(view, rows).values(asked).row(0, named=True)

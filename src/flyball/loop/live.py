@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flyball.clock import Instant
 from flyball.compute.local import LocalCompute
-from flyball.data.erasures import NONE, Erasures, same
+from flyball.data.erasures import NONE, Erasures
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
@@ -42,8 +42,8 @@ class FencedLedger(SqlLedger):
 class LiveRuns:
     """Runs as jobs. `folder` is the project's `.flyball`."""
 
-    def __init__(self, compute: LocalCompute, blobs: LocalBlobs, folder: Path, present: Callable[[str], str] = same) -> None:
-        """present: where a data set version lies now, of which some rows were erased."""
+    def __init__(self, compute: LocalCompute, blobs: LocalBlobs, folder: Path, present: Callable[[str, str], str]) -> None:
+        """present: where the content of a data set (its name, the hash) lies now, of which some rows were erased."""
         self._compute, self._blobs, self._folder, self._present = compute, blobs, folder, present
         self._told: Sequence[tuple[str, int]] = ()
 
@@ -63,9 +63,9 @@ class LiveRuns:
         self._compute.submit(spec_of_job)
 
     def _moved(self, spec: str) -> dict[str, str]:
-        """Of the contents that a run reads, those that lie elsewhere by now."""
-        named = codec.decode(self._blobs.get(spec), RunSpec).datasets.values()
-        return {content: now for content in named if (now := self._present(content)) != content}
+        """Of the data sets that a run reads, those whose contents lie elsewhere by now, and where."""
+        named = codec.decode(self._blobs.get(spec), RunSpec).datasets
+        return {name: now for name, content in named.items() if (now := self._present(name, content)) != content}
 
     def observe(self, run: str, attempt: int) -> Observed:
         """What became of it."""

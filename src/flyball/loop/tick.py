@@ -12,6 +12,7 @@ from functools import partial
 from flyball.clock import Instant
 from flyball.data.erasures import standing
 from flyball.errors import FlyballError, Unavailable
+from flyball.ledger.erasurecheck import held
 from flyball.loop import memory as memories
 from flyball.loop.advance import advance
 from flyball.loop.commands import Commit, ObserveRun, Register, active_run, decide_commit, decide_observe_run, decide_register
@@ -21,7 +22,7 @@ from flyball.loop.proving import proof, sign_versions
 from flyball.loop.releases import AcknowledgeRoutes, active_rollout, decide_acknowledge
 from flyball.loop.watch import watch
 from flyball.records.base import State
-from flyball.records.data import DATASET_VERSIONS, DATASETS, DataCommitted, DataRefused
+from flyball.records.data import DATASETS, DataCommitted, DataRefused
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.serving import EPOCHS, ROUTES, RouteTable
 from flyball.records.training import RunRow, RunState
@@ -88,8 +89,7 @@ def commit(ports: Ports, found: DataCommitted | DataRefused) -> None:
     ports.ledger.execute(Commit(id=ports.clock.new_id("cmd"), actor=ACTOR, found=found), decide_commit)
     if isinstance(found, DataCommitted):
         state, version = ports.ledger.state(), found.version
-        known = any(row.content == version.content for _, row in state.scan(DATASET_VERSIONS))
-        if not known and standing(state, version.name)[1] > version.erasure:
+        if standing(state, version.name)[1] > version.erasure and version.content not in held(state):
             ports.blobs.remove(version.content)
 
 

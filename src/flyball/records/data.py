@@ -81,8 +81,8 @@ class SubjectErased(Event, frozen=True, tag="subject.erased"):
 class DataErased(Event, frozen=True, tag="data.erased"):
     """A person's rows were taken out of a data set version, or of a sealed segment (`name` is `log/g0/000017`), whose name stays `birth`.
 
-    What lay under `old_content` lies without those `rows` under `new_content`, and the blob of the old one is removed. `models` are the
-    versions made from it (`unlisted` more did not fit): what they learned stays.
+    What lay under `old_content` lies without those `rows` under `new_content`, and the blob of the old one is removed, unless something else
+    of another name still lies there. `models` are the versions made from it (`unlisted` more did not fit): what they learned stays.
     """
 
     name: str
@@ -104,7 +104,7 @@ class DatasetRow(Record, frozen=True):
 
 
 class ErasureRow(Record, frozen=True):
-    """Where the rows lie that once lay under a content hash: under `content`, or where ERASURES sends that on to."""
+    """Where a data set's rows lie that once lay under a content hash: under `content`, or where ERASURES sends that on to."""
 
     content: str
     at: Instant
@@ -124,9 +124,18 @@ DATASET_VERSIONS = Table("dataset_version", DatasetVersion)
 """Keyed by `name/content`."""
 
 ERASURES = Table("erasure", ErasureRow)
-"""Keyed by the content hash of what is gone."""
+"""Keyed by `name/content` (`erasure_key`): the name of what had it, and the content hash of what is gone from there."""
+
+LOG = "log/"
+"""Before the key of a segment where one is named beside data sets."""
 
 STANDING = Table("standing_erasure", StandingRow)
 """Keyed by `name/subject`: a data set's name and the keyed hash of a person."""
+
+
+def erasure_key(name: str, content: str) -> str:
+    """The key in ERASURES of a data set, or of a segment (`log/` and its key), and a content that it had."""
+    return f"{name}/{content}"
+
 
 EVENTS = (DataCommitted, DataRefused, SubjectErased, DataErased)

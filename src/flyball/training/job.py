@@ -41,7 +41,7 @@ _NOT_ITS_OWN = {
 class JobInput(Record, frozen=True):
     """What a training job is told. `spec` is the blob of its RunSpec; the rest are folders.
 
-    `present`: where contents lie now of which rows were erased since they got their names.
+    `present`: data set → where its content lies now, where rows of it were erased since it got its name.
     """
 
     spec: str
@@ -86,7 +86,7 @@ def job_spec(
 ) -> JobSpec:
     """The job of a run: `spec` is the blob of its RunSpec, `home` the folder (`.flyball`) under which scratch files are kept.
 
-    present: where contents lie now of which rows were erased.
+    present: data set → where its content lies now, where rows of it were erased.
     """
     scratch, memo = str(home.resolve() / "scratch"), str(home.resolve() / "memo")
     told = JobInput(spec=spec, blobs=str(blobs.resolve()), scratch=scratch, memo=memo, present=dict(present or {}))
@@ -171,7 +171,7 @@ def run(told: JobInput, folder: Path) -> str:
     blobs = LocalBlobs(Path(told.blobs))
     spec = codec.decode(blobs.get(told.spec), RunSpec)
     # what was learned from rows that were erased since is not remembered for those that are left
-    spec = msgspec.structs.replace(spec, datasets={name: told.present.get(content, content) for name, content in spec.datasets.items()})
+    spec = msgspec.structs.replace(spec, datasets={name: told.present.get(name, content) for name, content in spec.datasets.items()})
     memo = Path(told.memo) / memo_key(spec)
     done = _remembered(memo, blobs)
     if done:
