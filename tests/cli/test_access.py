@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from flyball.loop.authority import Drive
+from flyball.records.monitoring import IncidentOpened
+from flyball.wiring import open_project
 
 ROLES = ("viewer", "scientist", "operator", "approver", "admin")
 KEEPERS = {"operator", "admin"}
@@ -60,3 +65,45 @@ def test_an_approver_gets_the_record_with_a_signature(
     monkeypatch.setenv("FLYBALL_TOKEN", secrets["approver"])
     ended = flyball("audit", "export", tmp_path / "out", "--project", new, "--json")
     assert (ended.code, ended.document["checkpoints"]) == (0, 1), ended.out
+
+
+@pytest.fixture
+def watched(flyball, trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a version in a rollout and an open incident of its model."""
+    monkeypatch.delenv("FLYBALL_TOKEN", raising=False)
+    assert flyball("release", "demand@1.0.0", "--project", trained).code == 0
+    wired = open_project(trained)
+    opened = IncidentOpened(
+        incident="inc_1", model="demand", failure_mode="drift", alert="", what="it drifts", cause="", owner="ana", actions=(), rollout=""
+    )
+    wired.ledger.execute(Drive(id="c", actor="loop"), lambda *_: (opened,))
+    wired.close()
+    return trained
+
+
+@pytest.mark.parametrize(("pattern", "seen"), [("dem*", True), ("price-*", False)])
+def test_a_token_for_some_models_shows_these_alone(
+    flyball, watched: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, seen: bool
+) -> None:
+    made = flyball("token", "create", "ben", "--role", "operator", "--model", pattern, "--project", watched, "--json").document
+    [started] = flyball("rollouts", "list", "--project", watched, "--json").document["rollouts"]
+    monkeypatch.setenv("FLYBALL_TOKEN", made["secret"])
+
+    def told(*verb: str) -> Any:
+        return flyball(*verb, "--project", watched, "--json").document
+
+    status = told("status")
+    listed = (told("models", "list")["versions"], told("rollouts", "list")["rollouts"], told("incidents", "list")["incidents"])
+    assert [bool(each) for each in (*listed, status["models"], status["incidents"])] == [seen] * 5
+    assert told("models", "list")["without_version"] == []
+    for verb in (
+        ("models", "show", "demand@1.0.0"),
+        ("models", "list", "demand"),
+        ("rollouts", "show", started["rollout"]),
+        ("incidents", "show", "inc_1"),
+    ):
+        ended = flyball(*verb, "--project", watched)
+        assert (ended.code == 0, "is not for demand" in ended.err) == (seen, not seen), verb
+    for verb in (("rollouts", "pause", started["rollout"], "--reason", "x"), ("incidents", "ack", "inc_1", "--reason", "x")):
+        ended = flyball(*verb, "--dry-run", "--project", watched)
+        assert ("is not for demand" in ended.err) is not seen, verb

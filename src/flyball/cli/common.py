@@ -91,10 +91,27 @@ def is_up(wired: Wired) -> bool:
     return False
 
 
+def may_see(wired: Wired, model: str) -> bool:
+    """Whether a token that was given is for this model. Who gives none, and can read the project, sees all of it."""
+    from flyball.wiring import TOKEN_VARIABLE
+
+    return not os.environ.get(TOKEN_VARIABLE) or wired.caller.covers(model)
+
+
+def must_see(wired: Wired, model: str) -> None:
+    """Raise Refused where a token that was given is not for this model."""
+    from flyball.governance.authority import not_for
+    from flyball.ledger.ledger import error_of
+
+    if not may_see(wired, model) and (refused := not_for(wired.caller, model)) is not None:
+        raise error_of(refused)
+
+
 def declared(wired: Wired, name: str) -> Model:
-    """The declaration in effect of a model. Raises NotFound with a near name."""
+    """The declaration in effect of a model. Raises NotFound with a near name, Refused (a token for other models)."""
     from flyball.loop import lookup
 
+    must_see(wired, name)
     return lookup.declared(wired.ports, name)
 
 
@@ -107,7 +124,7 @@ def reference(text: str) -> ModelRef:
 
 
 def find_reference(wired: Wired, text: str) -> VersionRow:
-    """The version that `model[@version]` means; the model must be declared. Raises BadInput, NotFound."""
+    """The version that `model[@version]` means; the model must be declared. Raises BadInput, NotFound, Refused."""
     from flyball.loop import lookup
 
     ref = reference(text)

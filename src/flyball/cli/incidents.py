@@ -36,7 +36,8 @@ def list_incidents(
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         now = wired.ports.clock.now()
-        rows = [row for _, row in wired.ports.ledger.state().scan(INCIDENTS) if everything or row.state != IncidentState.CLOSED]
+        found = [row for _, row in wired.ports.ledger.state().scan(INCIDENTS) if common.may_see(wired, row.model)]
+        rows = [row for row in found if everything or row.state != IncidentState.CLOSED]
         rows.sort(key=lambda row: -row.opened_at)
         cells = [
             [row.incident, row.model, row.what, ago(row.opened_at, now), _mitigate(row, now), _review(row, now), step(row)] for row in rows
@@ -55,6 +56,7 @@ def show(incident: Incident, *, project: Project = HERE, as_json: Json = False, 
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         row, now = lookup.incident(wired.ports.ledger.state(), incident), wired.ports.clock.now()
+        common.must_see(wired, row.model)
         out.line(f"{row.incident}  {row.model}   {row.state.value}   {row.what}")
         for name, value in (
             ("kind", row.failure_mode.replace("_", " ")),
@@ -132,6 +134,7 @@ def _settle(incident: str, verb: Literal["ack", "review", "resolve"], text: str,
     with common.opened(project) as wired:
         ports = wired.ports
         row = lookup.incident(ports.ledger.state(), incident)
+        common.must_see(wired, row.model)
         command, decide = orders.settle(
             row, verb, command=common.command_id(wired, acting, f"{verb} {incident}"), actor=wired.caller.actor, text=text
         )

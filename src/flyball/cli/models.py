@@ -46,14 +46,15 @@ def list_versions(
         if model:
             common.declared(wired, common.model_name(model))
         state, now = wired.ports.ledger.state(), wired.ports.clock.now()
-        found = [row for _, row in state.scan(VERSIONS, f"{model}/" if model else "")]
+        found = [row for _, row in state.scan(VERSIONS, f"{model}/" if model else "") if common.may_see(wired, row.model)]
         found.sort(key=lambda row: (row.model, -row.registered_at, row.version))
         cells = [
             [row.model, row.version, row.state.value, lookup.role(state, row), headline(row), f"{ago(row.registered_at, now)} ago", row.run]
             for row in found
         ]
         out.table(("MODEL", "VERSION", "STATE", "ROLE", "ON THE HOLD-OUT", "MADE", "RUN"), cells)
-        without = [name for name, _ in state.scan(DECLARATIONS) if name not in {row.model for row in found} and model in ("", name)]
+        declared = [name for name, _ in state.scan(DECLARATIONS) if model in ("", name) and common.may_see(wired, name)]
+        without = [name for name in declared if name not in {row.model for row in found}]
         for name in without:
             out.line(f"{name}  has no version yet: flyball train {name}")
         out.document({"versions": [_summary(state, row) for row in found], "without_version": without})

@@ -40,7 +40,9 @@ def list_rollouts(
         if model:
             common.declared(wired, common.model_name(model))
         now = wired.ports.clock.now()
-        rows = [row for _, row in wired.ports.ledger.state().scan(ROLLOUTS) if model in ("", row.model)]
+        rows = [
+            row for _, row in wired.ports.ledger.state().scan(ROLLOUTS) if model in ("", row.model) and common.may_see(wired, row.model)
+        ]
         rows.sort(key=lambda row: (-row.planned_at, row.rollout))
         cells = [[row.rollout, row.model, _versions(row), where(row, now), f"{ago(row.planned_at, now)} ago", row.why] for row in rows]
         if rows:
@@ -59,6 +61,7 @@ def show(rollout: Rollout, *, project: Project = HERE, as_json: Json = False, qu
         ports = wired.ports
         state, now = ports.ledger.state(), ports.clock.now()
         row = lookup.rollout(state, rollout)
+        common.must_see(wired, row.model)
         evidence = load(ports.memory).evidence(row.rollout)
         found = lookup.readings_of(ports, state, row, evidence)
         out.line(f"{row.rollout}  {row.model} {_versions(row)}   {where(row, now, evidence)}")
@@ -77,6 +80,7 @@ def _act(rollout: str, verb: orders.SteerVerb, acting: Acting, *, project: Path,
     with common.opened(project) as wired:
         ports = wired.ports
         row = lookup.rollout(ports.ledger.state(), rollout)
+        common.must_see(wired, row.model)
         question = f"abort {row.rollout} ({row.model} {_versions(row)})?"
         if verb == "abort" and not acting.dry_run and not common.sure(question, yes=yes):
             return 1

@@ -83,15 +83,18 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         state, now = wired.ports.ledger.state(), wired.ports.clock.now()
-        lines = [line(wired, state, name, now) for name, _ in state.scan(DECLARATIONS)]
-        incidents = [row for _, row in state.scan(INCIDENTS) if row.state != IncidentState.CLOSED]
-        proposals = [row for _, row in state.scan(PROPOSALS) if not row.verdict]
+        lines = [line(wired, state, name, now) for name, _ in state.scan(DECLARATIONS) if common.may_see(wired, name)]
+        incidents = [row for _, row in state.scan(INCIDENTS) if row.state != IncidentState.CLOSED and common.may_see(wired, row.model)]
+        proposals = [row for _, row in state.scan(PROPOSALS) if not row.verdict and common.may_see(wired, row.model)]
+        held = [row for row in waiting(state) if common.may_see(wired, row.model)]
         age, up = common.loop_age(wired, now), common.is_up(wired)
         if lines:
             _table(out, state, lines, now)
+        elif state.scan(DECLARATIONS):
+            out.line("this token is for none of the models here")
         else:
             out.line("no model is declared yet: flyball apply, or flyball up")
-        _wrong(out, state, incidents, proposals, now)
+        _wrong(out, state, incidents, proposals, held, now)
         out.line(loop_text(age, up=up))
         if not wired.ports.detector:
             out.line(f"{out.paint('detector', 'bad')}  off, by its setting: nobody looks at the loss of labelled rows")
@@ -100,7 +103,7 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
             "models": told,
             "incidents": [row.incident for row in incidents],
             "proposals": [dated(row) for row in proposals],
-            "held": [{"model": row.model, "version": row.version, "for": asked_text(row)} for row in waiting(state)],
+            "held": [{"model": row.model, "version": row.version, "for": asked_text(row)} for row in held],
         }
         out.document(document | {"detector": wired.ports.detector, "up": up, "loop_age_s": None if age is None else round(age / 1e6, 3)})
     return 0
@@ -238,7 +241,9 @@ def _drift(each: Line) -> str:
     return f"{len(each.drift)} col" if each.drift else "none"
 
 
-def _wrong(out: Output, state: State, incidents: list[IncidentRow], proposals: list[ProposalRow], now: Instant) -> None:
+def _wrong(
+    out: Output, state: State, incidents: list[IncidentRow], proposals: list[ProposalRow], held: list[VersionRow], now: Instant
+) -> None:
     for row in incidents:
         due = f"review due in {roughly(row.review_by - now)}" if row.review_by > now else "review overdue"
         cause = f" ({row.cause})" if row.cause else ""
@@ -246,9 +251,9 @@ def _wrong(out: Output, state: State, incidents: list[IncidentRow], proposals: l
     for made in proposals:
         asks = "proposed" if made.mode == "propose" else "would"
         out.line(f"{out.paint(f'{asks:<8}', 'unsure')}  {made.action} {made.model} {made.target}: {made.reason}   → {answer(made)}")
-    for held in waiting(state):
-        ref = f"{held.model}@{held.version}"
-        out.line(f"{out.paint('held', 'unsure')}      {ref}: {asked_text(held)}   → flyball approve {ref}")
+    for version in held:
+        ref = f"{version.model}@{version.version}"
+        out.line(f"{out.paint('held', 'unsure')}      {ref}: {asked_text(version)}   → flyball approve {ref}")
     for file, broken in state.scan(LOOP_FILES):
         out.line(f"{out.paint('broken', 'bad')}    {file}: {broken.problems[0].splitlines()[0]}   → flyball check")
     epochs = state.get(EPOCHS, "routes")
