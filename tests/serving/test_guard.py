@@ -15,8 +15,10 @@ import pytest
 from flyball.errors import FlyballError, Unauthenticated
 from flyball.records.identity import Role, Scope, TokenRow, secret_hash
 from flyball.serving import tokens
+from flyball.serving.gateway import RouteWatcher, look_at_all
 from flyball.serving.http import Gateway
 from flyball.serving.layout import Layout
+from flyball.serving.limits import Limits
 from flyball.serving.tokens import Guard, publish
 
 from .conftest import Border
@@ -117,6 +119,16 @@ def test_a_file_that_cannot_be_read_changes_nothing(layout: Layout) -> None:
     layout.tokens.write_bytes(b"{")
     taken.look()
     assert status(taken, "fb_ana") == 200
+
+
+def test_a_revoked_token_is_refused_where_the_routes_cannot_be_read(layout: Layout, border: Border) -> None:
+    taken = guard(layout, row("ana", Scope.PREDICT))
+    layout.routes.mkdir()
+    watcher = RouteWatcher(layout, "g0", border.dispatcher, Limits())
+    publish(layout, [])
+    with pytest.raises(IsADirectoryError):
+        asyncio.run(look_at_all(taken, watcher))
+    assert status(taken, "fb_ana") == 401
 
 
 def test_the_file_is_this_users_alone_and_holds_no_secret(layout: Layout) -> None:

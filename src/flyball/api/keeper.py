@@ -18,6 +18,9 @@ from flyball.serving.failures import Failures
 from flyball.wiring import Wired
 
 LOOK_S = 0.1
+PUBLISH_S = 1.0
+"""How often gateways are told anew, whether or not anything has happened: another process may have written what is older, or taken it away."""
+
 RECORD_S = 60.0
 """How far apart records of refused requests lie: an address has one event a minute at most."""
 
@@ -30,6 +33,7 @@ class Keeper:
         self._failures = failures
         self._say = say
         self._seen = -1
+        self._published_at = 0.0
         self._recorded_at = time.monotonic() - RECORD_S
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -46,10 +50,10 @@ class Keeper:
     def step(self) -> None:
         """Do what is due. Raises FlyballError, OSError."""
         size = self._wired.ledger.size()
-        if size != self._seen:
+        if size != self._seen or time.monotonic() - self._published_at >= PUBLISH_S:
             with self._wired.ledger.state() as state:
                 tokens.publish(self._wired.layout, [row for _, row in state.scan(TOKENS)])
-            self._seen = size
+            self._seen, self._published_at = size, time.monotonic()
         for one in tokens.take_over(self._wired.layout):
             self._failures.add(one)
         if time.monotonic() - self._recorded_at >= RECORD_S:
@@ -81,3 +85,5 @@ class Keeper:
             action()
         except (FlyballError, OSError) as error:
             self._say(f"put off: {error}")
+        except Exception as error:  # noqa: BLE001 - without this thread no gateway hears that a token was revoked
+            self._say(f"put off, by a mistake of flyball's own: {type(error).__name__}: {ascii(str(error))[:300]}")

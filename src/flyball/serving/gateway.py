@@ -92,6 +92,15 @@ class RouteWatcher:
             _say(f"{self._name}: the acknowledgement cannot be written: {problem}")
 
 
+async def look_at_all(guard: Guard | None, watcher: RouteWatcher) -> None:
+    """Take up changed tokens and routes: tokens first, and neither waits for the other to be readable. Raises OSError."""
+    try:
+        if guard is not None:
+            guard.look()
+    finally:
+        await watcher.look()
+
+
 class _Server(uvicorn.Server):
     """Leaves signals to us: uvicorn's own handling ends the process before the last records are written."""
 
@@ -102,7 +111,7 @@ class _Server(uvicorn.Server):
 
 
 async def _every(seconds: float, name: str, action: Callable[[], Awaitable[None]]) -> None:
-    """Run `action` for ever, `seconds` apart; a disk that refuses is told and tried again."""
+    """Run `action` for ever, `seconds` apart; whatever keeps it from its work is told, and it is tried again."""
     while True:
         await asyncio.sleep(seconds)
         try:
@@ -110,6 +119,8 @@ async def _every(seconds: float, name: str, action: Callable[[], Awaitable[None]
         except OSError as problem:
             # a full disk must not end what keeps this gateway going
             _say(f"{name} failed: {problem}")
+        except Exception as problem:  # noqa: BLE001 - nor may a mistake of ours: revoked tokens would be taken for ever
+            _say(f"{name} failed: {type(problem).__name__}: {ascii(str(problem))[:300]}")
 
 
 def _server(app: Gateway, limits: Limits) -> _Server:
@@ -157,9 +168,7 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
         dispatcher.sweep()
 
     async def look() -> None:
-        await watcher.look()
-        if guard is not None:
-            guard.look()
+        await look_at_all(guard, watcher)
 
     async def each_second() -> None:
         if guard is not None:
