@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 
+from flyball.api import gate
 from flyball.api.routes import NOT_OFFERED, OPEN, READ, ROUTES, Route
+from flyball.errors import Unauthenticated
 from flyball.loop.authority import TABLE
+from flyball.loop.local import new_secret
 from flyball.records.identity import REFUSED_ACCESS, TOKENS, Role
+from flyball.serving.problems import TooMany
 
 from .kit import DOCUMENT, Served, eventually
 from .schema import references, resolve
@@ -111,6 +117,28 @@ def test_the_eleventh_wrong_token_of_a_minute_is_told_to_wait_and_a_right_one_fr
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 6
     assert api.get("/models", peer="203.0.113.9").status_code == 200, "who shares an address with a guesser is not locked out"
     assert api.get("/models", token="fb_other", peer="203.0.113.10").status_code == 401
+
+
+def test_wrong_tokens_cost_the_ledger_no_look_at_all_tokens(api: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+    for name in ("size", "state"):
+        asked = getattr(api.wired.ledger, name)
+        monkeypatch.setattr(api.wired.ledger, name, lambda name=name, asked=asked: looks.append(name) or asked())
+
+    def cost(secrets: Iterable[str], peer: str) -> Counter[str]:
+        looks.clear()
+        for secret in secrets:
+            with pytest.raises((Unauthenticated, TooMany)):
+                api.gate.caller(f"Bearer {secret}", peer)
+        return Counter(looks)
+
+    assert not cost(["", "x", "fb_x", "fb_" + "é" * 43], "10.6.0.1"), "what is no secret is not looked for"
+    assert cost([new_secret() for _ in range(10)], "10.6.0.2") == {"size": 10, "state": 1}
+    monkeypatch.setattr(gate, "KNOWN_S", 1000.0)
+    assert not cost([new_secret() for _ in range(50)], "10.6.0.2"), "an address that has tried too often"
+    secret = api.token("hal", Role.VIEWER)
+    assert api.gate.caller(f"Bearer {secret}", "10.6.0.3").person == "hal"
+    assert api.gate.caller(f"Bearer {secret}", "10.6.0.2").person == "hal", "a right one from there is taken all the same"
 
 
 def test_who_was_turned_away_is_recorded_once_for_many(api: Served) -> None:

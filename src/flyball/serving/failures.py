@@ -52,6 +52,10 @@ class _Bucket:
     left: float
     at: float
 
+    def filled(self, moment: float) -> float:
+        """What may be tried at that moment."""
+        return min(A_MINUTE, self.left + (moment - self.at) * A_MINUTE / 60)
+
 
 @dataclass
 class Failures:
@@ -76,12 +80,18 @@ class Failures:
                 retry_after=wait,
             )
 
+    def spent(self, address: str) -> bool:
+        """Whether the next failure of this address would raise TooMany."""
+        with self._lock:
+            bucket = self._buckets.get(source_of(address))
+            return bucket is not None and bucket.filled(self.monotonic()) < 1
+
     def _wait(self, source: str) -> float:
         """Seconds until the address may try again; 0 if it may now, and has."""
         with self._lock:
             moment = self.monotonic()
             bucket = self._buckets.pop(source, None) or _Bucket(A_MINUTE, moment)
-            bucket.left = min(A_MINUTE, bucket.left + (moment - bucket.at) * A_MINUTE / 60)
+            bucket.left = bucket.filled(moment)
             bucket.at = moment
             self._buckets[source] = bucket
             if len(self._buckets) > _MOST:
