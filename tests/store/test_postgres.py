@@ -71,14 +71,16 @@ def test_a_connection_cut_in_the_middle_of_a_write_leaves_nothing_half_done(post
     Operational(database).save({"n": b"1"})
 
 
-def test_a_snapshot_whose_server_goes_says_so(postgres: Any, database: Database) -> None:
+@pytest.mark.parametrize("read", ["get", "scan", "last", "next"])
+def test_a_snapshot_whose_server_goes_says_so(postgres: Any, database: Database, read: str) -> None:
     from flyball.records.training import RUNS
 
+    more = {"get": ("r",), "scan": (), "last": ("", "", 1), "next": ("", "", 1)}[read]
     ledger = SqlLedger(database, {}, VirtualClock(1))
     with ledger.state() as state:
         postgres.psql("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'flyball'")
         with pytest.raises(Unavailable, match="lost"):
-            state.scan(RUNS)
+            getattr(state, read)(RUNS, *more)
     assert ledger.state().scan(RUNS) == []
     assert verify(ledger, None).verified
 

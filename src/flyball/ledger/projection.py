@@ -87,16 +87,20 @@ class Snapshot(SqlState):
             return super().scan(table, prefix)
 
     def last(self, table: Table[RowT], prefix: str, before: str, limit: int) -> list[tuple[str, RowT]]:
-        """The last `limit` rows whose key starts with `prefix`, the last key first; only those before the key `before`, if one is named."""
+        """The last `limit` rows whose key starts with `prefix`, the last key first; only those before the key `before`, if one is named.
+
+        Raises Unavailable, Corrupt.
+        """
         return self._page(table, self._rows[table.name].last, (prefix, before or prefix + _LAST, limit))
 
     def next(self, table: Table[RowT], prefix: str, after: str, limit: int) -> list[tuple[str, RowT]]:
-        """The first `limit` rows whose key starts with `prefix` and comes after the key `after`, in key order."""
+        """The first `limit` rows whose key starts with `prefix` and comes after the key `after`, in key order. Raises Unavailable, Corrupt."""
         return self._page(table, self._rows[table.name].next, (after or prefix, prefix + _LAST, limit))
 
     def _page(self, table: Table[RowT], statement: str, parameters: tuple[str, str, int]) -> list[tuple[str, RowT]]:
-        found = self._connection.execute(statement, parameters)
-        return [(key, read_row(table, key, body)) for key, body in found.fetchall()]
+        with self._reader.explained():
+            found = self._connection.execute(statement, parameters)
+            return [(key, read_row(table, key, body)) for key, body in found.fetchall()]
 
     def close(self) -> None:
         """End the snapshot."""
