@@ -17,6 +17,7 @@ from flyball.serving.address import host_name, is_loopback, loopback_names, url_
 from flyball.serving.forward import Forward
 from flyball.serving.http import Gateway
 from flyball.serving.limits import Limits
+from flyball.serving.ownhost import OwnHost
 
 LIMITS = Limits(body_bytes=1_000)
 IN_PARTS = {"transfer-encoding": "chunked"}
@@ -51,8 +52,8 @@ class Caller:
     """One request through a gateway's application."""
 
     def __init__(self, path: Path, limits: Limits = LIMITS, forward: Forward | None = None) -> None:
-        self.forward = forward or Forward(path, limits, loopback_names("127.0.0.1"))
-        self.app = Gateway(None, None, limits, self._fresh, forward=self.forward)  # type: ignore[arg-type]
+        self.forward = forward or Forward(path, limits, shared=True)
+        self.app = Gateway(None, None, limits, self._fresh, forward=self.forward, own=OwnHost(loopback_names("127.0.0.1")))  # type: ignore[arg-type]
         self.sent: list[Any] = []
         self.gone = asyncio.Event()
         self.begun = asyncio.Event()

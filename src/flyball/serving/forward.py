@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httptools
 
-from flyball.errors import FlyballError, Refused, Unavailable
-from flyball.serving.address import host_name
+from flyball.errors import FlyballError, Unavailable
 from flyball.serving.failures import source_of
 from flyball.serving.limits import Limits
 from flyball.serving.problems import TooLarge, TooSlow
@@ -80,12 +79,12 @@ class _Answer:
 
 
 class Forward:
-    """Hands requests on. `loopback`: the names by which this machine alone is meant; others are refused (empty: any will do)."""
+    """Hands requests on. `shared`: all callers have one address, for they are on this machine."""
 
-    def __init__(self, path: Path, limits: Limits, loopback: Iterable[str] = ()) -> None:
+    def __init__(self, path: Path, limits: Limits, *, shared: bool = False) -> None:
         self._path = path
         self._limits = limits
-        self._loopback = frozenset(loopback)
+        self._shared = shared
         self._open: Counter[str] = Counter()
         self._closing = asyncio.Event()
 
@@ -94,8 +93,7 @@ class Forward:
         self._closing.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI. Raises Refused, TooLarge, TooSlow and Unavailable before anything was sent; what breaks later ends the connection."""
-        self._check_host(scope)
+        """ASGI. Raises TooLarge, TooSlow and Unavailable before anything was sent; what breaks later ends the connection."""
         client = scope.get("client")
         source = source_of(client[0] if client else "")
         self._take_place(source)
@@ -111,25 +109,13 @@ class Forward:
             raise Unavailable(
                 "the control plane has too many open requests", why=f"{under_way} go through this gateway", fix="try again shortly"
             )
-        # on a loopback address all callers have one address, and share what there is
-        if not self._loopback and self._open[source] >= self._limits.forwarded_each:
+        if not self._shared and self._open[source] >= self._limits.forwarded_each:
             raise Unavailable(
                 f"{source} has too many open requests to the control plane",
                 why=f"{self._limits.forwarded_each} of one address go through a gateway at once",
                 fix="end one, a stream of events perhaps; or try again shortly",
             )
         self._open[source] += 1
-
-    def _check_host(self, scope: Scope) -> None:
-        """A page of another site that was made to resolve to this machine names its own host: it gets nothing."""
-        host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
-        if self._loopback and host_name(host) not in self._loopback:
-            raise Refused(
-                f'the host "{host[:80]}" is not this one',
-                why="flyball listens on a loopback address, which only this machine's own names mean",
-                fix="ask 127.0.0.1 or localhost",
-                code="wrong-host",
-            )
 
     async def _relay(self, scope: Scope, receive: Receive, send: Send) -> None:
         head, length = _head(scope)

@@ -30,6 +30,7 @@ from flyball.serving.http import Gateway
 from flyball.serving.layout import Layout, write_whole
 from flyball.serving.limits import Limits
 from flyball.serving.metrics import Metrics
+from flyball.serving.ownhost import OwnHost
 from flyball.serving.tokens import Guard
 
 
@@ -150,9 +151,10 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
     dispatcher = Dispatcher(layout, writer=writer, ids=ids.Ids(ids.load_key(layout.id_key), number), metrics=metrics, limits=limits)
     watcher = RouteWatcher(layout, name, dispatcher, limits)
     address = str(listener.getsockname()[0])
-    guard = None if is_loopback(address) else Guard(layout, name)
-    forward = Forward(layout.control_socket(), limits, loopback_names(address))
-    app = Gateway(dispatcher, metrics, limits, watcher.fresh, _say, guard=guard, forward=forward)
+    own = OwnHost(loopback_names(address)) if is_loopback(address) else None
+    guard = Guard(layout, name) if own is None else None
+    forward = Forward(layout.control_socket(), limits, shared=own is not None)
+    app = Gateway(dispatcher, metrics, limits, watcher.fresh, _say, guard=guard, forward=forward, own=own)
     server = _server(app, limits)
     loop = asyncio.get_running_loop()
 

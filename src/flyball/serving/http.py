@@ -15,6 +15,7 @@ from flyball.serving.dispatch import Dispatcher
 from flyball.serving.forward import Forward
 from flyball.serving.limits import Limits
 from flyball.serving.metrics import Metrics
+from flyball.serving.ownhost import OwnHost
 from flyball.serving.problems import NotPlain, TooLarge, WrongMethod
 from flyball.serving.tokens import Guard
 
@@ -106,8 +107,12 @@ class Gateway:
         *,
         guard: Guard | None = None,
         forward: Forward | None = None,
+        own: OwnHost | None = None,
     ) -> None:
-        """guard: who lets callers in (None: nobody is asked for a token). forward: the way to the control plane (None: there is none)."""
+        """guard: who lets callers in (None: nobody is asked for a token). forward: the way to the control plane (None: there is none).
+
+        own: who refuses what pages of other sites send to a loopback address (None: it is none).
+        """
         self._native = protocol_native.Native(dispatcher)
         self._oip = protocol_oip.Oip(dispatcher)
         self._dispatcher = dispatcher
@@ -117,6 +122,7 @@ class Gateway:
         self._say = say
         self._guard = guard
         self._forward = forward
+        self._own = own
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -124,6 +130,8 @@ class Gateway:
             return
         path: str = scope["path"]
         try:
+            if self._own is not None:
+                self._own.check(scope)
             if self._forward is not None and path.startswith("/api/"):
                 await self._forward(scope, receive, send)
                 return
