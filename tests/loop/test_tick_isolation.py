@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from flyball.cli.main import run as run_cli
 from flyball.data import refresh as refreshing
 from flyball.declare.model import Model
 from flyball.errors import BadInput, Conflict, FlyballError, NotFound, Unavailable
 from flyball.loop import tick as ticking
 from flyball.loop.compiling import compile_project
 from flyball.loop.declaring import apply
-from flyball.loop.live import LiveData
+from flyball.loop.live import LiveCounts, LiveData
 from flyball.loop.ports import Ports
 from flyball.loop.proposals import Propose
 from flyball.records.base import Event
 from flyball.records.data import DatasetRow
-from flyball.records.monitoring import ProposalMade
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.models import Signature
+from flyball.records.monitoring import Batch, Cursor, ProposalMade, Watch
+from flyball.records.serving import ModelRoute, RouteDesired
 from flyball.wiring import open_project
 
 LOOP = """
@@ -86,6 +93,60 @@ def test_data_or_a_run_that_goes_wrong_for_one_model_keeps_no_other_from_its_tur
         monkeypatch.setattr(ticking, "active_run", lambda *_: SimpleNamespace(run="run_1", attempt=0, state="queued"))
         monkeypatch.setattr(ticking, "observe_run", goes_wrong)
     assert tick(NotFound("another")) == (error, ["a", "b", "c"])
+
+
+def test_a_declaration_that_is_gone_keeps_no_other_model_from_its_turn_and_status_names_it(
+    tick: Callable[..., tuple[FlyballError, list[str]]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    turns: list[str] = []
+
+    def turn(ports: Ports, name: str, _kept: object, now: int) -> int:
+        ports.library.model(ports.ledger.state().get(DECLARATIONS, name).body)
+        turns.append(name)
+        return now
+
+    def without_one(now: int, ports: Ports) -> int:
+        ports.blobs.remove(ports.ledger.state().get(DECLARATIONS, "b").body)
+        return one_pass(now, ports)
+
+    one_pass = ticking.tick
+    monkeypatch.setattr(ticking, "tick", without_one)
+    monkeypatch.setattr(ticking, "advance", turn)
+    error, _ = tick(None)
+    assert "is not in this machine's store" in str(error)
+    assert turns == ["a", "c"]
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        assert run_cli(["status", "--project", str(tmp_path), "--json"]) == 0
+    told = {each["name"]: each["doing"] for each in json.loads(out.getvalue())["models"]}
+    assert told["b"].startswith("cannot be read: blob ")
+    assert told["a"] == told["c"] == ""
+
+
+def test_evidence_of_the_others_is_counted_where_one_declaration_is_gone(
+    tick: Callable[..., tuple[FlyballError, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[set[str]] = []
+
+    def since(_self: LiveCounts, cursor: Cursor, _until: int, watches: dict[str, Watch]) -> tuple[Batch, Cursor]:
+        counted.append(set(watches))
+        return Batch(until=cursor.until), cursor
+
+    def routed(_now: int, ports: Ports) -> None:
+        route = ModelRoute(signature=Signature(task="binary", fields=()), arms=())
+        events = [RouteDesired(model=name, route=route, epoch=epoch) for epoch, name in enumerate("abc", 1)]
+        command = Propose(id="r", actor="loop", proposal="r", model="a", action="train", mode="record", target="", reason="")
+        ports.ledger.execute(command, lambda *_: events)
+        ports.blobs.remove(ports.ledger.state().get(DECLARATIONS, "b").body)
+        failed: list[FlyballError] = []
+        ticking.absorb(ports, ports.clock.now(), failed)
+        raise failed[0]
+
+    monkeypatch.setattr(LiveCounts, "since", since)
+    monkeypatch.setattr(ticking, "tick", routed)
+    error, _ = tick(None)
+    assert "is not in this machine's store" in str(error)
+    assert counted == [{"a", "c"}]
 
 
 def test_a_fault_of_ours_while_a_source_is_read_is_not_said_to_be_the_datas(

@@ -81,7 +81,7 @@ def test_every_changed_file_of_an_artifact_is_refused_by_its_name(packed: Packed
 def test_a_missing_file_of_an_artifact_is_refused_by_its_name(packed: Packed) -> None:
     digest = packed.manifest.files["model.skops"]
     packed.loans.blobs.path(digest).unlink()
-    assert f"model.skops of artifact {packed.artifact[:12]}: blob {digest} is not in the store" in packed.refused()
+    assert f"model.skops of artifact {packed.artifact[:12]}: blob {digest} is not in this machine's store" in packed.refused()
 
 
 @pytest.mark.process

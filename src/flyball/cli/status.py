@@ -12,6 +12,7 @@ from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Check, Metric
 from flyball.declare.live import label_delay
+from flyball.errors import Corrupt, FlyballError, NotFound
 from flyball.loop import lookup
 from flyball.loop.advance import held_back
 from flyball.loop.memory import load
@@ -110,7 +111,35 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
 
 
 def line(wired: Wired, state: State, name: str, now: Instant) -> Line:
-    """One model as it stands."""
+    """One model as it stands; where something it is made from cannot be read, as far as the record alone says."""
+    try:
+        return _whole(wired, state, name, now)
+    except (NotFound, Corrupt) as error:
+        return _unread(state, name, error)
+
+
+def _unread(state: State, name: str, error: FlyballError) -> Line:
+    roles, route, active = lookup.roles(state, name), state.get(ROUTES, name), active_rollout(state, name)
+    return Line(
+        name=name,
+        champion=roles.champion,
+        challenger=active.version if active else "",
+        rollout=active.rollout if active else "",
+        traffic={arm.version: arm.weight / 10_000 for arm in route.route.arms} if route else {},
+        quality=LiveQuality(metric="quality", value=None, low=None, high=None, n=0, at_release=None, verdict="insufficient"),
+        p99_ms=None,
+        requests=0,
+        error_rate=None,
+        drift=(),
+        watched=False,
+        labels=None,
+        label_delay="",
+        since=roles.champion_at,
+        doing=f"cannot be read: {error.what}; {error.fix}",
+    )
+
+
+def _whole(wired: Wired, state: State, name: str, now: Instant) -> Line:
     model = common.declared(wired, name)
     kept = load(wired.ports.memory).monitor(name)
     roles, route, active = lookup.roles(state, name), state.get(ROUTES, name), active_rollout(state, name)

@@ -24,6 +24,7 @@ from flyball.loop.watch import watch
 from flyball.records.base import State
 from flyball.records.data import DATASETS, DataCommitted, DataRefused
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
+from flyball.records.monitoring import Watch
 from flyball.records.serving import EPOCHS, ROUTES, RouteTable
 from flyball.records.training import RunRow, RunState
 from flyball.records.versions import MODELS
@@ -46,7 +47,7 @@ def tick(now: Instant, ports: Ports) -> Instant:
     observe_data(ports, state, declared, failed)
     observe_runs(ports, declared, failed)
     reconcile_routes(ports)
-    kept = absorb(ports, now)
+    kept = absorb(ports, now, failed)
     due = []
     for row in declared:
         with one_models_own(failed):
@@ -74,11 +75,11 @@ def observe_data(ports: Ports, state: State, declared: list[DeclarationRow], fai
     """Commit what has changed in the data sets' sources, each data set once."""
     seen: set[str] = set()
     for row in declared:
-        model = ports.library.model(row.body)
-        if model.data.name in seen:
-            continue
-        seen.add(model.data.name)
         with one_models_own(failed):
+            model = ports.library.model(row.body)
+            if model.data.name in seen:
+                continue
+            seen.add(model.data.name)
             found = ports.data.refresh(model, state.get(DATASETS, model.data.name))
             if isinstance(found, DataCommitted | DataRefused):
                 commit(ports, found)
@@ -160,18 +161,24 @@ def reconcile_routes(ports: Ports) -> None:
             ports.ledger.execute(command, decide_acknowledge)
 
 
-def absorb(ports: Ports, now: Instant) -> Memories:
-    """Read new evidence into the operational counts, and save them with the cursor in one transaction."""
+def absorb(ports: Ports, now: Instant, failed: list[FlyballError]) -> Memories:
+    """Read new evidence into the operational counts, and save them with the cursor in one transaction.
+
+    A model of which something that is needed for that cannot be read is not counted as long as it cannot.
+    """
     state = ports.ledger.state()
     kept = memories.load(ports.memory)
-    models = [ports.library.model(row.body) for key, row in state.scan(DECLARATIONS) if state.get(ROUTES, key) is not None]
-    watches = {model.name: watch(model, state, ports.library) for model in models}
-    for model in models:
-        kept = memories.synced(kept, model.name, state, ports.library, now)
+    watches: dict[str, Watch] = {}
+    for key, row in state.scan(DECLARATIONS):
+        if state.get(ROUTES, key) is not None:
+            with one_models_own(failed):
+                watched = watch(ports.library.model(row.body), state, ports.library)
+                kept = memories.synced(kept, key, state, ports.library, now)
+                watches[key] = watched
     batch, cursor = ports.evidence.since(kept.cursor, now, watches)
-    active = {model.name: active_rollout(state, model.name) for model in models}
-    for row in active.values():
-        kept = kept.inherited(row, state) if row is not None else kept
+    active = {name: active_rollout(state, name) for name in watches}
+    for rollout in active.values():
+        kept = kept.inherited(rollout, state) if rollout is not None else kept
     kept = kept.with_batch(batch, cursor, active, watches)
     memories.save(ports.memory, kept)
     return kept

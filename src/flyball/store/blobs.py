@@ -144,7 +144,11 @@ class LocalBlobs:
         """The file that holds the bytes. Raises NotFound."""
         file = self._file(digest)
         if not file.is_file():
-            raise NotFound(f"blob {digest} is not in the store", why=f"{file} does not exist", fix="restore it from a backup")
+            raise NotFound(
+                f"blob {digest} is not in this machine's store",
+                why=f"{file} does not exist; the machines of a project share .flyball/blobs",
+                fix="restore it from a backup, or share the folder (docs/postgresql.md)",
+            )
         return file
 
     def has(self, digest: str) -> bool:
