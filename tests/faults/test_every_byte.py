@@ -183,3 +183,18 @@ def test_a_place_that_is_changed_is_found_as_well(site: Site) -> None:
         assert site.problems() == (), (table, column)
     connection.close()
     assert site.problems() == ()
+
+
+def test_what_somebody_added_is_named(site: Site) -> None:
+    connection = sqlite3.connect(site.file, isolation_level=None)
+    for add, remove, where in (
+        ("INSERT INTO p_command VALUES (x'ff', x'00')", "DELETE FROM p_command WHERE key = x'ff'", "command b'\\xff'"),
+        ("INSERT INTO p_command VALUES ('cmd_z', x'00')", "DELETE FROM p_command WHERE key = 'cmd_z'", "command cmd_z"),
+        ("CREATE VIEW mine AS SELECT 1", "DROP VIEW mine", "table mine"),
+        ("CREATE TRIGGER mine AFTER INSERT ON event BEGIN SELECT 1; END", "DROP TRIGGER mine", "table mine"),
+    ):
+        connection.execute(add)
+        assert where in [each.where for each in site.problems()]
+        connection.execute(remove)
+    connection.close()
+    assert site.problems() == ()

@@ -152,12 +152,12 @@ def test_verify_compares_with_checkpoints_kept_outside(ledger: SqlLedger) -> Non
 
 def test_a_key_signs_from_its_event_on_and_not_before(ledger: SqlLedger) -> None:
     early = STRANGER.sign(Checkpoint(SIGNER.name, 7, ledger.head().root).text)
-    assert "not known" in verify(ledger, None, [Kept("early", early)]).problems[0].what
+    assert "no key that is known" in verify(ledger, None, [Kept("early", early)]).problems[0].what
     ledger.execute(Give(id="key2", actor="loop", events=(KeyAdded(vkey=STRANGER.vkey),)), decide)
     checkpoints.sign(ledger, STRANGER)
     assert verify(ledger, None).verified
     assert checkpoints.prove(ledger, 3).vkey == STRANGER.vkey
-    assert "not known" in verify(ledger, None, [Kept("early", early)]).problems[0].what
+    assert "no key that is known" in verify(ledger, None, [Kept("early", early)]).problems[0].what
 
 
 def test_a_file_anchor_keeps_every_note_in_order(ledger: SqlLedger, tmp_path: Path) -> None:
@@ -262,3 +262,18 @@ def test_a_changed_export_is_not_loaded(ledger: SqlLedger, tmp_path: Path) -> No
             load(other, tmp_path / "out", written)
         assert other.size() == 0
         assert verify(other, None).verified
+
+
+def test_a_witness_may_have_signed_a_kept_checkpoint_too(ledger: SqlLedger) -> None:
+    signed = checkpoints.sign(ledger, SIGNER)
+    witness = Signer("witness.example", bytes(32))
+    cosigned = signed.note + witness.sign(signed.note.decode().rpartition("\n\n")[0] + "\n").rpartition(b"\n\n")[2]
+    assert verify(ledger, None, [Kept("elsewhere", cosigned)]).verified
+    assert checkpoints.consistency(ledger, cosigned).format == "flyball-consistency/1"
+
+
+@pytest.mark.parametrize("url", ["https://h:443secret/x", "https://h..x/secret", "https://[::1/secret"])
+def test_an_address_that_cannot_be_used_is_an_error_without_it(url: str) -> None:
+    with pytest.raises((BadInput, Unavailable)) as caught:
+        WebhookAnchor(url).publish(b"note")
+    assert "secret" not in str(caught.value)

@@ -102,3 +102,18 @@ def test_a_damaged_key_is_named(tmp_path: Path) -> None:
     (tmp_path / keys.KEY).chmod(0o600)
     with pytest.raises(Corrupt, match=r"ledger\.key"):
         keys.signer(tmp_path)
+
+
+def test_a_note_that_others_have_signed_too_is_read_where_it_comes_from_outside() -> None:
+    witness = Signer("witness.example", bytes(reversed(range(32))))
+    theirs = witness.sign(CHECKPOINT.text).rpartition(b"\n\n")[2]
+    # a cosignature of another length: C2SP has kinds that are not plain Ed25519
+    longer = b"\xe2\x80\x94 other.example " + base64.b64encode(bytes(80)) + b"\n"
+    cosigned = NOTE + theirs + longer
+    assert opened(cosigned, KNOWN, cosigned=True) == CHECKPOINT.text
+    with pytest.raises(Corrupt, match="not known"):
+        opened(cosigned, KNOWN)
+    with pytest.raises(Corrupt, match="by no key that is known"):
+        opened(CHECKPOINT.text.encode() + b"\n" + theirs, KNOWN, cosigned=True)
+    with pytest.raises(Corrupt, match="does not hold"):
+        opened(cosigned.replace(b"1234", b"1235", 1), KNOWN, cosigned=True)

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from flyball.errors import BadInput, Unavailable
 from flyball.ledger import note
@@ -76,8 +76,8 @@ class WebhookAnchor:
 
     def __init__(self, url: str) -> None:
         """Raises BadInput for what is no http(s) address."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        parts = _parts(url)
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
             raise BadInput("anchor_url is not an HTTP address", why="a checkpoint is posted to it", fix='write anchor_url = "https://…"')
         self._url = url
         # whatever in it may be secret (a user, a path, a query) is not told
@@ -90,14 +90,24 @@ class WebhookAnchor:
         headers = {"content-type": "text/plain; charset=utf-8"}
         try:
             answer = httpx.post(self._url, content=signed, headers=headers, timeout=TIMEOUT_S)
-        except httpx.HTTPError as error:
-            raise self._unavailable(f"{type(error).__name__}: {error}".replace(self._url, "its address")) from error
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            # the error's own words may hold the address
+            raise self._unavailable(type(error).__name__) from None
         if not answer.is_success:
             raise self._unavailable(f"it answered {answer.status_code}")
 
     def _unavailable(self, why: str) -> Unavailable:
         fix = "mend anchor_url in flyball.toml, or what listens there; the checkpoint is posted when it can be"
         return Unavailable(f"a checkpoint was not taken by the {self.name}", why=why, fix=fix, retry_after=60)
+
+
+def _parts(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
 
 
 def anchors(file: str, url: str, root: Path) -> tuple[Anchor, ...]:

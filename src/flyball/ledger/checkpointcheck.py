@@ -24,6 +24,7 @@ class _Claim(NamedTuple):
     where: str
     said: note.Checkpoint
     note: bytes
+    outside: bool
 
 
 class CheckpointCheck:
@@ -42,7 +43,8 @@ class CheckpointCheck:
         self._tree = tree
         self._state = state
         self._tell = tell
-        self._outside = sorted(filter(None, map(self._read, kept)), key=lambda each: each.said.size)
+        outside = (self._read(each, outside=True) for each in kept)
+        self._outside = sorted(filter(None, outside), key=lambda each: each.said.size)
         self._taken = 0
         self._good = 0
         self.count = 0
@@ -69,7 +71,7 @@ class CheckpointCheck:
 
     def _compare_stored(self, size: int, signed: bytes) -> None:
         self.count += 1
-        claim = self._read(Kept(f"checkpoint {size}", signed))
+        claim = self._read(Kept(f"checkpoint {size}", signed), outside=False)
         if claim is not None and claim.said.size != size:
             self._problem(f"the checkpoint of {size} events says that it is of {claim.said.size}", claim.where)
         elif claim is not None:
@@ -92,17 +94,17 @@ class CheckpointCheck:
     def _signed(self, claim: _Claim) -> bool:
         """Whether the note is signed by a key that the ledger knew by then; tells if not."""
         try:
-            note.opened(claim.note, checkpoints.verifiers(self._state))
+            note.opened(claim.note, checkpoints.verifiers(self._state), cosigned=claim.outside)
         except Corrupt as error:
             self._problem(f"{error.what}: {error.why}", claim.where)
             return False
         return True
 
-    def _read(self, kept: Kept) -> _Claim | None:
+    def _read(self, kept: Kept, *, outside: bool) -> _Claim | None:
         """What a note says, its signature unchecked; tells if it says nothing."""
         try:
             text = kept.note.decode().rpartition("\n\n")[0]
-            return _Claim(kept.where, note.Checkpoint.parse(f"{text}\n"), kept.note)
+            return _Claim(kept.where, note.Checkpoint.parse(f"{text}\n"), kept.note, outside)
         except (Corrupt, UnicodeDecodeError) as error:
             why = f"{error.what}: {error.why}" if isinstance(error, Corrupt) else str(error)
             self._problem(f"it cannot be read: {why}", kept.where)

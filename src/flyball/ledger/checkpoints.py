@@ -13,7 +13,7 @@ from flyball.clock import Instant, Span
 from flyball.errors import BadInput, Corrupt, NotFound
 from flyball.ledger import merkle
 from flyball.ledger.canonical import read_body
-from flyball.ledger.ledger import SqlLedger, nodes, read_head
+from flyball.ledger.ledger import SqlLedger, inclusion, nodes, read_head
 from flyball.ledger.note import Checkpoint, Signer, Verifier, opened
 from flyball.records.base import Record, State
 from flyball.records.proofs import KEYS
@@ -129,7 +129,7 @@ def prove(ledger: SqlLedger, seq: int) -> Proof:
         signed = _signed(connection.execute(sql.checkpoint_from, (seq,)).fetchone())
         if signed is None:
             raise NotFound(f"event {seq} has no checkpoint yet", why="the loop signs one from time to time", fix="flyball tick")
-        path = merkle.inclusion_proof(nodes(connection, ledger.database), seq - 1, signed.size)
+        _, path = inclusion(connection, ledger.database, seq, signed.size)
     body = bytes(row[0])
     said, vkey = _opened(signed, known)
     if not merkle.includes(merkle.leaf_hash(body), seq - 1, said.size, path, said.root):
@@ -185,7 +185,7 @@ def _opened(signed: Signed, known: list[Verifier]) -> tuple[Checkpoint, str]:
     """What a checkpoint says, and the key that signed it. Raises Corrupt."""
     for each in known:
         try:
-            return Checkpoint.parse(opened(signed.note, [each])), each.vkey
+            return Checkpoint.parse(opened(signed.note, [each], cosigned=True)), each.vkey
         except Corrupt as error:
             problem = error
     raise problem if known else Corrupt("the ledger knows no key yet", why="key.added names every key", fix="flyball tick adds one")

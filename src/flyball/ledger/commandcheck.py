@@ -15,6 +15,9 @@ from flyball.records.commands import COMMANDS, CommandRow
 from flyball.store.sql import Connection
 from flyball.store.statements import Statements
 
+_WINDOW = 1000
+"""Rows that are read ahead of the events that explain them."""
+
 
 class CommandCheck:
     """Fed with every event in order; tells problems as it finds them."""
@@ -27,7 +30,7 @@ class CommandCheck:
         self._runs = CommandRuns()
         self._found = 0
         self._stored: Iterator[tuple[Any, Any]] = connection.stream(self._rows.everything, ())
-        self._ahead = next(self._stored, None)
+        self._window: dict[Any, Any] = {}
 
     def add(self, recorded: Recorded) -> None:
         """The next event."""
@@ -39,7 +42,7 @@ class CommandCheck:
         if self._connection.execute(self._rows.count, ()).fetchone()[0] == self._found:
             return
         for key, _ in self._connection.stream(self._rows.everything, ()):
-            if not self._explained(str(key)):
+            if not self._explained(key):
                 self._problem("is there, and no event explains it", str(key), None)
 
     def _compare(self, ended: tuple[str, CommandRow] | None) -> None:
@@ -55,19 +58,21 @@ class CommandCheck:
             self._problem("is not what its events make of it", key, wanted.last)
 
     def _body(self, key: str) -> Any:
-        """The stored row. Most ids sort by time, so that it is the next one of the table; others are looked up."""
-        while self._ahead is not None and self._ahead[0] < key:
-            self._ahead = next(self._stored, None)
-        if self._ahead is not None and self._ahead[0] == key:
-            body = self._ahead[1]
-            self._ahead = next(self._stored, None)
-            return body
-        row = self._connection.execute(self._rows.get, (key,)).fetchone()
-        return None if row is None else row[0]
+        """The stored row. Most ids sort by time, so that it is among the next ones of the table; others are looked up."""
+        if key in self._window:
+            return self._window.pop(key)
+        while len(self._window) < _WINDOW and (row := next(self._stored, None)) is not None:
+            if row[0] == key:
+                return row[1]
+            self._window[row[0]] = row[1]
+        found = self._connection.execute(self._rows.get, (key,)).fetchone()
+        return None if found is None else found[0]
 
-    def _explained(self, key: str) -> bool:
+    def _explained(self, key: object) -> bool:
         """Whether the row's first event is of that command. A row that cannot be read was told of already."""
-        row = self._connection.execute(self._rows.get, (key,)).fetchone()
+        row = self._connection.execute(self._rows.get, (key,)).fetchone() if isinstance(key, str) else None
+        if row is None or not isinstance(key, str):
+            return False
         try:
             first = read_row(COMMANDS, key, row[0]).first
             body = self._connection.execute(self._sql.event, (first,)).fetchone()

@@ -144,15 +144,6 @@ class SqlLedger:
         """How many events there are."""
         return self.head().size
 
-    def inclusion(self, seq: int) -> tuple[bytes, tuple[bytes, ...]]:
-        """The leaf hash of event `seq` and the hashes that lead from it to the present root. Raises NotFound, Corrupt."""
-        with self.database.reading() as connection:
-            size = read_head(connection, self.database).size
-            if not 0 < seq <= size:
-                raise errors.NotFound(f"there is no event {seq}", why=f"the ledger has {size} events")
-            node = nodes(connection, self.database)
-            return node(0, seq - 1), merkle.inclusion_proof(node, seq - 1, size)
-
     def personal(self, digest: str) -> str | None:
         """The personal text that an event holds the hash of; None where it was erased or never there."""
         with self.database.reading() as connection:
@@ -275,6 +266,12 @@ def nodes(connection: Connection, database: Database) -> merkle.GetNode:
         return bytes(row[0])
 
     return node
+
+
+def inclusion(connection: Connection, database: Database, seq: int, size: int) -> tuple[bytes, tuple[bytes, ...]]:
+    """The leaf hash of event `seq` and the hashes that lead from it to the root of the first `size` events. Raises Corrupt."""
+    node = nodes(connection, database)
+    return node(0, seq - 1), merkle.inclusion_proof(node, seq - 1, size)
 
 
 def read_head(connection: Connection, database: Database) -> Head:

@@ -57,16 +57,6 @@ def root(frontier: Sequence[bytes]) -> bytes:
     return current
 
 
-def frontier_places(size: int) -> list[tuple[int, int]]:
-    """(level, idx) of each hash of the frontier of a tree of `size` leaves."""
-    places, start = [], 0
-    for level in range(size.bit_length() - 1, -1, -1):
-        if size >> level & 1:
-            places.append((level, start >> level))
-            start += 1 << level
-    return places
-
-
 def _range(get: GetNode, start: int, end: int) -> bytes:
     """The hash over the leaves start … end − 1, for a range that the recursion of RFC 6962 meets."""
     width = end - start

@@ -112,8 +112,11 @@ def version_text(ref: str, artifact: str) -> str:
     return f"{_VERSION}\n{ref}\nsha256:{artifact}\n"
 
 
-def opened(note: bytes, verifiers: Iterable[Verifier]) -> str:
-    """The text of a note that is signed by keys of `verifiers` alone, one or more, and written exactly as a signer writes it. Raises Corrupt."""
+def opened(note: bytes, verifiers: Iterable[Verifier], *, cosigned: bool = False) -> str:
+    """The text of a note that is signed by keys of `verifiers` alone, one or more, and written exactly as a signer writes it. Raises Corrupt.
+
+    cosigned: signatures by further keys, which are not known, are passed over, as C2SP has it for notes that come from others.
+    """
     try:
         text, found, below = note.decode().rpartition("\n\n")
     except UnicodeDecodeError as error:
@@ -123,17 +126,23 @@ def opened(note: bytes, verifiers: Iterable[Verifier]) -> str:
         raise Corrupt("a note cannot be read", why="a note is text, an empty line, and signatures")
     text += "\n"
     known = {(each.name, each.id): each for each in verifiers}
+    good = 0
     for line in lines[:-1]:
         dash, _, rest = line.partition(" ")
         name, _, encoded = rest.partition(" ")
         signature = _decoded(encoded)
-        if dash != "—" or signature is None or len(signature) != 68:
+        by = known.get((name, signature[:4])) if signature is not None else None
+        if dash != "—" or signature is None or (by is not None and len(signature) != 68):
             raise Corrupt("a note cannot be read", why="a line below its text is not a signature")
-        by = known.get((name, signature[:4]))
+        if by is None and cosigned:
+            continue
         if by is None:
             raise Corrupt("a note is signed by a key that is not known", why=f'"{name[:80]}" {signature[:4].hex()}')
         if not by.verifies(text.encode(), signature[4:]):
             raise Corrupt("a note's signature does not hold", why=f"it is not what {name[:80]} signed")
+        good += 1
+    if not good:
+        raise Corrupt("a note is signed by no key that is known", why="its signatures are those of others")
     return text
 
 

@@ -89,6 +89,9 @@ class _Delivery:
                 self._size = signed.size
         except FlyballError as error:
             self._trouble = error
+        except Exception as error:  # noqa: BLE001 - a fault of ours in a thread of its own is told as what it is, and tried again like any other
+            what = f"a checkpoint was not given to the {self._anchor.name}: {type(error).__name__}"
+            self._trouble = FlyballError(what, why="a fault of flyball's own", fix="please report it")
 
     def _settle(self, now: Instant) -> FlyballError | None:
         """Save how far the anchor is. Returns what went wrong, once."""

@@ -61,7 +61,7 @@ class Sqlite:
     begin_reading = "BEGIN"
     begin_writing = "BEGIN IMMEDIATE"
     begin_making = "BEGIN IMMEDIATE"
-    tables = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"
+    tables = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view', 'trigger') ORDER BY name"
     before_erasing: tuple[str, ...] = ("PRAGMA secure_delete = ON",)
     after_erasing: tuple[str, ...] = ("PRAGMA wal_checkpoint(TRUNCATE)",)
 
