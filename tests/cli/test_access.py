@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flyball.loop.authority import Drive
+from flyball.loop.local import login_name
 from flyball.records.monitoring import IncidentOpened
 from flyball.wiring import open_project
 
@@ -107,3 +108,32 @@ def test_a_token_for_some_models_shows_these_alone(
     for verb in (("rollouts", "pause", started["rollout"], "--reason", "x"), ("incidents", "ack", "inc_1", "--reason", "x")):
         ended = flyball(*verb, "--dry-run", "--project", watched)
         assert ("is not for demand" in ended.err) is not seen, verb
+
+
+@pytest.fixture
+def locked(flyball, new: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project that does not take its local user's token any more; the only admin's secret is lost."""
+    monkeypatch.delenv("FLYBALL_TOKEN", raising=False)
+    assert flyball("token", "create", "gone", "--role", "admin", "--project", new).code == 0
+    own = next(row for row in flyball("token", "list", "--project", new, "--json").document["tokens"] if row["person"] == login_name())
+    assert flyball("token", "revoke", own["token"], "--reason", "moved", "--project", new).code == 0
+    assert flyball("apply", "--project", new).code == 1
+    return new
+
+
+def test_whoever_holds_the_database_lets_an_admin_in_again_and_the_record_shows_it(
+    flyball, locked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dry = flyball("token", "create", "ana", "--recover", "--dry-run", "--project", locked)
+    assert (dry.code, "would record  token.created" in dry.out) == (0, True), dry.err
+    made = flyball("token", "create", "ana", "--recover", "--project", locked, "--json").document
+    assert (made["roles"], made["created_by"]) == (["admin"], f"recovery:{login_name()}")
+    monkeypatch.setenv("FLYBALL_TOKEN", made["secret"])
+    assert flyball("apply", "--project", locked).code == 0
+    assert f"by recovery:{login_name()}" in flyball("token", "list", "--project", locked).out
+
+
+def test_whoever_has_a_token_recovers_nothing_with_it(flyball, new: Path, secrets: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLYBALL_TOKEN", secrets["viewer"])
+    ended = flyball("token", "create", "ana", "--recover", "--project", new)
+    assert (ended.code, "unset FLYBALL_TOKEN" in ended.err) == (1, True)

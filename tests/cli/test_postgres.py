@@ -41,6 +41,24 @@ def test_a_backup_of_a_file_is_restored_into_a_server_and_one_of_a_server_into_a
     assert flyball("audit", "verify", "--project", tmp_path / "third", "--json").document["events"] >= after["events"]
 
 
+def test_who_restores_into_a_server_is_let_in_and_who_lost_the_keys_lets_an_admin_in_again(
+    flyball, trained: Path, new: Path, tmp_path: Path, postgres: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLYBALL_TOKEN", raising=False)
+    assert flyball("token", "create", "ana", "--role", "admin", "--project", trained).code == 0
+    assert flyball("backup", tmp_path / "kept", "--project", trained).code == 0
+    monkeypatch.setenv("FLYBALL_DATABASE_URL", postgres.database())
+    restored = flyball("restore", tmp_path / "kept", "--project", new)
+    assert (restored.code, restored.err) == (0, "")
+    assert flyball("apply", "--project", new).code == 0
+    (new / ".flyball" / "keys" / "local.token").unlink()
+    lost = flyball("apply", "--project", new)
+    assert (lost.code, "--recover" in lost.err) == (1, True)
+    made = flyball("token", "create", "ana", "--recover", "--project", new, "--json")
+    monkeypatch.setenv("FLYBALL_TOKEN", made.document["secret"])
+    assert flyball("apply", "--project", new).code == 0
+
+
 @pytest.mark.parametrize(
     ("url", "code", "words"),
     [

@@ -16,6 +16,7 @@ from flyball.governance.authority import (
     is_secret,
     may_read,
     may_see_tokens,
+    recovery,
     roles_of,
     secret_of,
 )
@@ -116,6 +117,12 @@ def test_no_job_makes_an_admin() -> None:
 def test_nobody_can_pass_for_flyball_itself() -> None:
     assert LOOP.is_loop
     assert not Caller(actor=actor_of("loop"), person="loop", token="tok_1").is_loop
+
+
+def test_nobody_with_a_token_can_pass_for_who_holds_the_database() -> None:
+    assert recovery("ana").is_recovery
+    assert not Caller(actor=actor_of("recovery:ana"), person="recovery:ana").is_recovery
+    assert not Caller(actor="recovery:ana", person="ana", token="tok_1").is_recovery
 
 
 def test_every_role_reads_what_its_token_is_for() -> None:

@@ -14,7 +14,7 @@ import pytest
 import flyball
 from flyball.clock import VirtualClock
 from flyball.errors import Refused
-from flyball.governance.authority import LOOP, Caller
+from flyball.governance.authority import LOOP, Caller, recovery
 from flyball.ledger.projection import MemoryProjection
 from flyball.loop.authority import TABLE, Authorised, Drive, authorise, name_of
 from flyball.loop.commands import Apply, CancelRun, Train
@@ -114,6 +114,12 @@ def test_each_role_may_give_what_the_documents_say_and_nothing_else(kind: type[R
 @pytest.mark.parametrize("kind", COMMANDS, ids=name_of)
 def test_flyball_itself_gives_what_the_documents_say_and_no_persons_command(kind: type[Record]) -> None:
     assert (authorise(LOOP, made(kind, "loop"), MemoryProjection()) is None) is DOCUMENTED[kind.__name__][1]
+
+
+@pytest.mark.parametrize("kind", COMMANDS, ids=name_of)
+def test_who_is_let_in_again_gets_a_token_and_gives_no_other_command(kind: type[Record]) -> None:
+    who = recovery("ana")
+    assert (authorise(who, made(kind, who.actor), MemoryProjection()) is None) is (kind is CreateToken)
 
 
 class Unlisted(Record, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,10 @@ from flyball.cli import common
 from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.output import Output, counted, roughly
 from flyball.clock import rfc3339
-from flyball.errors import Conflict
+from flyball.errors import Conflict, FlyballError
+
+if TYPE_CHECKING:
+    from flyball.wiring import Wired
 
 app = common.app()
 
@@ -36,6 +39,7 @@ def restore(
             raise Conflict("flyball is up here", why="what runs would go on with another record", fix="stop it first", code="already-up")
         made = bring(wired.ledger, wired.blobs, wired.layout, folder)
         found = verify(wired.ledger, wired.blobs)
+        _admit(wired, out)
         age = max(wired.ports.clock.now() - made.made_at, 0)
     for problem in found.problems:
         out.line(f"{out.paint('PROBLEM', 'bad')}  {problem.where}  {problem.what}")
@@ -44,3 +48,14 @@ def restore(
     out.line(f"{counts} of {roughly(age)} ago: {'verified' if found.verified else 'not verified'}")
     out.document({"made_at": rfc3339(made.made_at), "blobs": made.blobs, "log": made.log, "audit": found})
     return 0 if found.verified else 1
+
+
+def _admit(wired: Wired, out: Output) -> None:
+    """Give the local user an admin's token: the one that the backup's record knows has its secret on another machine."""
+    from flyball.loop.local import admitted
+
+    try:
+        # whoever brings a whole record into an empty place could have written anything there, wherever the database is
+        admitted(wired.ledger, wired.layout.keys, wired.ports.clock, embedded=True)
+    except FlyballError as error:
+        out.note(f"nobody is let in here by their local token: {error}; flyball token create PERSON --recover makes one")

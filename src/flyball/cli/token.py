@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,15 +12,18 @@ from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
 from flyball.cli.output import Output, ago, roughly
 from flyball.clock import Instant, Span, rfc3339
-from flyball.errors import BadInput
-from flyball.governance.authority import is_valid, may_see_tokens
+from flyball.errors import BadInput, Refused
+from flyball.governance.authority import is_valid, may_see_tokens, recovery
 from flyball.ledger.ledger import error_of
 from flyball.loop import lookup, tokens
-from flyball.loop.local import new_secret
+from flyball.loop.local import login_name, new_secret
 from flyball.loop.tokens import RevokeToken, decide_create, decide_revoke
 from flyball.records.base import State
 from flyball.records.identity import TOKENS, Job, Role, Scope, TokenCreated, TokenRow
 from flyball.serving.tokens import publish
+
+if TYPE_CHECKING:
+    from flyball.wiring import Wired
 
 app = common.app()
 
@@ -45,6 +50,9 @@ def create(
         list[str] | None, typer.Option("--model", metavar="PATTERN", help="only for such models; may be given again; all by default")
     ] = None,
     expires: Annotated[str, typer.Option("--expires", metavar="SPAN", help="how long it is taken, such as 90d; for ever by default")] = "",
+    recover: Annotated[
+        bool, typer.Option("--recover", help="an admin's, where no admin can be let in: whoever holds the database may")
+    ] = False,
     dry_run: DryRun = False,
     key: Key = "",
     project: Project = HERE,
@@ -53,7 +61,8 @@ def create(
 ) -> int:
     """Give a person or a program a token. Its secret is printed here, once."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project) as opened:
+        wired = _recovering(opened) if recover else opened
         acting, clock, secret = Acting(dry_run=dry_run, key=key), wired.ports.clock, new_secret()
         command = tokens.order(
             command=common.command_id(wired, acting, f"create {person} {team} {jobs} {roles} {scopes} {models} {expires}"),
@@ -63,7 +72,7 @@ def create(
             secret=secret,
             team=team,
             jobs=jobs or (),
-            roles=roles or (),
+            roles=[*(roles or ()), *([Role.ADMIN] if recover else [])],
             scopes=scopes or (),
             models=models or (),
             expires_at=_expiry(expires, clock.now()),
@@ -77,16 +86,30 @@ def create(
         out.line(
             f"{made.token}  {made.person}   {', '.join((*made.jobs, *made.roles)) or 'no role'}   expires {ends}   event {receipt.last}"
         )
-        if receipt.repeated:
-            out.note("it was made before, and its secret was shown then")
-        else:
-            out.line(secret)
-            out.note(
-                "this is its secret, shown once and kept nowhere: hand it over by a safe way; it is used as FLYBALL_TOKEN, or as a bearer"
-            )
+        _show_secret(out, secret, repeated=receipt.repeated)
         document = _document(wired.ports.ledger.state(), made.token, clock.now())
         out.document(document | {"secret": None if receipt.repeated else secret, "event": receipt.last})
     return 0
+
+
+def _show_secret(out: Output, secret: str, *, repeated: bool) -> None:
+    if repeated:
+        out.note("it was made before, and its secret was shown then")
+        return
+    out.line(secret)
+    out.note("this is its secret, shown once and kept nowhere: hand it over by a safe way; it is used as FLYBALL_TOKEN, or as a bearer")
+
+
+def _recovering(wired: Wired) -> Wired:
+    """The project for somebody who holds its database and is let in by no token. Raises Refused where a token was given."""
+    from flyball.wiring import TOKEN_VARIABLE
+
+    if os.environ.get(TOKEN_VARIABLE):
+        raise Refused(
+            "--recover takes no token", why=f"{TOKEN_VARIABLE} is set: what it may do, it may do without", fix=f"unset {TOKEN_VARIABLE}"
+        )
+    caller = recovery(login_name())
+    return replace(wired, ports=wired.acting(caller), identify=lambda: caller)
 
 
 def _expiry(text: str, now: Instant) -> Instant:

@@ -21,6 +21,7 @@ BITS = 256
 _LONG = len(SECRET_PREFIX) + -(-BITS // 6)
 
 LOOP_ACTOR = "loop"
+_RECOVERY = "recovery:"
 
 JOBS: Mapping[Job, tuple[Role, ...]] = MappingProxyType(
     {
@@ -52,6 +53,11 @@ class Caller(Record, frozen=True):
         return self.actor == LOOP_ACTOR and not self.token
 
     @property
+    def is_recovery(self) -> bool:
+        """Whether this is somebody who holds the database, and lets an admin in again. No token can be, either."""
+        return self.actor.startswith(_RECOVERY) and not self.token
+
+    @property
     def held(self) -> frozenset[str]:
         """The names under which this person may say yes at a gate: roles and jobs."""
         return frozenset((*(role.value for role in self.roles), *self.jobs))
@@ -63,6 +69,11 @@ class Caller(Record, frozen=True):
 
 LOOP = Caller(actor=LOOP_ACTOR, scopes=(Scope.CONTROL,))
 """flyball itself: the loop, and what a process does of its work."""
+
+
+def recovery(login: str) -> Caller:
+    """Whoever holds the database and has no token that it takes: the record shows by whom, and that it was in this way."""
+    return Caller(actor=f"{_RECOVERY}{login}", scopes=(Scope.CONTROL,))
 
 
 def actor_of(person: str) -> str:

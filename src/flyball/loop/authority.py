@@ -57,10 +57,11 @@ class ExportRecord(Record, frozen=True):
 
 
 class Rule(NamedTuple):
-    """Who may give a command: persons with one of `roles`, and flyball itself if `loop`."""
+    """Who may give a command: persons with one of `roles`, flyball itself if `loop`, and a holder of the database without a token if `recovery`."""
 
     roles: frozenset[Role]
     loop: bool = False
+    recovery: bool = False
 
 
 def _rule(*roles: Role, loop: bool = False) -> Rule:
@@ -111,7 +112,7 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         "loop.approvals.Approve": _rule(Role.APPROVER),
         "loop.approvals.Reject": _rule(Role.APPROVER),
         # who may do what
-        "loop.tokens.CreateToken": _rule(Role.ADMIN),
+        "loop.tokens.CreateToken": Rule(frozenset({Role.ADMIN}), recovery=True),
         "loop.tokens.RevokeToken": _rule(Role.ADMIN),
         "loop.tokens.GiveLocalToken": _LOOP,
         "loop.access.NoteRefused": _LOOP,
@@ -146,6 +147,12 @@ def authorise(caller: Caller, command: Command, state: State | Callable[[], Stat
         )
     if caller.is_loop:
         return None if rule.loop else Refusal(code="refused", what=f"{name} is a person's command", why="flyball itself never gives it")
+    if caller.is_recovery:
+        return (
+            None
+            if rule.recovery
+            else Refusal(code="refused", what=f"{name} is no way to be let in again", why="a new token is the one way")
+        )
     refused = in_scope(caller, Scope.CONTROL) or _by_role(caller, rule, name) or _holds(caller, command)
     if refused is not None or not caller.models:
         return refused

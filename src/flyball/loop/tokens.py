@@ -178,7 +178,7 @@ def decide_give_local(state: State, command: GiveLocalToken, now: Instant) -> Se
             code="unauthenticated",
             what="this machine's user has no token of this ledger",
             why="the ledger is shared, and it has an admin already",
-            fix="ask for a token, and set FLYBALL_TOKEN to it",
+            fix="ask for a token, and set FLYBALL_TOKEN to it; where no admin is left: flyball token create PERSON --recover",
         )
     created = TokenCreated(
         token=command.token,
