@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from flyball.api import idempotency
 from flyball.records.base import Event
-from flyball.records.identity import Role, TokenCreated
+from flyball.records.identity import TOKENS, Role, TokenCreated
 from flyball.records.monitoring import IncidentOpened
 from flyball.records.rollouts import RolloutPlanned
 from flyball.records.training import RunCancelled, RunQueued
@@ -175,6 +176,18 @@ def test_a_command_that_came_before_is_the_same_command(api: Served) -> None:
     stranger = api.post("/runs", body, headers=headers, token=api.caller(Role.SCIENTIST, person="zoe"))
     assert (stranger.status_code, stranger.json()["code"]) == (409, "conflict"), "keys of two callers do not meet"
     assert api.post("/runs", body, headers={"Idempotency-Key": ""}).status_code == 422
+
+
+def test_a_key_whose_first_answer_is_forgotten_is_not_taken_for_the_first_request(api: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [api.post("/tokens", {"person": person, "roles": ["viewer"]}).json()["token"] for person in ("kim", "lea")]
+    monkeypatch.setattr(idempotency, "KEPT_FOR", 0)
+    headers, body = {"Idempotency-Key": "leaves"}, {"reason": "left"}
+    events = [api.ask("DELETE", f"/tokens/{token}", body=body, headers=headers).json()["event"] for token in ids]
+    assert events[0] < events[1]
+    rows = dict(api.wired.ledger.state().scan(TOKENS))
+    assert all(rows[token].revoked_at for token in ids)
+    again = api.ask("DELETE", f"/tokens/{ids[0]}", body=body, headers=headers)
+    assert (again.status_code, again.json()["event"]) == (200, events[0]), "the same request is the same command"
 
 
 def test_what_was_refused_is_decided_again_with_the_same_key(api: Served) -> None:

@@ -84,13 +84,14 @@ class Api:
         body = decoded(raw, route.body, request.headers.get("content-type", "")) if route.acts else NoBody()
         key = request.headers.get("idempotency-key")
         place = place_of(caller, checked(key)) if route.acts and key is not None else ""
-        command = f"key_{place}" if place else self._wired.ports.clock.new_id("cmd")
+        parts = (request.method, request.url.path, urlencode(sorted(query.items())))
+        digest = hashlib.sha256("\n".join(parts).encode() + b"\n" + raw).hexdigest()
+        # the id follows from all of the request: another one under this key is never taken for it, however long ago that was
+        command = f"key_{place}_{digest[:16]}" if place else self._wired.ports.clock.new_id("cmd")
         ports = self._wired.acting(caller)
         asked = Asked(self._wired, caller, ports, request.path_params, query, body, command)
         if not place:
             return await run_in_threadpool(lambda: _response(route, *_rendered(route.handler(asked))))
-        parts = (request.method, request.url.path, urlencode(sorted(query.items())))
-        digest = hashlib.sha256("\n".join(parts).encode() + b"\n" + raw).hexdigest()
         return await run_in_threadpool(self._once, route, asked, place, digest)
 
     def _let_in(self, route: Route, header: str, peer: str) -> Caller:

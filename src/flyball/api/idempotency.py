@@ -1,7 +1,7 @@
 """Requests that are sent twice and carried out once: by `Idempotency-Key`, the first answer is kept and told again.
 
-A key belongs to the token that used it. That a command is carried out once does not rest on what is kept here: its id follows from the key, and
-the ledger takes an id once. Kept are the newest `MOST`, for a day.
+A key belongs to the token that used it. That a command is carried out once does not rest on what is kept here: its id follows from the key and the
+request, and the ledger takes an id once. Kept are the newest `MOST`, for a day.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def checked(key: str) -> str:
 
 
 def place_of(caller: Caller, key: str) -> str:
-    """The name under which a caller's key is kept, and the end of its command's id."""
+    """The name under which a caller's key is kept, and a part of its command's id."""
     return hashlib.sha256(f"{caller.token or caller.actor}\n{key}".encode()).hexdigest()[:40]
 
 
