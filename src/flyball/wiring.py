@@ -136,14 +136,18 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
     subjects = lru_cache(maxsize=1)(partial(_subjects, ledger, library, folder / KEYS_FOLDER))
     if claim and ledger.state().scan(ERASURES):
         _sweep(ledger, blobs, layout)
+
+    def lies(name: str, content: str) -> str:
+        return present(ledger.state(), name, content)
+
     ports = Ports(
         clock=clock,
         ledger=Authorised(ledger, admit),
         memory=Operational(database),
         blobs=blobs,
         library=library,
-        runs=LiveRuns(LocalCompute(folder / "jobs"), blobs, folder, lambda name, content: present(ledger.state(), name, content)),
-        data=LiveData(root, blobs, layout, lambda name: subjects().erasures(name)),
+        runs=LiveRuns(LocalCompute(folder / "jobs"), blobs, folder, lies),
+        data=LiveData(root, blobs, layout, erasures=lambda name: subjects().erasures(name), present=lies),
         evidence=LiveCounts(folder, blobs, lambda: subjects().segments()),
         routes=FileRoutes(folder),
         signer=lru_cache(maxsize=1)(partial(_signer, folder / KEYS_FOLDER)),

@@ -130,11 +130,19 @@ def test_what_comes_back_as_new_rows_is_a_new_version_and_is_held_again(blobs):
 
 def test_a_look_at_the_source_counts_what_it_left_out(root, blobs, write):
     write("x,who,at\n1,ana,1970-01-01T01:00:00\n2,bo,1970-01-01T01:00:00\n", "people.csv")
-    event = refresh(people(), root, blobs, None, erasures({"ana": 2 * HOUR}, seq=4))
+    known = erasures({"ana": 2 * HOUR}, seq=4)
+    event = refresh(people(), root, blobs, None, lambda: known)
     assert isinstance(event, DataCommitted)
     version = event.version
     assert (version.rows, version.erased, version.erasure, version.subject) == (1, 1, 4, "who")
-    assert refresh(people(), root, blobs, DatasetRow(head=version), erasures({"ana": 2 * HOUR}, seq=4)) is None
+
+
+def test_who_was_erased_is_not_asked_for_where_the_source_is_as_it_was(root, blobs, write):
+    write("x,who,at\n1,ana,1970-01-01T01:00:00\n", "people.csv")
+    head = refresh(people(), root, blobs, None).version
+    asked = []
+    assert refresh(people(), root, blobs, DatasetRow(head=head), lambda: asked.append(1) or NONE) is None
+    assert asked == []
 
 
 def test_no_statistic_tells_a_value_of_a_column_that_says_who_a_row_is_of():

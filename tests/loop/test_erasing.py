@@ -13,7 +13,7 @@ import pytest
 from flyball.data.refresh import refresh
 from flyball.errors import Corrupt
 from flyball.governance.authority import LOOP
-from flyball.loop.eraser import Eraser, Held
+from flyball.loop.eraser import Eraser, Held, Subjects
 from flyball.loop.sealing import Sealing
 from flyball.loop.tick import commit
 from flyball.loop.training import run_spec, start
@@ -173,6 +173,15 @@ def test_a_touched_source_makes_no_new_version(people: People) -> None:
     assert (after.version, after.content) == (before.version, before.content)
     assert after.erased == 17
     assert people.traces() == []
+
+
+def test_a_tick_whose_sources_are_as_they_were_does_not_read_who_was_erased(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    erase(people)
+    assert people.call("tick").code == 0
+    asked: list[str] = []
+    monkeypatch.setattr(Subjects, "erasures", lambda _self, name: asked.append(name))
+    assert people.call("tick").code == 0
+    assert asked == []
 
 
 def test_without_the_key_nothing_is_read_in_which_the_person_may_be(people: People) -> None:
@@ -362,7 +371,7 @@ def test_a_source_that_was_read_before_the_erasure_is_read_again(people: People)
         assert people.traces()
         commit(ports, found)
         assert people.traces() == []
-        again = refresh(model.data, people.root, wired.blobs, row, wired.subjects().erasures("payments"))
+        again = refresh(model.data, people.root, wired.blobs, row, lambda: wired.subjects().erasures("payments"))
         assert isinstance(again, DataCommitted)
         commit(ports, again)
         assert ports.ledger.state().get(DATASETS, "payments").head.erased == 16

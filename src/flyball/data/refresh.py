@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from flyball.data import contract, source
@@ -20,17 +21,19 @@ MOST, LONGEST = 20, 500
 
 
 def refresh(
-    dataset: Dataset, root: Path, blobs: Blobs, row: DatasetRow | None, erasures: Erasures = NONE
+    dataset: Dataset, root: Path, blobs: Blobs, row: DatasetRow | None, erased: Callable[[], Erasures] = lambda: NONE
 ) -> DataCommitted | DataRefused | None:
     """The event that a look at the source comes to; None if it is as it was, or changed while it was being read.
 
-    Rows of persons who were erased are left out, and counted in the version.
+    Rows of persons who were erased are left out, and counted in the version. `erased` tells who they are; it is asked only where the source
+    is to be read.
 
     What is read while somebody writes it is neither committed nor refused: the next look sees another mark and reads it again.
     """
     mark = source.mark(dataset, root)
     if not due(row, mark):
         return None
+    erasures = erased()
     try:
         frame = source.read(dataset, root)
     except BadInput as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flyball.clock import Instant
 from flyball.compute.local import LocalCompute
-from flyball.data.erasures import NONE, Erasures
+from flyball.data.erasures import Erasures
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
@@ -113,9 +113,14 @@ class LiveCounts:
 class LiveData:
     """Sources are read beside the loop: a large file never delays a tick. Workers are told which content is the newest."""
 
-    def __init__(self, root: Path, blobs: Blobs, layout: Layout, erasures: Callable[[str], Erasures] = lambda _name: NONE) -> None:
-        """erasures: of a data set by name, what may not be held any more, and where its contents lie."""
-        self._root, self._blobs, self._layout, self._erasures = root, blobs, layout, erasures
+    def __init__(
+        self, root: Path, blobs: Blobs, layout: Layout, *, erasures: Callable[[str], Erasures], present: Callable[[str, str], str]
+    ) -> None:
+        """erasures: of a data set by name, what may not be held any more; asked only where a source has changed, for it reads them all.
+
+        present: where the content of a data set (its name, the hash) lies now.
+        """
+        self._root, self._blobs, self._layout, self._erasures, self._present = root, blobs, layout, erasures, present
         self._reading: dict[str, threading.Thread] = {}
         self._found: dict[str, Event | None] = {}
         self._failed: dict[str, BaseException] = {}
@@ -124,8 +129,7 @@ class LiveData:
     def refresh(self, model: Model, row: DatasetRow | None) -> Event | None:
         """What a look at the source found, once it is over; starts the next look. Raises what the look raised."""
         name = model.data.name
-        erasures = self._erasures(name)
-        self._point(name, row, erasures)
+        self._point(name, row)
         running = self._reading.get(name)
         if running is not None and running.is_alive():
             return None
@@ -134,15 +138,15 @@ class LiveData:
         found = self._found.pop(name, None)
         if found is not None:
             return found
-        self._reading[name] = threading.Thread(target=self._look, args=(model.data, row, erasures), name=f"read-{name}", daemon=True)
+        self._reading[name] = threading.Thread(target=self._look, args=(model.data, row), name=f"read-{name}", daemon=True)
         self._reading[name].start()
         return None
 
-    def _look(self, dataset: Dataset, row: DatasetRow | None, erasures: Erasures) -> None:
+    def _look(self, dataset: Dataset, row: DatasetRow | None) -> None:
         from flyball.data.refresh import refresh
 
         try:
-            self._found[dataset.name] = refresh(dataset, self._root, self._blobs, row, erasures)
+            self._found[dataset.name] = refresh(dataset, self._root, self._blobs, row, lambda: self._erasures(dataset.name))
         except (FlyballError, OSError) as error:
             self._failed[dataset.name] = error
         except Exception as error:  # noqa: BLE001 - a fault of ours while one source is read must not end the loop of all models
@@ -159,9 +163,9 @@ class LiveData:
             self._traced = text
             print(text, file=sys.stderr, flush=True)
 
-    def _point(self, name: str, row: DatasetRow | None, erasures: Erasures) -> None:
+    def _point(self, name: str, row: DatasetRow | None) -> None:
         if row is None or row.head is None:
             return
-        path, content = self._layout.pointers / f"{name}.json", erasures.present(row.head.content)
+        path, content = self._layout.pointers / f"{name}.json", self._present(name, row.head.content)
         if (read_json(path) or {}).get("content") != content:
             write_json(path, {"content": content})
