@@ -26,6 +26,8 @@ from flyball.wiring import Wired, open_project
 WHO = "Quillfeather-7"
 OTHER = "Marchbanks-3"
 FIELDS = ["amount", "customer"]
+END = int(time.time()) // 3600 * 3600 - 3600
+"""When the last rows happened: the same for a whole run of the tests, also over the full hour."""
 
 LOOP = """
 import flyball as fb
@@ -191,7 +193,6 @@ def rows(count: int) -> pl.DataFrame:
     amount = rng.uniform(0, 400, 650).round(2)
     who = [(WHO, OTHER, *(f"person-{n}" for n in range(38)))[n % 40] for n in range(650)]
     good = (amount + rng.normal(0, 40, 650) > 200).astype(int)
-    end = int(time.time()) // 3600 * 3600 - 3600
-    moments = [rfc3339((end - 30 * 86_400 + n * 3_900) * 1_000_000) for n in range(650)]
+    moments = [rfc3339((END - 30 * 86_400 + n * 3_900) * 1_000_000) for n in range(650)]
     frame = pl.DataFrame({"ts": moments, "payment": [f"p{n}" for n in range(650)], "customer": who, "amount": amount, "good": good})
     return frame.head(count)

@@ -239,6 +239,19 @@ def test_a_kill_between_the_record_and_the_removal_is_healed(people: People, mon
     assert (people.traces(), people.size()) == ([], before)
 
 
+def test_a_text_that_a_killed_erasure_left_goes_with_the_same_command_again(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert people.call("data", "erase", "--subject", OTHER, "--reason", WHO).code == 0
+    monkeypatch.setattr(Eraser, "finish", lambda *_: 0)
+    erase(people)
+    monkeypatch.undo()
+    [told, _] = events(people, SubjectErased)
+    with people.opened(claim=True) as wired:
+        assert wired.ledger.personal(told.reason) == WHO
+    assert erase(people).code == 0
+    assert people.traces() == []
+    people.verified()
+
+
 def test_the_next_control_plane_heals_it_too(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Eraser, "finish", lambda *_: 0)
     erase(people)
