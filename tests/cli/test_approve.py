@@ -37,7 +37,7 @@ def test_a_version_waits_for_a_person_who_is_not_its_author(flyball, held: Path,
     assert "approval" in verb("release", ref).err
 
     own = verb("approve", ref, "--reason", "mine")
-    assert (own.code, "it takes the role approver" in own.err) == (1, True)
+    assert (own.code, "is no risk-officer" in own.err) == (1, True)
     ben = verb("token", "create", "ben", "--job", "risk-officer", "--json").document["secret"]
     dry = verb("approve", ref, "--reason", "fine", "--dry-run", token=ben)
     assert "would record  version.approved" in dry.out, dry.err
@@ -70,3 +70,21 @@ def test_a_no_rejects_and_its_reason_is_told(flyball, held: Path, monkeypatch: p
 def test_a_verdict_is_on_one_version_that_is_there(flyball, trained: Path) -> None:
     assert "names no version" in flyball("approve", "demand", "--reason", "x", "--project", trained).err
     assert "there is no version" in flyball("approve", "demand@9.9.9", "--reason", "x", "--project", trained).err
+
+
+def test_a_gate_may_ask_for_a_job_that_is_no_approvers(flyball, held: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = held / "loop.py"
+    loop.write_text(loop.read_text().replace('fb.approval("risk-officer")', 'fb.approval("data-scientist")', 1))
+    assert flyball("train", "demand", "--trials", 0, "--project", held).code == 0
+    [waits] = flyball("status", "--project", held, "--json").document["held"]
+    assert waits["for"] == "approval by 1 data-scientist"
+    secrets = [
+        flyball("token", "create", who, "--job", job, "--project", held, "--json").document["secret"]
+        for who, job in (("dan", "data-engineer"), ("amy", "risk-officer"), ("sue", "data-scientist"))
+    ]
+    ended = []
+    for secret in secrets:
+        monkeypatch.setenv("FLYBALL_TOKEN", secret)
+        ended.append(flyball("approve", f"demand@{waits['version']}", "--reason", "looked at it", "--project", held))
+    assert [each.code for each in ended] == [1, 1, 0], ended
+    assert all("is no data-scientist" in each.err for each in ended[:2])

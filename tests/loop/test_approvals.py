@@ -283,7 +283,7 @@ def test_a_yes_is_to_what_the_person_saw() -> None:
 
 
 def test_a_version_that_waits_for_rows_alone_is_no_persons_matter() -> None:
-    assert refused(World(LACKS).approve("ben"), "waits for a person")
+    assert refused(World(LACKS).approve("ben", "approver"), "waits for a person")
 
 
 def test_what_failed_or_passed_already_is_not_approved() -> None:
@@ -342,6 +342,20 @@ def test_a_no_rejects_whatever_the_other_gates_say_and_an_author_may_say_it(who:
     assert world.row.state is VersionState.REJECTED
     assert refused(world.approve("cat"), "rejected")
     assert refused(world.release("loop"), "said no")
+
+
+@pytest.mark.parametrize("verdicts", [(PASSED,), (LACKS,), (PASSED, RISK)])
+def test_who_is_no_approver_and_whom_no_gate_asks_for_has_no_say(verdicts: tuple[Verdict, ...]) -> None:
+    wanted = "risk-officer" if RISK in verdicts else "approver"
+    for say in (World.approve, World.reject):
+        assert refused(say(World(*verdicts), "ben", "admin", "viewer"), f"is no {wanted}")
+
+
+@pytest.mark.parametrize("role", ["viewer", "admin", "data-scientist"])
+def test_a_gate_may_ask_for_any_role_or_job(role: str) -> None:
+    gates = (PASSED, person(role))
+    assert not isinstance(World(*gates).approve("ben", role), Refusal)
+    assert not isinstance(World(*gates).reject("ben", role), Refusal)
 
 
 def test_a_no_is_said_by_whom_the_gates_ask_or_by_any_approver_where_none_asks() -> None:

@@ -17,6 +17,7 @@ from flyball.loop.releases import active_rollout
 from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome, Verdict
+from flyball.records.identity import Role
 from flyball.records.rollouts import ROLLOUTS
 from flyball.records.training import RunResult
 from flyball.records.versions import VERSIONS, Said, VersionApproved, VersionDenied, VersionRow, VersionState
@@ -25,7 +26,7 @@ from flyball.registry import rules as registry
 
 
 class Approve(Record, frozen=True):
-    """Say yes to a version, under the roles and jobs in `held`. `what` is the result that it was judged by, `result` its blob."""
+    """Say yes to a version, where its gates ask for a role or job in `held`. `what` is the result that it was judged by, `result` its blob."""
 
     id: str
     actor: str
@@ -38,7 +39,7 @@ class Approve(Record, frozen=True):
 
 
 class Reject(Record, frozen=True):
-    """Say no to a version: it is rejected, whatever its other gates say."""
+    """Say no to a version, as one whom its gates ask for or, where none asks, as an approver: it is rejected, whatever its other gates say."""
 
     id: str
     actor: str
@@ -92,7 +93,7 @@ def decide_approve(state: State, command: Approve, now: Instant) -> Sequence[Eve
     row = state.get(VERSIONS, f"{command.model}/{command.version}")
     if row is None:
         return Refusal(code="not-found", what=f"no version {command.model}@{command.version}", fix=f"flyball models list {command.model}")
-    refused = _not_open(state, row) or _not_as_seen(state, row, command.result)
+    refused = _no_voice(command) or _not_open(state, row) or _not_as_seen(state, row, command.result)
     if refused is not None:
         return refused
     verdicts = approvals.lifted(row, command.what.verdicts, row.gates_digest)
@@ -111,6 +112,23 @@ def decide_approve(state: State, command: Approve, now: Instant) -> Sequence[Eve
     then = msgspec.structs.replace(row, said=(*row.said, said))
     verdicts = approvals.lifted(then, command.what.verdicts, row.gates_digest)
     return (given, registry.judge(row.model, row.version, verdicts, row.result, row.gates_digest))
+
+
+def _no_voice(command: Approve | Reject) -> Refusal | None:
+    """Why this person has no say in any verdict on the version: no gate of it asks for what they are, and they are no approver."""
+    wanted = [one.role for one in approvals.asked(command.what.verdicts, everything=True)]
+    if {*wanted, Role.APPROVER.value} & set(command.held):
+        return None
+    return _is_none(command, wanted or [Role.APPROVER.value])
+
+
+def _is_none(command: Approve | Reject, wanted: Sequence[str]) -> Refusal:
+    return Refusal(
+        code="refused",
+        what=f"{command.actor} is no {' or '.join(dict.fromkeys(wanted))}",
+        why=f"that is whose verdict on {command.model}@{command.version} counts",
+        fix="ask somebody who is one",
+    )
 
 
 def _not_open(state: State, row: VersionRow) -> Refusal | None:
@@ -162,14 +180,7 @@ def _not_theirs(command: Approve | Reject, wanted: Sequence[str]) -> Refusal | N
             why="its open gates want more rows",
             fix=f"flyball models show {command.model}@{command.version}",
         )
-    if not set(wanted) & set(command.held):
-        return Refusal(
-            code="refused",
-            what=f"{command.actor} is no {' or '.join(dict.fromkeys(wanted))}",
-            why=f"that is whose verdict the gates of {command.model}@{command.version} ask for",
-            fix="ask somebody who is one",
-        )
-    return None
+    return None if set(wanted) & set(command.held) else _is_none(command, wanted)
 
 
 def _four_eyes(state: State, row: VersionRow, actor: str) -> Refusal | None:
@@ -198,6 +209,9 @@ def decide_reject(state: State, command: Reject, _now: Instant) -> Sequence[Even
     ref = f"{command.model}@{command.version}"
     if row is None:
         return Refusal(code="not-found", what=f"no version {ref}", fix=f"flyball models list {command.model}")
+    refused = _no_voice(command)
+    if refused is not None:
+        return refused
     if row.state is VersionState.REJECTED:
         return Refusal(code="conflict", what=f"{ref} is rejected already", fix="nothing is left to do")
     refused = _not_as_seen(state, row, command.result)

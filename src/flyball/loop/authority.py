@@ -108,9 +108,9 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         "loop.proving.Sign": _LOOP,
         # what is removed
         "loop.collecting.RemoveBlobs": _rule(*_OPERATORS),
-        # a person's verdict; an admin gives out roles and has not this one by itself
-        "loop.approvals.Approve": _rule(Role.APPROVER),
-        "loop.approvals.Reject": _rule(Role.APPROVER),
+        # a person's verdict: a gate may ask for any role or job, so whose it is, is decided by what the version's gates say
+        "loop.approvals.Approve": _rule(*Role),
+        "loop.approvals.Reject": _rule(*Role),
         # who may do what
         "loop.tokens.CreateToken": Rule(frozenset({Role.ADMIN}), recovery=True),
         "loop.tokens.RevokeToken": _rule(Role.ADMIN),
