@@ -20,7 +20,11 @@ TEXT = (Path(__file__).parent.parent.parent / "docs" / "api.md").read_text()
 def who(route: Route) -> str:
     if route.needs == OPEN:
         return "everybody"
-    return "every role" if route.needs == READ else ", ".join(role for role in Role if role in TABLE[route.needs].roles)
+    if route.needs == READ:
+        return "every role"
+    roles = [role for role in Role if role in TABLE[route.needs].roles]
+    # a verdict is open to all by the table, and then the version's own gates choose
+    return "whom its gates ask for ([access.md](access.md))" if roles == list(Role) else ", ".join(roles)
 
 
 def calls() -> Iterator[tuple[str, str]]:
