@@ -34,6 +34,7 @@ from flyball.errors import BadInput, FlyballError, NotFound
 from flyball.governance.authority import Caller, may_read
 from flyball.ledger.ledger import error_of
 from flyball.loop.authority import may_give
+from flyball.records.commands import keyed_id
 from flyball.serving import problems
 from flyball.serving.problems import WrongMethod
 from flyball.wiring import Wired
@@ -86,8 +87,8 @@ class Api:
         place = place_of(caller, checked(key)) if route.acts and key is not None else ""
         parts = (request.method, request.url.path, urlencode(sorted(query.items())))
         digest = hashlib.sha256("\n".join(parts).encode() + b"\n" + raw).hexdigest()
-        # the id follows from all of the request: another one under this key is never taken for it, however long ago that was
-        command = f"key_{place}_{digest[:16]}" if place else self._wired.ports.clock.new_id("cmd")
+        # the id follows from all of the request: the ledger refuses another one under this key, however long ago that was
+        command = keyed_id(f"key_{place}", digest) if place else self._wired.ports.clock.new_id("cmd")
         ports = self._wired.acting(caller)
         asked = Asked(self._wired, caller, ports, request.path_params, query, body, command)
         if not place:
