@@ -209,7 +209,9 @@ def main(folder: Path, seed: int, rounds: int, url: str) -> dict[str, Any]:
                     refused.add(line["id"])
                     total["refused"] += 1
                 else:
-                    if (known := acknowledged.get(line["id"])) is not None and line["first"] and known["first"] != line["first"]:
+                    known = acknowledged.get(line["id"], {"first": 0})
+                    # what found nothing to do is not remembered: given again, it may find something
+                    if known["first"] and line["first"] and known["first"] != line["first"]:
                         total["problems"].append(f"round {number}: {line['id']} was acknowledged twice: {known}, {line}")
                     if line["first"] or line["id"] not in acknowledged:
                         acknowledged[line["id"]] = line
