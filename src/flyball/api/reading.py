@@ -250,7 +250,7 @@ def _standing(asked: Asked, state: State, row: DeclarationRow) -> answers.Standi
         owner=declared.owner,
         file=row.file,
         champion=roles.champion,
-        challenger=active.version if active else "",
+        challenger=lookup.challenger(state, row.model),
         former=roles.former,
         newest=roles.newest,
         rollout=active.rollout if active else "",

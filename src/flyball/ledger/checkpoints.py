@@ -128,7 +128,11 @@ def prove(ledger: SqlLedger, seq: int) -> Proof:
             raise NotFound(f"there is no event {seq}", why=f"the ledger has {size:,} events")
         signed = _signed(connection.execute(sql.checkpoint_from, (seq,)).fetchone())
         if signed is None:
-            raise NotFound(f"event {seq} has no checkpoint yet", why="the loop signs one from time to time", fix="flyball tick")
+            raise NotFound(
+                f"event {seq} has no checkpoint yet",
+                why="the loop signs one from time to time",
+                fix=f"flyball audit prove {seq} signs one; or wait (checkpoint_s)",
+            )
         _, path = inclusion(connection, ledger.database, seq, signed.size)
     body = bytes(row[0])
     said, vkey = _opened(signed, known)

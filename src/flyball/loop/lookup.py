@@ -37,11 +37,16 @@ def roles(state: State, model: str) -> ModelRow:
     return state.get(MODELS, model) or ModelRow(model=model)
 
 
+def challenger(state: State, model: str) -> str:
+    """The version in a rollout that has not taken over yet; empty for none, and while the new champion is watched."""
+    active = active_rollout(state, model)
+    return active.version if active is not None and active.version != roles(state, model).champion else ""
+
+
 def version(state: State, ref: ModelRef) -> VersionRow:
     """The version that a reference means; without a version: the champion, else the newest. Raises NotFound."""
     row = roles(state, ref.model)
-    active = active_rollout(state, ref.model)
-    meant = {"champion": row.champion, "challenger": active.version if active else "", "": row.champion or row.newest}
+    meant = {"champion": row.champion, "challenger": challenger(state, ref.model), "": row.champion or row.newest}
     number = meant.get(ref.version, ref.version)
     found = state.get(VERSIONS, f"{ref.model}/{number}") if number else None
     if found is None:
