@@ -67,7 +67,7 @@ def test_a_file_that_may_not_be_written_says_what_right_is_missing(tmp_path: Pat
     with opened.writing() as connection:
         connection.execute(opened.sql.operational_put, ("warm", b"1"))
     # a pragma rather than file rights: rights do not bind root, under whom tests may run
-    opened._held.driver_connection.execute("PRAGMA query_only = ON")
+    opened._held.execute("PRAGMA query_only = ON")
     with pytest.raises(Unavailable) as caught:
         Operational(opened).save({"x": b"1"})
     assert "write access" in caught.value.fix

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from functools import lru_cache
 from typing import Any, Union
 
@@ -52,7 +51,20 @@ def _plain(record: Record, what: str) -> Any:
 
 
 _SORTED = msgspec.json.Encoder(order="sorted", enc_hook=encode_hook)
-_LARGE = re.compile(rb"[:,\[-](?:9[0-9]{15}|[0-9]{17})")
+_SHAPE = bytes(ord(":") if byte in b":,[-" else ord("0") if byte in b"0123456789" else byte for byte in range(256))
+_SIXTEEN = b":" + b"0" * 16
+
+
+def _large(written: bytes) -> bool:
+    """Whether JSON holds a number that begins with 17 digits, or with 16 of which the first is a 9: all that may be ≥ 2^53."""
+    # a third of the time of a regular expression, which was a tenth of an append
+    shape = written.translate(_SHAPE)
+    found = shape.find(_SIXTEEN)
+    while found >= 0:
+        if written[found + 1] == ord("9") or shape[found + 17] == ord("0"):
+            return True
+        found = shape.find(_SIXTEEN, found + 17)
+    return False
 
 
 def _written(value: Any, what: str) -> bytes:
@@ -92,7 +104,7 @@ def _quick(value: object) -> bytes | None:
         written = _SORTED.encode(value)
     except (TypeError, NotImplementedError, ValueError, OverflowError):
         return None  # the long way says what is wrong
-    if written[:1] != b"{" or not written.isascii() or _LARGE.search(written) is not None:
+    if written[:1] != b"{" or not written.isascii() or _large(written):
         return None
     return written
 
@@ -148,6 +160,9 @@ class _Body(Record, frozen=True):
     event: Union[tuple(KINDS.values())]  # type: ignore[valid-type]  # noqa: UP007 - the union is only known at run time
 
 
+_KNOWN = frozenset(KINDS.values())
+
+
 @lru_cache(maxsize=1)
 def _body_decoder() -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(_Body, dec_hook=decode_hook)
@@ -155,7 +170,7 @@ def _body_decoder() -> msgspec.json.Decoder[Any]:
 
 def write_body(at: Instant, actor: str, command: str, event: Event) -> bytes:
     """The body of an event as the ledger keeps it. Raises BadInput: unknown kind, not canonical, or more than 16 KiB."""
-    if KINDS.get(event.kind) is not type(event):
+    if type(event) not in _KNOWN:
         raise BadInput(
             f'the ledger knows no event of kind "{event.kind}"',
             why="records/vocabulary.py lists every kind",

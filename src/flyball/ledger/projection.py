@@ -38,11 +38,12 @@ def _decoder(row: type[Record]) -> msgspec.json.Decoder[Any]:
 def read_row(table: Table[RowT], key: str, body: bytes) -> RowT:
     """Read one row. Raises Corrupt."""
     try:
-        return cast("RowT", _decoder(table.row).decode(body))
+        row: RowT = _decoder(table.row).decode(body)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise Corrupt(
             f"row {key} of {table.name} cannot be read", why=str(error), fix="flyball audit rebuild makes it again from the events"
         ) from error
+    return row
 
 
 class SqlState:
@@ -113,25 +114,28 @@ class Snapshot(SqlState):
         self.close()
 
 
-class SqlProjection:
-    """Rows as one write transaction changes them: read through to the tables, written at the end, each row once."""
+class SqlProjection(SqlState):
+    """Rows as one write transaction reads and changes them: each is read once, and written once, at the end.
 
-    def __init__(self, state: SqlState, connection: Connection, sql: Statements) -> None:
-        self._state = state
-        self._connection = connection
-        self._sql = sql
+    No other writer is inside, so what was read stays true until `flush`.
+    """
+
+    def __init__(self, connection: Connection, sql: Statements) -> None:
+        super().__init__(connection, sql)
+        self._known: dict[tuple[str, str], Any] = {}
         self._changed: dict[tuple[str, str], Record | None] = {}
 
     def get(self, table: Table[RowT], key: str) -> RowT | None:
         """The row under `key` as this transaction left it, or None."""
         place = (table.name, key)
-        if place in self._changed:
-            return cast("RowT | None", self._changed[place])
-        return self._state.get(table, key)
+        if place not in self._known:
+            self._known[place] = super().get(table, key)
+        row: RowT | None = self._known[place]
+        return row
 
     def scan(self, table: Table[RowT], prefix: str = "") -> list[tuple[str, RowT]]:
         """Every (key, row) whose key starts with `prefix`, in key order."""
-        rows = dict(self._state.scan(table, prefix))
+        rows = dict(super().scan(table, prefix))
         for (name, key), row in self._changed.items():
             if name == table.name and key.startswith(prefix):
                 rows.pop(key, None)
@@ -142,19 +146,19 @@ class SqlProjection:
     def put(self, table: Table[RowT], key: str, row: RowT) -> None:
         """Write a row, whether or not the key is there. Raises BadInput for a key that not every database can hold."""
         check_key(key)
-        self._changed[table.name, key] = row
+        self._known[table.name, key] = self._changed[table.name, key] = row
 
     def delete(self, table: Table[RowT], key: str) -> None:
         """Remove a row; no row is no error."""
-        self._changed[table.name, key] = None
+        self._known[table.name, key] = self._changed[table.name, key] = None
 
     def flush(self) -> None:
         """Write what has changed. Raises BadInput for a row that is not canonical."""
         for (name, key), row in self._changed.items():
             if row is None:
-                self._connection.execute(self._sql.rows[name].delete, (key,))
+                self._connection.execute(self._rows[name].delete, (key,))
             else:
-                self._connection.execute(self._sql.rows[name].put, (key, canonical(row)))
+                self._connection.execute(self._rows[name].put, (key, canonical(row)))
         self._changed.clear()
 
 

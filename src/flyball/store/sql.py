@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -116,7 +116,7 @@ class Database:
         # each connection is rolled back when it is given back: by us, who know which ones are broken
         self._pool = QueuePool(backend.connect, pool_size=_KEPT, max_overflow=-1, reset_on_return=None)
         self._lock = threading.RLock()
-        self._held: PoolProxiedConnection | None = None
+        self._held: Any = None
 
     @classmethod
     def open(cls, url: str | Path, *, durable: bool = True, base: Path = Path()) -> Database:
@@ -151,11 +151,9 @@ class Database:
             raise error
         return database
 
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self) -> AbstractContextManager[Connection]:
         """One write transaction: committed at the end, rolled back by any exception. No other writer is inside at the same time."""
-        with self._transaction(self.backend.begin_writing) as connection:
-            yield connection
+        return self._transaction(self.backend.begin_writing)
 
     @contextmanager
     def erasing(self) -> Iterator[Connection]:
@@ -199,29 +197,30 @@ class Database:
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Connection]:
-        with self._lock, self._explained():
-            connection = self._writer(begin)
+        with self._lock:
             try:
-                yield connection
-                connection.commit()
-            finally:
-                self._settle(connection)
+                connection = self._writer(begin)
+                try:
+                    yield connection
+                    connection.commit()
+                finally:
+                    self._settle(connection)
+            except (self.backend.errors, OSError) as error:
+                raise self._explain(error) from error
 
     def _writer(self, begin: str) -> Any:
         """The connection that writes, in a new transaction. One that broke while nothing was under way is replaced: nothing is lost by that."""
         if self._held is not None:
-            connection = _driver(self._held)
-            assert not connection.in_transaction, "a write transaction may not be opened inside another"
+            assert not self._held.in_transaction, "a write transaction may not be opened inside another"
             try:
-                connection.execute(begin)
+                self._held.execute(begin)
             except self.backend.errors:
-                self._settle(connection)
+                self._settle(self._held)
                 if self._held is not None:
                     raise
             else:
-                return connection
-        self._held = self._pool.connect()
-        connection = _driver(self._held)
+                return self._held
+        connection = self._held = self.backend.connect()
         try:
             connection.execute(begin)
         except self.backend.errors:
@@ -234,10 +233,11 @@ class Database:
         try:
             if connection.in_transaction:
                 connection.rollback()
+            lost = connection.closed
         except self.backend.errors:
+            lost = True
+        if lost:
             connection.close()
-        if connection.closed and self._held is not None:
-            self._held.invalidate()
             self._held = None
 
     def _prepare(self) -> None:
@@ -293,12 +293,13 @@ class Database:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except self.backend.errors as error:
-            raise self.backend.explain(error) from error
-        except OSError as error:
-            raise Unavailable(
-                f"{self.name} cannot be used", why=str(error), fix="check the folder and its rights", retry_after=30
-            ) from error
+        except (self.backend.errors, OSError) as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: Exception) -> FlyballError:
+        if isinstance(error, self.backend.errors):
+            return self.backend.explain(error)
+        return Unavailable(f"{self.name} cannot be used", why=str(error), fix="check the folder and its rights", retry_after=30)
 
 
 def exists(url: str | Path, *, base: Path = Path()) -> bool:

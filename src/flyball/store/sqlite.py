@@ -49,9 +49,8 @@ class SqliteConnection(sqlite3.Connection):
 
     def _stop(self) -> None:
         # a query that was not read to its end holds the moment that it sees, for whoever uses the connection next
-        for cursor in self._streams:
-            cursor.close()
-        self._streams.clear()
+        while self._streams:
+            self._streams.pop().close()
 
 
 class Sqlite:

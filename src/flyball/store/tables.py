@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table
 from sqlalchemy.dialects import postgresql
 
+from flyball.records.commands import COMMANDS
 from flyball.records.vocabulary import PROJECTIONS as VOCABULARY
 
 SCHEMA_VERSION = "2"
@@ -28,6 +29,7 @@ _SEQ = BigInteger().with_variant(Integer(), "sqlite")
 
 # keys are in order of their code points, as in Python and in SQLite, whatever language the server is set to
 _KEY = String().with_variant(postgresql.VARCHAR(collation="C"), "postgresql")
+
 
 event = Table(
     "event",
@@ -70,7 +72,14 @@ meta = Table("meta", metadata, Column("key", _KEY, primary_key=True), Column("va
 
 
 def _rows(name: str) -> Table:
-    return Table(name, metadata, Column("key", _KEY, primary_key=True), Column("body", LargeBinary, nullable=False))
+    # SQLite keeps a table in an order of its own and an index beside it: twice the pages to write. In the order of its key it suits small rows alone
+    return Table(
+        name,
+        metadata,
+        Column("key", _KEY, primary_key=True),
+        Column("body", LargeBinary, nullable=False),
+        sqlite_with_rowid=name != f"p_{COMMANDS.name}",
+    )
 
 
 PROJECTIONS: Mapping[str, Table] = {each.name: _rows(f"p_{each.name}") for each in VOCABULARY}
