@@ -219,7 +219,7 @@ def test_a_change_behind_its_back_is_named(place: Place, kit: ModuleType) -> Non
     kit.give(ledger, "c2", kit.queued("r2"))
     place.alter("UPDATE event SET body = ? WHERE seq = 2", b"{}")
     place.alter("UPDATE p_run SET body = ? WHERE key = 'r1'", b"{}")
-    place.alter("DELETE FROM node WHERE level = 1")
+    place.alter(f"DELETE FROM node WHERE place = {merkle.place(1, 0)}")
     place.alter("CREATE TABLE stranger (x INTEGER)")
     found = {problem.where for problem in verify(ledger, None).problems}
     assert {"event 2", "run r1", "node 1/0", "table stranger"} <= found

@@ -52,7 +52,7 @@ def contents(ledger: SqlLedger) -> dict[str, list[tuple[str, bytes]]]:
 def record(ledger: SqlLedger) -> tuple[object, ...]:
     with ledger.database.reading() as connection:
         bodies = connection.execute(ledger.database.sql.all_events).fetchall()
-        nodes = [connection.execute(ledger.database.sql.level, (level,)).fetchall() for level in range(8)]
+        nodes = connection.execute(ledger.database.sql.all_nodes).fetchall()
     return bodies, nodes, ledger.head()
 
 

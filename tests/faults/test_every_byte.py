@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from flyball.clock import Instant, VirtualClock
-from flyball.ledger import checkpoints
+from flyball.ledger import checkpoints, merkle
 from flyball.ledger.canonical import canonical
 from flyball.ledger.ledger import SqlLedger
 from flyball.ledger.note import Signer, version_text
@@ -142,7 +142,7 @@ def test_every_byte_of_an_event(site: Site) -> None:
 
 
 def test_every_byte_of_a_hash_of_the_tree(site: Site) -> None:
-    each_is_found(site, "node", "level, idx", "hash", lambda key: f"node {key[0]}/{key[1]}")
+    each_is_found(site, "node", "place", "hash", lambda key: "node {}/{}".format(*merkle.at(key[0])))
 
 
 def test_every_byte_of_a_checkpoint(site: Site) -> None:
@@ -170,7 +170,7 @@ def test_a_place_that_is_changed_is_found_as_well(site: Site) -> None:
     connection = sqlite3.connect(site.file, isolation_level=None)
     for table, column, before, after in (
         ("event", "seq", 3, 300),
-        ("node", "idx", 2, 200),
+        ("node", "place", 2, 200),
         ("checkpoint", "size", 3, 4),
         ("p_run", "key", "run_1", "run_2"),
         ("p_command", "key", "cmd_1", "cmd_x"),

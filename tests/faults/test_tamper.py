@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from flyball.clock import Instant, VirtualClock
+from flyball.ledger import merkle
 from flyball.ledger.canonical import canonical, write_body
 from flyball.ledger.ledger import SqlLedger
 from flyball.ledger.verify import VerifyReport, verify
@@ -164,19 +165,19 @@ def test_an_event_exchanged_for_a_well_formed_one_is_named_with_the_row_it_would
     ("level", "idx", "first"), [(0, 0, 1), (0, 4, 5), (0, 11, 12), (1, 0, 1), (1, 5, 11), (2, 1, 5), (2, 2, 9), (3, 0, 1)]
 )
 def test_a_changed_node_is_named_alone(site: Site, level: int, idx: int, first: int) -> None:
-    site.sql("UPDATE node SET hash = ? WHERE level = ? AND idx = ?", b"\x13" * 32, level, idx)
+    site.sql("UPDATE node SET hash = ? WHERE place = ?", b"\x13" * 32, merkle.place(level, idx))
     assert site.found() == [(f"node {level}/{idx}", first)]
 
 
 @pytest.mark.parametrize(("level", "idx", "first"), [(0, 4, 5), (1, 1, 3), (3, 0, 1)])
 def test_a_removed_node_is_named_alone(site: Site, level: int, idx: int, first: int) -> None:
-    site.sql("DELETE FROM node WHERE level = ? AND idx = ?", level, idx)
+    site.sql("DELETE FROM node WHERE place = ?", merkle.place(level, idx))
     assert site.found() == [(f"node {level}/{idx}", first)]
 
 
 @pytest.mark.parametrize(("level", "idx"), [(0, 12), (1, 6), (3, 1), (9, 0)])
 def test_an_added_node_is_named_alone(site: Site, level: int, idx: int) -> None:
-    site.sql("INSERT INTO node (level, idx, hash) VALUES (?, ?, ?)", level, idx, b"\x13" * 32)
+    site.sql("INSERT INTO node (place, hash) VALUES (?, ?)", merkle.place(level, idx), b"\x13" * 32)
     assert site.found() == [(f"node {level}/{idx}", None)]
 
 

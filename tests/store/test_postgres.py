@@ -195,6 +195,6 @@ except BadInput as error:
 def test_another_version_of_the_tables_is_told_with_the_name_of_the_database(postgres: Any) -> None:
     url = postgres.database()
     Database.open(url).close()
-    postgres.psql("UPDATE meta SET value = '3' WHERE key = 'schema'", url)
-    with pytest.raises(Conflict, match=r"postgresql://postgres@.* has tables of version 3"):
+    postgres.psql("UPDATE meta SET value = '99' WHERE key = 'schema'", url)
+    with pytest.raises(Conflict, match=r"postgresql://postgres@.* has tables of version 99"):
         Database.open(url)

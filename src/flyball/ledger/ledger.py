@@ -260,7 +260,7 @@ def nodes(connection: Connection, database: Database) -> merkle.GetNode:
     """The stored hashes of complete subtrees. It raises Corrupt at one that is missing."""
 
     def node(level: int, idx: int) -> bytes:
-        row = connection.execute(database.sql.node, (level, idx)).fetchone()
+        row = connection.execute(database.sql.node, (merkle.place(level, idx),)).fetchone()
         if row is None:
             raise Corrupt(f"node {level}/{idx} is missing", fix="flyball audit verify says what else is")
         return bytes(row[0])

@@ -1,12 +1,14 @@
 """The tree of RFC 6962 (section 2.1), with SHA-256. Pure.
 
-Subtree (level, idx) covers the leaves idx·2^level … (idx + 1)·2^level − 1. The frontier of a tree of `size` leaves is the hashes of
-its largest complete subtrees from left to right: one for every bit that is set in `size`, the highest bit first.
+Subtree (level, idx) covers the leaves idx·2^level … (idx + 1)·2^level − 1. Its place is its number, from 0, in the order in which the
+growing tree completes them: what a leaf completes lies side by side. The frontier of a tree of `size` leaves is the hashes of its largest
+complete subtrees from left to right: one for every bit that is set in `size`, the highest bit first.
 """
 
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -18,10 +20,9 @@ GetNode = Callable[[int, int], bytes]
 
 
 class Node(NamedTuple):
-    """The hash of a complete subtree and its place."""
+    """The hash of a complete subtree, and its place."""
 
-    level: int
-    idx: int
+    place: int
     hash: bytes
 
 
@@ -35,14 +36,35 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
+def count(size: int) -> int:
+    """How many complete subtrees a tree of `size` leaves has: the place of the next one."""
+    return 2 * size - size.bit_count()
+
+
+def place(level: int, idx: int) -> int:
+    """The place of a complete subtree.
+
+    >>> [place(0, 0), place(0, 1), place(1, 0), place(0, 2)]
+    [0, 1, 2, 3]
+    """
+    return count(((idx + 1) << level) - 1) + level
+
+
+def at(place: int) -> tuple[int, int]:
+    """The (level, idx) of the complete subtree at a place."""
+    leaf = bisect_right(range(place + 1), place, key=count) - 1
+    level = place - count(leaf)
+    return level, leaf >> level
+
+
 def append(size: int, frontier: list[bytes], leaf: bytes) -> list[Node]:
     """Add a leaf to a tree of `size` leaves. Changes `frontier`; returns the complete subtrees this made, smallest first."""
-    made = [Node(0, size, leaf)]
-    level, idx, current = 0, size, leaf
-    while idx & 1:
+    first, rest, current = count(size), size, leaf
+    made = [Node(first, leaf)]
+    while rest & 1:
         current = node_hash(frontier.pop(), current)
-        level, idx = level + 1, idx >> 1
-        made.append(Node(level, idx, current))
+        rest >>= 1
+        made.append(Node(first + len(made), current))
     frontier.append(current)
     return made
 

@@ -44,11 +44,10 @@ _TRIED = 6
 class TreeCheck:
     """Fed with every event's body in order, then with the head; tells problems as it finds them."""
 
-    def __init__(self, level: Callable[[int], Iterator[tuple[int, bytes]]], tell: Callable[[VerifyProblem], None]) -> None:
-        """level: the stored (idx, hash) of one level, in order of idx."""
-        self._open = level
-        self._levels: list[Iterator[tuple[int, bytes]]] = []
-        self._ahead: list[tuple[int, bytes] | None] = []
+    def __init__(self, nodes: Iterator[tuple[int, bytes]], tell: Callable[[VerifyProblem], None]) -> None:
+        """nodes: the stored (place, hash) in order of place."""
+        self._nodes = nodes
+        self._ahead = next(nodes, None)
         self._tell = tell
         self._frontier: list[_Subtree] = []
         self.size = 0
@@ -75,11 +74,8 @@ class TreeCheck:
             return {merkle.root([each.computed for each in self._frontier]), merkle.root([each.candidates[0] for each in self._frontier])}
         return {merkle.root(hashes) for hashes in product(*(each.candidates for each in self._frontier))}
 
-    def finish(self, size: int, frontier: tuple[bytes, ...], top_level: int) -> None:
-        """Compare with the head (the caller tells if its size is another) and tell of nodes that belong to no event.
-
-        top_level: the highest level that has nodes, −1 for none.
-        """
+    def finish(self, size: int, frontier: tuple[bytes, ...]) -> None:
+        """Compare with the head (the caller tells if its size is another) and tell of nodes that belong to no event."""
         if size == self.size and len(frontier) != len(self._frontier):
             self._tell(VerifyProblem(what="the head's frontier does not have the shape of its size", where="head"))
         for place, each in enumerate(self._frontier):
@@ -90,8 +86,9 @@ class TreeCheck:
                 )
                 said = None
             self._blame(each, said)
-        for level in range(top_level + 1):
-            self._take(level, None)
+        while self._ahead is not None:
+            self._extra(self._ahead[0])
+            self._ahead = next(self._nodes, None)
 
     def _join(self, left: _Subtree, right: _Subtree) -> _Subtree:
         level, idx = left.level + 1, left.idx >> 1
@@ -120,17 +117,20 @@ class TreeCheck:
         else:
             self._tell(VerifyProblem(what=f"the hash of {_events(each.level, each.idx)} was changed", where=where, event=first))
 
-    def _take(self, level: int, idx: int | None) -> bytes | None:
-        """The stored hash at (level, idx), if it is there; tells of nodes before it that belong to no event (None: of all that are left)."""
-        while len(self._levels) <= level:
-            self._levels.append(self._open(len(self._levels)))
-            self._ahead.append(next(self._levels[-1], None))
-        while (ahead := self._ahead[level]) is not None and (idx is None or ahead[0] <= idx):
-            self._ahead[level] = next(self._levels[level], None)
-            if ahead[0] == idx:
-                return ahead[1]
-            self._tell(VerifyProblem(what="a hash of events that are not there", where=f"node {level}/{ahead[0]}"))
+    def _take(self, level: int, idx: int) -> bytes | None:
+        """The stored hash of the next subtree that the events complete, if it is there; tells of nodes before it that belong to no event."""
+        place = merkle.place(level, idx)
+        while self._ahead is not None and self._ahead[0] <= place:
+            found, stored = self._ahead
+            self._ahead = next(self._nodes, None)
+            if found == place:
+                return stored
+            self._extra(found)
         return None
+
+    def _extra(self, place: int) -> None:
+        where = "node {}/{}".format(*merkle.at(place)) if place >= 0 else f"node {place}"
+        self._tell(VerifyProblem(what="a hash of events that are not there", where=where))
 
 
 def _events(level: int, idx: int) -> str:

@@ -85,7 +85,8 @@ class _Verification:
         self.inner: dict[str, tuple[str, ...]] = {}
         self.replayed = MemoryProjection()
         self.replayed.track()
-        self.tree = TreeCheck(self._level, self.problems.append)
+        nodes = ((place, stored_bytes(stored)) for place, stored in connection.stream(self.sql.all_nodes, ()))
+        self.tree = TreeCheck(nodes, self.problems.append)
         self.erased = ErasureCheck(self.problems.append)
         self.commands = CommandCheck(connection, self.sql, self.problems.append)
         stored = ((size, stored_bytes(signed)) for size, signed in connection.stream(self.sql.checkpoints, ()))
@@ -107,12 +108,11 @@ class _Verification:
             self.checkpoints.at(self.tree.size)
         self.commands.finish()
         self.checkpoints.finish(self.tree.size if head is None else head.size)
-        top = self.connection.execute(self.sql.top_level, ()).fetchone()[0]
         if head is None:
             return
         if self.tree.size < head.size:
             self._tell(f"{_events(self.tree.size + 1, head.size)} missing", f"event {self.tree.size + 1}", self.tree.size + 1)
-        self.tree.finish(head.size, head.frontier, -1 if top is None else top)
+        self.tree.finish(head.size, head.frontier)
         if head.at != at:
             self._tell(f"the head's time is {head.at}, the last event's {at}", "head")
 
@@ -224,9 +224,6 @@ class _Verification:
             self._tell(f"{error.what} {says}", where, recorded.seq)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self._tell(f"a {reference.kind} cannot be read: {error} {says}", where, recorded.seq)
-
-    def _level(self, level: int) -> Iterator[tuple[int, bytes]]:
-        return ((idx, stored_bytes(stored)) for idx, stored in self.connection.stream(self.sql.level, (level,)))
 
     def _tell(self, what: str, where: str, event: int | None = None) -> None:
         self.problems.append(VerifyProblem(what=what, where=where, event=event))

@@ -20,7 +20,7 @@ from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 from sqlalchemy.schema import CreateTable
 
 from flyball.errors import BadInput, Conflict, FlyballError, Unavailable
-from flyball.store import tables
+from flyball.store import former, tables
 from flyball.store.sqlite import Sqlite
 from flyball.store.statements import compile_statements
 
@@ -247,12 +247,18 @@ class Database:
             # another process may have been faster, so what is there is looked at again, now that nobody else makes any
             have = {name for (name,) in connection.execute(self.backend.tables)}
             self._check_own(have)
-            self._check(self._version(connection, have))
+            version = self._version(connection, have)
+            self._check(version)
+            aside = former.before(connection, version)
+            if aside:
+                have.discard(tables.node.name)
             for table in tables.metadata.sorted_tables:
                 if table.name not in have:
                     connection.execute(str(CreateTable(table).compile(dialect=self.backend.dialect)))
             if tables.meta.name not in have:
                 connection.execute(self.sql.new_head, (b"",))
+            if aside:
+                former.after(connection, self.sql.add_node)
             connection.execute(self.sql.set_meta, ("schema", tables.SCHEMA_VERSION))
 
     def _is_whole(self) -> bool:

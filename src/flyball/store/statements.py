@@ -44,10 +44,9 @@ class Statements:
     events: str  # after seq, last seq -> seq, body
     all_events: str  # -> seq, body
     event: str  # seq -> body
-    add_node: str  # level, idx, hash
-    node: str  # level, idx -> hash
-    level: str  # level -> idx, hash
-    top_level: str
+    add_node: str  # place, hash
+    node: str  # place -> hash
+    all_nodes: str  # -> place, hash
     new_head: str
     add_checkpoint: str  # size, note
     checkpoints: str  # -> size, note
@@ -142,10 +141,9 @@ def compile_statements(dialect: Dialect) -> Statements:
         ),
         all_events=sql(select(event.c.seq, event.c.body).order_by(event.c.seq)),
         event=sql(select(event.c.body).where(event.c.seq == bindparam("seq_")), "seq_"),
-        add_node=sql(insert(node).values(level=bindparam("level"), idx=bindparam("idx"), hash=bindparam("hash")), "level", "idx", "hash"),
-        node=sql(select(node.c.hash).where(node.c.level == bindparam("l"), node.c.idx == bindparam("i")), "l", "i"),
-        level=sql(select(node.c.idx, node.c.hash).where(node.c.level == bindparam("l")).order_by(node.c.idx), "l"),
-        top_level=sql(select(func.max(node.c.level))),
+        add_node=sql(insert(node).values(place=bindparam("place"), hash=bindparam("hash")), "place", "hash"),
+        node=sql(select(node.c.hash).where(node.c.place == bindparam("place_")), "place_"),
+        all_nodes=sql(select(node.c.place, node.c.hash).order_by(node.c.place)),
         new_head=sql(
             insert(head).inline().values(id=_word(1), size=_word(0), frontier=bindparam("frontier"), at=_word(0), fence=_word(0)),
             "frontier",

@@ -16,11 +16,11 @@ from sqlalchemy.dialects import postgresql
 from flyball.records.commands import COMMANDS
 from flyball.records.vocabulary import PROJECTIONS as VOCABULARY
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 """Of the tables in this file. A table that is new is made on opening; any other change needs a step in `sql.py` that brings the former version over."""
 
-FORMER_VERSIONS = ("1",)
-"""Versions that are brought over on opening: 1 lacks `checkpoint` and `personal`."""
+FORMER_VERSIONS = ("1", "2")
+"""Versions that are brought over on opening: 1 lacks `checkpoint` and `personal`; in 1 and 2, `node` has the columns level, idx and hash."""
 
 metadata = MetaData()
 
@@ -42,11 +42,10 @@ event = Table(
 node = Table(
     "node",
     metadata,
-    Column("level", Integer, primary_key=True, autoincrement=False),
-    Column("idx", _SEQ, primary_key=True, autoincrement=False),
+    Column("place", _SEQ, primary_key=True, autoincrement=False),
     Column("hash", LargeBinary, nullable=False),
 )
-"""Complete subtrees: (level, idx) covers the leaves idx·2^level … (idx + 1)·2^level − 1. Leaf i is event i + 1."""
+"""Hashes of complete subtrees, in the order in which events complete them (`ledger.merkle`): what an event adds lies at the table's end."""
 
 head = Table(
     "head",
