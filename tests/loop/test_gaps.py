@@ -1,4 +1,4 @@
-"""What is missing from the prediction log holds every model's rollout for a minute, and is an incident that blames no model."""
+"""What is missing from the evidence holds every model's rollout for a minute, and is an incident that blames no model."""
 
 from __future__ import annotations
 

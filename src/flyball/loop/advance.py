@@ -147,7 +147,7 @@ def _workers(ports: Ports, state: State, model: Model, version: str) -> tuple[bo
 def _frozen_by(state: State, model: Model, kept: Memories, now: Instant) -> str:
     frozen = [row.incident for row in incidents_of(state, model.name) if row.state in _LIVE and "freeze" in row.actions]
     missing = kept.monitor(model.name).gap(now)
-    return ", ".join([*frozen, *([f"{missing:,} records are missing from the prediction log"] if missing else [])])
+    return ", ".join([*frozen, *([f"{missing:,} records are missing from the evidence"] if missing else [])])
 
 
 def candidate(state: State, model: str) -> VersionRow | None:

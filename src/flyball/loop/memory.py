@@ -1,7 +1,8 @@
 """What the loop counts between decisions: monitors and rollout evidence, with the cursor they were counted up to.
 
 Operational, not decided: all of it can be counted again from the prediction log. Saved in one transaction with the cursor, so that
-nothing is counted twice or left out, wherever the process dies.
+nothing is counted twice or left out, wherever the process dies. So is what each model's log is folded by, as its declaration said when it
+was read last: one that cannot be read for a while leaves nothing out either. What was left out all the same is noted as a gap.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from flyball.rollout.evidence import accumulate, follow_on
 IDLE = Span.parse("1d")
 """The longest time between two looks when nothing is due."""
 
-_CURSOR, _MONITOR, _ROLLOUT = "cursor", "monitor/", "rollout/"
+_CURSOR, _MONITOR, _ROLLOUT, _DECLARED = "cursor", "monitor/", "rollout/", "declared/"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Memories:
     cursor: Cursor
     monitors: dict[str, MonitorState] = field(default_factory=dict)
     rollouts: dict[str, RolloutEvidence] = field(default_factory=dict)
+    watches: dict[str, Watch] = field(default_factory=dict)
     changed: frozenset[str] = frozenset()
 
     def monitor(self, model: str) -> MonitorState:
@@ -51,6 +53,21 @@ class Memories:
             self.rollouts[rollout_id] = codec.decode(raw, RolloutEvidence) if raw else RolloutEvidence()
         return self.rollouts[rollout_id]
 
+    def declared(self, model: str) -> Watch | None:
+        """What the declaration of a model said of folding its log when it was read last; None if it never was."""
+        if model not in self.watches:
+            raw = self.source.load(_DECLARED + model)
+            if raw is None:
+                return None
+            self.watches[model] = codec.decode(raw, Watch)
+        return self.watches[model]
+
+    def with_declared(self, watch: Watch) -> Memories:
+        """The same with what a model's declaration says now."""
+        if watch == self.declared(watch.model):
+            return self
+        return replace(self, watches={**self.watches, watch.model: watch}, changed=self.changed | {_DECLARED + watch.model})
+
     def inherited(self, row: RolloutRow, state: State) -> Memories:
         """Evidence for a rollout that has none yet: what spoke against the same version in an earlier attempt still does."""
         if row.attempt <= 1 or row.rollout in self.rollouts or self.source.load(_ROLLOUT + row.rollout):
@@ -65,11 +82,16 @@ class Memories:
         return replace(self, monitors={**self.monitors, state.model: state}, changed=self.changed | {_MONITOR + state.model})
 
     def with_batch(self, batch: Batch, cursor: Cursor, active: Mapping[str, RolloutRow | None], watches: Mapping[str, Watch]) -> Memories:
-        """Add one batch to every count it belongs to. A batch without content changes nothing but the cursor."""
+        """Add one batch to every count it belongs to. A batch without content changes nothing but the cursor.
+
+        active: the rollout, if any, of each model that answers; of these, what was not counted is noted as a gap.
+        """
         touched = batch.models
-        if not touched and not batch.gaps:
+        if not batch.holds:
             return replace(self, cursor=cursor)
         kept = replace(self, cursor=cursor, changed=self.changed | {_CURSOR})
+        for model in batch.uncounted.keys() & active.keys():
+            kept = kept.with_monitor(monitoring.gapped(kept.monitor(model), batch.uncounted[model], batch.until))
         for model in watches if batch.gaps else ():
             kept = kept.with_monitor(monitoring.gapped(kept.monitor(model), batch.gaps, batch.until))
         for model in touched & set(watches):
@@ -96,6 +118,8 @@ def save(memory: Memory, kept: Memories) -> Memories:
                 items[key] = codec.encode(kept.monitors[key.removeprefix(_MONITOR)])
             elif key.startswith(_ROLLOUT):
                 items[key] = codec.encode(kept.rollouts[key.removeprefix(_ROLLOUT)])
+            elif key.startswith(_DECLARED):
+                items[key] = codec.encode(kept.watches[key.removeprefix(_DECLARED)])
         items[_CURSOR] = codec.encode(kept.cursor)
         memory.save(items)
     return replace(kept, changed=frozenset())

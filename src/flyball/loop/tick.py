@@ -20,7 +20,7 @@ from flyball.loop.memory import Memories
 from flyball.loop.ports import Ports
 from flyball.loop.proving import proof, sign_versions
 from flyball.loop.releases import AcknowledgeRoutes, active_rollout, decide_acknowledge
-from flyball.loop.watch import watch
+from flyball.loop.watch import declared, watch
 from flyball.records.base import State
 from flyball.records.data import DATASETS, DataCommitted, DataRefused
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
@@ -164,19 +164,23 @@ def reconcile_routes(ports: Ports) -> None:
 def absorb(ports: Ports, now: Instant, failed: list[FlyballError]) -> Memories:
     """Read new evidence into the operational counts, and save them with the cursor in one transaction.
 
-    A model of which something that is needed for that cannot be read is not counted as long as it cannot.
+    A model whose declaration cannot be read is counted by the one that was read last: its evidence does not wait for the file. Where none
+    ever was, or its champion's result cannot be read, the model is not counted, and what was left out is noted as a gap.
     """
     state = ports.ledger.state()
     kept = memories.load(ports.memory)
     watches: dict[str, Watch] = {}
-    for key, row in state.scan(DECLARATIONS):
-        if state.get(ROUTES, key) is not None:
+    answering = [row for key, row in state.scan(DECLARATIONS) if state.get(ROUTES, key) is not None]
+    for row in answering:
+        with one_models_own(failed):
+            kept = kept.with_declared(declared(ports.library.model(row.body)))
+        own = kept.declared(row.model)
+        if own is not None:
             with one_models_own(failed):
-                watched = watch(ports.library.model(row.body), state, ports.library)
-                kept = memories.synced(kept, key, state, ports.library, now)
-                watches[key] = watched
+                watches[row.model] = watch(own, state, ports.library)
+                kept = memories.synced(kept, row.model, state, ports.library, now)
     batch, cursor = ports.evidence.since(kept.cursor, now, watches)
-    active = {name: active_rollout(state, name) for name in watches}
+    active = {row.model: active_rollout(state, row.model) for row in answering}
     for rollout in active.values():
         kept = kept.inherited(rollout, state) if rollout is not None else kept
     kept = kept.with_batch(batch, cursor, active, watches)

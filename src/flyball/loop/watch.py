@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from flyball.clock import Span
 from flyball.declare.live import label_delay, live_slices
 from flyball.declare.model import Model
@@ -23,23 +25,30 @@ def loss_cap(library: Library, state: State, row: RolloutRow) -> float:
     return library.result(champion.result).loss_cap if champion else 1.0
 
 
-def watch(model: Model, state: State, library: Library) -> Watch:
-    """The champion's reference and loss, the active rollout's latency threshold, the declared slices."""
-    row = state.get(MODELS, model.name)
-    champion = state.get(VERSIONS, f"{model.name}/{row.champion}") if row and row.champion else None
-    result = library.result(champion.result) if champion else None
-    found = state.get(ROLLOUTS, row.rollout) if row and row.rollout else None
-    rollout = found if found is not None and found.state in ACTIVE else None
+def declared(model: Model) -> Watch:
+    """What the declaration alone says of it: small, and enough to go on with while the declaration cannot be read."""
     return Watch(
         model=model.name,
         task=model.task,
         label_delay=label_delay(model),
         slices=live_slices(model),
         loss=loss_of(model.task),
+        settle=SETTLE,
+    )
+
+
+def watch(own: Watch, state: State, library: Library) -> Watch:
+    """The same with what the state adds: the champion's reference and loss, the active rollout's arms and latency threshold."""
+    row = state.get(MODELS, own.model)
+    champion = state.get(VERSIONS, f"{own.model}/{row.champion}") if row and row.champion else None
+    result = library.result(champion.result) if champion else None
+    found = state.get(ROLLOUTS, row.rollout) if row and row.rollout else None
+    rollout = found if found is not None and found.state in ACTIVE else None
+    return msgspec.structs.replace(
+        own,
         loss_cap=result.loss_cap if result else 1.0,
         slow_us={rollout.rollout: rollout.slow_us} if rollout and rollout.slow_us is not None else {},
         arms={rollout.rollout: (rollout.version, rollout.champion)} if rollout else {},
         started=rollout.planned_at if rollout else 0,
-        settle=SETTLE,
         bins=library.bins(result.reference) if result else (),
     )

@@ -189,14 +189,15 @@ def _coverage(state: MonitorState, now: Instant) -> Finding:
 
 
 def _logged(state: MonitorState, now: Instant) -> Finding:
-    """An alert while the log says that records could not be written: every other judgement rests on what is in it."""
+    """An alert while records could not be written, or not be counted: every other judgement rests on them."""
     missing = state.gap(now)
     return Finding(
         monitor=LOGGED,
         severity="alert" if missing else "none",
         n=missing,
         failure="evidence_gap",
-        why=f"at least {missing:,} records could not be written to the prediction log (a full disk)"
+        why=f"at least {missing:,} records could not be written to the prediction log (a full disk), or not be counted (the model's declaration "
+        "or its champion's result could not be read)"
         if missing
         else "no gap in the last minute",
     )

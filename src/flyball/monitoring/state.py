@@ -28,7 +28,8 @@ class MonitorState(Record, frozen=True):
     """One model's monitors. `version` is the champion they watch (empty: none yet), `m0` the upper bound of its loss at
     release (a clipped loss over `loss_cap`).
 
-    `gap_at` is when the log last said that records could not be written, `unlogged` how many since it began to (all models' together).
+    `gap_at` is when the log last said that records could not be written (all models' together), or some of this model's were not counted;
+    `unlogged` how many since that began.
     `at_release` and `baseline` are the metrics that checks compare with. `labels` counts matured labels of this
     version, `labels_since` is when they began to come, `labels_tried` how many there were at the last attempt to train, at
     `tried_at`. `onset` is since when their loss has been above m₀, as far as it is.
@@ -57,7 +58,7 @@ class MonitorState(Record, frozen=True):
     trails: tuple[Trail, ...] = ()
 
     def gap(self, now: Instant) -> int:
-        """Records that are missing from the log because of what is wrong now; 0 once `GAP` has gone by without another gap."""
+        """Records that are missing from the evidence because of what is wrong now; 0 once `GAP` has gone by without another gap."""
         return self.unlogged if self.gap_at and now - self.gap_at <= GAP else 0
 
     @property
@@ -95,7 +96,7 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins]) -> MonitorSt
 
 
 def gapped(state: MonitorState, records: int, at: Instant) -> MonitorState:
-    """The log says that `records` could not be written, whosever they were."""
+    """So many `records` could not be written to the log, whosever they were, or not be counted."""
     return msgspec.structs.replace(state, gap_at=at, unlogged=state.gap(at) + records)
 
 

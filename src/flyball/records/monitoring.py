@@ -149,7 +149,8 @@ class InputCounts(Record, frozen=True):
 class Batch(Record, frozen=True):
     """All that became visible in (cursor, until]. `inputs` are in order of rows, cut at every thousandth: a column comes once in each cut.
 
-    `unmatched` counts, by model, the labels that were given up: no row had waited for them.
+    `unmatched` counts, by model, the labels that were given up: no row had waited for them; `uncounted` the records of models that were not
+    to be counted; `gaps` those that are in no log.
     """
 
     until: Instant
@@ -159,7 +160,13 @@ class Batch(Record, frozen=True):
     blocks: tuple[LabelBlock, ...] = ()
     inputs: tuple[InputCounts, ...] = ()
     unmatched: dict[str, int] = {}
+    uncounted: dict[str, int] = {}
     gaps: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything would be lost with it."""
+        return bool(self.models or self.uncounted or self.gaps)
 
     @property
     def models(self) -> set[str]:

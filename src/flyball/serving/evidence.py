@@ -7,6 +7,7 @@ rebuild what was waiting for labels, and what they count is thrown away: it was 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -47,7 +48,7 @@ class LiveEvidence:
         self._given: Cursor | None = None
 
     def since(self, cursor: Cursor, until: Instant, watches: dict[str, Watch]) -> tuple[Batch, Cursor]:
-        """Counts of all that became visible in (cursor, until], for the models in `watches`, and the cursor after it.
+        """Counts of all that became visible in (cursor, until], for the models in `watches`, and the cursor after it; others are `uncounted`.
 
         A cursor other than the one last returned (a restart, a transaction that failed) makes it read back; so does not the one last
         given, where nothing was counted since: a caller need not store a cursor for that. A file in the log that is not a segment is
@@ -60,9 +61,9 @@ class LiveEvidence:
         intake = _Intake(self._names, watches)
         offsets = self._read(cursor.offsets if back or self._last is None else self._last.offsets, intake, back=back)
         intake.into(self._folders)
-        batch = _joined(until, [self._folders[model].take(until) for model in sorted(self._folders)], intake.gaps)
+        batch = _joined(until, [self._folders[model].take(until) for model in sorted(self._folders)], intake)
         self._last = Cursor(until=max(until, cursor.until), offsets=offsets)
-        self._given = None if batch.models or batch.gaps else cursor
+        self._given = None if batch.holds else cursor
         return batch, self._last
 
     def labels(self) -> Mapping[str, LabelTally]:
@@ -180,6 +181,7 @@ class _Intake:
 
     def __init__(self, names: dict[str, tuple[str, ...]], watches: Mapping[str, Watch]) -> None:
         self.gaps = 0
+        self.uncounted: Counter[str] = Counter()
         self._names = names
         self._wanted = {model: {*watch.slices, *(bins.column for bins in watch.bins)} for model, watch in watches.items()}
         self._rows: dict[str, dict[str, list[Any]]] = {}
@@ -216,8 +218,11 @@ class _Intake:
         model, _, version = record.version.partition("@")
         wanted = self._wanted.get(model)
         marks = record.marks or {}
+        if wanted is None:
+            self.uncounted[model] += 1
+            return
         # the declared fallback is no version's answer; the failure before it is in the log on its own
-        if wanted is None or record.status == "fallback" or marks.get("fb") == "value":
+        if record.status == "fallback" or marks.get("fb") == "value":
             return
         stand_in = marks.get("fb") == "champion"
         key = record.key_hash or (record.request_id if record.rows > 1 else None)
@@ -254,7 +259,10 @@ class _Intake:
                 columns[name].append(None)
 
     def _label(self, record: wal.LogRecord) -> None:
-        if record.version not in self._wanted or not record.output:
+        if record.version not in self._wanted:
+            self.uncounted[record.version] += 1
+            return
+        if not record.output:
             return
         columns = self._labels.setdefault(record.version, {name: [] for name in (*LABELS, "value")})
         columns["request_id"].append(record.request_id)
@@ -268,7 +276,7 @@ def _frame(columns: dict[str, list[Any]] | None, types: Mapping[str, pl.DataType
     return pl.DataFrame([pl.Series(name, values, dtype=types.get(name), strict=False) for name, values in columns.items()])
 
 
-def _joined(until: Instant, batches: list[Batch], gaps: int) -> Batch:
+def _joined(until: Instant, batches: list[Batch], intake: _Intake) -> Batch:
     return Batch(
         until=until,
         traffic=tuple(one for batch in batches for one in batch.traffic),
@@ -277,5 +285,6 @@ def _joined(until: Instant, batches: list[Batch], gaps: int) -> Batch:
         blocks=tuple(one for batch in batches for one in batch.blocks),
         inputs=tuple(one for batch in batches for one in batch.inputs),
         unmatched={model: count for batch in batches for model, count in batch.unmatched.items()},
-        gaps=gaps,
+        uncounted=dict(intake.uncounted),
+        gaps=intake.gaps,
     )
