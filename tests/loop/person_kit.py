@@ -16,9 +16,11 @@ import polars as pl
 
 from flyball.cli.main import run
 from flyball.clock import rfc3339
+from flyball.governance.authority import LOOP as ITSELF
 from flyball.ledger.verify import VerifyReport, verify
 from flyball.loop.sealing import Sealing
-from flyball.records.data import DATASET_VERSIONS
+from flyball.loop.tick import commit
+from flyball.records.data import DATASET_VERSIONS, DATASETS, DataCommitted
 from flyball.serving import wal
 from flyball.serving.sealer import unseal
 from flyball.wiring import Wired, open_project
@@ -196,3 +198,21 @@ def rows(count: int) -> pl.DataFrame:
     moments = [rfc3339((END - 30 * 86_400 + n * 3_900) * 1_000_000) for n in range(650)]
     frame = pl.DataFrame({"ts": moments, "payment": [f"p{n}" for n in range(650)], "customer": who, "amount": amount, "good": good})
     return frame.head(count)
+
+
+def erase(people: People, *more: object, who: str = WHO) -> Ended:
+    return people.call("data", "erase", "--subject", who, "--reason", "request 4711", *more)
+
+
+def events(people: People, kind: type[Any]) -> list[Any]:
+    with people.opened() as wired:
+        return [one.event for one in wired.ledger.read(0, 10_000) if isinstance(one.event, kind)]
+
+
+def share(people: People, name: str, subject: str = "customer") -> str:
+    """Give another data set the bytes that the head of the payments was born with; their hash."""
+    with people.opened() as wired:
+        ports = wired.acting(ITSELF)
+        head = ports.ledger.state().get(DATASETS, "payments").head
+        commit(ports, DataCommitted(version=msgspec.structs.replace(head, name=name, subject=subject, source_mark="m")))
+    return head.content

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
-import msgspec
-import polars as pl
 import pytest
 
 from flyball.data.refresh import refresh
@@ -21,33 +18,9 @@ from flyball.records.data import DATASET_VERSIONS, DATASETS, DataCommitted, Data
 from flyball.records.declarations import DECLARATIONS
 from flyball.serving.layout import read_json, write_json
 
-from .person_kit import OTHER, WHO, People, rows
+from .person_kit import OTHER, WHO, People, erase, events, rows
 
 pytestmark = pytest.mark.process
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> People:
-    people = People.make(tmp_path_factory.mktemp("people") / "made")
-    people.log([[(10.0, WHO)], [(20.0, OTHER), (30.0, WHO), (40.0, "person-1")]], labels=["s0-r1/1"])
-    people.log([[(50.0, OTHER)]], labels=["s0-r0", "s0-r1/0"])
-    people.log([])
-    people.seal()
-    return people
-
-
-@pytest.fixture
-def people(made: People, tmp_path: Path) -> People:
-    return People(Path(shutil.copytree(made.root, tmp_path / "p")))
-
-
-def erase(people: People, *more: object, who: str = WHO):
-    return people.call("data", "erase", "--subject", who, "--reason", "request 4711", *more)
-
-
-def events(people: People, kind):
-    with people.opened() as wired:
-        return [one.event for one in wired.ledger.read(0, 10_000) if isinstance(one.event, kind)]
 
 
 def test_the_person_is_in_no_file_any_more_and_every_proof_holds(people: People) -> None:
@@ -92,6 +65,8 @@ def test_it_is_recorded_with_what_went_and_the_versions_that_were_made_from_it(p
     assert (what.data, what.rows, what.predictions) == (("payments",), 32, 4)
     assert WHO not in what.subject
     assert len(what.subject) == 64
+    with people.opened() as wired:
+        assert what.fingerprint == wired.subjects().make_key().fingerprint
     erased = events(people, DataErased)
     assert [one.name for one in erased] == ["payments", "payments", "log/g0/000000", "log/g0/000001"]
     assert [one.rows for one in erased] == [15, 17, 4, 0]
@@ -192,6 +167,14 @@ def test_without_the_key_nothing_is_read_in_which_the_person_may_be(people: Peop
         wired.subjects().erasures("payments")
     assert people.call("tick").code == 1
     assert people.traces() == []
+
+
+def test_neither_a_rehearsal_nor_an_erasure_of_nobody_makes_the_key(people: People) -> None:
+    assert erase(people, "--dry-run").code == 0
+    assert erase(people, "--dry-run", "--idempotency-key", "k").code == 0
+    assert erase(people, who="nobody").code == 0
+    assert erase(people, "--idempotency-key", "k", who="nobody").code == 0
+    assert not (people.state / "keys" / "subjects.key").exists()
 
 
 def test_rows_in_the_open_log_are_left_out_when_it_is_sealed(people: People) -> None:
@@ -427,68 +410,3 @@ def test_a_viewer_may_not_erase(people: People, monkeypatch: pytest.MonkeyPatch)
     assert "operator or admin" in ended.document["detail"]
     monkeypatch.delenv("FLYBALL_TOKEN")
     assert people.traces()
-
-
-def share(people: People, name: str, subject: str = "customer") -> str:
-    """Give another data set the bytes that the head of the payments was born with; their hash."""
-    with people.opened() as wired:
-        ports = wired.acting(LOOP)
-        head = ports.ledger.state().get(DATASETS, "payments").head
-        commit(ports, DataCommitted(version=msgspec.structs.replace(head, name=name, subject=subject, source_mark="m")))
-    return head.content
-
-
-def lies(people: People, name: str, content: str) -> str:
-    with people.opened() as wired:
-        where = wired.subjects().present(name, content)
-        wired.blobs.check(where)
-    return where
-
-
-def test_a_data_set_that_shares_a_content_with_the_named_one_keeps_it(people: People) -> None:
-    content = share(people, "ledgers")
-    ended = erase(people, "--data", "payments").document
-    assert (ended["erased"]["versions"], ended["erased"]["rows"]) == (2, 15 + 17)
-    assert lies(people, "ledgers", content) == content != lies(people, "payments", content)
-    assert {one.name for one in events(people, DataErased) if not one.name.startswith("log/")} == {"payments"}
-    people.verified()
-    assert people.call("audit", "rebuild").code == 0
-    assert lies(people, "ledgers", content) == content
-    assert erase(people).document["erased"]["versions"] == 1
-    assert people.traces() == []
-    assert lies(people, "ledgers", content) == lies(people, "payments", content)
-    people.verified()
-
-
-def test_each_data_set_that_shares_a_content_names_its_persons_by_its_own_column(people: People) -> None:
-    content = share(people, "ledgers", subject="payment")
-    assert erase(people, who="p0").document["erased"]["versions"] == 1
-    ended = erase(people).document["erased"]
-    assert (ended["versions"], ended["rows"]) == (2, 15 + 17)
-    where = lies(people, "ledgers", content)
-    left = pl.read_parquet(people.state / "blobs" / where[:2] / where[2:])
-    assert ("p0" in left["payment"].to_list(), WHO in left["customer"].to_list()) == (False, True)
-    people.verified()
-
-
-def test_a_content_that_is_committed_again_after_an_erasure_is_kept(people: People) -> None:
-    with people.opened() as wired:
-        content = wired.ledger.state().get(DATASETS, "payments").head.content
-        data = wired.blobs.get(content)
-    erase(people)
-    with people.opened() as wired:
-        wired.blobs.put(data)
-    assert share(people, "copies", subject="") == content
-    with people.opened(claim=True):
-        pass
-    assert lies(people, "copies", content) == content
-    people.verified()
-
-
-def test_a_missing_content_that_another_data_set_still_has_is_named(people: People) -> None:
-    content = share(people, "ledgers")
-    erase(people, "--data", "payments")
-    with people.opened() as wired:
-        wired.blobs.remove(content)
-    [problem] = people.call("audit", "verify").document["problems"]
-    assert problem["where"] == f"blob {content}"

@@ -20,6 +20,7 @@ from flyball.records.data import DATASET_VERSIONS, DATASETS, DatasetRow
 
 if TYPE_CHECKING:
     from flyball.loop.eraser import Eraser, Held
+    from flyball.loop.subjectkey import SubjectKey
     from flyball.wiring import Wired
 
 app = common.app()
@@ -89,31 +90,37 @@ def erase(
     quiet: Quiet = False,
 ) -> int:
     """Hold nothing of a person any more. Every version of every data set and the prediction log lose their rows; it cannot be undone."""
+    from flyball.loop.eraser import Eraser
+    from flyball.loop.subjectkey import throwaway
+
     out = Output(as_json=as_json, quiet=quiet)
     acting = Acting(reason, dry_run, key)
     _checked(subject, reason)
     with common.opened(project) as wired:
         wired.permit(of_nobody)
-        eraser = _eraser(wired)
+        subjects = wired.subjects()
+        eraser = Eraser(subjects, wired.blobs, wired.layout)
         held = eraser.find(subject, name)
         if held.nothing:
             # what a killed erasure left behind is removed even so
             removed = 0 if dry_run else eraser.finish(held)
-            given = wired.ports.ledger.state().get(COMMANDS, keyed_id(key, _order(eraser, subject))) if key else None
+            found = subjects.key() if key else None
+            given = wired.ports.ledger.state().get(COMMANDS, keyed_id(key, _order(found, subject))) if found is not None else None
             _nothing(out, held, removed, given.last if given is not None else None)
             return 0
         if not dry_run and not common.sure(f"erase {_counts(held)}? It cannot be undone.", yes=yes):
             return 1
-        return _erase(wired, out, eraser, held, name, acting)
+        who = (subjects.key() or throwaway()) if dry_run else subjects.make_key()
+        return _erase(wired, out, eraser, held, name, acting, who)
 
 
-def _erase(wired: Wired, out: Output, eraser: Eraser, held: Held, name: str, acting: Acting) -> int:
+def _erase(wired: Wired, out: Output, eraser: Eraser, held: Held, name: str, acting: Acting, key: SubjectKey) -> int:
     from flyball.loop.eraser import name_only
 
-    command = common.command_id(wired, acting, _order(eraser, held.subject))
+    command = common.command_id(wired, acting, _order(key, held.subject))
     for left in reversed(range(TRIES)):
         keep = name_only if acting.dry_run else None
-        order = eraser.order(held, command=command, actor=wired.caller.actor, reason=acting.reason, keep=keep)
+        order = eraser.order(held, key, command=command, actor=wired.caller.actor, reason=acting.reason, keep=keep)
         try:
             receipt = common.act(wired, out, order, decide_erase, acting)
         except Conflict:
@@ -199,15 +206,9 @@ def _checked(subject: str, reason: str) -> None:
         raise BadInput("the reason holds the person's name", why="it is recorded and would stay", fix="write the number of the request")
 
 
-def _order(eraser: Eraser, subject: str) -> str:
+def _order(key: SubjectKey, subject: str) -> str:
     """What a key stands for: the person under their keyed hash, since it goes into the record."""
-    return f"erase {eraser.who(subject)}"
-
-
-def _eraser(wired: Wired) -> Eraser:
-    from flyball.loop.eraser import Eraser as Made
-
-    return Made(wired.subjects(), wired.blobs, wired.layout)
+    return f"erase {key.who(subject)}"
 
 
 def _counts(held: Held) -> str:

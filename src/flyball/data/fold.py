@@ -45,8 +45,9 @@ def refused(projection: Projection, recorded: Recorded) -> None:
 def subject_erased(projection: Projection, recorded: Recorded) -> None:
     """From now on rows of theirs from before are left out, in each of the data sets."""
     assert isinstance(recorded.event, SubjectErased)
+    row = StandingRow(at=recorded.at, seq=recorded.seq, fingerprint=recorded.event.fingerprint)
     for name in recorded.event.data:
-        projection.put(STANDING, f"{name}/{recorded.event.subject}", StandingRow(at=recorded.at, seq=recorded.seq))
+        projection.put(STANDING, f"{name}/{recorded.event.subject}", row)
 
 
 def data_erased(projection: Projection, recorded: Recorded) -> None:

@@ -7,7 +7,7 @@ removes, and doing it again finds nothing else to do.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import polars as pl
 
 from flyball.clock import Instant
 from flyball.data import erase, erasures
-from flyball.data.erasures import NONE, Erasures, keyed, present
+from flyball.data.erasures import NONE, Erasures, present
 from flyball.declare.model import Model
 from flyball.declare.units import near
 from flyball.errors import BadInput, Corrupt, NotFound
@@ -27,7 +27,7 @@ from flyball.ledger.ledger import SqlLedger
 from flyball.loop import erasing
 from flyball.loop.erasing import EraseSubject, Forgetting
 from flyball.loop.ports import Library
-from flyball.loop.subjectkey import subject_key
+from flyball.loop.subjectkey import SubjectKey, find_key, make_key
 from flyball.records.base import State
 from flyball.records.data import DATASET_VERSIONS, LOG, DataErased, DatasetVersion, SubjectErased
 from flyball.records.serving import SEGMENTS, SegmentRow
@@ -112,7 +112,8 @@ class Subjects:
         state = self.ledger.state()
         known = erasing.erasures(state, name)
         where = partial(self.present, name)
-        return Erasures(until=known.until, seq=known.seq, present=where, keyed=self._keyed()) if known.until else Erasures(present=where)
+        key = find_key(self.keys, state) if known.until else None
+        return Erasures(present=where) if key is None else Erasures(until=known.until, seq=known.seq, present=where, keyed=key.who)
 
     def present(self, name: str, content: str) -> str:
         """Where a content of a data set lies now."""
@@ -135,8 +136,13 @@ class Subjects:
         fields = erasing.subject_fields(models)
         return Forgetting(partial(_forgotten, fields=fields, known=known), seq, tuple(known))
 
-    def _keyed(self) -> Callable[[str], str]:
-        return partial(keyed, subject_key(self.keys, make=False))
+    def key(self) -> SubjectKey | None:
+        """The key under which the erased are remembered; None where nobody was erased yet. Raises Corrupt, Refused, Unavailable."""
+        return find_key(self.keys, self.ledger.state())
+
+    def make_key(self) -> SubjectKey:
+        """The same, made where nobody was erased yet. Raises Corrupt, Refused, Unavailable."""
+        return make_key(self.keys, self.ledger.state())
 
 
 def _lies(state: State, key: str, row: SegmentRow) -> str:
@@ -176,15 +182,11 @@ class Eraser:
             looked=tuple(erasing.stored(state, names)),
         )
 
-    def who(self, subject: str) -> str:
-        """The keyed hash under which a person is remembered once they are erased. Raises Corrupt, Refused, Unavailable."""
-        return keyed(subject_key(self._subjects.keys, make=True), subject)
-
-    def order(self, held: Held, *, command: str, actor: str, reason: str, keep: erase.Keep | None = None) -> EraseSubject:
+    def order(self, held: Held, key: SubjectKey, *, command: str, actor: str, reason: str, keep: erase.Keep | None = None) -> EraseSubject:
         """The command that erases what was found. What is left is written, or only named where `keep` says so. Raises NotFound, Corrupt."""
         state = self._subjects.ledger.state()
         models = self._subjects.models(state)
-        who = self.who(held.subject)
+        who = key.who(held.subject)
         fields = erasing.within(erasing.subject_fields(models), held.names)
         erased = [*self._without_rows(held, state, who, keep or self._blobs.put)]
         erased += self._without_records(held, fields, who, keep or self._blobs.put)
@@ -196,6 +198,7 @@ class Eraser:
             waiting=held.waiting,
             texts=len(held.texts),
             reason=reason,
+            fingerprint=key.fingerprint,
         )
         readers = {model.name for model in models if {model.data.name, *(view.data.name for view in model.features)} & {*held.names}}
         return EraseSubject(id=command, actor=actor, what=what, erased=tuple(erased), looked=held.looked, models=tuple(sorted(readers)))

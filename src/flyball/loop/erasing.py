@@ -22,7 +22,7 @@ from flyball.ledger.bounds import fits, fullest
 from flyball.loop.commands import active_run
 from flyball.loop.ports import Library
 from flyball.records.base import Event, Record, Refusal, State
-from flyball.records.data import LOG, DataErased, DatasetVersion, SubjectErased
+from flyball.records.data import LOG, STANDING, DataErased, DatasetVersion, SubjectErased
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.serving import SEGMENTS
 from flyball.records.training import RUNS
@@ -73,6 +73,13 @@ def decide_erase(state: State, command: EraseSubject, _now: Instant) -> Sequence
             what=f"{busy[0]} is made from these rows just now",
             why="what it learns from them would not be named",
             fix="wait for it, or cancel it; then erase again",
+        )
+    if any(row.fingerprint not in ("", command.what.fingerprint) for _, row in state.scan(STANDING)):
+        return Refusal(
+            code="corrupt",
+            what="persons were erased under another key",
+            why="under two keys nobody could tell who was erased",
+            fix="copy subjects.key from the machine where they were erased first, or from a backup",
         )
     looked = {*command.looked, *(each.new_content for each in command.erased)}
     if any(content not in looked for content in stored(state, command.what.data)):

@@ -13,14 +13,12 @@ import polars as pl
 
 from flyball.clock import Instant, rfc3339
 from flyball.data import erase
-from flyball.data.erasures import keyed, present
+from flyball.data.erasures import present
 from flyball.declare.model import Model
-from flyball.errors import Corrupt
 from flyball.features.windows import prepare
 from flyball.ledger import personal
 from flyball.loop import erasing
 from flyball.loop.eraser import Eraser, Held, Subjects, is_of
-from flyball.loop.subjectkey import subject_key
 from flyball.records.base import Recorded, State
 from flyball.records.data import DATASETS, SubjectErased
 from flyball.serving import forget, wal
@@ -130,10 +128,8 @@ class Holdings:
     def _decisions(self, held: Held) -> Iterator[Item]:
         """Events that say something of the person, and erasures of them."""
         texts = set(held.texts)
-        try:
-            who = keyed(subject_key(self._subjects.keys, make=False), held.subject)
-        except Corrupt:
-            who = ""  # nobody was erased yet
+        key = self._subjects.key()
+        who = key.who(held.subject) if key is not None else ""
         if not texts and not who:
             return
         for recorded in self._subjects.ledger.read(0, self._subjects.ledger.size()):

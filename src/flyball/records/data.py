@@ -66,7 +66,7 @@ class SubjectErased(Event, frozen=True, tag="subject.erased"):
 
     `subject` is the keyed hash of who it was (docs/privacy.md): rows of theirs that a source still holds are left out when it is read
     again, and the rows `waiting` in the open log when it is sealed. `rows` in data set versions, `predictions` in sealed segments and
-    `texts` of events were taken out now.
+    `texts` of events were taken out now. `fingerprint` tells the key of the hash from any other.
     """
 
     subject: str
@@ -76,6 +76,7 @@ class SubjectErased(Event, frozen=True, tag="subject.erased"):
     waiting: int
     texts: int
     reason: Personal = ""
+    fingerprint: str = ""
 
 
 class DataErased(Event, frozen=True, tag="data.erased"):
@@ -111,10 +112,11 @@ class ErasureRow(Record, frozen=True):
 
 
 class StandingRow(Record, frozen=True):
-    """Rows of a person that were known by `at` are not to be held; `seq` is the event that says so."""
+    """Rows of a person that were known by `at` are not to be held; `seq` is the event that says so, under the key of this fingerprint."""
 
     at: Instant
     seq: int
+    fingerprint: str = ""
 
 
 DATASETS = Table("dataset", DatasetRow)

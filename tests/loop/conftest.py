@@ -1,0 +1,25 @@
+"""The small project of persons, made once; each test has a copy."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .person_kit import OTHER, WHO, People
+
+
+@pytest.fixture(scope="session")
+def people_made(tmp_path_factory: pytest.TempPathFactory) -> People:
+    people = People.make(tmp_path_factory.mktemp("people") / "made")
+    people.log([[(10.0, WHO)], [(20.0, OTHER), (30.0, WHO), (40.0, "person-1")]], labels=["s0-r1/1"])
+    people.log([[(50.0, OTHER)]], labels=["s0-r0", "s0-r1/0"])
+    people.log([])
+    people.seal()
+    return people
+
+
+@pytest.fixture
+def people(people_made: People, tmp_path: Path) -> People:
+    return People(Path(shutil.copytree(people_made.root, tmp_path / "p")))
