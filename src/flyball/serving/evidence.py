@@ -48,7 +48,8 @@ class LiveEvidence:
         self._given: Cursor | None = None
 
     def since(self, cursor: Cursor, until: Instant, watches: dict[str, Watch]) -> tuple[Batch, Cursor]:
-        """Counts of all that became visible in (cursor, until], for the models in `watches`, and the cursor after it; others are `uncounted`.
+        """Counts of all that became visible in (cursor, until], for the models in `watches`, and the cursor after it. Of others it counts
+        the records.
 
         A cursor other than the one last returned (a restart, a transaction that failed) makes it read back; so does not the one last
         given, where nothing was counted since: a caller need not store a cursor for that. A file in the log that is not a segment is
