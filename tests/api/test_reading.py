@@ -102,6 +102,21 @@ def test_a_page_that_shows_few_of_many_ends_and_goes_on(api: Served, monkeypatch
     assert asked > 2
 
 
+@pytest.mark.parametrize("text", ["000000050999999", "000000050" + "9" * 5_000, "50999999", "5_0", "\u0665\u0660", " 50", "-1", "+50", ""])
+def test_a_limit_is_read_to_its_last_digit(text: str) -> None:
+    with pytest.raises(BadInput, match="limit is"):
+        pages.limit_of({"limit": text})
+    assert pages.limit_of({"limit": "000000000000200"}) == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/events?after=NUMBER", "/checkpoints?after=NUMBER", "/events/NUMBER", "/events/NUMBER/proof", "/runs?limit=NUMBER"]
+)
+def test_a_number_that_no_machine_reads_is_refused_wherever_one_is_asked_for(api: Served, path: str) -> None:
+    answer = api.get(path.replace("NUMBER", "1" * 5_000))
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad-input")
+
+
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=201", "limit=x", "limit=1&limit=2", "after=abc", "after=%00", "page=2", "after=cnVuCg"]
 )

@@ -13,6 +13,7 @@ from flyball.records.base import RowT, Table
 
 MOST = 200
 USUAL = 50
+_DIGITS = 15
 _LOOKED_AT = 2_000
 """Rows that a page looks at for those that it shows; then it ends, and its cursor goes on from there."""
 
@@ -24,12 +25,18 @@ class Page(NamedTuple):
     next: str | None
 
 
+def number_of(text: str) -> int | None:
+    """The number that digits stand for; None for anything else, and for more digits than a number here has."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
+
+
 def limit_of(query: Mapping[str, str]) -> int:
     """How many things a page shall have. Raises BadInput."""
     text = query.get("limit", str(USUAL))
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MOST:
+    limit = number_of(text)
+    if limit is None or not 1 <= limit <= MOST:
         raise BadInput(f'limit is "{text[:40]}"', why=f"a page has 1 to {MOST} items", fix=f"limit={USUAL}")
-    return int(text)
+    return limit
 
 
 def cursor(name: str, key: str) -> str:

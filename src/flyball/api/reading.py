@@ -281,16 +281,18 @@ def _sees_all(asked: Asked) -> None:
 
 def _number(asked: Asked, name: str) -> int:
     text = asked.query.get(name, "0")
-    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+    number = pages.number_of(text)
+    if number is None:
         raise BadInput(f'{name} is "{text[:40]}"', why="it is a whole number, 0 or more", fix=f"{name}=0")
-    return int(text)
+    return number
 
 
 def _seq(asked: Asked) -> int:
     text = asked.path["seq"]
-    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+    number = pages.number_of(text)
+    if number is None:
         raise BadInput(f'"{text[:40]}" is no event', why="events have numbers, from 1", fix="/api/v1/events lists them")
-    return int(text)
+    return number
 
 
 def start_of(asked: Asked) -> int:
