@@ -88,21 +88,6 @@ def test_a_text_about_the_person_in_an_event_goes_as_well(people: People) -> Non
     people.verified()
 
 
-def test_a_second_time_finds_nothing_and_records_nothing(people: People) -> None:
-    erase(people)
-    before = people.size()
-    again = erase(people)
-    assert again.code == 0
-    assert again.document["event"] is None
-    assert people.size() == before
-
-
-def test_the_same_command_again_is_the_first_one(people: People) -> None:
-    first = erase(people, "--idempotency-key", "request-1")
-    again = erase(people, "--idempotency-key", "request-1")
-    assert first.document["event"] == again.document["event"] == people.size()
-
-
 def test_a_rehearsal_changes_nothing(people: People) -> None:
     before, traces = people.size(), people.traces()
     ended = erase(people, "--dry-run")
@@ -220,19 +205,6 @@ def test_a_kill_between_the_record_and_the_removal_is_healed(people: People, mon
     ended = erase(people).document
     assert (ended["event"], ended["blobs_removed"]) == (None, 4)
     assert (people.traces(), people.size()) == ([], before)
-
-
-def test_a_text_that_a_killed_erasure_left_goes_with_the_same_command_again(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert people.call("data", "erase", "--subject", OTHER, "--reason", WHO).code == 0
-    monkeypatch.setattr(Eraser, "finish", lambda *_: 0)
-    erase(people)
-    monkeypatch.undo()
-    [told, _] = events(people, SubjectErased)
-    with people.opened(claim=True) as wired:
-        assert wired.ledger.personal(told.reason) == WHO
-    assert erase(people).code == 0
-    assert people.traces() == []
-    people.verified()
 
 
 def test_the_next_control_plane_heals_it_too(people: People, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from flyball.data.erasures import present
 from flyball.errors import BadInput, Conflict
 from flyball.loop.erasing import decide_erase, of_nobody
 from flyball.loop.lookup import missing
-from flyball.records.commands import COMMANDS, keyed_id
+from flyball.records.base import Receipt
 from flyball.records.data import DATASET_VERSIONS, DATASETS, DatasetRow
 
 if TYPE_CHECKING:
@@ -101,12 +101,12 @@ def erase(
         subjects = wired.subjects()
         eraser = Eraser(subjects, wired.blobs, wired.layout)
         held = eraser.find(subject, name)
+        given = _given(wired, acting, _order(subjects.key(), subject, name)) if key and not dry_run else None
+        if given is not None:
+            return _again(out, eraser, held, key, given.last)
         if held.nothing:
             # what a killed erasure left behind is removed even so
-            removed = 0 if dry_run else eraser.finish(held)
-            found = subjects.key() if key else None
-            given = wired.ports.ledger.state().get(COMMANDS, keyed_id(key, _order(found, subject))) if found is not None else None
-            _nothing(out, held, removed, given.last if given is not None else None)
+            _nothing(out, held, 0 if dry_run else eraser.finish(held), None)
             return 0
         if not dry_run and not common.sure(f"erase {_counts(held)}? It cannot be undone.", yes=yes):
             return 1
@@ -114,10 +114,31 @@ def erase(
         return _erase(wired, out, eraser, held, name, acting, who)
 
 
+def _given(wired: Wired, acting: Acting, order: str) -> Receipt | None:
+    """What the command came to that was given under this key before; None for a new key. Raises BadInput for the key of another order."""
+    command = of_nobody(id=common.command_id(wired, acting, order), actor=wired.caller.actor)
+    receipt = wired.ports.ledger.execute(command, lambda *_: ())
+    return receipt if receipt.repeated else None
+
+
+def _again(out: Output, eraser: Eraser, held: Held, key: str, event: int) -> int:
+    """The same command once more: what a kill left undone is done. Raises BadInput where more is held by now, which it did not erase."""
+    held, removed = eraser.finish_again(held, event)
+    if not held.nothing:
+        raise BadInput(
+            f"the idempotency key {key} was used for an erasure that is done",
+            why=f"since event {event} more came to be held: {_counts(held)}",
+            fix="choose a new key to erase it too",
+            code="key-reused",
+        )
+    _nothing(out, held, removed, event)
+    return 0
+
+
 def _erase(wired: Wired, out: Output, eraser: Eraser, held: Held, name: str, acting: Acting, key: SubjectKey) -> int:
     from flyball.loop.eraser import name_only
 
-    command = common.command_id(wired, acting, _order(key, held.subject))
+    command = common.command_id(wired, acting, _order(key, held.subject, name))
     for left in reversed(range(TRIES)):
         keep = name_only if acting.dry_run else None
         order = eraser.order(held, key, command=command, actor=wired.caller.actor, reason=acting.reason, keep=keep)
@@ -128,10 +149,14 @@ def _erase(wired: Wired, out: Output, eraser: Eraser, held: Held, name: str, act
                 raise
             held = eraser.find(held.subject, name)
             continue
-        if receipt is not None:
-            removed = eraser.finish(held)
+        if receipt is not None and receipt.repeated:
+            # the same command was given by another process just now
+            return _again(out, eraser, eraser.find(held.subject, name), acting.key, receipt.last)
+        if receipt is not None and receipt.last:
             models = sorted({model for each in order.erased for model in each.models})
-            _told(out, held, models, receipt.last, removed)
+            _told(out, held, models, receipt.last, eraser.finish(held))
+        elif receipt is not None:
+            _nothing(out, held, eraser.finish(held), None)
         return 0
     return 1
 
@@ -206,9 +231,12 @@ def _checked(subject: str, reason: str) -> None:
         raise BadInput("the reason holds the person's name", why="it is recorded and would stay", fix="write the number of the request")
 
 
-def _order(key: SubjectKey, subject: str) -> str:
-    """What a key stands for: the person under their keyed hash, since it goes into the record."""
-    return f"erase {key.who(subject)}"
+def _order(key: SubjectKey | None, subject: str, name: str) -> str:
+    """What an idempotency key stands for: the person under their keyed hash, since it goes into the record, and the data set, if one is named.
+
+    Without a `key` nobody was erased yet, so none is of an erasure.
+    """
+    return f"erase {key.who(subject) if key is not None else ''} {name}"
 
 
 def _counts(held: Held) -> str:

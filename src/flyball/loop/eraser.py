@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from flyball.data.erasures import NONE, Erasures, present
 from flyball.declare.model import Model
 from flyball.declare.units import near
 from flyball.errors import BadInput, Corrupt, NotFound
+from flyball.ledger import personal
 from flyball.ledger.erasurecheck import replaced
 from flyball.ledger.ledger import SqlLedger
 from flyball.loop import erasing
@@ -207,6 +208,14 @@ class Eraser:
         """After it was recorded: forget the texts, point workers to what is left, remove old blobs; how many."""
         self._subjects.ledger.erase_personal(held.texts)
         return sweep(self._subjects.ledger.state(), self._blobs, self._layout)
+
+    def finish_again(self, held: Held, event: int) -> tuple[Held, int]:
+        """Finish what the erasure that ended with this event left undone if it was killed. What is held even so, and how many blobs went."""
+        read = self._subjects.ledger.read(0, event) if held.texts else ()
+        told = {digest for recorded in read for digest in personal.hashes(recorded.event)}
+        left = tuple(text for text in held.texts if text in told)
+        removed = self.finish(replace(held, texts=left))
+        return replace(held, texts=tuple(text for text in held.texts if text not in told)), removed
 
     def records(self, held: Held, models: list[Model]) -> list[list[wal.LogRecord]]:
         """The segments of the log in which something of a person lies: sealed ones, then all of the open log."""
