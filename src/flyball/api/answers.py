@@ -25,7 +25,10 @@ class Health(Record, frozen=True):
 
 
 class Standing(Record, frozen=True):
-    """A model and the parts of its versions. `traffic` maps versions to their share of it."""
+    """A model and the parts of its versions. `traffic` maps versions to their share of it.
+
+    `unread` says why the declaration cannot be read now (empty: it can); then `task` and `owner` are empty.
+    """
 
     model: str
     task: str
@@ -40,6 +43,7 @@ class Standing(Record, frozen=True):
     traffic: dict[str, float]
     applied_at: Instant
     champion_at: Instant
+    unread: str = ""
 
 
 class Version(VersionRow, frozen=True):

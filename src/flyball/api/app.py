@@ -25,12 +25,14 @@ from flyball.api.gate import Gate
 from flyball.api.idempotency import KEPT_BYTES, Keys, checked, place_of
 from flyball.api.incoming import Upload, answered, decoded, whole_body
 from flyball.api.openapi import document
+from flyball.api.outward import Outward
 from flyball.api.pages import Page
 from flyball.api.routes import NOT_OFFERED, OPEN, READ, ROUTES, SELF, Route
 from flyball.api.shape import shown
 from flyball.api.stream import Streams
 from flyball.declare.units import near
 from flyball.errors import BadInput, FlyballError, NotFound
+from flyball.errors import problem as details
 from flyball.governance.authority import Caller, may_read
 from flyball.ledger.ledger import error_of
 from flyball.loop.authority import may_give
@@ -52,6 +54,7 @@ class Api:
         self._say = say
         self._keys = Keys(wired.ports.memory, wired.ports.clock)
         self._streams = Streams(wired, ending)
+        self._outward = Outward(wired.root, wired.database.name)
         self._openapi = b""
         by_path: dict[str, list[Route]] = {}
         for route in ROUTES:
@@ -67,7 +70,7 @@ class Api:
                 return await run_in_threadpool(self._document, request)
             return await self._answer(request, _with_method(request, routes))
         except FlyballError as error:
-            return problem(error)
+            return _problem(error, self._outward.problem(error))
         except Exception as error:  # noqa: BLE001 - a mistake of ours is told to its caller, and in one line to the log
             self._say(f"{request.method} {request.url.path[:200]!r} failed: {type(error).__name__}: {ascii(str(error))[:300]}")
             what = "the request could not be answered, by a mistake of flyball's own"
@@ -166,11 +169,15 @@ class _Nowhere:
 
 
 def problem(error: FlyballError) -> Response:
-    """The error as it is told."""
+    """The error as it is told, where it can name no place of this machine."""
+    return _problem(error, details(error))
+
+
+def _problem(error: FlyballError, told: Mapping[str, Any]) -> Response:
     headers = {name.decode(): value.decode() for name, value in problems.headers(error)}
     if isinstance(error, WrongMethod):
         headers["allow"] = error.fix.removeprefix("use ")
-    return Response(problems.body(error), error.status, headers, media_type=problems.CONTENT_TYPE.decode())
+    return Response(msgspec.json.encode(told), error.status, headers, media_type=problems.CONTENT_TYPE.decode())
 
 
 def _no_route(path: str) -> NotFound:

@@ -6,7 +6,8 @@ import msgspec
 
 from flyball.api import answers, pages
 from flyball.api.asking import Answer, Asked
-from flyball.errors import BadInput, NotFound
+from flyball.declare.model import Model
+from flyball.errors import BadInput, Corrupt, NotFound, Unavailable
 from flyball.governance.authority import may_see_tokens
 from flyball.ledger import checkpoints
 from flyball.ledger.ledger import error_of
@@ -51,9 +52,7 @@ def model(asked: Asked) -> Answer:
     """One model."""
     name = _model(asked)
     state = asked.state()
-    row = state.get(DECLARATIONS, name)
-    assert row is not None, f"{name} was declared a moment ago"
-    return Answer(_standing(asked, state, row))
+    return Answer(_standing(asked, state, lookup.declaration(state, name)))
 
 
 def versions(asked: Asked) -> Answer:
@@ -234,7 +233,7 @@ def _model(asked: Asked) -> str:
     """The model that a path names. Raises BadInput, NotFound, Refused."""
     name = valid_name(asked.path["model"], "model")
     asked.must_see(name)
-    return lookup.declared(asked.ports, name).name
+    return lookup.declaration(asked.state(), name).model
 
 
 def _wanted(asked: Asked, model: str) -> bool:
@@ -242,12 +241,12 @@ def _wanted(asked: Asked, model: str) -> bool:
 
 
 def _standing(asked: Asked, state: State, row: DeclarationRow) -> answers.Standing:
-    declared = asked.ports.library.model(row.body)
+    declared, unread = _declared(asked, row)
     roles, active, route = lookup.roles(state, row.model), active_rollout(state, row.model), state.get(ROUTES, row.model)
     return answers.Standing(
         model=row.model,
-        task=declared.task,
-        owner=declared.owner,
+        task=declared.task if declared else "",
+        owner=declared.owner if declared else "",
         file=row.file,
         champion=roles.champion,
         challenger=lookup.challenger(state, row.model),
@@ -258,7 +257,16 @@ def _standing(asked: Asked, state: State, row: DeclarationRow) -> answers.Standi
         traffic={arm.version: arm.weight / 10_000 for arm in route.route.arms} if route else {},
         applied_at=row.applied_at,
         champion_at=roles.champion_at,
+        unread=unread,
     )
+
+
+def _declared(asked: Asked, row: DeclarationRow) -> tuple[Model | None, str]:
+    """What is declared; None, and why, where that cannot be read now: one model keeps nobody from seeing the others."""
+    try:
+        return asked.ports.library.model(row.body), ""
+    except (NotFound, Corrupt, Unavailable) as error:
+        return None, f"{error.what}; {error.fix}"
 
 
 def _version(state: State, row: VersionRow) -> answers.Version:
@@ -270,7 +278,7 @@ def _datasets_of(asked: Asked) -> set[str] | None:
     if not asked.caller.models:
         return None
     rows = [row for name, row in asked.state().scan(DECLARATIONS) if asked.caller.covers(name)]
-    return {asked.ports.library.model(row.body).data.name for row in rows}
+    return {model.data.name for row in rows if (model := _declared(asked, row)[0]) is not None}
 
 
 def _sees_all(asked: Asked) -> None:

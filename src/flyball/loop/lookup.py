@@ -10,7 +10,7 @@ from flyball.errors import BadInput, NotFound
 from flyball.loop.ports import Ledger, Ports
 from flyball.loop.releases import active_rollout
 from flyball.records.base import Event, Receipt, State
-from flyball.records.declarations import DECLARATIONS
+from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.models import ModelRef, parse_ref
 from flyball.records.monitoring import INCIDENTS, IncidentRow
 from flyball.records.rollouts import ROLLOUTS, Reading, RolloutEvidence, RolloutMoved, RolloutRow
@@ -20,7 +20,11 @@ from flyball.records.versions import MODELS, VERSIONS, ChampionChanged, ModelRow
 
 def declared(ports: Ports, name: str) -> Model:
     """The declaration in effect of a model. Raises NotFound with a near name."""
-    state = ports.ledger.state()
+    return ports.library.model(declaration(ports.ledger.state(), name).body)
+
+
+def declaration(state: State, name: str) -> DeclarationRow:
+    """That a model is declared, and in which blob: the blob is not read. Raises NotFound with a near name."""
     row = state.get(DECLARATIONS, name)
     if row is None:
         known = [key for key, _ in state.scan(DECLARATIONS)]
@@ -29,7 +33,7 @@ def declared(ports: Ports, name: str) -> Model:
             why="" if known else "nothing was applied in this project yet",
             fix=f"models: {near(name, known)}" if known else "flyball apply",
         )
-    return ports.library.model(row.body)
+    return row
 
 
 def roles(state: State, model: str) -> ModelRow:

@@ -146,7 +146,7 @@ class LocalBlobs:
         if not file.is_file():
             raise NotFound(
                 f"blob {digest} is not in this machine's store",
-                why=f"{file} does not exist; the machines of a project share .flyball/blobs",
+                why=f"there is no .flyball/blobs/{digest[:2]}/{digest[2:]}; the machines of a project share that folder",
                 fix="restore it from a backup, or share the folder (docs/postgresql.md)",
             )
         return file

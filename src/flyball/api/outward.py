@@ -1,0 +1,46 @@
+"""Errors as they are told to callers: without the places of this machine, which are known to those who work on it and to nobody else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flyball.errors import FlyballError, problem
+
+
+_WHERE = re.compile(r' (?:at|on socket) "[^"]*"(?: \([^)]*\))?(?:, port \d+)?')
+"""Where PostgreSQL's driver says that it looked for its server."""
+
+
+class Outward:
+    """Tells errors about the project in folder `root`, whose ledger is in `database` (its name as in messages)."""
+
+    def __init__(self, root: Path, database: str) -> None:
+        folders = {str(root.absolute()), str(root.resolve())} - {"/"}
+        # the longest first: one folder may be the beginning of another's name
+        known = "|".join(re.escape(folder) for folder in sorted(folders, key=len, reverse=True))
+        self._inside = re.compile(rf"(?:{known})(?:/|(?![\w.-]))") if known else None
+        # a file in the project is still named, from its folder on; a server is not
+        self._server = database if "://" in database else ""
+
+    def problem(self, error: FlyballError) -> dict[str, Any]:
+        """The error as problem details, in which paths begin at the project's folder and no server is named."""
+        return {name: _in_texts(value, self._plain) for name, value in problem(error).items()}
+
+    def _plain(self, text: str) -> str:
+        text = _WHERE.sub("", text.replace(self._server, "the ledger's database")) if self._server else text
+        return self._inside.sub(lambda found: "" if found[0].endswith("/") else "the project's folder", text) if self._inside else text
+
+
+def _in_texts(value: Any, change: Callable[[str], str]) -> Any:
+    match value:
+        case str():
+            return change(value)
+        case list():
+            return [_in_texts(one, change) for one in value]
+        case dict():
+            return {name: _in_texts(one, change) for name, one in value.items()}
+        case _:
+            return value

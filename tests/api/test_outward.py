@@ -1,0 +1,95 @@
+"""What cannot be read costs nobody the rest, and no answer says where on this machine anything lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flyball.api.outward import Outward
+from flyball.errors import BadInput, Problem, Unavailable
+from flyball.loop.library import BlobLibrary
+from flyball.records.declarations import DECLARATIONS, DeclarationApplied, DeclarationRow
+from flyball.records.identity import Role
+
+from .kit import Served
+
+
+@pytest.fixture
+def unread(api: Served) -> DeclarationRow:
+    """A model "lost", whose declaration is gone from the disk."""
+    row = api.wired.ledger.state().get(DECLARATIONS, "demand")
+    body = api.wired.blobs.put(b"a declaration")
+    api.happened(
+        DeclarationApplied(
+            model="lost", file="loop.py", version_digest="v", policy_digest="p", body=body, code=row.code, gates_digest="", author=""
+        )
+    )
+    api.wired.blobs.remove(body)
+    return row
+
+
+def test_a_declaration_that_cannot_be_read_leaves_the_other_models_and_is_named(api: Served, unread: DeclarationRow) -> None:
+    found = {one["model"]: one for one in api.get("/models").json()["items"]}
+    assert set(found) == {"demand", "lost"}
+    assert (found["demand"]["unread"], found["demand"]["task"]) == ("", "regression")
+    assert found["lost"]["unread"].startswith("blob ")
+    assert "restore it from a backup" in found["lost"]["unread"]
+    assert (found["lost"]["task"], found["lost"]["file"]) == ("", "loop.py")
+    assert api.get("/models/lost").json() == found["lost"]
+    assert api.get("/models/lost/versions").json() == {"items": [], "next": None}
+    assert api.get("/monitors/lost").json()["alerts"] == []
+
+
+def test_data_sets_of_a_token_for_some_models_are_those_of_what_can_be_read(api: Served, unread: DeclarationRow) -> None:
+    secret = api.token("bo", Role.VIEWER, models=("lost", "demand"))
+    assert len(api.get("/datasets", token=secret).json()["items"]) == 1
+    assert api.get("/datasets", token=api.token("cy", Role.VIEWER, models=("lost",))).json()["items"] == []
+
+
+def test_no_error_says_where_the_project_lies(api: Served, unread: DeclarationRow, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = api.post("/runs", {"model": "lost"})
+    assert gone.status_code == 404
+    assert ".flyball/blobs/" in gone.json()["detail"]
+
+    def busy(*_: object) -> None:
+        raise Unavailable(
+            f"{api.wired.database.name} is busy",
+            why=f"[Errno 5] Input/output error: '{api.wired.root}'",
+            fix=f"look into {api.wired.root}/.flyball",
+        )
+
+    monkeypatch.setattr(BlobLibrary, "_model", busy)
+    monkeypatch.setattr(type(api.wired.ledger), "state", busy)
+    busily = api.get("/models")
+    assert busily.status_code == 503
+    assert busily.json()["detail"] == ".flyball/ledger.db is busy: [Errno 5] Input/output error: 'the project's folder'"
+    for answer in (gone, busily):
+        assert str(api.wired.root) not in answer.text
+
+
+def test_every_text_of_an_error_is_told_from_the_projects_folder_on(tmp_path: Path) -> None:
+    root = tmp_path / "a+b"
+    root.mkdir()
+    (tmp_path / "link").symlink_to(root)
+    error = BadInput(
+        f"{root}/loop.py: wrong",
+        why=f"see {root}",
+        fix=f"not {root}-2/x, nor {root}2",
+        problems=(Problem(f"{root}/loop.py:3", f"in {root}/a", f"as {tmp_path}/link/b", "https://example.org/a+b/"),),
+    )
+    told = Outward(tmp_path / "link", f"{root}/.flyball/ledger.db").problem(error)
+    assert told["detail"] == "loop.py: wrong: see the project's folder"
+    assert told["fix"] == f"not {root}-2/x, nor {root}2", "another folder's name that begins alike is none of ours"
+    assert told["problems"] == [{"where": "loop.py:3", "what": "in a", "why": "as b", "fix": "https://example.org/a+b/"}]
+    assert told["status"] == 422
+
+
+def test_no_error_names_the_databases_server(tmp_path: Path) -> None:
+    name = "postgresql://fly@db.internal:5432/fly"
+    said = 'connection failed: connection to server at "10.0.0.5" (10.0.0.5), port 5432 failed: Connection refused'
+    told = Outward(tmp_path, name).problem(Unavailable(f"{name} cannot be reached", why=said, fix="start the server"))
+    assert told["detail"] == "the ledger's database cannot be reached: connection failed: connection to server failed: Connection refused"
+    socket = 'connection to server on socket "/var/run/postgresql/.s.PGSQL.5432" failed: No such file or directory'
+    assert "/var" not in Outward(tmp_path, name).problem(Unavailable("gone", why=socket))["detail"]
+    assert (told["retry"], told["retry_after"]) == ("later", 1.0)
