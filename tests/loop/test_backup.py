@@ -16,6 +16,8 @@ from flyball.records.declarations import DeclarationApplied
 from flyball.records.removals import BlobsRemoved
 from flyball.wiring import Wired, open_project
 
+from .person_kit import OTHER, WHO, People
+
 
 @pytest.fixture
 def wired(tmp_path: Path) -> Iterator[Wired]:
@@ -73,3 +75,35 @@ def test_a_backup_that_is_overtaken_for_ever_says_so(wired: Wired, tmp_path: Pat
     with pytest.raises(Unavailable, match="not finished"):
         backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 7, meanwhile)
     assert not (tmp_path / "kept" / "backup.json").exists()
+
+
+@pytest.mark.process
+def test_predictions_that_are_sealed_while_blobs_are_copied_are_in_the_backup(people: People, tmp_path: Path) -> None:
+    people.log([[(60.0, WHO)], [(70.0, OTHER)]])
+    people.log([])
+    before = len(people.records())
+    sealed: list[int] = []
+
+    def meanwhile(done: int, _of: int) -> None:
+        if done == 0 and not sealed:
+            people.seal()
+            sealed.append(len(people.records()))
+
+    with people.opened() as wired:
+        backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 7, meanwhile)
+    assert sealed[0] > before
+    assert len(restored(tmp_path).records()) == sealed[0]
+    with people.opened() as wired:
+        backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 8)
+    assert not list((tmp_path / "kept").glob("log/*/000003.wal")), "its rows are among the blobs by now"
+    assert len(restored(tmp_path).records()) == sealed[0]
+
+
+def restored(tmp_path: Path) -> People:
+    """What was kept, in a new project whose finished segments are sealed."""
+    wired = project(tmp_path / f"restored-{len(list(tmp_path.iterdir()))}")
+    restore(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept")
+    wired.close()
+    other = People(wired.root)
+    other.seal()
+    return other

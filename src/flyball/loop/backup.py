@@ -1,8 +1,9 @@
 """A project's state in a folder of plain files, and back into a new project: the record, its personal texts, blobs, log and keys.
 
 Online: nothing stops for it. The log is copied first, then the record as of one moment, then the blobs, so that whatever the record
-refers to is there; a segment that was sealed in between is there twice, which everything that reads the log can tell. The backup knows no
-database: what was SQLite may be restored into PostgreSQL. The keys that sign, and the local token, are never copied.
+refers to is there; a segment that was sealed in between is there twice, which everything that reads the log can tell, and one that is sealed
+after that moment is there as it was before. The backup knows no database: what was SQLite may be restored into PostgreSQL. The keys that
+sign, and the local token, are never copied.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from flyball.ledger.ledger import SqlLedger
 from flyball.records.base import Record
 from flyball.records.data import DataErased, SubjectErased
 from flyball.records.removals import BlobsRemoved
+from flyball.records.serving import SEGMENTS, SegmentSealed
+from flyball.serving import wal
+from flyball.serving.fold import segment_key
 from flyball.serving.layout import Layout, write_atomically
 from flyball.store.blobs import Blobs, LocalBlobs
 
@@ -72,7 +76,7 @@ def backup(
     made = Backup(format=FORMAT, made_at=now, folder=where, record=record, blobs=count, log=log)
     # what makes it this backup and no earlier one
     write_atomically(folder / MARK, msgspec.json.encode(made))
-    _tidy(folder, where, blobs, layout)
+    _tidy(folder, where, blobs, layout, _sealed(ledger, record.events))
     return made
 
 
@@ -147,6 +151,13 @@ def _removed_since(ledger: SqlLedger, events: int) -> bool:
     return any(isinstance(recorded.event, DataErased | SubjectErased | BlobsRemoved) for recorded in ledger.read(events, ledger.size()))
 
 
+def _sealed(ledger: SqlLedger, events: int) -> frozenset[str]:
+    """The keys of the segments that the first so many events name as sealed."""
+    now = {key for key, _ in ledger.state().scan(SEGMENTS)}
+    later = (recorded.event for recorded in ledger.read(events, ledger.size()))
+    return frozenset(now - {segment_key(event.gateway, event.number) for event in later if isinstance(event, SegmentSealed)})
+
+
 def _copy_blobs(source: Blobs, target: Blobs, progress: Progress) -> int:
     digests = list(source.digests())
     for done, digest in enumerate(digests):
@@ -157,7 +168,7 @@ def _copy_blobs(source: Blobs, target: Blobs, progress: Progress) -> int:
     return len(digests)
 
 
-def _tidy(folder: Path, where: str, blobs: Blobs, layout: Layout) -> None:
+def _tidy(folder: Path, where: str, blobs: Blobs, layout: Layout, sealed: frozenset[str]) -> None:
     """What an earlier backup had and this one has not: its record, what was erased or collected since, segments that were sealed."""
     for old in folder.glob(f"{RECORD}*"):
         if old.name != where:
@@ -166,7 +177,7 @@ def _tidy(folder: Path, where: str, blobs: Blobs, layout: Layout) -> None:
     for digest in list(kept.digests()):
         if not blobs.has(digest):
             kept.remove(digest)
-    _forget(layout.log, folder / "log")
+    _forget(layout.log, folder / "log", sealed)
 
 
 def _copy_blob(source: Blobs, target: Blobs, digest: str) -> None:
@@ -204,10 +215,11 @@ def _copy_tree(source: Path, target: Path) -> int:
     return copied
 
 
-def _forget(source: Path, target: Path) -> None:
-    """Remove the copies of files that are no more: sealed segments, whose rows are among the blobs."""
+def _forget(source: Path, target: Path, sealed: frozenset[str]) -> None:
+    """Remove the copies of files that are no more, but for segments that are not `sealed` in the record of this backup: it has no other."""
+    needed = {file.path for file in wal.segments(target) if segment_key(file.gateway, file.number) not in sealed}
     for copy in sorted(target.rglob("*")) if target.is_dir() else []:
-        if copy.is_file() and not (source / copy.relative_to(target)).exists():
+        if copy.is_file() and copy not in needed and not (source / copy.relative_to(target)).exists():
             copy.unlink()
 
 
