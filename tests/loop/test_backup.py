@@ -9,6 +9,7 @@ import pytest
 
 from flyball.errors import Unavailable
 from flyball.ledger.verify import verify
+from flyball.loop import backup as module
 from flyball.loop.backup import backup, restore
 from flyball.loop.commands import Apply
 from flyball.records.base import Event
@@ -107,3 +108,18 @@ def restored(tmp_path: Path) -> People:
     other = People(wired.root)
     other.seal()
     return other
+
+
+def test_what_is_collected_once_the_backup_is_whole_stays_in_it(wired: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = module.write_atomically
+
+    def marked(path: Path, data: bytes) -> None:
+        real(path, data)
+        remove_one(wired)
+
+    monkeypatch.setattr(module, "write_atomically", marked)
+    assert backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 7).blobs == 3
+    other = project(tmp_path / "two")
+    restore(other.ledger, other.blobs, other.layout, tmp_path / "kept")
+    assert verify(other.ledger, other.blobs).problems == ()
+    other.close()

@@ -67,16 +67,17 @@ def backup(
     for _ in range(TRIES):
         where, record = _export(ledger, folder)
         _copy_keys(layout, folder / "keys")
-        count = _copy_blobs(blobs, LocalBlobs(folder / "blobs"), progress)
+        copied = _copy_blobs(blobs, LocalBlobs(folder / "blobs"), progress)
         if not _removed_since(ledger, record.events):
             break
     else:
         why = f"{TRIES} times something was erased or collected while its blobs were copied"
         raise Unavailable("the backup was not finished", why=why, fix="try again", retry_after=60)
-    made = Backup(format=FORMAT, made_at=now, folder=where, record=record, blobs=count, log=log)
+    made = Backup(format=FORMAT, made_at=now, folder=where, record=record, blobs=len(copied), log=log)
     # what makes it this backup and no earlier one
     write_atomically(folder / MARK, msgspec.json.encode(made))
-    _tidy(folder, where, blobs, layout, _sealed(ledger, record.events))
+    _tidy(folder, where, copied)
+    _forget(layout.log, folder / "log", _sealed(ledger, record.events))
     return made
 
 
@@ -158,40 +159,42 @@ def _sealed(ledger: SqlLedger, events: int) -> frozenset[str]:
     return frozenset(now - {segment_key(event.gateway, event.number) for event in later if isinstance(event, SegmentSealed)})
 
 
-def _copy_blobs(source: Blobs, target: Blobs, progress: Progress) -> int:
+def _copy_blobs(source: Blobs, target: Blobs, progress: Progress) -> frozenset[str]:
+    """Copy what the target has not; all that both have by then."""
     digests = list(source.digests())
+    copied: set[str] = set()
     for done, digest in enumerate(digests):
         progress(done, len(digests))
-        if not target.has(digest):
-            _copy_blob(source, target, digest)
+        if target.has(digest) or _copy_blob(source, target, digest):
+            copied.add(digest)
     progress(len(digests), len(digests))
-    return len(digests)
+    return frozenset(copied)
 
 
-def _tidy(folder: Path, where: str, blobs: Blobs, layout: Layout, sealed: frozenset[str]) -> None:
-    """What an earlier backup had and this one has not: its record, what was erased or collected since, segments that were sealed."""
+def _tidy(folder: Path, where: str, copied: frozenset[str]) -> None:
+    """Remove what an earlier backup had and this one has not: its record, and what was erased or collected since."""
     for old in folder.glob(f"{RECORD}*"):
         if old.name != where:
             shutil.rmtree(old)
     kept = LocalBlobs(folder / "blobs")
     for digest in list(kept.digests()):
-        if not blobs.has(digest):
+        if digest not in copied:
             kept.remove(digest)
-    _forget(layout.log, folder / "log", sealed)
 
 
-def _copy_blob(source: Blobs, target: Blobs, digest: str) -> None:
+def _copy_blob(source: Blobs, target: Blobs, digest: str) -> bool:
+    """False where it is gone: it was erased or collected meanwhile, so the record is exported again, or never knew it. Raises Corrupt."""
     try:
         copied = target.put_file(source.path(digest))
     except NotFound:
-        # it was erased or collected meanwhile: the record is exported again, or never knew it
-        return
+        return False
     if copied != digest:
         raise Corrupt(
             f"blob {digest} is damaged",
             why="its bytes do not hash to its name",
             fix="flyball audit verify says what it was; another backup may have it",
         )
+    return True
 
 
 def _copy_keys(layout: Layout, folder: Path) -> None:
