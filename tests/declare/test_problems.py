@@ -18,6 +18,11 @@ def test_a_sound_model_has_no_problems_and_nothing_unbuilt(make) -> None:
     assert warnings(make()) == []
 
 
+def test_a_persons_yes_can_be_given_so_a_gate_that_asks_for_it_is_built(make) -> None:
+    good = fb.metric("accuracy") >= 0.5
+    assert unbuilt(make(gates=[good, fb.approval("risk-officer"), good | fb.approval("admin", count=2)])) == []
+
+
 def test_a_decoded_model_is_judged_alike_but_for_its_functions(make) -> None:
     wrong = make(slices=["dya"], gates=[fb.metric("acuracy") >= 0.5])
     assert said(codec.decode(codec.encode(wrong))) == said(wrong)

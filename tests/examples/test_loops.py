@@ -88,7 +88,6 @@ def test_all_four_loop_files_pass_the_check_without_their_data(four: CheckReport
         ("price-direction", "freshness"),
         ("bike-demand", "costs"),
         ("credit-default", "rollout change_window"),
-        ("credit-default", "approval"),
         ("card-fraud", "a label from another data set"),
         ("card-fraud", "a kafka:// source"),
         ("card-fraud", "the metric cost_per_1000"),

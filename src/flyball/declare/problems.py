@@ -178,8 +178,6 @@ def _unbuilt_policy(model: Model) -> Iterator[tuple[str, str, str]]:
 
 
 def _unbuilt_check(model: Model, place: str, check: Check | Approval | Drift) -> Iterator[tuple[str, str, str]]:
-    if isinstance(check, Approval) and place == "gates":
-        yield f'"{check}"', "flyball approve does not exist, so the gate stays insufficient", ""
     if isinstance(check, Drift):
         yield from _unbuilt_drift(model, place, check)
     if not isinstance(check, Check):
