@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
+from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -43,6 +44,8 @@ from flyball.wiring import Wired
 
 _JSON = "application/json"
 _NOBODY = Caller(actor="")
+_AT_THE_DOOR = 40
+"""Threads in which requests are let in."""
 
 
 class Api:
@@ -55,6 +58,8 @@ class Api:
         self._keys = Keys(wired.ports.memory, wired.ports.clock)
         self._streams = Streams(wired, ending)
         self._outward = Outward(wired.root, wired.database.name)
+        # who waits to be let in takes no thread from those who are in, nor from /health
+        self._door = CapacityLimiter(_AT_THE_DOOR)
         self._openapi = b""
         by_path: dict[str, list[Route]] = {}
         for route in ROUTES:
@@ -79,7 +84,7 @@ class Api:
     async def _answer(self, request: Request, route: Route) -> Response:
         header = request.headers.get("authorization", "")
         peer = request.headers.get("flyball-peer", "")
-        caller = await run_in_threadpool(self._let_in, route, header, peer)
+        caller = _NOBODY if route.needs == OPEN else await to_thread.run_sync(self._let_in, route, header, peer, limiter=self._door)
         query = _query(request, route)
         if route.streams and "text/event-stream" in request.headers.get("accept", ""):
             return await self._stream(request, caller, query, lambda: self._let_in(route, header, peer))
@@ -100,8 +105,6 @@ class Api:
 
     def _let_in(self, route: Route, header: str, peer: str) -> Caller:
         """Who asks, if they may. Raises Unauthenticated, TooMany, Refused."""
-        if route.needs == OPEN:
-            return _NOBODY
         caller = self._gate.caller(header, peer)
         refused = may_read(caller) if route.needs == READ else may_give(caller, route.needs)
         if refused is not None:

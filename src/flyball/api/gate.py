@@ -1,7 +1,8 @@
 """Who a request comes from: its token, as the ledger has it. Deny by default; wrong ones are counted, and told to nobody but the record.
 
 Tokens are held by the hash of their secret and read anew when the ledger has grown, so a wrong one costs little; and from an address that has sent
-too many, next to nothing.
+too many, next to nothing. One request at a time asks the ledger, and those that come meanwhile share what it finds: a database that does not answer
+keeps them all waiting once, not one after the other.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
+from concurrent.futures import Future
 
 from flyball.errors import Unauthenticated
 from flyball.governance.authority import Caller, authenticate, is_secret
@@ -35,6 +37,10 @@ class Gate:
         self._size = -1
         self._rows: dict[str, TokenRow] = {}
         self._looked_at = 0.0
+        """When the newest look that came to an end began."""
+        self._looking: Future[None] | None = None
+        self._failed: BaseException | None = None
+        """What the newest look failed with; None where it did not."""
         self._lock = threading.Lock()
         self.failures = Failures(time.monotonic, wired.ports.clock.now)
 
@@ -72,17 +78,39 @@ class Gate:
         return about
 
     def _row(self, digest: str, peer: str) -> TokenRow | None:
-        with self._lock:
-            # a token that was made a moment ago is not yet held; an address that guesses waits for that moment
-            recent = time.monotonic() - self._looked_at < KNOWN_S
-            if digest in self._rows or not recent or not self.failures.spent(peer):
-                self._look()
-            return self._rows.get(digest)
+        # a token that was made a moment ago is not yet held; an address that guesses waits for that moment
+        recent = time.monotonic() - self._looked_at < KNOWN_S
+        if digest in self._rows or not recent or not self.failures.spent(peer):
+            self._look()
+        return self._rows.get(digest)
 
     def _look(self) -> None:
-        """Read the tokens anew, if anything was recorded since."""
-        if self._wired.ledger.size() != self._size:
-            with self._wired.ledger.state() as state:
-                self._rows = {row.hash: row for _, row in state.scan(TOKENS)}
-                self._size = state.size
-        self._looked_at = time.monotonic()
+        """Have the tokens as they were when this was called, or later. Raises what the look raised, whoever made it."""
+        came = time.monotonic()
+        while self._looked_at < came:
+            with self._lock:
+                under_way, failed = self._looking, self._failed
+                if under_way is None:
+                    own = self._looking = Future()
+            if under_way is None:
+                self._ask(own)
+            elif failed is not None:
+                # the last look failed, and another try is under way: who waited for it would keep a thread from others
+                raise failed.with_traceback(None)
+            else:
+                under_way.result()
+
+    def _ask(self, own: Future[None]) -> None:
+        """Read the tokens anew, if anything was recorded since, and tell those who wait."""
+        began = time.monotonic()
+        try:
+            if self._wired.ledger.size() != self._size:
+                with self._wired.ledger.state() as state:
+                    self._rows = {row.hash: row for _, row in state.scan(TOKENS)}
+                    self._size = state.size
+        except BaseException as error:  # whatever it was, nobody waits for ever
+            self._failed, self._looking = error, None
+            own.set_exception(error)
+            raise
+        self._looked_at, self._failed, self._looking = began, None, None
+        own.set_result(None)

@@ -9,7 +9,6 @@ from typing import Any
 
 from flyball.errors import FlyballError, problem
 
-
 _WHERE = re.compile(r' (?:at|on socket) "[^"]*"(?: \([^)]*\))?(?:, port \d+)?')
 """Where PostgreSQL's driver says that it looked for its server."""
 
