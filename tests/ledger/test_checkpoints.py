@@ -241,7 +241,7 @@ def test_exported_files_hold_the_record_as_it_was_hashed(ledger: SqlLedger, tmp_
 
 def test_an_exported_record_is_loaded_as_it_was(ledger: SqlLedger, tmp_path: Path) -> None:
     checkpoints.sign(ledger, SIGNER)
-    written = export(ledger, tmp_path / "out")
+    written = export(ledger, tmp_path / "out", personal=True)
     other = open_ledger(tmp_path / "other")
     assert load(other, tmp_path / "out", written) == 7
     assert other.head()._replace(fence=0) == ledger.head()._replace(fence=0)
@@ -250,6 +250,14 @@ def test_an_exported_record_is_loaded_as_it_was(ledger: SqlLedger, tmp_path: Pat
     give(other)
     with pytest.raises(Conflict, match="not empty"):
         load(other, tmp_path / "out", written)
+
+
+def test_an_export_without_its_texts_is_not_loaded(ledger: SqlLedger, tmp_path: Path) -> None:
+    written = export(ledger, tmp_path / "out")
+    other = open_ledger(tmp_path / "other")
+    with pytest.raises(Corrupt, match=r"personal\.jsonl cannot be read"):
+        load(other, tmp_path / "out", written)
+    assert other.size() == 0
 
 
 def test_a_changed_export_is_not_loaded(ledger: SqlLedger, tmp_path: Path) -> None:

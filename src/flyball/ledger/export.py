@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
@@ -65,9 +64,10 @@ def export(ledger: SqlLedger, folder: Path, *, personal: bool = False) -> Export
 
 
 def load(ledger: SqlLedger, folder: Path, expected: Exported) -> int:
-    """Bring exported files into an empty ledger, in one transaction; returns the number of events. The tree and the projections are made anew.
+    """Bring exported files, personal texts among them, into an empty ledger, in one transaction; returns the number of events.
 
-    Raises Conflict (the ledger has events), Corrupt (the files are not what was exported), BadInput, Unavailable.
+    The tree and the projections are made anew. Raises Conflict (the ledger has events), Corrupt (the files are not what was exported),
+    BadInput, Unavailable.
     """
     database, sql = ledger.database, ledger.database.sql
     with database.writing() as connection:
@@ -81,9 +81,8 @@ def load(ledger: SqlLedger, folder: Path, expected: Exported) -> int:
                 fix="use another backup",
             )
         connection.execute(sql.set_head, (size, b"".join(frontier), at))
-        connection.executemany(sql.add_checkpoint, [(_size(each), each) for each in note.split((folder / CHECKPOINTS).read_bytes())])
-        if (folder / PERSONAL).exists():
-            connection.executemany(sql.personal.add, list(_read_personal(folder / PERSONAL)))
+        connection.executemany(sql.add_checkpoint, [(_size(each), each) for each in note.split(b"".join(lines(folder / CHECKPOINTS)))])
+        connection.executemany(sql.personal.add, list(_read_personal(folder / PERSONAL)))
         ledger.rebuild_within(connection)
     return size
 
@@ -92,21 +91,30 @@ def _load_events(connection: Connection, ledger: SqlLedger, path: Path) -> tuple
     sql = ledger.database.sql
     size, at = 0, 0
     frontier: list[bytes] = []
-    with path.open("rb") as file:
-        for batch in _batches(file):
-            nodes: list[merkle.Node] = []
-            for seq, body in enumerate(batch, size + 1):
-                at = read_body(seq, body).at
-                nodes += merkle.append(seq - 1, frontier, merkle.leaf_hash(body))
-            connection.executemany(sql.append, list(enumerate(batch, size + 1)))
-            connection.executemany(sql.add_node, nodes)
-            size += len(batch)
+    for batch in _batches(path):
+        nodes: list[merkle.Node] = []
+        for seq, body in enumerate(batch, size + 1):
+            at = read_body(seq, body).at
+            nodes += merkle.append(seq - 1, frontier, merkle.leaf_hash(body))
+        connection.executemany(sql.append, list(enumerate(batch, size + 1)))
+        connection.executemany(sql.add_node, nodes)
+        size += len(batch)
     return size, frontier, at
 
 
-def _batches(file: BinaryIO) -> Iterator[list[bytes]]:
+def lines(path: Path, most: int = -1) -> Iterator[bytes]:
+    """The lines of an exported file with their ends, each in pieces of `most` bytes at most. Raises Corrupt where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(most):
+                yield line
+    except OSError as error:
+        raise Corrupt(f"{path} cannot be read", why=error.strerror or str(error), fix="use another backup") from error
+
+
+def _batches(path: Path) -> Iterator[list[bytes]]:
     batch: list[bytes] = []
-    while line := file.readline(MAX_BODY + 2):
+    for line in lines(path, MAX_BODY + 2):
         if not line.endswith(b"\n"):
             raise Corrupt("an exported event is longer than an event can be, or its end is missing", fix="use another backup")
         batch.append(line[:-1])
@@ -128,13 +136,12 @@ def _personal(connection: Connection, ledger: SqlLedger) -> Iterator[bytes]:
 
 
 def _read_personal(path: Path) -> Iterator[tuple[str, bytes]]:
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                row = msgspec.json.decode(line, type=_PersonalRow)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise BadInput(f"{path} cannot be read", why=str(error), fix="use another backup") from error
-            yield row.key, row.body.encode()
+    for line in lines(path):
+        try:
+            row = msgspec.json.decode(line, type=_PersonalRow)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BadInput(f"{path} cannot be read", why=str(error), fix="use another backup") from error
+        yield row.key, row.body.encode()
 
 
 def _write(path: Path, parts: Iterable[bytes], mode: int = 0o644) -> int:
