@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from flyball.errors import Unavailable
+from flyball.errors import Conflict, Corrupt, Unavailable
 from flyball.ledger.verify import verify
 from flyball.loop import backup as module
-from flyball.loop.backup import backup, restore
+from flyball.loop.backup import backup, open_to_others, restore
 from flyball.loop.commands import Apply
 from flyball.records.base import Event
 from flyball.records.declarations import DeclarationApplied
@@ -123,3 +124,114 @@ def test_what_is_collected_once_the_backup_is_whole_stays_in_it(wired: Wired, tm
     restore(other.ledger, other.blobs, other.layout, tmp_path / "kept")
     assert verify(other.ledger, other.blobs).problems == ()
     other.close()
+
+
+def sound(tmp_path: Path, kept: str = "kept") -> int:
+    """How many events a backup has, once it is restored and verified."""
+    other = project(tmp_path / f"sound-{len(list(tmp_path.iterdir()))}")
+    try:
+        restore(other.ledger, other.blobs, other.layout, tmp_path / kept)
+        assert verify(other.ledger, other.blobs).problems == ()
+        return other.ledger.size()
+    finally:
+        other.close()
+
+
+def fails(*_: object) -> None:
+    raise OSError(28, "no space left")
+
+
+def test_an_unfinished_backup_leaves_the_earlier_one_even_if_events_come_meanwhile(
+    wired: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 7)
+    counted = wired.ledger.size
+
+    def late() -> int:
+        size = counted()
+        tell(wired, BlobsRemoved(blobs=("0" * 64,)))
+        return size
+
+    with monkeypatch.context() as patched:
+        patched.setattr(wired.ledger, "size", late)
+        patched.setattr(module, "_copy_blobs", fails)
+        with pytest.raises(OSError, match="no space"):
+            backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 8)
+    assert sound(tmp_path) == 3
+    backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 9)
+    assert sound(tmp_path) == wired.ledger.size() > 3
+    assert len(list((tmp_path / "kept").glob("record-*"))) == 1
+
+
+@pytest.mark.parametrize("step", ["_copy_tree", "_export", "_copy_keys", "_copy_blobs", "write_atomically", "_tidy"])
+def test_a_backup_that_was_killed_at_any_step_is_done_again(
+    wired: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    (wired.layout.log / "g0").mkdir(parents=True)
+    (wired.layout.log / "g0" / "000001.wal").write_bytes(b"x")
+    with monkeypatch.context() as patched:
+        patched.setattr(module, step, fails)
+        with pytest.raises(OSError, match="no space"):
+            backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 7)
+    backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 8)
+    assert sound(tmp_path) == 3
+    assert len(list((tmp_path / "kept").glob("record-*"))) == 1
+
+
+def test_what_an_unfinished_backup_of_another_project_left_is_in_no_later_one(
+    wired: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = project(tmp_path / "two")
+    for part in (other.layout.log / "g0", other.layout.keys):
+        part.mkdir(parents=True, exist_ok=True)
+        (part / "000009.wal").write_bytes(b"x")
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_copy_blobs", fails)
+        with pytest.raises(OSError, match="no space"):
+            backup(other.ledger, other.blobs, other.layout, tmp_path / "kept", 7)
+    other.close()
+    assert list((tmp_path / "kept").rglob("000009.wal"))
+    backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 8)
+    assert not list((tmp_path / "kept").rglob("000009.wal"))
+
+
+def test_two_backups_are_not_written_into_one_folder_at_once(wired: Wired, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def meanwhile(done: int, _of: int) -> None:
+        if done == 0:
+            with pytest.raises(Conflict) as caught:
+                backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 8)
+            said.append(str(caught.value))
+
+    backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 7, meanwhile)
+    assert "another backup is being written" in said[0]
+    assert sound(tmp_path) == 3
+
+
+@pytest.mark.parametrize("lost", ["events.jsonl", "checkpoints.txt", "personal.jsonl", ""])
+def test_a_backup_whose_record_is_not_whole_is_named_as_what_is_damaged(wired: Wired, tmp_path: Path, lost: str) -> None:
+    made = backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 7)
+    record = tmp_path / "kept" / made.folder
+    (record / lost).unlink() if lost else shutil.rmtree(record)
+    other = project(tmp_path / "two")
+    with pytest.raises(Corrupt, match=str(record)):
+        restore(other.ledger, other.blobs, other.layout, tmp_path / "kept")
+    assert other.ledger.size() == 0
+    other.close()
+    if lost in ("", "events.jsonl"):
+        with pytest.raises(Corrupt, match=f"the backup in {tmp_path / 'kept'} is damaged"):
+            backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 8)
+
+
+def test_a_folder_that_was_there_keeps_its_rights_and_shows_nobody_what_is_in_it(wired: Wired, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir(mode=0o755)
+    backup(wired.ledger, wired.blobs, wired.layout, kept, 7)
+    assert kept.stat().st_mode & 0o777 == 0o755
+    assert {each.stat().st_mode & 0o077 for each in kept.iterdir() if each.is_dir()} == {0}
+    assert not open_to_others(kept)
+    (kept / "keys").chmod(0o755)
+    assert open_to_others(kept)
+    backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "made", 7)
+    assert (tmp_path / "made").stat().st_mode & 0o077 == 0

@@ -26,6 +26,7 @@ def backup(
     """Write the record, its blobs, the prediction log and the keys of ids into a folder. Keep it as safe as the project: it holds personal texts."""
     from flyball.loop.authority import Backup
     from flyball.loop.backup import backup as write
+    from flyball.loop.backup import open_to_others
 
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
@@ -44,6 +45,10 @@ def backup(
             lambda done, of: bar.show(done / max(of, 1), f"{done}/{of}"),
         )
         bar.end()
+    if open_to_others(folder):
+        out.note(
+            f"others can read {folder}, which holds personal texts and keys: chmod -R go-rwx {folder}, or keep it on a disk that knows rights"
+        )
     record = made.record
     kinds = (("event", record.events), ("checkpoint", record.checkpoints), ("blob", made.blobs), ("log file", made.log))
     out.line(f"{', '.join(counted(number, one) for one, number in kinds)} in {folder}")

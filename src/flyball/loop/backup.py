@@ -8,8 +8,12 @@ sign, and the local token, are never copied.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -17,7 +21,7 @@ import msgspec
 from flyball.clock import Instant
 from flyball.errors import BadInput, Conflict, Corrupt, NotFound, Unavailable
 from flyball.ledger import keys
-from flyball.ledger.export import EVENTS, Exported, export, load
+from flyball.ledger.export import EVENTS, Exported, export, lines, load
 from flyball.ledger.ledger import SqlLedger
 from flyball.records.base import Record
 from flyball.records.data import DataErased, SubjectErased
@@ -29,9 +33,12 @@ from flyball.serving.layout import Layout, write_atomically
 from flyball.store.blobs import Blobs, LocalBlobs
 
 MARK = "backup.json"
+CLAIM = "flyball-backup.lock"
+"""The first file of a backup and an empty one: says whose the folder is until the mark does, and is locked while it is written."""
+
 FORMAT = 1
 RECORD = "record-"
-"""How the folder of a record in a backup is called, before the number of its events."""
+"""How the folder of a record in a backup is called, before about how many events it has, and something that no other one has."""
 
 TRIES = 5
 _SECRET = frozenset({keys.KEY, "local.token"})
@@ -57,28 +64,40 @@ def backup(
 ) -> Backup:
     """Write a backup into `folder`: a new or empty one, or an earlier backup of the same record, which is brought up to date.
 
-    Until it is whole, an earlier backup stays what it was. Raises Conflict (something else is there), Corrupt (a blob is damaged),
-    Unavailable, OSError.
+    Until it is whole, an earlier backup stays what it was. What is made here can be read by its owner alone. Raises Conflict (something else
+    is there, or another backup is being written), Corrupt (a blob or the earlier backup is damaged), Unavailable, OSError.
     """
-    _check_folder(ledger, folder)
+    _check_ours(folder)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.chmod(0o700)
-    log = _copy_tree(layout.log, folder / "log")
-    for _ in range(TRIES):
-        where, record = _export(ledger, folder)
-        _copy_keys(layout, folder / "keys")
-        copied = _copy_blobs(blobs, LocalBlobs(folder / "blobs"), progress)
-        if not _removed_since(ledger, record.events):
-            break
-    else:
-        why = f"{TRIES} times something was erased or collected while its blobs were copied"
-        raise Unavailable("the backup was not finished", why=why, fix="try again", retry_after=60)
-    made = Backup(format=FORMAT, made_at=now, folder=where, record=record, blobs=len(copied), log=log)
-    # what makes it this backup and no earlier one
-    write_atomically(folder / MARK, msgspec.json.encode(made))
-    _tidy(folder, where, copied)
-    _forget(layout.log, folder / "log", _sealed(ledger, record.events))
+    with _claimed(folder):
+        _make_ready(ledger, folder)
+        log = _copy_tree(layout.log, folder / "log")
+        for _ in range(TRIES):
+            where, record = _export(ledger, folder)
+            _copy_keys(layout, folder / "keys")
+            copied = _copy_blobs(blobs, LocalBlobs(folder / "blobs"), progress)
+            if not _removed_since(ledger, record.events):
+                break
+            shutil.rmtree(folder / where)
+        else:
+            why = f"{TRIES} times something was erased or collected while its blobs were copied"
+            raise Unavailable("the backup was not finished", why=why, fix="try again", retry_after=60)
+        made = Backup(format=FORMAT, made_at=now, folder=where, record=record, blobs=len(copied), log=log)
+        # what makes it this backup and no earlier one
+        write_atomically(folder / MARK, msgspec.json.encode(made))
+        _tidy(folder, copied)
+        _forget(layout.log, folder / "log", _sealed(ledger, record.events))
     return made
+
+
+def open_to_others(folder: Path) -> bool:
+    """Whether others than its owner can get at what is in a backup: somebody gave them the right, or the disk knows no rights."""
+    parts = [each for each in folder.iterdir() if each.is_dir()]
+    return _has_others(folder) and any(_has_others(part) for part in parts)
+
+
+def _has_others(folder: Path) -> bool:
+    return bool(folder.stat().st_mode & 0o077)
 
 
 def restore(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path) -> Backup:
@@ -116,20 +135,51 @@ def read(folder: Path) -> Backup:
     return made
 
 
-def _check_folder(ledger: SqlLedger, folder: Path) -> None:
-    """Only a backup of this very record, or nothing, is written over."""
+def _check_ours(folder: Path) -> None:
+    """Raise BadInput or Conflict for a folder in which something else is than a backup, be it an unfinished one."""
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file", why="a backup is a folder", fix="name a new or empty folder")
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    if not (folder / MARK).exists() and not any(folder.glob(f"{RECORD}*")):
+    if folder.exists() and any(folder.iterdir()) and not any((folder / each).exists() for each in (CLAIM, MARK)):
         raise Conflict(
             f"{folder} is not empty, and no backup", why="nothing is overwritten", fix="name a new or empty folder", code="not-empty"
         )
-    first = b""
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Say that the folder is a backup's, before anything else is there, and keep others from writing into it. Raises Conflict."""
+    with (folder / CLAIM).open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Conflict(f"another backup is being written into {folder}", why="two would spoil each other", fix="wait for it") from error
+        except OSError as error:
+            # a disk that knows no locks
+            if error.errno not in {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}:
+                raise
+        yield
+
+
+def _make_ready(ledger: SqlLedger, folder: Path) -> None:
+    """Keep an earlier backup of this very record, and nothing else but blobs: what a killed one left may be of another record.
+
+    Raises Conflict (it is of another record), Corrupt.
+    """
     if (folder / MARK).exists():
-        with (folder / read(folder).folder / EVENTS).open("rb") as file:
-            first = file.readline().rstrip(b"\n")
+        _check_record(ledger, folder, read(folder))
+    else:
+        for part in ("log", "keys"):
+            shutil.rmtree(folder / part, ignore_errors=True)
+    _drop_records(folder)
+    for part in ("log", "keys", "blobs"):
+        (folder / part).mkdir(exist_ok=True, mode=0o700)
+
+
+def _check_record(ledger: SqlLedger, folder: Path, made: Backup) -> None:
+    try:
+        first = next(lines(folder / made.folder / EVENTS), b"").rstrip(b"\n")
+    except Corrupt as error:
+        raise Corrupt(f"the backup in {folder} is damaged", why=str(error), fix="make a new one in another folder") from error
     with ledger.database.reading() as connection:
         row = connection.execute(ledger.database.sql.event, (1,)).fetchone()
     if first and (row is None or bytes(row[0]) != first):
@@ -141,10 +191,18 @@ def _check_folder(ledger: SqlLedger, folder: Path) -> None:
         )
 
 
+def _drop_records(folder: Path) -> None:
+    """Remove every record but the one that the mark names: of earlier backups, and of killed ones."""
+    kept = read(folder).folder if (folder / MARK).exists() else ""
+    for each in folder.glob(f"{RECORD}*"):
+        if each.name != kept:
+            shutil.rmtree(each)
+
+
 def _export(ledger: SqlLedger, folder: Path) -> tuple[str, Exported]:
-    """Write the record beside that of an earlier backup; the name of its folder, and what it is."""
-    where = f"{RECORD}{ledger.size()}"
-    return where, export(ledger, folder / where, personal=True)
+    """Write the record beside that of an earlier backup, into a folder that nobody has named yet; its name, and what it is."""
+    where = Path(tempfile.mkdtemp(prefix=f"{RECORD}{ledger.size()}-", dir=folder))
+    return where.name, export(ledger, where, personal=True)
 
 
 def _removed_since(ledger: SqlLedger, events: int) -> bool:
@@ -171,11 +229,9 @@ def _copy_blobs(source: Blobs, target: Blobs, progress: Progress) -> frozenset[s
     return frozenset(copied)
 
 
-def _tidy(folder: Path, where: str, copied: frozenset[str]) -> None:
+def _tidy(folder: Path, copied: frozenset[str]) -> None:
     """Remove what an earlier backup had and this one has not: its record, and what was erased or collected since."""
-    for old in folder.glob(f"{RECORD}*"):
-        if old.name != where:
-            shutil.rmtree(old)
+    _drop_records(folder)
     kept = LocalBlobs(folder / "blobs")
     for digest in list(kept.digests()):
         if digest not in copied:
@@ -198,7 +254,6 @@ def _copy_blob(source: Blobs, target: Blobs, digest: str) -> bool:
 
 
 def _copy_keys(layout: Layout, folder: Path) -> None:
-    folder.mkdir(exist_ok=True, mode=0o700)
     for file in (layout.id_key, *(each for each in _files(layout.keys) if each.name not in _SECRET)):
         if file.exists():
             _copy(file, folder / file.name)
