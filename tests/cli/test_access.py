@@ -110,6 +110,38 @@ def test_a_token_for_some_models_shows_these_alone(
         assert ("is not for demand" in ended.err) is not seen, verb
 
 
+@pytest.mark.parametrize(("pattern", "code"), [("dem*", 1), ("*", 0)])
+def test_a_token_for_some_models_gets_no_proof_from_the_record_which_is_of_all(
+    flyball, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, code: int
+) -> None:
+    monkeypatch.delenv("FLYBALL_TOKEN", raising=False)
+    proof = flyball("audit", "prove", 1, "--project", trained, "--json").document
+    checkpoint = tmp_path / "checkpoint.txt"
+    checkpoint.write_text(proof["checkpoint"])
+    made = flyball("token", "create", "ben", "--role", "viewer", "--model", pattern, "--project", trained, "--json").document
+    monkeypatch.setenv("FLYBALL_TOKEN", made["secret"])
+    for verb in (("prove", 1), ("prove", 1, "--out", tmp_path / "proof.json"), ("consistency", checkpoint)):
+        ended = flyball("audit", *verb, "--project", trained)
+        assert (ended.code, "the record is of all models" in ended.err) == (code, bool(code)), ended.err
+        assert not (code and ended.out), "nothing of it is shown"
+    assert (tmp_path / "proof.json").exists() is (code == 0)
+
+
+@pytest.mark.parametrize(("pattern", "seen"), [("demand", True), ("price-*", False), ("*", True)])
+def test_a_broken_file_is_shown_to_whom_its_models_are(
+    flyball, new: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, seen: bool
+) -> None:
+    monkeypatch.delenv("FLYBALL_TOKEN", raising=False)
+    assert flyball("apply", "--project", new).code == 0
+    made = flyball("token", "create", "ben", "--role", "viewer", "--model", pattern, "--project", new, "--json").document
+    [file] = [each for each in new.rglob("*.py") if "fb.Model" in each.read_text()]
+    file.write_text("this is no Python")
+    flyball("apply", "--project", new)
+    assert "broken" in flyball("status", "--project", new).out
+    monkeypatch.setenv("FLYBALL_TOKEN", made["secret"])
+    assert ("broken" in flyball("status", "--project", new).out) is seen
+
+
 @pytest.fixture
 def locked(flyball, new: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project that does not take its local user's token any more; the only admin's secret is lost."""

@@ -8,7 +8,7 @@ from flyball.api import answers, pages
 from flyball.api.asking import Answer, Asked
 from flyball.declare.model import Model
 from flyball.errors import BadInput, Corrupt, NotFound, Unavailable
-from flyball.governance.authority import may_see_tokens
+from flyball.governance.authority import may_read_record, may_see_tokens
 from flyball.ledger import checkpoints
 from flyball.ledger.ledger import error_of
 from flyball.loop import lookup
@@ -282,9 +282,10 @@ def _datasets_of(asked: Asked) -> set[str] | None:
 
 
 def _sees_all(asked: Asked) -> None:
-    """The record is of all models: a token for some of them does not read it. Raises Refused."""
-    if asked.caller.models:
-        asked.must_see("*")
+    """Raise Refused where the caller may not read the record itself."""
+    refused = may_read_record(asked.caller)
+    if refused is not None:
+        raise error_of(refused)
 
 
 def _number(asked: Asked, name: str) -> int:

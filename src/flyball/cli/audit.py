@@ -66,6 +66,7 @@ def prove(
     """Prove that an event is in the record. A third party needs the proof, your verifier key, and no flyball (docs/ledger.md)."""
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
+        common.must_read_record(wired)
         proof = _proof(wired, event)
     _deliver(out, proof, to, f"event {event} is one of the {proof.size:,} under the checkpoint of {proof.vkey.partition('+')[0]}")
     return 0
@@ -89,6 +90,7 @@ def consistency(
     if not notes:
         raise BadInput(f"{old} holds no checkpoint", why="it is empty", fix="name a file with a signed checkpoint")
     with common.opened(project) as wired:
+        common.must_read_record(wired)
         if wired.ledger.size():
             _checkpoint(wired, wired.driving())
         proof = checkpoints.consistency(wired.ledger, notes[-1].note)

@@ -107,6 +107,16 @@ def must_see(wired: Wired, model: str) -> None:
         raise error_of(refused)
 
 
+def must_read_record(wired: Wired) -> None:
+    """Raise Refused where a token was given that may not read the record itself, which is of all models."""
+    from flyball.governance.authority import may_read_record
+    from flyball.ledger.ledger import error_of
+    from flyball.wiring import TOKEN_VARIABLE
+
+    if os.environ.get(TOKEN_VARIABLE) and (refused := may_read_record(wired.caller)) is not None:
+        raise error_of(refused)
+
+
 def declared(wired: Wired, name: str) -> Model:
     """The declaration in effect of a model. Raises NotFound with a near name, Refused (a token for other models)."""
     from flyball.loop import lookup

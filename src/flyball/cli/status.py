@@ -22,7 +22,7 @@ from flyball.monitoring.slabs import Slab, latency_ms, within
 from flyball.monitoring.state import MonitorState
 from flyball.records.base import Record, State
 from flyball.records.data import DATASETS
-from flyball.records.declarations import DECLARATIONS, LOOP_FILES
+from flyball.records.declarations import DECLARATIONS, LOOP_FILES, LoopFileRow
 from flyball.records.estimates import Estimate
 from flyball.records.monitoring import ALERTS, INCIDENTS, PROPOSALS, AlertState, IncidentRow, IncidentState, ProposalRow
 from flyball.records.serving import EPOCHS, ROUTES
@@ -88,6 +88,9 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
         incidents = [row for _, row in state.scan(INCIDENTS) if row.state != IncidentState.CLOSED and common.may_see(wired, row.model)]
         proposals = [row for _, row in state.scan(PROPOSALS) if not row.verdict and common.may_see(wired, row.model)]
         held = [row for row in waiting(state) if common.may_see(wired, row.model)]
+        # whose models a file declares is known from when it was whole
+        files = {row.file for name, row in state.scan(DECLARATIONS) if common.may_see(wired, name)}
+        broken = [row for file, row in state.scan(LOOP_FILES) if file in files or common.may_see(wired, "*")]
         age, up = common.loop_age(wired, now), common.is_up(wired)
         if lines:
             _table(out, state, lines, now)
@@ -95,7 +98,7 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
             out.line("this token is for none of the models here")
         else:
             out.line("no model is declared yet: flyball apply, or flyball up")
-        _wrong(out, state, incidents, proposals, held, now)
+        _wrong(out, state, incidents, proposals, held, broken, now)
         out.line(loop_text(age, up=up))
         if not wired.ports.detector:
             out.line(f"{out.paint('detector', 'bad')}  off, by its setting: nobody looks at the loss of labelled rows")
@@ -271,7 +274,13 @@ def _drift(each: Line) -> str:
 
 
 def _wrong(
-    out: Output, state: State, incidents: list[IncidentRow], proposals: list[ProposalRow], held: list[VersionRow], now: Instant
+    out: Output,
+    state: State,
+    incidents: list[IncidentRow],
+    proposals: list[ProposalRow],
+    held: list[VersionRow],
+    broken: list[LoopFileRow],
+    now: Instant,
 ) -> None:
     for row in incidents:
         due = f"review due in {roughly(row.review_by - now)}" if row.review_by > now else "review overdue"
@@ -283,8 +292,8 @@ def _wrong(
     for version in held:
         ref = f"{version.model}@{version.version}"
         out.line(f"{out.paint('held', 'unsure')}      {ref}: {asked_text(version)}   → flyball approve {ref}")
-    for file, broken in state.scan(LOOP_FILES):
-        out.line(f"{out.paint('broken', 'bad')}    {file}: {broken.problems[0].splitlines()[0]}   → flyball check")
+    for one in broken:
+        out.line(f"{out.paint('broken', 'bad')}    {one.file}: {one.problems[0].splitlines()[0]}   → flyball check")
     epochs = state.get(EPOCHS, "routes")
     if epochs is not None and epochs.in_force < epochs.desired:
         out.line(f"routes    decided {ago(epochs.desired_at, now)} ago, not in force everywhere yet")

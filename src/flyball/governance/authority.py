@@ -192,6 +192,21 @@ def not_for(caller: Caller, model: str) -> Refusal | None:
     )
 
 
+def may_read_record(caller: Caller) -> Refusal | None:
+    """Why a caller may not read the record itself: its events, their proofs, its checkpoints. It is of all models, so a token for some is not
+    for it.
+    """
+    refused = may_read(caller)
+    if refused is not None or not caller.models or "*" in caller.models:
+        return refused
+    return Refusal(
+        code="refused",
+        what=f"the token {caller.token} is not for the record",
+        why=f"the record is of all models, the token is for {', '.join(caller.models)}",
+        fix="ask an admin for one without --model",
+    )
+
+
 def may_see_tokens(caller: Caller) -> Refusal | None:
     """Why a caller may not see who has which token; None for an admin."""
     if caller.is_loop:
