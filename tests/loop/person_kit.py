@@ -20,7 +20,7 @@ from flyball.governance.authority import LOOP as ITSELF
 from flyball.ledger.verify import VerifyReport, verify
 from flyball.loop.sealing import Sealing
 from flyball.loop.tick import commit
-from flyball.records.data import DATASET_VERSIONS, DATASETS, DataCommitted
+from flyball.records.data import DATASET_VERSIONS, DataCommitted
 from flyball.serving import wal
 from flyball.serving.sealer import unseal
 from flyball.wiring import Wired, open_project
@@ -209,10 +209,10 @@ def events(people: People, kind: type[Any]) -> list[Any]:
         return [one.event for one in wired.ledger.read(0, 10_000) if isinstance(one.event, kind)]
 
 
-def share(people: People, name: str, subject: str = "customer") -> str:
-    """Give another data set the bytes that the head of the payments was born with; their hash."""
+def share(people: People, name: str, subject: str = "customer", version: str = "1.0.1") -> str:
+    """Give another data set the bytes that a version of the payments (the head) was born with; their hash."""
     with people.opened() as wired:
         ports = wired.acting(ITSELF)
-        head = ports.ledger.state().get(DATASETS, "payments").head
-        commit(ports, DataCommitted(version=msgspec.structs.replace(head, name=name, subject=subject, source_mark="m")))
-    return head.content
+        [born] = [row for key, row in ports.ledger.state().scan(DATASET_VERSIONS, "payments/") if row.version == version]
+        commit(ports, DataCommitted(version=msgspec.structs.replace(born, name=name, subject=subject, source_mark="m")))
+    return born.content

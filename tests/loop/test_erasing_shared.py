@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from flyball.loop.eraser import Eraser, Held
 from flyball.records.data import DATASETS, DataErased
 
 from .person_kit import OTHER, WHO, People, erase, events, share
@@ -66,6 +67,26 @@ def test_a_missing_content_that_another_data_set_still_has_is_named(people: Peop
         wired.blobs.remove(content)
     [problem] = people.call("audit", "verify").document["problems"]
     assert problem["where"] == f"blob {content}"
+
+
+def test_bytes_that_another_data_set_stores_while_they_are_looked_for_are_looked_through_there_too(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share(people, "ledgers")
+    find, looks = Eraser.find, []
+
+    def slow(self: Eraser, subject: str, name: str = "") -> Held:
+        looks.append(find(self, subject, name))
+        if len(looks) == 1:
+            # the payments have these bytes, so that they were looked through: as theirs
+            share(people, "ledgers", version="1.0.0")
+        return looks[-1]
+
+    monkeypatch.setattr(Eraser, "find", slow)
+    assert erase(people).document["erased"]["versions"] == 4
+    assert len(looks) == 2
+    assert people.traces() == []
+    people.verified()
 
 
 def test_a_lost_key_is_not_replaced_by_an_erasure_in_another_data_set(people: People) -> None:

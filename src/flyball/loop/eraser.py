@@ -67,7 +67,7 @@ class Held:
     logged: int
     waiting: int
     texts: tuple[str, ...]
-    looked: tuple[str, ...]
+    looked: tuple[tuple[str, str], ...]
 
     @property
     def nothing(self) -> bool:

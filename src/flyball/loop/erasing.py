@@ -39,13 +39,13 @@ class Disclose(Record, frozen=True):
 
 
 class EraseSubject(Record, frozen=True):
-    """Hold nothing of a person any more. `looked` are the contents that were searched, `models` those whose runs read the data sets."""
+    """Hold nothing of a person any more. `looked` are the places (`stored`) that were searched, `models` those whose runs read the data sets."""
 
     id: str
     actor: str
     what: SubjectErased
     erased: tuple[DataErased, ...]
-    looked: tuple[str, ...]
+    looked: tuple[tuple[str, str], ...]
     models: tuple[str, ...]
 
 
@@ -81,8 +81,8 @@ def decide_erase(state: State, command: EraseSubject, _now: Instant) -> Sequence
             why="under two keys nobody could tell who was erased",
             fix="copy subjects.key from the machine where they were erased first, or from a backup",
         )
-    looked = {*command.looked, *(each.new_content for each in command.erased)}
-    if any(content not in looked for content in stored(state, command.what.data)):
+    looked = {*command.looked, *((each.name, each.new_content) for each in command.erased)}
+    if any(place not in looked for place in stored(state, command.what.data)):
         return Refusal(code="conflict", what="more was stored while the rows were looked for", why="it was not searched", fix="erase again")
     if any(present(state, each.name, each.birth) != each.old_content for each in command.erased):
         return Refusal(code="conflict", what="some rows were erased while these were looked for", fix="erase again")
@@ -90,10 +90,13 @@ def decide_erase(state: State, command: EraseSubject, _now: Instant) -> Sequence
     return (what, *command.erased) if command.erased or what.waiting or what.texts else ()
 
 
-def stored(state: State, names: tuple[str, ...]) -> Iterator[str]:
-    """Where everything lies now in which rows of persons may be: versions of these data sets, and all sealed segments."""
-    yield from (present(state, version.name, version.content) for version in versions(state, names))
-    yield from (present(state, f"{LOG}{key}", row.parquet_sha256) for key, row in state.scan(SEGMENTS))
+def stored(state: State, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Where everything lies now in which rows of persons may be: versions of these data sets, and all sealed segments.
+
+    Each as the name of what has it and the content. The same content under two names is looked through by two columns.
+    """
+    yield from ((version.name, present(state, version.name, version.content)) for version in versions(state, names))
+    yield from ((name := f"{LOG}{key}", present(state, name, row.parquet_sha256)) for key, row in state.scan(SEGMENTS))
 
 
 def erasures(state: State, name: str) -> Erasures:
