@@ -118,7 +118,7 @@ def test_a_token_for_some_models_gets_no_proof_from_the_record_which_is_of_all(
     proof = flyball("audit", "prove", 1, "--project", trained, "--json").document
     checkpoint = tmp_path / "checkpoint.txt"
     checkpoint.write_text(proof["checkpoint"])
-    made = flyball("token", "create", "ben", "--role", "viewer", "--model", pattern, "--project", trained, "--json").document
+    made = flyball("token", "create", "ben", "--role", "operator", "--model", pattern, "--project", trained, "--json").document
     monkeypatch.setenv("FLYBALL_TOKEN", made["secret"])
     for verb in (("prove", 1), ("prove", 1, "--out", tmp_path / "proof.json"), ("consistency", checkpoint)):
         ended = flyball("audit", *verb, "--project", trained)
