@@ -15,6 +15,7 @@ from flyball.clock import VirtualClock
 from flyball.errors import BadInput, Conflict, Corrupt, FlyballError, Unavailable
 from flyball.ledger.ledger import SqlLedger
 from flyball.ledger.verify import verify
+from flyball.store.blobs import LocalBlobs
 from flyball.store.operational import Operational
 from flyball.store.postgres import Postgres
 from flyball.store.sql import Database
@@ -69,6 +70,31 @@ def test_a_connection_cut_in_the_middle_of_a_write_leaves_nothing_half_done(post
     assert "carried out once" in caught.value.fix
     assert Operational(database).load("n") is None
     Operational(database).save({"n": b"1"})
+
+
+def test_whatever_was_added_to_the_schema_that_can_hold_or_change_rows_is_named_by_verify(postgres: Any) -> None:
+    url = postgres.database()
+    added = {
+        "a_view": "CREATE VIEW a_view AS SELECT 1 AS one",
+        "a_kept_view": "CREATE MATERIALIZED VIEW a_kept_view AS SELECT 1 AS one",
+        "a_table": "CREATE TABLE a_table (one integer)",
+        "a_divided_table": "CREATE TABLE a_divided_table (one integer) PARTITION BY RANGE (one)",
+        "event (a trigger on event)": "CREATE FUNCTION does() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; "
+        "CREATE TRIGGER event BEFORE INSERT ON event FOR EACH ROW EXECUTE FUNCTION does()",
+        "head (a rule on head)": "CREATE RULE head AS ON DELETE TO head DO INSTEAD NOTHING",
+        "a_foreign_table": "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; "
+        "CREATE FOREIGN TABLE a_foreign_table (one integer) SERVER s",
+    }
+    with closing(Database.open(url)) as database:
+        own = set(database.table_names())
+    for statement in added.values():
+        postgres.psql(statement, url)
+    # what was added is in the way of nobody who opens it
+    with closing(Database.open(url)) as again:
+        assert set(again.table_names()) - own == set(added)
+        blobs = LocalBlobs(Path("nothing is kept there"))
+        named = {problem.where for problem in verify(SqlLedger(again, {}, VirtualClock(1)), blobs).problems}
+    assert named == {f"table {name}" for name in added}
 
 
 @pytest.mark.parametrize("read", ["get", "scan", "last", "next"])

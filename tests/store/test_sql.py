@@ -1,5 +1,6 @@
 """What is SQLite's own, and the lists of tables."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,11 @@ def test_a_file_that_may_not_be_written_says_what_right_is_missing(tmp_path: Pat
 def test_a_relative_path_is_relative_to_the_given_folder(tmp_path: Path) -> None:
     Database.open("sqlite:///deep/ledger.db", base=tmp_path).close()
     assert (tmp_path / "deep" / "ledger.db").is_file()
+
+
+def test_a_view_or_a_trigger_is_named_also_where_it_bears_the_name_of_a_table(tmp_path: Path) -> None:
+    with closing(Database.open(tmp_path / "ledger.db")) as opened:
+        with opened.writing() as connection:
+            connection.execute("CREATE VIEW a_view AS SELECT 1")
+            connection.execute("CREATE TRIGGER event BEFORE INSERT ON event BEGIN SELECT 1; END")
+        assert set(opened.table_names()) - set(tables.metadata.tables) == {"a_view", "event (a trigger on event)"}

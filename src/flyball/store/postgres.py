@@ -25,6 +25,16 @@ FETCH = 1000
 MAKING = 4_873_110_925_601
 """The advisory lock under which tables are made: what all who make them agree on, and nothing else in a database is likely to use."""
 FORM = "write postgresql://user:password@host:5432/name, with %40 for @, %2F for / and %3A for : in the password"
+_RELATIONS = """
+SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+UNION SELECT t.tgname || ' (a trigger on ' || c.relname || ')' FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = current_schema() AND NOT t.tgisinternal
+UNION SELECT rulename || ' (a rule on ' || tablename || ')' FROM pg_rules WHERE schemaname = current_schema()
+ORDER BY 1
+"""
+"""Everything of the schema that holds rows or changes them: tables, views, materialised views, foreign tables, triggers and rules. The last two
+with what they are on: such a name is no table's, so nothing hides behind one of ours."""
 _DEFAULTS: Mapping[str, str | int] = {
     "client_encoding": "utf8",
     "application_name": "flyball",
@@ -79,7 +89,7 @@ class Postgres:
     errors: ClassVar[type[Exception]] = psycopg.Error
     # one moment for everything that is read
     begin_reading = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-    tables = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename"
+    tables = _RELATIONS
     before_erasing: tuple[str, ...] = ()
     after_erasing: tuple[str, ...] = ("VACUUM (FULL) personal",)
 

@@ -60,7 +60,12 @@ class Sqlite:
     begin_reading = "BEGIN"
     begin_writing = "BEGIN IMMEDIATE"
     begin_making = "BEGIN IMMEDIATE"
-    tables = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view', 'trigger') ORDER BY name"
+    # a trigger may bear the name of a table: nothing hides behind one of ours
+    tables = """
+SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')
+UNION SELECT iif(name IN (SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')), name || ' (a trigger on ' || tbl_name || ')', name)
+FROM sqlite_schema WHERE type = 'trigger' ORDER BY 1
+"""
     before_erasing: tuple[str, ...] = ("PRAGMA secure_delete = ON",)
     after_erasing: tuple[str, ...] = ("PRAGMA wal_checkpoint(TRUNCATE)",)
 
