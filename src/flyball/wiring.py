@@ -24,7 +24,9 @@ from flyball.loop.live import FencedLedger, LiveCounts, LiveData, LiveRuns
 from flyball.loop.local import admitted, holder, local_caller, local_secret
 from flyball.loop.ports import Command, Ports
 from flyball.records.data import ERASURES
+from flyball.records.serving import EPOCHS, RouteTable
 from flyball.serving.layout import Layout
+from flyball.serving.proofs import unproven
 from flyball.serving.routes import FileRoutes
 from flyball.settings import Settings, read_settings
 from flyball.store.blobs import LocalBlobs
@@ -153,6 +155,9 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         signer=lru_cache(maxsize=1)(partial(_signer, folder / KEYS_FOLDER)),
         detector=bool(settings.detector),
     )
+    if claim and not layout.routes.exists() and ledger.state().get(EPOCHS, "routes") is None:
+        # gateways that have no table answer that they do not know what is served: here nothing is, and that is known
+        ports.routes.desire(RouteTable(epoch=0), clock.now(), unproven)
     return Wired(
         root=root,
         settings=settings,

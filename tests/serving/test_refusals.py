@@ -13,7 +13,7 @@ from flyball.serving import explain, wal
 from flyball.serving.dispatch import Dispatcher
 from flyball.serving.layout import write_json
 from flyball.serving.link import Link
-from flyball.serving.table import RoutesFile, Table
+from flyball.serving.table import EMPTY, RoutesFile, Table
 
 from .conftest import SIGNATURES, Border
 
@@ -86,6 +86,45 @@ def test_readiness_names_the_model_that_is_not_and_why(border: Border) -> None:
     answer = border.get("/v2/health/ready")
     assert (answer.status, answer.headers["retry-after"]) == (503, "2")
     assert answer.document["error"].startswith("late does not answer yet: its worker is starting")
+
+
+ASKED = [
+    ("POST", "/models/price/predict", b"{}"),
+    ("POST", "/models/price/labels", b"{}"),
+    ("GET", "/models/price/schema", b""),
+    ("POST", "/v2/models/price/infer", b"{}"),
+    ("GET", "/v2/models/price", b""),
+    ("GET", "/v2/models/price/ready", b""),
+    ("GET", "/v2/health/ready", b""),
+]
+
+
+def told_later(border: Border, why: str, *, asked: list[tuple[str, str, bytes]] = ASKED) -> None:
+    for method, path, body in asked:
+        answer = asyncio.run(border.ask(path, body, method=method))
+        assert (answer.status, answer.headers.get("retry-after")) == (503, "2"), path
+        assert why in json.dumps(answer.document), path
+
+
+def test_a_gateway_that_was_told_of_no_table_yet_sends_nobody_away_for_ever(border: Border) -> None:
+    border.dispatcher.table = Table(EMPTY)
+    told_later(border, "has not been told yet which models are served")
+
+
+def test_a_model_that_is_to_be_served_and_has_no_route_yet_is_starting(border: Border) -> None:
+    worker = "price@1.0.0-aaaaaaaaaaaa"
+    border.dispatcher.table = Table(RoutesFile(stamp=2, table=RouteTable(epoch=2), starting={"price": worker}))
+    told_later(border, "price does not answer yet: its worker is starting")
+    assert border.get("/v2/models/prize/ready").status == 404, "what nobody wants to serve is not waited for"
+    write_json(border.dispatcher._layout.failed(worker), {"reason": "No module named 'lightgbm'"})
+    assert "its worker could not start: No module named 'lightgbm'" in border.get("/v2/health/ready").document["error"]
+
+
+def test_where_nothing_is_to_be_served_the_gateway_is_ready_and_says_so(border: Border) -> None:
+    border.dispatcher.table = Table(RoutesFile(stamp=2, table=RouteTable(epoch=0)))
+    assert border.get("/v2/health/ready").status == 200
+    answer = border.post("/models/price/predict", b"{}")
+    assert (answer.status, "nothing is served yet" in answer.document["detail"]) == (404, True)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,28 @@ def test_nothing_is_routed_to_a_worker_before_it_is_ready(layout: Layout) -> Non
     assert list(json.loads(layout.routes.read_bytes())["table"]["models"]) == ["a"]
 
 
+def test_gateways_are_told_of_a_model_whose_first_route_waits_for_its_worker(layout: Layout) -> None:
+    def starting() -> dict[str, str]:
+        return json.loads(layout.routes.read_bytes())["starting"]
+
+    ready(layout, "a", "1.0.0")
+    reconciler = FileRoutes(layout.root)
+    both = table(1, a="1.0.0", b="1.0.0")
+    reconciler.desire(both, now())
+    assert starting() == {"b": worker_name("b@1.0.0", "1.0.0-hash")}
+    written = layout.routes.read_bytes()
+    reconciler.desire(both, now())
+    assert layout.routes.read_bytes() == written, "the same is not told twice"
+    ready(layout, "b", "1.0.0")
+    reconciler.desire(both, now())
+    assert starting() == {}
+    reconciler.desire(table(2, a="2.0.0", b="1.0.0"), now())
+    assert starting() == {}, "a model that has a route answers by it until the next one is ready"
+    reconciler.desire(table(3, b="1.0.0", c="1.0.0"), now())
+    reconciler.desire(table(4, b="1.0.0"), now())
+    assert starting() == {}, "nobody waits for what is not desired any more"
+
+
 def test_a_table_is_in_force_when_every_gateway_of_today_acknowledged_it(layout: Layout) -> None:
     reconciler = FileRoutes(layout.root)
     ready(layout, "a", "1.0.0")

@@ -18,7 +18,7 @@ from flyball.serving import wal
 from flyball.serving.ids import Ids
 from flyball.serving.layout import Layout, read_json
 from flyball.serving.limits import Limits
-from flyball.serving.link import LATE, STARTING, Done, Link, NoAnswer, Outcome, Pending, not_started
+from flyball.serving.link import LATE, STARTING, UNREAD, Done, Link, NoAnswer, Outcome, Pending, not_started
 from flyball.serving.metrics import Metrics
 from flyball.serving.problems import ModelError
 from flyball.serving.table import EMPTY, Served, Table, Target
@@ -82,6 +82,30 @@ class Dispatcher:
             link = self._links.pop(worker)
             self._leaving.append(link)
             link.retire()
+
+    def find(self, name: str) -> Served:
+        """The model's route. Raises NotFound with a near name, Unavailable where it has none yet, or nobody here can know."""
+        if name not in self.table.models and (self.table.stamp == EMPTY.stamp or name in self.table.starting):
+            raise self._not_yet(name)
+        return self.table.find(name)
+
+    def require_all(self) -> None:
+        """Raise Unavailable unless every model that is to be served can answer; it names the first that cannot."""
+        first = next(iter(self.table.starting), "")
+        if first or self.table.stamp == EMPTY.stamp:
+            raise self._not_yet(first)
+        for served in self.table.models.values():
+            self.require(served)
+
+    def require(self, served: Served) -> None:
+        """Raise Unavailable unless the champion of the model can answer."""
+        absence = self.absence(served)
+        if absence is not None:
+            raise _absent(served.name, absence)
+
+    def _not_yet(self, name: str) -> Unavailable:
+        worker = self.table.starting.get(name)
+        return _absent(name, self._failed(worker) or STARTING) if worker else _absent(name, UNREAD)
 
     def absence(self, served: Served) -> NoAnswer | None:
         """Why nobody can answer: the champion's worker is not connected. None: it is."""
@@ -285,10 +309,12 @@ class Dispatcher:
         link = self._links.get(target.worker)
         if link is not None and link.up.is_set():
             return None
-        failure = read_json(self._layout.failed(target.worker))
-        if isinstance(failure, dict):
-            return not_started(str(failure.get("reason", "")))
-        return STARTING if link is None else link.absence
+        return self._failed(target.worker) or (STARTING if link is None else link.absence)
+
+    def _failed(self, worker: str) -> NoAnswer | None:
+        """Why a worker could not start, where it could not."""
+        failure = read_json(self._layout.failed(worker))
+        return not_started(str(failure.get("reason", ""))) if isinstance(failure, dict) else None
 
     def _rescue(self, pending: Pending, error: str, now: int) -> tuple[Outcome | None, Pending | None, bytes | None]:
         """An arm failed: the champion stands in for a challenger, the declared fallback for a champion, else the error is told.
@@ -322,6 +348,12 @@ class Dispatcher:
                 placed[row], ids[row], versions[row] = value, row_id, result.target.arm.version
         fallback = next((result.fallback for result in results if result.fallback), "")
         return Answer(served, request_id or ids[0], ids, versions, placed, fallback, all(result.logged for result in results))
+
+
+def _absent(name: str, absence: NoAnswer) -> Unavailable:
+    """What a caller is told of a model that cannot answer; without a name, of whichever there are."""
+    what = f"{name[:80]} does not answer yet" if name else "no model answers yet"
+    return Unavailable(what, why=str(absence), fix=absence.fix, retry_after=absence.retry_after)
 
 
 def _too_late(pending: Pending, error: str) -> bool:

@@ -64,6 +64,9 @@ Done = tuple[Pending, str | None, bytes]
 Settle = Callable[[list[Done]], None]
 
 STARTING = NoAnswer("its worker is starting", "try again in some seconds: a worker loads the model and tests it first", retry_after=2.0)
+UNREAD = NoAnswer(
+    "this gateway has not been told yet which models are served", "try again in some seconds: flyball is starting", retry_after=2.0
+)
 ENDED = NoAnswer("its worker ended", "try again: the worker is being restarted")
 LATE = NoAnswer("no answer within the time limit", "try again, with fewer rows a request if there are many")
 

@@ -36,9 +36,9 @@ class Native:
         self._seen: OrderedDict[tuple[str, str], Any] = OrderedDict()
 
     async def predict(self, name: str, version: str, body: bytes) -> tuple[bytes, bool]:
-        """The answer's JSON, and whether it is in the log. Raises what `Table.find`, `RowReader.read` and `Dispatcher.predict` raise."""
+        """The answer's JSON, and whether it is in the log. Raises what `Dispatcher.find`, `RowReader.read` and `Dispatcher.predict` raise."""
         dispatcher = self._dispatcher
-        served = dispatcher.table.find(name)
+        served = dispatcher.find(name)
         try:
             request = served.reader.read(body)
         except BadInput as error:
@@ -60,7 +60,7 @@ class Native:
         """Take labels: (status, body). 422 only when every one is refused. Raises Unparsable, TooLarge, NotFound, and Unavailable where they cannot be
         logged: then none is taken.
         """
-        served = self._dispatcher.table.find(name)
+        served = self._dispatcher.find(name)
         given = labels_of(body)
         now_us, now_ns = time.time_ns() // 1000, time.monotonic_ns()
         frames: list[bytes] = []
@@ -93,7 +93,7 @@ class Native:
 
     def schema(self, name: str, version: str) -> bytes:
         """What a request is and what an answer is."""
-        served = self._dispatcher.table.find(name)
+        served = self._dispatcher.find(name)
         target = served.pinned(version) if version else served.champion
         signature = served.signature
         document = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from flyball.errors import BadInput, FlyballError, Unavailable
+from flyball.errors import BadInput, FlyballError
 from flyball.records.models import Signature
 from flyball.serving import tensors
 from flyball.serving.dispatch import Answer, Dispatcher
@@ -35,27 +35,21 @@ class Oip:
         self._dispatcher = dispatcher
 
     def all_ready(self) -> bytes:
-        """That every served model can answer. Raises Unavailable, naming the first that cannot."""
-        for served in self._dispatcher.table.models.values():
-            self._require_worker(served)
+        """That every model that is to be served can answer. Raises Unavailable, naming the first that cannot."""
+        self._dispatcher.require_all()
         return _encode({"ready": True})
 
     def ready(self, name: str, version: str) -> bytes:
         """The model's readiness. Raises Unavailable when it is not, NotFound."""
-        served = self._dispatcher.table.find(name)
+        served = self._dispatcher.find(name)
         if version:
             served.pinned(version)
-        self._require_worker(served)
+        self._dispatcher.require(served)
         return _encode({"name": name, "ready": True})
-
-    def _require_worker(self, served: Served) -> None:
-        absence = self._dispatcher.absence(served)
-        if absence is not None:
-            raise Unavailable(f"{served.name} does not answer yet", why=str(absence), fix=absence.fix, retry_after=absence.retry_after)
 
     def metadata(self, name: str, version: str) -> bytes:
         """Names, types and shapes of the tensors."""
-        served = self._dispatcher.table.find(name)
+        served = self._dispatcher.find(name)
         if version:
             served.pinned(version)
         signature = served.signature
@@ -67,7 +61,7 @@ class Oip:
 
     async def infer(self, name: str, version: str, body: bytes) -> tuple[bytes, bool]:
         """The answer's JSON, and whether it is in the log."""
-        served = self._dispatcher.table.find(name)
+        served = self._dispatcher.find(name)
         try:
             asked = tensors.parse(body, _outputs(served.signature))
             request = Request(served.reader.read_columns(tensors.columns(asked, served.signature), "inputs"))

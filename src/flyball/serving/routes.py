@@ -72,6 +72,11 @@ def admit(desired: RouteTable, current: RouteTable, ready: Mapping[str, bool]) -
     return RouteTable(epoch=desired.epoch, models=models), tuple(waiting)
 
 
+def _starting(desired: RouteTable, admitted: RouteTable) -> dict[str, str]:
+    """The models that are desired and have no route at all yet, with the worker of the version that is to answer by default. Pure."""
+    return {model: _name(model, route.arms[0]) for model, route in desired.models.items() if model not in admitted.models and route.arms}
+
+
 def _changed(before: Mapping[str, ModelRoute], now: Mapping[str, ModelRoute]) -> list[str]:
     return [model for model in {**before, **now} if before.get(model) != now.get(model)]
 
@@ -124,10 +129,11 @@ class FileRoutes:
         needed = {**self._leaving, **arms(self._file.table), **arms(table)}
         self._want(needed, proofs)
         self._admitted, self._waiting = admit(table, self._file.table, self._look(needed))
-        if self._admitted != self._file.table or not self._layout.routes.exists():
+        starting = _starting(table, self._admitted)
+        if (self._admitted, starting) != (self._file.table, self._file.starting) or not self._layout.routes.exists():
             self._leaving.update(arms(self._file.table))
             self._measure(self._admitted)
-            self._write(self._admitted)
+            self._write(self._admitted, starting)
         elif self._leaving and self._acked() is not None:
             # no gateway routes to them any more; each ends when its last open question is answered
             self._leaving.clear()
@@ -213,8 +219,8 @@ class FileRoutes:
                 self._failed[ref] = f"the worker was not ready after {WARM_S:.0f} s"
         return {name: name in self._been_ready for name in needed}
 
-    def _write(self, table: RouteTable) -> None:
-        self._file = RoutesFile(stamp=time.time_ns(), table=table)
+    def _write(self, table: RouteTable, starting: dict[str, str]) -> None:
+        self._file = RoutesFile(stamp=time.time_ns(), table=table, starting=starting)
         write_atomically(self._layout.routes, codec.encode(self._file))
         self._mark = self._on_disk()
         self._written_at = time.monotonic()

@@ -17,10 +17,14 @@ from flyball.serving.validate import RowReader
 
 
 class RoutesFile(Record, frozen=True):
-    """run/routes.json. `stamp` is new with every write, also when the epoch is not: it is what a gateway acknowledges."""
+    """run/routes.json. `stamp` is new with every write, also when the epoch is not: it is what a gateway acknowledges.
+
+    `starting` are models that are to be served and have no route yet, with the worker that each waits for.
+    """
 
     stamp: int
     table: RouteTable
+    starting: dict[str, str] = {}
 
 
 class Ack(Record, frozen=True):
@@ -111,6 +115,7 @@ class Table:
     def __init__(self, file: RoutesFile, before: Table | None = None) -> None:
         self.stamp = file.stamp
         self.epoch = file.table.epoch
+        self.starting = file.starting
         self.models: dict[str, Served] = {}
         for name, route in file.table.models.items():
             old = before.models.get(name) if before else None
@@ -139,7 +144,7 @@ class Table:
 
 
 EMPTY = RoutesFile(stamp=0, table=RouteTable(epoch=0))
-"""What a gateway routes by before there is a file."""
+"""What a gateway routes by before there is a file, which the control plane writes when it starts: until then it does not know what is served."""
 
 
 def read_routes(data: bytes) -> RoutesFile:
