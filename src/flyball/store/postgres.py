@@ -28,7 +28,8 @@ FORM = "write postgresql://user:password@host:5432/name, with %40 for @, %2F for
 _RELATIONS = """
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-UNION SELECT t.tgname || ' (a trigger on ' || c.relname || ')' FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+UNION SELECT t.tgname || ' (a trigger on ' || c.relname || ')'
+FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = current_schema() AND NOT t.tgisinternal
 UNION SELECT rulename || ' (a rule on ' || tablename || ')' FROM pg_rules WHERE schemaname = current_schema()
 ORDER BY 1
