@@ -69,7 +69,8 @@ def test_it_is_recorded_with_what_went_and_the_versions_that_were_made_from_it(p
         assert what.fingerprint == wired.subjects().make_key().fingerprint
     erased = events(people, DataErased)
     assert [one.name for one in erased] == ["payments", "payments", "log/g0/000000", "log/g0/000001"]
-    assert [one.rows for one in erased] == [15, 17, 4, 0]
+    # the versions come in the order of their hashes
+    assert [*sorted(one.rows for one in erased[:2]), *(one.rows for one in erased[2:])] == [15, 17, 4, 0]
     with people.opened() as wired:
         state = wired.ledger.state()
         assert {row.content for _, row in state.scan(DATASET_VERSIONS)} == {one.birth for one in erased[:2]}
@@ -257,7 +258,7 @@ def test_everything_of_a_person_is_exported_and_nothing_of_others(people: People
     frame = rows(650)
     own = frame.filter(frame["customer"] == WHO)
     assert [one["row"]["payment"] for one in ended["rows"]] == own["payment"].to_list()
-    assert ended["rows"][0]["versions"] == ["1.0.0", "1.0.1"]
+    assert sorted(ended["rows"][0]["versions"]) == ["1.0.0", "1.0.1"]
     assert ended["rows"][-1]["versions"] == ["1.0.1"]
     [feature] = ended["features"]
     assert (feature["view"], feature["values"]["times"]) == ("habits", pytest.approx(own.height, abs=1))
