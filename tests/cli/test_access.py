@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from flyball.cli import up
+from flyball.errors import Conflict
 from flyball.loop.authority import Drive
 from flyball.loop.local import login_name
 from flyball.records.monitoring import IncidentOpened
@@ -58,6 +60,36 @@ def test_the_whole_record_is_for_those_whom_the_table_names(
         if not refused:
             let.add(who)
     assert let == may
+
+
+@pytest.mark.parametrize(
+    ("watch", "may", "command"),
+    [
+        (("--no-watch",), {"scientist", "operator", "admin", "of one model"}, "Drive"),
+        ((), {"scientist", "admin"}, "Watch"),
+    ],
+)
+def test_flyball_is_started_by_who_may_tick_and_watches_files_for_who_may_apply(
+    flyball, new: Path, secrets: dict[str, str], monkeypatch: pytest.MonkeyPatch, watch: tuple[str, ...], may: set[str], command: str
+) -> None:
+    def begun(*_: object) -> int:
+        raise Conflict("it begins")
+
+    monkeypatch.setattr(up, "take_lock", begun)
+    let = set()
+    for who, secret in secrets.items():
+        monkeypatch.setenv("FLYBALL_TOKEN", secret)
+        ended = flyball("up", *watch, "--project", new)
+        if "it begins" in ended.err:
+            let.add(who)
+        else:
+            assert ended.err.startswith("refused"), ended.err
+            assert ("--no-watch" in ended.err) is (command in ended.err and not watch), ended.err
+    assert let == may
+    monkeypatch.setenv("FLYBALL_TOKEN", "fb_guess")
+    assert (flyball("up", *watch, "--project", new).code, "it begins" in flyball("up", *watch, "--project", new).err) == (1, False)
+    monkeypatch.delenv("FLYBALL_TOKEN")
+    assert "it begins" in flyball("up", *watch, "--project", new).err, "the user of this machine needs no token"
 
 
 def test_an_approver_gets_the_record_with_a_signature(

@@ -38,6 +38,7 @@ DOCUMENTED: dict[str, tuple[set[Role], bool]] = {
     "ObserveRun": (NOBODY, True),
     "Register": (NOBODY, True),
     "Drive": ({S, O, A}, False),
+    "Watch": ({S, A}, False),
     "Release": ({O, A}, True),
     "Rollback": ({O, A}, True),
     "Steer": ({O, A}, False),

@@ -56,6 +56,8 @@ def up(
         raise BadInput(
             f"port {address} and {count} gateways cannot be", why="ports are 1 to 65535, gateways 1 or more", fix="mend [settings]"
         )
+    if os.environ.get("FLYBALL_TOKEN"):
+        _require_right(root, watch=watch)
     # tried here first, so that a second `up` is refused in the same words and forms as everything else
     os.close(take_lock(Layout(root / ".flyball").lock))
     with bind(place, address) as listener:
@@ -75,6 +77,23 @@ def up(
     os.execv(  # noqa: S606 - our own interpreter, arguments in a list
         sys.executable, [sys.executable, "-P", "-m", "flyball.serving.supervisor", *command]
     )
+
+
+def _require_right(root: Path, *, watch: bool) -> None:
+    """Whoever brings a token may set the loop going, and with `watch` apply the loop files. Raises Refused, Unauthenticated, Unavailable.
+
+    Who brings none is the user of this machine, whose files these are: they are not asked, so predictions come back without the database.
+    """
+    from flyball.loop.authority import Drive, Watch
+
+    with common.opened(root) as wired:
+        wired.permit(Drive)
+        if watch:
+            try:
+                wired.permit(Watch)
+            except Refused as refused:
+                fix = "flyball up --no-watch: the loop keeps to what was applied"
+                raise Refused(refused.what, why=refused.why, fix=fix, code=refused.code) from None
 
 
 def _require_token(root: Path, host: str) -> None:

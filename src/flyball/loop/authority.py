@@ -22,7 +22,14 @@ from flyball.records.training import RUNS, RunRow
 
 
 class Drive(Record, frozen=True):
-    """Do a piece of the loop's own work in this process: `flyball tick`, and what `flyball train` does where nothing runs. Records nothing itself."""
+    """Do the loop's own work, or a piece of it: `flyball up`, `flyball tick`, what `flyball train` does where nothing runs. Records nothing itself."""
+
+    id: str
+    actor: str
+
+
+class Watch(Record, frozen=True):
+    """Apply the loop files whenever they change: `flyball up` without `--no-watch`. Records nothing itself."""
 
     id: str
     actor: str
@@ -83,6 +90,7 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         "loop.commands.ObserveRun": _LOOP,
         "loop.commands.Register": _LOOP,
         "loop.authority.Drive": _rule(*_WORKERS),
+        "loop.authority.Watch": _rule(*_MAKERS),
         # what is served
         "loop.releases.Release": _rule(*_OPERATORS, loop=True),
         "loop.releases.Rollback": _rule(*_OPERATORS, loop=True),
