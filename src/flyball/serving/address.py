@@ -22,6 +22,14 @@ def url_of(address: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+def reach(address: str, port: int) -> str:
+    """Who but this machine reaches what listens on a (numeric) address, as a sentence; empty where nobody does."""
+    if is_loopback(address):
+        return ""
+    where = f"every address of this one ({address})" if address in EVERYWHERE else address
+    return f"other machines reach it on port {port} of {where}; every caller needs a token"
+
+
 def host_name(host: str) -> str:
     """The name in a Host header, without the port."""
     if host.startswith("["):

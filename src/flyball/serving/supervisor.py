@@ -23,7 +23,7 @@ from pathlib import Path
 
 from flyball.compute.guardian import ONE_THREAD
 from flyball.errors import Conflict, FlyballError, Interrupted, Refused, Unavailable, problem
-from flyball.serving.address import url_of
+from flyball.serving.address import reach, url_of
 from flyball.serving.children import Child, Spare
 from flyball.serving.layout import Layout, read_json, worker_name, write_json
 
@@ -153,8 +153,8 @@ class Supervisor:
         self._said = ""
         self._relay = None if quiet else Relay(self._layout.told)
 
-    def run(self, up: Callable[[int], None]) -> int:
-        """Keep everything running until SIGINT (130) or SIGTERM (0); `up` is called once, with the port, when gateways answer."""
+    def run(self, up: Callable[[str, int], None]) -> int:
+        """Keep everything running until SIGINT (130) or SIGTERM (0); `up` is called once, with address and port, when gateways answer."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda received, _frame: self._signals.append(received))
         # `flyball up` holds it back until somebody is here to take it
@@ -168,7 +168,7 @@ class Supervisor:
                 self._say(f"the disk refuses: {problem}; what runs goes on")
             if not told and all(self._layout.ack(name).exists() for name in self._gateways):
                 told = True
-                up(self._port)
+                up(self._host, self._port)
             if told and self._relay is not None:
                 self._relay.look()
                 self._tell_ready()
@@ -339,7 +339,9 @@ def control_argv(text: str, project: Path) -> list[str]:
     return [*argv, "--root", str(project)] if argv and "--root" not in argv else argv
 
 
-def supervise(project: Path, *, host: str, port: int, gateways: int, control: str, up: Callable[[int], None], quiet: bool = False) -> int:
+def supervise(
+    project: Path, *, host: str, port: int, gateways: int, control: str, up: Callable[[str, int], None], quiet: bool = False
+) -> int:
     """Run a project until told to stop, and tell what the loop does; the exit code.
 
     Raises Conflict (already up, port in use), Refused, Interrupted (before it listened).
@@ -364,12 +366,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--tell", choices=("text", "json", "nothing"), default="text", help="how to say where it listens")
     options = parser.parse_args(argv)
 
-    def up(port: int) -> None:
-        url = url_of(options.host, port)
+    def up(address: str, port: int) -> None:
+        url, others = url_of(options.host, port), reach(address, port)
         if options.tell == "json":
-            print(json.dumps({"url": url, "port": port, "pid": os.getpid()}), flush=True)
+            print(json.dumps({"url": url, "port": port, "pid": os.getpid(), "others_reach_it": bool(others)}), flush=True)
         elif options.tell == "text":
-            print(f"flyball is up on {url}   stop it with Ctrl-C", flush=True)
+            print(f"flyball is up on {url}   stop it with Ctrl-C" + (f"\n{others}" if others else ""), flush=True)
 
     def failed(error: FlyballError) -> int:
         if options.tell == "json":
