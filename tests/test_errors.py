@@ -40,3 +40,14 @@ def kinds(base: type[FlyballError]) -> Iterator[type[FlyballError]]:
 def test_every_kind_of_error_has_a_title_of_its_own() -> None:
     found = [kind for kind in kinds(FlyballError) if kind.__module__ in (errors.__name__, problems.__name__)]
     assert len({kind.title for kind in found}) == len({kind.code for kind in found}) == len(found)
+
+
+@pytest.mark.parametrize(("seconds", "header"), [(0.2, b"1"), (1.0, b"1"), (1.45, b"2"), (2.5, b"3"), (30, b"30")])
+def test_nobody_is_told_to_come_back_too_early(seconds: float, header: bytes) -> None:
+    assert problems.headers(Unavailable("not now", retry_after=seconds)) == [(b"retry-after", header)]
+
+
+def test_who_was_too_slow_may_send_it_again() -> None:
+    error = problems.TooSlow("the body did not come to its end", fix="send it again")
+    told = json.loads(problems.body(error))
+    assert (told["status"], told["retry"], problems.headers(error)) == (408, "later", [(b"retry-after", b"1")])

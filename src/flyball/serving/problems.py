@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import msgspec
 
 from flyball.errors import BadInput, FlyballError, Unauthenticated, Unavailable, problem
@@ -25,7 +27,7 @@ class TooLarge(BadInput):
     status = 413
 
 
-class TooSlow(BadInput):
+class TooSlow(Unavailable):
     """The body did not come within the time that it may take."""
 
     code = "too-slow"
@@ -71,7 +73,7 @@ def body(error: FlyballError) -> bytes:
 
 
 def headers(error: FlyballError) -> list[tuple[bytes, bytes]]:
-    """The headers that go with an error: when another try can help, and what would let the caller in."""
+    """The headers that go with an error: when another try can help (in whole seconds, never too early), and what would let the caller in."""
     if isinstance(error, Unavailable):
-        return [(b"retry-after", str(max(1, round(error.retry_after))).encode())]
+        return [(b"retry-after", str(max(1, ceil(error.retry_after))).encode())]
     return [(b"www-authenticate", b"Bearer")] if isinstance(error, Unauthenticated) else []
