@@ -26,3 +26,23 @@ def test_an_address_that_is_refused_is_not_shown(name: str, value: object) -> No
 def test_another_text_that_is_refused_is_shown() -> None:
     with pytest.raises(DeclarationError, match="the setting host is 5"):
         read_settings({"host": 5}, {})
+
+
+@pytest.mark.parametrize(
+    ("variable", "fix"),
+    [
+        ("FLYBALL_PORTT", "did you mean FLYBALL_PORT?"),
+        ("FLYBALL_TOKN", "did you mean FLYBALL_TOKEN?"),
+        ("FLYBALL_XYZQ", "unset it; settings: "),
+    ],
+)
+def test_a_variable_that_nothing_would_read_is_refused(variable: str, fix: str) -> None:
+    with pytest.raises(DeclarationError, match=f"{variable} is not a setting") as caught:
+        read_settings({}, {variable: "3"})
+    assert fix in caught.value.fix
+    assert "3" not in f"{caught.value}".replace(variable, ""), "it may be a secret"
+
+
+def test_variables_that_are_no_settings_are_known() -> None:
+    others = {"FLYBALL_TOKEN": "fb_x", "FLYBALL_TEST_DATA": "/data", "PORT": "3", "FLYBALLPORT": "3"}
+    assert read_settings({}, {**others, "FLYBALL_PORT": "7200"}).port == 7200

@@ -13,6 +13,10 @@ from flyball.errors import DeclarationError
 
 ValueT = TypeVar("ValueT", int, str)
 
+PREFIX = "FLYBALL_"
+NO_SETTINGS = ("FLYBALL_TOKEN", "FLYBALL_TEST_DATA")
+"""Variables of this prefix that are read, and are no settings: the secret of a token, and the data of flyball's own tests."""
+
 
 def _setting(default: ValueT, *, meaning: str, unit: str, why: str) -> ValueT:
     value: ValueT = field(default=default, metadata={"meaning": meaning, "unit": unit, "why": why})
@@ -92,12 +96,24 @@ def read_settings(toml: Mapping[str, object], environment: Mapping[str, str]) ->
     unknown = sorted(set(toml) - set(known))
     if unknown:
         raise DeclarationError(f'"{unknown[0]}" is not a setting', why="flyball.toml names it", fix=f"settings: {', '.join(sorted(known))}")
+    variables = {f"{PREFIX}{name.upper()}": name for name in known}
+    for variable in sorted(environment):
+        if variable.startswith(PREFIX) and variable not in variables and variable not in NO_SETTINGS:
+            raise _no_setting(variable, [*variables, *NO_SETTINGS])
     given: dict[str, tuple[str, object]] = {name: (name, value) for name, value in toml.items()}
-    for name in known:
-        variable = f"FLYBALL_{name.upper()}"
+    for variable, name in variables.items():
         if variable in environment:
             given[name] = (variable, environment[variable])
     return Settings(**{name: _value(origin, value, known[name]) for name, (origin, value) in given.items()})
+
+
+def _no_setting(variable: str, known: list[str]) -> DeclarationError:
+    from difflib import get_close_matches
+
+    # what they all have in common makes none of them alike
+    near = get_close_matches(variable.removeprefix(PREFIX), [name.removeprefix(PREFIX) for name in known], n=1)
+    fix = f"did you mean {PREFIX}{near[0]}?" if near else f"unset it; settings: {', '.join(sorted(known))}"
+    return DeclarationError(f"{variable} is not a setting", why="the environment has it, and nothing would read it", fix=fix)
 
 
 def _value(origin: str, value: object, item: Field[Any]) -> Any:
