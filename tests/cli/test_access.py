@@ -36,8 +36,8 @@ def secrets(flyball, new: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
         (("restore", "{}"), "Restore", KEEPERS),
         (("audit", "rebuild"), "Rebuild", KEEPERS),
         (("audit", "export", "{}"), "ExportRecord", KEEPERS | {"approver"}),
-        (("data", "erase", "--subject", "anybody"), "EraseSubject", KEEPERS),
-        (("data", "erase", "--subject", "anybody", "--dry-run"), "EraseSubject", KEEPERS),
+        (("data", "erase", "--subject", "anybody", "--reason", "request 1"), "EraseSubject", KEEPERS),
+        (("data", "erase", "--subject", "anybody", "--reason", "request 1", "--dry-run"), "EraseSubject", KEEPERS),
     ],
 )
 def test_the_whole_record_is_for_those_whom_the_table_names(

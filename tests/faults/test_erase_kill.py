@@ -35,7 +35,7 @@ def blobs(people: People) -> set[str]:
 def killed(people: People, who: str, when: Callable[[], bool], delay_s: float) -> bool:
     """Start an erasure and kill it `delay_s` after `when` is true; False where it was done by then."""
     argv = [sys.executable, "-c", "from flyball.cli.entry import main; main()"]
-    argv += ["data", "erase", "--subject", who, "--project", str(people.root)]
+    argv += ["data", "erase", "--subject", who, "--reason", "request 9", "--project", str(people.root)]
     process = subprocess.Popen(argv, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 60
     try:
@@ -66,9 +66,9 @@ def test_whenever_an_erasure_is_killed_the_next_one_finishes_it(made: People, tm
     assert was_killed or step != "a new blob is there"
     people.verified()
     recorded = people.size() > size
-    assert people.call("data", "erase", "--subject", who).code == 0
+    assert people.call("data", "erase", "--subject", who, "--reason", "request 9").code == 0
     assert people.traces(who) == []
     assert people.traces("person-28")
     people.verified()
     if recorded:
-        assert people.call("data", "erase", "--subject", who).document["event"] is None
+        assert people.call("data", "erase", "--subject", who, "--reason", "request 9").document["event"] is None

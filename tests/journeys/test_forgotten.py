@@ -43,7 +43,7 @@ def test_a_person_is_forgotten_while_everything_runs(project: Project, start: Ca
     up.stop()
 
     # what was asked after the erasure is new, and goes when it is asked for again; the next start closes the log of this one
-    assert people.call("data", "erase", "--subject", WHO).code == 0
+    assert people.call("data", "erase", "--subject", WHO, "--reason", "request 13").code == 0
     start(gateways=1)
     eventually(lambda: not people.traces(), lambda: f"still in {people.traces()}\n{project.output('control')}")
     project.verified()

@@ -241,8 +241,10 @@ def test_two_persons_one_after_the_other(people: People) -> None:
     ("arguments", "what"),
     [
         (("--subject", WHO, "--reason", f"mail of {WHO}"), "the reason holds the person's name"),
+        (("--subject", WHO), "an erasure needs a reason"),
+        (("--subject", WHO, "--reason", " ", "--dry-run"), "an erasure needs a reason"),
         (("--subject", ""), "names nobody"),
-        (("--subject", WHO, "--data", "payment"), 'no data set "payment"'),
+        (("--subject", WHO, "--data", "payment", "--reason", "request 1"), 'no data set "payment"'),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_a_reason(people: People, arguments: tuple[str, ...], what: str) -> None:
@@ -250,6 +252,7 @@ def test_what_cannot_be_meant_is_refused_with_a_reason(people: People, arguments
     assert ended.code == 1
     assert what in ended.document["detail"]
     assert WHO not in ended.document["detail"]
+    assert people.traces(), "nothing was erased"
 
 
 def test_everything_of_a_person_is_exported_and_nothing_of_others(people: People, tmp_path: Path) -> None:
