@@ -233,6 +233,22 @@ def test_a_body_that_cannot_be_taken_is_refused_for_what_it_is(
     assert api.wired.ledger.size() == size
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "name"),
+    [
+        ("/models/demand/rollback", b'{"reason": "x", "reason": "y"}', "reason"),
+        ("/models/demand/rollback", b'{"reason": "x", "re\\u0061son": "x"}', "reason"),
+        ("/runs", b'{"model": "demand", "parameters": {"trees": 1, "trees": 900}}', "trees"),
+    ],
+)
+def test_a_name_that_is_given_twice_is_refused_at_any_depth(api: Served, path: str, body: bytes, name: str) -> None:
+    size = api.wired.ledger.size()
+    answer = api.ask("POST", path, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "unparsable")
+    assert f'"{name}" twice' in answer.json()["detail"]
+    assert api.wired.ledger.size() == size
+
+
 def test_a_refused_field_is_named_with_the_one_that_was_meant(api: Served) -> None:
     answer: dict[str, Any] = api.post("/runs", {"model": "demand", "trails": 3}).json()
     assert [(one["where"], one["fix"].partition("?")[0]) for one in answer["problems"]] == [("/trails", 'did you mean "trials"')]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from contextlib import suppress
 from typing import TypeVar
@@ -15,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from flyball.declare.units import near
 from flyball.errors import BadInput, Problem
 from flyball.records.base import Record
+from flyball.serving.explain import once
 from flyball.serving.problems import NotPlain, TooLarge, Unparsable
 
 RecordT = TypeVar("RecordT", bound=Record)
@@ -87,18 +89,22 @@ async def whole_body(request: Request) -> bytes:
 
 
 def decoded(raw: bytes, kind: type[RecordT], content_type: str) -> RecordT:
-    """The body as a record; none is an empty one. Raises NotPlain, Unparsable, BadInput."""
+    """The body as a record; none is an empty one. Raises NotPlain, Unparsable (for a name that is given twice too), BadInput."""
     media = content_type.partition(";")[0].strip().lower()
     if raw and media != "application/json":
         raise NotPlain(
             f"the body is {media[:40] or 'of no type'}", why="only JSON is taken", fix='send it with "Content-Type: application/json"'
         )
+    raw = raw or b"{}"
     try:
-        return msgspec.json.decode(raw or b"{}", type=kind)
+        found = msgspec.json.decode(raw, type=kind)
+        # of two members of one name that has taken the last
+        json.loads(raw, object_pairs_hook=once)
     except msgspec.ValidationError as error:
         raise _refused(str(error), kind) from None
     except (ValueError, RecursionError) as error:
         raise Unparsable("the body cannot be read as JSON", why=str(error)[:200], fix="send a JSON object in UTF-8") from None
+    return found
 
 
 def _refused(told: str, kind: type[Record]) -> BadInput:
