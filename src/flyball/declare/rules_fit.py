@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flyball.declare.functions import Code, Function
@@ -24,6 +25,22 @@ def hyperparameters(fit: Code) -> dict[str, Any]:
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     found = inspect.signature(fit).parameters.values()
     return {item.name: item.default for item in found if item.name not in GIVEN and item.kind in kinds}
+
+
+def written_hyperparameters(fit: Code, files: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Names of a decoded fit's hyperparameters, as its source says; None where that cannot be known without running it.
+
+    files: path → text of the code that the declaration came with. It is parsed, never run.
+    """
+    if not isinstance(fit, Function):
+        return tuple(hyperparameters(fit))
+    home = fit.module.replace(".", "/")
+    text = files.get(f"{home}.py", files.get(f"{home}/__init__.py", ""))
+    named = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name == fit.name]
+    if len(named) != 1 or named[0].decorator_list:
+        return None
+    taken = named[0].args
+    return tuple(one.arg for one in (*taken.args, *taken.kwonlyargs) if one.arg not in GIVEN)
 
 
 def fit_rules(model: Model) -> Iterator[Found]:

@@ -7,7 +7,9 @@ import msgspec
 from flyball.clock import Instant
 from flyball.data.rules import usable
 from flyball.declare.model import Model
-from flyball.errors import Conflict, NotFound
+from flyball.declare.rules_fit import written_hyperparameters
+from flyball.declare.units import near
+from flyball.errors import BadInput, Conflict, NotFound
 from flyball.loop.commands import Train, decide_train
 from flyball.loop.ports import Ports
 from flyball.records import codec
@@ -18,6 +20,9 @@ from flyball.records.training import RUNS, RunSpec, Trigger
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow
 
 Parameters = dict[str, int | float | str | bool]
+
+MOST_TRIALS = 10_000
+"""Trials that a person may ask for: each is a fit of its own, and a slip of the pen must not keep a machine for days."""
 
 
 def run_spec(
@@ -36,12 +41,13 @@ def run_spec(
     A person's run and a changed declaration search; a run that only follows the data takes the champion's hyperparameters, so that a
     retrain differs from the champion by its data alone. It cannot where the champion was declared otherwise (a changed declaration whose
     version did not pass): then it searches too, for what that champion had chosen belongs to another fit. Raises NotFound where there is
-    nothing to train on.
+    nothing to train on, BadInput for a hyperparameter that fit has not, or a number of trials that cannot be meant.
     """
     declared = state.get(DECLARATIONS, model.name)
     data = state.get(DATASETS, model.data.name)
     if declared is None:
         raise NotFound(f'no model "{model.name}" is declared', fix="flyball apply")
+    _check(ports, model, declared.code, parameters or {}, trials or 0)
     head = usable(data, model.data)
     if head is None:
         violations = data.violations if data else ()
@@ -77,6 +83,22 @@ def run_spec(
         if newest and newest.version_digest == declared.version_digest
         else {},
     )
+
+
+def _check(ports: Ports, model: Model, code: str, parameters: Parameters, trials: int) -> None:
+    """What a run could only fail on. Whether fit takes a value, it alone knows."""
+    if not 0 <= trials <= MOST_TRIALS:
+        why = f"each trial is a fit of its own: 0 to {MOST_TRIALS:,} can be asked for"
+        raise BadInput(
+            f"{trials:,} trials", why=why, fix="ask for fewer; 0 takes the declared defaults" if trials > 0 else "0 searches nothing"
+        )
+    if not parameters or model.train is None:
+        return
+    known = written_hyperparameters(model.train.fit, msgspec.json.decode(ports.blobs.get(code), type=dict[str, str]))
+    unknown = [name for name in parameters if known is not None and name not in known]
+    if known is not None and unknown:
+        why = f"it has {', '.join(known) or 'none'}"
+        raise BadInput(f'fit of {model.name} has no hyperparameter "{unknown[0]}"', why=why, fix=near(unknown[0], known))
 
 
 def judging_spec(ports: Ports, state: State, model: Model, version: VersionRow, now: Instant) -> RunSpec | None:
