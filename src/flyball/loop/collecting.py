@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from flyball.clock import Instant, Span
-from flyball.errors import Corrupt, NotFound
+from flyball.errors import Corrupt, FlyballError, NotFound
 from flyball.ledger.references import Kind, Reference, references
 from flyball.loop.commands import active_run
 from flyball.loop.ports import Ports
@@ -164,7 +164,7 @@ class _Found:
                     continue
                 raise Corrupt(
                     f"nothing was removed: the {kind} {digest} cannot be read",
-                    why=f"what it needs is not known: {error}",
+                    why=f"what it needs is not known: {error.what if isinstance(error, FlyballError) else error}",
                     fix="flyball audit verify says what else is damaged; restore it from a backup",
                 ) from error
             self.add(inner, self.last[digest])
