@@ -103,8 +103,13 @@ def test_an_unknown_version_names_those_there_are(flyball, trained_project: Path
         (("models", "show", "../demand"), "cannot name a model"),
         (("models", "show", "demand@"), '"demand@" names no version'),
         (("rollback", "demand@"), '"demand@" names no version'),
-        (("train", "demand", "--set", "depth"), "fixes nothing"),
         (("train", "demand", "--set", "max_deph=3", "--dry-run"), 'has no hyperparameter "max_deph"'),
+        (
+            ("train", "demand", "--set", "Q=1", "--dry-run"),
+            'fit of demand has no hyperparameter "Q"\n    why  it has max_depth, learning_rate',
+        ),
+        (("train", "demand", "--set", "X=1", "--dry-run"), 'fit of demand has no hyperparameter "X"'),
+        (("train", "demand", "--set", "learning_rat=1", "--dry-run"), 'did you mean "learning_rate"?'),
         (("rollouts", "show", "ro_1"), 'no rollout "ro_1"'),
         (("incidents", "show", "inc_1"), 'no incident "inc_1"'),
         (("incidents", "resolve", "inc_1"), "needs a reason"),
@@ -118,6 +123,45 @@ def test_what_cannot_be_done_is_said(flyball, arguments: tuple[str, ...], words:
     assert ended.code == 1
     assert words in ended.err
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fix"),
+    [
+        (("token", "create", "ben", "--role", "viewer", "--expires", "90"), "--expires 90d"),
+        (("token", "create", "ben", "--role", "viewer", "--expires", "-1d"), "--expires 1d"),
+        (("token", "create", "ben", "--role", "viewer", "--expires", "soon"), "--expires 90d"),
+        (("gc", "--older-than", "5"), "--older-than 5d"),
+        (("gc", "--older-than", "-3d"), "--older-than 3d"),
+        (("gc", "--older-than", "long"), "--older-than 90d"),
+        (("train", "demand", "--set", "depth"), "--set max_depth=4"),
+        (("train", "demand", "--trials", "-1"), "greater than or equal to 0"),
+        (("train", "demand", "--trials", "10001"), "less than or equal to 10000"),
+        (("train", "demand", "--trials", "x"), "valid integer"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_bad_argument_is_bad_usage(flyball, arguments: tuple[str, ...], fix: str, trained_project: Path) -> None:
+    ended = flyball(*arguments, "--project", trained_project)
+    assert (ended.code, fix in ended.err, "Traceback" in ended.err) == (2, True, False), ended.err
+    told = flyball(*arguments, "--project", trained_project, "--json")
+    assert (told.code, told.document["code"]) == (2, "usage")
+
+
+def test_a_dry_run_is_told_as_people_read_it(flyball, new: Path) -> None:
+    arguments = ("token", "create", "ben", "--role", "viewer", "--role", "operator", "--dry-run", "--project", new)
+    dry = flyball(*arguments).out
+    assert "roles=viewer, operator" in dry
+    assert not set("[]()") & set(dry), dry
+
+
+def test_a_run_that_could_only_fail_is_not_queued(flyball, trained: Path) -> None:
+    jobs = sorted((trained / ".flyball" / "jobs").iterdir())
+    ended = flyball("train", "demand", "--set", "Q=1", "--project", trained)
+    assert (ended.code, 'no hyperparameter "Q"' in ended.err) == (1, True)
+    assert sorted((trained / ".flyball" / "jobs").iterdir()) == jobs
+    with_one = flyball("train", "demand", "--set", "learning_rate=0.2", "--dry-run", "--project", trained)
+    assert (with_one.code, "would record  run.queued" in with_one.out) == (0, True), "one that nobody searches may be fixed"
 
 
 def test_init_overwrites_nothing(flyball, tmp_path: Path) -> None:

@@ -85,11 +85,18 @@ def test_older_than_says_for_how_long_runs_are_kept(flyball: Flyball, trained: P
     assert flyball("audit", "verify", "--project", trained).code == 0
 
 
-def test_a_span_that_is_none_is_refused_with_an_example(flyball: Flyball, trained: Path) -> None:
-    for text in ("90", "-3d", "long"):
-        ended = flyball("gc", "--older-than", text, "--project", trained)
-        assert ended.code == 1
-        assert "--older-than 90d" in ended.err
+def test_a_damaged_blob_is_told_with_one_reason_and_one_way_out(flyball: Flyball, trained: Path) -> None:
+    wired = open_project(trained)
+    [version] = [row for _, row in wired.ledger.state().scan(VERSIONS)]
+    path = wired.blobs.path(version.result)
+    wired.close()
+    path.chmod(0o644)
+    path.write_bytes(b"{}")
+    ended = flyball("gc", "--project", trained)
+    assert ended.code == 1
+    told = [line.split()[0] for line in ended.err.splitlines() if line.startswith("    ")]
+    assert (told.count("why"), told.count("fix")) == (1, 1), ended.err
+    assert "damaged" in ended.err
 
 
 def test_a_tombstone_is_shown_as_one(flyball: Flyball, trained: Path) -> None:

@@ -80,8 +80,7 @@ def test_a_dry_run_shows_no_secret_and_records_nothing(flyball, new: Path) -> No
         (("create", "ben", "--job", "risk"), '"risk" is no job'),
         (("create", "ben"), "no role and no job"),
         (("create", "be n", "--role", "viewer"), "cannot name a person"),
-        (("create", "ben", "--role", "viewer", "--expires", "90"), "--expires 90d"),
-        (("create", "ben", "--role", "viewer", "--expires", "-1d"), "expired already"),
+        (("create", "ben", "--role", "viewer", "--expires", "0s"), "expired already"),
         (("revoke", "tok_1", "--reason", "x"), 'no token "tok_1"'),
     ],
 )

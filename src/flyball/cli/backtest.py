@@ -103,12 +103,7 @@ def _rehearsal(loopfile: Path, model: str, data: Path, approval: str) -> Rehears
     for path in (loopfile, data):
         if not path.is_file():
             raise NotFound(f"{path} does not exist" if not path.exists() else f"{path} is no file", fix="name a file")
-    try:
-        waits = Span.parse(approval)
-    except ValueError as error:
-        raise BadInput(f'--approval "{approval}"', why=str(error), fix="--approval 1d") from None
-    if waits < 0:
-        raise BadInput(f'--approval "{approval}" is before the proposal', fix="--approval 1d")
+    waits = common.span("--approval", approval, example="1d")
     path = loopfile.resolve()
     root = _root(path)
     file = path.relative_to(root).as_posix()

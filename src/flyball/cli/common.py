@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flyball.cli.output import Output
-from flyball.clock import Instant
+from flyball.clock import Instant, Span
 from flyball.errors import BadInput, Conflict
 from flyball.records import codec
 from flyball.records.base import Event, Receipt, Refusal
@@ -46,6 +46,13 @@ LOOP_FRESH = 10_000_000
 def app() -> typer.Typer:
     """An empty verb: plain help, no completion options of its own."""
     return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+class BadArgument(BadInput):
+    """An option's value is not of its form: the command line cannot be read, whatever the project holds."""
+
+    code = "usage"
+    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -173,10 +180,23 @@ def act(wired: Wired, out: Output, command: CommandT, decide: Decide[CommandT], 
     return None
 
 
+def span(option: str, text: str, *, example: str = "90d") -> Span:
+    """The span of time that an option is given, 0 or longer. Raises BadArgument."""
+    try:
+        found = Span.parse(text)
+    except ValueError as error:
+        # a number alone is most often meant as days
+        meant = f"{text.strip()}d" if text.strip().isdecimal() else example
+        raise BadArgument(f'{option} "{text}"', why=str(error), fix=f"{option} {meant}") from None
+    if found < 0:
+        raise BadArgument(f'{option} "{text}"', why="it is less than no time", fix=f"{option} {text.strip().lstrip('-')}")
+    return found
+
+
 def show_events(out: Output, events: Sequence[Event]) -> None:
     """What a dry run would record."""
     for event in events:
-        values = {name: value for name, value in codec.plain(event).items() if name != "kind" and value not in ("", None, [], {})}
+        values = {name: value for name, value in codec.plain(event).items() if name != "kind" and value not in ("", None, [], (), {})}
         out.line(f"would record  {event.kind:<22}{'  '.join(f'{name}={_short(value)}' for name, value in values.items())}")
     if not events:
         out.line("would record  nothing: it is so already")
@@ -184,8 +204,19 @@ def show_events(out: Output, events: Sequence[Event]) -> None:
 
 
 def _short(value: Any) -> str:
-    text = str(value)
+    text = _read(value)
     return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def _read(value: Any) -> str:
+    """A value as people read it: `viewer, operator`, `km: 812`, `yes`."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_read(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_read(each) for each in value)
+    return str(value)
 
 
 def sure(question: str, *, yes: bool) -> bool:

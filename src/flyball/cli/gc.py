@@ -10,7 +10,6 @@ from flyball.cli import common
 from flyball.cli.common import HERE, DryRun, Json, Project, Quiet
 from flyball.cli.output import Output, counted
 from flyball.clock import Span
-from flyball.errors import BadInput
 
 if TYPE_CHECKING:
     from flyball.loop.collecting import Garbage
@@ -36,7 +35,7 @@ def gc(
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         ports = wired.ports
-        keep = _span(older_than) if older_than else Span.parse(f"{wired.settings.run_retention_d}d")
+        keep = common.span("--older-than", older_than) if older_than else Span.parse(f"{wired.settings.run_retention_d}d")
         found = collecting.garbage(ports, now=ports.clock.now(), keep=keep)
         command = collecting.command(found, id=ports.clock.new_id("cmd"), actor=wired.caller.actor)
         if dry_run:
@@ -48,16 +47,6 @@ def gc(
         removed = collecting.remove(ports, found)
         _tell(out, found, removed=removed, keep=keep, event=receipt.last or None, dry_run=False)
     return 0
-
-
-def _span(text: str) -> Span:
-    try:
-        found = Span.parse(text)
-    except ValueError as error:
-        raise BadInput(f'--older-than "{text}"', why=str(error), fix="--older-than 90d") from None
-    if found < 0:
-        raise BadInput(f'--older-than "{text}" is in the future', fix="--older-than 90d")
-    return found
 
 
 def _tell(out: Output, found: Garbage, *, removed: int, keep: Span, event: int | None, dry_run: bool) -> None:

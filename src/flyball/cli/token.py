@@ -11,7 +11,7 @@ import typer
 from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
 from flyball.cli.output import Output, ago, roughly
-from flyball.clock import Instant, Span, rfc3339
+from flyball.clock import Instant, rfc3339
 from flyball.errors import BadInput, Refused
 from flyball.governance.authority import is_valid, may_see_tokens, recovery
 from flyball.ledger.ledger import error_of
@@ -113,13 +113,7 @@ def _recovering(wired: Wired) -> Wired:
 
 
 def _expiry(text: str, now: Instant) -> Instant:
-    if not text:
-        return 0
-    try:
-        span = Span.parse(text)
-    except ValueError as error:
-        raise BadInput(f"--expires: {error}", fix="--expires 90d") from None
-    return now + span if span > 0 else 1
+    return now + common.span("--expires", text) if text else 0
 
 
 @app.command("list")

@@ -56,7 +56,14 @@ def train(
     *,
     trials: Annotated[
         int | None,
-        typer.Option("--trials", metavar="N", min=0, help="hyperparameters to try; 0: the declared defaults", show_default=False),
+        typer.Option(
+            "--trials",
+            metavar="N",
+            min=0,
+            max=training.MOST_TRIALS,
+            help="hyperparameters to try; 0: the declared defaults",
+            show_default=False,
+        ),
     ] = None,
     fixed: Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="fix a hyperparameter; may be given again")] = None,
     wanted: Annotated[
@@ -163,7 +170,7 @@ def _parameters(given: list[str]) -> dict[str, int | float | str | bool]:
     for item in given:
         name, sign, text = item.partition("=")
         if not sign or not name.isidentifier():
-            raise BadInput(f'"{item}" fixes nothing', why="--set takes a name and a value", fix="--set max_depth=4")
+            raise common.BadArgument(f'"{item}" fixes nothing', why="--set takes a name and a value", fix="--set max_depth=4")
         try:
             value: Any = json.loads(text)
         except ValueError:
@@ -318,7 +325,7 @@ def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, roll
         missing = count(version, Outcome.INSUFFICIENT)
         people = sum(of_persons(one) for one in version.verdicts if one.outcome is Outcome.INSUFFICIENT)
         if people == missing:
-            return f"candidate: held: {asked_text(version)}: another person says flyball approve {ref}"
+            return f'candidate: held: {asked_text(version)}: another person says flyball approve {ref} --reason "…"'
         return f"candidate: held by {missing} open {'gate' if missing == 1 else 'gates'}; a longer hold-out lets it go on"
     if version.state is VersionState.ELIGIBLE:
         by_loop = row.release and model.autonomy.release == "act"
