@@ -108,7 +108,7 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
     run = state.get(RUNS, row.run)
     out.line(f"{row.model}@{row.version}   {row.state.value}   {lookup.role(state, row)}".rstrip())
     if asked_text(row):
-        out.line(f"{out.paint('held', 'unsure')}      {asked_text(row)}   → flyball approve {row.model}@{row.version}")
+        out.line(f'{out.paint("held", "unsure")}      {asked_text(row)}   → flyball approve {row.model}@{row.version} --reason "…"')
     for said in row.said:
         under = "" if said.gates_digest == row.gates_digest else "   (to other gates than those that judge it now)"
         out.line(

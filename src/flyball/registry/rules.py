@@ -174,5 +174,5 @@ def _said(verdict: Verdict) -> str:
 
 def _fix_open(row: VersionRow, verdicts: Sequence[Verdict]) -> str:
     if all(of_persons(verdict) for verdict in verdicts):
-        return f"another person than the author, with the role named, says flyball approve {row.model}@{row.version}"
+        return f'another person than the author, with the role named, says flyball approve {row.model}@{row.version} --reason "…"'
     return f"give it more labelled rows (a longer hold-out), then flyball train {row.model}"
