@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import pytest
 
 from flyball.api import gate
-from flyball.api.routes import NOT_OFFERED, OPEN, READ, ROUTES, Route
+from flyball.api.routes import ADMIN, NOT_OFFERED, OPEN, READ, ROUTES, Route
 from flyball.errors import Unauthenticated
 from flyball.loop.authority import TABLE
 from flyball.loop.local import new_secret
@@ -35,8 +35,10 @@ def filled(route: Route) -> str:
 
 
 def test_every_route_says_what_it_needs_and_that_is_in_the_table_of_who_may_give_what() -> None:
-    assert [str(route) for route in ROUTES if route.needs not in (OPEN, READ) and route.needs not in TABLE] == []
-    assert [str(route) for route in ROUTES if route.acts and route.needs in (OPEN, READ)] == [], "a route that acts names its command"
+    assert [str(route) for route in ROUTES if route.needs not in (OPEN, READ, ADMIN) and route.needs not in TABLE] == []
+    assert [str(route) for route in ROUTES if route.acts and route.needs in (OPEN, READ, ADMIN)] == [], (
+        "a route that acts names its command"
+    )
     assert [route.path for route in ROUTES if route.needs == OPEN] == ["/health"]
     assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
 
@@ -55,9 +57,16 @@ def test_without_a_token_nothing_but_health_and_the_document_is_answered(api: Se
 def test_a_route_that_acts_lets_in_the_roles_of_its_command_and_no_other(api: Served, role: Role) -> None:
     token = api.caller(role)
     for route in ROUTES:
-        if route.needs not in (OPEN, READ):
+        if route.needs not in (OPEN, READ, ADMIN):
             answer = api.ask(route.method, filled(route), token=token, body={} if route.acts else None)
             assert (answer.status_code == 403) == (role not in TABLE[route.needs].roles), f"{route} {role}: {answer.text}"
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.ADMIN])
+def test_who_may_not_see_the_tokens_is_told_so_and_not_of_a_command(api: Served, role: Role) -> None:
+    answer = api.get("/tokens", token=api.caller(role))
+    assert (answer.status_code, answer.json()["detail"]) == (403, "bo may not see the tokens: it takes the role admin")
+    assert api.get("/tokens").status_code == 200
 
 
 def test_every_role_reads(api: Served) -> None:
@@ -89,6 +98,7 @@ def test_a_token_for_some_models_sees_and_changes_those_alone(api: Served) -> No
     assert api.get("/datasets", token=other).json()["items"] == []
     assert api.get("/models/demand", token=other).status_code == 403
     assert api.get("/events", token=other).status_code == 403, "the record is of all models"
+    assert api.get("/tokens", token=api.token("fay", Role.ADMIN, models=["dem*"])).status_code == 403, "and so are the tokens"
     assert api.post("/rollouts", {"model": "demand", "version": "1.0.0"}, token=other).status_code == 403
     assert [row["model"] for row in api.get("/models", token=own).json()["items"]] == ["demand"]
     assert len(api.get("/datasets", token=own).json()["items"]) == 1
@@ -159,7 +169,24 @@ def test_a_path_that_is_planned_is_said_to_be(api: Served) -> None:
         answer = api.get(f"/{first}")
         assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
         assert "does not offer" in answer.json()["detail"]
-    assert "/api/v1/models" in api.get("/modles").json()["fix"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fix"),
+    [
+        ("/nothing", "/api/v1/openapi.json lists all"),
+        ("/models/demand/nothing", "/api/v1/openapi.json lists all"),
+        ("/", "/api/v1/openapi.json lists all"),
+        ("/modles", 'did you mean "/api/v1/models"? /api/v1/openapi.json lists all'),
+        ("/modles/", 'did you mean "/api/v1/models"? /api/v1/openapi.json lists all'),
+        ("/models/demand/version", 'did you mean "/api/v1/models/demand/versions"? /api/v1/openapi.json lists all'),
+        ("/declarations/", "ask for /api/v1/declarations"),
+        ("/models/demand/", "ask for /api/v1/models/demand"),
+    ],
+)
+def test_a_path_with_nothing_at_it_suggests_what_is_near_and_nothing_else(api: Served, path: str, fix: str) -> None:
+    answer = api.get(path)
+    assert (answer.status_code, answer.json()["fix"]) == (404, fix)
 
 
 def test_another_method_is_told_which_there_is(api: Served) -> None:

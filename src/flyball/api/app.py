@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -25,18 +26,19 @@ from flyball.api.bodies import NoBody
 from flyball.api.gate import Gate
 from flyball.api.idempotency import KEPT_BYTES, Keys, checked, place_of
 from flyball.api.incoming import Upload, answered, decoded, whole_body
+from flyball.api.nowhere import no_route
 from flyball.api.openapi import document
 from flyball.api.outward import Outward
 from flyball.api.pages import Page
-from flyball.api.routes import NOT_OFFERED, OPEN, READ, ROUTES, SELF, Route
+from flyball.api.routes import ADMIN, OPEN, READ, ROUTES, SELF, Route
 from flyball.api.shape import shown
 from flyball.api.stream import Streams
-from flyball.declare.units import near
-from flyball.errors import BadInput, FlyballError, NotFound
+from flyball.errors import BadInput, FlyballError
 from flyball.errors import problem as details
-from flyball.governance.authority import Caller, may_read
+from flyball.governance.authority import Caller, may_read, may_see_tokens
 from flyball.ledger.ledger import error_of
 from flyball.loop.authority import may_give
+from flyball.records.base import Refusal
 from flyball.records.commands import keyed_id
 from flyball.serving import problems
 from flyball.serving.problems import WrongMethod
@@ -46,6 +48,8 @@ _JSON = "application/json"
 _NOBODY = Caller(actor="")
 _AT_THE_DOOR = 40
 """Threads in which requests are let in."""
+_LOOKS: Mapping[str, Callable[[Caller], Refusal | None]] = MappingProxyType({READ: may_read, ADMIN: may_see_tokens})
+"""What a route needs that gives no command → why a caller has it not."""
 
 
 class Api:
@@ -106,7 +110,8 @@ class Api:
     def _let_in(self, route: Route, header: str, peer: str) -> Caller:
         """Who asks, if they may. Raises Unauthenticated, TooMany, Refused."""
         caller = self._gate.caller(header, peer)
-        refused = may_read(caller) if route.needs == READ else may_give(caller, route.needs)
+        look = _LOOKS.get(route.needs)
+        refused = look(caller) if look else may_give(caller, route.needs)
         if refused is not None:
             raise error_of(refused)
         return caller
@@ -168,7 +173,7 @@ class _Nowhere:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await answered(problem(_no_route(scope["path"])), scope, Upload(receive), send)
+            await answered(problem(no_route(scope["path"])), scope, Upload(receive), send)
 
 
 def problem(error: FlyballError) -> Response:
@@ -181,14 +186,6 @@ def _problem(error: FlyballError, told: Mapping[str, Any]) -> Response:
     if isinstance(error, WrongMethod):
         headers["allow"] = error.fix.removeprefix("use ")
     return Response(msgspec.json.encode(told), error.status, headers, media_type=problems.CONTENT_TYPE.decode())
-
-
-def _no_route(path: str) -> NotFound:
-    first = path.removeprefix(f"{PREFIX}/").partition("/")[0]
-    if first in NOT_OFFERED:
-        return NotFound(f"{path[:200]} is not there yet", why=f"this version does not offer {NOT_OFFERED[first]}", fix="see docs/api.md")
-    known = [PREFIX + route.path for route in ROUTES]
-    return NotFound(f"there is nothing at {path[:200]}", fix=f"{near(path[:200], known)}; {PREFIX}{SELF} lists all")
 
 
 def _with_method(request: Request, routes: Sequence[Route]) -> Route:

@@ -1,6 +1,6 @@
 """Every route of the API in one table: what it needs, takes and gives. Nothing is answered that is not listed here.
 
-`needs` is OPEN, READ, or the name of the command that it gives in the table of who may give which (`loop/authority.py`).
+`needs` is OPEN, READ, ADMIN, or the name of the command that it gives in the table of who may give which (`loop/authority.py`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ OPEN = "open"
 
 READ = "read"
 """A token for the control plane, of whoever has a role."""
+
+ADMIN = "admin"
+"""A token for the control plane, of an admin."""
 
 PAGE = ("limit", "after")
 
@@ -110,7 +113,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/events/{seq}", reading.event, answers.EventAnswer),
     Route("GET", "/events/{seq}/proof", reading.proof, Proof),
     _list("/checkpoints", reading.list_checkpoints, answers.CheckpointAnswer),
-    _list("/tokens", reading.tokens, answers.Token, needs="loop.tokens.CreateToken"),
+    _list("/tokens", reading.tokens, answers.Token, needs=ADMIN),
     Route("POST", "/tokens", giving.create_token, answers.TokenMade, needs="loop.tokens.CreateToken", body=bodies.NewToken, status=201),
     Route("DELETE", "/tokens/{token}", giving.revoke_token, answers.TokenTaken, needs="loop.tokens.RevokeToken", body=bodies.Why),
 )
