@@ -31,7 +31,7 @@ def test_a_version_waits_for_a_person_who_is_not_its_author(flyball, held: Path,
     version = flyball("status", "--project", held, "--json").document["held"]
     assert [row["for"] for row in version] == ["approval by 1 risk-officer"]
     ref = f"demand@{version[0]['version']}"
-    assert f"held      {ref}: approval by 1 risk-officer" in verb("status").out
+    assert f'held      {ref}: approval by 1 risk-officer   → flyball approve {ref} --reason "…"' in verb("status").out
     assert f'held      approval by 1 risk-officer   → flyball approve {ref} --reason "…"' in verb("models", "show", ref).out
     assert f'flyball approve {ref} --reason "…"' in verb("release", ref).err
 

@@ -291,7 +291,7 @@ def _wrong(
         out.line(f"{out.paint(f'{asks:<8}', 'unsure')}  {made.action} {made.model} {made.target}: {made.reason}   → {answer(made)}")
     for version in held:
         ref = f"{version.model}@{version.version}"
-        out.line(f"{out.paint('held', 'unsure')}      {ref}: {asked_text(version)}   → flyball approve {ref}")
+        out.line(f'{out.paint("held", "unsure")}      {ref}: {asked_text(version)}   → flyball approve {ref} --reason "…"')
     for one in broken:
         out.line(f"{out.paint('broken', 'bad')}    {one.file}: {one.problems[0].splitlines()[0]}   → flyball check")
     epochs = state.get(EPOCHS, "routes")
