@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -206,6 +208,19 @@ def test_two_backups_are_not_written_into_one_folder_at_once(wired: Wired, tmp_p
 
     backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 7, meanwhile)
     assert "another backup is being written" in said[0]
+    assert sound(tmp_path) == 3
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("kind", ["BLOB", "TEXT"])
+def test_a_record_that_was_edited_is_not_backed_up_and_the_earlier_backup_stays(
+    wired: Wired, tmp_path: Path, number: int, kind: str
+) -> None:
+    backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 7)
+    with contextlib.closing(sqlite3.connect(wired.layout.root / "ledger.db")) as database, database:
+        database.execute(f"UPDATE event SET body = CAST(replace(body, 'loop.py', 'lOOp.py') AS {kind}) WHERE seq = {number}")
+    with pytest.raises(Corrupt, match="the record is not what its tree says"):
+        backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 8)
     assert sound(tmp_path) == 3
 
 

@@ -15,9 +15,10 @@ import msgspec
 from flyball.clock import Instant
 from flyball.errors import BadInput, Conflict, Corrupt
 from flyball.ledger import merkle, note
-from flyball.ledger.canonical import MAX_BODY, read_body
+from flyball.ledger.canonical import MAX_BODY, read_body, stored_bytes
 from flyball.ledger.checkpoints import verifiers
-from flyball.ledger.ledger import SqlLedger, read_head
+from flyball.ledger.ledger import Head, SqlLedger, read_head
+from flyball.ledger.personal import misplaced
 from flyball.records.base import Record
 from flyball.store.sql import Connection
 
@@ -44,22 +45,18 @@ class _PersonalRow(Record, frozen=True):
 def export(ledger: SqlLedger, folder: Path, *, personal: bool = False) -> Exported:
     """Write events, checkpoints and verifier keys of one moment into `folder`, each file whole or not at all; `personal`: its texts too.
 
-    Needs little memory. Raises Unavailable, Corrupt; OSError where the folder cannot be written.
+    Needs little memory. Raises Unavailable, Corrupt (the record is not what its tree says); OSError where the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with ledger.state() as state:
         keys = [f"{each.vkey}\n".encode() for each in verifiers(state)]
     with ledger.database.reading() as connection:
-        sql = ledger.database.sql
         head = read_head(connection, ledger.database)
-        events = _write(folder / EVENTS, (bytes(body) + b"\n" for _, body in connection.stream(sql.all_events, ())))
-        signed = (bytes(each) for _, each in connection.stream(sql.checkpoints, ()))
-        checkpoints = _write(folder / CHECKPOINTS, signed)
+        events = _write(folder / EVENTS, _events(connection, ledger, head))
+        checkpoints = _write(folder / CHECKPOINTS, _checkpoints(connection, ledger))
         if personal:
             _write(folder / PERSONAL, _personal(connection, ledger), mode=0o600)
     _write(folder / KEYS, iter(keys))
-    if events != head.size:
-        raise Corrupt(f"the ledger has {events} events, and its head counts {head.size}", fix="flyball audit verify says what was changed")
     return Exported(events=events, checkpoints=checkpoints, root=head.root.hex())
 
 
@@ -130,9 +127,43 @@ def _size(signed: bytes) -> int:
     return note.Checkpoint.parse(f"{text}\n").size
 
 
+def _events(connection: Connection, ledger: SqlLedger, head: Head) -> Iterator[bytes]:
+    """The events as lines. Raises Corrupt at the end where they are not those under the head, so that no file of them is ever whole."""
+    size = 0
+    frontier: list[bytes] = []
+    for _, stored in connection.stream(ledger.database.sql.all_events, ()):
+        body = stored_bytes(stored)
+        merkle.append(size, frontier, merkle.leaf_hash(body))
+        size += 1
+        yield body + b"\n"
+    if (size, tuple(frontier)) != (head.size, head.frontier):
+        raise _changed(
+            "the record is not what its tree says", f"its {size:,} events have another root than the {head.size:,} that were written"
+        )
+
+
+def _checkpoints(connection: Connection, ledger: SqlLedger) -> Iterator[bytes]:
+    for size, stored in connection.stream(ledger.database.sql.checkpoints, ()):
+        signed = stored_bytes(stored)
+        try:
+            said = _size(signed)
+        except Corrupt as error:
+            raise _changed(f"the checkpoint of {size} events is none", error.why) from error
+        if said != size:
+            raise _changed(f"the checkpoint of {size} events is none", f"it says that it is of {said}")
+        yield signed
+
+
 def _personal(connection: Connection, ledger: SqlLedger) -> Iterator[bytes]:
-    for key, body in connection.stream(ledger.database.sql.personal.everything, ()):
-        yield msgspec.json.encode(_PersonalRow(key=key, body=bytes(body).decode())) + b"\n"
+    for key, stored in connection.stream(ledger.database.sql.personal.everything, ()):
+        body = stored_bytes(stored)
+        for wrong in misplaced([(key, body)], {key}):
+            raise _changed(f"the personal text {wrong.digest} is not what was written", "it does not hash to its name")
+        yield msgspec.json.encode(_PersonalRow(key=key, body=body.decode())) + b"\n"
+
+
+def _changed(what: str, why: str) -> Corrupt:
+    return Corrupt(what, why=why, fix="flyball audit verify names what was changed; restore from a backup")
 
 
 def _read_personal(path: Path) -> Iterator[tuple[str, bytes]]:

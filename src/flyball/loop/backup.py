@@ -20,9 +20,9 @@ import msgspec
 
 from flyball.clock import Instant
 from flyball.errors import BadInput, Conflict, Corrupt, NotFound, Unavailable
-from flyball.ledger import keys
+from flyball.ledger import keys, merkle
 from flyball.ledger.export import EVENTS, Exported, export, lines, load
-from flyball.ledger.ledger import SqlLedger
+from flyball.ledger.ledger import SqlLedger, nodes
 from flyball.records.base import Record
 from flyball.records.data import DataErased, SubjectErased
 from flyball.records.removals import BlobsRemoved
@@ -65,7 +65,7 @@ def backup(
     """Write a backup into `folder`: a new or empty one, or an earlier backup of the same record, which is brought up to date.
 
     Until it is whole, an earlier backup stays what it was. What is made here can be read by its owner alone. Raises Conflict (something else
-    is there, or another backup is being written), Corrupt (a blob or the earlier backup is damaged), Unavailable, OSError.
+    is there, or another backup is being written), Corrupt (the record, a blob or the earlier backup is damaged), Unavailable, OSError.
     """
     _check_ours(folder)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -181,8 +181,9 @@ def _check_record(ledger: SqlLedger, folder: Path, made: Backup) -> None:
     except Corrupt as error:
         raise Corrupt(f"the backup in {folder} is damaged", why=str(error), fix="make a new one in another folder") from error
     with ledger.database.reading() as connection:
-        row = connection.execute(ledger.database.sql.event, (1,)).fetchone()
-    if first and (row is None or bytes(row[0]) != first):
+        leaf = nodes(connection, ledger.database)(0, 0) if ledger.size() else b""
+    # the hash in the tree, since an event that was edited makes no other record of it: that is told where it is written
+    if first and merkle.leaf_hash(first) != leaf:
         raise Conflict(
             f"{folder} is a backup of another record",
             why="its first event is not this project's",
