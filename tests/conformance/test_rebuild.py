@@ -5,8 +5,10 @@ from types import ModuleType
 import pytest
 
 from flyball.errors import Conflict, Corrupt
+from flyball.ledger.canonical import rewrite
 from flyball.ledger.folds import fold_hash
 from flyball.ledger.verify import verify
+from flyball.records.commands import COMMANDS
 from flyball.records.training import RUNS, RunStarted
 
 from .conftest import Place
@@ -22,6 +24,34 @@ def test_a_rebuild_makes_the_same_rows_and_mends_changed_ones(place: Place, kit:
     assert ledger.rebuild() == 3
     assert ledger.state().scan(RUNS) == before
     assert verify(ledger, None).verified
+
+
+def test_a_rebuild_makes_every_row_where_there_is_none_and_removes_those_that_no_event_explains(place: Place, kit: ModuleType) -> None:
+    ledger = place.ledger()
+    for number in range(1_200):
+        kit.give(ledger, f"c{number}", kit.queued(f"r{number}"))
+    rows, commands = ledger.state().scan(RUNS), ledger.state().scan(COMMANDS)
+    for table in ("p_run", "p_command"):
+        place.alter(f"DELETE FROM {table}")
+        place.alter(f"INSERT INTO {table} VALUES ('a', ?)", b"{}")
+        place.alter(f"INSERT INTO {table} VALUES ('z', ?)", b"{}")
+    assert ledger.rebuild() == 1_200
+    assert (ledger.state().scan(RUNS), ledger.state().scan(COMMANDS)) == (rows, commands)
+    assert verify(ledger, None).problems == ()
+
+
+def test_a_rebuild_puts_no_changed_event_into_force(place: Place, kit: ModuleType) -> None:
+    ledger = place.ledger()
+    kit.give(ledger, "c1", kit.queued("r1"), RunStarted(run="r1", attempt=3))
+    [_, (seq, body)] = [(each.seq, rewrite(each)) for each in ledger.read(0, 10)]
+    changed = body.replace(b'"attempt":3', b'"attempt":4')
+    place.alter("UPDATE event SET body = ? WHERE seq = ?", changed, seq)
+    before = ledger.state().scan(RUNS)
+    with pytest.raises(Corrupt, match="not those of which the tree is made"):
+        ledger.rebuild()
+    assert ledger.state().scan(RUNS) == before
+    place.alter("UPDATE event SET body = ? WHERE seq = ?", body, seq)
+    assert ledger.rebuild() == 2
 
 
 def test_other_folds_make_the_projections_anew_on_opening(place: Place, kit: ModuleType) -> None:

@@ -25,8 +25,12 @@ _EXACT = 2**53
 
 def canonical(record: Record) -> bytes:
     """The canonical JSON of a record. Raises BadInput for NaN, infinities, |int| ≥ 2^53, broken text and foreign values."""
-    if _without_floats(type(record)) and (quick := _quick(record)) is not None:
-        return quick
+    kind = type(record)
+    if _without_floats(kind):
+        names = _integers(kind)
+        quick = _quick(record) if names is None else _encoded(record) if _exact(record, names) else None
+        if quick is not None:
+            return quick
     return _written(_plain(record, type(record).__name__), type(record).__name__)
 
 
@@ -100,13 +104,26 @@ def _quick(value: object) -> bytes | None:
 
     It differs in how floats are written, in the order of keys beyond ASCII, and in that large integers are not refused.
     """
+    written = _encoded(value)
+    return None if written is None or _large(written) else written
+
+
+def _encoded(value: object) -> bytes | None:
+    """As `_quick`, of a value that is known to hold no large integers."""
     try:
         written = _SORTED.encode(value)
     except (TypeError, NotImplementedError, ValueError, OverflowError):
         return None  # the long way says what is wrong
-    if written[:1] != b"{" or not written.isascii() or _large(written):
-        return None
-    return written
+    return written if written[:1] == b"{" and written.isascii() else None
+
+
+def _exact(record: Record, names: tuple[str, ...]) -> bool:
+    """Whether these fields hold nothing but integers below 2^53 and None."""
+    for name in names:
+        value = getattr(record, name)
+        if value is not None and not (type(value) is int and -_EXACT < value < _EXACT):
+            return False
+    return True
 
 
 @lru_cache(maxsize=256)
@@ -115,6 +132,34 @@ def _without_floats(kind: type[Record]) -> bool:
     described = inspect.type_info(kind)
     assert isinstance(described, inspect.StructType)
     return all(_is_quick(field.type) for field in described.fields)
+
+
+@lru_cache(maxsize=256)
+def _integers(kind: type[Record]) -> tuple[str, ...] | None:
+    """The fields of such a record that hold integers; None where some may lie deeper."""
+    described = inspect.type_info(kind)
+    assert isinstance(described, inspect.StructType)
+    names = []
+    for field in described.fields:
+        kinds = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
+        if any(isinstance(_bare(each), inspect.IntType) for each in kinds):
+            names.append(field.name)
+        if not all(isinstance(_bare(each), inspect.IntType) or _is_without_integers(each) for each in kinds):
+            return None
+    return tuple(names)
+
+
+def _is_without_integers(kind: inspect.Type) -> bool:
+    kind = _bare(kind)
+    if isinstance(kind, inspect.VarTupleType | inspect.ListType):
+        return _is_without_integers(kind.item_type)
+    if isinstance(kind, inspect.StructType):
+        return issubclass(kind.cls, Record) and _integers(kind.cls) == ()
+    return isinstance(kind, inspect.StrType | inspect.BoolType | inspect.NoneType | inspect.LiteralType | inspect.EnumType)
+
+
+def _bare(kind: inspect.Type) -> inspect.Type:
+    return kind.type if isinstance(kind, inspect.Metadata) else kind
 
 
 def _is_quick(kind: inspect.Type) -> bool:
@@ -177,8 +222,11 @@ def write_body(at: Instant, actor: str, command: str, event: Event) -> bytes:
             fix="list it there, or install the version of flyball that knows it",
         )
     body = None
-    if _without_floats(type(event)):
-        body = _quick({"v": event.version_of_kind, "at": at, "actor": actor, "command": command, "event": event})
+    kind = type(event)
+    if _without_floats(kind):
+        said = {"v": event.version_of_kind, "at": at, "actor": actor, "command": command, "event": event}
+        names = _integers(kind)
+        body = _encoded(said) if names is not None and abs(at) < _EXACT and _exact(event, names) else _quick(said)
     if body is None:
         what = f'"{event.kind}" event'
         body = _written({"v": event.version_of_kind, "at": at, "actor": actor, "command": command, "event": _plain(event, what)}, what)
@@ -203,7 +251,7 @@ def read_body(seq: int, body: bytes) -> Recorded:
         except (TypeError, ValueError, KeyError, NotImplementedError) as older:
             raise Corrupt(
                 f"event {seq} cannot be read",
-                why=str(error if isinstance(older, _CurrentError) else older),
+                why=_CHANGED if body.startswith(_NOT_BYTES) else str(error if isinstance(older, _CurrentError) else older),
                 fix="flyball audit verify says what else is damaged; a newer flyball may have written it",
             ) from error
     return Recorded(seq, read.at, read.actor, read.command, read.event)
@@ -254,4 +302,8 @@ def _number(digits: str) -> int | float:
 
 def stored_bytes(stored: object) -> bytes:
     """Columns hold bytes, but SQLite keeps whatever somebody puts there: other types become bytes that hash to nothing known."""
-    return stored if isinstance(stored, bytes) else b"not bytes: " + repr(stored).encode()
+    return stored if isinstance(stored, bytes) else _NOT_BYTES + repr(stored).encode()
+
+
+_NOT_BYTES = b"not bytes: "
+_CHANGED = "it is no bytes any more, so somebody has changed it"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from flyball.clock import Instant, Span
 from flyball.errors import BadInput, Corrupt, NotFound
 from flyball.ledger import merkle
-from flyball.ledger.canonical import read_body
+from flyball.ledger.canonical import read_body, stored_bytes
 from flyball.ledger.ledger import SqlLedger, inclusion, nodes, read_head
 from flyball.ledger.note import Checkpoint, Signer, Verifier, opened
 from flyball.records.base import Record, State
@@ -94,7 +94,7 @@ def due(ledger: SqlLedger, now: Instant, *, events: int, age: Span) -> bool:
         if size - covered >= events:
             return True
         row = connection.execute(sql.event, (covered + 1,)).fetchone()
-    return row is None or now - read_body(covered + 1, bytes(row[0])).at >= age
+    return row is None or now - read_body(covered + 1, stored_bytes(row[0])).at >= age
 
 
 def sign(ledger: SqlLedger, signer: Signer) -> Signed:
@@ -134,7 +134,7 @@ def prove(ledger: SqlLedger, seq: int) -> Proof:
                 fix=f"flyball audit prove {seq} signs one; or wait (checkpoint_s)",
             )
         _, path = inclusion(connection, ledger.database, seq, signed.size)
-    body = bytes(row[0])
+    body = stored_bytes(row[0])
     said, vkey = _opened(signed, known)
     if not merkle.includes(merkle.leaf_hash(body), seq - 1, said.size, path, said.root):
         raise Corrupt(
@@ -196,7 +196,7 @@ def _opened(signed: Signed, known: list[Verifier]) -> tuple[Checkpoint, str]:
 
 
 def _signed(row: tuple[int, bytes] | None) -> Signed | None:
-    return None if row is None else Signed(row[0], bytes(row[1]))
+    return None if row is None else Signed(row[0], stored_bytes(row[1]))
 
 
 def _texts(path: tuple[bytes, ...]) -> tuple[str, ...]:

@@ -43,21 +43,22 @@ class CommandRuns:
     """
 
     def __init__(self) -> None:
-        self._open: tuple[str, CommandRow] | None = None
+        self._last: Recorded | None = None
+        self._first = 0
 
     def add(self, recorded: Recorded) -> tuple[str, CommandRow] | None:
         """The next event; the command that it ends, with its row."""
-        ended, first = None, recorded.seq
-        if self._open is not None and self._open[0] == recorded.command:
-            first = self._open[1].first
-        else:
-            ended = self._open
-        self._open = (recorded.command, CommandRow(actor=recorded.actor, first=first, last=recorded.seq))
+        last, self._last = self._last, recorded
+        if last is not None and last.command == recorded.command:
+            return None
+        ended = None if last is None else (last.command, CommandRow(actor=last.actor, first=self._first, last=last.seq))
+        self._first = recorded.seq
         return ended
 
     def end(self) -> tuple[str, CommandRow] | None:
         """The last command, after the last event."""
-        return self._open
+        last = self._last
+        return None if last is None else (last.command, CommandRow(actor=last.actor, first=self._first, last=last.seq))
 
 
 def fold_hash(folds: Folds) -> str:

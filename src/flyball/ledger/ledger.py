@@ -14,7 +14,7 @@ from flyball import errors
 from flyball.clock import Clock, Instant
 from flyball.errors import Conflict, Corrupt, FlyballError, Refused
 from flyball.ledger import merkle
-from flyball.ledger.canonical import read_body, rewrite, write_body
+from flyball.ledger.canonical import read_body, rewrite, stored_bytes, write_body
 from flyball.ledger.folds import Folds, fold, fold_hash
 from flyball.ledger.personal import Salts, hidden
 from flyball.ledger.personal import read as read_personal
@@ -123,7 +123,7 @@ class SqlLedger:
             with self.database.reading() as connection:
                 rows = connection.execute(self.database.sql.events, (after, min(after + _CHUNK, end))).fetchall()
             for seq, body in rows:
-                yield read_body(seq, body)
+                yield read_body(seq, stored_bytes(body))
             if len(rows) < min(_CHUNK, end - after):
                 return
             after += _CHUNK
@@ -147,13 +147,13 @@ class SqlLedger:
         """The personal text that an event holds the hash of; None where it was erased or never there."""
         with self.database.reading() as connection:
             row = connection.execute(self.database.sql.personal.get, (digest,)).fetchone()
-        return None if row is None else read_personal(bytes(row[0])).text
+        return None if row is None else read_personal(stored_bytes(row[0])).text
 
     def personal_of(self, text: str) -> list[str]:
         """The hashes under which events hold this very text, where it was not erased. Looks at every text that is kept."""
         with self.database.reading() as connection:
             rows = connection.stream(self.database.sql.personal.everything, ())
-            return [key for key, body in rows if read_personal(bytes(body)).text == text]
+            return [key for key, body in rows if read_personal(stored_bytes(body)).text == text]
 
     def erase_personal(self, digests: Sequence[str]) -> None:
         """Forget what these hashes stand for. No event, proof or projection changes; a hash that is not there is no error."""
@@ -179,7 +179,8 @@ class SqlLedger:
 
     def rebuild_within(self, connection: Connection) -> int:
         """The same, as a part of the caller's write transaction."""
-        done = rebuild(connection, self.database.sql, self.folds)
+        head = read_head(connection, self.database)
+        done = rebuild(connection, self.database.sql, self.folds, head.size, head.frontier)
         connection.execute(self.database.sql.set_meta, ("fold_hash", self._fold_hash))
         return done
 
@@ -263,7 +264,7 @@ def nodes(connection: Connection, database: Database) -> merkle.GetNode:
         row = connection.execute(database.sql.node, (merkle.place(level, idx),)).fetchone()
         if row is None:
             raise Corrupt(f"node {level}/{idx} is missing", fix="flyball audit verify says what else is")
-        return bytes(row[0])
+        return stored_bytes(row[0])
 
     return node
 

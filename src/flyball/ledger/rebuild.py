@@ -2,62 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from flyball.errors import Corrupt
-from flyball.ledger.canonical import canonical, read_body
-from flyball.ledger.folds import CommandRuns, Folds, fold_stage
+from flyball.ledger import merkle
+from flyball.ledger.canonical import canonical, read_body, stored_bytes
+from flyball.ledger.differences import CommandDifferences, Difference, differences
+from flyball.ledger.folds import Folds, fold_stage
 from flyball.ledger.projection import MemoryProjection
-from flyball.records.commands import COMMANDS, CommandRow
+from flyball.records.commands import COMMANDS
 from flyball.records.vocabulary import PROJECTIONS
 from flyball.store.sql import Connection
-from flyball.store.statements import Statements
+from flyball.store.statements import RowStatements, Statements
 
 _BATCH = 1000
 
 
-def rebuild(connection: Connection, sql: Statements, folds: Folds) -> int:
-    """Replace the rows of every projection by the fold of all events, inside the caller's write transaction.
+def rebuild(connection: Connection, sql: Statements, folds: Folds, size: int, frontier: Sequence[bytes]) -> int:
+    """Make the rows of every projection the fold of all events, inside the caller's write transaction. A row that is so already is not written.
 
-    Returns the number of events. Memory grows with the state, not with the events or commands. Raises Corrupt at an event that cannot be
-    read, and where a command's events do not follow each other; BadInput at an event without a fold.
+    size, frontier: of the tree, as in `merkle`. Returns the number of events. Memory grows with the state, not with the events or commands.
+    Raises Corrupt at an event that cannot be read, and where the events are not those of the tree; BadInput at an event without a fold.
     """
-    projection, count = MemoryProjection(), 0
-    runs, commands = CommandRuns(), _Commands(connection, sql)
-    for seq, body in connection.stream(sql.all_events, ()):
+    projection, hashes, count = MemoryProjection(), list[bytes](), 0
+    commands = _Mending(connection, sql.rows[COMMANDS.name])
+    found = CommandDifferences(connection, sql, commands.mend)
+    for seq, stored in connection.stream(sql.all_events, ()):
+        body = stored_bytes(stored)
         recorded = read_body(seq, body)
+        merkle.append(count, hashes, merkle.leaf_hash(body))
         fold_stage(folds, projection, recorded)
-        commands.add(runs.add(recorded))
+        found.add(recorded)
         count += 1
-    commands.add(runs.end())
-    commands.flush()
+    if (count, hashes) != (size, list(frontier)):
+        raise Corrupt(
+            "the events are not those of which the tree is made, so that no projection is made of them",
+            why="an event was changed, added or removed, or the tree was",
+            fix="flyball audit verify names what was changed; restore from a backup",
+        )
+    found.end()
+    commands.write()
+    found.extra(mended=True)
+    commands.write()
     for table in PROJECTIONS:
         if table is not COMMANDS:
-            connection.execute(sql.rows[table.name].clear, ())
-            connection.executemany(sql.rows[table.name].add, ((key, canonical(row)) for key, row in projection.rows(table.name)))
+            rows = _Mending(connection, sql.rows[table.name])
+            for each in differences(connection, sql, table.name, projection.rows(table.name)):
+                rows.mend(each)
+            rows.write()
     return count
 
 
-class _Commands:
-    """Writes the list of commands in pieces."""
+class _Mending:
+    """Writes what differs in one table, in pieces."""
 
-    def __init__(self, connection: Connection, sql: Statements) -> None:
+    def __init__(self, connection: Connection, rows: RowStatements) -> None:
         self._connection = connection
-        self._rows = sql.rows[COMMANDS.name]
-        self._waiting: dict[str, bytes] = {}
-        connection.execute(self._rows.clear, ())
+        self._rows = rows
+        self._put: dict[Any, bytes] = {}
+        self._extra: list[tuple[Any]] = []
 
-    def add(self, ended: tuple[str, CommandRow] | None) -> None:
-        if ended is None:
-            return
-        if ended[0] in self._waiting:
-            raise Corrupt(
-                f"the events of command {ended[0]} do not follow each other",
-                why="a command is carried out once, in one transaction",
-                fix="flyball audit verify says what was changed; restore from a backup",
-            )
-        self._waiting[ended[0]] = canonical(ended[1])
-        if len(self._waiting) >= _BATCH:
-            self.flush()
+    def mend(self, each: Difference) -> None:
+        if each.wanted is None:
+            self._extra.append((each.key,))
+        else:
+            self._put[each.key] = canonical(each.wanted)
+        if len(self._put) + len(self._extra) >= _BATCH:
+            self.write()
 
-    def flush(self) -> None:
-        self._connection.executemany(self._rows.add, list(self._waiting.items()))
-        self._waiting.clear()
+    def write(self) -> None:
+        if self._put:
+            self._connection.executemany(self._rows.put, list(self._put.items()))
+        if self._extra:
+            self._connection.executemany(self._rows.delete, self._extra)
+        self._put, self._extra = {}, []

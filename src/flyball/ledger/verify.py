@@ -6,15 +6,15 @@ or the whole record written anew by somebody who has the key, where no checkpoin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from flyball.clock import Instant
 from flyball.errors import BadInput, Corrupt, NotFound
-from flyball.ledger.canonical import canonical, is_canonical, read_body, rewrite, stored_bytes
+from flyball.ledger.canonical import is_canonical, read_body, rewrite, stored_bytes
 from flyball.ledger.checkpointcheck import CheckpointCheck, Kept
-from flyball.ledger.commandcheck import CommandCheck
+from flyball.ledger.differences import CommandDifferences, Difference, differences
 from flyball.ledger.erasurecheck import ErasureCheck
 from flyball.ledger.folds import fold_stage
 from flyball.ledger.ledger import Head, SqlLedger, read_head
@@ -23,7 +23,7 @@ from flyball.ledger.references import Reference, references
 from flyball.ledger.treecheck import TreeCheck, VerifyProblem
 from flyball.records.base import Record, Recorded
 from flyball.records.codec import decode
-from flyball.records.commands import COMMANDS
+from flyball.records.commands import COMMANDS, CommandRow
 from flyball.records.models import Manifest
 from flyball.records.training import RunResult
 from flyball.records.vocabulary import PROJECTIONS
@@ -88,7 +88,7 @@ class _Verification:
         nodes = ((place, stored_bytes(stored)) for place, stored in connection.stream(self.sql.all_nodes, ()))
         self.tree = TreeCheck(nodes, self.problems.append)
         self.erased = ErasureCheck(self.problems.append)
-        self.commands = CommandCheck(connection, self.sql, self.problems.append)
+        self.commands = CommandDifferences(connection, self.sql, self._differs)
         stored = ((size, stored_bytes(signed)) for size, signed in connection.stream(self.sql.checkpoints, ()))
         self.checkpoints = CheckpointCheck(stored, kept, self.tree, self.replayed, self.problems.append)
 
@@ -106,7 +106,8 @@ class _Verification:
             self.tree.add(body)
             at = self._event(seq, body, at)
             self.checkpoints.at(self.tree.size)
-        self.commands.finish()
+        self.commands.end()
+        self.commands.extra(mended=False)
         self.checkpoints.finish(self.tree.size if head is None else head.size)
         if head is None:
             return
@@ -159,24 +160,9 @@ class _Verification:
     def projections(self) -> None:
         """Every row of every projection against the replay."""
         for table in PROJECTIONS:
-            if table is COMMANDS:
-                continue
-            rows = self.connection.stream(self.sql.rows[table.name].everything, ())
-            stored: Iterator[tuple[str, object]] = ((str(key), body) for key, body in rows)
-            replayed = self.replayed.rows(table.name)
-            found, wanted = next(stored, None), next(replayed, None)
-            while found is not None or wanted is not None:
-                if wanted is None or (found is not None and found[0] < wanted[0]):
-                    assert found is not None
-                    self._row("is there, and no event explains it", table.name, found[0])
-                    found = next(stored, None)
-                elif found is None or wanted[0] < found[0]:
-                    self._row("is missing", table.name, wanted[0])
-                    wanted = next(replayed, None)
-                else:
-                    if found[1] != canonical(wanted[1]):
-                        self._row("is not what its events make of it", table.name, found[0])
-                    found, wanted = next(stored, None), next(replayed, None)
+            if table is not COMMANDS:
+                for each in differences(self.connection, self.sql, table.name, self.replayed.rows(table.name)):
+                    self._differs(each)
 
     def erasures(self) -> None:
         """Blobs that are gone, and the personal texts that are kept."""
@@ -189,9 +175,14 @@ class _Verification:
             if name not in tables.metadata.tables:
                 self._tell("a table that nothing explains", f"table {name}")
 
-    def _row(self, what: str, table: str, key: str) -> None:
-        event = self.replayed.touched(table, key)
-        self._tell(f"row {key} of {table} {what}", f"{table} {key}", event)
+    def _differs(self, each: Difference) -> None:
+        key = str(each.key)
+        event = each.wanted.last if isinstance(each.wanted, CommandRow) else self.replayed.touched(each.table, key)
+        if each.wanted is None:
+            what = "is there, and no event explains it"
+        else:
+            what = "is not what its events make of it" if each.there else "is missing"
+        self._tell(f"row {key} of {each.table} {what}", f"{each.table} {key}", event)
 
     def _blobs(self, recorded: Recorded) -> None:
         for reference in references(recorded.event):

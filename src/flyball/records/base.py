@@ -24,8 +24,8 @@ Personal: TypeAlias = Annotated[str, msgspec.Meta(extra={"personal": True})]
 """
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
-    """A frozen value that stages exchange."""
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False, gc=False):
+    """A frozen value that stages exchange. It can be in no circle of references, so the garbage collector need not look at it."""
 
 
 class Event(Record, frozen=True, tag_field="kind"):
