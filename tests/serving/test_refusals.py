@@ -120,6 +120,14 @@ def test_a_model_that_is_to_be_served_and_has_no_route_yet_is_starting(border: B
     assert "its worker could not start: No module named 'lightgbm'" in border.get("/v2/health/ready").document["error"]
 
 
+def test_the_first_release_of_a_model_takes_no_gateway_away_from_the_others(border: Border) -> None:
+    border.dispatcher.table = Table(RoutesFile(stamp=2, table=RouteTable(epoch=2)))
+    assert border.get("/v2/health/ready").status == 200
+    border.dispatcher.table = Table(RoutesFile(stamp=3, table=RouteTable(epoch=3), starting={"new": "new@1.0.0-aaaaaaaaaaaa"}))
+    assert border.get("/v2/health/ready").status == 200
+    assert border.get("/v2/models/new/ready").status == 503
+
+
 def test_where_nothing_is_to_be_served_the_gateway_is_ready_and_says_so(border: Border) -> None:
     border.dispatcher.table = Table(RoutesFile(stamp=2, table=RouteTable(epoch=0)))
     assert border.get("/v2/health/ready").status == 200

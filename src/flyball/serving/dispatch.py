@@ -64,6 +64,7 @@ class Dispatcher:
         self._leaving: list[Link] = []
         self._backlog: list[bytes] = []
         self.table = Table(EMPTY)
+        self._was_ready = False
 
     async def apply(self, table: Table) -> None:
         """Route by `table` from now on, once its workers are connected (or have had their time)."""
@@ -90,12 +91,16 @@ class Dispatcher:
         return self.table.find(name)
 
     def require_all(self) -> None:
-        """Raise Unavailable unless every model that is to be served can answer; it names the first that cannot."""
+        """Raise Unavailable unless every model that is to be served can answer; it names the first that cannot.
+
+        Once all of them could, one that is released for the first time is waited for no more: nobody asks for it yet.
+        """
         first = next(iter(self.table.starting), "")
-        if first or self.table.stamp == EMPTY.stamp:
+        if self.table.stamp == EMPTY.stamp or (first and not self._was_ready):
             raise self._not_yet(first)
         for served in self.table.models.values():
             self.require(served)
+        self._was_ready = True
 
     def require(self, served: Served) -> None:
         """Raise Unavailable unless the champion of the model can answer."""
