@@ -218,3 +218,37 @@ def test_a_backup_overwrites_nothing_else(flyball, trained: Path, new_project: P
     assert "another record" in flyball("backup", tmp_path / "kept", "--project", other, "--json").document["detail"]
     inside = flyball("backup", trained / ".flyball" / "kept", "--project", trained, "--json")
     assert inside.document["code"] == "bad-input"
+
+
+def test_a_viewer_proves_what_has_a_checkpoint_and_is_told_to_wait_for_one(
+    flyball, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLYBALL_TOKEN", raising=False)
+    viewer = flyball("token", "create", "vera", "--role", "viewer", "--project", trained, "--json").document["secret"]
+    last = flyball("token", "create", "bo", "--role", "viewer", "--project", trained, "--json").document["event"]
+    monkeypatch.setenv("FLYBALL_TOKEN", viewer)
+    ended = flyball("audit", "prove", last, "--project", trained)
+    assert (ended.code, ended.out) == (3, "")
+    assert f"event {last} has no checkpoint yet" in ended.err
+    assert "the loop signs one" in ended.err
+    assert "ask a scientist, an operator or an admin" in ended.err
+    assert "Drive" not in ended.err
+    monkeypatch.delenv("FLYBALL_TOKEN")
+    assert flyball("audit", "export", tmp_path / "out", "--project", trained).code == 0
+    monkeypatch.setenv("FLYBALL_TOKEN", viewer)
+    assert flyball("audit", "prove", last, "--project", trained).code == 0
+    assert flyball("audit", "consistency", tmp_path / "out" / "checkpoints.txt", "--project", trained).code == 0
+    assert flyball("audit", "prove", last + 1, "--project", trained).code == 1, "what is not there will not be there later"
+
+
+@pytest.mark.parametrize("verb", [("verify", "--against"), ("consistency",)], ids=" ".join)
+def test_a_file_of_checkpoints_that_is_not_there_is_named_with_what_named_it(
+    flyball, trained_project: Path, tmp_path: Path, verb: tuple[str, ...]
+) -> None:
+    option = verb[-1] if len(verb) > 1 else "FILE"
+    ended = flyball("audit", *verb, tmp_path / "none.txt", "--project", trained_project, "--json")
+    assert (ended.code, ended.document["code"]) == (1, "not-found")
+    assert ended.document["detail"] == f"{option} {tmp_path / 'none.txt'} does not exist"
+    ended = flyball("audit", *verb, tmp_path, "--project", trained_project, "--json")
+    assert (ended.code, ended.document["code"]) == (1, "bad-input")
+    assert option in ended.document["detail"]

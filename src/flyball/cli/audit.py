@@ -11,7 +11,7 @@ import typer
 from flyball.cli import common
 from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.output import Output, counted
-from flyball.errors import BadInput, Corrupt, NotFound
+from flyball.errors import BadInput, Corrupt, NotFound, Refused, Unavailable
 
 if TYPE_CHECKING:
     from flyball.ledger.checkpointcheck import Kept
@@ -83,16 +83,16 @@ def consistency(
 ) -> int:
     """Prove that nothing was changed since. The record of a kept checkpoint is shown to be the beginning of today's; exit 1 where it is not."""
     from flyball.ledger import checkpoints
-    from flyball.ledger.anchors import kept_in
 
     out = Output(as_json=as_json, quiet=quiet)
-    notes = list(kept_in(old))
+    notes = _given(old, "FILE")
     if not notes:
         raise BadInput(f"{old} holds no checkpoint", why="it is empty", fix="name a file with a signed checkpoint")
     with common.opened(project) as wired:
         common.must_read_record(wired)
-        if wired.ledger.size():
-            _checkpoint(wired, wired.driving())
+        # who may not have one signed has the newest that there is
+        if wired.ledger.size() and (ports := _signing(wired)) is not None:
+            _checkpoint(wired, ports)
         proof = checkpoints.consistency(wired.ledger, notes[-1].note)
     _deliver(out, proof, to, f"the record of {_of(proof.old)} events is the beginning of that of {_of(proof.new)}")
     return 0
@@ -142,14 +142,27 @@ def rebuild(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fa
 
 def _kept(wired: Wired, against: list[Path]) -> list[Kept]:
     """Checkpoints from outside: the anchor's file, where it is there, and those that the caller names."""
-    from flyball.ledger.anchors import FileAnchor, kept_in
+    from flyball.ledger.anchors import FileAnchor
 
-    found = [kept for anchor in wired.anchors() if isinstance(anchor, FileAnchor) for kept in anchor.kept()]
-    return found + [kept for path in against for kept in kept_in(path)]
+    given = [kept for path in against for kept in _given(path, "--against")]
+    return [kept for anchor in wired.anchors() if isinstance(anchor, FileAnchor) for kept in anchor.kept()] + given
+
+
+def _given(path: Path, option: str) -> list[Kept]:
+    """The checkpoints of a file that the caller names. Raises NotFound, BadInput, and nothing that would be there later."""
+    from flyball.ledger.anchors import kept_in
+
+    fix = f"{option} names a file of signed checkpoints, such as checkpoints.txt of flyball audit export"
+    try:
+        return list(kept_in(path))
+    except Unavailable as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise NotFound(f"{option} {path} does not exist", fix=fix) from error
+        raise BadInput(f"{option} {path} cannot be read", why=error.why, fix=fix) from error
 
 
 def _proof(wired: Wired, event: int) -> Proof:
-    """The proof, against a checkpoint that is made where there is none yet."""
+    """The proof, against a checkpoint that is made where there is none yet. Raises NotFound, Unavailable, Corrupt."""
     from flyball.ledger import checkpoints
 
     try:
@@ -157,8 +170,25 @@ def _proof(wired: Wired, event: int) -> Proof:
     except NotFound:
         if event > wired.ledger.size():
             raise
-        _checkpoint(wired, wired.driving())
-        return checkpoints.prove(wired.ledger, event)
+    ports = _signing(wired)
+    if ports is None:
+        raise Unavailable(
+            f"event {event} has no checkpoint yet",
+            why=f"the loop signs one from time to time (checkpoint_s), and {wired.caller.person} may not have one signed",
+            fix="wait for it; or ask a scientist, an operator or an admin to prove the event, which signs one",
+            retry_after=wired.settings.checkpoint_s,
+        )
+    _checkpoint(wired, ports)
+    return checkpoints.prove(wired.ledger, event)
+
+
+def _signing(wired: Wired) -> Ports | None:
+    """What signs a checkpoint for this caller; None where they may not have one signed. Raises Refused where it is not known who they are."""
+    _ = wired.caller
+    try:
+        return wired.driving()
+    except Refused:
+        return None
 
 
 def _checkpoint(wired: Wired, ports: Ports) -> None:
