@@ -11,7 +11,7 @@ from flyball.data.fold import FOLDS as DATA
 from flyball.errors import Corrupt
 from flyball.governance.fold import FOLDS as GOVERNANCE
 from flyball.ledger import checkpoints
-from flyball.ledger.export import CHECKPOINTS, EVENTS, PERSONAL, export
+from flyball.ledger.export import CHECKPOINTS, EVENTS, PERSONAL, export, load
 from flyball.ledger.ledger import SqlLedger
 from flyball.ledger.note import Signer
 from flyball.records.base import Event, Record, State
@@ -79,3 +79,31 @@ def test_a_record_that_was_changed_in_the_database_is_not_written(
         export(ledger, tmp_path / "out", personal=True)
     assert "flyball audit verify names what was changed" in str(caught.value)
     assert not (tmp_path / "out" / file).exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "place"),
+    [
+        (EVENTS, b'"who1"', b'"who1', "line 3"),
+        (EVENTS, b'"who1"', b'"' + b"w" * 20_000 + b'"', "line 3"),
+        (EVENTS, b"subject.erased", b"subject.elated", "line 2"),
+        (CHECKPOINTS, b"\n4\n", b"\nfour\n", "note 1"),
+        (PERSONAL, b'"key"', b'"kex"', "line 1"),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_line_and_nothing_of_it_is_loaded(
+    ledger: SqlLedger, tmp_path: Path, file: str, old: bytes, new: bytes, place: str
+) -> None:
+    written = export(ledger, tmp_path / "out", personal=True)
+    path = tmp_path / "out" / file
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(old, new, 1))
+    other = open_ledger(tmp_path / "two")
+    with pytest.raises(Corrupt) as caught:
+        load(other, tmp_path / "out", written)
+    assert f"{path}, {place} is not what was written" in str(caught.value)
+    assert "use another backup" in str(caught.value)
+    assert "audit verify" not in str(caught.value), "there is nothing to verify in an empty record"
+    path.write_bytes(whole)
+    assert load(other, tmp_path / "out", written) == 4
+    other.database.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from flyball.clock import Instant
-from flyball.errors import BadInput, Conflict, Corrupt
+from flyball.errors import Conflict, Corrupt
 from flyball.ledger import merkle, note
 from flyball.ledger.canonical import MAX_BODY, read_body, stored_bytes
 from flyball.ledger.checkpoints import verifiers
@@ -63,8 +63,8 @@ def export(ledger: SqlLedger, folder: Path, *, personal: bool = False) -> Export
 def load(ledger: SqlLedger, folder: Path, expected: Exported) -> int:
     """Bring exported files, personal texts among them, into an empty ledger, in one transaction; returns the number of events.
 
-    The tree and the projections are made anew. Raises Conflict (the ledger has events), Corrupt (the files are not what was exported),
-    BadInput, Unavailable.
+    The tree and the projections are made anew. Raises Conflict (the ledger has events), Corrupt (the files are not what was exported; it
+    names the file and the line), Unavailable.
     """
     database, sql = ledger.database, ledger.database.sql
     with database.writing() as connection:
@@ -72,15 +72,15 @@ def load(ledger: SqlLedger, folder: Path, expected: Exported) -> int:
             raise Conflict("the ledger is not empty", why="what is in it would be lost", fix="restore into a new project", code="not-empty")
         size, frontier, at = _load_events(connection, ledger, folder / EVENTS)
         if (size, merkle.root(frontier).hex()) != (expected.events, expected.root):
-            raise Corrupt(
-                f"{folder / EVENTS} is not what was written",
-                why=f"its {size:,} events have another root than the {expected.events:,} that were exported",
-                fix="use another backup",
-            )
+            why = f"its {size:,} events have another root than the {expected.events:,} that were exported"
+            raise _damaged(str(folder / EVENTS), why)
         connection.execute(sql.set_head, (size, b"".join(frontier), at))
-        connection.executemany(sql.add_checkpoint, [(_size(each), each) for each in note.split(b"".join(lines(folder / CHECKPOINTS)))])
+        connection.executemany(sql.add_checkpoint, list(_read_checkpoints(folder / CHECKPOINTS)))
         connection.executemany(sql.personal.add, list(_read_personal(folder / PERSONAL)))
-        ledger.rebuild_within(connection)
+        try:
+            ledger.rebuild_within(connection)
+        except Corrupt as error:
+            raise _damaged(str(folder / EVENTS), f"{error.what}: {error.why}") from error
     return size
 
 
@@ -91,7 +91,10 @@ def _load_events(connection: Connection, ledger: SqlLedger, path: Path) -> tuple
     for batch in _batches(path):
         nodes: list[merkle.Node] = []
         for seq, body in enumerate(batch, size + 1):
-            at = read_body(seq, body).at
+            try:
+                at = read_body(seq, body).at
+            except Corrupt as error:
+                raise _damaged(f"{path}, line {seq}", f"this flyball knows no such event, and a newer one may: {error.why}") from error
             nodes += merkle.append(seq - 1, frontier, merkle.leaf_hash(body))
         connection.executemany(sql.append, list(enumerate(batch, size + 1)))
         connection.executemany(sql.add_node, nodes)
@@ -111,9 +114,9 @@ def lines(path: Path, most: int = -1) -> Iterator[bytes]:
 
 def _batches(path: Path) -> Iterator[list[bytes]]:
     batch: list[bytes] = []
-    for line in lines(path, MAX_BODY + 2):
+    for number, line in enumerate(lines(path, MAX_BODY + 2), 1):
         if not line.endswith(b"\n"):
-            raise Corrupt("an exported event is longer than an event can be, or its end is missing", fix="use another backup")
+            raise _damaged(f"{path}, line {number}", "it is longer than an event can be, or its end is missing")
         batch.append(line[:-1])
         if len(batch) == _BATCH:
             yield batch
@@ -166,13 +169,30 @@ def _changed(what: str, why: str) -> Corrupt:
     return Corrupt(what, why=why, fix="flyball audit verify names what was changed; restore from a backup")
 
 
+def _read_checkpoints(path: Path) -> Iterator[tuple[int, bytes]]:
+    before = 0
+    for number, signed in enumerate(note.split(b"".join(lines(path))), 1):
+        try:
+            size = _size(signed)
+        except Corrupt as error:
+            raise _damaged(f"{path}, note {number}", error.why) from error
+        if size <= before:
+            raise _damaged(f"{path}, note {number}", "it is of no more events than the one before it")
+        before = size
+        yield size, signed
+
+
 def _read_personal(path: Path) -> Iterator[tuple[str, bytes]]:
-    for line in lines(path):
+    for number, line in enumerate(lines(path), 1):
         try:
             row = msgspec.json.decode(line, type=_PersonalRow)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BadInput(f"{path} cannot be read", why=str(error), fix="use another backup") from error
+            raise _damaged(f"{path}, line {number}", str(error)) from error
         yield row.key, row.body.encode()
+
+
+def _damaged(where: str, why: str) -> Corrupt:
+    return Corrupt(f"{where} is not what was written", why=why, fix="use another backup")
 
 
 def _write(path: Path, parts: Iterable[bytes], mode: int = 0o644) -> int:
