@@ -21,12 +21,14 @@ from benchmarks.report import Bar, Report, Row, main
 
 from flyball.clock import Instant, VirtualClock
 from flyball.ledger import merkle
+from flyball.ledger.canonical import canonical
 from flyball.ledger.ledger import SqlLedger, inclusion
 from flyball.ledger.verify import verify
 from flyball.loop.folds import FOLDS
 from flyball.records.base import Event, Record, State
 from flyball.records.declarations import DeclarationApplied
-from flyball.records.training import RunFailed, RunQueued, RunStarted
+from flyball.records.training import RUNS, RunFailed, RunQueued, RunStarted
+from flyball.records.versions import MODELS as MODEL_ROWS
 from flyball.store.sql import Database
 
 EVENTS = 100_000
@@ -73,10 +75,48 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
+def bare(database: Database, of: SqlLedger, first: int, commands: Sequence[Append]) -> float:
+    """CPU seconds of the database alone: what `of` read and wrote for these commands, from event `first` on, through the driver's cursor.
+
+    The rows are the finished ones, each as large as the last write of it.
+    """
+    sql, state = database.sql, of.state()
+    runs = {run: canonical(row) for run, row in state.scan(RUNS)}
+    models = {name: canonical(row) for name, row in state.scan(MODEL_ROWS)}
+    with of.database.reading() as connection:
+        bodies = dict(connection.execute(sql.all_events).fetchall())
+        nodes = dict(connection.execute(sql.all_nodes).fetchall())
+        [frontier] = connection.execute("SELECT frontier FROM head").fetchone()
+    held, rows = database.backend.connect(), sql.rows
+    start = time.process_time()
+    for seq, command in enumerate(commands, first):
+        [event] = command.events
+        puts = [("command", command.id, b'{"actor":"loop","first":%d,"last":%d}' % (seq, seq)), ("run", event.run, runs[event.run])]
+        if isinstance(event, RunQueued):
+            puts.append(("model", event.model, models[event.model]))
+        held.execute(database.backend.begin_writing)
+        held.execute(sql.head).fetchone()
+        for table, key, _ in puts:
+            held.execute(rows[table].get, (key,)).fetchone()
+        held.execute(sql.append, (seq, bodies[seq]))
+        held.executemany(sql.add_node, [(place, nodes[place]) for place in range(merkle.count(seq - 1), merkle.count(seq))])
+        held.execute(sql.set_head, (seq, frontier, seq))
+        for table, key, body in puts:
+            held.execute(rows[table].put, (key, body))
+        held.commit()
+    taken = time.process_time() - start
+    with of.database.reading() as connection:
+        assert list(held.execute(sql.all_nodes)) == connection.execute(sql.all_nodes).fetchall()
+        assert list(held.execute(sql.all_events)) == connection.execute(sql.all_events).fetchall()
+    held.close()
+    return taken
+
+
 def appends(folder: Path, batch: int, report: Report) -> float:
-    """Median CPU µs an event, over rounds of transactions of `batch` events."""
+    """Median CPU µs an event, over rounds of transactions of `batch` events; single ones in turn with the same rows through the driver alone."""
     opened, events = ledger(folder, durable=True), stream(batch)
-    taken = []
+    alone = Database.open(folder / "alone.db")
+    taken, driver = [], []
     for turn in range(ROUNDS):
         commands = [
             Append(id=f"{turn}-{number}", actor="loop", events=tuple(next(events) for _ in range(batch)))
@@ -88,13 +128,18 @@ def appends(folder: Path, batch: int, report: Report) -> float:
             [1e6 * seconds / count for seconds in timed(lambda commands=commands: [opened.execute(each, decide) for each in commands])]
         )
         assert opened.size() == before + count
-    cpu = Row.of(f"append, {batch} a transaction, CPU", "us/event", [each[0] for each in taken])
+        if batch == 1:
+            driver.append(1e6 * bare(alone, opened, before + 1, commands) / count)
+    peer = "the driver alone" if driver else ""
+    cpu = Row.of(f"append, {batch} a transaction, CPU", "us/event", [each[0] for each in taken], peer=peer, peer_samples=driver)
+    if driver:
+        report.rows.append(Row.of("the same rows through the driver alone, CPU", "us/event", driver))
     report.rows += [cpu, Row.of(f"append, {batch} a transaction, wall", "us/event", [each[1] for each in taken])]
     return cpu.median
 
 
 def history(folder: Path, report: Report) -> tuple[float, float]:
-    """CPU seconds of verify and rebuild over a ledger of EVENTS events."""
+    """CPU seconds of verify, and of rebuild with every row as it should be, over a ledger of EVENTS events."""
     opened, events = ledger(folder, durable=False), stream(3)
     for number in range(EVENTS):
         opened.execute(Append(id=f"cmd_{number:020d}", actor="loop", events=(next(events),)), decide)
@@ -103,8 +148,15 @@ def history(folder: Path, report: Report) -> tuple[float, float]:
     assert all(each.verified and each.events == EVENTS for each in reports)
     rebuilt = [timed(opened.rebuild) for _ in range(3)]
     assert verify(opened, None).verified
+    anew = []
+    for _ in range(3):
+        with opened.database.writing() as connection:
+            for each in opened.database.sql.rows.values():
+                connection.execute(each.clear)
+        anew.append(timed(opened.rebuild))
+    assert verify(opened, None).verified
     medians = []
-    for name, taken in (("verify", checked), ("rebuild", rebuilt)):
+    for name, taken in (("verify", checked), ("rebuild", rebuilt), ("rebuild, where no row is left,", anew)):
         cpu = Row.of(f"{name} of {EVENTS:,} events, CPU", "s", [each[0] for each in taken])
         report.rows += [cpu, Row.of(f"{name} of {EVENTS:,} events, wall", "s", [each[1] for each in taken])]
         medians.append(cpu.median)
