@@ -9,13 +9,14 @@ import pytest
 
 from flyball import errors
 from flyball.cli.main import report
-from flyball.errors import BadInput, FlyballError, NotFound, Problem, Unavailable
+from flyball.errors import BadInput, FlyballError, NotFound, Problem, Unavailable, Unusable
 from flyball.serving import problems
 
 ERRORS = [
     NotFound('no model "demnd" is declared', why="models: demand", fix='did you mean "demand"?'),
     BadInput("the row has a problem", problems=(Problem("/row/x", "the field is missing", "the signature names it", 'send "x"'),)),
     Unavailable("no label was taken", why="the disk is full", fix="make room", retry_after=30),
+    Unusable("the database cannot be used", why="permission denied", fix="grant it", retry_after=30),
     problems.Unparsable("the body is not JSON"),
 ]
 
@@ -45,6 +46,13 @@ def test_every_kind_of_error_has_a_title_of_its_own() -> None:
 @pytest.mark.parametrize(("seconds", "header"), [(0.2, b"1"), (1.0, b"1"), (1.45, b"2"), (2.5, b"3"), (30, b"30")])
 def test_nobody_is_told_to_come_back_too_early(seconds: float, header: bytes) -> None:
     assert problems.headers(Unavailable("not now", retry_after=seconds)) == [(b"retry-after", header)]
+
+
+def test_what_a_person_must_mend_is_no_reason_to_wait_on_the_command_line_and_503_to_a_caller() -> None:
+    error = Unusable("the database cannot be used", retry_after=30)
+    assert isinstance(error, Unavailable), "whoever goes on by waiting finds it mended"
+    assert (error.exit_code, error.status, error.retry) == (1, 503, "ask")
+    assert problems.headers(error) == [(b"retry-after", b"30")]
 
 
 def test_who_was_too_slow_may_send_it_again() -> None:

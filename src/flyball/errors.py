@@ -8,6 +8,7 @@ FlyballError                 what, why, fix, code, title, retry
 ├── NotFound                 no such thing; the message carries a near name                          (404, exit 1)
 ├── Conflict                 the state has changed, or somebody else holds it                        (409, exit 1)
 ├── Unavailable              not now: `.retry_after` seconds                                         (503, exit 3)
+│   └── Unusable             not before a person mends it: a missing right, a wrong address          (503, exit 1)
 ├── Interrupted              ended by Ctrl-C before it was done                                      (499, exit 130)
 └── Corrupt                  stored bytes are not what the ledger says                               (500, exit 1)
 """
@@ -20,7 +21,8 @@ from typing import Any, Literal
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\[\d*m)")
 
-Retry = Literal["never", "later"]
+Retry = Literal["never", "later", "ask"]
+"""Whether another try can help: `ask` is after a person has mended something."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,15 @@ class Unavailable(FlyballError):
     def __init__(self, what: str, *, why: str = "", fix: str = "", code: str | None = None, retry_after: float = 1.0) -> None:
         super().__init__(what, why=why, fix=fix, code=code)
         self.retry_after = retry_after
+
+
+class Unusable(Unavailable):
+    """What flyball rests on cannot be used before a person mends it: waiting alone does not help. Who waits all the same finds it mended."""
+
+    code = "unusable"
+    title = "It cannot be used as it is"
+    exit_code = 1
+    retry: Retry = "ask"
 
 
 class Interrupted(FlyballError):

@@ -52,16 +52,33 @@ def test_what_can_be_read_is_read_where_nothing_can_be_written(flyball, trained_
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
-    [(Disk(0), "the disk is full"), (Disk(9999, f_favail=0), "the disk is full"), (Disk(0, f_flag=os.ST_RDONLY), "the disk is read-only")],
-    ids=["no bytes", "no files", "read-only"],
+    ("told", "code", "words"),
+    [
+        (Disk(0), 3, "the disk is full"),
+        (Disk(9999, f_favail=0), 3, "the disk is full"),
+        (Disk(0, f_flag=os.ST_RDONLY), 1, "the disk is read-only"),
+        (Disk(9999), 1, "no right to the file"),
+    ],
+    ids=["no bytes", "no files", "read-only", "no right"],
 )
-def test_what_cannot_be_written_says_why(flyball, trained: Path, unwritable, told: Disk, words: str) -> None:
+def test_what_cannot_be_written_says_why_and_whether_waiting_helps(
+    flyball, trained: Path, unwritable, told: Disk, code: int, words: str
+) -> None:
     unwritable(told, "SQLITE_CANTOPEN")
     ended = flyball("release", "demand@1.0.0", "--project", trained)
-    assert ended.code == 3
+    assert ended.code == code
     assert words in ended.err
     assert "nothing was changed" in ended.err
+
+
+def test_a_folder_that_may_not_be_made_for_the_database_is_named(
+    flyball, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "taken").touch()
+    monkeypatch.setenv("FLYBALL_DATABASE_URL", f"sqlite:///{tmp_path / 'taken' / 'deep' / 'ledger.db'}")
+    ended = flyball("status", "--project", new, "--json")
+    assert (ended.code, ended.document["code"]) == (1, "unusable")
+    assert f"{tmp_path / 'taken'}" in ended.document["detail"]
 
 
 def test_a_log_that_holds_data_is_never_passed_over(tmp_path: Path, unwritable, monkeypatch: pytest.MonkeyPatch) -> None:

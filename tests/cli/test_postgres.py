@@ -76,3 +76,10 @@ def test_an_address_that_leads_nowhere_is_an_error_with_words(
         assert (ended.code, ended.out) == (code, "")
         assert words in ended.err
         assert "ter2" not in ended.err
+
+
+def test_a_database_that_is_not_there_is_no_reason_to_wait(flyball, new: Path, postgres: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLYBALL_DATABASE_URL", f"{postgres.url('postgres')}&dbname=nosuch")
+    ended = flyball("status", "--project", new, "--json")
+    assert (ended.code, ended.document["code"], ended.document["status"]) == (1, "unusable", 503)
+    assert "createdb" in ended.document["fix"]

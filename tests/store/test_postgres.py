@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from flyball.clock import VirtualClock
-from flyball.errors import BadInput, Conflict, Corrupt, FlyballError, Unavailable
+from flyball.errors import BadInput, Conflict, Corrupt, FlyballError, Unavailable, Unusable
 from flyball.ledger.ledger import SqlLedger
 from flyball.ledger.verify import verify
 from flyball.store.blobs import LocalBlobs
@@ -112,20 +112,43 @@ def test_a_snapshot_whose_server_goes_says_so(postgres: Any, database: Database,
 
 
 @pytest.mark.parametrize(
-    ("part", "what", "fix"),
+    ("part", "code", "what", "fix"),
     [
-        ("dbname=nosuch", "is not there", "createdb"),
-        ("user=nosuch", "lets nobody in", "PGPASSWORD"),
-        ("host=/nowhere", "cannot be reached", "start the server"),
-        ("host=nosuch.invalid", "cannot be reached", "mend the address"),
+        ("dbname=nosuch", 1, "is not there", "createdb"),
+        ("user=nosuch", 1, "lets nobody in", "PGPASSWORD"),
+        ("host=/nowhere", 3, "cannot be reached", "start the server"),
+        ("host=nosuch.invalid", 3, "cannot be reached", "mend the address"),
     ],
 )
-def test_what_does_not_answer_is_named_with_a_way_out(postgres: Any, part: str, what: str, fix: str) -> None:
+def test_what_does_not_answer_is_named_with_a_way_out(postgres: Any, part: str, code: int, what: str, fix: str) -> None:
     with pytest.raises(Unavailable) as caught:
         Database.open(f"{postgres.url('postgres')}&{part}")
+    assert caught.value.exit_code == code
     assert what in caught.value.what
     assert fix in caught.value.fix
     assert "\n" not in caught.value.why
+
+
+def test_a_right_that_is_taken_away_and_given_back_costs_a_process_nothing(postgres: Any) -> None:
+    url = postgres.database()
+    name = url.partition("@/")[2].partition("?")[0]
+    postgres.psql("DROP ROLE IF EXISTS ben")
+    postgres.psql("CREATE ROLE ben LOGIN")
+    postgres.psql(f"ALTER DATABASE {name} OWNER TO ben")
+    with closing(Database.open(url.replace("postgres@", "ben@"))) as database:
+        memory = Operational(database)
+        memory.save({"n": b"1"})
+        postgres.psql("ALTER TABLE operational OWNER TO postgres", url)
+        for use in (lambda: memory.load("n"), lambda: memory.save({"n": b"2"})):
+            with pytest.raises(Unusable, match="cannot be used by this user"):
+                use()
+        postgres.psql("ALTER TABLE operational OWNER TO ben", url)
+        memory.save({"n": b"3"})
+        assert memory.load("n") == b"3"
+    postgres.psql(f"ALTER DATABASE {name} OWNER TO postgres")
+    postgres.psql(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
+    with pytest.raises(Unusable, match="cannot be used by this user"):
+        Database.open(url.replace("postgres@", "ben@"))
 
 
 def test_a_wrong_password_is_not_repeated(postgres: Any) -> None:
@@ -137,11 +160,11 @@ def test_a_wrong_password_is_not_repeated(postgres: Any) -> None:
     rules.write_text("local all ana scram-sha-256\n" + before)
     postgres.psql("SELECT pg_reload_conf()")
     try:
-        with pytest.raises(Unavailable, match="lets nobody in") as caught:
+        with pytest.raises(Unusable, match="lets nobody in") as caught:
             Database.open(url.replace("postgres@", "ana:hunter2@"))
         assert "hunter2" not in str(caught.value)
         # and who may come in, but may make nothing
-        with pytest.raises(Unavailable, match="cannot be used by this user") as caught:
+        with pytest.raises(Unusable, match="cannot be used by this user") as caught:
             Database.open(url.replace("postgres@", "ana:right@"))
         assert "grant" in caught.value.fix
     finally:
@@ -182,7 +205,14 @@ def test_a_server_that_takes_no_writes_is_still_read(postgres: Any) -> None:
         (psycopg.OperationalError("connection failed: FATAL:  sorry, too many clients already"), Unavailable, "no more connections"),
         (psycopg.OperationalError("connection failed: FATAL:  the database system is starting up"), Unavailable, "cannot be reached"),
         (psycopg.errors.ReadOnlySqlTransaction("cannot execute INSERT"), Unavailable, "cannot be written"),
-        (psycopg.errors.InsufficientPrivilege("permission denied for table event"), Unavailable, "cannot be used by this user"),
+        (psycopg.errors.InsufficientPrivilege("permission denied for table event"), Unusable, "cannot be used by this user"),
+        (
+            psycopg.OperationalError('connection failed: FATAL:  permission denied for database "db"'),
+            Unusable,
+            "cannot be used by this user",
+        ),
+        (psycopg.OperationalError('connection failed: FATAL:  too many connections for role "ana"'), Unavailable, "no more connections"),
+        (psycopg.OperationalError('connection failed: FATAL:  too many connections for database "db"'), Unavailable, "no more connections"),
         (psycopg.errors.UniqueViolation("duplicate key"), Corrupt, "contradicts itself"),
         (psycopg.errors.UndefinedColumn("no column"), Corrupt, "does not hold flyball's tables"),
         (psycopg.errors.DataCorrupted("invalid page"), Corrupt, "is damaged"),
@@ -193,7 +223,7 @@ def test_a_server_that_takes_no_writes_is_still_read(postgres: Any) -> None:
 )
 def test_errors_are_told_by_what_to_do_about_them(error: psycopg.Error, kind: type[FlyballError], words: str) -> None:
     told = Postgres("postgresql://ana:hunter2@host:5433/db").explain(error)
-    assert isinstance(told, kind)
+    assert type(told) is kind
     assert words in told.what
     assert told.why
     assert told.fix

@@ -16,7 +16,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 from sqlalchemy.engine import Dialect
 
-from flyball.errors import BadInput, Corrupt, FlyballError, Unavailable
+from flyball.errors import BadInput, Corrupt, FlyballError, Unavailable, Unusable
 
 BUSY_S = 10.0
 """How long a writer waits for another one before it gives up: far longer than any transaction of ours takes."""
@@ -191,7 +191,7 @@ def _read_only(name: str, said: str) -> FlyballError:
 
 
 def _no_right(name: str, said: str) -> FlyballError:
-    return Unavailable(
+    return Unusable(
         f"{name} cannot be used by this user",
         why=said,
         fix="let flyball's user own the database, or grant it create and usage on the schema; nothing was changed",
@@ -200,7 +200,7 @@ def _no_right(name: str, said: str) -> FlyballError:
 
 
 def _login(name: str, said: str) -> FlyballError:
-    return Unavailable(
+    return Unusable(
         f"{name} lets nobody in under this name",
         why=said,
         fix="check user and password of the address, PGPASSWORD or ~/.pgpass, and the server's pg_hba.conf",
@@ -209,7 +209,7 @@ def _login(name: str, said: str) -> FlyballError:
 
 
 def _no_database(name: str, said: str) -> FlyballError:
-    return Unavailable(f"{name} is not there", why=said, fix="make it (createdb -E UTF8 NAME), or mend the address", retry_after=30)
+    return Unusable(f"{name} is not there", why=said, fix="make it (createdb -E UTF8 NAME), or mend the address", retry_after=30)
 
 
 def _too_many(name: str, said: str) -> FlyballError:
@@ -262,9 +262,11 @@ _BY_STATE = (
 """Beginnings of SQLSTATE codes (PostgreSQL, appendix A), and what to say of each."""
 
 _BY_WORDS = (
-    (("password", "pg_hba", "authentication", "role "), _login),
-    (("database ",), _no_database),
+    # the first that fits: a limit names a role or a database too
     (("too many", "connection slots"), _too_many),
+    (("permission denied",), _no_right),
+    (("password", "pg_hba", "authentication", "role "), _login),
+    (("does not exist",), _no_database),
 )
 """While a connection is being made the driver passes on words alone: parts of them after the word FATAL."""
 

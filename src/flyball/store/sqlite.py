@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.engine import Dialect
 
-from flyball.errors import Corrupt, FlyballError, Unavailable
+from flyball.errors import Corrupt, FlyballError, Unavailable, Unusable
 
 BUSY_S = 10.0
 """How long a writer waits for another process before it gives up: far longer than any transaction of ours takes."""
@@ -77,8 +78,18 @@ FROM sqlite_schema WHERE type = 'trigger' ORDER BY 1
         self._address = address
 
     def prepare(self) -> None:
-        """Make the folder that the file is to lie in. Raises OSError."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        """Make the folder that the file is to lie in. Raises Unusable; OSError where it is for want of room."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise Unusable(
+                f"{self.path} cannot be made",
+                why=f"{error.filename or self.path.parent}: {error.strerror or error}",
+                fix="give this user write access there, or name another file",
+                retry_after=30,
+            ) from error
 
     def exists(self) -> bool:
         """Whether the file is there."""
@@ -151,7 +162,7 @@ def _explain(path: Path, error: Exception) -> FlyballError:
     if name == "SQLITE_FULL" or (name.startswith(_CANNOT_WRITE) and _is_full(path.parent)):
         return Unavailable(f"no room to write {path}", why="the disk is full", fix="free some space; nothing was changed", retry_after=30)
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
-        return Unavailable(
+        return Unusable(
             f"{path} cannot be opened for writing",
             why=f"{error}: this user has no right to the file or its folder, or the disk is read-only",
             fix="give this user write access to the file and its folder; nothing was changed",
