@@ -57,7 +57,7 @@ class Served:
         self.gate = Gate(wired)
         self.keeper = Keeper(wired, self.gate.failures, self.said.append)
         self.socket = socket
-        self._host = Host(socket, lambda: Api(wired, self.gate, self.said.append).app, self.said.append)
+        self._host = Host(socket, lambda: Api(wired, self.gate, self.said.append, works=self.keeper.check).app, self.said.append)
         self._host.start()
         self.http = httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://flyball", timeout=30)
         eventually(lambda: reached(socket), "the application does not answer")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flyball.api import keeper
+from flyball.errors import Unavailable
 from flyball.records.identity import Role
 
 from .kit import Served, eventually
@@ -49,3 +50,27 @@ def test_a_mistake_of_ours_does_not_end_it(api: Served, monkeypatch: pytest.Monk
     finally:
         kept.stop()
     assert said == ["put off, by a mistake of flyball's own: ZeroDivisionError: 'by nothing'"]
+
+
+def test_health_is_what_the_last_look_at_the_ledger_came_to(api: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> int:
+        raise Unavailable('connection to "db.internal" failed', why="no route", fix="start the server")
+
+    assert api.get("/health", token="").json()["status"] == "ok"
+    with monkeypatch.context() as stopped:
+        stopped.setattr(api.wired.ledger, "size", broken)
+        with pytest.raises(Unavailable):
+            api.keeper.step()
+    answer = api.get("/health", token="")
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "5")
+    assert "cannot use its database" in answer.json()["detail"]
+    assert "db.internal" not in answer.text, "everybody may ask"
+    api.keeper.step()
+    assert api.get("/health", token="").status_code == 200
+
+
+def test_a_ledger_that_does_not_answer_at_all_is_no_health(api: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.keeper.step()
+    monkeypatch.setattr(keeper, "SILENT_S", -1.0)
+    monkeypatch.setattr(api.wired.ledger, "size", lambda: pytest.fail("it is not asked for this"))
+    assert api.get("/health", token="").status_code == 503

@@ -65,9 +65,11 @@ def test_predictions_go_on_without_the_server_and_the_loop_goes_on_when_it_is_ba
         )
         assert (ended.returncode, json.loads(ended.stdout)["code"]) == (3, "unavailable"), ended.stderr
         eventually(lambda: "put off" in project.output("control"), lambda: project.output("control"))
+        eventually(lambda: up.http.get("/api/v1/health").status_code == 503, "the control plane says that all is well")
         assert up.predict().status_code == 200
     finally:
         postgres.start()
+    eventually(lambda: up.http.get("/api/v1/health").status_code == 200, "the control plane says that nothing is well")
     project.loop("other")
     eventually(lambda: project.row(DECLARATIONS, "other"), project.story)
     assert len(project.recorded()) > before

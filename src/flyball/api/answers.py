@@ -18,7 +18,7 @@ from flyball.records.versions import VersionRow, VersionState
 
 
 class Health(Record, frozen=True):
-    """That the control plane answers. `loop_age_s`: seconds since the loop's last pass; null before the first."""
+    """That the control plane works: its database answered a moment ago. `loop_age_s`: seconds since the loop's last pass; null before the first."""
 
     status: str
     loop_age_s: float | None

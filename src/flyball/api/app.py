@@ -48,22 +48,30 @@ _JSON = "application/json"
 _NOBODY = Caller(actor="")
 _AT_THE_DOOR = 40
 """Threads in which requests are let in."""
+_OPEN = 4
+"""Threads for those that need not be let in."""
 _LOOKS: Mapping[str, Callable[[Caller], Refusal | None]] = MappingProxyType({READ: may_read, ADMIN: may_see_tokens})
 """What a route needs that gives no command → why a caller has it not."""
 
 
 class Api:
-    """Answers requests about one project. `say` takes what is a fault of ours; `ending` tells whether this process goes."""
+    """Answers requests about one project. `say` takes what is a fault of ours; `works` raises Unavailable where the ledger did not answer a
+    moment ago; `ending` tells whether this process goes.
+    """
 
-    def __init__(self, wired: Wired, gate: Gate, say: Callable[[str], None], ending: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, wired: Wired, gate: Gate, say: Callable[[str], None], *, works: Callable[[], None], ending: Callable[[], bool] = lambda: False
+    ) -> None:
         self._wired = wired
         self._gate = gate
         self._say = say
+        self._works = works
         self._keys = Keys(wired.ports.memory, wired.ports.clock)
         self._streams = Streams(wired, ending)
         self._outward = Outward(wired.root, wired.database.name)
-        # who waits to be let in takes no thread from those who are in, nor from /health
+        # who waits to be let in takes no thread from those who are in, and neither from /health
         self._door = CapacityLimiter(_AT_THE_DOOR)
+        self._open = CapacityLimiter(_OPEN)
         self._openapi = b""
         by_path: dict[str, list[Route]] = {}
         for route in ROUTES:
@@ -102,9 +110,10 @@ class Api:
         # the id follows from all of the request: the ledger refuses another one under this key, however long ago that was
         command = keyed_id(f"key_{place}", digest) if place else self._wired.ports.clock.new_id("cmd")
         ports = self._wired.acting(caller)
-        asked = Asked(self._wired, caller, ports, request.path_params, query, body, command)
+        asked = Asked(self._wired, caller, ports, request.path_params, query, body, command, self._works)
         if not place:
-            return await run_in_threadpool(lambda: _response(route, *_rendered(route.handler(asked))))
+            limiter = self._open if route.needs == OPEN else None
+            return await to_thread.run_sync(lambda: _response(route, *_rendered(route.handler(asked))), limiter=limiter)
         return await run_in_threadpool(self._once, route, asked, place, digest)
 
     def _let_in(self, route: Route, header: str, peer: str) -> Caller:

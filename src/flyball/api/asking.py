@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,8 @@ class Asked:
     query: Mapping[str, str]
     body: Any = None
     command: str = ""
+    works: Callable[[], None] = lambda: None
+    """Raises Unavailable where the ledger did not answer a moment ago. Asks nothing itself."""
 
     def state(self) -> Snapshot:
         """The projections as they are now."""

@@ -35,7 +35,7 @@ class Service:
         # Starlette takes a while to import, and the loop need not wait for that
         from flyball.api.app import Api
 
-        return Api(self._wired, self._gate, _say, self._host.ending).app
+        return Api(self._wired, self._gate, _say, works=self._keeper.check, ending=self._host.ending).app
 
 
 def _say(text: str) -> None:
