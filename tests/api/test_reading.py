@@ -71,6 +71,24 @@ def test_a_checkpoint_and_a_proof_are_what_audit_gives(api: Served) -> None:
     assert api.get(f"/checkpoints?after={signed.size}").json() == {"items": [], "next": None}
 
 
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ("UPDATE event SET body = CAST(body AS TEXT) WHERE seq = 1", "/events/1/proof"),
+        ("UPDATE event SET body = CAST(body AS TEXT) WHERE seq = 1", "/events/1"),
+        ("UPDATE event SET body = CAST(body AS TEXT) WHERE seq = 1", "/events"),
+        ("UPDATE checkpoint SET note = CAST(note AS TEXT)", "/events/1/proof"),
+        ("UPDATE checkpoint SET note = x'ff'", "/checkpoints"),
+    ],
+)
+def test_what_was_changed_in_the_database_is_damage_and_no_mistake_of_ours(api: Served, change: str, path: str) -> None:
+    checkpoints.sign(api.wired.ledger, api.wired.ports.signer())
+    with api.wired.database.writing() as connection:
+        connection.execute(change)
+    answer = api.get(path)
+    assert (answer.status_code, answer.json().get("code")) == (500, "corrupt"), answer.text
+
+
 def test_a_list_is_read_page_by_page_and_nothing_is_left_out_or_told_twice(api: Served) -> None:
     api.happened(*(event for number in range(120) for event in (queued(number), RunFailed(run=f"run_{number:04d}", why="a test"))))
     seen: list[str] = []

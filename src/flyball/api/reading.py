@@ -204,8 +204,17 @@ def list_checkpoints(asked: Asked) -> Answer:
     for signed in checkpoints.every(asked.wired.ledger, after):
         if len(found) == limit:
             return Answer(pages.Page(found, str(found[-1].size)))
-        found.append(answers.CheckpointAnswer(size=signed.size, note=signed.note.decode()))
+        found.append(answers.CheckpointAnswer(size=signed.size, note=_text(signed)))
     return Answer(pages.Page(found, None))
+
+
+def _text(signed: checkpoints.Signed) -> str:
+    """A checkpoint's note, which is text whoever has signed it. Raises Corrupt."""
+    try:
+        return signed.note.decode()
+    except UnicodeDecodeError as error:
+        what = f"the checkpoint of {signed.size:,} events is no text"
+        raise Corrupt(what, why="it was changed", fix="flyball audit verify names it; restore from a backup") from error
 
 
 def tokens(asked: Asked) -> Answer:
