@@ -163,7 +163,7 @@ def test_a_backup_that_others_can_read_says_so(flyball, trained: Path, tmp_path:
     kept = tmp_path / "kept"
     kept.mkdir(mode=0o755)
     assert "others can read" not in flyball("backup", kept, "--project", trained).err
-    (kept / "keys").chmod(0o755)
+    (kept / "blobs").chmod(0o755)
     assert "others can read" in flyball("backup", kept, "--project", trained).err
 
 
@@ -184,7 +184,7 @@ def test_a_backup_that_is_not_finished_leaves_the_earlier_one_as_it_was(flyball,
     assert ended.document["audit"]["events"] >= first["events"]
 
 
-@pytest.mark.parametrize("damage", ["events", "blob", "mark", "none"])
+@pytest.mark.parametrize("damage", ["events", "file", "blob", "mark", "none"])
 def test_a_damaged_backup_is_refused_and_leaves_the_project_empty(
     flyball, trained: Path, new_project: Path, tmp_path: Path, damage: str
 ) -> None:
@@ -193,6 +193,9 @@ def test_a_damaged_backup_is_refused_and_leaves_the_project_empty(
     if damage == "events":
         [file] = kept.glob("record-*/events.jsonl")
         file.write_bytes(file.read_bytes().replace(b"declaration", b"decIaration", 1))
+    elif damage == "file":
+        [file] = kept.glob("record-*/keys.txt")
+        file.unlink()
     elif damage == "blob":
         file = next(each for each in sorted((kept / "blobs").rglob("*")) if each.is_file())
         file.chmod(0o644)

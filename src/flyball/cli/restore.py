@@ -30,7 +30,7 @@ def restore(
     """Bring a backup into this project, whose record is empty, and verify it. Loop files are yours: they are not in a backup."""
     from flyball.ledger.verify import verify
     from flyball.loop.authority import Restore
-    from flyball.loop.backup import restore as bring
+    from flyball.loop.restoring import restore as bring
 
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:

@@ -1,27 +1,31 @@
-"""A project's state in a folder of plain files, and back into a new project: the record, its personal texts, blobs, log and keys.
+"""A project's state in a folder of plain files: the record, its personal texts, blobs, log and keys. `restoring` is the way back.
 
 Online: nothing stops for it. The log is copied first, then the record as of one moment, then the blobs, so that whatever the record
 refers to is there; a segment that was sealed in between is there twice, which everything that reads the log can tell, and one that is sealed
 after that moment is there as it was before. The backup knows no database: what was SQLite may be restored into PostgreSQL. The keys that
-sign, and the local token, are never copied.
+sign, and the local token, are never copied. Blobs are named by what they hold; of every other file `backup.json` holds the hash, so all of
+them lie in a folder of this backup alone, and what is written later changes none of an earlier one.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import IO
 
 import msgspec
 
 from flyball.clock import Instant
 from flyball.errors import BadInput, Conflict, Corrupt, NotFound, Unavailable
 from flyball.ledger import keys, merkle
-from flyball.ledger.export import EVENTS, Exported, export, lines, load
+from flyball.ledger.export import CHECKPOINTS, EVENTS, PERSONAL, Exported, export, lines
 from flyball.ledger.ledger import SqlLedger, nodes
 from flyball.records.base import Record
 from flyball.records.data import DataErased, SubjectErased
@@ -36,9 +40,14 @@ MARK = "backup.json"
 CLAIM = "flyball-backup.lock"
 """The first file of a backup and an empty one: says whose the folder is until the mark does, and is locked while it is written."""
 
-FORMAT = 1
+FORMAT = 2
+"""Of the folder, and of its mark. Before it (1) there was no list of files, and log and keys lay beside the record rather than with it."""
+
 RECORD = "record-"
 """How the folder of a record in a backup is called, before about how many events it has, and something that no other one has."""
+
+BLOBS = "blobs.txt"
+"""In the folder of the record: the names of the blobs that belong to this backup, a line each."""
 
 TRIES = 5
 _SECRET = frozenset({keys.KEY, "local.token"})
@@ -48,8 +57,19 @@ Progress = Callable[[int, int], None]
 """Called with how many blobs are done, and how many there are."""
 
 
+class Kept(Record, frozen=True):
+    """A file of a backup: its path within, its size in bytes, its SHA-256 in hex."""
+
+    name: str
+    size: int
+    sha256: str
+
+
 class Backup(Record, frozen=True):
-    """What a backup holds, as its `backup.json` says: the record in `folder`; `blobs` and `log` are numbers of files."""
+    """What a backup holds, as its `backup.json` says: `folder` has all of it but the blobs, and `files` is all that is in there.
+
+    `blobs` and `log` are numbers of files.
+    """
 
     format: int
     made_at: Instant
@@ -57,6 +77,7 @@ class Backup(Record, frozen=True):
     record: Exported
     blobs: int
     log: int
+    files: tuple[Kept, ...] = ()
 
 
 def backup(
@@ -71,22 +92,25 @@ def backup(
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _claimed(folder):
         _make_ready(ledger, folder)
-        log = _copy_tree(layout.log, folder / "log")
+        where = Path(tempfile.mkdtemp(prefix=f"{RECORD}{ledger.size()}-", dir=folder))
+        _copy_log(layout.log, where / "log")
         for _ in range(TRIES):
-            where, record = _export(ledger, folder)
-            _copy_keys(layout, folder / "keys")
+            record = export(ledger, where, personal=True)
             copied = _copy_blobs(blobs, LocalBlobs(folder / "blobs"), progress)
             if not _removed_since(ledger, record.events):
                 break
-            shutil.rmtree(folder / where)
         else:
             why = f"{TRIES} times something was erased or collected while its blobs were copied"
             raise Unavailable("the backup was not finished", why=why, fix="try again", retry_after=60)
-        made = Backup(format=FORMAT, made_at=now, folder=where, record=record, blobs=len(copied), log=log)
+        _copy_keys(layout, where / "keys")
+        _forget(layout.log, where / "log", _sealed(ledger, record.events))
+        write_atomically(where / BLOBS, "".join(f"{digest}\n" for digest in sorted(copied)).encode())
+        log = len(wal.segments(where / "log"))
+        files = tuple(_kept(folder, file) for file in sorted(where.rglob("*")) if file.is_file())
+        made = Backup(format=FORMAT, made_at=now, folder=where.name, record=record, blobs=len(copied), log=log, files=files)
         # what makes it this backup and no earlier one
         write_atomically(folder / MARK, msgspec.json.encode(made))
         _tidy(folder, copied)
-        _forget(layout.log, folder / "log", _sealed(ledger, record.events))
     return made
 
 
@@ -100,39 +124,35 @@ def _has_others(folder: Path) -> bool:
     return bool(folder.stat().st_mode & 0o077)
 
 
-def restore(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path) -> Backup:
-    """Bring a backup into a project whose record is empty. Killed on the way, it is done again from the start.
-
-    Raises NotFound (no backup there), Conflict (the record is not empty), Corrupt (the backup is damaged), Unavailable, OSError.
-    """
-    made = read(folder)
-    if ledger.size():
-        raise Conflict(
-            "this project has a record already", why="a restore would lose it", fix="make a new project: flyball init DIR", code="not-empty"
-        )
-    kept = LocalBlobs(folder / "blobs")
-    for digest in kept.digests():
-        if not blobs.has(digest):
-            _copy_blob(kept, blobs, digest)
-    _copy_tree(folder / "log", layout.log)
-    for file in _files(folder / "keys"):
-        _copy(file, layout.id_key if file.name == layout.id_key.name else layout.keys / file.name)
-    load(ledger, folder / made.folder, made.record)
-    return made
-
-
 def read(folder: Path) -> Backup:
-    """What a backup holds. Raises NotFound, BadInput (a format that is not known)."""
+    """What a backup holds. Raises NotFound, BadInput (a format that is not known), Corrupt."""
     try:
-        made = msgspec.json.decode((folder / MARK).read_bytes(), type=Backup)
+        data = (folder / MARK).read_bytes()
+        known = msgspec.json.decode(data, type=_Format).format
+        if known not in (1, FORMAT):
+            why = f"this flyball knows 1 to {FORMAT}"
+            raise BadInput(f"{folder} is a backup of format {known}", why=why, fix="use a newer flyball")
+        made = msgspec.json.decode(data, type=Backup)
     except FileNotFoundError as error:
         why = f"it has no {MARK}, which is written last: there is no backup, or it was not finished"
         raise NotFound(f"{folder} holds no backup", why=why, fix="name the folder that flyball backup wrote") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Corrupt(f"{folder / MARK} cannot be read", why=str(error), fix="use another backup") from error
-    if made.format != FORMAT:
-        raise BadInput(f"{folder} is a backup of format {made.format}", why=f"this flyball knows {FORMAT}", fix="use a newer flyball")
+    _check_list(folder, made)
     return made
+
+
+class _Format(msgspec.Struct):
+    format: int
+
+
+def _check_list(folder: Path, made: Backup) -> None:
+    """Raise Corrupt for a mark that does not list what belongs to a backup of its format, or that lists what lies elsewhere."""
+    names = {each.name for each in made.files}
+    own = (EVENTS, CHECKPOINTS, PERSONAL, BLOBS) if made.format > 1 else ()
+    outside = any(len(path.parts) < 2 or path.parts[0] != made.folder or ".." in path.parts for path in map(PurePosixPath, names))
+    if outside or not made.folder.startswith(RECORD) or not {f"{made.folder}/{name}" for name in own} <= names:
+        raise Corrupt(f"{folder / MARK} was changed", why="it does not list the files that a backup has", fix="use another backup")
 
 
 def _check_ours(folder: Path) -> None:
@@ -147,17 +167,35 @@ def _check_ours(folder: Path) -> None:
 
 @contextmanager
 def _claimed(folder: Path) -> Iterator[None]:
-    """Say that the folder is a backup's, before anything else is there, and keep others from writing into it. Raises Conflict."""
+    """Say that the folder is a backup's, before anything else is there, and keep others out of it. Raises Conflict."""
     with (folder / CLAIM).open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Conflict(f"another backup is being written into {folder}", why="two would spoil each other", fix="wait for it") from error
-        except OSError as error:
-            # a disk that knows no locks
-            if error.errno not in {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}:
-                raise
+        _lock(file, fcntl.LOCK_EX, folder)
         yield
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep backups from being written into the folder while it is read. One where nobody may write needs no lock. Raises Conflict."""
+    try:
+        file = (folder / CLAIM).open("rb")
+    except OSError:
+        yield
+        return
+    with file:
+        _lock(file, fcntl.LOCK_SH, folder)
+        yield
+
+
+def _lock(file: IO[bytes], how: int, folder: Path) -> None:
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        why = "another backup is being written into it, or it is being restored"
+        raise Conflict(f"{folder} is in use", why=why, fix="wait for it") from error
+    except OSError as error:
+        # a disk that knows no locks
+        if error.errno not in {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}:
+            raise
 
 
 def _make_ready(ledger: SqlLedger, folder: Path) -> None:
@@ -167,12 +205,8 @@ def _make_ready(ledger: SqlLedger, folder: Path) -> None:
     """
     if (folder / MARK).exists():
         _check_record(ledger, folder, read(folder))
-    else:
-        for part in ("log", "keys"):
-            shutil.rmtree(folder / part, ignore_errors=True)
     _drop_records(folder)
-    for part in ("log", "keys", "blobs"):
-        (folder / part).mkdir(exist_ok=True, mode=0o700)
+    (folder / "blobs").mkdir(exist_ok=True, mode=0o700)
 
 
 def _check_record(ledger: SqlLedger, folder: Path, made: Backup) -> None:
@@ -198,12 +232,6 @@ def _drop_records(folder: Path) -> None:
     for each in folder.glob(f"{RECORD}*"):
         if each.name != kept:
             shutil.rmtree(each)
-
-
-def _export(ledger: SqlLedger, folder: Path) -> tuple[str, Exported]:
-    """Write the record beside that of an earlier backup, into a folder that nobody has named yet; its name, and what it is."""
-    where = Path(tempfile.mkdtemp(prefix=f"{RECORD}{ledger.size()}-", dir=folder))
-    return where.name, export(ledger, where, personal=True)
 
 
 def _removed_since(ledger: SqlLedger, events: int) -> bool:
@@ -233,6 +261,9 @@ def _copy_blobs(source: Blobs, target: Blobs, progress: Progress) -> frozenset[s
 def _tidy(folder: Path, copied: frozenset[str]) -> None:
     """Remove what an earlier backup had and this one has not: its record, and what was erased or collected since."""
     _drop_records(folder)
+    for part in ("log", "keys"):
+        # where a backup of format 1 had them
+        shutil.rmtree(folder / part, ignore_errors=True)
     kept = LocalBlobs(folder / "blobs")
     for digest in list(kept.digests()):
         if digest not in copied:
@@ -255,40 +286,42 @@ def _copy_blob(source: Blobs, target: Blobs, digest: str) -> bool:
 
 
 def _copy_keys(layout: Layout, folder: Path) -> None:
-    for file in (layout.id_key, *(each for each in _files(layout.keys) if each.name not in _SECRET)):
-        if file.exists():
-            _copy(file, folder / file.name)
+    # a name with a dot before it is a secret that somebody was about to make
+    for file in (layout.id_key, *(each for each in sorted(layout.keys.glob("[!.]*")) if each.name not in _SECRET)):
+        if file.is_file():
+            copy(file, folder / file.name)
 
 
-def _copy_tree(source: Path, target: Path) -> int:
-    """Copy every file below `source`; returns their number. A file that grows meanwhile is copied as long as it was."""
-    files = [file for file in sorted(source.rglob("*")) if file.is_file()] if source.is_dir() else []
-    copied = 0
-    for file in files:
-        try:
-            _copy(file, target / file.relative_to(source))
-        except FileNotFoundError:
-            # sealed meanwhile: its rows are among the blobs
-            continue
-        copied += 1
-    return copied
+def _copy_log(source: Path, target: Path) -> None:
+    """Copy every segment. One that grows meanwhile is copied as long as it was."""
+    for file in wal.segments(source):
+        # one that is gone was sealed meanwhile: its rows are among the blobs
+        with suppress(FileNotFoundError):
+            copy(file.path, target / file.path.relative_to(source))
 
 
 def _forget(source: Path, target: Path, sealed: frozenset[str]) -> None:
     """Remove the copies of files that are no more, but for segments that are not `sealed` in the record of this backup: it has no other."""
-    needed = {file.path for file in wal.segments(target) if segment_key(file.gateway, file.number) not in sealed}
-    for copy in sorted(target.rglob("*")) if target.is_dir() else []:
-        if copy.is_file() and copy not in needed and not (source / copy.relative_to(target)).exists():
-            copy.unlink()
+    for file in wal.segments(target):
+        if segment_key(file.gateway, file.number) in sealed and not (source / file.path.relative_to(target)).exists():
+            file.path.unlink()
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy one file whole, with its rights."""
+def copy(source: Path, target: Path) -> None:
+    """Copy one file whole, with its rights; it is on the disk then."""
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.new")
     shutil.copy2(source, scratch)
+    with scratch.open("rb") as file:
+        os.fsync(file.fileno())
     scratch.replace(target)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    return (each for each in sorted(folder.iterdir()) if each.is_file()) if folder.is_dir() else iter(())
+def _kept(folder: Path, file: Path) -> Kept:
+    return Kept(name=file.relative_to(folder).as_posix(), size=file.stat().st_size, sha256=sha256_of(file))
+
+
+def sha256_of(file: Path) -> str:
+    """The SHA-256 of a file in hex, with little memory. Raises OSError."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

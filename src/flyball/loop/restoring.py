@@ -1,0 +1,129 @@
+"""A backup brought into a project whose record is empty. All that can be checked is checked first, and the record comes last, in one transaction:
+what is refused, fails or is killed leaves no record, so that it is done again, with this backup or another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from flyball.errors import Conflict, Corrupt
+from flyball.ledger.export import EVENTS, lines, load
+from flyball.ledger.ledger import SqlLedger
+from flyball.loop import subjectkey
+from flyball.loop.backup import BLOBS, MARK, Backup, Kept, copy, held, read, sha256_of
+from flyball.records.data import SubjectErased
+from flyball.serving import wal
+from flyball.serving.layout import Layout, read_json, write_json
+from flyball.store.blobs import Blobs, LocalBlobs
+
+NOTE = "restoring.json"
+"""In `.flyball` while a restore is under way: which files it brings besides blobs, so that the next one removes what it left."""
+
+_ERASED = f'"kind":"{SubjectErased.__struct_config__.tag}"'.encode()
+"""What stands in an event by which a person was erased, as canonical JSON has it, and in no text of another."""
+
+
+def restore(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path) -> Backup:
+    """Bring a backup into a project whose record is empty. Killed on the way, it is done again from the start.
+
+    Where the record is this very one, what is missing beside it is brought. Returns what the backup holds. Raises NotFound (no backup there),
+    Conflict (another record is here, or a backup is being written there), Corrupt (the backup is damaged), Unavailable, OSError.
+    """
+    with held(folder):
+        made = read(folder)
+        head = ledger.head()
+        is_there = head.size > 0 and (head.size, head.root.hex()) == (made.record.events, made.record.root)
+        if head.size and not is_there:
+            raise Conflict(
+                "this project has a record already",
+                why="a restore would lose it",
+                fix="make a new project: flyball init DIR",
+                code="not-empty",
+            )
+        for kept in made.files:
+            _check_file(folder / kept.name, kept)
+        digests = list(_digests(folder, made))
+        files = _beside(folder, made, layout)
+        _bring_blobs(LocalBlobs(folder / "blobs"), blobs, digests)
+        if not is_there:
+            _undo(layout)
+            write_json(layout.root / NOTE, [target.relative_to(layout.root).as_posix() for target in files])
+        for target, source in files.items():
+            if not (is_there and target.exists()):
+                copy(source, target)
+        if not is_there:
+            load(ledger, folder / made.folder, made.record)
+        (layout.root / NOTE).unlink(missing_ok=True)
+    log = sum(layout.log in target.parents for target in files)
+    return msgspec.structs.replace(made, blobs=len(digests), log=log)
+
+
+def _check_file(path: Path, kept: Kept) -> None:
+    """Raise Corrupt where a file is not there, or is not what was written."""
+    try:
+        size = path.stat().st_size
+        changed = f"it has {size:,} bytes, not {kept.size:,}" if size != kept.size else ""
+        if not changed and sha256_of(path) != kept.sha256:
+            changed = f"its SHA-256 is another than the one in {MARK}"
+    except FileNotFoundError as error:
+        raise Corrupt(f"{path} is missing", why=f"{MARK} lists it, with {kept.size:,} bytes", fix="use another backup") from error
+    except OSError as error:
+        raise Corrupt(f"{path} cannot be read", why=error.strerror or str(error), fix="use another backup") from error
+    if changed:
+        raise Corrupt(f"{path} is not what was written", why=changed, fix="use another backup")
+
+
+def _digests(folder: Path, made: Backup) -> Iterator[str]:
+    """The names of the blobs of a backup. Raises Corrupt where one is missing."""
+    kept = LocalBlobs(folder / "blobs")
+    if not made.files:
+        found = list(kept.digests())
+        if len(found) < made.blobs:
+            raise Corrupt(f"{kept.root} has {len(found):,} blobs of {made.blobs:,}", why="the others are missing", fix="use another backup")
+        yield from found
+        return
+    for line in lines(folder / made.folder / BLOBS):
+        digest = line.decode().rstrip("\n")
+        if not kept.has(digest):
+            raise Corrupt(f"the backup in {folder} lacks blob {digest}", why=f"its {BLOBS} lists it", fix="use another backup")
+        yield digest
+
+
+def _bring_blobs(kept: LocalBlobs, blobs: Blobs, digests: list[str]) -> None:
+    """Copy what the project has not. Raises Corrupt at one that does not hash to its name."""
+    for digest in digests:
+        if not blobs.has(digest) and blobs.put_file(kept.path(digest)) != digest:
+            raise Corrupt(
+                f"{kept.path(digest)} is damaged", why="this blob of the backup does not hash to its name", fix="use another backup"
+            )
+
+
+def _beside(folder: Path, made: Backup, layout: Layout) -> dict[Path, Path]:
+    """Where each file of the log and the keys goes, and where it lies. Raises Corrupt for a backup without a list that lacks the key of erasures."""
+    root = folder / made.folder if made.files else folder
+    listed = {folder / each.name for each in made.files}
+    log = {layout.log / each.path.relative_to(root / "log"): each.path for each in wal.segments(root / "log")}
+    keys = {
+        layout.id_key if each.name == layout.id_key.name else layout.keys / each.name: each
+        for each in sorted((root / "keys").glob("[!.]*"))
+        if each.is_file()
+    }
+    if not made.files and layout.keys / subjectkey.FILE not in keys:
+        _check_erasures(folder / made.folder / EVENTS, root / "keys" / subjectkey.FILE)
+    return {target: source for target, source in (log | keys).items() if not listed or source in listed}
+
+
+def _check_erasures(events: Path, key: Path) -> None:
+    """Raise Corrupt where somebody was erased: without the key they would not be recognised."""
+    if any(_ERASED in line for line in lines(events)):
+        why = "persons were erased, and without it their rows in a source or in the log are not recognised"
+        raise Corrupt(f"{key} is missing", why=why, fix="use another backup, or put the key of the project there")
+
+
+def _undo(layout: Layout) -> None:
+    """Remove what a restore that was not finished has left beside the record: it may be of another backup."""
+    for name in read_json(layout.root / NOTE) or ():
+        (layout.root / name).unlink(missing_ok=True)

@@ -1,0 +1,288 @@
+"""A restore brings what was backed up, or nothing; and what failed on the way is done again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flyball.errors import BadInput, Conflict, Corrupt
+from flyball.ledger.verify import verify
+from flyball.loop import backup as writing
+from flyball.loop import restoring
+from flyball.loop.backup import CLAIM, MARK, Backup, backup
+from flyball.loop.restoring import restore
+from flyball.records.data import SubjectErased
+from flyball.wiring import Wired
+
+from .backup_kit import declare, project, tell
+
+
+@pytest.fixture
+def wired(tmp_path: Path) -> Iterator[Wired]:
+    """A project with three declarations, two segments and the key of erasures."""
+    wired = project(tmp_path / "one")
+    declare(wired, 3)
+    log(wired, 1)
+    log(wired, 2)
+    wired.layout.keys.mkdir(exist_ok=True)
+    (wired.layout.keys / "subjects.key").write_bytes(b"k" * 64)
+    wired.layout.id_key.write_bytes(b"i" * 32)
+    yield wired
+    wired.close()
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Wired]:
+    """A new project."""
+    other = project(tmp_path / "two")
+    yield other
+    other.close()
+
+
+def log(wired: Wired, number: int) -> Path:
+    """Write a segment of the log."""
+    file = wired.layout.log / "g0" / f"{number:06}.wal"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"answers" * 100)
+    return file
+
+
+def kept(wired: Wired, folder: Path) -> Backup:
+    return backup(wired.ledger, wired.blobs, wired.layout, folder, 7)
+
+
+def bring(wired: Wired, folder: Path) -> Backup:
+    return restore(wired.ledger, wired.blobs, wired.layout, folder)
+
+
+def sound(wired: Wired) -> bool:
+    """Whether a project has all that the first one has."""
+    names = {file.name for file in (wired.layout.log / "g0").iterdir()}
+    keys = (wired.layout.keys / "subjects.key").exists() and wired.layout.id_key.exists()
+    return verify(wired.ledger, wired.blobs).problems == () and names == {"000001.wal", "000002.wal"} and keys
+
+
+def of_format_1(folder: Path) -> None:
+    """Make a backup what it was before it listed its files."""
+    mark = json.loads((folder / MARK).read_text())
+    for part in ("log", "keys"):
+        (folder / mark["folder"] / part).rename(folder / part)
+    (folder / mark["folder"] / "blobs.txt").unlink()
+    del mark["files"]
+    (folder / MARK).write_text(json.dumps(mark | {"format": 1}))
+
+
+def test_what_was_backed_up_is_restored(wired: Wired, other: Wired, tmp_path: Path) -> None:
+    made = kept(wired, tmp_path / "kept")
+    assert bring(other, tmp_path / "kept") == made
+    assert (made.blobs, made.log) == (3, 2)
+    assert sound(other)
+    assert not (other.layout.root / restoring.NOTE).exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["log/g0/000002.wal", "keys/subjects.key", "keys/id.key", "checkpoints.txt", "keys.txt", "personal.jsonl", "blobs.txt"]
+)
+@pytest.mark.parametrize("damage", ["missing", "cut", "changed"])
+def test_a_backup_with_a_file_that_is_not_what_was_written_is_refused_and_leaves_nothing(
+    wired: Wired, other: Wired, tmp_path: Path, name: str, damage: str
+) -> None:
+    made = kept(wired, tmp_path / "kept")
+    file = tmp_path / "kept" / made.folder / name
+    whole = file.read_bytes() or b"x"
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(whole[:-10] if damage == "cut" and len(whole) > 10 else whole[:-1] + b"?")
+    with pytest.raises(Corrupt, match=str(file)):
+        bring(other, tmp_path / "kept")
+    assert other.ledger.size() == 0
+    assert not list(other.layout.log.rglob("*.wal"))
+    kept(wired, tmp_path / "good")
+    bring(other, tmp_path / "good")
+    assert sound(other)
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_a_backup_whose_blobs_are_not_whole_is_refused_before_the_record_comes(
+    wired: Wired, other: Wired, tmp_path: Path, damage: str, old: bool
+) -> None:
+    kept(wired, tmp_path / "kept")
+    of_format_1(tmp_path / "kept") if old else None
+    blob = next(each for each in sorted((tmp_path / "kept" / "blobs").rglob("*")) if each.is_file())
+    blob.unlink()
+    if damage == "damaged":
+        blob.write_bytes(b"x")
+    with pytest.raises(Corrupt, match=str(tmp_path / "kept")) as caught:
+        bring(other, tmp_path / "kept")
+    assert "use another backup" in str(caught.value)
+    assert other.ledger.size() == 0
+    kept(wired, tmp_path / "good")
+    bring(other, tmp_path / "good")
+    assert sound(other)
+
+
+def test_a_segment_that_grows_while_it_is_copied_is_restored_as_it_was_copied(
+    wired: Wired, other: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = writing.copy
+
+    def meanwhile(source: Path, target: Path) -> None:
+        real(source, target)
+        with source.open("ab") as file:
+            file.write(b"more")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writing, "copy", meanwhile)
+        kept(wired, tmp_path / "kept")
+    bring(other, tmp_path / "kept")
+    assert sound(other)
+    assert (other.layout.log / "g0" / "000002.wal").read_bytes() == b"answers" * 100
+
+
+def test_a_backup_that_fails_does_not_change_the_segments_of_the_earlier_one(
+    wired: Wired, other: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(28, "no space left")
+
+    kept(wired, tmp_path / "kept")
+    log(wired, 2).write_bytes(b"answers" * 200)
+    with monkeypatch.context() as patched:
+        patched.setattr(writing, "_copy_blobs", fails)
+        with pytest.raises(OSError, match="no space"):
+            kept(wired, tmp_path / "kept")
+    bring(other, tmp_path / "kept")
+    assert sound(other)
+
+
+def test_a_backup_of_former_days_is_restored_and_brought_up_to_date(wired: Wired, other: Wired, tmp_path: Path) -> None:
+    kept(wired, tmp_path / "kept")
+    of_format_1(tmp_path / "kept")
+    assert bring(other, tmp_path / "kept").log == 2
+    assert sound(other)
+    kept(wired, tmp_path / "kept")
+    assert not any((tmp_path / "kept" / part).exists() for part in ("log", "keys"))
+
+
+@pytest.mark.parametrize("erased", [False, True])
+def test_a_backup_of_former_days_needs_the_key_of_erasures_where_somebody_was_erased(
+    wired: Wired, other: Wired, tmp_path: Path, erased: bool
+) -> None:
+    if erased:
+        tell(wired, SubjectErased(subject="who", data=("payments",), rows=1, predictions=0, waiting=0, texts=0))
+    kept(wired, tmp_path / "kept")
+    of_format_1(tmp_path / "kept")
+    key = tmp_path / "kept" / "keys" / "subjects.key"
+    key.rename(tmp_path / "subjects.key")
+    if erased:
+        with pytest.raises(Corrupt, match=f"{key} is missing"):
+            bring(other, tmp_path / "kept")
+        assert other.ledger.size() == 0
+        (tmp_path / "subjects.key").rename(key)
+    bring(other, tmp_path / "kept")
+    assert other.ledger.size() == wired.ledger.size()
+
+
+@pytest.mark.parametrize("step", ["_bring_blobs", "copy", "load"])
+def test_after_a_restore_that_was_killed_another_backup_is_restored_as_if_there_had_been_none(
+    wired: Wired, other: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    kept(wired, tmp_path / "good")
+    log(wired, 3)
+    kept(wired, tmp_path / "first")
+    real, calls = getattr(restoring, step), []
+
+    def killed(*arguments: object) -> None:
+        calls.append(step)
+        if step != "copy" or len(calls) == 4:
+            raise KeyboardInterrupt
+        real(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(restoring, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            bring(other, tmp_path / "first")
+    assert other.ledger.size() == 0
+    bring(other, tmp_path / "good")
+    assert sound(other)
+
+
+def test_a_restore_that_was_killed_once_the_record_was_there_is_done_again_and_brings_what_is_missing(
+    wired: Wired, other: Wired, tmp_path: Path
+) -> None:
+    kept(wired, tmp_path / "kept")
+    bring(other, tmp_path / "kept")
+    (other.layout.keys / "subjects.key").unlink()
+    grown = log(other, 1)
+    grown.write_bytes(b"answers" * 200)
+    bring(other, tmp_path / "kept")
+    assert sound(other)
+    assert grown.stat().st_size == 1400, "what the project has stays"
+    declare(other, 1)
+    with pytest.raises(Conflict, match="has a record already"):
+        bring(other, tmp_path / "kept")
+
+
+def test_a_backup_is_not_written_while_it_is_restored_nor_restored_while_it_is_written(
+    wired: Wired, other: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept(wired, tmp_path / "kept")
+    said: list[str] = []
+    real = restoring.load
+
+    def meanwhile(*arguments: object) -> None:
+        with pytest.raises(Conflict) as caught:
+            kept(wired, tmp_path / "kept")
+        said.append(str(caught.value))
+        real(*arguments)
+
+    def written(done: int, _of: int) -> None:
+        if done == 0:
+            with pytest.raises(Conflict) as caught:
+                bring(other, tmp_path / "kept")
+            said.append(str(caught.value))
+
+    backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 8, written)
+    monkeypatch.setattr(restoring, "load", meanwhile)
+    bring(other, tmp_path / "kept")
+    assert len(said) == 2
+    assert all("is in use" in each for each in said)
+
+
+@pytest.mark.parametrize("claim", ["there is none", "it cannot be opened"])
+def test_a_backup_that_cannot_be_locked_is_restored(wired: Wired, other: Wired, tmp_path: Path, claim: str) -> None:
+    kept(wired, tmp_path / "kept")
+    (tmp_path / "kept" / CLAIM).unlink()
+    if claim == "it cannot be opened":
+        (tmp_path / "kept" / CLAIM).mkdir()
+    bring(other, tmp_path / "kept")
+    assert sound(other)
+
+
+@pytest.mark.parametrize("change", [{"files": []}, {"folder": "elsewhere"}, {"files": [{"name": "../x", "size": 0, "sha256": ""}]}])
+def test_a_list_of_files_that_no_backup_has_is_refused(wired: Wired, other: Wired, tmp_path: Path, change: dict[str, object]) -> None:
+    kept(wired, tmp_path / "kept")
+    mark = tmp_path / "kept" / MARK
+    mark.write_text(json.dumps(json.loads(mark.read_text()) | change))
+    with pytest.raises(Corrupt, match=f"{mark} was changed"):
+        bring(other, tmp_path / "kept")
+
+
+def test_a_backup_of_a_newer_flyball_is_called_that(wired: Wired, other: Wired, tmp_path: Path) -> None:
+    kept(wired, tmp_path / "kept")
+    mark = tmp_path / "kept" / MARK
+    mark.write_text(json.dumps(json.loads(mark.read_text()) | {"format": 3, "more": 1}))
+    with pytest.raises(BadInput, match="a backup of format 3"):
+        bring(other, tmp_path / "kept")
+
+
+def test_a_backup_holds_no_room_that_a_gateway_keeps_for_its_last_answers(wired: Wired, tmp_path: Path) -> None:
+    (wired.layout.log / "reserve").write_bytes(bytes(1000))
+    made = kept(wired, tmp_path / "kept")
+    assert made.log == 2
+    assert not list((tmp_path / "kept").rglob("reserve"))
