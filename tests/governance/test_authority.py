@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -145,4 +146,8 @@ def test_a_token_is_taken_only_where_its_scopes_say() -> None:
 
 def test_only_an_admin_sees_the_tokens() -> None:
     assert may_see_tokens(ANA) is not None
-    assert may_see_tokens(Caller(actor="user:x", person="x", roles=(Role.ADMIN,), scopes=(Scope.CONTROL,), token="t")) is None
+    admin = Caller(actor="user:x", person="x", roles=(Role.ADMIN,), scopes=(Scope.CONTROL,), token="t")
+    assert may_see_tokens(admin) is None
+    assert may_see_tokens(msgspec.structs.replace(admin, models=("price-*",))) is not None, (
+        "a token for some models does not show who has the others"
+    )

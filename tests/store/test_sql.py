@@ -85,3 +85,13 @@ def test_a_view_or_a_trigger_is_named_also_where_it_bears_the_name_of_a_table(tm
             connection.execute("CREATE VIEW a_view AS SELECT 1")
             connection.execute("CREATE TRIGGER event BEFORE INSERT ON event BEGIN SELECT 1; END")
         assert set(opened.table_names()) - set(tables.metadata.tables) == {"a_view", "event (a trigger on event)"}
+
+
+@pytest.mark.parametrize("transaction", ["reading", "writing"])
+def test_what_the_system_refuses_inside_a_transaction_is_not_blamed_on_the_database(tmp_path: Path, transaction: str) -> None:
+    opened = Database.open(tmp_path / "ledger.db")
+    with pytest.raises(FileNotFoundError, match="events"), getattr(opened, transaction)():
+        (tmp_path / "events").read_bytes()
+    with opened.writing() as connection:
+        assert connection.execute(opened.sql.head).fetchone() is not None
+    opened.close()

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flyball.cli.document import DOCUMENT
-from flyball.errors import BadInput, FlyballError, Interrupted, Unavailable, problem
+from flyball.errors import BadInput, FlyballError, Interrupted, Unavailable, Unusable, problem
 
 VERBS: dict[str, tuple[str, str]] = {
     "init": ("flyball.cli.init", "make a project that runs as it stands"),
@@ -73,9 +73,10 @@ def _main(argv: list[str]) -> int:
     except OSError as error:
         # nobody reads our output any more, or it has no room: at its end the interpreter would say so in its way, with a code of its own
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1 if isinstance(error, BrokenPipeError) else 3
-        if code != 1:
-            report(system_error(error), as_json=False)
+        told = None if isinstance(error, BrokenPipeError) else system_error(error)
+        code = 1 if told is None else told.exit_code
+        if told is not None:
+            report(told, as_json=False)
     return code
 
 
@@ -136,8 +137,9 @@ def _call(verb: str, rest: list[str]) -> int:
         sys.stderr.close()
         return 1
     except OSError as error:
-        report(system_error(error), as_json=as_json and not DOCUMENT.written)
-        return 3
+        told = system_error(error)
+        report(told, as_json=as_json and not DOCUMENT.written)
+        return told.exit_code
     if code == 130:
         # the parser has caught Ctrl-C, and gives its code back
         return _interrupted([verb, *rest])
@@ -167,10 +169,12 @@ def _interrupted(argv: list[str]) -> int:
 
 _NO_ROOM = ("the disk is full", "make room, then try again")
 _NO_RIGHT = ("this user may not write there", "give this user write access, or run it as the user who has it")
+_READ_ONLY = ("the disk is read-only", "use a folder on a disk that can be written")
+_FOR_A_PERSON = {_NO_RIGHT[0], _READ_ONLY[0]}
 _SYSTEM = {
     errno.ENOSPC: _NO_ROOM,
     errno.EDQUOT: ("this user's share of the disk is used up", "make room, then try again"),
-    errno.EROFS: ("the disk is read-only", "use a folder on a disk that can be written"),
+    errno.EROFS: _READ_ONLY,
     errno.EACCES: _NO_RIGHT,
     errno.EPERM: _NO_RIGHT,
     errno.EMFILE: ("this process may open no more files", "raise the limit (ulimit -n), then try again"),
@@ -183,7 +187,8 @@ def system_error(error: OSError) -> FlyballError:
     why, fix = _SYSTEM.get(
         error.errno or 0, ("a full or read-only disk, missing rights, or a port or file in use", "make room or rights, then try again")
     )
-    return Unavailable(f"the system said no: {error.strerror or error}{where}", why=why, fix=fix)
+    kind = Unusable if why in _FOR_A_PERSON else Unavailable
+    return kind(f"the system said no: {error.strerror or error}{where}", why=why, fix=fix)
 
 
 def report(error: FlyballError, *, as_json: bool) -> None:

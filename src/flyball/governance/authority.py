@@ -208,10 +208,12 @@ def may_read_record(caller: Caller) -> Refusal | None:
 
 
 def may_see_tokens(caller: Caller) -> Refusal | None:
-    """Why a caller may not see who has which token; None for an admin."""
+    """Why a caller may not see who has which token; None for an admin whose own token is for all models."""
     if caller.is_loop:
         return None
     refused = in_scope(caller, Scope.CONTROL)
-    if refused is not None or Role.ADMIN in caller.roles:
+    if refused is not None:
         return refused
-    return Refusal(code="refused", what=f"{caller.person} may not see the tokens", why="it takes the role admin", fix="ask an admin")
+    if Role.ADMIN not in caller.roles:
+        return Refusal(code="refused", what=f"{caller.person} may not see the tokens", why="it takes the role admin", fix="ask an admin")
+    return may_read_record(caller)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, cast
 
 from flyball.clock import Instant
-from flyball.errors import BadInput, Corrupt, NotFound, Unavailable
+from flyball.errors import BadInput, Corrupt, NotFound, Unavailable, Unusable
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 20
@@ -305,7 +305,7 @@ def _cannot_write(root: Path, error: OSError) -> Unavailable:
             f"no room to write a blob under {root}", why="the disk is full", fix="free some space; nothing was changed", retry_after=30
         )
     if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
-        return Unavailable(
+        return Unusable(
             f"no right to write under {root}",
             why=error.strerror or str(error),
             fix="give this user write access, or run as the user who owns it",

@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 from sqlalchemy.schema import CreateTable
 
-from flyball.errors import BadInput, Conflict, FlyballError, Unavailable
+from flyball.errors import BadInput, Conflict, FlyballError
 from flyball.store import former, tables
 from flyball.store.sqlite import Sqlite
 from flyball.store.statements import compile_statements
@@ -64,7 +64,7 @@ class Backend(Protocol):
     after_erasing: tuple[str, ...]
 
     def prepare(self) -> None:
-        """Make what the database will lie in. Raises OSError."""
+        """Make what the database will lie in. Raises Unavailable."""
         ...
 
     def exists(self) -> bool:
@@ -205,8 +205,8 @@ class Database:
                     connection.commit()
                 finally:
                     self._settle(connection)
-            except (self.backend.errors, OSError) as error:
-                raise self._explain(error) from error
+            except self.backend.errors as error:
+                raise self.backend.explain(error) from error
 
     def _writer(self, begin: str) -> Any:
         """The connection that writes, in a new transaction. One that broke while nothing was under way is replaced: nothing is lost by that."""
@@ -299,13 +299,8 @@ class Database:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (self.backend.errors, OSError) as error:
-            raise self._explain(error) from error
-
-    def _explain(self, error: Exception) -> FlyballError:
-        if isinstance(error, self.backend.errors):
-            return self.backend.explain(error)
-        return Unavailable(f"{self.name} cannot be used", why=str(error), fix="check the folder and its rights", retry_after=30)
+        except self.backend.errors as error:
+            raise self.backend.explain(error) from error
 
 
 def exists(url: str | Path, *, base: Path = Path()) -> bool:

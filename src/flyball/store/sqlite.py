@@ -78,12 +78,12 @@ FROM sqlite_schema WHERE type = 'trigger' ORDER BY 1
         self._address = address
 
     def prepare(self) -> None:
-        """Make the folder that the file is to lie in. Raises Unusable; OSError where it is for want of room."""
+        """Make the folder that the file is to lie in. Raises Unusable, Unavailable (no room)."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise
+                raise _no_room(self.path) from error
             raise Unusable(
                 f"{self.path} cannot be made",
                 why=f"{error.filename or self.path.parent}: {error.strerror or error}",
@@ -160,7 +160,7 @@ def _explain(path: Path, error: Exception) -> FlyballError:
             fix="try again; if it stays, look for a flyball process that hangs",
         )
     if name == "SQLITE_FULL" or (name.startswith(_CANNOT_WRITE) and _is_full(path.parent)):
-        return Unavailable(f"no room to write {path}", why="the disk is full", fix="free some space; nothing was changed", retry_after=30)
+        return _no_room(path)
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
         return Unusable(
             f"{path} cannot be opened for writing",
@@ -177,6 +177,10 @@ def _explain(path: Path, error: Exception) -> FlyballError:
             fix="flyball audit verify says what was changed; restore from a backup",
         )
     return Unavailable(f"{path} failed", why=f"{error} ({name or type(error).__name__})", fix="check the disk; nothing was changed")
+
+
+def _no_room(path: Path) -> Unavailable:
+    return Unavailable(f"no room to write {path}", why="the disk is full", fix="free some space; nothing was changed", retry_after=30)
 
 
 def _is_full(folder: Path) -> bool:
