@@ -65,6 +65,7 @@ class CommandDifferences:
         self._missing = 0
         self._stored: Iterator[tuple[Any, Any]] = connection.stream(self._rows.everything, ())
         self._window: dict[Any, Any] = {}
+        self._read_all = False
 
     def add(self, recorded: Recorded) -> None:
         """The next event."""
@@ -101,10 +102,16 @@ class CommandDifferences:
         """The stored row. Most ids sort by time, so that it is among the next ones of the table; others are looked up."""
         if key in self._window:
             return self._window.pop(key)
-        while len(self._window) < _WINDOW and (row := next(self._stored, None)) is not None:
-            if row[0] == key:
+        while not self._read_all and len(self._window) < _WINDOW:
+            row = next(self._stored, None)
+            if row is None:
+                self._read_all = True
+            elif row[0] == key:
                 return row[1]
-            self._window[row[0]] = row[1]
+            else:
+                self._window[row[0]] = row[1]
+        if self._read_all:
+            return None
         found = self._connection.execute(self._rows.get, (key,)).fetchone()
         return None if found is None else found[0]
 
