@@ -25,12 +25,9 @@ _EXACT = 2**53
 
 def canonical(record: Record) -> bytes:
     """The canonical JSON of a record. Raises BadInput for NaN, infinities, |int| ≥ 2^53, broken text and foreign values."""
-    kind = type(record)
-    if _without_floats(kind):
-        names = _integers(kind)
-        quick = _quick(record) if names is None else _encoded(record) if _exact(record, names) else None
-        if quick is not None:
-            return quick
+    quick = _holding(record, record)
+    if quick is not None:
+        return quick
     return _written(_plain(record, type(record).__name__), type(record).__name__)
 
 
@@ -106,6 +103,18 @@ def _quick(value: object) -> bytes | None:
     """
     written = _encoded(value)
     return None if written is None or _large(written) else written
+
+
+def _holding(record: Record, value: object) -> bytes | None:
+    """As `_quick`, of the record or of a value in which no other number can be large. None for one that holds floats, too."""
+    kind = type(record)
+    if not _without_floats(kind):
+        return None
+    names = _integers(kind)
+    if names is None:
+        return _quick(value)
+    # the few integers of a flat record are looked at faster than its text
+    return _encoded(value) if _exact(record, names) else None
 
 
 def _encoded(value: object) -> bytes | None:
@@ -221,12 +230,8 @@ def write_body(at: Instant, actor: str, command: str, event: Event) -> bytes:
             why="records/vocabulary.py lists every kind",
             fix="list it there, or install the version of flyball that knows it",
         )
-    body = None
-    kind = type(event)
-    if _without_floats(kind):
-        said = {"v": event.version_of_kind, "at": at, "actor": actor, "command": command, "event": event}
-        names = _integers(kind)
-        body = _encoded(said) if names is not None and abs(at) < _EXACT and _exact(event, names) else _quick(said)
+    said = {"v": event.version_of_kind, "at": at, "actor": actor, "command": command, "event": event}
+    body = _holding(event, said) if abs(at) < _EXACT else None
     if body is None:
         what = f'"{event.kind}" event'
         body = _written({"v": event.version_of_kind, "at": at, "actor": actor, "command": command, "event": _plain(event, what)}, what)
