@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from flyball.cli import common
 from flyball.cli.common import HERE, LOOP_FRESH, Json, Project, Quiet
 from flyball.cli.incidents import step
@@ -12,7 +14,7 @@ from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Check, Metric
 from flyball.declare.live import label_delay
-from flyball.errors import Corrupt, FlyballError, NotFound
+from flyball.errors import Corrupt, NotFound
 from flyball.loop import lookup
 from flyball.loop.advance import held_back
 from flyball.loop.memory import load
@@ -118,10 +120,11 @@ def line(wired: Wired, state: State, name: str, now: Instant) -> Line:
     try:
         return _whole(wired, state, name, now)
     except (NotFound, Corrupt) as error:
-        return _unread(state, name, error)
+        return _recorded(state, name, f"cannot be read: {error.what}; {error.fix}")
 
 
-def _unread(state: State, name: str, error: FlyballError) -> Line:
+def _recorded(state: State, name: str, doing: str) -> Line:
+    """What the record alone says of a model, with nothing measured."""
     roles, route, active = lookup.roles(state, name), state.get(ROUTES, name), active_rollout(state, name)
     return Line(
         name=name,
@@ -138,23 +141,18 @@ def _unread(state: State, name: str, error: FlyballError) -> Line:
         labels=None,
         label_delay="",
         since=roles.champion_at,
-        doing=f"cannot be read: {error.what}; {error.fix}",
+        doing=doing,
     )
 
 
 def _whole(wired: Wired, state: State, name: str, now: Instant) -> Line:
     model = common.declared(wired, name)
     kept = load(wired.ports.memory).monitor(name)
-    roles, route, active = lookup.roles(state, name), state.get(ROUTES, name), active_rollout(state, name)
     hour = within(kept.slabs, now - _HOUR, now)
     since = within(kept.slabs, max(kept.released_at, 0), now)
     whole = next((part for part in since.quality if not part.slice), None)
-    return Line(
-        name=name,
-        champion=roles.champion,
-        challenger=active.version if active else "",
-        rollout=active.rollout if active else "",
-        traffic={arm.version: arm.weight / 10_000 for arm in route.route.arms} if route else {},
+    return msgspec.structs.replace(
+        _recorded(state, name, _doing(wired, state, model, now)),
         quality=quality(state, model, kept, since),
         p99_ms=round(latency_ms(hour.latency, 0.99), 1) if sum(hour.latency.values()) >= FEWEST_LATENCIES else None,
         requests=hour.n,
@@ -163,8 +161,6 @@ def _whole(wired: Wired, state: State, name: str, now: Instant) -> Line:
         watched=bool(kept.trails),
         labels=whole.labelled / whole.matured if whole and whole.matured else None,
         label_delay=str(label_delay(model)),
-        since=roles.champion_at,
-        doing=_doing(wired, state, model, now),
     )
 
 
