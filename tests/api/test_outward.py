@@ -9,27 +9,32 @@ import pytest
 from flyball.api.outward import Outward
 from flyball.errors import BadInput, Problem, Unavailable
 from flyball.loop.library import BlobLibrary
-from flyball.records.declarations import DECLARATIONS, DeclarationApplied, DeclarationRow
+from flyball.records.declarations import DECLARATIONS, DeclarationApplied
 from flyball.records.identity import Role
 
 from .kit import Served
 
 
-@pytest.fixture
-def unread(api: Served) -> DeclarationRow:
-    """A model "lost", whose declaration is gone from the disk."""
+def declare(api: Served, name: str, text: bytes) -> str:
+    """Have a model declared by these bytes; the blob that holds them."""
     row = api.wired.ledger.state().get(DECLARATIONS, "demand")
-    body = api.wired.blobs.put(b"a declaration")
+    body = api.wired.blobs.put(text)
     api.happened(
         DeclarationApplied(
-            model="lost", file="loop.py", version_digest="v", policy_digest="p", body=body, code=row.code, gates_digest="", author=""
+            model=name, file="loop.py", version_digest="v", policy_digest="p", body=body, code=row.code, gates_digest="", author=""
         )
     )
-    api.wired.blobs.remove(body)
-    return row
+    return body
 
 
-def test_a_declaration_that_cannot_be_read_leaves_the_other_models_and_is_named(api: Served, unread: DeclarationRow) -> None:
+@pytest.fixture
+def unread(api: Served) -> None:
+    """A model "lost", whose declaration is gone from the disk."""
+    api.wired.blobs.remove(declare(api, "lost", b"a declaration"))
+
+
+@pytest.mark.usefixtures("unread")
+def test_a_declaration_that_cannot_be_read_leaves_the_other_models_and_is_named(api: Served) -> None:
     found = {one["model"]: one for one in api.get("/models").json()["items"]}
     assert set(found) == {"demand", "lost"}
     assert (found["demand"]["unread"], found["demand"]["task"]) == ("", "regression")
@@ -41,13 +46,24 @@ def test_a_declaration_that_cannot_be_read_leaves_the_other_models_and_is_named(
     assert api.get("/monitors/lost").json()["alerts"] == []
 
 
-def test_data_sets_of_a_token_for_some_models_are_those_of_what_can_be_read(api: Served, unread: DeclarationRow) -> None:
+def test_a_declaration_of_another_format_leaves_the_other_models_and_is_named(api: Served) -> None:
+    declare(api, "later", b'{"format": 99, "model": {}}')
+    found = {one["model"]: one for one in api.get("/models").json()["items"]}
+    assert (found["demand"]["unread"], found["demand"]["task"]) == ("", "regression")
+    assert found["later"]["unread"] == "the declaration has format 99; apply it again"
+    assert api.get("/models/later").json() == found["later"]
+    assert len(api.get("/datasets", token=api.token("bo", Role.VIEWER, models=("later", "demand"))).json()["items"]) == 1
+
+
+@pytest.mark.usefixtures("unread")
+def test_data_sets_of_a_token_for_some_models_are_those_of_what_can_be_read(api: Served) -> None:
     secret = api.token("bo", Role.VIEWER, models=("lost", "demand"))
     assert len(api.get("/datasets", token=secret).json()["items"]) == 1
     assert api.get("/datasets", token=api.token("cy", Role.VIEWER, models=("lost",))).json()["items"] == []
 
 
-def test_no_error_says_where_the_project_lies(api: Served, unread: DeclarationRow, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("unread")
+def test_no_error_says_where_the_project_lies(api: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = api.post("/runs", {"model": "lost"})
     assert gone.status_code == 404
     assert ".flyball/blobs/" in gone.json()["detail"]

@@ -6,8 +6,7 @@ import msgspec
 
 from flyball.api import answers, pages
 from flyball.api.asking import Answer, Asked
-from flyball.declare.model import Model
-from flyball.errors import BadInput, Corrupt, NotFound, Unavailable
+from flyball.errors import BadInput, Corrupt, NotFound
 from flyball.governance.authority import may_read_record
 from flyball.ledger import checkpoints
 from flyball.ledger.ledger import error_of
@@ -249,7 +248,7 @@ def _wanted(asked: Asked, model: str) -> bool:
 
 
 def _standing(asked: Asked, state: State, row: DeclarationRow) -> answers.Standing:
-    declared, unread = _declared(asked, row)
+    declared, unread = lookup.readable(asked.ports.library, row)
     roles, active, route = lookup.roles(state, row.model), active_rollout(state, row.model), state.get(ROUTES, row.model)
     return answers.Standing(
         model=row.model,
@@ -269,14 +268,6 @@ def _standing(asked: Asked, state: State, row: DeclarationRow) -> answers.Standi
     )
 
 
-def _declared(asked: Asked, row: DeclarationRow) -> tuple[Model | None, str]:
-    """What is declared; None, and why, where that cannot be read now: one model keeps nobody from seeing the others."""
-    try:
-        return asked.ports.library.model(row.body), ""
-    except (NotFound, Corrupt, Unavailable) as error:
-        return None, f"{error.what}; {error.fix}"
-
-
 def _version(state: State, row: VersionRow) -> answers.Version:
     return answers.Version(**msgspec.structs.asdict(row), role=lookup.role(state, row))
 
@@ -286,7 +277,7 @@ def _datasets_of(asked: Asked) -> set[str] | None:
     if not asked.caller.models:
         return None
     rows = [row for name, row in asked.state().scan(DECLARATIONS) if asked.caller.covers(name)]
-    return {model.data.name for row in rows if (model := _declared(asked, row)[0]) is not None}
+    return {model.data.name for row in rows if (model := lookup.readable(asked.ports.library, row)[0]) is not None}
 
 
 def _sees_all(asked: Asked) -> None:

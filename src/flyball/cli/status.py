@@ -14,7 +14,6 @@ from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Check, Metric
 from flyball.declare.live import label_delay
-from flyball.errors import Corrupt, NotFound
 from flyball.loop import lookup
 from flyball.loop.advance import held_back
 from flyball.loop.memory import load
@@ -117,10 +116,8 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
 
 def line(wired: Wired, state: State, name: str, now: Instant) -> Line:
     """One model as it stands; where something it is made from cannot be read, as far as the record alone says."""
-    try:
-        return _whole(wired, state, name, now)
-    except (NotFound, Corrupt) as error:
-        return _recorded(state, name, f"cannot be read: {error.what}; {error.fix}")
+    model, unread = lookup.readable(wired.ports.library, lookup.declaration(state, name))
+    return _recorded(state, name, f"cannot be read: {unread}") if model is None else _whole(wired, state, model, now)
 
 
 def _recorded(state: State, name: str, doing: str) -> Line:
@@ -145,8 +142,8 @@ def _recorded(state: State, name: str, doing: str) -> Line:
     )
 
 
-def _whole(wired: Wired, state: State, name: str, now: Instant) -> Line:
-    model = common.declared(wired, name)
+def _whole(wired: Wired, state: State, model: Model, now: Instant) -> Line:
+    name = model.name
     kept = load(wired.ports.memory).monitor(name)
     hour = within(kept.slabs, now - _HOUR, now)
     since = within(kept.slabs, max(kept.released_at, 0), now)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from flyball.declare.model import Model
 from flyball.declare.units import near
-from flyball.errors import BadInput, NotFound
-from flyball.loop.ports import Ledger, Ports
+from flyball.errors import BadInput, Corrupt, DeclarationError, NotFound, Unavailable
+from flyball.loop.ports import Ledger, Library, Ports
 from flyball.loop.releases import active_rollout
 from flyball.records.base import Event, Receipt, State
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
@@ -34,6 +34,14 @@ def declaration(state: State, name: str) -> DeclarationRow:
             fix=f"models: {near(name, known)}" if known else "flyball apply",
         )
     return row
+
+
+def readable(library: Library, row: DeclarationRow) -> tuple[Model | None, str]:
+    """What is declared; None, and why, where that cannot be read now: one model keeps nobody from seeing the others."""
+    try:
+        return library.model(row.body), ""
+    except (NotFound, Corrupt, Unavailable, DeclarationError) as error:
+        return None, f"{error.what}; {error.fix}"
 
 
 def roles(state: State, model: str) -> ModelRow:
