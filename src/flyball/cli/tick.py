@@ -7,6 +7,7 @@ from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.look import look
 from flyball.cli.output import Output, roughly
 from flyball.clock import rfc3339
+from flyball.errors import FlyballError
 from flyball.records.declarations import DECLARATIONS
 
 app = common.app()
@@ -16,6 +17,7 @@ app = common.app()
 def tick(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
     """Do everything that is due, once. Where flyball is up it does so by itself, and this does nothing."""
     from flyball.ledger.anchors import TIMEOUT_S
+    from flyball.loop.tick import one_models_own
     from flyball.loop.tick import tick as one_pass
 
     out = Output(as_json=as_json, quiet=quiet)
@@ -26,14 +28,20 @@ def tick(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False
             out.line("flyball is up: its loop ticks by itself")
             out.document({"ticked": False, "events": 0, "due": None})
             return 0
-        for _, row in ports.ledger.state().scan(DECLARATIONS):
-            look(wired, ports.library.model(row.body))
-        now = ports.clock.now()
+        # who may not is refused before anything is read
         driving = wired.driving()
-        due = one_pass(now, driving)
+        failed: list[FlyballError] = []
+        for _, row in ports.ledger.state().scan(DECLARATIONS):
+            with one_models_own(failed):
+                look(wired, ports.library.model(row.body))
+        due = now = ports.clock.now()
+        with one_models_own(failed):
+            due = one_pass(now, driving)
         proving = wired.checkpointing()
         proving.step(driving, now)
         proving.finish(2 * TIMEOUT_S, now)
+        if failed:
+            raise failed[0]
         events = ports.ledger.size() - before
         out.line(f"{events} {'event' if events == 1 else 'events'}, due again in {roughly(max(due - now, 0))}")
         out.document({"ticked": True, "events": events, "due": rfc3339(due)})
