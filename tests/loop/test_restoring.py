@@ -14,10 +14,9 @@ from flyball.loop import backup as writing
 from flyball.loop import restoring
 from flyball.loop.backup import CLAIM, MARK, Backup, backup
 from flyball.loop.restoring import restore
-from flyball.records.data import SubjectErased
 from flyball.wiring import Wired
 
-from .backup_kit import declare, project, tell
+from .backup_kit import declare, project
 
 
 @pytest.fixture
@@ -65,16 +64,6 @@ def sound(wired: Wired) -> bool:
     return verify(wired.ledger, wired.blobs).problems == () and names == {"000001.wal", "000002.wal"} and keys
 
 
-def of_format_1(folder: Path) -> None:
-    """Make a backup what it was before it listed its files."""
-    mark = json.loads((folder / MARK).read_text())
-    for part in ("log", "keys"):
-        (folder / mark["folder"] / part).rename(folder / part)
-    (folder / mark["folder"] / "blobs.txt").unlink()
-    del mark["files"]
-    (folder / MARK).write_text(json.dumps(mark | {"format": 1}))
-
-
 def test_what_was_backed_up_is_restored(wired: Wired, other: Wired, tmp_path: Path) -> None:
     made = kept(wired, tmp_path / "kept")
     assert bring(other, tmp_path / "kept") == made
@@ -106,13 +95,11 @@ def test_a_backup_with_a_file_that_is_not_what_was_written_is_refused_and_leaves
     assert sound(other)
 
 
-@pytest.mark.parametrize("old", [False, True])
 @pytest.mark.parametrize("damage", ["missing", "damaged"])
 def test_a_backup_whose_blobs_are_not_whole_is_refused_before_the_record_comes(
-    wired: Wired, other: Wired, tmp_path: Path, damage: str, old: bool
+    wired: Wired, other: Wired, tmp_path: Path, damage: str
 ) -> None:
     kept(wired, tmp_path / "kept")
-    of_format_1(tmp_path / "kept") if old else None
     blob = next(each for each in sorted((tmp_path / "kept" / "blobs").rglob("*")) if each.is_file())
     blob.unlink()
     if damage == "damaged":
@@ -158,34 +145,6 @@ def test_a_backup_that_fails_does_not_change_the_segments_of_the_earlier_one(
             kept(wired, tmp_path / "kept")
     bring(other, tmp_path / "kept")
     assert sound(other)
-
-
-def test_a_backup_of_former_days_is_restored_and_brought_up_to_date(wired: Wired, other: Wired, tmp_path: Path) -> None:
-    kept(wired, tmp_path / "kept")
-    of_format_1(tmp_path / "kept")
-    assert bring(other, tmp_path / "kept").log == 2
-    assert sound(other)
-    kept(wired, tmp_path / "kept")
-    assert not any((tmp_path / "kept" / part).exists() for part in ("log", "keys"))
-
-
-@pytest.mark.parametrize("erased", [False, True])
-def test_a_backup_of_former_days_needs_the_key_of_erasures_where_somebody_was_erased(
-    wired: Wired, other: Wired, tmp_path: Path, erased: bool
-) -> None:
-    if erased:
-        tell(wired, SubjectErased(subject="who", data=("payments",), rows=1, predictions=0, waiting=0, texts=0))
-    kept(wired, tmp_path / "kept")
-    of_format_1(tmp_path / "kept")
-    key = tmp_path / "kept" / "keys" / "subjects.key"
-    key.rename(tmp_path / "subjects.key")
-    if erased:
-        with pytest.raises(Corrupt, match=f"{key} is missing"):
-            bring(other, tmp_path / "kept")
-        assert other.ledger.size() == 0
-        (tmp_path / "subjects.key").rename(key)
-    bring(other, tmp_path / "kept")
-    assert other.ledger.size() == wired.ledger.size()
 
 
 @pytest.mark.parametrize("step", ["_bring_blobs", "copy", "load"])
@@ -273,12 +232,15 @@ def test_a_list_of_files_that_no_backup_has_is_refused(wired: Wired, other: Wire
         bring(other, tmp_path / "kept")
 
 
-def test_a_backup_of_a_newer_flyball_is_called_that(wired: Wired, other: Wired, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_backup_of_another_format_is_called_that_whatever_is_in_it(wired: Wired, other: Wired, tmp_path: Path, number: int) -> None:
     kept(wired, tmp_path / "kept")
-    mark = tmp_path / "kept" / MARK
-    mark.write_text(json.dumps(json.loads(mark.read_text()) | {"format": 3, "more": 1}))
-    with pytest.raises(BadInput, match="a backup of format 3"):
-        bring(other, tmp_path / "kept")
+    (tmp_path / "kept" / MARK).write_text(json.dumps({"format": number, "more": 1}))
+    for use in (lambda: bring(other, tmp_path / "kept"), lambda: kept(wired, tmp_path / "kept")):
+        with pytest.raises(BadInput, match=f"a backup of format {number}") as caught:
+            use()
+        assert "knows format 2 alone" in str(caught.value)
+        assert "use the flyball that wrote it" in str(caught.value)
 
 
 def test_a_backup_holds_no_room_that_a_gateway_keeps_for_its_last_answers(wired: Wired, tmp_path: Path) -> None:

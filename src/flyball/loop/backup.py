@@ -41,7 +41,7 @@ CLAIM = "flyball-backup.lock"
 """The first file of a backup and an empty one: says whose the folder is until the mark does, and is locked while it is written."""
 
 FORMAT = 2
-"""Of the folder, and of its mark. Before it (1) there was no list of files, and log and keys lay beside the record rather than with it."""
+"""Of the folder, and of its mark. No other one is read."""
 
 RECORD = "record-"
 """How the folder of a record in a backup is called, before about how many events it has, and something that no other one has."""
@@ -77,7 +77,7 @@ class Backup(Record, frozen=True):
     record: Exported
     blobs: int
     log: int
-    files: tuple[Kept, ...] = ()
+    files: tuple[Kept, ...]
 
 
 def backup(
@@ -129,9 +129,9 @@ def read(folder: Path) -> Backup:
     try:
         data = (folder / MARK).read_bytes()
         known = msgspec.json.decode(data, type=_Format).format
-        if known not in (1, FORMAT):
-            why = f"this flyball knows 1 to {FORMAT}"
-            raise BadInput(f"{folder} is a backup of format {known}", why=why, fix="use a newer flyball")
+        if known != FORMAT:
+            why, fix = f"this flyball knows format {FORMAT} alone", "use the flyball that wrote it; a new backup goes into another folder"
+            raise BadInput(f"{folder} is a backup of format {known}", why=why, fix=fix)
         made = msgspec.json.decode(data, type=Backup)
     except FileNotFoundError as error:
         why = f"it has no {MARK}, which is written last: there is no backup, or it was not finished"
@@ -147,9 +147,9 @@ class _Format(msgspec.Struct):
 
 
 def _check_list(folder: Path, made: Backup) -> None:
-    """Raise Corrupt for a mark that does not list what belongs to a backup of its format, or that lists what lies elsewhere."""
+    """Raise Corrupt for a mark that does not list what belongs to a backup, or that lists what lies elsewhere."""
     names = {each.name for each in made.files}
-    own = (EVENTS, CHECKPOINTS, PERSONAL, BLOBS) if made.format > 1 else ()
+    own = (EVENTS, CHECKPOINTS, PERSONAL, BLOBS)
     outside = any(len(path.parts) < 2 or path.parts[0] != made.folder or ".." in path.parts for path in map(PurePosixPath, names))
     if outside or not made.folder.startswith(RECORD) or not {f"{made.folder}/{name}" for name in own} <= names:
         raise Corrupt(f"{folder / MARK} was changed", why="it does not list the files that a backup has", fix="use another backup")
@@ -261,9 +261,6 @@ def _copy_blobs(source: Blobs, target: Blobs, progress: Progress) -> frozenset[s
 def _tidy(folder: Path, copied: frozenset[str]) -> None:
     """Remove what an earlier backup had and this one has not: its record, and what was erased or collected since."""
     _drop_records(folder)
-    for part in ("log", "keys"):
-        # where a backup of format 1 had them
-        shutil.rmtree(folder / part, ignore_errors=True)
     kept = LocalBlobs(folder / "blobs")
     for digest in list(kept.digests()):
         if digest not in copied:

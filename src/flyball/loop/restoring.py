@@ -10,20 +10,15 @@ from pathlib import Path
 import msgspec
 
 from flyball.errors import Conflict, Corrupt
-from flyball.ledger.export import EVENTS, lines, load
+from flyball.ledger.export import lines, load
 from flyball.ledger.ledger import SqlLedger
-from flyball.loop import subjectkey
 from flyball.loop.backup import BLOBS, MARK, Backup, Kept, copy, held, read, sha256_of
-from flyball.records.data import SubjectErased
 from flyball.serving import wal
 from flyball.serving.layout import Layout, read_json, write_json
 from flyball.store.blobs import Blobs, LocalBlobs
 
 NOTE = "restoring.json"
 """In `.flyball` while a restore is under way: which files it brings besides blobs, so that the next one removes what it left."""
-
-_ERASED = f'"kind":"{SubjectErased.__struct_config__.tag}"'.encode()
-"""What stands in an event by which a person was erased, as canonical JSON has it, and in no text of another."""
 
 
 def restore(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path) -> Backup:
@@ -79,12 +74,6 @@ def _check_file(path: Path, kept: Kept) -> None:
 def _digests(folder: Path, made: Backup) -> Iterator[str]:
     """The names of the blobs of a backup. Raises Corrupt where one is missing."""
     kept = LocalBlobs(folder / "blobs")
-    if not made.files:
-        found = list(kept.digests())
-        if len(found) < made.blobs:
-            raise Corrupt(f"{kept.root} has {len(found):,} blobs of {made.blobs:,}", why="the others are missing", fix="use another backup")
-        yield from found
-        return
     for line in lines(folder / made.folder / BLOBS):
         digest = line.decode().rstrip("\n")
         if not kept.has(digest):
@@ -102,8 +91,8 @@ def _bring_blobs(kept: LocalBlobs, blobs: Blobs, digests: list[str]) -> None:
 
 
 def _beside(folder: Path, made: Backup, layout: Layout) -> dict[Path, Path]:
-    """Where each file of the log and the keys goes, and where it lies. Raises Corrupt for a backup without a list that lacks the key of erasures."""
-    root = folder / made.folder if made.files else folder
+    """Where each file of the log and the keys goes, and where it lies."""
+    root = folder / made.folder
     listed = {folder / each.name for each in made.files}
     log = {layout.log / each.path.relative_to(root / "log"): each.path for each in wal.segments(root / "log")}
     keys = {
@@ -111,16 +100,7 @@ def _beside(folder: Path, made: Backup, layout: Layout) -> dict[Path, Path]:
         for each in sorted((root / "keys").glob("[!.]*"))
         if each.is_file()
     }
-    if not made.files and layout.keys / subjectkey.FILE not in keys:
-        _check_erasures(folder / made.folder / EVENTS, root / "keys" / subjectkey.FILE)
-    return {target: source for target, source in (log | keys).items() if not listed or source in listed}
-
-
-def _check_erasures(events: Path, key: Path) -> None:
-    """Raise Corrupt where somebody was erased: without the key they would not be recognised."""
-    if any(_ERASED in line for line in lines(events)):
-        why = "persons were erased, and without it their rows in a source or in the log are not recognised"
-        raise Corrupt(f"{key} is missing", why=why, fix="use another backup, or put the key of the project there")
+    return {target: source for target, source in (log | keys).items() if source in listed}
 
 
 def _undo(layout: Layout) -> None:
