@@ -142,6 +142,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
     def lies(name: str, content: str) -> str:
         return present(ledger.state(), name, content)
 
+    routes = FileRoutes(folder)
     ports = Ports(
         clock=clock,
         ledger=Authorised(ledger, admit),
@@ -151,13 +152,13 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         runs=LiveRuns(LocalCompute(folder / "jobs"), blobs, folder, lies),
         data=LiveData(root, blobs, layout, erasures=lambda name: subjects().erasures(name), present=lies),
         evidence=LiveCounts(folder, blobs, lambda: subjects().segments()),
-        routes=FileRoutes(folder),
+        routes=routes,
         signer=lru_cache(maxsize=1)(partial(_signer, folder / KEYS_FOLDER)),
         detector=bool(settings.detector),
     )
-    if claim and not layout.routes.exists() and ledger.state().get(EPOCHS, "routes") is None:
+    if claim and not routes.models and ledger.state().get(EPOCHS, "routes") is None:
         # gateways that have no table answer that they do not know what is served: here nothing is, and that is known
-        ports.routes.desire(RouteTable(epoch=0), clock.now(), unproven)
+        routes.desire(RouteTable(epoch=0), clock.now(), unproven)
     return Wired(
         root=root,
         settings=settings,

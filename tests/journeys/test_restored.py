@@ -12,12 +12,17 @@ pytestmark = pytest.mark.process
 
 
 def test_nobody_is_sent_to_a_gateway_before_it_answers_what_the_record_wants_served(project: Project, start: Callable[..., Up]) -> None:
+    up = start()
+    eventually(lambda: up.http.get("/v2/health/ready").status_code == 200, "where nothing is to be served it is never ready")
+    assert up.predict().status_code == 404
+    assert up.stop() == (0, "")
+    nothing = project.layout.routes.read_bytes()
     project.loop()
     up = start()
     champion_is(project, "1.0.0")
     assert up.stop() == (0, "")
-    # of what runs, a backup holds nothing
-    project.layout.routes.unlink()
+    # of what runs, a backup holds nothing; where it is restored, flyball was up before
+    project.layout.routes.write_bytes(nothing)
     project.layout.wanted_workers.unlink()
 
     up = start()

@@ -11,7 +11,7 @@ import pytest
 from flyball.records.serving import Arm, ModelRoute, RouteTable
 from flyball.serving import explain, wal
 from flyball.serving.dispatch import Dispatcher
-from flyball.serving.layout import write_json
+from flyball.serving.layout import UNSAID, write_json
 from flyball.serving.link import Link
 from flyball.serving.table import EMPTY, RoutesFile, Table
 
@@ -121,11 +121,41 @@ def test_a_model_that_is_to_be_served_and_has_no_route_yet_is_starting(border: B
 
 
 def test_the_first_release_of_a_model_takes_no_gateway_away_from_the_others(border: Border) -> None:
-    border.dispatcher.table = Table(RoutesFile(stamp=2, table=RouteTable(epoch=2)))
-    assert border.get("/v2/health/ready").status == 200
-    border.dispatcher.table = Table(RoutesFile(stamp=3, table=RouteTable(epoch=3), starting={"new": "new@1.0.0-aaaaaaaaaaaa"}))
-    assert border.get("/v2/health/ready").status == 200
+    starting, route = {"new": "new@1.0.0-aaaaaaaaaaaa"}, {"price": border.dispatcher.table.find("price").route}
+
+    def ready(file: RoutesFile, *, before: RoutesFile | None = None) -> list[int]:
+        """Readiness, with the worker of `price` there, under one table after another."""
+
+        async def run() -> list[int]:
+            border.dispatcher._was_ready = False
+            seen = []
+            for each in (before, file):
+                if each is not None:
+                    border.dispatcher.table = Table(each)
+                    seen.append((await border.ask("/v2/health/ready", b"", method="GET")).status)
+            return seen
+
+        return asyncio.run(run())
+
+    border.dispatcher.table = Table(RoutesFile(stamp=2, table=RouteTable(epoch=2, models=route)))
+    link_to(border, "price").up.set()
+    others = RoutesFile(stamp=2, table=RouteTable(epoch=2, models=route))
+    released = RoutesFile(stamp=3, table=RouteTable(epoch=3, models=route), starting=starting)
+    assert ready(released, before=others) == [200, 200]
     assert border.get("/v2/models/new/ready").status == 503
+    assert ready(released) == [503], "at its start a gateway is waited for"
+    nobody = RoutesFile(stamp=2, table=RouteTable(epoch=2))
+    assert ready(RoutesFile(stamp=3, table=RouteTable(epoch=3), starting=starting), before=nobody) == [200, 503], "there were no others"
+
+
+def test_of_the_routes_of_the_last_up_nobody_knows_that_they_are_all(border: Border) -> None:
+    route = {"price": border.dispatcher.table.find("price").route}
+    border.dispatcher.table = Table(RoutesFile(stamp=UNSAID, table=RouteTable(epoch=2, models=route)))
+    link_to(border, "price").up.set()
+    assert border.get("/v2/health/ready").status == 200
+    assert border.get("/v2/models/price/ready").status == 200
+    answer = border.post("/models/new/predict", b"{}")
+    assert (answer.status, "has not been told yet" in answer.document["detail"]) == (503, True)
 
 
 def test_where_nothing_is_to_be_served_the_gateway_is_ready_and_says_so(border: Border) -> None:

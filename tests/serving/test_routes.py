@@ -10,7 +10,7 @@ import pytest
 from flyball.records.models import Signature
 from flyball.records.serving import Arm, ModelRoute, RouteTable
 from flyball.serving import routes
-from flyball.serving.layout import Layout, worker_name, write_json
+from flyball.serving.layout import UNSAID, Layout, worker_name, write_json
 from flyball.serving.routes import FileRoutes, admit
 
 SIGNATURE = Signature(task="binary", fields=(), classes=(0, 1))
@@ -155,6 +155,17 @@ def test_a_reconciler_that_starts_anew_goes_on_from_the_files(layout: Layout) ->
     again.desire(table(1, a="1.0.0"), now())
     assert layout.routes.read_bytes() == before
     assert (again.status().epoch, again.status().waiting) == (1, ())
+
+
+def test_routes_of_the_last_up_are_confirmed_though_nothing_has_changed(layout: Layout) -> None:
+    ready(layout, "a", "1.0.0")
+    FileRoutes(layout.root).desire(table(1, a="1.0.0"), now())
+    left = json.loads(layout.routes.read_bytes())
+    write_json(layout.routes, left | {"stamp": UNSAID})
+    FileRoutes(layout.root).desire(table(1, a="1.0.0"), now())
+    found = json.loads(layout.routes.read_bytes())
+    assert found["table"] == left["table"]
+    assert found["stamp"] > left["stamp"]
 
 
 def test_two_reconcilers_of_one_project_agree_on_what_is_on_disk(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from flyball.records.serving import RouteTable
 from flyball.serving import wal
 from flyball.serving.client import GatewayClient
+from flyball.serving.routes import FileRoutes
 
 from .conftest import Loans, Up, challenger, champion, eventually
 
@@ -358,6 +360,19 @@ def test_a_ctrl_c_ends_everything_quietly_with_130(loans: Loans) -> None:
     assert (code, err) == (130, "")
     with pytest.raises(ProcessLookupError):
         os.kill(gateway, 0)
+
+
+def test_an_up_does_not_take_what_the_last_one_said_for_all_that_is_to_be_served(loans: Loans) -> None:
+    FileRoutes(loans.layout.root).desire(RouteTable(epoch=0), 0)
+    up = Up(loans, gateways=1)
+    try:
+        asked = (up.http.get("/v2/health/ready"), up.predict(GOOD))
+        assert [answer.status_code for answer in asked] == [503, 503]
+        up.routes.desire(RouteTable(epoch=0), 0)
+        eventually(lambda: up.http.get("/v2/health/ready").status_code == 200, "where nothing is served it is never ready")
+        assert up.predict(GOOD).status_code == 404
+    finally:
+        up.stop()
 
 
 def test_children_of_a_killed_supervisor_go_and_the_next_one_comes_up(loans: Loans) -> None:

@@ -86,7 +86,7 @@ class Dispatcher:
 
     def find(self, name: str) -> Served:
         """The model's route. Raises NotFound with a near name, Unavailable where it has none yet, or nobody here can know."""
-        if name not in self.table.models and (self.table.stamp == EMPTY.stamp or name in self.table.starting):
+        if name not in self.table.models and (not self.table.known or name in self.table.starting):
             raise self._not_yet(name)
         return self.table.find(name)
 
@@ -95,12 +95,13 @@ class Dispatcher:
 
         Once all of them could, one that is released for the first time is waited for no more: nobody asks for it yet.
         """
-        first = next(iter(self.table.starting), "")
-        if self.table.stamp == EMPTY.stamp or (first and not self._was_ready):
+        models, first = self.table.models.values(), next(iter(self.table.starting), "")
+        if not (models or self.table.known) or (first and not self._was_ready):
             raise self._not_yet(first)
-        for served in self.table.models.values():
+        for served in models:
             self.require(served)
-        self._was_ready = True
+        # that all of none could says nothing of those to come
+        self._was_ready = self._was_ready or bool(models)
 
     def require(self, served: Served) -> None:
         """Raise Unavailable unless the champion of the model can answer."""

@@ -20,6 +20,10 @@ _LONGEST_SOCKET_PATH = 100
 """A Unix socket's path holds 107 bytes; longer project paths get a folder under the system's temporary one."""
 
 
+UNSAID = 0
+"""The stamp of routes that the control plane of this `up` has not confirmed: who is in them is served, and nobody knows who else is to be."""
+
+
 _SHORT = ("/tmp", "/var/tmp")  # noqa: S108 - mkdtemp makes a private folder in it
 
 

@@ -20,9 +20,9 @@ from flyball.records import codec
 from flyball.records.base import Record
 from flyball.records.models import ModelRef
 from flyball.records.serving import Arm, ModelRoute, RouteTable
-from flyball.serving.layout import Layout, read_json, worker_name, write_atomically, write_json
+from flyball.serving.layout import UNSAID, Layout, read_json, worker_name, write_atomically, write_json
 from flyball.serving.proofs import Proof, Proofs, unproven
-from flyball.serving.table import Ack, RoutesFile, read_routes
+from flyball.serving.table import EMPTY, Ack, RoutesFile, read_routes
 
 ACK_S = 1.0
 """A gateway that has not acknowledged by then is killed: it may not go on routing by a table that is no longer true."""
@@ -130,7 +130,7 @@ class FileRoutes:
         self._want(needed, proofs)
         self._admitted, self._waiting = admit(table, self._file.table, self._look(needed))
         starting = _starting(table, self._admitted)
-        if (self._admitted, starting) != (self._file.table, self._file.starting) or not self._layout.routes.exists():
+        if (self._admitted, starting) != (self._file.table, self._file.starting) or self._file.stamp == UNSAID:
             self._leaving.update(arms(self._file.table))
             self._measure(self._admitted)
             self._write(self._admitted, starting)
@@ -138,6 +138,11 @@ class FileRoutes:
             # no gateway routes to them any more; each ends when its last open question is answered
             self._leaving.clear()
         self._enforce()
+
+    @property
+    def models(self) -> frozenset[str]:
+        """The models that the table on disk serves."""
+        return frozenset(self._file.table.models)
 
     def status(self) -> InForce:
         """What is in force now."""
@@ -179,7 +184,7 @@ class FileRoutes:
         try:
             return read_routes(self._layout.routes.read_bytes())
         except FileNotFoundError:
-            return RoutesFile(stamp=0, table=RouteTable(epoch=0))
+            return EMPTY
 
     def _want(self, needed: Mapping[str, tuple[str, str]], proofs: Proofs) -> None:
         """Ask the supervisor for exactly these workers, and show each of them why it may load what it is to serve."""

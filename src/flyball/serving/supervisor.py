@@ -25,7 +25,7 @@ from flyball.compute.guardian import ONE_THREAD
 from flyball.errors import Conflict, FlyballError, Interrupted, Refused, Unavailable, problem
 from flyball.serving.address import reach, url_of
 from flyball.serving.children import Child, Spare
-from flyball.serving.layout import Layout, read_json, worker_name, write_json
+from flyball.serving.layout import UNSAID, Layout, read_json, worker_name, write_json
 
 LOOK_S = 0.05
 LOCK_WAIT_S = 10.0
@@ -196,7 +196,7 @@ class Supervisor:
                     print(f"{time.strftime('%H:%M:%S')}  ready       {ref} takes requests", file=sys.stderr, flush=True)
 
     def _clean(self) -> None:
-        """Remove what processes that are no more have said about themselves."""
+        """Remove what processes that are no more have said about themselves; their routes are kept, and nobody has said that these are all."""
         layout = self._layout
         layout.prepare()
         os.ftruncate(self._lock, 0)
@@ -209,6 +209,9 @@ class Supervisor:
             layout.runs,
         ):
             stale.unlink(missing_ok=True)
+        routes = read_json(layout.routes)
+        if isinstance(routes, dict):
+            write_json(layout.routes, routes | {"stamp": UNSAID})
 
     def _pass(self) -> None:
         self._match_workers()

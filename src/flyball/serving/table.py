@@ -11,13 +11,14 @@ from flyball.errors import BadInput, NotFound, Refused
 from flyball.records.base import Record
 from flyball.records.models import ModelRef, Signature
 from flyball.records.serving import Arm, ModelRoute, RouteTable
-from flyball.serving.layout import worker_name
+from flyball.serving.layout import UNSAID, worker_name
 from flyball.serving.pick import Picker
 from flyball.serving.validate import RowReader
 
 
 class RoutesFile(Record, frozen=True):
-    """run/routes.json. `stamp` is new with every write, also when the epoch is not: it is what a gateway acknowledges.
+    """run/routes.json. `stamp` is new with every write, also when the epoch is not: it is what a gateway acknowledges. `UNSAID` until the control
+    plane of this `up` has written.
 
     `starting` are models that are to be served and have no route yet, with the worker that each waits for.
     """
@@ -110,10 +111,10 @@ def _served(name: str, epoch: int, route: ModelRoute, reader: RowReader) -> Serv
 
 
 class Table:
-    """Every model's route under one epoch."""
+    """Every model's route under one epoch. `known`: whether it is known which models are served, and not only of these."""
 
     def __init__(self, file: RoutesFile, before: Table | None = None) -> None:
-        self.stamp = file.stamp
+        self.known = file.stamp != UNSAID
         self.epoch = file.table.epoch
         self.starting = file.starting
         self.models: dict[str, Served] = {}
@@ -143,8 +144,8 @@ class Table:
         return {target.worker for served in self.models.values() for target in (*served.targets.values(), *served.shadows)}
 
 
-EMPTY = RoutesFile(stamp=0, table=RouteTable(epoch=0))
-"""What a gateway routes by before there is a file, which the control plane writes when it starts: until then it does not know what is served."""
+EMPTY = RoutesFile(stamp=UNSAID, table=RouteTable(epoch=0))
+"""What a gateway routes by before there is a file, which the control plane writes when it starts."""
 
 
 def read_routes(data: bytes) -> RoutesFile:
