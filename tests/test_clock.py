@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.clock import Span, VirtualClock, instant, rfc3339
+from flyball.clock import FARTHEST, Span, VirtualClock, instant, rfc3339
 
 
 @given(st.integers(-(2**50), 2**50))
@@ -29,6 +29,20 @@ def test_a_measured_span_is_told_in_its_two_largest_units(text: str, brief: str)
 def test_a_span_without_units_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time span"):
         Span.parse(text)
+
+
+def test_a_span_is_as_long_as_times_lie_apart_and_no_longer() -> None:
+    assert Span.parse(str(Span(FARTHEST))) == FARTHEST
+    assert Span.parse(f"-{Span(FARTHEST)}") == -FARTHEST
+    for text in ("104250d", "-104250d", "9" * 320 + "d", "9" * 5_000 + "us", "104249d24h"):
+        with pytest.raises(ValueError, match="is too long for a time span: it is at most 104249d"):
+            Span.parse(text)
+
+
+def test_what_lies_a_span_ahead_is_said_to_lie_too_far_where_no_time_does() -> None:
+    assert Span.parse("1d").after(FARTHEST - Span.parse("1d")) == FARTHEST
+    with pytest.raises(ValueError, match="it is at most 1d from now"):
+        Span.parse("2d").after(FARTHEST - Span.parse("1d"))
 
 
 def test_a_virtual_clock_never_goes_back_and_repeats_its_ids() -> None:

@@ -28,14 +28,27 @@ class Span(int):
 
     @classmethod
     def parse(cls, text: str) -> Span:
-        """Read `"90s"`, `"1h30m"`, `"-6h"`, `"0s"`. Raises ValueError on anything else, a bare number included."""
+        """Read `"90s"`, `"1h30m"`, `"-6h"`, `"0s"`. Raises ValueError on anything else, a bare number included, and beyond `FARTHEST`."""
         body = text.strip()
         sign = -1 if body.startswith("-") else 1
         body = body.lstrip("-")
         parts = list(_PART.finditer(body))
         if not parts or "".join(part.group(0) for part in parts) != body:
             raise ValueError(f'"{text}" is not a time span; write a number and a unit, such as "90s", "1h30m" or "30d" (us ms s m h d w)')
-        return cls(sign * round(sum(float(part.group(1)) * _UNITS[part.group(2)] for part in parts)))
+        micros = sum(float(part.group(1)) * _UNITS[part.group(2)] for part in parts)
+        if micros > FARTHEST:
+            raise ValueError(f'"{text[:40]}" is too long for a time span: it is at most {cls._days(FARTHEST)}')
+        return cls(sign * round(micros))
+
+    @staticmethod
+    def _days(micros: int) -> str:
+        return f"{micros // _UNITS['d']}d"
+
+    def after(self, moment: Instant) -> Instant:
+        """The instant that lies this span after `moment`. Raises ValueError beyond `FARTHEST`."""
+        if moment + self > FARTHEST:
+            raise ValueError(f"it is at most {self._days(FARTHEST - moment)} from now: until the year 2255")
+        return moment + self
 
     @property
     def seconds(self) -> float:

@@ -161,7 +161,9 @@ def test_a_token_is_made_told_once_used_and_taken_back(api: Served) -> None:
     assert api.ask("DELETE", f"/tokens/{token}", body={"reason": "left"}).status_code == 200
     for wrong in ({"person": "kim"}, {"person": "kim", "roles": ["boss"]}, {"person": "a b", "roles": ["viewer"]}):
         assert api.post("/tokens", wrong).status_code == 422
-    assert api.post("/tokens", {"person": "kim", "roles": ["viewer"], "expires_in": "soon"}).status_code == 422
+    for span, says in (("soon", "is not a time span"), ("9" * 400 + "d", "at most 104249d"), ("104000d", "from now: until the year 2255")):
+        refused = api.post("/tokens", {"person": "kim", "roles": ["viewer"], "expires_in": span})
+        assert (refused.status_code, says in refused.json()["detail"]) == (422, True), refused.text
 
 
 def test_a_command_that_came_before_is_the_same_command(api: Served) -> None:

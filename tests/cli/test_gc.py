@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from flyball.records.base import Event, Record
 from flyball.records.estimates import Outcome, Verdict
 from flyball.records.training import RunFailed, RunQueued
@@ -119,3 +121,14 @@ def test_a_tombstone_is_shown_as_one(flyball: Flyball, trained: Path) -> None:
     refused = flyball("release", "demand@1.0.0", "--project", trained)
     assert refused.code == 1
     assert "demand@1.0.0 is deleted" in refused.err
+
+
+def test_a_time_to_keep_that_no_time_is_old_enough_for_is_bad_usage_and_as_a_setting_keeps_all(
+    flyball: Flyball, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = stray(trained)
+    ended = flyball("gc", "--older-than", "9" * 320 + "d", "--project", trained)
+    assert (ended.code, "it is at most 104249d" in ended.err) == (2, True), ended.err
+    monkeypatch.setenv("FLYBALL_RUN_RETENTION_D", "9" * 12)
+    assert flyball("gc", "--project", trained).code == 0
+    assert path.exists()

@@ -91,6 +91,15 @@ def test_what_cannot_be_is_refused_with_what_to_do(flyball, new: Path, arguments
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize(
+    ("expires", "says"),
+    [("9" * 320 + "d", "it is at most 104249d"), ("99999999d", "it is at most 104249d"), ("104000d", "d from now: until the year 2255")],
+)
+def test_an_expiry_that_no_time_lies_at_is_bad_usage(flyball, new: Path, expires: str, says: str) -> None:
+    ended = flyball("token", "create", "ben", "--role", "viewer", "--expires", expires, "--project", new)
+    assert (ended.code, says in ended.err, "expires_at" in ended.err) == (2, True, False), ended.err
+
+
 def test_the_last_admin_stays(flyball, new: Path) -> None:
     flyball("token", "create", "ben", "--role", "viewer", "--project", new)
     own = next(row for row in flyball("token", "list", "--project", new, "--json").document["tokens"] if row["person"] == login_name())

@@ -10,7 +10,7 @@ import threading
 from flyball.api import answers, bodies
 from flyball.api.asking import PREFIX, Answer, Asked
 from flyball.api.reading import find_version
-from flyball.clock import Span
+from flyball.clock import Instant, Span
 from flyball.declare.model import Model
 from flyball.errors import BadInput, Unavailable
 from flyball.loop import approvals, lookup, orders, tokens, training
@@ -179,7 +179,7 @@ def create_token(asked: Asked) -> Answer:
         roles=body.roles,
         scopes=body.scopes,
         models=body.models,
-        expires_at=asked.now + _span(body.expires_in) if body.expires_in else 0,
+        expires_at=_expiry(body.expires_in, asked.now) if body.expires_in else 0,
     )
     receipt, events = _give(asked, command, decide_create)
     token = next((event.token for event in events if isinstance(event, TokenCreated)), command.token)
@@ -214,11 +214,12 @@ def _give(asked: Asked, command: CommandT, decide: Decide[CommandT]) -> tuple[Re
     return receipt, lookup.events_of(asked.ports.ledger, receipt)
 
 
-def _span(text: str) -> Span:
+def _expiry(text: str, now: Instant) -> Instant:
     try:
         found = Span.parse(text)
+        ends = found.after(now)
     except ValueError as error:
         raise BadInput(f'expires_in is "{text[:40]}"', why=str(error), fix='write "90d"') from None
     if found <= 0:
         raise BadInput(f'expires_in is "{text[:40]}"', why="it would have expired already", fix='write "90d"')
-    return found
+    return ends

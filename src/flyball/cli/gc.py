@@ -35,7 +35,7 @@ def gc(
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         ports = wired.ports
-        keep = common.span("--older-than", older_than) if older_than else Span.parse(f"{wired.settings.run_retention_d}d")
+        keep = common.span("--older-than", older_than) if older_than else Span(wired.settings.run_retention_d * Span.parse("1d"))
         found = collecting.garbage(ports, now=ports.clock.now(), keep=keep)
         command = collecting.command(found, id=ports.clock.new_id("cmd"), actor=wired.caller.actor)
         if dry_run:

@@ -113,7 +113,13 @@ def _recovering(wired: Wired) -> Wired:
 
 
 def _expiry(text: str, now: Instant) -> Instant:
-    return now + common.span("--expires", text) if text else 0
+    """When a token ends; 0 for never. Raises BadArgument."""
+    if not text:
+        return 0
+    try:
+        return common.span("--expires", text).after(now)
+    except ValueError as error:
+        raise common.BadArgument(f'--expires "{text}"', why=str(error), fix="--expires 90d, or none for never") from None
 
 
 @app.command("list")
