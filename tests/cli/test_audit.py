@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from flyball.cli import up
+from flyball.errors import Conflict
+from flyball.loop import restoring
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -144,6 +148,28 @@ def test_a_backup_is_restored_into_a_new_project_and_verified(flyball, trained: 
     assert flyball("audit", "verify", "--project", fresh).code == 0
     again = flyball("restore", tmp_path / "kept", "--project", fresh, "--json")
     assert (again.code, again.document["code"]) == (1, "not-empty")
+
+
+def test_flyball_begins_nothing_where_a_restore_was_killed_until_it_is_done_again(
+    flyball, trained: Path, new_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def begun(*_: object) -> int:
+        raise Conflict("it begins")
+
+    flyball("backup", tmp_path / "kept", "--project", trained)
+    fresh = Path(shutil.copytree(new_project, tmp_path / "fresh"))
+    with monkeypatch.context() as patched:
+        patched.setattr(restoring, "load", killed)
+        assert flyball("restore", tmp_path / "kept", "--project", fresh).code == 130
+    monkeypatch.setattr(up, "take_lock", begun)
+    refused = flyball("up", "--project", fresh, "--json")
+    assert (refused.code, refused.document["code"]) == (1, "conflict")
+    assert "flyball restore DIR again" in refused.document["fix"]
+    assert flyball("restore", tmp_path / "kept", "--project", fresh).code == 0
+    assert "it begins" in flyball("up", "--project", fresh).err
 
 
 def test_a_backup_is_brought_up_to_date_and_holds_no_key_that_signs(flyball, trained: Path, tmp_path: Path) -> None:

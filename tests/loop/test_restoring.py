@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from flyball.loop import backup as writing
 from flyball.loop import restoring
 from flyball.loop.backup import CLAIM, MARK, Backup, backup
 from flyball.loop.restoring import restore
+from flyball.serving.supervisor import take_lock
 from flyball.wiring import Wired
 
 from .backup_kit import declare, project
@@ -69,7 +72,7 @@ def test_what_was_backed_up_is_restored(wired: Wired, other: Wired, tmp_path: Pa
     assert bring(other, tmp_path / "kept") == made
     assert (made.blobs, made.log) == (3, 2)
     assert sound(other)
-    assert not (other.layout.root / restoring.NOTE).exists()
+    assert not other.layout.restoring.exists()
 
 
 @pytest.mark.parametrize(
@@ -167,8 +170,79 @@ def test_after_a_restore_that_was_killed_another_backup_is_restored_as_if_there_
         with pytest.raises(KeyboardInterrupt):
             bring(other, tmp_path / "first")
     assert other.ledger.size() == 0
+    assert other.layout.restoring.exists(), "flyball up begins nothing"
     bring(other, tmp_path / "good")
     assert sound(other)
+    assert not other.layout.restoring.exists()
+
+
+@pytest.mark.parametrize("step", ["_check_file", "_bring_blobs", "copy", "load"])
+def test_a_restore_that_fails_at_any_step_leaves_nothing_but_blobs(
+    wired: Wired, other: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(28, "no space left")
+
+    kept(wired, tmp_path / "kept")
+    with monkeypatch.context() as patched:
+        patched.setattr(restoring, step, fails)
+        with pytest.raises(OSError, match="no space"):
+            bring(other, tmp_path / "kept")
+    assert not list(other.layout.log.rglob("*.wal"))
+    assert not (other.layout.keys / "subjects.key").exists()
+    assert not other.layout.restoring.exists()
+    bring(other, tmp_path / "kept")
+    assert sound(other)
+
+
+def test_a_record_that_somebody_begins_during_a_restore_is_without_the_log_and_keys_of_the_backup(
+    wired: Wired, other: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = restoring.load
+
+    def meanwhile(*arguments: Any) -> None:
+        declare(other, 1)
+        real(*arguments)
+
+    kept(wired, tmp_path / "kept")
+    monkeypatch.setattr(restoring, "load", meanwhile)
+    with pytest.raises(Conflict, match="not empty"):
+        bring(other, tmp_path / "kept")
+    assert other.ledger.size() == 1
+    assert not list(other.layout.log.rglob("*.wal"))
+    assert not other.layout.id_key.exists()
+    assert not other.layout.restoring.exists()
+
+
+def test_neither_flyball_up_nor_another_restore_begins_during_a_restore(
+    wired: Wired, other: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, said = restoring.load, []
+
+    def meanwhile(*arguments: Any) -> None:
+        with pytest.raises(Conflict) as caught:
+            bring(other, tmp_path / "kept")
+        said.append(caught.value)
+        with pytest.raises(Conflict, match="already up"):
+            take_lock(other.layout.lock, wait_s=0)
+        real(*arguments)
+
+    kept(wired, tmp_path / "kept")
+    monkeypatch.setattr(restoring, "load", meanwhile)
+    bring(other, tmp_path / "kept")
+    assert "another restore is under way" in str(said[0])
+    assert said[0].code == "already-up"
+    assert sound(other)
+    os.close(take_lock(other.layout.lock, wait_s=0))
+
+
+def test_nothing_is_restored_while_flyball_is_up(wired: Wired, other: Wired, tmp_path: Path) -> None:
+    kept(wired, tmp_path / "kept")
+    lock = take_lock(other.layout.lock)
+    with pytest.raises(Conflict, match="flyball is up here"):
+        bring(other, tmp_path / "kept")
+    os.close(lock)
+    bring(other, tmp_path / "kept")
 
 
 def test_a_restore_that_was_killed_once_the_record_was_there_is_done_again_and_brings_what_is_missing(

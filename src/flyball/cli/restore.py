@@ -11,7 +11,7 @@ from flyball.cli import common
 from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.output import Output, counted, roughly
 from flyball.clock import rfc3339
-from flyball.errors import Conflict, FlyballError
+from flyball.errors import FlyballError
 
 if TYPE_CHECKING:
     from flyball.wiring import Wired
@@ -35,8 +35,6 @@ def restore(
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         wired.permit(Restore)
-        if common.is_up(wired):
-            raise Conflict("flyball is up here", why="what runs would go on with another record", fix="stop it first", code="already-up")
         made = bring(wired.ledger, wired.blobs, wired.layout, folder)
         found = verify(wired.ledger, wired.blobs)
         _admit(wired, out)

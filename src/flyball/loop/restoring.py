@@ -1,10 +1,14 @@
 """A backup brought into a project whose record is empty. All that can be checked is checked first, and the record comes last, in one transaction:
-what is refused, fails or is killed leaves no record, so that it is done again, with this backup or another.
+what is refused or fails leaves nothing but blobs, what is killed leaves no record, so that it is done again, with this backup or another.
+
+Meanwhile nothing else runs here: the project's lock is held, and `flyball up` begins nothing where a restore was killed.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -15,19 +19,18 @@ from flyball.ledger.ledger import SqlLedger
 from flyball.loop.backup import BLOBS, MARK, Backup, Kept, copy, held, read, sha256_of
 from flyball.serving import wal
 from flyball.serving.layout import Layout, read_json, write_json
+from flyball.serving.supervisor import take_lock
 from flyball.store.blobs import Blobs, LocalBlobs
-
-NOTE = "restoring.json"
-"""In `.flyball` while a restore is under way: which files it brings besides blobs, so that the next one removes what it left."""
 
 
 def restore(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path) -> Backup:
     """Bring a backup into a project whose record is empty. Killed on the way, it is done again from the start.
 
     Where the record is this very one, what is missing beside it is brought. Returns what the backup holds. Raises NotFound (no backup there),
-    Conflict (another record is here, or a backup is being written there), Corrupt (the backup is damaged), Unavailable, OSError.
+    Conflict (another record is here, something runs here, or a backup is being written there), Corrupt (the backup is damaged), Unavailable,
+    OSError.
     """
-    with held(folder):
+    with held(folder), _alone(layout):
         made = read(folder)
         head = ledger.head()
         is_there = head.size > 0 and (head.size, head.root.hex()) == (made.record.events, made.record.root)
@@ -38,22 +41,51 @@ def restore(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path) -> Ba
                 fix="make a new project: flyball init DIR",
                 code="not-empty",
             )
-        for kept in made.files:
-            _check_file(folder / kept.name, kept)
-        digests = list(_digests(folder, made))
         files = _beside(folder, made, layout)
-        _bring_blobs(LocalBlobs(folder / "blobs"), blobs, digests)
-        if not is_there:
+        if is_there:
+            missing = {target: source for target, source in files.items() if not target.exists()}
+            digests = _bring(blobs, folder, made, missing)
+        else:
             _undo(layout)
-            write_json(layout.root / NOTE, [target.relative_to(layout.root).as_posix() for target in files])
-        for target, source in files.items():
-            if not (is_there and target.exists()):
-                copy(source, target)
-        if not is_there:
-            load(ledger, folder / made.folder, made.record)
-        (layout.root / NOTE).unlink(missing_ok=True)
+            write_json(layout.restoring, [target.relative_to(layout.root).as_posix() for target in files])
+            try:
+                digests = _bring(blobs, folder, made, files)
+                load(ledger, folder / made.folder, made.record)
+            except Exception:
+                _undo(layout)
+                raise
+        layout.restoring.unlink(missing_ok=True)
     log = sum(layout.log in target.parents for target in files)
     return msgspec.structs.replace(made, blobs=len(digests), log=log)
+
+
+@contextmanager
+def _alone(layout: Layout) -> Iterator[None]:
+    """Keep `flyball up` and other restores out of the project. Raises Conflict, Refused."""
+    try:
+        lock = take_lock(layout.lock, wait_s=0)
+    except Conflict as error:
+        raise Conflict(
+            "flyball is up here, or another restore is under way",
+            why="what runs would go on with another record",
+            fix="stop it first, or wait for it",
+            code="already-up",
+        ) from error
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _bring(blobs: Blobs, folder: Path, made: Backup, files: dict[Path, Path]) -> list[str]:
+    """Look whether the backup is whole, then copy all of it but the record; the names of its blobs. Raises Corrupt, Unavailable, OSError."""
+    for kept in made.files:
+        _check_file(folder / kept.name, kept)
+    digests = list(_digests(folder, made))
+    _bring_blobs(LocalBlobs(folder / "blobs"), blobs, digests)
+    for target, source in files.items():
+        copy(source, target)
+    return digests
 
 
 def _check_file(path: Path, kept: Kept) -> None:
@@ -104,6 +136,7 @@ def _beside(folder: Path, made: Backup, layout: Layout) -> dict[Path, Path]:
 
 
 def _undo(layout: Layout) -> None:
-    """Remove what a restore that was not finished has left beside the record: it may be of another backup."""
-    for name in read_json(layout.root / NOTE) or ():
+    """Remove what a restore that came to nothing has left beside blobs."""
+    for name in read_json(layout.restoring) or ():
         (layout.root / name).unlink(missing_ok=True)
+    layout.restoring.unlink(missing_ok=True)

@@ -39,6 +39,11 @@ class Layout:
         return self.root / "lock"
 
     @property
+    def restoring(self) -> Path:
+        """There from a restore's beginning to its end: which files it brings besides blobs, so that they are removed if it comes to nothing."""
+        return self.root / "restoring.json"
+
+    @property
     def run(self) -> Path:
         """State of the processes that run now; worth nothing once they have ended, but for routes, key and data pointers."""
         return self.root / "run"
