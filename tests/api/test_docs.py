@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flyball.api.asking import PREFIX
-from flyball.api.routes import ADMIN, NOT_OFFERED, OPEN, READ, ROUTES, Route
+from flyball.api.routes import ADMIN, NOT_OFFERED, OPEN, READ, RECORD, ROUTES, Route
 from flyball.loop.authority import TABLE
 from flyball.records.identity import Role
 
@@ -22,6 +22,8 @@ def who(route: Route) -> str:
         return "everybody"
     if route.needs == READ:
         return "every role"
+    if route.needs == RECORD:
+        return "every role, for all models"
     if route.needs == ADMIN:
         return "admin"
     roles = [role for role in Role if role in TABLE[route.needs].roles]

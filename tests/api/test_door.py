@@ -9,8 +9,9 @@ from collections.abc import Iterable
 import pytest
 
 from flyball.api import gate
-from flyball.api.routes import ADMIN, NOT_OFFERED, OPEN, READ, ROUTES, Route
+from flyball.api.routes import ADMIN, NOT_OFFERED, OPEN, READ, RECORD, ROUTES, Route
 from flyball.errors import Unauthenticated
+from flyball.ledger import checkpoints
 from flyball.loop.authority import TABLE
 from flyball.loop.local import new_secret
 from flyball.records.identity import REFUSED_ACCESS, TOKENS, Role
@@ -34,11 +35,12 @@ def filled(route: Route) -> str:
     return route.path.format(**names, token="tok_0")
 
 
+LOOKS = (READ, RECORD, ADMIN)
+
+
 def test_every_route_says_what_it_needs_and_that_is_in_the_table_of_who_may_give_what() -> None:
-    assert [str(route) for route in ROUTES if route.needs not in (OPEN, READ, ADMIN) and route.needs not in TABLE] == []
-    assert [str(route) for route in ROUTES if route.acts and route.needs in (OPEN, READ, ADMIN)] == [], (
-        "a route that acts names its command"
-    )
+    assert [str(route) for route in ROUTES if route.needs not in (OPEN, *LOOKS) and route.needs not in TABLE] == []
+    assert [str(route) for route in ROUTES if route.acts and route.needs in (OPEN, *LOOKS)] == [], "a route that acts names its command"
     assert [route.path for route in ROUTES if route.needs == OPEN] == ["/health"]
     assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
 
@@ -57,7 +59,7 @@ def test_without_a_token_nothing_but_health_and_the_document_is_answered(api: Se
 def test_a_route_that_acts_lets_in_the_roles_of_its_command_and_no_other(api: Served, role: Role) -> None:
     token = api.caller(role)
     for route in ROUTES:
-        if route.needs not in (OPEN, READ, ADMIN):
+        if route.needs not in (OPEN, *LOOKS):
             answer = api.ask(route.method, filled(route), token=token, body={} if route.acts else None)
             assert (answer.status_code == 403) == (role not in TABLE[route.needs].roles), f"{route} {role}: {answer.text}"
 
@@ -97,12 +99,23 @@ def test_a_token_for_some_models_sees_and_changes_those_alone(api: Served) -> No
     assert api.get("/runs", token=other).json()["items"] == []
     assert api.get("/datasets", token=other).json()["items"] == []
     assert api.get("/models/demand", token=other).status_code == 403
-    assert api.get("/events", token=other).status_code == 403, "the record is of all models"
-    assert api.get("/tokens", token=api.token("fay", Role.ADMIN, models=["dem*"])).status_code == 403, "and so are the tokens"
     assert api.post("/rollouts", {"model": "demand", "version": "1.0.0"}, token=other).status_code == 403
     assert [row["model"] for row in api.get("/models", token=own).json()["items"]] == ["demand"]
     assert len(api.get("/datasets", token=own).json()["items"]) == 1
     assert api.post("/rollouts", {"model": "demand", "version": "1.0.0"}, token=own).status_code == 202
+
+
+@pytest.mark.parametrize("path", ["/events", "/events/1", "/events/1/proof", "/checkpoints"])
+def test_the_record_is_of_all_models_and_so_not_for_a_token_for_some(api: Served, path: str) -> None:
+    checkpoints.sign(api.wired.ledger, api.wired.ports.signer())
+    assert api.get(path, token=api.token("eve", Role.VIEWER)).status_code == 200
+    refused = api.get(path, token=api.token("fay", Role.ADMIN, models=["dem*"]))
+    assert (refused.status_code, "the record is of all models" in refused.json()["detail"]) == (403, True)
+
+
+def test_a_stream_of_the_record_is_not_for_a_token_for_some_models(api: Served) -> None:
+    refused = api.get("/events", token=api.token("fay", Role.ADMIN, models=["dem*"]), headers={"Accept": "text/event-stream"})
+    assert refused.status_code == 403
 
 
 def test_a_revoked_token_is_refused_within_a_second(api: Served) -> None:

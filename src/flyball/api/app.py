@@ -30,12 +30,12 @@ from flyball.api.nowhere import no_route
 from flyball.api.openapi import document
 from flyball.api.outward import Outward
 from flyball.api.pages import Page
-from flyball.api.routes import ADMIN, OPEN, READ, ROUTES, SELF, Route
+from flyball.api.routes import ADMIN, OPEN, READ, RECORD, ROUTES, SELF, Route
 from flyball.api.shape import shown
 from flyball.api.stream import Streams
 from flyball.errors import BadInput, FlyballError
 from flyball.errors import problem as details
-from flyball.governance.authority import Caller, may_read, may_see_tokens
+from flyball.governance.authority import Caller, may_read, may_read_record, may_see_tokens
 from flyball.ledger.ledger import error_of
 from flyball.loop.authority import may_give
 from flyball.records.base import Refusal
@@ -50,7 +50,9 @@ _AT_THE_DOOR = 40
 """Threads in which requests are let in."""
 _OPEN = 4
 """Threads for those that need not be let in."""
-_LOOKS: Mapping[str, Callable[[Caller], Refusal | None]] = MappingProxyType({READ: may_read, ADMIN: may_see_tokens})
+_LOOKS: Mapping[str, Callable[[Caller], Refusal | None]] = MappingProxyType(
+    {READ: may_read, RECORD: may_read_record, ADMIN: may_see_tokens}
+)
 """What a route needs that gives no command → why a caller has it not."""
 
 

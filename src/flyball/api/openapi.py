@@ -9,7 +9,7 @@ from typing import Any
 
 from flyball.api import answers
 from flyball.api.asking import PREFIX
-from flyball.api.routes import ADMIN, OPEN, QUERY, READ, SELF, Route
+from flyball.api.routes import ADMIN, OPEN, QUERY, READ, RECORD, SELF, Route
 from flyball.api.shape import REF, schemas
 from flyball.loop.authority import TABLE
 from flyball.records.identity import Role
@@ -114,6 +114,8 @@ def _who(route: Route) -> str:
         return "For everybody."
     if route.needs == READ:
         return "For every role."
+    if route.needs == RECORD:
+        return "For every role, with a token for all models."
     if route.needs == ADMIN:
         return "For the role admin."
     return f"For the roles {', '.join(role for role in Role if role in TABLE[route.needs].roles)}."

@@ -1,6 +1,6 @@
 """Every route of the API in one table: what it needs, takes and gives. Nothing is answered that is not listed here.
 
-`needs` is OPEN, READ, ADMIN, or the name of the command that it gives in the table of who may give which (`loop/authority.py`).
+`needs` is OPEN, READ, RECORD, ADMIN, or the name of the command that it gives in the table of who may give which (`loop/authority.py`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ OPEN = "open"
 
 READ = "read"
 """A token for the control plane, of whoever has a role."""
+
+RECORD = "record"
+"""The same, of a token for all models: the record itself is of all of them."""
 
 ADMIN = "admin"
 """A token for the control plane, of an admin."""
@@ -109,10 +112,10 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/incidents/{incident}/ack", giving.acknowledge, answers.Settled, needs="loop.findings.SettleIncident", body=bodies.Why),
     Route("POST", "/incidents/{incident}/resolve", giving.resolve, answers.Settled, needs="loop.findings.SettleIncident", body=bodies.Why),
     Route("POST", "/incidents/{incident}/review", giving.review, answers.Settled, needs="loop.findings.SettleIncident", body=bodies.Review),
-    _list("/events", reading.events, answers.EventAnswer, streams=True),
-    Route("GET", "/events/{seq}", reading.event, answers.EventAnswer),
-    Route("GET", "/events/{seq}/proof", reading.proof, Proof),
-    _list("/checkpoints", reading.list_checkpoints, answers.CheckpointAnswer),
+    _list("/events", reading.events, answers.EventAnswer, needs=RECORD, streams=True),
+    Route("GET", "/events/{seq}", reading.event, answers.EventAnswer, needs=RECORD),
+    Route("GET", "/events/{seq}/proof", reading.proof, Proof, needs=RECORD),
+    _list("/checkpoints", reading.list_checkpoints, answers.CheckpointAnswer, needs=RECORD),
     _list("/tokens", reading.tokens, answers.Token, needs=ADMIN),
     Route("POST", "/tokens", giving.create_token, answers.TokenMade, needs="loop.tokens.CreateToken", body=bodies.NewToken, status=201),
     Route("DELETE", "/tokens/{token}", giving.revoke_token, answers.TokenTaken, needs="loop.tokens.RevokeToken", body=bodies.Why),
