@@ -159,7 +159,7 @@ def test_a_token_for_some_models_gets_no_proof_from_the_record_which_is_of_all(
     assert (tmp_path / "proof.json").exists() is (code == 0)
 
 
-@pytest.mark.parametrize(("pattern", "seen"), [("demand", True), ("price-*", False), ("*", True)])
+@pytest.mark.parametrize(("pattern", "seen"), [("demand", True), ("price-*", False), ("?", False), ("*", True)])
 def test_a_broken_file_is_shown_to_whom_its_models_are(
     flyball, new: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, seen: bool
 ) -> None:

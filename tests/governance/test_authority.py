@@ -148,6 +148,6 @@ def test_only_an_admin_sees_the_tokens() -> None:
     assert may_see_tokens(ANA) is not None
     admin = Caller(actor="user:x", person="x", roles=(Role.ADMIN,), scopes=(Scope.CONTROL,), token="t")
     assert may_see_tokens(admin) is None
-    assert may_see_tokens(msgspec.structs.replace(admin, models=("price-*",))) is not None, (
-        "a token for some models does not show who has the others"
-    )
+    refused = may_see_tokens(msgspec.structs.replace(admin, models=("price-*",)))
+    assert refused is not None, "a token for some models does not show who has the others"
+    assert (refused.what, refused.why) == ("the token t is for price-* alone", "tokens are for any models"), "nobody asked for the record"

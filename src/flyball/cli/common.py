@@ -114,13 +114,20 @@ def must_see(wired: Wired, model: str) -> None:
         raise error_of(refused)
 
 
-def must_read_record(wired: Wired) -> None:
-    """Raise Refused where a token was given that may not read the record itself, which is of all models."""
-    from flyball.governance.authority import may_read_record
-    from flyball.ledger.ledger import error_of
+def may_read_record(wired: Wired) -> Refusal | None:
+    """Why a token that was given may not read the record itself, which is of all models."""
+    from flyball.governance import authority
     from flyball.wiring import TOKEN_VARIABLE
 
-    if os.environ.get(TOKEN_VARIABLE) and (refused := may_read_record(wired.caller)) is not None:
+    return authority.may_read_record(wired.caller) if os.environ.get(TOKEN_VARIABLE) else None
+
+
+def must_read_record(wired: Wired) -> None:
+    """Raise Refused where a token was given that may not read the record itself."""
+    from flyball.ledger.ledger import error_of
+
+    refused = may_read_record(wired)
+    if refused is not None:
         raise error_of(refused)
 
 

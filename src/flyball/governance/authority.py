@@ -196,14 +196,18 @@ def may_read_record(caller: Caller) -> Refusal | None:
     """Why a caller may not read the record itself: its events, their proofs, its checkpoints. It is of all models, so a token for some is not
     for it.
     """
-    refused = may_read(caller)
-    if refused is not None or not caller.models or "*" in caller.models:
-        return refused
+    return may_read(caller) or _for_all(caller, "the record is of all models")
+
+
+def _for_all(caller: Caller, why: str) -> Refusal | None:
+    """Why a token is not for what concerns all models; None if it is for all."""
+    if not caller.models or "*" in caller.models:
+        return None
     return Refusal(
         code="refused",
-        what=f"the token {caller.token} is not for the record",
-        why=f"the record is of all models, the token is for {', '.join(caller.models)}",
-        fix="ask an admin for one without --model",
+        what=f"the token {caller.token} is for {', '.join(caller.models)} alone",
+        why=why,
+        fix="ask an admin for a token without --model",
     )
 
 
@@ -216,4 +220,4 @@ def may_see_tokens(caller: Caller) -> Refusal | None:
         return refused
     if Role.ADMIN not in caller.roles:
         return Refusal(code="refused", what=f"{caller.person} may not see the tokens", why="it takes the role admin", fix="ask an admin")
-    return may_read_record(caller)
+    return _for_all(caller, "tokens are for any models")
