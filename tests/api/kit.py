@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+from starlette.routing import Router
 
 from flyball.api.app import Api
 from flyball.api.asking import PREFIX
@@ -57,11 +58,16 @@ class Served:
         self.gate = Gate(wired)
         self.keeper = Keeper(wired, self.gate.failures, self.said.append)
         self.socket = socket
-        self._host = Host(socket, lambda: Api(wired, self.gate, self.said.append, works=self.keeper.check).app, self.said.append)
+        self.made: Api
+        self._host = Host(socket, self._application, self.said.append)
         self._host.start()
         self.http = httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://flyball", timeout=30)
         eventually(lambda: reached(socket), "the application does not answer")
         self.admin = self.token("ada", Role.ADMIN)
+
+    def _application(self) -> Router:
+        self.made = Api(self.wired, self.gate, self.said.append, works=self.keeper.check)
+        return self.made.app
 
     def close(self) -> None:
         self.http.close()
