@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from msgspec import inspect
 
 from flyball.clock import Instant, Span
 from flyball.errors import FlyballError
+from flyball.loop import memory
 from flyball.loop.compiling import compile_project
 from flyball.loop.declaring import apply
 from flyball.loop.memory import Memories
 from flyball.loop.proposals import Propose
 from flyball.loop.tick import absorb
 from flyball.monitoring.slabs import within
+from flyball.monitoring.state import MonitorState
 from flyball.records.base import Event
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.models import Signature
+from flyball.records.monitoring import Cursor, Watch
+from flyball.records.rollouts import RolloutEvidence
 from flyball.records.serving import ModelRoute, RouteDesired
 from flyball.records.versions import ChampionChanged, VersionRegistered
 from flyball.serving import wal
@@ -158,6 +166,43 @@ def test_a_champion_whose_result_cannot_be_read_has_a_gap_too(project: Project) 
         kept, failed = project.absorb(wired, 1)
         assert len(failed) == 1
         assert kept.monitor("m").gap(project.began + SECOND) == 20
+
+
+def test_what_another_version_of_flyball_counted_is_counted_again_and_left_to_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    with project.process() as wired:
+        project.ask(10)
+        with monkeypatch.context() as other:
+            other.setattr(memory, "FORM", memory.FORM + 1)
+            project.absorb(wired, 1)
+            # it has a field that this one does not know
+            names = [memory.stored(f"{part}/{model}") for part in ("monitor", "declared") for model in ("m", "n")]
+            theirs = {name: (wired.ports.memory.load(name) or b"")[:-1] + b',"more":1}' for name in names}
+            wired.ports.memory.save(theirs)
+    with project.process() as wired:
+        kept, failed = project.absorb(wired, 2)
+        assert (counted(kept, "m"), failed) == ((10, 0), [])
+        assert {name: wired.ports.memory.load(name) for name in names} == theirs
+
+
+def fields(kind: object, found: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a record, and of all that are in it, as they are written down."""
+    if isinstance(kind, inspect.StructType) and kind.cls.__name__ not in found:
+        found[kind.cls.__name__] = kind.cls.__annotations__
+        for each in kind.fields:
+            fields(each.type, found)
+    elif isinstance(kind, inspect.Type) and not isinstance(kind, inspect.StructType):
+        for part in msgspec.structs.astuple(kind):
+            for each in part if isinstance(part, tuple) else (part,):
+                fields(each, found)
+    return found
+
+
+def test_a_change_of_what_is_kept_is_another_form() -> None:
+    found: dict[str, Any] = {}
+    for kind in (Cursor, MonitorState, RolloutEvidence, Watch):
+        fields(inspect.type_info(kind), found)
+    digest = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:8]
+    assert (memory.FORM, digest) == (1, "4a9b83f3"), "add one to FORM, and put the new hash here"
 
 
 def test_records_of_a_model_that_answers_no_more_are_no_gap(project: Project) -> None:

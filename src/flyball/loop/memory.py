@@ -25,6 +25,10 @@ from flyball.rollout.evidence import accumulate, follow_on
 IDLE = Span.parse("1d")
 """The longest time between two looks when nothing is due."""
 
+FORM = 1
+"""Of all that is kept here. Whoever changes a field of it, or what one means, adds one: everything is counted again from the log then, and what
+another version of flyball has counted is neither read nor changed. Without it, a field that is not known would stop the loop."""
+
 _CURSOR, _MONITOR, _ROLLOUT, _DECLARED = "cursor", "monitor/", "rollout/", "declared/"
 
 
@@ -42,21 +46,21 @@ class Memories:
     def monitor(self, model: str) -> MonitorState:
         """One model's monitors."""
         if model not in self.monitors:
-            raw = self.source.load(_MONITOR + model)
+            raw = self.source.load(stored(_MONITOR + model))
             self.monitors[model] = codec.decode(raw, MonitorState) if raw else MonitorState(model=model)
         return self.monitors[model]
 
     def evidence(self, rollout_id: str) -> RolloutEvidence:
         """One rollout's evidence."""
         if rollout_id not in self.rollouts:
-            raw = self.source.load(_ROLLOUT + rollout_id)
+            raw = self.source.load(stored(_ROLLOUT + rollout_id))
             self.rollouts[rollout_id] = codec.decode(raw, RolloutEvidence) if raw else RolloutEvidence()
         return self.rollouts[rollout_id]
 
     def declared(self, model: str) -> Watch | None:
         """What the declaration of a model said of folding its log when it was read last; None if it never was."""
         if model not in self.watches:
-            raw = self.source.load(_DECLARED + model)
+            raw = self.source.load(stored(_DECLARED + model))
             if raw is None:
                 return None
             self.watches[model] = codec.decode(raw, Watch)
@@ -70,7 +74,7 @@ class Memories:
 
     def inherited(self, row: RolloutRow, state: State) -> Memories:
         """Evidence for a rollout that has none yet: what spoke against the same version in an earlier attempt still does."""
-        if row.attempt <= 1 or row.rollout in self.rollouts or self.source.load(_ROLLOUT + row.rollout):
+        if row.attempt <= 1 or row.rollout in self.rollouts or self.source.load(stored(_ROLLOUT + row.rollout)):
             return self
         earlier = [past for _, past in state.scan(ROLLOUTS) if (past.model, past.version) == (row.model, row.version) and past != row]
         newest = max(earlier, key=lambda past: past.planned_at, default=None)
@@ -103,9 +107,14 @@ class Memories:
         return kept
 
 
+def stored(key: str) -> str:
+    """The key under which a part is kept: of this form."""
+    return f"{FORM}/{key}"
+
+
 def load(memory: Memory) -> Memories:
     """What was saved last."""
-    raw = memory.load(_CURSOR)
+    raw = memory.load(stored(_CURSOR))
     return Memories(source=memory, cursor=codec.decode(raw, Cursor) if raw else Cursor())
 
 
@@ -121,7 +130,7 @@ def save(memory: Memory, kept: Memories) -> Memories:
             elif key.startswith(_DECLARED):
                 items[key] = codec.encode(kept.watches[key.removeprefix(_DECLARED)])
         items[_CURSOR] = codec.encode(kept.cursor)
-        memory.save(items)
+        memory.save({stored(key): body for key, body in items.items()})
     return replace(kept, changed=frozenset())
 
 
