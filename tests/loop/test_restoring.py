@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,17 @@ def test_what_was_backed_up_is_restored(wired: Wired, other: Wired, tmp_path: Pa
     assert not other.layout.restoring.exists()
 
 
+def test_a_key_is_its_owners_alone_whatever_rights_it_had_in_the_backup(wired: Wired, other: Wired, tmp_path: Path) -> None:
+    made = kept(wired, tmp_path / "kept")
+    for file in (tmp_path / "kept" / made.folder).rglob("*"):
+        file.chmod(0o755)
+    shutil.rmtree(other.layout.keys, ignore_errors=True)
+    bring(other, tmp_path / "kept")
+    for key in (other.layout.keys / "subjects.key", other.layout.id_key):
+        assert key.stat().st_mode & 0o777 == 0o600
+    assert other.layout.keys.stat().st_mode & 0o777 == 0o700
+
+
 @pytest.mark.parametrize(
     "name", ["log/g0/000002.wal", "keys/subjects.key", "keys/id.key", "checkpoints.txt", "keys.txt", "personal.jsonl", "blobs.txt"]
 )
@@ -121,8 +133,8 @@ def test_a_segment_that_grows_while_it_is_copied_is_restored_as_it_was_copied(
 ) -> None:
     real = writing.copy
 
-    def meanwhile(source: Path, target: Path) -> None:
-        real(source, target)
+    def meanwhile(source: Path, target: Path, **options: Any) -> None:
+        real(source, target, **options)
         with source.open("ab") as file:
             file.write(b"more")
 
@@ -159,11 +171,11 @@ def test_after_a_restore_that_was_killed_another_backup_is_restored_as_if_there_
     kept(wired, tmp_path / "first")
     real, calls = getattr(restoring, step), []
 
-    def killed(*arguments: object) -> None:
+    def killed(*arguments: object, **options: object) -> None:
         calls.append(step)
         if step != "copy" or len(calls) == 4:
             raise KeyboardInterrupt
-        real(*arguments)
+        real(*arguments, **options)
 
     with monkeypatch.context() as patched:
         patched.setattr(restoring, step, killed)
@@ -180,7 +192,7 @@ def test_after_a_restore_that_was_killed_another_backup_is_restored_as_if_there_
 def test_a_restore_that_fails_at_any_step_leaves_nothing_but_blobs(
     wired: Wired, other: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise OSError(28, "no space left")
 
     kept(wired, tmp_path / "kept")

@@ -304,11 +304,13 @@ def _forget(source: Path, target: Path, sealed: frozenset[str]) -> None:
             file.path.unlink()
 
 
-def copy(source: Path, target: Path) -> None:
-    """Copy one file whole, with its rights; it is on the disk then."""
+def copy(source: Path, target: Path, *, mode: int | None = None) -> None:
+    """Copy one file whole, with its rights, or with those of `mode`; it is on the disk then."""
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.new")
     shutil.copy2(source, scratch)
+    if mode is not None:
+        scratch.chmod(mode)
     with scratch.open("rb") as file:
         os.fsync(file.fileno())
     scratch.replace(target)

@@ -44,12 +44,12 @@ def restore(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path) -> Ba
         files = _beside(folder, made, layout)
         if is_there:
             missing = {target: source for target, source in files.items() if not target.exists()}
-            digests = _bring(blobs, folder, made, missing)
+            digests = _bring(blobs, layout, folder, made, missing)
         else:
             _undo(layout)
             write_json(layout.restoring, [target.relative_to(layout.root).as_posix() for target in files])
             try:
-                digests = _bring(blobs, folder, made, files)
+                digests = _bring(blobs, layout, folder, made, files)
                 load(ledger, folder / made.folder, made.record)
             except Exception:
                 _undo(layout)
@@ -77,14 +77,16 @@ def _alone(layout: Layout) -> Iterator[None]:
         os.close(lock)
 
 
-def _bring(blobs: Blobs, folder: Path, made: Backup, files: dict[Path, Path]) -> list[str]:
+def _bring(blobs: Blobs, layout: Layout, folder: Path, made: Backup, files: dict[Path, Path]) -> list[str]:
     """Look whether the backup is whole, then copy all of it but the record; the names of its blobs. Raises Corrupt, Unavailable, OSError."""
     for kept in made.files:
         _check_file(folder / kept.name, kept)
     digests = list(_digests(folder, made))
     _bring_blobs(LocalBlobs(folder / "blobs"), blobs, digests)
+    layout.keys.mkdir(exist_ok=True, mode=0o700)
     for target, source in files.items():
-        copy(source, target)
+        # what the backup lay on may know no rights, and a key that others can read is not used
+        copy(source, target, mode=None if layout.log in target.parents else 0o600)
     return digests
 
 
