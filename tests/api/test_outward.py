@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flyball.api.outward import Outward
-from flyball.errors import BadInput, Problem, Unavailable
+from flyball.errors import BadInput, NotFound, Problem, Unavailable
 from flyball.loop.library import BlobLibrary
 from flyball.records.declarations import DECLARATIONS, DeclarationApplied
 from flyball.records.identity import Role
@@ -109,3 +109,25 @@ def test_no_error_names_the_databases_server(tmp_path: Path) -> None:
     socket = 'connection to server on socket "/var/run/postgresql/.s.PGSQL.5432" failed: No such file or directory'
     assert "/var" not in Outward(tmp_path, name).problem(Unavailable("gone", why=socket))["detail"]
     assert (told["retry"], told["retry_after"]) == ("later", 1.0)
+
+
+@pytest.mark.parametrize("hosts", ["db.internal", "other,db.internal", "db.internal,other"])
+def test_a_host_that_is_not_found_is_not_named_and_no_other_word_is_taken_for_it(tmp_path: Path, hosts: str) -> None:
+    name = f"postgresql://fly@{hosts}:5432/fly"
+    told = Outward(tmp_path, name).problem(
+        Unavailable(f"{name} cannot be reached", why="failed to resolve host 'db.internal': [Errno -2] Name or service not known")
+    )
+    assert told["detail"] == (
+        "the ledger's database cannot be reached: failed to resolve host 'its server': [Errno -2] Name or service not known"
+    )
+    other = Outward(tmp_path, name).problem(BadInput('no model "other"', why="there is no db.internal"))
+    assert other["detail"] == 'no model "other": there is no db.internal'
+
+
+@pytest.mark.parametrize("root", ["/models", "/docs", "/v1"])
+def test_a_path_of_the_api_is_told_as_it_is_wherever_the_project_lies(root: str) -> None:
+    error = NotFound("there is nothing at /api/v1/model", why=f"{root}/loop.py", fix='did you mean "/api/v1/models"?')
+    told = Outward(Path(root), "").problem(error)
+    assert told["type"] == "/docs/errors#not-found"
+    assert told["detail"] == "there is nothing at /api/v1/model: loop.py"
+    assert told["fix"] == error.fix

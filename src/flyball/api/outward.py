@@ -12,6 +12,12 @@ from flyball.errors import FlyballError, problem
 _WHERE = re.compile(r' (?:at|on socket) "[^"]*"(?: \([^)]*\))?(?:, port \d+)?')
 """Where PostgreSQL's driver says that it looked for its server."""
 
+_HOSTS = re.compile(r"\w+://(?:.*@)?([^/:]*)")
+"""The hosts, with commas between them, in the name of a database on a server."""
+
+_OF_FLYBALL = ("type", "code")
+"""What is the same wherever a project lies."""
+
 
 class Outward:
     """Tells errors about the project in folder `root`, whose ledger is in `database` (its name as in messages)."""
@@ -20,13 +26,24 @@ class Outward:
         folders = {str(root.absolute()), str(root.resolve())} - {"/"}
         # the longest first: one folder may be the beginning of another's name
         known = "|".join(re.escape(folder) for folder in sorted(folders, key=len, reverse=True))
-        self._inside = re.compile(rf"(?:{known})(?:/|(?![\w.-]))") if known else None
+        # at the end of a longer path it is another folder, or a path of this API
+        self._inside = re.compile(rf"(?<![\w.-])(?:{known})(?:/|(?![\w.-]))") if known else None
         # a file in the project is still named, from its folder on; a server is not
         self._server = database if "://" in database else ""
+        found = _HOSTS.match(database)
+        hosts = "|".join(re.escape(host) for host in (found[1].split(",") if found else []) if host)
+        self._hosts = re.compile(rf"(?<![\w.-])(?:{hosts})(?![\w.-])") if hosts else None
 
     def problem(self, error: FlyballError) -> dict[str, Any]:
         """The error as problem details, in which paths begin at the project's folder and no server is named."""
-        return {name: _in_texts(value, self._plain) for name, value in problem(error).items()}
+        told = problem(error)
+        change = self._of_server if self._server and self._server in str(error) else self._plain
+        return told | {name: _in_texts(value, change) for name, value in told.items() if name not in _OF_FLYBALL}
+
+    def _of_server(self, text: str) -> str:
+        """A text of an error about the database: what the driver said may name a host alone, and that may be any word."""
+        text = self._plain(text)
+        return self._hosts.sub("its server", text) if self._hosts else text
 
     def _plain(self, text: str) -> str:
         text = _WHERE.sub("", text.replace(self._server, "the ledger's database")) if self._server else text
