@@ -94,6 +94,37 @@ def restored(tmp_path: Path) -> People:
     return other
 
 
+def cut(blobs: Path, data: bytes) -> Path:
+    """Leave so much of one blob."""
+    file = next(each for each in sorted(blobs.rglob("*")) if each.is_file())
+    file.chmod(0o644)
+    file.write_bytes(data)
+    return file
+
+
+def test_a_blob_of_a_backup_that_was_cut_is_copied_again_where_it_is_brought_up_to_date(wired: Wired, tmp_path: Path) -> None:
+    backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 7)
+    cut(tmp_path / "kept" / "blobs", b"")
+    backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 8)
+    assert sound(tmp_path) == 3
+
+
+def test_a_blob_that_was_cut_in_the_project_replaces_none_of_the_earlier_backup(wired: Wired, tmp_path: Path) -> None:
+    backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 7)
+    cut(wired.layout.blobs, b"")
+    with pytest.raises(Corrupt, match="is damaged"):
+        backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 8)
+    assert sound(tmp_path) == 3
+
+
+@pytest.mark.parametrize("left", [b"", b"declaration X"])
+def test_a_restore_over_the_same_record_mends_its_damaged_blobs(wired: Wired, tmp_path: Path, left: bytes) -> None:
+    backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 7)
+    cut(wired.layout.blobs, left)
+    restore(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept")
+    assert verify(wired.ledger, wired.blobs).problems == ()
+
+
 def test_what_is_collected_once_the_backup_is_whole_stays_in_it(wired: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = module.write_atomically
 

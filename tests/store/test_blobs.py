@@ -54,6 +54,17 @@ def test_changed_bytes_are_never_handed_out(blobs: LocalBlobs) -> None:
         blobs.check(digest)
 
 
+@pytest.mark.parametrize("left", [b"", b"the", b"the model and more"])
+def test_a_file_that_has_not_the_size_of_the_blob_is_replaced_where_the_blob_is_put(blobs: LocalBlobs, tmp_path: Path, left: bytes) -> None:
+    (tmp_path / "model").write_bytes(b"the model")
+    for put in (lambda: blobs.put(b"the model"), lambda: blobs.put_file(tmp_path / "model")):
+        digest = put()
+        blobs.path(digest).chmod(0o644)
+        blobs.path(digest).write_bytes(left)
+        put()
+        assert blobs.get(digest) == b"the model"
+
+
 def test_a_blob_that_is_not_there_is_not_found(blobs: LocalBlobs) -> None:
     absent = "0" * 64
     assert not blobs.has(absent)

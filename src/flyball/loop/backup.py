@@ -247,15 +247,20 @@ def _sealed(ledger: SqlLedger, events: int) -> frozenset[str]:
 
 
 def _copy_blobs(source: Blobs, target: Blobs, progress: Progress) -> frozenset[str]:
-    """Copy what the target has not; all that both have by then."""
+    """Copy what the target has not, or not in that size; all that both have by then. Raises Corrupt."""
     digests = list(source.digests())
     copied: set[str] = set()
     for done, digest in enumerate(digests):
         progress(done, len(digests))
-        if target.has(digest) or _copy_blob(source, target, digest):
+        if _has_size(source, target, digest) or _copy_blob(source, target, digest):
             copied.add(digest)
     progress(len(digests), len(digests))
     return frozenset(copied)
+
+
+def _has_size(source: Blobs, target: Blobs, digest: str) -> bool:
+    own, kept = source.touched(digest), target.touched(digest)
+    return own is not None and kept is not None and own.size == kept.size
 
 
 def _tidy(folder: Path, copied: frozenset[str]) -> None:

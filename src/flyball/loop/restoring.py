@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from flyball.errors import Conflict, Corrupt
+from flyball.errors import Conflict, Corrupt, NotFound
 from flyball.ledger.export import lines, load
 from flyball.ledger.ledger import SqlLedger
 from flyball.loop.backup import BLOBS, MARK, Backup, Kept, copy, held, read, sha256_of
@@ -116,12 +116,23 @@ def _digests(folder: Path, made: Backup) -> Iterator[str]:
 
 
 def _bring_blobs(kept: LocalBlobs, blobs: Blobs, digests: list[str]) -> None:
-    """Copy what the project has not. Raises Corrupt at one that does not hash to its name."""
+    """Copy what the project has not, or has damaged. Raises Corrupt at one of the backup that does not hash to its name."""
     for digest in digests:
-        if not blobs.has(digest) and blobs.put_file(kept.path(digest)) != digest:
+        if _is_whole(blobs, digest):
+            continue
+        blobs.remove(digest)
+        if blobs.put_file(kept.path(digest)) != digest:
             raise Corrupt(
                 f"{kept.path(digest)} is damaged", why="this blob of the backup does not hash to its name", fix="use another backup"
             )
+
+
+def _is_whole(blobs: Blobs, digest: str) -> bool:
+    try:
+        blobs.check(digest)
+    except (NotFound, Corrupt):
+        return False
+    return True
 
 
 def _beside(folder: Path, made: Backup, layout: Layout) -> dict[Path, Path]:

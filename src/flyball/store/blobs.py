@@ -31,7 +31,7 @@ class Blobs(Protocol):
     """Where blobs are kept. Every method raises Unavailable when the storage cannot be reached or written."""
 
     def put(self, data: bytes) -> str:
-        """Keep `data`; return its SHA-256 in hex. Bytes that are there already are not written again, but refreshed."""
+        """Keep `data`; return its SHA-256 in hex. Bytes that are there in their size are not written again, but refreshed."""
         ...
 
     def put_file(self, path: Path) -> str:
@@ -97,7 +97,7 @@ class LocalBlobs:
         digest = hashlib.sha256(data).hexdigest()
         target = self._file(digest)
         try:
-            if _refreshed(target):
+            if _refreshed(target, len(data)):
                 return digest
             target.parent.mkdir(parents=True, exist_ok=True)
             with _beside(target.parent) as file:
@@ -123,7 +123,7 @@ class LocalBlobs:
                     copy.write(chunk)
                 digest = hashed.hexdigest()
                 target = self._file(digest)
-                if not _refreshed(target):
+                if not _refreshed(target, copy.tell()):
                     target.parent.mkdir(exist_ok=True)
                     _settle(copy, target)
         except OSError as error:
@@ -239,14 +239,16 @@ class LocalBlobs:
         return self.root / digest[:2] / digest[2:]
 
 
-def _refreshed(target: Path) -> bool:
-    """Whether the blob is there and stays: from now on it counts as touched."""
+def _refreshed(target: Path, size: int | None = None) -> bool:
+    """Whether the blob is there, in this size if one is given, and stays: from now on it counts as touched."""
     try:
         descriptor = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
+        if size not in (None, os.fstat(descriptor).st_size):
+            return False
         os.utime(descriptor)
         # no name any more: it was removed while the lock was waited for
         return os.fstat(descriptor).st_nlink > 0
