@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from flyball import errors
-from flyball.cli.main import report
+from flyball.cli.main import report, system_error
 from flyball.errors import BadInput, FlyballError, NotFound, Problem, Unavailable, Unusable
+from flyball.loop.subjectkey import _unusable
 from flyball.serving import problems
+from flyball.store.blobs import _cannot_read, _cannot_write
 
 ERRORS = [
     NotFound('no model "demnd" is declared', why="models: demand", fix='did you mean "demand"?'),
@@ -53,6 +58,22 @@ def test_what_a_person_must_mend_is_no_reason_to_wait_on_the_command_line_and_50
     assert isinstance(error, Unavailable), "whoever goes on by waiting finds it mended"
     assert (error.exit_code, error.status, error.retry) == (1, 503, "ask")
     assert problems.headers(error) == [(b"retry-after", b"30")]
+
+
+REFUSED = [
+    (errno.EACCES, Unusable),
+    (errno.EPERM, Unusable),
+    (errno.EROFS, Unusable),
+    (errno.ENOSPC, Unavailable),
+    (errno.EIO, Unavailable),
+]
+
+
+@pytest.mark.parametrize(("number", "kind"), REFUSED)
+def test_waiting_is_advised_for_what_the_system_refuses_only_where_it_helps(number: int, kind: type[Unavailable]) -> None:
+    error = OSError(number, os.strerror(number), "/x")
+    told = [system_error(error), _cannot_read("a" * 64, error), _cannot_write(Path("/x"), error), _unusable(Path("/x/key"), error)]
+    assert [type(each) for each in told] == [kind] * 4
 
 
 def test_who_was_too_slow_may_send_it_again() -> None:

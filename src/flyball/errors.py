@@ -15,6 +15,7 @@ FlyballError                 what, why, fix, code, title, retry
 
 from __future__ import annotations
 
+import errno
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -148,6 +149,14 @@ class Unusable(Unavailable):
     title = "It cannot be used as it is"
     exit_code = 1
     retry: Retry = "ask"
+
+
+_FOR_A_PERSON = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+def kind_of(error: OSError) -> type[Unavailable]:
+    """What the system refused, as an error: Unusable where the right is missing or the disk is read-only, so that waiting does not help."""
+    return Unusable if error.errno in _FOR_A_PERSON else Unavailable
 
 
 class Interrupted(FlyballError):

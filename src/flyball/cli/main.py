@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flyball.cli.document import DOCUMENT
-from flyball.errors import BadInput, FlyballError, Interrupted, Unavailable, Unusable, problem
+from flyball.errors import BadInput, FlyballError, Interrupted, kind_of, problem
 
 VERBS: dict[str, tuple[str, str]] = {
     "init": ("flyball.cli.init", "make a project that runs as it stands"),
@@ -170,7 +170,6 @@ def _interrupted(argv: list[str]) -> int:
 _NO_ROOM = ("the disk is full", "make room, then try again")
 _NO_RIGHT = ("this user may not write there", "give this user write access, or run it as the user who has it")
 _READ_ONLY = ("the disk is read-only", "use a folder on a disk that can be written")
-_FOR_A_PERSON = {_NO_RIGHT[0], _READ_ONLY[0]}
 _SYSTEM = {
     errno.ENOSPC: _NO_ROOM,
     errno.EDQUOT: ("this user's share of the disk is used up", "make room, then try again"),
@@ -187,8 +186,7 @@ def system_error(error: OSError) -> FlyballError:
     why, fix = _SYSTEM.get(
         error.errno or 0, ("a full or read-only disk, missing rights, or a port or file in use", "make room or rights, then try again")
     )
-    kind = Unusable if why in _FOR_A_PERSON else Unavailable
-    return kind(f"the system said no: {error.strerror or error}{where}", why=why, fix=fix)
+    return kind_of(error)(f"the system said no: {error.strerror or error}{where}", why=why, fix=fix)
 
 
 def report(error: FlyballError, *, as_json: bool) -> None:

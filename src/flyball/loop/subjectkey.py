@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flyball.data.erasures import keyed
-from flyball.errors import Corrupt, Unavailable
+from flyball.errors import Corrupt, Unavailable, kind_of
 from flyball.records.base import State
 from flyball.records.data import STANDING
 from flyball.store import secretfile
@@ -102,4 +102,4 @@ def _read(path: Path) -> SubjectKey:
 
 def _unusable(path: Path, error: OSError) -> Unavailable:
     why = error.strerror or str(error)
-    return Unavailable(f"the key {path} cannot be used", why=why, fix="check the folder and its rights", retry_after=30)
+    return kind_of(error)(f"the key {path} cannot be used", why=why, fix="check the folder and its rights", retry_after=30)

@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from flyball.compute.guardian import ONE_THREAD
-from flyball.errors import Conflict, FlyballError, Interrupted, Refused, Unavailable, problem
+from flyball.errors import Conflict, FlyballError, Interrupted, Refused, kind_of, problem
 from flyball.serving.address import reach, url_of
 from flyball.serving.children import Child, Spare
 from flyball.serving.layout import UNSAID, Layout, read_json, worker_name, write_json
@@ -397,7 +397,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return failed(error)
     except OSError as error:
         why = f"{error.filename or options.root}: {error.strerror}"
-        return failed(Unavailable("flyball cannot start", why=why, fix="make room on the disk, or let this user write there"))
+        return failed(kind_of(error)("flyball cannot start", why=why, fix="make room on the disk, or let this user write there"))
     except KeyboardInterrupt:
         # before there was anything to end in order
         return 130

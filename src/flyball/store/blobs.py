@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, cast
 
 from flyball.clock import Instant
-from flyball.errors import BadInput, Corrupt, NotFound, Unavailable, Unusable
+from flyball.errors import BadInput, Corrupt, NotFound, Unavailable, Unusable, kind_of
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 20
@@ -298,7 +298,7 @@ def _corrupt(digest: str) -> Corrupt:
 
 
 def _cannot_read(digest: str, error: OSError) -> Unavailable:
-    return Unavailable(f"blob {digest} cannot be read", why=str(error), fix="check the disk and the file's rights")
+    return kind_of(error)(f"blob {digest} cannot be read", why=str(error), fix="check the disk and the file's rights")
 
 
 def _cannot_write(root: Path, error: OSError) -> Unavailable:
@@ -306,8 +306,9 @@ def _cannot_write(root: Path, error: OSError) -> Unavailable:
         return Unavailable(
             f"no room to write a blob under {root}", why="the disk is full", fix="free some space; nothing was changed", retry_after=30
         )
-    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
-        return Unusable(
+    kind = kind_of(error)
+    if kind is Unusable:
+        return kind(
             f"no right to write under {root}",
             why=error.strerror or str(error),
             fix="give this user write access, or run as the user who owns it",
