@@ -207,6 +207,20 @@ def test_a_restore_that_fails_at_any_step_leaves_nothing_but_blobs(
     assert sound(other)
 
 
+def test_a_disk_that_fills_while_a_file_is_copied_has_no_half_of_it_afterwards(
+    wired: Wired, other: Wired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "no space left")
+
+    (other.layout.log / "g0").mkdir(parents=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="no space"):
+            writing.copy(log(wired, 1), other.layout.log / "g0" / "000001.wal")
+    assert list((other.layout.log / "g0").iterdir()) == []
+
+
 def test_a_record_that_somebody_begins_during_a_restore_is_without_the_log_and_keys_of_the_backup(
     wired: Wired, other: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -313,12 +313,15 @@ def copy(source: Path, target: Path, *, mode: int | None = None) -> None:
     """Copy one file whole, with its rights, or with those of `mode`; it is on the disk then."""
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.new")
-    shutil.copy2(source, scratch)
-    if mode is not None:
-        scratch.chmod(mode)
-    with scratch.open("rb") as file:
-        os.fsync(file.fileno())
-    scratch.replace(target)
+    try:
+        shutil.copy2(source, scratch)
+        if mode is not None:
+            scratch.chmod(mode)
+        with scratch.open("rb") as file:
+            os.fsync(file.fileno())
+        scratch.replace(target)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _kept(folder: Path, file: Path) -> Kept:
