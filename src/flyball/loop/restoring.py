@@ -51,7 +51,7 @@ def restore(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path) -> Ba
             try:
                 digests = _bring(blobs, layout, folder, made, files)
                 load(ledger, folder / made.folder, made.record)
-            except Exception:
+            except Exception:  # whatever it is, it is raised again; what was brought without its record is not left
                 _undo(layout)
                 raise
         layout.restoring.unlink(missing_ok=True)
