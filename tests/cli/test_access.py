@@ -129,6 +129,9 @@ def test_a_token_for_some_models_shows_these_alone(
     listed = (told("models", "list")["versions"], told("rollouts", "list")["rollouts"], told("incidents", "list")["incidents"])
     assert [bool(each) for each in (*listed, status["models"], status["incidents"])] == [seen] * 5
     assert told("models", "list")["without_version"] == []
+    assert [each["name"] for each in told("data", "list")["datasets"]] == (["town"] if seen else [])
+    shown = flyball("data", "show", "town", "--project", watched)
+    assert (shown.code == 0, "town" in shown.out, 'no data set "town"' in shown.err) == (seen, seen, not seen)
     for verb in (
         ("models", "show", "demand@1.0.0"),
         ("models", "list", "demand"),

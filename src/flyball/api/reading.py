@@ -118,8 +118,8 @@ def rollout(asked: Asked) -> Answer:
 
 def datasets(asked: Asked) -> Answer:
     """Every data set and its newest good version."""
-    allowed = _datasets_of(asked)
-    found = pages.by_name(asked.state(), DATASETS, asked.query, keep=lambda name: allowed is None or name in allowed)
+    state = asked.state()
+    found = pages.by_name(state, DATASETS, asked.query, keep=lookup.datasets_of(asked.caller, asked.ports.library, state))
     rows = [
         answers.Dataset(name=name, head=row.head, refused_mark=row.refused_mark, violations=row.violations) for name, row in found.items
     ]
@@ -129,9 +129,9 @@ def datasets(asked: Asked) -> Answer:
 def dataset_versions(asked: Asked) -> Answer:
     """Every version of a data set."""
     name, state = valid_name(asked.path["dataset"], "data set"), asked.state()
-    allowed = _datasets_of(asked)
-    if state.get(DATASETS, name) is None or (allowed is not None and name not in allowed):
-        raise lookup.missing("data set", name, [key for key, _ in state.scan(DATASETS) if allowed is None or key in allowed])
+    seen = lookup.datasets_of(asked.caller, asked.ports.library, state)
+    if state.get(DATASETS, name) is None or not seen(name):
+        raise lookup.missing("data set", name, [key for key, _ in state.scan(DATASETS) if seen(key)])
     rows = sorted((row for _, row in state.scan(DATASET_VERSIONS, f"{name}/")), key=lambda row: (-row.as_of, row.content))
     return Answer(pages.of_list([(row.content, row) for row in rows], f"{DATASET_VERSIONS.name}/{name}", asked.query))
 
@@ -265,14 +265,6 @@ def _standing(asked: Asked, state: State, row: DeclarationRow) -> answers.Standi
 
 def _version(state: State, row: VersionRow) -> answers.Version:
     return answers.Version(**msgspec.structs.asdict(row), role=lookup.role(state, row))
-
-
-def _datasets_of(asked: Asked) -> set[str] | None:
-    """The data sets that a token for some models may see: those of these models; None for all."""
-    if not asked.caller.models:
-        return None
-    rows = [row for name, row in asked.state().scan(DECLARATIONS) if asked.caller.covers(name)]
-    return {model.data.name for row in rows if (model := lookup.readable(asked.ports.library, row)[0]) is not None}
 
 
 def _number(asked: Asked, name: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from flyball.cli.output import Output
 from flyball.clock import Instant, Span
 from flyball.errors import BadInput, Conflict
 from flyball.records import codec
-from flyball.records.base import Event, Receipt, Refusal
+from flyball.records.base import Event, Receipt, Refusal, State
 from flyball.records.commands import keyed_id
 from flyball.records.models import ModelRef, parse_ref
 from flyball.records.versions import VersionRow
@@ -103,6 +103,14 @@ def may_see(wired: Wired, model: str) -> bool:
     from flyball.wiring import TOKEN_VARIABLE
 
     return not os.environ.get(TOKEN_VARIABLE) or wired.caller.covers(model)
+
+
+def may_see_data(wired: Wired, state: State) -> Callable[[str], bool]:
+    """Whether a token that was given is for a data set, by its name."""
+    from flyball.loop import lookup
+    from flyball.wiring import TOKEN_VARIABLE
+
+    return lookup.datasets_of(wired.caller, wired.ports.library, state) if os.environ.get(TOKEN_VARIABLE) else lambda _name: True
 
 
 def must_see(wired: Wired, model: str) -> None:

@@ -40,9 +40,13 @@ def list_datasets(*, project: Project = HERE, as_json: Json = False, quiet: Quie
     """Every data set. The version in use, and what is wrong with its source."""
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
-        rows = wired.ports.ledger.state().scan(DATASETS)
+        state = wired.ports.ledger.state()
+        known, seen = state.scan(DATASETS), common.may_see_data(wired, state)
+        rows = [(name, row) for name, row in known if seen(name)]
     if rows:
         out.table(("NAME", "VERSION", "ROWS", "AS OF", "SOURCE"), [_listed(name, row) for name, row in rows])
+    elif known:
+        out.line("this token is for no model that is made from one of the data sets here")
     else:
         out.line("no data set was read yet: flyball train MODEL reads one, and so does flyball up")
     out.document({"datasets": [{"name": name, **dated(row)} for name, row in rows]})
@@ -61,9 +65,9 @@ def show(
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         state, now = wired.ports.ledger.state(), wired.ports.clock.now()
-        row = state.get(DATASETS, name)
-        if row is None:
-            raise missing("data set", name, [key for key, _ in state.scan(DATASETS)])
+        row, seen = state.get(DATASETS, name), common.may_see_data(wired, state)
+        if row is None or not seen(name):
+            raise missing("data set", name, [key for key, _ in state.scan(DATASETS) if seen(key)])
         found = [(version, present(state, name, version.content)) for key, version in state.scan(DATASET_VERSIONS) if version.name == name]
     out.line(" ".join(_listed(name, row)))
     for version, content in sorted(found, key=lambda each: each[0].as_of):

@@ -62,6 +62,11 @@ class Caller(Record, frozen=True):
         """The names under which this person may say yes at a gate: roles and jobs."""
         return frozenset((*(role.value for role in self.roles), *self.jobs))
 
+    @property
+    def is_for_all(self) -> bool:
+        """Whether the token is for all models, those to come too."""
+        return not self.models or "*" in self.models
+
     def covers(self, model: str) -> bool:
         """Whether the token is for this model."""
         return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
@@ -201,7 +206,7 @@ def may_read_record(caller: Caller) -> Refusal | None:
 
 def _for_all(caller: Caller, why: str) -> Refusal | None:
     """Why a token is not for what concerns all models; None if it is for all."""
-    if not caller.models or "*" in caller.models:
+    if caller.is_for_all:
         return None
     return Refusal(
         code="refused",

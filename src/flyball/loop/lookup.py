@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from flyball.declare.model import Model
 from flyball.declare.units import near
 from flyball.errors import BadInput, Corrupt, DeclarationError, NotFound, Unavailable
+from flyball.governance.authority import Caller
 from flyball.loop.ports import Ledger, Library, Ports
 from flyball.loop.releases import active_rollout
 from flyball.records.base import Event, Receipt, State
@@ -42,6 +43,15 @@ def readable(library: Library, row: DeclarationRow) -> tuple[Model | None, str]:
         return library.model(row.body), ""
     except (NotFound, Corrupt, Unavailable, DeclarationError) as error:
         return None, f"{error.what}; {error.fix}"
+
+
+def datasets_of(caller: Caller, library: Library, state: State) -> Callable[[str], bool]:
+    """Whether a caller may see the data set of a name: with a token for some models, those that these models are made from."""
+    if caller.is_for_all:
+        return lambda _name: True
+    rows = [row for name, row in state.scan(DECLARATIONS) if caller.covers(name)]
+    own = {model.data.name for row in rows if (model := readable(library, row)[0]) is not None}
+    return own.__contains__
 
 
 def roles(state: State, model: str) -> ModelRow:
