@@ -46,3 +46,26 @@ def test_a_variable_that_nothing_would_read_is_refused(variable: str, fix: str) 
 def test_variables_that_are_no_settings_are_known() -> None:
     others = {"FLYBALL_TOKEN": "fb_x", "FLYBALL_TEST_DATA": "/data", "PORT": "3", "FLYBALLPORT": "3"}
     assert read_settings({}, {**others, "FLYBALL_PORT": "7200"}).port == 7200
+
+
+@pytest.mark.parametrize("variable", ["FLYBALL_XYZQ", "FLYBALL_TEST_DAT"])
+def test_only_what_is_of_use_to_a_user_is_shown_as_a_setting(variable: str) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        read_settings({}, {variable: "3"})
+    assert "FLYBALL_TEST_DATA" not in caught.value.fix
+
+
+@pytest.mark.parametrize("service", ["FLYBALL", "FLYBALL_GATEWAY", "FLYBALL_2"])
+def test_what_kubernetes_says_of_a_service_of_our_name_is_no_setting(service: str) -> None:
+    address = "tcp://10.0.0.1:7117"
+    links = {"SERVICE_HOST": "10.0.0.1", "SERVICE_PORT": "7117", "SERVICE_PORT_HTTP": "7117", "PORT": address}
+    links |= {"PORT_7117_TCP": address, "PORT_7117_TCP_PROTO": "tcp", "PORT_7117_TCP_PORT": "7117", "PORT_7117_TCP_ADDR": "10.0.0.1"}
+    given = {f"{service}_{name}": value for name, value in links.items()}
+    assert read_settings({"gateways": 3}, given) == read_settings({"gateways": 3}, {})
+    assert read_settings({"port": 7200}, given).port == 7200
+
+
+@pytest.mark.parametrize("variable", ["FLYBALL_GATEWAY_PORT", "FLYBALL_SERVICE", "FLYBALL_HOST_PORT", "FLYBALL_PORT_TCP"])
+def test_what_only_looks_like_it_is_refused(variable: str) -> None:
+    with pytest.raises(DeclarationError, match=f"{variable} is not a setting"):
+        read_settings({}, {variable: "7117"})

@@ -5,6 +5,7 @@ A setting is written in `flyball.toml` under `[settings]`, or as `FLYBALL_<NAME>
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar
@@ -14,8 +15,17 @@ from flyball.errors import DeclarationError
 ValueT = TypeVar("ValueT", int, str)
 
 PREFIX = "FLYBALL_"
-NO_SETTINGS = ("FLYBALL_TOKEN", "FLYBALL_TEST_DATA")
-"""Variables of this prefix that are read, and are no settings: the secret of a token, and the data of flyball's own tests."""
+_TOKEN = f"{PREFIX}TOKEN"
+"""A variable of this prefix that is read elsewhere and is no setting: the secret of a token."""
+
+_OF_OUR_TESTS = "FLYBALL_TEST_DATA"
+
+_LINK = re.compile(
+    rf"{PREFIX}(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)=.*"
+    rf"|{PREFIX}(?:\w+_)?PORT=(?:tcp|udp|sctp)://.*",
+    re.DOTALL,
+)
+"""What Kubernetes puts into every container about a service whose name begins with `flyball`."""
 
 
 def _setting(default: ValueT, *, meaning: str, unit: str, why: str) -> ValueT:
@@ -97,9 +107,10 @@ def read_settings(toml: Mapping[str, object], environment: Mapping[str, str]) ->
     if unknown:
         raise DeclarationError(f'"{unknown[0]}" is not a setting', why="flyball.toml names it", fix=f"settings: {', '.join(sorted(known))}")
     variables = {f"{PREFIX}{name.upper()}": name for name in known}
+    environment = {name: value for name, value in environment.items() if name.startswith(PREFIX) and not _LINK.fullmatch(f"{name}={value}")}
     for variable in sorted(environment):
-        if variable.startswith(PREFIX) and variable not in variables and variable not in NO_SETTINGS:
-            raise _no_setting(variable, [*variables, *NO_SETTINGS])
+        if variable not in (*variables, _TOKEN, _OF_OUR_TESTS):
+            raise _no_setting(variable, [*variables, _TOKEN])
     given: dict[str, tuple[str, object]] = {name: (name, value) for name, value in toml.items()}
     for variable, name in variables.items():
         if variable in environment:
