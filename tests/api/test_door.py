@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections import Counter
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from flyball.errors import Unauthenticated
 from flyball.ledger import checkpoints
 from flyball.loop.authority import TABLE
 from flyball.loop.local import new_secret
-from flyball.records.identity import REFUSED_ACCESS, TOKENS, Role
+from flyball.records.identity import REFUSED_ACCESS, TOKENS, Role, secret_hash
 from flyball.serving.problems import TooMany
 
 from .kit import DOCUMENT, Served, eventually
@@ -111,6 +112,14 @@ def test_the_record_is_of_all_models_and_so_not_for_a_token_for_some(api: Served
     assert api.get(path, token=api.token("eve", Role.VIEWER)).status_code == 200
     refused = api.get(path, token=api.token("fay", Role.ADMIN, models=["dem*"]))
     assert (refused.status_code, "the record is of all models" in refused.json()["detail"]) == (403, True)
+
+
+def test_the_record_says_who_holds_tokens_by_hash_and_tells_no_secret(api: Served) -> None:
+    secret = api.token("gil", Role.SCIENTIST)
+    told = api.get("/events?limit=200", token=api.token("eve", Role.VIEWER)).text
+    assert secret not in told
+    [made] = [one["event"] for one in json.loads(told)["items"] if one["event"].get("person") == "gil"]
+    assert (made["kind"], made["hash"]) == ("token.created", secret_hash(secret))
 
 
 def test_a_stream_of_the_record_is_not_for_a_token_for_some_models(api: Served) -> None:
