@@ -110,15 +110,19 @@ class Control:
             # predictions go on meanwhile
             reconcile_routes(self._wired.ports)
             return
+        failed: FlyballError | None = None
         try:
             tick(now, self._wired.ports)
         except FlyballError as error:
-            # one model's own trouble lets no segment lie; where the store itself fails, nothing is sealed
-            if error.code not in LOST and not isinstance(error, Unavailable):
-                self._seal()
-            raise
+            # where the store itself fails, nothing is sealed or signed
+            if error.code in LOST or isinstance(error, Unavailable):
+                raise
+            failed = error
+        # one model's own trouble lets no segment lie, and leaves nothing unsigned
         self._seal()
         self._checkpoint(now)
+        if failed is not None:
+            raise failed
 
     def _checkpoint(self, now: Instant) -> None:
         try:

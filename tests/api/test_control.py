@@ -1,0 +1,37 @@
+"""What the control plane does in a pass besides the tick of the loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flyball.api import control
+from flyball.api.control import Control
+from flyball.errors import Conflict, FlyballError, NotFound, Unavailable
+from flyball.ledger import checkpoints
+
+from .conftest import opened
+
+
+@pytest.mark.parametrize(
+    ("error", "signed"),
+    [
+        (NotFound("a declaration is gone"), True),
+        (Unavailable("the database does not answer"), False),
+        (Conflict("another control plane took over", code="fenced"), False),
+    ],
+    ids=["one model's", "the store's", "lost"],
+)
+def test_trouble_with_one_model_leaves_nothing_unsigned(
+    root: Path, monkeypatch: pytest.MonkeyPatch, error: FlyballError, signed: bool
+) -> None:
+    def goes_wrong(*_: object) -> None:
+        raise error
+
+    monkeypatch.setenv("FLYBALL_CHECKPOINT_EVENTS", "1")
+    monkeypatch.setattr(control, "tick", goes_wrong)
+    with opened(root) as wired:
+        with pytest.raises(type(error)):
+            Control(wired, watch=False)._tick(wired.ports.clock.now())
+        assert bool(list(checkpoints.every(wired.ledger))) is signed
