@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from flyball.errors import Unavailable
+from flyball.errors import Unavailable, Unusable
 from flyball.store import sqlite
 from flyball.store.operational import Operational
 from flyball.store.sql import Database
@@ -52,23 +53,50 @@ def test_what_can_be_read_is_read_where_nothing_can_be_written(flyball, trained_
 
 
 @pytest.mark.parametrize(
-    ("told", "code", "words"),
+    ("told", "may", "code", "words"),
     [
-        (Disk(0), 3, "the disk is full"),
-        (Disk(9999, f_favail=0), 3, "the disk is full"),
-        (Disk(0, f_flag=os.ST_RDONLY), 1, "the disk is read-only"),
-        (Disk(9999), 1, "no right to the file"),
+        (Disk(0), True, 3, "the disk is full"),
+        (Disk(9999, f_favail=0), True, 3, "the disk is full"),
+        (Disk(0, f_flag=os.ST_RDONLY), False, 1, "the disk is read-only"),
+        (Disk(9999), False, 1, "no right to the file"),
+        (Disk(9999), True, 3, "no right is missing"),
     ],
-    ids=["no bytes", "no files", "read-only", "no right"],
+    ids=["no bytes", "no files", "read-only", "no right", "something else"],
 )
 def test_what_cannot_be_written_says_why_and_whether_waiting_helps(
-    flyball, trained: Path, unwritable, told: Disk, code: int, words: str
+    flyball, trained: Path, unwritable, monkeypatch: pytest.MonkeyPatch, told: Disk, may: bool, code: int, words: str
 ) -> None:
     unwritable(told, "SQLITE_CANTOPEN")
+    monkeypatch.setattr(sqlite, "_may_write", lambda _path: may)
     ended = flyball("release", "demand@1.0.0", "--project", trained)
     assert ended.code == code
     assert words in ended.err
     assert "nothing was changed" in ended.err
+
+
+def test_too_many_open_files_are_no_missing_right(tmp_path: Path) -> None:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, most[1]))
+    try:
+        with pytest.raises(Unavailable) as caught:
+            Database.open(tmp_path / "ledger.db")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+    assert not isinstance(caught.value, Unusable)
+    assert "open files" in caught.value.fix
+
+
+@pytest.mark.parametrize("taken", ["the folder", "the file"])
+def test_a_database_that_lies_where_none_can_be_says_so_and_is_not_waited_for(tmp_path: Path, taken: str) -> None:
+    path = tmp_path / "deep" / "ledger.db"
+    backend = sqlite.Sqlite(path)
+    path.mkdir(parents=True)
+    if taken == "the folder":
+        path.rmdir()
+        path.parent.rmdir()
+    with pytest.raises(sqlite3.Error) as caught:
+        backend.connect()
+    assert isinstance(backend.explain(caught.value), Unusable)
 
 
 def test_a_folder_that_may_not_be_made_for_the_database_is_named(

@@ -161,6 +161,14 @@ def _explain(path: Path, error: Exception) -> FlyballError:
         )
     if name == "SQLITE_FULL" or (name.startswith(_CANNOT_WRITE) and _is_full(path.parent)):
         return _no_room(path)
+    # SQLITE_READONLY: it was opened for reading alone, since it could not be for writing
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")) and _may_write(path):
+        return Unavailable(
+            f"{path} cannot be opened for writing",
+            why=f"{error}: no right is missing, so the system gave no file",
+            fix="try again; if it stays, allow this process more open files (ulimit -n); nothing was changed",
+            retry_after=30,
+        )
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
         return Unusable(
             f"{path} cannot be opened for writing",
@@ -177,6 +185,14 @@ def _explain(path: Path, error: Exception) -> FlyballError:
             fix="flyball audit verify says what was changed; restore from a backup",
         )
     return Unavailable(f"{path} failed", why=f"{error} ({name or type(error).__name__})", fix="check the disk; nothing was changed")
+
+
+def _may_write(path: Path) -> bool:
+    """Whether this user has every right that a database in that file takes: its log and its shared memory lie beside it."""
+    files = (path, *(path.with_name(f"{path.name}-{part}") for part in ("wal", "shm")))
+    return os.access(path.parent, os.W_OK | os.X_OK) and not any(
+        file.is_dir() or (file.exists() and not os.access(file, os.R_OK | os.W_OK)) for file in files
+    )
 
 
 def _no_room(path: Path) -> Unavailable:
