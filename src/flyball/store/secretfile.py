@@ -11,7 +11,10 @@ from flyball.errors import Refused
 
 
 def make(path: Path, text: str) -> None:
-    """Write a secret where there is none yet; of two processes that make one at once, the first one's stays. Raises OSError."""
+    """Write a secret where there is none yet; of two processes that make one at once, the first one's stays. Raises OSError.
+
+    It is on the disk then, name and all: what is done with it is recorded, and nothing else could take its place.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
@@ -23,6 +26,11 @@ def make(path: Path, text: str) -> None:
     finally:
         os.close(descriptor)
         scratch.unlink()
+    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def read(path: Path, what: str, *, why: str, fix: str) -> str:
