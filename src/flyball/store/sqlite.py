@@ -111,7 +111,7 @@ FROM sqlite_schema WHERE type = 'trigger' ORDER BY 1
 
     def explain(self, error: Exception) -> FlyballError:
         """What an error of the driver means to a person."""
-        return _explain(self.path, error)
+        return _explain(self.path, error, opened_for_reading=bool(self._address))
 
 
 def _plain(address: str | Path, *, uri: bool = False) -> SqliteConnection:
@@ -150,7 +150,7 @@ def _name(error: Exception) -> str:
     return getattr(error, "sqlite_errorname", None) or ""
 
 
-def _explain(path: Path, error: Exception) -> FlyballError:
+def _explain(path: Path, error: Exception, *, opened_for_reading: bool = False) -> FlyballError:
     """What happened, why and what to do, for each kind of error that a user can meet."""
     name = _name(error)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
@@ -161,8 +161,8 @@ def _explain(path: Path, error: Exception) -> FlyballError:
         )
     if name == "SQLITE_FULL" or (name.startswith(_CANNOT_WRITE) and _is_full(path.parent)):
         return _no_room(path)
-    # SQLITE_READONLY: it was opened for reading alone, since it could not be for writing
-    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")) and _may_write(path):
+    no_file = ("SQLITE_CANTOPEN", "SQLITE_READONLY") if opened_for_reading else "SQLITE_CANTOPEN"
+    if name.startswith(no_file) and _may_write(path):
         return Unavailable(
             f"{path} cannot be opened for writing",
             why=f"{error}: no right is missing, so the system gave no file",
