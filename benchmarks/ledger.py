@@ -84,29 +84,27 @@ def bare(database: Database, of: SqlLedger, first: int, commands: Sequence[Appen
     runs = {run: canonical(row) for run, row in state.scan(RUNS)}
     models = {name: canonical(row) for name, row in state.scan(MODEL_ROWS)}
     with of.database.reading() as connection:
-        bodies = dict(connection.execute(sql.all_events).fetchall())
-        nodes = dict(connection.execute(sql.all_nodes).fetchall())
+        events = {row[0]: row for row in connection.execute(sql.all_events).fetchall()}
         [frontier] = connection.execute("SELECT frontier FROM head").fetchone()
     held, rows = database.backend.connect(), sql.rows
     start = time.process_time()
     for seq, command in enumerate(commands, first):
         [event] = command.events
-        puts = [("command", command.id, b'{"actor":"loop","first":%d,"last":%d}' % (seq, seq)), ("run", event.run, runs[event.run])]
+        puts = [("run", event.run, runs[event.run])]
         if isinstance(event, RunQueued):
             puts.append(("model", event.model, models[event.model]))
         held.execute(database.backend.begin_writing)
         held.execute(sql.head).fetchone()
+        held.execute(sql.command, (command.id,)).fetchone()
         for table, key, _ in puts:
             held.execute(rows[table].get, (key,)).fetchone()
-        held.execute(sql.append, (seq, bodies[seq]))
-        held.executemany(sql.add_node, [(place, nodes[place]) for place in range(merkle.count(seq - 1), merkle.count(seq))])
+        held.execute(sql.append, events[seq])
         held.execute(sql.set_head, (seq, frontier, seq))
         for table, key, body in puts:
             held.execute(rows[table].put, (key, body))
         held.commit()
     taken = time.process_time() - start
     with of.database.reading() as connection:
-        assert list(held.execute(sql.all_nodes)) == connection.execute(sql.all_nodes).fetchall()
         assert list(held.execute(sql.all_events)) == connection.execute(sql.all_events).fetchall()
     held.close()
     return taken
@@ -164,12 +162,14 @@ def history(folder: Path, report: Report) -> tuple[float, float]:
 
 
 def proof(folder: Path, report: Report) -> float:
-    """Median wall ms of an inclusion proof in a tree of LEAVES leaves, read from the database. The tree is written without its events."""
+    """Median wall ms of an inclusion proof in a tree of LEAVES leaves, read from the database. The events have no bodies."""
     opened = ledger(folder, durable=False)
     frontier: list[bytes] = []
-    nodes = (node for size in range(LEAVES) for node in merkle.append(size, frontier, merkle.leaf_hash(size.to_bytes(8, "big"))))
+    rows = (
+        (size + 1, "", b"", b"".join(merkle.append(size, frontier, merkle.leaf_hash(size.to_bytes(8, "big"))))) for size in range(LEAVES)
+    )
     with opened.database.writing() as connection:
-        connection.executemany(opened.database.sql.add_node, nodes)
+        connection.executemany(opened.database.sql.append, rows)
         connection.execute(opened.database.sql.set_head, (LEAVES, b"".join(frontier), 0))
     expected = opened.head().root
     chance, taken = random.Random(1), []

@@ -37,6 +37,14 @@ def test_a_table_that_a_newer_flyball_needs_is_added(place: Place) -> None:
     assert "p_model" in place.database().table_names()
 
 
+def test_tables_of_another_version_are_left_alone(place: Place) -> None:
+    place.database().close()
+    place.alter("UPDATE meta SET value = '99' WHERE key = 'schema'")
+    with pytest.raises(Conflict, match="version 99") as caught:
+        place.database()
+    assert "newer one" in caught.value.fix
+
+
 def test_a_database_of_somebody_else_is_left_alone(place: Place) -> None:
     place.alter("CREATE TABLE event (id INTEGER, name TEXT)")
     with pytest.raises(Conflict, match='table "event" that flyball did not make'):
@@ -152,7 +160,7 @@ def test_a_stream_gives_rows_before_it_has_them_all(place: Place) -> None:
         rows = connection.stream(ENDLESS)
         assert [row[0] for row in islice(rows, 2500)] == list(range(1, 2501))
         # another one beside it, and the first one goes on
-        assert next(iter(connection.stream(opened.sql.all_nodes, ())), None) is None
+        assert next(iter(connection.stream(opened.sql.all_events, ())), None) is None
         assert next(rows) == (2501,)
     assert set(opened.table_names()) == set(tables.metadata.tables), "what was left unread is in nobody's way"
 
@@ -161,9 +169,9 @@ def test_a_stream_gives_rows_before_it_has_them_all(place: Place) -> None:
 def test_a_stream_ends_where_its_rows_do(place: Place, count: int) -> None:
     opened = place.database()
     with opened.writing() as connection:
-        connection.executemany(opened.sql.add_node, [(place, b"x") for place in range(count)])
+        connection.executemany(opened.sql.append, [(seq, "c", b"x", b"y") for seq in range(count)])
     with opened.reading() as connection:
-        assert [place for place, _ in connection.stream(opened.sql.all_nodes, ())] == list(range(count))
+        assert list(connection.stream(opened.sql.all_events, ())) == [(seq, "c", b"x", b"y") for seq in range(count)]
 
 
 @pytest.mark.parametrize("key", ["a\0b", "\0"])

@@ -24,7 +24,7 @@ from .conftest import load_kit
 from .event_strategies import events
 
 FAMILIES = [module.EVENTS for module in vocabulary._MODULES if module.EVENTS]
-WRITTEN = ("event", "node", "head", "personal", *(f"p_{table.name}" for table in vocabulary.PROJECTIONS))
+WRITTEN = ("event", "head", "personal", *(f"p_{table.name}" for table in vocabulary.PROJECTIONS))
 
 
 def streams(family: Sequence[type[Event]]) -> st.SearchStrategy[list[tuple[str, list[Event] | None]]]:
@@ -51,9 +51,7 @@ def contents(ledger: SqlLedger) -> dict[str, list[tuple[str, bytes]]]:
 
 def record(ledger: SqlLedger) -> tuple[object, ...]:
     with ledger.database.reading() as connection:
-        bodies = connection.execute(ledger.database.sql.all_events).fetchall()
-        nodes = connection.execute(ledger.database.sql.all_nodes).fetchall()
-    return bodies, nodes, ledger.head()
+        return connection.execute(ledger.database.sql.all_events).fetchall(), ledger.head()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from flyball.clock import Instant, VirtualClock
-from flyball.ledger import checkpoints, merkle
+from flyball.ledger import checkpoints
 from flyball.ledger.canonical import canonical
 from flyball.ledger.ledger import SqlLedger
 from flyball.ledger.note import Signer, version_text
@@ -142,14 +142,32 @@ def test_every_byte_of_an_event(site: Site) -> None:
 
 
 def test_every_byte_of_a_hash_of_the_tree(site: Site) -> None:
-    each_is_found(site, "node", "place", "hash", lambda key: "node {}/{}".format(*merkle.at(key[0])))
+    connection = sqlite3.connect(site.file, isolation_level=None)
+    for (seq,), before, after in changes(list(places(site, "event", "seq", "hashes")), "hashes"):
+        [level] = {place // 32 for place, (one, two) in enumerate(zip(before, after, strict=True)) if one != two}
+        connection.execute("UPDATE event SET hashes = ? WHERE seq = ?", (after, seq))
+        assert [each.where for each in site.problems()] == [f"node {level}/{(int(str(seq)) >> level) - 1}"]
+        connection.execute("UPDATE event SET hashes = ? WHERE seq = ?", (before, seq))
+    connection.close()
+    assert site.problems() == (), "it is as it was"
+
+
+def test_every_byte_of_the_command_beside_an_event(site: Site) -> None:
+    connection = sqlite3.connect(site.file, isolation_level=None)
+    stored = [(key, str(command).encode()) for key, command in places(site, "event", "seq", "command")]
+    for (seq,), before, after in changes(stored, "command"):
+        connection.execute("UPDATE event SET command = CAST(? AS TEXT) WHERE seq = ?", (after.decode("latin-1"), seq))
+        assert [each.where for each in site.problems()] == [f"event {seq}"]
+        connection.execute("UPDATE event SET command = ? WHERE seq = ?", (before.decode(), seq))
+    connection.close()
+    assert site.problems() == (), "it is as it was"
 
 
 def test_every_byte_of_a_checkpoint(site: Site) -> None:
     each_is_found(site, "checkpoint", "size", "note", lambda key: f"checkpoint {key[0]}")
 
 
-@pytest.mark.parametrize("name", ["command", "declaration", "run", "version", "model", "token", "key"])
+@pytest.mark.parametrize("name", ["declaration", "run", "version", "model", "token", "key"])
 def test_every_byte_of_a_row_of_state(site: Site, name: str) -> None:
     each_is_found(site, f"p_{name}", "key", "body", lambda key: f"{name} {key[0]}")
 
@@ -170,10 +188,8 @@ def test_a_place_that_is_changed_is_found_as_well(site: Site) -> None:
     connection = sqlite3.connect(site.file, isolation_level=None)
     for table, column, before, after in (
         ("event", "seq", 3, 300),
-        ("node", "place", 2, 200),
         ("checkpoint", "size", 3, 4),
         ("p_run", "key", "run_1", "run_2"),
-        ("p_command", "key", "cmd_1", "cmd_x"),
         ("head", "size", None, 3),
     ):
         [old] = connection.execute(f"SELECT {column} FROM {table} WHERE ? IS NULL OR {column} = ? LIMIT 1", (before, before)).fetchone()
@@ -188,8 +204,8 @@ def test_a_place_that_is_changed_is_found_as_well(site: Site) -> None:
 def test_what_somebody_added_is_named(site: Site) -> None:
     connection = sqlite3.connect(site.file, isolation_level=None)
     for add, remove, where in (
-        ("INSERT INTO p_command VALUES (x'ff', x'00')", "DELETE FROM p_command WHERE key = x'ff'", "command b'\\xff'"),
-        ("INSERT INTO p_command VALUES ('cmd_z', x'00')", "DELETE FROM p_command WHERE key = 'cmd_z'", "command cmd_z"),
+        ("INSERT INTO p_run VALUES (x'ff', x'00')", "DELETE FROM p_run WHERE key = x'ff'", "run b'\\xff'"),
+        ("INSERT INTO p_run VALUES ('run_z', x'00')", "DELETE FROM p_run WHERE key = 'run_z'", "run run_z"),
         ("CREATE VIEW mine AS SELECT 1", "DROP VIEW mine", "table mine"),
         ("CREATE TRIGGER mine AFTER INSERT ON event BEGIN SELECT 1; END", "DROP TRIGGER mine", "table mine"),
     ):

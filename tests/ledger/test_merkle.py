@@ -34,8 +34,8 @@ class Tree:
         self.frontier: list[bytes] = []
         self.nodes: dict[tuple[int, int], bytes] = {}
         for size, leaf in enumerate(leaves):
-            for node in merkle.append(size, self.frontier, merkle.leaf_hash(leaf)):
-                self.nodes[merkle.at(node.place)] = node.hash
+            for level, completed in enumerate(merkle.append(size, self.frontier, merkle.leaf_hash(leaf))):
+                self.nodes[level, size >> level] = completed
 
     def get(self, level: int, idx: int) -> bytes:
         return self.nodes[level, idx]
@@ -51,18 +51,6 @@ def test_roots_are_those_of_other_implementations(size: int) -> None:
 
 def test_the_root_of_nothing_is_the_hash_of_nothing() -> None:
     assert merkle.root([]) == plain_root([])
-
-
-@given(st.integers(0, 2**50))
-def test_every_place_is_that_of_one_subtree(place: int) -> None:
-    assert merkle.place(*merkle.at(place)) == place
-
-
-@given(trees)
-def test_subtrees_are_numbered_in_the_order_in_which_they_are_completed(leaves: list[bytes]) -> None:
-    frontier: list[bytes] = []
-    made = [node.place for size, leaf in enumerate(leaves) for node in merkle.append(size, frontier, leaf)]
-    assert made == list(range(merkle.count(len(leaves))))
 
 
 @given(trees)

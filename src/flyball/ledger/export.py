@@ -89,15 +89,15 @@ def _load_events(connection: Connection, ledger: SqlLedger, path: Path) -> tuple
     size, at = 0, 0
     frontier: list[bytes] = []
     for batch in _batches(path):
-        nodes: list[merkle.Node] = []
+        rows = []
         for seq, body in enumerate(batch, size + 1):
             try:
-                at = read_body(seq, body).at
+                recorded = read_body(seq, body)
             except Corrupt as error:
                 raise _damaged(f"{path}, line {seq}", f"this flyball knows no such event, and a newer one may: {error.why}") from error
-            nodes += merkle.append(seq - 1, frontier, merkle.leaf_hash(body))
-        connection.executemany(sql.append, list(enumerate(batch, size + 1)))
-        connection.executemany(sql.add_node, nodes)
+            rows.append((seq, recorded.command, body, b"".join(merkle.append(seq - 1, frontier, merkle.leaf_hash(body)))))
+            at = recorded.at
+        connection.executemany(sql.append, rows)
         size += len(batch)
     return size, frontier, at
 
@@ -134,7 +134,7 @@ def _events(connection: Connection, ledger: SqlLedger, head: Head) -> Iterator[b
     """The events as lines. Raises Corrupt at the end where they are not those under the head, so that no file of them is ever whole."""
     size = 0
     frontier: list[bytes] = []
-    for _, stored in connection.stream(ledger.database.sql.all_events, ()):
+    for _, _, stored, _ in connection.stream(ledger.database.sql.all_events, ()):
         body = stored_bytes(stored)
         merkle.append(size, frontier, merkle.leaf_hash(body))
         size += 1

@@ -11,21 +11,12 @@ from types import ModuleType
 from flyball.errors import BadInput
 from flyball.records import base, vocabulary
 from flyball.records.base import Event, Fold, Projection, Recorded
-from flyball.records.commands import COMMANDS, CommandRow
 
 Folds = Mapping[type[Event], Fold]
 
 
 def fold(folds: Folds, projection: Projection, recorded: Recorded) -> None:
-    """Apply one event: to the rows of its stage, and to the list of commands carried out. Raises BadInput for a kind without a fold."""
-    fold_stage(folds, projection, recorded)
-    row = projection.get(COMMANDS, recorded.command)
-    first = recorded.seq if row is None else row.first
-    projection.put(COMMANDS, recorded.command, CommandRow(actor=recorded.actor, first=first, last=recorded.seq))
-
-
-def fold_stage(folds: Folds, projection: Projection, recorded: Recorded) -> None:
-    """Apply one event to the rows of its stage alone. Raises BadInput for a kind without a fold."""
+    """Apply one event to the rows of its stage. Raises BadInput for a kind without a fold."""
     stage = folds.get(type(recorded.event))
     if stage is None:
         raise BadInput(
@@ -34,31 +25,6 @@ def fold_stage(folds: Folds, projection: Projection, recorded: Recorded) -> None
             fix="name a fold for it in FOLDS of its stage's fold.py, even one that does nothing",
         )
     stage(projection, recorded)
-
-
-class CommandRuns:
-    """The list of commands carried out, made from events as they go by: a command's events follow each other, so none is kept.
-
-    The list is as long as the ledger; every other projection is as long as there is state.
-    """
-
-    def __init__(self) -> None:
-        self._last: Recorded | None = None
-        self._first = 0
-
-    def add(self, recorded: Recorded) -> tuple[str, CommandRow] | None:
-        """The next event; the command that it ends, with its row."""
-        last, self._last = self._last, recorded
-        if last is not None and last.command == recorded.command:
-            return None
-        ended = None if last is None else (last.command, CommandRow(actor=last.actor, first=self._first, last=last.seq))
-        self._first = recorded.seq
-        return ended
-
-    def end(self) -> tuple[str, CommandRow] | None:
-        """The last command, after the last event."""
-        last = self._last
-        return None if last is None else (last.command, CommandRow(actor=last.actor, first=self._first, last=last.seq))
 
 
 def fold_hash(folds: Folds) -> str:

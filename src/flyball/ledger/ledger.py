@@ -18,14 +18,13 @@ from flyball.ledger.canonical import read_body, rewrite, stored_bytes, write_bod
 from flyball.ledger.folds import Folds, fold, fold_hash
 from flyball.ledger.personal import Salts, hidden
 from flyball.ledger.personal import read as read_personal
-from flyball.ledger.projection import Snapshot, SqlProjection, check_key
+from flyball.ledger.projection import LAST, Snapshot, SqlProjection, check_key
 from flyball.ledger.rebuild import rebuild
 from flyball.records.base import Event, Receipt, Recorded, Refusal, State
-from flyball.records.commands import COMMANDS, key_of
+from flyball.records.commands import key_of
 from flyball.store.sql import Connection, Database
 
 _CHUNK = 1000
-_HASH = 32
 
 
 class Command(Protocol):
@@ -95,19 +94,13 @@ class SqlLedger:
         check_key(command.id)
         with self.database.writing() as connection:
             head = self._checked_head(connection, fence)
-            state = SqlProjection(connection, self.database.sql)
-            done = state.get(COMMANDS, command.id)
+            done = self._done(connection, command)
             if done is not None:
-                if done.actor != command.actor:
-                    raise Conflict(
-                        f"the command id {command.id} was used by {done.actor}",
-                        why="an id names one command of one actor",
-                        fix="choose a new id",
-                    )
-                return Receipt(command=command.id, first=done.first, last=done.last, repeated=True)
-            _check_order(state, command.id)
+                return done
+            self._check_order(connection, command.id)
             # time never goes back in the record, whatever the system's clock does
             now = max(self._clock.now(), head.at)
+            state = SqlProjection(connection, self.database.sql)
             outcome = decide(state, command, now)
             if isinstance(outcome, Refusal):
                 raise error_of(outcome)
@@ -144,16 +137,21 @@ class SqlLedger:
         return self.head().size
 
     def personal(self, digest: str) -> str | None:
-        """The personal text that an event holds the hash of; None where it was erased or never there."""
+        """The personal text that an event holds the hash of; None where it was erased or never there. Raises Corrupt."""
         with self.database.reading() as connection:
             row = connection.execute(self.database.sql.personal.get, (digest,)).fetchone()
-        return None if row is None else read_personal(stored_bytes(row[0])).text
+        if row is None:
+            return None
+        kept = read_personal(stored_bytes(row[0]))
+        if kept is None:
+            raise Corrupt(f"the personal text {digest} was changed", fix="flyball audit verify says what else was; restore from a backup")
+        return kept.text
 
     def personal_of(self, text: str) -> list[str]:
-        """The hashes under which events hold this very text, where it was not erased. Looks at every text that is kept."""
+        """The hashes under which events hold this very text, where it was not erased. Looks at every text that can be read."""
         with self.database.reading() as connection:
             rows = connection.stream(self.database.sql.personal.everything, ())
-            return [key for key, body in rows if read_personal(stored_bytes(body)).text == text]
+            return [key for key, body in rows if (kept := read_personal(stored_bytes(body))) is not None and kept.text == text]
 
     def erase_personal(self, digests: Sequence[str]) -> None:
         """Forget what these hashes stand for. No event, proof or projection changes; a hash that is not there is no error."""
@@ -210,8 +208,43 @@ class SqlLedger:
             )
         return head
 
+    def _done(self, connection: Connection, command: Command) -> Receipt | None:
+        """The receipt of a command that was carried out before. Raises Conflict for an id that another actor used; Corrupt."""
+        first, last = connection.execute(self.database.sql.command, (command.id,)).fetchone()
+        if first is None:
+            return None
+        [body] = connection.execute(self.database.sql.event, (first,)).fetchone()
+        given = read_body(first, stored_bytes(body))
+        if given.command != command.id:
+            raise Corrupt(
+                f"event {first} is kept as one of the command {command.id}",
+                why=f"it is of {given.command}, so somebody has changed one of both",
+                fix="flyball audit verify says which, and what else",
+            )
+        if given.actor != command.actor:
+            raise Conflict(
+                f"the command id {command.id} was used by {given.actor}",
+                why="an id names one command of one actor",
+                fix="choose a new id",
+            )
+        return Receipt(command=command.id, first=first, last=last, repeated=True)
+
+    def _check_order(self, connection: Connection, command: str) -> None:
+        """Raise BadInput for a key that was used for another order: answered as that one, it would be a command that nobody carried out."""
+        key = key_of(command)
+        if not key:
+            return
+        used = connection.execute(self.database.sql.commands, (f"{key}/", f"{key}/{LAST}")).fetchall()
+        if any(key_of(each) == key for (each,) in used):
+            raise errors.BadInput(
+                f"the idempotency key {key} was used for another command",
+                why="the same key again is the same command, done once",
+                fix="send the same again, or choose a new key",
+                code="key-reused",
+            )
+
     def _append(self, connection: Connection, head: Head, projection: SqlProjection, entries: Sequence[_Entry]) -> None:
-        frontier, bodies, nodes = list(head.frontier), [], []
+        frontier, rows = list(head.frontier), []
         texts: dict[str, bytes] = {}
         for seq, (at, actor, command, event) in enumerate(entries, head.size + 1):
             known, kept = hidden(event, self._salts)
@@ -219,11 +252,9 @@ class SqlLedger:
             body = write_body(at, actor, command, known)
             # what is folded is what was written, so a replay cannot come out differently
             fold(self.folds, projection, _as_written(seq, body, known))
-            bodies.append((seq, body))
-            nodes.extend(merkle.append(seq - 1, frontier, merkle.leaf_hash(body)))
+            rows.append((seq, command, body, b"".join(merkle.append(seq - 1, frontier, merkle.leaf_hash(body)))))
         sql = self.database.sql
-        connection.executemany(sql.append, bodies)
-        connection.executemany(sql.add_node, nodes)
+        connection.executemany(sql.append, rows)
         if texts:
             connection.executemany(sql.personal.put, list(texts.items()))
         connection.execute(sql.set_head, (head.size + len(entries), b"".join(frontier), entries[-1][0]))
@@ -244,27 +275,15 @@ def _as_written(seq: int, body: bytes, event: Event) -> Recorded:
     return recorded
 
 
-def _check_order(state: State, command: str) -> None:
-    """Raise BadInput for a key that was used for another order: answered as that one, it would be a command that nobody carried out."""
-    key = key_of(command)
-    used = [each for each, _ in state.scan(COMMANDS, f"{key}/") if key_of(each) == key] if key else []
-    if used:
-        raise errors.BadInput(
-            f"the idempotency key {key} was used for another command",
-            why="the same key again is the same command, done once",
-            fix="send the same again, or choose a new key",
-            code="key-reused",
-        )
-
-
 def nodes(connection: Connection, database: Database) -> merkle.GetNode:
     """The stored hashes of complete subtrees. It raises Corrupt at one that is missing."""
 
     def node(level: int, idx: int) -> bytes:
-        row = connection.execute(database.sql.node, (merkle.place(level, idx),)).fetchone()
-        if row is None:
+        row = connection.execute(database.sql.hashes, ((idx + 1) << level,)).fetchone()
+        found = stored_bytes(row[0])[level * merkle.SIZE : (level + 1) * merkle.SIZE] if row else b""
+        if len(found) < merkle.SIZE:
             raise Corrupt(f"node {level}/{idx} is missing", fix="flyball audit verify says what else is")
-        return stored_bytes(row[0])
+        return found
 
     return node
 
@@ -283,7 +302,7 @@ def read_head(connection: Connection, database: Database) -> Head:
     size, frontier, at, fence, written_by = row
     if not (isinstance(size, int) and isinstance(frontier, bytes) and isinstance(at, int) and isinstance(fence, int)):
         raise Corrupt("the ledger's head is not what a head is", why="its one row was changed", fix="restore the database from a backup")
-    hashes = [frontier[start : start + _HASH] for start in range(0, len(frontier), _HASH)]
+    hashes = [frontier[start : start + merkle.SIZE] for start in range(0, len(frontier), merkle.SIZE)]
     return Head(size, tuple(hashes), at, fence, written_by or "")
 
 

@@ -1,29 +1,22 @@
 """The tree of RFC 6962 (section 2.1), with SHA-256. Pure.
 
-Subtree (level, idx) covers the leaves idx·2^level … (idx + 1)·2^level − 1. Its place is its number, from 0, in the order in which the
-growing tree completes them: what a leaf completes lies side by side. The frontier of a tree of `size` leaves is the hashes of its largest
+Subtree (level, idx) covers the leaves idx·2^level … (idx + 1)·2^level − 1; the last of them completes it. The frontier of a tree of `size` leaves is the hashes of its largest
 complete subtrees from left to right: one for every bit that is set in `size`, the highest bit first.
 """
 
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+
+SIZE = 32
+"""Bytes of a hash."""
 
 EMPTY = hashlib.sha256(b"").digest()
 """The root of no leaves."""
 
 GetNode = Callable[[int, int], bytes]
 """(level, idx) → the hash of that complete subtree."""
-
-
-class Node(NamedTuple):
-    """The hash of a complete subtree, and its place."""
-
-    place: int
-    hash: bytes
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -36,37 +29,14 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-def count(size: int) -> int:
-    """How many complete subtrees a tree of `size` leaves has: the place of the next one."""
-    return 2 * size - size.bit_count()
-
-
-def place(level: int, idx: int) -> int:
-    """The place of a complete subtree.
-
-    >>> [place(0, 0), place(0, 1), place(1, 0), place(0, 2)]
-    [0, 1, 2, 3]
-    """
-    return count(((idx + 1) << level) - 1) + level
-
-
-def at(place: int) -> tuple[int, int]:
-    """The (level, idx) of the complete subtree at a place."""
-    leaf = bisect_right(range(place + 1), place, key=count) - 1
-    level = place - count(leaf)
-    return level, leaf >> level
-
-
-def append(size: int, frontier: list[bytes], leaf: bytes) -> list[Node]:
-    """Add a leaf to a tree of `size` leaves. Changes `frontier`; returns the complete subtrees this made, smallest first."""
-    first, rest, current = count(size), size, leaf
-    made = [Node(first, leaf)]
-    while rest & 1:
-        current = node_hash(frontier.pop(), current)
-        rest >>= 1
-        made.append(Node(first + len(made), current))
-    frontier.append(current)
-    return made
+def append(size: int, frontier: list[bytes], leaf: bytes) -> list[bytes]:
+    """Add a leaf to a tree of `size` leaves. Changes `frontier`; returns the hashes of the subtrees that it completes, itself first."""
+    completed = [leaf]
+    while size & 1:
+        completed.append(node_hash(frontier.pop(), completed[-1]))
+        size >>= 1
+    frontier.append(completed[-1])
+    return completed
 
 
 def root(frontier: Sequence[bytes]) -> bytes:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 import msgspec
 from msgspec import inspect
 
+from flyball.errors import BadInput
 from flyball.ledger.canonical import canonical
 from flyball.records.base import Event, Record
 
@@ -81,23 +82,29 @@ def hashes(event: Event) -> Iterator[str]:
     return (text for text in found if text)
 
 
-def read(body: bytes) -> PersonalText:
-    """What lies under a hash. Raises ValueError where it is nothing of ours."""
-    return msgspec.json.decode(body, type=PersonalText)
+def read(body: bytes) -> PersonalText | None:
+    """What lies under a hash; None where somebody has changed it to what is no text of ours."""
+    try:
+        return msgspec.json.decode(body, type=PersonalText)
+    except ValueError:
+        return None
 
 
 def misplaced(rows: Iterable[tuple[str, bytes]], told: frozenset[str] | set[str]) -> Iterator[Misplaced]:
     """Rows that do not hash to their key, and rows that no event refers to (`told`: all hashes in events). An erased row is no fault."""
     for key, body in rows:
-        try:
-            kept = read(body)
-            right = digest(bytes.fromhex(kept.salt), kept.text) == key and canonical(kept) == body
-        except (ValueError, TypeError, UnicodeError):
-            right = False
-        if not right:
+        if not _is_right(key, body):
             yield Misplaced(key, "a personal text was changed: it does not hash to its name")
         elif key not in told:
             yield Misplaced(key, "a personal text that no event refers to")
+
+
+def _is_right(key: str, body: bytes) -> bool:
+    kept = read(body)
+    try:
+        return kept is not None and digest(bytes.fromhex(kept.salt), kept.text) == key and canonical(kept) == body
+    except (ValueError, BadInput):
+        return False
 
 
 _UNDER_WAY: set[type[Record]] = set()

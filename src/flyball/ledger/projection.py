@@ -17,7 +17,8 @@ from flyball.records.vocabulary import PROJECTIONS
 from flyball.store.sql import Connection, Reader
 from flyball.store.statements import Statements
 
-_LAST = "\U0010ffff"  # no key holds it, and every key sorts before it
+LAST = "\U0010ffff"
+"""No key holds it, and every key sorts before it."""
 
 
 def check_key(key: str) -> None:
@@ -60,7 +61,7 @@ class SqlState:
 
     def scan(self, table: Table[RowT], prefix: str = "") -> list[tuple[str, RowT]]:
         """Every (key, row) whose key starts with `prefix`, in key order."""
-        found = self._connection.execute(self._rows[table.name].scan, (prefix, prefix + _LAST))
+        found = self._connection.execute(self._rows[table.name].scan, (prefix, prefix + LAST))
         return [(key, read_row(table, key, body)) for key, body in found.fetchall()]
 
 
@@ -92,11 +93,11 @@ class Snapshot(SqlState):
 
         Raises Unavailable, Corrupt.
         """
-        return self._page(table, self._rows[table.name].last, (prefix, before or prefix + _LAST, limit))
+        return self._page(table, self._rows[table.name].last, (prefix, before or prefix + LAST, limit))
 
     def next(self, table: Table[RowT], prefix: str, after: str, limit: int) -> list[tuple[str, RowT]]:
         """The first `limit` rows whose key starts with `prefix` and comes after the key `after`, in key order. Raises Unavailable, Corrupt."""
-        return self._page(table, self._rows[table.name].next, (after or prefix, prefix + _LAST, limit))
+        return self._page(table, self._rows[table.name].next, (after or prefix, prefix + LAST, limit))
 
     def _page(self, table: Table[RowT], statement: str, parameters: tuple[str, str, int]) -> list[tuple[str, RowT]]:
         with self._reader.explained():
@@ -187,7 +188,7 @@ class MemoryProjection:
     def scan(self, table: Table[RowT], prefix: str = "") -> list[tuple[str, RowT]]:
         """Every (key, row) whose key starts with `prefix`, in key order."""
         rows, keys = self._tables[table.name], self._keys(table.name)
-        return [(key, rows[key]) for key in keys[bisect_left(keys, prefix) : bisect_left(keys, prefix + _LAST)]]
+        return [(key, rows[key]) for key in keys[bisect_left(keys, prefix) : bisect_left(keys, prefix + LAST)]]
 
     def put(self, table: Table[RowT], key: str, row: RowT) -> None:
         """Write a row, whether or not the key is there."""

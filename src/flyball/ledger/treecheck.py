@@ -7,7 +7,7 @@ changed event only with its leaf hash.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import product
 from typing import NamedTuple
 
@@ -24,17 +24,18 @@ class VerifyProblem(Record, frozen=True):
 
 
 class _Subtree(NamedTuple):
-    """A complete subtree: its hash as stored (None: missing) and as what lies below it says."""
+    """A complete subtree: its hash as stored (None: missing) and as what lies below it says (None: that is missing, and told of)."""
 
     level: int
     idx: int
     stored: bytes | None
-    computed: bytes
+    computed: bytes | None
 
     @property
     def candidates(self) -> tuple[bytes, ...]:
-        """What its parent may have been made of."""
-        return (self.computed,) if self.stored is None or self.stored == self.computed else (self.stored, self.computed)
+        """What its parent may have been made of, as far as that is known."""
+        known = (self.computed,) if self.stored is None or self.stored == self.computed else (self.stored, self.computed)
+        return tuple(each for each in known if each is not None)
 
 
 _TRIED = 6
@@ -42,57 +43,58 @@ _TRIED = 6
 
 
 class TreeCheck:
-    """Fed with every event's body in order, then with the head; tells problems as it finds them."""
+    """Fed with every event's body and hashes in order, then with the head; tells problems as it finds them."""
 
-    def __init__(self, nodes: Iterator[tuple[int, bytes]], tell: Callable[[VerifyProblem], None]) -> None:
-        """nodes: the stored (place, hash) in order of place."""
-        self._nodes = nodes
-        self._ahead = next(nodes, None)
+    def __init__(self, tell: Callable[[VerifyProblem], None]) -> None:
         self._tell = tell
         self._frontier: list[_Subtree] = []
         self.size = 0
 
-    def add(self, body: bytes) -> None:
-        """The next event."""
-        self._leaf(_Subtree(0, self.size, self._take(0, self.size), merkle.leaf_hash(body)))
+    def add(self, body: bytes, hashes: bytes) -> None:
+        """The next event, and the hashes that are stored with it."""
+        self._leaf(merkle.leaf_hash(body), hashes)
 
     def skip(self) -> None:
-        """The next event is missing, and somebody told of it: its leaf hash is taken as it is stored."""
-        stored = self._take(0, self.size) or b""
-        self._leaf(_Subtree(0, self.size, stored, stored))
+        """The next event is missing, with its hashes, and somebody told of it."""
+        self._leaf(None, b"")
 
-    def _leaf(self, current: _Subtree) -> None:
+    def _leaf(self, computed: bytes | None, hashes: bytes) -> None:
+        current = _Subtree(0, self.size, _hash(hashes, 0), computed)
         self.size += 1
         while self._frontier and self._frontier[-1].level == current.level:
-            current = self._join(self._frontier.pop(), current)
+            current = self._join(self._frontier.pop(), current, hashes)
         self._frontier.append(current)
+        if len(hashes) > (current.level + 1) * merkle.SIZE:
+            where = f"node {current.level + 1}/{current.idx >> 1}"
+            self._tell(VerifyProblem(what=f"event {self.size} holds more hashes than it completes subtrees", where=where, event=self.size))
 
     def roots(self) -> set[bytes]:
-        """What the root of the events so far may be: where stored hashes differ from what lies below them, each is tried."""
+        """What the root of the events so far may be: where stored hashes differ from what lies below them, each is tried.
+
+        Empty where it cannot be known, since an event is missing.
+        """
         differing = [each for each in self._frontier if len(each.candidates) > 1]
         if len(differing) > _TRIED:
-            return {merkle.root([each.computed for each in self._frontier]), merkle.root([each.candidates[0] for each in self._frontier])}
+            first, last = zip(*((each.candidates[0], each.candidates[-1]) for each in self._frontier), strict=True)
+            return {merkle.root(first), merkle.root(last)}
         return {merkle.root(hashes) for hashes in product(*(each.candidates for each in self._frontier))}
 
     def finish(self, size: int, frontier: tuple[bytes, ...]) -> None:
-        """Compare with the head (the caller tells if its size is another) and tell of nodes that belong to no event."""
+        """Compare with the head (the caller tells if its size is another)."""
         if size == self.size and len(frontier) != len(self._frontier):
             self._tell(VerifyProblem(what="the head's frontier does not have the shape of its size", where="head"))
         for place, each in enumerate(self._frontier):
             said = frontier[place] if size == self.size and len(frontier) == len(self._frontier) else None
-            if said is not None and said not in each.candidates:
+            if said is not None and each.candidates and said not in each.candidates:
                 self._tell(
                     VerifyProblem(what=f"the head's hash of {_events(each.level, each.idx)} is another than the tree's", where="head")
                 )
                 said = None
             self._blame(each, said)
-        while self._ahead is not None:
-            self._extra(self._ahead[0])
-            self._ahead = next(self._nodes, None)
 
-    def _join(self, left: _Subtree, right: _Subtree) -> _Subtree:
+    def _join(self, left: _Subtree, right: _Subtree, hashes: bytes) -> _Subtree:
         level, idx = left.level + 1, left.idx >> 1
-        stored = self._take(level, idx)
+        stored = _hash(hashes, level)
         for one, two in product(left.candidates, right.candidates):
             computed = merkle.node_hash(one, two)
             if computed == stored:
@@ -101,7 +103,9 @@ class TreeCheck:
                 return _Subtree(level, idx, stored, computed)
         self._blame(left, None)
         self._blame(right, None)
-        return _Subtree(level, idx, stored, merkle.node_hash(left.stored or left.computed, right.stored or right.computed))
+        if not left.candidates or not right.candidates:
+            return _Subtree(level, idx, stored, stored)
+        return _Subtree(level, idx, stored, merkle.node_hash(left.candidates[0], right.candidates[0]))
 
     def _blame(self, each: _Subtree, parent_says: bytes | None) -> None:
         """Tell of a subtree whose stored hash is not what lies below it. `parent_says`: the hash its parent was made of, if known."""
@@ -117,20 +121,11 @@ class TreeCheck:
         else:
             self._tell(VerifyProblem(what=f"the hash of {_events(each.level, each.idx)} was changed", where=where, event=first))
 
-    def _take(self, level: int, idx: int) -> bytes | None:
-        """The stored hash of the next subtree that the events complete, if it is there; tells of nodes before it that belong to no event."""
-        place = merkle.place(level, idx)
-        while self._ahead is not None and self._ahead[0] <= place:
-            found, stored = self._ahead
-            self._ahead = next(self._nodes, None)
-            if found == place:
-                return stored
-            self._extra(found)
-        return None
 
-    def _extra(self, place: int) -> None:
-        where = "node {}/{}".format(*merkle.at(place)) if place >= 0 else f"node {place}"
-        self._tell(VerifyProblem(what="a hash of events that are not there", where=where))
+def _hash(hashes: bytes, level: int) -> bytes | None:
+    """The hash of the subtree of that level among those that are stored with an event."""
+    found = hashes[level * merkle.SIZE : (level + 1) * merkle.SIZE]
+    return found if len(found) == merkle.SIZE else None
 
 
 def _events(level: int, idx: int) -> str:

@@ -14,16 +14,15 @@ from flyball.clock import Instant
 from flyball.errors import BadInput, Corrupt, NotFound
 from flyball.ledger.canonical import is_canonical, read_body, rewrite, stored_bytes
 from flyball.ledger.checkpointcheck import CheckpointCheck, Kept
-from flyball.ledger.differences import CommandDifferences, Difference, differences
+from flyball.ledger.differences import Difference, differences
 from flyball.ledger.erasurecheck import ErasureCheck
-from flyball.ledger.folds import fold_stage
+from flyball.ledger.folds import fold
 from flyball.ledger.ledger import Head, SqlLedger, read_head
 from flyball.ledger.projection import MemoryProjection
 from flyball.ledger.references import Reference, references
 from flyball.ledger.treecheck import TreeCheck, VerifyProblem
 from flyball.records.base import Record, Recorded
 from flyball.records.codec import decode
-from flyball.records.commands import COMMANDS, CommandRow
 from flyball.records.models import Manifest
 from flyball.records.training import RunResult
 from flyball.records.vocabulary import PROJECTIONS
@@ -85,10 +84,8 @@ class _Verification:
         self.inner: dict[str, tuple[str, ...]] = {}
         self.replayed = MemoryProjection()
         self.replayed.track()
-        nodes = ((place, stored_bytes(stored)) for place, stored in connection.stream(self.sql.all_nodes, ()))
-        self.tree = TreeCheck(nodes, self.problems.append)
+        self.tree = TreeCheck(self.problems.append)
         self.erased = ErasureCheck(self.problems.append)
-        self.commands = CommandDifferences(connection, self.sql, self._differs)
         stored = ((size, stored_bytes(signed)) for size, signed in connection.stream(self.sql.checkpoints, ()))
         self.checkpoints = CheckpointCheck(stored, kept, self.tree, self.replayed, self.problems.append)
 
@@ -96,18 +93,16 @@ class _Verification:
         """Every event: in its place, canonical, readable, in time; then the tree and the head."""
         head = self._head()
         at = 0
-        for seq, stored in self.connection.stream(self.sql.all_events, ()):
+        for seq, command, stored, hashes in self.connection.stream(self.sql.all_events, ()):
             if seq <= self.tree.size or (head is not None and seq > head.size):
                 self._tell(f"event {seq} is there, and the head does not count it", f"event {seq}", seq)
                 continue
             if not self._gap(seq):
                 break
             body = stored_bytes(stored)
-            self.tree.add(body)
-            at = self._event(seq, body, at)
+            self.tree.add(body, stored_bytes(hashes))
+            at = self._event(seq, command, body, at)
             self.checkpoints.at(self.tree.size)
-        self.commands.end()
-        self.commands.extra(mended=False)
         self.checkpoints.finish(self.tree.size if head is None else head.size)
         if head is None:
             return
@@ -135,7 +130,7 @@ class _Verification:
             self.tree.skip()
         return True
 
-    def _event(self, seq: int, body: bytes, before: Instant) -> Instant:
+    def _event(self, seq: int, command: object, body: bytes, before: Instant) -> Instant:
         try:
             recorded = read_body(seq, body)
         except Corrupt as error:
@@ -146,11 +141,12 @@ class _Verification:
             self._tell(f"event {seq} is not canonical JSON", f"event {seq}", seq)
         if recorded.at < before:
             self._tell(f"event {seq} is older than the one before it", f"event {seq}", seq)
+        if recorded.command != command:
+            self._tell(f"event {seq} is kept as one of the command {command}, and is of {recorded.command}", f"event {seq}", seq)
         self.replayed.seq = seq
-        self.commands.add(recorded)
         self.erased.add(recorded)
         try:
-            fold_stage(self.ledger.folds, self.replayed, recorded)
+            fold(self.ledger.folds, self.replayed, recorded)
         # a fold is a stage's code: on an event that no decision of that stage made, it may fail in any way
         except Exception as error:  # noqa: BLE001
             self._tell(f"event {seq} cannot be replayed: {type(error).__name__}: {error}", f"event {seq}", seq)
@@ -160,9 +156,8 @@ class _Verification:
     def projections(self) -> None:
         """Every row of every projection against the replay."""
         for table in PROJECTIONS:
-            if table is not COMMANDS:
-                for each in differences(self.connection, self.sql, table.name, self.replayed.rows(table.name)):
-                    self._differs(each)
+            for each in differences(self.connection, self.sql, table.name, self.replayed.rows(table.name)):
+                self._differs(each)
 
     def erasures(self) -> None:
         """Blobs that are gone, and the personal texts that are kept."""
@@ -177,12 +172,11 @@ class _Verification:
 
     def _differs(self, each: Difference) -> None:
         key = str(each.key)
-        event = each.wanted.last if isinstance(each.wanted, CommandRow) else self.replayed.touched(each.table, key)
         if each.wanted is None:
             what = "is there, and no event explains it"
         else:
             what = "is not what its events make of it" if each.there else "is missing"
-        self._tell(f"row {key} of {each.table} {what}", f"{each.table} {key}", event)
+        self._tell(f"row {key} of {each.table} {what}", f"{each.table} {key}", self.replayed.touched(each.table, key))
 
     def _blobs(self, recorded: Recorded) -> None:
         for reference in references(recorded.event):

@@ -1,25 +1,8 @@
-"""What the ledger itself remembers: which commands were carried out."""
+"""The ids of commands."""
 
 from __future__ import annotations
 
 import hashlib
-
-from flyball.records.base import Event, Record, Table
-
-
-class CommandRow(Record, frozen=True, gc=False):
-    """A command that appended events: the first and last sequence number, and who gave it.
-
-    There is one for every command ever given, so the garbage collector is told that they hold nothing to follow.
-    """
-
-    actor: str
-    first: int
-    last: int
-
-
-COMMANDS = Table("command", CommandRow)
-"""Keyed by command id. Written by the ledger for every event, so no stage has a fold for it."""
 
 
 def keyed_id(key: str, order: str) -> str:
@@ -33,6 +16,3 @@ def keyed_id(key: str, order: str) -> str:
 def key_of(command: str) -> str:
     """The key in a command's id; empty for an id without one."""
     return command.rpartition("/")[0]
-
-
-EVENTS: tuple[type[Event], ...] = ()

@@ -17,10 +17,10 @@ from typing import Any, ClassVar, Protocol
 from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from flyball.errors import BadInput, Conflict, FlyballError
-from flyball.store import former, tables
+from flyball.store import tables
 from flyball.store.sqlite import Sqlite
 from flyball.store.statements import compile_statements
 
@@ -247,18 +247,14 @@ class Database:
             # another process may have been faster, so what is there is looked at again, now that nobody else makes any
             have = {name for (name,) in connection.execute(self.backend.tables)}
             self._check_own(have)
-            version = self._version(connection, have)
-            self._check(version)
-            aside = former.before(connection, version)
-            if aside:
-                have.discard(tables.node.name)
+            self._check(self._version(connection, have))
             for table in tables.metadata.sorted_tables:
                 if table.name not in have:
                     connection.execute(str(CreateTable(table).compile(dialect=self.backend.dialect)))
+                    for index in table.indexes:
+                        connection.execute(str(CreateIndex(index).compile(dialect=self.backend.dialect)))
             if tables.meta.name not in have:
                 connection.execute(self.sql.new_head, (b"",))
-            if aside:
-                former.after(connection, self.sql.add_node)
             connection.execute(self.sql.set_meta, ("schema", tables.SCHEMA_VERSION))
 
     def _is_whole(self) -> bool:
@@ -288,7 +284,7 @@ class Database:
         return "none" if row is None else str(row[0])
 
     def _check(self, found: str) -> None:
-        if found not in {"", tables.SCHEMA_VERSION, *tables.FORMER_VERSIONS}:
+        if found not in {"", tables.SCHEMA_VERSION}:
             raise Conflict(
                 f"{self.name} has tables of version {found}, this flyball knows version {tables.SCHEMA_VERSION}",
                 why="another version of flyball made them",

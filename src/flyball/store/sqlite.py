@@ -20,6 +20,8 @@ BUSY_S = 10.0
 """How long a writer waits for another process before it gives up: far longer than any transaction of ours takes."""
 ROOM = 1 << 20
 """A disk with less free than this many bytes is what an error of it comes from: a ledger's smallest write and its shared memory take less."""
+# the driver looks for a way to adapt every value of a type that it does not write as it is, bytes among them: so it finds one at once
+sqlite3.register_adapter(bytes, bytes)
 _CANNOT_WRITE = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_IOERR", "SQLITE_FULL")
 
 

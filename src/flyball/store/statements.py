@@ -40,13 +40,14 @@ class Statements:
     head: str  # -> size, frontier, at, fence, fold_hash
     set_head: str  # size, frontier, at
     set_fence: str  # fence
-    append: str  # seq, body
+    append: str  # seq, command, body, hashes
     events: str  # after seq, last seq -> seq, body
-    all_events: str  # -> seq, body
+    all_events: str  # -> seq, command, body, hashes
     event: str  # seq -> body
-    add_node: str  # place, hash
-    node: str  # place -> hash
-    all_nodes: str  # -> place, hash
+    hashes: str  # seq -> hashes
+    command: str  # command -> the first and the last seq; NULL if it is not there
+    commands: str  # from command, below command -> each command once
+    set_command: str  # command, seq
     new_head: str
     add_checkpoint: str  # size, note
     checkpoints: str  # -> size, note
@@ -114,7 +115,7 @@ class _Compiler:
 def compile_statements(dialect: Dialect) -> Statements:
     """Compile everything once for one database."""
     sql = _Compiler(dialect)
-    event, node, head, meta = tables.event, tables.node, tables.head, tables.meta
+    event, head, meta = tables.event, tables.head, tables.meta
     checkpoint = tables.checkpoint
     first_from = select(func.min(checkpoint.c.size)).where(checkpoint.c.size >= bindparam("size_")).scalar_subquery()
     checkpoints = select(checkpoint.c.size, checkpoint.c.note).order_by(checkpoint.c.size)
@@ -131,7 +132,7 @@ def compile_statements(dialect: Dialect) -> Statements:
             "at_",
         ),
         set_fence=sql(update(head).where(head.c.id == _word(1)).values(fence=bindparam("fence_")), "fence_"),
-        append=sql(insert(event).values(seq=bindparam("seq"), body=bindparam("body")), "seq", "body"),
+        append=sql(insert(event).values({name: bindparam(name) for name in event.c.keys()}), *event.c.keys()),  # noqa: SIM118
         events=sql(
             select(event.c.seq, event.c.body)
             .where(event.c.seq > bindparam("after"), event.c.seq <= bindparam("last"))
@@ -139,11 +140,16 @@ def compile_statements(dialect: Dialect) -> Statements:
             "after",
             "last",
         ),
-        all_events=sql(select(event.c.seq, event.c.body).order_by(event.c.seq)),
+        all_events=sql(select(event).order_by(event.c.seq)),
         event=sql(select(event.c.body).where(event.c.seq == bindparam("seq_")), "seq_"),
-        add_node=sql(insert(node).values(place=bindparam("place"), hash=bindparam("hash")), "place", "hash"),
-        node=sql(select(node.c.hash).where(node.c.place == bindparam("place_")), "place_"),
-        all_nodes=sql(select(node.c.place, node.c.hash).order_by(node.c.place)),
+        hashes=sql(select(event.c.hashes).where(event.c.seq == bindparam("seq_")), "seq_"),
+        command=sql(select(func.min(event.c.seq), func.max(event.c.seq)).where(event.c.command == bindparam("command_")), "command_"),
+        commands=sql(
+            select(event.c.command).where(event.c.command >= bindparam("low"), event.c.command < bindparam("high")).distinct(),
+            "low",
+            "high",
+        ),
+        set_command=sql(update(event).where(event.c.seq == bindparam("seq_")).values(command=bindparam("command_")), "command_", "seq_"),
         new_head=sql(
             insert(head).inline().values(id=_word(1), size=_word(0), frontier=bindparam("frontier"), at=_word(0), fence=_word(0)),
             "frontier",

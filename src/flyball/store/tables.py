@@ -10,17 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table
 from sqlalchemy.dialects import postgresql
 
-from flyball.records.commands import COMMANDS
 from flyball.records.vocabulary import PROJECTIONS as VOCABULARY
 
-SCHEMA_VERSION = "3"
-"""Of the tables in this file. A table that is new is made on opening; any other change needs a step in `sql.py` that brings the former version over."""
-
-FORMER_VERSIONS = ("1", "2")
-"""Versions that are brought over on opening: 1 lacks `checkpoint` and `personal`; in 1 and 2, `node` has the columns level, idx and hash."""
+SCHEMA_VERSION = "4"
+"""Of the tables in this file. A table that is new is made on opening; tables of any other version are refused."""
 
 metadata = MetaData()
 
@@ -35,17 +31,14 @@ event = Table(
     "event",
     metadata,
     Column("seq", _SEQ, primary_key=True, autoincrement=False),
+    Column("command", _KEY, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    Column("hashes", LargeBinary, nullable=False),
 )
-"""The ledger: the canonical bytes of each event. Anything beside the body would be unprotected."""
+"""The ledger: the canonical bytes of each event, which are all that is protected. Beside them, made of them: the id of the command, by which
+it is looked up, and the hashes of the subtrees that the event completes, one after the other, its own leaf first (`ledger.merkle`)."""
 
-node = Table(
-    "node",
-    metadata,
-    Column("place", _SEQ, primary_key=True, autoincrement=False),
-    Column("hash", LargeBinary, nullable=False),
-)
-"""Hashes of complete subtrees, in the order in which events complete them (`ledger.merkle`): what an event adds lies at the table's end."""
+Index("event_command", event.c.command)
 
 head = Table(
     "head",
@@ -71,14 +64,7 @@ meta = Table("meta", metadata, Column("key", _KEY, primary_key=True), Column("va
 
 
 def _rows(name: str) -> Table:
-    # SQLite keeps a table in an order of its own and an index beside it: twice the pages to write. In the order of its key it suits small rows alone
-    return Table(
-        name,
-        metadata,
-        Column("key", _KEY, primary_key=True),
-        Column("body", LargeBinary, nullable=False),
-        sqlite_with_rowid=name != f"p_{COMMANDS.name}",
-    )
+    return Table(name, metadata, Column("key", _KEY, primary_key=True), Column("body", LargeBinary, nullable=False))
 
 
 PROJECTIONS: Mapping[str, Table] = {each.name: _rows(f"p_{each.name}") for each in VOCABULARY}
@@ -90,6 +76,6 @@ operational = _rows("operational")
 personal = _rows("personal")
 """What personal fields of events said, under the salted hash that the events hold. A row may be erased; no proof needs it."""
 
-LEDGER: tuple[Table, ...] = (event, node, head, checkpoint, meta)
+LEDGER: tuple[Table, ...] = (event, head, checkpoint, meta)
 ERASABLE: tuple[Table, ...] = (personal,)
 OPERATIONAL: tuple[Table, ...] = (operational,)
