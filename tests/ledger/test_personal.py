@@ -11,6 +11,7 @@ import pytest
 
 from flyball.clock import Instant, VirtualClock
 from flyball.data.fold import FOLDS as DATA
+from flyball.errors import Corrupt
 from flyball.ledger.ledger import SqlLedger, inclusion
 from flyball.ledger.personal import PersonalText, digest, hashes, hidden, misplaced, read
 from flyball.ledger.verify import verify
@@ -133,6 +134,16 @@ def test_a_changed_text_and_one_that_no_event_refers_to_are_named(kit: ModuleTyp
     right = digest(bytes(16), "eve")
     change(ledger, "INSERT INTO personal VALUES (?, ?)", right, body)
     assert [problem.what for problem in verify(ledger, None).problems] == ["a personal text that no event refers to"]
+
+
+def test_a_text_that_somebody_changed_stops_nobody_elses_erasure(kit: ModuleType, ledger: SqlLedger) -> None:
+    record(kit, ledger, "c1", erased("ana"), erased("bo"))
+    [key] = ledger.personal_of("ana")
+    change(ledger, "UPDATE personal SET body = ? WHERE key = ?", b"{}", key)
+    ledger.erase_personal(ledger.personal_of("bo"))
+    assert (ledger.personal_of("ana"), ledger.personal_of("bo")) == ([], [])
+    with pytest.raises(Corrupt, match="was changed"):
+        ledger.personal(key)
 
 
 @pytest.mark.parametrize(
