@@ -117,6 +117,22 @@ def test_a_blob_that_was_cut_in_the_project_replaces_none_of_the_earlier_backup(
     assert sound(tmp_path) == 3
 
 
+def test_a_blob_that_the_project_has_lost_stays_in_its_earlier_backup(wired: Wired, tmp_path: Path) -> None:
+    backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 7)
+    gone = next(wired.blobs.digests())
+    wired.blobs.remove(gone)
+    tell(wired, BlobsRemoved(blobs=("0" * 64,)))
+    with pytest.raises(Corrupt, match=f"lost 1 of its blobs, {gone}") as caught:
+        backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 8)
+    assert sound(tmp_path) == 3
+    place = Path(caught.value.fix.split()[1])
+    wired.blobs.put_file(place)
+    assert backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 9).blobs == 3
+    # what was removed on purpose is in no later backup
+    remove_one(wired)
+    assert backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 10).blobs == 2
+
+
 @pytest.mark.parametrize("left", [b"", b"declaration X"])
 def test_a_restore_over_the_same_record_mends_its_damaged_blobs(wired: Wired, tmp_path: Path, left: bytes) -> None:
     backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 7)

@@ -27,6 +27,7 @@ from flyball.errors import BadInput, Conflict, Corrupt, NotFound, Unavailable
 from flyball.ledger import keys, merkle
 from flyball.ledger.export import CHECKPOINTS, EVENTS, PERSONAL, Exported, export, lines
 from flyball.ledger.ledger import SqlLedger, nodes
+from flyball.loop.collecting import lost
 from flyball.records.base import Record
 from flyball.records.data import DataErased, SubjectErased
 from flyball.records.removals import BlobsRemoved
@@ -102,6 +103,7 @@ def backup(
         else:
             why = f"{TRIES} times something was erased or collected while its blobs were copied"
             raise Unavailable("the backup was not finished", why=why, fix="try again", retry_after=60)
+        _check_lost(ledger, folder, copied)
         _copy_keys(layout, where / "keys")
         _forget(layout.log, where / "log", _sealed(ledger, record.events))
         write_atomically(where / BLOBS, "".join(f"{digest}\n" for digest in sorted(copied)).encode())
@@ -256,6 +258,19 @@ def _copy_blobs(source: Blobs, target: Blobs, progress: Progress) -> frozenset[s
             copied.add(digest)
     progress(len(digests), len(digests))
     return frozenset(copied)
+
+
+def _check_lost(ledger: SqlLedger, folder: Path, copied: frozenset[str]) -> None:
+    """What the project has lost stays in its earlier backup. Raises Corrupt."""
+    kept = LocalBlobs(folder / "blobs")
+    missing = sorted(set(kept.digests()) - copied)
+    gone = lost(ledger, kept, missing) if missing else []
+    if gone:
+        raise Corrupt(
+            f"this project has lost {len(gone):,} of its blobs, {gone[0]} among them",
+            why="the record refers to them, and nobody has removed or erased them; this backup still has them",
+            fix=f"copy {kept.path(gone[0])} back to its place, and what else flyball audit verify misses; then make the backup",
+        )
 
 
 def _has_size(source: Blobs, target: Blobs, digest: str) -> bool:

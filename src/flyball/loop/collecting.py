@@ -14,6 +14,8 @@ import msgspec
 
 from flyball.clock import Instant, Span
 from flyball.errors import Corrupt, FlyballError, NotFound
+from flyball.ledger.erasurecheck import replaced
+from flyball.ledger.ledger import SqlLedger
 from flyball.ledger.references import Kind, Reference, references
 from flyball.loop.commands import active_run
 from flyball.loop.ports import Ports
@@ -227,6 +229,16 @@ def _parts(blobs: Blobs, row: VersionRow) -> set[str]:
     parts.add(references(row), 0)
     parts.close(blobs, skip=None)
     return set(parts.kinds)
+
+
+def lost(ledger: SqlLedger, kept: Blobs, missing: Iterable[str]) -> list[str]:
+    """Which of these blobs an event needs, though nobody has removed or erased them. What manifests and results name is read from `kept`."""
+    state, needed = ledger.state(), _Found()
+    for recorded in ledger.read(0, ledger.size()):
+        needed.add(references(recorded.event), recorded.seq)
+    needed.close(kept, skip=None)
+    erased = replaced(state)
+    return [each for each in missing if each in needed.last and each not in erased and not _noted(state, each, needed.last[each])]
 
 
 def command(found: Garbage, *, id: str, actor: str) -> RemoveBlobs:  # noqa: A002 - a command's field
