@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from flyball.errors import BadInput, Unavailable
+from flyball.errors import BadInput, Unavailable, kind_of
 from flyball.ledger import note
 from flyball.ledger.checkpointcheck import Kept
 
@@ -63,7 +63,7 @@ class FileAnchor:
         return kept_in(self._path) if self._path.exists() else iter(())
 
     def _unavailable(self, error: OSError) -> Unavailable:
-        return Unavailable(
+        return kind_of(error)(
             f"a checkpoint cannot be written to {self._path}",
             why=error.strerror or str(error),
             fix="mend anchor_file in flyball.toml, or its disk; the checkpoint is written when it can be",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from flyball.errors import Corrupt, Unavailable
+from flyball.errors import Corrupt, kind_of
 from flyball.ledger.note import Signer
 from flyball.store import secretfile
 
@@ -29,7 +29,7 @@ def signer(folder: Path) -> Signer:
     except Corrupt as error:
         raise Corrupt(f"{path}: {error.what}", why=error.why, fix=f"restore it, or {_AGAIN}") from error
     except OSError as error:
-        raise Unavailable(
+        raise kind_of(error)(
             f"the signing key {path} cannot be used",
             why=error.strerror or str(error),
             fix="check the folder and its rights",

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from flyball.clock import Clock
-from flyball.errors import Refused, Unavailable
+from flyball.errors import Refused, kind_of
 from flyball.governance.authority import BITS, LOOP, Caller, actor_of, authenticate, is_secret, secret_of
 from flyball.ledger.ledger import error_of
 from flyball.loop.authority import Authorised
@@ -56,7 +56,7 @@ def local_secret(folder: Path) -> str:
         ) from error
     except OSError as error:
         why = error.strerror or str(error)
-        raise Unavailable(
+        raise kind_of(error)(
             f"the local token {path} cannot be used", why=why, fix="check the folder and its rights", retry_after=30
         ) from error
     if not is_secret(secret):
