@@ -234,6 +234,20 @@ def test_an_event_put_where_the_next_one_belongs_stops_the_writer_with_words(pla
     assert kit.give(ledger, "c2", kit.queued("r2")).first == 2
 
 
+@pytest.mark.parametrize("name", ["command", "commands"])
+def test_a_command_is_looked_up_by_the_index_however_many_events_there_are(place: Place, name: str) -> None:
+    ledger = place.ledger()
+    with ledger.database.writing() as connection:
+        connection.executemany(ledger.database.sql.append, [(seq, f"c{seq}", b"x" * 400, b"y" * 64) for seq in range(1, 20_000)])
+    explain = "EXPLAIN QUERY PLAN" if place.kind == "sqlite" else "EXPLAIN"
+    parameters = ("none",) if name == "command" else ("none/", "none/z")
+    with ledger.database.reading() as connection:
+        plan = str(connection.execute(f"{explain} {getattr(ledger.database.sql, name)}", parameters).fetchall())
+    assert "event_command" in plan
+    assert "event_pkey" not in plan
+    assert "SCAN" not in plan.upper().replace("INDEX ONLY SCAN", "").replace("INDEX SCAN", "").replace("BITMAP HEAP SCAN", "")
+
+
 def test_an_event_that_was_put_under_another_command_answers_for_none(place: Place, kit: ModuleType) -> None:
     ledger = place.ledger()
     kit.give(ledger, "c1", kit.queued("r1"))

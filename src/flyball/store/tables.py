@@ -38,7 +38,8 @@ event = Table(
 """The ledger: the canonical bytes of each event, which are all that is protected. Beside them, made of them: the id of the command, by which
 it is looked up, and the hashes of the subtrees that the event completes, one after the other, its own leaf first (`ledger.merkle`)."""
 
-Index("event_command", event.c.command)
+# with the number in it, so that PostgreSQL has no reason to look for a command's first event among all events
+Index("event_command", event.c.command, event.c.seq)
 
 head = Table(
     "head",
