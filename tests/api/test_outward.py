@@ -124,6 +124,12 @@ def test_a_host_that_is_not_found_is_not_named_and_no_other_word_is_taken_for_it
     assert other["detail"] == 'no model "other": there is no db.internal'
 
 
+def test_a_host_that_is_a_number_with_colons_is_not_named_in_part(tmp_path: Path) -> None:
+    name = "postgresql://fly@fd00::7:5432/fly"
+    told = Outward(tmp_path, name).problem(Unavailable(f"{name} cannot be reached", why="could not connect to fd00::7"))
+    assert told["detail"] == "the ledger's database cannot be reached: could not connect to its server"
+
+
 @pytest.mark.parametrize("root", ["/models", "/docs", "/v1"])
 def test_a_path_of_the_api_is_told_as_it_is_wherever_the_project_lies(root: str) -> None:
     error = NotFound("there is nothing at /api/v1/model", why=f"{root}/loop.py", fix='did you mean "/api/v1/models"?')

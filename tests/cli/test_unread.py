@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,17 @@ def test_status_shows_the_others_and_says_why(flyball, two: Path, text: bytes) -
     assert told["demand"] == ""
     assert told["a"].startswith("cannot be read: ")
     assert WHY[text] in told["a"]
+
+
+def test_status_shows_the_others_where_a_row_of_one_was_changed(flyball, new: Path) -> None:
+    assert flyball("apply", "--project", new).code == 0
+    assert flyball("train", "demand", "--project", new).code == 0
+    with sqlite3.connect(new / ".flyball" / "ledger.db") as connection:
+        assert connection.execute("UPDATE p_run SET body = ?", (b"{}",)).rowcount
+    connection.close()
+    ended = flyball("status", "--project", new, "--json")
+    assert ended.code == 0, ended.out
+    assert "audit rebuild" in ended.document["models"][0]["doing"]
 
 
 def test_a_tick_reads_the_data_of_the_others_gives_them_their_turn_and_then_says_why(

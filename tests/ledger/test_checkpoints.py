@@ -285,3 +285,28 @@ def test_an_address_that_cannot_be_used_is_an_error_without_it(url: str) -> None
     with pytest.raises((BadInput, Unavailable)) as caught:
         WebhookAnchor(url).publish(b"note")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("gone", [128, 254])
+@pytest.mark.parametrize("changed", [0, 7])
+def test_where_an_event_is_missing_no_checkpoint_is_said_to_be_of_another_record(ledger: SqlLedger, gone: int, changed: int) -> None:
+    give(ledger, 255 - ledger.size())
+    checkpoints.sign(ledger, SIGNER)
+    with ledger.database.writing() as connection:
+        connection.execute("DELETE FROM event WHERE seq = ?", (gone,))
+        # the last event of each subtree in the frontier of 255, and more of them than are tried against each other
+        for seq in [each for each in (128, 192, 224, 240, 248, 252, 254, 255) if each != gone][:changed]:
+            connection.execute("UPDATE event SET hashes = zeroblob(length(hashes)) WHERE seq = ?", (seq,))
+    found = verify(ledger, None).problems
+    assert f"event {gone}" in [each.where for each in found]
+    assert not [each for each in found if each.where.startswith("checkpoint")]
+    assert len(found) >= changed
+
+
+def test_a_checkpoint_of_more_events_than_are_left_says_so(ledger: SqlLedger) -> None:
+    checkpoints.sign(ledger, SIGNER)
+    size = ledger.size()
+    with ledger.database.writing() as connection:
+        connection.execute("DELETE FROM event WHERE seq = ?", (size,))
+    told = {each.where: each.what for each in verify(ledger, None).problems}
+    assert told[f"checkpoint {size}"] == f"it was signed for {size} events, and the ledger has {size - 1}: its end was cut off"

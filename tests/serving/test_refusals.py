@@ -156,6 +156,10 @@ def test_of_the_routes_of_the_last_up_nobody_knows_that_they_are_all(border: Bor
     assert border.get("/v2/models/price/ready").status == 200
     answer = border.post("/models/new/predict", b"{}")
     assert (answer.status, "has not been told yet" in answer.document["detail"]) == (503, True)
+    # those that come up now are waited for: nobody could know of them before
+    starting = {"new": "model-2.0.0"}
+    border.dispatcher.table = Table(RoutesFile(stamp=2, table=RouteTable(epoch=2, models=route), starting=starting))
+    assert border.get("/v2/health/ready").status == 503
 
 
 def test_where_nothing_is_to_be_served_the_gateway_is_ready_and_says_so(border: Border) -> None:

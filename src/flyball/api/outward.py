@@ -12,7 +12,7 @@ from flyball.errors import FlyballError, problem
 _WHERE = re.compile(r' (?:at|on socket) "[^"]*"(?: \([^)]*\))?(?:, port \d+)?')
 """Where PostgreSQL's driver says that it looked for its server."""
 
-_HOSTS = re.compile(r"\w+://(?:.*@)?([^/:]*)")
+_HOSTS = re.compile(r"\w+://(?:.*@)?([^/]*?)(?::[\d,]+)?/")
 """The hosts, with commas between them, in the name of a database on a server."""
 
 _OF_FLYBALL = ("type", "code")

@@ -14,6 +14,7 @@ from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Check, Metric
 from flyball.declare.live import label_delay
+from flyball.errors import Corrupt
 from flyball.loop import lookup
 from flyball.loop.advance import held_back
 from flyball.loop.memory import load
@@ -118,7 +119,12 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
 def line(wired: Wired, state: State, name: str, now: Instant) -> Line:
     """One model as it stands; where something it is made from cannot be read, as far as the record alone says."""
     model, unread = lookup.readable(wired.ports.library, lookup.declaration(state, name))
-    return _recorded(state, name, f"cannot be read: {unread}") if model is None else _whole(wired, state, model, now)
+    if model is not None:
+        try:
+            return _whole(wired, state, model, now)
+        except Corrupt as error:
+            unread = f"{error.what}; {error.fix}"
+    return _recorded(state, name, f"cannot be read: {unread}")
 
 
 def _recorded(state: State, name: str, doing: str) -> Line:

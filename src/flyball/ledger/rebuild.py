@@ -1,4 +1,4 @@
-"""Whatever is made of the events, made again from nothing but them."""
+"""Projections, and the commands beside the events, made again from nothing but the events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def rebuild(connection: Connection, sql: Statements, folds: Folds, size: int, fr
     """Make the rows of every projection the fold of all events, inside the caller's write transaction. A row that is so already is not written.
 
     The commands by which events are looked up are put right as well. size, frontier: of the tree, as in `merkle`. Returns the number of
-    events. Memory grows with the state, not with the events.
+    events. Memory grows with the state and with what is to be put right, not with the events.
     Raises Corrupt at an event that cannot be read, and where the events are not those of the tree; BadInput at an event without a fold.
     """
     projection, hashes, count = MemoryProjection(), list[bytes](), 0

@@ -73,6 +73,8 @@ class TreeCheck:
 
         Empty where it cannot be known, since an event is missing.
         """
+        if not all(each.candidates for each in self._frontier):
+            return set()
         differing = [each for each in self._frontier if len(each.candidates) > 1]
         if len(differing) > _TRIED:
             first, last = zip(*((each.candidates[0], each.candidates[-1]) for each in self._frontier), strict=True)

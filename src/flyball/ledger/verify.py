@@ -103,7 +103,7 @@ class _Verification:
             self.tree.add(body, stored_bytes(hashes))
             at = self._event(seq, command, body, at)
             self.checkpoints.at(self.tree.size)
-        self.checkpoints.finish(self.tree.size if head is None else head.size)
+        self.checkpoints.finish(self.tree.size)
         if head is None:
             return
         if self.tree.size < head.size:

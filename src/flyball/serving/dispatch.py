@@ -100,8 +100,8 @@ class Dispatcher:
             raise self._not_yet(first)
         for served in models:
             self.require(served)
-        # that all of none could says nothing of those to come
-        self._was_ready = self._was_ready or bool(models)
+        # that all of none could, or all of the last `up`, says nothing of those to come
+        self._was_ready = self._was_ready or (self.table.known and bool(models))
 
     def require(self, served: Served) -> None:
         """Raise Unavailable unless the champion of the model can answer."""

@@ -258,7 +258,7 @@ class Database:
             connection.execute(self.sql.set_meta, ("schema", tables.SCHEMA_VERSION))
 
     def _is_whole(self) -> bool:
-        """Whether every table is there, in the present version. Raises Conflict if they are of a version that cannot be brought over."""
+        """Whether every table is there, in the present version. Raises Conflict if they are of another."""
         with self.reading() as connection:
             have = {name for (name,) in connection.execute(self.backend.tables)}
             self._check_own(have)
