@@ -60,6 +60,12 @@ def test_appending_one_by_one_gives_the_root_by_definition(leaves: list[bytes]) 
 
 
 @given(trees, st.data())
+def test_the_root_of_the_first_leaves_is_found_in_the_whole_tree(leaves: list[bytes], data: st.DataObject) -> None:
+    size = data.draw(st.integers(0, len(leaves)))
+    assert merkle.root_of_first(Tree(leaves).get, size) == plain_root(leaves[:size])
+
+
+@given(trees, st.data())
 def test_a_leaf_proves_its_place_and_no_other(leaves: list[bytes], data: st.DataObject) -> None:
     tree, size = Tree(leaves), len(leaves)
     index = data.draw(st.integers(0, size - 1))

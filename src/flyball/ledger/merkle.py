@@ -49,6 +49,11 @@ def root(frontier: Sequence[bytes]) -> bytes:
     return current
 
 
+def root_of_first(get: GetNode, size: int) -> bytes:
+    """The root of the first `size` leaves."""
+    return _range(get, 0, size) if size else EMPTY
+
+
 def _range(get: GetNode, start: int, end: int) -> bytes:
     """The hash over the leaves start … end − 1, for a range that the recursion of RFC 6962 meets."""
     width = end - start
