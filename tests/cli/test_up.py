@@ -14,6 +14,10 @@ from typing import Any
 
 import pytest
 
+from flyball.errors import Conflict
+from flyball.serving import supervisor
+from flyball.serving.layout import Layout
+
 pytestmark = pytest.mark.process
 ROW = '{"hour": 18, "weekday": 3, "temperature": 4.5}'
 
@@ -145,6 +149,23 @@ def test_ctrl_c_before_it_listens_is_one_document_and_no_traceback(new: Path) ->
     assert process.returncode == 130
     assert "Traceback" not in err
     assert json.loads(out)["code"] == "interrupted"
+
+
+def test_a_restore_that_was_killed_while_it_waited_for_the_lock_is_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begun(*_: object) -> None:
+        raise Conflict("it begins")
+
+    layout = Layout(tmp_path / ".flyball")
+    layout.prepare()
+    layout.restoring.write_text("{}")
+    monkeypatch.setattr(supervisor, "bind", begun)
+    assert supervisor.main(["--root", str(tmp_path)]) == 1
+    assert "its restore was killed" in capsys.readouterr().err
+    layout.restoring.unlink()
+    assert supervisor.main(["--root", str(tmp_path)]) == 1
+    assert "it begins" in capsys.readouterr().err, "the lock is free, and nothing else stands in its way"
 
 
 def test_an_interrupted_run_is_cancelled_where_nothing_is_up(flyball, new: Path) -> None:

@@ -13,10 +13,11 @@ import typer
 from flyball.cli import common
 from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.declare.project import find_project, read_project
-from flyball.errors import BadInput, Conflict, Refused
+from flyball.errors import BadInput, Refused
 from flyball.serving.address import is_loopback
 from flyball.serving.layout import Layout
 from flyball.serving.supervisor import bind, take_lock
+from flyball.serving.whole import require_whole
 from flyball.settings import read_settings
 
 app = common.app()
@@ -59,7 +60,8 @@ def up(
     if os.environ.get("FLYBALL_TOKEN"):
         _require_right(root, watch=watch)
     layout = Layout(root / ".flyball")
-    _require_whole(layout)
+    # said here at once; the supervisor looks again once it has the lock, without which a restore may begin meanwhile
+    require_whole(layout)
     # tried here first, so that a second `up` is refused in the same words and forms as everything else
     os.close(take_lock(layout.lock))
     with bind(place, address) as listener:
@@ -79,16 +81,6 @@ def up(
     os.execv(  # noqa: S606 - our own interpreter, arguments in a list
         sys.executable, [sys.executable, "-P", "-m", "flyball.serving.supervisor", *command]
     )
-
-
-def _require_whole(layout: Layout) -> None:
-    """Nothing begins between the files of a backup that were brought and the record that was not. Raises Conflict."""
-    if layout.restoring.exists():
-        raise Conflict(
-            "this project is being restored, or its restore was killed",
-            why="its log and keys would come under another record",
-            fix="wait for it; if it was killed: flyball restore DIR again, with this backup or another",
-        )
 
 
 def _require_right(root: Path, *, watch: bool) -> None:

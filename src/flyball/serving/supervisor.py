@@ -26,6 +26,7 @@ from flyball.errors import Conflict, FlyballError, Interrupted, Refused, kind_of
 from flyball.serving.address import reach, url_of
 from flyball.serving.children import Child, Spare
 from flyball.serving.layout import UNSAID, Layout, read_json, worker_name, write_json
+from flyball.serving.whole import require_whole
 
 LOOK_S = 0.05
 LOCK_WAIT_S = 10.0
@@ -42,7 +43,7 @@ _ONE_THREAD = {**ONE_THREAD, "POLARS_MAX_THREADS": "1"}
 
 
 def take_lock(path: Path, *, wait_s: float = LOCK_WAIT_S) -> int:
-    """Lock the project for this supervisor; return the lock's descriptor. Raises Conflict when another one is alive, Refused."""
+    """Lock the project for this process; return the lock's descriptor. Raises Conflict when another one has it, Refused."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
@@ -58,15 +59,20 @@ def take_lock(path: Path, *, wait_s: float = LOCK_WAIT_S) -> int:
             pid, port = _holder(fd)
             if _alive(pid) or time.monotonic() > until:
                 os.close(fd)
-                raise Conflict(
-                    "flyball is already up for this project",
-                    why=f"process {pid} serves it on port {port}" if _alive(pid) else "processes of the last one have not ended yet",
-                    fix="use the one that runs, or stop it first (Ctrl-C where it was started)",
-                    code="already-up",
-                ) from None
+                raise _taken(pid, port) from None
             time.sleep(LOOK_S)
         else:
             return fd
+
+
+def _taken(pid: int, port: int) -> Conflict:
+    if _alive(pid):
+        what, why = "flyball is already up for this project", f"process {pid} serves it on port {port}"
+        fix = "use the one that runs, or stop it first (Ctrl-C where it was started)"
+    else:
+        what, why = "the project is in use", "processes of the last flyball up have not ended yet, or a backup is being restored into it"
+        fix = "wait for it, then try again"
+    return Conflict(what, why=why, fix=fix, code="already-up")
 
 
 def _holder(fd: int) -> tuple[int, int]:
@@ -347,10 +353,11 @@ def supervise(
 ) -> int:
     """Run a project until told to stop, and tell what the loop does; the exit code.
 
-    Raises Conflict (already up, port in use), Refused, Interrupted (before it listened).
+    Raises Conflict (already up, being restored, port in use), Refused, Interrupted (before it listened).
     """
     lock = take_lock(project / ".flyball" / "lock")
     try:
+        require_whole(Layout(project / ".flyball"))
         listener = bind(host, port)
     except FlyballError:
         os.close(lock)
