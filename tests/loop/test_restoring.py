@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -12,27 +13,20 @@ from typing import Any
 import pytest
 
 from flyball.errors import BadInput, Conflict, Corrupt
-from flyball.ledger.verify import verify
 from flyball.loop import backup as writing
 from flyball.loop import restoring
-from flyball.loop.backup import CLAIM, MARK, Backup, backup
-from flyball.loop.restoring import restore
+from flyball.loop.backup import CLAIM, MARK, backup
+from flyball.serving import supervisor
 from flyball.serving.supervisor import take_lock
 from flyball.wiring import Wired
 
-from .backup_kit import declare, project
+from .backup_kit import bring, declare, filled, kept, log, project, sound
 
 
 @pytest.fixture
 def wired(tmp_path: Path) -> Iterator[Wired]:
-    """A project with three declarations, two segments and the key of erasures."""
-    wired = project(tmp_path / "one")
-    declare(wired, 3)
-    log(wired, 1)
-    log(wired, 2)
-    wired.layout.keys.mkdir(exist_ok=True)
-    (wired.layout.keys / "subjects.key").write_bytes(b"k" * 64)
-    wired.layout.id_key.write_bytes(b"i" * 32)
+    """A project with all that is backed up."""
+    wired = filled(tmp_path / "one")
     yield wired
     wired.close()
 
@@ -43,29 +37,6 @@ def other(tmp_path: Path) -> Iterator[Wired]:
     other = project(tmp_path / "two")
     yield other
     other.close()
-
-
-def log(wired: Wired, number: int) -> Path:
-    """Write a segment of the log."""
-    file = wired.layout.log / "g0" / f"{number:06}.wal"
-    file.parent.mkdir(exist_ok=True)
-    file.write_bytes(b"answers" * 100)
-    return file
-
-
-def kept(wired: Wired, folder: Path) -> Backup:
-    return backup(wired.ledger, wired.blobs, wired.layout, folder, 7)
-
-
-def bring(wired: Wired, folder: Path) -> Backup:
-    return restore(wired.ledger, wired.blobs, wired.layout, folder)
-
-
-def sound(wired: Wired) -> bool:
-    """Whether a project has all that the first one has."""
-    names = {file.name for file in (wired.layout.log / "g0").iterdir()}
-    keys = (wired.layout.keys / "subjects.key").exists() and wired.layout.id_key.exists()
-    return verify(wired.ledger, wired.blobs).problems == () and names == {"000001.wal", "000002.wal"} and keys
 
 
 def test_what_was_backed_up_is_restored(wired: Wired, other: Wired, tmp_path: Path) -> None:
@@ -162,51 +133,6 @@ def test_a_backup_that_fails_does_not_change_the_segments_of_the_earlier_one(
     assert sound(other)
 
 
-@pytest.mark.parametrize("step", ["_bring_blobs", "copy", "load"])
-def test_after_a_restore_that_was_killed_another_backup_is_restored_as_if_there_had_been_none(
-    wired: Wired, other: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    kept(wired, tmp_path / "good")
-    log(wired, 3)
-    kept(wired, tmp_path / "first")
-    real, calls = getattr(restoring, step), []
-
-    def killed(*arguments: object, **options: object) -> None:
-        calls.append(step)
-        if step != "copy" or len(calls) == 4:
-            raise KeyboardInterrupt
-        real(*arguments, **options)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(restoring, step, killed)
-        with pytest.raises(KeyboardInterrupt):
-            bring(other, tmp_path / "first")
-    assert other.ledger.size() == 0
-    assert other.layout.restoring.exists(), "flyball up begins nothing"
-    bring(other, tmp_path / "good")
-    assert sound(other)
-    assert not other.layout.restoring.exists()
-
-
-@pytest.mark.parametrize("step", ["_check_file", "_bring_blobs", "copy", "load"])
-def test_a_restore_that_fails_at_any_step_leaves_nothing_but_blobs(
-    wired: Wired, other: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    def fails(*_: object, **__: object) -> None:
-        raise OSError(28, "no space left")
-
-    kept(wired, tmp_path / "kept")
-    with monkeypatch.context() as patched:
-        patched.setattr(restoring, step, fails)
-        with pytest.raises(OSError, match="no space"):
-            bring(other, tmp_path / "kept")
-    assert not list(other.layout.log.rglob("*.wal"))
-    assert not (other.layout.keys / "subjects.key").exists()
-    assert not other.layout.restoring.exists()
-    bring(other, tmp_path / "kept")
-    assert sound(other)
-
-
 def test_a_disk_that_fills_while_a_file_is_copied_has_no_half_of_it_afterwards(
     wired: Wired, other: Wired, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,15 +175,17 @@ def test_neither_flyball_up_nor_another_restore_begins_during_a_restore(
         with pytest.raises(Conflict) as caught:
             bring(other, tmp_path / "kept")
         said.append(caught.value)
-        with pytest.raises(Conflict, match="already up"):
+        with pytest.raises(Conflict, match="or a backup is being restored") as caught:
             take_lock(other.layout.lock, wait_s=0)
+        said.append(caught.value)
         real(*arguments)
 
     kept(wired, tmp_path / "kept")
     monkeypatch.setattr(restoring, "load", meanwhile)
     bring(other, tmp_path / "kept")
     assert "another restore is under way" in str(said[0])
-    assert said[0].code == "already-up"
+    assert [each.code for each in said] == ["already-up", "already-up"]
+    assert "wait for it" in said[1].fix
     assert sound(other)
     os.close(take_lock(other.layout.lock, wait_s=0))
 
@@ -271,20 +199,34 @@ def test_nothing_is_restored_while_flyball_is_up(wired: Wired, other: Wired, tmp
     bring(other, tmp_path / "kept")
 
 
-def test_a_restore_that_was_killed_once_the_record_was_there_is_done_again_and_brings_what_is_missing(
-    wired: Wired, other: Wired, tmp_path: Path
+def test_who_looks_whether_flyball_is_up_stops_no_restore(
+    wired: Wired, other: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept(wired, tmp_path / "kept")
-    bring(other, tmp_path / "kept")
-    (other.layout.keys / "subjects.key").unlink()
-    grown = log(other, 1)
-    grown.write_bytes(b"answers" * 200)
-    bring(other, tmp_path / "kept")
-    assert sound(other)
-    assert grown.stat().st_size == 1400, "what the project has stays"
-    declare(other, 1)
-    with pytest.raises(Conflict, match="has a record already"):
+    looks = other.layout.lock.open("w")
+    fcntl.flock(looks, fcntl.LOCK_SH)
+    with monkeypatch.context() as patched:
+        patched.setattr(supervisor.time, "sleep", lambda _: looks.close())
         bring(other, tmp_path / "kept")
+    assert looks.closed
+    assert sound(other)
+
+
+def test_during_a_restore_nobody_is_sent_to_the_last_flyball_up(
+    wired: Wired, other: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = restoring.load
+
+    def meanwhile(*arguments: Any) -> None:
+        # its number may be another process's by now
+        with pytest.raises(Conflict, match="the project is in use"):
+            take_lock(other.layout.lock, wait_s=0)
+        real(*arguments)
+
+    kept(wired, tmp_path / "kept")
+    other.layout.lock.write_text(f"{os.getpid()} 7117")
+    monkeypatch.setattr(restoring, "load", meanwhile)
+    bring(other, tmp_path / "kept")
 
 
 def test_a_backup_is_not_written_while_it_is_restored_nor_restored_while_it_is_written(

@@ -1,60 +1,65 @@
 """A backup brought into a project whose record is empty. All that can be checked is checked first, and the record comes last, in one transaction:
 what is refused or fails leaves nothing but blobs, what is killed leaves no record, so that it is done again, with this backup or another.
 
-Meanwhile nothing else runs here: the project's lock is held, and `flyball up` begins nothing where a restore was killed.
+Meanwhile nothing else runs here: the project's lock is held, and neither `flyball up` nor any command does anything where a restore was killed.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
-from flyball.errors import Conflict, Corrupt, NotFound
-from flyball.ledger.export import lines, load
-from flyball.ledger.ledger import SqlLedger
+from flyball.errors import Conflict, Corrupt, FlyballError, NotFound
+from flyball.ledger import merkle
+from flyball.ledger.export import Exported, lines, load
+from flyball.ledger.ledger import SqlLedger, nodes, read_head
 from flyball.loop.backup import BLOBS, MARK, Backup, Kept, copy, held, read, sha256_of
+from flyball.loop.collecting import lost
+from flyball.records.base import Record
+from flyball.records.serving import SEGMENTS
 from flyball.serving import wal
-from flyball.serving.layout import Layout, read_json, write_json
+from flyball.serving.fold import segment_key
+from flyball.serving.layout import Layout, write_atomically
 from flyball.serving.supervisor import take_lock
 from flyball.store.blobs import Blobs, LocalBlobs
+
+GLANCE_S = 1.0
+"""Who only looks whether flyball is up holds its lock for an instant."""
+
+
+class _Begun(Record, frozen=True):
+    """What `restoring.json` says: which record is to come, and which files are brought for it, as paths within `.flyball`."""
+
+    record: Exported
+    files: tuple[str, ...]
 
 
 def restore(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path) -> Backup:
     """Bring a backup into a project whose record is empty. Killed on the way, it is done again from the start.
 
-    Where the record is this very one, what is missing beside it is brought. Returns what the backup holds. Raises NotFound (no backup there),
-    Conflict (another record is here, something runs here, or a backup is being written there), Corrupt (the backup is damaged), Unavailable,
-    OSError.
+    Where the record here begins with that of the backup, what is missing beside it is brought. Returns what the backup holds. Raises NotFound
+    (no backup there), Conflict (another record is here, something runs here, or a backup is being written there), Corrupt (the backup is
+    damaged), Unavailable, OSError.
     """
     with held(folder), _alone(layout):
         made = read(folder)
-        head = ledger.head()
-        is_there = head.size > 0 and (head.size, head.root.hex()) == (made.record.events, made.record.root)
-        if head.size and not is_there:
+        _settle(ledger, layout)
+        files = _beside(folder, made, layout)
+        if _has(ledger, made.record):
+            digests = _mend(ledger, blobs, layout, folder, made, files)
+        elif ledger.size():
             raise Conflict(
                 "this project has a record already",
                 why="a restore would lose it",
                 fix="make a new project: flyball init DIR",
                 code="not-empty",
             )
-        files = _beside(folder, made, layout)
-        if is_there:
-            missing = {target: source for target, source in files.items() if not target.exists()}
-            digests = _bring(blobs, layout, folder, made, missing)
         else:
-            _undo(layout)
-            write_json(layout.restoring, [target.relative_to(layout.root).as_posix() for target in files])
-            try:
-                digests = _bring(blobs, layout, folder, made, files)
-                load(ledger, folder / made.folder, made.record)
-            except Exception:  # whatever it is, it is raised again; what was brought without its record is not left
-                _undo(layout)
-                raise
-        layout.restoring.unlink(missing_ok=True)
+            digests = _fill(ledger, blobs, layout, folder, made, files)
     log = sum(layout.log in target.parents for target in files)
     return msgspec.structs.replace(made, blobs=len(digests), log=log)
 
@@ -63,7 +68,7 @@ def restore(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path) -> Ba
 def _alone(layout: Layout) -> Iterator[None]:
     """Keep `flyball up` and other restores out of the project. Raises Conflict, Refused."""
     try:
-        lock = take_lock(layout.lock, wait_s=0)
+        lock = take_lock(layout.lock, wait_s=GLANCE_S)
     except Conflict as error:
         raise Conflict(
             "flyball is up here, or another restore is under way",
@@ -72,22 +77,67 @@ def _alone(layout: Layout) -> Iterator[None]:
             code="already-up",
         ) from error
     try:
+        # it still names the last `flyball up`, and that number may be another process's by now
+        os.ftruncate(lock, 0)
         yield
     finally:
         os.close(lock)
 
 
-def _bring(blobs: Blobs, layout: Layout, folder: Path, made: Backup, files: dict[Path, Path]) -> list[str]:
-    """Look whether the backup is whole, then copy all of it but the record; the names of its blobs. Raises Corrupt, Unavailable, OSError."""
+def _has(ledger: SqlLedger, record: Exported) -> bool:
+    """Whether that record, and some event of it, is the beginning of the one here. Raises Corrupt, Unavailable."""
+    with ledger.database.reading() as connection:
+        if not 0 < record.events <= read_head(connection, ledger.database).size:
+            return False
+        return merkle.root_of_first(nodes(connection, ledger.database), record.events).hex() == record.root
+
+
+def _fill(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path, made: Backup, files: dict[Path, Path]) -> list[str]:
+    """Bring all of a backup, the record last; the names of its blobs. Raises Conflict, Corrupt, Unavailable, OSError."""
+    begun = _Begun(made.record, tuple(target.relative_to(layout.root).as_posix() for target in files))
+    try:
+        write_atomically(layout.restoring, msgspec.json.encode(begun))
+        digests = _check(folder, made)
+        _bring_blobs(LocalBlobs(folder / "blobs"), blobs, digests)
+        _bring_files(layout, files)
+        load(ledger, folder / made.folder, made.record)
+        layout.restoring.unlink()
+    except BaseException:  # Ctrl-C too
+        # a database that does not answer now may have taken the record: the next restore looks
+        with suppress(FlyballError):
+            _settle(ledger, layout)
+        raise
+    return digests
+
+
+def _mend(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path, made: Backup, files: dict[Path, Path]) -> list[str]:
+    """Bring what the project has lost or damaged, and nothing that it has sealed, removed or erased since; the names of the backup's blobs.
+
+    Raises Corrupt, Unavailable, OSError.
+    """
+    digests = _check(folder, made)
+    kept = LocalBlobs(folder / "blobs")
+    missing = [digest for digest in digests if not _is_whole(blobs, digest)]
+    _bring_blobs(kept, blobs, lost(ledger, kept, missing) if missing else [])
+    sealed = {key for key, _ in ledger.state().scan(SEGMENTS)}
+    over = {each.path for each in wal.segments(folder / made.folder / "log") if segment_key(each.gateway, each.number) in sealed}
+    _bring_files(layout, {target: source for target, source in files.items() if source not in over and not target.exists()})
+    return digests
+
+
+def _check(folder: Path, made: Backup) -> list[str]:
+    """Look whether the backup is whole; the names of its blobs. Raises Corrupt."""
     for kept in made.files:
         _check_file(folder / kept.name, kept)
-    digests = list(_digests(folder, made))
-    _bring_blobs(LocalBlobs(folder / "blobs"), blobs, digests)
+    return list(_digests(folder, made))
+
+
+def _bring_files(layout: Layout, files: dict[Path, Path]) -> None:
+    """Copy segments of the log, and keys. Raises OSError."""
     layout.keys.mkdir(exist_ok=True, mode=0o700)
     for target, source in files.items():
         # what the backup lay on may know no rights, and a key that others can read is not used
         copy(source, target, mode=None if layout.log in target.parents else 0o600)
-    return digests
 
 
 def _check_file(path: Path, kept: Kept) -> None:
@@ -148,8 +198,22 @@ def _beside(folder: Path, made: Backup, layout: Layout) -> dict[Path, Path]:
     return {target: source for target, source in (log | keys).items() if source in listed}
 
 
-def _undo(layout: Layout) -> None:
-    """Remove what a restore that came to nothing has left beside blobs."""
-    for name in read_json(layout.restoring) or ():
-        (layout.root / name).unlink(missing_ok=True)
-    layout.restoring.unlink(missing_ok=True)
+def _settle(ledger: SqlLedger, layout: Layout) -> None:
+    """End a restore that was killed or failed: where its record is here, all of it is; else what it brought beside blobs is removed.
+
+    Raises Corrupt, Unavailable, OSError.
+    """
+    try:
+        begun = msgspec.json.decode(layout.restoring.read_bytes(), type=_Begun)
+    except FileNotFoundError:
+        return
+    except msgspec.DecodeError as error:
+        raise Corrupt(
+            f"{layout.restoring} cannot be read",
+            why=f"it says what a restore that was killed has brought: {error}",
+            fix="restore into a new project: flyball init DIR",
+        ) from error
+    if not _has(ledger, begun.record):
+        for name in begun.files:
+            (layout.root / name).unlink(missing_ok=True)
+    layout.restoring.unlink()
