@@ -28,6 +28,7 @@ from flyball.records.serving import EPOCHS, RouteTable
 from flyball.serving.layout import Layout
 from flyball.serving.proofs import unproven
 from flyball.serving.routes import FileRoutes
+from flyball.serving.whole import require_whole
 from flyball.settings import Settings, read_settings
 from flyball.store.blobs import LocalBlobs
 from flyball.store.operational import Operational
@@ -70,7 +71,7 @@ class Wired:
 
     def acting(self, caller: Caller) -> Ports:
         """The ports with a ledger that carries out what `caller` may give."""
-        return replace(self.ports, ledger=Authorised(self.ledger, lambda: caller))
+        return replace(self.ports, ledger=Authorised(self.ledger, lambda: caller, partial(require_whole, self.layout)))
 
     def permit(self, kind: Callable[..., Command]) -> None:
         """Raise Refused where the caller may not give a command of this kind, whatever would be in it."""
@@ -145,7 +146,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
     routes = FileRoutes(folder)
     ports = Ports(
         clock=clock,
-        ledger=Authorised(ledger, admit),
+        ledger=Authorised(ledger, admit, partial(require_whole, layout)),
         memory=Operational(database),
         blobs=blobs,
         library=library,

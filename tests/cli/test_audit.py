@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -146,8 +147,28 @@ def test_a_backup_is_restored_into_a_new_project_and_verified(flyball, trained: 
     assert versions[0] == versions[1]
     assert flyball("audit", "prove", made["events"], "--project", fresh).code == 0, "it has a key of its own"
     assert flyball("audit", "verify", "--project", fresh).code == 0
-    again = flyball("restore", tmp_path / "kept", "--project", fresh, "--json")
+    (trained / "loop.py").write_text((trained / "loop.py").read_text() + "\n# later\n")
+    assert flyball("apply", "--project", trained).code == 0
+    flyball("backup", tmp_path / "later", "--project", trained)
+    again = flyball("restore", tmp_path / "later", "--project", fresh, "--json")
     assert (again.code, again.document["code"]) == (1, "not-empty")
+
+
+def test_a_backup_is_restored_again_into_the_same_project_and_mends_what_was_damaged_since(
+    flyball, trained: Path, new_project: Path, tmp_path: Path
+) -> None:
+    flyball("backup", tmp_path / "kept", "--project", trained)
+    fresh = Path(shutil.copytree(new_project, tmp_path / "fresh"))
+    assert flyball("restore", tmp_path / "kept", "--project", fresh).code == 0
+    events = flyball("audit", "verify", "--project", fresh, "--json").document["events"]
+    blobs = sorted(each for each in (fresh / ".flyball" / "blobs").rglob("*") if each.is_file())
+    blobs[0].unlink()
+    blobs[1].chmod(0o644)
+    blobs[1].write_bytes(b"x")
+    assert flyball("audit", "verify", "--project", fresh).code == 1
+    assert flyball("restore", tmp_path / "kept", "--project", fresh).code == 0
+    verified = flyball("audit", "verify", "--project", fresh, "--json")
+    assert (verified.code, verified.document["events"]) == (0, events)
 
 
 def test_flyball_begins_nothing_where_a_restore_was_killed_until_it_is_done_again(
@@ -156,6 +177,9 @@ def test_flyball_begins_nothing_where_a_restore_was_killed_until_it_is_done_agai
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
+    def shows(*verb: str) -> Any:
+        return flyball(*verb, "--project", fresh, "--json")
+
     def begun(*_: object) -> int:
         raise Conflict("it begins")
 
@@ -163,11 +187,17 @@ def test_flyball_begins_nothing_where_a_restore_was_killed_until_it_is_done_agai
     fresh = Path(shutil.copytree(new_project, tmp_path / "fresh"))
     with monkeypatch.context() as patched:
         patched.setattr(restoring, "load", killed)
+        patched.setattr(restoring, "_settle", lambda *_: None)
         assert flyball("restore", tmp_path / "kept", "--project", fresh).code == 130
     monkeypatch.setattr(up, "take_lock", begun)
     refused = flyball("up", "--project", fresh, "--json")
-    assert (refused.code, refused.document["code"]) == (1, "conflict")
+    assert (refused.code, refused.document["code"]) == (1, "restoring")
     assert "flyball restore DIR again" in refused.document["fix"]
+    for verb in (("apply",), ("train", "demand"), ("gc",), ("token", "create", "bo", "--role", "viewer")):
+        refused = shows(*verb)
+        assert (refused.code, refused.document["code"]) == (1, "restoring"), verb
+    assert shows("status").code == 0
+    assert shows("audit", "verify").document["events"] == 0
     assert flyball("restore", tmp_path / "kept", "--project", fresh).code == 0
     assert "it begins" in flyball("up", "--project", fresh).err
 

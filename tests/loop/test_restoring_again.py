@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from flyball.errors import Conflict, Unavailable
+from flyball.governance.authority import LOOP
 from flyball.loop import restoring
+from flyball.loop.commands import Apply, decide_apply
 from flyball.records.removals import BlobsRemoved
 from flyball.records.serving import SegmentSealed
 from flyball.wiring import Wired
@@ -101,6 +103,20 @@ def test_a_restore_whose_database_does_not_answer_any_more_says_why_and_is_settl
     assert other.layout.restoring.exists(), "nobody knows whether the record is there"
     bring(other, tmp_path / "kept")
     assert sound(other)
+
+
+def test_no_command_is_carried_out_between_a_restore_that_was_killed_and_the_next(wired: Wired, other: Wired, tmp_path: Path) -> None:
+    kept(wired, tmp_path / "kept")
+    with killed_at("load"):
+        bring(other, tmp_path / "kept")
+    command = Apply(id="cmd_1", actor=LOOP.actor, models=())
+    for ports in (other.ports, other.acting(LOOP)):
+        with pytest.raises(Conflict, match="its restore was killed") as caught:
+            ports.ledger.execute(command, decide_apply)
+        assert caught.value.code == "restoring"
+    assert other.ledger.size() == 0, "not even who gave it was recorded"
+    bring(other, tmp_path / "kept")
+    other.acting(LOOP).ledger.execute(command, decide_apply)
 
 
 @pytest.mark.parametrize("later", [0, 1])

@@ -238,17 +238,20 @@ def permit(caller: Caller, command: Command, state: State | Callable[[], State])
 class Authorised:
     """A ledger that carries out what this caller may give, and refuses the rest before a transaction is opened."""
 
-    def __init__(self, ledger: Ledger, caller: Callable[[], Caller]) -> None:
-        """caller: asked at the first command, so that reading needs nobody."""
+    def __init__(self, ledger: Ledger, caller: Callable[[], Caller], ready: Callable[[], None] = lambda: None) -> None:
+        """caller: asked at the first command, so that reading needs nobody. ready: raises where nobody may give any command now."""
         self._ledger = ledger
         self._caller = caller
+        self._ready = ready
 
     def permit(self, command: Command) -> None:
-        """Raise the error of a command that this caller may not give."""
+        """Raise the error of a command that this caller may not give, and Conflict where nobody may give one now."""
+        # first, since who the caller is may itself be recorded
+        self._ready()
         permit(self._caller(), command, self._ledger.state)
 
     def execute(self, command: CommandT, decide: Decide[CommandT]) -> Receipt:
-        """Authorise, then decide and record. Raises Refused, and what the ledger raises."""
+        """Authorise, then decide and record. Raises Refused, Conflict, and what the ledger raises."""
         self.permit(command)
         return self._ledger.execute(command, decide)
 
