@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,6 +132,30 @@ def test_a_blob_that_the_project_has_lost_stays_in_its_earlier_backup(wired: Wir
     # what was removed on purpose is in no later backup
     remove_one(wired)
     assert backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 10).blobs == 2
+
+
+@pytest.mark.parametrize("noted", [True, False], ids=["collected and made again", "lost and put back"])
+def test_a_blob_that_comes_back_while_blobs_are_copied_is_in_the_backup(
+    wired: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noted: bool
+) -> None:
+    backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 7)
+    gone = wired.blobs.put(b"declaration 0")
+    if noted:
+        tell(wired, BlobsRemoved(blobs=(gone,)))
+    wired.blobs.remove(gone)
+    real = module._copy_blobs
+
+    def meanwhile(*arguments: Any) -> frozenset[str]:
+        copied = real(*arguments)
+        assert gone not in copied
+        wired.blobs.put(b"declaration 0")
+        if noted:
+            declare(wired, 1)
+        return copied
+
+    monkeypatch.setattr(module, "_copy_blobs", meanwhile)
+    assert backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 8).blobs == 3
+    assert sound(tmp_path) == 3 + noted
 
 
 @pytest.mark.parametrize("left", [b"", b"declaration X"])

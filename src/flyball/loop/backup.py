@@ -103,7 +103,7 @@ def backup(
         else:
             why = f"{TRIES} times something was erased or collected while its blobs were copied"
             raise Unavailable("the backup was not finished", why=why, fix="try again", retry_after=60)
-        _check_lost(ledger, folder, copied)
+        copied |= _came_back(ledger, blobs, folder, copied)
         _copy_keys(layout, where / "keys")
         _forget(layout.log, where / "log", _sealed(ledger, record.events))
         write_atomically(where / BLOBS, "".join(f"{digest}\n" for digest in sorted(copied)).encode())
@@ -254,23 +254,30 @@ def _copy_blobs(source: Blobs, target: Blobs, progress: Progress) -> frozenset[s
     copied: set[str] = set()
     for done, digest in enumerate(digests):
         progress(done, len(digests))
-        if _has_size(source, target, digest) or _copy_blob(source, target, digest):
+        if _is_copied(source, target, digest):
             copied.add(digest)
     progress(len(digests), len(digests))
     return frozenset(copied)
 
 
-def _check_lost(ledger: SqlLedger, folder: Path, copied: frozenset[str]) -> None:
-    """What the project has lost stays in its earlier backup. Raises Corrupt."""
+def _came_back(ledger: SqlLedger, source: Blobs, folder: Path, copied: frozenset[str]) -> frozenset[str]:
+    """What the record needs and the earlier backup alone seemed to have: the project has it by now. Raises Corrupt where it has lost it."""
     kept = LocalBlobs(folder / "blobs")
     missing = sorted(set(kept.digests()) - copied)
-    gone = lost(ledger, kept, missing) if missing else []
+    needed = lost(ledger, kept, missing) if missing else []
+    gone = [digest for digest in needed if not _is_copied(source, kept, digest)]
     if gone:
         raise Corrupt(
             f"this project has lost {len(gone):,} of its blobs, {gone[0]} among them",
             why="the record refers to them, and nobody has removed or erased them; this backup still has them",
             fix=f"copy {kept.path(gone[0])} back to its place, and what else flyball audit verify misses; then make the backup",
         )
+    return frozenset(needed)
+
+
+def _is_copied(source: Blobs, target: Blobs, digest: str) -> bool:
+    """Whether the target has a blob of the source by now. Raises Corrupt."""
+    return _has_size(source, target, digest) or _copy_blob(source, target, digest)
 
 
 def _has_size(source: Blobs, target: Blobs, digest: str) -> bool:
