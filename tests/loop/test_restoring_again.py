@@ -14,9 +14,11 @@ from flyball.loop import restoring
 from flyball.loop.commands import Apply, decide_apply
 from flyball.records.removals import BlobsRemoved
 from flyball.records.serving import SegmentSealed
+from flyball.serving.layout import Layout
 from flyball.wiring import Wired
 
 from .backup_kit import bring, declare, filled, kept, killed_at, log, project, sound, tell
+from .person_kit import OTHER, WHO, People, erase
 
 
 @pytest.fixture
@@ -94,10 +96,14 @@ def test_a_restore_whose_database_does_not_answer_any_more_says_why_and_is_settl
     def gone(*_: object) -> None:
         raise Unavailable("the server is gone")
 
+    def still_gone(_: object, layout: Layout) -> None:
+        if layout.restoring.exists():
+            raise Unavailable("nobody answers")
+
     kept(wired, tmp_path / "kept")
     with monkeypatch.context() as patched:
         patched.setattr(restoring, "load", gone)
-        patched.setattr(restoring, "_settle", lambda _ledger, layout: gone() if layout.restoring.exists() else None)
+        patched.setattr(restoring, "_settle", still_gone)
         with pytest.raises(Unavailable, match="the server is gone"):
             bring(other, tmp_path / "kept")
     assert other.layout.restoring.exists(), "nobody knows whether the record is there"
@@ -192,6 +198,21 @@ def test_a_restore_brings_nothing_back_that_was_sealed_or_removed_since(wired: W
     bring(wired, tmp_path / "kept")
     assert (wired.blobs.has(removed), wired.blobs.has(lost)) == (False, True)
     assert [file.name for file in (wired.layout.log / "g0").iterdir()] == ["000002.wal"]
+
+
+@pytest.mark.process
+def test_a_restore_brings_nobody_back_who_was_erased_since(people: People, tmp_path: Path) -> None:
+    people.log([[(60.0, WHO), (70.0, OTHER)]])
+    people.log([])
+    with people.opened() as wired:
+        kept(wired, tmp_path / "kept")
+    assert erase(people).code == 0
+    others, size = people.traces(OTHER), people.size()
+    with people.opened() as wired:
+        bring(wired, tmp_path / "kept")
+    assert people.traces() == []
+    assert (people.traces(OTHER), people.size()) == (others, size)
+    assert people.verified().problems == ()
 
 
 def test_a_record_that_is_not_the_beginning_of_the_one_here_is_refused(wired: Wired, other: Wired, tmp_path: Path) -> None:
