@@ -207,11 +207,15 @@ def test_a_restore_brings_nobody_back_who_was_erased_since(people: People, tmp_p
     with people.opened() as wired:
         kept(wired, tmp_path / "kept")
     assert erase(people).code == 0
-    others, size = people.traces(OTHER), people.size()
+    left, others, size = people.traces(), people.traces(OTHER), people.size()
+    assert left == ["log/g0/000003.wal"], "which leaves the person out when it is sealed"
+    with people.opened() as wired:
+        bring(wired, tmp_path / "kept")
+    assert (people.traces(), people.traces(OTHER), people.size()) == (left, others, size)
+    people.seal()
     with people.opened() as wired:
         bring(wired, tmp_path / "kept")
     assert people.traces() == []
-    assert (people.traces(OTHER), people.size()) == (others, size)
     assert people.verified().problems == ()
 
 
