@@ -300,6 +300,15 @@ def test_a_viewer_proves_what_has_a_checkpoint_and_is_told_to_wait_for_one(
     assert flyball("audit", "prove", last + 1, "--project", trained).code == 1, "what is not there will not be there later"
 
 
+@pytest.mark.parametrize("text", [b"", b"root:x:0:0\n", b"\xff\n\n", b"a\nb\nc\n\n"])
+def test_a_file_that_holds_no_checkpoint_is_the_callers_and_no_damage(flyball, trained_project: Path, tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "given").write_bytes(text)
+    ended = flyball("audit", "consistency", tmp_path / "given", "--project", trained_project, "--json")
+    assert (ended.code, ended.document["code"]) == (1, "bad-input")
+    assert str(tmp_path / "given") in ended.document["detail"]
+    assert "audit export" in ended.document["fix"]
+
+
 @pytest.mark.parametrize("verb", [("verify", "--against"), ("consistency",)], ids=" ".join)
 def test_a_file_of_checkpoints_that_is_not_there_is_named_with_what_named_it(
     flyball, trained_project: Path, tmp_path: Path, verb: tuple[str, ...]

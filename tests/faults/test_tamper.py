@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from flyball.clock import Instant, VirtualClock
+from flyball.errors import Unusable
 from flyball.ledger.canonical import canonical, write_body
 from flyball.ledger.ledger import SqlLedger
 from flyball.ledger.verify import VerifyReport, verify
@@ -207,6 +208,7 @@ def test_an_added_node_is_named_alone(site: Site, seq: int, where: str, more: by
         "at = at - 1",
         "at = at + 1",
         "size = 'many'",
+        f"at = {2**53}",
     ],
 )
 def test_a_changed_head_is_named(site: Site, change: str) -> None:
@@ -295,6 +297,20 @@ def test_a_changed_or_missing_blob_is_named_with_the_event_that_needs_it(site: S
     path.unlink()
     assert site.found() == [(f"blob {body}", 3)]
     assert "missing" in site.verify().problems[0].what
+
+
+def test_blobs_that_cannot_be_read_are_each_named(site: Site) -> None:
+    ledger, blobs = site.open(), site.blobs
+    refused = PermissionError(13, "Permission denied")
+
+    class Unreadable(LocalBlobs):
+        def check(self, digest: str) -> None:
+            raise Unusable(f"blob {digest} cannot be read", why=str(refused))
+
+    found = verify(ledger, Unreadable(blobs.root)).problems
+    assert {each.event for each in found} == set(range(1, MODELS + 2))
+    assert all("Permission denied" in each.what for each in found)
+    ledger.database.close()
 
 
 def test_a_file_inside_an_artifact_is_looked_for_too(site: Site) -> None:

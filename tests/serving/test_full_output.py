@@ -67,6 +67,29 @@ def test_what_a_gateway_does_again_and_again_goes_on_when_neither_it_nor_its_log
 
 
 @pytest.mark.process
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("x cannot be opened\n    why  no right\n    fix  give it", "exit 1: x cannot be opened"),
+        ("Traceback (most recent call last):\n  File a\n    b()\nValueError: 7", "exit 1: ValueError: 7"),
+        ("", "exit 1"),
+    ],
+)
+def test_a_childs_end_is_told_with_what_happened_and_not_with_what_to_do(tmp_path: Path, said: str, told: str) -> None:
+    heard: list[str] = []
+    child = Child(
+        "c", [sys.executable, "-c", f"import sys; print({said!r}, file=sys.stderr); raise SystemExit(1)"],
+        cwd=tmp_path, output=tmp_path / "out", stdin=0, passed=(), env={}, on_end=heard.append,
+    )  # fmt: skip
+    child.keep()
+    while not heard:
+        child.keep()
+        time.sleep(0.01)
+    child.kill()
+    assert heard == [told]
+
+
+@pytest.mark.process
 @pytest.mark.usefixtures("full")
 def test_a_childs_end_is_acted_upon_when_it_cannot_be_told(tmp_path: Path) -> None:
     told: list[str] = []

@@ -83,11 +83,15 @@ def consistency(
 ) -> int:
     """Prove that nothing was changed since. The record of a kept checkpoint is shown to be the beginning of today's; exit 1 where it is not."""
     from flyball.ledger import checkpoints
+    from flyball.ledger.note import Checkpoint
 
     out = Output(as_json=as_json, quiet=quiet)
     notes = _given(old, "FILE")
-    if not notes:
-        raise BadInput(f"{old} holds no checkpoint", why="it is empty", fix="name a file with a signed checkpoint")
+    try:
+        Checkpoint.claimed(notes[-1].note if notes else b"")
+    except Corrupt as error:
+        fix = "name a file with a signed checkpoint, such as checkpoints.txt of flyball audit export"
+        raise BadInput(f"{old} holds no checkpoint", why=error.why if notes else "it is empty", fix=fix) from error
     with common.opened(project) as wired:
         common.must_read_record(wired)
         # who may not have one signed has the newest that there is

@@ -168,7 +168,7 @@ def _interrupted(argv: list[str]) -> int:
 
 
 _NO_ROOM = ("the disk is full", "make room, then try again")
-_NO_RIGHT = ("this user may not write there", "give this user write access, or run it as the user who has it")
+_NO_RIGHT = ("this user has not the right to it", "give this user the right, or run it as the user who has it")
 _READ_ONLY = ("the disk is read-only", "use a folder on a disk that can be written")
 _SYSTEM = {
     errno.ENOSPC: _NO_ROOM,
@@ -176,6 +176,7 @@ _SYSTEM = {
     errno.EROFS: _READ_ONLY,
     errno.EACCES: _NO_RIGHT,
     errno.EPERM: _NO_RIGHT,
+    errno.ENOTDIR: ("a file is where a folder should be", "name the folder"),
     errno.EMFILE: ("this process may open no more files", "raise the limit (ulimit -n), then try again"),
 }
 

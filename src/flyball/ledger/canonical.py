@@ -20,7 +20,8 @@ from flyball.records.vocabulary import KINDS, UPCASTS
 MAX_BODY = 16 * 1024
 """Bytes of an event's body at most: more goes to a blob, and the event holds its hash."""
 
-_EXACT = 2**53
+EXACT = 2**53
+"""Whole numbers below it are alike for every reader of JSON."""
 
 
 def canonical(record: Record) -> bytes:
@@ -130,7 +131,7 @@ def _exact(record: Record, names: tuple[str, ...]) -> bool:
     """Whether these fields hold nothing but integers below 2^53 and None."""
     for name in names:
         value = getattr(record, name)
-        if value is not None and not (type(value) is int and -_EXACT < value < _EXACT):
+        if value is not None and not (type(value) is int and -EXACT < value < EXACT):
             return False
     return True
 
@@ -199,7 +200,7 @@ def _culprit(value: object, where: str) -> tuple[str, str] | None:
         return next((found for name, each in counted if (found := _culprit(each, name))), None)
     if isinstance(value, float) and not math.isfinite(value):
         return where, f"is {value}"
-    if isinstance(value, int) and abs(value) >= _EXACT:
+    if isinstance(value, int) and abs(value) >= EXACT:
         return where, f"is {value}, beyond 2^53"
     if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
         return where, "holds half a character"
@@ -231,7 +232,7 @@ def write_body(at: Instant, actor: str, command: str, event: Event) -> bytes:
             fix="list it there, or install the version of flyball that knows it",
         )
     said = {"v": event.version_of_kind, "at": at, "actor": actor, "command": command, "event": event}
-    body = _holding(event, said) if abs(at) < _EXACT else None
+    body = _holding(event, said) if abs(at) < EXACT else None
     if body is None:
         what = f'"{event.kind}" event'
         body = _written({"v": event.version_of_kind, "at": at, "actor": actor, "command": command, "event": _plain(event, what)}, what)
@@ -302,7 +303,7 @@ def is_canonical(body: bytes) -> bool:
 
 def _number(digits: str) -> int | float:
     value = int(digits)
-    return value if abs(value) < _EXACT else float(value)
+    return value if abs(value) < EXACT else float(value)
 
 
 def stored_bytes(stored: object) -> bytes:

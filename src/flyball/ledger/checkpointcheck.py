@@ -104,11 +104,9 @@ class CheckpointCheck:
     def _read(self, kept: Kept, *, outside: bool) -> _Claim | None:
         """What a note says, its signature unchecked; tells if it says nothing."""
         try:
-            text = kept.note.decode().rpartition("\n\n")[0]
-            return _Claim(kept.where, note.Checkpoint.parse(f"{text}\n"), kept.note, outside)
-        except (Corrupt, UnicodeDecodeError) as error:
-            why = f"{error.what}: {error.why}" if isinstance(error, Corrupt) else str(error)
-            self._problem(f"it cannot be read: {why}", kept.where)
+            return _Claim(kept.where, note.Checkpoint.claimed(kept.note), kept.note, outside)
+        except Corrupt as error:
+            self._problem(f"it cannot be read: {error.what}: {error.why}", kept.where)
             return None
 
     def _cut(self, where: str, of: int, size: int) -> None:

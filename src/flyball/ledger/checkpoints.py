@@ -192,7 +192,12 @@ def _opened(signed: Signed, known: list[Verifier]) -> tuple[Checkpoint, str]:
             return Checkpoint.parse(opened(signed.note, [each], cosigned=True)), each.vkey
         except Corrupt as error:
             problem = error
-    raise problem if known else Corrupt("the ledger knows no key yet", why="key.added names every key", fix="flyball tick adds one")
+    if not known:
+        raise Corrupt("the ledger knows no key yet", why="key.added names every key", fix="flyball tick adds one")
+    which = f"the checkpoint of {signed.size} events" if signed.size else "the checkpoint that was given"
+    raise Corrupt(
+        f"{which} is not one of this ledger", why=f"{problem.what}: {problem.why}", fix="flyball audit verify says what is damaged"
+    )
 
 
 def _signed(row: tuple[int, bytes] | None) -> Signed | None:

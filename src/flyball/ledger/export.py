@@ -126,8 +126,7 @@ def _batches(path: Path) -> Iterator[list[bytes]]:
 
 
 def _size(signed: bytes) -> int:
-    text = signed.decode("utf-8", "replace").rpartition("\n\n")[0]
-    return note.Checkpoint.parse(f"{text}\n").size
+    return note.Checkpoint.claimed(signed).size
 
 
 def _events(connection: Connection, ledger: SqlLedger, head: Head) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from flyball import errors
 from flyball.clock import Clock, Instant
 from flyball.errors import Conflict, Corrupt, FlyballError, Refused
 from flyball.ledger import merkle
-from flyball.ledger.canonical import read_body, rewrite, stored_bytes, write_body
+from flyball.ledger.canonical import EXACT, read_body, rewrite, stored_bytes, write_body
 from flyball.ledger.folds import Folds, fold, fold_hash
 from flyball.ledger.personal import Salts, hidden
 from flyball.ledger.personal import read as read_personal
@@ -300,7 +300,7 @@ def read_head(connection: Connection, database: Database) -> Head:
     if row is None:
         raise Corrupt("the ledger has no head", why="its one row was removed", fix="restore the database from a backup")
     size, frontier, at, fence, written_by = row
-    if not (isinstance(size, int) and isinstance(frontier, bytes) and isinstance(at, int) and isinstance(fence, int)):
+    if not (isinstance(size, int) and isinstance(frontier, bytes) and isinstance(at, int) and isinstance(fence, int) and abs(at) < EXACT):
         raise Corrupt("the ledger's head is not what a head is", why="its one row was changed", fix="restore the database from a backup")
     hashes = [frontier[start : start + merkle.SIZE] for start in range(0, len(frontier), merkle.SIZE)]
     return Head(size, tuple(hashes), at, fence, written_by or "")

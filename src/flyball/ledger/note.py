@@ -106,6 +106,15 @@ class Checkpoint(NamedTuple):
             raise Corrupt("a note is not a checkpoint", why="a checkpoint has an origin, a size and a root hash, each on a line of its own")
         return cls(lines[0], int(lines[1]), root)
 
+    @classmethod
+    def claimed(cls, note: bytes) -> Checkpoint:
+        """What a note says, whoever signed it. Raises Corrupt."""
+        try:
+            text = note.decode().rpartition("\n\n")[0]
+        except UnicodeDecodeError as error:
+            raise Corrupt("a note cannot be read", why="it is not valid text") from error
+        return cls.parse(f"{text}\n")
+
 
 def version_text(ref: str, artifact: str) -> str:
     """What is signed of a registered version: its name and the hash of its manifest."""

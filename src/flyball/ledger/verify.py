@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from flyball.clock import Instant
-from flyball.errors import BadInput, Corrupt, NotFound
+from flyball.errors import BadInput, Corrupt, NotFound, Unavailable
 from flyball.ledger.canonical import is_canonical, read_body, rewrite, stored_bytes
 from flyball.ledger.checkpointcheck import CheckpointCheck, Kept
 from flyball.ledger.differences import Difference, differences
@@ -205,6 +205,8 @@ class _Verification:
             )
         except Corrupt:
             self._tell(f"a blob was changed: its bytes do not hash to its name {says}", where, recorded.seq)
+        except Unavailable as error:
+            self._tell(f"a blob cannot be read: {error.why} {says}", where, recorded.seq)
         except BadInput as error:
             self._tell(f"{error.what} {says}", where, recorded.seq)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -170,4 +170,6 @@ class Child:
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
         lines = self._output.read_bytes()[-4096:].decode("utf-8", "replace").strip().splitlines()
-        return f"exit {code}: {lines[-1][:300]}" if lines else f"exit {code}"
+        # what happened stands in the first line of an error of ours, and in the last one of a traceback: those below and above are indented
+        told = next((line for line in reversed(lines) if not line.startswith(" ")), "")
+        return f"exit {code}: {told[:300]}" if told else f"exit {code}"
