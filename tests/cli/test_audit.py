@@ -300,6 +300,17 @@ def test_a_viewer_proves_what_has_a_checkpoint_and_is_told_to_wait_for_one(
     assert flyball("audit", "prove", last + 1, "--project", trained).code == 1, "what is not there will not be there later"
 
 
+def test_a_backup_names_what_the_project_has_lost_and_is_made(flyball, trained: Path, tmp_path: Path) -> None:
+    blobs = trained / ".flyball" / "blobs"
+    gone = next(each for each in sorted(blobs.rglob("*")) if each.is_file())
+    gone.unlink()
+    ended = flyball("backup", tmp_path / "kept", "--project", trained, "--json")
+    digest = f"{gone.parent.name}{gone.name}"
+    assert (ended.code, ended.document["only_here"], ended.document["lost"]) == (1, [], [digest])
+    ended = flyball("backup", tmp_path / "kept", "--project", trained)
+    assert (ended.code, digest in ended.out, "no copy" in ended.out) == (1, True, True)
+
+
 @pytest.mark.parametrize("text", [b"", b"root:x:0:0\n", b"\xff\n\n", b"a\nb\nc\n\n"])
 def test_a_file_that_holds_no_checkpoint_is_the_callers_and_no_damage(flyball, trained_project: Path, tmp_path: Path, text: bytes) -> None:
     (tmp_path / "given").write_bytes(text)

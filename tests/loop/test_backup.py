@@ -123,15 +123,26 @@ def test_a_blob_that_the_project_has_lost_stays_in_its_earlier_backup(wired: Wir
     gone = next(wired.blobs.digests())
     wired.blobs.remove(gone)
     tell(wired, BlobsRemoved(blobs=("0" * 64,)))
-    with pytest.raises(Corrupt, match=f"lost 1 of its blobs, {gone}") as caught:
-        backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 8)
-    assert sound(tmp_path) == 3
-    place = Path(caught.value.fix.split()[1])
-    wired.blobs.put_file(place)
-    assert backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 9).blobs == 3
+    made = backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 8)
+    assert (made.blobs, made.only_here, made.lost) == (3, (gone,), ())
+    assert sound(tmp_path) == 4
+    restore(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept")
+    made = backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 9)
+    assert (made.blobs, made.only_here, made.lost) == (3, (), ())
     # what was removed on purpose is in no later backup
     remove_one(wired)
     assert backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 10).blobs == 2
+
+
+def test_a_blob_that_is_nowhere_is_named_and_the_rest_is_backed_up(wired: Wired, tmp_path: Path) -> None:
+    gone = next(wired.blobs.digests())
+    wired.blobs.remove(gone)
+    made = backup(wired.ledger, wired.blobs, wired.layout, tmp_path / "kept", 7)
+    assert (made.blobs, made.only_here, made.lost) == (2, (), (gone,))
+    other = project(tmp_path / "two")
+    restore(other.ledger, other.blobs, other.layout, tmp_path / "kept")
+    assert [each.where for each in verify(other.ledger, other.blobs).problems] == [f"blob {gone}"]
+    other.close()
 
 
 @pytest.mark.parametrize("noted", [True, False], ids=["collected and made again", "lost and put back"])

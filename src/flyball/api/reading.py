@@ -177,7 +177,9 @@ def event(asked: Asked) -> Answer:
     seq = _seq(asked)
     found = next(iter(asked.wired.ledger.read(seq - 1, 1)), None) if seq else None
     if found is None:
-        raise NotFound(f"there is no event {seq}", why=f"the ledger has {asked.wired.ledger.size():,} events")
+        raise NotFound(
+            f"there is no event {seq}", why=f"the ledger has {asked.wired.ledger.size():,} events", fix="events are numbered from 1"
+        )
     return Answer(event_answer(found))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,9 @@ from flyball.cli import common
 from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.output import Bar, Output, counted
 from flyball.errors import BadInput
+
+if TYPE_CHECKING:
+    from flyball.loop.backup import Backup as Made
 
 app = common.app()
 
@@ -52,5 +56,21 @@ def backup(
     record = made.record
     kinds = (("event", record.events), ("checkpoint", record.checkpoints), ("blob", made.blobs), ("log file", made.log))
     out.line(f"{', '.join(counted(number, one) for one, number in kinds)} in {folder}")
-    out.document({"folder": str(folder), "events": record.events, "checkpoints": record.checkpoints, "blobs": made.blobs, "log": made.log})
-    return 0
+    _tell_lost(out, made, folder)
+    told = {"folder": str(folder), "events": record.events, "checkpoints": record.checkpoints, "blobs": made.blobs, "log": made.log}
+    out.document(told | {"only_here": made.only_here, "lost": made.lost})
+    return int(bool(made.only_here or made.lost))
+
+
+def _tell_lost(out: Output, made: Made, folder: Path) -> None:
+    """Name what the project has lost of what its record needs: the backup is made all the same."""
+    if made.only_here:
+        out.line(f"this project has lost {_named(made.only_here)}: there since an earlier backup. flyball restore {folder} brings it back")
+    if made.lost:
+        out.line(
+            f"this project has lost {_named(made.lost)}, and this backup has no copy. Look for one in other backups; audit verify says what it was"
+        )
+
+
+def _named(digests: Sequence[str]) -> str:
+    return f"{counted(len(digests), 'blob')} ({digests[0]}{', …' if digests[1:] else ''})"

@@ -125,7 +125,7 @@ def prove(ledger: SqlLedger, seq: int) -> Proof:
         size = read_head(connection, ledger.database).size
         row = connection.execute(sql.event, (seq,)).fetchone() if 0 < seq <= size else None
         if row is None:
-            raise NotFound(f"there is no event {seq}", why=f"the ledger has {size:,} events")
+            raise NotFound(f"there is no event {seq}", why=f"the ledger has {size:,} events", fix="events are numbered from 1")
         signed = _signed(connection.execute(sql.checkpoint_from, (seq,)).fetchone())
         if signed is None:
             raise NotFound(

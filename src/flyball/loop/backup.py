@@ -27,7 +27,7 @@ from flyball.errors import BadInput, Conflict, Corrupt, NotFound, Unavailable
 from flyball.ledger import keys, merkle
 from flyball.ledger.export import CHECKPOINTS, EVENTS, PERSONAL, Exported, export, lines
 from flyball.ledger.ledger import SqlLedger, nodes
-from flyball.loop.collecting import lost
+from flyball.loop.collecting import needed
 from flyball.records.base import Record
 from flyball.records.data import DataErased, SubjectErased
 from flyball.records.removals import BlobsRemoved
@@ -69,7 +69,8 @@ class Kept(Record, frozen=True):
 class Backup(Record, frozen=True):
     """What a backup holds, as its `backup.json` says: `folder` has all of it but the blobs, and `files` is all that is in there.
 
-    `blobs` and `log` are numbers of files.
+    `blobs` and `log` are numbers of files. What the project had lost of its blobs when it was made: `only_here` are there since an earlier
+    backup, `lost` are not.
     """
 
     format: int
@@ -79,6 +80,8 @@ class Backup(Record, frozen=True):
     blobs: int
     log: int
     files: tuple[Kept, ...]
+    only_here: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 def backup(
@@ -86,30 +89,37 @@ def backup(
 ) -> Backup:
     """Write a backup into `folder`: a new or empty one, or an earlier backup of the same record, which is brought up to date.
 
-    Until it is whole, an earlier backup stays what it was. What is made here can be read by its owner alone. Raises Conflict (something else
-    is there, or another backup is being written), Corrupt (the record, a blob or the earlier backup is damaged), Unavailable, OSError.
+    Until it is whole, an earlier backup stays what it was, and what it has of blobs that the project has lost is kept. What is made here can
+    be read by its owner alone. Raises Conflict (something else is there, or another backup is being written), Corrupt (the record, a blob or
+    the earlier backup is damaged), Unavailable, OSError.
     """
     _check_ours(folder)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _claimed(folder):
         _make_ready(ledger, folder)
         where = Path(tempfile.mkdtemp(prefix=f"{RECORD}{ledger.size()}-", dir=folder))
+        kept = LocalBlobs(folder / "blobs")
         _copy_log(layout.log, where / "log")
         for _ in range(TRIES):
             record = export(ledger, where, personal=True)
-            copied = _copy_blobs(blobs, LocalBlobs(folder / "blobs"), progress)
+            copied = _copy_blobs(blobs, kept, progress)
             if not _removed_since(ledger, record.events):
                 break
         else:
             why = f"{TRIES} times something was erased or collected while its blobs were copied"
             raise Unavailable("the backup was not finished", why=why, fix="try again", retry_after=60)
-        copied |= _came_back(ledger, blobs, folder, copied)
+        wanted = needed(ledger, kept)
+        missing = {digest for digest in wanted - copied if not _is_copied(blobs, kept, digest)}
+        only_here = {digest for digest in missing if is_whole(kept, digest)}
+        lost = missing - only_here
+        copied |= wanted - lost
         _copy_keys(layout, where / "keys")
         _forget(layout.log, where / "log", _sealed(ledger, record.events))
         write_atomically(where / BLOBS, "".join(f"{digest}\n" for digest in sorted(copied)).encode())
         log = len(wal.segments(where / "log"))
         files = tuple(_kept(folder, file) for file in sorted(where.rglob("*")) if file.is_file())
-        made = Backup(format=FORMAT, made_at=now, folder=where.name, record=record, blobs=len(copied), log=log, files=files)
+        gone = {"only_here": tuple(sorted(only_here)), "lost": tuple(sorted(lost))}
+        made = Backup(format=FORMAT, made_at=now, folder=where.name, record=record, blobs=len(copied), log=log, files=files, **gone)
         # what makes it this backup and no earlier one
         write_atomically(folder / MARK, msgspec.json.encode(made))
         _tidy(folder, copied)
@@ -260,19 +270,13 @@ def _copy_blobs(source: Blobs, target: Blobs, progress: Progress) -> frozenset[s
     return frozenset(copied)
 
 
-def _came_back(ledger: SqlLedger, source: Blobs, folder: Path, copied: frozenset[str]) -> frozenset[str]:
-    """What the record needs and the earlier backup alone seemed to have: the project has it by now. Raises Corrupt where it has lost it."""
-    kept = LocalBlobs(folder / "blobs")
-    missing = sorted(set(kept.digests()) - copied)
-    needed = lost(ledger, kept, missing) if missing else []
-    gone = [digest for digest in needed if not _is_copied(source, kept, digest)]
-    if gone:
-        raise Corrupt(
-            f"this project has lost {len(gone):,} of its blobs, {gone[0]} among them",
-            why="the record refers to them, and nobody has removed or erased them; this backup still has them",
-            fix=f"copy {kept.path(gone[0])} back to its place, and what else flyball audit verify misses; then make the backup",
-        )
-    return frozenset(needed)
+def is_whole(blobs: Blobs, digest: str) -> bool:
+    """Whether a blob is there, and hashes to its name."""
+    try:
+        blobs.check(digest)
+    except (NotFound, Corrupt):
+        return False
+    return True
 
 
 def _is_copied(source: Blobs, target: Blobs, digest: str) -> bool:

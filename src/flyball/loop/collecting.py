@@ -231,14 +231,13 @@ def _parts(blobs: Blobs, row: VersionRow) -> set[str]:
     return set(parts.kinds)
 
 
-def lost(ledger: SqlLedger, kept: Blobs, missing: Iterable[str]) -> list[str]:
-    """Which of these blobs an event needs, though nobody has removed or erased them. What manifests and results name is read from `kept`."""
-    state, needed = ledger.state(), _Found()
+def needed(ledger: SqlLedger, blobs: Blobs) -> frozenset[str]:
+    """The blobs that events name and nobody has removed or erased since. What manifests and results name is read from `blobs`."""
+    state, found = ledger.state(), _Found()
     for recorded in ledger.read(0, ledger.size()):
-        needed.add(references(recorded.event), recorded.seq)
-    needed.close(kept, skip=None)
-    erased = replaced(state)
-    return [each for each in missing if each in needed.last and each not in erased and not _noted(state, each, needed.last[each])]
+        found.add(references(recorded.event), recorded.seq)
+    found.close(blobs, skip=None)
+    return frozenset(digest for digest, last in found.last.items() if not _noted(state, digest, last)) - replaced(state)
 
 
 def command(found: Garbage, *, id: str, actor: str) -> RemoveBlobs:  # noqa: A002 - a command's field

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import msgspec
 
-from flyball.errors import Conflict, Corrupt, FlyballError, NotFound
+from flyball.errors import Conflict, Corrupt, FlyballError
 from flyball.ledger import merkle
 from flyball.ledger.export import Exported, lines, load
 from flyball.ledger.ledger import SqlLedger, nodes, read_head
-from flyball.loop.backup import BLOBS, MARK, Backup, Kept, copy, held, read, sha256_of
-from flyball.loop.collecting import lost
+from flyball.loop.backup import BLOBS, MARK, Backup, Kept, copy, held, is_whole, read, sha256_of
+from flyball.loop.collecting import needed
 from flyball.records.base import Record
 from flyball.records.serving import SEGMENTS
 from flyball.serving import wal
@@ -117,8 +117,8 @@ def _mend(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path, made: B
     """
     digests = _check(folder, made)
     kept = LocalBlobs(folder / "blobs")
-    missing = [digest for digest in digests if not _is_whole(blobs, digest)]
-    _bring_blobs(kept, blobs, lost(ledger, kept, missing) if missing else [])
+    missing = {digest for digest in digests if not is_whole(blobs, digest)}
+    _bring_blobs(kept, blobs, sorted(missing & needed(ledger, kept)) if missing else [])
     sealed = {key for key, _ in ledger.state().scan(SEGMENTS)}
     over = {each.path for each in wal.segments(folder / made.folder / "log") if segment_key(each.gateway, each.number) in sealed}
     _bring_files(layout, {target: source for target, source in files.items() if source not in over and not target.exists()})
@@ -168,21 +168,13 @@ def _digests(folder: Path, made: Backup) -> Iterator[str]:
 def _bring_blobs(kept: LocalBlobs, blobs: Blobs, digests: list[str]) -> None:
     """Copy what the project has not, or has damaged. Raises Corrupt at one of the backup that does not hash to its name."""
     for digest in digests:
-        if _is_whole(blobs, digest):
+        if is_whole(blobs, digest):
             continue
         blobs.remove(digest)
         if blobs.put_file(kept.path(digest)) != digest:
             raise Corrupt(
                 f"{kept.path(digest)} is damaged", why="this blob of the backup does not hash to its name", fix="use another backup"
             )
-
-
-def _is_whole(blobs: Blobs, digest: str) -> bool:
-    try:
-        blobs.check(digest)
-    except (NotFound, Corrupt):
-        return False
-    return True
 
 
 def _beside(folder: Path, made: Backup, layout: Layout) -> dict[Path, Path]:
