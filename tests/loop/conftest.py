@@ -1,12 +1,16 @@
-"""The small project of persons, made once; each test has a copy."""
+"""Projects that several files of tests begin with. The small one of persons is made once; each test has a copy."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from flyball.wiring import Wired
+
+from .backup_kit import filled, project
 from .person_kit import OTHER, WHO, People
 
 
@@ -23,3 +27,19 @@ def people_made(tmp_path_factory: pytest.TempPathFactory) -> People:
 @pytest.fixture
 def people(people_made: People, tmp_path: Path) -> People:
     return People(Path(shutil.copytree(people_made.root, tmp_path / "p")))
+
+
+@pytest.fixture
+def wired(tmp_path: Path) -> Iterator[Wired]:
+    """A project with all that is backed up."""
+    wired = filled(tmp_path / "one")
+    yield wired
+    wired.close()
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Wired]:
+    """A new project."""
+    other = project(tmp_path / "two")
+    yield other
+    other.close()

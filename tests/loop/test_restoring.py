@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +19,7 @@ from flyball.serving import supervisor
 from flyball.serving.supervisor import take_lock
 from flyball.wiring import Wired
 
-from .backup_kit import bring, declare, filled, kept, log, project, sound
-
-
-@pytest.fixture
-def wired(tmp_path: Path) -> Iterator[Wired]:
-    """A project with all that is backed up."""
-    wired = filled(tmp_path / "one")
-    yield wired
-    wired.close()
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Wired]:
-    """A new project."""
-    other = project(tmp_path / "two")
-    yield other
-    other.close()
+from .backup_kit import bring, declare, kept, log, sound
 
 
 def test_what_was_backed_up_is_restored(wired: Wired, other: Wired, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +16,8 @@ from flyball.records.serving import SegmentSealed
 from flyball.serving.layout import Layout
 from flyball.wiring import Wired
 
-from .backup_kit import bring, declare, filled, kept, killed_at, log, project, sound, tell
+from .backup_kit import bring, declare, kept, killed_at, log, project, sound, tell
 from .person_kit import OTHER, WHO, People, erase
-
-
-@pytest.fixture
-def wired(tmp_path: Path) -> Iterator[Wired]:
-    """A project with all that is backed up."""
-    wired = filled(tmp_path / "one")
-    yield wired
-    wired.close()
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Wired]:
-    """A new project."""
-    other = project(tmp_path / "two")
-    yield other
-    other.close()
 
 
 @pytest.mark.parametrize(("step", "call"), [("_bring_blobs", 1), ("copy", 4), ("load", 1)])

@@ -66,6 +66,21 @@ def test_what_a_gateway_does_again_and_again_goes_on_when_neither_it_nor_its_log
     asyncio.run(run())
 
 
+def end_of(program: str, folder: Path) -> list[str]:
+    """What is told when a child that runs this program has ended."""
+    told: list[str] = []
+    child = Child(
+        "c", [sys.executable, "-c", program],
+        cwd=folder, output=folder / "out", stdin=0, passed=(), env={}, on_end=told.append,
+    )  # fmt: skip
+    child.keep()
+    while not told:
+        child.keep()
+        time.sleep(0.01)
+    child.kill()
+    return told
+
+
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("said", "told"),
@@ -76,33 +91,14 @@ def test_what_a_gateway_does_again_and_again_goes_on_when_neither_it_nor_its_log
     ],
 )
 def test_a_childs_end_is_told_with_what_happened_and_not_with_what_to_do(tmp_path: Path, said: str, told: str) -> None:
-    heard: list[str] = []
-    child = Child(
-        "c", [sys.executable, "-c", f"import sys; print({said!r}, file=sys.stderr); raise SystemExit(1)"],
-        cwd=tmp_path, output=tmp_path / "out", stdin=0, passed=(), env={}, on_end=heard.append,
-    )  # fmt: skip
-    child.keep()
-    while not heard:
-        child.keep()
-        time.sleep(0.01)
-    child.kill()
-    assert heard == [told]
+    program = f"import sys; print({said!r}, file=sys.stderr); raise SystemExit(1)"
+    assert end_of(program, tmp_path) == [told]
 
 
 @pytest.mark.process
 @pytest.mark.usefixtures("full")
 def test_a_childs_end_is_acted_upon_when_it_cannot_be_told(tmp_path: Path) -> None:
-    told: list[str] = []
-    child = Child(
-        "c", [sys.executable, "-c", "raise SystemExit(3)"],
-        cwd=tmp_path, output=tmp_path / "out", stdin=0, passed=(), env={}, on_end=told.append,
-    )  # fmt: skip
-    child.keep()
-    while not told:
-        child.keep()
-        time.sleep(0.01)
-    child.kill()
-    assert told == ["exit 3"]
+    assert end_of("raise SystemExit(3)", tmp_path) == ["exit 3"]
 
 
 def test_a_worker_that_has_crashed_holds_up_no_change_of_routes(tmp_path: Path) -> None:
