@@ -15,12 +15,10 @@ if TYPE_CHECKING:
     from flyball.declare.checks import champion as champion
     from flyball.declare.checks import drift as drift
     from flyball.declare.checks import metric as metric
+    from flyball.declare.columns import column as column
     from flyball.declare.data import Dataset as Dataset
-    from flyball.declare.data import FeatureView as FeatureView
-    from flyball.declare.data import column as column
     from flyball.declare.data import secret as secret
     from flyball.declare.data import sql as sql
-    from flyball.declare.data import window as window
     from flyball.declare.model import Framing as Framing
     from flyball.declare.model import Label as Label
     from flyball.declare.model import Model as Model
@@ -36,13 +34,17 @@ if TYPE_CHECKING:
     from flyball.declare.training import choice as choice
     from flyball.declare.training import floats as floats
     from flyball.declare.training import integers as integers
+    from flyball.declare.views import FeatureView as FeatureView
+    from flyball.declare.views import window as window
 
 _HOMES = {
     "checks": ("approval", "at_release", "baseline", "champion", "drift", "metric"),
-    "data": ("Dataset", "FeatureView", "column", "secret", "sql", "window"),
+    "columns": ("column",),
+    "data": ("Dataset", "secret", "sql"),
     "model": ("Framing", "Label", "Model", "Outcome", "suite"),
     "policy": ("Batch", "Objective", "Playbook", "Retrain", "Rollout"),
     "training": ("Run", "Train", "choice", "floats", "integers"),
+    "views": ("FeatureView", "window"),
 }
 _NAMES = {name: f"flyball.declare.{home}" for home, names in _HOMES.items() for name in names}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from flyball.declare.data import Column, Dataset
+from flyball.declare.columns import Column
+from flyball.declare.data import Dataset
 from flyball.store.blobs import LocalBlobs
 
 CSV = "at,id,price,count,open,kind,extra\n2026-01-01T00:00:00,a,0.5,1,true,x,?\n2026-01-01T01:00:00,b,0.25,2,false,y,?\n2026-01-01T02:00:00,c,,3,true,x,?\n"

@@ -8,7 +8,8 @@ import pytest
 
 from flyball.data import source
 from flyball.data.commit import commit, load, load_content, schema_of, statistics
-from flyball.declare.data import Column, Dataset
+from flyball.declare.columns import Column
+from flyball.declare.data import Dataset
 from flyball.errors import Corrupt, NotFound
 from flyball.ledger.canonical import write_body
 from flyball.records.data import DataCommitted

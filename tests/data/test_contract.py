@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyball.data.contract import violations, warnings
-from flyball.declare.data import Column, Dataset
+from flyball.declare.columns import Column
+from flyball.declare.data import Dataset
 from flyball.errors import DeclarationError
 
 START = datetime(2026, 1, 1)

@@ -16,7 +16,8 @@ from flyball.data.fold import FOLDS
 from flyball.data.profile import profile
 from flyball.data.refresh import refresh
 from flyball.data.subjects import heeded
-from flyball.declare.data import Column, Dataset
+from flyball.declare.columns import Column
+from flyball.declare.data import Dataset
 from flyball.errors import BadInput
 from flyball.ledger.projection import MemoryProjection
 from flyball.records.base import Recorded

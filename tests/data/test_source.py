@@ -10,7 +10,8 @@ import pytest
 
 from flyball.data import source
 from flyball.data.refresh import refresh
-from flyball.declare.data import Column, Dataset, sql
+from flyball.declare.columns import Column
+from flyball.declare.data import Dataset, sql
 from flyball.errors import BadInput
 from flyball.ledger.canonical import write_body
 

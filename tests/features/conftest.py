@@ -8,8 +8,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from flyball.declare.data import Column, Dataset, FeatureView, Window
+from flyball.declare.columns import Column
+from flyball.declare.data import Dataset
 from flyball.declare.model import Framing, Model
+from flyball.declare.views import FeatureView, Window
 
 
 @pytest.fixture

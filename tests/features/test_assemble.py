@@ -9,9 +9,11 @@ import pytest
 
 from flyball.clock import Span
 from flyball.declare import codec
-from flyball.declare.data import Column, Dataset, FeatureView, Window
+from flyball.declare.columns import Column
+from flyball.declare.data import Dataset
 from flyball.declare.model import Framing, Label, Model
 from flyball.declare.policy import Rollout
+from flyball.declare.views import FeatureView, Window
 from flyball.errors import BadInput, DeclarationError
 from flyball.features import assemble, fields
 

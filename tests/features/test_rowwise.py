@@ -5,8 +5,9 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from flyball.declare.data import Dataset, FeatureView, Window
+from flyball.declare.data import Dataset
 from flyball.declare.model import Model
+from flyball.declare.views import FeatureView, Window
 from flyball.features.rowwise import prove
 
 HOUR = 3_600_000_000

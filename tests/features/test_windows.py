@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyball.clock import Span
-from flyball.declare.data import Column, Dataset, FeatureView, Window
+from flyball.declare.columns import Column
+from flyball.declare.data import Dataset
+from flyball.declare.views import FeatureView, Window
 from flyball.errors import DeclarationError
 from flyball.features import windows
 

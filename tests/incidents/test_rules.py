@@ -7,7 +7,8 @@ import itertools
 import pytest
 
 from flyball.clock import Span
-from flyball.declare.data import Dataset, column
+from flyball.declare.columns import column
+from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.declare.policy import ACTIONS, Playbook
 from flyball.errors import Conflict

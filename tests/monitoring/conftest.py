@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 import flyball.declare.checks as checks
-from flyball.declare.data import Dataset, column
+from flyball.declare.columns import column
+from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.evaluation.reference import bin_frame, reference
 from flyball.records.monitoring import Batch, LabelBlock, Quality, Traffic

@@ -10,7 +10,8 @@ import polars as pl
 
 from flyball.clock import FARTHEST
 from flyball.data.cells import brief
-from flyball.declare.data import Column, Dataset, Value
+from flyball.declare.columns import Column, Value
+from flyball.declare.data import Dataset
 
 EXAMPLES = 3
 _LONGER = 2 * FARTHEST + 1

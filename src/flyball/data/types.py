@@ -7,7 +7,8 @@ from typing import Final
 import polars as pl
 
 from flyball.clock import Instant
-from flyball.declare.data import Column, Dataset
+from flyball.declare.columns import Column
+from flyball.declare.data import Dataset
 from flyball.errors import DeclarationError
 from flyball.records.models import FieldType
 

@@ -16,24 +16,24 @@ from typing import Any, NamedTuple
 import rfc8785
 
 from flyball.clock import Span
-from flyball.declare import checks, data, functions, model, policy, source, training, units
+from flyball.declare import checks, columns, data, functions, model, policy, source, training, units, views
 from flyball.declare.functions import Frame, is_expression, reference
 from flyball.declare.model import Model
 from flyball.errors import DeclarationError
 from flyball.records.rollouts import Step
 
-FORMAT = 1
+FORMAT = 2
 """Version of the body's form. A change of meaning counts it up, and `decode` refuses what it does not know."""
 
 _CLASSES: dict[str, type[Any]] = {
     kind.__name__: kind
-    for module in (functions, units, data, checks, training, policy, model)
+    for module in (functions, units, columns, data, views, checks, training, policy, model)
     for kind in vars(module).values()
     if isinstance(kind, type) and is_dataclass(kind)
 }
 _WHOLE = 2**53
 
-_DATA_POLICY = ("freshness", "min_rows", "owner", "licence")
+_DATA_POLICY = ("freshness", "min_rows", "owner", "licence", "about", "gap", "ahead", "disorder", "on_breach", "keep", "references")
 _TRAIN_POLICY = ("timeout", "memory")
 _VERSION_FIELDS = ("task", "data", "label", "train", "inputs", "features", "transforms", "group", "item", "weight")
 
@@ -102,8 +102,8 @@ def _without_policy(node: Any, kept: list[Any]) -> Any:
     aside = {
         "Dataset": _DATA_POLICY,
         "Train": _TRAIN_POLICY,
-        "Column": ("about", "on_breach"),
-        "FeatureView": ("owner",),
+        "Column": ("about", "on_breach", "unseen", "shift"),
+        "FeatureView": ("owner", "about"),
     }.get(node.get("$", ""), ())
     kept.extend(node[key] for key in aside)
     if node.get("$") == "Function":

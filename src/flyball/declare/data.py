@@ -1,127 +1,15 @@
-"""Data sets with their contract, and views: the values of an entity at a moment."""
+"""Data sets: rows, where they come from, and what must hold of them."""
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from flyball.clock import Span
-from flyball.declare.functions import Expr, Frame, Function, is_expression
-from flyball.declare.units import count, fail, fill, mapping, maybe_span, maybe_text, name_of, names, near, one_of, share, span, text, words
-from flyball.records.models import FieldType
-
-Value: TypeAlias = int | float | str | bool
-Type: TypeAlias = type[Any] | FieldType
-How = Literal["count", "sum", "mean", "min", "max", "last", "distinct"]
-
-_TYPES: dict[Any, FieldType] = {int: "int", float: "float", bool: "bool", str: "str", dt.datetime: "time"}
-
-
-@dataclass(frozen=True, init=False)
-class Column:
-    """What must hold of a column. `between` is inclusive, `nulls` the largest share allowed, `known_after` may be negative."""
-
-    type: FieldType
-    between: tuple[float, float] | None
-    one_of: tuple[Value, ...] | None
-    nulls: float
-    known_after: Span
-    personal: bool
-    protected: bool
-    on_breach: Literal["block", "warn"]
-    about: str
-
-    def __init__(
-        self,
-        type: Type,  # noqa: A002 - the public name
-        *,
-        between: tuple[float, float] | None = None,
-        one_of: Iterable[Value] | None = None,
-        nulls: str | float = 0.0,
-        known_after: str | Span = "0s",
-        personal: bool = False,
-        protected: bool = False,
-        on_breach: str = "block",
-        about: str = "",
-    ) -> None:
-        fill(
-            self,
-            {
-                "type": _field_type(type),
-                "between": _between(between),
-                "one_of": None if one_of is None else _options(one_of),
-                "nulls": share(nulls, "nulls"),
-                "known_after": span(known_after, "known_after", least=None),
-                "personal": bool(personal),
-                "protected": bool(protected),
-                "on_breach": _one_of(on_breach, ("block", "warn"), "on_breach"),
-                "about": words(about, "about"),
-            },
-        )
-
-
-def column(
-    type: Type,  # noqa: A002 - the public name
-    *,
-    between: tuple[float, float] | None = None,
-    one_of: Iterable[Value] | None = None,
-    nulls: str | float = "0%",
-    known_after: str | Span = "0s",
-    personal: bool = False,
-    protected: bool = False,
-    on_breach: str = "block",
-    about: str = "",
-) -> Column:
-    """Say what must hold of a column, when it is known and who may see it.
-
-    >>> column(float, between=(0, 1), known_after="-6h").known_after
-    Span.parse('-6h')
-    """
-    return Column(
-        type,
-        between=between,
-        one_of=one_of,
-        nulls=nulls,
-        known_after=known_after,
-        personal=personal,
-        protected=protected,
-        on_breach=on_breach,
-        about=about,
-    )
-
-
-_one_of = one_of
-
-
-def _field_type(given: object) -> FieldType:
-    if isinstance(given, str):
-        return _one_of(given, ("int", "float", "bool", "str", "time"), "type")
-    if isinstance(given, type) and given in _TYPES:
-        return _TYPES[given]
-    raise fail("type", f"{given!r} is not a column type", fix="use int, float, bool, str or datetime.datetime")
-
-
-def _between(given: Any) -> tuple[float, float] | None:
-    if given is None:
-        return None
-    if not isinstance(given, tuple | list) or len(given) != 2:
-        raise fail("between", f"{given!r} is not a pair", fix="write between=(low, high), both inclusive")
-    low, high = given
-    if not (isinstance(low, int | float) and isinstance(high, int | float) and low <= high):
-        raise fail("between", f"{low!r} to {high!r} is not a range", fix="write between=(low, high), both inclusive, low first")
-    return float(low), float(high)
-
-
-def _options(given: Iterable[Value]) -> tuple[Value, ...]:
-    options = tuple(given)
-    if not options or isinstance(given, str):
-        raise fail("one_of", "no values are given", fix='write one_of=("a", "b")')
-    for option in options:
-        if not isinstance(option, int | float | str | bool):
-            raise fail("one_of", f"{option!r} is not a number, text or bool")
-    return options
+from flyball.declare.columns import Column
+from flyball.declare.functions import Frame, Function
+from flyball.declare.units import count, fail, fill, mapping, maybe_span, maybe_text, name_of, names, near, one_of, text, words
 
 
 @dataclass(frozen=True)
@@ -151,11 +39,22 @@ def sql(query: str, *, url: str | Secret) -> Sql:
     return Sql(text(query, "sql"), url)
 
 
+@dataclass(frozen=True)
+class Reference:
+    """Values that a column may have: those of a column of another data set."""
+
+    data: Dataset
+    column: str
+
+
 @dataclass(frozen=True, init=False)
 class Dataset:
     """Rows and their contract. `time` is the moment a row is about; `arrived` when flyball could know it, if rows say so.
 
-    Names of columns that are not given are empty text. `columns` keeps the declared order.
+    Names of columns that are not given are empty text. `columns` keeps the declared order. `references`: column → where its values must be
+    found. Of times: `gap` is the longest time without a row, `ahead` how far beyond now one may lie, `disorder` how far behind an earlier
+    row of the source; None: nothing is required. `on_breach` is of these rules, `unique` and `min_rows`; a column has its own. `keep`: how
+    long versions are kept that no model was made from (None: for good).
     """
 
     name: str
@@ -168,8 +67,15 @@ class Dataset:
     min_rows: int
     unique: tuple[str, ...]
     subject: str
+    references: dict[str, Reference]
+    gap: Span | None
+    ahead: Span | None
+    disorder: Span | None
+    on_breach: Literal["block", "warn"]
+    keep: Span | None
     owner: str
     licence: str
+    about: str
 
     def __init__(
         self,
@@ -184,8 +90,15 @@ class Dataset:
         min_rows: int = 0,
         unique: str | Iterable[str] = (),
         subject: str | None = None,
+        references: Mapping[str, Dataset | Reference | tuple[Dataset, str]] | None = None,
+        gap: str | Span | None = None,
+        ahead: str | Span | None = None,
+        disorder: str | Span | None = None,
+        on_breach: str = "block",
+        keep: str | Span | None = None,
         owner: str = "",
         licence: str = "",
+        about: str = "",
     ) -> None:
         declared = {key: value if isinstance(value, Column) else Column(value) for key, value in mapping(columns, "columns").items()}
         if not declared:
@@ -205,13 +118,21 @@ class Dataset:
                 "min_rows": count(min_rows, "min_rows"),
                 "unique": names(unique, "unique"),
                 "subject": maybe_text(subject, "subject"),
+                "references": {key: _reference(key, value) for key, value in mapping(references, "references").items()},
+                "gap": maybe_span(gap, "gap"),
+                "ahead": maybe_span(ahead, "ahead", least=0),
+                "disorder": maybe_span(disorder, "disorder", least=0),
+                "on_breach": one_of(on_breach, ("block", "warn"), "on_breach"),
+                "keep": maybe_span(keep, "keep"),
                 "owner": words(owner, "owner"),
                 "licence": words(licence, "licence"),
+                "about": words(about, "about"),
             },
         )
-        for key in self.unique:
-            if key not in self.names:
-                raise fail("unique", f'"{key}" is not a column of data set "{name}"', fix=near(key, self.names))
+        for argument, keys in (("unique", self.unique), ("references", self.references)):
+            for key in keys:
+                if key not in self.names:
+                    raise fail(argument, f'"{key}" is not a column of data set "{name}"', fix=near(key, self.names))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -231,116 +152,15 @@ class Dataset:
         return frozenset((*(role for role in (self.id, self.subject) if role), *personal))
 
 
-@dataclass(frozen=True, init=False)
-class Window:
-    """The rows with T − ago − span < time ≤ T − ago, of those known before the moment of prediction T."""
-
-    span: Span
-    ago: Span
-
-    def __init__(self, span: str | Span, *, ago: str | Span = "0s") -> None:
-        fill(self, {"span": _span(span, "window", least=1), "ago": _span(ago, "ago")})
-
-    def count(self, *, where: str | Expr | None = None) -> WindowFeature:
-        """How many rows."""
-        return WindowFeature(self, "count", "", where)
-
-    def sum(self, column: str, *, where: str | Expr | None = None) -> WindowFeature:
-        """The sum of a column; 0 without rows."""
-        return WindowFeature(self, "sum", column, where)
-
-    def mean(self, column: str, *, where: str | Expr | None = None) -> WindowFeature:
-        """The mean of a column; null without rows."""
-        return WindowFeature(self, "mean", column, where)
-
-    def min(self, column: str, *, where: str | Expr | None = None) -> WindowFeature:
-        """The smallest value; null without rows."""
-        return WindowFeature(self, "min", column, where)
-
-    def max(self, column: str, *, where: str | Expr | None = None) -> WindowFeature:
-        """The largest value; null without rows."""
-        return WindowFeature(self, "max", column, where)
-
-    def last(self, column: str, *, where: str | Expr | None = None) -> WindowFeature:
-        """The newest value; null without rows."""
-        return WindowFeature(self, "last", column, where)
-
-    def distinct(self, column: str, *, where: str | Expr | None = None) -> WindowFeature:
-        """How many different values."""
-        return WindowFeature(self, "distinct", column, where)
-
-
-_span = span
-
-
-def window(span: str | Span, *, ago: str | Span = "0s") -> Window:
-    """Open a window of time before each moment."""
-    return Window(span, ago=ago)
-
-
-@dataclass(frozen=True, init=False, eq=False)
-class WindowFeature:
-    """One aggregate. `where` is a bool column's name or an expression on the row (None: every row counts)."""
-
-    window: Window
-    how: How
-    column: str
-    where: str | Expr | None
-
-    def __init__(self, window: Window, how: How, column: str, where: str | Expr | None = None) -> None:
-        if where is not None and not isinstance(where, str) and not is_expression(where):
-            raise fail("where", f"{where!r} is not a column or an expression", fix='name a bool column, such as where="declined"')
-        fill(self, {"window": window, "how": how, "column": column if how == "count" else text(column, how), "where": where})
-
-
-@dataclass(frozen=True, init=False, eq=False)
-class FeatureView:
-    """Values of an entity at a moment; with `entity` None there is one series. `key` is the model's column that looks it up."""
-
-    name: str
-    data: Dataset
-    entity: str | None
-    features: dict[str, WindowFeature]
-    ttl: Span | None
-    owner: str
-    key: str
-
-    def __init__(
-        self,
-        name: str,
-        data: Dataset,
-        *,
-        entity: str | None = None,
-        features: Mapping[str, WindowFeature],
-        ttl: str | Span | None = None,
-        owner: str = "",
-        key: str = "",
-    ) -> None:
-        if not isinstance(data, Dataset):
-            raise fail("data", f"{data!r} is not a data set", fix="pass the fb.Dataset the view reads")
-        listed = mapping(features, "features")
-        if not listed:
-            raise fail("features", "a view without features", fix='write features={"price": fb.window("30m").last("price")}')
-        for feature, value in listed.items():
-            if not isinstance(value, WindowFeature):
-                raise fail(
-                    f"features[{feature!r}]", f"{value!r} is not an aggregate of a window", fix='write fb.window("1d").mean("column")'
-                )
-        fill(
-            self,
-            {
-                "name": name_of(name, "view"),
-                "data": data,
-                "entity": None if entity is None else text(entity, "entity"),
-                "features": listed,
-                "ttl": maybe_span(ttl, "ttl"),
-                "owner": words(owner, "owner"),
-                "key": key or (entity or ""),
-            },
-        )
-
-    def on(self, column: str) -> FeatureView:
-        """Look the view up by another column of the model's rows."""
-        if self.entity is None:
-            raise fail("on", f'view "{self.name}" has no entity to look up', fix="declare entity= on the view")
-        return replace(self, key=text(column, "on"))
+def _reference(key: str, given: Any) -> Reference:
+    """A data set alone means its `id`."""
+    data, column = (given, "") if isinstance(given, Dataset) else (given.data, given.column) if isinstance(given, Reference) else (None, "")
+    if isinstance(given, tuple) and len(given) == 2:
+        data, column = given
+    if not isinstance(data, Dataset):
+        raise fail(f"references[{key!r}]", f"{given!r:.80} is not a data set", fix='write references={"merchant_id": merchants}')
+    column = column or data.id
+    if column not in data.names:
+        what = f'"{column}" is not a column of data set "{data.name}"' if column else f'data set "{data.name}" has no id'
+        raise fail(f"references[{key!r}]", what, fix=f'write (merchants, "column"); columns: {", ".join(data.names[:8])}')
+    return Reference(data, column)

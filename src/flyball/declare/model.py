@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 from flyball.clock import Span
 from flyball.declare.checks import AnyOf, Approval, Check, Drift, champion, metric
-from flyball.declare.data import Dataset, FeatureView, Value
+from flyball.declare.columns import Value
+from flyball.declare.data import Dataset
 from flyball.declare.functions import Code, Expr, Function, is_expression
 from flyball.declare.metrics import CLASSES, NUMBERS
 from flyball.declare.policy import Autonomy, Batch, Objective, Playbook, Retrain, Rollout, autonomy, listed
@@ -31,6 +32,7 @@ from flyball.declare.units import (
     text,
     words,
 )
+from flyball.declare.views import FeatureView
 from flyball.records.models import Task
 
 Gate: TypeAlias = Check | AnyOf | Approval | Code

@@ -6,9 +6,10 @@ A data set or a view without a team of its own is the model's. A gate is the mod
 from __future__ import annotations
 
 from flyball.declare.checks import Approval
-from flyball.declare.data import Dataset, FeatureView
+from flyball.declare.data import Dataset
 from flyball.declare.functions import Function
 from flyball.declare.model import Model
+from flyball.declare.views import FeatureView
 
 _OF_DATA = frozenset({"schema_change", "stale_data"})
 

@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from flyball.clock import Span
-from flyball.declare.data import Column, Dataset, FeatureView, WindowFeature
+from flyball.declare.columns import Column
+from flyball.declare.data import Dataset
 from flyball.declare.functions import Expr, obstacle, roots
 from flyball.declare.model import Label, Model
 from flyball.declare.units import near
+from flyball.declare.views import FeatureView, RowFeature, WindowFeature
 
 SCHEMES = ("s3", "gs", "az", "kafka", "push", "http", "https", "file")
 
@@ -177,7 +179,23 @@ def _view(model: Model, view: FeatureView) -> Iterator[Found]:
     if view.key and view.key not in model.data.names:
         yield _unknown(f'{place} key "{view.key}"', view.key, model.data)
     for name, feature in view.features.items():
-        yield from _aggregate(view, f'{place} feature "{name}"', feature)
+        if isinstance(feature, RowFeature):
+            yield from _row_feature(view, f'{place} feature "{name}"', feature)
+        else:
+            yield from _aggregate(view, f'{place} feature "{name}"', feature)
+
+
+def _row_feature(view: FeatureView, place: str, feature: RowFeature) -> Iterator[Found]:
+    if not isinstance(feature.value, str) and (reason := obstacle(feature.value)):
+        yield Found(f"{place} cannot be used", reason, "write it row by row with Polars expressions on named columns")
+        return
+    for name in (feature.value,) if isinstance(feature.value, str) else roots(feature.value):
+        column = view.data.columns.get(name)
+        if column is None and name not in view.data.names:
+            yield _unknown(f'{place} column "{name}"', name, view.data)
+        elif column is not None and (column.protected or column.personal):
+            kind = "protected" if column.protected else "personal"
+            yield Found(f'{place} reads "{name}", which is {kind}', "such columns never reach fit", "leave it out")
 
 
 def _aggregate(view: FeatureView, place: str, feature: WindowFeature) -> Iterator[Found]:

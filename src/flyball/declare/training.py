@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from flyball.clock import Span
 from flyball.declare.checks import Metric
-from flyball.declare.data import Value
+from flyball.declare.columns import Value
 from flyball.declare.functions import Code, Function
 from flyball.declare.units import count, fail, fill, finite, mapping, one_of, size, span, words
 

@@ -17,8 +17,8 @@ import polars as pl
 
 from flyball.clock import Instant, Span
 from flyball.data.types import DTYPES, instants, schema
-from flyball.declare.data import FeatureView
 from flyball.declare.model import Model
+from flyball.declare.views import FeatureView, WindowFeature
 from flyball.errors import BadInput, DeclarationError
 from flyball.features import transforms
 from flyball.features.fields import inputs, request_fields, signature, slices, view_features, watched
@@ -73,7 +73,8 @@ def _own(model: Model, view: FeatureView) -> bool:
 
 def history_span(model: Model) -> Span:
     """How far back from the newest row of its data sets the windows of a request may reach."""
-    spans = [int(item.window.span) + int(item.window.ago) for view in model.features for item in view.features.values()]
+    windows = [item.window for view in model.features for item in view.features.values() if isinstance(item, WindowFeature)]
+    spans = [int(window.span) + int(window.ago) for window in windows]
     return Span(max(spans) + int(model.framing.horizon)) if spans else Span(0)
 
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from flyball.data.types import column, schema
 from flyball.declare import rules_columns
-from flyball.declare.data import Column
+from flyball.declare.columns import Column
 from flyball.declare.model import Model
 from flyball.errors import DeclarationError
 from flyball.features.expressions import expression, roots

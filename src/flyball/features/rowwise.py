@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from flyball.data.types import DTYPES, instants
-from flyball.declare.data import FeatureView
 from flyball.declare.model import Model
+from flyball.declare.views import FeatureView
 from flyball.errors import BadInput, Problem
 from flyball.features import transforms
 from flyball.features.fields import request_fields

@@ -10,10 +10,10 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from flyball.data.types import DTYPES, schema
-from flyball.declare.data import FeatureView
 from flyball.declare.model import Model
+from flyball.declare.views import FeatureView, RowFeature
 from flyball.errors import BadInput, DeclarationError
-from flyball.features.expressions import roots
+from flyball.features.expressions import expression, roots
 from flyball.features.fields import expressions, request_fields
 
 
@@ -49,6 +49,9 @@ def names(model: Model) -> list[str]:
 def value_type(view: FeatureView, name: str) -> pl.DataType:
     """The Polars type of one of a view's features."""
     item = view.features[name]
+    if isinstance(item, RowFeature):
+        empty = pl.DataFrame(schema={column: DTYPES[type_] for column, type_ in schema(view.data).items()})
+        return empty.select(expression(item.value)).dtypes[0]
     if item.how in {"count", "distinct"}:
         return pl.Int64()
     return DTYPES[schema(view.data)[item.column]] if item.how == "last" else pl.Float64()

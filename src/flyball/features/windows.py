@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from flyball.declare.data import Dataset, FeatureView, WindowFeature
+from flyball.declare.data import Dataset
+from flyball.declare.views import Feature, FeatureView, RowFeature, WindowFeature
 from flyball.errors import DeclarationError
 from flyball.features.expressions import expression, roots
 
@@ -181,7 +182,9 @@ def _known_after(data: Dataset, name: str) -> int:
     return 0 if column is None else int(column.known_after)
 
 
-def _column(view: FeatureView, name: str, feature: WindowFeature, frame: pl.DataFrame, times: Ints) -> _Column:
+def _column(view: FeatureView, name: str, feature: Feature, frame: pl.DataFrame, times: Ints) -> _Column:
+    if isinstance(feature, RowFeature):
+        raise DeclarationError(f'feature "{name}" of view "{view.name}" is no window', fix="declare a window")
     used = [feature.column] if feature.column else []
     if feature.column:
         frame = frame.filter(pl.col(feature.column).is_not_null())

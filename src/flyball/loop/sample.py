@@ -11,7 +11,7 @@ import polars as pl
 
 from flyball.data.source import read
 from flyball.data.types import DTYPES, schema
-from flyball.declare.data import Column
+from flyball.declare.columns import Column
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
 

@@ -13,6 +13,7 @@ import polars as pl
 from flyball.declare.checks import AnyOf, Check
 from flyball.declare.metrics import metric_info
 from flyball.declare.model import Model
+from flyball.declare.views import Feature, RowFeature
 from flyball.evaluation import baselines
 from flyball.evaluation.answers import answers as read_answers
 from flyball.evaluation.detector import loss_bound
@@ -106,14 +107,17 @@ def _apart(model: Model, groups: pl.Series) -> pl.Series:
 
 def last_known_label(model: Model) -> str:
     """The feature that is the label's last known value (of several the most recent), for the persistence baseline; empty if there is none."""
-    found = [
-        (int(item.window.ago), name)
-        for view in model.features
-        if view.data.name == model.data.name
-        for name, item in view.features.items()
-        if item.how == "last" and item.column == model.label_column and not item.where
-    ]
+    own = [item for view in model.features if view.data.name == model.data.name for item in view.features.items()]
+    found = [(age, name) for name, feature in own if (age := _age_of_last(feature, model.label_column)) is not None]
     return min(found)[1] if found else ""
+
+
+def _age_of_last(feature: Feature, column: str) -> int | None:
+    """How long ago the last value of a column is that a feature gives; None where it gives something else."""
+    if isinstance(feature, RowFeature):
+        return 0 if feature.value == column else None
+    last = feature.how == "last" and feature.column == column and not feature.where
+    return int(feature.window.ago) if last else None
 
 
 def measured(model: Model) -> list[str]:
