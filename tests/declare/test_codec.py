@@ -66,13 +66,34 @@ def test_numbers_keep_their_type(make) -> None:
     assert isinstance(again.fallback, float)
 
 
+def test_what_a_contract_asks_survives_and_changes_no_version(make, make_market) -> None:
+    asked = {"gap": "2h", "ahead": "5m", "disorder": "1h", "on_breach": "warn", "keep": "90d", "about": "half hours"}
+    others = fb.Dataset("towns", source="towns.csv", id="town", columns={"size": int})
+    columns = make_market().columns | {"city": fb.column(str, known_after="-1d", unseen="1%", shift="10%")}
+    plain, strict = make(), make(data=make_market(columns=columns, references={"city": others}, **asked))
+    again = codec.decode(codec.encode(strict))
+    assert again.data == strict.data
+    assert again.data.references["city"].data == others
+    assert digests(strict).version == digests(plain).version
+    assert digests(strict).policy != digests(plain).policy
+
+
+def test_a_view_of_rows_survives_and_what_a_request_may_break_is_of_the_version(make, make_lags, make_market) -> None:
+    view = make_lags(price_now="price", twice=pl.col("price") * 2)
+    again = codec.decode(codec.encode(make(features=[view], transforms={})))
+    assert again.features[0].features["price_now"].value == "price"
+    assert isinstance(again.features[0].features["twice"].value, Expression)
+    columns = make_market().columns | {"day": fb.column(int, between=(1, 7), known_after="-1d", on_request="impute")}
+    assert digests(make(data=make_market(columns=columns))).version != digests(make()).version
+
+
 def test_an_expression_can_be_read_back_by_polars(make) -> None:
     again = codec.decode(codec.encode(make()))
     expression = pl.Expr.deserialize(again.transforms["gap"].text.encode(), format="json")
     assert expression.meta.root_names() == ["last_price", "mean_day"]
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 2}', '{"format": 1, "model": {"$": "Nothing"}}', '{"format": 1, "model": 3}'])
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 1}', '{"format": 2, "model": {"$": "Nothing"}}', '{"format": 2, "model": 3}'])
 def test_another_text_is_refused(text: str) -> None:
     with pytest.raises(DeclarationError):
         codec.decode(text)

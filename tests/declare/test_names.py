@@ -20,6 +20,10 @@ from flyball.declare.units import Money, Rate
 from flyball.errors import DeclarationError
 
 
+def shops(**changes) -> fb.Dataset:
+    return fb.Dataset("shops", **({"source": "shops.csv", "id": "shop", "columns": {"kind": str, "a": float, "b": float}} | changes))
+
+
 def test_importing_the_package_loads_nothing_else() -> None:
     code = "import sys, flyball; print(sorted(name for name in sys.modules if name.startswith(('flyball.', 'msgspec', 'polars'))))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -127,6 +131,20 @@ def test_quantities_are_parsed_when_the_object_is_made() -> None:
         (lambda: fb.Dataset("Not A Name", source="x.csv", columns={"a": int}), "cannot name a data set"),
         (lambda: fb.Dataset("x", source="x.csv", columns={}), "columns"),
         (lambda: fb.Dataset("x", source="x.csv", columns={"a": int}, unique=["b"]), "unique"),
+        (lambda: fb.column(str, on_request="drop"), "on_request: .*not known"),
+        (lambda: fb.column(str, unseen="1"), "unseen"),
+        (lambda: fb.column(str, shift=2.0), "shift"),
+        (lambda: fb.Dataset("x", source="x.csv", columns={"a": int}, gap="0s"), "gap: .*too short"),
+        (lambda: fb.Dataset("x", source="x.csv", columns={"a": int}, ahead=5), "ahead: 5 is not a time span"),
+        (lambda: fb.Dataset("x", source="x.csv", columns={"a": int}, on_breach="stop"), "on_breach"),
+        (lambda: fb.Dataset("x", source="x.csv", columns={"a": int}, references={"b": shops()}), 'references: "b" is not a column'),
+        (
+            lambda: fb.Dataset("x", source="x.csv", columns={"a": int}, references={"a": "shops"}),
+            r"references\['a'\]: 'shops' is not a data set",
+        ),
+        (lambda: fb.Dataset("x", source="x.csv", columns={"a": int}, references={"a": (shops(), "town")}), '"town" is not a column'),
+        (lambda: fb.Dataset("x", source="x.csv", columns={"a": int}, references={"a": shops(id=None)}), "has no id"),
+        (lambda: fb.FeatureView("v", shops(), features={"n": 3}), r"features\['n'\]: 3 is not a feature"),
         (lambda: fb.FeatureView("v", "data", features={}), "data"),
         (lambda: fb.Framing("x", risk="medium"), "risk"),
     ],
@@ -208,6 +226,22 @@ def test_a_variant_differs_only_where_it_says_so(make) -> None:
 def test_a_view_is_looked_up_by_another_column(make_market) -> None:
     view = fb.FeatureView("by-city", make_market(), entity="city", features={"n": fb.window("1h").count()})
     assert (view.key, view.on("email").key, view.entity) == ("city", "email", "city")
+
+
+def test_a_feature_is_a_window_a_column_or_an_expression() -> None:
+    view = fb.FeatureView(
+        "v", shops(), entity="shop", features={"n": fb.window("1h").count(), "kind": "kind", "rate": pl.col("a") / pl.col("b")}
+    )
+    assert [type(each).__name__ for each in view.features.values()] == ["WindowFeature", "RowFeature", "RowFeature"]
+    assert view.features["kind"].value == "kind"
+
+
+def test_a_column_may_refer_to_the_id_of_another_data_set_or_to_a_column_of_it() -> None:
+    made = fb.Dataset("x", source="x.csv", columns={"a": str, "k": str}, references={"a": shops(), "k": (shops(), "kind")})
+    assert {name: (each.data.name, each.column) for name, each in made.references.items()} == {
+        "a": ("shops", "shop"),
+        "k": ("shops", "kind"),
+    }
 
 
 def test_suites_may_stand_among_slices_or_gates(make, make_market) -> None:

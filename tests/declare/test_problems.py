@@ -146,6 +146,10 @@ def test_a_broken_rule_is_named(make, changes, expected: str) -> None:
         ({"x": fb.window("1h").count(where=pl.col("nothing") > 1)}, 'where "nothing"'),
         ({"x": fb.window("1h").last("sex")}, "which is protected"),
         ({"x": fb.window("1h").last("email")}, "which is personal"),
+        ({"x": "prce"}, 'did you mean "price"?'),
+        ({"x": "email"}, "which is personal"),
+        ({"x": pl.col("price") - pl.col("nothing")}, 'column "nothing" is not a column'),
+        ({"x": pl.col("price") - pl.col("price").mean()}, "it looks at other rows"),
         ({"day": fb.window("1h").count()}, 'feature "day" of view "lags" is also a column'),
     ],
 )

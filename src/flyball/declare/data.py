@@ -40,7 +40,7 @@ def sql(query: str, *, url: str | Secret) -> Sql:
 
 
 @dataclass(frozen=True)
-class Reference:
+class ForeignKey:
     """Values that a column may have: those of a column of another data set."""
 
     data: Dataset
@@ -67,7 +67,7 @@ class Dataset:
     min_rows: int
     unique: tuple[str, ...]
     subject: str
-    references: dict[str, Reference]
+    references: dict[str, ForeignKey]
     gap: Span | None
     ahead: Span | None
     disorder: Span | None
@@ -90,7 +90,7 @@ class Dataset:
         min_rows: int = 0,
         unique: str | Iterable[str] = (),
         subject: str | None = None,
-        references: Mapping[str, Dataset | Reference | tuple[Dataset, str]] | None = None,
+        references: Mapping[str, Dataset | ForeignKey | tuple[Dataset, str]] | None = None,
         gap: str | Span | None = None,
         ahead: str | Span | None = None,
         disorder: str | Span | None = None,
@@ -118,7 +118,7 @@ class Dataset:
                 "min_rows": count(min_rows, "min_rows"),
                 "unique": names(unique, "unique"),
                 "subject": maybe_text(subject, "subject"),
-                "references": {key: _reference(key, value) for key, value in mapping(references, "references").items()},
+                "references": {key: _foreign_key(key, value) for key, value in mapping(references, "references").items()},
                 "gap": maybe_span(gap, "gap"),
                 "ahead": maybe_span(ahead, "ahead", least=0),
                 "disorder": maybe_span(disorder, "disorder", least=0),
@@ -152,9 +152,11 @@ class Dataset:
         return frozenset((*(role for role in (self.id, self.subject) if role), *personal))
 
 
-def _reference(key: str, given: Any) -> Reference:
+def _foreign_key(key: str, given: Any) -> ForeignKey:
     """A data set alone means its `id`."""
-    data, column = (given, "") if isinstance(given, Dataset) else (given.data, given.column) if isinstance(given, Reference) else (None, "")
+    data, column = (
+        (given, "") if isinstance(given, Dataset) else (given.data, given.column) if isinstance(given, ForeignKey) else (None, "")
+    )
     if isinstance(given, tuple) and len(given) == 2:
         data, column = given
     if not isinstance(data, Dataset):
@@ -163,4 +165,4 @@ def _reference(key: str, given: Any) -> Reference:
     if column not in data.names:
         what = f'"{column}" is not a column of data set "{data.name}"' if column else f'data set "{data.name}" has no id'
         raise fail(f"references[{key!r}]", what, fix=f'write (merchants, "column"); columns: {", ".join(data.names[:8])}')
-    return Reference(data, column)
+    return ForeignKey(data, column)
