@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flyball.features import exact
@@ -23,18 +23,23 @@ kinds = st.one_of(
 )
 
 
+@pytest.fixture(autouse=True, params=[0, exact.FEW], ids=["at once", "one by one"])
+def few(request, monkeypatch):
+    monkeypatch.setattr(exact, "FEW", request.param)
+
+
 def same(made, wanted):
     return np.float64(made).tobytes() == np.float64(wanted).tobytes()
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kinds)
 def test_a_total_is_the_exact_sum(values):
     assert same(exact.value(exact.of(values)), exact.fsum(values))
     assert exact.unpack(exact.pack(exact.of(values))) == exact.of(values)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kinds, st.data())
 def test_any_stretch_of_a_column_is_summed_exactly(values, data):
     column = np.array(values, dtype=np.float64)
@@ -46,7 +51,7 @@ def test_any_stretch_of_a_column_is_summed_exactly(values, data):
         assert same(found, exact.fsum(values[low[place] : high[place]]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kinds.filter(bool), st.data())
 def test_a_stretch_and_rows_beside_it_are_summed_as_one(values, data):
     column = np.array(values, dtype=np.float64)
@@ -60,7 +65,7 @@ def test_a_stretch_and_rows_beside_it_are_summed_as_one(values, data):
         assert same(found, exact.fsum([*values[:cut], *(values[row] for row in beside)]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kinds.filter(bool), st.data())
 def test_totals_of_stretches_merge_to_the_sum_of_all(values, data):
     starts = sorted({0, *data.draw(st.lists(st.integers(0, len(values) - 1), max_size=4))})

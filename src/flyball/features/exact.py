@@ -23,6 +23,8 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 SCALE: Final = 1074
 """The least double above 0 is 2**−1074: every double times 2**1074 is whole."""
 _ONE: Final = 1 << SCALE
+FEW: Final = 512
+"""Stretches of so few rows in all are summed one by one: making arrays costs more than that."""
 LIMBS: Final = 6
 """A column whose values lie farther apart than so many limbs hold (6 of 40 bits: 240 binary orders) is summed stretch by stretch."""
 
@@ -88,7 +90,7 @@ class Sums:
 
     def of(self, low: Ints, high: Ints, others: Ints, bounds: Ints) -> Floats:
         """The sums of rows [low, high) together with rows others[bounds[i]:bounds[i + 1]], for each i."""
-        if self._runs is None:
+        if self._runs is None or (len(low) <= FEW and int((high - low).sum()) + len(others) <= FEW):
             return self._one_by_one(low, high, others, bounds)
         digits = []
         for run in self._runs:
@@ -203,5 +205,5 @@ def _shifted(digit: Ints, up: Ints) -> Ints:
 
 def _below(digit: Ints, up: Ints) -> npt.NDArray[np.bool_]:
     """Whether bits of `digit` are lost when it is shifted."""
-    kept = np.clip(-up, 0, 62)
-    return (up < 0) & ((digit & ((np.int64(1) << kept) - 1)) != 0)
+    lost: npt.NDArray[np.bool_] = (up < 0) & ((digit & ((np.int64(1) << np.clip(-up, 0, 62)) - 1)) != 0)
+    return lost
