@@ -112,10 +112,14 @@ class Postgres:
         with self.connect() as connection:
             return any(name == "meta" for (name,) in connection.execute(self.tables))
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the driver connects with."""
+        return {**_DEFAULTS, **self._connect}
+
     def connect(self) -> PostgresConnection:
         """A new connection. Raises psycopg.Error; BadInput where the database cannot hold every text."""
-        given: dict[str, Any] = {**_DEFAULTS, **self._connect}
-        connection = PostgresConnection.connect(**given, autocommit=True)
+        connection = PostgresConnection.connect(**self.parameters, autocommit=True)
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             connection.close()
