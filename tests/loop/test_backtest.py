@@ -2,11 +2,14 @@
 
 import itertools
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
+import flyball as fb
 from flyball.clock import Span
 from flyball.declare.policy import Retrain
 from flyball.loop import backtest
@@ -57,6 +60,22 @@ def test_the_baselines_see_only_labels_that_were_known(tmp_path: Path) -> None:
     found = backtest.baselines(model, past)
     y = past.rows.frame["__y"].to_numpy()
     first = past.evaluated.start
-    # a label is known an hour after its row: two rows back is the newest one
-    assert found["persistence"] == pytest.approx(np.mean(y[first:] == y[first - 2 : -2]))
+    # a label is known an hour after its row, and what is known at a row's own moment is not known before it: three rows back
+    assert found["persistence"] == pytest.approx(np.mean(y[first:] == y[first - 3 : -3]))
     assert found["last_week"] == pytest.approx(np.mean(y[first:] == y[first - 7 * PER_DAY : -7 * PER_DAY]))
+
+
+def test_a_label_that_comes_after_a_week_or_arrives_late_is_in_no_baseline_before(tmp_path: Path) -> None:
+    frame = stream(7).with_columns(arrived=pl.col("at") + timedelta(days=1))
+    model = declared(frame)
+    columns = {"a": float, "b": float, "hit": fb.column(int, one_of=(0, 1), known_after="8d")}
+    slow = model.replace(data=fb.Dataset("stream", source=frame, time="at", columns=columns))
+    late = model.replace(data=fb.Dataset("stream", source=frame, time="at", arrived="arrived", columns=model.data.columns))
+    for changed, back in ((slow, 8 * PER_DAY + 1), (late, PER_DAY + 1)):
+        past = history(changed, frame, tmp_path)
+        found = backtest.baselines(changed, past)
+        y = past.rows.frame["__y"].to_numpy()
+        first = past.evaluated.start
+        week = max(back, 7 * PER_DAY)
+        assert found["persistence"] == pytest.approx(np.mean(y[first:] == y[first - back : -back]))
+        assert found["last_week"] == pytest.approx(np.mean(y[first:] == y[first - week : -week]))

@@ -25,20 +25,23 @@ def test_parts_are_in_order_of_time_and_the_gap_is_kept(count, holdout, window, 
     times = days(count)
     end = int(times[-1]) + 1
     cut = split(times, end, span(holdout), span(window), span(gap))
-    assert 0 <= cut.start <= cut.valid <= cut.stop <= cut.holdout <= cut.end == len(times)
+    assert 0 <= cut.start <= cut.inner <= cut.valid <= cut.stop <= cut.holdout <= cut.end == len(times)
     if cut.stop and cut.holdout < len(times):
         assert times[cut.stop - 1] < end - holdout * DAY - span(gap)
         assert times[cut.holdout] >= end - holdout * DAY
+    if cut.start < cut.inner and cut.valid < cut.stop:
+        assert times[cut.inner - 1] < times[cut.valid] - span(gap), "what validates is as far from what it judges as the hold-out is"
     if cut.start < cut.stop:
         assert times[cut.start] >= end - holdout * DAY - span(gap) - window * DAY
 
 
 def test_a_refit_uses_the_hold_out_and_is_as_long_as_the_window():
     times = days(100)
-    cut = refit(times, int(times[-1]) + 1, span(7), span(28))
+    cut = refit(times, int(times[-1]) + 1, span(7), span(28), span(1))
     assert (cut.stop, cut.holdout, cut.end) == (400, 400, 400)
     assert cut.stop - cut.start == 28 * 4
     assert cut.valid == 400 - 23
+    assert cut.inner == cut.valid - 4
 
 
 def test_the_hold_out_ends_where_labels_are_known():

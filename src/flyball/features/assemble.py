@@ -45,6 +45,9 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 History = pl.DataFrame | Mapping[str, pl.DataFrame] | None
 
 
+KNOWN = "__known"
+"""When a row's label was known, in training rows of a data set that says when rows arrive."""
+
 SENT = "__sent_"
 """Before the name of a watched column that callers send and that is no feature."""
 
@@ -152,8 +155,8 @@ def serving_rows(model: Model, rows: pl.DataFrame, times: Sequence[Instant], his
 def training_rows(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: Instant, since: Instant | None = None) -> pl.DataFrame:
     """Every row whose label was known by `as_of`, from `since` on, in order of time.
 
-    Columns: `__time` (i64 µs; the row's place where the data set has no time), `__y`, `__id`, `__weight`, `__group` and `__key` where
-    the model has them, `__slice_NAME` for every slice, `__sent_NAME` for what is watched and only transforms or slices read, and the
+    Columns: `__time` (i64 µs; the row's place where the data set has no time), `__known` where rows say when they arrive, `__y`, `__id`,
+    `__weight`, `__group` and `__key` where the model has them, `__slice_NAME` for every slice, `__sent_NAME` for what is watched and only transforms or slices read, and the
     feature columns. `frames` maps data set names to frames
     as `data.source.read` gives them. Raises BadInput if a data set is missing.
     """
@@ -180,7 +183,8 @@ def _known_rows(model: Model, frame: pl.DataFrame, as_of: Instant, since: Instan
     known = pl.col("__time") + int(model.label_delay)
     if data.arrived:
         known = pl.max_horizontal(known, instants(data.arrived))
-    rows = frame.with_columns(time.alias("__time")).filter(pl.col("__time").is_not_null() & pl.col(label).is_not_null() & (known <= as_of))
+    rows = frame.with_columns(time.alias("__time")).with_columns(known.alias(KNOWN))
+    rows = rows.filter(pl.col("__time").is_not_null() & pl.col(label).is_not_null() & (pl.col(KNOWN) <= as_of))
     if since is not None and data.time:
         rows = rows.filter(pl.col("__time") >= since)
     return rows.sort("__time", maintain_order=True)
@@ -189,6 +193,8 @@ def _known_rows(model: Model, frame: pl.DataFrame, as_of: Instant, since: Instan
 def _about(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
     """The columns that are not features: what the row is, what it weighs, where it belongs."""
     out = [pl.col("__time"), pl.col(label_column(model)).alias("__y")]
+    if model.data.arrived:
+        out.append(pl.col(KNOWN))
     if model.data.id:
         out.append(pl.col(model.data.id).cast(pl.String).alias("__id"))
     if model.weight:

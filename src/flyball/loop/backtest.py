@@ -132,12 +132,15 @@ def check_length(history: History) -> None:
 
 
 def baselines(model: Model, history: History) -> dict[str, float]:
-    """`persistence`: the newest label known when asked. `last_week`: the label of the same moment a week before."""
+    """`persistence`: the newest label known when asked. `last_week`: the label of the same moment a week before, or the newest that was known."""
     rows, part = history.rows, history.evaluated
-    known = rows.times + rows.label_delay
-    asked = rows.times[part] - int(model.framing.horizon)
-    newest = np.searchsorted(known, asked, side="right") - 1
-    week = np.searchsorted(rows.times, rows.times[part] - Span.parse("7d"), side="right") - 1
+    times = rows.times[part]
+    # what is known at a row's own time is known too late for it, where it is asked then
+    asked = np.minimum(times - int(model.framing.horizon), times - 1)
+    order = np.argsort(rows.known, kind="stable")
+    place = np.searchsorted(rows.known[order], asked, side="right")
+    newest = np.concatenate([[-1], np.maximum.accumulate(order)])[place]
+    week = np.minimum(np.searchsorted(rows.times, times - Span.parse("7d"), side="right") - 1, newest)
     y = rows.frame["__y"]
     return {name: quality(model, y[part], y[np.maximum(place, 0)]) for name, place in (("persistence", newest), ("last_week", week))}
 

@@ -121,9 +121,10 @@ class ReplayRuns:
         return self._blobs.put(codec.encode(result))
 
     def _reference(self, result: RunResult, as_of: Instant, holdout: pl.DataFrame) -> str:
-        end = self._rows.known_by(as_of)
-        start = int(np.searchsorted(self._rows.times, self._rows.times[end - 1] - result.window))
-        trained = self._rows.frame[start:end]
+        rows = self._rows.as_known(as_of)
+        end = rows.known_by(as_of)
+        start = int(np.searchsorted(rows.times, rows.times[end - 1] - result.window))
+        trained = rows.frame[start:end]
         return self._blobs.put(msgspec.json.encode(drift_reference(self._model, trained, holdout)))
 
     def observe(self, run: str, attempt: int) -> Observed:
@@ -162,7 +163,7 @@ class ReplayEvidence:
     def __init__(self, model: Model, rows: Assembled, routes: ReplayRoutes, runs: ReplayRuns) -> None:
         self._model, self._rows, self._routes, self._runs = model, rows, routes, runs
         self._moments = rows.times - int(model.framing.horizon)
-        self._delay = int(label_delay(model))
+        self._known = pl.Series("known", np.maximum(rows.known, self._moments + int(label_delay(model))))
         self._base = _requests(model, rows, self._moments)
         self._y = rows.frame["__y"]
         self._features = feature_columns(model)
@@ -186,7 +187,7 @@ class ReplayEvidence:
 
     def _labels(self, low: int, high: int) -> pl.DataFrame:
         base = self._base[low:high]
-        return base.select("request_id", (pl.col("at") + self._delay).alias("at"), self._y[low:high].alias("value"))
+        return base.select("request_id", self._known[low:high].alias("at"), self._y[low:high].alias("value"))
 
     def _scored(self, route: ModelRoute, low: int, high: int) -> pl.DataFrame:
         base = self._base[low:high]

@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from flyball.clock import Instant
 from flyball.declare.functions import Function
 from flyball.declare.model import Model
 from flyball.declare.training import Train
@@ -60,6 +61,7 @@ class Fitter:
     rows: Assembled
     seed: int
     cache: FitCache
+    as_of: Instant
     log: RunLog = field(default_factory=RunLog)
     cpu_s: float = 0.0
     fits: int = 0
@@ -74,13 +76,15 @@ class Fitter:
         self.validates = bool({"X_valid", "y_valid"} & set(inspect.signature(train.fit).parameters))
 
     def fit(self, split: Split, parameters: Parameters, *, inner: bool = False, window: str = "") -> Predictor:
-        """Fit on the rows before the hold-out, or, with `inner`, on those before the inner validation."""
-        stop = split.valid if inner or self.validates else split.stop
+        """Fit on the rows before the hold-out, or, with `inner`, on those before the inner validation: on labels known by then."""
+        apart = inner or self.validates
+        stop = split.inner if apart else split.stop
+        asked = self._asked(split.valid if apart else split.holdout)
         full = self.defaults | parameters
         # the function itself is the code: policies that differ in their windows or gates share its fits
-        rows = (self.rows.digest, split.start, stop, (split.valid, split.stop) if self.validates else ())
+        rows = (self.rows.digest, split.start, stop, asked if self.rows.late else 0, (split.valid, split.stop) if self.validates else ())
         key = (train_of(self.model).fit, rows, self.seed, *sorted(full.items()))
-        part = self.rows.part(split.start, stop)
+        part = self.rows.part(split.start, stop, known_by=asked)
         fitted = self.cache.get(key)
         if fitted is None:
             check_train(part, self.model, window)
@@ -90,6 +94,11 @@ class Fitter:
             self.fits += 1
             self.cache.put(key, fitted)
         return Predictor(self.model, self.signature(self.rows.frame["__y"][split.start : split.end]), fitted)
+
+    def _asked(self, first: int) -> Instant:
+        """When the first row is predicted that what is fitted is asked; the run's own moment where it is asked none yet."""
+        times = self.rows.times
+        return min(self.as_of, int(times[first]) - int(self.model.framing.horizon)) if first < len(times) else self.as_of
 
     def signature(self, y: pl.Series) -> Signature:
         """What a version of these labels takes and gives."""

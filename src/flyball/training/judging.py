@@ -20,6 +20,7 @@ from flyball.evaluation.detector import loss_bound
 from flyball.evaluation.gates import Holdout, judge
 from flyball.evaluation.metrics import estimate, measure
 from flyball.evaluation.slices import by_slice
+from flyball.features.assemble import KNOWN
 from flyball.records.estimates import Estimate, Verdict
 from flyball.training.predictor import Predictions, Predictor, answers
 from flyball.training.rows import Assembled
@@ -77,6 +78,8 @@ def holdout_frame(
     columns = [held["__time"], held["__y"].alias("y"), *answers(given)]
     last = last_known_label(model)
     trained = rows.frame[split.start : split.stop]
+    if rows.late and held.height:
+        trained = trained.filter(pl.col(KNOWN) <= held["__time"][0] - int(model.framing.horizon))
     base = baselines.fit(model.task, trained["__y"], trained[last] if last else None)
     base_value, base_score = base.predict(held.height, held[last].cast(held["__y"].dtype) if last else None)
     columns.append(base_value.alias("base_value"))

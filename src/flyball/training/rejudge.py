@@ -37,15 +37,19 @@ def rejudge(
             why="it was written before hold-outs kept their groups, and rows of one group count as one cluster",
             fix=f"flyball train {model.name}",
         )
+    rows = rows.as_known(spec.as_of)
     known = rows.known_by(spec.as_of)
     # rows that were to be predicted before the candidate was fitted say nothing: it saw labels that were not known then
-    blind = candidate.trained_until + rows.label_delay + int(model.framing.horizon)
+    gap = rows.label_delay + int(model.framing.horizon)
+    blind = candidate.trained_until + gap
     newest = max(int(earlier["__time"].max()), blind)  # type: ignore[arg-type]  # a column of i64
     first = int(np.searchsorted(rows.times[:known], newest, side="right"))
     if first >= known:
         return prior, earlier
-    since = int(np.searchsorted(rows.times[:first], newest - int(prior.window), side="left"))
-    cut = Split(start=since, valid=first, stop=first, holdout=first, end=known)
+    # the baseline learns from labels that were known when the first of these rows was predicted
+    until = int(rows.times[first]) - gap
+    since, stop = (int(place) for place in np.searchsorted(rows.times[:first], [until - int(prior.window), until], side="left"))
+    cut = Split(start=since, inner=stop, valid=stop, stop=stop, holdout=first, end=known)
     given = candidate.predict(rows.frame[first:known].select(rows.features))
     theirs = (champion[0], champion[1][first:known]) if champion is not None else None
     frame = pl.concat([earlier, holdout_frame(model, given, rows, cut, champion=theirs)], how="diagonal_relaxed")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +13,7 @@ import polars as pl
 from flyball.clock import Instant
 from flyball.declare.model import Model
 from flyball.errors import BadInput
-from flyball.features.assemble import feature_columns, training_rows
+from flyball.features.assemble import KNOWN, feature_columns, training_rows
 from flyball.training.calls import Part
 from flyball.training.splits import Times
 
@@ -52,9 +52,27 @@ class Assembled:
         """How many rows, from the first, had their label known by `as_of`."""
         return int(np.searchsorted(self.times, as_of - self.label_delay, side="right"))
 
-    def part(self, start: int, stop: int) -> Part:
-        """Rows `[start, stop)` as a fit takes them; nothing is copied."""
+    @cached_property
+    def known(self) -> Times:
+        """When each row's label was known, i64 µs: its delay after the row, or when the row arrived, whichever is later."""
+        return self.frame[KNOWN].to_numpy().astype(np.int64, copy=False) if KNOWN in self.frame.columns else self.times + self.label_delay
+
+    @cached_property
+    def late(self) -> bool:
+        """Whether a row arrived after its label was due: then rows are not known in the order of their times."""
+        return KNOWN in self.frame.columns and bool((self.known > self.times + self.label_delay).any())
+
+    def as_known(self, as_of: Instant) -> Assembled:
+        """The rows that were known by then."""
+        if not self.late or bool((self.known <= as_of).all()):
+            return self
+        return replace(self, frame=self.frame.filter(pl.col(KNOWN) <= as_of))
+
+    def part(self, start: int, stop: int, *, known_by: Instant | None = None) -> Part:
+        """Rows `[start, stop)` as a fit takes them, without those whose label was not known by then; nothing is copied where all were."""
         rows = self.frame[start:stop]
+        if known_by is not None and self.late:
+            rows = rows.filter(pl.col(KNOWN) <= known_by)
         return Part(
             X=rows.select(self.features),
             y=rows["__y"],

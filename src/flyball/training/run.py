@@ -103,9 +103,9 @@ def perform(
     began = time.process_time()
     train = train_of(model)
     progress(Progress(stage="assemble"))
-    rows = rows if rows is not None else assemble(model, frames, as_of=spec.as_of)
+    rows = (rows if rows is not None else assemble(model, frames, as_of=spec.as_of)).as_known(spec.as_of)
     known = rows.known_by(spec.as_of)
-    fitter = Fitter(model, rows, spec.seed, cache if cache is not None else FitCache(64))
+    fitter = Fitter(model, rows, spec.seed, cache if cache is not None else FitCache(64), spec.as_of)
     end = anchor(rows.times[:known], spec.as_of, Span(rows.label_delay))
     chosen = _choose(spec, fitter, rows.times[:known], end, progress)
     progress(Progress(stage="judge"))
@@ -113,7 +113,7 @@ def perform(
     frame = holdout_frame(model, chosen.answers, rows, chosen.split, champion=against)
     judged = judge_holdout(model, frame, chosen.candidate.signature.classes)
     progress(Progress(stage="refit"))
-    final = refit(rows.times[:known], end, train.holdout, chosen.window)
+    final = refit(rows.times[:known], end, train.holdout, chosen.window, _gap(model, rows))
     released = fitter.fit(final, chosen.parameters, window=str(chosen.window))
     released.judged = chosen.candidate
     released.trained_until = int(rows.times[final.stop - 1])
@@ -141,7 +141,7 @@ class Chosen:
 def _choose(spec: RunSpec, fitter: Fitter, times: Times, end: Instant, progress: Callable[[Progress], None]) -> Chosen:
     """Hyperparameters first, on a window in the middle; then the window, each with a fit of its own."""
     train, rows = train_of(fitter.model), fitter.rows
-    gap = Span(rows.label_delay + fitter.model.framing.horizon)
+    gap = _gap(fitter.model, rows)
     windows = WINDOWS if train.window == "auto" else (train.window,)
     splits = {window: split(times, end, train.holdout, window, gap) for window in windows}
     _check_holdout(fitter.model, splits[windows[0]], train.holdout)
@@ -162,10 +162,15 @@ def _choose(spec: RunSpec, fitter: Fitter, times: Times, end: Instant, progress:
     return (_since_change(spec, fitter, chosen, held, times=times, end=end) if train.window == "auto" else None) or chosen
 
 
+def _gap(model: Model, rows: Assembled) -> Span:
+    """How long before a row the newest row lies whose label is known when the row is predicted."""
+    return Span(rows.label_delay + model.framing.horizon)
+
+
 def _since_change(spec: RunSpec, fitter: Fitter, chosen: Chosen, held: Part, *, times: Times, end: Instant) -> Chosen | None:
     """The same on the rows since the champion's loss rose, if there are enough and the hold-out finds them better to learn from."""
     start = int(np.searchsorted(times, spec.changed_at, side="left"))
-    cut = chosen.split._replace(start=start, valid=max(start, chosen.split.valid))
+    cut = chosen.split._replace(start=start, inner=max(start, chosen.split.inner), valid=max(start, chosen.split.valid))
     if not spec.changed_at or cut.stop - start < MIN_TRAIN:
         return None
     try:
@@ -215,6 +220,12 @@ def _parameters(spec: RunSpec, fitter: Fitter, cut: Split, progress: Callable[[P
             why="hyperparameters are judged on the rows just before the hold-out, never on the hold-out",
             fix="widen train window, or train with trials 0",
         )
+    if cut.inner - cut.start < MIN_TRAIN:
+        raise BadInput(
+            f'model "{fitter.model.name}": the search has {cut.inner - cut.start} rows to fit on',
+            why=f"labels take {_gap(fitter.model, fitter.rows)} from the moment of prediction: rows within that of the validation are not known",
+            fix="widen train window, or train with trials 0",
+        )
     name, validation = objective(fitter.model), fitter.rows.part(cut.valid, cut.stop)
 
     def on_validation(point: Parameters) -> float:
@@ -241,8 +252,8 @@ def _champion(
     """The champion with its own features of the held-out rows: its declaration may make them otherwise than the candidate's."""
     if champion is None:
         return None
-    if champion.judged is not None and champion.trained_until >= rows.times[cut.holdout]:
-        # the released champion was fitted on rows that judge here; the one that was judged before it was not
+    if champion.judged is not None and champion.trained_until + _gap(model, rows) >= rows.times[cut.holdout]:
+        # the released champion was fitted on labels that were not known when these rows were predicted; the one judged before it was not
         champion = champion.judged
     if champion.model is model or _same_features(champion.model, model):
         return champion, rows.frame[cut.holdout : cut.end].select(rows.features)

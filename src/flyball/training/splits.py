@@ -21,9 +21,10 @@ KEPT = 0.7
 
 
 class Split(NamedTuple):
-    """Positions of rows: `[start, stop)` train, of which `[valid, stop)` is the inner validation; `[holdout, end)` judge."""
+    """Positions of rows: `[start, stop)` train, and `[holdout, end)` judge. `[valid, stop)` validates what `[start, inner)` trains."""
 
     start: int
+    inner: int
     valid: int
     stop: int
     holdout: int
@@ -40,20 +41,23 @@ def split(times: Times, end: Instant, holdout: Span, window: Span, gap: Span) ->
     """The last `holdout` before `end` judges; the `window` before that trains; its own last `holdout` (at most a fifth of it) validates.
 
     `gap` = label delay + horizon: when the first held-out row was predicted, labels of the rows just before it were not known yet, so
-    the candidate that is judged must not have seen them.
+    the candidate that is judged must not have seen them. The same gap lies before the validation.
     """
     judge = end - holdout
     stop = judge - gap
-    inner = min(int(holdout), int(window) // 5)
-    bounds = np.searchsorted(times, [stop - window, stop - inner, stop, judge, end], side="left")
-    return Split(*(int(bound) for bound in bounds))
+    valid = stop - min(int(holdout), int(window) // 5)
+    return _positions(times, [stop - window, valid - gap, valid, stop, judge, end])
 
 
-def refit(times: Times, end: Instant, holdout: Span, window: Span) -> Split:
+def refit(times: Times, end: Instant, holdout: Span, window: Span, gap: Span) -> Split:
     """The last `window` before `end`, hold-out included, trains what is released; its own last part validates where a fit asks for it."""
-    inner = min(int(holdout), int(window) // 5)
-    bounds = np.searchsorted(times, [end - window, end - inner, end, end, end], side="left")
-    return Split(*(int(bound) for bound in bounds))
+    valid = end - min(int(holdout), int(window) // 5)
+    return _positions(times, [end - window, valid - gap, valid, end, end, end])
+
+
+def _positions(times: Times, moments: list[int]) -> Split:
+    start, *others = (int(bound) for bound in np.searchsorted(times, moments, side="left"))
+    return Split(start, *(max(start, bound) for bound in others))
 
 
 def smoothed(former: float | None, score: float) -> float:
