@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flyball.serving.forget import seen, text, without
+from flyball.serving.vectors import Vectors
 from flyball.serving.wal import LogRecord
 
 FIELDS = {"m": (("who", "people"),)}
@@ -58,6 +59,17 @@ def test_of_a_request_of_several_rows_only_theirs_go_and_the_others_keep_ids_tim
     assert left.marks == {"t": [10, 30], "w": 5, "ids": ["r1/0", "r1/2"]}
     assert left.rows == 2
     assert request.rows == 3
+
+
+def test_what_views_gave_goes_with_its_row_and_is_shown_by_name() -> None:
+    views = one("views", "v1", [["habits", "d", ["spent", "times"], "people", "c", 0]])
+    request = one("answer", "r1", [[1, "bo"], [2, "ana"], [3, "cy"]], vectors=Vectors("v1", [10, 20, 30], [[1.5, 1], [2.5, 2], [None, 0]]))
+    [row] = seen([SIGNATURE, views, request], FIELDS, ana)
+    assert row.features == {"spent": 2.5, "times": 2}
+    left = without([SIGNATURE, views, request], FIELDS, ana).records
+    assert left[:2] == [SIGNATURE, views]
+    assert left[2].vectors == Vectors("v1", [10, 30], [[1.5, 1], [None, 0]])
+    assert request.vectors.moments == [10, 20, 30]
 
 
 def test_ids_of_the_callers_own_go_by_row() -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from flyball.serving import wire
-from flyball.serving.worker import Worker
+from flyball.serving.worker import Scored, Worker
 
 pack = msgspec.msgpack.encode
 
@@ -28,7 +28,7 @@ class Doubling:
         self.batches.append(len(rows))
         if any(value is None for (value,) in rows):
             raise ValueError("it takes no None")
-        return [[2 * value, None] for (value,) in rows]
+        return Scored([[2 * value, None] for (value,) in rows])
 
 
 class NoHistory:

@@ -19,6 +19,7 @@ from flyball.clock import Span
 from flyball.declare import checks, columns, data, functions, model, policy, source, training, units, views
 from flyball.declare.functions import Frame, is_expression, reference
 from flyball.declare.model import Model
+from flyball.declare.views import FeatureView
 from flyball.errors import DeclarationError
 from flyball.records.rollouts import Step
 
@@ -34,6 +35,7 @@ _CLASSES: dict[str, type[Any]] = {
 _WHOLE = 2**53
 
 _DATA_POLICY = ("freshness", "min_rows", "owner", "licence", "about", "gap", "ahead", "disorder", "on_breach", "keep", "references")
+_VIEW_OF_DATA = ("name", "columns", "time", "arrived")
 _TRAIN_POLICY = ("timeout", "memory")
 _VERSION_FIELDS = ("task", "data", "label", "train", "inputs", "features", "transforms", "group", "item", "weight")
 
@@ -82,6 +84,14 @@ def digests(text: str) -> Digests:
     version, policy = _without_policy(version, kept), _without_policy(policy, kept)
     policy["also"] = kept
     return Digests(_sha(version), _sha(policy), _sha(gates))
+
+
+def view_digest(view: FeatureView) -> str:
+    """The version of a feature view: a digest of all that its values depend on, whichever column looks it up. 64 hex digits."""
+    body = _without_policy(_out(view, f'FeatureView "{view.name}"'), [])
+    body.pop("key")
+    body["data"] = {key: body["data"][key] for key in _VIEW_OF_DATA}
+    return _sha(body).removeprefix("sha256:")
 
 
 def short(digest: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ from flyball.features.windows import Prepared, prepare
 __all__ = [
     "History",
     "PreparedHistory",
+    "Served",
     "feature_columns",
     "history_span",
     "inputs",
@@ -34,6 +35,7 @@ __all__ = [
     "label_column",
     "prepare_history",
     "request_fields",
+    "served",
     "serving_rows",
     "signature",
     "slices",
@@ -92,11 +94,19 @@ def prepare_history(model: Model, history: History) -> PreparedHistory:
     return PreparedHistory(tuple(prepared))
 
 
+class Served(NamedTuple):
+    """What requests come to: the features that the model gets, and the values of its views as they were before any transform."""
+
+    features: pl.DataFrame
+    views: pl.DataFrame
+
+
 @dataclass(frozen=True)
 class _Plan:
     """What is asked of a model on every request, worked out once. `enums`: text features with a closed set of values."""
 
     fields: tuple[tuple[str, pl.DataType], ...]
+    views: list[str]
     features: tuple[str, ...]
     enums: dict[str, pl.Enum]
 
@@ -110,10 +120,10 @@ def _plan(model: Model) -> _Plan:
         item = model.data.columns.get(name)
         if item is not None and item.type == "str" and item.one_of:
             enums[name] = pl.Enum([str(value) for value in item.one_of])
-    return _Plan(fields, names, enums)
+    return _Plan(fields, view_features(model), names, enums)
 
 
-def _features(model: Model, rows: pl.DataFrame, times: Ints, history: PreparedHistory) -> pl.DataFrame:
+def _features(model: Model, rows: pl.DataFrame, times: Ints, history: PreparedHistory) -> Served:
     """The one way to features. `rows` holds the request fields, `times` each row's T (i64 µs); rows keep their number and order.
 
     Columns are moved as series: on one row, a Polars query costs more than everything in it.
@@ -128,9 +138,11 @@ def _features(model: Model, rows: pl.DataFrame, times: Ints, history: PreparedHi
         if view.entity is not None:
             asked["key"] = rows[view.key]
         frame = frame.hstack(prepared.values(pl.DataFrame(asked)))
+    views = frame.select(plan.views) if plan.views else pl.DataFrame()
     frame = transforms.apply(model, frame)
     # an estimator that takes its categories "from_dtype" finds them in an enumeration
-    return pl.DataFrame([_typed(frame[name], plan.enums[name]) if name in plan.enums else frame[name] for name in plan.features])
+    features = pl.DataFrame([_typed(frame[name], plan.enums[name]) if name in plan.enums else frame[name] for name in plan.features])
+    return Served(features, views)
 
 
 def _typed(series: pl.Series, dtype: pl.DataType) -> pl.Series:
@@ -143,7 +155,12 @@ def feature_columns(model: Model) -> list[str]:
 
 
 def serving_rows(model: Model, rows: pl.DataFrame, times: Sequence[Instant], history: History | PreparedHistory = None) -> pl.DataFrame:
-    """The feature columns of requests, in order.
+    """The feature columns of requests, in order: `served` without its views."""
+    return served(model, rows, times, history).features
+
+
+def served(model: Model, rows: pl.DataFrame, times: Sequence[Instant], history: History | PreparedHistory = None) -> Served:
+    """The feature columns of requests, in order, and what the model's views gave for them.
 
     `rows` has the request fields; `times` is each row's T: the time that is predicted, whose moment of prediction is T − horizon (a
     caller who asks "from now" has T = now + horizon). `history` is the tail of the data sets, at least `history_span` long.
@@ -166,7 +183,7 @@ def training_rows(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: In
         raise BadInput(f'no rows of data set "{absent[0] if absent else data.name}"', why=f'model "{model.name}" is made from it')
     rows = _known_rows(model, frames[data.name], as_of, since)
     history = prepare_history(model, frames)
-    built = _features(model, rows, rows["__time"].to_numpy(), history)
+    built = _features(model, rows, rows["__time"].to_numpy(), history).features
     sent = [pl.col(name).alias(f"{SENT}{name}") for name in watched(model) if name not in built.columns]
     return _about(model, rows.hstack(built.drop(rows.columns, strict=False))).hstack(rows.select(sent)).hstack(built)
 

@@ -164,6 +164,7 @@ def _prediction(row: forget.Seen) -> Item:
         "kind": record.kind,
         "status": record.status,
         "row": row.values,
+        "features": row.features,
         "value": None if output is None else output[0],
         "score": output[1] if output is not None and len(output) > 1 else None,
     }

@@ -260,15 +260,18 @@ class Dispatcher:
         outcomes: list[tuple[Pending, Outcome]] = []
         again: list[Pending] = []
         writer = self._writer
-        for pending, error, output in done:
+        for one in done:
+            pending, error = one.pending, one.error
             version = pending.target.version
             if not writer.knows(version):
                 frames.append(writer.declare(version, pending.served.names))
+            if one.vectors:
+                frames += writer.declare_views(one.views)
             status = "ok" if error is None else "dropped" if _too_late(pending, error) else "error"
             outcome: Outcome | None
             instead: Pending | None
             try:
-                records, outcome, instead = self._conclude(pending, error, output, now)
+                records, outcome, instead = self._conclude(one, now)
             except (ValueError, TypeError, OverflowError, RecursionError) as problem:
                 # what one caller sent keeps none of the others of this read from an answer
                 records, instead, status = [], None, "error"
@@ -290,12 +293,13 @@ class Dispatcher:
         for pending in again:
             self._send(pending)
 
-    def _conclude(self, pending: Pending, error: str | None, output: bytes, now: int) -> tuple[list[bytes], Outcome | None, Pending | None]:
+    def _conclude(self, done: Done, now: int) -> tuple[list[bytes], Outcome | None, Pending | None]:
         """What one reply comes to: its records, the outcome if there is one already, the question to ask instead."""
+        pending, error, output = done.pending, done.error, done.output
         kind: wal.Kind = "answer" if pending.future is not None else "shadow"
         if error is None:
             outcome = Outcome(pending.target, output, fallback="champion" if pending.stood_in else "")
-            return [_record(kind, pending, now, output=output, marks=pending.marks)], outcome, None
+            return [_record(kind, pending, now, output=output, marks=pending.marks, vectors=done.vectors)], outcome, None
         if _too_late(pending, error):
             return [_record("shadow_dropped", pending, now, status="dropped", marks=pending.marks)], None, None
         record = _record(kind, pending, now, status="error", marks={**(pending.marks or {}), "why": error[:500]})
@@ -308,7 +312,7 @@ class Dispatcher:
         link = self._links.get(pending.target.worker)
         if link is None or not link.ask(pending):
             # one that has just been lost is not connected either
-            self._settle([(pending, self._absence(pending.target) or STARTING, b"")])
+            self._settle([Done(pending, self._absence(pending.target) or STARTING)])
 
     def _absence(self, target: Target) -> NoAnswer | None:
         """Why a version's worker is not there; None: it is."""
@@ -368,7 +372,14 @@ def _too_late(pending: Pending, error: str) -> bool:
 
 
 def _record(
-    kind: wal.Kind, pending: Pending, now: int, *, status: str = "ok", output: bytes | None = None, marks: dict[str, Any] | None = None
+    kind: wal.Kind,
+    pending: Pending,
+    now: int,
+    *,
+    status: str = "ok",
+    output: bytes | None = None,
+    marks: dict[str, Any] | None = None,
+    vectors: bytes = b"",
 ) -> bytes:
     return wal.frame(
         kind,
@@ -384,6 +395,7 @@ def _record(
         packed_input=None if kind == "shadow_dropped" else pending.packed,
         packed_output=output,
         marks=marks,
+        packed_vectors=vectors,
     )
 
 

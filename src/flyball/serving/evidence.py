@@ -201,7 +201,7 @@ class _Intake:
                         self._names[record.version] = tuple(record.input[0])
                 case "gap":
                     self.gaps += record.rows
-                case "refused":
+                case "refused" | "views":
                     pass
 
     def into(self, folders: Mapping[str, Folder]) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from flyball.clock import Instant
 from flyball.serving import wal
+from flyball.serving.vectors import Vectors, taken_up
 
 Fields: TypeAlias = Mapping[str, tuple[tuple[str, str], ...]]
 """Model → the fields of its requests that say whose a row is, each with the data set in which that person's rows are."""
@@ -32,12 +33,13 @@ class Left(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A row of the log: its record, its place in it, its id, and the fields of its request by name."""
+    """A row of the log: its record, its place in it, its id, the fields of its request by name, and what the model's views gave for it."""
 
     record: wal.LogRecord
     place: int
     id: str
     values: dict[str, Any]
+    features: dict[str, Any] = {}
 
 
 def everything(records: list[wal.LogRecord]) -> Left:
@@ -48,13 +50,17 @@ def everything(records: list[wal.LogRecord]) -> Left:
 def seen(records: Iterable[wal.LogRecord], fields: Fields, whose: Whose) -> Iterator[Seen]:
     """The rows that are meant, in the order of the log. A version's fields stand before its first record."""
     names: dict[str, tuple[str, ...]] = {}
+    features: dict[str, tuple[str, ...]] = {}
     for record in records:
         if record.kind == "signature" and record.input:
             names[record.version] = tuple(record.input[0])
+        elif record.kind == "views":
+            features[record.request_id] = tuple(name for view in taken_up(record.input) for name in view.features)
         elif record.kind in _SCORED and record.input:
             own = names.get(record.version, ())
             for place in _places(record, own, fields, whose):
-                yield Seen(record, place, record.row_ids()[place], dict(zip(own, record.input[place], strict=False)))
+                values = dict(zip(own, record.input[place], strict=False))
+                yield Seen(record, place, record.row_ids()[place], values, _given(record.vectors, place, features))
 
 
 def without(records: Sequence[wal.LogRecord], fields: Fields, whose: Whose, ids: Collection[str] = ()) -> Left:
@@ -76,6 +82,12 @@ def without(records: Sequence[wal.LogRecord], fields: Fields, whose: Whose, ids:
         if kept is not None:
             left.append(kept)
     return Left(left, sum(len(places) for places in meant.values()), frozenset(own))
+
+
+def _given(vectors: Vectors | None, place: int, features: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    if vectors is None or place >= len(vectors.values):
+        return {}
+    return dict(zip(features.get(vectors.mark, ()), vectors.values[place], strict=False))
 
 
 def _places(record: wal.LogRecord, names: Sequence[str], fields: Fields, whose: Whose) -> list[int]:
@@ -116,7 +128,12 @@ def _kept(record: wal.LogRecord, places: Collection[int]) -> wal.LogRecord | Non
         input=None if record.input is None else _only(record.input, keep),
         output=None if record.output is None else _only(record.output, keep),
         marks=marks,
+        vectors=None if record.vectors is None else _vectors(record.vectors, keep),
     )
+
+
+def _vectors(vectors: Vectors, places: Sequence[int]) -> Vectors:
+    return Vectors(vectors.mark, _only(vectors.moments, places), _only(vectors.values, places))
 
 
 def _only(values: Sequence[Any], places: Sequence[int]) -> list[Any]:

@@ -7,10 +7,12 @@ import polars as pl
 from flyball.clock import Instant
 from flyball.data.commit import load_content
 from flyball.data.types import instants
+from flyball.declare.codec import view_digest
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
 from flyball.features import assemble
 from flyball.serving.layout import Layout, read_json
+from flyball.serving.vectors import TakenUp, Views, packed
 from flyball.store.blobs import Blobs
 
 
@@ -26,6 +28,7 @@ class History:
         self._frames: dict[str, pl.DataFrame] = {}
         self.problem = ""
         self.prepared = assemble.prepare_history(model, None)
+        self.views = self._views()
 
     def refresh(self) -> bool:
         """Take up what is new; True if anything was. A version that cannot be read leaves the last one in use, with `problem` set."""
@@ -44,8 +47,17 @@ class History:
             changed = True
         if changed:
             self.prepared = assemble.prepare_history(self._model, self._frames)
+            self.views = self._views()
             self.problem = ""
         return changed
+
+    def _views(self) -> Views | None:
+        """What is in use, as it is told to the log; None for a model without views."""
+        taken = [
+            TakenUp(view.name, view_digest(view), tuple(view.features), view.data.name, self._contents.get(view.data.name, ""))
+            for view in self._model.features
+        ]
+        return packed(taken) if taken else None
 
     def _tail(self, name: str, frame: pl.DataFrame) -> pl.DataFrame:
         """What a window can still reach: twice the longest reach behind the newest row, for callers who ask about the near past."""

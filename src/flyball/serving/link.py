@@ -60,7 +60,17 @@ class NoAnswer(str):
         return made
 
 
-Done = tuple[Pending, str | None, bytes]
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of a question: the error, or the packed output; and, packed, what the model's views gave, if it has any."""
+
+    pending: Pending
+    error: str | None
+    output: bytes = b""
+    views: bytes = b""
+    vectors: bytes = b""
+
+
 Settle = Callable[[list[Done]], None]
 
 STARTING = NoAnswer("its worker is starting", "try again in some seconds: a worker loads the model and tests it first", retry_after=2.0)
@@ -139,7 +149,7 @@ class Link(asyncio.Protocol):
         if late:
             for tag, _ in late:
                 del self._open[tag]
-            self._settle([(pending, LATE, b"") for _, pending in late])
+            self._settle([Done(pending, LATE) for _, pending in late])
             self._close_if_done()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -157,7 +167,7 @@ class Link(asyncio.Protocol):
                 reply = wire.decode_reply(frame)
                 pending = self._open.pop(reply.tag, None)
                 if pending is not None:
-                    done.append((pending, reply.error, bytes(reply.output)))
+                    done.append(Done(pending, reply.error, bytes(reply.output), bytes(reply.views), bytes(reply.vectors)))
         except (ValueError, msgspec.MsgspecError):
             if self._transport is not None:
                 self._transport.abort()
@@ -173,7 +183,7 @@ class Link(asyncio.Protocol):
         if not self._retired:
             self.start()
         if lost:
-            self._settle([(pending, ENDED, b"") for pending in lost.values()])
+            self._settle([Done(pending, ENDED) for pending in lost.values()])
 
     def _close_if_done(self) -> None:
         if self._retired and not self._open:

@@ -10,6 +10,7 @@ import hashlib
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -20,10 +21,11 @@ from flyball.records.serving import SEGMENTS, SegmentSealed
 from flyball.serving import wal
 from flyball.serving.fold import segment_key
 from flyball.serving.forget import Left, everything
+from flyball.serving.vectors import Vectors
 from flyball.store.blobs import Blobs
 
 _pack = msgspec.msgpack.Encoder().encode
-_PACKED = ("input", "output", "marks")
+_PACKED = {"input": list[list[Any]], "output": list[list[Any]], "marks": dict[str, Any], "vectors": Vectors}
 _COLUMNS = {
     "kind": pl.String,
     "request_id": pl.String,
@@ -38,6 +40,7 @@ _COLUMNS = {
     "input": pl.Binary,
     "output": pl.Binary,
     "marks": pl.Binary,
+    "vectors": pl.Binary,
     "at": pl.Int64,
 }
 
@@ -105,9 +108,15 @@ def unseal(data: bytes) -> list[wal.LogRecord]:
     """The records of a sealed segment, as `wal.read` gave them. Raises Corrupt."""
     try:
         frame = pl.read_parquet(io.BytesIO(data))
+        if "vectors" not in frame.columns:
+            # sealed from a log of version 1
+            frame = frame.with_columns(pl.lit(None, pl.Binary).alias("vectors"))
         rows = frame.select(list(_COLUMNS)).iter_rows(named=True)
         opened = [
-            {name: msgspec.msgpack.decode(value) if name in _PACKED and value is not None else value for name, value in row.items()}
+            {
+                name: msgspec.msgpack.decode(value, type=_PACKED[name]) if name in _PACKED and value is not None else value
+                for name, value in row.items()
+            }
             for row in rows
         ]
     except (pl.exceptions.PolarsError, msgspec.MsgspecError) as problem:

@@ -21,11 +21,15 @@ import msgspec
 from flyball.clock import Instant
 from flyball.errors import Corrupt
 from flyball.records.base import Record
+from flyball.serving.vectors import Vectors, Views, mark_of
 
-Kind = Literal["answer", "shadow", "shadow_dropped", "refused", "label", "gap", "signature"]
+Kind = Literal["answer", "shadow", "shadow_dropped", "refused", "label", "gap", "signature", "views"]
 
-MAGIC = b"flybwal\x01"
+MAGIC = b"flybwal\x02"
 """The last byte is the format's version: another version is another magic."""
+
+_READ = (MAGIC, b"flybwal\x01")
+"""What a reader knows. In version 1 there were no vectors; all else is the same."""
 
 RESERVE_BYTES = 64 << 20
 """Held back on disk so that a full disk is noticed while there is still room to write the last answers."""
@@ -62,6 +66,8 @@ class LogRecord(msgspec.Struct, array_like=True):
     - label: `request_id` is the row it belongs to, `output` is `[[value]]`, `version` the model's name, `marks["t"]` the label's time.
     - gap: `rows` records could not be written before this one.
     - signature: `input[0]` are the field names, in order, of the rows of `version`; stands before that version's first record.
+    - views: `input` are the views (one `vectors.TakenUp` each, as a list) that `vectors` with the mark `request_id` are of; stands before
+      the first of these.
 
     `input` has one list a row, values in signature order (time fields as integer µs). `output` has one `[value, score]` a row;
     `score` is a probability for binary tasks, a list of probabilities in class order for multiclass, else None.
@@ -72,6 +78,9 @@ class LogRecord(msgspec.Struct, array_like=True):
     the caller gave them · `why`, an error's text · `fb`: "champion" when this arm stood in for a challenger that failed (this
     key was *not* assigned to it: leave it out of the arm's units), "value" when the declared fallback was answered. A request that
     names its version itself (`@1.2.0`) has no `ro`: it says nothing about the rollout.
+
+    `vectors` are what the model's views gave for the rows of an answer or a shadow; None for a model without views, and where nothing was
+    answered. The keys are in `input`: the fields that look the views up.
     """
 
     kind: Kind
@@ -87,6 +96,7 @@ class LogRecord(msgspec.Struct, array_like=True):
     input: list[list[Any]] | None
     output: list[list[Any]] | None
     marks: dict[str, Any] | None
+    vectors: Vectors | None = None
     at: Instant = 0
 
     def row_ids(self) -> list[str]:
@@ -115,31 +125,37 @@ def frame(
     packed_input: bytes | None = None,
     packed_output: bytes | None = None,
     marks: dict[str, Any] | None = None,
+    packed_vectors: bytes = b"",
 ) -> bytes:
-    """One frame, ready to append. `packed_input` and `packed_output` are msgpack already and are copied as they are."""
-    body = _encode(
-        (
-            kind,
-            request_id,
-            picked_ns,
-            answered_ns,
-            epoch,
-            version,
-            role,
-            key_hash,
-            status,
-            rows,
-            None if packed_input is None else msgspec.Raw(packed_input),
-            None if packed_output is None else msgspec.Raw(packed_output),
-            marks,
-        )
+    """One frame, ready to append. What is `packed_…` is msgpack already and is copied as it is."""
+    fields = (
+        kind,
+        request_id,
+        picked_ns,
+        answered_ns,
+        epoch,
+        version,
+        role,
+        key_hash,
+        status,
+        rows,
+        None if packed_input is None else msgspec.Raw(packed_input),
+        None if packed_output is None else msgspec.Raw(packed_output),
+        marks,
     )
+    # without views there is nothing to say of them, not even that
+    body = _encode((*fields, msgspec.Raw(packed_vectors)) if packed_vectors else fields)
     return _PREFIX.pack(len(body), crc32(body)) + body
 
 
 def signature_frame(version: str, names: Sequence[str]) -> bytes:
     """The frame that makes the rows of `version` readable without anything else."""
     return frame("signature", "", version=version, rows=1, packed_input=_encode([list(names)]))
+
+
+def views_frame(views: Views) -> bytes:
+    """The frame that makes the vectors with this mark readable without anything else."""
+    return frame("views", views.mark, packed_input=views.packed)
 
 
 def label_frame(model: str, request_id: str, value: object, at: Instant, *, now_ns: int, attributes: dict[str, Any] | None = None) -> bytes:
@@ -172,7 +188,7 @@ def read_header(path: Path) -> tuple[Header, int] | None:
         data = file.read(4096)
     if len(data) < len(MAGIC):
         return None
-    if not data.startswith(MAGIC):
+    if not data.startswith(_READ):
         raise Corrupt(
             f"{path.name} is not a prediction log segment of this version", why=f"it starts with {data[:8]!r}", fix="move it away"
         )
@@ -255,7 +271,7 @@ class Writer:
         self._finished: list[int] = []
         self._lost = 0
         self._declared = 0
-        self._known: set[str] = set()
+        self._known: set[str | bytes] = set()
         self._size, self._opened_s, self._path = 0, 0.0, self._folder
         self._hold_reserve()
         if not self._try_open() and self._give_up_reserve():
@@ -299,6 +315,14 @@ class Writer:
         self._known.add(version)
         self._declared += 1
         return signature_frame(version, names)
+
+    def declare_views(self, packed_views: bytes) -> list[bytes]:
+        """The frame of views that this segment does not know yet, as a worker packed them; none where it does. They count as known from here on."""
+        if packed_views in self._known:
+            return []
+        self._known.add(packed_views)
+        self._declared += 1
+        return [views_frame(Views(mark_of(packed_views), packed_views))]
 
     def sync(self) -> None:
         """Bring what was written to the disk, and close the segments that are finished. Called each second."""

@@ -1,6 +1,7 @@
 """What gateway and worker say to each other: `u32 length | msgpack`, both ways.
 
-A question is [tag, times or nil, rows, shadow], rows being the very bytes that go into the log; a reply is [tag, error or nil, output].
+A question is [tag, times or nil, rows, shadow], rows being the very bytes that go into the log; a reply is [tag, error or nil, output], and
+of a model with views [tag, nil, output, views, vectors]: what goes into the log of them as it is (serving/vectors.py).
 """
 
 from __future__ import annotations
@@ -10,11 +11,16 @@ from typing import Any
 
 import msgspec
 
+from flyball.serving.vectors import Vectors, Views
+
 _LENGTH = struct.Struct("<I")
 LARGEST = 256 << 20
 """A longer frame is a broken peer."""
 
 _encode = msgspec.msgpack.Encoder().encode
+
+
+_NOTHING = msgspec.Raw(b"")
 
 
 class Question(msgspec.Struct, array_like=True, gc=False):
@@ -27,11 +33,13 @@ class Question(msgspec.Struct, array_like=True, gc=False):
 
 
 class Reply(msgspec.Struct, array_like=True, gc=False):
-    """`output`: packed list of [value, score], one a row; None beside an error."""
+    """`output`: packed list of [value, score], one a row; None beside an error. `views` and `vectors` are empty for a model without views."""
 
     tag: int
     error: str | None
     output: msgspec.Raw
+    views: msgspec.Raw = _NOTHING
+    vectors: msgspec.Raw = _NOTHING
 
 
 decode_question = msgspec.msgpack.Decoder(Question).decode
@@ -47,6 +55,12 @@ def question(tag: int, times: list[int] | None, packed_rows: bytes, *, shadow: b
 def reply(tag: int, error: str | None, output: object) -> bytes:
     """A reply's frame."""
     body = _encode((tag, error, output))
+    return _LENGTH.pack(len(body)) + body
+
+
+def reply_with(tag: int, output: object, views: Views, vectors: Vectors) -> bytes:
+    """The frame of a reply with what the model's views gave for it."""
+    body = _encode((tag, None, output, msgspec.Raw(views.packed), vectors))
     return _LENGTH.pack(len(body)) + body
 
 

@@ -15,11 +15,10 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import polars as pl
@@ -27,10 +26,11 @@ import polars as pl
 from flyball.clock import Instant
 from flyball.data.types import DTYPES
 from flyball.errors import Corrupt, FlyballError
-from flyball.features.assemble import serving_rows
+from flyball.features.assemble import served
 from flyball.serving import proofs, wire
 from flyball.serving.history import History
 from flyball.serving.layout import Layout, worker_name, write_json
+from flyball.serving.vectors import Vectors, Views
 from flyball.store.blobs import LocalBlobs
 from flyball.training.artifact import load
 from flyball.training.estimators import preload
@@ -59,6 +59,15 @@ _RECENT = 50
 Answers = list[list[Any]]
 
 
+class Scored(NamedTuple):
+    """[value, score] a row; and where the model has views, which, each row's moment of prediction, and what they gave for it."""
+
+    output: Answers
+    views: Views | None = None
+    moments: list[Instant] = []
+    values: list[list[Any]] = []
+
+
 class Scorer:
     """Rows in signature order → [value, score] a row."""
 
@@ -68,16 +77,26 @@ class Scorer:
         self._horizon = int(predictor.model.framing.horizon)
         self._columns = [(field.name, DTYPES[field.type]) for field in predictor.signature.fields]
 
-    def score(self, rows: list[list[Any]], times: list[Instant]) -> Answers:
+    def score(self, rows: list[list[Any]], times: list[Instant]) -> Scored:
         """One batch. Raises FlyballError when the model fails."""
         columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) if self._columns else []
         frame = pl.DataFrame([pl.Series(name, values, dtype) for (name, dtype), values in zip(self._columns, columns, strict=True)])
-        features = serving_rows(self._predictor.model, frame, times, self._history.prepared)
-        return answers(self._predictor.predict(features))
+        history = self._history
+        found = served(self._predictor.model, frame, times, history.prepared)
+        output = answers(self._predictor.predict(found.features))
+        if history.views is None:
+            return Scored(output)
+        return Scored(output, history.views, [moment - self._horizon for moment in times], _rows(found.views))
 
     def now(self) -> Instant:
         """The time T of a row whose caller gave none: what can be predicted at this moment."""
         return time.time_ns() // 1000 + self._horizon
+
+
+def _rows(values: pl.DataFrame) -> list[list[Any]]:
+    """The values of views row by row, plain: times as µs."""
+    columns = [(column.cast(pl.Int64) if column.dtype.is_temporal() else column).to_list() for column in values.iter_columns()]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def answers(predictions: Predictions) -> Answers:
@@ -235,13 +254,26 @@ class Worker:
         rows = [row for question in questions for row in question.rows]
         times = [moment for question in questions for moment in (question.times or [now] * len(question.rows))]
         try:
-            output = iter(self._scorer.score(rows, times))
+            found = self._scorer.score(rows, times)
         except Exception as problem:  # noqa: BLE001 - the user's transforms and model run here: any failure is an answer, never an end
             if len(questions) == 1:
                 return [_failed(questions[0], problem)]
             half = len(questions) // 2
             return self._replies(questions[:half], now) + self._replies(questions[half:], now)
-        return [wire.reply(question.tag, None, list(islice(output, len(question.rows)))) for question in questions]
+        return list(_parts(questions, found))
+
+
+def _parts(questions: list[wire.Question], found: Scored) -> Iterator[bytes]:
+    """The reply to each question of a batch."""
+    end = 0
+    for question in questions:
+        start, end = end, end + len(question.rows)
+        output = found.output[start:end]
+        if found.views is None:
+            yield wire.reply(question.tag, None, output)
+        else:
+            vectors = Vectors(found.views.mark, found.moments[start:end], found.values[start:end])
+            yield wire.reply_with(question.tag, output, found.views, vectors)
 
 
 def _failed(question: wire.Question, problem: Exception) -> bytes:
