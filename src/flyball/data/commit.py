@@ -14,6 +14,7 @@ import msgspec
 import polars as pl
 from polars.exceptions import PolarsError
 
+from flyball.data.baseline import Baseline, Gathering
 from flyball.data.erasures import NONE, Erasures
 from flyball.data.profile import profile
 from flyball.data.rules import named_source
@@ -21,6 +22,7 @@ from flyball.data.types import epoch, schema
 from flyball.declare.data import Dataset
 from flyball.errors import Corrupt, NotFound
 from flyball.ledger.bounds import fits
+from flyball.records.codec import decode, encode
 from flyball.records.data import ColumnStats, DataCommitted, DatasetVersion
 from flyball.store.blobs import Blobs
 
@@ -82,11 +84,26 @@ def commit(
         first=first,
         last=last,
         as_of=as_of,
+        profile=blobs.put(encode(_baseline(dataset, frame))),
         **told,
     )
     if fits(DataCommitted(version=made)):
         return made
     return msgspec.structs.replace(made, schema={}, stats=(), stats_blob=blobs.put(msgspec.json.encode(made.stats)))
+
+
+def _baseline(dataset: Dataset, frame: pl.DataFrame) -> Baseline:
+    gathering = Gathering(dataset)
+    gathering.add(frame)
+    return gathering.baseline()
+
+
+def baseline_of(version: DatasetVersion, blobs: Blobs) -> Baseline | None:
+    """What a version's columns held; None where nothing tells. Raises Corrupt."""
+    try:
+        return decode(blobs.get(version.profile), Baseline) if version.profile else None
+    except NotFound:
+        return None
 
 
 def schema_of(version: DatasetVersion, blobs: Blobs) -> dict[str, str]:

@@ -26,7 +26,8 @@ class DatasetVersion(Record, frozen=True):
     `stats` here: `stats_blob` (JSON) tells both. `source` is the path or glob that was
     declared (empty: it has no name that lasts). `subject` is the column that says whose a row is. `erased` rows of the source were left
     out because their persons were erased; `erasure` is the newest such event that was heeded. What is erased later leaves this as it
-    is: `content` stays the version's name, and ERASURES says under which name its rows lie.
+    is: `content` stays the version's name, and ERASURES says under which name its rows lie. `profile` is a `data.baseline.Baseline` (JSON):
+    what its columns held, with which the next version is compared.
     """
 
     name: str
@@ -45,6 +46,7 @@ class DatasetVersion(Record, frozen=True):
     subject: str = ""
     erased: int = 0
     erasure: int = 0
+    profile: BlobHash = ""
 
 
 class DataCommitted(Event, frozen=True, tag="data.committed"):
