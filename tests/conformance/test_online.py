@@ -92,6 +92,13 @@ def test_an_update_gives_the_merge_what_is_there_and_keeps_what_it_makes(store):
     assert [each.cursor for each in store.generations()] == [b"2"]
 
 
+def test_an_update_removes_what_lies_below_of_the_entities_that_it_names(store):
+    live = filled(store, [Part(name, number, b"x") for name in (b"a", b"b") for number in (-5, 0, 7, 8, 2**62)])
+    store.update(live, [(b"a", 8)], lambda *_: b"y", b"2", below=8)
+    assert read(store, b"a") == [(b"a", 8, b"y"), (b"a", 2**62, b"x")]
+    assert len(read(store, b"b")) == 5
+
+
 def test_a_merge_that_fails_leaves_values_and_cursor_as_they_were(store):
     live = filled(store, [Part(b"a", 0, b"1")])
 

@@ -70,8 +70,13 @@ class OnlineStore(Protocol):
         """
         ...
 
-    def update(self, generation: Generation, keys: Iterable[tuple[bytes, int]], merge: Merge, cursor: bytes) -> Generation:
-        """As `put`, with what `merge` makes of what is there under each of the keys; no other writer comes in between."""
+    def update(
+        self, generation: Generation, keys: Iterable[tuple[bytes, int]], merge: Merge, cursor: bytes, *, below: int | None = None
+    ) -> Generation:
+        """As `put`, with what `merge` makes of what is there under each of the keys; no other writer comes in between.
+
+        Of the entities named, parts with numbers less than `below` are removed.
+        """
         ...
 
     def publish(self, generation: Generation) -> Generation:

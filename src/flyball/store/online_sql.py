@@ -89,8 +89,10 @@ class SqlOnline(ABC):
                 work.write(generation.number, batch)
         return generation._replace(cursor=cursor)
 
-    def update(self, generation: Generation, keys: Iterable[tuple[bytes, int]], merge: Merge, cursor: bytes) -> Generation:
-        """Write what `merge` makes of what is there, and the cursor."""
+    def update(
+        self, generation: Generation, keys: Iterable[tuple[bytes, int]], merge: Merge, cursor: bytes, *, below: int | None = None
+    ) -> Generation:
+        """Write what `merge` makes of what is there, and the cursor; remove parts below `below`."""
         with self._writing() as work:
             self._advance(work, generation, cursor)
             for batch in _batches(keys, BATCH):
@@ -100,6 +102,11 @@ class SqlOnline(ABC):
                 for entity, part in [(entity, part) for entity, part, body in made if body is None and (entity, part) in there]:
                     sql = "DELETE FROM online_value WHERE generation = ? AND entity = ? AND part = ?"
                     work.run(sql, (generation.number, entity, part))
+                if below is not None:
+                    for entity in dict.fromkeys(entity for entity, _ in batch):
+                        work.run(
+                            "DELETE FROM online_value WHERE generation = ? AND entity = ? AND part < ?", (generation.number, entity, below)
+                        )
         return generation._replace(cursor=cursor)
 
     def publish(self, generation: Generation) -> Generation:

@@ -23,6 +23,14 @@ BUSY_S = 10.0
 _MOST = 4096
 """Entities that one statement asks for."""
 
+_PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = NORMAL",
+    # bytes that are deleted are overwritten: they may be of a person who was erased
+    "secure_delete = ON",
+    # a page that the system holds is read in place: workers of one machine share it, and a look-up makes no call for it
+    f"mmap_size = {1 << 28}",
+)
 _TABLES = (
     "CREATE TABLE online_view (name TEXT PRIMARY KEY, live INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE online_generation (number INTEGER PRIMARY KEY AUTOINCREMENT, view TEXT NOT NULL, cursor BLOB NOT NULL)",
@@ -141,12 +149,11 @@ class SqliteOnline(SqlOnline):
                     # a log beside no file belongs to one that was taken away: read into a new one it would be rubbish
                     for part in ("-wal", "-shm"):
                         self.path.with_name(self.path.name + part).unlink(missing_ok=True)
-                # bytes that are deleted are overwritten: they may be of a person who was erased
                 connection = sqlite3.connect(self.path, timeout=TIMEOUT_S, isolation_level=None, check_same_thread=False)
             except (sqlite3.Error, OSError) as error:
                 raise self._failed(error) from error
             try:
-                for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON"):
+                for pragma in _PRAGMAS:
                     connection.execute(f"PRAGMA {pragma}")
                 _prepare(connection)
                 stat = self.path.stat()

@@ -1,0 +1,179 @@
+"""What is kept of a view online, worked out once: which values of a row, in which parts, and how long.
+
+Features of the newest row (`RowFeature`) live in an entity's *head*: a few rows, each with the values of all of these features. Aggregates of
+windows live in *tiles*: spans of time of equal width, each with its rows, of which every aggregate's own column is one *stream*.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import polars as pl
+
+from flyball.clock import Span
+from flyball.data.types import column, schema
+from flyball.declare.codec import view_digest
+from flyball.declare.functions import roots
+from flyball.declare.views import Feature, FeatureView, RowFeature, WindowFeature
+from flyball.errors import DeclarationError
+from flyball.features import transforms
+from flyball.features.expressions import expression
+
+FORM = 1
+"""Of the bytes that are kept. Another form is another view to the store: its values are made anew."""
+
+HEAD = 2**62
+"""The number of the part that holds the head: above every tile's."""
+
+KEPT = Span.parse("1h")
+"""How far behind the newest row a moment may lie and still get the values that it saw; with windows, at least their longest reach."""
+
+TILES = 64
+"""How many tiles the longest reach of a view's windows is cut into."""
+
+SUMMED = 32
+"""Rows from which on a tile carries a summary: with fewer, reading the rows costs no more."""
+
+NUMERIC = frozenset({"sum", "mean", "min", "max"})
+
+
+@dataclass(frozen=True)
+class Row:
+    """One feature of the newest row: its place among a head's values, and how long after its row's time it is known (µs)."""
+
+    name: str
+    place: int
+    delay: int
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """One window feature over stream `place` of the tiles; lengths in µs."""
+
+    name: str
+    place: int
+    how: str
+    span: int
+    ago: int
+    expires: bool
+    """Whether the window is longer than the view's TTL, so that its newest row may be too old."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A column as aggregates read it: null where a row does not count. `hows` are the aggregates that read it."""
+
+    value: pl.Expr
+    delay: int
+    hows: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of it. `width`: of a tile, µs. `kept`: how far back from the newest row moments get their values, µs."""
+
+    view: FeatureView
+    store_name: str
+    rows: tuple[Row, ...]
+    aggregates: tuple[Aggregate, ...]
+    streams: tuple[Stream, ...]
+    delays: tuple[int, ...]
+    """The different delays of `rows`, each once."""
+    dtypes: dict[str, pl.DataType]
+    width: int
+    reach: int
+    kept: int
+    ttl: int | None
+
+    def tile(self, time: int) -> int:
+        """The number of the tile that an instant falls into."""
+        return time // self.width
+
+    def floor(self, present: int) -> int:
+        """The first tile that a moment within what is kept can reach."""
+        return (present - self.kept - self.reach) // self.width
+
+
+@lru_cache(maxsize=512)
+def plan(view: FeatureView) -> Plan:
+    """Work out what is kept of a view. Raises DeclarationError for a feature whose values cannot be kept."""
+    data = view.data
+    if not data.time:
+        raise DeclarationError(f'view "{view.name}" needs a data set with a time', fix=f'give data set "{data.name}" a time= column')
+    rows: list[Row] = []
+    aggregates: list[Aggregate] = []
+    streams: dict[tuple[str, str, bool], Stream] = {}
+    for label, feature in view.features.items():
+        delay = max([0, *(int(column(data, each).known_after) for each in read_by(feature) if each in data.columns)])
+        if isinstance(feature, RowFeature):
+            rows.append(Row(label, len(rows), delay))
+            continue
+        key = _key(feature)
+        known = streams.get(key)
+        hows = frozenset({feature.how}) | (known.hows if known else frozenset())
+        streams[key] = Stream(_value(view, label, feature), delay, hows)
+        window = feature.window
+        expires = view.ttl is not None and window.span > view.ttl
+        aggregates.append(Aggregate(label, list(streams).index(key), feature.how, int(window.span), int(window.ago), expires))
+    reach = max([0, *(each.span + each.ago for each in aggregates)])
+    return Plan(
+        view=view,
+        store_name=name(view),
+        rows=tuple(rows),
+        aggregates=tuple(aggregates),
+        streams=tuple(streams.values()),
+        delays=tuple(sorted({each.delay for each in rows})),
+        dtypes={label: _kept(view, label) for label in view.features},
+        width=max(1, -(-reach // TILES)),
+        reach=reach,
+        kept=max(int(KEPT), reach),
+        ttl=None if view.ttl is None else int(view.ttl),
+    )
+
+
+@lru_cache(maxsize=512)
+def name(view: FeatureView) -> str:
+    """What a view's values are kept under: two definitions of one name are two views."""
+    return f"{view.name}@{view_digest(view)[:16]}.{FORM}"
+
+
+def read_by(feature: Feature) -> tuple[str, ...]:
+    """The columns of the data set that a feature reads, in order, each once."""
+    if isinstance(feature, RowFeature):
+        return (feature.value,) if isinstance(feature.value, str) else roots(feature.value)
+    where = () if feature.where is None else (feature.where,) if isinstance(feature.where, str) else roots(feature.where)
+    return tuple(dict.fromkeys((*((feature.column,) if feature.column else ()), *where)))
+
+
+def _key(feature: WindowFeature) -> tuple[str, str, bool]:
+    where = "" if feature.where is None else str(expression(feature.where).meta.serialize(format="json"))
+    return feature.column, where, feature.how in NUMERIC
+
+
+def _value(view: FeatureView, name: str, feature: WindowFeature) -> pl.Expr:
+    """The column as this aggregate reads it; `True` where rows are only counted."""
+    value = pl.col(feature.column) if feature.column else pl.lit(value=True)
+    if feature.how in NUMERIC:
+        kind = schema(view.data).get(feature.column)
+        if kind not in {"int", "float", "bool"}:
+            raise DeclarationError(
+                f'feature "{name}" of view "{view.name}" takes the {feature.how} of column "{feature.column}"',
+                why=f"the column holds {kind}, not numbers",
+                fix="count, last and distinct work on any column",
+            )
+        value = value.cast(pl.Float64)
+    return value if feature.where is None else pl.when(expression(feature.where)).then(value)
+
+
+def _kept(view: FeatureView, name: str) -> pl.DataType:
+    """The type of a feature. Raises DeclarationError for one whose values have no plain form."""
+    dtype = transforms.value_type(view, name)
+    small = dtype.is_integer() and dtype != pl.Int128
+    if small or dtype.is_float() or dtype.is_temporal() or dtype in (pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Null):
+        return dtype
+    raise DeclarationError(
+        f'feature "{name}" of view "{view.name}" is {dtype}, which is not kept online',
+        why="numbers, texts, bools and times are",
+        fix="make one of these of it",
+    )

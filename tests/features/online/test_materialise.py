@@ -1,0 +1,152 @@
+"""Views get into the store whole, by what was added, or from a moment on; a kill in between costs nothing but the time."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from flyball.errors import Conflict, Unavailable
+from flyball.features.online.form import entity
+from flyball.features.online.materialise import Version, add, added, backfill, fill, filling, live
+from flyball.features.online.plan import plan
+
+ROWS = [("x" if t % 3 else "y", t, t, float(t), t % 4, 0.5 * t, "p", t % 2 == 0) for t in range(40)]
+LATER = 10**15
+
+
+def values(kit, online, view, store, moment, keys=("x", "y")):
+    got = online(view, store).values(kit.asked(view, list(keys), [moment] * len(keys), [moment] * len(keys)))
+    return [got.row(place, named=True) for place in range(len(keys))]
+
+
+def expected(kit, view, rows, moment, keys=("x", "y")):
+    return [kit.expected(view, rows, key, moment, moment) for key in keys]
+
+
+def test_a_view_that_was_filled_is_read_as_it_is_defined(kit, store, online):
+    view = kit.view()
+    at = fill(store, plan(view), Version("one", kit.frame(ROWS)), LATER)
+    assert values(kit, online, view, store, 45) == expected(kit, view, ROWS, 45)
+    assert (at.progress.content, at.progress.rows, at.progress.whole) == ("one", 40, True)
+    assert at.progress.as_of == 39 * kit.S
+    assert live(store, plan(view)) == at
+    assert filling(store, plan(view)) is None
+
+
+def test_what_was_added_gives_the_same_as_filling_all(kit, store, online):
+    view = kit.view()
+    at = fill(store, plan(view), Version("one", kit.frame(ROWS[:25])), LATER)
+    for start in range(25, 40, 5):
+        more = Version(f"upto {start}", kit.frame(ROWS[start : start + 5]))
+        at = add(store, plan(view), at, more, LATER, rows=start + 5)
+    assert values(kit, online, view, store, 42) == expected(kit, view, ROWS, 42)
+    assert at.progress.content == "upto 35"
+    assert (at.progress.rows, at.progress.next) == (40, 40)
+
+
+def test_whoever_adds_to_what_another_has_changed_is_refused(kit, store):
+    view = kit.view()
+    at = fill(store, plan(view), Version("one", kit.frame(ROWS[:25])), LATER)
+    add(store, plan(view), at, Version("two", kit.frame(ROWS[25:])), LATER, rows=40)
+    with pytest.raises(Conflict):
+        add(store, plan(view), at, Version("two", kit.frame(ROWS[25:])), LATER, rows=40)
+
+
+def test_a_fill_that_was_broken_off_goes_on_where_it_was(kit, store, online, monkeypatch):
+    monkeypatch.setattr("flyball.features.online.materialise.ENTITIES", 2)
+    view = kit.view()
+    rows = [(f"k{number}", number, number, 1.0, 1, 1.0, "p", True) for number in range(9)]
+    version = Version("one", kit.frame(rows))
+
+    class Killed(BaseException):
+        pass
+
+    def stop(done, _of):
+        if done == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fill(store, plan(view), version, LATER, stop)
+    with pytest.raises(Unavailable):
+        values(kit, online, view, store, 9, ["k0"])
+    steps = []
+    fill(store, plan(view), version, LATER, lambda done, of: steps.append((done, of)))
+    assert steps == [(6, 9), (8, 9), (9, 9)]
+    keys = [f"k{number}" for number in range(9)]
+    assert values(kit, online, view, store, 9, keys) == expected(kit, view, rows, 9, keys)
+
+
+def test_a_fill_of_another_version_begins_anew_and_the_old_values_are_read_until_it_is_whole(kit, store, online, monkeypatch):
+    monkeypatch.setattr("flyball.features.online.materialise.ENTITIES", 1)
+    view = kit.view()
+    fill(store, plan(view), Version("one", kit.frame(ROWS[:20])), LATER)
+    before = values(kit, online, view, store, 45)
+    seen = []
+
+    def look(_done, _of):
+        seen.append(values(kit, online, view, store, 45))
+
+    fill(store, plan(view), Version("two", kit.frame(ROWS)), LATER, look)
+    assert seen == [before, before]
+    assert values(kit, online, view, store, 45) == expected(kit, view, ROWS, 45)
+    assert len(store.generations()) == 1
+
+
+def test_a_backfill_makes_anew_what_lies_from_its_moment_on(kit, store, online):
+    view = kit.view()
+    rows = [(key, t, arrived, None, *rest) for key, t, arrived, _, *rest in ROWS]
+    at = fill(store, plan(view), Version("one", kit.frame([*ROWS[:30], *rows[30:]])), LATER)
+    backfill(store, plan(view), at, Version("one", kit.frame(ROWS)), 30 * kit.S, LATER)
+    assert values(kit, online, view, store, 45) == expected(kit, view, ROWS, 45)
+
+
+def test_rows_that_no_window_reaches_any_more_are_removed_as_others_come(kit, store):
+    view = kit.view(newest=False)
+    made = plan(view)
+    object.__setattr__(made, "kept", 30 * kit.S)
+    at = fill(store, made, Version("0", kit.frame([])), LATER)
+    counts = []
+    for number in range(40):
+        t = number * 10
+        row = kit.frame([("x", t, t, 1.0, 1, 1.0, "p", True)])
+        at = add(store, made, at, Version(str(number), row), LATER, rows=number + 1)
+        counts.append(len(store.read(made.store_name, [entity("x")])))
+    assert max(counts) <= 8, "30 s of reach, 30 s that are kept, and the tile at either end"
+
+
+def test_an_entity_and_a_view_without_rows_are_there_and_empty(kit, store, online):
+    view = kit.view()
+    fill(store, plan(view), Version("none", kit.frame([])), LATER)
+    assert values(kit, online, view, store, 1) == expected(kit, view, [], 1)
+
+
+@pytest.mark.parametrize("view_of", [{}, {"windows": False}, {"newest": False}, {"entity": None}])
+def test_rows_of_times_to_come_wait_until_they_are_known(kit, store, online, view_of):
+    view = kit.view(**view_of)
+    now = 20 * kit.S
+    fill(store, plan(view), Version("one", kit.frame(ROWS)), now)
+    for moment in (20, 21, 30, 39, 60):
+        assert values(kit, online, view, store, moment) == expected(kit, view, ROWS, moment)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        ([1, 2, 3], [1, 2, 3, 4, 5], [4, 5]),
+        ([1, 2, 3], [0, 1, 2, 2, 3], [0, 2]),
+        ([1, 1, 2], [1, 2, 1, 1], [1]),
+        ([1, 2], [1, 3, 4], None),
+        ([1, 2], [1], None),
+        ([], [1], [1]),
+        ([1, 1], [1, 2, 3], None),
+        ([2, 1], [1, 2], []),
+    ],
+)
+def test_what_was_added_is_told_from_what_was_changed(before, after, found):
+    old, new = (pl.DataFrame({"a": each, "b": ["t"] * len(each)}, schema={"a": pl.Int64, "b": pl.String}) for each in (before, after))
+    got = added(old, new)
+    assert (None if got is None else got["a"].to_list()) == found
+
+
+def test_columns_of_another_type_are_a_change():
+    assert added(pl.DataFrame({"a": [1]}), pl.DataFrame({"a": [1.0, 2.0]})) is None
