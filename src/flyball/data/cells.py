@@ -1,8 +1,7 @@
-"""Single cells of what was read: how they are shown, and which cannot be what their column says."""
+"""Single cells of what was read: how they are shown, and what is said of those that cannot be what their column says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import polars as pl
@@ -30,19 +29,15 @@ def brief(value: object, most: int = 40) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
-def cells(series: pl.Series, wrong: pl.Series) -> str:
-    """The first cells that `wrong` marks, each with the row it stands in (counted from 1)."""
-    listed = wrong.arg_true().head(SHOWN).to_list()
-    return ", ".join(f"row {row + 1}: {_cell(series, row)}" for row in listed)
+def quoted(value: object) -> str:
+    """A cell as it is shown: text in quotes."""
+    return f'"{brief(value)}"' if isinstance(value, str) else brief(value)
 
 
-def rows_of(wrong: pl.Series) -> str:
-    """The first rows that `wrong` marks (counted from 1), without what stands there."""
-    return ", ".join(f"row {row + 1}" for row in wrong.arg_true().head(SHOWN).to_list())
-
-
-Told = Callable[[pl.Series, pl.Series], str]
-"""Shows the cells of a column that a mask marks."""
+def spots(series: pl.Series, wrong: pl.Series, first: int = 0, *, hidden: bool = False) -> list[str]:
+    """The first cells that `wrong` marks, each with the row it stands in (the first of `series` is row `first` + 1), or that row alone."""
+    places = wrong.arg_true().head(SHOWN).to_list()
+    return [f"row {first + row + 1:,}" if hidden else f"row {first + row + 1:,}: {_cell(series, row)}" for row in places]
 
 
 def mistyped(shown: str, name: str, type_: FieldType, why: str, count: int = 0) -> Problem:
@@ -53,28 +48,23 @@ def mistyped(shown: str, name: str, type_: FieldType, why: str, count: int = 0) 
     return Problem(shown, f'column "{name}" is not {_ARTICLES[type_]}', why=why + more, fix=fix)
 
 
-def implausible(series: pl.Series, shown: str, told: Told = cells) -> list[Problem]:
-    """The problem of a column of times or dates that lie farther from 1970 than an event can say; none where all are near enough.
+def too_far(shown: str, name: str, row: int, told: str, count: int) -> Problem:
+    """The problem of a column of times of which some lie farther from 1970 than an event can say; `row` (from 1) is the first of them."""
+    more = f" (the first of {count:,})" if count > SHOWN else ""
+    return Problem(
+        shown,
+        f'"{name}" in row {row:,} is no plausible time',
+        why=f"{told}{more}; a time lies within 2^53 µs of 1970, from {_day(-FARTHEST)} to {_day(FARTHEST)}",
+        fix="correct the times, and leave a cell empty where there is none; a damaged file is written again",
+    )
 
-    told: how the cells are shown.
-    """
+
+def far(series: pl.Series) -> pl.Series:
+    """Where a column of times or dates lies farther from 1970 than an event can say."""
     whole = series.to_physical().cast(pl.Int64)
     times, parts = _unit(series.dtype)
     limit = FARTHEST * parts // times
-    far = ((whole > limit) | (whole < -limit)).fill_null(value=False)
-    count = int(far.sum())
-    if not count:
-        return []
-    more = f" (the first of {count:,})" if count > SHOWN else ""
-    row = (far.arg_max() or 0) + 1
-    return [
-        Problem(
-            shown,
-            f'"{series.name}" in row {row:,} is no plausible time',
-            why=f"{told(series, far)}{more}; a time lies within 2^53 µs of 1970, from {_day(-FARTHEST)} to {_day(FARTHEST)}",
-            fix="correct the times, and leave a cell empty where there is none; a damaged file is written again",
-        )
-    ]
+    return ((whole > limit) | (whole < -limit)).fill_null(value=False)
 
 
 def _unit(dtype: pl.DataType) -> tuple[int, int]:
@@ -84,7 +74,7 @@ def _unit(dtype: pl.DataType) -> tuple[int, int]:
 
 def _cell(series: pl.Series, row: int) -> str:
     if not isinstance(series.dtype, pl.Datetime | pl.Date):
-        return f'"{brief(series[row])}"' if series.dtype == pl.String else brief(series[row])
+        return quoted(series[row])
     times, parts = _unit(series.dtype)
     moment = int(series.to_physical()[row]) * times // parts
     try:

@@ -17,7 +17,7 @@ import rfc8785
 
 from flyball.clock import Span
 from flyball.declare import checks, columns, data, functions, model, policy, source, training, units, views
-from flyball.declare.functions import Frame, is_expression, reference
+from flyball.declare.functions import Frame, frame_digest, is_expression, is_frame, reference
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView
 from flyball.errors import DeclarationError
@@ -141,8 +141,8 @@ def _out(value: Any, place: str) -> Any:
         return {"$": "map", "of": [[key, _out(item, f"{place}[{key!r}]")] for key, item in value.items()]}
     if isinstance(value, tuple | list):
         return [_out(item, place) for item in value]
-    if callable(getattr(value, "hash_rows", None)):
-        return _out(Frame(hashlib.sha256(str(value.hash_rows().to_list()).encode()).hexdigest()), place)
+    if is_frame(value):
+        return _out(Frame(frame_digest(value)), place)
     if callable(value):
         return _out(source.function(value), place)
     raise DeclarationError(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from flyball.clock import Span
 from flyball.declare.columns import Column
-from flyball.declare.functions import Frame, Function
+from flyball.declare.functions import Frame, Function, is_frame
 from flyball.declare.units import count, fail, fill, mapping, maybe_span, maybe_text, name_of, names, near, one_of, text, words
 
 
@@ -103,7 +103,7 @@ class Dataset:
         declared = {key: value if isinstance(value, Column) else Column(value) for key, value in mapping(columns, "columns").items()}
         if not declared:
             raise fail("columns", "no column is declared", fix='write columns={"amount": float}; an undeclared column is never seen')
-        if not isinstance(source, str | Sql | Function | Frame) and not callable(source) and not hasattr(source, "hash_rows"):
+        if not isinstance(source, str | Sql | Function) and not callable(source) and not is_frame(source):
             raise fail("source", f"{source!r:.80} is not a source", fix="write a path, a glob, a URL or fb.sql(…)")
         fill(
             self,

@@ -44,6 +44,27 @@ Expr: TypeAlias = Any
 """A `polars.Expr`, or an `Expression` once decoded; declare never imports Polars, so the type is open."""
 
 
+_FRAMES = {("pandas", "DataFrame"), ("pyarrow", "Table")}
+
+
+def is_frame(value: object) -> bool:
+    """True of a frame of Polars, pandas or Arrow, recognised without importing any of them, and of its reference."""
+    kind = type(value)
+    home = (kind.__module__.partition(".")[0], kind.__name__)
+    return isinstance(value, Frame) or callable(getattr(value, "hash_rows", None)) or home in _FRAMES
+
+
+def frame_digest(value: Any) -> str:
+    """The digest of a frame's rows: 64 hex digits."""
+    if isinstance(value, Frame):
+        return value.digest
+    if type(value).__module__.partition(".")[0] in ("pandas", "pyarrow"):
+        import polars as pl
+
+        value = pl.DataFrame(value) if type(value).__name__ == "DataFrame" else pl.from_arrow(value)
+    return hashlib.sha256(str(value.hash_rows().to_list()).encode()).hexdigest()
+
+
 def is_expression(value: object) -> bool:
     """True of a Polars expression, recognised by what it can do, and of its reference."""
     return isinstance(value, Expression) or callable(getattr(getattr(value, "meta", None), "serialize", None))

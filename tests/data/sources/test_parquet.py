@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flyball.data import arrow, source
-from flyball.data.footer import extremes
+from flyball.data import source
 from flyball.data.refresh import refresh
+from flyball.data.sources import parquet
+from flyball.data.sources.footer import extremes
+from flyball.data.sources.wrong import Wrong
 from flyball.declare.data import Dataset
 from flyball.errors import BadInput
 from flyball.ledger.canonical import write_body
@@ -161,14 +163,14 @@ def test_a_column_that_is_there_twice_is_refused(root, write):
     assert 'column "x" is there twice' in refused(Dataset("x", source="x.parquet", columns={"x": int}), root)
 
 
-def test_a_file_that_asks_for_more_memory_than_there_is_is_refused(monkeypatch):
+def test_a_file_that_asks_for_more_memory_than_there_is_is_refused(monkeypatch, root, write):
     def starved(*_):
         raise MemoryError
 
-    monkeypatch.setattr(arrow, "_read", starved)
-    problems = []
-    assert arrow.parquet_frame(b"x", "d.parquet", ["x"], problems) is None
-    assert "more memory" in str(problems[0])
+    monkeypatch.setattr(parquet, "_read", starved)
+    wrong = Wrong()
+    assert list(parquet.batches([(write(b"x" * 100, "d.parquet"), "d.parquet")], {"x": "float"}, wrong)) == []
+    assert "more memory" in str(wrong.problems()[0])
 
 
 def test_a_footer_says_the_least_and_the_greatest_over_all_row_groups(frame):
@@ -184,11 +186,11 @@ def test_what_is_no_footer_says_nothing(data):
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())], ids=str)
-def test_text_is_text_in_every_layout(kind):
+def test_text_is_text_in_every_layout(kind, write):
     out = io.BytesIO()
     pq.write_table(pa.table({"a": pa.array(["x", None, "a longer text, which no view holds by itself"]).cast(kind)}), out)
-    problems = []
-    frame = arrow.parquet_frame(out.getvalue(), "d.parquet", ["a"], problems)
-    assert problems == []
+    path, wrong = write(out.getvalue(), "d.parquet"), Wrong()
+    ((frame, _, _),) = parquet.batches([(path, "d.parquet")], {"a": "str"}, wrong)
+    assert not wrong
     assert frame["a"].to_list() == ["x", None, "a longer text, which no view holds by itself"]
     assert frame.schema == {"a": pl.String}

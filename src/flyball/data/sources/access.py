@@ -1,0 +1,40 @@
+"""What reading a source needs besides the source: where the project lies, secrets, how a loop file's own code is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flyball.data.sources.secrets import Secrets
+from flyball.declare.data import Dataset, Secret
+from flyball.errors import BadInput
+
+Run = Callable[[Dataset, Path], None]
+"""Writes what a loop file's function or frame gives to a Parquet file. Raises BadInput for what the code raises, Unavailable when it is to be tried again."""
+
+
+def _nobody(dataset: Dataset, _path: Path) -> None:
+    raise BadInput(
+        f'data set "{dataset.name}" cannot be read here: its source is code of a loop file',
+        why="this process has no snapshot of the code",
+        fix="flyball apply; or write the rows to a file, and name it in source=",
+    )
+
+
+@dataclass(frozen=True)
+class Access:
+    """How sources are reached from one project."""
+
+    root: Path
+    secrets: Secrets = field(default_factory=Secrets)
+    run: Run = _nobody
+
+    def url(self, given: str | Secret) -> str:
+        """An address, or what a secret says it is. Raises BadInput."""
+        return self.secrets.get(given.name) if isinstance(given, Secret) else given
+
+
+def access(root: Path, environment: Mapping[str, str] | None = None) -> Access:
+    """Files below `root`, databases, and secrets of the environment: no loop file's code, nothing that was pushed."""
+    return Access(root, Secrets() if environment is None else Secrets(environment))

@@ -1,0 +1,119 @@
+"""Frames and functions of a loop file: read in this process where they are at hand, else from what a child that holds the code has written."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from flyball.data.sources import parquet
+from flyball.data.sources.access import Access
+from flyball.data.sources.typed import keys, typed
+from flyball.data.sources.wrong import Wrong
+from flyball.data.types import schema
+from flyball.declare.data import Dataset
+from flyball.declare.functions import Frame, Function
+from flyball.errors import BadInput
+
+
+def batches(dataset: Dataset, access: Access, wrong: Wrong) -> Iterator[pl.DataFrame]:
+    """The rows of a frame, or of what a function gives. Raises BadInput for code that raises, and what the child's keeper raises."""
+    shown = f'data set "{dataset.name}"'
+    types = schema(dataset)
+    if not isinstance(dataset.source, Function | Frame):
+        for frame in frames(dataset):
+            made = typed(frame, types, shown, wrong)
+            if made is not None:
+                keys(dataset, made, shown, wrong)
+                yield made
+        return
+    with tempfile.TemporaryDirectory(prefix="flyball-read-") as folder:
+        path = Path(folder) / "rows.parquet"
+        access.run(dataset, path)
+        first = 0
+        for made, _, _ in parquet.batches([(path, shown)], types, wrong):
+            keys(dataset, made, shown, wrong, first)
+            first += made.height
+            yield made
+
+
+def frames(dataset: Dataset) -> Iterator[pl.DataFrame]:
+    """What the source of a data set gives within this process: one frame, or those that a generator yields. Raises BadInput."""
+    source = dataset.source
+    if callable(source):
+        try:
+            source = source()
+            found = list(source) if _many(source) else [source]
+        except Exception as error:  # the user's own code runs here: whatever it raises is theirs to read
+            raise _raised(dataset, error, source) from error
+    else:
+        found = [source]
+    for each in found:
+        yield polars(dataset, each)
+
+
+def polars(dataset: Dataset, frame: Any) -> pl.DataFrame:
+    """A frame of any of the kinds that are taken: Polars, Arrow, pandas. Raises BadInput for what is none."""
+    if isinstance(frame, pl.DataFrame):
+        return frame
+    if isinstance(frame, pl.LazyFrame):
+        return frame.collect()
+    kind = type(frame)
+    try:
+        if kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "DataFrame":
+            return _of_pandas(frame)
+        if kind.__module__.partition(".")[0] == "pyarrow" and kind.__name__ == "Table":
+            made = pl.from_arrow(frame)
+            assert isinstance(made, pl.DataFrame)
+            return made
+    except (PolarsError, ValueError, TypeError) as error:
+        why = (str(error).splitlines() or [""])[0][:200]
+        raise BadInput(f'data set "{dataset.name}": its frame cannot be read', why=why, fix="keep one type a column") from error
+    raise BadInput(
+        f'data set "{dataset.name}": its source gives {kind.__name__}',
+        why="a frame of Polars, pandas or Arrow is a data set, or a generator of such frames",
+        fix="return a pl.DataFrame",
+    )
+
+
+def _of_pandas(frame: Any) -> pl.DataFrame:
+    """A pandas frame by way of Arrow, which says no to a column of mixed types; its index is none of its columns."""
+    import pyarrow as pa
+
+    names = [str(name) for name in frame.columns]
+    twice = next((name for name in names if names.count(name) > 1), "")
+    if twice:
+        raise ValueError(f'column "{twice}" is there twice')
+    made = pl.from_arrow(pa.Table.from_pandas(frame, preserve_index=False))
+    assert isinstance(made, pl.DataFrame)
+    return made
+
+
+def _many(value: Any) -> bool:
+    return isinstance(value, Iterator) or (isinstance(value, list | tuple) and not hasattr(value, "_fields"))
+
+
+def _raised(dataset: Dataset, error: Exception, source: Callable[..., Any] | Any) -> BadInput:
+    place = _place(error)
+    where = f", at {place}" if place else ""
+    name = getattr(source, "__name__", "")
+    return BadInput(
+        f'data set "{dataset.name}": its source raised {type(error).__name__}: {error}',
+        why=f"{name or 'the function'} is the project's own code{where}",
+        fix="correct the function, or name a file",
+    )
+
+
+def _place(error: BaseException) -> str:
+    """File and line of the innermost frame beyond this module."""
+    trace, place = error.__traceback__, ""
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if file != __file__ and "site-packages" not in file and not file.startswith("<"):
+            place = f"{file.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
