@@ -242,6 +242,13 @@ def test_history_reaches_back_over_the_longest_window_and_the_horizon():
     assert assemble.history_span(model(features=[], transforms={})) == 0
 
 
+def test_history_reaches_back_as_far_as_a_newest_row_may_lie():
+    newest = FeatureView("newest", data(), entity="kind", features={"crowd": "people"}, ttl="3d")
+    assert assemble.history_span(model(features=[newest], transforms={})) == Span.parse("3d3h")
+    for_ever = FeatureView("newest", data(), entity="kind", features={"crowd": "people"})
+    assert assemble.history_span(model(features=[for_ever], transforms={})) is None
+
+
 def test_requests_without_history_are_served_with_what_is_known():
     made = model()
     got = assemble.serving_rows(made, pl.DataFrame({"forecast": [1.0], "kind": ["a"], "age_band": ["x"]}), [HOUR])

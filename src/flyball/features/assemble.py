@@ -22,7 +22,7 @@ from flyball.declare.views import FeatureView, WindowFeature
 from flyball.errors import BadInput, DeclarationError
 from flyball.features import transforms
 from flyball.features.fields import inputs, request_fields, signature, slices, view_features, watched
-from flyball.features.windows import Prepared, prepare
+from flyball.features.windows import Lookup, prepare
 
 __all__ = [
     "History",
@@ -56,9 +56,9 @@ SENT = "__sent_"
 
 @dataclass(frozen=True)
 class PreparedHistory:
-    """The rows that a model's windows look at, sorted once (None: a view without rows). Make it with `prepare_history`."""
+    """What answers for each of a model's views, in order: its rows, sorted once (`prepare_history`), or a store that keeps its values."""
 
-    views: tuple[Prepared, ...]
+    views: tuple[Lookup, ...]
 
 
 def label_column(model: Model) -> str:
@@ -76,11 +76,21 @@ def _own(model: Model, view: FeatureView) -> bool:
     return view.data.name == model.data.name
 
 
-def history_span(model: Model) -> Span:
-    """How far back from the newest row of its data sets the windows of a request may reach."""
-    windows = [item.window for view in model.features for item in view.features.values() if isinstance(item, WindowFeature)]
-    spans = [int(window.span) + int(window.ago) for window in windows]
-    return Span(max(spans) + int(model.framing.horizon)) if spans else Span(0)
+def history_span(model: Model) -> Span | None:
+    """How far back from the newest row of its data sets the views of a request may reach; None: as far as there are rows.
+
+    A value of the newest row reaches as far as the view's `ttl`.
+    """
+    spans = [0]
+    for view in model.features:
+        for item in view.features.values():
+            if isinstance(item, WindowFeature):
+                spans.append(int(item.window.span) + int(item.window.ago))
+            elif view.ttl is None:
+                return None
+            else:
+                spans.append(int(view.ttl))
+    return Span(max(spans) + int(model.framing.horizon)) if model.features else Span(0)
 
 
 def prepare_history(model: Model, history: History) -> PreparedHistory:

@@ -65,5 +65,5 @@ class History:
         if not data.time or frame.is_empty():
             return frame
         newest: Instant = frame.select(instants(data.time).max()).item()
-        reach = 2 * int(assemble.history_span(self._model))
-        return frame.filter(instants(data.time) >= newest - reach) if reach else frame
+        reach = assemble.history_span(self._model)
+        return frame.filter(instants(data.time) >= newest - 2 * reach) if reach else frame
