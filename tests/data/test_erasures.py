@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 
 import polars as pl
 import pytest
 
 from flyball.data import contract, source
 from flyball.data.commit import commit, load_content
-from flyball.data.erase import count, rest
+from flyball.data.erase import Person
 from flyball.data.erasures import NONE, Erasures, keyed, present, standing
 from flyball.data.fold import FOLDS
 from flyball.data.profile import profile
@@ -88,10 +87,11 @@ def test_an_erased_content_is_found_at_the_end_of_its_chain():
 def test_what_is_left_of_a_version_is_what_a_commit_of_the_other_rows_writes(blobs):
     rows = frame(("ana", 1), ("bo", 1), (None, 2))
     version = commit(people(), rows, blobs, None, "m")
-    assert count(version.content, "who", "ana", blobs) == 1
-    assert count(version.content, "nobody", "ana", blobs) == 0
-    left = rest(version.content, ["who"], "ana", blobs)
-    assert (left.rows, pl.read_parquet(io.BytesIO(left.data))["x"].to_list()) == (1, [1, 2])
+    ana = Person("ana", blobs)
+    assert ana.count(version.content, "who") == 1
+    assert ana.count(version.content, "nobody") == 0
+    left = ana.rest(version.content, ["who"], blobs.put)
+    assert (left.rows, load_content(left.content, blobs)["x"].to_list()) == (1, [1, 2])
     again = commit(people(), rows.filter(pl.col("who").is_null() | (pl.col("who") != "ana")), blobs, None, "m")
     assert left.content == again.content
 
@@ -99,8 +99,7 @@ def test_what_is_left_of_a_version_is_what_a_commit_of_the_other_rows_writes(blo
 def test_the_same_rows_without_the_person_are_the_same_version_under_its_name(blobs):
     rows = frame(("ana", 1), ("bo", 1))
     head = commit(people(), rows, blobs, None, "m1")
-    left = rest(head.content, ["who"], "ana", blobs)
-    blobs.put(left.data)
+    left = Person("ana", blobs).rest(head.content, ["who"], blobs.put)
     blobs.remove(head.content)
     known = erasures({"ana": HOUR}, seq=7, present=lambda content: left.content if content == head.content else content)
     same = commit(people(), load_content(left.content, blobs), blobs, head, "m2", erasures=known, erased=1)
@@ -113,8 +112,7 @@ def test_the_same_rows_without_the_person_are_the_same_version_under_its_name(bl
 def test_what_comes_back_as_new_rows_is_a_new_version_and_is_held_again(blobs):
     rows, projection = frame(("ana", 1), ("bo", 1)), MemoryProjection()
     head = commit(people(), rows, blobs, None, "m1")
-    left = rest(head.content, ["who"], "ana", blobs)
-    blobs.put(left.data)
+    left = Person("ana", blobs).rest(head.content, ["who"], blobs.put)
     blobs.remove(head.content)
     erased = DataErased(name="people", birth=head.content, old_content=head.content, new_content=left.content, rows=1, subject="k")
     for seq, event in enumerate((DataCommitted(version=head), erased), 1):

@@ -16,6 +16,7 @@ import polars as pl
 
 from flyball.cli.main import run
 from flyball.clock import rfc3339
+from flyball.data.commit import load_content
 from flyball.governance.authority import LOOP as ITSELF
 from flyball.ledger.verify import VerifyReport, verify
 from flyball.loop.sealing import Sealing
@@ -152,10 +153,7 @@ class People:
         """Version → its rows as they lie now."""
         with self.opened() as wired:
             state, find = wired.ledger.state(), wired.subjects().present
-            return {
-                row.version: pl.read_parquet(io.BytesIO(wired.blobs.get(find(row.name, row.content))))
-                for _, row in state.scan(DATASET_VERSIONS)
-            }
+            return {row.version: load_content(find(row.name, row.content), wired.blobs) for _, row in state.scan(DATASET_VERSIONS)}
 
     def root_of(self, events: int) -> bytes:
         """The root of the first so many events, from their bodies."""

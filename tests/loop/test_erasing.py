@@ -204,7 +204,7 @@ def test_a_kill_between_the_record_and_the_removal_is_healed(people: People, mon
     people.verified()
     before = people.size()
     ended = erase(people).document
-    assert (ended["event"], ended["blobs_removed"]) == (None, 4)
+    assert (ended["event"], ended["blobs_removed"]) == (None, 6)
     assert (people.traces(), people.size()) == ([], before)
 
 

@@ -6,12 +6,14 @@ import shutil
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from flyball.clock import Span
 from flyball.compute.local import LocalCompute
 from flyball.compute.port import JobObservation
-from flyball.data.commit import parquet
+from flyball.data.commit import commit
+from flyball.declare.data import Dataset
 from flyball.records import codec
 from flyball.records.training import RunResult
 from flyball.store.blobs import LocalBlobs
@@ -21,13 +23,20 @@ from flyball.training.job import Observed, job_spec, observe
 pytestmark = pytest.mark.process
 
 
+def kinds(frame) -> dict[str, object]:
+    return {name: "time" if kind == pl.Datetime else kind.to_python() for name, kind in frame.schema.items()}
+
+
 class Jobs:
     """Runs of one project."""
 
     def __init__(self, project, home: Path) -> None:
         self.project, self.home = project, home
         self.compute = LocalCompute(home / "jobs")
-        self.datasets = {name: project.blobs.put(parquet(frame)) for name, frame in project.frames.items()}
+        self.datasets = {
+            name: commit(Dataset(name, source=frame, columns=kinds(frame)), frame, project.blobs, None, "m").content
+            for name, frame in project.frames.items()
+        }
 
     def start(self, run: str, timeout: str = "60s", **fields) -> None:
         spec = self.project.blobs.put(codec.encode(self.project.spec(datasets=self.datasets, **fields)))

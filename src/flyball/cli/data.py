@@ -142,7 +142,7 @@ def _again(out: Output, eraser: Eraser, held: Held, key: str, event: int) -> int
 
 
 def _erase(wired: Wired, out: Output, eraser: Eraser, held: Held, name: str, acting: Acting, key: SubjectKey) -> int:
-    from flyball.loop.eraser import name_only
+    from flyball.data.erase import name_only
 
     command = common.command_id(wired, acting, _order(key, held.subject, name))
     for left in reversed(range(TRIES)):

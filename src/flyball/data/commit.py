@@ -1,47 +1,36 @@
-"""Frames to data set versions and back: a version's content is the SHA-256 of its Parquet, which is its name in the blob store.
+"""Rows to data set versions and back: a version's content is the SHA-256 of its manifest, which names its chunks in the blob store.
 
-The same rows make the same bytes under one Polars; another Polars may write other bytes, and then the rows get one new version.
+The same rows make the same chunks under one Polars; another Polars may write other bytes, and then the rows get one new version.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import polars as pl
-from polars.exceptions import PolarsError
 
-from flyball.data.baseline import Baseline, Gathering
+from flyball.data import manifest
+from flyball.data.additions import only_added, same_rows
+from flyball.data.baseline import Baseline
 from flyball.data.erasures import NONE, Erasures
-from flyball.data.profile import profile
 from flyball.data.rules import named_source
-from flyball.data.types import epoch, schema
+from flyball.data.types import schema
+from flyball.data.writing import Written
 from flyball.declare.data import Dataset
 from flyball.errors import Corrupt, NotFound
 from flyball.ledger.bounds import fits
+from flyball.ledger.canonical import canonical_json
 from flyball.records.codec import decode, encode
 from flyball.records.data import ColumnStats, DataCommitted, DatasetVersion
 from flyball.store.blobs import Blobs
 
-ROW_GROUP = 128 * 1024
-
-Former = Callable[[], pl.DataFrame]
-"""The rows of the head as they lie now."""
-
-
-def parquet(frame: pl.DataFrame) -> bytes:
-    """The canonical bytes of a frame: one chunk, fixed row groups, fixed compression, no metadata of who wrote it when."""
-    out = io.BytesIO()
-    frame.rechunk().write_parquet(out, compression="zstd", compression_level=3, row_group_size=ROW_GROUP, statistics=True)
-    return out.getvalue()
-
 
 def commit(
     dataset: Dataset,
-    frame: pl.DataFrame,
+    frames: pl.DataFrame | Iterable[pl.DataFrame],
     blobs: Blobs,
     head: DatasetVersion | None,
     mark: str,
@@ -49,18 +38,32 @@ def commit(
     erasures: Erasures = NONE,
     erased: int = 0,
 ) -> DatasetVersion:
-    """Store `frame` (as `source.read` gives it, without the `erased` rows that `erasures` left out) and name it.
+    """Store rows (as `source.read` gives them, without the `erased` ones that `erasures` left out) and name them.
+
+    frames: all rows, or frames of them in order of time, of which few are held at once.
+    """
+    written = Written(dataset, [frames] if isinstance(frames, pl.DataFrame) else frames, blobs)
+    return version_of(dataset, written, blobs, head, mark, erasures=erasures, erased=erased)
+
+
+def version_of(
+    dataset: Dataset,
+    written: Written,
+    blobs: Blobs,
+    head: DatasetVersion | None,
+    mark: str,
+    *,
+    erasures: Erasures = NONE,
+    erased: int = 0,
+) -> DatasetVersion:
+    """Name what was written.
 
     Versions: 1.0.0 first; then the patch rises when rows were only added, the minor when a column came, or rows changed or went, the
     major when a column went or changed its type. What the head holds now keeps its version, with the new mark. `first` and `last` are the
     times of the earliest and latest row, `as_of` the latest moment at which a row was known: the greatest of arrival and time; all
     three are 0 where the data set has no time.
     """
-    data = parquet(frame)
-    content = hashlib.sha256(data).hexdigest()
-    types = {name: str(type_) for name, type_ in schema(dataset).items()}
-    first, last = epoch(frame, dataset.time) if dataset.time else (0, 0)
-    as_of = max(last, epoch(frame, dataset.arrived)[1]) if dataset.arrived else last
+    types = {name: str(kind) for name, kind in schema(dataset).items()}
     before = {} if head is None else schema_of(head, blobs)
     told: dict[str, Any] = {
         "source_mark": mark,
@@ -70,21 +73,24 @@ def commit(
         "erasure": erasures.seq,
     }
     # what was erased from the head and comes back as new rows is a new version, even where its bytes are the old ones
-    if head is not None and content == erasures.present(head.content) and before == types:
+    if head is not None and before == types and _holds(erasures.present(head.content), head.content, written, blobs):
         return msgspec.structs.replace(head, **told)
-    blobs.put(data)
+    written.keep()
+    first, last = written.span
     made = DatasetVersion(
         name=dataset.name,
-        version="1.0.0" if head is None else _next(head, before, types, frame, lambda: load_content(erasures.present(head.content), blobs)),
-        content=content,
+        version="1.0.0" if head is None else _next(head, before, types, lambda: _only_added(head, dataset, written, erasures, blobs)),
+        content=written.content,
         schema=types,
-        rows=frame.height,
-        stats=profile(dataset, frame),
+        rows=written.rows,
+        stats=written.stats(),
         parents=() if head is None else (head.content,),
         first=first,
         last=last,
-        as_of=as_of,
-        profile=blobs.put(encode(_baseline(dataset, frame))),
+        as_of=written.as_of,
+        profile=blobs.put(encode(written.baseline())),
+        schema_hash=schema_hash(types),
+        schema_version="1.0.0" if head is None else _next_schema(head.schema_version, before, types),
         **told,
     )
     if fits(DataCommitted(version=made)):
@@ -92,10 +98,9 @@ def commit(
     return msgspec.structs.replace(made, schema={}, stats=(), stats_blob=blobs.put(msgspec.json.encode(made.stats)))
 
 
-def _baseline(dataset: Dataset, frame: pl.DataFrame) -> Baseline:
-    gathering = Gathering(dataset)
-    gathering.add(frame)
-    return gathering.baseline()
+def schema_hash(types: Mapping[str, str]) -> str:
+    """The SHA-256, in hex, of columns and their types in canonical JSON: their order does not count."""
+    return hashlib.sha256(canonical_json(dict(types))).hexdigest()
 
 
 def baseline_of(version: DatasetVersion, blobs: Blobs) -> Baseline | None:
@@ -123,31 +128,51 @@ def load(version: DatasetVersion, blobs: Blobs) -> pl.DataFrame:
 
 def load_content(content: str, blobs: Blobs) -> pl.DataFrame:
     """The rows under a content hash, for those who were told only that. Raises NotFound, Corrupt."""
+    found = manifest.manifest(content, blobs)
+    return pl.concat([manifest.nothing(found), *(manifest.read(chunk.content, blobs) for chunk in found.chunks)])
+
+
+def scan(content: str, blobs: Blobs, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+    """The rows under a content hash, chunk by chunk, all columns or these; one without rows where there are none. Raises NotFound, Corrupt."""
+    found = manifest.manifest(content, blobs)
+    if not found.chunks:
+        yield manifest.nothing(found, columns)
+    for chunk in found.chunks:
+        yield manifest.read(chunk.content, blobs, columns)
+
+
+def _holds(present: str, birth: str, written: Written, blobs: Blobs) -> bool:
+    """Whether what the head holds now is what was written. After an erasure its chunks end where they ended before."""
+    if present == written.content:
+        return True
+    if present == birth:
+        return False
     try:
-        return pl.read_parquet(io.BytesIO(blobs.get(content)))
-    except PolarsError as error:
-        raise Corrupt(f"blob {content} is not a data set", why=str(error).splitlines()[0], fix="restore it from a backup") from error
+        return same_rows(manifest.manifest(present, blobs), written.manifest, blobs)
+    except (NotFound, Corrupt):
+        return False
 
 
-def _next(head: DatasetVersion, before: dict[str, str], types: dict[str, str], frame: pl.DataFrame, former: Former) -> str:
+def _next(head: DatasetVersion, before: dict[str, str], types: dict[str, str], added: Callable[[], bool]) -> str:
     major, minor, patch = (int(part) for part in head.version.split("."))
     if any(types.get(name) != type_ for name, type_ in before.items()):
         return f"{major + 1}.0.0"
     if len(types) > len(before):
         return f"{major}.{minor + 1}.0"
-    return f"{major}.{minor}.{patch + 1}" if _only_added(frame, former) else f"{major}.{minor + 1}.0"
+    return f"{major}.{minor}.{patch + 1}" if added() else f"{major}.{minor + 1}.0"
 
 
-def _only_added(frame: pl.DataFrame, former: Former) -> bool:
+def _next_schema(version: str, before: dict[str, str], types: dict[str, str]) -> str:
+    major, minor, _ = (int(part) for part in version.split("."))
+    if any(types.get(name) != type_ for name, type_ in before.items()):
+        return f"{major + 1}.0.0"
+    return f"{major}.{minor + 1}.0" if len(types) > len(before) else version
+
+
+def _only_added(head: DatasetVersion, dataset: Dataset, written: Written, erasures: Erasures, blobs: Blobs) -> bool:
     """Whether every row of the head is still there, as often as it was."""
     try:
-        before = former()
+        before = manifest.manifest(erasures.present(head.content), blobs)
+        return written.rows >= sum(chunk.rows for chunk in before.chunks) and only_added(before, written.manifest, dataset.time, blobs)
     except (NotFound, Corrupt):
         return False  # what cannot be compared is not called an addition
-    if frame.height < before.height:
-        return False
-    before = before.select(frame.columns)
-    if frame.head(before.height).equals(before):
-        return True
-    old, new = (rows.hash_rows(seed=0).alias("row").to_frame().group_by("row").len() for rows in (before, frame))
-    return old.join(new, on="row", how="left").select((pl.col("len_right").fill_null(0) >= pl.col("len")).all()).item() is True

@@ -14,11 +14,16 @@ from flyball.records.serving import SEGMENTS
 
 def held(state: State) -> frozenset[str]:
     """Every content in which a data set version or a segment lies now, or the rest of one that was erased from."""
-    places = [(version.name, version.content) for _, version in state.scan(DATASET_VERSIONS)]
-    places += [(f"{LOG}{key}", row.parquet_sha256) for key, row in state.scan(SEGMENTS)]
+    return frozenset(content for _, content in places(state))
+
+
+def places(state: State) -> list[tuple[str, str]]:
+    """Those contents, each with the name of the data set that has it, or `log/` and the key of the segment."""
+    found = [(version.name, version.content) for _, version in state.scan(DATASET_VERSIONS)]
+    found += [(f"{LOG}{key}", row.parquet_sha256) for key, row in state.scan(SEGMENTS)]
     moved = dict(state.scan(ERASURES))
-    places += [(key.rpartition("/")[0], row.content) for key, row in moved.items()]
-    return frozenset(content for name, content in places if erasure_key(name, content) not in moved)
+    found += [(key.rpartition("/")[0], row.content) for key, row in moved.items()]
+    return [(name, content) for name, content in found if erasure_key(name, content) not in moved]
 
 
 def replaced(state: State) -> frozenset[str]:
@@ -33,6 +38,7 @@ class ErasureCheck:
         self._tell = tell
         self._hashes: set[str] = set()
         self._gone: dict[str, tuple[VerifyProblem, int]] = {}
+        self._needed: dict[str, set[str]] = {}
 
     def add(self, recorded: Recorded) -> None:
         """The next event."""
@@ -41,6 +47,10 @@ class ErasureCheck:
     def gone(self, digest: str, problem: VerifyProblem, seq: int) -> None:
         """A blob that event `seq` refers to is not there. Whether it was erased or removed since, later events say."""
         self._gone[digest] = (problem, seq)
+
+    def needed(self, digest: str, of: str) -> None:
+        """A blob is named by an event (`of` is empty), or by the blob `of`: a manifest names chunks."""
+        self._needed.setdefault(digest, set()).add(of)
 
     def named(self, digest: str, seq: int) -> None:
         """Event `seq` refers to a blob that was looked for before."""
@@ -55,8 +65,10 @@ class ErasureCheck:
         erased = replaced(replayed) if self._gone else frozenset()
         for digest, (problem, seq) in self._gone.items():
             removed = replayed.get(REMOVED, digest)
+            # an erasure takes the chunks first, then the manifest that named them
+            over = digest in erased or self._needed.get(digest, {""}) <= erased
             # what was removed and is needed again must be there again
-            if digest not in erased and (removed is None or removed.since < seq):
+            if not over and (removed is None or removed.since < seq):
                 self._tell(problem)
         for key, what in personal.misplaced(rows, self._hashes):
             self._tell(VerifyProblem(what=what, where=f"personal {key}"))

@@ -1,16 +1,20 @@
-"""Which blobs a record refers to: found by the types of its fields (`BlobHash`, `ManifestHash`, `ResultHash`), so that none can be forgotten."""
+"""Which blobs a record refers to: found by the types of its fields (`BlobHash`, `ManifestHash`, …), so that none can be forgotten."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from msgspec import inspect
 
 from flyball.records.base import Record
+from flyball.records.codec import decode
+from flyball.records.data import DatasetManifest
+from flyball.records.models import Manifest
+from flyball.records.training import RunResult
 
-Kind = Literal["bytes", "manifest", "result"]
+Kind = Literal["bytes", "manifest", "result", "content"]
 Walk = Callable[[Any], Iterator["Reference"]]
 
 
@@ -27,6 +31,20 @@ def references(record: Record) -> Iterator[Reference]:
     for name, walk in _fields(type(record)):
         for found in walk(getattr(record, name)):
             yield found._replace(field=f"{name}{found.field}")
+
+
+OPENED: Mapping[Kind, type[Record]] = {"manifest": Manifest, "result": RunResult, "content": DatasetManifest}
+"""Blobs that name further blobs, by the kind of the reference, and what they hold."""
+
+PARQUET = b"PAR1"
+"""How a Parquet file begins: a segment's content, which names no blobs."""
+
+
+def inner(kind: Kind, data: bytes) -> tuple[Reference, ...]:
+    """Every blob that a blob of an opened kind names. Raises msgspec.MsgspecError, UnicodeDecodeError for one that is not what it should be."""
+    if kind not in OPENED or (kind == "content" and data.startswith(PARQUET)):
+        return ()
+    return tuple(references(decode(data, OPENED[kind])))
 
 
 _UNDER_WAY: set[type[Record]] = set()

@@ -19,19 +19,13 @@ from flyball.ledger.erasurecheck import ErasureCheck
 from flyball.ledger.folds import fold
 from flyball.ledger.ledger import Head, SqlLedger, read_head
 from flyball.ledger.projection import MemoryProjection
-from flyball.ledger.references import Reference, references
+from flyball.ledger.references import OPENED, Reference, inner, references
 from flyball.ledger.treecheck import TreeCheck, VerifyProblem
 from flyball.records.base import Record, Recorded
-from flyball.records.codec import decode
-from flyball.records.models import Manifest
-from flyball.records.training import RunResult
 from flyball.records.vocabulary import PROJECTIONS
 from flyball.store import tables
 from flyball.store.blobs import Blobs
 from flyball.store.sql import Connection
-
-_OPENED: dict[str, type[Record]] = {"manifest": Manifest, "result": RunResult}
-"""Blobs that name further blobs, by the kind of the reference, and what they hold."""
 
 _GAP = 1_000_000
 """Missing events in a row that are still stepped over, so that a changed number cannot make verify run for ever."""
@@ -182,9 +176,11 @@ class _Verification:
         for reference in references(recorded.event):
             self._blob(reference, recorded)
 
-    def _blob(self, reference: Reference, recorded: Recorded) -> None:
+    def _blob(self, reference: Reference, recorded: Recorded, of: str = "") -> None:
+        """of: the blob that names it, if no event does."""
         if self.blobs is None:
             return
+        self.erased.needed(reference.digest, of)
         if reference.digest in self.seen:
             for digest in (reference.digest, *self.inner.get(reference.digest, ())):
                 self.erased.named(digest, recorded.seq)
@@ -194,11 +190,10 @@ class _Verification:
         says = f"({reference.field} of event {recorded.seq}, {recorded.event.kind})"
         try:
             self.blobs.check(reference.digest)
-            if (kind := _OPENED.get(reference.kind)) is not None:
-                found = list(references(decode(self.blobs.get(reference.digest), kind)))
-                self.inner[reference.digest] = tuple(inner.digest for inner in found)
-                for inner in found:
-                    self._blob(inner._replace(field=f"{reference.field} → {inner.field}"), recorded)
+            found = inner(reference.kind, self.blobs.get(reference.digest)) if reference.kind in OPENED else ()
+            self.inner[reference.digest] = tuple(each.digest for each in found)
+            for each in found:
+                self._blob(each._replace(field=f"{reference.field} → {each.field}"), recorded, reference.digest)
         except NotFound:
             self.erased.gone(
                 reference.digest, VerifyProblem(what=f"a blob is missing {says}", where=where, event=recorded.seq), recorded.seq

@@ -16,15 +16,13 @@ from flyball.clock import Instant, Span
 from flyball.errors import Corrupt, FlyballError, NotFound
 from flyball.ledger.erasurecheck import replaced
 from flyball.ledger.ledger import SqlLedger
-from flyball.ledger.references import Kind, Reference, references
+from flyball.ledger.references import OPENED, Kind, Reference, inner, references
 from flyball.loop.commands import active_run
 from flyball.loop.ports import Ports
-from flyball.records import codec
 from flyball.records.base import Event, Record, Refusal, State
-from flyball.records.models import Manifest
 from flyball.records.removals import REMOVED, pieces
 from flyball.records.serving import ROUTES, RouteDesired
-from flyball.records.training import RUNS, RunQueued, RunResult, RunRow, RunState
+from flyball.records.training import RUNS, RunQueued, RunRow, RunState
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionDeleted, VersionRow, VersionState
 from flyball.store.blobs import Blobs
 
@@ -33,7 +31,6 @@ GRACE = Span.parse("1d")
 
 _OVER = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 _CAME_TO_NOTHING = (VersionState.REJECTED, VersionState.DELETED)
-_OPENED: Mapping[Kind, type[Record]] = {"manifest": Manifest, "result": RunResult}
 
 
 class RemoveBlobs(Record, frozen=True):
@@ -150,17 +147,17 @@ class _Found:
                 self.kinds[one.digest] = one.kind
             self.last[one.digest] = max(seq, self.last.get(one.digest, 0))
 
-    def close(self, blobs: Blobs, *, skip: State | None) -> None:
-        """Add what manifests and results name. One that is missing is passed over if nobody needs it (`skip` None), or it was removed.
+    def close(self, blobs: Blobs, *, erased: frozenset[str], skip: State | None) -> None:
+        """Add what manifests and results name, but for what was `erased`. One that is missing is passed over if nobody needs it (`skip` None),
+        or it was removed.
 
         Raises NotFound, Corrupt: what one that cannot be read would need is not known.
         """
         for digest, kind in list(self.kinds.items()):
-            record = _OPENED.get(kind)
-            if record is None:
+            if kind not in OPENED or digest in erased:
                 continue
             try:
-                inner = references(codec.decode(blobs.get(digest), record))
+                found = inner(kind, blobs.get(digest))
             except (NotFound, Corrupt, msgspec.MsgspecError, UnicodeDecodeError) as error:
                 if skip is None or skip.get(REMOVED, digest) is not None:
                     continue
@@ -169,7 +166,7 @@ class _Found:
                     why=f"what it needs is not known: {error.what if isinstance(error, FlyballError) else error}",
                     fix="flyball audit verify says what else is damaged; restore it from a backup",
                 ) from error
-            self.add(inner, self.last[digest])
+            self.add(found, self.last[digest])
 
 
 def garbage(ports: Ports, *, now: Instant, keep: Span) -> Garbage:
@@ -183,8 +180,9 @@ def garbage(ports: Ports, *, now: Instant, keep: Span) -> Garbage:
         (given_up if theirs else needed).add(references(recorded.event), recorded.seq)
     for _, row in state.scan(ROUTES):
         needed.add(references(row.route), 0)
-    needed.close(ports.blobs, skip=state)
-    given_up.close(ports.blobs, skip=None)
+    erased = replaced(state)
+    needed.close(ports.blobs, erased=erased, skip=state)
+    given_up.close(ports.blobs, erased=erased, skip=None)
     idle = dict(_idle(ports.blobs, needed.kinds, before))
     recorded_now = tuple(digest for digest in idle if digest in given_up.last and not _noted(state, digest, given_up.last[digest]))
     return Garbage(
@@ -227,7 +225,7 @@ def _made_of(ports: Ports, state: State, gone: Old, blobs: frozenset[str]) -> It
 def _parts(blobs: Blobs, row: VersionRow) -> set[str]:
     parts = _Found()
     parts.add(references(row), 0)
-    parts.close(blobs, skip=None)
+    parts.close(blobs, erased=frozenset(), skip=None)
     return set(parts.kinds)
 
 
@@ -236,8 +234,9 @@ def needed(ledger: SqlLedger, blobs: Blobs) -> frozenset[str]:
     state, found = ledger.state(), _Found()
     for recorded in ledger.read(0, ledger.size()):
         found.add(references(recorded.event), recorded.seq)
-    found.close(blobs, skip=None)
-    return frozenset(digest for digest, last in found.last.items() if not _noted(state, digest, last)) - replaced(state)
+    erased = replaced(state)
+    found.close(blobs, erased=erased, skip=None)
+    return frozenset(digest for digest, last in found.last.items() if not _noted(state, digest, last)) - erased
 
 
 def command(found: Garbage, *, id: str, actor: str) -> RemoveBlobs:  # noqa: A002 - a command's field

@@ -6,7 +6,6 @@ removes, and doing it again finds nothing else to do.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,13 +16,13 @@ import msgspec
 import polars as pl
 
 from flyball.clock import Instant
-from flyball.data import erase, erasures
+from flyball.data import erase, erasures, manifest
 from flyball.data.erasures import NONE, Erasures, present
 from flyball.declare.model import Model
 from flyball.declare.units import near
 from flyball.errors import BadInput, Corrupt, NotFound
 from flyball.ledger import personal
-from flyball.ledger.erasurecheck import replaced
+from flyball.ledger.erasurecheck import places, replaced
 from flyball.ledger.ledger import SqlLedger
 from flyball.loop import erasing
 from flyball.loop.erasing import EraseSubject, Forgetting
@@ -161,6 +160,7 @@ class Eraser:
         self._subjects = subjects_
         self._blobs = blobs
         self._layout = layout
+        self._persons: dict[str, erase.Person] = {}
 
     def find(self, subject: str, name: str = "") -> Held:
         """Where rows of a person lie, in one data set or in all. Raises NotFound, BadInput, Corrupt."""
@@ -223,14 +223,16 @@ class Eraser:
         sealed = [self._unsealed(each.content) for each in held.segments]
         return [*sealed, *self._files(self._subjects.ledger.state())] if fields else []
 
+    def _person(self, subject: str) -> erase.Person:
+        # chunks never change, so what was found in one is known for good
+        return self._persons.setdefault(subject, erase.Person(subject, self._blobs))
+
     def _versions(self, state: State, columns: dict[str, str], names: tuple[str, ...], subject: str) -> Iterator[HeldRows]:
-        counted: dict[tuple[str, str], int] = {}
+        person = self._person(subject)
         for version in erasures.versions(state, names):
             column, content = erasures.subject_column(version, columns), present(state, version.name, version.content)
-            if (content, column) not in counted:
-                counted[content, column] = erase.count(content, column, subject, self._blobs)
-            if counted[content, column]:
-                yield HeldRows(version, column, content, counted[content, column])
+            if count := person.count(content, column):
+                yield HeldRows(version, column, content, count)
 
     def _segments(self, state: State, fields: forget.Fields, subject: str) -> tuple[tuple[HeldSegment, ...], frozenset[str]]:
         """Sealed segments with rows of a person or labels of such rows, and the ids of the rows."""
@@ -276,15 +278,14 @@ class Eraser:
         return logged, waiting
 
     def _without_rows(self, held: Held, state: State, who: str, keep: erase.Keep) -> Iterator[DataErased]:
+        person = self._person(held.subject)
         made: dict[tuple[str, str], erase.Rest] = {}
         for each in held.versions:
             name, content = place = each.version.name, each.content
             if place not in made:
                 # two versions of a data set may lie in one place, and name its persons by different columns
                 columns = sorted({one.column for one in held.versions if (one.version.name, one.content) == place})
-                rest = erase.rest(content, columns, held.subject, self._blobs)
-                keep(rest.data)
-                made[place] = rest._replace(data=b"")
+                made[place] = person.rest(content, columns, keep)
             event = DataErased(
                 name=name,
                 birth=each.version.content,
@@ -298,8 +299,7 @@ class Eraser:
     def _without_records(self, held: Held, fields: forget.Fields, who: str, keep: erase.Keep) -> Iterator[DataErased]:
         for each in held.segments:
             left = forget.without(self._unsealed(each.content), fields, is_of(held.subject), held.labelled)
-            rest = erase.named(sealer.parquet(left.records), left.rows)
-            keep(rest.data)
+            rest = erase.named(sealer.parquet(left.records), left.rows, keep)
             yield DataErased(
                 name=f"{LOG}{segment_key(each.row.gateway, each.row.number)}",
                 birth=each.row.parquet_sha256,
@@ -317,7 +317,7 @@ def sweep(state: State, blobs: LocalBlobs, layout: Layout) -> int:
         content = pointer.get("content", "") if isinstance(pointer, dict) else ""
         if content and (now := present(state, path.stem, content)) != content:
             write_json(path, {"content": now})
-    return sum(blobs.remove(content) for content in sorted(replaced(state)))
+    return manifest.drop(sorted(replaced(state)), (content for name, content in places(state) if not name.startswith(LOG)), blobs)
 
 
 def records(path: Path) -> Iterator[wal.LogRecord]:
@@ -332,11 +332,6 @@ def records(path: Path) -> Iterator[wal.LogRecord]:
         if not found or after == offset:
             return
         offset = after
-
-
-def name_only(data: bytes) -> str:
-    """Names bytes and stores nothing: for a rehearsal."""
-    return hashlib.sha256(data).hexdigest()
 
 
 def is_of(subject: str) -> forget.Whose:

@@ -101,8 +101,9 @@ class Holdings:
     def _rows(self, held: Held) -> Iterator[Item]:
         """Each different row once, with the versions that have it."""
         seen: dict[str, Item] = {}
+        person = erase.Person(held.subject, self._blobs)
         for each in held.versions:
-            for row in erase.rows(each.content, each.column, held.subject, self._blobs).iter_rows(named=True):
+            for row in person.rows(each.content, each.column).iter_rows(named=True):
                 values = {name: _plain(value) for name, value in row.items()}
                 item = seen.setdefault(
                     f"{each.version.name} {json.dumps(values)}", {"data": each.version.name, "row": values, "versions": []}
@@ -118,7 +119,7 @@ class Holdings:
             head = row.head if (row := state.get(DATASETS, view.data.name)) is not None else None
             if head is None or view.entity is None or view.entity != view.data.subject:
                 continue
-            rows = erase.rows(present(state, view.data.name, head.content), view.entity, held.subject, self._blobs)
+            rows = erase.Person(held.subject, self._blobs).rows(present(state, view.data.name, head.content), view.entity)
             if rows.height:
                 asked = pl.DataFrame({"row_time": [now + 1], "moment": [now]}).with_columns(rows[view.entity].head(1).alias("key"))
                 values = prepare(view, rows).values(asked).row(0, named=True)

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from functools import partial
 
 from flyball.clock import Instant
+from flyball.data import manifest
 from flyball.data.erasures import standing
 from flyball.errors import FlyballError, Unavailable
-from flyball.ledger.erasurecheck import held
+from flyball.ledger.erasurecheck import held, places
 from flyball.loop import memory as memories
 from flyball.loop.advance import advance
 from flyball.loop.commands import Commit, ObserveRun, Register, active_run, decide_commit, decide_observe_run, decide_register
@@ -22,7 +23,7 @@ from flyball.loop.proving import proof, sign_versions
 from flyball.loop.releases import AcknowledgeRoutes, active_rollout, decide_acknowledge
 from flyball.loop.watch import declared, watch
 from flyball.records.base import State
-from flyball.records.data import DATASETS, DataCommitted, DataRefused
+from flyball.records.data import DATASETS, LOG, DataCommitted, DataRefused
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.monitoring import Watch
 from flyball.records.serving import EPOCHS, ROUTES, RouteTable
@@ -91,7 +92,7 @@ def commit(ports: Ports, found: DataCommitted | DataRefused) -> None:
     if isinstance(found, DataCommitted):
         state, version = ports.ledger.state(), found.version
         if standing(state, version.name)[1] > version.erasure and version.content not in held(state):
-            ports.blobs.remove(version.content)
+            manifest.drop([version.content], (content for name, content in places(state) if not name.startswith(LOG)), ports.blobs)
 
 
 def observe_runs(ports: Ports, declared: list[DeclarationRow], failed: list[FlyballError] | None = None) -> None:

@@ -17,6 +17,9 @@ ManifestHash: TypeAlias = Annotated[str, msgspec.Meta(extra={"blob": "manifest"}
 ResultHash: TypeAlias = Annotated[str, msgspec.Meta(extra={"blob": "result"})]
 """BlobHash of a run's `records.training.RunResult`, whose evidence and reference are looked for as well."""
 
+ContentHash: TypeAlias = Annotated[str, msgspec.Meta(extra={"blob": "content"})]
+"""BlobHash of what holds rows: the `records.data.DatasetManifest` of a data set, whose chunks are looked for as well, or a segment's Parquet."""
+
 
 Personal: TypeAlias = Annotated[str, msgspec.Meta(extra={"personal": True})]
 """Text about a person. In an event it lies as the salted hash of what was said; the text itself is kept apart, where it can be erased

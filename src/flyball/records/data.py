@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from flyball.clock import Instant
-from flyball.records.base import BlobHash, Event, Personal, Record, Table
+from flyball.records.base import BlobHash, ContentHash, Event, Personal, Record, Table
+from flyball.records.models import FieldType
 
 
 class ColumnStats(Record, frozen=True):
-    """Per-column statistics of one data set version. `low`, `high`, `mean` are None for text."""
+    """Per-column statistics of one data set version. `low`, `high`, `mean` are None for text.
+
+    `estimated`: so many values are distinct that `distinct` is an estimate.
+    """
 
     name: str
     dtype: str
@@ -16,10 +20,42 @@ class ColumnStats(Record, frozen=True):
     low: float | None = None
     high: float | None = None
     mean: float | None = None
+    estimated: bool = False
+
+
+class Chunk(Record, frozen=True):
+    """Some consecutive rows of a data set, as Parquet: its blob, how many rows it has, and the times of the earliest and latest (0: none)."""
+
+    content: BlobHash
+    rows: int
+    first: Instant
+    last: Instant
+
+
+class ChunkColumn(Record, frozen=True):
+    """A column of every chunk of a manifest."""
+
+    name: str
+    type: FieldType
+
+
+class DatasetManifest(Record, frozen=True):
+    """What a data set version is made of: a blob of canonical JSON, whose hash is the version's `content`.
+
+    Columns are in order, and so are the chunks: of the column `time`, if rows have one.
+    """
+
+    columns: tuple[ChunkColumn, ...]
+    chunks: tuple[Chunk, ...]
+    time: str = ""
+    format: int = 1
 
 
 class DatasetVersion(Record, frozen=True):
-    """A data set as it was: `content` (SHA-256 of its canonical Parquet) is its name in the blob store.
+    """A data set as it was: `content` (SHA-256 of its `DatasetManifest`) is its name in the blob store.
+
+    `schema_hash` is the SHA-256 of the columns and their types, in hex, whatever their order; `schema_version` rises with it alone: the
+    minor when a column came, the major when one went or changed its type.
 
     `source_mark` says which bytes of the source it was read from (paths, sizes, times), so that an unchanged source is not read
     again. `as_of` is the latest moment at which any of its rows was known. A version too wide for an event has no `schema` and
@@ -32,7 +68,7 @@ class DatasetVersion(Record, frozen=True):
 
     name: str
     version: str
-    content: BlobHash
+    content: ContentHash
     schema: dict[str, str]
     rows: int
     stats: tuple[ColumnStats, ...]
@@ -47,6 +83,8 @@ class DatasetVersion(Record, frozen=True):
     erased: int = 0
     erasure: int = 0
     profile: BlobHash = ""
+    schema_hash: str = ""
+    schema_version: str = "1.0.0"
 
 
 class DataCommitted(Event, frozen=True, tag="data.committed"):
@@ -91,7 +129,7 @@ class DataErased(Event, frozen=True, tag="data.erased"):
     name: str
     birth: str
     old_content: str
-    new_content: BlobHash
+    new_content: ContentHash
     rows: int
     subject: str
     models: tuple[str, ...] = ()
