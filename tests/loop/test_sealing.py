@@ -15,7 +15,7 @@ from flyball.governance.authority import LOOP
 from flyball.ledger.verify import verify
 from flyball.loop.sealing import Sealing
 from flyball.records.monitoring import Cursor, Watch
-from flyball.records.serving import SEGMENTS, SegmentSealed
+from flyball.records.serving import ANSWERED, SEGMENTS, SegmentSealed
 from flyball.serving import wal
 from flyball.wiring import Wired, open_project
 
@@ -122,7 +122,22 @@ def test_a_crash_between_the_event_and_the_deletion_is_healed_by_the_next_proces
     second.look()
     second.step(wired.ports)
     assert numbers(wired) == [1]
-    assert wired.ledger.size() == 1
+    assert [recorded.event.kind for recorded in wired.ledger.read(0, 10)] == ["segment.sealed", "segment.counted"]
+
+
+def test_a_sealed_segment_is_counted_by_version_once(wired: Wired) -> None:
+    for requests in (("a", "b"), ("c",), ("d",)):
+        write(wired, *requests)
+    sealing = Sealing(wired.layout.log, wired.blobs)
+
+    def step() -> None:
+        sealing.look()
+        sealing.step(wired.ports)
+
+    until(lambda: numbers(wired) == [2], step)
+    [(key, row)] = wired.ledger.state().scan(ANSWERED)
+    assert (key, row.answered, row.shadow, row.segments) == ("m/1.0.0", 3, 0, 2)
+    assert row.last == max(segment.last for _, segment in wired.ledger.state().scan(SEGMENTS)), "the open log is not counted yet"
 
 
 def test_a_file_that_is_no_segment_stays_and_does_not_hold_up_the_others(wired: Wired) -> None:

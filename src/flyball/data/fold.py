@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.data import (
+    DATA_COMMITS,
     DATASET_VERSIONS,
     DATASETS,
     ERASURES,
     STANDING,
+    CommitRow,
     DataCommitted,
     DataErased,
     DataRefused,
@@ -31,6 +33,7 @@ def committed(projection: Projection, recorded: Recorded) -> None:
         projection.delete(ERASURES, erasure_key(version.name, version.content))
     projection.put(DATASETS, version.name, DatasetRow(head=version))
     projection.put(DATASET_VERSIONS, f"{version.name}/{version.content}", version)
+    projection.put(DATA_COMMITS, f"{version.name}/{version.content}", CommitRow(at=recorded.at, seq=recorded.seq))
 
 
 def refused(projection: Projection, recorded: Recorded) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import rfc8785
@@ -159,7 +160,7 @@ def _in(node: Any) -> Any:
         return node
     tag = node["$"]
     if tag == "Span":
-        return Span.parse(node["of"])
+        return _span(node["of"])
     if tag == "float":
         return float(node["of"])
     if tag == "int":
@@ -170,9 +171,17 @@ def _in(node: Any) -> Any:
     if tag == "Step":
         return Step(**values)
     kind = _CLASSES[tag]
-    missing = {field.name for field in fields(kind)} ^ set(values)
+    missing = _names(kind) ^ values.keys()
     if missing:
         raise KeyError(f"{tag} has other fields: {', '.join(sorted(missing))}")
     made = object.__new__(kind)
     units.fill(made, values)
     return made
+
+
+_span = lru_cache(maxsize=1024)(Span.parse)
+
+
+@lru_cache(maxsize=256)
+def _names(kind: type[Any]) -> frozenset[str]:
+    return frozenset(field.name for field in fields(kind))

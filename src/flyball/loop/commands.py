@@ -134,6 +134,10 @@ def decide_train(state: State, command: Train, _now: Instant) -> Sequence[Event]
         reason=command.reason,
         spec=command.spec,
         release=command.release,
+        declaration=command.what.declaration,
+        version_digest=command.what.version_digest,
+        data=command.what.datasets,
+        as_of=command.what.as_of,
     )
     return (queued, *settle(state, command.model, "train", "accepted", f"{command.run} is started by {command.actor}"))
 

@@ -15,8 +15,9 @@ from flyball.errors import Corrupt, FlyballError
 from flyball.loop.erasing import Forgetting, newest
 from flyball.loop.ports import Ports
 from flyball.records.base import Event, Record, State
-from flyball.records.serving import SEGMENTS, SegmentSealed
+from flyball.records.serving import SEGMENTS, SegmentCounted, SegmentSealed
 from flyball.serving import sealer, wal
+from flyball.serving.answered import counts
 from flyball.serving.fold import segment_key
 from flyball.store.blobs import Blobs
 
@@ -29,6 +30,7 @@ class SealSegment(Record, frozen=True):
     id: str
     actor: str
     segment: SegmentSealed
+    counts: tuple[SegmentCounted, ...] = ()
     erasure: int = 0
     data: tuple[str, ...] = ()
 
@@ -38,7 +40,7 @@ def decide_seal(state: State, command: SealSegment, _now: Instant) -> Sequence[E
     key = segment_key(command.segment.gateway, command.segment.number)
     if newest(state, command.data) > command.erasure:
         return ()
-    return () if state.get(SEGMENTS, key) is not None else (command.segment,)
+    return () if state.get(SEGMENTS, key) is not None else (command.segment, *command.counts)
 
 
 class Sealing:
@@ -52,7 +54,7 @@ class Sealing:
         self._finished: list[wal.SegmentFile] = []
         self._settled: set[Path] = set()
         self._thread: threading.Thread | None = None
-        self._made: tuple[SegmentSealed, Forgetting] | None = None
+        self._made: tuple[SegmentSealed, tuple[SegmentCounted, ...], Forgetting] | None = None
         self._failed: BaseException | None = None
 
     def look(self) -> None:
@@ -81,8 +83,15 @@ class Sealing:
             self._thread = threading.Thread(target=self._seal, args=(todo[0],), name="seal", daemon=True)
             self._thread.start()
 
-    def _record(self, ports: Ports, segment: SegmentSealed, heeded: Forgetting) -> None:
-        command = SealSegment(id=ports.clock.new_id("cmd"), actor=ACTOR, segment=segment, erasure=heeded.erasure, data=heeded.data)
+    def _record(self, ports: Ports, segment: SegmentSealed, counted: tuple[SegmentCounted, ...], heeded: Forgetting) -> None:
+        command = SealSegment(
+            id=ports.clock.new_id("cmd"),
+            actor=ACTOR,
+            segment=segment,
+            counts=counted,
+            erasure=heeded.erasure,
+            data=heeded.data,
+        )
         ports.ledger.execute(command, decide_seal)
         if not any(row.parquet_sha256 == segment.parquet_sha256 for _, row in ports.ledger.state().scan(SEGMENTS)):
             # somebody was erased while it was written, so it holds what may not be held: it is sealed again
@@ -96,7 +105,8 @@ class Sealing:
             self._failed = error
             return
         try:
-            self._made = sealer.seal(file, self._blobs, heeded.forget), heeded
+            segment = sealer.seal(file, self._blobs, heeded.forget)
+            self._made = segment, counts(segment, self._blobs.get(segment.parquet_sha256)), heeded
         except (FlyballError, OSError) as error:
             self._failed = error
             if isinstance(error, Corrupt):

@@ -151,6 +151,13 @@ class ErasureRow(Record, frozen=True):
     at: Instant
 
 
+class CommitRow(Record, frozen=True):
+    """When a data set version was last committed, and by which event."""
+
+    at: Instant
+    seq: int
+
+
 class StandingRow(Record, frozen=True):
     """Rows of a person that were known by `at` are not to be held; `seq` is the event that says so, under the key of this fingerprint."""
 
@@ -164,6 +171,9 @@ DATASETS = Table("dataset", DatasetRow)
 
 DATASET_VERSIONS = Table("dataset_version", DatasetVersion)
 """Keyed by `name/content`."""
+
+DATA_COMMITS = Table("data_commit", CommitRow)
+"""Keyed by `name/content`, as the version is."""
 
 ERASURES = Table("erasure", ErasureRow)
 """Keyed by `name/content` (`erasure_key`): the name of what had it, and the content hash of what is gone from there."""

@@ -78,6 +78,18 @@ class SegmentSealed(Event, frozen=True, tag="segment.sealed"):
     erased: int = 0
 
 
+class SegmentCounted(Event, frozen=True, tag="segment.counted"):
+    """Rows of a sealed segment by the version that answered them (`model@1.0.0`), and by the one that scored them in shadow.
+
+    A segment may hold rows of very many versions, so its counts are told beside it, in as many events as they need.
+    """
+
+    gateway: str
+    number: int
+    answered: dict[str, int] = {}
+    shadow: dict[str, int] = {}
+
+
 class RouteRow(Record, frozen=True):
     """One model's desired route and the epoch that brought it."""
 
@@ -110,6 +122,18 @@ class SegmentRow(Record, frozen=True):
     erased: int = 0
 
 
+class AnsweredRow(Record, frozen=True):
+    """Rows in sealed segments that a version answered, and that it scored in shadow. What was erased since is still counted.
+
+    `segments` says in how many of them it has rows, `last` is the newest record of the newest.
+    """
+
+    answered: int = 0
+    shadow: int = 0
+    segments: int = 0
+    last: Instant = 0
+
+
 ROUTES = Table("route", RouteRow)
 """Keyed by model."""
 
@@ -119,4 +143,7 @@ EPOCHS = Table("epoch", EpochRow)
 SEGMENTS = Table("segment", SegmentRow)
 """Keyed by `gateway/number`, the number zero-padded to six digits."""
 
-EVENTS = (RouteDesired, RouteInForce, SegmentSealed)
+ANSWERED = Table("answered", AnsweredRow)
+"""Keyed by `model/version`."""
+
+EVENTS = (RouteDesired, RouteInForce, SegmentSealed, SegmentCounted)

@@ -89,7 +89,9 @@ class RunState(StrEnum):
 
 
 class RunQueued(Event, frozen=True, tag="run.queued"):
-    """A run is wanted; `spec` is the blob of its RunSpec."""
+    """A run is wanted; `spec` is the blob of its RunSpec. What it reads is told here too: the declaration, by its blob and its version digest,
+    the data sets by their contents, and rows known by `as_of`.
+    """
 
     run: str
     model: str
@@ -97,6 +99,10 @@ class RunQueued(Event, frozen=True, tag="run.queued"):
     reason: str
     spec: BlobHash
     release: bool = True
+    declaration: BlobHash = ""
+    version_digest: str = ""
+    data: dict[str, str] = {}
+    as_of: Instant = 0
 
 
 class RunStarted(Event, frozen=True, tag="run.running"):
@@ -155,6 +161,10 @@ class RunRow(Record, frozen=True):
     """Who asked for it."""
     declared_by: tuple[str, ...] = ()
     """Who declared what was trained."""
+    declaration: BlobHash = ""
+    version_digest: str = ""
+    data: dict[str, str] = {}
+    as_of: Instant = 0
 
 
 RUNS = Table("run", RunRow)

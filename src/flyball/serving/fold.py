@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flyball.records.base import Event, Fold, Projection, Recorded
-from flyball.records.serving import EPOCHS, ROUTES, SEGMENTS, EpochRow, RouteDesired, RouteInForce, RouteRow, SegmentRow, SegmentSealed
+from flyball.records.serving import (
+    ANSWERED,
+    EPOCHS,
+    ROUTES,
+    SEGMENTS,
+    AnsweredRow,
+    EpochRow,
+    RouteDesired,
+    RouteInForce,
+    RouteRow,
+    SegmentCounted,
+    SegmentRow,
+    SegmentSealed,
+)
 
 EPOCH_KEY = "routes"
 """The one row of EPOCHS."""
@@ -68,5 +81,26 @@ def _segment_sealed(projection: Projection, recorded: Recorded) -> None:
     projection.put(SEGMENTS, segment_key(event.gateway, event.number), row)
 
 
-FOLDS: Mapping[type[Event], Fold] = {RouteDesired: _route_desired, RouteInForce: _route_in_force, SegmentSealed: _segment_sealed}
+def _segment_counted(projection: Projection, recorded: Recorded) -> None:
+    event = recorded.event
+    assert isinstance(event, SegmentCounted)
+    segment = projection.get(SEGMENTS, segment_key(event.gateway, event.number))
+    for name in dict.fromkeys((*event.answered, *event.shadow)):
+        key = name.replace("@", "/", 1)
+        before = projection.get(ANSWERED, key) or AnsweredRow()
+        row = AnsweredRow(
+            answered=before.answered + event.answered.get(name, 0),
+            shadow=before.shadow + event.shadow.get(name, 0),
+            segments=before.segments + 1,
+            last=max(before.last, segment.last if segment else 0),
+        )
+        projection.put(ANSWERED, key, row)
+
+
+FOLDS: Mapping[type[Event], Fold] = {
+    RouteDesired: _route_desired,
+    RouteInForce: _route_in_force,
+    SegmentSealed: _segment_sealed,
+    SegmentCounted: _segment_counted,
+}
 """The folds of this stage."""

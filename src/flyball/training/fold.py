@@ -43,6 +43,10 @@ def fold_queued(projection: Projection, recorded: Recorded) -> None:
         queued_at=recorded.at,
         by=recorded.actor,
         declared_by=tuple(sorted({declared.version_by, declared.policy_by} - {""})) if declared else (),
+        declaration=event.declaration,
+        version_digest=event.version_digest,
+        data=event.data,
+        as_of=event.as_of,
     )
     projection.put(RUNS, event.run, row)
     model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
