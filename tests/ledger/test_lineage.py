@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,7 +82,7 @@ def test_down_and_up_are_each_others_mirror_and_agree_with_the_path_also_in_circ
     assert (end in graph.down(start).nodes) == (start in graph.up(end).nodes)
     way = graph.path(start, end)
     assert len(way) == distance.get(last, 0)
-    assert all(one.target == two.source for one, two in zip(way, way[1:], strict=False))
+    assert all(one.target == two.source for one, two in pairwise(way))
     assert not way or (way[0].source, way[-1].target) == (start, end)
 
 

@@ -30,7 +30,7 @@ from flyball.api.nowhere import no_route
 from flyball.api.openapi import document
 from flyball.api.outward import Outward
 from flyball.api.pages import Page
-from flyball.api.routes import ADMIN, OPEN, READ, RECORD, ROUTES, SELF, Route
+from flyball.api.routes import ADMIN, OPEN, READ, RECORD, ROUTES, SELF, WITH_SLASHES, Route
 from flyball.api.shape import shown
 from flyball.api.stream import Streams
 from flyball.errors import BadInput, FlyballError
@@ -78,7 +78,10 @@ class Api:
         by_path: dict[str, list[Route]] = {}
         for route in ROUTES:
             by_path.setdefault(route.path, []).append(route)
-        listed = [Path(PREFIX + path, _Resource(self, routes)) for path, routes in by_path.items()]
+        listed = [
+            Path(PREFIX + path.replace(WITH_SLASHES, WITH_SLASHES.replace("}", ":path}")), _Resource(self, routes))
+            for path, routes in by_path.items()
+        ]
         listed.append(Path(PREFIX + SELF, _Resource(self, ())))
         self.app = Router(listed, redirect_slashes=False, default=_Nowhere())
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 import msgspec
 
 from flyball.api import answers, pages
 from flyball.api.asking import Answer, Asked
 from flyball.errors import BadInput, Corrupt, NotFound
 from flyball.ledger import checkpoints
-from flyball.loop import lookup
+from flyball.loop import lookup, tracing
 from flyball.loop.findings import alerts_of, incidents_of
 from flyball.loop.memory import load
 from flyball.loop.releases import active_rollout
@@ -134,6 +137,26 @@ def dataset_versions(asked: Asked) -> Answer:
         raise lookup.missing("data set", name, [key for key, _ in state.scan(DATASETS) if seen(key)])
     rows = sorted((row for _, row in state.scan(DATASET_VERSIONS, f"{name}/")), key=lambda row: (-row.as_of, row.content))
     return Answer(pages.of_list([(row.content, row) for row in rows], f"{DATASET_VERSIONS.name}/{name}", asked.query))
+
+
+def lineage_overview(asked: Asked) -> Answer:
+    """What is declared and recorded, and what of it is unused or nobody's."""
+    return Answer(tracing.overview(asked.state(), asked.ports.library, _covered(asked)))
+
+
+def lineage(asked: Asked) -> Answer:
+    """What a thing was made of, and what was made of it: a source's path, data set, column, view, run, model, version or rollout."""
+    direction = asked.query.get("direction", "both")
+    if direction not in ("up", "down", "both"):
+        raise BadInput(f'"{direction[:40]}" is no direction', fix="direction=up or direction=down")
+    return Answer(
+        tracing.trace(asked.state(), asked.ports.library, asked.path["ref"], cast("tracing.Direction", direction), _covered(asked))[1]
+    )
+
+
+def _covered(asked: Asked) -> Callable[[str], bool] | None:
+    """Which models the caller's token is for; None: all of them."""
+    return None if asked.caller.is_for_all else asked.caller.covers
 
 
 def monitors(asked: Asked) -> Answer:

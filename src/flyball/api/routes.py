@@ -15,6 +15,7 @@ from flyball.ledger.checkpoints import Proof
 from flyball.records.base import Record
 from flyball.records.data import DatasetVersion
 from flyball.records.declarations import DeclarationRow
+from flyball.records.lineage import Lineage, Overview
 from flyball.records.monitoring import IncidentRow
 from flyball.records.rollouts import RolloutRow
 from flyball.records.training import RunRow
@@ -40,6 +41,7 @@ QUERY: Mapping[str, str] = MappingProxyType(
         "model": "only what is of this model",
         "state": "only what is in this state",
         "offset": "the byte from which on it is told",
+        "direction": "`up`: only what it was made of; `down`: only what was made of it; both if it is not said",
     }
 )
 """Query parameter → what it means."""
@@ -106,6 +108,8 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/rollouts/{rollout}/abort", giving.abort, answers.Steered, needs="loop.releases.Steer", body=bodies.Why),
     _list("/datasets", reading.datasets, answers.Dataset),
     _list("/datasets/{dataset}/versions", reading.dataset_versions, DatasetVersion),
+    Route("GET", "/lineage", reading.lineage_overview, Overview),
+    Route("GET", "/lineage/{ref}", reading.lineage, Lineage, query=("direction",)),
     Route("GET", "/monitors/{model}", reading.monitors, answers.Monitors),
     _list("/incidents", reading.incidents, IncidentRow, "model", "state"),
     Route("GET", "/incidents/{incident}", reading.incident, IncidentRow),
@@ -122,6 +126,9 @@ ROUTES: tuple[Route, ...] = (
 )
 """Every route but `/openapi.json`, which is made from this table."""
 
+WITH_SLASHES = "{ref}"
+"""The part of a path that may hold slashes, as it is or as %2F: a source is called by its path."""
+
 SELF = "/openapi.json"
 """The document of this table: it is told to everybody."""
 
@@ -129,7 +136,6 @@ NOT_OFFERED: Mapping[str, str] = MappingProxyType(
     {
         "freezes": "freezing releases",
         "features": "values of feature views",
-        "lineage": "lineage",
         "backtests": "backtests: flyball backtest runs them",
         "batches": "scheduled scoring",
         "scorecard": "the scorecard",

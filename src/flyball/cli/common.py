@@ -113,6 +113,13 @@ def may_see_data(wired: Wired, state: State) -> Callable[[str], bool]:
     return lookup.datasets_of(wired.caller, wired.ports.library, state) if os.environ.get(TOKEN_VARIABLE) else lambda _name: True
 
 
+def seen(wired: Wired) -> Callable[[str], bool] | None:
+    """Which models a token that was given is for; None: all of them, and whatever is of no model."""
+    from flyball.wiring import TOKEN_VARIABLE
+
+    return wired.caller.covers if os.environ.get(TOKEN_VARIABLE) and not wired.caller.is_for_all else None
+
+
 def must_see(wired: Wired, model: str) -> None:
     """Raise Refused where a token that was given is not for this model."""
     from flyball.governance.authority import not_for

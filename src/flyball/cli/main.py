@@ -33,6 +33,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "rollback": ("flyball.cli.rollback", "back to the former champion"),
     "rollouts": ("flyball.cli.rollouts", "rollouts: list, show, pause, resume, abort"),
     "data": ("flyball.cli.data", "data sets: list, show; a person's rights: erase, export"),
+    "lineage": ("flyball.cli.lineage", "what a thing was made of, and what was made of it"),
     "predict": ("flyball.cli.predict", "ask the gateway"),
     "label": ("flyball.cli.label", "send labels"),
     "incidents": ("flyball.cli.incidents", "incidents: list, show, ack, review, resolve"),

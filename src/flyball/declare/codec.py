@@ -33,6 +33,7 @@ _CLASSES: dict[str, type[Any]] = {
     for kind in vars(module).values()
     if isinstance(kind, type) and is_dataclass(kind)
 }
+_FIELDS = {name: frozenset(field.name for field in fields(kind)) for name, kind in _CLASSES.items()}
 _WHOLE = 2**53
 
 _DATA_POLICY = ("freshness", "min_rows", "owner", "licence", "about", "gap", "ahead", "disorder", "on_breach", "keep", "references")
@@ -171,7 +172,7 @@ def _in(node: Any) -> Any:
     if tag == "Step":
         return Step(**values)
     kind = _CLASSES[tag]
-    missing = _names(kind) ^ values.keys()
+    missing = _FIELDS[tag] ^ values.keys()
     if missing:
         raise KeyError(f"{tag} has other fields: {', '.join(sorted(missing))}")
     made = object.__new__(kind)
@@ -180,8 +181,3 @@ def _in(node: Any) -> Any:
 
 
 _span = lru_cache(maxsize=1024)(Span.parse)
-
-
-@lru_cache(maxsize=256)
-def _names(kind: type[Any]) -> frozenset[str]:
-    return frozenset(field.name for field in fields(kind))

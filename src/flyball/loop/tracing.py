@@ -1,0 +1,181 @@
+"""What a name means in a project's lineage, and what is told of it: up, down, and as a whole. Reads, and decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+from flyball.declare.data import Dataset
+from flyball.declare.units import near
+from flyball.errors import BadInput, NotFound
+from flyball.ledger.lineage import Edge, How, Kind, Node, Part
+from flyball.loop import lookup, reads
+from flyball.loop.lineage import Project, add_past, project
+from flyball.loop.ports import Library
+from flyball.records.base import State
+from flyball.records.lineage import Lineage, LineageEdge, LineageNode, Overview
+from flyball.records.models import ModelRef
+
+Direction = Literal["up", "down", "both"]
+
+_OF_DATA = frozenset({Kind.SOURCE, Kind.DATASET, Kind.COLUMN, Kind.FEATURE, Kind.VIEW})
+_NAMED_ALIKE = frozenset({Kind.VIEW, Kind.FEATURE, Kind.MODEL, Kind.TRANSFORM, Kind.SLICE})
+"""Kinds of which a declaration that is no longer in effect may have one of the same name; its node has a digest in it."""
+
+
+def trace(
+    state: State, library: Library, text: str, direction: Direction = "both", covers: Callable[[str], bool] | None = None
+) -> tuple[Project, Lineage]:
+    """The lineage of what `text` names. Raises NotFound with a near name, BadInput for a name of several things."""
+    made = project(state, library, covers)
+    name = _numbered(state, made, text)
+    try:
+        starts = find(made, name)
+    except NotFound:
+        # it may have been declared once
+        add_past(made, library, (run for run in made.runs if run.run not in made.over))
+        starts = find(made, name)
+    _complete(made, library, starts)
+    return made, _lineage(made, text, find(made, name), direction)
+
+
+def _complete(made: Project, library: Library, starts: Sequence[Node]) -> None:
+    """Bring in what was declared once, as far as it has a part in this."""
+    above = made.graph.up(*starts).nodes
+    past = {node.name for node in above if node.kind is Kind.MODEL}
+    add_past(made, library, (run for run in made.runs if made.model_node(run.model, run.version_digest).name in past))
+    if any(node.kind in _OF_DATA for node in starts):
+        data = {node.name for node in above if node.kind is Kind.DATASET}
+        data |= {edge.target.name for node in starts for edge in made.graph.after(node) if edge.target.kind is Kind.DATASET}
+        add_past(made, library, (run for run in made.runs if data & run.data.keys() and run.run not in made.over))
+
+
+def _numbered(state: State, made: Project, text: str) -> str:
+    """`model@champion` and `model@challenger` as the version that it is."""
+    plain = text.removeprefix(f"{Kind.VERSION.value}:")
+    model, _, part = plain.partition("@")
+    if part in ("champion", "challenger") and model in made.rows:
+        return f"{Kind.VERSION.value}:{model}@{lookup.version(state, ModelRef(model=model, version=part)).version}"
+    return text
+
+
+def find(made: Project, text: str) -> tuple[Node, ...]:
+    """The nodes that a name means: one, but where what goes by it was or is not defined alike everywhere. Raises NotFound, BadInput."""
+    prefix, found, rest = text.partition(":")
+    kind = Kind(prefix) if found and prefix in set(Kind) else None
+    name = rest if kind else text
+    nodes = [node for node in made.graph.nodes(kind) if _means(name, node)]
+    if not nodes and len(name) >= 6:
+        ends = [node for node in made.graph.nodes(kind) if node.kind in (Kind.RUN, Kind.ROLLOUT) and node.name.endswith(name)]
+        nodes = ends if len(ends) == 1 else []
+    kinds = {node.kind: None for node in nodes}
+    if len(kinds) > 1:
+        things = " and ".join(f"a {each.value.replace('-', ' ')}" for each in kinds)
+        fix = f"write {' or '.join(f'{each.value}:{name}' for each in kinds)}"
+        raise BadInput(f'"{name[:80]}" is {things}', why="one name may be of several kinds of things", fix=fix)
+    if not nodes:
+        raise _nowhere(made, name, kind)
+    return tuple(nodes)
+
+
+def _means(name: str, node: Node) -> bool:
+    if node.name == name:
+        return True
+    if node.kind not in _NAMED_ALIKE or "#" not in node.name:
+        return False
+    head, _, rest = node.name.partition("#")
+    return name == head + rest[8:]
+
+
+def _nowhere(made: Project, name: str, kind: Kind | None) -> NotFound:
+    if kind is not None:
+        wanted = {kind}
+    elif "@" in name:
+        wanted = {Kind.VERSION, Kind.DATASET_VERSION}
+    elif "." in name and "/" not in name:
+        wanted = {Kind.COLUMN, Kind.FEATURE, Kind.TRANSFORM, Kind.SLICE}
+    else:
+        wanted = {Kind.SOURCE, Kind.DATASET, Kind.VIEW, Kind.MODEL}
+    names = [node.name for node in made.graph.nodes() if node.kind in wanted]
+    head = name.partition(".")[0]
+    own = [each for each in names if each.startswith(f"{head}.")] if "." in name else []
+    fix = near(name, own or names) if names else "flyball apply, then flyball train"
+    return NotFound(
+        f'nothing is called "{name[:80]}"', why="it is neither declared nor recorded" if names else "nothing is declared", fix=fix
+    )
+
+
+def _lineage(made: Project, text: str, starts: tuple[Node, ...], direction: Direction) -> Lineage:
+    current = tuple(node for node in starts if "#" not in node.name) or starts
+    nothing = Part((), ())
+    up = made.graph.up(*current) if direction != "down" else nothing
+    down = made.graph.down(*starts) if direction != "up" else nothing
+    nodes = dict.fromkeys((*starts, *up.nodes, *down.nodes))
+    # whose something is that lies above is told with it, and need not hear of a change here
+    below = [made.fact(node) for node in down.nodes if node not in starts]
+    owners = {part for fact in below for part in fact.owner.split(", ") if part}
+    return Lineage(
+        ref=text,
+        start=tuple(map(str, starts)),
+        nodes=tuple(told(made, node) for node in nodes),
+        up=tuple(map(_edge, up.edges)),
+        down=tuple(map(_edge, down.edges)),
+        production=tuple(node.name for node in down.nodes if node.kind is Kind.VERSION and made.fact(node).production),
+        owners=tuple(sorted(owners)),
+        unread=made.unread,
+    )
+
+
+def told(made: Project, node: Node) -> LineageNode:
+    """A node with all that is known of it."""
+    fact = made.fact(node)
+    return LineageNode(
+        id=str(node),
+        kind=node.kind.value,
+        name=node.name,
+        owner=fact.owner,
+        detail=fact.detail,
+        state=fact.state,
+        production=fact.production,
+        traffic=fact.traffic,
+        rows=fact.rows,
+        at=fact.at,
+    )
+
+
+def _edge(edge: Edge) -> LineageEdge:
+    return LineageEdge(source=str(edge.source), target=str(edge.target), how=edge.how.value)
+
+
+def overview(state: State, library: Library, covers: Callable[[str], bool] | None = None) -> Overview:
+    """What there is, and what of it is idle or nobody's."""
+    made = project(state, library, covers)
+    counts = {kind.value: sum(1 for _ in made.graph.nodes(kind)) for kind in Kind}
+    used = _used(made)
+    columns = [node for node in made.graph.nodes(Kind.COLUMN) if node not in used]
+    owned = [node for node in made.graph.nodes() if node.kind in (Kind.MODEL, Kind.DATASET, Kind.VIEW) and "#" not in node.name]
+    return Overview(
+        counts={name: count for name, count in counts.items() if count},
+        unused_views=(),
+        unused_columns=tuple(sorted(node.name for node in columns)),
+        without_model=tuple(sorted(node.name for node in made.graph.nodes(Kind.DATASET) if not _feeds_model(made, node))),
+        ownerless=tuple(str(node) for node in owned if not made.fact(node).owner and node.name not in made.unread),
+        unread=made.unread,
+    )
+
+
+def _used(made: Project) -> set[Node]:
+    """Columns that something is made of, that a contract looks at, or that say who or when a row is."""
+    roles = {reads.column(data.name, name) for data in _datasets(made) for name in (*data.roles, *data.unique)}
+    return roles | {edge.source for edge in made.graph.edges() if edge.source.kind is Kind.COLUMN}
+
+
+def _datasets(made: Project) -> Iterable[Dataset]:
+    return (data for model in made.models.values() for data in reads.datasets(model))
+
+
+def _feeds_model(made: Project, node: Node) -> bool:
+    return any(
+        reached.kind is Kind.MODEL
+        for reached in made.graph.down(*(edge.target for edge in made.graph.after(node) if edge.how is How.COLUMN_OF)).nodes
+    ) or any(edge.target.kind is Kind.MODEL for edge in made.graph.after(node))

@@ -1,0 +1,74 @@
+"""`flyball lineage`: a tree for people, a document for programs, and what is idle in the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def down(flyball, trained_project: Path) -> str:
+    ended = flyball("lineage", "town.temperature", "--down", "--project", trained_project)
+    assert ended.code == 0, ended.err
+    return ended.out
+
+
+def test_what_a_column_affects_is_a_tree_down_to_the_version_with_its_owner(down: str) -> None:
+    head, way, model, training, run, version, affected = down.splitlines()
+    assert (head, way) == ("column town.temperature  float", "from it were made")
+    assert model == "└─ model demand  buy the right amount of power  (you)  [input]"
+    assert training.startswith("   └─ training set set_")
+    assert run.startswith("      └─ run run_")
+    assert version.startswith("         └─ version demand@1.0.0  eligible")
+    assert affected == "affected  1 model, 1 version; none in production; owners: you"
+
+
+def test_both_ways_are_told_unless_one_is_asked_for(flyball, trained_project: Path) -> None:
+    both = flyball("lineage", "recent", "--project", trained_project).out
+    up = flyball("lineage", "recent", "--up", "--project", trained_project).out
+    assert "made of" in both.splitlines()
+    assert "from it were made" in both.splitlines()
+    assert both.startswith(up)
+    assert flyball("lineage", "recent", "--up", "--down", "--project", trained_project).out == both
+    assert "│  └─ column town.demand  [aggregated]  (above)" in up, "what was drawn is named again, and not drawn again"
+
+
+def test_the_document_has_every_node_and_edge(flyball, trained_project: Path) -> None:
+    told = flyball("lineage", "demand@1.0.0", "--json", "--project", trained_project).document
+    assert told["start"] == ["version:demand@1.0.0"]
+    ids = {node["id"] for node in told["nodes"]}
+    assert {edge[end] for edge in told["up"] for end in ("source", "target")} <= ids
+    assert told["down"] == []
+    [version] = (node for node in told["nodes"] if node["id"] == "dataset-version:town@1.0.0")
+    assert (version["rows"], version["state"], version["owner"]) == (8760, "newest", "you")
+    assert version["at"].endswith("Z")
+
+
+def test_without_a_name_it_says_what_there_is_and_what_is_amiss(flyball, trained: Path) -> None:
+    told = flyball("lineage", "--project", trained)
+    assert told.out.splitlines() == [
+        "1 source, 1 data set, 1 data set version, 5 columns, 3 features, 1 view, 1 transform, 1 model, 1 training set, 1 run, 1 version"
+    ]
+    file = trained / "loop.py"
+    file.write_text(file.read_text().replace('owner="you",', "").replace("inputs=", "inputs=").replace("label=", 'inputs=["hour"], label='))
+    assert flyball("apply", "--project", trained).code == 0
+    told = flyball("lineage", "--project", trained)
+    assert "unused columns        town.temperature, town.weekday" in told.out
+    assert "nobody's              data set town, view recent, model demand" in told.out
+    document = flyball("lineage", "--json", "--project", trained).document
+    assert document["ownerless"] == ["dataset:town", "view:recent", "model:demand"]
+
+
+def test_a_project_in_which_nothing_is_declared_says_how_to(flyball, new_project: Path) -> None:
+    assert "nothing is declared yet" in flyball("lineage", "--project", new_project).out
+    ended = flyball("lineage", "demand", "--project", new_project)
+    assert (ended.code, "flyball apply" in ended.err) == (1, True)
+
+
+def test_bad_usage_and_unknown_names_are_told_with_what_to_do(flyball, trained_project: Path) -> None:
+    ended = flyball("lineage", "--down", "--project", trained_project)
+    assert (ended.code, "flyball lineage X --down" in ended.err) == (2, True)
+    ended = flyball("lineage", "town.tempreature", "--json", "--project", trained_project)
+    assert (ended.code, ended.document["code"]) == (1, "not-found")
+    assert 'did you mean "town.temperature"?' in ended.document["fix"]
