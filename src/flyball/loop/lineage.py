@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 import rfc8785
 
-from flyball.declare.codec import short
+from flyball.declare.codec import short, view_digest
 from flyball.declare.model import Model
 from flyball.declare.owners import of_dataset, of_view
 from flyball.declare.views import FeatureView
@@ -142,9 +142,14 @@ def _view_names(made: Project) -> reads.ViewName:
         for view in model.features if name in made.rows else ():
             now.setdefault(view.name, set()).add(reads.definition(view))
 
+    known: dict[int, str] = {}
+
     def called(view: FeatureView) -> str:
-        own = reads.definition(view)
-        return view.name if now.get(view.name) == {own} else f"{view.name}#{hashlib.sha256(repr(own).encode()).hexdigest()[:8]}"
+        # a declaration is not taken apart while its graph is made, so an object's id stays its own
+        if id(view) not in known:
+            plain = now.get(view.name) == {reads.definition(view)}
+            known[id(view)] = view.name if plain else f"{view.name}#{view_digest(view)[:8]}"
+        return known[id(view)]
 
     return called
 
