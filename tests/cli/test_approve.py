@@ -87,3 +87,34 @@ def test_a_gate_may_ask_for_a_job_that_is_no_approvers(flyball, held: Path, monk
         ended.append(flyball("approve", f"demand@{waits['version']}", "--reason", "looked at it", "--project", held))
     assert [each.code for each in ended] == [1, 1, 0], ended
     assert all("is no data-scientist" in each.err for each in ended[:2])
+
+
+def test_a_high_risk_holds_a_candidate_for_a_person_though_no_gate_says_so(flyball, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FLYBALL_TOKEN", raising=False)
+    loop = trained / "loop.py"
+    risky = loop.read_text().replace('risk="low"', 'risk="high"').replace('autonomy="act"', 'autonomy={"training": "act"}')
+    loop.write_text(risky)
+    checked = flyball("check", trained)
+    assert "in force       gates approval by 1 approver, implied by framing: risk is high" in checked.out
+    [model] = flyball("check", trained, "--json").document["models"]
+    assert [one.partition(",")[0] for one in model["implied"]] == ["gates approval by 1 approver", "monitors latency_p99 ≤ 1h"]
+    made = flyball("train", "demand", "--trials", 0, "--project", trained, "--json").document
+    assert made["state"] == "candidate"
+    [open_] = [one for one in made["verdicts"] if one["verdict"] == "insufficient"]
+    assert open_["gate"] == "approval by 1 approver"
+    assert "implied by framing: risk is high" in open_["why"]
+    ref = f"demand@{made['version']}"
+    stopped = flyball("release", ref, "--project", trained)
+    assert (stopped.code, "open gate" in stopped.err) == (1, True), stopped.err
+    ben = flyball("token", "create", "ben", "--role", "approver", "--project", trained, "--json").document["secret"]
+    monkeypatch.setenv("FLYBALL_TOKEN", ben)
+    given = flyball("approve", ref, "--reason", "looked at it", "--project", trained, "--json")
+    assert (given.code, given.document["state"]) == (0, "eligible"), given.err
+    monkeypatch.delenv("FLYBALL_TOKEN")
+    shown = flyball("models", "show", ref, "--project", trained)
+    assert "for       buy the right amount of power; 6h ahead, to be acted on within 1h; KPI cost of imbalance; risk high" in shown.out
+    card = flyball("models", "card", ref, "--project", trained, "--json").document
+    assert card["framing"]["kpi"] == "cost of imbalance"
+    assert "- approved by user:ben as approver" in card["card"]
+    [line] = flyball("status", "--project", trained, "--json").document["models"]
+    assert (line["purpose"], line["kpi"], line["risk"]) == ("buy the right amount of power", "cost of imbalance", "high")

@@ -23,10 +23,13 @@ def make(root, **kind):
     return root
 
 
-def test_the_loop_file_passes_check_with_its_data_and_without_a_warning(tmp_path):
+def test_the_loop_file_passes_check_with_its_data_and_is_told_what_its_high_risk_asks_for(tmp_path):
     checked = check_project(make(tmp_path / "bank"), data=True, applied={})
     assert not checked.problems
-    assert not checked.warnings
+    assert [warning.what for warning in checked.warnings] == [
+        "risk is high, and versions are released without a person's approval",
+        "risk is high, and no column is protected",
+    ]
     assert [model.name for model in checked.models] == [MODEL]
 
 

@@ -351,6 +351,10 @@ def test_a_declared_latency_is_the_least_that_counts_as_slow():
     assert slow_threshold(FAST, declaration) == 50_000
     assert slow_threshold({math.floor(8 * math.log2(64_000)): 2_000}, declaration) > 70_000
     assert slow_threshold({}, Rollout()) is None
+    hour = Span.parse("1h")
+    assert slow_threshold({}, Rollout(), hour) == 3_600_000_000, "beyond it no answer can be acted on"
+    assert slow_threshold({}, declaration, hour) == 50_000, "what is declared wins"
+    assert slow_threshold(FAST, Rollout(), hour) == slow_threshold(FAST, Rollout()), "a champion that is known is the better measure"
     common = {"rollout": "r", "model": "m", "version": "2", "champion": "1", "attempt": 1, "reason": ""}
     assert plan(declaration, slow_us=70_000, **common).slow_us == 70_000
 

@@ -11,8 +11,9 @@ from flyball.clock import Span
 from flyball.declare.data import Dataset
 from flyball.declare.model import Framing, Model
 from flyball.features.assemble import training_rows
+from flyball.features.fields import last_known_label
 from flyball.training.fitting import FitCache, Fitter
-from flyball.training.judging import holdout_frame, last_known_label
+from flyball.training.judging import holdout_frame
 from flyball.training.rejudge import rejudge
 from flyball.training.rows import Assembled, assemble
 from flyball.training.run import Performed, perform

@@ -44,6 +44,9 @@ class Standing(Record, frozen=True):
     applied_at: Instant
     champion_at: Instant
     unread: str = ""
+    purpose: str = ""
+    kpi: str = ""
+    risk: str = ""
 
 
 class Version(VersionRow, frozen=True):

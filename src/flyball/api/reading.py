@@ -285,6 +285,9 @@ def _standing(asked: Asked, state: State, row: DeclarationRow) -> answers.Standi
         applied_at=row.applied_at,
         champion_at=roles.champion_at,
         unread=unread,
+        purpose=declared.framing.purpose if declared else "",
+        kpi=declared.framing.kpi if declared else "",
+        risk=declared.framing.risk if declared else "",
     )
 
 

@@ -22,7 +22,9 @@ app = common.app()
 def check(
     path: Annotated[Path | None, typer.Argument(metavar="[PATH]", help="a project's folder, or one of its loop files")] = None,
     *,
-    data: Annotated[bool, typer.Option("--data", help="read the data too: contracts, and transforms on its rows")] = False,
+    data: Annotated[
+        bool, typer.Option("--data", help="read the data too: contracts, transforms on its rows, and what gives the answer away")
+    ] = False,
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -146,6 +146,17 @@ def must_read_record(wired: Wired) -> None:
         raise error_of(refused)
 
 
+def framing_of(wired: Wired, name: str) -> str:
+    """What a model is for, in a line; empty where its declaration cannot be read now."""
+    from flyball.declare.framing import summary
+    from flyball.loop import lookup
+    from flyball.records.declarations import DECLARATIONS
+
+    row = wired.ports.ledger.state().get(DECLARATIONS, name)
+    model = lookup.readable(wired.ports.library, row)[0] if row is not None else None
+    return summary(model.framing) if model is not None else ""
+
+
 def declared(wired: Wired, name: str) -> Model:
     """The declaration in effect of a model. Raises NotFound with a near name, Refused (a token for other models)."""
     from flyball.loop import lookup

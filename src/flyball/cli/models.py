@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from flyball.cli import common
@@ -11,6 +12,9 @@ from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.output import Output, ago, estimate
 from flyball.clock import rfc3339
 from flyball.declare.codec import short
+from flyball.declare.framing import summary
+from flyball.declare.model import Model
+from flyball.errors import Corrupt, DeclarationError, NotFound, Unavailable
 from flyball.evaluation.persons import NONE_GIVEN
 from flyball.loop import lookup
 from flyball.records.base import State
@@ -19,6 +23,7 @@ from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.training import RUNS, RunResult
 from flyball.records.versions import VERSIONS, VersionRow, VersionState
 from flyball.registry import approvals
+from flyball.registry.card import card_of
 
 if TYPE_CHECKING:
     from flyball.wiring import Wired
@@ -92,6 +97,7 @@ def show(
             "verdicts": verdicts(row, result),
             "unlisted": {},
             "cpu_s": round(result.cpu_s, 3),
+            "framing": _framing(wired, state, row),
         }
         out.document(document)
     return 0
@@ -115,6 +121,8 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
             f"{'approved' if said.yes else 'rejected'}  {rfc3339(said.at)} by {said.actor} as {', '.join(said.roles)}: {said.reason}{under}"
         )
     out.line(f"made      {rfc3339(row.registered_at)} by {row.run}" + (f" ({run.trigger}: {run.reason})" if run else ""))
+    if (model := _declared(wired, state, row)) is not None:
+        out.line(f"for       {summary(model.framing)}")
     out.line(f"declared  version {short(row.version_digest)}  policy {short(row.policy_digest)}")
     for name, content in row.data.items():
         out.line(f"data      {name} {content[:12]}  {result.rows:,} rows of the last {result.window}, {result.holdout_rows:,} held out")
@@ -125,6 +133,61 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
     out.table(("METRIC", "ON THE HOLD-OUT", "CHAMPION THEN", "BASELINE"), metrics)
     for verdict in verdicts(row, result):
         out.line(verdict_line(out, verdict))
+
+
+def _declared(wired: Wired, state: State, row: VersionRow) -> Model | None:
+    """What a version was declared as; None where that cannot be read any more."""
+    run = state.get(RUNS, row.run)
+    try:
+        return wired.ports.library.model(wired.ports.library.spec(run.spec).declaration) if run is not None else None
+    except (NotFound, Corrupt, Unavailable, DeclarationError):
+        return None
+
+
+def _framing(wired: Wired, state: State, row: VersionRow) -> dict[str, object] | None:
+    model = _declared(wired, state, row)
+    return None if model is None else framing_document(model)
+
+
+def framing_document(model: Model) -> dict[str, object]:
+    """A framing with durations as the documents write them."""
+    framing = model.framing
+    return {
+        "purpose": framing.purpose,
+        "horizon": f"{framing.horizon.seconds:g}s",
+        "act_within": None if framing.act_within is None else f"{framing.act_within.seconds:g}s",
+        "kpi": framing.kpi,
+        "gain": framing.gain,
+        "risk": framing.risk,
+    }
+
+
+@app.command()
+def card(
+    version: Annotated[str, typer.Argument(metavar="MODEL[@V]", help="without a version: the champion, else the newest")],
+    *,
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """The model card of a version, as Markdown: what it is for and how risky, what it was made of, how good it is and for whom, who approved it."""
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.opened(project) as wired:
+        row = common.find_reference(wired, version)
+        state = wired.ports.ledger.state()
+        result = wired.ports.library.result(row.result)
+        model = _declared(wired, state, row)
+        if model is None:
+            raise NotFound(
+                f"what {row.model}@{row.version} was declared as cannot be read any more",
+                why="a card says what a version is for",
+                fix=f"flyball models show {row.model}@{row.version}",
+            )
+        text = card_of(model, row, msgspec.structs.replace(result, verdicts=verdicts(row, result)))
+        for line in text.splitlines():
+            out.line(line)
+        out.document({"model": row.model, "version": row.version, "framing": framing_document(model), "card": text})
+    return 0
 
 
 def asked_text(row: VersionRow) -> str:

@@ -61,7 +61,7 @@ class LiveQuality(Record, frozen=True):
 
 
 class Line(Record, frozen=True):
-    """One model as status shows it. `traffic` maps versions to their share; `error_rate` and `p99_ms` are of the last hour."""
+    """One model as status shows it; what it is for as its framing says. `traffic` maps versions to their share; `error_rate` and `p99_ms` are of the last hour."""
 
     name: str
     champion: str
@@ -78,6 +78,9 @@ class Line(Record, frozen=True):
     label_delay: str
     since: Instant
     doing: str
+    purpose: str
+    kpi: str
+    risk: str
 
 
 @app.command()
@@ -101,7 +104,7 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
             out.line("this token is for none of the models here")
         else:
             out.line("no model is declared yet: flyball apply, or flyball up")
-        _wrong(out, state, incidents, proposals, held, broken, now)
+        _wrong(out, state, incidents, proposals, held, broken, now, {each.name: each.kpi for each in lines})
         out.line(loop_text(age, up=up))
         if not wired.ports.detector:
             out.line(f"{out.paint('detector', 'bad')}  off, by its setting: nobody looks at the loss of labelled rows")
@@ -146,6 +149,9 @@ def _recorded(state: State, name: str, doing: str) -> Line:
         label_delay="",
         since=roles.champion_at,
         doing=doing,
+        purpose="",
+        kpi="",
+        risk="",
     )
 
 
@@ -165,6 +171,9 @@ def _whole(wired: Wired, state: State, model: Model, now: Instant) -> Line:
         watched=bool(kept.trails),
         labels=whole.labelled / whole.matured if whole and whole.matured else None,
         label_delay=str(label_delay(model)),
+        purpose=model.framing.purpose,
+        kpi=model.framing.kpi,
+        risk=model.framing.risk,
     )
 
 
@@ -281,11 +290,15 @@ def _wrong(
     held: list[VersionRow],
     broken: list[LoopFileRow],
     now: Instant,
+    kpis: dict[str, str],
 ) -> None:
     for row in incidents:
         due = f"review due in {roughly(row.review_by - now)}" if row.review_by > now else "review overdue"
         cause = f" ({row.cause})" if row.cause else ""
-        out.line(f"{out.paint('incident', 'bad')}  {row.incident} {row.model}: {row.what}{cause}, {row.state.value}, {due}   → {step(row)}")
+        stake = f", at stake: {kpis[row.model]}" if kpis.get(row.model) else ""
+        out.line(
+            f"{out.paint('incident', 'bad')}  {row.incident} {row.model}: {row.what}{cause}{stake}, {row.state.value}, {due}   → {step(row)}"
+        )
     for made in proposals:
         asks = "proposed" if made.mode == "propose" else "would"
         out.line(f"{out.paint(f'{asks:<8}', 'unsure')}  {made.action} {made.model} {made.target}: {made.reason}   → {answer(made)}")

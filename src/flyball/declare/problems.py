@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from flyball.clock import Span
 from flyball.declare.checks import Approval, Check, Drift, Reference, at_release
 from flyball.declare.data import Dataset, Sql
+from flyball.declare.framing import framing_doubts, framing_rules
 from flyball.declare.functions import Frame
 from flyball.declare.live import label_delay, live_slices, loss_metric, sent, uncounted, untested
 from flyball.declare.metrics import TRAFFIC, metric_info
 from flyball.declare.model import Label, Model
 from flyball.declare.policy import ACTIONS, FAILURE_MODES
 from flyball.declare.rules_checks import PLANNED_METRICS, check_rules, sentences
-from flyball.declare.rules_columns import Found, column_rules, horizon_rules, inputs
+from flyball.declare.rules_columns import Found, column_rules, inputs
 from flyball.declare.rules_fit import fit_rules
 from flyball.declare.units import near
 from flyball.errors import Problem
@@ -50,7 +51,7 @@ def _placed(model: Model, place: str, found: Iterator[Found]) -> list[Problem]:
 
 def _rules(model: Model) -> Iterator[Found]:
     yield from column_rules(model)
-    yield from horizon_rules(model)
+    yield from framing_rules(model)
     yield from fit_rules(model)
     yield from check_rules(model)
     for key in model.costs:
@@ -74,12 +75,7 @@ def _doubts(model: Model) -> Iterator[Found]:
     if not model.owner:
         yield Found("there is no owner", "incidents have nobody to go to", "name the team: owner=")
     yield from _doubtful_rollout(model)
-    if not label_delay(model):
-        yield Found(
-            f'label "{model.label_column}" is known at the moment of prediction',
-            "a row is judged at once, on the label known by then: one that comes later is never counted",
-            "say how long it takes: known_after= of the label's column, or the horizon",
-        )
+    yield from framing_doubts(model)
     for place, at, check in sentences(model):
         if isinstance(check, Approval) and check.role not in (*Role, *Job):
             yield Found(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from flyball.clock import Span
 from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
 from flyball.declare.functions import Expr, obstacle, roots
@@ -271,15 +270,3 @@ def _slices(model: Model) -> Iterator[Found]:
             yield _unknown(f'slice "{part.name}"', part.name, model.data)
         elif part.name == model.label_column:
             yield Found(f'slice "{part.name}" is the label', "a slice by the answer says nothing about where the model errs", "take it out")
-
-
-def horizon_rules(model: Model) -> Iterator[Found]:
-    """`act_within` must leave the answer useful: no longer than the horizon and the label's own delay."""
-    limit = Span(model.framing.horizon + model.label_delay)
-    act = model.framing.act_within
-    if act is not None and act > limit:
-        yield Found(
-            f"act_within {act} is longer than {limit}",
-            f"the label is known {model.label_delay} after a row's time and the answer comes {model.framing.horizon} before it: too late to act on",
-            "shorten act_within or lengthen horizon",
-        )

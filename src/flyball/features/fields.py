@@ -10,6 +10,7 @@ from flyball.data.types import column, schema
 from flyball.declare import rules_columns
 from flyball.declare.columns import Column
 from flyball.declare.model import Model
+from flyball.declare.views import Feature, RowFeature
 from flyball.errors import DeclarationError
 from flyball.features.expressions import expression, roots
 from flyball.records.models import Field, Signature
@@ -81,6 +82,21 @@ def signature(model: Model, classes: Sequence[int | str | bool] = ()) -> Signatu
             )
         )
     return Signature(task=model.task, fields=tuple(fields), classes=tuple(classes))
+
+
+def last_known_label(model: Model) -> str:
+    """The feature that is the label's last known value (of several the most recent), for the persistence baseline; empty if there is none."""
+    own = [item for view in model.features if view.data.name == model.data.name for item in view.features.items()]
+    found = [(age, name) for name, feature in own if (age := _age_of_last(feature, model.label_column)) is not None]
+    return min(found)[1] if found else ""
+
+
+def _age_of_last(feature: Feature, column: str) -> int | None:
+    """How long ago the last value of a column is that a feature gives; None where it gives something else."""
+    if isinstance(feature, RowFeature):
+        return 0 if feature.value == column else None
+    last = feature.how == "last" and feature.column == column and not feature.where
+    return int(feature.window.ago) if last else None
 
 
 def expressions(model: Model) -> dict[str, pl.Expr]:

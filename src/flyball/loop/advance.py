@@ -192,7 +192,7 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
         model=model.name,
         version=version.version,
         reason=reason,
-        slow_us=rollout.slow_threshold(recent_latency(kept.monitor(model.name)), model.rollout),
+        slow_us=rollout.slow_threshold(recent_latency(kept.monitor(model.name)), model.rollout, model.framing.act_within),
     )
     decide = partial(decide_release, model=model, folds=FOLDS, signatures=ports.library.signature)
     found = decide(state, command, ports.clock.now())

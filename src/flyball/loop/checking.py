@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from flyball.declare import codec, live
 from flyball.declare.data import Dataset
 from flyball.declare.difference import differences
+from flyball.declare.framing import implied
 from flyball.declare.model import Model
 from flyball.declare.owners import owners
 from flyball.declare.problems import warnings
@@ -45,6 +46,7 @@ class ModelReport(NamedTuple):
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
     owners: dict[str, str]
+    implied: tuple[str, ...]
 
 
 class Contract(NamedTuple):
@@ -74,7 +76,7 @@ class CheckReport(NamedTuple):
 
 
 def check_project(root: Path, *, data: bool = False, applied: Mapping[str, Applied] | None = None, only: str = "") -> CheckReport:
-    """Check a project, or its loop file `only`. With `data` the sources are read: contracts, and transforms on real rows.
+    """Check a project, or its loop file `only`. With `data` the sources are read: contracts, transforms on real rows, and leaks.
 
     Raises NotFound outside a project, BadInput where nothing is declared, DeclarationError for a broken `flyball.toml`; all else is in
     the report.
@@ -92,7 +94,9 @@ def report(compilation: Compilation, root: Path, *, data: bool, applied: Mapping
     for compiled in compilation.models:
         if only in ("", compiled.file):
             model = codec.decode(compiled.body)
-            models.append(_model(compiled, model, applied.get(compiled.model), _contracts(model, root, contracts) if data else Contract()))
+            found = _contracts(model, root, contracts) if data else Contract()
+            found = found._replace(doubts=(*found.doubts, *compilation.doubts.get(compiled.model, ())))
+            models.append(_model(compiled, model, applied.get(compiled.model), found))
     broken = tuple(file for file in compilation.broken if only in ("", file.file))
     return CheckReport(tuple(models), broken, () if only else compilation.gone(applied))
 
@@ -125,6 +129,7 @@ def _model(compiled: Compiled, model: Model, before: Applied | None, found: Cont
         problems=tuple(wrong),
         warnings=tuple(told),
         owners=owners(model),
+        implied=tuple(map(str, implied(model))),
     )
 
 
@@ -212,6 +217,7 @@ def to_json(checked: CheckReport) -> dict[str, Any]:
                 "request": model.request,
                 "differences": list(model.differences),
                 "owners": model.owners,
+                "implied": list(model.implied),
                 "problems": [plain(problem) for problem in model.problems],
                 "warnings": [plain(warning) for warning in model.warnings],
             }
@@ -246,6 +252,7 @@ def to_lines(checked: CheckReport) -> list[str]:
         lines.append(f"{model.file:<{width}}   {model.name:<{name_width}}   {counts}   {digests}")
         if model.request:
             lines.append(f"  a request      {_fields(model.request)}")
+        lines += [f"  in force       {one}" for one in model.implied]
         lines += [f"  changed        {difference}" for difference in model.differences]
         lines += [f"  warning  {str(warning).replace(chr(10), chr(10) + '  ')}" for warning in model.warnings]
     lines += [str(problem) for problem in checked.problems]

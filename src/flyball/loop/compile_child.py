@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
 
 
 def compile_file(root: Path, file: str, *, prove: str = "") -> dict[str, Any]:
-    """Import a loop file and describe its models: `models` (the fields of Compiled), and `problems` of the file."""
+    """Import a loop file and describe its models: `models` (the fields of Compiled), `problems` of the file, and `doubts` by model."""
     if "." in Path(file).stem:
         wrong_name = Problem(f"{file}:1", "a loop file's name cannot hold a dot", "it is imported as a module", "rename it, with - or _")
         return {"models": [], "problems": [_plain(wrong_name)]}
@@ -60,7 +60,7 @@ def compile_file(root: Path, file: str, *, prove: str = "") -> dict[str, Any]:
         module = sys.modules[code.module_name(file)]
     except BaseException as error:  # noqa: BLE001 - a user's file runs here: anything may come out of it, exits included
         return {"models": [], "problems": [_plain(_import_problem(root, file, error))]}
-    models, wrong = [], []
+    models, wrong, doubts = [], [], {}
     for _, model in code.models_of(module):
         place_file, line = made.get(id(model), (file, 1))
         if place_file != file:
@@ -74,10 +74,13 @@ def compile_file(root: Path, file: str, *, prove: str = "") -> dict[str, Any]:
             continue
         wrong += found
         if prove and not found:
-            wrong += _proof(model, root, place, from_data=prove == "data")
+            unproven = _proof(model, root, place, from_data=prove == "data")
+            wrong += unproven
+            if prove == "data" and not unproven:
+                doubts[model.name] = [_plain(item) for item in _leaks(model, root, place)]
         digests = {f"{name}_digest": digest for name, digest in codec.digests(body)._asdict().items()}
         models.append({"model": model.name, "file": file, "line": line, **digests, "body": body, "code": taken})
-    return {"models": models, "problems": [_plain(item) for item in wrong]}
+    return {"models": models, "problems": [_plain(item) for item in wrong], "doubts": doubts}
 
 
 def _plain(problem: Problem) -> dict[str, str]:
@@ -164,6 +167,18 @@ def _proof(model: Model, root: Path, place: str, *, from_data: bool) -> list[Pro
     except FlyballError as error:
         return [Problem(f'{place}  Model "{model.name}"', error.what, error.why, error.fix)]
     return [Problem(f'{place}  Model "{model.name}"', item.what, item.why, item.fix) for item in found]
+
+
+def _leaks(model: Model, root: Path, place: str) -> list[Problem]:
+    """What of the data gives the answer away. Nothing where they cannot be read: that is told by who reads them for their contract."""
+    from flyball.data.source import read
+    from flyball.features.leakage import leaks
+
+    try:
+        frames = {data.name: read(data, root) for data in (model.data, *(view.data for view in model.features))}
+        return leaks(model, frames, f'{place}  Model "{model.name}"')
+    except FlyballError:
+        return []
 
 
 if __name__ == "__main__":

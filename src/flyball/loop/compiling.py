@@ -11,10 +11,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,8 @@ class Compilation:
     broken: tuple[Broken, ...]
     files: tuple[str, ...]
     fingerprint: str
+    doubts: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
+    """What the data gave reason to doubt, by model; only where it was asked for."""
 
     def gone(self, applied: Iterable[str]) -> tuple[str, ...]:
         """Those of the applied models that no loop file declares any more. Where a file is broken, nobody can tell."""
@@ -73,6 +75,7 @@ class _Answer:
     key: str
     models: tuple[Compiled, ...]
     problems: tuple[Problem, ...]
+    doubts: Mapping[str, tuple[Problem, ...]]
 
 
 class Compiler:
@@ -85,7 +88,9 @@ class Compiler:
         self._last: Compilation | None = None
 
     def compile(self, *, prove: str = "") -> Compilation:
-        """Compile what has changed. `prove` "made" or "data" also tries transforms row by row, on made-up rows or the data's own."""
+        """Compile what has changed. `prove` "made" or "data" also tries transforms row by row, on made-up rows or the data's own; "data"
+        also looks for what gives the answer away.
+        """
         before = fingerprint(self._root)
         if self._last is not None and self._last.fingerprint == before and not prove:
             return self._last
@@ -112,7 +117,8 @@ class Compiler:
         document = run_child(self._root, file, timeout_s=self._timeout_s, prove=prove, running=running)
         models = tuple(msgspec.convert(entry, Compiled) for entry in document["models"])
         problems = tuple(Problem(**item) for item in document["problems"])
-        return _Answer(_code_key(models[0].code) if models and not problems else mark, models, problems)
+        doubts = {name: tuple(Problem(**item) for item in found) for name, found in document.get("doubts", {}).items()}
+        return _Answer(_code_key(models[0].code) if models and not problems else mark, models, problems, doubts)
 
 
 def compile_project(root: Path, *, prove: str = "", timeout_s: float = TIMEOUT_S) -> Compilation:
@@ -193,7 +199,8 @@ def _gather(root: Path, answers: dict[str, _Answer], mark: str) -> Compilation:
         for file, found in wrong.items()
         if found
     )
-    return Compilation(models, broken, tuple(answers), mark)
+    doubts = {name: found for answer in answers.values() for name, found in answer.doubts.items()}
+    return Compilation(models, broken, tuple(answers), mark, doubts)
 
 
 def _doubles(models: Iterable[Compiled]) -> dict[str, list[Compiled]]:

@@ -7,6 +7,7 @@ from functools import lru_cache
 import msgspec
 
 from flyball.declare import codec as declarations
+from flyball.declare.framing import in_force
 from flyball.declare.model import Model
 from flyball.records import codec
 from flyball.records.models import Manifest, Signature
@@ -20,6 +21,7 @@ class BlobLibrary:
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
+        # what a declaration implies is obeyed as what it says: nothing in the loop sees the one without the other
         self.model = lru_cache(maxsize=512)(self._model)
         self.result = lru_cache(maxsize=512)(self._result)
         self.signature = lru_cache(maxsize=512)(self._signature)
@@ -27,7 +29,7 @@ class BlobLibrary:
         self.spec = lru_cache(maxsize=512)(self._spec)
 
     def _model(self, body: str) -> Model:
-        return declarations.decode(self._blobs.get(body).decode())
+        return in_force(declarations.decode(self._blobs.get(body).decode()))
 
     def _result(self, digest: str) -> RunResult:
         return codec.decode(self._blobs.get(digest), RunResult)

@@ -47,7 +47,7 @@ def release(ports: Ports, model: Model, version: str, *, command: str, actor: st
         model=model.name,
         version=version,
         reason=reason or f"released by {actor}",
-        slow_us=slow_threshold(recent_latency(load(ports.memory).monitor(model.name)), model.rollout),
+        slow_us=slow_threshold(recent_latency(load(ports.memory).monitor(model.name)), model.rollout, model.framing.act_within),
     )
     return order, partial(decide_release, model=model, folds=FOLDS, signatures=ports.library.signature)
 

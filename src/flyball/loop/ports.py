@@ -126,7 +126,7 @@ class Library(Protocol):
     """Immutable values behind blob hashes, decoded once."""
 
     def model(self, body: str) -> Model:
-        """The declaration whose canonical JSON is blob `body`."""
+        """The declaration whose canonical JSON is blob `body`, with all that its framing implies."""
         ...
 
     def result(self, digest: str) -> RunResult:

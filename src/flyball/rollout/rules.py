@@ -81,18 +81,19 @@ def plan(
     )
 
 
-def slow_threshold(latency: Mapping[int, int], declaration: Rollout) -> int | None:
+def slow_threshold(latency: Mapping[int, int], declaration: Rollout, act_within: Span | None = None) -> int | None:
     """τ in µs, from which an answer is slow: the least that a guard on `latency_p99` names, else 1.1 × the stable version's p99.
 
     A guard names a multiple of the stable p99, or a time; a time that is less than 1.1 × the stable p99 counts as that, for most of what is
-    beyond it is the stable version's own. With fewer than 500 requests there is no p99, and only times count; None where there are none.
+    beyond it is the stable version's own. With fewer than 500 requests there is no p99, and only times count, that within which an answer
+    can be acted on (`act_within`) where no guard names one; None where there are none.
     `latency` counts requests by floor(8 × log2(µs)), as `Traffic.latency` does; hand in about the last 2,000.
     """
     guards = [guard for guard in declaration.guards if guard.metric.name == SLOW and not untested(guard, "")]
     times = [round(guard.bound * 1000) for guard in guards if not isinstance(guard.bound, Reference)]
     p99 = _p99(latency)
     if p99 is None:
-        return min(times, default=None)
+        return min(times, default=act_within if act_within is None else int(act_within))
     usual = math.ceil(SLOWER * p99)
     named = [math.ceil(guard.bound.times * p99 + guard.bound.plus * 1000) for guard in guards if isinstance(guard.bound, Reference)]
     return min([*named, *(max(time, usual) for time in times)], default=usual)

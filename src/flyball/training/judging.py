@@ -7,13 +7,14 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import polars as pl
 
+from flyball.declare import framing
 from flyball.declare.checks import AnyOf, Check
 from flyball.declare.metrics import metric_info
 from flyball.declare.model import Model
-from flyball.declare.views import Feature, RowFeature
 from flyball.evaluation import baselines
 from flyball.evaluation.answers import answers as read_answers
 from flyball.evaluation.detector import loss_bound
@@ -21,6 +22,7 @@ from flyball.evaluation.gates import Holdout, judge
 from flyball.evaluation.metrics import estimate, measure
 from flyball.evaluation.slices import by_slice
 from flyball.features.assemble import KNOWN
+from flyball.features.fields import last_known_label
 from flyball.records.estimates import Estimate, Verdict
 from flyball.training.predictor import Predictions, Predictor, answers
 from flyball.training.rows import Assembled
@@ -108,21 +110,6 @@ def _apart(model: Model, groups: pl.Series) -> pl.Series:
     return groups.replace_strict(known, hashed, default=None, return_dtype=pl.String)
 
 
-def last_known_label(model: Model) -> str:
-    """The feature that is the label's last known value (of several the most recent), for the persistence baseline; empty if there is none."""
-    own = [item for view in model.features if view.data.name == model.data.name for item in view.features.items()]
-    found = [(age, name) for name, feature in own if (age := _age_of_last(feature, model.label_column)) is not None]
-    return min(found)[1] if found else ""
-
-
-def _age_of_last(feature: Feature, column: str) -> int | None:
-    """How long ago the last value of a column is that a feature gives; None where it gives something else."""
-    if isinstance(feature, RowFeature):
-        return 0 if feature.value == column else None
-    last = feature.how == "last" and feature.column == column and not feature.where
-    return int(feature.window.ago) if last else None
-
-
 def measured(model: Model) -> list[str]:
     """The metrics every run reports: the objective, those that gates, guards and monitors name, and the task's usual ones."""
     usual = {"binary": ("accuracy", "roc_auc", "log_loss"), "multiclass": ("accuracy", "log_loss")}.get(model.task, ("mae", "rmse"))
@@ -136,7 +123,7 @@ def measured(model: Model) -> list[str]:
 
 def judge_holdout(model: Model, frame: pl.DataFrame, classes: tuple[int | str | bool, ...]) -> Judged:
     """Measure everybody on the hold-out and judge the gates; rows of one group are one cluster."""
-    names = measured(model)
+    names, asked = measured(model), framing.implied(model)
     slices = tuple(name for name in model.slice_names if name in frame.columns)
     group = GROUP if GROUP in frame.columns else ""
     bound, cap = loss_bound(model.task, frame, group=group)
@@ -148,9 +135,20 @@ def judge_holdout(model: Model, frame: pl.DataFrame, classes: tuple[int | str | 
         if "champion_value" in frame.columns
         else {},
         by_slice=by_slice(model.task, frame, slices, sliced, classes=classes, group=group) if slices else {},
-        verdicts=judge(model.gates, Holdout(frame, model.task, slices=slices, classes=classes, group=group)),
+        verdicts=_told(
+            judge(framing.in_force(model).gates, Holdout(frame, model.task, slices=slices, classes=classes, group=group)), asked
+        ),
         loss_bound=bound,
         loss_cap=cap,
+    )
+
+
+def _told(verdicts: tuple[Verdict, ...], asked: tuple[framing.Implied, ...]) -> tuple[Verdict, ...]:
+    """The verdicts, of which those on a gate that nobody wrote say where it comes from."""
+    told = {str(one.check): one.told for one in asked if one.place == "gates"}
+    return tuple(
+        msgspec.structs.replace(one, why=f"{one.why}; {told[one.check]}".removeprefix("; ")) if one.check in told else one
+        for one in verdicts
     )
 
 

@@ -1,0 +1,124 @@
+"""The model card of a version as Markdown: what it is for, what it was made of, how good it is and for whom, and who approved it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from flyball.clock import Span, rfc3339
+from flyball.declare.framing import implied
+from flyball.declare.model import Framing, Model
+from flyball.records.estimates import Estimate
+from flyball.records.training import RunResult
+from flyball.records.versions import VersionRow
+
+NOT_SAID = "not said"
+
+
+def card_of(model: Model, row: VersionRow, result: RunResult) -> str:
+    """The card of a version. `model` is what it was declared as, `result` the run's with every verdict."""
+    parts = (
+        [f"# {row.model}@{row.version}", ""],
+        _purpose(model, row),
+        _data(model, row, result),
+        _quality(row, result),
+        _slices(result),
+        _gates(model, row, result),
+    )
+    return "\n".join(line for part in parts for line in part).rstrip() + "\n"
+
+
+def _purpose(model: Model, row: VersionRow) -> Iterator[str]:
+    framing = model.framing
+    yield "## What it is for"
+    yield ""
+    yield from _rows(
+        {
+            "purpose": framing.purpose,
+            "KPI": framing.kpi,
+            "gain": framing.gain,
+            "asked": _asked(framing),
+            "risk": framing.risk,
+            "owner": model.owner,
+            "task": model.task,
+            "state": row.state.value,
+        }
+    )
+
+
+def _asked(framing: Framing) -> str:
+    act = f", to be acted on within {framing.act_within}" if framing.act_within is not None else ""
+    return (f"{framing.horizon} before the time that is predicted" if framing.horizon else "at the time that is predicted") + act
+
+
+def _data(model: Model, row: VersionRow, result: RunResult) -> Iterator[str]:
+    data = model.data
+    freshness = f"{data.freshness} at most" if data.freshness is not None else ""
+    yield "## What it was made of"
+    yield ""
+    yield from _rows(
+        {
+            "data": ", ".join(f"{name} {content[:12]}" for name, content in row.data.items()),
+            "licence": data.licence,
+            "freshness": freshness,
+            "label": f"{model.label_column}, known {model.label_delay} after a row",
+            "rows": f"{result.rows:,} of the last {result.window}, {result.holdout_rows:,} held out",
+            "protected columns": ", ".join(name for name, column in data.columns.items() if column.protected) or "none declared",
+            "made": f"{rfc3339(row.registered_at)} by {row.run}",
+            "artifact": row.artifact[:12],
+        }
+    )
+
+
+def _quality(row: VersionRow, result: RunResult) -> Iterator[str]:
+    yield "## How good it is on the hold-out"
+    yield ""
+    yield "| metric | value, 95% interval | champion then | baseline |"
+    yield "|---|---|---|---|"
+    for name, found in row.metrics.items():
+        yield f"| {name} | {_shown(found)} | {_shown(result.champion.get(name))} | {_shown(result.baseline.get(name))} |"
+    yield ""
+
+
+def _slices(result: RunResult) -> Iterator[str]:
+    if not result.by_slice:
+        return
+    names = list(dict.fromkeys(name for found in result.by_slice.values() for name in found))
+    yield "## For whom"
+    yield ""
+    yield f"| slice | {' | '.join(names)} |"
+    yield f"|---|{'---|' * len(names)}"
+    for part, found in result.by_slice.items():
+        yield f"| {_cell(part)} | {' | '.join(_shown(found.get(name)) for name in names)} |"
+    yield ""
+
+
+def _gates(model: Model, row: VersionRow, result: RunResult) -> Iterator[str]:
+    yield "## How it was judged"
+    yield ""
+    for verdict in result.verdicts:
+        place = f" in {verdict.slice}" if verdict.slice else ""
+        yield f"- {verdict.outcome.value}: {verdict.check}{place}" + (f" ({verdict.why})" if verdict.why else "")
+    for said in row.said:
+        yield f"- {'approved' if said.yes else 'rejected'} by {said.actor} as {', '.join(said.roles)} at {rfc3339(said.at)}: {said.reason}"
+    watched = [str(one.check) for one in implied(model) if one.place == "monitors"]
+    watched = [str(check) for check in model.monitors] + watched
+    yield f"- watched in service: {'; '.join(dict.fromkeys(watched)) or 'by the detector of loss alone'}"
+
+
+def _rows(values: Mapping[str, str | Span]) -> Iterator[str]:
+    for name, value in values.items():
+        yield f"- {name}: {value or NOT_SAID}"
+    yield ""
+
+
+def _shown(found: Estimate | None) -> str:
+    if found is None:
+        return "–"
+    if found.value is None:
+        return _cell(found.why or "not known")
+    interval = "" if found.low is None or found.high is None else f" [{found.low:.4g}, {found.high:.4g}]"
+    return f"{found.value:.4g}{interval}, n={found.n:,}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

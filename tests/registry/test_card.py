@@ -1,0 +1,69 @@
+"""A model card says what a version is for, how risky it is, how good and for whom, and who let it pass."""
+
+import flyball as fb
+from flyball.records.estimates import Estimate, Outcome, Verdict
+from flyball.records.models import Signature
+from flyball.records.training import RunResult
+from flyball.records.versions import Said, VersionRow, VersionState
+from flyball.registry.card import card_of
+
+DATA = fb.Dataset(
+    "loans",
+    source="loans.csv",
+    time="at",
+    freshness="6h",
+    columns={"amount": float, "sex": fb.column(str, protected=True), "bad": fb.column(bool, known_after="365d")},
+)
+FRAMING = fb.Framing("price loans", horizon="1h", act_within="1d", kpi="loss per loan", risk="high")
+MODEL = fb.Model("credit", task="binary", data=DATA, label="bad", owner="risk", framing=FRAMING)
+GOOD = Estimate(value=0.81, low=0.78, high=0.84, n=900)
+RESULT = RunResult(
+    artifact="a" * 64,
+    signature=Signature(task="binary", fields=()),
+    parameters={},
+    window=fb.Train(print, window="90d").window,  # type: ignore[arg-type]
+    rows=9_000,
+    holdout_rows=900,
+    metrics={"accuracy": GOOD},
+    baseline={"accuracy": Estimate(value=0.6, n=900)},
+    by_slice={"purpose=a|b": {"accuracy": Estimate(value=None, why="n=3 < 100")}},
+    verdicts=(Verdict(check="approval by 1 approver", outcome=Outcome.PASS, why="given by user:ben (approver)"),),
+)
+ROW = VersionRow(
+    model="credit",
+    version="1.2.0",
+    state=VersionState.ELIGIBLE,
+    run="run_1",
+    artifact="a" * 64,
+    result="b" * 64,
+    version_digest="",
+    policy_digest="",
+    data={"loans": "c" * 64},
+    metrics={"accuracy": GOOD},
+    registered_at=1_700_000_000_000_000,
+    said=(Said(actor="user:ben", yes=True, roles=("approver",), reason="looked at it", at=1_700_000_000_000_000, gates_digest=""),),
+)
+
+
+def test_the_card_says_what_the_framing_says() -> None:
+    text = card_of(MODEL, ROW, RESULT)
+    for said in (
+        "# credit@1.2.0",
+        "- purpose: price loans",
+        "- KPI: loss per loan",
+        "- risk: high",
+        "1h before the time that is predicted, to be acted on within 1d",
+    ):
+        assert said in text, text
+    assert "- gain: not said" in text, "what is missing is named, not left out"
+    assert "- freshness: 6h at most" in text
+    assert "- protected columns: sex" in text
+
+
+def test_the_card_says_how_good_for_whom_and_who_approved() -> None:
+    text = card_of(MODEL, ROW, RESULT)
+    assert "| accuracy | 0.81 [0.78, 0.84], n=900 | – | 0.6, n=900 |" in text
+    assert "| purpose=a\\|b | n=3 < 100 |" in text
+    assert "- pass: approval by 1 approver (given by user:ben (approver))" in text
+    assert "- approved by user:ben as approver at 2023-11-14" in text
+    assert "watched in service: drift of inputs; latency_p99 ≤ 1d" in text
