@@ -11,7 +11,7 @@ from flyball.clock import Span
 from flyball.declare import codec
 from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
-from flyball.declare.model import Framing, Label, Model
+from flyball.declare.model import Framing, Model
 from flyball.declare.policy import Rollout
 from flyball.declare.views import FeatureView, Window
 from flyball.errors import BadInput, DeclarationError
@@ -209,13 +209,6 @@ def test_views_over_another_data_set_see_its_row_at_the_very_moment():
 def test_a_missing_data_set_is_named():
     with pytest.raises(BadInput, match='no rows of data set "sales"'):
         assemble.training_rows(model(), {}, as_of=END)
-
-
-def test_a_label_from_another_data_set_is_refused_for_now():
-    other = Dataset("later", source="l.csv", time="t", columns={"sale_id": str, "sold": float})
-    made = model(label=Label("sold", source=other, on="sale_id", within="7d"))
-    with pytest.raises(DeclarationError, match='takes its label from data set "later"'):
-        assemble.training_rows(made, {"sales": frame()}, as_of=END)
 
 
 def test_a_data_set_without_time_is_trained_on_in_its_own_order():

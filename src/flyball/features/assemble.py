@@ -19,9 +19,10 @@ from flyball.clock import Instant, Span
 from flyball.data.types import DTYPES, instants, schema
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView, WindowFeature
-from flyball.errors import BadInput, DeclarationError
+from flyball.errors import BadInput
 from flyball.features import transforms
 from flyball.features.fields import inputs, request_fields, signature, slices, view_features, watched
+from flyball.features.labels import label_data, labels
 from flyball.features.windows import Lookup, prepare
 
 __all__ = [
@@ -32,7 +33,6 @@ __all__ = [
     "history_span",
     "inputs",
     "key_column",
-    "label_column",
     "prepare_history",
     "request_fields",
     "served",
@@ -59,17 +59,6 @@ class PreparedHistory:
     """What answers for each of a model's views, in order: its rows, sorted once (`prepare_history`), or a store that keeps its values."""
 
     views: tuple[Lookup, ...]
-
-
-def label_column(model: Model) -> str:
-    """The label's column in the model's own data set. Raises DeclarationError for a label that arrives in another one."""
-    if isinstance(model.label, str):
-        return model.label
-    raise DeclarationError(
-        f'model "{model.name}" takes its label from data set "{model.label.source.name}"',
-        why="labels from another data set are not joined yet",
-        fix="bring the label into the model's own data set as a column with known_after=",
-    )
 
 
 def _own(model: Model, view: FeatureView) -> bool:
@@ -187,11 +176,10 @@ def training_rows(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: In
     feature columns. `frames` maps data set names to frames
     as `data.source.read` gives them. Raises BadInput if a data set is missing.
     """
-    data = model.data
-    absent = [view.data.name for view in model.features if view.data.name not in frames]
-    if data.name not in frames or absent:
-        raise BadInput(f'no rows of data set "{absent[0] if absent else data.name}"', why=f'model "{model.name}" is made from it')
-    rows = _known_rows(model, frames[data.name], as_of, since)
+    for name in (model.data.name, *(view.data.name for view in model.features), label_data(model)):
+        if name not in frames:
+            raise BadInput(f'no rows of data set "{name}"', why=f'model "{model.name}" is made from it')
+    rows = _known_rows(model, frames, as_of, since)
     history = prepare_history(model, frames)
     built = _features(model, rows, rows["__time"].to_numpy(), history).features
     sent = [pl.col(name).alias(f"{SENT}{name}") for name in watched(model) if name not in built.columns]
@@ -204,22 +192,24 @@ def watched_columns(model: Model, frame: pl.DataFrame) -> list[pl.Expr]:
     return [pl.col(place).alias(name) for name, place in places.items() if frame.schema.get(place, pl.Null) != pl.Null]
 
 
-def _known_rows(model: Model, frame: pl.DataFrame, as_of: Instant, since: Instant | None) -> pl.DataFrame:
-    data, label = model.data, label_column(model)
+def _known_rows(model: Model, frames: Mapping[str, pl.DataFrame], as_of: Instant, since: Instant | None) -> pl.DataFrame:
+    """The rows of the model's data set with `__time`, `__known` and `__y`, in order of time."""
+    data = model.data
     time = instants(data.time) if data.time else pl.int_range(pl.len(), dtype=pl.Int64)
     known = pl.col("__time") + int(model.label_delay)
     if data.arrived:
         known = pl.max_horizontal(known, instants(data.arrived))
-    rows = frame.with_columns(time.alias("__time")).with_columns(known.alias(KNOWN))
-    rows = rows.filter(pl.col("__time").is_not_null() & pl.col(label).is_not_null() & (pl.col(KNOWN) <= as_of))
+    rows = frames[data.name].with_columns(time.alias("__time")).with_columns(known.alias(KNOWN))
+    rows = rows.filter(pl.col("__time").is_not_null() & (pl.col(KNOWN) <= as_of))
     if since is not None and data.time:
         rows = rows.filter(pl.col("__time") >= since)
+    rows = rows.with_columns(labels(model, rows, rows["__time"], frames).alias("__y")).filter(pl.col("__y").is_not_null())
     return rows.sort("__time", maintain_order=True)
 
 
 def _about(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
     """The columns that are not features: what the row is, what it weighs, where it belongs."""
-    out = [pl.col("__time"), pl.col(label_column(model)).alias("__y")]
+    out = [pl.col("__time"), pl.col("__y")]
     if model.data.arrived:
         out.append(pl.col(KNOWN))
     if model.data.id:
