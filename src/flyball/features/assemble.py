@@ -33,6 +33,7 @@ __all__ = [
     "history_span",
     "inputs",
     "key_column",
+    "moments",
     "prepare_history",
     "request_fields",
     "served",
@@ -128,20 +129,26 @@ def _features(model: Model, rows: pl.DataFrame, times: Ints, history: PreparedHi
     Columns are moved as series: on one row, a Polars query costs more than everything in it.
     """
     plan = _plan(model)
-    moment = times - int(model.framing.horizon)
     frame = pl.DataFrame([_typed(rows[name], dtype) for name, dtype in plan.fields])
     for view, prepared in zip(model.features, history.views, strict=True):
-        # another data set's row at the very moment is known; only rows of the same stream might be the row itself
-        row_time = times if _own(model, view) else moment + 1
-        asked = {"row_time": pl.Series(row_time), "moment": pl.Series(moment)}
-        if view.entity is not None:
-            asked["key"] = rows[view.key]
-        frame = frame.hstack(prepared.values(pl.DataFrame(asked)))
+        keys = rows[view.key] if view.entity is not None else None
+        frame = frame.hstack(prepared.values(moments(model, view, times, keys)))
     views = frame.select(plan.views) if plan.views else pl.DataFrame()
     frame = transforms.apply(model, frame)
     # an estimator that takes its categories "from_dtype" finds them in an enumeration
     features = pl.DataFrame([_typed(frame[name], plan.enums[name]) if name in plan.enums else frame[name] for name in plan.features])
     return Served(features, views)
+
+
+def moments(model: Model, view: FeatureView, times: Ints, keys: pl.Series | None) -> pl.DataFrame:
+    """What one of the model's views is asked for rows with these times T (i64 µs) and, where it has an entity, keys."""
+    moment = times - int(model.framing.horizon)
+    # another data set's row at the very moment is known; only rows of the same stream might be the row itself
+    row_time = times if _own(model, view) else moment + 1
+    asked = {"row_time": pl.Series(row_time), "moment": pl.Series(moment)}
+    if keys is not None:
+        asked["key"] = keys
+    return pl.DataFrame(asked)
 
 
 def _typed(series: pl.Series, dtype: pl.DataType) -> pl.Series:

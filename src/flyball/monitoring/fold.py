@@ -1,4 +1,4 @@
-"""How alerts follow from events."""
+"""How alerts, and what is known of served features, follow from events."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from flyball.monitoring.alerts import require
 from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.monitoring import ALERTS, AlertMoved, AlertRow, AlertState
+from flyball.records.skew import SKEWS, FeaturesVerified, SkewRow
 
 
 def alert_moved(projection: Projection, recorded: Recorded) -> None:
@@ -28,5 +29,21 @@ def alert_moved(projection: Projection, recorded: Recorded) -> None:
     projection.put(ALERTS, event.key, row)
 
 
-FOLDS: Mapping[type[Event], Fold] = {AlertMoved: alert_moved}
+def features_verified(projection: Projection, recorded: Recorded) -> None:
+    """What is now known of the features that a version is served."""
+    event = recorded.event
+    assert isinstance(event, FeaturesVerified)
+    row = SkewRow(
+        model=event.model,
+        version=event.version,
+        at=recorded.at,
+        rows=event.rows,
+        checked=event.checked,
+        features=event.features,
+        examples=event.examples,
+    )
+    projection.put(SKEWS, f"{event.model}/{event.version}", row)
+
+
+FOLDS: Mapping[type[Event], Fold] = {AlertMoved: alert_moved, FeaturesVerified: features_verified}
 """The folds of this stage."""

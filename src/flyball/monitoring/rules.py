@@ -6,7 +6,7 @@ whole span of missing it, the detector bounds its false alarms by design. Too li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -56,14 +56,18 @@ class Assessment:
     alarm: str | None
 
 
-def assess(model: Model, state: MonitorState, *, now: Instant, detector: bool = True) -> Assessment:
-    """Look at every declared monitor, and at the detector of loss that every model has (unless it is off)."""
+def assess(model: Model, state: MonitorState, *, now: Instant, detector: bool = True, skew: Iterable[Finding] = ()) -> Assessment:
+    """Look at every declared monitor, and at the detector of loss that every model has (unless it is off).
+
+    skew: what is known of the features that were served (`monitoring.skew`).
+    """
     findings: list[Finding] = []
     for monitor in model.monitors:
         findings.extend(_guarded(str(monitor), lambda monitor=monitor: findings_of(monitor, state, now=now)))  # type: ignore[misc]
     findings.extend(_guarded(DETECTOR, lambda: iter((_detector(model, state) if detector else OFF,))))
     findings.extend(_guarded(LABELS, lambda: iter((_coverage(state, now),))))
     findings.append(_logged(state, now))
+    findings.extend(skew)
     return Assessment(findings=tuple(_brief(found) for found in findings), alarm=retrain_alarm(model, state, now, detector=detector))
 
 

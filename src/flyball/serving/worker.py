@@ -27,6 +27,7 @@ from flyball.clock import Instant
 from flyball.data.types import DTYPES
 from flyball.errors import Corrupt, FlyballError
 from flyball.features.assemble import served
+from flyball.features.skew import logged
 from flyball.serving import proofs, wire
 from flyball.serving.history import History
 from flyball.serving.layout import Layout, worker_name, write_json
@@ -86,17 +87,11 @@ class Scorer:
         output = answers(self._predictor.predict(found.features))
         if history.views is None:
             return Scored(output)
-        return Scored(output, history.views, [moment - self._horizon for moment in times], _rows(found.views))
+        return Scored(output, history.views, [moment - self._horizon for moment in times], logged(found.views))
 
     def now(self) -> Instant:
         """The time T of a row whose caller gave none: what can be predicted at this moment."""
         return time.time_ns() // 1000 + self._horizon
-
-
-def _rows(values: pl.DataFrame) -> list[list[Any]]:
-    """The values of views row by row, plain: times as µs."""
-    columns = [(column.cast(pl.Int64) if column.dtype.is_temporal() else column).to_list() for column in values.iter_columns()]
-    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def answers(predictions: Predictions) -> Answers:

@@ -1,0 +1,168 @@
+"""Every served value is told apart exactly: right, late, absent, too many, or wrong; and what cannot be told is not called right."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+import flyball as fb
+from flyball.features.assemble import moments
+from flyball.features.skew import Judged, ServedRow, Truth, judge, logged, same
+from flyball.features.windows import prepare
+from flyball.records.skew import FeatureSkew, Skew, added
+
+DAY = 86_400_000_000
+NOW = 20 * DAY
+
+payments = fb.Dataset("payments", source="x.csv", time="ts", columns={"who": str, "amount": float})
+loans = fb.Dataset("loans", source="y.csv", time="ts", columns={"who": str, "good": fb.column(int, known_after="1d")})
+
+
+def view(spent: str = "7d") -> fb.FeatureView:
+    features = {
+        "spent": fb.window(spent).sum("amount"),
+        "times": fb.window("7d").count(),
+        "largest": fb.window("7d").max("amount"),
+    }
+    return fb.FeatureView("habits", payments, entity="who", features=features)
+
+
+HABITS = view()
+MODEL = fb.Model(
+    "credit", task="binary", data=loans, label="good", features=[HABITS], train=fb.Train(lambda X, y: None, window="30d", holdout="7d")
+)
+
+
+def rows(days: int = 30) -> pl.DataFrame:
+    """A payment a day of each of three people, of which cy stopped on day 14."""
+    found = [
+        (who, day * DAY, 0.1 * day + n) for n, who in enumerate(("ana", "bo", "cy")) for day in range(days) if who != "cy" or day <= 14
+    ]
+    ts = pl.Series("ts", [moment for _, moment, _ in found]).cast(pl.Datetime("us"))
+    return pl.DataFrame({"who": [who for who, _, _ in found], "amount": [amount for _, _, amount in found], "ts": ts})
+
+
+def known(frame: pl.DataFrame, until: int) -> pl.DataFrame:
+    return frame.filter(pl.col("ts").cast(pl.Int64) <= until)
+
+
+TRUTH = Truth(rows(), "newest", 29 * DAY)
+
+
+def served(
+    by: fb.FeatureView, frame: pl.DataFrame, keys: list[str], *, at: int = NOW, content: str = "newest", as_of: int = 0
+) -> list[ServedRow]:
+    """What a store over `frame` that computes `by` gives for these keys."""
+    times = pl.Series([at] * len(keys), dtype=pl.Int64).to_numpy()
+    found = prepare(by, frame).values(moments(MODEL, by, times, pl.Series(keys, dtype=pl.String)))
+    given = [dict(zip(found.columns, values, strict=True)) for values in logged(found)]
+    return [ServedRow(f"r{n}", at, key, values, content, as_of) for n, (key, values) in enumerate(zip(keys, given, strict=True))]
+
+
+def judged(*given: ServedRow, truth: Truth = TRUTH, taken=lambda _content: None) -> Judged:
+    return judge(MODEL, HABITS, given, truth, taken)
+
+
+def counts(found: Judged) -> dict[str, dict[str, int]]:
+    shown = ("equal", "missing", "extra", "stale", "wrong", "unknown")
+    return {one.feature: {name: getattr(one, name) for name in shown if getattr(one, name)} for one in found.features}
+
+
+def test_what_the_same_engine_gave_on_the_same_rows_is_equal() -> None:
+    found = judged(*served(HABITS, rows(), ["ana", "bo", "cy", "nobody"]))
+    assert counts(found) == {name: {"equal": 4} for name in ("spent", "times", "largest")}
+    assert found.differences == ()
+
+
+def test_a_five_day_window_in_place_of_seven_days_is_found_by_feature_row_and_class_and_nothing_else() -> None:
+    given = served(view("5d"), rows(), ["ana", "bo", "cy", "nobody"])
+    found = judged(*given)
+    assert counts(found) == {"spent": {"equal": 1, "wrong": 3}, "times": {"equal": 4}, "largest": {"equal": 4}}
+    assert {(one.row, one.feature, one.skew) for one in found.differences} == {
+        (row.row, "spent", Skew.WRONG) for row in given if row.key in ("ana", "bo", "cy")
+    }
+    [ana] = [one for one in found.differences if one.key == "ana"]
+    assert (ana.served, ana.offline) == (
+        pytest.approx(sum(0.1 * day for day in range(16, 21))),
+        pytest.approx(sum(0.1 * day for day in range(14, 21))),
+    )
+
+
+def test_a_store_that_was_behind_is_stale_and_not_wrong() -> None:
+    behind = known(rows(), NOW - 2 * DAY)
+    given = served(HABITS, behind, ["ana", "cy"], content="older")
+    found = judged(*given, taken={"older": behind}.get)
+    assert counts(found) == {"spent": {"stale": 1, "equal": 1}, "times": {"stale": 1, "equal": 1}, "largest": {"stale": 1, "equal": 1}}
+
+
+def test_a_store_that_had_taken_up_a_part_of_the_newest_version_is_stale_as_well() -> None:
+    given = served(HABITS, known(rows(), NOW - 2 * DAY), ["ana"], as_of=NOW - 2 * DAY)
+    assert counts(judged(*given)) == {name: {"stale": 1} for name in ("spent", "times", "largest")}
+
+
+def test_a_wrong_computation_over_a_store_that_was_behind_is_wrong() -> None:
+    behind = known(rows(), NOW - 2 * DAY)
+    given = served(view("5d"), behind, ["ana"], content="older")
+    assert counts(judged(*given, taken={"older": behind}.get)) == {"spent": {"wrong": 1}, "times": {"stale": 1}, "largest": {"stale": 1}}
+
+
+def test_a_key_that_the_store_has_lost_is_missing_its_counts_too() -> None:
+    found = judged(*served(HABITS, rows().filter(pl.col("who") != "ana"), ["ana", "bo"]))
+    assert counts(found) == {name: {"missing": 1, "equal": 1} for name in ("spent", "times", "largest")}
+    assert {(one.row, one.served) for one in found.differences} == {("r0", 0.0), ("r0", 0), ("r0", None)}
+
+
+def test_a_value_where_there_is_none_is_extra() -> None:
+    [row] = served(HABITS, rows(), ["nobody"])
+    found = judged(ServedRow(row.row, row.moment, row.key, row.values | {"largest": 3.5}, "newest"))
+    assert counts(found) == {"spent": {"equal": 1}, "times": {"equal": 1}, "largest": {"extra": 1}}
+
+
+def test_a_moment_that_the_newest_version_does_not_reach_is_not_called_right_yet_but_wrong_is_wrong() -> None:
+    truth = Truth(known(rows(), NOW - DAY), "newest", NOW - DAY)
+    assert counts(judged(*served(HABITS, truth.rows, ["ana"]), truth=truth)) == {
+        name: {"unknown": 1} for name in ("spent", "times", "largest")
+    }
+    found = judged(*served(view("5d"), truth.rows, ["ana"]), truth=truth)
+    assert counts(found) == {"spent": {"wrong": 1}, "times": {"unknown": 1}, "largest": {"unknown": 1}}
+    lost = judged(*served(HABITS, truth.rows.filter(pl.col("who") != "ana"), ["ana"]), truth=truth)
+    assert counts(lost) == {name: {"missing": 1} for name in ("spent", "times", "largest")}
+
+
+def test_what_was_taken_up_and_is_not_held_any_more_leaves_what_differs_unknown() -> None:
+    behind = known(rows(), NOW - 2 * DAY)
+    found = judged(*served(HABITS, behind, ["ana", "cy"], content="gone"))
+    assert counts(found) == {name: {"unknown": 1, "equal": 1} for name in ("spent", "times", "largest")}
+
+
+def test_what_rested_on_erased_rows_is_unknown_even_where_it_is_the_same() -> None:
+    truth = Truth(rows(), "newest", 29 * DAY, erased=lambda key, moment: key == "ana" and moment == NOW)
+    found = judged(*served(HABITS, rows(), ["ana", "bo"]), truth=truth)
+    assert counts(found) == {name: {"unknown": 1, "equal": 1} for name in ("spent", "times", "largest")}
+
+
+def test_a_worker_that_had_no_data_yet_is_behind() -> None:
+    found = judged(*served(HABITS, rows().clear(), ["ana"], content=""))
+    assert counts(found) == {name: {"stale": 1} for name in ("spent", "times", "largest")}
+
+
+def test_a_view_that_cannot_be_computed_any_more_is_unknown_and_says_why() -> None:
+    found = judged(*served(HABITS, rows(), ["ana"]), truth=Truth(rows().drop("amount"), "newest", 29 * DAY))
+    assert counts(found) == {name: {"unknown": 1} for name in ("spent", "times", "largest")}
+    assert "amount" in found.problem
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, 1.0), (1, True), (0, False), (None, 0), (None, 0.0), ("", None), (0.1 + 0.2, 0.3)])
+def test_values_of_another_type_or_one_bit_apart_are_not_the_same(one: object, other: object) -> None:
+    assert not same(one, other)
+    assert same(one, one)
+    assert same(other, other)
+
+
+def test_counts_of_parts_are_those_of_the_whole() -> None:
+    parts = [
+        FeatureSkew(view="v", feature="a", equal=2, wrong=1),
+        FeatureSkew(view="v", feature="b", stale=4),
+        FeatureSkew(view="v", feature="a", equal=3),
+    ]
+    assert added(parts) == [FeatureSkew(view="v", feature="a", equal=5, wrong=1), FeatureSkew(view="v", feature="b", stale=4)]
