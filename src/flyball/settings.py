@@ -80,6 +80,12 @@ class Settings:
         unit="s",
         why="on a quiet day too, what happened can be proven within five minutes",
     )
+    verify_s: int = _setting(
+        300,
+        meaning="how often the loop verifies a sample of the feature values that were served (0: never, `features verify` alone does)",
+        unit="s",
+        why="a feature that is computed otherwise than in training is found within minutes, for seconds of work an hour",
+    )
     run_retention_d: int = _setting(
         90,
         meaning="how long what a run left is kept where no version came of it, or one that was rejected",

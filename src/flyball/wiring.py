@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from flyball.ledger.note import Signer
     from flyball.loop.checkpointing import Checkpointing
     from flyball.loop.eraser import Subjects
+    from flyball.loop.verifier import Verifier
+    from flyball.loop.verifying import Verifying
+    from flyball.serving.vectorlog import VectorLog
 
 STATE_FOLDER = ".flyball"
 TOKEN_VARIABLE = "FLYBALL_TOKEN"  # noqa: S105 - the name of the variable
@@ -95,6 +98,26 @@ class Wired:
 
         age = Span(self.settings.checkpoint_s * 1_000_000)
         return Checkpointing(self.ledger, self.ports.memory, self.anchors(), events=self.settings.checkpoint_events, age=age)
+
+    def vectors(self) -> VectorLog:
+        """What views gave, as the prediction log has it."""
+        from flyball.serving.sealer import unseal
+        from flyball.serving.vectorlog import VectorLog
+
+        return VectorLog(self.layout.log, lambda: self.subjects().segments(), lambda row: unseal(self.blobs.get(row.parquet_sha256)))
+
+    def verifier(self) -> Verifier:
+        """What judges these by the data set versions that there are now."""
+        from flyball.loop.verifier import Verifier
+
+        return Verifier(self.ledger.state(), self.ports.library, self.blobs, lambda name: self.subjects().erasures(name))
+
+    def verifying(self) -> Verifying:
+        """What verifies served features beside the loop."""
+        from flyball.loop.verifying import Verifying
+
+        every = Span(self.settings.verify_s * 1_000_000)
+        return Verifying(self.vectors(), self.verifier, self.layout.metrics("features"), every=every)
 
     def close(self) -> None:
         """Let go of the database."""

@@ -49,6 +49,7 @@ DOCUMENTED: dict[str, tuple[set[Role], bool]] = {
     "Propose": (NOBODY, True),
     "Withdraw": (NOBODY, True),
     "SealSegment": (NOBODY, True),
+    "NoteVerified": (NOBODY, True),
     "EraseSubject": ({O, A}, False),
     "Disclose": ({O, A}, False),
     "Backup": ({O, A}, False),

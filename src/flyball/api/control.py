@@ -40,6 +40,7 @@ class Control:
         self._watcher = Watcher(wired.root) if watch else None
         self._sealing = Sealing(wired.layout.log, wired.blobs, wired.subjects().forgetting)
         self._checkpointing = wired.checkpointing()
+        self._verifying = wired.verifying()
         self._compiled: Compilation | None = None
         self._voice = Voice(wired.ports.ledger, wired.layout.told)
         self._stopping = False
@@ -120,6 +121,7 @@ class Control:
             failed = error
         # one model's own trouble lets no segment lie, and leaves nothing unsigned
         self._seal()
+        self._verify(now)
         self._checkpoint(now)
         if failed is not None:
             raise failed
@@ -132,6 +134,15 @@ class Control:
                 raise
             # what was decided stands; only its proof is late
             self._say(str(error))
+
+    def _verify(self, now: Instant) -> None:
+        try:
+            self._verifying.step(self._wired.ports, now)
+        except (FlyballError, OSError) as error:
+            if isinstance(error, FlyballError) and error.code in LOST:
+                raise
+            # what is served does not wait for it
+            self._say(f"served features are not verified: {error}")
 
     def _seal(self) -> None:
         try:

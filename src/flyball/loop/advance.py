@@ -36,12 +36,15 @@ from flyball.loop.releases import (
 )
 from flyball.loop.watch import loss_cap
 from flyball.monitoring import rules as monitoring
+from flyball.monitoring.skew import skew_findings
 from flyball.records.base import Refusal, State
 from flyball.records.data import DATASETS
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome
-from flyball.records.monitoring import IncidentState
+from flyball.records.monitoring import Finding, IncidentState
 from flyball.records.rollouts import RolloutState
+from flyball.records.serving import ROUTES
+from flyball.records.skew import SKEWS
 from flyball.records.training import RUNS, Trigger
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
 from flyball.registry.rules import judged_otherwise
@@ -65,7 +68,8 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     declared = ports.ledger.state().get(DECLARATIONS, name)
     assert declared is not None, f"{name} is advanced but not declared"
     model = ports.library.model(declared.body)
-    assessment = monitoring.assess(model, kept.monitor(name), now=now, detector=ports.detector)
+    skew = skew_of(ports.ledger.state(), model)
+    assessment = monitoring.assess(model, kept.monitor(name), now=now, detector=ports.detector, skew=skew)
     report(ports, model, assessment)
     withdraw(ports, model)
     answer(ports, model)
@@ -74,6 +78,14 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     train_if_due(ports, model, kept, assessment.alarm, now)
     judge_again(ports, model, now)
     return _next(ports, model, kept, now)
+
+
+def skew_of(state: State, model: Model) -> list[Finding]:
+    """What is known of the features that the versions in the model's route are served."""
+    rows = [row for _, row in state.scan(SKEWS, f"{model.name}/")] if model.features else []
+    route = state.get(ROUTES, model.name) if rows else None
+    serving = {arm.version for arm in (*route.route.arms, *route.route.shadows)} if route is not None else set()
+    return list(skew_findings(rows, serving))
 
 
 def report(ports: Ports, model: Model, assessment: monitoring.Assessment) -> None:

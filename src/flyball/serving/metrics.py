@@ -71,6 +71,7 @@ def render(documents: Iterable[dict[str, Any]]) -> str:
     latency: dict[str, list[int]] = {}
     sums: dict[str, int] = {}
     unlogged = 0
+    skew: dict[tuple[str, ...], int] = {}
     for document in documents:
         for key, n in document["counts"]:
             counts[tuple(key)] = counts.get(tuple(key), 0) + n
@@ -79,6 +80,8 @@ def render(documents: Iterable[dict[str, Any]]) -> str:
         for model, total in document["sums"].items():
             sums[model] = sums.get(model, 0) + total
         unlogged += document["unlogged"]
+        for key, n in document.get("skew", ()):
+            skew[tuple(key)] = skew.get(tuple(key), 0) + n
     lines = ["# HELP flyball_requests_total Requests by model, version, role and status.", "# TYPE flyball_requests_total counter"]
     for (model, version, role, status), n in sorted(counts.items()):
         lines.append(
@@ -95,4 +98,12 @@ def render(documents: Iterable[dict[str, Any]]) -> str:
         lines.append(f'flyball_request_seconds_count{{model="{_label(model)}"}} {total}')
     lines += ["# HELP flyball_unlogged_total Answers that a full disk kept out of the log.", "# TYPE flyball_unlogged_total counter"]
     lines.append(f"flyball_unlogged_total {unlogged}")
+    if skew:
+        lines += [
+            "# HELP flyball_feature_values_total Served feature values that were verified, by how they stand to training's.",
+            "# TYPE flyball_feature_values_total counter",
+        ]
+    for (model, view, feature, standing), n in sorted(skew.items()):
+        labels = f'model="{_label(model)}",view="{_label(view)}",feature="{_label(feature)}",skew="{_label(standing)}"'
+        lines.append(f"flyball_feature_values_total{{{labels}}} {n}")
     return "\n".join(lines) + "\n"

@@ -1,0 +1,226 @@
+"""Judges logged feature values by data set versions: finds each version's declaration, the data, and what of it may have been erased."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from flyball.clock import Instant
+from flyball.data.commit import load_content
+from flyball.data.erasures import Erasures
+from flyball.data.types import column
+from flyball.declare.codec import view_digest
+from flyball.declare.model import Model
+from flyball.declare.views import FeatureView
+from flyball.errors import Corrupt, NotFound
+from flyball.features.skew import Difference, ServedRow, Truth, judge
+from flyball.ledger.bounds import clipped
+from flyball.loop.ports import Library
+from flyball.records.base import State
+from flyball.records.data import DATASETS
+from flyball.records.skew import FeatureSkew, Skew, SkewExample
+from flyball.records.training import RUNS
+from flyball.records.versions import VERSIONS
+from flyball.serving import forget
+from flyball.serving.vectorlog import LoggedVector
+from flyball.store.blobs import Blobs
+
+FRAMES = 4
+"""Contents of data sets that are held at once."""
+
+_OURS = re.compile(r"p_[0-9a-f]{32}(?:/\d{1,9})?")
+_KINDS = (Skew.WRONG, Skew.MISSING, Skew.EXTRA, Skew.STALE)
+"""From the worst on."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What came of the sampled `rows` of one version. `problems` say which views could not be judged, or were served by another definition."""
+
+    model: str
+    version: str
+    rows: int
+    features: tuple[FeatureSkew, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    problems: tuple[str, ...] = ()
+    declared: Model | None = None
+
+    def count(self, skew: Skew) -> int:
+        """How many values stand so."""
+        return sum(getattr(one, skew.value) for one in self.features)
+
+    @property
+    def checked(self) -> int:
+        """Values of which something can be said."""
+        return sum(one.checked for one in self.features)
+
+    @property
+    def skewed(self) -> int:
+        """Values that are missing, extra or wrong."""
+        return sum(one.skewed for one in self.features)
+
+    @cached_property
+    def worst_first(self) -> list[Difference]:
+        """What is not equal, the gravest first."""
+        return sorted(self.differences, key=lambda one: _KINDS.index(one.skew))
+
+
+class Verifier:
+    """Judges rows of the log. One look's: it keeps what it has read of data sets."""
+
+    def __init__(self, state: State, library: Library, blobs: Blobs, erasures: Callable[[str], Erasures]) -> None:
+        """erasures: of a data set by name."""
+        self._state = state
+        self._library = library
+        self._blobs = blobs
+        self._ask = erasures
+        self._erasures: dict[str, Erasures] = {}
+        self._models: dict[str, Model] = {}
+        self._frames: OrderedDict[tuple[str, str], pl.DataFrame | None] = OrderedDict()
+
+    def as_of(self, version: str) -> Instant:
+        """Until when all that the views of a version may look at is in data set versions. Raises NotFound."""
+        heads = [self._state.get(DATASETS, view.data.name) for view in self.model(version).features]
+        return min((row.head.as_of if row is not None and row.head is not None else 0 for row in heads), default=0)
+
+    def model(self, version: str) -> Model:
+        """What a version (`model@1.2.3`) was declared as. Raises NotFound where that is not kept any more."""
+        if version not in self._models:
+            name, _, number = version.partition("@")
+            row = self._state.get(VERSIONS, f"{name}/{number}")
+            run = self._state.get(RUNS, row.run) if row is not None else None
+            if run is None:
+                raise NotFound(f"nothing is known of {version}", why="no version of this name was registered here")
+            self._models[version] = self._library.model(self._library.spec(run.spec).declaration)
+        return self._models[version]
+
+    def judge(self, version: str, rows: Sequence[LoggedVector]) -> Verified:
+        """How the values of rows that `version` was served stand."""
+        name, _, number = version.partition("@")
+        try:
+            model = self.model(version)
+        except NotFound as error:
+            return Verified(name, number, len(rows), problems=(str(error),))
+        found: list[FeatureSkew] = []
+        differences: list[Difference] = []
+        problems: list[str] = []
+        for view in model.features:
+            served, definitions = _served(view, rows)
+            if others := definitions - {view_digest(view)}:
+                problems.append(
+                    f"{view.name} was computed by another definition ({', '.join(sorted(one[:8] for one in others))}) than is declared"
+                )
+            truth = self._truth(view)
+            if truth is None:
+                problems.append(f'data set "{view.data.name}" has no version that can be read')
+                found += [FeatureSkew(view=view.name, feature=feature, unknown=len(rows)) for feature in view.features]
+                continue
+            judged = judge(model, view, served, truth, lambda content, name=view.data.name: self._taken(name, content))  # type: ignore[misc]
+            found += judged.features
+            differences += judged.differences
+            problems += [f"{view.name}: {judged.problem}"] if judged.problem else []
+        return Verified(name, number, len(rows), tuple(found), tuple(differences), tuple(problems), model)
+
+    def _truth(self, view: FeatureView) -> Truth | None:
+        name = view.data.name
+        row = self._state.get(DATASETS, name)
+        if row is None or row.head is None:
+            return None
+        erasures = self._of(name)
+        content = erasures.present(row.head.content)
+        frame = self._frame(name, content)
+        return None if frame is None else Truth(frame, content, row.head.as_of, _erased(view, erasures))
+
+    def _of(self, name: str) -> Erasures:
+        if name not in self._erasures:
+            self._erasures[name] = self._ask(name)
+        return self._erasures[name]
+
+    def _taken(self, name: str, content: str) -> pl.DataFrame | None:
+        # where rows were taken out since, it is not what was served from
+        return self._frame(name, content) if self._of(name).present(content) == content else None
+
+    def _frame(self, name: str, content: str) -> pl.DataFrame | None:
+        key = (name, content)
+        if key not in self._frames:
+            while len(self._frames) >= FRAMES:
+                self._frames.popitem(last=False)
+            self._frames[key] = None
+            with suppress(NotFound, Corrupt):
+                self._frames[key] = load_content(content, self._blobs)
+        self._frames.move_to_end(key)
+        return self._frames[key]
+
+
+def _erased(view: FeatureView, erasures: Erasures) -> Callable[[Any, Instant], bool]:
+    """Whether rows that a value rested on may have been erased since: one's own where a view is by person, else anybody's."""
+    newest = max(erasures.until.values(), default=None)
+    if newest is None:
+        return lambda _key, _moment: False
+    if view.entity is not None and view.entity == view.data.subject:
+        return lambda key, moment: key is not None and erasures.covers(forget.text(key), moment)
+    return lambda _key, moment: moment <= newest
+
+
+def _served(view: FeatureView, rows: Sequence[LoggedVector]) -> tuple[list[ServedRow], set[str]]:
+    """What one view gave for each row, and the versions of it that were used."""
+    served, definitions = [], set()
+    for row in rows:
+        start, found = 0, None
+        for one in row.views:
+            if one.view == view.name:
+                found = one
+                break
+            start += len(one.features)
+        values = {} if found is None else dict(zip(found.features, row.values[start:], strict=False))
+        key = row.fields.get(view.key) if view.entity is not None else None
+        served.append(ServedRow(row.row, row.moment, key, values, found.content if found else "", found.as_of if found else 0))
+        if found is not None:
+            definitions.add(found.digest)
+    return served, definitions
+
+
+def examples(found: Verified, *, most: int) -> Iterator[SkewExample]:
+    """Differences as the record may hold them, one of each feature and kind first come: no id that a caller chose, no value that may be of a person."""
+    seen: set[tuple[str, str, Skew]] = set()
+    for one in found.worst_first:
+        mark = (one.view, one.feature, one.skew)
+        if mark in seen or len(seen) >= most:
+            continue
+        seen.add(mark)
+        told = found.declared is not None and not of_persons(found.declared, one.view)
+        yield SkewExample(
+            row=one.row if _OURS.fullmatch(one.row) else "",
+            at=one.moment,
+            view=one.view,
+            feature=one.feature,
+            skew=one.skew,
+            served=_text(one.served) if told else "",
+            offline=_text(one.offline) if told else "",
+        )
+
+
+def of_persons(model: Model, name: str) -> bool:
+    """Whether values of a view may say something of a person: its data set is of persons, or a personal column is in it."""
+    data = next(view.data for view in model.features if view.name == name)
+    return bool(data.subject) or any(item.personal for item in data.columns.values())
+
+
+def names_persons(model: Model, name: str) -> bool:
+    """Whether the key that a view is looked up by says who a row is of."""
+    view = next(view for view in model.features if view.name == name)
+    if view.entity is None:
+        return False
+    return view.key in model.data.identifying or view.entity in view.data.identifying or column(model.data, view.key).personal
+
+
+def _text(value: Any) -> str:
+    return clipped(json.dumps(value, ensure_ascii=False))

@@ -1,0 +1,168 @@
+"""A small trained project with a feature view, and its real worker scorer writing a real prediction log."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+import flyball as fb
+from flyball.cli.main import run
+from flyball.declare.units import fill
+from flyball.declare.views import FeatureView
+from flyball.features.assemble import prepare_history
+from flyball.records.data import DATASETS
+from flyball.records.versions import VERSIONS
+from flyball.serving import wal, wire
+from flyball.serving.history import History
+from flyball.serving.layout import write_json
+from flyball.serving.worker import Scorer, _parts
+from flyball.training.artifact import load
+from flyball.training.predictor import Predictor
+from flyball.wiring import Wired, open_project
+
+from .person_kit import Ended
+
+HOUR = 3_600_000_000
+DAY = 24 * HOUR
+END = int(time.time()) // 3600 * 3600 - 3600
+"""When the last rows happened, in s: the same for a whole run of the tests."""
+SHOPS = [f"shop-{n}" for n in range(8)]
+
+LOOP = """
+import flyball as fb
+import polars as pl
+from sklearn.tree import DecisionTreeClassifier
+
+sales = fb.Dataset(
+    "sales", source="data/sales.csv", time="ts", min_rows=50, owner="tills"SUBJECT,
+    columns={"shop": str, "amount": fb.column(float, between=(0, 1000)), "busy": fb.column(int, one_of=(0, 1), known_after="1s")},
+)
+week = fb.FeatureView("week", sales, entity="shop", owner="features", features={
+    "sold": fb.window("7d").sum("amount"), "times": fb.window("7d").count(), "newest": fb.window("7d").last("amount")})
+
+def fit(X: pl.DataFrame, y: pl.Series):
+    return DecisionTreeClassifier(max_depth=3).fit(X, y)
+
+shops = fb.Model(
+    "shops", task="binary", data=sales, label="busy", features=[week], inputs=[], owner="risk", framing=fb.Framing("test"),
+    train=fb.Train(fit, window="30d", holdout="7d"), gates=[fb.metric("accuracy") >= 0.1], autonomy="record",
+)
+"""
+
+
+def rows(count: int = 600, *, end: int = END) -> pl.DataFrame:
+    """Sales of eight shops over thirty days, in order of time, the last at `end` (s)."""
+    rng = np.random.default_rng(0)
+    moments = [(end - 30 * 86_400 * (1 - (row + 1) / count)) for row in range(count)]
+    return pl.DataFrame(
+        {
+            "shop": [SHOPS[row % len(SHOPS)] for row in range(count)],
+            "amount": rng.uniform(0, 400, count).round(2),
+            "busy": rng.integers(0, 2, count),
+            "ts": [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment)) for moment in moments],
+        }
+    )
+
+
+def with_window(view: FeatureView, span: str) -> FeatureView:
+    """The view with another span for what was sold: the bug."""
+    changed = object.__new__(FeatureView)
+    fill(changed, {item.name: getattr(view, item.name) for item in dataclasses.fields(view)})
+    fill(changed, {"features": view.features | {"sold": fb.window(span).sum("amount")}})
+    return changed
+
+
+class Shops:
+    """The project on disk."""
+
+    def __init__(self, root: Path, *, subject: bool = False) -> None:
+        self.root = root
+        (root / "data").mkdir(parents=True)
+        (root / "flyball.toml").touch()
+        (root / "loop.py").write_text(LOOP.replace("SUBJECT", ', subject="shop"' if subject else ""))
+        self.write(rows())
+        assert self.call("train", "shops", "--trials", 0).code == 0
+
+    def write(self, frame: pl.DataFrame) -> None:
+        frame.write_csv(self.root / "data" / "sales.csv")
+
+    def call(self, *arguments: object) -> Ended:
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run([*(str(argument) for argument in arguments), "--project", str(self.root), "--json"])
+        return Ended(code, out.getvalue(), err.getvalue())
+
+    @contextlib.contextmanager
+    def opened(self, **more: Any) -> Iterator[Wired]:
+        wired = open_project(self.root, **more)
+        try:
+            yield wired
+        finally:
+            wired.close()
+
+    def content(self) -> str:
+        """The newest version's."""
+        with self.opened() as wired:
+            row = wired.ledger.state().get(DATASETS, "sales")
+            assert row is not None
+            assert row.head is not None
+            return row.head.content
+
+    def serve(self, keys: Sequence[str], *, at: int, span: str = "7d", content: str = "", lost: str = "") -> list[str]:
+        """Ask the worker's own scorer for these shops as of `at` (µs) and log what a gateway would; the ids of the rows.
+
+        span: what the served view computes. content: the data set version it had taken up (the newest). lost: a key that its store has lost.
+        """
+        with self.opened() as wired:
+            row = wired.ledger.state().get(VERSIONS, "shops/1.0.0")
+            assert row is not None
+            predictor = load(row.artifact, wired.blobs, wired.layout.run / "code")
+            model = predictor.model
+            if span != "7d":
+                model = model.replace(features=[with_window(model.features[0], span)])
+            write_json(wired.layout.pointers / "sales.json", {"content": content or self.content()})
+            history = History(model, wired.layout, wired.blobs)
+            history.refresh()
+            if lost:
+                frames = {name: frame.filter(pl.col("shop") != lost) for name, frame in history._frames.items()}
+                history.prepared = prepare_history(model, frames)
+            served = Predictor(model, predictor.signature, predictor.fitted)
+            return self._log(wired, Scorer(served, history), keys, at)
+
+    def _log(self, wired: Wired, scorer: Scorer, keys: Sequence[str], at: int) -> list[str]:
+        writer = wal.Writer(wired.layout.log, "g0", reserve_bytes=0)
+        questions = [wire.Question(tag, [at], [[key]]) for tag, key in enumerate(keys)]
+        found = scorer.score([[key] for key in keys], [at] * len(keys))
+        now, ids = time.monotonic_ns(), [f"p_{time.time_ns() + n:032x}" for n in range(len(keys))]
+        frames = [writer.declare("shops@1.0.0", ["shop"])]
+        for own, key, frame in zip(ids, keys, _parts(questions, found), strict=True):
+            reply = wire.decode_reply(frame[4:])
+            frames += writer.declare_views(bytes(reply.views))
+            given: dict[str, Any] = {"picked_ns": now, "answered_ns": now, "version": "shops@1.0.0", "role": "champion", "rows": 1}
+            packed = wal.frame(
+                "answer",
+                own,
+                packed_input=wal._encode([[key]]),
+                packed_output=bytes(reply.output),
+                packed_vectors=bytes(reply.vectors),
+                **given,
+            )
+            frames.append(packed)
+        assert writer.append(frames)
+        writer.close()
+        return ids
+
+
+def verified(ended: Ended) -> dict[str, Any]:
+    """The one version in the document of `features verify`."""
+    [one] = json.loads(ended.out)["verified"]
+    return one

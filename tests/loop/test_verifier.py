@@ -1,0 +1,79 @@
+"""What the real worker served is held against the data: a planted bug is found by feature, row and class, and nothing else is."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .skew_kit import END, HOUR, SHOPS, Shops, rows, verified
+
+NOON = END * 1_000_000 - 2 * HOUR
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("shops")
+    Shops(root)
+    return root
+
+
+@pytest.fixture
+def shops(trained: Path, tmp_path: Path) -> Shops:
+    made = object.__new__(Shops)
+    made.root = tmp_path / "project"
+    shutil.copytree(trained, made.root)
+    return made
+
+
+def differing(found: dict) -> set[tuple[str, str, str]]:
+    return {(one["row"], one["feature"], one["skew"]) for one in found["differences"]}
+
+
+def test_what_is_served_as_it_was_trained_is_equal_and_the_command_is_content(shops: Shops) -> None:
+    shops.serve([*SHOPS, "nobody"], at=NOON)
+    ended = shops.call("features", "verify", "shops")
+    assert ended.code == 0, ended.out
+    found = verified(ended)
+    assert (found["rows"], found["checked"], found["equal"], found["problems"]) == (9, 27, 27, [])
+
+
+def test_a_planted_five_day_window_names_exactly_the_feature_the_rows_and_the_class(shops: Shops) -> None:
+    right = shops.serve(SHOPS[:4], at=NOON)
+    bug = shops.serve(SHOPS, at=NOON, span="5d")
+    # of a shop without sales nothing differs: five days of nothing are seven days of nothing
+    same = shops.serve(["nobody"], at=NOON, span="5d")
+    ended = shops.call("features", "verify")
+    assert ended.code == 1
+    found = verified(ended)
+    assert differing(found) == {(row, "sold", "wrong") for row in bug}
+    assert not {row for row, _, _ in differing(found)} & {*right, *same}
+    assert [(one["feature"], one["wrong"], one["equal"]) for one in found["features"]] == [
+        ("sold", 8, 5),
+        ("times", 0, 13),
+        ("newest", 0, 13),
+    ]
+    assert (found["missing"], found["extra"], found["stale"], found["unknown"]) == (0, 0, 0, 0)
+    assert [one for one in found["problems"] if "another definition" in one], "and the version of the view says it too"
+
+
+def test_a_store_that_was_not_materialised_for_an_hour_is_stale_and_not_wrong(shops: Shops) -> None:
+    before = shops.content()
+    shops.write(rows(650, end=END + 40 * 60))
+    assert shops.call("tick").code == 0
+    late = shops.serve(SHOPS[:3], at=END * 1_000_000 + 39 * 60_000_000, content=before)
+    shops.serve(SHOPS[:3], at=END * 1_000_000 + 39 * 60_000_000)
+    ended = shops.call("features", "verify", "shops")
+    found = verified(ended)
+    assert found["stale"] > 0
+    assert (found["wrong"], found["missing"], found["extra"]) == (0, 0, 0)
+    assert {one["row"] for one in found["differences"]} <= set(late)
+    assert ended.code == 0, "late is not wrong"
+
+
+def test_a_key_that_the_store_has_lost_is_missing(shops: Shops) -> None:
+    lost = shops.serve(SHOPS[:2], at=NOON, lost=SHOPS[0])
+    ended = shops.call("features", "verify", "shops")
+    assert ended.code == 1
+    assert differing(verified(ended)) == {(lost[0], feature, "missing") for feature in ("sold", "times", "newest")}
