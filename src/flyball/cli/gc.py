@@ -28,15 +28,18 @@ def gc(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Remove blobs that nothing needs: what nobody refers to, and what old runs left that came to nothing. Removals are recorded."""
-    from flyball.loop import collecting
+    """Remove blobs that nothing needs: what nobody refers to, what old runs left that came to nothing, and versions of data sets that are kept
+    no longer (keep=). Removals are recorded.
+    """
+    from flyball.loop import collecting, retention
     from flyball.loop.authority import permit
 
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         ports = wired.ports
         keep = common.span("--older-than", older_than) if older_than else Span(wired.settings.run_retention_d * Span.parse("1d"))
-        found = collecting.garbage(ports, now=ports.clock.now(), keep=keep)
+        data = retention.declared(ports.ledger.state(), ports.library)
+        found = collecting.garbage(ports, now=ports.clock.now(), keep=keep, data=data)
         command = collecting.command(found, id=ports.clock.new_id("cmd"), actor=wired.caller.actor)
         if dry_run:
             permit(wired.caller, command, wired.ledger.state)
@@ -55,6 +58,9 @@ def _tell(out: Output, found: Garbage, *, removed: int, keep: Span, event: int |
     out.line(f"{verb}  {counted(removed, 'blob')}, {found.size / 1e6:,.1f} MB: {of_runs} of runs that came to nothing more than {keep} ago")
     for key in found.versions:
         out.line(f"{'would delete' if dry_run else 'deleted'}  {key.replace('/', '@')}, which was rejected")
+    for key in found.data.versions:
+        name, _, content = key.rpartition("/")
+        out.line(f"{'would let go' if dry_run else 'let go'}  version {content[:12]} of {name}, from which nothing was made")
     if found.jobs:
         out.line(f"{verb}  logs and files of {counted(len(found.jobs), 'run')}")
     out.document(
@@ -66,6 +72,7 @@ def _tell(out: Output, found: Garbage, *, removed: int, keep: Span, event: int |
             "recorded": of_runs,
             "versions": [key.replace("/", "@") for key in found.versions],
             "runs": list(found.jobs),
+            "data": list(found.data.versions),
             "event": event,
         }
     )

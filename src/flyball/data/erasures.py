@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from flyball.clock import Instant
 from flyball.records.base import State
-from flyball.records.data import DATASET_VERSIONS, ERASURES, STANDING, DatasetVersion, erasure_key
+from flyball.records.data import COLLECTED, DATASET_VERSIONS, ERASURES, STANDING, DatasetVersion, erasure_key
 
 
 def keyed(key: bytes, value: str) -> str:
@@ -75,5 +75,5 @@ def subject_column(version: DatasetVersion, declared: Mapping[str, str]) -> str:
 
 
 def versions(state: State, names: tuple[str, ...]) -> list[DatasetVersion]:
-    """Every stored version of these data sets, in order of name."""
-    return [row for _, row in state.scan(DATASET_VERSIONS) if row.name in names]
+    """Every version of these data sets whose rows are held, in order of name."""
+    return [row for key, row in state.scan(DATASET_VERSIONS) if row.name in names and state.get(COLLECTED, key) is None]

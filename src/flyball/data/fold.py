@@ -6,12 +6,15 @@ from collections.abc import Mapping
 
 from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.data import (
+    COLLECTED,
     DATA_COMMITS,
     DATASET_VERSIONS,
     DATASETS,
     ERASURES,
     STANDING,
+    CollectedRow,
     CommitRow,
+    DataCollected,
     DataCommitted,
     DataErased,
     DataRefused,
@@ -31,6 +34,7 @@ def committed(projection: Projection, recorded: Recorded) -> None:
     head = before.head if before is not None else None
     if head is None or (head.version, head.content) != (version.version, version.content):
         projection.delete(ERASURES, erasure_key(version.name, version.content))
+    projection.delete(COLLECTED, f"{version.name}/{version.content}")
     projection.put(DATASETS, version.name, DatasetRow(head=version))
     projection.put(DATASET_VERSIONS, f"{version.name}/{version.content}", version)
     projection.put(DATA_COMMITS, f"{version.name}/{version.content}", CommitRow(at=recorded.at, seq=recorded.seq))
@@ -63,10 +67,18 @@ def data_erased(projection: Projection, recorded: Recorded) -> None:
     projection.put(ERASURES, key, ErasureRow(content=event.new_content, at=recorded.at))
 
 
+def data_collected(projection: Projection, recorded: Recorded) -> None:
+    """The version is still known, and what was said of it; its rows are gone."""
+    event = recorded.event
+    assert isinstance(event, DataCollected)
+    projection.put(COLLECTED, f"{event.name}/{event.content}", CollectedRow(at=recorded.at))
+
+
 FOLDS: Mapping[type[Event], Fold] = {
     DataCommitted: committed,
     DataRefused: refused,
     SubjectErased: subject_erased,
     DataErased: data_erased,
+    DataCollected: data_collected,
 }
 """One fold per kind of event of this stage."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from flyball.ledger import personal
 from flyball.ledger.treecheck import VerifyProblem
 from flyball.records.base import Recorded, State
-from flyball.records.data import DATASET_VERSIONS, ERASURES, LOG, erasure_key
+from flyball.records.data import COLLECTED, DATASET_VERSIONS, ERASURES, LOG, erasure_key
 from flyball.records.removals import REMOVED
 from flyball.records.serving import SEGMENTS
 
@@ -19,7 +19,7 @@ def held(state: State) -> frozenset[str]:
 
 def places(state: State) -> list[tuple[str, str]]:
     """Those contents, each with the name of the data set that has it, or `log/` and the key of the segment."""
-    found = [(version.name, version.content) for _, version in state.scan(DATASET_VERSIONS)]
+    found = [(version.name, version.content) for key, version in state.scan(DATASET_VERSIONS) if state.get(COLLECTED, key) is None]
     found += [(f"{LOG}{key}", row.parquet_sha256) for key, row in state.scan(SEGMENTS)]
     moved = dict(state.scan(ERASURES))
     found += [(key.rpartition("/")[0], row.content) for key, row in moved.items()]

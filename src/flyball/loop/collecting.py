@@ -1,7 +1,7 @@
 """What may be removed, and what must stay: `flyball gc`.
 
 Everything that any event refers to is needed, but for what old runs left that came to nothing: runs that ended long ago without a version, or
-with one that is rejected. A removal is recorded before it is done, so that a crash between is healed by the next one, and `audit verify` can
+with one that is rejected; and for versions of data sets that are kept no longer (`loop/retention.py`). A removal is recorded before it is done, so that a crash between is healed by the next one, and `audit verify` can
 tell what was removed from what was lost. Nothing that somebody has written within a day is touched: a command may be about to refer to it.
 """
 
@@ -17,9 +17,12 @@ from flyball.errors import Corrupt, FlyballError, NotFound
 from flyball.ledger.erasurecheck import replaced
 from flyball.ledger.ledger import SqlLedger
 from flyball.ledger.references import OPENED, Kind, Reference, inner, references
+from flyball.loop import retention
 from flyball.loop.commands import active_run
 from flyball.loop.ports import Ports
+from flyball.loop.retention import LetGo, Superseded
 from flyball.records.base import Event, Record, Refusal, State
+from flyball.records.data import COLLECTED
 from flyball.records.removals import REMOVED, pieces
 from flyball.records.serving import ROUTES, RouteDesired
 from flyball.records.training import RUNS, RunQueued, RunRow, RunState
@@ -44,6 +47,7 @@ class RemoveBlobs(Record, frozen=True):
     blobs: tuple[str, ...]
     versions: tuple[str, ...]
     ended_before: Instant
+    data: LetGo = LetGo()
 
 
 def decide_remove(state: State, command: RemoveBlobs, _now: Instant) -> Sequence[Event] | Refusal:
@@ -59,9 +63,11 @@ def decide_remove(state: State, command: RemoveBlobs, _now: Instant) -> Sequence
             why="something was trained, judged or released meanwhile",
             fix="flyball gc looks again",
         )
+    if news := retention.stale(state, command.data):
+        return Refusal(code="conflict", what="nothing was removed", why=f"{news} meanwhile", fix="flyball gc looks again")
     deleted = (row for key, row in versions if key in command.versions and row.state != VersionState.DELETED)
     tombstones = [VersionDeleted(model=row.model, version=row.version, why="what it was made of is removed") for row in deleted]
-    return (*tombstones, *pieces(command.blobs))
+    return (*tombstones, *retention.events(state, command.data), *pieces(command.blobs))
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ class Old:
 @dataclass(frozen=True)
 class Garbage:
     """What may be removed: `blobs` of `size` bytes in all, of which `recorded` are named by events and so are noted first, with the versions
-    made of them; and the `jobs` of runs that ended before `ended_before`. Nothing that was touched since `before` is taken.
+    made of them; the `jobs` of runs that ended before `ended_before`; and versions of data sets (`data`) that are kept no longer. Nothing that was touched since `before` is taken.
     """
 
     blobs: tuple[str, ...] = ()
@@ -95,6 +101,7 @@ class Garbage:
     size: int = 0
     ended_before: Instant = 0
     before: Instant = 0
+    data: LetGo = field(default_factory=LetGo)
 
 
 def old(state: State, ended_before: Instant) -> Old:
@@ -169,14 +176,19 @@ class _Found:
             self.add(found, self.last[digest])
 
 
-def garbage(ports: Ports, *, now: Instant, keep: Span) -> Garbage:
-    """What may be removed, of runs that ended more than `keep` ago and of what nothing refers to. Changes nothing. Raises Corrupt, Unavailable."""
+def garbage(ports: Ports, *, now: Instant, keep: Span, data: Mapping[str, Span] | None = None) -> Garbage:
+    """What may be removed, of runs that ended more than `keep` ago and of what nothing refers to. Changes nothing. Raises Corrupt, Unavailable.
+
+    data: how long versions of data sets are kept (`retention.declared`); of one that is not named, for good.
+    """
     state = ports.ledger.state()
     before, gone = _quiet_since(state, now), old(state, now - keep)
+    let_go = _let_go(ports, state, gone, data, now) if data else LetGo()
+    over = frozenset(let_go.versions) | {key for key, _ in state.scan(COLLECTED)}
     needed, given_up = _Found(), _Found()
     for recorded in ports.ledger.read(0, ports.ledger.size()):
         # what was once routed is needed as far as its version is
-        theirs = isinstance(recorded.event, RouteDesired) or gone.has(recorded.event)
+        theirs = isinstance(recorded.event, RouteDesired) or gone.has(recorded.event) or retention.is_of(recorded.event, over)
         (given_up if theirs else needed).add(references(recorded.event), recorded.seq)
     for _, row in state.scan(ROUTES):
         needed.add(references(row.route), 0)
@@ -193,7 +205,15 @@ def garbage(ports: Ports, *, now: Instant, keep: Span) -> Garbage:
         size=sum(idle.values()),
         ended_before=now - keep,
         before=before,
+        data=let_go,
     )
+
+
+def _let_go(ports: Ports, state: State, gone: Old, data: Mapping[str, Span], now: Instant) -> LetGo:
+    superseded = Superseded()
+    for recorded in ports.ledger.read(0, ports.ledger.size()):
+        superseded.add(recorded)
+    return retention.chosen(state, data, superseded.since, now, lambda at: retention.made_from(at, ports.library, gone.runs))
 
 
 def _quiet_since(state: State, now: Instant) -> Instant:
@@ -241,7 +261,7 @@ def needed(ledger: SqlLedger, blobs: Blobs) -> frozenset[str]:
 
 def command(found: Garbage, *, id: str, actor: str) -> RemoveBlobs:  # noqa: A002 - a command's field
     """The command that records what is to be removed; it is given before anything is."""
-    return RemoveBlobs(id=id, actor=actor, blobs=found.recorded, versions=found.versions, ended_before=found.ended_before)
+    return RemoveBlobs(id=id, actor=actor, blobs=found.recorded, versions=found.versions, ended_before=found.ended_before, data=found.data)
 
 
 def remove(ports: Ports, found: Garbage) -> int:

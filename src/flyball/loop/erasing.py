@@ -22,7 +22,7 @@ from flyball.ledger.bounds import fits, fullest
 from flyball.loop.commands import active_run
 from flyball.loop.ports import Library
 from flyball.records.base import Event, Record, Refusal, State
-from flyball.records.data import LOG, STANDING, DataErased, DatasetVersion, SubjectErased
+from flyball.records.data import COLLECTED, LOG, STANDING, DataErased, DatasetVersion, SubjectErased, erasure_key
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.serving import SEGMENTS
 from flyball.records.training import RUNS
@@ -84,6 +84,8 @@ def decide_erase(state: State, command: EraseSubject, _now: Instant) -> Sequence
     looked = {*command.looked, *((each.name, each.new_content) for each in command.erased)}
     if any(place not in looked for place in stored(state, command.what.data)):
         return Refusal(code="conflict", what="more was stored while the rows were looked for", why="it was not searched", fix="erase again")
+    if any(state.get(COLLECTED, erasure_key(each.name, each.birth)) is not None for each in command.erased):
+        return Refusal(code="conflict", what="a version was let go while the rows were looked for", fix="erase again")
     if any(present(state, each.name, each.birth) != each.old_content for each in command.erased):
         return Refusal(code="conflict", what="some rows were erased while these were looked for", fix="erase again")
     what = command.what

@@ -136,6 +136,18 @@ class DataErased(Event, frozen=True, tag="data.erased"):
     unlisted: int = 0
 
 
+class DataCollected(Event, frozen=True, tag="data.collected"):
+    """A version of a data set was let go: nothing was made from it, and it is kept no longer (`keep=`). Its rows can be read no more.
+
+    `content` is the name it was born with. Chunks that it shares with versions that are kept stay. The same rows may be committed anew.
+    """
+
+    name: str
+    version: str
+    content: str
+    rows: int
+
+
 class DatasetRow(Record, frozen=True):
     """The head of a data set: its newest good version, and what is wrong with its source, if anything."""
 
@@ -158,6 +170,12 @@ class CommitRow(Record, frozen=True):
     seq: int
 
 
+class CollectedRow(Record, frozen=True):
+    """When a version was let go."""
+
+    at: Instant
+
+
 class StandingRow(Record, frozen=True):
     """Rows of a person that were known by `at` are not to be held; `seq` is the event that says so, under the key of this fingerprint."""
 
@@ -178,6 +196,9 @@ DATA_COMMITS = Table("data_commit", CommitRow)
 ERASURES = Table("erasure", ErasureRow)
 """Keyed by `name/content` (`erasure_key`): the name of what had it, and the content hash of what is gone from there."""
 
+COLLECTED = Table("collected_version", CollectedRow)
+"""Keyed by `name/content`, as DATASET_VERSIONS."""
+
 LOG = "log/"
 """Before the key of a segment where one is named beside data sets."""
 
@@ -190,4 +211,4 @@ def erasure_key(name: str, content: str) -> str:
     return f"{name}/{content}"
 
 
-EVENTS = (DataCommitted, DataRefused, SubjectErased, DataErased)
+EVENTS = (DataCommitted, DataRefused, SubjectErased, DataErased, DataCollected)
