@@ -73,7 +73,7 @@ class World:
             as_of=self.clock.now(),
         )
         run = self.clock.new_id("run")
-        self.tell(RunQueued(run=run, model="m", trigger="manual", reason="", spec=self.blobs.put(codec.encode(spec))))
+        self.tell(RunQueued(run=run, model="m", trigger="manual", reason="", spec=self.blobs.put(codec.encode(spec)), data=spec.datasets))
         self.tell(RunStarted(run=run, attempt=1), RunFailed(run=run, why="x"))
 
     def later(self, days: int) -> None:

@@ -213,7 +213,7 @@ def _let_go(ports: Ports, state: State, gone: Old, data: Mapping[str, Span], now
     superseded = Superseded()
     for recorded in ports.ledger.read(0, ports.ledger.size()):
         superseded.add(recorded)
-    return retention.chosen(state, data, superseded.since, now, lambda at: retention.made_from(at, ports.library, gone.runs))
+    return retention.chosen(state, data, superseded.since, now, gone.runs)
 
 
 def _quiet_since(state: State, now: Instant) -> Instant:

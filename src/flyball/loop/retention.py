@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 
 from flyball.clock import Instant, Span
 from flyball.data.erasures import present
 from flyball.declare.model import Model
-from flyball.errors import NotFound
 from flyball.loop.ports import Library
 from flyball.records.base import Event, Record, Recorded, State
 from flyball.records.data import COLLECTED, DATASET_VERSIONS, DATASETS, DataCollected, DataCommitted, DataErased, erasure_key
 from flyball.records.declarations import DECLARATIONS
-from flyball.records.training import RUNS
+from flyball.records.training import RUNS, RunState
 from flyball.records.versions import VERSIONS
 
 
@@ -54,29 +52,22 @@ class Superseded:
         self._head[version.name] = now
 
 
-def chosen(
-    state: State, kept: Mapping[str, Span], since: Mapping[str, Instant], now: Instant, made_from: Callable[[State], frozenset[str]]
-) -> LetGo:
-    """The versions whose time is over. `made_from`: those (`name/content`) that something was made from; asked only where some may go."""
+def chosen(state: State, kept: Mapping[str, Span], since: Mapping[str, Instant], now: Instant, without: frozenset[str]) -> LetGo:
+    """The versions whose time is over, and from which nothing was made. `without`: runs that came to nothing long ago."""
     over = [
         key
         for key, version in state.scan(DATASET_VERSIONS)
         if version.name in kept and since.get(key, now) < now - kept[version.name] and state.get(COLLECTED, key) is None
     ]
-    used = made_from(state) if over else frozenset[str]()
+    used = made_from(state, without)
     going = tuple(key for key in over if key not in used and not _is_head(state, key))
     return LetGo(versions=going, heads=_heads(state) if going else {}, lies={key: _lies(state, key) for key in going})
 
 
-def made_from(state: State, library: Library, without: frozenset[str]) -> frozenset[str]:
-    """The versions of data sets (`name/content`) that runs read, but for runs that came to nothing long ago, and that models' versions name."""
-    found = {erasure_key(name, content) for _, row in state.scan(VERSIONS) for name, content in row.data.items()}
-    for _, run in state.scan(RUNS):
-        if run.run not in without:
-            # of a run that came to nothing, what was asked of it may have been collected
-            with suppress(NotFound):
-                found |= {erasure_key(name, content) for name, content in library.spec(run.spec).datasets.items()}
-    return frozenset(found)
+def made_from(state: State, without: frozenset[str]) -> frozenset[str]:
+    """The versions of data sets (`name/content`) that runs read (but for the runs `without`), and that models' versions name."""
+    read = [row.data for _, row in state.scan(VERSIONS)] + [run.data for _, run in state.scan(RUNS) if run.run not in without]
+    return frozenset(erasure_key(name, content) for data in read for name, content in data.items())
 
 
 def stale(state: State, told: LetGo) -> str:
@@ -87,8 +78,8 @@ def stale(state: State, told: LetGo) -> str:
         return "a data set has a new version"
     if any(_lies(state, key) != told.lies[key] for key in told.versions):
         return "rows were erased"
-    used = {erasure_key(name, content) for _, row in state.scan(VERSIONS) for name, content in row.data.items()}
-    return "a model was made from one of the versions" if used & set(told.versions) else ""
+    over = frozenset(run.run for _, run in state.scan(RUNS) if run.state in (RunState.FAILED, RunState.CANCELLED))
+    return "a run reads one of the versions" if made_from(state, over) & set(told.versions) else ""
 
 
 def events(state: State, told: LetGo) -> Sequence[DataCollected]:
