@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from flyball.clock import Instant
 from flyball.records.base import BlobHash, ContentHash, Event, Personal, Record, Table
 from flyball.records.models import FieldType
@@ -51,6 +53,33 @@ class DatasetManifest(Record, frozen=True):
     format: int = 1
 
 
+class Example(Record, frozen=True):
+    """A row that breaks a rule: its number in the source, counted from 1, and what stands there (empty: it is personal, or missing)."""
+
+    row: int
+    value: str = ""
+
+
+Rule = Literal["between", "one_of", "nulls", "time", "min_rows", "unique", "references", "unseen", "shift", "gap", "disorder", "ahead"]
+
+
+class Finding(Record, frozen=True):
+    """A rule of a data set's contract that does not hold: `block` keeps what was read from being used, `warn` is only said.
+
+    `count` of `of` rows (or values, or steps of time) break it; `column` is empty where it is the data set's own. `values` are those that
+    are new or not known elsewhere. `text` says all of it, and what changed since the last good version.
+    """
+
+    rule: Rule
+    severity: Literal["block", "warn"]
+    text: str
+    column: str = ""
+    count: int = 0
+    of: int = 0
+    examples: tuple[Example, ...] = ()
+    values: tuple[str, ...] = ()
+
+
 class DatasetVersion(Record, frozen=True):
     """A data set as it was: `content` (SHA-256 of its `DatasetManifest`) is its name in the blob store.
 
@@ -88,17 +117,23 @@ class DatasetVersion(Record, frozen=True):
 
 
 class DataCommitted(Event, frozen=True, tag="data.committed"):
-    """A new version of a data set holds its contract and may be used."""
+    """A new version of a data set holds its contract and may be used. `findings` are what the contract only warns of."""
 
     version: DatasetVersion
+    findings: tuple[Finding, ...] = ()
 
 
 class DataRefused(Event, frozen=True, tag="data.refused"):
-    """A data set's source changed and what was read does not hold the contract: it is not used. Every violation is listed."""
+    """A data set's source changed and what was read does not hold the contract: it is not used. Every violation is listed.
+
+    `violations` say why in words, also where the source could not be read; `findings` are the rules that do not hold, warnings too, as far
+    as they fit.
+    """
 
     name: str
     source_mark: str
     violations: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
 
 
 class SubjectErased(Event, frozen=True, tag="subject.erased"):
@@ -149,11 +184,15 @@ class DataCollected(Event, frozen=True, tag="data.collected"):
 
 
 class DatasetRow(Record, frozen=True):
-    """The head of a data set: its newest good version, and what is wrong with its source, if anything."""
+    """The head of a data set: its newest good version, and what is wrong with its source, if anything.
+
+    `findings` are what the newest look came to: warnings of the version in use, or all that is wrong with what was refused.
+    """
 
     head: DatasetVersion | None
     refused_mark: str = ""
     violations: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 class ErasureRow(Record, frozen=True):

@@ -1,0 +1,179 @@
+"""Rules on times: none without rows for too long, none behind an earlier row of the source, none in the future."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from flyball.clock import Instant, Span, rfc3339
+from flyball.data.contract.rule import EXAMPLES, Batch, Breaches, Facts, Whole
+from flyball.data.types import instants
+from flyball.declare.data import Dataset
+from flyball.records.data import Finding
+
+DAY: Final = 86_400_000_000
+"""Times that lie more than this ahead are told where nothing is declared: a clock or a time zone is wrong."""
+
+Times = NDArray[np.int64]
+
+
+def steps(dataset: Dataset) -> Iterator[pl.Expr]:
+    """What the rules on order and gaps need of a batch: its ends, and the least and the greatest step from row to row."""
+    moment = instants(dataset.time)
+    step = moment.diff()
+    yield moment.first().alias("/first")
+    yield moment.last().alias("/last")
+    yield step.min().alias("/back")
+    yield step.max().alias("/on")
+
+
+class Gap:
+    """No two neighbours in time lie farther apart than `gap`.
+
+    Kept are the stretches of time without a gap, each as its first and its last time: rows may come in any order.
+    """
+
+    def __init__(self, dataset: Dataset, gap: Span) -> None:
+        self._dataset, self._gap = dataset, int(gap)
+        self._starts = self._ends = np.empty(0, np.int64)
+        self._rows = 0
+
+    def measures(self) -> Iterator[pl.Expr]:
+        """None of its own: steps are measured once for all rules on times."""
+        yield from ()
+
+    def add(self, facts: Facts, batch: Batch) -> None:
+        """Take in a batch."""
+        name = self._dataset.time
+        missing = facts[f"{name}/null"]
+        self._rows += batch.frame.height - missing
+        if batch.frame.height == missing:
+            return
+        if not missing and (facts["/back"] or 0) >= 0 and (facts["/on"] or 0) <= self._gap:
+            starts, ends = np.array([facts["/first"]]), np.array([facts["/last"]])
+        else:
+            times = np.sort(batch.frame.select(instants(name)).to_series().drop_nulls().to_numpy())
+            cut = np.flatnonzero(np.diff(times) > self._gap)
+            starts, ends = times[np.concatenate(([0], cut + 1))], times[np.concatenate((cut, [len(times) - 1]))]
+        self._starts, self._ends = _merged(np.concatenate((self._starts, starts)), np.concatenate((self._ends, ends)), self._gap)
+
+    def findings(self, whole: Whole) -> Iterator[Finding]:  # noqa: ARG002 - one of the rules' common form
+        """The gaps that are too long, the longest first."""
+        lengths = self._starts[1:] - self._ends[:-1]
+        if not len(lengths):
+            return
+        longest = np.argsort(-lengths, kind="stable")[:EXAMPLES]
+        told = [f"{rfc3339(int(self._ends[place]))} to {rfc3339(int(self._starts[place + 1]))}" for place in longest]
+        limit, most = Span(self._gap), Span(int(lengths.max()))
+        text = (
+            f"{self._dataset.time}: {len(lengths):,} of {max(self._rows - 1, 1):,} steps are longer than {limit}, the longest {most.brief}"
+            f" ({', '.join(told)})"
+        )
+        yield Finding(
+            rule="gap",
+            severity=self._dataset.on_breach,
+            text=text,
+            column=self._dataset.time,
+            count=len(lengths),
+            of=max(self._rows - 1, 1),
+        )
+
+
+def _merged(starts: Times, ends: Times, gap: int) -> tuple[Times, Times]:
+    """Stretches of time, those that lie at most `gap` apart as one."""
+    order = np.argsort(starts, kind="stable")
+    starts, ends = starts[order], np.maximum.accumulate(ends[order])
+    cut = np.flatnonzero(starts[1:] - ends[:-1] > gap)
+    return starts[np.concatenate(([0], cut + 1))], ends[np.concatenate((cut, [len(ends) - 1]))]
+
+
+class Disorder:
+    """No row's time lies farther than `disorder` behind that of an earlier row of the source: a clock that went back."""
+
+    def __init__(self, dataset: Dataset, disorder: Span) -> None:
+        self._dataset, self._limit = dataset, int(disorder)
+        self._found = Breaches(dataset, dataset.time)
+        self._newest: Instant | None = None
+        self._most = 0
+
+    def measures(self) -> Iterator[pl.Expr]:
+        """None of its own: steps are measured once for all rules on times."""
+        yield from ()
+
+    def add(self, facts: Facts, batch: Batch) -> None:
+        """Take in a batch."""
+        name = self._dataset.time
+        back = not facts[f"{name}/null"] and (facts["/back"] or 0) >= 0
+        if back and facts["/first"] is not None and (self._newest is None or facts["/first"] >= self._newest):
+            self._newest = facts["/last"]
+            return
+        times = batch.frame.select(instants(name)).to_series()
+        newest = times.cum_max().forward_fill()
+        if self._newest is not None:
+            newest = pl.select(pl.max_horizontal(newest, pl.lit(self._newest))).to_series()
+        behind = newest - times
+        self._most = max(self._most, int(behind.max() or 0))  # type: ignore[arg-type]
+        self._found.take(batch, (behind > self._limit).fill_null(value=False))
+        last = newest.max()
+        self._newest = last if isinstance(last, int) else self._newest
+
+    def findings(self, whole: Whole) -> Iterator[Finding]:
+        """Rows that lie too far behind."""
+        found = self._found
+        if found.count:
+            text = (
+                f"{found.column}: {found.count:,} of {whole.rows:,} rows lie more than {Span(self._limit)} behind an earlier row of the source,"
+                f" at most {Span(self._most).brief} ({found.shown()})"
+            )
+            yield Finding(
+                rule="disorder",
+                severity=self._dataset.on_breach,
+                text=text,
+                column=found.column,
+                count=found.count,
+                of=whole.rows,
+                examples=tuple(found.examples),
+            )
+
+
+class Ahead:
+    """No time lies farther than `ahead` beyond now. Where nothing is declared, more than a day is told."""
+
+    def __init__(self, dataset: Dataset, now: Instant) -> None:
+        self._dataset, self._limit = dataset, DAY if dataset.ahead is None else int(dataset.ahead)
+        self._severity: Literal["block", "warn"] = "warn" if dataset.ahead is None else dataset.on_breach
+        self._now = now
+        self._found = Breaches(dataset, dataset.time)
+
+    def measures(self) -> Iterator[pl.Expr]:
+        """The newest time."""
+        yield instants(self._dataset.time).max().alias("/newest")
+
+    def add(self, facts: Facts, batch: Batch) -> None:
+        """Take in a batch."""
+        if facts["/newest"] is not None and facts["/newest"] > self._now + self._limit:
+            self._found.take(
+                batch, batch.frame.select(instants(self._dataset.time) > self._now + self._limit).to_series().fill_null(value=False)
+            )
+
+    def findings(self, whole: Whole) -> Iterator[Finding]:
+        """Times in the future."""
+        found = self._found
+        if found.count:
+            text = (
+                f"{found.column}: {found.count:,} of {whole.rows:,} rows lie more than {Span(self._limit)} ahead of now, {rfc3339(self._now)}"
+                f" ({found.shown()})"
+            )
+            yield Finding(
+                rule="ahead",
+                severity=self._severity,
+                text=text,
+                column=found.column,
+                count=found.count,
+                of=whole.rows,
+                examples=tuple(found.examples),
+            )
