@@ -23,7 +23,7 @@ from flyball.loop.library import BlobLibrary
 from flyball.loop.live import FencedLedger, LiveCounts, LiveData, LiveRuns
 from flyball.loop.local import admitted, holder, local_caller, local_secret
 from flyball.loop.ports import Command, Ports
-from flyball.records.data import ERASURES
+from flyball.records.data import DATASETS, ERASURES
 from flyball.records.serving import EPOCHS, RouteTable
 from flyball.serving.layout import Layout
 from flyball.serving.proofs import unproven
@@ -35,6 +35,7 @@ from flyball.store.operational import Operational
 from flyball.store.sql import Database, exists
 
 if TYPE_CHECKING:
+    from flyball.data.against import Against
     from flyball.ledger.anchors import Anchor
     from flyball.ledger.note import Signer
     from flyball.loop.checkpointing import Checkpointing
@@ -63,6 +64,7 @@ class Wired:
     blobs: LocalBlobs
     identify: Callable[[], Caller]
     subjects: Callable[[], Subjects]
+    against: Callable[[], Against]
 
     @property
     def caller(self) -> Caller:
@@ -166,6 +168,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
     def lies(name: str, content: str) -> str:
         return present(ledger.state(), name, content)
 
+    against = lru_cache(maxsize=1)(partial(_against, ledger, clock, lies))
     routes = FileRoutes(folder)
     ports = Ports(
         clock=clock,
@@ -174,7 +177,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         blobs=blobs,
         library=library,
         runs=LiveRuns(LocalCompute(folder / "jobs"), blobs, folder, lies),
-        data=LiveData(root, blobs, layout, erasures=lambda name: subjects().erasures(name), present=lies),
+        data=LiveData(root, blobs, layout, erasures=lambda name: subjects().erasures(name), present=lies, against=against),
         evidence=LiveCounts(folder, blobs, lambda: subjects().segments()),
         routes=routes,
         signer=lru_cache(maxsize=1)(partial(_signer, folder / KEYS_FOLDER)),
@@ -193,6 +196,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         blobs=blobs,
         identify=identify,
         subjects=subjects,
+        against=against,
     )
 
 
@@ -201,6 +205,17 @@ def _subjects(ledger: SqlLedger, library: BlobLibrary, keys: Path) -> Subjects:
     from flyball.loop.eraser import Subjects
 
     return Subjects(ledger, library, keys)
+
+
+def _against(ledger: SqlLedger, clock: Clock, lies: Callable[[str, str], str]) -> Against:
+    # it takes data frames along too
+    from flyball.data.against import Against
+
+    def content(name: str) -> str:
+        row = ledger.state().get(DATASETS, name)
+        return lies(name, row.head.content) if row is not None and row.head is not None else ""
+
+    return Against(clock.now, content)
 
 
 def _sweep(ledger: SqlLedger, blobs: LocalBlobs, layout: Layout) -> None:

@@ -157,7 +157,7 @@ def test_what_is_refused_shows_no_value_of_a_person(root, blobs, write):
     event = refresh(data, root, blobs, None)
     assert isinstance(event, DataRefused)
     assert "4711" not in str(event)
-    assert contract.violations(dataclasses.replace(data, subject=""), pl.DataFrame({"x": [1], "who": [4711]}))[0].endswith("(4711)")
+    assert contract.violations(dataclasses.replace(data, subject=""), pl.DataFrame({"x": [1], "who": [4711]}))[0].endswith("(row 1: 4711)")
     write("x,who\n1,Quillfeather\n", "people.csv")
     with pytest.raises(BadInput) as refused:
         source.read(data, root)

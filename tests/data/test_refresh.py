@@ -12,10 +12,12 @@ import pytest
 
 from flyball.data import refresh as module
 from flyball.data import source
+from flyball.data.against import Against
 from flyball.data.commit import load
 from flyball.data.fold import FOLDS
 from flyball.data.refresh import refresh
 from flyball.data.rules import due, is_news
+from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
 from flyball.ledger.canonical import write_body
 from flyball.records.base import Recorded
@@ -66,7 +68,7 @@ def test_a_new_source_is_committed_once(look, write, csv):
 def test_an_unchanged_source_is_not_read_again(look, write, csv, monkeypatch):
     write(csv)
     look()
-    monkeypatch.setattr(source, "read", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr(source, "stream", lambda *_: pytest.fail("read"))
     assert look() is None
 
 
@@ -125,16 +127,15 @@ def test_a_file_written_in_pieces_loses_nothing(look, root, blobs, dataset, writ
 
 def test_a_file_that_changes_while_it_is_read_is_left_to_the_next_look(look, root, write, csv, monkeypatch):
     write(csv)
-    real = source.read
+    real = source.stream
 
     def meanwhile(dataset, folder):
-        frame = real(dataset, folder)
+        yield from real(dataset, folder)
         write(csv + "2026-01-01T03:00:00,d,1,4,true,y,?\n")
-        return frame
 
-    monkeypatch.setattr(source, "read", meanwhile)
+    monkeypatch.setattr(source, "stream", meanwhile)
     assert look() is None
-    monkeypatch.setattr(source, "read", real)
+    monkeypatch.setattr(source, "stream", real)
     assert look().version.rows == 4
 
 
@@ -142,7 +143,7 @@ def test_a_changed_contract_looks_at_the_same_bytes_again(look, dataset, write, 
     write(csv)
     look()
     stricter = Dataset("prices", source=dataset.source, time="at", id="id", columns=dataset.columns, min_rows=10)
-    assert look(stricter).violations == ("3 rows, at least 10 are required",)
+    assert look(stricter).violations == ("3 rows, at least 10 are required; 3 in version 1.0.0",)
 
 
 def test_many_long_violations_are_cut_and_counted(look, root, blobs):
@@ -183,3 +184,80 @@ def test_the_market_is_read_committed_and_read_back(blobs):
     event = refresh(made, Path(folder), blobs, None)
     assert event.version.rows == 45_312
     assert load(event.version, blobs).schema["ts"] == pl.Datetime("us")
+
+
+def test_what_the_contract_only_warns_of_is_committed_with_the_version(look, root, write, csv):
+    free = Dataset("prices", source="prices.csv", time="at", id="id", columns={"kind": str, "price": Column(float, nulls="50%")})
+    rows = [
+        f"2026-01-01T{hour:02}:{minute:02}:00,r{hour}-{minute},1,1,true,{'xy'[minute % 2]},?" for hour in range(20) for minute in range(60)
+    ]
+    header = csv.splitlines()[0]
+    write("\n".join([header, *rows]))
+    assert look(free).findings == ()
+    assert head(look).findings == ()
+    write("\n".join([header, *rows, *(f"2026-01-02T00:{minute:02}:00,s{minute},1,1,true,{'xz'[minute % 2]},?" for minute in range(60))]))
+    event = look(free)
+    assert isinstance(event, DataCommitted)
+    assert [one.text for one in event.findings] == [
+        "kind: 30 of 60 new rows have a value that was never there: z (30); 0 in version 1.0.0; new since 2026-01-02"
+    ]
+    assert event.findings[0].values == ("z (30)",)
+    assert head(look).findings == event.findings
+    assert head(look).head == event.version
+
+
+def test_what_is_refused_says_all_that_does_not_hold_and_what_blocks_first(look, write, csv):
+    made = Dataset(
+        "prices",
+        source="prices.csv",
+        time="at",
+        id="id",
+        columns={"price": Column(float, between=(0, 0.3), nulls="50%", on_breach="warn"), "count": Column(int, between=(0, 2))},
+    )
+    write(csv)
+    event = look(made)
+    assert event.violations == ("count: 1 of 3 values are not between 0 and 2 (row 3: 3)",)
+    assert [(one.rule, one.column, one.severity) for one in event.findings] == [("between", "count", "block"), ("between", "price", "warn")]
+    assert head(look).findings == event.findings
+
+
+def test_rows_are_numbered_and_ordered_as_in_the_source(look, write, csv):
+    made = Dataset("prices", source="prices.csv", time="at", id="id", disorder="30m", columns={"count": Column(int, between=(2, 9))})
+    lines = csv.splitlines()
+    write("\n".join([lines[0], lines[3], lines[1], lines[2]]))
+    assert look(made).violations == (
+        "at: 2 of 3 rows lie more than 30m behind an earlier row of the source, at most 2h (row 2: 2026-01-01 00:00:00, row 3: 2026-01-01 01:00:00)",
+        "count: 1 of 3 values are not between 2 and 9 (row 2: 1)",
+    )
+
+
+def test_values_are_looked_for_in_the_head_of_the_other_data_set_and_else_in_its_source(root, blobs, write, csv):
+    kinds = Dataset("kinds", source="kinds.csv", id="kind", columns={"name": str})
+    made = Dataset("prices", source="prices.csv", time="at", id="id", columns={"kind": str}, references={"kind": kinds})
+    write(csv)
+    assert refresh(made, root, blobs, None).violations == ("kind: nothing is known of kinds.kind, where its values must be found",)
+    write("kind,name\nx,one\n", "kinds.csv")
+    assert refresh(made, root, blobs, None).violations == ("kind: 1 of 3 values are not in kinds.kind: y (1) (row 2: y)",)
+    known = refresh(kinds, root, blobs, None).version
+    write("kind,name\nx,one\ny,two\n", "kinds.csv")
+    lies = Against(content={"kinds": known.content}.get)
+    assert isinstance(refresh(made, root, blobs, None, against=lies), DataRefused)
+    assert isinstance(refresh(made, root, blobs, None), DataCommitted)
+
+
+def test_times_in_the_future_are_held_against_the_clock(root, blobs, write, csv, dataset):
+    write(csv)
+    early = Against(now=lambda: 1_767_225_600_000_000 - 2 * 86_400_000_000)
+    event = refresh(dataset, root, blobs, None, against=early)
+    assert [(one.rule, one.count) for one in event.findings] == [("ahead", 3)]
+
+
+def test_so_many_warnings_as_fit_are_in_the_event(look, root, blobs):
+    made = Dataset(
+        "prices", source="w.csv", columns={f"c{place}{'é' * 200}": Column(int, between=(0, 1), on_breach="warn") for place in range(60)}
+    )
+    (root / "w.csv").write_text(",".join(made.columns) + "\n" + ",".join(["9"] * 60) + "\n", encoding="utf-8")
+    event = look(made)
+    assert isinstance(event, DataCommitted)
+    assert 5 < len(event.findings) <= module.MOST
+    assert len(write_body(1, "loop", "c", event)) <= 16 * 1024

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from flyball.loop.telling import line
-from flyball.records.data import DataCommitted, DataRefused, DatasetVersion
+from flyball.records.data import DataCommitted, DataRefused, DatasetVersion, Finding
 from flyball.records.declarations import DeclarationHealed, DeclarationRefused
 from flyball.records.estimates import Outcome, Verdict
 from flyball.records.monitoring import IncidentOpened
 from flyball.records.training import RunFailed, RunQueued
 from flyball.records.versions import ChampionChanged, VersionHeld
 
+NEW = Finding(rule="unseen", severity="warn", text="k: 3 of 9 new rows have a value that was never there: z (3)")
 VERSION = DatasetVersion(
     name="rows", version="1.0.0", content="c", schema={}, rows=1_200, stats=(), parents=(), first=0, last=0, as_of=0, source_mark=""
 )
@@ -25,6 +26,7 @@ VERDICTS = (Verdict(check="a ≥ 1", outcome=Outcome.PASS), *(Verdict(check=f"c{
         (DeclarationHealed(file="loop.py"), "good", "loop.py"),
         (DataRefused(name="rows", source_mark="m", violations=("x: 3 of 9 values are missing",)), "bad", "rows: x: 3 of 9 values are missing"),
         (DataCommitted(version=VERSION), "plain", "1,200 rows"),
+        (DataCommitted(version=VERSION, findings=(NEW,)), "bad", "rows@1.0.0 warns: k: 3 of 9 new rows have a value that was never there: z (3)"),
         (RunQueued(run="r", model="m", trigger="monitor", reason="drift", spec="s"), "plain", "m: drift"),
         (RunFailed(run="run_1", why="no rows\n    fix  more"), "bad", "run_1 failed: no rows"),
         (VersionHeld(model="m", version="1.1.0", verdicts=VERDICTS), "bad", "m@1.1.0 is stopped: c0 ≥ 1; c1 ≥ 1; c2 ≥ 1; c3 ≥ 1; c4 ≥ 1; and 2 more"),

@@ -8,7 +8,7 @@ import msgspec
 
 from flyball.clock import Instant
 from flyball.records.base import Record
-from flyball.records.data import DatasetVersion
+from flyball.records.data import DatasetVersion, Finding
 from flyball.records.estimates import Verdict
 from flyball.records.identity import Role, Scope
 from flyball.records.monitoring import AlertRow
@@ -73,12 +73,13 @@ class Rollout(Record, frozen=True):
 
 
 class Dataset(Record, frozen=True):
-    """A data set: its newest good version, and what is wrong with its source, if anything."""
+    """A data set: its newest good version, what is wrong with its source, if anything, and what the newest look at it found, warnings too."""
 
     name: str
     head: DatasetVersion | None
     refused_mark: str
     violations: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
 
 class Monitors(Record, frozen=True):

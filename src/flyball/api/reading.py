@@ -124,7 +124,8 @@ def datasets(asked: Asked) -> Answer:
     state = asked.state()
     found = pages.by_name(state, DATASETS, asked.query, keep=lookup.datasets_of(asked.caller, asked.ports.library, state))
     rows = [
-        answers.Dataset(name=name, head=row.head, refused_mark=row.refused_mark, violations=row.violations) for name, row in found.items
+        answers.Dataset(name=name, head=row.head, refused_mark=row.refused_mark, violations=row.violations, findings=row.findings)
+        for name, row in found.items
     ]
     return Answer(pages.Page(rows, found.next))
 

@@ -13,7 +13,7 @@ from flyball.cli.output import Output
 from flyball.declare.project import find_project, read_project
 from flyball.declare.units import near
 from flyball.errors import NotFound
-from flyball.loop.checking import Applied, check_project, to_json, to_lines
+from flyball.loop.checking import Applied, Standards, check_project, to_json, to_lines
 
 app = common.app()
 
@@ -32,7 +32,7 @@ def check(
     """Show every problem of a project, what callers send, and what differs from the declaration in effect. Exit 1 on problems."""
     out = Output(as_json=as_json, quiet=quiet)
     root, only = _target(path, project)
-    checked = check_project(root, data=data, applied=applied(root), only=only)
+    checked = check_project(root, data=data, standards=standards(root) if data else None, applied=applied(root), only=only)
     for line in to_lines(checked):
         out.line(line)
     out.document(to_json(checked))
@@ -66,3 +66,20 @@ def applied(root: Path) -> dict[str, Applied]:
     with common.opened(root) as wired:
         rows = wired.ports.ledger.state().scan(DECLARATIONS)
         return {name: Applied(row.version_digest, row.policy_digest, wired.blobs.get(row.body).decode()) for name, row in rows}
+
+
+def standards(root: Path) -> Standards:
+    """The clock and, where flyball has run, the last good versions. A check writes no file."""
+    from flyball.clock import SystemClock
+    from flyball.data.against import Against
+    from flyball.data.erasures import present
+    from flyball.records.data import DATASETS
+    from flyball.wiring import has_ledger
+
+    if not has_ledger(root):
+        return Standards(Against(SystemClock().now))
+    with common.opened(root) as wired:
+        state = wired.ports.ledger.state()
+        heads = {name: row.head for name, row in state.scan(DATASETS) if row.head is not None}
+        lies = {name: present(state, name, head.content) for name, head in heads.items()}
+        return Standards(Against(wired.ports.clock.now, lambda name: lies.get(name, "")), wired.blobs, heads)

@@ -76,6 +76,9 @@ def show(
         if version.erased:
             out.line(f"  {'':<9} {version.erased:,} rows of the source were left out: their persons were erased")
     out.line(f"  {len(row.violations)} violations: {'; '.join(row.violations[:3])}") if row.violations else None
+    for finding in row.findings:
+        if finding.severity == "warn":
+            out.line(f"  warning  {finding.text}")
     out.document({"name": name, **dated(row), "versions": [{**dated(version), "present": content} for version, content in found]})
     return 0
 
@@ -253,7 +256,8 @@ def _counts(held: Held) -> str:
 
 def _listed(name: str, row: DatasetRow) -> list[str]:
     head = row.head
-    wrong = f"refused: {row.violations[0]}" if row.violations else "ok" if head else "–"
+    warned = f"warns: {row.findings[0].text}" if row.findings else "ok"
+    wrong = f"refused: {row.violations[0]}" if row.violations else warned if head else "–"
     if head is None:
         return [name, "–", "–", "–", wrong]
     return [name, head.version, f"{head.rows:,}", rfc3339(head.as_of) if head.as_of else "–", wrong]

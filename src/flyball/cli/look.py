@@ -17,7 +17,7 @@ def look(wired: Wired, model: Model) -> DatasetRow | None:
     """Read the model's data set if its source has changed, record what was found, and return how it stands. Raises BadInput."""
     ports, name = wired.driving(), model.data.name
     row = ports.ledger.state().get(DATASETS, name)
-    found = refresh(model.data, wired.root, wired.blobs, row, lambda: wired.subjects().erasures(name))
+    found = refresh(model.data, wired.root, wired.blobs, row, lambda: wired.subjects().erasures(name), wired.against())
     if isinstance(found, DataCommitted | DataRefused):
         commit(ports, found)
     return ports.ledger.state().get(DATASETS, name)

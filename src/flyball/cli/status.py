@@ -225,8 +225,9 @@ def _doing(wired: Wired, state: State, model: Model, now: Instant) -> str:
     data = state.get(DATASETS, model.data.name)
     if data is not None and data.refused_mark:
         return f"data refused: {data.violations[0].splitlines()[0]}" if data.violations else "data refused"
+    warned = f"data warns: {data.findings[0].text}" if data is not None and data.findings else ""
     wait = held_back(state, model, load(wired.ports.memory), now, detector=wired.ports.detector)
-    return f"{_NEXT[model.autonomy.training]} in {roughly(wait.until - now)}: {wait.why}" if wait else ""
+    return f"{_NEXT[model.autonomy.training]} in {roughly(wait.until - now)}: {wait.why}" if wait else warned
 
 
 def _table(out: Output, state: State, lines: list[Line], now: Instant) -> None:

@@ -35,7 +35,7 @@ def committed(projection: Projection, recorded: Recorded) -> None:
     if head is None or (head.version, head.content) != (version.version, version.content):
         projection.delete(ERASURES, erasure_key(version.name, version.content))
     projection.delete(COLLECTED, f"{version.name}/{version.content}")
-    projection.put(DATASETS, version.name, DatasetRow(head=version))
+    projection.put(DATASETS, version.name, DatasetRow(head=version, findings=recorded.event.findings))
     projection.put(DATASET_VERSIONS, f"{version.name}/{version.content}", version)
     projection.put(DATA_COMMITS, f"{version.name}/{version.content}", CommitRow(at=recorded.at, seq=recorded.seq))
 
@@ -46,7 +46,8 @@ def refused(projection: Projection, recorded: Recorded) -> None:
     event = recorded.event
     before = projection.get(DATASETS, event.name)
     head = before.head if before is not None else None
-    projection.put(DATASETS, event.name, DatasetRow(head=head, refused_mark=event.source_mark, violations=event.violations))
+    row = DatasetRow(head=head, refused_mark=event.source_mark, violations=event.violations, findings=event.findings)
+    projection.put(DATASETS, event.name, row)
 
 
 def subject_erased(projection: Projection, recorded: Recorded) -> None:

@@ -24,12 +24,17 @@ from flyball.declare.data import Dataset, Sql
 from flyball.declare.functions import Frame, Function, is_frame
 from flyball.errors import BadInput
 
-__all__ = ["is_timed", "mark", "paths", "read", "stream"]
+__all__ = ["in_order", "is_timed", "mark", "paths", "read", "stream"]
 
 
 def read(dataset: Dataset, root: Path | Access) -> pl.DataFrame:
     """All rows of `dataset`, in order of time (rows of one time stay in the source's order). Raises as `stream` does."""
-    frame = pl.concat(list(stream(dataset, root)))
+    return in_order(dataset, list(stream(dataset, root)))
+
+
+def in_order(dataset: Dataset, batches: list[pl.DataFrame]) -> pl.DataFrame:
+    """Batches of a source as one frame in order of time; rows of one time stay in the source's order."""
+    frame = pl.concat(batches)
     return frame.sort(dataset.time, maintain_order=True) if dataset.time else frame
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flyball.declare import codec, live
 from flyball.declare.data import Dataset
@@ -16,7 +17,14 @@ from flyball.declare.problems import warnings
 from flyball.declare.project import read_project
 from flyball.errors import FlyballError, Problem
 from flyball.loop.compiling import Broken, Compilation, Compiler
+from flyball.records.data import DatasetVersion
 from flyball.records.declarations import Compiled
+from flyball.store.blobs import Blobs
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from flyball.data.against import Against
 
 
 class Applied(NamedTuple):
@@ -56,6 +64,15 @@ class Contract(NamedTuple):
     doubts: tuple[Problem, ...] = ()
 
 
+@dataclass(frozen=True)
+class Standards:
+    """What sources are checked against besides their contracts. `heads` are the last good versions, by data set; their blobs are in `blobs`."""
+
+    against: Against
+    blobs: Blobs | None = None
+    heads: Mapping[str, DatasetVersion] = field(default_factory=dict)
+
+
 class CheckReport(NamedTuple):
     """A project as checked. `gone` are applied models that no loop file declares any more."""
 
@@ -75,8 +92,16 @@ class CheckReport(NamedTuple):
         return tuple(warning for model in self.models for warning in model.warnings)
 
 
-def check_project(root: Path, *, data: bool = False, applied: Mapping[str, Applied] | None = None, only: str = "") -> CheckReport:
-    """Check a project, or its loop file `only`. With `data` the sources are read: contracts, transforms on real rows, and leaks.
+def check_project(
+    root: Path,
+    *,
+    data: bool = False,
+    standards: Standards | None = None,
+    applied: Mapping[str, Applied] | None = None,
+    only: str = "",
+) -> CheckReport:
+    """Check a project, or its loop file `only`. With `data` the sources are read: contracts (against `standards`), transforms on real rows, and
+    leaks.
 
     Raises NotFound outside a project, BadInput where nothing is declared, DeclarationError for a broken `flyball.toml`; all else is in
     the report.
@@ -84,17 +109,23 @@ def check_project(root: Path, *, data: bool = False, applied: Mapping[str, Appli
     project = read_project(root)
     compilation = Compiler(project.root).compile(prove="data" if data else "made")
     compilation.refuse_empty(project.root)
-    return report(compilation, project.root, data=data, applied=applied or {}, only=only)
+    if data and standards is None:
+        from flyball.data.against import Against
+
+        standards = Standards(Against())
+    return report(compilation, project.root, standards=standards if data else None, applied=applied or {}, only=only)
 
 
-def report(compilation: Compilation, root: Path, *, data: bool, applied: Mapping[str, Applied], only: str = "") -> CheckReport:
+def report(
+    compilation: Compilation, root: Path, *, standards: Standards | None, applied: Mapping[str, Applied], only: str = ""
+) -> CheckReport:
     """Describe what was compiled."""
     contracts: dict[str, Contract] = {}
     models = []
     for compiled in compilation.models:
         if only in ("", compiled.file):
             model = codec.decode(compiled.body)
-            found = _contracts(model, root, contracts) if data else Contract()
+            found = _contracts(model, root, contracts, standards) if standards else Contract()
             found = found._replace(doubts=(*found.doubts, *compilation.doubts.get(compiled.model, ())))
             models.append(_model(compiled, model, applied.get(compiled.model), found))
     broken = tuple(file for file in compilation.broken if only in ("", file.file))
@@ -164,28 +195,31 @@ def _request(model: Model) -> dict[str, str]:
     return {name: str(column.type) for name, column in request_fields(model)}
 
 
-def _contracts(model: Model, root: Path, known: dict[str, Contract]) -> Contract:
+def _contracts(model: Model, root: Path, known: dict[str, Contract], standards: Standards) -> Contract:
     """What the data sets of a model break of their contracts; a data set shared by models is read once and told once."""
     found = Contract()
     for dataset in {model.data.name: model.data, **{view.data.name: view.data for view in model.features}}.values():
         if dataset.name not in known:
-            own = known[dataset.name] = _contract(dataset, root)
+            own = known[dataset.name] = _contract(dataset, root, standards)
             found = Contract((*found.problems, *own.problems), (*found.doubts, *own.doubts))
     return found
 
 
-def _contract(dataset: Dataset, root: Path) -> Contract:
-    from flyball.data.contract import findings
-    from flyball.data.source import read
+def _contract(dataset: Dataset, root: Path, standards: Standards) -> Contract:
+    from flyball.data.source import stream
 
     where = f'Data set "{dataset.name}"'
+    batches: list[pl.DataFrame] = []
+    checker = standards.against.checker(dataset, root, standards.blobs, standards.heads.get(dataset.name), lambda: batches)
     try:
-        frame = read(dataset, root)
+        for batch in stream(dataset, root):
+            batches.append(batch)
+            checker.add(batch)
     except FlyballError as error:
         # what is wrong says it better than that something is; which file and line it is stands in the problem's own place
         listed = error.problems or (Problem("", error.what, error.why, error.fix),)
         return Contract(tuple(_of_source(dataset, where, item) for item in listed))
-    found = findings(dataset, frame)
+    found = checker.findings()
     return Contract(
         tuple(Problem(where, one.text, "its contract does not hold") for one in found if one.severity == "block"),
         tuple(

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from flyball.data import contract
+from flyball.data.against import Against
 from flyball.data.commit import commit
-from flyball.data.source import mark, read
+from flyball.data.source import in_order, mark, stream
 from flyball.declare.code import load_model
 from flyball.declare.model import Model
 from flyball.errors import BadInput, Problem
@@ -37,12 +37,16 @@ def load_history(root: Path, file: str, name: str, data: Path) -> tuple[Model, H
             fix="leave those views out",
         )
     dataset = replace(model.data, source=str(data.resolve()))
-    frame = read(dataset, root)
-    broken = contract.violations(dataset, frame)
+    batches = list(stream(dataset, root))
+    checker = Against().checker(dataset, root, None, None, lambda: batches)
+    for batch in batches:
+        checker.add(batch)
+    broken = [found.text for found in checker.findings() if found.severity == "block"]
     if broken:
         raise BadInput(
             f'{data} does not hold the contract of data set "{dataset.name}"', problems=tuple(Problem("", item) for item in broken[:20])
         )
+    frame = in_order(dataset, batches)
     with TemporaryDirectory(prefix="flyball-history-") as folder:
         version = commit(model.data, frame, LocalBlobs(Path(folder)), None, mark(dataset, root))
     frames = {dataset.name: frame}

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flyball.clock import Instant
 from flyball.compute.local import LocalCompute
@@ -27,6 +28,9 @@ from flyball.serving.layout import Layout, read_json, write_json
 from flyball.store.blobs import Blobs, LocalBlobs
 from flyball.training import job
 from flyball.training.job import Observed
+
+if TYPE_CHECKING:
+    from flyball.data.against import Against
 
 
 class FencedLedger(SqlLedger):
@@ -114,13 +118,21 @@ class LiveData:
     """Sources are read beside the loop: a large file never delays a tick. Workers are told which content is the newest."""
 
     def __init__(
-        self, root: Path, blobs: Blobs, layout: Layout, *, erasures: Callable[[str], Erasures], present: Callable[[str, str], str]
+        self,
+        root: Path,
+        blobs: Blobs,
+        layout: Layout,
+        *,
+        erasures: Callable[[str], Erasures],
+        present: Callable[[str, str], str],
+        against: Callable[[], Against],
     ) -> None:
         """erasures: of a data set by name, what may not be held any more; asked only where a source has changed, for it reads them all.
 
-        present: where the content of a data set (its name, the hash) lies now.
+        present: where the content of a data set (its name, the hash) lies now. against: what a source's rows are compared with.
         """
         self._root, self._blobs, self._layout, self._erasures, self._present = root, blobs, layout, erasures, present
+        self._against = against
         self._reading: dict[str, threading.Thread] = {}
         self._found: dict[str, Event | None] = {}
         self._failed: dict[str, BaseException] = {}
@@ -146,7 +158,9 @@ class LiveData:
         from flyball.data.refresh import refresh
 
         try:
-            self._found[dataset.name] = refresh(dataset, self._root, self._blobs, row, lambda: self._erasures(dataset.name))
+            self._found[dataset.name] = refresh(
+                dataset, self._root, self._blobs, row, lambda: self._erasures(dataset.name), self._against()
+            )
         except (FlyballError, OSError) as error:
             self._failed[dataset.name] = error
         except Exception as error:  # noqa: BLE001 - a fault of ours while one source is read must not end the loop of all models

@@ -33,6 +33,9 @@ def _of_declarations(event: Event) -> tuple[Mood, str] | None:
             return "good", f"mended      {event.file}: nothing in it is broken any more"
         case DataRefused():
             return "bad", f"refused     data {event.name}: {_first(event.violations)}   → flyball check --data"
+        case DataCommitted() if event.findings:
+            warned = _first(tuple(found.text for found in event.findings))
+            return "bad", f"data        {event.version.name}@{event.version.version} warns: {warned}"
         case DataCommitted() if not event.version.parents:
             return "plain", f"data        {event.version.name}  {event.version.rows:,} rows, the contract holds"
         case _:
