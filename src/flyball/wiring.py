@@ -165,9 +165,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
     if claim and ledger.state().scan(ERASURES):
         _sweep(ledger, blobs, layout)
 
-    def lies(name: str, content: str) -> str:
-        return present(ledger.state(), name, content)
-
+    lies = partial(_lies, ledger)
     against = lru_cache(maxsize=1)(partial(_against, ledger, clock, lies))
     routes = FileRoutes(folder)
     ports = Ports(
@@ -205,6 +203,10 @@ def _subjects(ledger: SqlLedger, library: BlobLibrary, keys: Path) -> Subjects:
     from flyball.loop.eraser import Subjects
 
     return Subjects(ledger, library, keys)
+
+
+def _lies(ledger: SqlLedger, name: str, content: str) -> str:
+    return present(ledger.state(), name, content)
 
 
 def _against(ledger: SqlLedger, clock: Clock, lies: Callable[[str, str], str]) -> Against:
