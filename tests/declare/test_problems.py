@@ -148,6 +148,8 @@ def test_a_broken_rule_is_named(make, changes, expected: str) -> None:
         ({"x": fb.window("1h").last("email")}, "which is personal"),
         ({"x": "prce"}, 'did you mean "price"?'),
         ({"x": "email"}, "which is personal"),
+        ({"x": fb.window("1h").count(where=pl.col("sex") == "f")}, 'where reads "sex", which is protected'),
+        ({"x": fb.window("1h").sum("price", where=pl.col("email").is_null())}, 'where reads "email", which is personal'),
         ({"x": pl.col("price") - pl.col("nothing")}, 'column "nothing" is not a column'),
         ({"x": pl.col("price") - pl.col("price").mean()}, "it looks at other rows"),
         ({"day": fb.window("1h").count()}, 'feature "day" of view "lags" is also a column'),
@@ -156,6 +158,33 @@ def test_a_broken_rule_is_named(make, changes, expected: str) -> None:
 def test_a_broken_rule_of_a_view_is_named(make, make_lags, features, expected: str) -> None:
     found = said(make(features=[make_lags(**features)], transforms={}))
     assert any(expected in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"transforms": {"who": pl.col("city").str.len_chars()}}, 'reads "city", which is who a row is of'),
+        ({"features": {"x": "city"}}, 'feature "x" reads "city", which is who a row is of'),
+        ({"features": {"x": "visitor"}}, 'feature "x" reads "visitor", which is who a row is of'),
+        ({"features": {"x": fb.window("1h").last("visitor")}}, 'feature "x" reads "visitor", which is who a row is of'),
+        ({"slices": ["city"]}, 'slice "city" says who a row is of'),
+        ({"slices": ["email"]}, 'slice "email" says who a row is of'),
+        ({"weight": "visitor"}, 'weight "visitor" is who a row is of'),
+        ({"weight": "email"}, 'weight "email" is personal'),
+        ({"label": "sex", "gates": [], "task": "multiclass"}, 'label "sex" is protected'),
+    ],
+)
+def test_what_says_who_a_row_is_of_never_reaches_fit_declared_personal_or_not(make, make_market, make_lags, changes, expected: str) -> None:
+    data = make_market(subject="city", id="visitor")
+    features = [make_lags(data, **changes.get("features", {"last_price": fb.window("30m").last("price")}))]
+    found = said(make(data=data, **({"transforms": {}} | changes | {"features": features})))
+    assert any(expected in line for line in found), found
+
+
+def test_how_many_different_persons_there_are_may_be_counted(make, make_market, make_lags) -> None:
+    data = make_market(subject="city", id="visitor")
+    features = {"cities": fb.window("1d").distinct("city"), "mails": fb.window("1d").distinct("email")}
+    assert said(make(data=data, features=[make_lags(data, **features)], transforms={})) == []
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,14 @@ def sent(model: Model) -> tuple[str, ...]:
     return tuple(name for name in names if name not in (model.data.time, model.data.arrived))
 
 
+def shown(model: Model) -> tuple[str, ...]:
+    """The columns that a function of the user's is shown beside the values of views: what a caller sends, without what says who a row is of,
+    and without what is personal or protected.
+    """
+    data, columns = model.data, model.data.columns
+    return tuple(name for name in sent(model) if name not in data.identifying and not (name in columns and columns[name].protected))
+
+
 def other_requests(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
     """What of a request's fields (name → type) is not as it was: callers of the one cannot go on with the other.
 

@@ -59,6 +59,7 @@ def column_rules(model: Model) -> Iterator[Found]:
     for view in model.features:
         yield from _view(model, view)
     yield from _clashes(model)
+    yield from _reaching_fit(model)
     yield from _transforms(model)
     yield from _slices(model)
     for argument, name in (
@@ -169,6 +170,21 @@ def _seen_by_fit(model: Model, subject: str, column: Column) -> Iterator[Found]:
         )
 
 
+def _hidden(data: Dataset, name: str) -> str:
+    """Why a column is hidden from `fit`; empty for one that is not."""
+    column = data.columns.get(name)
+    if column is not None and (column.protected or column.personal):
+        return "protected" if column.protected else "personal"
+    return "who a row is of" if name in data.identifying else ""
+
+
+def _reaching_fit(model: Model) -> Iterator[Found]:
+    """Label and weight reach `fit` as they are; a group is given to it without its name."""
+    for argument, name in (("label", model.label if isinstance(model.label, str) else ""), ("weight", model.weight)):
+        if kind := _hidden(model.data, name):
+            yield Found(f'{argument} "{name}" is {kind}', "such columns never reach fit", "name another column, or correct its declaration")
+
+
 def _view(model: Model, view: FeatureView) -> Iterator[Found]:
     place = f'view "{view.name}"'
     if view.data.name != model.data.name:
@@ -189,11 +205,9 @@ def _row_feature(view: FeatureView, place: str, feature: RowFeature) -> Iterator
         yield Found(f"{place} cannot be used", reason, "write it row by row with Polars expressions on named columns")
         return
     for name in (feature.value,) if isinstance(feature.value, str) else roots(feature.value):
-        column = view.data.columns.get(name)
-        if column is None and name not in view.data.names:
+        if name not in view.data.names:
             yield _unknown(f'{place} column "{name}"', name, view.data)
-        elif column is not None and (column.protected or column.personal):
-            kind = "protected" if column.protected else "personal"
+        elif kind := _hidden(view.data, name):
             yield Found(f'{place} reads "{name}", which is {kind}', "such columns never reach fit", "leave it out")
 
 
@@ -202,24 +216,26 @@ def _aggregate(view: FeatureView, place: str, feature: WindowFeature) -> Iterato
     if feature.how != "count" and column is None:
         if feature.column not in view.data.names:
             yield _unknown(f'{place} column "{feature.column}"', feature.column, view.data)
-    elif column is not None:
-        if feature.how in ("sum", "mean", "min", "max") and column.type not in ("int", "float", "bool"):
-            yield Found(f'{place}: no {feature.how} of "{feature.column}"', f"it is {column.type}", "use last, distinct or count")
-        if column.protected or (column.personal and feature.how != "distinct"):
-            kind = "protected" if column.protected else "personal"
-            yield Found(f'{place} reads "{feature.column}", which is {kind}', "such columns never reach fit", "leave it out")
-    if isinstance(feature.where, str):
-        where = view.data.columns.get(feature.where)
+    elif column is not None and feature.how in ("sum", "mean", "min", "max") and column.type not in ("int", "float", "bool"):
+        yield Found(f'{place}: no {feature.how} of "{feature.column}"', f"it is {column.type}", "use last, distinct or count")
+    kind = _hidden(view.data, feature.column)
+    # how many different ones there are says nothing of who they are
+    if kind == "protected" or (kind and feature.how != "distinct"):
+        yield Found(f'{place} reads "{feature.column}", which is {kind}', "such columns never reach fit", "leave it out")
+    yield from _where(view, place, feature)
+
+
+def _where(view: FeatureView, place: str, feature: WindowFeature) -> Iterator[Found]:
+    for root in (feature.where,) if isinstance(feature.where, str) else () if feature.where is None else roots(feature.where):
+        where = view.data.columns.get(root)
         if where is None:
-            yield _unknown(f'{place} where "{feature.where}"', feature.where, view.data)
-        elif where.type != "bool":
-            yield Found(f'{place} where "{feature.where}" is {where.type}', "rows are kept where it is true", "name a bool column")
-    elif feature.where is not None:
-        for root in roots(feature.where):
-            if root not in view.data.columns:
-                yield _unknown(f'{place} where "{root}"', root, view.data)
-        if obstacle(feature.where):
-            yield Found(f"{place} where cannot be used", obstacle(feature.where), "write it with Polars expressions on named columns")
+            yield _unknown(f'{place} where "{root}"', root, view.data)
+        elif kind := _hidden(view.data, root):
+            yield Found(f'{place} where reads "{root}", which is {kind}', "such columns never reach fit", "leave it out")
+        elif isinstance(feature.where, str) and where.type != "bool":
+            yield Found(f'{place} where "{root}" is {where.type}', "rows are kept where it is true", "name a bool column")
+    if feature.where is not None and not isinstance(feature.where, str) and obstacle(feature.where):
+        yield Found(f"{place} where cannot be used", obstacle(feature.where), "write it with Polars expressions on named columns")
 
 
 def _clashes(model: Model) -> Iterator[Found]:
@@ -253,6 +269,8 @@ def _expression(model: Model, place: str, expression: Expr, known: Collection[st
     for root in roots(expression):
         if root not in known:
             yield Found(f'{place} reads "{root}", which is nothing it can see', "", near(root, sorted(known)))
+        elif seen_by_fit and _hidden(model.data, root) == "who a row is of":
+            yield Found(f'{place} reads "{root}", which is who a row is of', "such columns never reach fit", "leave it out")
         elif seen_by_fit and root in model.data.columns and root not in feature_names(model):
             yield from _seen_by_fit(model, f'{place} reads "{root}", which', model.data.columns[root])
 
@@ -268,5 +286,8 @@ def _slices(model: Model) -> Iterator[Found]:
             yield from _expression(model, f'slice "{part.name}"', part.expression, known, seen_by_fit=False)
         elif part.name not in known:
             yield _unknown(f'slice "{part.name}"', part.name, model.data)
+        elif part.name in model.data.identifying:
+            why = "its values would stand in the record, beside how the model does on each of them"
+            yield Found(f'slice "{part.name}" says who a row is of', why, "slice by what many persons share")
         elif part.name == model.label_column:
             yield Found(f'slice "{part.name}" is the label', "a slice by the answer says nothing about where the model errs", "take it out")

@@ -10,11 +10,12 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from flyball.data.types import DTYPES, schema
+from flyball.declare.live import shown
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView, RowFeature
 from flyball.errors import BadInput, DeclarationError
 from flyball.features.expressions import expression, roots
-from flyball.features.fields import expressions, request_fields
+from flyball.features.fields import expressions, request_fields, view_features
 
 
 def apply(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
@@ -78,8 +79,10 @@ def _call(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
         raise DeclarationError(
             f"{where} is a reference to code", why="a decoded declaration cannot run code", fix="load the model from its files"
         )
+    # what callers send for keys and slices may be personal or protected: a function never sees that
+    seen = frame.select(*shown(model), *view_features(model))
     try:
-        made = function(frame)
+        made = function(seen)
     except Exception as error:  # the user's own code runs here: whatever it raises is theirs to read
         raise BadInput(
             f"{where} raised {type(error).__name__}: {error}", fix="it takes a frame of any number of rows, none included"
@@ -91,5 +94,12 @@ def _call(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
             why="a transform is row by row",
             fix="return a pl.DataFrame of the same height",
         )
-    added = [name for name in made.columns if name not in frame.columns]
+    added = [name for name in made.columns if name not in seen.columns]
+    hidden = [name for name in added if name in frame.columns]
+    if hidden:
+        raise BadInput(
+            f'{where} adds "{hidden[0]}", which is a column of the request',
+            why="transforms add columns and replace none",
+            fix="give it a name of its own",
+        )
     return frame.hstack(made.select(added))

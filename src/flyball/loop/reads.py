@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from flyball.declare.data import Dataset, Secret, Sql
 from flyball.declare.functions import Frame, roots
+from flyball.declare.live import shown
 from flyball.declare.model import Label, Model
 from flyball.declare.rules_columns import feature_names, inputs
 from flyball.declare.views import Feature, FeatureView, RowFeature
@@ -155,7 +156,7 @@ def _made(model: Model, name: str, view_name: ViewName) -> Iterator[Edge]:
     else:
         # what a function reads of what it is given is its own affair: it may be all of it
         made = Node(Kind.TRANSFORM, f"{name}.{function_name(model.transforms)}")
-        yield from (Edge(each, made, How.COMPUTED) for each in names.of((*inputs(model), *feature_names(model))))
+        yield from (Edge(each, made, How.COMPUTED) for each in names.of((*shown(model), *feature_names(model))))
         yield Edge(made, node, How.TRANSFORM)
     for part in model.slices:
         if part.expression is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,13 +24,10 @@ from flyball.features.assemble import KNOWN
 from flyball.features.fields import last_known_label
 from flyball.records.estimates import Estimate, Verdict
 from flyball.training.predictor import Predictions, Predictor, answers
-from flyball.training.rows import Assembled
+from flyball.training.rows import GROUP, Assembled
 from flyball.training.splits import Split
 
 _TASK_OBJECTIVE = {"binary": "accuracy", "multiclass": "accuracy"}
-
-GROUP = "__group"
-"""The column of the hold-out that names each row's entity, where the model declares `group`: rows that share one are one cluster."""
 
 
 @dataclass(frozen=True)
@@ -91,23 +87,12 @@ def holdout_frame(
         theirs = answers(champion[0].predict(champion[1]))
         columns += [series.alias(f"champion_{series.name}") for series in theirs]
     if GROUP in held.columns:
-        columns.append(_apart(model, held[GROUP]))
+        columns.append(held[GROUP])
     taken = {column.name for column in columns}
     columns += [
         held[f"__slice_{name}"].alias(name) for name in model.slice_names if f"__slice_{name}" in held.columns and name not in taken
     ]
     return pl.DataFrame(columns)
-
-
-def _apart(model: Model, groups: pl.Series) -> pl.Series:
-    """Which rows belong together. Where the groups are persons, a hash of each: the frame is kept, and need not say who they are."""
-    if model.group not in model.data.identifying:
-        return groups
-    known = groups.drop_nulls().unique().to_list()
-    hashed = [
-        hashlib.blake2b(str(each).encode("utf-8", "surrogatepass"), digest_size=16, person=b"flyball/group").hexdigest() for each in known
-    ]
-    return groups.replace_strict(known, hashed, default=None, return_dtype=pl.String)
 
 
 def measured(model: Model) -> list[str]:

@@ -9,9 +9,9 @@ import polars as pl
 from flyball.declare.model import Model
 from flyball.errors import BadInput
 from flyball.records.training import RunResult, RunSpec
-from flyball.training.judging import GROUP, holdout_frame, judge_holdout
+from flyball.training.judging import holdout_frame, judge_holdout
 from flyball.training.predictor import Predictor
-from flyball.training.rows import Assembled
+from flyball.training.rows import GROUP, Assembled
 from flyball.training.splits import Split
 
 

@@ -22,6 +22,10 @@ MIN_HOLDOUT = 10
 """Fewer rows than these give no run: nothing could be said about its result."""
 
 
+GROUP = "__group"
+"""The column of the hold-out that names each row's entity, where the model declares `group`: rows that share one are one cluster."""
+
+
 @dataclass(frozen=True)
 class Assembled:
     """Training rows as `features.assemble.training_rows` gives them, in order of time, with what is asked of them again and again.
@@ -84,7 +88,23 @@ class Assembled:
 def assemble(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: Instant) -> Assembled:
     """Assemble every row whose label was known by `as_of`. Raises BadInput, DeclarationError."""
     frame = training_rows(model, frames, as_of=as_of)
+    if GROUP in frame.columns:
+        frame = frame.with_columns(_nameless(model, frame[GROUP]))
     return Assembled(frame, tuple(feature_columns(model)), int(model.label_delay))
+
+
+def _nameless(model: Model, groups: pl.Series) -> pl.Series:
+    """Which rows belong together. Where the groups are persons, or protected, a hash of each: neither `fit` nor the evidence, which is kept, need
+    know who they are.
+    """
+    column = model.data.columns.get(model.group)
+    if model.group not in model.data.identifying and not (column is not None and column.protected):
+        return groups
+    known = groups.drop_nulls().unique().to_list()
+    hashed = [
+        hashlib.blake2b(str(each).encode("utf-8", "surrogatepass"), digest_size=16, person=b"flyball/group").hexdigest() for each in known
+    ]
+    return groups.replace_strict(known, hashed, default=None, return_dtype=pl.String)
 
 
 def check_train(part: Part, model: Model, window: str) -> None:
