@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
 import flyball as fb
 from flyball.features.assemble import moments
-from flyball.features.skew import Judged, ServedRow, Truth, judge, logged, same
+from flyball.features.skew import Held, Judged, ServedRow, State, Truth, judge, logged, needed, same
 from flyball.features.windows import prepare
 from flyball.records.skew import FeatureSkew, Skew, added
 
@@ -46,7 +48,7 @@ def known(frame: pl.DataFrame, until: int) -> pl.DataFrame:
     return frame.filter(pl.col("ts").cast(pl.Int64) <= until)
 
 
-TRUTH = Truth(rows(), "newest", 29 * DAY)
+TRUTH = Truth(Held(rows(), 29 * DAY), "newest")
 
 
 def served(
@@ -56,7 +58,7 @@ def served(
     times = pl.Series([at] * len(keys), dtype=pl.Int64).to_numpy()
     found = prepare(by, frame).values(moments(MODEL, by, times, pl.Series(keys, dtype=pl.String)))
     given = [dict(zip(found.columns, values, strict=True)) for values in logged(found)]
-    return [ServedRow(f"r{n}", at, key, values, content, as_of) for n, (key, values) in enumerate(zip(keys, given, strict=True))]
+    return [ServedRow(f"r{n}", at, key, values, (State(content, as_of),)) for n, (key, values) in enumerate(zip(keys, given, strict=True))]
 
 
 def judged(*given: ServedRow, truth: Truth = TRUTH, taken=lambda _content: None) -> Judged:
@@ -91,7 +93,7 @@ def test_a_five_day_window_in_place_of_seven_days_is_found_by_feature_row_and_cl
 def test_a_store_that_was_behind_is_stale_and_not_wrong() -> None:
     behind = known(rows(), NOW - 2 * DAY)
     given = served(HABITS, behind, ["ana", "cy"], content="older")
-    found = judged(*given, taken={"older": behind}.get)
+    found = judged(*given, taken={"older": Held(behind, NOW - 2 * DAY)}.get)
     assert counts(found) == {"spent": {"stale": 1, "equal": 1}, "times": {"stale": 1, "equal": 1}, "largest": {"stale": 1, "equal": 1}}
 
 
@@ -100,10 +102,44 @@ def test_a_store_that_had_taken_up_a_part_of_the_newest_version_is_stale_as_well
     assert counts(judged(*given)) == {name: {"stale": 1} for name in ("spent", "times", "largest")}
 
 
+def test_a_store_that_had_gone_on_since_the_worker_looked_at_it_is_not_wrong() -> None:
+    older, old = known(rows(), NOW - 3 * DAY), known(rows(), NOW - 2 * DAY)
+    [row] = served(HABITS, old, ["ana"])
+    versions = {"older": Held(older, NOW - 3 * DAY), "old": Held(old, NOW - 2 * DAY)}
+    found = judged(replace(row, states=(State("older"), State("old"))), taken=versions.get)
+    assert counts(found) == {name: {"stale": 1} for name in ("spent", "times", "largest")}
+    assert counts(judged(replace(row, states=(State("older"),)), taken=versions.get)) == {
+        name: {"wrong": 1} for name in ("spent", "times", "largest")
+    }
+
+
+def test_rows_that_were_pushed_and_were_of_no_version_then_count_as_taken_up() -> None:
+    pushed = known(rows(), NOW - DAY)
+    given = served(HABITS, pushed, ["ana"], content="older", as_of=NOW - DAY)
+    versions = {"older": Held(known(rows(), NOW - 3 * DAY), NOW - 3 * DAY)}
+    assert counts(judged(*given, taken=versions.get)) == {name: {"stale": 1} for name in ("spent", "times", "largest")}
+    # and until a version has them nothing can be said
+    truth = Truth(Held(known(rows(), NOW - 2 * DAY), NOW - 2 * DAY), "newest")
+    assert counts(judged(*given, truth=truth, taken=versions.get)) == {name: {"unknown": 1} for name in ("spent", "times", "largest")}
+
+
+def test_of_a_version_only_the_rows_are_needed_that_a_value_can_rest_on() -> None:
+    given = served(HABITS, rows(), ["ana", "nobody"])
+    kept = rows().filter(needed(MODEL, HABITS, given))
+    assert kept["who"].unique().to_list() == ["ana"]
+    days = kept["ts"].cast(pl.Int64) // DAY
+    assert (days.min(), days.max()) == (14, 20), "seven days up to the moment"
+    assert judged(*given, truth=Truth(Held(kept, 29 * DAY), "newest")) == judged(*given)
+
+
 def test_a_wrong_computation_over_a_store_that_was_behind_is_wrong() -> None:
     behind = known(rows(), NOW - 2 * DAY)
     given = served(view("5d"), behind, ["ana"], content="older")
-    assert counts(judged(*given, taken={"older": behind}.get)) == {"spent": {"wrong": 1}, "times": {"stale": 1}, "largest": {"stale": 1}}
+    assert counts(judged(*given, taken={"older": Held(behind, NOW - 2 * DAY)}.get)) == {
+        "spent": {"wrong": 1},
+        "times": {"stale": 1},
+        "largest": {"stale": 1},
+    }
 
 
 def test_a_key_that_the_store_has_lost_is_missing_its_counts_too() -> None:
@@ -114,18 +150,18 @@ def test_a_key_that_the_store_has_lost_is_missing_its_counts_too() -> None:
 
 def test_a_value_where_there_is_none_is_extra() -> None:
     [row] = served(HABITS, rows(), ["nobody"])
-    found = judged(ServedRow(row.row, row.moment, row.key, row.values | {"largest": 3.5}, "newest"))
+    found = judged(ServedRow(row.row, row.moment, row.key, row.values | {"largest": 3.5}, row.states))
     assert counts(found) == {"spent": {"equal": 1}, "times": {"equal": 1}, "largest": {"extra": 1}}
 
 
 def test_a_moment_that_the_newest_version_does_not_reach_is_not_called_right_yet_but_wrong_is_wrong() -> None:
-    truth = Truth(known(rows(), NOW - DAY), "newest", NOW - DAY)
-    assert counts(judged(*served(HABITS, truth.rows, ["ana"]), truth=truth)) == {
+    truth = Truth(Held(known(rows(), NOW - DAY), NOW - DAY), "newest")
+    assert counts(judged(*served(HABITS, truth.held.rows, ["ana"]), truth=truth)) == {
         name: {"unknown": 1} for name in ("spent", "times", "largest")
     }
-    found = judged(*served(view("5d"), truth.rows, ["ana"]), truth=truth)
+    found = judged(*served(view("5d"), truth.held.rows, ["ana"]), truth=truth)
     assert counts(found) == {"spent": {"wrong": 1}, "times": {"unknown": 1}, "largest": {"unknown": 1}}
-    lost = judged(*served(HABITS, truth.rows.filter(pl.col("who") != "ana"), ["ana"]), truth=truth)
+    lost = judged(*served(HABITS, truth.held.rows.filter(pl.col("who") != "ana"), ["ana"]), truth=truth)
     assert counts(lost) == {name: {"missing": 1} for name in ("spent", "times", "largest")}
 
 
@@ -136,7 +172,7 @@ def test_what_was_taken_up_and_is_not_held_any_more_leaves_what_differs_unknown(
 
 
 def test_what_rested_on_erased_rows_is_unknown_even_where_it_is_the_same() -> None:
-    truth = Truth(rows(), "newest", 29 * DAY, erased=lambda key, moment: key == "ana" and moment == NOW)
+    truth = Truth(Held(rows(), 29 * DAY), "newest", erased=lambda key, moment: key == "ana" and moment == NOW)
     found = judged(*served(HABITS, rows(), ["ana", "bo"]), truth=truth)
     assert counts(found) == {name: {"unknown": 1, "equal": 1} for name in ("spent", "times", "largest")}
 
@@ -147,7 +183,7 @@ def test_a_worker_that_had_no_data_yet_is_behind() -> None:
 
 
 def test_a_view_that_cannot_be_computed_any_more_is_unknown_and_says_why() -> None:
-    found = judged(*served(HABITS, rows(), ["ana"]), truth=Truth(rows().drop("amount"), "newest", 29 * DAY))
+    found = judged(*served(HABITS, rows(), ["ana"]), truth=Truth(Held(rows().drop("amount"), 29 * DAY), "newest"))
     assert counts(found) == {name: {"unknown": 1} for name in ("spent", "times", "largest")}
     assert "amount" in found.problem
 

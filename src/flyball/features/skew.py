@@ -19,11 +19,21 @@ from polars.exceptions import PolarsError
 from flyball.clock import Instant
 from flyball.data.types import DTYPES, instants, schema
 from flyball.declare.model import Model
-from flyball.declare.views import FeatureView
+from flyball.declare.views import FeatureView, WindowFeature
 from flyball.errors import FlyballError
 from flyball.features.assemble import moments
 from flyball.features.windows import prepare
 from flyball.records.skew import FeatureSkew, Skew
+
+
+class State(NamedTuple):
+    """What the online side had taken up of a view's data set: of this version (no content: no rows at all) what was known by `as_of`.
+
+    An `as_of` beyond the version's own says that rows came in that were of no version then; 0: all of the version.
+    """
+
+    content: str
+    as_of: Instant = 0
 
 
 @dataclass(frozen=True)
@@ -31,28 +41,33 @@ class ServedRow:
     """What one view gave for one row of a request, as it was logged.
 
     `row` is the row's id, `moment` its moment of prediction (µs), `key` what looked the view up (None for a view without an entity).
-    `values` go by the names of the features. `content` and `as_of` say which rows of the view's data set the online side had taken up:
-    those of this version that were known by `as_of` (0: all of them; no content: no rows at all).
+    `values` go by the names of the features. `states` are those that the online side may have been in: the one that the worker knew of,
+    and the next, where it had gone on to that by then.
     """
 
     row: str
     moment: Instant
     key: Any
     values: dict[str, Any]
-    content: str = ""
-    as_of: Instant = 0
+    states: tuple[State, ...] = (State(""),)
+
+
+class Held(NamedTuple):
+    """Rows of a version of a data set: all that `needed` asks for. `as_of`: until when everything that was known is in it."""
+
+    rows: pl.DataFrame
+    as_of: Instant
 
 
 @dataclass(frozen=True)
 class Truth:
-    """The newest version of a view's data set: its rows, and until when everything that was known is in it.
+    """The newest version of a view's data set.
 
     `erased` says of a key and a moment whether rows that the value then rested on may have been erased since.
     """
 
-    rows: pl.DataFrame
+    held: Held
     content: str
-    as_of: Instant
     erased: Callable[[Any, Instant], bool] = lambda _key, _moment: False
 
 
@@ -78,7 +93,7 @@ class Judged:
     problem: str = ""
 
 
-Taken = Callable[[str], pl.DataFrame | None]
+Taken = Callable[[str], Held | None]
 """The rows of the view's data set under a content; None where they are not held any more as they were."""
 
 
@@ -91,7 +106,7 @@ def logged(values: pl.DataFrame) -> list[list[Any]]:
 def judge(model: Model, view: FeatureView, rows: Sequence[ServedRow], truth: Truth, taken: Taken) -> Judged:
     """How each value of `rows` stands. `view` is the model's, as its version declares it."""
     try:
-        offline = _values(model, view, rows, truth.rows)
+        offline = _values(model, view, rows, truth.held.rows)
         own = _as_taken_up(model, view, rows, truth, taken, offline)
         nothing = _of_nothing(view)
     except (PolarsError, FlyballError) as error:
@@ -106,9 +121,9 @@ def judge(model: Model, view: FeatureView, rows: Sequence[ServedRow], truth: Tru
         for name in view.features:
             skew, should = Skew.UNKNOWN, None
             if name in row.values and not lost:
-                settled, at_hand = row.moment <= truth.as_of, own.get(place)
-                should = offline[place][name] if settled else _NOTHING
-                skew, should = _skew(row.values[name], should, _NOTHING if at_hand is None else at_hand[name], absent=absent)
+                settled = row.moment <= truth.held.as_of
+                right = [values[name] for values in own.get(place, ())]
+                skew, should = _skew(row.values[name], offline[place][name], right, settled=settled, absent=absent)
             counts[name][skew] += 1
             if skew not in (Skew.EQUAL, Skew.UNKNOWN):
                 differences.append(Difference(row.row, row.moment, view.name, name, row.key, skew, row.values[name], should))
@@ -118,30 +133,24 @@ def judge(model: Model, view: FeatureView, rows: Sequence[ServedRow], truth: Tru
     return Judged(tallies, tuple(differences))
 
 
-class _Nothing:
-    """A value that is not known, as apart from null."""
-
-
-_NOTHING = _Nothing()
-
-
 def same(served: Any, offline: Any) -> bool:
     """Whether two values are the same: of one type, and equal. 1 is not 1.0, nor True: a model would not see the same."""
     return type(served) is type(offline) and bool(served == offline)
 
 
-def _skew(served: Any, offline: Any, own: Any, *, absent: bool) -> tuple[Skew, Any]:
-    """How a value stands, and the value that it should have been. `offline` is what all data says, `own` what was taken up says.
+def _skew(served: Any, offline: Any, own: Sequence[Any], *, settled: bool, absent: bool) -> tuple[Skew, Any]:
+    """How a value stands, and the value that it should have been. `offline` is what the newest version says, `own` what was taken up may say.
 
-    absent: all values of the row are those of a key without rows, of which a count is 0 and no null.
+    settled: the newest version reaches the moment. absent: all values of the row are those of a key without rows, of which a count is 0
+    and no null.
     """
-    if offline is not _NOTHING and same(served, offline):
-        return Skew.EQUAL, offline
-    if own is _NOTHING:
+    if same(served, offline):
+        return (Skew.EQUAL if settled else Skew.UNKNOWN), offline
+    if not own:
         return Skew.UNKNOWN, None
-    if same(served, own):
-        return (Skew.STALE, offline) if offline is not _NOTHING else (Skew.UNKNOWN, None)
-    should = own if offline is _NOTHING else offline
+    if any(same(served, value) for value in own):
+        return (Skew.STALE if settled else Skew.UNKNOWN), offline
+    should = offline if settled else own[0]
     if served is None or (absent and should is not None):
         return Skew.MISSING, should
     return (Skew.EXTRA if should is None else Skew.WRONG), should
@@ -152,8 +161,6 @@ def _values(model: Model, view: FeatureView, rows: Sequence[ServedRow], frame: p
     keys = None
     if view.entity is not None:
         keys = _keys(model, view, rows)
-        # a value rests on its own entity's rows alone
-        frame = frame.filter(pl.col(view.entity).is_in(keys.cast(frame.schema[view.entity], strict=False).unique().implode()))
     times = pl.Series([row.moment + int(model.framing.horizon) for row in rows], dtype=pl.Int64).to_numpy()
     found = prepare(view, frame).values(moments(model, view, times, keys)).select(list(view.features))
     return [dict(zip(found.columns, values, strict=True)) for values in logged(found)]
@@ -181,28 +188,43 @@ def _keys(model: Model, view: FeatureView, rows: Sequence[ServedRow]) -> pl.Seri
 
 def _as_taken_up(
     model: Model, view: FeatureView, rows: Sequence[ServedRow], truth: Truth, taken: Taken, offline: list[dict[str, Any]]
-) -> dict[int, dict[str, Any]]:
-    """What the engine gives on what the online side had taken up, for the rows that it is asked of: those that are not simply right."""
-    groups: dict[tuple[str, Instant], list[int]] = {}
+) -> dict[int, list[dict[str, Any]]]:
+    """What the engine gives on what the online side may have taken up, for the rows that it is asked of: those that are not simply right."""
+    groups: dict[State, list[int]] = {}
     for place, row in enumerate(rows):
-        right = row.moment <= truth.as_of and all(same(value, offline[place].get(name)) for name, value in row.values.items())
-        if not right:
-            groups.setdefault((row.content, row.as_of), []).append(place)
-    found: dict[int, dict[str, Any]] = {}
-    for (content, as_of), places in groups.items():
-        whole = _whole(view, truth, taken, content)
-        if whole is None:
-            continue
-        known = whole.filter(_known(view) <= as_of) if as_of else whole
-        values = _values(model, view, [rows[place] for place in places], known)
-        found |= dict(zip(places, values, strict=True))
+        right = row.moment <= truth.held.as_of and all(same(value, offline[place].get(name)) for name, value in row.values.items())
+        for state in () if right else row.states:
+            groups.setdefault(state, []).append(place)
+    found: dict[int, list[dict[str, Any]]] = {}
+    for state, places in groups.items():
+        known = _rows_of(view, truth, taken, state)
+        if known is not None:
+            values = _values(model, view, [rows[place] for place in places], known)
+            for place, own in zip(places, values, strict=True):
+                found.setdefault(place, []).append(own)
     return found
 
 
-def _whole(view: FeatureView, truth: Truth, taken: Taken, content: str) -> pl.DataFrame | None:
-    if not content:
-        return _no_rows(view)
-    return truth.rows if content == truth.content else taken(content)
+def _rows_of(view: FeatureView, truth: Truth, taken: Taken, state: State) -> pl.DataFrame | None:
+    """The rows that a state stands for; None where they cannot be told."""
+    held = truth.held if state.content == truth.content else taken(state.content) if state.content else Held(_no_rows(view), 0)
+    if held is not None and state.as_of <= held.as_of:
+        return held.rows.filter(_known(view) <= state.as_of) if 0 < state.as_of < held.as_of else held.rows
+    # rows came in that were of no version then: of the newest one, those that were known by that moment
+    return truth.held.rows.filter(_known(view) <= state.as_of) if 0 < state.as_of <= truth.held.as_of else None
+
+
+def needed(model: Model, view: FeatureView, rows: Sequence[ServedRow]) -> pl.Expr:
+    """Which rows of the view's data set any of these values can rest on: those of its keys that no window has left behind, and none from after."""
+    time = instants(view.data.time)
+    expr = time <= max(row.moment for row in rows)
+    if view.entity is not None:
+        dtype = DTYPES[schema(view.data)[view.entity]]
+        expr &= pl.col(view.entity).is_in(_keys(model, view, rows).cast(dtype, strict=False).unique().drop_nulls().implode())
+    windows = [feature.window for feature in view.features.values() if isinstance(feature, WindowFeature)]
+    if len(windows) == len(view.features):
+        expr &= time > min(row.moment for row in rows) - max(int(window.span) + int(window.ago) for window in windows)
+    return expr
 
 
 def _known(view: FeatureView) -> pl.Expr:

@@ -4,37 +4,33 @@ from __future__ import annotations
 
 import json
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import polars as pl
 
-from flyball.clock import Instant
-from flyball.data.commit import load_content
+from flyball.clock import FARTHEST, Instant
+from flyball.data.commit import scan
 from flyball.data.erasures import Erasures
 from flyball.data.types import column
 from flyball.declare.codec import view_digest
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView
 from flyball.errors import Corrupt, NotFound
-from flyball.features.skew import Difference, ServedRow, Truth, judge
+from flyball.features.skew import Difference, Held, ServedRow, Truth, judge, needed
+from flyball.features.skew import State as Taken
 from flyball.ledger.bounds import clipped
 from flyball.loop.ports import Library
 from flyball.records.base import State
-from flyball.records.data import DATASETS
+from flyball.records.data import DATASET_VERSIONS, DATASETS
 from flyball.records.skew import FeatureSkew, Skew, SkewExample
 from flyball.records.training import RUNS
 from flyball.records.versions import VERSIONS
 from flyball.serving import forget
 from flyball.serving.vectorlog import LoggedVector
 from flyball.store.blobs import Blobs
-
-FRAMES = 4
-"""Contents of data sets that are held at once."""
 
 _OURS = re.compile(r"p_[0-9a-f]{32}(?:/\d{1,9})?")
 _KINDS = (Skew.WRONG, Skew.MISSING, Skew.EXTRA, Skew.STALE)
@@ -84,7 +80,6 @@ class Verifier:
         self._ask = erasures
         self._erasures: dict[str, Erasures] = {}
         self._models: dict[str, Model] = {}
-        self._frames: OrderedDict[tuple[str, str], pl.DataFrame | None] = OrderedDict()
 
     def as_of(self, version: str) -> Instant:
         """Until when all that the views of a version may look at is in data set versions. Raises NotFound."""
@@ -118,46 +113,59 @@ class Verifier:
                 problems.append(
                     f"{view.name} was computed by another definition ({', '.join(sorted(one[:8] for one in others))}) than is declared"
                 )
-            truth = self._truth(view)
+            held = _Contents(self._state, self._blobs, view, self._of(view.data.name), needed(model, view, served))
+            truth = held.truth()
             if truth is None:
                 problems.append(f'data set "{view.data.name}" has no version that can be read')
                 found += [FeatureSkew(view=view.name, feature=feature, unknown=len(rows)) for feature in view.features]
                 continue
-            judged = judge(model, view, served, truth, lambda content, name=view.data.name: self._taken(name, content))  # type: ignore[misc]
+            judged = judge(model, view, served, truth, held)
             found += judged.features
             differences += judged.differences
             problems += [f"{view.name}: {judged.problem}"] if judged.problem else []
         return Verified(name, number, len(rows), tuple(found), tuple(differences), tuple(problems), model)
-
-    def _truth(self, view: FeatureView) -> Truth | None:
-        name = view.data.name
-        row = self._state.get(DATASETS, name)
-        if row is None or row.head is None:
-            return None
-        erasures = self._of(name)
-        content = erasures.present(row.head.content)
-        frame = self._frame(name, content)
-        return None if frame is None else Truth(frame, content, row.head.as_of, _erased(view, erasures))
 
     def _of(self, name: str) -> Erasures:
         if name not in self._erasures:
             self._erasures[name] = self._ask(name)
         return self._erasures[name]
 
-    def _taken(self, name: str, content: str) -> pl.DataFrame | None:
-        # where rows were taken out since, it is not what was served from
-        return self._frame(name, content) if self._of(name).present(content) == content else None
 
-    def _frame(self, name: str, content: str) -> pl.DataFrame | None:
-        key = (name, content)
-        if key not in self._frames:
-            while len(self._frames) >= FRAMES:
-                self._frames.popitem(last=False)
-            self._frames[key] = None
-            with suppress(NotFound, Corrupt):
-                self._frames[key] = load_content(content, self._blobs)
-        self._frames.move_to_end(key)
-        return self._frames[key]
+class _Contents:
+    """The rows that some values of a view can rest on, in the versions of its data set; each is read once."""
+
+    def __init__(self, state: State, blobs: Blobs, view: FeatureView, erasures: Erasures, needed: pl.Expr) -> None:
+        self._state = state
+        self._blobs = blobs
+        self._view = view
+        self._erasures = erasures
+        self._needed = needed
+        self._found: dict[str, Held | None] = {}
+
+    def truth(self) -> Truth | None:
+        """The newest version; None where there is none that can be read."""
+        row = self._state.get(DATASETS, self._view.data.name)
+        if row is None or row.head is None:
+            return None
+        content = self._erasures.present(row.head.content)
+        held = self._read(content, row.head.as_of)
+        return None if held is None else Truth(held, content, _erased(self._view, self._erasures))
+
+    def __call__(self, content: str) -> Held | None:
+        """A version; None where it is not there any more, or is not what was served from: rows were taken out since."""
+        if content not in self._found:
+            row = self._state.get(DATASET_VERSIONS, f"{self._view.data.name}/{content}")
+            whole = self._erasures.present(content) == content
+            # one that an erasure left has no row of its own: what of it was known when is that of the version it came from
+            as_of = row.as_of if row is not None else FARTHEST
+            self._found[content] = self._read(content, as_of) if whole else None
+        return self._found[content]
+
+    def _read(self, content: str, as_of: Instant) -> Held | None:
+        try:
+            return Held(pl.concat([rows.filter(self._needed) for rows in scan(content, self._blobs)]), as_of)
+        except (NotFound, Corrupt):
+            return None
 
 
 def _erased(view: FeatureView, erasures: Erasures) -> Callable[[Any, Instant], bool]:
@@ -175,16 +183,20 @@ def _served(view: FeatureView, rows: Sequence[LoggedVector]) -> tuple[list[Serve
     served, definitions = [], set()
     for row in rows:
         start, found = 0, None
-        for one in row.views:
+        for one in row.heading.views:
             if one.view == view.name:
                 found = one
                 break
             start += len(one.features)
-        values = {} if found is None else dict(zip(found.features, row.values[start:], strict=False))
         key = row.fields.get(view.key) if view.entity is not None else None
-        served.append(ServedRow(row.row, row.moment, key, values, found.content if found else "", found.as_of if found else 0))
-        if found is not None:
-            definitions.add(found.digest)
+        if found is None:
+            served.append(ServedRow(row.row, row.moment, key, {}, ()))
+            continue
+        after = row.heading.after.views if row.heading.after is not None else []
+        states = (found, *(one for one in after if one.view == view.name))
+        values = dict(zip(found.features, row.values[start:], strict=False))
+        served.append(ServedRow(row.row, row.moment, key, values, tuple(dict.fromkeys(Taken(one.content, one.as_of) for one in states))))
+        definitions.add(found.digest)
     return served, definitions
 
 

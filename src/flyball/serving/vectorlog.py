@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +17,18 @@ _AT_ONCE = 8 << 20
 """Bytes of the log that are taken into memory at once."""
 
 
+@dataclass(eq=False)
+class Heading:
+    """The views of a worker as it knew them, and as it knew them next, where it has gone on since."""
+
+    views: list[TakenUp]
+    after: Heading | None = None
+
+
 class LoggedVector(NamedTuple):
     """One row that was answered with the help of views. `row` is its id, `at` when it was predicted, `fields` its request by name (times: µs).
 
-    `values` are those of the features of `views`, one view after another, as of `moment`.
+    `values` are those of the features of the heading's views, one view after another, as of `moment`.
     """
 
     version: str
@@ -29,16 +36,38 @@ class LoggedVector(NamedTuple):
     at: Instant
     moment: Instant
     fields: dict[str, Any]
-    views: list[TakenUp]
+    heading: Heading
     values: list[Any]
+
+
+_NO_HEADING = Heading([])
+
+
+class _Headings:
+    """The newest heading of each set of views, as one gateway has heard of it: of its segments, one after another."""
+
+    def __init__(self) -> None:
+        self._newest: dict[tuple[tuple[str, str], ...], Heading] = {}
+
+    def told(self, views: list[TakenUp]) -> Heading:
+        """The heading of these views, that the former one leads to."""
+        own = tuple((view.view, view.digest) for view in views)
+        before = self._newest.get(own)
+        if before is not None and before.views == views:
+            return before
+        heading = self._newest[own] = Heading(views)
+        if before is not None:
+            before.after = heading
+        return heading
 
 
 @dataclass
 class _Reader:
     """What the records of one segment need to be understood: they come before those that need them."""
 
+    headings: _Headings
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    views: dict[str, list[TakenUp]] = field(default_factory=dict)
+    views: dict[str, Heading] = field(default_factory=dict)
     offset: int = 0
     count: int = 0
 
@@ -49,16 +78,16 @@ class _Reader:
             if record.kind == "signature" and record.input:
                 self.names[record.version] = tuple(record.input[0])
             elif record.kind == "views":
-                self.views[record.request_id] = taken_up(record.input)
+                self.views[record.request_id] = self.headings.told(taken_up(record.input))
             elif record.vectors is not None and record.at > after:
                 yield from self._of(record)
 
     def _of(self, record: wal.LogRecord) -> Iterator[LoggedVector]:
         vectors, names = record.vectors, self.names.get(record.version, ())
         assert vectors is not None
-        views = self.views.get(vectors.mark, [])
+        heading = self.views.get(vectors.mark, _NO_HEADING)
         for row, fields, moment, values in zip(record.row_ids(), record.input or (), vectors.moments, vectors.values, strict=False):
-            yield LoggedVector(record.version, row, record.at, moment, dict(zip(names, fields, strict=False)), views, values)
+            yield LoggedVector(record.version, row, record.at, moment, dict(zip(names, fields, strict=False)), heading, values)
 
 
 class VectorLog:
@@ -75,6 +104,7 @@ class VectorLog:
         self._unsealed = unsealed
         self._open: dict[tuple[str, int], _Reader] = {}
         self._done: set[tuple[str, int]] = set()
+        self._headings: dict[str, _Headings] = {}
         self._begin: Instant | None = None
 
     def read(self, after: Instant) -> Iterator[LoggedVector]:
@@ -83,25 +113,39 @@ class VectorLog:
         A file that is no segment is left out. Raises NotFound, Corrupt.
         """
         begin = self._begin = after if self._begin is None else self._begin
-        files: set[tuple[str, int]] = set()
-        for file in wal.segments(self._log):
-            key = (file.gateway, file.number)
-            if key in self._done:
+        files = {(file.gateway, file.number): file.path for file in wal.segments(self._log)}
+        # older ones first: what a gateway's views were leads to what they were next
+        yield from self._unread(begin, but=files.keys())
+        gone: set[tuple[str, int]] = set()
+        for key, path in files.items():
+            try:
+                yield from self._tail(path, self._reader(key), begin)
+            except FileNotFoundError:
+                # sealed since it was listed
+                gone.add(key)
+            except Corrupt:
+                # for somebody else to look at
                 continue
-            reader = self._open.setdefault(key, _Reader())
-            # one that was sealed since it was listed is read as such; one that is no segment is for somebody else to look at
-            with suppress(FileNotFoundError, Corrupt):
-                yield from self._tail(file.path, reader, begin)
-                files.add(key)
+        if gone:
+            yield from self._unread(begin, but=files.keys() - gone)
+
+    def _unread(self, begin: Instant, but: Collection[tuple[str, int]]) -> Iterator[LoggedVector]:
+        """The sealed segments that were not read to their end."""
         for row in self._sealed():
             key = (row.gateway, row.number)
-            if key in files or key in self._done:
+            if key in but or key in self._done:
                 continue
-            reader = self._open.pop(key, _Reader())
+            reader = self._reader(key)
             self._done.add(key)
+            del self._open[key]
             if row.last > begin:
                 # what was read of its file is not read again
                 yield from reader.rows(self._unsealed(row)[reader.count :], begin)
+
+    def _reader(self, key: tuple[str, int]) -> _Reader:
+        if key not in self._open:
+            self._open[key] = _Reader(self._headings.setdefault(key[0], _Headings()))
+        return self._open[key]
 
     def _tail(self, path: Path, reader: _Reader, after: Instant) -> Iterator[LoggedVector]:
         while True:
