@@ -58,7 +58,7 @@ def events_page() -> str:
             version = f"Version {kind.version_of_kind}. " if kind.version_of_kind > 1 else ""
             lines += [f"### `{kind.__struct_config__.tag}`\n", f"{version}{_doc(kind)}\n", *_fields(kind)]
     lines.append("## Values\n\nWhat the fields above are made of.\n")
-    for value in sorted(_values(KINDS.values()), key=lambda one: one.__name__):
+    for value in sorted(_values(KINDS.values()), key=lambda one: (one.__name__, one.__module__)):
         lines += [f"### {value.__name__}\n", f"{_doc(value)}\n"]
         if issubclass(value, Record):
             lines += _fields(value)
