@@ -68,6 +68,12 @@ class Settings:
         unit="url",
         why="empty is `.flyball/ledger.db`: nothing has to be installed or run beside flyball",
     )
+    online_url: str = _setting(
+        "",
+        meaning="where values of feature views are for serving: `sqlite:///path`, or `postgresql://user:password@host/name`",
+        unit="url",
+        why="empty is `.flyball/online.sqlite3`; what is there can always be made again from data set versions",
+    )
     checkpoint_events: int = _setting(
         100,
         meaning="new events after which the loop signs a checkpoint",

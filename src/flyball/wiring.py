@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,11 +22,12 @@ from flyball.loop.authority import Authorised, Drive, permit
 from flyball.loop.folds import FOLDS
 from flyball.loop.library import BlobLibrary
 from flyball.loop.live import FencedLedger, LiveCounts, LiveData, LiveRuns
+from flyball.loop.live_online import LiveViews
 from flyball.loop.local import admitted, holder, local_caller, local_secret
 from flyball.loop.ports import Command, Ports
 from flyball.records.data import DATASETS, ERASURES
 from flyball.records.serving import EPOCHS, RouteTable
-from flyball.serving.layout import Layout
+from flyball.serving.layout import Layout, write_private
 from flyball.serving.proofs import unproven
 from flyball.serving.routes import FileRoutes
 from flyball.serving.whole import require_whole
@@ -35,6 +37,8 @@ from flyball.store.operational import Operational
 from flyball.store.sql import Database, exists
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from flyball.data.against import Against
     from flyball.ledger.anchors import Anchor
     from flyball.ledger.note import Signer
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
     from flyball.loop.verifier import Verifier
     from flyball.loop.verifying import Verifying
     from flyball.serving.vectorlog import VectorLog
+    from flyball.store.online import OnlineStore
 
 STATE_FOLDER = ".flyball"
 TOKEN_VARIABLE = "FLYBALL_TOKEN"  # noqa: S105 - the name of the variable
@@ -180,7 +185,10 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         routes=routes,
         signer=lru_cache(maxsize=1)(partial(_signer, folder / KEYS_FOLDER)),
         detector=bool(settings.detector),
+        views=_views(settings, layout, blobs, clock),
     )
+    if claim:
+        write_private(layout.online, json.dumps({"url": settings.online_url}).encode())
     if claim and not routes.models and ledger.state().get(EPOCHS, "routes") is None:
         # gateways that have no table answer that they do not know what is served: here nothing is, and that is known
         routes.desire(RouteTable(epoch=0), clock.now(), unproven)
@@ -196,6 +204,22 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         subjects=subjects,
         against=against,
     )
+
+
+def online_store(settings: Settings, layout: Layout) -> OnlineStore:
+    """Where values of feature views are. Raises BadInput for an address of no known kind."""
+    from flyball.store.online_address import open_online
+
+    return open_online(settings.online_url, layout.root)
+
+
+def _views(settings: Settings, layout: Layout, blobs: LocalBlobs, clock: Clock) -> LiveViews:
+    def load(content: str) -> pl.DataFrame:
+        from flyball.data.commit import load_content
+
+        return load_content(content, blobs)
+
+    return LiveViews(partial(online_store, settings, layout), load, clock, layout.views)
 
 
 def _subjects(ledger: SqlLedger, library: BlobLibrary, keys: Path) -> Subjects:

@@ -1,21 +1,31 @@
+"""What a worker's views give: from the online store, as it is at each question, and nothing where the store is gone."""
+
 from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
 import flyball as fb
-from flyball.data.commit import commit
+from flyball.errors import Unavailable
 from flyball.features.assemble import serving_rows
-from flyball.serving.history import History
+from flyball.features.online.materialise import Version, add, fill, live
+from flyball.features.online.plan import plan
+from flyball.serving.history import RETRY_S, History, store_of
 from flyball.serving.layout import Layout, write_json
-from flyball.store.blobs import LocalBlobs
+from flyball.serving.vectors import TakenUp
+from flyball.store.online import OnlineStore
+from flyball.store.online_address import open_online
 
 HOUR = 3_600_000_000
+LATER = 10**15
 
 market = fb.Dataset("market", source="x.csv", time="ts", columns={"hour": fb.column(int, known_after="-1d"), "price": float, "up": int})
-lags = fb.FeatureView("lags", market, entity=None, ttl="7d", features={"last": fb.window("2h").last("price")})
+lags = fb.FeatureView(
+    "lags", market, entity=None, ttl="7d", features={"last": fb.window("2h").last("price"), "newest": "price", "twice": pl.col("price") * 2}
+)
 
 
 def fit(X, y):
@@ -31,48 +41,104 @@ MODEL = fb.Model(
     train=fb.Train(fit, window="30d", holdout="7d"),
     framing=fb.Framing("test", horizon="4h"),
 )
+PLAIN = MODEL.replace("plain", features=[])
 
 
-def frame(hours: int) -> pl.DataFrame:
-    ts = pl.Series("ts", [hour * HOUR for hour in range(hours)]).cast(pl.Datetime("us"))
-    return pl.DataFrame({"hour": [0] * hours, "price": [float(hour) for hour in range(hours)], "up": [1] * hours, "ts": ts})
+def frame(hours: int, since: int = 0) -> pl.DataFrame:
+    ts = pl.Series("ts", [hour * HOUR for hour in range(since, hours)]).cast(pl.Datetime("us"))
+    count = hours - since
+    return pl.DataFrame({"hour": [0] * count, "price": [float(hour) for hour in range(since, hours)], "up": [1] * count, "ts": ts})
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    made = Layout(tmp_path)
-    made.prepare()
-    return made
+def store(tmp_path: Path) -> OnlineStore:
+    return open_online("", tmp_path)
 
 
-def point_to(layout: Layout, content: str) -> None:
-    write_json(layout.pointers / "market.json", {"content": content})
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
-def last_price(history: History, at: int) -> float | None:
-    return serving_rows(MODEL, pl.DataFrame({"hour": [0]}), [at], history.prepared)["last"][0]
+def asked(history: History, at: int, model: fb.Model = MODEL) -> list:
+    return serving_rows(model, pl.DataFrame({"hour": [0]}), [at], history.prepared).row(0)[1:]
 
 
-def test_a_worker_takes_up_the_newest_data_its_windows_look_at(layout: Layout) -> None:
-    blobs = LocalBlobs(layout.blobs)
-    history = History(MODEL, layout, blobs)
+def test_a_worker_answers_from_what_is_online_without_being_told_of_it(store: OnlineStore, tmp_path: Path) -> None:
+    at = fill(store, plan(lags), Version("one", frame(101)), LATER)
+    history = History(MODEL, lambda: open_online("", tmp_path))
+    assert list(asked(history, 104 * HOUR)) == [100.0, 100.0, 200.0]
+    add(store, plan(lags), at, Version("two", frame(111, 101)), LATER, rows=111)
+    assert list(asked(history, 114 * HOUR)) == [110.0, 110.0, 220.0]
+
+
+def test_what_is_told_to_the_log_says_of_which_rows_the_values_are(store: OnlineStore, tmp_path: Path) -> None:
+    history = History(MODEL, lambda: open_online("", tmp_path))
     assert not history.refresh()
-    assert last_price(history, 104 * HOUR) is None
-    point_to(layout, commit(market, frame(101), blobs, None, "a").content)
+    assert history.absent == ("lags",)
+    at = fill(store, plan(lags), Version("one", frame(101)), LATER)
     assert history.refresh()
-    assert last_price(history, 104 * HOUR) == 100.0
+    assert not history.absent
+    assert history.views is not None
+    [taken] = msgspec.msgpack.decode(history.views.packed, type=list[TakenUp])
+    assert (taken.content, taken.as_of, taken.data) == ("one", 100 * HOUR, "market")
     assert not history.refresh()
-    point_to(layout, commit(market, frame(111), blobs, None, "b").content)
+    add(store, plan(lags), at, Version("two", frame(111, 101)), LATER, rows=111)
     assert history.refresh()
-    assert last_price(history, 114 * HOUR) == 110.0
+    [taken] = msgspec.msgpack.decode(history.views.packed, type=list[TakenUp])
+    assert (taken.content, taken.as_of) == ("two", 110 * HOUR)
 
 
-def test_data_that_cannot_be_read_leaves_the_last_in_use(layout: Layout) -> None:
-    blobs = LocalBlobs(layout.blobs)
-    history = History(MODEL, layout, blobs)
-    point_to(layout, commit(market, frame(101), blobs, None, "a").content)
-    history.refresh()
-    point_to(layout, "0" * 64)
-    assert not history.refresh()
+def test_a_view_that_is_not_online_yet_is_no_answer_rather_than_a_wrong_one(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable):
+        asked(History(MODEL, lambda: open_online("", tmp_path)), 104 * HOUR)
+
+
+def test_a_store_that_is_gone_fails_at_once_for_a_moment_and_is_asked_again_after_it(store: OnlineStore, tmp_path: Path) -> None:
+    fill(store, plan(lags), Version("one", frame(101)), LATER)
+    clock, file = Clock(), tmp_path / "online.sqlite3"
+    history = History(MODEL, lambda: open_online("", tmp_path), clock)
+    assert list(asked(history, 104 * HOUR)) == [100.0, 100.0, 200.0]
+    file.rename(tmp_path / "away")
+    with pytest.raises(Unavailable):
+        asked(history, 104 * HOUR)
+    (tmp_path / "away").rename(file)
+    clock.now += RETRY_S / 2
+    with pytest.raises(Unavailable):
+        asked(history, 104 * HOUR)
+    assert not history.refresh(), "nor is it looked at"
     assert history.problem
-    assert last_price(history, 104 * HOUR) == 100.0
+    clock.now += RETRY_S
+    assert list(asked(history, 104 * HOUR)) == [100.0, 100.0, 200.0]
+    assert history.refresh()
+    assert not history.problem
+
+
+def test_a_model_without_views_opens_no_store() -> None:
+    def never() -> OnlineStore:
+        raise AssertionError
+
+    history = History(PLAIN, never)
+    assert not history.refresh()
+    assert history.views is None
+    assert list(asked(history, 104 * HOUR, PLAIN)) == []
+
+
+def test_workers_find_the_store_where_the_control_plane_says_it_is(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / ".flyball")
+    layout.prepare()
+    assert store_of(layout).name == str(tmp_path / ".flyball" / "online.sqlite3")
+    write_json(layout.online, {"url": "sqlite:///here.db"})
+    assert store_of(layout).name == str(tmp_path / "here.db"), "a relative path is the project's"
+    write_json(layout.online, {"url": f"sqlite:///{tmp_path}/there.db"})
+    assert store_of(layout).name == str(tmp_path / "there.db")
+
+
+def test_how_far_a_view_is_survives_its_form(store: OnlineStore) -> None:
+    at = fill(store, plan(lags), Version("one", frame(101)), LATER)
+    assert live(store, plan(lags)) == at
+    store.put(at.generation, (), b"another form")
+    assert live(store, plan(lags)) is None, "it is made anew"

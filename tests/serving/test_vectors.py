@@ -11,14 +11,15 @@ import polars as pl
 import pytest
 
 import flyball as fb
-from flyball.data.commit import commit
 from flyball.declare.codec import decode, encode, view_digest
 from flyball.features.assemble import signature
+from flyball.features.online.materialise import Version, fill
+from flyball.features.online.plan import plan
 from flyball.records.serving import Arm
 from flyball.serving import ids, sealer, wal, wire
 from flyball.serving.dispatch import Dispatcher
 from flyball.serving.history import History
-from flyball.serving.layout import Layout, write_json
+from flyball.serving.layout import Layout
 from flyball.serving.limits import Limits
 from flyball.serving.link import Done, Pending
 from flyball.serving.metrics import Metrics
@@ -26,6 +27,7 @@ from flyball.serving.table import Served, Target
 from flyball.serving.vectors import TakenUp, Vectors, packed, taken_up
 from flyball.serving.worker import Scorer, _parts
 from flyball.store.blobs import LocalBlobs
+from flyball.store.online_address import open_online
 from flyball.training.predictor import Predictor
 
 HOUR = 3_600_000_000
@@ -77,15 +79,14 @@ def rows() -> pl.DataFrame:
 
 @pytest.fixture
 def scorer(tmp_path: Path) -> Scorer:
-    layout, blobs = Layout(tmp_path / "state"), LocalBlobs(tmp_path / "blobs")
-    layout.prepare()
-    write_json(layout.pointers / "payments.json", {"content": commit(payments, rows(), blobs, None, "a").content})
-    history = History(MODEL, layout, blobs)
+    store = open_online("", tmp_path)
+    fill(store, plan(habits), Version("c" * 64, rows()), 10**15)
+    history = History(MODEL, lambda: store)
     history.refresh()
     return Scorer(Predictor(MODEL, signature(MODEL), Half()), history)
 
 
-def test_a_worker_says_what_its_views_gave_before_any_transform_and_of_what_rows(scorer: Scorer, tmp_path: Path) -> None:
+def test_a_worker_says_what_its_views_gave_before_any_transform_and_of_what_rows(scorer: Scorer) -> None:
     found = scorer.score([["ana"], ["nobody"]], [40 * HOUR, 41 * HOUR])
     assert found.moments == [38 * HOUR, 39 * HOUR], "T − horizon"
     # amounts are known an hour later: of ana's rows at even hours the last one known at 38 is that of 36
@@ -99,7 +100,8 @@ def test_a_worker_says_what_its_views_gave_before_any_transform_and_of_what_rows
         view_digest(habits),
         ("spent", "times", "seen_last"),
         "payments",
-        commit(payments, rows(), LocalBlobs(tmp_path / "b"), None, "a").content,
+        "c" * 64,
+        49 * HOUR,
     )
 
 

@@ -112,7 +112,7 @@ def erase(
         held = eraser.find(subject, name)
         given = _given(wired, acting, _order(subjects.key(), subject, name)) if key and not dry_run else None
         if given is not None:
-            return _again(out, eraser, held, key, given.last)
+            return _again(wired, out, eraser, held, key, given.last)
         if held.nothing:
             # what a killed erasure left behind is removed even so
             _nothing(out, held, 0 if dry_run else eraser.finish(held), None)
@@ -130,9 +130,10 @@ def _given(wired: Wired, acting: Acting, order: str) -> Receipt | None:
     return receipt if receipt.repeated else None
 
 
-def _again(out: Output, eraser: Eraser, held: Held, key: str, event: int) -> int:
+def _again(wired: Wired, out: Output, eraser: Eraser, held: Held, key: str, event: int) -> int:
     """The same command once more: what a kill left undone is done. Raises BadInput where more is held by now, which it did not erase."""
     held, removed = eraser.finish_again(held, event)
+    _forget_online(wired, out)
     if not held.nothing:
         raise BadInput(
             f"the idempotency key {key} was used for an erasure that is done",
@@ -160,14 +161,24 @@ def _erase(wired: Wired, out: Output, eraser: Eraser, held: Held, name: str, act
             continue
         if receipt is not None and receipt.repeated:
             # the same command was given by another process just now
-            return _again(out, eraser, eraser.find(held.subject, name), acting.key, receipt.last)
+            return _again(wired, out, eraser, eraser.find(held.subject, name), acting.key, receipt.last)
         if receipt is not None and receipt.last:
             models = sorted({model for each in order.erased for model in each.models})
             _told(out, held, models, receipt.last, eraser.finish(held))
         elif receipt is not None:
             _nothing(out, held, eraser.finish(held), None)
+        if receipt is not None:
+            _forget_online(wired, out)
         return 0
     return 1
+
+
+def _forget_online(wired: Wired, out: Output) -> None:
+    """Have the values of feature views made anew from the rows that are left."""
+    from flyball.loop.online import brought_up
+
+    if (behind := brought_up(wired.ports)) and not out.quiet:
+        out.note(f"still in the online store until its values are made anew, which flyball up does: {', '.join(behind)}")
 
 
 def _told(out: Output, held: Held, models: list[str], event: int, removed: int) -> None:

@@ -37,6 +37,8 @@ def tick(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False
         due = now = ports.clock.now()
         with one_models_own(failed):
             due = one_pass(now, driving)
+        if driving.views is not None:
+            driving.views.finish()
         proving = wired.checkpointing()
         proving.step(driving, now)
         proving.finish(2 * TIMEOUT_S, now)

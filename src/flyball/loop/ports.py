@@ -21,6 +21,7 @@ from flyball.training.job import Observed
 
 if TYPE_CHECKING:
     from flyball.ledger.note import Signer
+    from flyball.loop.online import Wanted
 
 
 class Command(Protocol):
@@ -98,6 +99,26 @@ class Data(Protocol):
         ...
 
 
+class Views(Protocol):
+    """The online store, as far as the loop keeps it."""
+
+    def keep(self, wanted: Mapping[str, Wanted]) -> None:
+        """Bring these views, by their names in the store, to their data sets' versions, beside the loop; remove others in time."""
+        ...
+
+    def finish(self) -> None:
+        """Wait until what was begun is done."""
+        ...
+
+    def forget_others(self, wanted: Mapping[str, Wanted]) -> None:
+        """Remove every view that is not wanted, now. Raises Unavailable."""
+        ...
+
+    def behind(self, wanted: Mapping[str, Wanted]) -> list[str]:
+        """Those of the views that are in the store, and hold another version than is wanted. Raises Unavailable."""
+        ...
+
+
 class Routes(Protocol):
     """The serving side."""
 
@@ -148,7 +169,10 @@ class Library(Protocol):
 
 @dataclass(frozen=True)
 class Ports:
-    """Everything a tick touches. `signer` reads the project's key; `detector`: whether the sequential detector of loss is listened to."""
+    """Everything a tick touches. `signer` reads the project's key; `detector`: whether the sequential detector of loss is listened to.
+
+    `views`: None where nothing is served.
+    """
 
     clock: Clock
     ledger: Ledger
@@ -161,3 +185,4 @@ class Ports:
     routes: Routes
     signer: Callable[[], Signer]
     detector: bool = True
+    views: Views | None = None

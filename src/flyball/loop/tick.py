@@ -18,6 +18,7 @@ from flyball.loop import memory as memories
 from flyball.loop.advance import advance
 from flyball.loop.commands import Commit, ObserveRun, Register, active_run, decide_commit, decide_observe_run, decide_register
 from flyball.loop.memory import Memories
+from flyball.loop.online import wanted
 from flyball.loop.ports import Ports
 from flyball.loop.proving import proof, sign_versions
 from flyball.loop.releases import AcknowledgeRoutes, active_rollout, decide_acknowledge
@@ -46,6 +47,7 @@ def tick(now: Instant, ports: Ports) -> Instant:
     declared = [row for _, row in state.scan(DECLARATIONS)]
     failed: list[FlyballError] = []
     observe_data(ports, state, declared, failed)
+    keep_views(ports)
     observe_runs(ports, declared, failed)
     reconcile_routes(ports)
     kept = absorb(ports, now, failed)
@@ -84,6 +86,12 @@ def observe_data(ports: Ports, state: State, declared: list[DeclarationRow], fai
             found = ports.data.refresh(model, state.get(DATASETS, model.data.name))
             if isinstance(found, DataCommitted | DataRefused):
                 commit(ports, found)
+
+
+def keep_views(ports: Ports) -> None:
+    """Have the online store hold what models read, as far as data sets are read by now. Nobody waits for it."""
+    if ports.views is not None:
+        ports.views.keep(wanted(ports.ledger.state(), ports.library))
 
 
 def commit(ports: Ports, found: DataCommitted | DataRefused) -> None:

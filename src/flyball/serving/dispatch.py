@@ -339,6 +339,7 @@ class Dispatcher:
             return None, replace(pending, target=champion, role=champion.arm.role, marks=marks, deadline_ns=limit_ns, stood_in=True), None
         if served.route.fallback is not None:
             output = _pack([[served.route.fallback, None]] * pending.rows)
+            self._metrics.count(served.name, pending.target.arm.version, pending.role, "fallback")
             record = _record("answer", pending, now, status="fallback", output=output, marks={**(pending.marks or {}), "fb": "value"})
             return Outcome(pending.target, output, fallback="value"), None, record
         return Outcome(pending.target, b"", error=error), None, None

@@ -1,69 +1,101 @@
-"""The rows that a worker's windows look back on: the newest version of each data set, taken up as pointer files change."""
+"""What the views of a model gave up to now: read from the online store for each batch, as new rows come into it, by a worker that holds none.
+
+A store that does not answer is not asked again for a moment: every question in that time fails at once, and none waits for another's timeout.
+"""
 
 from __future__ import annotations
 
-import polars as pl
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from flyball.clock import Instant
-from flyball.data.commit import load_content
-from flyball.data.types import instants
 from flyball.declare.codec import view_digest
 from flyball.declare.model import Model
-from flyball.errors import FlyballError
-from flyball.features import assemble
+from flyball.errors import Unavailable
+from flyball.features.assemble import PreparedHistory
+from flyball.features.online.plan import name
+from flyball.features.online.progress import Progress, kept_from, read
+from flyball.features.online.read import OnlineView
 from flyball.serving.layout import Layout, read_json
 from flyball.serving.vectors import TakenUp, Views, packed
-from flyball.store.blobs import Blobs
+from flyball.store.online import OnlineStore, Part
+from flyball.store.online_address import open_online
+
+AnswerT = TypeVar("AnswerT")
+
+RETRY_S = 1.0
+"""How long a store that did not answer is left alone."""
 
 
 class History:
-    """Holds a model's prepared history; `refresh` looks at run/data/<dataset>.json."""
+    """A model's views as the online store has them; `refresh` looks at how far they are."""
 
-    def __init__(self, model: Model, layout: Layout, blobs: Blobs) -> None:
+    def __init__(self, model: Model, store: Callable[[], OnlineStore], monotonic: Callable[[], float] = time.monotonic) -> None:
+        """store: opens the online store; a model without views never asks for it."""
         self._model = model
-        self._layout = layout
-        self._blobs = blobs
-        self._sets = {view.data.name: view.data for view in model.features}
-        self._contents: dict[str, str] = {}
-        self._frames: dict[str, pl.DataFrame] = {}
+        self._open = store
+        self._monotonic = monotonic
+        self._store: OnlineStore | None = None
+        self._failed: Unavailable | None = None
+        self._failed_at = 0.0
+        self._progress: dict[str, Progress] = {}
+        self._online = tuple(OnlineView(view, self._fetch) for view in model.features)
         self.problem = ""
-        self.prepared = assemble.prepare_history(model, None)
+        self.absent: tuple[str, ...] = ()
+        """Views that the store, which answered, does not have yet."""
+        self.prepared = PreparedHistory(self._online)
         self.views = self._views()
 
     def refresh(self) -> bool:
-        """Take up what is new; True if anything was. A version that cannot be read leaves the last one in use, with `problem` set."""
-        changed = False
-        for name in self._sets:
-            pointer = read_json(self._layout.pointers / f"{name}.json")
-            content = pointer.get("content", "") if isinstance(pointer, dict) else ""
-            if not content or content == self._contents.get(name):
-                continue
-            try:
-                self._frames[name] = self._tail(name, load_content(content, self._blobs))
-            except FlyballError as problem:
-                self.problem = str(problem)
-                continue
-            self._contents[name] = content
-            changed = True
-        if changed:
-            self.prepared = assemble.prepare_history(self._model, self._frames)
-            self.views = self._views()
-            self.problem = ""
-        return changed
+        """Look at how far the views are; True if anything is new. What cannot be looked at leaves `problem` set."""
+        if not self._online:
+            return False
+        try:
+            found = {each.view: each for each in self._ask(lambda store: store.generations()) if each.live}
+        except Unavailable as problem:
+            self.problem, self.absent = str(problem), ()
+            return False
+        wanted = {name(view): found.get(name(view)) for view in self._model.features}
+        progress = {key: at for key, each in wanted.items() if each is not None and (at := read(each.cursor)) is not None}
+        self.absent = tuple(key.partition("@")[0] for key in wanted if key not in progress)
+        self.problem = f"not in the online store yet: {', '.join(self.absent)}" if self.absent else ""
+        if progress == self._progress:
+            return False
+        self._progress = progress
+        for view in self._online:
+            if (at := progress.get(view.plan.store_name)) is not None:
+                view.kept_from = kept_from(view.plan, at)
+        self.views = self._views()
+        return True
+
+    def _fetch(self, view: str, entities: Sequence[bytes]) -> list[Part]:
+        return self._ask(lambda store: store.read(view, entities))
+
+    def _ask(self, question: Callable[[OnlineStore], AnswerT]) -> AnswerT:
+        """Ask the store. Raises Unavailable: at once, where it did not answer a moment ago."""
+        if self._failed is not None:
+            if self._monotonic() - self._failed_at < RETRY_S:
+                raise self._failed
+            self._failed = None
+        if self._store is None:
+            self._store = self._open()
+        try:
+            return question(self._store)
+        except Unavailable as problem:
+            self._failed, self._failed_at = problem, self._monotonic()
+            raise
 
     def _views(self) -> Views | None:
         """What is in use, as it is told to the log; None for a model without views."""
-        taken = [
-            TakenUp(view.name, view_digest(view), tuple(view.features), view.data.name, self._contents.get(view.data.name, ""))
-            for view in self._model.features
-        ]
+        taken = []
+        for view in self._model.features:
+            at = self._progress.get(name(view))
+            content, as_of = ("", 0) if at is None else (at.content, at.as_of)
+            taken.append(TakenUp(view.name, view_digest(view), tuple(view.features), view.data.name, content, as_of))
         return packed(taken) if taken else None
 
-    def _tail(self, name: str, frame: pl.DataFrame) -> pl.DataFrame:
-        """What a window can still reach: twice the longest reach behind the newest row, for callers who ask about the near past."""
-        data = self._sets[name]
-        if not data.time or frame.is_empty():
-            return frame
-        newest: Instant = frame.select(instants(data.time).max()).item()
-        reach = assemble.history_span(self._model)
-        return frame.filter(instants(data.time) >= newest - 2 * reach) if reach else frame
+
+def store_of(layout: Layout) -> OnlineStore:
+    """The project's online store, as the control plane says. Raises BadInput."""
+    told = read_json(layout.online)
+    return open_online(str(told.get("url", "")) if isinstance(told, dict) else "", layout.root)

@@ -103,6 +103,16 @@ class Layout:
         """`<dataset>.json`: `{"content": hash}` of the data a worker takes its windows from."""
         return self.run / "data"
 
+    @property
+    def online(self) -> Path:
+        """`{"url": …}`: where the online store is, for workers; empty: the file in this folder. Only its owner can read it."""
+        return self.run / "online.json"
+
+    @property
+    def views(self) -> Path:
+        """How far each feature view in the online store is: written by the control plane, told by gateways."""
+        return self.run / "views.json"
+
     def ack(self, gateway: str) -> Path:
         """Which route table a gateway routes by."""
         return self.run / f"{gateway}.ack"

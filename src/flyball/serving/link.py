@@ -71,6 +71,8 @@ class Done:
     vectors: bytes = b""
 
 
+_NIL = b"\xc0"
+_decode_no_answer = msgspec.msgpack.Decoder(tuple[str, float]).decode
 Settle = Callable[[list[Done]], None]
 
 STARTING = NoAnswer("its worker is starting", "try again in some seconds: a worker loads the model and tests it first", retry_after=2.0)
@@ -86,6 +88,14 @@ def not_started(reason: str) -> NoAnswer:
     first = next(iter(reason.splitlines()), "")[:300]
     fix = "its owner finds more in flyball status and .flyball/run/logs; the worker is started again and again"
     return NoAnswer(f"its worker could not start: {first}", fix, retry_after=10.0)
+
+
+def _error(reply: wire.Reply) -> str | None:
+    """The model's own error, or why there is no answer that is not its fault."""
+    if reply.error is None or bytes(reply.output) == _NIL:
+        return reply.error
+    fix, retry_after = _decode_no_answer(reply.output)
+    return NoAnswer(reply.error, fix, retry_after=retry_after)
 
 
 class Link(asyncio.Protocol):
@@ -167,7 +177,7 @@ class Link(asyncio.Protocol):
                 reply = wire.decode_reply(frame)
                 pending = self._open.pop(reply.tag, None)
                 if pending is not None:
-                    done.append(Done(pending, reply.error, bytes(reply.output), bytes(reply.views), bytes(reply.vectors)))
+                    done.append(Done(pending, _error(reply), bytes(reply.output), bytes(reply.views), bytes(reply.vectors)))
         except (ValueError, msgspec.MsgspecError):
             if self._transport is not None:
                 self._transport.abort()

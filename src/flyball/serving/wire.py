@@ -33,7 +33,7 @@ class Question(msgspec.Struct, array_like=True, gc=False):
 
 
 class Reply(msgspec.Struct, array_like=True, gc=False):
-    """`output`: packed list of [value, score], one a row; None beside an error. `views` and `vectors` are empty for a model without views."""
+    """`output`: packed list of [value, score], one a row; beside an error None, or what `no_answer` says. `views` and `vectors` are empty for a model without views."""
 
     tag: int
     error: str | None
@@ -56,6 +56,11 @@ def reply(tag: int, error: str | None, output: object) -> bytes:
     """A reply's frame."""
     body = _encode((tag, error, output))
     return _LENGTH.pack(len(body)) + body
+
+
+def no_answer(tag: int, error: str, fix: str, retry_after: float) -> bytes:
+    """The frame of a reply that is no answer, through no fault of the model's: another try, in so many seconds, may bring one."""
+    return reply(tag, error, [fix, retry_after])
 
 
 def reply_with(tag: int, output: object, views: Views, vectors: Vectors) -> bytes:

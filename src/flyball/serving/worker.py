@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -25,11 +26,11 @@ import polars as pl
 
 from flyball.clock import Instant
 from flyball.data.types import DTYPES
-from flyball.errors import Corrupt, FlyballError
+from flyball.errors import Corrupt, FlyballError, Unavailable
 from flyball.features.assemble import served
 from flyball.features.skew import logged
 from flyball.serving import proofs, wire
-from flyball.serving.history import History
+from flyball.serving.history import History, store_of
 from flyball.serving.layout import Layout, worker_name, write_json
 from flyball.serving.vectors import Vectors, Views
 from flyball.store.blobs import LocalBlobs
@@ -43,6 +44,8 @@ _SEND_S = 5.0
 
 _DRAIN_S = 5.0
 _REFRESH_S = 1.0
+_VIEWS_S = 20.0
+"""How long a worker waits at its start for views that are not in the online store yet."""
 
 SHADOW_WAIT_S = 0.05
 """How long shadow questions gather: a batch costs hardly more than its first row."""
@@ -250,6 +253,9 @@ class Worker:
         times = [moment for question in questions for moment in (question.times or [now] * len(question.rows))]
         try:
             found = self._scorer.score(rows, times)
+        except Unavailable as problem:
+            # what is not there for one question of a batch is there for none: halves would only ask again
+            return [wire.no_answer(question.tag, problem.what, problem.fix, problem.retry_after) for question in questions]
         except Exception as problem:  # noqa: BLE001 - the user's transforms and model run here: any failure is an answer, never an end
             if len(questions) == 1:
                 return [_failed(questions[0], problem)]
@@ -294,8 +300,13 @@ def prepare(layout: Layout, ref: str, artifact: str) -> tuple[Scorer, History]:
     predictor = load(artifact, blobs, layout.run / "code")
     if predictor.model.name != ref.partition("@")[0]:
         raise Corrupt(f"artifact {artifact[:12]} is of model {predictor.model.name}, not {ref}")
-    history = History(predictor.model, layout, blobs)
+    history = History(predictor.model, partial(store_of, layout))
     history.refresh()
+    until = time.monotonic() + _VIEWS_S
+    while history.absent and time.monotonic() < until:
+        # a route waits for its worker: it is better to take part with all values than to answer without
+        time.sleep(0.05)
+        history.refresh()
     return Scorer(predictor, history), history
 
 

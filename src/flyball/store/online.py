@@ -14,8 +14,8 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from flyball.errors import Unavailable
 
-TIMEOUT_S = 2.0
-"""How long a store may take to answer a read, or to let a connection be made, before it counts as unavailable."""
+TIMEOUT_S = 1.0
+"""How long a store may take to answer a read before it counts as unavailable; a connection to a server that hangs may take 2 s."""
 
 MISSING = "view-not-online"
 """Code of the Unavailable that says that a view has no live generation: the store is there, the values are not yet."""

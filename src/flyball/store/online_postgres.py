@@ -137,7 +137,7 @@ class PostgresOnline(SqlOnline):
 
     def _opened(self) -> _Connection:
         if self._connection is None:
-            settings = {**self._server.parameters, "connect_timeout": int(TIMEOUT_S)}
+            settings = {**self._server.parameters, "connect_timeout": 2}
             connection = _Connection.connect(**settings, autocommit=True)
             try:
                 made = connection.execute(b"SELECT to_regclass('online_value')").fetchone()

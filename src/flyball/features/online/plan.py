@@ -132,7 +132,7 @@ def plan(view: FeatureView) -> Plan:
     )
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=8192)
 def name(view: FeatureView) -> str:
     """What a view's values are kept under: two definitions of one name are two views."""
     return f"{view.name}@{view_digest(view)[:16]}.{FORM}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from flyball.clock import Instant
+from flyball.features.online.plan import Plan
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -37,3 +38,8 @@ def read(cursor: bytes) -> Progress | None:
         return msgspec.json.decode(cursor, type=Progress)
     except msgspec.MsgspecError:
         return None
+
+
+def kept_from(made: Plan, progress: Progress) -> Instant:
+    """The earliest moment that can be asked about: what lies further back may have been left out."""
+    return progress.present - made.kept

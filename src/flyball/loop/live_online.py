@@ -1,0 +1,119 @@
+"""Views go into the online store beside the loop: neither a large data set nor a store that hangs delays a tick.
+
+What there is to do is read from the store each time, so whoever begins again goes on where it was.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flyball.clock import Clock, Span
+from flyball.errors import FlyballError, Unavailable
+from flyball.loop.online import Wanted, bring_up, unused
+from flyball.serving.layout import read_json, write_whole
+
+if TYPE_CHECKING:
+    from flyball.loop.online import Load
+    from flyball.store.online import OnlineStore
+
+UNUSED = Span.parse("1h")
+"""How long a view that no model reads any more stays: a rollback within that time finds it as it was."""
+
+
+class LiveViews:
+    """Keeps the views of one project. `note`: the file that tells gateways, and people, how far they are."""
+
+    def __init__(self, store: Callable[[], OnlineStore], load: Load, clock: Clock, note: Path) -> None:
+        self._open, self._load, self._clock, self._note = store, load, clock, note
+        self._store: OnlineStore | None = None
+        self._thread: threading.Thread | None = None
+        self._unwanted: dict[str, int] = {}
+        self._problems: dict[str, str] = {}
+        self._any = True
+
+    def keep(self, wanted: Mapping[str, Wanted]) -> None:
+        """Begin to make it so, unless that is still going on."""
+        if (self._thread is not None and self._thread.is_alive()) or not (wanted or self._any):
+            return
+        self._thread = threading.Thread(target=self._pass, args=(dict(wanted),), name="views", daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Wait until what was begun is done."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def forget_others(self, wanted: Mapping[str, Wanted]) -> None:
+        """Remove every view that is not wanted, now. Raises Unavailable, BadInput."""
+        for name in {each.view for each in self._opened().generations()} - wanted.keys():
+            self._opened().drop(name)
+
+    def behind(self, wanted: Mapping[str, Wanted]) -> list[str]:
+        """Those of the views that are in the store, and hold another version than is wanted. Raises Unavailable, BadInput."""
+        from flyball.features.online.progress import read
+
+        live = {each.view: read(each.cursor) for each in self._opened().generations() if each.live}
+        return sorted(name for name, at in live.items() if (want := wanted.get(name)) is None or at is None or at.content != want.content)
+
+    def _pass(self, wanted: dict[str, Wanted]) -> None:
+        try:
+            self.step(self._opened(), wanted)
+        except FlyballError as error:
+            self._tell(wanted, dict.fromkeys(wanted, f"{error.what}: {error.why}"))
+        except Exception:  # noqa: BLE001 - a fault of ours in one view must not end the loop of all models
+            self._say(traceback.format_exc())
+
+    def _opened(self) -> OnlineStore:
+        if self._store is None:
+            self._store = self._open()
+        return self._store
+
+    def step(self, store: OnlineStore, wanted: dict[str, Wanted]) -> None:
+        """One pass over all views. Raises Unavailable where the store is; what goes wrong with one view keeps no other from its turn."""
+        problems: dict[str, str] = {}
+        now = self._clock.now()
+        for name, want in sorted(wanted.items()):
+            try:
+                bring_up(store, want, self._load, now)
+            except Unavailable:
+                raise
+            except FlyballError as error:
+                problems[name] = f"{error.what}: {error.why}"
+        names = [each.view for each in store.generations()]
+        for name in unused(names, wanted, self._unwanted, now, int(UNUSED)):
+            store.drop(name)
+        self._any = bool(names)
+        self._tell(wanted, problems)
+
+    def _tell(self, wanted: dict[str, Wanted], problems: dict[str, str]) -> None:
+        """Write how far each view is, where it has changed."""
+        for name, problem in problems.items():
+            if self._problems.get(name) != problem:
+                self._say(f'view "{name.partition("@")[0]}" is not brought up to date: {problem}')
+        self._problems = problems
+        from flyball.features.online.freshness import document
+
+        try:
+            generations = self._store.generations() if self._store is not None else []
+        except FlyballError:
+            # how old the values are can be told although the store is gone
+            kept = {row.get("key"): row for row in (read_json(self._note) or {}).get("views", [])}
+            made: list[dict[str, Any]] = [{**row, "problem": problems.get(key, "")} for key, row in kept.items()]
+        else:
+            made = [
+                document(name, want.view, want.content, want.as_of, want.models, generations, problems.get(name, ""))
+                for name, want in sorted(wanted.items())
+            ]
+        if (read_json(self._note) or {}).get("views") != made:
+            import json
+
+            write_whole(self._note, json.dumps({"views": made}).encode())
+
+    @staticmethod
+    def _say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)

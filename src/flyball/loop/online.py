@@ -1,0 +1,153 @@
+"""Which feature views the online store shall hold, and how one of them is brought up to its data set's version.
+
+Wanted are the views of what is declared, and of every version that takes part in a route: an older definition of a view stays as long as
+a version that was made with it answers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from flyball.clock import Instant
+from flyball.data.erasures import present
+from flyball.declare.model import Model
+from flyball.declare.views import FeatureView
+from flyball.errors import Corrupt, FlyballError, NotFound, Unavailable
+from flyball.loop.ports import Library, Ports
+from flyball.records.base import State
+from flyball.records.data import DATASETS
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.serving import ROUTES
+from flyball.records.training import RUNS
+from flyball.records.versions import MODELS, VERSIONS
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from flyball.features.online.materialise import At, Report
+    from flyball.store.online import OnlineStore
+
+    Load: TypeAlias = Callable[[str], pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A view that is to be online. `content`: where the rows of its data set's newest version lie (empty: there is none yet).
+
+    `as_of`: when the newest of them was known. `models` read it.
+    """
+
+    view: FeatureView
+    content: str
+    as_of: Instant
+    models: tuple[str, ...]
+
+
+def wanted(state: State, library: Library) -> dict[str, Wanted]:
+    """Every view that is to be online, under its name in the store. What cannot be read now is left out."""
+    found: dict[str, Wanted] = {}
+    for model in _models(state, library):
+        for view in model.features:
+            # models without views do without data frames
+            from flyball.features.online.plan import name
+
+            key = name(view)
+            models = tuple(sorted({model.name, *(found[key].models if key in found else ())}))
+            row = state.get(DATASETS, view.data.name)
+            head = row.head if row is not None else None
+            content = present(state, view.data.name, head.content) if head is not None else ""
+            found[key] = Wanted(view, content, head.as_of if head is not None else 0, models)
+    return found
+
+
+def _models(state: State, library: Library) -> Iterator[Model]:
+    bodies: dict[str, None] = {row.body: None for _, row in state.scan(DECLARATIONS)}
+    for model, row in state.scan(ROUTES):
+        arms = (*row.route.arms, *row.route.shadows, *row.route.warm)
+        known = state.get(MODELS, model)
+        newest = (known.champion, known.former, known.newest) if known is not None else ()
+        for version in {*(arm.version for arm in arms), *newest} - {""}:
+            bodies |= dict.fromkeys(_declaration(state, library, f"{model}/{version}"))
+    for body in bodies:
+        with suppress(FlyballError):
+            yield library.model(body)
+
+
+def _declaration(state: State, library: Library, version: str) -> Iterable[str]:
+    """The declaration that a version was made from, where it can be read."""
+    row = state.get(VERSIONS, version)
+    run = state.get(RUNS, row.run) if row is not None else None
+    with suppress(FlyballError):
+        return (library.spec(run.spec).declaration,) if run is not None else ()
+    return ()
+
+
+def bring_up(store: OnlineStore, want: Wanted, load: Load, now: Instant, report: Report | None = None, *, whole: bool = False) -> At | None:
+    """Bring a view to its data set's newest version: by the rows that were added, or whole where any was changed or removed, or `whole` is asked for.
+
+    load: the rows under a content hash. None: there is no version yet. Raises Unavailable, Conflict, BadInput, NotFound, Corrupt.
+    """
+    from flyball.features.online import encode, materialise
+    from flyball.features.online.plan import plan
+
+    if not want.content:
+        return None
+    made = plan(want.view)
+    at = None if whole else materialise.live(store, made)
+    if at is not None and at.progress.content == want.content:
+        return at
+    columns = encode.columns(made)
+    rows = load(want.content).select(columns)
+    added = None if at is None else _added(at.progress.content, rows, load)
+    if at is None or added is None:
+        version = materialise.Version(want.content, rows)
+        return materialise.fill(store, made, version, now) if report is None else materialise.fill(store, made, version, now, report)
+    return materialise.add(store, made, at, materialise.Version(want.content, added), now, rows=rows.height)
+
+
+def _added(before: str, rows: pl.DataFrame, load: Load) -> pl.DataFrame | None:
+    """What was added since the version that the store holds; None where that cannot be told, something else has changed, or it is too much."""
+    from flyball.features.online import materialise
+
+    try:
+        found = materialise.added(load(before).select(rows.columns), rows)
+    except (NotFound, Corrupt):
+        return None
+    return None if found is None or found.height > materialise.ROWS else found
+
+
+def brought_up(ports: Ports, patience_s: float = 60.0) -> list[str]:
+    """Bring every view to its data set's version now, in this process or by waiting for the one that does. What is still behind, by name.
+
+    What no model reads any more is removed: it may hold what was erased.
+    """
+    if ports.views is None:
+        return []
+    until = time.monotonic() + patience_s
+    while True:
+        want = wanted(ports.ledger.state(), ports.library)
+        ports.views.keep(want)
+        ports.views.finish()
+        try:
+            ports.views.forget_others(want)
+            behind = ports.views.behind(want)
+        except Unavailable as problem:
+            return [problem.what]
+        if not behind or time.monotonic() > until:
+            return [name.partition("@")[0] for name in behind]
+        time.sleep(0.1)
+
+
+def unused(names: Iterable[str], known: Mapping[str, Wanted], since: dict[str, Instant], now: Instant, after: int) -> list[str]:
+    """The views of the store that nobody has wanted for `after` µs. `since` is kept by the caller: from when on each was not wanted."""
+    there = set(names)
+    for name in [*since]:
+        if name in known or name not in there:
+            del since[name]
+    for name in there - known.keys():
+        since.setdefault(name, now)
+    return sorted(name for name, at in since.items() if now - at >= after)
