@@ -148,10 +148,9 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
     """
     root = find_project(start)
     settings = read_settings(read_project(root).settings.get("settings", {}), os.environ)
-    folder = root / STATE_FOLDER
+    folder, clock = root / STATE_FOLDER, clock or SystemClock()
     layout = Layout(folder)
     layout.prepare()
-    clock = clock or SystemClock()
     database = Database.open(_address(root, settings), base=root)
     ledger = FencedLedger(database, FOLDS, clock) if claim else SqlLedger(database, FOLDS, clock)
     if isinstance(ledger, FencedLedger):
@@ -185,10 +184,8 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         routes=routes,
         signer=lru_cache(maxsize=1)(partial(_signer, folder / KEYS_FOLDER)),
         detector=bool(settings.detector),
-        views=_views(settings, layout, blobs, clock),
+        views=_views(settings, layout, blobs, clock, claim=claim),
     )
-    if claim:
-        write_private(layout.online, json.dumps({"url": settings.online_url}).encode())
     if claim and not routes.models and ledger.state().get(EPOCHS, "routes") is None:
         # gateways that have no table answer that they do not know what is served: here nothing is, and that is known
         routes.desire(RouteTable(epoch=0), clock.now(), unproven)
@@ -213,7 +210,11 @@ def online_store(settings: Settings, layout: Layout) -> OnlineStore:
     return open_online(settings.online_url, layout.root)
 
 
-def _views(settings: Settings, layout: Layout, blobs: LocalBlobs, clock: Clock) -> LiveViews:
+def _views(settings: Settings, layout: Layout, blobs: LocalBlobs, clock: Clock, *, claim: bool) -> LiveViews:
+    if claim:
+        # workers are told where values are; the address may hold a password
+        write_private(layout.online, json.dumps({"url": settings.online_url}).encode())
+
     def load(content: str) -> pl.DataFrame:
         from flyball.data.commit import load_content
 
