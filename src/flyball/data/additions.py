@@ -1,8 +1,12 @@
-"""Whether rows were only added between two versions: what they share is not read, and of the rest no more at once than lies at one time."""
+"""Which rows two versions do not share: chunks that both have are not read, and of the others no more at once than lies at one time.
+
+A row counts as often as it is there. Two rows are the same where a hash of 64 bits over the compared columns is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import polars as pl
 
@@ -11,12 +15,56 @@ from flyball.data.types import instants
 from flyball.records.data import Chunk, DatasetManifest
 from flyball.store.blobs import Blobs
 
+NEVER = 2**62
+"""The time of a row that has none: it is settled at the end."""
 
-def only_added(before: DatasetManifest, after: DatasetManifest, time: str, blobs: Blobs) -> bool:
+
+class Unshared(NamedTuple):
+    """Rows of one side alone: how many, and where the first of them lie (chunk, place)."""
+
+    rows: int
+    places: tuple[tuple[str, int], ...]
+
+
+class Settled(NamedTuple):
+    """What is known of a stretch of time: rows that went, and rows that came."""
+
+    removed: Unshared
+    added: Unshared
+
+
+def unshared(before: DatasetManifest, after: DatasetManifest, columns: Sequence[str], blobs: Blobs) -> Iterator[Settled]:
+    """The rows that one version has and the other has not, stretch by stretch of time. Raises NotFound, Corrupt.
+
+    columns: those that are compared; both versions have them. Where they are all columns of both, chunks that both have are passed over.
+    """
+    old, new = before.chunks, after.chunks
+    if [column.name for column in before.columns] == [column.name for column in after.columns] == [*columns]:
+        old, new = only_in(before.chunks, after.chunks), only_in(after.chunks, before.chunks)
+    time = before.time if before.time == after.time and before.time in columns else ""
+    # without a common time all rows are one stretch
+    signed = [(-1, chunk) for chunk in old] + [(1, chunk) for chunk in new]
+    left = sorted(signed, key=lambda each: each[1].first) if time else signed
+    pool = pl.DataFrame(schema=_POOL)
+    while left:
+        sign, chunk = left.pop(0)
+        pool = pl.concat([pool, _counted(chunk, sign, columns, time, blobs)])
+        if left and (not time or left[0][1].first <= chunk.first):
+            continue
+        pool = pool.group_by("row", maintain_order=True).agg(
+            pl.col("at").max(), pl.col("count").sum(), pl.col("chunk").last(), pl.col("place").last()
+        )
+        done = pl.lit(value=True) if not left else pl.col("at") < left[0][1].first
+        ready = pool.filter(done & (pl.col("count") != 0))
+        pool = pool.filter(~done & (pl.col("count") != 0))
+        if ready.height:
+            yield Settled(removed=_sum(ready.filter(pl.col("count") < 0)), added=_sum(ready.filter(pl.col("count") > 0)))
+
+
+def only_added(before: DatasetManifest, after: DatasetManifest, blobs: Blobs) -> bool:
     """Whether every row of `before` is in `after`, as often as it was. Both have the same columns. Raises NotFound, Corrupt."""
     columns = [column.name for column in before.columns]
-    pool = _Pool(sorted(only_in(after.chunks, before.chunks), key=lambda chunk: chunk.first), columns, time, blobs)
-    return all(pool.has(chunk) for chunk in sorted(only_in(before.chunks, after.chunks), key=lambda chunk: chunk.first))
+    return all(not settled.removed.rows for settled in unshared(before, after, columns, blobs))
 
 
 def same_rows(one: DatasetManifest, other: DatasetManifest, blobs: Blobs) -> bool:
@@ -35,29 +83,29 @@ def same_rows(one: DatasetManifest, other: DatasetManifest, blobs: Blobs) -> boo
         if not left.head(size).equals(right.head(size)):
             return False
         left, right = left.slice(size), right.slice(size)
-    return True
+    return left.equals(right)
 
 
-class _Pool:
-    """The rows of chunks, counted by hash, as far as rows of their times were asked for; what was found is taken out."""
+_POOL = {"row": pl.UInt64, "at": pl.Int64, "count": pl.Int64, "chunk": pl.String, "place": pl.Int64}
 
-    def __init__(self, chunks: Sequence[Chunk], columns: list[str], time: str, blobs: Blobs) -> None:
-        self._left = list(chunks)
-        self._columns, self._time, self._blobs = columns, time, blobs
-        self._rows = pl.DataFrame(schema={"row": pl.UInt64, "at": pl.Int64, "count": pl.Int64})
 
-    def has(self, chunk: Chunk) -> bool:
-        """Whether all rows of a chunk are there. Chunks are asked for in order of their first time."""
-        loaded = [self._rows.filter(pl.col("at") >= chunk.first) if self._time else self._rows]
-        while self._left and self._left[0].first <= chunk.last:
-            loaded.append(self._counted(self._left.pop(0)))
-        self._rows = pl.concat(loaded)
-        wanted = self._counted(chunk).with_columns(-pl.col("count"))
-        self._rows = pl.concat([self._rows, wanted]).group_by("row").agg(pl.col("at").max(), pl.col("count").sum())
-        return bool((self._rows["count"] >= 0).all())
+def _counted(chunk: Chunk, sign: int, columns: Sequence[str], time: str, blobs: Blobs) -> pl.DataFrame:
+    frame = read(chunk.content, blobs, columns).select(columns)
+    at = frame.select(instants(time).fill_null(NEVER)).to_series() if time else pl.repeat(0, frame.height, dtype=pl.Int64, eager=True)
+    return pl.DataFrame({"row": frame.hash_rows(seed=0), "at": at}).select(
+        "row",
+        pl.col("at").cast(pl.Int64),
+        pl.lit(sign, dtype=pl.Int64).alias("count"),
+        pl.lit(chunk.content).alias("chunk"),
+        pl.int_range(pl.len(), dtype=pl.Int64).alias("place"),
+    )
 
-    def _counted(self, chunk: Chunk) -> pl.DataFrame:
-        frame = read(chunk.content, self._blobs).select(self._columns)
-        at = frame.select(instants(self._time).fill_null(2**62)).to_series() if self._time else pl.repeat(0, frame.height, eager=True)
-        counted = pl.DataFrame({"row": frame.hash_rows(seed=0), "at": at.cast(pl.Int64)})
-        return counted.group_by("row").agg(pl.col("at").max(), pl.len().cast(pl.Int64).alias("count"))
+
+def _sum(found: pl.DataFrame) -> Unshared:
+    count = int(found["count"].abs().sum())
+    places = found.head(EXAMPLES).select("chunk", "place").rows()
+    return Unshared(count, tuple(places))
+
+
+EXAMPLES = 3
+"""Rows of which the place is told."""

@@ -79,7 +79,7 @@ def version_of(
     first, last = written.span
     made = DatasetVersion(
         name=dataset.name,
-        version="1.0.0" if head is None else _next(head, before, types, lambda: _only_added(head, dataset, written, erasures, blobs)),
+        version="1.0.0" if head is None else _next(head, before, types, lambda: _only_added(head, written, erasures, blobs)),
         content=written.content,
         schema=types,
         rows=written.rows,
@@ -169,10 +169,10 @@ def _next_schema(version: str, before: dict[str, str], types: dict[str, str]) ->
     return f"{major}.{minor + 1}.0" if len(types) > len(before) else version
 
 
-def _only_added(head: DatasetVersion, dataset: Dataset, written: Written, erasures: Erasures, blobs: Blobs) -> bool:
+def _only_added(head: DatasetVersion, written: Written, erasures: Erasures, blobs: Blobs) -> bool:
     """Whether every row of the head is still there, as often as it was."""
     try:
         before = manifest.manifest(erasures.present(head.content), blobs)
-        return written.rows >= sum(chunk.rows for chunk in before.chunks) and only_added(before, written.manifest, dataset.time, blobs)
+        return written.rows >= sum(chunk.rows for chunk in before.chunks) and only_added(before, written.manifest, blobs)
     except (NotFound, Corrupt):
         return False  # what cannot be compared is not called an addition

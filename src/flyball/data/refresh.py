@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import polars as pl
 
-from flyball.data import source
+from flyball.data import contract, source
 from flyball.data.against import Against
-from flyball.data.commit import commit
+from flyball.data.commit import version_of
+from flyball.data.contract.sets import Again
 from flyball.data.erasures import NONE, Erasures
+from flyball.data.ordering import in_order
 from flyball.data.rules import due, is_news
 from flyball.data.sources.access import Access
 from flyball.data.subjects import heeded
+from flyball.data.writing import Written
 from flyball.declare.data import Dataset
 from flyball.errors import BadInput
 from flyball.ledger.bounds import clipped, fullest
@@ -44,27 +47,57 @@ def refresh(
     if not due(row, mark):
         return None
     erasures, head = erased(), row.head if row else None
-    frames: list[pl.DataFrame] = []
-    checker, whole = against.checker(dataset, root, blobs, head, lambda: frames), 0
+    reading = _Reading(dataset, root, erasures, lambda again: against.checker(dataset, root, blobs, head, again), mark)
     try:
-        for batch in source.stream(dataset, root):
-            whole += batch.height
-            frames.append(heeded(dataset, batch, erasures))
-            checker.add(frames[-1])
+        written = in_order(reading.batches, dataset.time, lambda frames: Written(dataset, frames, blobs))
+    except _ChangedError:
+        return None
+    except _BrokenError:
+        texts = [finding.text for finding in reading.findings if finding.severity == "block"]
+        return _news(row, _refused(dataset, mark, texts, reading.findings))
     except BadInput as error:
         if source.mark(dataset, root) != mark:
             return None
         return _news(row, _refused(dataset, mark, [str(problem) for problem in error.problems] or [str(error)], []))
-    found = checker.findings()
-    if source.mark(dataset, root) != mark:
-        return None
-    broken = [finding.text for finding in found if finding.severity == "block"]
-    if broken:
-        return _news(row, _refused(dataset, mark, broken, found))
-    frame = source.in_order(dataset, frames)
-    version = commit(dataset, frame, blobs, head, mark, erasures=erasures, erased=whole - frame.height)
-    told = _bounded(found)
+    version = version_of(dataset, written, blobs, head, mark, erasures=erasures, erased=reading.erased)
+    told = _bounded(reading.findings)
     return _news(row, fullest(lambda n: DataCommitted(version=version, findings=told[:n]), len(told)))
+
+
+class _ChangedError(Exception):
+    """Somebody writes the source: what was read is not used."""
+
+
+class _BrokenError(Exception):
+    """What was read does not hold its contract."""
+
+
+class _Reading:
+    """One look at the rows of a source, which are checked as they pass. What is wrong is raised at their end, before the last of them are used."""
+
+    def __init__(
+        self, dataset: Dataset, root: Path | Access, erasures: Erasures, checker: Callable[[Again], contract.Checker], mark: str
+    ) -> None:
+        self._dataset, self._root, self._erasures, self._checker, self._mark = dataset, root, erasures, checker, mark
+        self.findings: list[Finding] = []
+        self.erased = 0
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        """All rows that may be held, in the source's order. Raises BadInput, and the two errors above."""
+        checker, self.erased = self._checker(self._held), 0
+        for whole in source.stream(self._dataset, self._root):
+            frame = heeded(self._dataset, whole, self._erasures)
+            self.erased += whole.height - frame.height
+            checker.add(frame)
+            yield frame
+        self.findings = checker.findings()
+        if source.mark(self._dataset, self._root) != self._mark:
+            raise _ChangedError
+        if any(finding.severity == "block" for finding in self.findings):
+            raise _BrokenError
+
+    def _held(self) -> Iterator[pl.DataFrame]:
+        return (heeded(self._dataset, whole, self._erasures) for whole in source.stream(self._dataset, self._root))
 
 
 def _news(row: DatasetRow | None, found: DataCommitted | DataRefused) -> DataCommitted | DataRefused | None:

@@ -1,0 +1,150 @@
+"""Data sets: a version committed, a person erased from five of them, and one that is larger than the memory it is given.
+
+Inputs come from a seed. What is timed is checked as well: rows read back, the person in none of them, other chunks untouched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from benchmarks.report import Bar, Report, Row, main
+
+from flyball.data.commit import commit, load_content
+from flyball.data.manifest import manifest, names
+from flyball.declare.data import Dataset
+from flyball.governance.authority import LOOP
+from flyball.loop.eraser import Eraser
+from flyball.loop.erasing import decide_erase
+from flyball.records.base import Event, Record
+from flyball.records.data import DataCommitted, DatasetVersion
+from flyball.store.blobs import LocalBlobs
+from flyball.wiring import open_project
+
+ROWS = 1_000_000
+ROUNDS = 3
+PERSONS = 30_000
+START = 1_700_000_000_000_000
+
+
+def columns(width: int) -> dict[str, type]:
+    """Declared columns, so that with the time and the person there are `width` in all."""
+    kinds: list[type] = [float, float, int, str]
+    return {f"c{place}": kinds[place % 4] for place in range(width - 2)}
+
+
+def dataset(name: str, width: int) -> Dataset:
+    return Dataset(name, source="rows.parquet", time="at", subject="who", columns=columns(width))
+
+
+def rows(width: int, count: int, seed: int, first: int = 0) -> pl.DataFrame:
+    """Rows in order of time, two seconds apart on average, of persons at random."""
+    chance = np.random.default_rng(seed)
+    made: dict[str, pl.Series] = {}
+    for name, kind in columns(width).items():
+        if kind is float:
+            made[name] = pl.Series(chance.normal(100, 30, count).round(3))
+        elif kind is int:
+            made[name] = pl.Series(chance.integers(0, 5_000, count))
+        else:
+            made[name] = pl.Series(chance.integers(0, 40, count)).cast(pl.String)
+    steps = chance.integers(1, 4_000_000, count)
+    made["at"] = pl.Series(START + first + np.cumsum(steps)).cast(pl.Datetime("us"))
+    made["who"] = "person-" + pl.Series(chance.integers(0, PERSONS, count)).cast(pl.String)
+    return pl.DataFrame(made)
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """(CPU, wall) seconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def commits(folder: Path, report: Report) -> float:
+    """Median CPU seconds of committing 1M × 9, profile and all; and of the same rows with 1% more at the end."""
+    data, frame = dataset("rows", 9), rows(9, ROWS, 1)
+    more = pl.concat([frame, rows(9, ROWS // 100, 2, int(frame["at"].cast(pl.Int64)[-1]) - START)])
+    first, appended = [], []
+    for turn in range(ROUNDS):
+        blobs = LocalBlobs(folder / str(turn))
+        made: list[DatasetVersion] = []
+        first.append(timed(lambda blobs=blobs, made=made: made.append(commit(data, frame, blobs, None, "m"))))
+        appended.append(timed(lambda blobs=blobs, made=made: made.append(commit(data, more, blobs, made[0], "m"))))
+        assert load_content(made[0].content, blobs).equals(frame)
+        assert (made[1].version, len(manifest(made[0].content, blobs).chunks)) == ("1.0.1", len(names(made[0].content, blobs)))
+        assert len(names(made[0].content, blobs) - names(made[1].content, blobs)) <= 1
+    report.rows += _rows("commit of 1M × 9", first) + _rows("commit of the same and 1% more", appended)
+    return report.rows[0].median
+
+
+def _rows(name: str, taken: list[tuple[float, float]]) -> list[Row]:
+    return [Row.of(f"{name}, CPU", "s", [cpu for cpu, _ in taken]), Row.of(f"{name}, wall", "s", [wall for _, wall in taken])]
+
+
+class Tell(Record, frozen=True):
+    """Append these events."""
+
+    id: str
+    actor: str = "loop"
+
+
+def erasures(folder: Path, report: Report) -> float:
+    """Median CPU seconds until a person is in none of five versions of a data set that grew to 1M × 11: found, rewritten, recorded, removed."""
+    (folder / "flyball.toml").touch()
+    whole = rows(11, ROWS, 3)
+    data, taken = dataset("people", 11), []
+    with closing(open_project(folder)) as wired:
+        ports = wired.acting(LOOP)
+
+        def tell(*events: Event) -> None:
+            wired.ledger.execute(Tell(id=ports.clock.new_id("cmd")), lambda *_: events)
+
+        head, held = None, []
+        for share in (60, 70, 80, 90, 100):
+            head = commit(data, whole.head(ROWS * share // 100), wired.blobs, head, str(share))
+            tell(DataCommitted(version=head))
+            held.append(head)
+        # the one with the most rows of the first few: a few dozen of them
+        counted = whole["who"].value_counts(sort=True)
+        persons, most = counted["who"].head(ROUNDS).to_list(), counted["count"].head(ROUNDS).to_list()
+        assert 30 <= min(most) <= max(most) <= 90
+        for who in persons:
+            before = names(wired.subjects().present("people", head.content), wired.blobs)
+
+            def erase(who: str = who) -> None:
+                subjects = wired.subjects()
+                eraser = Eraser(subjects, wired.blobs, wired.layout)
+                found = eraser.find(who)
+                order = eraser.order(found, subjects.make_key(), command=ports.clock.new_id("cmd"), actor="user:bench", reason="a request")
+                wired.ledger.execute(order, decide_erase)
+                assert eraser.finish(found) > 5
+
+            taken.append(timed(erase))
+            for version in held:
+                left = load_content(wired.subjects().present("people", version.content), wired.blobs)
+                gone = persons[: persons.index(who) + 1]
+                assert left.equals(whole.head(version.rows).filter(~pl.col("who").is_in(gone)))
+            after = names(wired.subjects().present("people", head.content), wired.blobs)
+            report.rows.append(Row.of("chunks that an erasure left untouched in the newest version", "chunks", [len(before & after)]))
+    report.rows += _rows("erasure of a person from 5 versions up to 1M × 11", taken)
+    return report.rows[-2].median
+
+
+def run(_arguments: argparse.Namespace) -> Report:
+    report = Report()
+    with tempfile.TemporaryDirectory() as name:
+        report.bars.append(Bar.at_most("commit_1m_x9_cpu_s", commits(Path(name), report), 1.5, "s"))
+    with tempfile.TemporaryDirectory() as name:
+        report.bars.append(Bar.at_most("erase_5_versions_s", erasures(Path(name), report), 2, "s"))
+    return report
+
+
+if __name__ == "__main__":
+    main(run, __doc__)
