@@ -1,5 +1,6 @@
 """Every kind of gate through pass, fail and insufficient."""
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -291,3 +292,20 @@ def test_combining_takes_the_worst_and_a_waiver_counts_as_a_pass():
     assert combine(verdicts(PASS, Outcome.WAIVED)) == PASS
     assert combine(verdicts(PASS, INSUFFICIENT)) == INSUFFICIENT
     assert combine(verdicts(INSUFFICIENT, FAIL, PASS)) == FAIL
+
+
+def test_a_function_as_a_gate_gets_the_evidence_in_the_form_it_names():
+    seen = []
+
+    def by_pandas(rows: "pd.DataFrame"):  # noqa: F821 - resolved by its text
+        seen.append(type(rows).__module__.partition(".")[0])
+        return bool((rows["y"] == 1.0).all())
+
+    def by_numpy(rows: np.ndarray):
+        seen.append(type(rows).__module__)
+        return rows.shape == (3, 2)
+
+    frame = pl.DataFrame({"y": [1.0, 1.0, 1.0], "value": [1.0, 0.0, 1.0]})
+    verdicts = judge([by_pandas, by_numpy], Holdout(frame, "regression"))
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.PASS, Outcome.PASS]
+    assert seen == ["pandas", "numpy"]

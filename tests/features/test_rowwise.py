@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView, Window
@@ -44,6 +45,16 @@ def test_row_by_row_transforms_pass():
         pl.col("x").shift(1),
         pl.col("x").cum_sum(),
         pl.col("x").fill_null(strategy="forward").max(),
+        pl.col("x").sort(),
+        pl.col("x").reverse(),
+        pl.col("x").shuffle(seed=1),
+        pl.col("x").mean().over("word"),
+        pl.col("x").rolling_mean(3),
+        pl.col("x").diff(),
+        pl.col("x") - pl.col("x").first(),
+        pl.col("word").cum_count(),
+        pl.int_range(pl.len()),
+        pl.col("x").is_duplicated(),
     ],
 )
 def test_a_transform_that_looks_at_other_rows_is_named(bad):
@@ -77,3 +88,65 @@ def test_transforms_on_views_of_any_data_set_are_proven():
 def test_nothing_to_prove_is_no_problem():
     assert prove(model(None), ROWS) == []
     assert prove(model({"bad": pl.col("x").mean()}), ROWS.clear()) == []
+
+
+CALM = Dataset(
+    "d",
+    source="d.csv",
+    time="at",
+    columns={"x": Column(float, between=(0, 1)), "sometimes": Column(float, nulls="90%"), "at_": str, "y": float},
+)
+STILL = pl.DataFrame(
+    {"x": [0.5] * 150, "sometimes": [1.0] * 150, "at_": [f"k{place}" for place in range(150)], "y": [0.0] * 150, "at": ROWS["at"]}
+)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pl.col("x") - pl.col("x").mean(),
+        pl.col("x").shift(1, fill_value=0.5),
+        pl.col("x").rank() / pl.len(),
+        pl.col("x").mean().over("at_"),
+        pl.col("sometimes").forward_fill(),
+        pl.col("sometimes").interpolate(),
+        pl.col("sometimes").fill_null(pl.col("sometimes").mean()),
+        pl.col("x").sort_by("at_"),
+    ],
+)
+def test_a_sample_in_which_columns_do_not_vary_hides_nothing(bad):
+    calm = Model("m", task="regression", data=CALM, label="y", inputs=["x", "sometimes", "at_"], transforms={"bad": bad})
+    (problem,) = prove(calm, STILL)
+    assert problem.what == 'transform "bad" is not row by row'
+    assert prove(calm.replace(transforms={"fine": pl.col("x").fill_null(0.0) * pl.col("sometimes").fill_null(1.0)}), STILL) == []
+
+
+def test_what_stands_in_the_way_of_made_up_rows_is_no_problem_of_the_real_ones():
+    def strict(rows: pl.DataFrame) -> pl.DataFrame:
+        if (rows["x"] > 100).any():
+            raise ValueError("no more than 100")
+        return rows.with_columns(z=pl.col("x") + 1)
+
+    assert prove(model(strict), ROWS) == []
+
+
+@pytest.mark.parametrize(
+    ("function", "what"),
+    [
+        (lambda rows: rows.filter(pl.col("x") > 50), "gave"),
+        (lambda rows: pl.concat([rows, rows]), "gave"),
+        (lambda rows: rows.sort("x").with_columns(z=pl.col("x") * 2), 'changes "x"'),
+        (lambda rows: rows.sample(fraction=1.0, shuffle=True, seed=3), 'changes "x"'),
+        (lambda rows: rows.with_columns(x=pl.col("x") + 1), 'changes "x"'),
+        (lambda rows: rows["x"], "gave a Series"),
+        (lambda rows: rows.with_columns(z=pl.col("nothing")), "raised ColumnNotFoundError"),
+        (lambda rows: rows.with_columns(z=pl.lit(1) // 0) if rows.height > 1 else 1 / 0, "raised ZeroDivisionError"),
+    ],
+)
+def test_a_function_that_raises_or_gives_other_rows_is_told_what_it_did(function, what):
+    (problem,) = prove(model(function), ROWS)
+    assert what in problem.what, problem
+
+
+def test_a_function_may_give_only_what_it_adds():
+    assert prove(model(lambda rows: rows.select(z=pl.col("x") * 2)), ROWS) == []

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from flyball.data.forms import frame_for, series_for
 from flyball.errors import BadInput
 from flyball.records.models import Signature
-from flyball.training.forms import frame_for, series_for
 from flyball.training.predictor import Predictor, classes_of, without_names
 
 RNG = np.random.default_rng(0)

@@ -271,6 +271,12 @@ def _expression(model: Model, place: str, expression: Expr, known: Collection[st
             yield Found(f'{place} reads "{root}", which is nothing it can see', "", near(root, sorted(known)))
         elif seen_by_fit and _hidden(model.data, root) == "who a row is of":
             yield Found(f'{place} reads "{root}", which is who a row is of', "such columns never reach fit", "leave it out")
+        elif seen_by_fit and root == model.label_column and root not in feature_names(model):
+            yield Found(
+                f'{place} reads "{root}", which is the label',
+                "the model would be given the answer",
+                "read what is known of it through a window",
+            )
         elif seen_by_fit and root in model.data.columns and root not in feature_names(model):
             yield from _seen_by_fit(model, f'{place} reads "{root}", which', model.data.columns[root])
 

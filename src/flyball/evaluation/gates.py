@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from flyball.data.forms import first_for
 from flyball.declare.checks import AnyOf, Approval, Check, Drift, Reference, Sentence
 from flyball.declare.functions import Code, Function
 from flyball.declare.metrics import metric_info
@@ -240,12 +241,12 @@ def _why(verdicts: Sequence[Verdict]) -> str:
 
 
 def _by_function(gate: Code, holdout: Holdout) -> Verdict:
-    """A gate of the user's own: takes the evidence frame, answers True, False, or None for "not enough data"."""
+    """A gate of the user's own: takes the evidence frame in the form that it names, answers True, False, or None for "not enough data"."""
     if isinstance(gate, Function):
         return Verdict(check=gate.name, outcome=Outcome.INSUFFICIENT, why="a function is judged by the run, where its code is loaded")
     name = str(getattr(gate, "__name__", gate))
     try:
-        answer = gate(holdout.frame)
+        answer = gate(first_for(gate)(holdout.frame))
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything, and one gate must not end the run
         return Verdict(check=name, outcome=Outcome.INSUFFICIENT, why=f"it raised {type(error).__name__}: {error}")
     if answer is None:

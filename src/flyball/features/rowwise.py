@@ -6,6 +6,8 @@ caller sends.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
@@ -23,24 +25,89 @@ SAMPLE: Final = 64
 
 
 def prove(model: Model, frame: pl.DataFrame) -> list[Problem]:
-    """Compare on up to 64 rows spread over `frame` (rows of the model's data set). One Problem for each transform that differs.
+    """Compare on up to 64 rows spread over `frame` (rows of the model's data set), and on rows made of their values. One Problem for each
+    transform that differs.
 
     Values of views over other data sets are made up: they only have to differ from row to row. A transform that cannot be computed
-    is a Problem too.
+    is a Problem too, and so is a function that adds, drops, reorders or changes rows.
     """
     if not model.transforms or not frame.height:
         return []
     where = f'Model "{model.name}"'
     rows = _rows(model, frame)
     try:
-        whole = transforms.apply(model, rows)
-        alone = pl.concat([transforms.apply(model, rows.slice(place, 1)) for place in range(rows.height)])
+        if not isinstance(model.transforms, Mapping):
+            _unchanged(model, rows)
         names = transforms.names(model)
+        found = _differing(model, where, rows, names)
     except BadInput as error:
         return [Problem(where, error.what, error.why, error.fix)]
     except pl.exceptions.PolarsError as error:
         return [Problem(where, "a transform gives other types for one row than for a frame", why=str(error))]
-    return [problem for name in names if (problem := _compare(where, name, whole[name], alone[name])) is not None]
+    for made in (_mixed(rows), _varied(model, _mixed(rows))):
+        # real values in a row that never was may be more than a function can take: then they prove nothing
+        with suppress(BadInput, pl.exceptions.PolarsError):
+            found = {**_differing(model, where, made, names), **found}
+    return [found[name] for name in names if name in found]
+
+
+def _differing(model: Model, where: str, rows: pl.DataFrame, names: list[str]) -> dict[str, Problem]:
+    """The transforms that give other values for the whole than row by row."""
+    whole = transforms.apply(model, rows)
+    alone = pl.concat([transforms.apply(model, rows.slice(place, 1)) for place in range(rows.height)])
+    found = ((name, _compare(where, name, whole[name], alone[name])) for name in names)
+    return {name: problem for name, problem in found if problem is not None}
+
+
+def _unchanged(model: Model, rows: pl.DataFrame) -> None:
+    """Raise BadInput where a function gives a column of its input back with other values: as after a sort, a sample or a filling in."""
+    rows = transforms.seen(model, rows)
+    made = transforms.called(model, rows)
+    for name in rows.columns:
+        if name not in made.columns:
+            continue
+        same = made[name].cast(rows[name].dtype, strict=False).eq_missing(rows[name])
+        if not same.all():
+            place = int((~same).arg_true()[0])
+            raise BadInput(
+                f'model "{model.name}": transform {getattr(model.transforms, "__name__", "function")} changes "{name}"',
+                why=f"row {place} of the sample has {rows[name][place]!r}, and comes back with {made[name][place]!r}; {int((~same).sum())} rows differ",
+                fix="add columns, and leave rows, their order and the columns that are there as they are",
+            )
+
+
+def _mixed(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same values in other rows, each column's for itself and most of them more than once: what groups rows finds groups."""
+    chance = np.random.default_rng(0)
+    few = max(2, rows.height // 4)
+    return pl.DataFrame(
+        [column.gather(chance.choice(chance.permutation(rows.height)[:few], rows.height)) for column in rows.iter_columns()]
+    )
+
+
+def _varied(model: Model, rows: pl.DataFrame) -> pl.DataFrame:
+    """The same, but every number differs from row to row, in no order, and what may be missing is missing here and there."""
+    chance = np.random.default_rng(1)
+    declared = dict(request_fields(model))
+    made = []
+    for column in rows.iter_columns():
+        item = declared.get(column.name)
+        series = column if item is not None and item.one_of else _spread(column, item.between if item is not None else None, chance)
+        if item is None or item.nulls > 0:
+            series = series.scatter(chance.choice(rows.height, max(1, rows.height // 8), replace=False), None)
+        made.append(series)
+    return pl.DataFrame(made)
+
+
+def _spread(column: pl.Series, between: tuple[float, float] | None, chance: np.random.Generator) -> pl.Series:
+    """Other numbers within the declared range, else around those that are there; what is no number is shuffled."""
+    n = len(column)
+    if not column.dtype.is_numeric():
+        return column.gather(chance.permutation(n))
+    seen = column.cast(pl.Float64).drop_nulls().drop_nans()
+    low, high = between if between is not None else (float(seen.min() or 0.0) - 1, float(seen.max() or 0.0) + 1)  # type: ignore[arg-type]
+    numbers = chance.permutation(np.linspace(low, high, n))
+    return pl.Series(column.name, np.round(numbers) if column.dtype.is_integer() else numbers).cast(column.dtype)
 
 
 def _rows(model: Model, frame: pl.DataFrame) -> pl.DataFrame:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
+from flyball.data.forms import asks_pandas, first_for, polars_of
 from flyball.data.types import DTYPES, schema
 from flyball.declare.live import shown
 from flyball.declare.model import Model
@@ -73,33 +75,79 @@ def _layers(model: Model) -> list[dict[str, pl.Expr]]:
 
 
 def _call(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
-    function: Any = model.transforms
-    where = f'model "{model.name}": transform {getattr(function, "__name__", "function")}'
-    if not callable(function):
-        raise DeclarationError(
-            f"{where} is a reference to code", why="a decoded declaration cannot run code", fix="load the model from its files"
-        )
-    # what callers send for keys and slices may be personal or protected: a function never sees that
-    seen = frame.select(*shown(model), *view_features(model))
-    try:
-        made = function(seen)
-    except Exception as error:  # the user's own code runs here: whatever it raises is theirs to read
-        raise BadInput(
-            f"{where} raised {type(error).__name__}: {error}", fix="it takes a frame of any number of rows, none included"
-        ) from error
-    if not isinstance(made, pl.DataFrame) or made.height != frame.height:
-        got = f"{made.height} rows" if isinstance(made, pl.DataFrame) else type(made).__name__
-        raise BadInput(
-            f"{where} gave {got} for a frame of {frame.height} rows",
-            why="a transform is row by row",
-            fix="return a pl.DataFrame of the same height",
-        )
-    added = [name for name in made.columns if name not in seen.columns]
+    """What the function adds. It takes a frame in the form that it names, and gives one of Polars or pandas, or an array for an array."""
+    given = seen(model, frame)
+    made = called(model, given)
+    added = [name for name in made.columns if name not in given.columns]
     hidden = [name for name in added if name in frame.columns]
     if hidden:
         raise BadInput(
-            f'{where} adds "{hidden[0]}", which is a column of the request',
+            f'{_where(model)} adds "{hidden[0]}", which is a column of the request',
             why="transforms add columns and replace none",
             fix="give it a name of its own",
         )
     return frame.hstack(made.select(added))
+
+
+def seen(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
+    """What a function may see of a frame: what callers send for keys and slices may be personal or protected, and it never sees that."""
+    return frame.select(*shown(model), *view_features(model))
+
+
+def _where(model: Model) -> str:
+    return f'model "{model.name}": transform {getattr(model.transforms, "__name__", "function")}'
+
+
+def called(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
+    """All that the function gives for `frame`. Raises BadInput where that is not one row for each row."""
+    function: Any = model.transforms
+    name = getattr(function, "__name__", "function")
+    where = _where(model)
+    if not callable(function):
+        raise DeclarationError(
+            f"{where} is a reference to code", why="a decoded declaration cannot run code", fix="load the model from its files"
+        )
+    given = _given(model, function, frame)
+    try:
+        gave = function(given)
+    except Exception as error:  # the user's own code runs here: whatever it raises is theirs to read
+        raise BadInput(
+            f"{where} raised {type(error).__name__}: {error}",
+            why=f"it was given {frame.height} rows",
+            fix="it takes a frame of any number of rows, none included",
+        ) from error
+    try:
+        made = _named(gave, name) if isinstance(gave, np.ndarray) else polars_of(gave)
+    except (PolarsError, ValueError, TypeError) as error:
+        raise BadInput(
+            f"{where} gave a frame that cannot be read", why=(str(error).splitlines() or [""])[0], fix="keep one type a column"
+        ) from error
+    if made is None or made.height != frame.height:
+        got = f"{made.height} rows" if made is not None else f"a {type(gave).__name__}"
+        raise BadInput(
+            f"{where} gave {got} for a frame of {frame.height} rows",
+            why="a transform is row by row: it neither adds nor drops rows",
+            fix="return a frame of the same height",
+        )
+    return made
+
+
+def _given(model: Model, function: Any, frame: pl.DataFrame) -> Any:
+    """The frame in the function's own form. pandas has no missing whole numbers: columns that may miss some are floats to it, always."""
+    form = first_for(function)
+    if asks_pandas(function):
+        frame = frame.with_columns(pl.col(name).cast(pl.Float64) for name in _pandas_floats(model) if frame.schema.get(name) == pl.Int64)
+    return form(frame)
+
+
+@lru_cache(maxsize=128)
+def _pandas_floats(model: Model) -> tuple[str, ...]:
+    sent = (name for name, item in request_fields(model) if item.nulls > 0)
+    return (*sent, *(name for view in model.features for name in view.features))
+
+
+def _named(values: np.ndarray[Any, Any], name: str) -> pl.DataFrame:
+    """An array as columns named after the function: `name`, or `name_0`, `name_1`, …"""
+    if values.ndim == 1:
+        return pl.DataFrame([pl.Series(name, values)])
+    return pl.DataFrame([pl.Series(f"{name}_{place}", column) for place, column in enumerate(values.T)])

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from flyball.data.forms import frame_for, series_for
 from flyball.declare.functions import Code, Function
 from flyball.errors import BadInput, DeclarationError
-from flyball.training.forms import frame_for, series_for
 
 ROLES = ("X", "y", "X_valid", "y_valid", "weight", "group", "seed", "run")
 Parameters = dict[str, int | float | str | bool]

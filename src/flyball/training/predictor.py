@@ -15,11 +15,11 @@ import numpy.typing as npt
 import polars as pl
 
 from flyball.clock import Instant
+from flyball.data.forms import frame_for
 from flyball.declare.functions import Function
 from flyball.declare.model import Model
 from flyball.errors import BadInput
 from flyball.records.models import Signature
-from flyball.training.forms import frame_for
 
 Values = npt.NDArray[Any]
 Scores = npt.NDArray[np.float64]

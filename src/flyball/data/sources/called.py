@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
+from flyball.data.forms import polars_of
 from flyball.data.sources import parquet
 from flyball.data.sources.access import Access
 from flyball.data.sources.typed import keys, typed
@@ -58,39 +59,18 @@ def frames(dataset: Dataset) -> Iterator[pl.DataFrame]:
 
 def polars(dataset: Dataset, frame: Any) -> pl.DataFrame:
     """A frame of any of the kinds that are taken: Polars, Arrow, pandas. Raises BadInput for what is none."""
-    if isinstance(frame, pl.DataFrame):
-        return frame
-    if isinstance(frame, pl.LazyFrame):
-        return frame.collect()
-    kind = type(frame)
     try:
-        if kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "DataFrame":
-            return _of_pandas(frame)
-        if kind.__module__.partition(".")[0] == "pyarrow" and kind.__name__ == "Table":
-            made = pl.from_arrow(frame)
-            assert isinstance(made, pl.DataFrame)
-            return made
+        made = polars_of(frame)
     except (PolarsError, ValueError, TypeError) as error:
         why = (str(error).splitlines() or [""])[0][:200]
         raise BadInput(f'data set "{dataset.name}": its frame cannot be read', why=why, fix="keep one type a column") from error
+    if made is not None:
+        return made
     raise BadInput(
-        f'data set "{dataset.name}": its source gives {kind.__name__}',
+        f'data set "{dataset.name}": its source gives {type(frame).__name__}',
         why="a frame of Polars, pandas or Arrow is a data set, or a generator of such frames",
         fix="return a pl.DataFrame",
     )
-
-
-def _of_pandas(frame: Any) -> pl.DataFrame:
-    """A pandas frame by way of Arrow, which says no to a column of mixed types; its index is none of its columns."""
-    import pyarrow as pa
-
-    names = [str(name) for name in frame.columns]
-    twice = next((name for name in names if names.count(name) > 1), "")
-    if twice:
-        raise ValueError(f'column "{twice}" is there twice')
-    made = pl.from_arrow(pa.Table.from_pandas(frame, preserve_index=False))
-    assert isinstance(made, pl.DataFrame)
-    return made
 
 
 def _many(value: Any) -> bool:

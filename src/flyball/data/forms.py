@@ -1,4 +1,7 @@
-"""Frames and series in the form a user's function asks for by annotation: Polars (the default), pandas or NumPy."""
+"""Frames and series in the form a user's function asks for by annotation: Polars (the default), pandas or NumPy; and back.
+
+Every function of a loop file that takes a frame is asked here: fit and predict, transforms, gates.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,53 @@ def frame_for(function: Any, names: tuple[str, ...] = ("X", "X_valid")) -> Form:
 def series_for(function: Any, names: tuple[str, ...] = ("y", "y_valid", "weight", "group")) -> Form:
     """How to turn a `pl.Series` into what the parameter `y` of `function` wants."""
     return _form(function, names)
+
+
+def first_for(function: Any) -> Form:
+    """How to turn a `pl.DataFrame` into what the first parameter of `function` wants, whatever its name."""
+    try:
+        names = tuple(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return _same
+    return _form(function, names[:1])
+
+
+def asks_pandas(function: Any) -> bool:
+    """Whether the first parameter of `function` is a pandas frame."""
+    return first_for(function) is _pandas
+
+
+def polars_of(value: Any) -> pl.DataFrame | None:
+    """A Polars frame of what a function gave: a frame of Polars (lazy too), pandas (its index is none of its columns) or Arrow; None for all else.
+
+    Raises ValueError for a column of mixed types, or one that is there twice.
+    """
+    if isinstance(value, pl.DataFrame):
+        return value
+    if isinstance(value, pl.LazyFrame):
+        return value.collect()
+    kind = type(value)
+    home, name = kind.__module__.partition(".")[0], kind.__name__
+    if (home, name) == ("pandas", "DataFrame"):
+        return _of_pandas(value)
+    if (home, name) == ("pyarrow", "Table"):
+        made = pl.from_arrow(value)
+        assert isinstance(made, pl.DataFrame)
+        return made
+    return None
+
+
+def _of_pandas(frame: Any) -> pl.DataFrame:
+    """By way of Arrow, which says no to a column of mixed types."""
+    import pyarrow as pa
+
+    names = [str(name) for name in frame.columns]
+    twice = next((name for name in names if names.count(name) > 1), "")
+    if twice:
+        raise ValueError(f'column "{twice}" is there twice')
+    made = pl.from_arrow(pa.Table.from_pandas(frame, preserve_index=False))
+    assert isinstance(made, pl.DataFrame)
+    return made
 
 
 def _form(function: Any, names: tuple[str, ...]) -> Form:
@@ -66,5 +116,5 @@ def _pandas(value: pl.DataFrame | pl.Series) -> Any:
         raise BadInput(
             "a function asks for pandas, which is not installed",
             why="flyball works with Polars and does not bring pandas",
-            fix="pip install pandas, or annotate X: pl.DataFrame",
+            fix="pip install pandas, or annotate the parameter as pl.DataFrame",
         ) from error
