@@ -138,7 +138,7 @@ def test_what_stands_in_the_way_of_made_up_rows_is_no_problem_of_the_real_ones()
         (lambda rows: rows.sort("x").with_columns(z=pl.col("x") * 2), 'changes "x"'),
         (lambda rows: rows.sample(fraction=1.0, shuffle=True, seed=3), 'changes "x"'),
         (lambda rows: rows.with_columns(x=pl.col("x") + 1), 'changes "x"'),
-        (lambda rows: rows["x"], "gave a Series"),
+        (lambda rows: rows["x"], "gave Series"),
         (lambda rows: rows.with_columns(z=pl.col("nothing")), "raised ColumnNotFoundError"),
         (lambda rows: rows.with_columns(z=pl.lit(1) // 0) if rows.height > 1 else 1 / 0, "raised ZeroDivisionError"),
     ],

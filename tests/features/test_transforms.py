@@ -106,6 +106,6 @@ def test_what_is_no_frame_or_cannot_be_one_is_told() -> None:
     def short(rows: pd.DataFrame) -> pd.DataFrame:
         return rows.dropna()
 
-    for function, what in ((mixed, "cannot be read"), (short, "gave 40 rows for a frame of 80 rows"), (lambda rows: 1, "gave a int")):
+    for function, what in ((mixed, "cannot be read"), (short, "gave 40 rows for a frame of 80 rows"), (lambda rows: 1, "gave int")):
         with pytest.raises(BadInput, match=what):
             transforms.apply(model(function), INPUTS)

@@ -123,7 +123,7 @@ def called(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
             f"{where} gave a frame that cannot be read", why=(str(error).splitlines() or [""])[0], fix="keep one type a column"
         ) from error
     if made is None or made.height != frame.height:
-        got = f"{made.height} rows" if made is not None else f"a {type(gave).__name__}"
+        got = f"{made.height} rows" if made is not None else type(gave).__name__
         raise BadInput(
             f"{where} gave {got} for a frame of {frame.height} rows",
             why="a transform is row by row: it neither adds nor drops rows",
