@@ -98,6 +98,18 @@ class Settings:
         unit="days",
         why="long enough to ask why a run was rejected; a quarter's failures need no room for ever",
     )
+    reread_s: int = _setting(
+        300,
+        meaning="how often a query or a function is read again whose data set declares no `freshness` (with it: after half of that)",
+        unit="s",
+        why="only reading tells whether it has changed, and somebody else's database has other work",
+    )
+    read_timeout_s: int = _setting(
+        600,
+        meaning="how long a loop file's function may take to give the rows of a data set",
+        unit="s",
+        why="one that waits for something that never comes is ended and said to be refused",
+    )
     anchor_file: str = _setting(
         "",
         meaning="a file on another disk or machine to which every checkpoint is appended",

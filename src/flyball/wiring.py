@@ -25,6 +25,7 @@ from flyball.loop.live import FencedLedger, LiveCounts, LiveData, LiveRuns
 from flyball.loop.live_online import LiveViews
 from flyball.loop.local import admitted, holder, local_caller, local_secret
 from flyball.loop.ports import Command, Ports
+from flyball.loop.reading import Reader, reader_of
 from flyball.records.data import DATASETS, ERASURES
 from flyball.records.serving import EPOCHS, RouteTable
 from flyball.serving.layout import Layout, write_private
@@ -70,6 +71,7 @@ class Wired:
     identify: Callable[[], Caller]
     subjects: Callable[[], Subjects]
     against: Callable[[], Against]
+    reader: Reader
 
     @property
     def caller(self) -> Caller:
@@ -147,7 +149,9 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
     Raises NotFound outside a project, BadInput for a bad setting, Unavailable when the store cannot be opened.
     """
     root = find_project(start)
-    settings = read_settings(read_project(root).settings.get("settings", {}), os.environ)
+    project = read_project(root)
+    settings = read_settings(project.settings.get("settings", {}), os.environ)
+    reader = reader_of(project, settings)
     folder, clock = root / STATE_FOLDER, clock or SystemClock()
     layout = Layout(folder)
     layout.prepare()
@@ -179,7 +183,16 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         blobs=blobs,
         library=library,
         runs=LiveRuns(LocalCompute(folder / "jobs"), blobs, folder, lies),
-        data=LiveData(root, blobs, layout, erasures=lambda name: subjects().erasures(name), present=lies, against=against),
+        data=LiveData(
+            reader,
+            blobs,
+            layout,
+            erasures=lambda name: subjects().erasures(name),
+            present=lies,
+            against=against,
+            now=clock.now,
+            every=Span(settings.reread_s * 1_000_000),
+        ),
         evidence=LiveCounts(folder, blobs, lambda: subjects().segments()),
         routes=routes,
         signer=lru_cache(maxsize=1)(partial(_signer, folder / KEYS_FOLDER)),
@@ -200,6 +213,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         identify=identify,
         subjects=subjects,
         against=against,
+        reader=reader,
     )
 
 

@@ -86,7 +86,7 @@ def test_a_model_gated_by_a_slice_of_many_values_gets_its_version_and_can_be_tra
         framing=fb.Framing("x", horizon="1h"), gates=[fb.metric("accuracy").by("store") >= 0.5], rollout=fb.Rollout(), autonomy="act", monitors=[],
     )  # fmt: skip
     version = commit(data, frame, LocalBlobs(tmp_path / "blobs"), None, "m")
-    past = History({"d": frame}, assemble(model, {"d": frame}, as_of=2**52), version)
+    past = History({"d": frame}, assemble(model, {"d": frame}, as_of=2**52), {"d": version})
     start = int(past.rows.times[-1])
     clock = VirtualClock(start)
     ports, *_ = backtest._ports(Policy("x", model), past, tmp_path, clock, FitCache())

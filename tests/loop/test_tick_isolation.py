@@ -13,7 +13,7 @@ import pytest
 
 from flyball.cli.main import run as run_cli
 from flyball.data import refresh as refreshing
-from flyball.declare.model import Model
+from flyball.declare.data import Dataset
 from flyball.errors import BadInput, Conflict, FlyballError, NotFound, Unavailable
 from flyball.loop import tick as ticking
 from flyball.loop.compiling import compile_project
@@ -23,7 +23,7 @@ from flyball.loop.ports import Ports
 from flyball.loop.proposals import Propose
 from flyball.records.base import Event
 from flyball.records.data import DatasetRow
-from flyball.records.declarations import DECLARATIONS
+from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.models import Signature
 from flyball.records.monitoring import Batch, Cursor, ProposalMade, Watch
 from flyball.records.serving import ModelRoute, RouteDesired
@@ -155,10 +155,10 @@ def test_a_fault_of_ours_while_a_source_is_read_is_not_said_to_be_the_datas(
     def goes_wrong(*_: object) -> None:
         raise TypeError("two frames cannot be added")
 
-    def at_once(self: LiveData, model: Model, row: DatasetRow | None) -> Event | None:
-        look(self, model, row)
-        self._reading[model.data.name].join()
-        return look(self, model, row)
+    def at_once(self: LiveData, dataset: Dataset, row: DatasetRow | None, declared: DeclarationRow) -> Event | None:
+        look(self, dataset, row, declared)
+        self._reading[dataset.name].join()
+        return look(self, dataset, row, declared)
 
     look = LiveData.refresh
     monkeypatch.setattr(refreshing, "refresh", goes_wrong)

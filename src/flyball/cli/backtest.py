@@ -7,10 +7,11 @@ import math
 import multiprocessing
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,20 +41,29 @@ _POLL_S = 0.2
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What is rehearsed: a model of a loop file on a file of rows. It is told to other processes, which load both anew."""
+    """What is rehearsed: a model of a loop file on rows. It is told to other processes, which load both anew: the rows from `ready`."""
 
     root: Path
     file: str
     model: str
-    data: Path
+    data: Path | None
     approval: Span
+    ready: Path | None = None
 
 
 @app.command()
 def backtest(
     loopfile: Annotated[Path, typer.Argument(metavar="LOOPFILE", help="the loop file; flyball need not have seen it before")],
     *,
-    data: Annotated[Path, typer.Option("--data", metavar="FILE", help="the history: CSV or Parquet with the data set's columns")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="FILE",
+            help="the history: a file with the data set's columns; else its own source is read",
+            show_default=False,
+        ),
+    ] = None,
     model: Annotated[str, typer.Option("--model", metavar="NAME", help="which model, where the file has several")] = "",
     policy: Annotated[
         list[str] | None, typer.Option("--policy", metavar="NAME", help="only this policy; may be given again", show_default=False)
@@ -74,14 +84,17 @@ def backtest(
     # a loop file's own prints must not mix with the result
     with contextlib.redirect_stdout(sys.stderr):
         from flyball.loop.backtest import baselines
-        from flyball.loop.history import load_history
+        from flyball.loop.history import keep_rows, load_history
 
         declared, history = load_history(what.root, what.file, what.model, what.data)
         names = _chosen(declared, policy or [])
         simple = baselines(declared, history)
         bar = Bar(out, "rehearse")
         rows = len(history.rows.times)
-        found = _rehearse(what, names, jobs, lambda share: bar.show(share, f"{rows:,} rows, {len(names)} policies"))
+        with tempfile.TemporaryDirectory(prefix="flyball-rows-") as folder:
+            keep_rows(history, Path(folder))
+            what = replace(what, ready=Path(folder))
+            found = _rehearse(what, names, jobs, lambda share: bar.show(share, f"{rows:,} rows, {len(names)} policies"))
         bar.end()
     metric = "accuracy" if declared.task in ("binary", "multiclass") else "mae"
     _show(out, metric, simple, found)
@@ -89,7 +102,7 @@ def backtest(
         {
             "model": what.model,
             "rows": rows,
-            "data": str(data),
+            "data": None if data is None else str(data),
             "metric": metric,
             "baselines": simple,
             "policies": {one.name: _told(metric, one) for one in found},
@@ -98,10 +111,10 @@ def backtest(
     return 0
 
 
-def _rehearsal(loopfile: Path, model: str, data: Path, approval: str) -> Rehearsal:
+def _rehearsal(loopfile: Path, model: str, data: Path | None, approval: str) -> Rehearsal:
     """Check what was asked for, before anything long begins. Raises NotFound, BadInput, DeclarationError."""
     for path in (loopfile, data):
-        if not path.is_file():
+        if path is not None and not path.is_file():
             raise NotFound(f"{path} does not exist" if not path.exists() else f"{path} is no file", fix="name a file")
     waits = common.span("--approval", approval, example="1d")
     path = loopfile.resolve()
@@ -117,7 +130,7 @@ def _rehearsal(loopfile: Path, model: str, data: Path, approval: str) -> Rehears
     if not model and len(names) != 1:
         what = f"{file} declares {len(names)} models" if names else f"{file} declares no model"
         raise BadInput(what, why="one model is rehearsed at a time", fix=f"--model {names[0]}" if names else "declare an fb.Model")
-    return Rehearsal(root, file, model or names[0], data.resolve(), waits)
+    return Rehearsal(root, file, model or names[0], None if data is None else data.resolve(), waits)
 
 
 def _root(path: Path) -> Path:
@@ -197,7 +210,7 @@ def _prepare(what: Rehearsal, shares: Queue[tuple[str, float]]) -> None:
     from flyball.training.fitting import FitCache
 
     sys.stdout = sys.stderr
-    model, history = load_history(what.root, what.file, what.model, what.data)
+    model, history = load_history(what.root, what.file, what.model, what.data, ready=what.ready)
     known = {policy.name: policy for policy in policies(model)}
     _STATE.update(policies=known, history=history, approval=what.approval, cache=FitCache(), shares=shares)
 

@@ -1,12 +1,16 @@
-"""A look at a data set's source by this process, for verbs that cannot wait for the loop to look."""
+"""A look at data sets' sources by this process, for verbs that cannot wait for the loop to look."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flyball.data.refresh import refresh
+from flyball.declare.reads import looked_at
+from flyball.loop.reading import applied
 from flyball.loop.tick import commit
 from flyball.records.data import DATASETS, DataCommitted, DataRefused, DatasetRow
+from flyball.records.declarations import DECLARATIONS
 
 if TYPE_CHECKING:
     from flyball.declare.model import Model
@@ -14,10 +18,13 @@ if TYPE_CHECKING:
 
 
 def look(wired: Wired, model: Model) -> DatasetRow | None:
-    """Read the model's data set if its source has changed, record what was found, and return how it stands. Raises BadInput."""
-    ports, name = wired.driving(), model.data.name
-    row = ports.ledger.state().get(DATASETS, name)
-    found = refresh(model.data, wired.root, wired.blobs, row, lambda: wired.subjects().erasures(name), wired.against())
-    if isinstance(found, DataCommitted | DataRefused):
-        commit(ports, found)
-    return ports.ledger.state().get(DATASETS, name)
+    """Read each of the model's data sets whose source has changed, record what was found, and return how its own stands. Raises BadInput."""
+    ports = wired.driving()
+    declared = ports.ledger.state().get(DECLARATIONS, model.name)
+    access = wired.reader.access(applied(declared, wired.blobs) if declared is not None else None)
+    for name, dataset in looked_at(model).items():
+        row = ports.ledger.state().get(DATASETS, name)
+        found = refresh(dataset, access, wired.blobs, row, partial(wired.subjects().erasures, name), wired.against())
+        if isinstance(found, DataCommitted | DataRefused):
+            commit(ports, found)
+    return ports.ledger.state().get(DATASETS, model.data.name)

@@ -16,7 +16,8 @@ from flyball.cli.look import look
 from flyball.cli.models import asked_text, verdict_line, verdicts
 from flyball.cli.output import Bar, Output, number
 from flyball.cli.release import start as release
-from flyball.data.rules import usable
+from flyball.data.rules import told_source, usable
+from flyball.declare.reads import made_from
 from flyball.errors import BadInput, Conflict, DeclarationError, FlyballError, NotFound
 from flyball.evaluation.persons import of_persons
 from flyball.loop import lookup, orders, training
@@ -150,19 +151,23 @@ def _declared(wired: Wired, name: str) -> Model:
 
 
 def _data(wired: Wired, model: Model) -> DatasetVersion:
-    row = look(wired, model)
-    head = usable(row, model.data)
-    if row is not None and row.refused_mark and head is None:
-        raise BadInput(
-            f'data set "{model.data.name}" does not hold its contract',
-            why="; ".join(text.splitlines()[0] for text in row.violations),
-            fix="flyball check --data says more",
-        )
-    if head is None:
-        raise BadInput(
-            f'data set "{model.data.name}" has no rows yet', why=f"it is read from {model.data.source}", fix="put the file there"
-        )
-    return head
+    """Look at what the model is made from; the version of its own data set. Raises BadInput where one of them has none to be used."""
+    look(wired, model)
+    state, found = wired.ports.ledger.state(), {}
+    for name, dataset in made_from(model).items():
+        row = state.get(DATASETS, name)
+        head = found[name] = usable(row, dataset)
+        if row is not None and row.refused_mark and head is None:
+            raise BadInput(
+                f'data set "{name}" does not hold its contract',
+                why="; ".join(text.splitlines()[0] for text in row.violations),
+                fix="flyball check --data says more",
+            )
+        if head is None:
+            raise BadInput(f'data set "{name}" has no rows yet', why=f"it is read from {told_source(dataset)}", fix="put them there")
+    own = found[model.data.name]
+    assert own is not None
+    return own
 
 
 def _parameters(given: list[str]) -> dict[str, int | float | str | bool]:

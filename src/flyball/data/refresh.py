@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from flyball.data.commit import version_of
 from flyball.data.contract.sets import Again
 from flyball.data.erasures import NONE, Erasures
 from flyball.data.ordering import in_order
-from flyball.data.rules import due, is_news
+from flyball.data.rules import due, is_news, is_timed
 from flyball.data.sources.access import Access
 from flyball.data.subjects import heeded
 from flyball.data.writing import Written
@@ -41,10 +42,12 @@ def refresh(
     Rows of persons who were erased are left out, and counted in the version. `erased` tells who they are; it is asked only where the source
     is to be read. `against`: what the rows are compared with.
 
+    A source that must be read to be known (a query, a function) is read whenever it is looked at; the same rows come to nothing.
+
     What is read while somebody writes it is neither committed nor refused: the next look sees another mark and reads it again.
     """
-    mark = source.mark(dataset, root)
-    if not due(row, mark):
+    mark, timed = source.mark(dataset, root), is_timed(dataset)
+    if not timed and not due(row, mark):
         return None
     erasures, head = erased(), row.head if row else None
     reading = _Reading(dataset, root, erasures, lambda again: against.checker(dataset, root, blobs, head, again), mark)
@@ -54,11 +57,11 @@ def refresh(
         return None
     except _BrokenError:
         texts = [finding.text for finding in reading.findings if finding.severity == "block"]
-        return _news(row, _refused(dataset, mark, texts, reading.findings))
+        return _news(row, _refused(dataset, mark, texts, reading.findings, timed=timed))
     except BadInput as error:
         if source.mark(dataset, root) != mark:
             return None
-        return _news(row, _refused(dataset, mark, [str(problem) for problem in error.problems] or [str(error)], []))
+        return _news(row, _refused(dataset, mark, [str(problem) for problem in error.problems] or [str(error)], [], timed=timed))
     version = version_of(dataset, written, blobs, head, mark, erasures=erasures, erased=reading.erased)
     told = _bounded(reading.findings)
     return _news(row, fullest(lambda n: DataCommitted(version=version, findings=told[:n]), len(told)))
@@ -104,7 +107,10 @@ def _news(row: DatasetRow | None, found: DataCommitted | DataRefused) -> DataCom
     return found if is_news(row, found) else None
 
 
-def _refused(dataset: Dataset, mark: str, texts: list[str], findings: Sequence[Finding]) -> DataRefused:
+def _refused(dataset: Dataset, mark: str, texts: list[str], findings: Sequence[Finding], *, timed: bool) -> DataRefused:
+    """What is wrong. The mark of a source that must be read says nothing of what it holds: there, what is wrong with it tells it from others."""
+    if timed:
+        mark = f"{mark}-{hashlib.sha256(chr(0).join(texts).encode()).hexdigest()[:16]}"
     shown = [clipped(text, LONGEST) for text in texts[:MOST]]
     more = [] if len(texts) <= MOST else [f"and {len(texts) - MOST:,} more"]
     told = _bounded(findings)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from flyball.declare.data import Dataset
+import hashlib
+
+from flyball.declare.data import Dataset, Sql
+from flyball.declare.functions import Frame, Function, is_frame
 from flyball.records.data import DataCommitted, DataRefused, DatasetRow, DatasetVersion
 
 
@@ -13,9 +16,34 @@ def due(row: DatasetRow | None, mark: str) -> bool:
     return mark != (row.refused_mark or (row.head.source_mark if row.head else ""))
 
 
+def is_timed(dataset: Dataset) -> bool:
+    """Whether nothing short of reading tells that the source has changed: it is read again after a while."""
+    source = dataset.source
+    return isinstance(source, Sql | Function) or (callable(source) and not is_frame(source))
+
+
 def named_source(dataset: Dataset) -> str:
-    """The path or glob of a data set; empty for a frame or a callable, which has no name that lasts."""
-    return dataset.source if isinstance(dataset.source, str) else ""
+    """What tells a data set's source from another: its path, glob or scheme, else a digest of its query, function or frame.
+
+    Empty for a function or frame of this process, which has no name that lasts.
+    """
+    source = dataset.source
+    if isinstance(source, str):
+        return source
+    if isinstance(source, Sql):
+        url = source.url if isinstance(source.url, str) else source.url.name
+        return f"sql:{hashlib.sha256(f'{url}{chr(0)}{source.text}'.encode()).hexdigest()[:32]}"
+    return f"{type(source).__name__.lower()}:{source.digest[:32]}" if isinstance(source, Function | Frame) else ""
+
+
+def told_source(dataset: Dataset) -> str:
+    """A data set's source in a few words; an address, which may hold a password, is left out."""
+    source = dataset.source
+    if isinstance(source, str):
+        return source
+    if isinstance(source, Sql):
+        return "a query" if isinstance(source.url, str) else f"a query at {source.url.name}"
+    return f"{source}" if isinstance(source, Function) else "a frame" if is_frame(source) else "a function"
 
 
 def usable(row: DatasetRow | None, dataset: Dataset) -> DatasetVersion | None:

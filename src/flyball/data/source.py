@@ -24,7 +24,7 @@ from flyball.declare.data import Dataset, Sql
 from flyball.declare.functions import Frame, Function, is_frame
 from flyball.errors import BadInput
 
-__all__ = ["in_order", "is_timed", "mark", "paths", "read", "stream"]
+__all__ = ["in_order", "mark", "paths", "read", "stream"]
 
 
 def read(dataset: Dataset, root: Path | Access) -> pl.DataFrame:
@@ -62,16 +62,10 @@ def empty(dataset: Dataset) -> pl.DataFrame:
     return pl.DataFrame(schema={name: DTYPES[type_] for name, type_ in schema(dataset).items()})
 
 
-def is_timed(dataset: Dataset) -> bool:
-    """Whether nothing short of reading tells that the source has changed: it is read again after a while."""
-    source = dataset.source
-    return isinstance(source, Sql | Function) or (callable(source) and not is_frame(source))
-
-
 def mark(dataset: Dataset, root: Path | Access) -> str:
     """Say which bytes the source holds and under which contract they are read, without reading them: 32 hex digits.
 
-    Paths, sizes and times of change stand for files' bytes. A source that is not there has a mark too; one that is timed (`is_timed`) has
+    Paths, sizes and times of change stand for files' bytes. A source that is not there has a mark too; one that is timed (`data.rules.is_timed`) has
     the same as long as its declaration stands.
     """
     at = root if isinstance(root, Access) else access(root)

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 from flyball.clock import Span
 from flyball.declare.checks import Approval, Check, Drift, Reference, at_release
-from flyball.declare.data import Dataset, Sql
 from flyball.declare.framing import framing_doubts, framing_rules
-from flyball.declare.functions import Frame
 from flyball.declare.live import label_delay, live_slices, loss_metric, sent, uncounted, untested
 from flyball.declare.metrics import TRAFFIC, metric_info
 from flyball.declare.model import Label, Model
 from flyball.declare.policy import ACTIONS, FAILURE_MODES
+from flyball.declare.reads import looked_at
 from flyball.declare.rules_checks import PLANNED_METRICS, check_rules, sentences
 from flyball.declare.rules_columns import Found, column_rules, inputs
 from flyball.declare.rules_fit import fit_rules
@@ -124,16 +123,11 @@ def _doubtful_rollout(model: Model) -> Iterator[Found]:
 
 
 def _unbuilt_data(model: Model) -> Iterator[tuple[str, str, str]]:
-    sets: dict[str, Dataset] = {model.data.name: model.data} | {view.data.name: view.data for view in model.features}
-    for data in sets.values():
-        if data.freshness is not None:
-            yield f'freshness (data set "{data.name}")', "nobody notices when the source stops", ""
+    for data in looked_at(model).values():
         scheme = data.source.partition("://")[0] if isinstance(data.source, str) and "://" in data.source else ""
-        if isinstance(data.source, Sql) or scheme:
-            kind = f"{scheme}://" if scheme else "fb.sql"
-            yield f'a {kind} source (data set "{data.name}")', "its rows are not read", "write them to CSV or Parquet and name the path"
-        if isinstance(data.source, Frame):
-            yield f'a frame as source (data set "{data.name}")', "a running flyball cannot read it again", "write it to Parquet"
+        if scheme and scheme != "push":
+            what = f'a {scheme}:// source (data set "{data.name}")'
+            yield what, "its rows are not read", "write them to files and name the path, or push them: push://"
     if isinstance(model.label, Label):
         name = model.label.source.name
         yield f'a label from another data set ("{name}")', "the model cannot be trained", "bring the label in as a column with known_after="

@@ -13,7 +13,7 @@ from typing import Any
 from flyball.errors import DeclarationError, NotFound
 
 MARK = "flyball.toml"
-_TABLES = ("settings", "env")
+_TABLES = ("settings", "env", "secrets")
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
 
 
@@ -55,7 +55,7 @@ def read_project(root: Path) -> Project:
     if strange:
         raise DeclarationError(
             f'{MARK} has "{strange}" where it says nothing',
-            why=f"it has the tables {' and '.join(f'[{name}]' for name in _TABLES)}",
+            why=f"it has the tables {', '.join(f'[{name}]' for name in _TABLES)}",
             fix=f"write it under [{_TABLES[0]}], if it is a setting",
         )
     return Project(root, loop_files(root), settings)

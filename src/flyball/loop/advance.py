@@ -9,7 +9,6 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from flyball.clock import Instant, Span
-from flyball.data.rules import usable
 from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.declare.policy import Retrain
@@ -38,7 +37,6 @@ from flyball.loop.watch import loss_cap
 from flyball.monitoring import rules as monitoring
 from flyball.monitoring.skew import skew_findings
 from flyball.records.base import Refusal, State
-from flyball.records.data import DATASETS
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome
 from flyball.records.monitoring import Finding, IncidentState
@@ -251,10 +249,10 @@ def judge_again(ports: Ports, model: Model, now: Instant) -> None:
 
 def _due(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | None, now: Instant) -> Wish | None:
     row = state.get(MODELS, model.name) or ModelRow(model=model.name)
-    declared, data = state.get(DECLARATIONS, model.name), state.get(DATASETS, model.data.name)
+    declared = state.get(DECLARATIONS, model.name)
     active = active_rollout(state, model.name)
     busy = active_run(state, model.name) is not None or (active is not None and active.state != RolloutState.WATCHING)
-    if declared is None or usable(data, model.data) is None or busy:
+    if declared is None or runs.missing(state, model) or busy:
         return None
     if declared.version_digest != row.trained_digest:
         said = "what is trained was declared anew" if row.trained_digest else "first declaration"

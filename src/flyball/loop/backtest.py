@@ -104,11 +104,11 @@ def policies(model: Model) -> list[Policy]:
 
 @dataclass(frozen=True)
 class History:
-    """One data set, assembled once for every policy."""
+    """A model's data sets, assembled once for every policy; the version of each by its name."""
 
     frames: Mapping[str, pl.DataFrame]
     rows: Assembled
-    version: DatasetVersion
+    versions: Mapping[str, DatasetVersion]
 
     @property
     def start(self) -> Instant:
@@ -194,7 +194,7 @@ def _ports(
         blobs=blobs,
         library=ReplayLibrary(blobs, replayed),
         runs=replayed,
-        data=ReplayData(history.version),
+        data=ReplayData(history.versions),
         evidence=evidence,
         routes=routes,
         signer=lru_cache(maxsize=1)(_signer),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from flyball.data.sources.access import Access
 from flyball.declare import codec, live
 from flyball.declare.data import Dataset
 from flyball.declare.difference import differences
@@ -15,10 +16,14 @@ from flyball.declare.model import Model
 from flyball.declare.owners import owners
 from flyball.declare.problems import warnings
 from flyball.declare.project import read_project
+from flyball.declare.reads import looked_at
 from flyball.errors import FlyballError, Problem
 from flyball.loop.compiling import Broken, Compilation, Compiler
+from flyball.loop.reading import Reader, reader_of
+from flyball.loop.reading import compiled as code
 from flyball.records.data import DatasetVersion
 from flyball.records.declarations import Compiled
+from flyball.settings import Settings
 from flyball.store.blobs import Blobs
 
 if TYPE_CHECKING:
@@ -113,19 +118,20 @@ def check_project(
         from flyball.data.against import Against
 
         standards = Standards(Against())
-    return report(compilation, project.root, standards=standards if data else None, applied=applied or {}, only=only)
+    reader = reader_of(project, Settings()) if data else None
+    return report(compilation, reader, standards=standards, applied=applied or {}, only=only)
 
 
 def report(
-    compilation: Compilation, root: Path, *, standards: Standards | None, applied: Mapping[str, Applied], only: str = ""
+    compilation: Compilation, reader: Reader | None, *, standards: Standards | None, applied: Mapping[str, Applied], only: str = ""
 ) -> CheckReport:
-    """Describe what was compiled."""
+    """Describe what was compiled; with a reader, the sources are read too."""
     contracts: dict[str, Contract] = {}
     models = []
     for compiled in compilation.models:
         if only in ("", compiled.file):
             model = codec.decode(compiled.body)
-            found = _contracts(model, root, contracts, standards) if standards else Contract()
+            found = _contracts(model, reader.access(code(compiled)), contracts, standards) if reader and standards else Contract()
             found = found._replace(doubts=(*found.doubts, *compilation.doubts.get(compiled.model, ())))
             models.append(_model(compiled, model, applied.get(compiled.model), found))
     broken = tuple(file for file in compilation.broken if only in ("", file.file))
@@ -195,24 +201,24 @@ def _request(model: Model) -> dict[str, str]:
     return {name: str(column.type) for name, column in request_fields(model)}
 
 
-def _contracts(model: Model, root: Path, known: dict[str, Contract], standards: Standards) -> Contract:
+def _contracts(model: Model, access: Access, known: dict[str, Contract], standards: Standards) -> Contract:
     """What the data sets of a model break of their contracts; a data set shared by models is read once and told once."""
     found = Contract()
-    for dataset in {model.data.name: model.data, **{view.data.name: view.data for view in model.features}}.values():
+    for dataset in looked_at(model).values():
         if dataset.name not in known:
-            own = known[dataset.name] = _contract(dataset, root, standards)
+            own = known[dataset.name] = _contract(dataset, access, standards)
             found = Contract((*found.problems, *own.problems), (*found.doubts, *own.doubts))
     return found
 
 
-def _contract(dataset: Dataset, root: Path, standards: Standards) -> Contract:
+def _contract(dataset: Dataset, access: Access, standards: Standards) -> Contract:
     from flyball.data.source import stream
 
     where = f'Data set "{dataset.name}"'
     batches: list[pl.DataFrame] = []
-    checker = standards.against.checker(dataset, root, standards.blobs, standards.heads.get(dataset.name), lambda: batches)
+    checker = standards.against.checker(dataset, access, standards.blobs, standards.heads.get(dataset.name), lambda: batches)
     try:
-        for batch in stream(dataset, root):
+        for batch in stream(dataset, access):
             batches.append(batch)
             checker.add(batch)
     except FlyballError as error:

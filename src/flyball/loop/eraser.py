@@ -19,6 +19,7 @@ from flyball.clock import Instant
 from flyball.data import erase, erasures, manifest
 from flyball.data.erasures import NONE, Erasures, present
 from flyball.declare.model import Model
+from flyball.declare.reads import made_from
 from flyball.declare.units import near
 from flyball.errors import BadInput, Corrupt, NotFound
 from flyball.ledger import personal
@@ -201,7 +202,7 @@ class Eraser:
             reason=reason,
             fingerprint=key.fingerprint,
         )
-        readers = {model.name for model in models if {model.data.name, *(view.data.name for view in model.features)} & {*held.names}}
+        readers = {model.name for model in models if made_from(model).keys() & {*held.names}}
         return EraseSubject(id=command, actor=actor, what=what, erased=tuple(erased), looked=held.looked, models=tuple(sorted(readers)))
 
     def finish(self, held: Held) -> int:

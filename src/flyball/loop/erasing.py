@@ -16,6 +16,7 @@ from flyball.clock import Instant
 from flyball.data.erasures import Erasures, present, standing, versions
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
+from flyball.declare.reads import looked_at
 from flyball.errors import DeclarationError, NotFound
 from flyball.features.fields import request_fields
 from flyball.ledger.bounds import fits, fullest
@@ -124,11 +125,11 @@ def declared_models(state: State, library: Library) -> list[Model]:
 
 
 def datasets(models: Sequence[Model]) -> dict[str, Dataset]:
-    """The data sets of these models and of their views by name, those of the first declaration that has them."""
+    """The data sets that these models look at by name, those of the first declaration that has them."""
     found: dict[str, Dataset] = {}
     for model in models:
-        for data in (model.data, *(view.data for view in model.features)):
-            found.setdefault(data.name, data)
+        for name, data in looked_at(model).items():
+            found.setdefault(name, data)
     return found
 
 

@@ -1,4 +1,4 @@
-"""A loop file and a file of rows, made ready to rehearse on."""
+"""A loop file and the rows of its data sets, made ready to rehearse on."""
 
 from __future__ import annotations
 
@@ -6,13 +6,23 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import polars as pl
+
 from flyball.data.against import Against
 from flyball.data.commit import commit
 from flyball.data.source import in_order, mark, stream
+from flyball.data.sources.access import Access
+from flyball.data.sources.access import access as access_of
 from flyball.declare.code import load_model
+from flyball.declare.data import Dataset
 from flyball.declare.model import Model
-from flyball.errors import BadInput, Problem
+from flyball.declare.project import read_project
+from flyball.declare.reads import made_from
+from flyball.errors import BadInput, NotFound, Problem
 from flyball.loop.backtest import History, check_length
+from flyball.loop.reading import reader_of
+from flyball.records.data import DatasetVersion
+from flyball.settings import Settings
 from flyball.store.blobs import LocalBlobs
 from flyball.training.rows import assemble
 
@@ -20,36 +30,57 @@ _ALWAYS = 2**52
 """Everything in the file is known by then; what a run may see of it is decided later, by its own moment."""
 
 
-def load_history(root: Path, file: str, name: str, data: Path) -> tuple[Model, History]:
-    """Import model `name` of the loop file `file` (relative to `root`), with real functions, and assemble the rows of `data` for it.
+def load_history(root: Path, file: str, name: str, data: Path | None, *, ready: Path | None = None) -> tuple[Model, History]:
+    """Import model `name` of the loop file `file` (relative to `root`), with real functions, and assemble its rows.
 
-    `data` stands in for the source of the model's own data set. Raises BadInput for rows that do not hold the contract, or too few of
-    them; NotFound for a model that is not there; and whatever the loop file raises.
+    `data` stands in for the source of the model's own data set (None: its own source is read); the others are read from theirs. `ready` is a
+    folder where `keep_rows` has put what was read before. Raises for rows that do not hold the contract, or too few of them; NotFound for a model that is not there; and whatever the loop file raises.
     """
     model = load_model(root, file, name)
     if model.train is None:
         raise BadInput(f'model "{name}" cannot be rehearsed', why="it declares no train=", fix="declare train=fb.Train(fit)")
-    others = sorted({view.data.name for view in model.features} - {model.data.name})
-    if others:
-        raise BadInput(
-            f'model "{name}" cannot be rehearsed on one file',
-            why=f"its features also read {', '.join(others)}",
-            fix="leave those views out",
-        )
-    dataset = replace(model.data, source=str(data.resolve()))
-    batches = list(stream(dataset, root))
-    checker = Against().checker(dataset, root, None, None, lambda: batches)
+    access = _access(root)
+    frames: dict[str, pl.DataFrame] = {}
+    versions: dict[str, DatasetVersion] = {}
+    with TemporaryDirectory(prefix="flyball-history-") as folder:
+        blobs = LocalBlobs(Path(folder))
+        for declared in made_from(model).values():
+            given = data is not None and declared.name == model.data.name
+            dataset = replace(declared, source=str(data.resolve())) if given and data is not None else declared
+            if ready is None:
+                frame = _sound(dataset, access, data if given else None)
+            else:
+                frame = pl.read_parquet(ready / f"{dataset.name}.parquet")
+            frames[dataset.name] = frame
+            versions[dataset.name] = commit(declared, frame, blobs, None, mark(dataset, access))
+    history = History(frames, assemble(model, frames, as_of=_ALWAYS), versions)
+    check_length(history)
+    return model, history
+
+
+def keep_rows(history: History, folder: Path) -> None:
+    """Leave the rows where another process finds them: a query asked twice may give others."""
+    for name, frame in history.frames.items():
+        frame.write_parquet(folder / f"{name}.parquet", compression="lz4")
+
+
+def _access(root: Path) -> Access:
+    """What reading needs; outside a project there are no secrets but those of the environment."""
+    try:
+        return reader_of(read_project(root), Settings()).access(None)
+    except NotFound:
+        return access_of(root)
+
+
+def _sound(dataset: Dataset, access: Access, data: Path | None) -> pl.DataFrame:
+    """The rows of a data set, in order of time. Raises BadInput for rows that do not hold the contract."""
+    batches = list(stream(dataset, access))
+    checker = Against().checker(dataset, access, None, None, lambda: batches)
     for batch in batches:
         checker.add(batch)
     broken = [found.text for found in checker.findings() if found.severity == "block"]
     if broken:
-        raise BadInput(
-            f'{data} does not hold the contract of data set "{dataset.name}"', problems=tuple(Problem("", item) for item in broken[:20])
-        )
-    frame = in_order(dataset, batches)
-    with TemporaryDirectory(prefix="flyball-history-") as folder:
-        version = commit(model.data, frame, LocalBlobs(Path(folder)), None, mark(dataset, root))
-    frames = {dataset.name: frame}
-    history = History(frames, assemble(model, frames, as_of=_ALWAYS), version)
-    check_length(history)
-    return model, history
+        whose = f'the contract of data set "{dataset.name}"'
+        what = f"{data} does not hold {whose}" if data else f"its rows do not hold {whose}"
+        raise BadInput(what, problems=tuple(Problem("", item) for item in broken[:20]))
+    return in_order(dataset, batches)

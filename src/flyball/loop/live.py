@@ -10,17 +10,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flyball.clock import Instant
+from flyball.clock import Instant, Span
 from flyball.compute.local import LocalCompute
 from flyball.data.erasures import Erasures
+from flyball.data.rules import is_timed
+from flyball.data.sources.access import Killed
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
 from flyball.ledger.ledger import SqlLedger
 from flyball.loop.ports import CommandT, Decide
+from flyball.loop.reading import Code, Reader, applied
 from flyball.records import codec
 from flyball.records.base import Event, Receipt
-from flyball.records.data import DatasetRow
+from flyball.records.data import DataRefused, DatasetRow
+from flyball.records.declarations import DeclarationRow
 from flyball.records.monitoring import Batch, Cursor, Evidence, Watch
 from flyball.records.serving import SegmentRow
 from flyball.records.training import RunSpec
@@ -31,6 +35,9 @@ from flyball.training.job import Observed
 
 if TYPE_CHECKING:
     from flyball.data.against import Against
+
+TRIES = 3
+"""How often in a row the process that reads a source may be killed before its data set is said to be refused."""
 
 
 class FencedLedger(SqlLedger):
@@ -115,32 +122,39 @@ class LiveCounts:
 
 
 class LiveData:
-    """Sources are read beside the loop: a large file never delays a tick. Workers are told which content is the newest."""
+    """Sources are read beside the loop: a large file never delays a tick. Workers are told which content is the newest.
+
+    Where nothing short of reading tells that a source has changed, it is read again after half its `freshness`, else after `every`.
+    """
 
     def __init__(
         self,
-        root: Path,
+        reader: Reader,
         blobs: Blobs,
         layout: Layout,
         *,
         erasures: Callable[[str], Erasures],
         present: Callable[[str, str], str],
         against: Callable[[], Against],
+        now: Callable[[], Instant],
+        every: Span,
     ) -> None:
         """erasures: of a data set by name, what may not be held any more; asked only where a source has changed, for it reads them all.
 
         present: where the content of a data set (its name, the hash) lies now. against: what a source's rows are compared with.
         """
-        self._root, self._blobs, self._layout, self._erasures, self._present = root, blobs, layout, erasures, present
-        self._against = against
+        self._reader, self._blobs, self._layout, self._erasures, self._present = reader, blobs, layout, erasures, present
+        self._against, self._now, self._every = against, now, every
         self._reading: dict[str, threading.Thread] = {}
         self._found: dict[str, Event | None] = {}
         self._failed: dict[str, BaseException] = {}
+        self._next: dict[str, tuple[str, Instant]] = {}
+        self._killed: dict[str, int] = {}
         self._traced = ""
 
-    def refresh(self, model: Model, row: DatasetRow | None) -> Event | None:
-        """What a look at the source found, once it is over; starts the next look. Raises what the look raised."""
-        name = model.data.name
+    def refresh(self, dataset: Dataset, row: DatasetRow | None, declared: DeclarationRow) -> Event | None:
+        """What a look at the source found, once it is over; starts the next look when it is due. Raises what the look raised."""
+        name = dataset.name
         self._point(name, row)
         running = self._reading.get(name)
         if running is not None and running.is_alive():
@@ -150,26 +164,56 @@ class LiveData:
         found = self._found.pop(name, None)
         if found is not None:
             return found
-        self._reading[name] = threading.Thread(target=self._look, args=(model.data, row), name=f"read-{name}", daemon=True)
-        self._reading[name].start()
+        if self._due(dataset):
+            arguments = (dataset, row, applied(declared, self._blobs))
+            self._reading[name] = threading.Thread(target=self._look, args=arguments, name=f"read-{name}", daemon=True)
+            self._reading[name].start()
         return None
 
-    def _look(self, dataset: Dataset, row: DatasetRow | None) -> None:
+    def _due(self, dataset: Dataset) -> bool:
+        """Whether it is time for the next look: at a file always, for that costs next to nothing; at what must be read, after a while."""
+        if not is_timed(dataset):
+            return True
+        seen, at = self._next.get(dataset.name, ("", 0))
+        mark = self._mark(dataset)
+        if seen == mark and self._now() < at:
+            return False
+        self._next[dataset.name] = (mark, self._now() + (dataset.freshness // 2 if dataset.freshness else self._every))
+        return True
+
+    def _mark(self, dataset: Dataset) -> str:
+        # what reads takes data frames along, and most commands look at no source
+        from flyball.data.source import mark
+
+        return mark(dataset, self._reader.root)
+
+    def _look(self, dataset: Dataset, row: DatasetRow | None, code: Code) -> None:
         from flyball.data.refresh import refresh
 
+        name = dataset.name
         try:
-            self._found[dataset.name] = refresh(
-                dataset, self._root, self._blobs, row, lambda: self._erasures(dataset.name), self._against()
-            )
+            self._found[name] = refresh(dataset, self._reader.access(code), self._blobs, row, lambda: self._erasures(name), self._against())
+            self._killed.pop(name, None)
+        except Killed as error:
+            self._put_off(dataset, error)
         except (FlyballError, OSError) as error:
-            self._failed[dataset.name] = error
+            self._failed[name] = error
         except Exception as error:  # noqa: BLE001 - a fault of ours while one source is read must not end the loop of all models
             self._trace(traceback.format_exc())
-            self._failed[dataset.name] = FlyballError(
-                f'data set "{dataset.name}" was not read: {type(error).__name__}: {error}',
+            self._failed[name] = FlyballError(
+                f'data set "{name}" was not read: {type(error).__name__}: {error}',
                 why="a fault of flyball's own, not of the data; the last good version stays in use",
                 fix="the control plane's log has the trace; please report it",
             )
+
+    def _put_off(self, dataset: Dataset, error: Killed) -> None:
+        """What is to be tried again is, a few times soon; then it is refused, so that everybody sees it, and tried again as seldom as ever."""
+        name = dataset.name
+        self._killed[name] = tries = self._killed.get(name, 0) + 1
+        if tries >= TRIES:
+            self._found[name] = DataRefused(name=name, source_mark=f"{self._mark(dataset)}-killed", violations=(str(error),))
+        else:
+            self._next[name] = (self._next.get(name, ("", 0))[0], self._now() + int(error.retry_after * 1_000_000))
 
     def _trace(self, text: str) -> None:
         """Leave a trace in the log, once as long as it stays the same."""

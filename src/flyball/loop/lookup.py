@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from flyball.declare.model import Model
+from flyball.declare.reads import looked_at
 from flyball.declare.units import near
 from flyball.errors import BadInput, Corrupt, DeclarationError, NotFound, Unavailable
 from flyball.governance.authority import Caller
@@ -50,7 +51,7 @@ def datasets_of(caller: Caller, library: Library, state: State) -> Callable[[str
     if caller.is_for_all:
         return lambda _name: True
     rows = [row for name, row in state.scan(DECLARATIONS) if caller.covers(name)]
-    own = {model.data.name for row in rows if (model := readable(library, row)[0]) is not None}
+    own = {name for row in rows if (model := readable(library, row)[0]) is not None for name in looked_at(model)}
     return own.__contains__
 
 

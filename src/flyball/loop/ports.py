@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from flyball.clock import Clock, Instant
+from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.records.base import Event, Receipt, Recorded, Refusal, State
 from flyball.records.data import DatasetRow
+from flyball.records.declarations import DeclarationRow
 from flyball.records.models import Signature
 from flyball.records.monitoring import Bins, Evidence
 from flyball.records.serving import RouteTable
@@ -94,8 +96,8 @@ class Runs(Protocol):
 class Data(Protocol):
     """Where data sets come from."""
 
-    def refresh(self, model: Model, row: DatasetRow | None) -> Event | None:
-        """A new version or a refusal of the model's data set, if its source has changed since `row`."""
+    def refresh(self, dataset: Dataset, row: DatasetRow | None, declared: DeclarationRow) -> Event | None:
+        """A new version or a refusal of a data set, if its source has changed since `row`; `declared` has the code that declares it."""
         ...
 
 

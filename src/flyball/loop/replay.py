@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from flyball.clock import Instant
+from flyball.declare.data import Dataset
 from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
@@ -23,6 +24,7 @@ from flyball.loop.library import BlobLibrary
 from flyball.records import codec
 from flyball.records.base import Event
 from flyball.records.data import DataCommitted, DatasetRow, DatasetVersion
+from flyball.records.declarations import DeclarationRow
 from flyball.records.models import Signature
 from flyball.records.monitoring import Batch, Cursor, Watch
 from flyball.records.serving import Arm, ModelRoute, RouteTable
@@ -58,14 +60,16 @@ class ReplayRoutes:
 
 
 class ReplayData:
-    """The whole file is committed before time begins; what may be seen of it is decided by `as_of`."""
+    """All rows are committed before time begins; what may be seen of them is decided by `as_of`."""
 
-    def __init__(self, version: DatasetVersion) -> None:
-        self._version = version
+    def __init__(self, versions: Mapping[str, DatasetVersion]) -> None:
+        """versions: by data set."""
+        self._versions = versions
 
-    def refresh(self, model: Model, row: DatasetRow | None) -> Event | None:  # noqa: ARG002 - the port's signature
-        """The file never changes."""
-        return DataCommitted(version=self._version) if row is None else None
+    def refresh(self, dataset: Dataset, row: DatasetRow | None, declared: DeclarationRow) -> Event | None:  # noqa: ARG002 - the port's signature
+        """A source never changes."""
+        version = self._versions.get(dataset.name)
+        return DataCommitted(version=version) if row is None and version is not None else None
 
 
 class ReplayRuns:

@@ -13,7 +13,10 @@ from flyball.data.source import read
 from flyball.data.types import DTYPES, schema
 from flyball.declare.columns import Column
 from flyball.declare.model import Model
+from flyball.declare.project import read_project
 from flyball.errors import FlyballError
+from flyball.loop.reading import reader_of
+from flyball.settings import Settings
 
 ROWS = 64
 _START = 1_704_067_200_000_000  # 2024-01-01, so that calendars and windows have something to look at
@@ -24,7 +27,7 @@ def sample(model: Model, root: Path, *, from_data: bool) -> pl.DataFrame:
     """Rows of the model's own data set, in the form `data.source.read` gives; made up if the source cannot be read (`check` says so)."""
     with suppress(FlyballError):
         if from_data:
-            return read(model.data, root)
+            return read(model.data, reader_of(read_project(root), Settings()).access(None))
     return made_up(model)
 
 

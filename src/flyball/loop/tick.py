@@ -12,6 +12,7 @@ from functools import partial
 from flyball.clock import Instant
 from flyball.data import manifest
 from flyball.data.erasures import standing
+from flyball.declare.reads import looked_at
 from flyball.errors import FlyballError, Unavailable
 from flyball.ledger.erasurecheck import held, places
 from flyball.loop import memory as memories
@@ -79,13 +80,13 @@ def observe_data(ports: Ports, state: State, declared: list[DeclarationRow], fai
     seen: set[str] = set()
     for row in declared:
         with one_models_own(failed):
-            model = ports.library.model(row.body)
-            if model.data.name in seen:
-                continue
-            seen.add(model.data.name)
-            found = ports.data.refresh(model, state.get(DATASETS, model.data.name))
-            if isinstance(found, DataCommitted | DataRefused):
-                commit(ports, found)
+            for name, dataset in looked_at(ports.library.model(row.body)).items():
+                if name not in seen:
+                    seen.add(name)
+                    with one_models_own(failed):
+                        found = ports.data.refresh(dataset, state.get(DATASETS, name), row)
+                        if isinstance(found, DataCommitted | DataRefused):
+                            commit(ports, found)
 
 
 def keep_views(ports: Ports) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgspec
 
 from flyball.clock import Instant
-from flyball.data.rules import usable
+from flyball.data.rules import told_source, usable
+from flyball.declare.data import Dataset
 from flyball.declare.model import Model
+from flyball.declare.reads import made_from
 from flyball.declare.rules_fit import written_hyperparameters
 from flyball.declare.units import near
 from flyball.errors import BadInput, Conflict, NotFound
@@ -14,7 +18,7 @@ from flyball.loop.commands import Train, decide_train
 from flyball.loop.ports import Ports
 from flyball.records import codec
 from flyball.records.base import Receipt, State
-from flyball.records.data import DATASETS
+from flyball.records.data import DATASETS, DatasetVersion
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.training import RUNS, RunSpec, Trigger
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow
@@ -44,20 +48,11 @@ def run_spec(
     nothing to train on, BadInput for a hyperparameter that fit has not, or a number of trials that cannot be meant.
     """
     declared = state.get(DECLARATIONS, model.name)
-    data = state.get(DATASETS, model.data.name)
     if declared is None:
         raise NotFound(f'no model "{model.name}" is declared', fix="flyball apply")
     _check(ports, model, declared.code, parameters or {}, trials or 0)
-    head = usable(data, model.data)
-    if head is None:
-        violations = data.violations if data else ()
-        raise Conflict(
-            f'data set "{model.data.name}" has no version that may be used',
-            why="; ".join(violations) or f"nothing was read from {model.data.source} yet",
-            fix="mend the source; it is read again when it changes"
-            if violations
-            else f"flyball train {model.name} reads it, and so does flyball up",
-        )
+    for dataset in made_from(model).values():
+        _require(state, model, dataset)
     row = state.get(MODELS, model.name) or ModelRow(model=model.name)
     champion = state.get(VERSIONS, f"{model.name}/{row.champion}") if row.champion else None
     newest = state.get(VERSIONS, f"{model.name}/{row.newest}") if row.newest else None
@@ -71,8 +66,8 @@ def run_spec(
         version_digest=declared.version_digest,
         policy_digest=declared.policy_digest,
         gates_digest=declared.gates_digest,
-        datasets={model.data.name: head.content},
-        as_of=min(now, head.as_of),
+        datasets=_contents(ports, state, model, champion),
+        as_of=min(now, _own(state, model).as_of),
         champion=champion.artifact if champion else "",
         champion_version=champion.version if champion else "",
         parameters=_inherited(ports, champion) if follows else (parameters or {}),
@@ -83,6 +78,45 @@ def run_spec(
         if newest and newest.version_digest == declared.version_digest
         else {},
     )
+
+
+def missing(state: State, model: Model) -> tuple[Dataset, ...]:
+    """The data sets that a run of the model reads and that have no version to be used."""
+    return tuple(data for name, data in made_from(model).items() if usable(state.get(DATASETS, name), data) is None)
+
+
+def _require(state: State, model: Model, dataset: Dataset) -> None:
+    """Raise Conflict for a data set without a version to be used."""
+    data = state.get(DATASETS, dataset.name)
+    if usable(data, dataset) is None:
+        violations = data.violations if data else ()
+        raise Conflict(
+            f'data set "{dataset.name}" has no version that may be used',
+            why="; ".join(violations) or f"nothing was read from {told_source(dataset)} yet",
+            fix="mend the source; it is read again when it changes"
+            if violations
+            else f"flyball train {model.name} reads it, and so does flyball up",
+        )
+
+
+def _own(state: State, model: Model) -> DatasetVersion:
+    """The version of the model's own data set. Raises NotFound where it is gone."""
+    head = usable(state.get(DATASETS, model.data.name), model.data)
+    if head is None:
+        raise NotFound(f'data set "{model.data.name}" has no version that may be used')
+    return head
+
+
+def _contents(ports: Ports, state: State, model: Model, champion: VersionRow | None) -> dict[str, str]:
+    """The contents that a run reads, by data set: those of its model, and those of the champion that it is judged against."""
+    sets = dict(made_from(model))
+    run = state.get(RUNS, champion.run) if champion else None
+    if run is not None:
+        with suppress(NotFound):  # what was asked of an old run may have been collected
+            for name, dataset in made_from(ports.library.model(ports.library.spec(run.spec).declaration)).items():
+                sets.setdefault(name, dataset)
+    heads = {name: usable(state.get(DATASETS, name), dataset) for name, dataset in sets.items()}
+    return {name: head.content for name, head in heads.items() if head is not None}
 
 
 def _check(ports: Ports, model: Model, code: str, parameters: Parameters, trials: int) -> None:
@@ -106,20 +140,18 @@ def judging_spec(ports: Ports, state: State, model: Model, version: VersionRow, 
 
     Each seventh of the hold-out's length that passed is worth another look, until the evidence is twice as long as the hold-out.
     """
-    run, data = state.get(RUNS, version.run), state.get(DATASETS, model.data.name)
-    row = state.get(MODELS, model.name)
-    head = usable(data, model.data)
-    if run is None or row is None or head is None or model.train is None:
+    run, row = state.get(RUNS, version.run), state.get(MODELS, model.name)
+    if run is None or row is None or model.train is None or missing(state, model):
         return None
     first, last = (ports.library.spec(each.spec) for each in (run, state.get(RUNS, row.last_run) or run))
-    as_of = min(now, head.as_of)
+    as_of = min(now, _own(state, model).as_of)
     champion = state.get(VERSIONS, f"{model.name}/{row.champion}") if row.champion else None
     same_champion = (champion.version if champion else "") == first.champion_version
     if not same_champion or as_of < last.as_of + model.train.holdout // 7 or last.as_of >= first.as_of + model.train.holdout:
         return None
     return msgspec.structs.replace(
         first,
-        datasets={model.data.name: head.content},
+        datasets=_contents(ports, state, model, champion),
         as_of=as_of,
         candidate=version.artifact,
         candidate_version=version.version,

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from flyball.data import source
+from flyball.data.rules import is_timed
 from flyball.declare import codec
 from flyball.declare.data import Dataset
 from flyball.declare.functions import is_frame
@@ -82,5 +83,5 @@ def test_a_column_of_another_type_is_refused(root):
 
 
 def test_a_function_is_timed_and_a_frame_is_not():
-    assert source.is_timed(data(fails))
-    assert not source.is_timed(data(FRAME))
+    assert is_timed(data(fails))
+    assert not is_timed(data(FRAME))

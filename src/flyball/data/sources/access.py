@@ -8,10 +8,16 @@ from pathlib import Path
 
 from flyball.data.sources.secrets import Secrets
 from flyball.declare.data import Dataset, Secret
-from flyball.errors import BadInput
+from flyball.errors import BadInput, Unavailable
 
 Run = Callable[[Dataset, Path], None]
-"""Writes what a loop file's function or frame gives to a Parquet file. Raises BadInput for what the code raises, Unavailable when it is to be tried again."""
+"""Writes what a loop file's function or frame gives into a folder, a Parquet file a part. Raises BadInput for what the code raises, Killed."""
+
+
+class Killed(Unavailable):
+    """The process that read a source was ended from outside: what the source holds is not known, and it is tried again."""
+
+    code = "killed"
 
 
 def _nobody(dataset: Dataset, _path: Path) -> None:

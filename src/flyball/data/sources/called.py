@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from flyball.data.sources.wrong import Wrong
 from flyball.data.types import schema
 from flyball.declare.data import Dataset
 from flyball.declare.functions import Frame, Function
+from flyball.declare.source import is_project_file
 from flyball.errors import BadInput
 
 
@@ -33,12 +35,12 @@ def batches(dataset: Dataset, access: Access, wrong: Wrong) -> Iterator[pl.DataF
                 yield made
         return
     with tempfile.TemporaryDirectory(prefix="flyball-read-") as folder:
-        path = Path(folder) / "rows.parquet"
-        access.run(dataset, path)
-        first = 0
-        for made, _, _ in parquet.batches([(path, shown)], types, wrong):
-            keys(dataset, made, shown, wrong, first)
-            first += made.height
+        access.run(dataset, Path(folder))
+        files = sorted(Path(folder).glob("*.parquet"))
+        # of many parts each has its own number; of one, nobody asks which it is
+        named = [(path, shown if len(files) == 1 else f"{shown} part {place:,}") for place, path in enumerate(files, 1)]
+        for made, part, first in parquet.batches(named, types, wrong):
+            keys(dataset, made, part, wrong, first)
             yield made
 
 
@@ -78,8 +80,8 @@ def _many(value: Any) -> bool:
 
 
 def _raised(dataset: Dataset, error: Exception, source: Callable[..., Any] | Any) -> BadInput:
-    place = _place(error)
-    where = f", at {place}" if place else ""
+    at = place(error)
+    where = f", at {at}" if at else ""
     name = getattr(source, "__name__", "")
     return BadInput(
         f'data set "{dataset.name}": its source raised {type(error).__name__}: {error}',
@@ -88,12 +90,14 @@ def _raised(dataset: Dataset, error: Exception, source: Callable[..., Any] | Any
     )
 
 
-def _place(error: BaseException) -> str:
-    """File and line of the innermost frame beyond this module."""
-    trace, place = error.__traceback__, ""
+def place(error: BaseException) -> str:
+    """File and line of the innermost frame of the project's own code; empty where none is."""
+    trace, found = error.__traceback__, ""
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
-        if file != __file__ and "site-packages" not in file and not file.startswith("<"):
-            place = f"{file.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
+        if is_project_file(file):
+            own = Path(file)
+            inside = bool(sys.path) and own.is_relative_to(sys.path[0])
+            found = f"{own.relative_to(sys.path[0]).as_posix() if inside else own.name}:{trace.tb_lineno}"
         trace = trace.tb_next
-    return place
+    return found

@@ -49,8 +49,12 @@ class Secrets:
             raise BadInput(f'the secret "{name}" cannot be read from {self.folder}', why=why, fix=fix, code="no-secret") from None
 
 
-def read_secrets(root: Path, toml: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Secrets:
+def read_secrets(root: Path, toml: Any, environment: Mapping[str, str] | None = None) -> Secrets:
     """The secrets of a project, as `[secrets]` of its flyball.toml says. Raises DeclarationError on what it cannot say."""
+    if not isinstance(toml, Mapping):
+        raise DeclarationError(
+            "secrets is no table", why="flyball.toml names it", fix='write [secrets], and below it folder = "/run/secrets"'
+        )
     unknown = next((name for name in toml if name != "folder"), "")
     if unknown:
         raise DeclarationError(f'[secrets] has "{unknown}"', why="flyball.toml names it", fix='[secrets] takes folder = "/run/secrets"')
