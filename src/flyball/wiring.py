@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from flyball.clock import Clock, Span, SystemClock
 from flyball.compute.local import LocalCompute
-from flyball.data.erasures import present
+from flyball.data.erasures import Erasures, present
 from flyball.declare.project import find_project, read_project
 from flyball.errors import FlyballError
 from flyball.governance.authority import LOOP, Caller
@@ -184,14 +184,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         library=library,
         runs=LiveRuns(LocalCompute(folder / "jobs"), blobs, folder, lies),
         data=LiveData(
-            reader,
-            blobs,
-            layout,
-            erasures=lambda name: subjects().erasures(name),
-            present=lies,
-            against=against,
-            now=clock.now,
-            every=Span(settings.reread_s * 1_000_000),
+            reader, blobs, layout, erasures=_erasures(subjects), present=lies, against=against, now=clock.now, every=_every(settings)
         ),
         evidence=LiveCounts(folder, blobs, lambda: subjects().segments()),
         routes=routes,
@@ -199,9 +192,8 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         detector=bool(settings.detector),
         views=_views(settings, layout, blobs, clock, claim=claim),
     )
-    if claim and not routes.models and ledger.state().get(EPOCHS, "routes") is None:
-        # gateways that have no table answer that they do not know what is served: here nothing is, and that is known
-        routes.desire(RouteTable(epoch=0), clock.now(), unproven)
+    if claim:
+        _known_to_serve_nothing(routes, ledger, clock)
     return Wired(
         root=root,
         settings=settings,
@@ -235,6 +227,20 @@ def _views(settings: Settings, layout: Layout, blobs: LocalBlobs, clock: Clock, 
         return load_content(content, blobs)
 
     return LiveViews(partial(online_store, settings, layout), load, clock, layout.views)
+
+
+def _known_to_serve_nothing(routes: FileRoutes, ledger: SqlLedger, clock: Clock) -> None:
+    """Gateways that have no table answer that they do not know what is served; where nothing ever was, that is known."""
+    if not routes.models and ledger.state().get(EPOCHS, "routes") is None:
+        routes.desire(RouteTable(epoch=0), clock.now(), unproven)
+
+
+def _erasures(subjects: Callable[[], Subjects]) -> Callable[[str], Erasures]:
+    return lambda name: subjects().erasures(name)
+
+
+def _every(settings: Settings) -> Span:
+    return Span(settings.reread_s * 1_000_000)
 
 
 def _subjects(ledger: SqlLedger, library: BlobLibrary, keys: Path) -> Subjects:

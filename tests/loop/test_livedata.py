@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flyball.clock import Instant, Span, VirtualClock
+from flyball.data.against import Against
 from flyball.data.erasures import NONE
 from flyball.data.sources.access import Access, Killed
 from flyball.declare.data import Dataset, sql
@@ -41,7 +42,7 @@ class Look:
         self.do("insert into t values (1)")
         self._data = LiveData(
             Counting(root, self), self.blobs, layout, erasures=lambda _: NONE, present=lambda _, content: content,
-            now=self.clock.now, every=Span.parse("5m"),
+            against=Against, now=self.clock.now, every=Span.parse("5m"),
         )  # fmt: skip
 
     def do(self, statement: str) -> None:

@@ -9,7 +9,7 @@ from flyball.declare.checks import Approval, Check, Drift, Reference, at_release
 from flyball.declare.framing import framing_doubts, framing_rules
 from flyball.declare.live import label_delay, live_slices, loss_metric, sent, uncounted, untested
 from flyball.declare.metrics import TRAFFIC, metric_info
-from flyball.declare.model import Label, Model
+from flyball.declare.model import Model
 from flyball.declare.policy import ACTIONS, FAILURE_MODES
 from flyball.declare.reads import looked_at
 from flyball.declare.rules_checks import PLANNED_METRICS, check_rules, sentences
@@ -128,9 +128,6 @@ def _unbuilt_data(model: Model) -> Iterator[tuple[str, str, str]]:
         if scheme and scheme != "push":
             what = f'a {scheme}:// source (data set "{data.name}")'
             yield what, "its rows are not read", "write them to files and name the path, or push them: push://"
-    if isinstance(model.label, Label):
-        name = model.label.source.name
-        yield f'a label from another data set ("{name}")', "the model cannot be trained", "bring the label in as a column with known_after="
     for outcome in model.outcomes:
         yield f'outcome "{outcome.name}"', "", ""
     if model.task == "ranking":
