@@ -183,9 +183,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         blobs=blobs,
         library=library,
         runs=LiveRuns(LocalCompute(folder / "jobs"), blobs, folder, lies),
-        data=LiveData(
-            reader, blobs, layout, erasures=_erasures(subjects), present=lies, against=against, now=clock.now, every=_every(settings)
-        ),
+        data=LiveData(reader, blobs, layout, clock.now, _every(settings), erasures=_erasures(subjects), present=lies, against=against),
         evidence=LiveCounts(folder, blobs, lambda: subjects().segments()),
         routes=routes,
         signer=lru_cache(maxsize=1)(partial(_signer, folder / KEYS_FOLDER)),

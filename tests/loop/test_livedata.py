@@ -41,8 +41,8 @@ class Look:
         self.do("create table t (n real)")
         self.do("insert into t values (1)")
         self._data = LiveData(
-            Counting(root, self), self.blobs, layout, erasures=lambda _: NONE, present=lambda _, content: content,
-            against=Against, now=self.clock.now, every=Span.parse("5m"),
+            Counting(root, self), self.blobs, layout, self.clock.now, Span.parse("5m"), erasures=lambda _: NONE,
+            present=lambda _, content: content, against=Against,
         )  # fmt: skip
 
     def do(self, statement: str) -> None:

@@ -132,12 +132,12 @@ class LiveData:
         reader: Reader,
         blobs: Blobs,
         layout: Layout,
+        now: Callable[[], Instant],
+        every: Span,
         *,
         erasures: Callable[[str], Erasures],
         present: Callable[[str, str], str],
         against: Callable[[], Against],
-        now: Callable[[], Instant],
-        every: Span,
     ) -> None:
         """erasures: of a data set by name, what may not be held any more; asked only where a source has changed, for it reads them all.
 
