@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
+
+from ..loop.openlineage_rules import problems  # noqa: TID252 - one way to hold events to the published schemas
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +29,14 @@ def test_what_a_column_affects_is_a_tree_down_to_the_version_with_its_owner(down
 
 
 def test_both_ways_are_told_unless_one_is_asked_for(flyball, trained_project: Path) -> None:
-    both = flyball("lineage", "recent", "--project", trained_project).out
-    up = flyball("lineage", "recent", "--up", "--project", trained_project).out
+    def told(*ways: str) -> str:
+        return re.sub(r"\d+ [smhd] ago", "then", flyball("lineage", "recent", *ways, "--project", trained_project).out)
+
+    both, up = told(), told("--up")
     assert "made of" in both.splitlines()
     assert "from it were made" in both.splitlines()
     assert both.startswith(up)
-    assert flyball("lineage", "recent", "--up", "--down", "--project", trained_project).out == both
+    assert told("--up", "--down") == both
     assert "│  └─ column town.demand  [aggregated]  (above)" in up, "what was drawn is named again, and not drawn again"
 
 
@@ -64,6 +70,30 @@ def test_a_project_in_which_nothing_is_declared_says_how_to(flyball, new_project
     assert "nothing is declared yet" in flyball("lineage", "--project", new_project).out
     ended = flyball("lineage", "demand", "--project", new_project)
     assert (ended.code, "flyball apply" in ended.err) == (1, True)
+
+
+def test_openlineage_events_are_a_line_each_on_stdout_or_in_a_file_that_is_replaced_whole(
+    flyball, trained_project: Path, tmp_path: Path
+) -> None:
+    printed = flyball("lineage", "--openlineage", "--project", trained_project)
+    events = [json.loads(line) for line in printed.out.splitlines()]
+    assert [problem for event in events for problem in problems(event)] == []
+    assert {event["job"]["name"] for event in events if "job" in event} == {"read.town", "train.demand"}
+    file = tmp_path / "events.jsonl"
+    file.write_text("of yesterday")
+    ended = flyball("lineage", "--openlineage", "--out", file, "--project", trained_project)
+    assert ended.out.startswith(f"wrote  {file}   {len(events)} events")
+    assert file.read_text() == printed.out
+    assert [path.name for path in tmp_path.iterdir()] == ["events.jsonl"]
+    one = flyball("lineage", "town@1.0.0", "--up", "--openlineage", "--project", trained_project).out
+    assert [json.loads(line)["job"]["name"] for line in one.splitlines()] == ["read.town", "read.town"]
+
+
+def test_a_file_that_cannot_be_written_stays_as_it_was(flyball, trained_project: Path, tmp_path: Path) -> None:
+    ended = flyball("lineage", "--openlineage", "--out", tmp_path / "nowhere" / "events.jsonl", "--project", trained_project)
+    assert (ended.code, "events.jsonl" in ended.err) == (1, True)
+    for options in (("--openlineage", "--json"), ("--out", tmp_path / "x")):
+        assert flyball("lineage", "demand", *options, "--project", trained_project).code == 2
 
 
 def test_bad_usage_and_unknown_names_are_told_with_what_to_do(flyball, trained_project: Path) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from flyball.cli import common
 from flyball.cli.common import HERE, BadArgument, Json, Project, Quiet
-from flyball.cli.output import Output, ago, dated
+from flyball.cli.output import Output, ago, counted, dated
 from flyball.clock import rfc3339
-from flyball.errors import plain
+from flyball.errors import BadInput, plain
 
 if TYPE_CHECKING:
     from flyball.clock import Instant
@@ -37,6 +39,10 @@ def lineage(
     *,
     up: Annotated[bool, typer.Option("--up", help="only what it was made of")] = False,
     down: Annotated[bool, typer.Option("--down", help="only what was made of it: what a change of it affects")] = False,
+    openlineage: Annotated[
+        bool, typer.Option("--openlineage", help="OpenLineage events instead, one a line: of X and what is told of it, or of all")
+    ] = False,
+    file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="write the events there; a file is replaced whole")] = None,
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -45,7 +51,14 @@ def lineage(
     out = Output(as_json=as_json, quiet=quiet)
     if not thing and (up or down):
         raise BadArgument("--up and --down are of one thing", why="no X is named", fix="flyball lineage X --down")
+    if openlineage and as_json:
+        raise BadArgument("--openlineage is JSON already", why="an event a line is no single document", fix="leave --json out")
+    if file is not None and not openlineage:
+        raise BadArgument("--out is of --openlineage", fix="flyball lineage --openlineage --out FILE")
     with common.opened(project) as wired:
+        if openlineage:
+            _export(out, wired, thing, file, up=up, down=down)
+            return 0
         if not thing:
             _overview(out, wired)
             return 0
@@ -56,6 +69,39 @@ def lineage(
         _draw(out, found, direction, wired.ports.clock.now())
         out.document(_document(found))
     return 0
+
+
+def _export(out: Output, wired: Wired, thing: str, file: Path | None, *, up: bool, down: bool) -> None:
+    """Every event on a line of its own, on stdout or in a file that is written beside and then put in its place."""
+    from flyball.loop.openlineage import lines
+
+    direction: Direction = "both" if up == down else "up" if up else "down"
+    if file is not None and (file.is_dir() or not file.parent.is_dir()):
+        raise BadInput(f"{file} cannot be written", why="it is a folder" if file.is_dir() else "there is no such folder", fix="name a file")
+    told = lines(wired.ports.ledger.state(), wired.ports.library, wired.blobs, wired.root, thing, direction, common.seen(wired))
+    if file is None:
+        for line in told:
+            print(line)
+        return
+    count = whole_file(file, (f"{line}\n" for line in told))
+    out.line(f"wrote  {file}   {counted(count, 'event')}")
+
+
+def whole_file(file: Path, lines: Iterable[str]) -> int:
+    """Write a file that is there whole or as it was; how many lines."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    count = 0
+    try:
+        with draft.open("w", encoding="utf-8") as written:
+            for line in lines:
+                written.write(line)
+                count += 1
+            written.flush()
+            os.fsync(written.fileno())
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
+    return count
 
 
 def _document(found: Lineage) -> Mapping[str, object]:

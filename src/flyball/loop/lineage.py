@@ -48,7 +48,7 @@ class Fact(Record, frozen=True):
 class Project:
     """The graph of a project and what is known of its nodes.
 
-    `models` are the declarations in it by the name of their node, `rows` those in effect, `runs` every run. `unread`: models whose declaration
+    `models` are the declarations in it, and `views` theirs, by the name of their node; `rows` are those in effect, `runs` every run. `unread`: models whose declaration
     cannot be read just now, and why. `over` are runs of versions of which nothing comes any more.
     """
 
@@ -57,6 +57,7 @@ class Project:
     models: dict[str, Model] = field(default_factory=dict)
     rows: Mapping[str, DeclarationRow] = field(default_factory=dict)
     runs: tuple[RunRow, ...] = ()
+    views: dict[str, FeatureView] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     over: frozenset[str] = frozenset()
     contents: dict[tuple[str, str], Node] = field(default_factory=dict)
@@ -171,6 +172,7 @@ def _facts(made: Project, name: str, model: Model, called: reads.ViewName) -> No
             )
             facts.setdefault(reads.column(data.name, column_name), Fact(detail=", ".join(each for each in told if each)))
     for view in model.features:
+        made.views.setdefault(called(view), view)
         _owned(facts, Node(Kind.VIEW, called(view)), of_view(model, view), view.about)
         for feature, each in view.features.items():
             facts[Node(Kind.FEATURE, f"{called(view)}.{feature}")] = Fact(detail=reads.detail(each))
