@@ -16,14 +16,15 @@ import polars as pl
 
 import flyball as fb
 from flyball.cli.main import run
+from flyball.data.commit import load_content
+from flyball.declare.codec import view_digest
 from flyball.declare.units import fill
 from flyball.declare.views import FeatureView
 from flyball.features.assemble import prepare_history
 from flyball.records.data import DATASETS
 from flyball.records.versions import VERSIONS
 from flyball.serving import wal, wire
-from flyball.serving.history import History
-from flyball.serving.layout import write_json
+from flyball.serving.vectors import TakenUp, packed
 from flyball.serving.worker import Scorer, _parts
 from flyball.training.artifact import load
 from flyball.training.predictor import Predictor
@@ -81,6 +82,14 @@ def with_window(view: FeatureView, span: str) -> FeatureView:
     return changed
 
 
+class Store:
+    """What a worker's scorer asks: the values that a model's views give on these rows, and what is said of where they come from."""
+
+    def __init__(self, model: fb.Model, frame: pl.DataFrame, content: str) -> None:
+        self.prepared = prepare_history(model, frame)
+        self.views = packed([TakenUp(view.name, view_digest(view), tuple(view.features), "sales", content) for view in model.features])
+
+
 class Shops:
     """The project on disk."""
 
@@ -129,14 +138,11 @@ class Shops:
             model = predictor.model
             if span != "7d":
                 model = model.replace(features=[with_window(model.features[0], span)])
-            write_json(wired.layout.pointers / "sales.json", {"content": content or self.content()})
-            history = History(model, wired.layout, wired.blobs)
-            history.refresh()
-            if lost:
-                frames = {name: frame.filter(pl.col("shop") != lost) for name, frame in history._frames.items()}
-                history.prepared = prepare_history(model, frames)
+            content = content or self.content()
+            frame = load_content(content, wired.blobs)
+            store = Store(model, frame.filter(pl.col("shop") != lost), content)
             served = Predictor(model, predictor.signature, predictor.fitted)
-            return self._log(wired, Scorer(served, history), keys, at)
+            return self._log(wired, Scorer(served, store), keys, at)
 
     def _log(self, wired: Wired, scorer: Scorer, keys: Sequence[str], at: int) -> list[str]:
         writer = wal.Writer(wired.layout.log, "g0", reserve_bytes=0)
