@@ -17,6 +17,7 @@ import polars as pl
 import flyball as fb
 from flyball.cli.main import run
 from flyball.data.commit import load_content
+from flyball.data.erasures import present
 from flyball.declare.codec import view_digest
 from flyball.declare.units import fill
 from flyball.declare.views import FeatureView
@@ -119,17 +120,21 @@ class Shops:
             wired.close()
 
     def content(self) -> str:
-        """The newest version's."""
+        """Where the newest version lies."""
         with self.opened() as wired:
-            row = wired.ledger.state().get(DATASETS, "sales")
+            state = wired.ledger.state()
+            row = state.get(DATASETS, "sales")
             assert row is not None
             assert row.head is not None
-            return row.head.content
+            return present(state, "sales", row.head.content)
 
-    def serve(self, keys: Sequence[str], *, at: int, span: str = "7d", content: str = "", lost: str = "") -> list[str]:
+    def serve(
+        self, keys: Sequence[str], *, at: int, span: str = "7d", content: str = "", lost: str = "", ids: Sequence[str] = ()
+    ) -> list[str]:
         """Ask the worker's own scorer for these shops as of `at` (µs) and log what a gateway would; the ids of the rows.
 
         span: what the served view computes. content: the data set version it had taken up (the newest). lost: a key that its store has lost.
+        ids: those that the caller chose.
         """
         with self.opened() as wired:
             row = wired.ledger.state().get(VERSIONS, "shops/1.0.0")
@@ -142,13 +147,13 @@ class Shops:
             frame = load_content(content, wired.blobs)
             store = Store(model, frame.filter(pl.col("shop") != lost), content)
             served = Predictor(model, predictor.signature, predictor.fitted)
-            return self._log(wired, Scorer(served, store), keys, at)
+            return self._log(wired, Scorer(served, store), keys, at, list(ids))
 
-    def _log(self, wired: Wired, scorer: Scorer, keys: Sequence[str], at: int) -> list[str]:
+    def _log(self, wired: Wired, scorer: Scorer, keys: Sequence[str], at: int, ids: list[str]) -> list[str]:
         writer = wal.Writer(wired.layout.log, "g0", reserve_bytes=0)
         questions = [wire.Question(tag, [at], [[key]]) for tag, key in enumerate(keys)]
         found = scorer.score([[key] for key in keys], [at] * len(keys))
-        now, ids = time.monotonic_ns(), [f"p_{time.time_ns() + n:032x}" for n in range(len(keys))]
+        now, ids = time.monotonic_ns(), ids or [f"p_{time.time_ns() + n:032x}" for n in range(len(keys))]
         frames = [writer.declare("shops@1.0.0", ["shop"])]
         for own, key, frame in zip(ids, keys, _parts(questions, found), strict=True):
             reply = wire.decode_reply(frame[4:])
