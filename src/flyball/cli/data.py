@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flyball.cli import common
+from flyball.cli import common, versions
 from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason, Yes
-from flyball.cli.output import Output, ago, dated
-from flyball.clock import rfc3339
-from flyball.data.erasures import present
+from flyball.cli.output import Output, dated
 from flyball.errors import BadInput, Conflict
 from flyball.loop.erasing import decide_erase, of_nobody
-from flyball.loop.lookup import missing
 from flyball.records.base import Receipt
-from flyball.records.data import DATASET_VERSIONS, DATASETS, DatasetRow
+from flyball.records.data import DATASETS
 
 if TYPE_CHECKING:
     from flyball.loop.eraser import Eraser, Held
@@ -44,7 +41,7 @@ def list_datasets(*, project: Project = HERE, as_json: Json = False, quiet: Quie
         known, seen = state.scan(DATASETS), common.may_see_data(wired, state)
         rows = [(name, row) for name, row in known if seen(name)]
     if rows:
-        out.table(("NAME", "VERSION", "ROWS", "AS OF", "SOURCE"), [_listed(name, row) for name, row in rows])
+        out.table(("NAME", "VERSION", "ROWS", "AS OF", "SOURCE"), [versions.listed(name, row) for name, row in rows])
     elif known:
         out.line("this token is for no model that is made from one of the data sets here")
     else:
@@ -53,34 +50,8 @@ def list_datasets(*, project: Project = HERE, as_json: Json = False, quiet: Quie
     return 0
 
 
-@app.command()
-def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="a data set")],
-    *,
-    project: Project = HERE,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> int:
-    """One data set. Every stored version, what was left out of it, and where its rows lie since persons were erased from it."""
-    out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
-        state, now = wired.ports.ledger.state(), wired.ports.clock.now()
-        row, seen = state.get(DATASETS, name), common.may_see_data(wired, state)
-        if row is None or not seen(name):
-            raise missing("data set", name, [key for key, _ in state.scan(DATASETS) if seen(key)])
-        found = [(version, present(state, name, version.content)) for key, version in state.scan(DATASET_VERSIONS) if version.name == name]
-    out.line(" ".join(_listed(name, row)))
-    for version, content in sorted(found, key=lambda each: each[0].as_of):
-        moved = f"   rows lie under {content[:12]}: some were erased" if content != version.content else ""
-        out.line(f"  {version.version:<9} {version.content[:12]}  {version.rows:,} rows  known {ago(version.as_of, now)} ago{moved}")
-        if version.erased:
-            out.line(f"  {'':<9} {version.erased:,} rows of the source were left out: their persons were erased")
-    out.line(f"  {len(row.violations)} violations: {'; '.join(row.violations[:3])}") if row.violations else None
-    for finding in row.findings:
-        if finding.severity == "warn":
-            out.line(f"  warning  {finding.text}")
-    out.document({"name": name, **dated(row), "versions": [{**dated(version), "present": content} for version, content in found]})
-    return 0
+app.command("show")(versions.show)
+app.command("diff")(versions.diff)
 
 
 @app.command()
@@ -263,12 +234,3 @@ def _counts(held: Held) -> str:
     rows, predictions = sum(each.rows for each in held.versions), sum(each.rows for each in held.segments)
     parts = [f"{rows:,} rows in {len(held.versions)} versions of {', '.join(held.names)}", f"{predictions + held.waiting:,} predictions"]
     return " and ".join(parts) + (f", {len(held.texts)} texts of events" if held.texts else "")
-
-
-def _listed(name: str, row: DatasetRow) -> list[str]:
-    head = row.head
-    warned = f"warns: {row.findings[0].text}" if row.findings else "ok"
-    wrong = f"refused: {row.violations[0]}" if row.violations else warned if head else "–"
-    if head is None:
-        return [name, "–", "–", "–", wrong]
-    return [name, head.version, f"{head.rows:,}", rfc3339(head.as_of) if head.as_of else "–", wrong]

@@ -60,15 +60,15 @@ class RowDifference(Record, frozen=True):
 
 
 class ColumnDifference(Record, frozen=True):
-    """One column in both versions: shares of missing values, means of numbers, and how far the distributions are apart.
+    """One column in both versions: missing values, means of numbers, and how far the distributions are apart.
 
     `measure` is "psi" or "tv" (total variation distance, 0 to 1), or empty where values are not compared. `came` and `went` are values of
     columns with few enough to be known; beyond `NAMED` they are counted in `more_came` and `more_went`.
     """
 
     column: str
-    nulls_before: float
-    nulls_after: float
+    nulls_before: int
+    nulls_after: int
     distinct_before: int
     distinct_after: int
     mean_before: float | None = None
