@@ -165,9 +165,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         for local in (local_caller, admitted)
     )
     if claim:
-        # whoever talks to the control plane from this machine finds a token; the loop itself works without
-        with suppress(FlyballError):
-            admitted(ledger, folder / KEYS_FOLDER, clock, embedded=_embedded(settings))
+        _give_local_token(ledger, folder / KEYS_FOLDER, settings, clock)
     library = BlobLibrary(blobs)
     subjects = lru_cache(maxsize=1)(partial(_subjects, ledger, library, folder / KEYS_FOLDER))
     if claim and ledger.state().scan(ERASURES):
@@ -239,6 +237,12 @@ def _erasures(subjects: Callable[[], Subjects]) -> Callable[[str], Erasures]:
 
 def _every(settings: Settings) -> Span:
     return Span(settings.reread_s * 1_000_000)
+
+
+def _give_local_token(ledger: SqlLedger, keys: Path, settings: Settings, clock: Clock) -> None:
+    """Whoever talks to the control plane from this machine finds a token; the loop itself works without."""
+    with suppress(FlyballError):
+        admitted(ledger, keys, clock, embedded=_embedded(settings))
 
 
 def _subjects(ledger: SqlLedger, library: BlobLibrary, keys: Path) -> Subjects:
