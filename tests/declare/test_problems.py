@@ -12,6 +12,26 @@ def said(model) -> list[str]:
     return [f"{item.what} | {item.why} | {item.fix}" for item in problems(model)]
 
 
+SHOPS = fb.Dataset("shops", source="s.csv", id="shop", columns={"number": int})
+
+
+@pytest.mark.parametrize(
+    ("column", "more", "expected"),
+    [
+        (fb.column(float, unseen="1%"), {}, 'column "x" of type float has unseen='),
+        (fb.column("time", shift="1%"), {}, 'column "x" of type time has shift='),
+        (fb.column(str, personal=True, shift="1%"), {}, 'column "x" says who a row is of and has unseen= or shift='),
+        (fb.column(str, personal=True, on_request="impute"), {}, 'column "x" says who a row is of and is imputed'),
+        (fb.column(str), {"time": "", "gap": "1h", "ahead": "0s"}, 'data set "d" has gap=, ahead= and no time column'),
+        (fb.column(str), {"references": {"x": (SHOPS, "number")}}, 'column "x" of type str must be found in shops.number of type int'),
+    ],
+)
+def test_what_a_contract_cannot_ask_for_is_told(column, more, expected) -> None:
+    data = fb.Dataset("d", **{"source": "d.csv", "time": "at", "columns": {"x": column, "y": bool}, **more})
+    found = problems(fb.Model("m", task="binary", data=data, label="y", framing=fb.Framing("test")))
+    assert expected in [item.what for item in found]
+
+
 def test_a_sound_model_has_no_problems_and_nothing_unbuilt(make) -> None:
     assert said(make()) == []
     assert unbuilt(make()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import datetime
 
 import polars as pl
 import pytest
@@ -229,6 +230,42 @@ def test_the_signature_says_types_bounds_and_nulls():
     assert (kind.name, kind.type, kind.nullable, kind.one_of) == ("kind", "str", False, ("a", "b", "c"))
     assert (forecast.name, forecast.type, forecast.nullable, forecast.low, forecast.high) == ("forecast", "float", True, -10.0, 40.0)
     assert got.task == "regression"
+
+
+def test_what_is_usual_is_the_median_or_the_most_frequent_value_of_rows_that_hold_their_contract():
+    table = Dataset(
+        "d",
+        source="d.csv",
+        time="at",
+        columns={
+            "x": Column(float, between=(0, 9), on_request="impute"),
+            "k": Column(int, on_request="impute"),
+            "word": Column(str, one_of=("a", "b"), on_request="impute"),
+            "flag": Column(bool, on_request="impute"),
+            "seen": Column("time", on_request="impute"),
+            "none": Column(float, nulls=1, on_request="impute"),
+            "free": Column(float, on_request="mark"),
+            "y": Column(bool, known_after="1h"),
+        },
+    )
+    made = Model("m", task="binary", data=table, label="y")
+    rows = pl.DataFrame(
+        {
+            "x": [1.0, 2.0, 3.0, 99.0, None],
+            "k": [4, 1, 2, 3, 5],
+            "word": ["b", "a", "b", "c", "a"],
+            "flag": [True, False, True, None, True],
+            "seen": [datetime(1970, 1, 1, 0, 0, second) for second in range(5)],
+            "none": pl.Series([None] * 5, dtype=pl.Float64),
+            "free": [1.0] * 5,
+        }
+    )
+    usual = fields.usual_values(made, rows)
+    assert usual == {"x": 2.0, "k": 3, "word": "a", "flag": True, "seen": 2_000_000}
+    signed = {field.name: (field.on_request, field.usual) for field in assemble.signature(made, (False, True), usual).fields}
+    assert signed["x"] == ("impute", 2.0)
+    assert signed["none"] == ("impute", None)
+    assert signed["free"] == ("mark", None)
 
 
 def test_history_reaches_back_over_the_longest_window_and_the_horizon():

@@ -51,6 +51,13 @@ def test_what_refuses_or_misreads_an_old_caller_is_a_major_version(new: Signatur
     assert next_version("1.9.3", OLD, new) == "2.0.0"
 
 
+def test_a_field_whose_breaches_were_answered_and_are_refused_now_takes_less():
+    lax = changed(on_request="mark")
+    assert breaks(lax, OLD) == (f"field {OLD.fields[0].name} takes less: what breaks its contract is refused",)
+    assert breaks(OLD, lax) == ()
+    assert breaks(changed(on_request="impute", usual=3), changed(on_request="impute", usual=4)) == ()
+
+
 @pytest.mark.parametrize("new", [changed(type="float"), changed(low=None), changed(high=9), changed(nullable=True), OLD])
 def test_what_takes_more_than_before_breaks_nobody(new: Signature):
     assert breaks(OLD, new) == ()

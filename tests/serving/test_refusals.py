@@ -333,7 +333,7 @@ def test_flat_and_nested_data_of_the_shape_it_says_are_the_same_rows(border: Bor
     more = {"outputs": [{"name": "prediction", "parameters": {"binary_data": False}}], "custom": 1}
     asked = tensors.parse(json.dumps({"inputs": inputs, **more}).encode(), ("prediction", "probability"))
     assert asked.outputs == ("prediction",)
-    assert served.reader.read_columns(tensors.columns(asked, served.signature), "inputs") == rows
+    assert served.reader.read_columns(tensors.columns(asked, served.signature), "inputs").rows == rows
 
 
 @pytest.mark.parametrize("path", ["/models/late/predict", "/models/late/labels", "/v2/models/late/infer"])

@@ -154,7 +154,7 @@ SCALARS = st.one_of(
 @given(row=st.fixed_dictionaries({name: st.one_of(SCALARS, st.just(value)) for name, value in GOOD.items()}))
 def test_the_fast_path_accepts_exactly_what_the_specification_accepts(row: dict[str, object]) -> None:
     body = json.dumps({"row": row}).encode()
-    values, found = explain.check_row(explain.parse(body)["row"], SIGNATURE, "row")
+    values, _, found = explain.check_row(explain.parse(body)["row"], SIGNATURE, "row")
     try:
         assert READER.read(body).rows == [values]
         assert not found

@@ -102,10 +102,37 @@ def _dataset(data: Dataset) -> Iterator[Found]:
             yield Found(
                 f'column "{name}" of type {column.type} has values of another type in one_of', "", "write values of the column's type"
             )
+        if column.unseen is not None and column.type not in ("int", "str"):
+            yield Found(f'column "{name}" of type {column.type} has unseen=', "only text and whole numbers are looked up", "use shift=")
+        if column.shift is not None and column.type == "time":
+            yield Found(f'column "{name}" of type time has shift=', "times move on by themselves", "use gap= of the data set")
+        if name in data.identifying and (column.unseen is not None or column.shift is not None):
+            yield Found(f'column "{name}" says who a row is of and has unseen= or shift=', "nothing of its values is kept", "drop it")
+        if name in data.identifying and column.on_request == "impute":
+            why = "what stands in for it would be a person's own value"
+            yield Found(f'column "{name}" says who a row is of and is imputed', why, 'use on_request="refuse" or "mark"')
+    yield from _of_set(data)
     if data.time in data.columns and data.columns[data.time].type != "time":
         yield Found(
             f'time column "{data.time}" is declared {data.columns[data.time].type}', "", "leave it out of columns, or declare it a time"
         )
+
+
+def _of_set(data: Dataset) -> Iterator[Found]:
+    """Rules on a data set as a whole."""
+    spans = [name for name in ("gap", "ahead", "disorder") if getattr(data, name) is not None]
+    if spans and not data.time:
+        yield Found(f'data set "{data.name}" has {"=, ".join(spans)}= and no time column', "they are rules on times", 'name it: time="ts"')
+    for name, key in data.references.items():
+        here, there = _type(data, name), _type(key.data, key.column)
+        if here != there:
+            what = f'column "{name}" of type {here} must be found in {key.data.name}.{key.column} of type {there}'
+            yield Found(what, "no value of one type is found among another's", "declare both as one type")
+
+
+def _type(data: Dataset, name: str) -> str:
+    """A column's type; of an id or a subject that is not declared text."""
+    return data.columns[name].type if name in data.columns else "time" if name in (data.time, data.arrived) else "str"
 
 
 def _fits(value: object, kind: str) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import polars as pl
 
-from flyball.data.types import column, schema
+from flyball.data.types import DTYPES, column, schema
 from flyball.declare import rules_columns
 from flyball.declare.columns import Column
 from flyball.declare.model import Model
@@ -14,6 +15,9 @@ from flyball.declare.views import Feature, RowFeature
 from flyball.errors import DeclarationError
 from flyball.features.expressions import expression, roots
 from flyball.records.models import Field, Signature
+
+Usual: TypeAlias = int | float | str | bool
+"""A value that stands in for one that breaks its column's contract."""
 
 
 def inputs(model: Model) -> list[str]:
@@ -64,9 +68,9 @@ def slices(model: Model) -> dict[str, pl.Expr]:
     return {part.name: expression(part.name if part.expression is None else part.expression) for part in model.slices}
 
 
-def signature(model: Model, classes: Sequence[int | str | bool] = ()) -> Signature:
+def signature(model: Model, classes: Sequence[int | str | bool] = (), usual: Mapping[str, Usual] | None = None) -> Signature:
     """What a version of the model takes and gives. Fields are in order of their names, so that two versions that take the same
-    values take them in the same places, however their files list them.
+    values take them in the same places, however their files list them. `usual`: the values of `usual_values`.
     """
     fields = []
     for name, item in sorted(request_fields(model)):
@@ -79,6 +83,8 @@ def signature(model: Model, classes: Sequence[int | str | bool] = ()) -> Signatu
                 low=None if low is None else float(low),
                 high=None if high is None else float(high),
                 one_of=tuple(item.one_of) if item.one_of else None,
+                on_request=item.on_request,
+                usual=usual.get(name) if usual else None,
             )
         )
     return Signature(task=model.task, fields=tuple(fields), classes=tuple(classes))
@@ -97,6 +103,30 @@ def _age_of_last(feature: Feature, column: str) -> int | None:
         return 0 if feature.value == column else None
     last = feature.how == "last" and feature.column == column and not feature.where
     return int(feature.window.ago) if last else None
+
+
+def usual_values(model: Model, rows: pl.DataFrame) -> dict[str, Usual]:
+    """What stands in for a value that breaks the contract of a column with `on_request="impute"`: the median of numbers and times, else
+    the most frequent value (of several the least), of those `rows` that hold the contract.
+
+    rows: columns as callers name them. One that says who a row is of has no such value: it would stand in the signature for good.
+    """
+    found: dict[str, Usual] = {}
+    for name, item in request_fields(model):
+        if item.on_request != "impute" or name not in rows.columns or name in model.data.identifying:
+            continue
+        values = rows[name].cast(DTYPES[item.type], strict=False).drop_nulls()
+        if item.between is not None:
+            values = values.filter(values.is_between(*item.between))
+        if item.one_of is not None:
+            values = values.filter(values.is_in(pl.Series(item.one_of, dtype=values.dtype, strict=False).implode()))
+        if values.is_empty():
+            continue
+        if item.type in ("int", "float", "time") and item.one_of is None:
+            found[name] = values.to_physical().sort()[(len(values) - 1) // 2]
+        else:
+            found[name] = values.mode().sort()[0]
+    return found
 
 
 def expressions(model: Model) -> dict[str, pl.Expr]:

@@ -16,8 +16,16 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?")
 _SEMVER = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
 
 
+OnRequest = Literal["refuse", "impute", "mark"]
+
+
 class Field(Record, frozen=True):
-    """One value of a request row. Bounds are inclusive."""
+    """One value of a request row. Bounds are inclusive.
+
+    `on_request`: what becomes of a row whose value is missing, out of bounds or not among the allowed ones: refused, asked with `usual` in
+    its place (the median, or the most frequent value, of the version's training rows; None: there is none, and it is refused), or asked
+    as it was sent, and said to have been so.
+    """
 
     name: str
     type: FieldType
@@ -25,6 +33,8 @@ class Field(Record, frozen=True):
     low: float | None = None
     high: float | None = None
     one_of: tuple[int | float | str | bool, ...] | None = None
+    on_request: OnRequest = "refuse"
+    usual: int | float | str | bool | None = None
 
 
 class Signature(Record, frozen=True):

@@ -68,6 +68,8 @@ def _narrower(old: Field, new: Field) -> str:
         return f"its largest value is {new.high:g}"
     if new.one_of is not None and (old.one_of is None or not set(old.one_of) <= set(new.one_of)):
         return f"it must be one of {_listed(new.one_of)}"
+    if new.on_request == "refuse" != old.on_request:
+        return "what breaks its contract is refused"
     return ""
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from flyball.errors import FlyballError, Unavailable
 from flyball.serving import wal
+from flyball.serving.explain import Marks, field_of
 from flyball.serving.ids import Ids
 from flyball.serving.layout import Layout, read_json
 from flyball.serving.limits import Limits
@@ -30,7 +31,7 @@ _unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a caller gets: `output` is one (value, score) a row. `versions` differ by row only where keys do."""
+    """What a caller gets: `output` is one (value, score) a row. `versions` differ by row only where keys do. `marks` are those of the request."""
 
     served: Served
     request_id: str
@@ -39,6 +40,7 @@ class Answer:
     output: list[list[Any]]
     fallback: str
     logged: bool
+    marks: list[Marks | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,8 @@ class Dispatcher:
         pinned = served.pinned(version) if version else None
         if served.sticky is not None and request.keys is None and key is None:
             request = replace(request, keys=[str(row[served.sticky]) for row in request.rows])
+        for own in request.marks or ():
+            self._violated(served.name, own or {})
         units = self._units(request, request_id, key)
         picked_ns = time.monotonic_ns()
         if len(units) == 1:
@@ -167,14 +171,26 @@ class Dispatcher:
         self._metrics.count(model, "", "label", "ok" if logged else "error", len(frames))
         return logged
 
-    def refuse(self, model: str, error: FlyballError) -> None:
-        """Record that a request for a served model was refused; it is written with the next write."""
+    def refuse(self, model: str, error: FlyballError, fields: Sequence[str] = ()) -> None:
+        """Record that a request for a served model was refused; it is written with the next write.
+
+        fields: of its signature; each is counted as often as a problem of the error is of it.
+        """
         self._metrics.count(model, "", "refused", error.code)
         now = time.monotonic_ns()
-        marks = {"why": error.code}
+        marks: dict[str, Any] = {"why": error.code}
+        broken = [name for problem in error.problems if (name := field_of(problem.where, fields))]
+        if broken:
+            marks["cv"] = [dict.fromkeys(broken, "refused")]
+        for name in broken:
+            self._metrics.violated(model, name, "refused")
         self._backlog.append(
             wal.frame("refused", "", picked_ns=now, answered_ns=now, epoch=self.table.epoch, version=model, status="refused", marks=marks)
         )
+
+    def _violated(self, model: str, marks: Marks) -> None:
+        for name, action in marks.items():
+            self._metrics.violated(model, name, action)
 
     def _units(self, request: Request, request_id: str, key: str | None) -> list[_Unit]:
         ids, keys = request.ids, request.keys
@@ -202,8 +218,10 @@ class Dispatcher:
         rows = request.rows if unit.rows is None else [request.rows[row] for row in unit.rows]
         times = request.times if request.times is None or unit.rows is None else [request.times[row] for row in unit.rows]
         marks = served.marks if pinned is None else None
-        if unit.ids is not None or times is not None:
+        if unit.ids is not None or times is not None or request.marks is not None:
             marks = dict(marks or {})
+            if request.marks is not None:
+                marks["cv"] = request.marks if unit.rows is None else [request.marks[row] for row in unit.rows]
             if unit.ids is not None and len(rows) > 1:
                 marks["ids"] = unit.ids
             if times is not None:
@@ -350,7 +368,8 @@ class Dispatcher:
             output = _unpack(result.output)
             count = len(output)
             ids = request.ids or ([unit.request_id] if count == 1 else [f"{unit.request_id}/{row}" for row in range(count)])
-            return Answer(served, unit.request_id, ids, [result.target.arm.version] * count, output, result.fallback, result.logged)
+            versions = [result.target.arm.version] * count
+            return Answer(served, unit.request_id, ids, versions, output, result.fallback, result.logged, request.marks)
         count = len(request.rows)
         placed: list[list[Any]] = [[]] * count
         ids, versions = [""] * count, [""] * count
@@ -358,7 +377,8 @@ class Dispatcher:
             for row, row_id, value in zip(unit.rows or (), unit.ids or (), _unpack(result.output), strict=True):
                 placed[row], ids[row], versions[row] = value, row_id, result.target.arm.version
         fallback = next((result.fallback for result in results if result.fallback), "")
-        return Answer(served, request_id or ids[0], ids, versions, placed, fallback, all(result.logged for result in results))
+        logged = all(result.logged for result in results)
+        return Answer(served, request_id or ids[0], ids, versions, placed, fallback, logged, request.marks)
 
 
 def _absent(name: str, absence: NoAnswer) -> Unavailable:

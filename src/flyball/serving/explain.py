@@ -21,6 +21,8 @@ from flyball.serving.problems import TooLarge, Unparsable
 
 Value: TypeAlias = int | float | str | bool | None
 Row: TypeAlias = tuple[Value, ...]
+Marks: TypeAlias = dict[str, str]
+"""What was done with the values of a row that break their contract: field → "imputed" or "marked"."""
 
 LONGEST_TEXT = 65_536
 """Characters in one text value."""
@@ -111,6 +113,18 @@ def _too_deep() -> Unparsable:
 def pointer(*parts: str | int) -> str:
     """A JSON pointer (RFC 6901); a name beyond `LONGEST_NAME` is cut."""
     return "".join("/" + _cut(str(part)).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def field_of(where: str, names: Collection[str]) -> str:
+    """The field of a signature that a pointer into a request leads to; "" where it leads to none.
+
+    >>> field_of("/rows/7/amount", ["amount"])
+    'amount'
+    """
+    parts = [part.replace("~1", "/").replace("~0", "~") for part in where.split("/")[1:]]
+    place = 2 if parts[:1] == ["rows"] else 1
+    name = parts[place] if parts[:1] and parts[0] in ("row", "rows", "columns", "inputs") and len(parts) > place else ""
+    return name if name in names else ""
 
 
 def first(problems: Iterable[Problem]) -> list[Problem]:
@@ -233,15 +247,40 @@ def _typed(value: Any, field: Field, where: str) -> Value | Problem:
 
 def check_value(value: Any, field: Field, where: str) -> Value | Problem:
     """One value against its field: the value, converted, or the problem."""
-    if value is None:
-        return (
-            None
-            if field.nullable
-            else Problem(where, "the value is null", f'"{field.name}" may not be missing', f"send {_WANTED[field.type]}")
-        )
-    typed = _typed(value, field, where)
+    typed = None if value is None else _typed(value, field, where)
     if isinstance(typed, Problem):
         return typed
+    broken = _breach(typed, field, where)
+    return typed if broken is None else broken
+
+
+def settle_value(value: Any, field: Field, where: str, marks: Marks) -> Value | Problem:
+    """As `check_value`; what breaks the field's contract, and is of its type, is imputed or taken as it is where the field says so.
+
+    `marks` is told which.
+    """
+    if field.on_request == "refuse":
+        return check_value(value, field, where)
+    typed = None if value is None else _typed(value, field, where)
+    if isinstance(typed, Problem):
+        return typed
+    broken = _breach(typed, field, where)
+    if broken is None:
+        return typed
+    if field.on_request == "impute":
+        if field.usual is None:
+            return broken
+        marks[field.name] = "imputed"
+        return field.usual
+    marks[field.name] = "marked"
+    return typed
+
+
+def _breach(typed: Value, field: Field, where: str) -> Problem | None:
+    """What a value of the field's type, or none, breaks of its contract."""
+    if typed is None:
+        why = f'"{field.name}" may not be missing'
+        return None if field.nullable else Problem(where, "the value is null", why, f"send {_WANTED[field.type]}")
     if isinstance(typed, int | float) and not isinstance(typed, bool) and field.type != "time":
         if field.low is not None and typed < field.low:
             return Problem(where, f"{typed} is below {field.low:g}", "the column's declared bounds", f"send {_span(field)}")
@@ -256,7 +295,7 @@ def check_value(value: Any, field: Field, where: str) -> Value | Problem:
             f"one of {options}",
             f'did you mean "{near}"?' if near else "send one of these",
         )
-    return typed
+    return None
 
 
 def _span(field: Field) -> str:
@@ -269,8 +308,8 @@ def _names(found: Collection[str], signature: Signature, *at: str | int) -> Iter
     """Missing and extra fields, with near names."""
     known = {field.name: field for field in signature.fields}
     extra = [name for name in found if name not in known]
-    for name in known:
-        if name in found:
+    for name, field in known.items():
+        if name in found or field.on_request != "refuse":
             continue
         near = near_name(name, extra)
         yield Problem(
@@ -286,24 +325,33 @@ def _names(found: Collection[str], signature: Signature, *at: str | int) -> Iter
         yield Problem(pointer(*at, name), "there is no such field", "the signature does not name it", fix)
 
 
-def check_row(row: Any, signature: Signature, *at: str | int) -> tuple[Row, list[Problem]]:
-    """One row, an object of fields: its values in signature order, and the first of its problems."""
+def check_row(row: Any, signature: Signature, *at: str | int) -> tuple[Row, Marks, list[Problem]]:
+    """One row, an object of fields: its values in signature order, what was done with some of them, and the first of its problems.
+
+    A field that is not there counts as null where its contract may be broken.
+    """
+    marks: Marks = {}
     if not isinstance(row, dict):
-        return (), [Problem(pointer(*at), f"a row is an object, not {_JSON_NAMES.get(type(row), 'this')}", fix='send {"field": value, …}')]
+        what = f"a row is an object, not {_JSON_NAMES.get(type(row), 'this')}"
+        return (), marks, [Problem(pointer(*at), what, fix='send {"field": value, …}')]
     problems = first(_names(row, signature, *at))
     values: list[Value] = []
     for field in signature.fields:
-        if field.name in row and len(problems) <= MOST_PROBLEMS:
-            checked = check_value(row[field.name], field, pointer(*at, field.name))
+        if (field.name in row or field.on_request != "refuse") and len(problems) <= MOST_PROBLEMS:
+            checked = settle_value(row.get(field.name), field, pointer(*at, field.name), marks)
             if isinstance(checked, Problem):
                 problems.append(checked)
             else:
                 values.append(checked)
-    return tuple(values), problems
+    return tuple(values), marks, problems
 
 
-def check_columns(columns: Mapping[str, Any], signature: Signature, root: str = "columns") -> tuple[list[Row], list[Problem]]:
-    """Columns of equal length: rows in signature order, and the first of the problems. Raises TooLarge."""
+def check_columns(
+    columns: Mapping[str, Any], signature: Signature, root: str = "columns"
+) -> tuple[list[Row], list[Marks | None], list[Problem]]:
+    """Columns of equal length: rows in signature order, what was done with some of their values (one a row, None where nothing was; empty
+    where nothing was at all), and the first of the problems. Raises TooLarge.
+    """
     no_lists = (
         Problem(pointer(root, name), "a column is a list of values", fix="send [value, …]")
         for name in columns
@@ -316,17 +364,26 @@ def check_columns(columns: Mapping[str, Any], signature: Signature, root: str = 
         told = ", ".join(f"{_cut(name)} {length}" for name, length in islice(lengths.items(), MOST_PROBLEMS))
         problems.append(Problem(pointer(root), "the columns differ in length", told, "send as many values in each"))
     if problems:
-        return [], problems
+        return [], [], problems
     made: list[list[Value]] = [[] for _ in signature.fields]
-    problems = first(_values(columns, signature, root, made))
-    return ([] if problems else list(zip(*made, strict=True))), problems
+    count = max(lengths.values(), default=0)
+    marks: dict[int, Marks] = {}
+    problems = first(_values(columns, signature, root, made, marks, count))
+    if problems:
+        return [], [], problems
+    return list(zip(*made, strict=True)), [marks.get(row) for row in range(count)] if marks else [], []
 
 
-def _values(columns: Mapping[str, Any], signature: Signature, root: str, made: list[list[Value]]) -> Iterator[Problem]:
+def _values(
+    columns: Mapping[str, Any], signature: Signature, root: str, made: list[list[Value]], marks: dict[int, Marks], count: int
+) -> Iterator[Problem]:
     """Put every good value into `made`, and give every other's problem as it comes: whoever has enough of them stops here."""
     for field, column in zip(signature.fields, made, strict=True):
-        for index, value in enumerate(columns[field.name]):
-            checked = check_value(value, field, pointer(root, field.name, index))
+        for index, value in enumerate(columns.get(field.name, [None] * count)):
+            own: Marks = {}
+            checked = settle_value(value, field, pointer(root, field.name, index), own)
+            if own:
+                marks.setdefault(index, {}).update(own)
             if isinstance(checked, Problem):
                 yield checked
             else:

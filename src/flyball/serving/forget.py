@@ -122,6 +122,8 @@ def _kept(record: wal.LogRecord, places: Collection[int]) -> wal.LogRecord | Non
     marks = dict(record.marks or {}) | {"ids": [ids[place] for place in keep]}
     if isinstance(times := marks.get("t"), list):
         marks["t"] = _only(times, keep)
+    if isinstance(marks.get("cv"), list):
+        marks["cv"] = _only(marks["cv"], keep)
     return msgspec.structs.replace(
         record,
         rows=len(keep),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flyball.serving.layout import Layout, read_json, write_whole
@@ -14,7 +14,7 @@ BUCKETS_US = (250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 25
 
 
 class Metrics:
-    """Counts requests by (model, version, role, status) and latency by model."""
+    """Counts requests by (model, version, role, status), latency by model, and breaches of contract by (model, column, action)."""
 
     def __init__(self, layout: Layout, gateway: str) -> None:
         self._layout = layout
@@ -24,12 +24,18 @@ class Metrics:
         self._counts: dict[tuple[str, str, str, str], int] = {tuple(key): n for key, n in kept.get("counts", [])}
         self._latency: dict[str, list[int]] = {model: list(cells) for model, cells in kept.get("latency", {}).items()}
         self._sums: dict[str, int] = dict(kept.get("sums", {}))
+        self._violations: dict[tuple[str, str, str], int] = {tuple(key): n for key, n in kept.get("violations", [])}
         self.unlogged = int(kept.get("unlogged", 0))
 
     def count(self, model: str, version: str, role: str, status: str, n: int = 1) -> None:
         """Add to a counter."""
         key = (model, version, role, status)
         self._counts[key] = self._counts.get(key, 0) + n
+
+    def violated(self, model: str, column: str, action: str) -> None:
+        """A value of a request broke its column's contract: "refused", "imputed" or "marked"."""
+        key = (model, column, action)
+        self._violations[key] = self._violations.get(key, 0) + 1
 
     def observe(self, model: str, micros: int) -> None:
         """Add a request's latency."""
@@ -57,12 +63,23 @@ class Metrics:
             "counts": [[list(key), n] for key, n in self._counts.items()],
             "latency": self._latency,
             "sums": self._sums,
+            "violations": [[list(key), n] for key, n in self._violations.items()],
             "unlogged": self.unlogged,
         }
 
 
 def _label(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _counter(name: str, told: str, labels: Sequence[str], counts: Mapping[tuple[str, ...], int]) -> Iterator[str]:
+    """A counter's lines; none where nothing was counted."""
+    if counts:
+        yield f"# HELP {name} {told}"
+        yield f"# TYPE {name} counter"
+    for key, n in sorted(counts.items()):
+        shown = ",".join(f'{label}="{_label(value)}"' for label, value in zip(labels, key, strict=True))
+        yield f"{name}{{{shown}}} {n}"
 
 
 def render(documents: Iterable[dict[str, Any]]) -> str:
@@ -72,6 +89,7 @@ def render(documents: Iterable[dict[str, Any]]) -> str:
     sums: dict[str, int] = {}
     unlogged = 0
     skew: dict[tuple[str, ...], int] = {}
+    violations: dict[tuple[str, ...], int] = {}
     for document in documents:
         for key, n in document["counts"]:
             counts[tuple(key)] = counts.get(tuple(key), 0) + n
@@ -80,8 +98,9 @@ def render(documents: Iterable[dict[str, Any]]) -> str:
         for model, total in document["sums"].items():
             sums[model] = sums.get(model, 0) + total
         unlogged += document["unlogged"]
-        for key, n in document.get("skew", ()):
-            skew[tuple(key)] = skew.get(tuple(key), 0) + n
+        for summed, name in ((skew, "skew"), (violations, "violations")):
+            for key, n in document.get(name, ()):
+                summed[tuple(key)] = summed.get(tuple(key), 0) + n
     lines = ["# HELP flyball_requests_total Requests by model, version, role and status.", "# TYPE flyball_requests_total counter"]
     for (model, version, role, status), n in sorted(counts.items()):
         lines.append(
@@ -98,12 +117,8 @@ def render(documents: Iterable[dict[str, Any]]) -> str:
         lines.append(f'flyball_request_seconds_count{{model="{_label(model)}"}} {total}')
     lines += ["# HELP flyball_unlogged_total Answers that a full disk kept out of the log.", "# TYPE flyball_unlogged_total counter"]
     lines.append(f"flyball_unlogged_total {unlogged}")
-    if skew:
-        lines += [
-            "# HELP flyball_feature_values_total Served feature values that were verified, by how they stand to training's.",
-            "# TYPE flyball_feature_values_total counter",
-        ]
-    for (model, view, feature, standing), n in sorted(skew.items()):
-        labels = f'model="{_label(model)}",view="{_label(view)}",feature="{_label(feature)}",skew="{_label(standing)}"'
-        lines.append(f"flyball_feature_values_total{{{labels}}} {n}")
+    told = "Served feature values that were verified, by how they stand to training's."
+    lines += _counter("flyball_feature_values_total", told, ("model", "view", "feature", "skew"), skew)
+    told = "Values of requests that broke their column's contract, and what became of them."
+    lines += _counter("flyball_contract_violations_total", told, ("model", "column", "action"), violations)
     return "\n".join(lines) + "\n"

@@ -42,7 +42,7 @@ class Native:
         try:
             request = served.reader.read(body)
         except BadInput as error:
-            dispatcher.refuse(name, error)
+            dispatcher.refuse(name, error, served.names)
             raise
         taken = next((own for own in request.ids or () if own.startswith(PREFIX)), None)
         if taken is not None:
@@ -121,7 +121,8 @@ def _predictions(answer: Answer) -> _Predictions:
     version = answer.versions[0] if single and answer.versions else (champion.arm.version if champion else "")
     classes = answer.served.signature.classes
     predictions: list[dict[str, Any]] = []
-    for row_id, row_version, (value, score) in zip(answer.ids, answer.versions, answer.output, strict=True):
+    marks = answer.marks or [None] * len(answer.ids)
+    for row_id, row_version, (value, score), own in zip(answer.ids, answer.versions, answer.output, marks, strict=True):
         one: dict[str, Any] = {"id": row_id, "value": value}
         if isinstance(score, list):
             one["scores"] = {str(name): share for name, share in zip(classes, score, strict=False)}
@@ -129,6 +130,8 @@ def _predictions(answer: Answer) -> _Predictions:
             one["score"] = score
         if not single:
             one["version"] = row_version
+        if own:
+            one["marks"] = own
         predictions.append(one)
     return _Predictions(answer.served.name, version, predictions, answer.fallback)
 
@@ -141,6 +144,8 @@ def _field(field: Field) -> dict[str, Any]:
         shown["high"] = field.high
     if field.one_of is not None:
         shown["one_of"] = list(field.one_of)
+    if field.on_request != "refuse":
+        shown["on_request"] = field.on_request
     return shown
 
 

@@ -14,7 +14,6 @@ from flyball.records.models import Signature
 from flyball.serving import tensors
 from flyball.serving.dispatch import Answer, Dispatcher
 from flyball.serving.table import Served
-from flyball.serving.validate import Request
 
 _encode = msgspec.json.Encoder().encode
 
@@ -64,9 +63,9 @@ class Oip:
         served = self._dispatcher.find(name)
         try:
             asked = tensors.parse(body, _outputs(served.signature))
-            request = Request(served.reader.read_columns(tensors.columns(asked, served.signature), "inputs"))
+            request = served.reader.read_columns(tensors.columns(asked, served.signature), "inputs")
         except BadInput as error:
-            self._dispatcher.refuse(name, error)
+            self._dispatcher.refuse(name, error, served.names)
             raise
         answer = await self._dispatcher.predict(served, request, version=version, request_id=asked.id, key=asked.key)
         return _encode(_answer(served, answer, asked.outputs)), answer.logged
@@ -98,6 +97,9 @@ def _answer(served: Served, answer: Answer, wanted: tuple[str, ...]) -> dict[str
     if wanted:
         outputs = [output for output in outputs if output["name"] in wanted]
     document: dict[str, Any] = {"model_name": served.name, "model_version": answer.versions[0], "id": answer.request_id, "outputs": outputs}
-    if answer.fallback:
-        document["parameters"] = {"fallback": answer.fallback}
+    parameters: dict[str, Any] = {"fallback": answer.fallback} if answer.fallback else {}
+    if answer.marks is not None:
+        parameters["marks"] = answer.marks
+    if parameters:
+        document["parameters"] = parameters
     return document

@@ -17,7 +17,7 @@ from flyball.clock import Instant
 from flyball.errors import BadInput, Problem
 from flyball.records.models import Field, Signature
 from flyball.serving import explain
-from flyball.serving.explain import Row, pointer
+from flyball.serving.explain import Marks, Row, pointer
 from flyball.serving.problems import Unparsable
 
 _MEMBERS = ("row", "rows", "columns", "id", "ids", "key", "keys", "time", "times")
@@ -26,12 +26,16 @@ _PLURAL = {"id": "ids", "key": "keys", "time": "times"}
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a caller asked: rows in signature order; ids, keys and times (µs) one a row where given."""
+    """What a caller asked: rows in signature order; ids, keys and times (µs) one a row where given.
+
+    `marks`: what was done with values that break their contract, one a row (None: nothing in it); None where nothing was at all.
+    """
 
     rows: list[Row]
     ids: list[str] | None = None
     keys: list[str] | None = None
     times: list[Instant] | None = None
+    marks: list[Marks | None] | None = None
 
 
 def _field_type(field: Field) -> Any:
@@ -102,12 +106,12 @@ class RowReader:
         except (msgspec.MsgspecError, BadInput, ValueError, OverflowError, RecursionError):
             return self._slowly(explain.parse(body))
 
-    def read_columns(self, columns: Mapping[str, Any], root: str = "columns") -> list[Row]:
+    def read_columns(self, columns: Mapping[str, Any], root: str = "columns") -> Request:
         """Rows from columns. Raises BadInput with every problem."""
-        rows, problems = explain.check_columns(columns, self.signature, root)
+        rows, marks, problems = explain.check_columns(columns, self.signature, root)
         if problems:
             raise refuse(problems)
-        return rows
+        return Request(rows, marks=marks or None)
 
     def _each_once(self, body: bytes, asked: Any, row: Row) -> bool:
         """Whether no name can be there twice, of which the typed decode takes the last: by the quotes of the body, without a second look
@@ -140,8 +144,9 @@ class RowReader:
             problems.append(Problem("", what, "a request has one of row, rows, columns", f'send {{"row": {{…}}}}; fields: {known}'))
         problems += explain.first(explain.strange(body, _MEMBERS, "a request"))
         rows: list[Row] = []
+        marks: list[Marks | None] = []
         if len(given) == 1:
-            rows, found = self._rows(given[0], body[given[0]])
+            rows, marks, found = self._rows(given[0], body[given[0]])
             problems += found
         single = given == ["row"]
         count = 1 if single else len(rows)
@@ -152,31 +157,37 @@ class RowReader:
             problems.append(Problem("/ids", "an id is given twice", "a label names one row"))
         if problems:
             raise refuse(problems)
-        return Request(rows, ids, keys, times)
+        return Request(rows, ids, keys, times, marks if any(marks) else None)
 
-    def _rows(self, given: str, value: Any) -> tuple[list[Row], list[Problem]]:
+    def _rows(self, given: str, value: Any) -> tuple[list[Row], list[Marks | None], list[Problem]]:
         if given == "row":
-            row, problems = explain.check_row(value, self.signature, "row")
-            return [row], problems
+            row, marks, problems = explain.check_row(value, self.signature, "row")
+            return [row], [marks or None], problems
         if given == "rows":
             if not isinstance(value, list) or not value:
-                return [], [Problem("/rows", "rows is a list of at least one row", fix='send {"rows": [{"field": value, …}]}')]
+                return [], [], [Problem("/rows", "rows is a list of at least one row", fix='send {"rows": [{"field": value, …}]}')]
             explain.check_count(len(value))
-            rows, problems = [], []
+            rows, told, problems = [], [], []
             for index, one in enumerate(value):
-                row, found = explain.check_row(one, self.signature, "rows", index)
+                row, marks, found = explain.check_row(one, self.signature, "rows", index)
                 rows.append(row)
+                told.append(marks or None)
                 problems += found
                 if len(problems) > explain.MOST_PROBLEMS:
                     break
-            return rows, problems
+            return rows, told, problems
         if not isinstance(value, dict) or not value:
-            return [], [Problem("/columns", "columns is an object of lists", fix='send {"columns": {"field": [value, …]}}')]
-        rows, problems = explain.check_columns(value, self.signature)
-        return rows, problems or (
-            []
-            if rows
-            else [Problem("/columns", "the columns are empty", "a request has at least one row", "send one value a column at least")]
+            return [], [], [Problem("/columns", "columns is an object of lists", fix='send {"columns": {"field": [value, …]}}')]
+        rows, told, problems = explain.check_columns(value, self.signature)
+        return (
+            rows,
+            told,
+            problems
+            or (
+                []
+                if rows
+                else [Problem("/columns", "the columns are empty", "a request has at least one row", "send one value a column at least")]
+            ),
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,8 @@ from flyball.declare.functions import Function
 from flyball.declare.model import Model
 from flyball.declare.training import Train
 from flyball.errors import DeclarationError, Refused
-from flyball.features.assemble import signature
+from flyball.features.assemble import request_fields, signature, watched_columns
+from flyball.features.fields import Usual, usual_values
 from flyball.records.models import Signature
 from flyball.training.calls import Parameters, RunLog, call_fit, hyperparameters
 from flyball.training.predictor import Predictor, classes_of
@@ -93,16 +94,24 @@ class Fitter:
             self.cpu_s += time.process_time() - began
             self.fits += 1
             self.cache.put(key, fitted)
-        return Predictor(self.model, self.signature(self.rows.frame["__y"][split.start : split.end]), fitted)
+        usual = self._usual(split.start, stop)
+        return Predictor(self.model, self.signature(self.rows.frame["__y"][split.start : split.end], usual), fitted)
 
     def _asked(self, first: int) -> Instant:
         """When the first row is predicted that what is fitted is asked; the run's own moment where it is asked none yet."""
         times = self.rows.times
         return min(self.as_of, int(times[first]) - int(self.model.framing.horizon)) if first < len(times) else self.as_of
 
-    def signature(self, y: pl.Series) -> Signature:
-        """What a version of these labels takes and gives."""
-        return signature(self.model, classes_of(self.model.task, y))
+    def _usual(self, start: int, stop: int) -> dict[str, Usual]:
+        """What stands in, in requests, for what breaks the contract of a column that is to be imputed."""
+        if all(item.on_request != "impute" for _, item in request_fields(self.model)):
+            return {}
+        frame = self.rows.frame
+        return usual_values(self.model, frame[start:stop].select(watched_columns(self.model, frame)))
+
+    def signature(self, y: pl.Series, usual: Mapping[str, Usual] | None = None) -> Signature:
+        """What a version of these labels takes and gives; `usual` stands in for what breaks a contract."""
+        return signature(self.model, classes_of(self.model.task, y), usual)
 
 
 def train_of(model: Model) -> Train:
