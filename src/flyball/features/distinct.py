@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from flyball.features.order import Ints, numbered
+from flyball.features.order import Ints, by_number, numbered
 
 MANY: Final = 4
 """Stretches with more rows in all than this many times those of the column and the stretches are counted by forerunners."""
@@ -34,8 +34,14 @@ class Kinds:
     @classmethod
     def of(cls, values: pl.Series) -> Kinds:
         """Number the values of a column without nulls."""
-        kind = numbered(values, values.unique(maintain_order=True))
-        by = np.argsort(kind, kind="stable")
+        if values.dtype.is_numeric():
+            numbers = values.to_numpy()
+            by = np.argsort(numbers, kind="stable")
+            kind = np.empty(len(by), dtype=np.int64)
+            kind[by] = np.cumsum(np.diff(numbers[by], prepend=numbers[by[:1]]) != 0)
+        else:
+            kind = numbered(values, values.unique(maintain_order=True))
+            by = by_number(kind)
         same = kind[by[1:]] == kind[by[:-1]]
         before = np.zeros(len(kind), dtype=np.int64)
         before[by[1:]] = np.where(same, by[:-1] + 1, 0)
@@ -60,7 +66,9 @@ class Kinds:
     def _pairs(self, owner: Ints, rows: Ints, count: int) -> Ints:
         """How many different values each owner's rows have."""
         kinds = int(self.kind.max(initial=0)) + 1
-        return np.bincount(np.unique(owner * kinds + self.kind[rows]) // kinds, minlength=count).astype(np.int64, copy=False)
+        pairs = np.sort(owner * kinds + self.kind[rows])
+        first = np.concatenate([np.ones(len(pairs[:1]), dtype=np.bool_), pairs[1:] != pairs[:-1]])
+        return np.bincount(pairs[first] // kinds, minlength=count).astype(np.int64, copy=False)
 
     def _within(self, rows: Ints, low: Ints, high: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Whether the value of each row is found in [low, high)."""

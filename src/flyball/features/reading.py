@@ -33,7 +33,7 @@ def delay(view: FeatureView, feature: Feature) -> int:
 def read(view: FeatureView, name: str, value: Any, rows: pl.DataFrame) -> pl.Series:
     """A column or an expression, one value a row in their order. Raises BadInput if it cannot be computed or gives other rows."""
     made = _evaluate(view, name, value, rows)
-    return made.fill_nan(None) if made.dtype.is_float() else made
+    return made.fill_nan(None) if made.dtype.is_float() and made.is_nan().any() else made
 
 
 def masked(view: FeatureView, name: str, where: Any, rows: pl.DataFrame) -> npt.NDArray[np.bool_]:

@@ -42,7 +42,7 @@ class Known:
         self._delay = delay
         self.at = np.maximum(rows.arrived, rows.time + delay)
         """When each row is known, i64 µs."""
-        self._axis = Axis(self.at, len(rows.entities))
+        self._axis = Axis(self.at, rows.entities.count)
         known = self._axis.at(rows.entity, self.at)
         self._order: Ints | None = None
         self.in_order = bool((known[1:] >= known[:-1]).all())
@@ -52,8 +52,20 @@ class Known:
             # entities ascend in these numbers, so a running maximum (minimum) never carries over from one to the next
             self._all = np.maximum.accumulate(known)
             self._some = np.minimum.accumulate(known[::-1])[::-1]
-            by = np.argsort(known)
+            by = self._by_known(known)
             self._sorted, self._order = known[by], np.maximum.accumulate(by)
+
+    def _by_known(self, known: Ints) -> Ints:
+        """The order in which rows become known: most of them in that of their times, among which the late ones are put."""
+        late = self.at > self._rows.time + self._delay
+        prompt, others = np.flatnonzero(~late), np.flatnonzero(late)
+        others = others[np.argsort(known[others])]
+        among = np.searchsorted(known[prompt], known[others], side="right") + np.arange(len(others))
+        by = np.empty(len(known), dtype=np.int64)
+        free = np.ones(len(known), dtype=np.bool_)
+        free[among] = False
+        by[among], by[free] = others, prompt
+        return by
 
     def newest(self, asked: Asked) -> Positions:
         """The newest row, in the order of rows, that each moment sees; −1 where it sees none."""

@@ -17,7 +17,7 @@ import polars as pl
 from flyball.declare.views import Feature, FeatureView, RowFeature, WindowFeature
 from flyball.errors import DeclarationError
 from flyball.features.aggregates import Column, Stretches, reduce
-from flyball.features.order import Ints, Ordered, order
+from flyball.features.order import Ints, Ordered, by_number, order
 from flyball.features.reading import delay, masked, read
 from flyball.features.visible import Asked, Known
 
@@ -25,6 +25,8 @@ CHUNK: Final = 2_000_000
 """Rows looked at one by one at once, where they became known out of order: bounds the memory (about 16 bytes each, a few times over)."""
 MANY: Final = 10_000
 """More moments than these are looked up in order of entity and time."""
+LARGE: Final = 4_096
+"""Rows an entity has on average from which on it matters in which order its moments are looked up."""
 
 
 class Lookup(Protocol):
@@ -74,8 +76,14 @@ class Prepared:
         if len(moment) <= MANY:
             return self._all(Asked(entity, moment, bound), None)
         # neighbours look at neighbouring rows: in order, a million look-ups stay within the processor's caches
-        by = np.argsort(self._rows.axis.at(entity, moment))
+        by = self._neighbours(entity, moment)
         return self._all(Asked(entity[by], moment[by], bound[by]), by)
+
+    def _neighbours(self, entity: Ints, moment: Ints) -> Ints:
+        """An order of moments in which those stand together that look at the same rows."""
+        if (moment[1:] >= moment[:-1]).all() or len(self._rows.time) < LARGE * self._rows.entities.count:
+            return by_number(entity)
+        return np.argsort(self._rows.axis.at(entity, moment))
 
     def _all(self, asked: Asked, by: Ints | None) -> pl.DataFrame:
         """The values, where `by` says which of the moments each of `asked` is."""
