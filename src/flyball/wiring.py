@@ -25,7 +25,7 @@ from flyball.loop.live import FencedLedger, LiveCounts, LiveData, LiveRuns
 from flyball.loop.live_online import LiveViews
 from flyball.loop.local import admitted, holder, local_caller, local_secret
 from flyball.loop.ports import Command, Ports
-from flyball.loop.reading import Reader, reader_of
+from flyball.loop.reading import Reader, reader_of, sweep_reads
 from flyball.records.data import DATASETS, ERASURES
 from flyball.records.serving import EPOCHS, RouteTable
 from flyball.serving.layout import Layout, write_private
@@ -55,6 +55,7 @@ TOKEN_VARIABLE = "FLYBALL_TOKEN"  # noqa: S105 - the name of the variable
 """The environment variable with the secret of a token: what this process does, its holder does. Read here alone, and no setting."""
 
 KEYS_FOLDER = "keys"
+SCRATCH_FOLDER = "scratch"
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,8 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
     root = find_project(start)
     project = read_project(root)
     settings = read_settings(project.settings.get("settings", {}), os.environ)
-    reader = reader_of(project, settings)
     folder, clock = root / STATE_FOLDER, clock or SystemClock()
+    reader = reader_of(project, settings, folder / SCRATCH_FOLDER)
     layout = Layout(folder)
     layout.prepare()
     database = Database.open(_address(root, settings), base=root)
@@ -166,6 +167,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
     )
     if claim:
         _give_local_token(ledger, folder / KEYS_FOLDER, settings, clock)
+        sweep_reads(folder / SCRATCH_FOLDER)
     library = BlobLibrary(blobs)
     subjects = lru_cache(maxsize=1)(partial(_subjects, ledger, library, folder / KEYS_FOLDER))
     if claim and ledger.state().scan(ERASURES):

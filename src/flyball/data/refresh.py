@@ -16,7 +16,8 @@ from flyball.data.contract.sets import Again
 from flyball.data.erasures import NONE, Erasures
 from flyball.data.ordering import in_order
 from flyball.data.rules import due, is_news, is_timed
-from flyball.data.sources.access import Access
+from flyball.data.sources.access import Access, access
+from flyball.data.sources.spool import Spool
 from flyball.data.subjects import heeded
 from flyball.data.writing import Written
 from flyball.declare.data import Dataset
@@ -49,22 +50,37 @@ def refresh(
     mark, timed = source.mark(dataset, root), is_timed(dataset)
     if not timed and not due(row, mark):
         return None
+    at = root if isinstance(root, Access) else access(root)
     erasures, head = erased(), row.head if row else None
-    reading = _Reading(dataset, root, erasures, lambda again: against.checker(dataset, root, blobs, head, again), mark)
+    with Spool(lambda: source.stream(dataset, at), at.folder) as spool:
+        # a query asked again may give other rows; a file is what its mark says
+        rows = spool if timed else lambda: source.stream(dataset, at)
+        reading = _Reading(dataset, at, erasures, lambda again: against.checker(dataset, at, blobs, head, again), mark, rows)
+        return _committed(dataset, at, blobs, row, reading, timed=timed)
+
+
+def _committed(
+    dataset: Dataset, at: Access, blobs: Blobs, row: DatasetRow | None, reading: _Reading, *, timed: bool
+) -> DataCommitted | DataRefused | None:
+    mark, erasures, head = reading.mark, reading.erasures, row.head if row else None
     try:
-        written = in_order(reading.batches, dataset.time, lambda frames: Written(dataset, frames, blobs))
+        written = in_order(reading.batches, dataset.time, lambda frames: Written(dataset, frames, blobs), scratch=at.scratch)
     except _ChangedError:
         return None
     except _BrokenError:
         texts = [finding.text for finding in reading.findings if finding.severity == "block"]
         return _news(row, _refused(dataset, mark, texts, reading.findings, timed=timed))
     except BadInput as error:
-        if source.mark(dataset, root) != mark:
+        if source.mark(dataset, at) != mark:
             return None
         return _news(row, _refused(dataset, mark, [str(problem) for problem in error.problems] or [str(error)], [], timed=timed))
     version = version_of(dataset, written, blobs, head, mark, erasures=erasures, erased=reading.erased)
     told = _bounded(reading.findings)
     return _news(row, fullest(lambda n: DataCommitted(version=version, findings=told[:n]), len(told)))
+
+
+Rows = Callable[[], Iterator[pl.DataFrame]]
+"""Gives the rows of a source, each time the same ones."""
 
 
 class _ChangedError(Exception):
@@ -79,28 +95,29 @@ class _Reading:
     """One look at the rows of a source, which are checked as they pass. What is wrong is raised at their end, before the last of them are used."""
 
     def __init__(
-        self, dataset: Dataset, root: Path | Access, erasures: Erasures, checker: Callable[[Again], contract.Checker], mark: str
+        self, dataset: Dataset, at: Access, erasures: Erasures, checker: Callable[[Again], contract.Checker], mark: str, rows: Rows
     ) -> None:
-        self._dataset, self._root, self._erasures, self._checker, self._mark = dataset, root, erasures, checker, mark
+        self._dataset, self._at, self._checker, self._rows = dataset, at, checker, rows
+        self.erasures, self.mark = erasures, mark
         self.findings: list[Finding] = []
         self.erased = 0
 
     def batches(self) -> Iterator[pl.DataFrame]:
         """All rows that may be held, in the source's order. Raises BadInput, and the two errors above."""
         checker, self.erased = self._checker(self._held), 0
-        for whole in source.stream(self._dataset, self._root):
-            frame = heeded(self._dataset, whole, self._erasures)
+        for whole in self._rows():
+            frame = heeded(self._dataset, whole, self.erasures)
             self.erased += whole.height - frame.height
             checker.add(frame)
             yield frame
         self.findings = checker.findings()
-        if source.mark(self._dataset, self._root) != self._mark:
+        if source.mark(self._dataset, self._at) != self.mark:
             raise _ChangedError
         if any(finding.severity == "block" for finding in self.findings):
             raise _BrokenError
 
     def _held(self) -> Iterator[pl.DataFrame]:
-        return (heeded(self._dataset, whole, self._erasures) for whole in source.stream(self._dataset, self._root))
+        return (heeded(self._dataset, whole, self.erasures) for whole in self._rows())
 
 
 def _news(row: DatasetRow | None, found: DataCommitted | DataRefused) -> DataCommitted | DataRefused | None:

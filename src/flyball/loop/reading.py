@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
@@ -22,7 +23,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from flyball.compute.guardian import ONE_THREAD, outside
-from flyball.data.sources.access import Access, Killed
+from flyball.data.sources.access import PREFIX, Access, Killed
 from flyball.data.sources.secrets import Secrets, read_secrets
 from flyball.declare.data import Dataset
 from flyball.declare.functions import Frame
@@ -58,20 +59,23 @@ def compiled(of: Compiled) -> Code:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reaches the sources of the project at `root`. `timeout_s`: how long a loop file's code may take to give its rows."""
+    """Reaches the sources of the project at `root`. `timeout_s`: how long a loop file's code may take to give its rows. `scratch`: where rows
+    lie on their way (None: the system's folder of temporary files).
+    """
 
     root: Path
     secrets: Secrets = field(default_factory=Secrets)
     timeout_s: float = TIMEOUT_S
+    scratch: Path | None = None
 
     def access(self, code: Code | None) -> Access:
         """What reading needs; without code no frame and no function can be read."""
-        found = Access(self.root, self.secrets)
-        return found if code is None else Access(self.root, self.secrets, partial(self._run, code))
+        found = Access(self.root, self.secrets, scratch=self.scratch)
+        return found if code is None else replace(found, run=partial(self._run, code))
 
     def _run(self, code: Code, dataset: Dataset, into: Path) -> None:
         """Have a child write the rows of a data set into a folder. Raises BadInput for what the code does wrong, Killed."""
-        with tempfile.TemporaryDirectory(prefix="flyball-code-") as made:
+        with tempfile.TemporaryDirectory(prefix=PREFIX, dir=into.parent) as made:
             folder = Path(made)
             _unpack(code.texts(), folder)
             ended, answer, said = self._child([str(folder), code.file, code.model, dataset.name, str(into), _digest(dataset)])
@@ -130,10 +134,16 @@ class Reader:
         return ended, answer, said[-1] if said else ""
 
 
-def reader_of(project: Project, settings: Settings) -> Reader:
+def reader_of(project: Project, settings: Settings, scratch: Path | None = None) -> Reader:
     """The reader of a project, as its flyball.toml says. Raises DeclarationError."""
     secrets = read_secrets(project.root, project.settings.get("secrets", {}))
-    return Reader(project.root, secrets, float(settings.read_timeout_s))
+    return Reader(project.root, secrets, float(settings.read_timeout_s), scratch)
+
+
+def sweep_reads(scratch: Path) -> None:
+    """Remove what reads that were killed have left: it may be rows of persons."""
+    for folder in scratch.glob(f"{PREFIX}*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _digest(dataset: Dataset) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 from flyball.data.sources.secrets import Secrets
 from flyball.declare.data import Dataset, Secret
 from flyball.errors import BadInput, Unavailable
+
+PREFIX = "read-"
+"""How the folders are called in which rows lie on their way."""
 
 Run = Callable[[Dataset, Path], None]
 """Writes what a loop file's function or frame gives into a folder, a Parquet file a part. Raises BadInput for what the code raises, Killed."""
@@ -30,11 +34,18 @@ def _nobody(dataset: Dataset, _path: Path) -> None:
 
 @dataclass(frozen=True)
 class Access:
-    """How sources are reached from one project."""
+    """How sources are reached from one project. `scratch`: where rows lie on their way (None: the system's folder of temporary files)."""
 
     root: Path
     secrets: Secrets = field(default_factory=Secrets)
     run: Run = _nobody
+    scratch: Path | None = None
+
+    def folder(self) -> tempfile.TemporaryDirectory[str]:
+        """A new folder for rows on their way, which only this user can read; it is gone when it is closed."""
+        if self.scratch is not None:
+            self.scratch.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix=PREFIX, dir=self.scratch)
 
     def url(self, given: str | Secret) -> str:
         """An address, or what a secret says it is. Raises BadInput."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ def batches(dataset: Dataset, access: Access, wrong: Wrong) -> Iterator[pl.DataF
                 keys(dataset, made, shown, wrong)
                 yield made
         return
-    with tempfile.TemporaryDirectory(prefix="flyball-read-") as folder:
+    with access.folder() as folder:
         access.run(dataset, Path(folder))
         files = sorted(Path(folder).glob("*.parquet"))
         # of many parts each has its own number; of one, nobody asks which it is
