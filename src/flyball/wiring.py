@@ -167,10 +167,9 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
     )
     if claim:
         _give_local_token(ledger, folder / KEYS_FOLDER, settings, clock)
-        sweep_reads(folder / SCRATCH_FOLDER)
     library = BlobLibrary(blobs)
     subjects = lru_cache(maxsize=1)(partial(_subjects, ledger, library, folder / KEYS_FOLDER))
-    if claim and ledger.state().scan(ERASURES):
+    if claim:
         _sweep(ledger, blobs, layout)
 
     lies = partial(_lies, ledger)
@@ -270,7 +269,10 @@ def _against(ledger: SqlLedger, clock: Clock, lies: Callable[[str, str], str]) -
 
 
 def _sweep(ledger: SqlLedger, blobs: LocalBlobs, layout: Layout) -> None:
-    """Remove what an erasure that was killed left behind. What cannot be removed now is removed another time."""
+    """Remove what a read or an erasure that was killed left behind. What cannot be removed now is removed another time."""
+    sweep_reads(layout.root / SCRATCH_FOLDER)
+    if not ledger.state().scan(ERASURES):
+        return
     from flyball.loop.eraser import sweep
 
     with suppress(FlyballError, OSError):
