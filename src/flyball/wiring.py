@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -129,6 +129,14 @@ class Wired:
         every = Span(self.settings.verify_s * 1_000_000)
         return Verifying(self.vectors(), self.verifier, self.layout.metrics("features"), every=every)
 
+    def online(self) -> OnlineStore:
+        """Where values of feature views are. Raises BadInput."""
+        return online_store(self.settings, self.layout)
+
+    def rows(self, content: str, columns: Sequence[str]) -> pl.DataFrame:
+        """The rows of a data set's version, these columns of them. Raises NotFound, Corrupt."""
+        return _columns(self.blobs, content, columns)
+
     def close(self) -> None:
         """Let go of the database."""
         self.database.close()
@@ -218,12 +226,15 @@ def _views(settings: Settings, layout: Layout, blobs: LocalBlobs, clock: Clock, 
         # workers are told where values are; the address may hold a password
         write_private(layout.online, json.dumps({"url": settings.online_url}).encode())
 
-    def load(content: str) -> pl.DataFrame:
-        from flyball.data.commit import load_content
+    return LiveViews(partial(online_store, settings, layout), partial(_columns, blobs), clock, layout.views)
 
-        return load_content(content, blobs)
 
-    return LiveViews(partial(online_store, settings, layout), load, clock, layout.views)
+def _columns(blobs: LocalBlobs, content: str, columns: Sequence[str]) -> pl.DataFrame:
+    import polars as pl
+
+    from flyball.data.commit import scan
+
+    return pl.concat(scan(content, blobs, columns))
 
 
 def _known_to_serve_nothing(routes: FileRoutes, ledger: SqlLedger, clock: Clock) -> None:

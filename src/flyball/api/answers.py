@@ -12,6 +12,7 @@ from flyball.records.data import DatasetVersion, Finding
 from flyball.records.estimates import Verdict
 from flyball.records.identity import Role, Scope
 from flyball.records.monitoring import AlertRow
+from flyball.records.online import ViewStatus
 from flyball.records.rollouts import Reading, RolloutEvidence, RolloutRow, RolloutState
 from flyball.records.training import RunState
 from flyball.records.versions import VersionRow, VersionState
@@ -80,6 +81,13 @@ class Dataset(Record, frozen=True):
     refused_mark: str
     violations: tuple[str, ...]
     findings: tuple[Finding, ...]
+
+
+class View(Record, frozen=True):
+    """A feature view in the online store: its definitions that models read, the declared one and those that older versions were made with."""
+
+    view: str
+    definitions: tuple[ViewStatus, ...]
 
 
 class Monitors(Record, frozen=True):

@@ -11,7 +11,7 @@ from flyball.api import answers, pages
 from flyball.api.asking import Answer, Asked
 from flyball.errors import BadInput, Corrupt, NotFound
 from flyball.ledger import checkpoints
-from flyball.loop import lookup, tracing
+from flyball.loop import lookup, online, tracing
 from flyball.loop.findings import alerts_of, incidents_of
 from flyball.loop.memory import load
 from flyball.loop.releases import active_rollout
@@ -158,6 +158,16 @@ def lineage(asked: Asked) -> Answer:
 def _covered(asked: Asked) -> Callable[[str], bool] | None:
     """Which models the caller's token is for; None: all of them."""
     return None if asked.caller.is_for_all else asked.caller.covers
+
+
+def view(asked: Asked) -> Answer:
+    """A feature view: what is read of it online, how old that is, and what keeps it behind."""
+    name = valid_name(asked.path["view"], "view")
+    found = online.seen(online.noted(asked.wired.layout.views), asked.caller)
+    own = tuple(each for each in found if each.view == name)
+    if not own:
+        raise lookup.missing("feature view", name, sorted({each.view for each in found}))
+    return Answer(answers.View(view=name, definitions=own))
 
 
 def monitors(asked: Asked) -> Answer:

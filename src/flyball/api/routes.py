@@ -110,6 +110,7 @@ ROUTES: tuple[Route, ...] = (
     _list("/datasets/{dataset}/versions", reading.dataset_versions, DatasetVersion),
     Route("GET", "/lineage", reading.lineage_overview, Overview),
     Route("GET", "/lineage/{ref}", reading.lineage, Lineage, query=("direction",)),
+    Route("GET", "/features/{view}", reading.view, answers.View),
     Route("GET", "/monitors/{model}", reading.monitors, answers.Monitors),
     _list("/incidents", reading.incidents, IncidentRow, "model", "state"),
     Route("GET", "/incidents/{incident}", reading.incident, IncidentRow),
@@ -135,7 +136,6 @@ SELF = "/openapi.json"
 NOT_OFFERED: Mapping[str, str] = MappingProxyType(
     {
         "freezes": "freezing releases",
-        "features": "values of feature views",
         "backtests": "backtests: flyball backtest runs them",
         "batches": "scheduled scoring",
         "scorecard": "the scorecard",

@@ -34,7 +34,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "rollouts": ("flyball.cli.rollouts", "rollouts: list, show, pause, resume, abort"),
     "data": ("flyball.cli.data", "data sets: list, show; a person's rights: erase, export"),
     "lineage": ("flyball.cli.lineage", "what a thing was made of, and what was made of it"),
-    "features": ("flyball.cli.features", "feature views: verify what was served"),
+    "features": ("flyball.cli.features", "feature views: list, show, materialise; verify what was served"),
     "predict": ("flyball.cli.predict", "ask the gateway"),
     "label": ("flyball.cli.label", "send labels"),
     "incidents": ("flyball.cli.incidents", "incidents: list, show, ack, review, resolve"),

@@ -10,12 +10,15 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from flyball.clock import Clock, Span
 from flyball.errors import FlyballError, Unavailable
-from flyball.loop.online import Wanted, bring_up, unused
-from flyball.serving.layout import read_json, write_whole
+from flyball.loop.online import Wanted, bring_up, noted, status, unused
+from flyball.records.online import ViewsStatus
+from flyball.serving.layout import write_whole
 
 if TYPE_CHECKING:
     from flyball.loop.online import Load
@@ -96,23 +99,16 @@ class LiveViews:
             if self._problems.get(name) != problem:
                 self._say(f'view "{name.partition("@")[0]}" is not brought up to date: {problem}')
         self._problems = problems
-        from flyball.features.online.freshness import document
-
+        known = noted(self._note)
         try:
-            generations = self._store.generations() if self._store is not None else []
-        except FlyballError:
+            generations = self._opened().generations()
+        except FlyballError as error:
             # how old the values are can be told although the store is gone
-            kept = {row.get("key"): row for row in (read_json(self._note) or {}).get("views", [])}
-            made: list[dict[str, Any]] = [{**row, "problem": problems.get(key, "")} for key, row in kept.items()]
+            made = ViewsStatus(tuple(msgspec.structs.replace(each, problem=f"{error.what}: {error.why}") for each in known.views))
         else:
-            made = [
-                document(name, want.view, want.content, want.as_of, want.models, generations, problems.get(name, ""))
-                for name, want in sorted(wanted.items())
-            ]
-        if (read_json(self._note) or {}).get("views") != made:
-            import json
-
-            write_whole(self._note, json.dumps({"views": made}).encode())
+            made = ViewsStatus(tuple(status(name, want, generations, problems.get(name, "")) for name, want in sorted(wanted.items())))
+        if made != known:
+            write_whole(self._note, msgspec.json.encode(made))
 
     @staticmethod
     def _say(text: str) -> None:

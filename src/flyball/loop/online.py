@@ -7,20 +7,25 @@ a version that was made with it answers.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from flyball.clock import Instant
 from flyball.data.erasures import present
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView
 from flyball.errors import Corrupt, FlyballError, NotFound, Unavailable
+from flyball.governance.authority import Caller
 from flyball.loop.ports import Library, Ports
 from flyball.records.base import State
 from flyball.records.data import DATASETS
 from flyball.records.declarations import DECLARATIONS
+from flyball.records.online import ViewsStatus, ViewStatus
 from flyball.records.serving import ROUTES
 from flyball.records.training import RUNS
 from flyball.records.versions import MODELS, VERSIONS
@@ -29,9 +34,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from flyball.features.online.materialise import At, Report
-    from flyball.store.online import OnlineStore
+    from flyball.store.online import Generation, OnlineStore
 
-    Load: TypeAlias = Callable[[str], pl.DataFrame]
+    Load: TypeAlias = Callable[[str, Sequence[str]], pl.DataFrame]
+    """The rows under a content hash, these columns of them. Raises NotFound, Corrupt."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def _declaration(state: State, library: Library, version: str) -> Iterable[str]:
 def bring_up(store: OnlineStore, want: Wanted, load: Load, now: Instant, report: Report | None = None, *, whole: bool = False) -> At | None:
     """Bring a view to its data set's newest version: by the rows that were added, or whole where any was changed or removed, or `whole` is asked for.
 
-    load: the rows under a content hash. None: there is no version yet. Raises Unavailable, Conflict, BadInput, NotFound, Corrupt.
+    None: there is no version yet. Raises Unavailable, Conflict, BadInput, NotFound, Corrupt.
     """
     from flyball.features.online import encode, materialise
     from flyball.features.online.plan import plan
@@ -101,7 +107,7 @@ def bring_up(store: OnlineStore, want: Wanted, load: Load, now: Instant, report:
     if at is not None and at.progress.content == want.content:
         return at
     columns = encode.columns(made)
-    rows = load(want.content).select(columns)
+    rows = load(want.content, columns)
     added = None if at is None else _added(at.progress.content, rows, load)
     if at is None or added is None:
         version = materialise.Version(want.content, rows)
@@ -114,10 +120,52 @@ def _added(before: str, rows: pl.DataFrame, load: Load) -> pl.DataFrame | None:
     from flyball.features.online import materialise
 
     try:
-        found = materialise.added(load(before).select(rows.columns), rows)
+        found = materialise.added(load(before, rows.columns), rows)
     except (NotFound, Corrupt):
         return None
     return None if found is None or found.height > materialise.ROWS else found
+
+
+def status(name: str, want: Wanted, generations: Iterable[Generation], problem: str = "") -> ViewStatus:
+    """How far a view is, by its name in the store and what is there."""
+    from flyball.features.online.progress import read
+
+    own = [(each.live, at) for each in generations if each.view == name and (at := read(each.cursor)) is not None]
+    at = next((at for live, at in own if live), None)
+    filling = next((at for live, at in own if not live), None)
+    view = want.view
+    behind = None if at is None else 0 if at.content == want.content else max(0, want.as_of - at.as_of)
+    return ViewStatus(
+        view=view.name,
+        digest=name.partition("@")[2].partition(".")[0],
+        data=view.data.name,
+        entity=view.entity,
+        features=tuple(view.features),
+        ttl=None if view.ttl is None else int(view.ttl),
+        owner=view.owner,
+        models=want.models,
+        state="live" if at is not None else "filling" if filling is not None else "none",
+        content=at.content if at is not None else "",
+        rows=at.rows if at is not None else 0,
+        as_of=at.as_of if at is not None else 0,
+        made_at=at.made_at if at is not None else 0,
+        newest=want.content,
+        lag=behind,
+        filled=filling.done if filling is not None else 0,
+        problem=problem,
+    )
+
+
+def noted(note: Path) -> ViewsStatus:
+    """What the loop wrote of all views (run/views.json); nothing where there is no such file, or one of another flyball."""
+    with suppress(OSError, msgspec.MsgspecError):
+        return msgspec.json.decode(note.read_bytes(), type=ViewsStatus)
+    return ViewsStatus()
+
+
+def seen(told: ViewsStatus, caller: Caller) -> list[ViewStatus]:
+    """The views that somebody may see: with a token for some models, those that one of these reads."""
+    return [each for each in told.views if caller.is_for_all or any(caller.covers(model) for model in each.models)]
 
 
 def brought_up(ports: Ports, patience_s: float = 60.0) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -56,7 +57,7 @@ class Metrics:
     def text(self) -> str:
         """Prometheus text of all gateways together: this one as it is, the others as of their last second."""
         others = (read_json(path) for path in self._path.parent.glob("*.json") if path != self._path)
-        return render([self._document(), *(one for one in others if one)])
+        return render([self._document(), *(one for one in others if one)]) + ages(read_json(self._layout.views), time.time_ns() // 1000)
 
     def _document(self) -> dict[str, Any]:
         return {
@@ -80,6 +81,24 @@ def _counter(name: str, told: str, labels: Sequence[str], counts: Mapping[tuple[
     for key, n in sorted(counts.items()):
         shown = ",".join(f'{label}="{_label(value)}"' for label, value in zip(labels, key, strict=True))
         yield f"{name}{{{shown}}} {n}"
+
+
+def ages(told: Any, now: int) -> str:
+    """How old the newest row is that each view in the online store holds, in the Prometheus text format. told: run/views.json."""
+    views = told.get("views", []) if isinstance(told, dict) else []
+    oldest: dict[str, int] = {}
+    for view in views:
+        if view["state"] == "live":
+            # of two definitions of one name, the one that is further behind
+            oldest[view["view"]] = min(view["as_of"], oldest.get(view["view"], view["as_of"]))
+    if not oldest:
+        return ""
+    lines = [
+        "# HELP flyball_feature_age_seconds Time since the newest row was known that a view in the online store holds.",
+        "# TYPE flyball_feature_age_seconds gauge",
+        *(f'flyball_feature_age_seconds{{view="{_label(name)}"}} {(now - as_of) / 1e6:.3f}' for name, as_of in sorted(oldest.items())),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def render(documents: Iterable[dict[str, Any]]) -> str:

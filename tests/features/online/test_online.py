@@ -66,7 +66,7 @@ def check(kit, view, rows, held, moments):
         assert got.row(place, named=True) == wanted, (key, moment, bound)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(a_row, max_size=40).map(some),
     order=st.randoms(use_true_random=False),
@@ -87,7 +87,7 @@ def test_rows_in_any_order_and_number_of_steps_give_the_values_of_the_definition
     check(kit, view, rows, held, moments)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(a_row, min_size=SUMMED * 3, max_size=SUMMED * 5).map(some), moments=st.lists(st.integers(-5, 80), min_size=1, max_size=4)
 )
@@ -100,7 +100,7 @@ def test_tiles_of_many_rows_give_the_same_numbers_as_their_rows(kit, rows, momen
     check(kit, view, narrow, held, [moment // 3 for moment in moments])
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(a_row, max_size=30).map(some), kept=st.integers(0, 30), moments=st.lists(st.integers(0, 50), min_size=1, max_size=4))
 def test_rows_that_are_left_out_are_those_that_no_moment_within_what_is_kept_sees(kit, rows, kept, moments):
     """The present moves on with every row; whoever asks about a moment no older than what is kept gets the definition's values."""
@@ -210,7 +210,7 @@ def test_what_cannot_be_kept_or_computed_is_told_by_its_name(kit):
             plan(fb.FeatureView("v", data, features={"x": feature}))
     view = fb.FeatureView("v", data, features={"x": pl.col("s").str.to_integer()})
     rows = pl.DataFrame({"s": ["no number"], "t": pl.Series([0]).cast(pl.Datetime("us"))})
-    with pytest.raises(BadInput, match='view "v" cannot be computed'):
+    with pytest.raises(BadInput, match='feature "x" cannot be computed'):
         kit.encode.take(plan(view), rows)
 
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from polars.exceptions import PolarsError
 
 from flyball.data.types import instants
 from flyball.errors import BadInput
-from flyball.features.expressions import expression
 from flyball.features.online.form import ALONE, Row, clean, entities, plain
 from flyball.features.online.merge import head_body, tile_body
-from flyball.features.online.plan import HEAD, Plan, read_by
+from flyball.features.online.plan import HEAD, Plan, Stream
+from flyball.features.reading import columns_of, masked, read
 from flyball.store.online import Part
 
 _E, _T, _A, _P = "__e", "__t", "__a", "__p"
@@ -50,7 +49,7 @@ class Taken:
 def columns(made: Plan) -> list[str]:
     """The columns of the data set that a view needs, in the data set's order."""
     data = made.view.data
-    needed = {name for feature in made.view.features.values() for name in read_by(feature)} | {data.time, data.arrived, made.view.entity}
+    needed = {name for feature in made.view.features.values() for name in columns_of(feature)} | {data.time, data.arrived, made.view.entity}
     return [name for name in data.names if name in needed]
 
 
@@ -62,20 +61,13 @@ def take(made: Plan, rows: pl.DataFrame, first: int | pl.Series = 0) -> Taken:
     view, data = made.view, made.view.data
     if lacking := [name for name in columns(made) if name not in rows.columns]:
         raise BadInput(f'view "{view.name}": the rows of data set "{data.name}" have no column "{lacking[0]}"')
-    place = pl.int_range(first, first + pl.len(), dtype=pl.Int64) if isinstance(first, int) else pl.lit(first)
+    place = pl.int_range(first, first + rows.height, eager=True) if isinstance(first, int) else first
     arrived = pl.coalesce(instants(data.arrived), instants(data.time)) if data.arrived else instants(data.time)
-    kept = [
-        *(_row(made, name).alias(f"r{item.place}") for item in made.rows for name in [item.name]),
-        *(stream.value.alias(f"s{number}") for number, stream in enumerate(made.streams)),
-    ]
-    try:
-        frame = rows.select(instants(data.time).alias(_T), arrived.alias(_A), place.alias(_P), *kept, *_key(made))
-    except PolarsError as error:
-        raise BadInput(
-            f'view "{view.name}" cannot be computed on its data set "{data.name}"',
-            why=str(error).splitlines()[0],
-            fix="its expressions read the data set's own columns, row by row",
-        ) from error
+    frame = rows.select(instants(data.time).alias(_T), arrived.alias(_A), *_key(made)).with_columns(
+        place.alias(_P),
+        *(read(view, item.name, getattr(view.features[item.name], "value"), rows).alias(f"r{item.place}") for item in made.rows),  # noqa: B009 - it is a RowFeature
+        *(_stream(made, stream, rows).alias(f"s{number}") for number, stream in enumerate(made.streams)),
+    )
     frame = frame.filter(pl.col(_T).is_not_null())
     names: list[bytes | None] = [ALONE]
     if view.entity is not None:
@@ -129,9 +121,18 @@ def _key(made: Plan) -> list[pl.Expr]:
     return [] if made.view.entity is None else [pl.col(made.view.entity).alias("__k")]
 
 
-def _row(made: Plan, name: str) -> pl.Expr:
-    feature = made.view.features[name]
-    return expression(getattr(feature, "value"))  # noqa: B009 - a RowFeature, which `plan` has seen
+def _stream(made: Plan, stream: Stream, rows: pl.DataFrame) -> pl.Series:
+    """What aggregates read of each row; null where it does not count. Where rows are only counted: true."""
+    view, feature = made.view, stream.feature
+    values = read(view, stream.name, feature.column, rows) if feature.column else pl.repeat(value=True, n=rows.height, eager=True)
+    if stream.numeric:
+        # no −0.0 is among numbers
+        values = pl.Series(values.cast(pl.Float64).to_numpy() + 0.0, nan_to_null=True)
+        if values.is_infinite().any():
+            raise BadInput(f'column "{feature.column}" holds an infinite value', why="nothing can be added to it", fix="leave it empty")
+    if feature.where is None:
+        return values
+    return values.zip_with(pl.Series(masked(view, stream.name, feature.where, rows)), pl.Series([None], dtype=values.dtype))
 
 
 def _unsurpassed(made: Plan, frame: pl.DataFrame, present: int) -> pl.DataFrame:

@@ -84,12 +84,23 @@ def fill(store: OnlineStore, made: Plan, version: Version, now: Instant, report:
     return at
 
 
-def add(store: OnlineStore, made: Plan, at: At, added: Version, now: Instant, *, rows: int, pushed: int | None = None) -> At:
+def add(
+    store: OnlineStore,
+    made: Plan,
+    at: At,
+    added: Version,
+    now: Instant,
+    *,
+    rows: int,
+    places: pl.Series | None = None,
+    pushed: int | None = None,
+) -> At:
     """Put rows into the live generation `at`, which holds the version `added.content` then, of `rows` rows in all. All of it or nothing.
 
-    `pushed`: they were pushed, up to this one, and are of no version yet. Raises Unavailable, Conflict, BadInput.
+    `places`: of the rows in the data set, where they do not follow those that are there. `pushed`: they were pushed, up to this one, and are
+    of no version yet. Raises Unavailable, Conflict, BadInput.
     """
-    taken = encode.take(made, added.rows, at.progress.next)
+    taken = encode.take(made, added.rows, at.progress.next if places is None else places)
     as_of = max(at.progress.as_of, taken.as_of)
     further = msgspec.structs.replace(
         at.progress,

@@ -12,13 +12,13 @@ from functools import lru_cache
 import polars as pl
 
 from flyball.clock import Span
-from flyball.data.types import column, schema
+from flyball.data.types import schema
 from flyball.declare.codec import view_digest
-from flyball.declare.functions import roots
-from flyball.declare.views import Feature, FeatureView, RowFeature, WindowFeature
+from flyball.declare.views import FeatureView, RowFeature, WindowFeature
 from flyball.errors import DeclarationError
 from flyball.features import transforms
 from flyball.features.expressions import expression
+from flyball.features.reading import delay
 
 FORM = 1
 """Of the bytes that are kept. Another form is another view to the store: its values are made anew."""
@@ -62,11 +62,20 @@ class Aggregate:
 
 @dataclass(frozen=True)
 class Stream:
-    """A column as aggregates read it: null where a row does not count. `hows` are the aggregates that read it."""
+    """A column as aggregates read it: null where a row does not count. `hows` are the aggregates that read it.
 
-    value: pl.Expr
+    `feature`, by its name, is one of them: they all read the same. `numeric`: as doubles.
+    """
+
+    name: str
+    feature: WindowFeature
     delay: int
     hows: frozenset[str]
+
+    @property
+    def numeric(self) -> bool:
+        """Whether values are doubles."""
+        return self.feature.how in NUMERIC
 
 
 @dataclass(frozen=True)
@@ -105,14 +114,14 @@ def plan(view: FeatureView) -> Plan:
     aggregates: list[Aggregate] = []
     streams: dict[tuple[str, str, bool], Stream] = {}
     for label, feature in view.features.items():
-        delay = max([0, *(int(column(data, each).known_after) for each in read_by(feature) if each in data.columns)])
+        late = delay(view, feature)
         if isinstance(feature, RowFeature):
-            rows.append(Row(label, len(rows), delay))
+            rows.append(Row(label, len(rows), late))
             continue
         key = _key(feature)
         known = streams.get(key)
         hows = frozenset({feature.how}) | (known.hows if known else frozenset())
-        streams[key] = Stream(_value(view, label, feature), delay, hows)
+        streams[key] = Stream(label, _checked(view, label, feature), late, hows)
         window = feature.window
         expires = view.ttl is not None and window.span > view.ttl
         aggregates.append(Aggregate(label, list(streams).index(key), feature.how, int(window.span), int(window.ago), expires))
@@ -138,32 +147,20 @@ def name(view: FeatureView) -> str:
     return f"{view.name}@{view_digest(view)[:16]}.{FORM}"
 
 
-def read_by(feature: Feature) -> tuple[str, ...]:
-    """The columns of the data set that a feature reads, in order, each once."""
-    if isinstance(feature, RowFeature):
-        return (feature.value,) if isinstance(feature.value, str) else roots(feature.value)
-    where = () if feature.where is None else (feature.where,) if isinstance(feature.where, str) else roots(feature.where)
-    return tuple(dict.fromkeys((*((feature.column,) if feature.column else ()), *where)))
-
-
 def _key(feature: WindowFeature) -> tuple[str, str, bool]:
     where = "" if feature.where is None else str(expression(feature.where).meta.serialize(format="json"))
     return feature.column, where, feature.how in NUMERIC
 
 
-def _value(view: FeatureView, name: str, feature: WindowFeature) -> pl.Expr:
-    """The column as this aggregate reads it; `True` where rows are only counted."""
-    value = pl.col(feature.column) if feature.column else pl.lit(value=True)
-    if feature.how in NUMERIC:
-        kind = schema(view.data).get(feature.column)
-        if kind not in {"int", "float", "bool"}:
-            raise DeclarationError(
-                f'feature "{name}" of view "{view.name}" takes the {feature.how} of column "{feature.column}"',
-                why=f"the column holds {kind}, not numbers",
-                fix="count, last and distinct work on any column",
-            )
-        value = value.cast(pl.Float64)
-    return value if feature.where is None else pl.when(expression(feature.where)).then(value)
+def _checked(view: FeatureView, name: str, feature: WindowFeature) -> WindowFeature:
+    kind = schema(view.data).get(feature.column)
+    if feature.how in NUMERIC and kind not in {"int", "float", "bool"}:
+        raise DeclarationError(
+            f'feature "{name}" of view "{view.name}" takes the {feature.how} of column "{feature.column}"',
+            why=f"the column holds {kind}, not numbers",
+            fix="count, last and distinct work on any column",
+        )
+    return feature
 
 
 def _kept(view: FeatureView, name: str) -> pl.DataType:
