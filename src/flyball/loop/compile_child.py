@@ -158,12 +158,19 @@ def _place(root: Path, file: str, error: BaseException) -> str:
 
 
 def _proof(model: Model, root: Path, place: str, *, from_data: bool) -> list[Problem]:
-    """Transforms give the same for a whole frame as row by row, on a sample."""
+    """Transforms, and the expressions of views, give the same for a whole frame as row by row, on a sample."""
     from flyball.features.rowwise import prove
+    from flyball.features.viewproof import prove_view
     from flyball.loop.sample import sample
 
+    rows: dict[str, Any] = {}
     try:
-        found = prove(model, sample(model, root, from_data=from_data))
+        for data in (model.data, *(view.data for view in model.features)):
+            if data.name not in rows:
+                rows[data.name] = sample(data, root, from_data=from_data)
+        found = [problem for view in model.features for problem in prove_view(view, rows[view.data.name])]
+        # a transform on values that are no values proves nothing
+        found += [] if found else prove(model, rows[model.data.name])
     except FlyballError as error:
         return [Problem(f'{place}  Model "{model.name}"', error.what, error.why, error.fix)]
     return [Problem(f'{place}  Model "{model.name}"', item.what, item.why, item.fix) for item in found]
