@@ -17,6 +17,7 @@ from flyball.declare.live import label_delay
 from flyball.errors import Corrupt
 from flyball.loop import lookup
 from flyball.loop.advance import held_back
+from flyball.loop.freshness import ages
 from flyball.loop.memory import load
 from flyball.loop.releases import active_rollout
 from flyball.monitoring.checks import FEWEST, FEWEST_LATENCIES, estimates
@@ -225,6 +226,10 @@ def _doing(wired: Wired, state: State, model: Model, now: Instant) -> str:
     data = state.get(DATASETS, model.data.name)
     if data is not None and data.refused_mark:
         return f"data refused: {data.violations[0].splitlines()[0]}" if data.violations else "data refused"
+    stale = [age for age in ages(state, model) if now - age.as_of > age.freshness]
+    if stale:
+        oldest = min(stale, key=lambda age: age.as_of)
+        return f"stale data: the newest row of {oldest.data} is {ago(oldest.as_of, now)} old, {oldest.freshness} at most is wanted"
     warned = f"data warns: {data.findings[0].text}" if data is not None and data.findings else ""
     wait = held_back(state, model, load(wired.ports.memory), now, detector=wired.ports.detector)
     return f"{_NEXT[model.autonomy.training]} in {roughly(wait.until - now)}: {wait.why}" if wait else warned

@@ -26,7 +26,8 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="a data set")]
 def listed(name: str, row: DatasetRow) -> list[str]:
     """A data set on one line: its version in use, and what is wrong with its source."""
     head = row.head
-    wrong = f"refused: {row.violations[0]}" if row.violations else "ok" if head else "–"
+    good = "stale: nothing new for longer than it may be" if row.stale_since else "ok"
+    wrong = f"refused: {row.violations[0]}" if row.violations else good if head else "–"
     if head is None:
         return [name, "–", "–", "–", wrong]
     return [name, head.version, f"{head.rows:,}", rfc3339(head.as_of) if head.as_of else "–", wrong]

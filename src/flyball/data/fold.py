@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
+from flyball.clock import Instant
 from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.data import (
     COLLECTED,
@@ -17,8 +20,10 @@ from flyball.records.data import (
     DataCollected,
     DataCommitted,
     DataErased,
+    DataFresh,
     DataRefused,
     DatasetRow,
+    DataStale,
     ErasureRow,
     StandingRow,
     SubjectErased,
@@ -35,7 +40,8 @@ def committed(projection: Projection, recorded: Recorded) -> None:
     if head is None or (head.version, head.content) != (version.version, version.content):
         projection.delete(ERASURES, erasure_key(version.name, version.content))
     projection.delete(COLLECTED, f"{version.name}/{version.content}")
-    projection.put(DATASETS, version.name, DatasetRow(head=version, findings=recorded.event.findings))
+    since = before.stale_since if before is not None else 0
+    projection.put(DATASETS, version.name, DatasetRow(head=version, findings=recorded.event.findings, stale_since=since))
     projection.put(DATASET_VERSIONS, f"{version.name}/{version.content}", version)
     projection.put(DATA_COMMITS, f"{version.name}/{version.content}", CommitRow(at=recorded.at, seq=recorded.seq))
 
@@ -45,9 +51,27 @@ def refused(projection: Projection, recorded: Recorded) -> None:
     assert isinstance(recorded.event, DataRefused)
     event = recorded.event
     before = projection.get(DATASETS, event.name)
-    head = before.head if before is not None else None
-    row = DatasetRow(head=head, refused_mark=event.source_mark, violations=event.violations, findings=event.findings)
-    projection.put(DATASETS, event.name, row)
+    row = before if before is not None else DatasetRow(head=None)
+    changed = {"refused_mark": event.source_mark, "violations": event.violations, "findings": event.findings}
+    projection.put(DATASETS, event.name, msgspec.structs.replace(row, **changed))
+
+
+def stale(projection: Projection, recorded: Recorded) -> None:
+    """Its newest row is too old from now on."""
+    _aged(projection, recorded, recorded.at)
+
+
+def fresh(projection: Projection, recorded: Recorded) -> None:
+    """It is not, any more."""
+    _aged(projection, recorded, 0)
+
+
+def _aged(projection: Projection, recorded: Recorded, since: Instant) -> None:
+    event = recorded.event
+    assert isinstance(event, DataStale | DataFresh)
+    before = projection.get(DATASETS, event.name)
+    assert before is not None, f"{event.name} was never read"
+    projection.put(DATASETS, event.name, msgspec.structs.replace(before, stale_since=since))
 
 
 def subject_erased(projection: Projection, recorded: Recorded) -> None:
@@ -78,6 +102,8 @@ def data_collected(projection: Projection, recorded: Recorded) -> None:
 FOLDS: Mapping[type[Event], Fold] = {
     DataCommitted: committed,
     DataRefused: refused,
+    DataStale: stale,
+    DataFresh: fresh,
     SubjectErased: subject_erased,
     DataErased: data_erased,
     DataCollected: data_collected,

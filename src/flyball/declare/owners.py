@@ -9,6 +9,7 @@ from flyball.declare.checks import Approval
 from flyball.declare.data import Dataset
 from flyball.declare.functions import Function
 from flyball.declare.model import Model
+from flyball.declare.reads import looked_at
 from flyball.declare.views import FeatureView
 
 _OF_DATA = frozenset({"schema_change", "stale_data"})
@@ -32,11 +33,11 @@ def of_gate(model: Model, gate: object) -> str:
 def of_failure(model: Model, failure_mode: str, column: str = "") -> str:
     """The team of the layer that failed: what is wrong with the data is the data set's, skew the view's, all else the model's.
 
-    column: where the failure was seen, empty if that is not known. Drift of what no data set has, such as the answers, is the model's.
+    column: where the failure was seen, empty if that is not known; of stale data, which data set. Drift of what no data set has, such as the answers, is the model's.
     """
     views = [view for view in model.features if column in view.features]
     if failure_mode in _OF_DATA:
-        return of_dataset(model, model.data)
+        return of_dataset(model, looked_at(model).get(column, model.data))
     if failure_mode == "input_drift":
         if column in ("", *model.data.columns):
             return of_dataset(model, model.data)

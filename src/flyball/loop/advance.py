@@ -19,6 +19,8 @@ from flyball.loop import training as runs
 from flyball.loop.commands import active_run
 from flyball.loop.findings import Report, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
+from flyball.loop.freshness import ages
+from flyball.loop.freshness import next_due as stale_due
 from flyball.loop.memory import IDLE, Memories, recent_latency
 from flyball.loop.ports import Ports
 from flyball.loop.proposals import Action, Propose, Withdraw, decide_propose, decide_withdraw, withdrawn
@@ -35,6 +37,7 @@ from flyball.loop.releases import (
 )
 from flyball.loop.watch import loss_cap
 from flyball.monitoring import rules as monitoring
+from flyball.monitoring.freshness import freshness_findings
 from flyball.monitoring.skew import skew_findings
 from flyball.records.base import Refusal, State
 from flyball.records.declarations import DECLARATIONS
@@ -66,8 +69,9 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     declared = ports.ledger.state().get(DECLARATIONS, name)
     assert declared is not None, f"{name} is advanced but not declared"
     model = ports.library.model(declared.body)
-    skew = skew_of(ports.ledger.state(), model)
-    assessment = monitoring.assess(model, kept.monitor(name), now=now, detector=ports.detector, skew=skew)
+    state = ports.ledger.state()
+    besides = [*skew_of(state, model), *freshness_findings(ages(state, model), now)]
+    assessment = monitoring.assess(model, kept.monitor(name), now=now, detector=ports.detector, besides=besides)
     report(ports, model, assessment)
     withdraw(ports, model)
     answer(ports, model)
@@ -384,7 +388,7 @@ def _may(
 def _next(ports: Ports, model: Model, kept: Memories, now: Instant) -> Instant:
     state = ports.ledger.state()
     row = state.get(MODELS, model.name) or ModelRow(model=model.name)
-    due = [now + IDLE, monitoring.next_due(kept.monitor(model.name), now)]
+    due = [now + IDLE, monitoring.next_due(kept.monitor(model.name), now), *stale_due(state, model, now)]
     active = active_rollout(state, model.name)
     if active is not None:
         due.append(rollout.next_due(active, model.rollout, now, label_delay=label_delay(model)))

@@ -12,9 +12,11 @@ from functools import partial
 from flyball.clock import Instant
 from flyball.data import manifest
 from flyball.data.erasures import standing
+from flyball.declare.data import Dataset
 from flyball.declare.reads import looked_at
 from flyball.errors import FlyballError, Unavailable
 from flyball.ledger.erasurecheck import held, places
+from flyball.loop import freshness
 from flyball.loop import memory as memories
 from flyball.loop.advance import advance
 from flyball.loop.commands import Commit, ObserveRun, Register, active_run, decide_commit, decide_observe_run, decide_register
@@ -76,17 +78,18 @@ def one_models_own(failed: list[FlyballError] | None) -> Iterator[None]:
 
 
 def observe_data(ports: Ports, state: State, declared: list[DeclarationRow], failed: list[FlyballError]) -> None:
-    """Commit what has changed in the data sets' sources, each data set once."""
-    seen: set[str] = set()
+    """Commit what has changed in the data sets' sources, each data set once, and note which have become stale or fresh again."""
+    seen: dict[str, Dataset] = {}
     for row in declared:
         with one_models_own(failed):
             for name, dataset in looked_at(ports.library.model(row.body)).items():
                 if name not in seen:
-                    seen.add(name)
+                    seen[name] = dataset
                     with one_models_own(failed):
                         found = ports.data.refresh(dataset, state.get(DATASETS, name), row)
                         if isinstance(found, DataCommitted | DataRefused):
                             commit(ports, found)
+    freshness.observe(ports, seen, ACTOR)
 
 
 def keep_views(ports: Ports) -> None:

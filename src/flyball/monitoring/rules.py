@@ -56,10 +56,10 @@ class Assessment:
     alarm: str | None
 
 
-def assess(model: Model, state: MonitorState, *, now: Instant, detector: bool = True, skew: Iterable[Finding] = ()) -> Assessment:
+def assess(model: Model, state: MonitorState, *, now: Instant, detector: bool = True, besides: Iterable[Finding] = ()) -> Assessment:
     """Look at every declared monitor, and at the detector of loss that every model has (unless it is off).
 
-    skew: what is known of the features that were served (`monitoring.skew`).
+    besides: what is known otherwise, of the features that were served (`monitoring.skew`) and of how fresh data are (`monitoring.freshness`).
     """
     findings: list[Finding] = []
     for monitor in model.monitors:
@@ -67,7 +67,7 @@ def assess(model: Model, state: MonitorState, *, now: Instant, detector: bool = 
     findings.extend(_guarded(DETECTOR, lambda: iter((_detector(model, state) if detector else OFF,))))
     findings.extend(_guarded(LABELS, lambda: iter((_coverage(state, now),))))
     findings.append(_logged(state, now))
-    findings.extend(skew)
+    findings.extend(besides)
     return Assessment(findings=tuple(_brief(found) for found in findings), alarm=retrain_alarm(model, state, now, detector=detector))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from flyball.clock import Instant
+from flyball.clock import Instant, Span
 from flyball.records.base import BlobHash, ContentHash, Event, Personal, Record, Table
 from flyball.records.models import FieldType
 
@@ -183,16 +183,33 @@ class DataCollected(Event, frozen=True, tag="data.collected"):
     rows: int
 
 
+class DataStale(Event, frozen=True, tag="data.stale"):
+    """The newest row of a data set is older than it may be: nothing that was known after `as_of` has come, and `freshness` has passed since."""
+
+    name: str
+    as_of: Instant
+    freshness: Span
+
+
+class DataFresh(Event, frozen=True, tag="data.fresh"):
+    """The newest row of a data set is no older than it may be any more, or nothing is required of its age any more (`freshness` 0)."""
+
+    name: str
+    as_of: Instant
+    freshness: Span
+
+
 class DatasetRow(Record, frozen=True):
     """The head of a data set: its newest good version, and what is wrong with its source, if anything.
 
-    `findings` are what the newest look came to: warnings of the version in use, or all that is wrong with what was refused.
+    `stale_since` is when its newest row was found to be too old (0: it is not). `findings` are what the newest look came to: warnings of the version in use, or all that is wrong with what was refused.
     """
 
     head: DatasetVersion | None
     refused_mark: str = ""
     violations: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    stale_since: Instant = 0
 
 
 class ErasureRow(Record, frozen=True):
@@ -250,4 +267,4 @@ def erasure_key(name: str, content: str) -> str:
     return f"{name}/{content}"
 
 
-EVENTS = (DataCommitted, DataRefused, SubjectErased, DataErased, DataCollected)
+EVENTS = (DataCommitted, DataRefused, DataStale, DataFresh, SubjectErased, DataErased, DataCollected)
