@@ -50,6 +50,7 @@ DOCUMENTED: dict[str, tuple[set[Role], bool]] = {
     "Withdraw": (NOBODY, True),
     "SealSegment": (NOBODY, True),
     "NoteVerified": (NOBODY, True),
+    "NoteFreshness": (NOBODY, True),
     "EraseSubject": ({O, A}, False),
     "Disclose": ({O, A}, False),
     "Backup": ({O, A}, False),
