@@ -1,4 +1,4 @@
-"""Data sets: a version committed, a person erased from five of them, and one that is larger than the memory it is given.
+"""Data sets: a version committed, a person erased from five of them, a contract checked, and one that is larger than the memory it is given.
 
 Inputs come from a seed. What is timed is checked as well: rows read back, the person in none of them, other chunks untouched.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from benchmarks.contract import contracts
 from benchmarks.report import Bar, Report, Row, main
 
 from flyball.data.commit import commit, load_content
@@ -137,12 +138,13 @@ def erasures(folder: Path, report: Report) -> float:
     return report.rows[-2].median
 
 
-def run(_arguments: argparse.Namespace) -> Report:
+def run(arguments: argparse.Namespace) -> Report:
     report = Report()
     with tempfile.TemporaryDirectory() as name:
         report.bars.append(Bar.at_most("commit_1m_x9_cpu_s", commits(Path(name), report), 1.5, "s"))
     with tempfile.TemporaryDirectory() as name:
         report.bars.append(Bar.at_most("erase_5_versions_s", erasures(Path(name), report), 2, "s"))
+    contracts(report, peers=arguments.peers)
     return report
 
 

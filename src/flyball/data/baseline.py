@@ -19,8 +19,8 @@ from flyball.records.models import FieldType
 from flyball.records.monitoring import Bins
 from flyball.stats import cells
 
-SAMPLE: Final = 32_768
-"""Rows at most that numbers are counted on: chance moves a share of them by a third of a point."""
+SAMPLE: Final = 16_384
+"""Rows at most that numbers are counted on: chance moves a share of them by less than half a point."""
 
 MOST_KNOWN: Final = 200
 """A column with at most so many values has a list of them."""
@@ -88,16 +88,24 @@ class Sample:
         """Take in a batch."""
         start, stop = self._count, self._count + frame.height
         self._count = stop
+        # of every whole block one row is sampled, so that a lower level has too many for sure
+        self._raise(max(self._level, (stop // self._most).bit_length() - 1))
         rows = places(self._level, start, stop)
         while sum(map(len, self._rows)) + len(rows) > self._most:
-            self._level += 1
-            kept = [np.isin(each, places(self._level, int(each[0]), int(each[-1]) + 1)) if len(each) else each > 0 for each in self._rows]
-            self._frames = [each.filter(pl.Series(chosen)) for each, chosen in zip(self._frames, kept, strict=True)]
-            self._rows = [each[chosen] for each, chosen in zip(self._rows, kept, strict=True)]
+            self._raise(self._level + 1)
             rows = places(self._level, start, stop)
         self._rows.append(rows)
         picked = frame.select(self._columns)
         self._frames.append(picked if len(rows) == frame.height else picked[rows - start])
+
+    def _raise(self, level: int) -> None:
+        """Keep what is sampled at this level too."""
+        if level <= self._level:
+            return
+        self._level = level
+        kept = [np.isin(each, places(level, int(each[0]), int(each[-1]) + 1)) if len(each) else each > 0 for each in self._rows]
+        self._frames = [each.filter(pl.Series(chosen)) for each, chosen in zip(self._frames, kept, strict=True)]
+        self._rows = [each[chosen] for each, chosen in zip(self._rows, kept, strict=True)]
 
     def frame(self) -> pl.DataFrame:
         """The sampled rows, in order."""
@@ -154,7 +162,7 @@ def counted(series: pl.Series) -> dict[str, int]:
 
 def numbers(series: pl.Series) -> NDArray[np.float64]:
     """A column of numbers, NaN for null."""
-    values: NDArray[np.float64] = series.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    values: NDArray[np.float64] = series.cast(pl.Float64).to_numpy()
     return values
 
 

@@ -44,6 +44,15 @@ class Whole:
     before: LastGood | None
 
 
+def outside(value: pl.Expr, known: pl.Series) -> pl.Expr:
+    """Where a value is none of `known`, nulls included. Of text the hashes are compared: that takes a quarter of the time, and lets one
+    value in 2^64 pass.
+    """
+    if known.dtype == pl.String:
+        return ~value.hash().is_in(known.hash().implode())
+    return ~value.is_in(known.implode()).fill_null(value=False)
+
+
 class Rule(Protocol):
     """One rule of a contract over all batches. Its measures are its own columns in the select, named with its `key`."""
 

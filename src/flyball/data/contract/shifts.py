@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from flyball.data.baseline import ColumnBaseline, counted, numbers
-from flyball.data.contract.rule import NAMED, Batch, Breaches, Facts, Whole
+from flyball.data.contract.rule import NAMED, Batch, Breaches, Facts, Whole, outside
 from flyball.data.types import instants
 from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
@@ -52,9 +52,7 @@ class Unseen:
     def measures(self) -> Iterator[pl.Expr]:
         """How many values are not among the known ones, nulls included."""
         if self._before.known:
-            value = pl.col(self._name)
-            known = value.hash().is_in(self._listed.hash().implode()) if self._column.type == "str" else value.is_in(self._listed.implode())
-            yield (~known.fill_null(value=False)).sum().alias(f"{self._name}/unseen")
+            yield outside(pl.col(self._name), self._listed).sum().alias(f"{self._name}/unseen")
 
     def add(self, facts: Facts, batch: Batch) -> None:
         """Take in a batch."""
@@ -120,11 +118,12 @@ class Shift:
 
     def __init__(self, name: str, column: Column, before: ColumnBaseline) -> None:
         self._name, self._column, self._bins = name, column, before.bins
+        self._edges, self._theirs = _tenths(before.bins)
 
     def finding(self, sampled: pl.Series, whole: Whole) -> Finding | None:
         """What has moved, of the sampled rows against the baseline; None where it is nothing that counts."""
         bins, declared = self._bins, self._column.shift
-        edges, theirs = _tenths(bins)
+        edges, theirs = self._edges, self._theirs
         if bins.kind == "numeric":
             ours = cells.assign_numeric(edges, numbers(sampled)).cells
         else:
