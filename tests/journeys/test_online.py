@@ -18,7 +18,7 @@ pytestmark = pytest.mark.process
 
 VIEW = {
     '    "age": fb.column('[4:]: '"who": fb.column(str), "age": fb.column(',
-    "def fit(": 'habits = fb.FeatureView("habits", loans, entity="who", features={"times": fb.window("60d").count(), "newest": "amount"})\n\n\ndef own(model, X):\n    return (X["times"] / 1000).to_numpy()\n\n\ndef fit(',
+    "def fit(": 'habits = fb.FeatureView("habits", loans, entity="who", features={"times": fb.window("60d").count(), "newest": "amount"})\n\n\ndef own(model, X):\n    return ((X["times"] + 1) / 1000).to_numpy()\n\n\ndef fit(',
     'label="good", owner': 'label="good", features=[habits], owner',
     ".fit(X, y)": ".fit(X.fill_null(0.0), y)",
     "train=fb.Train(fit,": "train=fb.Train(fit, predict=own,",
@@ -44,7 +44,7 @@ def times(up, who="ana", model="credit"):
     answer = up.http.post(f"/models/{model}/predict", json={"row": {"amount": 5.0, "age": 30, "who": who}})
     found = answer.json()
     score = found["predictions"][0].get("score") if answer.status_code == 200 else None
-    return None if score is None else round(score * 1000), answer
+    return None if score is None else round(score * 1000) - 1, answer
 
 
 def metric(up, name, **labels):
