@@ -31,6 +31,8 @@ def filled(route: Route) -> str:
         "rollout": "ro_0",
         "incident": "inc_0",
         "dataset": "nothing",
+        "view": "nothing",
+        "ref": "nothing",
         "seq": "1",
     }
     return route.path.format(**names, token="tok_0")

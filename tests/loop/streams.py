@@ -61,6 +61,7 @@ def declared(frame: pl.DataFrame) -> fb.Model:
 
 def history(model: fb.Model, frame: pl.DataFrame, folder: Path) -> History:
     times = [name for name in ("at", "arrived") if name in model.data.names]
-    version = commit(model.data, frame.with_columns(pl.col(times).cast(pl.Datetime("us"))), LocalBlobs(folder), None, "made")
+    frame = frame.select(model.data.names).with_columns(pl.col(times).cast(pl.Datetime("us")))
+    version = commit(model.data, frame, LocalBlobs(folder), None, "made")
     frames = {model.data.name: frame}
     return History(frames, assemble(model, frames, as_of=2**52), {model.data.name: version})
