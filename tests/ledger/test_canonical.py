@@ -16,7 +16,7 @@ from flyball.records.base import Event, Record
 from flyball.records.codec import plain
 from flyball.records.estimates import Estimate
 from flyball.records.models import Manifest, Signature
-from flyball.records.rollouts import RolloutPlanned, Step
+from flyball.records.rollouts import RolloutEvidence, RolloutPlanned, Step
 from flyball.records.vocabulary import KINDS, PROJECTIONS
 
 values = st.recursive(
