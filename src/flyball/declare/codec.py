@@ -14,6 +14,7 @@ from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import msgspec
 import rfc8785
 
 from flyball.clock import Span
@@ -59,19 +60,41 @@ def encode(declared: Model) -> str:
 
 
 def decode(text: str) -> Model:
-    """Read what `encode` wrote. Functions and expressions are references. Raises DeclarationError for another format."""
+    """Read what `encode` wrote. Functions and expressions are references. Raises DeclarationError for another format.
+
+    What several declarations say alike, such as one data set, is one object in all of them.
+    """
     try:
-        body = json.loads(text)
-        if body.get("format") != FORMAT:
-            raise DeclarationError(
-                f"the declaration has format {body.get('format')!r}", why=f"this flyball reads format {FORMAT}", fix="apply it again"
-            )
-        found = _in(body["model"])
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        body = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        form = msgspec.json.decode(body.get("format", b"null"))
+        if form != FORMAT:
+            raise DeclarationError(f"the declaration has format {form!r}", why=f"this flyball reads format {FORMAT}", fix="apply it again")
+        found = _parts(body["model"])
+    except (ValueError, KeyError, AttributeError, TypeError, msgspec.MsgspecError) as error:
         raise DeclarationError("the stored declaration cannot be read", why=str(error), fix="apply it again") from error
     if not isinstance(found, Model):
         raise DeclarationError("the stored declaration is not a model's", fix="apply it again")
     return found
+
+
+_RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def _parts(raw: msgspec.Raw) -> Any:
+    """An object whose fields are read by themselves, each once however often it was written."""
+    parts = _RAW.decode(raw)
+    tag = msgspec.json.decode(parts.pop("$"))
+    values = {
+        name: tuple(map(_parts, _RAWS.decode(part))) if (tag, name) == ("Model", "features") else _once(bytes(part))
+        for name, part in parts.items()
+    }
+    return _filled(tag, values)
+
+
+@lru_cache(maxsize=4096)
+def _once(text: bytes) -> Any:
+    return _in(msgspec.json.decode(text))
 
 
 def digests(text: str) -> Digests:
@@ -173,6 +196,10 @@ def _in(node: Any) -> Any:
     values = {key: _in(value) for key, value in node.items() if key != "$"}
     if tag == "Step":
         return Step(**values)
+    return _filled(tag, values)
+
+
+def _filled(tag: str, values: dict[str, Any]) -> Any:
     kind = _CLASSES[tag]
     missing = _FIELDS[tag] ^ values.keys()
     if missing:

@@ -112,10 +112,13 @@ class Graph:
 
     def add(self, edge: Edge) -> None:
         """Have an edge, and its ends."""
-        self.put(edge.source)
-        self.put(edge.target)
-        self._after[edge.source][edge] = None
-        self._before[edge.target][edge] = None
+        source, target = edge.source, edge.target
+        if source not in self._after:
+            self.put(source)
+        if target not in self._after:
+            self.put(target)
+        self._after[source][edge] = None
+        self._before[target][edge] = None
 
     def __contains__(self, node: object) -> bool:
         return node in self._after

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
-import rfc8785
 
+from flyball.data.rules import named_source
 from flyball.declare.codec import short, view_digest
+from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.declare.owners import of_dataset, of_view
 from flyball.declare.views import FeatureView
@@ -62,6 +63,8 @@ class Project:
     over: frozenset[str] = frozenset()
     contents: dict[tuple[str, str], Node] = field(default_factory=dict)
     """Data set versions by the name of the data set and their content."""
+    known: dict[int, Dataset] = field(default_factory=dict)
+    """Declarations of data sets that are in the graph, by the object that they are."""
 
     def fact(self, node: Node) -> Fact:
         """What is known of a node."""
@@ -79,8 +82,8 @@ _NOTHING = Fact()
 
 def training_set(data: Mapping[str, str], version_digest: str, as_of: int) -> Node:
     """What a run read, by its content: data set contents, the declaration's version digest, and until when rows were known."""
-    content = rfc8785.dumps({"data": dict(data), "declaration": version_digest, "as_of": as_of})
-    return Node(Kind.TRAINING_SET, f"set_{hashlib.sha256(content).hexdigest()[:16]}")
+    content = "\n".join((version_digest, str(as_of), *(f"{name}={data[name]}" for name in sorted(data))))
+    return Node(Kind.TRAINING_SET, f"set_{hashlib.sha256(content.encode()).hexdigest()[:16]}")
 
 
 def version_node(model: str, number: str) -> Node:
@@ -131,9 +134,20 @@ def add_past(made: Project, library: Library, runs: Iterable[RunRow]) -> None:
 def _declared(made: Project, models: Mapping[str, Model]) -> None:
     called = _view_names(made)
     for name, model in models.items():
-        for edge in reads.edges(model, name, called):
-            made.graph.add(edge)
+        for data in reads.datasets(model):
+            # models share data sets: each is looked at once
+            if id(data) not in made.known:
+                made.known[id(data)] = data
+                _put(made, reads.of_dataset(data))
+                _data_facts(made.facts, data)
+            _owned(made.facts, reads.dataset(data.name), of_dataset(model, data), data.about)
+        _put(made, reads.of_model(model, name, called))
         _facts(made, name, model, called)
+
+
+def _put(made: Project, edges: Iterable[Edge]) -> None:
+    for edge in edges:
+        made.graph.add(edge)
 
 
 def _view_names(made: Project) -> reads.ViewName:
@@ -159,23 +173,21 @@ def _facts(made: Project, name: str, model: Model, called: reads.ViewName) -> No
     facts = made.facts
     past = "" if name in made.rows else "no longer in effect"
     facts[Node(Kind.MODEL, name)] = Fact(owner=model.owner, detail=model.framing.purpose or model.task, state=past)
-    for data in reads.datasets(model):
-        _owned(facts, reads.dataset(data.name), of_dataset(model, data), data.about)
-        origin = reads.source(data)
-        facts[Node(Kind.SOURCE, origin.name)] = Fact(detail=origin.detail)
-        for column_name in data.names:
-            declared = data.columns.get(column_name)
-            told = (
-                [declared.type, *(word for word in ("personal", "protected") if getattr(declared, word)), declared.about]
-                if declared
-                else []
-            )
-            facts.setdefault(reads.column(data.name, column_name), Fact(detail=", ".join(each for each in told if each)))
     for view in model.features:
         made.views.setdefault(called(view), view)
         _owned(facts, Node(Kind.VIEW, called(view)), of_view(model, view), view.about)
         for feature, each in view.features.items():
             facts[Node(Kind.FEATURE, f"{called(view)}.{feature}")] = Fact(detail=reads.detail(each))
+
+
+def _data_facts(facts: dict[Node, Fact], data: Dataset) -> None:
+    origin = reads.source(data)
+    facts[Node(Kind.SOURCE, origin.name)] = Fact(detail=origin.detail)
+    for name in data.names:
+        column, node = data.columns.get(name), reads.column(data.name, name)
+        if node not in facts:
+            told = [column.type, *(word for word in ("personal", "protected") if getattr(column, word)), column.about] if column else []
+            facts[node] = Fact(detail=", ".join(each for each in told if each))
 
 
 def _owned(facts: dict[Node, Fact], node: Node, owner: str, about: str) -> None:
@@ -202,6 +214,9 @@ def _data(made: Project, state: State, *, everything: bool) -> None:
     """Data sets that were read, and their versions: of those that a model in here speaks of or was made from, or of all."""
     heads = dict(state.scan(DATASETS))
     commits, graph = dict(state.scan(DATA_COMMITS)), made.graph
+    declared: dict[str, set[str]] = {}
+    for each in made.known.values():
+        declared.setdefault(each.name, set()).add(named_source(each))
     told = {node.name for node in graph.nodes(Kind.DATASET)} | {name for run in made.runs for name in run.data}
     for name, row in heads.items():
         node = reads.dataset(name)
@@ -224,10 +239,9 @@ def _data(made: Project, state: State, *, everything: bool) -> None:
             at=commits[key].at if key in commits else version.as_of,
         )
         graph.add(Edge(data, node, How.VERSION_OF))
-        origin = Node(Kind.SOURCE, reads.opened(version.source))
-        if version.source and all(edge.source != origin for edge in graph.before(data)):
+        if version.source and version.source not in declared.get(version.name, ()):
             # it was read from elsewhere than what is declared now
-            graph.add(Edge(origin, node, How.READ))
+            graph.add(Edge(Node(Kind.SOURCE, reads.opened(version.source)), node, How.READ))
 
 
 def _trained(made: Project) -> None:

@@ -14,6 +14,7 @@ from flyball.declare.data import Dataset, Secret, Sql
 from flyball.declare.functions import Frame, roots
 from flyball.declare.live import shown
 from flyball.declare.model import Label, Model
+from flyball.declare.reads import looked_at, made_from
 from flyball.declare.rules_columns import feature_names, inputs
 from flyball.declare.views import Feature, FeatureView, RowFeature
 from flyball.ledger.lineage import Edge, How, Kind, Node
@@ -61,25 +62,30 @@ def column(data: str, name: str) -> Node:
 
 def datasets(model: Model) -> tuple[Dataset, ...]:
     """Every data set that a declaration speaks of, its own first; each name once."""
-    told = [model.data, *(view.data for view in model.features)]
-    told += [model.label.source] if isinstance(model.label, Label) else []
-    told += [*(outcome.source for outcome in model.outcomes), *(suite.data for suite in model.suites)]
-    told += [batch.source for batch in model.batch if isinstance(batch.source, Dataset)]
-    told += [key.data for data in tuple(told) for key in data.references.values()]
-    return tuple({data.name: data for data in reversed(told)}.values())[::-1]
+    told = {**made_from(model), **looked_at(model)}
+    for data in (*(suite.data for suite in model.suites), *(batch.source for batch in model.batch)):
+        if isinstance(data, Dataset):
+            told.setdefault(data.name, data)
+    return tuple(told.values())
 
 
 def edges(model: Model, name: str, view_name: ViewName) -> Iterator[Edge]:
     """Every edge of a declaration. `name`: what the model is called in the graph."""
     for data in datasets(model):
-        yield from _dataset(data)
+        yield from of_dataset(data)
+    yield from of_model(model, name, view_name)
+
+
+def of_model(model: Model, name: str, view_name: ViewName) -> Iterator[Edge]:
+    """The edges of a declaration without those of its data sets themselves."""
     for view in model.features:
         yield from _view(view, view_name(view))
     yield from _made(model, name, view_name)
     yield from _roles(model, Node(Kind.MODEL, name), view_name)
 
 
-def _dataset(data: Dataset) -> Iterator[Edge]:
+def of_dataset(data: Dataset) -> Iterator[Edge]:
+    """The edges of a data set: from its source, to its columns, and from what their values are checked against."""
     yield Edge(Node(Kind.SOURCE, source(data).name), dataset(data.name), How.READ)
     for name in data.names:
         yield Edge(dataset(data.name), column(data.name, name), How.COLUMN_OF)

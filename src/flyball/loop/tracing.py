@@ -171,7 +171,7 @@ def _used(made: Project) -> set[Node]:
 
 
 def _datasets(made: Project) -> Iterable[Dataset]:
-    return (data for model in made.models.values() for data in reads.datasets(model))
+    return made.known.values()
 
 
 def _feeds_model(made: Project, node: Node) -> bool:
