@@ -6,10 +6,12 @@ Inputs come from a seed. What is timed is checked as well: rows read back, the p
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,9 @@ from benchmarks.contract import contracts
 from benchmarks.report import Bar, Report, Row, main
 
 from flyball.data.commit import commit, load_content
-from flyball.data.manifest import manifest, names
+from flyball.data.manifest import manifest, names, read
+from flyball.data.refresh import refresh
+from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
 from flyball.governance.authority import LOOP
 from flyball.loop.eraser import Eraser
@@ -138,12 +142,71 @@ def erasures(folder: Path, report: Report) -> float:
     return report.rows[-2].median
 
 
+LARGE_FILES, LARGE_ROWS, LARGE_WIDTH = 20, 1_000_000, 18
+"""A data set of so many files, rows a file, and columns: 2.3 GB in memory."""
+
+
+def large(folder: Path) -> Dataset:
+    """Its declaration, with rules of every kind."""
+    held = {
+        name: Column(kind, between=(-1e6, 1e6)) if kind is not str else Column(kind, nulls="1%")
+        for name, kind in columns(LARGE_WIDTH).items()
+    }
+    return Dataset(
+        "large", source=str(folder / "part-*.parquet"), time="at", subject="who", columns=held, gap="1d", min_rows=1_000, disorder="1d"
+    )
+
+
+def _peak_mb() -> float:
+    """The most memory that this process ever had, in MB; the figure of getrusage begins with that of its parent."""
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def _ingest(folder: Path, send: Connection) -> None:
+    """In a process of its own: read, check, order, store and name the large data set; how many rows, CPU seconds, and MB at the peak."""
+    event: list[object] = []
+    taken = timed(lambda: event.append(refresh(large(folder), folder, LocalBlobs(folder / "blobs"), None)))
+    [found] = event
+    assert isinstance(found, DataCommitted), found
+    send.send((found.version, taken, _peak_mb()))
+
+
+def large_ingest(folder: Path, report: Report) -> float:
+    """MB at the peak of a process that takes in a data set larger than 2 GB."""
+    size, first, last = 0, 0, None
+    for number in range(LARGE_FILES):
+        part = rows(LARGE_WIDTH, LARGE_ROWS, 100 + number, first)
+        first = int(part["at"].cast(pl.Int64)[-1]) - START
+        size += int(part.estimated_size())
+        part.write_parquet(folder / f"part-{number:02}.parquet", row_group_size=128 * 1024)
+        last = part
+    assert size > LARGE_FILES * 110 * 2**20, size
+    receive, send = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("spawn").Process(target=_ingest, args=(folder, send))
+    process.start()
+    version, taken, peak = receive.recv()
+    process.join()
+    assert version.rows == LARGE_FILES * LARGE_ROWS
+    blobs = LocalBlobs(folder / "blobs")
+    tail = manifest(version.content, blobs).chunks[-1]
+    assert read(tail.content, blobs).equals(last.tail(tail.rows))
+    report.rows += [
+        Row.of("a data set larger than its memory", "MB", [size / 2**20]),
+        Row.of("taken in: read, checked, ordered, stored, CPU", "s", [taken[0]]),
+        Row.of("taken in, wall", "s", [taken[1]]),
+        Row.of("taken in, peak memory", "MB", [peak]),
+    ]
+    return peak
+
+
 def run(arguments: argparse.Namespace) -> Report:
     report = Report()
     with tempfile.TemporaryDirectory() as name:
         report.bars.append(Bar.at_most("commit_1m_x9_cpu_s", commits(Path(name), report), 1.5, "s"))
     with tempfile.TemporaryDirectory() as name:
         report.bars.append(Bar.at_most("erase_5_versions_s", erasures(Path(name), report), 2, "s"))
+    with tempfile.TemporaryDirectory() as name:
+        report.bars.append(Bar.at_most("large_ingest_peak_mb", large_ingest(Path(name), report), 2048, "MB"))
     contracts(report, peers=arguments.peers)
     return report
 

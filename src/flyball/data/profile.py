@@ -12,10 +12,10 @@ from flyball.declare.data import Dataset
 from flyball.records.data import ColumnStats
 from flyball.records.models import FieldType
 
-COUNTED: Final = 2**16
+COUNTED: Final = 2**14
 """Distinct values of a column that are counted one by one; where there are more, their number is estimated."""
 
-HELD: Final = 2**22
+HELD: Final = 2**21
 """Hashes that are held for all columns together: of many columns, each gets less than `COUNTED`."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from typing import Final
 
 import polars as pl
 
@@ -17,6 +18,9 @@ from flyball.declare.data import Dataset
 from flyball.records.data import Chunk, ChunkColumn, ColumnStats, DatasetManifest
 from flyball.store.blobs import Blobs
 
+LOOKED_AT: Final = 2**16
+"""Rows at least that are summed up at once: of fewer, every sum costs what it costs to begin one."""
+
 
 class Written:
     """The rows of one look at a source, as they lie in the blob store. No manifest is written before `keep`: until then nothing names them."""
@@ -28,11 +32,13 @@ class Written:
         self._profile = Profile(dataset)
         self._baseline = Gathering(dataset)
         self._new: dict[str, Instant] = {}
+        self._unseen: list[pl.DataFrame] = []
         self._known: list[Instant] = []
         self._columns: list[str] = []
         chunks: list[Chunk] = []
         try:
             chunks.extend(self._chunk(frame, dataset.time) for frame in cut(frames, dataset.time))
+            self._look()
         except BaseException:  # Ctrl-C too: what was written is of persons, and nothing would name it
             self.abandon()
             raise
@@ -46,14 +52,22 @@ class Written:
         self._columns = frame.columns
         first, last = epoch(frame, time) if time else (0, 0)
         self._known.append(max(last, epoch(frame, self._arrived)[1]) if self._arrived else last)
-        self._profile.add(frame)
-        self._baseline.add(frame)
+        self._unseen.append(frame)
+        if sum(waiting.height for waiting in self._unseen) >= LOOKED_AT:
+            self._look()
         data = parquet(frame)
         there = self._blobs.has(hashlib.sha256(data).hexdigest())
         content = self._blobs.put(data)
         if not there and (touched := self._blobs.touched(content)) is not None:
             self._new[content] = touched.at
         return Chunk(content=content, rows=frame.height, first=first, last=last)
+
+    def _look(self) -> None:
+        if self._unseen:
+            frame = pl.concat(self._unseen, rechunk=True)
+            self._profile.add(frame)
+            self._baseline.add(frame)
+            self._unseen = []
 
     @property
     def rows(self) -> int:
