@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from flyball.demo.report import Audit, BadCandidate, Drift, Health, IncidentSeen, Quality, Report, StepTaken
+from flyball.demo.report import Audit, BadCandidate, ContractSeen, Drift, Health, IncidentSeen, Quality, Report, StepTaken
 from flyball.demo.table import rows
 from flyball.demo.traffic import Asked, seen
 
@@ -38,6 +38,9 @@ GOOD = Report(
     default_rate=Quality(0.07, 0.21, 0.14),
     health_during=Health(12.0, 0),
     drift=Drift(640, 1415, 3.9, 25.7, 'purpose: "debt_consolidation" 0% → 16%', "purpose", "debt_consolidation"),
+    contract=ContractSeen(
+        "purpose: 41 of 212 new rows have a value that was never there: debt_consolidation (41)", ("debt_consolidation (41)",), 2.5
+    ),
     retrained_version="1.1.0",
     rollout_steps=(StepTaken("shadow", 0.0, 18.0, ""), StepTaken("canary", 0.05, 21.0, ""), StepTaken("watching", 1.0, 25.6, "")),
     bad_candidate=BadCandidate("1.2.0", 22, 5, rolled_back=True, decision_to_effect_s=0.025),
@@ -64,6 +67,7 @@ def test_the_table_tells_what_happened():
         "lending@1.1.0",
         "canary 5%",
         "met 22 requests",
+        "contract purpose: 41 of 212 new rows have a value that was never there: debt_consolidation (41) (after 2.5 s)",
         "25 ms",
         "9,704 = 9,704",
     ):

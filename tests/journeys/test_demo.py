@@ -33,6 +33,7 @@ def test_the_demo_tells_its_story_and_leaves_nothing_behind(tmp_path):
     assert quality["during"] < quality["after"] <= quality["before"] + 0.05
     assert 0 < drift["onset_request"] < drift["detected_request"]
     assert "debt_consolidation" in drift["cause"]
+    assert "debt_consolidation" in report["contract"]["text"]
     assert drift["column"] == "purpose"
     assert report["retrained_version"] == "1.1.0"
     steps = [step["step"] for step in report["rollout_steps"]]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flyball.cli import common, versions
+from flyball.cli import infer as inferring
 from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason, Yes
 from flyball.cli.output import Output, dated
 from flyball.errors import BadInput, Conflict
@@ -50,6 +51,7 @@ def list_datasets(*, project: Project = HERE, as_json: Json = False, quiet: Quie
     return 0
 
 
+app.command("infer")(inferring.infer)
 app.command("show")(versions.show)
 app.command("diff")(versions.diff)
 

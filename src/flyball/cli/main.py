@@ -32,7 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "release": ("flyball.cli.release", "start a version's rollout"),
     "rollback": ("flyball.cli.rollback", "back to the former champion"),
     "rollouts": ("flyball.cli.rollouts", "rollouts: list, show, pause, resume, abort"),
-    "data": ("flyball.cli.data", "data sets: list, show; a person's rights: erase, export"),
+    "data": ("flyball.cli.data", "data sets: list, show, infer; a person's rights: erase, export"),
     "lineage": ("flyball.cli.lineage", "what a thing was made of, and what was made of it"),
     "features": ("flyball.cli.features", "feature views: list, show, materialise; verify what was served"),
     "predict": ("flyball.cli.predict", "ask the gateway"),

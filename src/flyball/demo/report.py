@@ -13,6 +13,7 @@ from flyball.demo.story import Course, Story
 from flyball.demo.traffic import Seen, seen
 from flyball.demo.world import BECOMES
 from flyball.ledger.verify import VerifyReport, verify
+from flyball.records.data import DataCommitted, DataRefused
 from flyball.records.monitoring import INCIDENTS, AlertMoved, AlertState, IncidentRow
 from flyball.records.rollouts import RolloutMoved, RolloutPlanned, RolloutState
 from flyball.serving import wal
@@ -42,6 +43,15 @@ class Drift:
     cause: str
     column: str
     value: str
+
+
+@dataclass(frozen=True)
+class ContractSeen:
+    """What the contract of the data set said of the upstream job's change, `after_s` seconds after it; `values` are the new ones, counted."""
+
+    text: str
+    values: tuple[str, ...]
+    after_s: float
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,7 @@ class Report:
     default_rate: Quality
     health_during: Health | None
     drift: Drift
+    contract: ContractSeen | None
     retrained_version: str | None
     rollout_steps: tuple[StepTaken, ...]
     bad_candidate: BadCandidate | None
@@ -156,12 +167,13 @@ def make_report(story: Story, wired: Wired, *, began: float) -> Report:
     quality, rate = _of(views, "quality"), _of(views, "default_rate")
     during = views["during"]
     drift = _drift(story)
+    contract = _contract(story)
     bad = _bad(course, counted)
     incident = _incident(story, wired)
     answered = bank.answered if bank else 0
     failures = (
         *course.failures,
-        *_unmet(quality, drift, bad, audit),
+        *_unmet(quality, drift, contract, bad, audit),
         *_lost(answered, bank.failed if bank else 0, counted.answers),
     )
     return Report(
@@ -170,6 +182,7 @@ def make_report(story: Story, wired: Wired, *, began: float) -> Report:
         default_rate=rate,
         health_during=Health(round(during.p99_ms, 1), during.http_errors) if during else None,
         drift=drift,
+        contract=contract,
         retrained_version=course.retrained or None,
         rollout_steps=_steps(story),
         bad_candidate=bad,
@@ -217,6 +230,17 @@ def _drift(story: Story) -> Drift:
     )
 
 
+def _contract(story: Story) -> ContractSeen | None:
+    """The first look at the data in which the contract names a value of `purpose` that was never there."""
+    onset = story.course.onset_at
+    looks = story.tape.all(DataCommitted) + story.tape.all(DataRefused)
+    for found in sorted(looks, key=lambda one: one.seq):
+        for finding in found.event.findings:
+            if onset and found.at >= onset and (finding.rule, finding.column) == ("unseen", "purpose"):
+                return ContractSeen(finding.text, finding.values, round((found.at - onset) / 1e6, 2))
+    return None
+
+
 def _steps(story: Story) -> tuple[StepTaken, ...]:
     course = story.course
     plan = story.tape.first(RolloutPlanned, lambda event: event.rollout == course.rollout)
@@ -250,7 +274,7 @@ def _incident(story: Story, wired: Wired) -> IncidentSeen | None:
     return IncidentSeen(row.incident, row.failure_mode, row.what, mitigated)
 
 
-def _unmet(quality: Quality, drift: Drift, bad: BadCandidate | None, audit: VerifyReport) -> Sequence[str]:
+def _unmet(quality: Quality, drift: Drift, contract: ContractSeen | None, bad: BadCandidate | None, audit: VerifyReport) -> Sequence[str]:
     """What the loop should have come to, and did not. An act that did not come about is told by the story itself."""
     found = []
     before, during, after = quality.before, quality.during, quality.after
@@ -260,6 +284,8 @@ def _unmet(quality: Quality, drift: Drift, bad: BadCandidate | None, audit: Veri
         found.append(f"quality did not come back: {before:.3f} before, {during:.3f} during, {after:.3f} after")
     if after is not None and (drift.column, drift.value) != ("purpose", BECOMES):
         found.append(f"the cause was not named: column purpose, value {BECOMES}")
+    if after is not None and not (contract and any(BECOMES in value for value in contract.values)):
+        found.append(f"the contract of the data did not name {BECOMES}")
     if bad is not None and bad.decision_to_effect_s is not None and bad.decision_to_effect_s > 1:
         found.append(f"the roll-back took {bad.decision_to_effect_s} s to be in force")
     if not audit.verified:

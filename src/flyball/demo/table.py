@@ -25,6 +25,8 @@ def rows(report: Report) -> Iterator[Row]:
         yield "internal health", f"p99 {health.p99_ms:.0f} ms, {health.http_errors} errors while it went wrong: nothing to see there", ""
     yield "detected after", _seconds(drift.detect_s) + _requests(drift.onset_request, drift.detected_request), ""
     yield "cause", drift.cause or "–", ""
+    if report.contract is not None:
+        yield "contract", f"{report.contract.text} (after {_seconds(report.contract.after_s)})", ""
     yield "recovered after", _seconds(drift.recover_s) + (f": lending@{report.retrained_version}" if report.retrained_version else ""), ""
     for step in report.rollout_steps:
         if step.step in ("shadow", "canary", "watching"):
