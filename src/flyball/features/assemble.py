@@ -33,6 +33,8 @@ __all__ = [
     "history_span",
     "inputs",
     "key_column",
+    "known_rows",
+    "labelled_rows",
     "moments",
     "prepare_history",
     "request_fields",
@@ -186,8 +188,14 @@ def training_rows(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: In
     for name in (model.data.name, *(view.data.name for view in model.features), label_data(model)):
         if name not in frames:
             raise BadInput(f'no rows of data set "{name}"', why=f'model "{model.name}" is made from it')
-    rows = _known_rows(model, frames, as_of, since)
-    history = prepare_history(model, frames)
+    rows = known_rows(model, frames[model.data.name], as_of, since)
+    y = labels(model, rows, rows["__time"], frames)
+    return labelled_rows(model, rows.filter(y.is_not_null()), y.drop_nulls(), prepare_history(model, frames))
+
+
+def labelled_rows(model: Model, rows: pl.DataFrame, y: pl.Series, history: PreparedHistory) -> pl.DataFrame:
+    """As `training_rows`, of rows as `known_rows` gives them and the label of each, none of which is null."""
+    rows = rows.with_columns(y.alias("__y"))
     built = _features(model, rows, rows["__time"].to_numpy(), history).features
     sent = [pl.col(name).alias(f"{SENT}{name}") for name in watched(model) if name not in built.columns]
     return _about(model, rows.hstack(built.drop(rows.columns, strict=False))).hstack(rows.select(sent)).hstack(built)
@@ -199,18 +207,17 @@ def watched_columns(model: Model, frame: pl.DataFrame) -> list[pl.Expr]:
     return [pl.col(place).alias(name) for name, place in places.items() if frame.schema.get(place, pl.Null) != pl.Null]
 
 
-def _known_rows(model: Model, frames: Mapping[str, pl.DataFrame], as_of: Instant, since: Instant | None) -> pl.DataFrame:
-    """The rows of the model's data set with `__time`, `__known` and `__y`, in order of time."""
+def known_rows(model: Model, frame: pl.DataFrame, as_of: Instant, since: Instant | None = None) -> pl.DataFrame:
+    """Rows of the model's data set whose label was settled by `as_of`, with `__time` and `__known`, in order of time."""
     data = model.data
     time = instants(data.time) if data.time else pl.int_range(pl.len(), dtype=pl.Int64)
     known = pl.col("__time") + int(model.label_delay)
     if data.arrived:
         known = pl.max_horizontal(known, instants(data.arrived))
-    rows = frames[data.name].with_columns(time.alias("__time")).with_columns(known.alias(KNOWN))
+    rows = frame.with_columns(time.alias("__time")).with_columns(known.alias(KNOWN))
     rows = rows.filter(pl.col("__time").is_not_null() & (pl.col(KNOWN) <= as_of))
     if since is not None and data.time:
         rows = rows.filter(pl.col("__time") >= since)
-    rows = rows.with_columns(labels(model, rows, rows["__time"], frames).alias("__y")).filter(pl.col("__y").is_not_null())
     return rows.sort("__time", maintain_order=True)
 
 

@@ -82,7 +82,7 @@ class Entities:
         if self._dtype is None:
             return np.zeros(count, dtype=np.int64)
         assert keys is not None
-        asked = _alike(clean(keys), self._dtype)
+        asked = alike(clean(keys), self._dtype)
         if len(asked) > FEW or self._values is None:
             return self.number(asked)
         if not self._numbers and len(self._values):
@@ -194,7 +194,7 @@ def numbered(keys: pl.Series, values: pl.Series) -> Ints:
     return found.fill_null(-1).to_numpy().astype(np.int64, copy=False)
 
 
-def _alike(keys: pl.Series, dtype: pl.DataType) -> pl.Series:
+def alike(keys: pl.Series, dtype: pl.DataType) -> pl.Series:
     """Keys in the type of the view's; null where a key is another value there (1.5 is no int)."""
     if keys.dtype == dtype:
         return keys
