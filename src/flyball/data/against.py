@@ -10,7 +10,7 @@ import polars as pl
 
 from flyball.clock import Instant
 from flyball.data import source
-from flyball.data.commit import baseline_of, load_content, statistics
+from flyball.data.commit import baseline_of, scan, statistics
 from flyball.data.contract import Checker, LastGood
 from flyball.data.contract.sets import Again
 from flyball.data.sources.access import Access
@@ -43,7 +43,7 @@ class Against:
         content = self.content(key.data.name) if blobs is not None else ""
         try:
             if content and blobs is not None:
-                return load_content(content, blobs)[key.column].unique()
+                return pl.concat([part[key.column].unique() for part in scan(content, blobs, [key.column])]).unique()
             return pl.concat([batch[key.column].unique() for batch in source.stream(key.data, root)]).unique()
         except (BadInput, NotFound, Corrupt, pl.exceptions.ColumnNotFoundError):
             return None
