@@ -25,7 +25,7 @@ from flyball.loop.live import FencedLedger, LiveCounts, LiveData, LiveRuns
 from flyball.loop.live_online import LiveViews
 from flyball.loop.local import admitted, holder, local_caller, local_secret
 from flyball.loop.ports import Command, Ports
-from flyball.loop.reading import Reader, reader_of, sweep_reads
+from flyball.loop.reading import SCRATCH, Reader, reader_of, sweep_reads
 from flyball.records.data import DATASETS, ERASURES
 from flyball.records.serving import EPOCHS, RouteTable
 from flyball.serving.layout import Layout, write_private
@@ -55,7 +55,6 @@ TOKEN_VARIABLE = "FLYBALL_TOKEN"  # noqa: S105 - the name of the variable
 """The environment variable with the secret of a token: what this process does, its holder does. Read here alone, and no setting."""
 
 KEYS_FOLDER = "keys"
-SCRATCH_FOLDER = "scratch"
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
     project = read_project(root)
     settings = read_settings(project.settings.get("settings", {}), os.environ)
     folder, clock = root / STATE_FOLDER, clock or SystemClock()
-    reader = reader_of(project, settings, folder / SCRATCH_FOLDER)
+    reader = reader_of(project, settings, folder)
     layout = Layout(folder)
     layout.prepare()
     database = Database.open(_address(root, settings), base=root)
@@ -281,7 +280,7 @@ def _against(ledger: SqlLedger, clock: Clock, lies: Callable[[str, str], str]) -
 
 def _sweep(ledger: SqlLedger, blobs: LocalBlobs, layout: Layout) -> None:
     """Remove what a read or an erasure that was killed left behind. What cannot be removed now is removed another time."""
-    sweep_reads(layout.root / SCRATCH_FOLDER)
+    sweep_reads(layout.root / SCRATCH)
     if not ledger.state().scan(ERASURES):
         return
     from flyball.loop.eraser import sweep

@@ -51,6 +51,7 @@ DOCUMENTED: dict[str, tuple[set[Role], bool]] = {
     "SealSegment": (NOBODY, True),
     "NoteVerified": (NOBODY, True),
     "NoteFreshness": (NOBODY, True),
+    "PushRows": ({S, O, A}, False),
     "EraseSubject": ({O, A}, False),
     "Disclose": ({O, A}, False),
     "Backup": ({O, A}, False),

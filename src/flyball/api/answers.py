@@ -90,6 +90,30 @@ class View(Record, frozen=True):
     definitions: tuple[ViewStatus, ...]
 
 
+class RefusedRow(Record, frozen=True):
+    """A row that was not taken, by its place in the request."""
+
+    index: int
+    code: str
+    detail: str
+    fix: str
+
+
+class RowsTaken(Record, frozen=True):
+    """Rows that are kept from here on, whatever happens, and those that are not. `cursor` is the number of the last one ever pushed."""
+
+    accepted: int
+    refused: tuple[RefusedRow, ...]
+    cursor: int
+
+
+class DataRow(Record, frozen=True):
+    """A row of a version, without the columns that say who it is of. `index` counts from 0 in the version's order."""
+
+    index: int
+    row: dict[str, Any]
+
+
 class Monitors(Record, frozen=True):
     """What a model's monitors say. `incidents` are those that are not closed."""
 

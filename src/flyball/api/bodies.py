@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -39,6 +39,12 @@ class Training(Record, frozen=True):
     trials: int | None = None
     release: bool = True
     reason: Text = ""
+
+
+class Rows(Record, frozen=True):
+    """Rows of a data set: objects of columns. Times are RFC 3339; a column that is left out is missing."""
+
+    rows: tuple[Any, ...]
 
 
 class Releasing(Record, frozen=True):

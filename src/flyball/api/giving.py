@@ -13,7 +13,7 @@ from flyball.api.reading import find_version
 from flyball.clock import Instant, Span
 from flyball.declare.model import Model
 from flyball.errors import BadInput, Unavailable
-from flyball.loop import approvals, lookup, orders, tokens, training
+from flyball.loop import approvals, lookup, orders, pushing, tokens, training
 from flyball.loop.commands import CancelRun, changes, decide_apply, decide_cancel_run
 from flyball.loop.compiling import compile_project
 from flyball.loop.declaring import apply_command, told
@@ -27,7 +27,7 @@ from flyball.loop.tokens import (
 from flyball.records.base import Event, Receipt
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.identity import TokenCreated
-from flyball.records.models import ModelRef
+from flyball.records.models import ModelRef, valid_name
 from flyball.records.rollouts import RolloutPlanned
 from flyball.records.training import RunQueued
 
@@ -62,6 +62,23 @@ def roll_back(asked: Asked) -> Answer:
     receipt, events = _give(asked, command, decide)
     left, to = lookup.rolled_back(asked.state(), declared.name, events)
     return Answer(answers.RolledBack(model=declared.name, left=left, to=to, event=receipt.last))
+
+
+def push_rows(asked: Asked) -> Answer:
+    """Keep rows of a data set that is declared `push://`. They are on the disk when this is answered, each checked by itself; 422 only if all are
+    refused.
+    """
+    body: bodies.Rows = asked.body
+    state, name = asked.state(), valid_name(asked.path["dataset"], "data set")
+    dataset = pushing.pushed(state, asked.ports.library, name)
+    if not lookup.datasets_of(asked.caller, asked.ports.library, state)(name):
+        raise lookup.missing("data set", name, [])
+    taken = pushing.push(asked.wired.layout.push, dataset, body.rows, now=asked.now, command=asked.command)
+    refused = tuple(
+        answers.RefusedRow(index=place, code=error.code, detail=f"{error.what}: {error.why}" if error.why else error.what, fix=error.fix)
+        for place, error in taken.refused
+    )
+    return Answer(answers.RowsTaken(accepted=taken.accepted, refused=refused, cursor=taken.last))
 
 
 def train(asked: Asked) -> Answer:

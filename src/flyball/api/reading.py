@@ -170,6 +170,24 @@ def view(asked: Asked) -> Answer:
     return Answer(answers.View(view=name, definitions=own))
 
 
+def dataset_rows(asked: Asked) -> Answer:
+    """Rows of a version of a data set (`version`: its number; else the one in use), without the columns that say who a row is of."""
+    from flyball.api.rows import page
+
+    name, state = valid_name(asked.path["dataset"], "data set"), asked.state()
+    seen, row = lookup.datasets_of(asked.caller, asked.ports.library, state), state.get(DATASETS, name)
+    if row is None or not seen(name):
+        raise lookup.missing("data set", name, [key for key, _ in state.scan(DATASETS) if seen(key)])
+    wanted = asked.query.get("version", "")
+    known = [version for _, version in state.scan(DATASET_VERSIONS, f"{name}/")]
+    found = next((version for version in known if version.version == wanted), None) if wanted else row.head
+    if found is None:
+        raise NotFound(
+            f"data set {name} has no version {wanted or 'yet'}", fix=f"versions: {', '.join(each.version for each in known) or 'none'}"
+        )
+    return Answer(page(asked, found))
+
+
 def monitors(asked: Asked) -> Answer:
     """What a model's monitors say now."""
     name, state = _model(asked), asked.state()

@@ -40,6 +40,7 @@ QUERY: Mapping[str, str] = MappingProxyType(
         "after": "where the page begins: what the page before said in `next`",
         "model": "only what is of this model",
         "state": "only what is in this state",
+        "version": "of this version of a data set; else of the one in use",
         "offset": "the byte from which on it is told",
         "direction": "`up`: only what it was made of; `down`: only what was made of it; both if it is not said",
     }
@@ -108,6 +109,8 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/rollouts/{rollout}/abort", giving.abort, answers.Steered, needs="loop.releases.Steer", body=bodies.Why),
     _list("/datasets", reading.datasets, answers.Dataset),
     _list("/datasets/{dataset}/versions", reading.dataset_versions, DatasetVersion),
+    _list("/datasets/{dataset}/rows", reading.dataset_rows, answers.DataRow, "version"),
+    Route("POST", "/datasets/{dataset}/rows", giving.push_rows, answers.RowsTaken, needs="loop.pushing.PushRows", body=bodies.Rows),
     Route("GET", "/lineage", reading.lineage_overview, Overview),
     Route("GET", "/lineage/{ref}", reading.lineage, Lineage, query=("direction",)),
     Route("GET", "/features/{view}", reading.view, answers.View),

@@ -11,12 +11,13 @@ import polars as pl
 
 from flyball.data import contract, source
 from flyball.data.against import Against
-from flyball.data.commit import version_of
+from flyball.data.commit import scan, version_of
 from flyball.data.contract.sets import Again
 from flyball.data.erasures import NONE, Erasures
 from flyball.data.ordering import in_order
 from flyball.data.rules import due, is_news, is_timed
 from flyball.data.sources.access import Access, access
+from flyball.data.sources.pushed import bounded, is_pushed
 from flyball.data.sources.spool import Spool
 from flyball.data.subjects import heeded
 from flyball.data.writing import Written
@@ -47,11 +48,14 @@ def refresh(
 
     What is read while somebody writes it is neither committed nor refused: the next look sees another mark and reads it again.
     """
-    mark, timed = source.mark(dataset, root), is_timed(dataset)
+    at, head = root if isinstance(root, Access) else access(root), row.head if row else None
+    told: list[Erasures] = []
+    if is_pushed(dataset):
+        at = bounded(dataset, at, head, lambda: scan(told[0].present(head.content), blobs) if head is not None else iter(()))
+    mark, timed = source.mark(dataset, at), is_timed(dataset)
     if not timed and not due(row, mark):
         return None
-    at = root if isinstance(root, Access) else access(root)
-    erasures, head = erased(), row.head if row else None
+    told.append(erasures := erased())
     with Spool(lambda: source.stream(dataset, at), at.folder) as spool:
         # a query asked again may give other rows; a file is what its mark says
         rows = spool if timed else lambda: source.stream(dataset, at)

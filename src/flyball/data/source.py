@@ -14,10 +14,11 @@ from typing import Any
 
 import polars as pl
 
-from flyball.data.sources import files
+from flyball.data.sources import files, pushed
 from flyball.data.sources.access import Access, access
 from flyball.data.sources.called import polars
 from flyball.data.sources.files import paths as _paths
+from flyball.data.sources.pushed import is_pushed
 from flyball.data.sources.wrong import Wrong
 from flyball.data.types import DTYPES, schema
 from flyball.declare.data import Dataset, Sql
@@ -63,7 +64,8 @@ def empty(dataset: Dataset) -> pl.DataFrame:
 
 
 def mark(dataset: Dataset, root: Path | Access) -> str:
-    """Say which bytes the source holds and under which contract they are read, without reading them: 32 hex digits.
+    """Say which bytes the source holds and under which contract they are read, without reading them: 32 hex digits; of
+    pushed rows, 20 and how many there ever were.
 
     Paths, sizes and times of change stand for files' bytes. A source that is not there has a mark too; one that is timed (`data.rules.is_timed`) has
     the same as long as its declaration stands.
@@ -82,7 +84,8 @@ def mark(dataset: Dataset, root: Path | Access) -> str:
     elif is_frame(source):
         frame = polars(dataset, source)
         seen.append([frame.columns, frame.height, str(frame.hash_rows().to_frame().sum().row(0)) if frame.height else ""])
-    return hashlib.sha256(json.dumps(seen, default=str).encode()).hexdigest()[:32]
+    digest = hashlib.sha256(json.dumps(seen, default=str).encode()).hexdigest()[:32]
+    return pushed.mark(digest, dataset, at) if is_pushed(dataset) else digest
 
 
 def paths(dataset: Dataset, root: Path) -> list[Path]:
@@ -93,6 +96,8 @@ def paths(dataset: Dataset, root: Path) -> list[Path]:
 
 def _batches(dataset: Dataset, at: Access, wrong: Wrong) -> Iterator[pl.DataFrame]:
     source = dataset.source
+    if is_pushed(dataset):
+        return pushed.batches(dataset, at, wrong)
     if isinstance(source, str):
         _refuse_scheme(dataset)
         return files.batches(dataset, at.root, wrong)
@@ -110,7 +115,7 @@ def _refuse_scheme(dataset: Dataset) -> None:
         raise BadInput(
             f'data set "{dataset.name}" is read from {text.split("://", maxsplit=1)[0]}://',
             why="object stores and streams are not read yet",
-            fix="write the rows to files and name them in source=, or query a database with fb.sql",
+            fix="write the rows to files and name them in source=, query a database with fb.sql, or push them: push://",
         )
 
 

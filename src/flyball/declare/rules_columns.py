@@ -91,6 +91,12 @@ def _dataset(data: Dataset) -> Iterator[Found]:
     if isinstance(data.source, str) and "://" in data.source and data.source.partition("://")[0] not in SCHEMES:
         scheme = data.source.partition("://")[0]
         yield Found(f'source "{data.source}" has an unknown scheme', "", near(scheme, SCHEMES))
+    if isinstance(data.source, str) and data.source.startswith("push://") and data.source not in ("push://", f"push://{data.name}"):
+        yield Found(
+            f'source "{data.source}" names another data set than "{data.name}"',
+            "rows are pushed to a data set by its name",
+            'source="push://"',
+        )
     for name, column in data.columns.items():
         if column.between is not None and column.type not in ("int", "float"):
             yield Found(f'column "{name}" of type {column.type} has between=', "only numbers have a range", "use one_of= or drop it")

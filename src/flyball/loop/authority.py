@@ -85,6 +85,7 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         # what is declared, read and trained
         "loop.commands.Apply": _rule(*_MAKERS, loop=True),
         "loop.commands.Commit": _rule(*_WORKERS, loop=True),
+        "loop.pushing.PushRows": _rule(*_WORKERS),
         "loop.commands.Train": _rule(*_WORKERS, loop=True),
         "loop.commands.CancelRun": _rule(*_WORKERS),
         "loop.commands.ObserveRun": _LOOP,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -118,7 +119,7 @@ def check_project(
         from flyball.data.against import Against
 
         standards = Standards(Against())
-    reader = reader_of(project, Settings()) if data else None
+    reader = reader_of(project, Settings(), project.root / ".flyball") if data else None
     return report(compilation, reader, standards=standards, applied=applied or {}, only=only)
 
 
@@ -212,11 +213,16 @@ def _contracts(model: Model, access: Access, known: dict[str, Contract], standar
 
 
 def _contract(dataset: Dataset, access: Access, standards: Standards) -> Contract:
+    from flyball.data.commit import scan
     from flyball.data.source import stream
+    from flyball.data.sources.pushed import bounded, is_pushed
 
     where = f'Data set "{dataset.name}"'
+    head, content = standards.heads.get(dataset.name), standards.against.content(dataset.name)
+    if is_pushed(dataset) and standards.blobs is not None:
+        access = bounded(dataset, access, head, partial(scan, content, standards.blobs))
     batches: list[pl.DataFrame] = []
-    checker = standards.against.checker(dataset, access, standards.blobs, standards.heads.get(dataset.name), lambda: batches)
+    checker = standards.against.checker(dataset, access, standards.blobs, head, lambda: batches)
     try:
         for batch in stream(dataset, access):
             batches.append(batch)

@@ -6,11 +6,11 @@ removes, and doing it again finds nothing else to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import polars as pl
@@ -18,6 +18,8 @@ import polars as pl
 from flyball.clock import Instant
 from flyball.data import erase, erasures, manifest
 from flyball.data.erasures import NONE, Erasures, present
+from flyball.data.sources.pushed import segments
+from flyball.data.sources.segments import Segments
 from flyball.declare.model import Model
 from flyball.declare.reads import made_from
 from flyball.declare.units import near
@@ -57,7 +59,9 @@ class HeldSegment(NamedTuple):
 
 @dataclass(frozen=True)
 class Held:
-    """Where rows of a person lie. `waiting` rows of the open log are under no standing erasure yet, of `logged` in all."""
+    """Where rows of a person lie. `waiting` rows of the open log are under no standing erasure yet, of `logged` in all; `pushed` ones were sent and
+    are in no version yet, or still lie beside it.
+    """
 
     subject: str
     names: tuple[str, ...]
@@ -68,11 +72,12 @@ class Held:
     waiting: int
     texts: tuple[str, ...]
     looked: tuple[tuple[str, str], ...]
+    pushed: int = 0
 
     @property
     def nothing(self) -> bool:
         """Whether there is nothing to erase."""
-        return not (self.versions or self.segments or self.waiting or self.texts)
+        return not (self.versions or self.segments or self.waiting or self.texts or self.pushed)
 
 
 class Subjects:
@@ -182,6 +187,7 @@ class Eraser:
             waiting=waiting,
             texts=tuple(self._subjects.ledger.personal_of(subject)),
             looked=tuple(erasing.stored(state, names)),
+            pushed=sum(own.count(_named(column, subject)) for own, column in self._pushed(names, columns)),
         )
 
     def order(self, held: Held, key: SubjectKey, *, command: str, actor: str, reason: str, keep: erase.Keep | None = None) -> EraseSubject:
@@ -197,7 +203,7 @@ class Eraser:
             data=held.names,
             rows=sum(each.rows for each in held.versions),
             predictions=sum(each.rows for each in held.segments),
-            waiting=held.waiting,
+            waiting=held.waiting + held.pushed,
             texts=len(held.texts),
             reason=reason,
             fingerprint=key.fingerprint,
@@ -208,6 +214,10 @@ class Eraser:
     def finish(self, held: Held) -> int:
         """After it was recorded: forget the texts, point workers to what is left, remove old blobs; how many."""
         self._subjects.ledger.erase_personal(held.texts)
+        if held.pushed:
+            state = self._subjects.ledger.state()
+            for own, column in self._pushed(held.names, self._subjects.columns(state, self._subjects.models(state))):
+                own.erase(_named(column, held.subject))
         return sweep(self._subjects.ledger.state(), self._blobs, self._layout)
 
     def finish_again(self, held: Held, event: int) -> tuple[Held, int]:
@@ -216,13 +226,19 @@ class Eraser:
         told = {digest for recorded in read for digest in personal.hashes(recorded.event)}
         left = tuple(text for text in held.texts if text in told)
         removed = self.finish(replace(held, texts=left))
-        return replace(held, texts=tuple(text for text in held.texts if text not in told)), removed
+        return replace(held, texts=tuple(text for text in held.texts if text not in told), pushed=0), removed
 
     def records(self, held: Held, models: list[Model]) -> list[list[wal.LogRecord]]:
         """The segments of the log in which something of a person lies: sealed ones, then all of the open log."""
         fields = erasing.within(erasing.subject_fields(models), held.names)
         sealed = [self._unsealed(each.content) for each in held.segments]
         return [*sealed, *self._files(self._subjects.ledger.state())] if fields else []
+
+    def _pushed(self, names: tuple[str, ...], columns: dict[str, str]) -> Iterator[tuple[Segments, str]]:
+        """Where rows lie that were sent, and the column that says whose they are."""
+        for name in names:
+            if (self._layout.push / name).is_dir():
+                yield segments(self._layout.push, name), columns[name]
 
     def _person(self, subject: str) -> erase.Person:
         # chunks never change, so what was found in one is known for good
@@ -338,3 +354,8 @@ def records(path: Path) -> Iterator[wal.LogRecord]:
 def is_of(subject: str) -> forget.Whose:
     """Rows of one person."""
     return lambda _data, value, _at: value == subject
+
+
+def _named(column: str, subject: str) -> Callable[[dict[str, Any], Instant], bool]:
+    """Sent rows that name a person."""
+    return lambda row, _at: row.get(column) is not None and str(row[column]) == subject

@@ -150,12 +150,14 @@ class LiveData:
         self._failed: dict[str, BaseException] = {}
         self._next: dict[str, tuple[str, Instant]] = {}
         self._killed: dict[str, int] = {}
+        self._compacted: dict[str, str] = {}
         self._traced = ""
 
     def refresh(self, dataset: Dataset, row: DatasetRow | None, declared: DeclarationRow) -> Event | None:
         """What a look at the source found, once it is over; starts the next look when it is due. Raises what the look raised."""
         name = dataset.name
         self._point(name, row)
+        self._compact(dataset, row)
         running = self._reading.get(name)
         if running is not None and running.is_alive():
             return None
@@ -220,6 +222,17 @@ class LiveData:
         if text != self._traced:
             self._traced = text
             print(text, file=sys.stderr, flush=True)
+
+    def _compact(self, dataset: Dataset, row: DatasetRow | None) -> None:
+        """Remove pushed rows that the newest version holds, once the record says that it does."""
+        head = row.head if row is not None else None
+        if head is None or self._reader.pushed is None or not str(dataset.source).startswith("push://"):
+            return
+        if self._compacted.get(dataset.name) != head.source_mark:
+            from flyball.data.sources.pushed import segments, through
+
+            segments(self._reader.pushed, dataset.name).drop(through(head, dataset))
+            self._compacted[dataset.name] = head.source_mark
 
     def _point(self, name: str, row: DatasetRow | None) -> None:
         if row is None or row.head is None:

@@ -34,6 +34,8 @@ from flyball.settings import Settings
 from flyball.store.blobs import Blobs
 
 TIMEOUT_S: Final = 600.0
+SCRATCH, PUSH = "scratch", "push"
+"""Folders of a project's `.flyball`."""
 _AGAIN_S: Final = 10.0
 _SAID: Final = 2_000
 """Characters of what a child leaves on its standard error that are told."""
@@ -60,17 +62,18 @@ def compiled(of: Compiled) -> Code:
 @dataclass(frozen=True)
 class Reader:
     """Reaches the sources of the project at `root`. `timeout_s`: how long a loop file's code may take to give its rows. `scratch`: where rows
-    lie on their way (None: the system's folder of temporary files).
+    lie on their way (None: the system's folder of temporary files); `pushed`: where those lie that callers sent.
     """
 
     root: Path
     secrets: Secrets = field(default_factory=Secrets)
     timeout_s: float = TIMEOUT_S
     scratch: Path | None = None
+    pushed: Path | None = None
 
     def access(self, code: Code | None) -> Access:
         """What reading needs; without code no frame and no function can be read."""
-        found = Access(self.root, self.secrets, scratch=self.scratch)
+        found = Access(self.root, self.secrets, scratch=self.scratch, pushed=self.pushed)
         return found if code is None else replace(found, run=partial(self._run, code))
 
     def _run(self, code: Code, dataset: Dataset, into: Path) -> None:
@@ -134,10 +137,10 @@ class Reader:
         return ended, answer, said[-1] if said else ""
 
 
-def reader_of(project: Project, settings: Settings, scratch: Path | None = None) -> Reader:
-    """The reader of a project, as its flyball.toml says. Raises DeclarationError."""
+def reader_of(project: Project, settings: Settings, folder: Path | None = None) -> Reader:
+    """The reader of a project, as its flyball.toml says. folder: its `.flyball`. Raises DeclarationError."""
     secrets = read_secrets(project.root, project.settings.get("secrets", {}))
-    return Reader(project.root, secrets, float(settings.read_timeout_s), scratch)
+    return Reader(project.root, secrets, float(settings.read_timeout_s), folder and folder / SCRATCH, folder and folder / PUSH)
 
 
 def sweep_reads(scratch: Path) -> None:

@@ -54,6 +54,11 @@ class Layout:
         return self.root / "log"
 
     @property
+    def push(self) -> Path:
+        """Rows that callers sent, a folder for each data set, until a version holds them."""
+        return self.root / "push"
+
+    @property
     def blobs(self) -> Path:
         """The blob store."""
         return self.root / "blobs"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flyball.data.sources.secrets import Secrets
 from flyball.declare.data import Dataset, Secret
 from flyball.errors import BadInput, Unavailable
+
+if TYPE_CHECKING:
+    import polars as pl
 
 PREFIX = "read-"
 """How the folders are called in which rows lie on their way."""
@@ -34,12 +38,18 @@ def _nobody(dataset: Dataset, _path: Path) -> None:
 
 @dataclass(frozen=True)
 class Access:
-    """How sources are reached from one project. `scratch`: where rows lie on their way (None: the system's folder of temporary files)."""
+    """How sources are reached from one project. `scratch`: where rows lie on their way (None: the system's folder of temporary files).
+    `pushed`: where pushed rows lie; of these a look reads rows `through` + 1 to `until`, behind those that `held` gives.
+    """
 
     root: Path
     secrets: Secrets = field(default_factory=Secrets)
     run: Run = _nobody
     scratch: Path | None = None
+    pushed: Path | None = None
+    through: int = 0
+    until: int | None = None
+    held: Callable[[], Iterator[pl.DataFrame]] | None = None
 
     def folder(self) -> tempfile.TemporaryDirectory[str]:
         """A new folder for rows on their way, which only this user can read; it is gone when it is closed."""

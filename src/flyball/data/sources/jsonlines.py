@@ -29,8 +29,11 @@ def batches(path: Path, shown: str, types: Types, wrong: Wrong) -> Iterator[pl.D
         yield from blocks(iter(partial(file.read, BLOCK), b""), shown, types, wrong)
 
 
-def blocks(parts: Iterator[bytes], shown: str, types: Types, wrong: Wrong) -> Iterator[pl.DataFrame]:
-    """The same of bytes, however they are cut. A column that no line has is missing; where one line lacks it, its value is."""
+def blocks(parts: Iterator[bytes], shown: str, types: Types, wrong: Wrong, *, sparse: bool = False) -> Iterator[pl.DataFrame]:
+    """The same of bytes, however they are cut. A column that no line has is missing; where one line lacks it, its value is.
+
+    sparse: a column that no line has is one without values, and there may be no line at all.
+    """
     line, rows, unseen, known = 1, 0, set(types), set[str]()
     for block in records(_unmarked(parts), wrong, shown):
         try:
@@ -51,10 +54,10 @@ def blocks(parts: Iterator[bytes], shown: str, types: Types, wrong: Wrong) -> It
             distant(name, frame[name], shown, wrong, rows)
         rows += frame.height
         yield frame
-    if line == 1 and not rows and not wrong:
+    if line == 1 and not rows and not wrong and not sparse:
         wrong.add(Problem(shown, "the file is empty", fix="write at least one row"))
     for name in types:
-        if rows and name in unseen:
+        if rows and name in unseen and not sparse:
             wrong.add(absent(shown, name, sorted(known)))
 
 
@@ -136,6 +139,11 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f'"{twice[:40]}" stands twice in it')
     return made
+
+
+def dtypes(types: Types) -> dict[str, pl.DataType]:
+    """The columns of what is read."""
+    return {name: DTYPES[type_] for name, type_ in types.items()}
 
 
 def value_of(raw: Any, type_: FieldType) -> Any:

@@ -1,0 +1,57 @@
+"""Rows of a stored version, a page at a time. Whose they are is not shown: for that there is `flyball data export`, which asks for more rights."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from flyball.api import pages
+from flyball.api.answers import DataRow
+from flyball.api.asking import Asked
+from flyball.api.pages import Page
+from flyball.data.commit import scan
+from flyball.data.erasures import present
+from flyball.errors import Conflict
+from flyball.loop.erasing import datasets, declared_models
+from flyball.records.data import DATASET_VERSIONS, DatasetVersion
+
+
+def page(asked: Asked, version: DatasetVersion) -> Page:
+    """Some rows of a version. Raises BadInput, Conflict where no declaration says which columns are of persons, NotFound, Corrupt."""
+    state, library = asked.state(), asked.ports.library
+    declared = datasets(declared_models(state, library)).get(version.name)
+    if declared is None:
+        raise Conflict(
+            f"rows of data set {version.name} are not shown",
+            why="no model declares it any more, so nobody says which columns are of persons",
+            fix="declare it, then flyball apply",
+        )
+    list_name = f"{DATASET_VERSIONS.name}/{version.content}"
+    limit, after = pages.limit_of(asked.query), pages.after_of(asked.query, list_name)
+    start = int(after) if after.isdigit() else 0
+    content = present(state, version.name, version.content)
+    frame = _part(content, asked, start, limit + 1)
+    hidden = {*declared.identifying, version.subject}
+    shown = frame.head(limit).select(name for name in frame.columns if name not in hidden)
+    items = [DataRow(index=start + place, row=_plain(row)) for place, row in enumerate(shown.iter_rows(named=True))]
+    if not shown.width:
+        items = [DataRow(index=start + place, row={}) for place in range(min(frame.height, limit))]
+    return Page(items, pages.cursor(list_name, str(start + limit)) if frame.height > limit else None)
+
+
+def _part(content: str, asked: Asked, start: int, rows: int) -> pl.DataFrame:
+    """Some rows of a content; of the chunks before and behind them, none is kept."""
+    found: list[pl.DataFrame] = []
+    for chunk in scan(content, asked.wired.blobs):
+        part = chunk.slice(start, rows)
+        start, rows = max(0, start - chunk.height), rows - part.height
+        found.append(part)
+        if rows <= 0:
+            break
+    return pl.concat(found)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: f"{value.isoformat()}Z" if isinstance(value, datetime) else value for name, value in row.items()}

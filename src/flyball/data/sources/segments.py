@@ -1,0 +1,226 @@
+"""Rows that callers sent, kept until a version of their data set holds them: append-only segments, on the disk before anybody is answered.
+
+A segment `000000000001.rows` is named by its first row. It is a header, then frames `u32 length | u32 crc32 | payload`, a frame for each request:
+`u64 first row | u64 last row | i64 when (µs) | u16 length of the command's id | the id | a JSON object a row, one a line`. What a process
+that was killed has left at the end of a segment is cut off before anything is written after it; a reader stops before it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from flyball.clock import Instant
+from flyball.errors import kind_of
+
+LARGEST: Final = 16 << 20
+"""Bytes after which a segment is followed by another."""
+
+_MAGIC: Final = b"flyball-rows-1\n"
+_FRAME: Final = struct.Struct("<II")
+_HEAD: Final = struct.Struct("<QQqH")
+
+
+class Frame(NamedTuple):
+    """The rows of one request, as JSON Lines: rows `first` to `last` of all that was ever sent. Erased ones are no longer among the lines."""
+
+    first: int
+    last: int
+    at: Instant
+    command: str
+    lines: bytes
+
+
+class Segments:
+    """The segments of one data set. Threads share one; processes may have one each."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._left: tuple[str, int, int] | None = None
+        """Segment, inode and size as this process left them: whatever is otherwise was written by another one and is read through."""
+        self._last = 0
+        self._commands: dict[str, int] = {}
+
+    def append(self, rows: Sequence[bytes], at: Instant, command: str) -> int:
+        """Keep rows, each a JSON object; the number of the last one. They are on the disk when this returns.
+
+        A command that was carried out before changes nothing. Raises Unavailable where the disk does not take them.
+        """
+        try:
+            with self._alone():
+                self._look()
+                if command in self._commands:
+                    return self._commands[command]
+                last = self._last + len(rows)
+                self._write(Frame(self._last + 1, last, at, command, b"".join(row + b"\n" for row in rows)))
+                self._last = self._commands[command] = last
+                return last
+        except OSError as error:
+            self._left = None
+            why = error.strerror or str(error)
+            raise kind_of(error)(
+                f"the rows cannot be kept in {self._folder}", why=why, fix="check the disk, then send them again", retry_after=5
+            ) from error
+
+    def end(self) -> int:
+        """The number of the newest row; 0 where none was ever sent."""
+        newest = self._paths()[-1:]
+        return max((frame.last for path in newest for frame in _frames(path)), default=int(newest[0].stem) - 1 if newest else 0)
+
+    def since(self, cursor: int, until: int | None = None) -> Iterator[Frame]:
+        """The requests after row `cursor`, in the order in which they came, up to row `until`."""
+        paths = self._paths()
+        for place, path in enumerate(paths):
+            if place + 1 < len(paths) and int(paths[place + 1].stem) <= cursor + 1:
+                continue
+            for frame in _frames(path):
+                if until is not None and frame.last > until:
+                    return
+                if frame.last > cursor:
+                    yield frame
+
+    def first(self) -> int:
+        """The number of the oldest row that is still kept here; one more than the newest where none is."""
+        paths = self._paths()
+        return int(paths[0].stem) if paths else 1
+
+    def drop(self, through: int) -> int:
+        """Remove the segments whose rows all lie before `through` or at it, but for the newest, which numbers go on from; how many."""
+        paths = self._paths()
+        gone = [path for path, after in pairwise(paths) if int(after.stem) <= through + 1]
+        for path in gone:
+            path.unlink(missing_ok=True)
+        return len(gone)
+
+    def erase(self, wanted: Callable[[dict[str, Any], Instant], bool]) -> int:
+        """Write every segment anew without the rows that `wanted` says; how many went. Numbers stay as they are."""
+        with self._alone():
+            gone = sum(self._without(path, wanted) for path in self._paths())
+            self._left = None
+        return gone
+
+    def count(self, wanted: Callable[[dict[str, Any], Instant], bool]) -> int:
+        """How many rows `erase` would take out."""
+        return sum(1 for path in self._paths() for frame in _frames(path) for row in _rows(frame) if wanted(row, frame.at))
+
+    def _without(self, path: Path, wanted: Callable[[dict[str, Any], Instant], bool]) -> int:
+        gone, kept = 0, [_MAGIC]
+        for frame in _frames(path):
+            left = [line for line in frame.lines.splitlines() if not wanted(json.loads(line), frame.at)]
+            gone += frame.lines.count(b"\n") - len(left)
+            kept.append(_encoded(frame._replace(lines=b"".join(line + b"\n" for line in left))))
+        if gone:
+            temporary = path.with_suffix(f".{os.getpid()}.tmp")
+            with temporary.open("wb") as file:
+                file.write(b"".join(kept))
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            self._sync()
+        return gone
+
+    def _paths(self) -> list[Path]:
+        return sorted(self._folder.glob("*.rows"))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other thread and no other process writes meanwhile."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._lock, (self._folder / "lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _look(self) -> None:
+        """Know the newest row and the commands that are kept, whoever wrote them."""
+        newest = self._paths()[-1:]
+        if self._left is not None and newest and _seen(newest[0]) == self._left:
+            return
+        self._commands, self._last = {}, int(newest[0].stem) - 1 if newest else 0
+        for path in self._paths():
+            for frame in _frames(path):
+                self._commands[frame.command] = self._last = frame.last
+
+    def _write(self, frame: Frame) -> None:
+        newest = self._paths()[-1:]
+        new = not newest or newest[0].stat().st_size >= LARGEST
+        path = self._folder / f"{frame.first:012}.rows" if new else newest[0]
+        with path.open("r+b" if path.exists() else "w+b") as file:
+            end = _end(path)
+            file.truncate(end)
+            file.seek(end)
+            try:
+                file.write((b"" if end else _MAGIC) + _encoded(frame))
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(end)
+                raise
+        if new:
+            self._sync()
+        self._left = _seen(path)
+
+    def _sync(self) -> None:
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _seen(path: Path) -> tuple[str, int, int]:
+    stat = path.stat()
+    return path.name, stat.st_ino, stat.st_size
+
+
+def _encoded(frame: Frame) -> bytes:
+    name = frame.command.encode()
+    payload = _HEAD.pack(frame.first, frame.last, frame.at, len(name)) + name + frame.lines
+    return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def _frames(path: Path) -> Iterator[Frame]:
+    """The whole frames of a segment; none of one that is gone."""
+    return (frame for frame, _ in _placed(path))
+
+
+def _end(path: Path) -> int:
+    """Where the whole frames of a segment end."""
+    return max((end for _, end in _placed(path)), default=len(_MAGIC) if path.stat().st_size >= len(_MAGIC) and _begins(path) else 0)
+
+
+def _begins(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+def _placed(path: Path) -> Iterator[tuple[Frame, int]]:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return
+    if not data.startswith(_MAGIC):
+        return
+    place = len(_MAGIC)
+    while place + _FRAME.size <= len(data):
+        length, check = _FRAME.unpack_from(data, place)
+        payload = data[place + _FRAME.size : place + _FRAME.size + length]
+        if len(payload) < max(length, _HEAD.size) or zlib.crc32(payload) != check:
+            return
+        place += _FRAME.size + length
+        first, last, at, size = _HEAD.unpack_from(payload)
+        name, lines = payload[_HEAD.size : _HEAD.size + size], payload[_HEAD.size + size :]
+        yield Frame(first, last, at, name.decode(), lines), place
+
+
+def _rows(frame: Frame) -> Iterator[dict[str, Any]]:
+    return (json.loads(line) for line in frame.lines.splitlines())
