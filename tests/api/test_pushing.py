@@ -17,6 +17,7 @@ from flyball.records.identity import Role
 
 from .kit import Served
 
+
 def fit(X, y):
     return X, y
 
