@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks.features import point_in_time
+from benchmarks.features import online, point_in_time
 from benchmarks.report import Report, main
 
-PARTS = (point_in_time.run,)
+PARTS = (point_in_time.run, online.run)
 
 
 def run(arguments: argparse.Namespace) -> Report:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import httpx
+import msgspec
 import pytest
 
 from flyball.api import pages
@@ -14,7 +15,8 @@ from flyball.clock import Span
 from flyball.errors import BadInput
 from flyball.ledger import checkpoints
 from flyball.records.estimates import Estimate
-from flyball.records.identity import AccessRefused, TokenRow
+from flyball.records.identity import AccessRefused, Role, TokenRow
+from flyball.records.online import ViewsStatus, ViewStatus
 from flyball.records.proofs import KeyRow
 from flyball.records.training import RUNS, RunFailed, RunQueued, RunRow
 
@@ -186,3 +188,22 @@ def test_events_are_streamed_as_they_happen_until_the_token_is_revoked(api: Serv
     assert api.ask("DELETE", f"/tokens/{body['token']}", body={"reason": "left"}).status_code == 200
     listening.join(timeout=5)
     assert not listening.is_alive(), "who is not let in any more hears nothing more"
+
+
+def test_a_view_is_shown_as_the_loop_saw_it_last_and_only_to_whom_its_models_are_for(api):
+    def status(view, models):
+        return ViewStatus(
+            view=view, digest="0" * 16, data="town", entity=None, features=("demand_now",), ttl=None, owner="", models=models, state="live",
+            content="c" * 64, rows=3, as_of=1, made_at=2, newest="c" * 64, lag=0,
+        )  # fmt: skip
+
+    assert api.get("/features/recent").status_code == 404
+    told = ViewsStatus((status("other", ("another",)), status("recent", ("demand",))))
+    api.wired.layout.views.write_bytes(msgspec.json.encode(told))
+    found = api.get("/features/recent").json()
+    assert found["definitions"][0]["state"] == "live"
+    assert found["definitions"][0]["models"] == ["demand"]
+    own = api.token("bo", Role.VIEWER, models=("demand",))
+    assert api.get("/features/recent", token=own).status_code == 200
+    refused = api.get("/features/other", token=own)
+    assert (refused.status_code, "other" in refused.json()["fix"]) == (404, False)
