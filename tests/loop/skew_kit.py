@@ -22,11 +22,15 @@ from flyball.declare.codec import view_digest
 from flyball.declare.units import fill
 from flyball.declare.views import FeatureView
 from flyball.features.assemble import prepare_history
+from flyball.features.online.form import entity
+from flyball.loop.online import brought_up
 from flyball.records.data import DATASETS
 from flyball.records.versions import VERSIONS
 from flyball.serving import wal, wire
+from flyball.serving.history import History, store_of
 from flyball.serving.vectors import TakenUp, packed
 from flyball.serving.worker import Scorer, _parts
+from flyball.store.online import Part
 from flyball.training.artifact import load
 from flyball.training.predictor import Predictor
 from flyball.wiring import Wired, open_project
@@ -61,15 +65,16 @@ shops = fb.Model(
 """
 
 
-def rows(count: int = 600, *, end: int = END) -> pl.DataFrame:
-    """Sales of eight shops over thirty days, in order of time, the last at `end` (s)."""
+def rows(count: int = 600, *, more: int = 0) -> pl.DataFrame:
+    """Sales of eight shops over thirty days, in order of time, the last at END; then `more`, a minute apart."""
     rng = np.random.default_rng(0)
-    moments = [(end - 30 * 86_400 * (1 - (row + 1) / count)) for row in range(count)]
+    moments = [(END - 30 * 86_400 * (1 - (row + 1) / count)) for row in range(count)] + [END + 60 * (row + 1) for row in range(more)]
+    amounts = np.concatenate([rng.uniform(0, 400, count), rng.uniform(0, 400, more)])
     return pl.DataFrame(
         {
-            "shop": [SHOPS[row % len(SHOPS)] for row in range(count)],
-            "amount": rng.uniform(0, 400, count).round(2),
-            "busy": rng.integers(0, 2, count),
+            "shop": [SHOPS[row % len(SHOPS)] for row in range(count + more)],
+            "amount": amounts.round(2),
+            "busy": np.arange(count + more) * 7 % 11 % 2,
             "ts": [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment)) for moment in moments],
         }
     )
@@ -148,6 +153,34 @@ class Shops:
             store = Store(model, frame.filter(pl.col("shop") != lost), content)
             served = Predictor(model, predictor.signature, predictor.fitted)
             return self._log(wired, Scorer(served, store), keys, at, list(ids))
+
+    def bring_up(self) -> None:
+        """Materialise the views, as the loop does beside its ticks."""
+        with self.opened() as wired:
+            assert brought_up(wired.ports) == []
+
+    def lose(self, key: str) -> None:
+        """The online store loses all that it has of a shop."""
+        with self.opened() as wired:
+            store = store_of(wired.layout)
+            [live] = [one for one in store.generations() if one.live]
+            parts = [Part(*part) for part in store.read(live.view, [entity(key)])]
+            assert parts
+            store.update(live, [(part.entity, part.number) for part in parts], lambda *_: None, live.cursor)
+            store.close()
+
+    def ask(self, keys: Sequence[str], *, at: int) -> list[str]:
+        """The same with all of the worker: its scorer asks the project's online store, as it is."""
+        with self.opened() as wired:
+            row = wired.ledger.state().get(VERSIONS, "shops/1.0.0")
+            assert row is not None
+            predictor = load(row.artifact, wired.blobs, wired.layout.run / "code")
+            store = store_of(wired.layout)
+            history = History(predictor.model, lambda: store)
+            history.refresh()
+            ids = self._log(wired, Scorer(predictor, history), keys, at, [])
+            store.close()
+        return ids
 
     def _log(self, wired: Wired, scorer: Scorer, keys: Sequence[str], at: int, ids: list[str]) -> list[str]:
         writer = wal.Writer(wired.layout.log, "g0", reserve_bytes=0)

@@ -60,7 +60,7 @@ def test_a_planted_five_day_window_names_exactly_the_feature_the_rows_and_the_cl
 
 def test_a_store_that_was_not_materialised_for_an_hour_is_stale_and_not_wrong(shops: Shops) -> None:
     before = shops.content()
-    shops.write(rows(650, end=END + 40 * 60))
+    shops.write(rows(more=40))
     assert shops.call("tick").code == 0
     late = shops.serve(SHOPS[:3], at=END * 1_000_000 + 39 * 60_000_000, content=before)
     shops.serve(SHOPS[:3], at=END * 1_000_000 + 39 * 60_000_000)
@@ -77,3 +77,22 @@ def test_a_key_that_the_store_has_lost_is_missing(shops: Shops) -> None:
     ended = shops.call("features", "verify", "shops")
     assert ended.code == 1
     assert differing(verified(ended)) == {(lost[0], feature, "missing") for feature in ("sold", "times", "newest")}
+
+
+def test_the_online_store_serves_what_training_had_is_late_by_what_it_has_not_taken_up_and_misses_what_it_lost(shops: Shops) -> None:
+    later = END * 1_000_000 + 39 * 60_000_000
+    shops.bring_up()
+    right = shops.ask([*SHOPS, "nobody"], at=NOON)
+    late = shops.ask(SHOPS, at=later)
+    shops.write(rows(more=40))
+    assert shops.call("tick").code == 0
+    shops.bring_up()
+    shops.lose(SHOPS[0])
+    lost = shops.ask(SHOPS[:2], at=later)
+    found = verified(shops.call("features", "verify"))
+    assert (found["wrong"], found["extra"], found["unknown"], found["problems"]) == (0, 0, 0, [])
+    assert {row for row, _, how in differing(found) if how == "missing"} == {lost[0]}
+    stale = {row for row, _, how in differing(found) if how == "stale"}
+    assert stale
+    assert stale <= set(late)
+    assert not {row for row, _, _ in differing(found)} & {*right, lost[1]}

@@ -115,7 +115,7 @@ def test_wrong_values_open_an_incident_of_the_views_owner_and_it_is_mitigated_wh
 def test_a_store_that_is_late_opens_none(shops: Shops, looking: Looking) -> None:
     route(looking)
     before = shops.content()
-    shops.write(rows(650, end=END + 40 * 60))
+    shops.write(rows(more=40))
     assert shops.call("tick").code == 0
     shops.serve(SHOPS, at=END * 1_000_000 + 39 * 60_000_000, content=before)
     [found] = looking.look()
@@ -129,7 +129,7 @@ def test_a_row_waits_for_the_data_of_its_moment_across_a_restart(shops: Shops, l
     shops.serve(SHOPS, at=END * 1_000_000 + HOUR // 2)
     assert looking.look() == [], "the newest version does not reach it"
     looking.restart()
-    shops.write(rows(650, end=END + 40 * 60))
+    shops.write(rows(more=40))
     assert shops.call("tick").code == 0
     [found] = looking.look()
     assert (found.rows, found.unknown, found.wrong) == (8, 0, 0)
