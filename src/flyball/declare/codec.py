@@ -37,7 +37,20 @@ _CLASSES: dict[str, type[Any]] = {
 _FIELDS = {name: frozenset(field.name for field in fields(kind)) for name, kind in _CLASSES.items()}
 _WHOLE = 2**53
 
-_DATA_POLICY = ("freshness", "min_rows", "owner", "licence", "about", "gap", "ahead", "disorder", "on_breach", "keep", "references")
+_DATA_POLICY = (
+    "freshness",
+    "min_rows",
+    "owner",
+    "licence",
+    "about",
+    "gap",
+    "ahead",
+    "disorder",
+    "on_breach",
+    "keep",
+    "references",
+    "untold",
+)
 _VIEW_OF_DATA = ("name", "columns", "time", "arrived")
 _TRAIN_POLICY = ("timeout", "memory")
 _VERSION_FIELDS = ("task", "data", "label", "train", "inputs", "features", "transforms", "group", "item", "weight")

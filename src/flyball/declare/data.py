@@ -9,7 +9,8 @@ from typing import Any, Literal
 from flyball.clock import Span
 from flyball.declare.columns import Column
 from flyball.declare.functions import Frame, Function, is_frame
-from flyball.declare.units import count, fail, fill, mapping, maybe_span, maybe_text, name_of, names, near, one_of, text, words
+from flyball.declare.schemas import carried, is_schema
+from flyball.declare.units import count, fail, fill, items, mapping, maybe_span, maybe_text, name_of, names, near, one_of, text, words
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class Dataset:
     Names of columns that are not given are empty text. `columns` keeps the declared order. `references`: column → where its values must be
     found. Of times: `gap` is the longest time without a row, `ahead` how far beyond now one may lie, `disorder` how far behind an earlier
     row of the source; None: nothing is required. `on_breach` is of these rules, `unique` and `min_rows`; a column has its own. `keep`: how
-    long versions are kept that no model was made from (None: for good).
+    long versions are kept that no model was made from (None: for good). `columns` may be a pandera schema; `untold` is what of one is not
+    carried.
     """
 
     name: str
@@ -76,13 +78,14 @@ class Dataset:
     owner: str
     licence: str
     about: str
+    untold: tuple[str, ...]
 
     def __init__(
         self,
         name: str,
         *,
         source: Any,
-        columns: Mapping[str, Column | type[Any]],
+        columns: Mapping[str, Column | type[Any]] | Any,
         time: str = "",
         arrived: str | None = None,
         id: str | None = None,  # noqa: A002 - the public name
@@ -99,7 +102,11 @@ class Dataset:
         owner: str = "",
         licence: str = "",
         about: str = "",
+        untold: Iterable[str] = (),
     ) -> None:
+        if is_schema(columns):
+            given = carried(columns)
+            columns, unique, untold = given.columns, unique or given.unique, (*untold, *given.told(unique))
         declared = {key: value if isinstance(value, Column) else Column(value) for key, value in mapping(columns, "columns").items()}
         if not declared:
             raise fail("columns", "no column is declared", fix='write columns={"amount": float}; an undeclared column is never seen')
@@ -127,6 +134,7 @@ class Dataset:
                 "owner": words(owner, "owner"),
                 "licence": words(licence, "licence"),
                 "about": words(about, "about"),
+                "untold": items(untold, "untold"),
             },
         )
         for argument, keys in (("unique", self.unique), ("references", self.references)):

@@ -73,6 +73,11 @@ def _doubts(model: Model) -> Iterator[Found]:
         yield Found("there is no gate", "every candidate may be released", 'add gates=[fb.metric("accuracy") >= fb.champion - 0.02]')
     if not model.owner:
         yield Found("there is no owner", "incidents have nobody to go to", "name the team: owner=")
+    for data in {model.data.name: model.data, **{view.data.name: view.data for view in model.features}}.values():
+        for what in data.untold:
+            yield Found(
+                f'data set "{data.name}": its schema asks for more than is checked: {what}', "", "declare it otherwise, or leave it out"
+            )
     yield from _doubtful_rollout(model)
     yield from framing_doubts(model)
     for place, at, check in sentences(model):
