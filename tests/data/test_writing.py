@@ -13,6 +13,7 @@ from flyball.data import chunks, manifest, profile
 from flyball.data import refresh as refreshing
 from flyball.data.commit import commit, load_content, schema_hash
 from flyball.data.erase import Person, name_only
+from flyball.data.erasures import Erasures
 from flyball.data.ordering import in_order
 from flyball.data.refresh import refresh
 from flyball.data.sources import delimited
@@ -87,6 +88,13 @@ def test_no_more_than_a_few_chunks_wait_while_rows_come(blobs):
     stored_rows = 2000
     assert version.rows == stored_rows
     assert version.content == commit(DATA, frame(0, 2000), blobs, None, "m").content
+
+
+def test_a_chunk_that_was_lost_is_there_again_once_the_same_rows_are_read(blobs):
+    version = commit(DATA, frame(0, 200), blobs, None, "m")
+    blobs.remove(manifest.manifest(version.content, blobs).chunks[2].content)
+    assert commit(DATA, frame(0, 200), blobs, version, "m") == version
+    assert load_content(version.content, blobs).equals(frame(0, 200))
 
 
 def test_an_append_stores_the_last_chunk_anew_and_what_is_new(blobs):
@@ -188,10 +196,10 @@ def test_after_an_erasure_moved_a_cut_the_same_rows_are_still_the_same_version(b
     who = manifest.read(second.content, blobs)["who"][0]
     rest = Person(who, blobs).rest(version.content, ["who"], blobs.put)
     remaining = load_content(rest.content, blobs)
-    from flyball.data.erasures import Erasures
-
     moved = Erasures(present=lambda content: rest.content if content == version.content else content)
+    before = set(blobs.digests())
     again = commit(DATA, remaining, blobs, version, "m2", erasures=moved)
+    assert set(blobs.digests()) == before
     assert Written(DATA, [remaining], blobs).content != rest.content
     assert again == msgspec.structs.replace(version, source_mark="m2")
 

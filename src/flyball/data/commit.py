@@ -74,6 +74,9 @@ def version_of(
     }
     # what was erased from the head and comes back as new rows is a new version, even where its bytes are the old ones
     if head is not None and before == types and _holds(erasures.present(head.content), head.content, written, blobs):
+        # after an erasure the rows may lie in other chunks than a reading of what is left gives; else a lost one is there again
+        if written.content != erasures.present(head.content):
+            written.abandon()
         return msgspec.structs.replace(head, **told)
     written.keep()
     first, last = written.span
