@@ -66,6 +66,34 @@ def test_without_a_name_it_says_what_there_is_and_what_is_amiss(flyball, trained
     assert document["ownerless"] == ["dataset:town", "view:recent", "model:demand"]
 
 
+def test_a_view_and_a_data_set_that_no_model_uses_are_listed_until_one_does(flyball, new: Path) -> None:
+    file, text = new / "loop.py", (new / "loop.py").read_text()
+    (new / "shared.py").write_text(
+        'import flyball as fb\n\nplaces = fb.Dataset("places", source="data/places.csv", columns={"place": str, "height": float})\n'
+        'heights = [fb.FeatureView("heights", places, entity="place", features={"height": "height"})]\n'
+    )
+    file.write_text(
+        f"{text}\nfrom shared import heights\nold = fb.FeatureView('old', town, features={{'x': fb.window('1h').last('demand')}})\n"
+    )
+    assert flyball("apply", "--project", new).code == 0
+    told = flyball("lineage", "--project", new).out
+    assert "unused views          heights, old" in told
+    assert "data without a model  places" in told
+    kinds = [event["kind"] for event in flyball("apply", "--project", new, "--dry-run", "--json").document["events"]]
+    assert kinds == [], "it is told once"
+    file.write_text(
+        file.read_text()
+        .replace("features=[recent]", "features=[recent, old]")
+        .replace("old = fb", "_ = fb")
+        .replace("\n\n\ndef fit", "\nold = fb.FeatureView('old', town, features={'x': fb.window('1h').last('demand')})\n\n\ndef fit", 1)
+    )
+    assert flyball("apply", "--project", new).code == 0
+    assert "unused views          heights\n" in flyball("lineage", "--project", new).out
+    file.write_text("raise RuntimeError('broken')")
+    assert flyball("apply", "--project", new).code == 1
+    assert "unused views          heights\n" in flyball("lineage", "--project", new).out, "where a file is broken nobody can tell"
+
+
 def test_a_project_in_which_nothing_is_declared_says_how_to(flyball, new_project: Path) -> None:
     assert "nothing is declared yet" in flyball("lineage", "--project", new_project).out
     ended = flyball("lineage", "demand", "--project", new_project)

@@ -8,13 +8,16 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+from flyball.declare.data import Dataset
 from flyball.declare.model import Model
+from flyball.declare.reads import looked_at
 from flyball.declare.source import import_closure, is_project_file
 from flyball.declare.units import near
+from flyball.declare.views import FeatureView
 from flyball.errors import NotFound
 
 
@@ -64,6 +67,24 @@ def models_of(module: ModuleType) -> Iterator[tuple[str, Model]]:
             if isinstance(item, Model) and id(item) not in seen:
                 seen.add(id(item))
                 yield name, item
+
+
+def named_in(modules: Iterable[ModuleType]) -> set[str]:
+    """The views and data sets at module level, as `view:card` and `dataset:payments`, also in lists, tuples and dicts."""
+    kinds = {FeatureView: "view", Dataset: "dataset"}
+    values = (
+        item for module in modules for name, value in list(vars(module).items()) if not name.startswith("__") for item in _items(value)
+    )
+    return {f"{kinds[type(item)]}:{item.name}" for item in values if isinstance(item, FeatureView | Dataset)}
+
+
+def named_by(models: Iterable[Model]) -> set[str]:
+    """The views that models use, and the data sets that they and these look at."""
+    models = tuple(models)
+    views = {f"view:{view.name}" for model in models for view in model.features}
+    other = {f"dataset:{suite.data.name}" for model in models for suite in model.suites}
+    other |= {f"dataset:{batch.source.name}" for model in models for batch in model.batch if isinstance(batch.source, Dataset)}
+    return views | other | {f"dataset:{name}" for model in models for name in looked_at(model)}
 
 
 def _items(value: object) -> list[object]:

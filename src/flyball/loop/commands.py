@@ -15,7 +15,18 @@ from flyball.ledger.bounds import clipped
 from flyball.loop.proposals import settle
 from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.data import DATASETS, DataCommitted, DataRefused
-from flyball.records.declarations import DECLARATIONS, LOOP_FILES, DeclarationApplied, DeclarationHealed, DeclarationRefused, DeclarationRow
+from flyball.records.declarations import (
+    DECLARATIONS,
+    IDLE,
+    IDLE_KEY,
+    LOOP_FILES,
+    DeclarationApplied,
+    DeclarationHealed,
+    DeclarationIdle,
+    DeclarationRefused,
+    DeclarationRow,
+    IdleRow,
+)
 from flyball.records.models import Signature
 from flyball.records.training import (
     RUNS,
@@ -45,6 +56,8 @@ class Apply(Record, frozen=True):
     actor: str
     models: tuple[DeclarationApplied, ...]
     broken: tuple[DeclarationRefused, ...] = ()
+    idle: DeclarationIdle | None = None
+    """What is declared and used by no model; None where nobody can tell."""
 
 
 def decide_apply(state: State, command: Apply, _now: Instant) -> Sequence[Event]:
@@ -56,6 +69,9 @@ def decide_apply(state: State, command: Apply, _now: Instant) -> Sequence[Event]
             events.append(broken)
     still = {broken.file for broken in command.broken}
     events += [DeclarationHealed(file=file) for file, _ in state.scan(LOOP_FILES) if file not in still]
+    known = state.get(IDLE, IDLE_KEY) or IdleRow(names=())
+    if command.idle is not None and (known.names, known.unlisted) != (command.idle.names, command.idle.unlisted):
+        events.append(command.idle)
     return events
 
 

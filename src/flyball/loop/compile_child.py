@@ -16,7 +16,7 @@ import resource
 import sys
 import traceback
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 import flyball
@@ -50,7 +50,10 @@ def main(arguments: list[str]) -> int:
 
 
 def compile_file(root: Path, file: str, *, prove: str = "") -> dict[str, Any]:
-    """Import a loop file and describe its models: `models` (the fields of Compiled), `problems` of the file, and `doubts` by model."""
+    """Import a loop file and describe its models: `models` (the fields of Compiled), `problems` of the file, and `doubts` by model.
+
+    `named` are the views and data sets that it and what it imports declare, `used` those that models there use.
+    """
     if "." in Path(file).stem:
         wrong_name = Problem(f"{file}:1", "a loop file's name cannot hold a dot", "it is imported as a module", "rename it, with - or _")
         return {"models": [], "problems": [_plain(wrong_name)]}
@@ -80,7 +83,21 @@ def compile_file(root: Path, file: str, *, prove: str = "") -> dict[str, Any]:
                 doubts[model.name] = [_plain(item) for item in _leaks(model, root, place)]
         digests = {f"{name}_digest": digest for name, digest in codec.digests(body)._asdict().items()}
         models.append({"model": model.name, "file": file, "line": line, **digests, "body": body, "code": taken})
-    return {"models": models, "problems": [_plain(item) for item in wrong], "doubts": doubts}
+    own = [each for each in list(sys.modules.values()) if _home(each, root) in taken]
+    named, used = code.named_in(own), code.named_by(model for each in own for _, model in code.models_of(each))
+    return {
+        "models": models,
+        "problems": [_plain(item) for item in wrong],
+        "doubts": doubts,
+        "named": sorted(named),
+        "used": sorted(used),
+    }
+
+
+def _home(module: ModuleType, root: Path) -> str:
+    """The path of a module's file within the project; empty for one from elsewhere."""
+    home = Path(getattr(module, "__file__", None) or "")
+    return home.resolve().relative_to(root.resolve()).as_posix() if home.resolve().is_relative_to(root.resolve()) else ""
 
 
 def _plain(problem: Problem) -> dict[str, str]:

@@ -56,6 +56,8 @@ class Compilation:
     fingerprint: str
     doubts: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
     """What the data gave reason to doubt, by model; only where it was asked for."""
+    idle: tuple[str, ...] | None = None
+    """Views and data sets (`view:card`) that are declared and that no model uses. None where a file is broken: then nobody can tell."""
 
     def gone(self, applied: Iterable[str]) -> tuple[str, ...]:
         """Those of the applied models that no loop file declares any more. Where a file is broken, nobody can tell."""
@@ -76,6 +78,8 @@ class _Answer:
     models: tuple[Compiled, ...]
     problems: tuple[Problem, ...]
     doubts: Mapping[str, tuple[Problem, ...]]
+    named: frozenset[str] = frozenset()
+    used: frozenset[str] = frozenset()
 
 
 class Compiler:
@@ -118,7 +122,8 @@ class Compiler:
         models = tuple(msgspec.convert(entry, Compiled) for entry in document["models"])
         problems = tuple(Problem(**item) for item in document["problems"])
         doubts = {name: tuple(Problem(**item) for item in found) for name, found in document.get("doubts", {}).items()}
-        return _Answer(_code_key(models[0].code) if models and not problems else mark, models, problems, doubts)
+        named, used = (frozenset(document.get(part, ())) for part in ("named", "used"))
+        return _Answer(_code_key(models[0].code) if models and not problems else mark, models, problems, doubts, named, used)
 
 
 def compile_project(root: Path, *, prove: str = "", timeout_s: float = TIMEOUT_S) -> Compilation:
@@ -200,7 +205,9 @@ def _gather(root: Path, answers: dict[str, _Answer], mark: str) -> Compilation:
         if found
     )
     doubts = {name: found for answer in answers.values() for name, found in answer.doubts.items()}
-    return Compilation(models, broken, tuple(answers), mark, doubts)
+    named = {name for answer in answers.values() for name in answer.named}
+    used = {name for answer in answers.values() for name in answer.used}
+    return Compilation(models, broken, tuple(answers), mark, doubts, None if broken else tuple(sorted(named - used)))
 
 
 def _doubles(models: Iterable[Compiled]) -> dict[str, list[Compiled]]:

@@ -14,10 +14,11 @@ from flyball.loop.commands import Apply, decide_apply
 from flyball.loop.compiling import Compilation, Compiler
 from flyball.loop.ports import Ports
 from flyball.records.base import Receipt
-from flyball.records.declarations import DeclarationApplied, DeclarationRefused
+from flyball.records.declarations import DeclarationApplied, DeclarationIdle, DeclarationRefused
 from flyball.store.blobs import Blobs
 
 _MOST = 8
+_NAMES = 100
 _LONGEST = 640
 
 
@@ -37,7 +38,9 @@ def apply_command(compilation: Compilation, blobs: Blobs, *, command: str, actor
         for compiled in compilation.models
     )
     broken = tuple(DeclarationRefused(file=item.file, digest=item.digest, problems=told(item.problems)) for item in compilation.broken)
-    return Apply(id=command, actor=actor, models=models, broken=broken)
+    names = compilation.idle
+    idle = None if names is None else DeclarationIdle(names=names[:_NAMES], unlisted=max(0, len(names) - _NAMES))
+    return Apply(id=command, actor=actor, models=models, broken=broken, idle=idle)
 
 
 def told(problems: Sequence[Problem]) -> tuple[str, ...]:

@@ -12,11 +12,15 @@ from flyball.monitoring.fold import FOLDS as MONITORING
 from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.declarations import (
     DECLARATIONS,
+    IDLE,
+    IDLE_KEY,
     LOOP_FILES,
     DeclarationApplied,
     DeclarationHealed,
+    DeclarationIdle,
     DeclarationRefused,
     DeclarationRow,
+    IdleRow,
     LoopFileRow,
 )
 from flyball.registry.fold import FOLDS as REGISTRY
@@ -59,11 +63,19 @@ def fold_declaration_healed(projection: Projection, recorded: Recorded) -> None:
     projection.delete(LOOP_FILES, event.file)
 
 
+def fold_declaration_idle(projection: Projection, recorded: Recorded) -> None:
+    """What no model uses is told as a whole."""
+    event = recorded.event
+    assert isinstance(event, DeclarationIdle)
+    projection.put(IDLE, IDLE_KEY, IdleRow(names=event.names, unlisted=event.unlisted))
+
+
 FOLDS: Mapping[type[Event], Fold] = MappingProxyType(
     {
         DeclarationApplied: fold_declaration_applied,
         DeclarationRefused: fold_declaration_refused,
         DeclarationHealed: fold_declaration_healed,
+        DeclarationIdle: fold_declaration_idle,
         **GOVERNANCE,
         **DATA,
         **TRAINING,

@@ -13,6 +13,7 @@ from flyball.loop import lookup, reads
 from flyball.loop.lineage import Project, add_past, project
 from flyball.loop.ports import Library
 from flyball.records.base import State
+from flyball.records.declarations import IDLE, IDLE_KEY
 from flyball.records.lineage import Lineage, LineageEdge, LineageNode, Overview
 from flyball.records.models import ModelRef
 
@@ -152,13 +153,17 @@ def overview(state: State, library: Library, covers: Callable[[str], bool] | Non
     made = project(state, library, covers)
     counts = {kind.value: sum(1 for _ in made.graph.nodes(kind)) for kind in Kind}
     used = _used(made)
+    # what no model uses is of no model: it is told to those who see all of them
+    row = state.get(IDLE, IDLE_KEY) if covers is None else None
+    idle = [Node(Kind(kind), name) for kind, _, name in (each.partition(":") for each in (row.names if row else ()))]
+    idle = [node for node in idle if node not in made.graph]
     columns = [node for node in made.graph.nodes(Kind.COLUMN) if node not in used]
     owned = [node for node in made.graph.nodes() if node.kind in (Kind.MODEL, Kind.DATASET, Kind.VIEW) and "#" not in node.name]
     return Overview(
         counts={name: count for name, count in counts.items() if count},
-        unused_views=(),
+        unused_views=tuple(node.name for node in idle if node.kind is Kind.VIEW),
         unused_columns=tuple(sorted(node.name for node in columns)),
-        without_model=tuple(sorted(node.name for node in made.graph.nodes(Kind.DATASET) if not _feeds_model(made, node))),
+        without_model=tuple(sorted(node.name for node in (*made.graph.nodes(Kind.DATASET), *idle) if _without_model(made, node))),
         ownerless=tuple(str(node) for node in owned if not made.fact(node).owner and node.name not in made.unread),
         unread=made.unread,
     )
@@ -174,8 +179,9 @@ def _datasets(made: Project) -> Iterable[Dataset]:
     return made.known.values()
 
 
-def _feeds_model(made: Project, node: Node) -> bool:
-    return any(
-        reached.kind is Kind.MODEL
-        for reached in made.graph.down(*(edge.target for edge in made.graph.after(node) if edge.how is How.COLUMN_OF)).nodes
-    ) or any(edge.target.kind is Kind.MODEL for edge in made.graph.after(node))
+def _without_model(made: Project, node: Node) -> bool:
+    """Whether a node is a data set that leads to no model."""
+    if node.kind is not Kind.DATASET:
+        return False
+    below = [edge.target for edge in made.graph.after(node) if edge.how is not How.VERSION_OF]
+    return all(reached.kind is not Kind.MODEL for reached in made.graph.down(*below).nodes)

@@ -54,6 +54,20 @@ class DeclarationHealed(Event, frozen=True, tag="declaration.healed"):
     file: str
 
 
+class DeclarationIdle(Event, frozen=True, tag="declaration.idle"):
+    """The views and data sets (`view:card`) that loop files declare and no model uses, all there are; `unlisted` more did not fit."""
+
+    names: tuple[str, ...]
+    unlisted: int = 0
+
+
+class IdleRow(Record, frozen=True):
+    """What is declared and used by no model."""
+
+    names: tuple[str, ...]
+    unlisted: int = 0
+
+
 class DeclarationRow(Record, frozen=True):
     """The declaration in effect."""
 
@@ -82,6 +96,11 @@ class LoopFileRow(Record, frozen=True):
 DECLARATIONS = Table("declaration", DeclarationRow)
 """Keyed by model."""
 
+IDLE = Table("idle", IdleRow)
+"""One row, `IDLE_KEY`."""
+
+IDLE_KEY = "project"
+
 LOOP_FILES = Table("loop_file", LoopFileRow)
 """Broken loop files, keyed by file."""
 
@@ -91,7 +110,7 @@ def _before_gates_and_authors(fields: dict[str, Any]) -> dict[str, Any]:
     return {"gates_digest": "", "author": "", **fields}
 
 
-EVENTS = (DeclarationApplied, DeclarationRefused, DeclarationHealed)
+EVENTS = (DeclarationApplied, DeclarationRefused, DeclarationHealed, DeclarationIdle)
 
 UPCASTS = {"declaration.applied": (_before_gates_and_authors,)}
 """How former versions of these kinds are read (`records.vocabulary`)."""
