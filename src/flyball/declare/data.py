@@ -104,12 +104,7 @@ class Dataset:
         about: str = "",
         untold: Iterable[str] = (),
     ) -> None:
-        if is_schema(columns):
-            given = carried(columns)
-            columns, unique, untold = given.columns, unique or given.unique, (*untold, *given.told(unique))
-        declared = {key: value if isinstance(value, Column) else Column(value) for key, value in mapping(columns, "columns").items()}
-        if not declared:
-            raise fail("columns", "no column is declared", fix='write columns={"amount": float}; an undeclared column is never seen')
+        declared, unique, untold = _columns(columns, unique, untold)
         if not isinstance(source, str | Sql | Function) and not callable(source) and not is_frame(source):
             raise fail("source", f"{source!r:.80} is not a source", fix="write a path, a glob, a URL or fb.sql(…)")
         fill(
@@ -158,6 +153,19 @@ class Dataset:
         """Names of columns whose values may say who a row is of: id, subject, and personal columns."""
         personal = (name for name, column in self.columns.items() if column.personal)
         return frozenset((*(role for role in (self.id, self.subject) if role), *personal))
+
+
+def _columns(
+    given: Any, unique: str | Iterable[str], untold: Iterable[str]
+) -> tuple[dict[str, Column], str | Iterable[str], Iterable[str]]:
+    """Columns by name, what must be unique, and what a schema asks for besides."""
+    if is_schema(given):
+        found = carried(given)
+        given, unique, untold = found.columns, unique or found.unique, (*untold, *found.told(unique))
+    declared = {key: value if isinstance(value, Column) else Column(value) for key, value in mapping(given, "columns").items()}
+    if not declared:
+        raise fail("columns", "no column is declared", fix='write columns={"amount": float}; an undeclared column is never seen')
+    return declared, unique, untold
 
 
 def _foreign_key(key: str, given: Any) -> ForeignKey:
