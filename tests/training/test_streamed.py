@@ -6,12 +6,15 @@ import numpy as np
 import polars as pl
 import pytest
 
+from flyball.data.commit import commit
 from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
 from flyball.declare.model import Framing, Label, Model
 from flyball.declare.views import FeatureView, Window
 from flyball.errors import BadInput
 from flyball.features import assemble
+from flyball.store.blobs import LocalBlobs
+from flyball.training import rows, stored
 from flyball.training.streamed import training_batches
 
 H = 3_600_000_000
@@ -61,17 +64,17 @@ def model(**changes):
     )  # fmt: skip
 
 
-def world(seed, rows=150):
+def world(seed, count=150):
     random = np.random.default_rng(seed)
-    hour = np.sort(random.integers(0, 120, rows))
-    late = hour + np.where(random.random(rows) < 0.3, random.integers(0, 30, rows), 0)
+    hour = np.sort(random.integers(0, 120, count))
+    late = hour + np.where(random.random(count) < 0.3, random.integers(0, 30, count), 0)
     paid = pl.DataFrame(
         {
-            "payment_id": [f"p{place}" for place in range(rows)],
-            "card": [None if value == 5 else f"c{value}" for value in random.integers(0, 6, rows)],
-            "shop": random.integers(0, 5, rows),
-            "amount": random.normal(size=rows),
-            "declined": random.random(rows) < 0.3,
+            "payment_id": [f"p{place}" for place in range(count)],
+            "card": [None if value == 5 else f"c{value}" for value in random.integers(0, 6, count)],
+            "shop": random.integers(0, 5, count),
+            "amount": random.normal(size=count),
+            "declined": random.random(count) < 0.3,
             "at": hour * H,
             "came": late * H,
         }
@@ -86,7 +89,7 @@ def world(seed, rows=150):
             "told": (told + random.integers(-3, 12, 80)) * H,
         }
     ).with_columns(pl.col("since", "told").cast(pl.Datetime("us")))
-    some = random.choice(rows, 60, replace=False)
+    some = random.choice(count, 60, replace=False)
     reported = np.sort(hour[some] + random.integers(0, 14, 60))
     fraud = pl.DataFrame(
         {"payment_id": [f"p{place}" for place in some], "fraud": random.random(60) < 0.5, "reported": reported * H}
@@ -107,6 +110,18 @@ def test_rows_joined_piece_by_piece_are_those_joined_at_once(tmp_path, size, hel
         assert pl.concat(batches).equals(whole)
         assert whole.height > 5
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_takes_the_same_rows_of_what_is_stored_whichever_way_they_fit(tmp_path, monkeypatch):
+    made, frames, blobs = model(), world(7), LocalBlobs(tmp_path / "blobs")
+    contents = {data.name: commit(data, frames[data.name], blobs, None, "m").content for data in (payments, shops, disputes)}
+    at_once = rows.assemble(made, stored.Stored(contents, blobs, tmp_path / "scratch"), as_of=END)
+    monkeypatch.setattr(stored, "MANY", 10)
+    monkeypatch.setattr(stored, "training_rows", None)
+    piece_by_piece = rows.assemble(made, stored.Stored(contents, blobs, tmp_path / "scratch"), as_of=END)
+    assert piece_by_piece.frame.equals(at_once.frame)
+    assert piece_by_piece.digest == at_once.digest
+    assert at_once.frame.equals(assemble.training_rows(made, frames, as_of=END))
 
 
 def test_a_piece_without_a_row_that_counts_and_rows_without_a_time_are_no_matter(tmp_path):

@@ -178,9 +178,9 @@ def run(told: JobInput, folder: Path) -> str:
         print(f"the same run was done before: result {done}", flush=True)
         return done
 
-    from flyball.data.commit import load_content
     from flyball.declare.code import load_model
     from flyball.training.artifact import load_champion, unpack_code
+    from flyball.training.stored import Stored
 
     def progress(seen: Progress) -> None:
         _write(folder / PROGRESS, seen)
@@ -189,7 +189,7 @@ def run(told: JobInput, folder: Path) -> str:
     scratch = Path(told.scratch)
     if spec.candidate:
         return blobs.put(codec.encode(_judged_again(spec, blobs, scratch)))
-    frames = {name: load_content(content, blobs) for name, content in spec.datasets.items()}
+    frames = Stored(spec.datasets, blobs, scratch)
     champion = load_champion(spec.champion, blobs, scratch) if spec.champion else None
     model = load_model(unpack_code(spec.code, blobs, scratch), spec.file, spec.model)
     made = blobs.put(codec.encode(execute(spec, model, frames, blobs, champion=champion, progress=progress)))
@@ -204,14 +204,14 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
 
     import polars as pl
 
-    from flyball.data.commit import load_content
     from flyball.training.artifact import load
     from flyball.training.judging import parquet
     from flyball.training.rejudge import rejudge
     from flyball.training.rows import assemble
+    from flyball.training.stored import Stored
 
     candidate = load(spec.candidate, blobs, scratch)
-    frames = {name: load_content(content, blobs) for name, content in spec.datasets.items()}
+    frames = Stored(spec.datasets, blobs, scratch)
     rows = assemble(candidate.model, frames, as_of=spec.as_of)
     prior = codec.decode(blobs.get(spec.prior), RunResult)
     champion = load(spec.champion, blobs, scratch) if spec.champion else None

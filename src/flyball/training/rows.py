@@ -16,6 +16,7 @@ from flyball.errors import BadInput
 from flyball.features.assemble import KNOWN, feature_columns, training_rows
 from flyball.training.calls import Part
 from flyball.training.splits import Times
+from flyball.training.stored import Stored
 
 MIN_TRAIN = 30
 MIN_HOLDOUT = 10
@@ -87,7 +88,7 @@ class Assembled:
 
 def assemble(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: Instant) -> Assembled:
     """Assemble every row whose label was known by `as_of`. Raises BadInput, DeclarationError."""
-    frame = training_rows(model, frames, as_of=as_of)
+    frame = frames.training_rows(model, as_of=as_of) if isinstance(frames, Stored) else training_rows(model, frames, as_of=as_of)
     if GROUP in frame.columns:
         frame = frame.with_columns(_nameless(model, frame[GROUP]))
     return Assembled(frame, tuple(feature_columns(model)), int(model.label_delay))
