@@ -125,10 +125,12 @@ def test_rows_that_were_pushed_and_were_of_no_version_then_count_as_taken_up() -
 
 def test_of_a_version_only_the_rows_are_needed_that_a_value_can_rest_on() -> None:
     given = served(HABITS, rows(), ["ana", "nobody"])
-    kept = rows().filter(needed(MODEL, HABITS, given))
+    found = needed(MODEL, HABITS, given)
+    kept = rows().filter(found.rows).select(found.columns)
     assert kept["who"].unique().to_list() == ["ana"]
     days = kept["ts"].cast(pl.Int64) // DAY
     assert (days.min(), days.max()) == (14, 20), "seven days up to the moment"
+    assert (found.columns, found.first, found.last) == (["who", "amount", "ts"], 13 * DAY + 1, 20 * DAY)
     assert judged(*given, truth=Truth(Held(kept, 29 * DAY), "newest")) == judged(*given)
 
 

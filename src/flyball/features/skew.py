@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 import polars as pl
 from polars.exceptions import PolarsError
 
-from flyball.clock import Instant
+from flyball.clock import FARTHEST, Instant
 from flyball.data.types import DTYPES, instants, schema
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView, WindowFeature
 from flyball.errors import FlyballError
 from flyball.features.assemble import moments
+from flyball.features.reading import columns_of
 from flyball.features.windows import prepare
 from flyball.records.skew import FeatureSkew, Skew
 
@@ -214,17 +215,28 @@ def _rows_of(view: FeatureView, truth: Truth, taken: Taken, state: State) -> pl.
     return truth.held.rows.filter(_known(view) <= state.as_of) if 0 < state.as_of <= truth.held.as_of else None
 
 
-def needed(model: Model, view: FeatureView, rows: Sequence[ServedRow]) -> pl.Expr:
-    """Which rows of the view's data set any of these values can rest on: those of its keys that no window has left behind, and none from after."""
-    time = instants(view.data.time)
-    expr = time <= max(row.moment for row in rows)
-    if view.entity is not None:
-        dtype = DTYPES[schema(view.data)[view.entity]]
-        expr &= pl.col(view.entity).is_in(_keys(model, view, rows).cast(dtype, strict=False).unique().drop_nulls().implode())
+class Needed(NamedTuple):
+    """Which rows of a view's data set some values can rest on: `rows`, none of which lies outside of `first` to `last` (µs), in these columns."""
+
+    rows: pl.Expr
+    columns: list[str]
+    first: Instant
+    last: Instant
+
+
+def needed(model: Model, view: FeatureView, rows: Sequence[ServedRow]) -> Needed:
+    """Those of the rows' keys that no window has left behind, and none from after their moments."""
+    data = view.data
+    last, first = max(row.moment for row in rows), -FARTHEST
     windows = [feature.window for feature in view.features.values() if isinstance(feature, WindowFeature)]
     if len(windows) == len(view.features):
-        expr &= time > min(row.moment for row in rows) - max(int(window.span) + int(window.ago) for window in windows)
-    return expr
+        first = min(row.moment for row in rows) - max(int(window.span) + int(window.ago) for window in windows) + 1
+    expr = instants(data.time).is_between(first, last)
+    if view.entity is not None:
+        keys = _keys(model, view, rows).cast(DTYPES[schema(data)[view.entity]], strict=False)
+        expr &= pl.col(view.entity).is_in(keys.unique().drop_nulls().implode())
+    read = {data.time, data.arrived, view.entity, *(name for feature in view.features.values() for name in columns_of(feature))}
+    return Needed(expr, [name for name in data.names if name in read], first, last)
 
 
 def _known(view: FeatureView) -> pl.Expr:

@@ -12,19 +12,19 @@ from typing import Any
 import polars as pl
 
 from flyball.clock import FARTHEST, Instant
-from flyball.data.commit import scan
 from flyball.data.erasures import Erasures
+from flyball.data.manifest import manifest, nothing, read
 from flyball.data.types import column
 from flyball.declare.codec import view_digest
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView
 from flyball.errors import Corrupt, NotFound
-from flyball.features.skew import Difference, Held, ServedRow, Truth, judge, needed
+from flyball.features.skew import Difference, Held, Needed, ServedRow, Truth, judge, needed
 from flyball.features.skew import State as Taken
 from flyball.ledger.bounds import clipped
 from flyball.loop.ports import Library
 from flyball.records.base import State
-from flyball.records.data import DATASET_VERSIONS, DATASETS
+from flyball.records.data import DATASET_VERSIONS, DATASETS, Chunk
 from flyball.records.skew import FeatureSkew, Skew, SkewExample
 from flyball.records.training import RUNS
 from flyball.records.versions import VERSIONS
@@ -134,13 +134,14 @@ class Verifier:
 class _Contents:
     """The rows that some values of a view can rest on, in the versions of its data set; each is read once."""
 
-    def __init__(self, state: State, blobs: Blobs, view: FeatureView, erasures: Erasures, needed: pl.Expr) -> None:
+    def __init__(self, state: State, blobs: Blobs, view: FeatureView, erasures: Erasures, needed: Needed) -> None:
         self._state = state
         self._blobs = blobs
         self._view = view
         self._erasures = erasures
         self._needed = needed
         self._found: dict[str, Held | None] = {}
+        self._chunks: dict[str, pl.DataFrame] = {}
 
     def truth(self) -> Truth | None:
         """The newest version; None where there is none that can be read."""
@@ -163,9 +164,22 @@ class _Contents:
 
     def _read(self, content: str, as_of: Instant) -> Held | None:
         try:
-            return Held(pl.concat([rows.filter(self._needed) for rows in scan(content, self._blobs)]), as_of)
+            found = manifest(content, self._blobs)
+            names = {column.name for column in found.columns}
+            columns = [name for name in self._needed.columns if name in names]
+            chunks = [self._chunk(chunk, columns) for chunk in found.chunks if not found.time or self._reaches(chunk)]
+            return Held(pl.concat([nothing(found, columns), *chunks]), as_of)
         except (NotFound, Corrupt):
             return None
+
+    def _reaches(self, chunk: Chunk) -> bool:
+        return chunk.first <= self._needed.last and chunk.last >= self._needed.first
+
+    def _chunk(self, chunk: Chunk, columns: list[str]) -> pl.DataFrame:
+        # versions share most of their chunks
+        if chunk.content not in self._chunks:
+            self._chunks[chunk.content] = read(chunk.content, self._blobs, columns).filter(self._needed.rows)
+        return self._chunks[chunk.content]
 
 
 def _erased(view: FeatureView, erasures: Erasures) -> Callable[[Any, Instant], bool]:
