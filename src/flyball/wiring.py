@@ -24,6 +24,7 @@ from flyball.loop.library import BlobLibrary
 from flyball.loop.live import FencedLedger, LiveCounts, LiveData, LiveRuns
 from flyball.loop.live_online import LiveViews
 from flyball.loop.local import admitted, holder, local_caller, local_secret
+from flyball.loop.online import Rows
 from flyball.loop.ports import Command, Ports
 from flyball.loop.reading import SCRATCH, Reader, reader_of, sweep_reads
 from flyball.records.data import DATASETS, ERASURES
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from flyball.data.against import Against
+    from flyball.data.sources.pushed import PushedRows
+    from flyball.declare.data import Dataset
     from flyball.ledger.anchors import Anchor
     from flyball.ledger.note import Signer
     from flyball.loop.checkpointing import Checkpointing
@@ -132,9 +135,10 @@ class Wired:
         """Where values of feature views are. Raises BadInput."""
         return online_store(self.settings, self.layout)
 
-    def rows(self, content: str, columns: Sequence[str]) -> pl.DataFrame:
-        """The rows of a data set's version, these columns of them. Raises NotFound, Corrupt."""
-        return _columns(self.blobs, content, columns)
+    @property
+    def rows(self) -> Rows:
+        """Where rows for the online store come from."""
+        return _rows(self.blobs, self.layout)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -225,7 +229,16 @@ def _views(settings: Settings, layout: Layout, blobs: LocalBlobs, clock: Clock, 
         # workers are told where values are; the address may hold a password
         write_private(layout.online, json.dumps({"url": settings.online_url}).encode())
 
-    return LiveViews(partial(online_store, settings, layout), partial(_columns, blobs), clock, layout.views)
+    return LiveViews(partial(online_store, settings, layout), _rows(blobs, layout), clock, layout.views)
+
+
+def _rows(blobs: LocalBlobs, layout: Layout) -> Rows:
+    def pushed(dataset: Dataset, after: int) -> PushedRows:
+        from flyball.data.sources.pushed import pushed_since
+
+        return pushed_since(dataset, after, layout.push)
+
+    return Rows(partial(_columns, blobs), pushed)
 
 
 def _columns(blobs: LocalBlobs, content: str, columns: Sequence[str]) -> pl.DataFrame:

@@ -111,16 +111,17 @@ def _materialise(wired: Wired, out: Output, name: str, want: Wanted, *, full: bo
         bar.show(done / max(of, 1), f"{done:,} of {counted(of, 'entity')}")
 
     try:
-        at = bring_up(store, want, wired.rows, now, report, whole=full)
+        # where pushed rows are there that no version holds, a part alone cannot be made anew
+        at = bring_up(store, want, wired.rows, now, report, whole=full or (since is not None and want.pushes))
         if at is None:
             raise BadInput(
                 f'view "{want.view.name}" has nothing to be made of',
                 why=f'data set "{want.view.data.name}" was not read yet',
                 fix="flyball train MODEL reads it, and so do flyball up and flyball tick",
             )
-        if since is not None:
+        if since is not None and not want.pushes:
             made = plan(want.view)
-            backfill(store, made, at, Version(want.content, wired.rows(want.content, columns(made))), since, now, report)
+            backfill(store, made, at, Version(want.content, wired.rows.load(want.content, columns(made))), since, now, report)
         found = status(name, want, store.generations())
     finally:
         bar.end()

@@ -16,12 +16,11 @@ import msgspec
 
 from flyball.clock import Clock, Span
 from flyball.errors import FlyballError, Unavailable
-from flyball.loop.online import Wanted, bring_up, noted, status, unused
+from flyball.loop.online import Rows, Wanted, bring_up, noted, status, unused
 from flyball.records.online import ViewsStatus
 from flyball.serving.layout import write_whole
 
 if TYPE_CHECKING:
-    from flyball.loop.online import Load
     from flyball.store.online import OnlineStore
 
 UNUSED = Span.parse("1h")
@@ -31,8 +30,8 @@ UNUSED = Span.parse("1h")
 class LiveViews:
     """Keeps the views of one project. `note`: the file that tells gateways, and people, how far they are."""
 
-    def __init__(self, store: Callable[[], OnlineStore], load: Load, clock: Clock, note: Path) -> None:
-        self._open, self._load, self._clock, self._note = store, load, clock, note
+    def __init__(self, store: Callable[[], OnlineStore], rows: Rows, clock: Clock, note: Path) -> None:
+        self._open, self._rows, self._clock, self._note = store, rows, clock, note
         self._store: OnlineStore | None = None
         self._thread: threading.Thread | None = None
         self._unwanted: dict[str, int] = {}
@@ -82,7 +81,7 @@ class LiveViews:
         now = self._clock.now()
         for name, want in sorted(wanted.items()):
             try:
-                bring_up(store, want, self._load, now)
+                bring_up(store, want, self._rows, now)
             except Unavailable:
                 raise
             except FlyballError as error:

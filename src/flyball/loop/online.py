@@ -9,21 +9,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
 from flyball.clock import Instant
-from flyball.data.erasures import present
+from flyball.data.erasures import present, standing
+from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView
 from flyball.errors import Corrupt, FlyballError, NotFound, Unavailable
 from flyball.governance.authority import Caller
 from flyball.loop.ports import Library, Ports
 from flyball.records.base import State
-from flyball.records.data import DATASETS
+from flyball.records.data import DATASETS, DatasetVersion
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.online import ViewsStatus, ViewStatus
 from flyball.records.serving import ROUTES
@@ -33,11 +34,25 @@ from flyball.records.versions import MODELS, VERSIONS
 if TYPE_CHECKING:
     import polars as pl
 
-    from flyball.features.online.materialise import At, Report
+    from flyball.data.sources.pushed import PushedRows
+    from flyball.features.online.materialise import At, Report, Version
+    from flyball.features.online.plan import Plan
     from flyball.store.online import Generation, OnlineStore
 
     Load: TypeAlias = Callable[[str, Sequence[str]], pl.DataFrame]
-    """The rows under a content hash, these columns of them. Raises NotFound, Corrupt."""
+    Pushed: TypeAlias = Callable[[Dataset, int], PushedRows]
+
+PUSHED = "push://"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where rows come from. `load`: those under a content hash, these columns of them; raises NotFound, Corrupt. `pushed`: those that were pushed
+    to a data set after a row of this number.
+    """
+
+    load: Load
+    pushed: Pushed
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,10 @@ class Wanted:
     content: str
     as_of: Instant
     models: tuple[str, ...]
+    through: int = 0
+    """The last pushed row that the version holds."""
+    pushes: bool = False
+    """Whether rows that were pushed since may be taken up before a version holds them."""
 
 
 def wanted(state: State, library: Library) -> dict[str, Wanted]:
@@ -66,8 +85,22 @@ def wanted(state: State, library: Library) -> dict[str, Wanted]:
             row = state.get(DATASETS, view.data.name)
             head = row.head if row is not None else None
             content = present(state, view.data.name, head.content) if head is not None else ""
-            found[key] = Wanted(view, content, head.as_of if head is not None else 0, models)
+            through, pushes = _pushes(state, view.data, head)
+            found[key] = Wanted(view, content, head.as_of if head is not None else 0, models, through, pushes)
     return found
+
+
+def _pushes(state: State, data: Dataset, head: DatasetVersion | None) -> tuple[int, bool]:
+    """The last pushed row that the newest version holds, and whether others may be taken up before a version holds them.
+
+    Where a row may replace another, or be of a person who was erased, only the making of a version tells what counts.
+    """
+    if not (isinstance(data.source, str) and data.source.startswith(PUSHED)):
+        return 0, False
+    # models of other sources do without data frames
+    from flyball.data.sources.pushed import through
+
+    return through(head, data), not data.unique and not standing(state, data.name)[0]
 
 
 def _models(state: State, library: Library) -> Iterator[Model]:
@@ -92,8 +125,8 @@ def _declaration(state: State, library: Library, version: str) -> Iterable[str]:
     return ()
 
 
-def bring_up(store: OnlineStore, want: Wanted, load: Load, now: Instant, report: Report | None = None, *, whole: bool = False) -> At | None:
-    """Bring a view to its data set's newest version: by the rows that were added, or whole where any was changed or removed, or `whole` is asked for.
+def bring_up(store: OnlineStore, want: Wanted, rows: Rows, now: Instant, report: Report | None = None, *, whole: bool = False) -> At | None:
+    """Bring a view to its data set's newest version: by the rows that were added, or whole where any was changed or removed, or `whole` is asked for. Rows that were pushed since follow.
 
     None: there is no version yet. Raises Unavailable, Conflict, BadInput, NotFound, Corrupt.
     """
@@ -104,25 +137,43 @@ def bring_up(store: OnlineStore, want: Wanted, load: Load, now: Instant, report:
         return None
     made = plan(want.view)
     at = None if whole else materialise.live(store, made)
-    if at is not None and at.progress.content == want.content:
+    if at is None or at.progress.content != want.content:
+        version = materialise.Version(want.content, rows.load(want.content, encode.columns(made)), want.through)
+        added = None if at is None else _added(at, version, want, rows)
+        if at is None or added is None:
+            at = materialise.fill(store, made, version, now) if report is None else materialise.fill(store, made, version, now, report)
+        else:
+            at = materialise.add(store, made, at, replace(version, rows=added), now, rows=version.rows.height)
+    return _with_pushed(store, made, at, want, rows, now) if want.pushes else at
+
+
+def _with_pushed(store: OnlineStore, made: Plan, at: At, want: Wanted, rows: Rows, now: Instant) -> At:
+    """Take up what was pushed since."""
+    from flyball.features.online import encode, materialise
+
+    found = rows.pushed(want.view.data, at.progress.pushed)
+    if found.missed or not 0 < found.frame.height <= materialise.ROWS:
+        # what is missed, or is much, comes with its version
         return at
-    columns = encode.columns(made)
-    rows = load(want.content, columns)
-    added = None if at is None else _added(at.progress.content, rows, load)
-    if at is None or added is None:
-        version = materialise.Version(want.content, rows)
-        return materialise.fill(store, made, version, now) if report is None else materialise.fill(store, made, version, now, report)
-    return materialise.add(store, made, at, materialise.Version(want.content, added), now, rows=rows.height)
+    version = materialise.Version(at.progress.content, found.frame.select(encode.columns(made)), at.progress.through)
+    return materialise.add(store, made, at, version, now, rows=at.progress.rows + found.frame.height, pushed=found.cursor)
 
 
-def _added(before: str, rows: pl.DataFrame, load: Load) -> pl.DataFrame | None:
-    """What was added since the version that the store holds; None where that cannot be told, something else has changed, or it is too much."""
+def _added(at: At, version: Version, want: Wanted, rows: Rows) -> pl.DataFrame | None:
+    """What was added since the version that the store holds, without pushed rows that it has already; None where that cannot be told, something
+    else has changed, or it is too much.
+    """
     from flyball.features.online import materialise
 
+    columns, progress = version.rows.columns, at.progress
     try:
-        found = materialise.added(load(before, rows.columns), rows)
+        found = materialise.added(rows.load(progress.content, columns), version.rows)
     except (NotFound, Corrupt):
         return None
+    if found is not None and progress.pushed > progress.through:
+        every, newer, since = (rows.pushed(want.view.data, row) for row in (progress.through, progress.pushed, version.through))
+        there = every.frame.height - max(newer.frame.height, since.frame.height)
+        found = None if every.missed else materialise.added(every.frame.head(there).select(columns), found)
     return None if found is None or found.height > materialise.ROWS else found
 
 

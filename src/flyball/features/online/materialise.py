@@ -33,10 +33,14 @@ Report = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Version:
-    """A data set version as a view needs it: `content` names it, `rows` has at least the columns that `encode.columns` names."""
+    """A data set version as a view needs it: `content` names it, `rows` has at least the columns that `encode.columns` names.
+
+    `through`: the last of the rows pushed to the data set that the version holds.
+    """
 
     content: str
     rows: pl.DataFrame
+    through: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,16 @@ def fill(store: OnlineStore, made: Plan, version: Version, now: Instant, report:
         at = At(store.put(at.generation, parts, packed(further)), further)
         report(upto, taken.count)
     count = version.rows.height
-    full = msgspec.structs.replace(at.progress, whole=True, rows=count, next=count, as_of=taken.as_of, made_at=now)
+    full = msgspec.structs.replace(
+        at.progress,
+        whole=True,
+        rows=count,
+        next=count,
+        as_of=taken.as_of,
+        made_at=now,
+        through=version.through,
+        pushed=version.through,
+    )
     at = At(store.publish(store.put(at.generation, (), packed(full))), full)
     store.collect()
     return at
@@ -110,7 +123,8 @@ def add(
         next=at.progress.next + added.rows.height,
         as_of=as_of,
         made_at=now,
-        pushed=at.progress.pushed if pushed is None else pushed,
+        through=added.through,
+        pushed=max(at.progress.pushed, added.through) if pushed is None else pushed,
     )
     heads = dict(encode.head_rows(made, taken, further.present))
     tiles = {(entity, number): own for entity, number, own in encode.tile_rows(made, taken, further.present)}

@@ -13,7 +13,8 @@ class Progress(msgspec.Struct, frozen=True):
 
     `content` is the data set version it holds, `rows` how many rows of it; `next` the place that the next row gets. `as_of`: the newest
     moment at which any of the rows was known; `present`: up to which moment rows that nobody can ask about any more were left out.
-    While it is filled, `done` entities are there and `whole` is False. `pushed`: up to which pushed row it holds those that came since.
+    While it is filled, `done` entities are there and `whole` is False. Of a data set that rows are pushed to, `through` is the last pushed row
+    that the version holds, `pushed` the last that is there.
     """
 
     content: str
@@ -24,6 +25,7 @@ class Progress(msgspec.Struct, frozen=True):
     next: int = 0
     as_of: Instant = 0
     made_at: Instant = 0
+    through: int = 0
     pushed: int = 0
 
 
