@@ -7,8 +7,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from flyball.data.against import Against
+from flyball.data.refresh import refresh
+from flyball.declare import codec
 from flyball.errors import NotFound
-from flyball.loop.checking import Applied, check_project, to_json, to_lines
+from flyball.loop.checking import Applied, Standards, check_project, to_json, to_lines
+from flyball.loop.compiling import compile_project
+from flyball.records.data import DataCommitted
+from flyball.store.blobs import LocalBlobs
 
 LOOP = """
 import flyball as fb
@@ -90,8 +96,6 @@ def test_the_json_document_has_the_form_of_the_documents(project) -> None:
 
 
 def test_what_changed_against_what_is_applied_is_said(project) -> None:
-    from flyball.loop.compiling import compile_project
-
     [before] = compile_project(project()).models
     applied = {"one": Applied(before.version_digest, before.policy_digest, before.body), "old": Applied("", "")}
     same = check_project(project(), applied=applied)
@@ -121,6 +125,17 @@ def test_data_that_break_their_contract_are_a_problem_of_the_check_with_data(pro
     assert "a" in problem.what
 
 
+def test_the_check_says_what_is_new_since_the_last_good_version(project, tmp_path_factory) -> None:
+    root, blobs = project(), LocalBlobs(tmp_path_factory.mktemp("blobs"))
+    write_rows(root)
+    [compiled] = compile_project(root).models
+    good = refresh(codec.decode(compiled.body).data, root, blobs, None)
+    assert isinstance(good, DataCommitted)
+    write_rows(root, a=[0.5] * 49 + [7.0])
+    [problem] = check_project(root, data=True, standards=Standards(Against(), blobs, {"d": good.version})).problems
+    assert problem.what == "a: 1 of 50 values are not between 0 and 1 (row 50: 7.0); 0 in version 1.0.0; new since 2024-01-02"
+
+
 def test_what_a_column_only_warns_of_is_said_and_stops_nothing(project) -> None:
     root = project(breach="warn")
     write_rows(root, a=[7.0] * 50)
@@ -132,8 +147,6 @@ def test_what_a_column_only_warns_of_is_said_and_stops_nothing(project) -> None:
 
 
 def test_a_declaration_that_takes_other_requests_is_warned_of(project) -> None:
-    from flyball.loop.compiling import compile_project
-
     [before] = compile_project(project()).models
     applied = {"one": Applied(before.version_digest, before.policy_digest, before.body)}
     assert check_project(project(bound="2"), applied=applied).warnings == ()

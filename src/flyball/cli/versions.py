@@ -26,7 +26,8 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="a data set")]
 def listed(name: str, row: DatasetRow) -> list[str]:
     """A data set on one line: its version in use, and what is wrong with its source."""
     head = row.head
-    good = "stale: nothing new for longer than it may be" if row.stale_since else "ok"
+    told = f"warns: {row.findings[0].text}" if row.findings else "ok"
+    good = "stale: nothing new for longer than it may be" if row.stale_since else told
     wrong = f"refused: {row.violations[0]}" if row.violations else good if head else "–"
     if head is None:
         return [name, "–", "–", "–", wrong]
