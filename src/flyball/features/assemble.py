@@ -21,6 +21,7 @@ from flyball.declare.model import Model
 from flyball.declare.views import FeatureView, WindowFeature
 from flyball.errors import BadInput
 from flyball.features import transforms
+from flyball.features.direct import MOST_ROWS, Columns, Direct
 from flyball.features.fields import inputs, request_fields, signature, slices, view_features, watched
 from flyball.features.labels import label_data, labels
 from flyball.features.windows import Lookup, prepare
@@ -103,26 +104,28 @@ class Served(NamedTuple):
     views: pl.DataFrame
 
 
+_KEPT = 128
+
+
 @dataclass(frozen=True)
 class _Plan:
     """What is asked of a model on every request, worked out once. `enums`: text features with a closed set of values."""
 
     fields: tuple[tuple[str, pl.DataType], ...]
-    views: list[str]
-    features: tuple[str, ...]
+    features: list[str]
     enums: dict[str, pl.Enum]
 
 
 @lru_cache(maxsize=128)
 def _plan(model: Model) -> _Plan:
     fields = tuple((name, DTYPES[item.type]) for name, item in request_fields(model))
-    names = (*inputs(model), *view_features(model), *transforms.names(model))
+    names = [*inputs(model), *view_features(model), *transforms.names(model)]
     enums = {}
     for name in names:
         item = model.data.columns.get(name)
         if item is not None and item.type == "str" and item.one_of:
             enums[name] = pl.Enum([str(value) for value in item.one_of])
-    return _Plan(fields, view_features(model), names, enums)
+    return _Plan(fields, names, enums)
 
 
 def _features(model: Model, rows: pl.DataFrame, times: Ints, history: PreparedHistory) -> Served:
@@ -131,15 +134,62 @@ def _features(model: Model, rows: pl.DataFrame, times: Ints, history: PreparedHi
     Columns are moved as series: on one row, a Polars query costs more than everything in it.
     """
     plan = _plan(model)
-    frame = pl.DataFrame([_typed(rows[name], dtype) for name, dtype in plan.fields])
+    views = pl.DataFrame()
     for view, prepared in zip(model.features, history.views, strict=True):
         keys = rows[view.key] if view.entity is not None else None
-        frame = frame.hstack(prepared.values(moments(model, view, times, keys)))
-    views = frame.select(plan.views) if plan.views else pl.DataFrame()
-    frame = transforms.apply(model, frame)
+        views = _beside(views, prepared.values(moments(model, view, times, keys)))
+    if 0 < rows.height <= MOST_ROWS and not plan.enums and (made := _of_few(model, plan, rows, views)) is not None:
+        return Served(made, views)
+    frame = pl.DataFrame([_typed(rows[name], dtype) for name, dtype in plan.fields])
+    frame = transforms.apply(model, _beside(frame, views))
     # an estimator that takes its categories "from_dtype" finds them in an enumeration
     features = pl.DataFrame([_typed(frame[name], plan.enums[name]) if name in plan.enums else frame[name] for name in plan.features])
     return Served(features, views)
+
+
+class _Few(NamedTuple):
+    """How features are made of a few rows with these columns. `columns` None: as of many."""
+
+    names: list[str]
+    kinds: list[type[pl.DataType]]
+    made: Direct | None
+    columns: Columns | None
+
+
+_few: dict[Model, _Few] = {}
+
+
+def _of_few(model: Model, plan: _Plan, rows: pl.DataFrame, views: pl.DataFrame) -> pl.DataFrame | None:
+    """The features of a few rows, put together as Python's own values: a series costs more than what is in it. None: as of many."""
+    names = rows.columns + views.columns
+    kinds = [type(dtype) for dtype in (*rows.dtypes, *views.dtypes)]
+    few = _few.get(model)
+    if few is None or few.names != names or few.kinds != kinds:
+        if len(_few) > _KEPT:
+            _few.clear()
+        few = _few[model] = _prepare_few(model, plan, rows, views)
+    if few.made is None or few.columns is None:
+        return None
+    given = rows.rows() if not views.width else [one + other for one, other in zip(rows.rows(), views.rows(), strict=True)]
+    made = few.made.rows(given)
+    if made is None:
+        return None
+    first, *others = few.columns.of(made)
+    return first.to_frame().hstack(others)
+
+
+def _prepare_few(model: Model, plan: _Plan, rows: pl.DataFrame, views: pl.DataFrame) -> _Few:
+    schema = {**rows.schema, **views.schema}
+    made = None
+    if all(schema.get(name) == dtype for name, dtype in plan.fields) and len(schema) == rows.width + views.width:
+        made = transforms.without_query(model, schema)
+    columns = made.columns(plan.features) if made is not None and plan.features else None
+    return _Few(list(schema), [type(dtype) for dtype in schema.values()], made, columns)
+
+
+def _beside(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+    """Both next to each other; a frame without columns has no height of its own."""
+    return left.hstack(right) if left.width and right.width else left if left.width else right
 
 
 def moments(model: Model, view: FeatureView, times: Ints, keys: pl.Series | None) -> pl.DataFrame:

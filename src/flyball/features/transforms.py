@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,7 @@ from flyball.declare.live import shown
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView, RowFeature
 from flyball.errors import BadInput, DeclarationError
+from flyball.features.direct import MOST_ROWS, Direct, direct
 from flyball.features.expressions import expression, roots
 from flyball.features.fields import expressions, request_fields, view_features
 
@@ -27,6 +28,8 @@ def apply(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
     """
     if not isinstance(model.transforms, Mapping):
         return _call(model, frame)
+    if model.transforms and 0 < frame.height <= MOST_ROWS and (made := _directly(model, frame)) is not None:
+        return made
     for layer in _layers(model):
         try:
             frame = frame.with_columns(**layer)
@@ -37,6 +40,35 @@ def apply(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
                 fix="a transform reads inputs, views' features and earlier transforms",
             ) from error
     return frame
+
+
+def _directly(model: Model, frame: pl.DataFrame) -> pl.DataFrame | None:
+    """The same of a few rows, without a query; None where an expression is left to Polars."""
+    names, kinds = frame.columns, [type(dtype) for dtype in frame.dtypes]
+    prepared = _prepared.get(model)
+    if prepared is None or prepared.names != names or prepared.kinds != kinds:
+        made = without_query(model, frame.schema)
+        if len(_prepared) > _KEPT:
+            _prepared.clear()
+        prepared = _prepared[model] = _Prepared(names, kinds, made)
+    return None if prepared.made is None else prepared.made.add(frame)
+
+
+def without_query(model: Model, schema: Mapping[str, pl.DataType]) -> Direct | None:
+    """The transforms as plain functions of rows of this schema; None where they are a function, or one of them is left to Polars."""
+    return direct(schema, expressions(model), _layers(model)) if isinstance(model.transforms, Mapping) else None
+
+
+class _Prepared(NamedTuple):
+    """What a model's expressions came to for frames of these columns."""
+
+    names: list[str]
+    kinds: list[type[pl.DataType]]
+    made: Direct | None
+
+
+_KEPT = 128
+_prepared: dict[Model, _Prepared] = {}
 
 
 def names(model: Model) -> list[str]:
