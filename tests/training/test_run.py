@@ -281,3 +281,15 @@ def test_text_classes_and_more_than_two_of_them_are_judged(project):
     assert done.result.metrics["log_loss"].value is not None
     loaded = artifact.load(done.result.artifact, many.blobs, many.root / "scratch")
     assert loaded.predict(loaded.golden.drop(artifact.VALUE, artifact.SCORE)).scores.shape == (20, 3)
+
+
+def test_what_stands_in_for_a_broken_value_is_of_the_rows_that_the_version_was_fitted_on(project):
+    text = loop().replace('"hour": fb.column(int', '"hour": fb.column(int, on_request="impute"')
+    assert "impute" in text
+    lax = project(text, "m")
+    done = perform(lax.spec(), lax.model, lax.frames, lax.blobs)
+    [hour] = [field for field in done.result.signature.fields if field.name == "hour"]
+    assert hour.on_request == "impute"
+    assert hour.usual in (11, 12), "the median of the hours of whole days"
+    again = artifact.load(done.result.artifact, lax.blobs, lax.root / "scratch")
+    assert again.signature == done.result.signature
