@@ -56,10 +56,10 @@ def flyball() -> list[str]:
     return [str(Path(sys.executable).with_name("flyball"))]
 
 
-def cpu_of(command: Sequence[str]) -> list[float]:
-    """CPU seconds of each of `PROCESSES` fresh processes, children included."""
+def cpu_of(command: Sequence[str], processes: int = PROCESSES) -> list[float]:
+    """CPU seconds of each of so many fresh processes, children included."""
     found = []
-    for _ in range(PROCESSES + 1):
+    for _ in range(processes + 1):
         before = os.times()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         after = os.times()

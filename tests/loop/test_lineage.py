@@ -14,6 +14,7 @@ from flyball.ledger.lineage import Kind, Node
 from flyball.loop.lineage import training_set
 from flyball.loop.tracing import overview, trace
 from flyball.records.data import DataRefused
+from flyball.records.declarations import DeclarationIdle
 
 from .lineage_kit import CARD, PAYMENTS, World, fraud
 
@@ -240,6 +241,15 @@ def test_an_overview_lists_what_is_unused_and_what_is_nobodys(served: World) -> 
     assert (found.counts["model"], found.counts["version"], found.counts["view"]) == (2, 1, 1)
 
 
+def test_what_no_model_uses_is_told_to_those_who_see_all_models(served: World) -> None:
+    served.tell(DeclarationIdle(names=("dataset:payments", "dataset:places", "view:heights")))
+    state, library = served.wired.ledger.state(), served.wired.ports.library
+    found = overview(state, library)
+    assert (found.unused_views, found.without_model) == (("heights",), ("places",)), "payments has come to be used since"
+    some = overview(state, library, lambda name: name == "fraud")
+    assert (some.unused_views, some.without_model) == ((), ())
+
+
 def test_a_data_set_that_nobody_owns_is_its_models(served: World) -> None:
     made = served.graph()
     assert made.fact(Node(Kind.DATASET, "payments")).owner == "payments"
@@ -261,6 +271,8 @@ def test_a_model_whose_declaration_is_lost_keeps_nobody_from_seeing_the_others(s
     _, found = trace(served.wired.ledger.state(), served.wired.ports.library, "payments.amount", "down")
     assert "model:fraud" in {node.id for node in found.nodes}
     assert list(found.unread) == ["late"]
+    with pytest.raises(NotFound, match="the declarations of 1 cannot be read, first late: "):
+        served.names("payments.amuont", "down")
 
 
 def test_transforms_and_slices_of_one_name_are_told_apart(world: World) -> None:

@@ -101,9 +101,12 @@ def _nowhere(made: Project, name: str, kind: Kind | None) -> NotFound:
     head = name.partition(".")[0]
     own = [each for each in names if each.startswith(f"{head}.")] if "." in name else []
     fix = near(name, own or names) if names else "flyball apply, then flyball train"
-    return NotFound(
-        f'nothing is called "{name[:80]}"', why="it is neither declared nor recorded" if names else "nothing is declared", fix=fix
-    )
+    why = "it is neither declared nor recorded" if names else "nothing is declared"
+    if made.unread:
+        # it may be among what those declare
+        model, reason = next(iter(made.unread.items()))
+        why = f"the declarations of {len(made.unread)} cannot be read, first {model}: {reason}"
+    return NotFound(f'nothing is called "{name[:80]}"', why=why, fix=fix)
 
 
 def _lineage(made: Project, text: str, starts: tuple[Node, ...], direction: Direction) -> Lineage:
