@@ -86,6 +86,9 @@ def test_a_content_is_read_chunk_by_chunk_and_by_columns(tmp_path):
     parts = list(scan(content, blobs, ["kind", "x"]))
     assert len(parts) == len(manifest.names(content, blobs)) > 5
     assert pl.concat(parts).select("x", "kind").equals(rows.select("x", "kind"))
+    larger = list(scan(content, blobs, least=100))
+    assert [part.height >= 100 for part in larger[:-1]] == [True] * (len(larger) - 1)
+    assert pl.concat(larger).equals(rows)
     empty = commit(DATA, rows.clear(), blobs, None, "m").content
     assert [part.schema for part in scan(empty, blobs)] == [rows.schema]
 

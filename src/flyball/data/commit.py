@@ -135,13 +135,21 @@ def load_content(content: str, blobs: Blobs) -> pl.DataFrame:
     return pl.concat([manifest.nothing(found), *(manifest.read(chunk.content, blobs) for chunk in found.chunks)])
 
 
-def scan(content: str, blobs: Blobs, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
-    """The rows under a content hash, chunk by chunk, all columns or these; one without rows where there are none. Raises NotFound, Corrupt."""
+def scan(content: str, blobs: Blobs, columns: Sequence[str] | None = None, *, least: int = 0) -> Iterator[pl.DataFrame]:
+    """The rows under a content hash, all columns or these: chunk by chunk, or so many chunks at once that they have `least` rows; one frame
+    without rows where there are none. Raises NotFound, Corrupt.
+    """
     found = manifest.manifest(content, blobs)
     if not found.chunks:
         yield manifest.nothing(found, columns)
+    waiting: list[pl.DataFrame] = []
     for chunk in found.chunks:
-        yield manifest.read(chunk.content, blobs, columns)
+        waiting.append(manifest.read(chunk.content, blobs, columns))
+        if sum(frame.height for frame in waiting) >= least:
+            yield pl.concat(waiting)
+            waiting = []
+    if waiting:
+        yield pl.concat(waiting)
 
 
 def _holds(present: str, birth: str, written: Written, blobs: Blobs) -> bool:
