@@ -17,7 +17,7 @@ from flyball.cli.main import run
 from flyball.errors import Unavailable
 from flyball.serving import wal
 from flyball.serving.dispatch import Dispatcher
-from flyball.serving.link import LATE, Pending
+from flyball.serving.link import LATE, Done, Pending
 
 from .conftest import Border
 
@@ -119,7 +119,7 @@ class Asked:
 
     def answer(self) -> None:
         done, self._open = self._open, []
-        self._settle([(one, None, msgspec.msgpack.encode([[1.0, None]] * one.rows)) for one in done])
+        self._settle([Done(one, None, msgspec.msgpack.encode([[1.0, None]] * one.rows)) for one in done])
 
 
 def test_a_record_that_cannot_be_written_costs_only_its_own_caller_the_answer(border: Border) -> None:
@@ -152,7 +152,7 @@ def test_a_shadow_question_that_there_was_no_time_for_is_dropped_and_no_error_of
         request_id="r", served=served, target=served.champion, role="shadow", key_hash="", rows=1, packed=msgspec.msgpack.encode([[1, 1.0, None]]),
         times=None, marks={"ro": "ro_1", "w": 0}, picked_ns=1, deadline_ns=2, future=None,
     )  # fmt: skip
-    dispatcher._settle([(shadow, error, b"")])
+    dispatcher._settle([Done(shadow, error)])
     records, _ = wal.read(border.writer.path)
     [record] = [one for one in records if one.request_id == "r"]
     assert (record.kind, record.status) == (kind, "dropped" if kind == "shadow_dropped" else "error")
