@@ -115,3 +115,25 @@ def test_a_held_version_is_judged_again_by_customer_and_evidence_without_them_is
     assert result.metrics["accuracy"].low != plain.metrics["accuracy"].low
     with pytest.raises(BadInput, match="does not say which rows share a customer"):
         rejudge(loans.spec(as_of=end), loans.model, rows, made.result, **asked, earlier=made.holdout.drop("__group"))
+
+
+FAIR = (
+    LOANS.replace('"customer": str,', '"customer": str, "sex": fb.column(str, protected=True),')
+    .replace("gates=[", 'gates=[fb.metric("positive_rate").gap("sex") <= 0.9, ')
+    .replace('holdout="7d"', 'holdout="14d"')
+)
+
+
+def test_a_gate_on_the_gap_across_a_protected_column_is_judged_though_it_is_neither_slice_nor_input(project) -> None:
+    made = project(FAIR, "loan")
+    frame = made.frames["market"]
+    groups = {
+        "customer": [f"c{row % 60:02}" for row in range(frame.height)],
+        "sex": ["f" if row % 2 else "m" for row in range(frame.height)],
+    }
+    made.frames["market"] = frame.with_columns(**{name: pl.Series(values) for name, values in groups.items()})
+    done = perform(made.spec(), made.model, made.frames, None, package=False)
+    [gap] = [verdict for verdict in done.result.verdicts if "gap across sex" in verdict.check]
+    assert gap.estimate is not None
+    assert gap.estimate.value is not None, gap.why
+    assert "sex" not in {field.name for field in done.predictor.signature.fields}

@@ -22,7 +22,7 @@ from flyball.declare.views import FeatureView, WindowFeature
 from flyball.errors import BadInput
 from flyball.features import transforms
 from flyball.features.direct import MOST_ROWS, Columns, Direct
-from flyball.features.fields import inputs, request_fields, signature, slices, view_features, watched
+from flyball.features.fields import gap_columns, inputs, request_fields, signature, slices, view_features, watched
 from flyball.features.labels import label_data, labels
 from flyball.features.windows import Lookup, prepare
 
@@ -231,7 +231,7 @@ def training_rows(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: In
     """Every row whose label was known by `as_of`, from `since` on, in order of time.
 
     Columns: `__time` (i64 µs; the row's place where the data set has no time), `__known` where rows say when they arrive, `__y`, `__id`,
-    `__weight`, `__group` and `__key` where the model has them, `__slice_NAME` for every slice, `__sent_NAME` for what is watched and only transforms or slices read, and the
+    `__weight`, `__group` and `__key` where the model has them, `__slice_NAME` for every slice and every column of a gate's gap, `__sent_NAME` for what is watched and only transforms or slices read, and the
     feature columns. `frames` maps data set names to frames
     as `data.source.read` gives them. Raises BadInput if a data set is missing.
     """
@@ -284,7 +284,8 @@ def _about(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
         out.append(pl.col(model.group).alias("__group"))
     if key := key_column(model):
         out.append(pl.col(key).cast(pl.String).alias("__key"))
-    return frame.select(out + [value.alias(f"__slice_{name}") for name, value in slices(model).items()])
+    parts = {name: pl.col(name) for name in gap_columns(model)} | slices(model)
+    return frame.select(out + [value.alias(f"__slice_{name}") for name, value in parts.items()])
 
 
 def key_column(model: Model) -> str:

@@ -9,6 +9,7 @@ import polars as pl
 
 from flyball.data.types import DTYPES, column, schema
 from flyball.declare import rules_columns
+from flyball.declare.checks import AnyOf, Check
 from flyball.declare.columns import Column
 from flyball.declare.model import Model
 from flyball.declare.views import Feature, RowFeature
@@ -66,6 +67,13 @@ def watched(model: Model) -> list[str]:
 def slices(model: Model) -> dict[str, pl.Expr]:
     """The model's slices as expressions, by name."""
     return {part.name: expression(part.name if part.expression is None else part.expression) for part in model.slices}
+
+
+def gap_columns(model: Model) -> list[str]:
+    """Columns between whose groups a gate looks for a gap, and that are no slices: no caller sends them, and they never reach `fit`."""
+    parts = [part for gate in model.gates for part in (gate.checks if isinstance(gate, AnyOf) else (gate,))]
+    named = dict.fromkeys(part.metric.of_gap for part in parts if isinstance(part, Check) and part.metric.of_gap)
+    return [name for name in named if name in model.data.columns and name not in model.slice_names]
 
 
 def signature(model: Model, classes: Sequence[int | str | bool] = (), usual: Mapping[str, Usual] | None = None) -> Signature:

@@ -21,7 +21,7 @@ from flyball.evaluation.gates import Holdout, judge
 from flyball.evaluation.metrics import estimate, measure
 from flyball.evaluation.slices import by_slice
 from flyball.features.assemble import KNOWN
-from flyball.features.fields import last_known_label
+from flyball.features.fields import gap_columns, last_known_label
 from flyball.records.estimates import Estimate, Verdict
 from flyball.training.predictor import Predictions, Predictor, answers
 from flyball.training.rows import GROUP, Assembled
@@ -90,7 +90,9 @@ def holdout_frame(
         columns.append(held[GROUP])
     taken = {column.name for column in columns}
     columns += [
-        held[f"__slice_{name}"].alias(name) for name in model.slice_names if f"__slice_{name}" in held.columns and name not in taken
+        held[f"__slice_{name}"].alias(name)
+        for name in (*model.slice_names, *gap_columns(model))
+        if f"__slice_{name}" in held.columns and name not in taken
     ]
     return pl.DataFrame(columns)
 
