@@ -100,8 +100,13 @@ Taken = Callable[[str], Held | None]
 
 def logged(values: pl.DataFrame) -> list[list[Any]]:
     """The values of views row by row, as the log has them: plain, times in µs."""
-    columns = [(column.cast(pl.Int64) if column.dtype.is_temporal() else column).to_list() for column in values.iter_columns()]
-    return [list(row) for row in zip(*columns, strict=True)] if columns else []
+    return [list(row) for row in _plain(values).rows()]
+
+
+def _plain(values: pl.DataFrame) -> pl.DataFrame:
+    if not any(dtype.is_temporal() for dtype in values.dtypes):
+        return values
+    return pl.DataFrame([column.cast(pl.Int64) if column.dtype.is_temporal() else column for column in values.iter_columns()])
 
 
 def judge(model: Model, view: FeatureView, rows: Sequence[ServedRow], truth: Truth, taken: Taken) -> Judged:
