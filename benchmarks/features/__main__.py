@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks.features import online, point_in_time, transforms_added
+from benchmarks.features import larger, online, point_in_time, transforms_added
 from benchmarks.report import Report, main
 
-PARTS = (point_in_time.run, online.run, transforms_added.run)
+PARTS = (point_in_time.run, larger.run, online.run, transforms_added.run)
 
 
 def run(arguments: argparse.Namespace) -> Report:
