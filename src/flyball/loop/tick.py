@@ -79,17 +79,21 @@ def one_models_own(failed: list[FlyballError] | None) -> Iterator[None]:
 
 def observe_data(ports: Ports, state: State, declared: list[DeclarationRow], failed: list[FlyballError]) -> None:
     """Commit what has changed in the data sets' sources, each data set once, and note which have become stale or fresh again."""
-    seen: dict[str, Dataset] = {}
+    seen: set[str] = set()
+    aging: dict[str, Dataset] = {}
     for row in declared:
         with one_models_own(failed):
             for name, dataset in looked_at(ports.library.model(row.body)).items():
                 if name not in seen:
-                    seen[name] = dataset
+                    seen.add(name)
+                    before = state.get(DATASETS, name)
+                    if dataset.freshness is not None or (before is not None and before.stale_since):
+                        aging[name] = dataset
                     with one_models_own(failed):
-                        found = ports.data.refresh(dataset, state.get(DATASETS, name), row)
+                        found = ports.data.refresh(dataset, before, row)
                         if isinstance(found, DataCommitted | DataRefused):
                             commit(ports, found)
-    freshness.observe(ports, seen, ACTOR)
+    freshness.observe(ports, aging, ACTOR)
 
 
 def keep_views(ports: Ports) -> None:
