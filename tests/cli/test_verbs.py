@@ -99,6 +99,7 @@ def test_a_trained_version_is_listed_and_shown(flyball, trained_project: Path) -
     ended = flyball("models", "show", "demand", "--project", trained_project)
     assert ended.out.startswith("demand@1.0.0   eligible")
     assert "PASS          mae ≤ baseline" in ended.out
+    assert "lineage   flyball lineage demand@1.0.0" in ended.out.splitlines()
     document = flyball("models", "show", "demand@1.0.0", "--project", trained_project, "--json").document
     assert document["parameters"] == {"max_depth": 6, "learning_rate": 0.1}
     assert document["baseline"]["mae"]["value"] > document["metrics"]["mae"]["value"]
