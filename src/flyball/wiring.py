@@ -193,7 +193,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         blobs=blobs,
         library=library,
         runs=LiveRuns(LocalCompute(folder / "jobs"), blobs, folder, lies),
-        data=LiveData(reader, blobs, layout, clock.now, _every(settings), erasures=_erasures(subjects), present=lies, against=against),
+        data=LiveData(reader, blobs, clock.now, _every(settings), erasures=_erasures(subjects), against=against),
         evidence=LiveCounts(folder, blobs, lambda: subjects().segments()),
         routes=routes,
         signer=lru_cache(maxsize=1)(partial(_signer, folder / KEYS_FOLDER)),
@@ -299,7 +299,7 @@ def _sweep(ledger: SqlLedger, blobs: LocalBlobs, layout: Layout) -> None:
     from flyball.loop.eraser import sweep
 
     with suppress(FlyballError, OSError):
-        sweep(ledger.state(), blobs, layout)
+        sweep(ledger.state(), blobs)
 
 
 def _caller(local: Callable[..., Caller], ledger: SqlLedger, keys: Path, settings: Settings, clock: Clock, *, claim: bool) -> Caller:

@@ -16,7 +16,6 @@ from flyball.loop.tick import commit
 from flyball.loop.training import run_spec, start
 from flyball.records.data import DATASET_VERSIONS, DATASETS, DataCommitted, DataErased, SubjectErased
 from flyball.records.declarations import DECLARATIONS
-from flyball.serving.layout import read_json, write_json
 
 from .person_kit import OTHER, WHO, People, erase, events, rows
 
@@ -185,15 +184,6 @@ def test_rows_that_come_after_the_erasure_are_new_ones(people: People) -> None:
     assert erase(people).document["erased"]["predictions"] == 2
     assert people.traces() == []
     people.verified()
-
-
-def test_workers_are_pointed_to_what_is_left(people: People) -> None:
-    pointer = people.state / "run" / "data" / "payments.json"
-    with people.opened() as wired:
-        write_json(pointer, {"content": wired.ledger.state().get(DATASETS, "payments").head.content})
-    erase(people)
-    with people.opened() as wired:
-        assert wired.blobs.has(read_json(pointer)["content"])
 
 
 def test_a_kill_between_the_record_and_the_removal_is_healed(people: People, monkeypatch: pytest.MonkeyPatch) -> None:

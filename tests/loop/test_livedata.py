@@ -19,7 +19,6 @@ from flyball.loop.reading import Reader
 from flyball.records.base import Event
 from flyball.records.data import DataCommitted, DataRefused, DatasetRow
 from flyball.records.declarations import DeclarationRow
-from flyball.serving.layout import Layout
 from flyball.store.blobs import LocalBlobs
 
 START = 1_800_000_000_000_000
@@ -35,14 +34,11 @@ class Look:
         self.blobs = LocalBlobs(root / "blobs")
         self.row: DatasetRow | None = None
         self.reads: list[Instant] = []
-        layout = Layout(root / "state")
-        layout.prepare()
         self._connection = sqlite3.connect(root / "t.db")
         self.do("create table t (n real)")
         self.do("insert into t values (1)")
         self._data = LiveData(
-            Counting(root, self), self.blobs, layout, self.clock.now, Span.parse("5m"), erasures=lambda _: NONE,
-            present=lambda _, content: content, against=Against,
+            Counting(root, self), self.blobs, self.clock.now, Span.parse("5m"), erasures=lambda _: NONE, against=Against
         )  # fmt: skip
 
     def do(self, statement: str) -> None:

@@ -36,7 +36,7 @@ from flyball.records.data import DATASET_VERSIONS, LOG, DataErased, DatasetVersi
 from flyball.records.serving import SEGMENTS, SegmentRow
 from flyball.serving import forget, sealer, wal
 from flyball.serving.fold import segment_key
-from flyball.serving.layout import Layout, read_json, write_json
+from flyball.serving.layout import Layout
 from flyball.store.blobs import LocalBlobs
 
 
@@ -212,13 +212,13 @@ class Eraser:
         return EraseSubject(id=command, actor=actor, what=what, erased=tuple(erased), looked=held.looked, models=tuple(sorted(readers)))
 
     def finish(self, held: Held) -> int:
-        """After it was recorded: forget the texts, point workers to what is left, remove old blobs; how many."""
+        """After it was recorded: forget the texts, remove old blobs; how many."""
         self._subjects.ledger.erase_personal(held.texts)
         if held.pushed:
             state = self._subjects.ledger.state()
             for own, column in self._pushed(held.names, self._subjects.columns(state, self._subjects.models(state))):
                 own.erase(_named(column, held.subject))
-        return sweep(self._subjects.ledger.state(), self._blobs, self._layout)
+        return sweep(self._subjects.ledger.state(), self._blobs)
 
     def finish_again(self, held: Held, event: int) -> tuple[Held, int]:
         """Finish what the erasure that ended with this event left undone if it was killed. What is held even so, and how many blobs went."""
@@ -327,13 +327,8 @@ class Eraser:
             )
 
 
-def sweep(state: State, blobs: LocalBlobs, layout: Layout) -> int:
-    """Point workers to what is left, then remove every content that erasures replaced wherever it was; how many blobs went. Idempotent."""
-    for path in sorted(layout.pointers.glob("*.json")):
-        pointer = read_json(path)
-        content = pointer.get("content", "") if isinstance(pointer, dict) else ""
-        if content and (now := present(state, path.stem, content)) != content:
-            write_json(path, {"content": now})
+def sweep(state: State, blobs: LocalBlobs) -> int:
+    """Remove every content that erasures replaced wherever it was; how many blobs went. Idempotent."""
     return manifest.drop(sorted(replaced(state)), (content for name, content in places(state) if not name.startswith(LOG)), blobs)
 
 

@@ -28,7 +28,7 @@ from flyball.records.declarations import DeclarationRow
 from flyball.records.monitoring import Batch, Cursor, Evidence, Watch
 from flyball.records.serving import SegmentRow
 from flyball.records.training import RunSpec
-from flyball.serving.layout import Layout, read_json, write_json
+from flyball.serving.layout import Layout, write_json
 from flyball.store.blobs import Blobs, LocalBlobs
 from flyball.training import job
 from flyball.training.job import Observed
@@ -122,7 +122,7 @@ class LiveCounts:
 
 
 class LiveData:
-    """Sources are read beside the loop: a large file never delays a tick. Workers are told which content is the newest.
+    """Sources are read beside the loop: a large file never delays a tick.
 
     Where nothing short of reading tells that a source has changed, it is read again after half its `freshness`, else after `every`.
     """
@@ -131,19 +131,17 @@ class LiveData:
         self,
         reader: Reader,
         blobs: Blobs,
-        layout: Layout,
         now: Callable[[], Instant],
         every: Span,
         *,
         erasures: Callable[[str], Erasures],
-        present: Callable[[str, str], str],
         against: Callable[[], Against],
     ) -> None:
         """erasures: of a data set by name, what may not be held any more; asked only where a source has changed, for it reads them all.
 
-        present: where the content of a data set (its name, the hash) lies now. against: what a source's rows are compared with.
+        against: what a source's rows are compared with.
         """
-        self._reader, self._blobs, self._layout, self._erasures, self._present = reader, blobs, layout, erasures, present
+        self._reader, self._blobs, self._erasures = reader, blobs, erasures
         self._against, self._now, self._every = against, now, every
         self._reading: dict[str, threading.Thread] = {}
         self._found: dict[str, Event | None] = {}
@@ -156,7 +154,6 @@ class LiveData:
     def refresh(self, dataset: Dataset, row: DatasetRow | None, declared: DeclarationRow) -> Event | None:
         """What a look at the source found, once it is over; starts the next look when it is due. Raises what the look raised."""
         name = dataset.name
-        self._point(name, row)
         self._compact(dataset, row)
         running = self._reading.get(name)
         if running is not None and running.is_alive():
@@ -233,10 +230,3 @@ class LiveData:
 
             segments(self._reader.pushed, dataset.name).drop(through(head, dataset))
             self._compacted[dataset.name] = head.source_mark
-
-    def _point(self, name: str, row: DatasetRow | None) -> None:
-        if row is None or row.head is None:
-            return
-        path, content = self._layout.pointers / f"{name}.json", self._present(name, row.head.content)
-        if (read_json(path) or {}).get("content") != content:
-            write_json(path, {"content": content})

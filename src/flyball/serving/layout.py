@@ -45,7 +45,7 @@ class Layout:
 
     @property
     def run(self) -> Path:
-        """State of the processes that run now; worth nothing once they have ended, but for routes, key and data pointers."""
+        """State of the processes that run now; worth nothing once they have ended, but for routes and key."""
         return self.root / "run"
 
     @property
@@ -104,11 +104,6 @@ class Layout:
         return self.root / "keys"
 
     @property
-    def pointers(self) -> Path:
-        """`<dataset>.json`: `{"content": hash}` of the data a worker takes its windows from."""
-        return self.run / "data"
-
-    @property
     def online(self) -> Path:
         """`{"url": …}`: where the online store is, for workers; empty: the file in this folder. Only its owner can read it."""
         return self.run / "online.json"
@@ -161,7 +156,7 @@ class Layout:
 
     def prepare(self) -> None:
         """Make the folders."""
-        for folder in (self.run / "metrics", self.run / "workers", self.run / "logs", self.run / "refused", self.pointers, self.log):
+        for folder in (self.run / "metrics", self.run / "workers", self.run / "logs", self.run / "refused", self.log):
             folder.mkdir(parents=True, exist_ok=True)
 
     def _sockets(self) -> Path:
