@@ -135,12 +135,16 @@ def test_a_new_project_is_not_flagged(tmp_path: Path) -> None:
     assert leaks(check_project(root, data=True)) == []
 
 
-def test_the_fraud_loop_compiles_and_its_stream_and_its_secret_are_refused_only_where_rows_are_read(tmp_path: Path) -> None:
+def test_the_fraud_loop_compiles_and_its_stream_and_its_secret_are_refused_only_where_rows_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DISPUTES_URL", raising=False)
     root = project(tmp_path / "p", (shared() / "loops" / "fraud.py").read_text())
     assert leaks(check_project(root)) == []
-    refused = check_project(root, data=True)
-    assert refused.problems
-    assert all("payments" in problem.where + problem.what for problem in refused.problems)
+    refused = {problem.where: problem.what for problem in check_project(root, data=True).problems}
+    assert refused.keys() == {'Data set "payments"', 'Data set "chargebacks"'}
+    assert "kafka://" in refused['Data set "payments"']
+    assert "DISPUTES_URL" in refused['Data set "chargebacks"']
 
 
 def shared() -> Path:
