@@ -25,6 +25,7 @@ OTHERWISE = {
     r"POST .*/rollback": (404, "there is no former champion"),
     r"POST .*/(pause|resume)": (409, "its workers are still being started"),
     r"POST .*/rows": (409, "its rows are in a file"),
+    r"GET .*/features/": (404, "its model has no view"),
     r"POST .*/review": (409, "nothing is mitigated"),
 }
 """Calls that this project refuses, as it should."""

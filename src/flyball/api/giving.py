@@ -65,8 +65,9 @@ def roll_back(asked: Asked) -> Answer:
 
 
 def push_rows(asked: Asked) -> Answer:
-    """Keep rows of a data set that is declared `push://`. They are on the disk when this is answered, each checked by itself; 422 only if all are
-    refused.
+    """Keep rows of a data set that is declared `push://`.
+
+    They are on the disk when this is answered, each checked by itself; 422 only if all are refused.
     """
     body: bodies.Rows = asked.body
     state, name = asked.state(), valid_name(asked.path["dataset"], "data set")
