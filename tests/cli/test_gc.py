@@ -61,6 +61,7 @@ def test_a_dry_run_tells_and_the_real_one_removes(flyball: Flyball, trained: Pat
         "recorded": 0,
         "versions": [],
         "runs": [],
+        "data": [],
         "event": None,
     }
     assert flyball("audit", "verify", "--project", trained).code == 0

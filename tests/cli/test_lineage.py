@@ -94,9 +94,9 @@ def test_a_view_and_a_data_set_that_no_model_uses_are_listed_until_one_does(flyb
     assert "unused views          heights\n" in flyball("lineage", "--project", new).out, "where a file is broken nobody can tell"
 
 
-def test_a_project_in_which_nothing_is_declared_says_how_to(flyball, new_project: Path) -> None:
-    assert "nothing is declared yet" in flyball("lineage", "--project", new_project).out
-    ended = flyball("lineage", "demand", "--project", new_project)
+def test_a_project_in_which_nothing_is_declared_says_how_to(flyball, new: Path) -> None:
+    assert "nothing is declared yet" in flyball("lineage", "--project", new).out
+    ended = flyball("lineage", "demand", "--project", new)
     assert (ended.code, "flyball apply" in ended.err) == (1, True)
 
 

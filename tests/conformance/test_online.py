@@ -9,7 +9,7 @@ import time
 import pytest
 
 from flyball.errors import BadInput, Conflict, Unavailable
-from flyball.store.online import MISSING, Part
+from flyball.store.online import Part
 from flyball.store.online_address import open_online
 
 VIEW = "spend@1"
@@ -55,7 +55,7 @@ def test_what_was_put_is_read_in_order_of_parts_once_it_is_published(store):
     building = store.put(store.begin(VIEW, b""), [Part(b"a", 7, b"later"), Part(b"a", -1, b"head"), Part(b"b", 0, b"other")], b"1")
     with pytest.raises(Unavailable) as refused:
         store.read(VIEW, [b"a"])
-    assert refused.value.code == MISSING
+    assert refused.value.code == "view-not-online"
     store.publish(building)
     assert read(store, b"a") == [(b"a", -1, b"head"), (b"a", 7, b"later")]
 

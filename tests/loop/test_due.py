@@ -45,6 +45,8 @@ class World:
             "Any",
             SimpleNamespace(
                 signature=TAKES.__getitem__,
+                spec=lambda _: SimpleNamespace(declaration="what was asked of its run"),
+                model=lambda _: fb.Model("m", task="binary", data=DATA, label="y"),
                 result=lambda _: SimpleNamespace(
                     loss_bound=0.2,
                     loss_cap=1.0,

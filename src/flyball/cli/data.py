@@ -88,7 +88,10 @@ def erase(
             return _again(wired, out, eraser, held, key, given.last)
         if held.nothing:
             # what a killed erasure left behind is removed even so
-            _nothing(out, held, 0 if dry_run else eraser.finish(held), None)
+            removed = 0 if dry_run else eraser.finish(held)
+            if not dry_run:
+                _forget_online(wired, out)
+            _nothing(out, held, removed, None)
             return 0
         if not dry_run and not common.sure(f"erase {_counts(held)}? It cannot be undone.", yes=yes):
             return 1

@@ -171,7 +171,7 @@ def card(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """The model card of a version, as Markdown: what it is for and how risky, what it was made of, how good it is and for whom, who approved it."""
+    """A version's card, as Markdown. What it is for and how risky, what it was made of, how good it is and for whom, who approved it."""
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         row = common.find_reference(wired, version)

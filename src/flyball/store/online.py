@@ -17,9 +17,6 @@ from flyball.errors import Unavailable
 TIMEOUT_S = 1.0
 """How long a store may take to answer a read before it counts as unavailable; a connection to a server that hangs may take 2 s."""
 
-MISSING = "view-not-online"
-"""Code of the Unavailable that says that a view has no live generation: the store is there, the values are not yet."""
-
 
 class Part(NamedTuple):
     """One value: a body under the number of a part of an entity (the view's own business, such as a span of time)."""
@@ -51,7 +48,7 @@ class OnlineStore(Protocol):
     def read(self, view: str, entities: Sequence[bytes]) -> list[Part]:
         """Every part of these entities of the live generation, in one round trip and of one moment; parts of one entity in order of number.
 
-        An entity that is not there has none. Raises Unavailable with the code MISSING where the view has no live generation.
+        An entity that is not there has none. Raises Unavailable with the code `view-not-online` where the view has no live generation.
         """
         ...
 
@@ -106,5 +103,5 @@ def not_online(view: str) -> Unavailable:
         f'view "{view.partition("@")[0]}" is not in the online store yet',
         why="its values are made when its data set is read, and were not made by now",
         fix="try again shortly; flyball features list says how far it is",
-        code=MISSING,
+        code="view-not-online",
     )
