@@ -235,7 +235,7 @@ def test_values_and_cursor_of_a_writer_that_is_killed_belong_together(address, m
 
 def test_a_healthy_store_says_so(store):
     filled(store, [])
-    store.health()
+    assert store.health() is None, "what is wrong would have been raised"
 
 
 def test_a_server_that_is_stopped_is_unavailable_and_comes_back_by_itself(postgres, tmp_path):

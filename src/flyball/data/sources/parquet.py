@@ -111,8 +111,6 @@ def _whole(path: Path, tail: bytes, shown: str, wanted: list[str], wrong: Wrong)
     try:
         for table in _read(path, shown, wanted, wrong, read):
             yield _Piece(table, shown, read.rows - table.num_rows)
-    except GeneratorExit:
-        raise
     except Exception as error:  # noqa: BLE001 - a damaged file breaks its reader in more ways than are documented
         why = "it asks for more memory than there is" if isinstance(error, MemoryError) else (str(error).splitlines() or [""])[0]
         wrong.add(Problem(shown, "the file is not whole Parquet", why=why[:200] or type(error).__name__, fix=_WHOLE))
