@@ -25,6 +25,7 @@ from flyball.loop.tokens import (
     decide_revoke,
 )
 from flyball.records.base import Event, Receipt
+from flyball.records.data import DATASETS
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.identity import TokenCreated
 from flyball.records.models import ModelRef, valid_name
@@ -74,7 +75,9 @@ def push_rows(asked: Asked) -> Answer:
     dataset = pushing.pushed(state, asked.ports.library, name)
     if not lookup.datasets_of(asked.caller, asked.ports.library, state)(name):
         raise lookup.missing("data set", name, [])
-    taken = pushing.push(asked.wired.layout.push, dataset, body.rows, now=asked.now, command=asked.command)
+    row = state.get(DATASETS, name)
+    head = row.head if row is not None else None
+    taken = pushing.push(asked.wired.layout.push, dataset, body.rows, now=asked.now, command=asked.command, head=head)
     refused = tuple(
         answers.RefusedRow(index=place, code=error.code, detail=f"{error.what}: {error.why}" if error.why else error.what, fix=error.fix)
         for place, error in taken.refused

@@ -14,6 +14,7 @@ from flyball.errors import BadInput, Conflict, NotFound, Problem
 from flyball.loop.lookup import readable
 from flyball.loop.ports import Library
 from flyball.records.base import Record, State
+from flyball.records.data import DatasetVersion
 from flyball.records.declarations import DECLARATIONS
 
 MOST = 10_000
@@ -60,12 +61,13 @@ def pushed(state: State, library: Library, name: str) -> Dataset:
     return found
 
 
-def push(folder: Path, dataset: Dataset, rows: Sequence[Any], *, now: Instant, command: str) -> Taken:
-    """Keep the rows that may be kept; they are on the disk when this returns. folder: `.flyball/push`.
+def push(folder: Path, dataset: Dataset, rows: Sequence[Any], *, now: Instant, command: str, head: DatasetVersion | None) -> Taken:
+    """Keep the rows that may be kept; they are on the disk when this returns. folder: `.flyball/push`. head: the newest version, whose rows go
+    before these.
 
     Raises BadInput where there is none, with what is wrong with each, and Unavailable where the disk does not take them.
     """
-    from flyball.data.sources.pushed import checked, segments
+    from flyball.data.sources.pushed import checked, segments, through
 
     if not 0 < len(rows) <= MOST:
         raise BadInput(f"{len(rows):,} rows were sent", why=f"a request has 1 to {MOST:,}", fix='send {"rows": [{…}]}')
@@ -79,5 +81,5 @@ def push(folder: Path, dataset: Dataset, rows: Sequence[Any], *, now: Instant, c
     if not lines:
         problems = tuple(Problem(f"/rows/{place}", error.what, error.why, error.fix) for place, error in refused[:100])
         raise BadInput(f"all {len(rows):,} rows are refused", fix="see problems", problems=problems)
-    last = segments(folder, dataset.name).append(lines, now, command)
+    last = segments(folder, dataset.name).append(lines, now, command, after=through(head, dataset))
     return Taken(len(lines), tuple(refused), last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
 from flyball.errors import BadInput, Unavailable
 from flyball.ledger.projection import MemoryProjection
+from flyball.loop import pushing
 from flyball.records.base import Recorded
 from flyball.records.data import DATASETS, DataCommitted, DataRefused
 
@@ -305,3 +307,17 @@ def test_rows_of_a_person_are_taken_out_and_numbers_stay(place):
 def test_without_a_running_flyball_nothing_is_there_to_read(root):
     with pytest.raises(BadInput, match="is pushed to a running flyball"):
         source.read(DATA, root)
+
+
+def test_rows_that_are_sent_where_those_before_them_are_in_the_version_alone_are_not_passed_over(place, blobs, root):
+    data = Dataset("plain", source="push://", columns={"n": Column(int)})
+    looked = Looked(place, blobs)
+    for number in (1, 2, 3):
+        segments(place.pushed, "plain").append([b'{"n":%d}' % number], NOW, f"k{number}")
+    looked(data)
+    # a restored project: the version is there, what was sent is not
+    shutil.rmtree(root / "push")
+    assert looked(data) is None, "nothing new was sent"
+    pushing.push(place.pushed, data, [{"n": 4}], now=NOW, command="k4", head=looked.head(data).head)
+    looked(data)
+    assert load(looked.head(data).head, blobs)["n"].to_list() == [1, 2, 3, 4]

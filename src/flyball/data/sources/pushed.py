@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -44,8 +45,9 @@ def is_pushed(dataset: Dataset) -> bool:
     return isinstance(dataset.source, str) and dataset.source.startswith(SCHEME)
 
 
+@lru_cache(maxsize=256)
 def segments(folder: Path, dataset: str) -> Segments:
-    """What was pushed of a data set. folder: `.flyball/push`."""
+    """What was pushed of a data set, the same for all threads: what one has read of it, another need not read again. folder: `.flyball/push`."""
     return Segments(folder / dataset)
 
 
@@ -67,7 +69,8 @@ def bounded(dataset: Dataset, access: Access, head: DatasetVersion | None, held:
     """The access for one look: up to the rows that are there now, behind those of `head`, which `held` gives."""
     before = through(head, dataset)
     own = held if head is not None and head.source == named_source(dataset) else None
-    return replace(access, through=before, until=_segments(dataset, access).end(), held=own)
+    # where what was sent is gone, as in a restored project, the version still holds it
+    return replace(access, through=before, until=max(before, _segments(dataset, access).end()), held=own)
 
 
 def batches(dataset: Dataset, access: Access, wrong: Wrong) -> Iterator[pl.DataFrame]:

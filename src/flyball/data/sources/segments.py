@@ -2,7 +2,8 @@
 
 A segment `000000000001.rows` is named by its first row. It is a header, then frames `u32 length | u32 crc32 | payload`, a frame for each request:
 `u64 first row | u64 last row | i64 when (µs) | u16 length of the command's id | the id | a JSON object a row, one a line`. What a process
-that was killed has left at the end of a segment is cut off before anything is written after it; a reader stops before it.
+that was killed has left at the end of a segment is cut off before anything is written after it; a reader stops before it. A frame that is
+damaged and has others behind it is no such end: nothing is read beyond it, and nothing is cut off.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from flyball.clock import Instant
-from flyball.errors import kind_of
+from flyball.errors import Corrupt, kind_of
 
 LARGEST: Final = 16 << 20
 """Bytes after which a segment is followed by another."""
@@ -49,20 +50,22 @@ class Segments:
         self._left: tuple[str, int, int] | None = None
         """Segment, inode and size as this process left them: whatever is otherwise was written by another one and is read through."""
         self._last = 0
+        self._end = 0
         self._commands: dict[str, int] = {}
 
-    def append(self, rows: Sequence[bytes], at: Instant, command: str) -> int:
-        """Keep rows, each a JSON object; the number of the last one. They are on the disk when this returns.
+    def append(self, rows: Sequence[bytes], at: Instant, command: str, *, after: int = 0) -> int:
+        """Keep rows, each a JSON object; the number of the last one, which is above `after`. They are on the disk when this returns.
 
-        A command that was carried out before changes nothing. Raises Unavailable where the disk does not take them.
+        A command that was carried out before changes nothing. Raises Unavailable where the disk does not take them, Corrupt.
         """
         try:
             with self._alone():
                 self._look()
                 if command in self._commands:
                     return self._commands[command]
-                last = self._last + len(rows)
-                self._write(Frame(self._last + 1, last, at, command, b"".join(row + b"\n" for row in rows)))
+                first = max(self._last, after) + 1
+                last = first + len(rows) - 1
+                self._write(Frame(first, last, at, command, b"".join(row + b"\n" for row in rows)))
                 self._last = self._commands[command] = last
                 return last
         except OSError as error:
@@ -73,12 +76,12 @@ class Segments:
             ) from error
 
     def end(self) -> int:
-        """The number of the newest row; 0 where none was ever sent."""
+        """The number of the newest row; 0 where none was ever sent. Raises Corrupt."""
         newest = self._paths()[-1:]
         return max((frame.last for path in newest for frame in _frames(path)), default=int(newest[0].stem) - 1 if newest else 0)
 
     def since(self, cursor: int, until: int | None = None) -> Iterator[Frame]:
-        """The requests after row `cursor`, in the order in which they came, up to row `until`."""
+        """The requests after row `cursor`, in the order in which they came, up to row `until`. Raises Corrupt."""
         paths = self._paths()
         for place, path in enumerate(paths):
             if place + 1 < len(paths) and int(paths[place + 1].stem) <= cursor + 1:
@@ -96,15 +99,19 @@ class Segments:
 
     def drop(self, through: int) -> int:
         """Remove the segments whose rows all lie before `through` or at it, but for the newest, which numbers go on from; how many."""
-        paths = self._paths()
-        gone = [path for path, after in pairwise(paths) if int(after.stem) <= through + 1]
-        for path in gone:
-            path.unlink(missing_ok=True)
+        if not self._paths()[1:]:
+            return 0
+        with self._alone():
+            gone = [path for path, after in pairwise(self._paths()) if int(after.stem) <= through + 1]
+            for path in gone:
+                path.unlink(missing_ok=True)
         return len(gone)
 
     def erase(self, wanted: Callable[[dict[str, Any], Instant], bool]) -> int:
-        """Write every segment anew without the rows that `wanted` says; how many went. Numbers stay as they are."""
+        """Write every segment anew without the rows that `wanted` says; how many went. Numbers stay as they are. Raises Corrupt."""
         with self._alone():
+            for left in self._folder.glob("*.tmp"):  # an erasure that was killed left rows of others there
+                left.unlink(missing_ok=True)
             gone = sum(self._without(path, wanted) for path in self._paths())
             self._left = None
         return gone
@@ -145,21 +152,23 @@ class Segments:
         newest = self._paths()[-1:]
         if self._left is not None and newest and _seen(newest[0]) == self._left:
             return
-        self._commands, self._last = {}, int(newest[0].stem) - 1 if newest else 0
+        self._left, self._commands, self._last = None, {}, int(newest[0].stem) - 1 if newest else 0
         for path in self._paths():
-            for frame in _frames(path):
+            self._end = 0
+            for frame, self._end in _placed(path):
                 self._commands[frame.command] = self._last = frame.last
 
     def _write(self, frame: Frame) -> None:
-        newest = self._paths()[-1:]
-        new = not newest or newest[0].stat().st_size >= LARGEST
-        path = self._folder / f"{frame.first:012}.rows" if new else newest[0]
+        paths = self._paths()
+        new = not paths or self._end >= LARGEST
+        path = self._folder / f"{frame.first:012}.rows" if new else paths[-1]
+        end = 0 if new else self._end
+        encoded = _encoded(frame)
         with path.open("r+b" if path.exists() else "w+b") as file:
-            end = _end(path)
             file.truncate(end)
             file.seek(end)
             try:
-                file.write((b"" if end else _MAGIC) + _encoded(frame))
+                file.write((b"" if end else _MAGIC) + encoded)
                 file.flush()
                 os.fsync(file.fileno())
             except OSError:
@@ -167,7 +176,10 @@ class Segments:
                 raise
         if new:
             self._sync()
-        self._left = _seen(path)
+            oldest = int(paths[0].stem) if paths else 1
+            # a command is known as long as its rows are
+            self._commands = {command: last for command, last in self._commands.items() if last >= oldest}
+        self._left, self._end = _seen(path), (end or len(_MAGIC)) + len(encoded)
 
     def _sync(self) -> None:
         folder = os.open(self._folder, os.O_RDONLY)
@@ -193,33 +205,52 @@ def _frames(path: Path) -> Iterator[Frame]:
     return (frame for frame, _ in _placed(path))
 
 
-def _end(path: Path) -> int:
-    """Where the whole frames of a segment end."""
-    return max((end for _, end in _placed(path)), default=len(_MAGIC) if path.stat().st_size >= len(_MAGIC) and _begins(path) else 0)
-
-
-def _begins(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_MAGIC)) == _MAGIC
-
-
 def _placed(path: Path) -> Iterator[tuple[Frame, int]]:
+    """The whole frames of a segment, and where each ends. Raises Corrupt at a damaged one that has something behind it."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return
-    if not data.startswith(_MAGIC):
-        return
+    if not data.startswith(_MAGIC[: len(data)]):
+        raise _damaged(path, 0)
     place = len(_MAGIC)
-    while place + _FRAME.size <= len(data):
-        length, check = _FRAME.unpack_from(data, place)
-        payload = data[place + _FRAME.size : place + _FRAME.size + length]
-        if len(payload) < max(length, _HEAD.size) or zlib.crc32(payload) != check:
-            return
-        place += _FRAME.size + length
+    while (payload := _payload(data, place)) is not None:
+        place += _FRAME.size + len(payload)
         first, last, at, size = _HEAD.unpack_from(payload)
         name, lines = payload[_HEAD.size : _HEAD.size + size], payload[_HEAD.size + size :]
         yield Frame(first, last, at, name.decode(), lines), place
+    if _goes_on(data, place):
+        raise _damaged(path, place)
+
+
+def _payload(data: bytes, place: int) -> bytes | None:
+    """What the frame at a place holds; None where no whole one is."""
+    if place + _FRAME.size > len(data):
+        return None
+    length, check = _FRAME.unpack_from(data, place)
+    payload = data[place + _FRAME.size : place + _FRAME.size + length]
+    return payload if len(payload) >= max(length, _HEAD.size) and zlib.crc32(payload) == check else None
+
+
+def _goes_on(data: bytes, place: int) -> bool:
+    """Whether something was written behind what is no whole frame. What a killed process left is the end, and after a power cut may be zeros."""
+    if len(data) < place + _FRAME.size + _HEAD.size or not any(data[place:]):
+        return False
+    length, _ = _FRAME.unpack_from(data, place)
+    if place + _FRAME.size + length < len(data):
+        return True
+    # its length may be what is damaged: then the next request follows on its last row
+    _, last, _, _ = _HEAD.unpack_from(data, place + _FRAME.size)
+    after = data.find(struct.pack("<Q", min(last + 1, 2**64 - 1)), place + _FRAME.size + _HEAD.size)
+    return after >= 0 and _payload(data, after - _FRAME.size) is not None
+
+
+def _damaged(path: Path, place: int) -> Corrupt:
+    return Corrupt(
+        f"{path} is damaged at byte {place:,}",
+        why="rows that were sent lie there and behind it, and are not what was written",
+        fix="restore the file from a backup; or move it away: what no version holds of it is lost then",
+    )
 
 
 def _rows(frame: Frame) -> Iterator[dict[str, Any]]:
