@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flyball.data.sources.pushed import segments
 from flyball.errors import Conflict, Unavailable
 from flyball.governance.authority import LOOP
+from flyball.loop import backup as backing
 from flyball.loop import restoring
 from flyball.loop.commands import Apply, decide_apply
+from flyball.records.data import SubjectErased
 from flyball.records.removals import BlobsRemoved
 from flyball.records.serving import SegmentSealed
 from flyball.serving.layout import Layout
@@ -217,3 +221,38 @@ def test_a_record_that_is_not_the_beginning_of_the_one_here_is_refused(wired: Wi
         with pytest.raises(Conflict, match="has a record already"):
             bring(third, tmp_path / folder)
     third.close()
+
+
+def test_pushed_rows_are_backed_up_and_restored(wired: Wired, other: Wired, tmp_path: Path) -> None:
+    for number in range(1, 4):
+        segments(wired.layout.push, "pay").append([b"{}"], number, f"k{number}")
+    kept(wired, tmp_path / "kept")
+    bring(other, tmp_path / "kept")
+    assert segments(other.layout.push, "pay").end() == 3
+    shutil.rmtree(other.layout.push)
+    bring(other, tmp_path / "kept")
+    assert [frame.first for frame in segments(other.layout.push, "pay").since(0)] == [1, 2, 3], "what was lost beside the record"
+
+
+def test_pushed_rows_of_before_an_erasure_are_not_brought_back(wired: Wired, tmp_path: Path) -> None:
+    segments(wired.layout.push, "pay").append([b'{"who":"ana"}'], 1, "k")
+    kept(wired, tmp_path / "kept")
+    shutil.rmtree(wired.layout.push)
+    tell(wired, SubjectErased(subject="x", data=("pay",), rows=1, predictions=0, waiting=0, texts=0))
+    bring(wired, tmp_path / "kept")
+    assert not wired.layout.push.exists()
+
+
+def test_who_is_erased_while_pushed_rows_are_copied_is_in_no_backup(wired: Wired, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = segments(wired.layout.push, "pay")
+    own.append([b'{"who":"ana"}', b'{"who":"bob"}'], 1, "k")
+    export = backing.export
+
+    def erased_meanwhile(*arguments: Any, **options: Any) -> Any:
+        if own.erase(lambda row, _at: row["who"] == "ana"):
+            tell(wired, SubjectErased(subject="x", data=("pay",), rows=1, predictions=0, waiting=0, texts=0))
+        return export(*arguments, **options)
+
+    monkeypatch.setattr(backing, "export", erased_meanwhile)
+    made = kept(wired, tmp_path / "kept")
+    assert b"ana" not in next((tmp_path / "kept" / made.folder).rglob("*.rows")).read_bytes()

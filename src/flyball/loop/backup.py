@@ -2,8 +2,8 @@
 
 Online: nothing stops for it. The log is copied first, then the record as of one moment, then the blobs, so that whatever the record
 refers to is there; a segment that was sealed in between is there twice, which everything that reads the log can tell, and one that is sealed
-after that moment is there as it was before. The backup knows no database: what was SQLite may be restored into PostgreSQL. The keys that
-sign, and the local token, are never copied. Blobs are named by what they hold; of every other file `backup.json` holds the hash, so all of
+after that moment is there as it was before. Pushed rows are copied before the record as well: what had gone from them, a version in it holds. The
+backup knows no database: what was SQLite may be restored into PostgreSQL. The keys that sign, and the local token, are never copied. Blobs are named by what they hold; of every other file `backup.json` holds the hash, so all of
 them lie in a folder of this backup alone, and what is written later changes none of an earlier one.
 """
 
@@ -49,6 +49,9 @@ RECORD = "record-"
 
 BLOBS = "blobs.txt"
 """In the folder of the record: the names of the blobs that belong to this backup, a line each."""
+
+PUSHED = "push"
+"""In the folder of the record: what was pushed of each data set."""
 
 TRIES = 5
 _SECRET = frozenset({keys.KEY, "local.token"})
@@ -101,9 +104,11 @@ def backup(
         kept = LocalBlobs(folder / "blobs")
         _copy_log(layout.log, where / "log")
         for _ in range(TRIES):
+            begun = ledger.size()
+            _copy_pushed(layout.push, where / PUSHED)
             record = export(ledger, where, personal=True)
             copied = _copy_blobs(blobs, kept, progress)
-            if not _removed_since(ledger, record.events):
+            if not _removed_since(ledger, begun):
                 break
         else:
             why = f"{TRIES} times something was erased or collected while its blobs were copied"
@@ -247,7 +252,7 @@ def _drop_records(folder: Path) -> None:
 
 
 def _removed_since(ledger: SqlLedger, events: int) -> bool:
-    """Whether something that the exported record refers to may have been removed before it was copied."""
+    """Whether something that the exported record refers to may have been removed before it was copied, or was copied before it was removed."""
     return any(isinstance(recorded.event, DataErased | SubjectErased | BlobsRemoved) for recorded in ledger.read(events, ledger.size()))
 
 
@@ -326,6 +331,15 @@ def _copy_log(source: Path, target: Path) -> None:
         # one that is gone was sealed meanwhile: its rows are among the blobs
         with suppress(FileNotFoundError):
             copy(file.path, target / file.path.relative_to(source))
+
+
+def _copy_pushed(source: Path, target: Path) -> None:
+    """Copy what was pushed, anew. A file that grows meanwhile is copied as long as it was."""
+    shutil.rmtree(target, ignore_errors=True)
+    for file in sorted(source.glob("*/*.rows")):
+        # of one that is gone, a version holds all rows by now
+        with suppress(FileNotFoundError):
+            copy(file, target / file.relative_to(source))
 
 
 def _forget(source: Path, target: Path, sealed: frozenset[str]) -> None:

@@ -17,9 +17,10 @@ from flyball.errors import Conflict, Corrupt, FlyballError
 from flyball.ledger import merkle
 from flyball.ledger.export import Exported, lines, load
 from flyball.ledger.ledger import SqlLedger, nodes, read_head
-from flyball.loop.backup import BLOBS, MARK, Backup, Kept, copy, held, is_whole, read, sha256_of
+from flyball.loop.backup import BLOBS, MARK, PUSHED, Backup, Kept, copy, held, is_whole, read, sha256_of
 from flyball.loop.collecting import needed
 from flyball.records.base import Record
+from flyball.records.data import SubjectErased
 from flyball.records.serving import SEGMENTS
 from flyball.serving import wal
 from flyball.serving.fold import segment_key
@@ -121,6 +122,10 @@ def _mend(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path, made: B
     _bring_blobs(kept, blobs, sorted(missing & needed(ledger, kept)) if missing else [])
     sealed = {key for key, _ in ledger.state().scan(SEGMENTS)}
     over = {each.path for each in wal.segments(folder / made.folder / "log") if segment_key(each.gateway, each.number) in sealed}
+    # nobody is left out of what was pushed before their erasure
+    later = (recorded.event for recorded in ledger.read(made.record.events, ledger.size()))
+    if any(isinstance(event, SubjectErased) for event in later):
+        over |= {source for target, source in files.items() if layout.push in target.parents}
     _bring_files(layout, {target: source for target, source in files.items() if source not in over and not target.exists()})
     return digests
 
@@ -133,11 +138,11 @@ def _check(folder: Path, made: Backup) -> list[str]:
 
 
 def _bring_files(layout: Layout, files: dict[Path, Path]) -> None:
-    """Copy segments of the log, and keys. Raises OSError."""
+    """Copy segments of the log, pushed rows, and keys. Raises OSError."""
     layout.keys.mkdir(exist_ok=True, mode=0o700)
     for target, source in files.items():
         # what the backup lay on may know no rights, and a key that others can read is not used
-        copy(source, target, mode=None if layout.log in target.parents else 0o600)
+        copy(source, target, mode=0o600 if target.parent == layout.keys or target == layout.id_key else None)
 
 
 def _check_file(path: Path, kept: Kept) -> None:
@@ -178,7 +183,7 @@ def _bring_blobs(kept: LocalBlobs, blobs: Blobs, digests: list[str]) -> None:
 
 
 def _beside(folder: Path, made: Backup, layout: Layout) -> dict[Path, Path]:
-    """Where each file of the log and the keys goes, and where it lies."""
+    """Where each file of the log, of pushed rows and of the keys goes, and where it lies."""
     root = folder / made.folder
     listed = {folder / each.name for each in made.files}
     log = {layout.log / each.path.relative_to(root / "log"): each.path for each in wal.segments(root / "log")}
@@ -187,7 +192,8 @@ def _beside(folder: Path, made: Backup, layout: Layout) -> dict[Path, Path]:
         for each in sorted((root / "keys").glob("[!.]*"))
         if each.is_file()
     }
-    return {target: source for target, source in (log | keys).items() if source in listed}
+    pushed = {layout.push / each.relative_to(root / PUSHED): each for each in sorted((root / PUSHED).glob("*/*.rows"))}
+    return {target: source for target, source in (log | pushed | keys).items() if source in listed}
 
 
 def _settle(ledger: SqlLedger, layout: Layout) -> None:
