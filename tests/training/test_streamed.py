@@ -133,6 +133,13 @@ def test_a_piece_without_a_row_that_counts_and_rows_without_a_time_are_no_matter
         assert pl.concat(batches).equals(whole)
 
 
+def test_data_sets_without_a_row_give_one_batch_without_a_row(tmp_path):
+    made, frames = model(), {name: frame.clear() for name, frame in world(3).items()}
+    given = {name: (lambda frame=frame: [frame]) for name, frame in frames.items()}
+    [batch] = training_batches(made, given, tmp_path, as_of=END)
+    assert batch.equals(assemble.training_rows(made, frames, as_of=END))
+
+
 def test_a_label_of_the_models_own_data_set_is_taken_as_it_is(tmp_path):
     made = Model("declines", task="binary", data=payments, label="declined", features=VIEWS[:1], inputs=["amount"])
     frames = world(4)

@@ -182,7 +182,8 @@ def _known(model: Model, streams: Streams, as_of: Instant, since: Instant | None
     """The model's own rows whose label is settled, piece by piece; at least one, so that there is a batch."""
     first, most = True, max(1, held // 4)
     for frame in _in_order(streams, model.data.name, model.data.time):
-        for piece in frame.iter_slices(most):
+        # no piece is cut of no rows
+        for piece in frame.iter_slices(most) if frame.height else [frame]:
             known = assemble.known_rows(model, piece, as_of, since)
             if known.height or first:
                 first = False
