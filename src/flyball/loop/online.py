@@ -163,11 +163,11 @@ def _added(at: At, version: Version, want: Wanted, rows: Rows) -> pl.DataFrame |
     """What was added since the version that the store holds, without pushed rows that it has already; None where that cannot be told, something
     else has changed, or it is too much.
     """
-    from flyball.features.online import materialise
+    from flyball.features.online import encode, materialise
 
     columns, progress = version.rows.columns, at.progress
     try:
-        found = materialise.added(rows.load(progress.content, columns), version.rows)
+        found = materialise.added(rows.load(progress.content, columns), version.rows, encode.ties(want.view))
     except (NotFound, Corrupt):
         return None
     if found is not None and progress.pushed > progress.through:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+import flyball as fb
 from flyball.errors import Conflict, Unavailable
 from flyball.features.online.form import entity
 from flyball.features.online.materialise import Version, add, added, backfill, fill, filling, live
 from flyball.features.online.plan import plan
+from flyball.features.online.progress import kept_from
 
 ROWS = [("x" if t % 3 else "y", t, t, float(t), t % 4, 0.5 * t, "p", t % 2 == 0) for t in range(40)]
 LATER = 10**15
@@ -129,6 +131,23 @@ def test_rows_of_times_to_come_wait_until_they_are_known(kit, store, online, vie
         assert values(kit, online, view, store, moment) == expected(kit, view, ROWS, moment)
 
 
+@pytest.mark.parametrize("entity", ["k", None])
+def test_the_earliest_moment_that_is_kept_sees_in_a_models_own_stream_what_was_known_before_it(kit, store, online, entity):
+    """A row that becomes known just then hides the older one from every moment but this."""
+    view = fb.FeatureView("own", kit.purchases, entity=entity, features={"v": "v"})
+    made = plan(view)
+    object.__setattr__(made, "kept", 30 * kit.S)
+    rows = [("x", t, t, float(t), 1, 1.0, "p", True) for t in (10, 20, 50)]
+    at = fill(store, made, Version("one", kit.frame(rows)), LATER)
+    assert kept_from(made, at.progress) == 20 * kit.S
+    asked = pl.DataFrame({"row_time": [20 * kit.S], "moment": [20 * kit.S]} | ({"key": ["x"]} if entity else {}))
+    assert online(view, store).values(asked)["v"].to_list() == [10.0]
+    for place in range(3):
+        more = Version(str(place), kit.frame(rows[place : place + 1]))
+        at = fill(store, made, more, LATER) if not place else add(store, made, at, more, LATER, rows=place + 1)
+    assert online(view, store).values(asked)["v"].to_list() == [10.0]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "found"),
     [
@@ -146,6 +165,24 @@ def test_what_was_added_is_told_from_what_was_changed(before, after, found):
     old, new = (pl.DataFrame({"a": each, "b": ["t"] * len(each)}, schema={"a": pl.Int64, "b": pl.String}) for each in (before, after))
     got = added(old, new)
     assert (None if got is None else got["a"].to_list()) == found
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        ([("x", 1)], [("x", 1), ("x", 2)], [2]),
+        ([("x", 1)], [("x", 2), ("x", 1)], None),
+        ([("x", 1)], [("y", 2), ("x", 1)], [2]),
+        ([("x", 1), ("x", 2)], [("x", 2), ("x", 1)], None),
+        ([("x", 1), ("y", 2)], [("y", 2), ("x", 1)], []),
+        ([("x", 1), ("x", 1)], [("x", 1), ("x", 1), ("x", 1)], [1]),
+    ],
+)
+def test_of_rows_that_only_their_order_tells_apart_the_new_ones_must_be_the_last(kit, before, after, found):
+    """Rows of one entity at one time: which of them is the newest would not be told by adding to what is there."""
+    old, new = (kit.frame([(key, 5, 5, float(v), None, None, None, None) for key, v in rows]) for rows in (before, after))
+    got = added(old, new, kit.encode.ties(kit.view()))
+    assert (None if got is None else got["v"].to_list()) == found
 
 
 def test_columns_of_another_type_are_a_change():

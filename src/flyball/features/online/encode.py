@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 
 from flyball.data.types import instants
+from flyball.declare.data import Dataset
+from flyball.declare.views import FeatureView
 from flyball.errors import BadInput
 from flyball.features.online.form import ALONE, Row, clean, entities, plain
 from flyball.features.online.merge import head_body, tile_body
@@ -53,6 +55,13 @@ def columns(made: Plan) -> list[str]:
     return [name for name in data.names if name in needed]
 
 
+def ties(view: FeatureView) -> list[pl.Expr]:
+    """What rows have in common of which only their order in the data set says which is the newer."""
+    data = view.data
+    entity = [] if view.entity is None else [pl.col(view.entity)]
+    return [*entity, instants(data.time), _arrival(data)]
+
+
 def take(made: Plan, rows: pl.DataFrame, first: int | pl.Series = 0) -> Taken:
     """Take rows up: evaluate what is kept, and order them. `first`: the place of the first row, or every row's.
 
@@ -62,8 +71,7 @@ def take(made: Plan, rows: pl.DataFrame, first: int | pl.Series = 0) -> Taken:
     if lacking := [name for name in columns(made) if name not in rows.columns]:
         raise BadInput(f'view "{view.name}": the rows of data set "{data.name}" have no column "{lacking[0]}"')
     place = pl.int_range(first, first + rows.height, eager=True) if isinstance(first, int) else first
-    arrived = pl.coalesce(instants(data.arrived), instants(data.time)) if data.arrived else instants(data.time)
-    frame = rows.select(instants(data.time).alias(_T), arrived.alias(_A), *_key(made)).with_columns(
+    frame = rows.select(instants(data.time).alias(_T), _arrival(data).alias(_A), *_key(made)).with_columns(
         place.alias(_P),
         *(read(view, item.name, getattr(view.features[item.name], "value"), rows).alias(f"r{item.place}") for item in made.rows),  # noqa: B009 - it is a RowFeature
         *(_stream(made, stream, rows).alias(f"s{number}") for number, stream in enumerate(made.streams)),
@@ -117,6 +125,10 @@ def tile_rows(made: Plan, taken: Taken, present: int) -> Iterator[tuple[bytes, i
         yield taken.names[entity[start]], int(tile[start]), rows[start:stop]
 
 
+def _arrival(data: Dataset) -> pl.Expr:
+    return pl.coalesce(instants(data.arrived), instants(data.time)) if data.arrived else instants(data.time)
+
+
 def _key(made: Plan) -> list[pl.Expr]:
     return [] if made.view.entity is None else [pl.col(made.view.entity).alias("__k")]
 
@@ -142,7 +154,8 @@ def _unsurpassed(made: Plan, frame: pl.DataFrame, present: int) -> pl.DataFrame:
         known = pl.max_horizontal(pl.col(_A), pl.col(_T) + delay)
         # from when on some newer row of the entity is known
         surpassed = known.cum_min(reverse=True).shift(-1).over(_E)
-        keep |= surpassed.is_null() | ((surpassed > known) & (surpassed > present - made.kept))
+        # the earliest that may be asked about, over a model's own stream, sees what is known before it
+        keep |= surpassed.is_null() | ((surpassed > known) & (surpassed >= present - made.kept))
     return frame.filter(keep)
 
 

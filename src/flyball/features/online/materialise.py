@@ -7,7 +7,7 @@ whoever begins again after a kill goes on where the store says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -158,24 +158,26 @@ def backfill(store: OnlineStore, made: Plan, at: At, version: Version, since: In
     return at
 
 
-def added(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame | None:
+def added(before: pl.DataFrame, after: pl.DataFrame, ties: Sequence[pl.Expr] = ()) -> pl.DataFrame | None:
     """The rows that `after` has beyond those of `before`, in its order; None where a row of `before` was changed or is gone.
 
-    Rows that are equal are told apart by their number alone.
+    ties: what rows that only their order tells apart have in common; in `after` those of `before` come first, in the order that they had,
+    else it is None as well. Without it rows that are equal are told apart by their number.
     """
     if before.columns != after.columns or before.dtypes != after.dtypes or after.height < before.height:
         return None
     if after.head(before.height).equals(before):
         return after.slice(before.height)
-    old, new = _numbered(before), _numbered(after)
+    old, new = _numbered(before, ties), _numbered(after, ties)
     fresh = new.join(old, on=["row", "number"], how="anti", maintain_order="left")
     return after[fresh["place"]] if fresh.height == after.height - before.height else None
 
 
-def _numbered(frame: pl.DataFrame) -> pl.DataFrame:
-    """A row's hash, and how many rows with that hash stand before it."""
-    hashed = frame.hash_rows(seed=0).alias("row").to_frame().with_row_index("place")
-    return hashed.with_columns(pl.int_range(pl.len()).over("row").alias("number"))
+def _numbered(frame: pl.DataFrame, ties: Sequence[pl.Expr]) -> pl.DataFrame:
+    """A row's hash, and how many rows with the same `ties` (with that hash) stand before it."""
+    tied = frame.select(tie.alias(f"tie {place}") for place, tie in enumerate(ties))
+    hashed = frame.hash_rows(seed=0).alias("row").to_frame().with_row_index("place").hstack(tied)
+    return hashed.with_columns(pl.int_range(pl.len()).over(tied.columns or ["row"]).alias("number"))
 
 
 def _present(as_of: Instant, now: Instant) -> Instant:

@@ -51,7 +51,7 @@ def _unsurpassed(made: Plan, rows: list[Row], present: int) -> list[Row]:
         for delay in made.delays:
             known = max(row[ARRIVED], row[TIME] + delay)
             by = surpassed.get(delay)
-            stays = stays or by is None or (by > known and by > present - made.kept)
+            stays = stays or by is None or (by > known and by >= present - made.kept)
             surpassed[delay] = known if by is None else min(by, known)
         if stays:
             kept.append(row)
