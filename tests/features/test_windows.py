@@ -11,7 +11,7 @@ from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
 from flyball.declare.views import FeatureView, Window
 from flyball.errors import DeclarationError
-from flyball.features import windows
+from flyball.features import distinct, windows
 
 UNIT = 60_000_000
 SCHEMA = {"ts": pl.Datetime("us"), "arrived": pl.Datetime("us"), "who": pl.String, "x": pl.Float64, "flag": pl.Boolean, "n": pl.Int64}
@@ -187,3 +187,13 @@ def test_ttl_counts_from_the_end_of_the_window_not_from_the_moment():
     feature_view = FeatureView("v", data(), features={"ago": Window("5m", ago="3h").last("x")}, ttl=Span.parse("1h"))
     got = windows.values(feature_view, rows, pl.DataFrame({"row_time": [183 * UNIT], "moment": [183 * UNIT]}))
     assert got["ago"].to_list() == [1.0]
+
+
+@pytest.mark.parametrize("many", [4, -1])
+def test_values_without_end_are_as_many_different_ones_as_they_are(monkeypatch, many):
+    monkeypatch.setattr(distinct, "MANY", many)
+    values = [float("inf"), 1.0, float("inf"), float("-inf"), 1.0, float("inf")]
+    rows = frame_of([{"ts": place, "arrived": None, "who": "a", "x": x, "flag": True, "n": 1} for place, x in enumerate(values)])
+    feature_view = FeatureView("v", data(), features={"d": Window("1h").distinct("x")})
+    got = windows.values(feature_view, rows, pl.DataFrame({"row_time": [60 * UNIT], "moment": [60 * UNIT]}))
+    assert got["d"].to_list() == [3]

@@ -37,8 +37,8 @@ class Kinds:
         if values.dtype.is_numeric():
             numbers = values.to_numpy()
             by = np.argsort(numbers, kind="stable")
-            kind = np.empty(len(by), dtype=np.int64)
-            kind[by] = np.cumsum(np.diff(numbers[by], prepend=numbers[by[:1]]) != 0)
+            kind = np.zeros(len(by), dtype=np.int64)
+            kind[by[1:]] = np.cumsum(numbers[by[1:]] != numbers[by[:-1]])
         else:
             kind = numbered(values, values.unique(maintain_order=True))
             by = by_number(kind)
