@@ -41,6 +41,7 @@ from flyball.store.sql import Database, exists
 if TYPE_CHECKING:
     import polars as pl
 
+    from flyball.data.additions import Apart
     from flyball.data.against import Against
     from flyball.data.sources.pushed import PushedRows
     from flyball.declare.data import Dataset
@@ -238,15 +239,23 @@ def _rows(blobs: LocalBlobs, layout: Layout) -> Rows:
 
         return pushed_since(dataset, after, layout.push)
 
-    return Rows(partial(_columns, blobs), pushed)
+    def apart(before: str, after: str, columns: Sequence[str], time: str, most: int) -> Apart | None:
+        from flyball.data.additions import apart
+
+        return apart(before, after, columns, time, most, blobs)
+
+    return Rows(partial(_columns, blobs), pushed, apart)
 
 
 def _columns(blobs: LocalBlobs, content: str, columns: Sequence[str]) -> pl.DataFrame:
     import polars as pl
 
     from flyball.data.commit import scan
+    from flyball.data.manifest import manifest
 
-    return pl.concat(scan(content, blobs, columns))
+    # whoever needs one that is not there says so better
+    there = {column.name for column in manifest(content, blobs).columns}
+    return pl.concat(scan(content, blobs, [name for name in columns if name in there]))
 
 
 def _known_to_serve_nothing(routes: FileRoutes, ledger: SqlLedger, clock: Clock) -> None:

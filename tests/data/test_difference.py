@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyball.data import additions, chunks, difference, manifest
-from flyball.data.additions import only_added, same_rows, unshared
+from flyball.data.additions import apart, only_added, same_rows, unshared
 from flyball.data.commit import baseline_of, commit, load_content, scan, statistics
 from flyball.data.difference import Version
 from flyball.declare.columns import Column
@@ -74,9 +74,56 @@ def test_chunks_that_both_versions_have_are_not_read(tmp_path, monkeypatch):
     second = commit(DATA, frame([*rows, (1000, 9), (2001, 3)]), blobs, first, "m")
     assert second.version == "1.0.1"
     assert 0 < len(reads) <= 8
-    came = manifest.added(second.content, first.content, blobs)
-    assert {chunk.content for chunk in came} == manifest.names(second.content, blobs) - manifest.names(first.content, blobs)
-    assert manifest.added(first.content, "", blobs) == manifest.manifest(first.content, blobs).chunks
+    reads.clear()
+    found = apart(first.content, second.content, ["at", "x"], "at", 2, blobs)
+    assert found is not None
+    assert (found.rows, found.after.height - found.before.height, found.after.columns) == (2002, 2, ["at", "x"])
+    assert {*reads} == manifest.names(second.content, blobs) ^ manifest.names(first.content, blobs)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        [(at, at % 5) for at in range(2001) if at != 700],
+        [(at, at % 5) for at in range(2100)],
+        [(at, at % 5) for at in range(1900)],
+    ],
+    ids=["one for another", "too many", "some went"],
+)
+def test_where_rows_went_or_too_many_came_nothing_is_read(tmp_path, monkeypatch, after):
+    blobs = LocalBlobs(tmp_path)
+    first = commit(DATA, frame([(at, at % 5) for at in range(2000)]), blobs, None, "m")
+    second = commit(DATA, frame(after), blobs, first, "m")
+    if len(after) == 2000:
+        found = apart(first.content, second.content, ["at", "x"], "at", 50, blobs)
+        assert found is not None
+        assert (found.before.height, found.after["at"].dt.epoch().max()) == (found.after.height, 2000)
+        return
+    monkeypatch.setattr(additions, "read", None)
+    assert apart(first.content, second.content, ["at", "x"], "at", 50, blobs) is None
+
+
+def test_rows_of_a_time_that_a_shared_chunk_begins_with_are_not_told_apart(tmp_path):
+    """So many rows of one time that they are in several chunks: a new one among them stands before some that were there."""
+    blobs = LocalBlobs(tmp_path)
+    rows = [(1, place % 3) for place in range(200)]
+    first = commit(DATA, frame(rows), blobs, None, "m")
+    end, middle = (commit(DATA, frame(each), blobs, first, "m") for each in ([*rows, (1, 7)], [*rows[:20], (1, 7), *rows[20:]]))
+    found = apart(first.content, end.content, ["at", "x"], "at", 50, blobs)
+    assert found is not None
+    assert found.after["x"].to_list() == [*found.before["x"], 7]
+    assert manifest.names(middle.content, blobs) & manifest.names(first.content, blobs)
+    assert apart(first.content, middle.content, ["at", "x"], "at", 50, blobs) is None
+
+
+def test_columns_that_are_missing_or_of_another_type_and_another_time_are_not_compared(tmp_path):
+    blobs = LocalBlobs(tmp_path)
+    content = commit(DATA, frame([(at, 1) for at in range(9)]), blobs, None, "m").content
+    assert apart(content, content, ["at", "x"], "at", 0, blobs) is not None
+    assert apart(content, content, ["at", "gone"], "at", 0, blobs) is None
+    assert apart(content, content, ["at", "x"], "then", 0, blobs) is None
+    with pytest.raises(NotFound):
+        apart("0" * 64, content, ["at"], "at", 0, blobs)
 
 
 def test_a_content_is_read_chunk_by_chunk_and_by_columns(tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import flyball as fb
 from flyball.clock import rfc3339
+from flyball.data.additions import Apart
 from flyball.data.sources.pushed import pushed_since
 from flyball.errors import NotFound
 from flyball.features.online.read import OnlineView
@@ -54,7 +55,13 @@ class World:
         return self.contents[content].select(columns)
 
     def keep(self):
-        return bring_up(self.store, self.want, Rows(self.load, lambda data, after: pushed_since(data, after, self.folder)), LATER)
+        return bring_up(
+            self.store, self.want, Rows(self.load, lambda data, after: pushed_since(data, after, self.folder), self.apart), LATER
+        )
+
+    def apart(self, before: str, after: str, columns, _time: str, _most: int) -> Apart:
+        whole = self.load(after, columns)
+        return Apart(self.load(before, columns), whole, whole.height)
 
     def asked(self, who: str, at: int = 3_000) -> tuple:
         moments = pl.DataFrame({"row_time": [at * S + 1], "moment": [at * S], "key": [who]})

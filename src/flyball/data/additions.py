@@ -6,11 +6,12 @@ A row counts as often as it is there. Two rows are the same where a hash of 64 b
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import polars as pl
 
-from flyball.data.manifest import only_in, read
+from flyball.data.manifest import manifest, nothing, only_in, read
 from flyball.data.types import instants
 from flyball.records.data import Chunk, DatasetManifest
 from flyball.store.blobs import Blobs
@@ -59,6 +60,49 @@ def unshared(before: DatasetManifest, after: DatasetManifest, columns: Sequence[
         pool = pool.filter(~done & (pl.col("count") != 0))
         if ready.height:
             yield Settled(removed=_sum(ready.filter(pl.col("count") < 0)), added=_sum(ready.filter(pl.col("count") > 0)))
+
+
+class Apart(NamedTuple):
+    """The rows of the chunks that only one of two versions has, in their order, and how many rows the later version has in all."""
+
+    before: pl.DataFrame
+    after: pl.DataFrame
+    rows: int
+
+
+def apart(before: str, after: str, columns: Sequence[str], time: str, most: int, blobs: Blobs) -> Apart | None:
+    """What lies in the chunks that two contents do not share, in these columns. Raises NotFound, Corrupt.
+
+    None where more than `most` rows were added, or rows went; where either is not in order of `time`, or a column is missing or of another type;
+    and where the rows of a chunk that both have stand among others of the same time: in which order all of them are would not be told.
+    """
+    one, other = manifest(before, blobs), manifest(after, blobs)
+    types = _types(one, columns)
+    if one.time != time or other.time != time or None in types or types != _types(other, columns):
+        return None
+    old, new = only_in(one.chunks, other.chunks), only_in(other.chunks, one.chunks)
+    more = sum(chunk.rows for chunk in new) - sum(chunk.rows for chunk in old)
+    shared, still = _shared(one.chunks, old), _shared(other.chunks, new)
+    if not 0 <= more <= most or shared is None or shared != still:
+        return None
+    gone, came = (
+        pl.concat([nothing(found, columns), *(read(chunk.content, blobs, columns).select(columns) for chunk in chunks)])
+        for found, chunks in ((one, old), (other, new))
+    )
+    return Apart(gone, came, sum(chunk.rows for chunk in other.chunks))
+
+
+def _types(found: DatasetManifest, columns: Sequence[str]) -> list[str | None]:
+    types = {column.name: column.type for column in found.columns}
+    return [types.get(name) for name in columns]
+
+
+def _shared(chunks: Sequence[Chunk], own: Sequence[Chunk]) -> list[str] | None:
+    """The chunks but for `own`; None where one follows a chunk of these at a time that both have."""
+    mine = {id(chunk) for chunk in own}
+    if any(id(one) in mine and id(other) not in mine and other.first <= one.last for one, other in pairwise(chunks)):
+        return None
+    return [chunk.content for chunk in chunks if id(chunk) not in mine]
 
 
 def only_added(before: DatasetManifest, after: DatasetManifest, blobs: Blobs) -> bool:

@@ -70,14 +70,6 @@ def only_in(chunks: Iterable[Chunk], others: Iterable[Chunk]) -> tuple[Chunk, ..
     return tuple(found)
 
 
-def added(content: str, before: str, blobs: Blobs) -> tuple[Chunk, ...]:
-    """The chunks that a version has and an earlier one has not: what is new is in them, beside what lies around it. Raises NotFound, Corrupt.
-
-    before: empty for none.
-    """
-    return only_in(manifest(content, blobs).chunks, manifest(before, blobs).chunks if before else ())
-
-
 def names(content: str, blobs: Blobs) -> frozenset[str]:
     """The chunks of a content; none where it is gone, cannot be read, or is a segment's."""
     with suppress(NotFound, Corrupt):

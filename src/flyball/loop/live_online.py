@@ -86,6 +86,10 @@ class LiveViews:
                 raise
             except FlyballError as error:
                 problems[name] = f"{error.what}: {error.why}"
+            except Exception as error:  # noqa: BLE001 - a fault of ours in one view keeps no other from its turn
+                problems[name] = f"{type(error).__name__}: {error}"
+                if self._problems.get(name) != problems[name]:
+                    self._say(traceback.format_exc())
         names = [each.view for each in store.generations()]
         for name in unused(names, wanted, self._unwanted, now, int(UNUSED)):
             store.drop(name)

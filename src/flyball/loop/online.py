@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -34,25 +34,28 @@ from flyball.records.versions import MODELS, VERSIONS
 if TYPE_CHECKING:
     import polars as pl
 
+    from flyball.data.additions import Apart
     from flyball.data.sources.pushed import PushedRows
-    from flyball.features.online.materialise import At, Report, Version
+    from flyball.features.online.materialise import At, Report
     from flyball.features.online.plan import Plan
     from flyball.store.online import Generation, OnlineStore
 
     Load: TypeAlias = Callable[[str, Sequence[str]], pl.DataFrame]
     Pushed: TypeAlias = Callable[[Dataset, int], PushedRows]
+    Differ: TypeAlias = Callable[[str, str, Sequence[str], str, int], Apart | None]
 
 PUSHED = "push://"
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Where rows come from. `load`: those under a content hash, these columns of them; raises NotFound, Corrupt. `pushed`: those that were pushed
-    to a data set after a row of this number.
+    """Where rows come from. `load`: those under a content hash, these columns of them. `pushed`: those that were pushed to a data set after a row of
+    this number. `apart`: what two contents do not share, as `data.additions.apart` tells it. Both raise NotFound, Corrupt.
     """
 
     load: Load
     pushed: Pushed
+    apart: Differ
 
 
 @dataclass(frozen=True)
@@ -138,12 +141,13 @@ def bring_up(store: OnlineStore, want: Wanted, rows: Rows, now: Instant, report:
     made = plan(want.view)
     at = None if whole else materialise.live(store, made)
     if at is None or at.progress.content != want.content:
-        version = materialise.Version(want.content, rows.load(want.content, encode.columns(made)), want.through)
-        added = None if at is None else _added(at, version, want, rows)
+        added = None if at is None else _added(at, want, rows, encode.columns(made))
         if at is None or added is None:
+            version = materialise.Version(want.content, rows.load(want.content, encode.columns(made)), want.through)
             at = materialise.fill(store, made, version, now) if report is None else materialise.fill(store, made, version, now, report)
         else:
-            at = materialise.add(store, made, at, replace(version, rows=added), now, rows=version.rows.height)
+            fresh, count = added
+            at = materialise.add(store, made, at, materialise.Version(want.content, fresh, want.through), now, rows=count)
     return _with_pushed(store, made, at, want, rows, now) if want.pushes else at
 
 
@@ -159,22 +163,25 @@ def _with_pushed(store: OnlineStore, made: Plan, at: At, want: Wanted, rows: Row
     return materialise.add(store, made, at, version, now, rows=at.progress.rows + found.frame.height, pushed=found.cursor)
 
 
-def _added(at: At, version: Version, want: Wanted, rows: Rows) -> pl.DataFrame | None:
-    """What was added since the version that the store holds, without pushed rows that it has already; None where that cannot be told, something
-    else has changed, or it is too much.
+def _added(at: At, want: Wanted, rows: Rows, columns: Sequence[str]) -> tuple[pl.DataFrame, int] | None:
+    """What was added since the version that the store holds, without pushed rows that it has already, and how many rows there are in all; None where
+    that cannot be told, something else has changed, or it is too much.
     """
     from flyball.features.online import encode, materialise
 
-    columns, progress = version.rows.columns, at.progress
+    progress, data = at.progress, want.view.data
     try:
-        found = materialise.added(rows.load(progress.content, columns), version.rows, encode.ties(want.view))
+        found = rows.apart(progress.content, want.content, columns, data.time, materialise.ROWS)
     except (NotFound, Corrupt):
         return None
-    if found is not None and progress.pushed > progress.through:
-        every, newer, since = (rows.pushed(want.view.data, row) for row in (progress.through, progress.pushed, version.through))
+    added = None if found is None else materialise.added(found.before, found.after, encode.ties(want.view))
+    if found is None or added is None:
+        return None
+    if progress.pushed > progress.through:
+        every, newer, since = (rows.pushed(data, row) for row in (progress.through, progress.pushed, want.through))
         there = every.frame.height - max(newer.frame.height, since.frame.height)
-        found = None if every.missed else materialise.added(every.frame.head(there).select(columns), found)
-    return None if found is None or found.height > materialise.ROWS else found
+        added = None if every.missed else materialise.added(every.frame.head(there).select(columns), added)
+    return None if added is None else (added, found.rows)
 
 
 def status(name: str, want: Wanted, generations: Iterable[Generation], problem: str = "") -> ViewStatus:
