@@ -268,6 +268,17 @@ def test_values_that_the_other_data_set_does_not_have_are_counted_and_shown():
     assert checked(made, frame.head(1), known={"shop": pl.Series(["s1", None])}) == []
 
 
+def test_a_value_that_one_rule_of_its_column_allows_and_another_does_not_is_told_by_that_one_alone():
+    lines = Dataset("lines", source="lines.csv", id="line", columns={"name": str})
+    data = Dataset("rides", source="rides.csv", columns={"line": Column(str, one_of=("red", "blue", "green"))}, references={"line": lines})
+    known = {"line": pl.Series(["red", "blue", "gold", "gone"])}
+    checker = Checker(data, known=known)
+    checker.add(pl.DataFrame({"line": ["red", "green", None, "gold", "blue"]}))
+    told = {found.rule: found.values for found in checker.findings()}
+    assert told["references"] == ("green (1)",)
+    assert told["one_of"] == ("gold (1)",)
+
+
 def test_a_data_set_that_nobody_has_read_holds_no_value():
     shops = Dataset("shops", source="s.csv", id="shop", columns={"city": str})
     made = dataset({"shop": str}, references={"shop": shops}, on_breach="warn")

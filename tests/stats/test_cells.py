@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -22,6 +24,21 @@ def test_counts_of_two_parts_sum_to_the_counts_of_the_whole(values, cut):
     assert (whole.cells == left.cells + right.cells).all()
     assert whole.nulls == left.nulls + right.nulls
     assert int(whole.cells.sum()) + whole.nulls == whole.n == values.size
+
+
+@pytest.mark.parametrize("n", [7, 999, 1_000, 5_000])
+@pytest.mark.parametrize("bins", [0, 1, 20, 21, 99])
+def test_however_many_values_and_edges_there_are_each_value_is_counted_in_its_bin(n, bins):
+    chance = np.random.default_rng(bins)
+    edges = np.sort(chance.choice(np.arange(-100.0, 100.0), bins, replace=False)) / 10
+    values = np.concatenate(
+        [chance.normal(0, 5, n // 2).round(1), [np.nan, np.inf, -np.inf], chance.choice([*edges, 0.0, -0.0], n - n // 2)]
+    )
+    found = cells.assign_numeric(edges, values)
+    limits = [-np.inf, *edges, np.inf]
+    plain = [int(((values > low) & (values <= high)).sum()) for low, high in pairwise(limits)]
+    plain[0] += int((values == -np.inf).sum())
+    assert (found.cells.tolist(), found.nulls, found.n) == (plain, 1, len(values))
 
 
 def test_a_quantile_bin_holds_one_hundredth_of_a_continuous_reference():

@@ -156,8 +156,8 @@ class Gathering:
 
 def counted(series: pl.Series) -> dict[str, int]:
     """The values of a column as text, and how many rows have each; nulls are left out."""
-    table = series.cast(pl.String).drop_nulls().value_counts(name="rows in all")
-    return dict(zip(table[:, 0].to_list(), table[:, 1].to_list(), strict=True))
+    table = series.drop_nulls().value_counts(name="rows in all")
+    return dict(zip(table.to_series(0).cast(pl.String).to_list(), table.to_series(1).to_list(), strict=True))
 
 
 def numbers(series: pl.Series) -> NDArray[np.float64]:

@@ -29,6 +29,9 @@ MASS = 0.01
 KNOWN = 10_000
 """At most this many reference values are remembered; with more, unseen values are not told apart."""
 
+_FEW_VALUES, _FEW_EDGES = 1_000, 20
+"""Up to so many they are counted one by one."""
+
 UNSEEN = 20
 """So many unseen values are named with their counts, the largest ones."""
 
@@ -91,11 +94,24 @@ def assign_numeric(edges: Sequence[float] | NDArray[np.float64], values: NDArray
     >>> assign_numeric([0.0, 1.0], np.array([-1.0, 0.0, 0.5, 9.0, np.nan])).cells
     array([2, 1, 1])
     """
-    nulls = int(np.isnan(values).sum())
-    present = values[~np.isnan(values)] if nulls else values
-    places = np.searchsorted(np.asarray(edges, dtype=np.float64), present, side="left")
-    cells = np.bincount(places, minlength=len(edges) + 1).astype(np.int64)
-    return CellCounts(n=int(values.size), nulls=nulls, cells=cells)
+    nulls = int(np.count_nonzero(np.isnan(values)))
+    limits = np.asarray(edges, dtype=np.float64)
+    if values.size < _FEW_VALUES:
+        present = values[~np.isnan(values)] if nulls else values
+        cells = np.bincount(np.searchsorted(limits, present, side="left"), minlength=limits.size + 1)
+    else:
+        cells = np.diff(_up_to(limits, values), prepend=0, append=values.size - nulls)
+    return CellCounts(n=int(values.size), nulls=nulls, cells=cells.astype(np.int64))
+
+
+def _up_to(edges: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How many values lie at or below each edge. To look up each value's bin takes two to ten times as long: no processor foresees where
+    a search turns.
+    """
+    if edges.size <= _FEW_EDGES:
+        return np.array([np.count_nonzero(values <= edge) for edge in edges], dtype=np.int64)
+    # NaN comes last
+    return np.searchsorted(np.sort(values), edges, side="right")
 
 
 def assign_categorical(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 import polars as pl
@@ -10,11 +11,10 @@ from flyball.clock import Instant
 from flyball.data.baseline import MOST_KNOWN, Sample, compared
 from flyball.data.contract.lastgood import LastGood
 from flyball.data.contract.rows import Between, Due, Nulls, OneOf
-from flyball.data.contract.rule import Batch, Rule, Whole
+from flyball.data.contract.rule import Batch, Rule, Whole, common, outside
 from flyball.data.contract.sets import Again, MinRows, References, Timed, Unique
 from flyball.data.contract.shifts import Shift, Unseen
-from flyball.data.contract.times import Ahead, Disorder, Gap, steps
-from flyball.data.types import instants
+from flyball.data.contract.times import Ahead, Disorder, Gap
 from flyball.declare.data import Dataset
 from flyball.records.data import Finding
 
@@ -38,6 +38,7 @@ class Checker:
         `references` finds for it; a column that is not in it is told. again: gives the batches once more, to look at keys that seem alike.
         """
         self._dataset, self._before = dataset, baseline
+        self._compared = compared(dataset)
         self._rows, self._new = 0, 0
         self._dues: dict[int, Due] = {}
         self._shifts: dict[str, Shift] = {}
@@ -49,9 +50,10 @@ class Checker:
     def add(self, frame: pl.DataFrame) -> None:
         """Take in the next rows, as `source.read` gives them."""
         facts = frame.select(self._select).row(0, named=True)
-        batch = Batch(frame, self._rows)
+        batch = Batch(frame, self._rows, self._dataset.time)
         self._rows += frame.height
-        self._new += facts.get("/new", 0)
+        if self._before is not None and self._before.last:
+            self._new += batch.after(self._before.last)
         for due in self._dues.values():
             due.add(batch)
         for rule in self._all():
@@ -76,15 +78,20 @@ class Checker:
             yield from rules
 
     def _measures(self) -> Iterator[pl.Expr]:
-        for name in self._dataset.names:
-            yield pl.col(name).null_count().alias(f"{name}/null")
-        if self._dataset.time:
-            if self._dataset.gap is not None or self._dataset.disorder is not None:
-                yield from steps(self._dataset)
-            if self._before is not None and self._before.last:
-                yield (instants(self._dataset.time) > self._before.last).sum().alias("/new")
+        """Of each column how many are null; its least and its greatest value, if it has a range; and if rules say which values there may be,
+        how many, nulls included, are not among those that all of them allow.
+        """
+        names, listed = self._dataset.names, defaultdict[str, list[pl.Series]](list)
         for rule in self._all():
-            yield from rule.measures()
+            if isinstance(rule, OneOf | References | Unseen) and rule.allowed is not None:
+                listed[rule.name].append(rule.allowed)
+        ranged = [name for name, column in self._dataset.columns.items() if column.between is not None]
+        yield pl.col(names).null_count().name.suffix("/null")
+        for name in ranged:
+            yield pl.col(name).min().alias(f"{name}/low")
+            yield pl.col(name).max().alias(f"{name}/high")
+        for name, allowed in listed.items():
+            yield outside(pl.col(name), common(allowed)).sum().alias(f"{name}/others")
 
     def _of_set(self, known: Mapping[str, pl.Series], again: Again | None) -> Iterator[Rule]:
         dataset = self._dataset
@@ -114,13 +121,13 @@ class Checker:
         dataset, column = self._dataset, self._dataset.columns[name]
         due = None
         if dataset.time and column.known_after > 0:
-            due = self._dues.setdefault(int(column.known_after), Due(dataset.time, int(column.known_after)))
+            due = self._dues.setdefault(int(column.known_after), Due(int(column.known_after)))
         yield Nulls(dataset, name, column, due)
         if column.between is not None:
             yield Between(dataset, name, column)
         if column.one_of is not None:
             yield OneOf(dataset, name, column)
-        before = self._before.column(name) if self._before is not None and name in compared(dataset) else None
+        before = self._before.column(name) if self._before is not None and name in self._compared else None
         if self._before is None or before is None:
             return
         # one_of says already which values there may be

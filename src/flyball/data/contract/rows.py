@@ -10,8 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from flyball.clock import FARTHEST, Instant
-from flyball.data.contract.rule import EXAMPLES, Batch, Breaches, Facts, Whole, outside
-from flyball.data.types import DTYPES, instants
+from flyball.data.contract.rule import EXAMPLES, Batch, Breaches, Facts, Whole
+from flyball.data.types import DTYPES
 from flyball.declare.columns import Column, Value
 from flyball.declare.data import Dataset
 from flyball.records.data import Finding
@@ -28,11 +28,6 @@ class Between:
         self._name, self._severity = name, column.on_breach
         self._low, self._high = column.between
         self._found = Breaches(dataset, name)
-
-    def measures(self) -> Iterator[pl.Expr]:
-        """Its least and its greatest value."""
-        yield pl.col(self._name).min().alias(f"{self._name}/low")
-        yield pl.col(self._name).max().alias(f"{self._name}/high")
 
     def add(self, facts: Facts, batch: Batch) -> None:
         """Take in a batch."""
@@ -64,34 +59,30 @@ class OneOf:
     """Values are among those that are allowed."""
 
     def __init__(self, dataset: Dataset, name: str, column: Column) -> None:
-        self._name, self._column = name, column
-        self._options = pl.Series(_options(column), dtype=DTYPES[column.type] if column.type != "time" else None, strict=False)
+        self.name, self._column = name, column
+        self.allowed = pl.Series(_options(column), dtype=DTYPES[column.type] if column.type != "time" else None, strict=False)
         self._found = Breaches(dataset, name)
-
-    def measures(self) -> Iterator[pl.Expr]:
-        """How many values are none of them, nulls included."""
-        yield outside(pl.col(self._name), self._options).sum().alias(f"{self._name}/others")
 
     def add(self, facts: Facts, batch: Batch) -> None:
         """Take in a batch."""
-        if facts[f"{self._name}/others"] > facts[f"{self._name}/null"]:
-            values = batch.frame[self._name]
-            self._found.take(batch, ~values.is_in(self._options.implode()) & values.is_not_null(), counted=True)
+        if facts[f"{self.name}/others"] > facts[f"{self.name}/null"]:
+            values = batch.frame[self.name]
+            self._found.take(batch, ~values.is_in(self.allowed.implode()) & values.is_not_null(), counted=True)
 
     def findings(self, whole: Whole) -> Iterator[Finding]:
         """Other values."""
         found, column = self._found, self._column
         if found.count:
-            before = whole.before.column(self._name) if whole.before is not None else None
+            before = whole.before.column(self.name) if whole.before is not None else None
             held = before is not None and before.known and set(before.known) <= {str(value) for value in column.one_of or ()}
             allowed = ", ".join(str(value) for value in (column.one_of or ())[:8]) + (", …" if len(column.one_of or ()) > 8 else "")
             what = f"values are not one of {allowed} ({found.shown()})"
-            text = f"{self._name}: {found.count:,} of {whole.rows:,} {what}{found.changed(whole, 0 if held else None)}"
+            text = f"{self.name}: {found.count:,} of {whole.rows:,} {what}{found.changed(whole, 0 if held else None)}"
             yield Finding(
                 rule="one_of",
                 severity=column.on_breach,
                 text=text,
-                column=self._name,
+                column=self.name,
                 count=found.count,
                 of=whole.rows,
                 examples=tuple(found.examples),
@@ -110,22 +101,23 @@ class Due:
     Of rows that were not due in their own batch the times are kept: 8 bytes each.
     """
 
-    def __init__(self, time: str, after: int) -> None:
-        self.time, self.after = time, min(after, _LONGER)
+    def __init__(self, after: int) -> None:
+        self.after = min(after, _LONGER)
         self.count = 0
         self._latest: Instant | None = None
         self._waiting: list[NDArray[np.int64]] = []
 
     def add(self, batch: Batch) -> None:
         """Take in a batch, before the columns that are known so late."""
-        times = batch.frame.select(instants(self.time)).to_series()
-        newest = times.max()
-        if isinstance(newest, int):
+        times, newest = batch.times, batch.newest
+        if newest is not None:
             self._latest = newest if self._latest is None else max(newest, self._latest)
-        if self.limit is not None:
-            due = times <= self.limit
-            self.count += int(due.sum())
-            self._waiting = self._still([*self._waiting, times.filter(~due).to_numpy()])
+        if self.limit is None:
+            return
+        waiting = times.tail(batch.after(self.limit)) if batch.ordered else times.filter(times > self.limit)
+        self.count += len(times) - times.null_count() - len(waiting)
+        # a copy, so that the times of the others are not kept with them
+        self._waiting = self._still([*self._waiting, waiting.to_numpy().copy()])
 
     @property
     def limit(self) -> Instant | None:
@@ -152,10 +144,6 @@ class Nulls:
         self._nulls = 0
         self._waiting: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
 
-    def measures(self) -> Iterator[pl.Expr]:
-        """None of its own: every column's nulls are counted once."""
-        yield from ()
-
     def add(self, facts: Facts, batch: Batch) -> None:
         """Take in a batch."""
         if not facts[f"{self._name}/null"]:
@@ -163,19 +151,17 @@ class Nulls:
         if self._due is None and self._column.nulls:
             self._nulls += facts[f"{self._name}/null"]
             if len(self._found.examples) < EXAMPLES:
-                self._found.rows(place + batch.start for place in _first(batch.frame[self._name]))
+                self._found.rows(place + batch.start for place in _first(batch.frame, self._name))
             return
         # without a time of its own a row is never due
-        empty = (
-            batch.frame[self._name].is_null() if self._due is None else batch.frame.select(_timed(self._name, self._due.time)).to_series()
-        )
-        rows = empty.arg_true()
+        empty = batch.frame[self._name].is_null()
+        rows = (empty if self._due is None else empty & batch.times.is_not_null()).arg_true()
         if self._due is None:
             self._nulls += len(rows)
             self._found.rows((rows.head(EXAMPLES) + batch.start).to_list())
             self._found.earlier(batch, rows)
         else:
-            times = batch.frame.select(instants(self._due.time)).to_series()[rows].to_numpy()
+            times = batch.times[rows].to_numpy()
             self._waiting.append((times, rows.to_numpy().astype(np.int64) + batch.start))
             self._settle()
 
@@ -214,17 +200,12 @@ class Nulls:
             )
 
 
-def _first(series: pl.Series) -> list[int]:
+def _first(frame: pl.DataFrame, name: str) -> list[int]:
     """The first rows without a value: most columns that may miss some do, and nobody asks which."""
     found: list[int] = []
     start, step = 0, 1_024
-    while start < len(series) and len(found) < EXAMPLES:
-        part = series.slice(start, step)
-        if part.null_count():
-            found += [start + int(place) for place in part.is_null().arg_true()]
+    while start < frame.height and len(found) < EXAMPLES:
+        part = frame.select(pl.arg_where(pl.col(name).slice(start, step).is_null()).head(EXAMPLES))
+        found += [start + place for place in part.to_series().to_list()]
         start, step = start + step, 2 * step
     return found[:EXAMPLES]
-
-
-def _timed(name: str, time: str) -> pl.Expr:
-    return pl.col(name).is_null() & pl.col(time).is_not_null()

@@ -1,11 +1,12 @@
-"""What every rule of a contract has in common: measures for the one select of a batch, then a closer look where one does not hold."""
+"""What every rule of a contract has in common: a batch, what the one select told of it, then a closer look where a rule does not hold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+import numpy as np
 import polars as pl
 
 from flyball.clock import Instant, rfc3339
@@ -27,12 +28,29 @@ NOT_SHOWN: Final = "not shown: the column is personal"
 Facts = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
 class Batch:
-    """Some consecutive rows of a source; the first of them is row `start` + 1."""
+    """Some consecutive rows of a source; the first of them is row `start` + 1.
 
-    frame: pl.DataFrame
-    start: int
+    `times` are those of the data set's time column, in microseconds (empty: it has none). `ordered`: every row has one, none before the last.
+    """
+
+    def __init__(self, frame: pl.DataFrame, start: int, time: str) -> None:
+        self.frame, self.start = frame, start
+        self.times = frame[time].cast(pl.Datetime("us")).cast(pl.Int64) if time else pl.Series(dtype=pl.Int64)
+        self.ordered = not self.times.null_count() and self.times.is_sorted()
+
+    @property
+    def newest(self) -> Instant | None:
+        """The latest time; None: no row has one."""
+        if self.ordered:
+            return self.times[-1] if len(self.times) else None
+        return self.times.max()  # type: ignore[return-value]
+
+    def after(self, moment: Instant) -> int:
+        """How many rows are later than `moment`."""
+        if self.ordered:
+            return len(self.times) - int(np.searchsorted(self.times.to_numpy(), moment, side="right"))
+        return int((self.times > moment).sum())
 
 
 @dataclass(frozen=True)
@@ -42,6 +60,14 @@ class Whole:
     rows: int
     new: int
     before: LastGood | None
+
+
+def common(allowed: Sequence[pl.Series]) -> pl.Series:
+    """The values that each of them holds."""
+    first, *others = allowed
+    for other in others:
+        first = first.filter(first.is_in(other.implode()))
+    return first
 
 
 def outside(value: pl.Expr, known: pl.Series) -> pl.Expr:
@@ -54,11 +80,7 @@ def outside(value: pl.Expr, known: pl.Series) -> pl.Expr:
 
 
 class Rule(Protocol):
-    """One rule of a contract over all batches. Its measures are its own columns in the select, named with its `key`."""
-
-    def measures(self) -> Iterator[pl.Expr]:
-        """What the select has to tell of each batch."""
-        ...
+    """One rule of a contract over all batches."""
 
     def add(self, facts: Facts, batch: Batch) -> None:
         """Take in a batch: what the select told of it, and its rows, which are looked at only where something does not hold."""

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from flyball.data.contract.rule import EXAMPLES, NAMED, Batch, Breaches, Facts, Whole, outside
+from flyball.data.contract.rule import EXAMPLES, NAMED, Batch, Breaches, Facts, Whole
 from flyball.declare.data import Dataset, ForeignKey
 from flyball.records.data import Example, Finding
 
@@ -23,10 +23,6 @@ class MinRows:
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-
-    def measures(self) -> Iterator[pl.Expr]:
-        """None of its own: rows are counted anyway."""
-        yield from ()
 
     def add(self, facts: Facts, batch: Batch) -> None:
         """Nothing to keep."""
@@ -44,10 +40,6 @@ class Timed:
 
     def __init__(self, dataset: Dataset) -> None:
         self._found = Breaches(dataset, dataset.time)
-
-    def measures(self) -> Iterator[pl.Expr]:
-        """None of its own: nulls of every column are counted anyway."""
-        yield from ()
 
     def add(self, facts: Facts, batch: Batch) -> None:
         """Take in a batch."""
@@ -83,10 +75,6 @@ class Unique:
         self._hashes: list[Hashes] = []
         self._only: pl.DataFrame | None = None
 
-    def measures(self) -> Iterator[pl.Expr]:
-        """None in the select: the hashes are kept."""
-        yield from ()
-
     def add(self, facts: Facts, batch: Batch) -> None:  # noqa: ARG002 - one of the rules' common form
         """Take in a batch."""
         keys = batch.frame.select(self._dataset.unique)
@@ -111,7 +99,7 @@ class Unique:
 
     def _repeats(self) -> list[tuple[int, int]]:
         """Rows that repeat the key of an earlier one, and the first that had it, counted from 0."""
-        hashes = np.concatenate(self._hashes) if self._hashes else np.empty(0, np.uint64)
+        hashes = self._hashes[0] if len(self._hashes) == 1 else np.concatenate([np.empty(0, np.uint64), *self._hashes])
         rows = pl.Series(_alike(hashes), dtype=pl.UInt32)
         if not len(rows):
             return []
@@ -142,12 +130,12 @@ def _alike(hashes: Hashes) -> NDArray[np.int64]:
 
     Half of the bits are sorted, in half of the time; where those are alike, a few rows are looked at with all.
     """
-    high = (hashes >> np.uint64(32)).astype(np.uint32)
-    ordered = np.sort(high)
+    half = hashes.view(np.uint32)[1::2]
+    ordered = np.sort(half)
     twice = ordered[1:][ordered[1:] == ordered[:-1]]
     marked = np.zeros(1 << 16, dtype=bool)
     marked[twice >> np.uint32(16)] = True
-    rows = np.flatnonzero(marked[high >> np.uint32(16)])
+    rows = np.flatnonzero(marked.take(half >> np.uint32(16)))
     _, where, counts = np.unique(hashes[rows], return_inverse=True, return_counts=True)
     found: NDArray[np.int64] = rows[counts[where] > 1]
     return found
@@ -158,38 +146,33 @@ class References:
 
     def __init__(self, dataset: Dataset, name: str, key: ForeignKey, known: pl.Series | None) -> None:
         """known: the values that there are; None: nobody knows them yet."""
-        self._dataset, self._name, self._key = dataset, name, key
-        self._known = None if known is None else known.drop_nulls().unique()
+        self._dataset, self.name, self._key = dataset, name, key
+        self.allowed = None if known is None else known.drop_nulls().unique()
         self._found = Breaches(dataset, name)
-
-    def measures(self) -> Iterator[pl.Expr]:
-        """How many values are found nowhere."""
-        if self._known is not None:
-            yield outside(pl.col(self._name), self._known).sum().alias(f"{self._name}/unknown")
 
     def add(self, facts: Facts, batch: Batch) -> None:
         """Take in a batch."""
-        if self._known is not None and facts[f"{self._name}/unknown"] > facts[f"{self._name}/null"]:
-            values = batch.frame[self._name]
-            self._found.take(batch, ~values.is_in(self._known.implode()) & values.is_not_null(), counted=True)
+        if self.allowed is not None and facts[f"{self.name}/others"] > facts[f"{self.name}/null"]:
+            values = batch.frame[self.name]
+            self._found.take(batch, ~values.is_in(self.allowed.implode()) & values.is_not_null(), counted=True)
 
     def findings(self, whole: Whole) -> Iterator[Finding]:
         """Values that are found nowhere, the most frequent ones by name."""
         place = f"{self._key.data.name}.{self._key.column}"
         found = self._found
-        if self._known is None:
-            text = f"{self._name}: nothing is known of {place}, where its values must be found"
-            yield Finding(rule="references", severity=self._dataset.on_breach, text=text, column=self._name, of=whole.rows)
+        if self.allowed is None:
+            text = f"{self.name}: nothing is known of {place}, where its values must be found"
+            yield Finding(rule="references", severity=self._dataset.on_breach, text=text, column=self.name, of=whole.rows)
         elif found.count:
             named = found.named()
             more = f", and {len(found.values) - NAMED:,} more" if len(found.values) > NAMED else ""
             told = f": {', '.join(named)}{more}" if named else ""
-            text = f"{self._name}: {found.count:,} of {whole.rows:,} values are not in {place}{told} ({found.shown()})"
+            text = f"{self.name}: {found.count:,} of {whole.rows:,} values are not in {place}{told} ({found.shown()})"
             yield Finding(
                 rule="references",
                 severity=self._dataset.on_breach,
                 text=text,
-                column=self._name,
+                column=self.name,
                 count=found.count,
                 of=whole.rows,
                 examples=tuple(found.examples),

@@ -14,8 +14,7 @@ import numpy as np
 import polars as pl
 
 from flyball.data.baseline import ColumnBaseline, counted, numbers
-from flyball.data.contract.rule import NAMED, Batch, Breaches, Facts, Whole, outside
-from flyball.data.types import instants
+from flyball.data.contract.rule import NAMED, Batch, Breaches, Facts, Whole
 from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
 from flyball.records.data import Finding
@@ -42,33 +41,26 @@ class Unseen:
 
     def __init__(self, dataset: Dataset, name: str, column: Column, before: ColumnBaseline, last: int) -> None:
         """last: the newest time of the version; rows after it are new."""
-        self._name, self._column, self._before, self._last = name, column, before, last
-        self._time = dataset.time
-        self._listed = _typed(before.known, column)
+        self.name, self._column, self._before, self._last = name, column, before, last
+        self.allowed = _typed(before.known, column) if before.known else None
         self._hashes = frozenset(before.bins.known)
         self._found = Breaches(dataset, name)
         self._new = 0
 
-    def measures(self) -> Iterator[pl.Expr]:
-        """How many values are not among the known ones, nulls included."""
-        if self._before.known:
-            yield outside(pl.col(self._name), self._listed).sum().alias(f"{self._name}/unseen")
-
     def add(self, facts: Facts, batch: Batch) -> None:
         """Take in a batch."""
-        values = batch.frame[self._name]
-        if self._before.known:
-            if facts[f"{self._name}/unseen"] <= facts[f"{self._name}/null"]:
+        values = batch.frame[self.name]
+        if self.allowed is not None:
+            if facts[f"{self.name}/others"] <= facts[f"{self.name}/null"]:
                 return
-            wrong = ~values.is_in(self._listed.implode())
+            wrong = ~values.is_in(self.allowed.implode())
         else:
             strangers = [value for value in counted(values) if cells.value_hash(value) not in self._hashes]
             wrong = values.cast(pl.String).is_in(strangers)
         wrong = (wrong & values.is_not_null()).fill_null(value=False)
         self._found.take(batch, wrong, counted=True)
         if self._last:
-            new = batch.frame.select(instants(self._time) > self._last).to_series().fill_null(value=False)
-            self._new += int((new & wrong).sum())
+            self._new += int((wrong & (batch.times > self._last)).sum())
 
     def findings(self, whole: Whole) -> Iterator[Finding]:
         """Unseen values, by name."""
@@ -88,9 +80,9 @@ class Unseen:
         yield Finding(
             rule="unseen",
             severity="warn" if declared is None else self._column.on_breach,
-            text=f"{self._name}: {count:,} of {of:,} {rows} have a value that was never there: {', '.join(found.named())}{more}"
+            text=f"{self.name}: {count:,} of {of:,} {rows} have a value that was never there: {', '.join(found.named())}{more}"
             f"{found.changed(whole, 0)}",
-            column=self._name,
+            column=self.name,
             count=count,
             of=of,
             examples=tuple(found.examples),

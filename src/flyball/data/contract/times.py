@@ -11,24 +11,16 @@ from numpy.typing import NDArray
 
 from flyball.clock import Instant, Span, rfc3339
 from flyball.data.contract.rule import EXAMPLES, Batch, Breaches, Facts, Whole
-from flyball.data.types import instants
 from flyball.declare.data import Dataset
 from flyball.records.data import Finding
 
 DAY: Final = 86_400_000_000
 """Times that lie more than this ahead are told where nothing is declared: a clock or a time zone is wrong."""
 
+_PART: Final = 65_536
+"""Times that are looked at at once: as many as fit into a processor's own memory."""
+
 Times = NDArray[np.int64]
-
-
-def steps(dataset: Dataset) -> Iterator[pl.Expr]:
-    """What the rules on order and gaps need of a batch: its ends, and the least and the greatest step from row to row."""
-    moment = instants(dataset.time)
-    step = moment.diff()
-    yield moment.first().alias("/first")
-    yield moment.last().alias("/last")
-    yield step.min().alias("/back")
-    yield step.max().alias("/on")
 
 
 class Gap:
@@ -42,23 +34,14 @@ class Gap:
         self._starts = self._ends = np.empty(0, np.int64)
         self._rows = 0
 
-    def measures(self) -> Iterator[pl.Expr]:
-        """None of its own: steps are measured once for all rules on times."""
-        yield from ()
-
-    def add(self, facts: Facts, batch: Batch) -> None:
+    def add(self, facts: Facts, batch: Batch) -> None:  # noqa: ARG002 - one of the rules' common form
         """Take in a batch."""
-        name = self._dataset.time
-        missing = facts[f"{name}/null"]
-        self._rows += batch.frame.height - missing
-        if batch.frame.height == missing:
+        times = batch.times.to_numpy() if batch.ordered else np.sort(batch.times.drop_nulls().to_numpy())
+        self._rows += len(times)
+        if not len(times):
             return
-        if not missing and (facts["/back"] or 0) >= 0 and (facts["/on"] or 0) <= self._gap:
-            starts, ends = np.array([facts["/first"]]), np.array([facts["/last"]])
-        else:
-            times = np.sort(batch.frame.select(instants(name)).to_series().drop_nulls().to_numpy())
-            cut = np.flatnonzero(np.diff(times) > self._gap)
-            starts, ends = times[np.concatenate(([0], cut + 1))], times[np.concatenate((cut, [len(times) - 1]))]
+        cut = np.concatenate([at + np.flatnonzero(np.diff(times[at : at + _PART + 1]) > self._gap) for at in range(0, len(times), _PART)])
+        starts, ends = times[np.concatenate(([0], cut + 1))], times[np.concatenate((cut, [len(times) - 1]))]
         self._starts, self._ends = _merged(np.concatenate((self._starts, starts)), np.concatenate((self._ends, ends)), self._gap)
 
     def findings(self, whole: Whole) -> Iterator[Finding]:  # noqa: ARG002 - one of the rules' common form
@@ -100,18 +83,12 @@ class Disorder:
         self._newest: Instant | None = None
         self._most = 0
 
-    def measures(self) -> Iterator[pl.Expr]:
-        """None of its own: steps are measured once for all rules on times."""
-        yield from ()
-
-    def add(self, facts: Facts, batch: Batch) -> None:
+    def add(self, facts: Facts, batch: Batch) -> None:  # noqa: ARG002 - one of the rules' common form
         """Take in a batch."""
-        name = self._dataset.time
-        back = not facts[f"{name}/null"] and (facts["/back"] or 0) >= 0
-        if back and facts["/first"] is not None and (self._newest is None or facts["/first"] >= self._newest):
-            self._newest = facts["/last"]
+        times = batch.times
+        if batch.ordered and (not len(times) or self._newest is None or times[0] >= self._newest):
+            self._newest = batch.newest if len(times) else self._newest
             return
-        times = batch.frame.select(instants(name)).to_series()
         newest = times.cum_max().forward_fill()
         if self._newest is not None:
             newest = pl.select(pl.max_horizontal(newest, pl.lit(self._newest))).to_series()
@@ -149,16 +126,11 @@ class Ahead:
         self._now = now
         self._found = Breaches(dataset, dataset.time)
 
-    def measures(self) -> Iterator[pl.Expr]:
-        """The newest time."""
-        yield instants(self._dataset.time).max().alias("/newest")
-
-    def add(self, facts: Facts, batch: Batch) -> None:
+    def add(self, facts: Facts, batch: Batch) -> None:  # noqa: ARG002 - one of the rules' common form
         """Take in a batch."""
-        if facts["/newest"] is not None and facts["/newest"] > self._now + self._limit:
-            self._found.take(
-                batch, batch.frame.select(instants(self._dataset.time) > self._now + self._limit).to_series().fill_null(value=False)
-            )
+        last = self._now + self._limit
+        if batch.newest is not None and batch.newest > last:
+            self._found.take(batch, (batch.times > last).fill_null(value=False))
 
     def findings(self, whole: Whole) -> Iterator[Finding]:
         """Times in the future."""
