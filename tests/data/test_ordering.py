@@ -12,6 +12,7 @@ from polars.testing import assert_frame_equal
 
 from flyball.data import ordering
 from flyball.data.ordering import DisorderError, in_order, sorted_by_time, straight
+from flyball.data.sources.access import PREFIX
 
 
 def batches(times, size=7):
@@ -78,8 +79,19 @@ def test_the_scratch_folder_is_empty_afterwards_even_if_its_reader_fails(tmp_pat
     _, parts = batches([*range(400), 5])
     for use in (lambda frames: len(list(frames)), lambda frames: [1 / 0 for _ in frames]):
         with contextlib.suppress(ZeroDivisionError):
-            in_order(lambda: iter(parts), "at", use, scratch=tmp_path, held=500)
-        assert list(tmp_path.iterdir()) == []
+            in_order(lambda: iter(parts), "at", use, scratch=tmp_path / "new", held=500)
+        assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_what_a_killed_sort_leaves_is_swept_like_other_reads(tmp_path):
+    _, parts = batches([*range(400), 5])
+    in_order(
+        lambda: iter(parts),
+        "at",
+        lambda frames: [*frames, *(kept := list(tmp_path.glob(f"{PREFIX}*"))), 1 / bool(kept)],
+        scratch=tmp_path,
+        held=500,
+    )
 
 
 def test_without_a_time_rows_stay_as_they_came():

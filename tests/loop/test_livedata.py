@@ -13,6 +13,7 @@ from flyball.data.against import Against
 from flyball.data.erasures import NONE
 from flyball.data.sources.access import Access, Killed
 from flyball.declare.data import Dataset, sql
+from flyball.errors import FlyballError, Unavailable
 from flyball.loop import live
 from flyball.loop.live import LiveData
 from flyball.loop.reading import Reader
@@ -134,3 +135,16 @@ def test_a_killed_child_is_tried_again_soon_and_refused_after_the_third_time(loo
     look.killed = False  # type: ignore[attr-defined]
     assert isinstance(look.at(320, rows()), DataCommitted)
     assert live.TRIES == 3
+
+
+def test_a_disk_that_refuses_while_one_source_is_read_is_that_source_s_own_trouble(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Dataset("t", source=sql("select n from t", url="sqlite:///t.db"), columns={"n": float})
+
+    def full(*_: object, **_more: object) -> None:
+        raise OSError(28, "No space left on device", "scratch/x")
+
+    monkeypatch.setattr("flyball.data.refresh.refresh", full)
+    assert look.at(0, data) is None
+    with pytest.raises(FlyballError, match='data set "t" was not read: No space left on device') as caught:
+        look.at(1, data)
+    assert not isinstance(caught.value, Unavailable), "which would keep the loop of all models from going on"

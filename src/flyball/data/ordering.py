@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from flyball.data.sources.access import PREFIX
 from flyball.data.types import instants
 
 HELD: Final = 2**27
@@ -44,7 +45,9 @@ def in_order(read: Read, time: str, use: Callable[[Iterator[pl.DataFrame]], T], 
     try:
         return use(straight(read(), time, held))
     except DisorderError:
-        with tempfile.TemporaryDirectory(prefix="flyball-sort-", dir=scratch) as folder:
+        if scratch is not None:
+            scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{PREFIX}sort-", dir=scratch) as folder:
             return use(sorted_by_time(read(), time, Path(folder), held))
 
 

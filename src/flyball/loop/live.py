@@ -195,8 +195,15 @@ class LiveData:
             self._killed.pop(name, None)
         except Killed as error:
             self._put_off(dataset, error)
-        except (FlyballError, OSError) as error:
+        except FlyballError as error:
             self._failed[name] = error
+        except OSError as error:
+            # what is read lies on the disk on its way
+            self._failed[name] = FlyballError(
+                f'data set "{name}" was not read: {error.strerror or error}',
+                why=f"{error.filename}" if error.filename else "",
+                fix="see to the disk and its rights; the last good version stays in use, and it is tried again",
+            )
         except Exception as error:  # noqa: BLE001 - a fault of ours while one source is read must not end the loop of all models
             self._trace(traceback.format_exc())
             self._failed[name] = FlyballError(

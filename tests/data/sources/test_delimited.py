@@ -94,3 +94,29 @@ def test_faults_are_bounded_and_the_rest_counted(root, write):
         source.read(Dataset("wide", source="wide.csv", columns=dict.fromkeys(names, int)), root)
     assert len(caught.value.problems) == 101
     assert "and 50 more" in str(caught.value.problems[-1])
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ('fine,1\nsize 5" pipe,2\nfine,3\nsize 6" pipe,4\n', "notes.csv:3  the line is not CSV\n    why  a quote stands in a cell without"),
+        ('fine,1\n"Quillfeather"s,2\n', "notes.csv:3  the line is not CSV\n    why  ',' expected"),
+        ('fine,1\n"Quillfeather,2\nfine,3\n', "notes.csv:3  the line is not CSV\n    why  unexpected end"),
+        ('""x",x"\nxyy,2\n', "notes.csv:2  the line is not CSV"),
+    ],
+    ids=["inches", "behind quotes", "never closed", "moved to other columns"],
+)
+def test_quotes_that_say_nothing_are_told_by_their_line_and_without_what_stands_there(root, write, rows, said):
+    write(f"note,n\n{rows}", "notes.csv")
+    assert said in told(NOTES, root)
+    assert "Quillfeather" not in told(NOTES, root)
+
+
+def test_lines_that_end_with_a_carriage_return_alone_are_told(root, write):
+    write("note,n\rx,1\ry,2\r", "notes.csv")
+    assert "notes.csv:1  its lines end with a carriage return alone" in told(NOTES, root)
+
+
+def test_a_quoted_text_of_any_length_is_read(root, write):
+    write(f'note,n\n"{"long, " * 40_000}",1\n', "notes.csv")
+    assert source.read(NOTES, root)["note"].str.len_bytes().to_list() == [240_000]

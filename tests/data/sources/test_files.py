@@ -110,3 +110,30 @@ def test_a_number_that_is_no_number_is_no_key(root, write, value):
         assert source.read(keyed, root)["account"].to_list() == [1, None]
     else:
         assert 'column "account" is not an int' in said(keyed, root)
+
+
+@pytest.mark.parametrize("path", ["sales", "sales/**/*.csv"])
+def test_what_lies_hidden_or_unfinished_beside_the_files_is_none_of_the_data(root, write, path):
+    text = "amount,at\n1.5,2026-01-01\n"
+    write(text, "sales/day=2026-01-01/shop=7/a.csv")
+    for beside in ("_temporary/0/day=2026-01-01/shop=7/a.csv", ".ipynb_checkpoints/a-checkpoint.csv", "day=2026-01-01/shop=7/._a.csv"):
+        write(text, f"sales/{beside}")
+    assert source.read(sales(path), root).height == 1
+
+
+@pytest.mark.parametrize("path", ["sales/.hidden/*.csv", "sales/.h*/*.csv", "sales/_old/*.csv"])
+def test_what_a_pattern_spells_out_is_read(root, write, path):
+    for folder in (".hidden", "_old"):
+        write("amount,at,day,shop\n1.5,2026-01-01,2026-01-01,7\n", f"sales/{folder}/a.csv")
+    assert source.read(sales(path), root).height == 1
+
+
+@pytest.mark.parametrize("path", ["*.csv", "a[1].csv", "../in*/*.csv"])
+def test_a_project_and_its_files_may_be_called_anything(root, write, path):
+    write("amount,at,day,shop\n1.5,2026-01-01,2026-01-01,7\n", "in [x]/a[1].csv")
+    assert source.read(sales(path), root / "in [x]").height == 1
+
+
+def test_a_folder_above_the_project_gives_no_column_its_value(root, write):
+    write("amount,at,day,shop\n1.5,2026-01-01,2026-01-01,7\n", "shop=9/project/a.csv")
+    assert source.read(sales("a.csv"), root / "shop=9/project")["shop"].to_list() == [7]

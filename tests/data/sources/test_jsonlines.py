@@ -8,6 +8,7 @@ import pytest
 
 from flyball.data import source
 from flyball.data.sources import delimited, jsonlines
+from flyball.data.sources.wrong import Wrong
 from flyball.declare.data import Dataset
 from flyball.errors import BadInput
 
@@ -124,3 +125,34 @@ def test_a_line_cut_short_by_a_writer_is_named(root, lines, write):
 
 def test_blocks_share_one_size():
     assert jsonlines.BLOCK == delimited.BLOCK
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_json_number_is_refused_wherever_arrow_takes_it(root, lines, number):
+    lines('{"n": 1, "x": 2, "ok": true, "text": "a", "at": "2026-01-01"}', f'{{"x": {number}, "at": "2026-01-01"}}')
+    assert 'column "x" is not a finite float\n    why  line 2:' in told(root)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"text": "\\ud800", "at": "2026-01-01"}', 'column "text" is not text\n    why  line 1: "\\ud800"'),
+        ("[" * 100_000 + "]" * 100_000, "d.jsonl:1  the line is not a JSON object"),
+        ('["Quillfeather"]', "the line is not a JSON object\n    why  it is a list"),
+    ],
+    ids=["half a pair", "deep", "a list"],
+)
+def test_lines_that_break_readers_are_told(root, lines, line, said):
+    lines(line)
+    assert said in told(root)
+    assert "Quillfeather" not in told(root)
+
+
+def test_a_quote_within_a_text_does_not_join_the_lines_behind_it(monkeypatch):
+    monkeypatch.setattr(jsonlines, "LONGEST", 500)
+    wrong = Wrong()
+    parts = [b'{"text": "a \\" b"}\n', *(b'{"text": "' + b"c" * 80 + b'"}\n' for _ in range(20))]
+    frames = list(jsonlines.blocks(iter(parts), "d.jsonl", {"text": "str"}, wrong))
+    assert (sum(frame.height for frame in frames), len(frames), wrong.problems()) == (21, 21, ())
+    list(jsonlines.blocks(iter([b'{"text": "', *[b"c" * 80] * 20]), "d.jsonl", {"text": "str"}, wrong))
+    assert "a line has more than" in str(wrong.problems()[0])

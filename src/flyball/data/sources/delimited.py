@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -24,6 +25,9 @@ LONGEST: Final = 256 << 20
 """Bytes of one record: a quote that is never closed would take the whole file for one cell."""
 
 _NEWLINE, _COMMA, _QUOTE = 10, 44, 34
+_CELL: Final = re.compile(r'(?:^|(?<=,))(?:"(?:[^"]|"")*"|[^,\r\n]*)', re.MULTILINE)
+
+csv.field_size_limit(LONGEST)
 
 
 def batches(path: Path, shown: str, types: Types, wrong: Wrong) -> Iterator[pl.DataFrame]:
@@ -82,8 +86,8 @@ class _File:
         self._sound = False
 
     def _rows_of(self, body: bytes, text: str) -> pl.DataFrame | None:
+        line = self._line
         try:
-            line = self._line
             if self._header is None:
                 header = self._begin(body, text)
                 line, body = line + header.count(b"\n"), body[len(header) :]
@@ -91,19 +95,24 @@ class _File:
             if not body or not self._sound:
                 return None
             ragged = self._ragged(body, text, line)
-        except csv.Error as error:
-            self._wrong.add(Problem(self._shown, "the file is not CSV", why=str(error)))
+        except _QuotesError as error:
+            self._wrong.add(_misquoted(f"{self._shown}:{line + error.line - 1}", str(error)))
             self._sound = False
             return None
-        frame = self._cells(body) if self._head and not ragged else None
+        frame = self._cells(body, line) if self._head and not ragged else None
         self._rows += body.count(b"\n") + 1 if frame is None else frame.height
         return frame
 
     def _begin(self, body: bytes, text: str) -> bytes:
         """Read the header, note what is wrong with it, and give its bytes."""
-        reader = csv.reader(io.StringIO(text, newline=""))
-        header = self._header = next(reader)
-        head = b"\n".join(body.split(b"\n", reader.line_num)[: reader.line_num]) + b"\n"
+        if b"\n" not in body and b"\r" in body:
+            what, why = "its lines end with a carriage return alone", "they would be read as one line"
+            self._wrong.add(Problem(f"{self._shown}:1", what, why=why, fix="save it with line ends of Unix or Windows"))
+            self._header, self._sound = [], False
+            return body
+        lines, header = next(_records(text))
+        self._header = header
+        head = b"\n".join(body.split(b"\n", lines)[:lines]) + b"\n"
         other = next((mark for mark in ";\t|" if len(header) == 1 and mark in header[0]), "")
         if other:
             fix = "separate cells by commas, and write decimals with a point"
@@ -131,15 +140,17 @@ class _File:
         self._wrong.note(("ragged", self._shown), spots, len(spots), lambda told, count: _ragged_problem(self._shown, told, count, width))
         return True
 
-    def _cells(self, body: bytes) -> pl.DataFrame | None:
+    def _cells(self, body: bytes, line: int) -> pl.DataFrame | None:
         """Cells to their types; notes those that do not fit."""
         data = self._head + body + b"\n"
         made = quick(data, self._types)
         if made is None:
             try:
                 frame = as_text(data, list(self._types))
-            except PolarsError as error:
-                self._wrong.add(Problem(self._shown, "the file is not CSV", why=str(error).splitlines()[0]))
+            except PolarsError:
+                text = body.decode("utf-8")
+                place = f"{self._shown}:{line + text.count(chr(10), 0, _odd(text))}"
+                self._wrong.add(_misquoted(place, "a quote stands in a cell without quotes around it"))
                 return None
             made = strict(frame, self._types, self._shown, self._wrong, self._rows)
         for name in (name for name, type_ in self._types.items() if type_ == "time"):
@@ -203,9 +214,38 @@ def ragged(body: bytes, width: int) -> list[tuple[int, int]]:
 
 
 def ragged_quoted(text: str, width: int) -> list[tuple[int, int]]:
-    """The same of text with quotes. Raises csv.Error."""
-    reader = csv.reader(io.StringIO(text, newline=""))
-    return [(reader.line_num, len(row)) for row in reader if len(row) != width]
+    """The same of text with quotes. Raises _QuotesError."""
+    return [(line, len(row)) for line, row in _records(text) if len(row) != width]
+
+
+class _QuotesError(Exception):
+    """Quotes that do not pair, in the record that begins at a line."""
+
+    def __init__(self, line: int, why: str) -> None:
+        super().__init__(why)
+        self.line = line
+
+
+def _records(text: str) -> Iterator[tuple[int, list[str]]]:
+    """The records, each with the line in which it ends. Raises _QuotesError."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    begins = 1
+    try:
+        for row in reader:
+            begins = reader.line_num + 1
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise _QuotesError(begins, str(error)) from error
+
+
+def _odd(text: str) -> int:
+    """Where the first cell begins that has a quote in it and none around it; 0 where there is none."""
+    return next((cell.start() for cell in _CELL.finditer(text) if '"' in cell.group() and not cell.group().startswith('"')), 0)
+
+
+def _misquoted(place: str, why: str) -> Problem:
+    """The problem of a record whose quotes say nothing; what stands in it may be a person's."""
+    return Problem(place, "the line is not CSV", why=why, fix='put quotes around the whole cell, and write one in it twice: "5"" pipe"')
 
 
 def _ragged_problem(shown: str, spots: list[tuple[int, int]], count: int, width: int) -> Problem:

@@ -39,15 +39,15 @@ def paths(dataset: Dataset, root: Path) -> list[Path]:
     """The files of a path, a glob or a folder of partitions, sorted. Raises BadInput if there are none."""
     text = str(dataset.source)
     whole = Path(text) if Path(text).is_absolute() else root / text
-    if not any(character in text for character in "*?["):
+    if not any(character in text for character in "*?[") or _is_there(whole):
         if not _exists(whole, dataset):
             raise _nowhere(dataset, text, whole)
         if not _partitioned(whole):
             return [whole]
         found = _below(whole)
     else:
-        base = Path(whole.anchor)
-        found = sorted(base.glob(str(whole.relative_to(base))))
+        base, pattern = (Path(whole.anchor), str(whole.relative_to(whole.anchor))) if Path(text).is_absolute() else (root, text)
+        found = sorted(path for path in base.glob(pattern) if not _is_hidden(path.relative_to(base), Path(pattern)))
     if not found:
         raise BadInput(f'data set "{dataset.name}": no file matches {text}', why=f"it was looked for under {root}", fix="change source=")
     return found
@@ -55,7 +55,7 @@ def paths(dataset: Dataset, root: Path) -> list[Path]:
 
 def parts(dataset: Dataset, root: Path) -> list[Part]:
     """The same, each with what its folders say."""
-    return [Part(path, shown(path, root), _folders(path, dataset)) for path in paths(dataset, root)]
+    return [Part(path, name := shown(path, root), _folders(Path(name), dataset)) for path in paths(dataset, root)]
 
 
 def shown(path: Path, root: Path) -> str:
@@ -163,7 +163,7 @@ def _constant(name: str, text: str, types: Types, shown: str, wrong: Wrong) -> p
 
 
 def _folders(path: Path, dataset: Dataset) -> dict[str, str]:
-    """The declared columns that folders on the way to a file name; the nearest one counts."""
+    """The declared columns that folders on the way from the project to a file name; the nearest one counts."""
     found: dict[str, str] = {}
     names = dataset.names
     for folder in path.parts[:-1]:
@@ -184,7 +184,27 @@ def _partitioned(path: Path) -> bool:
 def _below(folder: Path) -> list[Path]:
     """The files in a folder of partitions; what writers leave beside them (`_SUCCESS`, `.crc`) is none."""
     known = {*_PARQUET, *_LINES, ".csv"}
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in known and path.is_file() and path.name[0] not in "._")
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in known and path.name[0] not in "._" and path.is_file())
+    return sorted(path for path in found if not _is_hidden(path.relative_to(folder), Path("*")))
+
+
+def _is_hidden(path: Path, pattern: Path) -> bool:
+    """Whether a wildcard has found what is none of the data: what begins with a dot (`.ipynb_checkpoints`), and folders of writers that are not
+    done (`_temporary`). What the pattern spells out is meant.
+    """
+    wild = [part for part in pattern.parts if any(sign in part for sign in "*?[")]
+    if any(part.startswith((".", "_")) for part in wild):
+        return False
+    beside = {part for part in path.parts if part.startswith(".")}
+    unfinished = {folder for folder in path.parts[:-1] if folder.startswith("_") and "=" not in folder}
+    return bool((beside | unfinished) - {*pattern.parts, ".."})
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _nowhere(dataset: Dataset, text: str, whole: Path) -> BadInput:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import polars as pl
 
 from flyball.data.cells import SHOWN, mistyped, quoted
-from flyball.data.sources.delimited import BLOCK, records, strict
+from flyball.data.sources.delimited import BLOCK, LONGEST, strict
 from flyball.data.sources.typed import Types, absent, distant
 from flyball.data.sources.wrong import Wrong
 from flyball.data.types import DTYPES
@@ -35,7 +35,7 @@ def blocks(parts: Iterator[bytes], shown: str, types: Types, wrong: Wrong, *, sp
     sparse: a column that no line has is one without values, and there may be no line at all.
     """
     line, rows, unseen, known = 1, 0, set(types), set[str]()
-    for block in records(_unmarked(parts), wrong, shown):
+    for block in _lines(_unmarked(parts), wrong, shown):
         try:
             block.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -61,11 +61,31 @@ def blocks(parts: Iterator[bytes], shown: str, types: Types, wrong: Wrong, *, sp
             wrong.add(absent(shown, name, sorted(known)))
 
 
+def _lines(parts: Iterator[bytes], wrong: Wrong, shown: str) -> Iterator[bytes]:
+    """The same bytes, cut where a line ends: no value has the end of one within."""
+    rest: list[bytes] = []
+    size = 0
+    for part in parts:
+        cut = part.rfind(b"\n") + 1
+        if cut:
+            yield b"".join((*rest, part[:cut]))
+            rest, size = [], 0
+        rest.append(part[cut:])
+        size += len(part) - cut
+        if size > LONGEST:
+            wrong.add(
+                Problem(shown, "the file is not JSON Lines", why=f"a line has more than {LONGEST >> 20} MB", fix="write one object a line")
+            )
+            return
+    if size:
+        yield b"".join(rest)
+
+
 def _names(block: bytes) -> list[str]:
     """The names in the first line: what a missing column is told beside."""
     try:
         first = json.loads(block.partition(b"\n")[0] or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     return list(first) if isinstance(first, dict) else []
 
@@ -88,6 +108,9 @@ def _quick(block: bytes, types: Types) -> pl.DataFrame | None:
     except pa.ArrowException:
         return None
     frame = pl.DataFrame([pl.Series(name, pl.from_arrow(table.column(name))) for name in types])
+    floats = [pl.col(name).is_finite().all() for name, type_ in types.items() if type_ == "float"]
+    if floats and not all(frame.select(floats).row(0)):
+        return None  # NaN and Infinity are no JSON, and Arrow takes them
     if not any(type_ == "time" for type_ in types.values()):
         return frame
     unsure = Wrong()
@@ -123,7 +146,8 @@ def _object(text: bytes, where: str, shown: str, line: int, wrong: Wrong) -> dic
         )
         return None
     if not isinstance(found, dict):
-        wrong.add(Problem(where, "the line is not a JSON object", why=f"it is {quoted(str(found))}", fix="write one object a line"))
+        kind = {list: "a list", str: "text"}.get(type(found), "one value")
+        wrong.add(Problem(where, "the line is not a JSON object", why=f"it is {kind}", fix="write one object a line"))
         return None
     return found
 
@@ -154,6 +178,7 @@ def value_of(raw: Any, type_: FieldType) -> Any:
     if raw is None:
         return None
     if type_ == "str" and isinstance(raw, str):
+        raw.encode()  # half of a surrogate pair is no text
         return raw
     if type_ == "bool" and isinstance(raw, bool):
         return raw
