@@ -1,8 +1,10 @@
 """Checking shows every problem of a project in one pass, the request of each model, and what has changed."""
 
 import json
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -180,3 +182,28 @@ def test_warnings_do_not_count_as_problems(project) -> None:
 def test_outside_a_project_there_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="not a flyball project"):
         check_project(tmp_path)
+
+
+def test_rows_are_not_held_while_they_are_checked(project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    import flyball.data.source as reading
+
+    held: list[weakref.ref[Any]] = []
+    stream = reading.stream
+
+    class Batch(pl.DataFrame):
+        """A frame that can be asked for."""
+
+    def watched(*arguments: Any) -> Iterator[pl.DataFrame]:
+        for batch in stream(*arguments):
+            for part in batch.iter_slices(5):
+                assert sum(each() is not None for each in held) < 3, "all of the batches are kept"
+                made = Batch(part)
+                held.append(weakref.ref(made))
+                yield made
+                del made
+
+    monkeypatch.setattr(reading, "stream", watched)
+    root = project()
+    write_rows(root)
+    assert check_project(root, data=True).problems == ()
+    assert len(held) >= 10

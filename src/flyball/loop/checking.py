@@ -28,8 +28,6 @@ from flyball.settings import Settings
 from flyball.store.blobs import Blobs
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from flyball.data.against import Against
 
 
@@ -214,24 +212,28 @@ def _contracts(model: Model, access: Access, known: dict[str, Contract], standar
 
 def _contract(dataset: Dataset, access: Access, standards: Standards) -> Contract:
     from flyball.data.commit import scan
+    from flyball.data.rules import is_timed
     from flyball.data.source import stream
     from flyball.data.sources.pushed import bounded, is_pushed
+    from flyball.data.sources.spool import Spool
 
     where = f'Data set "{dataset.name}"'
     head, content = standards.heads.get(dataset.name), standards.against.content(dataset.name)
     if is_pushed(dataset) and standards.blobs is not None:
         access = bounded(dataset, access, head, partial(scan, content, standards.blobs))
-    batches: list[pl.DataFrame] = []
-    checker = standards.against.checker(dataset, access, standards.blobs, head, lambda: batches)
     try:
-        for batch in stream(dataset, access):
-            batches.append(batch)
-            checker.add(batch)
+        asked = partial(stream, dataset, access)
+        with Spool(asked, access.folder) as spool:
+            # what is asked again may give other rows; a file does not
+            rows = spool if is_timed(dataset) else asked
+            checker = standards.against.checker(dataset, access, standards.blobs, head, rows)
+            for batch in rows():
+                checker.add(batch)
+            found = checker.findings()
     except FlyballError as error:
         # what is wrong says it better than that something is; which file and line it is stands in the problem's own place
         listed = error.problems or (Problem("", error.what, error.why, error.fix),)
         return Contract(tuple(_of_source(dataset, where, item) for item in listed))
-    found = checker.findings()
     return Contract(
         tuple(Problem(where, one.text, "its contract does not hold") for one in found if one.severity == "block"),
         tuple(

@@ -205,3 +205,18 @@ def test_values_of_persons_are_not_shown(root, lite):
     said = told(data(lite, QUERY.replace("select n, x, ok, who", "select n, x, ok, 77 as who"), subject="who"), root)
     assert 'column "who" is not text\n    why  row 1, row 2' in said
     assert "77" not in said
+
+
+@pytest.mark.parametrize("query", ["drop table t", "delete from t", "insert into t (n) values (9)", "create table u (n int)"])
+def test_what_would_change_something_is_refused_by_the_database(root, url, query):
+    assert "the database refuses the query" in told(data(url, query), root)
+    assert source.read(data(url), root).height == 2
+
+
+@pytest.mark.parametrize(
+    "query", ["select json('{') as n, x, ok, who, at from t", "select abs(-9223372036854775807 - 1) as n, x, ok, who, at from t"]
+)
+def test_rows_that_a_query_cannot_make_are_no_fault_of_the_server(root, lite, query):
+    said = told(data(lite, query), root)
+    assert "the database refuses the query" in said
+    assert "lets this user in" not in said

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -46,16 +46,17 @@ def batches(dataset: Dataset, access: Access, wrong: Wrong) -> Iterator[pl.DataF
 def frames(dataset: Dataset) -> Iterator[pl.DataFrame]:
     """What the source of a data set gives within this process: one frame, or those that a generator yields. Raises BadInput."""
     source = dataset.source
-    if callable(source):
-        try:
-            source = source()
-            found = list(source) if _many(source) else [source]
-        except Exception as error:  # the user's own code runs here: whatever it raises is theirs to read
-            raise _raised(dataset, error, source) from error
-    else:
-        found = [source]
-    for each in found:
-        yield polars(dataset, each)
+    if not callable(source):
+        yield polars(dataset, source)
+        return
+    try:
+        given = source()
+        parts = iter(given) if _many(given) else iter((given,))
+    except Exception as error:  # the user's own code runs here: whatever it raises is theirs to read
+        raise _raised(dataset, error, source) from error
+    # one part at a time: a generator is how a source gives more than memory holds
+    while (part := _next(dataset, parts, source)) is not _END:
+        yield polars(dataset, part)
 
 
 def polars(dataset: Dataset, frame: Any) -> pl.DataFrame:
@@ -63,7 +64,8 @@ def polars(dataset: Dataset, frame: Any) -> pl.DataFrame:
     try:
         made = polars_of(frame)
     except (PolarsError, ValueError, TypeError) as error:
-        why = (str(error).splitlines() or [""])[0][:200]
+        # which may show a value
+        why = type(error).__name__ if dataset.identifying else (str(error).splitlines() or [""])[0][:200]
         raise BadInput(f'data set "{dataset.name}": its frame cannot be read', why=why, fix="keep one type a column") from error
     if made is not None:
         return made
@@ -72,6 +74,16 @@ def polars(dataset: Dataset, frame: Any) -> pl.DataFrame:
         why="a frame of Polars, pandas or Arrow is a data set, or a generator of such frames",
         fix="return a pl.DataFrame",
     )
+
+
+_END: Final = object()
+
+
+def _next(dataset: Dataset, parts: Iterator[Any], source: Callable[..., Any]) -> Any:
+    try:
+        return next(parts, _END)
+    except Exception as error:  # as above
+        raise _raised(dataset, error, source) from error
 
 
 def _many(value: Any) -> bool:

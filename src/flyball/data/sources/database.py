@@ -1,6 +1,7 @@
 """Rows of a query at any database that SQLAlchemy reaches, fetched in batches through a cursor on the server.
 
-The one module that reads other people's databases. It reads in one transaction that is rolled back at its end, and changes nothing.
+The one module that reads other people's databases. It reads in one transaction that is rolled back at its end; SQLite and PostgreSQL are told to
+refuse what would change something, since not all of it could be rolled back.
 """
 
 from __future__ import annotations
@@ -47,11 +48,13 @@ def batches(dataset: Dataset, access: Access, wrong: Wrong) -> Iterator[pl.DataF
         engine = sa.create_engine(url, poolclass=sa.NullPool)
     except (sa.exc.SQLAlchemyError, ImportError) as error:
         raise _no_driver(dataset, url, error) from None
+    connected = False
     try:
         with engine.connect() as connection:
+            connected = True
             yield from _fetched(dataset, connection, source.text, shown, wrong)
     except sa.exc.SQLAlchemyError as error:
-        wrong.add(_told(error, url, shown))
+        wrong.add(_told(error, url, shown, connected=connected))
     finally:
         engine.dispose()
 
@@ -90,6 +93,11 @@ def _no_driver(dataset: Dataset, url: Any, error: Exception) -> BadInput:
 
 def _fetched(dataset: Dataset, connection: Connection, text: str, shown: str, wrong: Wrong) -> Iterator[pl.DataFrame]:
     types, first = schema(dataset), 0
+    kind = connection.dialect.name
+    if kind == "sqlite":
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+    elif kind == "postgresql":
+        connection = connection.execution_options(postgresql_readonly=True)
     result = connection.execution_options(stream_results=True, max_row_buffer=FETCH, no_parameters=True).exec_driver_sql(text)
     try:
         picks = _columns(result, types, shown, wrong)
@@ -189,7 +197,7 @@ def _time(value: Any) -> datetime:
 _READ: Final[dict[FieldType, Callable[[Any], Any]]] = {"float": _float, "int": _int, "bool": _bool, "str": _text, "time": _time}
 
 
-def _told(error: Exception, url: Any, shown: str) -> Problem:
+def _told(error: Exception, url: Any, shown: str, *, connected: bool) -> Problem:
     """What a database said, without the password that its address may hold."""
     from sqlalchemy.exc import DBAPIError
 
@@ -197,9 +205,7 @@ def _told(error: Exception, url: Any, shown: str) -> Problem:
     text = plain(next(iter(said.strip().splitlines()), type(error).__name__))
     for secret in filter(None, (url.password and str(url.password), url.render_as_string(hide_password=False))):
         text = text.replace(secret, "***")
-    broken = isinstance(error, DBAPIError) and (
-        error.connection_invalidated or type(error).__name__ in ("OperationalError", "InterfaceError")
-    )
+    broken = not connected or (isinstance(error, DBAPIError) and error.connection_invalidated)
     what = "the database cannot be read" if broken else "the database refuses the query"
-    fix = "see that it runs and lets this user in; it is asked again" if broken else "correct the query; no row of it was taken"
+    fix = "see that it runs and lets this user in; it is asked again" if broken else "correct the query, or what it reads; no row was taken"
     return Problem(shown, what, why=brief(text, 300), fix=fix)

@@ -146,7 +146,7 @@ def _object(text: bytes, where: str, shown: str, line: int, wrong: Wrong) -> dic
         )
         return None
     if not isinstance(found, dict):
-        kind = {list: "a list", str: "text"}.get(type(found), "one value")
+        kind = "a list" if isinstance(found, list) else "one value"
         wrong.add(Problem(where, "the line is not a JSON object", why=f"it is {kind}", fix="write one object a line"))
         return None
     return found
