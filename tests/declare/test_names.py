@@ -225,7 +225,16 @@ def test_a_variant_differs_only_where_it_says_so(make) -> None:
 
 def test_a_view_is_looked_up_by_another_column(make_market) -> None:
     view = fb.FeatureView("by-city", make_market(), entity="city", features={"n": fb.window("1h").count()})
-    assert (view.key, view.on("email").key, view.entity) == ("city", "email", "city")
+    assert (view.key, view.on("email").key, view.entity) == (("city",), ("email",), ("city",))
+
+
+def test_an_entity_of_several_columns_is_looked_up_by_as_many(make_market) -> None:
+    view = fb.FeatureView("by-both", make_market(), entity=["city", "day"], features={"n": fb.window("1h").count()})
+    assert (view.key, view.on("email", "day").key) == (("city", "day"), ("email", "day"))
+    with pytest.raises(DeclarationError, match='1 columns for view "by-both"'):
+        view.on("email")
+    with pytest.raises(DeclarationError, match="a column is named twice"):
+        fb.FeatureView("by-both", make_market(), entity=["city", "city"], features={"n": fb.window("1h").count()})
 
 
 def test_a_feature_is_a_window_a_column_or_an_expression() -> None:

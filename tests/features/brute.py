@@ -57,7 +57,7 @@ def one(view: FeatureView, name: str, rows: list[Row], asked: Asked) -> Cell:
     seen: list[tuple[int, int, int, Cell]] = []
     for place, row in enumerate(rows):
         time = micros(row[data.time])
-        if time is None or (view.entity is not None and not same_key(row[view.entity], asked.key)):
+        if time is None or not same_entity([row[name] for name in view.entity], asked.key):
             continue
         arrived = micros(row[data.arrived]) if data.arrived else None
         known = max([time, time if arrived is None else arrived, *(time + after(view, column) for column in reads(feature))])
@@ -132,8 +132,9 @@ def missing(value: Cell) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def same_key(one: Cell, other: Cell) -> bool:
-    return not missing(one) and not missing(other) and one == other
+def same_entity(own: list[Cell], key: Cell) -> bool:
+    wanted = key if isinstance(key, tuple) else (key,) if own else ()
+    return all(not missing(one) and not missing(other) and one == other for one, other in zip(own, wanted, strict=True))
 
 
 def assert_same(got: pl.DataFrame, wanted: Sequence[dict[str, Cell]]) -> None:

@@ -16,6 +16,7 @@ from tests.features.brute import Asked, moments
 from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
 from flyball.declare.views import FeatureView, Window
+from flyball.features.keys import asked_keys
 
 S = 1_000_000
 SCHEMA = {
@@ -55,7 +56,10 @@ class Case:
     @property
     def moments(self) -> pl.DataFrame:
         """What is asked, as a `Lookup` takes it."""
-        return moments(self.asked, pl.String() if self.view.entity else None)
+        if len(self.view.entity) < 2:
+            return moments(self.asked, pl.String() if self.view.entity else None)
+        keys = pl.DataFrame([each.key for each in self.asked], schema=list(self.view.entity), orient="row")
+        return moments(self.asked).with_columns(asked_keys(self.view, keys).alias("key"))
 
     def by(self, moment: int) -> pl.DataFrame:
         """The rows that had come by a moment (i64 µs), in order of the data set."""
@@ -302,6 +306,35 @@ CASES = [
         (at(4, "b"), {"v": 2.0, "count": 1, "sum": 2.0, "distinct": 1, "mean": 2.0}),
         (at(4, "nobody"), {"v": None, "count": 0, "sum": 0.0, "distinct": 0, "mean": None}),
         (at(4, None), {"v": None, "count": 0, "sum": 0.0, "distinct": 0, "mean": None}),
+    ),
+    case(
+        "an entity of two columns is told by both of them",
+        view(v="v", count=ten.count(), sum=ten.sum("v"), entity=("k", "n")),
+        [row(1, 1.0, n=1), row(2, 2.0, n=2), row(3, 4.0, k="b", n=1), row(4, 8.0, n=1), row(5, 16.0, n=None), row(6, 32.0, k=None, n=1)],
+        (at(7, ("a", 1)), {"v": 8.0, "count": 2, "sum": 9.0}),
+        (at(7, ("a", 2)), {"v": 2.0, "count": 1, "sum": 2.0}),
+        (at(7, ("b", 1)), {"v": 4.0, "count": 1, "sum": 4.0}),
+        (at(7, ("b", 2)), {"v": None, "count": 0, "sum": 0.0}),
+        (at(7, ("a", None)), {"v": None, "count": 0, "sum": 0.0}),
+        (at(7, (None, 1)), {"v": None, "count": 0, "sum": 0.0}),
+    ),
+    case(
+        "two entities are never one, however their columns are put together",
+        view(n="n", entity=("k", "word")),
+        [row(1, k="a", word="1:b", n=1), row(2, k="a1:", word="b", n=2), row(3, k="", word="a1:b", n=3), row(4, k="1:a", word="1:b", n=4)],
+        (at(5, ("a", "1:b")), {"n": 1}),
+        (at(5, ("a1:", "b")), {"n": 2}),
+        (at(5, ("", "a1:b")), {"n": 3}),
+        (at(5, ("1:a", "1:b")), {"n": 4}),
+        (at(5, ("a1:b", "")), {"n": None}),
+    ),
+    case(
+        "of a key of several columns too NaN is nobody, and zeros have no sign",
+        view(n="n", entity=("flag", "v")),
+        [row(1, 0.0, n=1, flag=True), row(2, float("nan"), n=2, flag=True), row(3, 0.0, n=3, flag=False)],
+        (at(4, (True, -0.0)), {"n": 1}),
+        (at(4, (False, 0.0)), {"n": 3}),
+        (at(4, (True, float("nan"))), {"n": None}),
     ),
     case(
         "without an entity all rows are one series",

@@ -56,9 +56,11 @@ def served(
 ) -> list[ServedRow]:
     """What a store over `frame` that computes `by` gives for these keys."""
     times = pl.Series([at] * len(keys), dtype=pl.Int64).to_numpy()
-    found = prepare(by, frame).values(moments(MODEL, by, times, pl.Series(keys, dtype=pl.String)))
+    found = prepare(by, frame).values(moments(MODEL, by, times, pl.DataFrame({"who": keys})))
     given = [dict(zip(found.columns, values, strict=True)) for values in logged(found)]
-    return [ServedRow(f"r{n}", at, key, values, (State(content, as_of),)) for n, (key, values) in enumerate(zip(keys, given, strict=True))]
+    return [
+        ServedRow(f"r{n}", at, (key,), values, (State(content, as_of),)) for n, (key, values) in enumerate(zip(keys, given, strict=True))
+    ]
 
 
 def judged(*given: ServedRow, truth: Truth = TRUTH, taken=lambda _content: None) -> Judged:
@@ -81,13 +83,35 @@ def test_a_five_day_window_in_place_of_seven_days_is_found_by_feature_row_and_cl
     found = judged(*given)
     assert counts(found) == {"spent": {"equal": 1, "wrong": 3}, "times": {"equal": 4}, "largest": {"equal": 4}}
     assert {(one.row, one.feature, one.skew) for one in found.differences} == {
-        (row.row, "spent", Skew.WRONG) for row in given if row.key in ("ana", "bo", "cy")
+        (row.row, "spent", Skew.WRONG) for row in given if row.key != ("nobody",)
     }
-    [ana] = [one for one in found.differences if one.key == "ana"]
+    [ana] = [one for one in found.differences if one.key == ("ana",)]
     assert (ana.served, ana.offline) == (
         pytest.approx(sum(0.1 * day for day in range(16, 21))),
         pytest.approx(sum(0.1 * day for day in range(14, 21))),
     )
+
+
+def test_a_row_that_looks_a_view_up_by_two_columns_is_judged_by_both() -> None:
+    visits = fb.Dataset("visits", source="v.csv", time="ts", columns={"who": str, "shop": int, "amount": float})
+    pair = fb.FeatureView("pair", visits, entity=("who", "shop"), features={"spent": fb.window("7d").sum("amount")})
+    own = fb.Dataset("own", source="o.csv", time="ts", columns={"who": str, "at": int, "good": fb.column(int, known_after="1d")})
+    model = MODEL.replace("pairs", data=own, features=[pair.on("who", "at")])
+    frame = pl.concat([rows().with_columns(shop=pl.lit(1)), rows().with_columns(shop=pl.lit(2), amount=pl.lit(1.0))])
+    asked = [("ana", 1), ("ana", 2), ("bo", 2), ("bo", 3), ("bo", None)]
+    keys = pl.DataFrame(asked, schema={"who": pl.String, "at": pl.Int64}, orient="row")
+    found = prepare(pair, frame).values(moments(model, model.features[0], pl.Series([NOW] * 5, dtype=pl.Int64).to_numpy(), keys))
+    assert found["spent"].to_list() == [pytest.approx(sum(0.1 * day for day in range(14, 21))), 7.0, 7.0, 0.0, 0.0]
+    given = [
+        ServedRow(f"r{n}", NOW, key, {"spent": value}, (State("newest"),))
+        for n, (key, value) in enumerate(zip(asked, found["spent"], strict=True))
+    ]
+    given[2] = ServedRow("r2", NOW, ("bo", 2), {"spent": 9.0}, (State("newest"),))
+    needs = needed(model, model.features[0], given)
+    kept = frame.filter(needs.rows).select(needs.columns)
+    assert set(needs.columns) == {"who", "shop", "amount", "ts"}
+    judged = judge(model, model.features[0], given, Truth(Held(kept, 29 * DAY), "newest"), lambda _content: None)
+    assert [(one.row, one.key, one.skew, one.offline) for one in judged.differences] == [("r2", ("bo", 2), Skew.WRONG, 7.0)]
 
 
 def test_a_store_that_was_behind_is_stale_and_not_wrong() -> None:
@@ -174,7 +198,7 @@ def test_what_was_taken_up_and_is_not_held_any_more_leaves_what_differs_unknown(
 
 
 def test_what_rested_on_erased_rows_is_unknown_even_where_it_is_the_same() -> None:
-    truth = Truth(Held(rows(), 29 * DAY), "newest", erased=lambda key, moment: key == "ana" and moment == NOW)
+    truth = Truth(Held(rows(), 29 * DAY), "newest", erased=lambda key, moment: key == ("ana",) and moment == NOW)
     found = judged(*served(HABITS, rows(), ["ana", "bo"]), truth=truth)
     assert counts(found) == {name: {"unknown": 1, "equal": 1} for name in ("spent", "times", "largest")}
 

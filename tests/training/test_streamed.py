@@ -52,6 +52,7 @@ VIEWS = [
         entity="shop",
         features={"rating": "rating", "kind": "kind", "twice": pl.col("rating") * 2, "rated": Window("40h").count()},
     ),
+    FeatureView("pair", payments, entity=("card", "shop"), features={"pair_n": week.count(), "pair_amount": "amount"}),
     FeatureView("shops", shops, features={"newest_kind": pl.col("kind").str.to_uppercase()}, ttl="15h"),
 ]
 

@@ -52,7 +52,7 @@ def show(view: View, *, project: Project = HERE, as_json: Json = False, quiet: Q
         now = wired.ports.clock.now()
         own = _named(_views(wired, out), view)
     for each in own:
-        entity = f"by {each.entity}" if each.entity else "one series"
+        entity = f"by {', '.join(each.entity)}" if each.entity else "one series"
         out.line(f"{each.view} {each.digest}  {entity}, of data set {each.data}, for {', '.join(each.models)}")
         out.line(f"  {', '.join(each.features)}" + (f"   older than {Span(each.ttl)}: null" if each.ttl is not None else ""))
         if each.state == "live":

@@ -42,7 +42,7 @@ def sent(model: Model) -> tuple[str, ...]:
         read += [part.name] if part.expression is None else roots(part.expression)
     columns = model.data.columns
     seen = [name for name in read if name not in made and name in columns and known_in_time(model, columns[name])]
-    names = dict.fromkeys((*inputs(model), *(view.key for view in model.features if view.key), *seen))
+    names = dict.fromkeys((*inputs(model), *(key for view in model.features for key in view.key), *seen))
     return tuple(name for name in names if name not in (model.data.time, model.data.arrived))
 
 

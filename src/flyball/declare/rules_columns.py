@@ -28,7 +28,13 @@ def inputs(model: Model) -> tuple[str, ...]:
     """The model's inputs: as declared, else the columns known at T − horizon without a role, in declared order."""
     if model.inputs is not None:
         return model.inputs
-    roles = model.data.roles | {model.label_column, model.weight, model.group, model.item, *(view.key for view in model.features)}
+    roles = model.data.roles | {
+        model.label_column,
+        model.weight,
+        model.group,
+        model.item,
+        *(key for view in model.features for key in view.key),
+    }
     return tuple(
         name
         for name, column in model.data.columns.items()
@@ -222,10 +228,8 @@ def _view(model: Model, view: FeatureView) -> Iterator[Found]:
     place = f'view "{view.name}"'
     if view.data.name != model.data.name:
         yield from (Found(f"{place}: {found.what}", found.why, found.fix) for found in _dataset(view.data))
-    if view.entity and view.entity not in view.data.names:
-        yield _unknown(f'{place} entity "{view.entity}"', view.entity, view.data)
-    if view.key and view.key not in model.data.names:
-        yield _unknown(f'{place} key "{view.key}"', view.key, model.data)
+    yield from (_unknown(f'{place} entity "{name}"', name, view.data) for name in view.entity if name not in view.data.names)
+    yield from (_unknown(f'{place} key "{name}"', name, model.data) for name in view.key if name not in model.data.names)
     for name, feature in view.features.items():
         if isinstance(feature, RowFeature):
             yield from _row_feature(view, f'{place} feature "{name}"', feature)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from flyball.clock import Span
 from flyball.declare.data import Dataset
 from flyball.declare.functions import Expr, is_expression
-from flyball.declare.units import fail, fill, mapping, maybe_span, name_of, span, text, words
+from flyball.declare.units import fail, fill, mapping, maybe_span, name_of, names, span, text, words
 
 How: TypeAlias = Literal["count", "sum", "mean", "min", "max", "last", "distinct"]
 
@@ -91,56 +91,65 @@ Feature: TypeAlias = WindowFeature | RowFeature
 
 @dataclass(frozen=True, init=False, eq=False)
 class FeatureView:
-    """Values of an entity at a moment; with `entity` None there is one series. `key` is the model's column that looks it up.
+    """Values of an entity at a moment. `entity` are the columns that say whose a row is (none: all rows are one series), `key` the model's
+    columns that look one up, in the same order.
 
     A feature is an aggregate of a window, or what the newest row that is known says: a column's name, or an expression on its columns.
     """
 
     name: str
     data: Dataset
-    entity: str | None
+    entity: tuple[str, ...]
     features: dict[str, Feature]
     ttl: Span | None
     owner: str
     about: str
-    key: str
+    key: tuple[str, ...]
 
     def __init__(
         self,
         name: str,
         data: Dataset,
         *,
-        entity: str | None = None,
+        entity: str | Sequence[str] | None = None,
         features: Mapping[str, Feature | str | Expr],
         ttl: str | Span | None = None,
         owner: str = "",
         about: str = "",
-        key: str = "",
+        key: str | Sequence[str] = (),
     ) -> None:
         if not isinstance(data, Dataset):
             raise fail("data", f"{data!r} is not a data set", fix="pass the fb.Dataset the view reads")
         listed = mapping(features, "features")
         if not listed:
             raise fail("features", "a view without features", fix='write features={"price": fb.window("30m").last("price")}')
+        own = names(entity, "entity")
+        if len(set(own)) < len(own):
+            raise fail("entity", f"{', '.join(own)}: a column is named twice", fix="name each column once")
         fill(
             self,
             {
                 "name": name_of(name, "view"),
                 "data": data,
-                "entity": None if entity is None else text(entity, "entity"),
+                "entity": own,
                 "features": {feature: _feature(feature, value) for feature, value in listed.items()},
                 "ttl": maybe_span(ttl, "ttl"),
                 "owner": words(owner, "owner"),
                 "about": words(about, "about"),
-                "key": key or (entity or ""),
+                "key": names(key or None, "key") or own,
             },
         )
 
-    def on(self, column: str) -> FeatureView:
-        """Look the view up by another column of the model's rows."""
-        if self.entity is None:
+    def on(self, *columns: str) -> FeatureView:
+        """Look the view up by other columns of the model's rows: one for each of `entity`, in its order."""
+        if not self.entity:
             raise fail("on", f'view "{self.name}" has no entity to look up', fix="declare entity= on the view")
-        return replace(self, key=text(column, "on"))
+        if len(columns) != len(self.entity):
+            wanted = ", ".join(self.entity)
+            raise fail(
+                "on", f'{len(columns)} columns for view "{self.name}"', why=f"its entity is {wanted}", fix=f"name {len(self.entity)}"
+            )
+        return replace(self, key=names(columns, "on"))
 
 
 def _feature(name: str, given: object) -> Feature:

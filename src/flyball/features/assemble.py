@@ -23,6 +23,7 @@ from flyball.errors import BadInput
 from flyball.features import transforms
 from flyball.features.direct import MOST_ROWS, Columns, Direct
 from flyball.features.fields import gap_columns, inputs, request_fields, signature, slices, view_features, watched
+from flyball.features.keys import asked_keys
 from flyball.features.labels import label_data, labels
 from flyball.features.windows import Lookup, prepare
 
@@ -136,8 +137,7 @@ def _features(model: Model, rows: pl.DataFrame, times: Ints, history: PreparedHi
     plan = _plan(model)
     views = pl.DataFrame()
     for view, prepared in zip(model.features, history.views, strict=True):
-        keys = rows[view.key] if view.entity is not None else None
-        views = _beside(views, prepared.values(moments(model, view, times, keys)))
+        views = _beside(views, prepared.values(moments(model, view, times, rows)))
     if 0 < rows.height <= MOST_ROWS and not plan.enums and (made := _of_few(model, plan, rows, views)) is not None:
         return Served(made, views)
     frame = pl.DataFrame([_typed(rows[name], dtype) for name, dtype in plan.fields])
@@ -192,13 +192,13 @@ def _beside(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
     return left.hstack(right) if left.width and right.width else left if left.width else right
 
 
-def moments(model: Model, view: FeatureView, times: Ints, keys: pl.Series | None) -> pl.DataFrame:
-    """What one of the model's views is asked for rows with these times T (i64 µs) and, where it has an entity, keys."""
+def moments(model: Model, view: FeatureView, times: Ints, rows: pl.DataFrame) -> pl.DataFrame:
+    """What one of the model's views is asked for rows with these times T (i64 µs), which have the columns `view.key`."""
     moment = times - int(model.framing.horizon)
     # another data set's row at the very moment is known; only rows of the same stream might be the row itself
     row_time = times if _own(model, view) else moment + 1
     asked = {"row_time": pl.Series(row_time), "moment": pl.Series(moment)}
-    if keys is not None:
+    if (keys := asked_keys(view, rows)) is not None:
         asked["key"] = keys
     return pl.DataFrame(asked)
 
@@ -289,7 +289,7 @@ def _about(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def key_column(model: Model) -> str:
-    """The column whose value keeps a caller in one arm: the rollout's `sticky`, else the first view's entity key."""
+    """The column whose value keeps a caller in one arm: the rollout's `sticky`, else the first column of the first view's key."""
     if model.rollout.sticky:
         return model.rollout.sticky
-    return next((view.key for view in model.features if view.key), "")
+    return next((view.key[0] for view in model.features if view.key), "")

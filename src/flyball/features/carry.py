@@ -8,17 +8,10 @@ import polars as pl
 
 from flyball.data.types import instants
 from flyball.declare.views import FeatureView, RowFeature, WindowFeature
-from flyball.features.order import clean
-from flyball.features.reading import columns_of, delay
+from flyball.features.keys import row_keys
+from flyball.features.reading import delay
 
 _TIME, _ARRIVED = "__time", "__arrived"
-
-
-def needed(view: FeatureView) -> list[str]:
-    """The columns of its data set that a view reads, in the data set's order."""
-    data = view.data
-    named = {name for feature in view.features.values() for name in columns_of(feature)} | {data.time, data.arrived, view.entity}
-    return [name for name in data.names if name in named]
 
 
 def carried(view: FeatureView, rows: pl.DataFrame, moment: int) -> pl.DataFrame:
@@ -50,9 +43,10 @@ def carried(view: FeatureView, rows: pl.DataFrame, moment: int) -> pl.DataFrame:
 def _newest(view: FeatureView, rows: pl.DataFrame) -> pl.Series:
     """The place of each entity's newest row."""
     ordered = rows.sort(_TIME, _ARRIVED, "__place")
-    if view.entity is None:
+    keys = row_keys(view, ordered)
+    if keys is None:
         return ordered["__place"].tail(1)
-    keyed = ordered.with_columns(clean(ordered[view.entity]).alias("__key")).filter(pl.col("__key").is_not_null())
+    keyed = ordered.with_columns(keys.alias("__key")).filter(pl.col("__key").is_not_null())
     return keyed.unique("__key", keep="last")["__place"]
 
 

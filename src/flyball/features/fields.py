@@ -36,7 +36,7 @@ def request_fields(model: Model) -> list[tuple[str, Column]]:
 
     Raises DeclarationError if a transform reads what is not known at the moment of prediction.
     """
-    names = inputs(model) + [view.key for view in model.features if view.key]
+    names = inputs(model) + [key for view in model.features for key in view.key]
     made = {*view_features(model), *expressions(model)}
     for name, value in expressions(model).items():
         for root in roots(value):
@@ -60,7 +60,7 @@ def watched(model: Model) -> list[str]:
 
     Never an entity's key, whose values are new all the time, nor a personal column: what is found of a value goes into the ledger.
     """
-    keys = {view.key for view in model.features} - set(inputs(model))
+    keys = {key for view in model.features for key in view.key} - set(inputs(model))
     return [name for name, item in request_fields(model) if name not in keys and not item.personal]
 
 

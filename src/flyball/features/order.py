@@ -15,6 +15,7 @@ import polars as pl
 
 from flyball.declare.views import FeatureView
 from flyball.errors import BadInput, DeclarationError
+from flyball.features.keys import alike, clean, row_keys
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
@@ -117,10 +118,10 @@ def order(view: FeatureView, rows: pl.DataFrame) -> Ordered:
     data = view.data
     if not data.time:
         raise DeclarationError(f'view "{view.name}" needs a data set with a time', fix=f'give data set "{data.name}" a time= column')
-    wanted = [name for name in (data.time, data.arrived, view.entity) if name]
+    wanted = [name for name in (data.time, data.arrived, *view.entity) if name]
     if lacking := [name for name in wanted if name not in rows.columns]:
         raise BadInput(f'view "{view.name}": the rows of data set "{data.name}" have no column "{lacking[0]}"')
-    keys = clean(rows[view.entity]) if view.entity is not None else None
+    keys = row_keys(view, rows)
     time = _micros(rows[data.time])
     said = _micros(rows[data.arrived]) if data.arrived else None
     place = None
@@ -158,11 +159,6 @@ def by_number(numbers: Ints) -> Ints:
     return by
 
 
-def clean(keys: pl.Series) -> pl.Series:
-    """Keys as they are compared: NaN is no key, and 0.0 and −0.0 are one."""
-    return (keys + 0.0).fill_nan(None) if keys.dtype.is_float() else keys
-
-
 def _sorted(number: Ints, time: Ints, arrived: Ints | None) -> Ints:
     """The order of rows by entity, time, arrival (None: all alike), place."""
     if (time[1:] >= time[:-1]).all():
@@ -192,11 +188,3 @@ def numbered(keys: pl.Series, values: pl.Series) -> Ints:
     table = pl.DataFrame({"key": values, "number": np.arange(len(values))})
     found = keys.alias("key").to_frame().join(table, on="key", how="left", maintain_order="left")["number"]
     return found.fill_null(-1).to_numpy().astype(np.int64, copy=False)
-
-
-def alike(keys: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """Keys in the type of the view's; null where a key is another value there (1.5 is no int)."""
-    if keys.dtype == dtype:
-        return keys
-    made = keys.cast(dtype, strict=False)
-    return made.zip_with((made.cast(keys.dtype, strict=False) == keys).fill_null(value=False), pl.Series([None], dtype=dtype))

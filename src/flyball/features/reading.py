@@ -24,6 +24,13 @@ def columns_of(feature: Feature) -> list[str]:
     return list(dict.fromkeys(named + ([] if feature.where is None else roots(feature.where))))
 
 
+def needed(view: FeatureView) -> list[str]:
+    """The columns of its data set that a view reads, in the data set's order."""
+    data = view.data
+    named = {name for feature in view.features.values() for name in columns_of(feature)} | {data.time, data.arrived, *view.entity}
+    return [name for name in data.names if name in named]
+
+
 def delay(view: FeatureView, feature: Feature) -> int:
     """How long after a row's time all columns that a feature reads are known, µs; never below 0."""
     declared = (view.data.columns.get(name) for name in columns_of(feature))

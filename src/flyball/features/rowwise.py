@@ -19,6 +19,7 @@ from flyball.declare.views import FeatureView
 from flyball.errors import BadInput, Problem
 from flyball.features import transforms
 from flyball.features.fields import request_fields
+from flyball.features.keys import asked_keys
 from flyball.features.windows import prepare
 
 SAMPLE: Final = 64
@@ -125,8 +126,8 @@ def _values(model: Model, view: FeatureView, frame: pl.DataFrame, sample: pl.Dat
     if view.data.name == data.name and data.time and data.time in frame.columns:
         times = sample.select(instants(data.time)).to_series()
         asked = pl.DataFrame({"row_time": times, "moment": times - int(model.framing.horizon)})
-        if view.entity is not None:
-            asked = asked.with_columns(sample[view.key].alias("key"))
+        if (keys := asked_keys(view, sample)) is not None:
+            asked = asked.with_columns(keys.alias("key"))
         return prepare(view, frame).values(asked)
     made = np.arange(sample.height)
     columns: dict[str, Any] = {}

@@ -21,8 +21,9 @@ from flyball.data.types import DTYPES, instants, schema
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView, WindowFeature
 from flyball.errors import FlyballError
+from flyball.features import reading
 from flyball.features.assemble import moments
-from flyball.features.reading import columns_of
+from flyball.features.keys import key_type
 from flyball.features.windows import prepare
 from flyball.records.skew import FeatureSkew, Skew
 
@@ -41,14 +42,14 @@ class State(NamedTuple):
 class ServedRow:
     """What one view gave for one row of a request, as it was logged.
 
-    `row` is the row's id, `moment` its moment of prediction (µs), `key` what looked the view up (None for a view without an entity).
+    `row` is the row's id, `moment` its moment of prediction (µs), `key` what looked the view up: the values of the columns `view.key`.
     `values` go by the names of the features. `states` are those that the online side may have been in: the one that the worker knew of,
     and the next, where it had gone on to that by then.
     """
 
     row: str
     moment: Instant
-    key: Any
+    key: tuple[Any, ...]
     values: dict[str, Any]
     states: tuple[State, ...] = (State(""),)
 
@@ -69,7 +70,7 @@ class Truth:
 
     held: Held
     content: str
-    erased: Callable[[Any, Instant], bool] = lambda _key, _moment: False
+    erased: Callable[[tuple[Any, ...], Instant], bool] = lambda _key, _moment: False
 
 
 class Difference(NamedTuple):
@@ -79,7 +80,7 @@ class Difference(NamedTuple):
     moment: Instant
     view: str
     feature: str
-    key: Any
+    key: tuple[Any, ...]
     skew: Skew
     served: Any
     offline: Any
@@ -164,20 +165,16 @@ def _skew(served: Any, offline: Any, own: Sequence[Any], *, settled: bool, absen
 
 def _values(model: Model, view: FeatureView, rows: Sequence[ServedRow], frame: pl.DataFrame) -> list[dict[str, Any]]:
     """What the engine gives for each row from these rows of the data set."""
-    keys = None
-    if view.entity is not None:
-        keys = _keys(model, view, rows)
     times = pl.Series([row.moment + int(model.framing.horizon) for row in rows], dtype=pl.Int64).to_numpy()
-    found = prepare(view, frame).values(moments(model, view, times, keys)).select(list(view.features))
+    found = prepare(view, frame).values(moments(model, view, times, _keys(model, view, rows))).select(list(view.features))
     return [dict(zip(found.columns, values, strict=True)) for values in logged(found)]
 
 
 def _of_nothing(view: FeatureView) -> dict[str, Any]:
     """What a key without rows has."""
     moment = pl.Series([0], dtype=pl.Int64)
-    asked = {"row_time": moment, "moment": moment} | (
-        {} if view.entity is None else {"key": pl.Series([None], dtype=DTYPES[schema(view.data)[view.entity]])}
-    )
+    dtype = key_type(view)
+    asked = {"row_time": moment, "moment": moment} | ({} if dtype is None else {"key": pl.Series([None], dtype=dtype)})
     found = prepare(view, _no_rows(view)).values(pl.DataFrame(asked))
     return dict(zip(found.columns, logged(found)[0], strict=True))
 
@@ -186,10 +183,15 @@ def _no_rows(view: FeatureView) -> pl.DataFrame:
     return pl.DataFrame(schema={name: DTYPES[type_] for name, type_ in schema(view.data).items()})
 
 
-def _keys(model: Model, view: FeatureView, rows: Sequence[ServedRow]) -> pl.Series:
-    dtype, keys = DTYPES[schema(model.data)[view.key]], [row.key for row in rows]
-    # times are µs in the log
-    return pl.Series("key", keys, dtype=pl.Int64).cast(dtype) if dtype.is_temporal() else pl.Series("key", keys, dtype=dtype, strict=False)
+def _keys(model: Model, view: FeatureView, rows: Sequence[ServedRow]) -> pl.DataFrame:
+    """The columns of the model by which the rows looked the view up."""
+    made = []
+    for name, keys in zip(view.key, zip(*(row.key for row in rows), strict=True), strict=True):
+        dtype = DTYPES[schema(model.data)[name]]
+        # times are µs in the log
+        typed = pl.Series(keys, dtype=pl.Int64).cast(dtype) if dtype.is_temporal() else pl.Series(keys, dtype=dtype, strict=False)
+        made.append(typed.alias(name))
+    return pl.DataFrame(made)
 
 
 def _as_taken_up(
@@ -237,11 +239,9 @@ def needed(model: Model, view: FeatureView, rows: Sequence[ServedRow]) -> Needed
     if len(windows) == len(view.features):
         first = min(row.moment for row in rows) - max(int(window.span) + int(window.ago) for window in windows) + 1
     expr = instants(data.time).is_between(first, last)
-    if view.entity is not None:
-        keys = _keys(model, view, rows).cast(DTYPES[schema(data)[view.entity]], strict=False)
-        expr &= pl.col(view.entity).is_in(keys.unique().drop_nulls().implode())
-    read = {data.time, data.arrived, view.entity, *(name for feature in view.features.values() for name in columns_of(feature))}
-    return Needed(expr, [name for name in data.names if name in read], first, last)
+    for name, keys in zip(view.entity, _keys(model, view, rows), strict=True):
+        expr &= pl.col(name).is_in(keys.cast(DTYPES[schema(data)[name]], strict=False).unique().drop_nulls().implode())
+    return Needed(expr, reading.needed(view), first, last)
 
 
 def _known(view: FeatureView) -> pl.Expr:

@@ -72,7 +72,7 @@ class Prepared:
         """
         moment = moments["moment"].to_numpy().astype(np.int64, copy=False)
         bound = np.minimum(moment, moments["row_time"].to_numpy().astype(np.int64, copy=False) - 1)
-        entity = self._rows.entities.find(moments["key"] if self.view.entity is not None else None, len(moment))
+        entity = self._rows.entities.find(moments["key"] if self.view.entity else None, len(moment))
         if len(moment) <= MANY:
             return self._all(Asked(entity, moment, bound), None)
         # neighbours look at neighbouring rows: in order, a million look-ups stay within the processor's caches

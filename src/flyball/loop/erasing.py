@@ -146,8 +146,9 @@ def subject_fields(models: Sequence[Model]) -> Fields:
         if model.data.subject in sent:
             own[model.data.subject, model.data.name] = None
         for view in model.features:
-            if view.entity and view.entity == view.data.subject:
-                own[view.key, view.data.name] = None
+            for key, name in zip(view.key, view.entity, strict=True):
+                if name == view.data.subject:
+                    own[key, view.data.name] = None
     return {name: tuple(own) for name, own in found.items() if own}
 
 

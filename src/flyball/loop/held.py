@@ -15,6 +15,7 @@ from flyball.clock import Instant, rfc3339
 from flyball.data import erase
 from flyball.data.erasures import present
 from flyball.declare.model import Model
+from flyball.features.keys import row_keys
 from flyball.features.windows import prepare
 from flyball.ledger import personal
 from flyball.loop import erasing
@@ -104,7 +105,7 @@ class Holdings:
         person = erase.Person(held.subject, self._blobs)
         for each in held.versions:
             for row in person.rows(each.content, each.column).iter_rows(named=True):
-                values = {name: _plain(value) for name, value in row.items()}
+                values = _plainly(row)
                 item = seen.setdefault(
                     f"{each.version.name} {json.dumps(values)}", {"data": each.version.name, "row": values, "versions": []}
                 )
@@ -113,18 +114,22 @@ class Holdings:
         yield from seen.values()
 
     def _features(self, state: State, held: Held, models: list[Model], now: Instant) -> Iterator[Item]:
-        """The values of each view over the person, as they are now."""
+        """The values of each view over the person, as they are now: one item for each entity that they are, or are a part of."""
         views = {view.name: view for model in models for view in model.features if view.data.name in held.names}
         for view in views.values():
             head = row.head if (row := state.get(DATASETS, view.data.name)) is not None else None
-            if head is None or view.entity is None or view.entity != view.data.subject:
+            if head is None or view.data.subject not in view.entity:
                 continue
-            rows = erase.Person(held.subject, self._blobs).rows(present(state, view.data.name, head.content), view.entity)
-            if rows.height:
-                asked = pl.DataFrame({"row_time": [now + 1], "moment": [now]}).with_columns(rows[view.entity].head(1).alias("key"))
-                values = prepare(view, rows).values(asked).row(0, named=True)
-                own = {name: _plain(value) for name, value in values.items()}
-                yield {"view": view.name, "data": view.data.name, "at": rfc3339(now), "values": own}
+            rows = erase.Person(held.subject, self._blobs).rows(present(state, view.data.name, head.content), view.data.subject)
+            keys = row_keys(view, rows)
+            assert keys is not None
+            own = rows.with_columns(keys.alias("__key")).drop_nulls("__key").unique("__key", maintain_order=True)
+            asked = own.select(pl.lit(now + 1).alias("row_time"), pl.lit(now).alias("moment"), pl.col("__key").alias("key"))
+            found = prepare(view, rows).values(asked)
+            whose = own.select(view.entity).iter_rows(named=True)
+            for entity, values in zip(whose, found.iter_rows(named=True), strict=True):
+                about = {"view": view.name, "data": view.data.name, "at": rfc3339(now)}
+                yield about | {"entity": _plainly(entity), "values": _plainly(values)}
 
     def _decisions(self, held: Held) -> Iterator[Item]:
         """Events that say something of the person, and erasures of them."""
@@ -184,6 +189,6 @@ def _label(record: wal.LogRecord) -> Item:
     }
 
 
-def _plain(value: object) -> object:
-    """A cell as JSON has it; times as RFC 3339."""
-    return f"{value.isoformat()}Z" if isinstance(value, datetime) else value
+def _plainly(row: Item) -> Item:
+    """Cells as JSON has them; times as RFC 3339."""
+    return {name: f"{value.isoformat()}Z" if isinstance(value, datetime) else value for name, value in row.items()}

@@ -95,8 +95,7 @@ def of_dataset(data: Dataset) -> Iterator[Edge]:
 
 def _view(view: FeatureView, name: str) -> Iterator[Edge]:
     node, data = Node(Kind.VIEW, name), view.data
-    if view.entity:
-        yield Edge(column(data.name, view.entity), node, How.KEY)
+    yield from (Edge(column(data.name, key), node, How.KEY) for key in view.entity)
     for role in _times(data):
         yield Edge(role, node, How.TIME)
     for called, feature in view.features.items():
@@ -187,8 +186,7 @@ def _roles(model: Model, node: Node, view_name: ViewName) -> Iterator[Edge]:
     yield from (Edge(role, node, How.TIME) for role in _times(own))
     for view in model.features:
         yield Edge(Node(Kind.VIEW, view_name(view)), node, How.VIEW)
-        if view.key:
-            yield Edge(column(own.name, view.key), node, How.KEY)
+        yield from (Edge(column(own.name, key), node, How.KEY) for key in view.key)
     if isinstance(model.label, Label):
         label = model.label
         yield Edge(column(label.source.name, label.column), node, How.LABEL)

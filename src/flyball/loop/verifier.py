@@ -182,13 +182,14 @@ class _Contents:
         return self._chunks[chunk.content]
 
 
-def _erased(view: FeatureView, erasures: Erasures) -> Callable[[Any, Instant], bool]:
+def _erased(view: FeatureView, erasures: Erasures) -> Callable[[tuple[Any, ...], Instant], bool]:
     """Whether rows that a value rested on may have been erased since: one's own where a view is by person, else anybody's."""
     newest = max(erasures.until.values(), default=None)
     if newest is None:
         return lambda _key, _moment: False
-    if view.entity is not None and view.entity == view.data.subject:
-        return lambda key, moment: key is not None and erasures.covers(forget.text(key), moment)
+    if view.data.subject in view.entity:
+        place = view.entity.index(view.data.subject)
+        return lambda key, moment: key[place] is not None and erasures.covers(forget.text(key[place]), moment)
     return lambda _key, moment: moment <= newest
 
 
@@ -202,7 +203,7 @@ def _served(view: FeatureView, rows: Sequence[LoggedVector]) -> tuple[list[Serve
                 found = one
                 break
             start += len(one.features)
-        key = row.fields.get(view.key) if view.entity is not None else None
+        key = tuple(row.fields.get(name) for name in view.key)
         if found is None:
             served.append(ServedRow(row.row, row.moment, key, {}, ()))
             continue
@@ -243,9 +244,10 @@ def of_persons(model: Model, name: str) -> bool:
 def names_persons(model: Model, name: str) -> bool:
     """Whether the key that a view is looked up by says who a row is of."""
     view = next(view for view in model.features if view.name == name)
-    if view.entity is None:
-        return False
-    return view.key in model.data.identifying or view.entity in view.data.identifying or column(model.data, view.key).personal
+    return any(
+        key in model.data.identifying or name in view.data.identifying or column(model.data, key).personal
+        for key, name in zip(view.key, view.entity, strict=True)
+    )
 
 
 def _text(value: Any) -> str:

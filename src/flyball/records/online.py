@@ -20,7 +20,7 @@ class ViewStatus(Record, frozen=True):
     view: str
     digest: str
     data: str
-    entity: str | None
+    entity: tuple[str, ...]
     features: tuple[str, ...]
     ttl: int | None
     owner: str

@@ -26,8 +26,9 @@ from flyball.declare.views import FeatureView
 from flyball.errors import BadInput
 from flyball.features import assemble, labels
 from flyball.features.assemble import PreparedHistory
-from flyball.features.carry import carried, needed
-from flyball.features.order import alike, clean
+from flyball.features.carry import carried
+from flyball.features.keys import alike, clean, key_type, row_keys
+from flyball.features.reading import needed
 from flyball.features.windows import prepare
 
 Streams: TypeAlias = Mapping[str, Callable[[], Iterable[pl.DataFrame]]]
@@ -74,7 +75,7 @@ class _Question:
 
     def __init__(self, view: FeatureView, folder: Path, parts: int) -> None:
         self.view = view
-        count = 1 if view.entity is None else parts
+        count = parts if view.entity else 1
         self.asked = [_Files(folder / f"asked-{place}") for place in range(count)]
         self.rows = [_Files(folder / f"rows-{place}") for place in range(count)]
         self.values = [_Files(folder / f"values-{place}") for place in range(count)]
@@ -83,7 +84,7 @@ class _Question:
 
     def ask(self, moments: pl.DataFrame, batch: int) -> None:
         marked = moments.with_columns(pl.lit(batch, dtype=pl.UInt32).alias(_BATCH), pl.int_range(pl.len(), dtype=pl.UInt32).alias(_ROW))
-        for part, mine in enumerate(self._cut(marked, "key")):
+        for part, mine in enumerate(self._cut(marked, marked["key"] if self.view.entity else None)):
             if mine.height:
                 self.asked[part].write(mine)
             self.upto[part].append(self.upto[part][-1] + mine.height)
@@ -91,15 +92,15 @@ class _Question:
     def take(self, rows: pl.DataFrame) -> None:
         # without a time a row is seen by nobody
         timed = rows.select(needed(self.view)).filter(pl.col(self.view.data.time).is_not_null())
-        for part, mine in enumerate(self._cut(timed, self.view.entity or "")):
+        for part, mine in enumerate(self._cut(timed, row_keys(self.view, timed))):
             if mine.height:
                 self.rows[part].write(mine)
 
-    def _cut(self, frame: pl.DataFrame, key: str) -> list[pl.DataFrame]:
-        if self.view.entity is None:
+    def _cut(self, frame: pl.DataFrame, keys: pl.Series | None) -> list[pl.DataFrame]:
+        dtype = key_type(self.view)
+        if keys is None or dtype is None:
             return [frame]
-        dtype = DTYPES[schema(self.view.data)[self.view.entity]]
-        part = (alike(clean(frame[key]), dtype).hash(seed=0) % len(self.rows)).to_numpy()
+        part = (alike(clean(keys), dtype).hash(seed=0) % len(self.rows)).to_numpy()
         bounds = np.searchsorted(np.sort(part), np.arange(len(self.rows) + 1)).tolist()
         together = frame[np.argsort(part, kind="stable")]
         return [together[start:stop] for start, stop in pairwise(bounds)]
@@ -108,8 +109,8 @@ class _Question:
     def nothing(self) -> pl.DataFrame:
         """The values for no moment."""
         asked: dict[str, pl.DataType] = {"row_time": pl.Int64(), "moment": pl.Int64()}
-        if self.view.entity is not None:
-            asked["key"] = DTYPES[schema(self.view.data)[self.view.entity]]
+        if (dtype := key_type(self.view)) is not None:
+            asked["key"] = dtype
         return prepare(self.view, _no_rows(self.view)).values(pl.DataFrame(schema=asked))
 
     def answer(self, held: int) -> None:
@@ -164,7 +165,7 @@ def training_batches(
             times = known["__time"].to_numpy()
             for question in views:
                 view = question.view
-                question.ask(assemble.moments(model, view, times, known[view.key] if view.entity is not None else None), batch)
+                question.ask(assemble.moments(model, view, times, known), batch)
             for question in about:
                 question.ask(labels.label_moments(model, known, known["__time"]), batch)
             rows.write(known)

@@ -63,7 +63,7 @@ def expected(one, rows, key, moment, bound):
     own = [
         {"t": t, "a": t if a is None else a, "i": place, "v": v, "n": n, "late": late, "early": early, "flag": flag}
         for place, (k, t, a, v, n, late, early, flag) in enumerate(rows)
-        if t is not None and (one.entity is None or (k is not None and k == key))
+        if t is not None and (not one.entity or (k is not None and k == key))
     ]
     order = lambda row: (row["t"], row["a"], row["i"])  # noqa: E731
     ttl = None if one.ttl is None else int(one.ttl) // S
@@ -120,7 +120,7 @@ def expected(one, rows, key, moment, bound):
 def asked(view, keys, moments, bounds):
     """What an online view is asked: times in seconds."""
     columns = {"row_time": [bound * S + 1 for bound in bounds], "moment": [moment * S for moment in moments]}
-    return pl.DataFrame(columns | ({} if view.entity is None else {"key": pl.Series(keys, dtype=pl.String)}))
+    return pl.DataFrame(columns | ({} if not view.entity else {"key": pl.Series(keys, dtype=pl.String)}))
 
 
 @pytest.fixture

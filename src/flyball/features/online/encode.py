@@ -12,10 +12,11 @@ from flyball.data.types import instants
 from flyball.declare.data import Dataset
 from flyball.declare.views import FeatureView
 from flyball.errors import BadInput
-from flyball.features.online.form import ALONE, Row, clean, entities, plain
+from flyball.features.keys import row_keys
+from flyball.features.online.form import ALONE, Row, entities, plain
 from flyball.features.online.merge import head_body, tile_body
 from flyball.features.online.plan import HEAD, Plan, Stream
-from flyball.features.reading import columns_of, masked, read
+from flyball.features.reading import masked, needed, read
 from flyball.store.online import Part
 
 _E, _T, _A, _P = "__e", "__t", "__a", "__p"
@@ -50,16 +51,13 @@ class Taken:
 
 def columns(made: Plan) -> list[str]:
     """The columns of the data set that a view needs, in the data set's order."""
-    data = made.view.data
-    needed = {name for feature in made.view.features.values() for name in columns_of(feature)} | {data.time, data.arrived, made.view.entity}
-    return [name for name in data.names if name in needed]
+    return needed(made.view)
 
 
 def ties(view: FeatureView) -> list[pl.Expr]:
     """What rows have in common of which only their order in the data set says which is the newer."""
     data = view.data
-    entity = [] if view.entity is None else [pl.col(view.entity)]
-    return [*entity, instants(data.time), _arrival(data)]
+    return [*map(pl.col, view.entity), instants(data.time), _arrival(data)]
 
 
 def take(made: Plan, rows: pl.DataFrame, first: int | pl.Series = 0) -> Taken:
@@ -71,19 +69,20 @@ def take(made: Plan, rows: pl.DataFrame, first: int | pl.Series = 0) -> Taken:
     if lacking := [name for name in columns(made) if name not in rows.columns]:
         raise BadInput(f'view "{view.name}": the rows of data set "{data.name}" have no column "{lacking[0]}"')
     place = pl.int_range(first, first + rows.height, eager=True) if isinstance(first, int) else first
-    frame = rows.select(instants(data.time).alias(_T), _arrival(data).alias(_A), *_key(made)).with_columns(
+    keys = row_keys(view, rows)
+    own = [] if keys is None else [keys.alias("__k")]
+    frame = rows.select(instants(data.time).alias(_T), _arrival(data).alias(_A), *own).with_columns(
         place.alias(_P),
         *(read(view, item.name, getattr(view.features[item.name], "value"), rows).alias(f"r{item.place}") for item in made.rows),  # noqa: B009 - it is a RowFeature
         *(_stream(made, stream, rows).alias(f"s{number}") for number, stream in enumerate(made.streams)),
     )
     frame = frame.filter(pl.col(_T).is_not_null())
     names: list[bytes | None] = [ALONE]
-    if view.entity is not None:
-        keys = clean(frame["__k"])
-        unique = keys.drop_nulls().unique().sort()
+    if keys is not None:
+        unique = frame["__k"].drop_nulls().unique().sort()
         names = entities(unique)
         table = pl.DataFrame({"__k": unique, _E: np.arange(len(unique))})
-        frame = frame.with_columns(keys.alias("__k")).join(table, on="__k", how="inner", maintain_order="left").drop("__k")
+        frame = frame.join(table, on="__k", how="inner", maintain_order="left").drop("__k")
     else:
         frame = frame.with_columns(pl.lit(0, dtype=pl.Int64).alias(_E))
         names = names if frame.height else []
@@ -127,10 +126,6 @@ def tile_rows(made: Plan, taken: Taken, present: int) -> Iterator[tuple[bytes, i
 
 def _arrival(data: Dataset) -> pl.Expr:
     return pl.coalesce(instants(data.arrived), instants(data.time)) if data.arrived else instants(data.time)
-
-
-def _key(made: Plan) -> list[pl.Expr]:
-    return [] if made.view.entity is None else [pl.col(made.view.entity).alias("__k")]
 
 
 def _stream(made: Plan, stream: Stream, rows: pl.DataFrame) -> pl.Series:

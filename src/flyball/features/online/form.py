@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 import msgspec
 import polars as pl
 
+from flyball.features.keys import clean
+
 Row: TypeAlias = list[Any]
 
 TIME, ARRIVED, PLACE, VALUES = 0, 1, 2, 3
@@ -50,14 +52,6 @@ def entity(value: Any) -> bytes:
 def entities(keys: pl.Series) -> list[bytes | None]:
     """The keys of a column's values; None for null and NaN, which are nobody."""
     return [None if value is None else pack(value) for value in plain(clean(keys)).to_list()]
-
-
-def clean(keys: pl.Series) -> pl.Series:
-    """Keys as they are compared: NaN is no key, and 0.0 and −0.0 are one."""
-    if not keys.dtype.is_float():
-        return keys
-    key = pl.col(keys.name)
-    return keys.to_frame().select(pl.when(key == 0).then(0.0).otherwise(key).cast(keys.dtype).fill_nan(None)).to_series()
 
 
 def plain(values: pl.Series) -> pl.Series:

@@ -15,6 +15,7 @@ from flyball.clock import FARTHEST
 from flyball.declare.views import FeatureView
 from flyball.errors import BadInput
 from flyball.features import exact
+from flyball.features.keys import alike, key_type
 from flyball.features.online.form import ALONE, ARRIVED, TIME, VALUES, Row, Tile, Totals, entities, typed, unpack_rows, unpack_tile
 from flyball.features.online.plan import HEAD, Aggregate, Plan, plan
 from flyball.store.online import Part
@@ -31,7 +32,7 @@ class OnlineView:
         self.plan = plan(view)
         self.kept_from = -FARTHEST
         self._fetch = fetch
-        self._entity = None if view.entity is None else _entity_type(view)
+        self._key = key_type(view)
 
     def values(self, moments: pl.DataFrame) -> pl.DataFrame:
         """The view's features for each row of `moments`: `row_time` and `moment` (i64 µs) and, for a view with an entity, `key`.
@@ -40,7 +41,7 @@ class OnlineView:
         """
         moment = moments["moment"].to_list()
         bounds = [min(at, time - 1) for at, time in zip(moment, moments["row_time"].to_list(), strict=True)]
-        keys: Sequence[bytes | None] = [ALONE] * len(moment) if self._entity is None else entities(_alike(moments["key"], self._entity))
+        keys: Sequence[bytes | None] = [ALONE] * len(moment) if self._key is None else entities(alike(moments["key"], self._key))
         found = self.rows(keys, moment, bounds)
         columns = list(zip(*found, strict=True)) if found else [()] * len(self.plan.dtypes)
         return pl.DataFrame(
@@ -227,21 +228,6 @@ class _Found:
     def _meet(self, row: Row) -> None:
         if self.newest is None or row[:VALUES] > self.newest[:VALUES]:
             self.newest = row
-
-
-def _entity_type(view: FeatureView) -> pl.DataType:
-    from flyball.data.types import DTYPES, column
-
-    assert view.entity is not None
-    return DTYPES[column(view.data, view.entity).type]
-
-
-def _alike(keys: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """Keys in the type of the view's entity; null where a key is another value there (1.5 is no int)."""
-    if keys.dtype == dtype:
-        return keys
-    made = keys.cast(dtype, strict=False)
-    return made.zip_with((made.cast(keys.dtype, strict=False) == keys).fill_null(value=False), pl.Series([None], dtype=dtype))
 
 
 def _too_old(view: str, moment: int, kept_from: int) -> BadInput:
