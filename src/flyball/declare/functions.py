@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 
@@ -88,7 +89,12 @@ def reference(value: Expr) -> Expression:
 
 def roots(value: Expr) -> tuple[str, ...]:
     """Names of the columns that an expression reads, in order, each once."""
-    return tuple(dict.fromkeys(str(name) for kind, name in _walk(json.loads(expression_text(value))) if kind == "Column"))
+    return _roots(expression_text(value))
+
+
+@lru_cache(maxsize=4096)
+def _roots(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(name) for kind, name in _walk(json.loads(text)) if kind == "Column"))
 
 
 def obstacle(value: Expr) -> str:
@@ -103,13 +109,18 @@ def obstacle(value: Expr) -> str:
     return ""
 
 
+_WORDS = frozenset({"Column", "Literal"})
+"""Whose content is a name or a value: whatever it says, it is no part of how the expression is built."""
+
+
 def _walk(node: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(node, dict):
         for key, value in node.items():
             yield key, value
-            yield from _walk(value)
+            if key not in _WORDS:
+                yield from _walk(value)
     elif isinstance(node, list) and not (node and isinstance(node[0], int)):
         for value in node:
             yield from _walk(value)
-    elif isinstance(node, str):
+    elif node == "Wildcard":
         yield node, None
