@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -12,7 +13,8 @@ import pytest
 
 import flyball as fb
 from flyball.errors import NotFound
-from flyball.loop.openlineage import lines
+from flyball.loop.openlineage import Exporter, lines
+from flyball.loop.tracing import trace
 from flyball.records import openlineage as ol
 
 from .lineage_kit import PAYMENTS, World, fraud
@@ -190,6 +192,38 @@ def test_a_trained_version_rests_on_the_columns_of_the_declaration_that_made_it(
     assert ends[0]["inputs"][0]["inputFacets"]["dataQualityMetrics"]["rowCount"] == 100
     whole = ends[0]["outputs"][0]["facets"]["columnLineage"]["dataset"]
     assert {(each["field"], each["transformations"][0]["description"]) for each in whole} >= {("fraud", "label"), ("age_band", "slice")}
+
+
+def test_a_model_rests_on_what_its_transforms_and_slices_read_themselves(tmp_path: Path) -> None:
+    world = World(tmp_path / "shop")
+    world.declare(
+        fraud(
+            transforms={"usual": pl.col("spent") * 2, "twice": pl.col("usual") + pl.col("amount")},
+            slices={"abroad": pl.col("country") != "DE"},
+        )
+    )
+    [event] = (event for event in told(world, "fraud") if event.get("job", {}).get("name") == "train.fraud")
+    lineage = event["outputs"][0]["facets"]["columnLineage"]
+    assert ("data/payments", "country", "slice") in {
+        (each["name"], each["field"], each["transformations"][0]["description"]) for each in lineage["dataset"]
+    }
+    computed = {
+        each["field"] for each in lineage["fields"]["prediction"]["inputFields"] if each["transformations"][0]["description"] == "computed"
+    }
+    assert computed == {"spent", "amount"}, "and not what a view's features were made of"
+    world.close()
+
+
+def test_what_two_runs_read_and_a_model_rests_on_is_looked_up_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    made, _ = trace(world.wired.ledger.state(), world.wired.ports.library, "fraud")
+    exporter = Exporter(made, world.wired.ledger.state(), world.wired.blobs, world.wired.root, "flyball://shop")
+    for name in ("_gives", "_input"):
+        before = getattr(Exporter, name)
+        monkeypatch.setattr(Exporter, name, lambda *given, before=before, name=name: asked.append(f"{name} {given[1:]}") or before(*given))
+    list(exporter.events())
+    assert asked
+    assert len(asked) == len(set(asked))
 
 
 def test_a_run_that_failed_says_why(events: list[dict[str, Any]]) -> None:

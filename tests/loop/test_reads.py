@@ -157,10 +157,28 @@ def test_a_query_is_called_by_its_place_and_two_queries_there_are_two_sources() 
     assert "hush" not in named("select 1", "postgresql://ana:hush@db/shop").name
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://ana:pw/hush@db/shop", "postgresql://db/shop"),
+        ("postgresql://ana:pw@hush@db/shop", "postgresql://db/shop"),
+        ("postgresql://db/shop?user=ana&password=hush@1", "postgresql://db/shop?user=…&password=…"),
+        ("https://example.com/a.csv?token=hush", "https://example.com/a.csv?token=…"),
+        ("https://ana:hush@example.com:8080/a@b.csv", "https://example.com:8080/a@b.csv"),
+        ("s3://bucket/day=1/part-?.parquet", "s3://bucket/day=1/part-?.parquet"),
+    ],
+)
+def test_no_secret_of_an_address_is_told_wherever_in_it_it_stands(url: str, told: str) -> None:
+    assert reads.opened(url) == told
+
+
 def test_views_that_are_defined_alike_are_one_whoever_looks_them_up() -> None:
     assert reads.definition(CARD) == reads.definition(CARD.on("country"))
     longer = fb.FeatureView("card", PAYMENTS, entity="card_id", ttl="60d", features=dict(CARD.features))
     assert reads.definition(CARD) != reads.definition(longer)
+    later = fb.Dataset("payments", source="x.csv", time="seen", columns={name: PAYMENTS.columns[name] for name in PAYMENTS.columns})
+    same = fb.FeatureView("card", later, entity="card_id", ttl="30d", features=dict(CARD.features))
+    assert reads.definition(CARD) != reads.definition(same), "of other times"
 
 
 def test_every_edge_leads_in_the_direction_of_the_data() -> None:

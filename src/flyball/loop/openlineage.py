@@ -9,11 +9,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -142,10 +141,10 @@ class Exporter:
     def _place(self, source: str) -> tuple[str, str]:
         """The namespace and name of a source, by the specification: `file` and a path, `s3://bucket` and a key."""
         if "://" in source:
-            parts = urlsplit(source)
-            scheme = "postgres" if parts.scheme.startswith("postgres") else parts.scheme
-            name = parts.path.lstrip("/") + (f"#{parts.fragment}" if parts.fragment else "")
-            return f"{scheme}://{parts.netloc}", name or parts.netloc or scheme
+            scheme, _, rest = source.partition("://")
+            place, _, name = rest.partition("/")
+            scheme = "postgres" if scheme.startswith("postgres") else scheme
+            return f"{scheme}://{place}", name.lstrip("/") or place or scheme
         if source.partition(":")[0] in ("secret", "frame") or ("/" not in source and ":" in source):
             # a query at an address that only a secret tells, a frame, a function: it is somewhere in this project
             return self.namespace, f"sources/{source}"
@@ -176,7 +175,7 @@ class Exporter:
         return self._said(ol.RunEvent, at, event_type="START", run=self._of_run(run), job=job, inputs=inputs)
 
     def _of_run(self, run: str, **more: ol.Facet) -> ol.Run:
-        engine = self._facet(ol.EngineFacet, name="flyball", version=installed("flyball"))
+        engine = self._facet(ol.EngineFacet, name="flyball", version=_release())
         return ol.Run(run_id=run, facets=engine | more)
 
     # what is declared
@@ -195,7 +194,12 @@ class Exporter:
         """When the newest of the declarations was applied that speak of a thing."""
         models = [reached.name for reached in self.made.graph.down(node).nodes if reached.kind is Kind.MODEL]
         rows = [self.made.rows[name].applied_at for name in models if name in self.made.rows]
-        return max(rows, default=max((row.applied_at for _, row in self.state.scan(DECLARATIONS)), default=0))
+        return max(rows, default=self._newest)
+
+    @cached_property
+    def _newest(self) -> Instant:
+        """When the newest of all declarations was applied."""
+        return max((row.applied_at for _, row in self.state.scan(DECLARATIONS)), default=0)
 
     def _copied(self, name: str, columns: Collection[str]) -> dict[str, ol.Facet]:
         """That columns are those of the source, as they are there."""
@@ -263,6 +267,15 @@ class Exporter:
 
     def _answers(self, node: Node) -> dict[str, ol.Facet]:
         """What a model gives, and every column that its answers rest on."""
+        if node not in self._given_by:
+            self._given_by[node] = self._gives(node)
+        return self._given_by[node]
+
+    @cached_property
+    def _given_by(self) -> dict[Node, dict[str, ol.Facet]]:
+        return {}
+
+    def _gives(self, node: Node) -> dict[str, ol.Facet]:
         whole: list[ol.InputField] = []
         inputs: list[ol.InputField] = []
         for edge in self._resting(node):
@@ -282,19 +295,22 @@ class Exporter:
                     features = (each for each in self.made.graph.before(edge.source) if each.how is How.PART)
                     yield from (Edge(each.source, node, How.INPUT) for each in features)
                 case Kind.TRANSFORM:
-                    yield from self._through(edge.source, node)
+                    yield from (Edge(each, node, How.COMPUTED) for each in self._through(edge.source))
+                case Kind.SLICE:
+                    yield from (Edge(each, node, How.SLICE) for each in self._through(edge.source))
                 case _:
                     pass
 
-    def _through(self, transform: Node, node: Node) -> Iterator[Edge]:
-        for each in self.made.graph.up(transform).nodes:
-            if each.kind is Kind.FEATURE or (each.kind is Kind.COLUMN and self._reads(each, transform)):
-                yield Edge(each, node, How.COMPUTED)
-
-    def _reads(self, column: Node, transform: Node) -> bool:
-        """Whether a transform reads a column itself, or through one before it, not through a feature."""
-        after = [edge.target for edge in self.made.graph.after(column) if edge.target.kind is Kind.TRANSFORM]
-        return transform in after or any(transform in self.made.graph.down(each).nodes for each in after)
+    def _through(self, made: Node) -> Iterator[Node]:
+        """The columns and features that a transform or a slice reads itself, or through transforms before it."""
+        waiting, seen = [made], {made}
+        while waiting:
+            for edge in self.made.graph.before(waiting.pop()):
+                if edge.source.kind is not Kind.TRANSFORM:
+                    yield edge.source
+                elif edge.source not in seen:
+                    seen.add(edge.source)
+                    waiting.append(edge.source)
 
     # what happened
 
@@ -371,14 +387,23 @@ class Exporter:
         )
 
     def _read(self, run: RunRow) -> Iterator[ol.InputDataset]:
-        for name, content in run.data.items():
-            row = self.state.get(DATASET_VERSIONS, f"{name}/{content}")
-            if row is None:
-                yield ol.InputDataset(namespace=self.namespace, name=f"data/{name}")
-                continue
-            facets = self._facet(ol.VersionFacet, dataset_version=row.version)
-            held = self._facet(ol.InputQualityFacet, **_quality(row, self._statistics(row)))
-            yield ol.InputDataset(namespace=self.namespace, name=f"data/{name}", facets=facets, input_facets=held)
+        for read in run.data.items():
+            if read not in self._read_by:
+                self._read_by[read] = self._input(*read)
+            yield self._read_by[read]
+
+    @cached_property
+    def _read_by(self) -> dict[tuple[str, str], ol.InputDataset]:
+        return {}
+
+    def _input(self, name: str, content: str) -> ol.InputDataset:
+        """A version of a data set, as what a run read."""
+        row = self.state.get(DATASET_VERSIONS, f"{name}/{content}")
+        if row is None:
+            return ol.InputDataset(namespace=self.namespace, name=f"data/{name}")
+        facets = self._facet(ol.VersionFacet, dataset_version=row.version)
+        held = self._facet(ol.InputQualityFacet, **_quality(row, self._statistics(row)))
+        return ol.InputDataset(namespace=self.namespace, name=f"data/{name}", facets=facets, input_facets=held)
 
     def _rollout(self, row: RolloutRow) -> Iterator[ol.Event]:
         version = version_node(row.model, row.version)
@@ -423,9 +448,15 @@ class Exporter:
         return self._said(ol.DatasetEvent, at, dataset=dataset)
 
 
+@cache
+def _release() -> str:
+    return installed("flyball")
+
+
+@cache
 def _producer() -> str:
     """Who tells it: this package in this version, as a package URL."""
-    return f"pkg:pypi/flyball@{installed('flyball')}"
+    return f"pkg:pypi/flyball@{_release()}"
 
 
 def _uri(namespace: str, name: str) -> str:

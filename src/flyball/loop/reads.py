@@ -7,6 +7,7 @@ the same name, as they do where a frame is made.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from flyball.declare.functions import Frame, roots
 from flyball.declare.live import shown
 from flyball.declare.model import Label, Model
 from flyball.declare.reads import looked_at, made_from
-from flyball.declare.rules_columns import feature_names, inputs
+from flyball.declare.rules_columns import SCHEMES, feature_names, inputs
 from flyball.declare.views import Feature, FeatureView, RowFeature
 from flyball.ledger.lineage import Edge, How, Kind, Node
 
@@ -43,11 +44,20 @@ def source(data: Dataset) -> Source:
     return Source(str(given) if str(given).count(":") == 1 else f"{type(given).__name__.lower()}:{data.name}")
 
 
+_LET_IN = re.compile(r"^([^:/]*:[^@]*@)?")
+"""A user of a database and a password, which may hold slashes."""
+_SAID = re.compile(r"([?&][^=&]+=)[^&]*")
+
+
 def opened(url: str) -> str:
-    """A URL without who is let in by it."""
+    """A URL without who is let in by it, nor what else is said to who answers there: of that, the names alone."""
     scheme, found, rest = url.partition("://")
+    if not found:
+        return url
+    if scheme not in SCHEMES:
+        rest = _LET_IN.sub("", rest)
     authority, slash, path = rest.partition("/")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}" if found else url
+    return _SAID.sub(r"\1…", f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}")
 
 
 def dataset(name: str) -> Node:
@@ -73,13 +83,13 @@ def edges(model: Model, name: str, view_name: ViewName) -> Iterator[Edge]:
     """Every edge of a declaration. `name`: what the model is called in the graph."""
     for data in datasets(model):
         yield from of_dataset(data)
+    for view in model.features:
+        yield from of_view(view, view_name(view))
     yield from of_model(model, name, view_name)
 
 
 def of_model(model: Model, name: str, view_name: ViewName) -> Iterator[Edge]:
-    """The edges of a declaration without those of its data sets themselves."""
-    for view in model.features:
-        yield from _view(view, view_name(view))
+    """The edges of a declaration without those of its data sets and views themselves."""
     yield from _made(model, name, view_name)
     yield from _roles(model, Node(Kind.MODEL, name), view_name)
 
@@ -93,7 +103,8 @@ def of_dataset(data: Dataset) -> Iterator[Edge]:
         yield Edge(column(key.data.name, key.column), column(data.name, name), How.CHECKED)
 
 
-def _view(view: FeatureView, name: str) -> Iterator[Edge]:
+def of_view(view: FeatureView, name: str) -> Iterator[Edge]:
+    """The edges of a view: from columns to its features, and from these, its entity and times to itself. `name`: what it is called in the graph."""
     node, data = Node(Kind.VIEW, name), view.data
     yield from (Edge(column(data.name, key), node, How.KEY) for key in view.entity)
     for role in _times(data):
@@ -205,7 +216,8 @@ def _roles(model: Model, node: Node, view_name: ViewName) -> Iterator[Edge]:
 
 def definition(view: FeatureView) -> tuple[object, ...]:
     """All that makes a view what it is: equal for views that are defined alike."""
-    return (view.name, view.data.name, view.entity, view.ttl, tuple((name, *_defined(feature)) for name, feature in view.features.items()))
+    data = (view.data.name, view.data.time, view.data.arrived)
+    return (view.name, *data, view.entity, view.ttl, tuple((name, *_defined(feature)) for name, feature in view.features.items()))
 
 
 def _defined(feature: Feature) -> tuple[object, ...]:
