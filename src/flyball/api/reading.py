@@ -14,7 +14,6 @@ from flyball.ledger import checkpoints
 from flyball.loop import lookup, online, tracing
 from flyball.loop.findings import alerts_of, incidents_of
 from flyball.loop.memory import load
-from flyball.loop.releases import active_rollout
 from flyball.records.base import Recorded, State
 from flyball.records.data import DATASET_VERSIONS, DATASETS
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
@@ -298,7 +297,7 @@ def _wanted(asked: Asked, model: str) -> bool:
 
 def _standing(asked: Asked, state: State, row: DeclarationRow) -> answers.Standing:
     declared, unread = lookup.readable(asked.ports.library, row)
-    roles, active, route = lookup.roles(state, row.model), active_rollout(state, row.model), state.get(ROUTES, row.model)
+    roles, active, route = lookup.roles(state, row.model), lookup.active_rollout(state, row.model), state.get(ROUTES, row.model)
     return answers.Standing(
         model=row.model,
         task=declared.task if declared else "",

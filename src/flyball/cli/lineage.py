@@ -66,8 +66,10 @@ def lineage(
 
         direction: Direction = "both" if up == down else "up" if up else "down"
         found = trace(wired.ports.ledger.state(), wired.ports.library, thing, direction, common.seen(wired))[1]
-        _draw(out, found, direction, wired.ports.clock.now())
-        out.document(_document(found))
+        if as_json:
+            out.document(_document(found))
+        else:
+            _draw(out, found, direction, wired.ports.clock.now())
     return 0
 
 

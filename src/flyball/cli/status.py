@@ -19,7 +19,6 @@ from flyball.loop import lookup
 from flyball.loop.advance import held_back
 from flyball.loop.freshness import ages
 from flyball.loop.memory import load
-from flyball.loop.releases import active_rollout
 from flyball.monitoring.checks import FEWEST, FEWEST_LATENCIES, estimates
 from flyball.monitoring.slabs import Slab, latency_ms, within
 from flyball.monitoring.state import MonitorState
@@ -133,7 +132,7 @@ def line(wired: Wired, state: State, name: str, now: Instant) -> Line:
 
 def _recorded(state: State, name: str, doing: str) -> Line:
     """What the record alone says of a model, with nothing measured."""
-    roles, route, active = lookup.roles(state, name), state.get(ROUTES, name), active_rollout(state, name)
+    roles, route, active = lookup.roles(state, name), state.get(ROUTES, name), lookup.active_rollout(state, name)
     return Line(
         name=name,
         champion=roles.champion,

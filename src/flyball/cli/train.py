@@ -22,7 +22,6 @@ from flyball.errors import BadInput, Conflict, DeclarationError, FlyballError, N
 from flyball.evaluation.persons import of_persons
 from flyball.loop import lookup, orders, training
 from flyball.loop.commands import CancelRun, Train, active_run, decide_cancel_run, decide_train
-from flyball.loop.releases import active_rollout
 from flyball.loop.tick import observe_runs
 from flyball.records.data import DATASETS, DatasetVersion
 from flyball.records.declarations import DECLARATIONS
@@ -311,7 +310,7 @@ def _release(wired: Wired, model: Model, version: VersionRow) -> str:
     try:
         started = release(wired, quiet, model, version.version, Acting(reason=f"trained and released by {wired.caller.actor}"))
     except Conflict:
-        active = active_rollout(wired.ports.ledger.state(), model.name)
+        active = lookup.active_rollout(wired.ports.ledger.state(), model.name)
         if active is None or active.version != version.version:
             raise
         return active.rollout

@@ -95,30 +95,31 @@ STOPS = frozenset({How.CHECKED})
 
 
 class Graph:
-    """Nodes and edges, each once. Adding what is there changes nothing."""
+    """Nodes and edges, each told once however often it was added."""
 
     __slots__ = ("_after", "_before")
 
     def __init__(self, edges: Iterable[Edge] = ()) -> None:
-        self._after: dict[Node, dict[Edge, None]] = {}
-        self._before: dict[Node, dict[Edge, None]] = {}
+        # in a large project edges are many and few of them are looked at: whether one is there twice is found out when it is
+        self._after: dict[Node, list[Edge]] = {}
+        self._before: dict[Node, list[Edge]] = {}
         for edge in edges:
             self.add(edge)
 
     def put(self, node: Node) -> None:
         """Have a node, with edges or without."""
-        self._after.setdefault(node, {})
-        self._before.setdefault(node, {})
+        if node not in self._after:
+            self._after[node], self._before[node] = [], []
 
     def add(self, edge: Edge) -> None:
         """Have an edge, and its ends."""
-        source, target = edge.source, edge.target
+        source, target, _ = edge
         if source not in self._after:
             self.put(source)
         if target not in self._after:
             self.put(target)
-        self._after[source][edge] = None
-        self._before[target][edge] = None
+        self._after[source].append(edge)
+        self._before[target].append(edge)
 
     def __contains__(self, node: object) -> bool:
         return node in self._after
@@ -132,15 +133,15 @@ class Graph:
 
     def edges(self) -> Iterator[Edge]:
         """Every edge."""
-        return (edge for edges in self._after.values() for edge in edges)
+        return (edge for edges in self._after.values() for edge in dict.fromkeys(edges))
 
     def after(self, node: Node) -> tuple[Edge, ...]:
         """The edges to what was made of a node; none of an unknown one."""
-        return tuple(self._after.get(node, ()))
+        return tuple(dict.fromkeys(self._after.get(node, ())))
 
     def before(self, node: Node) -> tuple[Edge, ...]:
         """The edges from what a node was made of; none of an unknown one."""
-        return tuple(self._before.get(node, ()))
+        return tuple(dict.fromkeys(self._before.get(node, ())))
 
     def down(self, *starts: Node) -> Part:
         """All that was made of these nodes, however indirectly."""

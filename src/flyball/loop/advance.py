@@ -21,6 +21,7 @@ from flyball.loop.findings import Report, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
 from flyball.loop.freshness import ages
 from flyball.loop.freshness import next_due as stale_due
+from flyball.loop.lookup import active_rollout
 from flyball.loop.memory import IDLE, Memories, recent_latency
 from flyball.loop.ports import Ports
 from flyball.loop.proposals import Action, Propose, Withdraw, decide_propose, decide_withdraw, withdrawn
@@ -28,7 +29,6 @@ from flyball.loop.releases import (
     MoveRollout,
     Release,
     Rollback,
-    active_rollout,
     decide_move,
     decide_release,
     decide_rollback,

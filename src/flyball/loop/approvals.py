@@ -12,8 +12,8 @@ import msgspec
 from flyball.clock import Instant
 from flyball.governance.authority import Caller
 from flyball.ledger.bounds import clipped
+from flyball.loop.lookup import active_rollout
 from flyball.loop.ports import Decide, Ports
-from flyball.loop.releases import active_rollout
 from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome, Verdict

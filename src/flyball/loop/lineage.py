@@ -6,8 +6,10 @@ artifacts. What a caller's token is not for is not in it at all.
 
 from __future__ import annotations
 
+import gc
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import msgspec
@@ -68,6 +70,9 @@ class Project:
 
     def fact(self, node: Node) -> Fact:
         """What is known of a node."""
+        if node.kind is Kind.FEATURE:
+            view, _, name = node.name.partition(".")
+            return Fact(detail=reads.detail(self.views[view].features[name]))
         return self.facts.get(node, _NOTHING)
 
     def model_node(self, model: str, version_digest: str) -> Node:
@@ -96,6 +101,19 @@ def predictions(model: str, number: str) -> Node:
     return Node(Kind.PREDICTIONS, f"{model}@{number}/predictions")
 
 
+@contextmanager
+def _kept() -> Iterator[None]:
+    """Nothing of a graph is garbage while it is made: to look for some again and again would take a third of the time."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
+
+
+@_kept()
 def project(state: State, library: Library, covers: Callable[[str], bool] | None = None) -> Project:
     """The graph of all models that `covers` covers, and of their data sets; None: of everything. Declarations of the past are not in it yet."""
     sees = covers or (lambda _model: True)
@@ -117,6 +135,7 @@ def project(state: State, library: Library, covers: Callable[[str], bool] | None
     return made
 
 
+@_kept()
 def add_past(made: Project, library: Library, runs: Iterable[RunRow]) -> None:
     """Add the declarations that these runs were made by and that are not in effect any more."""
     past: dict[str, Model] = {}
@@ -141,6 +160,10 @@ def _declared(made: Project, models: Mapping[str, Model]) -> None:
                 _put(made, reads.of_dataset(data))
                 _data_facts(made.facts, data)
             _owned(made.facts, reads.dataset(data.name), of_dataset(model, data), data.about)
+        for view in model.features:
+            if called(view) not in made.views:
+                made.views[called(view)] = view
+                _put(made, reads.of_view(view, called(view)))
         _put(made, reads.of_model(model, name, called))
         _facts(made, name, model, called)
 
@@ -152,18 +175,26 @@ def _put(made: Project, edges: Iterable[Edge]) -> None:
 
 def _view_names(made: Project) -> reads.ViewName:
     """Plain names for the views in effect; with a digest where two of one name are not defined alike, and for those of the past."""
-    now: dict[str, set[tuple[object, ...]]] = {}
+    # a declaration is not taken apart while its graph is made, so an object's id stays its own
+    now: dict[str, dict[int, FeatureView]] = {}
     for name, model in made.models.items():
         for view in model.features if name in made.rows else ():
-            now.setdefault(view.name, set()).add(reads.definition(view))
+            now.setdefault(view.name, {})[id(view)] = view
 
+    defined: dict[str, set[tuple[object, ...]]] = {}
     known: dict[int, str] = {}
 
+    def plain(view: FeatureView) -> bool:
+        alike = now.get(view.name, {})
+        if alike.keys() == {id(view)}:
+            return True
+        if view.name not in defined:
+            defined[view.name] = {reads.definition(each) for each in alike.values()}
+        return defined[view.name] == {reads.definition(view)}
+
     def called(view: FeatureView) -> str:
-        # a declaration is not taken apart while its graph is made, so an object's id stays its own
         if id(view) not in known:
-            plain = now.get(view.name) == {reads.definition(view)}
-            known[id(view)] = view.name if plain else f"{view.name}#{view_digest(view)[:8]}"
+            known[id(view)] = view.name if plain(view) else f"{view.name}#{view_digest(view)[:8]}"
         return known[id(view)]
 
     return called
@@ -174,10 +205,7 @@ def _facts(made: Project, name: str, model: Model, called: reads.ViewName) -> No
     past = "" if name in made.rows else "no longer in effect"
     facts[Node(Kind.MODEL, name)] = Fact(owner=model.owner, detail=model.framing.purpose or model.task, state=past)
     for view in model.features:
-        made.views.setdefault(called(view), view)
         _owned(facts, Node(Kind.VIEW, called(view)), of_view(model, view), view.about)
-        for feature, each in view.features.items():
-            facts[Node(Kind.FEATURE, f"{called(view)}.{feature}")] = Fact(detail=reads.detail(each))
 
 
 def _data_facts(facts: dict[Node, Fact], data: Dataset) -> None:

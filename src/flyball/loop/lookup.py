@@ -10,12 +10,11 @@ from flyball.declare.units import near
 from flyball.errors import BadInput, Corrupt, DeclarationError, NotFound, Unavailable
 from flyball.governance.authority import Caller
 from flyball.loop.ports import Ledger, Library, Ports
-from flyball.loop.releases import active_rollout
 from flyball.records.base import Event, Receipt, State
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.models import ModelRef, parse_ref
 from flyball.records.monitoring import INCIDENTS, IncidentRow
-from flyball.records.rollouts import ROLLOUTS, Reading, RolloutEvidence, RolloutMoved, RolloutRow
+from flyball.records.rollouts import ACTIVE, ROLLOUTS, Reading, RolloutEvidence, RolloutMoved, RolloutRow
 from flyball.records.training import RUNS, RunRow
 from flyball.records.versions import MODELS, VERSIONS, ChampionChanged, ModelRow, VersionRow
 
@@ -53,6 +52,13 @@ def datasets_of(caller: Caller, library: Library, state: State) -> Callable[[str
     rows = [row for name, row in state.scan(DECLARATIONS) if caller.covers(name)]
     own = {name for row in rows if (model := readable(library, row)[0]) is not None for name in looked_at(model)}
     return own.__contains__
+
+
+def active_rollout(state: State, model: str) -> RolloutRow | None:
+    """The model's rollout that has not ended."""
+    row = state.get(MODELS, model)
+    found = state.get(ROLLOUTS, row.rollout) if row and row.rollout else None
+    return found if found is not None and found.state in ACTIVE else None
 
 
 def roles(state: State, model: str) -> ModelRow:

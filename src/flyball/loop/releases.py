@@ -17,6 +17,7 @@ from flyball.declare.live import label_delay, paired_gates
 from flyball.declare.model import Model
 from flyball.incidents import rules as incidents
 from flyball.ledger.bounds import fullest
+from flyball.loop.lookup import active_rollout
 from flyball.loop.overlay import after
 from flyball.loop.proposals import settle
 from flyball.records.base import Event, Fold, Record, Refusal, State
@@ -104,13 +105,6 @@ class Steer(Record, frozen=True):
     rollout: str
     verb: Literal["pause", "resume", "abort"]
     reason: str
-
-
-def active_rollout(state: State, model: str) -> RolloutRow | None:
-    """The model's rollout that has not ended."""
-    row = state.get(MODELS, model)
-    found = state.get(ROLLOUTS, row.rollout) if row and row.rollout else None
-    return found if found is not None and found.state in ACTIVE else None
 
 
 def decide_release(

@@ -20,11 +20,12 @@ from flyball.loop import freshness
 from flyball.loop import memory as memories
 from flyball.loop.advance import advance
 from flyball.loop.commands import Commit, ObserveRun, Register, active_run, decide_commit, decide_observe_run, decide_register
+from flyball.loop.lookup import active_rollout
 from flyball.loop.memory import Memories
 from flyball.loop.online import wanted
 from flyball.loop.ports import Ports
 from flyball.loop.proving import proof, sign_versions
-from flyball.loop.releases import AcknowledgeRoutes, active_rollout, decide_acknowledge
+from flyball.loop.releases import AcknowledgeRoutes, decide_acknowledge
 from flyball.loop.watch import declared, watch
 from flyball.records.base import State
 from flyball.records.data import DATASETS, LOG, DataCommitted, DataRefused

@@ -65,7 +65,7 @@ def find(made: Project, text: str) -> tuple[Node, ...]:
     prefix, found, rest = text.partition(":")
     kind = Kind(prefix) if found and prefix in set(Kind) else None
     name = rest if kind else text
-    nodes = [node for node in made.graph.nodes(kind) if _means(name, node)]
+    nodes = [node for node in made.graph.nodes(kind) if node.name == name or ("#" in node.name and _meant(name, node))]
     if not nodes and len(name) >= 6:
         ends = [node for node in made.graph.nodes(kind) if node.kind in (Kind.RUN, Kind.ROLLOUT) and node.name.endswith(name)]
         nodes = ends if len(ends) == 1 else []
@@ -79,13 +79,10 @@ def find(made: Project, text: str) -> tuple[Node, ...]:
     return tuple(nodes)
 
 
-def _means(name: str, node: Node) -> bool:
-    if node.name == name:
-        return True
-    if node.kind not in _NAMED_ALIKE or "#" not in node.name:
-        return False
+def _meant(name: str, node: Node) -> bool:
+    """Whether a node is what went by this name in a declaration that is no longer in effect."""
     head, _, rest = node.name.partition("#")
-    return name == head + rest[8:]
+    return node.kind in _NAMED_ALIKE and name == head + rest[8:]
 
 
 def _nowhere(made: Project, name: str, kind: Kind | None) -> NotFound:
