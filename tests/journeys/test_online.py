@@ -81,6 +81,10 @@ def test_new_rows_are_seen_by_the_worker_that_runs(project, start):
     assert 500 < metric(up, "flyball_feature_age_seconds", view="habits") < 800, "the newest row is ten minutes old"
     [view] = features(project, "list")["views"]
     assert (view["view"], view["state"], view["rows"], view["lag"]) == ("habits", "live", 603, 0)
+    row = {"amount": 5.0, "age": 30, "who": "ana"}
+    old = up.http.post("/models/credit/predict", json={"row": row, "time": "2020-01-01T00:00:00Z"})
+    assert (old.status_code, old.json()["code"]) == (422, "not-kept"), old.text
+    assert 'view "habits" keeps no rows online for 2020-01-01' in old.json()["detail"]
     code, err = up.stop()
     assert (code, "Traceback" in err) == (0, False), err
 

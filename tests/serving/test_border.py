@@ -15,9 +15,9 @@ import pytest
 from flyball.cli import label as label_verb
 from flyball.cli.main import run
 from flyball.errors import Unavailable
-from flyball.serving import wal
+from flyball.serving import wal, wire
 from flyball.serving.dispatch import Dispatcher
-from flyball.serving.link import LATE, Done, Pending
+from flyball.serving.link import LATE, Done, Pending, Unanswerable
 
 from .conftest import Border
 
@@ -117,6 +117,10 @@ class Asked:
         self._open.append(pending)
         return True
 
+    def fail(self, error: str) -> None:
+        done, self._open = self._open, []
+        self._settle([Done(one, error) for one in done])
+
     def answer(self) -> None:
         done, self._open = self._open, []
         self._settle([Done(one, None, msgspec.msgpack.encode([[1.0, None]] * one.rows)) for one in done])
@@ -143,7 +147,63 @@ def test_a_record_that_cannot_be_written_costs_only_its_own_caller_the_answer(bo
     assert [one.request_id for one in records if one.kind == "answer"] == ["first", "last"]
 
 
-@pytest.mark.parametrize(("error", "kind"), [(LATE, "shadow_dropped"), ("it takes no such row", "shadow")])
+NOT_KEPT = Unanswerable("it keeps nothing of then", wire.Fault("not-kept", "from now on", "ask about a later time"))
+
+
+@pytest.mark.parametrize("path", ["/models/price/predict", "/v2/models/price/infer"])
+def test_a_question_that_no_version_can_answer_is_the_callers_and_no_failure_of_the_model(border: Border, path: str) -> None:
+    """What a caller asks must not be what a rollout is judged by, nor an incident of the model's."""
+    dispatcher, link = border.dispatcher, Asked(border.dispatcher)
+    dispatcher._links = dict.fromkeys(dispatcher.table.workers(), link)  # type: ignore[arg-type]
+    names = {"n": ("INT64", 1), "x": ("FP64", 1.0), "note": ("BYTES", "a")}
+    inputs = [{"name": name, "shape": [1], "datatype": kind, "data": [value]} for name, (kind, value) in names.items()]
+    body = {"row": {name: value for name, (_, value) in names.items()}} if path.startswith("/models") else {"inputs": inputs}
+
+    async def run() -> Any:
+        asked = asyncio.create_task(border.ask(path, json.dumps(body).encode()))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        link.fail(NOT_KEPT)
+        return await asyncio.wait_for(asked, 5)
+
+    answer = asyncio.run(run())
+    assert answer.status == 422
+    told = json.dumps(answer.document)
+    assert "it keeps nothing of then: from now on" in told
+    if path.startswith("/models"):
+        assert (answer.document["code"], answer.document["fix"]) == ("not-kept", "ask about a later time")
+    dispatcher.flush()
+    records, _ = wal.read(border.writer.path)
+    assert [(one.kind, one.status, (one.marks or {}).get("why")) for one in records if one.kind != "signature"] == [
+        ("refused", "refused", "not-kept")
+    ]
+
+
+def test_what_a_challenger_cannot_be_asked_the_champion_is(border: Border) -> None:
+    dispatcher, link = border.dispatcher, Asked(border.dispatcher)
+    served = dispatcher.table.find("price")
+    assert served.champion is not None
+    dispatcher._links = dict.fromkeys(dispatcher.table.workers(), link)  # type: ignore[arg-type]
+    other = replace(served.champion, arm=msgspec.structs.replace(served.champion.arm, version="1.1.0", role="challenger"))
+
+    async def run() -> Any:
+        future = asyncio.get_running_loop().create_future()
+        asked = Pending(
+            request_id="r", served=served, target=other, role="challenger", key_hash="", rows=1, packed=msgspec.msgpack.encode([[1, 1.0, None]]),
+            times=None, marks={"ro": "ro_1"}, picked_ns=1, deadline_ns=2, future=future,
+        )  # fmt: skip
+        dispatcher._settle([Done(asked, NOT_KEPT)])
+        link.answer()
+        return await asyncio.wait_for(future, 5)
+
+    outcome = asyncio.run(run())
+    assert (outcome.error, outcome.fallback, outcome.target) == ("", "champion", served.champion)
+    dispatcher.flush()
+    records, _ = wal.read(border.writer.path)
+    assert [(one.kind, one.role, one.status) for one in records if one.kind != "signature"] == [("answer", "champion", "ok")]
+
+
+@pytest.mark.parametrize(("error", "kind"), [(LATE, "shadow_dropped"), (NOT_KEPT, "shadow_dropped"), ("it takes no such row", "shadow")])
 def test_a_shadow_question_that_there_was_no_time_for_is_dropped_and_no_error_of_its_version(border: Border, error: str, kind: str) -> None:
     dispatcher = border.dispatcher
     served = dispatcher.table.find("price")

@@ -11,6 +11,7 @@ import pytest
 import flyball as fb
 from flyball.errors import Unavailable
 from flyball.features.assemble import serving_rows
+from flyball.features.online.kept import NotKept
 from flyball.features.online.materialise import Version, add, fill, live
 from flyball.features.online.plan import plan
 from flyball.serving.history import RETRY_S, History, store_of
@@ -95,6 +96,16 @@ def test_what_is_told_to_the_log_says_of_which_rows_the_values_are(store: Online
 def test_a_view_that_is_not_online_yet_is_no_answer_rather_than_a_wrong_one(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
         asked(History(MODEL, lambda: open_online("", tmp_path)), 104 * HOUR)
+
+
+def test_a_moment_before_what_is_kept_is_refused_and_says_from_when_on_it_can_be_asked_about(store: OnlineStore, tmp_path: Path) -> None:
+    fill(store, plan(lags), Version("one", frame(101)), LATER)
+    history = History(MODEL, lambda: open_online("", tmp_path))
+    assert history.refresh()
+    assert list(asked(history, 102 * HOUR)) == [98.0, 98.0, 196.0], "its windows reach two hours back"
+    with pytest.raises(NotKept, match='"lags" keeps no rows online for 1970-01-05T01:59:59') as refused:
+        asked(history, 102 * HOUR - 1)
+    assert "from 1970-01-05T02:00:00Z on" in refused.value.why
 
 
 def test_a_store_that_is_gone_fails_at_once_for_a_moment_and_is_asked_again_after_it(store: OnlineStore, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import time
 import msgspec
 import pytest
 
+from flyball.features.online.kept import not_kept
 from flyball.serving import wire
 from flyball.serving.worker import Scored, Worker
 
@@ -26,6 +27,8 @@ class Doubling:
     def score(self, rows, times):
         time.sleep(self._each_s + self._row_s * len(rows))
         self.batches.append(len(rows))
+        if any(value == -1 for (value,) in rows):
+            raise not_kept("habits", 0, 3_600_000_000)
         if any(value is None for (value,) in rows):
             raise ValueError("it takes no None")
         return Scored([[2 * value, None] for (value,) in rows])
@@ -81,6 +84,19 @@ def test_only_the_guilty_question_of_a_batch_fails_and_it_costs_few_more_batches
     assert all(output == [[2 * tag, None]] for tag, error, output in found if not error)
     assert sum(scorer.batches) < 128 * 3, "halves: not each question by itself"
     assert len(scorer.batches) <= 2 * 7 + 1 + 2, "and the kernel may cut the first read in two"
+
+
+def test_a_question_about_a_moment_that_is_not_kept_is_told_apart_from_a_failure(serve):
+    gateway = serve(Doubling())
+    gateway.sendall(question(1, 1) + question(2, -1) + question(3, None))
+    found = {tag: (error, output) for tag, error, output in replies(gateway, 3)}
+    assert found[1] == (None, [[2, None]])
+    error, (code, why, fix, retry_after) = found[2]
+    assert error == 'view "habits" keeps no rows online for 1970-01-01T00:00:00Z'
+    assert (code, retry_after) == ("not-kept", None)
+    assert "from 1970-01-01T01:00:00Z on" in why
+    assert fix
+    assert found[3] == ("ValueError: it takes no None", None)
 
 
 def test_an_answer_does_not_wait_behind_shadow_questions(serve):

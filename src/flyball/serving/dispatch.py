@@ -13,13 +13,13 @@ from typing import Any
 
 import msgspec
 
-from flyball.errors import FlyballError, Unavailable
+from flyball.errors import BadInput, FlyballError, Unavailable
 from flyball.serving import wal
 from flyball.serving.explain import Marks, field_of
 from flyball.serving.ids import Ids
 from flyball.serving.layout import Layout, read_json
 from flyball.serving.limits import Limits
-from flyball.serving.link import LATE, STARTING, UNREAD, Done, Link, NoAnswer, Outcome, Pending, not_started
+from flyball.serving.link import LATE, STARTING, UNREAD, Done, Link, NoAnswer, Outcome, Pending, Unanswerable, not_started
 from flyball.serving.metrics import Metrics
 from flyball.serving.problems import ModelError
 from flyball.serving.table import EMPTY, Served, Table, Target
@@ -285,7 +285,7 @@ class Dispatcher:
                 frames.append(writer.declare(version, pending.served.names))
             if one.vectors:
                 frames += writer.declare_views(one.views)
-            status = "ok" if error is None else "dropped" if _too_late(pending, error) else "error"
+            status = _status(pending, error)
             outcome: Outcome | None
             instead: Pending | None
             try:
@@ -299,7 +299,10 @@ class Dispatcher:
                 outcomes.append((pending, outcome))
             if instead is not None:
                 again.append(instead)
-            self._metrics.count(pending.served.name, pending.target.arm.version, pending.role, status)
+            if status != "refused":
+                self._metrics.count(pending.served.name, pending.target.arm.version, pending.role, status)
+            elif outcome is not None:
+                self.refuse(pending.served.name, _failure(pending.served, outcome))
         logged = not frames or writer.append(frames)
         if not logged:
             self._metrics.unlogged += len(outcomes)
@@ -318,8 +321,13 @@ class Dispatcher:
         if error is None:
             outcome = Outcome(pending.target, output, fallback="champion" if pending.stood_in else "")
             return [_record(kind, pending, now, output=output, marks=pending.marks, vectors=done.vectors)], outcome, None
-        if _too_late(pending, error):
+        status = _status(pending, error)
+        if status == "dropped":
             return [_record("shadow_dropped", pending, now, status="dropped", marks=pending.marks)], None, None
+        if status == "refused":
+            # no error of the version's: a caller's questions must not be what a rollout is judged by
+            instead = self._champion_for(pending, now)
+            return [], None if instead is not None else Outcome(pending.target, b"", error=error), instead
         record = _record(kind, pending, now, status="error", marks={**(pending.marks or {}), "why": error[:500]})
         if pending.future is None:
             return [record], None, None
@@ -350,17 +358,24 @@ class Dispatcher:
         Gives the outcome, if there is one already; the question to ask instead; the record to add.
         """
         served = pending.served
-        champion = served.champion
-        if champion is not None and pending.target is not champion and not pending.pinned:
-            marks = {**(pending.marks or {}), "fb": "champion"}
-            limit_ns = now + int(self._limits.answer_s * 1e9)
-            return None, replace(pending, target=champion, role=champion.arm.role, marks=marks, deadline_ns=limit_ns, stood_in=True), None
+        instead = self._champion_for(pending, now)
+        if instead is not None:
+            return None, instead, None
         if served.route.fallback is not None:
             output = _pack([[served.route.fallback, None]] * pending.rows)
             self._metrics.count(served.name, pending.target.arm.version, pending.role, "fallback")
             record = _record("answer", pending, now, status="fallback", output=output, marks={**(pending.marks or {}), "fb": "value"})
             return Outcome(pending.target, output, fallback="value"), None, record
         return Outcome(pending.target, b"", error=error), None, None
+
+    def _champion_for(self, pending: Pending, now: int) -> Pending | None:
+        """The question, for the champion that stands in for a challenger; None: there is nobody else to ask."""
+        champion = pending.served.champion
+        if champion is None or pending.target is champion or pending.pinned:
+            return None
+        marks = {**(pending.marks or {}), "fb": "champion"}
+        limit_ns = now + int(self._limits.answer_s * 1e9)
+        return replace(pending, target=champion, role=champion.arm.role, marks=marks, deadline_ns=limit_ns, stood_in=True)
 
     def _assemble(self, served: Served, request: Request, request_id: str, units: list[_Unit], results: list[Outcome]) -> Answer:
         if len(units) == 1:
@@ -387,9 +402,13 @@ def _absent(name: str, absence: NoAnswer) -> Unavailable:
     return Unavailable(what, why=str(absence), fix=absence.fix, retry_after=absence.retry_after)
 
 
-def _too_late(pending: Pending, error: str) -> bool:
-    """A shadow question that there was no time for: nobody waited, and it says nothing about the version."""
-    return error is LATE and pending.future is None
+def _status(pending: Pending, error: str | None) -> str:
+    """How a question ended, as it is counted. A shadow one that there was no time for, or that cannot be answered, says nothing about the version."""
+    if error is None:
+        return "ok"
+    if pending.future is None:
+        return "dropped" if error is LATE or isinstance(error, Unanswerable) else "error"
+    return "refused" if isinstance(error, Unanswerable) else "error"
 
 
 def _record(
@@ -423,8 +442,11 @@ def _record(
 def _failure(served: Served, result: Outcome) -> FlyballError:
     """The error a caller is told when nobody could answer."""
     what = f"{result.target.version} could not answer"
+    if isinstance(result.error, Unanswerable):
+        return BadInput(result.error, why=result.error.why, fix=result.error.fix, code=result.error.code)
     if isinstance(result.error, NoAnswer):
-        return Unavailable(what, why=str(result.error), fix=result.error.fix, retry_after=result.error.retry_after)
+        error = result.error
+        return Unavailable(what, why=str(error), fix=error.fix, code=error.code, retry_after=error.retry_after)
     return ModelError(
         what, why=result.error, fix=f"check the row against GET /models/{served.name}/schema; the model's owner sees this error in the log"
     )

@@ -49,14 +49,30 @@ class Outcome:
 class NoAnswer(str):
     """An error that is not the model's: nobody was there to answer, or not in time. Another try may bring an answer."""
 
-    __slots__ = ("fix", "retry_after")
+    __slots__ = ("code", "fix", "retry_after")
+    code: str
     fix: str
     retry_after: float
 
-    def __new__(cls, why: str, fix: str, *, retry_after: float = 1.0) -> NoAnswer:
+    def __new__(cls, why: str, fix: str, *, retry_after: float = 1.0, code: str = "unavailable") -> NoAnswer:
         """`why` is the text itself."""
         made = super().__new__(cls, why)
-        made.fix, made.retry_after = fix, retry_after
+        made.code, made.fix, made.retry_after = code, fix, retry_after
+        return made
+
+
+class Unanswerable(str):
+    """An error that is the question's: no version of the model can be asked this. The text is what is wrong."""
+
+    __slots__ = ("code", "fix", "why")
+    code: str
+    fix: str
+    why: str
+
+    def __new__(cls, what: str, fault: wire.Fault) -> Unanswerable:
+        """`fault` says the rest."""
+        made = super().__new__(cls, what)
+        made.code, made.why, made.fix = fault.code, fault.why, fault.fix
         return made
 
 
@@ -72,7 +88,6 @@ class Done:
 
 
 _NIL = b"\xc0"
-_decode_no_answer = msgspec.msgpack.Decoder(tuple[str, float]).decode
 Settle = Callable[[list[Done]], None]
 
 STARTING = NoAnswer("its worker is starting", "try again in some seconds: a worker loads the model and tests it first", retry_after=2.0)
@@ -91,11 +106,13 @@ def not_started(reason: str) -> NoAnswer:
 
 
 def _error(reply: wire.Reply) -> str | None:
-    """The model's own error, or why there is no answer that is not its fault."""
+    """The model's own error, or what there is no answer for that is not its fault."""
     if reply.error is None or bytes(reply.output) == _NIL:
         return reply.error
-    fix, retry_after = _decode_no_answer(reply.output)
-    return NoAnswer(reply.error, fix, retry_after=retry_after)
+    fault = wire.decode_fault(reply.output)
+    if fault.retry_after is None:
+        return Unanswerable(reply.error, fault)
+    return NoAnswer(reply.error, fault.fix, retry_after=fault.retry_after, code=fault.code)
 
 
 class Link(asyncio.Protocol):

@@ -62,7 +62,7 @@ class LogRecord(msgspec.Struct, array_like=True):
     - answer: the arm `version` (`model@1.2.3`) answered, or failed to (`status` "error", no output).
     - shadow: the same for a version whose answer nobody saw; it has the request id of the answer it accompanies.
     - shadow_dropped: a shadow's queue was full; no input, no output, `rows` says how many.
-    - refused: the request never reached a worker; `marks["why"]` is the error's code, `version` is the model's name.
+    - refused: the request never reached a worker, or was about a moment that nobody keeps; `marks["why"]` is the error's code, `version` is the model's name.
     - label: `request_id` is the row it belongs to, `output` is `[[value]]`, `version` the model's name, `marks["t"]` the label's time.
     - gap: `rows` records could not be written before this one.
     - signature: `input[0]` are the field names, in order, of the rows of `version`; stands before that version's first record.

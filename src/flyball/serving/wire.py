@@ -33,7 +33,7 @@ class Question(msgspec.Struct, array_like=True, gc=False):
 
 
 class Reply(msgspec.Struct, array_like=True, gc=False):
-    """`output`: packed list of [value, score], one a row; beside an error None, or what `no_answer` says. `views` and `vectors` are empty for a model without views."""
+    """`output`: packed list of [value, score], one a row; beside an error None, or a `Fault`. `views` and `vectors` are empty for a model without views."""
 
     tag: int
     error: str | None
@@ -58,9 +58,23 @@ def reply(tag: int, error: str | None, output: object) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-def no_answer(tag: int, error: str, fix: str, retry_after: float) -> bytes:
-    """The frame of a reply that is no answer, through no fault of the model's: another try, in so many seconds, may bring one."""
-    return reply(tag, error, [fix, retry_after])
+class Fault(msgspec.Struct, array_like=True, gc=False):
+    """Beside an error that is not the model's: `code` and `fix` of it. With `retry_after` another try, in so many seconds, may bring an answer; without
+    it the question cannot be answered, and `why` says why.
+    """
+
+    code: str
+    why: str
+    fix: str
+    retry_after: float | None = None
+
+
+decode_fault = msgspec.msgpack.Decoder(Fault).decode
+
+
+def no_answer(tag: int, error: str, fault: Fault) -> bytes:
+    """The frame of a reply that is no answer, through no fault of the model's."""
+    return reply(tag, error, fault)
 
 
 def reply_with(tag: int, output: object, views: Views, vectors: Vectors) -> bytes:

@@ -28,6 +28,7 @@ from flyball.clock import Instant
 from flyball.data.types import DTYPES
 from flyball.errors import Corrupt, FlyballError, Unavailable
 from flyball.features.assemble import served
+from flyball.features.online.kept import NotKept
 from flyball.features.skew import logged
 from flyball.serving import proofs, wire
 from flyball.serving.history import History, store_of
@@ -255,7 +256,8 @@ class Worker:
             found = self._scorer.score(rows, times)
         except Unavailable as problem:
             # what is not there for one question of a batch is there for none: halves would only ask again
-            return [wire.no_answer(question.tag, problem.what, problem.fix, problem.retry_after) for question in questions]
+            fault = wire.Fault(problem.code, problem.why, problem.fix, problem.retry_after)
+            return [wire.no_answer(question.tag, problem.what, fault) for question in questions]
         except Exception as problem:  # noqa: BLE001 - the user's transforms and model run here: any failure is an answer, never an end
             if len(questions) == 1:
                 return [_failed(questions[0], problem)]
@@ -278,6 +280,8 @@ def _parts(questions: list[wire.Question], found: Scored) -> Iterator[bytes]:
 
 
 def _failed(question: wire.Question, problem: Exception) -> bytes:
+    if isinstance(problem, NotKept):
+        return wire.no_answer(question.tag, problem.what, wire.Fault(problem.code, problem.why, problem.fix))
     text = problem.what if isinstance(problem, FlyballError) else f"{type(problem).__name__}: {problem}"
     # half of a surrogate pair, which the model's own words may hold, is no text that could be sent
     text = text[:500].encode("utf-8", "replace").decode()

@@ -13,10 +13,10 @@ import polars as pl
 
 from flyball.clock import FARTHEST
 from flyball.declare.views import FeatureView
-from flyball.errors import BadInput
 from flyball.features import exact
 from flyball.features.keys import alike, key_type
 from flyball.features.online.form import ALONE, ARRIVED, TIME, VALUES, Row, Tile, Totals, entities, typed, unpack_rows, unpack_tile
+from flyball.features.online.kept import not_kept
 from flyball.features.online.plan import HEAD, Aggregate, Plan, plan
 from flyball.store.online import Part
 
@@ -37,7 +37,7 @@ class OnlineView:
     def values(self, moments: pl.DataFrame) -> pl.DataFrame:
         """The view's features for each row of `moments`: `row_time` and `moment` (i64 µs) and, for a view with an entity, `key`.
 
-        Raises Unavailable where the store is; BadInput for a moment so long ago that its rows are not kept any more.
+        Raises Unavailable where the store is; NotKept for a moment so long ago that its rows are not kept any more.
         """
         moment = moments["moment"].to_list()
         bounds = [min(at, time - 1) for at, time in zip(moment, moments["row_time"].to_list(), strict=True)]
@@ -55,7 +55,7 @@ class OnlineView:
         """
         made = self.plan
         if moments and min(moments) < self.kept_from:
-            raise _too_old(self.view.name, min(moments), self.kept_from)
+            raise not_kept(self.view.name, min(moments), self.kept_from)
         parts = self._fetch(made.store_name, [key for key in keys if key is not None])
         if not made.aggregates:
             bodies: dict[bytes | None, bytes] = {entity: body for entity, _, body in parts}
@@ -228,13 +228,3 @@ class _Found:
     def _meet(self, row: Row) -> None:
         if self.newest is None or row[:VALUES] > self.newest[:VALUES]:
             self.newest = row
-
-
-def _too_old(view: str, moment: int, kept_from: int) -> BadInput:
-    from flyball.clock import rfc3339
-
-    return BadInput(
-        f'view "{view}" keeps no rows online for {rfc3339(moment)}',
-        why=f"moments from {rfc3339(kept_from)} on can be asked about there",
-        fix="ask about a later time; flyball predict and backtest read the whole data set",
-    )
