@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 
 from flyball.clock import Span
+from flyball.errors import Corrupt
 from flyball.governance.authority import LOOP
 from flyball.loop.skew import NoteVerified, decide_note_verified
+from flyball.loop.verifier import Verifier
 from flyball.loop.verifying import PATIENCE, Verifying
 from flyball.records.models import Signature
 from flyball.records.monitoring import INCIDENTS, IncidentRow, IncidentState
 from flyball.records.serving import Arm, ModelRoute, RouteDesired
 from flyball.records.skew import SKEWS, FeatureSkew, FeaturesVerified, Skew
+from flyball.serving.layout import read_json
 from flyball.serving.metrics import Metrics, render
 from flyball.wiring import Wired
 
@@ -118,7 +121,7 @@ def test_a_store_that_is_late_opens_none(shops: Shops, looking: Looking) -> None
     shops.write(rows(more=40))
     assert shops.call("tick").code == 0
     shops.serve(SHOPS, at=END * 1_000_000 + 39 * 60_000_000, content=before)
-    [found] = looking.look()
+    [found] = looking.look(later=2 * EVERY)
     assert found.stale > 0
     assert (found.wrong, found.missing, found.extra) == (0, 0, 0)
     assert shops.call("tick").code == 0
@@ -134,6 +137,77 @@ def test_a_row_waits_for_the_data_of_its_moment_across_a_restart(shops: Shops, l
     [found] = looking.look()
     assert (found.rows, found.unknown, found.wrong) == (8, 0, 0)
     assert looking.look() == []
+
+
+def judged(looking: Looking) -> int:
+    """How many values were counted so far."""
+    kept = read_json(looking.wired.layout.metrics("features")) or {}
+    return sum(n for _, n in kept.get("skew", []))
+
+
+def test_no_row_is_judged_twice_nor_lost_across_restarts(shops: Shops, looking: Looking) -> None:
+    """Also where some of what was logged before is still waited for, and more comes."""
+    shops.serve(SHOPS[:5], at=NOON)
+    shops.serve(SHOPS[:3], at=END * 1_000_000 + HOUR // 2)
+    looking.look()
+    assert judged(looking) == 5 * 3
+    looking.restart()
+    shops.serve(SHOPS[5:], at=NOON)
+    looking.look()
+    assert judged(looking) == 8 * 3
+    looking.restart()
+    looking.look()
+    assert judged(looking) == 8 * 3
+    shops.write(rows(more=40))
+    assert shops.call("tick").code == 0
+    looking.restart()
+    looking.look()
+    assert judged(looking) == 11 * 3
+    looking.restart()
+    looking.look()
+    assert judged(looking) == 11 * 3
+
+
+def test_a_tick_of_any_scheduler_verifies_when_it_is_due(shops: Shops, looking: Looking) -> None:
+    shops.serve(SHOPS, at=NOON, span="5d")
+    looking.ports.memory.save({"1/features verified": b""})
+    assert shops.call("tick").code == 0
+    found = looking.wired.ledger.state().get(SKEWS, "shops/1.0.0")
+    assert {one.feature: one.wrong for one in found.features} == {"sold": 8}
+    shops.serve(SHOPS, at=NOON, span="5d")
+    assert shops.call("tick").code == 0
+    assert judged(looking) == 24, "the next look is not due"
+
+
+def test_a_clock_that_was_ahead_does_not_put_the_next_look_off(shops: Shops, looking: Looking) -> None:
+    looking.look(later=365 * 24 * HOUR)
+    shops.serve(SHOPS, at=NOON)
+    [found] = looking.look(later=-364 * 24 * HOUR)
+    assert found.rows == 8
+    looking.look(later=364 * 24 * HOUR)
+    shops.serve(SHOPS[:3], at=NOON)
+    looking.restart()
+    looking.look(later=-364 * 24 * HOUR)
+    assert judged(looking) == 11 * 3
+
+
+def test_a_version_whose_declaration_cannot_be_read_keeps_no_other_from_being_judged(
+    shops: Shops, looking: Looking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shops.serve(SHOPS, at=NOON)
+    whole = Verifier.model
+
+    def model(self: Verifier, version: str) -> Any:
+        if version == "lost@1.0.0":
+            raise Corrupt("it is damaged")
+        return whole(self, version)
+
+    monkeypatch.setattr(Verifier, "model", model)
+    row = next(looking.wired.vectors().read(0))
+    looking.verifying._sample.add(row._replace(version="lost@1.0.0"))
+    [found] = looking.look()
+    assert (found.model, found.rows) == ("shops", 8)
+    assert looking.wired.verifier().judge("lost@1.0.0", [row]).problems == ("it is damaged",)
 
 
 def test_a_row_does_not_wait_for_ever(shops: Shops, looking: Looking) -> None:

@@ -42,6 +42,10 @@ def tick(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False
         proving = wired.checkpointing()
         proving.step(driving, now)
         proving.finish(2 * TIMEOUT_S, now)
+        verifying = wired.verifying()
+        with one_models_own(failed):
+            verifying.step(driving, now)
+            verifying.finish(driving)
         if failed:
             raise failed[0]
         events = ports.ledger.size() - before

@@ -18,7 +18,7 @@ from flyball.data.types import column
 from flyball.declare.codec import view_digest
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView
-from flyball.errors import Corrupt, NotFound
+from flyball.errors import Corrupt, DeclarationError, NotFound
 from flyball.features.skew import Difference, Held, Needed, ServedRow, Truth, judge, needed
 from flyball.features.skew import State as Taken
 from flyball.ledger.bounds import clipped
@@ -102,7 +102,7 @@ class Verifier:
         name, _, number = version.partition("@")
         try:
             model = self.model(version)
-        except NotFound as error:
+        except (NotFound, Corrupt, DeclarationError) as error:
             return Verified(name, number, len(rows), problems=(str(error),))
         found: list[FeatureSkew] = []
         differences: list[Difference] = []

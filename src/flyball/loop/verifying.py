@@ -1,7 +1,7 @@
 """Verifies served features by itself, beside the loop: a bounded sample of what was logged since the last look, every so often.
 
 A row is judged once all data of its moment is in a version, or after a day, whichever comes first. What is found goes into the record where
-it is news, and into counts for the metrics. After a restart it goes on where the oldest row that still waited was logged.
+it is news, and into counts for the metrics. After a restart, or from one `flyball tick` to the next, it goes on where it was: no row is judged twice.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zlib import crc32
 
-from flyball.clock import Instant, Span
-from flyball.errors import FlyballError, NotFound
+import msgspec
+
+from flyball.clock import FARTHEST, Instant, Span
+from flyball.errors import Corrupt, DeclarationError, FlyballError, NotFound
 from flyball.loop.ports import Memory, Ports
 from flyball.loop.skew import NoteVerified, decide_note_verified
 from flyball.loop.verifier import Verified, Verifier, examples
@@ -40,10 +42,19 @@ _KEY = "1/features verified"
 
 
 class Looked(Record, frozen=True):
-    """How far the log was looked at: rows logged until then were judged. `at` is when it was looked last."""
+    """How far the log was looked at: rows logged until then were judged. `at` is when it was looked last.
+
+    `read`: how many records of each segment were read by then. `waiting`: versions of which rows waited, and until when all was known that their views look at.
+    """
 
     until: Instant = 0
     at: Instant = 0
+    read: dict[str, int] = {}
+    waiting: dict[str, Instant] = {}
+
+    def judged(self, row: LoggedVector) -> bool:
+        """Whether a row that the log gives is among those that were judged, or left out of a sample, by then."""
+        return row.again and (row.version not in self.waiting or _is_due(row, self.waiting[row.version], self.at))
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,8 @@ class Verifying:
         self._every = every
         self._sample = Sample(SAMPLE)
         self._looked: Looked | None = None
+        self._begun = Looked()
+        """Where this process took over."""
         self._thread: threading.Thread | None = None
         self._made: _Found | None = None
         self._failed: FlyballError | OSError | None = None
@@ -96,6 +109,24 @@ class Verifying:
         """Record what the last look found, and begin the next when it is due. Raises what a look raised, once."""
         if not self._every or (self._thread is not None and self._thread.is_alive()):
             return
+        self._settle(ports)
+        looked = self._looked or self._begin(_kept(ports.memory) or Looked(until=now - PATIENCE))
+        if abs(now - looked.at) >= self._every:
+            if looked.at > now:
+                # a clock that was ahead once must not put off for as long what is looked at next
+                looked = msgspec.structs.replace(looked, until=min(looked.until, now - PATIENCE))
+            self._looked = msgspec.structs.replace(looked, at=now)
+            self._thread = threading.Thread(target=self._look, args=(looked.until, now), name="verify", daemon=True)
+            self._thread.start()
+
+    def finish(self, ports: Ports) -> None:
+        """Wait for a look that is under way, and record what it found. Raises what it raised."""
+        if self._thread is None:
+            return
+        self._thread.join()
+        self._settle(ports)
+
+    def _settle(self, ports: Ports) -> None:
         self._thread = None
         if self._failed is not None:
             error, self._failed = self._failed, None
@@ -103,11 +134,11 @@ class Verifying:
         if self._made is not None:
             self._record(ports, self._made)
             self._made = None
-        looked = self._looked or _kept(ports.memory) or Looked(until=now - PATIENCE)
-        if now - looked.at >= self._every:
-            self._looked = Looked(until=looked.until, at=now)
-            self._thread = threading.Thread(target=self._look, args=(looked.until, now), name="verify", daemon=True)
-            self._thread.start()
+
+    def _begin(self, kept: Looked) -> Looked:
+        self._begun = kept
+        self._log.resume(kept.read)
+        return kept
 
     def _look(self, after: Instant, now: Instant) -> None:
         try:
@@ -117,19 +148,22 @@ class Verifying:
 
     def _find(self, after: Instant, now: Instant) -> _Found:
         for row in self._log.read(after):
-            self._sample.add(row)
+            if not self._begun.judged(row):
+                self._sample.add(row)
         self._sample.cut()
         verifier = self._verifier()
-        verified, waiting = [], Sample(SAMPLE)
+        verified, waiting, known = [], Sample(SAMPLE), {}
         for version, rows in self._sample.rows.items():
-            due, later = _due(verifier, version, rows, now)
-            waiting.rows[version] = later
-            if due:
+            as_of = _as_of(verifier, version)
+            due = [row for row in rows if _is_due(row, as_of, now)]
+            if later := [row for row in rows if not _is_due(row, as_of, now)]:
+                waiting.rows[version], known[version] = later, as_of
+            if due and as_of != FARTHEST:
                 verified.append(verifier.judge(version, due))
         self._sample = waiting
-        # who starts anew from here may judge some rows again, and misses none that was picked and not yet answered
-        oldest = min((row.at for rows in waiting.rows.values() for row in rows), default=now - int(SETTLE))
-        return _Found(Looked(until=oldest - 1, at=now), verified)
+        # one that was picked by then may not be answered yet
+        until = min((row.at for rows in waiting.rows.values() for row in rows), default=now) - int(SETTLE)
+        return _Found(Looked(until=until, at=now, read=self._log.position(until), waiting=known), verified)
 
     def _record(self, ports: Ports, found: _Found) -> None:
         for one in found.verified:
@@ -149,15 +183,17 @@ class Verifying:
         ports.memory.save({_KEY: codec.encode(found.looked)})
 
 
-def _due(verifier: Verifier, version: str, rows: Sequence[LoggedVector], now: Instant) -> tuple[list[LoggedVector], list[LoggedVector]]:
-    """The rows that can be judged now, and those that wait."""
+def _as_of(verifier: Verifier, version: str) -> Instant:
+    """Until when all is known that a version's views look at; FARTHEST where nothing will ever be known of it."""
     try:
-        as_of = verifier.as_of(version)
-    except NotFound:
-        # nothing will ever be known of it
-        return [], []
-    due = [row.moment <= as_of or now - row.at >= PATIENCE for row in rows]
-    return [row for row, ready in zip(rows, due, strict=True) if ready], [row for row, ready in zip(rows, due, strict=True) if not ready]
+        return verifier.as_of(version)
+    except (NotFound, Corrupt, DeclarationError):
+        return FARTHEST
+
+
+def _is_due(row: LoggedVector, as_of: Instant, now: Instant) -> bool:
+    """Whether a row can be judged, or has waited long enough."""
+    return row.moment <= as_of or now - row.at >= PATIENCE
 
 
 def _kept(memory: Memory) -> Looked | None:

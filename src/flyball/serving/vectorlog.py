@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flyball.clock import Instant
+from flyball.clock import FARTHEST, Instant
 from flyball.errors import Corrupt
 from flyball.records.serving import SegmentRow
 from flyball.serving import wal
@@ -28,7 +28,7 @@ class Heading:
 class LoggedVector(NamedTuple):
     """One row that was answered with the help of views. `row` is its id, `at` when it was predicted, `fields` its request by name (times: µs).
 
-    `values` are those of the features of the heading's views, one view after another, as of `moment`.
+    `values` are those of the features of the heading's views, one view after another, as of `moment`. `again`: whoever resumed the log had read it.
     """
 
     version: str
@@ -38,6 +38,7 @@ class LoggedVector(NamedTuple):
     fields: dict[str, Any]
     heading: Heading
     values: list[Any]
+    again: bool = False
 
 
 _NO_HEADING = Heading([])
@@ -70,6 +71,8 @@ class _Reader:
     views: dict[str, Heading] = field(default_factory=dict)
     offset: int = 0
     count: int = 0
+    known: int = 0
+    """How many of its records somebody had read before."""
 
     def rows(self, records: Iterable[wal.LogRecord], after: Instant) -> Iterator[LoggedVector]:
         """The rows with vectors, of those that were picked after `after`."""
@@ -86,8 +89,9 @@ class _Reader:
         vectors, names = record.vectors, self.names.get(record.version, ())
         assert vectors is not None
         heading = self.views.get(vectors.mark, _NO_HEADING)
+        again = self.count <= self.known
         for row, fields, moment, values in zip(record.row_ids(), record.input or (), vectors.moments, vectors.values, strict=False):
-            yield LoggedVector(record.version, row, record.at, moment, dict(zip(names, fields, strict=False)), heading, values)
+            yield LoggedVector(record.version, row, record.at, moment, dict(zip(names, fields, strict=False)), heading, values, again)
 
 
 class VectorLog:
@@ -103,15 +107,29 @@ class VectorLog:
         self._sealed = sealed
         self._unsealed = unsealed
         self._open: dict[tuple[str, int], _Reader] = {}
-        self._done: set[tuple[str, int]] = set()
+        self._done: dict[tuple[str, int], tuple[int, Instant]] = {}
+        self._known: dict[tuple[str, int], int] = {}
         self._headings: dict[str, _Headings] = {}
         self._begin: Instant | None = None
+
+    def resume(self, position: Mapping[str, int]) -> None:
+        """Mark the rows before a position that `position` once gave as read; `read` gives them again, marked so."""
+        for name, count in position.items():
+            gateway, _, number = name.rpartition("/")
+            self._known[gateway, int(number)] = count
+
+    def position(self, after: Instant) -> dict[str, int]:
+        """How many records of each segment were read, of those that may have rows from after that moment."""
+        counts = {key: reader.count for key, reader in self._open.items()}
+        counts |= {key: count for key, (count, last) in self._done.items() if last > after}
+        return {f"{gateway}/{number}": count for (gateway, number), count in sorted(counts.items())}
 
     def read(self, after: Instant) -> Iterator[LoggedVector]:
         """Rows that were not read yet; of those that were there at the first call, the ones picked after its `after`.
 
         A file that is no segment is left out. Raises NotFound, Corrupt.
         """
+        # whatever was not there yet at the end of the first call is new, by whichever clock
         begin = self._begin = after if self._begin is None else self._begin
         files = {(file.gateway, file.number): file.path for file in wal.segments(self._log)}
         # older ones first: what a gateway's views were leads to what they were next
@@ -128,6 +146,7 @@ class VectorLog:
                 continue
         if gone:
             yield from self._unread(begin, but=files.keys() - gone)
+        self._begin = -FARTHEST
 
     def _unread(self, begin: Instant, but: Collection[tuple[str, int]]) -> Iterator[LoggedVector]:
         """The sealed segments that were not read to their end."""
@@ -136,15 +155,17 @@ class VectorLog:
             if key in but or key in self._done:
                 continue
             reader = self._reader(key)
-            self._done.add(key)
+            # one that cannot be read fails this once
+            self._done[key] = reader.count, row.last
             del self._open[key]
             if row.last > begin:
                 # what was read of its file is not read again
                 yield from reader.rows(self._unsealed(row)[reader.count :], begin)
+                self._done[key] = reader.count, row.last
 
     def _reader(self, key: tuple[str, int]) -> _Reader:
         if key not in self._open:
-            self._open[key] = _Reader(self._headings.setdefault(key[0], _Headings()))
+            self._open[key] = _Reader(self._headings.setdefault(key[0], _Headings()), known=self._known.get(key, 0))
         return self._open[key]
 
     def _tail(self, path: Path, reader: _Reader, after: Instant) -> Iterator[LoggedVector]:
