@@ -173,3 +173,25 @@ def test_a_declared_data_set_is_looked_at_by_its_name(root, capsys):
     assert run(["data", "infer", "sold", "--project", str(root)]) == 0
     out = capsys.readouterr().out
     assert 'sold = fb.Dataset(\n    "sold",\n    source="orders.csv"' in out
+
+
+@pytest.mark.parametrize("stem", ["class", "fb", "0x", "None"])
+def test_a_file_may_have_any_name(tmp_path, stem):
+    (tmp_path / f"{stem}.csv").write_text("x\n1\n")
+    made, _ = pasted(tmp_path, f"{stem}.csv")
+    assert made.name == stem.lower()
+
+
+def test_a_number_that_begins_with_zeros_is_a_code(tmp_path):
+    (tmp_path / "towns.csv").write_text("zip,price,part\n01067,0.5,007\n80331,10,\n")
+    made, _ = pasted(tmp_path, "towns.csv")
+    assert [column.type for column in made.columns.values()] == ["str", "float", "str"]
+    assert read(made, tmp_path)["zip"].to_list() == ["01067", "80331"]
+
+
+def test_a_column_whose_name_cannot_be_declared_is_named(tmp_path):
+    (tmp_path / "odd.csv").write_text("x,*,^y$\n1,2,3\n")
+    made, text = pasted(tmp_path, "odd.csv")
+    assert list(made.columns) == ["x"]
+    assert "# * is left out" in text
+    assert "# ^y$ is left out" in text

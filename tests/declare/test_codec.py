@@ -64,6 +64,12 @@ def test_numbers_keep_their_type(make) -> None:
     again = codec.decode(codec.encode(model))
     assert [type(option) for option in again.train.search["scale"].options] == [float, int, bool, str]
     assert isinstance(again.fallback, float)
+    large = make(train=fb.Train(print, search={"scale": fb.choice(2.0**53, 1e19, -2.5e20, 1e21, 1.5e300, 2**53, 10**20)}))
+    text = codec.encode(large)
+    assert codec.digests(text)
+    assert codec.encode(codec.decode(text)) == text
+    options = codec.decode(text).train.search["scale"].options
+    assert [(type(option), option) for option in options] == [(type(option), option) for option in large.train.search["scale"].options]
 
 
 def test_what_a_contract_asks_survives_and_changes_no_version(make, make_market) -> None:
@@ -102,6 +108,8 @@ def test_another_text_is_refused(text: str) -> None:
 def test_a_value_that_json_cannot_carry_is_named(make) -> None:
     with pytest.raises(DeclarationError, match="tags"):
         codec.encode(make(tags={"when": object()}))
+    with pytest.raises(DeclarationError, match=r"search\['depth'\] options is inf"):
+        codec.encode(make(train=fb.Train(print, search={"depth": fb.choice(1.0, float("inf"))})))
 
 
 def test_equal_quantities_have_equal_digests(module) -> None:

@@ -38,6 +38,13 @@ def test_counts_of_the_reference_in_its_own_cells_are_the_reference():
         assert sum(own.counts) + own.nulls == own.n == 500
 
 
+@pytest.mark.parametrize("name", ["n", "count", "value"])
+def test_a_column_of_text_may_have_any_name(name):
+    [bins] = reference(pl.DataFrame({name: ["a", "b", "a", None] * 9}), [name])
+    assert (bins.column, bins.nulls, bins.values) == (name, 9, ("a", "b"))
+    assert count_column(bins, pl.Series(name, ["a", "c"])).unseen == {"c": 1}
+
+
 def test_windows_are_weeks_where_there_are_eight_and_blocks_where_there_are_not():
     for days, rows in ((70, 10), (20, 8)):
         stamps = np.arange(days * 24) * (DAY // 24)

@@ -118,6 +118,10 @@ def test_rows_that_stand_on_both_sides_of_the_hold_out_are_counted() -> None:
     assert "chance would make it 0." in found
 
 
+def test_a_column_may_have_any_name() -> None:
+    assert told(model(features=[], columns={"count": int}), rows(count=np.arange(N))) == []
+
+
 def test_rows_of_few_values_coincide_by_chance_and_are_no_copies() -> None:
     few = rows(load=np.arange(N) % 5)
     assert told(model(features=[]), few) == []

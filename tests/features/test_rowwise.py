@@ -121,6 +121,13 @@ def test_a_sample_in_which_columns_do_not_vary_hides_nothing(bad):
     assert prove(calm.replace(transforms={"fine": pl.col("x").fill_null(0.0) * pl.col("sometimes").fill_null(1.0)}), STILL) == []
 
 
+@pytest.mark.parametrize(("kind", "between"), [(int, (0, 1e19)), (int, (-1e300, 1e300)), (float, (-1.7e308, 1.7e308))])
+def test_a_range_beyond_what_numbers_of_64_bits_hold_is_no_obstacle(kind, between):
+    data = Dataset("d", source="d.csv", time="at", columns={"x": Column(kind, between=between), "y": float})
+    wide = Model("m", task="regression", data=data, label="y", transforms={"double": pl.col("x") * 2})
+    assert prove(wide, ROWS.with_columns(pl.col("x").cast(pl.Int64 if kind is int else pl.Float64))) == []
+
+
 def test_what_stands_in_the_way_of_made_up_rows_is_no_problem_of_the_real_ones():
     def strict(rows: pl.DataFrame) -> pl.DataFrame:
         if (rows["x"] > 100).any():

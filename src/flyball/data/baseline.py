@@ -156,7 +156,7 @@ class Gathering:
 
 def counted(series: pl.Series) -> dict[str, int]:
     """The values of a column as text, and how many rows have each; nulls are left out."""
-    table = series.drop_nulls().value_counts(name="rows in all")
+    table = series.drop_nulls().alias("value").value_counts()
     return dict(zip(table.to_series(0).cast(pl.String).to_list(), table.to_series(1).to_list(), strict=True))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import keyword
 import math
 import re
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from flyball.data.sources.access import access
 from flyball.data.sources.text import missing, parsed
 from flyball.data.types import instants
 from flyball.declare.columns import Column
-from flyball.declare.data import Dataset
+from flyball.declare.data import Dataset, is_pattern
 from flyball.errors import BadInput
 from flyball.records.models import FieldType
 
@@ -36,6 +37,7 @@ _ARRIVALS: Final = ("arrived", "arrived_at", "ingested_at", "received_at", "load
 _PERSONAL: Final = re.compile(
     r"(^|_)(e?mail|phone|mobile|surname|firstname|lastname|fullname|name|address|street|iban|ssn|birth(day|date)?)(_|$)"
 )
+_CODE: Final = r"^\s*[+-]?0[0-9]"
 _WORDS: Final[dict[FieldType, str]] = {"int": "int", "float": "float", "bool": "bool", "str": "str", "time": '"time"'}
 
 
@@ -76,8 +78,8 @@ def infer(source: str, root: Path, name: str = "") -> Inferred:
     first = paths(Dataset(name, source=source, columns={"x": str}), root)[0]
     types, skipped = _types(source, root, name, first)
     # a name that cannot be printed cannot be declared
-    skipped += [column for column in types if not column.isprintable()]
-    types = {column: kind for column, kind in types.items() if column and column.isprintable()}
+    skipped += [column for column in types if not _is_plain(column)]
+    types = {column: kind for column, kind in types.items() if _is_plain(column)}
     if not types:
         raise BadInput(
             f"{source} has no column that could be declared", why=f"it has {', '.join(skipped) or 'none'}", fix="write plain columns"
@@ -112,7 +114,8 @@ def _types(source: str, root: Path, name: str, first: Path) -> tuple[dict[str, F
     if kind == ".csv":
         with first.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             header = next(csv.reader(file), [])
-        return _of_text(source, root, name, [column for column in header if column and column.isprintable()])
+        types = _of_text(source, root, name, [column for column in header if _is_plain(column)])
+        return types, [column for column in header if column and not _is_plain(column)]
     if kind in (".jsonl", ".ndjson"):
         try:
             plain = pl.read_ndjson(io.BytesIO(first.read_bytes()), infer_schema_length=None)
@@ -133,6 +136,10 @@ def _types(source: str, root: Path, name: str, first: Path) -> tuple[dict[str, F
     return known, [column for column in plain.columns if column not in known]
 
 
+def _is_plain(name: str) -> bool:
+    return bool(name) and name.isprintable() and not is_pattern(name)
+
+
 def _of_dtype(series: pl.Series) -> FieldType | None:
     dtype = series.dtype
     if dtype.is_integer():
@@ -148,17 +155,19 @@ def _of_dtype(series: pl.Series) -> FieldType | None:
     return "str" if isinstance(dtype, pl.Categorical | pl.Enum | pl.Null) else None
 
 
-def _of_text(source: str, root: Path, name: str, header: list[str]) -> tuple[dict[str, FieldType], list[str]]:
+def _of_text(source: str, root: Path, name: str, header: list[str]) -> dict[str, FieldType]:
     """The strictest type that every cell of a column can be read as."""
     if not header:
-        return {}, []
+        return {}
     possible: dict[str, list[FieldType]] = {column: ["int", "float", "bool", "time"] for column in header}
     filled = dict.fromkeys(header, False)
     for batch in stream(Dataset(name, source=source, columns=dict.fromkeys(header, Column(str))), access(root)):
         for column, kinds in possible.items():
             filled[column] = filled[column] or bool((~batch.select(missing(column, "float")).to_series()).any())
-            possible[column] = [kind for kind in kinds if _all(batch[column], kind)]
-    return {column: kinds[0] if kinds and filled[column] else "str" for column, kinds in possible.items()}, []
+            # a number loses the zeros that a code begins with
+            coded = bool(batch[column].str.contains(_CODE).any())
+            possible[column] = [kind for kind in kinds if not (coded and kind in ("int", "float")) and _all(batch[column], kind)]
+    return {column: kinds[0] if kinds and filled[column] else "str" for column, kinds in possible.items()}
 
 
 def _all(series: pl.Series, kind: FieldType) -> bool:
@@ -253,7 +262,8 @@ def _says(name: str, words: tuple[str, ...]) -> bool:
 
 def lines(found: Inferred) -> Iterator[str]:
     """The declaration as Python, to be pasted into a loop file."""
-    variable = found.name if found.name.isidentifier() else f"data_{re.sub(r'[^a-z0-9_]', '_', found.name)}"
+    plain = found.name.isidentifier() and not keyword.iskeyword(found.name) and found.name != "fb"
+    variable = found.name if plain else f"data_{re.sub(r'[^a-z0-9_]', '_', found.name)}"
     yield "import flyball as fb"
     yield ""
     yield f"# guessed from {found.rows:,} rows: what they are, not what they should be"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
@@ -36,6 +37,8 @@ _CLASSES: dict[str, type[Any]] = {
 }
 _FIELDS = {name: frozenset(field.name for field in fields(kind)) for name, kind in _CLASSES.items()}
 _WHOLE = 2**53
+_WRITTEN_OUT = 1e21
+"""From here on canonical JSON writes a number with its exponent."""
 
 _DATA_POLICY = (
     "freshness",
@@ -168,8 +171,14 @@ def _out(value: Any, place: str) -> Any:
         return {"$": "Span", "of": str(value)}
     if isinstance(value, int):
         return int(value) if abs(value) < _WHOLE else {"$": "int", "of": str(value)}
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DeclarationError(
+            f"{place} is {value!r}", why="a declaration has finite numbers alone", fix="write the largest that there may be"
+        )
     if isinstance(value, float):
-        return {"$": "float", "of": int(value)} if value.is_integer() and abs(value) < _WHOLE else value
+        # canonical JSON writes it as a whole number, which nobody could tell from one
+        whole = value.is_integer() and abs(value) < _WRITTEN_OUT
+        return {"$": "float", "of": int(value) if abs(value) < _WHOLE else repr(value)} if whole else value
     if isinstance(value, Step):
         return {"$": "Step", "kind": value.kind, "weight": value.weight, "bake": _out(value.bake, place), "labels": value.labels}
     if is_expression(value):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -14,6 +16,7 @@ from flyball.records.models import FieldType
 Value: TypeAlias = int | float | str | bool
 Type: TypeAlias = type[Any] | FieldType
 
+_MOST = sys.float_info.max
 _TYPES: dict[Any, FieldType] = {int: "int", float: "float", bool: "bool", str: "str", dt.datetime: "time"}
 
 
@@ -130,6 +133,8 @@ def _between(given: Any) -> tuple[float, float] | None:
     low, high = given
     if not (isinstance(low, int | float) and isinstance(high, int | float) and low <= high):
         raise fail("between", f"{low!r} to {high!r} is not a range", fix="write between=(low, high), both inclusive, low first")
+    if not -_MOST <= low <= high <= _MOST:
+        raise fail("between", f"{low!r:.40} to {high!r:.40} is not finite", fix="write the least and the greatest value that there may be")
     return float(low), float(high)
 
 
@@ -140,4 +145,8 @@ def _options(given: Iterable[Value]) -> tuple[Value, ...]:
     for option in options:
         if not isinstance(option, int | float | str | bool):
             raise fail("one_of", f"{option!r} is not a number, text or bool")
+        if isinstance(option, float) and not math.isfinite(option):
+            raise fail("one_of", f"{option!r} is not finite", fix="leave it out: a missing value is null")
+        if isinstance(option, int) and not -(2**63) <= option < 2**63:
+            raise fail("one_of", f"{option!r:.40} has more than 64 bits", fix="leave it out: no column holds it")
     return options

@@ -132,10 +132,7 @@ class Dataset:
                 "untold": items(untold, "untold"),
             },
         )
-        for argument, keys in (("unique", self.unique), ("references", self.references)):
-            for key in keys:
-                if key not in self.names:
-                    raise fail(argument, f'"{key}" is not a column of data set "{name}"', fix=near(key, self.names))
+        _check_names(self)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -153,6 +150,23 @@ class Dataset:
         """Names of columns whose values may say who a row is of: id, subject, and personal columns."""
         personal = (name for name, column in self.columns.items() if column.personal)
         return frozenset((*(role for role in (self.id, self.subject) if role), *personal))
+
+
+def _check_names(data: Dataset) -> None:
+    for key in data.names:
+        if is_pattern(key):
+            raise fail(
+                "columns", f'"{key}" stands for other columns, to whoever reads frames', fix="rename the column where its rows are made"
+            )
+    for argument, keys in (("unique", data.unique), ("references", data.references)):
+        for key in keys:
+            if key not in data.names:
+                raise fail(argument, f'"{key}" is not a column of data set "{data.name}"', fix=near(key, data.names))
+
+
+def is_pattern(name: str) -> bool:
+    """Whether Polars takes a name for those of other columns."""
+    return name == "*" or (name.startswith("^") and name.endswith("$"))
 
 
 def _columns(

@@ -59,9 +59,9 @@ def _constants(task: str, y: pl.Series) -> list[Baseline]:
     if task not in CLASSES:
         numbers = y.cast(pl.Float64)
         return [Baseline("mean", task, numbers.mean()), Baseline("median", task, numbers.median())]
-    counts = y.value_counts(sort=True).sort([pl.col("count"), pl.col(y.name)], descending=[True, False])
+    counts = y.alias("y").value_counts().sort("count", "y", descending=[True, False])
     rate = float((y == y.max()).mean() or 0.0) if task == "binary" else None  # type: ignore[arg-type]
-    return [Baseline("majority", task, counts[y.name][0], rate)]
+    return [Baseline("majority", task, counts["y"][0], rate)]
 
 
 def fit(task: str, y: pl.Series, last: pl.Series | None = None) -> Baseline:

@@ -90,7 +90,8 @@ def _numbers(series: pl.Series) -> NDArray[np.float64]:
 
 
 def _texts(series: pl.Series) -> pl.Series:
-    return series.cast(pl.String, strict=False)
+    """Values as text, under a name that no count of them has."""
+    return series.cast(pl.String, strict=False).alias("value")
 
 
 def _stamps(frame: pl.DataFrame, time: str | None) -> NDArray[np.int64] | None:
@@ -154,7 +155,7 @@ def _bins(frame: pl.DataFrame, column: str, *, slow: Places | None, fast: Places
 
 
 def _categorical(series: pl.Series, column: str, *, slow: Places | None, fast: Places | None, days: int) -> Bins:
-    table = series.drop_nulls().value_counts(name="n").sort(column if series.name == column else series.name)
+    table = series.drop_nulls().value_counts(name="n").sort("value")
     values, counts = table[:, 0].to_list(), table["n"].to_numpy().astype(np.int64)
     own, known = cells.own_values(values, counts), cells.known_hashes(values)
     found = cells.assign_categorical(own, known, values, counts, nulls=series.null_count())

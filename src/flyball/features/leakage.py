@@ -233,7 +233,7 @@ def _coincidence(rows: pl.DataFrame, names: Sequence[str]) -> float:
     """The chance that a row has a twin among `rows` if its columns had nothing to do with each other."""
     logarithm = np.log(rows.height)
     for name in names:
-        counts = rows[name].value_counts()["count"].to_numpy().astype(np.float64)
+        counts = rows[name].alias("value").value_counts()["count"].to_numpy().astype(np.float64)
         # of two different rows: a row is no twin of itself
         same = np.sum(counts * (counts - 1)) / (rows.height * (rows.height - 1))
         logarithm += np.log(max(same, 1 / rows.height**2))

@@ -107,7 +107,8 @@ def _spread(column: pl.Series, between: tuple[float, float] | None, chance: np.r
         return column.gather(chance.permutation(n))
     seen = column.cast(pl.Float64).drop_nulls().drop_nans()
     low, high = between if between is not None else (float(seen.min() or 0.0) - 1, float(seen.max() or 0.0) + 1)  # type: ignore[arg-type]
-    numbers = chance.permutation(np.linspace(low, high, n))
+    most = 2.0**62 if column.dtype.is_integer() else 1e300
+    numbers = chance.permutation(np.linspace(max(low, -most), min(high, most), n))
     return pl.Series(column.name, np.round(numbers) if column.dtype.is_integer() else numbers).cast(column.dtype)
 
 

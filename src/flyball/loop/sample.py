@@ -56,4 +56,7 @@ def _value(chance: random.Random, kind: str, declared: Column | None, row: int) 
     if kind == "str":
         return f"made-{row % 7}"
     low, high = declared.between if declared is not None and declared.between else (-100.0, 100.0)
-    return chance.randint(int(low), int(high)) if kind == "int" else chance.uniform(low, high)
+    if kind == "int":
+        return chance.randint(*(min(max(int(end), -(2**63)), 2**63 - 1) for end in (low, high)))
+    # two halves: a range may be longer than any number
+    return chance.uniform(low / 2, high / 2) * 2

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from flyball.clock import FARTHEST, Instant
 from flyball.data.contract.rule import EXAMPLES, Batch, Breaches, Facts, Whole
 from flyball.data.types import DTYPES
-from flyball.declare.columns import Column, Value
+from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
 from flyball.records.data import Finding
 
@@ -60,7 +60,7 @@ class OneOf:
 
     def __init__(self, dataset: Dataset, name: str, column: Column) -> None:
         self.name, self._column = name, column
-        self.allowed = pl.Series(_options(column), dtype=DTYPES[column.type] if column.type != "time" else None, strict=False)
+        self.allowed = pl.Series(column.one_of, dtype=DTYPES[column.type] if column.type != "time" else None, strict=False)
         self._found = Breaches(dataset, name)
 
     def add(self, facts: Facts, batch: Batch) -> None:
@@ -88,11 +88,6 @@ class OneOf:
                 examples=tuple(found.examples),
                 values=found.named(),
             )
-
-
-def _options(column: Column) -> list[Value]:
-    """The allowed values that a column can hold: no 64 bits hold a greater whole number."""
-    return [value for value in column.one_of or () if not isinstance(value, int) or -(2**63) <= value < 2**63]
 
 
 class Due:

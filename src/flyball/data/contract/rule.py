@@ -127,7 +127,7 @@ class Breaches:
                     self._seen.append(value)
                     self.examples.append(Example(row=batch.start + row + 1, value=brief(value)))
         if counted:
-            for value, count in series.cast(pl.String).value_counts(name="rows in all", sort=True).head(KEPT).iter_rows():
+            for value, count in series.cast(pl.String).alias("value").value_counts(sort=True).head(KEPT).iter_rows():
                 if value in self.values or len(self.values) < KEPT:
                     self.values[value] = self.values.get(value, 0) + count
 
