@@ -1,5 +1,6 @@
 """Loop files become declarations in a child of their own; a broken file stops its own models alone."""
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flyball.declare import codec
-from flyball.loop import compiling
+from flyball.loop import compile_child, compiling
 from flyball.loop.compiling import Compiler, compile_project
 
 LOOP = """
@@ -99,6 +100,29 @@ def test_a_model_made_by_a_factory_belongs_to_the_file_that_calls_it(project) ->
 )
 def test_a_file_that_cannot_be_imported_says_why_and_where(project, text: str, expected: str) -> None:
     assert expected in only_problem(project(loop=text))
+
+
+def test_a_fault_of_ours_is_not_laid_on_the_file(tmp_path: Path, monkeypatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise KeyError("x0")
+
+    monkeypatch.setattr(compile_child, "compile_file", fails)
+    # of the child alone, not of who tests it
+    monkeypatch.setattr(compile_child.os, "nice", lambda _: 0)
+    monkeypatch.setattr(compile_child.resource, "setrlimit", lambda *_: None)
+    read, write = os.pipe()
+    kept = os.dup(1)
+    try:
+        os.dup2(write, 1)
+        assert compile_child.main([str(tmp_path), "loop.py"]) == 0
+    finally:
+        os.dup2(kept, 1)
+        for one in (write, kept):
+            os.close(one)
+    with os.fdopen(read) as answer:
+        [problem] = json.load(answer)["problems"]
+    assert problem["what"] == "flyball failed at this file: KeyError: 'x0'"
+    assert problem["where"] == "loop.py:1"
 
 
 def test_a_file_whose_name_is_no_module_name_is_told_so(project) -> None:

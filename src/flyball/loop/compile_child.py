@@ -44,7 +44,10 @@ def main(arguments: list[str]) -> int:
         os.dup2(nowhere.fileno(), 1)
         os.nice(NICER)
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-        document = compile_file(root, file, prove=arguments[2] if len(arguments) > 2 else "")
+        try:
+            document = compile_file(root, file, prove=arguments[2] if len(arguments) > 2 else "")
+        except Exception as error:  # noqa: BLE001 - what a file does is caught where it runs: this is a fault of ours, and must not be laid on it
+            document = {"models": [], "problems": [_plain(_own_fault(file, error))]}
         answer.write(json.dumps(document).encode())
     return 0
 
@@ -102,6 +105,16 @@ def _home(module: ModuleType, root: Path) -> str:
 
 def _plain(problem: Problem) -> dict[str, str]:
     return {"where": problem.where, "what": problem.what, "why": problem.why, "fix": problem.fix}
+
+
+def _own_fault(file: str, error: Exception) -> Problem:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return Problem(
+        f"{file}:1",
+        f"flyball failed at this file: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
+        f"a fault of its own, in {Path(last.filename).name}:{last.lineno}",
+        "report it, with the file",
+    )
 
 
 def _record_places() -> dict[int, tuple[str, int]]:
