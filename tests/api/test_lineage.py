@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+from flyball.loop.openlineage import lines
 from flyball.records.identity import Role
 
 from .kit import Served
@@ -25,6 +28,21 @@ def test_a_source_is_named_by_its_path_slashes_and_all(api: Served) -> None:
         assert response.json()["start"] == ["source:data/demand.csv"]
     assert api.get("/lineage/demand@1.0.0").json()["start"] == ["version:demand@1.0.0"]
     assert api.get("/lineage/demand%401.0.0").json()["start"] == ["version:demand@1.0.0"]
+
+
+def test_openlineage_events_are_told_as_the_command_line_tells_them(api: Served) -> None:
+    wired = api.wired
+    whole = api.get("/openlineage")
+    assert whole.headers["content-type"].startswith("text/plain")
+    assert whole.text.splitlines() == list(lines(wired.ledger.state(), wired.ports.library, wired.blobs, wired.root))
+    names = {json.loads(line).get("job", {}).get("name") for line in whole.text.splitlines()}
+    assert {"train.demand", "read.town"} <= names
+    up = [json.loads(line) for line in api.get("/openlineage?of=demand@1.0.0&direction=up").text.splitlines()]
+    assert up
+    assert len(up) < len(names) or all("release." not in event.get("job", {}).get("name", "") for event in up)
+    assert api.get("/openlineage?of=nothing").status_code == 404
+    assert api.get("/openlineage?direction=sideways").status_code == 422
+    assert api.get("/openlineage", token=api.token("eve", Role.VIEWER, models=["credit-*"])).text == ""
 
 
 def test_the_whole_is_told_without_a_name(api: Served) -> None:

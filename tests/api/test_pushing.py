@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
+import msgspec
 import pytest
 
 import flyball as fb
+from flyball.api.pages import cursor
+from flyball.data import manifest
 from flyball.data.refresh import refresh
 from flyball.data.sources.pushed import pushed_since
 from flyball.declare import codec
 from flyball.loop import pushing
 from flyball.loop.reading import Reader
 from flyball.loop.tick import commit
-from flyball.records.data import DATASETS
+from flyball.records.data import DATASET_VERSIONS, DATASETS, DataCollected
 from flyball.records.declarations import DeclarationApplied
 from flyball.records.identity import Role
 
@@ -120,6 +125,58 @@ def test_rows_of_a_version_are_paged_without_what_says_whose_they_are(pay: Serve
     assert pay.get("/datasets/pay/rows?version=1.0.0").status_code == 200
     assert pay.get("/datasets/pay/rows?version=7.0.0").status_code == 404
     assert pay.get("/datasets/pay/rows?after=x").status_code == 422
+
+
+def test_a_page_of_rows_reads_the_chunks_that_it_shows_alone(pay: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    pay.post("/datasets/pay/rows", {"rows": [{**ROW, "id": str(number), "amount": number} for number in range(4)]})
+    committed(pay)
+    whole, read = manifest.manifest, manifest.read
+    asked: list[str] = []
+    monkeypatch.setattr(manifest, "manifest", lambda *given: msgspec.structs.replace(whole(*given), chunks=whole(*given).chunks * 3))
+    monkeypatch.setattr(manifest, "read", lambda *given: asked.append(given[0]) or read(*given))
+    first = pay.get("/datasets/pay/rows?limit=6").json()
+    assert ([each["row"]["amount"] for each in first["items"]], len(asked)) == ([0, 1, 2, 3, 0, 1], 2)
+    asked.clear()
+    rest = pay.get(f"/datasets/pay/rows?limit=2&after={first['next']}").json()
+    assert ([(each["index"], each["row"]["amount"]) for each in rest["items"]], len(asked)) == ([(6, 2), (7, 3)], 2)
+    asked.clear()
+    last = pay.get(f"/datasets/pay/rows?limit=9&after={rest['next']}").json()
+    assert ([each["index"] for each in last["items"]], last["next"], len(asked)) == ([8, 9, 10, 11], None, 1)
+
+
+def test_a_cursor_that_nobody_gave_out_is_no_mistake_of_ours(pay: Served) -> None:
+    pay.post("/datasets/pay/rows", {"rows": [ROW]})
+    committed(pay)
+    [content] = (version.content for _, version in pay.wired.ledger.state().scan(DATASET_VERSIONS, "pay/"))
+    forged = cursor(f"{DATASET_VERSIONS.name}/{content}", "²")
+    assert pay.get(f"/datasets/pay/rows?after={forged}").status_code < 500
+
+
+def test_rows_that_were_let_go_are_said_to_be(pay: Served) -> None:
+    pay.post("/datasets/pay/rows", {"rows": [ROW]})
+    committed(pay)
+    [content] = (version.content for _, version in pay.wired.ledger.state().scan(DATASET_VERSIONS, "pay/"))
+    pay.happened(DataCollected(name="pay", version="1.0.0", content=content, rows=1))
+    answer = pay.get("/datasets/pay/rows?version=1.0.0")
+    assert (answer.status_code, "are not held any more" in answer.json()["detail"]) == (404, True)
+
+
+def test_two_versions_are_compared_by_number_or_content_without_whose_rows_they_are(pay: Served) -> None:
+    pay.post("/datasets/pay/rows", {"rows": [ROW]})
+    committed(pay)
+    pay.post("/datasets/pay/rows", {"rows": [{**ROW, "id": "b", "amount": 7}, {**ROW, "id": "c", "amount": 9}]})
+    committed(pay)
+    told = pay.get("/datasets/pay/diff?from=1.0.0").json()
+    assert (told["before"]["rows"], told["after"]["rows"], told["rows"]["added"], told["rows"]["removed"]) == (1, 3, 2, 0)
+    assert {each["column"] for each in told["columns"]} >= {"amount"}
+    assert "ana" not in json.dumps(told["rows"])
+    assert "555" not in json.dumps(told)
+    back = pay.get(f"/datasets/pay/diff?from={told['after']['content'][:12]}&to=1.0.0").json()
+    assert (back["rows"]["added"], back["rows"]["removed"]) == (0, 2)
+    assert pay.get("/datasets/pay/diff").status_code == 422
+    assert pay.get("/datasets/pay/diff?from=7.0.0").status_code == 404
+    assert pay.get("/datasets/pai/diff?from=1.0.0").status_code == 404
+    assert pay.get("/datasets/pay/diff?from=1.0.0", token=pay.token("ot", Role.VIEWER, models=("demand",))).status_code == 404
 
 
 def test_a_data_set_that_was_never_read_has_no_rows_to_show(pay: Served) -> None:

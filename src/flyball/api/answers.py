@@ -9,6 +9,7 @@ import msgspec
 from flyball.clock import Instant
 from flyball.records.base import Record
 from flyball.records.data import DatasetVersion, Finding
+from flyball.records.difference import ColumnDifference, RowDifference, SchemaDifference
 from flyball.records.estimates import Verdict
 from flyball.records.identity import Role, Scope
 from flyball.records.monitoring import AlertRow
@@ -81,6 +82,17 @@ class Dataset(Record, frozen=True):
     refused_mark: str
     violations: tuple[str, ...]
     findings: tuple[Finding, ...]
+
+
+class VersionsCompared(Record, frozen=True):
+    """Two versions of a data set, and what they do not have in common: columns, rows, and how the values of each column have moved."""
+
+    name: str
+    before: DatasetVersion
+    after: DatasetVersion
+    schema: SchemaDifference
+    rows: RowDifference
+    columns: tuple[ColumnDifference, ...]
 
 
 class View(Record, frozen=True):

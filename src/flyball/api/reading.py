@@ -131,10 +131,7 @@ def datasets(asked: Asked) -> Answer:
 
 def dataset_versions(asked: Asked) -> Answer:
     """Every version of a data set."""
-    name, state = valid_name(asked.path["dataset"], "data set"), asked.state()
-    seen = lookup.datasets_of(asked.caller, asked.ports.library, state)
-    if state.get(DATASETS, name) is None or not seen(name):
-        raise lookup.missing("data set", name, [key for key, _ in state.scan(DATASETS) if seen(key)])
+    name, state = _dataset(asked), asked.state()
     rows = sorted((row for _, row in state.scan(DATASET_VERSIONS, f"{name}/")), key=lambda row: (-row.as_of, row.content))
     return Answer(pages.of_list([(row.content, row) for row in rows], f"{DATASET_VERSIONS.name}/{name}", asked.query))
 
@@ -146,12 +143,14 @@ def lineage_overview(asked: Asked) -> Answer:
 
 def lineage(asked: Asked) -> Answer:
     """What a thing was made of, and what was made of it: a source's path, data set, column, view, run, model, version or rollout."""
+    return Answer(tracing.trace(asked.state(), asked.ports.library, asked.path["ref"], _direction(asked), _covered(asked))[1])
+
+
+def _direction(asked: Asked) -> tracing.Direction:
     direction = asked.query.get("direction", "both")
     if direction not in ("up", "down", "both"):
         raise BadInput(f'"{direction[:40]}" is no direction', fix="direction=up or direction=down")
-    return Answer(
-        tracing.trace(asked.state(), asked.ports.library, asked.path["ref"], cast("tracing.Direction", direction), _covered(asked))[1]
-    )
+    return cast("tracing.Direction", direction)
 
 
 def _covered(asked: Asked) -> Callable[[str], bool] | None:
@@ -169,22 +168,43 @@ def view(asked: Asked) -> Answer:
     return Answer(answers.View(view=name, definitions=own))
 
 
-def dataset_rows(asked: Asked) -> Answer:
-    """Rows of a version of a data set (`version`: its number; else the one in use), without the columns that say who a row is of."""
-    from flyball.api.rows import page
+def openlineage(asked: Asked) -> Answer:
+    """OpenLineage events, one a line: of the thing that `of` names and what is told of it, or of everything."""
+    from flyball.loop.openlineage import lines
 
+    wired, state = asked.wired, asked.state()
+    told = lines(state, asked.ports.library, wired.blobs, wired.root, asked.query.get("of", ""), _direction(asked), _covered(asked))
+    return Answer(b"".join(f"{line}\n".encode() for line in told))
+
+
+def dataset_rows(asked: Asked) -> Answer:
+    """Rows of a version of a data set (`version`: the one in use, if it is not said), without the columns that say who a row is of."""
+    from flyball.api.rows import page
+    from flyball.loop import comparing
+
+    return Answer(page(asked, comparing.meant(asked.state(), _dataset(asked), asked.query.get("version", ""))))
+
+
+def dataset_difference(asked: Asked) -> Answer:
+    """What two versions of a data set do not have in common: that of `from`, and that of `to`, else the one in use."""
+    from flyball.loop import comparing
+
+    name, first = _dataset(asked), asked.query.get("from", "")
+    if not first:
+        raise BadInput("from= is missing", why="two versions are compared", fix="from=1.0.0")
+    before, after, found = comparing.compare(asked.state(), asked.ports.library, asked.wired.blobs, name, first, asked.query.get("to", ""))
+    return Answer(
+        answers.VersionsCompared(name=name, before=before, after=after, schema=found.schema, rows=found.rows, columns=found.columns)
+    )
+
+
+def _dataset(asked: Asked) -> str:
+    """The data set that the path names, if the caller may see it. Raises BadInput, NotFound."""
     name, state = valid_name(asked.path["dataset"], "data set"), asked.state()
-    seen, row = lookup.datasets_of(asked.caller, asked.ports.library, state), state.get(DATASETS, name)
-    if row is None or not seen(name):
+    seen = lookup.datasets_of(asked.caller, asked.ports.library, state)
+    if state.get(DATASETS, name) is None or not seen(name):
         raise lookup.missing("data set", name, [key for key, _ in state.scan(DATASETS) if seen(key)])
-    wanted = asked.query.get("version", "")
-    known = [version for _, version in state.scan(DATASET_VERSIONS, f"{name}/")]
-    found = next((version for version in known if version.version == wanted), None) if wanted else row.head
-    if found is None:
-        raise NotFound(
-            f"data set {name} has no version {wanted or 'yet'}", fix=f"versions: {', '.join(each.version for each in known) or 'none'}"
-        )
-    return Answer(page(asked, found))
+    return name
 
 
 def monitors(asked: Asked) -> Answer:

@@ -11,15 +11,17 @@ from flyball.api import pages
 from flyball.api.answers import DataRow
 from flyball.api.asking import Asked
 from flyball.api.pages import Page
-from flyball.data.commit import scan
-from flyball.data.erasures import present
+from flyball.data import manifest
 from flyball.errors import Conflict
+from flyball.loop import comparing
 from flyball.loop.erasing import datasets, declared_models
 from flyball.records.data import DATASET_VERSIONS, DatasetVersion
 
 
 def page(asked: Asked, version: DatasetVersion) -> Page:
-    """Some rows of a version. Raises BadInput, Conflict where no declaration says which columns are of persons, NotFound, Corrupt."""
+    """Some rows of a version. Raises BadInput, Conflict where no declaration says which columns are of persons, NotFound where its rows were let go,
+    Corrupt.
+    """
     state, library = asked.state(), asked.ports.library
     declared = datasets(declared_models(state, library)).get(version.name)
     if declared is None:
@@ -30,9 +32,8 @@ def page(asked: Asked, version: DatasetVersion) -> Page:
         )
     list_name = f"{DATASET_VERSIONS.name}/{version.content}"
     limit, after = pages.limit_of(asked.query), pages.after_of(asked.query, list_name)
-    start = int(after) if after.isdigit() else 0
-    content = present(state, version.name, version.content)
-    frame = _part(content, asked, start, limit + 1)
+    start = pages.number_of(after) or 0
+    frame = _part(comparing.held(state, version), asked, start, limit + 1)
     hidden = {*declared.identifying, version.subject}
     shown = frame.head(limit).select(name for name in frame.columns if name not in hidden)
     items = [DataRow(index=start + place, row=_plain(row)) for place, row in enumerate(shown.iter_rows(named=True))]
@@ -42,14 +43,17 @@ def page(asked: Asked, version: DatasetVersion) -> Page:
 
 
 def _part(content: str, asked: Asked, start: int, rows: int) -> pl.DataFrame:
-    """Some rows of a content; of the chunks before and behind them, none is kept."""
-    found: list[pl.DataFrame] = []
-    for chunk in scan(content, asked.wired.blobs):
-        part = chunk.slice(start, rows)
-        start, rows = max(0, start - chunk.height), rows - part.height
-        found.append(part)
+    """Some rows of a content; of the chunks before and behind them, none is read."""
+    blobs = asked.wired.blobs
+    whole = manifest.manifest(content, blobs)
+    found = [manifest.nothing(whole)]
+    for chunk in whole.chunks:
         if rows <= 0:
             break
+        if start < chunk.rows:
+            found.append(manifest.read(chunk.content, blobs).slice(start, rows))
+            rows -= found[-1].height
+        start = max(0, start - chunk.rows)
     return pl.concat(found)
 
 

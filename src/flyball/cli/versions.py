@@ -15,9 +15,9 @@ from flyball.records.codec import plain
 from flyball.records.data import DATASETS, ColumnStats, DatasetRow
 
 if TYPE_CHECKING:
-    from flyball.data.difference import ColumnDifference, RowDifference, SchemaDifference
     from flyball.loop.comparing import Stored
     from flyball.records.base import State
+    from flyball.records.difference import ColumnDifference, RowDifference, SchemaDifference
     from flyball.wiring import Wired
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="a data set")]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from flyball.clock import rfc3339
 from flyball.data import manifest
 from flyball.data.commit import baseline_of, statistics
-from flyball.data.difference import Difference, Version, difference
+from flyball.data.difference import Version, difference
 from flyball.data.erasures import present
 from flyball.errors import BadInput, Corrupt, NotFound
 from flyball.loop import erasing
@@ -15,6 +15,7 @@ from flyball.loop.lookup import missing
 from flyball.loop.ports import Library
 from flyball.records.base import State
 from flyball.records.data import COLLECTED, DATASET_VERSIONS, DATASETS, DatasetVersion, erasure_key
+from flyball.records.difference import Difference
 from flyball.store.blobs import Blobs
 
 
@@ -48,7 +49,7 @@ def meant(state: State, name: str, text: str) -> DatasetVersion:
     if not text:
         row = state.get(DATASETS, name)
         if row is None or row.head is None:
-            raise NotFound(f'data set "{name}" has no version in use', fix="name two versions")
+            raise NotFound(f'data set "{name}" has no version in use', fix=f"name a version: flyball data show {name} lists them")
         return row.head
     found = [version for version in known if version.version == text]
     if not found and len(text) >= 4:
