@@ -162,6 +162,34 @@ def test_the_fast_path_accepts_exactly_what_the_specification_accepts(row: dict[
         assert found
 
 
+WIDE = [(None, 1e19), (-1e300, 1e300), (1e19, 2e19), (-2e19, -1e19), (float(2**63), None), (0.2, 0.8), (-0.5, 1.5)]
+WHOLE = (-(2**63) - 1, -(2**63), -1, 0, 1, 2**63 - 1, 2**63)
+
+
+@pytest.mark.parametrize(("low", "high"), WIDE)
+def test_the_range_of_a_whole_number_may_be_any(low: float | None, high: float | None) -> None:
+    signature = Signature(task="binary", fields=(Field(name="n", type="int", low=low, high=high),))
+    reader = RowReader(signature)
+    for value in WHOLE:
+        body = f'{{"row": {{"n": {value}}}}}'.encode()
+        _, _, found = explain.check_row({"n": value}, signature, "row")
+        try:
+            assert reader.read(body).rows == [(value,)]
+            assert not found
+        except BadInput:
+            assert found
+
+
+@pytest.mark.parametrize("name", ['size 12"', "C:\\x", "a/b~c", "*", "é"])
+def test_a_field_may_have_any_name(name: str) -> None:
+    reader = RowReader(Signature(task="binary", fields=(Field(name=name, type="float"), Field(name="other", type="str"))))
+    assert reader.read(json.dumps({"row": {name: 2, "other": "x"}}).encode()).rows == [(2.0, "x")]
+    with pytest.raises(BadInput) as caught:
+        reader.read(json.dumps({"row": {name: "2", "other": "x"}}).encode())
+    [problem] = caught.value.problems
+    assert problem.where == explain.pointer("row", name)
+
+
 def many(value: str) -> str:
     return "{" + ", ".join(f'"k{i}": {value}' for i in range(5_000)) + "}"
 

@@ -114,6 +114,8 @@ def _dataset(data: Dataset) -> Iterator[Found]:
             yield Found(
                 f'column "{name}" of type {column.type} has values of another type in one_of', "", "write values of the column's type"
             )
+        if column.one_of is not None and column.type == "time":
+            yield Found(f'column "{name}" of type time has one_of=', "times are not listed", "drop it, or declare the column a text")
         if column.unseen is not None and column.type not in ("int", "str"):
             yield Found(f'column "{name}" of type {column.type} has unseen=', "only text and whole numbers are looked up", "use shift=")
         if column.shift is not None and column.type == "time":

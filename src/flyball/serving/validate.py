@@ -21,6 +21,7 @@ from flyball.serving.explain import Marks, Row, pointer
 from flyball.serving.problems import Unparsable
 
 _MEMBERS = ("row", "rows", "columns", "id", "ids", "key", "keys", "time", "times")
+_LEAST, _MOST = -(2**63), 2**63 - 1
 _PLURAL = {"id": "ids", "key": "keys", "time": "times"}
 
 
@@ -45,9 +46,9 @@ def _field_type(field: Field) -> Any:
     if field.one_of is not None and simple and field.type in ("int", "str"):
         kind = Literal[field.one_of]
     elif field.type == "int":
-        low = -(2**63) if field.low is None else math.ceil(field.low)
-        high = 2**63 - 1 if field.high is None else math.floor(field.high)
-        kind = Annotated[int, msgspec.Meta(ge=low, le=high)]
+        low = _LEAST if field.low is None else max(_LEAST, math.ceil(field.low))
+        high = _MOST if field.high is None else min(_MOST, math.floor(field.high))
+        kind = Annotated[int, msgspec.Meta(ge=min(low, _MOST), le=max(high, _LEAST))]
     elif field.type == "float":
         kind = Annotated[float, msgspec.Meta(ge=field.low, le=field.high)]
     elif field.type == "bool":
@@ -63,6 +64,8 @@ def _needs_second_look(field: Field) -> bool:
         field.type == "time"
         or (field.one_of is not None and field.type in ("float", "bool"))
         or (field.type == "int" and field.one_of is not None)
+        # a range in which no number of 64 bits lies
+        or (field.type == "int" and ((field.low or 0) > _MOST or (field.high or 0) < _LEAST))
     )
 
 
@@ -72,7 +75,9 @@ class RowReader:
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
         members = [(f"f{index}", _field_type(field)) for index, field in enumerate(signature.fields)]
-        names = {f"f{index}": field.name for index, field in enumerate(signature.fields)}
+        # a name that JSON escapes is none of a typed decode: such rows are read slowly, always
+        self._typed = not any(set(field.name) & {'"', "\\"} for field in signature.fields)
+        names = {f"f{index}": field.name for index, field in enumerate(signature.fields)} if self._typed else {}
         row = msgspec.defstruct("Row", members, rename=names, forbid_unknown_fields=True, gc=False)
         text = Annotated[str, msgspec.Meta(min_length=1, max_length=explain.LONGEST_ID)]
         body = msgspec.defstruct(
@@ -90,6 +95,8 @@ class RowReader:
 
     def read(self, body: bytes) -> Request:
         """Read a predict body (docs/http.md). Raises Unparsable or BadInput with every problem."""
+        if not self._typed:
+            return self._slowly(explain.parse(body))
         try:
             asked = self._decode(body)
             row: Row = self._astuple(asked.row)
