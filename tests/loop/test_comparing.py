@@ -40,6 +40,7 @@ def test_a_reencoded_column_is_seen_in_its_distribution(people: People) -> None:
 
 def test_show_tells_schema_profile_parents_and_chunks(people: People) -> None:
     found = people.call("data", "show", "payments").document
+    assert (found["lineage"]["models"], found["lineage"]["views"]) != ([], [])
     assert {each["name"] for each in found["stats"]} == {"amount", "good", "ts", "payment", "customer"}
     first, second = found["versions"]
     assert second["parents"] == [first["content"]]

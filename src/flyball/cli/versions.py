@@ -10,12 +10,14 @@ from flyball.cli import common
 from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.output import Output, ago, dated
 from flyball.clock import Instant, rfc3339
-from flyball.loop.lookup import missing
+from flyball.loop import lookup
 from flyball.records.codec import plain
 from flyball.records.data import DATASETS, ColumnStats, DatasetRow
+from flyball.records.declarations import DECLARATIONS
 
 if TYPE_CHECKING:
     from flyball.loop.comparing import Stored
+    from flyball.loop.reads import Readers
     from flyball.records.base import State
     from flyball.records.difference import ColumnDifference, RowDifference, SchemaDifference
     from flyball.wiring import Wired
@@ -38,7 +40,7 @@ def _row(wired: Wired, state: State, name: str) -> DatasetRow:
     """A data set that the caller may see. Raises NotFound."""
     row, seen = state.get(DATASETS, name), common.may_see_data(wired, state)
     if row is None or not seen(name):
-        raise missing("data set", name, [key for key, _ in state.scan(DATASETS) if seen(key)])
+        raise lookup.missing("data set", name, [key for key, _ in state.scan(DATASETS) if seen(key)])
     return row
 
 
@@ -53,11 +55,13 @@ def show(name: Name, *, project: Project = HERE, as_json: Json = False, quiet: Q
         row = _row(wired, state, name)
         found = comparing.stored(state, name, wired.blobs)
         stats = statistics(row.head, wired.blobs) if row.head is not None else ()
+        read = _readers(wired, state, name)
     out.line(" ".join(listed(name, row)))
     numbers = {each.version.content: each.version.version for each in found}
     for each in found:
         for line in _version(each, numbers, now):
             out.line(f"  {line}")
+    out.line(f"  lineage  {_lineage(read)}   → flyball lineage {name}")
     if stats:
         out.line()
         out.table(("COLUMN", "TYPE", "MISSING", "DISTINCT", "LOW", "HIGH", "MEAN"), [_profile(each) for each in stats])
@@ -65,8 +69,24 @@ def show(name: Name, *, project: Project = HERE, as_json: Json = False, quiet: Q
     for finding in row.findings:
         if finding.severity == "warn":
             out.line(f"  warning  {finding.text}")
-    out.document({"name": name, **dated(row), "stats": stats, "versions": [_document(each) for each in found]})
+    lineage = {"sources": read.sources, "views": read.views, "models": read.models}
+    out.document({"name": name, **dated(row), "stats": stats, "versions": [_document(each) for each in found], "lineage": lineage})
     return 0
+
+
+def _readers(wired: Wired, state: State, name: str) -> Readers:
+    """Who reads a data set, of the models that the caller may see."""
+    from flyball.loop import reads
+
+    rows = [row for model, row in state.scan(DECLARATIONS) if common.may_see(wired, model)]
+    models = (lookup.readable(wired.ports.library, row)[0] for row in rows)
+    return reads.readers([model for model in models if model is not None], name)
+
+
+def _lineage(read: Readers) -> str:
+    views = [f"views {', '.join(read.views)}"] if read.views else []
+    models = f"models {', '.join(read.models)}" if read.models else "no model"
+    return " → ".join([*([", ".join(read.sources)] if read.sources else []), *views, models])
 
 
 def _version(each: Stored, numbers: dict[str, str], now: Instant) -> list[str]:

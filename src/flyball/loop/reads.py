@@ -79,6 +79,24 @@ def datasets(model: Model) -> tuple[Dataset, ...]:
     return tuple(told.values())
 
 
+class Readers(NamedTuple):
+    """From where a data set is read, and which views and models read it."""
+
+    sources: tuple[str, ...]
+    views: tuple[str, ...]
+    models: tuple[str, ...]
+
+
+def readers(models: Iterable[Model], name: str) -> Readers:
+    """Who of these reads the data set of a name."""
+    reading = [(model, data) for model in models for data in datasets(model) if data.name == name]
+    return Readers(
+        sources=tuple(sorted({source(data).name for _, data in reading})),
+        views=tuple(sorted({view.name for model, _ in reading for view in model.features if view.data.name == name})),
+        models=tuple(sorted(model.name for model, _ in reading)),
+    )
+
+
 def edges(model: Model, name: str, view_name: ViewName) -> Iterator[Edge]:
     """Every edge of a declaration. `name`: what the model is called in the graph."""
     for data in datasets(model):
