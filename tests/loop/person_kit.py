@@ -66,28 +66,17 @@ class Ended(NamedTuple):
         return json.loads(self.out)
 
 
-class People:
-    """The project on disk."""
+class OnDisk:
+    """A project on disk, with one data set in one file."""
+
+    source = ""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.state = root / ".flyball"
 
-    @classmethod
-    def make(cls, root: Path) -> People:
-        """Two versions of the data, a version of the model made from the first, and two segments of the log."""
-        (root / "data").mkdir(parents=True)
-        (root / "flyball.toml").touch()
-        (root / "loop.py").write_text(LOOP)
-        people = cls(root)
-        people.write(rows(600))
-        assert people.call("train", "pay", "--trials", 0).code == 0
-        people.write(rows(650))
-        assert people.call("tick").code == 0
-        return people
-
     def write(self, frame: pl.DataFrame) -> None:
-        frame.write_csv(self.root / "data" / "payments.csv")
+        frame.write_csv(self.root / "data" / self.source)
 
     def call(self, *arguments: object) -> Ended:
         out, err = io.StringIO(), io.StringIO()
@@ -102,6 +91,25 @@ class People:
             yield wired
         finally:
             wired.close()
+
+
+class People(OnDisk):
+    """The project on disk."""
+
+    source = "payments.csv"
+
+    @classmethod
+    def make(cls, root: Path) -> People:
+        """Two versions of the data, a version of the model made from the first, and two segments of the log."""
+        (root / "data").mkdir(parents=True)
+        (root / "flyball.toml").touch()
+        (root / "loop.py").write_text(LOOP)
+        people = cls(root)
+        people.write(rows(600))
+        assert people.call("train", "pay", "--trials", 0).code == 0
+        people.write(rows(650))
+        assert people.call("tick").code == 0
+        return people
 
     def verified(self) -> VerifyReport:
         with self.opened() as wired:

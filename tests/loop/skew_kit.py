@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ import numpy as np
 import polars as pl
 
 import flyball as fb
-from flyball.cli.main import run
 from flyball.data.commit import load_content
 from flyball.data.erasures import present
 from flyball.declare.codec import view_digest
@@ -33,9 +30,9 @@ from flyball.serving.worker import Scorer, _parts
 from flyball.store.online import Part
 from flyball.training.artifact import load
 from flyball.training.predictor import Predictor
-from flyball.wiring import Wired, open_project
+from flyball.wiring import Wired
 
-from .person_kit import Ended
+from .person_kit import Ended, OnDisk
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -96,33 +93,18 @@ class Store:
         self.views = packed([TakenUp(view.name, view_digest(view), tuple(view.features), "sales", content) for view in model.features])
 
 
-class Shops:
+class Shops(OnDisk):
     """The project on disk."""
 
+    source = "sales.csv"
+
     def __init__(self, root: Path, *, subject: bool = False) -> None:
-        self.root = root
+        super().__init__(root)
         (root / "data").mkdir(parents=True)
         (root / "flyball.toml").touch()
         (root / "loop.py").write_text(LOOP.replace("SUBJECT", ', subject="shop"' if subject else ""))
         self.write(rows())
         assert self.call("train", "shops", "--trials", 0).code == 0
-
-    def write(self, frame: pl.DataFrame) -> None:
-        frame.write_csv(self.root / "data" / "sales.csv")
-
-    def call(self, *arguments: object) -> Ended:
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = run([*(str(argument) for argument in arguments), "--project", str(self.root), "--json"])
-        return Ended(code, out.getvalue(), err.getvalue())
-
-    @contextlib.contextmanager
-    def opened(self, **more: Any) -> Iterator[Wired]:
-        wired = open_project(self.root, **more)
-        try:
-            yield wired
-        finally:
-            wired.close()
 
     def content(self) -> str:
         """Where the newest version lies."""

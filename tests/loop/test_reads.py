@@ -183,7 +183,9 @@ def test_views_that_are_defined_alike_are_one_whoever_looks_them_up() -> None:
 
 def test_who_reads_a_data_set_is_told_by_name_whatever_it_is_to_them() -> None:
     back = fb.Dataset("chargebacks", source="back.csv", time="on", columns={"payment_id": str, "bad": bool})
-    late = fb.Model("late", task="binary", data=PAYMENTS, label=fb.Label("bad", source=back, on="payment_id", within="30d"), inputs=["amount"])
+    late = fb.Model(
+        "late", task="binary", data=PAYMENTS, label=fb.Label("bad", source=back, on="payment_id", within="30d"), inputs=["amount"]
+    )
     assert reads.readers([fraud(), late], "payments") == (("data/payments/*.parquet",), ("card",), ("fraud", "late"))
     assert reads.readers([fraud(), late], "chargebacks") == (("back.csv",), (), ("late",))
     assert reads.readers([fraud(), late], "nothing") == ((), (), ())
