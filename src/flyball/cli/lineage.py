@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -75,6 +74,7 @@ def lineage(
 
 def _export(out: Output, wired: Wired, thing: str, file: Path | None, *, up: bool, down: bool) -> None:
     """Every event on a line of its own, on stdout or in a file that is written beside and then put in its place."""
+    from flyball.ledger.export import whole_file
     from flyball.loop.openlineage import lines
 
     direction: Direction = "both" if up == down else "up" if up else "down"
@@ -85,25 +85,8 @@ def _export(out: Output, wired: Wired, thing: str, file: Path | None, *, up: boo
         for line in told:
             print(line)
         return
-    count = whole_file(file, (f"{line}\n" for line in told))
+    count = whole_file(file, (f"{line}\n".encode() for line in told))
     out.line(f"wrote  {file}   {counted(count, 'event')}")
-
-
-def whole_file(file: Path, lines: Iterable[str]) -> int:
-    """Write a file that is there whole or as it was; how many lines."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    count = 0
-    try:
-        with draft.open("w", encoding="utf-8") as written:
-            for line in lines:
-                written.write(line)
-                count += 1
-            written.flush()
-            os.fsync(written.fileno())
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
-    return count
 
 
 def _document(found: Lineage) -> Mapping[str, object]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from flyball.wiring import Wired
 
 app = common.app()
+Version = Annotated[str, typer.Argument(metavar="MODEL[@V]", help="without a version: the champion, else the newest")]
 _MOODS = {Outcome.PASS: "good", Outcome.FAIL: "bad", Outcome.INSUFFICIENT: "unsure", Outcome.WAIVED: "unsure"}
 
 
@@ -68,7 +69,7 @@ def list_versions(
 
 @app.command()
 def show(
-    version: Annotated[str, typer.Argument(metavar="MODEL[@V]", help="without a version: the champion, else the newest")],
+    version: Version,
     *,
     project: Project = HERE,
     as_json: Json = False,
@@ -165,7 +166,7 @@ def framing_document(model: Model) -> dict[str, object]:
 
 @app.command()
 def card(
-    version: Annotated[str, typer.Argument(metavar="MODEL[@V]", help="without a version: the champion, else the newest")],
+    version: Version,
     *,
     project: Project = HERE,
     as_json: Json = False,

@@ -52,11 +52,11 @@ def export(ledger: SqlLedger, folder: Path, *, personal: bool = False) -> Export
         keys = [f"{each.vkey}\n".encode() for each in verifiers(state)]
     with ledger.database.reading() as connection:
         head = read_head(connection, ledger.database)
-        events = _write(folder / EVENTS, _events(connection, ledger, head))
-        checkpoints = _write(folder / CHECKPOINTS, _checkpoints(connection, ledger))
+        events = whole_file(folder / EVENTS, _events(connection, ledger, head))
+        checkpoints = whole_file(folder / CHECKPOINTS, _checkpoints(connection, ledger))
         if personal:
-            _write(folder / PERSONAL, _personal(connection, ledger), mode=0o600)
-    _write(folder / KEYS, iter(keys))
+            whole_file(folder / PERSONAL, _personal(connection, ledger), mode=0o600)
+    whole_file(folder / KEYS, iter(keys))
     return Exported(events=events, checkpoints=checkpoints, root=head.root.hex())
 
 
@@ -194,9 +194,9 @@ def _damaged(where: str, why: str) -> Corrupt:
     return Corrupt(f"{where} is not what was written", why=why, fix="use another backup")
 
 
-def _write(path: Path, parts: Iterable[bytes], mode: int = 0o644) -> int:
-    """Write a file whole: beside, synced, renamed. Returns the number of parts."""
-    scratch = path.with_name(f".{path.name}.new")
+def whole_file(path: Path, parts: Iterable[bytes], mode: int = 0o644) -> int:
+    """Write a file that is there whole or as it was: beside, synced, renamed. Returns the number of parts."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     count = 0
     try:
         descriptor = os.open(scratch, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, mode)

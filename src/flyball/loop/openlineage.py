@@ -117,7 +117,7 @@ class Exporter:
     def _said(self, kind: type[ol.EventT], at: Instant, **values: Any) -> ol.EventT:
         return kind(time=rfc3339(at), producer=_producer(), schema_url=kind.schema, **values)
 
-    def _owned(self, kind: type[ol.OwnershipFacet | ol.JobOwnershipFacet], node: Node) -> dict[str, ol.Facet]:
+    def _owned(self, kind: type[ol.OwnershipFacet], node: Node) -> dict[str, ol.Facet]:
         owners = [part for part in self.made.fact(node).owner.split(", ") if part]
         return self._facet(kind, owners=tuple(ol.Owner(name=f"team:{owner}", type="OWNER") for owner in owners)) if owners else {}
 

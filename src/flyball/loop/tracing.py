@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
+import msgspec
+
 from flyball.declare.data import Dataset
 from flyball.declare.units import near
 from flyball.errors import BadInput, NotFound
@@ -129,19 +131,7 @@ def _lineage(made: Project, text: str, starts: tuple[Node, ...], direction: Dire
 
 def told(made: Project, node: Node) -> LineageNode:
     """A node with all that is known of it."""
-    fact = made.fact(node)
-    return LineageNode(
-        id=str(node),
-        kind=node.kind.value,
-        name=node.name,
-        owner=fact.owner,
-        detail=fact.detail,
-        state=fact.state,
-        production=fact.production,
-        traffic=fact.traffic,
-        rows=fact.rows,
-        at=fact.at,
-    )
+    return LineageNode(id=str(node), kind=node.kind.value, name=node.name, **msgspec.structs.asdict(made.fact(node)))
 
 
 def _edge(edge: Edge) -> LineageEdge:

@@ -165,15 +165,10 @@ class QualityFacet(Facet, frozen=True):
     last_updated: str | None = None
 
 
-class InputQualityFacet(Facet, frozen=True):
+class InputQualityFacet(QualityFacet, frozen=True):
     """What the columns of a data set held that was read."""
 
-    key = "dataQualityMetrics"
     schema = "facets/1-0-3/DataQualityMetricsInputDatasetFacet.json#/$defs/DataQualityMetricsInputDatasetFacet"
-
-    column_metrics: dict[str, ColumnMetrics]
-    row_count: int | None = None
-    last_updated: str | None = None
 
 
 class OutputStatisticsFacet(Facet, frozen=True):
@@ -196,22 +191,16 @@ class JobTypeFacet(Facet, frozen=True):
     job_type: str | None = None
 
 
-class JobDocumentationFacet(Facet, frozen=True):
+class JobDocumentationFacet(DocumentationFacet, frozen=True):
     """What a job is for."""
 
-    key = "documentation"
     schema = "facets/1-1-0/DocumentationJobFacet.json#/$defs/DocumentationJobFacet"
 
-    description: str
 
-
-class JobOwnershipFacet(Facet, frozen=True):
+class JobOwnershipFacet(OwnershipFacet, frozen=True):
     """Whose a job is."""
 
-    key = "ownership"
     schema = "facets/1-0-1/OwnershipJobFacet.json#/$defs/OwnershipJobFacet"
-
-    owners: tuple[Owner, ...]
 
 
 class SqlFacet(Facet, frozen=True):
