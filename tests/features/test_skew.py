@@ -193,6 +193,9 @@ def test_a_moment_that_the_newest_version_does_not_reach_is_not_called_right_yet
 
 def test_what_was_taken_up_and_is_not_held_any_more_leaves_what_differs_unknown() -> None:
     behind = known(rows(), NOW - 2 * DAY)
+    for as_of in (0, 19 * DAY):
+        found = judged(*served(HABITS, behind, ["ana"], content="gone", as_of=as_of))
+        assert counts(found)["spent"] == {"unknown": 1}
     found = judged(*served(HABITS, behind, ["ana", "cy"], content="gone"))
     assert counts(found) == {name: {"unknown": 1, "equal": 1} for name in ("spent", "times", "largest")}
 

@@ -206,3 +206,10 @@ def test_the_loop_files_of_the_documents_compile(project) -> None:
     for broken in compilation.broken:
         assert broken.file == "loops/fraud.py"
         assert [problem.fix for problem in broken.problems] == ["pip install lightgbm"]
+
+
+@pytest.mark.parametrize(("ends", "how"), [("os._exit(3)", "with exit code 3"), ("os.kill(os.getpid(), 9)", "by signal 9")])
+def test_a_source_that_ends_the_process_is_told_by_the_model_that_reads_it(project, ends: str, how: str) -> None:
+    text = loop(head=f"import os\ndef rows():\n    {ends}").replace('source="d.csv"', "source=rows")
+    said = only_problem(project(loop=text), prove="data")
+    assert said.startswith('loop.py:10  Model "one"  the process that reads its data ended ' + how)

@@ -10,6 +10,7 @@ import pytest
 from flyball.clock import Span
 from flyball.declare.data import Dataset
 from flyball.declare.model import Framing, Model
+from flyball.declare.views import FeatureView, Window
 from flyball.features.assemble import training_rows
 from flyball.features.fields import last_known_label
 from flyball.training.fitting import FitCache, Fitter
@@ -175,3 +176,10 @@ def test_the_hold_out_of_a_model_without_a_champion_has_the_baseline_of_rows_kno
     known = rows.frame[cut.start : cut.stop].filter(pl.col("__known") <= moment)
     frame = holdout_frame(model, made.predictor.predict(rows.part(cut.holdout, cut.end).X), rows, cut, champion=None)
     assert frame["base_score"][0] == pytest.approx((known["__y"] == 1).mean())
+
+
+def test_only_a_plain_last_value_of_the_label_stands_for_its_persistence(price) -> None:
+    own = price.model
+    features = {"twice": pl.col("up") * 2, "dear": Window("1d").last("up", where=pl.col("price") > 0.5)}
+    view = FeatureView("made", own.data, features=features)
+    assert last_known_label(own.replace("other", features=[view])) == ""

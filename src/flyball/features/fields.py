@@ -108,8 +108,8 @@ def last_known_label(model: Model) -> str:
 def _age_of_last(feature: Feature, column: str) -> int | None:
     """How long ago the last value of a column is that a feature gives; None where it gives something else."""
     if isinstance(feature, RowFeature):
-        return 0 if feature.value == column else None
-    last = feature.how == "last" and feature.column == column and not feature.where
+        return 0 if isinstance(feature.value, str) and feature.value == column else None
+    last = feature.how == "last" and feature.column == column and feature.where is None
     return int(feature.window.ago) if last else None
 
 

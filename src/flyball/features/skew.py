@@ -216,7 +216,9 @@ def _as_taken_up(
 def _rows_of(view: FeatureView, truth: Truth, taken: Taken, state: State) -> pl.DataFrame | None:
     """The rows that a state stands for; None where they cannot be told."""
     held = truth.held if state.content == truth.content else taken(state.content) if state.content else Held(_no_rows(view), 0)
-    if held is not None and state.as_of <= held.as_of:
+    if held is None:
+        return None
+    if state.as_of <= held.as_of:
         return held.rows.filter(_known(view) <= state.as_of) if 0 < state.as_of < held.as_of else held.rows
     # rows came in that were of no version then: of the newest one, those that were known by that moment
     return truth.held.rows.filter(_known(view) <= state.as_of) if 0 < state.as_of <= truth.held.as_of else None

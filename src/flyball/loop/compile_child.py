@@ -1,4 +1,4 @@
-"""The child that imports one loop file and says what it declares, as one JSON document. Nothing else ever imports a loop file to read it.
+"""The child that imports one loop file and says what it declares, as one JSON document, the last line of what it writes. Nothing else ever imports a loop file to read it.
 
 Run as `python -P -m flyball.loop.compile_child ROOT FILE [made|data]`, the last to prove transforms on a sample; the document goes to what was standard output, and whatever
 the file prints goes nowhere. The child ends itself when the document is written, threads of the file or not.
@@ -15,6 +15,7 @@ import re
 import resource
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
@@ -44,18 +45,24 @@ def main(arguments: list[str]) -> int:
         os.dup2(nowhere.fileno(), 1)
         os.nice(NICER)
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+
+        def tell(line: dict[str, Any]) -> None:
+            answer.write(json.dumps(line).encode() + b"\n")
+            answer.flush()
+
         try:
-            document = compile_file(root, file, prove=arguments[2] if len(arguments) > 2 else "")
+            document = compile_file(root, file, prove=arguments[2] if len(arguments) > 2 else "", tell=tell)
         except Exception as error:  # noqa: BLE001 - what a file does is caught where it runs: this is a fault of ours, and must not be laid on it
             document = {"models": [], "problems": [_plain(_own_fault(file, error))]}
-        answer.write(json.dumps(document).encode())
+        tell(document)
     return 0
 
 
-def compile_file(root: Path, file: str, *, prove: str = "") -> dict[str, Any]:
+def compile_file(root: Path, file: str, *, prove: str = "", tell: Callable[[dict[str, Any]], None] = lambda _line: None) -> dict[str, Any]:
     """Import a loop file and describe its models: `models` (the fields of Compiled), `problems` of the file, and `doubts` by model.
 
-    `named` are the views and data sets that it and what it imports declare, `used` those that models there use.
+    `named` are the views and data sets that it and what it imports declare, `used` those that models there use. `tell` hears of each model
+    whose data are about to be read: what runs then may end the process.
     """
     if "." in Path(file).stem:
         wrong_name = Problem(f"{file}:1", "a loop file's name cannot hold a dot", "it is imported as a module", "rename it, with - or _")
@@ -80,6 +87,7 @@ def compile_file(root: Path, file: str, *, prove: str = "") -> dict[str, Any]:
             continue
         wrong += found
         if prove and not found:
+            tell({"at": f'{place}  Model "{model.name}"'})
             unproven = _proof(model, root, place, from_data=prove == "data")
             wrong += unproven
             if prove == "data" and not unproven:

@@ -28,6 +28,9 @@ from flyball.records.declarations import Compiled
 TIMEOUT_S = 60.0
 """Seconds of wall clock a loop file may take to import: slow libraries take ten, and one that waits for something never ends."""
 
+DATA_TIMEOUT_S = 900.0
+"""The same where the data that its models are made from are read as well."""
+
 
 @dataclass(frozen=True)
 class Broken:
@@ -118,7 +121,8 @@ class Compiler:
             current = mark if known.problems or not known.models else _text_key(self._root, known.models[0].code)
             if known.key == current:
                 return known
-        document = run_child(self._root, file, timeout_s=self._timeout_s, prove=prove, running=running)
+        timeout_s = max(self._timeout_s, DATA_TIMEOUT_S) if prove == "data" else self._timeout_s
+        document = run_child(self._root, file, timeout_s=timeout_s, prove=prove, running=running)
         models = tuple(msgspec.convert(entry, Compiled) for entry in document["models"])
         problems = tuple(Problem(**item) for item in document["problems"])
         doubts = {name: tuple(Problem(**item) for item in found) for name, found in document.get("doubts", {}).items()}
@@ -148,24 +152,28 @@ def run_child(
     )
     running = set() if running is None else running
     running.add(child)
+    late = 0.0
     try:
         answer, _ = child.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        return _failed(
-            file, f"the file was still being imported after {timeout_s:g} s", "importing a loop file has no effect; load no data in it"
-        )
+    except subprocess.TimeoutExpired as expired:
+        answer, late = expired.output or b"", timeout_s
     finally:
         running.discard(child)
         _end(child)
         child.wait()
         if child.stdout is not None:
             child.stdout.close()
-    try:
-        document = json.loads(answer)
-    except ValueError:
-        how = f"by signal {-child.returncode}" if child.returncode < 0 else f"with exit code {child.returncode}"
-        return _failed(file, f"the process that imports the file ended {how}, before it was done", "take out what ends it")
-    return dict(document)
+    told = [dict(json.loads(line)) for line in answer.splitlines() if line.endswith(b"}")]
+    if told and "models" in told[-1]:
+        return told[-1]
+    how = f"by signal {-child.returncode}" if child.returncode < 0 else f"with exit code {child.returncode}"
+    if told:
+        what = f"its data were still being read after {late:g} s" if late else f"the process that reads its data ended {how}"
+        return _failed(str(told[-1]["at"]), what, "see what the sources of its data sets, its views and transforms run")
+    if late:
+        what = f"the file was still being imported after {late:g} s"
+        return _failed(f"{file}:1", what, "importing a loop file has no effect; load no data in it")
+    return _failed(f"{file}:1", f"the process that imports the file ended {how}, before it was done", "take out what ends it")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -173,8 +181,8 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         os.killpg(child.pid, signal.SIGKILL)
 
 
-def _failed(file: str, what: str, fix: str) -> dict[str, Any]:
-    return {"models": [], "problems": [{"where": f"{file}:1", "what": what, "why": "", "fix": fix}]}
+def _failed(where: str, what: str, fix: str) -> dict[str, Any]:
+    return {"models": [], "problems": [{"where": where, "what": what, "why": "", "fix": fix}]}
 
 
 def _gather(root: Path, answers: dict[str, _Answer], mark: str) -> Compilation:
