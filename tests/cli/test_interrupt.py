@@ -3,6 +3,8 @@
 import contextlib
 import io
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -102,3 +104,33 @@ def test_the_command_is_there_before_anything_heavy_is_loaded() -> None:
     assert main is not None
     code = "import sys; import flyball.cli; print([n for n in ('flyball.cli.main', 'json', 'typer', 'msgspec') if n in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+ASKS = """
+import importlib
+from flyball.cli import common
+command = importlib.import_module("flyball.cli.main")
+
+def ask(arguments):
+    import polars
+    return 0 if common.sure("erase it?", yes=False) else 1
+
+command._main = ask
+command.main(heard=True)
+"""
+
+
+@pytest.mark.process
+def test_at_a_question_ctrl_c_is_an_answer_though_polars_has_a_handler_of_its_own() -> None:
+    mine, theirs = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-c", ASKS], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    said = b""
+    while b"erase it?" not in said:
+        said += os.read(mine, 1024)
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(timeout=10) == 1, "typer.Abort, which only the whole command line turns into 130"
+    finally:
+        process.kill()
+        os.close(mine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -254,7 +255,12 @@ def _read(value: Any) -> str:
 
 def sure(question: str, *, yes: bool) -> bool:
     """Ask on a terminal; elsewhere, and with --yes, the answer is yes: a script said what it wants."""
-    return yes or not sys.stdin.isatty() or typer.confirm(question, err=True)
+    if yes or not sys.stdin.isatty():
+        return True
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Polars sets a handler of its own, after which the terminal is read on through a Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return typer.confirm(question, err=True)
 
 
 def loop_age(wired: Wired, now: Instant) -> int | None:
