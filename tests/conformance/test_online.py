@@ -288,11 +288,26 @@ def test_a_file_that_is_moved_away_is_unavailable_and_comes_back_by_itself(tmp_p
     assert read(store, b"a") == [(b"a", 0, b"2")], "a writer makes it anew"
 
 
-def test_a_file_that_is_no_database_is_told_as_that(tmp_path):
-    (tmp_path / "online.sqlite3").write_bytes(b"no database at all" * 100)
-    with pytest.raises(Unavailable, match="cannot be read") as told:
-        opened("", tmp_path).read(VIEW, [b"a"])
-    assert "remove the file" in told.value.fix
+def test_a_file_that_is_no_database_is_told_as_that_and_mended_by_who_writes(tmp_path):
+    path = tmp_path / "online.sqlite3"
+    path.write_bytes(b"no database at all" * 100)
+    store = opened("", tmp_path)
+    with pytest.raises(Unavailable, match="is damaged"):
+        store.read(VIEW, [b"a"])
+    assert "was damaged (file is not a database) and is made anew" in store.mend()
+    assert not path.exists()
+    filled(store, [Part(b"a", 0, b"1")])
+    assert (store.mend(), read(store, b"a")) == ("", [(b"a", 0, b"1")]), "what is whole is left alone"
+
+
+def test_a_file_that_is_overwritten_while_it_is_open_is_mended(tmp_path):
+    store, path = opened("", tmp_path), tmp_path / "online.sqlite3"
+    filled(store, [Part(b"a", 0, b"1")])
+    with path.open("r+b") as file:
+        file.write(b"\x5a" * path.stat().st_size)
+    assert "is made anew" in store.mend()
+    filled(store, [Part(b"a", 0, b"2")])
+    assert read(store, b"a") == [(b"a", 0, b"2")]
 
 
 def test_an_address_of_another_kind_is_refused_without_its_password():

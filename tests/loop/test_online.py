@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -14,6 +15,8 @@ from flyball.features.online.plan import plan
 from flyball.features.online.read import OnlineView
 from flyball.loop.live_online import LiveViews
 from flyball.loop.online import Wanted, bring_up, brought_up, noted, unused, wanted
+from flyball.records.online import ViewsStatus
+from flyball.serving.layout import write_whole
 from flyball.store.online import Part
 
 from .person_kit import END, WHO, People, erase, rows
@@ -166,6 +169,26 @@ def test_a_store_that_does_not_answer_is_told_and_what_was_seen_last_is_shown(pe
     assert people.call("tick").code == 0, "the loop goes on"
     told = noted(people.state / "run" / "views.json")
     assert "cannot be reached" in told.views[0].problem
+
+
+def test_a_store_whose_file_is_damaged_is_made_anew_by_the_loop_and_on_demand(people: People) -> None:
+    file = people.state / "online.sqlite3"
+    for words in (["tick"], ["features", "materialise", "--all"]):
+        before = asked(people, WHO)
+        file.write_bytes(b"no database at all" * 1_000)
+        with people.opened() as wired, pytest.raises(Unavailable, match="is damaged"):
+            wired.online().generations()
+        ended = people.call(*words)
+        assert (ended.code, "was damaged" in ended.err) == (0, True)
+        assert asked(people, WHO) == before
+
+
+def test_status_says_which_view_is_behind_and_why(people: People) -> None:
+    assert people.call("status").document["views"] == []
+    note = people.state / "run" / "views.json"
+    told = noted(note)
+    write_whole(note, msgspec.json.encode(ViewsStatus((msgspec.structs.replace(told.views[0], problem="it is full"),))))
+    assert people.call("status").document["views"] == [{"view": "habits", "models": ["pay"], "problem": "it is full"}]
 
 
 def test_an_address_of_no_store_is_refused(people: People) -> None:

@@ -110,6 +110,8 @@ def _materialise(wired: Wired, out: Output, name: str, want: Wanted, *, full: bo
     def report(done: int, of: int) -> None:
         bar.show(done / max(of, 1), f"{done:,} of {counted(of, 'entity')}")
 
+    if done := store.mend():
+        out.note(done)
     try:
         # where pushed rows are there that no version holds, a part alone cannot be made anew
         at = bring_up(store, want, wired.rows, now, report, whole=full or (since is not None and want.pushes))

@@ -19,6 +19,7 @@ from flyball.loop import lookup
 from flyball.loop.advance import held_back
 from flyball.loop.freshness import ages
 from flyball.loop.memory import load
+from flyball.loop.online import noted
 from flyball.monitoring.checks import FEWEST, FEWEST_LATENCIES, estimates
 from flyball.monitoring.slabs import Slab, latency_ms, within
 from flyball.monitoring.state import MonitorState
@@ -85,7 +86,7 @@ class Line(Record, frozen=True):
 
 @app.command()
 def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
-    """Champion, traffic, live quality against its release, latency, drift and labels of each model; open incidents and proposals."""
+    """Champion, traffic, live quality against its release, latency, drift and labels of each model; open incidents and proposals, views behind."""
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project) as wired:
         state, now = wired.ports.ledger.state(), wired.ports.clock.now()
@@ -105,6 +106,11 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
         else:
             out.line("no model is declared yet: flyball apply, or flyball up")
         _wrong(out, state, incidents, proposals, held, broken, now, {each.name: each.kpi for each in lines})
+        views = [
+            each for each in noted(wired.layout.views).views if each.problem and any(common.may_see(wired, name) for name in each.models)
+        ]
+        for each in views:
+            out.line(f"{out.paint('view', 'bad')}      {each.view}: {each.problem}   → flyball features show {each.view}")
         out.line(loop_text(age, up=up))
         if not wired.ports.detector:
             out.line(f"{out.paint('detector', 'bad')}  off, by its setting: nobody looks at the loss of labelled rows")
@@ -113,6 +119,7 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
             "models": told,
             "incidents": [row.incident for row in incidents],
             "proposals": [dated(row) for row in proposals],
+            "views": [{"view": each.view, "models": each.models, "problem": each.problem} for each in views],
             "held": [{"model": row.model, "version": row.version, "for": asked_text(row)} for row in held],
         }
         out.document(document | {"detector": wired.ports.detector, "up": up, "loop_age_s": None if age is None else round(age / 1e6, 3)})

@@ -79,6 +79,8 @@ class LiveViews:
         """One pass over all views. Raises Unavailable where the store is; what goes wrong with one view keeps no other from its turn."""
         problems: dict[str, str] = {}
         now = self._clock.now()
+        if done := store.mend():
+            self._say(done)
         for name, want in sorted(wanted.items()):
             try:
                 bring_up(store, want, self._rows, now)

@@ -92,6 +92,12 @@ class OnlineStore(Protocol):
         """Return if a read can be answered now."""
         ...
 
+    def mend(self) -> str:
+        """Remove what is damaged, so that it is made again: what was done, empty if nothing was to do. For writers; a store that is away
+        is no damage.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of connections."""
         ...

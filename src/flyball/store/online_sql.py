@@ -139,6 +139,10 @@ class SqlOnline(ABC):
         """Return if a read can be answered now."""
         self._query("SELECT count(*) FROM online_view", ())
 
+    def mend(self) -> str:
+        """Nothing: a server mends itself."""
+        return ""
+
     def _dead(self) -> list[int]:
         """Numbers of generations that have values and are no more: each is found by one step of the index."""
         known = {number for (number,) in self._query(_NUMBERS, ())}

@@ -60,6 +60,10 @@ class _Work(Work):
         return found
 
 
+class _Damaged(Unavailable):
+    """The file is no database, or a part of it is not as it was written."""
+
+
 class SqliteOnline(SqlOnline):
     """The store in the file `path`: made by the first writer, never by a reader."""
 
@@ -80,6 +84,19 @@ class SqliteOnline(SqlOnline):
     def generations(self) -> list[Generation]:
         """All generations of all views; none where nothing was written yet."""
         return super().generations() if self.path.exists() else []
+
+    def mend(self) -> str:
+        """Remove the file where it is damaged."""
+        try:
+            if self.path.exists():
+                self.health()
+        except _Damaged as damage:
+            for part in ("", "-wal", "-shm"):
+                self.path.with_name(self.path.name + part).unlink(missing_ok=True)
+            return f"the online store {self.path} was damaged ({damage.why}) and is made anew"
+        except Unavailable:
+            pass
+        return ""
 
     def _query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         connection = self._opened()
@@ -170,10 +187,10 @@ class SqliteOnline(SqlOnline):
             return self._lost(error)
         name = getattr(error, "sqlite_errorname", None) or type(error).__name__
         if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-            return Unavailable(
-                f"the online store {self.path} cannot be read",
+            return _Damaged(
+                f"the online store {self.path} is damaged",
                 why=f"{error}",
-                fix="remove the file: its values are made again from data set versions",
+                fix="flyball up makes it anew from data set versions, and so does flyball features materialise --all",
                 retry_after=30,
             )
         return Unavailable(
