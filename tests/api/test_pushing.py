@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from flyball.data.refresh import refresh
 from flyball.data.sources.pushed import pushed_since
 from flyball.declare import codec
 from flyball.loop import pushing
+from flyball.loop.held import Holdings
 from flyball.loop.reading import Reader
 from flyball.loop.tick import commit
 from flyball.records.data import DATASET_VERSIONS, DATASETS, DataCollected
@@ -203,3 +205,37 @@ def test_a_person_is_erased_from_what_was_sent(pay: Served) -> None:
     assert kept(pay) == ["b"]
     assert eraser.find("ana", "pay").nothing
     assert isinstance(wired.reader, Reader)
+
+
+def test_rows_that_were_sent_and_are_in_no_version_are_exported_with_what_is_held_of_a_person(pay: Served) -> None:
+    pay.post("/datasets/pay/rows", {"rows": [ROW]})
+    committed(pay)
+    pay.post("/datasets/pay/rows", {"rows": [{**ROW, "id": "later"}, {**ROW, "id": "b", "who": "ben"}]})
+    wired = pay.wired
+    found = Holdings(wired.subjects(), wired.blobs, wired.layout).of("ana", "pay", wired.ports.clock.now())
+    assert [(each["row"]["id"], each["versions"]) for each in found.rows] == [("a", ["1.0.0"]), ("later", [])]
+
+
+def test_a_column_that_was_of_persons_and_is_declared_no_more_is_not_shown(pay: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    pay.post("/datasets/pay/rows", {"rows": [ROW]})
+    committed(pay)
+    fewer = {name: column for name, column in PAY.columns.items() if name == "amount"}
+    now = replace(PAY, columns=fewer)
+    monkeypatch.setattr("flyball.api.rows.datasets", lambda _models: {"pay": now})
+    assert set(pay.get("/datasets/pay/rows").json()["items"][0]["row"]) == {"amount", "good", "at", "came"}
+
+
+def test_versions_say_where_their_rows_lie(pay: Served) -> None:
+    pay.post("/datasets/pay/rows", {"rows": [ROW]})
+    committed(pay)
+    pay.post("/datasets/pay/rows", {"rows": [{**ROW, "id": "b"}]})
+    committed(pay)
+    old, new = sorted(pay.get("/datasets/pay/versions").json()["items"], key=lambda each: each["version"])
+    pay.happened(DataCollected(name="pay", version=old["version"], content=old["content"], rows=1))
+    gone, head = sorted(pay.get("/datasets/pay/versions").json()["items"], key=lambda each: each["version"])
+    assert (old["present"], head["present"], head["collected_at"]) == (old["content"], new["content"], new["collected_at"])
+    assert gone["present"] == ""
+    assert old["collected_at"] is None
+    assert gone["collected_at"] is not None
+    refused = pay.get(f"/datasets/pay/rows?version={old['version']}")
+    assert (refused.status_code, "are not held any more" in refused.json()["detail"]) == (404, True)

@@ -43,7 +43,7 @@ def test_a_project_can_be_looked_at_from_end_to_end(api: Served) -> None:
     assert int(log.headers["flyball-next-offset"]) == len(log.content)
     dataset = api.get("/datasets").json()["items"][0]
     versions = api.get(f"/datasets/{dataset['name']}/versions").json()["items"]
-    assert versions == [dataset["head"]]
+    assert versions == [dataset["head"] | {"present": dataset["head"]["content"], "collected_at": None}]
     assert api.get("/declarations").json()["items"][0]["model"] == "demand"
     assert api.get("/monitors/demand").json()["alerts"] == []
 

@@ -59,7 +59,7 @@ def test_other_persons_rows_are_what_they_were(people: People) -> None:
 def test_it_is_recorded_with_what_went_and_the_versions_that_were_made_from_it(people: People) -> None:
     ended = erase(people).document
     assert ended["models"] == ["pay@1.0.0"]
-    assert ended["erased"] == {"rows": 15 + 17, "versions": 2, "predictions": 4, "texts": 0}
+    assert ended["erased"] == {"rows": 15 + 17, "versions": 2, "predictions": 4, "sent": 0, "texts": 0}
     [what] = events(people, SubjectErased)
     assert (what.data, what.rows, what.predictions) == (("payments",), 32, 4)
     assert WHO not in what.subject

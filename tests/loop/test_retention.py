@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -15,15 +16,18 @@ from flyball.data import chunks
 from flyball.data.commit import commit, load_content
 from flyball.data.erase import Person
 from flyball.data.manifest import names
+from flyball.declare import codec as codec_of_models
 from flyball.declare.data import Dataset
+from flyball.declare.model import Label, Model, Train
 from flyball.errors import Conflict, NotFound
 from flyball.governance.authority import LOOP
 from flyball.ledger.verify import verify
-from flyball.loop import collecting
+from flyball.loop import collecting, retention
 from flyball.loop.erasing import EraseSubject, decide_erase
 from flyball.records import codec
 from flyball.records.base import Event, Record
 from flyball.records.data import COLLECTED, DATASETS, DataCollected, DataCommitted, DataErased, DatasetVersion, SubjectErased
+from flyball.records.declarations import DeclarationApplied
 from flyball.records.training import RunFailed, RunQueued, RunSpec, RunStarted
 from flyball.wiring import Wired, open_project
 
@@ -216,3 +220,23 @@ def test_what_is_recorded_names_the_version(world: World) -> None:
     world.gc()
     told = [one.event for one in world.wired.ledger.read(0, 1000) if isinstance(one.event, DataCollected)]
     assert told == [DataCollected(name="d", version=old.version, content=old.content, rows=300)]
+
+
+def test_data_sets_of_labels_outcomes_and_references_are_kept_as_long_as_they_say(world: World) -> None:
+    def data(name: str, **more: Any) -> Dataset:
+        return Dataset(name, source="d.csv", time="at", id="id", columns={"x": int, "y": int}, keep="90d", **more)
+
+    places = data("places")
+    own = data("own", references={"x": (places, "x")})
+    label = Label("y", source=data("labels"), on="id", within="1d")
+    model = Model("m", task="binary", data=own, label=label, owner="o", train=Train(lambda X, y: None))
+    body = codec_of_models.encode(model)
+    digests = codec_of_models.digests(body)
+    world.tell(
+        DeclarationApplied(
+            model="m", file="loop.py", version_digest=digests.version, policy_digest=digests.policy, gates_digest=digests.gates,
+            body=world.blobs.put(body.encode()), code="", author="",
+        )
+    )  # fmt: skip
+    kept = retention.declared(world.wired.ledger.state(), world.ports.library)
+    assert kept == dict.fromkeys(("own", "labels", "places"), Span.parse("90d"))

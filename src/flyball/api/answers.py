@@ -95,6 +95,15 @@ class VersionsCompared(Record, frozen=True):
     columns: tuple[ColumnDifference, ...]
 
 
+class DataVersion(DatasetVersion, frozen=True):
+    """A version, and where its rows lie: `present` is the content that holds them, without whoever was erased since; empty where they were let go,
+    at `collected_at`.
+    """
+
+    present: str = ""
+    collected_at: Instant = 0
+
+
 class View(Record, frozen=True):
     """A feature view in the online store: its definitions that models read, the declared one and those that older versions were made with."""
 

@@ -9,13 +9,14 @@ import msgspec
 
 from flyball.api import answers, pages
 from flyball.api.asking import Answer, Asked
+from flyball.data.erasures import present
 from flyball.errors import BadInput, Corrupt, NotFound
 from flyball.ledger import checkpoints
 from flyball.loop import lookup, online, tracing
 from flyball.loop.findings import alerts_of, incidents_of
 from flyball.loop.memory import load
 from flyball.records.base import Recorded, State
-from flyball.records.data import DATASET_VERSIONS, DATASETS
+from flyball.records.data import COLLECTED, DATASET_VERSIONS, DATASETS, DatasetVersion, erasure_key
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.identity import TOKENS, TokenRow
 from flyball.records.models import parse_ref, valid_name
@@ -130,10 +131,17 @@ def datasets(asked: Asked) -> Answer:
 
 
 def dataset_versions(asked: Asked) -> Answer:
-    """Every version of a data set."""
+    """Every version of a data set, and whether its rows are held."""
     name, state = _dataset(asked), asked.state()
     rows = sorted((row for _, row in state.scan(DATASET_VERSIONS, f"{name}/")), key=lambda row: (-row.as_of, row.content))
-    return Answer(pages.of_list([(row.content, row) for row in rows], f"{DATASET_VERSIONS.name}/{name}", asked.query))
+    found = pages.of_list([(row.content, row) for row in rows], f"{DATASET_VERSIONS.name}/{name}", asked.query)
+    return Answer(pages.Page([_with_place(state, row) for row in found.items], found.next))
+
+
+def _with_place(state: State, row: DatasetVersion) -> answers.DataVersion:
+    gone = state.get(COLLECTED, erasure_key(row.name, row.content))
+    at = 0 if gone is None else gone.at
+    return answers.DataVersion(**msgspec.structs.asdict(row), present="" if at else present(state, row.name, row.content), collected_at=at)
 
 
 def lineage_overview(asked: Asked) -> Answer:

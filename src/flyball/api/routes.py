@@ -13,7 +13,6 @@ from flyball.api import answers, bodies, giving, reading
 from flyball.api.asking import Answer, Asked
 from flyball.ledger.checkpoints import Proof
 from flyball.records.base import Record
-from flyball.records.data import DatasetVersion
 from flyball.records.declarations import DeclarationRow
 from flyball.records.lineage import Lineage, Overview
 from flyball.records.monitoring import IncidentRow
@@ -111,7 +110,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/rollouts/{rollout}/resume", giving.resume, answers.Steered, needs="loop.releases.Steer", body=bodies.Why),
     Route("POST", "/rollouts/{rollout}/abort", giving.abort, answers.Steered, needs="loop.releases.Steer", body=bodies.Why),
     _list("/datasets", reading.datasets, answers.Dataset),
-    _list("/datasets/{dataset}/versions", reading.dataset_versions, DatasetVersion),
+    _list("/datasets/{dataset}/versions", reading.dataset_versions, answers.DataVersion),
     _list("/datasets/{dataset}/rows", reading.dataset_rows, answers.DataRow, "version"),
     Route("POST", "/datasets/{dataset}/rows", giving.push_rows, answers.RowsTaken, needs="loop.pushing.PushRows", body=bodies.Rows),
     Route("GET", "/datasets/{dataset}/diff", reading.dataset_difference, answers.VersionsCompared, query=("from", "to")),

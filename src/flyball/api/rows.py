@@ -12,10 +12,13 @@ from flyball.api.answers import DataRow
 from flyball.api.asking import Asked
 from flyball.api.pages import Page
 from flyball.data import manifest
+from flyball.data.commit import baseline_of
+from flyball.declare.data import Dataset
 from flyball.errors import Conflict
 from flyball.loop import comparing
 from flyball.loop.erasing import datasets, declared_models
 from flyball.records.data import DATASET_VERSIONS, DatasetVersion
+from flyball.store.blobs import Blobs
 
 
 def page(asked: Asked, version: DatasetVersion) -> Page:
@@ -34,12 +37,19 @@ def page(asked: Asked, version: DatasetVersion) -> Page:
     limit, after = pages.limit_of(asked.query), pages.after_of(asked.query, list_name)
     start = pages.number_of(after) or 0
     frame = _part(comparing.held(state, version), asked, start, limit + 1)
-    hidden = {*declared.identifying, version.subject}
-    shown = frame.head(limit).select(name for name in frame.columns if name not in hidden)
+    may = _shown(declared, version, asked.wired.blobs)
+    shown = frame.head(limit).select(name for name in frame.columns if name in may)
     items = [DataRow(index=start + place, row=_plain(row)) for place, row in enumerate(shown.iter_rows(named=True))]
     if not shown.width:
         items = [DataRow(index=start + place, row={}) for place in range(min(frame.height, limit))]
     return Page(items, pages.cursor(list_name, str(start + limit)) if frame.height > limit else None)
+
+
+def _shown(declared: Dataset, version: DatasetVersion, blobs: Blobs) -> set[str]:
+    """The columns of a version that say of nobody whose a row is: as it is declared now, and of what is declared no more, as it was then."""
+    then = baseline_of(version, blobs)
+    told = {column.bins.column for column in then.columns} if then is not None else set()
+    return ({*declared.names} | told) - {*declared.identifying, version.subject}
 
 
 def _part(content: str, asked: Asked, start: int, rows: int) -> pl.DataFrame:

@@ -169,6 +169,7 @@ def _told(out: Output, held: Held, models: list[str], event: int, removed: int) 
                 "rows": sum(each.rows for each in held.versions),
                 "versions": len(held.versions),
                 "predictions": sum(each.rows for each in held.segments),
+                "sent": held.pushed,
                 "texts": len(held.texts),
             },
             "waiting": held.logged,
@@ -183,7 +184,7 @@ def _nothing(out: Output, held: Held, removed: int, event: int | None) -> None:
     """Nothing to erase, or no more: `event` is of the same command, given before."""
     more = f"; {held.logged:,} predictions in the open log go when it is sealed" if held.logged else ""
     out.line(f"nothing is held of this person in {', '.join(held.names)}{more}")
-    counts: dict[str, int] = {"rows": 0, "versions": 0, "predictions": 0, "texts": 0}
+    counts: dict[str, int] = {"rows": 0, "versions": 0, "predictions": 0, "sent": 0, "texts": 0}
     out.document({"erased": counts, "waiting": held.logged, "models": [], "blobs_removed": removed, "event": event})
 
 
@@ -238,4 +239,5 @@ def _order(key: SubjectKey | None, subject: str, name: str) -> str:
 def _counts(held: Held) -> str:
     rows, predictions = sum(each.rows for each in held.versions), sum(each.rows for each in held.segments)
     parts = [f"{rows:,} rows in {len(held.versions)} versions of {', '.join(held.names)}", f"{predictions + held.waiting:,} predictions"]
-    return " and ".join(parts) + (f", {len(held.texts)} texts of events" if held.texts else "")
+    pushed = f", {held.pushed:,} rows that were sent" if held.pushed else ""
+    return " and ".join(parts) + pushed + (f", {len(held.texts)} texts of events" if held.texts else "")

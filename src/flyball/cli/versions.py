@@ -30,7 +30,7 @@ def listed(name: str, row: DatasetRow) -> list[str]:
     head = row.head
     told = f"warns: {row.findings[0].text}" if row.findings else "ok"
     good = "stale: nothing new for longer than it may be" if row.stale_since else told
-    wrong = f"refused: {row.violations[0]}" if row.violations else good if head else "–"
+    wrong = f"refused: {row.violations[0].splitlines()[0]}" if row.violations else good if head else "–"
     if head is None:
         return [name, "–", "–", "–", wrong]
     return [name, head.version, f"{head.rows:,}", rfc3339(head.as_of) if head.as_of else "–", wrong]

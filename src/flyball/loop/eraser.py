@@ -18,7 +18,7 @@ import polars as pl
 from flyball.clock import Instant
 from flyball.data import erase, erasures, manifest
 from flyball.data.erasures import NONE, Erasures, present
-from flyball.data.sources.pushed import segments
+from flyball.data.sources.pushed import segments, through
 from flyball.data.sources.segments import Segments
 from flyball.declare.model import Model
 from flyball.declare.reads import made_from
@@ -32,7 +32,7 @@ from flyball.loop.erasing import EraseSubject, Forgetting
 from flyball.loop.ports import Library
 from flyball.loop.subjectkey import SubjectKey, find_key, make_key
 from flyball.records.base import State
-from flyball.records.data import DATASET_VERSIONS, LOG, DataErased, DatasetVersion, SubjectErased
+from flyball.records.data import DATASET_VERSIONS, DATASETS, LOG, DataErased, DatasetVersion, SubjectErased
 from flyball.records.serving import SEGMENTS, SegmentRow
 from flyball.serving import forget, sealer, wal
 from flyball.serving.fold import segment_key
@@ -187,7 +187,7 @@ class Eraser:
             waiting=waiting,
             texts=tuple(self._subjects.ledger.personal_of(subject)),
             looked=tuple(erasing.stored(state, names)),
-            pushed=sum(own.count(_named(column, subject)) for own, column in self._pushed(names, columns)),
+            pushed=sum(own.count(_named(column, subject)) for _, own, column in self._pushed(names, columns)),
         )
 
     def order(self, held: Held, key: SubjectKey, *, command: str, actor: str, reason: str, keep: erase.Keep | None = None) -> EraseSubject:
@@ -216,7 +216,7 @@ class Eraser:
         self._subjects.ledger.erase_personal(held.texts)
         if held.pushed:
             state = self._subjects.ledger.state()
-            for own, column in self._pushed(held.names, self._subjects.columns(state, self._subjects.models(state))):
+            for _, own, column in self._pushed(held.names, self._subjects.columns(state, self._subjects.models(state))):
                 own.erase(_named(column, held.subject))
         return sweep(self._subjects.ledger.state(), self._blobs)
 
@@ -234,11 +234,19 @@ class Eraser:
         sealed = [self._unsealed(each.content) for each in held.segments]
         return [*sealed, *self._files(self._subjects.ledger.state())] if fields else []
 
-    def _pushed(self, names: tuple[str, ...], columns: dict[str, str]) -> Iterator[tuple[Segments, str]]:
-        """Where rows lie that were sent, and the column that says whose they are."""
+    def pushed(self, held: Held, state: State, models: list[Model]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Rows of a person that were sent and are in no version yet, as they were kept, each with its data set. Raises Corrupt."""
+        declared = erasing.datasets(models)
+        for name, own, column in self._pushed(held.names, self._subjects.columns(state, models)) if held.pushed else ():
+            row = state.get(DATASETS, name)
+            in_version = through(row.head if row is not None else None, declared[name]) if name in declared else 0
+            yield from ((name, each) for each in own.rows(in_version) if _named(column, held.subject)(each, 0))
+
+    def _pushed(self, names: tuple[str, ...], columns: dict[str, str]) -> Iterator[tuple[str, Segments, str]]:
+        """Where rows lie that were sent, of which data set, and the column that says whose they are."""
         for name in names:
             if (self._layout.push / name).is_dir():
-                yield segments(self._layout.push, name), columns[name]
+                yield name, segments(self._layout.push, name), columns[name]
 
     def _person(self, subject: str) -> erase.Person:
         # chunks never change, so what was found in one is known for good

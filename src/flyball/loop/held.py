@@ -91,7 +91,7 @@ class Holdings:
             subject=subject,
             at=now,
             names=held.names,
-            rows=list(self._rows(held)),
+            rows=[*self._rows(held), *self._pushed(held, state, models)],
             features=list(self._features(state, held, models, now)),
             predictions=predictions,
             labels=labels,
@@ -112,6 +112,10 @@ class Holdings:
                 if each.version.version not in item["versions"]:
                     item["versions"].append(each.version.version)
         yield from seen.values()
+
+    def _pushed(self, held: Held, state: State, models: list[Model]) -> Iterator[Item]:
+        """Rows that were sent and are in no version yet."""
+        return ({"data": name, "row": row, "versions": []} for name, row in self._eraser.pushed(held, state, models))
 
     def _features(self, state: State, held: Held, models: list[Model], now: Instant) -> Iterator[Item]:
         """The values of each view over the person, as they are now: one item for each entity that they are, or are a part of."""

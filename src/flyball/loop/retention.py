@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from flyball.clock import Instant, Span
 from flyball.data.erasures import present
-from flyball.declare.model import Model
+from flyball.declare.reads import looked_at
 from flyball.loop.ports import Library
 from flyball.records.base import Event, Record, Recorded, State
 from flyball.records.data import COLLECTED, DATASET_VERSIONS, DATASETS, DataCollected, DataCommitted, DataErased, erasure_key
@@ -27,9 +27,8 @@ def declared(state: State, library: Library) -> dict[str, Span]:
     """Data set → how long its versions are kept, of those that declarations in effect limit: the longest that any of them says."""
     found: dict[str, list[Span | None]] = {}
     for _, row in state.scan(DECLARATIONS):
-        model: Model = library.model(row.body)
-        for data in {data.name: data for data in (model.data, *(view.data for view in model.features))}.values():
-            found.setdefault(data.name, []).append(data.keep)
+        for name, data in looked_at(library.model(row.body)).items():
+            found.setdefault(name, []).append(data.keep)
     return {name: max(span for span in spans if span is not None) for name, spans in found.items() if None not in spans}
 
 

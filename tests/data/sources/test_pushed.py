@@ -15,6 +15,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
+from flyball.clock import Span
 from flyball.data import source
 from flyball.data.commit import load
 from flyball.data.fold import FOLDS
@@ -321,3 +322,12 @@ def test_rows_that_are_sent_where_those_before_them_are_in_the_version_alone_are
     pushing.push(place.pushed, data, [{"n": 4}], now=NOW, command="k4", head=looked.head(data).head)
     looked(data)
     assert load(looked.head(data).head, blobs)["n"].to_list() == [1, 2, 3, 4]
+
+
+def test_a_row_whose_time_lies_farther_ahead_than_any_version_may_hold_is_refused_alone():
+    ahead = replace(DATA, ahead=Span.parse("1d"))
+    late = row(1, at="2100-01-01T00:00:00Z")
+    with pytest.raises(BadInput, match='"at" lies more than 1d ahead'):
+        checked(ahead, late, NOW)
+    for allowed in (DATA, replace(ahead, on_breach="warn")):
+        assert checked(allowed, late, NOW)

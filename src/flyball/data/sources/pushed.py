@@ -173,6 +173,9 @@ def _hold(dataset: Dataset, name: str, value: Any, now: Instant) -> None:
         at = int((pl.Series([value]).dt.epoch("us")).item())
         if abs(at) > FARTHEST:
             raise BadInput(f'"{name}" is no plausible time', why="it lies more than 2^53 µs from 1970", fix="correct it")
+        if name == dataset.time and dataset.ahead is not None and dataset.on_breach == "block" and at > now + dataset.ahead:
+            # a row that no version may hold would keep all others out of it
+            raise BadInput(f'"{name}" lies more than {dataset.ahead} ahead', why=f"it is {rfc3339(now)} here", fix="correct it")
         if name == dataset.arrived and at > now + AHEAD:
             raise BadInput(
                 f'"{name}" lies in the future', why=f"it is {rfc3339(now)} here", fix="leave it out: it is noted when the row comes"

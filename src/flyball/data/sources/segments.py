@@ -92,6 +92,10 @@ class Segments:
                 if frame.last > cursor:
                     yield frame
 
+    def rows(self, cursor: int) -> Iterator[dict[str, Any]]:
+        """The rows after row `cursor`, as they were kept. Raises Corrupt."""
+        return (row for frame in self.since(cursor) for row in _rows(frame))
+
     def first(self) -> int:
         """The number of the oldest row that is still kept here; one more than the newest where none is."""
         paths = self._paths()
