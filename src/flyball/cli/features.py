@@ -59,7 +59,7 @@ def show(view: View, *, project: Project = HERE, as_json: Json = False, quiet: Q
             behind = f"{roughly(each.lag)} behind" if each.lag else "up to date"
             out.line(f"  {each.rows:,} rows, the newest known {ago(each.as_of, now)} ago, taken up {ago(each.made_at, now)} ago: {behind}")
         else:
-            out.line("  nothing is read of it yet" + (f"; {counted(each.filled, 'entity')} filled" if each.filled else ""))
+            out.line("  nothing is read of it yet" + (f"; {counted(each.filled, 'entity', 'entities')} filled" if each.filled else ""))
         if each.problem:
             out.line(f"  {each.problem}")
     out.document({"view": view, "definitions": [_document(each) for each in own]})
@@ -108,7 +108,7 @@ def _materialise(wired: Wired, out: Output, name: str, want: Wanted, *, full: bo
     bar, store, now = Bar(out, want.view.name), wired.online(), wired.ports.clock.now()
 
     def report(done: int, of: int) -> None:
-        bar.show(done / max(of, 1), f"{done:,} of {counted(of, 'entity')}")
+        bar.show(done / max(of, 1), f"{done:,} of {counted(of, 'entity', 'entities')}")
 
     if done := store.mend():
         out.note(done)

@@ -64,9 +64,9 @@ class Output:
             print("  ".join(f"{cut(cell, width):<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
-def counted(number: int, one: str) -> str:
-    """A number of things: `1 event`, `1,200 events`."""
-    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
+def counted(number: int, one: str, several: str = "") -> str:
+    """A number of things: `1 event`, `1,200 events`; `several` where their name is not one with an s."""
+    return f"{number:,} {one}" if number == 1 else f"{number:,} {several or one + 's'}"
 
 
 class Bar:

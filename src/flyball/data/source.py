@@ -54,8 +54,14 @@ def stream(dataset: Dataset, root: Path | Access) -> Iterator[pl.DataFrame]:
     if wrong:
         raise BadInput(f'data set "{dataset.name}" cannot be read', problems=wrong.problems())
     if not rows:
-        why = "its source holds a header and nothing below it" if isinstance(dataset.source, str) else "its source gives none"
-        raise BadInput(f'data set "{dataset.name}" has no rows', why=why)
+        raise _no_rows(dataset)
+
+
+def _no_rows(dataset: Dataset) -> BadInput:
+    what, source = f'data set "{dataset.name}" has no rows', dataset.source
+    if isinstance(source, str) and source.startswith("push://"):
+        return BadInput(what, why="none were sent to it yet", fix=f"POST /api/v1/datasets/{dataset.name}/rows")
+    return BadInput(what, why="its source holds a header and nothing below it" if isinstance(source, str) else "its source gives none")
 
 
 def empty(dataset: Dataset) -> pl.DataFrame:

@@ -180,7 +180,7 @@ def test_a_database_that_does_not_answer_is_told_without_its_password(root, addr
     ("address", "says"),
     [
         ("no address: hunter2", "no address of a database"),
-        ("nodb://ann:hunter2@h/x", "cannot be reached from here"),
+        ("nodb://ann:hunter2@h/x", "no database of nodb can be reached from here"),
         ("mysql://ann:hunter2@h/x", "pip install"),
         ("sqlite:///gone.db", "there is no file"),
     ],

@@ -137,3 +137,8 @@ def test_a_project_and_its_files_may_be_called_anything(root, write, path):
 def test_a_folder_above_the_project_gives_no_column_its_value(root, write):
     write("amount,at,day,shop\n1.5,2026-01-01,2026-01-01,7\n", "shop=9/project/a.csv")
     assert source.read(sales("a.csv"), root / "shop=9/project")["shop"].to_list() == [7]
+
+
+def test_a_folder_of_files_that_are_no_parquet_says_how_to_name_them(root, write):
+    write("amount,at,day,shop\n1.5,2026-01-01,2026-01-01,7\n", "sales/a.csv")
+    assert "sales  is a folder without Parquet files\n    fix  name its files, such as sales/*.csv" in said(sales("sales"), root)

@@ -331,3 +331,9 @@ def test_a_row_whose_time_lies_farther_ahead_than_any_version_may_hold_is_refuse
         checked(ahead, late, NOW)
     for allowed in (DATA, replace(ahead, on_breach="warn")):
         assert checked(allowed, late, NOW)
+
+
+def test_a_data_set_that_nobody_sent_a_row_to_says_how(place):
+    with pytest.raises(BadInput, match="none were sent to it yet") as told:
+        source.read(DATA, place)
+    assert told.value.fix == "POST /api/v1/datasets/pay/rows"

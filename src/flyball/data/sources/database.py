@@ -87,7 +87,7 @@ def _no_driver(dataset: Dataset, url: Any, error: Exception) -> BadInput:
     lacks = isinstance(error, ImportError)
     fix = f"pip install {getattr(error, 'name', '') or 'its driver'}" if lacks else "name a database that SQLAlchemy knows"
     return BadInput(
-        f'data set "{dataset.name}": a {url.drivername} database cannot be reached from here', why=str(error).splitlines()[0], fix=fix
+        f'data set "{dataset.name}": no database of {url.drivername} can be reached from here', why=str(error).splitlines()[0], fix=fix
     )
 
 

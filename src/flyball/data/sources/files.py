@@ -131,6 +131,8 @@ def _read(kind: str, part: Part, types: Types, wrong: Wrong) -> Iterator[pl.Data
         yield from jsonlines.batches(part.path, part.shown, types, wrong)
     elif kind in _PARQUET:
         yield from (frame for frame, _, _ in parquet.batches([(part.path, part.shown)], types, wrong))
+    elif part.path.is_dir():
+        wrong.add(Problem(part.shown, "is a folder without Parquet files", fix=f"name its files, such as {part.shown.rstrip('/')}/*.csv"))
     else:
         wrong.add(Problem(part.shown, f'"{part.path.suffix}" files are not read', fix=f"use {', '.join(KINDS)}"))
 
