@@ -10,7 +10,11 @@ from flyball.data.contract import violations
 from flyball.declare import codec
 from flyball.declare.columns import Column
 from flyball.declare.problems import warnings
-from flyball.errors import DeclarationError
+from flyball.errors import BadInput, DeclarationError
+from flyball.features.fields import signature
+from flyball.features.rowwise import prove
+from flyball.loop.sample import made_up
+from flyball.serving.validate import RowReader
 
 pa = pytest.importorskip("pandera.polars", reason="pandera is an extra")
 pp = pytest.importorskip("pandera.pandas", reason="so is pandas")
@@ -60,6 +64,22 @@ def test_a_class_of_pandas_columns_is_carried_too() -> None:
     assert made.columns["word"].nulls == 1
     assert made.unique == ("years",)
     assert made.untold == ()
+
+
+def test_a_range_with_one_end_goes_all_the_way_to_a_request() -> None:
+    schema = pa.DataFrameSchema(
+        {"n": pa.Column(int, pa.Check.ge(0)), "x": pa.Column(float, pa.Check.le(9)), "y": pa.Column(int, pa.Check.isin([0, 1]))}
+    )
+    rows = data(schema, time="at")
+    model = fb.Model("m", task="binary", data=rows, label="y", inputs=["n", "x"], transforms={"double": pl.col("n") * 2})
+    text = codec.encode(model)
+    assert codec.digests(text)
+    assert codec.decode(text).data.columns == rows.columns
+    assert violations(rows, made_up(rows)) == ()
+    assert prove(model, made_up(rows)) == []
+    assert RowReader(signature(model)).read(b'{"row": {"n": 7, "x": -1.5}}').rows == [(7, -1.5)]
+    with pytest.raises(BadInput, match="below 0"):
+        RowReader(signature(model)).read(b'{"row": {"n": -7, "x": -1.5}}')
 
 
 def test_what_the_schema_refuses_the_contract_refuses() -> None:
