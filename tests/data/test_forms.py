@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
+from typing import Annotated, Optional
 
 import numpy as np
 import pandas as pd
@@ -31,6 +33,41 @@ def test_the_first_parameter_says_the_form_whatever_its_name() -> None:
     assert first_for(silent)(FRAME) is FRAME
     assert first_for(len)(FRAME) is FRAME
     assert first_for(object())(FRAME) is FRAME
+
+
+NAMED = """
+from __future__ import annotations
+from typing import TYPE_CHECKING
+import pandas
+import pandas as frames
+from numpy.typing import NDArray
+from pandas import DataFrame
+if TYPE_CHECKING:
+    import pandas as pd
+def taken(rows: DataFrame): ...
+def renamed(rows: frames.DataFrame): ...
+def checked(rows: pd.DataFrame | None): ...
+def quoted(rows: "pandas.DataFrame"): ...
+def array(rows: NDArray[float]): ...
+def unknown(rows: nowhere.Frame): ...
+"""
+
+
+def test_an_annotation_is_what_it_names_however_it_is_written() -> None:
+    made: dict[str, object] = {}
+    exec(NAMED, made)
+
+    def either(rows: pd.DataFrame | None) -> object: ...
+
+    def maybe(rows: Optional[pd.DataFrame]) -> object: ...  # noqa: UP045
+
+    def noted(rows: Annotated[pd.DataFrame, "all of them"]) -> object: ...
+
+    both = functools.partial(made["taken"])
+    for function in (*(made[name] for name in ("taken", "renamed", "checked", "quoted")), either, maybe, noted, both):
+        assert isinstance(first_for(function)(FRAME), pd.DataFrame), function
+    assert isinstance(first_for(made["array"])(FRAME), np.ndarray)
+    assert first_for(made["unknown"])(FRAME) is FRAME
 
 
 def test_a_frame_of_any_kind_comes_back_as_polars() -> None:

@@ -6,8 +6,9 @@ Every function of a loop file that takes a frame is asked here: fit and predict,
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Final, get_args
 
 import polars as pl
 
@@ -28,11 +29,7 @@ def series_for(function: Any, names: tuple[str, ...] = ("y", "y_valid", "weight"
 
 def first_for(function: Any) -> Form:
     """How to turn a `pl.DataFrame` into what the first parameter of `function` wants, whatever its name."""
-    try:
-        names = tuple(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return _same
-    return _form(function, names[:1])
+    return _form(function, tuple(_parameters(function))[:1])
 
 
 def asks_pandas(function: Any) -> bool:
@@ -74,27 +71,29 @@ def _of_pandas(frame: Any) -> pl.DataFrame:
 
 
 def _form(function: Any, names: tuple[str, ...]) -> Form:
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return _same
-    for name in names:
-        if name in parameters:
-            # with `from __future__ import annotations` an annotation is its text
-            written = parameters[name].annotation
-            text = (
-                written if isinstance(written, str) else f"{getattr(written, '__module__', '')}.{getattr(written, '__qualname__', written)}"
-            )
-            return _by_text(text.strip("'\" "))
-    return _same
+    parameters = _parameters(function)
+    found = next((parameters[name].annotation for name in names if name in parameters), None)
+    return next((_FORMS[kind] for kind in _kinds(found) if kind in _FORMS), _same)
 
 
-def _by_text(text: str) -> Form:
-    if text.startswith(("pd.", "pandas.")):
-        return _pandas
-    if text.startswith(("np.", "numpy.", "npt.", "numpy.typing.")) or "ndarray" in text or "NDArray" in text:
-        return _numpy
-    return _same
+def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
+    """What it takes; annotations that are text as what they name, where that is there."""
+    for told in (True, False):
+        with suppress(Exception):  # an annotation is the user's own code, and may name what only a type checker imports
+            return inspect.signature(function, eval_str=told).parameters
+    return {}
+
+
+def _kinds(annotation: Any) -> Iterator[str]:
+    """The library of every type that an annotation names: one, or those of `A | None`, `Optional[A]`, `Annotated[A, …]`."""
+    if isinstance(annotation, str):
+        text = annotation.strip("'\" ")
+        array = "ndarray" in text or "NDArray" in text
+        yield "numpy" if array else _SHORT.get(text.partition(".")[0], text.partition(".")[0])
+        return
+    yield str(getattr(annotation, "__module__", "")).partition(".")[0]
+    for one in get_args(annotation):
+        yield from _kinds(one)
 
 
 def _same(value: Any) -> Any:
@@ -118,3 +117,7 @@ def _pandas(value: pl.DataFrame | pl.Series) -> Any:
             why="flyball works with Polars and does not bring pandas",
             fix="pip install pandas, or annotate the parameter as pl.DataFrame",
         ) from error
+
+
+_SHORT: Final = {"pd": "pandas", "np": "numpy", "npt": "numpy"}
+_FORMS: Final[dict[str, Form]] = {"pandas": _pandas, "numpy": _numpy, "polars": _same}

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
-from flyball.data.forms import asks_pandas, first_for, polars_of
+from flyball.data.forms import Form, asks_pandas, first_for, polars_of
 from flyball.data.types import DTYPES, schema
 from flyball.declare.live import shown
 from flyball.declare.model import Model
@@ -139,7 +139,10 @@ def called(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
         raise DeclarationError(
             f"{where} is a reference to code", why="a decoded declaration cannot run code", fix="load the model from its files"
         )
-    given = _given(model, function, frame)
+    form, floats = _form(model)
+    # pandas has no missing whole numbers: columns that may miss some are floats to it, always
+    cast = [pl.col(name).cast(pl.Float64) for name in floats if frame.schema.get(name) == pl.Int64]
+    given = form(frame.with_columns(cast) if cast else frame)
     try:
         gave = function(given)
     except Exception as error:  # the user's own code runs here: whatever it raises is theirs to read
@@ -164,18 +167,13 @@ def called(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
     return made
 
 
-def _given(model: Model, function: Any, frame: pl.DataFrame) -> Any:
-    """The frame in the function's own form. pandas has no missing whole numbers: columns that may miss some are floats to it, always."""
-    form = first_for(function)
-    if asks_pandas(function):
-        frame = frame.with_columns(pl.col(name).cast(pl.Float64) for name in _pandas_floats(model) if frame.schema.get(name) == pl.Int64)
-    return form(frame)
-
-
 @lru_cache(maxsize=128)
-def _pandas_floats(model: Model) -> tuple[str, ...]:
+def _form(model: Model) -> tuple[Form, tuple[str, ...]]:
+    """The form that the function wants its frame in, and the columns that may miss a value where that is pandas."""
+    if not asks_pandas(model.transforms):
+        return first_for(model.transforms), ()
     sent = (name for name, item in request_fields(model) if item.nulls > 0)
-    return (*sent, *(name for view in model.features for name in view.features))
+    return first_for(model.transforms), (*sent, *(name for view in model.features for name in view.features))
 
 
 def _named(values: np.ndarray[Any, Any], name: str) -> pl.DataFrame:
