@@ -175,6 +175,20 @@ def test_a_declared_data_set_is_looked_at_by_its_name(root, capsys):
     assert 'sold = fb.Dataset(\n    "sold",\n    source="orders.csv"' in out
 
 
+def test_so_is_one_that_a_model_only_refers_to(root, capsys):
+    from flyball.cli.main import run
+
+    (root / "shops.csv").write_text("shop,size\na,3\nb,4\n")
+    (root / "flyball.toml").touch()
+    (root / "loop.py").write_text(
+        'import flyball as fb\nshops = fb.Dataset("places", source="shops.csv", id="shop", columns={"size": int})\n'
+        'orders = fb.Dataset("sold", source="o.csv", time="at", columns={"shop": str, "ok": bool}, references={"shop": shops})\n'
+        'm = fb.Model("m", task="binary", data=orders, label="ok")\n'
+    )
+    assert run(["data", "infer", "places", "--project", str(root)]) == 0
+    assert 'source="shops.csv"' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("stem", ["class", "fb", "0x", "None"])
 def test_a_file_may_have_any_name(tmp_path, stem):
     (tmp_path / f"{stem}.csv").write_text("x\n1\n")

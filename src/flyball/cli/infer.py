@@ -67,6 +67,7 @@ def _target(source: str, project: Path) -> tuple[Path, str, str]:
 def _declared(root: Path) -> dict[str, object]:
     """The sources of the data sets that loop files declare, by name; none outside a project. Files that are broken declare none."""
     from flyball.declare import codec
+    from flyball.declare.reads import looked_at
     from flyball.loop.compiling import Compiler
 
     try:
@@ -75,7 +76,5 @@ def _declared(root: Path) -> dict[str, object]:
         return {}
     found: dict[str, object] = {}
     for compiled in Compiler(root).compile(prove="").models:
-        model = codec.decode(compiled.body)
-        for data in (model.data, *(view.data for view in model.features)):
-            found[data.name] = data.source
+        found |= {name: data.source for name, data in looked_at(codec.decode(compiled.body)).items()}
     return found
