@@ -21,7 +21,8 @@ from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
 from flyball.ledger.canonical import write_body
 from flyball.records.base import Recorded
-from flyball.records.data import DATASET_VERSIONS, DATASETS, DataCommitted, DataRefused
+from flyball.records.data import DATASET_VERSIONS, DATASETS, DataCommitted, DataRefused, DatasetRow
+from flyball.store.blobs import LocalBlobs
 
 
 class Rows(UserDict):
@@ -261,3 +262,20 @@ def test_so_many_warnings_as_fit_are_in_the_event(look, root, blobs):
     assert isinstance(event, DataCommitted)
     assert 5 < len(event.findings) <= module.MOST
     assert len(write_body(1, "loop", "c", event)) <= 16 * 1024
+
+
+CELLS = {int: "{0}", float: "{0}.0", bool: "true", str: "w{0}", "time": "2026-01-01T00:00:{0:02}Z"}
+
+
+@pytest.mark.parametrize("before", CELLS)
+@pytest.mark.parametrize("after", CELLS)
+def test_a_column_that_is_declared_anew_with_another_type_is_compared_with_nothing(tmp_path, before, after):
+    blobs, file = LocalBlobs(tmp_path / "blobs"), tmp_path / "r.csv"
+    file.write_text("x\n" + "\n".join(CELLS[before].format(place % 60) for place in range(600)) + "\n")
+    shift = None if after == "time" else "1%"
+    data = [Dataset("r", source="r.csv", columns={"x": column}) for column in (Column(before), Column(after, shift=shift))]
+    first = refresh(data[0], tmp_path, blobs, None)
+    file.write_text("x\n" + "\n".join(CELLS[after].format(place % 60) for place in range(1_200)) + "\n")
+    found = refresh(data[1], tmp_path, blobs, DatasetRow(head=first.version))
+    assert isinstance(found, DataCommitted), found
+    assert found.findings == ()

@@ -127,7 +127,7 @@ class Checker:
             yield Between(dataset, name, column)
         if column.one_of is not None:
             yield OneOf(dataset, name, column)
-        before = self._before.column(name) if self._before is not None and name in self._compared else None
+        before = self._before.column(name, column.type) if self._before is not None and name in self._compared else None
         if self._before is None or before is None:
             return
         # one_of says already which values there may be

@@ -73,7 +73,7 @@ class OneOf:
         """Other values."""
         found, column = self._found, self._column
         if found.count:
-            before = whole.before.column(self.name) if whole.before is not None else None
+            before = whole.before.column(self.name, column.type) if whole.before is not None else None
             held = before is not None and before.known and set(before.known) <= {str(value) for value in column.one_of or ()}
             allowed = ", ".join(str(value) for value in (column.one_of or ())[:8]) + (", …" if len(column.one_of or ()) > 8 else "")
             what = f"values are not one of {allowed} ({found.shown()})"
