@@ -6,8 +6,10 @@ import json
 import re
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from ..loop.lineage_kit import World, fraud  # noqa: TID252 - one way to tell a history
 from ..loop.openlineage_rules import problems  # noqa: TID252 - one way to hold events to the published schemas
 
 
@@ -38,6 +40,18 @@ def test_both_ways_are_told_unless_one_is_asked_for(flyball, trained_project: Pa
     assert both.startswith(up)
     assert told("--up", "--down") == both
     assert "│  └─ column town.demand  [aggregated]  (above)" in up, "what was drawn is named again, and not drawn again"
+
+
+def test_a_chain_of_any_length_is_drawn_as_far_as_can_be_read_and_named_from_there_on(flyball, tmp_path: Path) -> None:
+    chain = {"t0": pl.col("amount") + 1} | {f"t{place}": pl.col(f"t{place - 1}") + 1 for place in range(1, 1_100)}
+    world = World(tmp_path / "shop")
+    world.declare(fraud(transforms=chain))
+    world.close()
+    ended = flyball("lineage", "payments.amount", "--down", "--project", tmp_path / "shop")
+    assert ended.code == 0, ended.err
+    deepest = max(ended.out.splitlines(), key=lambda line: len(line) - len(line.lstrip("│ ")))
+    assert "and so on: flyball lineage transform:fraud.t" in deepest
+    assert len(flyball("lineage", "payments.amount", "--json", "--project", tmp_path / "shop").document["nodes"]) > 1_100
 
 
 def test_the_document_has_every_node_and_edge(flyball, trained_project: Path) -> None:

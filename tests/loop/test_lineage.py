@@ -51,6 +51,19 @@ def test_the_whole_way_from_a_source_to_predictions(served: World) -> None:
     assert served.names("predictions:fraud@1.0.0/predictions", "up") >= {"source:data/payments/*.parquet", "dataset-version:payments@1.0.0"}
 
 
+def test_what_is_nothing_yet_in_a_project_that_declares_is_not_told_that_nothing_is_declared(world: World) -> None:
+    with pytest.raises(NotFound) as empty:
+        world.names("fraud@1.0.0", "up")
+    assert empty.value.why == "nothing is declared"
+    world.declare(fraud())
+    with pytest.raises(NotFound) as early:
+        world.names("fraud@1.0.0", "up")
+    assert early.value.why == "there is no dataset version and no version yet"
+    with pytest.raises(NotFound) as run:
+        world.names("run:none", "up")
+    assert run.value.why == "there is no run yet"
+
+
 def test_a_change_of_a_column_reaches_what_reads_it_and_nothing_else(served: World) -> None:
     served.declare(
         fb.Model(

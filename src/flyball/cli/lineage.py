@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 app = common.app()
 MOST = 12
 """Things of one kind that are drawn below one other; the rest are counted. Under --json there are all of them."""
+DEEP = 40
+"""How far from X is drawn; what lies behind is named by where it begins."""
 
 
 @app.command()
@@ -127,9 +130,10 @@ _KINDS = {"dataset": "data set", "dataset-version": "data set version"}
 
 
 class _Branch(NamedTuple):
-    """What is drawn below one node: the edges to the next ones, by node."""
+    """What is drawn below one node: the edges to the next ones, by node. `order`: nodes by their distance."""
 
     nodes: Mapping[str, LineageNode]
+    order: Mapping[str, int]
     next: Mapping[str, Mapping[str, list[str]]]
     served: frozenset[str]
     now: Instant
@@ -143,7 +147,9 @@ def _draw(out: Output, found: Lineage, direction: Direction, now: Instant) -> No
         if direction not in (way, "both"):
             continue
         head = {"up": "made of", "down": "from it were made"}[way]
-        branch = _Branch(nodes, _next(edges, up=way == "up"), _leading(found, edges), now)
+        branch = _Branch(
+            nodes, {name: place for place, name in enumerate(nodes)}, _next(edges, up=way == "up"), _leading(found, edges), now
+        )
         starts = [start for start in found.start if start in branch.next]
         out.line(f"{head}{'' if starts else ': nothing'}")
         drawn = set(found.start)
@@ -183,6 +189,9 @@ def _leading(found: Lineage, edges: Sequence[LineageEdge]) -> frozenset[str]:
 def _tree(out: Output, branch: _Branch, node: str, indent: str, drawn: set[str]) -> Iterator[str]:
     """The lines below a node. What was drawn before is named once more, and not gone on from."""
     below = branch.next.get(node, {})
+    if below and len(indent) >= 3 * DEEP:
+        yield f"{indent}└─ and so on: flyball lineage {plain(node)}"
+        return
     shown, left = _chosen(branch, list(below))
     for place, each in enumerate(shown):
         last = place == len(shown) - 1 and not left
@@ -209,8 +218,13 @@ _PLAIN = frozenset(
 
 def _chosen(branch: _Branch, names: list[str]) -> tuple[list[str], dict[str, int]]:
     """What is drawn of many, those first that lead to what is in production, then the newest; and how many of each kind are not."""
-    order = list(branch.nodes)
-    names.sort(key=lambda name: (_place(branch.nodes[name].kind), name not in branch.served, -branch.nodes[name].at, order.index(name)))
+    places = _places()
+
+    def rank(name: str) -> tuple[int, bool, int, int]:
+        node = branch.nodes[name]
+        return places[node.kind], name not in branch.served, -node.at, branch.order[name]
+
+    names.sort(key=rank)
     shown: list[str] = []
     counts: dict[str, int] = {}
     for name in names:
@@ -221,10 +235,12 @@ def _chosen(branch: _Branch, names: list[str]) -> tuple[list[str], dict[str, int
     return shown, {kind: count - MOST for kind, count in counts.items() if count > MOST}
 
 
-def _place(kind: str) -> int:
+@cache
+def _places() -> Mapping[str, int]:
+    """Kinds by their place in the order in which data goes through them."""
     from flyball.ledger.lineage import Kind
 
-    return list(Kind).index(Kind(kind))
+    return {kind.value: place for place, kind in enumerate(Kind)}
 
 
 _DATED = ("dataset-version", "training-set", "run", "version", "rollout")

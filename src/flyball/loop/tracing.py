@@ -99,8 +99,12 @@ def _nowhere(made: Project, name: str, kind: Kind | None) -> NotFound:
     names = [node.name for node in made.graph.nodes() if node.kind in wanted]
     head = name.partition(".")[0]
     own = [each for each in names if each.startswith(f"{head}.")] if "." in name else []
-    fix = near(name, own or names) if names else "flyball apply, then flyball train"
-    why = "it is neither declared nor recorded" if names else "nothing is declared"
+    why, fix = "it is neither declared nor recorded", near(name, own or names)
+    if not len(made.graph):
+        why, fix = "nothing is declared", "flyball apply, then flyball train"
+    elif not names:
+        kinds = " and ".join(sorted(f"no {each.value.replace('-', ' ')}" for each in wanted))
+        why, fix = f"there is {kinds} yet", "flyball lineage lists what there is"
     if made.unread:
         # it may be among what those declare
         model, reason = next(iter(made.unread.items()))
