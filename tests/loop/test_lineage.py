@@ -85,6 +85,22 @@ def test_a_change_of_a_column_reaches_what_reads_it_and_nothing_else(served: Wor
     assert served.names("payments.spare", "down") == set()
 
 
+def test_what_the_champion_of_a_former_declaration_reads_is_not_unused(world: World) -> None:
+    world.declare(fraud(inputs=["amount", "spare"]))
+    world.commit("payments", "1.0.0", DATA["payments"])
+    world.version("fraud", "1.0.0", DATA)
+    world.release("fraud", "1.0.0")
+    world.declare(fraud(features=[], transforms={}))
+    world.tell(DeclarationIdle(names=("view:card", "view:other")))
+    state, library = world.wired.ledger.state(), world.wired.ports.library
+    told = overview(state, library)
+    assert ("payments.spare" in told.unused_columns, told.unused_views) == (False, ("other",))
+    world.version("fraud", "1.1.0", DATA)
+    world.release("fraud", "1.1.0")
+    told = overview(world.wired.ledger.state(), library)
+    assert ("payments.spare" in told.unused_columns, told.unused_views) == (True, ("card", "other"))
+
+
 def test_predictions_are_counted_rows_and_production_is_what_answers(served: World) -> None:
     made = served.graph()
     answers = made.fact(Node(Kind.PREDICTIONS, "fraud@1.0.0/predictions"))

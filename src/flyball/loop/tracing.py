@@ -12,7 +12,7 @@ from flyball.declare.units import near
 from flyball.errors import BadInput, NotFound
 from flyball.ledger.lineage import Edge, How, Kind, Node, Part
 from flyball.loop import lookup, reads
-from flyball.loop.lineage import Project, add_past, project
+from flyball.loop.lineage import Project, add_past, project, version_node
 from flyball.loop.ports import Library
 from flyball.records.base import State
 from flyball.records.declarations import IDLE, IDLE_KEY
@@ -146,17 +146,20 @@ def overview(state: State, library: Library, covers: Callable[[str], bool] | Non
     """What there is, and what of it is idle or nobody's."""
     made = project(state, library, covers)
     counts = {kind.value: sum(1 for _ in made.graph.nodes(kind)) for kind in Kind}
+    columns = list(made.graph.nodes(Kind.COLUMN))
+    owned = [node for node in made.graph.nodes() if node.kind in (Kind.MODEL, Kind.DATASET, Kind.VIEW) and "#" not in node.name]
+    # what is declared now, and a version that answers reads by a declaration of before, is in use
+    add_past(made, library, (run for run in made.runs if run.version and made.fact(version_node(run.model, run.version)).production))
     used = _used(made)
+    read = {Node(node.kind, node.name.partition("#")[0]) for node in made.graph.nodes() if node.kind in (Kind.VIEW, Kind.DATASET)}
     # what no model uses is of no model: it is told to those who see all of them
     row = state.get(IDLE, IDLE_KEY) if covers is None else None
     idle = [Node(Kind(kind), name) for kind, _, name in (each.partition(":") for each in (row.names if row else ()))]
-    idle = [node for node in idle if node not in made.graph]
-    columns = [node for node in made.graph.nodes(Kind.COLUMN) if node not in used]
-    owned = [node for node in made.graph.nodes() if node.kind in (Kind.MODEL, Kind.DATASET, Kind.VIEW) and "#" not in node.name]
+    idle = [node for node in idle if node not in read]
     return Overview(
         counts={name: count for name, count in counts.items() if count},
         unused_views=tuple(node.name for node in idle if node.kind is Kind.VIEW),
-        unused_columns=tuple(sorted(node.name for node in columns)),
+        unused_columns=tuple(sorted(node.name for node in columns if node not in used)),
         without_model=tuple(sorted(node.name for node in (*made.graph.nodes(Kind.DATASET), *idle) if _without_model(made, node))),
         ownerless=tuple(str(node) for node in owned if not made.fact(node).owner and node.name not in made.unread),
         unread=made.unread,
