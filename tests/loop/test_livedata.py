@@ -148,3 +148,21 @@ def test_a_disk_that_refuses_while_one_source_is_read_is_that_source_s_own_troub
     with pytest.raises(FlyballError, match='data set "t" was not read: No space left on device') as caught:
         look.at(1, data)
     assert not isinstance(caught.value, Unavailable), "which would keep the loop of all models from going on"
+
+
+@pytest.mark.parametrize(("freshness", "again"), [(None, 20), ("20s", 12)], ids=["a tenth of the time", "half its freshness at most"])
+def test_a_look_at_pushed_rows_that_takes_long_is_not_followed_by_the_next_at_once(
+    look: Look, monkeypatch: pytest.MonkeyPatch, freshness: str | None, again: int
+) -> None:
+    data = Dataset("p", source="push://", columns={"n": float}, freshness=freshness, time="at")
+    begun: list[float] = []
+
+    def slow(*_: object, **_more: object) -> None:
+        begun.append((look.clock.now() - START) / S)
+        look.clock.advance_to(look.clock.now() + 2 * S)
+
+    monkeypatch.setattr("flyball.data.refresh.refresh", slow)
+    for second in range(60):
+        if START + second * S >= look.clock.now():
+            look.at(second, data)
+    assert begun[:2] == [0, again]

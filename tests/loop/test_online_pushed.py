@@ -40,7 +40,7 @@ class World:
     def push(self, *rows: tuple[str, int, int]) -> None:
         """Rows of (who, seconds, n)."""
         sent = [{"who": who, "at": rfc3339(at * S), "n": n, "came": rfc3339(at * S)} for who, at, n in rows]
-        self.count += push(self.folder, clicks, sent, now=LATER, command=f"c{self.count}").accepted
+        self.count += push(self.folder, clicks, sent, now=LATER, command=f"c{self.count}", head=None).accepted
 
     def version(self) -> None:
         """A version of all that was pushed, in order of time as versions are."""

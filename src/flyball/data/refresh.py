@@ -15,9 +15,9 @@ from flyball.data.commit import scan, version_of
 from flyball.data.contract.sets import Again
 from flyball.data.erasures import NONE, Erasures
 from flyball.data.ordering import in_order
-from flyball.data.rules import due, is_news, is_timed
+from flyball.data.rules import due, is_news, is_pushed, is_timed
 from flyball.data.sources.access import Access, access
-from flyball.data.sources.pushed import bounded, is_pushed
+from flyball.data.sources.pushed import bounded
 from flyball.data.sources.spool import Spool
 from flyball.data.subjects import heeded
 from flyball.data.writing import Written

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
 from flyball.declare.data import Dataset, Sql
 from flyball.declare.functions import Frame, Function, is_frame
 from flyball.records.data import DataCommitted, DataRefused, DatasetRow, DatasetVersion
+
+PUSHED: Final = "push://"
 
 
 def due(row: DatasetRow | None, mark: str) -> bool:
@@ -20,6 +23,11 @@ def is_timed(dataset: Dataset) -> bool:
     """Whether nothing short of reading tells that the source has changed: it is read again after a while."""
     source = dataset.source
     return isinstance(source, Sql | Function) or (callable(source) and not is_frame(source))
+
+
+def is_pushed(dataset: Dataset) -> bool:
+    """Whether callers send its rows."""
+    return isinstance(dataset.source, str) and dataset.source.startswith(PUSHED)
 
 
 def named_source(dataset: Dataset) -> str:

@@ -14,11 +14,11 @@ from typing import Any
 
 import polars as pl
 
+from flyball.data.rules import is_pushed
 from flyball.data.sources import files, pushed
 from flyball.data.sources.access import Access, access
 from flyball.data.sources.called import polars
 from flyball.data.sources.files import paths as _paths
-from flyball.data.sources.pushed import is_pushed
 from flyball.data.sources.wrong import Wrong
 from flyball.data.types import DTYPES, schema
 from flyball.declare.data import Dataset, Sql

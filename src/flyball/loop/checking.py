@@ -212,9 +212,9 @@ def _contracts(model: Model, access: Access, known: dict[str, Contract], standar
 
 def _contract(dataset: Dataset, access: Access, standards: Standards) -> Contract:
     from flyball.data.commit import scan
-    from flyball.data.rules import is_timed
+    from flyball.data.rules import is_pushed, is_timed
     from flyball.data.source import stream
-    from flyball.data.sources.pushed import bounded, is_pushed
+    from flyball.data.sources.pushed import bounded
     from flyball.data.sources.spool import Spool
 
     where = f'Data set "{dataset.name}"'

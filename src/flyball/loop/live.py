@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from flyball.clock import Instant, Span
 from flyball.compute.local import LocalCompute
 from flyball.data.erasures import Erasures
-from flyball.data.rules import is_timed
+from flyball.data.rules import is_pushed, is_timed
 from flyball.data.sources.access import Killed
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
@@ -35,6 +35,9 @@ from flyball.training.job import Observed
 
 if TYPE_CHECKING:
     from flyball.data.against import Against
+
+REST = 10
+"""One part in so many of the time is spent on looks at what is pushed."""
 
 TRIES = 3
 """How often in a row the process that reads a source may be killed before its data set is said to be refused."""
@@ -124,7 +127,8 @@ class LiveCounts:
 class LiveData:
     """Sources are read beside the loop: a large file never delays a tick.
 
-    Where nothing short of reading tells that a source has changed, it is read again after half its `freshness`, else after `every`.
+    Where nothing short of reading tells that a source has changed, it is read again after half its `freshness`, else after `every`. What is pushed
+    may change at every moment, and each look goes through all that the version holds: no more than one part in `REST` of the time is spent on it.
     """
 
     def __init__(
@@ -147,6 +151,7 @@ class LiveData:
         self._found: dict[str, Event | None] = {}
         self._failed: dict[str, BaseException] = {}
         self._next: dict[str, tuple[str, Instant]] = {}
+        self._rest: dict[str, Instant] = {}
         self._killed: dict[str, int] = {}
         self._compacted: dict[str, str] = {}
         self._traced = ""
@@ -172,7 +177,7 @@ class LiveData:
     def _due(self, dataset: Dataset) -> bool:
         """Whether it is time for the next look: at a file always, for that costs next to nothing; at what must be read, after a while."""
         if not is_timed(dataset):
-            return True
+            return self._now() >= self._rest.get(dataset.name, 0)
         seen, at = self._next.get(dataset.name, ("", 0))
         mark = self._mark(dataset)
         if seen == mark and self._now() < at:
@@ -189,7 +194,7 @@ class LiveData:
     def _look(self, dataset: Dataset, row: DatasetRow | None, code: Code) -> None:
         from flyball.data.refresh import refresh
 
-        name = dataset.name
+        name, begun = dataset.name, self._now()
         try:
             self._found[name] = refresh(dataset, self._reader.access(code), self._blobs, row, lambda: self._erasures(name), self._against())
             self._killed.pop(name, None)
@@ -211,6 +216,9 @@ class LiveData:
                 why="a fault of flyball's own, not of the data; the last good version stays in use",
                 fix="the control plane's log has the trace; please report it",
             )
+        if is_pushed(dataset):
+            longest = dataset.freshness // 2 if dataset.freshness else self._every
+            self._rest[name] = self._now() + min((REST - 1) * (self._now() - begun), longest)
 
     def _put_off(self, dataset: Dataset, error: Killed) -> None:
         """What is to be tried again is, a few times soon; then it is refused, so that everybody sees it, and tried again as seldom as ever."""
@@ -230,7 +238,7 @@ class LiveData:
     def _compact(self, dataset: Dataset, row: DatasetRow | None) -> None:
         """Remove pushed rows that the newest version holds, once the record says that it does."""
         head = row.head if row is not None else None
-        if head is None or self._reader.pushed is None or not str(dataset.source).startswith("push://"):
+        if head is None or self._reader.pushed is None or not is_pushed(dataset):
             return
         if self._compacted.get(dataset.name) != head.source_mark:
             from flyball.data.sources.pushed import segments, through

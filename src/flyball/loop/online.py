@@ -17,6 +17,7 @@ import msgspec
 
 from flyball.clock import Instant
 from flyball.data.erasures import present, standing
+from flyball.data.rules import is_pushed
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     Load: TypeAlias = Callable[[str, Sequence[str]], pl.DataFrame]
     Pushed: TypeAlias = Callable[[Dataset, int], PushedRows]
     Differ: TypeAlias = Callable[[str, str, Sequence[str], str, int], Apart | None]
-
-PUSHED = "push://"
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def _pushes(state: State, data: Dataset, head: DatasetVersion | None) -> tuple[i
 
     Where a row may replace another, or be of a person who was erased, only the making of a version tells what counts.
     """
-    if not (isinstance(data.source, str) and data.source.startswith(PUSHED)):
+    if not is_pushed(data):
         return 0, False
     # models of other sources do without data frames
     from flyball.data.sources.pushed import through

@@ -48,7 +48,7 @@ def declared(state: State, library: Library, name: str) -> Dataset | None:
 
 def pushed(state: State, library: Library, name: str) -> Dataset:
     """The data set of a name whose rows are pushed. Raises NotFound, Conflict."""
-    from flyball.data.sources.pushed import is_pushed
+    from flyball.data.rules import is_pushed
 
     found = declared(state, library, name)
     if found is None:

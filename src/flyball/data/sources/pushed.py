@@ -25,7 +25,6 @@ from flyball.declare.units import near
 from flyball.errors import BadInput
 from flyball.records.data import DatasetVersion
 
-SCHEME: Final = "push://"
 AHEAD: Final = Span.parse("1d")
 """How far an arrival may lie ahead of this machine's clock: clocks differ, and zones are left out."""
 
@@ -38,11 +37,6 @@ class PushedRows(NamedTuple):
     frame: pl.DataFrame
     cursor: int
     missed: bool
-
-
-def is_pushed(dataset: Dataset) -> bool:
-    """Whether callers send the rows of a data set."""
-    return isinstance(dataset.source, str) and dataset.source.startswith(SCHEME)
 
 
 @lru_cache(maxsize=256)

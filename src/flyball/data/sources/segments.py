@@ -31,6 +31,10 @@ _FRAME: Final = struct.Struct("<II")
 _HEAD: Final = struct.Struct("<QQqH")
 
 
+Seen = tuple[str, int, int, int]
+"""A segment, its inode, its size, and when it was written last."""
+
+
 class Frame(NamedTuple):
     """The rows of one request, as JSON Lines: rows `first` to `last` of all that was ever sent. Erased ones are no longer among the lines."""
 
@@ -47,8 +51,9 @@ class Segments:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._left: tuple[str, int, int] | None = None
-        """Segment, inode and size as this process left them: whatever is otherwise was written by another one and is read through."""
+        self._left: Seen | None = None
+        """How this process left the newest segment: what is otherwise was written by another one and is read through."""
+        self._ended: tuple[Seen | None, int] = None, 0
         self._last = 0
         self._end = 0
         self._commands: dict[str, int] = {}
@@ -78,7 +83,12 @@ class Segments:
     def end(self) -> int:
         """The number of the newest row; 0 where none was ever sent. Raises Corrupt."""
         newest = self._paths()[-1:]
-        return max((frame.last for path in newest for frame in _frames(path)), default=int(newest[0].stem) - 1 if newest else 0)
+        if not newest:
+            return 0
+        seen = _seen(newest[0])
+        if self._ended[0] != seen:
+            self._ended = seen, max((frame.last for frame in _frames(newest[0])), default=int(newest[0].stem) - 1)
+        return self._ended[1]
 
     def since(self, cursor: int, until: int | None = None) -> Iterator[Frame]:
         """The requests after row `cursor`, in the order in which they came, up to row `until`. Raises Corrupt."""
@@ -193,9 +203,9 @@ class Segments:
             os.close(folder)
 
 
-def _seen(path: Path) -> tuple[str, int, int]:
+def _seen(path: Path) -> Seen:
     stat = path.stat()
-    return path.name, stat.st_ino, stat.st_size
+    return path.name, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _encoded(frame: Frame) -> bytes:
