@@ -32,6 +32,34 @@ def test_what_a_contract_cannot_ask_for_is_told(column, more, expected) -> None:
     assert expected in [item.what for item in found]
 
 
+@pytest.mark.parametrize(
+    ("key", "entity", "fits"),
+    [
+        ("str", "str", True),
+        ("int", "float", True),
+        ("int", "str", True),
+        ("bool", "str", False),
+        ("str", "time", False),
+        ("time", "int", False),
+    ],
+)
+def test_a_key_that_can_hold_no_entity_of_the_view_is_told(key, entity, fits) -> None:
+    seen = fb.Dataset("seen", source="s.csv", time="at", columns={"who": fb.column(entity), "bad": bool})
+    data = fb.Dataset("d", source="d.csv", time="at", columns={"whom": fb.column(key), "who": fb.column(key)})
+    view = fb.FeatureView("v", seen, entity="who", features={"n": fb.window("1d").count()}).on("whom")
+    label = fb.Label("bad", source=seen, on="who", within="1d")
+    found = problems(fb.Model("m", task="binary", data=data, label=label, features=[view], framing=fb.Framing("test")))
+    told = [item.what for item in found if "looks up" in item.what]
+    assert told == (
+        []
+        if fits
+        else [
+            f"{place} looks up seen.who of type {entity} by d.{name} of type {key}"
+            for place, name in (("label", "who"), ('view "v"', "whom"))
+        ]
+    )
+
+
 def test_a_sound_model_has_no_problems_and_nothing_unbuilt(make) -> None:
     assert said(make()) == []
     assert unbuilt(make()) == []

@@ -165,6 +165,7 @@ def _label(model: Model) -> Iterator[Found]:
         for data in (model.data, label.source):
             if label.on not in data.names:
                 yield _unknown(f'label on="{label.on}"', label.on, data)
+        yield from _joined("label", (model.data, label.on), (label.source, label.on))
         return
     column = model.data.columns.get(label)
     if column is None:
@@ -176,6 +177,20 @@ def _label(model: Model) -> Iterator[Found]:
         yield Found(f'label "{label}" of type {column.type} cannot be the label of a {model.task} model', "it predicts one of a few values")
     if model.task == "binary" and column.one_of is not None and len(column.one_of) != 2:
         yield Found(f'label "{label}" has {len(column.one_of)} values', "a binary label has two", 'use task="multiclass"')
+
+
+def _joined(place: str, *columns: tuple[Dataset, str]) -> Iterator[Found]:
+    """A column that looks rows up by another one can hold a value of it."""
+    if any(name not in data.names for data, name in columns):
+        return
+    here, there = (_type(data, name) for data, name in columns)
+    key, entity = (f"{data.name}.{name}" for data, name in columns)
+    if here != there and ("time" in (here, there) or {here, there} == {"bool", "str"}):
+        yield Found(
+            f"{place} looks up {entity} of type {there} by {key} of type {here}",
+            "no value of one type is one of the other",
+            "declare both as one type",
+        )
 
 
 def _inputs(model: Model) -> Iterator[Found]:
@@ -232,6 +247,8 @@ def _view(model: Model, view: FeatureView) -> Iterator[Found]:
         yield from (Found(f"{place}: {found.what}", found.why, found.fix) for found in _dataset(view.data))
     yield from (_unknown(f'{place} entity "{name}"', name, view.data) for name in view.entity if name not in view.data.names)
     yield from (_unknown(f'{place} key "{name}"', name, model.data) for name in view.key if name not in model.data.names)
+    for key, entity in zip(view.key, view.entity, strict=True):
+        yield from _joined(place, (model.data, key), (view.data, entity))
     for name, feature in view.features.items():
         if isinstance(feature, RowFeature):
             yield from _row_feature(view, f'{place} feature "{name}"', feature)
