@@ -9,7 +9,7 @@ import flyball as fb
 from flyball.errors import Conflict, Unavailable
 from flyball.features.online.form import entity
 from flyball.features.online.materialise import Version, add, added, backfill, fill, filling, live
-from flyball.features.online.plan import plan
+from flyball.features.online.plan import TILES, plan
 from flyball.features.online.progress import kept_from
 
 ROWS = [("x" if t % 3 else "y", t, t, float(t), t % 4, 0.5 * t, "p", t % 2 == 0) for t in range(40)]
@@ -114,6 +114,16 @@ def test_rows_that_no_window_reaches_any_more_are_removed_as_others_come(kit, st
         at = add(store, made, at, Version(str(number), row), LATER, rows=number + 1)
         counts.append(len(store.read(made.store_name, [entity("x")])))
     assert max(counts) <= 8, "30 s of reach, 30 s that are kept, and the tile at either end"
+
+
+@pytest.mark.parametrize("span", ["1m", "10m", "1h", "3d"])
+def test_an_entity_of_short_windows_is_in_no_more_parts_than_one_of_long_ones(kit, store, span):
+    """A look-up reads them all."""
+    view = fb.FeatureView("busy", kit.purchases, entity="k", features={"n": fb.window(span).count()})
+    made, step = plan(view), int(fb.window(span).span) // kit.S // 60
+    rows = kit.frame([("x", t * step, None, 1.0, 1, 1.0, "p", True) for t in range(3_600 // step + 150)])
+    fill(store, made, Version("one", rows), LATER)
+    assert 60 <= len(store.read(made.store_name, [entity("x")])) <= TILES + 2
 
 
 def test_an_entity_and_a_view_without_rows_are_there_and_empty(kit, store, online):

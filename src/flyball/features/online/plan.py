@@ -20,7 +20,7 @@ from flyball.features import transforms
 from flyball.features.expressions import expression
 from flyball.features.reading import delay
 
-FORM = 1
+FORM = 2
 """Of the bytes that are kept. Another form is another view to the store: its values are made anew."""
 
 HEAD = 2**62
@@ -29,8 +29,8 @@ HEAD = 2**62
 KEPT = Span.parse("1h")
 """How far behind the newest row a moment may lie and still get the values that it saw; with windows, at least their longest reach."""
 
-TILES = 64
-"""How many tiles the longest reach of a view's windows is cut into."""
+TILES = 128
+"""How many tiles an entity has, of all that may still be asked about: those within the longest reach of a view's windows, and within what is kept beyond."""
 
 SUMMED = 32
 """Rows from which on a tile carries a summary: with fewer, reading the rows costs no more."""
@@ -126,6 +126,7 @@ def plan(view: FeatureView) -> Plan:
         expires = view.ttl is not None and window.span > view.ttl
         aggregates.append(Aggregate(label, list(streams).index(key), feature.how, int(window.span), int(window.ago), expires))
     reach = max([0, *(each.span + each.ago for each in aggregates)])
+    kept = max(int(KEPT), reach)
     return Plan(
         view=view,
         store_name=name(view),
@@ -134,9 +135,9 @@ def plan(view: FeatureView) -> Plan:
         streams=tuple(streams.values()),
         delays=tuple(sorted({each.delay for each in rows})),
         dtypes={label: _kept(view, label) for label in view.features},
-        width=max(1, -(-reach // TILES)),
+        width=max(1, -(-(kept + reach) // TILES)),
         reach=reach,
-        kept=max(int(KEPT), reach),
+        kept=kept,
         ttl=None if view.ttl is None else int(view.ttl),
     )
 
