@@ -102,6 +102,38 @@ def test_a_backfill_makes_anew_what_lies_from_its_moment_on(kit, store, online):
     assert values(kit, online, view, store, 45) == expected(kit, view, ROWS, 45)
 
 
+def test_a_backfill_that_was_broken_off_goes_on_where_it_was(kit, store, online, monkeypatch):
+    monkeypatch.setattr("flyball.features.online.materialise.ENTITIES", 2)
+    view = kit.view()
+    rows = [(f"k{number}", number, number, 1.0, 1, 1.0, "p", True) for number in range(9)]
+    version = Version("one", kit.frame(rows))
+    at = fill(store, plan(view), version, LATER)
+
+    class Killed(BaseException):
+        pass
+
+    def stop(done, _of):
+        if done == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        backfill(store, plan(view), at, version, 2 * kit.S, LATER, stop)
+    steps = []
+    backfill(store, plan(view), live(store, plan(view)), version, 2 * kit.S, LATER, lambda done, _of: steps.append(done))
+    assert steps == [6, 7]
+    backfill(store, plan(view), live(store, plan(view)), version, 2 * kit.S, LATER, lambda done, _of: steps.append(done))
+    assert steps == [6, 7, 2, 4, 6, 7], "it was done"
+    with pytest.raises(Killed):
+        backfill(store, plan(view), live(store, plan(view)), version, 2 * kit.S, LATER, stop)
+    more = Version("two", kit.frame([("a", 9, 9, 2.0, 1, 1.0, "p", True)]))
+    add(store, plan(view), live(store, plan(view)), more, LATER, rows=10)
+    whole = Version("two", kit.frame([*rows, ("a", 9, 9, 2.0, 1, 1.0, "p", True)]))
+    backfill(store, plan(view), live(store, plan(view)), whole, 2 * kit.S, LATER, lambda done, _of: steps.append(done))
+    assert steps[6:] == [2, 4, 6, 8], "of another version none is done"
+    keys = [f"k{number}" for number in range(9)]
+    assert values(kit, online, view, store, 9, keys) == expected(kit, view, rows, 9, keys)
+
+
 def test_rows_that_no_window_reaches_any_more_are_removed_as_others_come(kit, store):
     view = kit.view(newest=False)
     made = plan(view)

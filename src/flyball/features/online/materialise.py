@@ -125,6 +125,8 @@ def add(
         made_at=now,
         through=added.through,
         pushed=max(at.progress.pushed, added.through) if pushed is None else pushed,
+        since=None,
+        remade=0,
     )
     heads = dict(encode.head_rows(made, taken, further.present))
     tiles = {(entity, number): own for entity, number, own in encode.tile_rows(made, taken, further.present)}
@@ -142,16 +144,22 @@ def add(
 def backfill(store: OnlineStore, made: Plan, at: At, version: Version, since: Instant, now: Instant, report: Report = _told) -> At:
     """Make anew, in the live generation, all that rows from `since` on have a part in. `version` must be the one that it holds.
 
-    What an earlier row alone decides stays. Raises Unavailable, Conflict, BadInput.
+    What an earlier row alone decides stays. One from the same moment that was broken off is gone on with. Raises Unavailable, Conflict, BadInput.
     """
     taken = encode.take(made, version.rows)
     own = taken.since(since)
     first = made.tile(since)
-    done = 0
+    done = at.progress.remade if at.progress.since == since else 0
     while done < own.count:
         upto = min(done + ENTITIES, own.count)
         parts = (part for part in encode.parts(made, own.of(done, upto), at.progress.present) if part.number >= first)
-        further = msgspec.structs.replace(at.progress, next=max(at.progress.next, version.rows.height), made_at=now)
+        further = msgspec.structs.replace(
+            at.progress,
+            next=max(at.progress.next, version.rows.height),
+            made_at=now,
+            since=since if upto < own.count else None,
+            remade=upto if upto < own.count else 0,
+        )
         at = At(store.put(at.generation, parts, packed(further)), further)
         done = upto
         report(upto, own.count)
