@@ -93,7 +93,7 @@ def test_a_five_day_window_where_seven_days_are_declared(
     monkeypatch.setenv("PYTHONPATH", before)
     up = start(gateways=1)
     eventually(lambda: up.http.get("/v2/models/shops/ready").status_code == 200, project.story)
-    # a loop that starts anew judges the last seconds again, so the bug is in its first look once more
+    # a loop that starts anew goes on where the log was: what it judges first is right
     eventually(lambda: ask(up, SHOPS) and incident(project, IncidentState.MITIGATED), project.story)
     last = project.events(FeaturesVerified)[-1]
     assert (last.wrong, [one.feature for one in last.features]) == (0, ["sold"])
