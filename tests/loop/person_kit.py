@@ -84,6 +84,13 @@ class OnDisk:
             code = run([*(str(argument) for argument in arguments), "--project", str(self.root), "--json"])
         return Ended(code, out.getvalue(), err.getvalue())
 
+    def shown(self, *arguments: object) -> str:
+        """What a person is shown."""
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            assert run([*(str(argument) for argument in arguments), "--project", str(self.root)]) == 0
+        return out.getvalue()
+
     @contextlib.contextmanager
     def opened(self, **more: Any) -> Iterator[Wired]:
         wired = open_project(self.root, **more)

@@ -204,6 +204,26 @@ def test_a_view_without_a_version_of_its_data_waits(people: People) -> None:
         assert bring_up(wired.online(), Wanted(want.view, "", 0, ()), wired.rows, 0) is None
 
 
+def test_a_view_of_rows_that_have_changed_since_is_not_up_to_date(people: People) -> None:
+    """Though the version that there is now is no later, and what keeps the view from it is told."""
+    with people.opened() as wired:
+        [want] = wanted(wired.ports.ledger.state(), wired.ports.library).values()
+        store = wired.online()
+        [before] = store.generations()
+        store.put(before, (), before.cursor.replace(want.content.encode(), b"0" * 64))
+        store.close()
+        told = noted(wired.layout.views)
+        write_whole(wired.layout.views, msgspec.json.encode(ViewsStatus((msgspec.structs.replace(told.views[0], problem="it is broken"),))))
+    shown = people.shown("features", "show", "habits")
+    assert "rows have changed since" in shown
+    assert "up to date" not in shown
+    assert "it is broken" in shown
+    assert "changed" in people.shown("features", "list")
+    assert people.call("features", "materialise", "--all").code == 0
+    assert "up to date" in people.shown("features", "show", "habits")
+    assert "it is broken" not in people.shown("features", "list")
+
+
 def test_rows_that_are_gone_are_no_reason_not_to_fill_anew(people: People) -> None:
     """What the store holds was made from a version whose blobs were collected since."""
     with people.opened() as wired:

@@ -56,7 +56,7 @@ def show(view: View, *, project: Project = HERE, as_json: Json = False, quiet: Q
         out.line(f"{each.view} {each.digest}  {entity}, of data set {each.data}, for {', '.join(each.models)}")
         out.line(f"  {', '.join(each.features)}" + (f"   older than {Span(each.ttl)}: null" if each.ttl is not None else ""))
         if each.state == "live":
-            behind = f"{roughly(each.lag)} behind" if each.lag else "up to date"
+            behind = "up to date" if each.current else f"{roughly(each.lag)} behind" if each.lag else "rows have changed since"
             out.line(f"  {each.rows:,} rows, the newest known {ago(each.as_of, now)} ago, taken up {ago(each.made_at, now)} ago: {behind}")
         else:
             out.line("  nothing is read of it yet" + (f"; {counted(each.filled, 'entity', 'entities')} filled" if each.filled else ""))
@@ -153,7 +153,7 @@ def _views(wired: Wired, out: Output) -> list[ViewStatus]:
 def _with(each: ViewStatus, problem: str) -> ViewStatus:
     import msgspec
 
-    return msgspec.structs.replace(each, problem=problem if each.lag != 0 else "")
+    return msgspec.structs.replace(each, problem="" if each.current else problem)
 
 
 def _mine(wired: Wired, told: ViewsStatus) -> list[ViewStatus]:
@@ -169,7 +169,7 @@ def _named(views: list[ViewStatus], name: str) -> list[ViewStatus]:
 
 
 def _listed(each: ViewStatus, now: Instant) -> list[str]:
-    behind = "–" if each.lag is None else roughly(each.lag) if each.lag else "0 s"
+    behind = "–" if each.lag is None else "0 s" if each.current else roughly(each.lag) if each.lag else "changed"
     rows = f"{each.rows:,}" if each.state == "live" else "–"
     state = f"{each.state}: {each.problem}" if each.problem else each.state
     return [

@@ -35,6 +35,11 @@ class ViewStatus(Record, frozen=True):
     filled: int = 0
     problem: str = ""
 
+    @property
+    def current(self) -> bool:
+        """Whether what is read is of the newest version. Rows that changed make a version that is no later than another."""
+        return self.state == "live" and self.content == self.newest
+
 
 class ViewsStatus(Record, frozen=True):
     """All of them, in order of name: what run/views.json holds."""
