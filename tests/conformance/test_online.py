@@ -181,6 +181,13 @@ def test_a_generation_that_is_begun_takes_the_place_of_another_that_was_being_bu
     assert read(store, b"a") == [(b"a", 0, b"1")]
 
 
+def test_of_many_views_those_that_are_asked_for_are_told(store):
+    first, _, building = filled(store, [], "a@1"), filled(store, [], "b@1"), store.begin("c@1", b"2")
+    assert store.generations(["a@1", "c@1", "d@1"]) == [first, building]
+    assert store.generations([]) == []
+    assert len(store.generations()) == 3
+
+
 def test_views_do_not_disturb_each_other_and_one_that_is_dropped_leaves_nothing(store):
     filled(store, [Part(b"a", 0, b"1")])
     filled(store, [Part(b"a", 0, b"2")], view="spend@2")

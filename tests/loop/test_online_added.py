@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import flyball as fb
 from flyball.data import additions, chunks, commit, manifest
+from flyball.features.online.plan import plan
 from flyball.features.online.read import OnlineView
 from flyball.features.windows import values
 from flyball.loop.live_online import LiveViews
@@ -137,8 +138,8 @@ def test_a_view_whose_data_set_lacks_a_column_says_so_and_keeps_no_other_from_it
             raise ZeroDivisionError(content)
         return world.rows.load(content, columns)
 
-    rows, clock, note = replace(world.rows, load=load), type("Clock", (), {"now": lambda _: LATER})(), tmp_path / "note.json"
-    views = LiveViews(lambda: world.store, rows, clock, note)  # type: ignore[arg-type]
+    rows, note = replace(world.rows, load=load), tmp_path / "note.json"
+    views = LiveViews(lambda: world.store, rows, Clock(LATER), note)
     views.step(world.store, {"1": Wanted(lacking, want.content, 0, ("m",)), "2": replace(want, content=BROKEN), "3": want})
     world.check(want, [3])
     assert [each.problem for each in noted(note).views] == [
@@ -146,3 +147,45 @@ def test_a_view_whose_data_set_lacks_a_column_says_so_and_keeps_no_other_from_it
         f"ZeroDivisionError: {BROKEN}",
         "",
     ]
+
+
+class Clock:
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def now(self) -> int:
+        return self.at
+
+
+def test_a_pass_over_views_that_are_up_to_date_looks_at_the_store_as_often_as_one_over_a_single_one(world: World, tmp_path: Path) -> None:
+    want = world.version([("ana", 1, None, 2)])
+    views = [fb.FeatureView(f"v{number}", DATA, entity="who", features={"newest": "n"}) for number in range(20)]
+    wanted = {plan(view).store_name: replace(want, view=view) for view in views}
+    live = LiveViews(lambda: world.store, world.rows, Clock(LATER), tmp_path / "note.json")
+    live.step(world.store, wanted)
+    asked: list[str] = []
+    query = world.store._query
+    world.store._query = lambda sql, *more: asked.append(sql) or query(sql, *more)
+    live.step(world.store, wanted)
+    assert len(asked) <= 5
+    assert {each.state for each in noted(tmp_path / "note.json").views} == {"live"}
+    assert live.behind(wanted) == []
+    assert live.behind({}) == sorted(wanted)
+
+
+def test_a_view_that_no_model_reads_goes_after_an_hour_whoever_looks_then(world: World, tmp_path: Path) -> None:
+    """With `flyball tick` every look is another process."""
+    want = world.version([("ana", 1, None, 2)])
+    name, note = plan(VIEW).store_name, tmp_path / "note.json"
+
+    def look(at: int, wanted: dict[str, Wanted]) -> list[str]:
+        LiveViews(lambda: world.store, world.rows, Clock(at), note).step(world.store, wanted)
+        return [each.view for each in world.store.generations()]
+
+    hour = 3_600 * S
+    assert look(LATER, {name: want}) == [name]
+    assert look(LATER + hour, {}) == [name]
+    assert look(LATER + 2 * hour - 1, {}) == [name]
+    assert noted(note).unwanted == {name: LATER + hour}
+    assert look(LATER + 2 * hour, {}) == []
+    assert noted(note).unwanted == {}

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from flyball.clock import Clock, Span
+from flyball.clock import Clock, Instant, Span
 from flyball.errors import FlyballError, Unavailable
 from flyball.loop.online import Rows, Wanted, bring_up, noted, status, unused
 from flyball.records.online import ViewsStatus
 from flyball.serving.layout import write_whole
 
 if TYPE_CHECKING:
-    from flyball.store.online import OnlineStore
+    from flyball.store.online import Generation, OnlineStore
 
 UNUSED = Span.parse("1h")
 """How long a view that no model reads any more stays: a rollback within that time finds it as it was."""
@@ -34,7 +34,6 @@ class LiveViews:
         self._open, self._rows, self._clock, self._note = store, rows, clock, note
         self._store: OnlineStore | None = None
         self._thread: threading.Thread | None = None
-        self._unwanted: dict[str, int] = {}
         self._problems: dict[str, str] = {}
         self._any = True
 
@@ -57,10 +56,8 @@ class LiveViews:
 
     def behind(self, wanted: Mapping[str, Wanted]) -> list[str]:
         """Those of the views that are in the store, and hold another version than is wanted. Raises Unavailable, BadInput."""
-        from flyball.features.online.progress import read
-
-        live = {each.view: read(each.cursor) for each in self._opened().generations() if each.live}
-        return sorted(name for name, at in live.items() if (want := wanted.get(name)) is None or at is None or at.content != want.content)
+        store = self._opened()
+        return sorted({each.view for each in store.generations() if each.live} - _current(store, wanted))
 
     def _pass(self, wanted: dict[str, Wanted]) -> None:
         try:
@@ -81,7 +78,10 @@ class LiveViews:
         now = self._clock.now()
         if done := store.mend():
             self._say(done)
+        current = _current(store, wanted)
         for name, want in sorted(wanted.items()):
+            if name in current and not want.pushes:
+                continue
             try:
                 bring_up(store, want, self._rows, now)
             except Unavailable:
@@ -93,28 +93,42 @@ class LiveViews:
                 if self._problems.get(name) != problems[name]:
                     self._say(traceback.format_exc())
         names = [each.view for each in store.generations()]
-        for name in unused(names, wanted, self._unwanted, now, int(UNUSED)):
+        unwanted = dict(noted(self._note).unwanted)
+        for name in unused(names, wanted, unwanted, now, int(UNUSED)):
             store.drop(name)
+            del unwanted[name]
         self._any = bool(names)
-        self._tell(wanted, problems)
+        self._tell(wanted, problems, unwanted)
 
-    def _tell(self, wanted: dict[str, Wanted], problems: dict[str, str]) -> None:
-        """Write how far each view is, where it has changed."""
+    def _tell(self, wanted: dict[str, Wanted], problems: dict[str, str], unwanted: dict[str, Instant] | None = None) -> None:
+        """Write how far each view is, where it has changed. unwanted: since when views are, where that was looked at."""
         for name, problem in problems.items():
             if self._problems.get(name) != problem:
                 self._say(f'view "{name.partition("@")[0]}" is not brought up to date: {problem}')
         self._problems = problems
         known = noted(self._note)
+        left = known.unwanted if unwanted is None else unwanted
+        generations: dict[str, list[Generation]] = {}
         try:
-            generations = self._opened().generations()
+            for each in self._opened().generations():
+                generations.setdefault(each.view, []).append(each)
         except FlyballError as error:
             # how old the values are can be told although the store is gone
-            made = ViewsStatus(tuple(msgspec.structs.replace(each, problem=f"{error.what}: {error.why}") for each in known.views))
+            made = ViewsStatus(tuple(msgspec.structs.replace(each, problem=f"{error.what}: {error.why}") for each in known.views), left)
         else:
-            made = ViewsStatus(tuple(status(name, want, generations, problems.get(name, "")) for name, want in sorted(wanted.items())))
+            found = (status(name, want, generations.get(name, ()), problems.get(name, "")) for name, want in sorted(wanted.items()))
+            made = ViewsStatus(tuple(found), left)
         if made != known:
             write_whole(self._note, msgspec.json.encode(made))
 
     @staticmethod
     def _say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
+
+
+def _current(store: OnlineStore, wanted: Mapping[str, Wanted]) -> set[str]:
+    """The views of which what is read is of the version that is wanted."""
+    from flyball.features.online.progress import read
+
+    live = ((each.view, read(each.cursor)) for each in store.generations() if each.live and each.view in wanted)
+    return {name for name, at in live if at is not None and at.content == wanted[name].content}

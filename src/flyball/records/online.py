@@ -42,6 +42,7 @@ class ViewStatus(Record, frozen=True):
 
 
 class ViewsStatus(Record, frozen=True):
-    """All of them, in order of name: what run/views.json holds."""
+    """All of them, in order of name: what run/views.json holds. `unwanted`: since when views of the store, by their names there, are read by no model."""
 
     views: tuple[ViewStatus, ...] = ()
+    unwanted: dict[str, Instant] = {}

@@ -51,7 +51,8 @@ class History:
         if not self._online:
             return False
         try:
-            found = {each.view: each for each in self._ask(lambda store: store.generations()) if each.live}
+            names = [view.plan.store_name for view in self._online]
+            found = {each.view: each for each in self._ask(lambda store: store.generations(names)) if each.live}
         except Unavailable as problem:
             self.problem, self.absent = str(problem), ()
             return False

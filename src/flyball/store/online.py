@@ -52,8 +52,8 @@ class OnlineStore(Protocol):
         """
         ...
 
-    def generations(self) -> list[Generation]:
-        """All generations of all views: live ones and those that are being built."""
+    def generations(self, views: Sequence[str] | None = None) -> list[Generation]:
+        """All generations of these views, None: of all, in order of number: live ones and those that are being built."""
         ...
 
     def begin(self, view: str, cursor: bytes) -> Generation:

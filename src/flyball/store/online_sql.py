@@ -22,7 +22,7 @@ AT_ONCE = 10_000
 """Values of a dead generation that are removed in one transaction: writers wait for each other, never for long."""
 
 _GENERATIONS = """SELECT g.number, g.view, CASE WHEN v.live = g.number THEN 1 ELSE 0 END, g.cursor
-FROM online_generation g LEFT JOIN online_view v ON v.name = g.view ORDER BY g.number"""
+FROM online_generation g LEFT JOIN online_view v ON v.name = g.view """
 _NUMBERS = "SELECT number FROM online_generation"
 _READ = """SELECT x.entity, x.part, x.body FROM online_view v JOIN online_value x ON x.generation = v.live
 WHERE v.name = ? AND x.entity """
@@ -69,9 +69,14 @@ class SqlOnline(ABC):
         # the driver's tuples are read as parts are, by place; making parts of them would cost as much as the look-up
         return found  # type: ignore[return-value]
 
-    def generations(self) -> list[Generation]:
-        """All generations of all views."""
-        return [Generation(number, view, bool(live), bytes(cursor)) for number, view, live, cursor in self._query(_GENERATIONS, ())]
+    def generations(self, views: Sequence[str] | None = None) -> list[Generation]:
+        """All generations of these views, None: of all."""
+        named = list(dict.fromkeys(views or ()))
+        if views is not None and not named:
+            return []
+        where = f"WHERE g.view IN ({','.join('?' * len(named))}) " if named else ""
+        found = self._query(f"{_GENERATIONS}{where}ORDER BY g.number", named)
+        return [Generation(number, view, bool(live), bytes(cursor)) for number, view, live, cursor in found]
 
     def begin(self, view: str, cursor: bytes) -> Generation:
         """Begin a generation beside the live one, in place of any other that was being built."""

@@ -81,9 +81,9 @@ class SqliteOnline(SqlOnline):
                 self._connection.close()
             self._connection = self._file = None
 
-    def generations(self) -> list[Generation]:
+    def generations(self, views: Sequence[str] | None = None) -> list[Generation]:
         """All generations of all views; none where nothing was written yet."""
-        return super().generations() if self.path.exists() else []
+        return super().generations(views) if self.path.exists() else []
 
     def mend(self) -> str:
         """Remove the file where it is damaged."""

@@ -194,7 +194,7 @@ def _present(as_of: Instant, now: Instant) -> Instant:
 
 
 def _own(store: OnlineStore, made: Plan) -> Iterator[At]:
-    for generation in store.generations():
-        progress = read(generation.cursor) if generation.view == made.store_name else None
+    for generation in store.generations([made.store_name]):
+        progress = read(generation.cursor)
         if progress is not None:
             yield At(generation, progress)
