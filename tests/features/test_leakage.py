@@ -137,3 +137,11 @@ def test_nulls_and_nan_are_values_of_their_own() -> None:
     frame = rows().with_columns(seen=pl.when(pl.col("up") == 1).then(None).otherwise(pl.col("other")))
     [found] = told(model("up", {"seen": fb.column(float, nulls="100%", known_after="-7d")}), frame)
     assert 'feature "seen" alone nearly gives the label: accuracy 1.000' in found
+
+
+def test_a_feature_that_is_null_in_every_row_is_named_with_its_view() -> None:
+    declared = model()
+    short = fb.FeatureView("short", declared.data, features={"never": fb.window("30m").last("load"), "ever": fb.window("3h").last("load")})
+    [found] = told(declared.replace("other", features=[short], transforms={"twice": pl.col("ever") * 2}), rows())
+    assert 'feature "never" of view "short" is null in each of' in found
+    assert "reaches beyond the columns' known_after" in found

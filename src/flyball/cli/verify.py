@@ -56,6 +56,8 @@ def verify(
         told = _may_tell(wired)
     for one in found:
         _show(out, one, told=told)
+    if any(one.count(Skew.UNKNOWN) for one in found):
+        out.note("unknown: no version of the data set reaches the row's moment yet, or what it rested on is not held any more")
     if not found:
         out.line(f"nothing was answered with feature views since {rfc3339(begin)}")
     out.document({"since": rfc3339(begin), "sample": sample, "verified": [_document(one, told=told) for one in found]})

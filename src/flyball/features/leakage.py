@@ -1,5 +1,5 @@
 """What in the rows gives the answer away: a feature that is the label, one that alone says as much, and rows that stand on both sides of
-the hold-out.
+the hold-out. And what says nothing: a feature that is null in every row.
 
 Nothing here is certain, so all of it is told and stops nothing. Each figure rests on rows that did not make it, with its 95% interval, and
 stands beside what the last known label says of the same rows: what is merely a good predictor is no leak.
@@ -63,9 +63,24 @@ def leaks(model: Model, frames: Mapping[str, pl.DataFrame], where: str = "") -> 
     times = whole[model.data.time].cast(pl.Datetime("us")).cast(pl.Int64).drop_nulls().sort()
     since = int(times[-min(SAMPLE, len(times))]) if len(times) else 0
     rows = training_rows(model, frames, as_of=_EVER, since=since)
-    told = [*_values(model, rows), *_beside(model, rows), *_copies(model, whole)] if rows.height >= FEWEST else []
+    told = [*_values(model, rows), *_beside(model, rows), *_copies(model, whole), *_silent(model, rows)] if rows.height >= FEWEST else []
     place = where or f'Model "{model.name}"'
     return [Problem(place, *item) for item in told]
+
+
+def _silent(model: Model, rows: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
+    """Features that have no value in any row."""
+    for name in feature_columns(model):
+        if rows[name].null_count() == rows.height:
+            view = next((view for view in model.features if name in view.features), None)
+            why = "estimators cannot use it, and some fail on it"
+            if view is None:
+                yield f'feature "{name}" is null in each of {rows.height:,} rows', why, "take it out, or correct what makes it"
+                continue
+            fix = (
+                "see that its window reaches beyond the columns' known_after, that ttl= is no shorter, and that its key is that of the rows"
+            )
+            yield f'feature "{name}" of view "{view.name}" is null in each of {rows.height:,} rows', why, fix
 
 
 def _values(model: Model, rows: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
