@@ -129,6 +129,29 @@ def test_one_view_that_cannot_be_computed_keeps_no_other_from_its_turn(people: P
     assert "cannot be computed" in told["broken"].problem
 
 
+def test_where_somebody_else_wrote_a_view_meanwhile_nothing_is_wrong_with_it(people: People, capsys) -> None:
+    note = people.root / "note.json"
+    with people.opened() as wired:
+        store, other = wired.online(), wired.online()
+        known = wanted(wired.ports.ledger.state(), wired.ports.library)
+        [(name, want)] = known.items()
+        store.drop(name)
+
+        class Slow:
+            """A store that somebody else has filled by the time that this one's values are to be read."""
+
+            def __getattr__(self, called: str):
+                if called == "publish":
+                    bring_up(other, want, wired.rows, wired.ports.clock.now(), whole=True)
+                return getattr(store, called)
+
+        LiveViews(lambda: store, wired.rows, wired.ports.clock, note).step(Slow(), known)
+        store.close()
+        other.close()
+    assert capsys.readouterr().err == ""
+    assert [(each.rows, each.problem) for each in noted(note).views] == [(650, "")]
+
+
 def test_a_view_is_made_anew_on_demand_and_from_a_moment_on(people: People) -> None:
     [before] = generations(people)
     assert people.call("features", "materialise", "habits", "--full").code == 0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from flyball.clock import Clock, Instant, Span
-from flyball.errors import FlyballError, Unavailable
+from flyball.errors import Conflict, FlyballError, Unavailable
 from flyball.loop.online import Rows, Wanted, bring_up, noted, status, unused
 from flyball.records.online import ViewsStatus
 from flyball.serving.layout import write_whole
@@ -86,6 +86,9 @@ class LiveViews:
                 bring_up(store, want, self._rows, now)
             except Unavailable:
                 raise
+            except Conflict:
+                # somebody else was at it, such as a person's erasure: the next pass sees what they left
+                continue
             except FlyballError as error:
                 problems[name] = f"{error.what}: {error.why}"
             except Exception as error:  # noqa: BLE001 - a fault of ours in one view keeps no other from its turn
