@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import msgspec
@@ -108,6 +109,30 @@ def test_a_moment_before_what_is_kept_is_refused_and_says_from_when_on_it_can_be
     assert "from 1970-01-05T02:00:00Z on" in refused.value.why
 
 
+def test_a_moment_that_was_kept_a_moment_ago_is_not_answered_from_what_is_left_of_it(store: OnlineStore, tmp_path: Path) -> None:
+    """New rows let old ones go at once, and a worker looks once a second at what is kept."""
+    at = fill(store, plan(lags), Version("one", frame(101)), LATER)
+    history = History(MODEL, lambda: open_online("", tmp_path))
+    assert history.refresh()
+    assert list(asked(history, 104 * HOUR)) == [100.0, 100.0, 200.0]
+    add(store, plan(lags), at, Version("two", frame(111, 101)), LATER, rows=111)
+    with pytest.raises(NotKept, match="from 1970-01-05T12:00:00Z on"):
+        asked(history, 104 * HOUR)
+    assert list(asked(history, 114 * HOUR)) == [110.0, 110.0, 220.0]
+
+
+def test_moments_of_the_present_cost_one_look_up(store: OnlineStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time_ns() // 1000
+    hours = now // HOUR
+    fill(store, plan(lags), Version("one", frame(hours, hours - 9)), now)
+    history = History(MODEL, lambda: open_online("", tmp_path))
+    assert history.refresh()
+    monkeypatch.setattr(history, "refresh", None)
+    for each in history._online:
+        each._look = lambda: pytest.fail("it was looked at again")
+    assert asked(history, now + 4 * HOUR)[1] == float(hours - 1)
+
+
 def test_a_store_that_is_gone_fails_at_once_for_a_moment_and_is_asked_again_after_it(store: OnlineStore, tmp_path: Path) -> None:
     fill(store, plan(lags), Version("one", frame(101)), LATER)
     clock, file = Clock(), tmp_path / "online.sqlite3"
@@ -124,7 +149,7 @@ def test_a_store_that_is_gone_fails_at_once_for_a_moment_and_is_asked_again_afte
     assert history.problem
     clock.now += RETRY_S
     assert list(asked(history, 104 * HOUR)) == [100.0, 100.0, 200.0]
-    assert history.refresh()
+    history.refresh()
     assert not history.problem
 
 

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
+from flyball.clock import FARTHEST, Span
 from flyball.declare.codec import view_digest
 from flyball.declare.model import Model
+from flyball.declare.views import FeatureView
 from flyball.errors import Unavailable
 from flyball.features.assemble import PreparedHistory
+from flyball.features.online.kept import not_kept
 from flyball.features.online.plan import name
 from flyball.features.online.progress import Progress, kept_from, read
-from flyball.features.online.read import OnlineView
+from flyball.features.online.read import Fetch, OnlineView
 from flyball.serving.layout import Layout, read_json
 from flyball.serving.vectors import TakenUp, Views, packed
 from flyball.store.online import OnlineStore, Part
@@ -25,6 +28,28 @@ AnswerT = TypeVar("AnswerT")
 
 RETRY_S = 1.0
 """How long a store that did not answer is left alone."""
+
+
+AHEAD: Final = Span.parse("1m")
+"""How long after a look at the store moments of the present are answered without another one."""
+
+
+class _Written(OnlineView):
+    """A view that is written while it is read. What lies further back than it is kept from now on may be gone since `look` was made last."""
+
+    def __init__(self, view: FeatureView, fetch: Fetch, look: Callable[[], object]) -> None:
+        super().__init__(view, fetch)
+        self.sure_from = FARTHEST
+        self._look = look
+
+    def rows(self, keys: Sequence[bytes | None], moments: Sequence[int], bounds: Sequence[int]) -> list[Sequence[Any]]:
+        """As `OnlineView.rows`; of moments that are long ago only where the store kept them until they were read."""
+        found = super().rows(keys, moments, bounds)
+        if moments and (oldest := min(moments)) < self.sure_from:
+            self._look()
+            if oldest < self.kept_from:
+                raise not_kept(self.view.name, oldest, self.kept_from)
+        return found
 
 
 class History:
@@ -39,7 +64,7 @@ class History:
         self._failed: Unavailable | None = None
         self._failed_at = 0.0
         self._progress: dict[str, Progress] = {}
-        self._online = tuple(OnlineView(view, self._fetch) for view in model.features)
+        self._online = tuple(_Written(view, self._fetch, self.refresh) for view in model.features)
         self.problem = ""
         self.absent: tuple[str, ...] = ()
         """Views that the store, which answered, does not have yet."""
@@ -56,6 +81,10 @@ class History:
         except Unavailable as problem:
             self.problem, self.absent = str(problem), ()
             return False
+        now = time.time_ns() // 1000
+        for online in self._online:
+            # what is kept reaches back from the newest row, and that is known by now
+            online.sure_from = now + int(AHEAD) - online.plan.kept
         wanted = {name(view): found.get(name(view)) for view in self._model.features}
         progress = {key: at for key, each in wanted.items() if each is not None and (at := read(each.cursor)) is not None}
         self.absent = tuple(key.partition("@")[0] for key in wanted if key not in progress)
