@@ -16,7 +16,7 @@ from flyball.declare.model import Framing, Model
 from flyball.declare.policy import Rollout
 from flyball.declare.views import FeatureView, Window
 from flyball.errors import BadInput, DeclarationError
-from flyball.features import assemble, fields
+from flyball.features import assemble, fields, reading
 
 HOUR = 3_600_000_000
 END = 10**15
@@ -92,7 +92,7 @@ def test_the_market_is_served_as_it_was_trained_row_by_row(electricity):
     made, rows = electricity
     columns = assemble.feature_columns(made)
     trained = assemble.training_rows(made, {"nsw-market": rows}, as_of=END).select(columns)
-    reach = assemble.history_span(made)
+    reach = max(reading.reach(view) for view in made.features) + made.framing.horizon
     for place in (0, 5, 9, 400, 1_000, 17_171, 30_000, 45_311):
         one = rows.slice(place, 1)
         moment = one["ts"].item()
@@ -268,16 +268,12 @@ def test_what_is_usual_is_the_median_or_the_most_frequent_value_of_rows_that_hol
     assert signed["free"] == ("mark", None)
 
 
-def test_history_reaches_back_over_the_longest_window_and_the_horizon():
-    assert assemble.history_span(model()) == Span.parse("1d3h")
-    assert assemble.history_span(model(features=[], transforms={})) == 0
-
-
-def test_history_reaches_back_as_far_as_a_newest_row_may_lie():
+def test_a_view_reaches_back_over_its_longest_window_and_as_far_as_a_newest_row_may_lie():
+    assert max(reading.reach(view) for view in model().features) == Span.parse("1d")
     newest = FeatureView("newest", data(), entity="kind", features={"crowd": "people"}, ttl="3d")
-    assert assemble.history_span(model(features=[newest], transforms={})) == Span.parse("3d3h")
+    assert reading.reach(newest) == Span.parse("3d")
     for_ever = FeatureView("newest", data(), entity="kind", features={"crowd": "people"})
-    assert assemble.history_span(model(features=[for_ever], transforms={})) is None
+    assert reading.reach(for_ever) is None
 
 
 def test_requests_without_history_are_served_with_what_is_known():

@@ -153,9 +153,20 @@ def test_of_a_version_only_the_rows_are_needed_that_a_value_can_rest_on() -> Non
     kept = rows().filter(found.rows).select(found.columns)
     assert kept["who"].unique().to_list() == ["ana"]
     days = kept["ts"].cast(pl.Int64) // DAY
-    assert (days.min(), days.max()) == (14, 20), "seven days up to the moment"
-    assert (found.columns, found.first, found.last) == (["who", "amount", "ts"], 13 * DAY + 1, 20 * DAY)
+    assert (days.min(), days.max()) == (13, 20), "seven days up to the moment"
+    assert (found.columns, found.first, found.last) == (["who", "amount", "ts"], 13 * DAY, 20 * DAY)
     assert judged(*given, truth=Truth(Held(kept, 29 * DAY), "newest")) == judged(*given)
+
+
+def test_of_a_value_of_the_newest_row_no_rows_are_needed_from_before_its_ttl() -> None:
+    newest = fb.FeatureView("newest", HABITS.data, entity="who", features={"amount": "amount"}, ttl="3d")
+    given = served(newest, rows(), ["ana", "bo"])
+    found = needed(MODEL, newest, given)
+    assert (found.first, found.last) == (17 * DAY, 20 * DAY)
+    kept = Truth(Held(rows().filter(found.rows).select(found.columns), 29 * DAY), "newest")
+    whole, part = (judge(MODEL, newest, given, truth, lambda _content: None) for truth in (TRUTH, kept))
+    assert counts(part) == counts(whole) == {"amount": {"equal": 2}}
+    assert needed(MODEL, fb.FeatureView("newest", HABITS.data, entity="who", features={"amount": "amount"}), given).first < 0
 
 
 def test_a_wrong_computation_over_a_store_that_was_behind_is_wrong() -> None:

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from flyball.clock import Instant, Span
+from flyball.clock import Instant
 from flyball.data.types import DTYPES, instants, schema
 from flyball.declare.model import Model
-from flyball.declare.views import FeatureView, WindowFeature
+from flyball.declare.views import FeatureView
 from flyball.errors import BadInput
 from flyball.features import transforms
 from flyball.features.direct import MOST_ROWS, Columns, Direct
@@ -32,7 +32,6 @@ __all__ = [
     "PreparedHistory",
     "Served",
     "feature_columns",
-    "history_span",
     "inputs",
     "key_column",
     "known_rows",
@@ -68,23 +67,6 @@ class PreparedHistory:
 
 def _own(model: Model, view: FeatureView) -> bool:
     return view.data.name == model.data.name
-
-
-def history_span(model: Model) -> Span | None:
-    """How far back from the newest row of its data sets the views of a request may reach; None: as far as there are rows.
-
-    A value of the newest row reaches as far as the view's `ttl`.
-    """
-    spans = [0]
-    for view in model.features:
-        for item in view.features.values():
-            if isinstance(item, WindowFeature):
-                spans.append(int(item.window.span) + int(item.window.ago))
-            elif view.ttl is None:
-                return None
-            else:
-                spans.append(int(view.ttl))
-    return Span(max(spans) + int(model.framing.horizon)) if model.features else Span(0)
 
 
 def prepare_history(model: Model, history: History) -> PreparedHistory:
@@ -221,7 +203,7 @@ def served(model: Model, rows: pl.DataFrame, times: Sequence[Instant], history: 
     """The feature columns of requests, in order, and what the model's views gave for them.
 
     `rows` has the request fields; `times` is each row's T: the time that is predicted, whose moment of prediction is T − horizon (a
-    caller who asks "from now" has T = now + horizon). `history` is the tail of the data sets, at least `history_span` long.
+    caller who asks "from now" has T = now + horizon). `history` is the tail of the data sets: at least as much as the views reach back (`reading.reach`).
     """
     prepared = history if isinstance(history, PreparedHistory) else prepare_history(model, history)
     return _features(model, rows, np.asarray(times, dtype=np.int64), prepared)

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from flyball.declare.views import Feature, FeatureView, RowFeature
+from flyball.clock import Span
+from flyball.declare.views import Feature, FeatureView, RowFeature, WindowFeature
 from flyball.errors import BadInput
 from flyball.features.expressions import expression, roots
 
@@ -29,6 +30,19 @@ def needed(view: FeatureView) -> list[str]:
     data = view.data
     named = {name for feature in view.features.values() for name in columns_of(feature)} | {data.time, data.arrived, *view.entity}
     return [name for name in data.names if name in named]
+
+
+def reach(view: FeatureView) -> Span | None:
+    """How far before a moment the rows lie that its values may rest on; None: as far as there are rows. A value of the newest row reaches as far as `ttl`."""
+    spans = []
+    for feature in view.features.values():
+        if isinstance(feature, WindowFeature):
+            spans.append(feature.window.span + feature.window.ago)
+        elif view.ttl is None:
+            return None
+        else:
+            spans.append(view.ttl)
+    return Span(max(spans))
 
 
 def delay(view: FeatureView, feature: Feature) -> int:

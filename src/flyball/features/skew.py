@@ -19,7 +19,7 @@ from polars.exceptions import PolarsError
 from flyball.clock import FARTHEST, Instant
 from flyball.data.types import DTYPES, instants, schema
 from flyball.declare.model import Model
-from flyball.declare.views import FeatureView, WindowFeature
+from flyball.declare.views import FeatureView
 from flyball.errors import FlyballError
 from flyball.features import reading
 from flyball.features.assemble import moments
@@ -234,12 +234,10 @@ class Needed(NamedTuple):
 
 
 def needed(model: Model, view: FeatureView, rows: Sequence[ServedRow]) -> Needed:
-    """Those of the rows' keys that no window has left behind, and none from after their moments."""
+    """Those of the rows' keys that no window, nor the TTL of a newest row, has left behind, and none from after their moments."""
     data = view.data
-    last, first = max(row.moment for row in rows), -FARTHEST
-    windows = [feature.window for feature in view.features.values() if isinstance(feature, WindowFeature)]
-    if len(windows) == len(view.features):
-        first = min(row.moment for row in rows) - max(int(window.span) + int(window.ago) for window in windows) + 1
+    last, reach = max(row.moment for row in rows), reading.reach(view)
+    first = -FARTHEST if reach is None else min(row.moment for row in rows) - int(reach)
     expr = instants(data.time).is_between(first, last)
     for name, keys in zip(view.entity, _keys(model, view, rows), strict=True):
         expr &= pl.col(name).is_in(keys.cast(DTYPES[schema(data)[name]], strict=False).unique().drop_nulls().implode())
