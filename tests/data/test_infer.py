@@ -135,7 +135,9 @@ def test_columns_that_hold_no_plain_values_are_named_and_left_out(root):
         ("t.txt", b"x", "are not read"),
         ("t.parquet", b"no", "is not whole Parquet"),
         ("t.jsonl", b"{", "is not JSON Lines"),
-        ("t.csv", b"", "has no column"),
+        ("t.jsonl", b'{"a": 1}\n{"a": NaN}\n', "line 2: NaN is no JSON"),
+        ("t.csv", b"", "the file is empty"),
+        ("t.csv", "a,b\n1,2\n".encode("utf-16"), "is not UTF-8"),
         ("t.csv", b"a,b\n1\n", "cannot be read"),
     ],
 )
@@ -209,3 +211,21 @@ def test_a_column_whose_name_cannot_be_declared_is_named(tmp_path):
     assert list(made.columns) == ["x"]
     assert "# * is left out" in text
     assert "# ^y$ is left out" in text
+
+
+def test_what_folders_name_is_declared_as_what_it_holds(tmp_path):
+    for day, shop in (("2026-01-01", "07"), ("2026-01-02", "08")):
+        folder = tmp_path / "sales" / f"day={day}" / f"shop={shop}" / "rank=3"
+        folder.mkdir(parents=True)
+        pl.DataFrame({"x": [1.5, 2.5]}).write_parquet(folder / "a.parquet")
+    for source in ("sales", "sales/**/*.parquet"):
+        found = infer(source, tmp_path)
+        assert {guess.name: guess.type for guess in found.columns} == {"x": "float", "day": "time", "shop": "str", "rank": "int"}
+        made, _ = pasted(tmp_path, source)
+        assert made.time == "day"
+        assert read(made, tmp_path).height == 4
+
+
+def test_the_cell_that_keeps_a_column_from_being_of_numbers_is_shown(tmp_path):
+    (tmp_path / "t.csv").write_text("a\n" + "\n".join("hello" if place == 77 else str(place) for place in range(400)) + "\n")
+    assert "400 values; all but 1 are numbers: hello" in pasted(tmp_path, "t.csv")[1]

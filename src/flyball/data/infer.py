@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import keyword
 import math
 import re
@@ -21,6 +22,7 @@ import polars as pl
 from flyball.clock import rfc3339
 from flyball.data.cells import brief
 from flyball.data.source import paths, stream
+from flyball.data.sources import files
 from flyball.data.sources.access import access
 from flyball.data.sources.text import missing, parsed
 from flyball.data.types import instants
@@ -31,6 +33,9 @@ from flyball.records.models import FieldType
 
 FEW: Final = 12
 """At most so many values are listed as those that are allowed, each of ten rows on average."""
+
+RARE: Final = 0.02
+"""A share of cells that are no numbers, up to which it is worth a word that all others are."""
 
 _TIMES: Final = ("time", "ts", "timestamp", "datetime", "date", "at", "when", "moment")
 _ARRIVALS: Final = ("arrived", "arrived_at", "ingested_at", "received_at", "loaded_at", "inserted_at")
@@ -77,6 +82,9 @@ def infer(source: str, root: Path, name: str = "") -> Inferred:
     name = name or _named(source)
     first = paths(Dataset(name, source=source, columns={"x": str}), root)[0]
     types, skipped = _types(source, root, name, first)
+    # what the folders of a file say is text as long as nobody says what it is
+    folders = [column for column in files.folders(Path(files.shown(first, root))) if column not in types]
+    types |= dict.fromkeys(folders, "str")
     # a name that cannot be printed cannot be declared
     skipped += [column for column in types if not _is_plain(column)]
     types = {column: kind for column, kind in types.items() if _is_plain(column)}
@@ -85,6 +93,9 @@ def infer(source: str, root: Path, name: str = "") -> Inferred:
             f"{source} has no column that could be declared", why=f"it has {', '.join(skipped) or 'none'}", fix="write plain columns"
         )
     rows = pl.concat(list(stream(Dataset(name, source=source, columns={key: Column(kind) for key, kind in types.items()}), access(root))))
+    for column in folders:
+        types[column] = _strictest(rows[column])
+        rows = rows.with_columns(parsed(column, types[column]))
     guesses = [_guess(rows[key], kind) for key, kind in types.items()]
     time, why_time = _time(rows, types)
     arrived, why_arrived = _arrived(rows, types, time)
@@ -114,13 +125,19 @@ def _types(source: str, root: Path, name: str, first: Path) -> tuple[dict[str, F
     if kind == ".csv":
         with first.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             header = next(csv.reader(file), [])
+        if not header or any("\0" in column or "\ufffd" in column for column in header):
+            # no text, or nothing: the reader says which
+            list(stream(Dataset(name, source=source, columns={"x": str}), access(root)))
         types = _of_text(source, root, name, [column for column in header if _is_plain(column)])
         return types, [column for column in header if column and not _is_plain(column)]
     if kind in (".jsonl", ".ndjson"):
         try:
             plain = pl.read_ndjson(io.BytesIO(first.read_bytes()), infer_schema_length=None)
         except pl.exceptions.PolarsError as error:
-            raise BadInput(f"{source} is not JSON Lines", why=str(error).splitlines()[0], fix="write one JSON object a line") from error
+            why = _first_wrong(first) or str(error).splitlines()[0]
+            raise BadInput(
+                f"{source} is not JSON Lines", why=why, fix="write one JSON object a line, and null where there is no value"
+            ) from error
     elif kind in (".parquet", ".pq"):
         try:
             plain = pl.read_parquet(first, n_rows=100_000)
@@ -134,6 +151,21 @@ def _types(source: str, root: Path, name: str, first: Path) -> tuple[dict[str, F
         if found is not None:
             known[column] = found
     return known, [column for column in plain.columns if column not in known]
+
+
+def _first_wrong(path: Path) -> str:
+    """The first line of a file that is no JSON."""
+
+    def refuse(word: str) -> None:
+        raise ValueError(f"{word} is no JSON")
+
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                json.loads(line, parse_constant=refuse)
+            except ValueError as error:
+                return f"line {number}: {error}"
+    return ""
 
 
 def _is_plain(name: str) -> bool:
@@ -170,6 +202,12 @@ def _of_text(source: str, root: Path, name: str, header: list[str]) -> dict[str,
     return {column: kinds[0] if kinds and filled[column] else "str" for column, kinds in possible.items()}
 
 
+def _strictest(series: pl.Series) -> FieldType:
+    coded = bool(series.str.contains(_CODE).any())
+    kinds: tuple[FieldType, ...] = ("bool", "time") if coded else ("int", "float", "bool", "time")
+    return next((kind for kind in kinds if _all(series, kind)), "str") if series.drop_nulls().len() else "str"
+
+
 def _all(series: pl.Series, kind: FieldType) -> bool:
     """Whether every cell can be read as this type."""
     frame = series.to_frame("cell")
@@ -194,13 +232,20 @@ def _guess(series: pl.Series, kind: FieldType) -> Guess:
         if listed is not None and all(len(str(value)) <= 60 for value in listed):
             return replace(plain, one_of=listed, reason=_joined(f"{distinct} values in {count:,} rows", plain.reason))
         if kind == "str":
-            return replace(plain, reason=_joined(f"{distinct:,} values", plain.reason))
+            return replace(plain, reason=_joined(f"{distinct:,} values", _spoiled(values), plain.reason))
     if kind in ("int", "float"):
         low, high = values.min(), values.max()
         assert isinstance(low, int | float)
         assert isinstance(high, int | float)
         return replace(plain, between=_outwards(low, high), reason=_joined(f"{low:,.6g} to {high:,.6g}", plain.reason))
     return plain
+
+
+def _spoiled(values: pl.Series) -> str:
+    """Which cells keep a column of text from being one of numbers, where they are few."""
+    frame = values.to_frame("cell")
+    lost = frame.filter(parsed("cell", "float").is_null())["cell"]
+    return f"all but {len(lost):,} are numbers: {brief(lost[0])}" if 0 < len(lost) <= len(values) * RARE else ""
 
 
 def _joined(*parts: str) -> str:

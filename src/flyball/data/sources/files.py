@@ -166,13 +166,14 @@ def _constant(name: str, text: str, types: Types, shown: str, wrong: Wrong) -> p
 
 def _folders(path: Path, dataset: Dataset) -> dict[str, str]:
     """The declared columns that folders on the way from the project to a file name; the nearest one counts."""
-    found: dict[str, str] = {}
     names = dataset.names
-    for folder in path.parts[:-1]:
-        name, sign, value = folder.partition("=")
-        if sign and unquote(name) in names:
-            found[unquote(name)] = unquote(value)
-    return found
+    return {name: value for name, value in folders(path).items() if name in names}
+
+
+def folders(path: Path) -> dict[str, str]:
+    """Every column that folders on the way to a file name (`day=2026-01-01/`), with its value as text."""
+    pairs = (folder.partition("=") for folder in path.parts[:-1])
+    return {unquote(name): unquote(value) for name, sign, value in pairs if sign and name}
 
 
 def _partitioned(path: Path) -> bool:
