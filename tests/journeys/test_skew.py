@@ -102,6 +102,4 @@ def test_a_five_day_window_where_seven_days_are_declared(
 
 def shops(project: Project) -> Shops:
     """The project as its command line sees it."""
-    made = object.__new__(Shops)
-    made.root = Path(project.root)
-    return made
+    return Shops(Path(project.root))

@@ -1,4 +1,4 @@
-"""Projects that several files of tests begin with. The small one of persons is made once; each test has a copy."""
+"""Projects that several files of tests begin with. The small ones are made once; each test has a copy."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from flyball.wiring import Wired
 
 from .backup_kit import filled, project
 from .person_kit import OTHER, WHO, People
+from .skew_kit import Shops
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +28,16 @@ def people_made(tmp_path_factory: pytest.TempPathFactory) -> People:
 @pytest.fixture
 def people(people_made: People, tmp_path: Path) -> People:
     return People(Path(shutil.copytree(people_made.root, tmp_path / "p")))
+
+
+@pytest.fixture(scope="session")
+def shops_made(tmp_path_factory: pytest.TempPathFactory) -> Shops:
+    return Shops.make(tmp_path_factory.mktemp("shops") / "made")
+
+
+@pytest.fixture
+def shops(shops_made: Shops, tmp_path: Path) -> Shops:
+    return Shops(Path(shutil.copytree(shops_made.root, tmp_path / "project")))
 
 
 @pytest.fixture

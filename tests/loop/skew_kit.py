@@ -98,13 +98,16 @@ class Shops(OnDisk):
 
     source = "sales.csv"
 
-    def __init__(self, root: Path, *, subject: bool = False) -> None:
-        super().__init__(root)
+    @classmethod
+    def make(cls, root: Path, *, subject: bool = False) -> Shops:
+        """A version of the model, made from all rows."""
         (root / "data").mkdir(parents=True)
         (root / "flyball.toml").touch()
         (root / "loop.py").write_text(LOOP.replace("SUBJECT", ', subject="shop"' if subject else ""))
-        self.write(rows())
-        assert self.call("train", "shops", "--trials", 0).code == 0
+        shops = cls(root)
+        shops.write(rows())
+        assert shops.call("train", "shops", "--trials", 0).code == 0
+        return shops
 
     def content(self) -> str:
         """Where the newest version lies."""

@@ -2,29 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
-import pytest
-
 from .skew_kit import END, HOUR, SHOPS, Shops, rows, verified
 
 NOON = END * 1_000_000 - 2 * HOUR
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("shops")
-    Shops(root)
-    return root
-
-
-@pytest.fixture
-def shops(trained: Path, tmp_path: Path) -> Shops:
-    made = object.__new__(Shops)
-    made.root = tmp_path / "project"
-    shutil.copytree(trained, made.root)
-    return made
 
 
 def differing(found: dict) -> set[tuple[str, str, str]]:

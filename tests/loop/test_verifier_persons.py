@@ -20,7 +20,7 @@ WHO = SHOPS[3]
 @pytest.fixture(scope="module")
 def shops(tmp_path_factory: pytest.TempPathFactory) -> Shops:
     """Here a shop is a person."""
-    return Shops(tmp_path_factory.mktemp("persons"), subject=True)
+    return Shops.make(tmp_path_factory.mktemp("persons"), subject=True)
 
 
 def test_the_record_names_no_value_no_key_and_no_id_that_a_caller_chose(shops: Shops) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,21 +27,6 @@ from .skew_kit import END, HOUR, SHOPS, Shops, rows
 
 NOON = END * 1_000_000 - 2 * HOUR
 EVERY = Span.parse("5m")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("shops")
-    Shops(root)
-    return root
-
-
-@pytest.fixture
-def shops(trained: Path, tmp_path: Path) -> Shops:
-    made = object.__new__(Shops)
-    made.root = tmp_path / "project"
-    shutil.copytree(trained, made.root)
-    return made
 
 
 class Looking:
