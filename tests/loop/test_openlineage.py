@@ -261,6 +261,11 @@ def test_an_export_of_one_thing_is_of_what_is_told_of_it(world: World) -> None:
     assert all("1.0.1" not in json.dumps(event) for event in up)
     with pytest.raises(NotFound):
         told(world, "fruad")
+    # what is told of it has an event of its own, where those that tell it otherwise are not told
+    named = {event["dataset"]["name"] for event in told(world, "card", direction="up") if "dataset" in event}
+    assert named == {"views/card", "data/payments"}
+    [given] = told(world, "fraud@1.0.0/predictions", direction="down")
+    assert given["dataset"]["name"] == "predictions/fraud"
 
 
 def test_who_may_see_some_models_exports_these(world: World) -> None:

@@ -86,12 +86,13 @@ class Exporter:
     def events(self, wanted: Collection[Node] | None = None) -> Iterator[ol.Event]:
         """The events of these nodes, or of all: what is declared first, then what happened, in the order in which it did."""
         named = {f"{row.name}@{row.version}": (key, row) for key, row in self.state.scan(DATASET_VERSIONS)}
-        nodes = [node for node in self.made.graph.nodes() if wanted is None or node in wanted]
+        graph = self.made.graph
+        nodes = {node: None for node in graph.nodes() if wanted is None or node in wanted}
         happened: list[ol.Event] = []
         runs = {run.run: run for run in self.made.runs}
         for node in nodes:
             match node.kind:
-                case Kind.DATASET if not any(edge.how is How.VERSION_OF for edge in self.made.graph.after(node)):
+                case Kind.DATASET if not any(edge.how is How.VERSION_OF and edge.target in nodes for edge in graph.after(node)):
                     yield from self._declared(node)
                 case Kind.VIEW:
                     yield from self._view(node)
@@ -103,7 +104,7 @@ class Exporter:
                     happened += self._run(runs[node.name])
                 case Kind.ROLLOUT if (row := self.state.get(ROLLOUTS, node.name)) is not None:
                     happened += self._rollout(row)
-                case Kind.PREDICTIONS if not any(edge.source.kind is Kind.ROLLOUT for edge in self.made.graph.before(node)):
+                case Kind.PREDICTIONS if not any(edge.source.kind is Kind.ROLLOUT and edge.source in nodes for edge in graph.before(node)):
                     yield self._predictions(node)
                 case _:
                     pass
