@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyball.data.baseline import Gathering
-from flyball.data.contract import Checker, LastGood, findings, violations, warnings
+from flyball.data.contract import Checker, LastGood, checker, findings, times, violations, warnings
 from flyball.data.profile import profile
 from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
@@ -422,6 +422,16 @@ def test_batches_say_what_the_whole_says(count, seed, cuts):
     batches = [frame[start:stop] for start, stop in pairwise(ends)]
     more = {"baseline": rich_before(), "now": NOW - 90 * 86_400_000_000, "known": KNOWN}
     assert checked(rich(), *batches, **more) == checked(rich(), frame, **more)
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 60])
+def test_so_does_a_frame_that_is_looked_at_in_parts(monkeypatch, count):
+    more = {"baseline": rich_before(), "now": NOW - 90 * 86_400_000_000, "known": KNOWN}
+    whole = checked(rich(), rich_rows(count, 1), **more)
+    monkeypatch.setattr(checker, "_PART", 7)
+    monkeypatch.setattr(times, "_PART", 7)
+    assert checked(rich(), rich_rows(count, 1), **more) == whole
+    assert checked(rich(), rich_rows(0, 1), **more)[0].rule == "min_rows"
 
 
 @settings(max_examples=60, deadline=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import polars as pl
 
@@ -11,12 +12,15 @@ from flyball.clock import Instant
 from flyball.data.baseline import MOST_KNOWN, Sample, compared
 from flyball.data.contract.lastgood import LastGood
 from flyball.data.contract.rows import Between, Due, Nulls, OneOf
-from flyball.data.contract.rule import Batch, Rule, Whole, common, outside
+from flyball.data.contract.rule import Batch, Facts, Rule, Whole, common, outside
 from flyball.data.contract.sets import Again, MinRows, References, Timed, Unique
 from flyball.data.contract.shifts import Shift, Unseen
 from flyball.data.contract.times import Ahead, Disorder, Gap
 from flyball.declare.data import Dataset
 from flyball.records.data import Finding
+
+_PART: Final = 262_144
+"""Rows that the select looks at at once: a column's are still in the processor's memory when it is looked at again."""
 
 
 class Checker:
@@ -49,7 +53,7 @@ class Checker:
 
     def add(self, frame: pl.DataFrame) -> None:
         """Take in the next rows, as `source.read` gives them."""
-        facts = frame.select(self._select).row(0, named=True)
+        facts = self._facts(frame)
         batch = Batch(frame, self._rows, self._dataset.time)
         self._rows += frame.height
         if self._before is not None and self._before.last:
@@ -76,6 +80,13 @@ class Checker:
         yield from self._rules
         for rules in self._by_column.values():
             yield from rules
+
+    def _facts(self, frame: pl.DataFrame) -> Facts:
+        """What the select tells of some rows, a part of them at a time."""
+        parts = [frame.slice(start, _PART).select(self._select).row(0, named=True) for start in range(0, max(frame.height, 1), _PART)]
+        if len(parts) == 1:
+            return parts[0]
+        return {name: _joined(name, [part[name] for part in parts if part[name] is not None]) for name in parts[0]}
 
     def _measures(self) -> Iterator[pl.Expr]:
         """Of each column how many are null; its least and its greatest value, if it has a range; and if rules say which values there may be,
@@ -135,6 +146,12 @@ class Checker:
         if few or (column.unseen is not None and before.bins.known):
             yield Unseen(dataset, name, column, before, self._before.last if dataset.time else 0)
         self._shifts[name] = Shift(name, column, before)
+
+
+def _joined(name: str, values: list[Any]) -> Any:
+    if name.endswith("/low"):
+        return min(values, default=None)
+    return max(values, default=None) if name.endswith("/high") else sum(values)
 
 
 def findings(dataset: Dataset, frame: pl.DataFrame) -> list[Finding]:

@@ -146,7 +146,7 @@ class Nulls:
         if self._due is None and self._column.nulls:
             self._nulls += facts[f"{self._name}/null"]
             if len(self._found.examples) < EXAMPLES:
-                self._found.rows(place + batch.start for place in _first(batch.frame, self._name))
+                self._found.rows(place + batch.start for place in _first(batch.frame[self._name]))
             return
         # without a time of its own a row is never due
         empty = batch.frame[self._name].is_null()
@@ -195,12 +195,15 @@ class Nulls:
             )
 
 
-def _first(frame: pl.DataFrame, name: str) -> list[int]:
-    """The first rows without a value: most columns that may miss some do, and nobody asks which."""
+def _first(series: pl.Series) -> list[int]:
+    """The first rows without a value: most columns that may miss some do, and nobody asks which. A query costs more than a few values."""
     found: list[int] = []
-    start, step = 0, 1_024
-    while start < frame.height and len(found) < EXAMPLES:
-        part = frame.select(pl.arg_where(pl.col(name).slice(start, step).is_null()).head(EXAMPLES))
-        found += [start + place for place in part.to_series().to_list()]
+    start, step = 0, 256
+    while start < len(series) and len(found) < EXAMPLES:
+        part = series.slice(start, step)
+        if part.null_count():
+            few = step <= 1_024
+            places = [place for place, value in enumerate(part.to_list()) if value is None] if few else part.is_null().arg_true().to_list()
+            found += [start + place for place in places[:EXAMPLES]]
         start, step = start + step, 2 * step
     return found[:EXAMPLES]

@@ -75,7 +75,7 @@ def outside(value: pl.Expr, known: pl.Series) -> pl.Expr:
     value in 2^64 pass.
     """
     if known.dtype == pl.String:
-        return ~value.hash().is_in(known.hash().implode())
+        return ~value.hash().is_in(known.to_frame("known").select(pl.col("known").hash().implode()).to_series())
     return ~value.is_in(known.implode()).fill_null(value=False)
 
 
