@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
 
 import polars as pl
@@ -145,6 +146,30 @@ def test_rows_that_were_pushed_and_were_of_no_version_then_count_as_taken_up() -
     # and until a version has them nothing can be said
     truth = Truth(Held(known(rows(), NOW - 2 * DAY), NOW - 2 * DAY), "newest")
     assert counts(judged(*given, truth=truth, taken=versions.get)) == {name: {"unknown": 1} for name in ("spent", "times", "largest")}
+
+
+def test_what_was_taken_up_of_pushed_rows_is_not_told_where_one_came_late() -> None:
+    """It says no other time than its own, so that it seems to have been there; whose values it does not touch are judged as ever."""
+    there = known(rows(), NOW - DAY).filter((pl.col("who") != "ana") | (pl.col("ts").cast(pl.Int64) != NOW - 3 * DAY))
+    versions = {"older": Held(known(rows(), NOW - 4 * DAY), NOW - 4 * DAY)}
+    ana, bo = (served(view("5d"), there, [who], content="older", as_of=NOW - DAY) for who in ("ana", "bo"))
+    found = counts(judged(*ana, *bo, taken=versions.get))
+    assert found["times"] == {"unknown": 1, "stale": 1}
+    assert found["spent"] == {"unknown": 2}, "five days of what was on its way are not told from seven"
+    cy = served(view("5d"), there, ["cy"], content="older", as_of=NOW - DAY)
+    assert counts(judged(*cy, taken=versions.get))["spent"] == {"wrong": 1}, "none of whose rows was on its way"
+
+
+def test_a_value_of_a_state_between_two_that_the_worker_looked_at_is_not_called_wrong() -> None:
+    versions = {str(days): Held(known(rows(), NOW - days * DAY), NOW - days * DAY) for days in (1, 2, 3)}
+    [between] = served(HABITS, versions["2"].rows, ["ana"])
+    between = dataclasses.replace(between, states=(State("3"), State("1")))
+    assert counts(judged(between, taken=versions.get))["times"] == {"unknown": 1}
+    lost = dataclasses.replace(between, values={"spent": 0.0, "times": 0, "largest": None})
+    assert counts(judged(lost, taken=versions.get))["times"] == {"missing": 1}, "no state that it was in has no rows"
+    [wrong] = served(view("5d"), versions["2"].rows, ["cy"])
+    wrong = dataclasses.replace(wrong, states=(State("3"), State("1")))
+    assert counts(judged(wrong, taken=versions.get))["spent"] == {"wrong": 1}
 
 
 def test_of_a_version_only_the_rows_are_needed_that_a_value_can_rest_on() -> None:

@@ -157,6 +157,9 @@ def _skew(served: Any, offline: Any, own: Sequence[Any], *, settled: bool, absen
         return Skew.UNKNOWN, None
     if any(same(served, value) for value in own):
         return (Skew.STALE if settled else Skew.UNKNOWN), offline
+    if not absent and any(not same(value, own[0]) for value in own):
+        # it was on its way from one to another, and may have stood in between
+        return Skew.UNKNOWN, None
     should = offline if settled else own[0]
     if served is None or (absent and should is not None):
         return Skew.MISSING, should
@@ -205,23 +208,22 @@ def _as_taken_up(
             groups.setdefault(state, []).append(place)
     found: dict[int, list[dict[str, Any]]] = {}
     for state, places in groups.items():
-        known = _rows_of(view, truth, taken, state)
-        if known is not None:
+        for known in _rows_of(view, truth, taken, state):
             values = _values(model, view, [rows[place] for place in places], known)
             for place, own in zip(places, values, strict=True):
                 found.setdefault(place, []).append(own)
     return found
 
 
-def _rows_of(view: FeatureView, truth: Truth, taken: Taken, state: State) -> pl.DataFrame | None:
-    """The rows that a state stands for; None where they cannot be told."""
+def _rows_of(view: FeatureView, truth: Truth, taken: Taken, state: State) -> list[pl.DataFrame]:
+    """The rows that a state stands for; two where it was between these; none where they cannot be told."""
     held = truth.held if state.content == truth.content else taken(state.content) if state.content else Held(_no_rows(view), 0)
     if held is None:
-        return None
+        return []
     if state.as_of <= held.as_of:
-        return held.rows.filter(_known(view) <= state.as_of) if 0 < state.as_of < held.as_of else held.rows
-    # rows came in that were of no version then: of the newest one, those that were known by that moment
-    return truth.held.rows.filter(_known(view) <= state.as_of) if 0 < state.as_of <= truth.held.as_of else None
+        return [held.rows.filter(_known(view) <= state.as_of) if 0 < state.as_of < held.as_of else held.rows]
+    # rows came in that were of no version then: of the newest one, those that were known by that moment, unless some of these came later
+    return [truth.held.rows.filter(_known(view) <= state.as_of), held.rows] if 0 < state.as_of <= truth.held.as_of else []
 
 
 class Needed(NamedTuple):
