@@ -160,6 +160,20 @@ def test_what_was_taken_up_of_pushed_rows_is_not_told_where_one_came_late() -> N
     assert counts(judged(*cy, taken=versions.get))["spent"] == {"wrong": 1}, "none of whose rows was on its way"
 
 
+def test_a_row_that_was_pushed_late_is_not_called_wrong_before_a_version_holds_it() -> None:
+    """It lies before the newest row of the version that it was added to."""
+    late = pl.DataFrame({"who": ["ana"], "amount": [100.0], "ts": [NOW - DAY // 2]}).with_columns(pl.col("ts").cast(pl.Datetime("us")))
+    there = pl.concat([rows(), late])
+    [given] = served(HABITS, there, ["ana"], as_of=29 * DAY)
+    given = dataclasses.replace(given, states=(State("newest", 29 * DAY, pushed=7),))
+    assert counts(judged(given, truth=Truth(TRUTH.held, "newest", through=6)))["largest"] == {"unknown": 1}
+    after = Truth(Held(there, 29 * DAY), "later", through=7)
+    assert counts(judged(given, truth=after, taken={"newest": TRUTH.held}.get))["largest"] == {"equal": 1}
+    [wrong] = served(view("5d"), there, ["bo"])
+    wrong = dataclasses.replace(wrong, states=given.states)
+    assert counts(judged(wrong, truth=after, taken={"newest": TRUTH.held}.get))["spent"] == {"wrong": 1}
+
+
 def test_a_value_of_a_state_between_two_that_the_worker_looked_at_is_not_called_wrong() -> None:
     versions = {str(days): Held(known(rows(), NOW - days * DAY), NOW - days * DAY) for days in (1, 2, 3)}
     [between] = served(HABITS, versions["2"].rows, ["ana"])

@@ -94,6 +94,22 @@ def test_what_is_told_to_the_log_says_of_which_rows_the_values_are(store: Online
     assert (taken.content, taken.as_of) == ("two", 110 * HOUR)
 
 
+def test_rows_that_were_pushed_and_are_of_no_version_yet_are_told_by_their_number(store: OnlineStore, tmp_path: Path) -> None:
+    def told() -> tuple[str, int]:
+        history.refresh()
+        assert history.views is not None
+        [taken] = msgspec.msgpack.decode(history.views.packed, type=list[TakenUp])
+        return taken.content, taken.pushed
+
+    at = fill(store, plan(lags), Version("one", frame(101), through=5), LATER)
+    history = History(MODEL, lambda: open_online("", tmp_path))
+    assert told() == ("one", 0)
+    at = add(store, plan(lags), at, Version("one", frame(103, 101), through=5), LATER, rows=103, pushed=7)
+    assert told() == ("one", 7)
+    add(store, plan(lags), at, Version("two", frame(103).clear(), through=7), LATER, rows=103)
+    assert told() == ("two", 0)
+
+
 def test_a_view_that_is_not_online_yet_is_no_answer_rather_than_a_wrong_one(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
         asked(History(MODEL, lambda: open_online("", tmp_path)), 104 * HOUR)

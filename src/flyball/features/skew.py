@@ -31,11 +31,13 @@ from flyball.records.skew import FeatureSkew, Skew
 class State(NamedTuple):
     """What the online side had taken up of a view's data set: of this version (no content: no rows at all) what was known by `as_of`.
 
-    An `as_of` beyond the version's own says that rows came in that were of no version then; 0: all of the version.
+    An `as_of` beyond the version's own, and `pushed` (the number of the last of them), say that rows came in that were of no version then. `as_of` 0:
+    all of the version.
     """
 
     content: str
     as_of: Instant = 0
+    pushed: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,14 @@ class Held(NamedTuple):
 class Truth:
     """The newest version of a view's data set.
 
-    `erased` says of a key and a moment whether rows that the value then rested on may have been erased since.
+    `erased` says of a key and a moment whether rows that the value then rested on may have been erased since. `through`: the last of the rows pushed to
+    the data set that the version holds.
     """
 
     held: Held
     content: str
     erased: Callable[[tuple[Any, ...], Instant], bool] = lambda _key, _moment: False
+    through: int = 0
 
 
 class Difference(NamedTuple):
@@ -220,10 +224,11 @@ def _rows_of(view: FeatureView, truth: Truth, taken: Taken, state: State) -> lis
     held = truth.held if state.content == truth.content else taken(state.content) if state.content else Held(_no_rows(view), 0)
     if held is None:
         return []
-    if state.as_of <= held.as_of:
+    if not state.pushed and state.as_of <= held.as_of:
         return [held.rows.filter(_known(view) <= state.as_of) if 0 < state.as_of < held.as_of else held.rows]
     # rows came in that were of no version then: of the newest one, those that were known by that moment, unless some of these came later
-    return [truth.held.rows.filter(_known(view) <= state.as_of), held.rows] if 0 < state.as_of <= truth.held.as_of else []
+    there = state.pushed <= truth.through and 0 < state.as_of <= truth.held.as_of
+    return [truth.held.rows.filter(_known(view) <= state.as_of), held.rows] if there else []
 
 
 class Needed(NamedTuple):

@@ -14,6 +14,7 @@ import polars as pl
 from flyball.clock import FARTHEST, Instant
 from flyball.data.erasures import Erasures
 from flyball.data.manifest import manifest, nothing, read
+from flyball.data.sources.pushed import through
 from flyball.data.types import column
 from flyball.declare.codec import view_digest
 from flyball.declare.model import Model
@@ -150,7 +151,7 @@ class _Contents:
             return None
         content = self._erasures.present(row.head.content)
         held = self._read(content, row.head.as_of)
-        return None if held is None else Truth(held, content, _erased(self._view, self._erasures))
+        return None if held is None else Truth(held, content, _erased(self._view, self._erasures), through(row.head, self._view.data))
 
     def __call__(self, content: str) -> Held | None:
         """A version; None where it is not there any more, or is not what was served from: rows were taken out since."""
@@ -210,7 +211,9 @@ def _served(view: FeatureView, rows: Sequence[LoggedVector]) -> tuple[list[Serve
         after = row.heading.after.views if row.heading.after is not None else []
         states = (found, *(one for one in after if one.view == view.name))
         values = dict(zip(found.features, row.values[start:], strict=False))
-        served.append(ServedRow(row.row, row.moment, key, values, tuple(dict.fromkeys(Taken(one.content, one.as_of) for one in states))))
+        served.append(
+            ServedRow(row.row, row.moment, key, values, tuple(dict.fromkeys(Taken(one.content, one.as_of, one.pushed) for one in states)))
+        )
         definitions.add(found.digest)
     return served, definitions
 

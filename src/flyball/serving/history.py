@@ -121,7 +121,8 @@ class History:
         for view in self._model.features:
             at = self._progress.get(name(view))
             content, as_of = ("", 0) if at is None else (at.content, at.as_of)
-            taken.append(TakenUp(view.name, view_digest(view), tuple(view.features), view.data.name, content, as_of))
+            pushed = at.pushed if at is not None and at.pushed > at.through else 0
+            taken.append(TakenUp(view.name, view_digest(view), tuple(view.features), view.data.name, content, as_of, pushed))
         return packed(taken) if taken else None
 
 

@@ -18,7 +18,8 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class TakenUp(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One view as a worker had it: the rows of its data set under `content` (empty: none yet) that were known by `as_of` (0: all of them).
+    """One view as a worker had it: the rows of its data set under `content` (empty: none yet) that were known by `as_of` (0: all of them), and rows that
+    were pushed to it since and of no version yet, up to number `pushed` (0: none).
 
     `digest` is the view's version (`declare.codec.view_digest`), `features` are the names of its values, in order.
     """
@@ -29,6 +30,7 @@ class TakenUp(msgspec.Struct, array_like=True, frozen=True, gc=False):
     data: str
     content: str = ""
     as_of: Instant = 0
+    pushed: int = 0
 
 
 class Vectors(msgspec.Struct, array_like=True, gc=False):
