@@ -109,17 +109,24 @@ def test_a_label_an_outcome_and_a_suite_of_other_data_sets_are_read_from_there()
     back = fb.Dataset(
         "chargebacks", source=fb.sql("select * from disputes", url=fb.secret("URL")), time="on", columns={"payment_id": str, "bad": bool}
     )
-    hard = fb.Dataset("hard-cases", source="hard.csv", columns={"amount": float, "fraud": bool})
+    hard = fb.Dataset("hard-cases", source="hard.csv", columns={"amount": float, "card_id": str, "bad": bool, "note": str})
+    tonight = fb.Dataset("tonight", source="tonight.csv", columns={"amount": float, "payment": str, "note": str})
     model = fraud(
         label=fb.Label("bad", source=back, on="payment_id", within="30d"),
         outcomes=fb.Outcome("lost", source=back, on="payment_id", column="bad", within="60d"),
         suites=[fb.suite("hard", hard, metric="accuracy", at_least=0.9)],
+        batch=fb.Batch(source=tonight, to="out.parquet", every="1d", key="payment"),
     )
     found = read_by(model, "model:fraud")
     assert found["column:chargebacks.bad"] == {"label", "outcome"}
     assert found["column:chargebacks.payment_id"] == {"key"}
     assert found["column:payments.payment_id"] == {"key"}
     assert found["dataset:hard-cases"] == {"suite"}
+    asked = {name: how for name, how in found.items() if "suite" in how or "batch" in how}
+    assert {name.partition(":")[2] for name in asked} == {
+        *("hard-cases", "hard-cases.amount", "hard-cases.card_id", "hard-cases.bad"),
+        *("tonight", "tonight.amount", "tonight.payment"),
+    }, "what a change of such a column affects is told, and what nobody asks for is not"
     assert "column:payments.fraud" not in found
 
 

@@ -290,7 +290,7 @@ class Exporter:
         """The edges from columns and features to a model, those of its views and transforms too."""
         for edge in self.made.graph.before(node):
             match edge.source.kind:
-                case Kind.COLUMN:
+                case Kind.COLUMN if edge.how is not How.BATCH:
                     yield edge
                 case Kind.VIEW:
                     features = (each for each in self.made.graph.before(edge.source) if each.how is How.PART)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from flyball.declare.data import Dataset, Secret, Sql
 from flyball.declare.functions import Frame, roots
-from flyball.declare.live import shown
+from flyball.declare.live import sent, shown
 from flyball.declare.model import Label, Model
 from flyball.declare.reads import looked_at, made_from
 from flyball.declare.rules_columns import SCHEMES, feature_names, inputs
@@ -228,8 +228,17 @@ def _roles(model: Model, node: Node, view_name: ViewName) -> Iterator[Edge]:
     for outcome in model.outcomes:
         yield Edge(column(outcome.source.name, outcome.column), node, How.OUTCOME)
         yield from (Edge(column(data.name, outcome.on), node, How.KEY) for data in (own, outcome.source))
-    yield from (Edge(dataset(suite.data.name), node, How.SUITE) for suite in model.suites)
-    yield from (Edge(dataset(batch.source.name), node, How.BATCH) for batch in model.batch if isinstance(batch.source, Dataset))
+    asked = {*sent(model), model.label_column, *(name for name, _ in roles)}
+    yield from (edge for suite in model.suites for edge in _rows(suite.data, asked, node, How.SUITE))
+    for batch in model.batch:
+        if isinstance(batch.source, Dataset):
+            yield from _rows(batch.source, {*sent(model), batch.key}, node, How.BATCH)
+
+
+def _rows(data: Dataset, asked: Container[str], node: Node, how: How) -> Iterator[Edge]:
+    """The edges to a model from a data set whose rows it answers: of the columns that it asks for, and of the whole."""
+    yield Edge(dataset(data.name), node, how)
+    yield from (Edge(column(data.name, name), node, how) for name in data.names if name in asked)
 
 
 def definition(view: FeatureView) -> tuple[object, ...]:
