@@ -69,6 +69,11 @@ def test_a_function_that_looks_at_other_rows_is_named_by_its_column():
     assert problem.what == 'transform "z" is not row by row'
 
 
+def test_a_transform_that_counts_rows_is_named():
+    [problem] = prove(model({"bad": pl.col("x") / pl.len()}), ROWS)
+    assert problem.what == 'transform "bad" is not row by row'
+
+
 def test_a_transform_that_cannot_be_computed_is_a_problem_not_a_crash():
     (problem,) = prove(model({"bad": pl.col("word").dt.year()}), ROWS)
     assert "cannot be computed" in problem.what

@@ -54,6 +54,30 @@ def test_rows_that_are_alike_are_looked_at_more_than_once():
     assert problem.what == 'feature "bad" is not row by row'
 
 
+STILL = Dataset("d", source="d.csv", time="at", columns={"x": float, "word": str, "sometimes": Column(float, nulls="20%")})
+SOMETIMES = pl.col("sometimes")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        SOMETIMES.fill_null(strategy="forward"),
+        SOMETIMES.fill_null(SOMETIMES.mean()),
+        SOMETIMES.interpolate(),
+        SOMETIMES.null_count() + pl.col("x"),
+        pl.col("x") - pl.col("x").mean(),
+        Window("1h").count(where=SOMETIMES.fill_null(strategy="backward") > 0.5),
+        Window("1h").count(where=pl.when(SOMETIMES.is_null().any()).then(pl.lit(False)).otherwise(SOMETIMES > 0)),
+    ],
+)
+def test_a_sample_in_which_nothing_is_missing_and_columns_do_not_vary_hides_nothing(bad):
+    calm = ROWS.with_columns(x=pl.lit(3.0), sometimes=pl.lit(1.0))
+    fine = {"double": SOMETIMES * 2, "filled": SOMETIMES.fill_null(0.0), "some": Window("1h").count(where=SOMETIMES > 0.5)}
+    assert prove_view(FeatureView("v", STILL, features=fine), calm) == []
+    (problem,) = prove_view(FeatureView("v", STILL, features=fine | {"bad": bad}), calm)
+    assert problem.what.endswith('feature "bad" is not row by row')
+
+
 def test_of_who_a_row_is_of_no_value_is_shown():
     (problem,) = prove_view(view(bad=pl.col("who").shift(1)), ROWS)
     assert "p0" not in problem.why

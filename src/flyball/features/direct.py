@@ -186,6 +186,9 @@ def _probes(schema: Mapping[str, pl.DataType], roots: Sequence[str]) -> pl.DataF
 
 
 def _node(node: Any, known: Mapping[str, tuple[int, str]]) -> _Node:
+    if not isinstance(node, dict):
+        # the number of rows is written as a word
+        raise _NotTaken
     [(name, body)] = node.items()
     if name == "Column":
         place, kind = known[body]

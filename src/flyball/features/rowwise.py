@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from flyball.data.types import DTYPES, instants
+from flyball.declare.columns import Column
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView
 from flyball.errors import BadInput, Problem
@@ -45,7 +46,7 @@ def prove(model: Model, frame: pl.DataFrame) -> list[Problem]:
         return [Problem(where, error.what, error.why, error.fix)]
     except pl.exceptions.PolarsError as error:
         return [Problem(where, "a transform gives other types for one row than for a frame", why=str(error))]
-    for made in (_mixed(rows), _varied(model, _mixed(rows))):
+    for made in made_up(rows, dict(request_fields(model))):
         # real values in a row that never was may be more than a function can take: then they prove nothing
         with suppress(BadInput, pl.exceptions.PolarsError):
             found = {**_differing(model, where, made, names), **found}
@@ -77,6 +78,12 @@ def _unchanged(model: Model, rows: pl.DataFrame) -> None:
             )
 
 
+def made_up(rows: pl.DataFrame, declared: Mapping[str, Column]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of the same columns that look for what depends on others: real values that repeat, and numbers that never do with nulls among them."""
+    mixed = _mixed(rows)
+    return mixed, _varied(mixed, declared)
+
+
 def _mixed(rows: pl.DataFrame) -> pl.DataFrame:
     """The same values in other rows, each column's for itself and most of them more than once: what groups rows finds groups."""
     chance = np.random.default_rng(0)
@@ -86,10 +93,9 @@ def _mixed(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _varied(model: Model, rows: pl.DataFrame) -> pl.DataFrame:
+def _varied(rows: pl.DataFrame, declared: Mapping[str, Column]) -> pl.DataFrame:
     """The same, but every number differs from row to row, in no order, and what may be missing is missing here and there."""
     chance = np.random.default_rng(1)
-    declared = dict(request_fields(model))
     made = []
     for column in rows.iter_columns():
         item = declared.get(column.name)

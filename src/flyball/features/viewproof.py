@@ -6,6 +6,7 @@ the frame, a rank, a shift) has one value here and another there.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
@@ -15,12 +16,14 @@ from flyball.declare.views import FeatureView, RowFeature
 from flyball.errors import BadInput, Problem
 from flyball.features.expressions import roots
 from flyball.features.reading import masked, read
+from flyball.features.rowwise import made_up
 
 SAMPLE: Final = 64
 
 
 def prove_view(view: FeatureView, frame: pl.DataFrame) -> list[Problem]:
-    """Compare on up to 64 rows spread over `frame` (rows of the view's data set), in their order and mixed, each once more than once.
+    """Compare on up to 64 rows spread over `frame` (rows of the view's data set), in their order and mixed, each once more than once, and on
+    rows made of their values.
 
     One Problem for each expression or `where=` that differs, raises, or gives other rows than it got.
     """
@@ -45,13 +48,17 @@ def prove_view(view: FeatureView, frame: pl.DataFrame) -> list[Problem]:
 
 
 def _differing(view: FeatureView, name: str, part: Any, sample: pl.DataFrame, mixed: Any, *, is_value: bool) -> Problem | None:
-    whole = _computed(view, name, part, sample, is_value=is_value)
-    alone = pl.concat([_computed(view, name, part, sample.slice(place, 1), is_value=is_value) for place in range(sample.height)])
+    whole, alone = _both(view, name, part, sample, is_value=is_value)
     what = "feature" if is_value else "where= of feature"
     where = f'View "{view.name}"'
     if whole.dtype != alone.dtype:
         return Problem(where, f'{what} "{name}" gives {whole.dtype} for a frame and {alone.dtype} for one row')
-    for made, wanted in ((whole, alone), (_computed(view, name, part, sample[mixed], is_value=is_value), alone[mixed])):
+    pairs = [(whole, alone), (_computed(view, name, part, sample[mixed], is_value=is_value), alone[mixed])]
+    for rows in made_up(sample, {column: item for column, item in view.data.columns.items() if column in sample.columns}):
+        # real values in a row that never was may be more than an expression can take: then they prove nothing
+        with suppress(BadInput, pl.exceptions.PolarsError):
+            pairs.append(_both(view, name, part, rows, is_value=is_value))
+    for made, wanted in pairs:
         same = made.eq_missing(wanted)
         if made.dtype.is_float():
             # vectorised and single-row arithmetic may differ in the last bit
@@ -65,6 +72,12 @@ def _differing(view: FeatureView, name: str, part: Any, sample: pl.DataFrame, mi
                 fix="compute it from the row's own columns; what needs other rows is a window's",
             )
     return None
+
+
+def _both(view: FeatureView, name: str, part: Any, rows: pl.DataFrame, *, is_value: bool) -> tuple[pl.Series, pl.Series]:
+    """What comes of the rows as a frame, and of each alone."""
+    alone = [_computed(view, name, part, rows.slice(place, 1), is_value=is_value) for place in range(rows.height)]
+    return _computed(view, name, part, rows, is_value=is_value), pl.concat(alone)
 
 
 def _computed(view: FeatureView, name: str, part: Any, rows: pl.DataFrame, *, is_value: bool) -> pl.Series:
