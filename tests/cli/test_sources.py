@@ -129,3 +129,42 @@ def test_a_model_is_trained_on_pushed_rows(root: Path) -> None:
     ended = call("train", "late", "--trials", 0, "--project", root, "--json")
     assert ended.document["data"]["rows"] == 700, ended.out
     assert call("check", "--data", "--project", root).code == 0
+
+
+SHARED = """
+import os, signal
+import flyball as fb
+import polars as pl
+
+def rows() -> pl.DataFrame:
+    with open("read", "a") as noted:
+        noted.write("x")
+    at = pl.datetime_range(pl.datetime(2026, 1, 1), pl.datetime(2026, 1, 3), "1h", eager=True)
+    return pl.DataFrame({"at": at}).with_columns(x=pl.lit(1.0), y=pl.lit(2.0))
+
+def ended() -> pl.DataFrame:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def fit(X: pl.DataFrame, y: pl.Series):
+    return None
+
+def model(name, source):
+    data = fb.Dataset(source.__name__, source=source, time="at", columns={"x": float, "y": fb.column(float, known_after="1h")})
+    return fb.Model(name, task="regression", data=data, label="y", owner="o", framing=fb.Framing("t"), train=fb.Train(fit, holdout="7d"), autonomy="record")
+
+a, b, c, d = model("a", ended), model("b", rows), model("c", rows), model("d", rows)
+"""
+
+
+def test_a_tick_reads_a_source_of_many_models_once_and_one_that_is_killed_keeps_none_of_the_others(tmp_path: Path) -> None:
+    (tmp_path / "flyball.toml").touch()
+    (tmp_path / "loop.py").write_text(SHARED)
+    assert call("apply", "--project", tmp_path).code == 0
+    ticked = call("tick", "--project", tmp_path)
+    assert (ticked.code, "was ended by SIGKILL" in ticked.err) == (3, True)
+    assert (tmp_path / "read").read_text() == "x"
+    wired = open_project(tmp_path)
+    try:
+        assert [name for name, row in wired.ledger.state().scan(DATASETS) if row.head is not None] == ["rows"]
+    finally:
+        wired.close()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flyball.data.refresh import refresh
 from flyball.declare.reads import looked_at
+from flyball.loop.pushing import compact
 from flyball.loop.reading import applied
 from flyball.loop.tick import commit
 from flyball.records.data import DATASETS, DataCommitted, DataRefused, DatasetRow
@@ -17,14 +18,22 @@ if TYPE_CHECKING:
     from flyball.wiring import Wired
 
 
-def look(wired: Wired, model: Model) -> DatasetRow | None:
-    """Read each of the model's data sets whose source has changed, record what was found, and return how its own stands. Raises BadInput."""
+def look(wired: Wired, model: Model, looked: set[str] | None = None) -> DatasetRow | None:
+    """Read each of the model's data sets whose source has changed, record what was found, and return how its own stands. Raises BadInput.
+
+    looked: names of data sets that need no look any more; those that are looked at now come to them.
+    """
     ports = wired.driving()
     declared = ports.ledger.state().get(DECLARATIONS, model.name)
     access = wired.reader.access(applied(declared, wired.blobs) if declared is not None else None)
+    seen = set() if looked is None else looked
     for name, dataset in looked_at(model).items():
+        if name in seen:
+            continue
+        seen.add(name)
         row = ports.ledger.state().get(DATASETS, name)
         found = refresh(dataset, access, wired.blobs, row, partial(wired.subjects().erasures, name), wired.against())
         if isinstance(found, DataCommitted | DataRefused):
             commit(ports, found)
+        compact(wired.layout.push, dataset, ports.ledger.state().get(DATASETS, name))
     return ports.ledger.state().get(DATASETS, model.data.name)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flyball.cli import common
 from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.look import look
 from flyball.cli.output import Output, roughly
 from flyball.clock import rfc3339
+from flyball.declare.data import Dataset
 from flyball.errors import FlyballError
-from flyball.records.declarations import DECLARATIONS
+from flyball.records.data import DatasetRow
+from flyball.records.declarations import DECLARATIONS, DeclarationRow
 
 app = common.app()
+
+
+class _Looked:
+    """Data sets whose sources were looked at just now: what a loop looks at beside itself would be left half read when this process ends."""
+
+    def refresh(self, dataset: Dataset, row: DatasetRow | None, declared: DeclarationRow) -> None:
+        """Nothing new."""
 
 
 @app.command()
@@ -31,12 +42,13 @@ def tick(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False
         # who may not is refused before anything is read
         driving = wired.driving()
         failed: list[FlyballError] = []
+        looked: set[str] = set()
         for _, row in ports.ledger.state().scan(DECLARATIONS):
             with one_models_own(failed):
-                look(wired, ports.library.model(row.body))
+                look(wired, ports.library.model(row.body), looked)
         due = now = ports.clock.now()
         with one_models_own(failed):
-            due = one_pass(now, driving)
+            due = one_pass(now, replace(driving, data=_Looked()))
         if driving.views is not None:
             driving.views.finish()
         proving = wired.checkpointing()

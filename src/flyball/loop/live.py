@@ -20,6 +20,7 @@ from flyball.declare.model import Model
 from flyball.errors import FlyballError
 from flyball.ledger.ledger import SqlLedger
 from flyball.loop.ports import CommandT, Decide
+from flyball.loop.pushing import compact
 from flyball.loop.reading import Code, Reader, applied
 from flyball.records import codec
 from flyball.records.base import Event, Receipt
@@ -236,12 +237,8 @@ class LiveData:
             print(text, file=sys.stderr, flush=True)
 
     def _compact(self, dataset: Dataset, row: DatasetRow | None) -> None:
-        """Remove pushed rows that the newest version holds, once the record says that it does."""
-        head = row.head if row is not None else None
-        if head is None or self._reader.pushed is None or not is_pushed(dataset):
-            return
-        if self._compacted.get(dataset.name) != head.source_mark:
-            from flyball.data.sources.pushed import segments, through
-
-            segments(self._reader.pushed, dataset.name).drop(through(head, dataset))
-            self._compacted[dataset.name] = head.source_mark
+        """Remove pushed rows that the newest version holds, once for each version."""
+        mark = row.head.source_mark if row is not None and row.head is not None else ""
+        if is_pushed(dataset) and self._compacted.get(dataset.name) != mark:
+            compact(self._reader.pushed, dataset, row)
+            self._compacted[dataset.name] = mark

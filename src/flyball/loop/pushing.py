@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flyball.clock import Instant
+from flyball.data.rules import is_pushed
 from flyball.declare.data import Dataset
 from flyball.declare.reads import looked_at
 from flyball.declare.units import near
@@ -14,7 +15,7 @@ from flyball.errors import BadInput, Conflict, NotFound, Problem
 from flyball.loop.lookup import readable
 from flyball.loop.ports import Library
 from flyball.records.base import Record, State
-from flyball.records.data import DatasetVersion
+from flyball.records.data import DatasetRow, DatasetVersion
 from flyball.records.declarations import DECLARATIONS
 
 MOST = 10_000
@@ -48,17 +49,25 @@ def declared(state: State, library: Library, name: str) -> Dataset | None:
 
 def pushed(state: State, library: Library, name: str) -> Dataset:
     """The data set of a name whose rows are pushed. Raises NotFound, Conflict."""
-    from flyball.data.rules import is_pushed
-
     found = declared(state, library, name)
     if found is None:
-        known = [each for _, row in state.scan(DECLARATIONS) for each in looked_at(library.model(row.body))]
+        models = (readable(library, row)[0] for _, row in state.scan(DECLARATIONS))
+        known = [each for model in models if model is not None for each in looked_at(model)]
         raise NotFound(f'no data set "{name}" is declared', fix=near(name, known) if known else "flyball apply")
     if not is_pushed(found):
         raise Conflict(
             f'data set "{name}" is not pushed', why="its rows come from the source that is declared", fix='declare source="push://"'
         )
     return found
+
+
+def compact(folder: Path | None, dataset: Dataset, row: DatasetRow | None) -> None:
+    """Remove pushed rows that the newest version holds, once the record says that it does. folder: `.flyball/push`."""
+    if folder is None or row is None or row.head is None or not is_pushed(dataset):
+        return
+    from flyball.data.sources.pushed import segments, through
+
+    segments(folder, dataset.name).drop(through(row.head, dataset))
 
 
 def push(folder: Path, dataset: Dataset, rows: Sequence[Any], *, now: Instant, command: str, head: DatasetVersion | None) -> Taken:

@@ -12,6 +12,7 @@ from functools import partial
 from flyball.clock import Instant
 from flyball.data import manifest
 from flyball.data.erasures import standing
+from flyball.data.sources.access import Killed
 from flyball.declare.data import Dataset
 from flyball.declare.reads import looked_at
 from flyball.errors import FlyballError, Unavailable
@@ -70,8 +71,11 @@ def one_models_own(failed: list[FlyballError] | None) -> Iterator[None]:
     """Keep an error that is one model's own in `failed`, for the end of the tick; raise what concerns all (without a list: any)."""
     try:
         yield
-    except Unavailable:
-        raise
+    except Unavailable as error:
+        # the process that was ended read one model's source
+        if failed is None or not isinstance(error, Killed):
+            raise
+        failed.append(error)
     except FlyballError as error:
         if failed is None or error.code in LOST:
             raise
