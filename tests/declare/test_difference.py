@@ -1,5 +1,7 @@
 """Differences of two declarations, a line each."""
 
+from dataclasses import replace
+
 import polars as pl
 
 import flyball as fb
@@ -36,3 +38,20 @@ def test_each_difference_is_a_line(make) -> None:
         "rollout guards: + accuracy ≥ champion − 0.01",
         "rollout steps: shadow 12h → canary 25% 6h   now   shadow 12h → canary 10% 6h",
     )
+
+
+def test_the_password_of_a_database_is_in_no_difference(make) -> None:
+    def at(source: object) -> fb.Model:
+        return codec.decode(codec.encode(make(data=replace(make().data, source=source))))
+
+    def told(before: fb.Model, after: fb.Model) -> tuple[str, ...]:
+        lines = differences(before, after)
+        assert "hunter" not in str(lines)
+        return tuple(line for line in lines if line.startswith("data "))
+
+    one, two = at(fb.sql("select 1", url="postgresql://u:hunter2@h/x")), at(fb.sql("select 1", url="postgresql://u:hunter3@h/x"))
+    other = at(fb.sql("select 2", url="postgresql://h/y?password=hunter2"))
+    assert told(one, two) == ("data source url: who is let in changed",)
+    assert told(one, other) == ("data source text: select 1 → select 2", "data source url: postgresql://h/x → postgresql://h/y")
+    assert told(one, at("a.csv")) == ("data source: select 1 at postgresql://h/x → a.csv",)
+    assert told(one, at(fb.sql("select 1", url=fb.secret("W")))) == ("data source url: postgresql://h/x → secret W",)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from flyball.declare.checks import AnyOf, Approval, Check, Drift
+from flyball.declare.data import Sql
 from flyball.declare.functions import Function, is_expression, reference
 from flyball.declare.model import Model
 from flyball.declare.units import Money, Rate
@@ -41,6 +43,12 @@ def _compare(path: str, old: Any, new: Any) -> Iterator[str]:
             yield f"{path}: {' → '.join(map(draw_step, old)) or 'none'}   now   {' → '.join(map(draw_step, new)) or 'none'}"
     elif isinstance(old, tuple) and isinstance(new, tuple):
         yield from _tuples(path, old, new)
+    elif isinstance(old, Sql) and isinstance(new, Sql):
+        if old.text != new.text:
+            yield f"{path} text: {old.text} → {new.text}"
+        if old.url != new.url:
+            was, now = _address(old), _address(new)
+            yield f"{path} url: {was} → {now}" if was != now else f"{path} url: who is let in changed"
     elif is_dataclass(old) and type(old) is type(new) and not isinstance(old, _PRINTABLE):
         for field in fields(old):
             yield from _compare(f"{path} {field.name}".strip(), getattr(old, field.name), getattr(new, field.name))
@@ -84,4 +92,11 @@ def _draw(value: Any) -> str:
         return ", ".join(map(_draw, value))
     if is_expression(value):
         return "an expression"
+    if isinstance(value, Sql):
+        return f"{value.text} at {_address(value)}"
     return str(value) if isinstance(value, (str, int, float, *_PRINTABLE)) else str(getattr(value, "name", value))
+
+
+def _address(query: Sql) -> str:
+    """Where a query is sent, without who is let in there: what is drawn is read by many."""
+    return re.sub(r"://.*@", "://", query.url.partition("?")[0]) if isinstance(query.url, str) else f"secret {query.url.name}"
