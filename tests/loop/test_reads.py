@@ -130,6 +130,15 @@ def test_a_label_an_outcome_and_a_suite_of_other_data_sets_are_read_from_there()
     assert "column:payments.fraud" not in found
 
 
+def test_a_model_reads_the_column_between_whose_groups_a_gate_looks_for_a_gap() -> None:
+    both = (fb.metric("accuracy").gap("spare") <= 0.1) | (fb.metric("accuracy") >= 0.9)
+    model = fraud(
+        slices=[], gates=[fb.metric("accuracy").gap("age_band") <= 0.1, both], monitors=[fb.metric("accuracy").gap("country") <= 0.1]
+    )
+    found = read_by(model, "model:fraud")
+    assert {name for name, how in found.items() if "gap" in how} == {f"column:payments.{name}" for name in ("age_band", "spare", "country")}
+
+
 def test_what_values_are_checked_against_is_an_edge_that_carries_no_data() -> None:
     merchants = fb.Dataset("merchants", source="m.csv", id="merchant", columns={"merchant": str})
     data = fb.Dataset("p", source="p.csv", columns={"a": float, "shop": str, "y": bool}, references={"shop": merchants})

@@ -51,6 +51,7 @@ class How(StrEnum):
     GROUP = "group"
     ITEM = "item"
     SLICE = "slice"
+    GAP = "gap"
     REVIEW = "review"
     OUTCOME = "outcome"
     SUITE = "suite"

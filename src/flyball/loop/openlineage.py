@@ -34,7 +34,7 @@ from flyball.records.training import RunRow, RunState
 from flyball.store.blobs import Blobs
 
 _DIRECT = {How.SAME: "IDENTITY", How.INPUT: "TRANSFORMATION", How.COMPUTED: "TRANSFORMATION", How.AGGREGATED: "AGGREGATION"}
-_INDIRECT = {How.FILTERED: "FILTER", How.KEY: "JOIN", How.TIME: "WINDOW", How.GROUP: "GROUP_BY"}
+_INDIRECT = {How.FILTERED: "FILTER", How.KEY: "JOIN", How.TIME: "WINDOW", How.GROUP: "GROUP_BY", How.GAP: "GROUP_BY"}
 _ENDED: dict[RunState, Literal["COMPLETE", "FAIL", "ABORT"]] = {
     RunState.SUCCEEDED: "COMPLETE",
     RunState.FAILED: "FAIL",

@@ -11,11 +11,13 @@ import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from flyball.declare.checks import Check
 from flyball.declare.data import Dataset, Secret, Sql
 from flyball.declare.functions import Frame, roots
 from flyball.declare.live import sent, shown
 from flyball.declare.model import Label, Model
 from flyball.declare.reads import looked_at, made_from
+from flyball.declare.rules_checks import sentences
 from flyball.declare.rules_columns import SCHEMES, feature_names, inputs
 from flyball.declare.views import Feature, FeatureView, RowFeature
 from flyball.ledger.lineage import Edge, How, Kind, Node
@@ -225,6 +227,8 @@ def _roles(model: Model, node: Node, view_name: ViewName) -> Iterator[Edge]:
         yield Edge(column(own.name, model.label), node, How.LABEL)
     roles = ((model.weight, How.WEIGHT), (model.group, How.GROUP), (model.item, How.ITEM), (model.rollout.sticky, How.KEY))
     yield from (Edge(column(own.name, name), node, how) for name, how in roles if name)
+    gaps = dict.fromkeys(told.check.metric.of_gap for told in sentences(model) if isinstance(told.check, Check))
+    yield from (Edge(column(own.name, name), node, How.GAP) for name in gaps if name in own.columns)
     for outcome in model.outcomes:
         yield Edge(column(outcome.source.name, outcome.column), node, How.OUTCOME)
         yield from (Edge(column(data.name, outcome.on), node, How.KEY) for data in (own, outcome.source))
