@@ -16,7 +16,7 @@ from flyball.features.online.plan import plan
 from flyball.features.online.read import OnlineView
 from flyball.features.windows import values
 from flyball.loop.live_online import LiveViews
-from flyball.loop.online import Wanted, bring_up, noted
+from flyball.loop.online import Wanted, bring_up, noted, status
 from flyball.serving.layout import Layout
 from flyball.store.blobs import LocalBlobs
 from flyball.store.online_address import open_online
@@ -171,6 +171,13 @@ def test_a_pass_over_views_that_are_up_to_date_looks_at_the_store_as_often_as_on
     assert {each.state for each in noted(tmp_path / "note.json").views} == {"live"}
     assert live.behind(wanted) == []
     assert live.behind({}) == sorted(wanted)
+
+
+def test_a_row_that_lies_ahead_makes_no_view_younger_than_its_last_row_that_came(world: World) -> None:
+    want = world.version([("ana", 1, None, 2), ("ana", 2 * 10**9, None, 3)])
+    world.keep(want, now=100 * S)
+    told = status(plan(VIEW).store_name, want, world.store.generations())
+    assert (told.as_of, told.made_at) == (100 * S, 100 * S)
 
 
 def test_a_view_that_no_model_reads_goes_after_an_hour_whoever_looks_then(world: World, tmp_path: Path) -> None:

@@ -204,7 +204,8 @@ def status(name: str, want: Wanted, generations: Iterable[Generation], problem: 
         state="live" if at is not None else "filling" if filling is not None else "none",
         content=at.content if at is not None else "",
         rows=at.rows if at is not None else 0,
-        as_of=at.as_of if at is not None else 0,
+        # a row about a time to come was not known by then
+        as_of=min(at.as_of, at.made_at) if at is not None else 0,
         made_at=at.made_at if at is not None else 0,
         newest=want.content,
         lag=behind,
