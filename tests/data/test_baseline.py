@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flyball.data import baseline
 from flyball.data.baseline import Baseline, Gathering, Sample, places
 from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
 from flyball.records.codec import decode, encode
+from flyball.stats import cells
 
 
 def dataset(**changes):
@@ -72,6 +74,27 @@ def test_a_column_of_many_values_lists_none_and_one_of_very_many_remembers_none(
     assert len(made([rows(300).with_columns(words)]).of("word").bins.known) == 300
     many = pl.Series("word", [f"w{place}" for place in range(10_001)])
     assert made([rows(10_001).with_columns(many)]).of("word").bins.known == ()
+
+
+@pytest.mark.parametrize(("distinct", "remembered"), [(cells.KNOWN, True), (cells.KNOWN + 1, False)])
+@pytest.mark.parametrize("cut", [1, 5_000, 25_000])
+def test_as_many_values_are_remembered_as_may_be_whatever_the_batches(distinct, remembered, cut):
+    data = Dataset("d", source="d.csv", columns={"t": Column(str, nulls="1%")})
+    frame = pl.DataFrame({"t": [None, *(f"w{place % distinct}" for place in range(3 * distinct))]})
+    gathering = Gathering(data)
+    for part in (frame[:cut], frame[cut:]):
+        gathering.add(part)
+    assert len(gathering.baseline().columns[0].bins.known) == (distinct if remembered else 0)
+
+
+def test_text_that_differs_from_row_to_row_is_not_counted(monkeypatch):
+    gathering = Gathering(Dataset("d", source="d.csv", columns={"t": str}))
+    frame = pl.DataFrame({"t": [f"free text {place}" for place in range(2 * cells.KNOWN)]})
+    with monkeypatch.context() as patched:
+        patched.setattr(baseline, "_tallied", None)
+        gathering.add(frame)
+        gathering.add(frame)
+    assert gathering.baseline().columns[0].bins.known == ()
 
 
 def test_whole_numbers_are_listed_where_the_contract_asks_for_unseen_ones():

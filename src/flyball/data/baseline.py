@@ -131,11 +131,8 @@ class Gathering:
         self._sample.add(frame)
         for name, counts in self._counts.items():
             self._nulls[name] += frame[name].null_count()
-            if counts is not None:
-                for value, count in counted(frame[name]).items():
-                    counts[value] = counts.get(value, 0) + count
-                if len(counts) > cells.KNOWN:
-                    self._counts[name] = None
+            if counts is not None and not _counts_into(counts, frame[name]):
+                self._counts[name] = None
 
     def baseline(self) -> Baseline:
         """What the rows so far come to."""
@@ -154,10 +151,27 @@ class Gathering:
         return _listed(_categorical(name, counts, self._nulls[name]), counts)
 
 
+def _counts_into(counts: dict[str, int], series: pl.Series) -> bool:
+    """Add a column's values; False where there are more than are remembered. Text that differs from row to row shows within a few of them."""
+    if series.head(2 * cells.KNOWN).n_unique() > cells.KNOWN + 1:
+        return False
+    values, totals = _tallied(series)
+    if len(values) > cells.KNOWN:
+        return False
+    for value, count in zip(values.to_list(), totals.to_list(), strict=True):
+        counts[value] = counts.get(value, 0) + count
+    return len(counts) <= cells.KNOWN
+
+
 def counted(series: pl.Series) -> dict[str, int]:
     """The values of a column as text, and how many rows have each; nulls are left out."""
+    values, totals = _tallied(series)
+    return dict(zip(values.to_list(), totals.to_list(), strict=True))
+
+
+def _tallied(series: pl.Series) -> tuple[pl.Series, pl.Series]:
     table = series.drop_nulls().alias("value").value_counts()
-    return dict(zip(table.to_series(0).cast(pl.String).to_list(), table.to_series(1).to_list(), strict=True))
+    return table.to_series(0).cast(pl.String), table.to_series(1)
 
 
 def numbers(series: pl.Series) -> NDArray[np.float64]:
