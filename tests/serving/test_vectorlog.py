@@ -83,6 +83,29 @@ def test_each_call_goes_on_where_the_last_one_ended_also_in_what_was_sealed_sinc
     assert rows(log.vectors()) == ["a", "b", "c", "d"]
 
 
+def test_whoever_goes_on_from_a_position_is_told_what_was_read_before_it(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    log.write(("a", OLD))
+    writer = log.write(("b", OLD), keep_open=True)
+    log.seal()
+    first = log.vectors()
+    assert rows(first) == ["a", "b"]
+    position = first.position(0)
+    log.append(writer, ("c", OLD))
+    writer.close()
+    log.write(("d", NEW))
+    log.seal()
+    later = log.vectors()
+    later.resume(position)
+    assert [(row.row, row.again) for row in later.read(0)] == [("a", True), ("b", True), ("c", False), ("d", False)]
+    # one that begins later looks at no segment from before that, and knows still how far it was read
+    last = log.vectors()
+    last.resume(later.position(0))
+    assert rows(last, after=time.time_ns() // 1000 + 60_000_000) == []
+    assert last.position(0) == later.position(0)
+    assert last.position(time.time_ns() // 1000 + 60_000_000).keys() <= {"g0/2"}
+
+
 def test_what_was_picked_before_the_beginning_is_left_out_and_what_comes_late_is_not(tmp_path: Path) -> None:
     log = Log(tmp_path)
     writer = log.write(("a", OLD), keep_open=True)

@@ -162,7 +162,7 @@ class Verifying:
                 verified.append(verifier.judge(version, due))
         self._sample = waiting
         # one that was picked by then may not be answered yet
-        until = min((row.at for rows in waiting.rows.values() for row in rows), default=now) - int(SETTLE)
+        until = max(after, min((row.at for rows in waiting.rows.values() for row in rows), default=now) - int(SETTLE))
         return _Found(Looked(until=until, at=now, read=self._log.position(until), waiting=known), verified)
 
     def _record(self, ports: Ports, found: _Found) -> None:

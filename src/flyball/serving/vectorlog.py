@@ -156,7 +156,7 @@ class VectorLog:
                 continue
             reader = self._reader(key)
             # one that cannot be read fails this once
-            self._done[key] = reader.count, row.last
+            self._done[key] = max(reader.count, reader.known), row.last
             del self._open[key]
             if row.last > begin:
                 # what was read of its file is not read again
