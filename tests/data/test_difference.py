@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 from collections import Counter
 
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -51,6 +55,11 @@ def test_rows_that_came_and_went_are_counted_as_often_as_they_did(tmp_path_facto
     assert sum(each.added.rows for each in settled) == (counts[1] - counts[0]).total()
     assert sum(each.removed.rows for each in settled) == (counts[0] - counts[1]).total()
     assert only_added(one, two, blobs) == (not counts[0] - counts[1])
+    # where there is no time, hashes are compared in parts
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(additions, "HELD", 7)
+        untimed = [msgspec.structs.replace(each, time="") for each in (one, two)]
+        assert only_added(*untimed, blobs) == (not counts[0] - counts[1])
     assert same_rows(one, two, blobs) == before.equals(after)
     assert (first.content == second.content) == before.equals(after)
     assert load_content(second.content, blobs).equals(after)
@@ -212,3 +221,30 @@ def test_a_version_whose_chunk_is_lost_is_not_compared(tmp_path):
     blobs.remove(chunk)
     with pytest.raises(NotFound, match=chunk):
         compare(first, second, blobs)
+
+
+def test_without_a_time_a_new_order_takes_no_memory_of_its_size(tmp_path):
+    program = """
+        import resource, sys
+        from pathlib import Path
+        import polars as pl
+        from flyball.data.commit import commit
+        from flyball.declare.data import Dataset
+        from flyball.store.blobs import LocalBlobs
+
+        def parts(rows, seed):
+            for first in range(0, rows, 100_000):
+                part = pl.DataFrame({"x": pl.int_range(first, first + 100_000, eager=True)})
+                yield part.sample(fraction=1, shuffle=True, seed=seed) if seed else part
+
+        def peak(rows):
+            data, blobs = Dataset("d", source="d.csv", columns={"x": int}), LocalBlobs(Path(sys.argv[1]) / str(rows))
+            head = commit(data, parts(rows, 0), blobs, None, "m")
+            assert commit(data, parts(rows, 1), blobs, head, "n").version == "1.0.1"
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+        small = peak(400_000)
+        print(peak(2_000_000) - small)
+    """
+    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(program), tmp_path], capture_output=True, text=True, check=True)
+    assert float(ran.stdout) < 150, "MB for 1.6 million rows more"

@@ -6,10 +6,14 @@ A row counts as often as it is there. Two rows are the same where a hash of 64 b
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from itertools import pairwise
-from typing import NamedTuple
+from tempfile import TemporaryFile
+from typing import IO, NamedTuple
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from flyball.data.manifest import manifest, nothing, only_in, read
 from flyball.data.types import instants
@@ -108,7 +112,42 @@ def _shared(chunks: Sequence[Chunk], own: Sequence[Chunk]) -> list[str] | None:
 def only_added(before: DatasetManifest, after: DatasetManifest, blobs: Blobs) -> bool:
     """Whether every row of `before` is in `after`, as often as it was. Both have the same columns. Raises NotFound, Corrupt."""
     columns = [column.name for column in before.columns]
+    if not before.time or before.time != after.time:
+        # no stretch of time ends before the last row
+        return _contained(only_in(before.chunks, after.chunks), only_in(after.chunks, before.chunks), columns, blobs)
     return all(not settled.removed.rows for settled in unshared(before, after, columns, blobs))
+
+
+HELD = 2**22
+"""Rows of which the hashes are held at once, of each side, where there is no time."""
+
+
+def _contained(old: Sequence[Chunk], new: Sequence[Chunk], columns: Sequence[str], blobs: Blobs) -> bool:
+    """Whether every row of some chunks is in others, as often. Their hashes lie on the disk, and are compared a part of all hashes at a time."""
+    parts = -(-max(sum(chunk.rows for chunk in chunks) for chunks in (old, new)) // HELD)
+    with ExitStack() as opened:
+        sides = [[opened.enter_context(TemporaryFile()) for _ in range(parts)] for _ in range(2)]
+        for chunks, files in zip((old, new), sides, strict=True):
+            for chunk in chunks:
+                hashes = read(chunk.content, blobs, columns).select(columns).hash_rows(seed=0).to_numpy()
+                for part, file in enumerate(files):
+                    file.write(hashes[hashes % parts == part].tobytes())
+        return all(_within(_hashes(before), _hashes(after)) for before, after in zip(*sides, strict=True))
+
+
+def _hashes(file: IO[bytes]) -> NDArray[np.uint64]:
+    file.seek(0)
+    return np.frombuffer(file.read(), np.uint64)
+
+
+def _within(before: NDArray[np.uint64], after: NDArray[np.uint64]) -> bool:
+    """Whether every value is there, as often as before."""
+    values, counts = np.unique(before, return_counts=True)
+    there, often = np.unique(after, return_counts=True)
+    if not len(values) or len(values) > len(there):
+        return not len(values)
+    at = np.minimum(np.searchsorted(there, values), len(there) - 1)
+    return bool(((there[at] == values) & (often[at] >= counts)).all())
 
 
 def same_rows(one: DatasetManifest, other: DatasetManifest, blobs: Blobs) -> bool:
