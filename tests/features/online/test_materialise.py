@@ -102,6 +102,20 @@ def test_a_backfill_makes_anew_what_lies_from_its_moment_on(kit, store, online):
     assert values(kit, online, view, store, 45) == expected(kit, view, ROWS, 45)
 
 
+@pytest.mark.parametrize(("most", "steps"), [(100, [4]), (7, [2, 3, 4]), (6, [2, 3, 4]), (5, [1, 2, 3, 4]), (1, [1, 2, 3, 4])])
+def test_entities_of_many_rows_are_filled_a_few_at_a_time(kit, store, online, monkeypatch, most, steps):
+    monkeypatch.setattr("flyball.features.online.materialise.ROWS", most)
+    view = kit.view()
+    rows = [(key, t, t, 1.0, 1, 1.0, "p", True) for key, count in (("a", 3), ("b", 3), ("c", 9), ("d", 1)) for t in range(count)]
+    version, done = Version("one", kit.frame(rows)), []
+    at = fill(store, plan(view), version, LATER, lambda upto, _of: done.append(upto))
+    assert done == steps
+    done.clear()
+    backfill(store, plan(view), at, version, 0, LATER, lambda upto, _of: done.append(upto))
+    assert done == steps
+    assert values(kit, online, view, store, 9, ["a", "b", "c", "d"]) == expected(kit, view, rows, 9, ["a", "b", "c", "d"])
+
+
 def test_a_backfill_that_was_broken_off_goes_on_where_it_was(kit, store, online, monkeypatch):
     monkeypatch.setattr("flyball.features.online.materialise.ENTITIES", 2)
     view = kit.view()

@@ -41,6 +41,13 @@ class Taken:
         start, stop = np.searchsorted(entity, [low, high]).tolist()
         return Taken(self.frame.slice(start, stop - start), self.names, self.as_of)
 
+    def upto(self, low: int, entities: int, rows: int) -> int:
+        """Where a part from entity `low` on ends that has at most so many entities, and rows, but one entity at least."""
+        entity = self.frame[_E].to_numpy()
+        end = int(np.searchsorted(entity, low)) + rows
+        full = int(entity[end]) if end < len(entity) else self.count
+        return min(max(full, low + 1), low + entities, self.count)
+
     def since(self, moment: int) -> Taken:
         """All rows of the entities that have any from this moment on."""
         meant = self.frame.filter(pl.col(_T) >= moment).select(pl.col(_E).unique().sort())

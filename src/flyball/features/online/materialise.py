@@ -25,7 +25,8 @@ ENTITIES: Final = 20_000
 """Entities that are filled in one transaction."""
 
 ROWS: Final = 200_000
-"""More rows than these are not added but filled whole: what is added is one transaction, for which other writers wait."""
+"""Rows that are filled in one transaction, but for those of a single entity: other writers wait for it, and they are held as Python's own values. More
+rows than these are not added but filled whole."""
 
 Report = Callable[[int, int], None]
 """(entities done, of how many)."""
@@ -76,7 +77,7 @@ def fill(store: OnlineStore, made: Plan, version: Version, now: Instant, report:
         begun = Progress(content=version.content, present=_present(taken.as_of, now))
         at = At(store.begin(made.store_name, packed(begun)), begun)
     while at.progress.done < taken.count:
-        upto = min(at.progress.done + ENTITIES, taken.count)
+        upto = taken.upto(at.progress.done, ENTITIES, ROWS)
         parts = encode.parts(made, taken.of(at.progress.done, upto), at.progress.present)
         further = msgspec.structs.replace(at.progress, done=upto)
         at = At(store.put(at.generation, parts, packed(further)), further)
@@ -151,7 +152,7 @@ def backfill(store: OnlineStore, made: Plan, at: At, version: Version, since: In
     first = made.tile(since)
     done = at.progress.remade if at.progress.since == since else 0
     while done < own.count:
-        upto = min(done + ENTITIES, own.count)
+        upto = own.upto(done, ENTITIES, ROWS)
         parts = (part for part in encode.parts(made, own.of(done, upto), at.progress.present) if part.number >= first)
         further = msgspec.structs.replace(
             at.progress,
