@@ -132,6 +132,7 @@ def lower_x(x, y):
         ({"transforms": {"b": pl.col("c"), "c": pl.col("day")}}, 'transform "b" reads "c", which is nothing it can see'),
         ({"transforms": {"day": pl.col("day") * 2}}, 'transform "day" is also a column'),
         ({"transforms": {"last_price": pl.col("day") * 2}}, 'transform "last_price" is also a feature'),
+        ({"transforms": {"^d.*$": pl.col("day") * 2}}, '"^d.*$" stands for other columns'),
         ({"transforms": {"f": pl.col("day").map_batches(len, return_dtype=pl.Int64)}}, "it holds a Python function"),
         ({"transforms": {"f": pl.all() + 1}}, "selects columns by a pattern"),
         ({"transforms": {"f": pl.col("day") - pl.col("day").mean()}}, "it looks at other rows"),

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from flyball.declare.columns import Column
-from flyball.declare.data import Dataset
+from flyball.declare.data import Dataset, is_pattern
 from flyball.declare.functions import Expr, obstacle, roots
 from flyball.declare.model import Label, Model
 from flyball.declare.units import near
@@ -305,6 +305,9 @@ def _clashes(model: Model) -> Iterator[Found]:
             if name in owner:
                 yield Found(f'feature "{name}" of view "{view.name}" is also {owner[name]}', "one name is one column", "rename one of them")
             owner[name] = f'a feature of view "{view.name}"'
+    for name in (*feature_names(model), *transform_names(model)):
+        if is_pattern(name):
+            yield Found(f'"{name}" stands for other columns, to whoever reads frames', "it is the name of a feature", "rename it")
     for name in transform_names(model):
         if name in owner:
             yield Found(f'transform "{name}" is also {owner[name]}', "transforms add columns and replace none", "rename the transform")
