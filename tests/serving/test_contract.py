@@ -72,6 +72,13 @@ def test_what_has_another_type_or_belongs_to_a_strict_field_is_refused(changes) 
         read({**GOOD, **changes})
 
 
+@pytest.mark.parametrize(("field", "way_out"), [("amount", "send null"), ("year", "send a number")])
+def test_not_a_number_is_refused_with_what_the_field_may_have_instead(field, way_out) -> None:
+    with pytest.raises(BadInput) as caught:
+        read({**GOOD, field: float("nan")})
+    assert [(one.what, one.fix) for one in caught.value.problems] == [("the value is NaN", way_out)]
+
+
 def test_without_a_usual_value_nothing_is_made_up() -> None:
     fields = (Field(name="x", type="float", on_request="impute"),)
     with pytest.raises(BadInput, match="null"):

@@ -224,12 +224,13 @@ def _typed(value: Any, field: Field, where: str) -> Value | Problem:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return _mistyped(value, field, where)
     if isinstance(value, float) and not math.isfinite(value):
-        why = "a missing value is null" if field.nullable else "every value must be finite, and this field may not be missing"
+        lax = field.nullable or field.on_request != "refuse"
+        why = "a missing value is null" if lax else "every value must be finite, and this field may not be missing"
         return Problem(
             where,
             "the value is NaN" if math.isnan(value) else "the value is infinite",
             why,
-            "send null" if field.nullable else "send a number",
+            "send null" if lax else "send a number",
         )
     if kind == "int":
         if (isinstance(value, float) and not value.is_integer()) or not -(2**63) <= value < 2**63:
