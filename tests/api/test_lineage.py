@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
+import pytest
+
+from flyball.errors import Corrupt
+from flyball.loop import openlineage
 from flyball.loop.openlineage import lines
 from flyball.records.identity import Role
 
@@ -43,6 +48,31 @@ def test_openlineage_events_are_told_as_the_command_line_tells_them(api: Served)
     assert api.get("/openlineage?of=nothing").status_code == 404
     assert api.get("/openlineage?direction=sideways").status_code == 422
     assert api.get("/openlineage", token=api.token("eve", Role.VIEWER, models=["credit-*"])).text == ""
+
+
+def test_many_events_are_sent_while_they_are_told_and_what_breaks_at_once_is_a_problem(
+    api: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def many(*_given: object) -> Iterator[str]:
+        for place in range(5_000):
+            made.append(place)
+            yield "x" * 1_000
+
+    monkeypatch.setattr(openlineage, "lines", many)
+    with api.http.stream("GET", "/api/v1/openlineage", headers={"Authorization": f"Bearer {api.admin}"}) as answer:
+        parts = answer.iter_bytes(1_001)
+        assert next(parts) == b"x" * 1_000 + b"\n"
+        assert len(made) < 5_000, "the whole was not waited for"
+        assert sum(1 for _ in parts) == 4_999
+
+    def broken(*_given: object) -> Iterator[str]:
+        raise Corrupt("blob 7 is damaged")
+        yield ""
+
+    monkeypatch.setattr(openlineage, "lines", broken)
+    assert api.get("/openlineage").json()["detail"] == "blob 7 is damaged"
 
 
 def test_the_whole_is_told_without_a_name(api: Served) -> None:

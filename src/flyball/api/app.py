@@ -6,7 +6,7 @@ Handlers run in threads; neither they nor the loop wait for each other but in th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
@@ -118,7 +118,7 @@ class Api:
         asked = Asked(self._wired, caller, ports, request.path_params, query, body, command, self._works)
         if not place:
             limiter = self._open if route.needs == OPEN else None
-            return await to_thread.run_sync(lambda: _response(route, *_rendered(route.handler(asked))), limiter=limiter)
+            return await to_thread.run_sync(lambda: _looked(route, asked), limiter=limiter)
         return await run_in_threadpool(self._once, route, asked, place, digest)
 
     def _let_in(self, route: Route, header: str, peer: str) -> Caller:
@@ -220,6 +220,17 @@ def _query(request: Request, route: Route) -> dict[str, str]:
     if len(query) != len(given):
         raise BadInput("a query parameter is given twice", why="either may be meant", fix="give it once")
     return query
+
+
+def _looked(route: Route, asked: Asked) -> Response:
+    answer = route.handler(asked)
+    return _long(answer) if isinstance(answer.value, Iterator) else _response(route, *_rendered(answer))
+
+
+def _long(answer: Answer) -> Response:
+    """A text that is made while it is sent."""
+    headers = {"cache-control": "no-store", **answer.headers}
+    return StreamingResponse(answer.value, media_type="text/plain; charset=utf-8", headers=headers)
 
 
 def _rendered(answer: Answer) -> tuple[bytes, str, Mapping[str, str]]:

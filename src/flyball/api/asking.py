@@ -53,7 +53,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a handler answers: a record (or a `Page` of them), and where the thing is that it began."""
+    """What a handler answers: a record (or a `Page` of them, or text: bytes, or an iterator of them for a long one), and where the thing is that it began."""
 
     value: Any
     location: str = ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import cast
 
 import msgspec
@@ -182,7 +183,22 @@ def openlineage(asked: Asked) -> Answer:
 
     wired, state = asked.wired, asked.state()
     told = lines(state, asked.ports.library, wired.blobs, wired.root, asked.query.get("of", ""), _direction(asked), _covered(asked))
-    return Answer(b"".join(f"{line}\n".encode() for line in told))
+    parts = _parts(f"{line}\n".encode() for line in told)
+    # what is wrong from the start is still a problem of its own, not an answer that breaks off
+    return Answer(chain([next(parts, b"")], parts))
+
+
+def _parts(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines in parts of a size that is worth to be sent by itself: all of them may be more than a process should hold."""
+    waiting: list[bytes] = []
+    size = 0
+    for line in lines:
+        waiting.append(line)
+        size += len(line)
+        if size >= _LOG_PART:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    yield b"".join(waiting)
 
 
 def dataset_rows(asked: Asked) -> Answer:
