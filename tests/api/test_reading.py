@@ -193,7 +193,7 @@ def test_events_are_streamed_as_they_happen_until_the_token_is_revoked(api: Serv
 def test_a_view_is_shown_as_the_loop_saw_it_last_and_only_to_whom_its_models_are_for(api):
     def status(view, models):
         return ViewStatus(
-            view=view, digest="0" * 16, data="town", entity=None, features=("demand_now",), ttl=None, owner="", models=models, state="live",
+            view=view, digest="0" * 16, data="town", entity=(), features=("demand_now",), ttl=None, owner="", models=models, state="live",
             content="c" * 64, rows=3, as_of=1, made_at=2, newest="c" * 64, lag=0,
         )  # fmt: skip
 
