@@ -52,6 +52,14 @@ def test_it_is_said_once_when_it_becomes_stale_and_once_when_it_is_fresh_again(s
     assert note(state, AS_OF + 10 * HOUR) is None
 
 
+def test_a_row_whose_time_lies_ahead_keeps_nothing_fresh_for_ever(state):
+    ahead = DataCommitted(version=version(AS_OF + 10_000 * HOUR, "1.0.1"))
+    FOLDS[DataCommitted](state, Recorded(2, AS_OF, "loop", "c", ahead))
+    assert note(state, AS_OF + 2 * HOUR) is None
+    assert note(state, AS_OF + 3 * HOUR) == DataStale(name="rows", as_of=AS_OF, freshness=Span.parse("2h"))
+    assert [age.as_of for age in ages(state, model())] == [AS_OF]
+
+
 def test_a_source_that_is_refused_stays_stale(state):
     note(state, AS_OF + 3 * HOUR)
     FOLDS[DataRefused](state, Recorded(2, AS_OF, "loop", "c", DataRefused(name="rows", source_mark="x", violations=("broken",))))

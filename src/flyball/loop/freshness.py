@@ -11,7 +11,7 @@ from flyball.declare.reads import looked_at
 from flyball.loop.ports import Ports
 from flyball.monitoring.freshness import Age
 from flyball.records.base import Event, Record, State
-from flyball.records.data import DATASETS, DataFresh, DataStale
+from flyball.records.data import DATA_COMMITS, DATASETS, DataFresh, DatasetVersion, DataStale, erasure_key
 
 
 class NoteFreshness(Record, frozen=True):
@@ -28,11 +28,18 @@ def decide_note_freshness(state: State, command: NoteFreshness, now: Instant) ->
     row = state.get(DATASETS, command.name)
     if row is None or row.head is None or not row.head.as_of:
         return ()
-    told = {"name": command.name, "as_of": row.head.as_of, "freshness": command.freshness}
-    stale = command.freshness > 0 and now - row.head.as_of > command.freshness
+    as_of = known(state, row.head)
+    told = {"name": command.name, "as_of": as_of, "freshness": command.freshness}
+    stale = command.freshness > 0 and now - as_of > command.freshness
     if stale == bool(row.stale_since):
         return ()
     return (DataStale(**told) if stale else DataFresh(**told),)  # type: ignore[arg-type]  # the fields of both
+
+
+def known(state: State, head: DatasetVersion) -> Instant:
+    """When the newest row of a version was known: what lies ahead of the clock was known when it was read, at the latest."""
+    commit = state.get(DATA_COMMITS, erasure_key(head.name, head.content))
+    return head.as_of if commit is None else min(head.as_of, commit.at)
 
 
 def observe(ports: Ports, datasets: Mapping[str, Dataset], actor: str) -> None:
@@ -51,7 +58,7 @@ def ages(state: State, model: Model) -> list[Age]:
     for name, dataset in looked_at(model).items():
         row = state.get(DATASETS, name)
         if dataset.freshness is not None and row is not None and row.head is not None and row.head.as_of:
-            found.append(Age(name, row.head.as_of, dataset.freshness, row.violations[0].splitlines()[0] if row.violations else ""))
+            found.append(Age(name, known(state, row.head), dataset.freshness, row.violations[0].splitlines()[0] if row.violations else ""))
     return found
 
 
