@@ -12,6 +12,7 @@ from tests.features.brute import assert_same, moments
 from tests.features.semantics import CASES
 from tests.features.test_point_in_time import cases
 
+import flyball as fb
 from flyball.features import windows
 from flyball.features.online.materialise import Version, add, fill
 from flyball.features.online.plan import plan
@@ -70,3 +71,14 @@ def test_a_value_read_online_is_that_of_the_offline_engine_bit_for_bit(tmp_path_
     wanted = windows.values(view, frame, moments(asked, key))
     assert got.schema == wanted.schema
     assert_same(got, wanted.rows(named=True))
+
+
+def test_keys_of_any_length_are_told_apart(store):
+    data = fb.Dataset("notes", source="n.csv", time="t", columns={"k": str, "v": int})
+    view = fb.FeatureView("long", data, entity="k", features={"v": "v"})
+    letters = "".join(chr(0x4E00 + place * 7_919 % 20_000) for place in range(5_000))
+    keys = ["a", letters, letters + "b", letters[:171], letters[:170]]
+    rows = pl.DataFrame({"k": keys, "t": range(5), "v": range(5)}).with_columns(pl.col("t").cast(pl.Datetime("us")))
+    fill(store, plan(view), Version("all", rows), LONG_AGO)
+    asked = pl.DataFrame({"row_time": [9] * 6, "moment": [8] * 6, "key": [*keys, letters + "c"]})
+    assert OnlineView(view, store.read).values(asked)["v"].to_list() == [0, 1, 2, 3, 4, None]

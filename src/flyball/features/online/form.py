@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any, TypeAlias
 
 import msgspec
@@ -44,14 +45,19 @@ ALONE = b""
 """The entity of a view that has none: one series."""
 
 
+LONGEST = 512
+"""Bytes of a key that is kept as it is: an index of PostgreSQL takes no more than some 2,700."""
+
+
 def entity(value: Any) -> bytes:
-    """An entity's key in the store."""
-    return pack(value)
+    """An entity's key in the store: packed; of a long one a hash, behind a byte that nothing packed begins with."""
+    packed = pack(value)
+    return packed if len(packed) <= LONGEST else b"\xc1" + blake2b(packed, digest_size=32).digest()
 
 
 def entities(keys: pl.Series) -> list[bytes | None]:
     """The keys of a column's values; None for null and NaN, which are nobody."""
-    return [None if value is None else pack(value) for value in plain(clean(keys)).to_list()]
+    return [None if value is None else entity(value) for value in plain(clean(keys)).to_list()]
 
 
 def plain(values: pl.Series) -> pl.Series:
