@@ -220,3 +220,12 @@ def test_rows_that_a_query_cannot_make_are_no_fault_of_the_server(root, lite, qu
     said = told(data(lite, query), root)
     assert "the database refuses the query" in said
     assert "lets this user in" not in said
+
+
+def test_what_a_database_quotes_of_a_row_is_not_told_where_rows_are_of_persons(root, pg):
+    query = "select n, x, ok, cast('Quill' || 'feather' as int)::text as who, at from t"
+    assert "Quillfeather" in told(data(pg, query), root)
+    said = told(data(pg, query, subject="who"), root)
+    assert "Quillfeather" not in said
+    assert "invalid input syntax for type integer" in said
+    assert '"nobody" does not exist' in told(data(pg, "select nobody from t", subject="who"), root)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -90,6 +91,10 @@ def test_damage_that_still_decodes_is_found_by_what_the_file_says_of_its_columns
     said = refused(deliveries, root)
     assert "d.parquet  the file is damaged" in said
     assert 'column "km" lies from' in said
+    hidden = replace(deliveries, columns=deliveries.columns | {"km": replace(deliveries.columns["km"], personal=True)})
+    said = refused(hidden, root)
+    assert 'column "km" has another least or greatest value' in said
+    assert "lies from" not in said
 
 
 def test_damage_is_found_by_a_checksum_where_a_file_has_one(deliveries, frame, root, write):

@@ -7,9 +7,12 @@ refuse what would change something, since not all of it could be rolled back.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -54,7 +57,8 @@ def batches(dataset: Dataset, access: Access, wrong: Wrong) -> Iterator[pl.DataF
             connected = True
             yield from _fetched(dataset, connection, source.text, shown, wrong)
     except sa.exc.SQLAlchemyError as error:
-        wrong.add(_told(error, url, shown, connected=connected))
+        problem = _told(error, url, shown, connected=connected)
+        wrong.add(replace(problem, why=_QUOTED.sub(partial(_hidden, source.text), problem.why)) if wrong.hidden else problem)
     finally:
         engine.dispose()
 
@@ -195,6 +199,14 @@ def _time(value: Any) -> datetime:
 
 
 _READ: Final[dict[FieldType, Callable[[Any], Any]]] = {"float": _float, "int": _int, "bool": _bool, "str": _text, "time": _time}
+
+
+_QUOTED: Final = re.compile(r"""(["'])(.*?)\1""")
+
+
+def _hidden(query: str, found: re.Match[str]) -> str:
+    """What a database quotes, if the query has it; else it may be a value of a person."""
+    return found.group() if found.group(2) in query else found.group(1) + "…" + found.group(1)
 
 
 def _told(error: Exception, url: Any, shown: str, *, connected: bool) -> Problem:

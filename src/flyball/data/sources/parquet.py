@@ -116,7 +116,7 @@ def _whole(path: Path, tail: bytes, shown: str, wanted: list[str], wrong: Wrong)
         wrong.add(Problem(shown, "the file is not whole Parquet", why=why[:200] or type(error).__name__, fix=_WHOLE))
         return
     again = "write it again; it is read again as soon as it changes"
-    for why in read.contradictions():
+    for why in read.contradictions(wrong.hidden):
         wrong.add(Problem(shown, "the file is damaged", why=why, fix=again))
 
 
@@ -152,14 +152,16 @@ class _Read:
                 merged = found and before and (min(before[0], found[0]), max(before[1], found[1]))
                 self._seen[name] = merged if before else found
 
-    def contradictions(self) -> Iterator[str]:
-        """Where the rows that were read are not those that the file says it holds."""
+    def contradictions(self, hidden: frozenset[str]) -> Iterator[str]:
+        """Where the rows that were read are not those that the file says it holds. `hidden`: columns whose values are not told."""
         if self.rows != self.promised:
             yield f"it says that it has {self.promised:,} rows, and holds {self.rows:,}"
             return
         for name, read in self._seen.items():
             said = self._said[name]
-            if read is not None and read != said:
+            if read is not None and read != said and name in hidden:
+                yield f'column "{name}" has another least or greatest value than the file says'
+            elif read is not None and read != said:
                 yield f'column "{name}" lies from {read[0]} to {read[1]}, and the file says from {said[0]} to {said[1]}'
 
 
