@@ -9,6 +9,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from flyball.cli.lineage import _label
+from flyball.cli.output import Output
+from flyball.records.lineage import LineageNode
+
 from ..loop.lineage_kit import World, fraud  # noqa: TID252 - one way to tell a history
 from ..loop.openlineage_rules import problems  # noqa: TID252 - one way to hold events to the published schemas
 
@@ -28,6 +32,12 @@ def test_what_a_column_affects_is_a_tree_down_to_the_version_with_its_owner(down
     assert run.startswith("      └─ run run_")
     assert version.startswith("         └─ version demand@1.0.0  eligible")
     assert affected == "affected  1 model, 1 version; none in production; owners: you"
+
+
+@pytest.mark.parametrize(("traffic", "told"), [(1.0, "100%"), (0.05, "5%"), (0.0025, "0.25%"), (0.9995, "99.95%")])
+def test_a_share_of_traffic_is_told_as_it_is_and_a_small_one_is_not_none(traffic: float, told: str) -> None:
+    node = LineageNode(id="version:m@1.0.0", kind="version", name="m@1.0.0", production=True, traffic=traffic)
+    assert _label(Output(as_json=False, quiet=False), node, 0) == f"version m@1.0.0  in production {told}"
 
 
 def test_both_ways_are_told_unless_one_is_asked_for(flyball, trained_project: Path) -> None:

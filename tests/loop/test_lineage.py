@@ -58,7 +58,7 @@ def test_what_is_nothing_yet_in_a_project_that_declares_is_not_told_that_nothing
     world.declare(fraud())
     with pytest.raises(NotFound) as early:
         world.names("fraud@1.0.0", "up")
-    assert early.value.why == "there is no dataset version and no version yet"
+    assert early.value.why == "there is no data set version and no version yet"
     with pytest.raises(NotFound) as run:
         world.names("run:none", "up")
     assert run.value.why == "there is no run yet"

@@ -256,7 +256,7 @@ def _label(out: Output, node: LineageNode, now: Instant, *, brief: bool = False)
         when = f"{known}{ago(node.at, now)} ago" if node.at and node.kind in _DATED else ""
         parts += [plain(text) for text in (rows, node.state, node.detail, when) if text]
         if node.production:
-            share = f" {100 * node.traffic:.0f}%" if node.traffic is not None else ""
+            share = f" {100 * node.traffic:.4g}%" if node.traffic is not None else ""
             parts.append(out.paint(f"in production{share}", "good"))
         if node.owner and node.kind in ("dataset", "view", "model"):
             parts.append(f"({plain(node.owner)})")

@@ -73,7 +73,7 @@ def find(made: Project, text: str) -> tuple[Node, ...]:
         nodes = ends if len(ends) == 1 else []
     kinds = {node.kind: None for node in nodes}
     if len(kinds) > 1:
-        things = " and ".join(f"a {each.value.replace('-', ' ')}" for each in kinds)
+        things = " and ".join(f"a {_words(each)}" for each in kinds)
         fix = f"write {' or '.join(f'{each.value}:{name}' for each in kinds)}"
         raise BadInput(f'"{name[:80]}" is {things}', why="one name may be of several kinds of things", fix=fix)
     if not nodes:
@@ -85,6 +85,10 @@ def _meant(name: str, node: Node) -> bool:
     """Whether a node is what went by this name in a declaration that is no longer in effect."""
     head, _, rest = node.name.partition("#")
     return node.kind in _NAMED_ALIKE and name == head + rest[8:]
+
+
+def _words(kind: Kind) -> str:
+    return kind.value.replace("-", " ").replace("dataset", "data set")
 
 
 def _nowhere(made: Project, name: str, kind: Kind | None) -> NotFound:
@@ -103,7 +107,7 @@ def _nowhere(made: Project, name: str, kind: Kind | None) -> NotFound:
     if not len(made.graph):
         why, fix = "nothing is declared", "flyball apply, then flyball train"
     elif not names:
-        kinds = " and ".join(sorted(f"no {each.value.replace('-', ' ')}" for each in wanted))
+        kinds = " and ".join(sorted(f"no {_words(each)}" for each in wanted))
         why, fix = f"there is {kinds} yet", "flyball lineage lists what there is"
     if made.unread:
         # it may be among what those declare
