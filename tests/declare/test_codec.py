@@ -1,6 +1,9 @@
 """A declaration survives JSON, and its digests say exactly what has changed."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -129,6 +132,28 @@ def test_equal_quantities_have_equal_digests(module) -> None:
 def test_a_change_moves_the_digest_it_belongs_to(module, changes, version: bool, policy: bool) -> None:
     before, after = of(module), of(module, **changes)
     assert (before.version != after.version, before.policy != after.policy) == (version, policy)
+
+
+SETS = """
+import flyball as fb
+from flyball.declare import codec
+data = fb.Dataset("d", source="d.csv", time="ts", unique={"a", "b", "c"}, columns={
+    **{name: fb.column(int, known_after="-1h", one_of={3, 20, 1}) for name in "abcdefgh"}, "y": fb.column(str, one_of={"no", "yes", "maybe"})})
+model = fb.Model("m", task="multiclass", data=data, label="y", inputs=frozenset("hgfedcba"), slices={"a", "b", "c"})
+print(model.inputs, codec.encode(model))
+"""
+
+
+def test_what_is_declared_as_a_set_has_one_order_in_every_process() -> None:
+    told = set()
+    for seed in ("1", "2", "3"):
+        ran = subprocess.run(
+            [sys.executable, "-c", SETS], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        )
+        told.add(ran.stdout)
+    [text] = told
+    assert text.startswith("('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h')")
+    assert '"one_of":[1,3,20]' in text
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from flyball.clock import Span
-from flyball.declare.units import fail, fill, one_of, share, span, words
+from flyball.declare.units import fail, fill, one_of, settled, share, span, words
 from flyball.records.models import FieldType
 
 Value: TypeAlias = int | float | str | bool
@@ -139,7 +139,7 @@ def _between(given: Any) -> tuple[float, float] | None:
 
 
 def _options(given: Iterable[Value]) -> tuple[Value, ...]:
-    options = tuple(given)
+    options: tuple[Value, ...] = settled(given)
     if not options or isinstance(given, str):
         raise fail("one_of", "no values are given", fix='write one_of=("a", "b")')
     for option in options:

@@ -179,7 +179,14 @@ def items(value: Any, argument: str) -> tuple[Any, ...]:
         return ()
     if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
         raise fail(argument, f"{value!r:.80} is not a list", fix="write a list: […]")
-    return tuple(value)
+    return settled(value)
+
+
+def settled(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Values in their order; those of a set, which has another one in every process, in one that they have everywhere."""
+    if not isinstance(values, set | frozenset):
+        return tuple(values)
+    return tuple(sorted(values, key=lambda each: (type(each).__name__, each if isinstance(each, int | float | str) else str(each))))
 
 
 def words(value: Any, argument: str) -> str:
