@@ -118,6 +118,16 @@ def test_rows_that_stand_on_both_sides_of_the_hold_out_are_counted() -> None:
     assert "chance would make it 0." in found
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
+def test_numbers_of_any_size_are_told_alike(scale: float) -> None:
+    chance = np.random.default_rng(5)
+    other, near = chance.normal(0, 1, N), rows()["load"].to_numpy()
+    frame = rows(load=near * scale, other=other / scale, near=(near + 0.01 * other) * scale)
+    found = told(model("load", columns={"other": EARLY, "near": EARLY}, features=[]), frame)
+    assert len(found) == 1, found
+    assert 'feature "near" alone nearly gives the label: R² 1.000 [1.000, 1.000]' in found[0]
+
+
 def test_a_column_may_have_any_name() -> None:
     assert told(model(features=[], columns={"count": int}), rows(count=np.arange(N))) == []
 

@@ -188,12 +188,13 @@ def _classes(y: pl.Series, cell: Ints, half: int) -> Figure:
 
 def _numbers(y: Floats, value: pl.Series, cell: Ints, half: int) -> Figure:
     """R² of the better of two answers: the mean of the value's bin, and a straight line."""
+    y = _scaled(y)
     mean = float(y[:half].mean())
     totals = pl.DataFrame({"cell": cell[:half], "y": y[:half]}).group_by("cell").agg(pl.col("y").mean())
     binned = pl.DataFrame({"cell": cell[half:]}).join(totals, on="cell", how="left", maintain_order="left")["y"].fill_null(mean).to_numpy()
     answers = [binned]
     if _number(value):
-        x = value.cast(pl.Float64).to_numpy()
+        x = _scaled(value.cast(pl.Float64).to_numpy())
         there = ~np.isnan(x[:half])
         if there.sum() > 2 and np.ptp(x[:half][there]) > 0:
             slope, level = np.polyfit(x[:half][there], y[:half][there], 1)
@@ -205,6 +206,13 @@ def _numbers(y: Floats, value: pl.Series, cell: Ints, half: int) -> Figure:
     ends = t_interval(float(errors.mean()), float(errors.std(ddof=1) / np.sqrt(n)), n - 1)
     value_, low, high = 1 - float(errors.mean()) / spread, 1 - ends.high / spread, 1 - ends.low / spread
     return Figure(value_, low, high, f"R² {value_:.3f} [{low:.3f}, {high:.3f}] on {n:,} rows")
+
+
+def _scaled(numbers: Floats) -> Floats:
+    """To ±1, so that no square is beyond what a float holds; R² is the same of any unit."""
+    present = numbers[~np.isnan(numbers)]
+    most = float(np.abs(present).max()) if present.size else 0.0
+    return numbers / (most or 1.0)
 
 
 def alone(task: str, y: pl.Series, value: pl.Series) -> Figure | None:
