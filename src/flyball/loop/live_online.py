@@ -92,7 +92,8 @@ class LiveViews:
             except FlyballError as error:
                 problems[name] = f"{error.what}: {error.why}"
             except Exception as error:  # noqa: BLE001 - a fault of ours in one view keeps no other from its turn
-                problems[name] = f"{type(error).__name__}: {error}"
+                # what it says may hold a value of a row
+                problems[name] = f"a fault of flyball's own, {type(error).__name__}: the loop's log tells where"
                 if self._problems.get(name) != problems[name]:
                     self._say(traceback.format_exc())
         names = [each.view for each in store.generations()]
