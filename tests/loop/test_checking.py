@@ -1,6 +1,7 @@
 """Checking shows every problem of a project in one pass, the request of each model, and what has changed."""
 
 import json
+import sqlite3
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -207,3 +208,29 @@ def test_rows_are_not_held_while_they_are_checked(project: Callable[..., Path], 
     write_rows(root)
     assert check_project(root, data=True).problems == ()
     assert len(held) >= 10
+
+
+def test_a_query_is_checked_without_a_file_being_written_unless_its_keys_are_looked_at_twice(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "t.db") as made:
+        made.execute("create table t (ts text, x real, y int)")
+        made.executemany("insert into t values (?, ?, ?)", [(f"2026-01-01T00:{minute:02}:00", 1.0, minute % 2) for minute in range(60)])
+    made.close()
+    (tmp_path / "flyball.toml").touch()
+    (tmp_path / "loop.py").write_text(
+        """
+import flyball as fb
+
+data = fb.Dataset("d", source=fb.sql("select * from t", url="sqlite:///t.db"), time="ts", columns={"x": float, "y": fb.column(int, known_after="1h")}, unique=UNIQUE)
+
+def fit(X, y):
+    return None
+
+m = fb.Model("m", task="binary", data=data, label="y", owner="me", framing=fb.Framing("x"), train=fb.Train(fit), autonomy="record")
+""".replace("UNIQUE", "()")
+    )
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert check_project(tmp_path, data=True).problems == ()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == before
+    (tmp_path / "loop.py").write_text((tmp_path / "loop.py").read_text().replace("unique=()", 'unique=["x"]'))
+    (found,) = check_project(tmp_path, data=True).problems
+    assert "x: must be unique, 59 of 60 rows repeat another" in str(found)
