@@ -80,6 +80,32 @@ def log(tmp_path):
     made.writer.close()
 
 
+class NamedLog(Log):
+    """The same, of versions whose second field has another name."""
+
+    def __init__(self, root, field):
+        super().__init__(root)
+        self.writer.append([self.writer.declare(f"m@{version}", ["x", field]) for version in ("1.0.0", "1.1.0")])
+
+
+@pytest.mark.parametrize(
+    "name", ["request_id", "at", "version", "role", "rollout", "weight", "key", "status", "score", "value", "label", "loss"]
+)
+def test_an_input_and_a_slice_may_have_the_name_of_what_is_known_of_a_row(tmp_path, name):
+    log = NamedLog(tmp_path, name)
+    bins = tuple(Bins(column=each, kind="numeric", edges=(0.5,), counts=(5, 5), n=10) for each in ("x", name, "prediction"))
+    watch = msgspec.structs.replace(WATCH, bins=bins, slices=(name,))
+    log.scored("a", 0.1, day=7)
+    log.scored("b", 0.2, day=0, values=(0,))
+    log.label("a", 1, 1)
+    log.label("b", 1, 1)
+    batch, _ = LiveEvidence(tmp_path).since(start(log), log.us(10), {"m": watch})
+    assert {one.column: one.cells for one in batch.inputs} == {"x": (2, 0), name: (1, 1), "prediction": (1, 1)}
+    assert {one.slice for one in batch.quality} == {"", f"{name}=7", f"{name}=0"}
+    assert sum(one.n for one in batch.traffic) == 2
+    log.writer.close()
+
+
 def start(log):
     return Cursor(until=log.us(-1))
 

@@ -16,29 +16,12 @@ import polars as pl
 
 from flyball.clock import Instant
 from flyball.evaluation import counts_quality as sums
+from flyball.evaluation.counts_columns import ROWS, held
 from flyball.evaluation.counts_labels import LabelBook, plain
 from flyball.evaluation.counts_units import Exposed, Units
 from flyball.evaluation.reference import FAST_ROWS, bin_frame
 from flyball.records.monitoring import Batch, InputCounts, Pairs, Traffic, Watch
 from flyball.records.rollouts import PairCounts
-
-ROWS: dict[str, pl.DataType] = {
-    "request_id": pl.String(),
-    "at": pl.Int64(),
-    "version": pl.String(),
-    "role": pl.String(),
-    "rollout": pl.String(),
-    "weight": pl.Int64(),
-    "key": pl.String(),
-    "status": pl.String(),
-    "latency_us": pl.Int64(),
-    "score": pl.Float64(),
-    "stand_in": pl.Boolean(),
-}
-"""Columns of a row beside `value` and the inputs. `stand_in`: the champion answered because the challenger had failed."""
-
-LABELS: dict[str, pl.DataType] = {"request_id": pl.String(), "at": pl.Int64()}
-"""Columns of a label beside `value`; `at` is when it became known."""
 
 _DEFAULTS: dict[str, object] = {"rollout": "", "weight": 0, "status": "ok", "stand_in": False, "role": "champion"}
 _LATE_PARTNER = 120_000_000
@@ -159,7 +142,8 @@ class Folder:
         answered = rows.filter((pl.col("role") == "champion") & (pl.col("status") == "ok"))
         if answered.is_empty():
             return ()
-        answered = answered.with_columns(pl.col("value").alias("prediction"))
+        kept = {own.column: held(own.column) for own in self._watch.bins if held(own.column) in answered.columns} | {"prediction": "value"}
+        answered = answered.select(pl.col(column).alias(name) for name, column in kept.items())
         # cut at every thousandth row, wherever it falls: then windows of so many rows are the same however time was cut
         first = FAST_ROWS - self._answered % FAST_ROWS
         self._answered += answered.height

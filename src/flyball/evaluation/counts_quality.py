@@ -8,6 +8,7 @@ from __future__ import annotations
 import polars as pl
 
 from flyball.clock import Span
+from flyball.evaluation.counts_columns import held
 from flyball.records.monitoring import LabelBlock, Quality, Watch
 
 BLOCK = 16
@@ -20,9 +21,9 @@ _SLICE = "slice:"
 def slice_columns(rows: pl.DataFrame, watch: Watch) -> list[pl.Expr]:
     """The slices of a row as text `column=value`, in columns `slice:column`; a null has no slice."""
     return [
-        (pl.lit(f"{name}=") + pl.col(name).cast(pl.String).str.slice(0, 80)).alias(f"{_SLICE}{name}")
+        (pl.lit(f"{name}=") + pl.col(held(name)).cast(pl.String).str.slice(0, 80)).alias(f"{_SLICE}{name}")
         for name in watch.slices
-        if name in rows.columns
+        if held(name) in rows.columns
     ]
 
 

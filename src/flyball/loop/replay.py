@@ -19,6 +19,7 @@ from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
 from flyball.evaluation.counts import Folder
+from flyball.evaluation.counts_columns import held
 from flyball.features.assemble import feature_columns, watched_columns
 from flyball.loop.library import BlobLibrary
 from flyball.records import codec
@@ -259,6 +260,6 @@ def _requests(model: Model, rows: Assembled, moments: np.ndarray) -> pl.DataFram
         key.alias("key"),
         pl.lit("ok").alias("status"),
         pl.lit(0, dtype=pl.Int64).alias("latency_us"),
-        *sent,
-        *(pl.col(f"__slice_{name}").alias(name) for name in parts),
+        *(column.alias(held(column.meta.output_name())) for column in sent),
+        *(pl.col(f"__slice_{name}").alias(held(name)) for name in parts),
     )

@@ -16,7 +16,8 @@ import polars as pl
 
 from flyball.clock import Instant
 from flyball.errors import Corrupt
-from flyball.evaluation.counts import LABELS, ROWS, Folder, LabelTally
+from flyball.evaluation.counts import Folder, LabelTally
+from flyball.evaluation.counts_columns import LABELS, ROWS, held
 from flyball.records.monitoring import Batch, Cursor, Watch
 from flyball.records.serving import SegmentRow
 from flyball.serving import wal
@@ -210,8 +211,8 @@ class _Intake:
             rows, labels = self._rows.pop(model, None), self._labels.pop(model, None)
             # what no version is asked for (a transform) is not in the log: that says nothing about its values
             unasked = self._wanted[model].difference(*(names for ref, names in self._names.items() if ref.partition("@")[0] == model))
-            for name in unasked & (rows or {}).keys():
-                del (rows or {})[name]
+            for name in unasked:
+                (rows or {}).pop(held(name), None)
             if rows or labels:
                 folder.add(_frame(rows, ROWS), _frame(labels, LABELS))
 
@@ -231,7 +232,7 @@ class _Intake:
         dropped = record.kind == "shadow_dropped"
         names = self._names.get(record.version, ())
         places = [(place, name) for place, name in enumerate(names) if name in wanted]
-        columns = self._rows.setdefault(model, {name: [] for name in (*ROWS, "value", *sorted(wanted))})
+        columns = self._rows.setdefault(model, {name: [] for name in (*ROWS, "value", *map(held, sorted(wanted)))})
         absent = wanted.difference(names)
         for place, request in enumerate(record.row_ids() if record.rows else [record.request_id]):
             output = record.output[place] if record.output and place < len(record.output) else None
@@ -255,9 +256,9 @@ class _Intake:
             columns["value"].append(None if output is None else output[0])
             row = record.input[place] if record.input and place < len(record.input) else None
             for index, name in places:
-                columns[name].append(None if row is None else row[index])
+                columns[held(name)].append(None if row is None else row[index])
             for name in absent:
-                columns[name].append(None)
+                columns[held(name)].append(None)
 
     def _label(self, record: wal.LogRecord) -> None:
         if record.version not in self._wanted:
