@@ -60,12 +60,14 @@ class OnlineView:
         if not made.aggregates:
             bodies: dict[bytes | None, bytes] = {entity: body for entity, _, body in parts}
             return [_newest(made, bodies.get(key), moment, bound) for key, moment, bound in zip(keys, moments, bounds, strict=True)]
+        # parts that no window of these moments reaches are not even unpacked
+        low, high = ((min(moments) - made.reach) // made.width, max(moments) // made.width) if moments else (0, 0)
         heads: dict[bytes, bytes] = {}
         tiles: dict[bytes, list[tuple[int, Tile]]] = {}
         for entity, number, body in parts:
             if number == HEAD:
                 heads[entity] = body
-            else:
+            elif low <= number <= high:
                 tiles.setdefault(entity, []).append((number, unpack_tile(body)))
         own = {entity: _Tiles(made, each) for entity, each in tiles.items()}
         nothing = _Tiles(made, [])
