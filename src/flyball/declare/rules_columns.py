@@ -207,6 +207,9 @@ def _inputs(model: Model) -> Iterator[Found]:
             yield from _seen_by_fit(model, f'input "{name}"', column)
     if len(set(named)) != len(named):
         yield Found("inputs name a column twice", "", "name each once")
+    if "prediction" in inputs(model):
+        what = 'input "prediction" has the name under which the model\'s own answers are watched'
+        yield Found(what, "their drift could not be told from that of the column", "rename the column, or leave it out of inputs")
     if not inputs(model) and not model.features:
         yield Found(
             "there is nothing to learn from",
