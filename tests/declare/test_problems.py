@@ -137,6 +137,7 @@ def lower_x(x, y):
         ({"transforms": {"f": pl.all() + 1}}, "selects columns by a pattern"),
         ({"transforms": {"f": pl.col("day") - pl.col("day").mean()}}, "it looks at other rows"),
         ({"slices": ["up"]}, 'slice "up" is the label'),
+        ({"slices": {"score": pl.col("day") > 3}}, 'slice "score" has the name of what a hold-out says'),
         ({"slices": ["day", "day"]}, 'slice "day" is declared twice'),
         ({"slices": {"dear": pl.col("prce") > 1}}, 'did you mean "price"?'),
         ({"weight": "w"}, 'weight "w" is not a column'),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
+from flyball.declare.checks import AnyOf, Check
 from flyball.declare.columns import Column
 from flyball.declare.data import Dataset, is_pattern
 from flyball.declare.functions import Expr, obstacle, roots
@@ -13,6 +14,10 @@ from flyball.declare.units import near
 from flyball.declare.views import FeatureView, RowFeature, WindowFeature
 
 SCHEMES = ("s3", "gs", "az", "kafka", "push", "http", "https", "file")
+
+
+_JUDGED = frozenset({"y", "value", "score"} | {f"{of}_{what}" for of in ("base", "champion") for what in ("value", "score")})
+"""Columns of a hold-out beside the slices (evaluation/gates.py)."""
 
 
 class Found(NamedTuple):
@@ -343,9 +348,19 @@ def _expression(model: Model, place: str, expression: Expr, known: Collection[st
             yield from _seen_by_fit(model, f'{place} reads "{root}", which', model.data.columns[root])
 
 
+def _judged(model: Model) -> Iterator[Found]:
+    parts = [part for gate in model.gates for part in (gate.checks if isinstance(gate, AnyOf) else (gate,)) if isinstance(part, Check)]
+    for name in dict.fromkeys([*(part.name for part in model.slices), *(part.metric.of_gap for part in parts)]):
+        if name in _JUDGED:
+            why = "a gate would look at the groups of that instead"
+            fix = f'slice by an expression of another name: slices={{"{name}_of_row": pl.col("{name}")}}'
+            yield Found(f'slice "{name}" has the name of what a hold-out says of every row', why, fix)
+
+
 def _slices(model: Model) -> Iterator[Found]:
     seen: set[str] = set()
     known = {*model.data.columns, *feature_names(model), *transform_names(model)}
+    yield from _judged(model)
     for part in model.slices:
         if part.name in seen:
             yield Found(f'slice "{part.name}" is declared twice', "", "name each once")
