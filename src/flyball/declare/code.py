@@ -36,7 +36,7 @@ def load_model(folder: Path, file: str, name: str) -> Model:
 def load_module(folder: Path, file: str) -> ModuleType:
     """Import a loop file under its path as a module name, with `folder` first on the import path."""
     root = str(folder.resolve())
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         home = getattr(module, "__file__", None)
         if home and is_project_file(home) and name != "__main__" and not home.startswith(f"{root}/") and _shadowed(folder, name):
             del sys.modules[name]

@@ -31,6 +31,8 @@ _HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade expect".split()
 ) | {b"content-length", PEER}
 _PART = 1 << 16
+CONNECT_S = 5.0
+"""A control plane that is not there refuses at once; one that is there takes longer only where the whole machine is out of breath."""
 
 
 class _Answer:
@@ -122,9 +124,11 @@ class Forward:
         if length is not None and length > self._limits.body_bytes:
             raise _too_large(self._limits)
         try:
-            reader, writer = await asyncio.wait_for(asyncio.open_unix_connection(str(self._path)), self._limits.connect_s)
-        except (OSError, TimeoutError):
-            raise _absent("nothing answers on its socket") from None
+            reader, writer = await asyncio.wait_for(asyncio.open_unix_connection(str(self._path)), CONNECT_S)
+        except TimeoutError:
+            raise _absent(f"its socket takes no connection for {CONNECT_S:g} s") from None
+        except OSError as error:
+            raise _absent(f"nothing answers on its socket: {error.strerror or error}") from None
         upload = asyncio.ensure_future(self._upload(head, length, receive, writer))
         try:
             await self._download(scope, reader, send, upload)
