@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from benchmarks.contract import contracts
-from benchmarks.report import Bar, Report, Row, main
+from benchmarks.report import Bar, Report, Row, main, peak_mb
 
 from flyball.data.commit import commit, load_content, scan
 from flyball.data.manifest import manifest, names, read
@@ -160,11 +160,6 @@ def large(folder: Path) -> Dataset:
     )
 
 
-def _peak_mb() -> float:
-    """The most memory that this process ever had, in MB; the figure of getrusage begins with that of its parent."""
-    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
-
-
 def _model(data: Dataset) -> Model:
     """What is joined to its rows: what each person did within a day, and what they did last."""
     day = Window("1d")
@@ -182,13 +177,13 @@ def _ingest(folder: Path, send: Connection) -> None:
     taken = timed(lambda: event.append(refresh(data, folder, blobs, None)))
     [found] = event
     assert isinstance(found, DataCommitted), found
-    version, peak, joined = found.version, _peak_mb(), []
+    version, peak, joined = found.version, peak_mb(), []
 
     def join() -> None:
         streams = {"large": lambda: scan(version.content, blobs, least=1_000_000)}
         joined.extend(batch.height for batch in training_batches(_model(data), streams, folder, as_of=2**52, held=1_000_000))
 
-    send.send((version, (taken, timed(join)), (peak, _peak_mb()), sum(joined)))
+    send.send((version, (taken, timed(join)), (peak, peak_mb()), sum(joined)))
 
 
 def large_ingest(folder: Path, report: Report) -> float:

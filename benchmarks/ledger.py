@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from benchmarks.report import Bar, Report, Row, main
+from benchmarks.report import Bar, Report, Row, main, peak_mb
 
 from flyball.clock import Instant, VirtualClock
 from flyball.ledger import merkle
@@ -203,12 +203,6 @@ def declarations(seed: int) -> Iterator[Event]:
             )
 
 
-def _peak_mb() -> float:
-    """The most memory that this process ever had, in MB; the figure of getrusage begins with that of its parent."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
-
 def _peak(count: int, send: Connection) -> None:
     """In a process of its own: MB of peak memory after appending, verifying and rebuilding `count` events."""
     with tempfile.TemporaryDirectory() as name:
@@ -216,11 +210,11 @@ def _peak(count: int, send: Connection) -> None:
         peaks = []
         for number in range(count // BATCH):
             opened.execute(Append(id=f"cmd_{number:020d}", actor="loop", events=tuple(next(events) for _ in range(BATCH))), decide)
-        peaks.append(_peak_mb())
+        peaks.append(peak_mb())
         assert verify(opened, None).events == count
-        peaks.append(_peak_mb())
+        peaks.append(peak_mb())
         assert opened.rebuild() == count
-        peaks.append(_peak_mb())
+        peaks.append(peak_mb())
     send.send(peaks)
 
 

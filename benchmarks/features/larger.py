@@ -7,7 +7,6 @@ their rows alone.
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from benchmarks.report import Bar, Report, Row
+from benchmarks.report import Bar, Report, Row, peak_mb
 
 from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
@@ -66,7 +65,7 @@ def joined(pipe: Connection) -> None:
             kept.append(batch.filter(mine["entity"] % 1_000 == 0))
             count += batch.height
     used = time.process_time() - start
-    pipe.send((pl.concat(kept), count, used, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6))
+    pipe.send((pl.concat(kept), count, used, peak_mb()))
 
 
 def run(report: Report, *, peers: bool) -> None:  # noqa: ARG001 - no peer joins what it does not hold
