@@ -16,6 +16,15 @@ ROWS = [("x" if t % 3 else "y", t, t, float(t), t % 4, 0.5 * t, "p", t % 2 == 0)
 LATER = 10**15
 
 
+class Killed(BaseException):
+    """What ends a writer in the middle."""
+
+
+def stop(done, _of):
+    if done == 4:
+        raise Killed
+
+
 def values(kit, online, view, store, moment, keys=("x", "y")):
     got = online(view, store).values(kit.asked(view, list(keys), [moment] * len(keys), [moment] * len(keys)))
     return [got.row(place, named=True) for place in range(len(keys))]
@@ -59,13 +68,6 @@ def test_a_fill_that_was_broken_off_goes_on_where_it_was(kit, store, online, mon
     view = kit.view()
     rows = [(f"k{number}", number, number, 1.0, 1, 1.0, "p", True) for number in range(9)]
     version = Version("one", kit.frame(rows))
-
-    class Killed(BaseException):
-        pass
-
-    def stop(done, _of):
-        if done == 4:
-            raise Killed
 
     with pytest.raises(Killed):
         fill(store, plan(view), version, LATER, stop)
@@ -122,13 +124,6 @@ def test_a_backfill_that_was_broken_off_goes_on_where_it_was(kit, store, online,
     rows = [(f"k{number}", number, number, 1.0, 1, 1.0, "p", True) for number in range(9)]
     version = Version("one", kit.frame(rows))
     at = fill(store, plan(view), version, LATER)
-
-    class Killed(BaseException):
-        pass
-
-    def stop(done, _of):
-        if done == 4:
-            raise Killed
 
     with pytest.raises(Killed):
         backfill(store, plan(view), at, version, 2 * kit.S, LATER, stop)
