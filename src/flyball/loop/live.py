@@ -212,8 +212,9 @@ class LiveData:
             )
         except Exception as error:  # noqa: BLE001 - a fault of ours while one source is read must not end the loop of all models
             self._trace(traceback.format_exc())
+            # what it says may hold a value of a row
             self._failed[name] = FlyballError(
-                f'data set "{name}" was not read: {type(error).__name__}: {error}',
+                f'data set "{name}" was not read: {type(error).__name__}',
                 why="a fault of flyball's own, not of the data; the last good version stays in use",
                 fix="the control plane's log has the trace; please report it",
             )
