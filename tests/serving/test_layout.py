@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,3 +61,23 @@ def test_a_socket_s_path_fits_however_long_the_project_s_and_the_temporary_folde
         assert path.is_socket()
     path.unlink()
     path.parent.rmdir()
+
+
+def test_processes_that_start_at_once_meet_in_one_folder_and_a_copied_project_has_its_own(tmp_path: Path) -> None:
+    project, copied = tmp_path / ("x" * 90), tmp_path / ("y" * 90)
+    Layout(project).prepare()
+    start = threading.Barrier(16)
+
+    def asked(_: int) -> Path:
+        start.wait()
+        # each opens the note anew, as each process does
+        return Layout(project).control_socket()
+
+    with ThreadPoolExecutor(16) as many:
+        [path] = set(many.map(asked, range(16)))
+    shutil.copytree(project, copied)
+    of_the_copy = Layout(copied).control_socket()
+    assert of_the_copy != path
+    assert (Layout(project).control_socket(), Layout(copied).control_socket()) == (path, of_the_copy)
+    for folder in (path.parent, of_the_copy.parent):
+        folder.rmdir()

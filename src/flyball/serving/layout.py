@@ -7,6 +7,7 @@ ready or failed file.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -164,14 +165,22 @@ class Layout:
         if _fits(own):
             own.mkdir(parents=True, exist_ok=True, mode=0o700)
             return own
-        note = self.run / "sockets"
-        if note.exists() and (folder := Path(note.read_text())).is_dir() and folder.stat().st_uid == os.getuid():
+        self.run.mkdir(parents=True, exist_ok=True)
+        # a copy of the project has a copy of the note, and must not take the sockets of the one that was copied
+        prefix = f"flyball-{hashlib.sha256(os.fsencode(own.resolve())).hexdigest()[:8]}-"
+        with (self.run / "sockets").open("a+b") as note:
+            # all processes of an `up` start at once, and they must not each make a folder of their own
+            fcntl.flock(note, fcntl.LOCK_EX)
+            note.seek(0)
+            folder = Path(os.fsdecode(note.read()))
+            if folder.name.startswith(prefix) and folder.is_dir() and folder.stat().st_uid == os.getuid():
+                return folder
+            # TMPDIR may itself be a long path
+            base = next((base for base in (tempfile.gettempdir(), *_SHORT) if _fits(Path(base, f"{prefix}12345678"))), None)
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=base))
+            note.truncate(0)
+            note.write(os.fsencode(folder))
             return folder
-        # TMPDIR may itself be a long path
-        base = next((base for base in (tempfile.gettempdir(), *_SHORT) if _fits(Path(base, "flyball-12345678"))), None)
-        folder = Path(tempfile.mkdtemp(prefix="flyball-", dir=base))
-        write_atomically(note, str(folder).encode())
-        return folder
 
 
 def _fits(folder: Path) -> bool:
