@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +159,13 @@ def what(pid: int) -> str:
     return module.rpartition(".")[2]
 
 
+def sizes_of(pid: int) -> Iterator[tuple[str, float]]:
+    """A process and all that descend from it: which each is, and its size in MB PSS."""
+    for one in tree(pid):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+            yield what(one), pss_mb(one)
+
+
 def run(_arguments: argparse.Namespace) -> Report:
     """Measure everything once the answers are known to be right."""
     imports = cpu_of([sys.executable, "-c", "import flyball"])
@@ -184,7 +191,7 @@ def run(_arguments: argparse.Namespace) -> Report:
                 if again != answers:
                     raise SystemExit(f"the second start answers otherwise: {again}, not {answers}")
                 time.sleep(IDLE_S)
-                found = [(what(pid), pss_mb(pid)) for pid in tree(process.pid)]
+                found = list(sizes_of(process.pid))
             memory.append(sum(size for _, size in found))
             for name in dict(found):
                 shares.setdefault(name, []).append(sum(size for other, size in found if other == name))
