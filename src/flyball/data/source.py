@@ -20,7 +20,6 @@ from flyball.data.sources.access import Access, access
 from flyball.data.sources.called import polars
 from flyball.data.sources.files import paths as _paths
 from flyball.data.sources.wrong import Wrong
-from flyball.data.types import DTYPES, schema
 from flyball.declare.data import Dataset, Sql
 from flyball.declare.functions import Frame, Function, is_frame
 from flyball.errors import BadInput
@@ -62,11 +61,6 @@ def _no_rows(dataset: Dataset) -> BadInput:
     if isinstance(source, str) and source.startswith("push://"):
         return BadInput(what, why="none were sent to it yet", fix=f"POST /api/v1/datasets/{dataset.name}/rows")
     return BadInput(what, why="its source holds a header and nothing below it" if isinstance(source, str) else "its source gives none")
-
-
-def empty(dataset: Dataset) -> pl.DataFrame:
-    """No rows, with the columns of `stream`."""
-    return pl.DataFrame(schema={name: DTYPES[type_] for name, type_ in schema(dataset).items()})
 
 
 def mark(dataset: Dataset, root: Path | Access) -> str:

@@ -28,9 +28,19 @@ def schema(dataset: Dataset) -> dict[str, FieldType]:
     return {name: "time" if name in times else dataset.columns[name].type if name in dataset.columns else "str" for name in dataset.names}
 
 
+def empty(dataset: Dataset) -> pl.DataFrame:
+    """No rows of a data set, in the columns of `schema`."""
+    return pl.DataFrame(schema={name: DTYPES[type_] for name, type_ in schema(dataset).items()})
+
+
 def instants(name: str) -> pl.Expr:
     """A time column as whole microseconds since 1970 (i64)."""
     return pl.col(name).cast(pl.Datetime("us")).cast(pl.Int64)
+
+
+def micros(times: pl.Series) -> pl.Series:
+    """Times as whole microseconds since 1970 (i64)."""
+    return times.cast(pl.Datetime("us")).cast(pl.Int64)
 
 
 def epoch(frame: pl.DataFrame, name: str) -> tuple[Instant, Instant]:

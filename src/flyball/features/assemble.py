@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from flyball.clock import Instant
-from flyball.data.types import DTYPES, instants, schema
+from flyball.data.types import DTYPES, empty, instants
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView
 from flyball.errors import BadInput
@@ -25,6 +24,7 @@ from flyball.features.direct import MOST_ROWS, Columns, Direct
 from flyball.features.fields import gap_columns, inputs, request_fields, signature, slices, view_features, watched
 from flyball.features.keys import asked_keys
 from flyball.features.labels import label_data, labels
+from flyball.features.order import Ints
 from flyball.features.windows import Lookup, prepare
 
 __all__ = [
@@ -47,7 +47,6 @@ __all__ = [
     "watched_columns",
 ]
 
-Ints: TypeAlias = npt.NDArray[np.int64]
 History = pl.DataFrame | Mapping[str, pl.DataFrame] | None
 
 
@@ -75,8 +74,7 @@ def prepare_history(model: Model, history: History) -> PreparedHistory:
     prepared = []
     for view in model.features:
         frame = frames.get(view.data.name)
-        empty = pl.DataFrame(schema={name: DTYPES[type_] for name, type_ in schema(view.data).items()})
-        prepared.append(prepare(view, empty if frame is None else frame))
+        prepared.append(prepare(view, empty(view.data) if frame is None else frame))
     return PreparedHistory(tuple(prepared))
 
 

@@ -8,24 +8,23 @@ stands beside what the last known label says of the same rows: what is merely a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from flyball.clock import Instant
+from flyball.data.types import micros
 from flyball.declare.framing import known_after
 from flyball.declare.metrics import CLASSES
 from flyball.declare.model import Label, Model
 from flyball.errors import Problem
 from flyball.features.assemble import feature_columns, training_rows
+from flyball.features.exact import Floats
 from flyball.features.fields import inputs, last_known_label
+from flyball.features.order import Ints
 from flyball.stats.delong import auc
 from flyball.stats.intervals import t_interval, wilson
-
-Ints: TypeAlias = npt.NDArray[np.int64]
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 SAMPLE = 20_000
 """Rows that are looked at, the newest: beyond them an interval is narrow enough for any figure here."""
@@ -60,7 +59,7 @@ def leaks(model: Model, frames: Mapping[str, pl.DataFrame], where: str = "") -> 
     if isinstance(model.label, Label) or model.train is None or not model.data.time:
         return []
     whole = frames[model.data.name]
-    times = whole[model.data.time].cast(pl.Datetime("us")).cast(pl.Int64).drop_nulls().sort()
+    times = micros(whole[model.data.time]).drop_nulls().sort()
     since = int(times[-min(SAMPLE, len(times))]) if len(times) else 0
     rows = training_rows(model, frames, as_of=_EVER, since=since)
     told = [*_values(model, rows), *_beside(model, rows), *_copies(model, whole), *_silent(model, rows)] if rows.height >= FEWEST else []
@@ -234,7 +233,7 @@ def _copies(model: Model, frame: pl.DataFrame) -> Iterator[tuple[str, str, str]]
     data, train = model.data, model.train
     assert train is not None, "only what is trained has a hold-out"
     names = [name for name in data.columns if name not in data.roles]
-    times = frame[data.time].cast(pl.Datetime("us")).cast(pl.Int64)
+    times = micros(frame[data.time])
     border = int(times.max() or 0) - int(train.holdout)  # type: ignore[arg-type]  # a column of i64
     rows = frame.select(names).filter(pl.Series(frame[model.label_column].is_not_null()))
     after = (times > border).filter(frame[model.label_column].is_not_null())

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from flyball.data.types import micros
 from flyball.declare.views import FeatureView
 from flyball.errors import BadInput, DeclarationError
 from flyball.features.keys import alike, clean, row_keys
@@ -122,8 +123,8 @@ def order(view: FeatureView, rows: pl.DataFrame) -> Ordered:
     if lacking := [name for name in wanted if name not in rows.columns]:
         raise BadInput(f'view "{view.name}": the rows of data set "{data.name}" have no column "{lacking[0]}"')
     keys = row_keys(view, rows)
-    time = _micros(rows[data.time])
-    said = _micros(rows[data.arrived]) if data.arrived else None
+    time = micros(rows[data.time])
+    said = micros(rows[data.arrived]) if data.arrived else None
     place = None
     if time.null_count() or (keys is not None and keys.null_count()):
         kept = time.is_not_null() if keys is None else time.is_not_null() & keys.is_not_null()
@@ -177,10 +178,6 @@ def _sorted(number: Ints, time: Ints, arrived: Ints | None) -> Ints:
         rows = by[marked]
         by[marked] = rows[np.lexsort((rows, arrived[rows], time[rows], number[rows]))]
     return by
-
-
-def _micros(series: pl.Series) -> pl.Series:
-    return series.cast(pl.Datetime("us")).cast(pl.Int64)
 
 
 def numbered(keys: pl.Series, values: pl.Series) -> Ints:

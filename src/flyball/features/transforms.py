@@ -11,7 +11,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from flyball.data.forms import Form, asks_pandas, first_for, polars_of
-from flyball.data.types import DTYPES, schema
+from flyball.data.types import DTYPES, empty, schema
 from flyball.declare.live import shown
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView, RowFeature
@@ -77,16 +77,14 @@ def names(model: Model) -> list[str]:
         return list(model.transforms)
     columns = {name: DTYPES[item.type] for name, item in request_fields(model)}
     columns |= {name: value_type(view, name) for view in model.features for name in view.features}
-    empty = pl.DataFrame(schema=columns)
-    return [name for name in _call(model, empty).columns if name not in columns]
+    return [name for name in _call(model, pl.DataFrame(schema=columns)).columns if name not in columns]
 
 
 def value_type(view: FeatureView, name: str) -> pl.DataType:
     """The Polars type of one of a view's features."""
     item = view.features[name]
     if isinstance(item, RowFeature):
-        empty = pl.DataFrame(schema={column: DTYPES[type_] for column, type_ in schema(view.data).items()})
-        return empty.select(expression(item.value)).dtypes[0]
+        return empty(view.data).select(expression(item.value)).dtypes[0]
     if item.how in {"count", "distinct"}:
         return pl.Int64()
     return DTYPES[schema(view.data)[item.column]] if item.how == "last" else pl.Float64()

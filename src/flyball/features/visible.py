@@ -10,14 +10,12 @@ all of them known, and behind it a tail whose rows are looked at one by one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from flyball.features.order import Axis, Ints, Ordered
 
-Positions: TypeAlias = npt.NDArray[np.int64]
 NOBODY: Final = -1
 
 
@@ -31,7 +29,7 @@ class Asked:
     entity: Ints
     moment: Ints
     bound: Ints
-    found: dict[tuple[str, int], Positions] = field(default_factory=dict)
+    found: dict[tuple[str, int], Ints] = field(default_factory=dict)
 
 
 class Known:
@@ -67,7 +65,7 @@ class Known:
         by[among], by[free] = others, prompt
         return by
 
-    def newest(self, asked: Asked) -> Positions:
+    def newest(self, asked: Asked) -> Ints:
         """The newest row, in the order of rows, that each moment sees; −1 where it sees none."""
         key = ("newest", self._delay)
         if key not in asked.found:
@@ -79,19 +77,19 @@ class Known:
             asked.found[key] = np.where(mine, row, NOBODY)
         return asked.found[key]
 
-    def known(self, asked: Asked) -> Positions:
+    def known(self, asked: Asked) -> Ints:
         """Up to which row all rows of the entity are known."""
         return self._place("all", self._all, asked)
 
-    def unknown(self, asked: Asked) -> Positions:
+    def unknown(self, asked: Asked) -> Ints:
         """From which row on none of the entity's is known."""
         return self.known(asked) if self.in_order else self._place("some", self._some, asked)
 
-    def _place(self, name: str, numbers: Ints, asked: Asked) -> Positions:
+    def _place(self, name: str, numbers: Ints, asked: Asked) -> Ints:
         key = (name, self._delay)
         if key not in asked.found:
             asked.found[key] = self._upto(numbers, asked)
         return asked.found[key]
 
-    def _upto(self, numbers: Ints, asked: Asked) -> Positions:
+    def _upto(self, numbers: Ints, asked: Asked) -> Ints:
         return np.searchsorted(numbers, self._axis.at(asked.entity, asked.bound), side="right").astype(np.int64, copy=False)

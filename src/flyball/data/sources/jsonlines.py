@@ -165,11 +165,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def dtypes(types: Types) -> dict[str, pl.DataType]:
-    """The columns of what is read."""
-    return {name: DTYPES[type_] for name, type_ in types.items()}
-
-
 def value_of(raw: Any, type_: FieldType) -> Any:
     """A JSON value as one of the type; None is missing. Raises ValueError for what is none.
 

@@ -19,7 +19,7 @@ from flyball.data.sources.access import Access
 from flyball.data.sources.segments import Segments
 from flyball.data.sources.typed import keys, typed
 from flyball.data.sources.wrong import Wrong
-from flyball.data.types import schema
+from flyball.data.types import empty, schema
 from flyball.declare.data import Dataset
 from flyball.declare.units import near
 from flyball.errors import BadInput
@@ -106,8 +106,7 @@ def pushed_since(dataset: Dataset, cursor: int, folder: Path) -> PushedRows:
     found = list(jsonlines.blocks(iter(parts), f'data set "{dataset.name}"', schema(dataset), wrong, sparse=True))
     if wrong:
         raise BadInput(f'pushed rows of data set "{dataset.name}" cannot be read', problems=wrong.problems())
-    empty = pl.DataFrame(schema=jsonlines.dtypes(schema(dataset)))
-    return PushedRows(pl.concat([empty, *found]), last, missed=own.first() > cursor + 1)
+    return PushedRows(pl.concat([empty(dataset), *found]), last, missed=own.first() > cursor + 1)
 
 
 def _new(dataset: Dataset, access: Access, wrong: Wrong, shown: str) -> Iterator[pl.DataFrame]:
