@@ -74,7 +74,9 @@ def straight(frames: Iterable[pl.DataFrame], time: str, held: int = HELD) -> Ite
 
 
 def ordered(frame: pl.DataFrame, time: str) -> pl.DataFrame:
-    """The rows of a frame in order of time."""
+    """The rows of a frame in order of time. time: empty where there is no order."""
+    if not time:
+        return frame
     keys = _keys(frame, time)
     return frame if bool((keys[1:] >= keys[:-1]).all()) else frame[np.argsort(keys, kind="stable")]
 

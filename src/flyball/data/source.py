@@ -14,28 +14,20 @@ from typing import Any
 
 import polars as pl
 
+from flyball.data.ordering import ordered
 from flyball.data.rules import is_pushed
 from flyball.data.sources import files, pushed
 from flyball.data.sources.access import Access, access
 from flyball.data.sources.called import polars
-from flyball.data.sources.files import paths as _paths
 from flyball.data.sources.wrong import Wrong
 from flyball.declare.data import Dataset, Sql
 from flyball.declare.functions import Frame, Function, is_frame
 from flyball.errors import BadInput
 
-__all__ = ["in_order", "mark", "paths", "read", "stream"]
-
 
 def read(dataset: Dataset, root: Path | Access) -> pl.DataFrame:
     """All rows of `dataset`, in order of time (rows of one time stay in the source's order). Raises as `stream` does."""
-    return in_order(dataset, list(stream(dataset, root)))
-
-
-def in_order(dataset: Dataset, batches: list[pl.DataFrame]) -> pl.DataFrame:
-    """Batches of a source as one frame in order of time; rows of one time stay in the source's order."""
-    frame = pl.concat(batches)
-    return frame.sort(dataset.time, maintain_order=True) if dataset.time else frame
+    return ordered(pl.concat(list(stream(dataset, root))), dataset.time)
 
 
 def stream(dataset: Dataset, root: Path | Access) -> Iterator[pl.DataFrame]:
@@ -58,7 +50,7 @@ def stream(dataset: Dataset, root: Path | Access) -> Iterator[pl.DataFrame]:
 
 def _no_rows(dataset: Dataset) -> BadInput:
     what, source = f'data set "{dataset.name}" has no rows', dataset.source
-    if isinstance(source, str) and source.startswith("push://"):
+    if is_pushed(dataset):
         return BadInput(what, why="none were sent to it yet", fix=f"POST /api/v1/datasets/{dataset.name}/rows")
     return BadInput(what, why="its source holds a header and nothing below it" if isinstance(source, str) else "its source gives none")
 
@@ -91,7 +83,7 @@ def mark(dataset: Dataset, root: Path | Access) -> str:
 def paths(dataset: Dataset, root: Path) -> list[Path]:
     """The files of a path or glob, sorted. Raises BadInput if there are none, or the source is not a file."""
     _refuse_scheme(dataset)
-    return _paths(dataset, root)
+    return files.paths(dataset, root)
 
 
 def _batches(dataset: Dataset, at: Access, wrong: Wrong) -> Iterator[pl.DataFrame]:

@@ -10,7 +10,8 @@ import polars as pl
 
 from flyball.data.against import Against
 from flyball.data.commit import commit
-from flyball.data.source import in_order, mark, stream
+from flyball.data.ordering import ordered
+from flyball.data.source import mark, stream
 from flyball.data.sources.access import Access
 from flyball.data.sources.access import access as access_of
 from flyball.declare.code import load_model
@@ -83,4 +84,4 @@ def _sound(dataset: Dataset, access: Access, data: Path | None) -> pl.DataFrame:
         whose = f'the contract of data set "{dataset.name}"'
         what = f"{data} does not hold {whose}" if data else f"its rows do not hold {whose}"
         raise BadInput(what, problems=tuple(Problem("", item) for item in broken[:20]))
-    return in_order(dataset, batches)
+    return ordered(pl.concat(batches), dataset.time)
