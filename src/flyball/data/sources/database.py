@@ -18,9 +18,9 @@ from uuid import UUID
 
 import polars as pl
 
-from flyball.data.cells import brief, mistyped, quoted
+from flyball.data.cells import brief, quoted
 from flyball.data.sources.access import Access
-from flyball.data.sources.typed import Types, absent, distant, keys
+from flyball.data.sources.typed import Types, found_once, implausible, keys, mistakes
 from flyball.data.sources.wrong import Wrong
 from flyball.data.types import DTYPES, schema
 from flyball.declare.data import Dataset, Sql
@@ -107,8 +107,7 @@ def _fetched(dataset: Dataset, connection: Connection, text: str, shown: str, wr
         picks = _columns(result, types, shown, wrong)
         while picks is not None and (rows := result.fetchmany(FETCH)):
             frame = _frame(rows, picks, types, shown, wrong, first)
-            for name in (name for name, type_ in types.items() if type_ == "time"):
-                distant(name, frame[name], shown, wrong, first)
+            implausible(frame, types, shown, wrong, first)
             keys(dataset, frame, shown, wrong, first)
             yield frame
             first += frame.height
@@ -122,16 +121,8 @@ def _columns(result: CursorResult[Any], types: Types, shown: str, wrong: Wrong) 
         wrong.add(Problem(shown, "the query gives no rows", why="it is a statement that changes something", fix="write a SELECT"))
         return None
     names = list(result.keys())
-    sound = True
-    for name in types:
-        if name not in names:
-            wrong.add(absent(shown, name, names))
-        elif names.count(name) > 1:
-            wrong.add(Problem(shown, f'column "{name}" is there twice', fix="rename one of them in the query: AS"))
-        else:
-            continue
-        sound = False
-    return {name: names.index(name) for name in types} if sound else None
+    once = found_once(types, names, shown, wrong, fix="rename one of them in the query: AS")
+    return {name: names.index(name) for name in types} if len(once) == len(types) else None
 
 
 def _frame(rows: Sequence[Any], picks: dict[str, int], types: Types, shown: str, wrong: Wrong, first: int) -> pl.DataFrame:
@@ -152,7 +143,7 @@ def _cell(value: Any, name: str, type_: FieldType, shown: str, wrong: Wrong, row
         return None if value is None else _READ[type_](value)
     except (ValueError, OverflowError, TypeError):
         told = f"row {row:,}" if name in wrong.hidden else f"row {row:,}: {quoted(value)}"
-        wrong.note(("type", shown, name), [told], 1, lambda told, count: mistyped(shown, name, type_, ", ".join(told), count))
+        mistakes(name, type_, [told], 1, shown, wrong)
         return None
 
 

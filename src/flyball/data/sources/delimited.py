@@ -6,15 +6,16 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
 from flyball.data.sources.text import as_text, missing, parsed, quick
-from flyball.data.sources.typed import Types, absent, cells, distant
+from flyball.data.sources.typed import Types, absent, cells, implausible
 from flyball.data.sources.wrong import Wrong
 from flyball.errors import Problem
 
@@ -34,7 +35,7 @@ def batches(path: Path, shown: str, types: Types, wrong: Wrong) -> Iterator[pl.D
     """The declared columns of a file, a block at a time. Raises OSError; all else is noted in `wrong`: encoding, header, ragged lines, cells."""
     with path.open("rb") as file:
         reader = _File(shown, types, wrong)
-        for block in records(_unmarked(file), wrong, shown):
+        for block in records(unmarked(iter(partial(file.read, BLOCK), b"")), wrong, shown):
             frame = reader.block(block)
             if frame is not None:
                 yield frame
@@ -153,8 +154,7 @@ class _File:
                 self._wrong.add(_misquoted(place, "a quote stands in a cell without quotes around it"))
                 return None
             made = strict(frame, self._types, self._shown, self._wrong, self._rows)
-        for name in (name for name, type_ in self._types.items() if type_ == "time"):
-            distant(name, made[name], self._shown, self._wrong, self._rows)
+        implausible(made, self._types, self._shown, self._wrong, self._rows)
         return made
 
 
@@ -185,12 +185,10 @@ def records(parts: Iterator[bytes], wrong: Wrong, shown: str) -> Iterator[bytes]
         yield rest
 
 
-def _unmarked(file: BinaryIO) -> Iterator[bytes]:
+def unmarked(parts: Iterator[bytes]) -> Iterator[bytes]:
     """The parts of a file without a byte order mark."""
-    part = file.read(BLOCK).removeprefix(b"\xef\xbb\xbf")
-    while part:
-        yield part
-        part = file.read(BLOCK)
+    for place, part in enumerate(parts):
+        yield part if place else part.removeprefix(b"\xef\xbb\xbf")
 
 
 def _cut(data: bytes) -> int:

@@ -112,16 +112,8 @@ def _one(part: Part, types: Types, wrong: Wrong) -> Iterator[tuple[pl.DataFrame,
         for frame in _read(kind, part, own, wrong):
             yield frame, part, first
             first += frame.height
-    except FileNotFoundError:
-        wrong.add(Problem(part.shown, "the file is gone", why="it was there a moment ago", fix="it is looked for again"))
     except OSError as error:
-        wrong.add(cannot_open(part.shown, error))
-
-
-def cannot_open(name: str, error: OSError) -> Problem:
-    """The problem of a file that is there and cannot be read."""
-    fix = "let the user who runs flyball read it" if isinstance(error, PermissionError) else "make it a readable file"
-    return Problem(name, "the file cannot be opened", why=str(error.strerror or error), fix=fix)
+        wrong.cannot_open(part.shown, error)
 
 
 def _read(kind: str, part: Part, types: Types, wrong: Wrong) -> Iterator[pl.DataFrame]:

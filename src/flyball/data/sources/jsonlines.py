@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from flyball.data.cells import SHOWN, mistyped, quoted
-from flyball.data.sources.delimited import BLOCK, LONGEST, strict
-from flyball.data.sources.typed import Types, absent, distant
+from flyball.data.cells import quoted
+from flyball.data.sources.delimited import BLOCK, LONGEST, strict, unmarked
+from flyball.data.sources.typed import Types, absent, implausible, mistakes
 from flyball.data.sources.wrong import Wrong
 from flyball.data.types import DTYPES
 from flyball.errors import Problem
@@ -35,7 +35,7 @@ def blocks(parts: Iterator[bytes], shown: str, types: Types, wrong: Wrong, *, sp
     sparse: a column that no line has is one without values, and there may be no line at all.
     """
     line, rows, unseen, known = 1, 0, set(types), set[str]()
-    for block in _lines(_unmarked(parts), wrong, shown):
+    for block in _lines(unmarked(parts), wrong, shown):
         try:
             block.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -50,8 +50,7 @@ def blocks(parts: Iterator[bytes], shown: str, types: Types, wrong: Wrong, *, sp
         line += block.count(b"\n")
         if frame is None or not frame.height:
             continue
-        for name in (name for name, type_ in types.items() if type_ == "time"):
-            distant(name, frame[name], shown, wrong, rows)
+        implausible(frame, types, shown, wrong, rows)
         rows += frame.height
         yield frame
     if line == 1 and not rows and not wrong and not sparse:
@@ -88,11 +87,6 @@ def _names(block: bytes) -> list[str]:
     except (ValueError, RecursionError):
         return []
     return list(first) if isinstance(first, dict) else []
-
-
-def _unmarked(parts: Iterator[bytes]) -> Iterator[bytes]:
-    for place, part in enumerate(parts):
-        yield part if place else part.removeprefix(b"\xef\xbb\xbf")
 
 
 def _quick(block: bytes, types: Types) -> pl.DataFrame | None:
@@ -185,13 +179,17 @@ def value_of(raw: Any, type_: FieldType) -> Any:
         return float(raw)
     if type_ == "int" and number and raw == int(raw) and -_WHOLE <= raw < _WHOLE:
         return int(raw)
-    raise ValueError(f"{quoted(raw if isinstance(raw, str) else json.dumps(raw))} is not {type_}")
+    raise ValueError(f"{_shown(raw)} is not {type_}")
 
 
 def _value(raw: Any, name: str, type_: FieldType, shown: str, line: int, wrong: Wrong) -> Any:
     try:
         return value_of(raw, type_)
     except (ValueError, OverflowError):
-        cell = f"line {line:,}" if name in wrong.hidden else f"line {line:,}: {quoted(raw if isinstance(raw, str) else json.dumps(raw))}"
-        wrong.note(("type", shown, name), [cell], 1, lambda told, count: mistyped(shown, name, type_, ", ".join(told[:SHOWN]), count))
+        told = f"line {line:,}" if name in wrong.hidden else f"line {line:,}: {_shown(raw)}"
+        mistakes(name, type_, [told], 1, shown, wrong)
         return None
+
+
+def _shown(raw: Any) -> str:
+    return quoted(raw if isinstance(raw, str) else json.dumps(raw))

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from flyball.data.sources.footer import LARGEST, extremes
-from flyball.data.sources.typed import Types, absent, typed
+from flyball.data.sources.typed import Types, found_once, typed
 from flyball.data.sources.wrong import Wrong
 from flyball.errors import Problem
 from flyball.records.models import FieldType
@@ -99,11 +99,8 @@ def tables(path: Path, shown: str, wanted: list[str], wrong: Wrong) -> Iterator[
                 wrong.add(Problem(shown, "the file is empty", fix="write it to another name and rename it when it is whole"))
                 return
         yield from _whole(path, tail, shown, wanted, wrong)
-    except FileNotFoundError:
-        wrong.add(Problem(shown, "the file is gone", why="it was there a moment ago", fix="it is looked for again"))
     except OSError as error:
-        fix = "let the user who runs flyball read it" if isinstance(error, PermissionError) else "make it a readable file"
-        wrong.add(Problem(shown, "the file cannot be opened", why=str(error.strerror or error), fix=fix))
+        wrong.cannot_open(shown, error)
 
 
 def _whole(path: Path, tail: bytes, shown: str, wanted: list[str], wrong: Wrong) -> Iterator[_Piece]:
@@ -181,19 +178,12 @@ def _read(path: Path, shown: str, wanted: list[str], wrong: Wrong, read: _Read) 
     file = pq.ParquetFile(pa.OSFile(str(path)), page_checksum_verification=True, pre_buffer=False)
     fields = file.schema_arrow
     names = list(fields.names)
-    sound = True
-    for name in wanted:
-        if name not in names:
-            wrong.add(absent(shown, name, names))
-        elif names.count(name) > 1:
-            wrong.add(Problem(shown, f'column "{name}" is there twice', fix="rename or drop one of them"))
-        elif not _plain(kind := fields.field(name).type):
-            fix = "write it as whole numbers, floats, bools, text or times, one value a row, or leave it out of the declaration"
-            wrong.add(Problem(shown, f'column "{name}" cannot be read', why=f"the file says {kind}"[:200], fix=fix))
-        else:
-            continue
-        sound = False
-    if not sound:
+    once = found_once(wanted, names, shown, wrong, fix="rename or drop one of them")
+    nested = [name for name in once if not _plain(fields.field(name).type)]
+    for name in nested:
+        fix = "write it as whole numbers, floats, bools, text or times, one value a row, or leave it out of the declaration"
+        wrong.add(Problem(shown, f'column "{name}" cannot be read', why=f"the file says {fields.field(name).type}"[:200], fix=fix))
+    if nested or len(once) < len(wanted):
         return
     read.promised = file.metadata.num_rows
     for batch in file.iter_batches(batch_size=ROWS, columns=wanted):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -23,6 +24,19 @@ def absent(shown: str, name: str, columns: list[str]) -> Problem:
     guess = f'did you mean "{near[0]}"? ' if near else ""
     listed = ", ".join(brief(each) for each in columns[:12])
     return Problem(shown, f'column "{name}" is missing', why="it is declared", fix=f"{guess}columns: {listed}")
+
+
+def found_once(wanted: Iterable[str], columns: list[str], shown: str, wrong: Wrong, *, fix: str) -> list[str]:
+    """Those of the wanted columns that a source has once; the others are noted. fix: for one that is there twice."""
+    once = []
+    for name in wanted:
+        if name not in columns:
+            wrong.add(absent(shown, name, columns))
+        elif columns.count(name) > 1:
+            wrong.add(Problem(shown, f'column "{name}" is there twice', fix=fix))
+        else:
+            once.append(name)
+    return once
 
 
 def typed(frame: pl.DataFrame, types: Types, shown: str, wrong: Wrong, first: int = 0) -> pl.DataFrame | None:
@@ -51,8 +65,19 @@ def keys(dataset: Dataset, frame: pl.DataFrame, shown: str, wrong: Wrong, first:
 
 def cells(name: str, type_: FieldType, series: pl.Series, mask: pl.Series, shown: str, wrong: Wrong, first: int) -> None:
     """Note the cells that a mask marks as none of what their column is declared to hold."""
-    told = spots(series, mask, first, hidden=name in wrong.hidden)
-    wrong.note(("type", shown, name), told, int(mask.sum()), lambda told, count: mistyped(shown, name, type_, ", ".join(told), count))
+    mistakes(name, type_, spots(series, mask, first, hidden=name in wrong.hidden), int(mask.sum()), shown, wrong)
+
+
+def mistakes(name: str, type_: FieldType, spots: list[str], count: int, shown: str, wrong: Wrong) -> None:
+    """Note `count` cells that are none of what their column is declared to hold; `spots` says of the first of them where and what they are."""
+    wrong.note(("type", shown, name), spots, count, lambda told, count: mistyped(shown, name, type_, ", ".join(told), count))
+
+
+def implausible(frame: pl.DataFrame, types: Types, shown: str, wrong: Wrong, first: int) -> None:
+    """Note the times of a typed frame that lie too far from 1970. first: as `typed` has it."""
+    for name, type_ in types.items():
+        if type_ == "time":
+            distant(name, frame[name], shown, wrong, first)
 
 
 def distant(name: str, series: pl.Series, shown: str, wrong: Wrong, first: int) -> bool:

@@ -49,6 +49,14 @@ class Wrong:
         known.spots += spots[: SHOWN - len(known.spots)]
         known.count += count
 
+    def cannot_open(self, shown: str, error: OSError) -> None:
+        """A file that cannot be opened, or is not there any more."""
+        if isinstance(error, FileNotFoundError):
+            self.add(Problem(shown, "the file is gone", why="it was there a moment ago", fix="it is looked for again"))
+            return
+        fix = "let the user who runs flyball read it" if isinstance(error, PermissionError) else "make it a readable file"
+        self.add(Problem(shown, "the file cannot be opened", why=str(error.strerror or error), fix=fix))
+
     def problems(self) -> tuple[Problem, ...]:
         """Everything, told."""
         told = [fault.tell(fault.spots, fault.count) for fault in self._faults.values()]
