@@ -121,9 +121,13 @@ class Wired:
 
     def verifier(self) -> Verifier:
         """What judges these by the data set versions that there are now."""
+        from flyball.data.sources.pushed import segments
         from flyball.loop.verifier import Verifier
 
-        return Verifier(self.ledger.state(), self.ports.library, self.blobs, lambda name: self.subjects().erasures(name))
+        def pushed(name: str) -> int:
+            return segments(self.layout.push, name).end()
+
+        return Verifier(self.ledger.state(), self.ports.library, self.blobs, lambda name: self.subjects().erasures(name), pushed)
 
     def verifying(self) -> Verifying:
         """What verifies served features beside the loop."""

@@ -119,12 +119,22 @@ class Shops(OnDisk):
             return present(state, "sales", row.head.content)
 
     def serve(
-        self, keys: Sequence[str], *, at: int, span: str = "7d", content: str = "", lost: str = "", ids: Sequence[str] = ()
+        self,
+        keys: Sequence[str],
+        *,
+        at: int,
+        span: str = "7d",
+        content: str = "",
+        lost: str = "",
+        ids: Sequence[str] = (),
+        told: str = "",
+        ago_s: int = 0,
     ) -> list[str]:
         """Ask the worker's own scorer for these shops as of `at` (µs) and log what a gateway would; the ids of the rows.
 
         span: what the served view computes. content: the data set version it had taken up (the newest). lost: a key that its store has lost.
-        ids: those that the caller chose.
+        ids: those that the caller chose. told: the version that the worker says it was, where it had not yet heard of `content`. ago_s: since it was
+        asked.
         """
         with self.opened() as wired:
             row = wired.ledger.state().get(VERSIONS, "shops/1.0.0")
@@ -135,9 +145,9 @@ class Shops(OnDisk):
                 model = model.replace(features=[with_window(model.features[0], span)])
             content = content or self.content()
             frame = load_content(content, wired.blobs)
-            store = Store(model, frame.filter(pl.col("shop") != lost), content)
+            store = Store(model, frame.filter(pl.col("shop") != lost), told or content)
             served = Predictor(model, predictor.signature, predictor.fitted)
-            return self._log(wired, Scorer(served, store), keys, at, list(ids))
+            return self._log(wired, Scorer(served, store), keys, at, list(ids), ago_s=ago_s)
 
     def bring_up(self) -> None:
         """Materialise the views, as the loop does beside its ticks."""
@@ -167,11 +177,11 @@ class Shops(OnDisk):
             store.close()
         return ids
 
-    def _log(self, wired: Wired, scorer: Scorer, keys: Sequence[str], at: int, ids: list[str]) -> list[str]:
+    def _log(self, wired: Wired, scorer: Scorer, keys: Sequence[str], at: int, ids: list[str], *, ago_s: int = 0) -> list[str]:
         writer = wal.Writer(wired.layout.log, "g0", reserve_bytes=0)
         questions = [wire.Question(tag, [at], [[key]]) for tag, key in enumerate(keys)]
         found = scorer.score([[key] for key in keys], [at] * len(keys))
-        now, ids = time.monotonic_ns(), ids or [f"p_{time.time_ns() + n:032x}" for n in range(len(keys))]
+        now, ids = time.monotonic_ns() - ago_s * 1_000_000_000, ids or [f"p_{time.time_ns() + n:032x}" for n in range(len(keys))]
         frames = [writer.declare("shops@1.0.0", ["shop"])]
         for own, key, frame in zip(ids, keys, _parts(questions, found), strict=True):
             reply = wire.decode_reply(frame[4:])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
+import polars as pl
+
 from .skew_kit import END, HOUR, SHOPS, Shops, rows, verified
 
 NOON = END * 1_000_000 - 2 * HOUR
@@ -76,3 +80,34 @@ def test_the_online_store_serves_what_training_had_is_late_by_what_it_has_not_ta
     assert stale
     assert stale <= set(late)
     assert not {row for row, _, _ in differing(found)} & {*right, lost[1]}
+
+
+def late_sale(*minutes: int) -> pl.DataFrame:
+    """All sales and forty more; then sales of the first shop that happened so many minutes after these began, each of which nobody knew of before."""
+    frame = rows(more=40)
+    moments = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(END + 60 * minute + 30)) for minute in minutes]
+    late = pl.DataFrame({"shop": SHOPS[0], "amount": 900.0, "busy": 0, "ts": moments}, schema=frame.schema)
+    return pl.concat([frame, late])
+
+
+def test_what_the_last_request_before_a_refresh_had_is_never_called_wrong(shops: Shops) -> None:
+    """The store had gone on, the worker had not heard of it and never said so; then came another late row."""
+    before = shops.content()
+    shops.write(late_sale(5))
+    assert shops.call("tick").code == 0
+    last = shops.serve(SHOPS[:2], at=END * 1_000_000 + 39 * 60_000_000, told=before)
+    shops.write(late_sale(5, 6))
+    assert shops.call("tick").code == 0
+    ended = shops.call("features", "verify", "shops")
+    found = verified(ended)
+    assert (found["wrong"], found["missing"], found["extra"], found["unknown"]) == (0, 0, 0, 0)
+    assert differing(found) == {(last[0], feature, "stale") for feature in ("sold", "times")}
+    assert ended.code == 0
+
+
+def test_what_was_committed_long_after_a_request_excuses_no_wrong_value(shops: Shops) -> None:
+    bug = shops.serve(SHOPS[:2], at=NOON, span="5d", ago_s=60)
+    for minutes in ((5,), (5, 6)):
+        shops.write(late_sale(*minutes))
+        assert shops.call("tick").code == 0
+    assert differing(verified(shops.call("features", "verify", "shops"))) == {(row, "sold", "wrong") for row in bug}

@@ -14,16 +14,18 @@ import polars as pl
 from flyball.clock import FARTHEST, Instant
 from flyball.data.erasures import Erasures
 from flyball.data.manifest import manifest, nothing, read
+from flyball.data.rules import is_pushed
 from flyball.data.sources.pushed import through
 from flyball.data.types import column
 from flyball.declare.codec import view_digest
+from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView
 from flyball.errors import Corrupt, DeclarationError, NotFound
 from flyball.features.skew import Difference, Held, Needed, ServedRow, Truth, judge, needed
-from flyball.features.skew import State as Taken
 from flyball.ledger.bounds import clipped
 from flyball.loop.ports import Library
+from flyball.loop.takenup import TakenUpBy
 from flyball.records.base import State
 from flyball.records.data import DATASET_VERSIONS, DATASETS, Chunk
 from flyball.records.skew import FeatureSkew, Skew, SkewExample
@@ -73,12 +75,15 @@ class Verified:
 class Verifier:
     """Judges rows of the log. One look's: it keeps what it has read of data sets."""
 
-    def __init__(self, state: State, library: Library, blobs: Blobs, erasures: Callable[[str], Erasures]) -> None:
-        """erasures: of a data set by name."""
+    def __init__(
+        self, state: State, library: Library, blobs: Blobs, erasures: Callable[[str], Erasures], pushed: Callable[[str], int]
+    ) -> None:
+        """By the name of a data set: what was erased of it, and the number of the last row that was ever pushed to it."""
         self._state = state
         self._library = library
         self._blobs = blobs
         self._ask = erasures
+        self._pushed = pushed
         self._erasures: dict[str, Erasures] = {}
         self._models: dict[str, Model] = {}
 
@@ -109,7 +114,7 @@ class Verifier:
         differences: list[Difference] = []
         problems: list[str] = []
         for view in model.features:
-            served, definitions = _served(view, rows)
+            served, definitions = _served(rows, view, TakenUpBy(self._state, view.data, self._of(view.data.name), self._sent(view.data)))
             if others := definitions - {view_digest(view)}:
                 problems.append(
                     f"{view.name} was computed by another definition ({', '.join(sorted(one[:8] for one in others))}) than is declared"
@@ -125,6 +130,9 @@ class Verifier:
             differences += judged.differences
             problems += [f"{view.name}: {judged.problem}"] if judged.problem else []
         return Verified(name, number, len(rows), tuple(found), tuple(differences), tuple(problems), model)
+
+    def _sent(self, data: Dataset) -> int:
+        return self._pushed(data.name) if is_pushed(data) else 0
 
     def _of(self, name: str) -> Erasures:
         if name not in self._erasures:
@@ -194,7 +202,7 @@ def _erased(view: FeatureView, erasures: Erasures) -> Callable[[tuple[Any, ...],
     return lambda _key, moment: moment <= newest
 
 
-def _served(view: FeatureView, rows: Sequence[LoggedVector]) -> tuple[list[ServedRow], set[str]]:
+def _served(rows: Sequence[LoggedVector], view: FeatureView, taken: TakenUpBy) -> tuple[list[ServedRow], set[str]]:
     """What one view gave for each row, and the versions of it that were used."""
     served, definitions = [], set()
     for row in rows:
@@ -208,12 +216,9 @@ def _served(view: FeatureView, rows: Sequence[LoggedVector]) -> tuple[list[Serve
         if found is None:
             served.append(ServedRow(row.row, row.moment, key, {}, ()))
             continue
-        after = row.heading.after.views if row.heading.after is not None else []
-        states = (found, *(one for one in after if one.view == view.name))
+        after = next((one for one in row.heading.after.views if one.view == view.name), None) if row.heading.after is not None else None
         values = dict(zip(found.features, row.values[start:], strict=False))
-        served.append(
-            ServedRow(row.row, row.moment, key, values, tuple(dict.fromkeys(Taken(one.content, one.as_of, one.pushed) for one in states)))
-        )
+        served.append(ServedRow(row.row, row.moment, key, values, taken.states(row.at, found, after)))
         definitions.add(found.digest)
     return served, definitions
 
