@@ -60,7 +60,10 @@ class Example(Record, frozen=True):
     value: str = ""
 
 
-Rule = Literal["between", "one_of", "nulls", "time", "min_rows", "unique", "references", "unseen", "shift", "gap", "disorder", "ahead"]
+RuleName = Literal["between", "one_of", "nulls", "time", "min_rows", "unique", "references", "unseen", "shift", "gap", "disorder", "ahead"]
+
+
+Severity = Literal["block", "warn"]
 
 
 class Finding(Record, frozen=True):
@@ -70,8 +73,8 @@ class Finding(Record, frozen=True):
     are new or not known elsewhere. `text` says all of it, and what changed since the last good version.
     """
 
-    rule: Rule
-    severity: Literal["block", "warn"]
+    rule: RuleName
+    severity: Severity
     text: str
     column: str = ""
     count: int = 0

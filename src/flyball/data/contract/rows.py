@@ -44,15 +44,7 @@ class Between:
             held = held and self._low <= stats.low and stats.high <= self._high  # type: ignore[union-attr,operator]
             what = f"values are not between {self._low:g} and {self._high:g} ({found.shown()})"
             text = f"{self._name}: {found.count:,} of {whole.rows:,} {what}{found.changed(whole, 0 if held else None)}"
-            yield Finding(
-                rule="between",
-                severity=self._severity,
-                text=text,
-                column=self._name,
-                count=found.count,
-                of=whole.rows,
-                examples=tuple(found.examples),
-            )
+            yield found.finding("between", self._severity, text, count=found.count, of=whole.rows)
 
 
 class OneOf:
@@ -78,16 +70,7 @@ class OneOf:
             allowed = ", ".join(str(value) for value in (column.one_of or ())[:8]) + (", …" if len(column.one_of or ()) > 8 else "")
             what = f"values are not one of {allowed} ({found.shown()})"
             text = f"{self.name}: {found.count:,} of {whole.rows:,} {what}{found.changed(whole, 0 if held else None)}"
-            yield Finding(
-                rule="one_of",
-                severity=column.on_breach,
-                text=text,
-                column=self.name,
-                count=found.count,
-                of=whole.rows,
-                examples=tuple(found.examples),
-                values=found.named(),
-            )
+            yield found.finding("one_of", column.on_breach, text, count=found.count, of=whole.rows, values=found.named())
 
 
 class Due:
@@ -184,15 +167,8 @@ class Nulls:
             stats = whole.before.stats.get(self._name) if whole.before is not None and self._due is None else None
             what = f"values are missing, at most {100 * self._column.nulls:g}% may be"
             changed = found.changed(whole, stats.nulls if stats is not None else None)
-            yield Finding(
-                rule="nulls",
-                severity=self._column.on_breach,
-                text=f"{self._name}: {self._nulls:,} of {due:,} {what} ({found.shown()}){changed}",
-                column=self._name,
-                count=self._nulls,
-                of=due,
-                examples=tuple(found.examples),
-            )
+            text = f"{self._name}: {self._nulls:,} of {due:,} {what} ({found.shown()}){changed}"
+            yield found.finding("nulls", self._column.on_breach, text, count=self._nulls, of=due)
 
 
 def _first(series: pl.Series) -> list[int]:

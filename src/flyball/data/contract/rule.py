@@ -14,7 +14,7 @@ from flyball.data.cells import brief
 from flyball.data.contract.lastgood import LastGood
 from flyball.data.types import instants
 from flyball.declare.data import Dataset
-from flyball.records.data import Example, Finding
+from flyball.records.data import Example, Finding, RuleName, Severity
 
 EXAMPLES: Final = 3
 NAMED: Final = 5
@@ -146,10 +146,20 @@ class Breaches:
         if moment is not None:
             self.since = moment if self.since is None else min(moment, self.since)
 
+    def finding(self, rule: RuleName, severity: Severity, text: str, *, count: int, of: int, values: tuple[str, ...] = ()) -> Finding:
+        """What is told of `count` of `of` rows that break a rule, with the examples; `values`: those that are named."""
+        examples = tuple(self.examples)
+        return Finding(rule=rule, severity=severity, text=text, column=self.column, count=count, of=of, examples=examples, values=values)
+
     def named(self) -> tuple[str, ...]:
         """The most frequent values, each with its count, as they are told."""
         ranked = sorted(self.values.items(), key=lambda item: (-item[1], item[0]))
         return tuple(f"{brief(value)} ({count:,})" for value, count in ranked[:NAMED])
+
+    def listed(self) -> str:
+        """The same as text, and how many more there are."""
+        more = f", and {len(self.values) - NAMED:,} more" if len(self.values) > NAMED else ""
+        return ", ".join(self.named()) + more
 
     def shown(self) -> str:
         """The examples as text."""

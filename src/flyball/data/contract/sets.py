@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from flyball.data.contract.rule import EXAMPLES, NAMED, Batch, Breaches, Facts, Whole
+from flyball.data.contract.rule import EXAMPLES, Batch, Breaches, Facts, Whole
 from flyball.declare.data import Dataset, ForeignKey
 from flyball.records.data import Example, Finding
 
@@ -53,15 +53,7 @@ class Timed:
         found = self._found
         if found.count:
             text = f"{found.column}: {found.count:,} of {whole.rows:,} rows have no time ({found.shown()})"
-            yield Finding(
-                rule="time",
-                severity="block",
-                text=text,
-                column=found.column,
-                count=found.count,
-                of=whole.rows,
-                examples=tuple(found.examples),
-            )
+            yield found.finding("time", "block", text, count=found.count, of=whole.rows)
 
 
 class Unique:
@@ -164,17 +156,6 @@ class References:
             text = f"{self.name}: nothing is known of {place}, where its values must be found"
             yield Finding(rule="references", severity=self._dataset.on_breach, text=text, column=self.name, of=whole.rows)
         elif found.count:
-            named = found.named()
-            more = f", and {len(found.values) - NAMED:,} more" if len(found.values) > NAMED else ""
-            told = f": {', '.join(named)}{more}" if named else ""
+            told = f": {found.listed()}" if found.values else ""
             text = f"{self.name}: {found.count:,} of {whole.rows:,} values are not in {place}{told} ({found.shown()})"
-            yield Finding(
-                rule="references",
-                severity=self._dataset.on_breach,
-                text=text,
-                column=self.name,
-                count=found.count,
-                of=whole.rows,
-                examples=tuple(found.examples),
-                values=named,
-            )
+            yield found.finding("references", self._dataset.on_breach, text, count=found.count, of=whole.rows, values=found.named())

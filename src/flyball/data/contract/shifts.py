@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from flyball.data.baseline import ColumnBaseline, counted, numbers
-from flyball.data.contract.rule import NAMED, Batch, Breaches, Facts, Whole
+from flyball.data.contract.rule import Batch, Breaches, Facts, Whole
 from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
 from flyball.records.data import Finding
@@ -76,17 +76,9 @@ class Unseen:
         if not any(broken):
             return
         count, of, rows = (self._new, whole.new, "new rows") if of_new > of_all else (found.count, whole.rows, "rows")
-        more = f", and {len(found.values) - NAMED:,} more" if len(found.values) > NAMED else ""
-        yield Finding(
-            rule="unseen",
-            severity="warn" if declared is None else self._column.on_breach,
-            text=f"{self.name}: {count:,} of {of:,} {rows} have a value that was never there: {', '.join(found.named())}{more}"
-            f"{found.changed(whole, 0)}",
-            column=self.name,
-            count=count,
-            of=of,
-            examples=tuple(found.examples),
-            values=found.named(),
+        text = f"{self.name}: {count:,} of {of:,} {rows} have a value that was never there: {found.listed()}{found.changed(whole, 0)}"
+        yield found.finding(
+            "unseen", "warn" if declared is None else self._column.on_breach, text, count=count, of=of, values=found.named()
         )
 
     def _share(self, count: int, rows: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from flyball.clock import Instant, Span, rfc3339
 from flyball.data.contract.rule import EXAMPLES, Batch, Breaches, Facts, Whole
 from flyball.declare.data import Dataset
-from flyball.records.data import Finding
+from flyball.records.data import Finding, Severity
 
 DAY: Final = 86_400_000_000
 """Times that lie more than this ahead are told where nothing is declared: a clock or a time zone is wrong."""
@@ -106,15 +106,7 @@ class Disorder:
                 f"{found.column}: {found.count:,} of {whole.rows:,} rows lie more than {Span(self._limit)} behind an earlier row of the source,"
                 f" at most {Span(self._most).brief} ({found.shown()})"
             )
-            yield Finding(
-                rule="disorder",
-                severity=self._dataset.on_breach,
-                text=text,
-                column=found.column,
-                count=found.count,
-                of=whole.rows,
-                examples=tuple(found.examples),
-            )
+            yield found.finding("disorder", self._dataset.on_breach, text, count=found.count, of=whole.rows)
 
 
 class Ahead:
@@ -122,7 +114,7 @@ class Ahead:
 
     def __init__(self, dataset: Dataset, now: Instant) -> None:
         self._dataset, self._limit = dataset, DAY if dataset.ahead is None else int(dataset.ahead)
-        self._severity: Literal["block", "warn"] = "warn" if dataset.ahead is None else dataset.on_breach
+        self._severity: Severity = "warn" if dataset.ahead is None else dataset.on_breach
         self._now = now
         self._found = Breaches(dataset, dataset.time)
 
@@ -140,12 +132,4 @@ class Ahead:
                 f"{found.column}: {found.count:,} of {whole.rows:,} rows lie more than {Span(self._limit)} ahead of now, {rfc3339(self._now)}"
                 f" ({found.shown()})"
             )
-            yield Finding(
-                rule="ahead",
-                severity=self._severity,
-                text=text,
-                column=found.column,
-                count=found.count,
-                of=whole.rows,
-                examples=tuple(found.examples),
-            )
+            yield found.finding("ahead", self._severity, text, count=found.count, of=whole.rows)
