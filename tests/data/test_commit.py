@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from flyball.data import source
-from flyball.data.commit import commit, load, load_content, schema_of, statistics
+from flyball.data.commit import commit, load_content, schema_of, statistics
 from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
 from flyball.errors import Corrupt, NotFound
@@ -38,7 +38,7 @@ def test_the_first_version_says_what_it_holds(dataset, frame, blobs):
     assert (price.name, price.nulls, price.distinct, price.low, price.high, price.mean) == ("price", 1, 2, 0.25, 0.5, 0.375)
     assert (count.low, count.high) == (1.0, 3.0)
     assert version.stats[3].mean is None
-    assert load(version, blobs).equals(frame)
+    assert load_content(version.content, blobs).equals(frame)
 
 
 def test_the_same_rows_keep_their_version_and_take_the_new_mark(dataset, frame, blobs):

@@ -13,7 +13,7 @@ import pytest
 from flyball.data import refresh as module
 from flyball.data import source
 from flyball.data.against import Against
-from flyball.data.commit import load
+from flyball.data.commit import load_content
 from flyball.data.fold import FOLDS
 from flyball.data.refresh import refresh
 from flyball.data.rules import due, is_news
@@ -184,7 +184,7 @@ def test_the_market_is_read_committed_and_read_back(blobs):
     made = Dataset("nsw", source="data/electricity.csv", time="ts", columns={"day": int, **columns, "up": int}, min_rows=1_000)
     event = refresh(made, Path(folder), blobs, None)
     assert event.version.rows == 45_312
-    assert load(event.version, blobs).schema["ts"] == pl.Datetime("us")
+    assert load_content(event.version.content, blobs).schema["ts"] == pl.Datetime("us")
 
 
 def test_what_the_contract_only_warns_of_is_committed_with_the_version(look, root, write, csv):

@@ -6,8 +6,8 @@ The same rows make the same chunks under one Polars; another Polars may write ot
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 import polars as pl
@@ -56,7 +56,7 @@ def version_of(
     erasures: Erasures = NONE,
     erased: int = 0,
 ) -> DatasetVersion:
-    """Name what was written.
+    """Name what was written: the version to be committed. Raises NotFound, Corrupt, Unavailable.
 
     Versions: 1.0.0 first; then the patch rises when rows were only added, the minor when a column came, or rows changed or went, the
     major when a column went or changed its type. What the head holds now keeps its version, with the new mark. `first` and `last` are the
@@ -79,10 +79,15 @@ def version_of(
             written.abandon()
         return msgspec.structs.replace(head, **told)
     written.keep()
+    number = schema_number = "1.0.0"
+    if head is not None:
+        rise = _schema_rise(before, types)
+        number = _risen(head.version, rise or ("patch" if _only_added(head, written, erasures, blobs) else "minor"))
+        schema_number = _risen(head.schema_version, rise)
     first, last = written.span
     made = DatasetVersion(
         name=dataset.name,
-        version="1.0.0" if head is None else _next(head, before, types, lambda: _only_added(head, written, erasures, blobs)),
+        version=number,
         content=written.content,
         schema=types,
         rows=written.rows,
@@ -93,7 +98,7 @@ def version_of(
         as_of=written.as_of,
         profile=blobs.put(encode(written.baseline())),
         schema_hash=schema_hash(types),
-        schema_version="1.0.0" if head is None else _next_schema(head.schema_version, before, types),
+        schema_version=schema_number,
         **told,
     )
     if fits(DataCommitted(version=made)):
@@ -124,13 +129,8 @@ def statistics(version: DatasetVersion, blobs: Blobs) -> tuple[ColumnStats, ...]
     return msgspec.json.decode(blobs.get(version.stats_blob), type=tuple[ColumnStats, ...]) if version.stats_blob else version.stats
 
 
-def load(version: DatasetVersion, blobs: Blobs) -> pl.DataFrame:
-    """The rows of a version. Raises NotFound, or Corrupt if the bytes are not what the version says."""
-    return load_content(version.content, blobs)
-
-
 def load_content(content: str, blobs: Blobs) -> pl.DataFrame:
-    """The rows under a content hash, for those who were told only that. Raises NotFound, Corrupt."""
+    """The rows under a content hash, such as a version's. Raises NotFound, or Corrupt if the bytes are not what the hash says."""
     found = manifest.manifest(content, blobs)
     return pl.concat([manifest.nothing(found), *(manifest.read(chunk.content, blobs) for chunk in found.chunks)])
 
@@ -164,20 +164,22 @@ def _holds(present: str, birth: str, written: Written, blobs: Blobs) -> bool:
         return False
 
 
-def _next(head: DatasetVersion, before: dict[str, str], types: dict[str, str], added: Callable[[], bool]) -> str:
-    major, minor, patch = (int(part) for part in head.version.split("."))
-    if any(types.get(name) != type_ for name, type_ in before.items()):
-        return f"{major + 1}.0.0"
-    if len(types) > len(before):
-        return f"{major}.{minor + 1}.0"
-    return f"{major}.{minor}.{patch + 1}" if added() else f"{major}.{minor + 1}.0"
+Part = Literal["major", "minor", "patch"]
 
 
-def _next_schema(version: str, before: dict[str, str], types: dict[str, str]) -> str:
-    major, minor, _ = (int(part) for part in version.split("."))
+def _schema_rise(before: dict[str, str], types: dict[str, str]) -> Part | None:
+    """Which part of a version's number rises because of its columns; None where they are what they were."""
     if any(types.get(name) != type_ for name, type_ in before.items()):
-        return f"{major + 1}.0.0"
-    return f"{major}.{minor + 1}.0" if len(types) > len(before) else version
+        return "major"
+    return "minor" if len(types) > len(before) else None
+
+
+def _risen(number: str, part: Part | None) -> str:
+    """A number with one of its parts risen; as it is where None is."""
+    major, minor, patch = (int(each) for each in number.split("."))
+    if part is None:
+        return number
+    return {"major": f"{major + 1}.0.0", "minor": f"{major}.{minor + 1}.0", "patch": f"{major}.{minor}.{patch + 1}"}[part]
 
 
 def _only_added(head: DatasetVersion, written: Written, erasures: Erasures, blobs: Blobs) -> bool:

@@ -17,7 +17,7 @@ import pytest
 
 from flyball.clock import Span
 from flyball.data import source
-from flyball.data.commit import load
+from flyball.data.commit import load_content
 from flyball.data.fold import FOLDS
 from flyball.data.refresh import refresh
 from flyball.data.sources.access import Access
@@ -78,7 +78,7 @@ class Looked:
         return self.rows.get(DATASETS, data.name)
 
     def ids(self):
-        return load(self.head().head, self.blobs)["id"].to_list()
+        return load_content(self.head().head.content, self.blobs)["id"].to_list()
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_pushed_rows_become_versions_and_what_a_version_holds_is_kept_once(place
 def test_a_moment_of_arrival_is_noted_where_none_was_sent(place, look):
     push(place, row(1), row(2, came="2026-01-02T00:00:00Z"))
     look()
-    came = load(look.head().head, look.blobs)["came"].to_list()
+    came = load_content(look.head().head.content, look.blobs)["came"].to_list()
     assert [str(each) for each in came] == ["2027-01-15 08:00:00", "2026-01-02 00:00:00"]
 
 
@@ -137,7 +137,7 @@ def test_a_row_sent_again_under_its_unique_columns_takes_the_place_of_the_first(
     assert look(data).version.rows == 2
     push(place, {"id": "b", "at": "2026-01-02", "amount": 4}, data=data)
     look(data)
-    assert load(look.head(data).head, blobs).select("id", "amount").rows() == [("a", 3.0), ("b", 4.0)]
+    assert load_content(look.head(data).head.content, blobs).select("id", "amount").rows() == [("a", 3.0), ("b", 4.0)]
 
 
 def test_a_column_that_is_declared_later_is_missing_in_what_was_pushed_before(place, look):
@@ -146,7 +146,7 @@ def test_a_column_that_is_declared_later_is_missing_in_what_was_pushed_before(pl
     push(place, row(2))
     wider = replace(DATA, columns={**DATA.columns, "city": Column(str, nulls="100%")})
     assert look(wider).version.version == "1.1.0"
-    assert load(look.head().head, look.blobs)["city"].to_list() == [None, None]
+    assert load_content(look.head().head.content, look.blobs)["city"].to_list() == [None, None]
 
 
 def test_a_contract_of_all_rows_is_looked_at_when_a_version_is_made(place, look):
@@ -321,7 +321,7 @@ def test_rows_that_are_sent_where_those_before_them_are_in_the_version_alone_are
     assert looked(data) is None, "nothing new was sent"
     pushing.push(place.pushed, data, [{"n": 4}], now=NOW, command="k4", head=looked.head(data).head)
     looked(data)
-    assert load(looked.head(data).head, blobs)["n"].to_list() == [1, 2, 3, 4]
+    assert load_content(looked.head(data).head.content, blobs)["n"].to_list() == [1, 2, 3, 4]
 
 
 def test_a_row_whose_time_lies_farther_ahead_than_any_version_may_hold_is_refused_alone():
