@@ -57,7 +57,7 @@ class Person:
         own = tuple(column for column in columns if _has(found, column))
         left = [self._without(chunk, own, found.time, keep) for chunk in found.chunks]
         made = msgspec.structs.replace(found, chunks=tuple(chunk for chunk, _ in left if chunk is not None))
-        return named(manifest.write(made), sum(gone for _, gone in left), keep)
+        return Rest(keep(manifest.write(made)), sum(gone for _, gone in left))
 
     def _manifest(self, content: str) -> DatasetManifest:
         if content not in self._manifests:
@@ -97,11 +97,6 @@ class Person:
 
 def _has(found: DatasetManifest, column: str) -> bool:
     return any(each.name == column for each in found.columns)
-
-
-def named(data: bytes, gone: int, keep: Keep) -> Rest:
-    """Keep bytes under their name."""
-    return Rest(keep(data), gone)
 
 
 def name_only(data: bytes) -> str:

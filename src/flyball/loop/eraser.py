@@ -286,7 +286,7 @@ class Eraser:
         """The records of each segment that is not sealed yet."""
         for file in wal.segments(self._layout.log):
             if state.get(SEGMENTS, segment_key(file.gateway, file.number)) is None:
-                yield list(records(file.path))
+                yield list(sound_records(file.path))
 
     def _open(self, state: State, fields: forget.Fields, subject: str) -> tuple[int, int]:
         """Rows of a person in the open log, and how many of them no standing erasure means yet."""
@@ -324,13 +324,12 @@ class Eraser:
     def _without_records(self, held: Held, fields: forget.Fields, who: str, keep: erase.Keep) -> Iterator[DataErased]:
         for each in held.segments:
             left = forget.without(self._unsealed(each.content), fields, is_of(held.subject), held.labelled)
-            rest = erase.named(sealer.parquet(left.records), left.rows, keep)
             yield DataErased(
                 name=f"{LOG}{segment_key(each.row.gateway, each.row.number)}",
                 birth=each.row.parquet_sha256,
                 old_content=each.content,
-                new_content=rest.content,
-                rows=rest.rows,
+                new_content=keep(sealer.parquet(left.records)),
+                rows=left.rows,
                 subject=who,
             )
 
@@ -340,7 +339,7 @@ def sweep(state: State, blobs: LocalBlobs) -> int:
     return manifest.drop(sorted(replaced(state)), (content for name, content in places(state) if not name.startswith(LOG)), blobs)
 
 
-def records(path: Path) -> Iterator[wal.LogRecord]:
+def sound_records(path: Path) -> Iterator[wal.LogRecord]:
     """Every sound record of a segment that is not sealed; none of a file that is gone or no segment."""
     offset = 0
     while True:
