@@ -46,11 +46,6 @@ def value(total: int) -> float:
         return math.inf if total > 0 else -math.inf
 
 
-def mean(total: int, count: int) -> float:
-    """The rounded sum over `count` ≥ 1, rounded once more."""
-    return value(total) / count
-
-
 def pack(total: int) -> bytes:
     """A total as few bytes: how many zero bytes it ends with (2 bytes), then the rest, two's complement, least byte first."""
     zeros = 0 if not total else ((total & -total).bit_length() - 1) // 8
@@ -63,17 +58,6 @@ def unpack(data: bytes) -> int:
     return int.from_bytes(data[2:], "little", signed=True) << (8 * int.from_bytes(data[:2], "little"))
 
 
-def total_of(values: Floats, starts: Ints) -> list[int]:
-    """The totals of consecutive stretches of `values`: from each start to the next, the last to the end. Starts ascend, none is empty."""
-    parts = _split(values)
-    if parts is None:
-        return [of(stretch.tolist()) for stretch in np.split(values, starts[1:])] if len(starts) else []
-    limbs, width, base = parts
-    sums = [np.add.reduceat(limb, starts).tolist() for limb in limbs] if len(starts) else []
-    shift = base + SCALE
-    return [sum(part << (width * place) for place, part in enumerate(row)) << shift for row in zip(*sums, strict=True)]
-
-
 class Sums:
     """Running sums of a column of finite numbers, for the exact sums of any of its stretches."""
 
@@ -83,10 +67,6 @@ class Sums:
         self._width, self._base = (0, 0) if parts is None else parts[1:]
         zero = np.zeros(1, dtype=np.int64)
         self._runs = None if parts is None else [np.concatenate([zero, np.cumsum(limb)]) for limb in parts[0]]
-
-    def between(self, low: Ints, high: Ints) -> Floats:
-        """The sums of rows [low, high) for each pair."""
-        return self.of(low, high, np.empty(0, dtype=np.int64), np.zeros(len(low) + 1, dtype=np.int64))
 
     def of(self, low: Ints, high: Ints, others: Ints, bounds: Ints) -> Floats:
         """The sums of rows [low, high) together with rows others[bounds[i]:bounds[i + 1]], for each i."""
