@@ -16,7 +16,8 @@ from benchmarks.report import Bar, Report, Row
 from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
-from flyball.features.assemble import PreparedHistory, serving_rows, signature
+from flyball.features.assemble import PreparedHistory, served
+from flyball.features.fields import signature
 from flyball.serving.history import History
 from flyball.serving.worker import Scorer
 from flyball.training.predictor import Predictor
@@ -71,7 +72,7 @@ def check(declared: Model, rows: list[list[Any]]) -> None:
     frame = pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.col("hr").cast(pl.Int64))
     whole = frame.with_columns(**EXPRESSIONS)
     for place in range(100):
-        alone = serving_rows(declared, frame[place : place + 1], [0])
+        alone = served(declared, frame[place : place + 1], [0]).features
         if not alone.equals(whole[place : place + 1].select(alone.columns)):
             raise SystemExit("a row alone has other features than Polars gives it")
 

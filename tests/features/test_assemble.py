@@ -70,7 +70,7 @@ def frame(count=60):
 
 
 def request(made, rows):
-    return rows.select(name for name, _ in assemble.request_fields(made))
+    return rows.select(name for name, _ in fields.request_fields(made))
 
 
 def times(rows):
@@ -80,12 +80,12 @@ def times(rows):
 def test_every_value_served_equals_the_value_trained_on():
     made, rows = model(), frame()
     trained = assemble.training_rows(made, {"sales": rows}, as_of=END).select(assemble.feature_columns(made))
-    served = assemble.serving_rows(made, request(made, rows), times(rows), rows)
+    served = assemble.served(made, request(made, rows), times(rows), rows).features
     assert served.equals(trained)
     for place in range(0, 60, 7):
         one = rows.slice(place, 1)
         known = rows.filter(pl.col("at") < one["at"].item())
-        assert assemble.serving_rows(made, request(made, one), times(one), known).equals(trained.slice(place, 1))
+        assert assemble.served(made, request(made, one), times(one), known).features.equals(trained.slice(place, 1))
 
 
 def test_the_market_is_served_as_it_was_trained_row_by_row(electricity):
@@ -98,36 +98,38 @@ def test_the_market_is_served_as_it_was_trained_row_by_row(electricity):
         moment = one["ts"].item()
         tail = rows.filter((pl.col("ts") < moment) & (pl.col("ts") >= moment - pl.duration(microseconds=int(reach))))
         stamps = one["ts"].cast(pl.Int64).to_list()
-        assert assemble.serving_rows(made, request(made, one), stamps, tail).equals(trained.slice(place, 1)), place
+        assert assemble.served(made, request(made, one), stamps, tail).features.equals(trained.slice(place, 1)), place
     batch = rows.slice(20_000, 300)
-    served = assemble.serving_rows(made, request(made, batch), batch["ts"].cast(pl.Int64).to_list(), assemble.prepare_history(made, rows))
+    served = assemble.served(
+        made, request(made, batch), batch["ts"].cast(pl.Int64).to_list(), assemble.prepare_history(made, rows)
+    ).features
     assert served.equals(trained.slice(20_000, 300))
 
 
 def test_inputs_are_what_is_known_at_the_moment_and_has_no_role():
     made = model()
     # people and shop are known too late, age_band is protected, kind looks the view up, sold is the label
-    assert assemble.inputs(made) == ["forecast"]
+    assert fields.inputs(made) == ["forecast"]
     assert assemble.feature_columns(made) == ["forecast", "before", "visits", "twice", "warm"]
 
 
 def test_named_inputs_are_taken_as_they_are():
-    assert assemble.inputs(model(inputs=["kind", "forecast"])) == ["kind", "forecast"]
+    assert fields.inputs(model(inputs=["kind", "forecast"])) == ["kind", "forecast"]
 
 
 def test_a_caller_sends_inputs_keys_and_what_transforms_and_slices_read():
-    assert [name for name, _ in assemble.request_fields(model())] == ["forecast", "kind", "age_band"]
+    assert [name for name, _ in fields.request_fields(model())] == ["forecast", "kind", "age_band"]
 
 
 def test_a_slice_on_what_is_known_too_late_is_not_asked_of_a_caller():
     made = model(slices=["people"])
-    assert "people" not in [name for name, _ in assemble.request_fields(made)]
+    assert "people" not in [name for name, _ in fields.request_fields(made)]
     assert "__slice_people" in assemble.training_rows(made, {"sales": frame()}, as_of=END).columns
 
 
 def test_a_transform_on_what_is_known_too_late_is_refused():
     with pytest.raises(DeclarationError, match='transform "crowd" reads "people"'):
-        assemble.request_fields(model(transforms={"crowd": pl.col("people") * 2}))
+        fields.request_fields(model(transforms={"crowd": pl.col("people") * 2}))
 
 
 def test_only_rows_whose_label_was_known_are_trained_on():
@@ -219,11 +221,11 @@ def test_a_data_set_without_time_is_trained_on_in_its_own_order():
     got = assemble.training_rows(made, {"adults": pl.DataFrame({"age": [3, 1, 2], "rich": [True, False, None]})}, as_of=END)
     assert got["__time"].to_list() == [0, 1]
     assert got["age"].to_list() == [3, 1]
-    assert assemble.serving_rows(made, pl.DataFrame({"age": [5]}), [0]).to_dicts() == [{"age": 5}]
+    assert assemble.served(made, pl.DataFrame({"age": [5]}), [0]).features.to_dicts() == [{"age": 5}]
 
 
 def test_the_signature_says_types_bounds_and_nulls():
-    got = assemble.signature(model(inputs=["kind", "forecast"]), ())
+    got = fields.signature(model(inputs=["kind", "forecast"]), ())
     names = [field.name for field in got.fields]
     assert names == sorted(names)
     kind, forecast = (got.fields[names.index(name)] for name in ("kind", "forecast"))
@@ -262,7 +264,7 @@ def test_what_is_usual_is_the_median_or_the_most_frequent_value_of_rows_that_hol
     )
     usual = fields.usual_values(made, rows)
     assert usual == {"x": 2.0, "k": 3, "word": "a", "flag": True, "seen": 2_000_000}
-    signed = {field.name: (field.on_request, field.usual) for field in assemble.signature(made, (False, True), usual).fields}
+    signed = {field.name: (field.on_request, field.usual) for field in fields.signature(made, (False, True), usual).fields}
     assert signed["x"] == ("impute", 2.0)
     assert signed["none"] == ("impute", None)
     assert signed["free"] == ("mark", None)
@@ -278,13 +280,13 @@ def test_a_view_reaches_back_over_its_longest_window_and_as_far_as_a_newest_row_
 
 def test_requests_without_history_are_served_with_what_is_known():
     made = model()
-    got = assemble.serving_rows(made, pl.DataFrame({"forecast": [1.0], "kind": ["a"], "age_band": ["x"]}), [HOUR])
+    got = assemble.served(made, pl.DataFrame({"forecast": [1.0], "kind": ["a"], "age_band": ["x"]}), [HOUR]).features
     assert got.row(0, named=True) == {"forecast": 1.0, "before": None, "visits": 0, "twice": 2.0, "warm": None}
 
 
 def test_whole_numbers_sent_for_a_float_are_floats_to_the_model():
     made = model()
-    got = assemble.serving_rows(made, pl.DataFrame({"forecast": [1], "kind": ["a"], "age_band": ["x"]}), [HOUR])
+    got = assemble.served(made, pl.DataFrame({"forecast": [1], "kind": ["a"], "age_band": ["x"]}), [HOUR]).features
     assert got["forecast"].dtype == pl.Float64
 
 
@@ -292,7 +294,7 @@ def test_a_decoded_declaration_makes_the_same_features():
     made, rows = model(), frame()
     decoded = codec.decode(codec.encode(made))
     assert assemble.training_rows(decoded, {"sales": rows}, as_of=END).equals(assemble.training_rows(made, {"sales": rows}, as_of=END))
-    assert assemble.signature(decoded) == assemble.signature(made)
+    assert fields.signature(decoded) == fields.signature(made)
 
 
 def test_what_is_watched_for_drift_is_what_callers_send_but_no_key_and_nobodys_name():

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import flyball as fb
-from flyball.features.assemble import serving_rows, training_rows
+from flyball.features.assemble import served, training_rows
 
 DOCS = (Path(__file__).parent.parent.parent / "docs" / "features.md").read_text()
 DAY = datetime(2026, 1, 1)
@@ -43,9 +43,9 @@ def values(rows: pl.DataFrame = ROWS, ttl: str | None = None) -> dict[str, Any]:
     framing = fb.Framing("drawn", horizon="4h")
     model = fb.Model("m", task="regression", data=data, label="y", features=[view], framing=framing)
     trained = training_rows(model, {"d": rows}, as_of=2**52).filter(pl.col("__time") == int(ROWS["ts"].cast(pl.Int64)[-1]))
-    served = serving_rows(model, pl.DataFrame({"day": [1]}), [int(ROWS["ts"].cast(pl.Int64)[-1])], rows)
-    assert trained.select("newest", "window").equals(served.select("newest", "window"))
-    return served.select("newest", "window").row(0, named=True)
+    asked = served(model, pl.DataFrame({"day": [1]}), [int(ROWS["ts"].cast(pl.Int64)[-1])], rows).features
+    assert trained.select("newest", "window").equals(asked.select("newest", "window"))
+    return asked.select("newest", "window").row(0, named=True)
 
 
 def test_the_table_has_the_rows_of_the_drawing() -> None:

@@ -79,7 +79,8 @@ class Loans:
         """A packed version; its code prints `says` when it is imported."""
         from flyball.declare import codec
         from flyball.declare.code import load_model
-        from flyball.features.assemble import feature_columns, signature
+        from flyball.features.assemble import feature_columns
+        from flyball.features.fields import signature
         from flyball.training.artifact import pack
         from flyball.training.predictor import Predictor
 

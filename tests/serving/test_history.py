@@ -11,7 +11,7 @@ import pytest
 
 import flyball as fb
 from flyball.errors import Unavailable
-from flyball.features.assemble import serving_rows
+from flyball.features.assemble import served
 from flyball.features.online.kept import NotKept
 from flyball.features.online.materialise import Version, add, fill, live
 from flyball.features.online.plan import plan
@@ -66,7 +66,7 @@ class Clock:
 
 
 def asked(history: History, at: int, model: fb.Model = MODEL) -> list:
-    return serving_rows(model, pl.DataFrame({"hour": [0]}), [at], history.prepared).row(0)[1:]
+    return served(model, pl.DataFrame({"hour": [0]}), [at], history.prepared).features.row(0)[1:]
 
 
 def test_a_worker_answers_from_what_is_online_without_being_told_of_it(store: OnlineStore, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import flyball as fb
 from flyball.declare.codec import decode, encode, view_digest
-from flyball.features.assemble import signature
+from flyball.features.fields import signature
 from flyball.features.online.materialise import Version, fill
 from flyball.features.online.plan import plan
 from flyball.records.serving import Arm

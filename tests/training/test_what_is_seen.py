@@ -9,7 +9,7 @@ import pytest
 
 from flyball.data.source import read
 from flyball.errors import BadInput
-from flyball.features import assemble
+from flyball.features import assemble, fields
 from flyball.records.training import RunSpec
 from flyball.store.blobs import LocalBlobs
 from flyball.training.artifact import load
@@ -135,7 +135,7 @@ def test_fit_and_predict_get_features_alone(seen) -> None:
 def test_a_transform_that_is_a_function_is_not_shown_what_callers_send_for_keys_and_slices(seen) -> None:
     given, model, _, _, _ = seen
     assert given["transforms"] == ["x", "shop", "last_x", "visits"], "a key that says of nobody who they are may be read"
-    assert {"person", "age_band"} <= {name for name, _ in assemble.request_fields(model)}
+    assert {"person", "age_band"} <= {name for name, _ in fields.request_fields(model)}
 
 
 def test_groups_of_persons_reach_fit_without_their_names(seen) -> None:
@@ -154,9 +154,9 @@ def test_a_worker_shows_a_version_the_same(seen) -> None:
     _, model, frame, again, _ = seen
     predictor, given = again()
     given.clear()
-    rows = frame.tail(3).select([name for name, _ in assemble.request_fields(model)])
+    rows = frame.tail(3).select([name for name, _ in fields.request_fields(model)])
     times = frame.tail(3)["ts"].cast(pl.Int64).to_list()
-    X = assemble.serving_rows(predictor.model, rows, times, {"rows": frame})
+    X = assemble.served(predictor.model, rows, times, {"rows": frame}).features
     predictor.predict(X)
     assert X.columns == ["x", "last_x", "visits", "doubled"]
     assert not HIDDEN & set(X.columns)

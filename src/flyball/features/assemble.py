@@ -21,31 +21,11 @@ from flyball.declare.views import FeatureView
 from flyball.errors import BadInput
 from flyball.features import transforms
 from flyball.features.direct import MOST_ROWS, Columns, Direct
-from flyball.features.fields import gap_columns, inputs, request_fields, signature, slices, view_features, watched
+from flyball.features.fields import gap_columns, inputs, is_own, request_fields, slices, view_features, watched
 from flyball.features.keys import asked_keys
 from flyball.features.labels import label_data, labels
 from flyball.features.order import Ints
 from flyball.features.windows import Lookup, prepare
-
-__all__ = [
-    "History",
-    "PreparedHistory",
-    "Served",
-    "feature_columns",
-    "inputs",
-    "key_column",
-    "known_rows",
-    "labelled_rows",
-    "moments",
-    "prepare_history",
-    "request_fields",
-    "served",
-    "serving_rows",
-    "signature",
-    "slices",
-    "training_rows",
-    "watched_columns",
-]
 
 History = pl.DataFrame | Mapping[str, pl.DataFrame] | None
 
@@ -62,10 +42,6 @@ class PreparedHistory:
     """What answers for each of a model's views, in order: its rows, sorted once (`prepare_history`), or a store that keeps its values."""
 
     views: tuple[Lookup, ...]
-
-
-def _own(model: Model, view: FeatureView) -> bool:
-    return view.data.name == model.data.name
 
 
 def prepare_history(model: Model, history: History) -> PreparedHistory:
@@ -176,7 +152,7 @@ def moments(model: Model, view: FeatureView, times: Ints, rows: pl.DataFrame) ->
     """What one of the model's views is asked for rows with these times T (i64 µs), which have the columns `view.key`."""
     moment = times - int(model.framing.horizon)
     # another data set's row at the very moment is known; only rows of the same stream might be the row itself
-    row_time = times if _own(model, view) else moment + 1
+    row_time = times if is_own(model, view) else moment + 1
     asked = {"row_time": pl.Series(row_time), "moment": pl.Series(moment)}
     if (keys := asked_keys(view, rows)) is not None:
         asked["key"] = keys
@@ -192,16 +168,12 @@ def feature_columns(model: Model) -> list[str]:
     return list(_plan(model).features)
 
 
-def serving_rows(model: Model, rows: pl.DataFrame, times: Sequence[Instant], history: History | PreparedHistory = None) -> pl.DataFrame:
-    """The feature columns of requests, in order: `served` without its views."""
-    return served(model, rows, times, history).features
-
-
 def served(model: Model, rows: pl.DataFrame, times: Sequence[Instant], history: History | PreparedHistory = None) -> Served:
     """The feature columns of requests, in order, and what the model's views gave for them.
 
     `rows` has the request fields; `times` is each row's T: the time that is predicted, whose moment of prediction is T − horizon (a
-    caller who asks "from now" has T = now + horizon). `history` is the tail of the data sets: at least as much as the views reach back (`reading.reach`).
+    caller who asks "from now" has T = now + horizon). `history` is the tail of the data sets: at least as much as the views reach back
+    (`reading.reach`). Raises BadInput where a transform cannot be computed.
     """
     prepared = history if isinstance(history, PreparedHistory) else prepare_history(model, history)
     return _features(model, rows, np.asarray(times, dtype=np.int64), prepared)
@@ -211,8 +183,8 @@ def training_rows(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: In
     """Every row whose label was known by `as_of`, from `since` on, in order of time.
 
     Columns: `__time` (i64 µs; the row's place where the data set has no time), `__known` where rows say when they arrive, `__y`, `__id`,
-    `__weight`, `__group` and `__key` where the model has them, `__slice_NAME` for every slice and every column of a gate's gap, `__sent_NAME` for what is watched and only transforms or slices read, and the
-    feature columns. `frames` maps data set names to frames
+    `__weight`, `__group` and `__key` where the model has them, `__slice_NAME` for every slice and every column of a gate's gap,
+    `__sent_NAME` for what is watched and only transforms or slices read, and the feature columns. `frames` maps data set names to frames
     as `data.source.read` gives them. Raises BadInput if a data set is missing.
     """
     for name in (model.data.name, *(view.data.name for view in model.features), label_data(model)):

@@ -12,7 +12,7 @@ from flyball.declare import rules_columns
 from flyball.declare.checks import AnyOf, Check
 from flyball.declare.columns import Column
 from flyball.declare.model import Model
-from flyball.declare.views import Feature, RowFeature
+from flyball.declare.views import Feature, FeatureView, RowFeature
 from flyball.errors import DeclarationError
 from flyball.features.expressions import expression, roots
 from flyball.records.models import Field, Signature
@@ -24,6 +24,11 @@ Usual: TypeAlias = int | float | str | bool
 def inputs(model: Model) -> list[str]:
     """The data set's columns that `fit` sees: those named by `inputs=`, else every one known at T − horizon without a role."""
     return list(rules_columns.inputs(model))
+
+
+def is_own(model: Model, view: FeatureView) -> bool:
+    """Whether a view is over the model's own data set, whose rows are those that are predicted."""
+    return view.data.name == model.data.name
 
 
 def view_features(model: Model) -> list[str]:
@@ -100,7 +105,7 @@ def signature(model: Model, classes: Sequence[int | str | bool] = (), usual: Map
 
 def last_known_label(model: Model) -> str:
     """The feature that is the label's last known value (of several the most recent), for the persistence baseline; empty if there is none."""
-    own = [item for view in model.features if view.data.name == model.data.name for item in view.features.items()]
+    own = [item for view in model.features if is_own(model, view) for item in view.features.items()]
     found = [(age, name) for name, feature in own if (age := _age_of_last(feature, model.label_column)) is not None]
     return min(found)[1] if found else ""
 

@@ -21,7 +21,7 @@ from flyball.declare.model import Label, Model
 from flyball.errors import Problem
 from flyball.features.assemble import feature_columns, training_rows
 from flyball.features.exact import Floats
-from flyball.features.fields import inputs, last_known_label
+from flyball.features.fields import inputs, is_own, last_known_label
 from flyball.features.order import Ints
 from flyball.stats.delong import auc
 from flyball.stats.intervals import t_interval, wilson
@@ -88,7 +88,7 @@ def _values(model: Model, rows: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
     last = last_known_label(model)
     lagged = says(model.task, y, rows[last]) if last else None
     # what a window of the same data set gives was known at the moment of prediction, as far as known_after is true
-    before = {name for view in model.features if view.data.name == model.data.name for name in view.features}
+    before = {name for view in model.features if is_own(model, view) for name in view.features}
     nearly = NEARLY_CLASS if model.task in CLASSES else NEARLY_NUMBER
     for name in feature_columns(model):
         if name in before:

@@ -13,17 +13,18 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from flyball.data.types import DTYPES, instants
+from flyball.data.types import DTYPES, micros
 from flyball.declare.columns import Column
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView
 from flyball.errors import BadInput, Problem
 from flyball.features import transforms
-from flyball.features.fields import request_fields
+from flyball.features.fields import is_own, request_fields
 from flyball.features.keys import asked_keys
 from flyball.features.windows import prepare
 
 SAMPLE: Final = 64
+"""Rows at most on which something is proved."""
 
 
 def prove(model: Model, frame: pl.DataFrame) -> list[Problem]:
@@ -72,7 +73,7 @@ def _unchanged(model: Model, rows: pl.DataFrame) -> None:
         if not same.all():
             place = int((~same).arg_true()[0])
             raise BadInput(
-                f'model "{model.name}": transform {getattr(model.transforms, "__name__", "function")} changes "{name}"',
+                f'{transforms.where_of(model)} changes "{name}"',
                 why=f"row {place} of the sample has {rows[name][place]!r}, and comes back with {made[name][place]!r}; {int((~same).sum())} rows differ",
                 fix="add columns, and leave rows, their order and the columns that are there as they are",
             )
@@ -82,6 +83,19 @@ def made_up(rows: pl.DataFrame, declared: Mapping[str, Column]) -> tuple[pl.Data
     """Rows of the same columns that look for what depends on others: real values that repeat, and numbers that never do with nulls among them."""
     mixed = _mixed(rows)
     return mixed, _varied(mixed, declared)
+
+
+def sampled(frame: pl.DataFrame) -> pl.DataFrame:
+    """Up to SAMPLE rows of a frame that has some, spread over it, the first and the last among them."""
+    return frame[np.unique(np.linspace(0, frame.height - 1, min(SAMPLE, frame.height)).astype(np.int64))]
+
+
+def agree(whole: pl.Series, alone: pl.Series) -> pl.Series:
+    """Where two columns of one type hold the same, null and null too: vectorised and single-row arithmetic may differ in the last bit."""
+    same = whole.eq_missing(alone)
+    if whole.dtype.is_float():
+        same |= ((whole - alone).abs() <= 1e-12 * whole.abs().clip(lower_bound=1.0)).fill_null(value=False)
+    return same
 
 
 def _mixed(rows: pl.DataFrame) -> pl.DataFrame:
@@ -120,8 +134,7 @@ def _spread(column: pl.Series, between: tuple[float, float] | None, chance: np.r
 
 def _rows(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
     """Request fields and view values of the sample, as a transform meets them."""
-    places = np.unique(np.linspace(0, frame.height - 1, min(SAMPLE, frame.height)).astype(np.int64))
-    sample = frame[places]
+    sample = sampled(frame)
     rows = sample.select(pl.col(name).cast(DTYPES[item.type]) for name, item in request_fields(model))
     for view in model.features:
         rows = rows.hstack(_values(model, view, frame, sample))
@@ -129,9 +142,9 @@ def _rows(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _values(model: Model, view: FeatureView, frame: pl.DataFrame, sample: pl.DataFrame) -> pl.DataFrame:
-    data = model.data
-    if view.data.name == data.name and data.time and data.time in frame.columns:
-        times = sample.select(instants(data.time)).to_series()
+    time = model.data.time
+    if is_own(model, view) and time and time in frame.columns:
+        times = micros(sample[time])
         asked = pl.DataFrame({"row_time": times, "moment": times - int(model.framing.horizon)})
         if (keys := asked_keys(view, sample)) is not None:
             asked = asked.with_columns(keys.alias("key"))
@@ -148,10 +161,7 @@ def _values(model: Model, view: FeatureView, frame: pl.DataFrame, sample: pl.Dat
 def _compare(where: str, name: str, whole: pl.Series, alone: pl.Series) -> Problem | None:
     if whole.dtype != alone.dtype:
         return Problem(where, f'transform "{name}" gives {whole.dtype} for a frame and {alone.dtype} for one row')
-    same = whole.eq_missing(alone)
-    if whole.dtype.is_float():
-        # vectorised and single-row arithmetic may differ in the last bit
-        same |= ((whole - alone).abs() <= 1e-12 * whole.abs().clip(lower_bound=1.0)).fill_null(value=False)
+    same = agree(whole, alone)
     if same.all():
         return None
     row = int((~same).arg_true()[0])

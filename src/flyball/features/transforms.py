@@ -112,7 +112,7 @@ def _call(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
     hidden = [name for name in added if name in frame.columns]
     if hidden:
         raise BadInput(
-            f'{_where(model)} adds "{hidden[0]}", which is a column of the request',
+            f'{where_of(model)} adds "{hidden[0]}", which is a column of the request',
             why="transforms add columns and replace none",
             fix="give it a name of its own",
         )
@@ -124,7 +124,8 @@ def seen(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
     return frame.select(*shown(model), *view_features(model))
 
 
-def _where(model: Model) -> str:
+def where_of(model: Model) -> str:
+    """How the function of a model's transforms is called in messages."""
     return f'model "{model.name}": transform {getattr(model.transforms, "__name__", "function")}'
 
 
@@ -132,7 +133,7 @@ def called(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
     """All that the function gives for `frame`. Raises BadInput where that is not one row for each row."""
     function: Any = model.transforms
     name = getattr(function, "__name__", "function")
-    where = _where(model)
+    where = where_of(model)
     if not callable(function):
         raise DeclarationError(
             f"{where} is a reference to code", why="a decoded declaration cannot run code", fix="load the model from its files"

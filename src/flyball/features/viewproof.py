@@ -7,7 +7,7 @@ the frame, a rank, a shift) has one value here and another there.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,9 +16,7 @@ from flyball.declare.views import FeatureView, RowFeature
 from flyball.errors import BadInput, Problem
 from flyball.features.expressions import roots
 from flyball.features.reading import masked, read
-from flyball.features.rowwise import made_up
-
-SAMPLE: Final = 64
+from flyball.features.rowwise import agree, made_up, sampled
 
 
 def prove_view(view: FeatureView, frame: pl.DataFrame) -> list[Problem]:
@@ -29,8 +27,7 @@ def prove_view(view: FeatureView, frame: pl.DataFrame) -> list[Problem]:
     """
     if not frame.height:
         return []
-    places = np.unique(np.linspace(0, frame.height - 1, min(SAMPLE, frame.height)).astype(np.int64))
-    sample = frame[places]
+    sample = sampled(frame)
     mixed = np.random.default_rng(0).choice(sample.height, 2 * sample.height)
     found = []
     for name, feature in view.features.items():
@@ -59,10 +56,7 @@ def _differing(view: FeatureView, name: str, part: Any, sample: pl.DataFrame, mi
         with suppress(BadInput, pl.exceptions.PolarsError):
             pairs.append(_both(view, name, part, rows, is_value=is_value))
     for made, wanted in pairs:
-        same = made.eq_missing(wanted)
-        if made.dtype.is_float():
-            # vectorised and single-row arithmetic may differ in the last bit
-            same |= ((made - wanted).abs() <= 1e-12 * made.abs().clip(lower_bound=1.0)).fill_null(value=False)
+        same = agree(made, wanted)
         if not same.all():
             row = int((~same).arg_true()[0])
             return Problem(

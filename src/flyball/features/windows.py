@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import numpy as np
 import polars as pl
 
-from flyball.declare.views import Feature, FeatureView, RowFeature, WindowFeature
+from flyball.declare.views import FeatureView, RowFeature, WindowFeature
 from flyball.errors import DeclarationError
 from flyball.features.aggregates import Column, Stretches, reduce
 from flyball.features.order import Ints, Ordered, by_number, order
@@ -183,8 +183,9 @@ def _column(view: FeatureView, name: str, feature: WindowFeature, rows: pl.DataF
     return Column(feature.column, kept, count, ordered.time[kept], None if values is None else values.gather(pl.Series(kept)))
 
 
-def _check(view: FeatureView, name: str, feature: Feature, column: Column) -> None:
-    if isinstance(feature, WindowFeature) and feature.how in ("sum", "mean", "min", "max"):
+def _check(view: FeatureView, name: str, feature: WindowFeature, column: Column) -> None:
+    """Raise DeclarationError for an aggregate of numbers over a column that holds none."""
+    if feature.how in ("sum", "mean", "min", "max"):
         dtype = column.values.dtype
         if not (dtype.is_numeric() or dtype == pl.Boolean):
             raise DeclarationError(

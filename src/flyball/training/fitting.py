@@ -19,8 +19,8 @@ from flyball.declare.functions import Function
 from flyball.declare.model import Model
 from flyball.declare.training import Train
 from flyball.errors import DeclarationError, Refused
-from flyball.features.assemble import request_fields, signature, watched_columns
-from flyball.features.fields import Usual, usual_values
+from flyball.features.assemble import watched_columns
+from flyball.features.fields import Usual, request_fields, signature, usual_values
 from flyball.records.models import Signature
 from flyball.training.calls import Parameters, RunLog, call_fit, hyperparameters
 from flyball.training.predictor import Predictor, classes_of
