@@ -21,6 +21,7 @@ from typing import NamedTuple, Protocol, cast
 
 from flyball.clock import Instant
 from flyball.errors import BadInput, Corrupt, NotFound, Unavailable, Unusable, kind_of
+from flyball.store.durable import sync_folder
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 20
@@ -282,11 +283,7 @@ def _settle(file: BufferedWriter, target: Path) -> None:
     written = Path(file.name)
     written.chmod(0o444)
     written.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(target.parent)
 
 
 def _corrupt(digest: str) -> Corrupt:

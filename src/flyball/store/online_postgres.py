@@ -14,9 +14,8 @@ from typing import Any
 import psycopg
 from psycopg.waiting import Ready
 
-from flyball.errors import FlyballError
 from flyball.store.online import TIMEOUT_S, Part
-from flyball.store.online_sql import MANY, SqlOnline, Work
+from flyball.store.online_sql import READ, SqlOnline, Work
 from flyball.store.postgres import Postgres
 
 BUSY_S = 10.0
@@ -93,7 +92,7 @@ class PostgresOnline(SqlOnline):
         self._connection: _Connection | None = None
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; the next statement opens another."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
@@ -106,13 +105,13 @@ class PostgresOnline(SqlOnline):
                 return _rows(self._opened(), sql, parameters)
             except psycopg.Error as error:
                 broken = self._connection is None or self._connection.closed
-                self._forget()
+                self.close()
                 if fresh or not kept or not broken or "timeout" in str(error):
-                    raise self._explain(error) from error
+                    raise self._server.explain(error) from error
         raise AssertionError("the second round returns or raises")
 
     def _several(self, view: str, entities: Sequence[bytes]) -> list[tuple[Any, ...]]:
-        return self._query(f"{MANY}= ANY(?::bytea[]) ORDER BY x.entity, x.part", (view, list(entities)))
+        return self._query(f"{READ}= ANY(?::bytea[]) ORDER BY x.entity, x.part", (view, list(entities)))
 
     @contextmanager
     def _writing(self) -> Iterator[Work]:
@@ -132,8 +131,8 @@ class PostgresOnline(SqlOnline):
                 if not connection.closed and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                     connection.execute(b"ROLLBACK")
         except psycopg.Error as error:
-            self._forget()
-            raise self._explain(error) from error
+            self.close()
+            raise self._server.explain(error) from error
 
     def _opened(self) -> _Connection:
         if self._connection is None:
@@ -151,14 +150,6 @@ class PostgresOnline(SqlOnline):
                 raise
             self._connection = connection
         return self._connection
-
-    def _forget(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
-
-    def _explain(self, error: psycopg.Error) -> FlyballError:
-        return self._server.explain(error)
 
 
 def _rows(connection: _Connection, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:

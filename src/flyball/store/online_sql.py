@@ -24,8 +24,10 @@ AT_ONCE = 10_000
 _GENERATIONS = """SELECT g.number, g.view, CASE WHEN v.live = g.number THEN 1 ELSE 0 END, g.cursor
 FROM online_generation g LEFT JOIN online_view v ON v.name = g.view """
 _NUMBERS = "SELECT number FROM online_generation"
-_READ = """SELECT x.entity, x.part, x.body FROM online_view v JOIN online_value x ON x.generation = v.live
+READ = """SELECT x.entity, x.part, x.body FROM online_view v JOIN online_value x ON x.generation = v.live
 WHERE v.name = ? AND x.entity """
+"""Of the live generation, parts of the entities that the rest of the statement names."""
+_READ_ONE = f"{READ}= ? ORDER BY x.part"
 
 
 class Work(ABC):
@@ -63,7 +65,7 @@ class SqlOnline(ABC):
 
     def read(self, view: str, entities: Sequence[bytes]) -> list[Part]:
         """Every part of these entities of the live generation."""
-        found = self._query(ONE, (view, entities[0])) if len(entities) == 1 else self._several(view, entities) if entities else []
+        found = self._query(_READ_ONE, (view, entities[0])) if len(entities) == 1 else self._several(view, entities) if entities else []
         if not found and not self._query("SELECT 1 FROM online_view WHERE name = ?", (view,)):
             raise not_online(view)
         # the driver's tuples are read as parts are, by place; making parts of them would cost as much as the look-up
@@ -179,10 +181,6 @@ class SqlOnline(ABC):
                 why="the values there are not those that this writer left",
                 fix="nothing was changed; try again",
             )
-
-
-ONE = f"{_READ}= ? ORDER BY x.part"
-MANY = _READ
 
 
 def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

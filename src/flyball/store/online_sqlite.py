@@ -12,7 +12,7 @@ from typing import Any
 
 from flyball.errors import Unavailable, kind_of
 from flyball.store.online import TIMEOUT_S, Generation, Part
-from flyball.store.online_sql import MANY, SqlOnline, Work
+from flyball.store.online_sql import READ, SqlOnline, Work
 
 FORM = 1
 """Of the tables. A file of another form is emptied: everything in it can be made again."""
@@ -122,7 +122,7 @@ class SqliteOnline(SqlOnline):
         # statements of few lengths, so that they are found prepared; an entity that is named twice is found once
         places = 1 << max(len(entities) - 1, 0).bit_length()
         padded = [*entities, *[entities[0]] * (places - len(entities))]
-        return self._query(f"{MANY}IN ({','.join('?' * places)}) ORDER BY x.entity, x.part", [view, *padded])
+        return self._query(f"{READ}IN ({','.join('?' * places)}) ORDER BY x.entity, x.part", [view, *padded])
 
     @contextmanager
     def _writing(self) -> Iterator[Work]:

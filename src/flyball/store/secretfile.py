@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from flyball.errors import Refused
+from flyball.store.durable import sync_folder
 
 
 def make(path: Path, text: str) -> None:
@@ -26,11 +27,7 @@ def make(path: Path, text: str) -> None:
     finally:
         os.close(descriptor)
         scratch.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def read(path: Path, what: str, *, why: str, fix: str) -> str:

@@ -22,6 +22,7 @@ from typing import Any, Final, NamedTuple
 
 from flyball.clock import Instant
 from flyball.errors import Corrupt, kind_of
+from flyball.store.durable import sync_folder
 
 LARGEST: Final = 16 << 20
 """Bytes after which a segment is followed by another."""
@@ -147,7 +148,7 @@ class Segments:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-            self._sync()
+            sync_folder(self._folder)
         return gone
 
     def _paths(self) -> list[Path]:
@@ -189,18 +190,11 @@ class Segments:
                 file.truncate(end)
                 raise
         if new:
-            self._sync()
+            sync_folder(self._folder)
             oldest = int(paths[0].stem) if paths else 1
             # a command is known as long as its rows are
             self._commands = {command: last for command, last in self._commands.items() if last >= oldest}
         self._left, self._end = _seen(path), (end or len(_MAGIC)) + len(encoded)
-
-    def _sync(self) -> None:
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _seen(path: Path) -> Seen:
