@@ -6,6 +6,7 @@ It changes the verdicts of gates that ask for a person, and no other: a version 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -53,39 +54,30 @@ class Reject(Record, frozen=True):
 
 def approve(ports: Ports, caller: Caller, row: VersionRow, *, command: str, reason: str) -> tuple[Approve, Decide[Approve]]:
     """A caller's yes, said under every role and job of theirs that the version's gates ask for."""
-    what = ports.library.result(row.result)
-    order = Approve(
-        id=command,
-        actor=caller.actor,
-        model=row.model,
-        version=row.version,
-        held=_held(caller, what),
-        reason=clipped(reason),
-        result=row.result,
-        what=what,
-    )
-    return order, decide_approve
+    return _order(Approve, ports, caller, row, command, reason), decide_approve
 
 
 def reject(ports: Ports, caller: Caller, row: VersionRow, *, command: str, reason: str) -> tuple[Reject, Decide[Reject]]:
     """A caller's no, likewise."""
+    return _order(Reject, ports, caller, row, command, reason), decide_reject
+
+
+SaidT = TypeVar("SaidT", Approve, Reject)
+
+
+def _order(kind: type[SaidT], ports: Ports, caller: Caller, row: VersionRow, command: str, reason: str) -> SaidT:
     what = ports.library.result(row.result)
-    order = Reject(
+    wanted = {one.role for one in approvals.asked(what.verdicts, everything=True)}
+    return kind(
         id=command,
         actor=caller.actor,
         model=row.model,
         version=row.version,
-        held=_held(caller, what),
+        held=tuple(sorted(caller.held & wanted or caller.held)),
         reason=clipped(reason),
         result=row.result,
         what=what,
     )
-    return order, decide_reject
-
-
-def _held(caller: Caller, what: RunResult) -> tuple[str, ...]:
-    wanted = {one.role for one in approvals.asked(what.verdicts, everything=True)}
-    return tuple(sorted(caller.held & wanted or caller.held))
 
 
 def decide_approve(state: State, command: Approve, now: Instant) -> Sequence[Event] | Refusal:

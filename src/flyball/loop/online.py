@@ -48,8 +48,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rows:
-    """Where rows come from. `load`: those under a content hash, these columns of them. `pushed`: those that were pushed to a data set after a row of
-    this number. `apart`: what two contents do not share, as `data.additions.apart` tells it. Both raise NotFound, Corrupt.
+    """Where rows come from. `load`: those under a content hash, these columns of them. `pushed`: those that were pushed to a data set after a
+    row of this number. `apart`: what two contents do not share, as `data.additions.apart` tells it. `load` and `apart` raise
+    NotFound, Corrupt; `pushed` BadInput, Corrupt.
     """
 
     load: Load
@@ -61,7 +62,8 @@ class Rows:
 class Wanted:
     """A view that is to be online. `content`: where the rows of its data set's newest version lie (empty: there is none yet).
 
-    `as_of`: when the newest of them was known. `models` read it.
+    `as_of`: when the newest of them was known. `models` read it. `through`: the last pushed row that the version holds. `pushes`: whether rows
+    that were pushed since may be taken up before a version holds them.
     """
 
     view: FeatureView
@@ -69,9 +71,7 @@ class Wanted:
     as_of: Instant
     models: tuple[str, ...]
     through: int = 0
-    """The last pushed row that the version holds."""
     pushes: bool = False
-    """Whether rows that were pushed since may be taken up before a version holds them."""
 
 
 def wanted(state: State, library: Library) -> dict[str, Wanted]:
@@ -128,7 +128,8 @@ def _declaration(state: State, library: Library, version: str) -> Iterable[str]:
 
 
 def bring_up(store: OnlineStore, want: Wanted, rows: Rows, now: Instant, report: Report | None = None, *, whole: bool = False) -> At | None:
-    """Bring a view to its data set's newest version: by the rows that were added, or whole where any was changed or removed, or `whole` is asked for. Rows that were pushed since follow.
+    """Bring a view to its data set's newest version: by the rows that were added, or whole where any was changed or removed, or `whole` is
+    asked for. Rows that were pushed since follow.
 
     None: there is no version yet. Raises Unavailable, Conflict, BadInput, NotFound, Corrupt.
     """

@@ -59,8 +59,10 @@ def chosen(state: State, kept: Mapping[str, Span], since: Mapping[str, Instant],
         if version.name in kept and since.get(key, now) < now - kept[version.name] and state.get(COLLECTED, key) is None
     ]
     used = made_from(state, without)
-    going = tuple(key for key in over if key not in used and not _is_head(state, key))
-    return LetGo(versions=going, heads=_heads(state) if going else {}, lies={key: _lies(state, key) for key in going})
+    heads = _heads(state)
+    current = {erasure_key(name, content) for name, content in heads.items()}
+    going = tuple(key for key in over if key not in used and key not in current)
+    return LetGo(versions=going, heads=heads if going else {}, lies={key: _lies(state, key) for key in going})
 
 
 def made_from(state: State, without: frozenset[str]) -> frozenset[str]:
@@ -96,11 +98,6 @@ def is_of(event: Event, versions: frozenset[str]) -> bool:
 
 def _heads(state: State) -> dict[str, str]:
     return {name: row.head.content for name, row in state.scan(DATASETS) if row.head is not None}
-
-
-def _is_head(state: State, key: str) -> bool:
-    name, _, content = key.rpartition("/")
-    return _heads(state).get(name) == content
 
 
 def _lies(state: State, key: str) -> str:
