@@ -57,16 +57,16 @@ def lineage(
         raise BadArgument("--openlineage is JSON already", why="an event a line is no single document", fix="leave --json out")
     if file is not None and not openlineage:
         raise BadArgument("--out is of --openlineage", fix="flyball lineage --openlineage --out FILE")
+    direction: Direction = "both" if up == down else "up" if up else "down"
     with common.opened(project) as wired:
         if openlineage:
-            _export(out, wired, thing, file, up=up, down=down)
+            _export(out, wired, thing, file, direction)
             return 0
         if not thing:
             _overview(out, wired)
             return 0
         from flyball.loop.tracing import trace
 
-        direction: Direction = "both" if up == down else "up" if up else "down"
         found = trace(wired.ports.ledger.state(), wired.ports.library, thing, direction, common.seen(wired))[1]
         if as_json:
             out.document(_document(found))
@@ -75,12 +75,11 @@ def lineage(
     return 0
 
 
-def _export(out: Output, wired: Wired, thing: str, file: Path | None, *, up: bool, down: bool) -> None:
+def _export(out: Output, wired: Wired, thing: str, file: Path | None, direction: Direction) -> None:
     """Every event on a line of its own, on stdout or in a file that is written beside and then put in its place."""
     from flyball.ledger.export import whole_file
     from flyball.loop.openlineage import lines
 
-    direction: Direction = "both" if up == down else "up" if up else "down"
     if file is not None and (file.is_dir() or not file.parent.is_dir()):
         raise BadInput(f"{file} cannot be written", why="it is a folder" if file.is_dir() else "there is no such folder", fix="name a file")
     told = lines(wired.ports.ledger.state(), wired.ports.library, wired.blobs, wired.root, thing, direction, common.seen(wired))

@@ -132,12 +132,13 @@ class Exporter:
         facets = self._facet(ol.DatasetTypeFacet, dataset_type="TABLE") | self._owned(ol.OwnershipFacet, reads.dataset(name))
         if data is not None and data.about:
             facets |= self._facet(ol.DocumentationFacet, description=data.about)
-        for edge in self.made.graph.before(reads.dataset(name)):
-            if edge.how is How.READ:
-                namespace, called = self._place(edge.source.name)
-                facets |= self._facet(ol.DataSourceFacet, name=edge.source.name, uri=_uri(namespace, called))
-                break
+        if origin := self._origin(name):
+            facets |= self._facet(ol.DataSourceFacet, name=origin, uri=_uri(*self._place(origin)))
         return facets
+
+    def _origin(self, name: str) -> str:
+        """The source that a data set is read from; empty where none is known."""
+        return next((edge.source.name for edge in self.made.graph.before(reads.dataset(name)) if edge.how is How.READ), "")
 
     def _place(self, source: str) -> tuple[str, str]:
         """The namespace and name of a source, by the specification: `file` and a path, `s3://bucket` and a key."""
@@ -204,18 +205,12 @@ class Exporter:
 
     def _copied(self, name: str, columns: Collection[str]) -> dict[str, ol.Facet]:
         """That columns are those of the source, as they are there."""
-        for edge in self.made.graph.before(reads.dataset(name)):
-            if edge.how is How.READ:
-                namespace, called = self._place(edge.source.name)
-                same = (ol.Transformation(type="DIRECT", subtype="IDENTITY"),)
-                fields = {
-                    column: ol.ColumnInputs(
-                        input_fields=(ol.InputField(namespace=namespace, name=called, field=column, transformations=same),)
-                    )
-                    for column in columns
-                }
-                return self._facet(ol.ColumnLineageFacet, fields=fields)
-        return {}
+        origin = self._origin(name)
+        if not origin:
+            return {}
+        namespace, called = self._place(origin)
+        fields = {column: ol.ColumnInputs(input_fields=(_same(namespace, called, column),)) for column in columns}
+        return self._facet(ol.ColumnLineageFacet, fields=fields)
 
     def _view(self, node: Node) -> Iterator[ol.Event]:
         found = self.made.views.get(node.name)
@@ -435,8 +430,7 @@ class Exporter:
     def _given(self, node: Node) -> dict[str, ol.Facet]:
         """What predictions are: a model's, of one version, one column of answers."""
         model, _, rest = node.name.partition("@")
-        same = (ol.Transformation(type="DIRECT", subtype="IDENTITY"),)
-        source = ol.InputField(namespace=self.namespace, name=f"models/{model}", field="prediction", transformations=same)
+        source = _same(self.namespace, f"models/{model}", "prediction")
         facets = self._facet(ol.DatasetTypeFacet, dataset_type="STREAM") | self._owned(ol.OwnershipFacet, node)
         facets |= self._columns({"prediction": None}, {})
         facets |= self._facet(ol.VersionFacet, dataset_version=rest.removesuffix("/predictions"))
@@ -458,6 +452,13 @@ def _release() -> str:
 def _producer() -> str:
     """Who tells it: this package in this version, as a package URL."""
     return f"pkg:pypi/flyball@{_release()}"
+
+
+def _same(namespace: str, name: str, field: str) -> ol.InputField:
+    """A column that is given on as it is."""
+    return ol.InputField(
+        namespace=namespace, name=name, field=field, transformations=(ol.Transformation(type="DIRECT", subtype="IDENTITY"),)
+    )
 
 
 def _uri(namespace: str, name: str) -> str:

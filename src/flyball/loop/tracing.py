@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
 
-from flyball.declare.data import Dataset
 from flyball.declare.units import near
 from flyball.errors import BadInput, NotFound
 from flyball.ledger.lineage import Edge, How, Kind, Node, Part
@@ -172,12 +171,8 @@ def overview(state: State, library: Library, covers: Callable[[str], bool] | Non
 
 def _used(made: Project) -> set[Node]:
     """Columns that something is made of, that a contract looks at, or that say who or when a row is."""
-    roles = {reads.column(data.name, name) for data in _datasets(made) for name in (*data.roles, *data.unique)}
+    roles = {reads.column(data.name, name) for data in made.known.values() for name in (*data.roles, *data.unique)}
     return roles | {edge.source for edge in made.graph.edges() if edge.source.kind is Kind.COLUMN}
-
-
-def _datasets(made: Project) -> Iterable[Dataset]:
-    return made.known.values()
 
 
 def _without_model(made: Project, node: Node) -> bool:
