@@ -170,6 +170,34 @@ def test_readers_do_not_wait_for_a_writer(make):
     assert read(reader, b"a") == [(b"a", 0, b"2")]
 
 
+def test_a_generation_is_given_the_values_of_another_in_steps_by_whoever_goes_on(make, monkeypatch):
+    monkeypatch.setattr("flyball.store.online_sql.AT_ONCE", 3)
+    store, other = make(), make()
+    parts = [(name, number, name * 2) for name in (b"", b"a", b"a\xff", b"b") for number in (-(2**62), 0)]
+    live = filled(store, [Part(*part) for part in parts])
+    begun = store.begin(VIEW, b"half")
+    assert store.copy(begun, live) == 3
+    assert [other.copy(begun, live) for _ in range(4)] == [3, 2, 0, 0]
+    assert read(store, b"a") == [part for part in parts if part[0] == b"a"], "the live one has its own still"
+    store.publish(store.put(begun, [Part(b"a", 0, b"new")], b"whole"))
+    wanted = {part[:2]: part[2] for part in parts} | {(b"a", 0): b"new"}
+    assert read(store, b"", b"a", b"a\xff", b"b") == [(*key, body) for key, body in wanted.items()]
+    store.collect()
+    assert read(store, b"", b"a", b"a\xff", b"b") == [(*key, body) for key, body in wanted.items()]
+
+
+def test_what_is_copied_is_of_one_state(make):
+    store, other = make(), make()
+    live = filled(store, [Part(b"a", 0, b"1")])
+    begun = store.begin(VIEW, b"half")
+    other.put(live, [Part(b"b", 0, b"2")], b"2")
+    with pytest.raises(Conflict):
+        store.copy(begun, live)
+    with pytest.raises(Conflict):
+        store.copy(begun._replace(cursor=b"another"), live._replace(cursor=b"2"))
+    assert store.copy(begun, live._replace(cursor=b"2")) == 2
+
+
 def test_a_generation_that_is_begun_takes_the_place_of_another_that_was_being_built(store):
     live = filled(store, [Part(b"a", 0, b"1")])
     given_up = store.put(store.begin(VIEW, b""), [Part(b"a", 0, b"2")], b"x")

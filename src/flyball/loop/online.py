@@ -210,7 +210,7 @@ def status(name: str, want: Wanted, generations: Iterable[Generation], problem: 
         made_at=at.made_at if at is not None else 0,
         newest=want.content,
         lag=behind,
-        filled=filling.done if filling is not None else 0,
+        filled=0 if filling is None else filling.done if filling.since is None else filling.remade,
         problem=problem,
     )
 

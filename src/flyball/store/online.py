@@ -67,6 +67,13 @@ class OnlineStore(Protocol):
         """
         ...
 
+    def copy(self, generation: Generation, source: Generation) -> int:
+        """Give a generation, into which nothing else was put yet, the next of the values of another one; how many, 0 when it has all of them.
+
+        Raises Conflict as `put`, also where the cursor of `source` is another one by now.
+        """
+        ...
+
     def update(
         self, generation: Generation, keys: Iterable[tuple[bytes, int]], merge: Merge, cursor: bytes, *, below: int | None = None
     ) -> Generation:

@@ -19,7 +19,7 @@ BATCH = 5_000
 """Values that one statement writes."""
 
 AT_ONCE = 10_000
-"""Values of a dead generation that are removed in one transaction: writers wait for each other, never for long."""
+"""Values of a dead generation that are removed, or of a live one that are copied, in one transaction: writers wait for each other, never for long."""
 
 _GENERATIONS = """SELECT g.number, g.view, CASE WHEN v.live = g.number THEN 1 ELSE 0 END, g.cursor
 FROM online_generation g LEFT JOIN online_view v ON v.name = g.view """
@@ -28,6 +28,13 @@ READ = """SELECT x.entity, x.part, x.body FROM online_view v JOIN online_value x
 WHERE v.name = ? AND x.entity """
 """Of the live generation, parts of the entities that the rest of the statement names."""
 _READ_ONE = f"{READ}= ? ORDER BY x.part"
+
+_LAST = "SELECT entity, part FROM online_value WHERE generation = ? ORDER BY entity DESC, part DESC LIMIT 1"
+_COPIED = """INSERT INTO online_value (generation, entity, part, body)
+SELECT CAST(? AS BIGINT), entity, part, body FROM online_value WHERE generation = ? """
+_IN_STEPS = "ORDER BY entity, part LIMIT ? RETURNING 1"
+_COPY = f"{_COPIED}{_IN_STEPS}"
+_COPY_ON = f"{_COPIED}AND (entity, part) > (?, ?) {_IN_STEPS}"
 
 
 class Work(ABC):
@@ -95,6 +102,17 @@ class SqlOnline(ABC):
             for batch in _batches(parts, BATCH):
                 work.write(generation.number, batch)
         return generation._replace(cursor=cursor)
+
+    def copy(self, generation: Generation, source: Generation) -> int:
+        """Copy the next values of `source`, in order of their keys: the last that is there says how far it is."""
+        with self._writing() as work:
+            for each in (generation, source):
+                self._advance(work, each, each.cursor)
+            last = work.run(_LAST, (generation.number,))
+            if not last:
+                return len(work.run(_COPY, (generation.number, source.number, AT_ONCE)))
+            entity, part = last[0]
+            return len(work.run(_COPY_ON, (generation.number, source.number, bytes(entity), part, AT_ONCE)))
 
     def update(
         self, generation: Generation, keys: Iterable[tuple[bytes, int]], merge: Merge, cursor: bytes, *, below: int | None = None

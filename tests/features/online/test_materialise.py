@@ -143,6 +143,77 @@ def test_a_backfill_that_was_broken_off_goes_on_where_it_was(kit, store, online,
     assert values(kit, online, view, store, 9, keys) == expected(kit, view, rows, 9, keys)
 
 
+def test_a_backfill_is_seen_whole_or_not_at_all(kit, store, online, monkeypatch):
+    monkeypatch.setattr("flyball.features.online.materialise.ENTITIES", 2)
+    view, made = kit.view(), plan(kit.view())
+    rows = [(f"k{number}", number, number, 1.0, 1, 1.0, "p", True) for number in range(9)]
+    wrong = [(key, t, a, None, *rest) for key, t, a, _, *rest in rows]
+    keys, version = [row[0] for row in rows], Version("one", kit.frame(rows))
+    before = fill(store, made, Version("one", kit.frame(wrong)), LATER)
+    old, new = (expected(kit, view, each, 9, keys) for each in (wrong, [*wrong[:2], *rows[2:]]))
+    seen = []
+
+    def look(_done, _of):
+        seen.append(values(kit, online, view, store, 9, keys) == old)
+
+    after = backfill(store, made, before, version, 2 * kit.S, LATER + 1, look)
+    assert seen == [True] * 4
+    assert values(kit, online, view, store, 9, keys) == new
+    assert [each.number for each in store.generations()] == [after.generation.number]
+    assert (after.progress.made_at, after.progress.since, after.progress.copied) == (LATER + 1, None, False)
+
+
+def test_a_backfill_that_was_broken_off_while_it_copied_goes_on_there(kit, store, online, monkeypatch):
+    monkeypatch.setattr("flyball.store.online_sql.AT_ONCE", 1)
+    view, made = kit.view(), plan(kit.view())
+    version = Version("one", kit.frame(ROWS))
+    at = fill(store, made, version, LATER)
+    copy, steps = store.copy, []
+
+    def killed(*given):
+        steps.append(copy(*given))
+        if len(steps) == 2:
+            raise Killed
+        return steps[-1]
+
+    monkeypatch.setattr(store, "copy", killed)
+    with pytest.raises(Killed):
+        backfill(store, made, at, version, 30 * kit.S, LATER)
+    half = filling(store, made)
+    monkeypatch.setattr(store, "copy", lambda *given: (steps.append(copy(*given)), steps[-1])[1])
+    parts = len(store.read(made.store_name, [entity("x"), entity("y")]))
+    assert backfill(store, made, at, version, 30 * kit.S, LATER).generation.number == half.generation.number
+    assert steps == [1] * parts + [0, 0], "each once, and a last look"
+    assert values(kit, online, view, store, 45) == expected(kit, view, ROWS, 45)
+
+
+def test_a_backfill_loses_nothing_that_was_added_while_it_was_under_way(kit, store, online):
+    view, made = kit.view(), plan(kit.view())
+    at = fill(store, made, Version("one", kit.frame(ROWS[:30])), LATER)
+
+    def meanwhile(_done, _of):
+        more = Version("two", kit.frame(ROWS[30:]))
+        add(store, made, live(store, made), more, LATER, rows=40)
+
+    with pytest.raises(Conflict):
+        backfill(store, made, at, Version("one", kit.frame(ROWS[:30])), 0, LATER, meanwhile)
+    assert values(kit, online, view, store, 45) == expected(kit, view, ROWS, 45)
+    again = backfill(store, made, live(store, made), Version("two", kit.frame(ROWS)), 0, LATER)
+    assert (again.progress.content, len(store.generations())) == ("two", 1)
+    assert values(kit, online, view, store, 45) == expected(kit, view, ROWS, 45)
+
+
+def test_a_fill_does_not_go_on_with_what_a_backfill_left(kit, store, online):
+    view, made = kit.view(), plan(kit.view())
+    wrong = [(key, t, a, None, *rest) for key, t, a, _, *rest in ROWS]
+    at = fill(store, made, Version("one", kit.frame(wrong)), LATER)
+    with pytest.raises(Killed):
+        backfill(store, made, at, Version("one", kit.frame(ROWS)), 30 * kit.S, LATER, lambda *_: stop(4, 4))
+    assert filling(store, made) is not None
+    fill(store, made, Version("one", kit.frame(ROWS)), LATER)
+    assert values(kit, online, view, store, 45) == expected(kit, view, ROWS, 45)
+
+
 def test_rows_that_no_window_reaches_any_more_are_removed_as_others_come(kit, store):
     view = kit.view(newest=False)
     made = plan(view)

@@ -1,7 +1,7 @@
 """Views into the online store: whole, by what was added, or from a moment on.
 
 A whole fill goes into a new generation beside the live one, entity by entity, and is published when it is complete: whoever reads sees
-the old values until then. What was added goes into the live one, in one transaction. Both leave off only between transactions, so
+the old values until then. So does a backfill, after the values of the live one. What was added goes into the live one, in one transaction. Both leave off only between transactions, so
 whoever begins again after a kill goes on where the store says.
 """
 
@@ -73,7 +73,7 @@ def fill(store: OnlineStore, made: Plan, version: Version, now: Instant, report:
     """
     taken = encode.take(made, version.rows)
     at = filling(store, made)
-    if at is None or at.progress.content != version.content:
+    if at is None or at.progress.content != version.content or at.progress.since is not None:
         begun = Progress(content=version.content, present=_present(taken.as_of, now))
         at = At(store.begin(made.store_name, packed(begun)), begun)
     while at.progress.done < taken.count:
@@ -126,8 +126,6 @@ def add(
         made_at=now,
         through=added.through,
         pushed=max(at.progress.pushed, added.through) if pushed is None else pushed,
-        since=None,
-        remade=0,
     )
     heads = dict(encode.head_rows(made, taken, further.present))
     tiles = {(entity, number): own for entity, number, own in encode.tile_rows(made, taken, further.present)}
@@ -143,28 +141,42 @@ def add(
 
 
 def backfill(store: OnlineStore, made: Plan, at: At, version: Version, since: Instant, now: Instant, report: Report = _told) -> At:
-    """Make anew, in the live generation, all that rows from `since` on have a part in. `version` must be the one that it holds.
+    """Make anew all that rows from `since` on have a part in, and publish it beside what else the live generation `at` has. `version` must be the one
+    that it holds.
 
     What an earlier row alone decides stays. One from the same moment that was broken off is gone on with. Raises Unavailable, Conflict, BadInput.
     """
     taken = encode.take(made, version.rows)
     own = taken.since(since)
     first = made.tile(since)
-    done = at.progress.remade if at.progress.since == since else 0
-    while done < own.count:
+    half = _copied(store, made, at, since)
+    while half.progress.remade < own.count:
+        done = half.progress.remade
         upto = own.upto(done, ENTITIES, ROWS)
         parts = (part for part in encode.parts(made, own.of(done, upto), at.progress.present) if part.number >= first)
-        further = msgspec.structs.replace(
-            at.progress,
-            next=max(at.progress.next, version.rows.height),
-            made_at=now,
-            since=since if upto < own.count else None,
-            remade=upto if upto < own.count else 0,
-        )
-        at = At(store.put(at.generation, parts, packed(further)), further)
-        done = upto
+        further = msgspec.structs.replace(half.progress, remade=upto)
+        half = At(store.put(half.generation, parts, packed(further)), further)
         report(upto, own.count)
-    return at
+    # rows that came into the live one meanwhile are not lost: it begins again from there
+    store.copy(half.generation, at.generation)
+    full = msgspec.structs.replace(at.progress, next=max(at.progress.next, version.rows.height), made_at=now)
+    half = At(store.publish(store.put(half.generation, (), packed(full))), full)
+    store.collect()
+    return half
+
+
+def _copied(store: OnlineStore, made: Plan, at: At, since: Instant) -> At:
+    """A generation with the values of the live one, for a backfill from `since`: the one that is under way, where the live one is as it was then."""
+    half = filling(store, made)
+    begun = msgspec.structs.replace(at.progress, since=since)
+    if half is None or msgspec.structs.replace(half.progress, copied=False, remade=0) != begun:
+        half = At(store.begin(made.store_name, packed(begun)), begun)
+    if half.progress.copied:
+        return half
+    while store.copy(half.generation, at.generation):
+        pass
+    copied = msgspec.structs.replace(begun, copied=True)
+    return At(store.put(half.generation, (), packed(copied)), copied)
 
 
 def added(before: pl.DataFrame, after: pl.DataFrame, ties: Sequence[pl.Expr] = ()) -> pl.DataFrame | None:
