@@ -23,6 +23,14 @@ from flyball.store.blobs import Blobs
 NEVER = 2**62
 """The time of a row that has none: it is settled at the end."""
 
+HELD = 2**22
+"""Rows of which the hashes are held at once, of each side, where there is no time."""
+
+EXAMPLES = 3
+"""Rows of which the place is told."""
+
+_POOL = {"row": pl.UInt64, "at": pl.Int64, "count": pl.Int64, "chunk": pl.String, "place": pl.Int64}
+
 
 class Unshared(NamedTuple):
     """Rows of one side alone: how many, and where the first of them lie (chunk, place)."""
@@ -118,10 +126,6 @@ def only_added(before: DatasetManifest, after: DatasetManifest, blobs: Blobs) ->
     return all(not settled.removed.rows for settled in unshared(before, after, columns, blobs))
 
 
-HELD = 2**22
-"""Rows of which the hashes are held at once, of each side, where there is no time."""
-
-
 def _contained(old: Sequence[Chunk], new: Sequence[Chunk], columns: Sequence[str], blobs: Blobs) -> bool:
     """Whether every row of some chunks is in others, as often. Their hashes lie on the disk, and are compared a part of all hashes at a time."""
     parts = -(-max(sum(chunk.rows for chunk in chunks) for chunks in (old, new)) // HELD)
@@ -169,9 +173,6 @@ def same_rows(one: DatasetManifest, other: DatasetManifest, blobs: Blobs) -> boo
     return left.equals(right)
 
 
-_POOL = {"row": pl.UInt64, "at": pl.Int64, "count": pl.Int64, "chunk": pl.String, "place": pl.Int64}
-
-
 def _counted(chunk: Chunk, sign: int, columns: Sequence[str], time: str, blobs: Blobs) -> pl.DataFrame:
     frame = read(chunk.content, blobs, columns).select(columns)
     at = frame.select(instants(time).fill_null(NEVER)).to_series() if time else pl.repeat(0, frame.height, dtype=pl.Int64, eager=True)
@@ -188,7 +189,3 @@ def _sum(found: pl.DataFrame) -> Unshared:
     count = int(found["count"].abs().sum())
     places = found.head(EXAMPLES).select("chunk", "place").rows()
     return Unshared(count, tuple(places))
-
-
-EXAMPLES = 3
-"""Rows of which the place is told."""

@@ -17,14 +17,14 @@ from flyball.errors import BadInput
 Form = Callable[[Any], Any]
 
 
-def frame_for(function: Any, names: tuple[str, ...] = ("X", "X_valid")) -> Form:
-    """How to turn a `pl.DataFrame` into what the parameter `X` of `function` wants."""
-    return _form(function, names)
+def frame_for(function: Any) -> Form:
+    """How to turn a `pl.DataFrame` into what the parameter `X` (or `X_valid`) of `function` wants."""
+    return _form(function, ("X", "X_valid"))
 
 
-def series_for(function: Any, names: tuple[str, ...] = ("y", "y_valid", "weight", "group")) -> Form:
-    """How to turn a `pl.Series` into what the parameter `y` of `function` wants."""
-    return _form(function, names)
+def series_for(function: Any) -> Form:
+    """How to turn a `pl.Series` into what the first of the parameters `y`, `y_valid`, `weight` and `group` of `function` wants."""
+    return _form(function, ("y", "y_valid", "weight", "group"))
 
 
 def first_for(function: Any) -> Form:
@@ -38,7 +38,8 @@ def asks_pandas(function: Any) -> bool:
 
 
 def polars_of(value: Any) -> pl.DataFrame | None:
-    """A Polars frame of what a function gave: a frame of Polars (lazy too), pandas (its index is none of its columns) or Arrow; None for all else.
+    """A Polars frame of what a function gave: a frame of Polars (lazy too), pandas (its index is none of its columns) or Arrow; None for all
+    else.
 
     Raises ValueError for a column of mixed types, or one that is there twice.
     """

@@ -59,8 +59,8 @@ def mark(dataset: Dataset, root: Path | Access) -> str:
     """Say which bytes the source holds and under which contract they are read, without reading them: 32 hex digits; of
     pushed rows, 20 and how many there ever were.
 
-    Paths, sizes and times of change stand for files' bytes. A source that is not there has a mark too; one that is timed (`data.rules.is_timed`) has
-    the same as long as its declaration stands.
+    Paths, sizes and times of change stand for files' bytes. A source that is not there has a mark too; one that is timed
+    (`data.rules.is_timed`) has the same as long as its declaration stands.
     """
     at = root if isinstance(root, Access) else access(root)
     seen: list[Any] = [_contract(dataset)]

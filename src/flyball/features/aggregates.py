@@ -40,7 +40,7 @@ class Column:
 
     @cached_property
     def numbers(self) -> Floats:
-        """Their values as doubles; no −0.0 is among them."""
+        """Their values as doubles; no −0.0 is among them. Raises BadInput where one is infinite."""
         assert self._values is not None
         numbers = self._values.cast(pl.Float64).to_numpy() + 0.0
         if not np.isfinite(numbers).all():

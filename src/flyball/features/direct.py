@@ -1,8 +1,9 @@
 """Transforms of a few rows, computed without a query: on one row Polars spends a hundred times more on the plan than on the numbers.
 
 An expression is read from the form that Polars writes it in. Of a small set of nodes each has a plain function with Polars' own semantics
-(nulls, total order of NaN, division by zero, types); an expression with any other node is not taken. What was made of it is then held to Polars on rows
-that look for a difference, to the last bit and of the same type, and dropped if there is one. So there are not two meanings, only two ways.
+(nulls, total order of NaN, division by zero, types); an expression with any other node is not taken. What was made of it is then held to
+Polars on rows that look for a difference, to the last bit and of the same type, and dropped if there is one. So there are not two meanings,
+only two ways.
 """
 
 from __future__ import annotations
@@ -372,13 +373,14 @@ def _function(function: Any, given: Any, known: Mapping[str, tuple[int, str]]) -
         return _fill_null(*nodes)
     if name == "Log" and nodes[1].kind == "number":
         base = math.log(nodes[1].value)
-        return _Node(_one(lambda x: _log(x) / base, _as(_Number(nodes[0]), "float")), "float")
+        return _Node(_one(lambda x: _log(x) / base, _as(_column_of_numbers(nodes[0]), "float")), "float")
     if name in _ONE and len(nodes) == 1:
-        return _Node(_one(_ONE[name], _as(_Number(nodes[0]), "float")), "float")
+        return _Node(_one(_ONE[name], _as(_column_of_numbers(nodes[0]), "float")), "float")
     raise _NotTaken
 
 
-def _Number(node: _Node) -> _Node:  # noqa: N802 - reads as the check of a type that it is
+def _column_of_numbers(node: _Node) -> _Node:
+    """The node itself, where it is one."""
     if node.kind not in ("float", "int") or node.value is not None:
         raise _NotTaken
     return node

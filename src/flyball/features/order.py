@@ -96,8 +96,8 @@ class Entities:
 class Ordered:
     """The rows that have a time and an entity, in order.
 
-    The frame that was given had `rows` rows; `place[i]` is where row i lies in it; `entity` its number, `time` and `arrived` (its time where it does not say)
-    in i64 µs; `at` its number on `axis`, ascending.
+    The frame that was given had `rows` rows; `place[i]` is where row i lies in it; `entity` its number, `time` and `arrived` (its time where
+    it does not say) in i64 µs; `at` its number on `axis`, ascending.
     """
 
     entities: Entities

@@ -33,7 +33,9 @@ def needed(view: FeatureView) -> list[str]:
 
 
 def reach(view: FeatureView) -> Span | None:
-    """How far before a moment the rows lie that its values may rest on; None: as far as there are rows. A value of the newest row reaches as far as `ttl`."""
+    """How far before a moment the rows lie that its values may rest on; None: as far as there are rows. A value of the newest row reaches as
+    far as `ttl`.
+    """
     spans = []
     for feature in view.features.values():
         if isinstance(feature, WindowFeature):

@@ -130,7 +130,9 @@ def where_of(model: Model) -> str:
 
 
 def called(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
-    """All that the function gives for `frame`. Raises BadInput where that is not one row for each row."""
+    """All that the function gives for `frame`. Raises BadInput where it raises or that is not one row for each row, DeclarationError where the
+    declaration was decoded and has no code.
+    """
     function: Any = model.transforms
     name = getattr(function, "__name__", "function")
     where = where_of(model)

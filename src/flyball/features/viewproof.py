@@ -59,10 +59,11 @@ def _differing(view: FeatureView, name: str, part: Any, sample: pl.DataFrame, mi
         same = agree(made, wanted)
         if not same.all():
             row = int((~same).arg_true()[0])
+            told = f"a row gives {_shown(view, part, made[row])} among others and {_shown(view, part, wanted[row])} alone"
             return Problem(
                 where,
                 f'{what} "{name}" is not row by row',
-                why=f"a row gives {_shown(view, part, made[row])} among others and {_shown(view, part, wanted[row])} alone; {int((~same).sum())} of {len(same)} rows of the sample differ",
+                why=f"{told}; {int((~same).sum())} of {len(same)} rows of the sample differ",
                 fix="compute it from the row's own columns; what needs other rows is a window's",
             )
     return None

@@ -1,7 +1,7 @@
 """Lineage of a project: source → data set → view → training set → run → version → release → predictions, with columns.
 
-It is made from the state and from declarations: those in effect, and those that registered versions were made by. Nothing is read of rows, nor of
-artifacts. What a caller's token is not for is not in it at all.
+It is made from the state and from declarations: those in effect, and those that registered versions were made by. Nothing is read of rows,
+nor of artifacts. What a caller's token is not for is not in it at all.
 """
 
 from __future__ import annotations
@@ -51,8 +51,10 @@ class Fact(Record, frozen=True):
 class Project:
     """The graph of a project and what is known of its nodes.
 
-    `models` are the declarations in it, and `views` theirs, by the name of their node; `rows` are those in effect, `runs` every run. `unread`: models whose declaration
-    cannot be read just now, and why. `over` are runs of versions of which nothing comes any more.
+    `models` are the declarations in it, and `views` theirs, by the name of their node; `rows` are those in effect, `runs` every run.
+    `unread`: models whose declaration cannot be read just now, and why. `over` are runs of versions of which nothing comes any more.
+    `contents`: data set versions by the name of the data set and their content. `known`: declarations of data sets that are in the graph, by
+    the object that they are.
     """
 
     graph: Graph = field(default_factory=Graph)
@@ -64,9 +66,7 @@ class Project:
     unread: dict[str, str] = field(default_factory=dict)
     over: frozenset[str] = frozenset()
     contents: dict[tuple[str, str], Node] = field(default_factory=dict)
-    """Data set versions by the name of the data set and their content."""
     known: dict[int, Dataset] = field(default_factory=dict)
-    """Declarations of data sets that are in the graph, by the object that they are."""
 
     def fact(self, node: Node) -> Fact:
         """What is known of a node."""

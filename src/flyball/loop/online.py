@@ -46,6 +46,10 @@ if TYPE_CHECKING:
     Differ: TypeAlias = Callable[[str, str, Sequence[str], str, int], Apart | None]
 
 
+PATIENCE_S = 60.0
+"""How long another process may take to bring the views up."""
+
+
 @dataclass(frozen=True)
 class Rows:
     """Where rows come from. `load`: those under a content hash, these columns of them. `pushed`: those that were pushed to a data set after a
@@ -227,14 +231,15 @@ def seen(told: ViewsStatus, caller: Caller) -> list[ViewStatus]:
     return [each for each in told.views if caller.is_for_all or any(caller.covers(model) for model in each.models)]
 
 
-def brought_up(ports: Ports, patience_s: float = 60.0) -> list[str]:
-    """Bring every view to its data set's version now, in this process or by waiting for the one that does. What is still behind, by name.
+def brought_up(ports: Ports) -> list[str]:
+    """Bring every view to its data set's version now, in this process or by waiting for the one that does. What is still behind after a
+    minute, by name.
 
     What no model reads any more is removed: it may hold what was erased.
     """
     if ports.views is None:
         return []
-    until = time.monotonic() + patience_s
+    until = time.monotonic() + PATIENCE_S
     while True:
         want = wanted(ports.ledger.state(), ports.library)
         ports.views.keep(want)
