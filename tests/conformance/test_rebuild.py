@@ -1,5 +1,7 @@
 """Projections made again from the events."""
 
+import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -90,6 +92,22 @@ def test_other_folds_make_the_projections_anew_on_opening(place: Place, kit: Mod
 def test_the_name_of_folds_changes_with_their_code_and_not_with_their_order(kit: ModuleType) -> None:
     assert fold_hash(kit.FOLDS) == fold_hash(dict(reversed(kit.FOLDS.items())))
     assert fold_hash(kit.FOLDS) != fold_hash({**kit.FOLDS, RunStarted: kit.fold_cancelled})
+
+
+def test_the_name_of_folds_is_that_of_the_code_that_was_loaded_whatever_is_written_over_its_file(tmp_path: Path, kit: ModuleType) -> None:
+    source = tmp_path / "older.py"
+    source.write_text("def stage(projection, recorded):\n    pass\n")
+    older = ModuleType("older")
+    older.__file__ = str(source)
+    exec(compile(source.read_text(), source, "exec"), vars(older))
+    folds = {**kit.FOLDS, RunStarted: older.stage}
+    sys.modules["older"] = older
+    try:
+        name = fold_hash(folds)
+        source.write_text(f"{source.read_text()}# as an upgrade leaves it\n")
+        assert fold_hash(dict(folds)) == name
+    finally:
+        del sys.modules["older"]
 
 
 def test_a_ledger_whose_events_are_damaged_still_opens_for_reading_and_verifying(place: Place, kit: ModuleType) -> None:

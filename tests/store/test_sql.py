@@ -26,6 +26,12 @@ def test_a_new_file_gets_its_folder_and_every_table(tmp_path: Path) -> None:
     assert set(opened.table_names()) == set(tables.metadata.tables)
 
 
+def test_statements_are_compiled_once_for_all_databases_of_a_kind(tmp_path: Path) -> None:
+    one, two = database(tmp_path / "one"), database(tmp_path / "two")
+    assert one.sql is two.sql
+    assert two.table_names() == one.table_names()
+
+
 def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
     folder = tmp_path / "what? 100% #1"
     Operational(Database.open(folder / "ledger.db")).save({"cursor": b"17"})

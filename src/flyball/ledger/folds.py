@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -28,8 +29,16 @@ def fold(folds: Folds, projection: Projection, recorded: Recorded) -> None:
 
 
 def fold_hash(folds: Folds) -> str:
-    """SHA-256 over the source of every module of flyball that a fold can reach, and of the folds' own: the name of this code."""
-    start = {sys.modules[module] for each in folds.values() if (module := getattr(each, "__module__", None)) in sys.modules}
+    """SHA-256 over the source of every module of flyball that a fold can reach, and of the folds' own: the name of this code.
+
+    The code that runs is the one that was loaded, so it is named once in a process.
+    """
+    return _named(tuple(folds.items()))
+
+
+@lru_cache(maxsize=16)
+def _named(folds: tuple[tuple[type[Event], Fold], ...]) -> str:
+    start = {sys.modules[module] for _, each in folds if (module := getattr(each, "__module__", None)) in sys.modules}
     found: dict[str, ModuleType] = {}
     waiting = [*start, base, vocabulary, sys.modules[__name__]]
     while waiting:
@@ -42,7 +51,7 @@ def fold_hash(folds: Folds) -> str:
         file = found[name].__file__
         source = Path(file).read_bytes() if file else b""
         hashed.update(f"{name} {len(source)}\n".encode() + source)
-    for line in sorted(f"{kind.__name__}={each.__module__}:{getattr(each, '__qualname__', '')}\n" for kind, each in folds.items()):
+    for line in sorted(f"{kind.__name__}={each.__module__}:{getattr(each, '__qualname__', '')}\n" for kind, each in folds):
         hashed.update(line.encode())
     return hashed.hexdigest()
 

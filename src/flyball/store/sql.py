@@ -17,12 +17,11 @@ from typing import Any, ClassVar, Protocol
 from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from flyball.errors import BadInput, Conflict, FlyballError
 from flyball.store import tables
 from flyball.store.sqlite import Sqlite
-from flyball.store.statements import compile_statements
+from flyball.store.statements import compile_making, compile_statements
 
 _KEPT = 4
 """Connections that stay open between reads; while more are needed, more are made."""
@@ -248,11 +247,9 @@ class Database:
             have = {name for (name,) in connection.execute(self.backend.tables)}
             self._check_own(have)
             self._check(self._version(connection, have))
-            for table in tables.metadata.sorted_tables:
-                if table.name not in have:
-                    connection.execute(str(CreateTable(table).compile(dialect=self.backend.dialect)))
-                    for index in table.indexes:
-                        connection.execute(str(CreateIndex(index).compile(dialect=self.backend.dialect)))
+            for name, statements in compile_making(self.backend.dialect).items():
+                for statement in statements if name not in have else ():
+                    connection.execute(statement)
             if tables.meta.name not in have:
                 connection.execute(self.sql.new_head, (b"",))
             connection.execute(self.sql.set_meta, ("schema", tables.SCHEMA_VERSION))

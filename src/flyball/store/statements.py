@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Integer, bindparam, delete, func, insert, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
+from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 from sqlalchemy.sql.expression import ClauseElement, Executable
 
 from flyball.store import tables
@@ -63,12 +65,12 @@ class Statements:
 
 
 class _Compiler:
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, kind: type[Dialect]) -> None:
         # positional parameters, so that a statement's text and a tuple are all that an append needs
-        style = "qmark" if dialect.name == "sqlite" else "format"
-        make: Any = type(dialect)
+        style = "qmark" if kind.name == "sqlite" else "format"
+        make: Any = kind
         self.dialect: Dialect = make(paramstyle=style)
-        self.insert: Any = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
+        self.insert: Any = sqlite.insert if kind.name == "sqlite" else postgresql.insert
 
     def __call__(self, statement: ClauseElement | Executable, *parameters: str) -> str:
         """The text; `parameters` says in which order the caller will give them."""
@@ -113,8 +115,30 @@ class _Compiler:
 
 
 def compile_statements(dialect: Dialect) -> Statements:
-    """Compile everything once for one database."""
-    sql = _Compiler(dialect)
+    """Everything for one kind of database, compiled once in a process: it takes longer than to open a database."""
+    kind: Any = type(dialect)  # mypy holds a class of Dialect to be no key of a cache
+    return _compiled(kind)
+
+
+def compile_making(dialect: Dialect) -> Mapping[str, tuple[str, ...]]:
+    """What makes each table, with its indexes, in the order in which they are made."""
+    kind: Any = type(dialect)
+    return _making(kind)
+
+
+@cache
+def _making(kind: Any) -> Mapping[str, tuple[str, ...]]:
+    dialect = kind()
+    found: dict[str, tuple[str, ...]] = {}
+    for table in tables.metadata.sorted_tables:
+        parts: list[ExecutableDDLElement] = [CreateTable(table), *map(CreateIndex, table.indexes)]
+        found[table.name] = tuple(str(part.compile(dialect=dialect)) for part in parts)
+    return found
+
+
+@cache
+def _compiled(kind: Any) -> Statements:
+    sql = _Compiler(kind)
     event, head, meta = tables.event, tables.head, tables.meta
     checkpoint = tables.checkpoint
     first_from = select(func.min(checkpoint.c.size)).where(checkpoint.c.size >= bindparam("size_")).scalar_subquery()
