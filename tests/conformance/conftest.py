@@ -1,8 +1,6 @@
 """One suite for the store and the ledger, run on every database there is."""
 
-import importlib.util
 import sqlite3
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -15,19 +13,7 @@ from flyball.clock import Clock, VirtualClock
 from flyball.ledger.ledger import SqlLedger
 from flyball.store.sql import Database
 
-KIT = Path(__file__).parent.parent / "ledger" / "ledger_test_kit.py"
-
-
-def load_kit() -> ModuleType:
-    # under one name in every process: the name of a fold's module is part of the hash that names the folds
-    if "ledger_test_kit" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("ledger_test_kit", KIT)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["ledger_test_kit"] = module
-        spec.loader.exec_module(module)
-    return sys.modules["ledger_test_kit"]
+from ..ledger.conftest import load_kit  # noqa: TID252 - one name for the kit in every process
 
 
 class Place:

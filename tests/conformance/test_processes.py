@@ -10,7 +10,8 @@ import pytest
 from flyball.ledger.verify import verify
 from flyball.records.training import RUNS, RunState
 
-from .conftest import KIT, Place
+from ..ledger.conftest import KIT  # noqa: TID252 - one kit
+from .conftest import Place
 
 pytestmark = pytest.mark.process
 
