@@ -21,7 +21,7 @@ import polars as pl
 
 from flyball.clock import rfc3339
 from flyball.data.cells import brief
-from flyball.data.source import paths, stream
+from flyball.data.source import stream
 from flyball.data.sources import files
 from flyball.data.sources.access import access
 from flyball.data.sources.text import missing, parsed
@@ -80,7 +80,7 @@ def infer(source: str, root: Path, name: str = "") -> Inferred:
     Raises BadInput for what cannot be read.
     """
     name = name or _named(source)
-    first = paths(Dataset(name, source=source, columns={"x": str}), root)[0]
+    first = files.paths(Dataset(name, source=source, columns={"x": str}), root)[0]
     types, skipped = _types(source, root, name, first)
     # what the folders of a file say is text as long as nobody says what it is
     folders = [column for column in files.folders(Path(files.shown(first, root))) if column not in types]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,8 @@ import polars as pl
 
 from flyball.data.ordering import ordered
 from flyball.data.rules import is_pushed
-from flyball.data.sources import files, pushed
+from flyball.data.sources import called, database, files, pushed
 from flyball.data.sources.access import Access, access
-from flyball.data.sources.called import polars
 from flyball.data.sources.wrong import Wrong
 from flyball.declare.data import Dataset, Sql
 from flyball.declare.functions import Frame, Function, is_frame
@@ -74,16 +73,10 @@ def mark(dataset: Dataset, root: Path | Access) -> str:
     elif isinstance(source, Function | Frame):
         seen.append(source.digest)
     elif is_frame(source):
-        frame = polars(dataset, source)
+        frame = called.polars(dataset, source)
         seen.append([frame.columns, frame.height, str(frame.hash_rows().to_frame().sum().row(0)) if frame.height else ""])
     digest = hashlib.sha256(json.dumps(seen, default=str).encode()).hexdigest()[:32]
     return pushed.mark(digest, dataset, at) if is_pushed(dataset) else digest
-
-
-def paths(dataset: Dataset, root: Path) -> list[Path]:
-    """The files of a path or glob, sorted. Raises BadInput if there are none, or the source is not a file."""
-    _refuse_scheme(dataset)
-    return files.paths(dataset, root)
 
 
 def _batches(dataset: Dataset, at: Access, wrong: Wrong) -> Iterator[pl.DataFrame]:
@@ -91,24 +84,10 @@ def _batches(dataset: Dataset, at: Access, wrong: Wrong) -> Iterator[pl.DataFram
     if is_pushed(dataset):
         return pushed.batches(dataset, at, wrong)
     if isinstance(source, str):
-        _refuse_scheme(dataset)
         return files.batches(dataset, at.root, wrong)
-    reader: Callable[[Dataset, Access, Wrong], Iterator[pl.DataFrame]]
     if isinstance(source, Sql):
-        from flyball.data.sources.database import batches as reader
-    else:
-        from flyball.data.sources.called import batches as reader
-    return reader(dataset, at, wrong)
-
-
-def _refuse_scheme(dataset: Dataset) -> None:
-    text = str(dataset.source)
-    if "://" in text:
-        raise BadInput(
-            f'data set "{dataset.name}" is read from {text.split("://", maxsplit=1)[0]}://',
-            why="object stores and streams are not read yet",
-            fix="write the rows to files and name them in source=, query a database with fb.sql, or push them: push://",
-        )
+        return database.batches(dataset, at, wrong)
+    return called.batches(dataset, at, wrong)
 
 
 def _contract(dataset: Dataset) -> list[Any]:

@@ -36,8 +36,14 @@ class Part(NamedTuple):
 
 
 def paths(dataset: Dataset, root: Path) -> list[Path]:
-    """The files of a path, a glob or a folder of partitions, sorted. Raises BadInput if there are none."""
+    """The files of a path, a glob or a folder of partitions, sorted. Raises BadInput if there are none, or the source lies elsewhere."""
     text = str(dataset.source)
+    if "://" in text:
+        raise BadInput(
+            f'data set "{dataset.name}" is read from {text.split("://", maxsplit=1)[0]}://',
+            why="object stores and streams are not read yet",
+            fix="write the rows to files and name them in source=, query a database with fb.sql, or push them: push://",
+        )
     whole = Path(text) if Path(text).is_absolute() else root / text
     if not any(character in text for character in "*?[") or _is_there(whole):
         if not _exists(whole, dataset):
