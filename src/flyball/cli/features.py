@@ -195,6 +195,7 @@ def _document(each: ViewStatus) -> dict[str, Any]:
 
 
 def _moment(text: str) -> Instant:
+    """Raises BadArgument. A span before now is none: the same command again would begin anew what was broken off."""
     try:
         return instant(text)
     except ValueError as error:

@@ -131,7 +131,11 @@ def _declaration(state: State, library: Library, version: str) -> Iterable[str]:
     return ()
 
 
-def bring_up(store: OnlineStore, want: Wanted, rows: Rows, now: Instant, report: Report | None = None, *, whole: bool = False) -> At | None:
+def _nobody(_done: int, _of: int) -> None:
+    """Nobody looks how far it is."""
+
+
+def bring_up(store: OnlineStore, want: Wanted, rows: Rows, now: Instant, report: Report = _nobody, *, whole: bool = False) -> At | None:
     """Bring a view to its data set's newest version: by the rows that were added, or whole where any was changed or removed, or `whole` is
     asked for. Rows that were pushed since follow.
 
@@ -148,7 +152,7 @@ def bring_up(store: OnlineStore, want: Wanted, rows: Rows, now: Instant, report:
         added = None if at is None else _added(at, want, rows, encode.columns(made))
         if at is None or added is None:
             version = materialise.Version(want.content, rows.load(want.content, encode.columns(made)), want.through)
-            at = materialise.fill(store, made, version, now) if report is None else materialise.fill(store, made, version, now, report)
+            at = materialise.fill(store, made, version, now, report)
         else:
             fresh, count = added
             at = materialise.add(store, made, at, materialise.Version(want.content, fresh, want.through), now, rows=count)
