@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from flyball.ledger.note import Signer
     from flyball.loop.checkpointing import Checkpointing
     from flyball.loop.eraser import Subjects
+    from flyball.loop.graphs import Graphs
     from flyball.loop.verifier import Verifier
     from flyball.loop.verifying import Verifying
     from flyball.serving.vectorlog import VectorLog
@@ -111,6 +112,13 @@ class Wired:
 
         age = Span(self.settings.checkpoint_s * 1_000_000)
         return Checkpointing(self.ledger, self.ports.memory, self.anchors(), events=self.settings.checkpoint_events, age=age)
+
+    @cached_property
+    def graphs(self) -> Graphs:
+        """The lineage that this process was asked for."""
+        from flyball.loop.graphs import Graphs
+
+        return Graphs(self.ports.library)
 
     def vectors(self) -> VectorLog:
         """What views gave, as the prediction log has it."""

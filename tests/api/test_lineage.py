@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from flyball.errors import Corrupt
-from flyball.loop import openlineage
+from flyball.loop import graphs, openlineage
 from flyball.loop.openlineage import lines
 from flyball.records.identity import Role
 
@@ -25,6 +25,18 @@ def test_a_thing_is_told_with_what_it_was_made_of_and_what_was_made_of_it(api: S
     assert down["down"] == told["down"]
     [version] = (node for node in told["nodes"] if node["id"] == "version:demand@1.0.0")
     assert version["at"].endswith("Z")
+
+
+def test_what_was_made_for_one_question_answers_the_next(api: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, whole = api.get("/lineage/town.temperature").json(), api.get("/lineage").json()
+
+    def again(*_given: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(graphs, "project", again)
+    assert api.get("/lineage/town.temperature").json() == told
+    assert api.get("/lineage").json() == whole
+    assert api.get("/lineage/demand@1.0.0?direction=up").status_code == 200
 
 
 def test_a_source_is_named_by_its_path_slashes_and_all(api: Served) -> None:

@@ -13,8 +13,10 @@ from flyball.api.asking import Answer, Asked
 from flyball.data.erasures import present
 from flyball.errors import BadInput, Corrupt, NotFound
 from flyball.ledger import checkpoints
+from flyball.ledger.projection import Snapshot
 from flyball.loop import lookup, online, tracing
 from flyball.loop.findings import alerts_of, incidents_of
+from flyball.loop.lineage import Project
 from flyball.loop.memory import load
 from flyball.records.base import Recorded, State
 from flyball.records.data import COLLECTED, DATASET_VERSIONS, DATASETS, DatasetVersion, erasure_key
@@ -147,12 +149,20 @@ def _with_place(state: State, row: DatasetVersion) -> answers.DataVersion:
 
 def lineage_overview(asked: Asked) -> Answer:
     """What is declared and recorded, and what of it is unused or nobody's."""
-    return Answer(tracing.overview(asked.state(), asked.ports.library, _covered(asked)))
+    state = asked.state()
+    return Answer(tracing.overview_of(_graph(asked, state), state, asked.ports.library, everything=asked.caller.is_for_all))
 
 
 def lineage(asked: Asked) -> Answer:
     """What a thing was made of, and what was made of it: a source's path, data set, column, view, run, model, version or rollout."""
-    return Answer(tracing.trace(asked.state(), asked.ports.library, asked.path["ref"], _direction(asked), _covered(asked))[1])
+    state, direction = asked.state(), _direction(asked)
+    return Answer(tracing.trace_in(_graph(asked, state), state, asked.ports.library, asked.path["ref"], direction)[1])
+
+
+def _graph(asked: Asked, state: Snapshot) -> Project:
+    """All that the caller may see, as it was when it was last asked for, where nothing happened since."""
+    scope = () if asked.caller.is_for_all else asked.caller.models
+    return asked.wired.graphs.project(state, scope, _covered(asked))
 
 
 def _direction(asked: Asked) -> tracing.Direction:

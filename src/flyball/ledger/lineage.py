@@ -96,14 +96,15 @@ STOPS = frozenset({How.CHECKED})
 
 
 class Graph:
-    """Nodes and edges, each told once however often it was added."""
+    """Nodes and edges, each told once however often it was added. `over`: another one, which stays as it is, and all of which is in this one."""
 
-    __slots__ = ("_after", "_before")
+    __slots__ = ("_after", "_before", "_over")
 
-    def __init__(self, edges: Iterable[Edge] = ()) -> None:
+    def __init__(self, edges: Iterable[Edge] = (), over: Graph | None = None) -> None:
         # in a large project edges are many and few of them are looked at: whether one is there twice is found out when it is
         self._after: dict[Node, list[Edge]] = {}
         self._before: dict[Node, list[Edge]] = {}
+        self._over = over
         for edge in edges:
             self.add(edge)
 
@@ -123,26 +124,31 @@ class Graph:
         self._before[target].append(edge)
 
     def __contains__(self, node: object) -> bool:
-        return node in self._after
+        return node in self._after or (self._over is not None and node in self._over)
 
     def __len__(self) -> int:
-        return len(self._after)
+        return sum(1 for _ in self.nodes())
 
     def nodes(self, kind: Kind | None = None) -> Iterator[Node]:
         """Every node, or those of a kind, in the order in which they came."""
-        return (node for node in self._after if kind is None or node.kind is kind)
+        below = self._over
+        if below is not None:
+            yield from below.nodes(kind)
+        yield from (node for node in self._after if (kind is None or node.kind is kind) and (below is None or node not in below))
 
     def edges(self) -> Iterator[Edge]:
         """Every edge."""
-        return (edge for edges in self._after.values() for edge in dict.fromkeys(edges))
+        return (edge for node in self.nodes() for edge in self.after(node))
 
     def after(self, node: Node) -> tuple[Edge, ...]:
         """The edges to what was made of a node; none of an unknown one."""
-        return tuple(dict.fromkeys(self._after.get(node, ())))
+        below = () if self._over is None else self._over.after(node)
+        return tuple(dict.fromkeys((*below, *self._after.get(node, ()))))
 
     def before(self, node: Node) -> tuple[Edge, ...]:
         """The edges from what a node was made of; none of an unknown one."""
-        return tuple(dict.fromkeys(self._before.get(node, ())))
+        below = () if self._over is None else self._over.before(node)
+        return tuple(dict.fromkeys((*below, *self._before.get(node, ()))))
 
     def down(self, *starts: Node) -> Part:
         """All that was made of these nodes, however indirectly."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -58,15 +58,15 @@ class Project:
     """
 
     graph: Graph = field(default_factory=Graph)
-    facts: dict[Node, Fact] = field(default_factory=dict)
-    models: dict[str, Model] = field(default_factory=dict)
+    facts: MutableMapping[Node, Fact] = field(default_factory=dict)
+    models: MutableMapping[str, Model] = field(default_factory=dict)
     rows: Mapping[str, DeclarationRow] = field(default_factory=dict)
     runs: tuple[RunRow, ...] = ()
-    views: dict[str, FeatureView] = field(default_factory=dict)
+    views: MutableMapping[str, FeatureView] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     over: frozenset[str] = frozenset()
     contents: dict[tuple[str, str], Node] = field(default_factory=dict)
-    known: dict[int, Dataset] = field(default_factory=dict)
+    known: MutableMapping[int, Dataset] = field(default_factory=dict)
 
     def fact(self, node: Node) -> Fact:
         """What is known of a node."""
@@ -208,7 +208,7 @@ def _facts(made: Project, name: str, model: Model, called: reads.ViewName) -> No
         _owned(facts, Node(Kind.VIEW, called(view)), of_view(model, view), view.about)
 
 
-def _data_facts(facts: dict[Node, Fact], data: Dataset) -> None:
+def _data_facts(facts: MutableMapping[Node, Fact], data: Dataset) -> None:
     origin = reads.source(data)
     facts[Node(Kind.SOURCE, origin.name)] = Fact(detail=origin.detail)
     for name in data.names:
@@ -218,7 +218,7 @@ def _data_facts(facts: dict[Node, Fact], data: Dataset) -> None:
             facts[node] = Fact(detail=", ".join(each for each in told if each))
 
 
-def _owned(facts: dict[Node, Fact], node: Node, owner: str, about: str) -> None:
+def _owned(facts: MutableMapping[Node, Fact], node: Node, owner: str, about: str) -> None:
     """What several models use and is nobody's own is all of theirs."""
     before = facts.get(node, _NOTHING)
     owners = {part for part in (*before.owner.split(", "), owner) if part}

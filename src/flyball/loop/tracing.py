@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -29,7 +30,11 @@ def trace(
     state: State, library: Library, text: str, direction: Direction = "both", covers: Callable[[str], bool] | None = None
 ) -> tuple[Project, Lineage]:
     """The lineage of what `text` names. Raises NotFound with a near name, BadInput for a name of several things."""
-    made = project(state, library, covers)
+    return trace_in(project(state, library, covers), state, library, text, direction)
+
+
+def trace_in(made: Project, state: State, library: Library, text: str, direction: Direction = "both") -> tuple[Project, Lineage]:
+    """As `trace`, in a project that is there; what was declared once is added to it."""
     name = _numbered(state, made, text)
     try:
         starts = find(made, name)
@@ -147,8 +152,13 @@ def _edge(edge: Edge) -> LineageEdge:
 
 def overview(state: State, library: Library, covers: Callable[[str], bool] | None = None) -> Overview:
     """What there is, and what of it is idle or nobody's."""
-    made = project(state, library, covers)
-    counts = {kind.value: sum(1 for _ in made.graph.nodes(kind)) for kind in Kind}
+    return overview_of(project(state, library, covers), state, library, everything=covers is None)
+
+
+def overview_of(made: Project, state: State, library: Library, *, everything: bool) -> Overview:
+    """As `overview`, of a project that is there. `everything`: it is of all models."""
+    found = Counter(node.kind for node in made.graph.nodes())
+    counts = {kind.value: found[kind] for kind in Kind}
     columns = list(made.graph.nodes(Kind.COLUMN))
     owned = [node for node in made.graph.nodes() if node.kind in (Kind.MODEL, Kind.DATASET, Kind.VIEW) and "#" not in node.name]
     # what is declared now, and a version that answers reads by a declaration of before, is in use
@@ -156,7 +166,7 @@ def overview(state: State, library: Library, covers: Callable[[str], bool] | Non
     used = _used(made)
     read = {Node(node.kind, node.name.partition("#")[0]) for node in made.graph.nodes() if node.kind in (Kind.VIEW, Kind.DATASET)}
     # what no model uses is of no model: it is told to those who see all of them
-    row = state.get(IDLE, IDLE_KEY) if covers is None else None
+    row = state.get(IDLE, IDLE_KEY) if everything else None
     idle = [Node(Kind(kind), name) for kind, _, name in (each.partition(":") for each in (row.names if row else ()))]
     idle = [node for node in idle if node not in read]
     return Overview(
