@@ -18,7 +18,7 @@ demo: .venv/ready
 	$(BIN)/flyball demo
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: .venv/ready
 	@# on the disk; the other tests write to memory where there is room

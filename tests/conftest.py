@@ -20,6 +20,9 @@ MEMORY = Path("/dev/shm")
 ROOM = 4 << 30
 """Bytes that must be free in memory for tests to write there: a run needs less than one GB at a time."""
 
+LONG = ("examples/test_electricity_backtest.py", "cli", "loop/test_backtest.py", "journeys", "faults")
+"""Files, and folders of files, that take minutes, in the order in which they are begun: before all others, which fill what is left of the time."""
+
 QUICK = {"fsync": "off", "shared_buffers": "16MB", "max_connections": "60", "max_wal_senders": "0", "autovacuum": "off"}
 
 
@@ -31,6 +34,13 @@ def pytest_configure() -> None:
     if "TMPDIR" not in os.environ and _has_room():
         # for the processes of the tests, and for those of their own
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long comes first: at the end, one process of the tests would wait for the other."""
+    here = Path(__file__).parent
+    places = {here / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: min(places.get(path, len(LONG)) for path in (item.path, *item.path.parents)))
 
 
 def _has_room() -> bool:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from .conftest import LONG
+
 SOURCE = Path(__file__).parent.parent / "src" / "flyball"
 FILES = sorted(SOURCE.rglob("*.py"))
 
@@ -45,3 +47,8 @@ def test_no_file_catches_every_exception_without_saying_why() -> None:
             if names_all and "#" not in lines[node.lineno - 1]:
                 blanket.append(f"{path.name}:{node.lineno}")
     assert blanket == []
+
+
+def test_what_is_begun_first_because_it_takes_long_is_there() -> None:
+    here = Path(__file__).parent
+    assert [name for name in LONG if not (here / name).exists()] == []
