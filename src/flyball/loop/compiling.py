@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import signal
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from flyball.compute.guardian import ONE_THREAD, outside
 from flyball.declare.project import fingerprint, loop_files
 from flyball.errors import BadInput, Problem
+from flyball.loop import children
 from flyball.records.declarations import Compiled
 
 TIMEOUT_S = 60.0
@@ -109,7 +105,7 @@ class Compiler:
             except BaseException:  # Ctrl-C first of all: nobody waits for an import that may take a minute
                 pool.shutdown(wait=False, cancel_futures=True)
                 for child in tuple(running):
-                    _end(child)
+                    children.kill(child)
                 raise
         self._known = {} if prove else answers
         self._last = _gather(self._root, answers, before)
@@ -139,17 +135,7 @@ def run_child(
     root: Path, file: str, *, timeout_s: float = TIMEOUT_S, prove: str = "", running: set[subprocess.Popen[bytes]] | None = None
 ) -> dict[str, Any]:
     """Compile one file in a child. The child and all it started are gone when this returns. It is in `running` while it runs."""
-    command = [sys.executable, "-P", "-m", "flyball.loop.compile_child", str(root), file, *([prove] if prove else [])]
-    environment = outside() | ONE_THREAD | {"POLARS_MAX_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
-    child = subprocess.Popen(
-        command,
-        cwd=root,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    child = children.start("flyball.loop.compile_child", [str(root), file, *([prove] if prove else [])], root, PYTHONHASHSEED="0")
     running = set() if running is None else running
     running.add(child)
     late = 0.0
@@ -159,10 +145,7 @@ def run_child(
         answer, late = expired.output or b"", timeout_s
     finally:
         running.discard(child)
-        _end(child)
-        child.wait()
-        if child.stdout is not None:
-            child.stdout.close()
+        children.end(child)
     told = [dict(json.loads(line)) for line in answer.splitlines() if line.endswith(b"}")]
     if told and "models" in told[-1]:
         return told[-1]
@@ -174,11 +157,6 @@ def run_child(
         what = f"the file was still being imported after {late:g} s"
         return _failed(f"{file}:1", what, "importing a loop file has no effect; load no data in it")
     return _failed(f"{file}:1", f"the process that imports the file ended {how}, before it was done", "take out what ends it")
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
 
 
 def _failed(where: str, what: str, fix: str) -> dict[str, Any]:

@@ -11,10 +11,8 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -22,13 +20,13 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from flyball.compute.guardian import ONE_THREAD, outside
 from flyball.data.sources.access import PREFIX, Access, Killed
 from flyball.data.sources.secrets import Secrets, read_secrets
 from flyball.declare.data import Dataset
 from flyball.declare.functions import Frame
 from flyball.declare.project import Project
 from flyball.errors import BadInput, Corrupt, Problem
+from flyball.loop import children
 from flyball.records.declarations import Compiled, DeclarationRow
 from flyball.settings import Settings
 from flyball.store.blobs import Blobs
@@ -110,28 +108,15 @@ class Reader:
 
     def _child(self, arguments: list[str]) -> tuple[int | None, bytes, str]:
         """A child's exit code (None: it took too long), what it answered, and the last it said. All it started is gone."""
-        environment = outside() | ONE_THREAD | {"POLARS_MAX_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         with tempfile.TemporaryFile() as errors:
-            child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "flyball.loop.read_child", *arguments],
-                cwd=self.root,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                start_new_session=True,
-            )
+            child = children.start("flyball.loop.read_child", arguments, self.root, errors=errors)
             try:
                 answer, _ = child.communicate(timeout=self.timeout_s)
                 ended: int | None = child.returncode
             except subprocess.TimeoutExpired:
                 ended, answer = None, b""
             finally:
-                with suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
-                if child.stdout is not None:
-                    child.stdout.close()
+                children.end(child)
             errors.seek(max(0, errors.seek(0, os.SEEK_END) - _SAID))
             said = errors.read().decode("utf-8", "replace").strip().splitlines()
         return ended, answer, said[-1] if said else ""

@@ -1,0 +1,47 @@
+"""Children that run the code of loop files: in one thread, without what this process keeps to itself, and ended with all they started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from flyball.compute.guardian import ONE_THREAD, outside
+
+_ENVIRONMENT = ONE_THREAD | {"POLARS_MAX_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def start(
+    module: str, arguments: Sequence[str], folder: Path, *, errors: IO[bytes] | None = None, **variables: str
+) -> subprocess.Popen[bytes]:
+    """Run a module in `folder`, in a session of its own; its standard output is read by whoever calls. errors: where its standard error goes
+    (None: nowhere). variables: of its environment, beside those that every child has.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", module, *arguments],
+        cwd=folder,
+        env=outside() | _ENVIRONMENT | variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=errors if errors is not None else subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def kill(child: subprocess.Popen[bytes]) -> None:
+    """Kill a child and all it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Kill a child and all it started, and wait until it is gone."""
+    kill(child)
+    child.wait()
+    if child.stdout is not None:
+        child.stdout.close()
