@@ -38,6 +38,12 @@ def instants(name: str) -> pl.Expr:
     return pl.col(name).cast(pl.Datetime("us")).cast(pl.Int64)
 
 
+def arrivals(dataset: Dataset) -> pl.Expr:
+    """When each row of a data set with times arrived (i64 µs): at its time where it does not say."""
+    time = instants(dataset.time)
+    return pl.coalesce(instants(dataset.arrived), time) if dataset.arrived else time
+
+
 def micros(times: pl.Series) -> pl.Series:
     """Times as whole microseconds since 1970 (i64)."""
     return times.cast(pl.Datetime("us")).cast(pl.Int64)

@@ -11,7 +11,7 @@ from flyball.declare.data import Dataset, is_pattern
 from flyball.declare.functions import Expr, obstacle, roots
 from flyball.declare.model import Label, Model
 from flyball.declare.units import near
-from flyball.declare.views import FeatureView, RowFeature, WindowFeature
+from flyball.declare.views import NUMERIC, FeatureView, RowFeature, WindowFeature
 
 SCHEMES = ("s3", "gs", "az", "kafka", "push", "http", "https", "file")
 
@@ -280,7 +280,7 @@ def _aggregate(view: FeatureView, place: str, feature: WindowFeature) -> Iterato
     if feature.how != "count" and column is None:
         if feature.column not in view.data.names:
             yield _unknown(f'{place} column "{feature.column}"', feature.column, view.data)
-    elif column is not None and feature.how in ("sum", "mean", "min", "max") and column.type not in ("int", "float", "bool"):
+    elif column is not None and feature.how in NUMERIC and column.type not in ("int", "float", "bool"):
         yield Found(f'{place}: no {feature.how} of "{feature.column}"', f"it is {column.type}", "use last, distinct or count")
     kind = _hidden(view.data, feature.column)
     # how many different ones there are says nothing of who they are

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from flyball.clock import Span
 from flyball.declare.data import Dataset
@@ -12,6 +12,8 @@ from flyball.declare.functions import Expr, is_expression
 from flyball.declare.units import fail, fill, mapping, maybe_span, name_of, names, span, text, words
 
 How: TypeAlias = Literal["count", "sum", "mean", "min", "max", "last", "distinct"]
+NUMERIC: Final = frozenset({"sum", "mean", "min", "max"})
+"""Aggregates of numbers: a column that holds none has none of them."""
 
 
 @dataclass(frozen=True, init=False)

@@ -22,6 +22,14 @@ FEW: Final = 512
 """Windows of so few rows in all are gone through row by row."""
 
 
+def doubles(name: str, values: pl.Series) -> Floats:
+    """A column of numbers as doubles, NaN for null; no −0.0 is among them. Raises BadInput where one is infinite."""
+    numbers: Floats = values.cast(pl.Float64).to_numpy() + 0.0
+    if np.isinf(numbers).any():
+        raise BadInput(f'column "{name}" holds an infinite value', why="nothing can be added to it", fix="leave it empty")
+    return numbers
+
+
 class Column:
     """The rows that count for some features, in order: those with a value in their column, where `where` holds.
 
@@ -40,12 +48,9 @@ class Column:
 
     @cached_property
     def numbers(self) -> Floats:
-        """Their values as doubles; no −0.0 is among them. Raises BadInput where one is infinite."""
+        """Their values as doubles, as `doubles` gives them. Raises BadInput where one is infinite."""
         assert self._values is not None
-        numbers = self._values.cast(pl.Float64).to_numpy() + 0.0
-        if not np.isfinite(numbers).all():
-            raise BadInput(f'column "{self.name}" holds an infinite value', why="nothing can be added to it", fix="leave it empty")
-        return numbers
+        return doubles(self.name, self._values)
 
     @cached_property
     def sums(self) -> Sums:

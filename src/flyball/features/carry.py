@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from flyball.data.types import instants
+from flyball.data.types import arrivals, instants
 from flyball.declare.views import FeatureView, RowFeature, WindowFeature
 from flyball.features.keys import row_keys
 from flyball.features.reading import delay
@@ -20,10 +20,7 @@ def carried(view: FeatureView, rows: pl.DataFrame, moment: int) -> pl.DataFrame:
     Windows look at rows within their reach. Of the rows that are known by then the newest of each entity hides the others; those that
     become known later may still be the newest.
     """
-    data = view.data
-    time = instants(data.time)
-    arrived = pl.coalesce(instants(data.arrived), time) if data.arrived else time
-    marked = rows.with_columns(time.alias(_TIME), arrived.alias(_ARRIVED)).with_row_index("__place")
+    marked = rows.with_columns(instants(view.data.time).alias(_TIME), arrivals(view.data).alias(_ARRIVED)).with_row_index("__place")
     marked = marked.filter(pl.col(_TIME).is_not_null())
     keep = []
     windows = [feature.window for feature in view.features.values() if isinstance(feature, WindowFeature)]

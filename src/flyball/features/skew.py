@@ -17,7 +17,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from flyball.clock import FARTHEST, Instant
-from flyball.data.types import DTYPES, instants, schema
+from flyball.data.types import DTYPES, empty, instants, schema
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView
 from flyball.errors import FlyballError
@@ -182,12 +182,8 @@ def _of_nothing(view: FeatureView) -> dict[str, Any]:
     moment = pl.Series([0], dtype=pl.Int64)
     dtype = key_type(view)
     asked = {"row_time": moment, "moment": moment} | ({} if dtype is None else {"key": pl.Series([None], dtype=dtype)})
-    found = prepare(view, _no_rows(view)).values(pl.DataFrame(asked))
+    found = prepare(view, empty(view.data)).values(pl.DataFrame(asked))
     return dict(zip(found.columns, logged(found)[0], strict=True))
-
-
-def _no_rows(view: FeatureView) -> pl.DataFrame:
-    return pl.DataFrame(schema={name: DTYPES[type_] for name, type_ in schema(view.data).items()})
 
 
 def _keys(model: Model, view: FeatureView, rows: Sequence[ServedRow]) -> pl.DataFrame:
@@ -221,7 +217,7 @@ def _as_taken_up(
 
 def _rows_of(view: FeatureView, truth: Truth, taken: Taken, state: State) -> list[pl.DataFrame]:
     """The rows that a state stands for; two where it was between these; none where they cannot be told."""
-    held = truth.held if state.content == truth.content else taken(state.content) if state.content else Held(_no_rows(view), 0)
+    held = truth.held if state.content == truth.content else taken(state.content) if state.content else Held(empty(view.data), 0)
     if held is None:
         return []
     if not state.pushed and state.as_of <= held.as_of:

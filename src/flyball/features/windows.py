@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import numpy as np
 import polars as pl
 
-from flyball.declare.views import FeatureView, RowFeature, WindowFeature
+from flyball.declare.views import NUMERIC, FeatureView, RowFeature, WindowFeature
 from flyball.errors import DeclarationError
 from flyball.features.aggregates import Column, Stretches, reduce
 from flyball.features.order import Ints, Ordered, by_number, order
@@ -185,14 +185,19 @@ def _column(view: FeatureView, name: str, feature: WindowFeature, rows: pl.DataF
 
 def _check(view: FeatureView, name: str, feature: WindowFeature, column: Column) -> None:
     """Raise DeclarationError for an aggregate of numbers over a column that holds none."""
-    if feature.how in ("sum", "mean", "min", "max"):
+    if feature.how in NUMERIC:
         dtype = column.values.dtype
         if not (dtype.is_numeric() or dtype == pl.Boolean):
-            raise DeclarationError(
-                f'feature "{name}" of view "{view.name}" takes the {feature.how} of column "{feature.column}"',
-                why=f"the column holds {dtype}, not numbers",
-                fix="count, last and distinct work on any column",
-            )
+            raise no_numbers(view, name, feature, str(dtype))
+
+
+def no_numbers(view: FeatureView, name: str, feature: WindowFeature, held: str) -> DeclarationError:
+    """What is said of an aggregate of numbers over a column that holds something else."""
+    return DeclarationError(
+        f'feature "{name}" of view "{view.name}" takes the {feature.how} of column "{feature.column}"',
+        why=f"the column holds {held}, not numbers",
+        fix="count, last and distinct work on any column",
+    )
 
 
 def _stretches(item: _Window, low: Ints, middle: Ints, end: Ints, bound: Ints) -> Stretches:

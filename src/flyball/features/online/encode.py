@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from flyball.data.types import instants
-from flyball.declare.data import Dataset
+from flyball.data.types import arrivals, instants
 from flyball.declare.views import FeatureView
 from flyball.errors import BadInput
+from flyball.features.aggregates import doubles
 from flyball.features.keys import row_keys
 from flyball.features.online.form import ALONE, Row, entities, plain
 from flyball.features.online.merge import head_body, tile_body
@@ -64,7 +64,7 @@ def columns(made: Plan) -> list[str]:
 def ties(view: FeatureView) -> list[pl.Expr]:
     """What rows have in common of which only their order in the data set says which is the newer."""
     data = view.data
-    return [*map(pl.col, view.entity), instants(data.time), _arrival(data)]
+    return [*map(pl.col, view.entity), instants(data.time), arrivals(data)]
 
 
 def take(made: Plan, rows: pl.DataFrame, first: int | pl.Series = 0) -> Taken:
@@ -78,9 +78,9 @@ def take(made: Plan, rows: pl.DataFrame, first: int | pl.Series = 0) -> Taken:
     place = pl.int_range(first, first + rows.height, eager=True) if isinstance(first, int) else first
     keys = row_keys(view, rows)
     own = [] if keys is None else [keys.alias("__k")]
-    frame = rows.select(instants(data.time).alias(_T), _arrival(data).alias(_A), *own).with_columns(
+    frame = rows.select(instants(data.time).alias(_T), arrivals(data).alias(_A), *own).with_columns(
         place.alias(_P),
-        *(read(view, item.name, getattr(view.features[item.name], "value"), rows).alias(f"r{item.place}") for item in made.rows),  # noqa: B009 - it is a RowFeature
+        *(read(view, item.name, item.value, rows).alias(f"r{item.place}") for item in made.newest),
         *(_stream(made, stream, rows).alias(f"s{number}") for number, stream in enumerate(made.streams)),
     )
     frame = frame.filter(pl.col(_T).is_not_null())
@@ -109,10 +109,10 @@ def parts(made: Plan, taken: Taken, present: int) -> Iterator[Part]:
 
 def head_rows(made: Plan, taken: Taken, present: int) -> Iterator[tuple[bytes, list[Row]]]:
     """Entities with those of their rows that a head may keep, in order."""
-    if not made.rows or not taken.frame.height:
+    if not made.newest or not taken.frame.height:
         return
     frame = _unsurpassed(made, taken.frame, present)
-    yield from _grouped(taken, frame, [f"r{item.place}" for item in made.rows])
+    yield from _grouped(taken, frame, [f"r{item.place}" for item in made.newest])
 
 
 def tile_rows(made: Plan, taken: Taken, present: int) -> Iterator[tuple[bytes, int, list[Row]]]:
@@ -131,19 +131,12 @@ def tile_rows(made: Plan, taken: Taken, present: int) -> Iterator[tuple[bytes, i
         yield taken.names[entity[start]], int(tile[start]), rows[start:stop]
 
 
-def _arrival(data: Dataset) -> pl.Expr:
-    return pl.coalesce(instants(data.arrived), instants(data.time)) if data.arrived else instants(data.time)
-
-
 def _stream(made: Plan, stream: Stream, rows: pl.DataFrame) -> pl.Series:
     """What aggregates read of each row; null where it does not count. Where rows are only counted: true."""
     view, feature = made.view, stream.feature
     values = read(view, stream.name, feature.column, rows) if feature.column else pl.repeat(value=True, n=rows.height, eager=True)
     if stream.numeric:
-        # no −0.0 is among numbers
-        values = pl.Series(values.cast(pl.Float64).to_numpy() + 0.0, nan_to_null=True)
-        if values.is_infinite().any():
-            raise BadInput(f'column "{feature.column}" holds an infinite value', why="nothing can be added to it", fix="leave it empty")
+        values = pl.Series(doubles(feature.column, values), nan_to_null=True)
     if feature.where is None:
         return values
     return values.zip_with(pl.Series(masked(view, stream.name, feature.where, rows)), pl.Series([None], dtype=values.dtype))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from flyball.declare.views import NUMERIC
 from flyball.features import exact
 from flyball.features.online.form import ARRIVED, PLACE, TIME, VALUES, Row, Tile, Totals, pack, unpack_rows, unpack_tile
-from flyball.features.online.plan import NUMERIC, SUMMED, Plan, Stream
+from flyball.features.online.plan import SUMMED, Plan, Stream
 
 
 def merged_head(made: Plan, there: bytes | None, rows: list[Row], present: int) -> bytes | None:

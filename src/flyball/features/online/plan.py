@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import polars as pl
 
 from flyball.clock import Span
 from flyball.data.types import schema
 from flyball.declare.codec import view_digest
-from flyball.declare.views import FeatureView, RowFeature, WindowFeature
+from flyball.declare.views import NUMERIC, FeatureView, RowFeature, WindowFeature
 from flyball.errors import DeclarationError
 from flyball.features import transforms
 from flyball.features.expressions import expression
 from flyball.features.reading import delay
+from flyball.features.windows import no_numbers
 
 FORM = 2
 """Of the bytes that are kept. Another form is another view to the store: its values are made anew."""
@@ -35,14 +37,15 @@ TILES = 128
 SUMMED = 32
 """Rows from which on a tile carries a summary: with fewer, reading the rows costs no more."""
 
-NUMERIC = frozenset({"sum", "mean", "min", "max"})
-
 
 @dataclass(frozen=True)
-class Row:
-    """One feature of the newest row: its place among a head's values, and how long after its row's time it is known (µs)."""
+class Newest:
+    """One feature of the newest row: a column or an expression, its place among a head's values, and how long after its row's time it is
+    known (µs).
+    """
 
     name: str
+    value: Any
     place: int
     delay: int
 
@@ -84,11 +87,11 @@ class Plan:
 
     view: FeatureView
     store_name: str
-    rows: tuple[Row, ...]
+    newest: tuple[Newest, ...]
     aggregates: tuple[Aggregate, ...]
     streams: tuple[Stream, ...]
     delays: tuple[int, ...]
-    """The different delays of `rows`, each once."""
+    """The different delays of `newest`, each once."""
     dtypes: dict[str, pl.DataType]
     width: int
     reach: int
@@ -110,13 +113,13 @@ def plan(view: FeatureView) -> Plan:
     data = view.data
     if not data.time:
         raise DeclarationError(f'view "{view.name}" needs a data set with a time', fix=f'give data set "{data.name}" a time= column')
-    rows: list[Row] = []
+    newest: list[Newest] = []
     aggregates: list[Aggregate] = []
     streams: dict[tuple[str, str, bool], Stream] = {}
     for label, feature in view.features.items():
         late = delay(view, feature)
         if isinstance(feature, RowFeature):
-            rows.append(Row(label, len(rows), late))
+            newest.append(Newest(label, feature.value, len(newest), late))
             continue
         key = _key(feature)
         known = streams.get(key)
@@ -130,10 +133,10 @@ def plan(view: FeatureView) -> Plan:
     return Plan(
         view=view,
         store_name=name(view),
-        rows=tuple(rows),
+        newest=tuple(newest),
         aggregates=tuple(aggregates),
         streams=tuple(streams.values()),
-        delays=tuple(sorted({each.delay for each in rows})),
+        delays=tuple(sorted({each.delay for each in newest})),
         dtypes={label: _kept(view, label) for label in view.features},
         width=max(1, -(-(kept + reach) // TILES)),
         reach=reach,
@@ -156,11 +159,7 @@ def _key(feature: WindowFeature) -> tuple[str, str, bool]:
 def _checked(view: FeatureView, name: str, feature: WindowFeature) -> WindowFeature:
     kind = schema(view.data).get(feature.column)
     if feature.how in NUMERIC and kind not in {"int", "float", "bool"}:
-        raise DeclarationError(
-            f'feature "{name}" of view "{view.name}" takes the {feature.how} of column "{feature.column}"',
-            why=f"the column holds {kind}, not numbers",
-            fix="count, last and distinct work on any column",
-        )
+        raise no_numbers(view, name, feature, str(kind))
     return feature
 
 

@@ -80,8 +80,8 @@ class OnlineView:
 
     def _both(self, head: bytes | None, tiles: _Tiles, moment: int, bound: int) -> Sequence[Any]:
         made = self.plan
-        row = _newest(made, head, moment, bound) if made.rows else ()
-        values = {item.name: row[item.place] for item in made.rows}
+        row = _newest(made, head, moment, bound) if made.newest else ()
+        values = {item.name: row[item.place] for item in made.newest}
         for item in made.aggregates:
             values[item.name] = tiles.value(item, moment, bound)
         return [values[name] for name in made.dtypes]
@@ -90,16 +90,16 @@ class OnlineView:
 def _newest(made: Plan, body: bytes | None, moment: int, bound: int) -> Sequence[Any]:
     """The features of the newest row that is known by `bound`, without those that are older than the TTL."""
     if body is None:
-        return (None,) * len(made.rows)
+        return (None,) * len(made.newest)
     rows = unpack_rows(body)
     if len(made.delays) == 1:
         row = _visible(rows, made.delays[0], bound)
         if row is None or (made.ttl is not None and moment - row[TIME] > made.ttl):
-            return (None,) * len(made.rows)
+            return (None,) * len(made.newest)
         return row[VALUES:]
     seen = {delay: _visible(rows, delay, bound) for delay in made.delays}
     out = []
-    for item in made.rows:
+    for item in made.newest:
         row = seen[item.delay]
         stale = row is None or (made.ttl is not None and moment - row[TIME] > made.ttl)
         out.append(None if row is None or stale else row[VALUES + item.place])
