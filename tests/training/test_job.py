@@ -121,6 +121,35 @@ def test_a_fit_that_hangs_ends_at_the_declared_timeout_with_the_reason(project, 
     assert jobs.compute.log("run_1", 0)[0].endswith(b"stopped\n")
 
 
+LEAKS = """
+import polars as pl
+from sklearn.tree import DecisionTreeClassifier
+import flyball as fb
+
+columns = {"hour": fb.column(int, known_after="-1d"), "same": fb.column(int, known_after="-1d"), "up": int}
+market = fb.Dataset("market", source="data/market.csv", time="ts", columns=columns)
+
+def fit(X: pl.DataFrame, y: pl.Series):
+    return DecisionTreeClassifier(max_depth=2, random_state=0).fit(X, y)
+
+m = fb.Model("m", task="binary", data=market, label="up", train=fb.Train(fit, window="28d", holdout="7d"), gates=[])
+"""
+
+
+def test_a_runs_log_says_what_gives_the_answer_away_and_the_run_goes_on(project, tmp_path: Path):
+    made = project(LEAKS, "m")
+    for run, copied in (("run_1", False), ("run_2", True)):
+        frame = made.frames["market"]
+        same = pl.col("up") if copied else pl.col("up").shuffle(seed=0)
+        made.frames["market"] = frame.with_columns(same=same.cast(pl.Int64)).select("ts", "hour", "same", "up")
+        jobs = Jobs(made, tmp_path / "home")
+        jobs.start(run, trials=0)
+        assert jobs.end(run).state == "succeeded", jobs.compute.log(run, 0)
+        told = [line for line in jobs.compute.log(run, 0)[0].decode().splitlines() if "leak" in line]
+        assert [line.partition(":")[0] for line in told] == ["leak"] * copied
+        assert all('feature "same" is the label' in line and "known_after=" in line for line in told)
+
+
 class Left:
     """A compute whose job ended so, leaving this."""
 

@@ -12,6 +12,7 @@ import polars as pl
 from flyball.clock import Instant
 from flyball.data import manifest
 from flyball.data.commit import load_content, scan
+from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.declare.reads import made_from
 from flyball.features.assemble import training_rows
@@ -44,14 +45,21 @@ class Stored(Mapping[str, pl.DataFrame]):
         """How many data sets there are."""
         return len(self._contents)
 
+    def fit(self, model: Model) -> bool:
+        """Whether the rows of all that a model is made from may be held at once."""
+        return sum(self._rows(name) for name in self._sets(model)) <= MANY
+
     def training_rows(self, model: Model, *, as_of: Instant) -> pl.DataFrame:
         """`features.assemble.training_rows` of a model, by whichever way its rows fit into memory."""
-        sets = {name: data for name, data in made_from(model).items() if name in self._contents}
-        if not all(data.time for data in sets.values()) or sum(self._rows(name) for name in sets) <= MANY:
+        sets = self._sets(model)
+        if self.fit(model) or not all(data.time for data in sets.values()):
             return training_rows(model, self, as_of=as_of)
         streams = {name: partial(self._pieces, name) for name in sets}
         self._scratch.mkdir(parents=True, exist_ok=True)
         return pl.concat(list(training_batches(model, streams, self._scratch, as_of=as_of)))
+
+    def _sets(self, model: Model) -> dict[str, Dataset]:
+        return {name: data for name, data in made_from(model).items() if name in self._contents}
 
     def _pieces(self, name: str) -> Iterable[pl.DataFrame]:
         return scan(self._contents[name], self._blobs)
