@@ -237,7 +237,7 @@ def kept(root: Path, question: list[str]) -> list[float]:
     """CPU seconds of a question in a process that has the graph."""
     wired = open_project(root)
     library, found = wired.ports.library, []
-    direction: Direction = "both" if len(question) == 1 else "down" if question[1] == "--down" else "up"
+    direction: Direction = "down" if "--down" in question else "up" if "--up" in question else "both"
     for _ in range(PROCESSES + 1):
         before = time.process_time()
         state = wired.ledger.state()
