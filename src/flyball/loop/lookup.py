@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from flyball.declare.model import Model
 from flyball.declare.reads import looked_at
@@ -10,7 +10,7 @@ from flyball.declare.units import near
 from flyball.errors import BadInput, Corrupt, DeclarationError, NotFound, Unavailable
 from flyball.governance.authority import Caller
 from flyball.loop.ports import Ledger, Library, Ports
-from flyball.records.base import Event, Receipt, State
+from flyball.records.base import Event, Receipt, RowT, State
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.models import ModelRef, parse_ref
 from flyball.records.monitoring import INCIDENTS, IncidentRow
@@ -93,25 +93,24 @@ def rollout(state: State, name: str) -> RolloutRow:
     if found is not None:
         return found
     rows = dict(state.scan(ROLLOUTS))
-    ends = [key for key in rows if name and key.endswith(name)]
     of_model = [row for row in rows.values() if row.model == name]
     if of_model:
         return active_rollout(state, parse_ref(name).model) or max(of_model, key=lambda row: row.planned_at)
-    if len(ends) == 1:
-        return rows[ends[0]]
-    raise missing("rollout", name, list(rows))
+    return _by_end("rollout", rows, name)
 
 
 def incident(state: State, name: str) -> IncidentRow:
     """The incident of an id, or of an id's unmistakable end. Raises NotFound."""
     found = state.get(INCIDENTS, name)
-    if found is not None:
-        return found
-    rows = dict(state.scan(INCIDENTS))
-    ends = [key for key in rows if name and key.endswith(name)]
+    return found if found is not None else _by_end("incident", dict(state.scan(INCIDENTS)), name)
+
+
+def _by_end(what: str, rows: Mapping[str, RowT], end: str) -> RowT:
+    """The only one of these rows whose id ends so. Raises NotFound."""
+    ends = [key for key in rows if end and key.endswith(end)]
     if len(ends) == 1:
         return rows[ends[0]]
-    raise missing("incident", name, list(rows))
+    raise missing(what, end, list(rows))
 
 
 def run(state: State, name: str) -> RunRow:
