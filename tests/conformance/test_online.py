@@ -179,7 +179,9 @@ def test_a_generation_is_given_the_values_of_another_in_steps_by_whoever_goes_on
     assert store.copy(begun, live) == 3
     assert [other.copy(begun, live) for _ in range(4)] == [3, 2, 0, 0]
     assert read(store, b"a") == [part for part in parts if part[0] == b"a"], "the live one has its own still"
-    store.publish(store.put(begun, [Part(b"a", 0, b"new")], b"whole"))
+    whole = store.publish(store.put(begun, [Part(b"a", 0, b"new")], b"remade"), b"whole")
+    assert (whole.live, whole.cursor) == (True, b"whole")
+    assert store.generations() == [whole], "it and its cursor, at once"
     wanted = {part[:2]: part[2] for part in parts} | {(b"a", 0): b"new"}
     assert read(store, b"", b"a", b"a\xff", b"b") == [(*key, body) for key, body in wanted.items()]
     store.collect()

@@ -83,8 +83,11 @@ class OnlineStore(Protocol):
         """
         ...
 
-    def publish(self, generation: Generation) -> Generation:
-        """Make a generation the live one of its view. Readers see all of it or all of the former. Raises Conflict as `put`."""
+    def publish(self, generation: Generation, cursor: bytes | None = None) -> Generation:
+        """Make a generation the live one of its view, and write the cursor (None: it stays). Readers see all of it or all of the former.
+
+        Raises Conflict as `put`.
+        """
         ...
 
     def drop(self, view: str) -> None:

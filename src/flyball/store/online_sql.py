@@ -134,16 +134,17 @@ class SqlOnline(ABC):
                         )
         return generation._replace(cursor=cursor)
 
-    def publish(self, generation: Generation) -> Generation:
-        """Make a generation the live one of its view."""
+    def publish(self, generation: Generation, cursor: bytes | None = None) -> Generation:
+        """Make a generation the live one of its view, and write the cursor."""
+        made = generation._replace(live=True, cursor=generation.cursor if cursor is None else cursor)
         with self._writing() as work:
-            self._advance(work, generation, generation.cursor)
+            self._advance(work, generation, made.cursor)
             work.run("DELETE FROM online_generation WHERE view = ? AND number <> ?", (generation.view, generation.number))
             work.run(
                 "INSERT INTO online_view (name, live) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET live = excluded.live",
                 (generation.view, generation.number),
             )
-        return generation._replace(live=True)
+        return made
 
     def drop(self, view: str) -> None:
         """Remove a view with all its generations."""

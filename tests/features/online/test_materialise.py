@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 import polars as pl
 import pytest
 
 import flyball as fb
 from flyball.errors import Conflict, Unavailable
 from flyball.features.online.form import entity
-from flyball.features.online.materialise import Version, add, added, backfill, fill, filling, live
+from flyball.features.online.materialise import At, Version, add, added, backfill, fill, filling, live
 from flyball.features.online.plan import TILES, plan
-from flyball.features.online.progress import kept_from
+from flyball.features.online.progress import kept_from, packed
 
 ROWS = [("x" if t % 3 else "y", t, t, float(t), t % 4, 0.5 * t, "p", t % 2 == 0) for t in range(40)]
 LATER = 10**15
@@ -201,6 +202,46 @@ def test_a_backfill_loses_nothing_that_was_added_while_it_was_under_way(kit, sto
     again = backfill(store, made, live(store, made), Version("two", kit.frame(ROWS)), 0, LATER)
     assert (again.progress.content, len(store.generations())) == ("two", 1)
     assert values(kit, online, view, store, 45) == expected(kit, view, ROWS, 45)
+
+
+def test_a_backfill_that_was_broken_off_before_it_was_published_is_no_fill(kit, store, online, monkeypatch):
+    view, made = kit.view(), plan(kit.view())
+    wrong = [(key, t, a, None, *rest) for key, t, a, _, *rest in ROWS]
+    at, version = fill(store, made, Version("one", kit.frame(wrong)), LATER), Version("one", kit.frame(ROWS))
+
+    def killed(*_given):
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "publish", killed)
+        with pytest.raises(Killed):
+            backfill(store, made, at, version, 30 * kit.S, LATER)
+    half = filling(store, made)
+    with monkeypatch.context() as patched:
+        steps = []
+        patched.setattr(store, "publish", killed)
+        with pytest.raises(Killed):
+            backfill(store, made, live(store, made), version, 30 * kit.S, LATER, lambda done, _of: steps.append(done))
+    assert (filling(store, made), steps) == (half, []), "all of it was done"
+    fill(store, made, version, LATER)
+    assert values(kit, online, view, store, 45) == expected(kit, view, ROWS, 45)
+
+
+def test_a_backfill_that_was_broken_off_within_the_live_values_is_no_part_of_another(kit, store, online, monkeypatch):
+    """As stores of before have it."""
+    monkeypatch.setattr("flyball.features.online.materialise.ENTITIES", 2)
+    view, made = kit.view(), plan(kit.view())
+    rows = [(f"k{number}", number, number, 1.0, 1, 1.0, "p", True) for number in range(9)]
+    wrong = [(key, t, a, None, *rest) for key, t, a, _, *rest in rows]
+    at = fill(store, made, Version("one", kit.frame(wrong)), LATER)
+    half = msgspec.structs.replace(at.progress, since=5 * kit.S, remade=4)
+    at = At(store.put(at.generation, (), packed(half)), half)
+    steps = []
+    after = backfill(store, made, at, Version("one", kit.frame(rows)), 2 * kit.S, LATER, lambda done, _of: steps.append(done))
+    assert steps == [2, 4, 6, 7]
+    keys = [row[0] for row in rows]
+    assert values(kit, online, view, store, 9, keys) == expected(kit, view, [*wrong[:2], *rows[2:]], 9, keys)
+    assert (after.progress.since, after.progress.remade) == (None, 0)
 
 
 def test_a_fill_does_not_go_on_with_what_a_backfill_left(kit, store, online):

@@ -1,8 +1,8 @@
 """Views into the online store: whole, by what was added, or from a moment on.
 
 A whole fill goes into a new generation beside the live one, entity by entity, and is published when it is complete: whoever reads sees
-the old values until then. So does a backfill, after the values of the live one. What was added goes into the live one, in one transaction. Both leave off only between transactions, so
-whoever begins again after a kill goes on where the store says.
+the old values until then. So does a backfill, after the values of the live one. What was added goes into the live one, in one transaction.
+All leave off only between transactions, so whoever begins again after a kill goes on where the store says.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def fill(store: OnlineStore, made: Plan, version: Version, now: Instant, report:
         through=version.through,
         pushed=version.through,
     )
-    at = At(store.publish(store.put(at.generation, (), packed(full))), full)
+    at = At(store.publish(at.generation, packed(full)), full)
     store.collect()
     return at
 
@@ -141,8 +141,8 @@ def add(
 
 
 def backfill(store: OnlineStore, made: Plan, at: At, version: Version, since: Instant, now: Instant, report: Report = _told) -> At:
-    """Make anew all that rows from `since` on have a part in, and publish it beside what else the live generation `at` has. `version` must be the one
-    that it holds.
+    """Make anew all that rows from `since` on have a part in, and publish it beside what else the live generation `at` has. `version` must be
+    the one that it holds.
 
     What an earlier row alone decides stays. One from the same moment that was broken off is gone on with. Raises Unavailable, Conflict, BadInput.
     """
@@ -159,16 +159,18 @@ def backfill(store: OnlineStore, made: Plan, at: At, version: Version, since: In
         report(upto, own.count)
     # rows that came into the live one meanwhile are not lost: it begins again from there
     store.copy(half.generation, at.generation)
-    full = msgspec.structs.replace(at.progress, next=max(at.progress.next, version.rows.height), made_at=now)
-    half = At(store.publish(store.put(half.generation, (), packed(full))), full)
+    full = msgspec.structs.replace(_settled(at.progress), next=max(at.progress.next, version.rows.height), made_at=now)
+    half = At(store.publish(half.generation, packed(full)), full)
     store.collect()
     return half
 
 
 def _copied(store: OnlineStore, made: Plan, at: At, since: Instant) -> At:
-    """A generation with the values of the live one, for a backfill from `since`: the one that is under way, where the live one is as it was then."""
+    """A generation with the values of the live one, for a backfill from `since`: the one that is under way, where the live one is as it was
+    then.
+    """
     half = filling(store, made)
-    begun = msgspec.structs.replace(at.progress, since=since)
+    begun = msgspec.structs.replace(_settled(at.progress), since=since)
     if half is None or msgspec.structs.replace(half.progress, copied=False, remade=0) != begun:
         half = At(store.begin(made.store_name, packed(begun)), begun)
     if half.progress.copied:
@@ -177,6 +179,11 @@ def _copied(store: OnlineStore, made: Plan, at: At, since: Instant) -> At:
         pass
     copied = msgspec.structs.replace(begun, copied=True)
     return At(store.put(half.generation, (), packed(copied)), copied)
+
+
+def _settled(progress: Progress) -> Progress:
+    """A live generation's, without a backfill: one that earlier code broke off had been made within it, and from another moment on nothing is done."""
+    return msgspec.structs.replace(progress, since=None, copied=False, remade=0)
 
 
 def added(before: pl.DataFrame, after: pl.DataFrame, ties: Sequence[pl.Expr] = ()) -> pl.DataFrame | None:

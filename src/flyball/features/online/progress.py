@@ -14,8 +14,8 @@ class Progress(msgspec.Struct, frozen=True):
     `content` is the data set version it holds, `rows` how many rows of it; `next` the place that the next row gets. `as_of`: the newest
     moment at which any of the rows was known; `present`: up to which moment rows that nobody can ask about any more were left out.
     While it is filled, `done` entities are there and `whole` is False. Of a data set that rows are pushed to, `through` is the last pushed row
-    that the version holds, `pushed` the last that is there. Of a backfill from the moment `since`, all else is that of the generation which it is to take the place of: `copied` says
-    that its values are there, `remade` how many entities are done.
+    that the version holds, `pushed` the last that is there. Of a backfill from the moment `since`, all else is that of the generation which it
+    is to take the place of: `copied` says that its values are there, `remade` how many entities are done.
     """
 
     content: str
