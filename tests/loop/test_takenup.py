@@ -15,9 +15,10 @@ from flyball.features.skew import State
 from flyball.loop import takenup
 from flyball.loop.takenup import TakenUpBy
 from flyball.records.data import DATASETS, DataCommitted
+from flyball.serving.vectorlog import Heading, LoggedVector
 from flyball.serving.vectors import TakenUp
 
-from .lineage_kit import World
+from .lineage_kit import World, fraud
 
 READ = fb.Dataset("payments", source="x.csv", time="ts", columns={"who": str})
 PUSHED = fb.Dataset("payments", source="push://payments", time="ts", columns={"who": str})
@@ -92,3 +93,18 @@ def test_rows_that_were_pushed_since_are_those_of_the_newest_version_or_nobody_c
     assert told(of(world, PUSHED, 6), long_ago, at("f", pushed=6)) == "f"
     assert of(world, PUSHED, 6).states(long_ago, at("f"), None) == ()
     assert of(world, PUSHED, 6).states(long_ago, at("f"), at("f", pushed=6)) == (State("f"), State("f", pushed=6))
+
+
+def test_a_damaged_segment_of_pushed_rows_keeps_nothing_from_being_verified(world: World) -> None:
+    data = fb.Dataset("payments", source="push://payments", time="at", columns={"who": str, "amount": float, "fraud": bool})
+    view = fb.FeatureView("card", data, entity="who", features={"spent": fb.window("1h").sum("amount")})
+    world.declare(fraud(data=data, features=[view], transforms={}, slices=[]))
+    content = "e" * 64
+    world.commit("payments", "1.4.0", content)
+    world.version("fraud", "1.0.0", {"payments": content})
+    folder = world.wired.layout.push / "payments"
+    folder.mkdir(parents=True)
+    (folder / "000000000001.rows").write_bytes(b"no segment")
+    row = LoggedVector("fraud@1.0.0", "p_1", world.clock.now(), world.clock.now(), {"who": "ann"}, Heading([at(content)]), [1.0])
+    found = world.wired.verifier().judge("fraud@1.0.0", [row])
+    assert [one.unknown for one in found.features] == [1]

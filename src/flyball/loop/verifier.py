@@ -132,7 +132,11 @@ class Verifier:
         return Verified(name, number, len(rows), tuple(found), tuple(differences), tuple(problems), model)
 
     def _sent(self, data: Dataset) -> int:
-        return self._pushed(data.name) if is_pushed(data) else 0
+        try:
+            return self._pushed(data.name) if is_pushed(data) else 0
+        except Corrupt:
+            # any number may have been: what may rest on them is unknown, and all else is judged
+            return FARTHEST
 
     def _of(self, name: str) -> Erasures:
         if name not in self._erasures:
