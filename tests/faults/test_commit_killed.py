@@ -9,11 +9,13 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from unittest import mock
 
 import polars as pl
 import pytest
 
 from flyball.clock import Span
+from flyball.data import chunks
 from flyball.data.commit import commit, load_content
 from flyball.data.manifest import names
 from flyball.declare.data import Dataset
@@ -41,9 +43,6 @@ def frame(start: int, stop: int) -> pl.DataFrame:
 
 def store(root: Path, rows: int, pause: float = 0.0) -> str:
     """Commit so many rows as the next version; its content. Each batch waits a little."""
-    from flyball.data import chunks
-
-    chunks.MOST, chunks.LEAST = 2000, 500
     data = Dataset("d", source="d.csv", time="at", columns={"x": int})
 
     def coming():
@@ -51,7 +50,8 @@ def store(root: Path, rows: int, pause: float = 0.0) -> str:
             time.sleep(pause)
             yield frame(start, min(start + 100, rows))
 
-    with closing(open_project(root)) as wired:
+    # in this process for as long as it writes, for other tests come after it
+    with closing(open_project(root)) as wired, mock.patch.multiple(chunks, MOST=2000, LEAST=500):
         row = wired.ledger.state().get(DATASETS, "d")
         version = commit(data, coming(), wired.blobs, row.head if row else None, "m")
         wired.ledger.execute(Tell(id=wired.ports.clock.new_id("cmd")), lambda *_: (DataCommitted(version=version),))
