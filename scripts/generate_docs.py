@@ -74,6 +74,12 @@ def metrics_page() -> str:
     lines = [_METRICS, "| metric | meaning | tasks | better | from |", "|---|---|---|---|---|"]
     lines += [_metric(info) for info in METRICS.values()]
     lines.append("| `recall_at_X%` | share of all positive rows found among the X% highest scores | binary | higher | quality |")
+    lines.append(
+        "| `ndcg_at_K` | discounted gain of a list's first K items, as a share of the best order's; mean over lists | ranking | higher | quality |"
+    )
+    lines.append(
+        "| `recall_at_K` | share of a list's relevant items (label > 0) that are among its first K; mean over lists | ranking | higher | quality |"
+    )
     return "\n".join([*lines, _PLANNED + ", ".join(f"`{name}`" for name in sorted(PLANNED_METRICS)) + ".", ""])
 
 

@@ -224,4 +224,4 @@ def test_the_table_names_every_metric_once_and_can_tell_what_is_better():
     assert all(info.name == name for name, info in METRICS.items())
     assert metric_info("log_loss").higher_is_better is False
     assert metric_info("nonsense") is None
-    assert metric_names("ranking") == ()
+    assert metric_names("ranking") == ("ndcg_at_10", "recall_at_10")

@@ -12,7 +12,8 @@ from types import MappingProxyType
 
 CLASSES = frozenset({"binary", "multiclass"})
 NUMBERS = frozenset({"regression", "forecast"})
-EVERY = CLASSES | NUMBERS | {"ranking"}
+_RANKING = frozenset({"ranking"})
+EVERY = CLASSES | NUMBERS | _RANKING
 _BINARY = frozenset({"binary"})
 
 
@@ -80,12 +81,20 @@ METRICS: Mapping[str, MetricInfo] = _table(
         "latency_p99", EVERY, higher_is_better=False, meaning="99th percentile of the time to answer, ms", source="traffic", bounded=False
     ),
 )
-"""Every metric with a fixed name, by name. `recall_at_X%` is read by `metric_info`."""
+"""Every metric with a fixed name, by name. `recall_at_X%`, `ndcg_at_K` and `recall_at_K` are read by `metric_info`."""
+
+RANKED = ("ndcg_at_10", "recall_at_10")
+"""What is reported of every ranking, whatever else is asked for."""
 
 TRAFFIC = frozenset(info.name for info in METRICS.values() if info.source == "traffic")
 """The metrics that need no label and no answer: errors and latencies."""
 
 _RECALL_AT = re.compile(r"recall_at_(\d{1,2}(?:\.\d{1,3})?)%")
+_AT_K = re.compile(r"(ndcg|recall)_at_([1-9]\d{0,3})")
+_OF_LISTS = {
+    "ndcg": "discounted gain of a list's first {k} items, as a share of the best order's; mean over lists",
+    "recall": "share of a list's relevant items that are among its first {k}; mean over lists",
+}
 
 
 def recall_at_share(name: str) -> float | None:
@@ -99,6 +108,16 @@ def recall_at_share(name: str) -> float | None:
     return share if share > 0 else None
 
 
+def at_k(name: str) -> tuple[str, int] | None:
+    """What of a list's first K items `name` is ("ndcg" or "recall") and K, 1 to 9999; None if `name` is no such metric.
+
+    >>> at_k("ndcg_at_10"), at_k("recall_at_10"), at_k("recall_at_10%")
+    (('ndcg', 10), ('recall', 10), None)
+    """
+    found = _AT_K.fullmatch(name)
+    return (found.group(1), int(found.group(2))) if found else None
+
+
 def metric_info(name: str) -> MetricInfo | None:
     """What is known of the metric `name`, or None if there is none of that name.
 
@@ -108,6 +127,10 @@ def metric_info(name: str) -> MetricInfo | None:
     if recall_at_share(name) is not None:
         meaning = "share of all positive rows found among the highest scores"
         return MetricInfo(name, _BINARY, higher_is_better=True, meaning=meaning, counted=False)
+    listed = at_k(name)
+    if listed is not None:
+        kind, k = listed
+        return MetricInfo(name, _RANKING, higher_is_better=True, meaning=_OF_LISTS[kind].format(k=k), counted=False)
     return METRICS.get(name)
 
 
@@ -117,4 +140,6 @@ def metric_names(task: str) -> tuple[str, ...]:
     >>> metric_names("forecast")
     ('mae', 'rmse', 'mape', 'r2')
     """
+    if task == "ranking":
+        return RANKED
     return tuple(info.name for info in METRICS.values() if task in info.tasks and info.source != "traffic")

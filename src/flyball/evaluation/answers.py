@@ -24,6 +24,7 @@ class Answers:
 
     `y`, `value`: numbers; for binary tasks 1.0 is the positive class; for multiclass ones the classes' numbers (a null answer is NaN: never right).
     `score`: binary: the positive class's; multiclass: that of the class that happened; None where there is none. `groups`: cluster numbers, or None.
+    `lists`: of a ranking, which rows are ranked together (those of one group and time); `value` is then what they are ordered by.
     """
 
     task: str
@@ -31,6 +32,7 @@ class Answers:
     value: Floats
     score: Floats | None = None
     groups: Rows | None = None
+    lists: Rows | None = None
 
     @property
     def n(self) -> int:
@@ -55,6 +57,7 @@ class Answers:
             value=self.value[rows],
             score=None if self.score is None else self.score[rows],
             groups=None if self.groups is None else self.groups[rows],
+            lists=None if self.lists is None else self.lists[rows],
         )
 
 
@@ -115,7 +118,7 @@ def answers(
     """Read the columns `y`, `value` and `score` of a frame; rows whose `y` is null are left out.
 
     `classes`: of the task in ascending order (the last is the positive one); empty: taken from the frame, so give them where a hold-out may lack
-    one. A multiclass score is a list of one number a class. A score that is missing in any row counts as none at all.
+    one. Of a ranking, rows of one `group` (and one `__time`, if there is that column) are a list. A multiclass score is a list of one number a class. A score that is missing in any row counts as none at all.
     Raises BadInput when a column is missing or a numeric task has text.
     """
     for name in ("y", value):
@@ -137,4 +140,17 @@ def answers(
     groups = None
     if group:
         groups = frame[group].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
-    return Answers(task, *numbers, _score(task, frame, score, numbers[0], len(classes)), groups)
+    lists = _lists(frame, groups) if task == "ranking" and groups is not None else None
+    return Answers(task, *numbers, _score(task, frame, score, numbers[0], len(classes)), groups, lists)
+
+
+TIME = "__time"
+"""The column of a hold-out with each row's time: rows of one group at another time are another list."""
+
+
+def _lists(frame: pl.DataFrame, groups: Rows) -> Rows:
+    if TIME not in frame.columns or not groups.size:
+        return groups
+    times = frame[TIME].rank("dense").cast(pl.Int64).to_numpy()
+    numbers: Rows = groups * (int(times.max()) + 1) + times
+    return numbers

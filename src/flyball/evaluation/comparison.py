@@ -50,7 +50,7 @@ def too_little(name: str, found: Answers) -> str:
     if rows.why:
         return rows.why
     if rows.denominator < LEAST_DENOMINATOR:
-        return f"{name} rests on {rows.denominator} rows < {LEAST_DENOMINATOR}"
+        return f"{name} rests on {rows.denominator} {'rows' if found.lists is None else 'lists'} < {LEAST_DENOMINATOR}"
     if found.groups is not None and found.units < LEAST_CLUSTERS:
         return f"{found.units} entities < {LEAST_CLUSTERS}"
     return ""
@@ -119,7 +119,8 @@ def number(value: float | None) -> str:
 def shown(found: Estimate, unit: str = "") -> str:
     """An estimate for people: `0.768 [0.700, 0.830] n=144`."""
     ends = f" [{number(found.low)}, {number(found.high)}]" if found.low is not None or found.high is not None else ""
-    return f"{number(found.value)}{unit}{ends}" + (f" n={found.n:,}" if found.n else "")
+    note = f"; {found.why}" if found.why and found.value is not None else ""
+    return f"{number(found.value)}{unit}{ends}" + (f" n={found.n:,}" if found.n else "") + note
 
 
 def explain(mine: Estimate, theirs: Estimate, reference: Reference, found: Compared) -> str:

@@ -21,10 +21,11 @@ def loss_bound(task: str, frame: pl.DataFrame, *, group: str = "") -> tuple[floa
 
     Classes: Wilson's bound of the error, cap 1. Numbers: cap = 99.9% quantile of |value − y| in the label's units, m₀ = mean + 1.645 standard
     errors of the clipped loss. `group`: column of the entity that rows share; then t over the clusters, and never below Wilson's. No labelled
-    rows give (1, 1): a detector that cannot alarm. Raises BadInput for missing columns.
+    rows, and rankings, give (1, 1): a detector that cannot alarm. Raises BadInput for missing columns.
     """
     found = answers(task, frame, group=group)
-    if found.n == 0:
+    # what one item's score is off says nothing of how a list is ordered
+    if found.n == 0 or task == "ranking":
         return 1.0, 1.0
     if task in CLASSES:
         bound = wilson_bound(found.n - float(found.correct.sum()), found.n, "upper")

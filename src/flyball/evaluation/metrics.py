@@ -113,7 +113,8 @@ def estimate(name: str, found: Answers, level: float = 0.95) -> Estimate:
         value = round(value * rows.denominator) / rows.denominator
     low, high = _clip(name, _interval(name, found, rows, level))
     # a bootstrap of next to no rows may miss what it was made from
-    return from_interval(value, Interval(min(low, value), max(high, value)), found.n)
+    n = rows.denominator if found.lists is not None else found.n
+    return from_interval(value, Interval(min(low, value), max(high, value)), n, rows.note)
 
 
 def measure(

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flyball.declare.metrics import recall_at_share
+from flyball.declare.metrics import at_k, recall_at_share
+from flyball.evaluation import ranking
 from flyball.evaluation.answers import Answers
 from flyball.stats import delong
 from flyball.stats.calibration import reliability
@@ -22,11 +23,14 @@ SCORED = ("roc_auc", "log_loss", "brier", "calibration_error")
 
 
 class RowValues(NamedTuple):
-    """`values`: shape (n,), empty where the metric is not defined and `why` says the reason; `denominator`: rows the metric divides by."""
+    """`values`: shape (n,), empty where the metric is not defined and `why` says the reason; `denominator`: rows (of a ranking: lists) the metric
+    divides by. `note`: what a reader of the number should know, such as what was left out.
+    """
 
     values: Floats
     denominator: int
     why: str = ""
+    note: str = ""
 
 
 def _undefined(why: str, denominator: int = 0) -> RowValues:
@@ -103,6 +107,25 @@ def _numbers(name: str, answers: Answers) -> RowValues:
     return RowValues(1 - unexplained - (squared - unexplained * deviation) / spread, answers.n)
 
 
+def _lists(name: str, answers: Answers) -> RowValues:
+    """A mean over lists as values of their items: each list counts once, however long it is, and one that has nothing to find not at all."""
+    asked = at_k(name)
+    if asked is None or answers.lists is None:
+        return _undefined("there are no lists")
+    if not (np.isfinite(answers.y).all() and np.isfinite(answers.value).all()):
+        return _undefined("a label or a prediction is missing or not finite")
+    kind, k = asked
+    found = ranking.of_lists(kind, k, y=answers.y, score=answers.value, lists=answers.lists)
+    counted = np.isfinite(found.values)
+    count, empty = int(counted.sum()), int((~counted).sum())
+    if not count:
+        return _undefined(f"none of {empty:,} lists has a relevant item")
+    value = float(found.values[counted].mean())
+    share = np.where(counted, found.values - value, 0.0) * (answers.n / count) / found.sizes
+    note = f"{empty:,} of {count + empty:,} lists have no relevant item and are left out" if empty else ""
+    return RowValues(value + share[found.list_of], count, note=note)
+
+
 def row_values(name: str, answers: Answers) -> RowValues:
     """Values of `name` (a metric of the answers' task) on every row; empty with a reason where it is not defined."""
     if answers.n == 0:
@@ -116,6 +139,8 @@ def row_values(name: str, answers: Answers) -> RowValues:
 
 
 def _row_values(name: str, answers: Answers) -> RowValues:
+    if answers.task == "ranking":
+        return _lists(name, answers)
     if name in SCORED or recall_at_share(name) is not None:
         if answers.score is None:
             return _undefined("there are no scores")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from flyball.declare.metrics import CLASSES
+from flyball.declare.metrics import CLASSES, RANKED
 from flyball.errors import BadInput
 from flyball.evaluation.answers import Answers, Label, answers
 from flyball.evaluation.metrics import estimate, from_counts, known, mean_of_sums
@@ -105,7 +105,7 @@ def by_slice(
     are computed value by value, which takes longer; with a `group`, the column of the entity that rows share, all are. Of a column with many values the 200 most frequent are kept. Raises BadInput for a missing column or an unknown metric.
     """
     if names is None:
-        names = COUNTS.get(task, _SUMS)
+        names = RANKED if task == "ranking" else COUNTS.get(task, _SUMS)
     known(task, names)
     frame = frame.filter(pl.col("y").is_not_null())
     found = answers(task, frame, classes=classes, group=group)

@@ -8,7 +8,10 @@ from flyball.records.base import Record
 
 
 class Estimate(Record, frozen=True):
-    """A metric's value with a two-sided 95% interval. None where it is not defined; `why` then says the reason."""
+    """A metric's value with a two-sided 95% interval. None where it is not defined; `why` then says the reason.
+
+    Of one that is defined, `why` says what a reader should know of it, such as how many lists of a ranking were left out. `n`: rows, or lists.
+    """
 
     value: float | None
     low: float | None = None
