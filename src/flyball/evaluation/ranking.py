@@ -37,7 +37,9 @@ def of_lists(kind: str, k: int, *, y: Floats, score: Floats, lists: Rows) -> Lis
     sizes = np.bincount(list_of).astype(np.int64)
     gain = y if kind == "ndcg" else (y > 0).astype(np.float64)
     found = _gained(gain, score, list_of, sizes, _worth(kind, k))
-    best = _gained(gain, gain, list_of, sizes, _worth(kind, k)) if kind == "ndcg" else np.bincount(list_of, weights=gain)
+    best = np.bincount(list_of, weights=gain).astype(np.float64)
+    if kind == "ndcg":
+        best = _gained(gain, gain, list_of, sizes, _worth(kind, k))
     with np.errstate(invalid="ignore", divide="ignore"):
         values = np.where(best > 0, found / best, np.nan)
     return Lists(values, sizes, list_of.astype(np.int64))
@@ -67,5 +69,4 @@ def _gained(gain: Floats, score: Floats, list_of: Rows, sizes: Rows, worth: _Wor
     new[1:] = (lists[1:] != lists[:-1]) | (scores[1:] != scores[:-1])
     tie = np.cumsum(new) - 1
     shared = np.bincount(tie, weights=value) / np.bincount(tie)
-    summed: Floats = np.bincount(lists, weights=gain[order] * shared[tie], minlength=sizes.size)
-    return summed
+    return np.bincount(lists, weights=gain[order] * shared[tie], minlength=sizes.size).astype(np.float64)
