@@ -98,7 +98,8 @@ import polars as pl
 import flyball as fb
 from flyball.data.forms import first_for
 from flyball.errors import FlyballError
-from flyball.evaluation.gates import Holdout, judge
+from flyball.evaluation.gates import judge
+from flyball.evaluation.holdout import Holdout
 from flyball.features import transforms
 data = fb.Dataset("d", source="d.csv", time="at", columns={"x": fb.column(float, known_after="-1d"), "y": fb.column(float, known_after="1d")})
 def add(rows: "pd.DataFrame"):

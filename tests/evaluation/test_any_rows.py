@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from flyball.declare.checks import baseline, champion, metric
 from flyball.declare.metrics import metric_names
 from flyball.evaluation.detector import loss_bound
-from flyball.evaluation.gates import Holdout, judge
+from flyball.evaluation.gates import judge
+from flyball.evaluation.holdout import Holdout
 from flyball.evaluation.metrics import measure
 from flyball.evaluation.slices import by_slice
 from flyball.records.estimates import Outcome

@@ -1,13 +1,17 @@
 """Every kind of gate through pass, fail and insufficient."""
 
+import re
+
 import numpy as np
 import polars as pl
 import pytest
 
 from flyball.declare.checks import Drift, approval, at_release, baseline, champion, metric
 from flyball.declare.functions import Function
-from flyball.evaluation.gates import Holdout, combine, judge
+from flyball.evaluation.gates import judge
+from flyball.evaluation.holdout import Holdout, Measured
 from flyball.evaluation.persons import Approved
+from flyball.evaluation.verdicts import combine
 from flyball.records.estimates import Estimate, Outcome, Verdict
 
 PASS, FAIL, INSUFFICIENT = Outcome.PASS, Outcome.FAIL, Outcome.INSUFFICIENT
@@ -231,9 +235,9 @@ def test_what_was_measured_elsewhere_is_compared_too(binary):
     gate, holdout = metric("latency_p99") <= "30ms", Holdout(binary(200, 0.8), "binary")
 
     assert judge([gate], holdout)[0].outcome == INSUFFICIENT
-    assert judge([gate], holdout, extra={"latency_p99": Estimate(value=12.0, n=2_000)})[0].outcome == PASS
-    assert judge([gate], holdout, extra={"latency_p99": Estimate(value=42.0, n=2_000)})[0].outcome == FAIL
-    assert judge([gate], holdout, extra={"latency_p99": Estimate(value=None, why="no traffic")})[0].outcome == INSUFFICIENT
+    assert judge([gate], holdout, measured=Measured({"latency_p99": Estimate(value=12.0, n=2_000)}))[0].outcome == PASS
+    assert judge([gate], holdout, measured=Measured({"latency_p99": Estimate(value=42.0, n=2_000)}))[0].outcome == FAIL
+    assert judge([gate], holdout, measured=Measured({"latency_p99": Estimate(value=None, why="no traffic")}))[0].outcome == INSUFFICIENT
 
 
 def test_rows_that_share_an_entity_need_thirty_entities_and_prove_less(binary):
@@ -265,7 +269,8 @@ def test_what_cannot_be_judged_on_a_hold_out_is_never_a_pass(binary, numbers):
     frame = binary(400, 0.8, champion=0.8)
 
     assert one(metric("accuracy") >= at_release, frame).outcome == INSUFFICIENT
-    assert one(metric("cost_per_1000") <= champion, frame).outcome == INSUFFICIENT
+    assert one(metric("cost_per_1000") <= champion, frame).outcome == INSUFFICIENT  # no costs are declared
+    assert one(metric("train_cost") <= champion, frame).outcome == INSUFFICIENT  # nobody measured it
     assert one(Drift("inputs"), frame).outcome == INSUFFICIENT
     assert one(metric("accuracy") >= 0.5, numbers(400, 5), "forecast").outcome == INSUFFICIENT
     assert one(metric("roc_auc") >= 0.5, frame.drop("score", "champion_score")).outcome == INSUFFICIENT
@@ -309,3 +314,34 @@ def test_a_function_as_a_gate_gets_the_evidence_in_the_form_it_names():
     verdicts = judge([by_pandas, by_numpy], Holdout(frame, "regression"))
     assert [verdict.outcome for verdict in verdicts] == [Outcome.PASS, Outcome.PASS]
     assert seen == ["pandas", "numpy"]
+
+
+def _two_groups(rate_of_f: float, rate_of_m: float, n: int = 2_000) -> pl.DataFrame:
+    """Half of each group is positive; so many of its rows are called positive, right or wrong alike."""
+    rng = np.random.default_rng(0)
+    sex = np.repeat(["f", "m"], n // 2)
+    called = rng.random(n) < np.where(sex == "f", rate_of_f, rate_of_m)
+    return pl.DataFrame({"y": np.tile([0, 1], n // 2), "value": called.astype(int), "sex": sex})
+
+
+def test_a_gap_names_both_groups_with_their_values_and_its_interval():
+    found = judge([metric("positive_rate").gap("sex").upper <= 0.05], Holdout(_two_groups(0.2, 0.5), "binary", classes=(0, 1)))[0]
+
+    assert found.outcome == FAIL
+    assert re.match(r"f 0\.\d+, m 0\.\d+: 0\.\d+ \[0\.\d+, 0\.\d+\] n=2,000, upper bound 0\.\d+", found.why), found.why
+    assert (
+        judge([metric("positive_rate").gap("sex").upper <= 0.2], Holdout(_two_groups(0.5, 0.5), "binary", classes=(0, 1)))[0].outcome
+        == PASS
+    )
+
+
+def test_equalised_odds_are_the_larger_of_the_gaps_in_recall_and_in_false_positives():
+    frame = _two_groups(0.3, 0.3)
+    # m's negatives are called positive far more often, its positives are not
+    frame = frame.with_columns(value=pl.when((pl.col("sex") == "m") & (pl.col("y") == 0)).then(1).otherwise(pl.col("value")))
+
+    found = judge([metric("equalised_odds").gap("sex").upper <= 0.1], Holdout(frame, "binary", classes=(0, 1)))[0]
+    assert found.outcome == FAIL
+    assert found.why.startswith("false_positive_rate f 0.")
+    recall = judge([metric("recall").gap("sex") <= 0.1], Holdout(frame, "binary", classes=(0, 1)))[0]
+    assert recall.outcome == PASS

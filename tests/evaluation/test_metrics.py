@@ -14,6 +14,9 @@ from flyball.evaluation.metrics import estimate, from_counts, measure
 from flyball.evaluation.rows import row_values
 from flyball.records.monitoring import Quality
 
+OF_ROWS = [name for name in metric_names("binary") if name not in ("equalised_odds", "cost_per_1000")]
+"""Those that rows and scores give by themselves: of the others one is a gap between groups, one needs costs."""
+
 
 def test_binary_metrics_agree_with_scikit_learn(binary):
     frame = binary(500, 0.8)
@@ -31,7 +34,7 @@ def test_binary_metrics_agree_with_scikit_learn(binary):
         "positive_rate": value.mean(),
     }
     assert {name: found[name].value for name in expected} == pytest.approx(expected)
-    assert set(found) == set(metric_names("binary"))
+    assert set(found) == set(OF_ROWS)
 
 
 def test_numeric_metrics_agree_with_scikit_learn(numbers):
@@ -48,7 +51,7 @@ def test_numeric_metrics_agree_with_scikit_learn(numbers):
     assert {name: each.value for name, each in found.items()} == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("name", metric_names("binary"))
+@pytest.mark.parametrize("name", OF_ROWS)
 def test_every_interval_of_a_binary_metric_holds_its_estimate(binary, name):
     found = measure("binary", binary(300, 0.7), [name])[name]
 
@@ -56,7 +59,7 @@ def test_every_interval_of_a_binary_metric_holds_its_estimate(binary, name):
     assert found.n == 300
 
 
-@pytest.mark.parametrize("name", metric_names("regression"))
+@pytest.mark.parametrize("name", [name for name in metric_names("regression") if name != "cost_per_1000"])
 def test_every_interval_of_a_numeric_metric_holds_its_estimate(numbers, name):
     found = measure("regression", numbers(300, 3), [name])[name]
 
@@ -174,7 +177,7 @@ def test_rows_of_one_entity_widen_every_interval(binary):
         assert grouped.high - grouped.low > 2 * (alone.high - alone.low)
 
 
-@pytest.mark.parametrize("name", [name for name in metric_names("binary") if name != "calibration_error"])
+@pytest.mark.parametrize("name", [name for name in OF_ROWS if name != "calibration_error"])
 def test_the_row_values_of_a_metric_have_it_as_their_mean(binary, name):
     found = answers("binary", binary(400, 0.8))
 
@@ -225,3 +228,15 @@ def test_the_table_names_every_metric_once_and_can_tell_what_is_better():
     assert metric_info("log_loss").higher_is_better is False
     assert metric_info("nonsense") is None
     assert metric_names("ranking") == ("ndcg_at_10", "recall_at_10")
+
+
+def test_what_1000_answers_cost_is_the_sum_of_what_each_error_costs():
+    frame = pl.DataFrame({"y": [1, 1, 0, 0], "value": [1, 0, 1, 0]})
+    costs = {"false_positive": 4.0, "false_negative": 180.0}
+
+    assert measure("binary", frame, ["cost_per_1000"], costs=costs)["cost_per_1000"].value == pytest.approx((4 + 180) / 4 * 1000)
+    assert measure("binary", frame, ["cost_per_1000"])["cost_per_1000"].why == "no costs are declared"
+
+    numbers = pl.DataFrame({"y": [1.0, 2.0], "value": [2.0, 4.0]})
+    both = {"absolute_error": 0.4, "squared_error": 0.1}
+    assert measure("forecast", numbers, ["cost_per_1000"], costs=both)["cost_per_1000"].value == pytest.approx((0.5 + 1.2) / 2 * 1000)

@@ -89,10 +89,8 @@ def test_all_four_loop_files_pass_the_check_without_their_data(four: CheckReport
 @pytest.mark.parametrize(
     ("model", "named"),
     [
-        ("bike-demand", "costs"),
         ("credit-default", "rollout change_window"),
         ("card-fraud", "a kafka:// source"),
-        ("card-fraud", "the metric cost_per_1000"),
         ("card-fraud", "retrain budget"),
     ],
 )

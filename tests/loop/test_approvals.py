@@ -9,8 +9,10 @@ import pytest
 
 import flyball as fb
 from flyball.clock import Span
-from flyball.evaluation.gates import Holdout, combine, judge
+from flyball.evaluation.gates import judge
+from flyball.evaluation.holdout import Holdout
 from flyball.evaluation.persons import Approved, of_persons
+from flyball.evaluation.verdicts import combine
 from flyball.ledger.projection import MemoryProjection
 from flyball.loop.approvals import Approve, Reject, decide_approve, decide_reject
 from flyball.loop.commands import Register, decide_register

@@ -174,9 +174,9 @@ def test_a_file_that_cannot_be_read_is_named_with_its_line(project) -> None:
 
 
 def test_warnings_do_not_count_as_problems(project) -> None:
-    checked = check_project(project(extra='\ntwo = one.replace("two", costs={"absolute_error": "1 EUR"}, owner="")\n'))
+    checked = check_project(project(extra='\ntwo = one.replace("two", review=pl.col("score") >= 0.5, owner="")\n'))
     assert checked.problems == ()
-    assert [warning.what for warning in checked.warnings] == ["there is no owner", "not built yet: costs"]
+    assert [warning.what for warning in checked.warnings] == ["there is no owner", "not built yet: review"]
     assert to_lines(checked)[-1] == "2 models, 0 problems, 2 warnings"
 
 

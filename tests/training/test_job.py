@@ -60,7 +60,7 @@ def test_a_run_gives_a_result_from_blobs_alone_and_the_same_run_again_is_remembe
     result = codec.decode(price.blobs.get(seen.result), RunResult)
     assert result.metrics["accuracy"].value > 0.8
     assert result.trials == 2
-    assert b'"stage":"package"' in (jobs.compute.output("run_1", "progress.json") or b"")
+    assert b'"stage":"judge"' in (jobs.compute.output("run_1", "progress.json") or b"")
     predictor = load(result.artifact, price.blobs, tmp_path / "scratch")
     assert predictor.model.name == "price"
 

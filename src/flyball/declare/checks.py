@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn, TypeAlias
 
 from flyball.clock import Span
-from flyball.declare.units import Money, count, fail, fill, finite, money, names, one_of, share, span, text
+from flyball.declare.units import Money, count, fail, fill, finite, is_size, money, names, one_of, share, shown_size, size, span, text
 from flyball.errors import DeclarationError
 
 Op = Literal[">=", ">", "<=", "<"]
@@ -71,7 +71,7 @@ class _NoTruth:
 
 @dataclass(frozen=True, init=False)
 class Check(_NoTruth):
-    """`metric OP bound`. With unit "ms" the bound is a time in milliseconds; a currency says money; else it has no unit."""
+    """`metric OP bound`. With unit "ms" the bound is a time in milliseconds, with "B" a size in bytes; a currency says money; else it has no unit."""
 
     metric: Metric
     op: Op
@@ -91,6 +91,8 @@ class Check(_NoTruth):
             bound = str(self.bound)
         elif self.unit == "ms":
             bound = str(Span(round(self.bound * 1000)))
+        elif self.unit == "B":
+            bound = shown_size(self.bound)
         else:
             bound = f"{_number(self.bound)} {self.unit}".strip()
         return f"{self.metric} {_SHOWN[self.op]} {bound}"
@@ -107,6 +109,8 @@ def _bound(metric: Metric, given: Any) -> tuple[float | Reference, str]:
         written = given.strip()
         if written.endswith("%"):
             return share(written, str(metric)), ""
+        if is_size(written):
+            return float(size(written, str(metric))), "B"
         if written[-3:].isupper():
             amount = money(written, str(metric))
             return amount.amount, amount.currency

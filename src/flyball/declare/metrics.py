@@ -21,8 +21,9 @@ _BINARY = frozenset({"binary"})
 class MetricInfo:
     """One metric. `higher_is_better` is None where neither is; `bounded`: a share in [0, 1], so a guard may rest on it.
 
-    `source`: "quality" needs labels, "traffic" comes from the gateway (latencies in ms), "prediction" from the answers alone. `counted`: additive
-    counts give it, and live rows are kept as nothing else (`declare/live.py`).
+    `source`: "quality" needs labels, "traffic" comes from the gateway (latencies: a run measures them too), "prediction" from the answers alone;
+    "run" is a number that each run measures beside its hold-out, for gates alone. `unit` is that of its bounds: "ms" a time, "B" a size,
+    "money"; else none. `counted`: additive counts give it, and live rows are kept as nothing else (`declare/live.py`).
     """
 
     name: str
@@ -32,10 +33,17 @@ class MetricInfo:
     source: str = "quality"
     bounded: bool = True
     counted: bool = True
+    unit: str = ""
 
 
 def _table(*infos: MetricInfo) -> Mapping[str, MetricInfo]:
     return MappingProxyType({info.name: info for info in infos})
+
+
+def _of_run(
+    name: str, meaning: str, *, unit: str = "", higher_is_better: bool = False, bounded: bool = False, tasks: frozenset[str] = EVERY
+) -> MetricInfo:
+    return MetricInfo(name, tasks, higher_is_better, meaning, source="run", bounded=bounded, counted=False, unit=unit)
 
 
 METRICS: Mapping[str, MetricInfo] = _table(
@@ -60,6 +68,23 @@ METRICS: Mapping[str, MetricInfo] = _table(
         meaning="mean distance of score and frequency in 10 equal-mass bins",
         counted=False,
     ),
+    MetricInfo("false_positive_rate", _BINARY, higher_is_better=False, meaning="share of the negative rows that were called positive"),
+    MetricInfo(
+        "equalised_odds",
+        _BINARY,
+        higher_is_better=False,
+        meaning="as a gap between groups: the larger of their gaps in recall and in false_positive_rate",
+        counted=False,
+    ),
+    MetricInfo(
+        "cost_per_1000",
+        CLASSES | NUMBERS,
+        higher_is_better=False,
+        meaning="what 1,000 answers cost by the declared costs",
+        bounded=False,
+        counted=False,
+        unit="money",
+    ),
     MetricInfo("positive_rate", _BINARY, higher_is_better=None, meaning="share of rows called positive", source="prediction"),
     MetricInfo("mae", NUMBERS, higher_is_better=False, meaning="mean absolute error", bounded=False),
     MetricInfo("rmse", NUMBERS, higher_is_better=False, meaning="root of the mean squared error", bounded=False),
@@ -73,13 +98,44 @@ METRICS: Mapping[str, MetricInfo] = _table(
     ),
     MetricInfo("r2", NUMBERS, higher_is_better=True, meaning="share of the variance that is explained", bounded=False, counted=False),
     MetricInfo("error_rate", EVERY, higher_is_better=False, meaning="share of requests that failed", source="traffic"),
-    MetricInfo("latency_p50", EVERY, higher_is_better=False, meaning="median time to answer, ms", source="traffic", bounded=False),
+    MetricInfo("latency_p50", EVERY, higher_is_better=False, meaning="median time to answer", source="traffic", bounded=False, unit="ms"),
     MetricInfo(
-        "latency_p95", EVERY, higher_is_better=False, meaning="95th percentile of the time to answer, ms", source="traffic", bounded=False
+        "latency_p95",
+        EVERY,
+        higher_is_better=False,
+        meaning="95th percentile of the time to answer",
+        source="traffic",
+        bounded=False,
+        unit="ms",
     ),
     MetricInfo(
-        "latency_p99", EVERY, higher_is_better=False, meaning="99th percentile of the time to answer, ms", source="traffic", bounded=False
+        "latency_p99",
+        EVERY,
+        higher_is_better=False,
+        meaning="99th percentile of the time to answer",
+        source="traffic",
+        bounded=False,
+        unit="ms",
     ),
+    _of_run("leaks", "how many features or rows give the label away"),
+    _of_run("duplicates", "share of the hold-out's rows that equal a row of training, label included", bounded=True),
+    _of_run("group_overlap", "share of the hold-out's groups that are in training too", bounded=True),
+    _of_run("minority_share", "share of the rarest class in the training rows", higher_is_better=True, bounded=True, tasks=CLASSES),
+    _of_run("domain_auc", "how well a classifier tells the hold-out from what is served: 0.5 not at all, 1 always", bounded=True),
+    _of_run("recency_gap", "by how much the objective is better on the hold-out than on older rows: above 0, recent noise was learned"),
+    _of_run("weak_slices", "how many groups of rows, found by search, are served clearly worse than the rest"),
+    _of_run("output_shift", "PSI between the candidate's and the champion's answers"),
+    _of_run("dominated", "how many of champion and baselines are no worse in every reported metric and better in one"),
+    _of_run("robustness_missing", "how much of the objective is lost when a tenth of all values go missing"),
+    _of_run("robustness_noise", "how much of the objective is lost when numbers vary by a tenth of their spread"),
+    _of_run("robustness_unseen", "how much of the objective is lost when a tenth of all texts are ones never seen"),
+    _of_run("robustness_permuted", "how much of the objective is lost when the column that matters most is permuted"),
+    _of_run("size", "bytes of the artifact's files", unit="B"),
+    _of_run("memory", "most memory of a process that serves it", unit="B"),
+    _of_run("train_cpu", "CPU time of the run, all its processes", unit="ms"),
+    _of_run("train_memory", "most memory of the run", unit="B"),
+    _of_run("train_energy", "energy of the run in Wh, an estimate"),
+    _of_run("train_cost", "what the run's CPU time cost; not known without a price", unit="money"),
 )
 """Every metric with a fixed name, by name. `recall_at_X%`, `ndcg_at_K` and `recall_at_K` are read by `metric_info`."""
 
@@ -88,6 +144,9 @@ RANKED = ("ndcg_at_10", "recall_at_10")
 
 TRAFFIC = frozenset(info.name for info in METRICS.values() if info.source == "traffic")
 """The metrics that need no label and no answer: errors and latencies."""
+
+MEASURED = frozenset(info.name for info in METRICS.values() if info.source == "run" or info.name.startswith("latency_"))
+"""What a run measures beside its hold-out: numbers that only gates may name, and the latencies of the candidate's own path."""
 
 _RECALL_AT = re.compile(r"recall_at_(\d{1,2}(?:\.\d{1,3})?)%")
 _AT_K = re.compile(r"(ndcg|recall)_at_([1-9]\d{0,3})")
@@ -142,4 +201,4 @@ def metric_names(task: str) -> tuple[str, ...]:
     """
     if task == "ranking":
         return RANKED
-    return tuple(info.name for info in METRICS.values() if task in info.tasks and info.source != "traffic")
+    return tuple(info.name for info in METRICS.values() if task in info.tasks and info.source in ("quality", "prediction"))

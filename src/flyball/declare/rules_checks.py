@@ -12,7 +12,28 @@ from flyball.declare.model import Model
 from flyball.declare.rules_columns import Found, feature_names, inputs, transform_names
 from flyball.declare.units import near
 
-PLANNED_METRICS = ("cost_per_1000", "feature_age_p99")
+PLANNED_METRICS = (
+    "feature_age_p99",
+    "leaks",
+    "duplicates",
+    "group_overlap",
+    "minority_share",
+    "domain_auc",
+    "recency_gap",
+    "weak_slices",
+    "output_shift",
+    "dominated",
+    "robustness_missing",
+    "robustness_noise",
+    "robustness_unseen",
+    "robustness_permuted",
+    "size",
+    "memory",
+    "train_cpu",
+    "train_memory",
+    "train_energy",
+    "train_cost",
+)
 """Metrics of the public vocabulary that nothing computes yet."""
 
 _REFERENCES = {
@@ -69,10 +90,25 @@ def _metric(model: Model, place: str, check: Check) -> Iterator[Found]:
     sentence = f'{place} "{check}"'
     known = [*metric_names(model.task), *(key for key, value in METRICS.items() if value.source == "traffic")]
     known += [outcome.name for outcome in model.outcomes]
+    known += [key for key, value in METRICS.items() if value.source == "run"] if place == "gates" else []
     if info is None and name not in PLANNED_METRICS and name not in known:
         yield Found(f'{sentence}: "{name}" is not a metric', "", near(name, known))
     elif info is not None and model.task not in info.tasks:
         yield Found(f"{sentence}: {name} says nothing of a {model.task} model", f"it is {info.meaning}", near(name, known))
+    elif info is not None and info.source == "run":
+        yield from _of_run(place, check, sentence)
+    elif name == "cost_per_1000" and not model.costs:
+        yield Found(
+            f"{sentence}: no costs are declared",
+            "",
+            'say what an error costs: costs={"false_positive": "4 EUR", "false_negative": "180 EUR"}',
+        )
+    elif name == "equalised_odds" and not check.metric.of_gap:
+        yield Found(
+            f"{sentence}: equalised_odds is a gap between groups",
+            "",
+            'name the groups: fb.metric("equalised_odds").gap("sex").upper <= 0.1',
+        )
     for part in check.metric.slices:
         if part not in model.slice_names:
             yield Found(f'{sentence}: "{part}" is not a slice', "", near(part, model.slice_names).replace("nothing", "no slice"))
@@ -92,16 +128,31 @@ def _metric(model: Model, place: str, check: Check) -> Iterator[Found]:
         )
 
 
+def _of_run(place: str, check: Check, sentence: str) -> Iterator[Found]:
+    """A number that a run measures once: whole, for gates alone."""
+    metric = check.metric
+    if place != "gates":
+        yield Found(f"{sentence}: {metric.name} is measured by a run, and not in service", "", "make it a gate")
+    if metric.slices or metric.of_gap:
+        yield Found(f"{sentence}: {metric.name} is one number of a run", "it has no slices and no groups", "leave .by and .gap out")
+    if isinstance(check.bound, Reference) and check.bound.of == "baseline":
+        yield Found(f"{sentence}: the baseline has no {metric.name}", "it is measured of versions", "compare with fb.champion or a number")
+
+
 def _bound(place: str, check: Check) -> Iterator[Found]:
     sentence = f'{place} "{check}"'
     if isinstance(check.bound, Reference):
         return
-    timed = check.metric.name.startswith(("latency_", "feature_age_"))
-    if timed and check.unit != "ms":
+    name, info = check.metric.name, metric_info(check.metric.name)
+    unit = info.unit if info is not None else "ms" if name.startswith("feature_age_") else ""
+    if unit == "ms" and check.unit != "ms":
         yield Found(f"{sentence}: the bound has no unit of time", "", 'write a quantity such as "50ms"')
-    if not timed and check.unit == "ms":
-        yield Found(f"{sentence}: {check.metric.name} is no time", "", "write a plain number or a percentage")
-    info = metric_info(check.metric.name)
+    elif unit == "B" and check.unit != "B":
+        yield Found(f"{sentence}: the bound is no size", "", 'write a quantity such as "50MB"')
+    elif unit == "money" and check.unit in ("", "ms", "B"):
+        yield Found(f"{sentence}: the bound is no amount of money", "", 'write an amount and a currency, such as "0.40 EUR"')
+    elif not unit and check.unit in ("ms", "B"):
+        yield Found(f"{sentence}: {name} is no {'time' if check.unit == 'ms' else 'size'}", "", "write a plain number or a percentage")
     share = info is not None and info.bounded and check.metric.name != "r2"
     if share and not 0 <= check.bound <= 1 and not check.unit:
         yield Found(f"{sentence}: {check.metric.name} is between 0 and 1", "", 'write such as 0.9 or "90%"')

@@ -99,6 +99,21 @@ def size(value: str | int, argument: str) -> int:
     return round(float(match.group(1)) * _BYTES[match.group(2)])
 
 
+def is_size(text: str) -> bool:
+    """Whether it reads as a size in bytes."""
+    return _SIZE.fullmatch(text.strip()) is not None
+
+
+def shown_size(number: float) -> str:
+    """Write a size as people do, in the unit that `size` reads: `50 MB`.
+
+    >>> shown_size(1_500_000)
+    '1.5 MB'
+    """
+    unit, factor = next(((unit, factor) for unit, factor in reversed(_BYTES.items()) if number >= factor), ("B", 1))
+    return f"{number / factor:.4g} {unit}"
+
+
 @dataclass(frozen=True)
 class Money:
     """An amount in a currency (ISO 4217)."""

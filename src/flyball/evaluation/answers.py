@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ class Answers:
     `y`, `value`: numbers; for binary tasks 1.0 is the positive class; for multiclass ones the classes' numbers (a null answer is NaN: never right).
     `score`: binary: the positive class's; multiclass: that of the class that happened; None where there is none. `groups`: cluster numbers, or None.
     `lists`: of a ranking, which rows are ranked together (those of one group and time); `value` is then what they are ordered by.
+    `costs`: what an error costs, by kind (false_positive, false_negative; absolute_error, squared_error), in one currency.
     """
 
     task: str
@@ -33,6 +34,7 @@ class Answers:
     score: Floats | None = None
     groups: Rows | None = None
     lists: Rows | None = None
+    costs: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -114,6 +116,7 @@ def answers(
     score: str = "score",
     classes: Sequence[Label] = (),
     group: str = "",
+    costs: Mapping[str, float] | None = None,
 ) -> Answers:
     """Read the columns `y`, `value` and `score` of a frame; rows whose `y` is null are left out.
 
@@ -141,7 +144,7 @@ def answers(
     if group:
         groups = frame[group].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
     lists = _lists(frame, groups) if task == "ranking" and groups is not None else None
-    return Answers(task, *numbers, _score(task, frame, score, numbers[0], len(classes)), groups, lists)
+    return Answers(task, *numbers, _score(task, frame, score, numbers[0], len(classes)), groups, lists, costs or {})
 
 
 TIME = "__time"

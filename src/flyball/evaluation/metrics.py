@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -15,14 +15,14 @@ import polars as pl
 from flyball.declare.metrics import metric_info, metric_names, recall_at_share
 from flyball.errors import BadInput
 from flyball.evaluation.answers import Answers, Label, answers
-from flyball.evaluation.rows import RowValues, row_values
+from flyball.evaluation.rows import NOT_ASKED, RowValues, row_values
 from flyball.records.estimates import Estimate
 from flyball.records.monitoring import Quality
 from flyball.stats import clusters, delong
 from flyball.stats.intervals import Interval, bootstrap, t_interval, wilson
 from flyball.stats.logspace import Floats
 
-COUNTED = ("accuracy", "precision", "recall", "positive_rate")
+COUNTED = ("accuracy", "precision", "recall", "false_positive_rate", "positive_rate")
 DRAWS = 400
 """Resamples of a bootstrap; its seed is fixed, so the same rows give the same interval."""
 
@@ -124,17 +124,18 @@ def measure(
     *,
     classes: Sequence[Label] = (),
     group: str = "",
+    costs: Mapping[str, float] | None = None,
 ) -> dict[str, Estimate]:
     """Metrics of the columns `y`, `value`, `score` with two-sided 95% intervals, in the order of `names`.
 
-    `names` None: every metric of the task that these rows can give. `classes`, `group`: see `answers.answers`. Raises BadInput for a metric
+    `names` None: every metric of the task that these rows can give. `classes`, `group`, `costs`: see `answers.answers`. Raises BadInput for a metric
     that the task does not have and for missing columns.
     """
     if names is not None:
         known(task, names)
-    found = answers(task, frame, classes=classes, group=group)
+    found = answers(task, frame, classes=classes, group=group, costs=costs)
     measured = {name: estimate(name, found) for name in (metric_names(task) if names is None else names)}
-    return measured if names is not None else {name: each for name, each in measured.items() if each.why != "there are no scores"}
+    return measured if names is not None else {name: each for name, each in measured.items() if each.why not in NOT_ASKED}
 
 
 def _count_ratio(name: str, quality: Quality) -> tuple[int, int]:
@@ -144,6 +145,8 @@ def _count_ratio(name: str, quality: Quality) -> tuple[int, int]:
         return quality.tp, quality.tp + quality.fp
     if name == "recall":
         return quality.tp, quality.tp + quality.fn
+    if name == "false_positive_rate":
+        return quality.fp, quality.fp + quality.tn
     return quality.tp + quality.fp, quality.tp + quality.fp + quality.fn + quality.tn
 
 

@@ -22,6 +22,10 @@ TINY = 1e-15
 SCORED = ("roc_auc", "log_loss", "brier", "calibration_error")
 
 
+NOT_ASKED = ("there are no scores", "no costs are declared", "it is a gap between groups")
+"""Why a metric is none of a model's: it gives no scores, or its declaration does not say what the metric needs."""
+
+
 class RowValues(NamedTuple):
     """`values`: shape (n,), empty where the metric is not defined and `why` says the reason; `denominator`: rows (of a ranking: lists) the metric
     divides by. `note`: what a reader of the number should know, such as what was left out.
@@ -85,6 +89,10 @@ def _classes(name: str, answers: Answers) -> RowValues:
         return _ratio(called * y, called, "rows called positive")
     if name == "recall":
         return _ratio(called * y, y, "positive rows")
+    if name == "false_positive_rate":
+        return _ratio(called * (1 - y), 1 - y, "negative rows")
+    if name == "equalised_odds":
+        return _undefined("it is a gap between groups")
     return _ratio(2 * called * y, called + y, "positive rows, called or true")
 
 
@@ -138,9 +146,27 @@ def row_values(name: str, answers: Answers) -> RowValues:
     return rows
 
 
+def _cost(answers: Answers) -> RowValues:
+    """What each row costs, times 1,000: errors of each kind by what one costs; of several classes every error is a false positive."""
+    if not answers.costs:
+        return _undefined("no costs are declared")
+    costs = {kind: 1000 * amount for kind, amount in answers.costs.items()}
+    if answers.task in ("regression", "forecast"):
+        error = answers.value - answers.y
+        values = costs.get("absolute_error", 0.0) * np.abs(error) + costs.get("squared_error", 0.0) * error**2
+    elif answers.task == "binary":
+        called, y = answers.value == 1, answers.y
+        values = costs.get("false_positive", 0.0) * (called * (1 - y)) + costs.get("false_negative", 0.0) * (~called * y)
+    else:
+        values = costs.get("false_positive", 0.0) * (1 - answers.correct)
+    return RowValues(values, answers.n)
+
+
 def _row_values(name: str, answers: Answers) -> RowValues:
     if answers.task == "ranking":
         return _lists(name, answers)
+    if name == "cost_per_1000":
+        return _cost(answers)
     if name in SCORED or recall_at_share(name) is not None:
         if answers.score is None:
             return _undefined("there are no scores")

@@ -21,7 +21,7 @@ class RunSpec(Record, frozen=True):
     hyperparameters, `trials` > 0 searches the rest (0: defaults and what the last search found). `file` is the loop file within
     the code snapshot. `window_scores` are the smoothed scores S_W so far of a window chosen by itself (docs/statistics.md §5), keyed by span.
     `changed_at`: the time of the first row since which the champion's loss has been above its bound (0: it is not, or nobody looked).
-    `gates_digest` names the gates and slices that judge the result.
+    `gates_digest` names the gates and slices that judge the result. `champion_result` is the blob of the champion's own RunResult.
     With a `candidate` nothing is fitted: that artifact (version `candidate_version`, result `prior`) is judged again on newer rows.
     """
 
@@ -44,6 +44,7 @@ class RunSpec(Record, frozen=True):
     candidate_version: str = ""
     prior: ResultHash = ""
     gates_digest: str = ""
+    champion_result: ResultHash = ""
 
 
 class RunResult(Record, frozen=True):
@@ -52,7 +53,8 @@ class RunResult(Record, frozen=True):
     `fit_digest` names what was learned, however it is packed (empty in a rehearsal, which packs nothing).
 
     `metrics` and `baseline` are on the hold-out (`champion` too, where there is one); `by_slice` is keyed `column=value`.
-    `loss_bound` is m₀ of the sequential detector (docs/statistics.md §3), `window` the span of data chosen.
+    `measured` are numbers beside the hold-out, by metric (docs/metrics.md), `unmeasured` why one of them is missing; `report` is the blob of the
+    Report they come from. `notes` are for a person: what the run wants said. `loss_bound` is m₀ of the sequential detector (docs/statistics.md §3), `window` the span of data chosen.
     """
 
     artifact: ManifestHash
@@ -75,6 +77,10 @@ class RunResult(Record, frozen=True):
     fit_s: float = 0.0
     trials: int = 0
     window_scores: dict[str, float] = {}
+    measured: dict[str, Estimate] = {}
+    unmeasured: dict[str, str] = {}
+    report: BlobHash = ""
+    notes: tuple[str, ...] = ()
 
 
 class RunState(StrEnum):

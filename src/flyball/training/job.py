@@ -244,6 +244,7 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
         candidate=candidate,
         champion=(theirs[0], theirs[1].frame.select(theirs[1].features)) if theirs is not None else None,
         earlier=earlier,
+        champion_measured=codec.decode(blobs.get(spec.champion_result), RunResult).measured if spec.champion_result else None,
     )
     return msgspec.structs.replace(result, evidence=blobs.put(parquet(frame)))
 

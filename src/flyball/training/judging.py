@@ -17,8 +17,10 @@ from flyball.declare.model import Model
 from flyball.evaluation import baselines
 from flyball.evaluation.answers import answers as read_answers
 from flyball.evaluation.detector import loss_bound
-from flyball.evaluation.gates import Holdout, judge
+from flyball.evaluation.gates import NOTHING, judge
+from flyball.evaluation.holdout import Holdout, Measured
 from flyball.evaluation.metrics import estimate, measure
+from flyball.evaluation.rows import NOT_ASKED
 from flyball.evaluation.slices import by_slice
 from flyball.features.assemble import KNOWN
 from flyball.features.fields import gap_columns, last_known_label
@@ -104,26 +106,39 @@ def measured(model: Model) -> list[str]:
     for check in (*model.gates, *model.rollout.guards, *model.monitors, *(model.retrain.when if model.retrain else ())):
         parts: Sequence[object] = check.checks if isinstance(check, AnyOf) else (check,)
         named += [part.metric.name for part in parts if isinstance(part, Check)]
-    wanted = dict.fromkeys((objective(model), *usual, *named))
-    return [name for name in wanted if (info := metric_info(name)) and info.source != "traffic" and model.task in info.tasks]
+    wanted = dict.fromkeys((objective(model), *usual, *(["cost_per_1000"] if model.costs else []), *named))
+    return [
+        name for name in wanted if (info := metric_info(name)) and info.source in ("quality", "prediction") and model.task in info.tasks
+    ]
 
 
-def judge_holdout(model: Model, frame: pl.DataFrame, classes: tuple[int | str | bool, ...]) -> Judged:
-    """Measure everybody on the hold-out and judge the gates; rows of one group are one cluster."""
+def amounts(model: Model) -> dict[str, float]:
+    """The declared costs as numbers, all in one currency."""
+    return {name: each.amount for name, each in model.costs.items()}
+
+
+def judge_holdout(model: Model, frame: pl.DataFrame, classes: tuple[int | str | bool, ...], beside: Measured = NOTHING) -> Judged:
+    """Measure everybody on the hold-out and judge the gates, also on what was measured `beside` it; rows of one group are one cluster."""
     names, asked = measured(model), framing.implied(model)
     slices = tuple(name for name in model.slice_names if name in frame.columns)
     group = GROUP if GROUP in frame.columns else ""
+    costs = amounts(model)
     bound, cap = loss_bound(model.task, frame, group=group)
     sliced = [name for name in names if name in ("accuracy", "mae")] or None
     return Judged(
-        metrics=_defined(measure(model.task, frame, names, classes=classes, group=group)),
-        baseline=_defined(measure(model.task, _of(frame, "base_"), names, classes=classes, group=group)),
-        champion=_defined(measure(model.task, _of(frame, "champion_"), names, classes=classes, group=group))
+        metrics=_defined(measure(model.task, frame, names, classes=classes, group=group, costs=costs)),
+        baseline=_defined(measure(model.task, _of(frame, "base_"), names, classes=classes, group=group, costs=costs)),
+        champion=_defined(measure(model.task, _of(frame, "champion_"), names, classes=classes, group=group, costs=costs))
         if "champion_value" in frame.columns
         else {},
         by_slice=by_slice(model.task, frame, slices, sliced, classes=classes, group=group) if slices else {},
         verdicts=_told(
-            judge(framing.in_force(model).gates, Holdout(frame, model.task, slices=slices, classes=classes, group=group)), asked
+            judge(
+                framing.in_force(model).gates,
+                Holdout(frame, model.task, slices=slices, classes=classes, group=group, costs=costs),
+                measured=beside,
+            ),
+            asked,
         ),
         loss_bound=bound,
         loss_cap=cap,
@@ -149,8 +164,8 @@ def _of(frame: pl.DataFrame, prefix: str) -> pl.DataFrame:
 
 
 def _defined(found: dict[str, Estimate]) -> dict[str, Estimate]:
-    """Without the score metrics of a model that gives no scores: they are not its metrics."""
-    return {name: each for name, each in found.items() if each.why != "there are no scores"}
+    """Without metrics that are none of the model's, such as those of scores where it gives none."""
+    return {name: each for name, each in found.items() if each.why not in NOT_ASKED}
 
 
 def parquet(frame: pl.DataFrame) -> bytes:

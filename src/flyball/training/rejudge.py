@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 import numpy as np
 import polars as pl
 
 from flyball.declare.model import Model
 from flyball.errors import BadInput
+from flyball.evaluation.holdout import Measured
+from flyball.records.estimates import Estimate
 from flyball.records.training import RunResult, RunSpec
 from flyball.training.judging import holdout_frame, judge_holdout
 from flyball.training.predictor import Predictor
@@ -24,6 +28,7 @@ def rejudge(
     candidate: Predictor,
     champion: tuple[Predictor, pl.DataFrame] | None,
     earlier: pl.DataFrame,
+    champion_measured: Mapping[str, Estimate] | None = None,
 ) -> tuple[RunResult, pl.DataFrame]:
     """The prior result with metrics and verdicts on `earlier` evidence and all newer rows known by `spec.as_of`; and that evidence.
 
@@ -53,7 +58,7 @@ def rejudge(
     given = candidate.predict(rows.frame[first:known].select(rows.features))
     theirs = (champion[0], champion[1][first:known]) if champion is not None else None
     frame = pl.concat([earlier, holdout_frame(model, given, rows, cut, champion=theirs)], how="diagonal_relaxed")
-    found = judge_holdout(model, frame, candidate.signature.classes)
+    found = judge_holdout(model, frame, candidate.signature.classes, Measured(prior.measured, champion_measured or {}, prior.unmeasured))
     result = msgspec.structs.replace(
         prior,
         metrics=found.metrics,

@@ -24,11 +24,13 @@ from flyball.evaluation.reference import reference
 from flyball.features.assemble import watched_columns
 from flyball.records import codec
 from flyball.records.base import Record
+from flyball.records.estimates import Estimate
 from flyball.records.monitoring import Bins
 from flyball.records.training import RunResult, RunSpec
 from flyball.store.blobs import Blobs
 from flyball.training import artifact
 from flyball.training.calls import Parameters, Part
+from flyball.training.evaluating import SECTIONS, Evaluated, Subject, asked, evaluate
 from flyball.training.fitting import FitCache, Fitter, train_of
 from flyball.training.judging import Judged, holdout_frame, judge_holdout, objective, parquet, score
 from flyball.training.predictor import Predictions, Predictor
@@ -108,21 +110,26 @@ def perform(
     fitter = Fitter(model, rows, spec.seed, cache if cache is not None else FitCache(64), spec.as_of)
     end = anchor(rows.times[:known], spec.as_of, Span(rows.label_delay))
     chosen = _choose(spec, fitter, rows.times[:known], end, progress)
-    progress(Progress(stage="judge"))
     against = _champion(champion, model, frames, rows=rows, cut=chosen.split, spec=spec)
     frame = holdout_frame(model, chosen.answers, rows, chosen.split, champion=against)
-    judged = judge_holdout(model, frame, chosen.candidate.signature.classes)
     progress(Progress(stage="refit"))
     final = refit(rows.times[:known], end, train.holdout, chosen.window, _gap(model, rows))
     released = fitter.fit(final, chosen.parameters, window=str(chosen.window))
     released.judged = chosen.candidate
     released.trained_until = int(rows.times[final.stop - 1])
-    result = _result(judged, released, fitter, chosen=chosen, final=final, spec=spec)
-    if package and blobs is not None:
+    store = blobs if package else None
+    made = ""
+    if store is not None:
         progress(Progress(stage="package"))
-        result = _package(
-            result, spec, released, frame=frame, trained=rows.frame[final.start : final.end], features=rows.features, blobs=blobs
-        )
+        made = _artifact(spec, released, rows, final, store)
+    progress(Progress(stage="evaluate"))
+    subject = Subject(spec, model, frames, fitter, chosen.split, chosen.candidate, released, frame, champion=against, artifact=made)
+    evaluated = evaluate(subject, asked(model) if store is None else SECTIONS)
+    progress(Progress(stage="judge"))
+    judged = judge_holdout(model, frame, chosen.candidate.signature.classes, evaluated.beside(_champions(spec, store)))
+    result = _result(judged, evaluated, released, fitter, chosen=chosen, final=final, spec=spec)
+    if store is not None:
+        result = _stored(result, evaluated, released, made, frame=frame, trained=rows.frame[final.start : final.end], blobs=store)
     return Performed(msgspec.structs.replace(result, cpu_s=time.process_time() - began), released, frame)
 
 
@@ -273,7 +280,16 @@ def _same_features(one: Model, other: Model) -> bool:
     return declarations.digests(declarations.encode(one)).version == declarations.digests(declarations.encode(other)).version
 
 
-def _result(judged: Judged, released: Predictor, fitter: Fitter, *, chosen: Chosen, final: Split, spec: RunSpec) -> RunResult:
+def _champions(spec: RunSpec, blobs: Blobs | None) -> Mapping[str, Estimate]:
+    """What the champion's own run measured."""
+    if blobs is None or not spec.champion_result:
+        return {}
+    return codec.decode(blobs.get(spec.champion_result), RunResult).measured
+
+
+def _result(
+    judged: Judged, evaluated: Evaluated, released: Predictor, fitter: Fitter, *, chosen: Chosen, final: Split, spec: RunSpec
+) -> RunResult:
     return RunResult(
         artifact="",
         signature=released.signature,
@@ -291,35 +307,28 @@ def _result(judged: Judged, released: Predictor, fitter: Fitter, *, chosen: Chos
         fit_s=fitter.cpu_s,
         trials=_trials(spec, fitter),
         window_scores=chosen.scores,
+        measured=evaluated.measured,
+        unmeasured=evaluated.unmeasured,
     )
 
 
-def _package(
-    result: RunResult,
-    spec: RunSpec,
-    released: Predictor,
-    *,
-    frame: pl.DataFrame,
-    trained: pl.DataFrame,
-    features: tuple[str, ...],
-    blobs: Blobs,
+def _artifact(spec: RunSpec, released: Predictor, rows: Assembled, final: Split, blobs: Blobs) -> str:
+    """Store what is released."""
+    golden = rows.frame[final.start : final.end].tail(artifact.GOLDEN_ROWS).select(rows.features)
+    return artifact.pack(released, golden, blobs, code=spec.code, declaration=spec.declaration, file=spec.file)
+
+
+def _stored(
+    result: RunResult, evaluated: Evaluated, released: Predictor, made: str, *, frame: pl.DataFrame, trained: pl.DataFrame, blobs: Blobs
 ) -> RunResult:
-    """Store the artifact, the hold-out as evidence, and the reference of drift."""
-    evidence = blobs.put(parquet(frame))
-    made = artifact.pack(
-        released,
-        trained.tail(artifact.GOLDEN_ROWS).select(features),
-        blobs,
-        code=spec.code,
-        declaration=spec.declaration,
-        file=spec.file,
-    )
+    """The result with its artifact, the hold-out as evidence, the report, and the reference of drift."""
     bins = drift_reference(released.model, trained, frame)
     return msgspec.structs.replace(
         result,
         artifact=made,
         fit_digest=artifact.fit_digest(made, blobs),
-        evidence=evidence,
+        evidence=blobs.put(parquet(frame)),
+        report=blobs.put(codec.encode(evaluated.report)),
         reference=blobs.put(msgspec.json.encode(bins)),
     )
 

@@ -1,0 +1,82 @@
+"""Rows to judge on, and the numbers that a run measured beside them: all that a gate may rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from flyball.evaluation.answers import Answers, Label, Rows, answers
+from flyball.records.estimates import Estimate
+
+MOST_VALUES = 200
+"""A slice is a column of few values; beyond this it is not one."""
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Rows to judge on: columns y, value, score, base_value, base_score, champion_value, champion_score and the slice columns.
+
+    Without `champion_value` there is no champion. `slices`: declared slices, all of them watched against a clear loss. `classes`: ascending, the
+    last positive. `group`: column of the entity that rows share, or empty. `costs`: what an
+    error costs, by kind.
+    """
+
+    frame: pl.DataFrame
+    task: str
+    slices: tuple[str, ...] = ()
+    classes: tuple[Label, ...] = ()
+    group: str = ""
+    costs: Mapping[str, float] = field(default_factory=dict)
+
+    def _answers(self, prefix: str) -> Answers | None:
+        if f"{prefix}value" not in self.frame.columns:
+            return None
+        return answers(
+            self.task,
+            self.frame,
+            value=f"{prefix}value",
+            score=f"{prefix}score",
+            classes=self.classes,
+            group=self.group,
+            costs=self.costs,
+        )
+
+    @cached_property
+    def new(self) -> Answers | None:
+        """The candidate's answers."""
+        return self._answers("")
+
+    @cached_property
+    def champion(self) -> Answers | None:
+        """The champion's answers to the same rows, if there is one."""
+        return self._answers("champion_")
+
+    @cached_property
+    def baseline(self) -> Answers | None:
+        """The baseline's answers to the same rows."""
+        return self._answers("base_")
+
+    def values(self, column: str) -> list[tuple[str, Rows]]:
+        """Each value of a slice column as text, with the numbers of its rows, in order; nulls are a value of their own."""
+        labelled = self.frame.filter(pl.col("y").is_not_null()).select(pl.col(column)).with_row_index("__row")
+        parts = labelled.group_by(column).agg("__row").sort(column, nulls_last=True)
+        return [
+            (_text(value), np.asarray(rows.to_numpy(), dtype=np.int64)) for value, rows in zip(parts[column], parts["__row"], strict=True)
+        ]
+
+
+def _text(value: object) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Numbers of a run by metric name, those of the champion's run, and why one that a gate may ask for is missing."""
+
+    numbers: Mapping[str, Estimate] = field(default_factory=dict)
+    champion: Mapping[str, Estimate] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,42 @@
+"""The sections of a run's report: each is made by itself, and what one cannot say stops nothing else."""
+
+from types import SimpleNamespace
+
+import flyball as fb
+from flyball.errors import BadInput
+from flyball.evaluation.holdout import Measured
+from flyball.records.estimates import Estimate
+from flyball.training import evaluating
+from flyball.training.evaluating import Found, Section, evaluate
+
+SUBJECT = SimpleNamespace()
+
+
+def _says(**numbers: float):
+    return lambda _subject: Found(measured={name: Estimate(value=value) for name, value in numbers.items()})
+
+
+def _cannot(_subject):
+    raise BadInput("nothing was served yet", fix="serve it")
+
+
+def test_a_section_that_cannot_be_made_says_why_and_the_others_are_made():
+    found = evaluate(SUBJECT, [Section("live", ("domain_auc",), _cannot), Section("artifact", ("size",), _says(size=3.0))])
+
+    assert found.measured == {"size": Estimate(value=3.0)}
+    assert found.unmeasured == {"domain_auc": "live: nothing was served yet"}
+    assert "nothing was served yet" in found.report.missing["live"]
+    assert found.beside({"size": Estimate(value=2.0)}) == Measured(
+        {"size": Estimate(value=3.0)}, {"size": Estimate(value=2.0)}, {"domain_auc": "live: nothing was served yet"}
+    )
+
+
+def test_a_rehearsal_makes_only_the_sections_that_a_gate_rests_on(monkeypatch):
+    one, other = Section("artifact", ("size", "memory"), _says(size=3.0)), Section("live", ("domain_auc",), _cannot)
+    monkeypatch.setattr(evaluating, "SECTIONS", (one, other))
+
+    def model(*gates: object) -> SimpleNamespace:
+        return SimpleNamespace(gates=gates)
+
+    assert evaluating.asked(model(fb.metric("accuracy") >= 0.7)) == ()
+    assert evaluating.asked(model((fb.metric("memory") <= "1GB") | fb.approval("owner"))) == (one,)
