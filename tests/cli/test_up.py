@@ -78,6 +78,12 @@ def test_a_day_with_the_command_line(flyball, trained: Path, up: "subprocess.Pop
     answer = flyball("predict", "demand", tmp_path / "row.json", "--key", "me", "--project", trained, "--json").document
     assert (answer["model"], answer["version"], len(answer["predictions"])) == ("demand", "1.0.0", 1)
     assert len(flyball("predict", "demand@1.0.0", tmp_path / "rows.json", "--project", trained).out.splitlines()) == 2
+    (told,) = flyball("predict", "demand", tmp_path / "row.json", "--explain", "--project", trained, "--json").document["explanations"]
+    assert told["value"] == answer["predictions"][0]["value"]
+    assert abs(told["base"] + sum(each["contribution"] for each in told["contributions"]) - told["output"]) < 1e-6 * abs(told["output"])
+    shown = flyball("predict", "demand", tmp_path / "rows.json", "--explain", "--project", trained).out.splitlines()
+    assert "FEATURE" in shown[1]
+    assert len(shown) == 2 * (2 + len(told["contributions"]))
     (tmp_path / "bad.json").write_text('{"hour": 99, "weekday": 3, "temperatur": 4.5}')
     bad = flyball("predict", "demand", tmp_path / "bad.json", "--project", trained, "--json")
     assert (bad.code, {one["where"] for one in bad.document["problems"]}) == (1, {"/row/hour", "/row/temperatur", "/row/temperature"})

@@ -75,8 +75,8 @@ class Loans:
         self.signature: Signature
         self.signer = Signer("flyball/loans", b"l" * 32)
 
-    def artifact(self, *, broken: bool = False, seed: int = 0, says: str = "") -> str:
-        """A packed version; its code prints `says` when it is imported."""
+    def artifact(self, *, broken: bool = False, seed: int = 0, says: str = "", background: int = 0) -> str:
+        """A packed version; its code prints `says` when it is imported. `background`: how many rows it keeps for explanations."""
         from flyball.declare import codec
         from flyball.declare.code import load_model
         from flyball.features.assemble import feature_columns
@@ -94,6 +94,7 @@ class Loans:
         y = pl.Series((X["age"].to_numpy() + rng.normal(0, 10, 200) > 50).astype(int))
         self.signature = signature(model, (0, 1))
         predictor = Predictor(model, self.signature, model.train.fit(X, y))
+        predictor.background = X[:background] if background else None
         code = self.blobs.put(json.dumps({"loop.py": text}).encode())
         declaration = self.blobs.put(codec.encode(model).encode())
         return pack(predictor, X, self.blobs, code=code, declaration=declaration, file="loop.py")

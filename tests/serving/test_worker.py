@@ -3,13 +3,17 @@
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import msgspec
+import numpy as np
 import pytest
 
+from flyball.evaluation.explanations import Contributions
 from flyball.features.online.kept import not_kept
 from flyball.serving import wire
 from flyball.serving.worker import Scored, Worker
+from flyball.training.explaining import Explanation, Way
 
 pack = msgspec.msgpack.encode
 
@@ -32,6 +36,18 @@ class Doubling:
         if any(value is None for (value,) in rows):
             raise ValueError("it takes no None")
         return Scored([[2 * value, None] for (value,) in rows])
+
+
+class Slowly(Doubling):
+    """Takes 20 ms to explain a row."""
+
+    explainer = SimpleNamespace(way=Way("linear", "value", lambda *_: []))
+
+    def explain(self, row, moment):
+        time.sleep(0.02)
+        if row == [None]:
+            raise ValueError("it takes no None")
+        return Explanation(2 * row[0], None, Contributions(0.0, 2.0 * row[0], np.array([2.0 * row[0]])), (("n", row[0], 2.0 * row[0]),))
 
 
 class NoHistory:
@@ -138,3 +154,37 @@ def test_shadow_questions_gather_so_that_a_batch_answers_many(serve):
     assert len(scorer.batches) < 40, "some 50 ms of questions at a time, and never 200 batches of one"
     gateway.sendall(question(1_000, 1, shadow=True))
     assert replies(gateway, 1)[0][0] == 1_000, "the last one does not wait for others for ever"
+
+
+def test_an_answer_waits_for_one_row_that_is_explained_and_for_no_more(serve):
+    gateway = serve(Slowly())
+    gateway.sendall(wire.explain_question(1, None, pack([[value] for value in range(50)])))
+    for tag in (2, 3, 4):
+        gateway.sendall(question(tag, tag))
+        assert replies(gateway, 1)[0][0] == tag, "the explanations take a second, and are there after it"
+    ((tag, error, (method, space, rows)),) = replies(gateway, 1)
+    assert (tag, error, method, space, len(rows)) == (1, None, "linear", "value", 50)
+    assert rows[3] == [6, None, 0.0, 6.0, [["n", 3, 6.0]]]
+
+
+def test_an_explanation_that_fails_is_told_as_such_and_the_next_is_made(serve):
+    gateway = serve(Slowly())
+    gateway.sendall(wire.explain_question(1, None, pack([[None]])) + wire.explain_question(2, None, pack([[1]])))
+    first, second = replies(gateway, 2)
+    assert first == (1, "ValueError: it takes no None", None)
+    assert second[1] is None
+
+
+def test_explanations_of_a_gateway_that_has_left_are_not_made(serve, tmp_path):
+    scorer = Slowly()
+    asked = []
+    scorer.explain = lambda row, moment: asked.append(row) or Slowly.explain(scorer, row, moment)
+    gateway = serve(scorer)
+    with socket.socket(socket.AF_UNIX) as leaving:
+        leaving.connect(str(tmp_path / "w"))
+        leaving.sendall(wire.explain_question(1, None, pack([[value] for value in range(500)])))
+        while not asked:
+            time.sleep(0.005)
+    gateway.sendall(wire.explain_question(2, None, pack([[7]])))
+    assert replies(gateway, 1)[0][0] == 2
+    assert len(asked) < 100

@@ -22,6 +22,9 @@ app = common.app()
 _MOST = 500
 """Rows of one request."""
 
+_MOST_EXPLAINED = 100
+"""Rows of one request for explanations."""
+
 
 @app.command()
 def predict(
@@ -29,21 +32,27 @@ def predict(
     row: Annotated[str, typer.Argument(metavar="[ROW.json|-]", help="a file with one row, or a list of rows, as JSON; - is stdin")] = "-",
     *,
     key: Annotated[str, typer.Option("--key", metavar="TEXT", help="the caller's key: a rollout keeps it with one version")] = "",
+    explain: Annotated[bool, typer.Option("--explain", help="say what each feature has to do with the answer; nothing is logged")] = False,
     moment: Annotated[str, typer.Option("--time", metavar="T", help="the time that the row is about, as RFC 3339")] = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Send rows to the gateway and show its answers. They are logged, as everybody's are."""
+    """Send rows to the gateway and show its answers. They are logged, as everybody's are; explanations are not."""
     out = Output(as_json=as_json, quiet=quiet)
     ref = common.reference(model)
     rows = _rows(read_text(row), row)
+    if not isinstance(rows, dict) and (key or moment):
+        raise BadInput("--key and --time are for one row", why=f"{row} holds a list of rows", fix="send the rows one by one")
     with gateway(project) as client:
+        if explain:
+            found = _explained(client, str(ref), [rows] if isinstance(rows, dict) else rows, key or None, moment or None)
+            _tell(out, found)
+            out.document(found)
+            return 0
         if isinstance(rows, dict):
             answer = client.predict(str(ref), rows, key=key or None, time=moment or None)
         else:
-            if key or moment:
-                raise BadInput("--key and --time are for one row", why=f"{row} holds a list of rows", fix="send the rows one by one")
             answer = _many(client, str(ref), rows)
     version = f"{answer['model']}@{answer['version']}"
     for one in answer["predictions"]:
@@ -61,6 +70,24 @@ def _value(value: object) -> str:
 def _many(client: GatewayClient, ref: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     answers = [client.predict_rows(ref, rows[start : start + _MOST]) for start in range(0, len(rows), _MOST)]
     return answers[0] | {"predictions": [one for answer in answers for one in answer["predictions"]]}
+
+
+def _explained(client: GatewayClient, ref: str, rows: list[dict[str, Any]], key: str | None, moment: str | None) -> dict[str, Any]:
+    parts = [
+        client.explain(ref, rows[start : start + _MOST_EXPLAINED], key=key, time=moment) for start in range(0, len(rows), _MOST_EXPLAINED)
+    ]
+    return parts[0] | {"explanations": [one for part in parts for one in part["explanations"]]}
+
+
+def _tell(out: Output, found: dict[str, Any]) -> None:
+    """Each row with what its features have to do with its answer, the largest first."""
+    for one in found["explanations"]:
+        score = f"score {number(one['score'])}   " if "score" in one else ""
+        version = one.get("version", found["version"])
+        added = f"{number(one['base'])} + contributions = {number(one['output'])} ({one['space']}, by {one['method']})"
+        out.line(f"{_value(one['value'])}   {score}{found['model']}@{version}   {added}")
+        rows = [(each["feature"], _value(each["value"]), f"{each['contribution']:+.4g}") for each in one["contributions"]]
+        out.table(("FEATURE", "VALUE", "CONTRIBUTION"), rows)
 
 
 def _rows(text: str, name: str) -> dict[str, Any] | list[dict[str, Any]]:

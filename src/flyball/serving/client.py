@@ -59,6 +59,12 @@ class GatewayClient:
         given: dict[str, Any] = {"rows": [dict(row) for row in rows], "ids": ids and list(ids), "keys": keys and list(keys)}
         return self._post(f"/models/{model}/predict", {name: value for name, value in given.items() if value})
 
+    def explain(self, model: str, rows: Sequence[Mapping[str, Any]], *, key: str | None = None, time: str | None = None) -> dict[str, Any]:
+        """Rows → each one's answer with the contributions of its features, in order; nothing is logged. `key` and `time` are of one row. Raises as `predict` does."""
+        given: dict[str, Any] = {"rows": [dict(row) for row in rows]}
+        given |= {name: [value] for name, value in (("keys", key), ("times", time)) if value is not None}
+        return self._post(f"/models/{model}/explain", given)
+
     def label(self, model: str, labels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Labels → accepted, duplicates, corrected, refused. A wholly refused batch is returned, not raised."""
         return self._post(f"/models/{model}/labels", {"labels": [dict(one) for one in labels]}, taken=(200, 422))

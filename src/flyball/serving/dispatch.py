@@ -126,7 +126,7 @@ class Dispatcher:
         now = time.monotonic_ns()
         for link in (*self._links.values(), *self._leaving):
             link.expire(now)
-        self._leaving = [link for link in self._leaving if link.open]
+        self._leaving = [link for link in self._leaving if link.open or link.wishes]
         self.flush()
 
     def flush(self) -> None:
@@ -158,8 +158,15 @@ class Dispatcher:
         self._metrics.observe(served.name, (time.monotonic_ns() - picked_ns) // 1000)
         for result in results:
             if result.error:
-                raise _failure(served, result)
+                raise failure(served, result)
         return self._assemble(served, request, request_id, units, results)
+
+    def link(self, target: Target) -> Link:
+        """The connection to a version's worker. Raises Unavailable where it is not there."""
+        absence, link = self._absence(target), self._links.get(target.worker)
+        if absence is not None or link is None:
+            raise _absent(target.version, absence or STARTING)
+        return link
 
     def forged(self, request_id: str) -> bool:
         """Whether an id claims to be ours and is not."""
@@ -302,7 +309,7 @@ class Dispatcher:
             if status != "refused":
                 self._metrics.count(pending.served.name, pending.target.arm.version, pending.role, status)
             elif outcome is not None:
-                self.refuse(pending.served.name, _failure(pending.served, outcome))
+                self.refuse(pending.served.name, failure(pending.served, outcome))
         logged = not frames or writer.append(frames)
         if not logged:
             self._metrics.unlogged += len(outcomes)
@@ -439,7 +446,7 @@ def _record(
     )
 
 
-def _failure(served: Served, result: Outcome) -> FlyballError:
+def failure(served: Served, result: Outcome) -> FlyballError:
     """The error a caller is told when nobody could answer."""
     what = f"{result.target.version} could not answer"
     if isinstance(result.error, Unanswerable):

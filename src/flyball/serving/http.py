@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from flyball.errors import BadInput, FlyballError, NotFound
 from flyball.records.identity import Scope as Need
-from flyball.serving import problems, protocol_native, protocol_oip
+from flyball.serving import problems, protocol_explain, protocol_native, protocol_oip
 from flyball.serving.dispatch import Dispatcher
 from flyball.serving.forward import Forward
 from flyball.serving.limits import Limits
@@ -30,6 +30,7 @@ _UNLOGGED: Headers = [(b"content-type", b"application/json"), (b"flyball-logged"
 
 ROUTES = (
     "POST /models/{model}/predict",
+    "POST /models/{model}/explain",
     "POST /models/{model}/labels",
     "GET /models/{model}/schema",
     "GET /metrics",
@@ -115,6 +116,7 @@ class Gateway:
         """
         self._native = protocol_native.Native(dispatcher)
         self._oip = protocol_oip.Oip(dispatcher)
+        self._explain = protocol_explain.Explain(dispatcher, metrics, limits)
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._limits = limits
@@ -176,6 +178,9 @@ class Gateway:
             body = await read_body(scope, receive, self._limits)
             answered, logged = await self._native.predict(name, version, body)
             return json_response(answered, logged=logged)
+        if verb == "explain":
+            _method(scope, "POST")
+            return json_response(await self._explain.explain(name, version, await read_body(scope, receive, self._limits)))
         if verb == "labels":
             _method(scope, "POST")
             if pinned:

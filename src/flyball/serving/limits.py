@@ -21,6 +21,15 @@ class Limits:
     challenger_s: float = 2.0
     """How long a challenger may take before the champion answers instead: short, for this wait is the caller's."""
 
+    explain_rows: int = 100
+    """Rows of one request for explanations: each may ask the model thousands of rows."""
+
+    explain_open: int = 8
+    """Requests for explanations that one version may have open at a gateway; more are told to come back: they are answered one after the other."""
+
+    explain_s: float = 30.0
+    """How long explanations may take before their caller is told that there are none: predictions go first, and a row may take a while."""
+
     shadow_queue: int = 256
     """Requests a shadow may have open; more are dropped, counted and logged: a shadow never slows an answer."""
 

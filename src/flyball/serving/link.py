@@ -35,6 +35,21 @@ class Pending:
     pinned: bool = False
 
 
+@dataclass(slots=True, eq=False)
+class Wish:
+    """One open question of explanations: of what a version does, so nothing of it is logged. The future gets the error, or the packed `wire.Explained`."""
+
+    packed: bytes
+    times: list[Instant] | None
+    deadline_ns: int
+    future: asyncio.Future[tuple[str | None, bytes]]
+
+    def settle(self, error: str | None, output: bytes = b"") -> None:
+        """Let its caller go on, if it still waits."""
+        if not self.future.done():
+            self.future.set_result((error, output))
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a question: the packed output, or the error; and whether it is in the log."""
@@ -125,6 +140,7 @@ class Link(asyncio.Protocol):
         self._splitter = wire.Splitter()
         self._transport: asyncio.Transport | None = None
         self._open: dict[int, Pending] = {}
+        self._wishes: dict[int, Wish] = {}
         self._tag = 0
         self._retired = False
         self._met = False
@@ -149,8 +165,7 @@ class Link(asyncio.Protocol):
     def retire(self) -> None:
         """Close once nothing is open."""
         self._retired = True
-        if not self._open:
-            self.close()
+        self._close_if_done()
 
     def close(self) -> None:
         """Close now."""
@@ -170,8 +185,25 @@ class Link(asyncio.Protocol):
         self._transport.write(question)
         return True
 
+    @property
+    def wishes(self) -> int:
+        """Questions of explanations without a reply."""
+        return len(self._wishes)
+
+    def explain(self, wish: Wish) -> bool:
+        """Send a question of explanations; False when there is no worker to send it to."""
+        if self._transport is None:
+            return False
+        self._tag += 1
+        self._wishes[self._tag] = wish
+        self._transport.write(wire.explain_question(self._tag, wish.times, wish.packed))
+        return True
+
     def expire(self, now_ns: int) -> None:
         """Settle the questions whose time is over as failed; late replies to them are ignored."""
+        for tag in [tag for tag, wish in self._wishes.items() if wish.deadline_ns <= now_ns]:
+            self._wishes.pop(tag).settle(LATE)
+            self._close_if_done()
         late = [(tag, pending) for tag, pending in self._open.items() if pending.deadline_ns <= now_ns]
         if late:
             for tag, _ in late:
@@ -193,27 +225,32 @@ class Link(asyncio.Protocol):
             for frame in self._splitter.feed(data):
                 reply = wire.decode_reply(frame)
                 pending = self._open.pop(reply.tag, None)
-                if pending is not None:
+                if pending is None and (wish := self._wishes.pop(reply.tag, None)) is not None:
+                    wish.settle(_error(reply), bytes(reply.output))
+                elif pending is not None:
                     done.append(Done(pending, _error(reply), bytes(reply.output), bytes(reply.views), bytes(reply.vectors)))
         except (ValueError, msgspec.MsgspecError):
             if self._transport is not None:
                 self._transport.abort()
         if done:
             self._settle(done)
-            self._close_if_done()
+        self._close_if_done()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """asyncio: the worker is gone."""
         self._transport = None
         self.up.clear()
         lost, self._open = self._open, {}
+        wishes, self._wishes = self._wishes, {}
+        for wish in wishes.values():
+            wish.settle(ENDED)
         if not self._retired:
             self.start()
         if lost:
             self._settle([Done(pending, ENDED) for pending in lost.values()])
 
     def _close_if_done(self) -> None:
-        if self._retired and not self._open:
+        if self._retired and not self._open and not self._wishes:
             self.close()
 
     async def _connect(self) -> None:

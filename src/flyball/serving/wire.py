@@ -1,7 +1,8 @@
 """What gateway and worker say to each other: `u32 length | msgpack`, both ways.
 
 A question is [tag, times or nil, rows, shadow], rows being the very bytes that go into the log; a reply is [tag, error or nil, output], and
-of a model with views [tag, nil, output, views, vectors]: what goes into the log of them as it is (serving/vectors.py).
+of a model with views [tag, nil, output, views, vectors]: what goes into the log of them as it is (serving/vectors.py). A question of explanations
+has a fifth part, true, and the output of its reply is an `Explained`.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ _NOTHING = msgspec.Raw(b"")
 
 
 class Question(msgspec.Struct, array_like=True, gc=False):
-    """Rows to predict; `times` are µs, one a row, or None: now. `shadow`: nobody waits for the reply."""
+    """Rows to predict; `times` are µs, one a row, or None: now. `shadow`: nobody waits for the reply. `explain`: answers are wanted with their reasons."""
 
     tag: int
     times: list[int] | None
     rows: list[list[Any]]
     shadow: bool = False
+    explain: bool = False
 
 
 class Reply(msgspec.Struct, array_like=True, gc=False):
@@ -50,6 +52,33 @@ def question(tag: int, times: list[int] | None, packed_rows: bytes, *, shadow: b
     """A question's frame."""
     body = _encode((tag, times, msgspec.Raw(packed_rows), shadow))
     return _LENGTH.pack(len(body)) + body
+
+
+def explain_question(tag: int, times: list[int] | None, packed_rows: bytes) -> bytes:
+    """The frame of a question of explanations."""
+    body = _encode((tag, times, msgspec.Raw(packed_rows), False, True))
+    return _LENGTH.pack(len(body)) + body
+
+
+class ExplainedRow(msgspec.Struct, array_like=True, gc=False):
+    """One row's answer and the reasons: `base` + the sum of the contributions = `output`. `features`: [name, its value, its contribution], the largest first."""
+
+    value: Any
+    score: float | None
+    base: float
+    output: float
+    features: list[tuple[str, Any, float]]
+
+
+class Explained(msgspec.Struct, array_like=True, gc=False):
+    """The output of a reply to a question of explanations: how they were found, in which space they add up, and each row's."""
+
+    method: str
+    space: str
+    rows: list[ExplainedRow]
+
+
+decode_explained = msgspec.msgpack.Decoder(Explained).decode
 
 
 def reply(tag: int, error: str | None, output: object) -> bytes:

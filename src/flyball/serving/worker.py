@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -27,16 +27,19 @@ import polars as pl
 from flyball.clock import Instant
 from flyball.data.types import DTYPES
 from flyball.errors import Corrupt, FlyballError, Unavailable
-from flyball.features.assemble import served
-from flyball.features.online.kept import NotKept
+from flyball.features.assemble import Served, served
 from flyball.features.skew import logged
 from flyball.serving import proofs, wire
+from flyball.serving.explaining import steps
+from flyball.serving.faults import failed
 from flyball.serving.history import History, store_of
 from flyball.serving.layout import Layout, worker_name, write_json
 from flyball.serving.vectors import Vectors, Views
 from flyball.store.blobs import LocalBlobs
 from flyball.training.artifact import load
 from flyball.training.estimators import preload
+from flyball.training.explaining import Explainer, Explanation
+from flyball.training.explaining import preload as preload_explanations
 from flyball.training.predictor import Predictions, Predictor
 
 _READ_BYTES = 1 << 20
@@ -84,14 +87,26 @@ class Scorer:
 
     def score(self, rows: list[list[Any]], times: list[Instant]) -> Scored:
         """One batch. Raises FlyballError when the model fails."""
-        columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) if self._columns else []
-        frame = pl.DataFrame([pl.Series(name, values, dtype) for (name, dtype), values in zip(self._columns, columns, strict=True)])
         history = self._history
-        found = served(self._predictor.model, frame, times, history.prepared)
+        found = self._served(rows, times)
         output = answers(self._predictor.predict(found.features))
         if history.views is None:
             return Scored(output)
         return Scored(output, history.views, [moment - self._horizon for moment in times], logged(found.views))
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """Who says why the model answers as it does; made when somebody asks for the first time. Raises NotFound."""
+        return Explainer(self._predictor)
+
+    def explain(self, row: list[Any], moment: Instant) -> Explanation:
+        """One row's answer and the reasons. Raises FlyballError."""
+        return self.explainer.explain(self._served([row], [moment]).features)
+
+    def _served(self, rows: list[list[Any]], times: list[Instant]) -> Served:
+        columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) if self._columns else []
+        frame = pl.DataFrame([pl.Series(name, values, dtype) for (name, dtype), values in zip(self._columns, columns, strict=True)])
+        return served(self._predictor.model, frame, times, self._history.prepared)
 
     def now(self) -> Instant:
         """The time T of a row whose caller gave none: what can be predicted at this moment."""
@@ -124,6 +139,7 @@ class Worker:
 
     def __init__(self, scorer: Scorer, history: History, listener: socket.socket, lifeline: int) -> None:
         self._scorer = scorer
+        self._explanations: deque[tuple[_Peer, Iterator[bytes | None]]] = deque()
         self._history = history
         self._listener = listener
         self._lifeline = lifeline
@@ -152,11 +168,12 @@ class Worker:
         looked = time.monotonic()
         while self._stop_at is None or (self._peers and time.monotonic() < self._stop_at):
             asked = self._read(self._patience())
-            live = [one for one in asked if not one[1].shadow]
+            live = [one for one in asked if not one[1].shadow and not one[1].explain]
             if live:
                 self._timed(live, usual=True)
             self._gather([one for one in asked if one[1].shadow])
             self._answer_shadows()
+            self._explain([one for one in asked if one[1].explain])
             if time.monotonic() - looked > _REFRESH_S:
                 looked = time.monotonic()
                 self._history.refresh()
@@ -205,6 +222,8 @@ class Worker:
 
     def _patience(self) -> float:
         """How long to wait for something to read, in seconds."""
+        if self._explanations:
+            return 0.0
         longest = _REFRESH_S if self._stop_at is None else 0.05
         return min(longest, self._until_shadows()) if self._shadows else longest
 
@@ -242,11 +261,28 @@ class Worker:
         for (peer, _), frame in zip(asked, self._replies([question for _, question in asked], self._scorer.now()), strict=True):
             replies.setdefault(peer, []).append(frame)
         for peer, frames in replies.items():
-            try:
-                peer.socket.sendall(b"".join(frames))
-            except OSError:
-                if peer in self._peers:
-                    self._drop(peer)
+            self._send(peer, b"".join(frames))
+
+    def _send(self, peer: _Peer, data: bytes) -> None:
+        try:
+            peer.socket.sendall(data)
+        except OSError:
+            if peer in self._peers:
+                self._drop(peer)
+
+    def _explain(self, asked: _Asked) -> None:
+        """One step of the oldest explanation that is wanted: no answer waits longer for it than for a batch."""
+        for peer, question in asked:
+            self._explanations.append((peer, steps(self._scorer, question, self._scorer.now())))
+        if not self._explanations:
+            return
+        peer, step = self._explanations[0]
+        reply = next(step, b"") if peer in self._peers else b""
+        if reply is None:
+            return
+        self._explanations.popleft()
+        if reply:
+            self._send(peer, reply)
 
     def _replies(self, questions: list[wire.Question], now: Instant) -> list[bytes]:
         """A reply to each question, predicted as one batch; where that fails, as two."""
@@ -256,11 +292,10 @@ class Worker:
             found = self._scorer.score(rows, times)
         except Unavailable as problem:
             # what is not there for one question of a batch is there for none: halves would only ask again
-            fault = wire.Fault(problem.code, problem.why, problem.fix, problem.retry_after)
-            return [wire.no_answer(question.tag, problem.what, fault) for question in questions]
+            return [failed(question, problem) for question in questions]
         except Exception as problem:  # noqa: BLE001 - the user's transforms and model run here: any failure is an answer, never an end
             if len(questions) == 1:
-                return [_failed(questions[0], problem)]
+                return [failed(questions[0], problem)]
             half = len(questions) // 2
             return self._replies(questions[:half], now) + self._replies(questions[half:], now)
         return list(_parts(questions, found))
@@ -279,15 +314,6 @@ def _parts(questions: list[wire.Question], found: Scored) -> Iterator[bytes]:
             yield wire.reply_with(question.tag, output, found.views, vectors)
 
 
-def _failed(question: wire.Question, problem: Exception) -> bytes:
-    if isinstance(problem, NotKept):
-        return wire.no_answer(question.tag, problem.what, wire.Fault(problem.code, problem.why, problem.fix))
-    text = problem.what if isinstance(problem, FlyballError) else f"{type(problem).__name__}: {problem}"
-    # half of a surrogate pair, which the model's own words may hold, is no text that could be sent
-    text = text[:500].encode("utf-8", "replace").decode()
-    return wire.reply(question.tag, text or "the model failed", None)
-
-
 def _listen(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -304,6 +330,7 @@ def prepare(layout: Layout, ref: str, artifact: str) -> tuple[Scorer, History]:
     predictor = load(artifact, blobs, layout.run / "code")
     if predictor.model.name != ref.partition("@")[0]:
         raise Corrupt(f"artifact {artifact[:12]} is of model {predictor.model.name}, not {ref}")
+    preload_explanations(predictor)
     history = History(predictor.model, partial(store_of, layout))
     history.refresh()
     until = time.monotonic() + _VIEWS_S

@@ -33,9 +33,16 @@ from flyball.training import estimators
 from flyball.training.predictor import Predictor, answers
 
 GOLDEN_ROWS = 20
+BACKGROUND_ROWS = 100
+"""Rows of the training data that explanations compare with."""
+
 VALUE, SCORE = "__value", "__score"
 _MODEL, _JUDGED = "model", "judged"
 _GOLDEN = "golden.parquet"
+_BACKGROUND = "background.parquet"
+_PACKING = frozenset({_GOLDEN, _BACKGROUND})
+"""Files that say nothing of what was learned."""
+
 _LIBRARIES = ("numpy", "polars", "scikit-learn", "scipy", "skops")
 _BOOSTERS = ("lightgbm", "xgboost")
 # other processors add in another order: the last bits of a sum may differ, a wrong model differs by more
@@ -53,9 +60,9 @@ def pack(predictor: Predictor, golden: pl.DataFrame, blobs: Blobs, *, code: str,
         files |= _files(predictor.judged, blobs, _JUDGED)
     rows = golden.head(GOLDEN_ROWS)
     value, score = answers(predictor.predict(rows))
-    buffer = io.BytesIO()
-    rows.with_columns(value.alias(VALUE), score.alias(SCORE)).write_parquet(buffer, compression="zstd", statistics=False)
-    files[_GOLDEN] = blobs.put(buffer.getvalue())
+    files[_GOLDEN] = blobs.put(_parquet(rows.with_columns(value.alias(VALUE), score.alias(SCORE))))
+    if predictor.background is not None:
+        files[_BACKGROUND] = blobs.put(_parquet(predictor.background))
     manifest = Manifest(
         model=predictor.model.name,
         file=file,
@@ -70,13 +77,25 @@ def pack(predictor: Predictor, golden: pl.DataFrame, blobs: Blobs, *, code: str,
     return blobs.put(rfc8785.dumps(codec.plain(manifest)))
 
 
+def background_of(trained: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """The rows of a training frame that explanations compare with: up to 100, drawn from all of it, in order."""
+    count = min(BACKGROUND_ROWS, trained.height)
+    return trained[np.sort(np.random.default_rng(seed).choice(trained.height, count, replace=False))]
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", statistics=False)
+    return buffer.getvalue()
+
+
 def fit_digest(artifact: str, blobs: Blobs) -> str:
     """The SHA-256 of what was learned, without how it is packed: the fitted objects, the signature, and the newest row they saw.
 
     Two artifacts of one version digest and one fit digest answer alike; their code (comments), policy or libraries may differ.
     """
     manifest = manifest_of(artifact, blobs)
-    fitted = {name: digest for name, digest in manifest.files.items() if name != _GOLDEN}
+    fitted = {name: digest for name, digest in manifest.files.items() if name not in _PACKING}
     learned = {"files": fitted, "signature": codec.plain(manifest.signature), "trained_until": manifest.trained_until}
     return hashlib.sha256(rfc8785.dumps(learned)).hexdigest()
 
@@ -143,6 +162,8 @@ def load(artifact: str, blobs: Blobs, scratch: Path) -> Predictor:
     golden = pl.read_parquet(io.BytesIO(blobs.get(manifest.files[_GOLDEN])))
     predictor = Predictor(model, manifest.signature, _fitted(model, manifest, blobs, _MODEL), golden=golden, artifact=artifact)
     predictor.trained_until = manifest.trained_until
+    if _BACKGROUND in manifest.files:
+        predictor.background = pl.read_parquet(io.BytesIO(blobs.get(manifest.files[_BACKGROUND])))
     check_golden(predictor)
     return predictor
 

@@ -40,7 +40,8 @@ class Predictions:
 class Predictor:
     """A fitted object with what is needed to ask it. `golden` holds rows of features with their known answers.
 
-    `trained_until` is the time of the newest row it was fitted on, `judged` the fit that was judged before it: without the hold-out.
+    `trained_until` is the time of the newest row it was fitted on, `judged` the fit that was judged before it: without the hold-out. `background`
+    are some of the rows of features that it was fitted on, for explanations; None where they were not kept.
 
     `classes` in the order of the signature: for a binary model the second is the positive one.
     """
@@ -53,6 +54,7 @@ class Predictor:
         self.artifact = artifact
         self.trained_until: Instant = 0
         self.judged: Predictor | None = None
+        self.background: pl.DataFrame | None = None
         train = model.train
         own = train.predict if train is not None else None
         asked = own if own is not None else (train.fit if train is not None else None)
@@ -68,7 +70,7 @@ class Predictor:
         if X.height == 0:
             return self._read(np.empty(0), 0)
         try:
-            raw = self._ask(as_array(X) if self._array_form and is_numeric(X) else self._frame(X))
+            raw = self._ask(self.form(X))
         except Exception as error:  # the user's own object answers here: whatever it raises is theirs to read
             raise BadInput(
                 f'model "{self.model.name}" failed to predict {X.height} rows: {type(error).__name__}: {error}',
@@ -76,6 +78,20 @@ class Predictor:
                 fix="try the model on such rows: flyball predict, or model.fit(…) in a notebook",
             ) from error
         return self._read(_array(raw), X.height)
+
+    @property
+    def asked_by_function(self) -> bool:
+        """Whether a `predict=` of the user's stands between the fitted object and its answers."""
+        return self._own is not None
+
+    @property
+    def asked(self) -> Any:
+        """The fitted object as it is asked: what takes `form` without a word."""
+        return self._asked
+
+    def form(self, X: pl.DataFrame) -> Any:
+        """`X` as the fitted object is given it."""
+        return as_array(X) if self._array_form and is_numeric(X) else self._frame(X)
 
     def _method(self) -> Callable[[Any], Any]:
         if self._own is not None:

@@ -314,7 +314,9 @@ def _result(
 
 def _artifact(spec: RunSpec, released: Predictor, rows: Assembled, final: Split, blobs: Blobs) -> str:
     """Store what is released."""
-    golden = rows.frame[final.start : final.end].tail(artifact.GOLDEN_ROWS).select(rows.features)
+    trained = rows.frame[final.start : final.end].select(rows.features)
+    golden = trained.tail(artifact.GOLDEN_ROWS)
+    released.background = artifact.background_of(trained, spec.seed)
     return artifact.pack(released, golden, blobs, code=spec.code, declaration=spec.declaration, file=spec.file)
 
 
