@@ -146,6 +146,20 @@ def test_a_verdict_needs_an_approver_a_reason_and_a_gate_that_waits_for_one(api:
     assert any("wrong year" in one["why"] for one in verdicts["verdicts"])
 
 
+def test_a_waiver_names_a_gate_that_did_not_pass_and_is_not_an_authors(api: Served) -> None:
+    path = "/models/demand/versions/1.0.0/verdicts"
+    amy, sam = api.caller(Role.APPROVER, person="amy"), api.caller(Role.SCIENTIST, person="sam")
+    waive = {"verdict": "waive", "reason": "a dear week", "gate": "mae <= baseline", "until": "7d"}
+    assert api.post(path, waive, token=sam).status_code == 403, "a scientist waives nothing"
+    assert api.post(path, waive | {"gate": ""}, token=amy).status_code == 422
+    assert api.post(path, waive | {"until": "soon"}, token=amy).status_code == 422
+    assert api.post(path, {"verdict": "approve", "reason": "fine", "until": "7d"}, token=amy).status_code == 422, "a yes has no end"
+    assert api.post(path, waive | {"gate": "no gate of it"}, token=amy).status_code == 404
+    [gate, *_] = [one["check"] for one in api.get(path).json()["verdicts"] if one["outcome"] == "pass"]
+    passes = api.post(path, waive | {"gate": gate}, token=amy)
+    assert (passes.status_code, "nothing to waive" in passes.json()["detail"]) == (409, True), passes.text
+
+
 def test_a_token_is_made_told_once_used_and_taken_back(api: Served) -> None:
     made = api.post("/tokens", {"person": "kim", "jobs": ["mlops-engineer"], "models": ["demand"], "expires_in": "90d"})
     assert made.status_code == 201

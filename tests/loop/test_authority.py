@@ -63,6 +63,7 @@ DOCUMENTED: dict[str, tuple[set[Role], bool]] = {
     "RemoveBlobs": ({O, A}, False),
     "Approve": (set(Role), False),
     "Reject": (set(Role), False),
+    "Waive": ({Role.APPROVER, Role.ADMIN}, False),
     "CreateToken": ({A}, False),
     "RevokeToken": ({A}, False),
     "GiveLocalToken": (NOBODY, True),

@@ -43,7 +43,7 @@ class Judged(World):
         self.state.put(DECLARATIONS, "m", msgspec.structs.replace(row, **changes))
 
     def next(self) -> str:
-        found = candidate(self.state, "m")
+        found = candidate(self.state, "m", 1)
         return found.version if found else ""
 
     def release(self) -> Any:

@@ -46,7 +46,7 @@ ROW = VersionRow(
 
 
 def test_the_card_says_what_the_framing_says() -> None:
-    text = card_of(MODEL, ROW, RESULT)
+    text = card_of(MODEL, ROW, RESULT, 1)
     for said in (
         "# credit@1.2.0",
         "- purpose: price loans",
@@ -61,7 +61,7 @@ def test_the_card_says_what_the_framing_says() -> None:
 
 
 def test_the_card_says_how_good_for_whom_and_who_approved() -> None:
-    text = card_of(MODEL, ROW, RESULT)
+    text = card_of(MODEL, ROW, RESULT, 1)
     assert "| accuracy | 0.81 [0.78, 0.84], n=900 | – | 0.6, n=900 |" in text
     assert "| purpose=a\\|b | n=3 < 100 |" in text
     assert "- pass: approval by 1 approver (given by user:ben (approver))" in text

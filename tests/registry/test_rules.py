@@ -95,12 +95,12 @@ def row(state: VersionState, *verdicts: Verdict, signature: str = "signed") -> V
 
 @pytest.mark.parametrize("state", [VersionState.ELIGIBLE, VersionState.DEPLOYED, VersionState.RETIRED])
 def test_what_passed_its_gates_may_be_released(state):
-    assert may_release(row(state)) is None
+    assert may_release(row(state), 1) is None
 
 
 @pytest.mark.parametrize("state", [VersionState.ELIGIBLE, VersionState.DEPLOYED, VersionState.RETIRED])
 def test_what_is_not_signed_is_not_released(state):
-    refusal = may_release(row(state, signature=""))
+    refusal = may_release(row(state, signature=""), 1)
     assert refusal is not None
     assert refusal.what == "price@1.3.9 is not signed"
     assert "flyball tick" in refusal.fix
@@ -108,7 +108,7 @@ def test_what_is_not_signed_is_not_released(state):
 
 def test_every_other_state_is_refused_with_a_reason_and_a_way_on():
     for state in set(VersionState) - {VersionState.ELIGIBLE, VersionState.DEPLOYED, VersionState.RETIRED}:
-        refusal = may_release(row(state, verdict(Outcome.FAIL), verdict(Outcome.INSUFFICIENT)))
+        refusal = may_release(row(state, verdict(Outcome.FAIL), verdict(Outcome.INSUFFICIENT)), 1)
         assert refusal is not None
         assert refusal.why, state
         assert refusal.fix, state
@@ -116,7 +116,7 @@ def test_every_other_state_is_refused_with_a_reason_and_a_way_on():
 
 
 def test_a_failed_gate_is_named_with_its_numbers():
-    refusal = may_release(row(VersionState.REJECTED, verdict(Outcome.PASS), verdict(Outcome.FAIL)))
+    refusal = may_release(row(VersionState.REJECTED, verdict(Outcome.PASS), verdict(Outcome.FAIL)), 1)
     assert refusal is not None
     assert refusal.what == "price@1.3.9 failed a gate"
     assert refusal.why == "accuracy ≥ 0.62: 0.61 [0.55, 0.67], n=400"
@@ -125,7 +125,7 @@ def test_a_failed_gate_is_named_with_its_numbers():
 def test_an_open_approval_asks_for_another_person():
     open_gate = verdict(Outcome.INSUFFICIENT, "approval by 1 risk-officer", "none given")
     open_gate = msgspec.structs.replace(open_gate, asks=(Asked(role="risk-officer", count=1),))
-    refusal = may_release(row(VersionState.HELD, open_gate))
+    refusal = may_release(row(VersionState.HELD, open_gate), 1)
     assert refusal is not None
     assert refusal.what == "price@1.3.9 has an open gate"
     assert refusal.why == "approval by 1 risk-officer: none given"

@@ -113,11 +113,11 @@ def test_a_gate_of_the_users_own_may_say_anything():
 
 def test_a_refusal_counts_what_the_event_does_not_list():
     rejected = row_after(judge("late", "1.0.0", by_store(FAIL, 200)))
-    refusal = may_release(rejected)
+    refusal = may_release(rejected, 1)
     assert refusal.what == "late@1.0.0 failed 200 gates"
     assert f"and {200 - len(rejected.verdicts)} more" in refusal.why
     held = row_after(judge("late", "1.0.0", by_store(LACKING, 200)))
     assert held.state is VersionState.HELD
-    refusal = may_release(held)
+    refusal = may_release(held, 1)
     assert refusal.what == "late@1.0.0 has 200 open gates"
     assert "longer hold-out" in refusal.fix

@@ -56,10 +56,12 @@ class Releasing(Record, frozen=True):
 
 
 class Judging(Record, frozen=True):
-    """A person's verdict on a version."""
+    """A person's verdict on a version. A waiver names its `gate`, and lasts a time (`until`: `"7d"` or RFC 3339; empty: without end)."""
 
-    verdict: Literal["approve", "reject"]
+    verdict: Literal["approve", "reject", "waive"]
     reason: Text
+    gate: Text = ""
+    until: str = ""
 
 
 class NewToken(Record, frozen=True):

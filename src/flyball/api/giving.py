@@ -13,7 +13,7 @@ from flyball.api.reading import find_version
 from flyball.clock import Instant, Span
 from flyball.declare.model import Model
 from flyball.errors import BadInput, Unavailable
-from flyball.loop import approvals, lookup, orders, pushing, tokens, training
+from flyball.loop import approvals, lookup, orders, pushing, tokens, training, waivers
 from flyball.loop.commands import CancelRun, changes, decide_apply, decide_cancel_run
 from flyball.loop.compiling import compile_project
 from flyball.loop.declaring import apply_command, told
@@ -31,6 +31,7 @@ from flyball.records.identity import TokenCreated
 from flyball.records.models import ModelRef, valid_name
 from flyball.records.rollouts import RolloutPlanned
 from flyball.records.training import RunQueued
+from flyball.records.versions import VersionRow
 
 _READING = threading.Lock()
 """Each reading of the loop files is a process: callers cannot have as many as they like."""
@@ -111,16 +112,31 @@ def cancel_run(asked: Asked) -> Answer:
 
 
 def judge(asked: Asked) -> Answer:
-    """A person's verdict on a version: `approve` or `reject`, with a reason. Nobody approves what is their own: four eyes."""
+    """A person's verdict on a version: `approve`, `reject`, or `waive` with a `gate`, always with a reason.
+
+    Nobody approves what is their own, or waives a gate of it: four eyes.
+    """
     body: bodies.Judging = asked.body
     reason = _reason(asked, "a person's verdict needs a reason")
     row = find_version(asked, asked.state())
-    if body.verdict == "approve":
+    if body.verdict != "waive" and (body.gate or body.until):
+        raise BadInput(f"a verdict to {body.verdict} names no gate and no end", why="both are of a waiver", fix='send "verdict": "waive"')
+    if body.verdict == "waive":
+        receipt = _waive(asked, row, body, reason)
+    elif body.verdict == "approve":
         receipt, _ = _give(asked, *approvals.approve(asked.ports, asked.caller, row, command=asked.command, reason=reason))
     else:
         receipt, _ = _give(asked, *approvals.reject(asked.ports, asked.caller, row, command=asked.command, reason=reason))
     after = lookup.version(asked.state(), ModelRef(model=row.model, version=row.version))
     return Answer(answers.Judged(model=row.model, version=row.version, state=after.state, event=receipt.last))
+
+
+def _waive(asked: Asked, row: VersionRow, body: bodies.Judging, reason: str) -> Receipt:
+    if not body.gate.strip():
+        raise BadInput("no gate is named", why="a waiver is of one gate", fix='"gate": "accuracy ≥ 0.7", as the verdicts write it')
+    until = waivers.end_of(body.until, asked.now)
+    command, decide = waivers.waive(asked.ports, asked.caller, row, command=asked.command, gate=body.gate, reason=reason, until=until)
+    return _give(asked, command, decide)[0]
 
 
 def release(asked: Asked) -> Answer:

@@ -28,6 +28,7 @@ from flyball.records.rollouts import ROLLOUTS
 from flyball.records.serving import ROUTES
 from flyball.records.training import RUNS
 from flyball.records.versions import VERSIONS, VersionRow, VersionState
+from flyball.registry import approvals
 
 _LOG_PART = 256 << 10
 
@@ -77,8 +78,10 @@ def verdicts(asked: Asked) -> Answer:
     """How a version was judged, gate by gate."""
     row = find_version(asked, asked.state())
     # of many verdicts the row lists some; the result that it was judged by has all
-    whole = row.unlisted and row.state is not VersionState.DELETED
-    found = asked.ports.library.result(row.result).verdicts if whole else row.verdicts
+    whole = (row.unlisted or row.waivers) and row.state is not VersionState.DELETED
+    found = row.verdicts
+    if whole:
+        found = approvals.lifted(row, asked.ports.library.result(row.result).verdicts, row.gates_digest, asked.now)
     return Answer(answers.Verdicts(model=row.model, version=row.version, state=row.state, verdicts=found))
 
 

@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "models": ("flyball.cli.models", "versions: list, show, card"),
     "approve": ("flyball.cli.approve", "a person's yes to a version"),
     "reject": ("flyball.cli.reject", "a person's no to a version"),
+    "waive": ("flyball.cli.waive", "a gate that a version may pass by, until a time"),
     "release": ("flyball.cli.release", "start a version's rollout"),
     "rollback": ("flyball.cli.rollback", "back to the former champion"),
     "rollouts": ("flyball.cli.rollouts", "rollouts: list, show, pause, resume, abort"),

@@ -10,13 +10,14 @@ import typer
 from flyball.cli import common
 from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.output import Output, ago, estimate
-from flyball.clock import rfc3339
+from flyball.clock import Instant, rfc3339
 from flyball.declare.codec import short
 from flyball.declare.framing import summary
 from flyball.declare.model import Model
 from flyball.errors import Corrupt, DeclarationError, NotFound, Unavailable
 from flyball.evaluation.persons import NONE_GIVEN
 from flyball.loop import lookup
+from flyball.loop.waivers import waivers_text
 from flyball.records.base import State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Estimate, Outcome, Verdict
@@ -85,7 +86,8 @@ def show(
             out.document(_summary(state, row) | {"artifact": None, "why": row.retired_why})
             return 0
         result = wired.ports.library.result(row.result)
-        _show(out, wired, state, row, result)
+        now = wired.ports.clock.now()
+        _show(out, wired, state, row, result, now)
         document = _summary(state, row) | {
             "artifact": row.artifact,
             "parameters": result.parameters,
@@ -95,8 +97,9 @@ def show(
             "baseline": result.baseline,
             "compared_with": result.champion,
             "slices": result.by_slice,
-            "verdicts": verdicts(row, result),
+            "verdicts": verdicts(row, result, now),
             "unlisted": {},
+            "waivers": waivers_document(row, now),
             "cpu_s": round(result.cpu_s, 3),
             "framing": _framing(wired, state, row),
         }
@@ -111,7 +114,7 @@ def _tombstone(out: Output, row: VersionRow) -> None:
         out.line(f"gate      {verdict_line(out, verdict)}")
 
 
-def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunResult) -> None:
+def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunResult, now: Instant) -> None:
     run = state.get(RUNS, row.run)
     out.line(f"{row.model}@{row.version}   {row.state.value}   {lookup.role(state, row)}".rstrip())
     if asked_text(row):
@@ -121,6 +124,8 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
         out.line(
             f"{'approved' if said.yes else 'rejected'}  {rfc3339(said.at)} by {said.actor} as {', '.join(said.roles)}: {said.reason}{under}"
         )
+    for expired, text in waivers_text(row, now):
+        out.line(f"{out.paint('waived', 'bad' if expired else 'unsure')}    {text}")
     out.line(f"made      {rfc3339(row.registered_at)} by {row.run}" + (f" ({run.trigger}: {run.reason})" if run else ""))
     if (model := _declared(wired, state, row)) is not None:
         out.line(f"for       {summary(model.framing)}")
@@ -133,7 +138,7 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
     out.line(f"artifact  {row.artifact[:12]}  {len(wired.ports.library.signature(row.artifact).fields)} fields a request")
     metrics = [[name, estimate(found), _value(result.champion, name), _value(result.baseline, name)] for name, found in row.metrics.items()]
     out.table(("METRIC", "ON THE HOLD-OUT", "CHAMPION THEN", "BASELINE"), metrics)
-    for verdict in verdicts(row, result):
+    for verdict in verdicts(row, result, now):
         out.line(verdict_line(out, verdict))
 
 
@@ -177,7 +182,7 @@ def card(
     with common.opened(project) as wired:
         row = common.find_reference(wired, version)
         state = wired.ports.ledger.state()
-        result = wired.ports.library.result(row.result)
+        result, now = wired.ports.library.result(row.result), wired.ports.clock.now()
         model = _declared(wired, state, row)
         if model is None:
             raise NotFound(
@@ -185,7 +190,7 @@ def card(
                 why="a card says what a version is for",
                 fix=f"flyball models show {row.model}@{row.version}",
             )
-        text = card_of(model, row, msgspec.structs.replace(result, verdicts=verdicts(row, result)))
+        text = card_of(model, row, msgspec.structs.replace(result, verdicts=verdicts(row, result, now)), now)
         for line in text.splitlines():
             out.line(line)
         out.document({"model": row.model, "version": row.version, "framing": framing_document(model), "card": text})
@@ -207,12 +212,32 @@ def _value(known: dict[str, Estimate], name: str) -> str:
     return estimate(known[name]) if name in known else "–"
 
 
-def verdicts(row: VersionRow, result: RunResult) -> tuple[Verdict, ...]:
-    """All verdicts on a version: of many its row lists some, and the result that it was judged by has all."""
-    if not row.unlisted:
+def verdicts(row: VersionRow, result: RunResult, now: Instant) -> tuple[Verdict, ...]:
+    """All verdicts on a version as they are now: a gate whose waiver has expired is what it was before.
+
+    Of many verdicts the row lists some, and the result that the version was judged by has all.
+    """
+    if not row.unlisted and not row.waivers:
         return row.verdicts
     # what persons said since stands on the row alone
-    return approvals.lifted(row, result.verdicts, row.gates_digest)
+    return approvals.lifted(row, result.verdicts, row.gates_digest, now)
+
+
+def waivers_document(row: VersionRow, now: Instant) -> list[dict[str, object]]:
+    """The waivers of the gates that judge a version."""
+    return [
+        {
+            "gate": each.gate,
+            "slice": each.slice or None,
+            "actor": each.actor,
+            "reason": each.reason,
+            "at": rfc3339(each.at),
+            "until": rfc3339(each.until) if each.until else None,
+            "expired": approvals.expired(each, now),
+        }
+        for each in row.waivers
+        if each.gates_digest == row.gates_digest
+    ]
 
 
 def verdict_line(out: Output, verdict: Verdict) -> str:

@@ -31,6 +31,8 @@ from flyball.records.monitoring import ALERTS, INCIDENTS, PROPOSALS, AlertState,
 from flyball.records.serving import EPOCHS, ROUTES
 from flyball.records.training import RUNS, RunState
 from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
+from flyball.registry.approvals import doubts
+from flyball.registry.states import RELEASABLE
 
 if TYPE_CHECKING:
     from flyball.declare.model import Model
@@ -94,6 +96,7 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
         incidents = [row for _, row in state.scan(INCIDENTS) if row.state != IncidentState.CLOSED and common.may_see(wired, row.model)]
         proposals = [row for _, row in state.scan(PROPOSALS) if not row.verdict and common.may_see(wired, row.model)]
         held = [row for row in waiting(state) if common.may_see(wired, row.model)]
+        doubtful = [row for row in in_doubt(state, now) if common.may_see(wired, row.model)]
         # whose models a file declares is known from when it was whole
         files = {row.file for name, row in state.scan(DECLARATIONS) if common.may_see(wired, name)}
         every = common.may_read_record(wired) is None
@@ -106,6 +109,8 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
         else:
             out.line("no model is declared yet: flyball apply, or flyball up")
         _wrong(out, state, incidents, proposals, held, broken, now, {each.name: each.kpi for each in lines})
+        for row in doubtful:
+            out.line(doubt_text(out, row, now))
         views = [
             each for each in noted(wired.layout.views).views if each.problem and any(common.may_see(wired, name) for name in each.models)
         ]
@@ -120,6 +125,7 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
             "incidents": [row.incident for row in incidents],
             "proposals": [dated(row) for row in proposals],
             "views": [{"view": each.view, "models": each.models, "problem": each.problem} for each in views],
+            "in_doubt": [{"model": row.model, "version": row.version, "gates": doubts(row, now)} for row in doubtful],
             "held": [{"model": row.model, "version": row.version, "for": asked_text(row)} for row in held],
         }
         out.document(document | {"detector": wired.ports.detector, "up": up, "loop_age_s": None if age is None else round(age / 1e6, 3)})
@@ -328,6 +334,27 @@ def waiting(state: State) -> list[VersionRow]:
     """The newest version of each model that waits for a person's yes."""
     newest = (state.get(VERSIONS, f"{name}/{row.newest}") for name, row in state.scan(MODELS) if row.newest)
     return [row for row in newest if row is not None and asked_text(row)]
+
+
+def in_doubt(state: State, now: Instant) -> list[VersionRow]:
+    """The champion and the newest version of each model, where a gate that it passed by does not hold now: a waiver has expired, or a gate was
+    declared anew.
+    """
+    found: dict[str, VersionRow] = {}
+    for name, roles in state.scan(MODELS):
+        for version in (roles.champion, roles.newest):
+            row = state.get(VERSIONS, f"{name}/{version}") if version else None
+            passed = row is not None and row.state in RELEASABLE
+            if row is not None and passed and doubts(row, now):
+                found[f"{name}/{version}"] = row
+    return list(found.values())
+
+
+def doubt_text(out: Output, row: VersionRow, now: Instant) -> str:
+    """A version in doubt on one line."""
+    ref, gates = f"{row.model}@{row.version}", doubts(row, now)
+    more = f" (and {len(gates) - 1} more)" if len(gates) > 1 else ""
+    return f"{out.paint('gate', 'bad')}      {ref} ({row.state.value}): {gates[0]}{more}   → flyball models show {ref}"
 
 
 def answer(made: ProposalRow) -> str:

@@ -288,7 +288,7 @@ def _report(wired: Wired, out: Output, model: Model, row: RunRow, used: dict[str
             "version": version.version,
             "state": "candidate" if version.state in (VersionState.REGISTERED, VersionState.HELD) else version.state,
             "metrics": version.metrics,
-            "verdicts": [{"gate": one.check, "verdict": one.outcome} | _told(one) for one in verdicts(version, result)],
+            "verdicts": [{"gate": one.check, "verdict": one.outcome} | _told(one) for one in verdicts(version, result, ports.clock.now())],
             "parameters": result.parameters,
             "window": str(result.window),
             "cpu_s": round(result.cpu_s, 3),

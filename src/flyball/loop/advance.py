@@ -48,6 +48,7 @@ from flyball.records.serving import ROUTES
 from flyball.records.skew import SKEWS
 from flyball.records.training import RUNS, Trigger
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
+from flyball.registry.approvals import run_out
 from flyball.registry.rules import judged_otherwise
 from flyball.rollout import rules as rollout
 from flyball.training import rules as training
@@ -107,7 +108,7 @@ def report(ports: Ports, model: Model, assessment: monitoring.Assessment) -> Non
 
 def withdraw(ports: Ports, model: Model) -> None:
     """What was proposed and cannot be done any more is asked no longer: of two versions in a row, people are asked about the newest."""
-    if withdrawn(ports.ledger.state(), model.name):
+    if withdrawn(ports.ledger.state(), model.name, ports.clock.now()):
         ports.ledger.execute(Withdraw(id=ports.clock.new_id("cmd"), actor=ACTOR, model=model.name), decide_withdraw)
 
 
@@ -164,8 +165,9 @@ def _frozen_by(state: State, model: Model, kept: Memories, now: Instant) -> str:
     return ", ".join([*frozen, *([f"{missing:,} records are missing from the evidence"] if missing else [])])
 
 
-def candidate(state: State, model: str) -> VersionRow | None:
-    """The version to be released next: the newest of the declaration in effect, if its gates, as they are declared now, have passed.
+def candidate(state: State, model: str, now: Instant) -> VersionRow | None:
+    """The version to be released next: the newest of the declaration in effect, if its gates, as they are declared now, have passed, or are waived
+    for longer than now.
 
     A version of a declaration that was given up is none; then it is the newest after the champion that is of the present one.
     """
@@ -180,7 +182,9 @@ def candidate(state: State, model: str) -> VersionRow | None:
         rows = (version for _, version in state.scan(VERSIONS, f"{model}/") if version.registered_at > since)
         found = [version for version in rows if version.version_digest == declared.version_digest]
     passed = [
-        version for version in found if version.state == VersionState.ELIGIBLE and not judged_otherwise(version, declared.gates_digest)
+        version
+        for version in found
+        if version.state == VersionState.ELIGIBLE and not judged_otherwise(version, declared.gates_digest) and not run_out(version, now)
     ]
     return max(passed, key=lambda version: version.registered_at, default=None)
 
@@ -188,7 +192,7 @@ def candidate(state: State, model: str) -> VersionRow | None:
 def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
     """Release the newest version that passed if its run wanted it and no other is on its way."""
     state = ports.ledger.state()
-    version = candidate(state, model.name)
+    version = candidate(state, model.name, ports.clock.now())
     active = active_rollout(state, model.name)
     busy = active is not None and active.state != RolloutState.WATCHING
     run = state.get(RUNS, version.run) if version else None
@@ -266,7 +270,7 @@ def _due(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | 
         return Wish("declaration", f"the gates of {newest.version} were declared anew", f"gates {declared.gates_digest}")
     if (model.retrain is None and row.champion) or _about_to_release(ports, state, model, kept, now):
         return None
-    wanted = _alarm(state, model, row, kept, alarm) if row.champion else _unserved(state, row)
+    wanted = _alarm(state, model, row, kept, alarm) if row.champion else _unserved(state, row, now)
     found = training.due(
         model.retrain or Retrain(),
         _past(state, model, row, kept),
@@ -285,11 +289,11 @@ def _tried(ports: Ports, state: State, row: ModelRow, gates_digest: str) -> bool
     return run is not None and ports.library.spec(run.spec).gates_digest == gates_digest
 
 
-def _unserved(state: State, row: ModelRow) -> tuple[str, str] | None:
+def _unserved(state: State, row: ModelRow, now: Instant) -> tuple[str, str] | None:
     """Without a champion nothing is served: newer rows may make the version that passes, whatever the policy says. One that passed already is
     only to be released.
     """
-    return None if candidate(state, row.model) is not None else ("monitor", "no version has passed its gates yet")
+    return None if candidate(state, row.model, now) is not None else ("monitor", "no version has passed its gates yet")
 
 
 def _about_to_release(ports: Ports, state: State, model: Model, kept: Memories, now: Instant) -> bool:
@@ -299,7 +303,7 @@ def _about_to_release(ports: Ports, state: State, model: Model, kept: Memories, 
     person keeps from release (`train --no-release`), or that can never be released beside the champion.
     """
     row = state.get(MODELS, model.name) or ModelRow(model=model.name)
-    newest = candidate(state, model.name)
+    newest = candidate(state, model.name, now)
     made = state.get(RUNS, newest.run) if newest else None
     if newest is None or made is None or not made.release or newest.version == row.champion:
         return False

@@ -17,7 +17,6 @@ from flyball.loop.lookup import active_rollout
 from flyball.loop.ports import Decide, Ports
 from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.declarations import DECLARATIONS
-from flyball.records.estimates import Outcome, Verdict
 from flyball.records.identity import Role
 from flyball.records.rollouts import ROLLOUTS
 from flyball.records.training import RunResult
@@ -88,9 +87,9 @@ def decide_approve(state: State, command: Approve, now: Instant) -> Sequence[Eve
     refused = _no_voice(command) or _not_open(state, row) or _not_as_seen(state, row, command.result)
     if refused is not None:
         return refused
-    verdicts = approvals.lifted(row, command.what.verdicts, row.gates_digest)
+    verdicts = approvals.lifted(row, command.what.verdicts, row.gates_digest, now)
     wanted = approvals.asked(verdicts)
-    refused = _not_theirs(command, [one.role for one in wanted]) or _four_eyes(state, row, command.actor)
+    refused = _not_theirs(command, [one.role for one in wanted]) or four_eyes(state, row, command.actor, "approve it")
     if refused is not None:
         return refused
     roles = tuple(one.role for one in wanted if one.role in command.held)
@@ -102,7 +101,7 @@ def decide_approve(state: State, command: Approve, now: Instant) -> Sequence[Eve
     )
     said = Said(actor=command.actor, yes=True, roles=given.roles, reason="", at=now, gates_digest=row.gates_digest)
     then = msgspec.structs.replace(row, said=(*row.said, said))
-    verdicts = approvals.lifted(then, command.what.verdicts, row.gates_digest)
+    verdicts = approvals.lifted(then, command.what.verdicts, row.gates_digest, now)
     return (given, registry.judge(row.model, row.version, verdicts, row.result, row.gates_digest))
 
 
@@ -135,23 +134,27 @@ def _not_open(state: State, row: VersionRow) -> Refusal | None:
         )
     if row.state is not VersionState.HELD:
         return Refusal(code="conflict", what=f"{ref} is {row.state.value}", why="no gate of it is open", fix="nothing is left to approve")
+    return other_gates(state, row, "a yes counts for the gates that it was said to")
+
+
+def other_gates(state: State, row: VersionRow, why: str) -> Refusal | None:
+    """The refusal of a word on a version that was judged by other gates than those declared now."""
     declared = state.get(DECLARATIONS, row.model)
-    if declared is not None and registry.judged_otherwise(row, declared.gates_digest):
-        return Refusal(
-            code="refused",
-            what=f"{ref} was judged by other gates than those declared now",
-            why="a yes counts for the gates that it was said to",
-            fix=f"flyball train {row.model} judges it by the present ones",
-        )
-    return None
+    if declared is None or not registry.judged_otherwise(row, declared.gates_digest):
+        return None
+    return Refusal(
+        code="refused",
+        what=f"{row.model}@{row.version} was judged by other gates than those declared now",
+        why=why,
+        fix=f"flyball train {row.model} judges it by the present ones",
+    )
 
 
 def _not_as_seen(state: State, row: VersionRow, result: str) -> Refusal | None:
     """A verdict is given on what the person saw: what was judged again, or is on its way, is another thing."""
-    if row.result != result:
-        return Refusal(
-            code="conflict", what=f"{row.model}@{row.version} was judged again just now", fix="look at it again: flyball models show"
-        )
+    refused = seen_otherwise(row, result)
+    if refused is not None:
+        return refused
     active = active_rollout(state, row.model)
     if active is not None and active.version == row.version:
         return Refusal(
@@ -161,6 +164,15 @@ def _not_as_seen(state: State, row: VersionRow, result: str) -> Refusal | None:
             fix=f"flyball rollback {row.model}",
         )
     return None
+
+
+def seen_otherwise(row: VersionRow, result: str) -> Refusal | None:
+    """The refusal of a word on a version that was judged again since the person looked at it."""
+    if row.result == result:
+        return None
+    return Refusal(
+        code="conflict", what=f"{row.model}@{row.version} was judged again just now", fix="look at it again: flyball models show"
+    )
 
 
 def _not_theirs(command: Approve | Reject, wanted: Sequence[str]) -> Refusal | None:
@@ -175,27 +187,27 @@ def _not_theirs(command: Approve | Reject, wanted: Sequence[str]) -> Refusal | N
     return None if set(wanted) & set(command.held) else _is_none(command, wanted)
 
 
-def _four_eyes(state: State, row: VersionRow, actor: str) -> Refusal | None:
-    """Why this person's yes is not another person's."""
+def four_eyes(state: State, row: VersionRow, actor: str, what: str) -> Refusal | None:
+    """Why this person's word is not another person's. `what` they may not do: "approve it"."""
     ref = f"{row.model}@{row.version}"
     if actor in approvals.authors(state, row):
         return Refusal(
             code="refused",
-            what=f"{actor} is the author of {ref}, and cannot approve it",
+            what=f"{actor} is the author of {ref}, and cannot {what}",
             why="four eyes: who asked for a run, or declared what it trained, does not approve what came of it",
             fix="ask another person",
         )
     if any((past.model, past.version, past.by) == (row.model, row.version, actor) for _, past in state.scan(ROLLOUTS)):
         return Refusal(
             code="refused",
-            what=f"{actor} has released {ref}, and cannot approve it",
+            what=f"{actor} has released {ref}, and cannot {what}",
             why="four eyes: who releases does not approve",
             fix="ask another person",
         )
     return None
 
 
-def decide_reject(state: State, command: Reject, _now: Instant) -> Sequence[Event] | Refusal:
+def decide_reject(state: State, command: Reject, now: Instant) -> Sequence[Event] | Refusal:
     """A no is said by whom the gates ask, or by any approver where none asks for a person; also by an author."""
     row = state.get(VERSIONS, f"{command.model}/{command.version}")
     ref = f"{command.model}@{command.version}"
@@ -222,11 +234,7 @@ def decide_reject(state: State, command: Reject, _now: Instant) -> Sequence[Even
         return refused
     roles = tuple(dict.fromkeys(role for role in wanted if role in command.held)) or command.held
     denied = VersionDenied(model=row.model, version=row.version, roles=roles, reason=command.reason, gates_digest=row.gates_digest)
-    why = f"{command.actor} said no ({', '.join(roles)}): {command.reason}"
-    verdicts = [
-        msgspec.structs.replace(one, outcome=Outcome.FAIL, why=why) if {each.role for each in one.asks} & set(roles) else one
-        for one in approvals.lifted(row, command.what.verdicts, row.gates_digest)
-    ]
-    if not wanted:
-        verdicts.append(Verdict(check="a person's verdict", outcome=Outcome.FAIL, why=why))
+    said = Said(actor=command.actor, yes=False, roles=roles, reason=command.reason, at=now, gates_digest=row.gates_digest)
+    then = msgspec.structs.replace(row, said=(*row.said, said))
+    verdicts = approvals.lifted(then, command.what.verdicts, row.gates_digest, now)
     return (denied, registry.judge(row.model, row.version, verdicts, row.result, row.gates_digest))

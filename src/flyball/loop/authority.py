@@ -122,6 +122,8 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         # a person's verdict: a gate may ask for any role or job, so whose it is, is decided by what the version's gates say
         "loop.approvals.Approve": _rule(*Role),
         "loop.approvals.Reject": _rule(*Role),
+        # a gate that asks for a person's yes takes an admin, which is decided by what the version's gates say
+        "loop.waivers.Waive": _rule(Role.APPROVER, Role.ADMIN),
         # who may do what
         "loop.tokens.CreateToken": Rule(frozenset({Role.ADMIN}), recovery=True),
         "loop.tokens.RevokeToken": _rule(Role.ADMIN),

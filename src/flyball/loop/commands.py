@@ -217,7 +217,7 @@ class Register(Record, frozen=True):
     champion_signature: Signature | None
 
 
-def decide_register(state: State, command: Register, _now: Instant) -> Sequence[Event]:
+def decide_register(state: State, command: Register, now: Instant) -> Sequence[Event]:
     """Succeeded, registered, judged: one transaction, so that no version is without its verdicts."""
     row = state.get(RUNS, command.run)
     if row is None or row.state not in (RunState.QUEUED, RunState.RUNNING):
@@ -225,13 +225,13 @@ def decide_register(state: State, command: Register, _now: Instant) -> Sequence[
     model = state.get(MODELS, row.model)
     if command.spec.candidate:
         succeeded = RunSucceeded(run=row.run, result=command.result, version=command.spec.candidate_version)
-        return (succeeded, *_judged_again(state, row.model, command))
+        return (succeeded, *_judged_again(state, row.model, command, now))
     same = _same_version(state, row, command)
     if same is not None:
         # what was learned before would be released anew under a new number, also after a rollback took it back
         digest = command.spec.gates_digest
         anew = same.state == VersionState.HELD or (same.state == VersionState.ELIGIBLE and same.gates_digest != digest)
-        verdicts = approvals.lifted(same, command.what.verdicts, digest)
+        verdicts = approvals.lifted(same, command.what.verdicts, digest, now)
         again = (registry.judge(row.model, same.version, verdicts, command.result, digest),) if anew else ()
         return (RunSucceeded(run=row.run, result=command.result, version=same.version), *again)
     newest = state.get(VERSIONS, f"{row.model}/{model.newest}") if model else None
@@ -268,11 +268,11 @@ def _same_version(state: State, run: RunRow, command: Register) -> VersionRow | 
     return None
 
 
-def _judged_again(state: State, model: str, command: Register) -> Sequence[Event]:
+def _judged_again(state: State, model: str, command: Register, now: Instant) -> Sequence[Event]:
     """The verdict on a version that is still held; one that is not any more needs none."""
     version = state.get(VERSIONS, f"{model}/{command.spec.candidate_version}")
     if version is None or version.state != VersionState.HELD:
         return ()
     # what a person said stays said while the gates are the same
-    verdicts = approvals.lifted(version, command.what.verdicts, version.gates_digest)
+    verdicts = approvals.lifted(version, command.what.verdicts, version.gates_digest, now)
     return (registry.judge(model, version.version, verdicts, command.result),)

@@ -13,6 +13,7 @@ from flyball.records.base import Event, Record, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.monitoring import INCIDENTS, PROPOSALS, IncidentState, ProposalMade, ProposalRow, ProposalSettled
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionState
+from flyball.registry.approvals import run_out
 from flyball.registry.rules import judged_otherwise
 
 Action = Literal["train", "release", "rollback"]
@@ -69,25 +70,25 @@ class Withdraw(Record, frozen=True):
     model: str
 
 
-def decide_withdraw(state: State, command: Withdraw, _now: Instant) -> Sequence[Event]:
+def decide_withdraw(state: State, command: Withdraw, now: Instant) -> Sequence[Event]:
     """Void what lost its object."""
-    return withdrawn(state, command.model)
+    return withdrawn(state, command.model, now)
 
 
-def withdrawn(state: State, model: str) -> list[Event]:
+def withdrawn(state: State, model: str, now: Instant) -> list[Event]:
     """What a look makes void: the release of a version that may not be released or that a newer one has replaced, a way back that changed, what
     was asked because of an incident that is closed.
     """
     row = state.get(MODELS, model) or ModelRow(model=model)
     events: list[Event] = []
     for _, made in state.scan(PROPOSALS):
-        why = _pointless(state, made, row) if made.model == model and not made.verdict else ""
+        why = _pointless(state, made, row, now) if made.model == model and not made.verdict else ""
         if why:
             events.append(ProposalSettled(proposal=made.proposal, verdict="void", reason=why))
     return events
 
 
-def _pointless(state: State, made: ProposalRow, row: ModelRow) -> str:
+def _pointless(state: State, made: ProposalRow, row: ModelRow, now: Instant) -> str:
     """Why a proposal has lost its object; empty if it has not."""
     incident = state.get(INCIDENTS, made.cause) if made.cause else None
     if incident is not None and incident.state == IncidentState.CLOSED:
@@ -102,6 +103,8 @@ def _pointless(state: State, made: ProposalRow, row: ModelRow) -> str:
         return f"{made.target} is {target.state.value if target else 'gone'}"
     if declared is not None and (target.version_digest != declared.version_digest or judged_otherwise(target, declared.gates_digest)):
         return f"{made.target} is of a declaration that is not in effect any more"
+    if run_out(target, now):
+        return f"{made.target} passed by a waiver that has expired"
     passed = newest is not None and newest.state == VersionState.ELIGIBLE
     return f"{row.newest} is newer, and passed" if passed and made.target != row.newest else ""
 

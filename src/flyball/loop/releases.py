@@ -116,7 +116,7 @@ def decide_release(
     if version is None:
         return Refusal(code="not-found", what=f"no version {ref}", fix=f"flyball models list {command.model}")
     row = state.get(MODELS, command.model) or ModelRow(model=command.model)
-    refused = _unfit(state, version, row.champion, signatures) or _approved_by(version, command.actor)
+    refused = _unfit(state, version, row.champion, signatures, now) or _approved_by(version, command.actor)
     if refused is not None:
         return refused
     active = active_rollout(state, command.model)
@@ -152,9 +152,9 @@ def decide_release(
     return _with_route(state, events, now, model=model, folds=folds, signatures=signatures)
 
 
-def _unfit(state: State, version: VersionRow, champion: str, signatures: Signatures) -> Refusal | None:
+def _unfit(state: State, version: VersionRow, champion: str, signatures: Signatures, now: Instant) -> Refusal | None:
     """Why a version may not be released, by what it is; None if it may."""
-    refused = registry.may_release(version)
+    refused = registry.may_release(version, now)
     if refused is not None:
         return refused
     ref = f"{version.model}@{version.version}"
@@ -185,7 +185,7 @@ def _approved_by(version: VersionRow, actor: str) -> Refusal | None:
         return None
     return Refusal(
         code="refused",
-        what=f"{actor} has approved {version.model}@{version.version}, and cannot release it",
+        what=f"{actor} has approved {version.model}@{version.version} or waived a gate of it, and cannot release it",
         why="four eyes: who approves does not release",
         fix="somebody else releases it, or the loop does",
     )

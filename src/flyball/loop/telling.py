@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from flyball.clock import rfc3339
 from flyball.records.base import Event
 from flyball.records.data import DataCommitted, DataRefused
 from flyball.records.declarations import DeclarationApplied, DeclarationHealed, DeclarationRefused
@@ -11,7 +12,16 @@ from flyball.records.estimates import Verdict
 from flyball.records.monitoring import AlertMoved, AlertState, IncidentMoved, IncidentNoted, IncidentOpened, ProposalMade
 from flyball.records.rollouts import RolloutMoved, RolloutState
 from flyball.records.training import RunFailed, RunQueued
-from flyball.records.versions import ChampionChanged, VersionApproved, VersionDenied, VersionEligible, VersionHeld, VersionRejected
+from flyball.records.versions import (
+    ChampionChanged,
+    VersionApproved,
+    VersionDenied,
+    VersionEligible,
+    VersionHeld,
+    VersionJudged,
+    VersionRejected,
+    VersionWaived,
+)
 
 Mood = Literal["plain", "good", "bad"]
 _SHOWN = 5
@@ -57,6 +67,13 @@ def _of_training(event: Event) -> tuple[Mood, str] | None:
             return "good", f"approved    {event.model}@{event.version} as {', '.join(event.roles)}: {event.reason}"
         case VersionDenied():
             return "bad", f"denied      {event.model}@{event.version} as {', '.join(event.roles)}: {event.reason}"
+        case VersionWaived():
+            until = f" until {rfc3339(event.until)}" if event.until else ""
+            return "bad", f"waived      {event.model}@{event.version} {event.gate}{until}: {event.reason}"
+        case VersionJudged():
+            stopped = tuple(one for one in event.verdicts if one.outcome not in ("pass", "waived"))
+            told = f"holds by them: {_verdicts(event.verdicts)}" if not stopped else f"does not hold: {_verdicts(stopped)}"
+            return "bad" if stopped else "good", f"gates       {event.model}@{event.version}, which is released, {told}"
         case VersionEligible():
             return "good", f"gates       {event.model}@{event.version} passes: {_verdicts(event.verdicts)}"
         case VersionHeld() | VersionRejected():

@@ -105,6 +105,33 @@ class VersionDenied(Event, frozen=True, tag="version.denied"):
     gates_digest: str
 
 
+class VersionWaived(Event, frozen=True, tag="version.waived"):
+    """A person lets a version pass a gate that did not hold, until a time (0: without end).
+
+    `gate` is the gate as its verdicts call it, `slice` the one part of it that is waived (empty: all of it). It counts for the gates of
+    `gates_digest` alone, and from `until` on it blocks again.
+    """
+
+    model: str
+    version: str
+    gate: str
+    slice: str
+    reason: str
+    until: Instant
+    gates_digest: str
+
+
+class VersionJudged(Event, frozen=True, tag="version.judged"):
+    """A version that was released has new verdicts, by a waiver or by gates that were declared anew: it stays what it is."""
+
+    model: str
+    version: str
+    verdicts: tuple[Verdict, ...]
+    result: ResultHash = ""
+    unlisted: dict[str, int] = {}
+    gates_digest: str = ""
+
+
 class VersionDeployed(Event, frozen=True, tag="version.deployed"):
     """The version takes traffic or scores in shadow: it is in a route."""
 
@@ -149,6 +176,18 @@ class Said(Record, frozen=True):
     gates_digest: str
 
 
+class Waiver(Record, frozen=True):
+    """Who let a version pass a gate that did not hold, why, and until when (0: without end). `slice` is empty for all of the gate."""
+
+    gate: str
+    slice: str
+    actor: str
+    reason: str
+    at: Instant
+    until: Instant
+    gates_digest: str
+
+
 class VersionRow(Record, frozen=True):
     """A version as it stands. Of many verdicts it lists some, and counts the others by outcome in `unlisted`; `result` has all.
 
@@ -173,6 +212,7 @@ class VersionRow(Record, frozen=True):
     gates_digest: str = ""
     signature: str = ""
     said: tuple[Said, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
 
 
 class ModelRow(Record, frozen=True):
@@ -214,6 +254,8 @@ EVENTS = (
     VersionSigned,
     VersionApproved,
     VersionDenied,
+    VersionWaived,
+    VersionJudged,
     VersionDeployed,
     VersionRetired,
     VersionDeleted,

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from flyball.clock import Span, rfc3339
+from flyball.clock import Instant, Span, rfc3339
 from flyball.declare.framing import implied
 from flyball.declare.model import Framing, Model
 from flyball.records.estimates import Estimate
 from flyball.records.training import RunResult
 from flyball.records.versions import VersionRow
+from flyball.registry import approvals
 
 NOT_SAID = "not said"
 
 
-def card_of(model: Model, row: VersionRow, result: RunResult) -> str:
-    """The card of a version. `model` is what it was declared as, `result` the run's with every verdict."""
+def card_of(model: Model, row: VersionRow, result: RunResult, now: Instant) -> str:
+    """The card of a version at a moment. `model` is what it was declared as, `result` the run's with every verdict."""
     parts = (
         [f"# {row.model}@{row.version}", ""],
         _purpose(model, row),
         _data(model, row, result),
         _quality(row, result),
         _slices(result),
-        _gates(model, row, result),
+        _gates(model, row, result, now),
     )
     return "\n".join(line for part in parts for line in part).rstrip() + "\n"
 
@@ -92,7 +93,7 @@ def _slices(result: RunResult) -> Iterator[str]:
     yield ""
 
 
-def _gates(model: Model, row: VersionRow, result: RunResult) -> Iterator[str]:
+def _gates(model: Model, row: VersionRow, result: RunResult, now: Instant) -> Iterator[str]:
     yield "## How it was judged"
     yield ""
     for verdict in result.verdicts:
@@ -100,6 +101,10 @@ def _gates(model: Model, row: VersionRow, result: RunResult) -> Iterator[str]:
         yield f"- {verdict.outcome.value}: {verdict.check}{place}" + (f" ({verdict.why})" if verdict.why else "")
     for said in row.said:
         yield f"- {'approved' if said.yes else 'rejected'} by {said.actor} as {', '.join(said.roles)} at {rfc3339(said.at)}: {said.reason}"
+    for waiver in row.waivers:
+        part = f" in {waiver.slice}" if waiver.slice else ""
+        over = " (expired)" if approvals.expired(waiver, now) else ""
+        yield f"- {waiver.gate}{part} was {approvals.waiver_text(waiver)}{over}"
     watched = [str(one.check) for one in implied(model) if one.place == "monitors"]
     watched = [str(check) for check in model.monitors] + watched
     yield f"- watched in service: {'; '.join(dict.fromkeys(watched)) or 'by the detector of loss alone'}"

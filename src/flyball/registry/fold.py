@@ -25,12 +25,15 @@ from flyball.records.versions import (
     VersionDeployed,
     VersionEligible,
     VersionHeld,
+    VersionJudged,
     VersionRegistered,
     VersionRejected,
     VersionRetired,
     VersionRow,
     VersionSigned,
     VersionState,
+    VersionWaived,
+    Waiver,
 )
 from flyball.registry.states import judged, move
 
@@ -59,15 +62,25 @@ def fold_judged(projection: Projection, recorded: Recorded) -> None:
     targets = {VersionEligible: VersionState.ELIGIBLE, VersionRejected: VersionState.REJECTED, VersionHeld: VersionState.HELD}
     key, row = _row(projection, event.model, event.version)
     state = judged(f"{event.model}@{event.version}", row.state, targets[type(event)])
-    judged_row = msgspec.structs.replace(
+    projection.put(VERSIONS, key, msgspec.structs.replace(_with_verdicts(row, event), state=state))
+
+
+def fold_judged_in_service(projection: Projection, recorded: Recorded) -> None:
+    """New verdicts on a version that was released change nothing else of it."""
+    event = recorded.event
+    assert isinstance(event, VersionJudged)
+    key, row = _row(projection, event.model, event.version)
+    projection.put(VERSIONS, key, _with_verdicts(row, event))
+
+
+def _with_verdicts(row: VersionRow, event: VersionEligible | VersionRejected | VersionHeld | VersionJudged) -> VersionRow:
+    return msgspec.structs.replace(
         row,
-        state=state,
         verdicts=event.verdicts,
         unlisted=event.unlisted,
         result=event.result or row.result,
         gates_digest=event.gates_digest or row.gates_digest,
     )
-    projection.put(VERSIONS, key, judged_row)
 
 
 def fold_signed(projection: Projection, recorded: Recorded) -> None:
@@ -93,6 +106,23 @@ def fold_said(projection: Projection, recorded: Recorded) -> None:
         gates_digest=event.gates_digest,
     )
     projection.put(VERSIONS, key, msgspec.structs.replace(row, said=(*row.said, said)))
+
+
+def fold_waived(projection: Projection, recorded: Recorded) -> None:
+    """A waiver stands beside the verdicts; what it comes to is the verdict that follows."""
+    event = recorded.event
+    assert isinstance(event, VersionWaived)
+    key, row = _row(projection, event.model, event.version)
+    waiver = Waiver(
+        gate=event.gate,
+        slice=event.slice,
+        actor=recorded.actor,
+        reason=event.reason,
+        at=recorded.at,
+        until=event.until,
+        gates_digest=event.gates_digest,
+    )
+    projection.put(VERSIONS, key, msgspec.structs.replace(row, waivers=(*row.waivers, waiver)))
 
 
 def fold_deployed(projection: Projection, recorded: Recorded) -> None:
@@ -158,6 +188,8 @@ FOLDS: Mapping[type[Event], Fold] = MappingProxyType(
         VersionSigned: fold_signed,
         VersionApproved: fold_said,
         VersionDenied: fold_said,
+        VersionWaived: fold_waived,
+        VersionJudged: fold_judged_in_service,
         VersionDeployed: fold_deployed,
         VersionRetired: fold_retired,
         VersionDeleted: fold_deleted,

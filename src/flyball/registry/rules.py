@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from flyball.clock import Instant, rfc3339
 from flyball.evaluation.persons import of_persons
 from flyball.records.base import Event, Refusal
 from flyball.records.estimates import Outcome, Verdict
 from flyball.records.models import Field, Signature
 from flyball.records.training import RunResult
-from flyball.records.versions import VersionEligible, VersionHeld, VersionRegistered, VersionRejected, VersionRow, VersionState
-from flyball.registry import told
+from flyball.records.versions import (
+    VersionEligible,
+    VersionHeld,
+    VersionJudged,
+    VersionRegistered,
+    VersionRejected,
+    VersionRow,
+    VersionState,
+    Waiver,
+)
+from flyball.registry import approvals, told
 from flyball.registry.states import RELEASABLE
 
 
@@ -105,14 +115,21 @@ def register(
     )
 
 
-def judge(model: str, version: str, verdicts: Sequence[Verdict], result: str = "", gates_digest: str = "") -> Event:
+def judge(
+    model: str, version: str, verdicts: Sequence[Verdict], result: str = "", gates_digest: str = "", *, released: bool = False
+) -> Event:
     """One verdict that fails rejects; else one that lacks data or an approval holds; a version without gates is eligible.
+
+    One that was released (deployed, or retired since) stays what it is, whatever the verdicts: its row says what they are.
 
     The event lists as many verdicts as it has room for (`registry.told`); the outcome is that of all of them.
     `result`: the blob of a newer result than the version was registered with, where it was judged again; `gates_digest`: by which gates.
     """
     outcomes = {verdict.outcome for verdict in verdicts}
-    kind = VersionRejected if Outcome.FAIL in outcomes else VersionHeld if Outcome.INSUFFICIENT in outcomes else VersionEligible
+    kind: type[told.Judged] = (
+        VersionRejected if Outcome.FAIL in outcomes else VersionHeld if Outcome.INSUFFICIENT in outcomes else VersionEligible
+    )
+    kind = VersionJudged if released else kind
 
     def event(listed: tuple[Verdict, ...], unlisted: dict[str, int]) -> told.Judged:
         return kind(model=model, version=version, verdicts=listed, unlisted=unlisted, result=result, gates_digest=gates_digest)
@@ -120,21 +137,28 @@ def judge(model: str, version: str, verdicts: Sequence[Verdict], result: str = "
     return told.shortest(event, verdicts)
 
 
-def may_release(row: VersionRow) -> Refusal | None:
-    """Why a version may not be released; None if it may. Nothing is released whose gates did not pass, or that is not signed."""
+def may_release(row: VersionRow, now: Instant) -> Refusal | None:
+    """Why a version may not be released; None if it may. Nothing is released whose gates did not pass, or that is not signed.
+
+    A gate that was waived is open again from the end of its waiver on.
+    """
     ref = f"{row.model}@{row.version}"
-    if row.state in RELEASABLE:
-        return None if row.signature else _unsigned(ref)
     failed = [verdict for verdict in row.verdicts if verdict.outcome == Outcome.FAIL]
     open_ = [verdict for verdict in row.verdicts if verdict.outcome == Outcome.INSUFFICIENT]
-    if row.state == VersionState.REJECTED:
+    over = approvals.run_out(row, now)
+    if row.state in RELEASABLE and over:
+        return _expired(row, over)
+    # one that was released and has failed a gate since, which was declared anew, is released again as little as any other
+    if row.state in RELEASABLE and not failed and not open_:
+        return None if row.signature else _unsigned(ref)
+    if row.state == VersionState.REJECTED or (row.state in RELEASABLE and failed):
         return Refusal(
             code="refused",
             what=f"{ref} failed {_counted(told.count(row, Outcome.FAIL), 'a gate')}",
             why=_listed_of(failed, told.count(row, Outcome.FAIL)),
-            fix=f"train a better version: flyball train {row.model}",
+            fix=f"train a better version: flyball train {row.model}; or let it pass, with a reason: flyball waive {ref}",
         )
-    if row.state == VersionState.HELD:
+    if row.state == VersionState.HELD or row.state in RELEASABLE:
         return Refusal(
             code="refused",
             what=f"{ref} has {_counted(told.count(row, Outcome.INSUFFICIENT), 'an open gate')}",
@@ -148,6 +172,18 @@ def may_release(row: VersionRow) -> Refusal | None:
     }
     why, fix = reasons[row.state]
     return Refusal(code="refused", what=f"{ref} is {row.state.value}", why=why, fix=fix)
+
+
+def _expired(row: VersionRow, over: Sequence[Waiver]) -> Refusal:
+    ref = f"{row.model}@{row.version}"
+    what = "the waiver has expired" if len(over) == 1 else f"{len(over)} waivers have expired"
+    each = (f"{one.gate}{f' in {one.slice}' if one.slice else ''}: waived by {one.actor} until {rfc3339(one.until)}" for one in over)
+    return Refusal(
+        code="refused",
+        what=f"{ref} passed by a waiver, and {what}",
+        why="; ".join(each),
+        fix=f'train a better version, or waive it again: flyball waive {ref} --gate "{over[0].gate}" --reason "…" --until 7d',
+    )
 
 
 def _unsigned(ref: str) -> Refusal:

@@ -13,7 +13,7 @@ TRANSITIONS: Mapping[S, frozenset[S]] = MappingProxyType(
         S.REGISTERED: frozenset({S.ELIGIBLE, S.REJECTED, S.HELD, S.QUARANTINED}),
         S.ELIGIBLE: frozenset({S.DEPLOYED, S.REGISTERED, S.QUARANTINED}),
         S.HELD: frozenset({S.REGISTERED, S.QUARANTINED, S.DELETED}),
-        S.REJECTED: frozenset({S.QUARANTINED, S.DELETED}),
+        S.REJECTED: frozenset({S.REGISTERED, S.QUARANTINED, S.DELETED}),
         S.DEPLOYED: frozenset({S.RETIRED, S.QUARANTINED}),
         S.RETIRED: frozenset({S.DEPLOYED, S.QUARANTINED, S.DELETED}),
         S.QUARANTINED: frozenset({S.REGISTERED}),
@@ -40,8 +40,8 @@ def move(version: str, source: S, target: S) -> S:
 
 def judged(version: str, source: S, target: S) -> S:
     """A verdict on a version. One that is held is registered again first: judging it anew is what it waits for. So is one whose gates were
-    declared anew before it was released.
+    declared anew before it was released, and one whose failed gate a person has waived.
     """
-    if source in (S.HELD, S.ELIGIBLE):
+    if source in (S.HELD, S.ELIGIBLE, S.REJECTED):
         source = move(version, source, S.REGISTERED)
     return move(version, source, target)

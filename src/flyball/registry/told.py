@@ -11,11 +11,11 @@ import msgspec
 from flyball.evaluation.persons import of_persons
 from flyball.ledger.bounds import clipped, fullest, named
 from flyball.records.estimates import Outcome, Verdict
-from flyball.records.versions import VersionEligible, VersionHeld, VersionRejected, VersionRow
+from flyball.records.versions import VersionEligible, VersionHeld, VersionJudged, VersionRejected, VersionRow
 
-Judged = VersionEligible | VersionRejected | VersionHeld
+Judged = VersionEligible | VersionRejected | VersionHeld | VersionJudged
 
-_GRAVITY = {Outcome.FAIL: 0, Outcome.INSUFFICIENT: 1, Outcome.WAIVED: 2, Outcome.PASS: 2}
+_GRAVITY = {Outcome.FAIL: 0, Outcome.INSUFFICIENT: 1, Outcome.WAIVED: 2, Outcome.PASS: 3}
 _TEXT = 1_000
 
 
@@ -40,6 +40,11 @@ def gate_name(check: object) -> str:
     return named(str(check), _TEXT)
 
 
+def slice_name(text: str) -> str:
+    """How a slice is called in the verdicts of an event."""
+    return named(text)
+
+
 def count(row: VersionRow, outcome: Outcome) -> int:
     """How many of a version's verdicts have this outcome, listed or not."""
     return sum(verdict.outcome == outcome for verdict in row.verdicts) + row.unlisted.get(outcome.value, 0)
@@ -47,7 +52,9 @@ def count(row: VersionRow, outcome: Outcome) -> int:
 
 def _clipped(verdict: Verdict) -> Verdict:
     # a gate is a user's function, and a slice a user's text: either may say anything
-    return msgspec.structs.replace(verdict, check=gate_name(verdict.check), slice=named(verdict.slice), why=clipped(verdict.why, _TEXT))
+    return msgspec.structs.replace(
+        verdict, check=gate_name(verdict.check), slice=slice_name(verdict.slice), why=clipped(verdict.why, _TEXT)
+    )
 
 
 def _ranked(verdicts: Sequence[Verdict]) -> list[int]:
