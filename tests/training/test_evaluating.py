@@ -6,7 +6,7 @@ import flyball as fb
 from flyball.errors import BadInput
 from flyball.evaluation.holdout import Measured
 from flyball.records.estimates import Estimate
-from flyball.training import evaluating
+from flyball.training import sections
 from flyball.training.evaluating import Found, Section, evaluate
 
 SUBJECT = SimpleNamespace()
@@ -33,10 +33,10 @@ def test_a_section_that_cannot_be_made_says_why_and_the_others_are_made():
 
 def test_a_rehearsal_makes_only_the_sections_that_a_gate_rests_on(monkeypatch):
     one, other = Section("artifact", ("size", "memory"), _says(size=3.0)), Section("live", ("domain_auc",), _cannot)
-    monkeypatch.setattr(evaluating, "SECTIONS", (one, other))
+    monkeypatch.setattr(sections, "SECTIONS", (one, other))
 
     def model(*gates: object) -> SimpleNamespace:
         return SimpleNamespace(gates=gates)
 
-    assert evaluating.asked(model(fb.metric("accuracy") >= 0.7)) == ()
-    assert evaluating.asked(model((fb.metric("memory") <= "1GB") | fb.approval("owner"))) == (one,)
+    assert sections.asked(model(fb.metric("accuracy") >= 0.7)) == ()
+    assert sections.asked(model((fb.metric("memory") <= "1GB") | fb.approval("owner"))) == (one,)

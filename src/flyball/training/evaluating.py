@@ -12,14 +12,13 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from flyball.declare.checks import AnyOf, Check
-from flyball.declare.metrics import MEASURED
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
 from flyball.evaluation.holdout import Measured
 from flyball.records.estimates import Estimate
 from flyball.records.evaluation import Report
 from flyball.records.training import RunSpec
+from flyball.store.blobs import Blobs
 from flyball.training.fitting import Fitter
 from flyball.training.predictor import Predictor
 from flyball.training.rows import Assembled
@@ -31,7 +30,7 @@ Frames = Mapping[str, pl.DataFrame]
 @dataclass(frozen=True)
 class Subject:
     """What is looked into. `candidate` was fitted without the hold-out, `[split.start, split.stop)` of `rows`; `frame` is the judged hold-out;
-    `champion` comes with its own features of the held-out rows; `artifact` is empty in a rehearsal.
+    `champion` comes with its own features of the held-out rows; `artifact` is what was packed, among `blobs`: both are empty in a rehearsal.
     """
 
     spec: RunSpec
@@ -44,6 +43,7 @@ class Subject:
     frame: pl.DataFrame
     champion: tuple[Predictor, pl.DataFrame] | None = None
     artifact: str = ""
+    blobs: Blobs | None = None
 
     @property
     def rows(self) -> Assembled:
@@ -66,10 +66,6 @@ class Section:
     topic: str
     metrics: tuple[str, ...]
     make: Callable[[Subject], Found]
-
-
-SECTIONS: tuple[Section, ...] = ()
-"""All of them, in the order in which they are made."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +95,3 @@ def evaluate(subject: Subject, sections: Sequence[Section]) -> Evaluated:
         report = msgspec.structs.replace(report, **found.fields)
         measured |= found.measured
     return Evaluated(msgspec.structs.replace(report, missing=missing), measured, unmeasured)
-
-
-def asked(model: Model) -> tuple[Section, ...]:
-    """The sections that the model's gates rest on: all that a rehearsal makes."""
-    named: set[str] = set()
-    for gate in model.gates:
-        parts: Sequence[object] = gate.checks if isinstance(gate, AnyOf) else (gate,)
-        named |= {part.metric.name for part in parts if isinstance(part, Check) and part.metric.name in MEASURED}
-    return tuple(section for section in SECTIONS if named & {*section.metrics})

@@ -30,12 +30,13 @@ from flyball.records.training import RunResult, RunSpec
 from flyball.store.blobs import Blobs
 from flyball.training import artifact
 from flyball.training.calls import Parameters, Part
-from flyball.training.evaluating import SECTIONS, Evaluated, Subject, asked, evaluate
+from flyball.training.evaluating import Evaluated, Subject, evaluate
 from flyball.training.fitting import FitCache, Fitter, train_of
 from flyball.training.judging import Judged, holdout_frame, judge_holdout, objective, parquet, score
 from flyball.training.predictor import Predictions, Predictor
 from flyball.training.rows import MIN_HOLDOUT, MIN_TRAIN, Assembled, assemble
 from flyball.training.search import search
+from flyball.training.sections import SECTIONS, asked
 from flyball.training.splits import WINDOWS, Split, Times, anchor, choose, refit, smoothed, split
 
 Frames = Mapping[str, pl.DataFrame]
@@ -123,7 +124,9 @@ def perform(
         progress(Progress(stage="package"))
         made = _artifact(spec, released, rows, final, store)
     progress(Progress(stage="evaluate"))
-    subject = Subject(spec, model, frames, fitter, chosen.split, chosen.candidate, released, frame, champion=against, artifact=made)
+    subject = Subject(
+        spec, model, frames, fitter, chosen.split, chosen.candidate, released, frame, champion=against, artifact=made, blobs=store
+    )
     evaluated = evaluate(subject, asked(model) if store is None else SECTIONS)
     progress(Progress(stage="judge"))
     judged = judge_holdout(model, frame, chosen.candidate.signature.classes, evaluated.beside(_champions(spec, store)))

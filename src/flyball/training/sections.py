@@ -1,0 +1,22 @@
+"""Every topic that a run looks into beside its hold-out, in order, and which of them a rehearsal cannot do without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flyball.declare.checks import AnyOf, Check
+from flyball.declare.metrics import MEASURED
+from flyball.declare.model import Model
+from flyball.training.evaluating import Section
+
+SECTIONS: tuple[Section, ...] = ()
+"""All of them, in the order in which they are made."""
+
+
+def asked(model: Model) -> tuple[Section, ...]:
+    """The sections that the model's gates rest on: all that a rehearsal makes."""
+    named: set[str] = set()
+    for gate in model.gates:
+        parts: Sequence[object] = gate.checks if isinstance(gate, AnyOf) else (gate,)
+        named |= {part.metric.name for part in parts if isinstance(part, Check) and part.metric.name in MEASURED}
+    return tuple(section for section in SECTIONS if named & {*section.metrics})
