@@ -38,9 +38,10 @@ class Jobs:
             for name, frame in project.frames.items()
         }
 
-    def start(self, run: str, timeout: str = "60s", **fields) -> None:
+    def start(self, run: str, timeout: str = "60s", memory: int | None = None, **fields) -> None:
         spec = self.project.blobs.put(codec.encode(self.project.spec(datasets=self.datasets, **fields)))
-        self.compute.submit(job_spec(run, spec, blobs=self.project.blobs.root, home=self.home, timeout=Span.parse(timeout)))
+        limit = Span.parse(timeout)
+        self.compute.submit(job_spec(run, spec, blobs=self.project.blobs.root, home=self.home, timeout=limit, memory=memory))
 
     def end(self, run: str) -> Observed:
         for _ in range(1200):
@@ -117,8 +118,30 @@ def test_a_fit_that_hangs_ends_at_the_declared_timeout_with_the_reason(project, 
     jobs = Jobs(project(HANGS, "m"), tmp_path / "home")
     jobs.start("run_1", timeout="4s")
     seen = jobs.end("run_1")
-    assert (seen.state, seen.why) == ("failed", "it took longer than train timeout allows")
+    assert (seen.state, seen.code) == ("failed", "run-timeout")
+    assert seen.why.startswith("it took longer than train timeout allows, at fit\n    why  ")
+    assert "raise fb.Train(timeout=…)" in seen.why
     assert jobs.compute.log("run_1", 0)[0].endswith(b"stopped\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "says"),
+    [
+        ("os._exit(0)", "run-exited", "its process ended with exit code 0, at fit and left no reason"),
+        ("os._exit(3)", "run-exited", "its process ended with exit code 3, at fit"),
+        ("os.kill(os.getpid(), 11)", "run-exited", "its process ended with signal SIGSEGV, at fit"),
+        ("sys.exit(0)", "fit-failed", "fit called sys.exit(0)"),
+        ("held = bytearray(900_000_000); time.sleep(60)", "run-memory", "it took more memory than it may have ("),
+    ],
+)
+def test_a_fit_that_ends_its_process_or_eats_memory_is_a_failed_run_with_a_code(project, body: str, code: str, says: str, tmp_path: Path):
+    text = HANGS.replace("time.sleep(600)", body).replace("import time\n", "import os\nimport sys\nimport time\n")
+    jobs = Jobs(project(text, "m"), tmp_path / "home")
+    jobs.start("run_1", memory=700_000_000)
+    seen = jobs.end("run_1")
+    assert (seen.state, seen.code) == ("failed", code), seen
+    assert seen.why.startswith(says)
+    assert "\n    fix  " in seen.why
 
 
 LEAKS = """

@@ -349,7 +349,7 @@ def _failed(wired: Wired, row: RunRow) -> FlyballError:
         f"{row.run} {'was cancelled' if row.state is RunState.CANCELLED else 'failed'}",
         why="; ".join([what, *told["why"]]),
         fix="; ".join([*told["fix"], f"its log: {_log(wired, row)}"]),
-        code="run-failed",
+        code=row.code or "run-failed",
     )
 
 

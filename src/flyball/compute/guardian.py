@@ -24,6 +24,11 @@ from pathlib import Path
 from types import FrameType
 
 TICK_S = 0.2
+MOST = 0.8
+"""The share of the machine's memory that a job without a bound of its own may take: what serves needs the rest, and the system would kill
+whichever process it likes."""
+_FULL_LOOK = 5
+"""One look in so many goes to all processes of such a job; the others to its first one, which costs a hundredth of it."""
 GRACE_S = 5.0
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
@@ -60,6 +65,15 @@ def process_stat(pid: int) -> tuple[int, int, int] | None:
     return int(fields[2]), int(fields[19]), int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def machine_memory() -> int:
+    """Bytes of memory that all processes here may take together: the machine's, or its container's where that is less."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):
+            total = min(total, int(Path(path).read_text(encoding="ascii")))
+    return total
+
+
 def group_members(group: int, since: int) -> list[tuple[int, int]]:
     """(pid, resident bytes) of every live process of a group that started at tick `since` or later.
 
@@ -88,7 +102,9 @@ class Guardian:
         self.argv: list[str] = list(spec["argv"])
         self.env: dict[str, str] = {**ONE_THREAD, **spec["env"]}
         self.deadline_s: float = spec["deadline"] / 1e6
-        self.memory: int = spec["memory"]
+        self.memory: int = spec["memory"] or int(MOST * machine_memory())
+        self._declared = bool(spec["memory"])
+        self._looks = 0
         self.lease_s: float = spec["lease"] / 1e6
         self.started = time.monotonic()
         self.stopped = False
@@ -142,12 +158,17 @@ class Guardian:
             return "deadline"
         if now - self._lease_seen > self.lease_s:
             return "lease"
-        if self.memory:
-            resident = sum(size for _pid, size in group_members(group, since))
-            self.peak = max(self.peak, resident)
-            if resident > self.memory:
-                return "memory"
-        return ""
+        resident = self.resident(group, since)
+        self.peak = max(self.peak, resident)
+        return "memory" if resident > self.memory else ""
+
+    def resident(self, group: int, since: int) -> int:
+        """Bytes resident: of all of the job's processes, or at most looks of its first one alone, where no bound was declared."""
+        self._looks += 1
+        if self._declared or self._looks % _FULL_LOOK == 0:
+            return sum(size for _pid, size in group_members(group, since))
+        stat = process_stat(group)
+        return stat[2] if stat else 0
 
     def end(self, child: subprocess.Popen[bytes], since: int, why: str) -> None:
         """Ask the group to end, wait, then kill it. A job over its memory is killed at once: it would only take more."""

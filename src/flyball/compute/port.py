@@ -28,7 +28,7 @@ class JobSpec(Record, frozen=True):
 
     `argv` is the command (no shell). `input` is text for the job alone: it finds it in `spec.json` of its folder, which is its
     working directory. `deadline` counts from the start (0: none), `memory` is bytes of resident memory of all its processes
-    (0: none), `env` adds to the environment of whoever submits.
+    (0: four fifths of the machine's), `env` adds to the environment of whoever submits.
     """
 
     key: str

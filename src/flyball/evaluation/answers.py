@@ -47,6 +47,17 @@ class Answers:
         return np.equal(self.y, self.value).astype(np.float64)
 
     @property
+    def constant(self) -> bool:
+        """Whether every row got one and the same answer, so that nothing was learned from what differs between them."""
+        if self.n < 2 or np.isnan(self.value).any() or np.unique(self.value).size != 1:
+            return False
+        if self.score is None:
+            return True
+        # of several classes the score is that of the one that happened: it differs between classes where every row got the same scores
+        parts = [self.score] if self.task == "binary" else [self.score[self.y == each] for each in np.unique(self.y)]
+        return all(np.unique(part).size == 1 for part in parts)
+
+    @property
     def units(self) -> int:
         """Independent units: rows, or clusters where rows share an entity."""
         return self.n if self.groups is None else int(np.unique(self.groups).size)

@@ -113,6 +113,9 @@ def on_rows(check: Check, holdout: Holdout, required: set[str]) -> tuple[Verdict
         return (insufficient(check, "the hold-out has no answers of the candidate"),)
     if check.metric.of_gap:
         return (_gap(check, holdout, new),)
+    if reference == "baseline" and new.constant and not too_little(check.metric.name, new):
+        why = "every row got one and the same answer: a constant is a baseline itself, and shows nothing that was learned"
+        return (Verdict(check=str(check), outcome=Outcome.FAIL, estimate=estimate(check.metric.name, new), why=why),)
     other = {"champion": holdout.champion, "baseline": holdout.baseline}.get(reference)
     if not check.metric.slices:
         whole = _whole(check, new, other, "")

@@ -167,6 +167,7 @@ class ObserveRun(Record, frozen=True):
     attempt: int
     seen: str
     why: str = ""
+    code: str = ""
 
 
 def decide_observe_run(state: State, command: ObserveRun, _now: Instant) -> Sequence[Event]:
@@ -181,9 +182,9 @@ def decide_observe_run(state: State, command: ObserveRun, _now: Instant) -> Sequ
         lost = RunLost(run=row.run, attempt=command.attempt)
         if command.attempt < MAX_ATTEMPTS:
             return (lost,)
-        return (lost, RunFailed(run=row.run, why=f"its process vanished {MAX_ATTEMPTS} times"))
+        return (lost, RunFailed(run=row.run, why=f"its process vanished {MAX_ATTEMPTS} times", code="run-vanished"))
     # an error of the user's own code may be of any length
-    return (RunFailed(run=row.run, why=clipped(command.why) or "no reason was left"),)
+    return (RunFailed(run=row.run, why=clipped(command.why) or "no reason was left", code=command.code or "run-failed"),)
 
 
 class CancelRun(Record, frozen=True):

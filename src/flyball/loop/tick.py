@@ -139,7 +139,9 @@ def observe_run(ports: Ports, state: State, row: RunRow) -> None:
     if seen.state == "succeeded":
         register(ports, state, row, seen.result)
     elif seen.state != "absent":
-        command = ObserveRun(id=ports.clock.new_id("cmd"), actor=ACTOR, run=row.run, attempt=attempt, seen=seen.state, why=seen.why)
+        command = ObserveRun(
+            id=ports.clock.new_id("cmd"), actor=ACTOR, run=row.run, attempt=attempt, seen=seen.state, why=seen.why, code=seen.code
+        )
         ports.ledger.execute(command, decide_observe_run)
 
 

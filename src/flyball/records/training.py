@@ -127,10 +127,11 @@ class RunSucceeded(Event, frozen=True, tag="run.succeeded"):
 
 
 class RunFailed(Event, frozen=True, tag="run.failed"):
-    """A run ended without a result."""
+    """A run ended without a result. `code` is one of docs/errors.md; empty: told before runs had codes."""
 
     run: str
     why: str
+    code: str = ""
 
 
 class RunCancelled(Event, frozen=True, tag="run.cancelled"):
@@ -171,6 +172,8 @@ class RunRow(Record, frozen=True):
     version_digest: str = ""
     data: dict[str, str] = {}
     as_of: Instant = 0
+    code: str = ""
+    """Why it failed, as a code of docs/errors.md."""
 
 
 RUNS = Table("run", RunRow)

@@ -111,13 +111,20 @@ def _files(predictor: Predictor, blobs: Blobs, name: str) -> dict[str, str]:
             save(predictor.fitted, folder)
         except Exception as error:  # the user's own save runs here: whatever it raises is theirs to read
             raise BadInput(
-                f"save= raised {type(error).__name__}: {error}", fix="save(model, folder) writes files into the folder"
+                f"save= raised {type(error).__name__}: {error}",
+                fix="save(model, folder) writes files into the folder",
+                code="unusable-artifact",
             ) from error
         files = {
             f"{name}/{path.relative_to(folder).as_posix()}": blobs.put_file(path) for path in sorted(folder.rglob("*")) if path.is_file()
         }
     if not files:
-        raise BadInput("save= wrote no file", why="there would be nothing to load", fix="save(model, folder) writes files into the folder")
+        raise BadInput(
+            "save= wrote no file",
+            why="there would be nothing to load",
+            fix="save(model, folder) writes files into the folder",
+            code="unusable-artifact",
+        )
     return files
 
 
@@ -166,6 +173,23 @@ def load(artifact: str, blobs: Blobs, scratch: Path) -> Predictor:
         predictor.background = pl.read_parquet(io.BytesIO(blobs.get(manifest.files[_BACKGROUND])))
     check_golden(predictor)
     return predictor
+
+
+def check_loads(artifact: str, model: Model, blobs: Blobs) -> None:
+    """Read a stored model back and ask it its golden rows, as every worker will. Raises BadInput (code "unusable-artifact") where that fails:
+    a run must not succeed with what nobody can serve.
+    """
+    manifest = manifest_of(artifact, blobs)
+    golden = pl.read_parquet(io.BytesIO(blobs.get(manifest.files[_GOLDEN])))
+    try:
+        check_golden(Predictor(model, manifest.signature, _fitted(model, manifest, blobs, _MODEL), golden=golden, artifact=artifact))
+    except (BadInput, Corrupt, Refused) as error:
+        raise BadInput(
+            f'the model of "{model.name}" does not answer when it is loaded: {error.what}',
+            why=error.why or "every worker loads it and asks its golden rows first",
+            fix="look at fb.Train(save=…, load=…), and at whether predict gives the same answer twice",
+            code="unusable-artifact",
+        ) from error
 
 
 def load_champion(artifact: str, blobs: Blobs, scratch: Path) -> Predictor:

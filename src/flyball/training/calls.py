@@ -24,6 +24,10 @@ ROLES = ("X", "y", "X_valid", "y_valid", "weight", "group", "seed", "run")
 Parameters = dict[str, int | float | str | bool]
 
 
+class Stopped(SystemExit):
+    """The process was told to end. What a fit does by calling `sys.exit` is not this, and ends the fit alone."""
+
+
 @dataclass
 class RunLog:
     """The `run` that a fit may ask for: numbers by name."""
@@ -69,7 +73,7 @@ def hyperparameters(fit: Callable[..., Any]) -> Parameters:
 def call_fit(code: Code, part: Part, valid: Part, parameters: Mapping[str, Any], *, seed: int, run: RunLog) -> Any:
     """Fit. NumPy's and Python's global generators are seeded for the call and put back after it.
 
-    Raises BadInput when fit raises or returns nothing.
+    Raises BadInput (code "fit-failed") when fit raises, calls `sys.exit`, or returns nothing.
     """
     if isinstance(code, Function):
         raise DeclarationError(
@@ -91,14 +95,17 @@ def call_fit(code: Code, part: Part, valid: Part, parameters: Mapping[str, Any],
     try:
         with _seeded(seed):
             fitted = code(**arguments, **parameters)
-    except Exception as error:  # the user's own fit runs here: whatever it raises is theirs to read
+    except Stopped:
+        raise
+    except (Exception, SystemExit) as error:  # the user's own fit runs here: whatever it raises is theirs to read
         raise BadInput(
-            f"fit raised {type(error).__name__}: {error}",
+            f"fit called sys.exit({error})" if isinstance(error, SystemExit) else f"fit raised {type(error).__name__}: {error}",
             why=f"on {part.X.height} rows and {part.X.width} columns, with {_shown(parameters)}; at {_place(error)}",
             fix="correct fit, then train again",
+            code="fit-failed",
         ) from error
     if fitted is None:
-        raise BadInput("fit returned None", why="what fit returns is the model", fix="end fit with `return model`")
+        raise BadInput("fit returned None", why="what fit returns is the model", fix="end fit with `return model`", code="fit-failed")
     return fitted
 
 

@@ -66,6 +66,8 @@ class Fitter:
     log: RunLog = field(default_factory=RunLog)
     cpu_s: float = 0.0
     fits: int = 0
+    longest_s: float = 0.0
+    """CPU seconds of the fit that took longest."""
 
     def __post_init__(self) -> None:
         train = train_of(self.model)
@@ -91,7 +93,9 @@ class Fitter:
             check_train(part, self.model, window)
             began = time.process_time()
             fitted = call_fit(train_of(self.model).fit, part, self.rows.part(split.valid, split.stop), full, seed=self.seed, run=self.log)
-            self.cpu_s += time.process_time() - began
+            took = time.process_time() - began
+            self.cpu_s += took
+            self.longest_s = max(self.longest_s, took)
             self.fits += 1
             self.cache.put(key, fitted)
         usual = self._usual(split.start, stop)

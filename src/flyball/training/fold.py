@@ -84,7 +84,7 @@ def fold_failed(projection: Projection, recorded: Recorded) -> None:
     assert isinstance(event, RunFailed)
     row = _row(projection, event.run)
     state = move(row.run, row.state, RunState.FAILED)
-    projection.put(RUNS, row.run, msgspec.structs.replace(row, state=state, why=event.why, ended_at=recorded.at))
+    projection.put(RUNS, row.run, msgspec.structs.replace(row, state=state, why=event.why, code=event.code, ended_at=recorded.at))
 
 
 def fold_cancelled(projection: Projection, recorded: Recorded) -> None:

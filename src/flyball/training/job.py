@@ -20,7 +20,7 @@ import msgspec
 
 from flyball.clock import Span
 from flyball.compute.port import JobObservation, JobSpec
-from flyball.errors import Corrupt, FlyballError, NotFound
+from flyball.errors import Corrupt, FlyballError, NotFound, Problem
 from flyball.ledger.references import references
 from flyball.records import codec
 from flyball.records.base import Record
@@ -56,19 +56,21 @@ class JobInput(Record, frozen=True):
 
 
 class Outcome(Record, frozen=True):
-    """What a job leaves: the blob of its RunResult, or the text of why there is none."""
+    """What a job leaves: the blob of its RunResult, or the text of why there is none, with its code."""
 
     result: str = ""
     why: str = ""
+    code: str = ""
 
 
 class Observed(Record, frozen=True):
-    """What is seen of a run's newest attempt: absent, running, lost, succeeded (with the blob of its result) or failed (with the reason)."""
+    """What is seen of a run's newest attempt: absent, running, lost, succeeded (with the blob of its result) or failed (with the reason and its code)."""
 
     state: str
     attempt: int = 0
     why: str = ""
     result: str = ""
+    code: str = ""
 
 
 class _Output(Protocol):
@@ -114,7 +116,8 @@ def observe(compute: _Output, run: str, blobs: Blobs) -> Observed:
         return Observed(state="lost", attempt=seen.attempt, why=_NOT_ITS_OWN[seen.why])
     if seen.rc == 0 and (found := compute.output(run, RESULT)) is not None:
         return _verified(found, seen.attempt, blobs)
-    return Observed(state="failed", attempt=seen.attempt, why=_why(compute, run, seen))
+    failed = _why(compute, run, seen)
+    return Observed(state="failed", attempt=seen.attempt, why=failed.why, code=failed.code)
 
 
 def _verified(left: bytes, attempt: int, blobs: Blobs) -> Observed:
@@ -125,21 +128,50 @@ def _verified(left: bytes, attempt: int, blobs: Blobs) -> Observed:
         made = codec.decode(blobs.get(result), RunResult)
         verify(made.artifact, blobs)
     except (NotFound, Corrupt, msgspec.DecodeError) as error:
-        return Observed(state="failed", attempt=attempt, why=f"its result does not verify: {error}")
+        return Observed(state="failed", attempt=attempt, why=f"its result does not verify: {error}", code="unusable-artifact")
     return Observed(state="succeeded", attempt=attempt, result=result)
 
 
-def _why(compute: _Output, run: str, seen: JobObservation) -> str:
-    if seen.why in ("deadline", "memory", "cancelled"):
-        return {
-            "deadline": "it took longer than train timeout allows",
-            "memory": f"it took more memory than train memory allows ({seen.peak_bytes / 1e6:.0f} MB seen)",
-            "cancelled": "it was cancelled",
-        }[seen.why]
+def _why(compute: _Output, run: str, seen: JobObservation) -> Outcome:
+    """Why there is no result: what the run itself left, else what its guardian or the system did to it, and what it was doing then."""
+    during = _during(compute, run)
+    if seen.why == "deadline":
+        what = f"it took longer than train timeout allows{during}"
+        return _ended(
+            what, why="a fit that hangs is ended too", fix="raise fb.Train(timeout=…), or ask for fewer trials", code="run-timeout"
+        )
+    if seen.why == "memory":
+        what = f"it took more memory than it may have ({seen.peak_bytes / 1e6:.0f} MB seen){during}"
+        why = "train memory is the bound, or four fifths of the machine's where none is declared: what serves needs the rest"
+        return _ended(what, why=why, fix="raise fb.Train(memory=…), or fit on less", code="run-memory")
+    if seen.why == "cancelled":
+        return Outcome(why="it was cancelled", code="run-cancelled")
     found = compute.output(run, FAILURE)
     if found is not None:
-        return codec.decode(found, Outcome).why
-    return f"its process ended with {_ending(seen)} and left no reason; see its log"
+        return codec.decode(found, Outcome)
+    why = "its code ended it (os._exit), a native library crashed, or the system killed it, most often for want of memory"
+    return _ended(f"its process ended with {_ending(seen)}{during} and left no reason", why=why, fix="look at its log", code="run-exited")
+
+
+def _ended(what: str, *, why: str, fix: str, code: str) -> Outcome:
+    return Outcome(why=str(Problem("", what, why, fix)), code=code)
+
+
+def _during(compute: _Output, run: str) -> str:
+    """What the run was doing when it was last heard of: ", at fit"; empty where nobody knows."""
+    try:
+        seen = msgspec.json.decode(compute.output(run, PROGRESS) or b"", type=_At)
+    except msgspec.DecodeError:
+        return ""
+    return f", at {seen.stage}" + (f" {seen.done}/{seen.total}" if seen.total else "") if seen.stage else ""
+
+
+class _At(msgspec.Struct, forbid_unknown_fields=False):
+    """What is read of a job's progress.json."""
+
+    stage: str = ""
+    done: int = 0
+    total: int = 0
 
 
 def _ending(seen: JobObservation) -> str:
@@ -157,12 +189,12 @@ def main() -> int:
     try:
         result = run(told, folder)
     except FlyballError as error:
-        _write(folder / FAILURE, Outcome(why=str(error)))
+        _write(folder / FAILURE, Outcome(why=str(error), code=error.code))
         print(error, flush=True)
         return 1
     except Exception as error:  # noqa: BLE001 - a loop file's own code ran here: the log shows where, the run says what
         traceback.print_exc()
-        _write(folder / FAILURE, Outcome(why=f"{type(error).__name__}: {error}; see the run's log"))
+        _write(folder / FAILURE, Outcome(why=f"{type(error).__name__}: {error}; see the run's log", code="run-failed"))
         return 1
     _write(folder / RESULT, Outcome(result=result))
     return 0
@@ -198,7 +230,10 @@ def run(told: JobInput, folder: Path) -> str:
     model = load_model(unpack_code(spec.code, blobs, scratch), spec.file, spec.model)
     for line in _suspicious(model, frames):
         print(line, flush=True)
-    made = blobs.put(codec.encode(execute(spec, model, frames, blobs, champion=champion, progress=progress)))
+    result = execute(spec, model, frames, blobs, champion=champion, progress=progress)
+    for note in result.notes:
+        print(f"note: {note}", flush=True)
+    made = blobs.put(codec.encode(result))
     memo.parent.mkdir(parents=True, exist_ok=True)
     _write(memo, Outcome(result=made))
     return made
@@ -271,8 +306,10 @@ def _write(path: Path, record: Record) -> None:
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
+    from flyball.training.calls import Stopped
+
     print("stopped", flush=True)
-    raise SystemExit(143)
+    raise Stopped(143)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from flyball.declare.functions import Function
 from flyball.declare.model import Model
 from flyball.errors import BadInput
 from flyball.records.models import Signature
+from flyball.training.calls import Stopped
 
 Values = npt.NDArray[Any]
 Scores = npt.NDArray[np.float64]
@@ -71,11 +72,14 @@ class Predictor:
             return self._read(np.empty(0), 0)
         try:
             raw = self._ask(self.form(X))
-        except Exception as error:  # the user's own object answers here: whatever it raises is theirs to read
+        except Stopped:
+            raise
+        except (Exception, SystemExit) as error:  # the user's own object answers here: whatever it raises is theirs to read
             raise BadInput(
                 f'model "{self.model.name}" failed to predict {X.height} rows: {type(error).__name__}: {error}',
                 why="it was raised by what fit returned, or by predict=",
                 fix="try the model on such rows: flyball predict, or model.fit(…) in a notebook",
+                code="unusable-answers",
             ) from error
         return self._read(_array(raw), X.height)
 
@@ -105,6 +109,7 @@ class Predictor:
                 f'model "{self.model.name}": fit returned a {type(self.fitted).__name__} that cannot predict',
                 why="it has no predict method",
                 fix="return a fitted estimator, or give fb.Train(predict=…)",
+                code="unusable-answers",
             )
         return method
 
@@ -121,8 +126,9 @@ class Predictor:
         return out
 
     def _read(self, raw: Values, rows: int) -> Predictions:
-        if len(raw) != rows:
-            raise self._unusable(f"{len(raw)} answers for {rows} rows", "one answer a row is needed, in order")
+        if raw.ndim == 0 or len(raw) != rows:
+            given = f"{type(raw.item()).__name__} {raw.item()!r}" if raw.ndim == 0 else f"{len(raw)} answers"
+            raise self._unusable(f"{given} for {rows} rows", "one answer a row is needed, in order")
         if not self.signature.classes:
             return self._numbers(raw, rows)
         if raw.ndim == 2 and raw.shape[1] > 1:
@@ -159,7 +165,12 @@ class Predictor:
         return value
 
     def _unusable(self, what: str, why: str) -> BadInput:
-        return BadInput(f'model "{self.model.name}" answered {what}', why=why, fix="look at what fit returns, or at predict=")
+        return BadInput(
+            f'model "{self.model.name}" answered {what}',
+            why=why,
+            fix="look at what fit returns, or at predict=",
+            code="unusable-answers",
+        )
 
 
 _PLAIN = (
@@ -232,4 +243,6 @@ def _float(raw: Values) -> Scores:
     try:
         return raw.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise BadInput("a prediction is not a number", why=str(error), fix="look at what fit returns, or at predict=") from error
+        raise BadInput(
+            "a prediction is not a number", why=str(error), fix="look at what fit returns, or at predict=", code="unusable-answers"
+        ) from error

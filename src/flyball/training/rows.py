@@ -109,7 +109,7 @@ def _nameless(model: Model, groups: pl.Series) -> pl.Series:
 
 
 def check_train(part: Part, model: Model, window: str) -> None:
-    """Raise BadInput when rows cannot train a model: too few, no feature, or one and the same label."""
+    """Raise BadInput when rows cannot train a model: too few, no feature (code "too-few-rows"), or one and the same label ("unusable-label")."""
     rows = part.X.height
     where = f'model "{model.name}": the training rows (window {window})'
     if part.X.width == 0:
@@ -121,6 +121,7 @@ def check_train(part: Part, model: Model, window: str) -> None:
             f"{where} are {rows}",
             why=f"at least {MIN_TRAIN} are needed before the hold-out",
             fix="widen train window, shorten holdout, or wait for labels",
+            code="too-few-rows",
         )
     if part.y.n_unique() < 2:
         raise BadInput(
@@ -129,10 +130,12 @@ def check_train(part: Part, model: Model, window: str) -> None:
             if model.task in ("binary", "multiclass")
             else "a constant needs no model",
             fix="widen train window, or look at the label's column",
+            code="unusable-label",
         )
     if model.task == "binary" and part.y.n_unique() > 2:
         raise BadInput(
             f"{where} have {part.y.n_unique()} different labels",
             why='a "binary" model has two',
             fix='declare task="multiclass", or look at the label',
+            code="unusable-label",
         )

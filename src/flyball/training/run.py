@@ -34,6 +34,7 @@ from flyball.training.evaluating import Evaluated, Subject, evaluate
 from flyball.training.fitting import FitCache, Fitter, train_of
 from flyball.training.judging import Judged, holdout_frame, judge_holdout, objective, parquet, score
 from flyball.training.predictor import Predictions, Predictor
+from flyball.training.remarks import remarks
 from flyball.training.rows import MIN_HOLDOUT, MIN_TRAIN, Assembled, assemble
 from flyball.training.search import search
 from flyball.training.sections import SECTIONS, asked
@@ -133,6 +134,7 @@ def perform(
     result = _result(judged, evaluated, released, fitter, chosen=chosen, final=final, spec=spec)
     if store is not None:
         result = _stored(result, evaluated, released, made, frame=frame, trained=rows.frame[final.start : final.end], blobs=store)
+        result = msgspec.structs.replace(result, notes=remarks(fitter, released, final, chosen.parameters, frame))
     return Performed(msgspec.structs.replace(result, cpu_s=time.process_time() - began), released, frame)
 
 
@@ -158,6 +160,7 @@ def _choose(spec: RunSpec, fitter: Fitter, times: Times, end: Instant, progress:
     # a short window of sparse rows is no candidate; if none has rows enough, the longest says so
     usable = [window for window in windows if splits[window].stop - splits[window].start >= MIN_TRAIN] or [windows[-1]]
     parameters = _parameters(spec, fitter, splits[usable[len(usable) // 2]], progress)
+    progress(Progress(stage="fit"))
     fitted = {window: fitter.fit(splits[window], parameters, window=str(window)) for window in usable}
     held = rows.part(splits[usable[0]].holdout, splits[usable[0]].end)
     given = {window: predictor.predict(held.X) for window, predictor in fitted.items()}
@@ -206,6 +209,7 @@ def _check_holdout(model: Model, cut: Split, holdout: Span) -> None:
             if cut.end
             else "no row has a label that is known yet",
             fix="lengthen holdout, or wait for labels",
+            code="too-few-rows",
         )
 
 
@@ -229,12 +233,14 @@ def _parameters(spec: RunSpec, fitter: Fitter, cut: Split, progress: Callable[[P
             f'model "{fitter.model.name}": the search has {cut.stop - cut.valid} rows to judge on',
             why="hyperparameters are judged on the rows just before the hold-out, never on the hold-out",
             fix="widen train window, or train with trials 0",
+            code="too-few-rows",
         )
     if cut.inner - cut.start < MIN_TRAIN:
         raise BadInput(
             f'model "{fitter.model.name}": the search has {cut.inner - cut.start} rows to fit on',
             why=f"labels take {_gap(fitter.model, fitter.rows)} from the moment of prediction: rows within that of the validation are not known",
             fix="widen train window, or train with trials 0",
+            code="too-few-rows",
         )
     name, validation = objective(fitter.model), fitter.rows.part(cut.valid, cut.stop)
 
@@ -316,11 +322,13 @@ def _result(
 
 
 def _artifact(spec: RunSpec, released: Predictor, rows: Assembled, final: Split, blobs: Blobs) -> str:
-    """Store what is released."""
+    """Store what is released, and load it again, as whoever serves it will."""
     trained = rows.frame[final.start : final.end].select(rows.features)
     golden = trained.tail(artifact.GOLDEN_ROWS)
     released.background = artifact.background_of(trained, spec.seed)
-    return artifact.pack(released, golden, blobs, code=spec.code, declaration=spec.declaration, file=spec.file)
+    made = artifact.pack(released, golden, blobs, code=spec.code, declaration=spec.declaration, file=spec.file)
+    artifact.check_loads(made, released.model, blobs)
+    return made
 
 
 def _stored(

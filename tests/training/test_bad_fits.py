@@ -1,0 +1,190 @@
+"""Every way in which a fit can be bad: what ends a run is a typed error that says what, why and fix; what does not is told plainly."""
+
+from __future__ import annotations
+
+import re
+
+import polars as pl
+import pytest
+
+from flyball.declare.problems import problems
+from flyball.errors import BadInput, FlyballError
+from flyball.records.estimates import Outcome
+from flyball.training.calls import Stopped
+from flyball.training.run import execute, perform
+
+LOOP = """
+import os
+import sys
+import flyball as fb
+import numpy as np
+import polars as pl
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
+
+market = fb.Dataset("market", source="data/market.csv", time="ts", columns={
+    "hour": fb.column(int, known_after="-1d"), "price": fb.column(float, known_after="-1d"), "up": fb.column(int, one_of=(0, 1))})
+
+class Answers:
+    def __init__(self, give):
+        self.give = give
+    def predict(self, X):
+        return self.give(X)
+
+def save(model, folder):
+    (folder / "model.txt").write_text("anything")
+
+def load(folder):
+    raise OSError("half of it is missing")
+
+def fit(X: pl.DataFrame, y: pl.Series, seed):
+    BODY
+
+m = fb.Model("m", task="binary", data=market, label="up", EXTRA train=fb.Train(fit, TRAIN window="28d", holdout="7d"), gates=[GATES])
+"""
+
+GOOD = "return LogisticRegression().fit(X, y)"
+
+
+def loop(body: str = GOOD, extra: str = "", train: str = "", gates: str = 'fb.metric("accuracy") >= 0.1') -> str:
+    return LOOP.replace("BODY", body).replace("EXTRA", extra).replace("TRAIN", train).replace("GATES", gates)
+
+
+def fails(project) -> FlyballError:
+    with pytest.raises(BadInput) as error:
+        execute(project.spec(), project.model, project.frames, project.blobs)
+    assert error.value.why, "it says why"
+    assert error.value.fix, "it says what to do"
+    return error.value
+
+
+def answering(give: str) -> str:
+    return f"return Answers(lambda X: {give})"
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "says"),
+    [
+        ("raise ValueError('bad luck')", "fit-failed", "fit raised ValueError: bad luck"),
+        ("raise MemoryError()", "fit-failed", "MemoryError"),
+        ("raise RecursionError('deep')", "fit-failed", "RecursionError"),
+        ("sys.exit(3)", "fit-failed", r"fit called sys.exit\(3\)"),
+        ("sys.exit()", "fit-failed", r"fit called sys.exit\(\)"),
+        ("pass", "fit-failed", "fit returned None"),
+        ("return 7", "unusable-answers", "cannot predict"),
+        (answering("np.full(X.height, np.nan)"), "unusable-answers", "NaN"),
+        (answering("np.zeros(X.height - 1)"), "unusable-answers", "answers for"),
+        (answering("np.zeros((X.height, 3))"), "unusable-answers", "3 scores a row"),
+        (answering("['up'] * X.height"), "unusable-answers", "the class 'up'"),
+        (answering("sys.exit(1)"), "unusable-answers", "SystemExit"),
+        (answering("None"), "unusable-answers", "answered NoneType None for 168 rows"),
+        (answering("7"), "unusable-answers", "answered int 7 for 168 rows"),
+    ],
+)
+def test_a_fit_or_a_model_that_cannot_be_used_is_an_error_with_a_code(project, body: str, code: str, says: str):
+    error = fails(project(loop(body), "m"))
+    assert error.code == code
+    assert re.search(says, error.what), error.what
+
+
+def test_a_process_that_is_told_to_end_is_not_a_bad_fit(project):
+    made = project(loop("from flyball.training.calls import Stopped; raise Stopped(143)"), "m")
+    with pytest.raises(Stopped):
+        execute(made.spec(), made.model, made.frames, made.blobs)
+
+
+def test_an_artifact_that_does_not_load_ends_the_run_before_anybody_is_to_serve_it(project):
+    text = loop("return 1", train="predict=lambda model, X: X['hour'].to_numpy() * 0.01, save=save, load=load,")
+    text = text.replace("predict=lambda model, X: X['hour'].to_numpy() * 0.01", "predict=predict").replace(
+        "def fit(", "def predict(model, X):\n    return X['hour'].to_numpy() * 0.01\n\ndef fit("
+    )
+    error = fails(project(text, "m"))
+    assert (error.code, error.what) == (
+        "unusable-artifact",
+        'the model of "m" does not answer when it is loaded: load= raised OSError: half of it is missing',
+    )
+
+
+def test_a_model_that_answers_otherwise_each_time_ends_the_run(project):
+    text = loop("return 1", train="predict=predict, save=save, load=load,").replace(
+        "def fit(", "def predict(model, X):\n    return np.random.default_rng().random(len(X))\n\ndef fit("
+    )
+    error = fails(project(text.replace('raise OSError("half of it is missing")', "return 1"), "m"))
+    assert error.code == "unusable-artifact"
+    assert "no longer answers as it did" in error.what
+
+
+@pytest.mark.parametrize(("rows", "says"), [(3, "3 rows"), (180, "at least 30")])
+def test_too_few_rows_have_a_code_of_their_own(project, rows: int, says: str):
+    few = project(loop(), "m")
+    few.frames["market"] = few.frames["market"].head(rows)
+    error = fails(few)
+    assert error.code == "too-few-rows"
+    assert says in f"{error.what} {error.why}"
+
+
+@pytest.mark.parametrize("label", [pl.lit(1), pl.lit(0)])
+def test_a_constant_label_or_one_class_is_named(project, label: pl.Expr):
+    one = project(loop(), "m")
+    one.frames["market"] = one.frames["market"].with_columns(up=label)
+    assert fails(one).code == "unusable-label"
+
+
+def test_a_label_that_is_never_there_leaves_no_row(project):
+    none = project(loop(), "m")
+    none.frames["market"] = none.frames["market"].with_columns(up=pl.lit(None, pl.Int64))
+    error = fails(none)
+    assert (error.code, error.why) == ("too-few-rows", "no row has a label that is known yet")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (loop().replace('label="up"', 'label="upp"'), 'label "upp" is not a column'),
+        (loop(extra='inputs=["up"],'), 'input "up" is the label'),
+        (loop(extra='transforms={"same": pl.col("up") * 2},'), 'transform "same" reads "up", which is the label'),
+    ],
+)
+def test_a_label_that_is_missing_or_in_the_features_is_a_problem_of_the_declaration(project, text: str, says: str):
+    found = problems(project(text, "m").model)
+    assert says in [each.what for each in found]
+    assert all(each.why and each.fix for each in found)
+
+
+def test_a_slice_without_rows_is_insufficient_and_never_a_pass(project):
+    made = project(loop(extra='slices=["hour"],', gates='fb.metric("accuracy").by("hour") >= 0.1'), "m")
+    # the last week's labels of one hour are unknown: it has rows and nothing to judge on
+    result = execute(made.spec(), made.model, made.frames, made.blobs)
+    assert {each.outcome for each in result.verdicts} == {Outcome.INSUFFICIENT}
+    assert all("hour=" in each.slice and each.why for each in result.verdicts)
+
+
+def test_a_constant_model_is_told_plainly(project):
+    gates = 'fb.metric("accuracy") >= fb.baseline, fb.metric("accuracy") >= fb.baseline - 0.5, fb.metric("accuracy") >= 0.1'
+    constant = project(loop("return DummyClassifier(strategy='most_frequent').fit(X, y)", gates=gates), "m")
+    result = execute(constant.spec(), constant.model, constant.frames, constant.blobs)
+    assert len(result.notes) == 1
+    assert result.notes[0].startswith("the model answers ")
+    assert result.notes[0].endswith("to every row: it has learned nothing from its features, and passes no gate against the baseline")
+    assert [each.outcome for each in result.verdicts] == [Outcome.FAIL, Outcome.FAIL, Outcome.PASS]
+    assert "a constant is a baseline itself" in result.verdicts[0].why
+
+
+def test_a_good_fit_has_nothing_noted(project):
+    good = project(loop(), "m")
+    assert execute(good.spec(), good.model, good.frames, good.blobs).notes == ()
+
+
+def test_a_fit_that_gives_another_model_each_time_is_told_with_what_differs(project):
+    body = "return DecisionTreeClassifier(max_features=1, max_depth=9, random_state=int.from_bytes(os.urandom(3))).fit(X, y)"
+    result = execute((made := project(loop(body), "m")).spec(seed=5), made.model, made.frames, made.blobs)
+    (note,) = result.notes
+    assert note.startswith("fit is not deterministic: made twice on the same 672 rows with seed 5 it answers ")
+    seeded = body.replace("int.from_bytes(os.urandom(3))", "seed")
+    assert execute((again := project(loop(seeded), "m")).spec(), again.model, again.frames, again.blobs).notes == ()
+
+
+def test_a_rehearsal_does_not_pay_for_the_comparison(project):
+    made = project(loop("print('fitted'); return LogisticRegression().fit(X, y)"), "m")
+    assert perform(made.spec(), made.model, made.frames, None, package=False).result.notes == ()
