@@ -8,8 +8,9 @@ from flyball.declare.checks import AnyOf, Check
 from flyball.declare.metrics import MEASURED
 from flyball.declare.model import Model
 from flyball.training.evaluating import Section
+from flyball.training.importances import importances
 
-SECTIONS: tuple[Section, ...] = ()
+SECTIONS: tuple[Section, ...] = (Section("importances", (), importances),)
 """All of them, in the order in which they are made."""
 
 
