@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
 import math
 import os
 from collections.abc import Iterator
@@ -16,7 +13,6 @@ from typing import Any
 import polars as pl
 import pytest
 
-from flyball.cli.main import run
 from flyball.clock import rfc3339
 from flyball.declare.code import load_model
 from flyball.features.assemble import training_rows
@@ -25,6 +21,7 @@ from flyball.serving import wal
 from flyball.serving.layout import Layout
 
 from ..journeys.kit import Up, eventually  # noqa: TID252 - the processes are started the same way
+from .kit import flyball
 
 pytestmark = pytest.mark.process
 
@@ -34,15 +31,6 @@ NEXT = datetime(2013, 1, 1)
 ASKED = NEXT - timedelta(hours=1)
 WEATHER = {"weathersit": 1, "temp": 0.26, "atemp": 0.2727, "hum": 0.65, "windspeed": 0.1343}
 ROW = {"season": 1, "yr": 2, "mth": 1, "hr": 0, "holiday": 1, "weekday": 2, "workingday": 0} | WEATHER
-
-
-def flyball(*arguments: object) -> Any:
-    """A verb's one JSON document."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = run([str(argument) for argument in (*arguments, "--json")])
-    assert code == 0, (arguments, out.getvalue(), err.getvalue())
-    return json.loads(out.getvalue())
 
 
 @pytest.fixture(scope="module")

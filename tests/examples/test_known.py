@@ -1,31 +1,18 @@
 """Questions whose best possible answers are known: a run comes near them, never beyond, and its gates say so."""
 
-import contextlib
-import io
-import json
 import shutil
 import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
-from flyball.cli.main import run
+from .kit import flyball
 
 pytestmark = pytest.mark.process
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "known"
-
-
-def flyball(*arguments: object) -> Any:
-    """A verb's one JSON document."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = run([str(argument) for argument in (*arguments, "--json")])
-    assert code == 0, (arguments, out.getvalue(), err.getvalue())
-    return json.loads(out.getvalue())
 
 
 @pytest.fixture(scope="module")
