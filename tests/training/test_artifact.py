@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from lightgbm import LGBMRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -38,6 +39,7 @@ class Home:
         RandomForestRegressor(3, random_state=0),
         make_pipeline(FunctionTransformer(np.log1p), StandardScaler(), LogisticRegression()),
         HistGradientBoostingClassifier(max_iter=5, random_state=0, categorical_features=[0]),
+        LGBMRegressor(n_estimators=3, n_jobs=1, verbose=-1),
     ],
     ids=lambda estimator: type(estimator).__name__,
 )

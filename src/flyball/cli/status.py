@@ -13,7 +13,8 @@ from flyball.cli.models import asked_text
 from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Check, Metric
-from flyball.declare.live import label_delay
+from flyball.declare.live import label_delay, loss_metric
+from flyball.declare.metrics import RANKED
 from flyball.errors import Corrupt
 from flyball.loop import lookup
 from flyball.loop.advance import held_back
@@ -207,10 +208,12 @@ def quality(state: State, model: Model, kept: MonitorState, slab: Slab) -> LiveQ
 
 
 def main_metric(model: Model) -> str:
-    """The first declared metric that live rows can give; else accuracy of classes, mean absolute error of numbers."""
+    """The first declared metric that live rows can give; else accuracy of classes, mean absolute error of numbers, NDCG of
+    rankings, of which live rows say nothing.
+    """
     checks = [each for each in (*model.monitors, *model.rollout.guards, *model.gates) if isinstance(each, Check)]
     named = [check.metric.name for check in checks if check.metric.name in _LIVE and not check.metric.of_gap]
-    return named[0] if named else ("accuracy" if model.task in ("binary", "multiclass") else "mae")
+    return named[0] if named else (loss_metric(model.task) or RANKED[0])
 
 
 def _compared(name: str, found: Estimate, then: Estimate | None) -> Standing:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from flyball.clock import Span
 from flyball.declare.checks import AnyOf, Approval, Check, Reference, metric
 from flyball.declare.live import SLOW
+from flyball.declare.metrics import RANKED
 from flyball.declare.model import Framing, Label, Model
 from flyball.declare.rules_checks import sentences
 from flyball.declare.rules_columns import Found, inputs
@@ -190,4 +191,4 @@ def _high_risk(model: Model) -> Iterator[Found]:
 
 
 def _gap_metric(model: Model) -> str:
-    return "positive_rate" if model.task == "binary" else "accuracy" if model.task == "multiclass" else "mae"
+    return {"binary": "positive_rate", "multiclass": "accuracy", "ranking": RANKED[0]}.get(model.task, "mae")

@@ -13,7 +13,7 @@ from flyball.declare.checks import Check, Reference
 from flyball.declare.functions import roots
 from flyball.declare.metrics import CLASSES, metric_info
 from flyball.declare.model import Model
-from flyball.declare.rules_columns import feature_names, inputs, known_in_time, transform_names
+from flyball.declare.rules_columns import feature_names, inputs, known_in_time, ranked, transform_names
 
 ERRORS, SLOW = "error_rate", "latency_p99"
 """The metrics of traffic by which a rollout compares two versions."""
@@ -25,16 +25,21 @@ def label_delay(model: Model) -> Span:
 
 
 def loss_metric(task: str) -> str:
-    """The metric whose loss is kept of each labelled live row: what the detector watches and a guard on quality may name.
+    """The metric whose loss is kept of each labelled live row: what the detector watches and a guard on quality may name. Empty: there is none,
+    for the label of one item says nothing of the order that it stood in.
 
-    >>> loss_metric("forecast")
-    'mae'
+    >>> loss_metric("forecast"), loss_metric("ranking")
+    ('mae', '')
     """
+    if task == "ranking":
+        return ""
     return "accuracy" if task in CLASSES else "mae"
 
 
 def sent(model: Model) -> tuple[str, ...]:
-    """The columns that a caller sends, as far as they can be known without Polars: inputs, entity keys, what transforms and slices read."""
+    """The columns that a caller sends, as far as they can be known without Polars: inputs, entity keys, the item of a ranking, what transforms
+    and slices read.
+    """
     made = {*feature_names(model), *transform_names(model)}
     expressions = model.transforms.values() if isinstance(model.transforms, Mapping) else ()
     read = [root for value in expressions for root in roots(value)]
@@ -42,7 +47,7 @@ def sent(model: Model) -> tuple[str, ...]:
         read += [part.name] if part.expression is None else roots(part.expression)
     columns = model.data.columns
     seen = [name for name in read if name not in made and name in columns and known_in_time(model, columns[name])]
-    names = dict.fromkeys((*inputs(model), *(key for view in model.features for key in view.key), *seen))
+    names = dict.fromkeys((*inputs(model), *(key for view in model.features for key in view.key), *ranked(model), *seen))
     return tuple(name for name in names if name not in (model.data.time, model.data.arrived))
 
 
@@ -117,5 +122,6 @@ def untested(guard: Check, task: str) -> str:
 def _untested_quality(guard: Check, task: str) -> str:
     name, allowed = guard.metric.name, loss_metric(task)
     if name != allowed:
-        return f"live, two versions of a {task} model are compared by {allowed}, {ERRORS} and {SLOW}"
+        told = f"{allowed}, {ERRORS}" if allowed else ERRORS
+        return f"live, two versions of a {task} model are compared by {told} and {SLOW}"
     return "" if (guard.op in (">=", ">")) == (allowed == "accuracy") else "it asks for a worse version"

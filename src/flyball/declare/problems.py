@@ -62,7 +62,7 @@ def _rules(model: Model) -> Iterator[Found]:
         for action in getattr(model.playbook, mode) or ():
             if action not in ACTIONS:
                 yield Found(f'playbook {mode} names "{action}"', "it is not an action", near(action, ACTIONS))
-    if model.fallback is not None and model.task in ("regression", "forecast") and isinstance(model.fallback, str | bool):
+    if model.fallback is not None and model.task in ("regression", "forecast", "ranking") and isinstance(model.fallback, str | bool):
         yield Found(f"fallback {model.fallback!r} is not a number", f"the model is a {model.task} model", "write a number")
 
 
@@ -112,12 +112,13 @@ def _doubtful_rollout(model: Model) -> Iterator[Found]:
     if not rollout.steps or rollout.evidence == "gate":
         return
     longest = Span(sum(step.bake for step in rollout.steps) + rollout.give_up)
-    tested = [guard for guard in rollout.guards if guard.metric.name == loss_metric(model.task) and not untested(guard, model.task)]
+    loss = loss_metric(model.task)
+    tested = [guard for guard in rollout.guards if guard.metric.name == loss and not untested(guard, model.task)]
     if not tested:
         yield Found(
             "rollout: no guard on quality that live rows can test",
             "a release is promoted on its operations, and the ledger says: quality not tested on live rows",
-            'evidence="gate"' + ("" if delay > longest else f', or add fb.metric("{loss_metric(model.task)}") against fb.champion'),
+            'evidence="gate"' + ("" if delay > longest or not loss else f', or add fb.metric("{loss}") against fb.champion'),
         )
     elif delay > longest:
         yield Found(
@@ -135,8 +136,6 @@ def _unbuilt_data(model: Model) -> Iterator[tuple[str, str, str]]:
             yield what, "its rows are not read", "write them to files and name the path, or push them: push://"
     for outcome in model.outcomes:
         yield f'outcome "{outcome.name}"', "", ""
-    if model.task == "ranking":
-        yield "the ranking task", "the model cannot be trained", ""
     if model.train is None:
         yield "a model without train (served elsewhere)", "nothing is trained or served", "declare train=fb.Train(fit)"
     elif model.train.folds > 1:

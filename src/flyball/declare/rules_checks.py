@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from flyball.declare.checks import AnyOf, Approval, Check, Drift, Reference
 from flyball.declare.live import paired_gates
-from flyball.declare.metrics import METRICS, metric_info, metric_names
+from flyball.declare.metrics import METRICS, at_k, metric_info, metric_names
 from flyball.declare.model import Model
 from flyball.declare.rules_columns import Found, feature_names, inputs, transform_names
 from flyball.declare.units import near
@@ -109,6 +109,9 @@ def _metric(model: Model, place: str, check: Check) -> Iterator[Found]:
             "",
             'name the groups: fb.metric("equalised_odds").gap("sex").upper <= 0.1',
         )
+    elif place != "gates" and at_k(name) is not None:
+        why = "it is measured list by list on a hold-out; live rows are kept as counts, which know of no order"
+        yield Found(f"{sentence}: {name} is not measured live", why, 'make it a gate; a rollout may rest on it: evidence="gate"')
     for part in check.metric.slices:
         if part not in model.slice_names:
             yield Found(f'{sentence}: "{part}" is not a slice', "", near(part, model.slice_names).replace("nothing", "no slice"))

@@ -81,10 +81,53 @@ def column_rules(model: Model) -> Iterator[Found]:
     ):
         if name and name not in model.data.names:
             yield _unknown(f'{argument} "{name}"', name, model.data)
-    if model.task == "ranking" and not model.group:
-        yield Found("a ranking model without group", "rows are ranked within a group", "name its column: group=")
+    if model.task == "ranking":
+        yield from _ranking(model)
     if model.review is not None:
         yield from _expression(model, "review", model.review, {*model.data.columns, *feature_names(model), "score"}, seen_by_fit=False)
+
+
+def ranked(model: Model) -> tuple[str, ...]:
+    """The column that names what a ranking orders; none for other tasks."""
+    return (model.item,) if model.task == "ranking" and model.item else ()
+
+
+def _ranking(model: Model) -> Iterator[Found]:
+    """A ranking's rows are pairs of a list and an item, its label is how relevant the item is."""
+    if not model.group:
+        yield Found(
+            "a ranking model without group",
+            "rows are ranked within a group: those of one group and time are a list",
+            "name its column: group=",
+        )
+    if not model.item:
+        yield Found("a ranking model without item", "a list is made of items, and answers and labels name them", "name its column: item=")
+    item = model.data.columns.get(model.item)
+    if item is not None and item.type not in ("int", "str"):
+        yield Found(
+            f'item "{model.item}" of type {item.type} cannot name an item',
+            "an item is told by text or a whole number",
+            "name another column",
+        )
+    elif model.item and item is None and model.item in model.data.names:
+        yield Found(
+            f'item "{model.item}" is not among columns=',
+            "callers send it, and its type is not declared",
+            f'columns={{"{model.item}": str, …}}',
+        )
+    if model.item and model.item in (model.group, model.label_column, model.data.time, model.data.subject):
+        yield Found(
+            f'item "{model.item}" is something else already', "an item is no group, label, time or subject", "name the column of the item"
+        )
+    label = (model.label.source if isinstance(model.label, Label) else model.data).columns.get(model.label_column)
+    if label is not None and label.type not in ("int", "float"):
+        yield Found(
+            f'label "{model.label_column}" of type {label.type} cannot be the label of a ranking model',
+            "relevance is a number, 0 for none",
+            "declare it int or float",
+        )
+    elif label is not None and label.between is not None and label.between[0] < 0:
+        yield Found(f'label "{model.label_column}" may be below 0', "relevance is a number, 0 for none", "between=(0, …)")
 
 
 def _unknown(subject: str, name: str, data: Dataset) -> Found:

@@ -31,6 +31,9 @@ def with_losses(matured: pl.DataFrame, watch: Watch) -> pl.DataFrame:
     """Add `loss` (clipped, null without a label) and `wrong` (0/1) to rows with `value`, `score`, `label`."""
     wrong = (pl.col("value") != pl.col("label")).cast(pl.Float64)
     numbers = matured["value"].dtype == pl.Float64
+    if watch.task == "ranking":
+        # how far an item's score is from its relevance says nothing of the order
+        return matured.with_columns(loss=pl.lit(None, pl.Float64), wrong=pl.lit(None, pl.Float64))
     loss = wrong
     if numbers and watch.loss != "zero_one":
         loss = ((pl.col("value") - pl.col("label")).abs() / watch.loss_cap).clip(0.0, 1.0)
@@ -55,7 +58,7 @@ def quality(matured: pl.DataFrame, watch: Watch) -> tuple[Quality, ...]:
     if watch.task == "binary" and numbers:
         for name, answered, truth in (("tp", 1, 1), ("fp", 1, 0), ("fn", 0, 1), ("tn", 0, 0)):
             sums[name] = ((pl.col("value") == answered) & (pl.col("label") == truth)).sum()
-    if watch.task not in ("binary", "multiclass") and numbers:
+    if watch.task not in ("binary", "multiclass", "ranking") and numbers:
         sums["abs_error"] = (pl.col("value") - pl.col("label")).abs().sum()
         sums["sq_error"] = ((pl.col("value") - pl.col("label")) ** 2).sum()
         sums["quad_error"] = ((pl.col("value") - pl.col("label")) ** 4).sum()

@@ -17,6 +17,7 @@ import polars as pl
 from flyball.clock import Instant
 from flyball.data.types import DTYPES, empty, instants
 from flyball.declare.model import Model
+from flyball.declare.rules_columns import ranked
 from flyball.declare.views import FeatureView
 from flyball.errors import BadInput
 from flyball.features import transforms
@@ -183,7 +184,7 @@ def training_rows(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: In
     """Every row whose label was known by `as_of`, from `since` on, in order of time.
 
     Columns: `__time` (i64 µs; the row's place where the data set has no time), `__known` where rows say when they arrive, `__y`, `__id`,
-    `__weight`, `__group` and `__key` where the model has them, `__slice_NAME` for every slice and every column of a gate's gap,
+    `__weight`, `__group`, `__item` and `__key` where the model has them, `__slice_NAME` for every slice and every column of a gate's gap,
     `__sent_NAME` for what is watched and only transforms or slices read, and the feature columns. `frames` maps data set names to frames
     as `data.source.read` gives them. Raises BadInput if a data set is missing.
     """
@@ -216,6 +217,9 @@ def known_rows(model: Model, frame: pl.DataFrame, as_of: Instant, since: Instant
     known = pl.col("__time") + int(model.label_delay)
     if data.arrived:
         known = pl.max_horizontal(known, instants(data.arrived))
+    if data.arrived and model.task == "ranking":
+        # a list is known as a whole: its last item may arrive after the others
+        known = known.max().over("__time", pl.col(model.group))
     rows = frame.with_columns(time.alias("__time")).with_columns(known.alias(KNOWN))
     rows = rows.filter(pl.col("__time").is_not_null() & (pl.col(KNOWN) <= as_of))
     if since is not None and data.time:
@@ -234,6 +238,7 @@ def _about(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
         out.append(pl.col(model.weight).cast(pl.Float64).alias("__weight"))
     if model.group:
         out.append(pl.col(model.group).alias("__group"))
+    out += [pl.col(name).alias("__item") for name in ranked(model)]
     if key := key_column(model):
         out.append(pl.col(key).cast(pl.String).alias("__key"))
     parts = {name: pl.col(name) for name in gap_columns(model)} | slices(model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
 import polars as pl
@@ -37,11 +37,11 @@ def view_features(model: Model) -> list[str]:
 
 
 def request_fields(model: Model) -> list[tuple[str, Column]]:
-    """What a caller sends: inputs, entity keys, and the columns that transforms and slices read, in that order, each once.
+    """What a caller sends: inputs, entity keys, the item of a ranking, and the columns that transforms and slices read, in that order, each once.
 
     Raises DeclarationError if a transform reads what is not known at the moment of prediction.
     """
-    names = inputs(model) + [key for view in model.features for key in view.key]
+    names = inputs(model) + [key for view in model.features for key in view.key] + list(rules_columns.ranked(model))
     made = {*view_features(model), *expressions(model)}
     for name, value in expressions(model).items():
         for root in roots(value):
@@ -63,9 +63,9 @@ def request_fields(model: Model) -> list[tuple[str, Column]]:
 def watched(model: Model) -> list[str]:
     """Columns of a request whose values are compared with those of training: inputs, and what only transforms and slices read.
 
-    Never an entity's key, whose values are new all the time, nor a personal column: what is found of a value goes into the ledger.
+    Never an entity's key or an item's name, whose values are new all the time, nor a personal column: what is found of a value goes into the ledger.
     """
-    keys = {key for view in model.features for key in view.key} - set(inputs(model))
+    keys = {*rules_columns.ranked(model), *(key for view in model.features for key in view.key)} - set(inputs(model))
     return [name for name, item in request_fields(model) if name not in keys and not item.personal]
 
 
@@ -81,9 +81,12 @@ def gap_columns(model: Model) -> list[str]:
     return [name for name in named if name in model.data.columns and name not in model.slice_names]
 
 
-def signature(model: Model, classes: Sequence[int | str | bool] = (), usual: Mapping[str, Usual] | None = None) -> Signature:
+def signature(
+    model: Model, classes: Sequence[int | str | bool] = (), usual: Mapping[str, Usual] | None = None, *, differing: Collection[str] = ()
+) -> Signature:
     """What a version of the model takes and gives. Fields are in order of their names, so that two versions that take the same
-    values take them in the same places, however their files list them. `usual`: the values of `usual_values`.
+    values take them in the same places, however their files list them. `usual`: the values of `usual_values`. `differing`: of a ranking,
+    the fields that differ within a list, beside the one that names the item.
     """
     fields = []
     for name, item in sorted(request_fields(model)):
@@ -100,7 +103,14 @@ def signature(model: Model, classes: Sequence[int | str | bool] = (), usual: Map
                 usual=usual.get(name) if usual else None,
             )
         )
-    return Signature(task=model.task, fields=tuple(fields), classes=tuple(classes))
+    of_items = {*differing, *rules_columns.ranked(model)}
+    return Signature(
+        task=model.task,
+        fields=tuple(fields),
+        classes=tuple(classes),
+        item=next(iter(rules_columns.ranked(model)), ""),
+        item_fields=tuple(field.name for field in fields if field.name in of_items) if model.task == "ranking" else (),
+    )
 
 
 def last_known_label(model: Model) -> str:

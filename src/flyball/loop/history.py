@@ -40,6 +40,9 @@ def load_history(root: Path, file: str, name: str, data: Path | None, *, ready: 
     model = load_model(root, file, name)
     if model.train is None:
         raise BadInput(f'model "{name}" cannot be rehearsed', why="it declares no train=", fix="declare train=fb.Train(fit)")
+    if model.task == "ranking":
+        why = "a rehearsal lives on live labels, and of a ranking no live quality is measured"
+        raise BadInput(f'model "{name}" cannot be rehearsed', why=why, fix="judge it on hold-outs: flyball train")
     access = _access(root)
     frames: dict[str, pl.DataFrame] = {}
     versions: dict[str, DatasetVersion] = {}

@@ -38,11 +38,17 @@ class Field(Record, frozen=True):
 
 
 class Signature(Record, frozen=True):
-    """What a version takes (fields in order) and gives (the classes of its value, if it has classes)."""
+    """What a version takes (fields in order) and gives (the classes of its value, if it has classes).
+
+    Of a ranking, a request is one list: `item` is the field that names an item, `item_fields` are those that differ within a list; the others
+    are the same for all of its items.
+    """
 
     task: Task
     fields: tuple[Field, ...]
     classes: tuple[int | str | bool, ...] = ()
+    item: str = ""
+    item_fields: tuple[str, ...] = ()
 
 
 class Manifest(Record, frozen=True):

@@ -66,7 +66,7 @@ def narrow(route: ModelRoute) -> ModelRoute:
     """The route as an event carries it: a signature of very many fields stays in the first arm's manifest, which is where it came from."""
     if size(route.signature) <= WIDE:
         return route
-    return replace(route, signature=replace(route.signature, fields=(), classes=()), signature_of=route.arms[0].artifact)
+    return replace(route, signature=replace(route.signature, fields=(), classes=(), item_fields=()), signature_of=route.arms[0].artifact)
 
 
 def whole(route: ModelRoute, signatures: Callable[[str], Signature]) -> ModelRoute:

@@ -16,8 +16,10 @@ from typing import Any
 from flyball.errors import Corrupt, Refused
 
 ROOTS = frozenset({"sklearn", "numpy", "scipy", "lightgbm", "xgboost"})
-_ALSO = frozenset({"functools.partial", "sklearn.utils.validation.check_array"})
-"""What scikit-learn itself puts into estimators with categories; a partial calls nothing that is not listed and trusted by itself."""
+_ALSO = frozenset({"functools.partial", "sklearn.utils.validation.check_array", "collections.OrderedDict"})
+"""What scikit-learn itself puts into estimators with categories (a partial calls nothing that is not listed and trusted by itself), and LightGBM
+into its own: a dictionary, which calls nothing.
+"""
 
 _NOT_LIBRARY = frozenset(
     {"tests", "testing", "_testing", "conftest", "f2py", "distutils", "_distutils", "__main__", "_build_utils", "externals"}

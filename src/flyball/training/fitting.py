@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -19,12 +20,12 @@ from flyball.declare.functions import Function
 from flyball.declare.model import Model
 from flyball.declare.training import Train
 from flyball.errors import DeclarationError, Refused
-from flyball.features.assemble import watched_columns
+from flyball.features.assemble import SENT, watched_columns
 from flyball.features.fields import Usual, request_fields, signature, usual_values
 from flyball.records.models import Signature
 from flyball.training.calls import Parameters, RunLog, call_fit, hyperparameters
 from flyball.training.predictor import Predictor, classes_of
-from flyball.training.rows import Assembled, check_train
+from flyball.training.rows import Assembled, check_train, differing
 from flyball.training.splits import Split
 
 
@@ -115,7 +116,15 @@ class Fitter:
 
     def signature(self, y: pl.Series, usual: Mapping[str, Usual] | None = None) -> Signature:
         """What a version of these labels takes and gives; `usual` stands in for what breaks a contract."""
-        return signature(self.model, classes_of(self.model.task, y), usual)
+        return signature(self.model, classes_of(self.model.task, y), usual, differing=self._differing)
+
+    @cached_property
+    def _differing(self) -> tuple[str, ...]:
+        """Of a ranking's fields, those that belong to the item and not to the list."""
+        if self.model.task != "ranking":
+            return ()
+        names = [name for name, _ in request_fields(self.model)]
+        return differing(self.rows, {name: name if name in self.rows.frame.columns else f"{SENT}{name}" for name in names})
 
 
 def train_of(model: Model) -> Train:

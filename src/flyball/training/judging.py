@@ -12,9 +12,10 @@ import polars as pl
 
 from flyball.declare import framing
 from flyball.declare.checks import AnyOf, Check
-from flyball.declare.metrics import metric_info
+from flyball.declare.metrics import RANKED, metric_info
 from flyball.declare.model import Model
 from flyball.evaluation import baselines
+from flyball.evaluation.answers import TIME
 from flyball.evaluation.answers import answers as read_answers
 from flyball.evaluation.detector import loss_bound
 from flyball.evaluation.gates import NOTHING, judge
@@ -25,11 +26,13 @@ from flyball.evaluation.slices import by_slice
 from flyball.features.assemble import KNOWN
 from flyball.features.fields import gap_columns, last_known_label
 from flyball.records.estimates import Estimate, Verdict
+from flyball.training.calls import Part
 from flyball.training.predictor import Predictions, Predictor, answers
-from flyball.training.rows import GROUP, Assembled
+from flyball.training.rows import GROUP, ITEM, Assembled
 from flyball.training.splits import Split
 
-_TASK_OBJECTIVE = {"binary": "accuracy", "multiclass": "accuracy"}
+_TASK_OBJECTIVE = {"binary": "accuracy", "multiclass": "accuracy", "ranking": RANKED[0]}
+_USUAL = {"binary": ("accuracy", "roc_auc", "log_loss"), "multiclass": ("accuracy", "log_loss"), "ranking": RANKED}
 
 
 @dataclass(frozen=True)
@@ -46,21 +49,24 @@ class Judged:
 
 
 def objective(model: Model) -> str:
-    """The metric that searches and windows are judged by: `train.objective`, else accuracy for classes and the mean absolute error for numbers."""
+    """The metric that searches and windows are judged by: `train.objective`, else accuracy for classes, NDCG of the first 10 for rankings, and the
+    mean absolute error for numbers.
+    """
     declared = model.train.objective if model.train else ""
     return declared or _TASK_OBJECTIVE.get(model.task, "mae")
 
 
-def score(model: Model, y: pl.Series, given: Predictions, classes: tuple[int | str | bool, ...]) -> float:
-    """The objective on rows with labels `y`, turned so that higher is better; −inf where it is not defined."""
-    name = objective(model)
+def score(model: Model, part: Part, given: Predictions, classes: tuple[int | str | bool, ...]) -> float:
+    """The objective of the answers `given` to a part's rows, turned so that higher is better; −inf where it is not defined."""
+    name, y = objective(model), part.y
     # a search and a choice of windows ask this often, mostly for one of these two
     if name == "accuracy":
         return float(np.mean(given.value == y.to_numpy())) if len(y) else float("-inf")
     if name == "mae":
         return -float(np.mean(np.abs(given.value - y.to_numpy()))) if len(y) else float("-inf")
-    frame = pl.DataFrame([y.alias("y"), *answers(given)])
-    found = estimate(name, read_answers(model.task, frame, classes=classes)).value
+    lists = [part.group.alias(GROUP)] if model.task == "ranking" and part.group is not None else []
+    frame = pl.DataFrame([y.alias("y"), *answers(given), *lists])
+    found = estimate(name, read_answers(model.task, frame, classes=classes, group=GROUP if lists else "")).value
     info = metric_info(name)
     if found is None:
         return float("-inf")
@@ -80,8 +86,9 @@ def holdout_frame(
     trained = rows.frame[split.start : split.stop]
     if rows.late and held.height:
         trained = trained.filter(pl.col(KNOWN) <= held["__time"][0] - int(model.framing.horizon))
-    base = baselines.fit(model.task, trained["__y"], trained[last] if last else None)
-    base_value, base_score = base.predict(held.height, held[last].cast(held["__y"].dtype) if last else None)
+    items = ITEM in held.columns
+    base = baselines.fit(model.task, trained["__y"], trained[last] if last else None, trained[ITEM] if items else None)
+    base_value, base_score = base.predict(held.height, held[last].cast(held["__y"].dtype) if last else None, held[ITEM] if items else None)
     columns.append(base_value.alias("base_value"))
     if base_score is not None:
         columns.append(base_score.alias("base_score"))
@@ -101,7 +108,7 @@ def holdout_frame(
 
 def measured(model: Model) -> list[str]:
     """The metrics every run reports: the objective, those that gates, guards and monitors name, and the task's usual ones."""
-    usual = {"binary": ("accuracy", "roc_auc", "log_loss"), "multiclass": ("accuracy", "log_loss")}.get(model.task, ("mae", "rmse"))
+    usual = _USUAL.get(model.task, ("mae", "rmse"))
     named: list[str] = []
     for check in (*model.gates, *model.rollout.guards, *model.monitors, *(model.retrain.when if model.retrain else ())):
         parts: Sequence[object] = check.checks if isinstance(check, AnyOf) else (check,)
@@ -158,8 +165,7 @@ def _of(frame: pl.DataFrame, prefix: str) -> pl.DataFrame:
     columns = [frame["y"], frame[f"{prefix}value"].alias("value")]
     if f"{prefix}score" in frame.columns:
         columns.append(frame[f"{prefix}score"].alias("score"))
-    if GROUP in frame.columns:
-        columns.append(frame[GROUP])
+    columns += [frame[name] for name in (TIME, GROUP) if name in frame.columns]
     return pl.DataFrame(columns)
 
 

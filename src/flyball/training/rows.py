@@ -27,6 +27,10 @@ GROUP = "__group"
 """The column of the hold-out that names each row's entity, where the model declares `group`: rows that share one are one cluster."""
 
 
+LIST, ITEM = "__list", "__item"
+"""Of a ranking: which list a row is of (numbers, ascending), and what it ranks."""
+
+
 @dataclass(frozen=True)
 class Assembled:
     """Training rows as `features.assemble.training_rows` gives them, in order of time, with what is asked of them again and again.
@@ -82,7 +86,7 @@ class Assembled:
             X=rows.select(self.features),
             y=rows["__y"],
             weight=rows["__weight"] if "__weight" in rows.columns else None,
-            group=rows["__group"] if "__group" in rows.columns else None,
+            group=next((rows[name] for name in (LIST, GROUP) if name in rows.columns), None),
         )
 
 
@@ -91,7 +95,48 @@ def assemble(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: Instant
     frame = frames.training_rows(model, as_of=as_of) if isinstance(frames, Stored) else training_rows(model, frames, as_of=as_of)
     if GROUP in frame.columns:
         frame = frame.with_columns(_nameless(model, frame[GROUP]))
+    if model.task == "ranking":
+        frame = _in_lists(model, frame)
     return Assembled(frame, tuple(feature_columns(model)), int(model.label_delay))
+
+
+def _in_lists(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows with their list's number, those of a list together. Raises BadInput for rows that are in no list, twice in one, or judged below 0."""
+    where = f'model "{model.name}"'
+    for name, column in ((GROUP, model.group), (ITEM, model.item)):
+        if lacking := frame[name].null_count():
+            raise BadInput(
+                f"{where}: {lacking} of {frame.height} rows have no {column}",
+                why="a ranking's rows are an item in a list",
+                fix="leave such rows out of the source",
+            )
+    if frame.height and (low := float(frame["__y"].cast(pl.Float64).min())) < 0:  # type: ignore[arg-type]  # numbers, by declaration
+        raise BadInput(
+            f"{where}: the label {model.label_column} is {low:g} in a row",
+            why="relevance is a number, 0 for none",
+            fix="look at the label's column",
+        )
+    twice = frame.select("__time", GROUP, ITEM).is_duplicated()
+    if twice.any():
+        first = frame.filter(twice).row(0, named=True)
+        raise BadInput(
+            f"{where}: {int(twice.sum())} rows are twice in one list, first {model.item} {first[ITEM]} of {model.group} {first[GROUP]}",
+            why="rows of one group and time are one list, in which an item has one place",
+            fix=f"give each list its own {model.group} or {model.data.time or 'time'}",
+        )
+    frame = frame.sort("__time", GROUP, maintain_order=True)
+    return frame.with_columns(pl.struct("__time", GROUP).rle_id().cast(pl.Int64).alias(LIST))
+
+
+def differing(rows: Assembled, names: Mapping[str, str]) -> tuple[str, ...]:
+    """Of a ranking's columns (name → its column in the rows), those whose values differ within a list."""
+    there = {name: column for name, column in names.items() if column in rows.frame.columns}
+    if LIST not in rows.frame.columns or not there:
+        return ()
+    same = rows.frame.select(
+        pl.col(column).eq_missing(pl.col(column).first().over(LIST)).all().alias(name) for name, column in there.items()
+    )
+    return tuple(name for name in there if not same[name][0])
 
 
 def _nameless(model: Model, groups: pl.Series) -> pl.Series:
@@ -122,6 +167,12 @@ def check_train(part: Part, model: Model, window: str) -> None:
             why=f"at least {MIN_TRAIN} are needed before the hold-out",
             fix="widen train window, shorten holdout, or wait for labels",
             code="too-few-rows",
+        )
+    if model.task == "ranking" and part.group is not None and part.group.n_unique() == rows:
+        raise BadInput(
+            f"{where} are lists of one item each",
+            why=f"rows of one {model.group} and one time are a list, and no two rows share both",
+            fix=f"give the rows of a list the same {model.data.time or 'time'}",
         )
     if part.y.n_unique() < 2:
         raise BadInput(

@@ -167,7 +167,7 @@ def _choose(spec: RunSpec, fitter: Fitter, times: Times, end: Instant, progress:
     scores: dict[Span, float] = {}
     if len(windows) > 1:
         for window, each in fitted.items():
-            found = score(fitter.model, held.y, given[window], each.signature.classes)
+            found = score(fitter.model, held, given[window], each.signature.classes)
             scores[window] = smoothed(spec.window_scores.get(str(window)), found)
     window = choose(scores) if scores else usable[0]
     shown = {str(each): value for each, value in scores.items()}
@@ -192,7 +192,7 @@ def _since_change(spec: RunSpec, fitter: Fitter, chosen: Chosen, held: Part, *, 
         return None  # one and the same label: nothing to learn from yet
     answers = candidate.predict(held.X)
     ours, theirs = (
-        score(fitter.model, held.y, each, by.signature.classes) for each, by in ((answers, candidate), (chosen.answers, chosen.candidate))
+        score(fitter.model, held, each, by.signature.classes) for each, by in ((answers, candidate), (chosen.answers, chosen.candidate))
     )
     if ours <= theirs:
         return None
@@ -246,7 +246,7 @@ def _parameters(spec: RunSpec, fitter: Fitter, cut: Split, progress: Callable[[P
 
     def on_validation(point: Parameters) -> float:
         fitted = fitter.fit(cut, fixed | point, inner=True, window="of the search")
-        return score(fitter.model, validation.y, fitted.predict(validation.X), fitted.signature.classes)
+        return score(fitter.model, validation, fitted.predict(validation.X), fitted.signature.classes)
 
     def tell(done: int, total_best: float) -> None:
         progress(Progress(stage="search", done=done, total=spec.trials, objective=name, best=abs(total_best)))

@@ -1,0 +1,172 @@
+"""A ranking's run: whole lists on either side of the hold-out, in order; judged list by list, against popularity."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from flyball.errors import BadInput
+from flyball.evaluation import baselines
+from flyball.evaluation.metrics import measure
+from flyball.features.assemble import training_rows
+from flyball.records import codec
+from flyball.records.estimates import Outcome
+from flyball.records.models import Signature
+from flyball.training.artifact import load, manifest_of
+from flyball.training.rows import LIST, assemble
+from flyball.training.run import perform
+
+from .conftest import HOUR, START, Project
+
+SHOP = """
+import flyball as fb
+import numpy as np
+import polars as pl
+from sklearn.linear_model import LinearRegression
+
+shop = fb.Dataset(
+    "shop", source="data/lists.csv", time="ts",
+    columns={"search": str, "sku": str, "device": str, "budget": float, "price": float, "rating": float,
+             "worth": fb.column(int, known_after="1h")},
+)
+
+def fit(X: pl.DataFrame, y: pl.Series, group: pl.Series, *, seed_of: int = 0):
+    assert group.is_sorted() and group.rle().struct.field("value").n_unique() == group.n_unique()
+    return LinearRegression().fit(X, y)
+
+rank = fb.Model(
+    "rank", task="ranking", data=shop, label="worth", group="search", item="sku", inputs=["budget", "price", "rating"],
+    transforms={"off": (pl.col("price") - pl.col("budget")) ** 2}, slices=["device"], framing=fb.Framing("test"),
+    train=fb.Train(fit, window="28d", holdout="7d"),
+    gates=[fb.metric("ndcg_at_10") >= fb.baseline + 0.02, fb.metric("ndcg_at_10") >= fb.champion - 0.02, fb.metric("recall_at_3") >= 0.3],
+)
+"""
+LISTS, ITEMS = 900, 8
+
+
+def lists(seed: int = 0) -> pl.DataFrame:
+    """An hour each, shuffled within a file: two searches share every second hour."""
+    rng = np.random.default_rng(seed)
+    n = LISTS * ITEMS
+    of = np.repeat(np.arange(LISTS), ITEMS)
+    sku = np.concatenate([rng.choice(30, ITEMS, replace=False) for _ in range(LISTS)])
+    price, rating = rng.uniform(0, 1, 30)[sku], rng.uniform(0, 1, 30)[sku]
+    budget = rng.uniform(0, 1, LISTS)[of]
+    planted = 3 * rating - 12 * (price - budget) ** 2
+    frame = pl.DataFrame(
+        {
+            "ts": pl.Series(START + HOUR * (of // 2 * 2)).cast(pl.Datetime("us")),
+            "search": [f"s{one}" for one in of],
+            "sku": [f"k{one:02d}" for one in sku],
+            "device": np.where(of % 3, "phone", "desk"),
+            "budget": budget,
+            "price": price,
+            "rating": rating,
+            "worth": rng.binomial(3, 1 / (1 + np.exp(-planted))),
+        }
+    )
+    return frame[rng.permutation(n)]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Project:
+    return Project(tmp_path / "shop", SHOP, "rank", {"shop": lists()})
+
+
+def spec(shop: Project, **fields: Any) -> Any:
+    return shop.spec(as_of=START + HOUR * (LISTS + 2), **fields)
+
+
+def test_a_run_ranks_better_than_popularity_and_says_how_well(shop: Project):
+    done = perform(spec(shop), shop.model, shop.frames, shop.blobs)
+    result = done.result
+    assert [verdict.outcome for verdict in result.verdicts] == [Outcome.PASS] * 3, result.verdicts
+    assert set(result.metrics) == {"ndcg_at_10", "recall_at_10", "recall_at_3"}
+    assert set(result.by_slice) == {"device=desk", "device=phone"}
+    # the baseline is popularity: better than no order
+    held = done.holdout
+    flat = measure("ranking", held.select("y", "__time", "__group", value=pl.lit(0.0)), ["ndcg_at_10"], group="__group")["ndcg_at_10"].value
+    ours, popular = (one["ndcg_at_10"].value for one in (result.metrics, result.baseline))
+    assert flat is not None
+    assert ours is not None
+    assert popular is not None
+    assert flat + 0.02 < popular < ours - 0.02
+    assert result.loss_bound == 1.0
+
+
+def test_a_list_is_never_cut_between_training_and_hold_out(shop: Project):
+    done = perform(spec(shop), shop.model, shop.frames, shop.blobs)
+    assert done.holdout.group_by("__group").len()["len"].unique().to_list() == [ITEMS]
+    assert done.result.holdout_rows % ITEMS == 0
+    assert done.result.rows % ITEMS == 0
+
+
+def test_rows_of_a_list_stand_together_and_lists_are_numbered_in_order(shop: Project):
+    rows = assemble(shop.model, shop.frames, as_of=START + HOUR * (LISTS + 2))
+    numbers = rows.frame[LIST]
+    assert numbers.is_sorted()
+    assert rows.frame.group_by(LIST).agg(pl.col("__group").n_unique(), pl.len()).select("__group", "len").unique().rows() == [(1, ITEMS)]
+    part = rows.part(0, 40)
+    assert part.group is not None
+    assert part.group.to_list() == numbers[:40].to_list()
+
+
+def test_the_signature_says_which_fields_are_the_items(shop: Project, tmp_path: Path):
+    done = perform(spec(shop), shop.model, shop.frames, shop.blobs)
+    signature = done.result.signature
+    assert [field.name for field in signature.fields] == ["budget", "device", "price", "rating", "sku"]
+    assert (signature.item, signature.item_fields) == ("sku", ("price", "rating", "sku"))
+    assert manifest_of(done.result.artifact, shop.blobs).signature == signature
+    loaded = load(done.result.artifact, shop.blobs, tmp_path / "scratch")
+    X = pl.DataFrame({"budget": [0.5, 0.5], "price": [0.5, 0.9], "rating": [0.9, 0.1], "off": [0.0, 0.16]})
+    first, second = loaded.predict(X).value
+    assert first > second
+
+
+def test_a_signature_of_before_rankings_decodes():
+    old = b'{"task": "binary", "fields": [], "classes": [0, 1]}'
+    assert codec.decode(old, Signature) == Signature(task="binary", fields=(), classes=(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        (lambda frame: pl.concat([frame, frame.head(1)]), "2 rows are twice in one list, first sku"),
+        (lambda frame: frame.with_columns(worth=pl.col("worth") - 1), "the label worth is -1 in a row"),
+        (lambda frame: frame.with_columns(search=pl.lit(None, pl.String)), "7200 of 7200 rows have no search"),
+        (lambda frame: frame.with_columns(sku=pl.when(pl.col("sku") != "k00").then("sku")), "rows have no sku"),
+        (lambda frame: frame.with_columns(search=pl.int_range(pl.len()).cast(pl.String)), "are lists of one item each"),
+    ],
+)
+def test_rows_that_make_no_lists_are_told(shop: Project, broken: Any, told: str):
+    with pytest.raises(BadInput, match=told):
+        perform(spec(shop), shop.model, {"shop": broken(shop.frames["shop"])}, shop.blobs)
+
+
+def test_a_list_is_known_when_its_last_item_is(shop: Project):
+    arrived = replace(shop.model.data, arrived="came")  # type: ignore[type-var]
+    model = shop.model.replace(data=arrived)
+    late = START + HOUR * 200
+    frame = shop.frames["shop"].with_columns(
+        came=pl.when((pl.col("search") == "s10") & (pl.col("sku") == pl.col("sku").filter(pl.col("search") == "s10").first()))
+        .then(pl.lit(late))
+        .otherwise(pl.col("ts").cast(pl.Int64))
+        .cast(pl.Datetime("us"))
+    )
+    before = training_rows(model, {"shop": frame}, as_of=START + HOUR * 100)
+    after = training_rows(model, {"shop": frame}, as_of=late)
+    assert before.filter(pl.col("__group") == "s10").height == 0
+    assert after.filter(pl.col("__group") == "s10").height == ITEMS
+
+
+def test_popularity_is_each_items_mean_and_the_mean_of_all_for_others():
+    y = pl.Series([0, 2, 3, 1])
+    found = baselines.fit("ranking", y, items=pl.Series(["a", "a", "b", "c"]))
+    assert found.kind == "popularity"
+    assert found.predict(4, items=pl.Series(["a", "b", "new", None])).value.to_list() == [1.0, 3.0, 1.5, 1.5]
+    assert found.predict(2).value.to_list() == [1.5, 1.5]
