@@ -160,6 +160,27 @@ def test_a_waiver_names_a_gate_that_did_not_pass_and_is_not_an_authors(api: Serv
     assert (passes.status_code, "nothing to waive" in passes.json()["detail"]) == (409, True), passes.text
 
 
+def test_a_version_is_advised_against_quarantined_let_out_and_noted(api: Served) -> None:
+    path = "/models/demand/versions/1.0.0"
+    assert api.post(f"{path}/quarantine", {}).status_code == 422, "a reason is asked for"
+    advised = api.post(f"{path}/deprecation", {"reason": "its window is too long"}).json()
+    assert (advised["state"], advised["deprecated"]) == ("eligible", "its window is too long")
+    assert api.get(path).json()["deprecated"] == "its window is too long"
+    assert api.ask("DELETE", f"{path}/deprecation", body={"reason": "fine"}).json()["deprecated"] == ""
+    assert api.ask("DELETE", path, body={"reason": "x"}).status_code == 403, "it may be released"
+    assert api.post(f"{path}/quarantine", {"reason": "wrong labels"}).json()["state"] == "quarantined"
+    refused = api.post("/rollouts", {"model": "demand", "version": "1.0.0"})
+    assert (refused.status_code, "quarantine" in refused.json()["detail"]) == (403, True)
+    assert api.ask("DELETE", f"{path}/quarantine", body={"reason": "they were right"}).json()["state"] == "eligible"
+    noted = api.ask("PATCH", path, body={"notes": ["low on holidays", "high in snow"], "tags": {"region": "eu", "old": ""}}).json()
+    assert [each["text"] for each in noted["known"]] == ["low on holidays", "high in snow"]
+    changed = api.ask("PATCH", path, body={"notes": ["high in snow"], "tags": {"old": None}}).json()
+    assert ([each["text"] for each in changed["known"]], changed["tags"]) == (["high in snow"], {"region": "eu"})
+    assert api.ask("PATCH", path, body={"tags": {"a b": ""}}).status_code == 422
+    assert api.ask("PATCH", path, body={"state": "eligible"}).status_code in (400, 422), "a state is no note"
+    assert [each["text"] for each in api.get(path).json()["known"]] == ["high in snow"]
+
+
 def test_a_token_is_made_told_once_used_and_taken_back(api: Served) -> None:
     made = api.post("/tokens", {"person": "kim", "jobs": ["mlops-engineer"], "models": ["demand"], "expires_in": "90d"})
     assert made.status_code == 201

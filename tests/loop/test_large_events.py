@@ -24,7 +24,7 @@ from flyball.loop.commands import ObserveRun, decide_observe_run
 from flyball.loop.declaring import told
 from flyball.loop.findings import Report, decide_report
 from flyball.loop.folds import FOLDS
-from flyball.loop.releases import _with_route
+from flyball.loop.releases import with_route
 from flyball.loop.tick import reconcile_routes
 from flyball.monitoring import rules as monitoring
 from flyball.monitoring.state import MonitorState
@@ -100,7 +100,7 @@ def test_a_model_gated_by_a_slice_of_many_values_gets_its_version_and_can_be_tra
     assert row is not None
     assert row.unlisted
     assert len(row.verdicts) + sum(row.unlisted.values()) == len(ports.library.result(row.result).verdicts) == stores
-    assert models.verdicts(row, ports.library.result(row.result)) == ports.library.result(row.result).verdicts
+    assert models.verdicts(row, ports.library.result(row.result), 1) == ports.library.result(row.result).verdicts
     released = {VersionState.DEPLOYED, VersionState.ELIGIBLE}
     assert row.state in (released if state == VersionState.ELIGIBLE else {VersionState.HELD})
 
@@ -147,7 +147,7 @@ def routed(*champions: str) -> MemoryProjection:
             VersionEligible(model="m", version=version, verdicts=()),
             ChampionChanged(model="m", version=version, former=champions[place - 1] if place else "", rollback=False, reason="better"),
         )
-        events = list(_with_route(state, [], 1, model=MODEL, folds=FOLDS, signatures=lambda _: WIDE))
+        events = list(with_route(state, [], 1, model=MODEL, folds=FOLDS, signatures=lambda _: WIDE))
         recorded(*events)
         told_to(state, *events)
     return state
@@ -158,7 +158,7 @@ def test_a_model_of_a_thousand_fields_is_routed_and_its_gateways_get_its_signatu
     row = state.get(ROUTES, "m")
     assert row is not None
     assert (row.route.signature_of, row.route.signature.fields) == (row.route.arms[0].artifact, ())
-    assert _with_route(state, [], 1, model=MODEL, folds=FOLDS, signatures=lambda _: WIDE) == [], "the same route is no news"
+    assert with_route(state, [], 1, model=MODEL, folds=FOLDS, signatures=lambda _: WIDE) == [], "the same route is no news"
     routes = SimpleNamespace(desire=lambda table, *_: desired.append(table), status=lambda: SimpleNamespace(epoch=0))
     library = SimpleNamespace(signature={"2" * 64: WIDE}.__getitem__)
     reconcile_routes(SimpleNamespace(ledger=SimpleNamespace(state=lambda: state), routes=routes, library=library))  # type: ignore[arg-type]

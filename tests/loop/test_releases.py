@@ -6,7 +6,7 @@ import pytest
 import flyball as fb
 from flyball.ledger.projection import MemoryProjection
 from flyball.loop.folds import FOLDS
-from flyball.loop.releases import Release, _with_route, decide_release
+from flyball.loop.releases import Release, decide_release, with_route
 from flyball.records.base import Event, Recorded, Refusal
 from flyball.records.models import Field, Signature
 from flyball.records.rollouts import RolloutPlanned
@@ -91,7 +91,7 @@ def test_a_held_version_is_not_released() -> None:
 def test_the_former_champion_s_worker_stays_warm_for_a_rollback() -> None:
     world = World(TOOK)
     world.tell(ChampionChanged(model="m", version="1.1.0", former="1.0.0", rollback=False, reason="better"))
-    (event, *_) = _with_route(world.state, [], 1, model=MODEL, folds=FOLDS, signatures=world.signatures.__getitem__)
+    (event, *_) = with_route(world.state, [], 1, model=MODEL, folds=FOLDS, signatures=world.signatures.__getitem__)
     assert isinstance(event, RouteDesired)
     assert event.route is not None
     assert [arm.version for arm in event.route.arms] == ["1.1.0"]

@@ -18,6 +18,7 @@ from flyball.records.versions import (
     VersionDeployed,
     VersionEligible,
     VersionHeld,
+    VersionQuarantined,
     VersionRegistered,
     VersionRejected,
     VersionRetired,
@@ -34,6 +35,7 @@ ELIGIBLE = VersionEligible(**NAME, verdicts=())
 DEPLOYED, RETIRED = VersionDeployed(**NAME), VersionRetired(**NAME, why="replaced")
 DELETED, SIGNED = VersionDeleted(**NAME, why="old"), VersionSigned(**NAME, note="a note")
 REJECTED, HELD = VersionRejected(**NAME, verdicts=()), VersionHeld(**NAME, verdicts=())
+QUARANTINED = VersionQuarantined(model="price", version="1.0.0", reason="wrong labels")
 REACH: dict[VersionState, list[Event]] = {
     VersionState.REGISTERED: [],
     VersionState.ELIGIBLE: [ELIGIBLE],
@@ -41,6 +43,7 @@ REACH: dict[VersionState, list[Event]] = {
     VersionState.HELD: [HELD],
     VersionState.DEPLOYED: [ELIGIBLE, DEPLOYED],
     VersionState.RETIRED: [ELIGIBLE, DEPLOYED, RETIRED],
+    VersionState.QUARANTINED: [ELIGIBLE, QUARANTINED],
     VersionState.DELETED: [REJECTED, DELETED],
 }
 ARROWS: dict[VersionState, Event] = {
@@ -49,6 +52,7 @@ ARROWS: dict[VersionState, Event] = {
     VersionState.HELD: HELD,
     VersionState.DEPLOYED: DEPLOYED,
     VersionState.RETIRED: RETIRED,
+    VersionState.QUARANTINED: QUARANTINED,
     VersionState.DELETED: DELETED,
 }
 

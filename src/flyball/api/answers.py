@@ -16,7 +16,7 @@ from flyball.records.monitoring import AlertRow
 from flyball.records.online import ViewStatus
 from flyball.records.rollouts import Reading, RolloutEvidence, RolloutRow, RolloutState
 from flyball.records.training import RunState
-from flyball.records.versions import VersionRow, VersionState
+from flyball.records.versions import Known, VersionRow, VersionState
 
 
 class Health(Record, frozen=True):
@@ -228,12 +228,13 @@ class RunEnded(Record, frozen=True):
 
 
 class Released(Record, frozen=True):
-    """A rollout that has begun: see `Location`."""
+    """A rollout that has begun: see `Location`. `deprecated` says why somebody advises against the version."""
 
     rollout: str
     model: str
     version: str
     event: int
+    deprecated: str = ""
 
 
 class Steered(Record, frozen=True):
@@ -254,11 +255,22 @@ class Settled(Record, frozen=True):
 
 
 class Judged(Record, frozen=True):
-    """Where a version is after a person's verdict."""
+    """Where a version is after a person's verdict, or what else they made of it. `deprecated` says why it is advised against."""
 
     model: str
     version: str
     state: VersionState
+    event: int
+    deprecated: str = ""
+
+
+class Noted(Record, frozen=True):
+    """What is known of a version."""
+
+    model: str
+    version: str
+    known: tuple[Known, ...]
+    tags: dict[str, str]
     event: int
 
 

@@ -64,6 +64,13 @@ class Judging(Record, frozen=True):
     until: str = ""
 
 
+class Noting(Record, frozen=True):
+    """What is known of a version. `notes`: its known failure modes, all of them (null: as they are). `tags`: those to set, or (null) to take off."""
+
+    notes: tuple[Text, ...] | None = None
+    tags: dict[str, str | None] = {}
+
+
 class NewToken(Record, frozen=True):
     """A token that is wanted. `expires_in` is a length of time such as `"90d"`; empty is never."""
 

@@ -148,7 +148,7 @@ def release(asked: Asked) -> Answer:
     receipt, events = _give(asked, command, decide)
     # as with a run: a repeated command has started another rollout than the one just named
     rollout = next((event.rollout for event in events if isinstance(event, RolloutPlanned)), command.rollout)
-    answer = answers.Released(rollout=rollout, model=model.name, version=row.version, event=receipt.last)
+    answer = answers.Released(rollout=rollout, model=model.name, version=row.version, event=receipt.last, deprecated=row.deprecated)
     return Answer(answer, location=f"{PREFIX}/rollouts/{rollout}")
 
 

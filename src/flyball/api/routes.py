@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from flyball.api import answers, bodies, giving, reading
+from flyball.api import answers, bodies, giving, reading, versions
 from flyball.api.asking import Answer, Asked
 from flyball.ledger.checkpoints import Proof
 from flyball.records.base import Record
@@ -80,6 +80,13 @@ def _list(
     return Route("GET", path, handler, answer, needs=needs, query=(*PAGE, *more), paged=True, streams=streams)
 
 
+def _on_version(
+    method: str, part: str, handler: Callable[[Asked], Answer], answer: type[Record], command: str, body: type[Record] = bodies.Why
+) -> Route:
+    path = f"/models/{{model}}/versions/{{version}}{part}"
+    return Route(method, path, handler, answer, needs=f"loop.lifecycle.{command}", body=body)
+
+
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", reading.health, answers.Health, needs=OPEN),
     _list("/declarations", reading.declarations, DeclarationRow),
@@ -98,6 +105,12 @@ ROUTES: tuple[Route, ...] = (
         needs="loop.approvals.Approve",
         body=bodies.Judging,
     ),
+    _on_version("PATCH", "", versions.annotate, answers.Noted, "Annotate", bodies.Noting),
+    _on_version("DELETE", "", versions.delete, answers.Judged, "Delete"),
+    _on_version("POST", "/deprecation", versions.deprecate, answers.Judged, "Deprecate"),
+    _on_version("DELETE", "/deprecation", versions.undeprecate, answers.Judged, "Undeprecate"),
+    _on_version("POST", "/quarantine", versions.quarantine, answers.Judged, "Quarantine"),
+    _on_version("DELETE", "/quarantine", versions.reinstate, answers.Judged, "Reinstate"),
     _list("/runs", reading.runs, RunRow, "model"),
     Route("POST", "/runs", giving.train, answers.RunWanted, needs="loop.commands.Train", body=bodies.Training, status=202),
     Route("GET", "/runs/{run}", reading.run, RunRow),

@@ -26,7 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "status": ("flyball.cli.status", "one line a model, and what is wrong"),
     "demo": ("flyball.cli.demo", "the story in a minute"),
     "train": ("flyball.cli.train", "make a run, and a version of it"),
-    "models": ("flyball.cli.models", "versions: list, show, card"),
+    "models": ("flyball.cli.models", "versions: list, show, card, note, deprecate, quarantine, delete"),
     "approve": ("flyball.cli.approve", "a person's yes to a version"),
     "reject": ("flyball.cli.reject", "a person's no to a version"),
     "waive": ("flyball.cli.waive", "a gate that a version may pass by, until a time"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from flyball.cli import common
+from flyball.cli import common, lifecycle
 from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.output import Output, ago, estimate
 from flyball.clock import Instant, rfc3339
@@ -34,6 +34,12 @@ Version = Annotated[str, typer.Argument(metavar="MODEL[@V]", help="without a ver
 _MOODS = {Outcome.PASS: "good", Outcome.FAIL: "bad", Outcome.INSUFFICIENT: "unsure", Outcome.WAIVED: "unsure"}
 
 
+app.command()(lifecycle.deprecate)
+app.command()(lifecycle.quarantine)
+app.command()(lifecycle.delete)
+app.command()(lifecycle.note)
+
+
 @app.callback()
 def models() -> None:
     """Versions of models."""
@@ -56,7 +62,7 @@ def list_versions(
         found = [row for _, row in state.scan(VERSIONS, f"{model}/" if model else "") if common.may_see(wired, row.model)]
         found.sort(key=lambda row: (row.model, -row.registered_at, row.version))
         cells = [
-            [row.model, row.version, row.state.value, lookup.role(state, row), headline(row), f"{ago(row.registered_at, now)} ago", row.run]
+            [row.model, row.version, _state(row), lookup.role(state, row), headline(row), f"{ago(row.registered_at, now)} ago", row.run]
             for row in found
         ]
         out.table(("MODEL", "VERSION", "STATE", "ROLE", "ON THE HOLD-OUT", "MADE", "RUN"), cells)
@@ -107,6 +113,10 @@ def show(
     return 0
 
 
+def _state(row: VersionRow) -> str:
+    return f"{row.state.value}, deprecated" if row.deprecated else row.state.value
+
+
 def _tombstone(out: Output, row: VersionRow) -> None:
     out.line(f"{row.model}@{row.version}   {row.state.value}: {row.retired_why}")
     out.line(f"made      {rfc3339(row.registered_at)} by {row.run}")
@@ -119,6 +129,10 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
     out.line(f"{row.model}@{row.version}   {row.state.value}   {lookup.role(state, row)}".rstrip())
     if asked_text(row):
         out.line(f'{out.paint("held", "unsure")}      {asked_text(row)}   → flyball approve {row.model}@{row.version} --reason "…"')
+    if row.state is VersionState.QUARANTINED:
+        out.line(f"{out.paint('quarantine', 'bad')}  {row.quarantined}")
+    for line in lifecycle.known_lines(out, row):
+        out.line(line)
     for said in row.said:
         under = "" if said.gates_digest == row.gates_digest else "   (to other gates than those that judge it now)"
         out.line(
@@ -270,4 +284,8 @@ def _summary(state: State, row: VersionRow) -> dict[str, object]:
         "metrics": row.metrics,
         "verdicts": row.verdicts,
         "unlisted": row.unlisted,
+        "deprecated": row.deprecated or None,
+        "quarantined": row.quarantined or None,
+        "known": row.known,
+        "tags": row.tags,
     }

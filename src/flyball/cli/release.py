@@ -46,6 +46,8 @@ def release(
         started = start(wired, out, model, row.version, Acting(reason, dry_run, key))
         if met:
             out.note(met)
+        if row.deprecated:
+            out.note(f"{row.model}@{row.version} is deprecated: {row.deprecated}")
         if started is None:
             return 0
         rollout, receipt = started
@@ -53,7 +55,16 @@ def release(
             f"rollout {rollout}  {steps(model)}    guards: {', '.join(map(str, model.rollout.guards)) or 'none'}    event {receipt.last}"
         )
         told = [{"kind": step.kind, "weight": step.weight, "bake": f"{step.bake.seconds:g}s"} for step in model.rollout.steps]
-        out.document({"rollout": rollout, "model": row.model, "version": row.version, "steps": told, "event": receipt.last})
+        out.document(
+            {
+                "rollout": rollout,
+                "model": row.model,
+                "version": row.version,
+                "steps": told,
+                "deprecated": row.deprecated or None,
+                "event": receipt.last,
+            }
+        )
         if not common.is_up(wired):
             out.note("flyball is not up: the rollout waits for workers; start them: flyball up")
     return 0

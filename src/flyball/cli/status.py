@@ -112,6 +112,10 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
         _wrong(out, state, incidents, proposals, held, broken, now, {each.name: each.kpi for each in lines})
         for row in doubtful:
             out.line(doubt_text(out, row, now))
+        for row in advised_against(state):
+            if common.may_see(wired, row.model):
+                ref = f"{row.model}@{row.version}"
+                out.line(f"{out.paint('advised', 'bad')}   against {ref} ({lookup.role(state, row) or row.state.value}): {row.deprecated}")
         views = [
             each for each in noted(wired.layout.views).views if each.problem and any(common.may_see(wired, name) for name in each.models)
         ]
@@ -337,6 +341,13 @@ def waiting(state: State) -> list[VersionRow]:
     """The newest version of each model that waits for a person's yes."""
     newest = (state.get(VERSIONS, f"{name}/{row.newest}") for name, row in state.scan(MODELS) if row.newest)
     return [row for row in newest if row is not None and asked_text(row)]
+
+
+def advised_against(state: State) -> list[VersionRow]:
+    """The champion and the newest version of each model, where a person advises against it."""
+    found = ((name, version) for name, roles in state.scan(MODELS) for version in dict.fromkeys((roles.champion, roles.newest)) if version)
+    rows = (state.get(VERSIONS, f"{name}/{version}") for name, version in found)
+    return [row for row in rows if row is not None and row.deprecated]
 
 
 def in_doubt(state: State, now: Instant) -> list[VersionRow]:

@@ -124,6 +124,13 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         "loop.approvals.Reject": _rule(*Role),
         # a gate that asks for a person's yes takes an admin, which is decided by what the version's gates say
         "loop.waivers.Waive": _rule(Role.APPROVER, Role.ADMIN),
+        # what persons make of a version
+        "loop.lifecycle.Deprecate": _rule(Role.SCIENTIST, Role.OPERATOR, Role.APPROVER, Role.ADMIN),
+        "loop.lifecycle.Undeprecate": _rule(Role.SCIENTIST, Role.OPERATOR, Role.APPROVER, Role.ADMIN),
+        "loop.lifecycle.Quarantine": _rule(Role.OPERATOR, Role.APPROVER, Role.ADMIN),
+        "loop.lifecycle.Reinstate": _rule(Role.OPERATOR, Role.APPROVER, Role.ADMIN),
+        "loop.lifecycle.Delete": _rule(*_OPERATORS),
+        "loop.lifecycle.Annotate": _rule(Role.SCIENTIST, Role.OPERATOR, Role.APPROVER, Role.ADMIN),
         # who may do what
         "loop.tokens.CreateToken": Rule(frozenset({Role.ADMIN}), recovery=True),
         "loop.tokens.RevokeToken": _rule(Role.ADMIN),

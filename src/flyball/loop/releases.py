@@ -1,6 +1,6 @@
 """The typed commands that release, advance and roll back, and how each is decided.
 
-Every change of what is served goes through `_with_route`: the desired route is a function of the state after the decision, and is
+Every change of what is served goes through `with_route`: the desired route is a function of the state after the decision, and is
 recorded in the same transaction as the decision that caused it.
 """
 
@@ -149,7 +149,7 @@ def decide_release(
     events: list[Event] = [planned, moved, *settle(state, command.model, "release", "accepted", f"{ref} is released by {command.actor}")]
     if active is not None:
         events.insert(0, move(active, RolloutState.COMPLETED, f"the watch ends early: {ref} is released"))
-    return _with_route(state, events, now, model=model, folds=folds, signatures=signatures)
+    return with_route(state, events, now, model=model, folds=folds, signatures=signatures)
 
 
 def _unfit(state: State, version: VersionRow, champion: str, signatures: Signatures, now: Instant) -> Refusal | None:
@@ -238,7 +238,7 @@ def decide_move(
     if moved.target in (RolloutState.ROLLING_BACK, RolloutState.FAILED):
         known = [incident for _, incident in state.scan(INCIDENTS)]
         events += incidents.rolled_back(known, model, new_id, rollout=row.rollout, version=row.version, why=moved.why)
-    return _with_route(state, events, now, model=model, folds=folds, signatures=signatures)
+    return with_route(state, events, now, model=model, folds=folds, signatures=signatures)
 
 
 def decide_rollback(
@@ -252,7 +252,7 @@ def decide_rollback(
             return ()
         moved = move(active, leaving(active.state), f"rolled back by {command.actor}: {command.reason}")
         settled = settle(state, command.model, "rollback", "accepted", command.reason)
-        return _with_route(state, [moved, *_champion(state, active, moved), *settled], now, model=model, folds=folds, signatures=signatures)
+        return with_route(state, [moved, *_champion(state, active, moved), *settled], now, model=model, folds=folds, signatures=signatures)
     to = command.to or (row.former if row else "")
     target = state.get(VERSIONS, f"{command.model}/{to}") if to else None
     if active is not None and not command.to:
@@ -274,7 +274,7 @@ def decide_rollback(
     changed = ChampionChanged(model=command.model, version=to, former=row.champion, rollback=True, reason=command.reason)
     settled = settle(state, command.model, "rollback", "accepted", command.reason)
     ended = [] if active is None else [move(active, leaving(active.state), f"rolled back by {command.actor}: {command.reason}")]
-    return _with_route(state, [*ended, changed, *settled], now, model=model, folds=folds, signatures=signatures)
+    return with_route(state, [*ended, changed, *settled], now, model=model, folds=folds, signatures=signatures)
 
 
 def decide_steer(
@@ -289,7 +289,7 @@ def decide_steer(
     moved = rollout.by_person(row, command.verb, command.reason, who=command.actor)
     if isinstance(moved, Refusal):
         return moved
-    return _with_route(state, [moved, *_champion(state, row, moved)], now, model=model, folds=folds, signatures=signatures)
+    return with_route(state, [moved, *_champion(state, row, moved)], now, model=model, folds=folds, signatures=signatures)
 
 
 def decide_acknowledge(state: State, command: AcknowledgeRoutes, _now: Instant) -> Sequence[Event]:
@@ -348,7 +348,7 @@ def _champion(state: State, row: RolloutRow, moved: RolloutMoved) -> list[Event]
     return []
 
 
-def _with_route(state: State, events: list[Event], now: Instant, *, model: Model, folds: Folds, signatures: Signatures) -> Sequence[Event]:
+def with_route(state: State, events: list[Event], now: Instant, *, model: Model, folds: Folds, signatures: Signatures) -> Sequence[Event]:
     """Add what follows from the events: the new desired route, and the versions that enter or leave it."""
     then = after(state, events, folds, now)
     name = model.name

@@ -16,9 +16,11 @@ from flyball.records.versions import (
     ChampionChanged,
     VersionApproved,
     VersionDenied,
+    VersionDeprecated,
     VersionEligible,
     VersionHeld,
     VersionJudged,
+    VersionQuarantined,
     VersionRejected,
     VersionWaived,
 )
@@ -70,6 +72,9 @@ def _of_training(event: Event) -> tuple[Mood, str] | None:
         case VersionWaived():
             until = f" until {rfc3339(event.until)}" if event.until else ""
             return "bad", f"waived      {event.model}@{event.version} {event.gate}{until}: {event.reason}"
+        case VersionQuarantined() | VersionDeprecated():
+            done = "quarantine" if isinstance(event, VersionQuarantined) else "advised"
+            return "bad", f"{done:<11} {event.model}@{event.version}: {event.reason}"
         case VersionJudged():
             stopped = tuple(one for one in event.verdicts if one.outcome not in ("pass", "waived"))
             told = f"holds by them: {_verdicts(event.verdicts)}" if not stopped else f"does not hold: {_verdicts(stopped)}"

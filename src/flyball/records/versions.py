@@ -132,6 +132,49 @@ class VersionJudged(Event, frozen=True, tag="version.judged"):
     gates_digest: str = ""
 
 
+class VersionQuarantined(Event, frozen=True, tag="version.quarantined"):
+    """A person takes a version out of everything: it is not released until somebody lets it out."""
+
+    model: str
+    version: str
+    reason: str
+
+
+class VersionReinstated(Event, frozen=True, tag="version.reinstated"):
+    """A person lets a version out of quarantine: it is judged again."""
+
+    model: str
+    version: str
+    reason: str
+
+
+class VersionDeprecated(Event, frozen=True, tag="version.deprecated"):
+    """A person advises against a version. It stays what it is; whoever releases it is told, and the loop releases it no more by itself."""
+
+    model: str
+    version: str
+    reason: str
+
+
+class VersionUndeprecated(Event, frozen=True, tag="version.undeprecated"):
+    """A version is not advised against any more."""
+
+    model: str
+    version: str
+    reason: str
+
+
+class VersionNoted(Event, frozen=True, tag="version.noted"):
+    """What is known of a version was changed: failure modes in words that were `added` or `dropped`, tags that were set or taken off."""
+
+    model: str
+    version: str
+    added: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    tags: dict[str, str] = {}
+    untagged: tuple[str, ...] = ()
+
+
 class VersionDeployed(Event, frozen=True, tag="version.deployed"):
     """The version takes traffic or scores in shadow: it is in a route."""
 
@@ -188,6 +231,14 @@ class Waiver(Record, frozen=True):
     gates_digest: str
 
 
+class Known(Record, frozen=True):
+    """A way in which a version fails, as a person put it."""
+
+    text: str
+    actor: str
+    at: Instant
+
+
 class VersionRow(Record, frozen=True):
     """A version as it stands. Of many verdicts it lists some, and counts the others by outcome in `unlisted`; `result` has all.
 
@@ -213,6 +264,13 @@ class VersionRow(Record, frozen=True):
     signature: str = ""
     said: tuple[Said, ...] = ()
     waivers: tuple[Waiver, ...] = ()
+    quarantined: str = ""
+    """Why it is in quarantine."""
+    deprecated: str = ""
+    """Why it is advised against; empty: it is not."""
+    known: tuple[Known, ...] = ()
+    """Known failure modes."""
+    tags: dict[str, str] = {}
 
 
 class ModelRow(Record, frozen=True):
@@ -256,6 +314,11 @@ EVENTS = (
     VersionDenied,
     VersionWaived,
     VersionJudged,
+    VersionQuarantined,
+    VersionReinstated,
+    VersionDeprecated,
+    VersionUndeprecated,
+    VersionNoted,
     VersionDeployed,
     VersionRetired,
     VersionDeleted,

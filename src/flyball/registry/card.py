@@ -23,6 +23,7 @@ def card_of(model: Model, row: VersionRow, result: RunResult, now: Instant) -> s
         _data(model, row, result),
         _quality(row, result),
         _slices(result),
+        _known(row),
         _gates(model, row, result, now),
     )
     return "\n".join(line for part in parts for line in part).rstrip() + "\n"
@@ -41,7 +42,8 @@ def _purpose(model: Model, row: VersionRow) -> Iterator[str]:
             "risk": framing.risk,
             "owner": model.owner,
             "task": model.task,
-            "state": row.state.value,
+            "state": row.state.value + (f", deprecated: {row.deprecated}" if row.deprecated else ""),
+            **({"tags": ", ".join(f"{name}={value}" if value else name for name, value in row.tags.items())} if row.tags else {}),
         }
     )
 
@@ -90,6 +92,16 @@ def _slices(result: RunResult) -> Iterator[str]:
     yield f"|---|{'---|' * len(names)}"
     for part, found in result.by_slice.items():
         yield f"| {_cell(part)} | {' | '.join(_shown(found.get(name)) for name in names)} |"
+    yield ""
+
+
+def _known(row: VersionRow) -> Iterator[str]:
+    if not row.known:
+        return
+    yield "## Where it is known to fail"
+    yield ""
+    for each in row.known:
+        yield f"- {each.text} ({each.actor}, {rfc3339(each.at)})"
     yield ""
 
 

@@ -16,6 +16,7 @@ from flyball.records.versions import (
     UNSIGNED,
     VERSIONS,
     ChampionChanged,
+    Known,
     ModelRow,
     Said,
     UnsignedRow,
@@ -23,15 +24,20 @@ from flyball.records.versions import (
     VersionDeleted,
     VersionDenied,
     VersionDeployed,
+    VersionDeprecated,
     VersionEligible,
     VersionHeld,
     VersionJudged,
+    VersionNoted,
+    VersionQuarantined,
     VersionRegistered,
+    VersionReinstated,
     VersionRejected,
     VersionRetired,
     VersionRow,
     VersionSigned,
     VersionState,
+    VersionUndeprecated,
     VersionWaived,
     Waiver,
 )
@@ -151,6 +157,52 @@ def fold_deleted(projection: Projection, recorded: Recorded) -> None:
     state = move(f"{event.model}@{event.version}", row.state, VersionState.DELETED)
     projection.put(VERSIONS, key, msgspec.structs.replace(row, state=state, retired_why=event.why))
     projection.delete(UNSIGNED, key)
+    _no_way_back(projection, event.model, event.version)
+
+
+def fold_quarantined(projection: Projection, recorded: Recorded) -> None:
+    """The version is out of everything, also as what a rollback would go to."""
+    event = recorded.event
+    assert isinstance(event, VersionQuarantined)
+    key, row = _row(projection, event.model, event.version)
+    state = move(f"{event.model}@{event.version}", row.state, VersionState.QUARANTINED)
+    projection.put(VERSIONS, key, msgspec.structs.replace(row, state=state, quarantined=event.reason))
+    _no_way_back(projection, event.model, event.version)
+
+
+def fold_reinstated(projection: Projection, recorded: Recorded) -> None:
+    """The version is registered again; the verdict that follows says what it is."""
+    event = recorded.event
+    assert isinstance(event, VersionReinstated)
+    key, row = _row(projection, event.model, event.version)
+    state = move(f"{event.model}@{event.version}", row.state, VersionState.REGISTERED)
+    projection.put(VERSIONS, key, msgspec.structs.replace(row, state=state, quarantined=""))
+
+
+def fold_deprecated(projection: Projection, recorded: Recorded) -> None:
+    """A version is advised against, or not any more."""
+    event = recorded.event
+    assert isinstance(event, VersionDeprecated | VersionUndeprecated)
+    key, row = _row(projection, event.model, event.version)
+    why = event.reason if isinstance(event, VersionDeprecated) else ""
+    projection.put(VERSIONS, key, msgspec.structs.replace(row, deprecated=why))
+
+
+def fold_noted(projection: Projection, recorded: Recorded) -> None:
+    """What is known of a version."""
+    event = recorded.event
+    assert isinstance(event, VersionNoted)
+    key, row = _row(projection, event.model, event.version)
+    kept = tuple(each for each in row.known if each.text not in event.dropped)
+    added = tuple(Known(text=text, actor=recorded.actor, at=recorded.at) for text in event.added)
+    tags = {name: value for name, value in row.tags.items() if name not in event.untagged} | event.tags
+    projection.put(VERSIONS, key, msgspec.structs.replace(row, known=(*kept, *added), tags=dict(sorted(tags.items()))))
+
+
+def _no_way_back(projection: Projection, model: str, version: str) -> None:
+    row = projection.get(MODELS, model)
+    if row is not None and row.former == version:
+        projection.put(MODELS, model, msgspec.structs.replace(row, former=""))
 
 
 def fold_blobs_removed(projection: Projection, recorded: Recorded) -> None:
@@ -190,6 +242,11 @@ FOLDS: Mapping[type[Event], Fold] = MappingProxyType(
         VersionDenied: fold_said,
         VersionWaived: fold_waived,
         VersionJudged: fold_judged_in_service,
+        VersionQuarantined: fold_quarantined,
+        VersionReinstated: fold_reinstated,
+        VersionDeprecated: fold_deprecated,
+        VersionUndeprecated: fold_deprecated,
+        VersionNoted: fold_noted,
         VersionDeployed: fold_deployed,
         VersionRetired: fold_retired,
         VersionDeleted: fold_deleted,

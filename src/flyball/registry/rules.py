@@ -167,7 +167,10 @@ def may_release(row: VersionRow, now: Instant) -> Refusal | None:
         )
     reasons = {
         VersionState.REGISTERED: ("its gates have not been judged yet", "wait for its run's verdicts"),
-        VersionState.QUARANTINED: ("it is in quarantine", "release another version"),
+        VersionState.QUARANTINED: (
+            f"it is in quarantine: {row.quarantined or 'no reason was given'}",
+            f'release another version; flyball models quarantine {ref} --lift --reason "…" lets it out, to be judged again',
+        ),
         VersionState.DELETED: ("its artifact is deleted", "train it again"),
     }
     why, fix = reasons[row.state]

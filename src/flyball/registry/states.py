@@ -16,7 +16,7 @@ TRANSITIONS: Mapping[S, frozenset[S]] = MappingProxyType(
         S.REJECTED: frozenset({S.REGISTERED, S.QUARANTINED, S.DELETED}),
         S.DEPLOYED: frozenset({S.RETIRED, S.QUARANTINED}),
         S.RETIRED: frozenset({S.DEPLOYED, S.QUARANTINED, S.DELETED}),
-        S.QUARANTINED: frozenset({S.REGISTERED}),
+        S.QUARANTINED: frozenset({S.REGISTERED, S.DELETED}),
         S.DELETED: frozenset(),
     }
 )

@@ -1,0 +1,66 @@
+"""What the API gives of a version's life: advice against it, quarantine, deletion, notes and tags. It decides nothing."""
+
+from __future__ import annotations
+
+from flyball.api import answers, bodies
+from flyball.api.asking import Answer, Asked
+from flyball.api.reading import find_version
+from flyball.loop import lifecycle, lookup
+from flyball.loop.ports import CommandT, Decide
+from flyball.records.models import ModelRef
+from flyball.records.versions import VersionRow
+
+
+def annotate(asked: Asked) -> Answer:
+    """Change what is known of a version: `notes` are its known failure modes, all of them; `tags` are set, or taken off with null."""
+    body: bodies.Noting = asked.body
+    row = find_version(asked, asked.state())
+    add, drop = lifecycle.replaced(row, body.notes) if body.notes is not None else ((), ())
+    order = lifecycle.annotate(row, command=asked.command, actor=asked.caller.actor, add=add, drop=drop, tags=body.tags)
+    receipt = asked.ports.ledger.execute(*order)
+    after = _again(asked, row)
+    return Answer(answers.Noted(model=row.model, version=row.version, known=after.known, tags=after.tags, event=receipt.last))
+
+
+def delete(asked: Asked) -> Answer:
+    """Give up what a version is made of. Refused for what serves, or may be released."""
+    row, model = find_version(asked, asked.state()), lookup.declared(asked.ports, asked.path["model"])
+    return _give(
+        asked, row, *lifecycle.delete(asked.ports, model, row, command=asked.command, actor=asked.caller.actor, reason=asked.reason)
+    )
+
+
+def deprecate(asked: Asked) -> Answer:
+    """Advise against a version: whoever releases it is told, and the loop releases it no more by itself."""
+    row = find_version(asked, asked.state())
+    return _give(asked, row, *lifecycle.deprecate(row, command=asked.command, actor=asked.caller.actor, reason=asked.reason))
+
+
+def undeprecate(asked: Asked) -> Answer:
+    """Advise against a version no more."""
+    row = find_version(asked, asked.state())
+    return _give(asked, row, *lifecycle.undeprecate(row, command=asked.command, actor=asked.caller.actor, reason=asked.reason))
+
+
+def quarantine(asked: Asked) -> Answer:
+    """Take a version out of everything. Refused for what serves: it is rolled back first."""
+    row, model = find_version(asked, asked.state()), lookup.declared(asked.ports, asked.path["model"])
+    return _give(
+        asked, row, *lifecycle.quarantine(asked.ports, model, row, command=asked.command, actor=asked.caller.actor, reason=asked.reason)
+    )
+
+
+def reinstate(asked: Asked) -> Answer:
+    """Let a version out of quarantine: it is judged again."""
+    row = find_version(asked, asked.state())
+    return _give(asked, row, *lifecycle.reinstate(asked.ports, row, command=asked.command, actor=asked.caller.actor, reason=asked.reason))
+
+
+def _give(asked: Asked, row: VersionRow, command: CommandT, decide: Decide[CommandT]) -> Answer:
+    receipt = asked.ports.ledger.execute(command, decide)
+    after = _again(asked, row)
+    return Answer(answers.Judged(model=row.model, version=row.version, state=after.state, event=receipt.last, deprecated=after.deprecated))
+
+
+def _again(asked: Asked, row: VersionRow) -> VersionRow:
+    return lookup.version(asked.state(), ModelRef(model=row.model, version=row.version))

@@ -1,0 +1,68 @@
+"""Quarantine, deprecation, deletion and notes, as people give and see them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+def test_a_version_goes_into_quarantine_comes_out_and_is_deleted(flyball, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FLYBALL_TOKEN", raising=False)
+
+    def verb(*arguments: object):
+        return flyball(*arguments, "--project", trained)
+
+    ref = "demand@1.0.0"
+    assert "a quarantine needs a reason" in verb("models", "quarantine", ref).err
+    assert "names no version" in verb("models", "quarantine", "demand", "--reason", "x").err
+    refused = verb("models", "delete", ref, "--reason", "x")
+    assert (refused.code, f"flyball models quarantine {ref}" in refused.err) == (1, True), refused.err
+    dry = verb("models", "quarantine", ref, "--reason", "wrong labels", "--dry-run")
+    assert "would record  version.quarantined" in dry.out
+    assert verb("models", "quarantine", ref, "--reason", "wrong labels", "--json").document["state"] == "quarantined"
+    assert "quarantine  wrong labels" in verb("models", "show", ref).out
+    released = verb("release", ref)
+    assert (released.code, "it is in quarantine: wrong labels" in released.err) == (1, True), released.err
+    assert verb("models", "quarantine", ref, "--lift", "--reason", "they were right", "--json").document["state"] == "eligible"
+    assert verb("release", ref, "--dry-run").code == 0
+    verb("models", "quarantine", ref, "--reason", "wrong after all")
+    assert verb("models", "delete", ref, "--reason", "made of wrong labels").code == 0
+    assert "deleted: user:" in verb("models", "show", ref).out
+    assert verb("audit", "verify").code == 0
+
+
+def test_who_releases_what_is_advised_against_is_told(flyball, trained: Path) -> None:
+    def verb(*arguments: object):
+        return flyball(*arguments, "--project", trained)
+
+    ref = "demand@1.0.0"
+    assert verb("models", "deprecate", ref, "--reason", "its window is too long").code == 0
+    assert "eligible, deprecated" in verb("models", "list").out
+    assert "advised   against: its window is too long" in verb("models", "show", ref).out
+    assert f"advised   against {ref} (eligible): its window is too long" in verb("status").out
+    assert f"{ref} is deprecated: its window is too long" in verb("release", ref, "--dry-run").err
+    assert verb("models", "deprecate", ref, "--lift", "--reason", "it is fine").code == 0
+    assert "deprecated" not in verb("release", ref, "--dry-run").err
+    assert "advised" not in verb("models", "show", ref).out
+
+
+def test_how_a_version_fails_is_written_on_it_and_on_its_card(flyball, trained: Path) -> None:
+    def verb(*arguments: object):
+        return flyball(*arguments, "--project", trained)
+
+    ref = "demand@1.0.0"
+    assert "has no notes and no tags" in verb("models", "note", ref).out
+    assert verb("models", "note", ref, "too low on holidays", "too high in snow", "--tag", "region=eu", "--tag", "reviewed").code == 0
+    shown = verb("models", "show", ref).out
+    assert "known     1. too low on holidays   (user:" in shown
+    assert "tags      region=eu, reviewed" in shown
+    assert "there is no note 3" in verb("models", "note", ref, "--drop", 3).err
+    left = verb("models", "note", ref, "--drop", 1, "--untag", "reviewed", "--json").document
+    assert [each["text"] for each in left["known"]] == ["too high in snow"]
+    assert left["tags"] == {"region": "eu"}
+    card = verb("models", "card", ref).out
+    assert "## Where it is known to fail" in card
+    assert "- too high in snow (user:" in card
+    assert "- tags: region=eu" in card
+    assert "is no name of a tag" in verb("models", "note", ref, "--tag", "a b=c").err
