@@ -23,7 +23,7 @@ from flyball.loop import collecting
 from flyball.loop.authority import Authorised
 from flyball.loop.collecting import RemoveBlobs, decide_remove, garbage
 from flyball.loop.folds import FOLDS
-from flyball.loop.releases import Release, Rollback, _with_route, decide_release, decide_rollback
+from flyball.loop.releases import Release, Rollback, decide_release, decide_rollback, with_route
 from flyball.records import codec
 from flyball.records.base import Event, Record
 from flyball.records.declarations import DeclarationApplied
@@ -194,7 +194,7 @@ class World:
         for events in (watching, [move(source=RolloutState.WATCHING, target=RolloutState.COMPLETED)]):
             self.wired.ledger.execute(
                 Tell(id=self.clock.new_id("cmd")),
-                lambda state, _, now, events=events: _with_route(state, list(events), now, **decided),
+                lambda state, _, now, events=events: with_route(state, list(events), now, **decided),
             )
 
     def roll_back(self, to: str) -> None:
