@@ -52,3 +52,15 @@ def test_what_is_wrong_with_data_is_counted_and_said_once(flyball, new: Path) ->
     assert ended.out.count("data/demand.csv does not exist") == 1
     assert 'data set "town"' not in ended.out
     assert 'Data set "town"' in ended.out
+
+
+def test_after_a_run_the_check_says_what_gates_can_see_and_how_long_live_evidence_takes(flyball, trained: Path) -> None:
+    [before] = flyball("check", trained, "--json").document["models"]
+    kinds = {one["kind"]: one for one in before["power"]}
+    assert kinds["gate"]["check"] == "mae ≤ champion × 1.05"
+    assert kinds["gate"]["smallest"] > 0
+    assert kinds["gate"]["basis"].startswith("assumed"), "the first version met no champion"
+    assert kinds["promotion"]["traffic"] == 'rows a day of data set "town"'
+    assert {"promotion", "detection"} <= kinds.keys()
+    text = flyball("check", trained).out
+    assert 'power          "mae ≤ champion × 1.05" can see a rise of ' in text

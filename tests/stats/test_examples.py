@@ -15,6 +15,7 @@ MODULES = (
     "logspace",
     "multiplicity",
     "paired",
+    "power",
     "ratio",
     "regression",
     "share",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from flyball.declare.project import find_project, read_project
 from flyball.declare.units import near
 from flyball.errors import NotFound
 from flyball.loop.checking import Applied, Standards, check_project, to_json, to_lines
+
+if TYPE_CHECKING:
+    from flyball.loop.power import Known
 
 app = common.app()
 
@@ -32,7 +35,9 @@ def check(
     """Show every problem of a project, what callers send, and what differs from the declaration in effect. Exit 1 on problems."""
     out = Output(as_json=as_json, quiet=quiet)
     root, only = _target(path, project)
-    checked = check_project(root, data=data, standards=standards(root) if data else None, applied=applied(root), only=only)
+    checked = check_project(
+        root, data=data, standards=standards(root) if data else None, applied=applied(root), known=known(root), only=only
+    )
     for line in to_lines(checked):
         out.line(line)
     out.document(to_json(checked))
@@ -66,6 +71,19 @@ def applied(root: Path) -> dict[str, Applied]:
     with common.opened(root) as wired:
         rows = wired.ports.ledger.state().scan(DECLARATIONS)
         return {name: Applied(row.version_digest, row.policy_digest, wired.blobs.get(row.body).decode()) for name, row in rows}
+
+
+def known(root: Path) -> dict[str, Known]:
+    """What runs and traffic have told of each applied model; nothing where flyball has never run. A check writes no file."""
+    from flyball.loop.power import known_of
+    from flyball.records.declarations import DECLARATIONS
+    from flyball.wiring import has_ledger
+
+    if not has_ledger(root):
+        return {}
+    with common.opened(root) as wired:
+        names = [name for name, _ in wired.ports.ledger.state().scan(DECLARATIONS) if common.may_see(wired, name)]
+        return {name: known_of(wired.ports, wired.blobs, name) for name in names}
 
 
 def standards(root: Path) -> Standards:

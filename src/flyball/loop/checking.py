@@ -29,6 +29,7 @@ from flyball.store.blobs import Blobs
 
 if TYPE_CHECKING:
     from flyball.data.against import Against
+    from flyball.loop.power import Known, Line, Tally, Told
 
 
 class Applied(NamedTuple):
@@ -59,6 +60,7 @@ class ModelReport(NamedTuple):
     warnings: tuple[Problem, ...]
     owners: dict[str, str]
     implied: tuple[str, ...]
+    power: tuple[Line, ...] = ()
 
 
 class Contract(NamedTuple):
@@ -102,10 +104,11 @@ def check_project(
     data: bool = False,
     standards: Standards | None = None,
     applied: Mapping[str, Applied] | None = None,
+    known: Mapping[str, Known] | None = None,
     only: str = "",
 ) -> CheckReport:
     """Check a project, or its loop file `only`. With `data` the sources are read: contracts (against `standards`), transforms on real rows, and
-    leaks.
+    leaks. `known`: what runs and traffic have told of each model, for what its checks can see.
 
     Raises NotFound outside a project, BadInput where nothing is declared, DeclarationError for a broken `flyball.toml`; all else is in
     the report.
@@ -118,29 +121,53 @@ def check_project(
 
         standards = Standards(Against())
     reader = reader_of(project, Settings(), project.root / ".flyball") if data else None
-    return report(compilation, reader, standards=standards, applied=applied or {}, only=only)
+    return report(compilation, reader, standards=standards, applied=applied or {}, known=known or {}, only=only)
 
 
 def report(
-    compilation: Compilation, reader: Reader | None, *, standards: Standards | None, applied: Mapping[str, Applied], only: str = ""
+    compilation: Compilation,
+    reader: Reader | None,
+    *,
+    standards: Standards | None,
+    applied: Mapping[str, Applied],
+    known: Mapping[str, Known] | None = None,
+    only: str = "",
 ) -> CheckReport:
     """Describe what was compiled; with a reader, the sources are read too."""
+    from flyball.loop.power import tallies
+
     contracts: dict[str, Contract] = {}
+    wanted = [(compiled, codec.decode(compiled.body)) for compiled in compilation.models if only in ("", compiled.file)]
+    counted = tallies(model for _, model in wanted)
     models = []
-    for compiled in compilation.models:
-        if only in ("", compiled.file):
-            model = codec.decode(compiled.body)
-            found = _contracts(model, reader.access(code(compiled)), contracts, standards) if reader and standards else Contract()
-            found = found._replace(doubts=(*found.doubts, *compilation.doubts.get(compiled.model, ())))
-            models.append(_model(compiled, model, applied.get(compiled.model), found))
+    for compiled, model in wanted:
+        read = _Reading(reader.access(code(compiled)), standards, counted) if reader and standards else None
+        found = _contracts(model, read, contracts) if read else Contract()
+        found = found._replace(doubts=(*found.doubts, *compilation.doubts.get(compiled.model, ())))
+        models.append(_model(compiled, model, applied.get(compiled.model), found, _power(compiled, model, known or {}, counted, read=read)))
     broken = tuple(file for file in compilation.broken if only in ("", file.file))
     return CheckReport(tuple(models), broken, () if only else compilation.gone(applied))
 
 
-def _model(compiled: Compiled, model: Model, before: Applied | None, found: Contract) -> ModelReport:
+class _Reading(NamedTuple):
+    """How sources are read, what they are held to, and the rows that are counted on the way, by data set."""
+
+    access: Access
+    standards: Standards
+    tallies: Mapping[str, Tally]
+
+
+def _power(compiled: Compiled, model: Model, known: Mapping[str, Known], counted: Mapping[str, Tally], *, read: _Reading | None) -> Told:
+    from flyball.loop.power import Known, tell
+
+    place = f"{compiled.file}:{compiled.line}"
+    return tell(model, known.get(compiled.model, Known()), counted[model.data.name] if read else None, place=place)
+
+
+def _model(compiled: Compiled, model: Model, before: Applied | None, found: Contract, power: Told) -> ModelReport:
     place = f"{compiled.file}:{compiled.line}"
     was = codec.decode(before.body) if before is not None and before.body else None
-    told = [*warnings(model, place=place), *(other_requests(was, model, place) if was is not None else ()), *found.doubts]
+    told = [*warnings(model, place=place), *(other_requests(was, model, place) if was is not None else ()), *found.doubts, *power.doubts]
     wrong = list(found.problems)
     try:
         request = _request(model)
@@ -166,6 +193,7 @@ def _model(compiled: Compiled, model: Model, before: Applied | None, found: Cont
         warnings=tuple(told),
         owners=owners(model),
         implied=tuple(map(str, implied(model))),
+        power=power.lines,
     )
 
 
@@ -200,23 +228,24 @@ def _request(model: Model) -> dict[str, str]:
     return {name: str(column.type) for name, column in request_fields(model)}
 
 
-def _contracts(model: Model, access: Access, known: dict[str, Contract], standards: Standards) -> Contract:
+def _contracts(model: Model, read: _Reading, known: dict[str, Contract]) -> Contract:
     """What the data sets of a model break of their contracts; a data set shared by models is read once and told once."""
     found = Contract()
     for dataset in looked_at(model).values():
         if dataset.name not in known:
-            own = known[dataset.name] = _contract(dataset, access, standards)
+            own = known[dataset.name] = _contract(dataset, read)
             found = Contract((*found.problems, *own.problems), (*found.doubts, *own.doubts))
     return found
 
 
-def _contract(dataset: Dataset, access: Access, standards: Standards) -> Contract:
+def _contract(dataset: Dataset, read: _Reading) -> Contract:
     from flyball.data.commit import scan
     from flyball.data.rules import is_pushed, is_timed
     from flyball.data.source import stream
     from flyball.data.sources.pushed import bounded
     from flyball.data.sources.spool import Spool
 
+    access, standards, tally = read.access, read.standards, read.tallies.get(dataset.name)
     where = f'Data set "{dataset.name}"'
     head, content = standards.heads.get(dataset.name), standards.against.content(dataset.name)
     if is_pushed(dataset) and standards.blobs is not None:
@@ -229,6 +258,8 @@ def _contract(dataset: Dataset, access: Access, standards: Standards) -> Contrac
             checker = standards.against.checker(dataset, access, standards.blobs, head, rows)
             for batch in rows():
                 checker.add(batch)
+                if tally is not None:
+                    tally.add(batch)
             found = checker.findings()
     except FlyballError as error:
         # what is wrong says it better than that something is; which file and line it is stands in the problem's own place
@@ -266,6 +297,7 @@ def to_json(checked: CheckReport) -> dict[str, Any]:
                 "differences": list(model.differences),
                 "owners": model.owners,
                 "implied": list(model.implied),
+                "power": [line.document for line in model.power],
                 "problems": [plain(problem) for problem in model.problems],
                 "warnings": [plain(warning) for warning in model.warnings],
             }
@@ -301,6 +333,7 @@ def to_lines(checked: CheckReport) -> list[str]:
         if model.request:
             lines.append(f"  a request      {_fields(model.request)}")
         lines += [f"  in force       {one}" for one in model.implied]
+        lines += [f"  power          {line.text}" for line in model.power]
         lines += [f"  changed        {difference}" for difference in model.differences]
         lines += [f"  warning  {str(warning).replace(chr(10), chr(10) + '  ')}" for warning in model.warnings]
     lines += [str(problem) for problem in checked.problems]

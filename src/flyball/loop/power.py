@@ -1,0 +1,357 @@
+"""What `flyball check` says of power: what each gate can see on the hold-out, and how long live evidence takes at the traffic there is.
+
+It rests on what the last run stored; before the first one, on the rows of the data where they are read. What is assumed is called so.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import polars as pl
+
+from flyball.clock import Instant, Span
+from flyball.declare.checks import AnyOf, Check, Reference
+from flyball.declare.data import Dataset
+from flyball.declare.framing import in_force
+from flyball.declare.live import label_delay, loss_metric, untested
+from flyball.declare.model import Model
+from flyball.errors import BadInput, Corrupt, NotFound, Problem, Unavailable
+from flyball.evaluation import power
+from flyball.evaluation.comparison import number
+from flyball.evaluation.holdout import Holdout
+from flyball.loop.memory import load
+from flyball.loop.ports import Ports
+from flyball.monitoring.slabs import within
+from flyball.monitoring.state import PAGE_DAYS, MonitorState
+from flyball.records.data import DATASETS
+from flyball.records.training import RunResult
+from flyball.records.versions import MODELS, VERSIONS, VersionState
+from flyball.stats.edetector import threshold
+from flyball.training.rows import GROUP
+
+DAY = 86_400_000_000
+_HOUR = 3_600_000_000
+_WEEK = Span.parse("7d")
+_FEWEST = 100
+"""Labels from which on their rate is taken for what comes."""
+
+_TELLING = 200
+"""Slices that a document lists of one gate, those first that see least."""
+
+
+class Rate(NamedTuple):
+    """What comes in a day, and what that was taken from."""
+
+    per_day: float
+    of: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a model beside its declaration: its last version's result with the hold-out's rows, and its traffic."""
+
+    version: str = ""
+    result: RunResult | None = None
+    frame: pl.DataFrame | None = None
+    rate: Rate | None = None
+
+
+class Line(NamedTuple):
+    """A line of the check, and the same for machines."""
+
+    text: str
+    document: dict[str, Any]
+
+
+class Told(NamedTuple):
+    """The lines on power, and where what is asked for cannot be shown."""
+
+    lines: tuple[Line, ...] = ()
+    doubts: tuple[Problem, ...] = ()
+
+
+class _Bytes(Protocol):
+    def get(self, digest: str) -> bytes: ...
+
+
+def known_of(ports: Ports, blobs: _Bytes, name: str) -> Known:
+    """What the ledger has of a model. What cannot be read any more is left out: it is a doubt of others, not of power."""
+    state, now = ports.ledger.state(), ports.clock.now()
+    row = state.get(MODELS, name)
+    version = state.get(VERSIONS, f"{name}/{row.newest}") if row is not None and row.newest else None
+    rate = _traffic(load(ports.memory).monitor(name), now)
+    if version is None or version.state is VersionState.DELETED:
+        return Known(rate=rate)
+    try:
+        result = ports.library.result(version.result)
+        frame = pl.read_parquet(io.BytesIO(blobs.get(result.evidence))) if result.evidence else None
+    except (NotFound, Corrupt, Unavailable):
+        return Known(version.version, rate=rate)
+    if rate is None:
+        rate = next((_of_rows(head.rows, head.first, head.last, data) for data in version.data if (head := _head(ports, data))), None)
+    return Known(version.version, result, frame, rate)
+
+
+def _head(ports: Ports, data: str) -> Any:
+    row = ports.ledger.state().get(DATASETS, data)
+    return row.head if row is not None else None
+
+
+def _traffic(kept: MonitorState, now: Instant) -> Rate | None:
+    if kept.labels >= _FEWEST:
+        return Rate(kept.labels_per_day, "labels a day, as they come since the release")
+    recent = within(kept.slabs, now - _WEEK, now)
+    if not recent.n:
+        return None
+    began = max(now - _WEEK, min(slab.start for slab in kept.slabs) * 60_000_000)
+    return Rate(recent.n * DAY / max(now - began, 60_000_000), "requests a day, as they come (each of them labelled)")
+
+
+def _of_rows(rows: int, first: Instant, last: Instant, data: str) -> Rate | None:
+    return Rate(rows * DAY / (last - first), f'rows a day of data set "{data}"') if last > first else None
+
+
+@dataclass
+class Tally:
+    """Rows of a data set as they are read, by hour and by the values of some columns: what a hold-out of its newest rows would hold."""
+
+    dataset: Dataset
+    columns: tuple[str, ...]
+    rows: int = 0
+    _parts: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
+
+    def add(self, batch: pl.DataFrame) -> None:
+        """Take one batch."""
+        self.rows += batch.height
+        if not self.dataset.time or self.dataset.time not in batch.columns:
+            return
+        hour = (batch[self.dataset.time].dt.epoch("us") // _HOUR).alias("__hour")
+        for column in ("", *(name for name in self.columns if name in batch.columns)):
+            keys = [hour, *([batch[column].cast(pl.String).alias("__value")] if column else [])]
+            parts = self._parts.setdefault(column, [])
+            parts.append(pl.DataFrame(keys).group_by(pl.all()).len("n"))
+            if len(parts) > 50:
+                self._parts[column] = [_summed(parts)]
+
+    def rate(self) -> Rate | None:
+        """Rows a day."""
+        hours = _summed(self._parts[""])["__hour"] if self._parts.get("") else None
+        if hours is None:
+            return None
+        first, last = int(hours.min()), int(hours.max()) + 1  # type: ignore[arg-type]  # a column of i64
+        return Rate(self.rows * 24 / (last - first), f'rows a day of data set "{self.dataset.name}"')
+
+    def held(self, span: Span, columns: Sequence[str]) -> list[tuple[str, int]]:
+        """Rows of the newest `span`, whole, or in each value of these columns; to the hour."""
+        found: list[tuple[str, int]] = []
+        for column in columns or ("",):
+            if column not in self._parts:
+                continue
+            table = _summed(self._parts[column])
+            kept = table.filter(pl.col("__hour") > int(table["__hour"].max()) - max(1, span // _HOUR))  # type: ignore[arg-type]  # i64
+            if not column:
+                found.append(("", int(kept["n"].sum())))
+                continue
+            values = kept.group_by("__value").agg(pl.col("n").sum()).sort("__value", nulls_last=True)
+            found += [(f"{column}={'null' if value is None else value}", int(n)) for value, n in values.iter_rows()]
+        return found
+
+
+def _summed(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    table = pl.concat(parts)
+    return table.group_by([name for name in table.columns if name != "n"]).agg(pl.col("n").sum())
+
+
+def tell(model: Model, known: Known, tally: Tally | None = None, *, place: str = "") -> Told:
+    """Everything on power that can be said of a model now."""
+    full = in_force(model)
+    gates = [(f"/gates/{at}" if at < len(model.gates) else "", check) for at, gate in enumerate(full.gates) for check in _checks(gate)]
+    paired = [(at, check) for at, check in gates if power.is_paired(check, model.task)]
+    guards = [guard for guard in full.rollout.guards if guard.metric.name == loss_metric(model.task) and not untested(guard, model.task)]
+    guards = [guard for guard in guards if isinstance(guard.bound, Reference)] if full.rollout.steps else []
+    holdout = _holdout(model, known)
+    rate = known.rate or (tally.rate() if tally is not None else None)
+    lines: list[Line] = []
+    doubts: list[Problem] = []
+    for at, check in paired:
+        found = _power(model, check, holdout, tally)
+        lines.append(_gate_line(check, found))
+        doubts += _gate_doubts(model, at, found, place) if found is not None else []
+    cap = known.result.loss_cap if known.result is not None else 1.0
+    for guard in guards:
+        promoted = power.of_guard(guard, holdout, cap)
+        if promoted is not None:
+            lines.append(_promotion_line(promoted, rate))
+            doubts += _promotion_doubts(model, promoted, rate, place)
+    if holdout is not None and known.result is not None and rate is not None:
+        a = threshold(rate.per_day, PAGE_DAYS)
+        checks = [*(check for _, check in paired), *guards]
+        discovered = power.discoveries(checks, holdout, bound=known.result.loss_bound, cap=cap, threshold=a)
+        lines += [_discovery_line(one, rate) for one in discovered]
+    return Told(tuple(lines), tuple(doubts))
+
+
+def _checks(gate: object) -> Iterable[Check]:
+    parts: Sequence[object] = gate.checks if isinstance(gate, AnyOf) else (gate,)
+    return [part for part in parts if isinstance(part, Check)]
+
+
+def _holdout(model: Model, known: Known) -> Holdout | None:
+    frame, result = known.frame, known.result
+    if frame is None or result is None or result.signature.task != model.task or not {"y", "value"} <= {*frame.columns}:
+        return None
+    group = GROUP if GROUP in frame.columns else ""
+    if model.task == "ranking" and not group:
+        return None
+    return Holdout(
+        frame, model.task, classes=result.signature.classes, group=group, costs={name: each.amount for name, each in model.costs.items()}
+    )
+
+
+def _power(model: Model, check: Check, holdout: Holdout | None, tally: Tally | None) -> power.GatePower | None:
+    if holdout is not None:
+        try:
+            return power.of_gate(check, holdout)
+        except BadInput:
+            # the label was declared anew since that run
+            return None
+    if tally is None or model.train is None:
+        return None
+    return power.of_counts(check, tally.held(model.train.holdout, check.metric.slices))
+
+
+def _word(check: Check) -> str:
+    return "drop" if check.op in (">=", ">") else "rise"
+
+
+def _gate_line(check: Check, found: power.GatePower | None) -> Line:
+    if found is None:
+        why = "what it can see is not known before a run of this declaration has measured it"
+        return Line(f'"{check}": {why}', {"kind": "gate", "check": str(check), "smallest": None, "why": why})
+    worst = found.worst
+    where = f" in {worst.slice}" if worst.slice else ""
+    size = worst.lacking or f"n={worst.n:,}"
+    if worst.smallest is None:
+        text = f'"{check}": what it can see{where} is not known: {worst.why} ({size})'
+    else:
+        more = f"; {sum(one.shows for one in found.seen)} of {len(found.seen)} slices show {number(worst.margin)}" if worst.slice else ""
+        better = ": it asks for an improvement, by that much more" if worst.margin is not None and worst.margin <= 0 else ""
+        lack = ": insufficient" if worst.lacking else ""
+        text = f'"{check}" can see a {_word(check)} of {number(worst.smallest)}{where} with this hold-out ({size}{lack}{more}; {found.basis}){better}'
+    ordered = sorted(found.seen, key=lambda one: (not one.lacking, -(one.smallest if one.smallest is not None else math.inf)))
+    seen = [
+        {"slice": one.slice, "n": one.n, "smallest": one.smallest, "margin": one.margin, "shows": one.shows, "why": one.lacking or one.why}
+        for one in ordered[:_TELLING]
+    ]
+    head = {"kind": "gate", "check": str(check), "smallest": worst.smallest, "basis": found.basis}
+    return Line(text, head | {"seen": seen, "unlisted": len(ordered) - len(seen)})
+
+
+def _gate_doubts(model: Model, at: str, found: power.GatePower, place: str) -> list[Problem]:
+    """δ < δ_min: an equal version would often be held. What asks for an improvement does so knowingly, but for a margin of exactly 0."""
+    if found.basis != "measured" and found.check.metric.name != "accuracy":
+        # how much versions of this model differ is anybody's guess: no reason to tell people off
+        return []
+    short = [one for one in found.seen if one.margin is not None and one.margin >= 0 and not one.shows and (one.smallest or one.lacking)]
+    if not short:
+        return []
+    worst = max(short, key=lambda one: (bool(one.lacking), one.smallest or 0.0))
+    where = f" in {worst.slice}" if worst.slice else ""
+    many = f" ({len(short)} of {len(found.seen)} slices)" if worst.slice else ""
+    least = f"the least that it can show{where} is {number(worst.smallest)}, n={worst.n:,}{many}; {found.basis}"
+    return [
+        Problem(
+            f'{place}  Model "{model.name}"'.strip(),
+            f'gates "{found.check}": its margin is smaller than what the hold-out can show',
+            f"{least}: an equal version would pass less often than 4 times in 5",
+            _longer(model, worst),
+            at,
+        )
+    ]
+
+
+def _longer(model: Model, seen: power.Seen) -> str:
+    """The hold-out that would do: δ_min falls with the root of its rows."""
+    wider = f"a margin of {number(seen.smallest)}" if seen.smallest is not None else "a wider margin"
+    if model.train is None or not seen.margin or seen.smallest is None or not seen.n:
+        return f"{wider}, or a longer hold-out"
+    factor = max((seen.smallest / seen.margin) ** 2, _FEWEST / seen.n)
+    days = math.ceil(model.train.holdout * factor / DAY)
+    return f'a longer hold-out: holdout="{days}d"; or {wider}' if days <= 3650 else f"{wider}: no hold-out of ten years would do"
+
+
+def _promotion_line(found: power.Promotion, rate: Rate | None) -> Line:
+    middle, most = found.labels
+    text = f'"{found.check}" promotes an equal version after about {middle:,.0f} labels, 9 in 10 by {most:,.0f}{_time(middle, rate)} ({found.basis})'
+    document = {"kind": "promotion", "check": str(found.check), "margin": found.margin, "labels": middle, "labels_p90": most}
+    return Line(text, document | {"basis": found.basis} | _timed(middle, most, rate))
+
+
+def _promotion_doubts(model: Model, found: power.Promotion, rate: Rate | None, place: str) -> list[Problem]:
+    rollout = model.rollout
+    if rollout.evidence != "live" or rate is None or rate.per_day <= 0:
+        return []
+    longest = Span(sum(step.bake for step in rollout.steps) + rollout.give_up)
+    needed = found.labels[0] * DAY / rate.per_day + label_delay(model)
+    if needed <= longest:
+        return []
+    return [
+        Problem(
+            f'{place}  Model "{model.name}"'.strip(),
+            f'guards "{found.check}": labels are too few to promote an equal version in time',
+            f"it takes about {found.labels[0]:,.0f} labels, {_span(needed)} at {_rate(rate)}, and an undecided release is given up after {longest.brief}",
+            'rest on the paired gate: evidence="gate"; a wider margin; or wait longer: give_up=',
+            "/rollout",
+        )
+    ]
+
+
+def _discovery_line(found: power.Discovery, rate: Rate) -> Line:
+    middle, most = found.labels
+    word = "drop" if found.metric == "accuracy" else "rise"
+    what = f"a {word} of {number(found.drop)} in {found.metric}"
+    document = {"kind": "detection", "metric": found.metric, "drop": found.drop}
+    if not math.isfinite(middle):
+        unsure = f"the hold-out says {number(found.value)}, and {number(found.unsure)} may be true as well: a longer one narrows that"
+        text = f"{what} is not found: {unsure}"
+        return Line(text, document | {"labels": None, "labels_p90": None} | _timed(math.inf, math.inf, rate))
+    late = f", 9 in 10 by {most:,.0f}" if math.isfinite(most) else ""
+    text = f"{what} is found after about {middle:,.0f} labels{late}{_time(middle, rate)}"
+    return Line(text, document | {"labels": middle, "labels_p90": most if math.isfinite(most) else None} | _timed(middle, most, rate))
+
+
+def _time(labels: float, rate: Rate | None) -> str:
+    if rate is None or rate.per_day <= 0:
+        return "; how long that takes is not known: there is no traffic yet, and no data were read"
+    return f": {_span(labels * DAY / rate.per_day)} at {_rate(rate)}"
+
+
+def _rate(rate: Rate) -> str:
+    return f"{number(rate.per_day)} {rate.of}"
+
+
+def _span(micros: float) -> str:
+    return Span(min(round(micros), 2**53 - 1)).brief
+
+
+def _timed(middle: float, most: float, rate: Rate | None) -> dict[str, Any]:
+    """For machines: the days that so many labels take, and at which rate."""
+    if rate is None or rate.per_day <= 0:
+        return {"days": None, "days_p90": None, "per_day": None, "traffic": ""}
+    days = [round(each / rate.per_day, 3) if math.isfinite(each) else None for each in (middle, most)]
+    return {"days": days[0], "days_p90": days[1], "per_day": round(rate.per_day, 3), "traffic": rate.of}
+
+
+def tallies(models: Iterable[Model]) -> Mapping[str, Tally]:
+    """An empty tally for each data set that models are made from, by its name, of the columns that are slices."""
+    columns: dict[str, dict[str, None]] = {}
+    data: dict[str, Dataset] = {}
+    for model in models:
+        data[model.data.name] = model.data
+        named = columns.setdefault(model.data.name, {})
+        named |= dict.fromkeys(part.name for part in model.slices if part.expression is None and part.name in model.data.columns)
+    return {name: Tally(each, tuple(columns[name])) for name, each in data.items()}
