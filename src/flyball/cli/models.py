@@ -23,7 +23,7 @@ from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.training import RUNS, RunResult
 from flyball.records.versions import VERSIONS, VersionRow, VersionState
-from flyball.registry import approvals
+from flyball.registry import approvals, report
 from flyball.registry.card import card_of
 
 if TYPE_CHECKING:
@@ -106,6 +106,9 @@ def show(
             "verdicts": verdicts(row, result, now),
             "unlisted": {},
             "waivers": waivers_document(row, now),
+            "measured": result.measured,
+            "unmeasured": result.unmeasured,
+            "report": wired.ports.library.report(result.report),
             "cpu_s": round(result.cpu_s, 3),
             "framing": _framing(wired, state, row),
         }
@@ -152,6 +155,8 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
     out.line(f"artifact  {row.artifact[:12]}  {len(wired.ports.library.signature(row.artifact).fields)} fields a request")
     metrics = [[name, estimate(found), _value(result.champion, name), _value(result.baseline, name)] for name, found in row.metrics.items()]
     out.table(("METRIC", "ON THE HOLD-OUT", "CHAMPION THEN", "BASELINE"), metrics)
+    for topic, line in report.lines(wired.ports.library.report(result.report)):
+        out.line(f"{topic:<9} {line}")
     for verdict in verdicts(row, result, now):
         out.line(verdict_line(out, verdict))
 
@@ -204,7 +209,13 @@ def card(
                 why="a card says what a version is for",
                 fix=f"flyball models show {row.model}@{row.version}",
             )
-        text = card_of(model, row, msgspec.structs.replace(result, verdicts=verdicts(row, result, now)), now)
+        text = card_of(
+            model,
+            row,
+            msgspec.structs.replace(result, verdicts=verdicts(row, result, now)),
+            now,
+            wired.ports.library.report(result.report),
+        )
         for line in text.splitlines():
             out.line(line)
         out.document({"model": row.model, "version": row.version, "framing": framing_document(model), "card": text})

@@ -123,7 +123,7 @@ METRICS: Mapping[str, MetricInfo] = _table(
     _of_run("minority_share", "share of the rarest class in the training rows", higher_is_better=True, bounded=True, tasks=CLASSES),
     _of_run("domain_auc", "how well a classifier tells the hold-out from what is served: 0.5 not at all, 1 always", bounded=True),
     _of_run("recency_gap", "by how much the objective is better on the hold-out than on older rows: above 0, recent noise was learned"),
-    _of_run("weak_slices", "how many groups of rows, found by search, are served clearly worse than the rest"),
+    _of_run("weak_slices", "how many groups of rows, found by search, are served clearly worse than the rest", tasks=CLASSES | NUMBERS),
     _of_run("output_shift", "PSI between the candidate's and the champion's answers"),
     _of_run("dominated", "how many of champion and baselines are no worse in every reported metric and better in one"),
     _of_run("robustness_missing", "how much of the objective is lost when a tenth of all values go missing"),

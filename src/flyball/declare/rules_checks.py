@@ -20,7 +20,6 @@ PLANNED_METRICS = (
     "minority_share",
     "domain_auc",
     "recency_gap",
-    "weak_slices",
     "output_shift",
     "dominated",
     "robustness_missing",

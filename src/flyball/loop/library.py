@@ -10,6 +10,7 @@ from flyball.declare import codec as declarations
 from flyball.declare.framing import in_force
 from flyball.declare.model import Model
 from flyball.records import codec
+from flyball.records.evaluation import Report
 from flyball.records.models import Manifest, Signature
 from flyball.records.monitoring import Bins
 from flyball.records.training import RunResult, RunSpec
@@ -26,6 +27,7 @@ class BlobLibrary:
         self.result = lru_cache(maxsize=512)(self._result)
         self.signature = lru_cache(maxsize=512)(self._signature)
         self.bins = lru_cache(maxsize=64)(self._bins)
+        self.report = lru_cache(maxsize=64)(self._report)
         self.spec = lru_cache(maxsize=512)(self._spec)
 
     def _model(self, body: str) -> Model:
@@ -33,6 +35,9 @@ class BlobLibrary:
 
     def _result(self, digest: str) -> RunResult:
         return codec.decode(self._blobs.get(digest), RunResult)
+
+    def _report(self, digest: str) -> Report:
+        return codec.decode(self._blobs.get(digest), Report) if digest else Report()
 
     def _spec(self, digest: str) -> RunSpec:
         return codec.decode(self._blobs.get(digest), RunSpec)

@@ -12,6 +12,7 @@ from flyball.declare.model import Model
 from flyball.records.base import Event, Receipt, Recorded, Refusal, State
 from flyball.records.data import DatasetRow
 from flyball.records.declarations import DeclarationRow
+from flyball.records.evaluation import Report
 from flyball.records.models import Signature
 from flyball.records.monitoring import Bins, Evidence
 from flyball.records.serving import RouteTable
@@ -162,6 +163,10 @@ class Library(Protocol):
 
     def signature(self, artifact: str) -> Signature:
         """The signature in an artifact's manifest."""
+        ...
+
+    def report(self, digest: str) -> Report:
+        """What a run found out beside its hold-out; an empty report for no digest."""
         ...
 
     def bins(self, digest: str) -> tuple[Bins, ...]:

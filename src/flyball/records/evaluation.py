@@ -22,8 +22,35 @@ class Importances(Record, frozen=True):
     features: tuple[Importance, ...]
 
 
+class WeakSlice(Record, frozen=True):
+    """Rows that are served clearly worse than the rest. `where`: `column=value`, or two of them; `share`: of the rows that were looked at.
+
+    `n` rows; `here` and `rest` are `metric` on the half of them that the search had not seen; `p` is adjusted for all that was tested.
+    """
+
+    where: str
+    n: int
+    share: float
+    metric: str
+    here: Estimate
+    rest: Estimate
+    p: float
+
+
+class WeakSlices(Record, frozen=True):
+    """What a search through `columns` columns and `pairs` pairs of them found on `rows` of `of` held-out rows; `found`: the worst first, at most 20 of `count`."""
+
+    rows: int
+    of: int
+    columns: int
+    pairs: int
+    count: int
+    found: tuple[WeakSlice, ...] = ()
+
+
 class Report(Record, frozen=True):
     """All sections. `missing`: topic → why the run could not look into it; what gates ask of it is then insufficient."""
 
     missing: dict[str, str] = {}
     importances: Importances | None = None
+    weak_slices: WeakSlices | None = None

@@ -8,22 +8,28 @@ from flyball.clock import Instant, Span, rfc3339
 from flyball.declare.framing import implied
 from flyball.declare.model import Framing, Model
 from flyball.records.estimates import Estimate
+from flyball.records.evaluation import Report
 from flyball.records.training import RunResult
 from flyball.records.versions import VersionRow
-from flyball.registry import approvals
+from flyball.registry import approvals, report
 
 NOT_SAID = "not said"
+NO_REPORT = Report()
 
 
-def card_of(model: Model, row: VersionRow, result: RunResult, now: Instant) -> str:
-    """The card of a version at a moment. `model` is what it was declared as, `result` the run's with every verdict."""
+def card_of(model: Model, row: VersionRow, result: RunResult, now: Instant, found: Report = NO_REPORT) -> str:
+    """The card of a version at a moment. `model` is what it was declared as, `result` the run's with every verdict, `found` the run's report."""
     parts = (
         [f"# {row.model}@{row.version}", ""],
         _purpose(model, row),
         _data(model, row, result),
         _quality(row, result),
         _slices(result),
+<<<<<<< HEAD
         _known(row),
+=======
+        _failure_modes(found),
+>>>>>>> 1c2ca5f (Weak slices: a run searches values and pairs of values for rows served clearly worse, tests them on rows the search has not seen, and names them on the card; a gate may refuse them)
         _gates(model, row, result, now),
     )
     return "\n".join(line for part in parts for line in part).rstrip() + "\n"
@@ -95,6 +101,7 @@ def _slices(result: RunResult) -> Iterator[str]:
     yield ""
 
 
+<<<<<<< HEAD
 def _known(row: VersionRow) -> Iterator[str]:
     if not row.known:
         return
@@ -102,6 +109,17 @@ def _known(row: VersionRow) -> Iterator[str]:
     yield ""
     for each in row.known:
         yield f"- {each.text} ({each.actor}, {rfc3339(each.at)})"
+=======
+def _failure_modes(found: Report) -> Iterator[str]:
+    yield "## Known failure modes"
+    yield ""
+    if found.weak_slices is None:
+        yield f"- not looked for: {_cell(found.missing.get('weak_slices', 'its run has made no report'))}"
+    elif not found.weak_slices.count:
+        yield f"- none found in {found.weak_slices.columns} columns and {found.weak_slices.pairs} pairs of them"
+    for mode in report.failure_modes(found):
+        yield f"- {_cell(mode)}"
+>>>>>>> 1c2ca5f (Weak slices: a run searches values and pairs of values for rows served clearly worse, tests them on rows the search has not seen, and names them on the card; a gate may refuse them)
     yield ""
 
 

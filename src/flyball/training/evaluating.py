@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -14,14 +15,18 @@ import polars as pl
 
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
+from flyball.evaluation.answers import Answers
+from flyball.evaluation.answers import answers as read_answers
 from flyball.evaluation.holdout import Measured
+from flyball.features.fields import gap_columns
 from flyball.records.estimates import Estimate
 from flyball.records.evaluation import Report
 from flyball.records.training import RunSpec
 from flyball.store.blobs import Blobs
 from flyball.training.fitting import Fitter
+from flyball.training.judging import amounts
 from flyball.training.predictor import Predictor
-from flyball.training.rows import Assembled
+from flyball.training.rows import GROUP, Assembled
 from flyball.training.splits import Split
 
 Frames = Mapping[str, pl.DataFrame]
@@ -49,6 +54,25 @@ class Subject:
     def rows(self) -> Assembled:
         """All rows that were known when the run began, in order of time."""
         return self.fitter.rows
+
+    @cached_property
+    def held(self) -> pl.DataFrame:
+        """The features of the held-out rows, row by row those of `frame`."""
+        return self.rows.frame[self.split.holdout : self.split.end].select(self.rows.features)
+
+    @cached_property
+    def answers(self) -> Answers:
+        """What the candidate answered to them."""
+        group = GROUP if GROUP in self.frame.columns else ""
+        classes = self.candidate.signature.classes
+        return read_answers(self.model.task, self.frame, classes=classes, group=group, costs=amounts(self.model))
+
+    @cached_property
+    def columns(self) -> dict[str, pl.Series]:
+        """What may be told of a held-out row: its features, slices and groups, by name; nothing that may say who it is of."""
+        beside = [name for name in (*self.model.slice_names, *gap_columns(self.model)) if name in self.frame.columns]
+        found = {name: self.held[name] for name in self.held.columns} | {name: self.frame[name] for name in beside}
+        return {name: series for name, series in found.items() if name not in self.model.data.identifying}
 
 
 @dataclass(frozen=True)

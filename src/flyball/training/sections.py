@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from flyball.declare.checks import AnyOf, Check
 from flyball.declare.metrics import MEASURED
 from flyball.declare.model import Model
+from flyball.training import sections_holdout
 from flyball.training.evaluating import Section
 from flyball.training.importances import importances
 
-SECTIONS: tuple[Section, ...] = (Section("importances", (), importances),)
+SECTIONS: tuple[Section, ...] = (Section("importances", (), importances), *sections_holdout.SECTIONS)
 """All of them, in the order in which they are made."""
 
 
