@@ -25,11 +25,7 @@ def card_of(model: Model, row: VersionRow, result: RunResult, now: Instant, foun
         _data(model, row, result),
         _quality(row, result),
         _slices(result),
-<<<<<<< HEAD
-        _known(row),
-=======
-        _failure_modes(found),
->>>>>>> 1c2ca5f (Weak slices: a run searches values and pairs of values for rows served clearly worse, tests them on rows the search has not seen, and names them on the card; a gate may refuse them)
+        _known(row, found),
         _gates(model, row, result, now),
     )
     return "\n".join(line for part in parts for line in part).rstrip() + "\n"
@@ -101,25 +97,17 @@ def _slices(result: RunResult) -> Iterator[str]:
     yield ""
 
 
-<<<<<<< HEAD
-def _known(row: VersionRow) -> Iterator[str]:
-    if not row.known:
-        return
+def _known(row: VersionRow, found: Report) -> Iterator[str]:
     yield "## Where it is known to fail"
     yield ""
+    if found.weak_slices is None:
+        yield f"- weak slices were not looked for: {_cell(found.missing.get('weak_slices', 'its run made no report'))}"
+    elif not found.weak_slices.count:
+        yield f"- no weak slice was found in {found.weak_slices.columns} columns and {found.weak_slices.pairs} pairs of them"
+    for mode in report.failure_modes(found):
+        yield f"- {_cell(mode)} (found by its run)"
     for each in row.known:
         yield f"- {each.text} ({each.actor}, {rfc3339(each.at)})"
-=======
-def _failure_modes(found: Report) -> Iterator[str]:
-    yield "## Known failure modes"
-    yield ""
-    if found.weak_slices is None:
-        yield f"- not looked for: {_cell(found.missing.get('weak_slices', 'its run has made no report'))}"
-    elif not found.weak_slices.count:
-        yield f"- none found in {found.weak_slices.columns} columns and {found.weak_slices.pairs} pairs of them"
-    for mode in report.failure_modes(found):
-        yield f"- {_cell(mode)}"
->>>>>>> 1c2ca5f (Weak slices: a run searches values and pairs of values for rows served clearly worse, tests them on rows the search has not seen, and names them on the card; a gate may refuse them)
     yield ""
 
 
