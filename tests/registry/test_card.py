@@ -2,6 +2,7 @@
 
 import flyball as fb
 from flyball.records.estimates import Estimate, Outcome, Verdict
+from flyball.records.evaluation import Report, WeakSlice, WeakSlices
 from flyball.records.models import Signature
 from flyball.records.training import RunResult
 from flyball.records.versions import Said, VersionRow, VersionState
@@ -67,3 +68,16 @@ def test_the_card_says_how_good_for_whom_and_who_approved() -> None:
     assert "- pass: approval by 1 approver (given by user:ben (approver))" in text
     assert "- approved by user:ben as approver at 2023-11-14" in text
     assert "watched in service: drift of inputs; latency_p99 ≤ 1d" in text
+
+
+def test_the_card_names_the_weak_slices_that_the_run_found() -> None:
+    here, rest = Estimate(value=0.12, low=0.1, high=0.14, n=900), Estimate(value=0.95, n=3_600)
+    weak = WeakSlice(where="colour=red|green", n=1_800, share=0.2, metric="accuracy", here=here, rest=rest, p=1e-9)
+    looked = WeakSlices(rows=9_000, of=9_000, columns=6, pairs=15, count=1, found=(weak,))
+
+    text = card_of(MODEL, ROW, RESULT, 0, Report(weak_slices=looked))
+    assert "- colour=red\\|green: accuracy 0.120 [0.100, 0.140], the rest 0.950, n=1,800 (20%) (found by its run)" in text
+    assert "no weak slice was found in 6 columns and 15 pairs" in card_of(
+        MODEL, ROW, RESULT, 0, Report(weak_slices=WeakSlices(rows=9_000, of=9_000, columns=6, pairs=15, count=0))
+    )
+    assert "weak slices were not looked for: n=150 < 200" in card_of(MODEL, ROW, RESULT, 0, Report(missing={"weak_slices": "n=150 < 200"}))
