@@ -218,6 +218,12 @@ SIGNATURES = {
     ),
     "wins": Signature(task="binary", fields=(Field(name="n", type="int"),), classes=(0, 1)),
     "late": Signature(task="binary", fields=(Field(name="km", type="float"), Field(name="tonnes", type="float")), classes=(False, True)),
+    "shop": Signature(
+        task="ranking",
+        fields=(Field(name="budget", type="float"), Field(name="price", type="float", low=0), Field(name="sku", type="str")),
+        item="sku",
+        item_fields=("price", "sku"),
+    ),
     "mood": Signature(task="multiclass", fields=(Field(name="at", type="time"),), classes=("no", "yes")),
 }
 

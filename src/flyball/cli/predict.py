@@ -29,7 +29,9 @@ _MOST_EXPLAINED = 100
 @app.command()
 def predict(
     model: Annotated[str, typer.Argument(metavar="MODEL[@V]", help="whom to ask; without a version, as any caller would")],
-    row: Annotated[str, typer.Argument(metavar="[ROW.json|-]", help="a file with one row, or a list of rows, as JSON; - is stdin")] = "-",
+    row: Annotated[
+        str, typer.Argument(metavar="[ROW.json|-]", help="one row, a list of rows, or of a ranking row and items, as JSON; - is stdin")
+    ] = "-",
     *,
     key: Annotated[str, typer.Option("--key", metavar="TEXT", help="the caller's key: a rollout keeps it with one version")] = "",
     explain: Annotated[bool, typer.Option("--explain", help="say what each feature has to do with the answer; nothing is logged")] = False,
@@ -44,20 +46,33 @@ def predict(
     rows = _rows(read_text(row), row)
     if not isinstance(rows, dict) and (key or moment):
         raise BadInput("--key and --time are for one row", why=f"{row} holds a list of rows", fix="send the rows one by one")
+    listed = isinstance(rows, dict) and isinstance(rows.get("items"), list)
+    if listed and explain:
+        why = "the items of one list are explained together"
+        raise BadInput("--explain is for rows", why=why, fix=f"POST /models/{ref}/explain with row and items")
     with gateway(project) as client:
         if explain:
             found = _explained(client, str(ref), [rows] if isinstance(rows, dict) else rows, key or None, moment or None)
             _tell(out, found)
             out.document(found)
             return 0
-        if isinstance(rows, dict):
+        if isinstance(rows, dict) and listed:
+            answer = _ranked(client, str(ref), rows, key or None, moment or None)
+        elif isinstance(rows, dict):
             answer = client.predict(str(ref), rows, key=key or None, time=moment or None)
         else:
             answer = _many(client, str(ref), rows)
     version = f"{answer['model']}@{answer['version']}"
+    fallback = f"   fallback: {answer['fallback']}" if answer.get("fallback") else ""
     for one in answer["predictions"]:
+        if "items" in one:
+            out.line(f"{version}   id {one['id']}{fallback}")
+            out.table(
+                ("PLACE", "ITEM", "SCORE"),
+                [(str(place), str(each["item"]), number(each["score"])) for place, each in enumerate(one["items"], 1)],
+            )
+            continue
         score = f"score {number(one['score'])}   " if isinstance(one.get("score"), int | float) else ""
-        fallback = f"   fallback: {answer['fallback']}" if answer.get("fallback") else ""
         out.line(f"{_value(one['value'])}   {score}{version}   id {one['id']}{fallback}")
     out.document(answer)
     return 0
@@ -65,6 +80,14 @@ def predict(
 
 def _value(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _ranked(client: GatewayClient, ref: str, listed: dict[str, Any], key: str | None, moment: str | None) -> dict[str, Any]:
+    """The answer to a list. Raises BadInput for more than it is made of, which the gateway would have no place for."""
+    strange = sorted(set(listed) - {"row", "items"})
+    if strange:
+        raise BadInput(f'a list has no "{strange[0]}"', why="it has row and items", fix='write {"row": {…}, "items": [{"item": …}, …]}')
+    return client.rank(ref, listed.get("row", {}), listed["items"], key=key, time=moment)
 
 
 def _many(client: GatewayClient, ref: str, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -87,6 +87,10 @@ def column_rules(model: Model) -> Iterator[Found]:
         yield from _expression(model, "review", model.review, {*model.data.columns, *feature_names(model), "score"}, seen_by_fit=False)
 
 
+ITEM = "item"
+"""What a list's items are called by those who send them (serving/lists.py)."""
+
+
 def ranked(model: Model) -> tuple[str, ...]:
     """The column that names what a ranking orders; none for other tasks."""
     return (model.item,) if model.task == "ranking" and model.item else ()
@@ -118,6 +122,12 @@ def _ranking(model: Model) -> Iterator[Found]:
     if model.item and model.item in (model.group, model.label_column, model.data.time, model.data.subject):
         yield Found(
             f'item "{model.item}" is something else already', "an item is no group, label, time or subject", "name the column of the item"
+        )
+    if ITEM in inputs(model) and model.item != ITEM:
+        yield Found(
+            f'input "{ITEM}" is no item\'s name',
+            f'callers send an item\'s name as "{ITEM}"',
+            f'rename the column, or name it: item="{ITEM}"',
         )
     label = (model.label.source if isinstance(model.label, Label) else model.data).columns.get(model.label_column)
     if label is not None and label.type not in ("int", "float"):

@@ -59,6 +59,20 @@ class GatewayClient:
         given: dict[str, Any] = {"rows": [dict(row) for row in rows], "ids": ids and list(ids), "keys": keys and list(keys)}
         return self._post(f"/models/{model}/predict", {name: value for name, value in given.items() if value})
 
+    def rank(
+        self,
+        model: str,
+        row: Mapping[str, Any],
+        items: Sequence[Mapping[str, Any]],
+        *,
+        id: str | None = None,  # noqa: A002 - the name in the protocol
+        key: str | None = None,
+        time: str | None = None,
+    ) -> dict[str, Any]:
+        """One list to be ranked → the answer's JSON, best first. `items`: each with "item" and its own fields. Raises as `predict` does."""
+        given = {"row": row, "items": items, "id": id, "key": key, "time": time}
+        return self._post(f"/models/{model}/predict", {name: value for name, value in given.items() if value is not None})
+
     def explain(self, model: str, rows: Sequence[Mapping[str, Any]], *, key: str | None = None, time: str | None = None) -> dict[str, Any]:
         """Rows → each one's answer with the contributions of its features, in order; nothing is logged. `key` and `time` are of one row. Raises as `predict` does."""
         given: dict[str, Any] = {"rows": [dict(row) for row in rows]}

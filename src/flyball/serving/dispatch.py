@@ -20,6 +20,7 @@ from flyball.serving.ids import Ids
 from flyball.serving.layout import Layout, read_json
 from flyball.serving.limits import Limits
 from flyball.serving.link import LATE, STARTING, UNREAD, Done, Link, NoAnswer, Outcome, Pending, Unanswerable, not_started
+from flyball.serving.lists import item_id
 from flyball.serving.metrics import Metrics
 from flyball.serving.problems import ModelError
 from flyball.serving.table import EMPTY, Served, Table, Target
@@ -145,7 +146,11 @@ class Dispatcher:
     async def predict(self, served: Served, request: Request, *, version: str = "", request_id: str = "", key: str | None = None) -> Answer:
         """Answer a checked request. Raises Unavailable, ModelError, and what `Served.pinned` raises."""
         pinned = served.pinned(version) if version else None
-        if served.sticky is not None and request.keys is None and key is None:
+        if request.listed is not None:
+            # all items of a list are shown to one caller
+            sticky = None if served.sticky is None else str(request.rows[0][served.sticky])
+            key = request.listed.key if request.listed.key is not None else sticky
+        elif served.sticky is not None and request.keys is None and key is None:
             request = replace(request, keys=[str(row[served.sticky]) for row in request.rows])
         for own in request.marks or ():
             self._violated(served.name, own or {})
@@ -201,6 +206,9 @@ class Dispatcher:
 
     def _units(self, request: Request, request_id: str, key: str | None) -> list[_Unit]:
         ids, keys = request.ids, request.keys
+        if request.listed is not None:
+            whole = request.listed.id or self._ids.new()
+            return [_Unit(whole, key, None, [item_id(whole, item) for item in request.listed.items])]
         if len(request.rows) == 1:
             own = ids[0] if ids else request_id or self._ids.new()
             return [_Unit(own, keys[0] if keys else key, None, None)]
@@ -229,7 +237,7 @@ class Dispatcher:
             marks = dict(marks or {})
             if request.marks is not None:
                 marks["cv"] = request.marks if unit.rows is None else [request.marks[row] for row in unit.rows]
-            if unit.ids is not None and len(rows) > 1:
+            if unit.ids is not None and (len(rows) > 1 or request.listed is not None):
                 marks["ids"] = unit.ids
             if times is not None:
                 marks["t"] = times
@@ -389,7 +397,9 @@ class Dispatcher:
             unit, result = units[0], results[0]
             output = _unpack(result.output)
             count = len(output)
-            ids = request.ids or ([unit.request_id] if count == 1 else [f"{unit.request_id}/{row}" for row in range(count)])
+            ids = (unit.ids if request.listed else request.ids) or (
+                [unit.request_id] if count == 1 else [f"{unit.request_id}/{row}" for row in range(count)]
+            )
             versions = [result.target.arm.version] * count
             return Answer(served, unit.request_id, ids, versions, output, result.fallback, result.logged, request.marks)
         count = len(request.rows)

@@ -122,8 +122,8 @@ def field_of(where: str, names: Collection[str]) -> str:
     'amount'
     """
     parts = [part.replace("~1", "/").replace("~0", "~") for part in where.split("/")[1:]]
-    place = 2 if parts[:1] == ["rows"] else 1
-    name = parts[place] if parts[:1] and parts[0] in ("row", "rows", "columns", "inputs") and len(parts) > place else ""
+    place = 2 if parts[:1] in (["rows"], ["items"]) else 1
+    name = parts[place] if parts[:1] and parts[0] in ("row", "rows", "items", "columns", "inputs") and len(parts) > place else ""
     return name if name in names else ""
 
 

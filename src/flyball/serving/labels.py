@@ -11,6 +11,7 @@ from flyball.clock import Instant, Span, rfc3339
 from flyball.errors import BadInput
 from flyball.serving import explain, wal
 from flyball.serving.explain import Member, shown
+from flyball.serving.lists import ITEM, item_id
 from flyball.serving.problems import Unparsable
 from flyball.serving.table import Served
 
@@ -21,6 +22,7 @@ _LABEL = {
     "time": Member((str,), "text", '"2026-01-31T12:00:00Z"'),
     "attributes": Member((dict,), "an object", "{}"),
 }
+_OF_ITEM = _LABEL | {ITEM: Member((int, str), "text or a whole number, what was ranked", '"…"', required=True)}
 _DEEPEST = 20
 """Levels of a label's attributes: whoever reads the log has less room to nest than who wrote it."""
 
@@ -69,7 +71,8 @@ def read_label(raw: Any, served: Served, forged: Callable[[str], bool], now: Ins
     half = explain.half_pair(raw)
     if half:
         raise BadInput("the label has half of a surrogate pair", why=f"{half} alone is no character", fix="send whole characters")
-    problem = next(explain.check_members(raw, _LABEL, "a label"), None)
+    listed = served.signature.task == "ranking"
+    problem = next(explain.check_members(raw, _OF_ITEM if listed else _LABEL, "a label"), None)
     if problem is not None:
         raise BadInput(problem.what, why=problem.why, fix=problem.fix)
     own = raw["id"]
@@ -82,6 +85,13 @@ def read_label(raw: Any, served: Served, forged: Callable[[str], bool], now: Ins
     attributes = raw.get("attributes")
     if _deeper(attributes, _DEEPEST):
         raise BadInput("the attributes are nested too deeply", why=f"they have {_DEEPEST} levels at most", fix="send them flatter")
+    if listed:
+        item = str(raw[ITEM])
+        if not 0 < len(item) <= explain.LONGEST_ID:
+            raise BadInput(
+                f"the item has {len(item):,} characters", why=f"an item has 1 to {explain.LONGEST_ID}", fix="send an item of the list"
+            )
+        own = item_id(own, item)
     return Label(own, _value(raw["value"], served, guess=guess), _time(raw.get("time"), now), attributes)
 
 
@@ -100,6 +110,8 @@ def _value(value: Any, served: Served, *, guess: bool) -> int | float | str | bo
         raise BadInput("the value is NaN or infinite", why="a label is a finite number", fix="leave out a label that is not known")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise BadInput("the value is too large", why="integers have 64 bits", fix="send it as a float, such as 1e20")
+    if value < 0 and served.signature.task == "ranking":
+        raise BadInput(f"{shown(value)} is below 0", why="relevance is a number, 0 for none", fix="send 0 for an item that was not wanted")
     number: int | float = value
     return number
 

@@ -17,6 +17,7 @@ from flyball.serving import wire
 from flyball.serving.dispatch import Dispatcher, failure
 from flyball.serving.limits import Limits
 from flyball.serving.link import ENDED, Outcome, Wish
+from flyball.serving.lists import ITEM
 from flyball.serving.metrics import Metrics
 from flyball.serving.problems import ModelError, TooLarge
 from flyball.serving.table import Served, Target
@@ -47,7 +48,9 @@ class Explain:
         for (target, rows), explained in zip(parts.items(), found, strict=True):
             for row, one in zip(rows, _shown(explained), strict=True):
                 placed[row] = one | {"version": target.arm.version} if len(parts) > 1 else one
-        if request.ids is not None:
+        if request.listed is not None:
+            placed = [{ITEM: item} | one for item, one in zip(request.listed.items, placed, strict=True)]
+        elif request.ids is not None:
             placed = [{"id": own} | one for own, one in zip(request.ids, placed, strict=True)]
         shared = next(iter(parts)).arm.version if len(parts) == 1 else served.champion.arm.version if served.champion else ""
         return _encode({"model": name, "version": shared, "explanations": placed})
@@ -82,6 +85,8 @@ def _failure(served: Served, target: Target, error: str) -> FlyballError:
 def _parts(served: Served, request: Request, version: str) -> dict[Target, list[int]]:
     """Who explains which rows."""
     keys = request.keys
+    if request.listed is not None and request.listed.key is not None:
+        keys = [request.listed.key] * len(request.rows)
     if served.sticky is not None and keys is None:
         keys = [str(row[served.sticky]) for row in request.rows]
     parts: dict[Target, list[int]] = {}

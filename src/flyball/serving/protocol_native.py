@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 
 from flyball.errors import BadInput, Unavailable
-from flyball.records.models import Field
+from flyball.records.models import Field, Signature
 from flyball.serving.dispatch import Answer, Dispatcher
 from flyball.serving.explain import MOST_PROBLEMS
 from flyball.serving.ids import PREFIX
 from flyball.serving.labels import labels_of, read_label
+from flyball.serving.lists import ITEM, ranked
 
 _encode = msgspec.json.Encoder().encode
 _REMEMBERED = 200_000
@@ -44,7 +45,8 @@ class Native:
         except BadInput as error:
             dispatcher.refuse(name, error, served.names)
             raise
-        taken = next((own for own in request.ids or () if own.startswith(PREFIX)), None)
+        given = request.ids or () if request.listed is None else (request.listed.id or "",)
+        taken = next((own for own in given if own.startswith(PREFIX)), None)
         if taken is not None:
             problem = BadInput(
                 f'"{taken[:40]}" cannot be a caller\'s id',
@@ -54,7 +56,11 @@ class Native:
             dispatcher.refuse(name, problem)
             raise problem
         answer = await dispatcher.predict(served, request, version=version)
-        return _encode(_predictions(answer)), answer.logged
+        if request.listed is None:
+            return _encode(_predictions(answer)), answer.logged
+        items = ranked(request.listed.items, answer.output, answer.marks)
+        whole = {"id": answer.request_id, "items": items}
+        return _encode(_Predictions(answer.served.name, answer.versions[0], [whole], answer.fallback)), answer.logged
 
     def labels(self, name: str, body: bytes) -> tuple[int, bytes]:
         """Take labels: (status, body). 422 only when every one is refused. Raises Unparsable, TooLarge, NotFound, and Unavailable where they cannot be
@@ -104,6 +110,8 @@ class Native:
             "classes": list(signature.classes),
             "example": {"row": {field.name: _example(field) for field in signature.fields}},
         }
+        if signature.task == "ranking":
+            document |= _of_lists(signature)
         return _encode(document)
 
     def _remember(self, labels: dict[tuple[str, str], Any]) -> None:
@@ -147,6 +155,15 @@ def _field(field: Field) -> dict[str, Any]:
     if field.on_request != "refuse":
         shown["on_request"] = field.on_request
     return shown
+
+
+def _of_lists(signature: Signature) -> dict[str, Any]:
+    """What a schema says of lists: which field an item's name is of, where each field stands, and a list of one item."""
+    own = [field for field in signature.fields if field.name in signature.item_fields]
+    item = {ITEM if field.name == signature.item else field.name: _example(field) for field in own}
+    row = {field.name: _example(field) for field in signature.fields if field not in own}
+    fields = [_field(field) | {"of": "item" if field in own else "row"} for field in signature.fields]
+    return {"item": signature.item, "fields": fields, "example": {"row": row, "items": [item]}}
 
 
 def _example(field: Field) -> Any:

@@ -13,6 +13,7 @@ from flyball.errors import BadInput, FlyballError
 from flyball.records.models import Signature
 from flyball.serving import tensors
 from flyball.serving.dispatch import Answer, Dispatcher
+from flyball.serving.lists import fits_no_tensors
 from flyball.serving.table import Served
 
 _encode = msgspec.json.Encoder().encode
@@ -52,6 +53,8 @@ class Oip:
         if version:
             served.pinned(version)
         signature = served.signature
+        if signature.task == "ranking":
+            raise fits_no_tensors(name)
         shapes = {"prediction": (_value_type(signature), [-1]), "probability": ("FP64", [-1, len(signature.classes)])}
         outputs = [{"name": output, "datatype": shapes[output][0], "shape": shapes[output][1]} for output in _outputs(signature)]
         versions = [target.arm.version for target in served.targets.values()]
@@ -62,6 +65,8 @@ class Oip:
         """The answer's JSON, and whether it is in the log."""
         served = self._dispatcher.find(name)
         try:
+            if served.signature.task == "ranking":
+                raise fits_no_tensors(name)
             asked = tensors.parse(body, _outputs(served.signature))
             request = served.reader.read_columns(tensors.columns(asked, served.signature), "inputs")
         except BadInput as error:

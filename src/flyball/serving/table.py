@@ -12,6 +12,7 @@ from flyball.records.base import Record
 from flyball.records.models import ModelRef, Signature
 from flyball.records.serving import Arm, ModelRoute, RouteTable
 from flyball.serving.layout import UNSAID, worker_name
+from flyball.serving.lists import ListReader
 from flyball.serving.pick import Picker
 from flyball.serving.validate import RowReader
 
@@ -110,6 +111,10 @@ def _served(name: str, epoch: int, route: ModelRoute, reader: RowReader) -> Serv
     )
 
 
+def _reader(signature: Signature) -> RowReader:
+    return ListReader(signature) if signature.task == "ranking" else RowReader(signature)
+
+
 class Table:
     """Every model's route under one epoch. `known`: whether it is known which models are served, and not only of these."""
 
@@ -121,7 +126,7 @@ class Table:
         for name, route in file.table.models.items():
             old = before.models.get(name) if before else None
             # a reader is compiled for its signature, which most changes of a route leave as it is
-            reader = old.reader if old and old.signature == route.signature else RowReader(route.signature)
+            reader = old.reader if old and old.signature == route.signature else _reader(route.signature)
             self.models[name] = _served(name, file.table.epoch, route, reader)
 
     def find(self, name: str) -> Served:

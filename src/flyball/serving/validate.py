@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -25,11 +25,20 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 _PLURAL = {"id": "ids", "key": "keys", "time": "times"}
 
 
+class Listed(NamedTuple):
+    """That the rows of a request are one list (serving/lists.py): the item of each, and the caller's id and key of the whole."""
+
+    items: list[Any]
+    id: str | None
+    key: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a caller asked: rows in signature order; ids, keys and times (µs) one a row where given.
 
     `marks`: what was done with values that break their contract, one a row (None: nothing in it); None where nothing was at all.
+    `listed`: of a ranking.
     """
 
     rows: list[Row]
@@ -37,6 +46,7 @@ class Request:
     keys: list[str] | None = None
     times: list[Instant] | None = None
     marks: list[Marks | None] | None = None
+    listed: Listed | None = None
 
 
 def _field_type(field: Field) -> Any:
@@ -157,9 +167,9 @@ class RowReader:
             problems += found
         single = given == ["row"]
         count = 1 if single else len(rows)
-        ids = _per_row(body, "id", single=single, count=count, problems=problems)
-        keys = _per_row(body, "key", single=single, count=count, problems=problems)
-        times = _times(_per_row(body, "time", single=single, count=count, problems=problems), single=single, problems=problems)
+        ids = per_row(body, "id", single=single, count=count, problems=problems)
+        keys = per_row(body, "key", single=single, count=count, problems=problems)
+        times = times_of(per_row(body, "time", single=single, count=count, problems=problems), single=single, problems=problems)
         if ids is not None and len(set(ids)) != len(ids):
             problems.append(Problem("/ids", "an id is given twice", "a label names one row"))
         if problems:
@@ -198,7 +208,7 @@ class RowReader:
         )
 
 
-def _per_row(body: dict[str, Any], one: str, *, single: bool, count: int, problems: list[Problem]) -> list[str] | None:
+def per_row(body: dict[str, Any], one: str, *, single: bool, count: int, problems: list[Problem]) -> list[str] | None:
     """`id` beside `row`, `ids` beside `rows` or `columns`: one text a row; None when not given."""
     right, wrong = (one, _PLURAL[one]) if single else (_PLURAL[one], one)
     if wrong in body:
@@ -220,7 +230,8 @@ def _per_row(body: dict[str, Any], one: str, *, single: bool, count: int, proble
     return values
 
 
-def _times(texts: list[str] | None, *, single: bool, problems: list[Problem]) -> list[Instant] | None:
+def times_of(texts: list[str] | None, *, single: bool, problems: list[Problem]) -> list[Instant] | None:
+    """The moments of `time` beside `row`, or of `times`; adds what is wrong with them to `problems`."""
     if texts is None:
         return None
     moments: list[Instant] = []

@@ -1,0 +1,186 @@
+"""A list to be ranked: what a request of it is, and what its answer is.
+
+A request is one list: `row` holds what is the same for all of its items, `items` names each with what is its own. It becomes one row an item, which
+one version answers together and one record logs: answered ⊆ logged as for every other request. A list is read slowly, always: with every
+problem there is, as `explain` says it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from flyball.errors import BadInput, Problem
+from flyball.records.models import Field, Signature
+from flyball.serving import explain
+from flyball.serving.explain import Marks, Row, Value, pointer, shown
+from flyball.serving.problems import Unparsable
+from flyball.serving.validate import Listed, Request, RowReader, per_row, refuse, times_of
+
+ITEM = "item"
+"""What an item is called in requests, answers and labels, whatever its column is called."""
+
+_MEMBERS = ("row", "items", "id", "key", "time")
+_FORM = 'send {"row": {…}, "items": [{"item": …, …}, …]}'
+
+
+def item_id(request_id: str, item: object) -> str:
+    """The id under which the log has an item of a list, and a label finds it."""
+    return f"{request_id}/{item}"
+
+
+def fits_no_tensors(name: str) -> BadInput:
+    """What a caller of a ranking is told who sends rows without a list."""
+    return BadInput(
+        f"{name} ranks lists, and a request of rows or tensors says nothing of them",
+        why="what is the same for all items of a list, and what an item is called, have no place there",
+        fix=f"POST /models/{name}/predict with row and items",
+    )
+
+
+class ListReader(RowReader):
+    """Reads requests of a ranking's signature. Made once for a route; safe to share."""
+
+    def __init__(self, signature: Signature) -> None:
+        super().__init__(signature)
+        self._own = frozenset(signature.item_fields)
+
+    def read(self, body: bytes) -> Request:
+        """Read a list (docs/http.md). Raises Unparsable, TooLarge, or BadInput with every problem."""
+        given = explain.parse(body)
+        if not isinstance(given, dict):
+            raise Unparsable("the body is not an object", fix=_FORM)
+        problems = explain.first(_strange(given))
+        items = given.get("items")
+        if not isinstance(items, list) or not items:
+            problems.append(Problem("/items", "items is a list of at least one item", fix=_FORM))
+            items = []
+        explain.check_count(len(items), "items")
+        rows, marks, found = self._rows_of(given.get("row", {}), items)
+        problems += found
+        ids, keys = (per_row(given, one, single=True, count=1, problems=problems) for one in ("id", "key"))
+        moments = times_of(per_row(given, "time", single=True, count=1, problems=problems), single=True, problems=problems)
+        if problems:
+            raise refuse(problems)
+        listed = Listed([one[ITEM] for one in items], ids[0] if ids else None, keys[0] if keys else None)
+        return Request(rows, times=moments * len(rows) if moments else None, marks=marks if any(marks) else None, listed=listed)
+
+    def read_columns(self, columns: Mapping[str, Any], root: str = "columns") -> Request:  # noqa: ARG002 - the reader of rows has them
+        """Refuse. Raises BadInput."""
+        raise fits_no_tensors("the model")
+
+    def _rows_of(self, row: Any, items: list[Any]) -> tuple[list[Row], list[Marks | None], list[Problem]]:
+        shared = _Shared(self.signature, row)
+        problems, rows, marks = shared.problems, list[Row](), list[Marks | None]()
+        seen: set[Any] = set()
+        for index, one in enumerate(items):
+            if len(problems) > explain.MOST_PROBLEMS:
+                break
+            if not isinstance(one, dict):
+                problems.append(Problem(pointer("items", index), "an item is an object", fix='send {"item": …, "field": value, …}'))
+                continue
+            values, own, found = self._item(one, shared, index)
+            problems += found
+            problems += _twice(one.get(ITEM), seen, index)
+            rows.append(tuple(values))
+            marks.append(own or None)
+        return rows, marks, problems
+
+    def _item(self, one: dict[str, Any], shared: _Shared, index: int) -> tuple[list[Value], Marks, list[Problem]]:
+        """An item's values in signature order: its own, else the list's."""
+        marks, values = dict(shared.marks), list[Value]()
+        problems = list(_unknown(one, {ITEM, *shared.known} - {self.signature.item}, "items", index))
+        for field in self.signature.fields:
+            name = ITEM if field.name == self.signature.item else field.name
+            where = pointer("items", index, name)
+            if name in one:
+                marks.pop(field.name, None)
+                checked = explain.settle_value(one[name], field, where, marks)
+            elif name in shared.values:
+                checked = shared.values[name]
+            elif name in shared.broken:
+                continue
+            elif field.on_request != "refuse":
+                checked = explain.settle_value(None, field, where, marks)
+            else:
+                checked = self._missing(field, where, shared)
+            if isinstance(checked, Problem):
+                problems.append(checked)
+            else:
+                values.append(checked)
+        return values, marks, problems
+
+    def _missing(self, field: Field, where: str, shared: _Shared) -> Problem:
+        if field.name in self._own:
+            name = ITEM if field.name == self.signature.item else field.name
+            return Problem(where, "the field is missing", "each item has its own", f'send "{name}" in the item')
+        # of what is the same for all items it is said once
+        shared.broken.add(field.name)
+        return Problem(
+            pointer("row", field.name), "the field is missing", "the signature names it", f'send "{field.name}" in row, for the whole list'
+        )
+
+
+class _Shared:
+    """What a list says of all of its items: checked once."""
+
+    def __init__(self, signature: Signature, row: Any) -> None:
+        self.known = {field.name for field in signature.fields}
+        self.values: dict[str, Value] = {}
+        self.marks: Marks = {}
+        self.broken: set[str] = set()
+        self.problems: list[Problem] = []
+        if not isinstance(row, dict):
+            self.problems.append(Problem("/row", "row is an object: what is the same for all items", fix='send {"field": value, …}'))
+            self.broken = self.known
+            return
+        self.problems += explain.first(_unknown(row, self.known - {signature.item}, "row"))
+        for field in signature.fields:
+            if field.name not in row or field.name == signature.item or len(self.problems) > explain.MOST_PROBLEMS:
+                continue
+            checked = explain.settle_value(row[field.name], field, pointer("row", field.name), self.marks)
+            if isinstance(checked, Problem):
+                self.problems.append(checked)
+                self.broken.add(field.name)
+            else:
+                self.values[field.name] = checked
+
+
+def _strange(given: dict[str, Any]) -> Iterator[Problem]:
+    for name in ("rows", "columns"):
+        if name in given:
+            yield Problem(pointer(name), f"{name} are of models that answer rows", "this one ranks the items of one list", _FORM)
+    yield from explain.strange([name for name in given if name not in ("rows", "columns")], _MEMBERS, "a request")
+
+
+def _unknown(found: Collection[str], known: Collection[str], *at: str | int) -> Iterator[Problem]:
+    for name in found:
+        if name not in known:
+            near = explain.near_name(name, known)
+            fix = f'did you mean "{near}"?' if near else "leave it out"
+            yield Problem(pointer(*at, name), "there is no such field", "the signature does not name it", fix)
+
+
+def _twice(item: Any, seen: set[Any], index: int) -> Iterator[Problem]:
+    """Whether an item cannot be told from another, or not be named by a label."""
+    if not isinstance(item, int | str):
+        return
+    text = str(item)
+    if len(text) > explain.LONGEST_ID:
+        what = f"the item has {len(text):,} characters"
+        yield Problem(pointer("items", index, ITEM), what, f"an item has {explain.LONGEST_ID} at most", "shorten it")
+    if text in seen:
+        yield Problem(pointer("items", index, ITEM), f"{shown(item)} is in the list twice", "a label names one item", "send it once")
+    seen.add(text)
+
+
+def ranked(items: list[Any], output: list[list[Any]], marks: list[Marks | None] | None) -> list[dict[str, Any]]:
+    """The items with their scores, best first; of equal ones, the one that was sent first."""
+    places = sorted(range(len(items)), key=lambda place: -float(output[place][0]))
+    answered = []
+    for place in places:
+        one: dict[str, Any] = {ITEM: items[place], "score": output[place][0]}
+        if marks and marks[place]:
+            one["marks"] = marks[place]
+        answered.append(one)
+    return answered
