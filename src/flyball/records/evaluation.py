@@ -48,9 +48,23 @@ class WeakSlices(Record, frozen=True):
     found: tuple[WeakSlice, ...] = ()
 
 
+class Packaging(Record, frozen=True):
+    """In which form a version is served ("skops", "onnx", or "own": the model's `save=`), and why. Where ONNX was tried: over how many rows it was compared,
+    in how many the class differed, the largest difference of a score or number (relative to it where it is above 1), and CPU in µs of batches of 1 and 100 rows.
+    """
+
+    served: str
+    why: str
+    rows: int = 0
+    classes_differ: int = 0
+    difference: float = 0.0
+    cpu_us: dict[str, float] = {}
+
+
 class Report(Record, frozen=True):
     """All sections. `missing`: topic → why the run could not look into it; what gates ask of it is then insufficient."""
 
     missing: dict[str, str] = {}
     importances: Importances | None = None
     weak_slices: WeakSlices | None = None
+    packaging: Packaging | None = None

@@ -20,7 +20,7 @@ from flyball.evaluation.answers import answers as read_answers
 from flyball.evaluation.holdout import Measured
 from flyball.features.fields import gap_columns
 from flyball.records.estimates import Estimate
-from flyball.records.evaluation import Report
+from flyball.records.evaluation import Packaging, Report
 from flyball.records.training import RunSpec
 from flyball.store.blobs import Blobs
 from flyball.training.fitting import Fitter
@@ -35,7 +35,7 @@ Frames = Mapping[str, pl.DataFrame]
 @dataclass(frozen=True)
 class Subject:
     """What is looked into. `candidate` was fitted without the hold-out, `[split.start, split.stop)` of `rows`; `frame` is the judged hold-out;
-    `champion` comes with its own features of the held-out rows; `artifact` is what was packed, among `blobs`: both are empty in a rehearsal.
+    `champion` comes with its own features of the held-out rows; `artifact` is what was packed, among `blobs`: both are empty in a rehearsal; `packaging` is in which form, and why.
     """
 
     spec: RunSpec
@@ -49,6 +49,7 @@ class Subject:
     champion: tuple[Predictor, pl.DataFrame] | None = None
     artifact: str = ""
     blobs: Blobs | None = None
+    packaging: Packaging | None = None
 
     @property
     def rows(self) -> Assembled:

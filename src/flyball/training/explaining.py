@@ -84,8 +84,8 @@ class Explainer:
 
     def __init__(self, predictor: Predictor) -> None:
         """Raises NotFound for a version that holds no stored rows and cannot be explained without."""
-        self._predictor = predictor
-        self.way = _way(predictor)
+        self._predictor = predictor.original()
+        self.way = _way(self._predictor)
 
     def explain(self, X: pl.DataFrame) -> Explanation:
         """One row of features. Raises BadInput if the model fails on it."""

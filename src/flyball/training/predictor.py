@@ -56,6 +56,7 @@ class Predictor:
         self.trained_until: Instant = 0
         self.judged: Predictor | None = None
         self.background: pl.DataFrame | None = None
+        self.read_original: Callable[[], Predictor] | None = None
         train = model.train
         own = train.predict if train is not None else None
         asked = own if own is not None else (train.fit if train is not None else None)
@@ -63,7 +64,7 @@ class Predictor:
         self._frame: Callable[[pl.DataFrame], Any] = frame_for(asked)
         bare = None if self._own is not None else without_names(fitted)
         self._asked = fitted if bare is None else bare
-        self._array_form = bare is not None
+        self._array_form = bare is not None or getattr(fitted, "takes_arrays", False) is True
         self._ask = self._method()
 
     def predict(self, X: pl.DataFrame) -> Predictions:
@@ -82,6 +83,14 @@ class Predictor:
                 code="unusable-answers",
             ) from error
         return self._read(_array(raw), X.height)
+
+    def original(self) -> Predictor:
+        """The predictor of the estimator itself, where this one asks another form of it."""
+        if self.read_original is None:
+            return self
+        found = self.read_original()
+        found.golden, found.background, found.artifact = self.golden, self.background, self.artifact
+        return found
 
     @property
     def asked_by_function(self) -> bool:

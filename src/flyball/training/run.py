@@ -25,6 +25,7 @@ from flyball.features.assemble import watched_columns
 from flyball.records import codec
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate
+from flyball.records.evaluation import Packaging
 from flyball.records.monitoring import Bins
 from flyball.records.training import RunResult, RunSpec
 from flyball.store.blobs import Blobs
@@ -33,6 +34,7 @@ from flyball.training.calls import Parameters, Part
 from flyball.training.evaluating import Evaluated, Subject, evaluate
 from flyball.training.fitting import FitCache, Fitter, train_of
 from flyball.training.judging import Judged, holdout_frame, judge_holdout, objective, parquet, score
+from flyball.training.packaging import choose as choose_form
 from flyball.training.predictor import Predictions, Predictor
 from flyball.training.remarks import remarks
 from flyball.training.rows import MIN_HOLDOUT, MIN_TRAIN, Assembled, assemble
@@ -120,13 +122,13 @@ def perform(
     released.judged = chosen.candidate
     released.trained_until = int(rows.times[final.stop - 1])
     store = blobs if package else None
-    made = ""
+    made, told = "", None
     if store is not None:
         progress(Progress(stage="package"))
-        made = _artifact(spec, released, rows, final, store)
+        made, told = _artifact(spec, released, rows, final, store, chosen.split.holdout)
     progress(Progress(stage="evaluate"))
     subject = Subject(
-        spec, model, frames, fitter, chosen.split, chosen.candidate, released, frame, champion=against, artifact=made, blobs=store
+        spec, model, frames, fitter, chosen.split, chosen.candidate, released, frame, against, artifact=made, blobs=store, packaging=told
     )
     evaluated = evaluate(subject, asked(model) if store is None else SECTIONS)
     progress(Progress(stage="judge"))
@@ -321,14 +323,15 @@ def _result(
     )
 
 
-def _artifact(spec: RunSpec, released: Predictor, rows: Assembled, final: Split, blobs: Blobs) -> str:
-    """Store what is released, and load it again, as whoever serves it will."""
+def _artifact(spec: RunSpec, released: Predictor, rows: Assembled, final: Split, blobs: Blobs, holdout: int) -> tuple[str, Packaging]:
+    """Store what is released in the form that serves best, and load it again, as whoever serves it will."""
+    packed = choose_form(released, rows.frame[: final.end].select(rows.features), holdout)
     trained = rows.frame[final.start : final.end].select(rows.features)
     golden = trained.tail(artifact.GOLDEN_ROWS)
     released.background = artifact.background_of(trained, spec.seed)
-    made = artifact.pack(released, golden, blobs, code=spec.code, declaration=spec.declaration, file=spec.file)
+    made = artifact.pack(released, golden, blobs, code=spec.code, declaration=spec.declaration, file=spec.file, graph=packed.graph)
     artifact.check_loads(made, released.model, blobs)
-    return made
+    return made, packed.told
 
 
 def _stored(

@@ -10,8 +10,13 @@ from flyball.declare.model import Model
 from flyball.training import sections_holdout
 from flyball.training.evaluating import Section
 from flyball.training.importances import importances
+from flyball.training.packaging import packaging
 
-SECTIONS: tuple[Section, ...] = (Section("importances", (), importances), *sections_holdout.SECTIONS)
+SECTIONS: tuple[Section, ...] = (
+    Section("importances", (), importances),
+    *sections_holdout.SECTIONS,
+    Section("packaging", (), packaging),
+)
 """All of them, in the order in which they are made."""
 
 

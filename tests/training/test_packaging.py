@@ -1,0 +1,183 @@
+"""A version is served as ONNX where that answers alike and is faster, and says so; its estimator stays in the artifact."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rfc8785
+from sklearn.linear_model import LogisticRegression
+
+from flyball.errors import Corrupt
+from flyball.records import codec
+from flyball.records.evaluation import Packaging, Report
+from flyball.training import artifact, onnx_form, packaging
+from flyball.training.explaining import Explainer
+from flyball.training.predictor import Predictions, Predictor
+from flyball.training.run import Performed, perform
+
+needs_onnx = pytest.mark.skipif(not onnx_form.can_make(), reason="the extra onnx is not installed: its libraries come with 120 MB")
+
+LOOP = """
+import flyball as fb
+import numpy as np
+import polars as pl
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+market = fb.Dataset("market", source="data/market.csv", time="ts", columns={
+    "hour": fb.column(int, between=(0, 23), known_after="-1d"), "price": fb.column(float, known_after="-1d"), "up": fb.column(int, one_of=(0, 1))})
+
+def fit(X: pl.DataFrame, y: pl.Series):
+    return ESTIMATOR.fit(X, y)
+
+PREDICT
+served = fb.Model("served", task="TASK", data=market, label="up", framing=fb.Framing("test"),
+    train=fb.Train(fit, window="30d", holdout="7d"MORE))
+"""
+
+
+def made(project, estimator: str, *, task: str = "binary", predict: str = "", more: str = "") -> tuple[Performed, Packaging, object]:
+    text = LOOP.replace("ESTIMATOR", estimator).replace("TASK", task).replace("PREDICT", predict).replace("MORE", more)
+    own = project(text, "served")
+    found = perform(own.spec(), own.model, own.frames, own.blobs)
+    return found, codec.decode(own.blobs.get(found.result.report), Report).packaging, own
+
+
+@needs_onnx
+@pytest.mark.parametrize(
+    ("estimator", "task"),
+    [
+        ("LogisticRegression()", "binary"),
+        ("make_pipeline(StandardScaler(), LogisticRegression())", "binary"),
+        ("HistGradientBoostingClassifier(max_iter=20)", "binary"),
+        ("RandomForestClassifier(21, random_state=0)", "multiclass"),
+        ("HistGradientBoostingRegressor(max_iter=20)", "regression"),
+    ],
+)
+def test_an_equal_and_faster_form_is_served_and_the_estimator_explains(project, tmp_path: Path, estimator, task):
+    performed, told, own = made(project, estimator, task=task)
+    assert told.served == "onnx", told.why
+    assert "faster" in told.why
+    assert told.rows == 1_000, "the hold-out has fewer, so older rows are compared as well"
+    assert (told.classes_differ, told.difference <= packaging.TOLERANCE) == (0, True)
+    assert told.cpu_us["onnx_1"] < told.cpu_us["skops_1"]
+    manifest = artifact.manifest_of(performed.result.artifact, own.blobs)
+    assert manifest.served == "onnx"
+    assert {"model.onnx", "model.skops"} <= set(manifest.files)
+
+    loaded = artifact.load(performed.result.artifact, own.blobs, tmp_path / "scratch")
+    assert isinstance(loaded.fitted, onnx_form.OnnxEstimator)
+    rows = loaded.background
+    given, expected = loaded.predict(rows), performed.predictor.predict(rows)
+    assert (given.value == expected.value).all() or np.allclose(given.value, expected.value, rtol=1e-5)
+    explained = Explainer(loaded).explain(rows[:1])
+    base, output, parts = explained.contributions
+    assert math.isclose(base + parts.sum(), output, abs_tol=1e-9)
+
+
+@needs_onnx
+def test_the_same_run_gives_the_same_artifact_and_the_graph_says_nothing_of_what_was_learned(project):
+    performed, _, own = made(project, "HistGradientBoostingClassifier(max_iter=20)")
+    again = perform(own.spec(), own.model, own.frames, own.blobs)
+    assert again.result.artifact == performed.result.artifact
+    manifest = artifact.manifest_of(performed.result.artifact, own.blobs)
+    rows = artifact.load(performed.result.artifact, own.blobs, own.root / "s").golden.drop(artifact.VALUE, artifact.SCORE)
+    plain = artifact.pack(performed.predictor, rows, own.blobs, code=manifest.code, declaration=manifest.declaration, file=manifest.file)
+    assert artifact.fit_digest(plain, own.blobs) == performed.result.fit_digest
+
+
+@needs_onnx
+def test_a_form_that_answers_otherwise_is_not_served(project, monkeypatch):
+    real = onnx_form.graph_of
+
+    def other(estimator: object, features: int) -> bytes:
+        """The graph of another model: as a wrong converter would make it."""
+        X = np.random.default_rng(0).random((200, features))
+        return real(LogisticRegression().fit(X, (X[:, 0] > 0.5).astype(int)), features)
+
+    monkeypatch.setattr(onnx_form, "graph_of", other)
+    performed, told, own = made(project, "HistGradientBoostingClassifier(max_iter=20)")
+    assert told.served == "skops"
+    assert "answers otherwise" in told.why
+    assert told.classes_differ > 0
+    assert "model.onnx" not in artifact.manifest_of(performed.result.artifact, own.blobs).files
+
+
+@needs_onnx
+def test_a_form_that_is_not_clearly_faster_is_not_served(project, monkeypatch):
+    monkeypatch.setattr(packaging, "CLEARLY", 0.0)
+    _, told, _ = made(project, "LogisticRegression()")
+    assert told.served == "skops"
+    assert "not clearly faster" in told.why
+
+
+@needs_onnx
+def test_a_graph_that_was_changed_does_not_load(project, tmp_path: Path):
+    performed, _, own = made(project, "LogisticRegression()")
+    path = own.blobs.path(artifact.manifest_of(performed.result.artifact, own.blobs).files["model.onnx"])
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(Corrupt, match=r"model\.onnx"):
+        artifact.load(performed.result.artifact, own.blobs, tmp_path / "scratch")
+
+
+@needs_onnx
+def test_a_graph_of_another_model_fails_the_golden_rows(project, tmp_path: Path):
+    performed, _, own = made(project, "LogisticRegression()")
+    X = np.random.default_rng(0).random((200, 2))
+    wrong = onnx_form.graph_of(LogisticRegression().fit(X, (X[:, 0] < 0.5).astype(int)), 2)
+    manifest = codec.plain(artifact.manifest_of(performed.result.artifact, own.blobs))
+    manifest["files"]["model.onnx"] = own.blobs.put(wrong)
+    other = own.blobs.put(rfc8785.dumps(manifest))
+    with pytest.raises(Corrupt, match="golden row"):
+        artifact.load(other, own.blobs, tmp_path / "scratch")
+
+
+@needs_onnx
+def test_what_cannot_be_a_graph_is_said(project):
+    _, told, _ = made(project, "LogisticRegression()", predict="def own(model, X): return model.predict_proba(X)", more=", predict=own")
+    assert (told.served, told.why) == ("skops", "ONNX was not tried: the model has a predict= or save= of its own")
+    _, told, _ = made(project, "RandomForestClassifier(500, random_state=0)")
+    assert "nodes, which take seconds to convert" in told.why
+
+
+def test_without_the_extra_nothing_changes_and_the_report_says_so(project, monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(onnx_form, "can_make", lambda: False)
+    performed, told, own = made(project, "LogisticRegression()")
+    assert told == Packaging(served="skops", why="ONNX was not tried: extra missing (pip install 'flyball[onnx]')")
+    manifest = artifact.manifest_of(performed.result.artifact, own.blobs)
+    assert (manifest.served, "model.onnx" in manifest.files) == ("skops", False)
+    assert artifact.load(performed.result.artifact, own.blobs, tmp_path / "scratch").original().fitted is not None
+
+
+def test_a_version_served_as_onnx_is_answered_by_its_estimator_where_graphs_cannot_be_run(project, monkeypatch, tmp_path: Path, capsys):
+    monkeypatch.setattr(onnx_form, "can_make", lambda: False)
+    performed, _, own = made(project, "LogisticRegression()")
+    manifest = codec.plain(artifact.manifest_of(performed.result.artifact, own.blobs))
+    manifest["files"]["model.onnx"], manifest["served"] = own.blobs.put(b"a graph"), "onnx"
+    other = own.blobs.put(rfc8785.dumps(manifest))
+    monkeypatch.setattr(onnx_form, "can_run", lambda: False)
+    loaded = artifact.load(other, own.blobs, tmp_path / "scratch")
+    assert isinstance(loaded.fitted, LogisticRegression)
+    assert "ONNX Runtime is not installed" in capsys.readouterr().out
+
+
+def test_manifests_of_before_name_no_form_and_are_served_as_they_were(project, tmp_path: Path):
+    performed, _, own = made(
+        project, "LogisticRegression()", predict="def own(model, X): return model.predict_proba(X)", more=", predict=own"
+    )
+    manifest = codec.plain(artifact.manifest_of(performed.result.artifact, own.blobs))
+    manifest.pop("served", None)
+    manifest["files"].pop("background.parquet")
+    before = own.blobs.put(rfc8785.dumps(manifest))
+    assert isinstance(artifact.load(before, own.blobs, tmp_path / "scratch"), Predictor)
+
+
+def test_numbers_are_compared_relative_to_their_size():
+    one, other = Predictions(np.array([1e6, 0.5])), Predictions(np.array([1e6 + 5, 0.5]))
+    assert packaging._difference(one, other) == (0, pytest.approx(5e-6))
