@@ -114,7 +114,7 @@ def evaluate(subject: Subject, sections: Sequence[Section]) -> Evaluated:
         try:
             found = section.make(subject)
         except FlyballError as error:
-            missing[section.topic] = str(error)
+            missing[section.topic] = "; ".join(part for part in (error.what, error.why) if part)
             unmeasured |= dict.fromkeys(section.metrics, f"{section.topic}: {error.what}")
             continue
         report = msgspec.structs.replace(report, **found.fields)
