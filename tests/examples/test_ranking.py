@@ -138,6 +138,8 @@ def test_a_list_is_answered_in_the_planted_order_and_logged_as_one_request(proje
     assert record.input is not None
     # in the order of the signature: budget, device, price, rating, sku
     assert record.input[1] == [100.0, "phone", 100.0, 4.9, "the one"]
+    ask(up, id="list-2", items=LIST["items"][:1])
+    assert next(one for one in project.log() if one.request_id == "list-2").row_ids() == ["list-2/far too dear"]
     own = ask(up)["predictions"][0]["id"]
     assert own.startswith("p_")
     labels = [{"id": own, "item": "the one", "value": 3}, {"id": own, "item": "far too dear", "value": 0}, {"id": own, "value": 0}]

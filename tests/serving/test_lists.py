@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flyball.clock import Span
 from flyball.errors import BadInput
 from flyball.records.models import Field, Signature
+from flyball.records.monitoring import Cursor, Watch
+from flyball.serving import wal
+from flyball.serving.evidence import LiveEvidence
 from flyball.serving.explain import MOST_ROWS
 from flyball.serving.lists import ListReader, item_id, ranked
 from flyball.serving.problems import TooLarge, Unparsable
@@ -205,3 +211,35 @@ def test_a_label_of_another_model_has_no_item(border: Border) -> None:
     answer = border.labels({"id": "a", "item": "x", "value": 1})
     assert answer.status == 422
     assert answer.document["refused"][0]["detail"].startswith('there is no member "item"')
+
+
+def test_labels_of_items_find_their_rows_and_say_nothing_of_how_well_the_list_was_ordered(tmp_path: Path) -> None:
+    second = 1_000_000_000
+    writer = wal.Writer(tmp_path / "log", "g0", reserve_bytes=0)
+    header = wal.read_header(writer.path)
+    assert header is not None
+    start = header[0].monotonic_ns
+    items = ["a", "b/c", "7"]
+    answered = wal.frame(
+        "answer",
+        "list-1",
+        picked_ns=start + second,
+        answered_ns=start + second + 2_000_000,
+        version="m@1.0.0",
+        role="champion",
+        rows=3,
+        packed_input=msgspec.msgpack.encode([[0.5, item] for item in items]),
+        packed_output=msgspec.msgpack.encode([[3.0, None], [2.0, None], [1.0, None]]),
+        marks={"ids": [item_id("list-1", item) for item in items]},
+    )
+    labels = [wal.label_frame("m", item_id("list-1", item), value, 0, now_ns=start + 2 * second) for item, value in (("b/c", 3), (7, 0))]
+    stray = wal.label_frame("m", "list-1", 1, 0, now_ns=start + 2 * second)
+    writer.append([writer.declare("m@1.0.0", ["price", "sku"]), answered, *labels, stray])
+    writer.close()
+    watch = Watch(model="m", task="ranking", label_delay=Span.parse("5s"))
+    now = header[0].wall_ns // 1000 + 60_000_000
+    batch, _ = LiveEvidence(tmp_path).since(Cursor(until=0, offsets={}), now, {"m": watch})
+    [whole] = [one for one in batch.quality if not one.slice]
+    assert (whole.matured, whole.labelled, whole.abs_error, whole.loss) == (3, 2, 0.0, 0.0)
+    assert batch.blocks == ()
+    assert batch.unmatched == {"m": 1}
