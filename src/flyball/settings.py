@@ -92,6 +92,12 @@ class Settings:
         unit="s",
         why="a feature that is computed otherwise than in training is found within minutes, for seconds of work an hour",
     )
+    trials_at_once: int = _setting(
+        1,
+        meaning="how many trials of a search a run makes at once, each in a process of its own with one thread (0: as 1)",
+        unit="processes",
+        why="the other processors are for what serves; more make a search shorter, and never find another result",
+    )
     run_retention_d: int = _setting(
         90,
         meaning="how long what a run left is kept where no version came of it, or one that was rejected",

@@ -205,7 +205,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         memory=Operational(database),
         blobs=blobs,
         library=library,
-        runs=LiveRuns(LocalCompute(folder / "jobs"), blobs, folder, lies),
+        runs=LiveRuns(LocalCompute(folder / "jobs"), blobs, folder, lies, at_once=settings.trials_at_once),
         data=LiveData(reader, blobs, clock.now, _every(settings), erasures=_erasures(subjects), against=against),
         evidence=LiveCounts(folder, blobs, lambda: subjects().segments()),
         routes=routes,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -38,10 +42,10 @@ class Jobs:
             for name, frame in project.frames.items()
         }
 
-    def start(self, run: str, timeout: str = "60s", memory: int | None = None, **fields) -> None:
+    def start(self, run: str, timeout: str = "60s", memory: int | None = None, attempt: int = 1, **fields) -> None:
         spec = self.project.blobs.put(codec.encode(self.project.spec(datasets=self.datasets, **fields)))
         limit = Span.parse(timeout)
-        self.compute.submit(job_spec(run, spec, blobs=self.project.blobs.root, home=self.home, timeout=limit, memory=memory))
+        self.compute.submit(job_spec(run, spec, blobs=self.project.blobs.root, home=self.home, timeout=limit, memory=memory, attempt=attempt))
 
     def end(self, run: str) -> Observed:
         for _ in range(1200):
@@ -142,6 +146,49 @@ def test_a_fit_that_ends_its_process_or_eats_memory_is_a_failed_run_with_a_code(
     assert (seen.state, seen.code) == ("failed", code), seen
     assert seen.why.startswith(says)
     assert "\n    fix  " in seen.why
+
+
+SEARCHES = """
+import time
+import flyball as fb
+import polars as pl
+from sklearn.tree import DecisionTreeClassifier
+
+market = fb.Dataset("market", source="data/market.csv", time="ts", columns={"hour": fb.column(int, known_after="-1d"), "up": int})
+
+def fit(X: pl.DataFrame, y: pl.Series, *, max_depth: int = 3):
+    print("fits", max_depth, flush=True)
+    time.sleep(0.2)
+    return DecisionTreeClassifier(max_depth=max_depth, random_state=0).fit(X, y)
+
+train = fb.Train(fit, search={"max_depth": fb.integers(1, 1000)}, window="28d", holdout="7d")
+m = fb.Model("m", task="binary", data=market, label="up", train=train, gates=[])
+"""
+
+
+def test_a_search_whose_machine_went_down_goes_on_in_the_next_attempt(project, tmp_path: Path):
+    jobs = Jobs(project(SEARCHES, "m"), tmp_path / "home")
+    jobs.start("run_1", trials=12)
+    until = time.monotonic() + 60
+    while not any(path.read_bytes().count(b"\n") >= 5 for path in (tmp_path / "home" / "memo").glob("*.trials")):
+        assert time.monotonic() < until, jobs.compute.log("run_1", 0)
+        time.sleep(0.02)
+    pids = json.loads((tmp_path / "home" / "jobs" / "run_1" / "1" / "pid.json").read_text())
+    for pid in (pids["guardian"], pids["pid"]):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert jobs.end("run_1").state == "lost"
+    jobs.start("run_1", trials=12, attempt=2)
+    seen = jobs.end("run_1")
+    assert (seen.state, seen.attempt) == ("succeeded", 2)
+    result = codec.decode(jobs.project.blobs.get(seen.result), RunResult)
+    log = jobs.compute.log("run_1", 0)[0].decode()
+    assert "trials 1, 2, 3, 4: made by an earlier attempt" in log
+    earlier = {trial.parameters["max_depth"] for trial in result.history[:5]} - {result.parameters["max_depth"]}
+    assert not {f"fits {depth}" for depth in earlier} & set(log.splitlines())
+    jobs.start("run_2", trials=12, seed=0)
+    assert jobs.end("run_2").result == seen.result, "the same run is remembered"
+    assert not list((tmp_path / "home" / "memo").glob("*.trials"))
 
 
 LEAKS = """

@@ -20,6 +20,10 @@ class Run(Protocol):
         """Record numbers of this run by name."""
         ...
 
+    def report(self, step: int, value: float) -> None:
+        """Tell how good the fit is after `step` steps, by the objective on rows it does not learn from. A trial of a search may end here."""
+        ...
+
 
 @dataclass(frozen=True)
 class Integers:

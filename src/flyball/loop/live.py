@@ -57,9 +57,12 @@ class FencedLedger(SqlLedger):
 class LiveRuns:
     """Runs as jobs. `folder` is the project's `.flyball`."""
 
-    def __init__(self, compute: LocalCompute, blobs: LocalBlobs, folder: Path, present: Callable[[str, str], str]) -> None:
-        """present: where the content of a data set (its name, the hash) lies now, of which some rows were erased."""
+    def __init__(
+        self, compute: LocalCompute, blobs: LocalBlobs, folder: Path, present: Callable[[str, str], str], *, at_once: int = 1
+    ) -> None:
+        """present: where the content of a data set (its name, the hash) lies now, of which some rows were erased. at_once: trials of a search."""
         self._compute, self._blobs, self._folder, self._present = compute, blobs, folder, present
+        self._at_once = at_once
         self._told: Sequence[tuple[str, int]] = ()
 
     def submit(self, run: str, attempt: int, spec: str, model: Model) -> None:
@@ -74,6 +77,7 @@ class LiveRuns:
             timeout=train.timeout if train else None,
             memory=train.memory if train else None,
             present=self._moved(spec),
+            at_once=self._at_once,
         )
         self._compute.submit(spec_of_job)
 

@@ -47,6 +47,24 @@ class RunSpec(Record, frozen=True):
     champion_result: ResultHash = ""
 
 
+class Trial(Record, frozen=True):
+    """One point of a search. `state`: complete, pruned (its reports were below the others' median), failed (`why` says how), stopped (it would have
+    taken the time that the run needs for its own fits).
+
+    `value` is the objective on the validation slice and `reports` what fit reported by step, both turned so that higher is better (an error is
+    negative); None where there is none. `seconds` is wall time, `cpu_s` CPU time: 0 where an equal point was tried before.
+    """
+
+    number: int
+    parameters: dict[str, int | float | str | bool]
+    state: str
+    value: float | None = None
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+    why: str = ""
+    reports: dict[int, float] = {}
+
+
 class RunResult(Record, frozen=True):
     """What a succeeded run gives. `artifact` is the manifest's blob hash, `evidence` the hold-out frame's (Parquet).
 
@@ -54,7 +72,8 @@ class RunResult(Record, frozen=True):
 
     `metrics` and `baseline` are on the hold-out (`champion` too, where there is one); `by_slice` is keyed `column=value`.
     `measured` are numbers beside the hold-out, by metric (docs/metrics.md), `unmeasured` why one of them is missing; `report` is the blob of the
-    Report they come from. `notes` are for a person: what the run wants said. `loss_bound` is m₀ of the sequential detector (docs/statistics.md §3), `window` the span of data chosen.
+    Report they come from. `notes` are for a person: what the run wants said. `history` are the trials of its search, `logged` what fit logged by
+    `run.log`. `loss_bound` is m₀ of the sequential detector (docs/statistics.md §3), `window` the span of data chosen.
     """
 
     artifact: ManifestHash
@@ -81,6 +100,8 @@ class RunResult(Record, frozen=True):
     unmeasured: dict[str, str] = {}
     report: BlobHash = ""
     notes: tuple[str, ...] = ()
+    history: tuple[Trial, ...] = ()
+    logged: dict[str, float] = {}
 
 
 class RunState(StrEnum):

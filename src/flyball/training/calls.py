@@ -28,11 +28,20 @@ class Stopped(SystemExit):
     """The process was told to end. What a fit does by calling `sys.exit` is not this, and ends the fit alone."""
 
 
+class Pruned(BaseException):
+    """A trial has reported that it is not worth going on with. No Exception: a fit that catches all of those must not catch this."""
+
+
+class OutOfTime(BaseException):
+    """A trial has had the time that it may take."""
+
+
 @dataclass
 class RunLog:
-    """The `run` that a fit may ask for: numbers by name."""
+    """The `run` that a fit may ask for: numbers by name, and by step what it reported."""
 
     values: dict[str, float] = field(default_factory=dict)
+    reports: dict[int, float] = field(default_factory=dict)
 
     def log(self, **values: float) -> None:
         """Record numbers of this run by name. Raises BadInput for what is no number."""
@@ -41,6 +50,15 @@ class RunLog:
                 self.values[name] = float(value)
             except (TypeError, ValueError) as error:
                 raise BadInput(f"run.log({name}={value!r}) is not a number", fix="log numbers") from error
+
+    def report(self, step: int, value: float) -> None:
+        """Tell how good the fit is after `step` steps. Raises BadInput for what is no whole step or no number."""
+        if type(step) is not int or step < 0:
+            raise BadInput(f"run.report({step!r}, …) is no step", fix="count steps from 0 on: run.report(step, value)")
+        try:
+            self.reports[step] = float(value)
+        except (TypeError, ValueError) as error:
+            raise BadInput(f"run.report({step}, {value!r}) is not a number", fix="report numbers") from error
 
 
 @dataclass(frozen=True)

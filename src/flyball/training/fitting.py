@@ -79,8 +79,11 @@ class Fitter:
         self.defaults: Parameters = hyperparameters(train.fit)
         self.validates = bool({"X_valid", "y_valid"} & set(inspect.signature(train.fit).parameters))
 
-    def fit(self, split: Split, parameters: Parameters, *, inner: bool = False, window: str = "") -> Predictor:
-        """Fit on the rows before the hold-out, or, with `inner`, on those before the inner validation: on labels known by then."""
+    def fit(self, split: Split, parameters: Parameters, *, inner: bool = False, window: str = "", log: RunLog | None = None) -> Predictor:
+        """Fit on the rows before the hold-out, or, with `inner`, on those before the inner validation: on labels known by then.
+
+        `log`: what fit gets as `run`, the run's own if none is given.
+        """
         apart = inner or self.validates
         stop = split.inner if apart else split.stop
         asked = self._asked(split.valid if apart else split.holdout)
@@ -93,10 +96,13 @@ class Fitter:
         if fitted is None:
             check_train(part, self.model, window)
             began = time.process_time()
-            fitted = call_fit(train_of(self.model).fit, part, self.rows.part(split.valid, split.stop), full, seed=self.seed, run=self.log)
-            took = time.process_time() - began
-            self.cpu_s += took
-            self.longest_s = max(self.longest_s, took)
+            run = self.log if log is None else log
+            try:
+                fitted = call_fit(train_of(self.model).fit, part, self.rows.part(split.valid, split.stop), full, seed=self.seed, run=run)
+            finally:
+                took = time.process_time() - began
+                self.cpu_s += took
+                self.longest_s = max(self.longest_s, took)
             self.fits += 1
             self.cache.put(key, fitted)
         usual = self._usual(split.start, stop)

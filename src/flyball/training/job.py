@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -45,7 +46,7 @@ _NOT_ITS_OWN = {
 class JobInput(Record, frozen=True):
     """What a training job is told. `spec` is the blob of its RunSpec; the rest are folders.
 
-    `present`: data set → where its content lies now, where rows of it were erased since it got its name.
+    `present`: data set → where its content lies now, where rows of it were erased since it got its name. `at_once`: trials of a search at once.
     """
 
     spec: str
@@ -53,6 +54,7 @@ class JobInput(Record, frozen=True):
     scratch: str
     memo: str
     present: dict[str, str] = {}
+    at_once: int = 1
 
 
 class Outcome(Record, frozen=True):
@@ -89,13 +91,14 @@ def job_spec(
     timeout: Span | None = None,
     memory: int | None = None,
     present: Mapping[str, str] | None = None,
+    at_once: int = 1,
 ) -> JobSpec:
     """The job of a run: `spec` is the blob of its RunSpec, `home` the folder (`.flyball`) under which scratch files are kept.
 
-    present: data set → where its content lies now, where rows of it were erased.
+    present: data set → where its content lies now, where rows of it were erased. at_once: trials of a search at once.
     """
     scratch, memo = str(home.resolve() / "scratch"), str(home.resolve() / "memo")
-    told = JobInput(spec=spec, blobs=str(blobs.resolve()), scratch=scratch, memo=memo, present=dict(present or {}))
+    told = JobInput(spec=spec, blobs=str(blobs.resolve()), scratch=scratch, memo=memo, present=dict(present or {}), at_once=at_once)
     return JobSpec(
         key=run,
         attempt=attempt,
@@ -187,7 +190,7 @@ def main() -> int:
     job = codec.decode((folder / "spec.json").read_bytes(), JobSpec)
     told = codec.decode(job.input, JobInput)
     try:
-        result = run(told, folder)
+        result = run(told, folder, until=time.monotonic() + job.deadline / 1e6 if job.deadline else float("inf"))
     except FlyballError as error:
         _write(folder / FAILURE, Outcome(why=str(error), code=error.code))
         print(error, flush=True)
@@ -200,8 +203,11 @@ def main() -> int:
     return 0
 
 
-def run(told: JobInput, folder: Path) -> str:
-    """Do the work; return the blob of the RunResult. A run that was done before is not done again."""
+def run(told: JobInput, folder: Path, *, until: float = float("inf")) -> str:
+    """Do the work; return the blob of the RunResult. A run that was done before is not done again.
+
+    until: the moment of `time.monotonic` at which the guardian ends it.
+    """
     from flyball.training.run import Progress, execute, memo_key
 
     blobs = LocalBlobs(Path(told.blobs))
@@ -216,11 +222,14 @@ def run(told: JobInput, folder: Path) -> str:
 
     from flyball.declare.code import load_model
     from flyball.training.artifact import load_champion, unpack_code
+    from flyball.training.beside import Place
+    from flyball.training.searching import Conduct
     from flyball.training.stored import Stored
 
     def progress(seen: Progress) -> None:
         _write(folder / PROGRESS, seen)
-        print(seen.stage if not seen.total else f"{seen.stage} {seen.done}/{seen.total}  best {seen.objective} {seen.best:.4g}", flush=True)
+        best = f"  best {seen.objective} {seen.best:.4g}" if seen.best is not None else ""
+        print(seen.stage if not seen.total else f"{seen.stage} {seen.done}/{seen.total}{best}", flush=True)
 
     scratch = Path(told.scratch)
     if spec.candidate:
@@ -230,12 +239,20 @@ def run(told: JobInput, folder: Path) -> str:
     model = load_model(unpack_code(spec.code, blobs, scratch), spec.file, spec.model)
     for line in _suspicious(model, frames):
         print(line, flush=True)
-    result = execute(spec, model, frames, blobs, champion=champion, progress=progress)
+    conduct = Conduct(
+        until=until,
+        at_once=told.at_once,
+        kept=memo.with_suffix(".trials"),
+        place=Place(blobs=told.blobs, scratch=told.scratch, code=spec.code, file=spec.file, model=spec.model),
+        say=lambda line: print(line, flush=True),
+    )
+    result = execute(spec, model, frames, blobs, champion=champion, progress=progress, conduct=conduct)
     for note in result.notes:
         print(f"note: {note}", flush=True)
     made = blobs.put(codec.encode(result))
     memo.parent.mkdir(parents=True, exist_ok=True)
     _write(memo, Outcome(result=made))
+    memo.with_suffix(".trials").unlink(missing_ok=True)
     return made
 
 

@@ -33,12 +33,13 @@ from flyball.training import artifact
 from flyball.training.calls import Parameters, Part
 from flyball.training.evaluating import Evaluated, Subject, evaluate
 from flyball.training.fitting import FitCache, Fitter, train_of
-from flyball.training.judging import Judged, holdout_frame, judge_holdout, objective, parquet, score
+from flyball.training.judging import Judged, holdout_frame, judge_holdout, parquet, score
 from flyball.training.packaging import choose as choose_form
 from flyball.training.predictor import Predictions, Predictor
 from flyball.training.remarks import remarks
 from flyball.training.rows import MIN_HOLDOUT, MIN_TRAIN, Assembled, assemble
-from flyball.training.search import search
+from flyball.training.search import Searched
+from flyball.training.searching import ALONE, Conduct, hyperparameters
 from flyball.training.sections import SECTIONS, asked
 from flyball.training.splits import WINDOWS, Split, Times, anchor, choose, refit, smoothed, split
 
@@ -84,9 +85,12 @@ def execute(
     rows: Assembled | None = None,
     package: bool = True,
     cache: FitCache | None = None,
+    conduct: Conduct = ALONE,
 ) -> RunResult:
     """Make the run that `spec` says; see `perform`."""
-    return perform(spec, model, frames, blobs, champion=champion, progress=progress, rows=rows, package=package, cache=cache).result
+    return perform(
+        spec, model, frames, blobs, champion=champion, progress=progress, rows=rows, package=package, cache=cache, conduct=conduct
+    ).result
 
 
 def perform(
@@ -100,10 +104,11 @@ def perform(
     rows: Assembled | None = None,
     package: bool = True,
     cache: FitCache | None = None,
+    conduct: Conduct = ALONE,
 ) -> Performed:
     """Make the run that `spec` says of the real `model` (with functions) and its data sets' `frames` by name.
 
-    `rows` saves assembling them; `package=False` stores nothing (`artifact`, `evidence`, `reference` stay empty, `blobs` may be
+    `rows` saves assembling them; `conduct` says how a search is carried out; `package=False` stores nothing (`artifact`, `evidence`, `reference` stay empty, `blobs` may be
     None). Raises BadInput, Refused or DeclarationError with the reason for which there is no result.
     """
     began = time.process_time()
@@ -113,7 +118,7 @@ def perform(
     known = rows.known_by(spec.as_of)
     fitter = Fitter(model, rows, spec.seed, cache if cache is not None else FitCache(64), spec.as_of)
     end = anchor(rows.times[:known], spec.as_of, Span(rows.label_delay))
-    chosen = _choose(spec, fitter, rows.times[:known], end, progress)
+    chosen = _choose(spec, fitter, rows.times[:known], end, progress=progress, conduct=conduct)
     against = _champion(champion, model, frames, rows=rows, cut=chosen.split, spec=spec)
     frame = holdout_frame(model, chosen.answers, rows, chosen.split, champion=against)
     progress(Progress(stage="refit"))
@@ -133,10 +138,11 @@ def perform(
     evaluated = evaluate(subject, asked(model) if store is None else SECTIONS)
     progress(Progress(stage="judge"))
     judged = judge_holdout(model, frame, chosen.candidate.signature.classes, evaluated.beside(_champions(spec, store)))
-    result = _result(judged, evaluated, released, fitter, chosen=chosen, final=final, spec=spec)
+    result = _result(judged, evaluated, released, fitter, chosen=chosen, final=final)
     if store is not None:
         result = _stored(result, evaluated, released, made, frame=frame, trained=rows.frame[final.start : final.end], blobs=store)
-        result = msgspec.structs.replace(result, notes=remarks(fitter, released, final, chosen.parameters, frame))
+        notes = (chosen.searched.ended, *remarks(fitter, released, final, chosen.parameters, frame))
+        result = msgspec.structs.replace(result, notes=tuple(filter(None, notes)))
     return Performed(msgspec.structs.replace(result, cpu_s=time.process_time() - began), released, frame)
 
 
@@ -150,9 +156,10 @@ class Chosen:
     answers: Predictions
     candidate: Predictor
     scores: dict[str, float]
+    searched: Searched
 
 
-def _choose(spec: RunSpec, fitter: Fitter, times: Times, end: Instant, progress: Callable[[Progress], None]) -> Chosen:
+def _choose(spec: RunSpec, fitter: Fitter, times: Times, end: Instant, *, progress: Callable[[Progress], None], conduct: Conduct) -> Chosen:
     """Hyperparameters first, on a window in the middle; then the window, each with a fit of its own."""
     train, rows = train_of(fitter.model), fitter.rows
     gap = _gap(fitter.model, rows)
@@ -161,7 +168,16 @@ def _choose(spec: RunSpec, fitter: Fitter, times: Times, end: Instant, progress:
     _check_holdout(fitter.model, splits[windows[0]], train.holdout)
     # a short window of sparse rows is no candidate; if none has rows enough, the longest says so
     usable = [window for window in windows if splits[window].stop - splits[window].start >= MIN_TRAIN] or [windows[-1]]
-    parameters = _parameters(spec, fitter, splits[usable[len(usable) // 2]], progress)
+    middle = splits[usable[len(usable) // 2]]
+
+    def tell(done: int, total: int, name: str, best: float | None) -> None:
+        progress(Progress(stage="search", done=done, total=total, objective=name, best=best))
+
+    # after it, each window is fitted, perhaps the rows since a change, and what is released
+    searched = hyperparameters(
+        spec, fitter, middle, gap=gap, fits_after=len(usable) + 1 + bool(spec.changed_at), tell=tell, conduct=conduct
+    )
+    parameters = searched.best
     progress(Progress(stage="fit"))
     fitted = {window: fitter.fit(splits[window], parameters, window=str(window)) for window in usable}
     held = rows.part(splits[usable[0]].holdout, splits[usable[0]].end)
@@ -173,7 +189,7 @@ def _choose(spec: RunSpec, fitter: Fitter, times: Times, end: Instant, progress:
             scores[window] = smoothed(spec.window_scores.get(str(window)), found)
     window = choose(scores) if scores else usable[0]
     shown = {str(each): value for each, value in scores.items()}
-    chosen = Chosen(window, splits[window], parameters, given[window], fitted[window], shown)
+    chosen = Chosen(window, splits[window], parameters, given[window], fitted[window], shown, searched)
     return (_since_change(spec, fitter, chosen, held, times=times, end=end) if train.window == "auto" else None) or chosen
 
 
@@ -215,55 +231,6 @@ def _check_holdout(model: Model, cut: Split, holdout: Span) -> None:
         )
 
 
-def _trials(spec: RunSpec, fitter: Fitter) -> int:
-    return spec.trials if set(train_of(fitter.model).search) - set(spec.parameters) else 0
-
-
-def _parameters(spec: RunSpec, fitter: Fitter, cut: Split, progress: Callable[[Progress], None]) -> Parameters:
-    """Fixed hyperparameters as the spec says, the rest searched, judged on the slice before the hold-out."""
-    unknown = sorted(set(spec.parameters) - set(fitter.defaults))
-    if unknown:
-        raise BadInput(
-            f'fit has no hyperparameter "{unknown[0]}"', why=f"it has {', '.join(fitter.defaults) or 'none'}", fix="name one of those"
-        )
-    fixed = dict(spec.parameters)
-    space = {name: each for name, each in train_of(fitter.model).search.items() if name not in fixed}
-    if not space or spec.trials < 1:
-        return fixed
-    if cut.stop - cut.valid < MIN_HOLDOUT:
-        raise BadInput(
-            f'model "{fitter.model.name}": the search has {cut.stop - cut.valid} rows to judge on',
-            why="hyperparameters are judged on the rows just before the hold-out, never on the hold-out",
-            fix="widen train window, or train with trials 0",
-            code="too-few-rows",
-        )
-    if cut.inner - cut.start < MIN_TRAIN:
-        raise BadInput(
-            f'model "{fitter.model.name}": the search has {cut.inner - cut.start} rows to fit on',
-            why=f"labels take {_gap(fitter.model, fitter.rows)} from the moment of prediction: rows within that of the validation are not known",
-            fix="widen train window, or train with trials 0",
-            code="too-few-rows",
-        )
-    name, validation = objective(fitter.model), fitter.rows.part(cut.valid, cut.stop)
-
-    def on_validation(point: Parameters) -> float:
-        fitted = fitter.fit(cut, fixed | point, inner=True, window="of the search")
-        return score(fitter.model, validation, fitted.predict(validation.X), fitted.signature.classes)
-
-    def tell(done: int, total_best: float) -> None:
-        progress(Progress(stage="search", done=done, total=spec.trials, objective=name, best=abs(total_best)))
-
-    best = search(
-        space,
-        on_validation,
-        trials=spec.trials,
-        seed=spec.seed,
-        first=fitter.defaults,
-        progress=lambda done, _total, found: tell(done, found),
-    )
-    return fixed | best
-
-
 def _champion(
     champion: Predictor | None, model: Model, frames: Frames, *, rows: Assembled, cut: Split, spec: RunSpec
 ) -> tuple[Predictor, pl.DataFrame] | None:
@@ -298,9 +265,7 @@ def _champions(spec: RunSpec, blobs: Blobs | None) -> Mapping[str, Estimate]:
     return codec.decode(blobs.get(spec.champion_result), RunResult).measured
 
 
-def _result(
-    judged: Judged, evaluated: Evaluated, released: Predictor, fitter: Fitter, *, chosen: Chosen, final: Split, spec: RunSpec
-) -> RunResult:
+def _result(judged: Judged, evaluated: Evaluated, released: Predictor, fitter: Fitter, *, chosen: Chosen, final: Split) -> RunResult:
     return RunResult(
         artifact="",
         signature=released.signature,
@@ -316,7 +281,9 @@ def _result(
         loss_bound=judged.loss_bound,
         loss_cap=judged.loss_cap,
         fit_s=fitter.cpu_s,
-        trials=_trials(spec, fitter),
+        trials=len(chosen.searched.trials),
+        history=chosen.searched.trials,
+        logged=fitter.log.values,
         window_scores=chosen.scores,
         measured=evaluated.measured,
         unmeasured=evaluated.unmeasured,
