@@ -45,7 +45,9 @@ class Jobs:
     def start(self, run: str, timeout: str = "60s", memory: int | None = None, attempt: int = 1, **fields) -> None:
         spec = self.project.blobs.put(codec.encode(self.project.spec(datasets=self.datasets, **fields)))
         limit = Span.parse(timeout)
-        self.compute.submit(job_spec(run, spec, blobs=self.project.blobs.root, home=self.home, timeout=limit, memory=memory, attempt=attempt))
+        self.compute.submit(
+            job_spec(run, spec, blobs=self.project.blobs.root, home=self.home, timeout=limit, memory=memory, attempt=attempt)
+        )
 
     def end(self, run: str) -> Observed:
         for _ in range(1200):

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,14 +119,14 @@ class Beside:
             _end(process)
         self._closing.close()
 
-    def make(self, batch: Sequence[Asked], former: Former, seconds: float | None) -> Iterator[Trial]:
-        """The trials of a batch as they end. One whose process ends without a word has failed. Raises BadInput as `Trials.make` does."""
+    def make(self, batch: Sequence[Asked], former: Former, share: Callable[[], float | None]) -> Iterator[Trial]:
+        """The trials of a batch as they end, each in `share()` seconds from when it begins (None: as long as it likes). One whose process ends without a word has failed. Raises BadInput as `Trials.make` does."""
         waiting, running = list(batch), dict[int, _Child]()
         with selectors.DefaultSelector() as ready:
             try:
                 while waiting or running:
                     while waiting and len(running) < self._at_once:
-                        child = self._give(waiting.pop(0), former, seconds)
+                        child = self._give(waiting.pop(0), former, share())
                         running[child.output.fileno()] = child
                         ready.register(child.output, selectors.EVENT_READ)
                     nearest = min(child.until for child in running.values())

@@ -124,7 +124,7 @@ def _evaluate(
     trials: Trials, beside: Beside | None, conduct: Conduct, fits_after: int, batch: Sequence[Asked], former: Former
 ) -> Iterable[Trial]:
     if beside is not None:
-        yield from beside.make(batch, former, _share(conduct, fits_after))
+        yield from beside.make(batch, former, partial(_share, conduct, fits_after))
         return
     for asked in batch:
         yield trials.make(asked, former, _share(conduct, fits_after))
