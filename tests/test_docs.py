@@ -13,6 +13,7 @@ from types import ModuleType
 from urllib.parse import urlparse
 
 import pytest
+import yaml
 
 from flyball.loop import folds
 from flyball.loop.checking import check_project
@@ -195,3 +196,12 @@ def test_dependencies_are_pinned_by_version_only() -> None:
 def test_no_folder_of_the_package_is_a_left_over() -> None:
     folders = [path for path in SOURCE.rglob("*") if path.is_dir() and path.name != "__pycache__"]
     assert [str(path.relative_to(SOURCE)) for path in folders if not any(one.name != "__init__.py" for one in path.glob("*.*"))] == []
+
+
+def test_the_workflow_of_the_page_on_pull_requests_is_whole() -> None:
+    [text] = re.findall(r"```yaml\n(.*?)```", (DOCS / "ci.md").read_text(), re.DOTALL)
+    workflow = yaml.safe_load(text)
+    assert set(workflow["jobs"]) == {"check", "comment"}
+    assert workflow["permissions"] == {"contents": "read"}, "the job that runs a change's code may write nothing"
+    runs = [step["run"] for step in workflow["jobs"]["check"]["steps"] if "run" in step]
+    assert any(run.startswith("flyball check --ci --against .base") for run in runs)

@@ -1,5 +1,6 @@
 """What `check` and `apply` say of problems that have two places, or none of their own."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,34 @@ def test_after_a_run_the_check_says_what_gates_can_see_and_how_long_live_evidenc
     assert {"promotion", "detection"} <= kinds.keys()
     text = flyball("check", trained).out
     assert 'power          "mae ≤ champion × 1.05" can see a rise of ' in text
+
+
+def test_a_pull_request_gets_a_report_against_its_base(flyball, new: Path, tmp_path: Path) -> None:
+    base = Path(shutil.copytree(new, tmp_path / "base"))
+    loop = new / "loop.py"
+    told = flyball("check", new, "--ci", "--against", base)
+    assert (told.code, "**When applied:** nothing: it is so already." in told.out) == (0, True)
+    loop.write_text(loop.read_text().replace("* 1.05", "* 1.02"))
+    told = flyball("check", new, "--ci", "--against", base)
+    assert (
+        "**When applied:** a judging anew (made by itself): versions that wait are judged by the new gates; what is served goes on."
+        in told.out
+    )
+    assert "- changed: `gates: + mae ≤ champion × 1.02`" in told.out
+    loop.write_text(loop.read_text().replace('holdout="7d"', 'holdout="9d"').replace('"hour": fb.column(int', '"hour": fb.column(float'))
+    document = flyball("check", new, "--ci", "--against", base, "--json").document
+    assert document["models"][0]["when_applied"].startswith("a run (made by itself)")
+    assert "- **a request changes:** `field hour was int and is float`" in document["report"]
+    alone = flyball("check", new, "--ci")
+    assert "**When applied:** a first run (made by itself)." in alone.out
+
+
+def test_a_report_with_problems_exits_1_and_so_does_a_base_that_is_broken(flyball, new: Path, tmp_path: Path) -> None:
+    base = Path(shutil.copytree(new, tmp_path / "base"))
+    (new / "loop.py").write_text("broken(")
+    ended = flyball("check", new, "--ci", "--against", base)
+    assert ended.code == 1
+    assert "## flyball check: 0 models, 1 problem, 0 warnings" in ended.out
+    turned = flyball("check", base, "--ci", "--against", new, "--json")
+    assert (turned.code, "there is nothing to compare with" in turned.document["detail"] + str(turned.document)) == (1, True)
+    assert flyball("check", base, "--against", tmp_path / "nowhere").code == 1

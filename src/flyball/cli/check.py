@@ -12,8 +12,10 @@ from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.output import Output
 from flyball.declare.project import find_project, read_project
 from flyball.declare.units import near
-from flyball.errors import NotFound
+from flyball.errors import BadInput, NotFound
 from flyball.loop.checking import Applied, Standards, check_project, to_json, to_lines
+from flyball.loop.checkreport import to_markdown
+from flyball.loop.compiling import compile_project
 
 if TYPE_CHECKING:
     from flyball.loop.power import Known
@@ -28,19 +30,24 @@ def check(
     data: Annotated[
         bool, typer.Option("--data", help="read the data too: contracts, transforms on its rows, and what gives the answer away")
     ] = False,
+    ci: Annotated[bool, typer.Option("--ci", help="as a report in Markdown, for a pull request")] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", metavar="DIR", help="compare with the loop files of this project, not with what is applied here"),
+    ] = None,
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Show every problem of a project, what callers send, and what differs from the declaration in effect. Exit 1 on problems."""
+    """Show every problem of a project, what callers send, what its checks can see, and what differs from the declaration in effect. Exit 1 on problems."""
     out = Output(as_json=as_json, quiet=quiet)
     root, only = _target(path, project)
-    checked = check_project(
-        root, data=data, standards=standards(root) if data else None, applied=applied(root), known=known(root), only=only
-    )
-    for line in to_lines(checked):
+    before = applied(root) if against is None else declared_in(against)
+    checked = check_project(root, data=data, standards=standards(root) if data else None, applied=before, known=known(root), only=only)
+    report = to_markdown(checked) if ci else ""
+    for line in report.splitlines() if ci else to_lines(checked):
         out.line(line)
-    out.document(to_json(checked))
+    out.document(to_json(checked) | ({"report": report} if ci else {}))
     return 1 if checked.problems else 0
 
 
@@ -70,7 +77,22 @@ def applied(root: Path) -> dict[str, Applied]:
 
     with common.opened(root) as wired:
         rows = wired.ports.ledger.state().scan(DECLARATIONS)
-        return {name: Applied(row.version_digest, row.policy_digest, wired.blobs.get(row.body).decode()) for name, row in rows}
+        return {
+            name: Applied(row.version_digest, row.policy_digest, wired.blobs.get(row.body).decode(), row.gates_digest) for name, row in rows
+        }
+
+
+def declared_in(folder: Path) -> dict[str, Applied]:
+    """What the loop files of another copy of the project declare, such as the branch that is merged into. Raises NotFound, BadInput."""
+    if not folder.is_dir():
+        raise NotFound(f"{folder} does not exist", fix="name the folder of a copy of the project")
+    compilation = compile_project(find_project(folder))
+    if compilation.broken:
+        files = ", ".join(file.file for file in compilation.broken)
+        raise BadInput(
+            f"{folder} has loop files that are broken: {files}", why="there is nothing to compare with", fix="flyball check there"
+        )
+    return {each.model: Applied(each.version_digest, each.policy_digest, each.body, each.gates_digest) for each in compilation.models}
 
 
 def known(root: Path) -> dict[str, Known]:

@@ -38,6 +38,7 @@ class Applied(NamedTuple):
     version_digest: str
     policy_digest: str
     body: str = ""
+    gates_digest: str = ""
 
 
 GONE = "gone     {}: applied, and no loop file declares it any more; it goes on as it was"
@@ -45,7 +46,9 @@ GONE = "gone     {}: applied, and no loop file declares it any more; it goes on 
 
 
 class ModelReport(NamedTuple):
-    """One model as checked. `changed` holds "new", or those of "version", "policy" that differ from what is applied."""
+    """One model as checked. `changed` holds "new", or those of "version", "policy" that differ from what is applied; `when_applied` says what
+    will happen then, `request_changes` what of its request is not as it was.
+    """
 
     name: str
     file: str
@@ -60,7 +63,9 @@ class ModelReport(NamedTuple):
     warnings: tuple[Problem, ...]
     owners: dict[str, str]
     implied: tuple[str, ...]
+    when_applied: str
     power: tuple[Line, ...] = ()
+    request_changes: tuple[str, ...] = ()
 
 
 class Contract(NamedTuple):
@@ -138,13 +143,13 @@ def report(
 
     contracts: dict[str, Contract] = {}
     wanted = [(compiled, codec.decode(compiled.body)) for compiled in compilation.models if only in ("", compiled.file)]
-    counted = tallies(model for _, model in wanted)
+    tallied = tallies(model for _, model in wanted)
     models = []
     for compiled, model in wanted:
-        read = _Reading(reader.access(code(compiled)), standards, counted) if reader and standards else None
+        read = _Reading(reader.access(code(compiled)), standards, tallied) if reader and standards else None
         found = _contracts(model, read, contracts) if read else Contract()
         found = found._replace(doubts=(*found.doubts, *compilation.doubts.get(compiled.model, ())))
-        models.append(_model(compiled, model, applied.get(compiled.model), found, _power(compiled, model, known or {}, counted, read=read)))
+        models.append(_model(compiled, model, applied.get(compiled.model), found, _power(compiled, model, known or {}, tallied, read=read)))
     broken = tuple(file for file in compilation.broken if only in ("", file.file))
     return CheckReport(tuple(models), broken, () if only else compilation.gone(applied))
 
@@ -157,11 +162,11 @@ class _Reading(NamedTuple):
     tallies: Mapping[str, Tally]
 
 
-def _power(compiled: Compiled, model: Model, known: Mapping[str, Known], counted: Mapping[str, Tally], *, read: _Reading | None) -> Told:
+def _power(compiled: Compiled, model: Model, known: Mapping[str, Known], tallied: Mapping[str, Tally], *, read: _Reading | None) -> Told:
     from flyball.loop.power import Known, tell
 
     place = f"{compiled.file}:{compiled.line}"
-    return tell(model, known.get(compiled.model, Known()), counted[model.data.name] if read else None, place=place)
+    return tell(model, known.get(compiled.model, Known()), tallied[model.data.name] if read else None, place=place)
 
 
 def _model(compiled: Compiled, model: Model, before: Applied | None, found: Contract, power: Told) -> ModelReport:
@@ -193,7 +198,9 @@ def _model(compiled: Compiled, model: Model, before: Applied | None, found: Cont
         warnings=tuple(told),
         owners=owners(model),
         implied=tuple(map(str, implied(model))),
+        when_applied=_when_applied(compiled, model, before),
         power=power.lines,
+        request_changes=_request_changes(was, model) if was is not None else (),
     )
 
 
@@ -204,12 +211,36 @@ def _changed(compiled: Compiled, before: Applied | None) -> tuple[str, ...]:
     return tuple(name for name, now, was in pairs if now != was)
 
 
+_BY_ITSELF = {"act": "made by itself", "propose": "once a person agrees", "record": "only noted: its autonomy says so"}
+"""How a training comes about, by the model's autonomy."""
+
+
+def _when_applied(compiled: Compiled, model: Model, before: Applied | None) -> str:
+    """What the loop will do about a declaration."""
+    if model.train is None:
+        return "nothing is trained: it is served elsewhere"
+    how = _BY_ITSELF[model.autonomy.training]
+    if before is None:
+        return f"a first run ({how})"
+    if compiled.version_digest != before.version_digest:
+        return f"a run ({how}): what is trained changed, and its version is a candidate"
+    if before.gates_digest and compiled.gates_digest != before.gates_digest:
+        return f"a judging anew ({how}): versions that wait are judged by the new gates; what is served goes on"
+    if compiled.policy_digest != before.policy_digest:
+        return "nothing is trained: the new policy is in force at once"
+    return "nothing: it is so already"
+
+
+def _request_changes(before: Model, after: Model) -> tuple[str, ...]:
+    try:
+        return live.other_requests(_request(before), _request(after))
+    except FlyballError:
+        return ()
+
+
 def other_requests(before: Model, after: Model, place: str = "") -> list[Problem]:
     """The warning that a changed declaration can no longer be released beside what answers now; none where requests are the same."""
-    try:
-        changed = live.other_requests(_request(before), _request(after))
-    except FlyballError:
-        return []
+    changed = _request_changes(before, after)
     if not changed:
         return []
     return [
@@ -298,6 +329,8 @@ def to_json(checked: CheckReport) -> dict[str, Any]:
                 "owners": model.owners,
                 "implied": list(model.implied),
                 "power": [line.document for line in model.power],
+                "when_applied": model.when_applied,
+                "request_changes": list(model.request_changes),
                 "problems": [plain(problem) for problem in model.problems],
                 "warnings": [plain(warning) for warning in model.warnings],
             }
@@ -321,7 +354,7 @@ def to_lines(checked: CheckReport) -> list[str]:
     width = max((len(model.file) for model in checked.models), default=0)
     name_width = max((len(model.name) for model in checked.models), default=0)
     for model in checked.models:
-        counts = ", ".join(_count(number, name) for name, number in model.counts.items())
+        counts = ", ".join(counted(number, name) for name, number in model.counts.items())
         marks = {
             kind: "new" if "new" in model.changed else "changed" for kind in ("version", "policy") if {kind, "new"} & set(model.changed)
         }
@@ -331,7 +364,7 @@ def to_lines(checked: CheckReport) -> list[str]:
         )
         lines.append(f"{model.file:<{width}}   {model.name:<{name_width}}   {counts}   {digests}")
         if model.request:
-            lines.append(f"  a request      {_fields(model.request)}")
+            lines.append(f"  a request      {fields_text(model.request)}")
         lines += [f"  in force       {one}" for one in model.implied]
         lines += [f"  power          {line.text}" for line in model.power]
         lines += [f"  changed        {difference}" for difference in model.differences]
@@ -339,14 +372,15 @@ def to_lines(checked: CheckReport) -> list[str]:
     lines += [str(problem) for problem in checked.problems]
     lines += [GONE.format(name) for name in checked.gone]
     sums = (len(checked.models), "model"), (len(checked.problems), "problem"), (len(checked.warnings), "warning")
-    return [*lines, ", ".join(_count(number, f"{name}s") for number, name in sums)]
+    return [*lines, ", ".join(counted(number, f"{name}s") for number, name in sums)]
 
 
-def _count(number: int, plural: str) -> str:
+def counted(number: int, plural: str) -> str:
+    """A number of things: `1 gate`, `2 gates`."""
     return f"{number} {plural.removesuffix('s') if number == 1 else plural}"
 
 
-def _fields(request: Mapping[str, str]) -> str:
+def fields_text(request: Mapping[str, str]) -> str:
     """Names with their type once for a run of the same: `day int, period, nswprice float`."""
     items = list(request.items())
     out = []
