@@ -31,7 +31,7 @@ def predict(model, X: pl.DataFrame):
 
 loans = fb.Model(
     "loans", task="binary", data=market, label="up", framing=fb.Framing("test"),
-    train=fb.Train(fit, predict=predict, window="30d", holdout="20d"),
+    train=fb.Train(fit, predict=predict, window="30d", holdout="30d"),
     gates=[fb.metric("accuracy") >= 0.7, GATES],
 )
 """
@@ -43,7 +43,7 @@ def loans(gates: str = 'fb.metric("weak_slices") <= 0') -> str:
 
 def rows(*, planted: bool) -> pl.DataFrame:
     """The market, in which rows of one colour (a fifth) happen the other way round."""
-    frame = market_frame(days=52)
+    frame = market_frame(days=70)
     place = pl.int_range(pl.len())
     frame = frame.with_columns(
         colour=pl.when(place % 5 == 0).then(pl.lit("red")).when(place % 5 == 1).then(pl.lit("blue")).otherwise(pl.lit("green")),
@@ -83,3 +83,65 @@ def test_without_it_nothing_is_named(run):
     assert [verdict.outcome for verdict in result.verdicts] == [Outcome.PASS, Outcome.PASS]
     assert report.weak_slices.count == 0
     assert report.missing == {}
+
+
+def test_groups_of_protected_columns_are_told_though_no_gate_names_them(run):
+    _, report = run(planted=False)
+    (sex,) = report.groups
+
+    assert (sex.column, sex.protected, [group.value for group in sex.groups]) == ("sex", True, ["f", "m"])
+    assert {"positive_rate", "recall", "equalised_odds", "calibration_error"} <= set(sex.gaps)
+
+
+def test_a_gap_between_groups_fails_its_gate_by_name_and_is_what_the_report_says(run):
+    result, report = run(planted=True, gates='fb.metric("recall").gap("colour") <= 0.1')
+    gap = result.verdicts[1]
+    colour, sex = report.groups
+
+    assert gap.outcome is Outcome.FAIL
+    assert gap.why.startswith("red ")
+    assert (colour.column, colour.protected, sex.column) == ("colour", False, "sex")
+    assert colour.gaps["recall"].gap == gap.estimate
+    assert colour.gaps["recall"].between in gap.why
+
+
+def test_scores_mistakes_and_worst_rows_are_told_without_who_they_are_of(run):
+    result, report = run(planted=True)
+
+    assert report.calibration.error.low < report.calibration.error.value < report.calibration.error.high
+    assert sum(each.n for each in report.calibration.bins) == result.holdout_rows
+    half = next(each for each in report.thresholds if each.at == 0.5)
+    whole = report.mistakes.confusion[0].counts
+    assert half.recall == pytest.approx(whole[1][1] / sum(whole[1]))
+    assert report.mistakes.wrong == whole[0][1] + whole[1][0]
+    assert len(report.mistakes.worst) == 20
+    told = report.mistakes.worst[0].features
+    assert told["colour"] == "red"
+    assert "who" not in told
+    assert not any("person " in text for row in report.mistakes.worst for text in row.features.values())
+
+
+def test_a_group_that_says_who_a_row_is_of_is_not_told(project):
+    made = project(
+        loans()
+        .replace('who": fb.column(str, personal=True)', 'who": fb.column(str, personal=True, protected=True)')
+        .replace('"sex": fb.column(str, protected=True)', '"sex": str'),
+        "loans",
+    )
+    made.frames = {"market": rows(planted=False)}
+    result = execute(made.spec(), made.model, made.frames, made.blobs)
+    report = codec.decode(made.blobs.get(result.report), Report)
+
+    assert report.groups == ()
+    assert 'the groups of "who" are not told' in report.missing["groups"]
+
+
+def test_of_data_with_a_subject_no_single_row_is_kept(project):
+    made = project(loans().replace('time="ts",', 'time="ts", subject="who",'), "loans")
+    made.frames = {"market": rows(planted=True)}
+    result = execute(made.spec(), made.model, made.frames, made.blobs)
+    mistakes = codec.decode(made.blobs.get(result.report), Report).mistakes
+
+    assert mistakes.worst == ()
+    assert 'data set "market" has a subject' in mistakes.worst_missing
+    assert mistakes.wrong > 0

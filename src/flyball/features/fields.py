@@ -75,10 +75,19 @@ def slices(model: Model) -> dict[str, pl.Expr]:
 
 
 def gap_columns(model: Model) -> list[str]:
-    """Columns between whose groups a gate looks for a gap, and that are no slices: no caller sends them, and they never reach `fit`."""
+    """Columns whose groups are compared and that are no slices: no caller sends them, and they never reach `fit`."""
+    return [name for name in group_columns(model) if name in model.data.columns and name not in model.slice_names]
+
+
+def group_columns(model: Model) -> list[str]:
+    """Columns and slices whose groups are compared: those between whose groups a gate looks for a gap, and protected ones, other than the label,
+    the group, and what says who a row is of.
+    """
     parts = [part for gate in model.gates for part in (gate.checks if isinstance(gate, AnyOf) else (gate,))]
-    named = dict.fromkeys(part.metric.of_gap for part in parts if isinstance(part, Check) and part.metric.of_gap)
-    return [name for name in named if name in model.data.columns and name not in model.slice_names]
+    named = [part.metric.of_gap for part in parts if isinstance(part, Check) and part.metric.of_gap]
+    private = {*model.data.identifying, model.group, model.label_column}
+    named += [name for name, column in model.data.columns.items() if column.protected and name not in private]
+    return [name for name in dict.fromkeys(named) if name in model.data.columns or name in model.slice_names]
 
 
 def signature(

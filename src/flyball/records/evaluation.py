@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flyball.clock import Instant
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate
 
@@ -59,6 +60,84 @@ class Packaging(Record, frozen=True):
     classes_differ: int = 0
     difference: float = 0.0
     cpu_us: dict[str, float] = {}
+class Group(Record, frozen=True):
+    """The rows of one group, and how they are served."""
+
+    value: str
+    n: int
+    metrics: dict[str, Estimate]
+
+
+class GroupGap(Record, frozen=True):
+    """A metric's largest difference between two groups, with an interval that holds for all pairs at once. `lacking`: which groups are too small."""
+
+    gap: Estimate
+    between: str = ""
+    lacking: str = ""
+
+
+class Groups(Record, frozen=True):
+    """The groups of one column, and their gaps by metric: of positive_rate (demographic parity), recall (equal opportunity), equalised_odds, …"""
+
+    column: str
+    protected: bool
+    groups: tuple[Group, ...]
+    gaps: dict[str, GroupGap]
+
+
+class ScoreBin(Record, frozen=True):
+    """Rows of like scores: the mean score, and the share of positives with its 95% interval."""
+
+    n: int
+    score: float
+    positive: Estimate
+
+
+class Calibration(Record, frozen=True):
+    """Do scores mean what they say? The mean distance of score and frequency, and the bins it is made of, by rising score."""
+
+    error: Estimate
+    bins: tuple[ScoreBin, ...]
+
+
+class Threshold(Record, frozen=True):
+    """What would come of calling rows positive whose score is `at` or more. None where it is not defined; `cost`: of 1,000 answers, by the declared costs."""
+
+    at: float
+    positive_rate: float
+    precision: float | None
+    recall: float | None
+    false_positive_rate: float | None
+    cost: float | None = None
+
+
+class Confusion(Record, frozen=True):
+    """Rows by truth (first index) and answer (second), in the order of `classes`. `where`: empty for all rows, else `column=value`."""
+
+    where: str
+    classes: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+class WorstRow(Record, frozen=True):
+    """A row that was answered badly: its truth, its answer, its loss (−log of the truth's score, 0/1, or the absolute error), and its features."""
+
+    time: Instant
+    truth: int | float | str | bool
+    answer: int | float | str | bool | None
+    loss: float
+    features: dict[str, str]
+
+
+class Mistakes(Record, frozen=True):
+    """Where answers are wrong: how many (of classes), which, and the worst of them. `residuals`: (share of rows, answer less truth at most) for numbers; `worst_missing`: why no single row is told."""
+
+    wrong: int | None
+    rows: int
+    confusion: tuple[Confusion, ...] = ()
+    residuals: tuple[tuple[float, float], ...] = ()
+    worst: tuple[WorstRow, ...] = ()
+    worst_missing: str = ""
 
 
 class Report(Record, frozen=True):
@@ -68,3 +147,7 @@ class Report(Record, frozen=True):
     importances: Importances | None = None
     weak_slices: WeakSlices | None = None
     packaging: Packaging | None = None
+    groups: tuple[Groups, ...] = ()
+    calibration: Calibration | None = None
+    thresholds: tuple[Threshold, ...] = ()
+    mistakes: Mistakes | None = None

@@ -25,6 +25,7 @@ def card_of(model: Model, row: VersionRow, result: RunResult, now: Instant, foun
         _data(model, row, result),
         _quality(row, result),
         _slices(result),
+        _groups(found),
         _known(row, found),
         _gates(model, row, result, now),
     )
@@ -95,6 +96,22 @@ def _slices(result: RunResult) -> Iterator[str]:
     for part, found in result.by_slice.items():
         yield f"| {_cell(part)} | {' | '.join(_shown(found.get(name)) for name in names)} |"
     yield ""
+
+
+def _groups(found: Report) -> Iterator[str]:
+    if not found.groups:
+        return
+    yield "## How alike its groups are served"
+    yield ""
+    for each in found.groups:
+        names = list(each.groups[0].metrics)
+        yield f"| {_cell(each.column)} | rows | {' | '.join(names)} |"
+        yield f"|---|---|{'---|' * len(names)}"
+        for group in each.groups:
+            yield f"| {_cell(group.value)} | {group.n:,} | {' | '.join(_shown(group.metrics.get(name)) for name in names)} |"
+        yield ""
+        yield from (f"- {_cell(line)}" for line in report.group_lines(each))
+        yield ""
 
 
 def _known(row: VersionRow, found: Report) -> Iterator[str]:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flyball.evaluation.comparison import number
 from flyball.evaluation.weak import told_slice
-from flyball.records.evaluation import Report, WeakSlices
+from flyball.records.estimates import Estimate
+from flyball.records.evaluation import Calibration, Groups, Mistakes, Report, Threshold, WeakSlices
+
+Line = tuple[str, str]
+"""A topic, and a line of what is said of it."""
 
 
-def lines(report: Report) -> Iterator[tuple[str, str]]:
-    """What to say of a report: (topic, a line of it). A section that could not be made says why."""
+def lines(report: Report) -> Iterator[Line]:
+    """What to say of a report. A section that could not be made says why."""
     if report.weak_slices is not None:
         yield from (("weak", line) for line in _weak(report.weak_slices))
+    for found in report.groups:
+        yield from (("groups", line) for line in group_lines(found))
+    if report.calibration is not None:
+        yield "scores", _calibration(report.calibration)
+    yield from (("scores", line) for line in _cheapest(report.thresholds))
+    if report.mistakes is not None:
+        yield from (("errors", line) for line in _mistakes(report.mistakes))
     for topic, why in report.missing.items():
         yield topic, f"not looked into: {why}"
 
@@ -32,3 +44,48 @@ def _weak(found: WeakSlices) -> Iterator[str]:
 
 def _sampled(found: WeakSlices) -> str:
     return f", on {found.rows:,} of {found.of:,} rows" if found.rows < found.of else ""
+
+
+def group_lines(found: Groups) -> Iterator[str]:
+    """The gaps between the groups of a column: `sex: gap in recall 0.12 [0.05, 0.19]: f 0.61, m 0.73`."""
+    for name, each in found.gaps.items():
+        if each.gap.value is None:
+            yield f"{found.column}: gap in {name} not known: {each.gap.why}"
+        else:
+            lacking = f" (too small to compare: {each.lacking})" if each.lacking else ""
+            yield f"{found.column}: gap in {name} {_ends(each.gap)}: {each.between}{lacking}"
+
+
+def _ends(found: Estimate) -> str:
+    return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
+
+
+def _calibration(found: Calibration) -> str:
+    shown = [f"{number(each.score)} → {number(each.positive.value)}" for each in (found.bins[0], found.bins[-1])] if found.bins else []
+    return f"calibration error {_ends(found.error)} in {len(found.bins)} bins; lowest and highest score → frequency: {', '.join(shown)}"
+
+
+def _cheapest(found: tuple[Threshold, ...]) -> Iterator[str]:
+    priced = [each for each in found if each.cost is not None]
+    if priced:
+        best = min(priced, key=lambda each: each.cost or 0.0)
+        yield f"cheapest threshold {best.at:g}: {number(best.cost)} for 1,000 answers, recall {number(best.recall)}, precision {number(best.precision)}"
+
+
+def _mistakes(found: Mistakes) -> Iterator[str]:
+    if found.wrong is not None:
+        yield f"{found.wrong:,} of {found.rows:,} rows wrong"
+    if found.confusion:
+        whole = found.confusion[0]
+        wrong = [
+            (count, whole.classes[truth], whole.classes[answer])
+            for truth, row in enumerate(whole.counts)
+            for answer, count in enumerate(row)
+            if truth != answer and count
+        ]
+        yield from (f"{count:,} × {truth} taken for {answer}" for count, truth, answer in sorted(wrong, reverse=True)[:3])
+    if found.residuals:
+        yield "answer less truth: " + ", ".join(f"{share:.0%} {number(value)}" for share, value in found.residuals)
+    if found.worst:
+        worst = found.worst[0]
+        yield f"worst row: truth {worst.truth}, answer {worst.answer}, loss {number(worst.loss)} ({len(found.worst)} worst rows: --json)"
