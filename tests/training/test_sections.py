@@ -1,5 +1,6 @@
 """What a run finds out beside its hold-out, from rows with known faults."""
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -13,7 +14,7 @@ from .conftest import market_frame
 LOANS = """
 import flyball as fb
 import polars as pl
-from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
 
 market = fb.Dataset(
     "market", source="data/market.csv", time="ts",
@@ -24,7 +25,7 @@ market = fb.Dataset(
 )
 
 def fit(X: pl.DataFrame, y: pl.Series):
-    return LogisticRegression().fit(X.select("price"), y)
+    return DecisionTreeClassifier(max_leaf_nodes=4).fit(X.select("price"), y)
 
 def predict(model, X: pl.DataFrame):
     return model.predict_proba(X.select("price"))
@@ -42,9 +43,10 @@ def loans(gates: str = 'fb.metric("weak_slices") <= 0') -> str:
 
 
 def rows(*, planted: bool) -> pl.DataFrame:
-    """The market, in which rows of one colour (a fifth) happen the other way round."""
+    """The market, in which one row in twenty is noise; where it is `planted`, rows of one colour (a fifth) happen the other way round."""
     frame = market_frame(days=70)
-    place = pl.int_range(pl.len())
+    place, noise = pl.int_range(pl.len()), pl.Series(np.random.default_rng(1).random(frame.height) < 0.05)
+    frame = frame.with_columns(up=((pl.col("price") > 0.5) ^ noise).cast(pl.Int64))
     frame = frame.with_columns(
         colour=pl.when(place % 5 == 0).then(pl.lit("red")).when(place % 5 == 1).then(pl.lit("blue")).otherwise(pl.lit("green")),
         sex=pl.when(place % 3 == 0).then(pl.lit("f")).otherwise(pl.lit("m")),

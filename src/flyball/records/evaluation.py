@@ -60,6 +60,8 @@ class Packaging(Record, frozen=True):
     classes_differ: int = 0
     difference: float = 0.0
     cpu_us: dict[str, float] = {}
+
+
 class Group(Record, frozen=True):
     """The rows of one group, and how they are served."""
 
