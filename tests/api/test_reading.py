@@ -207,3 +207,10 @@ def test_a_view_is_shown_as_the_loop_saw_it_last_and_only_to_whom_its_models_are
     assert api.get("/features/recent", token=own).status_code == 200
     refused = api.get("/features/other", token=own)
     assert (refused.status_code, "other" in refused.json()["fix"]) == (404, False)
+
+
+def test_versions_are_searched(api: Served) -> None:
+    assert [row["version"] for row in api.get("/models/demand/versions?search=mae%3E0%20state%3Deligible").json()["items"]] == ["1.0.0"]
+    assert api.get("/models/demand/versions?search=mae%3E1e9").json()["items"] == []
+    refused = api.get("/models/demand/versions?search=acuracy%3E0.7")
+    assert (refused.status_code, "accuracy" in refused.json()["fix"]) == (422, True), refused.text

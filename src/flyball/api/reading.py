@@ -28,7 +28,7 @@ from flyball.records.rollouts import ROLLOUTS
 from flyball.records.serving import ROUTES
 from flyball.records.training import RUNS
 from flyball.records.versions import VERSIONS, VersionRow, VersionState
-from flyball.registry import approvals
+from flyball.registry import approvals, search
 
 _LOG_PART = 256 << 10
 
@@ -61,9 +61,10 @@ def model(asked: Asked) -> Answer:
 
 
 def versions(asked: Asked) -> Answer:
-    """Every version of a model."""
-    name, state = _model(asked), asked.state()
-    rows = sorted((row for _, row in state.scan(VERSIONS, f"{name}/")), key=lambda row: (-row.registered_at, row.version))
+    """Versions of a model; with `search`, those of which all its terms hold."""
+    name, state, query = _model(asked), asked.state(), search.parse(asked.query.get("search", ""))
+    held = (row for _, row in state.scan(VERSIONS, f"{name}/") if search.matches(query, row))
+    rows = sorted(held, key=lambda row: (-row.registered_at, row.version))
     found = pages.of_list([(row.version, row) for row in rows], f"{VERSIONS.name}/{name}", asked.query)
     return Answer(pages.Page([_version(state, row) for row in found.items], found.next))
 

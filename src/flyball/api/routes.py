@@ -39,6 +39,7 @@ QUERY: Mapping[str, str] = MappingProxyType(
         "after": "where the page begins: what the page before said in `next`",
         "model": "only what is of this model",
         "state": "only what is in this state",
+        "search": "only what all these terms are true of, such as `accuracy>0.7 state=eligible tag=region:eu`",
         "version": "of this version of a data set, by its number or how its content begins; else of the one in use",
         "from": "the version of a data set that is compared, by its number or how its content begins",
         "to": "the version with which it is compared; else the one in use",
@@ -94,7 +95,7 @@ ROUTES: tuple[Route, ...] = (
     _list("/models", reading.models, answers.Standing),
     Route("GET", "/models/{model}", reading.model, answers.Standing),
     Route("POST", "/models/{model}/rollback", giving.roll_back, answers.RolledBack, needs="loop.releases.Rollback", body=bodies.Why),
-    _list("/models/{model}/versions", reading.versions, answers.Version),
+    _list("/models/{model}/versions", reading.versions, answers.Version, "search"),
     Route("GET", "/models/{model}/versions/{version}", reading.version, answers.Version),
     Route("GET", "/models/{model}/versions/{version}/verdicts", reading.verdicts, answers.Verdicts),
     Route(

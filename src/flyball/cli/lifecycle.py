@@ -57,7 +57,7 @@ def quarantine(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Take a version out of everything: it is not released, nor gone back to. What answers is rolled back first."""
+    """Take a version out of everything. It is not released, nor gone back to; what answers is rolled back first."""
     out, acting = Output(as_json=as_json, quiet=quiet), Acting(reason, dry_run, key)
     with common.opened(_named(project, version)) as wired:
         row = common.find_reference(wired, version)
@@ -105,7 +105,7 @@ def note(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Change what is known of a version: how it fails, in words, and tags. Both stand on its card; without anything to change they are shown."""
+    """Change what is known of a version. How it fails, in words, and tags: both stand on its card; without anything to change they are shown."""
     out, acting = Output(as_json=as_json, quiet=quiet), Acting("", dry_run, key)
     with common.opened(_named(project, version)) as wired:
         row = common.find_reference(wired, version)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
-from flyball.cli import common, lifecycle
+from flyball.cli import common, comparing, lifecycle
 from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.output import Output, ago, estimate
 from flyball.clock import Instant, rfc3339
@@ -22,18 +23,21 @@ from flyball.records.base import State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.training import RUNS, RunResult
-from flyball.records.versions import VERSIONS, VersionRow, VersionState
+from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
 from flyball.registry import approvals, report
 from flyball.registry.card import card_of
+from flyball.registry.search import matches, parse
 
 if TYPE_CHECKING:
     from flyball.wiring import Wired
 
 app = common.app()
+_SHOWN = 200
 Version = Annotated[str, typer.Argument(metavar="MODEL[@V]", help="without a version: the champion, else the newest")]
 _MOODS = {Outcome.PASS: "good", Outcome.FAIL: "bad", Outcome.INSUFFICIENT: "unsure", Outcome.WAIVED: "unsure"}
 
 
+app.command("compare")(comparing.versions)
 app.command()(lifecycle.deprecate)
 app.command()(lifecycle.quarantine)
 app.command()(lifecycle.delete)
@@ -49,29 +53,45 @@ def models() -> None:
 def list_versions(
     model: Annotated[str, typer.Argument(metavar="[MODEL]", help="only this model's versions", show_default=False)] = "",
     *,
+    search: Annotated[
+        str, typer.Option("--search", metavar="TERMS", help='such as "accuracy>0.7 state=eligible tag=region:eu"; all of them have to hold')
+    ] = "",
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=1_000_000, help="how many versions at most")] = _SHOWN,
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Every version, newest first. With its state, its part in serving, and its metrics on the hold-out."""
-    out = Output(as_json=as_json, quiet=quiet)
+    out, query = Output(as_json=as_json, quiet=quiet), parse(search)
     with common.opened(project) as wired:
         if model:
             common.declared(wired, common.model_name(model))
         state, now = wired.ports.ledger.state(), wired.ports.clock.now()
-        found = [row for _, row in state.scan(VERSIONS, f"{model}/" if model else "") if common.may_see(wired, row.model)]
-        found.sort(key=lambda row: (row.model, -row.registered_at, row.version))
+        names = [model] if model else [name for name, _ in state.scan(MODELS) if common.may_see(wired, name)]
+        wanted = (row for name in names for row in _versions(state, name) if matches(query, row))
+        found = list(islice(wanted, limit + 1))
+        more, found = len(found) > limit, found[:limit]
         cells = [
             [row.model, row.version, _state(row), lookup.role(state, row), headline(row), f"{ago(row.registered_at, now)} ago", row.run]
             for row in found
         ]
         out.table(("MODEL", "VERSION", "STATE", "ROLE", "ON THE HOLD-OUT", "MADE", "RUN"), cells)
         declared = [name for name, _ in state.scan(DECLARATIONS) if model in ("", name) and common.may_see(wired, name)]
-        without = [name for name in declared if name not in {row.model for row in found}]
-        for name in without:
+        without = [name for name in declared if not lookup.roles(state, name).newest]
+        for name in [] if query else without:
             out.line(f"{name}  has no version yet: flyball train {name}")
-        out.document({"versions": [_summary(state, row) for row in found], "without_version": without})
+        if query and not found:
+            out.line("no version is so")
+        if more:
+            out.note(f"there are more: --limit {limit * 10:,} shows them, or name a model")
+        out.document({"versions": [_summary(state, row) for row in found], "without_version": without, "more": more})
     return 0
+
+
+def _versions(state: State, model: str) -> list[VersionRow]:
+    """A model's versions, newest first."""
+    rows = [row for _, row in state.scan(VERSIONS, f"{model}/")]
+    return sorted(rows, key=lambda row: (-row.registered_at, row.version))
 
 
 @app.command()

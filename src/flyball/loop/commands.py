@@ -200,7 +200,7 @@ def decide_cancel_run(state: State, command: CancelRun, _now: Instant) -> Sequen
     """Only a run that has not ended can be cancelled."""
     row = state.get(RUNS, command.run)
     if row is None:
-        return Refusal(code="not-found", what=f'no run "{command.run}"', fix="flyball models lists versions and their runs")
+        return Refusal(code="not-found", what=f'no run "{command.run}"', fix="flyball runs list shows them")
     if row.state not in (RunState.QUEUED, RunState.RUNNING):
         return Refusal(code="conflict", what=f"{row.run} has ended: {row.state.value}")
     return (RunCancelled(run=row.run, reason=command.reason),)

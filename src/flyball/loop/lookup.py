@@ -114,11 +114,9 @@ def _by_end(what: str, rows: Mapping[str, RowT], end: str) -> RowT:
 
 
 def run(state: State, name: str) -> RunRow:
-    """The run of an id. Raises NotFound."""
+    """The run of an id, or of an id's unmistakable end. Raises NotFound."""
     found = state.get(RUNS, name)
-    if found is None:
-        raise missing("run", name, [key for key, _ in state.scan(RUNS)])
-    return found
+    return found if found is not None else _by_end("run", dict(state.scan(RUNS)), name)
 
 
 def exact(model: str, number: str) -> ModelRef:

@@ -1,0 +1,63 @@
+"""Two runs or versions side by side, for people."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flyball.cli import common
+from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.output import Output, estimate, number
+from flyball.loop import sides
+from flyball.registry.compare import Comparison, compare
+
+Version = Annotated[str, typer.Argument(metavar="MODEL[@V]", help="without a version: the champion, else the newest")]
+
+
+def versions(
+    first: Version,
+    second: Version,
+    *,
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Two versions side by side. What they were made of as far as it differs, their metrics whole and in slices, and their verdicts."""
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.opened(project) as wired:
+        rows = [common.find_reference(wired, text) for text in (first, second)]
+        state, now = wired.ports.ledger.state(), wired.ports.clock.now()
+        found = compare(*(sides.of_version(wired.ports, state, row, now) for row in rows))
+        show(out, found)
+    return 0
+
+
+def show(out: Output, found: Comparison) -> None:
+    """A comparison as tables, and as a document."""
+    differences = [[each.topic, each.what, each.first or "–", each.second or "–"] for each in found.differences]
+    if differences:
+        out.table(("DIFFERS IN", "WHAT", found.first, found.second), differences)
+    else:
+        out.line("both were made of the same")
+    out.line()
+    metrics = [
+        [
+            each.metric,
+            each.slice,
+            estimate(each.first) if each.first is not None else "–",
+            estimate(each.second) if each.second is not None else "–",
+            "–" if each.difference is None else f"{'+' if each.difference > 0 else ''}{number(each.difference)}",
+        ]
+        for each in found.metrics
+    ]
+    out.table(("METRIC", "SLICE", found.first, found.second, "DIFFERENCE"), metrics)
+    if found.verdicts:
+        out.line()
+        verdicts = [[each.gate, each.slice, _outcome(each.first), _outcome(each.second)] for each in found.verdicts]
+        out.table(("GATE", "SLICE", found.first, found.second), verdicts)
+    out.document(found)
+
+
+def _outcome(outcome: str | None) -> str:
+    return str(outcome) if outcome is not None else "–"

@@ -1,0 +1,96 @@
+"""Runs and versions as people list, show, compare, search and cancel them."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flyball.records.base import Record
+from flyball.records.training import RUNS, RunQueued
+from flyball.wiring import open_project
+
+
+class _Say(Record, frozen=True):
+    """A command that records what the test wants to have happened."""
+
+    id: str
+    actor: str = "loop"
+
+
+@pytest.fixture(scope="module")
+def two(flyball, trained_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with two versions: the second has a hyperparameter fixed, and one more line of code."""
+    project = Path(shutil.copytree(trained_project, tmp_path_factory.mktemp("runs") / "two"))
+    loop = project / "loop.py"
+    loop.write_text(loop.read_text() + "\n# another line\n")
+    ended = flyball("train", "demand", "--trials", 0, "--set", "max_depth=3", "--project", project, "--json")
+    assert ended.code == 0, ended.out
+    return project
+
+
+def test_runs_are_listed_newest_first_and_shown_with_their_log(flyball, two: Path) -> None:
+    listed = flyball("runs", "--project", two, "--json").document["runs"]
+    assert [row["version"] for row in listed] == ["1.1.0", "1.0.0"]
+    first, second = listed[1]["run"], listed[0]["run"]
+    assert flyball("runs", "list", "--limit", 1, "--project", two, "--json").document["more"]
+    table = flyball("runs", "list", "demand", "--project", two).out
+    assert table.index(second) < table.index(first)
+    shown = flyball("runs", "show", second[-6:], "--project", two)
+    assert f"{second}   demand   succeeded" in shown.out
+    assert "gave      demand@1.1.0" in shown.out
+    assert "max_depth=3" in shown.out
+    log = flyball("runs", "show", second, "--log", "--project", two).out
+    assert "fit" in log
+    told = flyball("runs", "show", second, "--project", two, "--json").document
+    assert told["spec_of"]["parameters"] == {"max_depth": 3}
+    assert told["result_of"]["holdout_rows"] > 0
+    missing = flyball("runs", "show", "run_nothing", "--project", two)
+    assert (missing.code, "no run" in missing.err) == (1, True)
+
+
+def test_two_runs_and_two_versions_stand_side_by_side(flyball, two: Path) -> None:
+    runs = [row["run"] for row in flyball("runs", "--project", two, "--json").document["runs"]]
+    by_run = flyball("runs", "compare", runs[1], runs[0], "--project", two, "--json").document
+    by_version = flyball("models", "compare", "demand@1.0.0", "demand@1.1.0", "--project", two, "--json").document
+    for found in (by_run, by_version):
+        differs = {(each["topic"], each["what"]) for each in found["differences"]}
+        assert ("code", "loop.py") in differs
+        assert ("parameters", "max_depth") in differs
+        assert not any(topic in ("data", "environment", "features") for topic, _ in differs)
+        assert "mae" in {each["metric"] for each in found["metrics"]}
+        assert found["verdicts"]
+    assert (by_version["first"], by_version["second"]) == ("demand@1.0.0", "demand@1.1.0")
+    text = flyball("models", "compare", "demand@1.0.0", "demand@1.1.0", "--project", two).out
+    assert "DIFFERS IN" in text
+    assert "both were made of the same" in flyball("models", "compare", "demand@1.0.0", "demand@1.0.0", "--project", two).out
+
+
+def test_versions_are_searched(flyball, two: Path) -> None:
+    def found(terms: str) -> list[str]:
+        ended = flyball("models", "list", "--search", terms, "--project", two, "--json")
+        assert ended.code == 0, ended.out
+        return [row["version"] for row in ended.document["versions"]]
+
+    assert found("mae>0") == ["1.1.0", "1.0.0"]
+    assert found("mae>1e9") == []
+    assert found("mae>0 state=deleted") == []
+    assert flyball("models", "note", "demand@1.0.0", "--tag", "region=eu", "--project", two).code == 0
+    assert found("tag=region:eu") == ["1.0.0"]
+    wrong = flyball("models", "list", "--search", "acuracy>1", "--project", two)
+    assert (wrong.code, "accuracy" in wrong.err) == (1, True), wrong.err
+    assert "no version is so" in flyball("models", "list", "--search", "mae>1e9", "--project", two).out
+
+
+def test_a_run_is_cancelled_once(flyball, trained: Path) -> None:
+    with contextlib.closing(open_project(trained)) as wired:
+        [row] = [row for _, row in wired.ledger.state().scan(RUNS)]
+        queued = RunQueued(run="run_waiting", model="demand", trigger="manual", reason="asked", spec=row.spec)
+        wired.ledger.execute(_Say(id="say"), lambda *_: (queued,))
+    ended = flyball("runs", "cancel", "waiting", "--reason", "the wrong data", "--project", trained, "--json")
+    assert (ended.code, ended.document["state"]) == (0, "cancelled"), ended.out
+    assert "the wrong data" in flyball("runs", "show", "run_waiting", "--project", trained).out
+    again = flyball("runs", "cancel", "run_waiting", "--project", trained)
+    assert (again.code, "has ended" in again.err) == (1, True), again.err
