@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from flyball.clock import Span
 from flyball.errors import BadInput
@@ -37,6 +38,7 @@ SIGNATURE = Signature(
     item_fields=("price", "rating", "sku", "stock"),
 )
 READER = ListReader(SIGNATURE)
+STRICT = ListReader(replace(SIGNATURE, fields=SIGNATURE.fields[:5], item_fields=SIGNATURE.item_fields[:3]))
 ROW = {"budget": 40, "device": "phone"}
 ITEMS: list[dict[str, Any]] = [
     {"item": "a", "price": 10, "rating": 4.5, "stock": 1},
@@ -75,6 +77,42 @@ def test_what_an_item_lacks_is_imputed_where_its_contract_says_so_and_marked() -
     found = read(items=[ITEMS[0], {name: value for name, value in ITEMS[1].items() if name != "stock"}])
     assert [row[5] for row in found.rows] == [1, 3]
     assert found.marks == [None, {"stock": "imputed"}]
+
+
+names = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=5)
+numbers = st.one_of(st.none(), st.floats(0, 9, allow_nan=False), st.integers(0, 9), st.just("7"), st.just(-1))
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries({"item": names, "price": numbers, "rating": numbers}, optional={"stock": numbers, "device": names}),
+        max_size=4,
+    ),
+    st.fixed_dictionaries({"device": st.sampled_from(["phone", "desk", "x", 1])}, optional={"budget": numbers, "price": numbers}),
+    st.fixed_dictionaries({}, optional={"id": names, "key": st.one_of(st.none(), names), "time": st.just("2026-01-01T00:00:00Z")}),
+)
+def test_the_quick_way_takes_nothing_that_the_slow_one_refuses_and_reads_the_same(items: Any, row: Any, more: Any) -> None:
+    body = {"row": row, "items": items, **more}
+    for reader in (READER, STRICT):
+        try:
+            expected: Any = reader.read_slowly(body)
+        except (BadInput, Unparsable) as error:
+            expected = (type(error), error.what, error.problems)
+        try:
+            found: Any = reader.read(json.dumps(body).encode())
+        except (BadInput, Unparsable) as error:
+            found = (type(error), error.what, error.problems)
+        assert found == expected
+
+
+def test_the_schemas_own_form_is_read_at_once() -> None:
+    body = json.dumps({"row": ROW, "items": [{name: one[name] for name in ("item", "price", "rating")} for one in ITEMS]}).encode()
+    assert STRICT._at_once(body) == STRICT.read_slowly(json.loads(body))
+    twice = body.replace(b'"price": 10', b'"price": 10, "price": 11')
+    with pytest.raises(ValueError, match="twice"):
+        STRICT._at_once(twice)
+    with pytest.raises(Unparsable, match="twice"):
+        STRICT.read(twice)
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,24 @@
 """A list to be ranked: what a request of it is, and what its answer is.
 
 A request is one list: `row` holds what is the same for all of its items, `items` names each with what is its own. It becomes one row an item, which
-one version answers together and one record logs: answered ⊆ logged as for every other request. A list is read slowly, always: with every
-problem there is, as `explain` says it.
+one version answers together and one record logs: answered ⊆ logged as for every other request. A list in the form that the schema shows is one typed
+JSON decode; any other is read slowly, which is the specification, with every problem there is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping
+from operator import itemgetter
+from typing import Annotated, Any
+
+import msgspec
 
 from flyball.errors import BadInput, Problem
 from flyball.records.models import Field, Signature
 from flyball.serving import explain
 from flyball.serving.explain import Marks, Row, Value, pointer, shown
 from flyball.serving.problems import Unparsable
-from flyball.serving.validate import Listed, Request, RowReader, per_row, refuse, times_of
+from flyball.serving.validate import Listed, Request, RowReader, field_type, per_row, refuse, times_of
 
 ITEM = "item"
 """What an item is called in requests, answers and labels, whatever its column is called."""
@@ -44,10 +47,25 @@ class ListReader(RowReader):
     def __init__(self, signature: Signature) -> None:
         super().__init__(signature)
         self._own = frozenset(signature.item_fields)
+        self._form = _Form(signature)
 
     def read(self, body: bytes) -> Request:
         """Read a list (docs/http.md). Raises Unparsable, TooLarge, or BadInput with every problem."""
-        given = explain.parse(body)
+        try:
+            return self._at_once(body)
+        except (msgspec.MsgspecError, BadInput, ValueError, OverflowError, RecursionError):
+            return self.read_slowly(explain.parse(body))
+
+    def _at_once(self, body: bytes) -> Request:
+        """A list in the schema's own form. Raises ValueError, or what the decoder raises, for any other."""
+        asked, rows, items = self._form.read(body)
+        if self._again:
+            rows = [self._second_look(row) for row in rows]
+        listed = Listed(items, asked.id, asked.key)
+        return Request(rows, times=None if asked.time is None else [explain.moment(asked.time)] * len(rows), listed=listed)
+
+    def read_slowly(self, given: Any) -> Request:
+        """Read a parsed body. Raises Unparsable, TooLarge, or BadInput with every problem."""
         if not isinstance(given, dict):
             raise Unparsable("the body is not an object", fix=_FORM)
         problems = explain.first(_strange(given))
@@ -119,6 +137,64 @@ class ListReader(RowReader):
         return Problem(
             pointer("row", field.name), "the field is missing", "the signature names it", f'send "{field.name}" in row, for the whole list'
         )
+
+
+class _Form:
+    """The schema's own form of a list as a typed decode: in `row` what is the same for all items, in each item what differs, and nothing else."""
+
+    def __init__(self, signature: Signature) -> None:
+        fields = signature.fields
+        own = [field for field in fields if field.name in signature.item_fields]
+        whole = [field for field in fields if field not in own]
+        # a name that JSON escapes is none of a typed decode
+        self._typed = bool(own) and not any(set(field.name) & {'"', "\\"} for field in fields)
+        text = Annotated[str, msgspec.Meta(min_length=1, max_length=explain.LONGEST_ID)]
+        item, row = (_struct(part, signature.item if self._typed else "", typed=self._typed) for part in (own, whole))
+        items = Annotated[list[item], msgspec.Meta(min_length=1, max_length=explain.MOST_ROWS)]  # type: ignore[valid-type]  # made here
+        members: list[tuple[str, Any] | tuple[str, Any, Any]] = [
+            ("row", row),
+            ("items", items),
+            ("id", text | None, None),
+            ("key", text | None, None),
+            ("time", str | None, None),
+        ]
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(msgspec.defstruct("List", members, forbid_unknown_fields=True)).decode
+        places = {field.name: place for place, field in enumerate((*whole, *own))}
+        self._order = itemgetter(*(places[field.name] for field in fields)) if len(fields) > 1 else tuple
+        self._item = [field.name for field in own].index(signature.item) if self._typed else 0
+        texts = [[(place, field) for place, field in enumerate(part) if field.type in ("str", "time")] for part in (whole, own)]
+        self._nullable = [[place for place, field in part if field.nullable] for part in texts]
+        # "row", "items", every name, and every text that is always there
+        fixed = [len(part) + sum(not field.nullable for _, field in found) for part, found in zip((whole, own), texts, strict=True)]
+        self._quotes = (2 * (2 + fixed[0]), 2 * fixed[1])
+
+    def read(self, body: bytes) -> tuple[Any, list[Row], list[Any]]:
+        """(the decoded body, rows in signature order, the items). Raises what the decoder raises, and ValueError for what must be read slowly."""
+        if not self._typed:
+            raise ValueError("a name that JSON escapes")
+        asked = self._decode(body)
+        astuple, order = msgspec.structs.astuple, self._order
+        whole, each = astuple(asked.row), [astuple(one) for one in asked.items]
+        items = [one[self._item] for one in each]
+        if body.count(b'"') != self._count(asked, whole, each) or len(set(items)) < len(items):
+            raise ValueError("a name or an item may be there twice")
+        if isinstance(items[0], str) and max(map(len, items)) > explain.LONGEST_ID:
+            raise ValueError("an item is too long")
+        return asked, [order(whole + one) for one in each], items
+
+    def _count(self, asked: Any, whole: Row, each: list[Row]) -> int:
+        """Quotes of a body in which no name is there twice: of two, the decoder takes the last. One in a text makes for more."""
+        quotes = self._quotes[0] + self._quotes[1] * len(each)
+        quotes += 4 * ((asked.id is not None) + (asked.key is not None) + (asked.time is not None))
+        for places, rows in zip(self._nullable, ((whole,), each), strict=True):
+            quotes += 2 * sum(row[place] is not None for place in places for row in rows)
+        return quotes
+
+
+def _struct(fields: list[Field], item: str, *, typed: bool) -> Any:
+    members = [(f"f{place}", field_type(field)) for place, field in enumerate(fields)]
+    names = {f"f{place}": ITEM if field.name == item else field.name for place, field in enumerate(fields)} if typed else {}
+    return msgspec.defstruct("Part", members, rename=names, forbid_unknown_fields=True, gc=False)
 
 
 class _Shared:

@@ -49,7 +49,7 @@ class Request:
     listed: Listed | None = None
 
 
-def _field_type(field: Field) -> Any:
+def field_type(field: Field) -> Any:
     """The type that msgspec decodes a field's value as."""
     simple = field.one_of is not None and all(type(option) is (int if field.type == "int" else str) for option in field.one_of)
     kind: Any
@@ -84,7 +84,7 @@ class RowReader:
 
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
-        members = [(f"f{index}", _field_type(field)) for index, field in enumerate(signature.fields)]
+        members = [(f"f{index}", field_type(field)) for index, field in enumerate(signature.fields)]
         # a name that JSON escapes is none of a typed decode: such rows are read slowly, always
         self._typed = not any(set(field.name) & {'"', "\\"} for field in signature.fields)
         names = {f"f{index}": field.name for index, field in enumerate(signature.fields)} if self._typed else {}
