@@ -149,6 +149,14 @@ def test_a_list_is_answered_in_the_planted_order_and_logged_as_one_request(proje
     assert {one["where"] for one in bad.json()["problems"]} == {"/items/4/price", "/items/4/rating"}
 
 
+def test_a_list_as_long_as_a_request_may_be_is_answered_whole(project: Project, up: Up) -> None:
+    items = [{"item": f"i{one}", "price": one / 50, "rating": 1 + one % 41 / 10} for one in range(10_000)]
+    [ranked] = ask(up, id="long", items=items)["predictions"]
+    assert {one["item"] for one in ranked["items"]} == {one["item"] for one in items}
+    assert next(record for record in project.log() if record.request_id == "long").rows == 10_000
+    assert up.http.post(f"/models/{MODEL}/predict", json={**LIST, "items": [*items, items[0]]}).status_code == 413
+
+
 def test_the_schema_says_how_to_ask_and_the_command_line_shows_the_order(project: Project, up: Up, tmp_path: Path) -> None:
     schema = up.http.get(f"/models/{MODEL}/schema").json()
     assert schema["item"] == "sku"

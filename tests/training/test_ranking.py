@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -18,6 +19,7 @@ from flyball.records import codec
 from flyball.records.estimates import Outcome
 from flyball.records.models import Signature
 from flyball.training.artifact import load, manifest_of
+from flyball.training.rejudge import rejudge
 from flyball.training.rows import LIST, assemble
 from flyball.training.run import perform
 
@@ -170,3 +172,29 @@ def test_popularity_is_each_items_mean_and_the_mean_of_all_for_others():
     assert found.kind == "popularity"
     assert found.predict(4, items=pl.Series(["a", "b", "new", None])).value.to_list() == [1.0, 3.0, 1.5, 1.5]
     assert found.predict(2).value.to_list() == [1.5, 1.5]
+
+
+def test_a_held_ranking_is_judged_again_on_newer_lists(shop: Project):
+    early, late = START + HOUR * (LISTS - 150), START + HOUR * (LISTS + 2)
+    made = perform(shop.spec(as_of=early), shop.model, shop.frames, None, package=False)
+    rows = assemble(shop.model, shop.frames, as_of=late)
+    again = msgspec.structs.replace(shop.spec(as_of=early), as_of=late)
+    result, frame = rejudge(again, shop.model, rows, made.result, candidate=made.predictor, champion=None, earlier=made.holdout)
+    assert frame.height > made.holdout.height
+    assert frame.group_by("__group").len()["len"].unique().to_list() == [ITEMS]
+    relevant = frame.group_by("__group").agg(pl.col("y").max() > 0)["y"].sum()
+    assert result.metrics["ndcg_at_10"].n == relevant
+    assert result.metrics["ndcg_at_10"].n > made.result.metrics["ndcg_at_10"].n
+
+
+def test_a_view_may_be_looked_up_by_the_item(tmp_path: Path):
+    text = SHOP.replace(
+        "def fit(", 'seen = fb.FeatureView("seen", shop, entity="sku", features={"wanted": fb.window("7d").mean("worth")})\n\ndef fit('
+    )
+    text = text.replace('item="sku",', 'item="sku", features=[seen],').replace(".fit(X, y)", ".fit(X.fill_null(1.0), y)")
+    text = text.replace("def fit(", "def predict(model, X: pl.DataFrame):\n    return model.predict(X.fill_null(1.0))\n\ndef fit(")
+    text = text.replace("fb.Train(fit,", "fb.Train(fit, predict=predict,")
+    shop = Project(tmp_path / "seen", text, "rank", {"shop": lists()})
+    done = perform(spec(shop), shop.model, shop.frames, shop.blobs)
+    assert [field.name for field in done.result.signature.fields] == ["budget", "device", "price", "rating", "sku"]
+    assert (done.result.signature.item, done.result.signature.item_fields) == ("sku", ("price", "rating", "sku"))
