@@ -27,7 +27,7 @@ def on_run(check: Check, measured: Measured, *, champion: bool) -> Verdict:
         return insufficient(check, measured.missing.get(name, f"{name} was not measured by this run"))
     if not isinstance(check.bound, Reference):
         outcome, why = against_number(check, check.bound, found, found, "")
-        return Verdict(check=str(check), outcome=outcome, estimate=found, why=_told(why, found))
+        return Verdict(check=str(check), outcome=outcome, estimate=found, why=why)
     if check.bound.of == "champion" and not champion:
         return no_champion(check)
     other = measured.champion.get(name) if check.bound.of == "champion" else None

@@ -44,7 +44,8 @@ def shown_in(found: Estimate, unit: str) -> str:
     """An estimate for people, in a check's unit: `12 [11, 13] ms n=200`, `1.5 MB`."""
     if unit != "B" or found.value is None:
         return shown(found, f" {unit}" if unit else "")
-    return shown_size(found.value) + (f" n={found.n:,}" if found.n else "")
+    note = f"; {found.why}" if found.why else ""
+    return shown_size(found.value) + (f" n={found.n:,}" if found.n else "") + note
 
 
 def _with_unit(value: float, unit: str) -> str:

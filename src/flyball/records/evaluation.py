@@ -5,6 +5,7 @@ from __future__ import annotations
 from flyball.clock import Instant
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate
+from flyball.records.path import Path
 
 
 class Importance(Record, frozen=True):
@@ -153,3 +154,4 @@ class Report(Record, frozen=True):
     calibration: Calibration | None = None
     thresholds: tuple[Threshold, ...] = ()
     mistakes: Mistakes | None = None
+    path: Path | None = None

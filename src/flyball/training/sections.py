@@ -11,11 +11,14 @@ from flyball.training import sections_holdout
 from flyball.training.evaluating import Section
 from flyball.training.importances import importances
 from flyball.training.packaging import packaging
+from flyball.training.path import METRICS, path, size
 
 SECTIONS: tuple[Section, ...] = (
     Section("importances", (), importances),
     *sections_holdout.SECTIONS,
     Section("packaging", (), packaging),
+    Section("size", ("size",), size),
+    Section("path", METRICS, path),
 )
 """All of them, in the order in which they are made."""
 

@@ -54,14 +54,17 @@ class Stored(Mapping[str, pl.DataFrame]):
         sets = self._sets(model)
         if self.fit(model) or not all(data.time for data in sets.values()):
             return training_rows(model, self, as_of=as_of)
-        streams = {name: partial(self._pieces, name) for name in sets}
+        streams = {name: partial(self.pieces, name) for name in sets}
         self._scratch.mkdir(parents=True, exist_ok=True)
         return pl.concat(list(training_batches(model, streams, self._scratch, as_of=as_of)))
 
     def _sets(self, model: Model) -> dict[str, Dataset]:
         return {name: data for name, data in made_from(model).items() if name in self._contents}
 
-    def _pieces(self, name: str) -> Iterable[pl.DataFrame]:
+    def pieces(self, name: str) -> Iterable[pl.DataFrame]:
+        """The rows of a data set piece by piece, in order; whole where they are held already."""
+        if name in self._loaded:
+            return [self._loaded[name]]
         return scan(self._contents[name], self._blobs)
 
     def _rows(self, name: str) -> int:

@@ -1,0 +1,76 @@
+"""The time of a version's whole path, from what was seen of some calls: percentiles with intervals, and which part is the slow one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from flyball.records.estimates import Estimate
+from flyball.records.path import Path, PathPart, PathSeen
+
+_Z: Final = 1.959963984540054
+PERCENTILES: Final[Mapping[str, float]] = {"latency_p50": 0.50, "latency_p95": 0.95, "latency_p99": 0.99}
+
+
+def percentile(values: Sequence[float], q: float) -> Estimate:
+    """The q-th quantile of `values` (n ≥ 1) with a two-sided 95% interval of order statistics; an end is None where there are too few values for it.
+
+    Conover (1999), Practical Nonparametric Statistics, §3.2: the number of values below the quantile is binomial.
+
+    >>> percentile(list(range(1, 201)), 0.5).low
+    86.0
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    n = ordered.size
+    spread = _Z * math.sqrt(n * q * (1 - q))
+    low, high = math.floor(n * q - spread), math.ceil(n * q + spread)
+    value = float(np.quantile(ordered, q, method="inverted_cdf"))
+    return Estimate(
+        value=value,
+        low=float(ordered[low - 1]) if low >= 1 else None,
+        high=float(ordered[high]) if high < n else None,
+        n=n,
+    )
+
+
+def summary(seen: PathSeen) -> Path:
+    """The section of the report. `seen` has at least one call."""
+    parts = sorted((_part(name, took) for name, took in seen.parts.items()), key=lambda part: -part.p50)
+    p50, p95, p99 = (percentile(seen.whole, q).value or 0.0 for q in PERCENTILES.values())
+    return Path(
+        calls=len(seen.whole),
+        p50=p50,
+        p95=p95,
+        p99=p99,
+        slowest=_slowest(parts, seen.alone),
+        parts=tuple(parts),
+        transforms=dict(sorted(seen.alone.items(), key=lambda pair: -pair[1])),
+        memory=seen.memory,
+    )
+
+
+def estimates(seen: PathSeen) -> dict[str, Estimate]:
+    """By metric: latencies in ms, whose `why` names the slow part, and the memory in bytes."""
+    import msgspec
+
+    told = summary(seen)
+    slow = next((part for part in told.parts if told.slowest.startswith(part.name.removesuffix("s"))), None)
+    took = f", {slow.p50:,.3g} ms of it" if slow is not None else ""
+    why = f"the slowest part is {told.slowest}{took}"
+    found = {name: msgspec.structs.replace(percentile(seen.whole, q), why=why) for name, q in PERCENTILES.items()}
+    return found | {"memory": Estimate(value=float(seen.memory), n=1)}
+
+
+def _part(name: str, took: Sequence[float]) -> PathPart:
+    return PathPart(name=name, p50=percentile(took, 0.5).value or 0.0, p99=percentile(took, 0.99).value or 0.0)
+
+
+def _slowest(parts: Sequence[PathPart], alone: Mapping[str, float]) -> str:
+    if not parts:
+        return ""
+    if parts[0].name == "transforms" and alone:
+        return f"transform {max(alone, key=lambda name: alone[name])}"
+    return parts[0].name
