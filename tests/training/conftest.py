@@ -122,7 +122,7 @@ class Project:
             "version_digest": self.digests.version,
             "policy_digest": self.digests.policy,
             "datasets": {},
-            "as_of": end_of(frame),
+            "as_of": end_of(frame) if "ts" in frame.columns else 0,
         }
         return RunSpec(**(known | fields))
 

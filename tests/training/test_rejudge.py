@@ -6,7 +6,8 @@ import msgspec
 
 from flyball.clock import Span
 from flyball.training.rejudge import rejudge
-from flyball.training.run import assemble, perform
+from flyball.training.rows import assemble
+from flyball.training.run import perform
 
 
 def test_rows_that_were_to_be_predicted_before_the_candidate_was_fitted_are_no_evidence(bikes):

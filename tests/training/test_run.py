@@ -9,8 +9,10 @@ from flyball.clock import Span
 from flyball.errors import BadInput, DeclarationError, Refused
 from flyball.records.estimates import Outcome
 from flyball.training import artifact
+from flyball.training.choosing import Progress
 from flyball.training.fitting import FitCache
-from flyball.training.run import Progress, assemble, execute, memo_key, perform
+from flyball.training.rows import assemble
+from flyball.training.run import execute, memo_key, perform
 
 LOOP = """
 import flyball as fb

@@ -168,7 +168,7 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
         out.line(f"for       {summary(model.framing)}")
     out.line(f"declared  version {short(row.version_digest)}  policy {short(row.policy_digest)}")
     for name, content in row.data.items():
-        out.line(f"data      {name} {content[:12]}  {result.rows:,} rows of the last {result.window}, {result.holdout_rows:,} held out")
+        out.line(f"data      {name} {content[:12]}  {result.rows:,} rows {result.taken}, {result.holdout_rows:,} held out")
     out.line(f"lineage   flyball lineage {row.model}@{row.version}")
     if result.parameters:
         out.line(f"with      {', '.join(f'{name}={value}' for name, value in result.parameters.items())}")

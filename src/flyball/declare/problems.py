@@ -138,8 +138,6 @@ def _unbuilt_data(model: Model) -> Iterator[tuple[str, str, str]]:
         yield f'outcome "{outcome.name}"', "", ""
     if model.train is None:
         yield "a model without train (served elsewhere)", "nothing is trained or served", "declare train=fb.Train(fit)"
-    elif model.train.folds > 1:
-        yield f"folds={model.train.folds}", "the hold-out is one span at the end", ""
     for case in model.suites:
         yield f'suite "{case.name}"', "", ""
 

@@ -191,7 +191,7 @@ def _retrain(model: Model) -> Iterator[Found]:
         return
     if train is None:
         yield Found("retrain without train", "there is nothing to train with", "declare train=fb.Train(fit)")
-    elif retrain.cooldown is not None and retrain.cooldown < train.holdout:
+    elif retrain.cooldown is not None and retrain.cooldown < train.holdout_span:
         yield Found(
             f"cooldown {retrain.cooldown} is shorter than the hold-out {train.holdout}",
             "the champion would have seen the rows that its successor is judged on",

@@ -64,7 +64,7 @@ def transform_names(model: Model) -> tuple[str, ...]:
 
 def column_rules(model: Model) -> Iterator[Found]:
     """Every rule on the model's columns."""
-    yield from _dataset(model.data)
+    yield from _dataset(model.data, timeless=model.train is not None and model.train.by_share)
     yield from _label(model)
     yield from _inputs(model)
     for view in model.features:
@@ -147,10 +147,13 @@ def _unknown(subject: str, name: str, data: Dataset) -> Found:
     )
 
 
-def _dataset(data: Dataset) -> Iterator[Found]:
-    if not data.time:
+def _dataset(data: Dataset, *, timeless: bool = False) -> Iterator[Found]:
+    """`timeless`: rows of no time will do."""
+    if not data.time and not timeless:
         yield Found(
-            f'data set "{data.name}" has no time column', "hold-outs, windows and label delays are made of time", 'name it: time="ts"'
+            f'data set "{data.name}" has no time column',
+            "hold-outs, windows and label delays are made of time",
+            'name it: time="ts"; rows that have none are split by share: fb.Train(…, split="stratified")',
         )
     if isinstance(data.source, str) and "://" in data.source and data.source.partition("://")[0] not in SCHEMES:
         scheme = data.source.partition("://")[0]

@@ -9,7 +9,7 @@ from typing import Any
 
 from flyball.declare.functions import Code, Function
 from flyball.declare.metrics import metric_info, metric_names
-from flyball.declare.model import Model
+from flyball.declare.model import Label, Model
 from flyball.declare.rules_columns import Found
 from flyball.declare.training import Train
 from flyball.declare.units import near
@@ -61,8 +61,37 @@ def fit_rules(model: Model) -> Iterator[Found]:
         yield Found(
             f'objective "{train.objective}" is not a metric of a {model.task} model', "", near(train.objective, metric_names(model.task))
         )
-    if train.window != "auto" and train.window < train.holdout:
+    yield from _split(model, train)
+
+
+def _split(model: Model, train: Train) -> Iterator[Found]:
+    """What is held out, and of what."""
+    if train.by_share:
+        if train.window != "auto":
+            why = f'split="{train.split}" takes rows whatever their time'
+            yield Found(f"window {train.window} means nothing", why, 'leave window out, or split="time"')
+    elif train.window != "auto" and train.window < train.holdout_span:
         yield Found(f"window {train.window} is shorter than the hold-out {train.holdout}", "", "lengthen window")
+    if train.split == "group" and not model.group:
+        yield Found('split="group" without a group', "whole groups are held out", "name its column: group=")
+    if train.split == "stratified" and model.task == "ranking":
+        yield Found('split="stratified" of a ranking', "it would cut lists", 'hold out whole groups: split="group"')
+    if train.split == "time" and train.folds > 1:
+        yield Found(
+            f'folds={train.folds} with split="time"',
+            "the hold-out is one span at the end",
+            'hold out several, each after the other: split="rolling"',
+        )
+    if train.split == "rolling" and train.folds < 2:
+        yield Found('split="rolling" with one fold', "it is split by time alone", "say how many hold-outs judge: folds=4")
+    if model.data.time:
+        return
+    if model.features:
+        why = f'data set "{model.data.name}" has no time, and a view gives values at a moment'
+        yield Found(f'view "{model.features[0].name}" cannot be asked', why, 'name its time column: time="ts"')
+    if isinstance(model.label, Label):
+        why = f'it is looked for within {model.label.within} of a row, and data set "{model.data.name}" has no time'
+        yield Found("a label from another data set needs times", why, 'name the time column: time="ts"')
 
 
 def _parameters(model: Model, train: Train) -> Iterator[Found]:

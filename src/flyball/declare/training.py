@@ -10,7 +10,15 @@ from flyball.clock import Span
 from flyball.declare.checks import Metric
 from flyball.declare.columns import Value
 from flyball.declare.functions import Code, Function
-from flyball.declare.units import count, fail, fill, finite, mapping, one_of, size, span, words
+from flyball.declare.units import count, fail, fill, finite, mapping, one_of, share, size, span, words
+
+SPLITS = ("time", "rolling", "group", "stratified")
+"""Which rows judge: the newest; the newest of several moments; all rows of some groups; a share of all rows."""
+
+BY_SHARE = frozenset({"group", "stratified"})
+
+SHARE, MOST_HELD = 0.2, 0.5
+"""What is held out of rows without a time, where nothing is declared, and at most."""
 
 
 class Run(Protocol):
@@ -90,7 +98,7 @@ def _ordered(name: str, low: float, high: float, *, log: bool) -> None:
 class Train:
     """How a version is made. `window` "auto" is chosen among spans on the hold-out; `memory` is in bytes.
 
-    `objective` is the metric that the search optimises; empty: the task's own.
+    `holdout` is a span of time (splits "time" and "rolling"), or a share of the rows ("group" and "stratified"). `objective` is the metric that the search optimises; empty: the task's own.
     """
 
     fit: Code
@@ -98,8 +106,8 @@ class Train:
     trials: int
     objective: str
     window: Span | Literal["auto"]
-    holdout: Span
-    split: Literal["time"]
+    holdout: Span | float
+    split: Literal["time", "rolling", "group", "stratified"]
     folds: int
     seed: int
     timeout: Span
@@ -116,7 +124,7 @@ class Train:
         trials: int = 20,
         objective: str | Metric = "",
         window: str | Span = "auto",
-        holdout: str | Span = "7d",
+        holdout: str | Span | float | None = None,
         split: str = "time",
         folds: int = 1,
         seed: int = 0,
@@ -127,6 +135,7 @@ class Train:
         load: Code | None = None,
     ) -> None:
         spaces = mapping(search, "search")
+        kind, parts = one_of(split, SPLITS, "split"), count(folds, "folds", least=1)
         for key, space in spaces.items():
             if not isinstance(space, Integers | Floats | Choice):
                 raise fail(f"search[{key!r}]", f"{space!r} is not a search space", fix="use fb.integers, fb.floats or fb.choice")
@@ -138,9 +147,9 @@ class Train:
                 "trials": count(trials, "trials"),
                 "objective": objective.name if isinstance(objective, Metric) else words(objective, "objective"),
                 "window": "auto" if window == "auto" else span(window, "window", least=1),
-                "holdout": span(holdout, "holdout", least=1),
-                "split": one_of(split, ("time",), "split"),
-                "folds": count(folds, "folds", least=1),
+                "holdout": _holdout(holdout, kind, parts),
+                "split": kind,
+                "folds": parts,
                 "seed": count(seed, "seed"),
                 "timeout": span(timeout, "timeout", least=1),
                 "memory": None if memory is None else size(memory, "memory"),
@@ -149,6 +158,53 @@ class Train:
                 "load": None if load is None else _code(load, "load"),
             },
         )
+
+    @property
+    def by_share(self) -> bool:
+        """Whether a share of the rows is held out, wherever in time they lie."""
+        return self.split in BY_SHARE
+
+    @property
+    def holdout_span(self) -> Span:
+        """The time that is held out; none where a share of the rows is."""
+        return self.holdout if isinstance(self.holdout, Span) else Span(0)
+
+    @property
+    def held(self) -> str:
+        """What is held out, as people write it: `7d`, `20%`."""
+        return str(self.holdout) if isinstance(self.holdout, Span) else f"{100 * self.holdout:.4g}%"
+
+
+def _holdout(value: str | Span | float | None, split: str, folds: int) -> Span | float:
+    """A span where time splits, else a share: of several parts each is held out once."""
+    if split not in BY_SHARE:
+        if isinstance(value, float) or (isinstance(value, str) and value.strip().endswith("%")):
+            raise fail(
+                "holdout",
+                f'{value!r} is a share, and split="{split}" holds out the newest rows',
+                fix='write a span such as "7d"; or hold out a share of the rows: split="stratified"',
+            )
+        return span("7d" if value is None else value, "holdout", least=1)
+    if isinstance(value, Span) or (isinstance(value, str) and not value.strip().endswith("%")):
+        raise fail(
+            "holdout",
+            f'"{value}" is no share, and split="{split}" holds out a share of the rows, whatever their time',
+            fix='write a share such as "20%"; or hold out the newest rows: split="time"',
+        )
+    held = 1 / folds if folds > 1 else SHARE
+    given = held if value is None else share(value, "holdout")
+    if folds > 1 and abs(given - held) > 0.005:
+        raise fail(
+            "holdout", f"{100 * given:.4g}% of {folds} folds", why=f"each of {folds} parts is held out once", fix="leave holdout out"
+        )
+    if not 0 < given <= MOST_HELD:
+        raise fail(
+            "holdout",
+            f"{100 * given:.4g}% is held out",
+            why="something must be left to judge on, and to learn from",
+            fix='write such as "20%"',
+        )
+    return held if folds > 1 else given
 
 
 def _code(value: Any, argument: str) -> Code:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,7 +20,7 @@ MOST_VALUES = 200
 class Holdout:
     """Rows to judge on: columns y, value, score, base_value, base_score, champion_value, champion_score and the slice columns.
 
-    Without `champion_value` there is no champion. `slices`: declared slices, all of them watched against a clear loss. `classes`: ascending, the
+    Without `champion_value` there is no champion; it is null on rows that the champion has seen. `slices`: declared slices, all of them watched against a clear loss. `classes`: ascending, the
     last positive. `group`: column of the entity that rows share, or empty. `costs`: what an
     error costs, by kind.
     """
@@ -54,6 +54,13 @@ class Holdout:
     def champion(self) -> Answers | None:
         """The champion's answers to the same rows, if there is one."""
         return self._answers("champion_")
+
+    @cached_property
+    def paired(self) -> Holdout:
+        """The rows to which the champion has answers: all but those that it has seen."""
+        if "champion_value" not in self.frame.columns or not self.frame["champion_value"].null_count():
+            return self
+        return replace(self, frame=self.frame.filter(pl.col("champion_value").is_not_null()))
 
     @cached_property
     def baseline(self) -> Answers | None:

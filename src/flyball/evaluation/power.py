@@ -98,8 +98,9 @@ def is_paired(check: Check, task: str) -> bool:
 
 def of_gate(check: Check, holdout: Holdout) -> GatePower | None:
     """What a paired gate against the champion can see on these rows; None for other gates."""
+    holdout = holdout.paired
     bound, other = check.bound, holdout.champion
-    if not is_paired(check, holdout.task) or not isinstance(bound, Reference) or holdout.new is None:
+    if not holdout.frame.height or not is_paired(check, holdout.task) or not isinstance(bound, Reference) or holdout.new is None:
         return None
     parts = tuple(_seen(check, bound, *part) for part in _parts(check, holdout, holdout.new, other))
     if not parts:

@@ -104,8 +104,12 @@ def on_rows(check: Check, holdout: Holdout, required: set[str]) -> tuple[Verdict
     `required`: the slices that gates name; the others are watched against a clear loss where the check compares with the champion.
     """
     reference = check.bound.of if isinstance(check.bound, Reference) else ""
-    if reference == "champion" and holdout.champion is None:
-        return (no_champion(check),)
+    if reference == "champion":
+        if holdout.champion is None:
+            return (no_champion(check),)
+        holdout = holdout.paired
+        if not holdout.frame.height:
+            return (insufficient(check, "the champion has seen every row that judges: they were not held out of its own training"),)
     if reference == "at_release":
         return (insufficient(check, "at_release is a monitor's reference; a gate compares with champion or baseline"),)
     new = holdout.new

@@ -25,6 +25,7 @@ from flyball.features.direct import MOST_ROWS, Columns, Direct
 from flyball.features.fields import gap_columns, inputs, is_own, request_fields, slices, view_features, watched
 from flyball.features.keys import asked_keys
 from flyball.features.labels import label_data, labels
+from flyball.features.lots import LOT, lots
 from flyball.features.order import Ints
 from flyball.features.windows import Lookup, prepare
 
@@ -184,7 +185,8 @@ def training_rows(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: In
     """Every row whose label was known by `as_of`, from `since` on, in order of time.
 
     Columns: `__time` (i64 µs; the row's place where the data set has no time), `__known` where rows say when they arrive, `__y`, `__id`,
-    `__weight`, `__group`, `__item` and `__key` where the model has them, `__slice_NAME` for every slice and every column of a gate's gap,
+    `__weight`, `__group`, `__item` and `__key` where the model has them, `__lot` (lots.py) where a share of
+    the rows is held out, `__slice_NAME` for every slice and every column of a gate's gap,
     `__sent_NAME` for what is watched and only transforms or slices read, and the feature columns. `frames` maps data set names to frames
     as `data.source.read` gives them. Raises BadInput if a data set is missing.
     """
@@ -214,7 +216,8 @@ def known_rows(model: Model, frame: pl.DataFrame, as_of: Instant, since: Instant
     """Rows of the model's data set whose label was settled by `as_of`, with `__time` and `__known`, in order of time."""
     data = model.data
     time = instants(data.time) if data.time else pl.int_range(pl.len(), dtype=pl.Int64)
-    known = pl.col("__time") + int(model.label_delay)
+    # what has no time is known as soon as it is there
+    known = pl.col("__time") + int(model.label_delay) if data.time else pl.lit(0, pl.Int64)
     if data.arrived:
         known = pl.max_horizontal(known, instants(data.arrived))
     if data.arrived and model.task == "ranking":
@@ -241,6 +244,8 @@ def _about(model: Model, frame: pl.DataFrame) -> pl.DataFrame:
     out += [pl.col(name).alias("__item") for name in ranked(model)]
     if key := key_column(model):
         out.append(pl.col(key).cast(pl.String).alias("__key"))
+    if model.train is not None and model.train.by_share:
+        out.append(pl.lit(lots(model, frame)).alias(LOT))
     parts = {name: pl.col(name) for name in gap_columns(model)} | slices(model)
     return frame.select(out + [value.alias(f"__slice_{name}") for name, value in parts.items()])
 

@@ -231,7 +231,7 @@ def train_if_due(ports: Ports, model: Model, kept: Memories, alarm: str | None, 
     if due is None or model.train is None:
         return
     trigger, reason, cause = due.trigger, clipped(due.reason), due.cause
-    again = training.cooldown(model.retrain or Retrain(), model.train.holdout)
+    again = training.cooldown(model.retrain or Retrain(), model.train.holdout_span)
     if _may(ports, model, model.autonomy.training, "train", "", reason, cause=cause, again=again):
         row = state.get(MODELS, model.name)
         onset = _onset(row, kept) if row is not None and trigger == "monitor" else 0
@@ -326,7 +326,7 @@ def _past(state: State, model: Model, row: ModelRow, kept: Memories) -> training
         last_attempt_at=row.last_attempt_at,
         champion_at=row.champion_at,
         runs=_attempts(state, model),
-        holdout=model.train.holdout if model.train else None,
+        holdout=model.train.holdout_span if model.train else None,
         onset=_onset(row, kept),
     )
 

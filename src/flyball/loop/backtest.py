@@ -98,7 +98,7 @@ def policies(model: Model) -> list[Policy]:
     found = [Policy("declared", model), Policy("never", plain)]
     for every in SCHEDULES:
         name = f"every_{every}"
-        found.append(Policy(name, plain.replace(retrain=Retrain(every=every, cooldown=min(every, model.train.holdout)))))
+        found.append(Policy(name, plain.replace(retrain=Retrain(every=every, cooldown=min(every, model.train.holdout_span)))))
     return found
 
 

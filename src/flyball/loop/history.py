@@ -43,6 +43,12 @@ def load_history(root: Path, file: str, name: str, data: Path | None, *, ready: 
     if model.task == "ranking":
         why = "a rehearsal lives on live labels, and of a ranking no live quality is measured"
         raise BadInput(f'model "{name}" cannot be rehearsed', why=why, fix="judge it on hold-outs: flyball train")
+    if model.train.by_share:
+        raise BadInput(
+            f'model "{name}" cannot be rehearsed',
+            why=f'a rehearsal goes through time, and split="{model.train.split}" holds out rows whatever their time',
+            fix='split="time", for rows that have one',
+        )
     access = _access(root)
     frames: dict[str, pl.DataFrame] = {}
     versions: dict[str, DatasetVersion] = {}

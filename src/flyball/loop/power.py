@@ -219,9 +219,9 @@ def _power(model: Model, check: Check, holdout: Holdout | None, tally: Tally | N
         except BadInput:
             # the label was declared anew since that run
             return None
-    if tally is None or model.train is None:
+    if tally is None or model.train is None or model.train.by_share:
         return None
-    return power.of_counts(check, tally.held(model.train.holdout, check.metric.slices))
+    return power.of_counts(check, tally.held(model.train.holdout_span, check.metric.slices))
 
 
 def _word(check: Check) -> str:

@@ -142,13 +142,14 @@ def judging_spec(ports: Ports, state: State, model: Model, version: VersionRow, 
     Each seventh of the hold-out's length that passed is worth another look, until the evidence is twice as long as the hold-out.
     """
     run, row = state.get(RUNS, version.run), state.get(MODELS, model.name)
-    if run is None or row is None or model.train is None or missing(state, model):
+    if run is None or row is None or model.train is None or model.train.by_share or missing(state, model):
         return None
     first, last = (ports.library.spec(each.spec) for each in (run, state.get(RUNS, row.last_run) or run))
     as_of = min(now, _own(state, model).as_of)
     champion = state.get(VERSIONS, f"{model.name}/{row.champion}") if row.champion else None
     same_champion = (champion.version if champion else "") == first.champion_version
-    if not same_champion or as_of < last.as_of + model.train.holdout // 7 or last.as_of >= first.as_of + model.train.holdout:
+    holdout = model.train.holdout_span
+    if not same_champion or as_of < last.as_of + holdout // 7 or last.as_of >= first.as_of + holdout:
         return None
     return msgspec.structs.replace(
         first,

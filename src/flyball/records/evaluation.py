@@ -8,6 +8,14 @@ from flyball.records.estimates import Estimate
 from flyball.records.path import Path
 
 
+class FoldPart(Record, frozen=True):
+    """One of several hold-outs: how many rows its fit learned from and was judged on, and what it came to."""
+
+    rows: int
+    holdout_rows: int
+    metrics: dict[str, Estimate] = {}
+
+
 class Importance(Record, frozen=True):
     """One feature: by how much the mean loss rises when its values are dealt out anew among the rows."""
 
@@ -147,6 +155,7 @@ class Report(Record, frozen=True):
     """All sections. `missing`: topic → why the run could not look into it; what gates ask of it is then insufficient."""
 
     missing: dict[str, str] = {}
+    folds: tuple[FoldPart, ...] = ()
     importances: Importances | None = None
     weak_slices: WeakSlices | None = None
     packaging: Packaging | None = None

@@ -73,7 +73,8 @@ class RunResult(Record, frozen=True):
     `metrics` and `baseline` are on the hold-out (`champion` too, where there is one); `by_slice` is keyed `column=value`.
     `measured` are numbers beside the hold-out, by metric (docs/metrics.md), `unmeasured` why one of them is missing; `report` is the blob of the
     Report they come from. `notes` are for a person: what the run wants said. `history` are the trials of its search, `logged` what fit logged by
-    `run.log`. `loss_bound` is m₀ of the sequential detector (docs/statistics.md §3), `window` the span of data chosen.
+    `run.log`. `loss_bound` is m₀ of the sequential detector (docs/statistics.md §3), `window` the span of data chosen
+    (0: rows whatever their time).
     """
 
     artifact: ManifestHash
@@ -102,6 +103,11 @@ class RunResult(Record, frozen=True):
     notes: tuple[str, ...] = ()
     history: tuple[Trial, ...] = ()
     logged: dict[str, float] = {}
+
+    @property
+    def taken(self) -> str:
+        """Which rows it learned from, for people: `of the last 60d`, or all of them where no time splits."""
+        return f"of the last {self.window}" if self.window else "whatever their time"
 
 
 class RunState(StrEnum):

@@ -67,7 +67,7 @@ def _data(model: Model, row: VersionRow, result: RunResult) -> Iterator[str]:
             "licence": data.licence,
             "freshness": freshness,
             "label": f"{model.label_column}, known {model.label_delay} after a row",
-            "rows": f"{result.rows:,} of the last {result.window}, {result.holdout_rows:,} held out",
+            "rows": f"{result.rows:,} {result.taken}, {result.holdout_rows:,} held out",
             "protected columns": ", ".join(name for name, column in data.columns.items() if column.protected) or "none declared",
             "made": f"{rfc3339(row.registered_at)} by {row.run}",
             "artifact": row.artifact[:12],

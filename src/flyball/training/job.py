@@ -208,7 +208,8 @@ def run(told: JobInput, folder: Path, *, until: float = float("inf")) -> str:
 
     until: the moment of `time.monotonic` at which the guardian ends it.
     """
-    from flyball.training.run import Progress, execute, memo_key
+    from flyball.training.choosing import Progress
+    from flyball.training.run import execute, memo_key
 
     blobs = LocalBlobs(Path(told.blobs))
     spec = codec.decode(blobs.get(told.spec), RunSpec)

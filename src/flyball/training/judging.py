@@ -124,6 +124,12 @@ def amounts(model: Model) -> dict[str, float]:
     return {name: each.amount for name, each in model.costs.items()}
 
 
+def estimates(model: Model, frame: pl.DataFrame, classes: tuple[int | str | bool, ...]) -> dict[str, Estimate]:
+    """The metrics that every run reports, of the candidate's answers in a hold-out or a part of one."""
+    group = GROUP if GROUP in frame.columns else ""
+    return _defined(measure(model.task, frame, measured(model), classes=classes, group=group, costs=amounts(model)))
+
+
 def judge_holdout(model: Model, frame: pl.DataFrame, classes: tuple[int | str | bool, ...], beside: Measured = NOTHING) -> Judged:
     """Measure everybody on the hold-out and judge the gates, also on what was measured `beside` it; rows of one group are one cluster."""
     names, asked = measured(model), framing.implied(model)
@@ -131,12 +137,14 @@ def judge_holdout(model: Model, frame: pl.DataFrame, classes: tuple[int | str | 
     group = GROUP if GROUP in frame.columns else ""
     costs = amounts(model)
     bound, cap = loss_bound(model.task, frame, group=group)
+    # a champion has no answers to rows that it has seen
+    theirs = frame.filter(pl.col("champion_value").is_not_null()) if "champion_value" in frame.columns else frame.clear()
     sliced = [name for name in names if name in ("accuracy", "mae")] or None
     return Judged(
         metrics=_defined(measure(model.task, frame, names, classes=classes, group=group, costs=costs)),
         baseline=_defined(measure(model.task, _of(frame, "base_"), names, classes=classes, group=group, costs=costs)),
-        champion=_defined(measure(model.task, _of(frame, "champion_"), names, classes=classes, group=group, costs=costs))
-        if "champion_value" in frame.columns
+        champion=_defined(measure(model.task, _of(theirs, "champion_"), names, classes=classes, group=group, costs=costs))
+        if theirs.height
         else {},
         by_slice=by_slice(model.task, frame, slices, sliced, classes=classes, group=group) if slices else {},
         verdicts=_told(

@@ -42,6 +42,8 @@ class Assembled:
     frame: pl.DataFrame
     features: tuple[str, ...]
     label_delay: int
+    arranged: bool = False
+    """Whether rows lie in the order of a split (`parts`), which no time tells apart, and not in that of their times."""
 
     @cached_property
     def times(self) -> Times:
@@ -69,7 +71,7 @@ class Assembled:
     @cached_property
     def late(self) -> bool:
         """Whether a row arrived after its label was due: then rows are not known in the order of their times."""
-        return KNOWN in self.frame.columns and bool((self.known > self.times + self.label_delay).any())
+        return not self.arranged and KNOWN in self.frame.columns and bool((self.known > self.times + self.label_delay).any())
 
     def as_known(self, as_of: Instant) -> Assembled:
         """The rows that were known by then."""

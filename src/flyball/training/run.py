@@ -12,48 +12,34 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
-import numpy as np
 import polars as pl
 import rfc8785
 
-from flyball.clock import Instant, Span
-from flyball.declare import codec as declarations
+from flyball.clock import Instant
 from flyball.declare.model import Model
-from flyball.errors import BadInput
 from flyball.evaluation.reference import reference
 from flyball.features.assemble import watched_columns
 from flyball.records import codec
-from flyball.records.base import Record
 from flyball.records.estimates import Estimate
 from flyball.records.evaluation import Packaging
 from flyball.records.monitoring import Bins
 from flyball.records.training import RunResult, RunSpec
 from flyball.store.blobs import Blobs
 from flyball.training import artifact
-from flyball.training.calls import Parameters, Part
+from flyball.training.choosing import Manner, Progress
 from flyball.training.evaluating import Evaluated, Subject, evaluate
-from flyball.training.fitting import FitCache, Fitter, train_of
-from flyball.training.judging import Judged, holdout_frame, judge_holdout, parquet, score
+from flyball.training.fitting import FitCache, Fitter
+from flyball.training.folds import Fold, champions_of, final_split, fold_parts, hold_out, last_of, make_folds
+from flyball.training.judging import Judged, judge_holdout, parquet
 from flyball.training.packaging import choose as choose_form
-from flyball.training.predictor import Predictions, Predictor
+from flyball.training.predictor import Predictor
 from flyball.training.remarks import remarks
-from flyball.training.rows import MIN_HOLDOUT, MIN_TRAIN, Assembled, assemble
-from flyball.training.search import Searched
-from flyball.training.searching import ALONE, Conduct, hyperparameters
+from flyball.training.rows import Assembled, assemble
+from flyball.training.searching import ALONE, Conduct
 from flyball.training.sections import SECTIONS, asked
-from flyball.training.splits import WINDOWS, Split, Times, anchor, choose, refit, smoothed, split
+from flyball.training.splits import Split
 
 Frames = Mapping[str, pl.DataFrame]
-
-
-class Progress(Record, frozen=True):
-    """How far a run is. `best` is the objective's best value so far, as people read it."""
-
-    stage: str
-    done: int = 0
-    total: int = 0
-    objective: str = ""
-    best: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,150 +98,44 @@ def perform(
     None). Raises BadInput, Refused or DeclarationError with the reason for which there is no result.
     """
     began = time.process_time()
-    train = train_of(model)
     progress(Progress(stage="assemble"))
     rows = (rows if rows is not None else assemble(model, frames, as_of=spec.as_of)).as_known(spec.as_of)
-    known = rows.known_by(spec.as_of)
-    fitter = Fitter(model, rows, spec.seed, cache if cache is not None else FitCache(64), spec.as_of)
-    end = anchor(rows.times[:known], spec.as_of, Span(rows.label_delay))
-    chosen = _choose(spec, fitter, rows.times[:known], end, progress=progress, conduct=conduct)
-    against = _champion(champion, model, frames, rows=rows, cut=chosen.split, spec=spec)
-    frame = holdout_frame(model, chosen.answers, rows, chosen.split, champion=against)
+    known = rows.known_by(spec.as_of) if model.data.time else rows.frame.height
+    folds = make_folds(
+        spec, Fitter(model, rows, spec.seed, cache if cache is not None else FitCache(64), spec.as_of), known, Manner(progress, conduct)
+    )
+    chosen, fitter = folds[-1].chosen, folds[-1].fitter
+    against = champions_of(champion, model, frames, spec, folds)
+    frame = hold_out(model, folds, against, compared=champion is not None)
     progress(Progress(stage="refit"))
-    final = refit(rows.times[:known], end, train.holdout, chosen.window, _gap(model, rows))
-    released = fitter.fit(final, chosen.parameters, window=str(chosen.window))
-    released.judged = chosen.candidate
-    released.trained_until = int(rows.times[final.stop - 1])
+    final = final_split(folds[-1], known, spec.as_of)
+    released = _released(folds[-1], final, until=int(rows.times[(known if fitter.rows.arranged else final.stop) - 1]))
     store = blobs if package else None
     made, told = "", None
     if store is not None:
         progress(Progress(stage="package"))
-        made, told = _artifact(spec, released, rows, final, store, chosen.split.holdout)
+        made, told = _artifact(spec, released, fitter.rows, final, store, chosen.split.holdout)
     progress(Progress(stage="evaluate"))
-    subject = Subject(
-        spec, model, frames, fitter, chosen.split, chosen.candidate, released, frame, against, artifact=made, blobs=store, packaging=told
-    )
+    held, sides = last_of(frame, folds), (chosen.candidate, released)
+    subject = Subject(spec, model, frames, fitter, chosen.split, *sides, held, against[-1], artifact=made, blobs=store, packaging=told)
     evaluated = evaluate(subject, asked(model) if store is None else SECTIONS)
+    evaluated = replace(evaluated, report=msgspec.structs.replace(evaluated.report, folds=fold_parts(model, frame, folds)))
     progress(Progress(stage="judge"))
     judged = judge_holdout(model, frame, chosen.candidate.signature.classes, evaluated.beside(_champions(spec, store)))
-    result = _result(judged, evaluated, released, fitter, chosen=chosen, final=final)
+    result = msgspec.structs.replace(_result(judged, evaluated, released, folds, final=final), holdout_rows=frame.height)
     if store is not None:
-        result = _stored(result, evaluated, released, made, frame=frame, trained=rows.frame[final.start : final.end], blobs=store)
+        trained = fitter.rows.frame[final.start : final.end]
+        result = _stored(result, evaluated, released, made, frame=frame, trained=trained, blobs=store)
         notes = (chosen.searched.ended, *remarks(fitter, released, final, chosen.parameters, frame))
         result = msgspec.structs.replace(result, notes=tuple(filter(None, notes)))
     return Performed(msgspec.structs.replace(result, cpu_s=time.process_time() - began), released, frame)
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """What a run settled on before it was judged: hyperparameters and window, and the answers they give on the hold-out."""
-
-    window: Span
-    split: Split
-    parameters: Parameters
-    answers: Predictions
-    candidate: Predictor
-    scores: dict[str, float]
-    searched: Searched
-
-
-def _choose(spec: RunSpec, fitter: Fitter, times: Times, end: Instant, *, progress: Callable[[Progress], None], conduct: Conduct) -> Chosen:
-    """Hyperparameters first, on a window in the middle; then the window, each with a fit of its own."""
-    train, rows = train_of(fitter.model), fitter.rows
-    gap = _gap(fitter.model, rows)
-    windows = WINDOWS if train.window == "auto" else (train.window,)
-    splits = {window: split(times, end, train.holdout, window, gap) for window in windows}
-    _check_holdout(fitter.model, splits[windows[0]], train.holdout)
-    # a short window of sparse rows is no candidate; if none has rows enough, the longest says so
-    usable = [window for window in windows if splits[window].stop - splits[window].start >= MIN_TRAIN] or [windows[-1]]
-    middle = splits[usable[len(usable) // 2]]
-
-    def tell(done: int, total: int, name: str, best: float | None) -> None:
-        progress(Progress(stage="search", done=done, total=total, objective=name, best=best))
-
-    # after it, each window is fitted, perhaps the rows since a change, and what is released
-    searched = hyperparameters(
-        spec, fitter, middle, gap=gap, fits_after=len(usable) + 1 + bool(spec.changed_at), tell=tell, conduct=conduct
-    )
-    parameters = searched.best
-    progress(Progress(stage="fit"))
-    fitted = {window: fitter.fit(splits[window], parameters, window=str(window)) for window in usable}
-    held = rows.part(splits[usable[0]].holdout, splits[usable[0]].end)
-    given = {window: predictor.predict(held.X) for window, predictor in fitted.items()}
-    scores: dict[Span, float] = {}
-    if len(windows) > 1:
-        for window, each in fitted.items():
-            found = score(fitter.model, held, given[window], each.signature.classes)
-            scores[window] = smoothed(spec.window_scores.get(str(window)), found)
-    window = choose(scores) if scores else usable[0]
-    shown = {str(each): value for each, value in scores.items()}
-    chosen = Chosen(window, splits[window], parameters, given[window], fitted[window], shown, searched)
-    return (_since_change(spec, fitter, chosen, held, times=times, end=end) if train.window == "auto" else None) or chosen
-
-
-def _gap(model: Model, rows: Assembled) -> Span:
-    """How long before a row the newest row lies whose label is known when the row is predicted."""
-    return Span(rows.label_delay + model.framing.horizon)
-
-
-def _since_change(spec: RunSpec, fitter: Fitter, chosen: Chosen, held: Part, *, times: Times, end: Instant) -> Chosen | None:
-    """The same on the rows since the champion's loss rose, if there are enough and the hold-out finds them better to learn from."""
-    start = int(np.searchsorted(times, spec.changed_at, side="left"))
-    cut = chosen.split._replace(start=start, inner=max(start, chosen.split.inner), valid=max(start, chosen.split.valid))
-    if not spec.changed_at or cut.stop - start < MIN_TRAIN:
-        return None
-    try:
-        candidate = fitter.fit(cut, chosen.parameters, window="since the loss rose")
-    except BadInput:
-        return None  # one and the same label: nothing to learn from yet
-    answers = candidate.predict(held.X)
-    ours, theirs = (
-        score(fitter.model, held, each, by.signature.classes) for each, by in ((answers, candidate), (chosen.answers, chosen.candidate))
-    )
-    if ours <= theirs:
-        return None
-    # what is released learns from all of them, the hold-out included
-    return replace(chosen, window=Span(end - spec.changed_at), split=cut, answers=answers, candidate=candidate)
-
-
-def _check_holdout(model: Model, cut: Split, holdout: Span) -> None:
-    held = cut.end - cut.holdout
-    if held < MIN_HOLDOUT:
-        raise BadInput(
-            f'model "{model.name}": the hold-out ({holdout}) has {held} rows',
-            why=f"at least {MIN_HOLDOUT} labelled rows are needed to judge a candidate"
-            if cut.end
-            else "no row has a label that is known yet",
-            fix="lengthen holdout, or wait for labels",
-            code="too-few-rows",
-        )
-
-
-def _champion(
-    champion: Predictor | None, model: Model, frames: Frames, *, rows: Assembled, cut: Split, spec: RunSpec
-) -> tuple[Predictor, pl.DataFrame] | None:
-    """The champion with its own features of the held-out rows: its declaration may make them otherwise than the candidate's."""
-    if champion is None:
-        return None
-    if champion.judged is not None and champion.trained_until + _gap(model, rows) >= rows.times[cut.holdout]:
-        # the released champion was fitted on labels that were not known when these rows were predicted; the one judged before it was not
-        champion = champion.judged
-    if champion.model is model or _same_features(champion.model, model):
-        return champion, rows.frame[cut.holdout : cut.end].select(rows.features)
-    theirs = assemble(champion.model, frames, as_of=spec.as_of)
-    wanted = rows.frame[cut.holdout : cut.end]
-    held = theirs.frame.filter(pl.col("__time").is_between(wanted["__time"][0], wanted["__time"][-1]))
-    if held["__time"].to_list() != wanted["__time"].to_list():
-        raise BadInput(
-            f'model "{model.name}": the champion cannot be judged on the same rows',
-            why="its data set or label differs from the candidate's, so their rows do not match",
-            fix="declare the changed model under a new name",
-        )
-    return champion, held.select(theirs.features)
-
-
-def _same_features(one: Model, other: Model) -> bool:
-    return declarations.digests(declarations.encode(one)).version == declarations.digests(declarations.encode(other)).version
+def _released(fold: Fold, final: Split, *, until: Instant) -> Predictor:
+    """The candidate fitted once more, with its hold-out; it keeps the candidate by it."""
+    made = fold.fitter.fit(final, fold.chosen.parameters, window=str(fold.chosen.window) if fold.chosen.window else "all rows")
+    made.judged, made.trained_until = fold.chosen.candidate, until
+    return made
 
 
 def _champions(spec: RunSpec, blobs: Blobs | None) -> Mapping[str, Estimate]:
@@ -265,7 +145,8 @@ def _champions(spec: RunSpec, blobs: Blobs | None) -> Mapping[str, Estimate]:
     return codec.decode(blobs.get(spec.champion_result), RunResult).measured
 
 
-def _result(judged: Judged, evaluated: Evaluated, released: Predictor, fitter: Fitter, *, chosen: Chosen, final: Split) -> RunResult:
+def _result(judged: Judged, evaluated: Evaluated, released: Predictor, folds: tuple[Fold, ...], *, final: Split) -> RunResult:
+    fitter, chosen = folds[-1].fitter, folds[-1].chosen
     return RunResult(
         artifact="",
         signature=released.signature,
@@ -280,7 +161,7 @@ def _result(judged: Judged, evaluated: Evaluated, released: Predictor, fitter: F
         verdicts=judged.verdicts,
         loss_bound=judged.loss_bound,
         loss_cap=judged.loss_cap,
-        fit_s=fitter.cpu_s,
+        fit_s=sum(each.cpu_s for each in {id(fold.fitter): fold.fitter for fold in folds}.values()),
         trials=len(chosen.searched.trials),
         history=chosen.searched.trials,
         logged=fitter.log.values,
@@ -318,6 +199,9 @@ def _stored(
 
 def drift_reference(model: Model, trained: pl.DataFrame, holdout: pl.DataFrame) -> list[Bins]:
     """What later inputs and answers are compared with: the rows a version was fitted on, and what it answered on its hold-out."""
+    trained, holdout = (each if each["__time"].is_sorted() else each.sort("__time") for each in (trained, holdout))
     sent = trained.select("__time", *watched_columns(model, trained))
     answered = holdout.select("__time", pl.col("value").alias("prediction"))
-    return [*reference(sent, sent.columns[1:]), *reference(answered, ["prediction"])]
+    # the place of a row says nothing of how days differ
+    time = "__time" if model.data.time else None
+    return [*reference(sent, sent.columns[1:], time=time), *reference(answered, ["prediction"], time=time)]
