@@ -3,11 +3,12 @@
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.dummy import DummyClassifier
 
 from flyball.records import codec
 from flyball.records.estimates import Outcome
 from flyball.records.evaluation import Report
-from flyball.training.run import execute
+from flyball.training.run import execute, perform
 
 from .conftest import market_frame
 
@@ -53,6 +54,11 @@ def rows(*, planted: bool) -> pl.DataFrame:
         who="person " + (place % 40).cast(pl.String),
     )
     return frame.with_columns(up=pl.when(pl.col("colour") == "red").then(1 - pl.col("up")).otherwise(pl.col("up"))) if planted else frame
+
+
+def constant_class(X: pl.DataFrame, y: pl.Series):
+    """Fit what always calls a row positive."""
+    return DummyClassifier(strategy="constant", constant=1).fit(np.zeros((len(y), 1)), y)
 
 
 @pytest.fixture
@@ -147,3 +153,33 @@ def test_of_data_with_a_subject_no_single_row_is_kept(project):
     assert mistakes.worst == ()
     assert 'data set "market" has a subject' in mistakes.worst_missing
     assert mistakes.wrong > 0
+
+
+def test_what_a_model_loses_when_its_features_are_not_what_they_should_be_is_measured(run):
+    result, report = run(planted=False, gates='fb.metric("robustness_permuted") <= "10%"')
+    found = {each.kind: each for each in report.robustness}
+
+    assert result.verdicts[1].outcome is Outcome.FAIL
+    assert found["permuted"].columns == ("price",)
+    assert result.measured["robustness_permuted"] == found["permuted"].lost
+    assert found["permuted"].lost.value > 0.2
+    assert found["unseen"].lost.value == 0.0, "the tree does not look at the text"
+
+
+def test_a_first_version_has_not_shifted_and_a_second_is_compared_with_the_champion(run, project):
+    result, report = run(planted=False, gates='fb.metric("output_shift") <= 0.1')
+    assert result.verdicts[1].outcome is Outcome.PASS
+    assert "no champion yet" in result.verdicts[1].why
+    assert report.output_shift is None
+
+    made = project(loans('fb.metric("output_shift") <= 0.1'), "loans")
+    made.frames = {"market": rows(planted=False)}
+    first = perform(made.spec(), made.model, made.frames, made.blobs)
+    turned = made.model.replace(train=made.model.train.__class__(constant_class, window="30d", holdout="30d"))
+    second = perform(made.spec(champion="c", champion_version="1.0.0"), turned, made.frames, made.blobs, champion=first.predictor).result
+    shifted = codec.decode(made.blobs.get(second.report), Report).output_shift
+
+    assert shifted.rows == second.holdout_rows
+    assert shifted.changed.value > 0.3
+    assert second.verdicts[1].outcome is Outcome.FAIL
+    assert f"{shifted.changed.value:.1%} of rows get another class" in second.verdicts[1].why

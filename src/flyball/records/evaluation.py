@@ -151,6 +151,34 @@ class Mistakes(Record, frozen=True):
     worst_missing: str = ""
 
 
+class Robustness(Record, frozen=True):
+    """The objective on the same `rows` as they are and with values of `columns` missing, noisy, never seen or permuted; `lost`: the share of it that is lost.
+
+    `after` is None where the model failed, or nothing could be changed: `lost.why` says so.
+    """
+
+    kind: str
+    rows: int
+    objective: str
+    before: Estimate
+    lost: Estimate
+    after: Estimate | None = None
+    columns: tuple[str, ...] = ()
+
+
+class OutputShift(Record, frozen=True):
+    """The candidate's answers beside the champion's, to the same rows: PSI `of` their scores or values, the share of rows whose class differs, and
+    for numbers the mean difference (candidate less champion) and the mean absolute one.
+    """
+
+    of: str
+    psi: float
+    rows: int
+    changed: Estimate | None = None
+    difference: Estimate | None = None
+    distance: Estimate | None = None
+
+
 class Report(Record, frozen=True):
     """All sections. `missing`: topic → why the run could not look into it; what gates ask of it is then insufficient."""
 
@@ -164,3 +192,5 @@ class Report(Record, frozen=True):
     thresholds: tuple[Threshold, ...] = ()
     mistakes: Mistakes | None = None
     path: Path | None = None
+    robustness: tuple[Robustness, ...] = ()
+    output_shift: OutputShift | None = None

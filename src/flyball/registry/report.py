@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from flyball.evaluation.comparison import number
 from flyball.evaluation.weak import told_slice
 from flyball.records.estimates import Estimate
-from flyball.records.evaluation import Calibration, Groups, Mistakes, Report, Threshold, WeakSlices
+from flyball.records.evaluation import Calibration, Groups, Mistakes, OutputShift, Report, Robustness, Threshold, WeakSlices
 
 Line = tuple[str, str]
 """A topic, and a line of what is said of it."""
@@ -24,6 +24,9 @@ def lines(report: Report) -> Iterator[Line]:
     yield from (("scores", line) for line in _cheapest(report.thresholds))
     if report.mistakes is not None:
         yield from (("errors", line) for line in _mistakes(report.mistakes))
+    yield from (("robust", _robust(each)) for each in report.robustness)
+    if report.output_shift is not None:
+        yield "shift", _shift(report.output_shift)
     for topic, why in report.missing.items():
         yield topic, f"not looked into: {why}"
 
@@ -89,3 +92,23 @@ def _mistakes(found: Mistakes) -> Iterator[str]:
     if found.worst:
         worst = found.worst[0]
         yield f"worst row: truth {worst.truth}, answer {worst.answer}, loss {number(worst.loss)} ({len(found.worst)} worst rows: --json)"
+
+
+def _robust(found: Robustness) -> str:
+    if found.lost.value is None or found.after is None:
+        return f"{found.kind}: {found.lost.why}"
+    of = f" ({found.columns[0]})" if len(found.columns) == 1 else ""
+    return (
+        f"{found.kind}{of}: {found.objective} {number(found.before.value)} → {number(found.after.value)}, "
+        f"{found.lost.value:.1%} of it lost, n={found.rows:,}"
+    )
+
+
+def _shift(found: OutputShift) -> str:
+    changed = "" if found.changed is None else f"; {found.changed.value or 0.0:.1%} of rows get another class"
+    moved = (
+        ""
+        if found.difference is None or found.distance is None
+        else (f"; on average {number(found.difference.value)} from the champion's, {number(found.distance.value)} either way")
+    )
+    return f"PSI {number(found.psi)} between its {found.of} and the champion's{changed}{moved}, n={found.rows:,}"
