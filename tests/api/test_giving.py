@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from flyball.api import idempotency
+from flyball.loop import lookup
 from flyball.records.base import Event
 from flyball.records.identity import TOKENS, Role, TokenCreated
 from flyball.records.monitoring import IncidentOpened
@@ -63,6 +64,22 @@ def test_a_run_is_queued_followed_and_cancelled(api: Served) -> None:
     assert isinstance(ended, RunCancelled)
     assert ended.reason == "a mistake"
     assert api.ask("DELETE", f"/runs/{run}", token=ana).status_code == 409
+
+
+def test_a_run_is_asked_for_again_as_it_was_and_alone(api: Served) -> None:
+    ana = api.caller(Role.SCIENTIST, person="ana")
+    made = api.get("/runs?model=demand").json()["items"][-1]["run"]
+    before = api.wired.ports.library.spec(lookup.run(api.wired.ledger.state(), made).spec)
+    refused = api.post("/runs", {"model": "demand", "reproduce": made, "trials": 3}, token=ana)
+    assert (refused.status_code, refused.json()["code"]) == (422, "bad-input")
+    asked = api.post("/runs", {"model": "demand", "reproduce": made}, token=ana)
+    assert asked.status_code == 202, asked.text
+    row = lookup.run(api.wired.ledger.state(), asked.json()["run"])
+    assert (row.trigger, row.release, row.reason) == ("reproduction", False, f"{made} is made again for user:ana")
+    spec = api.wired.ports.library.spec(row.spec)
+    assert (spec.reproduces, spec.champion) == (made, "")
+    assert (spec.code, spec.datasets, spec.as_of, spec.seed) == (before.code, before.datasets, before.as_of, before.seed)
+    assert api.post("/runs", {"model": "demand", "reproduce": "run_none"}, token=ana).status_code == 404
 
 
 def test_a_hyperparameter_that_was_misspelt_is_not_trained_with(api: Served) -> None:

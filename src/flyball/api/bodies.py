@@ -31,10 +31,12 @@ class Review(Record, frozen=True):
 class Training(Record, frozen=True):
     """A run that is wanted. `parameters` fixes hyperparameters, `trials` says how many to try (null: as declared; 0: the defaults).
 
-    `release`: whether the loop may release the version, as far as its autonomy goes.
+    `release`: whether the loop may release the version, as far as its autonomy goes. `reproduce`: a run (or `MODEL@V`, the run that made it) that is
+    made again, alone; its result says whether the artifact is the same, and no version comes of it.
     """
 
     model: str
+    reproduce: str = ""
     parameters: dict[str, int | float | str | bool] = {}
     trials: int | None = None
     release: bool = True

@@ -13,7 +13,7 @@ from flyball.api.reading import find_version
 from flyball.clock import Instant, Span
 from flyball.declare.model import Model
 from flyball.errors import BadInput, Unavailable
-from flyball.loop import approvals, lookup, orders, pushing, tokens, training, waivers
+from flyball.loop import approvals, lookup, orders, pushing, reproducing, tokens, training, waivers
 from flyball.loop.commands import CancelRun, changes, decide_apply, decide_cancel_run
 from flyball.loop.compiling import compile_project
 from flyball.loop.declaring import apply_command, told
@@ -30,7 +30,7 @@ from flyball.records.declarations import DECLARATIONS
 from flyball.records.identity import TokenCreated
 from flyball.records.models import ModelRef, valid_name
 from flyball.records.rollouts import RolloutPlanned
-from flyball.records.training import RunQueued
+from flyball.records.training import RunQueued, RunSpec, Trigger
 from flyball.records.versions import VersionRow
 
 _READING = threading.Lock()
@@ -90,15 +90,29 @@ def train(asked: Asked) -> Answer:
     """Queue a run on the newest data that holds its contract. The loop makes it; its version is judged when it has ended."""
     body: bodies.Training = asked.body
     model, ports = _declared(asked, body.model), asked.ports
-    orders.check_parameters(model, body.parameters)
-    spec = training.run_spec(ports, asked.state(), model, "manual", asked.now, parameters=body.parameters, trials=body.trials)
-    reason = body.reason or f"asked for by {asked.caller.actor}"
+    trigger: Trigger = "reproduction" if body.reproduce else "manual"
+    spec = _again(asked, body) if body.reproduce else _anew(asked, model, body)
+    reason = body.reason or (f"{spec.reproduces} is made again for" if body.reproduce else "asked for by") + f" {asked.caller.actor}"
+    release = body.release and not body.reproduce
     run, receipt = training.start(
-        ports, spec, trigger="manual", reason=reason, actor=asked.caller.actor, release=body.release, command=asked.command
+        ports, spec, trigger=trigger, reason=reason, actor=asked.caller.actor, release=release, command=asked.command
     )
     # a command that was given before has queued another run than the one just named
     run = next((event.run for event in lookup.events_of(ports.ledger, receipt) if isinstance(event, RunQueued)), run)
     return Answer(answers.RunWanted(run=run, model=model.name, event=receipt.last), location=f"{PREFIX}/runs/{run}")
+
+
+def _anew(asked: Asked, model: Model, body: bodies.Training) -> RunSpec:
+    orders.check_parameters(model, body.parameters)
+    return training.run_spec(asked.ports, asked.state(), model, "manual", asked.now, parameters=body.parameters, trials=body.trials)
+
+
+def _again(asked: Asked, body: bodies.Training) -> RunSpec:
+    if body.parameters or body.trials is not None:
+        why = "a run is made again with the hyperparameters it had"
+        raise BadInput("reproduce stands with no parameters and no trials", why=why, fix="leave them out")
+    state = asked.state()
+    return reproducing.reproduction_spec(asked.ports, state, reproducing.find(state, body.model, body.reproduce))
 
 
 def cancel_run(asked: Asked) -> Answer:

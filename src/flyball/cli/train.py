@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
-from flyball.cli import common
+from flyball.cli import common, reproduce
 from flyball.cli.apply import declare
 from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
 from flyball.cli.look import look
@@ -72,6 +73,9 @@ def train(
             "--release/--no-release", help="release the version at once if its gates pass, exit 1 if not; or keep the loop from it"
         ),
     ] = None,
+    again: Annotated[
+        str, typer.Option("--reproduce", metavar="RUN", help="make a run (or MODEL@V's) again: the same artifact, or what differs")
+    ] = "",
     reason: Reason = "",
     dry_run: DryRun = False,
     key: Key = "",
@@ -81,9 +85,12 @@ def train(
 ) -> int:
     """Train a model on the newest data that holds its contract, judge it on the hold-out, and register the version.
 
-    The project's files are applied first. Exit 0 when the run succeeded, whatever its gates say.
+    The project's files are applied first. Exit 0 when the run succeeded, whatever its gates say; with `--reproduce`, when its artifact is the same.
     """
     out = Output(as_json=as_json, quiet=quiet)
+    if again:
+        _alone(fixed=fixed, trials=trials, wanted=wanted)
+        return _reproduce(project, out, model, again, Acting(reason, dry_run, key))
     parameters = _parameters(fixed or [])
     with common.opened(project) as wired:
         name = common.model_name(model)
@@ -104,6 +111,28 @@ def train(
             raise _failed(wired, row)
         used = {"name": data.name, "version": data.version, "rows": data.rows, "refused": list(refused)}
         return _report(wired, out, declared, row, used, release_now=wanted is True)
+
+
+def _alone(**others: object) -> None:
+    """A run is made again as it was, or it is another run. Raises BadArgument."""
+    if any(value is not None for value in others.values()):
+        raise common.BadArgument(
+            "--reproduce stands with no --trials, --set or --release",
+            why="a run is made again with the hyperparameters it had, and registers no version",
+            fix="leave them out",
+        )
+
+
+def _reproduce(project: Path, out: Output, model: str, named: str, acting: Acting) -> int:
+    with common.opened(project) as wired:
+        declared = common.declared(wired, common.model_name(model))
+        run = reproduce.queue(wired, out, declared.name, named, acting)
+        if not run:
+            return 0
+        row = _follow(wired, out, declared, run)
+        if row.state is not RunState.SUCCEEDED:
+            raise _failed(wired, row)
+        return reproduce.report(wired, out, row)
 
 
 def _dry_run(

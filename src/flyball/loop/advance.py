@@ -46,7 +46,7 @@ from flyball.records.monitoring import Finding, IncidentState
 from flyball.records.rollouts import RolloutState
 from flyball.records.serving import ROUTES
 from flyball.records.skew import SKEWS
-from flyball.records.training import RUNS, Trigger
+from flyball.records.training import NO_ATTEMPTS, RUNS, Trigger
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
 from flyball.registry.approvals import run_out
 from flyball.registry.rules import judged_otherwise
@@ -357,8 +357,8 @@ def _alarm(state: State, model: Model, row: ModelRow, kept: Memories, alarm: str
 def _attempts(state: State, model: Model) -> list[Instant]:
     if model.retrain is None or model.retrain.max_runs is None:
         return []
-    # judging a held version again is no attempt
-    return [row.queued_at for _, row in state.scan(RUNS) if row.model == model.name and row.trigger != "evidence"]
+    # judging a held version again is no attempt, nor is making a run again
+    return [row.queued_at for _, row in state.scan(RUNS) if row.model == model.name and row.trigger not in NO_ATTEMPTS]
 
 
 def _may(

@@ -34,7 +34,7 @@ from flyball.records.data import DatasetVersion
 from flyball.records.declarations import DeclarationApplied
 from flyball.records.monitoring import PROPOSALS, AlertMoved, AlertState, ProposalRow
 from flyball.records.rollouts import RolloutMoved, RolloutState
-from flyball.records.training import RUNS, RunQueued
+from flyball.records.training import NO_ATTEMPTS, RUNS, RunQueued
 from flyball.records.versions import MODELS, ChampionChanged, VersionRejected
 from flyball.store.blobs import LocalBlobs
 from flyball.store.operational import Operational
@@ -277,7 +277,7 @@ def _result(policy: Policy, history: History, ports: Ports, evidence: ReplayEvid
     value = pl.Series("value", evidence.value[part], strict=False)
     told = value.is_not_null()
     y = history.rows.frame["__y"][part]
-    queued = sum(isinstance(event, RunQueued) and event.trigger != "evidence" for event in events)
+    queued = sum(isinstance(event, RunQueued) and event.trigger not in NO_ATTEMPTS for event in events)
     return Result(
         name=policy.name,
         quality=quality(policy.model, y.filter(told), value.filter(told)) if told.any() else float("nan"),

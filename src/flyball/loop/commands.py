@@ -133,7 +133,7 @@ def decide_train(state: State, command: Train, _now: Instant) -> Sequence[Event]
     """One run of a model at a time: a trigger that comes while one runs is already being answered."""
     running = active_run(state, command.model)
     if running is not None:
-        if command.trigger != "manual":
+        if command.trigger not in ("manual", "reproduction"):
             return ()
         return Refusal(
             code="conflict",
@@ -224,6 +224,9 @@ def decide_register(state: State, command: Register, now: Instant) -> Sequence[E
     if row is None or row.state not in (RunState.QUEUED, RunState.RUNNING):
         return ()
     model = state.get(MODELS, row.model)
+    if command.spec.reproduces:
+        # it answers a question, and makes no version: what it made is that version, or is none that was judged
+        return (RunSucceeded(run=row.run, result=command.result),)
     if command.spec.candidate:
         succeeded = RunSucceeded(run=row.run, result=command.result, version=command.spec.candidate_version)
         return (succeeded, *_judged_again(state, row.model, command, now))

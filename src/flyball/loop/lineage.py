@@ -29,7 +29,7 @@ from flyball.records.data import DATA_COMMITS, DATASET_VERSIONS, DATASETS
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.rollouts import ROLLOUTS
 from flyball.records.serving import ANSWERED, ROUTES, AnsweredRow
-from flyball.records.training import RUNS, RunRow
+from flyball.records.training import NO_ATTEMPTS, RUNS, RunRow
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
 
 _OVER = frozenset({VersionState.REJECTED, VersionState.DELETED})
@@ -276,7 +276,7 @@ def _trained(made: Project) -> None:
     for run in made.runs:
         node, declared = Node(Kind.RUN, run.run), made.model_node(run.model, run.version_digest)
         # what judged a version again taught it nothing
-        judged = run.trigger == "evidence"
+        judged = run.trigger in NO_ATTEMPTS
         owner = made.fact(Node(Kind.MODEL, run.model)).owner
         made.graph.put(node)
         made.facts[node] = Fact(owner=owner, detail=f"{run.trigger}: {run.reason}".rstrip(": "), state=run.state.value, at=run.queued_at)

@@ -30,7 +30,7 @@ from flyball.records.base import State
 from flyball.records.data import DATA_COMMITS, DATASET_VERSIONS, ColumnStats, DatasetVersion
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.rollouts import ROLLOUTS, RolloutRow, RolloutState
-from flyball.records.training import RunRow, RunState
+from flyball.records.training import NO_ATTEMPTS, RunRow, RunState
 from flyball.store.blobs import Blobs
 
 _DIRECT = {How.SAME: "IDENTITY", How.INPUT: "TRANSFORMATION", How.COMPUTED: "TRANSFORMATION", How.AGGREGATED: "AGGREGATION"}
@@ -368,7 +368,7 @@ class Exporter:
         if run.state not in _ENDED:
             return
         outputs: tuple[ol.OutputDataset, ...] = ()
-        if run.version and run.trigger != "evidence":
+        if run.version and run.trigger not in NO_ATTEMPTS:
             facets = self._answers(node) | self._facet(ol.VersionFacet, dataset_version=run.version)
             outputs = (ol.OutputDataset(namespace=self.namespace, name=f"models/{run.model}", facets=facets),)
         error = self._facet(ol.ErrorFacet, message=run.why, programming_language="PYTHON") if run.state is RunState.FAILED else {}

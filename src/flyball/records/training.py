@@ -7,11 +7,15 @@ from typing import Literal
 
 from flyball.clock import Instant, Span
 from flyball.records.base import BlobHash, Event, ManifestHash, Record, ResultHash, Table
+from flyball.records.environment import Environment, Reproduction
 from flyball.records.estimates import Estimate, Verdict
 from flyball.records.models import Signature
 
-Trigger = Literal["manual", "declaration", "schedule", "monitor", "evidence"]
-"""Why a run is made. "evidence": not to train, but to judge a held version again on newer rows."""
+Trigger = Literal["manual", "declaration", "schedule", "monitor", "evidence", "reproduction"]
+"""Why a run is made. "evidence": not to train, but to judge a held version again on newer rows; "reproduction": to see whether a run can be made again."""
+
+NO_ATTEMPTS: frozenset[Trigger] = frozenset({"evidence", "reproduction"})
+"""Runs that are no attempt at a new version: no cool-down begins with them, and no bound on runs counts them."""
 
 
 class RunSpec(Record, frozen=True):
@@ -23,6 +27,7 @@ class RunSpec(Record, frozen=True):
     `changed_at`: the time of the first row since which the champion's loss has been above its bound (0: it is not, or nobody looked).
     `gates_digest` names the gates and slices that judge the result. `champion_result` is the blob of the champion's own RunResult.
     With a `candidate` nothing is fitted: that artifact (version `candidate_version`, result `prior`) is judged again on newer rows.
+    With `reproduces` the run of that id is made again, without what is remembered: `expected` is its result, `form` the one its version is served in.
     """
 
     model: str
@@ -45,6 +50,9 @@ class RunSpec(Record, frozen=True):
     prior: ResultHash = ""
     gates_digest: str = ""
     champion_result: ResultHash = ""
+    reproduces: str = ""
+    expected: ResultHash = ""
+    form: str = ""
 
 
 class Trial(Record, frozen=True):
@@ -103,6 +111,8 @@ class RunResult(Record, frozen=True):
     notes: tuple[str, ...] = ()
     history: tuple[Trial, ...] = ()
     logged: dict[str, float] = {}
+    environment: Environment | None = None
+    reproduction: Reproduction | None = None
 
     @property
     def taken(self) -> str:
@@ -201,6 +211,8 @@ class RunRow(Record, frozen=True):
     as_of: Instant = 0
     code: str = ""
     """Why it failed, as a code of docs/errors.md."""
+    after: str = ""
+    """Of a run that is no attempt: the model's last run before it, which is its last again when this one has ended."""
 
 
 RUNS = Table("run", RunRow)

@@ -7,14 +7,11 @@ answers. Loading verifies every hash, reads the estimator without pickle, and as
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import io
 import json
-import platform
 import shutil
 import tempfile
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -30,6 +27,7 @@ from flyball.records import codec
 from flyball.records.models import Manifest
 from flyball.store.blobs import Blobs
 from flyball.training import estimators, onnx_form
+from flyball.training.environment import libraries, python
 from flyball.training.predictor import Predictor, answers
 
 GOLDEN_ROWS = 20
@@ -44,8 +42,6 @@ _GRAPH = "model.onnx"
 _PACKING = frozenset({_GOLDEN, _BACKGROUND, _GRAPH})
 """Files that say nothing of what was learned."""
 
-_LIBRARIES = ("numpy", "polars", "scikit-learn", "scipy", "skops")
-_BOOSTERS = ("lightgbm", "xgboost")
 # other processors add in another order: the last bits of a sum may differ, a wrong model differs by more
 _TOLERANCE = 1e-6
 _FORM_TOLERANCE = 2e-5
@@ -76,8 +72,8 @@ def pack(
         declaration=declaration,
         files=files,
         signature=predictor.signature,
-        python=".".join(platform.python_version_tuple()[:2]),
-        libraries=libraries(),
+        python=python(),
+        libraries=libraries(json.loads(blobs.get(code))),
         trained_until=predictor.trained_until,
         served="onnx" if graph is not None else "skops",
     )
@@ -318,19 +314,3 @@ def _differs(before: pl.Series, now: pl.Series, tolerance: float) -> list[bool]:
         near = np.isclose(before.to_numpy(), now.cast(pl.Float64).to_numpy(), rtol=tolerance, atol=tolerance, equal_nan=True)
         return [not each for each in near.tolist()]
     return [a != b for a, b in zip(before.to_list(), now.to_list(), strict=True)]
-
-
-@lru_cache(maxsize=1)
-def _installed() -> dict[str, str]:
-    found = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    for name in _BOOSTERS:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def libraries() -> dict[str, str]:
-    """Versions of the libraries that an artifact's answers depend on."""
-    return dict(_installed())

@@ -11,6 +11,7 @@ from flyball.errors import Conflict
 from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.training import (
+    NO_ATTEMPTS,
     RUNS,
     RunCancelled,
     RunFailed,
@@ -48,10 +49,12 @@ def fold_queued(projection: Projection, recorded: Recorded) -> None:
         data=event.data,
         as_of=event.as_of,
     )
-    projection.put(RUNS, event.run, row)
     model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
-    if event.trigger == "evidence":
-        # judging again is no attempt at training: no cool-down begins
+    if event.trigger == "reproduction":
+        row = msgspec.structs.replace(row, after=model.last_run)
+    projection.put(RUNS, event.run, row)
+    if event.trigger in NO_ATTEMPTS:
+        # judging or making again is no attempt at training: no cool-down begins
         projection.put(MODELS, event.model, msgspec.structs.replace(model, last_run=event.run))
         return
     digest = declared.version_digest if declared else model.trained_digest
@@ -76,6 +79,7 @@ def fold_succeeded(projection: Projection, recorded: Recorded) -> None:
     projection.put(
         RUNS, row.run, msgspec.structs.replace(row, state=state, result=event.result, ended_at=recorded.at, version=event.version)
     )
+    _give_back(projection, row)
 
 
 def fold_failed(projection: Projection, recorded: Recorded) -> None:
@@ -85,6 +89,7 @@ def fold_failed(projection: Projection, recorded: Recorded) -> None:
     row = _row(projection, event.run)
     state = move(row.run, row.state, RunState.FAILED)
     projection.put(RUNS, row.run, msgspec.structs.replace(row, state=state, why=event.why, code=event.code, ended_at=recorded.at))
+    _give_back(projection, row)
 
 
 def fold_cancelled(projection: Projection, recorded: Recorded) -> None:
@@ -94,6 +99,7 @@ def fold_cancelled(projection: Projection, recorded: Recorded) -> None:
     row = _row(projection, event.run)
     state = move(row.run, row.state, RunState.CANCELLED)
     projection.put(RUNS, row.run, msgspec.structs.replace(row, state=state, why=event.reason, ended_at=recorded.at))
+    _give_back(projection, row)
 
 
 def fold_lost(projection: Projection, recorded: Recorded) -> None:
@@ -104,6 +110,13 @@ def fold_lost(projection: Projection, recorded: Recorded) -> None:
     state = move(row.run, move(row.run, row.state, RunState.LOST), RunState.QUEUED)
     why = f"attempt {event.attempt} vanished without an exit"
     projection.put(RUNS, row.run, msgspec.structs.replace(row, state=state, attempt=event.attempt, why=why))
+
+
+def _give_back(projection: Projection, row: RunRow) -> None:
+    """A reproduction leaves its model as it was: what was tried last was tried by the run before it."""
+    model = projection.get(MODELS, row.model)
+    if row.trigger == "reproduction" and model is not None and model.last_run == row.run:
+        projection.put(MODELS, row.model, msgspec.structs.replace(model, last_run=row.after))
 
 
 def _row(projection: Projection, run: str) -> RunRow:

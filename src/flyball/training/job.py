@@ -216,7 +216,7 @@ def run(told: JobInput, folder: Path, *, until: float = float("inf")) -> str:
     # what was learned from rows that were erased since is not remembered for those that are left
     spec = msgspec.structs.replace(spec, datasets={name: told.present.get(name, content) for name, content in spec.datasets.items()})
     memo = Path(told.memo) / memo_key(spec)
-    done = _remembered(memo, blobs)
+    done = "" if spec.reproduces else _remembered(memo, blobs)
     if done:
         print(f"the same run was done before: result {done}", flush=True)
         return done
@@ -224,6 +224,7 @@ def run(told: JobInput, folder: Path, *, until: float = float("inf")) -> str:
     from flyball.declare.code import load_model
     from flyball.training.artifact import load_champion, unpack_code
     from flyball.training.beside import Place
+    from flyball.training.finishing import finished
     from flyball.training.searching import Conduct
     from flyball.training.stored import Stored
 
@@ -243,14 +244,16 @@ def run(told: JobInput, folder: Path, *, until: float = float("inf")) -> str:
     conduct = Conduct(
         until=until,
         at_once=told.at_once,
-        kept=memo.with_suffix(".trials"),
+        kept=memo.with_suffix(".trials") if not spec.reproduces else None,
         place=Place(blobs=told.blobs, scratch=told.scratch, code=spec.code, file=spec.file, model=spec.model),
         say=lambda line: print(line, flush=True),
     )
-    result = execute(spec, model, frames, blobs, champion=champion, progress=progress, conduct=conduct)
+    result = finished(execute(spec, model, frames, blobs, champion=champion, progress=progress, conduct=conduct), spec, told.present, blobs)
     for note in result.notes:
         print(f"note: {note}", flush=True)
     made = blobs.put(codec.encode(result))
+    if spec.reproduces:
+        return made
     memo.parent.mkdir(parents=True, exist_ok=True)
     _write(memo, Outcome(result=made))
     memo.with_suffix(".trials").unlink(missing_ok=True)

@@ -173,7 +173,7 @@ def _result(judged: Judged, evaluated: Evaluated, released: Predictor, folds: tu
 
 def _artifact(spec: RunSpec, released: Predictor, rows: Assembled, final: Split, blobs: Blobs, holdout: int) -> tuple[str, Packaging]:
     """Store what is released in the form that serves best, and load it again, as whoever serves it will."""
-    packed = choose_form(released, rows.frame[: final.end].select(rows.features), holdout)
+    packed = choose_form(released, rows.frame[: final.end].select(rows.features), holdout, spec.form)
     trained = rows.frame[final.start : final.end].select(rows.features)
     golden = trained.tail(artifact.GOLDEN_ROWS)
     released.background = artifact.background_of(trained, spec.seed)

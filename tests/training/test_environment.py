@@ -1,0 +1,118 @@
+"""What a run is made with is recorded, and what differs is named."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+
+import msgspec
+import pytest
+
+from flyball.records import codec
+from flyball.records.training import RunResult
+from flyball.training.artifact import manifest_of
+from flyball.training.environment import differences, environment, libraries
+from flyball.training.finishing import finished
+from flyball.training.reproducing import compared, told
+from flyball.training.run import execute
+
+OTHER = {"scikit-learn": "0.1.0", "no-such-library": "2.0"}
+
+
+def test_what_the_code_imports_is_recorded_wherever_it_does_and_nothing_of_its_own():
+    snapshot = {
+        "loops/a.py": "import sqlalchemy.orm as orm\nimport json\nimport helpers\nfrom . import b\nimport flyball as fb\n",
+        "loops/b.py": "def f():\n    from hypothesis import given\n",
+        "helpers.py": "import loops.b\nimport not_installed_anywhere",
+        "broken.py": "import (",
+        "data.txt": "import pytest",
+    }
+    found = libraries(snapshot)
+    assert {"numpy", "polars", "scikit-learn", "scipy", "skops", "sqlalchemy", "hypothesis"} <= {name.lower() for name in found}
+    assert not {"pytest", "flyball", "json", "helpers", "not_installed_anywhere"} & set(found)
+    assert found["numpy"] == importlib.metadata.version("numpy")
+
+
+def test_an_environment_names_processor_python_threads_and_all_that_is_installed(price):
+    here = environment({}, price.blobs)
+    assert here.python == platform.python_version()
+    assert here.processor
+    assert here.processors >= 1
+    assert here.threads["OMP_NUM_THREADS"] == "1"
+    lines = price.blobs.get(here.lock).decode().splitlines()
+    assert f"numpy=={importlib.metadata.version('numpy')}" in lines
+    assert lines == sorted(lines)
+    assert "flyball" in here.libraries
+
+
+@pytest.fixture
+def made(price) -> RunResult:
+    return execute(price.spec(), price.model, price.frames, price.blobs)
+
+
+def test_an_artifact_of_this_environment_differs_in_nothing_and_another_in_what_is_named(price, made):
+    manifest = manifest_of(made.artifact, price.blobs)
+    assert differences(manifest) == ()
+    other = msgspec.structs.replace(manifest, python="2.7", libraries=manifest.libraries | OTHER)
+    sklearn = importlib.metadata.version("scikit-learn")
+    python = ".".join(platform.python_version_tuple()[:2])
+    assert differences(other) == (
+        "no-such-library 2.0 → not installed",
+        f"python 2.7 → {python}",
+        f"scikit-learn 0.1.0 → {sklearn}",
+    )
+
+
+def test_a_run_whose_libraries_are_not_the_champions_says_so(price, made):
+    manifest = manifest_of(made.artifact, price.blobs)
+    older = price.blobs.put(codec.encode(msgspec.structs.replace(manifest, libraries=manifest.libraries | OTHER)))
+    spec = price.spec(champion=older, champion_version="1.2.0")
+    notes = finished(made, spec, {}, price.blobs).notes
+    assert notes[-1].startswith(
+        "this run has another environment than the champion 1.2.0: no-such-library 2.0 → not installed, scikit-learn 0.1.0 →"
+    )
+    same = price.spec(champion=made.artifact, champion_version="1.2.0")
+    assert finished(made, same, {}, price.blobs).notes == made.notes
+
+
+def again(price, before: RunResult, now: RunResult, present=None):
+    expected = price.blobs.put(codec.encode(before))
+    spec = price.spec(reproduces="run_1", expected=expected)
+    return compared(spec, now, environment({}, price.blobs), present or {}, price.blobs)
+
+
+def test_the_same_artifact_is_the_same_whatever_else_is_new(price, made):
+    elsewhere = msgspec.structs.replace(environment({}, price.blobs), processor="another")
+    found = again(price, msgspec.structs.replace(made, environment=elsewhere), made)
+    assert (found.same, found.differs) == (True, ())
+    assert told(found) == f"the same artifact hash as run_1: {made.artifact[:12]}"
+
+
+def test_every_input_that_is_not_what_it_was_is_named(price, made):
+    here = environment({}, price.blobs)
+    was = msgspec.structs.replace(
+        here, python="3.0.1", processor="a slide rule", threads={"OMP_NUM_THREADS": "8"}, libraries=here.libraries | {"scipy": "0.1"}
+    )
+    before = msgspec.structs.replace(made, artifact="0" * 64, environment=was)
+    found = again(price, before, made, {"market": "1" * 64})
+    assert not found.same
+    assert found.learned_same, "only the packing differs"
+    assert [each.split(" → ")[0] for each in found.differs] == [
+        "python 3.0.1",
+        "scipy 0.1",
+        "processor: a slide rule",
+        "caps on threads: OMP_NUM_THREADS=8",
+        'rows of data set "market" were erased since',
+    ]
+    assert told(found).startswith(
+        f"not the artifact of run_1: {made.artifact[:12]}, was 000000000000 (what was learned is the same): python 3.0.1"
+    )
+
+
+def test_a_run_from_before_environments_were_recorded_is_compared_by_its_manifest(price, made):
+    manifest = manifest_of(made.artifact, price.blobs)
+    older = price.blobs.put(codec.encode(msgspec.structs.replace(manifest, libraries=manifest.libraries | OTHER)))
+    before = msgspec.structs.replace(made, artifact=older, environment=None, fit_digest="")
+    found = again(price, before, made)
+    assert [each.split(" ")[0] for each in found.differs] == ["no-such-library", "scikit-learn"]
+    assert not found.learned_same
