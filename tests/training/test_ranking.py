@@ -17,6 +17,7 @@ from flyball.evaluation.metrics import measure
 from flyball.features.assemble import training_rows
 from flyball.records import codec
 from flyball.records.estimates import Outcome
+from flyball.records.evaluation import Report
 from flyball.records.models import Signature
 from flyball.training.artifact import load, manifest_of
 from flyball.training.rejudge import rejudge
@@ -198,3 +199,17 @@ def test_a_view_may_be_looked_up_by_the_item(tmp_path: Path):
     done = perform(spec(shop), shop.model, shop.frames, shop.blobs)
     assert [field.name for field in done.result.signature.fields] == ["budget", "device", "price", "rating", "sku"]
     assert (done.result.signature.item, done.result.signature.item_fields) == ("sku", ("price", "rating", "sku"))
+
+
+def test_what_the_order_rests_on_is_told_of_whole_lists(shop: Project):
+    done = perform(spec(shop), shop.model, shop.frames, shop.blobs)
+    report = codec.decode(shop.blobs.get(done.result.report), Report)
+    assert "importances" not in report.missing
+    assert report.importances is not None
+    assert report.importances.loss == "1 − ndcg_at_10"
+    assert report.importances.mean_loss == pytest.approx(1 - (done.result.metrics["ndcg_at_10"].value or 0), abs=0.01)
+    assert report.importances.rows % ITEMS == 0
+    rises = {one.feature: one.rise for one in report.importances.features}
+    assert min(rises["rating"].value or 0, rises["off"].value or 0) > 0.01
+    # the budget is the same for a whole list, and stands in the difference already
+    assert (rises["rating"].low or 0) > 0 > (rises["budget"].low or 0)

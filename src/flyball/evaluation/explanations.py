@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from flyball.declare.metrics import CLASSES
+from flyball.declare.metrics import CLASSES, RANKED
 from flyball.evaluation.answers import Answers, Rows
+from flyball.evaluation.rows import row_values
 from flyball.records.estimates import Estimate
 from flyball.stats import clusters
 from flyball.stats.intervals import t_interval
@@ -100,7 +101,11 @@ def descending(names: Sequence[str], parts: Floats) -> list[tuple[str, float]]:
 
 
 def row_losses(found: Answers) -> tuple[str, Floats]:
-    """The name of a loss and each row's, shape (n,): log_loss where there are scores, error (0 or 1) of classes without, absolute_error of numbers."""
+    """The name of a loss and each row's, shape (n,): log_loss where there are scores, error (0 or 1) of classes without, absolute_error of numbers, of
+    rankings what a list lacks to NDCG 1, laid on its rows (rows.py); empty where no list has a relevant item.
+    """
+    if found.task == "ranking":
+        return f"1 − {RANKED[0]}", 1.0 - row_values(RANKED[0], found).values
     if found.task not in CLASSES:
         return "absolute_error", np.abs(found.value - found.y)
     if found.score is None:
