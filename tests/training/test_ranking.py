@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import flyball as fb
 from flyball.errors import BadInput
 from flyball.evaluation import baselines
 from flyball.evaluation.metrics import measure
@@ -34,7 +35,7 @@ from sklearn.linear_model import LinearRegression
 
 shop = fb.Dataset(
     "shop", source="data/lists.csv", time="ts",
-    columns={"search": str, "sku": str, "device": str, "budget": float, "price": float, "rating": float,
+    columns={"search": str, "visit": str, "sku": str, "device": str, "budget": float, "price": float, "rating": float,
              "worth": fb.column(int, known_after="1h")},
 )
 
@@ -65,6 +66,7 @@ def lists(seed: int = 0) -> pl.DataFrame:
         {
             "ts": pl.Series(START + HOUR * (of // 2 * 2)).cast(pl.Datetime("us")),
             "search": [f"s{one}" for one in of],
+            "visit": [f"v{LISTS - one}" for one in of],
             "sku": [f"k{one:02d}" for one in sku],
             "device": np.where(of % 3, "phone", "desk"),
             "budget": budget,
@@ -213,3 +215,27 @@ def test_what_the_order_rests_on_is_told_of_whole_lists(shop: Project):
     assert min(rises["rating"].value or 0, rises["off"].value or 0) > 0.01
     # the budget is the same for a whole list, and stands in the difference already
     assert (rises["rating"].low or 0) > 0 > (rises["budget"].low or 0)
+
+
+def test_a_champion_that_ranked_other_lists_is_not_compared_row_by_row(shop: Project):
+    # as many rows at the same moments, in another order
+    other = perform(spec(shop), shop.model.replace(group="visit"), shop.frames, None, package=False).predictor
+    with pytest.raises(BadInput, match="the champion cannot be judged on the same rows"):
+        perform(spec(shop), shop.model, shop.frames, None, champion=other, package=False)
+    same = perform(spec(shop), shop.model.replace(gates=()), shop.frames, None, package=False).predictor
+    again = perform(spec(shop), shop.model.replace(transforms={}), shop.frames, None, champion=same, package=False)
+    assert again.result.champion["ndcg_at_10"].n == again.result.metrics["ndcg_at_10"].n
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_whole_groups_are_held_out_with_all_their_lists(shop: Project, timed: bool):
+    train = fb.Train(shop.model.train.fit, split="group", holdout="20%")  # type: ignore[union-attr]
+    model = shop.model.replace(train=train)
+    if not timed:
+        columns = {name: column for name, column in model.data.columns.items() if name != "ts"}
+        model = model.replace(data=fb.Dataset("shop", source="data/lists.csv", columns=columns))
+    done = perform(spec(shop), model, shop.frames, None, package=False)
+    held = done.holdout.group_by("__group", "__time").len()
+    assert held["len"].unique().to_list() == [ITEMS]
+    assert 0.15 < held.height / LISTS < 0.25
+    assert done.result.metrics["ndcg_at_10"].n > 0.9 * held.height

@@ -216,6 +216,9 @@ def known_rows(model: Model, frame: pl.DataFrame, as_of: Instant, since: Instant
     """Rows of the model's data set whose label was settled by `as_of`, with `__time` and `__known`, in order of time."""
     data = model.data
     time = instants(data.time) if data.time else pl.int_range(pl.len(), dtype=pl.Int64)
+    if not data.time and model.task == "ranking":
+        # a list has one place: that of its first row
+        time = time.min().over(model.group)
     # what has no time is known as soon as it is there
     known = pl.col("__time") + int(model.label_delay) if data.time else pl.lit(0, pl.Int64)
     if data.arrived:

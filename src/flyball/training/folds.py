@@ -23,7 +23,7 @@ from flyball.training.choosing import Chosen, Manner, choose_by_share, choose_by
 from flyball.training.fitting import Fitter, train_of
 from flyball.training.judging import estimates, holdout_frame
 from flyball.training.predictor import Predictor
-from flyball.training.rows import Assembled, assemble
+from flyball.training.rows import GROUP, ITEM, Assembled, assemble
 from flyball.training.splits import Split, anchor, refit, split
 
 Frames = Mapping[str, pl.DataFrame]
@@ -142,8 +142,8 @@ def _by_time(champion: Predictor, model: Model, fold: Fold, theirs: Assembled | 
     if theirs is None:
         return champion, wanted.select(rows.features)
     held = theirs.frame.filter(pl.col("__time").is_between(wanted["__time"][0], wanted["__time"][-1]))
-    if held["__time"].to_list() != wanted["__time"].to_list():
-        raise _other_rows(model)
+    if not same_rows(held, wanted):
+        raise other_rows(model)
     return champion, held.select(theirs.features)
 
 
@@ -156,10 +156,10 @@ def _by_share(champion: Predictor, model: Model, fold: Fold, theirs: Assembled |
     rows = fold.rows.frame
     if theirs is not None:
         if theirs.frame.height < len(fold.order):
-            raise _other_rows(model)
+            raise other_rows(model)
         rows = theirs.frame.select(pl.all().gather(pl.Series(fold.order)))
-        if rows["__time"].to_list() != fold.rows.frame["__time"].to_list():
-            raise _other_rows(model)
+        if not same_rows(rows, fold.rows.frame):
+            raise other_rows(model)
     names = fold.rows.features if theirs is None else theirs.features
     seen = ~parts.held(rows[LOT][cut.holdout : cut.end].to_numpy(), train, train.folds - 1)
     if seen.any():
@@ -167,7 +167,14 @@ def _by_share(champion: Predictor, model: Model, fold: Fold, theirs: Assembled |
     return champion.judged, rows[cut.holdout : cut.end].select(names)
 
 
-def _other_rows(model: Model) -> BadInput:
+def same_rows(one: pl.DataFrame, other: pl.DataFrame) -> bool:
+    """Whether assembled rows are of the same moments in the same order; of a ranking also of the same lists and items, of which many share a moment."""
+    told = ("__time", GROUP, ITEM) if ITEM in {*one.columns, *other.columns} else ("__time",)
+    return all(name in one.columns and name in other.columns and one[name].to_list() == other[name].to_list() for name in told)
+
+
+def other_rows(model: Model) -> BadInput:
+    """What is told of a champion whose rows are others."""
     return BadInput(
         f'model "{model.name}": the champion cannot be judged on the same rows',
         why="its data set or label differs from the candidate's, so their rows do not match",

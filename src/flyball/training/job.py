@@ -280,9 +280,10 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
     import polars as pl
 
     from flyball.training.artifact import load
+    from flyball.training.folds import other_rows, same_rows
     from flyball.training.judging import parquet
     from flyball.training.rejudge import rejudge
-    from flyball.training.rows import assemble
+    from flyball.training.rows import ITEM, assemble
     from flyball.training.stored import Stored
 
     candidate = load(spec.candidate, blobs, scratch)
@@ -291,6 +292,8 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
     prior = codec.decode(blobs.get(spec.prior), RunResult)
     champion = load(spec.champion, blobs, scratch) if spec.champion else None
     theirs = (champion, assemble(champion.model, frames, as_of=spec.as_of)) if champion is not None else None
+    if theirs is not None and ITEM in rows.frame.columns and not same_rows(rows.frame, theirs[1].frame.head(rows.frame.height)):
+        raise other_rows(candidate.model)
     earlier = pl.read_parquet(io.BytesIO(blobs.get(prior.evidence)))
     result, frame = rejudge(
         spec,
