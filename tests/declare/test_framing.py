@@ -140,8 +140,8 @@ def test_windows_that_are_empty_while_data_count_as_fresh_are_told(make, make_ma
 def test_a_label_that_is_known_when_the_model_is_asked_is_a_leak_and_so_is_what_comes_with_it(make, make_market) -> None:
     price = {"price": float, "vicprice": float, "up": fb.column(int, one_of=(0, 1))}
 
-    def leaks(columns: dict, **changes: object) -> list:
-        data = make_market(columns=columns)
+    def leaks(columns: dict, time: str = "ts", **changes: object) -> list:
+        data = make_market(columns=columns, time=time)
         given = {"features": [], "transforms": {}, "slices": [], "gates": [], "framing": fb.Framing("buy")} | changes
         return [one for one in warnings(make(data=data, **given)) if one.what.startswith("leak")]
 
@@ -150,6 +150,7 @@ def test_a_label_that_is_known_when_the_model_is_asked_is_a_leak_and_so_is_what_
     assert "may be read off them: price, vicprice" in found.why
     assert "day" not in found.why, "what is known before it is no part of it"
     assert "known_after=" in found.fix
+    assert leaks(CALENDAR | price, time="") == [], "rows without a time are of no moment"
     assert leaks(CALENDAR | price, framing=fb.Framing("buy", horizon="4h")) == []
     assert leaks(CALENDAR | price | {"up": fb.column(int, known_after="1m")}) == []
     [early] = leaks(CALENDAR | {"up": fb.column(int, known_after="-1d")}, framing=fb.Framing("buy", horizon="4h"))

@@ -100,7 +100,8 @@ def framing_doubts(model: Model) -> Iterator[Found]:
 def _leak(model: Model) -> Iterator[Found]:
     """A label that is known when the model is asked, and inputs that are known no earlier than it."""
     known = known_after(model)
-    if isinstance(model.label, Label) or known > -model.framing.horizon:
+    # rows without a time are of no moment: nothing says when any of it is known
+    if isinstance(model.label, Label) or not model.data.time or known > -model.framing.horizon:
         return
     beside = [name for name in inputs(model) if name in model.data.columns and model.data.columns[name].known_after >= known]
     shown = ", ".join(beside[:_LISTED]) + (f" and {len(beside) - _LISTED} more" if len(beside) > _LISTED else "")
