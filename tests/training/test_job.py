@@ -218,7 +218,7 @@ def test_a_runs_log_says_what_gives_the_answer_away_and_the_run_goes_on(project,
         jobs.start(run, trials=0)
         assert jobs.end(run).state == "succeeded", jobs.compute.log(run, 0)
         told = [line for line in jobs.compute.log(run, 0)[0].decode().splitlines() if "leak" in line]
-        assert [line.partition(":")[0] for line in told] == ["leak"] * copied
+        assert [line.split(":")[:2] for line in told] == [["note", " leak"]] * copied
         assert all('feature "same" is the label' in line and "known_after=" in line for line in told)
 
 

@@ -135,7 +135,7 @@ def _show(out: Output, row: RunRow, spec: RunSpec, result: RunResult | None, now
         return
     if result.parameters:
         out.line(f"chose     {', '.join(f'{name}={value}' for name, value in result.parameters.items())}")
-    out.line(f"used      {result.rows:,} rows of the last {result.window}, {result.holdout_rows:,} held out, {result.cpu_s:.1f} CPU s")
+    out.line(f"used      {result.rows:,} rows {result.taken}, {result.holdout_rows:,} held out, {result.cpu_s:.1f} CPU s")
     for note in result.notes:
         out.line(f"note      {note}")
     out.table(("METRIC", "ON THE HOLD-OUT"), [[name, estimate(found)] for name, found in result.metrics.items()])

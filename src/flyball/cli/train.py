@@ -307,6 +307,8 @@ def _report(wired: Wired, out: Output, model: Model, row: RunRow, used: dict[str
     if version.unlisted:
         left = ", ".join(f"{number} {outcome}" for outcome, number in version.unlisted.items())
         out.line(f"{'':<10}and {left}: flyball models show {model.name}@{version.version}")
+    for note in result.notes:
+        out.line(f"note      {note}")
     rollout = _release(wired, model, version) if release_now and version.state is VersionState.ELIGIBLE else ""
     out.line(f"{row.run}  → {model.name}@{version.version}, {_standing(wired, model, version, row, rollout)}")
     out.document(
@@ -319,6 +321,7 @@ def _report(wired: Wired, out: Output, model: Model, row: RunRow, used: dict[str
             "metrics": version.metrics,
             "verdicts": [{"gate": one.check, "verdict": one.outcome} | _told(one) for one in verdicts(version, result, ports.clock.now())],
             "parameters": result.parameters,
+            "notes": result.notes,
             "window": str(result.window),
             "cpu_s": round(result.cpu_s, 3),
             "cost": None,

@@ -14,10 +14,6 @@ from flyball.declare.units import near
 
 PLANNED_METRICS = (
     "feature_age_p99",
-    "leaks",
-    "duplicates",
-    "group_overlap",
-    "minority_share",
     "domain_auc",
     "recency_gap",
     "dominated",

@@ -56,12 +56,19 @@ class Figure(NamedTuple):
 
 def leaks(model: Model, frames: Mapping[str, pl.DataFrame], where: str = "") -> list[Problem]:
     """Everything suspicious in the newest rows of a model's data sets. Raises BadInput, DeclarationError where no rows can be made of them."""
-    if isinstance(model.label, Label) or model.train is None or not model.data.time:
+    if isinstance(model.label, Label) or model.train is None:
         return []
-    whole = frames[model.data.name]
-    times = micros(whole[model.data.time]).drop_nulls().sort()
-    since = int(times[-min(SAMPLE, len(times))]) if len(times) else 0
-    rows = training_rows(model, frames, as_of=_EVER, since=since)
+    whole, since = frames[model.data.name], 0
+    if model.data.time:
+        times = micros(whole[model.data.time]).drop_nulls().sort()
+        since = int(times[-min(SAMPLE, len(times))]) if len(times) else 0
+    else:
+        frames = {**frames, model.data.name: whole.tail(SAMPLE)}
+    return leaks_in(model, training_rows(model, frames, as_of=_EVER, since=since), whole, where)
+
+
+def leaks_in(model: Model, rows: pl.DataFrame, whole: pl.DataFrame, where: str = "") -> list[Problem]:
+    """The same, of training rows that there are already, the newest; `whole`: all rows of the model's data set."""
     told = [*_values(model, rows), *_beside(model, rows), *_copies(model, whole), *_silent(model, rows)] if rows.height >= FEWEST else []
     place = where or f'Model "{model.name}"'
     return [Problem(place, *item) for item in told]
@@ -232,9 +239,11 @@ def _copies(model: Model, frame: pl.DataFrame) -> Iterator[tuple[str, str, str]]
     """Rows of the hold-out that stand before it too, more often than values that are merely few would coincide."""
     data, train = model.data, model.train
     assert train is not None, "only what is trained has a hold-out"
+    if train.by_share or not data.time:
+        return  # which rows are held out follows from what they are: equal ones are on one side
     names = [name for name in data.columns if name not in data.roles]
     times = micros(frame[data.time])
-    border = int(times.max() or 0) - int(train.holdout)  # type: ignore[arg-type]  # a column of i64
+    border = int(times.max() or 0) - int(train.holdout_span)  # type: ignore[arg-type]  # a column of i64
     rows = frame.select(names).filter(pl.Series(frame[model.label_column].is_not_null()))
     after = (times > border).filter(frame[model.label_column].is_not_null())
     held, before = rows.filter(after), rows.filter(~after)

@@ -6,6 +6,7 @@ from flyball.clock import Instant
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate
 from flyball.records.path import Path
+from flyball.records.rows import DataFacts, Live, Periods, Simplers, Staleness
 
 
 class FoldPart(Record, frozen=True):
@@ -184,6 +185,11 @@ class Report(Record, frozen=True):
 
     missing: dict[str, str] = {}
     folds: tuple[FoldPart, ...] = ()
+    data: DataFacts | None = None
+    simpler: Simplers | None = None
+    periods: Periods | None = None
+    staleness: Staleness | None = None
+    live: Live | None = None
     importances: Importances | None = None
     weak_slices: WeakSlices | None = None
     packaging: Packaging | None = None

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from flyball.clock import Instant, Span, rfc3339
 from flyball.declare.framing import implied
 from flyball.declare.model import Framing, Model
+from flyball.evaluation.told import row_lines
 from flyball.records.estimates import Estimate
 from flyball.records.evaluation import Report
 from flyball.records.training import RunResult
@@ -26,6 +27,7 @@ def card_of(model: Model, row: VersionRow, result: RunResult, now: Instant, foun
         _quality(row, result),
         _slices(result),
         _groups(found),
+        _rests_on(found),
         _known(row, found),
         _gates(model, row, result, now),
     )
@@ -111,6 +113,16 @@ def _groups(found: Report) -> Iterator[str]:
             yield f"| {_cell(group.value)} | {group.n:,} | {' | '.join(_shown(group.metrics.get(name)) for name in names)} |"
         yield ""
         yield from (f"- {_cell(line)}" for line in report.group_lines(each))
+        yield ""
+
+
+def _rests_on(found: Report) -> Iterator[str]:
+    """What its run saw in the rows, at other times, and in simpler models."""
+    lines = list(row_lines(found))
+    if lines:
+        yield "## What its figures rest on"
+        yield ""
+        yield from (f"- {topic}: {_cell(line)}" for topic, line in lines)
         yield ""
 
 

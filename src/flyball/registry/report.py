@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flyball.evaluation.comparison import number
+from flyball.evaluation.told import row_lines
 from flyball.evaluation.weak import told_slice
 from flyball.records.estimates import Estimate
 from flyball.records.evaluation import Calibration, Groups, Mistakes, OutputShift, Report, Robustness, Threshold, WeakSlices
@@ -27,6 +28,7 @@ def lines(report: Report) -> Iterator[Line]:
     yield from (("robust", _robust(each)) for each in report.robustness)
     if report.output_shift is not None:
         yield "shift", _shift(report.output_shift)
+    yield from row_lines(report)
     for topic, why in report.missing.items():
         yield topic, f"not looked into: {why}"
 

@@ -12,10 +12,10 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -27,10 +27,6 @@ from flyball.records import codec
 from flyball.records.base import Record
 from flyball.records.training import RunResult, RunSpec
 from flyball.store.blobs import Blobs, LocalBlobs
-
-if TYPE_CHECKING:
-    from flyball.declare.model import Model
-    from flyball.training.stored import Stored
 
 RESULT = "out/result.json"
 FAILURE = "out/failure.json"
@@ -239,8 +235,6 @@ def run(told: JobInput, folder: Path, *, until: float = float("inf")) -> str:
     frames = Stored(spec.datasets, blobs, scratch)
     champion = load_champion(spec.champion, blobs, scratch) if spec.champion else None
     model = load_model(unpack_code(spec.code, blobs, scratch), spec.file, spec.model)
-    for line in _suspicious(model, frames):
-        print(line, flush=True)
     conduct = Conduct(
         until=until,
         at_once=told.at_once,
@@ -258,19 +252,6 @@ def run(told: JobInput, folder: Path, *, until: float = float("inf")) -> str:
     _write(memo, Outcome(result=made))
     memo.with_suffix(".trials").unlink(missing_ok=True)
     return made
-
-
-def _suspicious(model: Model, frames: Stored) -> Iterator[str]:
-    """What `flyball check --data` says of these rows, in a line each: it stops nothing. Nothing of rows that are too many to hold."""
-    from flyball.features.leakage import leaks
-
-    try:
-        if not frames.fit(model):
-            return
-        for found in leaks(model, frames):
-            yield f"{found.what}; {found.why}; {found.fix}"
-    except Exception as error:  # noqa: BLE001 - what is only said must not cost a run; what keeps one from being made is said by who makes it
-        yield f"leaks were not looked for: {type(error).__name__}: {error}"
 
 
 def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:

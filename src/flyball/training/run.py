@@ -18,6 +18,7 @@ import rfc8785
 from flyball.clock import Instant
 from flyball.declare.model import Model
 from flyball.evaluation.reference import reference
+from flyball.evaluation.told import notes as notes_of
 from flyball.features.assemble import watched_columns
 from flyball.records import codec
 from flyball.records.estimates import Estimate
@@ -126,7 +127,7 @@ def perform(
     if store is not None:
         trained = fitter.rows.frame[final.start : final.end]
         result = _stored(result, evaluated, released, made, frame=frame, trained=trained, blobs=store)
-        notes = (chosen.searched.ended, *remarks(fitter, released, final, chosen.parameters, frame))
+        notes = (chosen.searched.ended, *notes_of(evaluated.report), *remarks(fitter, released, final, chosen.parameters, frame))
         result = msgspec.structs.replace(result, notes=tuple(filter(None, notes)))
     return Performed(msgspec.structs.replace(result, cpu_s=time.process_time() - began), released, frame)
 

@@ -1,0 +1,54 @@
+"""What a run's report says of rows, times and simpler models, in a line each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flyball.evaluation.comparison import number
+from flyball.records.evaluation import Report
+from flyball.records.rows import DataFacts
+
+
+def notes(report: Report) -> tuple[str, ...]:
+    """What every run says, whatever its gates ask."""
+    return tuple(warnings(report.data)) if report.data is not None else ()
+
+
+RARE = 0.05
+"""A class with a smaller share of the training rows than this is worth a word."""
+
+
+def row_lines(report: Report) -> Iterator[tuple[str, str]]:
+    """Every line, with its topic."""
+    if report.data is not None:
+        yield from (("data", line) for line in data_lines(report.data))
+    for place, fold in enumerate(report.folds, start=1):
+        figures = ", ".join(f"{name} {number(found.value)}" for name, found in fold.metrics.items() if found.value is not None)
+        yield "folds", f"{place} of {len(report.folds)}: {fold.rows:,} rows, {fold.holdout_rows:,} held out: {figures}"
+
+
+def data_lines(found: DataFacts) -> Iterator[str]:
+    """What the rows are, and what is wrong with them."""
+    yield from warnings(found)
+    if found.unsearched:
+        yield found.unsearched
+    elif not found.leaks:
+        yield f"no leak in {found.looked_at:,} rows"
+    if found.classes and not _rare(found):
+        yield "classes: " + ", ".join(f"{name} {mine:.1%} ({theirs:.1%} held out)" for name, (mine, theirs) in found.classes.items())
+
+
+def warnings(found: DataFacts) -> Iterator[str]:
+    """What a person should know before they rely on the figures: said whatever the gates ask."""
+    yield from (*found.leaks, *found.silent)
+    if found.duplicates is not None and found.duplicates.value:
+        yield f"duplicates: {found.duplicates.why} ({found.duplicates.value:.1%}), such as {found.example}"
+    if found.group_overlap is not None and found.group_overlap.value:
+        yield f"group overlap: {found.group_overlap.why} ({found.group_overlap.value:.1%}): what is known of them is not what is known of new ones"
+    if (rare := _rare(found)) is not None:
+        yield f"imbalance: class {rare} is {found.classes[rare][0]:.1%} of the training rows"
+
+
+def _rare(found: DataFacts) -> str | None:
+    name = min(found.classes, key=lambda each: found.classes[each][0], default=None)
+    return name if name is not None and found.classes[name][0] < RARE else None
