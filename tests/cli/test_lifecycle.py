@@ -66,3 +66,48 @@ def test_how_a_version_fails_is_written_on_it_and_on_its_card(flyball, trained: 
     assert "- too high in snow (user:" in card
     assert "- tags: region=eu" in card
     assert "is no name of a tag" in verb("models", "note", ref, "--tag", "a b=c").err
+
+
+def test_a_card_waits_for_what_only_a_person_can_write(flyball, trained: Path) -> None:
+    def verb(*arguments: object):
+        return flyball(*arguments, "--project", trained)
+
+    ref = "demand@1.0.0"
+    shown = verb("models", "card", ref)
+    assert shown.out.startswith("---\nlicense: ")
+    assert "<!-- blank: ethics -->" in shown.out
+    assert "blank     out_of_scope, limitations, ethics" in shown.err
+    dry = verb("models", "card", ref, "--fill", "ethics", "Nobody is scored.", "--dry-run")
+    assert "would record  version.described" in dry.out
+    told = verb("models", "card", ref, "--fill", "ethics", "Nobody is scored.")
+    assert (told.code, "still blank: out_of_scope, limitations" in told.out) == (0, True), told.err
+    document = verb("models", "card", ref, "--json").document
+    assert document["blanks"] == ["out_of_scope", "limitations"]
+    assert "Nobody is scored." in document["card"]
+    assert "<!-- blank: ethics -->" not in document["card"]
+    wrong = verb("models", "card", ref, "--fill", "ethic", "x")
+    assert (wrong.code, 'did you mean "ethics"' in wrong.err) == (1, True), wrong.err
+    assert "names no version" in verb("models", "card", "demand", "--fill", "ethics", "x").err
+    assert verb("audit", "verify").code == 0
+
+
+def test_a_gate_on_the_card_holds_a_version_from_its_run_until_the_last_text(flyball, new: Path) -> None:
+    def verb(*arguments: object):
+        return flyball(*arguments, "--project", new)
+
+    loop = new / "loop.py"
+    loop.write_text(loop.read_text().replace("gates=[", 'gates=[fb.metric("card_blanks") <= 1, '))
+    told = verb("train", "demand", "--trials", 0)
+    assert (
+        "candidate: held: its card has blanks: out_of_scope, limitations, ethics: flyball models card demand@1.0.0 --fill out_of_scope"
+        in told.out
+    )
+    ref = "demand@1.0.0"
+    refused = verb("release", ref)
+    assert (refused.code, "write what is missing: flyball models card demand@1.0.0 --fill" in refused.err) == (1, True), refused.err
+    assert verb("models", "card", ref, "--fill", "ethics", "Nobody is scored.", "--json").document["state"] == "held"
+    assert verb("models", "card", ref, "--fill", "limitations", "Not on holidays.", "--json").document["state"] == "eligible"
+    assert "the card is written but for out_of_scope" in verb("models", "card", ref).out
+    assert verb("release", ref, "--dry-run").code == 0
+    assert verb("models", "card", ref, "--fill", "ethics", "", "--json").document["state"] == "held"
+    assert verb("audit", "verify").code == 0

@@ -69,6 +69,7 @@ DOCUMENTED: dict[str, tuple[set[Role], bool]] = {
     "Reinstate": ({Role.OPERATOR, Role.APPROVER, Role.ADMIN}, False),
     "Delete": ({Role.OPERATOR, Role.ADMIN}, False),
     "Annotate": (set(Role) - {Role.VIEWER}, False),
+    "Describe": (set(Role) - {Role.VIEWER}, False),
     "Waive": ({Role.APPROVER, Role.ADMIN}, False),
     "CreateToken": ({A}, False),
     "RevokeToken": ({A}, False),

@@ -1,12 +1,20 @@
 """A model card says what a version is for, how risky it is, how good and for whom, and who let it pass."""
 
+import msgspec
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+from hypothesis import given
+from hypothesis import strategies as st
+
 import flyball as fb
 from flyball.records.estimates import Estimate, Outcome, Verdict
-from flyball.records.evaluation import Report, WeakSlice, WeakSlices
-from flyball.records.models import Signature
+from flyball.records.evaluation import Importance, Importances, Report, WeakSlice, WeakSlices
+from flyball.records.models import Field, Manifest, Signature
 from flyball.records.training import RunResult
-from flyball.records.versions import Said, VersionRow, VersionState
+from flyball.records.versions import BLANKS, Said, VersionRow, VersionState, Written
 from flyball.registry.card import card_of
+from flyball.registry.frontmatter import front_matter
 
 DATA = fb.Dataset(
     "loans",
@@ -81,3 +89,119 @@ def test_the_card_names_the_weak_slices_that_the_run_found() -> None:
         MODEL, ROW, RESULT, 0, Report(weak_slices=WeakSlices(rows=9_000, of=9_000, columns=6, pairs=15, count=0))
     )
     assert "weak slices were not looked for: n=150 < 200" in card_of(MODEL, ROW, RESULT, 0, Report(missing={"weak_slices": "n=150 < 200"}))
+
+
+MANIFEST = Manifest(
+    model="credit", file="loop.py", code="", declaration="", files={}, signature=RESULT.signature, python="3.12", libraries={"numpy": "2.0"}
+)
+SLICED = msgspec.structs.replace(
+    RESULT, by_slice={"sex=F": {"accuracy": Estimate(value=1e-05, low=0.0, high=0.1, n=400)}, "sex=M": {"accuracy": Estimate(value=None)}}
+)
+
+
+def loaded(text: str) -> ModelCard:
+    """The card as the Hub's own library reads it, from a file as it writes one."""
+    card = ModelCard(text)
+    assert str(ModelCard(str(card))) == str(card)
+    return card
+
+
+def test_the_front_matter_is_the_one_that_the_hub_reads() -> None:
+    card = loaded(card_of(MODEL, ROW, SLICED, 1, manifest=MANIFEST))
+    data = card.data
+    assert (data.license, data.library_name, data.pipeline_tag) == ("unknown", "flyball", "tabular-classification")
+    assert (data.datasets, data.metrics, data.model_name) == (["loans"], ["accuracy"], "credit")
+    assert data.tags == ["flyball", "binary", "skops"]
+    whole, part = data.eval_results
+    assert (whole.metric_type, whole.metric_value, whole.metric_args) == (
+        "accuracy",
+        0.81,
+        {"n": 900, "low": 0.78, "high": 0.84, "level": 0.95},
+    )
+    assert (whole.dataset_name, whole.dataset_split, whole.dataset_revision) == ("loans", "hold-out", "c" * 64)
+    assert (part.dataset_config, part.metric_value) == ("sex=F", 1e-05), "a number with an exponent is a number"
+    assert card.text.lstrip().startswith("# credit@1.2.0")
+
+
+@pytest.mark.parametrize(
+    ("task", "pipeline"),
+    [("multiclass", "tabular-classification"), ("regression", "tabular-regression"), ("forecast", "time-series-forecasting")],
+)
+def test_each_task_has_the_hubs_name(task: str, pipeline: str) -> None:
+    assert loaded(card_of(MODEL.replace(task=task), ROW, RESULT, 1)).data.pipeline_tag == pipeline
+
+
+def test_a_licence_is_told_where_a_tag_says_it() -> None:
+    tagged = MODEL.replace(tags={"license": "apache-2.0", "region": "eu"})
+    data = loaded(card_of(tagged, ROW, RESULT, 1)).data
+    assert data.license == "apache-2.0"
+    assert "region:eu" in data.tags
+    assert "license:apache-2.0" not in data.tags
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=40))
+def test_whatever_users_write_is_read_back_as_it_was(text: str) -> None:
+    row = msgspec.structs.replace(ROW, tags={"note": text or "x"})
+    result = msgspec.structs.replace(RESULT, by_slice={f"purpose={text}": {"accuracy": GOOD}})
+    matter = front_matter(MODEL, row, result)
+    read = yaml.safe_load(matter.removeprefix("---\n").removesuffix("---\n"))
+    assert f"note:{text or 'x'}" in read["tags"]
+    assert read["model-index"][0]["results"][1]["dataset"]["config"] == f"purpose={text}"
+
+
+def test_what_only_a_person_can_write_is_a_marked_blank_until_somebody_does() -> None:
+    text = card_of(MODEL, ROW, RESULT, 1)
+    assert [name for name in BLANKS if f"<!-- blank: {name} -->" in text] == list(BLANKS)
+    written = msgspec.structs.replace(
+        ROW, card={"limitations": Written(text="Not for farms.\n<!-- blank: ethics -->", actor="user:ana", at=1_700_000_000_000_000)}
+    )
+    text = card_of(MODEL, written, RESULT, 1)
+    assert "## Where it cannot be relied on\n\nNot for farms." in text
+    assert "(user:ana, 2023-11-14" in text
+    assert "<!-- blank: limitations -->" not in text
+    assert text.count("<!-- blank: ethics -->") == 1, "a text that speaks of blanks makes none"
+
+
+def test_a_purpose_of_many_lines_begins_no_heading() -> None:
+    framed = MODEL.replace(framing=fb.Framing("price loans\n\n# approved by everybody"))
+    assert "- purpose: price loans # approved by everybody" in card_of(framed, ROW, RESULT, 1)
+
+
+def test_the_card_says_what_the_version_was_made_with_what_it_cost_and_how_it_is_used() -> None:
+    fields = (Field(name="amount", type="float", low=0.0, high=9.0), Field(name="why|so", type="str", nullable=True, one_of=("a", "b")))
+    measured = {
+        "train_energy": Estimate(value=1.5, why="65 W a core"),
+        "size": Estimate(value=2_000_000.0),
+        "train_cost": Estimate(value=None, why="no price is set"),
+    }
+    result = msgspec.structs.replace(
+        RESULT,
+        measured=measured,
+        signature=Signature(task="binary", fields=fields, classes=(False, True)),
+        parameters={"depth": 3},
+        trials=7,
+    )
+    about = Importances(
+        loss="log_loss",
+        mean_loss=0.4,
+        rows=900,
+        features=(Importance(feature="amount", rise=Estimate(value=0.1, low=0.05, high=0.15, n=900)),),
+    )
+    text = card_of(MODEL, ROW, result, 1, Report(importances=about), MANIFEST)
+    for said in (
+        "- parameters: depth=3",
+        "- search: 7 trials",
+        "- libraries: numpy 2.0",
+        "- energy, an estimate: 1.5 Wh (65 W a core)",
+        "- size of its files: 2 MB",
+        "- cost: not known: no price is set",
+        "By how much log_loss rises from 0.4 ",
+        "- amount: 0.1 [0.05, 0.15], n=900",
+        "| amount | float | 0 to 9 |",
+        "| why\\|so | str or null | a, b |",
+        "It answers one of: False, True.",
+    ):
+        assert said in text, said
+    bare = card_of(MODEL, ROW, RESULT, 1)
+    assert "- libraries: cannot be read any more" in bare
+    assert "- cost: not known" in bare

@@ -16,7 +16,7 @@ from flyball.records.monitoring import AlertRow
 from flyball.records.online import ViewStatus
 from flyball.records.rollouts import Reading, RolloutEvidence, RolloutRow, RolloutState
 from flyball.records.training import RunState
-from flyball.records.versions import Known, VersionRow, VersionState
+from flyball.records.versions import Known, VersionRow, VersionState, Written
 
 
 class Health(Record, frozen=True):
@@ -272,6 +272,18 @@ class Noted(Record, frozen=True):
     known: tuple[Known, ...]
     tags: dict[str, str]
     event: int
+
+
+class Card(Record, frozen=True):
+    """A version's model card. `written` are the texts that persons wrote, `blanks` those that nobody has; `event` is 0 where nothing was written now."""
+
+    model: str
+    version: str
+    state: VersionState
+    card: str
+    written: dict[str, Written]
+    blanks: tuple[str, ...]
+    event: int = 0
 
 
 class TokenMade(Record, frozen=True):

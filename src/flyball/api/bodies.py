@@ -73,6 +73,13 @@ class Noting(Record, frozen=True):
     tags: dict[str, str | None] = {}
 
 
+class Describing(Record, frozen=True):
+    """A text of a version's card: `blank` is `out_of_scope`, `limitations` or `ethics`. An empty `text` makes it a blank again."""
+
+    blank: str
+    text: str
+
+
 class NewToken(Record, frozen=True):
     """A token that is wanted. `expires_in` is a length of time such as `"90d"`; empty is never."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from flyball.api import answers, bodies
 from flyball.api.asking import Answer, Asked
 from flyball.api.reading import find_version
-from flyball.loop import lifecycle, lookup
+from flyball.loop import cards, describing, lifecycle, lookup
 from flyball.loop.ports import CommandT, Decide
+from flyball.records.base import State
 from flyball.records.models import ModelRef
 from flyball.records.versions import VersionRow
 
@@ -20,6 +21,29 @@ def annotate(asked: Asked) -> Answer:
     receipt = asked.ports.ledger.execute(*order)
     after = _again(asked, row)
     return Answer(answers.Noted(model=row.model, version=row.version, known=after.known, tags=after.tags, event=receipt.last))
+
+
+def card(asked: Asked) -> Answer:
+    """A version's model card: YAML and Markdown, as the Hugging Face Hub reads it, and which of its texts nobody has written yet."""
+    state = asked.state()
+    row = find_version(asked, state)
+    return Answer(_card(asked, state, row, 0))
+
+
+def describe(asked: Asked) -> Answer:
+    """Write a text of a version's card that only a person can write; an empty one makes it a blank again. Gates that rest on the card are judged anew."""
+    body: bodies.Describing = asked.body
+    row = find_version(asked, asked.state())
+    order = describing.describe(asked.ports, row, command=asked.command, actor=asked.caller.actor, blank=body.blank, text=body.text)
+    receipt = asked.ports.ledger.execute(*order)
+    return Answer(_card(asked, asked.state(), _again(asked, row), receipt.last))
+
+
+def _card(asked: Asked, state: State, row: VersionRow, event: int) -> answers.Card:
+    found = cards.card(asked.ports, state, row, asked.now)
+    return answers.Card(
+        model=row.model, version=row.version, state=row.state, card=found.text, written=row.card, blanks=row.blanks, event=event
+    )
 
 
 def delete(asked: Asked) -> Answer:

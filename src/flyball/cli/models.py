@@ -5,19 +5,18 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
 from flyball.cli import common, comparing, lifecycle
+from flyball.cli.card import card, framing_document
 from flyball.cli.common import HERE, Json, Project, Quiet
 from flyball.cli.output import Output, ago, estimate
 from flyball.clock import Instant, rfc3339
 from flyball.declare.codec import short
 from flyball.declare.framing import summary
-from flyball.declare.model import Model
-from flyball.errors import Corrupt, DeclarationError, NotFound, Unavailable
 from flyball.evaluation.persons import NONE_GIVEN
 from flyball.loop import lookup
+from flyball.loop.cards import declared
 from flyball.loop.waivers import waivers_text
 from flyball.records.base import State
 from flyball.records.declarations import DECLARATIONS
@@ -25,7 +24,6 @@ from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.training import RUNS, RunResult
 from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
 from flyball.registry import approvals, report
-from flyball.registry.card import card_of
 from flyball.registry.search import matches, parse
 
 if TYPE_CHECKING:
@@ -37,6 +35,7 @@ Version = Annotated[str, typer.Argument(metavar="MODEL[@V]", help="without a ver
 _MOODS = {Outcome.PASS: "good", Outcome.FAIL: "bad", Outcome.INSUFFICIENT: "unsure", Outcome.WAIVED: "unsure"}
 
 
+app.command()(card)
 app.command("compare")(comparing.versions)
 app.command()(lifecycle.deprecate)
 app.command()(lifecycle.quarantine)
@@ -164,7 +163,7 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
     for expired, text in waivers_text(row, now):
         out.line(f"{out.paint('waived', 'bad' if expired else 'unsure')}    {text}")
     out.line(f"made      {rfc3339(row.registered_at)} by {row.run}" + (f" ({run.trigger}: {run.reason})" if run else ""))
-    if (model := _declared(wired, state, row)) is not None:
+    if (model := declared(wired.ports, state, row)) is not None:
         out.line(f"for       {summary(model.framing)}")
     out.line(f"declared  version {short(row.version_digest)}  policy {short(row.policy_digest)}")
     for name, content in row.data.items():
@@ -181,65 +180,9 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
         out.line(verdict_line(out, verdict))
 
 
-def _declared(wired: Wired, state: State, row: VersionRow) -> Model | None:
-    """What a version was declared as; None where that cannot be read any more."""
-    run = state.get(RUNS, row.run)
-    try:
-        return wired.ports.library.model(wired.ports.library.spec(run.spec).declaration) if run is not None else None
-    except (NotFound, Corrupt, Unavailable, DeclarationError):
-        return None
-
-
 def _framing(wired: Wired, state: State, row: VersionRow) -> dict[str, object] | None:
-    model = _declared(wired, state, row)
+    model = declared(wired.ports, state, row)
     return None if model is None else framing_document(model)
-
-
-def framing_document(model: Model) -> dict[str, object]:
-    """A framing with durations as the documents write them."""
-    framing = model.framing
-    return {
-        "purpose": framing.purpose,
-        "horizon": f"{framing.horizon.seconds:g}s",
-        "act_within": None if framing.act_within is None else f"{framing.act_within.seconds:g}s",
-        "kpi": framing.kpi,
-        "gain": framing.gain,
-        "risk": framing.risk,
-    }
-
-
-@app.command()
-def card(
-    version: Version,
-    *,
-    project: Project = HERE,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> int:
-    """A version's card, as Markdown. What it is for and how risky, what it was made of, how good it is and for whom, who approved it."""
-    out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
-        row = common.find_reference(wired, version)
-        state = wired.ports.ledger.state()
-        result, now = wired.ports.library.result(row.result), wired.ports.clock.now()
-        model = _declared(wired, state, row)
-        if model is None:
-            raise NotFound(
-                f"what {row.model}@{row.version} was declared as cannot be read any more",
-                why="a card says what a version is for",
-                fix=f"flyball models show {row.model}@{row.version}",
-            )
-        text = card_of(
-            model,
-            row,
-            msgspec.structs.replace(result, verdicts=verdicts(row, result, now)),
-            now,
-            wired.ports.library.report(result.report),
-        )
-        for line in text.splitlines():
-            out.line(line)
-        out.document({"model": row.model, "version": row.version, "framing": framing_document(model), "card": text})
-    return 0
 
 
 def asked_text(row: VersionRow) -> str:

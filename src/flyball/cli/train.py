@@ -20,7 +20,7 @@ from flyball.cli.release import start as release
 from flyball.data.rules import told_source, usable
 from flyball.declare.reads import made_from
 from flyball.errors import BadInput, Conflict, DeclarationError, FlyballError, NotFound
-from flyball.evaluation.persons import of_persons
+from flyball.evaluation.persons import of_card, of_persons
 from flyball.loop import lookup, orders, training
 from flyball.loop.commands import CancelRun, Train, active_run, decide_cancel_run, decide_train
 from flyball.loop.tick import observe_runs
@@ -360,6 +360,9 @@ def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, roll
     if version.state is VersionState.HELD:
         missing = count(version, Outcome.INSUFFICIENT)
         people = sum(of_persons(one) for one in version.verdicts if one.outcome is Outcome.INSUFFICIENT)
+        card = sum(of_card(one) for one in version.verdicts if one.outcome is Outcome.INSUFFICIENT)
+        if card and card + people == missing:
+            return f'candidate: held: its card has blanks: {", ".join(version.blanks)}: flyball models card {ref} --fill {version.blanks[0]} "…"'
         if people == missing:
             return f'candidate: held: {asked_text(version)}: another person says flyball approve {ref} --reason "…"'
         return f"candidate: held by {missing} open {'gate' if missing == 1 else 'gates'}; a longer hold-out lets it go on"

@@ -36,6 +36,10 @@ class MetricInfo:
     unit: str = ""
 
 
+CARD_BLANKS = "card_blanks"
+"""Not measured by a run: it changes when a person writes."""
+
+
 def _table(*infos: MetricInfo) -> Mapping[str, MetricInfo]:
     return MappingProxyType({info.name: info for info in infos})
 
@@ -116,6 +120,9 @@ METRICS: Mapping[str, MetricInfo] = _table(
         source="traffic",
         bounded=False,
         unit="ms",
+    ),
+    _of_run(
+        CARD_BLANKS, "texts of the model card that only a person can write and nobody has written: a version waits until they are there"
     ),
     _of_run("leaks", "how many features or rows give the label away"),
     _of_run("duplicates", "share of the hold-out's rows that equal a row of training, label included", bounded=True),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from flyball.declare.checks import AnyOf, Approval, Check, Drift, Reference
 from flyball.declare.live import paired_gates
-from flyball.declare.metrics import METRICS, at_k, metric_info, metric_names
+from flyball.declare.metrics import CARD_BLANKS, METRICS, at_k, metric_info, metric_names
 from flyball.declare.model import Model
 from flyball.declare.rules_columns import Found, feature_names, inputs, transform_names
 from flyball.declare.units import near
@@ -126,6 +126,8 @@ def _of_run(place: str, check: Check, sentence: str) -> Iterator[Found]:
     metric = check.metric
     if place != "gates":
         yield Found(f"{sentence}: {metric.name} is measured by a run, and not in service", "", "make it a gate")
+    if metric.name == CARD_BLANKS and (check.op not in ("<=", "<") or isinstance(check.bound, Reference) or metric.bound):
+        yield Found(f"{sentence}: blanks of a card are counted, and held to a number", "", f'write fb.metric("{CARD_BLANKS}") <= 0')
     if metric.slices or metric.of_gap:
         yield Found(f"{sentence}: {metric.name} is one number of a run", "it has no slices and no groups", "leave .by and .gap out")
     if isinstance(check.bound, Reference) and check.bound.of == "baseline":

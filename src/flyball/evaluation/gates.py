@@ -7,33 +7,45 @@ pass when it is shown, fail when the observed difference lies beyond the margin,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from flyball.data.forms import first_for
-from flyball.declare.checks import AnyOf, Approval, Check, Drift
+from flyball.declare.checks import AnyOf, Approval, Check, Drift, Reference
 from flyball.declare.functions import Code, Function
-from flyball.declare.metrics import MEASURED, metric_info
+from flyball.declare.metrics import CARD_BLANKS, MEASURED, metric_info
 from flyball.declare.model import Gate
 from flyball.evaluation.holdout import Holdout, Measured
-from flyball.evaluation.persons import NONE_GIVEN, Approved, approved
+from flyball.evaluation.persons import NONE_GIVEN, Approved, approved, blank_text
 from flyball.evaluation.row_gates import on_rows
 from flyball.evaluation.run_gates import on_run
 from flyball.evaluation.verdicts import combine, insufficient, why_of
 from flyball.records.estimates import Asked, Outcome, Verdict
+from flyball.records.versions import BLANKS
 
 NOTHING = Measured()
 
 
 def _check(check: Check, holdout: Holdout, measured: Measured, required: set[str]) -> tuple[Verdict, ...]:
     name = check.metric.name
+    if name == CARD_BLANKS:
+        return (_on_card(check),)
     if name in MEASURED:
         return (on_run(check, measured, champion=holdout.champion is not None),)
     info = metric_info(name)
     if info is None or holdout.task not in info.tasks or info.source == "traffic":
         return (insufficient(check, f"{name} was not measured on the hold-out"),)
     return on_rows(check, holdout, required)
+
+
+def _on_card(check: Check) -> Verdict:
+    """A card is written after its run: until then the gate is open, as one is that asks for a person's yes."""
+    if isinstance(check.bound, Reference) or check.op not in ("<=", "<"):
+        return insufficient(check, "blanks of a card are held to a number")
+    allowed = math.floor(check.bound) if check.op == "<=" else math.ceil(check.bound) - 1
+    return Verdict(check=str(check), outcome=Outcome.INSUFFICIENT, why=blank_text(BLANKS), blanks=allowed)
 
 
 def _approval(gate: Approval, approvals: Sequence[Approved]) -> Verdict:
@@ -47,7 +59,10 @@ def _any_of(gate: AnyOf, parts: Sequence[tuple[Verdict, ...]]) -> Verdict:
     best = parts[outcomes.index(outcome)]
     why = "; or ".join(f"{check}: {found} ({why_of(part)})" for check, found, part in zip(gate.checks, outcomes, parts, strict=True))
     asks = tuple(dict.fromkeys(asked for part in parts for verdict in part for asked in verdict.asks))
-    return Verdict(check=str(gate), outcome=outcome, estimate=best[0].estimate, reference=best[0].reference, why=why, asks=asks)
+    blanks = max((verdict.blanks for part in parts for verdict in part if verdict.blanks is not None), default=None)
+    return Verdict(
+        check=str(gate), outcome=outcome, estimate=best[0].estimate, reference=best[0].reference, why=why, asks=asks, blanks=blanks
+    )
 
 
 def _by_function(gate: Code, holdout: Holdout) -> Verdict:

@@ -7,10 +7,35 @@ from typing import NamedTuple
 
 import msgspec
 
-from flyball.records.estimates import Outcome, Verdict
+from flyball.records.estimates import Estimate, Outcome, Verdict
 
 NONE_GIVEN = "none given"
 """Why an approval is open that nobody has given yet."""
+
+
+def of_card(verdict: Verdict) -> bool:
+    """Whether nothing but the texts of the model card can make it pass."""
+    return verdict.blanks is not None and " or " not in verdict.check
+
+
+def written(verdicts: Sequence[Verdict], blanks: Sequence[str]) -> tuple[Verdict, ...]:
+    """The verdicts with what persons have written since: one on the card passes when no more of it is blank than its gate allows."""
+    return tuple(_with_card(verdict, blanks) if verdict.blanks is not None else verdict for verdict in verdicts)
+
+
+def _with_card(verdict: Verdict, blanks: Sequence[str]) -> Verdict:
+    if verdict.outcome is not Outcome.INSUFFICIENT or verdict.blanks is None:
+        return verdict
+    if len(blanks) > verdict.blanks:
+        # of alternatives, each says why it is open
+        return msgspec.structs.replace(verdict, why=blank_text(blanks)) if of_card(verdict) else verdict
+    why = f"the card is written but for {', '.join(blanks)}" if blanks else "the card is written"
+    return msgspec.structs.replace(verdict, outcome=Outcome.PASS, estimate=Estimate(value=float(len(blanks))), why=why)
+
+
+def blank_text(blanks: Sequence[str]) -> str:
+    """What is missing on a card."""
+    return f"not written: {', '.join(blanks)}"
 
 
 class Approved(NamedTuple):

@@ -12,7 +12,7 @@ from flyball.clock import Instant, Span
 from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.declare.policy import Retrain
-from flyball.evaluation.persons import of_persons
+from flyball.evaluation.persons import of_card, of_persons
 from flyball.incidents import rules as incidents
 from flyball.ledger.bounds import clipped
 from flyball.loop import training as runs
@@ -250,7 +250,7 @@ def judge_again(ports: Ports, model: Model, now: Instant) -> None:
     if version is None or version.state != VersionState.HELD or busy:
         return
     open_gates = [verdict for verdict in version.verdicts if verdict.outcome == Outcome.INSUFFICIENT]
-    if all(of_persons(verdict) for verdict in open_gates):
+    if all(of_persons(verdict) or of_card(verdict) for verdict in open_gates):
         return
     spec = runs.judging_spec(ports, state, model, version, now)
     if spec is not None:

@@ -131,6 +131,7 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         "loop.lifecycle.Reinstate": _rule(Role.OPERATOR, Role.APPROVER, Role.ADMIN),
         "loop.lifecycle.Delete": _rule(*_OPERATORS),
         "loop.lifecycle.Annotate": _rule(Role.SCIENTIST, Role.OPERATOR, Role.APPROVER, Role.ADMIN),
+        "loop.describing.Describe": _rule(Role.SCIENTIST, Role.OPERATOR, Role.APPROVER, Role.ADMIN),
         # who may do what
         "loop.tokens.CreateToken": Rule(frozenset({Role.ADMIN}), recovery=True),
         "loop.tokens.RevokeToken": _rule(Role.ADMIN),

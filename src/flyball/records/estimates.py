@@ -37,7 +37,10 @@ class Asked(Record, frozen=True):
 
 
 class Verdict(Record, frozen=True):
-    """One check's outcome, and why. `slice` is empty for the whole, else as in `day=6`. `asks`: whose yes makes it pass, any of these."""
+    """One check's outcome, and why. `slice` is empty for the whole, else as in `day=6`. `asks`: whose yes makes it pass, any of these.
+
+    `blanks`: it passes when so many blanks of the model card are left open, or fewer; None: it is not about the card.
+    """
 
     check: str
     outcome: Outcome
@@ -46,3 +49,4 @@ class Verdict(Record, frozen=True):
     reference: Estimate | None = None
     why: str = ""
     asks: tuple[Asked, ...] = ()
+    blanks: int | None = None

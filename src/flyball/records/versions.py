@@ -8,6 +8,9 @@ from flyball.clock import Instant
 from flyball.records.base import Event, ManifestHash, Record, ResultHash, Table
 from flyball.records.estimates import Estimate, Verdict
 
+BLANKS = ("out_of_scope", "limitations", "ethics")
+"""The texts of a model card that only a person can write: what the model must not be used for, where it cannot be relied on, whom it may harm."""
+
 
 class VersionState(StrEnum):
     """States of a version (docs/architecture.md). Champion and challenger are roles, kept in MODELS, not states."""
@@ -175,6 +178,15 @@ class VersionNoted(Event, frozen=True, tag="version.noted"):
     untagged: tuple[str, ...] = ()
 
 
+class VersionDescribed(Event, frozen=True, tag="version.described"):
+    """A person wrote one of the texts of a version's card that nobody else can write (`blank`); an empty `text` makes it a blank again."""
+
+    model: str
+    version: str
+    blank: str
+    text: str
+
+
 class VersionDeployed(Event, frozen=True, tag="version.deployed"):
     """The version takes traffic or scores in shadow: it is in a route."""
 
@@ -239,6 +251,14 @@ class Known(Record, frozen=True):
     at: Instant
 
 
+class Written(Record, frozen=True):
+    """A text of a model card: what a person wrote, and when."""
+
+    text: str
+    actor: str
+    at: Instant
+
+
 class VersionRow(Record, frozen=True):
     """A version as it stands. Of many verdicts it lists some, and counts the others by outcome in `unlisted`; `result` has all.
 
@@ -271,6 +291,13 @@ class VersionRow(Record, frozen=True):
     known: tuple[Known, ...] = ()
     """Known failure modes."""
     tags: dict[str, str] = {}
+    card: dict[str, Written] = {}
+    """The texts of its card that persons have written, by blank."""
+
+    @property
+    def blanks(self) -> tuple[str, ...]:
+        """The blanks of its card that nobody has filled."""
+        return tuple(name for name in BLANKS if name not in self.card)
 
 
 class ModelRow(Record, frozen=True):
@@ -319,6 +346,7 @@ EVENTS = (
     VersionDeprecated,
     VersionUndeprecated,
     VersionNoted,
+    VersionDescribed,
     VersionDeployed,
     VersionRetired,
     VersionDeleted,

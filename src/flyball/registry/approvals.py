@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from flyball.clock import Instant, rfc3339
-from flyball.evaluation.persons import Approved, approved
+from flyball.evaluation.persons import Approved, approved, written
 from flyball.records.base import State
 from flyball.records.estimates import Asked, Outcome, Verdict
 from flyball.records.training import RUNS
@@ -50,8 +50,10 @@ def denied(row: VersionRow, gates_digest: str) -> list[Said]:
 
 
 def lifted(row: VersionRow, verdicts: Sequence[Verdict], gates_digest: str, now: Instant) -> tuple[Verdict, ...]:
-    """Verdicts of these gates, with what persons have said about the version: their yes, their no, and the waivers that have not expired."""
-    found = list(approved(verdicts, standing(row, gates_digest)))
+    """Verdicts of these gates, with what persons have said about the version: their yes, their no, what they wrote on its card, and
+    the waivers that have not expired.
+    """
+    found = list(written(approved(verdicts, standing(row, gates_digest)), row.blanks))
     for said in denied(row, gates_digest):
         found = _with_no(found, said)
     live = [each for each in row.waivers if each.gates_digest == gates_digest and not expired(each, now)]

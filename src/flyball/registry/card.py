@@ -1,35 +1,51 @@
-"""The model card of a version as Markdown: what it is for, what it was made of, how good it is and for whom, and who approved it. Pure."""
+"""The model card of a version: what it is for, what it was made of, how good it is and for whom, and who approved it. Pure.
+
+In the form of the Hugging Face Hub: YAML, then Markdown. All of it comes from the ledger, but for the texts that only a person can write: where nobody
+has, there is a marked blank.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from flyball.clock import Instant, Span, rfc3339
+from flyball.clock import Instant, rfc3339
 from flyball.declare.framing import implied
 from flyball.declare.model import Framing, Model
 from flyball.evaluation.told import row_lines
-from flyball.records.estimates import Estimate
 from flyball.records.evaluation import Report
+from flyball.records.models import Manifest
 from flyball.records.training import RunResult
 from flyball.records.versions import VersionRow
-from flyball.registry import approvals, report
+from flyball.registry import approvals, cardparts, report
+from flyball.registry.frontmatter import front_matter
+from flyball.registry.markdown import cell, rows, shown
 
-NOT_SAID = "not said"
 NO_REPORT = Report()
 
 
-def card_of(model: Model, row: VersionRow, result: RunResult, now: Instant, found: Report = NO_REPORT) -> str:
-    """The card of a version at a moment. `model` is what it was declared as, `result` the run's with every verdict, `found` the run's report."""
+def card_of(
+    model: Model, row: VersionRow, result: RunResult, now: Instant, found: Report = NO_REPORT, manifest: Manifest | None = None
+) -> str:
+    """The card of a version at a moment. `model` is what it was declared as, `result` the run's with every verdict, `found` the run's report,
+    `manifest` what its artifact is made of (None: it cannot be read any more).
+    """
     parts = (
-        [f"# {row.model}@{row.version}", ""],
+        [front_matter(model, row, result, served=manifest.served if manifest else ""), f"# {row.model}@{row.version}", ""],
         _purpose(model, row),
+        cardparts.text(row, "out_of_scope"),
         _data(model, row, result),
-        _quality(row, result),
+        cardparts.training(result, manifest),
+        _quality(result),
         _slices(result),
         _groups(found),
         _rests_on(found),
         _known(row, found),
+        cardparts.text(row, "limitations"),
+        cardparts.text(row, "ethics"),
+        cardparts.explained(found),
         _gates(model, row, result, now),
+        [""],
+        cardparts.use(row, result),
     )
     return "\n".join(line for part in parts for line in part).rstrip() + "\n"
 
@@ -38,7 +54,7 @@ def _purpose(model: Model, row: VersionRow) -> Iterator[str]:
     framing = model.framing
     yield "## What it is for"
     yield ""
-    yield from _rows(
+    yield from rows(
         {
             "purpose": framing.purpose,
             "KPI": framing.kpi,
@@ -63,7 +79,7 @@ def _data(model: Model, row: VersionRow, result: RunResult) -> Iterator[str]:
     freshness = f"{data.freshness} at most" if data.freshness is not None else ""
     yield "## What it was made of"
     yield ""
-    yield from _rows(
+    yield from rows(
         {
             "data": ", ".join(f"{name} {content[:12]}" for name, content in row.data.items()),
             "licence": data.licence,
@@ -77,13 +93,13 @@ def _data(model: Model, row: VersionRow, result: RunResult) -> Iterator[str]:
     )
 
 
-def _quality(row: VersionRow, result: RunResult) -> Iterator[str]:
+def _quality(result: RunResult) -> Iterator[str]:
     yield "## How good it is on the hold-out"
     yield ""
     yield "| metric | value, 95% interval | champion then | baseline |"
     yield "|---|---|---|---|"
-    for name, found in row.metrics.items():
-        yield f"| {name} | {_shown(found)} | {_shown(result.champion.get(name))} | {_shown(result.baseline.get(name))} |"
+    for name, found in result.metrics.items():
+        yield f"| {name} | {shown(found)} | {shown(result.champion.get(name))} | {shown(result.baseline.get(name))} |"
     yield ""
 
 
@@ -96,7 +112,7 @@ def _slices(result: RunResult) -> Iterator[str]:
     yield f"| slice | {' | '.join(names)} |"
     yield f"|---|{'---|' * len(names)}"
     for part, found in result.by_slice.items():
-        yield f"| {_cell(part)} | {' | '.join(_shown(found.get(name)) for name in names)} |"
+        yield f"| {cell(part)} | {' | '.join(shown(found.get(name)) for name in names)} |"
     yield ""
 
 
@@ -107,12 +123,12 @@ def _groups(found: Report) -> Iterator[str]:
     yield ""
     for each in found.groups:
         names = list(each.groups[0].metrics)
-        yield f"| {_cell(each.column)} | rows | {' | '.join(names)} |"
+        yield f"| {cell(each.column)} | rows | {' | '.join(names)} |"
         yield f"|---|---|{'---|' * len(names)}"
         for group in each.groups:
-            yield f"| {_cell(group.value)} | {group.n:,} | {' | '.join(_shown(group.metrics.get(name)) for name in names)} |"
+            yield f"| {cell(group.value)} | {group.n:,} | {' | '.join(shown(group.metrics.get(name)) for name in names)} |"
         yield ""
-        yield from (f"- {_cell(line)}" for line in report.group_lines(each))
+        yield from (f"- {cell(line)}" for line in report.group_lines(each))
         yield ""
 
 
@@ -122,7 +138,7 @@ def _rests_on(found: Report) -> Iterator[str]:
     if lines:
         yield "## What its figures rest on"
         yield ""
-        yield from (f"- {topic}: {_cell(line)}" for topic, line in lines)
+        yield from (f"- {topic}: {cell(line)}" for topic, line in lines)
         yield ""
 
 
@@ -130,11 +146,11 @@ def _known(row: VersionRow, found: Report) -> Iterator[str]:
     yield "## Where it is known to fail"
     yield ""
     if found.weak_slices is None:
-        yield f"- weak slices were not looked for: {_cell(found.missing.get('weak_slices', 'its run made no report'))}"
+        yield f"- weak slices were not looked for: {cell(found.missing.get('weak_slices', 'its run made no report'))}"
     elif not found.weak_slices.count:
         yield f"- no weak slice was found in {found.weak_slices.columns} columns and {found.weak_slices.pairs} pairs of them"
     for mode in report.failure_modes(found):
-        yield f"- {_cell(mode)} (found by its run)"
+        yield f"- {cell(mode)} (found by its run)"
     for each in row.known:
         yield f"- {each.text} ({each.actor}, {rfc3339(each.at)})"
     yield ""
@@ -155,22 +171,3 @@ def _gates(model: Model, row: VersionRow, result: RunResult, now: Instant) -> It
     watched = [str(one.check) for one in implied(model) if one.place == "monitors"]
     watched = [str(check) for check in model.monitors] + watched
     yield f"- watched in service: {'; '.join(dict.fromkeys(watched)) or 'by the detector of loss alone'}"
-
-
-def _rows(values: Mapping[str, str | Span]) -> Iterator[str]:
-    for name, value in values.items():
-        yield f"- {name}: {value or NOT_SAID}"
-    yield ""
-
-
-def _shown(found: Estimate | None) -> str:
-    if found is None:
-        return "–"
-    if found.value is None:
-        return _cell(found.why or "not known")
-    interval = "" if found.low is None or found.high is None else f" [{found.low:.4g}, {found.high:.4g}]"
-    return f"{found.value:.4g}{interval}, n={found.n:,}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -25,6 +25,7 @@ from flyball.records.versions import (
     VersionDenied,
     VersionDeployed,
     VersionDeprecated,
+    VersionDescribed,
     VersionEligible,
     VersionHeld,
     VersionJudged,
@@ -40,6 +41,7 @@ from flyball.records.versions import (
     VersionUndeprecated,
     VersionWaived,
     Waiver,
+    Written,
 )
 from flyball.registry.states import judged, move
 
@@ -199,6 +201,17 @@ def fold_noted(projection: Projection, recorded: Recorded) -> None:
     projection.put(VERSIONS, key, msgspec.structs.replace(row, known=(*kept, *added), tags=dict(sorted(tags.items()))))
 
 
+def fold_described(projection: Projection, recorded: Recorded) -> None:
+    """A text of its card is written, or is a blank again."""
+    event = recorded.event
+    assert isinstance(event, VersionDescribed)
+    key, row = _row(projection, event.model, event.version)
+    card = {name: text for name, text in row.card.items() if name != event.blank}
+    if event.text:
+        card[event.blank] = Written(text=event.text, actor=recorded.actor, at=recorded.at)
+    projection.put(VERSIONS, key, msgspec.structs.replace(row, card=dict(sorted(card.items()))))
+
+
 def _no_way_back(projection: Projection, model: str, version: str) -> None:
     row = projection.get(MODELS, model)
     if row is not None and row.former == version:
@@ -247,6 +260,7 @@ FOLDS: Mapping[type[Event], Fold] = MappingProxyType(
         VersionDeprecated: fold_deprecated,
         VersionUndeprecated: fold_deprecated,
         VersionNoted: fold_noted,
+        VersionDescribed: fold_described,
         VersionDeployed: fold_deployed,
         VersionRetired: fold_retired,
         VersionDeleted: fold_deleted,

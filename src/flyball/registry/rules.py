@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from flyball.clock import Instant, rfc3339
-from flyball.evaluation.persons import of_persons
+from flyball.evaluation.persons import of_card, of_persons
 from flyball.records.base import Event, Refusal
 from flyball.records.estimates import Outcome, Verdict
 from flyball.records.models import Field, Signature
@@ -214,6 +214,8 @@ def _said(verdict: Verdict) -> str:
 
 
 def _fix_open(row: VersionRow, verdicts: Sequence[Verdict]) -> str:
+    if verdicts and all(of_card(verdict) for verdict in verdicts):
+        return f'write what is missing: flyball models card {row.model}@{row.version} --fill {next(iter(row.blanks), "limitations")} "…"'
     if all(of_persons(verdict) for verdict in verdicts):
         return f'another person than the author, with the role named, says flyball approve {row.model}@{row.version} --reason "…"'
     return f"give it more labelled rows (a longer hold-out), then flyball train {row.model}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from flyball.evaluation.persons import of_persons
+from flyball.evaluation.persons import of_card, of_persons
 from flyball.ledger.bounds import clipped, fullest, named
 from flyball.records.estimates import Outcome, Verdict
 from flyball.records.versions import VersionEligible, VersionHeld, VersionJudged, VersionRejected, VersionRow
@@ -63,7 +63,7 @@ def _ranked(verdicts: Sequence[Verdict]) -> list[int]:
     def grave(place: int) -> tuple[int, bool, bool, float, int]:
         verdict = verdicts[place]
         # an open approval is named after what lacks data: the one waits for a person, the other for rows
-        approval = of_persons(verdict)
+        approval = of_persons(verdict) or of_card(verdict)
         return _GRAVITY[verdict.outcome], approval, verdict.reference is None, _margin(verdict), place
 
     ordered = sorted(range(len(verdicts)), key=grave)

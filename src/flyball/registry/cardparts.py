@@ -1,0 +1,112 @@
+"""Parts of a model card: how a version was trained and what that cost, what its answers rest on, how it is used, and what only a person can write. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flyball.clock import rfc3339
+from flyball.declare.units import shown_size
+from flyball.records.estimates import Estimate
+from flyball.records.evaluation import Report
+from flyball.records.models import Field, Manifest
+from flyball.records.training import RunResult
+from flyball.records.versions import VersionRow
+from flyball.registry.markdown import cell, flat, rows, shown
+
+MOST_FEATURES = 10
+GONE = "cannot be read any more"
+
+_TITLES = {"out_of_scope": "What it must not be used for", "limitations": "Where it cannot be relied on", "ethics": "Whom it may harm"}
+_MEASURED = {
+    "train_memory": "memory of the run",
+    "train_energy": "energy, an estimate",
+    "train_cost": "cost",
+    "size": "size of its files",
+    "memory": "memory of a process that serves it",
+}
+
+
+def blank(name: str) -> str:
+    """The mark of a text that nobody has written."""
+    return f"<!-- blank: {name} -->"
+
+
+def text(row: VersionRow, name: str) -> Iterator[str]:
+    """What a person wrote under a heading of its own, or the marked blank."""
+    yield f"## {_TITLES[name]}"
+    yield ""
+    if name in row.card:
+        written = row.card[name]
+        # whoever writes of blanks leaves none
+        yield written.text.replace("<!--", "&lt;!--")
+        yield ""
+        yield f"({written.actor}, {rfc3339(written.at)})"
+    else:
+        yield blank(name)
+        yield f'Not written yet: `flyball models card {row.model}@{row.version} --fill {name} "…"`'
+    yield ""
+
+
+def training(result: RunResult, manifest: Manifest | None) -> Iterator[str]:
+    """Parameters, environment and cost. What was not measured is not there, but for the money, which is said to be unknown."""
+    measured = {name: result.measured[name] for name in _MEASURED if name in result.measured}
+    yield "## How it was trained"
+    yield ""
+    yield from rows(
+        {
+            "parameters": ", ".join(f"{name}={value}" for name, value in result.parameters.items()) or "the defaults of fit",
+            "search": f"{result.trials} trials" if result.trials else "none",
+            "Python": manifest.python if manifest else GONE,
+            "libraries": ", ".join(f"{name} {version}" for name, version in manifest.libraries.items()) if manifest else GONE,
+            "CPU": f"{result.cpu_s:,.1f} s, {result.fit_s:,.1f} s of it in fits",
+            **{_MEASURED[name]: _amount(name, each) for name, each in measured.items()},
+            **({} if "train_cost" in measured else {"cost": "not known"}),
+        }
+    )
+
+
+def _amount(name: str, found: Estimate) -> str:
+    if found.value is None:
+        return f"not known: {found.why}"
+    if name in ("train_memory", "size", "memory"):
+        return shown_size(found.value)
+    return f"{found.value:.4g}" + (" Wh" if name == "train_energy" else "") + (f" ({found.why})" if found.why else "")
+
+
+def explained(found: Report) -> Iterator[str]:
+    """The features that matter most, as the run's permutations say."""
+    yield "## What its answers rest on"
+    yield ""
+    if found.importances is None:
+        yield f"- not looked into: {flat(found.missing.get('importances', 'its run made no report'))}"
+    else:
+        about = found.importances
+        yield f"By how much {about.loss} rises from {about.mean_loss:.4g} when a feature's values are dealt out anew among {about.rows:,} held-out rows:"
+        yield ""
+        yield from (f"- {flat(one.feature)}: {shown(one.rise)}" for one in about.features[:MOST_FEATURES])
+        if len(about.features) > MOST_FEATURES:
+            yield f"- and {len(about.features) - MOST_FEATURES} more, each with less"
+    yield ""
+
+
+def use(row: VersionRow, result: RunResult) -> Iterator[str]:
+    """How it is asked, and what a row holds."""
+    ref, signature = f"{row.model}@{row.version}", result.signature
+    yield "## How to use it"
+    yield ""
+    yield f"`POST /models/{ref}/predict` on a running flyball, or `flyball predict {ref} row.json`. A row holds:"
+    yield ""
+    yield "| field | type | allowed |"
+    yield "|---|---|---|"
+    for field in signature.fields:
+        yield f"| {cell(field.name)} | {field.type}{' or null' if field.nullable else ''} | {cell(_allowed(field))} |"
+    if signature.classes:
+        yield ""
+        yield f"It answers one of: {flat(', '.join(map(str, signature.classes)))}."
+
+
+def _allowed(field: Field) -> str:
+    if field.one_of is not None:
+        return ", ".join(map(str, field.one_of[:20])) + (", …" if len(field.one_of) > 20 else "")
+    low, high = ("" if end is None else f"{end:g}" for end in (field.low, field.high))
+    return f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}" if high else "any"
