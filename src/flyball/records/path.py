@@ -7,7 +7,8 @@ from flyball.records.base import Record
 
 class PathAsked(Record, frozen=True):
     """What a process is told that measures a version's whole path. `rows` of requests are in the order of the signature; `folder` holds the online store of its
-    views and is its own to write to; `calls` is the most it asks, `budget_s` the most that they may take together, in seconds.
+    views and is its own to write to; `calls` is the most it asks, `budget_s` the most that they may take together, in seconds. `lengths`: how many of the rows, in order, each
+    call asks (the lists of a ranking); without them, each call asks one.
     """
 
     artifact: str
@@ -16,6 +17,7 @@ class PathAsked(Record, frozen=True):
     rows: tuple[tuple[int | float | str | bool | None, ...], ...]
     calls: int
     budget_s: float
+    lengths: tuple[int, ...] = ()
 
 
 class PathSeen(Record, frozen=True):
@@ -38,7 +40,7 @@ class PathPart(Record, frozen=True):
 
 
 class Path(Record, frozen=True):
-    """The whole path of a version in a worker of its own, rows of the hold-out asked one by one: ms, by part (the slowest first), and the worker's memory in bytes.
+    """The whole path of a version in a worker of its own, rows of the hold-out (of a ranking: its lists) asked one by one: ms, by part (the slowest first), and the worker's memory in bytes.
 
     `transforms`: each expression computed alone, in ms. `slowest` names a part, or the transform in it.
     """

@@ -12,8 +12,9 @@ import socket
 import struct
 import sys
 import time
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -76,10 +77,10 @@ def _asked(asked: PathAsked, path: str) -> tuple[list[float], str]:
 
 
 def _ask(asked: PathAsked, path: str) -> list[float]:
-    """Each row by itself, and again from the first when all were asked; what each call took, in ms. Raises OSError, ValueError for a row that is not answered."""
+    """Each row, or list, by itself, and again from the first when all were asked; what each call took, in ms. Raises OSError, ValueError for a row that is not answered."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
         caller.connect(path)
-        packed = [msgspec.msgpack.encode([row]) for row in asked.rows]
+        packed = [msgspec.msgpack.encode(rows) for rows in _questions(asked)]
         # the first waits until the worker has loaded the model, and what is made once is made
         if _call(caller, 0, packed[0]) >= 0:
             for tag in range(1, _WARM):
@@ -90,6 +91,12 @@ def _ask(asked: PathAsked, path: str) -> list[float]:
         while len(took) < LEAST_CALLS or (len(took) < asked.calls and time.perf_counter() < until):
             took.append(_call(caller, _WARM + len(took), packed[len(took) % len(packed)]) * 1e3)
         return took
+
+
+def _questions(asked: PathAsked) -> list[tuple[Any, ...]]:
+    """The rows of each call."""
+    ends = list(accumulate(asked.lengths or (1,) * len(asked.rows)))
+    return [asked.rows[start:end] for start, end in pairwise([0, *ends])]
 
 
 def _call(caller: socket.socket, tag: int, packed: bytes) -> float:

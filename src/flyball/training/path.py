@@ -69,7 +69,13 @@ def path(subject: Subject) -> Found:
         folder = Path(temporary)
         _fill(subject, rows, folder)
         told = PathAsked(
-            artifact=subject.artifact, blobs=str(blobs.root), folder=temporary, rows=_wire(subject, rows), calls=CALLS, budget_s=BUDGET_S
+            artifact=subject.artifact,
+            blobs=str(blobs.root),
+            folder=temporary,
+            rows=_wire(subject, rows),
+            calls=CALLS,
+            budget_s=BUDGET_S,
+            lengths=_lengths(subject.model, rows),
         )
         seen = _measured(told, folder)
     return Found({"path": figures.summary(seen)}, figures.estimates(seen))
@@ -104,7 +110,7 @@ def _measured(told: PathAsked, folder: Path) -> PathSeen:
 
 
 def _requests(subject: Subject) -> pl.DataFrame:
-    """Rows of the hold-out as callers send them, with their time: up to as many as there are calls, from all of it."""
+    """Rows of the hold-out as callers send them, with their time: up to as many as there are calls, from all of it; of a ranking whole lists."""
     rows, split, data = subject.rows, subject.split, subject.model.data
     times = rows.frame["__time"][split.holdout : split.end]
     wanted = times.gather_every(max(1, -(-times.len() // CALLS)))
@@ -114,10 +120,18 @@ def _requests(subject: Subject) -> pl.DataFrame:
     else:
         held = pl.concat([piece.filter(instants(data.time).is_between(low, high)) for piece in _pieces(subject.frames, data.name)])
         held = held.with_columns(instants(data.time).alias("__time"))
-    found = held.filter(pl.col("__time").is_in(wanted.implode())).head(CALLS)
+    found = held.filter(pl.col("__time").is_in(wanted.implode()))
+    found = found.sort("__time", subject.model.group, maintain_order=True) if subject.model.task == "ranking" else found.head(CALLS)
     if found.height == 0:
         raise BadInput("the hold-out's rows are not in the data set", why="a worker is asked them as callers send them")
     return found
+
+
+def _lengths(model: Model, rows: pl.DataFrame) -> tuple[int, ...]:
+    """How many rows each call asks: those of a list, for whoever waits for a ranking waits for all of it."""
+    if model.task != "ranking":
+        return ()
+    return tuple(rows.select(pl.struct("__time", model.group).rle().struct.field("len"))["len"].to_list())
 
 
 def _pieces(frames: Frames, name: str) -> list[pl.DataFrame]:
