@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ from flyball.records.training import RUNS, RunResult
 from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
 from flyball.registry import approvals, report
 from flyball.registry.search import matches, parse
+from flyball.serving.environments import apart, sentence
 
 if TYPE_CHECKING:
     from flyball.wiring import Wired
@@ -129,6 +131,10 @@ def show(
             "unmeasured": result.unmeasured,
             "report": wired.ports.library.report(result.report),
             "cpu_s": round(result.cpu_s, 3),
+            "environment": result.environment,
+            "served_by": apart(wired.layout).get(f"{row.model}@{row.version}", ()),
+            "notes": result.notes,
+            "history": result.history,
             "framing": _framing(wired, state, row),
         }
         out.document(document)
@@ -137,6 +143,18 @@ def show(
 
 def _state(row: VersionRow) -> str:
     return f"{row.state.value}, deprecated" if row.deprecated else row.state.value
+
+
+def _made_with(wired: Wired, row: VersionRow, result: RunResult) -> Iterator[str]:
+    """What it was made with, and whether what serves it has the same."""
+    found = result.environment
+    if found is not None:
+        known = ", ".join(f"{name} {version}" for name, version in found.libraries.items())
+        yield f"built     Python {found.python}, {known} on {found.processor}"
+    differs = apart(wired.layout).get(f"{row.model}@{row.version}")
+    if differs:
+        yield f"differs   {sentence(f'{row.model}@{row.version}', differs)}"
+    yield from (f"note      {note}" for note in result.notes)
 
 
 def _tombstone(out: Output, row: VersionRow) -> None:
@@ -171,6 +189,8 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
     out.line(f"lineage   flyball lineage {row.model}@{row.version}")
     if result.parameters:
         out.line(f"with      {', '.join(f'{name}={value}' for name, value in result.parameters.items())}")
+    for text in _made_with(wired, row, result):
+        out.line(text)
     out.line(f"artifact  {row.artifact[:12]}  {len(wired.ports.library.signature(row.artifact).fields)} fields a request")
     metrics = [[name, estimate(found), _value(result.champion, name), _value(result.baseline, name)] for name, found in row.metrics.items()]
     out.table(("METRIC", "ON THE HOLD-OUT", "CHAMPION THEN", "BASELINE"), metrics)

@@ -34,6 +34,7 @@ from flyball.records.training import RUNS, RunState
 from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
 from flyball.registry.approvals import doubts
 from flyball.registry.states import RELEASABLE
+from flyball.serving.environments import apart, sentence
 
 if TYPE_CHECKING:
     from flyball.declare.model import Model
@@ -116,6 +117,7 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
             if common.may_see(wired, row.model):
                 ref = f"{row.model}@{row.version}"
                 out.line(f"{out.paint('advised', 'bad')}   against {ref} ({lookup.role(state, row) or row.state.value}): {row.deprecated}")
+        strange = _environments(wired, out)
         views = [
             each for each in noted(wired.layout.views).views if each.problem and any(common.may_see(wired, name) for name in each.models)
         ]
@@ -131,10 +133,19 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
             "proposals": [dated(row) for row in proposals],
             "views": [{"view": each.view, "models": each.models, "problem": each.problem} for each in views],
             "in_doubt": [{"model": row.model, "version": row.version, "gates": doubts(row, now)} for row in doubtful],
+            "environments": strange,
             "held": [{"model": row.model, "version": row.version, "for": asked_text(row)} for row in held],
         }
         out.document(document | {"detector": wired.ports.detector, "up": up, "loop_age_s": None if age is None else round(age / 1e6, 3)})
     return 0
+
+
+def _environments(wired: Wired, out: Output) -> dict[str, tuple[str, ...]]:
+    """Which versions are served by another environment than they were made with, and what differs."""
+    found = {ref: differs for ref, differs in apart(wired.layout).items() if common.may_see(wired, ref.partition("@")[0])}
+    for ref, differs in found.items():
+        out.line(f"{out.paint('differs', 'unsure')}   {sentence(ref, differs)}")
+    return found
 
 
 def line(wired: Wired, state: State, name: str, now: Instant) -> Line:

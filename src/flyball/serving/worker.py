@@ -30,13 +30,15 @@ from flyball.errors import Corrupt, FlyballError, Unavailable
 from flyball.features.assemble import Served, served
 from flyball.features.skew import logged
 from flyball.serving import proofs, wire
+from flyball.serving.environments import sentence
 from flyball.serving.explaining import steps
 from flyball.serving.faults import failed
 from flyball.serving.history import History, store_of
 from flyball.serving.layout import Layout, worker_name, write_json
 from flyball.serving.vectors import Vectors, Views
 from flyball.store.blobs import LocalBlobs
-from flyball.training.artifact import load
+from flyball.training.artifact import load, manifest_of
+from flyball.training.environment import differences
 from flyball.training.estimators import preload
 from flyball.training.explaining import Explainer, Explanation
 from flyball.training.explaining import preload as preload_explanations
@@ -387,7 +389,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     worker = Worker(scorer, history, listener, options.pipe)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     layout.failed(name).unlink(missing_ok=True)
-    write_json(layout.ready(name), {"pid": os.getpid(), "ref": options.ref, "artifact": options.artifact})
+    differs = differences(manifest_of(options.artifact, LocalBlobs(layout.blobs)))
+    if differs:
+        print(sentence(options.ref, differs), flush=True)
+    ready = {"pid": os.getpid(), "ref": options.ref, "artifact": options.artifact, "environment": list(differs)}
+    write_json(layout.ready(name), ready)
     try:
         worker.run()
     finally:
