@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from flyball.data.refresh import refresh
 from flyball.declare.reads import looked_at
+from flyball.errors import FlyballError
 from flyball.loop.pushing import compact
 from flyball.loop.reading import applied
-from flyball.loop.tick import commit
+from flyball.loop.tick import LOST, commit
 from flyball.records.data import DATASETS, DataCommitted, DataRefused, DatasetRow
 from flyball.records.declarations import DECLARATIONS
 
@@ -27,12 +28,18 @@ def look(wired: Wired, model: Model, looked: set[str] | None = None) -> DatasetR
     declared = ports.ledger.state().get(DECLARATIONS, model.name)
     access = wired.reader.access(applied(declared, wired.blobs) if declared is not None else None)
     seen = set() if looked is None else looked
+    needed = looked_at(model.replace(suites=()))
     for name, dataset in looked_at(model).items():
         if name in seen:
             continue
         seen.add(name)
         row = ports.ledger.state().get(DATASETS, name)
-        found = refresh(dataset, access, wired.blobs, row, partial(wired.subjects().erasures, name), wired.against())
+        try:
+            found = refresh(dataset, access, wired.blobs, row, partial(wired.subjects().erasures, name), wired.against())
+        except FlyballError as error:
+            if name in needed or error.code in LOST:
+                raise
+            continue  # cases of a suite that are not there: what they judge lacks data, and each verdict says so
         if isinstance(found, DataCommitted | DataRefused):
             commit(ports, found)
         compact(wired.layout.push, dataset, ports.ledger.state().get(DATASETS, name))

@@ -82,8 +82,7 @@ def named_by(models: Iterable[Model]) -> set[str]:
     """The views that models use, and the data sets that they and these look at."""
     models = tuple(models)
     views = {f"view:{view.name}" for model in models for view in model.features}
-    other = {f"dataset:{suite.data.name}" for model in models for suite in model.suites}
-    other |= {f"dataset:{batch.source.name}" for model in models for batch in model.batch if isinstance(batch.source, Dataset)}
+    other = {f"dataset:{batch.source.name}" for model in models for batch in model.batch if isinstance(batch.source, Dataset)}
     return views | other | {f"dataset:{name}" for model in models for name in looked_at(model)}
 
 

@@ -62,7 +62,7 @@ _VERSION_FIELDS = ("task", "data", "label", "train", "inputs", "features", "tran
 class Digests(NamedTuple):
     """`version` (a change needs a new run) and `policy` (a change takes effect when applied), each `sha256:` and 64 hex digits.
 
-    `gates` is of the part of the policy that judges a version: its gates, those that its risk implies, and the slices that they look at.
+    `gates` is of the part of the policy that judges a version: its gates, those that its risk implies, its suites, and the slices that they look at.
     """
 
     version: str
@@ -122,7 +122,8 @@ def digests(text: str) -> Digests:
     policy["framing"] = {key: value for key, value in body["framing"].items() if key != "horizon"}
     # a high risk asks for a person's approval, where releases are not left to the loop (declare/framing.py)
     risk = [["high", body["autonomy"]["release"]]] if body["framing"]["risk"] == "high" else []
-    gates = _without_policy([body["gates"], body["slices"], *risk], [])
+    suites = [body["suites"]] if body["suites"] else []
+    gates = _without_policy([body["gates"], body["slices"], *suites, *risk], [])
     kept: list[Any] = []
     version, policy = _without_policy(version, kept), _without_policy(policy, kept)
     policy["also"] = kept

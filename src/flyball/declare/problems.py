@@ -15,6 +15,7 @@ from flyball.declare.reads import looked_at
 from flyball.declare.rules_checks import PLANNED_METRICS, check_rules, sentences
 from flyball.declare.rules_columns import Found, column_rules, inputs
 from flyball.declare.rules_fit import fit_rules
+from flyball.declare.rules_suites import suite_rules
 from flyball.declare.units import near
 from flyball.errors import Problem
 from flyball.records.identity import Job, Role
@@ -53,6 +54,7 @@ def _rules(model: Model) -> Iterator[Found]:
     yield from framing_rules(model)
     yield from fit_rules(model)
     yield from check_rules(model)
+    yield from suite_rules(model)
     for key in model.costs:
         if key not in COSTS:
             yield Found(f'costs name "{key}"', "", near(key, COSTS))
@@ -69,7 +71,7 @@ def _rules(model: Model) -> Iterator[Found]:
 def _doubts(model: Model) -> Iterator[Found]:
     if not model.rollout.steps:
         yield Found("rollout has no steps", "a release takes all traffic at once", 'add .shadow("1d").canary("10%", "1d")')
-    if not model.gates:
+    if not model.gates and not model.suites:
         yield Found("there is no gate", "every candidate may be released", 'add gates=[fb.metric("accuracy") >= fb.champion - 0.02]')
     if not model.owner:
         yield Found("there is no owner", "incidents have nobody to go to", "name the team: owner=")
@@ -138,8 +140,6 @@ def _unbuilt_data(model: Model) -> Iterator[tuple[str, str, str]]:
         yield f'outcome "{outcome.name}"', "", ""
     if model.train is None:
         yield "a model without train (served elsewhere)", "nothing is trained or served", "declare train=fb.Train(fit)"
-    for case in model.suites:
-        yield f'suite "{case.name}"', "", ""
 
 
 def _unbuilt_policy(model: Model) -> Iterator[tuple[str, str, str]]:

@@ -12,12 +12,21 @@ def made_from(model: Model) -> dict[str, Dataset]:
     return _by_name([model.data, *(view.data for view in model.features), *label])
 
 
+def judged_on(model: Model) -> dict[str, Dataset]:
+    """The data sets of the cases of its suites, by name: a run reads them where they are there."""
+    return _by_name([case.data for case in model.suites])
+
+
 def looked_at(model: Model) -> dict[str, Dataset]:
-    """These, and those of outcomes, and those in which their values must be found: what is to be read for the model, in an order in which a
+    """These, and those of outcomes and suites, and those in which their values must be found: what is to be read for the model, in an order in which a
     data set comes after those that it refers to.
     """
     found: dict[str, Dataset] = {}
-    for data in (*made_from(model).values(), *(outcome.source for outcome in model.outcomes)):
+    for data in (
+        *made_from(model).values(),
+        *(outcome.source for outcome in model.outcomes),
+        *(case.data for case in model.suites),
+    ):
         _with_references(data, found, ())
     return found
 

@@ -18,8 +18,8 @@ from flyball.declare.code import load_model
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.declare.project import read_project
-from flyball.declare.reads import made_from
-from flyball.errors import BadInput, NotFound, Problem
+from flyball.declare.reads import judged_on, made_from
+from flyball.errors import BadInput, FlyballError, NotFound, Problem
 from flyball.loop.backtest import History, check_length
 from flyball.loop.reading import reader_of
 from flyball.records.data import DatasetVersion
@@ -63,9 +63,24 @@ def load_history(root: Path, file: str, name: str, data: Path | None, *, ready: 
                 frame = pl.read_parquet(ready / f"{dataset.name}.parquet")
             frames[dataset.name] = frame
             versions[dataset.name] = commit(declared, frame, blobs, None, mark(dataset, access))
+        for case in judged_on(model).values():
+            found = _case_rows(case, access, ready)
+            if found is not None:
+                frames.setdefault(case.name, found)
     history = History(frames, assemble(model, frames, as_of=_ALWAYS), versions)
     check_length(history)
     return model, history
+
+
+def _case_rows(dataset: Dataset, access: Access, ready: Path | None) -> pl.DataFrame | None:
+    """The rows of a suite's cases; None where they cannot be read: the suite then lacks data, and says so in each verdict."""
+    if ready is not None:
+        path = ready / f"{dataset.name}.parquet"
+        return pl.read_parquet(path) if path.exists() else None
+    try:
+        return _sound(dataset, access, None)
+    except FlyballError:
+        return None
 
 
 def keep_rows(history: History, folder: Path) -> None:

@@ -40,6 +40,7 @@ from flyball.training.predictor import Predictor, answers
 from flyball.training.rejudge import rejudge
 from flyball.training.rows import Assembled
 from flyball.training.run import drift_reference, perform
+from flyball.training.suites import ask_suites
 
 _CHUNK = 1_440
 """Rows a version answers ahead in one call; a model is a pure function, so when it is asked does not matter."""
@@ -88,7 +89,7 @@ class ReplayRuns:
     def submit(self, run: str, attempt: int, spec: str, model: Model) -> None:
         """Make the run: the code of the real model under the gates that are declared now."""
         what = self._library.spec(spec)
-        real = self._model if model.gates else self._model.replace(gates=())
+        real = self._model if model.gates else self._model.replace(gates=(), suites=())
         if what.candidate:
             self._done[run, attempt] = Observed(state="succeeded", result=self._again(what))
             return
@@ -122,6 +123,7 @@ class ReplayRuns:
             candidate=self.predictors[what.candidate],
             champion=(champion, self._rows.frame.select(self._rows.features)) if champion is not None else None,
             earlier=self._holdouts[what.candidate],
+            suites=ask_suites(self._model, self.predictors[what.candidate], self._frames, what.as_of),
         )
         return self._blobs.put(codec.encode(result))
 

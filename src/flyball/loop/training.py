@@ -10,7 +10,7 @@ from flyball.clock import Instant
 from flyball.data.rules import told_source, usable
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
-from flyball.declare.reads import made_from
+from flyball.declare.reads import judged_on, made_from
 from flyball.declare.rules_fit import written_hyperparameters
 from flyball.declare.units import near
 from flyball.errors import BadInput, Conflict, NotFound
@@ -109,8 +109,8 @@ def _own(state: State, model: Model) -> DatasetVersion:
 
 
 def _contents(ports: Ports, state: State, model: Model, champion: VersionRow | None) -> dict[str, str]:
-    """The contents that a run reads, by data set: those of its model, and those of the champion that it is judged against."""
-    sets = dict(made_from(model))
+    """The contents that a run reads, by data set: those of its model and its suites, and those of the champion that it is judged against."""
+    sets = made_from(model) | judged_on(model)
     run = state.get(RUNS, champion.run) if champion else None
     if run is not None:
         with suppress(NotFound):  # what was asked of an old run may have been collected

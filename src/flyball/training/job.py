@@ -266,6 +266,7 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
     from flyball.training.rejudge import rejudge
     from flyball.training.rows import ITEM, assemble
     from flyball.training.stored import Stored
+    from flyball.training.suites import asked_again, stored_suites
 
     candidate = load(spec.candidate, blobs, scratch)
     frames = Stored(spec.datasets, blobs, scratch)
@@ -276,6 +277,7 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
     if theirs is not None and ITEM in rows.frame.columns and not same_rows(rows.frame, theirs[1].frame.head(rows.frame.height)):
         raise other_rows(candidate.model)
     earlier = pl.read_parquet(io.BytesIO(blobs.get(prior.evidence)))
+    suites = asked_again(candidate, frames, spec.as_of, prior.suites, blobs)
     result, frame = rejudge(
         spec,
         candidate.model,
@@ -285,8 +287,9 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
         champion=(theirs[0], theirs[1].frame.select(theirs[1].features)) if theirs is not None else None,
         earlier=earlier,
         champion_measured=codec.decode(blobs.get(spec.champion_result), RunResult).measured if spec.champion_result else None,
+        suites=suites,
     )
-    return msgspec.structs.replace(result, evidence=blobs.put(parquet(frame)))
+    return msgspec.structs.replace(result, evidence=blobs.put(parquet(frame)), suites=stored_suites(suites, blobs))
 
 
 def _remembered(memo: Path, blobs: Blobs) -> str:

@@ -23,6 +23,7 @@ from flyball.evaluation.holdout import Holdout, Measured
 from flyball.evaluation.metrics import estimate, measure
 from flyball.evaluation.rows import NOT_ASKED
 from flyball.evaluation.slices import by_slice
+from flyball.evaluation.suites import NO_SUITES, Asked, judge_suites
 from flyball.features.assemble import KNOWN
 from flyball.features.fields import gap_columns, last_known_label
 from flyball.records.estimates import Estimate, Verdict
@@ -130,8 +131,12 @@ def estimates(model: Model, frame: pl.DataFrame, classes: tuple[int | str | bool
     return _defined(measure(model.task, frame, measured(model), classes=classes, group=group, costs=amounts(model)))
 
 
-def judge_holdout(model: Model, frame: pl.DataFrame, classes: tuple[int | str | bool, ...], beside: Measured = NOTHING) -> Judged:
-    """Measure everybody on the hold-out and judge the gates, also on what was measured `beside` it; rows of one group are one cluster."""
+def judge_holdout(
+    model: Model, frame: pl.DataFrame, classes: tuple[int | str | bool, ...], beside: Measured = NOTHING, suites: Asked = NO_SUITES
+) -> Judged:
+    """Measure everybody on the hold-out and judge the gates, also on what was measured `beside` it and on what was answered to the cases of
+    `suites`; rows of one group are one cluster.
+    """
     names, asked = measured(model), framing.implied(model)
     slices = tuple(name for name in model.slice_names if name in frame.columns)
     group = GROUP if GROUP in frame.columns else ""
@@ -147,13 +152,16 @@ def judge_holdout(model: Model, frame: pl.DataFrame, classes: tuple[int | str | 
         if theirs.height
         else {},
         by_slice=by_slice(model.task, frame, slices, sliced, classes=classes, group=group) if slices else {},
-        verdicts=_told(
-            judge(
-                framing.in_force(model).gates,
-                Holdout(frame, model.task, slices=slices, classes=classes, group=group, costs=costs),
-                measured=beside,
+        verdicts=(
+            *_told(
+                judge(
+                    framing.in_force(model).gates,
+                    Holdout(frame, model.task, slices=slices, classes=classes, group=group, costs=costs),
+                    measured=beside,
+                ),
+                asked,
             ),
-            asked,
+            *judge_suites(model.suites, suites, model.task, classes=classes, group=GROUP, costs=costs),
         ),
         loss_bound=bound,
         loss_cap=cap,

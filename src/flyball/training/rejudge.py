@@ -11,6 +11,7 @@ import polars as pl
 from flyball.declare.model import Model
 from flyball.errors import BadInput
 from flyball.evaluation.holdout import Measured
+from flyball.evaluation.suites import NO_SUITES, Asked
 from flyball.records.estimates import Estimate
 from flyball.records.training import RunResult, RunSpec
 from flyball.training.judging import holdout_frame, judge_holdout
@@ -29,11 +30,12 @@ def rejudge(
     champion: tuple[Predictor, pl.DataFrame] | None,
     earlier: pl.DataFrame,
     champion_measured: Mapping[str, Estimate] | None = None,
+    suites: Asked = NO_SUITES,
 ) -> tuple[RunResult, pl.DataFrame]:
     """The prior result with metrics and verdicts on `earlier` evidence and all newer rows known by `spec.as_of`; and that evidence.
 
     What the candidate and the champion answer to the newer rows is out of sample for both: each was fitted before they were predicted. `champion`
-    comes with its own features of every row. The artifact, its parameters and its reference stay. Raises BadInput for earlier evidence of a
+    comes with its own features of every row; `suites` is what the candidate answers to their cases now. The artifact, its parameters and its reference stay. Raises BadInput for earlier evidence of a
     model with groups that does not say whose row is whose.
     """
     if model.group and GROUP not in earlier.columns:
@@ -58,7 +60,9 @@ def rejudge(
     given = candidate.predict(rows.frame[first:known].select(rows.features))
     theirs = (champion[0], champion[1][first:known]) if champion is not None else None
     frame = pl.concat([earlier, holdout_frame(model, given, rows, cut, champion=theirs)], how="diagonal_relaxed")
-    found = judge_holdout(model, frame, candidate.signature.classes, Measured(prior.measured, champion_measured or {}, prior.unmeasured))
+    found = judge_holdout(
+        model, frame, candidate.signature.classes, Measured(prior.measured, champion_measured or {}, prior.unmeasured), suites
+    )
     result = msgspec.structs.replace(
         prior,
         metrics=found.metrics,

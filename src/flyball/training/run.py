@@ -39,6 +39,7 @@ from flyball.training.rows import Assembled, assemble
 from flyball.training.searching import ALONE, Conduct
 from flyball.training.sections import SECTIONS, asked
 from flyball.training.splits import Split
+from flyball.training.suites import ask_suites, stored_suites
 
 Frames = Mapping[str, pl.DataFrame]
 
@@ -122,11 +123,13 @@ def perform(
     evaluated = evaluate(subject, asked(model) if store is None else SECTIONS)
     evaluated = replace(evaluated, report=msgspec.structs.replace(evaluated.report, folds=fold_parts(model, frame, folds)))
     progress(Progress(stage="judge"))
-    judged = judge_holdout(model, frame, chosen.candidate.signature.classes, evaluated.beside(_champions(spec, store)))
+    suites = ask_suites(model, chosen.candidate, frames, spec.as_of)
+    judged = judge_holdout(model, frame, chosen.candidate.signature.classes, evaluated.beside(_champions(spec, store)), suites)
     result = msgspec.structs.replace(_result(judged, evaluated, released, folds, final=final), holdout_rows=frame.height)
     if store is not None:
         trained = fitter.rows.frame[final.start : final.end]
         result = _stored(result, evaluated, released, made, frame=frame, trained=trained, blobs=store)
+        result = msgspec.structs.replace(result, suites=stored_suites(suites, store))
         notes = (chosen.searched.ended, *notes_of(evaluated.report), *remarks(fitter, released, final, chosen.parameters, frame))
         result = msgspec.structs.replace(result, notes=tuple(filter(None, notes)))
     return Performed(msgspec.structs.replace(result, cpu_s=time.process_time() - began), released, frame)

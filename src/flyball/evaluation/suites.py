@@ -1,0 +1,62 @@
+"""Suites: sets of cases of their own that a version must do well on. Absent, too few or without labels is insufficient, never a pass. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from flyball.declare.metrics import metric_info
+from flyball.declare.model import Suite
+from flyball.errors import BadInput
+from flyball.evaluation.answers import Label, answers
+from flyball.evaluation.comparison import number, shown, too_little
+from flyball.evaluation.metrics import estimate
+from flyball.records.estimates import Outcome, Verdict
+
+Asked = Mapping[str, pl.DataFrame | str]
+"""Suite → the candidate's answers to its cases (`__time`, y, value, score and `__group`), or why there are none."""
+
+NOT_ASKED = "its cases were not asked"
+NO_SUITES: Asked = {}
+
+
+def check_of(case: Suite) -> str:
+    """A suite as the check that it is: `suite german: accuracy ≥ 0.9`."""
+    return f"suite {case.name}: {case.metric} ≥ {case.at_least:g}"
+
+
+def judge_suites(
+    suites: Sequence[Suite],
+    asked: Asked,
+    task: str,
+    *,
+    classes: Sequence[Label] = (),
+    group: str = "",
+    costs: Mapping[str, float] | None = None,
+) -> tuple[Verdict, ...]:
+    """One verdict a suite, in order. `group`: the column of the entity that cases share, where a frame has it."""
+    return tuple(_judge(case, asked.get(case.name, NOT_ASKED), task, classes, group=group, costs=costs) for case in suites)
+
+
+def _judge(
+    case: Suite, given: pl.DataFrame | str, task: str, classes: Sequence[Label], *, group: str, costs: Mapping[str, float] | None
+) -> Verdict:
+    check = check_of(case)
+    if isinstance(given, str):
+        return Verdict(check=check, outcome=Outcome.INSUFFICIENT, why=given)
+    info = metric_info(case.metric)
+    if info is None or task not in info.tasks or info.source not in ("quality", "prediction"):
+        return Verdict(check=check, outcome=Outcome.INSUFFICIENT, why=f"{case.metric} is not measured of cases")
+    try:
+        found = answers(task, given, classes=classes, group=group if group in given.columns else "", costs=costs)
+    except BadInput as error:
+        return Verdict(check=check, outcome=Outcome.INSUFFICIENT, why=str(error))
+    if not found.n:
+        return Verdict(check=check, outcome=Outcome.INSUFFICIENT, why="it has no cases with a label")
+    value = estimate(case.metric, found)
+    lack = too_little(case.metric, found)
+    if value.value is None or lack:
+        return Verdict(check=check, outcome=Outcome.INSUFFICIENT, estimate=value, why=lack or value.why)
+    outcome = Outcome.PASS if value.value >= case.at_least else Outcome.FAIL
+    return Verdict(check=check, outcome=outcome, estimate=value, why=f"{shown(value)}, at least {number(case.at_least)}")

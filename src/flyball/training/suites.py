@@ -1,0 +1,80 @@
+"""The cases of a model's suites as the candidate is asked them: rows of another data set, with the features that the model makes."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Mapping
+
+import polars as pl
+
+from flyball.clock import Instant
+from flyball.declare.model import Model, Suite
+from flyball.errors import FlyballError
+from flyball.evaluation.suites import NOT_ASKED, Asked
+from flyball.features.fields import inputs
+from flyball.store.blobs import Blobs
+from flyball.training.judging import parquet
+from flyball.training.predictor import Predictor, answers
+from flyball.training.rows import GROUP, assemble
+
+
+def ask_suites(model: Model, candidate: Predictor, frames: Mapping[str, pl.DataFrame], as_of: Instant) -> Asked:
+    """What the candidate answers to the cases of each suite that were known by `as_of`, or why that cannot be said: it costs no run."""
+    return {case.name: _ask(case, model, candidate, frames, as_of) for case in model.suites}
+
+
+def _ask(case: Suite, model: Model, candidate: Predictor, frames: Mapping[str, pl.DataFrame], as_of: Instant) -> pl.DataFrame | str:
+    if case.data.name not in frames:
+        return f'data set "{case.data.name}" has no version that may be used'
+    try:
+        rows = assemble(with_cases(model, case), frames, as_of=as_of)
+        if not rows.frame.height:
+            return f'data set "{case.data.name}" has no rows whose label is known'
+        given = answers(candidate.predict(rows.frame.select(rows.features)))
+    except (FlyballError, pl.exceptions.PolarsError) as error:
+        return f'data set "{case.data.name}": {error}'
+    groups = [rows.frame[GROUP]] if GROUP in rows.frame.columns else []
+    return pl.DataFrame([rows.frame["__time"], rows.frame["__y"].alias("y"), *given, *groups])
+
+
+def with_cases(model: Model, case: Suite) -> Model:
+    """The model over the cases of a suite: its inputs, views, transforms and label, of rows of another data set.
+
+    A view over the model's own data set still reads that. What says which of its own rows matter (slices, weights, gates) is left out.
+    """
+    columns = case.data.columns | {name: column for name, column in model.data.columns.items() if name in case.data.columns}
+    return model.replace(
+        data=dataclasses.replace(case.data, columns=columns),
+        inputs=inputs(model),
+        group=model.group if model.group in case.data.names else "",
+        weight="",
+        slices=(),
+        suites=(),
+        gates=(),
+        outcomes=(),
+        monitors=(),
+        rollout=None,
+        retrain=None,
+        batch=(),
+        review=None,
+    )
+
+
+def stored_suites(asked: Asked, blobs: Blobs) -> dict[str, str]:
+    """The blobs of what the candidate answered, by suite; none of those that could not be asked."""
+    return {name: blobs.put(parquet(frame)) for name, frame in asked.items() if isinstance(frame, pl.DataFrame)}
+
+
+def loaded_suites(model: Model, stored: Mapping[str, str], blobs: Blobs) -> Asked:
+    """What was stored of the model's suites. One that was not asked says so."""
+    return {
+        case.name: pl.read_parquet(io.BytesIO(blobs.get(stored[case.name]))) if case.name in stored else NOT_ASKED for case in model.suites
+    }
+
+
+def asked_again(candidate: Predictor, frames: Mapping[str, pl.DataFrame], as_of: Instant, stored: Mapping[str, str], blobs: Blobs) -> Asked:
+    """Each suite as its cases are now; where they are gone, as it was answered when it was last asked."""
+    before = loaded_suites(candidate.model, stored, blobs)
+    now = ask_suites(candidate.model, candidate, frames, as_of)
+    return {name: before[name] if isinstance(each, str) and name in stored else each for name, each in now.items()}

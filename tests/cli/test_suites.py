@@ -1,0 +1,59 @@
+"""An absent suite holds a version; there, it lets it pass or refuses it."""
+
+import re
+from pathlib import Path
+
+import polars as pl
+
+CASES = """
+winter = fb.Dataset(
+    "winter",
+    source="data/winter.csv",
+    time="ts",
+    columns={"hour": fb.column(int, known_after="-7d"), "weekday": fb.column(int, known_after="-7d"),
+             "temperature": fb.column(float, known_after="-1d"), "demand": float},
+)
+
+demand = fb.Model("""
+
+
+def suited(folder: Path, at_least: float) -> Path:
+    file = folder / "loop.py"
+    text = re.sub(r"\ndemand = fb.Model\(", CASES, file.read_text())
+    file.write_text(text.replace("    owner=", f'    suites=[fb.suite("winter", winter, metric="r2", at_least={at_least})],\n    owner='))
+    return folder
+
+
+def winter(folder: Path) -> None:
+    rows = pl.read_csv(folder / "data" / "demand.csv")
+    rows.tail(600).write_csv(folder / "data" / "winter.csv")
+
+
+def trained(flyball, folder: Path):
+    document = flyball("train", "demand", "--trials", 0, "--project", folder, "--json").document
+    shown = flyball("models", "show", f"demand@{document['version']}", "--project", folder, "--json").document
+    return document, next(verdict for verdict in shown["verdicts"] if verdict["check"].startswith("suite "))
+
+
+def test_a_version_is_held_while_its_suite_is_absent_and_eligible_once_it_is_there(flyball, new: Path) -> None:
+    suited(new, 0.5)
+    document, verdict = trained(flyball, new)
+    assert document["state"] == "candidate"
+    assert flyball("models", "show", f"demand@{document['version']}", "--project", new, "--json").document["state"] == "held"
+    assert verdict["outcome"] == "insufficient"
+    assert verdict["why"] == 'data set "winter" has no version that may be used'
+    refused = flyball("release", f"demand@{document['version']}", "--reason", "try", "--project", new, "--json")
+    assert refused.code != 0
+
+    winter(new)
+    document, verdict = trained(flyball, new)
+    assert (document["state"], verdict["outcome"]) == ("eligible", "pass"), verdict
+    assert verdict["check"] == "suite winter: r2 ≥ 0.5"
+
+
+def test_a_version_that_does_badly_on_its_suite_is_rejected(flyball, new: Path) -> None:
+    winter(suited(new, 0.9999))
+    document, verdict = trained(flyball, new)
+
+    assert (document["state"], verdict["outcome"]) == ("rejected", "fail")
+    assert "at least 1.000" in verdict["why"]

@@ -1,0 +1,116 @@
+"""A run asks its candidate the cases of each suite, which are rows of another data set, and keeps what it answered."""
+
+import io
+
+import polars as pl
+
+from flyball.records.estimates import Outcome
+from flyball.training.rejudge import rejudge
+from flyball.training.rows import assemble
+from flyball.training.run import execute, perform
+from flyball.training.suites import ask_suites, asked_again, loaded_suites, with_cases
+
+from .conftest import HOUR, PRICE, end_of
+
+SUITES = PRICE.replace(
+    "def fit(",
+    """
+cases = fb.Dataset(
+    "cases", source="data/cases.csv", time="ts",
+    columns={"hour": fb.column(int, known_after="-1d"), "up": fb.column(int), "note": str},
+)
+
+def fit(""",
+    1,
+).replace(
+    '    slices=["hour"],\n',
+    '    slices=["hour"], suites=[fb.suite("evening", cases, metric="accuracy", at_least=0.75), fb.suite("hard", cases, metric="accuracy", at_least=0.99)],\n',
+)
+
+
+def made(project):
+    return project(SUITES, "price")
+
+
+def evening(market: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a month, as cases of their own."""
+    return market.tail(720).select("hour", "up", "ts", note=pl.lit("hand-picked"))
+
+
+def outcomes(result):
+    return {verdict.check: verdict.outcome for verdict in result.verdicts if verdict.check.startswith("suite ")}
+
+
+def test_cases_are_answered_with_the_model_s_own_views_and_judged(project):
+    loop = made(project)
+    frames = loop.frames | {"cases": evening(loop.frames["market"])}
+    result = execute(loop.spec(), loop.model, frames, loop.blobs)
+
+    assert outcomes(result) == {"suite evening: accuracy ≥ 0.75": Outcome.PASS, "suite hard: accuracy ≥ 0.99": Outcome.FAIL}
+    answered = pl.read_parquet(io.BytesIO(loop.blobs.get(result.suites["evening"])))
+    assert answered.height == 720
+    assert set(answered.columns) == {"__time", "y", "value", "score"}
+
+
+def test_a_case_has_the_features_that_a_row_of_the_model_s_own_at_its_time_has(project):
+    loop = made(project)
+    frames = loop.frames | {"cases": evening(loop.frames["market"])}
+    variant = with_cases(loop.model, loop.model.suites[0])
+    as_cases, own = (assemble(model, frames, as_of=end_of(frames["market"])) for model in (variant, loop.model))
+
+    assert as_cases.features == own.features
+    theirs = own.frame.filter(pl.col("__time").is_in(as_cases.frame["__time"].to_list())).select(own.features)
+    assert theirs.equals(as_cases.frame.select(as_cases.features))
+
+
+def test_an_absent_suite_is_insufficient_and_costs_nothing_else(project):
+    loop = made(project)
+    result = execute(loop.spec(), loop.model, loop.frames, loop.blobs)
+
+    assert set(outcomes(result).values()) == {Outcome.INSUFFICIENT}
+    assert all('data set "cases" has no version' in each.why for each in result.verdicts if each.check.startswith("suite "))
+    assert result.suites == {}
+    assert [each.outcome for each in result.verdicts[:2]] == [Outcome.PASS, Outcome.PASS]
+
+
+def test_cases_without_a_label_and_without_a_column_say_so(project):
+    loop = made(project)
+    cases = evening(loop.frames["market"])
+    candidate = perform(loop.spec(), loop.model, loop.frames, None, package=False).predictor
+
+    def asked(frame):
+        return ask_suites(loop.model, candidate, loop.frames | {"cases": frame}, end_of(loop.frames["market"]))["evening"]
+
+    assert "no rows whose label is known" in asked(cases.with_columns(up=pl.lit(None, dtype=pl.Int64)))
+    assert "no rows whose label is known" in asked(cases.clear())
+    assert "hour" in asked(cases.drop("hour"))
+
+
+def test_what_is_not_known_yet_is_no_case(project):
+    loop = made(project)
+    cases = evening(loop.frames["market"])
+    candidate = perform(loop.spec(), loop.model, loop.frames, None, package=False).predictor
+    asked = ask_suites(loop.model, candidate, loop.frames | {"cases": cases}, end_of(loop.frames["market"]) - 100 * HOUR)["evening"]
+
+    assert 600 < asked.height < 720
+
+
+def test_judged_again_the_cases_are_asked_again_or_taken_as_they_were_answered(project):
+    loop = made(project)
+    frames = loop.frames | {"cases": evening(loop.frames["market"])}
+    early = loop.spec(as_of=end_of(frames["market"]) - 240 * HOUR)
+    before = perform(early, loop.model, frames, loop.blobs)
+    later = loop.spec()
+    stored = asked_again(before.predictor, loop.frames, later.as_of, before.result.suites, loop.blobs)
+    assert stored["evening"].equals(loaded_suites(loop.model, before.result.suites, loop.blobs)["evening"])
+    now = asked_again(before.predictor, frames, later.as_of, before.result.suites, loop.blobs)
+    assert now["evening"].height > stored["evening"].height
+    never = asked_again(before.predictor, loop.frames, later.as_of, {}, loop.blobs)
+    assert 'data set "cases" has no version' in never["evening"]
+
+    rows = assemble(loop.model, frames, as_of=later.as_of)
+    asked = {"candidate": before.predictor, "champion": None, "earlier": before.holdout}
+    result, _ = rejudge(later, loop.model, rows, before.result, **asked, suites=now)
+    assert outcomes(result)["suite evening: accuracy ≥ 0.75"] is Outcome.PASS
+    result, _ = rejudge(later, loop.model, rows, before.result, **asked)
+    assert set(outcomes(result).values()) == {Outcome.INSUFFICIENT}, "what nobody asks is not passed over"
