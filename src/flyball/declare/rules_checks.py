@@ -16,7 +16,6 @@ PLANNED_METRICS = (
     "feature_age_p99",
     "domain_auc",
     "recency_gap",
-    "dominated",
     "size",
     "memory",
     "train_cpu",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flyball.evaluation.comparison import number
+from flyball.evaluation.comparison import number, shown
 from flyball.records.evaluation import Report
-from flyball.records.rows import DataFacts
+from flyball.records.rows import DataFacts, Simplers
 
 
 def notes(report: Report) -> tuple[str, ...]:
     """What every run says, whatever its gates ask."""
-    return tuple(warnings(report.data)) if report.data is not None else ()
+    found = [*warnings(report.data)] if report.data is not None else []
+    return (*found, *as_good(report.simpler)) if report.simpler is not None else tuple(found)
 
 
 RARE = 0.05
@@ -22,9 +23,41 @@ def row_lines(report: Report) -> Iterator[tuple[str, str]]:
     """Every line, with its topic."""
     if report.data is not None:
         yield from (("data", line) for line in data_lines(report.data))
+    if report.simpler is not None:
+        yield from (("simpler", line) for line in simpler_lines(report.simpler))
     for place, fold in enumerate(report.folds, start=1):
         figures = ", ".join(f"{name} {number(found.value)}" for name, found in fold.metrics.items() if found.value is not None)
         yield "folds", f"{place} of {len(report.folds)}: {fold.rows:,} rows, {fold.holdout_rows:,} held out: {figures}"
+
+
+def simpler_lines(found: Simplers) -> Iterator[str]:
+    """Each simpler model beside the candidate."""
+    mine, name = found.candidate.get(found.objective), found.objective
+    yield from as_good(found)
+    for each in found.models:
+        theirs = each.metrics.get(name)
+        if mine is None or theirs is None or mine.value is None or theirs.value is None:
+            continue
+        yield (
+            f"{each.name}: {name} {shown(theirs)}, candidate {number(mine.value)}; fitted on {each.rows:,} rows in {each.cpu_s:.2g} CPU s"
+        )
+    if found.dominating:
+        yield f"no worse in every metric, and better in one: {', '.join(found.dominating)}"
+
+
+def as_good(found: Simplers) -> Iterator[str]:
+    """The plainest model that does as well as the candidate, if there is one."""
+    name = found.objective
+    mine = found.candidate.get(name)
+    for each in found.models:
+        theirs = each.metrics.get(name)
+        if each.as_good and mine is not None and theirs is not None and mine.value is not None and theirs.value is not None:
+            ends = f" [{number(each.difference.low)}, {number(each.difference.high)}]" if each.difference.low is not None else ""
+            yield (
+                f"a simpler model does as well: {each.name}, {name} {number(theirs.value)} against {number(mine.value)} on {found.holdout_rows:,} rows; "
+                f"the candidate is not shown to be better ({number(each.difference.value)}{ends})"
+            )
+            return
 
 
 def data_lines(found: DataFacts) -> Iterator[str]:

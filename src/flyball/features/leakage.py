@@ -122,8 +122,8 @@ def _values(model: Model, rows: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
 def _beside(model: Model, rows: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
     """Of a label that is known when the model is asked: what its own row's inputs say of it, beside those of the row before."""
     known = known_after(model)
-    if known > -model.framing.horizon or rows.height < 2 * FEWEST:
-        return
+    if known > -model.framing.horizon or rows.height < 2 * FEWEST or not model.data.time:
+        return  # of rows without a time none comes before another
     names = [name for name in inputs(model) if model.data.columns[name].known_after >= known]
     y, found = rows["__y"], []
     for name in names:

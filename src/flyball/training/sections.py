@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from flyball.declare.checks import AnyOf, Check
 from flyball.declare.metrics import MEASURED
 from flyball.declare.model import Model
-from flyball.training import sections_asked, sections_data, sections_holdout
+from flyball.training import sections_asked, sections_data, sections_holdout, simpler
 from flyball.training.evaluating import Section
 from flyball.training.importances import importances
 from flyball.training.packaging import packaging
@@ -15,6 +15,7 @@ from flyball.training.path import METRICS, path, size
 
 SECTIONS: tuple[Section, ...] = (
     *sections_data.SECTIONS,
+    *simpler.SECTIONS,
     Section("importances", (), importances),
     *sections_holdout.SECTIONS,
     *sections_asked.SECTIONS,
