@@ -116,6 +116,12 @@ class Settings:
         unit="s",
         why="one that waits for something that never comes is ended and said to be refused",
     )
+    own_environments: int = _setting(
+        0,
+        meaning="whether each version's worker runs in an environment that uv makes from its lock (1), or in flyball's own",
+        unit="0 or 1",
+        why="it needs uv and a registry, minutes the first time, and a disk that holds one environment for each lock",
+    )
     anchor_file: str = _setting(
         "",
         meaning="a file on another disk or machine to which every checkpoint is appended",

@@ -198,7 +198,7 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
 
     lies = partial(_lies, ledger)
     against = lru_cache(maxsize=1)(partial(_against, ledger, clock, lies))
-    routes = FileRoutes(folder)
+    routes = FileRoutes(folder, own_environments=bool(settings.own_environments))
     ports = Ports(
         clock=clock,
         ledger=Authorised(ledger, admit, partial(require_whole, layout)),

@@ -116,3 +116,22 @@ def test_a_run_from_before_environments_were_recorded_is_compared_by_its_manifes
     found = again(price, before, made)
     assert [each.split(" ")[0] for each in found.differs] == ["no-such-library", "scikit-learn"]
     assert not found.learned_same
+
+
+def test_a_distribution_of_the_lock_that_is_another_one_is_named_and_not_taken_for_chance(price, made):
+    manifest = manifest_of(made.artifact, price.blobs)
+    lock = price.blobs.get(manifest.lock).decode()
+    line = next(line for line in lock.splitlines() if line.startswith("rich=="))
+    other = price.blobs.put(lock.replace(line, "rich==1.0.0").encode())
+    older = price.blobs.put(codec.encode(msgspec.structs.replace(manifest, lock=other)))
+    found = again(price, msgspec.structs.replace(made, artifact=older), made)
+    assert found.differs == (f"rich of the lock: 1.0.0 → {line.partition('==')[2]}",)
+
+
+def test_a_version_that_an_earlier_flyball_packed_is_said_to_be_packed_otherwise(price, made):
+    manifest = manifest_of(made.artifact, price.blobs)
+    files = {name: digest for name, digest in manifest.files.items() if name != "background.parquet"}
+    older = price.blobs.put(codec.encode(msgspec.structs.replace(manifest, lock="", files=files)))
+    found = again(price, msgspec.structs.replace(made, artifact=older), made)
+    assert found.differs == ("it was packed by an earlier flyball, without a lock, background.parquet",)
+    assert found.learned_same

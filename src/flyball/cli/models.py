@@ -19,9 +19,11 @@ from flyball.evaluation.persons import NONE_GIVEN
 from flyball.loop import lookup
 from flyball.loop.cards import declared
 from flyball.loop.waivers import waivers_text
+from flyball.records import codec
 from flyball.records.base import State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Estimate, Outcome, Verdict
+from flyball.records.models import Manifest
 from flyball.records.training import RUNS, RunResult
 from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
 from flyball.registry import approvals, report
@@ -117,6 +119,7 @@ def show(
         _show(out, wired, state, row, result, now)
         document = _summary(state, row) | {
             "artifact": row.artifact,
+            "lock": lines_of_lock(wired, row),
             "parameters": result.parameters,
             "window": str(result.window),
             "rows": result.rows,
@@ -139,6 +142,12 @@ def show(
         }
         out.document(document)
     return 0
+
+
+def lines_of_lock(wired: Wired, row: VersionRow) -> list[str]:
+    """Every distribution that a version was made with; none of one that was made before environments were locked."""
+    lock = codec.decode(wired.blobs.get(row.artifact), Manifest).lock
+    return wired.blobs.get(lock).decode().splitlines() if lock else []
 
 
 def _state(row: VersionRow) -> str:
@@ -192,6 +201,8 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
     for text in _made_with(wired, row, result):
         out.line(text)
     out.line(f"artifact  {row.artifact[:12]}  {len(wired.ports.library.signature(row.artifact).fields)} fields a request")
+    if locked := lines_of_lock(wired, row):
+        out.line(f"lock      {len(locked)} distributions: {', '.join(locked[:3])}, …   → --json has all")
     metrics = [[name, estimate(found), _value(result.champion, name), _value(result.baseline, name)] for name, found in row.metrics.items()]
     out.table(("METRIC", "ON THE HOLD-OUT", "CHAMPION THEN", "BASELINE"), metrics)
     for topic, line in report.lines(wired.ports.library.report(result.report)):

@@ -55,7 +55,8 @@ class Manifest(Record, frozen=True):
     """What a version is made of: a blob of canonical JSON; its hash is the version's `artifact`.
 
     `file` is the loop file's path in the project, `code` the blob of `{path: text}`, `declaration` the blob of the canonical
-    declaration, `files` the artifact's own files by name, `served` which form of the estimator among them answers ("skops" or "onnx"), `libraries` the versions of what they were made with. `trained_until` is the
+    declaration, `files` the artifact's own files by name, `served` which form of the estimator among them answers ("skops" or "onnx"), `lock` the blob of every distribution
+    that it was made with (`name==version` a line; empty: of before there were locks), `libraries` the versions of what they were made with. `trained_until` is the
     time of the newest row it was fitted on.
     """
 
@@ -70,6 +71,7 @@ class Manifest(Record, frozen=True):
     format: int = 1
     trained_until: int = 0
     served: str = "skops"
+    lock: BlobHash = ""
 
 
 class ModelRef(Record, frozen=True):

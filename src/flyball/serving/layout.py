@@ -71,7 +71,7 @@ class Layout:
 
     @property
     def wanted_workers(self) -> Path:
-        """`[{"ref", "artifact", "note", "keys"}]`: the workers that shall run, and what proves their versions."""
+        """`[{"ref", "artifact", "note", "keys", "own"?}]`: the workers that shall run, what proves their versions, and whether in environments of their own."""
         return self.run / "workers.json"
 
     @property

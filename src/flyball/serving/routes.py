@@ -30,6 +30,9 @@ ACK_S = 1.0
 WARM_S = 120.0
 """A worker that is neither ready nor failed by then counts as failed."""
 
+MAKE_S = 900.0
+"""The same where its environment may have to be made first."""
+
 
 class InForce(Record, frozen=True):
     """What the gateways route by. `epoch` is 0 until all have acknowledged all of the newest desired table that can be routed to.
@@ -88,8 +91,10 @@ def _name(model: str, arm: Arm) -> str:
 class FileRoutes:
     """The reconciler over one project's files. `desire` is called each tick and costs a few stats when nothing is to be done."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, own_environments: bool = False) -> None:
+        """own_environments: whether each worker runs in an environment that is made from its version's lock."""
         self._layout = Layout(root)
+        self._own = own_environments
         self._layout.prepare()
         self._desired: RouteTable | None = None
         self._decided_ns: dict[str, int] = {}
@@ -192,7 +197,13 @@ class FileRoutes:
         known = {name: self._proofs.get(name) or proofs(ref) for name, (ref, _) in needed.items()}
         self._proofs = {name: proof for name, proof in known.items() if proof.note}
         wanted = [
-            {"ref": ref, "artifact": artifact, "note": known[name].note, "keys": list(known[name].keys)}
+            {
+                "ref": ref,
+                "artifact": artifact,
+                "note": known[name].note,
+                "keys": list(known[name].keys),
+                **({"own": True} if self._own else {}),
+            }
             for name, (ref, artifact) in sorted(needed.items(), key=lambda one: one[1])
         ]
         if read_json(self._layout.wanted_workers) == wanted:
@@ -220,8 +231,8 @@ class FileRoutes:
             failure = read_json(self._layout.failed(name))
             if isinstance(failure, dict):
                 self._failed[ref] = str(failure.get("reason", "the worker ended"))
-            elif now - asked > WARM_S:
-                self._failed[ref] = f"the worker was not ready after {WARM_S:.0f} s"
+            elif now - asked > (patience := MAKE_S if self._own else WARM_S):
+                self._failed[ref] = f"the worker was not ready after {patience:.0f} s"
         return {name: name in self._been_ready for name in needed}
 
     def _write(self, table: RouteTable, starting: dict[str, str]) -> None:

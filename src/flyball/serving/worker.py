@@ -29,7 +29,7 @@ from flyball.data.types import DTYPES
 from flyball.errors import Corrupt, FlyballError, Unavailable
 from flyball.features.assemble import Served, served
 from flyball.features.skew import logged
-from flyball.serving import proofs, wire
+from flyball.serving import ownenv, proofs, wire
 from flyball.serving.environments import sentence
 from flyball.serving.explaining import steps
 from flyball.serving.faults import failed
@@ -361,6 +361,12 @@ def _told(options: argparse.Namespace, layout: Layout) -> bool:
     return True
 
 
+def _again(options: argparse.Namespace) -> list[str]:
+    """The arguments of the same worker, started anew."""
+    argv = ["-P", "-m", "flyball.serving.worker", "--root", str(options.root), "--ref", options.ref, "--artifact", options.artifact]
+    return [*argv, *(["--socket", str(options.socket)] if options.socket else []), "--pipe", str(options.pipe)]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="flyball.serving.worker")
@@ -379,6 +385,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     name = worker_name(options.ref, options.artifact)
     try:
+        if ownenv.wanted(layout, options.ref, options.artifact):
+            proofs.check(options.ref, options.artifact, proofs.shown(layout, options.ref, options.artifact))
+            ownenv.enter(layout, options.ref, options.artifact, _again(options))
         scorer, history = prepare(layout, options.ref, options.artifact)
     except Exception as problem:  # noqa: BLE001 - the version's own code runs here: whatever it raises is why the rollout fails
         reason = str(problem) if isinstance(problem, FlyballError) else f"{type(problem).__name__}: {problem}"

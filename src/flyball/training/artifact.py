@@ -28,6 +28,7 @@ from flyball.records.models import Manifest
 from flyball.store.blobs import Blobs
 from flyball.training import estimators, onnx_form
 from flyball.training.environment import libraries, python
+from flyball.training.lock import lock_of
 from flyball.training.predictor import Predictor, answers
 
 GOLDEN_ROWS = 20
@@ -65,6 +66,7 @@ def pack(
         files[_BACKGROUND] = blobs.put(_parquet(predictor.background))
     if graph is not None:
         files[_GRAPH] = blobs.put(graph)
+    snapshot: Mapping[str, str] = json.loads(blobs.get(code))
     manifest = Manifest(
         model=predictor.model.name,
         file=file,
@@ -73,9 +75,10 @@ def pack(
         files=files,
         signature=predictor.signature,
         python=python(),
-        libraries=libraries(json.loads(blobs.get(code))),
+        libraries=libraries(snapshot),
         trained_until=predictor.trained_until,
         served="onnx" if graph is not None else "skops",
+        lock=blobs.put(lock_of(snapshot, ("onnxruntime",) if graph is not None else ()).encode()),
     )
     return blobs.put(rfc8785.dumps(codec.plain(manifest)))
 
@@ -152,7 +155,8 @@ def verify(artifact: str, blobs: Blobs) -> Manifest:
         manifest = manifest_of(artifact, blobs)
     except (NotFound, Corrupt) as error:
         raise type(error)(f"the manifest of artifact {artifact[:12]}: {error.what}", why=error.why, fix=error.fix) from error
-    for name, digest in {"its code": manifest.code, "its declaration": manifest.declaration, **manifest.files}.items():
+    about = {"its code": manifest.code, "its declaration": manifest.declaration} | ({"its lock": manifest.lock} if manifest.lock else {})
+    for name, digest in {**about, **manifest.files}.items():
         try:
             blobs.check(digest)
         except (NotFound, Corrupt) as error:

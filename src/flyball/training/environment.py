@@ -29,14 +29,15 @@ def libraries(snapshot: Mapping[str, str]) -> dict[str, str]:
 
     `snapshot`: path → text of the code. Files are parsed, never run; what is not installed, or is Python's own, is left out.
     """
-    own = {PurePosixPath(path).parts[0].removesuffix(".py") for path in snapshot}
-    wanted = {*_ALWAYS, *_BOOSTERS}
-    by_module = _by_module()
-    for path, text in snapshot.items():
-        if path.endswith(".py"):
-            for module in _imports(text) - own - sys.stdlib_module_names - {"flyball"}:
-                wanted.update(by_module.get(module, ()))
+    wanted = {*_ALWAYS, *_BOOSTERS, *imported(snapshot)}
     return {name: version for name in sorted(wanted) if (version := installed(name)) is not None}
+
+
+def imported(snapshot: Mapping[str, str]) -> set[str]:
+    """The distributions whose modules the code imports, without Python's own, flyball and itself."""
+    own = {PurePosixPath(path).parts[0].removesuffix(".py") for path in snapshot}
+    modules = {name for path, text in snapshot.items() if path.endswith(".py") for name in _imports(text)}
+    return {name for module in modules - own - sys.stdlib_module_names - {"flyball"} for name in _by_module().get(module, ())}
 
 
 def environment(snapshot: Mapping[str, str], blobs: Blobs) -> Environment:

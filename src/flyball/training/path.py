@@ -51,7 +51,7 @@ def size(subject: Subject) -> Found:
     """The metric `size`: the bytes of all that a worker loads. Raises BadInput in a rehearsal."""
     blobs = _packed(subject)
     manifest = artifact.manifest_of(subject.artifact, blobs)
-    held = {subject.artifact, manifest.code, manifest.declaration, *manifest.files.values()}
+    held = {subject.artifact, manifest.code, manifest.declaration, *manifest.files.values()} - {""}
     return Found(measured={"size": Estimate(value=float(sum(blobs.path(digest).stat().st_size for digest in held)), n=len(held))})
 
 

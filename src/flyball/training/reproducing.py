@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from packaging.utils import canonicalize_name
+
+from flyball.errors import Corrupt, NotFound
 from flyball.records import codec
 from flyball.records.environment import Environment, Reproduction, changed
 from flyball.records.training import RunResult, RunSpec
@@ -37,7 +40,8 @@ def told(found: Reproduction) -> str:
 def _differs(before: RunResult, made: RunResult, here: Environment, present: Mapping[str, str], blobs: Blobs) -> Iterator[str]:
     """Every recorded input that is not what it was; where there is none, the fit itself."""
     known = False
-    for text in (*_environment(before, here, blobs), *_erased(present), *_trials(before, made)):
+    found = (*_environment(before, here, blobs), *_packing(before, made, blobs), *_erased(present), *_trials(before, made))
+    for text in found:
         known = True
         yield text
     if not known:
@@ -59,6 +63,28 @@ def _environment(before: RunResult, here: Environment, blobs: Blobs) -> Iterator
     ):
         if one != other:
             yield f"{name}: {one} → {other}"
+
+
+def _packing(before: RunResult, made: RunResult, blobs: Blobs) -> Iterator[str]:
+    """What stands in one manifest and not in the other though nothing else was learned: distributions of the lock, and what flyball puts beside the model."""
+    try:
+        was, now = manifest_of(before.artifact, blobs), manifest_of(made.artifact, blobs)
+    except (NotFound, Corrupt):
+        # what was removed since is compared by what its result says
+        return
+    locks = [_pinned(blobs.get(each.lock)) if each.lock else {} for each in (was, now)]
+    own = {canonicalize_name(name) for name in was.libraries}
+    if all(locks):
+        for name in sorted({*locks[0], *locks[1]} - own):
+            if locks[0].get(name) != locks[1].get(name):
+                yield f"{name} of the lock: {locks[0].get(name, 'none')} → {locks[1].get(name, 'none')}"
+    came = sorted({"a lock"} if not was.lock else set()) + sorted(set(now.files) - set(was.files))
+    if came and not all(locks):
+        yield f"it was packed by an earlier flyball, without {', '.join(came)}"
+
+
+def _pinned(lock: bytes) -> dict[str, str]:
+    return dict(line.removeprefix("# ").split("==", 1) for line in lock.decode().splitlines())
 
 
 def _erased(present: Mapping[str, str]) -> Iterator[str]:
