@@ -26,7 +26,7 @@ def lists(seed: int = 7) -> tuple[pl.DataFrame, np.ndarray]:
     rng = np.random.default_rng(seed)
     price = rng.uniform(10, 200, PRODUCTS).round(2)
     rating = rng.uniform(1, 5, PRODUCTS).round(1)
-    budget = np.repeat(rng.uniform(10, 200, SEARCHES).round(0), SHOWN)
+    budget = np.repeat(rng.uniform(10, 200, SEARCHES).round(2), SHOWN)
     device = np.repeat(rng.choice(["phone", "desk"], SEARCHES), SHOWN)
     product = np.concatenate([rng.choice(PRODUCTS, SHOWN, replace=False) for _ in range(SEARCHES)])
     planted = 0.9 * (rating[product] - 3) - 0.03 * np.abs(price[product] - budget) + 0.5
