@@ -154,8 +154,45 @@ def test_what_cannot_be_searched_says_why():
     found, _ = planted(400)
     with pytest.raises(BadInput, match="no column has few values"):
         weak_slices(found, {"id": pl.Series([f"id {place}" for place in range(400)])})
-    with pytest.raises(BadInput, match="ranking"):
+    with pytest.raises(BadInput, match="a ranking whose rows are in no lists"):
         weak_slices(Answers("ranking", found.y, found.value), {})
+    with pytest.raises(BadInput, match="n=199 lists < 200"):
+        weak_slices(*ordered(199))
+
+
+def ordered(lists: int, items: int = 8, seed: int = 0) -> tuple[Answers, dict[str, pl.Series]]:
+    """Lists that are well ordered but for the red fifth, which lie as they fall; the kind of an item says nothing."""
+    random = np.random.default_rng(seed)
+    of = np.repeat(np.arange(lists), items)
+    red = (random.random(lists) < 0.2)[of]
+    y = random.integers(0, 4, lists * items).astype(float)
+    y[::items] = 3.0
+    value = np.where(red, random.random(y.size), y + random.normal(0, 0.5, y.size))
+    about = {
+        "colour": pl.Series(np.where(red, "red", np.where(of % 2, "blue", "green"))),
+        "hour": pl.Series(of % 24),
+        "kind": pl.Series(random.choice(list("abcd"), y.size)),
+    }
+    return Answers("ranking", y, value, groups=of, lists=of), about
+
+
+def test_lists_whose_order_is_worse_are_named_by_what_they_have_in_common():
+    found = weak_slices(*ordered(1_200))
+
+    assert (found.rows, found.of, found.columns) == (1_200, 1_200, 2), "lists, and the columns that are the same for a whole list"
+    assert [one.where for one in found.found] == ["colour=red"]
+    [red] = found.found
+    assert red.metric == "ndcg_at_10"
+    assert red.here.value + 0.05 < red.rest.value
+    assert red.here.n + red.rest.n == 600, "the half that the search had not seen"
+    assert 0.15 < red.share < 0.25
+
+
+def test_where_every_list_is_ordered_alike_nothing_is_named():
+    found, about = ordered(1_200)
+    good = Answers("ranking", found.y, found.y + np.random.default_rng(1).normal(0, 0.5, found.n), groups=found.groups, lists=found.lists)
+
+    assert weak_slices(good, about).count == 0
 
 
 def test_a_gate_on_their_number_fails_by_name():

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,8 +20,10 @@ import numpy.typing as npt
 import polars as pl
 from scipy.special import bdtrc, stdtr
 
+from flyball.declare.metrics import CLASSES, RANKED, at_k
 from flyball.errors import BadInput
-from flyball.evaluation.answers import Answers
+from flyball.evaluation import ranking
+from flyball.evaluation.answers import Answers, Rows
 from flyball.evaluation.comparison import LEAST_ROWS, number
 from flyball.evaluation.metrics import estimate
 from flyball.evaluation.values import Values, few_values
@@ -44,9 +47,9 @@ LEAST_SHARE, MOST_SHARE = 0.01, 0.5
 LEAST_IN_HALF = 30
 ALPHA = 0.05
 
-FLOOR = {"accuracy": (1.5, 0.05), "mae": (2.0, 0.0)}
+FLOOR = {"accuracy": (1.5, 0.05), "mae": (2.0, 0.0), RANKED[0]: (1.5, 0.05)}
 """From where on a part is materially worse than the rest: so many times its loss, and so much more. Classes: one and a half times the errors, and
-five points; numbers: twice the absolute error."""
+five points; numbers: twice the absolute error; lists: one and a half times what they lack to an NDCG of 1, and five points."""
 
 Flags = npt.NDArray[np.bool_]
 
@@ -95,59 +98,112 @@ class _Half(NamedTuple):
         return float(stdtr(max(1, min(spread.df, n - 1)), -(here - rest) / se)) if se > 0 else 0.0
 
 
-def weak_slices(found: Answers, columns: Mapping[str, pl.Series], seed: int = 0) -> WeakSlices:
-    """Look through `columns` (each of `found.n` rows) for parts in which the class is wrong more often, or the absolute error larger.
-
-    Raises BadInput for fewer than 200 rows, for a ranking, whose loss is of lists, and where no column has few values.
+@dataclass(frozen=True)
+class _Units:
+    """What is looked through: rows, or lists of a ranking. `columns`: a value of each unit; `numbers`: of lists, which of `list_of` (of each of
+    the rows in `answers`) they are.
     """
+
+    metric: str
+    loss: Floats
+    groups: Rows | None
+    columns: Mapping[str, pl.Series]
+    answers: Answers
+    numbers: Rows | None = None
+    list_of: Rows | None = None
+
+    def take(self, units: Rows) -> _Units:
+        """These alone."""
+        return replace(
+            self,
+            loss=self.loss[units],
+            groups=None if self.groups is None else self.groups[units],
+            columns={name: series.gather(units) for name, series in self.columns.items()},
+            answers=self.answers.take(units) if self.numbers is None else self.answers,
+            numbers=None if self.numbers is None else self.numbers[units],
+        )
+
+    def estimate(self, flags: Flags) -> Estimate:
+        """The metric on those units for which `flags` is true."""
+        rows = flags if self.numbers is None or self.list_of is None else np.isin(self.list_of, self.numbers[flags])
+        return estimate(self.metric, self.answers.take(np.flatnonzero(rows)))
+
+
+def _units(found: Answers, columns: Mapping[str, pl.Series]) -> _Units:
+    if found.task in CLASSES:
+        return _Units("accuracy", 1.0 - found.correct, found.groups, columns, found)
+    if found.lists is not None:
+        return _lists(found, found.lists, columns)
     if found.task == "ranking":
-        raise BadInput("weak slices are not looked for in a ranking", why="its loss is of a list, not of a row")
-    if found.n < 2 * LEAST_ROWS:
-        raise BadInput(f"n={found.n:,} < {2 * LEAST_ROWS}", why="what is found on one half of the rows is tested on the other")
+        raise BadInput("a ranking whose rows are in no lists has no order", why="rows of one group are a list", fix="declare group=")
+    error = np.abs(found.value - found.y)
+    # a few outliers make no slice
+    return _Units("mae", np.minimum(error, np.quantile(error, 0.999)) if error.size else error, found.groups, columns, found)
+
+
+def _lists(found: Answers, lists: Rows, columns: Mapping[str, pl.Series]) -> _Units:
+    """Lists that have a relevant item, and the columns that are the same for all items of each."""
+    kind, k = at_k(RANKED[0]) or ("ndcg", 10)
+    ordered = ranking.of_lists(kind, k, y=found.y, score=found.value, lists=lists)
+    numbers = np.flatnonzero(np.isfinite(ordered.values))
+    _, first = np.unique(ordered.list_of, return_index=True)
+    whole = {name: series for name, series in columns.items() if series.eq_missing(series.gather(first[ordered.list_of])).all()}
+    return _Units(
+        RANKED[0],
+        1.0 - ordered.values[numbers],
+        None if found.groups is None else found.groups[first[numbers]],
+        {name: series.gather(first[numbers]) for name, series in whole.items()},
+        found,
+        numbers,
+        ordered.list_of,
+    )
+
+
+def weak_slices(found: Answers, columns: Mapping[str, pl.Series], seed: int = 0) -> WeakSlices:
+    """Look through `columns` (each of `found.n` rows) for parts in which the class is wrong more often, or the absolute error larger; of a ranking for
+    lists whose order is worse, by the columns that are the same for a whole list.
+
+    Raises BadInput for fewer than 200 rows (of a ranking: lists with a relevant item), and where no column has few values.
+    """
+    units = _units(found, columns)
+    of = units.loss.size
+    if of < 2 * LEAST_ROWS:
+        what = f"n={of:,}{'' if units.numbers is None else ' lists'} < {2 * LEAST_ROWS}"
+        raise BadInput(what, why="what is found on one half of the rows is tested on the other")
     random = np.random.default_rng(seed)
-    of, taken = found.n, _sample(found.n, random)
+    taken = _sample(of, random)
     if taken is not None:
-        found, columns = found.take(taken), {name: series.gather(taken) for name, series in columns.items()}
-    coded = {name: values for name, series in columns.items() if (values := few_values(series)) is not None and len(values.names) > 1}
+        units = units.take(taken)
+    coded = {name: values for name, series in units.columns.items() if (values := few_values(series)) is not None and len(values.names) > 1}
     if not coded:
         raise BadInput("no column has few values, so there are no slices to look through", fix="declare slices")
-    metric = "accuracy" if found.task in ("binary", "multiclass") else "mae"
-    first = _halves(found, random)
-    loss = _loss(found)
-    halves = [_Half(loss[half], _of(found.groups, half), metric == "accuracy", FLOOR[metric]) for half in (first, ~first)]
+    metric = units.metric
+    first = _halves(units, random)
+    halves = [_Half(units.loss[half], _of(units.groups, half), metric == "accuracy", FLOOR[metric]) for half in (first, ~first)]
     parts, pairs = _search(halves[0], {name: Values(values.names, values.codes[first]) for name, values in coded.items()})
     second = {name: values.codes[~first] for name, values in coded.items()}
     kept = _distinct(halves[1], _test(halves[1], second, parts))
-    seen = found.take(np.flatnonzero(~first))
-    shown = tuple(_shown(each, coded, seen, metric) for each in kept[:MOST_SHOWN])
-    return WeakSlices(rows=found.n, of=of, columns=len(coded), pairs=pairs, count=len(kept), found=shown)
+    seen = units.take(np.flatnonzero(~first))
+    shown = tuple(_shown(each, coded, seen) for each in kept[:MOST_SHOWN])
+    return WeakSlices(rows=units.loss.size, of=of, columns=len(coded), pairs=pairs, count=len(kept), found=shown)
 
 
 def _sample(n: int, random: np.random.Generator) -> npt.NDArray[np.int64] | None:
     return np.sort(random.choice(n, MOST_ROWS, replace=False)) if n > MOST_ROWS else None
 
 
-def _halves(found: Answers, random: np.random.Generator) -> Flags:
-    """Which rows are of the first half; rows that share an entity are in the same."""
-    if found.groups is None:
-        return random.permutation(found.n) < found.n // 2
-    _, of = np.unique(found.groups, return_inverse=True)
-    units = int(of.max()) + 1
-    flags: Flags = (random.permutation(units) < units // 2)[of]
+def _halves(units: _Units, random: np.random.Generator) -> Flags:
+    """Which units are of the first half; those that share an entity are in the same."""
+    if units.groups is None:
+        return random.permutation(units.loss.size) < units.loss.size // 2
+    _, of = np.unique(units.groups, return_inverse=True)
+    entities = int(of.max()) + 1
+    flags: Flags = (random.permutation(entities) < entities // 2)[of]
     return flags
 
 
 def _of(groups: npt.NDArray[np.int64] | None, half: Flags) -> npt.NDArray[np.int64] | None:
     return None if groups is None else groups[half]
-
-
-def _loss(found: Answers) -> Floats:
-    """0/1, or the absolute error up to its 99.9th percentile: a few outliers make no slice."""
-    if found.task in ("binary", "multiclass"):
-        return 1.0 - found.correct
-    error = np.abs(found.value - found.y)
-    clipped: Floats = np.minimum(error, np.quantile(error, 0.999))
-    return clipped
 
 
 def _search(half: _Half, coded: Mapping[str, Values]) -> tuple[list[_Part], int]:
@@ -211,11 +267,11 @@ def _distinct(half: _Half, tested: list[_Tested]) -> list[_Tested]:
     return kept
 
 
-def _shown(each: _Tested, coded: Mapping[str, Values], seen: Answers, metric: str) -> WeakSlice:
+def _shown(each: _Tested, coded: Mapping[str, Values], seen: _Units) -> WeakSlice:
     where = ", ".join(f"{name}={coded[name].names[code]}" for name, code in each.part.where)
     rows = _rows_of(each.part, {name: coded[name].codes for name, _ in each.part.where})
-    here, rest = (estimate(metric, seen.take(np.flatnonzero(part))) for part in (each.rows, ~each.rows))
-    return WeakSlice(where=where, n=int(rows.sum()), share=float(rows.mean()), metric=metric, here=here, rest=rest, p=each.p)
+    here, rest = (seen.estimate(part) for part in (each.rows, ~each.rows))
+    return WeakSlice(where=where, n=int(rows.sum()), share=float(rows.mean()), metric=seen.metric, here=here, rest=rest, p=each.p)
 
 
 def counted(found: WeakSlices) -> Estimate:
