@@ -14,6 +14,7 @@ from flyball.loop.releases import Release, decide_release
 from flyball.records.base import Refusal
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.versions import VERSIONS, VersionState
+from flyball.registry.rules import to_judge_anew
 
 from .test_due import DAY, World, model
 
@@ -67,12 +68,32 @@ def test_gates_declared_anew_judge_before_anything_is_released(world: Judged) ->
     refused = world.release()
     assert isinstance(refused, Refusal)
     assert refused.what == "m@1.0.0 was judged by other gates than those declared now"
-    assert world.due(DECLARED, 20 * DAY) == "the gates of 1.0.0 were declared anew"
-    world.model_row(last_run="run_1.0.0")
-    world.asked = "g2"
-    assert world.due(DECLARED, 9 * DAY) == "", "tried once: the run failed, or made another version"
+    assert world.due(DECLARED, 9 * DAY) == "", "it costs no training"
     world.change("1.0.0", gates_digest="g2")
     assert world.next() == "1.0.0"
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({}, True),
+        ({"state": VersionState.REJECTED}, True),
+        ({"state": VersionState.HELD}, True),
+        ({"state": VersionState.DEPLOYED}, True),
+        ({"state": VersionState.DEPLOYED, "version_digest": "other"}, True),
+        ({"version_digest": "other"}, False),
+        ({"state": VersionState.RETIRED}, False),
+        ({"state": VersionState.QUARANTINED}, False),
+        ({"gates_digest": "g2"}, False),
+        ({"gates_digest": ""}, False),
+        ({"tried": "g2"}, False),
+    ],
+)
+def test_what_waits_and_what_serves_is_judged_by_gates_declared_anew_once(world: Judged, changes: dict[str, Any], wanted: bool) -> None:
+    world.change("1.0.0", **changes)
+    row = world.state.get(VERSIONS, "m/1.0.0")
+    assert row is not None
+    assert to_judge_anew(row, "g2", "v") is wanted
 
 
 def test_a_version_that_is_served_is_not_judged_by_gates_it_never_had_to_pass(world: Judged) -> None:

@@ -101,11 +101,11 @@ def test_judged_again_the_cases_are_asked_again_or_taken_as_they_were_answered(p
     early = loop.spec(as_of=end_of(frames["market"]) - 240 * HOUR)
     before = perform(early, loop.model, frames, loop.blobs)
     later = loop.spec()
-    stored = asked_again(before.predictor, loop.frames, later.as_of, before.result.suites, loop.blobs)
+    stored = asked_again(before.predictor.model, before.predictor, loop.frames, later.as_of, before.result.suites, loop.blobs)
     assert stored["evening"].equals(loaded_suites(loop.model, before.result.suites, loop.blobs)["evening"])
-    now = asked_again(before.predictor, frames, later.as_of, before.result.suites, loop.blobs)
+    now = asked_again(before.predictor.model, before.predictor, frames, later.as_of, before.result.suites, loop.blobs)
     assert now["evening"].height > stored["evening"].height
-    never = asked_again(before.predictor, loop.frames, later.as_of, {}, loop.blobs)
+    never = asked_again(before.predictor.model, before.predictor, loop.frames, later.as_of, {}, loop.blobs)
     assert 'data set "cases" has no version' in never["evening"]
 
     rows = assemble(loop.model, frames, as_of=later.as_of)

@@ -49,7 +49,7 @@ from flyball.records.skew import SKEWS
 from flyball.records.training import NO_ATTEMPTS, RUNS, Trigger
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
 from flyball.registry.approvals import run_out
-from flyball.registry.rules import judged_otherwise
+from flyball.registry.rules import judged_otherwise, to_judge_anew
 from flyball.rollout import rules as rollout
 from flyball.training import rules as training
 
@@ -78,6 +78,7 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     answer(ports, model)
     move_rollout(ports, model, kept)
     release_newest(ports, model, kept)
+    judge_anew(ports, model)
     train_if_due(ports, model, kept, assessment.alarm, now)
     judge_again(ports, model, now)
     return _next(ports, model, kept, now)
@@ -240,14 +241,36 @@ def train_if_due(ports: Ports, model: Model, kept: Memories, alarm: str | None, 
         runs.start(ports, spec, trigger=trigger, reason=reason, actor=ACTOR)
 
 
+def judge_anew(ports: Ports, model: Model) -> None:
+    """Gates that were declared anew judge the version that waits, and the one that serves: it costs no training."""
+    state = ports.ledger.state()
+    row, declared = state.get(MODELS, model.name), state.get(DECLARATIONS, model.name)
+    if row is None or declared is None or model.train is None or _busy(state, model.name):
+        return
+    for number in dict.fromkeys((row.newest, row.champion)):
+        version = state.get(VERSIONS, f"{model.name}/{number}") if number else None
+        if version is None or not to_judge_anew(version, declared.gates_digest, declared.version_digest):
+            continue
+        spec = runs.judging_anew(ports, state, model, version, ports.clock.now())
+        if spec is not None:
+            # one at a time: the next look goes on to the other
+            reason = f"the gates of {version.version} were declared anew"
+            runs.start(ports, spec, trigger="evidence", reason=reason, actor=ACTOR)
+            return
+
+
+def _busy(state: State, model: str) -> bool:
+    """Whether the model is being trained or judged, or has a version on its way."""
+    active = active_rollout(state, model)
+    return active_run(state, model) is not None or (active is not None and active.state != RolloutState.WATCHING)
+
+
 def judge_again(ports: Ports, model: Model, now: Instant) -> None:
     """A version that is held for want of data is judged again as rows arrive: it costs no training."""
     state = ports.ledger.state()
     row = state.get(MODELS, model.name)
     version = state.get(VERSIONS, f"{model.name}/{row.newest}") if row and row.newest else None
-    active = active_rollout(state, model.name)
-    busy = active_run(state, model.name) is not None or (active is not None and active.state != RolloutState.WATCHING)
-    if version is None or version.state != VersionState.HELD or busy:
+    if version is None or version.state != VersionState.HELD or _busy(state, model.name):
         return
     open_gates = [verdict for verdict in version.verdicts if verdict.outcome == Outcome.INSUFFICIENT]
     if all(of_persons(verdict) or of_card(verdict) for verdict in open_gates):
@@ -261,16 +284,11 @@ def judge_again(ports: Ports, model: Model, now: Instant) -> None:
 def _due(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | None, now: Instant) -> Wish | None:
     row = state.get(MODELS, model.name) or ModelRow(model=model.name)
     declared = state.get(DECLARATIONS, model.name)
-    active = active_rollout(state, model.name)
-    busy = active_run(state, model.name) is not None or (active is not None and active.state != RolloutState.WATCHING)
-    if declared is None or runs.missing(state, model) or busy:
+    if declared is None or runs.missing(state, model) or _busy(state, model.name):
         return None
     if declared.version_digest != row.trained_digest:
         said = "what is trained was declared anew" if row.trained_digest else "first declaration"
         return Wish("declaration", said, f"declaration {declared.version_digest}")
-    newest = state.get(VERSIONS, f"{model.name}/{row.newest}") if row.newest else None
-    if newest is not None and judged_otherwise(newest, declared.gates_digest) and not _tried(ports, state, row, declared.gates_digest):
-        return Wish("declaration", f"the gates of {newest.version} were declared anew", f"gates {declared.gates_digest}")
     if (model.retrain is None and row.champion) or _about_to_release(ports, state, model, kept, now):
         return None
     wanted = _alarm(state, model, row, kept, alarm) if row.champion else _unserved(state, row, now)
@@ -284,12 +302,6 @@ def _due(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | 
     if found is None:
         return None
     return Wish(found.trigger, found.reason, wanted[0] if wanted and found.trigger == "monitor" else found.trigger)
-
-
-def _tried(ports: Ports, state: State, row: ModelRow, gates_digest: str) -> bool:
-    """Whether the last run has judged by these gates, whatever came of it."""
-    run = state.get(RUNS, row.last_run) if row.last_run else None
-    return run is not None and ports.library.spec(run.spec).gates_digest == gates_digest
 
 
 def _unserved(state: State, row: ModelRow, now: Instant) -> tuple[str, str] | None:

@@ -146,7 +146,7 @@ def other_gates(state: State, row: VersionRow, why: str) -> Refusal | None:
         code="refused",
         what=f"{row.model}@{row.version} was judged by other gates than those declared now",
         why=why,
-        fix=f"flyball train {row.model} judges it by the present ones",
+        fix=f"flyball up, or flyball tick, judges it by the present ones; where that failed, flyball train {row.model}",
     )
 
 

@@ -154,6 +154,8 @@ def decide_train(state: State, command: Train, _now: Instant) -> Sequence[Event]
         version_digest=command.what.version_digest,
         data=command.what.datasets,
         as_of=command.what.as_of,
+        candidate_version=command.what.candidate_version,
+        gates_digest=command.what.gates_digest if command.what.candidate else "",
     )
     return (queued, *settle(state, command.model, "train", "accepted", f"{command.run} is started by {command.actor}"))
 
@@ -273,10 +275,18 @@ def _same_version(state: State, run: RunRow, command: Register) -> VersionRow | 
 
 
 def _judged_again(state: State, model: str, command: Register, now: Instant) -> Sequence[Event]:
-    """The verdict on a version that is still held; one that is not any more needs none."""
+    """The verdict on a version that is still held, or that was judged by other gates; any other one needs none.
+
+    One that was released stays what it is: its row says what the gates make of it.
+    """
     version = state.get(VERSIONS, f"{model}/{command.spec.candidate_version}")
-    if version is None or version.state != VersionState.HELD:
+    if version is None:
+        return ()
+    digest = command.spec.gates_digest or version.gates_digest
+    released = version.state in (VersionState.DEPLOYED, VersionState.RETIRED)
+    by_others = digest != version.gates_digest and (released or version.state in (VersionState.ELIGIBLE, VersionState.REJECTED))
+    if version.state != VersionState.HELD and not by_others:
         return ()
     # what a person said stays said while the gates are the same
-    verdicts = approvals.lifted(version, command.what.verdicts, version.gates_digest, now)
-    return (registry.judge(model, version.version, verdicts, command.result),)
+    verdicts = approvals.lifted(version, command.what.verdicts, digest, now)
+    return (registry.judge(model, version.version, verdicts, command.result, digest, released=released),)

@@ -164,7 +164,7 @@ def _unfit(state: State, version: VersionRow, champion: str, signatures: Signatu
             code="refused",
             what=f"{ref} was judged by other gates than those declared now",
             why="nothing is released whose gates did not pass",
-            fix=f"flyball train {version.model} judges it by the present ones",
+            fix=f"flyball up, or flyball tick, judges it by the present ones; where that failed, flyball train {version.model}",
         )
     if champion == version.version:
         return Refusal(code="conflict", what=f"{ref} is the champion already", why="it answers by default", fix="nothing is left to do")

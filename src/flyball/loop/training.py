@@ -19,7 +19,7 @@ from flyball.loop.ports import Ports
 from flyball.records import codec
 from flyball.records.base import Receipt, State
 from flyball.records.data import DATASETS, DatasetVersion
-from flyball.records.declarations import DECLARATIONS
+from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.training import RUNS, RunSpec, Trigger
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow
 
@@ -147,12 +147,15 @@ def judging_spec(ports: Ports, state: State, model: Model, version: VersionRow, 
     first, last = (ports.library.spec(each.spec) for each in (run, state.get(RUNS, row.last_run) or run))
     as_of = min(now, _own(state, model).as_of)
     champion = state.get(VERSIONS, f"{model.name}/{row.champion}") if row.champion else None
+    declared = state.get(DECLARATIONS, model.name)
+    if declared is None:
+        return None
     same_champion = (champion.version if champion else "") == first.champion_version
     holdout = model.train.holdout_span
     if not same_champion or as_of < last.as_of + holdout // 7 or last.as_of >= first.as_of + holdout:
         return None
     return msgspec.structs.replace(
-        first,
+        _by_present_gates(first, declared),
         datasets=_contents(ports, state, model, champion),
         as_of=as_of,
         champion_result=champion.result if champion else "",
@@ -160,6 +163,49 @@ def judging_spec(ports: Ports, state: State, model: Model, version: VersionRow, 
         candidate_version=version.version,
         prior=version.result,
         trials=0,
+    )
+
+
+def judging_anew(ports: Ports, state: State, model: Model, version: VersionRow, now: Instant) -> RunSpec | None:
+    """What judging a version by the gates of `model` as it is declared now is to do: on the very rows that judged it, and on the cases of suites as
+    they are now; None where it is not known any more what judged it.
+    """
+    declared, made = state.get(DECLARATIONS, version.model), state.get(RUNS, version.run)
+    if declared is None or made is None:
+        return None
+    # one that was held may have been judged since on more rows than its run had
+    last = max((run for _, run in state.scan(RUNS) if run.result == version.result), key=lambda run: run.run, default=made)
+    try:
+        spec = ports.library.spec(last.spec)
+    except NotFound:  # what was asked of an old run may have been collected
+        return None
+    heads = {name: usable(state.get(DATASETS, name), dataset) for name, dataset in judged_on(model).items()}
+    cases = {name: head.content for name, head in heads.items() if head is not None}
+    return msgspec.structs.replace(
+        _by_present_gates(spec, declared),
+        datasets=cases | spec.datasets,
+        as_of=now,
+        candidate=version.artifact,
+        candidate_version=version.version,
+        prior=version.result,
+        trials=0,
+        known_until=seen_by(spec),
+    )
+
+
+def seen_by(spec: RunSpec) -> Instant:
+    """By when the newest rows were known that a run's result rests on."""
+    return spec.known_until or spec.as_of
+
+
+def _by_present_gates(spec: RunSpec, declared: DeclarationRow) -> RunSpec:
+    return msgspec.structs.replace(
+        spec,
+        declaration=declared.body,
+        code=declared.code,
+        file=declared.file,
+        policy_digest=declared.policy_digest,
+        gates_digest=declared.gates_digest,
     )
 
 

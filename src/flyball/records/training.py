@@ -12,7 +12,7 @@ from flyball.records.estimates import Estimate, Verdict
 from flyball.records.models import Signature
 
 Trigger = Literal["manual", "declaration", "schedule", "monitor", "evidence", "reproduction"]
-"""Why a run is made. "evidence": not to train, but to judge a held version again on newer rows; "reproduction": to see whether a run can be made again."""
+"""Why a run is made. "evidence": not to train, but to judge a version again, on newer rows or by other gates; "reproduction": to see whether a run can be made again."""
 
 NO_ATTEMPTS: frozenset[Trigger] = frozenset({"evidence", "reproduction"})
 """Runs that are no attempt at a new version: no cool-down begins with them, and no bound on runs counts them."""
@@ -26,7 +26,8 @@ class RunSpec(Record, frozen=True):
     the code snapshot. `window_scores` are the smoothed scores S_W so far of a window chosen by itself (docs/statistics.md §5), keyed by span.
     `changed_at`: the time of the first row since which the champion's loss has been above its bound (0: it is not, or nobody looked).
     `gates_digest` names the gates and slices that judge the result. `champion_result` is the blob of the champion's own RunResult.
-    With a `candidate` nothing is fitted: that artifact (version `candidate_version`, result `prior`) is judged again on newer rows.
+    With a `candidate` nothing is fitted: that artifact (version `candidate_version`, result `prior`) is judged again, by the gates of `declaration`,
+    and on newer rows, or, where `known_until` is not 0, on those that were known by then and have judged it before.
     With `reproduces` the run of that id is made again, without what is remembered: `expected` is its result, `form` the one its version is served in.
     """
 
@@ -53,6 +54,7 @@ class RunSpec(Record, frozen=True):
     reproduces: str = ""
     expected: ResultHash = ""
     form: str = ""
+    known_until: Instant = 0
 
 
 class Trial(Record, frozen=True):
@@ -134,7 +136,7 @@ class RunState(StrEnum):
 
 class RunQueued(Event, frozen=True, tag="run.queued"):
     """A run is wanted; `spec` is the blob of its RunSpec. What it reads is told here too: the declaration, by its blob and its version digest,
-    the data sets by their contents, and rows known by `as_of`.
+    the data sets by their contents, and rows known by `as_of`. Of a judging, also the version that is judged, and by which gates.
     """
 
     run: str
@@ -147,6 +149,8 @@ class RunQueued(Event, frozen=True, tag="run.queued"):
     version_digest: str = ""
     data: dict[str, str] = {}
     as_of: Instant = 0
+    candidate_version: str = ""
+    gates_digest: str = ""
 
 
 class RunStarted(Event, frozen=True, tag="run.running"):

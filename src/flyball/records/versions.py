@@ -293,6 +293,8 @@ class VersionRow(Record, frozen=True):
     tags: dict[str, str] = {}
     card: dict[str, Written] = {}
     """The texts of its card that persons have written, by blank."""
+    tried: str = ""
+    """The gates by which a judging was begun, whatever came of it."""
 
     @property
     def blanks(self) -> tuple[str, ...]:

@@ -48,6 +48,13 @@ def judged_otherwise(row: VersionRow, gates_digest: str) -> bool:
     return waits and bool(row.gates_digest and gates_digest) and row.gates_digest != gates_digest
 
 
+def to_judge_anew(row: VersionRow, gates_digest: str, version_digest: str) -> bool:
+    """Whether a version is to be judged by these gates, once: one that waits and is of this declaration, or one that serves, whatever it is of."""
+    if not row.gates_digest or not gates_digest or gates_digest in (row.gates_digest, row.tried):
+        return False
+    return row.state == VersionState.DEPLOYED or (judged_otherwise(row, gates_digest) and row.version_digest == version_digest)
+
+
 def breaks(old: Signature, new: Signature) -> tuple[str, ...]:
     """Why a caller that keeps to `old` cannot go on with `new`; empty if it can.
 

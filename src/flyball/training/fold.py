@@ -22,7 +22,7 @@ from flyball.records.training import (
     RunState,
     RunSucceeded,
 )
-from flyball.records.versions import MODELS, ModelRow
+from flyball.records.versions import MODELS, VERSIONS, ModelRow
 from flyball.training.states import move
 
 
@@ -53,6 +53,9 @@ def fold_queued(projection: Projection, recorded: Recorded) -> None:
     if event.trigger == "reproduction":
         row = msgspec.structs.replace(row, after=model.last_run)
     projection.put(RUNS, event.run, row)
+    judged = projection.get(VERSIONS, f"{event.model}/{event.candidate_version}") if event.candidate_version else None
+    if judged is not None:
+        projection.put(VERSIONS, f"{event.model}/{judged.version}", msgspec.structs.replace(judged, tried=event.gates_digest))
     if event.trigger in NO_ATTEMPTS:
         # judging or making again is no attempt at training: no cool-down begins
         projection.put(MODELS, event.model, msgspec.structs.replace(model, last_run=event.run))

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -27,6 +27,10 @@ from flyball.records import codec
 from flyball.records.base import Record
 from flyball.records.training import RunResult, RunSpec
 from flyball.store.blobs import Blobs, LocalBlobs
+
+if TYPE_CHECKING:
+    from flyball.declare.model import Model
+    from flyball.training.predictor import Predictor
 
 RESULT = "out/result.json"
 FAILURE = "out/failure.json"
@@ -255,41 +259,66 @@ def run(told: JobInput, folder: Path, *, until: float = float("inf")) -> str:
 
 
 def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
-    """A held version on newer rows. Its champion was released before those rows, so the champion itself is asked."""
+    """A version on the rows that judged it, and on newer ones where these are wanted, by the gates of `spec.declaration`.
+
+    Its champion was released before the newer rows, so the champion itself is asked. Rows are read only where something of them is needed.
+    """
     import io
 
     import polars as pl
 
+    from flyball.training import rejudge
     from flyball.training.artifact import load
     from flyball.training.folds import other_rows, same_rows
     from flyball.training.judging import parquet
-    from flyball.training.rejudge import rejudge
     from flyball.training.rows import ITEM, assemble
     from flyball.training.stored import Stored
     from flyball.training.suites import asked_again, stored_suites
 
     candidate = load(spec.candidate, blobs, scratch)
-    frames = Stored(spec.datasets, blobs, scratch)
-    rows = assemble(candidate.model, frames, as_of=spec.as_of)
+    judge = _judge(spec, candidate, blobs, scratch)
+    # what it was fitted on, with the slices and suites of whoever judges
+    own = judge is candidate.model
+    model = judge if own else candidate.model.replace(slices=judge.slices, gates=judge.gates, suites=judge.suites)
     prior = codec.decode(blobs.get(spec.prior), RunResult)
+    beside = codec.decode(blobs.get(spec.champion_result), RunResult).measured if spec.champion_result else None
+    frame = pl.read_parquet(io.BytesIO(blobs.get(prior.evidence)))
+    frames = Stored(spec.datasets, blobs, scratch)
+    suites = asked_again(model, candidate, frames, spec.as_of, prior.suites, blobs)
+    if spec.known_until:
+        if rejudge.lacking(judge, frame):
+            rows = assemble(model, frames, as_of=spec.known_until)
+            frame = rejudge.with_columns(judge, frame, rows.as_known(spec.known_until))
+        result = rejudge.judged(judge, frame, prior, candidate=candidate, champion_measured=beside, suites=suites)
+        return msgspec.structs.replace(result, evidence=blobs.put(parquet(frame)), suites=stored_suites(suites, blobs))
+    rows = assemble(model, frames, as_of=spec.as_of)
     champion = load(spec.champion, blobs, scratch) if spec.champion else None
     theirs = (champion, assemble(champion.model, frames, as_of=spec.as_of)) if champion is not None else None
     if theirs is not None and ITEM in rows.frame.columns and not same_rows(rows.frame, theirs[1].frame.head(rows.frame.height)):
         raise other_rows(candidate.model)
-    earlier = pl.read_parquet(io.BytesIO(blobs.get(prior.evidence)))
-    suites = asked_again(candidate, frames, spec.as_of, prior.suites, blobs)
-    result, frame = rejudge(
+    result, frame = rejudge.rejudge(
         spec,
-        candidate.model,
+        model,
         rows,
         prior,
         candidate=candidate,
         champion=(theirs[0], theirs[1].frame.select(theirs[1].features)) if theirs is not None else None,
-        earlier=earlier,
-        champion_measured=codec.decode(blobs.get(spec.champion_result), RunResult).measured if spec.champion_result else None,
+        earlier=frame,
+        champion_measured=beside,
         suites=suites,
+        judge=judge,
     )
     return msgspec.structs.replace(result, evidence=blobs.put(parquet(frame)), suites=stored_suites(suites, blobs))
+
+
+def _judge(spec: RunSpec, candidate: Predictor, blobs: Blobs, scratch: Path) -> Model:
+    """Whose gates judge: the version's own declaration, or what was declared since, with its functions."""
+    from flyball.declare.code import load_model
+    from flyball.training.artifact import manifest_of, unpack_code
+
+    if manifest_of(spec.candidate, blobs).declaration == spec.declaration:
+        return candidate.model
+    return load_model(unpack_code(spec.code, blobs, scratch), spec.file, spec.model)
 
 
 def _remembered(memo: Path, blobs: Blobs) -> str:

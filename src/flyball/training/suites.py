@@ -73,8 +73,10 @@ def loaded_suites(model: Model, stored: Mapping[str, str], blobs: Blobs) -> Aske
     }
 
 
-def asked_again(candidate: Predictor, frames: Mapping[str, pl.DataFrame], as_of: Instant, stored: Mapping[str, str], blobs: Blobs) -> Asked:
-    """Each suite as its cases are now; where they are gone, as it was answered when it was last asked."""
-    before = loaded_suites(candidate.model, stored, blobs)
-    now = ask_suites(candidate.model, candidate, frames, as_of)
+def asked_again(
+    model: Model, candidate: Predictor, frames: Mapping[str, pl.DataFrame], as_of: Instant, stored: Mapping[str, str], blobs: Blobs
+) -> Asked:
+    """Each suite of the model as its cases are now; where they are gone, as it was answered when it was last asked."""
+    before = loaded_suites(model, stored, blobs)
+    now = ask_suites(model, candidate, frames, as_of)
     return {name: before[name] if isinstance(each, str) and name in stored else each for name, each in now.items()}
