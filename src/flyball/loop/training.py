@@ -152,10 +152,10 @@ def judging_spec(ports: Ports, state: State, model: Model, version: VersionRow, 
         return None
     same_champion = (champion.version if champion else "") == first.champion_version
     holdout = model.train.holdout_span
-    if not same_champion or as_of < last.as_of + holdout // 7 or last.as_of >= first.as_of + holdout:
+    if not same_champion or as_of < seen_by(last) + holdout // 7 or seen_by(last) >= first.as_of + holdout:
         return None
     return msgspec.structs.replace(
-        _by_present_gates(first, declared),
+        _by_present_gates(first, declared) if declared.version_digest == version.version_digest else first,
         datasets=_contents(ports, state, model, champion),
         as_of=as_of,
         champion_result=champion.result if champion else "",
