@@ -18,6 +18,7 @@ from flyball.evaluation.answers import answers
 from flyball.evaluation.detector import loss_bound
 from flyball.evaluation.gates import Holdout, judge
 from flyball.evaluation.metrics import measure
+from flyball.evaluation.power import of_gate
 from flyball.evaluation.ranking import of_lists
 from flyball.evaluation.slices import by_slice
 from flyball.records.estimates import Outcome
@@ -175,3 +176,13 @@ def test_without_groups_there_are_no_lists():
 
 def test_the_detector_of_losses_watches_no_ranking():
     assert loss_bound("ranking", frame(), group="__group") == (1.0, 1.0)
+
+
+def test_what_a_gate_can_see_counts_lists_and_no_rows():
+    found = of_gate(fb.metric("ndcg_at_5") >= fb.champion - 0.01, Holdout(frame(), "ranking", group="__group"))
+    assert found is not None
+    [whole] = found.seen
+    assert (found.basis, whole.n) == ("measured", 200)
+    alone = of_gate(fb.metric("ndcg_at_5") >= fb.champion - 0.01, Holdout(frame().drop("champion_value"), "ranking", group="__group"))
+    assert alone is not None
+    assert alone.basis == "assumed: versions differ in a list as one does from its mean"

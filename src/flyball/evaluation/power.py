@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flyball.declare.checks import Check, Reference
-from flyball.declare.metrics import CLASSES, metric_info
+from flyball.declare.metrics import CLASSES, at_k, metric_info
 from flyball.evaluation.answers import Answers
 from flyball.evaluation.comparison import LEAST_ROWS, too_little
 from flyball.evaluation.holdout import MOST_VALUES, Holdout
@@ -109,7 +109,8 @@ def of_gate(check: Check, holdout: Holdout) -> GatePower | None:
 
 
 def _assumption(name: str) -> str:
-    differ = "differ on 10% of rows" if name == "accuracy" else "differ in a row as one does from its mean"
+    unit = "row" if at_k(name) is None else "list"
+    differ = "differ on 10% of rows" if name == "accuracy" else f"differ in a {unit} as one does from its mean"
     return f"assumed: versions {differ}"
 
 
@@ -125,17 +126,18 @@ def _parts(check: Check, holdout: Holdout, new: Answers, other: Answers | None) 
 def _seen(check: Check, bound: Reference, slice_: str, new: Answers, other: Answers | None) -> Seen:
     name, lacking = check.metric.name, too_little(check.metric.name, new)
     against = other if other is not None else new
-    value = estimate(name, against).value
-    if value is None:
-        return Seen(slice_, new.n, None, lacking=lacking, why=estimate(name, against).why)
-    margin = margin_of(check, bound, value)
+    found = estimate(name, against)
+    if found.value is None:
+        return Seen(slice_, new.n, None, lacking=lacking, why=found.why)
+    margin = margin_of(check, bound, found.value)
     if name == "accuracy" and new.groups is None and bound.times == 1:
         differ = ASSUMED if other is None else float(np.mean(new.correct != other.correct))
         return Seen(slice_, new.n, accuracy_margin(differ, new.n), margin, lacking)
     se = _se(name, new, other, bound.times)
     if se is None or not math.isfinite(se):
-        return Seen(slice_, new.n, None, margin, lacking, "too few rows to tell")
-    return Seen(slice_, new.n, smallest_margin_of_mean(se), margin, lacking)
+        return Seen(slice_, found.n, None, margin, lacking, "too few rows to tell")
+    # of a ranking, lists
+    return Seen(slice_, found.n, smallest_margin_of_mean(se), margin, lacking)
 
 
 def accuracy_margin(discordant: float, n: int) -> float:
