@@ -98,6 +98,18 @@ class Settings:
         unit="processes",
         why="the other processors are for what serves; more make a search shorter, and never find another result",
     )
+    cpu_watts: int = _setting(
+        10,
+        meaning="what a busy processor takes, by which the energy of a run is estimated from its CPU time",
+        unit="W",
+        why="about a core's share of a server's power under load; what the machine is measured to take is better",
+    )
+    cpu_hour_price: str = _setting(
+        "",
+        meaning='the price of an hour of CPU time, such as "0.04 EUR": by it runs cost money',
+        unit="money",
+        why="empty is not known, and so is then what runs cost: never 0",
+    )
     run_retention_d: int = _setting(
         90,
         meaning="how long what a run left is kept where no version came of it, or one that was rejected",

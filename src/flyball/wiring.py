@@ -15,6 +15,7 @@ from flyball.clock import Clock, Span, SystemClock
 from flyball.compute.local import LocalCompute
 from flyball.data.erasures import Erasures, present
 from flyball.declare.project import find_project, read_project
+from flyball.declare.units import Money, money
 from flyball.errors import FlyballError
 from flyball.governance.authority import LOOP, Caller
 from flyball.ledger.ledger import SqlLedger
@@ -37,6 +38,7 @@ from flyball.settings import Settings, read_settings
 from flyball.store.blobs import LocalBlobs
 from flyball.store.operational import Operational
 from flyball.store.sql import Database, exists
+from flyball.training.job import Costs
 
 if TYPE_CHECKING:
     import polars as pl
@@ -195,7 +197,6 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
     subjects = lru_cache(maxsize=1)(partial(_subjects, ledger, library, folder / KEYS_FOLDER))
     if claim:
         _sweep(ledger, blobs, layout)
-
     lies = partial(_lies, ledger)
     against = lru_cache(maxsize=1)(partial(_against, ledger, clock, lies))
     routes = FileRoutes(folder, own_environments=bool(settings.own_environments))
@@ -205,12 +206,13 @@ def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None
         memory=Operational(database),
         blobs=blobs,
         library=library,
-        runs=LiveRuns(LocalCompute(folder / "jobs"), blobs, folder, lies, at_once=settings.trials_at_once),
+        runs=LiveRuns(LocalCompute(folder / "jobs"), blobs, folder, lies, costs=_costs(settings)),
         data=LiveData(reader, blobs, clock.now, _every(settings), erasures=_erasures(subjects), against=against),
         evidence=LiveCounts(folder, blobs, lambda: subjects().segments()),
         routes=routes,
         signer=lru_cache(maxsize=1)(partial(_signer, folder / KEYS_FOLDER)),
         detector=bool(settings.detector),
+        cpu_price=cpu_price(settings),
         views=_views(settings, layout, blobs, clock, claim=claim),
     )
     if claim:
@@ -295,6 +297,16 @@ def _subjects(ledger: SqlLedger, library: BlobLibrary, keys: Path) -> Subjects:
     from flyball.loop.eraser import Subjects
 
     return Subjects(ledger, library, keys)
+
+
+def cpu_price(settings: Settings) -> Money | None:
+    """The price of an hour of CPU time; None where it is not set. Raises DeclarationError."""
+    return money(settings.cpu_hour_price, "the setting cpu_hour_price") if settings.cpu_hour_price else None
+
+
+def _costs(settings: Settings) -> Costs:
+    cpu_price(settings)
+    return Costs(at_once=settings.trials_at_once, watts=settings.cpu_watts, price=settings.cpu_hour_price)
 
 
 def _lies(ledger: SqlLedger, name: str, content: str) -> str:

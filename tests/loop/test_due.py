@@ -10,6 +10,7 @@ import pytest
 
 import flyball as fb
 from flyball.clock import Instant, Span
+from flyball.declare.units import Money
 from flyball.ledger.projection import MemoryProjection
 from flyball.loop.advance import _attempts, _due, held_back
 from flyball.loop.memory import Memories, synced
@@ -37,6 +38,8 @@ def model(**retrain: Any) -> fb.Model:
 
 class World:
     """A champion 1.0.0 since day 10, trained on day 9, and its monitors."""
+
+    price: Money | None = None
 
     def __init__(self) -> None:
         self.state = MemoryProjection()
@@ -103,7 +106,7 @@ class World:
         self.kept = self.kept.with_monitor(msgspec.structs.replace(monitor, labels=monitor.labels + labels))
 
     def due(self, declared: fb.Model, now: Instant) -> str:
-        ports = cast("Ports", SimpleNamespace(library=self.library))
+        ports = cast("Ports", SimpleNamespace(library=self.library, cpu_price=self.price))
         found = _due(ports, self.state, declared, self.kept, None, now)
         return found[1] if found else ""
 
@@ -187,3 +190,27 @@ def test_an_alarm_that_waits_says_until_when() -> None:
     assert "too few to learn from" in wait.why
     assert world.due(declared, now) == ""
     assert "worse" in world.due(declared, wait.until)
+
+
+def test_a_spent_budget_holds_an_alarm_back_and_says_what_was_spent() -> None:
+    world, declared = World(), model(cooldown="1d", budget="1 EUR/30d")
+    now = 40 * DAY
+    world.see(900, now)
+    world.incident("retrain", now)
+    run = RunRow(run="run_8", model="m", trigger="schedule", reason="", spec="", release=True, state=RunState.SUCCEEDED, queued_at=30 * DAY)
+    world.state.put(RUNS, "run_8", msgspec.structs.replace(run, ended_at=30 * DAY + 1, cpu_s=7_200.0))
+
+    def held(price: Money | None) -> str:
+        wait = held_back(world.state, declared, world.kept, now, price=price)
+        return wait.why if wait is not None else ""
+
+    assert held(Money(0.4, "EUR")) == "", "0.80 EUR of 1 EUR"
+    assert held(Money(0.6, "EUR")) == "the budget 1 EUR/30d: 1.2 EUR by 1 run"
+    unknown = "the budget 1 EUR/30d: what a run costs is not known; set cpu_hour_price in EUR"
+    assert held(None) == unknown
+    assert held(Money(0.1, "USD")) == unknown
+    world.price = Money(0.6, "EUR")
+    assert world.due(declared, now) == ""
+    assert "worse" in world.due(declared, 60 * DAY), "the dear run has left the span"
+    world.price = Money(0.4, "EUR")
+    assert "worse" in world.due(declared, now)

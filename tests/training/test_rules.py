@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flyball.clock import Span
 from flyball.declare.policy import Retrain
-from flyball.training.rules import Past, cooldown, due, held_back, next_due
+from flyball.training.rules import Past, Spent, cooldown, due, held_back, next_due
 
 DAY = int(Span.parse("1d"))
 T0 = 20_000 * DAY
@@ -101,11 +101,14 @@ def test_a_policy_without_triggers_is_never_due():
     cool=st.integers(0, 30),
     most=st.none() | st.integers(1, 4),
     runs=st.lists(st.integers(-80, 0), max_size=6),
+    costs=st.none() | st.lists(st.none() | st.integers(0, 9), max_size=6),
     day=st.integers(0, 120),
 )
-def test_nothing_becomes_due_by_time_alone_before_next_due(every, cool, most, runs, day):
-    policy = Retrain(every=f"{every}d" if every else None, cooldown=f"{cool}d", max_runs=f"{most}/30d" if most else None)
-    past = Past(T0, T0, runs=[T0 + each * DAY for each in runs])
+def test_nothing_becomes_due_by_time_alone_before_next_due(every, cool, most, runs, costs, day):
+    budget = "10 EUR/20d" if costs is not None else None
+    policy = Retrain(every=f"{every}d" if every else None, cooldown=f"{cool}d", max_runs=f"{most}/30d" if most else None, budget=budget)
+    starts = [T0 + each * DAY for each in runs]
+    past = Past(T0, T0, runs=starts, spent=[Spent(*each) for each in zip(starts, costs or (), strict=False)])
     now = T0 + day * DAY
 
     def at(moment: int):
@@ -128,3 +131,45 @@ def test_nothing_becomes_due_by_time_alone_before_next_due(every, cool, most, ru
 def test_what_holds_an_alarm_back_ends_at_next_due(alarm):
     now = T0 + 3 * DAY
     assert next_due(POLICY, Past(T0, T0), now=now) == T0 + 10 * DAY
+
+
+MONEY = Retrain(every="1d", cooldown="0d", budget="10 EUR/30d")
+
+
+def spent(*costs: float | None):
+    """A run a day since day −20."""
+    return [Spent(T0 + (place - 20) * DAY, cost) for place, cost in enumerate(costs)]
+
+
+def bought(*costs: float | None, day: float = 5) -> bool:
+    return due(MONEY, Past(T0, T0, spent=spent(*costs)), now=T0 + int(day * DAY), alarm=None, new_labels=0) is not None
+
+
+def test_a_budget_that_is_spent_holds_back_until_the_dear_run_has_left_its_span():
+    assert bought(4, 5.99)
+    assert not bought(4, 6)
+    assert not bought(4, 6, day=9.99), "both are within 30 days"
+    assert bought(4, 6, day=10), "the first is not any more"
+    past = Past(T0, T0, spent=spent(4, 6))
+    assert held_back(MONEY, past, now=T0 + 5 * DAY) == (T0 + 10 * DAY, "the budget 10 EUR/30d: 10 EUR by 2 runs")
+
+
+def test_a_cost_that_is_not_known_counts_as_the_dearest_that_is_and_never_as_nothing():
+    assert bought(3, 3)
+    assert not bought(3, 3, None, None), "3 + 3 + 3 + 3"
+    wait = held_back(MONEY, Past(T0, T0, spent=spent(3, 3, None, None)), now=T0 + 5 * DAY)
+    assert wait is not None
+    assert wait.why == "the budget 10 EUR/30d: 12 EUR by 4 runs (2 of unknown cost, each taken as the dearest known)"
+    assert not bought(None), "nothing is known: the whole budget"
+    assert bought(None, day=10)
+
+
+def test_a_budget_without_a_price_starts_nothing_and_says_what_to_set():
+    past = Past(T0, T0, spent=None)
+    assert due(MONEY, past, now=T0 + 90 * DAY, alarm="worse", new_labels=0) is None
+    wait = held_back(MONEY, past, now=T0 + 90 * DAY)
+    assert wait is not None
+    assert wait.why == "the budget 10 EUR/30d: what a run costs is not known; set cpu_hour_price in EUR"
+    assert due(Retrain(every="1d", cooldown="0d"), past, now=T0 + 90 * DAY, alarm=None, new_labels=0) is not None, (
+        "without a budget nobody asks"
+    )

@@ -11,6 +11,7 @@ import typer
 from flyball.cli import common, comparing, lifecycle
 from flyball.cli.card import card, framing_document
 from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.costs import cost_text, search_text
 from flyball.cli.output import Output, ago, estimate
 from flyball.clock import Instant, rfc3339
 from flyball.declare.codec import short
@@ -134,6 +135,7 @@ def show(
             "unmeasured": result.unmeasured,
             "report": wired.ports.library.report(result.report),
             "cpu_s": round(result.cpu_s, 3),
+            "cost": result.cost,
             "environment": result.environment,
             "served_by": apart(wired.layout).get(f"{row.model}@{row.version}", ()),
             "notes": result.notes,
@@ -160,6 +162,10 @@ def _made_with(wired: Wired, row: VersionRow, result: RunResult) -> Iterator[str
     if found is not None:
         known = ", ".join(f"{name} {version}" for name, version in found.libraries.items())
         yield f"built     Python {found.python}, {known} on {found.processor}"
+    if result.cost is not None:
+        yield f"cost      {cost_text(result.cost)}"
+    if search_text(result):
+        yield f"search    {search_text(result)}"
     differs = apart(wired.layout).get(f"{row.model}@{row.version}")
     if differs:
         yield f"differs   {sentence(f'{row.model}@{row.version}', differs)}"

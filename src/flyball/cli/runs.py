@@ -10,6 +10,7 @@ import typer
 from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
 from flyball.cli.comparing import show as show_comparison
+from flyball.cli.costs import cost_text, search_text
 from flyball.cli.models import verdict_line
 from flyball.cli.output import Output, ago, dated, estimate, roughly
 from flyball.clock import Instant, rfc3339
@@ -136,6 +137,10 @@ def _show(out: Output, row: RunRow, spec: RunSpec, result: RunResult | None, now
     if result.parameters:
         out.line(f"chose     {', '.join(f'{name}={value}' for name, value in result.parameters.items())}")
     out.line(f"used      {result.rows:,} rows {result.taken}, {result.holdout_rows:,} held out, {result.cpu_s:.1f} CPU s")
+    if result.cost is not None:
+        out.line(f"cost      {cost_text(result.cost)}")
+    if search_text(result):
+        out.line(f"search    {search_text(result)}")
     for note in result.notes:
         out.line(f"note      {note}")
     out.table(("METRIC", "ON THE HOLD-OUT"), [[name, estimate(found)] for name, found in result.metrics.items()])

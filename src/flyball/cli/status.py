@@ -261,7 +261,7 @@ def _doing(wired: Wired, state: State, model: Model, now: Instant) -> str:
         oldest = min(stale, key=lambda age: age.as_of)
         return f"stale data: the newest row of {oldest.data} is {ago(oldest.as_of, now)} old, {oldest.freshness} at most is wanted"
     warned = f"data warns: {data.findings[0].text}" if data is not None and data.findings else ""
-    wait = held_back(state, model, load(wired.ports.memory), now, detector=wired.ports.detector)
+    wait = held_back(state, model, load(wired.ports.memory), now, detector=wired.ports.detector, price=wired.ports.cpu_price)
     return f"{_NEXT[model.autonomy.training]} in {roughly(wait.until - now)}: {wait.why}" if wait else warned
 
 

@@ -13,6 +13,7 @@ import typer
 from flyball.cli import common, reproduce
 from flyball.cli.apply import declare
 from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
+from flyball.cli.costs import cost_text
 from flyball.cli.look import look
 from flyball.cli.models import asked_text, verdict_line, verdicts
 from flyball.cli.output import Bar, Output, number
@@ -309,6 +310,8 @@ def _report(wired: Wired, out: Output, model: Model, row: RunRow, used: dict[str
         out.line(f"{'':<10}and {left}: flyball models show {model.name}@{version.version}")
     for note in result.notes:
         out.line(f"note      {note}")
+    if result.cost is not None:
+        out.line(f"cost      {cost_text(result.cost)}")
     rollout = _release(wired, model, version) if release_now and version.state is VersionState.ELIGIBLE else ""
     out.line(f"{row.run}  → {model.name}@{version.version}, {_standing(wired, model, version, row, rollout)}")
     out.document(
@@ -324,7 +327,7 @@ def _report(wired: Wired, out: Output, model: Model, row: RunRow, used: dict[str
             "notes": result.notes,
             "window": str(result.window),
             "cpu_s": round(result.cpu_s, 3),
-            "cost": None,
+            "cost": result.cost,
             "rollout": rollout or None,
         }
     )

@@ -155,9 +155,6 @@ def _unbuilt_policy(model: Model) -> Iterator[tuple[str, str, str]]:
     for kind in ("ab_test", "blue_green"):
         if any(step.kind == kind for step in model.rollout.steps):
             yield f"rollout step {kind}", "a release with it cannot be planned", "use .shadow and .canary"
-    retrain = model.retrain
-    if retrain is not None and retrain.budget is not None:
-        yield "retrain budget", "what a run costs is not known", "bound the number of runs: max_runs="
     for mode in FAILURE_MODES:
         if getattr(model.playbook, mode) is not None:
             missing = [action for action in getattr(model.playbook, mode) if action in ACTIONS and not ACTIONS[action]]

@@ -12,6 +12,7 @@ from flyball.clock import Instant, Span
 from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.declare.policy import Retrain
+from flyball.declare.units import Money
 from flyball.evaluation.persons import of_card, of_persons
 from flyball.incidents import rules as incidents
 from flyball.ledger.bounds import clipped
@@ -294,7 +295,7 @@ def _due(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | 
     wanted = _alarm(state, model, row, kept, alarm) if row.champion else _unserved(state, row, now)
     found = training.due(
         model.retrain or Retrain(),
-        _past(state, model, row, kept),
+        _past(state, model, row, kept, ports.cpu_price),
         now=now,
         alarm=wanted[1] if wanted else None,
         new_labels=kept.monitor(model.name).new_labels,
@@ -333,23 +334,26 @@ def _onset(row: ModelRow, kept: Memories) -> Instant:
     return monitor.onset.at if monitor.version == row.champion else 0
 
 
-def _past(state: State, model: Model, row: ModelRow, kept: Memories) -> training.Past:
+def _past(state: State, model: Model, row: ModelRow, kept: Memories, price: Money | None) -> training.Past:
     return training.Past(
         last_attempt_at=row.last_attempt_at,
         champion_at=row.champion_at,
         runs=_attempts(state, model),
         holdout=model.train.holdout_span if model.train else None,
         onset=_onset(row, kept),
+        spent=_spent(state, model, price),
     )
 
 
-def held_back(state: State, model: Model, kept: Memories, now: Instant, *, detector: bool = True) -> training.Wait | None:
+def held_back(
+    state: State, model: Model, kept: Memories, now: Instant, *, detector: bool = True, price: Money | None = None
+) -> training.Wait | None:
     """What keeps a training from starting though an alarm asks for it; None where none asks, or nothing keeps it."""
     row = state.get(MODELS, model.name)
     if row is None or not row.champion or model.retrain is None or active_run(state, model.name) is not None:
         return None
     alarm = _alarm(state, model, row, kept, monitoring.retrain_alarm(model, kept.monitor(model.name), now, detector=detector))
-    return training.held_back(model.retrain, _past(state, model, row, kept), now=now) if alarm else None
+    return training.held_back(model.retrain, _past(state, model, row, kept, price), now=now) if alarm else None
 
 
 def _alarm(state: State, model: Model, row: ModelRow, kept: Memories, alarm: str | None) -> tuple[str, str] | None:
@@ -364,6 +368,17 @@ def _alarm(state: State, model: Model, row: ModelRow, kept: Memories, alarm: str
         if found.state in _LIVE and "retrain" in found.actions and row.champion_at <= max(found.opened_at, found.reopened_at):
             return found.incident, f"{found.incident}: {found.what}"
     return None
+
+
+def _spent(state: State, model: Model, price: Money | None) -> list[training.Spent] | None:
+    """What the model's runs have cost at this price, whatever they were for; None where a budget is declared and no price in its currency is known."""
+    budget = model.retrain.budget if model.retrain is not None else None
+    if budget is None:
+        return []
+    if price is None or price.currency != budget.unit:
+        return None
+    ended = [row for _, row in state.scan(RUNS) if row.model == model.name and row.ended_at]
+    return [training.Spent(row.queued_at, None if row.cpu_s is None else row.cpu_s / 3600 * price.amount) for row in ended]
 
 
 def _attempts(state: State, model: Model) -> list[Instant]:
@@ -412,7 +427,7 @@ def _next(ports: Ports, model: Model, kept: Memories, now: Instant) -> Instant:
     if active is not None:
         due.append(rollout.next_due(active, model.rollout, now, label_delay=label_delay(model)))
     if model.retrain is not None or not row.champion:
-        schedule = training.next_due(model.retrain or Retrain(), _past(state, model, row, kept), now=now)
+        schedule = training.next_due(model.retrain or Retrain(), _past(state, model, row, kept, ports.cpu_price), now=now)
         due += [schedule] if schedule is not None else []
     clock = incidents.next_due(incidents_of(state, model.name), now)
     return max(now, min([*due, *([clock] if clock is not None else [])]))

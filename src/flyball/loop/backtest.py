@@ -21,6 +21,7 @@ from flyball.clock import Instant, Span, VirtualClock
 from flyball.declare import codec
 from flyball.declare.model import Model
 from flyball.declare.policy import Playbook, Retrain, Rollout
+from flyball.declare.units import Money
 from flyball.errors import BadInput
 from flyball.ledger.ledger import SqlLedger
 from flyball.loop import training as runs
@@ -198,6 +199,8 @@ def _ports(
         evidence=evidence,
         routes=routes,
         signer=lru_cache(maxsize=1)(_signer),
+        # a rehearsal's fits are shared between policies: what one of them would cost is not known, and no budget is held against it
+        cpu_price=Money(0.0, budget.unit) if (budget := policy.model.retrain.budget if policy.model.retrain else None) else None,
     )
     return ports, evidence, replayed
 

@@ -170,6 +170,7 @@ class ObserveRun(Record, frozen=True):
     seen: str
     why: str = ""
     code: str = ""
+    cpu_s: float | None = None
 
 
 def decide_observe_run(state: State, command: ObserveRun, _now: Instant) -> Sequence[Event]:
@@ -186,7 +187,9 @@ def decide_observe_run(state: State, command: ObserveRun, _now: Instant) -> Sequ
             return (lost,)
         return (lost, RunFailed(run=row.run, why=f"its process vanished {MAX_ATTEMPTS} times", code="run-vanished"))
     # an error of the user's own code may be of any length
-    return (RunFailed(run=row.run, why=clipped(command.why) or "no reason was left", code=command.code or "run-failed"),)
+    return (
+        RunFailed(run=row.run, why=clipped(command.why) or "no reason was left", code=command.code or "run-failed", cpu_s=command.cpu_s),
+    )
 
 
 class CancelRun(Record, frozen=True):
@@ -218,6 +221,7 @@ class Register(Record, frozen=True):
     what: RunResult
     spec: RunSpec
     champion_signature: Signature | None
+    cpu_s: float | None = None
 
 
 def decide_register(state: State, command: Register, now: Instant) -> Sequence[Event]:
@@ -228,9 +232,9 @@ def decide_register(state: State, command: Register, now: Instant) -> Sequence[E
     model = state.get(MODELS, row.model)
     if command.spec.reproduces:
         # it answers a question, and makes no version: what it made is that version, or is none that was judged
-        return (RunSucceeded(run=row.run, result=command.result),)
+        return (RunSucceeded(run=row.run, result=command.result, cpu_s=command.cpu_s),)
     if command.spec.candidate:
-        succeeded = RunSucceeded(run=row.run, result=command.result, version=command.spec.candidate_version)
+        succeeded = RunSucceeded(run=row.run, result=command.result, cpu_s=command.cpu_s, version=command.spec.candidate_version)
         return (succeeded, *_judged_again(state, row.model, command, now))
     same = _same_version(state, row, command)
     if same is not None:
@@ -239,7 +243,7 @@ def decide_register(state: State, command: Register, now: Instant) -> Sequence[E
         anew = same.state == VersionState.HELD or (same.state == VersionState.ELIGIBLE and same.gates_digest != digest)
         verdicts = approvals.lifted(same, command.what.verdicts, digest, now)
         again = (registry.judge(row.model, same.version, verdicts, command.result, digest),) if anew else ()
-        return (RunSucceeded(run=row.run, result=command.result, version=same.version), *again)
+        return (RunSucceeded(run=row.run, result=command.result, cpu_s=command.cpu_s, version=same.version), *again)
     newest = state.get(VERSIONS, f"{row.model}/{model.newest}") if model else None
     version = registry.next_version(
         newest.version if newest else "",
@@ -259,7 +263,7 @@ def decide_register(state: State, command: Register, now: Instant) -> Sequence[E
         gates_digest=command.spec.gates_digest,
     )
     judged = registry.judge(row.model, version, command.what.verdicts)
-    return (RunSucceeded(run=row.run, result=command.result), registered, judged)
+    return (RunSucceeded(run=row.run, result=command.result, cpu_s=command.cpu_s), registered, judged)
 
 
 def _same_version(state: State, run: RunRow, command: Register) -> VersionRow | None:

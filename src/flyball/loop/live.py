@@ -58,11 +58,11 @@ class LiveRuns:
     """Runs as jobs. `folder` is the project's `.flyball`."""
 
     def __init__(
-        self, compute: LocalCompute, blobs: LocalBlobs, folder: Path, present: Callable[[str, str], str], *, at_once: int = 1
+        self, compute: LocalCompute, blobs: LocalBlobs, folder: Path, present: Callable[[str, str], str], *, costs: job.Costs | None = None
     ) -> None:
-        """present: where the content of a data set (its name, the hash) lies now, of which some rows were erased. at_once: trials of a search."""
+        """present: where the content of a data set (its name, the hash) lies now, of which some rows were erased."""
         self._compute, self._blobs, self._folder, self._present = compute, blobs, folder, present
-        self._at_once = at_once
+        self._costs = costs
         self._told: Sequence[tuple[str, int]] = ()
 
     def submit(self, run: str, attempt: int, spec: str, model: Model) -> None:
@@ -77,7 +77,7 @@ class LiveRuns:
             timeout=train.timeout if train else None,
             memory=train.memory if train else None,
             present=self._moved(spec),
-            at_once=self._at_once,
+            costs=self._costs,
         )
         self._compute.submit(spec_of_job)
 

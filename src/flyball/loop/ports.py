@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from flyball.clock import Clock, Instant
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
+from flyball.declare.units import Money
 from flyball.records.base import Event, Receipt, Recorded, Refusal, State
 from flyball.records.data import DatasetRow
 from flyball.records.declarations import DeclarationRow
@@ -176,7 +177,8 @@ class Library(Protocol):
 
 @dataclass(frozen=True)
 class Ports:
-    """Everything a tick touches. `signer` reads the project's key; `detector`: whether the sequential detector of loss is listened to.
+    """Everything a tick touches. `signer` reads the project's key; `detector`: whether the sequential detector of loss is listened to;
+    `cpu_price`: that of an hour of CPU time, by which a budget of retraining is kept.
 
     `views`: None where nothing is served.
     """
@@ -192,4 +194,5 @@ class Ports:
     routes: Routes
     signer: Callable[[], Signer]
     detector: bool = True
+    cpu_price: Money | None = None
     views: Views | None = None

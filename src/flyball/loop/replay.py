@@ -91,7 +91,7 @@ class ReplayRuns:
         what = self._library.spec(spec)
         real = self._model if model.gates else self._model.replace(gates=(), suites=())
         if what.candidate:
-            self._done[run, attempt] = Observed(state="succeeded", result=self._again(what))
+            self._done[run, attempt] = Observed(state="succeeded", result=self._again(what), cpu_s=0.0)
             return
         try:
             made = perform(
@@ -105,13 +105,13 @@ class ReplayRuns:
                 cache=self._cache,
             )
         except FlyballError as error:
-            self._done[run, attempt] = Observed(state="failed", why=str(error))
+            self._done[run, attempt] = Observed(state="failed", why=str(error), cpu_s=0.0)
             return
         artifact = hashlib.sha256(f"{run}/{spec}".encode()).hexdigest()
         self.predictors[artifact], self._holdouts[artifact] = made.predictor, made.holdout
         self.fit_s += made.result.fit_s
         result = msgspec.structs.replace(made.result, artifact=artifact, reference=self._reference(made.result, what.as_of, made.holdout))
-        self._done[run, attempt] = Observed(state="succeeded", result=self._blobs.put(codec.encode(result)))
+        self._done[run, attempt] = Observed(state="succeeded", result=self._blobs.put(codec.encode(result)), cpu_s=result.cpu_s)
 
     def _again(self, what: RunSpec) -> str:
         champion = self.predictors.get(what.champion)

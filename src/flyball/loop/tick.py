@@ -137,15 +137,22 @@ def observe_run(ports: Ports, state: State, row: RunRow) -> None:
         ports.runs.submit(row.run, attempt, row.spec, model)
         seen = ports.runs.observe(row.run, attempt)
     if seen.state == "succeeded":
-        register(ports, state, row, seen.result)
+        register(ports, state, row, seen.result, cpu_s=seen.cpu_s)
     elif seen.state != "absent":
         command = ObserveRun(
-            id=ports.clock.new_id("cmd"), actor=ACTOR, run=row.run, attempt=attempt, seen=seen.state, why=seen.why, code=seen.code
+            id=ports.clock.new_id("cmd"),
+            actor=ACTOR,
+            run=row.run,
+            attempt=attempt,
+            seen=seen.state,
+            why=seen.why,
+            code=seen.code,
+            cpu_s=seen.cpu_s,
         )
         ports.ledger.execute(command, decide_observe_run)
 
 
-def register(ports: Ports, state: State, row: RunRow, result: str) -> None:
+def register(ports: Ports, state: State, row: RunRow, result: str, *, cpu_s: float | None = None) -> None:
     """Give a succeeded run its version and its verdicts."""
     model = state.get(MODELS, row.model)
     champion = state.get(ROUTES, row.model)
@@ -159,6 +166,7 @@ def register(ports: Ports, state: State, row: RunRow, result: str) -> None:
         what=ports.library.result(result),
         spec=ports.library.spec(row.spec),
         champion_signature=signature,
+        cpu_s=cpu_s,
     )
     ports.ledger.execute(command, decide_register)
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from flyball.clock import Instant, Span
 from flyball.records.base import BlobHash, Event, ManifestHash, Record, ResultHash, Table
+from flyball.records.cost import Cost
 from flyball.records.environment import Environment, Reproduction
 from flyball.records.estimates import Estimate, Verdict
 from flyball.records.models import Signature
@@ -116,6 +117,7 @@ class RunResult(Record, frozen=True):
     logged: dict[str, float] = {}
     environment: Environment | None = None
     reproduction: Reproduction | None = None
+    cost: Cost | None = None
 
     @property
     def taken(self) -> str:
@@ -161,11 +163,14 @@ class RunStarted(Event, frozen=True, tag="run.running"):
 
 
 class RunSucceeded(Event, frozen=True, tag="run.succeeded"):
-    """A run ended with a verified result; `result` is the blob of its RunResult. `version` is set where an earlier one is the same."""
+    """A run ended with a verified result; `result` is the blob of its RunResult. `version` is set where an earlier one is the same, `cpu_s` to the CPU
+    seconds of its processes, where they are known.
+    """
 
     run: str
     result: ResultHash
     version: str = ""
+    cpu_s: float | None = None
 
 
 class RunFailed(Event, frozen=True, tag="run.failed"):
@@ -174,6 +179,7 @@ class RunFailed(Event, frozen=True, tag="run.failed"):
     run: str
     why: str
     code: str = ""
+    cpu_s: float | None = None
 
 
 class RunCancelled(Event, frozen=True, tag="run.cancelled"):
@@ -216,6 +222,8 @@ class RunRow(Record, frozen=True):
     as_of: Instant = 0
     code: str = ""
     """Why it failed, as a code of docs/errors.md."""
+    cpu_s: float | None = None
+    """CPU seconds of its processes; None where that is not known: it was cancelled, an attempt vanished, or nobody counted yet."""
     after: str = ""
     """Of a run that is no attempt: the model's last run before it, which is its last again when this one has ended."""
 

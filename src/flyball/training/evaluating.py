@@ -19,6 +19,7 @@ from flyball.evaluation.answers import Answers
 from flyball.evaluation.answers import answers as read_answers
 from flyball.evaluation.holdout import Measured
 from flyball.features.fields import gap_columns
+from flyball.records.cost import Cost
 from flyball.records.estimates import Estimate
 from flyball.records.evaluation import Packaging, Report
 from flyball.records.training import RunSpec
@@ -50,6 +51,7 @@ class Subject:
     artifact: str = ""
     blobs: Blobs | None = None
     packaging: Packaging | None = None
+    cost: Cost | None = None
 
     @property
     def rows(self) -> Assembled:

@@ -80,7 +80,9 @@ def fold_succeeded(projection: Projection, recorded: Recorded) -> None:
     row = _row(projection, event.run)
     state = move(row.run, row.state, RunState.SUCCEEDED)
     projection.put(
-        RUNS, row.run, msgspec.structs.replace(row, state=state, result=event.result, ended_at=recorded.at, version=event.version)
+        RUNS,
+        row.run,
+        msgspec.structs.replace(row, state=state, result=event.result, ended_at=recorded.at, version=event.version, cpu_s=event.cpu_s),
     )
     _give_back(projection, row)
 
@@ -91,7 +93,9 @@ def fold_failed(projection: Projection, recorded: Recorded) -> None:
     assert isinstance(event, RunFailed)
     row = _row(projection, event.run)
     state = move(row.run, row.state, RunState.FAILED)
-    projection.put(RUNS, row.run, msgspec.structs.replace(row, state=state, why=event.why, code=event.code, ended_at=recorded.at))
+    projection.put(
+        RUNS, row.run, msgspec.structs.replace(row, state=state, why=event.why, code=event.code, ended_at=recorded.at, cpu_s=event.cpu_s)
+    )
     _give_back(projection, row)
 
 

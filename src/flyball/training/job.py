@@ -47,6 +47,7 @@ class JobInput(Record, frozen=True):
     """What a training job is told. `spec` is the blob of its RunSpec; the rest are folders.
 
     `present`: data set → where its content lies now, where rows of it were erased since it got its name. `at_once`: trials of a search at once.
+    `watts` of a busy processor and the `price` of an hour of CPU time ("0.04 EUR"; empty: not known) make of CPU time energy and money.
     """
 
     spec: str
@@ -55,6 +56,16 @@ class JobInput(Record, frozen=True):
     memo: str
     present: dict[str, str] = {}
     at_once: int = 1
+    watts: int = 10
+    price: str = ""
+
+
+class Costs(Record, frozen=True):
+    """What the settings say of how runs are made and what they cost; see `JobInput`."""
+
+    at_once: int = 1
+    watts: int = 10
+    price: str = ""
 
 
 class Outcome(Record, frozen=True):
@@ -66,13 +77,17 @@ class Outcome(Record, frozen=True):
 
 
 class Observed(Record, frozen=True):
-    """What is seen of a run's newest attempt: absent, running, lost, succeeded (with the blob of its result) or failed (with the reason and its code)."""
+    """What is seen of a run's newest attempt: absent, running, lost, succeeded (with the blob of its result) or failed (with the reason and its code).
+
+    `cpu_s`: CPU seconds of an ended run's processes; None where an earlier attempt has taken what nobody counted.
+    """
 
     state: str
     attempt: int = 0
     why: str = ""
     result: str = ""
     code: str = ""
+    cpu_s: float | None = None
 
 
 class _Output(Protocol):
@@ -91,14 +106,24 @@ def job_spec(
     timeout: Span | None = None,
     memory: int | None = None,
     present: Mapping[str, str] | None = None,
-    at_once: int = 1,
+    costs: Costs | None = None,
 ) -> JobSpec:
     """The job of a run: `spec` is the blob of its RunSpec, `home` the folder (`.flyball`) under which scratch files are kept.
 
-    present: data set → where its content lies now, where rows of it were erased. at_once: trials of a search at once.
+    present: data set → where its content lies now, where rows of it were erased.
     """
     scratch, memo = str(home.resolve() / "scratch"), str(home.resolve() / "memo")
-    told = JobInput(spec=spec, blobs=str(blobs.resolve()), scratch=scratch, memo=memo, present=dict(present or {}), at_once=at_once)
+    costs = costs or Costs()
+    told = JobInput(
+        spec=spec,
+        blobs=str(blobs.resolve()),
+        scratch=scratch,
+        memo=memo,
+        present=dict(present or {}),
+        at_once=costs.at_once,
+        watts=costs.watts,
+        price=costs.price,
+    )
     return JobSpec(
         key=run,
         attempt=attempt,
@@ -118,9 +143,13 @@ def observe(compute: _Output, run: str, blobs: Blobs) -> Observed:
         # whoever should have kept it was away, or the machine went down: the run has done nothing wrong and is tried again
         return Observed(state="lost", attempt=seen.attempt, why=_NOT_ITS_OWN[seen.why])
     if seen.rc == 0 and (found := compute.output(run, RESULT)) is not None:
-        return _verified(found, seen.attempt, blobs)
+        return msgspec.structs.replace(_verified(found, seen.attempt, blobs), cpu_s=_cpu_s(seen))
     failed = _why(compute, run, seen)
-    return Observed(state="failed", attempt=seen.attempt, why=failed.why, code=failed.code)
+    return Observed(state="failed", attempt=seen.attempt, why=failed.why, code=failed.code, cpu_s=_cpu_s(seen))
+
+
+def _cpu_s(seen: JobObservation) -> float | None:
+    return round(seen.cpu_s, 3) if seen.attempt == 1 else None
 
 
 def _verified(left: bytes, attempt: int, blobs: Blobs) -> Observed:
@@ -224,6 +253,7 @@ def run(told: JobInput, folder: Path, *, until: float = float("inf")) -> str:
     from flyball.declare.code import load_model
     from flyball.training.artifact import load_champion, unpack_code
     from flyball.training.beside import Place
+    from flyball.training.cost import Meter, price_of
     from flyball.training.finishing import finished
     from flyball.training.searching import Conduct
     from flyball.training.stored import Stored
@@ -245,6 +275,7 @@ def run(told: JobInput, folder: Path, *, until: float = float("inf")) -> str:
         kept=memo.with_suffix(".trials") if not spec.reproduces else None,
         place=Place(blobs=told.blobs, scratch=told.scratch, code=spec.code, file=spec.file, model=spec.model),
         say=lambda line: print(line, flush=True),
+        meter=Meter(at_once=max(1, told.at_once), watts=told.watts, price=price_of(told.price)),
     )
     result = finished(execute(spec, model, frames, blobs, champion=champion, progress=progress, conduct=conduct), spec, told.present, blobs)
     for note in result.notes:

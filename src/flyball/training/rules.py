@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from flyball.clock import Instant, Span
 from flyball.declare.policy import Retrain
+from flyball.declare.units import Rate
 from flyball.records.training import Trigger
 
 DEFAULT_COOLDOWN = Span.parse("10d")
@@ -18,6 +19,13 @@ class Due(NamedTuple):
 
     trigger: Trigger
     reason: str
+
+
+class Spent(NamedTuple):
+    """What a run has cost, and when it began; `money` is None where that is not known."""
+
+    at: Instant
+    money: float | None
 
 
 class Wait(NamedTuple):
@@ -32,7 +40,7 @@ class Past:
     """What the next attempt follows on: moments are 0 where there was none.
 
     `runs` are the starts of recent runs, whatever started them; `holdout` lengthens a cool-down that is not declared; `onset` is since
-    when the champion's loss has been above its bound.
+    when the champion's loss has been above its bound. `spent` are the costs of recent runs in the budget's currency; None: there is no price in it.
     """
 
     last_attempt_at: Instant = 0
@@ -40,6 +48,7 @@ class Past:
     runs: Sequence[Instant] = ()
     holdout: Span | None = None
     onset: Instant = 0
+    spent: Sequence[Spent] | None = ()
 
     @property
     def since(self) -> Instant:
@@ -91,7 +100,20 @@ def held_back(retrain: Retrain, past: Past, *, now: Instant) -> Wait | None:
         return Wait(past.ripe_at, "until then the rows since the change are too few to learn from and to be judged on")
     if opens == past.since + cooldown(retrain, past.holdout):
         return Wait(opens, "the cool-down since the last attempt")
+    if retrain.budget is not None and opens == _affordable_at(retrain.budget, past, now):
+        return Wait(opens, _budget_text(retrain.budget, past, now))
     return Wait(opens, f"max_runs {retrain.max_runs}")
+
+
+def _budget_text(budget: Rate, past: Past, now: Instant) -> str:
+    if past.spent is None:
+        return f"the budget {budget}: what a run costs is not known; set cpu_hour_price in {budget.unit}"
+    costs = _costs(budget, past.spent, now)
+    unknown = sum(each.money is None for each in past.spent if each.at > now - budget.per)
+    told = f" ({unknown} of unknown cost, each taken as the dearest known)" if unknown else ""
+    total = sum(money for _, money in costs)
+    spent = f"{total:.4g} {budget.unit}" if total != float("inf") else "what is not known was spent"
+    return f"the budget {budget}: {spent} by {len(costs)} run{'' if len(costs) == 1 else 's'}{told}"
 
 
 def cooldown(retrain: Retrain, holdout: Span | None) -> Span:
@@ -111,4 +133,23 @@ def _open_at(retrain: Retrain, past: Past, now: Instant) -> Instant:
             return now + limit.per
         if len(recent) >= most:
             opens = max(opens, recent[-most] + limit.per)
+    return opens if retrain.budget is None else max(opens, _affordable_at(retrain.budget, past, now))
+
+
+def _costs(budget: Rate, spent: Sequence[Spent], now: Instant) -> list[tuple[Instant, float]]:
+    """What the runs within the budget's span have cost, oldest first. A cost that is not known is taken as the dearest that is, or as the whole
+    budget where none is: never as nothing.
+    """
+    recent = sorted((each for each in spent if each.at > now - budget.per), key=lambda each: each.at)
+    dearest = max((each.money for each in recent if each.money is not None), default=float("inf"))
+    return [(each.at, dearest if each.money is None else each.money) for each in recent]
+
+
+def _affordable_at(budget: Rate, past: Past, now: Instant) -> Instant:
+    """From when on less than the budget is spent within its span, if nothing more is; 0: it is now. Without a price it never is."""
+    if past.spent is None or budget.amount <= 0:
+        return now + budget.per
+    costs, opens = _costs(budget, past.spent, now), 0
+    while costs and sum(money for _, money in costs) >= budget.amount:
+        opens = costs.pop(0)[0] + budget.per
     return opens

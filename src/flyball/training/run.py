@@ -28,6 +28,7 @@ from flyball.records.training import RunResult, RunSpec
 from flyball.store.blobs import Blobs
 from flyball.training import artifact
 from flyball.training.choosing import Manner, Progress
+from flyball.training.cost import meter_from_now
 from flyball.training.evaluating import Evaluated, Subject, evaluate
 from flyball.training.fitting import FitCache, Fitter
 from flyball.training.folds import Fold, champions_of, final_split, fold_parts, hold_out, last_of, make_folds
@@ -99,7 +100,7 @@ def perform(
     `rows` saves assembling them; `conduct` says how a search is carried out; `package=False` stores nothing (`artifact`, `evidence`, `reference` stay empty, `blobs` may be
     None). Raises BadInput, Refused or DeclarationError with the reason for which there is no result.
     """
-    began = time.process_time()
+    began, meter = time.process_time(), conduct.meter or meter_from_now()
     progress(Progress(stage="assemble"))
     rows = (rows if rows is not None else assemble(model, frames, as_of=spec.as_of)).as_known(spec.as_of)
     known = rows.known_by(spec.as_of) if model.data.time else rows.frame.height
@@ -120,7 +121,7 @@ def perform(
     progress(Progress(stage="evaluate"))
     held, sides = last_of(frame, folds), (chosen.candidate, released)
     subject = Subject(spec, model, frames, fitter, chosen.split, *sides, held, against[-1], artifact=made, blobs=store, packaging=told)
-    evaluated = evaluate(subject, asked(model) if store is None else SECTIONS)
+    evaluated = evaluate(replace(subject, cost=meter.read()), asked(model) if store is None else SECTIONS)
     evaluated = replace(evaluated, report=msgspec.structs.replace(evaluated.report, folds=fold_parts(model, frame, folds)))
     progress(Progress(stage="judge"))
     suites = ask_suites(model, chosen.candidate, frames, spec.as_of)
@@ -132,7 +133,7 @@ def perform(
         result = msgspec.structs.replace(result, suites=stored_suites(suites, store))
         notes = (chosen.searched.ended, *notes_of(evaluated.report), *remarks(fitter, released, final, chosen.parameters, frame))
         result = msgspec.structs.replace(result, notes=tuple(filter(None, notes)))
-    return Performed(msgspec.structs.replace(result, cpu_s=time.process_time() - began), released, frame)
+    return Performed(msgspec.structs.replace(result, cpu_s=time.process_time() - began, cost=meter.read()), released, frame)
 
 
 def _released(fold: Fold, final: Split, *, until: Instant) -> Predictor:

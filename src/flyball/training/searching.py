@@ -21,6 +21,7 @@ from flyball.errors import BadInput
 from flyball.records import codec
 from flyball.records.training import RunSpec, Trial
 from flyball.training.beside import Beside, Place
+from flyball.training.cost import Meter
 from flyball.training.fitting import Fitter, train_of
 from flyball.training.judging import objective
 from flyball.training.rows import MIN_HOLDOUT, MIN_TRAIN
@@ -43,6 +44,8 @@ class Conduct:
     kept: Path | None = None
     place: Place | None = None
     say: Callable[[str], None] = lambda _line: None
+    meter: Meter | None = None
+    """What counts the run's time and memory; None: its own share of this process, without a price."""
 
 
 ALONE = Conduct()

@@ -8,6 +8,8 @@ from flyball.declare.checks import AnyOf, Check
 from flyball.declare.metrics import MEASURED
 from flyball.declare.model import Model
 from flyball.training import sections_asked, sections_data, sections_holdout, simpler
+from flyball.training.cost import METRICS as COSTS
+from flyball.training.cost import cost
 from flyball.training.evaluating import Section
 from flyball.training.importances import importances
 from flyball.training.packaging import packaging
@@ -22,6 +24,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("packaging", (), packaging),
     Section("size", ("size",), size),
     Section("path", METRICS, path),
+    Section("cost", COSTS, cost),
 )
 """All of them, in the order in which they are made."""
 

@@ -1,0 +1,40 @@
+"""What a run costs, from the setting to the record: on the run, the version, and for a budget."""
+
+import pytest
+
+from flyball.records.training import RUNS
+from flyball.wiring import open_project
+
+
+@pytest.mark.process
+def test_a_price_makes_runs_cost_money_and_the_record_keeps_their_cpu_time(new, flyball, monkeypatch):
+    monkeypatch.setenv("FLYBALL_CPU_HOUR_PRICE", "3.60 EUR")
+    made = flyball("train", "demand", "--trials", 0, "--project", new, "--json").document
+    cost = made["cost"]
+    assert cost["cpu_s"] > 0.5
+    assert (cost["currency"], cost["money"]) == ("EUR", pytest.approx(cost["cpu_s"] / 1000, rel=0.01))
+    assert " EUR" in flyball("models", "show", "demand", "--project", new).out
+    shown = flyball("runs", "show", made["run"], "--project", new)
+    assert "cost      " in shown.out
+    assert "Wh (an estimate" in shown.out
+    wired = open_project(new)
+    try:
+        row = wired.ledger.state().get(RUNS, made["run"])
+    finally:
+        wired.close()
+    # the guardian counts to the end of the process, the run until it writes its result
+    assert row.cpu_s == pytest.approx(cost["cpu_s"], abs=1.5)
+    assert row.cpu_s >= cost["cpu_s"] - 0.1
+
+
+def test_a_price_that_cannot_be_read_is_told(new, flyball, monkeypatch):
+    monkeypatch.setenv("FLYBALL_CPU_HOUR_PRICE", "cheap")
+    ended = flyball("status", "--project", new, "--json")
+    assert (ended.code, ended.document["code"]) == (1, "declaration")
+    assert "cpu_hour_price" in ended.document["detail"]
+
+
+def test_without_a_price_the_cost_is_not_known_and_never_nothing(trained, flyball):
+    shown = flyball("models", "show", "demand", "--project", trained, "--json").document["cost"]
+    assert (shown["money"], shown["why"]) == (None, "no price is set: the setting cpu_hour_price")
+    assert "money not known" in flyball("models", "show", "demand", "--project", trained).out
