@@ -49,6 +49,14 @@ def test_an_estimator_is_read_back_and_equal_ones_have_equal_bytes(estimator):
     assert np.array_equal(estimators.loads(data).predict(X), estimator.predict(X))
 
 
+def test_bytes_that_an_estimator_holds_are_stored_under_the_same_name_each_time():
+    estimator = LogisticRegression().fit(X, Y)
+    estimator.first_, estimator.second_ = b"as a booster", bytearray(b"holds its trees")
+    data = estimators.dumps(estimator)
+    assert data == estimators.dumps(estimator)
+    assert (estimators.loads(data).first_, estimators.loads(data).second_) == (b"as a booster", bytearray(b"holds its trees"))
+
+
 @pytest.mark.parametrize(
     "bad", [Home(), make_pipeline(FunctionTransformer(np.testing.assert_equal)), lambda X: X], ids=["class", "function", "lambda"]
 )

@@ -108,3 +108,14 @@ def test_a_version_that_does_not_answer_in_a_worker_is_insufficient_and_says_why
     assert lacking.outcome == Outcome.INSUFFICIENT
     report = codec.decode(own.blobs.get(found.result.report), Report)
     assert "one row is too few" in report.missing["path"]
+
+
+def test_an_xgboost_model_is_trained_stored_the_same_each_time_and_answers_in_a_worker(project):
+    pytest.importorskip("xgboost", reason="the extra xgboost is not installed: its wheels are larger than all others together")
+    text = LOOP.replace("GATES", P99).replace("TRANSFORMS", "{}").replace("VIEWS", "[]").replace("PAUSE", "0").replace("ENTITY", "None")
+    text = text.replace("LogisticRegression().fit(X.fill_null(0.0), y)", "XGBClassifier(n_estimators=20).fit(X.to_numpy(), y.to_numpy())")
+    text = text.replace("model.predict_proba(X.fill_null(0.0))", "model.predict_proba(X.to_numpy())")
+    own = project(text.replace("from sklearn.linear_model import LogisticRegression", "from xgboost import XGBClassifier"), "timed")
+    first, second = (perform(own.spec(), own.model, own.frames, own.blobs) for _ in range(2))
+    assert verdict(first, "latency_p99").outcome == Outcome.PASS, verdict(first, "latency_p99").why
+    assert first.result.artifact == second.result.artifact

@@ -24,7 +24,11 @@ into its own: a dictionary, which calls nothing.
 _NOT_LIBRARY = frozenset(
     {"tests", "testing", "_testing", "conftest", "f2py", "distutils", "_distutils", "__main__", "_build_utils", "externals"}
 )
-_ADDRESS = re.compile(rb'(?<="__id__": )\d+|(?<=")\d+(?=\.np[yz]")')
+_ADDRESS = re.compile(
+    rb'(?<="__id__": )\d+|(?<=")\d+(?=\.np[yz]")|(?<=")[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?=\.bin")',
+)
+"""Addresses of objects, and the names that skops draws for bytes, such as those of an XGBoost booster."""
+
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
