@@ -7,14 +7,18 @@ from flyball.records.evaluation import (
     Group,
     GroupGap,
     Groups,
+    Importance,
+    Importances,
     Mistakes,
     OutputShift,
+    Packaging,
     Report,
     Robustness,
     ScoreBin,
     Threshold,
     WeakSlices,
 )
+from flyball.records.path import Path, PathPart
 from flyball.registry.report import lines
 
 HALF = Estimate(value=0.5, low=0.4, high=0.6, n=900)
@@ -73,3 +77,22 @@ def test_answers_beside_the_champion_s_and_what_was_not_looked_into():
     )
     assert "on average 0.500 from the champion's" in said(output_shift=OutputShift("value", 0.2, 9, difference=HALF, distance=HALF))
     assert said(missing={"weak_slices": "n=5 < 200"}) == "weak_slices not looked into: n=5 < 200"
+
+
+def test_what_features_are_worth_names_the_first_and_counts_the_rest():
+    features = tuple(Importance(f"f{place}", HALF) for place in range(7))
+    assert said(importances=Importances("log_loss", 0.4, 900, features)) == (
+        "features rise of log_loss without each (900 rows): "
+        + ", ".join(f"f{place} 0.500 [0.400, 0.600]" for place in range(5))
+        + ", and 2 more"
+    )
+
+
+def test_the_form_that_is_served_says_why_and_the_path_where_its_time_goes():
+    path = Path(
+        200, 1.5, 2.0, 12.0, "transform gap", (PathPart("transforms", 1.0, 9.0), PathPart("model", 0.5, 3.0)), {"gap": 0.9}, 255_000_000
+    )
+    text = said(packaging=Packaging("skops", "ONNX was not tried: extra missing"), path=path)
+
+    assert "served as skops: ONNX was not tried: extra missing" in text
+    assert "path p50 1.5, p95 2, p99 12 ms of 200 calls; transforms 1, model 0.500; slowest: transform gap; its worker holds 255 MB" in text

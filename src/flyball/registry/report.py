@@ -10,6 +10,9 @@ from flyball.evaluation.weak import told_slice
 from flyball.records.estimates import Estimate
 from flyball.records.evaluation import Calibration, Groups, Mistakes, OutputShift, Report, Robustness, Threshold, WeakSlices
 
+MOST_FEATURES = 5
+"""Features whose importance is told; the report has all."""
+
 Line = tuple[str, str]
 """A topic, and a line of what is said of it."""
 
@@ -29,8 +32,23 @@ def lines(report: Report) -> Iterator[Line]:
     if report.output_shift is not None:
         yield "shift", _shift(report.output_shift)
     yield from row_lines(report)
+    yield from _served(report)
     for topic, why in report.missing.items():
         yield topic, f"not looked into: {why}"
+
+
+def _served(report: Report) -> Iterator[Line]:
+    """What its features are worth, in which form it is served and why, and how long that takes."""
+    if (worth := report.importances) is not None:
+        shown_ = [f"{each.feature} {_ends(each.rise)}" for each in worth.features[:MOST_FEATURES]]
+        more = f", and {len(worth.features) - MOST_FEATURES} more" if len(worth.features) > MOST_FEATURES else ""
+        yield "features", f"rise of {worth.loss} without each ({worth.rows:,} rows): {', '.join(shown_)}{more}"
+    if report.packaging is not None:
+        yield "served", f"as {report.packaging.served}: {report.packaging.why}"
+    if (path := report.path) is not None:
+        times = ", ".join(f"{name} {number(value)}" for name, value in (("p50", path.p50), ("p95", path.p95), ("p99", path.p99)))
+        parts = ", ".join(f"{part.name} {number(part.p50)}" for part in path.parts)
+        yield "path", f"{times} ms of {path.calls} calls; {parts}; slowest: {path.slowest}; its worker holds {path.memory / 1e6:.0f} MB"
 
 
 def failure_modes(report: Report) -> Iterator[str]:
