@@ -9,7 +9,7 @@ import pytest
 from flyball.records.declarations import DECLARATIONS, LOOP_FILES, DeclarationApplied, DeclarationRefused
 from flyball.records.rollouts import RolloutState
 from flyball.records.training import RunQueued
-from flyball.records.versions import VersionEligible
+from flyball.records.versions import VersionEligible, VersionJudged
 
 from .kit import LOOP, Project, Traffic, Up, champion_is, eventually, in_state, path_of
 
@@ -55,7 +55,7 @@ def test_a_fresh_project_serves_retrains_on_an_edit_and_lives_through_broken_one
     assert set(traffic.statuses) == {200}
     eventually(lambda: up.predict().json()["version"] == "1.1.0", "the new champion does not answer")
 
-    # a changed gate takes effect without a candidate
+    # a changed gate takes effect without a candidate: it judges what serves
     before = project.row(DECLARATIONS, "credit")
     project.loop(change={"C=1.0": "C=0.5", ">= 0.6": ">= 0.7"})
     eventually(lambda: len(project.events(DeclarationApplied)) == 3, "the changed gate was not applied")
@@ -84,7 +84,12 @@ def test_a_fresh_project_serves_retrains_on_an_edit_and_lives_through_broken_one
     healed(project)
 
     assert len(project.events(DeclarationRefused)) >= 4
-    assert [event.reason for event in project.events(RunQueued)] == ["first declaration", "what is trained was declared anew"]
+    assert [event.reason for event in project.events(RunQueued)] == [
+        "first declaration",
+        "what is trained was declared anew",
+        "the gates of 1.1.0 were declared anew",
+    ]
+    assert [event.version for event in project.events(VersionJudged)] == ["1.1.0"]
     assert project.champion() == "1.1.0"
     assert up.predict().json()["version"] == "1.1.0"
     code, err = up.stop()
