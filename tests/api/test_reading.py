@@ -39,6 +39,10 @@ def test_a_project_can_be_looked_at_from_end_to_end(api: Served) -> None:
     assert {one["outcome"] for one in verdicts["verdicts"]} == {"pass"}
     run = api.get(f"/runs/{version['run']}").json()
     assert (run["state"], run["model"]) == ("succeeded", "demand")
+    found = run["result_of"]
+    assert found["artifact"] == version["artifact"]
+    assert found["cost"]["cpu_s"] > 0
+    assert found["environment"]["libraries"]["scikit-learn"]
     log = api.get(f"/runs/{version['run']}/logs")
     assert int(log.headers["flyball-next-offset"]) == len(log.content)
     dataset = api.get("/datasets").json()["items"][0]

@@ -15,7 +15,7 @@ from flyball.records.identity import Role, Scope
 from flyball.records.monitoring import AlertRow
 from flyball.records.online import ViewStatus
 from flyball.records.rollouts import Reading, RolloutEvidence, RolloutRow, RolloutState
-from flyball.records.training import RunState
+from flyball.records.training import RunResult, RunRow, RunState
 from flyball.records.versions import Known, VersionRow, VersionState, Written
 
 
@@ -64,6 +64,14 @@ class Verdicts(Record, frozen=True):
     version: str
     state: VersionState
     verdicts: tuple[Verdict, ...]
+
+
+class Run(RunRow, frozen=True):
+    """A run, and what came of it, once it has a result that is still kept: what it measured, its search, what it took and was made with, and of a
+    reproduction whether the artifact is the same.
+    """
+
+    result_of: RunResult | None = None
 
 
 class Rollout(Record, frozen=True):

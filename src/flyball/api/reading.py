@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
 from typing import cast
 
@@ -92,10 +93,14 @@ def runs(asked: Asked) -> Answer:
 
 
 def run(asked: Asked) -> Answer:
-    """One run."""
+    """One run, with its result."""
     row = lookup.run(asked.state(), asked.path["run"])
     asked.must_see(row.model)
-    return Answer(row)
+    result = None
+    if row.result:
+        with suppress(NotFound):  # what came to nothing is let go in time, and its row stays
+            result = asked.ports.library.result(row.result)
+    return Answer(answers.Run(**msgspec.structs.asdict(row), result_of=result))
 
 
 def run_log(asked: Asked) -> Answer:

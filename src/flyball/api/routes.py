@@ -123,7 +123,7 @@ ROUTES: tuple[Route, ...] = (
     _on_version("DELETE", "/quarantine", versions.reinstate, answers.Judged, "Reinstate"),
     _list("/runs", reading.runs, RunRow, "model"),
     Route("POST", "/runs", giving.train, answers.RunWanted, needs="loop.commands.Train", body=bodies.Training, status=202),
-    Route("GET", "/runs/{run}", reading.run, RunRow),
+    Route("GET", "/runs/{run}", reading.run, answers.Run),
     Route("GET", "/runs/{run}/logs", reading.run_log, None, query=("offset",)),
     Route("DELETE", "/runs/{run}", giving.cancel_run, answers.RunEnded, needs="loop.commands.CancelRun", body=bodies.Why),
     _list("/rollouts", reading.rollouts, RolloutRow, "model"),
