@@ -206,3 +206,11 @@ def test_the_rows_of_the_file_are_lists(maker: ModuleType) -> None:
     assert frame.equals(maker.lists()[0])
     assert len(planted) == frame.height
     assert frame.group_by("search", "asked").agg(pl.len(), pl.col("sku").n_unique().alias("skus"))["skus"].unique().to_list() == [10]
+
+
+def test_a_ranking_is_not_rehearsed_and_that_is_said(project: Project) -> None:
+    told = io.StringIO()
+    with contextlib.redirect_stderr(told):
+        assert run(["backtest", str(project.root / "loop.py"), "--data", str(project.root / "data" / "lists.csv")]) == 1
+    assert f'model "{MODEL}" cannot be rehearsed' in told.getvalue()
+    assert "no live quality is measured" in told.getvalue()

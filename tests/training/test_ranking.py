@@ -251,3 +251,16 @@ def test_the_whole_path_of_a_ranking_is_measured_list_by_list(tmp_path: Path):
     assert verdict.outcome is Outcome.PASS
     # a list of eight, of which each takes two milliseconds
     assert (result.measured["latency_p50"].value or 0) > 2 * ITEMS
+
+
+def test_searches_and_windows_are_judged_by_the_order_of_lists(shop: Project):
+    train = fb.Train(shop.model.train.fit, search={"seed_of": fb.integers(0, 5)}, window="auto", holdout="3d")  # type: ignore[union-attr]
+    told: list[Any] = []
+    model = shop.model.replace(train=train)
+    done = perform(spec(shop, trials=3), model, shop.frames, None, package=False, progress=told.append)
+    searched = [one for one in told if one.stage == "search"]
+    assert {one.objective for one in searched} == {"ndcg_at_10"}
+    assert all(0.8 < one.best < 1 for one in searched if one.best is not None)
+    assert searched
+    assert done.result.window_scores
+    assert all(0.8 < value < 1 for value in done.result.window_scores.values())
