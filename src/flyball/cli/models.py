@@ -16,7 +16,7 @@ from flyball.cli.output import Output, ago, estimate
 from flyball.clock import Instant, rfc3339
 from flyball.declare.codec import short
 from flyball.declare.framing import summary
-from flyball.evaluation.persons import NONE_GIVEN
+from flyball.evaluation.persons import NONE_GIVEN, of_card
 from flyball.loop import lookup
 from flyball.loop.cards import declared
 from flyball.loop.waivers import waivers_text
@@ -183,7 +183,7 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
     run = state.get(RUNS, row.run)
     out.line(f"{row.model}@{row.version}   {row.state.value}   {lookup.role(state, row)}".rstrip())
     if asked_text(row):
-        out.line(f'{out.paint("held", "unsure")}      {asked_text(row)}   → flyball approve {row.model}@{row.version} --reason "…"')
+        out.line(f"{out.paint('held', 'unsure')}      {asked_text(row)}   → {person_does(row)}")
     if row.state is VersionState.QUARANTINED:
         out.line(f"{out.paint('quarantine', 'bad')}  {row.quarantined}")
     for line in lifecycle.known_lines(out, row):
@@ -223,14 +223,21 @@ def _framing(wired: Wired, state: State, row: VersionRow) -> dict[str, object] |
 
 
 def asked_text(row: VersionRow) -> str:
-    """Whose yes a held version waits for: "approval by 1 risk-officer"; empty for none."""
+    """What persons have to do about a held version: "approval by 1 risk-officer; its card has blanks: ethics"; empty for nothing."""
     if row.state is not VersionState.HELD:
         return ""
-    return "; ".join(
-        f"{one.check}{'' if one.why == NONE_GIVEN else f', {one.why}'}"
-        for one in row.verdicts
-        if one.asks and one.outcome is Outcome.INSUFFICIENT
-    )
+    open_ = [one for one in row.verdicts if one.outcome is Outcome.INSUFFICIENT]
+    wanted = [f"{one.check}{'' if one.why == NONE_GIVEN else f', {one.why}'}" for one in open_ if one.asks]
+    if row.blanks and any(of_card(one) for one in open_):
+        wanted.append(f"its card has blanks: {', '.join(row.blanks)}")
+    return "; ".join(wanted)
+
+
+def person_does(row: VersionRow) -> str:
+    """The command with which a person does the first of what a held version waits for."""
+    ref = f"{row.model}@{row.version}"
+    approval = any(one.asks for one in row.verdicts if one.outcome is Outcome.INSUFFICIENT)
+    return f'flyball approve {ref} --reason "…"' if approval or not row.blanks else f'flyball models card {ref} --fill {row.blanks[0]} "…"'
 
 
 def _value(known: dict[str, Estimate], name: str) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from flyball.cli import common
 from flyball.cli.common import HERE, LOOP_FRESH, Json, Project, Quiet
 from flyball.cli.incidents import step
-from flyball.cli.models import asked_text
+from flyball.cli.models import asked_text, person_does
 from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Check, Metric
@@ -340,7 +340,7 @@ def _wrong(
         out.line(f"{out.paint(f'{asks:<8}', 'unsure')}  {made.action} {made.model} {made.target}: {made.reason}   → {answer(made)}")
     for version in held:
         ref = f"{version.model}@{version.version}"
-        out.line(f'{out.paint("held", "unsure")}      {ref}: {asked_text(version)}   → flyball approve {ref} --reason "…"')
+        out.line(f"{out.paint('held', 'unsure')}      {ref}: {asked_text(version)}   → {person_does(version)}")
     for one in broken:
         out.line(f"{out.paint('broken', 'bad')}    {one.file}: {one.problems[0].splitlines()[0]}   → flyball check")
     epochs = state.get(EPOCHS, "routes")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flyball.errors import DeclarationError, NotFound
+from flyball.errors import DeclarationError, NotFound, Problem
 
 MARK = "flyball.toml"
 _TABLES = ("settings", "env", "secrets")
@@ -59,6 +59,21 @@ def read_project(root: Path) -> Project:
             fix=f"write it under [{_TABLES[0]}], if it is a setting",
         )
     return Project(root, loop_files(root), settings)
+
+
+def unread(project: Project) -> list[Problem]:
+    """What `flyball.toml` may say and nothing reads yet."""
+    tables = project.settings.get("env", {})
+    names = list(tables) if isinstance(tables, dict) else []
+    return [
+        Problem(
+            f"{MARK}  [env.{name}]",
+            "not built yet: environments",
+            "nothing reads it: every command acts on the database and the folder of this project",
+            "keep each environment as a project of its own, with the same loop files",
+        )
+        for name in names
+    ]
 
 
 def loop_files(root: Path) -> tuple[str, ...]:

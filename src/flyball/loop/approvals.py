@@ -181,7 +181,7 @@ def _not_theirs(command: Approve | Reject, wanted: Sequence[str]) -> Refusal | N
         return Refusal(
             code="refused",
             what=f"no gate of {command.model}@{command.version} waits for a person",
-            why="its open gates want more rows",
+            why="its open gates want more rows, or what is blank on its card",
             fix=f"flyball models show {command.model}@{command.version}",
         )
     return None if set(wanted) & set(command.held) else _is_none(command, wanted)

@@ -16,7 +16,7 @@ from flyball.declare.framing import implied
 from flyball.declare.model import Model
 from flyball.declare.owners import owners
 from flyball.declare.problems import warnings
-from flyball.declare.project import read_project
+from flyball.declare.project import read_project, unread
 from flyball.declare.reads import looked_at
 from flyball.errors import FlyballError, Problem
 from flyball.loop.compiling import Broken, Compilation, Compiler
@@ -85,11 +85,12 @@ class Standards:
 
 
 class CheckReport(NamedTuple):
-    """A project as checked. `gone` are applied models that no loop file declares any more."""
+    """A project as checked. `gone` are applied models that no loop file declares any more, `doubts` are warnings of the project's own."""
 
     models: tuple[ModelReport, ...]
     broken: tuple[Broken, ...]
     gone: tuple[str, ...]
+    doubts: tuple[Problem, ...] = ()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -100,7 +101,7 @@ class CheckReport(NamedTuple):
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """Every warning."""
-        return tuple(warning for model in self.models for warning in model.warnings)
+        return (*self.doubts, *(warning for model in self.models for warning in model.warnings))
 
 
 def check_project(
@@ -126,7 +127,8 @@ def check_project(
 
         standards = Standards(Against())
     reader = reader_of(project, Settings(), project.root / ".flyball") if data else None
-    return report(compilation, reader, standards=standards, applied=applied or {}, known=known or {}, only=only)
+    found = report(compilation, reader, standards=standards, applied=applied or {}, known=known or {}, only=only)
+    return found._replace(doubts=tuple(unread(project)))
 
 
 def report(
@@ -338,6 +340,7 @@ def to_json(checked: CheckReport) -> dict[str, Any]:
         ],
         "broken": [{"file": file.file, "problems": [plain(problem) for problem in file.problems]} for file in checked.broken],
         "gone": list(checked.gone),
+        "warnings": [plain(warning) for warning in checked.doubts],
         "problems": len(checked.problems),
     }
 
@@ -369,6 +372,7 @@ def to_lines(checked: CheckReport) -> list[str]:
         lines += [f"  power          {line.text}" for line in model.power]
         lines += [f"  changed        {difference}" for difference in model.differences]
         lines += [f"  warning  {str(warning).replace(chr(10), chr(10) + '  ')}" for warning in model.warnings]
+    lines += [f"warning  {warning}" for warning in checked.doubts]
     lines += [str(problem) for problem in checked.problems]
     lines += [GONE.format(name) for name in checked.gone]
     sums = (len(checked.models), "model"), (len(checked.problems), "problem"), (len(checked.warnings), "warning")
