@@ -75,7 +75,7 @@ def test_a_pull_request_gets_a_report_against_its_base(flyball, new: Path, tmp_p
     loop.write_text(loop.read_text().replace("* 1.05", "* 1.02"))
     told = flyball("check", new, "--ci", "--against", base)
     assert (
-        "**When applied:** a judging anew (made by itself): versions that wait are judged by the new gates; what is served goes on."
+        "**When applied:** a judging anew, without a training: what waits and what serves are judged by the new gates, and what serves goes on."
         in told.out
     )
     assert "- changed: `gates: + mae ≤ champion × 1.02`" in told.out

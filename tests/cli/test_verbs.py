@@ -135,7 +135,7 @@ def test_a_run_that_cannot_be_made_fails_with_its_reason(flyball, new: Path) -> 
     file = new / "loop.py"
     file.write_text(file.read_text().replace("    return HistGradient", '    raise ValueError("no luck")\n    return HistGradient'))
     ended = flyball("train", "demand", "--trials", 0, "--project", new, "--json")
-    assert (ended.code, ended.document["code"]) == (1, "run-failed")
+    assert (ended.code, ended.document["code"]) == (1, "fit-failed")
     assert "no luck" in ended.document["detail"]
     assert "\n" not in ended.document["detail"] + ended.document["fix"]
 

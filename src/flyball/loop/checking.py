@@ -227,7 +227,7 @@ def _when_applied(compiled: Compiled, model: Model, before: Applied | None) -> s
     if compiled.version_digest != before.version_digest:
         return f"a run ({how}): what is trained changed, and its version is a candidate"
     if before.gates_digest and compiled.gates_digest != before.gates_digest:
-        return f"a judging anew ({how}): versions that wait are judged by the new gates; what is served goes on"
+        return "a judging anew, without a training: what waits and what serves are judged by the new gates, and what serves goes on"
     if compiled.policy_digest != before.policy_digest:
         return "nothing is trained: the new policy is in force at once"
     return "nothing: it is so already"
