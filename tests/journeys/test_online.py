@@ -85,6 +85,13 @@ def test_new_rows_are_seen_by_the_worker_that_runs(project, start):
     old = up.http.post("/models/credit/predict", json={"row": row, "time": "2020-01-01T00:00:00Z"})
     assert (old.status_code, old.json()["code"]) == (422, "not-kept"), old.text
     assert 'view "habits" keeps no rows online for 2020-01-01' in old.json()["detail"]
+    early = up.http.post("/models/credit/explain", json={"row": row, "time": "2020-01-01T00:00:00Z"})
+    assert (early.status_code, early.json()["code"]) == (422, "not-kept"), early.text
+    told = up.http.post("/models/credit/explain", json={"row": row}).json()["explanations"][0]
+    assert told["contributions"][0]["feature"] == "times", "what the model looks at: a view's value"
+    assert told["contributions"][0]["value"] == 303, "as it is now"
+    assert [one["contribution"] for one in told["contributions"][1:]] == [0.0] * (len(told["contributions"]) - 1)
+    assert told["output"] == pytest.approx(0.304)
     code, err = up.stop()
     assert (code, "Traceback" in err) == (0, False), err
 
