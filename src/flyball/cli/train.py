@@ -106,10 +106,10 @@ def train(
         if refused:
             out.note(f"refused   what the source holds now, so the last good version is used: {refused[0].splitlines()[0]}")
             out.note("          flyball check --data says more")
-        run = _start(wired, out, declared, parameters, trials, Acting(reason, key=key), release=wanted is not False)
-        row = _follow(wired, out, declared, run)
+        run = start(wired, out, declared, parameters, trials, Acting(reason, key=key), release=wanted is not False)
+        row = follow(wired, out, declared, run)
         if row.state is not RunState.SUCCEEDED:
-            raise _failed(wired, row)
+            raise failed(wired, row)
         used = {"name": data.name, "version": data.version, "rows": data.rows, "refused": list(refused)}
         return _report(wired, out, declared, row, used, release_now=wanted is True)
 
@@ -130,9 +130,9 @@ def _reproduce(project: Path, out: Output, model: str, named: str, acting: Actin
         run = reproduce.queue(wired, out, declared.name, named, acting)
         if not run:
             return 0
-        row = _follow(wired, out, declared, run)
+        row = follow(wired, out, declared, run)
         if row.state is not RunState.SUCCEEDED:
-            raise _failed(wired, row)
+            raise failed(wired, row)
         return reproduce.report(wired, out, row)
 
 
@@ -213,7 +213,7 @@ def _parameters(given: list[str]) -> dict[str, int | float | str | bool]:
     return found
 
 
-def _start(
+def start(
     wired: Wired,
     out: Output,
     model: Model,
@@ -247,7 +247,7 @@ def _order(model: str, parameters: dict[str, int | float | str | bool], trials: 
     return f"train {model} {sorted(parameters.items())} {trials} {release}"
 
 
-def _follow(wired: Wired, out: Output, model: Model, run: str) -> RunRow:
+def follow(wired: Wired, out: Output, model: Model, run: str) -> RunRow:
     """Show progress until the run has ended. Where nothing is up, this process does the loop's part for it."""
     bar, driving = Bar(out, "search"), not common.is_up(wired)
     try:
@@ -379,7 +379,7 @@ def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, roll
     return version.state.value
 
 
-def _failed(wired: Wired, row: RunRow) -> FlyballError:
+def failed(wired: Wired, row: RunRow) -> FlyballError:
     """The error of a run that has no result. Its reason was drawn as text for the record: what, then lines of why and fix."""
     what, *more = row.why.split("\n    ")
     told = {kind: [line[5:] for line in more if line.startswith(f"{kind}  ")] for kind in ("why", "fix")}

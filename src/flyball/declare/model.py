@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from importlib import import_module
 from typing import Any, Literal, TypeAlias
 
 from flyball.clock import Span
@@ -240,6 +241,18 @@ class Model:
                 raise fail("replace", f'"{key}" is not an argument of Model', fix=", ".join(known))
         given = known | ({} if name is None else {"name": name}) | changes
         return Model(given.pop("name"), **given)
+
+    def fit(self, **hyperparameters: Value) -> Any:
+        """Make the recorded run of `flyball train` with these hyperparameters, in the project of the working directory, and return it.
+
+        For notebooks: the run has `.metrics`, `.verdicts`, `.version` and `.register()`. Code in cells is stored as source. Raises FlyballError.
+        """
+        # a declaration knows no project: the command line does, and is loaded for this alone
+        return import_module("flyball.cli.notebook").fit(self, hyperparameters)
+
+    def frame(self) -> Any:
+        """The rows that a run would learn from now, as a Polars frame: time, features, label. For notebooks. Raises FlyballError."""
+        return import_module("flyball.cli.notebook").frame(self)
 
     @property
     def slice_names(self) -> tuple[str, ...]:
