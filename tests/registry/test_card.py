@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flyball as fb
+from flyball.records.cost import Cost
+from flyball.records.environment import Environment
 from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.evaluation import Importance, Importances, Report, WeakSlice, WeakSlices
 from flyball.records.models import Field, Manifest, Signature
@@ -92,7 +94,14 @@ def test_the_card_names_the_weak_slices_that_the_run_found() -> None:
 
 
 MANIFEST = Manifest(
-    model="credit", file="loop.py", code="", declaration="", files={}, signature=RESULT.signature, python="3.12", libraries={"numpy": "2.0"}
+    model="credit",
+    file="loop.py",
+    code="e" * 64,
+    declaration="",
+    files={},
+    signature=RESULT.signature,
+    python="3.12",
+    libraries={"numpy": "2.0"},
 )
 SLICED = msgspec.structs.replace(
     RESULT, by_slice={"sex=F": {"accuracy": Estimate(value=1e-05, low=0.0, high=0.1, n=400)}, "sex=M": {"accuracy": Estimate(value=None)}}
@@ -169,14 +178,25 @@ def test_a_purpose_of_many_lines_begins_no_heading() -> None:
 
 def test_the_card_says_what_the_version_was_made_with_what_it_cost_and_how_it_is_used() -> None:
     fields = (Field(name="amount", type="float", low=0.0, high=9.0), Field(name="why|so", type="str", nullable=True, one_of=("a", "b")))
-    measured = {
-        "train_energy": Estimate(value=1.5, why="65 W a core"),
-        "size": Estimate(value=2_000_000.0),
-        "train_cost": Estimate(value=None, why="no price is set"),
-    }
+    measured = {"size": Estimate(value=2_000_000.0), "memory": Estimate(value=None, why="it did not start")}
+    cost = Cost(
+        cpu_s=12.5, peak_bytes=300_000_000, energy_wh=0.0347, energy_by="an estimate: 10 W for a busy processor", why="no price is set"
+    )
+    made = Environment(
+        python="3.12.1",
+        implementation="CPython",
+        system="Linux",
+        processor="x",
+        processors=2,
+        threads={},
+        libraries={"numpy": "2.1"},
+        lock="d" * 64,
+    )
     result = msgspec.structs.replace(
         RESULT,
         measured=measured,
+        cost=cost,
+        environment=made,
         signature=Signature(task="binary", fields=fields, classes=(False, True)),
         parameters={"depth": 3},
         trials=7,
@@ -191,8 +211,15 @@ def test_the_card_says_what_the_version_was_made_with_what_it_cost_and_how_it_is
     for said in (
         "- parameters: depth=3",
         "- search: 7 trials",
-        "- libraries: numpy 2.0",
-        "- energy, an estimate: 1.5 Wh (65 W a core)",
+        "- Python: 3.12.1",
+        "- libraries: numpy 2.1",
+        "- everything installed: dddddddddddd",
+        "- machine: Linux, x",
+        "- code: eeeeeeeeeeee",
+        "- CPU: 12.5 s",
+        "- memory of the run: 300 MB",
+        "- energy: 0.0347 Wh (an estimate: 10 W for a busy processor)",
+        "- memory of a process that serves it: not known: it did not start",
         "- size of its files: 2 MB",
         "- cost: not known: no price is set",
         "By how much log_loss rises from 0.4 ",
@@ -202,6 +229,9 @@ def test_the_card_says_what_the_version_was_made_with_what_it_cost_and_how_it_is
         "It answers one of: False, True.",
     ):
         assert said in text, said
+    priced = msgspec.structs.replace(result, cost=msgspec.structs.replace(cost, money=0.0125, currency="EUR"))
+    assert "- cost: 0.0125 EUR" in card_of(MODEL, ROW, priced, 1)
+    assert "- libraries: numpy 2.0" in card_of(MODEL, ROW, RESULT, 1, manifest=MANIFEST)
     bare = card_of(MODEL, ROW, RESULT, 1)
     assert "- libraries: cannot be read any more" in bare
     assert "- cost: not known" in bare

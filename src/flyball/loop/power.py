@@ -27,7 +27,7 @@ from flyball.loop.memory import load
 from flyball.loop.ports import Ports
 from flyball.monitoring.slabs import within
 from flyball.monitoring.state import PAGE_DAYS, MonitorState
-from flyball.records.data import DATASETS
+from flyball.records.data import DATASETS, DatasetVersion
 from flyball.records.training import RunResult
 from flyball.records.versions import MODELS, VERSIONS, VersionState
 from flyball.stats.edetector import threshold
@@ -96,7 +96,7 @@ def known_of(ports: Ports, blobs: _Bytes, name: str) -> Known:
     return Known(version.version, result, frame, rate)
 
 
-def _head(ports: Ports, data: str) -> Any:
+def _head(ports: Ports, data: str) -> DatasetVersion | None:
     row = ports.ledger.state().get(DATASETS, data)
     return row.head if row is not None else None
 

@@ -17,13 +17,7 @@ MOST_FEATURES = 10
 GONE = "cannot be read any more"
 
 _TITLES = {"out_of_scope": "What it must not be used for", "limitations": "Where it cannot be relied on", "ethics": "Whom it may harm"}
-_MEASURED = {
-    "train_memory": "memory of the run",
-    "train_energy": "energy, an estimate",
-    "train_cost": "cost",
-    "size": "size of its files",
-    "memory": "memory of a process that serves it",
-}
+_MEASURED = {"size": "size of its files", "memory": "memory of a process that serves it"}
 
 
 def blank(name: str) -> str:
@@ -48,29 +42,40 @@ def text(row: VersionRow, name: str) -> Iterator[str]:
 
 
 def training(result: RunResult, manifest: Manifest | None) -> Iterator[str]:
-    """Parameters, environment and cost. What was not measured is not there, but for the money, which is said to be unknown."""
-    measured = {name: result.measured[name] for name in _MEASURED if name in result.measured}
+    """Parameters, environment and cost: of the run as a whole, where it says so. What a version takes in service is there where its run measured it."""
+    made, measured = result.environment, result.measured
+    libraries = made.libraries if made is not None else manifest.libraries if manifest is not None else {}
     yield "## How it was trained"
     yield ""
     yield from rows(
         {
             "parameters": ", ".join(f"{name}={value}" for name, value in result.parameters.items()) or "the defaults of fit",
             "search": f"{result.trials} trials" if result.trials else "none",
-            "Python": manifest.python if manifest else GONE,
-            "libraries": ", ".join(f"{name} {version}" for name, version in manifest.libraries.items()) if manifest else GONE,
-            "CPU": f"{result.cpu_s:,.1f} s, {result.fit_s:,.1f} s of it in fits",
-            **{_MEASURED[name]: _amount(name, each) for name, each in measured.items()},
-            **({} if "train_cost" in measured else {"cost": "not known"}),
+            "Python": made.python if made is not None else manifest.python if manifest is not None else GONE,
+            "libraries": ", ".join(f"{name} {version}" for name, version in libraries.items()) or GONE,
+            **({"everything installed": made.lock[:12], "machine": f"{made.system}, {made.processor}"} if made is not None else {}),
+            **({"code": manifest.code[:12], "declaration": manifest.declaration[:12]} if manifest is not None else {}),
+            **_cost(result),
+            **{title: _size(measured[name]) for name, title in _MEASURED.items() if name in measured},
         }
     )
 
 
-def _amount(name: str, found: Estimate) -> str:
-    if found.value is None:
-        return f"not known: {found.why}"
-    if name in ("train_memory", "size", "memory"):
-        return shown_size(found.value)
-    return f"{found.value:.4g}" + (" Wh" if name == "train_energy" else "") + (f" ({found.why})" if found.why else "")
+def _cost(result: RunResult) -> dict[str, str]:
+    cost = result.cost
+    if cost is None:
+        return {"CPU": f"{result.cpu_s:,.1f} s, {result.fit_s:,.1f} s of it in fits", "cost": "not known"}
+    money = f"{cost.money:.4g} {cost.currency}" if cost.money is not None else f"not known: {cost.why}"
+    return {
+        "CPU": f"{cost.cpu_s:,.1f} s",
+        "memory of the run": shown_size(cost.peak_bytes),
+        "energy": f"{cost.energy_wh:.3g} Wh ({cost.energy_by})",
+        "cost": money,
+    }
+
+
+def _size(found: Estimate) -> str:
+    return f"not known: {found.why}" if found.value is None else shown_size(found.value)
 
 
 def explained(found: Report) -> Iterator[str]:
