@@ -20,7 +20,7 @@ from flyball.records.data import DATASETS, DatasetRow, DatasetVersion
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.estimates import Estimate
 from flyball.records.models import Field, Signature
-from flyball.records.monitoring import INCIDENTS, Cursor, IncidentRow, IncidentState
+from flyball.records.monitoring import INCIDENTS, MODEL_INCIDENTS, Cursor, IncidentRow, IncidentState
 from flyball.records.training import RUNS, RunRow, RunState, Trigger
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
 from flyball.stats.onset import Onset
@@ -99,6 +99,7 @@ class World:
             opened_at=at, mitigate_by=0, review_by=0, root_cause_by=0, actions=(action,),
         )  # fmt: skip
         self.state.put(INCIDENTS, name, row)
+        self.state.put(MODEL_INCIDENTS, f"m/{name}", row)
 
     def see(self, labels: int, now: Instant) -> None:
         self.kept = synced(self.kept, "m", self.state, self.library, now)

@@ -14,7 +14,7 @@ from flyball.loop.advance import answer, release_newest, train_if_due, withdraw
 from flyball.loop.folds import FOLDS
 from flyball.loop.ports import Ports
 from flyball.records.base import Event, Recorded
-from flyball.records.monitoring import INCIDENTS, PROPOSALS, IncidentState, ProposalMade
+from flyball.records.monitoring import INCIDENTS, MODEL_INCIDENTS, PROPOSALS, IncidentRow, IncidentState, ProposalMade
 from flyball.records.versions import VersionState
 
 from .test_due import DAY, World, model
@@ -36,6 +36,7 @@ class Asked(World):
                 clock=SimpleNamespace(now=lambda: self.now, new_id=lambda kind: f"{kind}_{next(ids):06}"),
                 ledger=SimpleNamespace(state=lambda: self.state, execute=self.execute),
                 library=self.library,
+                cpu_price=None,
             ),
         )
         self.see(1, self.now)
@@ -128,6 +129,12 @@ def test_a_version_that_waits_for_a_person_is_not_said_to_be_none() -> None:
     assert [action for action, _, _ in world.open()] == ["train"]
 
 
+def closed(world: Asked, row: IncidentRow) -> None:
+    row = msgspec.structs.replace(row, state=IncidentState.CLOSED)
+    world.state.put(INCIDENTS, row.incident, row)
+    world.state.put(MODEL_INCIDENTS, f"{row.model}/{row.incident}", row)
+
+
 def test_a_way_back_is_asked_for_again_when_the_incident_that_asked_after_it_is_closed() -> None:
     world = Asked(model().replace(autonomy={"rollback": "propose"}))
     world.version("0.9.0", "a" * 64, VersionState.RETIRED)
@@ -139,7 +146,7 @@ def test_a_way_back_is_asked_for_again_when_the_incident_that_asked_after_it_is_
     assert [cause for _, _, cause in world.open()] == ["inc_2"]
     row = world.state.get(INCIDENTS, "inc_2")
     assert row is not None
-    world.state.put(INCIDENTS, "inc_2", msgspec.structs.replace(row, state=IncidentState.CLOSED))
+    closed(world, row)
     world.wait(30 * DAY)
     assert [cause for _, _, cause in world.open()] == ["inc_1"]
 
@@ -157,7 +164,7 @@ def test_each_incident_asks_for_its_rollback_once() -> None:
     for name in ("inc_1", "inc_2"):
         row = world.state.get(INCIDENTS, name)
         assert row is not None
-        world.state.put(INCIDENTS, name, msgspec.structs.replace(row, state=IncidentState.CLOSED))
+        closed(world, row)
     world.model_row(former="0.8.0", champion_at=41 * DAY)
     world.wait(42 * DAY)
     assert world.open() == [], "the way back is another one"

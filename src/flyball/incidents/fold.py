@@ -10,6 +10,8 @@ from flyball.incidents.rules import MITIGATE, REVIEW, ROOT_CAUSE, require
 from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.monitoring import (
     INCIDENTS,
+    MODEL_INCIDENTS,
+    MODEL_PROPOSALS,
     PROPOSALS,
     IncidentMoved,
     IncidentNoted,
@@ -44,7 +46,7 @@ def incident_opened(projection: Projection, recorded: Recorded) -> None:
         actions=event.actions,
         rollout=event.rollout,
     )
-    projection.put(INCIDENTS, event.incident, row)
+    _put_incident(projection, row)
 
 
 def incident_moved(projection: Projection, recorded: Recorded) -> None:
@@ -70,7 +72,7 @@ def incident_moved(projection: Projection, recorded: Recorded) -> None:
             "mitigate_by": at + MITIGATE,
             "overdue": tuple(one for one in row.overdue if one != "mitigate"),
         }
-    projection.put(INCIDENTS, event.incident, msgspec.structs.replace(row, **changes))
+    _put_incident(projection, msgspec.structs.replace(row, **changes))
 
 
 def incident_noted(projection: Projection, recorded: Recorded) -> None:
@@ -90,7 +92,7 @@ def incident_noted(projection: Projection, recorded: Recorded) -> None:
         overdue=overdue,
         actions=actions,
     )
-    projection.put(INCIDENTS, event.incident, changed)
+    _put_incident(projection, changed)
 
 
 def proposal_made(projection: Projection, recorded: Recorded) -> None:
@@ -107,7 +109,7 @@ def proposal_made(projection: Projection, recorded: Recorded) -> None:
         made_at=recorded.at,
         cause=event.cause,
     )
-    projection.put(PROPOSALS, event.proposal, row)
+    _put_proposal(projection, row)
 
 
 def proposal_settled(projection: Projection, recorded: Recorded) -> None:
@@ -116,7 +118,17 @@ def proposal_settled(projection: Projection, recorded: Recorded) -> None:
     assert isinstance(event, ProposalSettled)
     row = projection.get(PROPOSALS, event.proposal)
     assert row is not None, f"no proposal {event.proposal}"
-    projection.put(PROPOSALS, event.proposal, msgspec.structs.replace(row, verdict=event.verdict))
+    _put_proposal(projection, msgspec.structs.replace(row, verdict=event.verdict))
+
+
+def _put_incident(projection: Projection, row: IncidentRow) -> None:
+    projection.put(INCIDENTS, row.incident, row)
+    projection.put(MODEL_INCIDENTS, f"{row.model}/{row.incident}", row)
+
+
+def _put_proposal(projection: Projection, row: ProposalRow) -> None:
+    projection.put(PROPOSALS, row.proposal, row)
+    projection.put(MODEL_PROPOSALS, f"{row.model}/{row.proposal}", row)
 
 
 FOLDS: Mapping[type[Event], Fold] = {

@@ -13,7 +13,7 @@ from flyball.loop.overlay import after
 from flyball.loop.releases import in_force
 from flyball.monitoring import alerts as alerting
 from flyball.records.base import Event, Fold, Record, Refusal, State
-from flyball.records.monitoring import ALERTS, INCIDENTS, AlertRow, Finding, IncidentNoted, IncidentRow, IncidentState
+from flyball.records.monitoring import ALERTS, INCIDENTS, MODEL_INCIDENTS, AlertRow, Finding, IncidentNoted, IncidentRow, IncidentState
 from flyball.records.rollouts import ROLLOUTS, RolloutState
 from flyball.records.serving import EPOCHS
 from flyball.records.versions import MODELS
@@ -44,7 +44,7 @@ class SettleIncident(Record, frozen=True):
 
 def incidents_of(state: State, model: str) -> list[IncidentRow]:
     """The model's incidents, oldest first."""
-    return [row for _, row in state.scan(INCIDENTS) if row.model == model]
+    return [row for _, row in state.scan(MODEL_INCIDENTS, f"{model}/")]
 
 
 def alerts_of(state: State, model: str) -> dict[str, AlertRow]:

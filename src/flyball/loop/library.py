@@ -16,6 +16,9 @@ from flyball.records.monitoring import Bins
 from flyball.records.training import RunResult, RunSpec
 from flyball.store.blobs import Blobs
 
+_MODELS = 4096
+"""Each tick asks for every model that is declared, in turn: a cache that is smaller than their number finds none of them."""
+
 
 class BlobLibrary:
     """Reads from blobs; a hash never changes its meaning, so every answer is remembered (the newest few hundred)."""
@@ -23,7 +26,7 @@ class BlobLibrary:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
         # what a declaration implies is obeyed as what it says: nothing in the loop sees the one without the other
-        self.model = lru_cache(maxsize=512)(self._model)
+        self.model = lru_cache(maxsize=_MODELS)(self._model)
         self.result = lru_cache(maxsize=512)(self._result)
         self.signature = lru_cache(maxsize=512)(self._signature)
         self.bins = lru_cache(maxsize=64)(self._bins)

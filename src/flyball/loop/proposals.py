@@ -11,7 +11,7 @@ from typing import Literal
 from flyball.clock import Instant, Span
 from flyball.records.base import Event, Record, State
 from flyball.records.declarations import DECLARATIONS
-from flyball.records.monitoring import INCIDENTS, PROPOSALS, IncidentState, ProposalMade, ProposalRow, ProposalSettled
+from flyball.records.monitoring import INCIDENTS, MODEL_PROPOSALS, IncidentState, ProposalMade, ProposalRow, ProposalSettled
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionState
 from flyball.registry.approvals import run_out
 from flyball.registry.rules import judged_otherwise
@@ -41,7 +41,7 @@ def decide_propose(state: State, command: Propose, now: Instant) -> Sequence[Eve
     gave way to another cause: causes that come and go by turns add one proposal each in that time.
     """
     alike = (command.model, command.action, command.target, command.mode, command.cause)
-    rows = [row for _, row in state.scan(PROPOSALS) if (row.model, row.action) == (command.model, command.action)]
+    rows = [row for _, row in state.scan(MODEL_PROPOSALS, f"{command.model}/") if row.action == command.action]
     stands = any(not row.verdict for row in rows)
     for row in rows:
         if (row.model, row.action, row.target, row.mode, row.cause) != alike or row.verdict not in ("", "void"):
@@ -81,8 +81,8 @@ def withdrawn(state: State, model: str, now: Instant) -> list[Event]:
     """
     row = state.get(MODELS, model) or ModelRow(model=model)
     events: list[Event] = []
-    for _, made in state.scan(PROPOSALS):
-        why = _pointless(state, made, row, now) if made.model == model and not made.verdict else ""
+    for _, made in state.scan(MODEL_PROPOSALS, f"{model}/"):
+        why = _pointless(state, made, row, now) if not made.verdict else ""
         if why:
             events.append(ProposalSettled(proposal=made.proposal, verdict="void", reason=why))
     return events
@@ -113,6 +113,6 @@ def settle(state: State, model: str, action: Action, verdict: Literal["accepted"
     """Settle every open proposal of this kind."""
     return [
         ProposalSettled(proposal=row.proposal, verdict=verdict, reason=reason)
-        for _, row in state.scan(PROPOSALS)
-        if (row.model, row.action, row.verdict) == (model, action, "")
+        for _, row in state.scan(MODEL_PROPOSALS, f"{model}/")
+        if (row.action, row.verdict) == (action, "")
     ]

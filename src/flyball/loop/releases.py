@@ -24,7 +24,7 @@ from flyball.records.base import Event, Fold, Record, Refusal, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome
 from flyball.records.models import Signature
-from flyball.records.monitoring import INCIDENTS
+from flyball.records.monitoring import MODEL_INCIDENTS
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, RolloutEvidence, RolloutMoved, RolloutRow, RolloutState
 from flyball.records.serving import EPOCHS, ROUTES, Arm, ModelRoute, RouteDesired, RouteInForce
 from flyball.records.versions import (
@@ -236,7 +236,7 @@ def decide_move(
         moved = move(row, moved.target, command.why_not_ready)
     events: list[Event] = [moved, *_champion(state, row, moved)]
     if moved.target in (RolloutState.ROLLING_BACK, RolloutState.FAILED):
-        known = [incident for _, incident in state.scan(INCIDENTS)]
+        known = [incident for _, incident in state.scan(MODEL_INCIDENTS, f"{row.model}/")]
         events += incidents.rolled_back(known, model, new_id, rollout=row.rollout, version=row.version, why=moved.why)
     return with_route(state, events, now, model=model, folds=folds, signatures=signatures)
 

@@ -366,4 +366,10 @@ INCIDENTS = Table("incident", IncidentRow)
 PROPOSALS = Table("proposal", ProposalRow)
 """Keyed by proposal id."""
 
+MODEL_INCIDENTS = Table("model_incident", IncidentRow)
+"""The same rows as INCIDENTS, keyed by `model/incident`: what every tick asks of every model must not cost what all models have been through."""
+
+MODEL_PROPOSALS = Table("model_proposal", ProposalRow)
+"""The same rows as PROPOSALS, keyed by `model/proposal`."""
+
 EVENTS = (AlertMoved, IncidentOpened, IncidentMoved, IncidentNoted, ProposalMade, ProposalSettled)
