@@ -28,6 +28,17 @@ weak = income.replace(
 """
 """A model that is wrong about the 22% of rows with one value of one column."""
 
+ABSENT = """
+
+veterans = fb.Dataset("veterans", source="data/veterans.csv", columns={name: column for name, column in census.columns.items()})
+watched = income_fair.replace(
+    "watched",
+    gates=[fb.metric("accuracy") >= 0.6, fb.metric("accuracy") >= fb.champion - 0.01],
+    suites=[fb.suite("veterans", veterans, metric="accuracy", at_least=0.8)],
+)
+"""
+"""A model that must do well on a set of cases that is not there."""
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -82,3 +93,12 @@ def test_a_weak_segment_under_a_good_average_is_found_refused_and_named_on_the_c
     assert "education=15" in refused["why"]
     card = flyball("models", "card", f"weak@{trained['version']}", "--project", project)
     assert "education=15" in card["card"]
+
+
+def test_a_set_of_cases_that_is_not_there_is_never_a_pass(project: Path) -> None:
+    _more(project, "loop.py", ABSENT)
+    trained = flyball("train", "watched", "--project", project)
+
+    [absent] = [verdict for verdict in trained["verdicts"] if "veterans" in verdict["gate"]]
+    assert absent["verdict"] == "insufficient"
+    assert trained["state"] == "candidate", "and the version waits"
