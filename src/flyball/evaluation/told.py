@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flyball.evaluation.comparison import number, shown
-from flyball.records.evaluation import Report
+from flyball.records.evaluation import Decision, Report
 from flyball.records.rows import DataFacts, Simplers
 
 
@@ -25,9 +25,19 @@ def row_lines(report: Report) -> Iterator[tuple[str, str]]:
         yield from (("data", line) for line in data_lines(report.data))
     if report.simpler is not None:
         yield from (("simpler", line) for line in simpler_lines(report.simpler))
+    if report.decision is not None:
+        yield "decides", decision_line(report.decision)
     for place, fold in enumerate(report.folds, start=1):
         figures = ", ".join(f"{name} {number(found.value)}" for name, found in fold.metrics.items() if found.value is not None)
         yield "folds", f"{place} of {len(report.folds)}: {fold.rows:,} rows, {fold.holdout_rows:,} held out: {figures}"
+
+
+def decision_line(found: Decision) -> str:
+    """From which score on it answers the positive class."""
+    paid = ""
+    if found.cost is not None and found.cost_at_half is not None:
+        paid = f"; 1,000 answers cost {number(found.cost)} on {found.rows:,} validation rows, from 0.5 on {number(found.cost_at_half)}"
+    return f"positive from score {number(found.at)}: {found.why}{paid}"
 
 
 def simpler_lines(found: Simplers) -> Iterator[str]:

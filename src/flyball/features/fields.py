@@ -11,6 +11,7 @@ from flyball.data.types import DTYPES, column, schema
 from flyball.declare import rules_columns
 from flyball.declare.checks import AnyOf, Check
 from flyball.declare.columns import Column
+from flyball.declare.costs import HALF, threshold_of
 from flyball.declare.model import Model
 from flyball.declare.views import Feature, FeatureView, RowFeature
 from flyball.errors import DeclarationError
@@ -90,6 +91,13 @@ def group_columns(model: Model) -> list[str]:
     return [name for name in dict.fromkeys(named) if name in model.data.columns or name in model.slice_names]
 
 
+def _threshold(model: Model) -> float:
+    """What the model's costs say; a run may choose another."""
+    costs = {name: each.amount for name, each in model.costs.items()}
+    found = threshold_of(costs) if model.task == "binary" else None
+    return HALF if found is None else found
+
+
 def signature(
     model: Model, classes: Sequence[int | str | bool] = (), usual: Mapping[str, Usual] | None = None, *, differing: Collection[str] = ()
 ) -> Signature:
@@ -117,6 +125,7 @@ def signature(
         task=model.task,
         fields=tuple(fields),
         classes=tuple(classes),
+        threshold=_threshold(model),
         item=next(iter(rules_columns.ranked(model)), ""),
         item_fields=tuple(field.name for field in fields if field.name in of_items) if model.task == "ranking" else (),
     )

@@ -17,6 +17,19 @@ class FoldPart(Record, frozen=True):
     metrics: dict[str, Estimate] = {}
 
 
+class Decision(Record, frozen=True):
+    """From which score on the positive class is answered, and why. `by_costs`: what costs say where scores are probabilities. `cost`: of 1,000 answers
+    on `rows` validation rows, and `cost_at_half` what they would cost from 0.5 on; both None where no rows were asked.
+    """
+
+    at: float
+    why: str
+    rows: int = 0
+    by_costs: float = 0.5
+    cost: float | None = None
+    cost_at_half: float | None = None
+
+
 class Importance(Record, frozen=True):
     """One feature: by how much the mean loss rises when its values are dealt out anew among the rows."""
 
@@ -185,6 +198,7 @@ class Report(Record, frozen=True):
 
     missing: dict[str, str] = {}
     folds: tuple[FoldPart, ...] = ()
+    decision: Decision | None = None
     data: DataFacts | None = None
     simpler: Simplers | None = None
     periods: Periods | None = None

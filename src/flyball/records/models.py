@@ -40,6 +40,8 @@ class Field(Record, frozen=True):
 class Signature(Record, frozen=True):
     """What a version takes (fields in order) and gives (the classes of its value, if it has classes).
 
+    `threshold`: of a binary version with scores, from which score of the second class on that class is the value.
+
     Of a ranking, a request is one list: `item` is the field that names an item, `item_fields` are those that differ within a list; the others
     are the same for all of its items.
     """
@@ -47,6 +49,7 @@ class Signature(Record, frozen=True):
     task: Task
     fields: tuple[Field, ...]
     classes: tuple[int | str | bool, ...] = ()
+    threshold: float = 0.5
     item: str = ""
     item_fields: tuple[str, ...] = ()
 

@@ -11,6 +11,7 @@ from flyball.clock import Instant, Span
 from flyball.declare.model import Model
 from flyball.errors import BadInput
 from flyball.records.base import Record
+from flyball.records.evaluation import Decision
 from flyball.records.training import RunSpec
 from flyball.training.calls import Parameters, Part
 from flyball.training.fitting import Fitter, train_of
@@ -54,6 +55,7 @@ class Chosen:
     candidate: Predictor
     scores: dict[str, float]
     searched: Searched
+    decision: Decision | None = None
 
 
 def choose_by_time(

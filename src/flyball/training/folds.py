@@ -20,6 +20,7 @@ from flyball.records.evaluation import FoldPart
 from flyball.records.training import RunSpec
 from flyball.training import parts
 from flyball.training.choosing import Chosen, Manner, choose_by_share, choose_by_time, fitted_on, gap_of, search_before
+from flyball.training.deciding import with_threshold
 from flyball.training.fitting import Fitter, train_of
 from flyball.training.judging import estimates, holdout_frame
 from flyball.training.predictor import Predictor
@@ -47,7 +48,13 @@ class Fold:
 
 
 def make_folds(spec: RunSpec, fitter: Fitter, known: int, manner: Manner) -> tuple[Fold, ...]:
-    """Every fold of a run, oldest first. `known`: how many rows, from the first, had their label known."""
+    """Every fold of a run, oldest first, each answering from the threshold that costs choose. `known`: how many rows, from the first, had their label
+    known.
+    """
+    return tuple(replace(each, chosen=with_threshold(each.fitter, each.chosen)) for each in _folds(spec, fitter, known, manner))
+
+
+def _folds(spec: RunSpec, fitter: Fitter, known: int, manner: Manner) -> tuple[Fold, ...]:
     train = train_of(fitter.model)
     if train.by_share:
         made = [(replace(fitter, rows=part.rows), part) for part in parts.parts(fitter.rows, known, train)]

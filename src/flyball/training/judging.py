@@ -128,7 +128,7 @@ def amounts(model: Model) -> dict[str, float]:
 def estimates(model: Model, frame: pl.DataFrame, classes: tuple[int | str | bool, ...]) -> dict[str, Estimate]:
     """The metrics that every run reports, of the candidate's answers in a hold-out or a part of one."""
     group = GROUP if GROUP in frame.columns else ""
-    return _defined(measure(model.task, frame, measured(model), classes=classes, group=group, costs=amounts(model)))
+    return _defined(model, measure(model.task, frame, measured(model), classes=classes, group=group, costs=amounts(model)))
 
 
 def judge_holdout(
@@ -146,9 +146,9 @@ def judge_holdout(
     theirs = frame.filter(pl.col("champion_value").is_not_null()) if "champion_value" in frame.columns else frame.clear()
     sliced = [name for name in names if name in ("accuracy", "mae")] or None
     return Judged(
-        metrics=_defined(measure(model.task, frame, names, classes=classes, group=group, costs=costs)),
-        baseline=_defined(measure(model.task, _of(frame, "base_"), names, classes=classes, group=group, costs=costs)),
-        champion=_defined(measure(model.task, _of(theirs, "champion_"), names, classes=classes, group=group, costs=costs))
+        metrics=_defined(model, measure(model.task, frame, names, classes=classes, group=group, costs=costs)),
+        baseline=_defined(model, measure(model.task, _of(frame, "base_"), names, classes=classes, group=group, costs=costs)),
+        champion=_defined(model, measure(model.task, _of(theirs, "champion_"), names, classes=classes, group=group, costs=costs))
         if theirs.height
         else {},
         by_slice=by_slice(model.task, frame, slices, sliced, classes=classes, group=group) if slices else {},
@@ -185,9 +185,13 @@ def _of(frame: pl.DataFrame, prefix: str) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-def _defined(found: dict[str, Estimate]) -> dict[str, Estimate]:
-    """Without metrics that are none of the model's, such as those of scores where it gives none."""
-    return {name: each for name, each in found.items() if each.why not in NOT_ASKED}
+def _defined(model: Model, found: dict[str, Estimate]) -> dict[str, Estimate]:
+    """Without metrics that are none of the model's, such as those of scores where it gives none. What is money says in which currency."""
+    kept = {name: each for name, each in found.items() if each.why not in NOT_ASKED}
+    cost, currency = kept.get("cost_per_1000"), next((each.currency for each in model.costs.values()), "")
+    if cost is not None and cost.value is not None and currency:
+        kept["cost_per_1000"] = msgspec.structs.replace(cost, why=f"in {currency}")
+    return kept
 
 
 def parquet(frame: pl.DataFrame) -> bytes:

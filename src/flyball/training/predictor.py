@@ -16,6 +16,7 @@ import polars as pl
 
 from flyball.clock import Instant
 from flyball.data.forms import frame_for
+from flyball.declare.costs import HALF
 from flyball.declare.functions import Function
 from flyball.declare.model import Model
 from flyball.errors import BadInput
@@ -162,7 +163,7 @@ class Predictor:
         # NaN fails both comparisons
         if not (np.all(scores >= -1e-9) and np.all(scores <= 1 + 1e-9)):
             raise self._unusable("scores outside [0, 1] or NaN", "a score is a probability")
-        value = np.asarray(classes)[scores.argmax(axis=1)]
+        value = decided(scores, classes, self.signature.threshold)
         return Predictions(value, scores[:, 1] if len(classes) == 2 else None, scores if len(classes) > 2 else None)
 
     def _classes(self, raw: Values) -> Values:
@@ -219,6 +220,14 @@ def is_numeric(X: pl.DataFrame) -> bool:
 def as_array(X: pl.DataFrame) -> Scores:
     """Columns as float64 [n, features]; nulls are NaN, as scikit-learn reads them from a frame."""
     return (X if all(dtype == pl.Float64 for dtype in X.dtypes) else X.cast(pl.Float64)).to_numpy()
+
+
+def decided(scores: Scores, classes: tuple[int | str | bool, ...], threshold: float) -> Values:
+    """The class of each row: of two the second from `threshold` on, else the one with the largest score."""
+    by_threshold = len(classes) == 2 and threshold != HALF
+    places = (scores[:, 1] >= threshold).astype(np.int64) if by_threshold else scores.argmax(axis=1)
+    found: Values = np.asarray(classes)[places]
+    return found
 
 
 def classes_of(task: str, y: pl.Series) -> tuple[int | str | bool, ...]:

@@ -29,6 +29,7 @@ from flyball.store.blobs import Blobs
 from flyball.training import artifact
 from flyball.training.choosing import Manner, Progress
 from flyball.training.cost import meter_from_now
+from flyball.training.deciding import take
 from flyball.training.evaluating import Evaluated, Subject, evaluate
 from flyball.training.fitting import FitCache, Fitter
 from flyball.training.folds import Fold, champions_of, final_split, fold_parts, hold_out, last_of, make_folds
@@ -122,7 +123,9 @@ def perform(
     held, sides = last_of(frame, folds), (chosen.candidate, released)
     subject = Subject(spec, model, frames, fitter, chosen.split, *sides, held, against[-1], artifact=made, blobs=store, packaging=told)
     evaluated = evaluate(replace(subject, cost=meter.read()), asked(model) if store is None else SECTIONS)
-    evaluated = replace(evaluated, report=msgspec.structs.replace(evaluated.report, folds=fold_parts(model, frame, folds)))
+    evaluated = replace(
+        evaluated, report=msgspec.structs.replace(evaluated.report, folds=fold_parts(model, frame, folds), decision=chosen.decision)
+    )
     progress(Progress(stage="judge"))
     suites = ask_suites(model, chosen.candidate, frames, spec.as_of)
     judged = judge_holdout(model, frame, chosen.candidate.signature.classes, evaluated.beside(_champions(spec, store)), suites)
@@ -140,6 +143,7 @@ def _released(fold: Fold, final: Split, *, until: Instant) -> Predictor:
     """The candidate fitted once more, with its hold-out; it keeps the candidate by it."""
     made = fold.fitter.fit(final, fold.chosen.parameters, window=str(fold.chosen.window) if fold.chosen.window else "all rows")
     made.judged, made.trained_until = fold.chosen.candidate, until
+    take(made, fold.chosen.candidate.signature.threshold)
     return made
 
 

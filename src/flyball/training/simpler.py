@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from flyball.declare.checks import Reference
+from flyball.declare.costs import HALF, threshold_of
 from flyball.declare.metrics import CLASSES, metric_info
 from flyball.errors import BadInput
 from flyball.evaluation.answers import Answers
@@ -25,7 +26,7 @@ from flyball.records.estimates import Estimate
 from flyball.records.rows import Simpler, Simplers
 from flyball.training.evaluating import Found, Section, Subject
 from flyball.training.judging import amounts, estimates, objective
-from flyball.training.predictor import Predictions, answers
+from flyball.training.predictor import Predictions, answers, decided
 from flyball.training.rows import GROUP
 
 LEARN, JUDGE = 10_000, 20_000
@@ -48,9 +49,11 @@ def simpler(subject: Subject) -> Found:
     classes, model = subject.candidate.signature.classes, subject.model
     candidate = estimates(model, frame, classes)
     found, dominating = [], []
+    # what costs say of probabilities: a plain model has no threshold of its own
+    at = threshold_of(amounts(model)) or HALF
     for name in ("linear", "boosting"):
         began = time.process_time()
-        given = _fitted(name, model.task, X, train["__y"], asked, classes)
+        given = _fitted(name, model.task, X, train["__y"], asked, classes, at)
         cpu_s = time.process_time() - began
         theirs = frame.with_columns(answers(given))
         metrics = estimates(model, theirs, classes)
@@ -106,7 +109,9 @@ def _scaled(X: Floats, asked: Floats) -> tuple[Floats, Floats]:
     return np.nan_to_num((X - mean) / spread), np.nan_to_num((asked - mean) / spread)
 
 
-def _fitted(name: str, task: str, X: Floats, y: pl.Series, asked: Floats, classes: tuple[int | str | bool, ...]) -> Predictions:
+def _fitted(
+    name: str, task: str, X: Floats, y: pl.Series, asked: Floats, classes: tuple[int | str | bool, ...], threshold: float = HALF
+) -> Predictions:
     """Fit, and answer."""
     if name == "linear":
         X, asked = _scaled(X, asked)
@@ -121,7 +126,7 @@ def _fitted(name: str, task: str, X: Floats, y: pl.Series, asked: Floats, classe
         estimator.fit(X, codes)
         scores = np.zeros((len(asked), len(classes)))
         scores[:, estimator.classes_] = estimator.predict_proba(asked)
-    value = np.asarray(classes)[scores.argmax(axis=1)]
+    value = decided(scores, classes, threshold)
     return Predictions(value, scores[:, 1] if len(classes) == 2 else None, scores if len(classes) > 2 else None)
 
 

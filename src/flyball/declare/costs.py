@@ -1,0 +1,18 @@
+"""What costs say of a decision, by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+HALF = 0.5
+"""From which score on the positive class is answered, where no costs say otherwise."""
+
+
+def threshold_of(costs: Mapping[str, float]) -> float | None:
+    """The score from which on calling a row positive costs less, if scores are probabilities: c_fp / (c_fp + c_fn) (Elkan, 2001). None: costs do not say.
+
+    >>> threshold_of({"false_positive": 1.0, "false_negative": 3.0})
+    0.25
+    """
+    alarm, miss = costs.get("false_positive", 0.0), costs.get("false_negative", 0.0)
+    return alarm / (alarm + miss) if alarm > 0 and miss > 0 else None
