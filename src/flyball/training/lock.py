@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -43,14 +44,14 @@ def _closure(roots: set[str]) -> set[str]:
         if (name, extra) in seen or name not in known:
             continue
         seen.add((name, extra))
-        for requirement in _requirements(known[name]):
+        for requirement in _requirements(known[name].requires):
             if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
                 asked += [(canonicalize_name(requirement.name), each) for each in ("", *requirement.extras)]
     return {name for name, _ in seen}
 
 
-def _requirements(distribution: importlib.metadata.Distribution) -> Iterator[Requirement]:
-    for text in distribution.requires or ():
+def _requirements(texts: Iterable[str]) -> Iterator[Requirement]:
+    for text in texts:
         try:
             yield Requirement(text)
         except InvalidRequirement:
@@ -58,19 +59,27 @@ def _requirements(distribution: importlib.metadata.Distribution) -> Iterator[Req
             continue
 
 
-def _line(distribution: importlib.metadata.Distribution | None) -> str:
-    if distribution is None:
+class _Known(NamedTuple):
+    """A distribution that is installed. Its metadata are parsed once: each look at them parses them anew."""
+
+    pinned: str
+    requires: tuple[str, ...]
+    found: importlib.metadata.Distribution
+
+
+def _line(known: _Known | None) -> str:
+    if known is None:
         return ""
-    pinned = f"{canonicalize_name(distribution.name)}=={distribution.version}"
-    direct = distribution.read_text("direct_url.json")
-    return f"{ELSEWHERE}{pinned} from {json.loads(direct).get('url', 'elsewhere')}" if direct else pinned
+    direct = known.found.read_text("direct_url.json")
+    return f"{ELSEWHERE}{known.pinned} from {json.loads(direct).get('url', 'elsewhere')}" if direct else known.pinned
 
 
 @lru_cache(maxsize=1)
-def _installed() -> Mapping[str, importlib.metadata.Distribution]:
+def _installed() -> Mapping[str, _Known]:
     """By canonical name; of two the first that Python finds."""
-    found: dict[str, importlib.metadata.Distribution] = {}
+    found: dict[str, _Known] = {}
     for each in importlib.metadata.distributions():
-        if each.name:
-            found.setdefault(canonicalize_name(each.name), each)
+        told = each.metadata
+        if "Name" in told and "Version" in told and (name := canonicalize_name(told["Name"])) not in found:
+            found[name] = _Known(f"{name}=={told['Version']}", tuple(told.get_all("Requires-Dist") or ()), each)
     return found
