@@ -96,13 +96,37 @@ def test_rows_are_tallied_over_the_newest_hold_out_in_any_batches() -> None:
     tally = Tally(DATA, ("day",))
     for at in range(0, rows, 7):
         tally.add(frame[at : at + 7])
-    span = fb.Train(print, holdout="7d").holdout  # type: ignore[arg-type]  # it is never called
-    assert tally.held(span, ()) == [("", 7 * 24)]
-    assert tally.held(span, ("day",)) == [(f"day={day}", 24) for day in range(1, 8)]
+    newest = fb.Train(print, holdout="7d")  # type: ignore[arg-type]  # it is never called
+    assert tally.held(newest, ()) == [("", 7 * 24)]
+    assert tally.held(newest, ("day",)) == [(f"day={day}", 24) for day in range(1, 8)]
+    rolling = fb.Train(print, holdout="7d", split="rolling", folds=3)  # type: ignore[arg-type]
+    assert tally.held(rolling, ()) == [("", 3 * 7 * 24)]
+    assert tally.held(fb.Train(print, holdout="25%", split="stratified"), ()) == [("", 180)]  # type: ignore[arg-type]
+    assert tally.held(fb.Train(print, folds=5, split="stratified"), ()) == [("", 720)], "of five parts each is held out once"  # type: ignore[arg-type]
     rate = tally.rate()
     assert rate is not None
     assert rate.per_day == pytest.approx(24)
     assert rate.of == 'rows a day of data set "d"'
+
+
+def test_of_rows_without_a_time_a_share_is_held_out_and_nothing_comes_in_a_day() -> None:
+    timeless = fb.Dataset("d", source="d.csv", columns={"day": int, "y": int})
+    tally = Tally(timeless, ("day",))
+    tally.add(pl.DataFrame({"day": [1] * 300 + [2] * 100, "y": [0] * 400}))
+    train = fb.Train(print, holdout="20%", split="stratified")  # type: ignore[arg-type]  # it is never called
+    assert tally.held(train, ()) == [("", 80)]
+    assert tally.held(train, ("day",)) == [("day=1", 60), ("day=2", 20)]
+    assert tally.rate() is None
+    model = MODEL.replace(data=timeless, train=train)
+    whole, _ = [doubt for doubt in tell(model, Known(), tally).doubts if doubt.at.startswith("/gates")]
+    assert "n=80" in whole.why
+    assert whole.fix.startswith("more rows; or a margin of ")
+    assert tell(model.replace(group="day"), Known(), tally).lines[0].document["smallest"] is None, (
+        "rows of one group are no rows of their own"
+    )
+    enough = tell(model.replace(train=fb.Train(print, holdout="2%", split="stratified"), gates=MODEL.gates[:1]), known(800)).doubts[0]  # type: ignore[arg-type]
+    share = int(enough.fix.split('holdout="')[1].split("%")[0])
+    assert 2 < share <= 90
 
 
 LOOP = """

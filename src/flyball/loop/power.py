@@ -19,6 +19,7 @@ from flyball.declare.data import Dataset
 from flyball.declare.framing import in_force
 from flyball.declare.live import label_delay, loss_metric, untested
 from flyball.declare.model import Model
+from flyball.declare.training import MOST_HELD, Train
 from flyball.errors import BadInput, Corrupt, NotFound, Problem, Unavailable
 from flyball.evaluation import power
 from flyball.evaluation.comparison import number
@@ -127,9 +128,10 @@ class Tally:
     def add(self, batch: pl.DataFrame) -> None:
         """Take one batch."""
         self.rows += batch.height
-        if not self.dataset.time or self.dataset.time not in batch.columns:
-            return
-        hour = (batch[self.dataset.time].dt.epoch("us") // _HOUR).alias("__hour")
+        timed = bool(self.dataset.time) and self.dataset.time in batch.columns
+        # without a time all rows are of one hour: what is held out of them is a share
+        hours = batch[self.dataset.time].dt.epoch("us") // _HOUR if timed else pl.zeros(batch.height, pl.Int64, eager=True)
+        hour = hours.alias("__hour")
         for column in ("", *(name for name in self.columns if name in batch.columns)):
             keys = [hour, *([batch[column].cast(pl.String).alias("__value")] if column else [])]
             parts = self._parts.setdefault(column, [])
@@ -139,25 +141,27 @@ class Tally:
 
     def rate(self) -> Rate | None:
         """Rows a day."""
-        hours = _summed(self._parts[""])["__hour"] if self._parts.get("") else None
+        hours = _summed(self._parts[""])["__hour"] if self.dataset.time and self._parts.get("") else None
         if hours is None:
             return None
         first, last = int(hours.min()), int(hours.max()) + 1  # type: ignore[arg-type]  # a column of i64
         return Rate(self.rows * 24 / (last - first), f'rows a day of data set "{self.dataset.name}"')
 
-    def held(self, span: Span, columns: Sequence[str]) -> list[tuple[str, int]]:
-        """Rows of the newest `span`, whole, or in each value of these columns; to the hour."""
+    def held(self, train: Train, columns: Sequence[str]) -> list[tuple[str, int]]:
+        """Rows that would be held out, whole, or in each value of these columns: the newest, to the hour, or a share of all; of all folds."""
+        part = train.holdout * train.folds if isinstance(train.holdout, float) else 1.0
         found: list[tuple[str, int]] = []
         for column in columns or ("",):
             if column not in self._parts:
                 continue
             table = _summed(self._parts[column])
-            kept = table.filter(pl.col("__hour") > int(table["__hour"].max()) - max(1, span // _HOUR))  # type: ignore[arg-type]  # i64
+            newest = int(table["__hour"].max()) - max(1, train.holdout_span * train.folds // _HOUR)  # type: ignore[arg-type]  # i64
+            kept = table if train.by_share else table.filter(pl.col("__hour") > newest)
             if not column:
-                found.append(("", int(kept["n"].sum())))
+                found.append(("", round(part * int(kept["n"].sum()))))
                 continue
             values = kept.group_by("__value").agg(pl.col("n").sum()).sort("__value", nulls_last=True)
-            found += [(f"{column}={'null' if value is None else value}", int(n)) for value, n in values.iter_rows()]
+            found += [(f"{column}={'null' if value is None else value}", round(part * n)) for value, n in values.iter_rows()]
         return found
 
 
@@ -219,9 +223,10 @@ def _power(model: Model, check: Check, holdout: Holdout | None, tally: Tally | N
         except BadInput:
             # the label was declared anew since that run
             return None
-    if tally is None or model.train is None or model.train.by_share:
+    # rows of one group are one unit, and how many groups there are is not counted
+    if tally is None or model.train is None or model.group:
         return None
-    return power.of_counts(check, tally.held(model.train.holdout_span, check.metric.slices))
+    return power.of_counts(check, tally.held(model.train, check.metric.slices))
 
 
 def _word(check: Check) -> str:
@@ -280,6 +285,10 @@ def _longer(model: Model, seen: power.Seen) -> str:
     if model.train is None or not seen.margin or seen.smallest is None or not seen.n:
         return f"{wider}, or a longer hold-out"
     factor = max((seen.smallest / seen.margin) ** 2, _FEWEST / seen.n)
+    if isinstance(model.train.holdout, float):
+        share = math.ceil(100 * model.train.holdout * factor)
+        more = f'a longer hold-out: holdout="{share}%"' if model.train.folds == 1 and share <= 100 * MOST_HELD else "more rows"
+        return f"{more}; or {wider}"
     days = math.ceil(model.train.holdout * factor / DAY)
     return f'a longer hold-out: holdout="{days}d"; or {wider}' if days <= 3650 else f"{wider}: no hold-out of ten years would do"
 
@@ -326,7 +335,7 @@ def _discovery_line(found: power.Discovery, rate: Rate) -> Line:
 
 def _time(labels: float, rate: Rate | None) -> str:
     if rate is None or rate.per_day <= 0:
-        return "; how long that takes is not known: there is no traffic yet, and no data were read"
+        return "; how long that takes is not known: there is no traffic yet, and no rows with a time were read"
     return f": {_span(labels * DAY / rate.per_day)} at {_rate(rate)}"
 
 
