@@ -10,7 +10,7 @@ import polars as pl
 from flyball.declare.metrics import CLASSES
 from flyball.evaluation.answers import Answers, Label
 from flyball.evaluation.rows import TINY
-from flyball.evaluation.values import few_values, text_of
+from flyball.evaluation.values import few_values, said, text_of
 from flyball.records.evaluation import Confusion, Mistakes, WorstRow
 from flyball.stats.logspace import Floats
 
@@ -95,7 +95,7 @@ def _confusions(found: Answers, frame: pl.DataFrame, classes: Sequence[Label], s
             continue
         wide = np.bincount(values.codes * count * count + cells, minlength=len(values.names) * count * count)
         parts = wide.reshape(len(values.names), count * count)
-        tables += [Confusion(f"{column}={name}", names, _table(part, count)) for name, part in zip(values.names, parts, strict=True)]
+        tables += [Confusion(said(column, name), names, _table(part, count)) for name, part in zip(values.names, parts, strict=True)]
     return tuple(tables[: MOST_TABLES + 1])
 
 

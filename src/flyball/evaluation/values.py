@@ -44,6 +44,17 @@ def text_of(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def said(column: str, value: str) -> str:
+    """A column's value, or bin, for people.
+
+    >>> said("colour", "red"), said("age", "(30, 40]"), said("age", "> 60")
+    ('colour=red', 'age in (30, 40]', 'age > 60')
+    """
+    if value.startswith(("≤ ", "> ")):
+        return f"{column} {value}"
+    return f"{column} in {value}" if value.startswith("(") and value.endswith("]") else f"{column}={value}"
+
+
 def few_values(column: pl.Series, bins: int = BINS) -> Values | None:
     """A column as a few values, nulls one of them. None for one that has no such values: times, lists, texts of which each is rare.
 

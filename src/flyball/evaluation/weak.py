@@ -26,7 +26,7 @@ from flyball.evaluation import ranking
 from flyball.evaluation.answers import Answers, Rows
 from flyball.evaluation.comparison import LEAST_ROWS, number
 from flyball.evaluation.metrics import estimate
-from flyball.evaluation.values import Values, few_values
+from flyball.evaluation.values import Values, few_values, said
 from flyball.records.estimates import Estimate
 from flyball.records.evaluation import WeakSlice, WeakSlices
 from flyball.stats import clusters
@@ -268,7 +268,7 @@ def _distinct(half: _Half, tested: list[_Tested]) -> list[_Tested]:
 
 
 def _shown(each: _Tested, coded: Mapping[str, Values], seen: _Units) -> WeakSlice:
-    where = ", ".join(f"{name}={coded[name].names[code]}" for name, code in each.part.where)
+    where = ", ".join(said(name, coded[name].names[code]) for name, code in each.part.where)
     rows = _rows_of(each.part, {name: coded[name].codes for name, _ in each.part.where})
     here, rest = (seen.estimate(part) for part in (each.rows, ~each.rows))
     return WeakSlice(where=where, n=int(rows.sum()), share=float(rows.mean()), metric=seen.metric, here=here, rest=rest, p=each.p)

@@ -47,7 +47,7 @@ class Importances(Record, frozen=True):
 
 
 class WeakSlice(Record, frozen=True):
-    """Rows that are served clearly worse than the rest. `where`: `column=value`, or two of them; `share`: of the rows that were looked at.
+    """Rows that are served clearly worse than the rest. `where`: `column=value` (`column in (low, high]` of numbers), or two of them; `share`: of the rows that were looked at.
 
     `n` rows; `here` and `rest` are `metric` on the half of them that the search had not seen; `p` is adjusted for all that was tested.
     """
