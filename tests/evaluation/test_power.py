@@ -172,3 +172,20 @@ def test_a_drop_within_what_the_hold_out_leaves_unsure_is_told_as_not_found_and_
     assert not math.isfinite(found[0].labels[0])
     assert math.isfinite(found[-1].labels[0])
     assert found[0].unsure == pytest.approx(0.81)
+
+
+def test_rows_that_the_champion_has_seen_say_nothing_of_how_much_versions_differ() -> None:
+    frame = classes(np.random.default_rng(11), rows=8_000, differ=0.04)
+    half = frame.with_columns(pl.when(pl.int_range(pl.len()) < 4_000).then("champion_value").alias("champion_value"))
+    gate, guard = fb.metric("accuracy") >= fb.champion - 0.02, fb.metric("accuracy") >= fb.champion - 0.01
+    found, promoted = power.of_gate(gate, Holdout(half, "binary")), power.of_guard(guard, Holdout(half, "binary"), 1.0)
+    assert found is not None
+    assert promoted is not None
+    assert (found.basis, found.worst.n) == ("measured", 4_000)
+    assert promoted.labels[0] == pytest.approx(3_200, rel=0.2)
+    seen = frame.with_columns(pl.lit(None, dtype=pl.Int64).alias("champion_value"))
+    found, promoted = power.of_gate(gate, Holdout(seen, "binary")), power.of_guard(guard, Holdout(seen, "binary"), 1.0)
+    assert found is not None
+    assert promoted is not None
+    assert found.basis == promoted.basis == "assumed: versions differ on 10% of rows"
+    assert found.worst.n == 8_000

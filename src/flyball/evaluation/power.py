@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -96,9 +96,16 @@ def is_paired(check: Check, task: str) -> bool:
     return asked and info is not None and info.source in ("quality", "prediction") and task in info.tasks
 
 
+def _comparable(holdout: Holdout) -> Holdout:
+    """The rows on which the two are compared; where the champion has seen every one, all of them, as if there had been no champion."""
+    if holdout.paired.frame.height or "champion_value" not in holdout.frame.columns:
+        return holdout.paired
+    return replace(holdout, frame=holdout.frame.drop("champion_value", "champion_score", strict=False))
+
+
 def of_gate(check: Check, holdout: Holdout) -> GatePower | None:
     """What a paired gate against the champion can see on these rows; None for other gates."""
-    holdout = holdout.paired
+    holdout = _comparable(holdout)
     bound, other = check.bound, holdout.champion
     if not holdout.frame.height or not is_paired(check, holdout.task) or not isinstance(bound, Reference) or holdout.new is None:
         return None
@@ -191,6 +198,7 @@ def of_guard(check: Check, holdout: Holdout | None, cap: float) -> Promotion | N
     bound = check.bound
     if not isinstance(bound, Reference) or bound.of != "champion":
         return None
+    holdout = _comparable(holdout) if holdout is not None else None
     new = holdout.new if holdout is not None else None
     other = holdout.champion if holdout is not None else None
     if check.metric.name == "accuracy":
