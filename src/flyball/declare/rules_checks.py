@@ -15,7 +15,6 @@ from flyball.declare.units import near
 PLANNED_METRICS = (
     "feature_age_p99",
     "domain_auc",
-    "recency_gap",
     "size",
     "memory",
     "train_cpu",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flyball.clock import rfc3339
 from flyball.evaluation.comparison import number, shown
 from flyball.records.evaluation import Decision, Report
-from flyball.records.rows import DataFacts, Simplers
+from flyball.records.rows import DataFacts, Periods, Simplers, Staleness
 
 
 def notes(report: Report) -> tuple[str, ...]:
@@ -25,11 +26,30 @@ def row_lines(report: Report) -> Iterator[tuple[str, str]]:
         yield from (("data", line) for line in data_lines(report.data))
     if report.simpler is not None:
         yield from (("simpler", line) for line in simpler_lines(report.simpler))
+    if report.periods is not None:
+        yield "periods", periods_line(report.periods)
+    if report.staleness is not None:
+        yield "staleness", staleness_line(report.staleness)
     if report.decision is not None:
         yield "decides", decision_line(report.decision)
     for place, fold in enumerate(report.folds, start=1):
         figures = ", ".join(f"{name} {number(found.value)}" for name, found in fold.metrics.items() if found.value is not None)
         yield "folds", f"{place} of {len(report.folds)}: {fold.rows:,} rows, {fold.holdout_rows:,} held out: {figures}"
+
+
+def periods_line(found: Periods) -> str:
+    """The objective on the hold-out and on older rows."""
+    older = ", ".join(f"{number(each.value.value)} to {rfc3339(each.last)[:10]}" for each in found.older)
+    better = f"{number(found.gap.value)} [{number(found.gap.low)}, {number(found.gap.high)}] better"
+    return (
+        f"{found.objective} {number(found.holdout.value)} on the hold-out, before the training window {older}; {better} on the newest rows"
+    )
+
+
+def staleness_line(found: Staleness) -> str:
+    """The objective by age."""
+    ages = ", ".join(f"{number(each.value.value)} at {each.days:.3g} d" for each in found.curve)
+    return f"{found.objective} by the age of what it was fitted on: {ages}"
 
 
 def decision_line(found: Decision) -> str:

@@ -51,6 +51,7 @@ class Subject:
     artifact: str = ""
     blobs: Blobs | None = None
     packaging: Packaging | None = None
+    parameters: Mapping[str, int | float | str | bool] = field(default_factory=dict)
     cost: Cost | None = None
 
     @property

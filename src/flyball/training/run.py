@@ -122,7 +122,7 @@ def perform(
     progress(Progress(stage="evaluate"))
     held, sides = last_of(frame, folds), (chosen.candidate, released)
     subject = Subject(spec, model, frames, fitter, chosen.split, *sides, held, against[-1], artifact=made, blobs=store, packaging=told)
-    evaluated = evaluate(replace(subject, cost=meter.read()), asked(model) if store is None else SECTIONS)
+    evaluated = evaluate(replace(subject, cost=meter.read(), parameters=chosen.parameters), asked(model) if store is None else SECTIONS)
     evaluated = replace(
         evaluated, report=msgspec.structs.replace(evaluated.report, folds=fold_parts(model, frame, folds), decision=chosen.decision)
     )
