@@ -14,6 +14,8 @@ def test_a_price_makes_runs_cost_money_and_the_record_keeps_their_cpu_time(new, 
     assert cost["cpu_s"] > 0.5
     assert (cost["currency"], cost["money"]) == ("EUR", pytest.approx(cost["cpu_s"] / 1000, rel=0.01))
     assert " EUR" in flyball("models", "show", "demand", "--project", new).out
+    assert "cost: " in (card := flyball("models", "card", "demand", "--project", new).out)
+    assert " EUR" in card.partition("cost: ")[2].splitlines()[0]
     shown = flyball("runs", "show", made["run"], "--project", new)
     assert "cost      " in shown.out
     assert "Wh (an estimate" in shown.out

@@ -23,7 +23,7 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Instant, Even
     """A rehearsal in which every candidate is about as good as the champion, so that a short hold-out cannot tell."""
     frame = stream(3).head(48 * 75).with_columns(pl.col("a"))
     model = declared(frame).replace(
-        gates=[fb.metric("accuracy") >= fb.champion - 0.04], retrain=fb.Retrain(every="9d", cooldown="60h"), monitors=()
+        gates=[fb.metric("accuracy") >= fb.champion - 0.04], retrain=fb.Retrain(every="9d", cooldown="60h", budget="1 EUR/30d"), monitors=()
     )
     folder: Path = tmp_path_factory.mktemp("held")
     past = history(model, frame, folder)
@@ -66,3 +66,10 @@ def test_the_evidence_grows_from_one_judgement_to_the_next(events: list[tuple[In
     grown = [rows for rows in sizes.values() if len(rows) > 1]
     assert grown
     assert all(earlier < later for rows in grown for earlier, later in itertools.pairwise(rows))
+
+
+def test_a_rehearsal_holds_no_budget_against_a_policy(events: list[tuple[Instant, Event]]) -> None:
+    """Without a price nothing would be trained by the schedule, and a rehearsal knows none: its policies share their fits."""
+    scheduled = [event for event in of(events, RunQueued) if event.trigger == "schedule"]
+    assert len(scheduled) >= 3
+    assert {event.cpu_s for event in of(events, RunSucceeded)} == {0.0}
