@@ -113,6 +113,11 @@ def test_a_high_risk_holds_a_candidate_for_a_person_though_no_gate_says_so(flyba
     monkeypatch.delenv("FLYBALL_TOKEN")
     shown = flyball("models", "show", ref, "--project", trained)
     assert "for       buy the right amount of power; 6h ahead, to be acted on within 1h; KPI cost of imbalance; risk high" in shown.out
+    assert re.search(r"(?m)^lock +\d+ distributions: ", shown.out)
+    assert re.search(r"(?m)^features +rise of absolute_error without each ", shown.out)
+    assert re.search(r"(?m)^served +as (skops|onnx): ", shown.out)
+    lock = flyball("models", "show", ref, "--project", trained, "--json").document["lock"]
+    assert [line for line in lock if line.startswith("scikit-learn==")]
     card = flyball("models", "card", ref, "--project", trained, "--json").document
     assert card["framing"]["kpi"] == "cost of imbalance"
     assert "- approved by user:ben as approver" in card["card"]
