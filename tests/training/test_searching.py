@@ -106,8 +106,10 @@ def test_a_trial_that_raises_is_a_failed_trial_with_its_reason(project):
 
 
 @pytest.mark.process
-def test_trials_at_once_find_what_one_after_the_other_finds(project, tmp_path: Path):
-    made = project(loop(REPORTS), "m")
+@pytest.mark.parametrize("split", ["", 'split="stratified", '])
+def test_trials_at_once_find_what_one_after_the_other_finds(project, split: str, tmp_path: Path):
+    text = loop(REPORTS) if not split else loop(REPORTS).replace('window="28d", holdout="7d"', f'{split}holdout="20%"')
+    made = project(text, "m")
     alone = execute(made.spec(trials=14), made.model, made.frames, made.blobs)
     several = execute(made.spec(trials=14), made.model, made.frames, made.blobs, conduct=Conduct(at_once=3, place=place(made, tmp_path)))
     assert outcome(several) == outcome(alone)

@@ -49,6 +49,7 @@ class _Search(Record, frozen=True):
     place: Place
     features: tuple[str, ...]
     label_delay: int
+    arranged: bool
     seed: int
     as_of: Instant
     cut: tuple[int, ...]
@@ -102,6 +103,7 @@ class Beside:
             ),
             features=rows.features,
             label_delay=rows.label_delay,
+            arranged=rows.arranged,
             seed=trials.fitter.seed,
             as_of=trials.fitter.as_of,
             cut=tuple(trials.cut),
@@ -231,7 +233,7 @@ def _trials(search: _Search) -> Trials:
     place = search.place
     blobs, scratch = LocalBlobs(Path(place.blobs)), Path(place.scratch)
     model = load_model(unpack_code(place.code, blobs, scratch), place.file, place.model)
-    rows = Assembled(pl.read_ipc(place.rows), search.features, search.label_delay)
+    rows = Assembled(pl.read_ipc(place.rows), search.features, search.label_delay, search.arranged)
     return Trials(Fitter(model, rows, search.seed, FitCache(4), search.as_of), Split(*search.cut), search.fixed)
 
 
