@@ -275,7 +275,7 @@ def test_a_broken_rule_of_a_data_set_is_named(make, make_market, changes, expect
         ({"gates": [fb.metric("error_rate") <= 0.1]}, "error_rate in gates"),
         ({"rollout": fb.Rollout(guards=[fb.metric("positive_rate") <= fb.champion * 1.2]).shadow("1d")}, "a live test of positive_rate"),
         ({"retrain": fb.Retrain(when=[fb.metric("accuracy").by("day") < fb.at_release])}, "slices in a trigger"),
-        ({"gates": [fb.metric("domain_auc") <= 0.6]}, "the metric domain_auc"),
+        ({"gates": [fb.metric("feature_age_p99") <= "1h"]}, "the metric feature_age_p99"),
         ({"monitors": [fb.metric("roc_auc").over("90d") >= 0.7]}, "live counts of roc_auc over 90d"),
         ({"monitors": [fb.metric("recall_at_1%") >= 0.5]}, "live counts of recall_at_1%"),
         ({"monitors": [fb.metric("log_loss") <= 0.4]}, "live counts of log_loss"),

@@ -14,7 +14,6 @@ from flyball.declare.units import near
 
 PLANNED_METRICS = (
     "feature_age_p99",
-    "domain_auc",
     "size",
     "memory",
     "train_cpu",

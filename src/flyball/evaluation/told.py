@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from flyball.clock import rfc3339
 from flyball.evaluation.comparison import number, shown
 from flyball.records.evaluation import Decision, Report
-from flyball.records.rows import DataFacts, Periods, Simplers, Staleness
+from flyball.records.rows import DataFacts, Live, Periods, Simplers, Staleness
 
 
 def notes(report: Report) -> tuple[str, ...]:
@@ -30,6 +30,8 @@ def row_lines(report: Report) -> Iterator[tuple[str, str]]:
         yield "periods", periods_line(report.periods)
     if report.staleness is not None:
         yield "staleness", staleness_line(report.staleness)
+    if report.live is not None:
+        yield "live", live_line(report.live)
     if report.decision is not None:
         yield "decides", decision_line(report.decision)
     for place, fold in enumerate(report.folds, start=1):
@@ -50,6 +52,14 @@ def staleness_line(found: Staleness) -> str:
     """The objective by age."""
     ages = ", ".join(f"{number(each.value.value)} at {each.days:.3g} d" for each in found.curve)
     return f"{found.objective} by the age of what it was fitted on: {ages}"
+
+
+def live_line(found: Live) -> str:
+    """How well held-out rows are told from those that are asked now."""
+    by = ", ".join(f"{name} ({number(value)} by itself)" for name, value in found.columns.items())
+    return f"a classifier tells the hold-out from {found.live_rows:,} {found.source} with AUC {shown(found.auc)}" + (
+        f": {by}" if by else ""
+    )
 
 
 def decision_line(found: Decision) -> str:

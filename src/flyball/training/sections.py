@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from flyball.declare.checks import AnyOf, Check
 from flyball.declare.metrics import MEASURED
 from flyball.declare.model import Model
-from flyball.training import sections_asked, sections_data, sections_holdout, sections_periods, simpler
+from flyball.training import sections_asked, sections_data, sections_holdout, sections_live, sections_periods, simpler
 from flyball.training.cost import METRICS as COSTS
 from flyball.training.cost import cost
 from flyball.training.evaluating import Section
@@ -19,6 +19,7 @@ SECTIONS: tuple[Section, ...] = (
     *sections_data.SECTIONS,
     *simpler.SECTIONS,
     *sections_periods.SECTIONS,
+    *sections_live.SECTIONS,
     Section("importances", (), importances),
     *sections_holdout.SECTIONS,
     *sections_asked.SECTIONS,
