@@ -85,6 +85,7 @@ def test_what_waits_is_judged_by_them_without_a_training_also_by_slices_that_the
     town.declare('fb.metric("mae").by("weekday") <= 1000', slices='"weekday"')
     refused = town.verb("release", "demand@1.0.0")
     assert (refused.code, "judged by other gates" in refused.err) == (1, True)
+    assert "gate      demand@1.0.0 (eligible): not judged yet by the gates as they are declared now   →" in town.verb("status").out
     row = town.judged()
     judging = town.runs()[-1]
     assert (judging.state, judging.trigger) == (RunState.SUCCEEDED, "evidence"), judging.why

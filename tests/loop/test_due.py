@@ -21,7 +21,7 @@ from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.estimates import Estimate
 from flyball.records.models import Field, Signature
 from flyball.records.monitoring import INCIDENTS, MODEL_INCIDENTS, Cursor, IncidentRow, IncidentState
-from flyball.records.training import RUNS, RunRow, RunState, Trigger
+from flyball.records.training import RunRow, RunState, Trigger, put_run
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
 from flyball.stats.onset import Onset
 
@@ -86,7 +86,7 @@ class World:
 
     def run(self, name: str, at: Instant, trigger: Trigger) -> None:
         row = RunRow(run=name, model="m", trigger=trigger, reason="", spec="", release=True, state=RunState.SUCCEEDED, queued_at=at)
-        self.state.put(RUNS, name, row)
+        put_run(self.state, row)
 
     def model_row(self, **changes: Any) -> None:
         row = self.state.get(MODELS, "m")
@@ -199,7 +199,7 @@ def test_a_spent_budget_holds_an_alarm_back_and_says_what_was_spent() -> None:
     world.see(900, now)
     world.incident("retrain", now)
     run = RunRow(run="run_8", model="m", trigger="schedule", reason="", spec="", release=True, state=RunState.SUCCEEDED, queued_at=30 * DAY)
-    world.state.put(RUNS, "run_8", msgspec.structs.replace(run, ended_at=30 * DAY + 1, cpu_s=7_200.0))
+    put_run(world.state, msgspec.structs.replace(run, ended_at=30 * DAY + 1, cpu_s=7_200.0))
 
     def held(price: Money | None) -> str:
         wait = held_back(world.state, declared, world.kept, now, price=price)

@@ -23,6 +23,9 @@ from flyball.records.monitoring import (
     ProposalMade,
     ProposalSettled,
 )
+from flyball.records.training import MODEL_RUNS, RUNS, RunCancelled, RunFailed, RunQueued, RunStarted, RunSucceeded
+from flyball.records.versions import VERSIONS, VersionRegistered
+from flyball.registry import approvals
 
 MODELS = 30
 
@@ -42,7 +45,7 @@ class Counted(MemoryProjection):
 
 def tell(state: MemoryProjection, at: Instant, *events: Event) -> None:
     for event in events:
-        FOLDS[type(event)](state, Recorded(1, at, "loop", "c", event))
+        FOLDS[type(event)](state, Recorded(1, at, "user:ana", "c", event))
 
 
 @pytest.fixture
@@ -54,7 +57,8 @@ def world() -> Counted:
             incident=incident, model=model, failure_mode="errors", alert="", what="errors", cause="", owner="", actions=()
         )
         made = ProposalMade(proposal=proposal, model=model, action="train", mode="propose", target="", reason="", cause=incident)
-        tell(state, place, opened, made)
+        queued = RunQueued(run=f"run_{place:02}", model=model, trigger="manual", reason="", spec="0" * 64)
+        tell(state, place, opened, made, queued)
     state.rows_read = 0
     return state
 
@@ -64,12 +68,30 @@ def test_the_incidents_and_proposals_of_one_model_are_read_without_those_of_othe
     assert withdrawn(world, "m07", 1) == []
     assert [event.proposal for event in settle(world, "m07", "train", "accepted", "")] == ["prop_07"]  # type: ignore[attr-defined]
     assert world.rows_read == 3
+    version = VersionRegistered(
+        model="m07",
+        version="1.0.0",
+        run="run_07",
+        artifact="1" * 64,
+        result="2" * 64,
+        version_digest="",
+        policy_digest="",
+        data={},
+        metrics={},
+    )
+    tell(world, 50, RunStarted(run="run_07", attempt=1), RunSucceeded(run="run_07", result="2" * 64), version)
+    row = world.get(VERSIONS, "m07/1.0.0")
+    assert row is not None
+    world.rows_read = 0
+    assert approvals.authors(world, row) == {"user:ana"}
+    assert world.rows_read == 1
 
 
 def test_the_rows_of_a_model_are_those_of_all(world: Counted) -> None:
     closed = IncidentMoved(incident="inc_07", source=IncidentState.OPEN, target=IncidentState.CLOSED, why="a false alarm")
+    tell(world, 50, RunStarted(run="run_09", attempt=1), RunFailed(run="run_09", why="no luck"), RunCancelled(run="run_10", reason=""))
     tell(world, 50, closed, ProposalSettled(proposal="prop_08", verdict="void", reason=""))
-    for whole, by_model in ((INCIDENTS, MODEL_INCIDENTS), (PROPOSALS, MODEL_PROPOSALS)):
+    for whole, by_model in ((INCIDENTS, MODEL_INCIDENTS), (PROPOSALS, MODEL_PROPOSALS), (RUNS, MODEL_RUNS)):
         assert {f"{row.model}/{key}": row for key, row in world.scan(whole)} == dict(world.scan(by_model))
     assert incidents_of(world, "m07")[0].state is IncidentState.CLOSED
     assert settle(world, "m08", "train", "accepted", "") == []

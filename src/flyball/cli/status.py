@@ -18,6 +18,7 @@ from flyball.declare.metrics import RANKED
 from flyball.errors import Corrupt
 from flyball.loop import lookup
 from flyball.loop.advance import held_back
+from flyball.loop.commands import active_run
 from flyball.loop.freshness import ages
 from flyball.loop.memory import load
 from flyball.loop.online import noted
@@ -112,7 +113,7 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
             out.line("no model is declared yet: flyball apply, or flyball up")
         _wrong(out, state, incidents, proposals, held, broken, now, {each.name: each.kpi for each in lines})
         for row in doubtful:
-            out.line(doubt_text(out, row, now))
+            out.line(doubt_text(out, state, row, now))
         for row in advised_against(state):
             if common.may_see(wired, row.model):
                 ref = f"{row.model}@{row.version}"
@@ -132,7 +133,7 @@ def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = Fal
             "incidents": [row.incident for row in incidents],
             "proposals": [dated(row) for row in proposals],
             "views": [{"view": each.view, "models": each.models, "problem": each.problem} for each in views],
-            "in_doubt": [{"model": row.model, "version": row.version, "gates": doubts(row, now)} for row in doubtful],
+            "in_doubt": [{"model": row.model, "version": row.version, "gates": gates_in_doubt(state, row, now)} for row in doubtful],
             "environments": strange,
             "held": [{"model": row.model, "version": row.version, "for": asked_text(row)} for row in held],
         }
@@ -363,21 +364,31 @@ def advised_against(state: State) -> list[VersionRow]:
 
 def in_doubt(state: State, now: Instant) -> list[VersionRow]:
     """The champion and the newest version of each model, where a gate that it passed by does not hold now: a waiver has expired, or a gate was
-    declared anew.
+    declared anew and it fails it, or was not judged by it.
     """
     found: dict[str, VersionRow] = {}
     for name, roles in state.scan(MODELS):
         for version in (roles.champion, roles.newest):
             row = state.get(VERSIONS, f"{name}/{version}") if version else None
             passed = row is not None and row.state in RELEASABLE
-            if row is not None and passed and doubts(row, now):
+            if row is not None and passed and gates_in_doubt(state, row, now):
                 found[f"{name}/{version}"] = row
     return list(found.values())
 
 
-def doubt_text(out: Output, row: VersionRow, now: Instant) -> str:
+def gates_in_doubt(state: State, row: VersionRow, now: Instant) -> list[str]:
+    """The gates of a version that passed once and do not hold now, and whether the present ones have judged it."""
+    declared = state.get(DECLARATIONS, row.model)
+    digest = declared.gates_digest if declared is not None else ""
+    by_others = row.state is not VersionState.RETIRED and bool(row.gates_digest and digest) and row.gates_digest != digest
+    failed = row.tried == digest and active_run(state, row.model) is None
+    tried = f", and the judging came to nothing: flyball runs list {row.model}" if failed else ""
+    return [*doubts(row, now), *([f"not judged yet by the gates as they are declared now{tried}"] if by_others else [])]
+
+
+def doubt_text(out: Output, state: State, row: VersionRow, now: Instant) -> str:
     """A version in doubt on one line."""
-    ref, gates = f"{row.model}@{row.version}", doubts(row, now)
+    ref, gates = f"{row.model}@{row.version}", gates_in_doubt(state, row, now)
     more = f" (and {len(gates) - 1} more)" if len(gates) > 1 else ""
     return f"{out.paint('gate', 'bad')}      {ref} ({row.state.value}): {gates[0]}{more}   → flyball models show {ref}"
 

@@ -47,7 +47,7 @@ from flyball.records.monitoring import Finding, IncidentState
 from flyball.records.rollouts import RolloutState
 from flyball.records.serving import ROUTES
 from flyball.records.skew import SKEWS
-from flyball.records.training import NO_ATTEMPTS, RUNS, Trigger
+from flyball.records.training import MODEL_RUNS, NO_ATTEMPTS, RUNS, Trigger
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
 from flyball.registry.approvals import run_out
 from flyball.registry.rules import judged_otherwise, to_judge_anew
@@ -377,7 +377,7 @@ def _spent(state: State, model: Model, price: Money | None) -> list[training.Spe
         return []
     if price is None or price.currency != budget.unit:
         return None
-    ended = [row for _, row in state.scan(RUNS) if row.model == model.name and row.ended_at]
+    ended = [row for _, row in state.scan(MODEL_RUNS, f"{model.name}/") if row.ended_at]
     return [training.Spent(row.queued_at, None if row.cpu_s is None else row.cpu_s / 3600 * price.amount) for row in ended]
 
 
@@ -385,7 +385,7 @@ def _attempts(state: State, model: Model) -> list[Instant]:
     if model.retrain is None or model.retrain.max_runs is None:
         return []
     # judging a held version again is no attempt, nor is making a run again
-    return [row.queued_at for _, row in state.scan(RUNS) if row.model == model.name and row.trigger not in NO_ATTEMPTS]
+    return [row.queued_at for _, row in state.scan(MODEL_RUNS, f"{model.name}/") if row.trigger not in NO_ATTEMPTS]
 
 
 def _may(

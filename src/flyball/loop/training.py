@@ -20,7 +20,7 @@ from flyball.records import codec
 from flyball.records.base import Receipt, State
 from flyball.records.data import DATASETS, DatasetVersion
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
-from flyball.records.training import RUNS, RunSpec, Trigger
+from flyball.records.training import MODEL_RUNS, RUNS, RunSpec, Trigger
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow
 
 Parameters = dict[str, int | float | str | bool]
@@ -174,7 +174,11 @@ def judging_anew(ports: Ports, state: State, model: Model, version: VersionRow, 
     if declared is None or made is None:
         return None
     # one that was held may have been judged since on more rows than its run had
-    last = max((run for _, run in state.scan(RUNS) if run.result == version.result), key=lambda run: run.run, default=made)
+    last = max(
+        (run for _, run in state.scan(MODEL_RUNS, f"{version.model}/") if run.result == version.result),
+        key=lambda run: run.run,
+        default=made,
+    )
     try:
         spec = ports.library.spec(last.spec)
     except NotFound:  # what was asked of an old run may have been collected

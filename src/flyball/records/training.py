@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from flyball.clock import Instant, Span
-from flyball.records.base import BlobHash, Event, ManifestHash, Record, ResultHash, Table
+from flyball.records.base import BlobHash, Event, ManifestHash, Projection, Record, ResultHash, Table
 from flyball.records.cost import Cost
 from flyball.records.environment import Environment, Reproduction
 from flyball.records.estimates import Estimate, Verdict
@@ -230,5 +230,15 @@ class RunRow(Record, frozen=True):
 
 RUNS = Table("run", RunRow)
 """Keyed by run id (ids sort by time)."""
+
+MODEL_RUNS = Table("model_run", RunRow)
+"""The same rows, keyed by `model/run`: what a model's runs have cost must not cost a look at the runs of all others."""
+
+
+def put_run(projection: Projection, row: RunRow) -> None:
+    """Write a run's row where each of the two tables has it."""
+    projection.put(RUNS, row.run, row)
+    projection.put(MODEL_RUNS, f"{row.model}/{row.run}", row)
+
 
 EVENTS = (RunQueued, RunStarted, RunSucceeded, RunFailed, RunCancelled, RunLost)

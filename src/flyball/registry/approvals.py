@@ -14,7 +14,7 @@ from flyball.clock import Instant, rfc3339
 from flyball.evaluation.persons import Approved, approved, written
 from flyball.records.base import State
 from flyball.records.estimates import Asked, Outcome, Verdict
-from flyball.records.training import RUNS
+from flyball.records.training import MODEL_RUNS
 from flyball.records.versions import Said, VersionRow, Waiver
 from flyball.registry.told import count, gate_name, slice_name
 
@@ -27,8 +27,8 @@ NOBODY_ASKED = "a person's verdict"
 def authors(state: State, row: VersionRow) -> frozenset[str]:
     """Who made the version: who asked for a run that gave it; for one that flyball started by itself, who declared what it was to do."""
     found: set[str] = set()
-    for _, run in state.scan(RUNS):
-        if (run.model, run.version) == (row.model, row.version):
+    for _, run in state.scan(MODEL_RUNS, f"{row.model}/"):
+        if run.version == row.version:
             found |= {*run.declared_by} if run.by == LOOP else {run.by}
     return frozenset(found - {LOOP, ""})
 

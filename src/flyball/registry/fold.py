@@ -10,7 +10,7 @@ import msgspec
 from flyball.errors import Conflict
 from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.removals import REMOVED, BlobsRemoved, RemovedRow
-from flyball.records.training import RUNS
+from flyball.records.training import RUNS, put_run
 from flyball.records.versions import (
     MODELS,
     UNSIGNED,
@@ -60,7 +60,7 @@ def fold_registered(projection: Projection, recorded: Recorded) -> None:
     projection.put(MODELS, event.model, msgspec.structs.replace(model, newest=event.version))
     run = projection.get(RUNS, event.run)
     if run is not None:
-        projection.put(RUNS, event.run, msgspec.structs.replace(run, version=event.version))
+        put_run(projection, msgspec.structs.replace(run, version=event.version))
 
 
 def fold_judged(projection: Projection, recorded: Recorded) -> None:

@@ -21,6 +21,7 @@ from flyball.records.training import (
     RunStarted,
     RunState,
     RunSucceeded,
+    put_run,
 )
 from flyball.records.versions import MODELS, VERSIONS, ModelRow
 from flyball.training.states import move
@@ -52,7 +53,7 @@ def fold_queued(projection: Projection, recorded: Recorded) -> None:
     model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
     if event.trigger == "reproduction":
         row = msgspec.structs.replace(row, after=model.last_run)
-    projection.put(RUNS, event.run, row)
+    put_run(projection, row)
     judged = projection.get(VERSIONS, f"{event.model}/{event.candidate_version}") if event.candidate_version else None
     if judged is not None:
         projection.put(VERSIONS, f"{event.model}/{judged.version}", msgspec.structs.replace(judged, tried=event.gates_digest))
@@ -70,7 +71,7 @@ def fold_started(projection: Projection, recorded: Recorded) -> None:
     event = recorded.event
     assert isinstance(event, RunStarted)
     row = _row(projection, event.run)
-    projection.put(RUNS, row.run, msgspec.structs.replace(row, state=move(row.run, row.state, RunState.RUNNING), attempt=event.attempt))
+    put_run(projection, msgspec.structs.replace(row, state=move(row.run, row.state, RunState.RUNNING), attempt=event.attempt))
 
 
 def fold_succeeded(projection: Projection, recorded: Recorded) -> None:
@@ -79,11 +80,8 @@ def fold_succeeded(projection: Projection, recorded: Recorded) -> None:
     assert isinstance(event, RunSucceeded)
     row = _row(projection, event.run)
     state = move(row.run, row.state, RunState.SUCCEEDED)
-    projection.put(
-        RUNS,
-        row.run,
-        msgspec.structs.replace(row, state=state, result=event.result, ended_at=recorded.at, version=event.version, cpu_s=event.cpu_s),
-    )
+    ended = msgspec.structs.replace(row, state=state, result=event.result, ended_at=recorded.at, version=event.version, cpu_s=event.cpu_s)
+    put_run(projection, ended)
     _give_back(projection, row)
 
 
@@ -93,9 +91,7 @@ def fold_failed(projection: Projection, recorded: Recorded) -> None:
     assert isinstance(event, RunFailed)
     row = _row(projection, event.run)
     state = move(row.run, row.state, RunState.FAILED)
-    projection.put(
-        RUNS, row.run, msgspec.structs.replace(row, state=state, why=event.why, code=event.code, ended_at=recorded.at, cpu_s=event.cpu_s)
-    )
+    put_run(projection, msgspec.structs.replace(row, state=state, why=event.why, code=event.code, ended_at=recorded.at, cpu_s=event.cpu_s))
     _give_back(projection, row)
 
 
@@ -105,7 +101,7 @@ def fold_cancelled(projection: Projection, recorded: Recorded) -> None:
     assert isinstance(event, RunCancelled)
     row = _row(projection, event.run)
     state = move(row.run, row.state, RunState.CANCELLED)
-    projection.put(RUNS, row.run, msgspec.structs.replace(row, state=state, why=event.reason, ended_at=recorded.at))
+    put_run(projection, msgspec.structs.replace(row, state=state, why=event.reason, ended_at=recorded.at))
     _give_back(projection, row)
 
 
@@ -116,7 +112,7 @@ def fold_lost(projection: Projection, recorded: Recorded) -> None:
     row = _row(projection, event.run)
     state = move(row.run, move(row.run, row.state, RunState.LOST), RunState.QUEUED)
     why = f"attempt {event.attempt} vanished without an exit"
-    projection.put(RUNS, row.run, msgspec.structs.replace(row, state=state, attempt=event.attempt, why=why))
+    put_run(projection, msgspec.structs.replace(row, state=state, attempt=event.attempt, why=why))
 
 
 def _give_back(projection: Projection, row: RunRow) -> None:
