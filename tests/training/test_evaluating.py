@@ -3,11 +3,14 @@
 from types import SimpleNamespace
 
 import flyball as fb
+from flyball.declare.metrics import CARD_BLANKS, MEASURED
+from flyball.declare.rules_checks import PLANNED_METRICS
 from flyball.errors import BadInput
 from flyball.evaluation.holdout import Measured
 from flyball.records.estimates import Estimate
 from flyball.training import sections
 from flyball.training.evaluating import Found, Section, evaluate
+from flyball.training.sections import SECTIONS
 
 SUBJECT = SimpleNamespace()
 
@@ -40,3 +43,10 @@ def test_a_rehearsal_makes_only_the_sections_that_a_gate_rests_on(monkeypatch):
 
     assert sections.asked(model(fb.metric("accuracy") >= 0.7)) == ()
     assert sections.asked(model((fb.metric("memory") <= "1GB") | fb.approval("owner"))) == (one,)
+
+
+def test_every_number_that_a_gate_may_ask_of_a_run_is_measured_by_a_section_or_said_to_be_planned():
+    made = {name for section in SECTIONS for name in section.metrics}
+
+    assert MEASURED - made - set(PLANNED_METRICS) == {CARD_BLANKS}, "what persons write on the card is no number of a run"
+    assert made & set(PLANNED_METRICS) == set()

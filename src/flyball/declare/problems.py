@@ -8,7 +8,7 @@ from flyball.clock import Span
 from flyball.declare.checks import Approval, Check, Drift, Reference, at_release
 from flyball.declare.framing import framing_doubts, framing_rules
 from flyball.declare.live import label_delay, live_slices, loss_metric, sent, uncounted, untested
-from flyball.declare.metrics import TRAFFIC, metric_info
+from flyball.declare.metrics import MEASURED, TRAFFIC, metric_info
 from flyball.declare.model import Model
 from flyball.declare.policy import ACTIONS, FAILURE_MODES
 from flyball.declare.reads import looked_at
@@ -169,7 +169,7 @@ def _unbuilt_check(model: Model, place: str, check: Check | Approval | Drift) ->
         return
     if check.metric.name in PLANNED_METRICS:
         yield f'the metric {check.metric.name} ({place} "{check}")', "the check is insufficient", ""
-    elif place == "gates" and check.metric.name in TRAFFIC:
+    elif place == "gates" and check.metric.name in TRAFFIC - MEASURED:
         yield f'{check.metric.name} in gates ("{check}")', "a hold-out has no traffic: the check is insufficient", "make it a guard"
     elif isinstance(check.bound, Reference) and check.metric.bound and place != "gates":
         yield f'a bound of an interval against a reference ({place} "{check}")', "", ""

@@ -12,15 +12,7 @@ from flyball.declare.model import Model
 from flyball.declare.rules_columns import Found, feature_names, inputs, transform_names
 from flyball.declare.units import near
 
-PLANNED_METRICS = (
-    "feature_age_p99",
-    "size",
-    "memory",
-    "train_cpu",
-    "train_memory",
-    "train_energy",
-    "train_cost",
-)
+PLANNED_METRICS = ("feature_age_p99",)
 """Metrics of the public vocabulary that nothing computes yet."""
 
 _REFERENCES = {
