@@ -145,9 +145,9 @@ def test_groups_of_persons_reach_fit_without_their_names(seen) -> None:
     assert given["weight"] == {1.0, 2.0}
 
 
-def test_a_gate_is_shown_the_holdout_with_slices_and_no_column_else(seen) -> None:
+def test_a_gate_is_shown_the_holdout_with_slices_and_protected_groups_and_no_column_else(seen) -> None:
     given, _, _, _, _ = seen
-    assert set(given["gate"]) == {"__time", "y", "value", "score", "base_value", "base_score", "__group", "age_band"}
+    assert set(given["gate"]) == {"__time", "y", "value", "score", "base_value", "base_score", "__group", "age_band", "sex"}
 
 
 def test_a_worker_shows_a_version_the_same(seen) -> None:
