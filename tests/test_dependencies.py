@@ -33,7 +33,9 @@ def asked_for() -> set[str]:
 def test_every_library_that_the_package_imports_is_a_dependency_of_its_own() -> None:
     homes = packages_distributions()
     foreign = set(imported()) - set(sys.stdlib_module_names) - {"flyball"}
-    assert [name for name in sorted(foreign) if not {home.lower() for home in homes.get(name, [name])} & asked_for()] == []
+    # a library may be installed under another name that holds the same module, as xgboost-cpu does
+    homes_of = {name: {name.lower(), *(home.lower() for home in homes.get(name, ()))} for name in foreign}
+    assert [name for name in sorted(foreign) if not homes_of[name] & asked_for()] == []
 
 
 def test_every_dependency_is_pinned() -> None:
