@@ -41,8 +41,8 @@ def people(n: int = 2_000, *, rare: float = 0.8, seed: int = 0) -> pl.DataFrame:
 
 @pytest.fixture
 def run(project):
-    def made(train: str, frame: pl.DataFrame, *, inputs: str = '["age", "score"]', by_id: bool = False):
-        text = PEOPLE.replace("TRAIN", train).replace("INPUTS", inputs).replace("ID", 'id="id",' if by_id else "")
+    def made(train: str, frame: pl.DataFrame, *, inputs: str = '["age", "score"]', by_id: str = "", group: str = 'group="town",'):
+        text = PEOPLE.replace("TRAIN", train).replace("INPUTS", inputs).replace("ID", by_id).replace('group="town",', group)
         done = project(text, "m")
         done.frames = {"people": frame}
         result = perform(done.spec(as_of=0), done.model, done.frames, done.blobs).result
@@ -76,11 +76,20 @@ def test_a_feature_that_gives_the_label_away_fails_its_gate_and_is_said_on_the_r
 def test_rows_with_ids_of_their_own_that_are_copies_are_found_across_the_split(run):
     rows = people(1_500)
     copied = pl.concat([rows, rows.head(500).with_columns(id=pl.col("id") + "again")])
-    result, found = run('split="stratified"', copied, by_id=True)
+    result, found = run('split="stratified"', copied, by_id='id="id",')
     assert result.verdicts[1].outcome == Outcome.FAIL
     assert found.duplicates.value > 0.05
     assert found.example.startswith("__y=") or "age=" in found.example
     assert any(note.startswith("duplicates: ") for note in result.notes)
+
+
+def test_no_row_is_shown_of_data_that_are_of_persons(run):
+    rows = people(1_500)
+    copied = pl.concat([rows, rows.head(500).with_columns(id=pl.col("id") + "again")])
+    result, found = run('split="stratified"', copied, by_id='id="id", subject="town",', group="")
+    assert found.duplicates.value > 0.05
+    assert found.example == ""
+    assert any(note.startswith("duplicates: ") and "such as" not in note for note in result.notes)
 
 
 def test_copies_without_an_id_stand_on_one_side_and_count_as_nothing(run):

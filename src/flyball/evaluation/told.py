@@ -115,7 +115,8 @@ def warnings(found: DataFacts) -> Iterator[str]:
     """What a person should know before they rely on the figures: said whatever the gates ask."""
     yield from (*found.leaks, *found.silent)
     if found.duplicates is not None and found.duplicates.value:
-        yield f"duplicates: {found.duplicates.why} ({found.duplicates.value:.1%}), such as {found.example}"
+        example = f", such as {found.example}" if found.example else ""
+        yield f"duplicates: {found.duplicates.why} ({found.duplicates.value:.1%}){example}"
     if found.group_overlap is not None and found.group_overlap.value:
         yield f"group overlap: {found.group_overlap.why} ({found.group_overlap.value:.1%}): what is known of them is not what is known of new ones"
     if (rare := _rare(found)) is not None:

@@ -6,6 +6,7 @@ import polars as pl
 
 from flyball.declare.metrics import CLASSES
 from flyball.declare.model import Label, Model
+from flyball.declare.reads import made_from
 from flyball.errors import FlyballError
 from flyball.evaluation.overlap import class_shares, copies, rarest, shared_groups
 from flyball.features import leakage
@@ -48,7 +49,8 @@ def data(subject: Subject) -> Found:
         looked_at=looked_at,
         unsearched=unsearched,
         duplicates=copied.share,
-        example=copied.example,
+        # no single row is kept of persons: a report is not rewritten when one is erased
+        example="" if any(each.subject for each in made_from(model).values()) else copied.example,
         group_overlap=shared if GROUP in held.columns else None,
         classes={name: (mine[name], theirs[name]) for name in mine},
     )
