@@ -1,17 +1,14 @@
 """The adult example on its data: gates that look at groups refuse what is good on average, and say for whom it is not."""
 
-import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .kit import flyball
+from .kit import EXAMPLES, flyball, with_data
 
 pytestmark = pytest.mark.process
-EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "adult"
 
 WEAK = """
 
@@ -42,13 +39,7 @@ watched = income_fair.replace(
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = os.environ.get("FLYBALL_TEST_DATA")
-    if not folder:
-        pytest.skip("FLYBALL_TEST_DATA names no folder with data/adult.csv")
-    root = shutil.copytree(EXAMPLE, tmp_path_factory.mktemp("adult") / "p", ignore=shutil.ignore_patterns("data", ".flyball"))
-    (root / "data").mkdir()
-    shutil.copyfile(Path(folder) / "data" / "adult.csv", root / "data" / "adult.csv")
-    return root
+    return with_data("adult", "adult.csv", tmp_path_factory.mktemp("adult"))
 
 
 def _by_gate(trained: Any) -> dict[str, dict[str, Any]]:
@@ -57,7 +48,7 @@ def _by_gate(trained: Any) -> dict[str, dict[str, Any]]:
 
 def _more(project: Path, name: str, text: str) -> None:
     """Beside the example's models, those of a file of its own."""
-    (project / name).write_text((EXAMPLE / "loop.py").read_text() + text)
+    (project / name).write_text((EXAMPLES / "adult" / "loop.py").read_text() + text)
 
 
 def test_the_example_has_nothing_wrong(project: Path) -> None:

@@ -1,26 +1,17 @@
 """The bikes example on its data: trained, priced, and judged in money."""
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 
-from .kit import flyball
+from .kit import flyball, with_data
 
 pytestmark = pytest.mark.process
-EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "bikes"
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = os.environ.get("FLYBALL_TEST_DATA")
-    if not folder:
-        pytest.skip("FLYBALL_TEST_DATA names no folder with data/bike_sharing.csv")
-    root = shutil.copytree(EXAMPLE, tmp_path_factory.mktemp("bikes") / "p", ignore=shutil.ignore_patterns("data", ".flyball"))
-    (root / "data").mkdir()
-    shutil.copyfile(Path(folder) / "data" / "bike_sharing.csv", root / "data" / "bike_sharing.csv")
-    return root
+    return with_data("bikes", "bike_sharing.csv", tmp_path_factory.mktemp("bikes"))
 
 
 def test_the_example_has_nothing_wrong_and_declares_nothing_that_nothing_does(project: Path) -> None:

@@ -111,7 +111,7 @@ def _mistakes(found: Mistakes) -> Iterator[str]:
         yield "answer less truth: " + ", ".join(f"{share:.0%} {number(value)}" for share, value in found.residuals)
     if found.worst:
         worst = found.worst[0]
-        yield f"worst row: truth {worst.truth}, answer {worst.answer}, loss {number(worst.loss)} ({len(found.worst)} worst rows: --json)"
+        yield f"worst row: truth {_value(worst.truth)}, answer {_value(worst.answer)}, loss {number(worst.loss)} ({len(found.worst)} worst rows: --json)"
 
 
 def _robust(found: Robustness) -> str:
@@ -132,3 +132,7 @@ def _shift(found: OutputShift) -> str:
         else (f"; on average {number(found.difference.value)} from the champion's, {number(found.distance.value)} either way")
     )
     return f"PSI {number(found.psi)} between its {found.of} and the champion's{changed}{moved}, n={found.rows:,}"
+
+
+def _value(value: object) -> str:
+    return number(value) if isinstance(value, float) else str(value)
