@@ -1,14 +1,16 @@
 """A run asks its candidate the cases of each suite, which are rows of another data set, and keeps what it answered."""
 
+import dataclasses
 import io
 
+import msgspec
 import polars as pl
 
 from flyball.records.estimates import Outcome
 from flyball.training.rejudge import rejudge
 from flyball.training.rows import assemble
 from flyball.training.run import execute, perform
-from flyball.training.suites import ask_suites, asked_again, loaded_suites, with_cases
+from flyball.training.suites import ask_suites, asked_again, cases_of, loaded_suites, with_cases
 
 from .conftest import HOUR, PRICE, end_of
 
@@ -101,11 +103,17 @@ def test_judged_again_the_cases_are_asked_again_or_taken_as_they_were_answered(p
     early = loop.spec(as_of=end_of(frames["market"]) - 240 * HOUR)
     before = perform(early, loop.model, frames, loop.blobs)
     later = loop.spec()
-    stored = asked_again(before.predictor.model, before.predictor, loop.frames, later.as_of, before.result.suites, loop.blobs)
+
+    def again(model, frames, prior=before.result):
+        return asked_again(model, before.predictor, frames, later.as_of, prior, loop.blobs)
+
+    stored = again(loop.model, loop.frames)
     assert stored["evening"].equals(loaded_suites(loop.model, before.result.suites, loop.blobs)["evening"])
-    now = asked_again(before.predictor.model, before.predictor, frames, later.as_of, before.result.suites, loop.blobs)
+    kept = cases_of(loop.model, stored, loop.frames, {}, before.result.suites_of)
+    assert kept == before.result.suites_of, "whose cases they are is handed on"
+    now = again(loop.model, frames)
     assert now["evening"].height > stored["evening"].height
-    never = asked_again(before.predictor.model, before.predictor, loop.frames, later.as_of, {}, loop.blobs)
+    never = again(loop.model, loop.frames, msgspec.structs.replace(before.result, suites={}, suites_of={}))
     assert 'data set "cases" has no version' in never["evening"]
 
     rows = assemble(loop.model, frames, as_of=later.as_of)
@@ -114,3 +122,28 @@ def test_judged_again_the_cases_are_asked_again_or_taken_as_they_were_answered(p
     assert outcomes(result)["suite evening: accuracy ≥ 0.75"] is Outcome.PASS
     result, _ = rejudge(later, loop.model, rows, before.result, **asked)
     assert set(outcomes(result).values()) == {Outcome.INSUFFICIENT}, "what nobody asks is not passed over"
+
+
+def test_no_former_answer_stands_in_for_cases_that_are_there(project):
+    loop = made(project)
+    cases = evening(loop.frames["market"])
+    before = perform(loop.spec(datasets={"cases": "c" * 64}), loop.model, loop.frames | {"cases": cases}, loop.blobs)
+    assert before.result.suites_of["evening"].content == "c" * 64
+    for frame, why in ((cases.drop("hour"), "hour"), (cases.clear(), "no rows"), (cases.with_columns(hour=pl.lit("late")), "cases")):
+        asked = asked_again(loop.model, before.predictor, loop.frames | {"cases": frame}, loop.spec().as_of, before.result, loop.blobs)
+        assert isinstance(asked["evening"], str), "it passed on the former cases"
+        assert why in asked["evening"]
+
+
+def test_no_answer_to_another_data_set_stands_in_under_the_suite_s_name(project):
+    loop = made(project)
+    before = perform(loop.spec(), loop.model, loop.frames | {"cases": evening(loop.frames["market"])}, loop.blobs)
+    suite = loop.model.suites[0]
+    others = (dataclasses.replace(suite.data, name="night-cases"), dataclasses.replace(suite.data, source="data/others.csv"))
+    for data in others:
+        model = loop.model.replace(suites=[dataclasses.replace(suite, data=data)])
+        asked = asked_again(model, before.predictor, loop.frames, loop.spec().as_of, before.result, loop.blobs)
+        assert "has no version that may be used" in asked["evening"]
+    unsaid = msgspec.structs.replace(before.result, suites_of={})
+    asked = asked_again(loop.model, before.predictor, loop.frames, loop.spec().as_of, unsaid, loop.blobs)
+    assert isinstance(asked["evening"], str), "nobody knows whose they are"

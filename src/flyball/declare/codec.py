@@ -20,6 +20,7 @@ import rfc8785
 
 from flyball.clock import Span
 from flyball.declare import checks, columns, data, functions, model, policy, source, training, units, views
+from flyball.declare.data import Dataset
 from flyball.declare.functions import Frame, frame_digest, is_expression, is_frame, reference
 from flyball.declare.model import Model
 from flyball.declare.views import FeatureView
@@ -136,6 +137,11 @@ def view_digest(view: FeatureView) -> str:
     body.pop("key")
     body["data"] = {key: body["data"][key] for key in _VIEW_OF_DATA}
     return _sha(body).removeprefix("sha256:")
+
+
+def source_digest(dataset: Dataset) -> str:
+    """What tells where a data set's rows come from, however its contract changes. `sha256:` and 64 hex digits."""
+    return _sha(_without_policy(_out(dataset.source, f'Dataset "{dataset.name}"'), []))
 
 
 def short(digest: str) -> str:

@@ -183,11 +183,13 @@ def judging_anew(ports: Ports, state: State, model: Model, version: VersionRow, 
         spec = ports.library.spec(last.spec)
     except NotFound:  # what was asked of an old run may have been collected
         return None
-    heads = {name: usable(state.get(DATASETS, name), dataset) for name, dataset in judged_on(model).items()}
+    # of a suite's data set that is gone, or comes from elsewhere now, nothing is asked: what it was then is no case of this declaration's
+    asked = {name: dataset for name, dataset in judged_on(model).items() if name not in made_from(model)}
+    heads = {name: usable(state.get(DATASETS, name), dataset) for name, dataset in asked.items()}
     cases = {name: head.content for name, head in heads.items() if head is not None}
     return msgspec.structs.replace(
         _by_present_gates(spec, declared),
-        datasets=cases | spec.datasets,
+        datasets={name: content for name, content in spec.datasets.items() if name not in asked} | cases,
         as_of=now,
         candidate=version.artifact,
         candidate_version=version.version,

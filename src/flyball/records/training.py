@@ -76,6 +76,14 @@ class Trial(Record, frozen=True):
     reports: dict[int, float] = {}
 
 
+class CasesOf(Record, frozen=True):
+    """Whose cases a suite's answers are: the data set's name, a digest of its declared source, and its content when it was asked."""
+
+    data: str
+    source: str
+    content: str = ""
+
+
 class RunResult(Record, frozen=True):
     """What a succeeded run gives. `artifact` is the manifest's blob hash, `evidence` the hold-out frame's (Parquet).
 
@@ -83,7 +91,8 @@ class RunResult(Record, frozen=True):
 
     `metrics` and `baseline` are on the hold-out (`champion` too, where there is one); `by_slice` is keyed `column=value`.
     `measured` are numbers beside the hold-out, by metric (docs/metrics.md), `unmeasured` why one of them is missing; `report` is the blob of the
-    Report they come from. `suites`: the candidate's answers to the cases of each (Parquet); none of those that could not be asked. `notes` are for a person: what the run wants said. `history` are the trials of its search, `logged` what fit logged by
+    Report they come from. `suites`: the candidate's answers to the cases of each (Parquet); none of those that could not be asked; `suites_of`: of which data set
+    they are. `notes` are for a person: what the run wants said. `history` are the trials of its search, `logged` what fit logged by
     `run.log`. `loss_bound` is m₀ of the sequential detector (docs/statistics.md §3), `window` the span of data chosen
     (0: rows whatever their time).
     """
@@ -104,6 +113,7 @@ class RunResult(Record, frozen=True):
     fit_digest: str = ""
     evidence: BlobHash = ""
     suites: dict[str, BlobHash] = {}
+    suites_of: dict[str, CasesOf] = {}
     reference: BlobHash = ""
     cpu_s: float = 0.0
     fit_s: float = 0.0

@@ -304,7 +304,7 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
     from flyball.training.judging import parquet
     from flyball.training.rows import ITEM, assemble
     from flyball.training.stored import Stored
-    from flyball.training.suites import asked_again, stored_suites
+    from flyball.training.suites import asked_again, cases_of, stored_suites
 
     candidate = load(spec.candidate, blobs, scratch)
     judge = _judge(spec, candidate, blobs, scratch)
@@ -315,13 +315,14 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
     beside = codec.decode(blobs.get(spec.champion_result), RunResult).measured if spec.champion_result else None
     frame = pl.read_parquet(io.BytesIO(blobs.get(prior.evidence)))
     frames = Stored(spec.datasets, blobs, scratch)
-    suites = asked_again(model, candidate, frames, spec.as_of, prior.suites, blobs)
+    suites = asked_again(model, candidate, frames, spec.as_of, prior, blobs)
+    told = {"suites": stored_suites(suites, blobs), "suites_of": cases_of(model, suites, frames, spec.datasets, prior.suites_of)}
     if spec.known_until:
         if rejudge.lacking(judge, frame):
             rows = assemble(model, frames, as_of=spec.known_until)
             frame = rejudge.with_columns(judge, frame, rows.as_known(spec.known_until))
         result = rejudge.judged(judge, frame, prior, candidate=candidate, champion_measured=beside, suites=suites)
-        return msgspec.structs.replace(result, evidence=blobs.put(parquet(frame)), suites=stored_suites(suites, blobs))
+        return msgspec.structs.replace(result, evidence=blobs.put(parquet(frame)), **told)
     rows = assemble(model, frames, as_of=spec.as_of)
     champion = load(spec.champion, blobs, scratch) if spec.champion else None
     theirs = (champion, assemble(champion.model, frames, as_of=spec.as_of)) if champion is not None else None
@@ -339,7 +340,7 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
         suites=suites,
         judge=judge,
     )
-    return msgspec.structs.replace(result, evidence=blobs.put(parquet(frame)), suites=stored_suites(suites, blobs))
+    return msgspec.structs.replace(result, evidence=blobs.put(parquet(frame)), **told)
 
 
 def _judge(spec: RunSpec, candidate: Predictor, blobs: Blobs, scratch: Path) -> Model:

@@ -41,7 +41,7 @@ from flyball.training.rows import Assembled, assemble
 from flyball.training.searching import ALONE, Conduct
 from flyball.training.sections import SECTIONS, asked
 from flyball.training.splits import Split
-from flyball.training.suites import ask_suites, stored_suites
+from flyball.training.suites import ask_suites, cases_of, stored_suites
 
 Frames = Mapping[str, pl.DataFrame]
 
@@ -133,7 +133,9 @@ def perform(
     if store is not None:
         trained = fitter.rows.frame[final.start : final.end]
         result = _stored(result, evaluated, released, made, frame=frame, trained=trained, blobs=store)
-        result = msgspec.structs.replace(result, suites=stored_suites(suites, store))
+        result = msgspec.structs.replace(
+            result, suites=stored_suites(suites, store), suites_of=cases_of(model, suites, frames, spec.datasets)
+        )
         notes = (chosen.searched.ended, *notes_of(evaluated.report), *remarks(fitter, released, final, chosen.parameters, frame))
         result = msgspec.structs.replace(result, notes=tuple(filter(None, notes)))
     return Performed(msgspec.structs.replace(result, cpu_s=time.process_time() - began, cost=meter.read()), released, frame)

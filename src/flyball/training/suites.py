@@ -9,10 +9,12 @@ from collections.abc import Mapping
 import polars as pl
 
 from flyball.clock import Instant
+from flyball.declare.codec import source_digest
 from flyball.declare.model import Model, Suite
 from flyball.errors import FlyballError
 from flyball.evaluation.suites import NOT_ASKED, Asked
 from flyball.features.fields import inputs
+from flyball.records.training import CasesOf, RunResult
 from flyball.store.blobs import Blobs
 from flyball.training.judging import parquet
 from flyball.training.predictor import Predictor, answers
@@ -74,9 +76,40 @@ def loaded_suites(model: Model, stored: Mapping[str, str], blobs: Blobs) -> Aske
 
 
 def asked_again(
-    model: Model, candidate: Predictor, frames: Mapping[str, pl.DataFrame], as_of: Instant, stored: Mapping[str, str], blobs: Blobs
+    model: Model, candidate: Predictor, frames: Mapping[str, pl.DataFrame], as_of: Instant, prior: RunResult, blobs: Blobs
 ) -> Asked:
-    """Each suite of the model as its cases are now; where they are gone, as it was answered when it was last asked."""
-    before = loaded_suites(model, stored, blobs)
+    """Each suite of the model as its cases are now; where its data set is gone, as that very data set was answered when it was last asked.
+
+    Cases that are there and cannot be asked say why: no former answer stands in for them, and none of another data set's under the suite's name.
+    """
+    before = loaded_suites(model, prior.suites, blobs)
     now = ask_suites(model, candidate, frames, as_of)
-    return {name: before[name] if isinstance(each, str) and name in stored else each for name, each in now.items()}
+    return {case.name: before[case.name] if _stands_in(case, frames, prior) else now[case.name] for case in model.suites}
+
+
+def _stands_in(case: Suite, frames: Mapping[str, pl.DataFrame], prior: RunResult) -> bool:
+    """Whether what was answered stands in for cases that are gone. Answers from before it was kept whose they are do not."""
+    of = prior.suites_of.get(case.name)
+    same = of is not None and (of.data, of.source) == (case.data.name, source_digest(case.data))
+    return case.data.name not in frames and case.name in prior.suites and same
+
+
+def cases_of(
+    model: Model,
+    asked: Asked,
+    frames: Mapping[str, pl.DataFrame],
+    contents: Mapping[str, str],
+    before: Mapping[str, CasesOf] | None = None,
+) -> dict[str, CasesOf]:
+    """Whose cases the answers are, by suite: of the data sets of now, or, where these are gone, of those that were asked `before`."""
+    found = {}
+    for case in model.suites:
+        if not isinstance(asked[case.name], pl.DataFrame):
+            continue
+        name = case.data.name
+        found[case.name] = (
+            CasesOf(data=name, source=source_digest(case.data), content=contents.get(name, ""))
+            if name in frames
+            else (before or {})[case.name]
+        )
+    return found
