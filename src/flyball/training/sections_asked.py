@@ -63,18 +63,22 @@ def _sample(found: Answers, most: int, seed: int) -> np.ndarray[tuple[int], np.d
 
 
 def output_shift(subject: Subject) -> Found:
-    """How far the candidate's answers lie from the champion's."""
+    """How far the candidate's answers lie from the champion's, on the rows that the champion has not seen. Raises BadInput where it has seen all of them."""
     if "champion_value" not in subject.frame.columns:
         nothing = Estimate(value=0.0, why="no champion yet: there is nothing to compare with")
         return Found(measured={"output_shift": nothing})
     model, classes = subject.model, subject.candidate.signature.classes
-    group = GROUP if GROUP in subject.frame.columns else ""
+    frame = subject.frame.filter(pl.col("champion_value").is_not_null())
+    if frame.height == 0:
+        raise BadInput("the champion has seen every held-out row", why="its answers to them are not those that callers get")
+    group = GROUP if GROUP in frame.columns else ""
+    ours = read_answers(model.task, frame, classes=classes, group=group, costs=amounts(model))
     theirs = read_answers(
-        model.task, subject.frame, value="champion_value", score="champion_score", classes=classes, group=group, costs=amounts(model)
+        model.task, frame, value="champion_value", score="champion_score", classes=classes, group=group, costs=amounts(model)
     )
-    if not (np.isfinite(theirs.value).all() and np.isfinite(subject.answers.value).all()) and not classes:
+    if not (np.isfinite(theirs.value).all() and np.isfinite(ours.value).all()) and not classes:
         raise BadInput("an answer is missing or not finite")
-    found = shift.output_shift(subject.answers, theirs)
+    found = shift.output_shift(ours, theirs)
     what = "" if found.changed is None or found.changed.value is None else f"{found.changed.value:.1%} of rows get another class"
     return Found({"output_shift": found}, {"output_shift": Estimate(value=found.psi, n=found.rows, why=what)})
 
