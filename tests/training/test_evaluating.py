@@ -34,6 +34,18 @@ def test_a_section_that_cannot_be_made_says_why_and_the_others_are_made():
     )
 
 
+def test_a_section_whose_code_raises_costs_neither_the_run_nor_the_others(capfd):
+    def broken(_subject):
+        return {}["no such name"]
+
+    found = evaluate(SUBJECT, [Section("live", ("domain_auc",), broken), Section("artifact", ("size",), _says(size=3.0))])
+
+    assert found.measured == {"size": Estimate(value=3.0)}
+    assert found.unmeasured == {"domain_auc": "live: it raised KeyError: 'no such name'"}
+    assert found.report.missing == {"live": "it raised KeyError: 'no such name'; see the run's log"}
+    assert "Traceback" in capfd.readouterr().err
+
+
 def test_a_rehearsal_makes_only_the_sections_that_a_gate_rests_on(monkeypatch):
     one, other = Section("artifact", ("size", "memory"), _says(size=3.0)), Section("live", ("domain_auc",), _cannot)
     monkeypatch.setattr(sections, "SECTIONS", (one, other))

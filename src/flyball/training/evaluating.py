@@ -1,10 +1,11 @@
 """Everything a run looks into beside its hold-out: one section a topic, each with the numbers that gates may name.
 
-A section that cannot be made costs neither the run nor the others: it says why, and what gates ask of it is insufficient.
+A section that cannot be made, or whose code raises, costs neither the run nor the others: it says why, and what gates ask of it is insufficient.
 """
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +19,7 @@ from flyball.errors import FlyballError
 from flyball.evaluation.answers import Answers
 from flyball.evaluation.answers import answers as read_answers
 from flyball.evaluation.holdout import Measured
-from flyball.features.fields import gap_columns
+from flyball.features.fields import gap_columns, slices
 from flyball.records.cost import Cost
 from flyball.records.estimates import Estimate
 from flyball.records.evaluation import Packaging, Report
@@ -31,6 +32,9 @@ from flyball.training.rows import GROUP, Assembled
 from flyball.training.splits import Split
 
 Frames = Mapping[str, pl.DataFrame]
+
+_MOST_TEXT = 300
+"""Characters of what a section's code raised: it goes into the ledger."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,13 @@ class Subject:
         found = {name: self.held[name] for name in self.held.columns} | {name: self.frame[name] for name in beside}
         return {name: series for name, series in found.items() if name not in self.model.data.identifying}
 
+    @cached_property
+    def row_columns(self) -> dict[str, pl.Series]:
+        """What of `columns` may be told of one row alone: not to which protected group it belongs, nor a slice that is made from one."""
+        protected = {name for name, column in self.model.data.columns.items() if column.protected}
+        protected |= {name for name, made in slices(self.model).items() if protected & {*made.meta.root_names()}}
+        return {name: series for name, series in self.columns.items() if name not in protected}
+
 
 @dataclass(frozen=True)
 class Found:
@@ -119,6 +130,12 @@ def evaluate(subject: Subject, sections: Sequence[Section]) -> Evaluated:
         except FlyballError as error:
             missing[section.topic] = "; ".join(part for part in (error.what, error.why) if part)
             unmeasured |= dict.fromkeys(section.metrics, f"{section.topic}: {error.what}")
+            continue
+        except Exception as error:  # noqa: BLE001 - a version's own code and many libraries run here: the log shows where, the report says what
+            traceback.print_exc()
+            told = f"it raised {type(error).__name__}: {str(error)[:_MOST_TEXT]}"
+            missing[section.topic] = f"{told}; see the run's log"
+            unmeasured |= dict.fromkeys(section.metrics, f"{section.topic}: {told}")
             continue
         report = msgspec.structs.replace(report, **found.fields)
         measured |= found.measured
