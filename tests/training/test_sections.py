@@ -1,14 +1,18 @@
 """What a run finds out beside its hold-out, from rows with known faults."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import polars as pl
 import pytest
 from sklearn.dummy import DummyClassifier
 
+from flyball.errors import BadInput
 from flyball.records import codec
 from flyball.records.estimates import Outcome
 from flyball.records.evaluation import Report
 from flyball.training.run import execute, perform
+from flyball.training.sections_asked import output_shift
 
 from .conftest import market_frame
 
@@ -90,7 +94,9 @@ def test_without_it_nothing_is_named(run):
 
     assert [verdict.outcome for verdict in result.verdicts] == [Outcome.PASS, Outcome.PASS]
     assert report.weak_slices.count == 0
-    assert list(report.missing) == ["path"], "no gate asks how long it takes"
+    assert {*report.missing} == {"staleness", "live", "path"}, (
+        "older rows, rows without a label, and a gate that asks how long it takes: none is there"
+    )
 
 
 def test_groups_of_protected_columns_are_told_though_no_gate_names_them(run):
@@ -127,6 +133,20 @@ def test_scores_mistakes_and_worst_rows_are_told_without_who_they_are_of(run):
     assert told["colour"] == "red"
     assert "who" not in told
     assert not any("person " in text for row in report.mistakes.worst for text in row.features.values())
+
+
+def test_no_single_row_says_to_which_protected_group_it_belongs_though_groups_are_compared(project):
+    made = project(
+        loans().replace('framing=fb.Framing("test"),', 'framing=fb.Framing("test"), slices={"women": pl.col("sex") == "f"},'),
+        "loans",
+    )
+    made.frames = {"market": rows(planted=True)}
+    result = execute(made.spec(), made.model, made.frames, made.blobs)
+    report = codec.decode(made.blobs.get(result.report), Report)
+
+    assert "sex" in {group.column for group in report.groups}
+    assert len(report.mistakes.worst) == 20
+    assert {name for row in report.mistakes.worst for name in row.features} == {"price", "colour"}
 
 
 def test_a_group_that_says_who_a_row_is_of_is_not_told(project):
@@ -183,3 +203,21 @@ def test_a_first_version_has_not_shifted_and_a_second_is_compared_with_the_champ
     assert shifted.changed.value > 0.3
     assert second.verdicts[1].outcome is Outcome.FAIL
     assert f"{shifted.changed.value:.1%} of rows get another class" in second.verdicts[1].why
+
+
+def test_of_rows_that_the_champion_has_seen_no_shift_is_told(project):
+    made = project(loans('fb.metric("output_shift") <= 0.1'), "loans")
+    answered = pl.DataFrame({"y": [0, 1] * 200, "value": [0, 1] * 200, "score": [0.2, 0.8] * 200, "__time": range(400)})
+    seen = pl.int_range(400) < 300
+    theirs = answered.with_columns(
+        champion_value=pl.when(seen).then(None).otherwise(1 - pl.col("value")),
+        champion_score=pl.when(seen).then(None).otherwise(1 - pl.col("score")),
+    )
+    subject = SimpleNamespace(model=made.model, frame=theirs, candidate=SimpleNamespace(signature=SimpleNamespace(classes=(0, 1))))
+
+    found = output_shift(subject)
+    assert found.measured["output_shift"].n == 100
+    assert found.fields["output_shift"].changed.value == 1.0
+    none_left = theirs.with_columns(pl.lit(None, pl.Int64).alias("champion_value"), pl.lit(None, pl.Float64).alias("champion_score"))
+    with pytest.raises(BadInput, match="the champion has seen every held-out row"):
+        output_shift(SimpleNamespace(**{**vars(subject), "frame": none_left}))

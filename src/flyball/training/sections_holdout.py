@@ -54,7 +54,7 @@ def errors(subject: Subject) -> Found:
     found = mistakes(
         subject.answers,
         subject.frame,
-        subject.columns,
+        subject.row_columns,
         classes=subject.candidate.signature.classes,
         slices=[name for name in model.slice_names if name in subject.frame.columns],
         private=f'rows of persons are not kept (data set "{persons}" has a subject)' if persons else "",
