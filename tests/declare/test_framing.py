@@ -107,6 +107,14 @@ def test_what_is_implied_is_no_part_of_the_declaration_but_changes_what_judges_i
     assert before.gates != after.gates, "a version that a low risk let pass was not judged as a high one asks"
 
 
+def test_other_costs_judge_anew_and_train_nothing(make) -> None:
+    none, before, after = (
+        codec.digests(codec.encode(make(costs=costs))) for costs in (None, {"false_positive": "4 EUR"}, {"false_positive": "5 EUR"})
+    )
+    assert len({none.gates, before.gates, after.gates}) == 3, "a version that passed at other prices was not judged at these"
+    assert none.version == before.version == after.version
+
+
 @pytest.mark.parametrize("place", ["monitors", "rollout"])
 def test_a_latency_that_is_longer_than_the_time_to_act_is_doubted(make, place: str) -> None:
     framing = fb.Framing("hold a payment", horizon="4h", act_within="1s")

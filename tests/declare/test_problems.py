@@ -180,6 +180,8 @@ def lower_x(x, y):
         ({"gates": [fb.metric("size") <= 5]}, 'write a quantity such as "50MB"'),
         ({"gates": [fb.metric("accuracy") >= "50MB"]}, "accuracy is no size"),
         ({"gates": [fb.metric("cost_per_1000") <= "4 EUR"]}, "no costs are declared"),
+        ({"costs": {"false_positive": "4 USD"}, "gates": [fb.metric("cost_per_1000") <= "500 EUR"]}, "the costs are in USD"),
+        ({"costs": {"false_positive": "4 USD"}, "monitors": [fb.metric("cost_per_1000") <= "500 EUR"]}, "write the bound in USD"),
         ({"gates": [fb.metric("size").by("day") <= "5MB"]}, "size is one number of a run"),
         ({"gates": [fb.metric("size") <= fb.baseline]}, "the baseline has no size"),
         ({"gates": [fb.metric("equalised_odds") <= 0.1]}, "equalised_odds is a gap between groups"),
@@ -194,6 +196,11 @@ def lower_x(x, y):
 def test_a_broken_rule_is_named(make, changes, expected: str) -> None:
     found = said(make(**changes))
     assert any(expected in line for line in found), found
+
+
+def test_a_bound_in_the_money_of_the_costs_is_right(make) -> None:
+    changes = {"costs": {"false_positive": "4 USD"}, "gates": [fb.metric("cost_per_1000") <= "500 USD"]}
+    assert said(make(**changes)) == []
 
 
 @pytest.mark.parametrize(

@@ -234,3 +234,22 @@ m = fb.Model("m", task="binary", data=data, label="y", owner="me", framing=fb.Fr
     (tmp_path / "loop.py").write_text((tmp_path / "loop.py").read_text().replace("unique=()", 'unique=["x"]'))
     (found,) = check_project(tmp_path, data=True).problems
     assert "x: must be unique, 59 of 60 rows repeat another" in str(found)
+
+
+COSTLY = """
+two = fb.Model("two", task="binary", data=data, label="y", owner="me", framing=fb.Framing("x", horizon="1h"), train=fb.Train(fit),
+    gates=[fb.metric("accuracy") >= 0.5], costs={"false_positive": "ALARM EUR", "false_negative": "MISS EUR"})
+"""
+
+
+@pytest.mark.parametrize(("alarm", "miss", "stays"), [("1", "9", True), ("2", "2", False)])
+def test_other_costs_are_a_judging_anew_that_leaves_the_threshold(project, alarm, miss, stays) -> None:
+    root = project(extra=COSTLY.replace("ALARM", "1").replace("MISS", "1"))
+    known = {
+        each.model: Applied(each.version_digest, each.policy_digest, each.body, each.gates_digest) for each in compile_project(root).models
+    }
+    project(extra=COSTLY.replace("ALARM", alarm).replace("MISS", miss))
+    said = {each.name: each.when_applied for each in check_project(root, applied=known).models}
+    assert said["one"] == "nothing: it is so already"
+    assert said["two"].startswith("a judging anew, without a training")
+    assert ("the threshold of each was chosen by the former costs" in said["two"]) is stays, "equal odds choose the same one"

@@ -8,9 +8,11 @@ import pytest
 from flyball.evaluation.comparison import shown
 from flyball.evaluation.told import row_lines
 from flyball.records import codec
+from flyball.records.estimates import Outcome
 from flyball.records.evaluation import Report
 from flyball.records.models import Signature
 from flyball.training import artifact
+from flyball.training.rejudge import judged
 from flyball.training.run import perform
 
 LOOP = """
@@ -112,3 +114,15 @@ def test_without_both_costs_it_answers_from_a_half(made, costs):
 def test_what_was_stored_before_there_were_thresholds_answers_from_a_half():
     stored = msgspec.json.encode({"task": "binary", "fields": [], "classes": [0, 1], "item": "", "item_fields": []})
     assert codec.decode(stored, Signature).threshold == 0.5
+
+
+def test_a_version_is_judged_anew_at_the_prices_of_now_and_keeps_its_threshold(made):
+    project = made()
+    done = run(project)
+    gate = "cost_per_1000 ≤ 5000 EUR"
+    assert {each.check: each.outcome for each in done.result.verdicts}[gate] is Outcome.PASS
+    dear = project.model.replace(costs={"false_positive": "100 EUR", "false_negative": "900 EUR"})
+    found = judged(dear, done.holdout, done.result, candidate=done.predictor)
+    assert {each.check: each.outcome for each in found.verdicts}[gate] is Outcome.FAIL
+    assert found.metrics["cost_per_1000"].value == pytest.approx(100 * done.result.metrics["cost_per_1000"].value)
+    assert found.signature == done.result.signature

@@ -63,7 +63,8 @@ _VERSION_FIELDS = ("task", "data", "label", "train", "inputs", "features", "tran
 class Digests(NamedTuple):
     """`version` (a change needs a new run) and `policy` (a change takes effect when applied), each `sha256:` and 64 hex digits.
 
-    `gates` is of the part of the policy that judges a version: its gates, those that its risk implies, its suites, and the slices that they look at.
+    `gates` is of the part of the policy that judges a version: its gates, those that its risk implies, its suites, the slices that they look at, and
+    what errors cost.
     """
 
     version: str
@@ -124,7 +125,9 @@ def digests(text: str) -> Digests:
     # a high risk asks for a person's approval, where releases are not left to the loop (declare/framing.py)
     risk = [["high", body["autonomy"]["release"]]] if body["framing"]["risk"] == "high" else []
     suites = [body["suites"]] if body["suites"] else []
-    gates = _without_policy([body["gates"], body["slices"], *suites, *risk], [])
+    # what passed at other prices has not passed at these; an empty map says nothing
+    costs = [["costs", body["costs"]]] if body["costs"]["of"] else []
+    gates = _without_policy([body["gates"], body["slices"], *suites, *risk, *costs], [])
     kept: list[Any] = []
     version, policy = _without_policy(version, kept), _without_policy(policy, kept)
     policy["also"] = kept

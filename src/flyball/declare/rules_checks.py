@@ -59,6 +59,7 @@ def _sentence(model: Model, place: str, check: Check | Approval | Drift) -> Iter
     if isinstance(check, Check):
         yield from _metric(model, place, check)
         yield from _bound(place, check)
+        yield from _currency(model, place, check)
     elif isinstance(check, Drift):
         yield from _drift(model, place, check)
 
@@ -140,6 +141,20 @@ def _bound(place: str, check: Check) -> Iterator[Found]:
     share = info is not None and info.bounded and check.metric.name != "r2"
     if share and not 0 <= check.bound <= 1 and not check.unit:
         yield Found(f"{sentence}: {check.metric.name} is between 0 and 1", "", 'write such as 0.9 or "90%"')
+
+
+def _currency(model: Model, place: str, check: Check) -> Iterator[Found]:
+    """What errors cost is held to an amount in the money that they are declared in: nothing is converted."""
+    declared = {amount.currency for amount in model.costs.values()}
+    if check.metric.name != "cost_per_1000" or isinstance(check.bound, Reference) or check.unit in ("", "ms", "B"):
+        return
+    if len(declared) == 1 and check.unit not in declared:
+        currency = next(iter(declared))
+        yield Found(
+            f'{place} "{check}": the bound is in {check.unit}, and the costs are in {currency}',
+            "amounts are compared as they are, and no rate of exchange is known",
+            f"write the bound in {currency}",
+        )
 
 
 def _drift(model: Model, place: str, check: Drift) -> Iterator[Found]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flyball.data.sources.access import Access
 from flyball.declare import codec, live
+from flyball.declare.costs import threshold_of
 from flyball.declare.data import Dataset
 from flyball.declare.difference import differences
 from flyball.declare.framing import implied
@@ -200,7 +201,7 @@ def _model(compiled: Compiled, model: Model, before: Applied | None, found: Cont
         warnings=tuple(told),
         owners=owners(model),
         implied=tuple(map(str, implied(model))),
-        when_applied=_when_applied(compiled, model, before),
+        when_applied=_when_applied(compiled, model, before, was),
         power=power.lines,
         request_changes=_request_changes(was, model) if was is not None else (),
     )
@@ -217,7 +218,16 @@ _BY_ITSELF = {"act": "made by itself", "propose": "once a person agrees", "recor
 """How a training comes about, by the model's autonomy."""
 
 
-def _when_applied(compiled: Compiled, model: Model, before: Applied | None) -> str:
+_THRESHOLD_STAYS = "; the threshold of each was chosen by the former costs, and stays until the next run"
+
+
+def other_threshold(before: Model, after: Model) -> bool:
+    """Whether changed costs would choose another threshold: a version keeps the one that it was made with."""
+    was, now = (threshold_of({kind: each.amount for kind, each in model.costs.items()}) for model in (before, after))
+    return after.task == "binary" and was != now
+
+
+def _when_applied(compiled: Compiled, model: Model, before: Applied | None, was: Model | None) -> str:
     """What the loop will do about a declaration."""
     if model.train is None:
         return "nothing is trained: it is served elsewhere"
@@ -227,7 +237,8 @@ def _when_applied(compiled: Compiled, model: Model, before: Applied | None) -> s
     if compiled.version_digest != before.version_digest:
         return f"a run ({how}): what is trained changed, and its version is a candidate"
     if before.gates_digest and compiled.gates_digest != before.gates_digest:
-        return "a judging anew, without a training: what waits and what serves are judged by the new gates, and what serves goes on"
+        said = "a judging anew, without a training: what waits and what serves are judged by the new gates, and what serves goes on"
+        return f"{said}{_THRESHOLD_STAYS if was is not None and other_threshold(was, model) else ''}"
     if compiled.policy_digest != before.policy_digest:
         return "nothing is trained: the new policy is in force at once"
     return "nothing: it is so already"
