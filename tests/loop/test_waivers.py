@@ -175,6 +175,23 @@ def test_a_no_that_comes_after_a_waiver_rejects() -> None:
 
 
 @pytest.mark.parametrize(
+    ("gate", "waives"),
+    [
+        (RISK, "admin"),
+        (Verdict(check=f"{GATE} or {RISK.check}", outcome=Outcome.FAIL, why="0.5", asks=RISK.asks), "approver"),
+    ],
+)
+def test_a_no_of_whom_the_waived_gate_asks_rejects(gate: Verdict, waives: str) -> None:
+    world = Waived(gate)
+    world.waive("ada", waives, gate=gate.check)
+    assert world.row.state is VersionState.ELIGIBLE
+    world.reject("cat")
+    assert world.row.state is VersionState.REJECTED
+    assert "user:cat said no" in world.row.verdicts[0].why
+    assert candidate(world.state, "m", 2) is None
+
+
+@pytest.mark.parametrize(
     ("gate", "said"),
     [
         ("roc_auc ≥ 0.6", 'has no gate "roc_auc ≥ 0.6"'),

@@ -51,13 +51,13 @@ def denied(row: VersionRow, gates_digest: str) -> list[Said]:
 
 def lifted(row: VersionRow, verdicts: Sequence[Verdict], gates_digest: str, now: Instant) -> tuple[Verdict, ...]:
     """Verdicts of these gates, with what persons have said about the version: their yes, their no, what they wrote on its card, and
-    the waivers that have not expired.
+    the waivers that have not expired. Their no comes last: nothing lifts it.
     """
-    found = list(written(approved(verdicts, standing(row, gates_digest)), row.blanks))
+    live = [each for each in row.waivers if each.gates_digest == gates_digest and not expired(each, now)]
+    found = [_waived(verdict, live) for verdict in written(approved(verdicts, standing(row, gates_digest)), row.blanks)]
     for said in denied(row, gates_digest):
         found = _with_no(found, said)
-    live = [each for each in row.waivers if each.gates_digest == gates_digest and not expired(each, now)]
-    return tuple(_waived(verdict, live) for verdict in found)
+    return tuple(found)
 
 
 def _with_no(verdicts: Sequence[Verdict], said: Said) -> list[Verdict]:
