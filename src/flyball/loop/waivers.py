@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from flyball.clock import Instant, Span, instant, rfc3339
+from flyball.clock import FARTHEST, Instant, Span, instant, rfc3339
 from flyball.declare.units import near
 from flyball.errors import BadInput
 from flyball.evaluation.persons import of_persons
@@ -83,6 +83,8 @@ def end_of(text: str, now: Instant) -> Instant:
             raise BadInput(f'until "{text[:40]}"', why=f"it is no moment in RFC 3339, and no time span: {error}", fix=fix) from None
     if ends <= now:
         raise BadInput(f'until "{text[:40]}"', why="a waiver that has ended before it begins lets nothing pass", fix="name a later time")
+    if ends > FARTHEST:
+        raise BadInput(f'until "{text[:40]}"', why="no time lies after the year 2255", fix="name an earlier one, or none: without end")
     return ends
 
 
