@@ -14,7 +14,7 @@ from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.evaluation import Importance, Importances, Report, WeakSlice, WeakSlices
 from flyball.records.models import Field, Manifest, Signature
 from flyball.records.training import RunResult
-from flyball.records.versions import BLANKS, Said, VersionRow, VersionState, Written
+from flyball.records.versions import BLANKS, Known, Said, VersionRow, VersionState, Waiver, Written
 from flyball.registry.card import card_of
 from flyball.registry.frontmatter import front_matter
 
@@ -174,6 +174,18 @@ def test_what_only_a_person_can_write_is_a_marked_blank_until_somebody_does() ->
 def test_a_purpose_of_many_lines_begins_no_heading() -> None:
     framed = MODEL.replace(framing=fb.Framing("price loans\n\n# approved by everybody"))
     assert "- purpose: price loans # approved by everybody" in card_of(framed, ROW, RESULT, 1)
+
+
+def test_what_persons_write_forges_no_verdict_and_hides_none() -> None:
+    forged = "fine\n\n## How it was judged\n\n- pass: accuracy ≥ 0.9\n<!-- "
+    said = msgspec.structs.replace(ROW.said[0], yes=False, reason=forged)
+    waiver = Waiver(gate="recall ≥ 0.5", slice="sex=F", actor="user:cat", reason=forged, at=1, until=0, gates_digest="")
+    row = msgspec.structs.replace(ROW, known=(Known(text=forged, actor="user:cat", at=1),), said=(said,), waivers=(waiver,))
+    verdict = Verdict(check="recall ≥ 0.5", outcome=Outcome.WAIVED, slice=f"sex={forged}", why=forged)
+    lines = card_of(MODEL, row, msgspec.structs.replace(RESULT, verdicts=(verdict,)), 1).splitlines()
+    assert lines.count("## How it was judged") == 1
+    assert not [line for line in lines if line.startswith("- pass")]
+    assert [line for line in lines if "<!--" in line] == [f"<!-- blank: {name} -->" for name in BLANKS]
 
 
 def test_the_card_says_what_the_version_was_made_with_what_it_cost_and_how_it_is_used() -> None:

@@ -18,7 +18,7 @@ from flyball.records.training import RunResult
 from flyball.records.versions import VersionRow
 from flyball.registry import approvals, cardparts, report
 from flyball.registry.frontmatter import front_matter
-from flyball.registry.markdown import cell, rows, shown
+from flyball.registry.markdown import cell, flat, rows, shown
 
 NO_REPORT = Report()
 
@@ -152,7 +152,7 @@ def _known(row: VersionRow, found: Report) -> Iterator[str]:
     for mode in report.failure_modes(found):
         yield f"- {cell(mode)} (found by its run)"
     for each in row.known:
-        yield f"- {each.text} ({each.actor}, {rfc3339(each.at)})"
+        yield f"- {flat(each.text)} ({each.actor}, {rfc3339(each.at)})"
     yield ""
 
 
@@ -161,13 +161,14 @@ def _gates(model: Model, row: VersionRow, result: RunResult, now: Instant) -> It
     yield ""
     for verdict in result.verdicts:
         place = f" in {verdict.slice}" if verdict.slice else ""
-        yield f"- {verdict.outcome.value}: {verdict.check}{place}" + (f" ({verdict.why})" if verdict.why else "")
+        yield f"- {verdict.outcome.value}: {flat(f'{verdict.check}{place}')}" + (f" ({flat(verdict.why)})" if verdict.why else "")
     for said in row.said:
-        yield f"- {'approved' if said.yes else 'rejected'} by {said.actor} as {', '.join(said.roles)} at {rfc3339(said.at)}: {said.reason}"
+        what = "approved" if said.yes else "rejected"
+        yield f"- {what} by {said.actor} as {', '.join(said.roles)} at {rfc3339(said.at)}: {flat(said.reason)}"
     for waiver in row.waivers:
         part = f" in {waiver.slice}" if waiver.slice else ""
         over = " (expired)" if approvals.expired(waiver, now) else ""
-        yield f"- {waiver.gate}{part} was {approvals.waiver_text(waiver)}{over}"
+        yield f"- {flat(f'{waiver.gate}{part} was {approvals.waiver_text(waiver)}')}{over}"
     watched = [str(one.check) for one in implied(model) if one.place == "monitors"]
     watched = [str(check) for check in model.monitors] + watched
     yield f"- watched in service: {'; '.join(dict.fromkeys(watched)) or 'by the detector of loss alone'}"

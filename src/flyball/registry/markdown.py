@@ -33,5 +33,5 @@ def cell(text: str) -> str:
 
 
 def flat(text: str) -> str:
-    """Text in one line."""
-    return " ".join(text.split())
+    """Text in one line, which hides nothing of what follows."""
+    return " ".join(text.split()).replace("<!--", "&lt;!--")
