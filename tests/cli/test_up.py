@@ -79,7 +79,8 @@ def test_a_day_with_the_command_line(flyball, trained: Path, up: "subprocess.Pop
     assert (answer["model"], answer["version"], len(answer["predictions"])) == ("demand", "1.0.0", 1)
     assert len(flyball("predict", "demand@1.0.0", tmp_path / "rows.json", "--project", trained).out.splitlines()) == 2
     (told,) = flyball("predict", "demand", tmp_path / "row.json", "--explain", "--project", trained, "--json").document["explanations"]
-    assert told["value"] == answer["predictions"][0]["value"]
+    # where ONNX answers it does so in 32 bits; what is explained is the estimator
+    assert told["value"] == pytest.approx(answer["predictions"][0]["value"], rel=1e-5)
     assert abs(told["base"] + sum(each["contribution"] for each in told["contributions"]) - told["output"]) < 1e-6 * abs(told["output"])
     shown = flyball("predict", "demand", tmp_path / "rows.json", "--explain", "--project", trained).out.splitlines()
     assert "FEATURE" in shown[1]

@@ -91,7 +91,6 @@ def test_all_four_loop_files_pass_the_check_without_their_data(four: CheckReport
     [
         ("credit-default", "rollout change_window"),
         ("card-fraud", "a kafka:// source"),
-        ("card-fraud", "retrain budget"),
     ],
 )
 def test_what_is_declared_and_not_built_is_named_with_its_effect(four: CheckReport, model: str, named: str) -> None:

@@ -20,7 +20,8 @@ from .conftest import Loans, champion, eventually
 
 pytestmark = pytest.mark.process
 ROW = {"amount": 100.0, "age": 60}
-needs_uv = pytest.mark.skipif(shutil.which("uv") is None, reason="uv is not installed: pip install uv")
+UV = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+needs_uv = pytest.mark.skipif(UV is None, reason="uv is not installed: pip install uv")
 
 
 def changed(loans: Loans, artifact: str, lock: str | None) -> str:

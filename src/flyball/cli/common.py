@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import typer
 from flyball.cli.output import Output
 from flyball.clock import Instant, Span
 from flyball.errors import BadInput, Conflict
+from flyball.loop.children import hear_interrupts
 from flyball.records import codec
 from flyball.records.base import Event, Receipt, Refusal, State
 from flyball.records.commands import keyed_id
@@ -257,9 +257,7 @@ def sure(question: str, *, yes: bool) -> bool:
     """Ask on a terminal; elsewhere, and with --yes, the answer is yes: a script said what it wants."""
     if yes or not sys.stdin.isatty():
         return True
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Polars sets a handler of its own, after which the terminal is read on through a Ctrl-C
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    hear_interrupts()
     return typer.confirm(question, err=True)
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -45,3 +46,13 @@ def end(child: subprocess.Popen[bytes]) -> None:
     child.wait()
     if child.stdout is not None:
         child.stdout.close()
+
+
+def hear_interrupts() -> None:
+    """Have Ctrl-C end what waits next, where it is heard at all. For the main thread; in others nothing is done.
+
+    Polars sets a handler of its own, after which a wait for a thread, or for a line of the terminal, goes on through a Ctrl-C.
+    """
+    heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if heard and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)

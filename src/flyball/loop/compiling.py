@@ -99,6 +99,7 @@ class Compiler:
             return self._last
         files = loop_files(self._root)
         running: set[subprocess.Popen[bytes]] = set()
+        children.hear_interrupts()
         with ThreadPoolExecutor(max_workers=2) as pool:
             try:
                 answers = dict(zip(files, pool.map(lambda file: self._file(file, before, prove, running), files), strict=True))
