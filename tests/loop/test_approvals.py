@@ -14,6 +14,7 @@ from flyball.evaluation.holdout import Holdout
 from flyball.evaluation.persons import Approved, of_persons
 from flyball.evaluation.verdicts import combine
 from flyball.ledger.projection import MemoryProjection
+from flyball.loop.advance import candidate
 from flyball.loop.approvals import Approve, Reject, decide_approve, decide_reject
 from flyball.loop.commands import Register, decide_register
 from flyball.loop.folds import FOLDS
@@ -35,6 +36,7 @@ from flyball.records.versions import (
     VersionState,
 )
 from flyball.registry import approvals
+from flyball.registry.rules import to_judge_anew
 
 SIGNATURE = Signature(task="binary", fields=(Field(name="a", type="float"),), classes=(0, 1))
 DATA = fb.Dataset("d", source="d.csv", columns={"a": float, "y": int})
@@ -269,6 +271,20 @@ def test_a_yes_to_other_gates_is_no_yes_to_these() -> None:
     assert world.row.gates_digest == "g2"
     world.approve("ben", seen="2")
     assert world.row.state is VersionState.ELIGIBLE
+
+
+@pytest.mark.parametrize("again", ["1.0.0", ""])
+def test_a_no_to_other_gates_is_a_no_to_these(again: str) -> None:
+    world = World(PASSED)
+    world.reject("ben", "approver")
+    world.declare("g2", by="user:gil")
+    assert not to_judge_anew(world.row, "g2", "v"), "what a person said no to is not judged anew"
+    # a judging that was under way by then, or a training that learned the same
+    world.train("run_2", by="loop", gates="g2", candidate=again)
+    assert world.row.state is VersionState.REJECTED
+    assert world.state.get(VERSIONS, "m/1.1.0") is None, "nor has it a second name"
+    assert candidate(world.state, "m", 2) is None
+    assert refused(world.release("user:cat"), "said no")
 
 
 def test_between_the_declaration_of_gates_and_their_verdict_nothing_is_approved() -> None:

@@ -271,8 +271,9 @@ def _same_version(state: State, run: RunRow, command: Register) -> VersionRow | 
     what, digest = command.what, command.spec.version_digest
     for _, row in state.scan(VERSIONS, f"{run.model}/"):
         again = run.trigger != "manual" and registry.same_training(row, what, digest)
-        # what other gates rejected gets a number of its own, if these let it pass: a rejected version stays one
-        over = row.state == VersionState.REJECTED and registry.judged_otherwise(row, command.spec.gates_digest)
+        # what other gates rejected gets a number of its own, if these let it pass: a rejected version stays one, and a person's no stands
+        by_others = row.state == VersionState.REJECTED and registry.judged_otherwise(row, command.spec.gates_digest)
+        over = by_others and not approvals.denied(row)
         if row.state != VersionState.DELETED and not over and (row.artifact == what.artifact or again):
             return row
     return None

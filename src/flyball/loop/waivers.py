@@ -132,7 +132,7 @@ def _not_open(state: State, row: VersionRow) -> Refusal | None:
     if row.state not in _JUDGED:
         why = "its gates have not been judged yet" if row.state is VersionState.REGISTERED else "a waiver does not bring it back"
         return Refusal(code="conflict", what=f"{ref} is {row.state.value}", why=why, fix=f"flyball models show {ref}")
-    said = approvals.denied(row, row.gates_digest)
+    said = approvals.denied(row)
     if said:
         return Refusal(
             code="refused",

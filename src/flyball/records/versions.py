@@ -221,7 +221,7 @@ class ChampionChanged(Event, frozen=True, tag="champion.changed"):
 
 
 class Said(Record, frozen=True):
-    """What a person said of a version: yes or no, under these roles and jobs. It counts for the gates of `gates_digest` alone."""
+    """What a person said of a version: yes or no, under these roles and jobs. A yes counts for the gates of `gates_digest` alone, a no for any."""
 
     actor: str
     yes: bool

@@ -44,9 +44,9 @@ def approvers(row: VersionRow) -> frozenset[str]:
     return frozenset(given | {each.actor for each in row.waivers if each.gates_digest == row.gates_digest})
 
 
-def denied(row: VersionRow, gates_digest: str) -> list[Said]:
-    """Each no that was said to the version as these gates judge it."""
-    return [said for said in row.said if not said.yes and said.gates_digest == gates_digest]
+def denied(row: VersionRow) -> list[Said]:
+    """Each no that was said to the version. It stands whatever the gates are by now: to forget a yes is safe, to forget a no is not."""
+    return [said for said in row.said if not said.yes]
 
 
 def lifted(row: VersionRow, verdicts: Sequence[Verdict], gates_digest: str, now: Instant) -> tuple[Verdict, ...]:
@@ -55,7 +55,7 @@ def lifted(row: VersionRow, verdicts: Sequence[Verdict], gates_digest: str, now:
     """
     live = [each for each in row.waivers if each.gates_digest == gates_digest and not expired(each, now)]
     found = [_waived(verdict, live) for verdict in written(approved(verdicts, standing(row, gates_digest)), row.blanks)]
-    for said in denied(row, gates_digest):
+    for said in denied(row):
         found = _with_no(found, said)
     return tuple(found)
 

@@ -49,10 +49,14 @@ def judged_otherwise(row: VersionRow, gates_digest: str) -> bool:
 
 
 def to_judge_anew(row: VersionRow, gates_digest: str, version_digest: str) -> bool:
-    """Whether a version is to be judged by these gates, once: one that waits and is of this declaration, or one that serves, whatever it is of."""
+    """Whether a version is to be judged by these gates, once: one that waits and is of this declaration, or one that serves, whatever it is of.
+
+    What a person said no to waits for nothing.
+    """
     if not row.gates_digest or not gates_digest or gates_digest in (row.gates_digest, row.tried):
         return False
-    return row.state == VersionState.DEPLOYED or (judged_otherwise(row, gates_digest) and row.version_digest == version_digest)
+    waits = judged_otherwise(row, gates_digest) and not approvals.denied(row)
+    return row.state == VersionState.DEPLOYED or (waits and row.version_digest == version_digest)
 
 
 def breaks(old: Signature, new: Signature) -> tuple[str, ...]:
