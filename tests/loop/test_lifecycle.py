@@ -40,7 +40,9 @@ from flyball.records.versions import (
     ChampionChanged,
     VersionApproved,
     VersionDenied,
+    VersionDeployed,
     VersionRejected,
+    VersionRetired,
     VersionRow,
     VersionState,
     VersionWaived,
@@ -174,6 +176,18 @@ def test_what_is_quarantined_is_not_released_and_says_why_and_comes_back_by_its_
     assert (world.row().state, world.row().quarantined) == (VersionState.ELIGIBLE, "")
     assert not isinstance(world.release(), Refusal)
     assert "is in no quarantine" in said(world.reinstated())
+
+
+def test_what_was_rolled_back_comes_out_of_quarantine_for_a_person_and_not_for_the_loop() -> None:
+    world = Lived()
+    world.tell(
+        VersionDeployed(model="m", version="1.1.0"), VersionRetired(model="m", version="1.1.0", why="rolled back by user:ben: it is wrong")
+    )
+    world.gives(Quarantine)
+    world.reinstated(Verdict(check="accuracy ≥ 0.6", outcome=Outcome.PASS))
+    assert world.row().state is VersionState.ELIGIBLE
+    assert candidate(world.state, "m", 5) is None
+    assert not isinstance(world.release(), Refusal), "a person may"
 
 
 @pytest.mark.parametrize("now_over", [True, False])

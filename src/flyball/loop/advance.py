@@ -171,7 +171,8 @@ def candidate(state: State, model: str, now: Instant) -> VersionRow | None:
     """The version to be released next: the newest of the declaration in effect, if its gates, as they are declared now, have passed, or are waived
     for longer than now.
 
-    A version of a declaration that was given up is none, nor is one that a person advises against; then it is the newest after the champion that is of the present one.
+    A version of a declaration that was given up is none, nor is one that a person advises against, or that was released before: it went for a
+    reason, and is for a person to bring back. Where the newest is of another declaration, it is the newest after the champion that is of the present one.
     """
     row, declared = state.get(MODELS, model), state.get(DECLARATIONS, model)
     newest = state.get(VERSIONS, f"{model}/{row.newest}") if row and row.newest else None
@@ -188,6 +189,7 @@ def candidate(state: State, model: str, now: Instant) -> VersionRow | None:
         for version in found
         if version.state == VersionState.ELIGIBLE
         and not version.deprecated
+        and not version.retired_why
         and not judged_otherwise(version, declared.gates_digest)
         and not run_out(version, now)
     ]
