@@ -227,6 +227,28 @@ def test_what_was_waived_stays_so_when_newer_rows_judge_it() -> None:
     assert {one.outcome for one in world.row.verdicts} == {Outcome.WAIVED, Outcome.PASS}
 
 
+def test_what_was_waived_for_want_of_rows_is_not_waived_when_rows_show_that_it_fails() -> None:
+    world = Waived(LACKS)
+    world.waive()
+    assert world.row.waivers[0].outcomes == (Outcome.INSUFFICIENT,)
+    world.train("run_2", by="loop", candidate="1.0.0", verdicts=(LACKS,))
+    assert world.row.state is VersionState.ELIGIBLE, "newer rows that are too few change nothing"
+    fails = lifted(world.row, (FAILED,), "g1", 2)
+    assert [one.outcome for one in fails] == [Outcome.FAIL]
+    world.waive("cat", verdicts=(FAILED,), until=100)
+    assert world.row.state is VersionState.ELIGIBLE, "a person may waive the fail too"
+    assert world.row.waivers[1].outcomes == (Outcome.FAIL,)
+    assert run_out(world.row, 99) == []
+    assert run_out(world.row, 100) == [world.row.waivers[1]], "the other takes no place of it"
+
+
+def test_a_waiver_that_does_not_say_what_it_was_given_to_is_of_both() -> None:
+    for verdict in (FAILED, LACKS):
+        world = Waived(verdict)
+        world.tell(VersionWaived(model="m", version="1.0.0", gate=GATE, slice="", reason="", until=0, gates_digest="g1"), by="user:ben")
+        assert [one.outcome for one in lifted(world.row, (verdict,), "g1", 2)] == [Outcome.WAIVED]
+
+
 def test_an_end_is_a_span_from_now_or_a_moment() -> None:
     now = 1_000_000
     assert end_of("", now) == 0

@@ -102,6 +102,10 @@ def decide_waive(state: State, command: Waive, now: Instant) -> Sequence[Event] 
     refused = refused or four_eyes(state, row, command.actor, "waive a gate of it")
     if refused is not None:
         return refused
+    plain, _ = _meant(
+        approvals.lifted(msgspec.structs.replace(row, waivers=()), command.what.verdicts, row.gates_digest, now), command.gate
+    )
+    outcomes = tuple(one for one in (Outcome.FAIL, Outcome.INSUFFICIENT) if any(verdict.outcome is one for verdict in plain))
     gate, part = gate_name(found[0].check), "" if whole else slice_name(found[0].slice)
     given = VersionWaived(
         model=row.model,
@@ -111,6 +115,7 @@ def decide_waive(state: State, command: Waive, now: Instant) -> Sequence[Event] 
         reason=command.reason,
         until=command.until,
         gates_digest=row.gates_digest,
+        outcomes=outcomes,
     )
     waiver = Waiver(
         gate=gate,
@@ -120,6 +125,7 @@ def decide_waive(state: State, command: Waive, now: Instant) -> Sequence[Event] 
         at=now,
         until=command.until,
         gates_digest=row.gates_digest,
+        outcomes=outcomes,
     )
     then = msgspec.structs.replace(row, waivers=(*row.waivers, waiver))
     verdicts = approvals.lifted(then, command.what.verdicts, row.gates_digest, now)

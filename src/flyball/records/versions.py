@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from flyball.clock import Instant
 from flyball.records.base import Event, ManifestHash, Record, ResultHash, Table
-from flyball.records.estimates import Estimate, Verdict
+from flyball.records.estimates import Estimate, Outcome, Verdict
 
 BLANKS = ("out_of_scope", "limitations", "ethics")
 """The texts of a model card that only a person can write: what the model must not be used for, where it cannot be relied on, whom it may harm."""
@@ -112,7 +112,8 @@ class VersionWaived(Event, frozen=True, tag="version.waived"):
     """A person lets a version pass a gate that did not hold, until a time (0: without end).
 
     `gate` is the gate as its verdicts call it, `slice` the one part of it that is waived (empty: all of it). It counts for the gates of
-    `gates_digest` alone, and from `until` on it blocks again.
+    `gates_digest` alone, and from `until` on it blocks again. `outcomes` is what the gate had come to (empty: not noted, so it may be either):
+    one that was given for want of data lifts no fail.
     """
 
     model: str
@@ -122,6 +123,7 @@ class VersionWaived(Event, frozen=True, tag="version.waived"):
     reason: str
     until: Instant
     gates_digest: str
+    outcomes: tuple[Outcome, ...] = ()
 
 
 class VersionJudged(Event, frozen=True, tag="version.judged"):
@@ -232,7 +234,10 @@ class Said(Record, frozen=True):
 
 
 class Waiver(Record, frozen=True):
-    """Who let a version pass a gate that did not hold, why, and until when (0: without end). `slice` is empty for all of the gate."""
+    """Who let a version pass a gate that did not hold, why, and until when (0: without end). `slice` is empty for all of the gate.
+
+    `outcomes` is what the gate had come to by then; empty: not noted.
+    """
 
     gate: str
     slice: str
@@ -241,6 +246,7 @@ class Waiver(Record, frozen=True):
     at: Instant
     until: Instant
     gates_digest: str
+    outcomes: tuple[Outcome, ...] = ()
 
 
 class Known(Record, frozen=True):

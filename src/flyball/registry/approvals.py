@@ -89,8 +89,14 @@ def waiver_text(waiver: Waiver) -> str:
 
 
 def covers(waiver: Waiver, verdict: Verdict) -> bool:
-    """Whether a waiver is of this verdict's gate: of all of it, or of this slice of it."""
-    return waiver.gate == gate_name(verdict.check) and waiver.slice in ("", slice_name(verdict.slice))
+    """Whether a waiver is of this verdict's gate, of all of it or of this slice of it, and of what it came to."""
+    theirs = waiver.gate == gate_name(verdict.check) and waiver.slice in ("", slice_name(verdict.slice))
+    return theirs and (verdict.outcome is not Outcome.FAIL or lifts_fail(waiver))
+
+
+def lifts_fail(waiver: Waiver) -> bool:
+    """Whether a waiver was given to a gate that failed. One that was given for want of data says nothing of what the data show later."""
+    return not waiver.outcomes or Outcome.FAIL in waiver.outcomes
 
 
 def expired(waiver: Waiver, now: Instant) -> bool:
@@ -101,6 +107,7 @@ def expired(waiver: Waiver, now: Instant) -> bool:
 def run_out(row: VersionRow, now: Instant) -> list[Waiver]:
     """The waivers that a version passed by and that have expired since, with none in their place: their gates are open again.
 
+    One that was given for want of data takes the place of none that was given to a fail: a waived verdict does not say which it was.
     Of more verdicts than its row lists, those that are not listed may be any gate's: there each expired waiver counts.
     """
     known = [each for each in row.waivers if each.gates_digest == row.gates_digest]
@@ -109,9 +116,12 @@ def run_out(row: VersionRow, now: Instant) -> list[Waiver]:
         return []
     live = [each for each in known if not expired(each, now)]
     waived = [verdict for verdict in row.verdicts if verdict.outcome is Outcome.WAIVED]
-    bare = [verdict for verdict in waived if not any(covers(each, verdict) for each in live)]
     more = count(row, Outcome.WAIVED) > len(waived)
-    return [each for each in over if more or any(covers(each, verdict) for verdict in bare)]
+
+    def bare(ended: Waiver, verdict: Verdict) -> bool:
+        return not any(covers(each, verdict) and lifts_fail(each) >= lifts_fail(ended) for each in live)
+
+    return [each for each in over if more or any(covers(each, verdict) and bare(each, verdict) for verdict in waived)]
 
 
 def doubts(row: VersionRow, now: Instant) -> list[str]:

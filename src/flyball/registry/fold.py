@@ -129,6 +129,7 @@ def fold_waived(projection: Projection, recorded: Recorded) -> None:
         at=recorded.at,
         until=event.until,
         gates_digest=event.gates_digest,
+        outcomes=event.outcomes,
     )
     projection.put(VERSIONS, key, msgspec.structs.replace(row, waivers=(*row.waivers, waiver)))
 
