@@ -20,6 +20,7 @@ from flyball.evaluation.gates import judge
 from flyball.evaluation.holdout import Holdout, Measured
 from flyball.evaluation.metrics import estimate
 from flyball.evaluation.persons import Approved, written
+from flyball.evaluation.run_gates import LEAST
 from flyball.evaluation.suites import judge_suites
 from flyball.records.estimates import Estimate, Outcome, Verdict
 
@@ -306,9 +307,12 @@ def test_a_number_that_the_run_measured(name: str) -> None:
     gate = metric >= bound if more else metric <= bound
     against = metric >= fb.champion if more else metric <= fb.champion
 
+    def known(value: float, n: int = 400) -> Estimate:
+        return Estimate(value=value, low=value, high=value, n=n)
+
     def found(gate: Any, value: float | None, theirs: float | None = None) -> Verdict:
-        measured = {} if value is None else {name: Estimate(value=value)}
-        champion = {} if theirs is None else {name: Estimate(value=theirs)}
+        measured = {} if value is None else {name: known(value)}
+        champion = {} if theirs is None else {name: known(theirs)}
         missing = {name: "nobody has looked"}
         return one(gate, "binary", rows, measured=Measured(measured, champion, missing))
 
@@ -319,6 +323,16 @@ def test_a_number_that_the_run_measured(name: str) -> None:
     assert found(against, good, bad).outcome is PASS
     assert found(against, bad, good).outcome is FAIL
     assert found(against, good).outcome is INSUFFICIENT
+    if name in LEAST:
+        few = Measured({name: Estimate(value=good, n=LEAST[name] - 1)}, {name: known(bad)})
+        for each in (gate, against):
+            verdict = one(each, "binary", rows, measured=few)
+            assert verdict.outcome is INSUFFICIENT
+            assert f"{LEAST[name] - 1} {'calls' if name.startswith('latency') else 'rows'} are too few" in verdict.why
+        poor = Measured({name: Estimate(value=bad, n=LEAST[name] - 1)}, {name: known(good)})
+        assert one(gate, "binary", rows, measured=poor).outcome is INSUFFICIENT, "it may be by chance"
+        clear = Measured({name: known(bad, n=3)}, {name: known(good)})
+        assert [one(each, "binary", rows, measured=clear).outcome for each in (gate, against)] == [FAIL, FAIL]
 
 
 def test_what_is_blank_on_the_card() -> None:

@@ -1,10 +1,13 @@
 """Gates on what a run measures beside its hold-out."""
 
+import numpy as np
 import pytest
 
 import flyball as fb
 from flyball.evaluation.gates import judge
 from flyball.evaluation.holdout import Holdout, Measured
+from flyball.evaluation.path import percentile
+from flyball.evaluation.run_gates import on_run
 from flyball.records.estimates import Estimate, Outcome
 
 
@@ -45,9 +48,9 @@ def test_what_was_not_measured_is_insufficient_with_its_reason(alone):
 def test_a_bound_of_an_interval_that_does_not_clear_the_number_is_insufficient(alone):
     gate = fb.metric("domain_auc").upper <= 0.65
 
-    assert verdict(gate, alone, numbers={"domain_auc": Estimate(value=0.6, low=0.56, high=0.64)}).outcome is Outcome.PASS
-    assert verdict(gate, alone, numbers={"domain_auc": Estimate(value=0.6, low=0.5, high=0.7)}).outcome is Outcome.INSUFFICIENT
-    assert verdict(gate, alone, numbers={"domain_auc": Estimate(value=0.7, low=0.6, high=0.8)}).outcome is Outcome.FAIL
+    assert verdict(gate, alone, numbers={"domain_auc": Estimate(value=0.6, low=0.56, high=0.64, n=800)}).outcome is Outcome.PASS
+    assert verdict(gate, alone, numbers={"domain_auc": Estimate(value=0.6, low=0.5, high=0.7, n=800)}).outcome is Outcome.INSUFFICIENT
+    assert verdict(gate, alone, numbers={"domain_auc": Estimate(value=0.7, low=0.6, high=0.8, n=800)}).outcome is Outcome.FAIL
 
 
 def test_what_the_run_says_of_a_number_stands_in_the_verdict(alone):
@@ -76,6 +79,43 @@ def test_two_numbers_with_intervals_differ_only_where_that_is_shown(beside):
     def found(ours: Estimate, theirs: Estimate) -> Outcome:
         return verdict(gate, beside, numbers={"latency_p99": ours}, champion={"latency_p99": theirs}).outcome
 
-    assert found(Estimate(value=5.0, low=4.9, high=5.1), Estimate(value=9.0, low=8.0, high=10.0)) is Outcome.PASS
-    assert found(Estimate(value=8.9, low=7.0, high=11.0), Estimate(value=9.0, low=8.0, high=10.0)) is Outcome.INSUFFICIENT
-    assert found(Estimate(value=9.5, low=7.0, high=11.0), Estimate(value=9.0, low=8.0, high=10.0)) is Outcome.FAIL
+    assert found(Estimate(value=5.0, low=4.9, high=5.1, n=500), Estimate(value=9.0, low=8.0, high=10.0, n=500)) is Outcome.PASS
+    assert found(Estimate(value=8.9, low=7.0, high=11.0, n=500), Estimate(value=9.0, low=8.0, high=10.0, n=500)) is Outcome.INSUFFICIENT
+    assert found(Estimate(value=9.5, low=7.0, high=11.0, n=500), Estimate(value=9.0, low=8.0, high=10.0, n=500)) is Outcome.FAIL
+
+
+def test_a_number_of_few_rows_or_calls_never_passes_and_fails_only_where_all_of_its_interval_does(alone):
+    noise, p99 = fb.metric("robustness_noise") <= "5%", fb.metric("latency_p99") <= "2s"
+
+    few = verdict(noise, alone, numbers={"robustness_noise": Estimate(value=0.01, low=0.0, high=0.02, n=10)})
+    assert (few.outcome, few.why) == (Outcome.INSUFFICIENT, "0.010 [0.000, 0.020] n=10: 10 rows are too few, 100 are needed")
+    poor = Estimate(value=0.06, low=0.04, high=0.08, n=10)
+    assert verdict(noise, alone, numbers={"robustness_noise": poor}).outcome is Outcome.INSUFFICIENT
+    assert verdict(p99, alone, numbers={"latency_p99": percentile([1.0, 1.1, 1.2], 0.99)}).outcome is Outcome.INSUFFICIENT
+    assert verdict(p99, alone, numbers={"latency_p99": percentile([2_100.0, 2_101.0, 2_102.0], 0.99)}).outcome is Outcome.FAIL
+    median = percentile([2_100.0] * 6, 0.5)
+    assert verdict(fb.metric("latency_p50") <= "2s", alone, numbers={"latency_p50": median}).outcome is Outcome.FAIL
+
+
+def test_a_first_version_has_not_shifted_however_few_its_rows(alone):
+    nothing = {"output_shift": Estimate(value=0.0, why="no champion yet: there is nothing to compare with")}
+    assert verdict(fb.metric("output_shift") <= 0.1, alone, numbers=nothing).outcome is Outcome.PASS
+
+
+def test_an_end_that_too_few_calls_leave_open_is_insufficient_and_says_so(beside):
+    rng = np.random.default_rng(0)
+    ours, theirs = percentile(rng.lognormal(0, 0.3, 200), 0.99), percentile(rng.lognormal(2, 0.3, 500), 0.99)
+    found = verdict(fb.metric("latency_p99") <= fb.champion, beside, numbers={"latency_p99": ours}, champion={"latency_p99": theirs})
+
+    assert found.outcome is Outcome.INSUFFICIENT
+    assert "200 calls are too few for the upper end" in found.why
+
+
+@pytest.mark.parametrize(("slower", "least", "most"), [(1.2, 0, 0.02), (1.0, 0, 0.05), (0.4, 0.9, 1.0)])
+def test_a_p99_passes_against_the_champions_only_where_it_is_shown_to_be_lower(beside, slower, least, most):
+    rng, gate, reps = np.random.default_rng(0), fb.metric("latency_p99") <= fb.champion, 400
+    passed = 0
+    for _ in range(reps):
+        ours, theirs = (percentile(times * rng.lognormal(0, 0.4, 500), 0.99) for times in (slower, 1.0))
+        passed += on_run(gate, Measured({"latency_p99": ours}, {"latency_p99": theirs}), champion=True).outcome is Outcome.PASS
+    assert least <= passed / reps <= most

@@ -56,16 +56,16 @@ def test_an_accurate_model_with_a_transform_of_two_seconds_fails_and_is_told_whi
     assert slow.outcome == Outcome.FAIL
     assert slow.why.count("transform squared_price") == 1
     assert slow.estimate.value > 2_000
-    assert report.path.calls == 3, "a slow version is asked a few times, not two hundred"
+    assert report.path.calls == 6, "a slow version is asked a few times, not five hundred"
     assert report.path.slowest == "transform squared_price"
 
 
-def test_a_quick_model_is_asked_two_hundred_times_and_passes(project):
+def test_a_quick_model_is_asked_hundreds_of_times_and_passes(project):
     expressions = '{"gap": pl.col("price") - pl.col("price_day"), "steep": pl.col("gap").sin().cos().exp()}'
     found, report = run(project, f'{P99}, fb.metric("memory") <= "2GB"', transforms=expressions, views="[lags]")
     quick = verdict(found, "latency_p99")
     assert quick.outcome == Outcome.PASS, quick.why
-    assert quick.estimate.n == report.path.calls == 200
+    assert 200 < quick.estimate.n == report.path.calls <= 500
     assert 0 < report.path.p50 <= report.path.p95 <= report.path.p99 < 200
     assert {part.name for part in report.path.parts} == {"views", "transforms", "model"}
     assert all(part.p50 > 0 for part in report.path.parts)

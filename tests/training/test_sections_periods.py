@@ -27,7 +27,7 @@ def fit(X: pl.DataFrame, y: pl.Series):
     return LinearRegression().fit(X, y)
 
 m = fb.Model("m", task="regression", data=rows, label="y", framing=fb.Framing("test"),
-    train=fb.Train(fit, window="WINDOW", holdout="4d"), gates=[fb.metric("recency_gap").upper <= 0.2])
+    train=fb.Train(fit, window="WINDOW", holdout="5d"), gates=[fb.metric("recency_gap").upper <= 0.2])
 """
 HOUR = int(Span.parse("1h"))
 DAY = 24 * HOUR
@@ -72,8 +72,8 @@ def test_what_always_held_passes_and_older_periods_lie_before_the_window_one_aft
     assert abs(result.measured["recency_gap"].value) < 0.02
     end = int(frame["ts"].cast(pl.Int64).max()) + 1
     older = report.periods.older
-    assert [each.last - each.first for each in older] == [4 * DAY - HOUR] * 4
-    assert older[0].last < end - 24 * DAY
+    assert [each.last - each.first for each in older] == [5 * DAY - HOUR] * 4
+    assert older[0].last < end - 25 * DAY
     assert [a.first - b.last for a, b in pairwise(older)] == [HOUR] * 3
 
 
@@ -88,7 +88,7 @@ def test_a_model_of_a_world_that_moves_goes_stale_with_age(run):
     _, report = run(rows(lambda t: 4 * t), window="12d")
     curve = report.staleness.curve
     assert len(curve) == 4
-    assert [round(b.days - a.days, 6) for a, b in pairwise(curve)] == [4.0] * 3
+    assert [round(b.days - a.days, 6) for a, b in pairwise(curve)] == [5.0] * 3
     values = [each.value.value for each in curve]
     assert values == sorted(values)
     # x is worth 4 more in 60 days; 18 days from the middle of the window to the middle of the newest span but for its age

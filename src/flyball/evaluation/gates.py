@@ -3,6 +3,7 @@
 A number is compared with the estimate; `.lower` and `.upper` compare its one-sided 95% bound: pass when the bound clears the number, fail
 when even the estimate misses it, else insufficient. A reference is a paired test on the same rows at the stated margin, α = .05:
 pass when it is shown, fail when the observed difference lies beyond the margin, else insufficient. Too few rows are insufficient, always.
+Numbers that a run measured beside its hold-out have rules of their own: run_gates.
 """
 
 from __future__ import annotations

@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Final
 
 import numpy as np
+from scipy.special import bdtr
 
 from flyball.records.estimates import Estimate
 from flyball.records.path import Path, PathPart, PathSeen
 
-_Z: Final = 1.959963984540054
+_TAIL: Final = 0.025
 PERCENTILES: Final[Mapping[str, float]] = {"latency_p50": 0.50, "latency_p95": 0.95, "latency_p99": 0.99}
 
 
 def percentile(values: Sequence[float], q: float) -> Estimate:
     """The q-th quantile of `values` (n ≥ 1) with a two-sided 95% interval of order statistics; an end is None where there are too few values for it.
 
-    Conover (1999), Practical Nonparametric Statistics, §3.2: the number of values below the quantile is binomial.
+    Conover (1999), Practical Nonparametric Statistics, §3.2: the number of values up to the quantile is binomial. The upper end of the 99th percentile
+    takes 368 values, of the 95th 72, of the median 6.
 
     >>> percentile(list(range(1, 201)), 0.5).low
     86.0
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     n = ordered.size
-    spread = _Z * math.sqrt(n * q * (1 - q))
-    low, high = math.floor(n * q - spread), math.ceil(n * q + spread)
+    low, high = _ranks(n, q)
     value = float(np.quantile(ordered, q, method="inverted_cdf"))
     return Estimate(
         value=value,
         low=float(ordered[low - 1]) if low >= 1 else None,
-        high=float(ordered[high]) if high < n else None,
+        high=float(ordered[high - 1]) if high <= n else None,
         n=n,
     )
+
+
+@cache
+def _ranks(n: int, q: float) -> tuple[int, int]:
+    """Of the ends, counted from 1: below 1 and above n there is no such end."""
+    up_to = bdtr(np.arange(n + 1), n, q)
+    return int(np.searchsorted(up_to, _TAIL, side="right")), int(np.searchsorted(up_to, 1 - _TAIL)) + 1
 
 
 def summary(seen: PathSeen) -> Path:

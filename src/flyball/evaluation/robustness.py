@@ -76,7 +76,7 @@ def _asked(kind: Kind, changed: Changed, ask: Ask, objective: str, before: Answe
     except FlyballError as error:
         told = f"fails on {_WORDS[kind]}: {error.what}"
         if declared:
-            lost = Estimate(value=1.0, n=rows, why=told)
+            lost = Estimate(value=1.0, low=1.0, high=1.0, n=rows, why=told)
         else:
             lost = Estimate(value=None, n=rows, why=f"{told}; no column may have any, by what is declared")
         return Robustness(kind, rows, objective, whole, lost, columns=changed.columns)

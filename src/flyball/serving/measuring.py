@@ -26,6 +26,13 @@ ASKED, SEEN, FAILED = "asked.json", "seen.json", "failed.txt"
 _PARTS = "parts.json"
 
 LEAST_CALLS: Final = 3
+"""However slow: the two largest are then a lower end of a high percentile."""
+
+_LEAST_OF_MEDIAN: Final = 6
+"""From so many calls on, a median has an interval; made within this many times the budget."""
+
+_LONGEST: Final = 3
+
 _WARM: Final = 5
 _SLOW_S: Final = 0.1
 
@@ -87,10 +94,16 @@ def _ask(asked: PathAsked, path: str) -> list[float]:
                 if _call(caller, tag, packed[tag % len(packed)]) > _SLOW_S:
                     break
         took: list[float] = []
-        until = time.perf_counter() + asked.budget_s
-        while len(took) < LEAST_CALLS or (len(took) < asked.calls and time.perf_counter() < until):
+        began = time.perf_counter()
+        while _goes_on(len(took), (time.perf_counter() - began) / asked.budget_s, asked.calls):
             took.append(_call(caller, _WARM + len(took), packed[len(took) % len(packed)]) * 1e3)
         return took
+
+
+def _goes_on(made: int, spent: float, most: int) -> bool:
+    """Whether another call is made. `spent`: of the budget, as a share."""
+    least = LEAST_CALLS if spent >= _LONGEST else _LEAST_OF_MEDIAN
+    return made < least or (made < most and spent < 1)
 
 
 def _questions(asked: PathAsked) -> list[tuple[Any, ...]]:

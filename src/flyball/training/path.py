@@ -39,6 +39,9 @@ from flyball.training.stored import Stored
 
 METRICS: Final = ("latency_p50", "latency_p95", "latency_p99", "memory")
 CALLS: Final = 200
+CALLS_OF_P99: Final = 500
+"""The interval of a 99th percentile has an upper end from 368 calls on."""
+
 BUDGET_S: Final = 4.0
 """How long the calls may take together: of a slow version a few say enough."""
 
@@ -73,7 +76,7 @@ def path(subject: Subject) -> Found:
             blobs=str(blobs.root),
             folder=temporary,
             rows=_wire(subject, rows),
-            calls=CALLS,
+            calls=_calls(subject.model),
             budget_s=BUDGET_S,
             lengths=_lengths(subject.model, rows),
         )
@@ -83,8 +86,17 @@ def path(subject: Subject) -> Found:
 
 def asks(model: Model) -> bool:
     """Whether a gate names what this section measures."""
+    return bool(_named(model) & {*METRICS})
+
+
+def _named(model: Model) -> set[str]:
+    """The metrics that gates name."""
     parts = [part for gate in model.gates for part in (gate.checks if isinstance(gate, AnyOf) else (gate,))]
-    return any(isinstance(part, Check) and part.metric.name in METRICS for part in parts)
+    return {part.metric.name for part in parts if isinstance(part, Check)}
+
+
+def _calls(model: Model) -> int:
+    return CALLS_OF_P99 if "latency_p99" in _named(model) else CALLS
 
 
 def _packed(subject: Subject) -> LocalBlobs:

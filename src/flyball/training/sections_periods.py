@@ -115,18 +115,19 @@ def _objective(subject: Subject, frame: pl.DataFrame) -> Estimate:
 
 
 def _gap(name: str, newest: Estimate, older: Estimate) -> Estimate:
-    """By how much the objective is better on the newest rows: above 0, it is."""
+    """By how much the objective is better on the newest rows: above 0, it is. `n`: of the two, the fewer rows."""
     if newest.value is None or older.value is None:
         return Estimate(value=None, why=newest.why or older.why)
     info = metric_info(name)
     value = (newest.value - older.value) * (-1 if info is not None and info.higher_is_better is False else 1)
     why = f"{name} {newest.value:.3g} on the hold-out, {older.value:.3g} on {older.n:,} rows from before the training window"
+    rows = min(newest.n, older.n)
     ends = (newest.low, newest.high, older.low, older.high)
     if any(end is None for end in ends):
-        return Estimate(value=value, n=older.n, why=why)
+        return Estimate(value=value, n=rows, why=why)
     a, b, c, d = (float(end or 0.0) for end in ends)
     half = math.hypot(b - a, d - c) / 2
-    return Estimate(value=value, low=value - half, high=value + half, n=older.n, why=why)
+    return Estimate(value=value, low=value - half, high=value + half, n=rows, why=why)
 
 
 SECTIONS = (Section("periods", ("recency_gap",), periods), Section("staleness", (), staleness))
