@@ -21,7 +21,7 @@ from flyball.records.models import Signature
 from flyball.records.monitoring import ALERTS, INCIDENTS, AlertMoved, AlertState, Finding, IncidentMoved, IncidentOpened, IncidentState
 from flyball.records.rollouts import ROLLOUTS, RolloutEvidence, RolloutMoved, RolloutPlanned, RolloutState, Step, StepCounts
 from flyball.records.serving import Arm, ModelRoute, RouteDesired, RouteInForce
-from flyball.records.versions import MODELS, ChampionChanged, VersionDeployed, VersionEligible, VersionRegistered
+from flyball.records.versions import MODELS, ChampionChanged, VersionDeployed, VersionEligible, VersionRegistered, VersionWaived
 from flyball.wiring import open_project
 
 S = 1_000_000
@@ -256,9 +256,29 @@ KNOWN = Estimate(value=0.8, n=1000)
 def test_only_a_gate_passed_against_this_champion_stands_in_for_live_evidence(
     world: World, verdict: Verdict | None, judged_against: str, stands_in: bool
 ) -> None:
+    assert [event.target.value for event in _shadowed(world, judged_against, *([verdict] if verdict else []))] == (
+        ["watching"] if stands_in else []
+    )
+
+
+@pytest.mark.parametrize(("left", "goes_to"), [(60 * S, "watching"), (0, "frozen")])
+def test_a_waiver_that_expires_on_the_way_holds_the_rollout(world: World, left: int, goes_to: str) -> None:
+    met = Verdict(check=str(CHAMPION_GATE), outcome=Outcome.PASS, estimate=KNOWN, reference=KNOWN)
+    waived = Verdict(check="accuracy ≥ baseline", outcome=Outcome.WAIVED)
+    until = world.clock.now() + left
+    found = _shadowed(world, "1.0.0", met, waived, until=until)
+    assert [event.target.value for event in found] == [goes_to]
+    assert ("the waiver of accuracy ≥ baseline expired" in found[0].why) is (goes_to == "frozen")
+
+
+def _shadowed(world: World, judged_against: str, *verdicts: Verdict, until: int = 0) -> list[RolloutMoved]:
+    """How a rollout moves whose shadow has baked, and which the gate against the champion may stand in for."""
     model = MODEL.replace(gates=[CHAMPION_GATE, fb.metric("accuracy") >= fb.baseline])
     world.add(ChampionChanged(model="m", version="1.0.0", former="", rollback=False, reason="first"))
-    world.version("1.1.0", *([verdict] if verdict else []))
+    world.version("1.1.0", *verdicts)
+    if until:
+        waiver = VersionWaived(model="m", version="1.1.0", gate="accuracy ≥ baseline", slice="", reason="", until=until, gates_digest="")
+        world.add(waiver)
     world.release("1.1.0", "1.0.0")
     world.add(RolloutMoved(rollout="ro", model="m", source=RolloutState.WARMING, target=RolloutState.SHADOW, step=0, why=""))
     world.add(RouteDesired(epoch=1, model="m", route=ROUTE), RouteInForce(epoch=1, ms=1.0, processes=2))
@@ -274,5 +294,5 @@ def test_only_a_gate_passed_against_this_champion_stands_in_for_live_evidence(
     )
     assert not isinstance(found, Refusal)
     moves = [event for event in found if isinstance(event, RolloutMoved)]
-    assert [event.target.value for event in moves] == (["watching"] if stands_in else [])
-    assert all("the gate's paired evidence stands in" in event.why for event in moves)
+    assert all("the gate's paired evidence stands in" in event.why for event in moves if event.target is RolloutState.WATCHING)
+    return moves

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from flyball.clock import Instant
+from flyball.clock import Instant, rfc3339
 from flyball.declare import live
 from flyball.declare.live import label_delay, paired_gates
 from flyball.declare.model import Model
@@ -224,7 +224,7 @@ def decide_move(
         workers_ready=command.workers_ready,
         in_force=in_force(state, row.model),
         gate_passed=command.judged_against == row.champion and _gate_passed(state, row, model),
-        frozen_by=command.frozen_by,
+        frozen_by=", ".join(filter(None, (command.frozen_by, _waiver_over(state, row, now)))),
         task=model.task,
         loss_cap=command.loss_cap,
         label_delay=label_delay(model),
@@ -336,6 +336,14 @@ def _gate_passed(state: State, row: RolloutRow, model: Model) -> bool:
     return any(
         verdict.check in paired and verdict.outcome == Outcome.PASS and verdict.reference is not None for verdict in version.verdicts
     )
+
+
+def _waiver_over(state: State, row: RolloutRow, now: Instant) -> str:
+    """Why a version is not promoted whose waiver has expired on the way; empty where none has, or it answers everybody already."""
+    version = state.get(VERSIONS, f"{row.model}/{row.version}")
+    if version is None or RolloutState.WATCHING in (row.state, row.resume):
+        return ""
+    return "; ".join(f"the waiver of {one.gate} expired at {rfc3339(one.until)}" for one in approvals.run_out(version, now))
 
 
 def _champion(state: State, row: RolloutRow, moved: RolloutMoved) -> list[Event]:
