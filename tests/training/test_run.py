@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import msgspec
 import polars as pl
 import pytest
 
 from flyball.clock import Span
 from flyball.errors import BadInput, DeclarationError, Refused
+from flyball.records import codec
 from flyball.records.estimates import Outcome
 from flyball.training import artifact
 from flyball.training.choosing import Progress
@@ -86,7 +90,35 @@ def test_a_champion_that_was_fitted_on_the_hold_out_is_compared_as_it_was_before
     assert again.champion == again.metrics
     released = artifact.load(first.result.artifact, bikes.blobs, tmp_path / "scratch")
     unfair = perform(bikes.spec(), bikes.model, bikes.frames, bikes.blobs, champion=released).result
-    assert unfair.champion["mae"].value < unfair.metrics["mae"].value
+    assert unfair.champion == {}
+    against = [each for each in unfair.verdicts if "champion" in each.check]
+    assert [each.outcome for each in against] == [Outcome.INSUFFICIENT]
+
+
+def longer(model, holdout):
+    return model.replace(train=replace(model.train, holdout=Span.parse(holdout)))
+
+
+def test_a_champion_is_compared_on_no_row_that_its_judged_fit_has_seen_when_the_hold_out_grows(bikes, tmp_path):
+    first = perform(bikes.spec(), bikes.model, bikes.frames, bikes.blobs)
+    champion = artifact.load_champion(first.result.artifact, bikes.blobs, tmp_path / "scratch")
+    again = perform(bikes.spec(), longer(bikes.model, "21d"), bikes.frames, None, package=False, champion=champion)
+    compared = again.holdout.filter(pl.col("champion_value").is_not_null())
+    assert again.holdout["__time"].min() < champion.judged.trained_until < compared["__time"].min()
+    assert compared["__time"].to_list()[-first.holdout.height :] == first.holdout["__time"].to_list()
+    assert compared["champion_value"].to_list()[-first.holdout.height :] == first.holdout["value"].to_list()
+    assert compared["__time"].min() - champion.judged.trained_until > int(Span.parse("1h")), "labels known too early are left out too"
+    assert again.result.champion["mae"].n == compared.height < again.holdout.height
+
+
+def test_an_artifact_that_does_not_say_what_its_judged_fit_saw_is_compared_on_its_former_hold_out(bikes, tmp_path):
+    first = perform(bikes.spec(), bikes.model, bikes.frames, bikes.blobs)
+    manifest = msgspec.structs.replace(artifact.manifest_of(first.result.artifact, bikes.blobs), judged_until=None)
+    old = bikes.blobs.put(codec.encode(manifest))
+    champion = artifact.load_champion(old, bikes.blobs, tmp_path / "scratch")
+    again = perform(bikes.spec(), longer(bikes.model, "21d"), bikes.frames, None, package=False, champion=champion)
+    compared = again.holdout.filter(pl.col("champion_value").is_not_null())
+    assert compared["__time"].to_list() == first.holdout["__time"].to_list()
 
 
 def test_a_champion_that_is_older_than_the_hold_out_is_compared_as_released(bikes):

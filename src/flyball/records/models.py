@@ -60,7 +60,7 @@ class Manifest(Record, frozen=True):
     `file` is the loop file's path in the project, `code` the blob of `{path: text}`, `declaration` the blob of the canonical
     declaration, `files` the artifact's own files by name, `served` which form of the estimator among them answers ("skops" or "onnx"), `lock` the blob of every distribution
     that it was made with (`name==version` a line; empty: of before there were locks), `libraries` the versions of what they were made with. `trained_until` is the
-    time of the newest row it was fitted on.
+    time of the newest row it was fitted on, `judged_until` that of the fit that was judged before it (None: of before it was kept).
     """
 
     model: str
@@ -73,6 +73,7 @@ class Manifest(Record, frozen=True):
     libraries: dict[str, str]
     format: int = 1
     trained_until: int = 0
+    judged_until: int | None = None
     served: str = "skops"
     lock: BlobHash = ""
 

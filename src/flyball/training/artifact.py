@@ -77,6 +77,7 @@ def pack(
         python=python(),
         libraries=libraries(snapshot),
         trained_until=predictor.trained_until,
+        judged_until=predictor.judged.trained_until if predictor.judged is not None else None,
         served="onnx" if graph is not None else "skops",
         lock=blobs.put(lock_of(snapshot, ("onnxruntime",) if graph is not None else ()).encode()),
     )
@@ -230,7 +231,17 @@ def load_champion(artifact: str, blobs: Blobs, scratch: Path) -> Predictor:
         predictor.judged = Predictor(
             predictor.model, manifest.signature, _fitted(predictor.model, manifest, blobs, _JUDGED), artifact=artifact
         )
+        until = manifest.judged_until
+        predictor.judged.trained_until = until if until is not None else _before_holdout(predictor)
     return predictor
+
+
+def _before_holdout(predictor: Predictor) -> int:
+    """Until when the judged fit of an artifact that does not say it can have seen rows: up to its hold-out, of which labels were known later."""
+    model, train = predictor.model, predictor.model.train
+    if train is None or train.by_share:
+        return predictor.trained_until
+    return predictor.trained_until - int(train.holdout_span) - int(model.label_delay) - int(model.framing.horizon)
 
 
 def unpack_code(code: str, blobs: Blobs, scratch: Path) -> Path:

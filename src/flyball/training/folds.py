@@ -90,10 +90,7 @@ def final_split(fold: Fold, known: int, as_of: Instant) -> Split:
 
 def hold_out(model: Model, folds: tuple[Fold, ...], champions: tuple[Champion | None, ...], *, compared: bool) -> pl.DataFrame:
     """The rows of all hold-outs with everybody's answers. `compared`: there is a champion, whose answers are null on rows that it has seen."""
-    held = [
-        holdout_frame(model, fold.chosen.answers, fold.rows, fold.chosen.split, champion=champion)
-        for fold, champion in zip(folds, champions, strict=True)
-    ]
+    held = [_held(model, fold, champion) for fold, champion in zip(folds, champions, strict=True)]
     if len(held) > 1:
         held = [each.with_columns(pl.lit(place, pl.Int64).alias(FOLD)) for place, each in enumerate(held)]
     frame = pl.concat(held, how="diagonal_relaxed") if len(held) > 1 else held[0]
@@ -102,6 +99,15 @@ def hold_out(model: Model, folds: tuple[Fold, ...], champions: tuple[Champion | 
             pl.lit(None, frame.schema["value"]).alias("champion_value"), pl.lit(None, frame.schema["score"]).alias("champion_score")
         )
     return frame.sort("__time", maintain_order=True) if len(held) > 1 else frame
+
+
+def _held(model: Model, fold: Fold, champion: Champion | None) -> pl.DataFrame:
+    """One hold-out with everybody's answers; the champion's are null on rows that it was fitted on, or whose labels it knew too early."""
+    frame = holdout_frame(model, fold.chosen.answers, fold.rows, fold.chosen.split, champion=champion)
+    if champion is None or train_of(model).by_share:
+        return frame
+    seen = pl.col("__time") <= champion[0].trained_until + gap_of(model, fold.rows)
+    return frame.with_columns(pl.when(~seen).then(pl.col(name)).alias(name) for name in ("champion_value", "champion_score"))
 
 
 def last_of(frame: pl.DataFrame, folds: tuple[Fold, ...]) -> pl.DataFrame:
@@ -132,19 +138,18 @@ def champions_of(
     theirs = None if _same_features(champion.model, model) else assemble(champion.model, frames, as_of=spec.as_of)
     if train_of(model).by_share:
         return (*(None for _ in folds[:-1]), _by_share(champion, model, folds[-1], theirs))
-    return tuple(_by_time(champion, model, fold, theirs, newest=fold is folds[-1]) for fold in folds)
+    return tuple(_by_time(champion, model, fold, theirs) for fold in folds)
 
 
-def _by_time(champion: Predictor, model: Model, fold: Fold, theirs: Assembled | None, *, newest: bool) -> Champion | None:
+def _by_time(champion: Predictor, model: Model, fold: Fold, theirs: Assembled | None) -> Champion | None:
     cut, rows = fold.chosen.split, fold.rows
-    first, train = int(rows.times[cut.holdout]), champion.model.train
-    if champion.trained_until + gap_of(model, rows) >= first:
-        # the released champion was fitted on labels that were not known when these rows were predicted; the one judged before it was not
-        by_share = train is not None and train.by_share
-        holdout = train.holdout_span if train is not None else 0
-        if by_share or (not newest and champion.trained_until - holdout >= first):
-            return None
+    first, last = int(rows.times[cut.holdout]), int(rows.times[cut.end - 1])
+    gap = gap_of(model, rows)
+    if champion.trained_until + gap >= first:
+        # the released champion was fitted on labels that were not known when these rows were predicted; the one judged before it on fewer of them
         champion = champion.judged or champion
+    if champion.trained_until + gap >= last:
+        return None
     wanted = rows.frame[cut.holdout : cut.end]
     if theirs is None:
         return champion, wanted.select(rows.features)

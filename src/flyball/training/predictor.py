@@ -42,7 +42,8 @@ class Predictions:
 class Predictor:
     """A fitted object with what is needed to ask it. `golden` holds rows of features with their known answers.
 
-    `trained_until` is the time of the newest row it was fitted on, `judged` the fit that was judged before it: without the hold-out. `background`
+    `trained_until` is the time of the newest row it was fitted on, `judged` the fit that was judged before it: without the hold-out,
+    with its own `trained_until`. `background`
     are some of the rows of features that it was fitted on, for explanations; None where they were not kept.
 
     `classes` in the order of the signature: for a binary model the second is the positive one.

@@ -145,6 +145,9 @@ def _released(fold: Fold, final: Split, *, until: Instant) -> Predictor:
     """The candidate fitted once more, with its hold-out; it keeps the candidate by it."""
     made = fold.fitter.fit(final, fold.chosen.parameters, window=str(fold.chosen.window) if fold.chosen.window else "all rows")
     made.judged, made.trained_until = fold.chosen.candidate, until
+    # rows that are split by share lie in no order of time: of these it may have seen any
+    newest = int(fold.rows.times[fold.chosen.split.stop - 1])
+    made.judged.trained_until = until if fold.fitter.rows.arranged else newest
     take(made, fold.chosen.candidate.signature.threshold)
     return made
 
