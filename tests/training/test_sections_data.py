@@ -79,7 +79,7 @@ def test_rows_with_ids_of_their_own_that_are_copies_are_found_across_the_split(r
     result, found = run('split="stratified"', copied, by_id='id="id",')
     assert result.verdicts[1].outcome == Outcome.FAIL
     assert found.duplicates.value > 0.05
-    assert found.example.startswith("__y=") or "age=" in found.example
+    assert found.example.startswith("label ") or "age=" in found.example
     assert any(note.startswith("duplicates: ") for note in result.notes)
 
 

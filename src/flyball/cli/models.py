@@ -200,7 +200,11 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
         out.line(f"for       {summary(model.framing)}")
     out.line(f"declared  version {short(row.version_digest)}  policy {short(row.policy_digest)}")
     for name, content in row.data.items():
-        out.line(f"data      {name} {content[:12]}  {result.rows:,} rows {result.taken}, {result.holdout_rows:,} held out")
+        # what views and suites read is told too; the rows that were fitted and held out are those of the model's own data set
+        rows = (
+            f"  {result.rows:,} rows {result.taken}, {result.holdout_rows:,} held out" if model is None or name == model.data.name else ""
+        )
+        out.line(f"data      {name} {content[:12]}{rows}")
     out.line(f"lineage   flyball lineage {row.model}@{row.version}")
     if result.parameters:
         out.line(f"with      {', '.join(f'{name}={value}' for name, value in result.parameters.items())}")

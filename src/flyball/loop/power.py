@@ -29,6 +29,7 @@ from flyball.loop.ports import Ports
 from flyball.monitoring.slabs import within
 from flyball.monitoring.state import PAGE_DAYS, MonitorState
 from flyball.records.data import DATASETS, DatasetVersion
+from flyball.records.declarations import DECLARATIONS
 from flyball.records.training import RunResult
 from flyball.records.versions import MODELS, VERSIONS, VersionState
 from flyball.stats.edetector import threshold
@@ -93,7 +94,10 @@ def known_of(ports: Ports, blobs: _Bytes, name: str) -> Known:
     except (NotFound, Corrupt, Unavailable):
         return Known(version.version, rate=rate)
     if rate is None:
-        rate = next((_of_rows(head.rows, head.first, head.last, data) for data in version.data if (head := _head(ports, data))), None)
+        declared = state.get(DECLARATIONS, name)
+        own = ports.library.model(declared.body).data.name if declared is not None else ""
+        head = _head(ports, own)
+        rate = _of_rows(head.rows, head.first, head.last, own) if head is not None else None
     return Known(version.version, result, frame, rate)
 
 

@@ -158,12 +158,15 @@ def _since_change(spec: RunSpec, fitter: Fitter, chosen: Chosen, held: Part, *, 
 def check_holdout(model: Model, cut: Split) -> None:
     """Raise BadInput where too few rows are held out to judge on."""
     held, holdout = cut.end - cut.holdout, model.train.held if model.train is not None else ""
+    folds = model.train.folds if model.train is not None else 1
     if held < MIN_HOLDOUT:
         raise BadInput(
             f'model "{model.name}": the hold-out ({holdout}) has {held} rows',
             why=f"at least {MIN_HOLDOUT} labelled rows are needed to judge a candidate"
             if cut.end
+            else "it begins before the first row"
+            if folds > 1
             else "no row has a label that is known yet",
-            fix="lengthen holdout, or wait for labels",
+            fix="ask for fewer folds, or wait for labels" if folds > 1 else "lengthen holdout, or wait for labels",
             code="too-few-rows",
         )

@@ -30,7 +30,7 @@ def data(subject: Subject) -> Found:
     if rows.late and split.end > split.holdout:
         train = train.filter(pl.col(KNOWN) <= rows.times[split.holdout] - int(model.framing.horizon))
     held = rows.frame[split.holdout : split.end]
-    columns = ["__y", *rows.features]
+    columns = [pl.col("__y").alias(f"label {model.label_column}"), *rows.features]
     copied = copies(train.select(columns), held.select(columns))
     shared = shared_groups(train[GROUP], held[GROUP]) if GROUP in held.columns else Estimate(value=None, why="the model declares no group")
     classes = subject.candidate.signature.classes
