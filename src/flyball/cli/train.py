@@ -368,7 +368,9 @@ def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, roll
             return f'candidate: held: its card has blanks: {", ".join(version.blanks)}: flyball models card {ref} --fill {version.blanks[0]} "…"'
         if people == missing:
             return f'candidate: held: {asked_text(version)}: another person says flyball approve {ref} --reason "…"'
-        return f"candidate: held by {missing} open {'gate' if missing == 1 else 'gates'}; a longer hold-out lets it go on"
+        cases = sum(one.check.startswith("suite ") for one in version.verdicts if one.outcome is Outcome.INSUFFICIENT)
+        more = "cases of its suites (flyball check --data)" if cases == missing else "a longer hold-out"
+        return f"candidate: held by {missing} open {'gate' if missing == 1 else 'gates'}; {more} lets it go on"
     if version.state is VersionState.ELIGIBLE:
         by_loop = row.release and model.autonomy.release == "act"
         return (

@@ -229,4 +229,6 @@ def _fix_open(row: VersionRow, verdicts: Sequence[Verdict]) -> str:
         return f'write what is missing: flyball models card {row.model}@{row.version} --fill {next(iter(row.blanks), "limitations")} "…"'
     if all(of_persons(verdict) for verdict in verdicts):
         return f'another person than the author, with the role named, says flyball approve {row.model}@{row.version} --reason "…"'
+    if verdicts and all(verdict.check.startswith("suite ") for verdict in verdicts):
+        return f"bring the cases that are missing (flyball check --data names them), then flyball train {row.model}"
     return f"give it more labelled rows (a longer hold-out), then flyball train {row.model}"
