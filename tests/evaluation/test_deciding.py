@@ -45,6 +45,23 @@ def test_of_scores_that_are_none_it_is_what_rows_show_to_be_cheaper():
     assert found.cost_at_half > found.cost
 
 
+def test_rows_of_one_entity_are_one_and_stand_in_one_half():
+    # 400 entities of 10 rows that are all alike: by rows a threshold that fits these entities looks cheaper on the other half, which has them too
+    def repeated(seed: int, *, known: bool) -> float:
+        y, chance = drawn(400, seed)
+        y, chance, of = np.repeat(y, 10), np.repeat(chance, 10), np.repeat(np.arange(400), 10)
+        return decide(y, chance, COSTS, of if known else None).at
+
+    seeds = range(60)
+    assert sum(repeated(seed, known=True) != 0.2 for seed in seeds) <= 6
+    assert sum(repeated(seed, known=False) != 0.2 for seed in seeds) > 30, "the fault that this guards against"
+
+
+def test_too_few_entities_leave_it_to_the_costs_and_say_so():
+    y, chance = drawn(2_000, 0)
+    assert "40 entities have validation rows, too few" in decide(y, chance, COSTS, np.arange(2_000) % 40).why
+
+
 def test_too_few_rows_leave_it_to_the_costs_and_say_so():
     y, chance = drawn(150, 0)
     found = decide(y, chance, COSTS)

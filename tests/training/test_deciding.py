@@ -126,3 +126,13 @@ def test_a_version_is_judged_anew_at_the_prices_of_now_and_keeps_its_threshold(m
     assert {each.check: each.outcome for each in found.verdicts}[gate] is Outcome.FAIL
     assert found.metrics["cost_per_1000"].value == pytest.approx(100 * done.result.metrics["cost_per_1000"].value)
     assert found.signature == done.result.signature
+
+
+def test_rows_of_one_entity_count_once_in_the_search_for_a_threshold(project):
+    text = LOOP.replace("COSTS", COSTS).replace("FIT,", "fit,").replace('"a": float', '"who": fb.column(int), "a": float')
+    made = project(text.replace('label="y",', 'label="y", group="who",'), "m")
+    made.frames = {"rows": rows().with_columns(who=pl.int_range(pl.len()) % 40)}
+    result = perform(made.spec(), made.model, made.frames, made.blobs).result
+    report = codec.decode(made.blobs.get(result.report), Report)
+
+    assert "entities have validation rows, too few" in report.decision.why

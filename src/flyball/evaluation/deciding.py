@@ -1,7 +1,8 @@
 """From which score on a binary model answers the positive class, where errors have costs. Pure.
 
 Costs give the threshold where scores are probabilities. They often are not: so rows that judge nothing else are asked, and another threshold is taken where
-they show it to be cheaper. It is picked on one half of them and tested on the other, or the cheapest of many would always look good.
+they show it to be cheaper. It is picked on one half of them and tested on the other, or the cheapest of many would always look good. Rows of one entity
+stand in one half, for they resemble each other: else the test would know them.
 """
 
 from __future__ import annotations
@@ -9,27 +10,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from flyball.declare.costs import threshold_of
 from flyball.records.evaluation import Decision
-from flyball.stats.intervals import Z_ONE_SIDED
+from flyball.stats import clusters
+from flyball.stats.intervals import t_interval
 from flyball.stats.logspace import Floats
 
 FEWEST, FEWEST_OF_A_CLASS = 200, 30
+FEWEST_CLUSTERS = 30
+"""Entities in each half."""
 
 
-def decide(y: Floats, score: Floats, costs: Mapping[str, float]) -> Decision:
-    """The threshold for labels `y` (0 or 1) and scores of rows that neither taught the model nor judge it; `costs` of both kinds of error are above 0."""
+def decide(y: Floats, score: Floats, costs: Mapping[str, float], groups: npt.NDArray[np.int64] | None = None) -> Decision:
+    """The threshold for labels `y` (0 or 1) and scores of rows that neither taught the model nor judge it; `costs` of both kinds of error are above 0.
+
+    `groups`: the entity's number (≥ 0) of each row; None: rows are independent.
+    """
     star = threshold_of(costs)
     assert star is not None, "both errors have a cost"
     positives = int(y.sum())
     if y.size < FEWEST or min(positives, y.size - positives) < FEWEST_OF_A_CLASS:
         return by_costs(costs, f"{y.size:,} validation rows, {positives:,} positive, are too few to look for a cheaper one")
-    first = np.arange(y.size) % 2 == 0
+    numbers = np.arange(y.size) if groups is None else np.unique(groups, return_inverse=True)[1]
+    if groups is not None and numbers.max() + 1 < 2 * FEWEST_CLUSTERS:
+        return by_costs(costs, f"{numbers.max() + 1:,} entities have validation rows, too few to look for a cheaper one")
+    first = numbers % 2 == 0
     at = cheapest(y[first], score[first], costs)
     saved = _costs(y[~first], score[~first], star, costs) - _costs(y[~first], score[~first], at, costs)
-    se = float(saved.std(ddof=1)) / np.sqrt(saved.size)
-    shown = float(saved.mean()) > 0 and float(saved.mean()) >= Z_ONE_SIDED * se
+    mean = clusters.mean(saved, None if groups is None else numbers[~first])
+    shown = mean.value > 0 and t_interval(mean.value, mean.se, mean.df, 0.90).low >= 0
     why = (
         "cheaper than what costs say of probabilities, picked and shown on different halves of the validation rows"
         if shown

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import msgspec
 import numpy as np
+import polars as pl
 
 from flyball.declare.costs import threshold_of
 from flyball.errors import BadInput
@@ -54,4 +55,6 @@ def _decide(fitter: Fitter, chosen: Chosen, costs: dict[str, float]) -> Decision
     classes = chosen.candidate.signature.classes
     if score is None or fitted.signature.classes != classes:
         return by_costs(costs, "the rows before the validation lack a class")
-    return decide((validation.y == classes[-1]).cast(float).to_numpy(), score, costs)
+    group = validation.group
+    groups = None if group is None else group.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+    return decide((validation.y == classes[-1]).cast(float).to_numpy(), score, costs, groups)
