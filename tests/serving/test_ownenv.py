@@ -123,5 +123,5 @@ def _readable(path: Path) -> bool:
 
 
 def _unreachable(root: Path) -> bool:
-    argv = ["uv", "pip", "install", "--dry-run", "--quiet", "--python", sys.executable, "--no-deps", "--reinstall", "msgspec"]
+    argv = [UV or "uv", "pip", "install", "--dry-run", "--quiet", "--python", sys.executable, "--no-deps", "--reinstall", "msgspec"]
     return subprocess.run(argv, check=False, capture_output=True, cwd=root).returncode != 0
