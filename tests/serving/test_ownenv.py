@@ -43,8 +43,8 @@ def test_a_version_of_before_there_were_locks_is_refused(loans: Loans):
 
 def test_a_distribution_that_no_registry_has_is_named(loans: Loans):
     with pytest.raises(Refused, match="cannot be made again") as refused:
-        enter(loans, "# house-rules==1.2 from file:///work/house\nnumpy==2.0.0\n")
-    assert "house-rules==1.2 from file:///work/house" in refused.value.why
+        enter(loans, "# house-rules==1.2 from file:///srv/house\nnumpy==2.0.0\n")
+    assert "house-rules==1.2 from file:///srv/house" in refused.value.why
 
 
 def test_without_uv_it_says_so(loans: Loans, monkeypatch, tmp_path: Path):

@@ -48,9 +48,9 @@ def graph_of(estimator: Any, features: int) -> bytes:
             warnings.simplefilter("ignore")
             made = to_onnx(estimator, initial_types=[(INPUT, kind([None, features]))], options=options)
     except Exception as error:  # noqa: BLE001 - a converter of its own for each estimator, each with errors of its own
-        raise BadInput(
-            f"a {type(estimator).__name__} has no ONNX form", why=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
-        ) from None
+        # some say nothing at all
+        said = next(iter(str(error).splitlines()), "")[:200]
+        raise BadInput(f"a {type(estimator).__name__} has no ONNX form", why=f"{type(error).__name__}: {said}") from None
     return bytes(made.SerializeToString(deterministic=True))
 
 
