@@ -30,7 +30,7 @@ from flyball.loop.ports import Command, Ports
 from flyball.loop.reading import SCRATCH, Reader, reader_of, sweep_reads
 from flyball.records.data import DATASETS, ERASURES
 from flyball.records.serving import EPOCHS, RouteTable
-from flyball.serving.layout import Layout, write_private
+from flyball.serving.layout import Layout, state_folder, write_private
 from flyball.serving.proofs import unproven
 from flyball.serving.routes import FileRoutes
 from flyball.serving.whole import require_whole
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from flyball.serving.vectorlog import VectorLog
     from flyball.store.online import OnlineStore
 
-STATE_FOLDER = ".flyball"
 TOKEN_VARIABLE = "FLYBALL_TOKEN"  # noqa: S105 - the name of the variable
 """The environment variable with the secret of a token: what this process does, its holder does. Read here alone, and no setting."""
 
@@ -160,29 +159,29 @@ class Wired:
         self.database.close()
 
 
-def has_ledger(root: Path) -> bool:
+def has_ledger(root: Path, env: str = "") -> bool:
     """Whether there is anything to read where the project at `root` keeps its ledger. Makes nothing. Raises DeclarationError, BadInput, Unavailable."""
-    settings = read_settings(read_project(root).settings.get("settings", {}), os.environ)
-    return exists(_address(root, settings), base=root)
+    settings = read_settings(read_project(root, env).settings, os.environ)
+    return exists(_address(state_folder(root, env), settings), base=root)
 
 
-def _address(root: Path, settings: Settings) -> str | Path:
-    return settings.database_url or root / STATE_FOLDER / "ledger.db"
+def _address(folder: Path, settings: Settings) -> str | Path:
+    return settings.database_url or folder / "ledger.db"
 
 
-def open_project(start: Path, *, claim: bool = False, clock: Clock | None = None) -> Wired:
-    """Open the project that `start` is in; `claim` makes this process the one whose loop commands count.
+def open_project(start: Path, env: str = "", *, claim: bool = False, clock: Clock | None = None) -> Wired:
+    """Open the project that `start` is in, in one of its environments; `claim` makes this process the one whose loop commands count.
 
-    Raises NotFound outside a project, BadInput for a bad setting, Unavailable when the store cannot be opened.
+    Raises NotFound outside a project or without such an environment, BadInput for a bad setting, Unavailable when the store cannot be opened.
     """
     root = find_project(start)
-    project = read_project(root)
-    settings = read_settings(project.settings.get("settings", {}), os.environ)
-    folder, clock = root / STATE_FOLDER, clock or SystemClock()
+    project = read_project(root, env)
+    settings = read_settings(project.settings, os.environ)
+    folder, clock = state_folder(root, env), clock or SystemClock()
     reader = reader_of(project, settings, folder)
     layout = Layout(folder)
     layout.prepare()
-    database = Database.open(_address(root, settings), base=root)
+    database = Database.open(_address(folder, settings), base=root)
     ledger = FencedLedger(database, FOLDS, clock) if claim else SqlLedger(database, FOLDS, clock)
     if isinstance(ledger, FencedLedger):
         ledger.fence = ledger.claim()
@@ -342,9 +341,9 @@ def _caller(local: Callable[..., Caller], ledger: SqlLedger, keys: Path, setting
     return holder(ledger, given, clock) if given else local(ledger, keys, clock, embedded=_embedded(settings))
 
 
-def secret(root: Path) -> str:
+def secret(root: Path, env: str = "") -> str:
     """What this process shows a gateway: FLYBALL_TOKEN, else the secret of the local user. Raises Refused, Unavailable."""
-    return os.environ.get(TOKEN_VARIABLE, "") or local_secret(root / STATE_FOLDER / KEYS_FOLDER)
+    return os.environ.get(TOKEN_VARIABLE, "") or local_secret(state_folder(root, env) / KEYS_FOLDER)
 
 
 def _embedded(settings: Settings) -> bool:

@@ -39,7 +39,7 @@ def test_outside_a_project_the_error_says_what_to_do(tmp_path: Path) -> None:
 
 def test_loop_files_are_listed_without_package_markers_and_caches(project: Path) -> None:
     assert read_project(project).loop_files == ("loop.py", "loops/deep/more.py", "loops/price.py")
-    assert read_project(project).settings == {"settings": {"port": 1}}
+    assert read_project(project).settings == {"port": 1}
 
 
 def test_a_broken_settings_file_is_named(project: Path) -> None:
@@ -66,3 +66,57 @@ def test_the_fingerprint_moves_with_any_project_file_and_with_nothing_else(proje
     assert fingerprint(project) != changed
     (project / "tools.py").unlink()
     assert fingerprint(project) not in {before, changed}
+
+
+ENVIRONMENTS = """
+[settings]
+port = 1
+database_url = "sqlite:///own.db"
+[secrets]
+folder = "/run/own"
+[env.staging]
+database_url = "sqlite:///staging.db"
+secrets = { folder = "/run/staging" }
+[env.production]
+database_url = "sqlite:///production.db"
+port = 2
+"""
+
+
+def test_an_environment_has_the_settings_of_the_project_and_its_own_over_them(project: Path) -> None:
+    (project / "flyball.toml").write_text(ENVIRONMENTS)
+    own, staging, production = (read_project(project, name) for name in ("", "staging", "production"))
+    assert [each.settings["port"] for each in (own, staging, production)] == [1, 1, 2]
+    assert staging.settings["database_url"] == "sqlite:///staging.db"
+    assert [each.secrets["folder"] for each in (own, staging, production)] == ["/run/own", "/run/staging", "/run/own"]
+
+
+def test_environments_are_in_the_order_in_which_versions_go_through_them(project: Path) -> None:
+    (project / "flyball.toml").write_text(ENVIRONMENTS)
+    own, staging, production = (read_project(project, name) for name in ("", "staging", "production"))
+    assert own.environments == ("staging", "production")
+    assert [each.before for each in (own, staging, production)] == ["", "", "staging"]
+    assert [each.is_followed for each in (own, staging, production)] == [False, True, False]
+
+
+def test_an_environment_that_is_not_there_is_refused_with_a_near_one(project: Path) -> None:
+    (project / "flyball.toml").write_text(ENVIRONMENTS)
+    with pytest.raises(NotFound, match=r"no environment \"prodction\"") as raised:
+        read_project(project, "prodction")
+    assert "production" in raised.value.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("env = 3", "no list of environments"),
+        ("[env]\nport = 3", "no list of environments"),
+        ('[env."../../etc"]', "cannot name a project environment"),
+        ('[settings]\ndatabase_url = "sqlite:///a.db"\n[env.staging]', "have the same database_url"),
+        ('[env.a]\nonline_url = "redis://x"\n[env.b]\nonline_url = "redis://x"', r"\[env.b\] and \[env.a\] have the same online_url"),
+    ],
+)
+def test_what_no_environment_can_be_is_said(project: Path, text: str, what: str) -> None:
+    (project / "flyball.toml").write_text(text)
+    with pytest.raises(DeclarationError, match=what):
+        read_project(project)

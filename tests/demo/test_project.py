@@ -45,7 +45,7 @@ def test_sabotage_switches_detector_monitors_and_triggers_off_and_nothing_else(t
     assert sound.retrain is not None
     assert (blind.monitors, blind.retrain) == ((), None)
     assert (blind.gates, blind.rollout) == (sound.gates, sound.rollout)
-    on, off = (read_settings(read_project(tmp_path / name).settings["settings"], {}) for name in ("sound", "blind"))
+    on, off = (read_settings(read_project(tmp_path / name).settings, {}) for name in ("sound", "blind"))
     assert (on.detector, off) == (1, replace(on, detector=0))
 
 

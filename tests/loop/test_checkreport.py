@@ -1,14 +1,12 @@
 """The report for a pull request says what changes and what happens then, and nothing that a user wrote becomes Markdown."""
 
 import re
-from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.declare.project import Project, unread
 from flyball.errors import Problem
-from flyball.loop.checking import CheckReport, ModelReport, to_json, to_lines
+from flyball.loop.checking import CheckReport, ModelReport
 from flyball.loop.checkreport import code, to_markdown
 from flyball.loop.compiling import Broken
 from flyball.loop.power import Line
@@ -83,15 +81,3 @@ def test_a_message_cannot_leave_its_fence() -> None:
     lines = to_markdown(CheckReport((hostile,), (), ())).splitlines()
     opened = lines.index("````text")
     assert lines[opened:].index("# @everybody look") < lines[opened:].index("````")
-
-
-def test_what_the_project_declares_and_nothing_reads_is_a_warning() -> None:
-    project = Project(Path(), ("loop.py",), {"env": {"staging": {"database_url": "sqlite:///s.db"}}})
-    [doubt] = unread(project)
-    assert (doubt.where, doubt.what) == ("flyball.toml  [env.staging]", "not built yet: environments")
-    checked = CheckReport((MODEL,), (), (), (doubt,))
-    assert "1 model, 0 problems, 2 warnings" in to_markdown(checked)
-    assert "[env.staging]  not built yet: environments" in to_markdown(checked)
-    assert "warning  flyball.toml  [env.staging]  not built yet: environments" in to_lines(checked)[-2]
-    assert to_json(checked)["warnings"][0]["what"] == "not built yet: environments"
-    assert unread(Project(Path(), (), {"settings": {}})) == []

@@ -162,10 +162,11 @@ def main() -> int:
     """Entry point: `python -m flyball.api.control --root PROJECT`."""
     parser = argparse.ArgumentParser(prog="flyball.api.control")
     parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--env", default="")
     parser.add_argument("--no-watch", action="store_true")
     arguments = parser.parse_args()
     try:
-        wired = open_project(arguments.root, claim=True)
+        wired = open_project(arguments.root, arguments.env, claim=True)
     except FlyballError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet
+from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet
 from flyball.cli.output import Output
 from flyball.declare import codec
 from flyball.declare.codec import short
@@ -22,10 +22,12 @@ app = common.app()
 
 
 @app.command()
-def apply(*, project: Project = HERE, dry_run: DryRun = False, key: Key = "", as_json: Json = False, quiet: Quiet = False) -> int:
+def apply(
+    *, env: Env = "", project: Project = HERE, dry_run: DryRun = False, key: Key = "", as_json: Json = False, quiet: Quiet = False
+) -> int:
     """Record the declarations of all loop files. A broken file stops its own models alone; then the exit code is 1."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         compilation = compile_project(wired.root)
         compilation.refuse_empty(wired.root)
         acting = Acting(dry_run=dry_run, key=key)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
+from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
 from flyball.cli.models import asked_text
 from flyball.cli.output import Output
 from flyball.errors import BadInput
@@ -28,21 +28,22 @@ def approve(
     reason: Reason = "",
     dry_run: DryRun = False,
     key: Key = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Say yes to a version whose gates ask for a person. Never to one of your own: four eyes."""
-    return give(version, "approve", Acting(reason, dry_run, key), project=project, out=Output(as_json=as_json, quiet=quiet))
+    return give(version, "approve", Acting(reason, dry_run, key), project=project, env=env, out=Output(as_json=as_json, quiet=quiet))
 
 
-def give(version: str, verb: Literal["approve", "reject"], acting: Acting, *, project: Path, out: Output) -> int:
+def give(version: str, verb: Literal["approve", "reject"], acting: Acting, *, project: Path, env: str, out: Output) -> int:
     """Give a person's verdict; a reason is always asked for."""
     if not acting.reason.strip():
         raise BadInput("a person's verdict needs a reason", why="it is recorded under your name", fix='--reason "…"')
     if not parse_ref(version).version:
         raise BadInput(f"{version} names no version", why="a verdict is on one version", fix=f"flyball models list {version} shows them")
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         row = common.find_reference(wired, version)
         ports, caller, command = wired.ports, wired.caller, common.command_id(wired, acting, f"{verb} {row.model}@{row.version}")
         if verb == "approve":

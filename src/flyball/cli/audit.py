@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.output import Output, counted
 from flyball.errors import BadInput, Corrupt, NotFound, Refused, Unavailable
 
@@ -34,6 +34,7 @@ def verify(
         list[Path] | None,
         typer.Option("--against", metavar="FILE", show_default=False, help="checkpoints kept elsewhere; anchor_file is always looked at"),
     ] = None,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -42,7 +43,7 @@ def verify(
     from flyball.ledger.verify import verify as check
 
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         found = check(wired.ledger, wired.blobs, _kept(wired, against or []))
     kinds = (("event", found.events), ("checkpoint", found.checkpoints), ("projection", found.projections), ("artifact", found.artifacts))
     counts = ", ".join(counted(number, one) for one, number in kinds)
@@ -59,13 +60,14 @@ def prove(
     event: Annotated[int, typer.Argument(metavar="SEQ", min=1, help="the event's number")],
     *,
     to: Annotated[Path | None, typer.Option("--out", metavar="FILE", show_default=False, help="write the proof there")] = None,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Prove that an event is in the record. A third party needs the proof, your verifier key, and no flyball (docs/ledger.md)."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         common.must_read_record(wired)
         proof = _proof(wired, event)
     _deliver(out, proof, to, f"event {event} is one of the {proof.size:,} under the checkpoint of {proof.vkey.partition('+')[0]}")
@@ -77,6 +79,7 @@ def consistency(
     old: Annotated[Path, typer.Argument(metavar="FILE", help="a checkpoint that was kept; the last one of a file of several")],
     *,
     to: Annotated[Path | None, typer.Option("--out", metavar="FILE", show_default=False, help="write the proof there")] = None,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -92,7 +95,7 @@ def consistency(
     except Corrupt as error:
         fix = "name a file with a signed checkpoint, such as checkpoints.txt of flyball audit export"
         raise BadInput(f"{old} holds no checkpoint", why=error.why if notes else "it is empty", fix=fix) from error
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         common.must_read_record(wired)
         # who may not have one signed has the newest that there is
         if wired.ledger.size() and (ports := _signing(wired)) is not None:
@@ -106,6 +109,7 @@ def consistency(
 def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder")],
     *,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -117,7 +121,7 @@ def export(
 
     out = Output(as_json=as_json, quiet=quiet)
     common.empty_folder(folder)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         wired.permit(ExportRecord)
         if wired.ledger.size():
             # who may have all of it may have it signed
@@ -129,12 +133,12 @@ def export(
 
 
 @app.command()
-def rebuild(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
+def rebuild(*, env: Env = "", project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
     """Make every projection again from the events. It mends changed or lost rows, not changed events; look at what verify names first."""
     from flyball.loop.authority import Rebuild
 
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         # the rows that say who may are themselves among those that it mends
         with suppress(Corrupt):
             wired.permit(Rebuild)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.output import Bar, Output, counted
 from flyball.errors import BadInput
 
@@ -23,6 +23,7 @@ app = common.app()
 def backup(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder, or an earlier backup to bring up to date")],
     *,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -33,7 +34,7 @@ def backup(
     from flyball.loop.backup import open_to_others
 
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         wired.permit(Backup)
         if wired.layout.root in (folder.absolute(), *folder.absolute().parents):
             raise BadInput(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet
+from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet
 from flyball.cli.output import Output
 from flyball.declare.model import Model
 from flyball.errors import BadInput
@@ -25,6 +25,7 @@ def card(
     ] = None,
     dry_run: DryRun = False,
     key: Key = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -33,7 +34,7 @@ def card(
     out = Output(as_json=as_json, quiet=quiet)
     if fill is not None and not parse_ref(version).version:
         raise BadInput(f"{version} names no version", why="a text is of one version", fix=f"flyball models list {version} shows them")
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         row = common.find_reference(wired, version)
         event = 0
         if fill is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.output import Output
 from flyball.declare.project import find_project, read_project
 from flyball.declare.units import near
@@ -35,6 +35,7 @@ def check(
         Path | None,
         typer.Option("--against", metavar="DIR", help="compare with the loop files of this project, not with what is applied here"),
     ] = None,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -42,8 +43,9 @@ def check(
     """Show every problem of a project, what callers send, what its checks can see, and what differs from the declaration in effect. Exit 1 on problems."""
     out = Output(as_json=as_json, quiet=quiet)
     root, only = _target(path, project)
-    before = applied(root) if against is None else declared_in(against)
-    checked = check_project(root, data=data, standards=standards(root) if data else None, applied=before, known=known(root), only=only)
+    before = applied(root, env) if against is None else declared_in(against)
+    held = standards(root, env) if data else None
+    checked = check_project(root, env, data=data, standards=held, applied=before, known=known(root, env), only=only)
     report = to_markdown(checked) if ci else ""
     for line in report.splitlines() if ci else to_lines(checked):
         out.line(line)
@@ -67,15 +69,15 @@ def _target(path: Path | None, project: Path) -> tuple[Path, str]:
     return root, file
 
 
-def applied(root: Path) -> dict[str, Applied]:
+def applied(root: Path, env: str = "") -> dict[str, Applied]:
     """The declarations in effect; nothing where flyball has never run. A check writes no file."""
     from flyball.records.declarations import DECLARATIONS
     from flyball.wiring import has_ledger
 
-    if not has_ledger(root):
+    if not has_ledger(root, env):
         return {}
 
-    with common.opened(root) as wired:
+    with common.opened(root, env) as wired:
         rows = wired.ports.ledger.state().scan(DECLARATIONS)
         return {
             name: Applied(row.version_digest, row.policy_digest, wired.blobs.get(row.body).decode(), row.gates_digest) for name, row in rows
@@ -95,20 +97,20 @@ def declared_in(folder: Path) -> dict[str, Applied]:
     return {each.model: Applied(each.version_digest, each.policy_digest, each.body, each.gates_digest) for each in compilation.models}
 
 
-def known(root: Path) -> dict[str, Known]:
+def known(root: Path, env: str = "") -> dict[str, Known]:
     """What runs and traffic have told of each applied model; nothing where flyball has never run. A check writes no file."""
     from flyball.loop.power import known_of
     from flyball.records.declarations import DECLARATIONS
     from flyball.wiring import has_ledger
 
-    if not has_ledger(root):
+    if not has_ledger(root, env):
         return {}
-    with common.opened(root) as wired:
+    with common.opened(root, env) as wired:
         names = [name for name, _ in wired.ports.ledger.state().scan(DECLARATIONS) if common.may_see(wired, name)]
         return {name: known_of(wired.ports, wired.blobs, name) for name in names}
 
 
-def standards(root: Path) -> Standards:
+def standards(root: Path, env: str = "") -> Standards:
     """The clock and, where flyball has run, the last good versions. A check writes no file."""
     from flyball.clock import SystemClock
     from flyball.data.against import Against
@@ -116,9 +118,9 @@ def standards(root: Path) -> Standards:
     from flyball.records.data import DATASETS
     from flyball.wiring import has_ledger
 
-    if not has_ledger(root):
+    if not has_ledger(root, env):
         return Standards(Against(SystemClock().now))
-    with common.opened(root) as wired:
+    with common.opened(root, env) as wired:
         state = wired.ports.ledger.state()
         heads = {name: row.head for name, row in state.scan(DATASETS) if row.head is not None}
         lies = {name: present(state, name, head.content) for name, head in heads.items()}

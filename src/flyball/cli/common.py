@@ -33,6 +33,10 @@ Project = Annotated[
     Path,
     typer.Option("--project", metavar="DIR", show_default=False, help="the project's folder, or one inside it; by default the present one"),
 ]
+Env = Annotated[
+    str,
+    typer.Option("--env", metavar="NAME", show_default=False, help="one of the environments in flyball.toml; by default the project's own"),
+]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no notes and no progress on stderr")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="why; it is recorded")]
@@ -66,13 +70,16 @@ class Acting:
 
 
 @contextmanager
-def opened(project: Path) -> Iterator[Wired]:
-    """The project that a folder is in, closed afterwards whatever happens. Raises NotFound outside a project."""
+def opened(project: Path, env: str = "") -> Iterator[Wired]:
+    """The project that a folder is in, in one of its environments, closed afterwards whatever happens.
+
+    Raises NotFound outside a project, or where it has no such environment.
+    """
     from flyball.governance.authority import may_read
     from flyball.ledger.ledger import error_of
     from flyball.wiring import TOKEN_VARIABLE, open_project
 
-    wired = open_project(project)
+    wired = open_project(project, env)
     try:
         if os.environ.get(TOKEN_VARIABLE):
             # with a token that is not taken, nothing is shown either

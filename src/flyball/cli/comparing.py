@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.output import Output, estimate, number
 from flyball.loop import sides
 from flyball.registry.compare import Comparison, compare
@@ -19,13 +19,14 @@ def versions(
     first: Version,
     second: Version,
     *,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Two versions side by side. What they were made of as far as it differs, their metrics whole and in slices, and their verdicts."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         rows = [common.find_reference(wired, text) for text in (first, second)]
         state, now = wired.ports.ledger.state(), wired.ports.clock.now()
         found = compare(*(sides.of_version(wired.ports, state, row, now) for row in rows))

@@ -9,7 +9,7 @@ import typer
 
 from flyball.cli import common, versions
 from flyball.cli import infer as inferring
-from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason, Yes
+from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason, Yes
 from flyball.cli.output import Output, dated
 from flyball.errors import BadInput, Conflict
 from flyball.loop.erasing import decide_erase, of_nobody
@@ -34,10 +34,10 @@ def data() -> None:
 
 
 @app.command("list")
-def list_datasets(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
+def list_datasets(*, env: Env = "", project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
     """Every data set. The version in use, and what is wrong with its source."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         state = wired.ports.ledger.state()
         known, seen = state.scan(DATASETS), common.may_see_data(wired, state)
         rows = [(name, row) for name, row in known if seen(name)]
@@ -65,6 +65,7 @@ def erase(
     dry_run: DryRun = False,
     key: Key = "",
     yes: Yes = False,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -78,7 +79,7 @@ def erase(
     _checked(subject, reason)
     if not reason.strip():
         raise BadInput("an erasure needs a reason", why="it cannot be undone, and the record says why", fix='--reason "request NUMBER"')
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         wired.permit(of_nobody)
         subjects = wired.subjects()
         eraser = Eraser(subjects, wired.blobs, wired.layout)
@@ -196,6 +197,7 @@ def export(
     folder: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="write it there, a file for each kind; the folder is new or empty")
     ] = None,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -206,7 +208,7 @@ def export(
 
     out = Output(as_json=as_json, quiet=quiet)
     _checked(subject, "")
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         wired.permit(Disclose)
         found = Holdings(wired.subjects(), wired.blobs, wired.layout).of(subject, name, wired.ports.clock.now())
     if folder is not None:

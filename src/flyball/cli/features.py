@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, BadArgument, Json, Project, Quiet
+from flyball.cli.common import HERE, BadArgument, Env, Json, Project, Quiet
 from flyball.cli.output import Bar, Output, ago, counted, dated, roughly
 from flyball.cli.verify import verify
 from flyball.clock import Instant, Span, instant, rfc3339
@@ -29,10 +29,10 @@ def features() -> None:
 
 
 @app.command("list")
-def list_views(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
+def list_views(*, env: Env = "", project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
     """Every feature view that a model reads. How far it is in the online store."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         now = wired.ports.clock.now()
         views = _views(wired, out)
     if views:
@@ -45,10 +45,10 @@ def list_views(*, project: Project = HERE, as_json: Json = False, quiet: Quiet =
 
 
 @app.command()
-def show(view: View, *, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
+def show(view: View, *, env: Env = "", project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
     """One feature view. Its definitions that models read, what is read of each, how old that is, and what keeps it behind."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         now = wired.ports.clock.now()
         own = _named(_views(wired, out), view)
     for each in own:
@@ -73,6 +73,7 @@ def materialise(
     every: Annotated[bool, typer.Option("--all", help="every view that a model reads")] = False,
     full: Annotated[bool, typer.Option("--full", help="make all values anew, beside those that are read")] = False,
     since: Annotated[str, typer.Option("--since", metavar="TIME", help="make anew what rows from then on have a part in")] = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -85,7 +86,7 @@ def materialise(
         what = "--full and --since exclude each other" if full and since else "name one view, or say --all"
         raise BadArgument(what, fix="flyball features materialise VIEW, or --all; with --full, or --since 2026-01-31T00:00:00Z")
     moment = _moment(since) if since else None
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         wired.permit(Drive)
         known = wanted(wired.ports.ledger.state(), wired.ports.library)
         names = [name for name, want in sorted(known.items()) if every or want.view.name == view]

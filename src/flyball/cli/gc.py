@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, DryRun, Json, Project, Quiet
+from flyball.cli.common import HERE, DryRun, Env, Json, Project, Quiet
 from flyball.cli.output import Output, counted
 from flyball.clock import Span
 
@@ -24,6 +24,7 @@ def gc(
         str, typer.Option("--older-than", metavar="SPAN", help="keep what runs left for so long; default is the setting run_retention_d")
     ] = "",
     dry_run: DryRun = False,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -35,7 +36,7 @@ def gc(
     from flyball.loop.authority import permit
 
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         ports = wired.ports
         keep = common.span("--older-than", older_than) if older_than else Span(wired.settings.run_retention_d * Span.parse("1d"))
         data = retention.declared(ports.ledger.state(), ports.library)

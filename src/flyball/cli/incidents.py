@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason, Yes
+from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason, Yes
 from flyball.cli.output import Output, ago, dated, roughly
 from flyball.clock import Instant, rfc3339
 from flyball.errors import BadInput
@@ -28,13 +28,14 @@ def incidents() -> None:
 def list_incidents(
     *,
     everything: Annotated[bool, typer.Option("--all", help="closed ones too")] = False,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Incidents that are not closed, newest first. Each is shown with its next step."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         now = wired.ports.clock.now()
         found = [row for _, row in wired.ports.ledger.state().scan(INCIDENTS) if common.may_see(wired, row.model)]
         rows = [row for row in found if everything or row.state != IncidentState.CLOSED]
@@ -51,10 +52,10 @@ def list_incidents(
 
 
 @app.command()
-def show(incident: Incident, *, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
+def show(incident: Incident, *, env: Env = "", project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
     """One incident. Its cause as far as it is known, its clocks, and everything that was noted on it."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         row, now = lookup.incident(wired.ports.ledger.state(), incident), wired.ports.clock.now()
         common.must_see(wired, row.model)
         out.line(f"{row.incident}  {row.model}   {row.state.value}   {row.what}")
@@ -86,12 +87,15 @@ def ack(
     reason: Reason = "",
     dry_run: DryRun = False,
     key: Key = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Say that somebody is on it. It is noted with the reason, and its alert, if it has one, is acknowledged."""
-    return _settle(incident, "ack", reason, Acting(reason, dry_run, key), project=project, out=Output(as_json=as_json, quiet=quiet))
+    return _settle(
+        incident, "ack", reason, Acting(reason, dry_run, key), project=project, env=env, out=Output(as_json=as_json, quiet=quiet)
+    )
 
 
 @app.command()
@@ -101,12 +105,13 @@ def review(
     *,
     dry_run: DryRun = False,
     key: Key = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Write down what was learnt. A mitigated incident is reviewed with this."""
-    return _settle(incident, "review", text, Acting(text, dry_run, key), project=project, out=Output(as_json=as_json, quiet=quiet))
+    return _settle(incident, "review", text, Acting(text, dry_run, key), project=project, env=env, out=Output(as_json=as_json, quiet=quiet))
 
 
 @app.command()
@@ -117,6 +122,7 @@ def resolve(
     dry_run: DryRun = False,
     key: Key = "",
     yes: Yes = False,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -126,13 +132,17 @@ def resolve(
         raise BadInput("a false alarm needs a reason", why="it is recorded under your name", fix='--reason "…"')
     if not dry_run and not common.sure(f"close {incident} as a false alarm?", yes=yes):
         return 1
-    return _settle(incident, "resolve", reason, Acting(reason, dry_run, key), project=project, out=Output(as_json=as_json, quiet=quiet))
+    return _settle(
+        incident, "resolve", reason, Acting(reason, dry_run, key), project=project, env=env, out=Output(as_json=as_json, quiet=quiet)
+    )
 
 
-def _settle(incident: str, verb: Literal["ack", "review", "resolve"], text: str, acting: Acting, *, project: Path, out: Output) -> int:
+def _settle(
+    incident: str, verb: Literal["ack", "review", "resolve"], text: str, acting: Acting, *, project: Path, env: str, out: Output
+) -> int:
     if verb == "review" and not text.strip():
         raise BadInput("a review needs a text", why="an empty one teaches nobody", fix='--text "…"')
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         ports = wired.ports
         row = lookup.incident(ports.ledger.state(), incident)
         common.must_see(wired, row.model)

@@ -19,7 +19,7 @@ from flyball.cli.output import Output
 from flyball.clock import Instant, SystemClock, rfc3339
 from flyball.errors import BadInput, Conflict, FlyballError, Refused, Unavailable
 from flyball.ledger.keys import KEY, signer
-from flyball.serving.layout import Layout
+from flyball.serving.layout import Layout, state_folder
 
 app = common.app()
 
@@ -67,7 +67,7 @@ def write(folder: Path, *, seed: int, now: Instant) -> list[str]:
         for name, text in files.items():
             made.append(folder / name)
             (folder / name).write_text(text, encoding="utf-8")
-        keys = Layout(folder / ".flyball").keys
+        keys = Layout(state_folder(folder)).keys
         made += [keys.parent, keys, keys / KEY]
         signer(keys)
     except BaseException as error:  # Ctrl-C too: half a project would be refused the next time, for it is not empty

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.output import Output
 from flyball.cli.predict import gateway, named, read_text
 from flyball.errors import BadInput, Problem, Unavailable
@@ -30,6 +30,7 @@ def label(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="whose predictions they are about")],
     file: Annotated[str, typer.Argument(metavar="FILE", help="JSON, JSON lines or CSV with id and value; - is stdin")],
     *,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -43,7 +44,7 @@ def label(
     labels_text = read_text(file)
     labels = read_labels(labels_text, file)
     total: dict[str, Any] = {"accepted": 0, "duplicates": 0, "corrected": 0, "refused": []}
-    with gateway(project) as client:
+    with gateway(project, env) as client:
         if _is_csv(labels_text, file):
             labels = read_labels(labels_text, file, client.schema(name)["classes"])
         for start in range(0, len(labels), _MOST):

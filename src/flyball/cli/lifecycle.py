@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
+from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
 from flyball.cli.output import Output
 from flyball.errors import BadInput
 from flyball.loop import lifecycle, lookup
@@ -30,13 +30,14 @@ def deprecate(
     reason: Reason = "",
     dry_run: DryRun = False,
     key: Key = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Advise against a version. It stays what it is, whoever releases it is told, and the loop releases it no more by itself."""
     out, acting = Output(as_json=as_json, quiet=quiet), Acting(reason, dry_run, key)
-    with common.opened(_named(project, version)) as wired:
+    with common.opened(_named(project, version), env) as wired:
         row = common.find_reference(wired, version)
         command, actor = _command(wired, acting, f"deprecate {row.model}@{row.version} {lift}"), wired.caller.actor
         if lift:
@@ -53,13 +54,14 @@ def quarantine(
     reason: Reason = "",
     dry_run: DryRun = False,
     key: Key = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Take a version out of everything. It is not released, nor gone back to; what answers is rolled back first."""
     out, acting = Output(as_json=as_json, quiet=quiet), Acting(reason, dry_run, key)
-    with common.opened(_named(project, version)) as wired:
+    with common.opened(_named(project, version), env) as wired:
         row = common.find_reference(wired, version)
         ports, actor = wired.ports, wired.caller.actor
         command = _command(wired, acting, f"quarantine {row.model}@{row.version} {lift}")
@@ -77,13 +79,14 @@ def delete(
     reason: Reason = "",
     dry_run: DryRun = False,
     key: Key = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Give up what a version is made of. Its name, verdicts and notes stay; `flyball gc` makes the room once it is old enough."""
     out, acting = Output(as_json=as_json, quiet=quiet), Acting(reason, dry_run, key)
-    with common.opened(_named(project, version)) as wired:
+    with common.opened(_named(project, version), env) as wired:
         row = common.find_reference(wired, version)
         command, model = _command(wired, acting, f"delete {row.model}@{row.version}"), common.declared(wired, row.model)
         order = lifecycle.delete(wired.ports, model, row, command=command, actor=wired.caller.actor, reason=reason)
@@ -101,13 +104,14 @@ def note(
     untag: Annotated[list[str] | None, typer.Option("--untag", metavar="NAME", help="take a tag off; may be given again")] = None,
     dry_run: DryRun = False,
     key: Key = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Change what is known of a version. How it fails, in words, and tags: both stand on its card; without anything to change they are shown."""
     out, acting = Output(as_json=as_json, quiet=quiet), Acting("", dry_run, key)
-    with common.opened(_named(project, version)) as wired:
+    with common.opened(_named(project, version), env) as wired:
         row = common.find_reference(wired, version)
         if not any((texts, drop, tag, untag)):
             return _known(out, row, 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, BadArgument, Json, Project, Quiet
+from flyball.cli.common import HERE, BadArgument, Env, Json, Project, Quiet
 from flyball.cli.output import Output, ago, counted, dated
 from flyball.clock import rfc3339
 from flyball.errors import BadInput, plain
@@ -45,6 +45,7 @@ def lineage(
         bool, typer.Option("--openlineage", help="OpenLineage events instead, one a line: of X and what is told of it, or of all")
     ] = False,
     file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="write the events there; a file is replaced whole")] = None,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -58,7 +59,7 @@ def lineage(
     if file is not None and not openlineage:
         raise BadArgument("--out is of --openlineage", fix="flyball lineage --openlineage --out FILE")
     direction: Direction = "both" if up == down else "up" if up else "down"
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         if openlineage:
             _export(out, wired, thing, file, direction)
             return 0

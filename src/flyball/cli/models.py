@@ -10,7 +10,7 @@ import typer
 
 from flyball.cli import common, comparing, lifecycle
 from flyball.cli.card import card, framing_document
-from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.costs import cost_text, search_text
 from flyball.cli.output import Output, ago, estimate
 from flyball.clock import Instant, rfc3339
@@ -61,13 +61,14 @@ def list_versions(
         str, typer.Option("--search", metavar="TERMS", help='such as "accuracy>0.7 state=eligible tag=region:eu"; all of them have to hold')
     ] = "",
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=1_000_000, help="how many versions at most")] = _SHOWN,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Every version, newest first. With its state, its part in serving, and its metrics on the hold-out."""
     out, query = Output(as_json=as_json, quiet=quiet), parse(search)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         if model:
             common.declared(wired, common.model_name(model))
         state, now = wired.ports.ledger.state(), wired.ports.clock.now()
@@ -102,13 +103,14 @@ def _versions(state: State, model: str) -> list[VersionRow]:
 def show(
     version: Version,
     *,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """One version. Where it comes from, what it was made of, and how it was judged."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         row = common.find_reference(wired, version)
         state = wired.ports.ledger.state()
         if row.state is VersionState.DELETED:

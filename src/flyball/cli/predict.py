@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.output import Output, number
 from flyball.errors import BadInput, Unavailable
 from flyball.serving.explain import once
@@ -36,6 +36,7 @@ def predict(
     key: Annotated[str, typer.Option("--key", metavar="TEXT", help="the caller's key: a rollout keeps it with one version")] = "",
     explain: Annotated[bool, typer.Option("--explain", help="say what each feature has to do with the answer; nothing is logged")] = False,
     moment: Annotated[str, typer.Option("--time", metavar="T", help="the time that the row is about, as RFC 3339")] = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -50,7 +51,7 @@ def predict(
     if listed and explain:
         why = "the items of one list are explained together"
         raise BadInput("--explain is for rows", why=why, fix=f"POST /models/{ref}/explain with row and items")
-    with gateway(project) as client:
+    with gateway(project, env) as client:
         if explain:
             found = _explained(client, str(ref), [rows] if isinstance(rows, dict) else rows, key or None, moment or None)
             _tell(out, found)
@@ -142,20 +143,20 @@ def read_text(name: str) -> str:
         raise BadInput(f"{named(name)} is not UTF-8 text", why=str(error), fix="write it as UTF-8") from None
 
 
-def gateway(project: Path) -> GatewayClient:
+def gateway(project: Path, env: str) -> GatewayClient:
     """A client of the project's gateways. Raises NotFound outside a project, Unavailable where it is not up."""
     from flyball.declare.project import find_project
     from flyball.serving.address import is_loopback, url_of
     from flyball.serving.client import GatewayClient
-    from flyball.serving.layout import Layout, read_json
+    from flyball.serving.layout import Layout, read_json, state_folder
 
     root = find_project(project)
-    told = read_json(Layout(root / ".flyball").gateways)
+    told = read_json(Layout(state_folder(root, env)).gateways)
     if not isinstance(told, dict):
         raise Unavailable(f"flyball is not up in {root}", why="no gateway listens", fix="start it: flyball up")
     host, token = str(told.get("host", "127.0.0.1")), ""
     if not is_loopback(host):
         from flyball.wiring import secret
 
-        token = secret(root)
+        token = secret(root, env)
     return GatewayClient(url_of(host, told["port"]), token=token)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
+from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
 from flyball.cli.output import Output
 from flyball.errors import BadInput
 from flyball.loop import lookup, orders
@@ -31,6 +31,7 @@ def release(
     reason: Reason = "",
     dry_run: DryRun = False,
     key: Key = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -39,7 +40,7 @@ def release(
     out = Output(as_json=as_json, quiet=quiet)
     if not parse_ref(version).version:
         raise BadInput(f"{version} names no version", why="a release is of one version", fix=f"flyball models list {version} shows them")
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         row = common.find_reference(wired, version)
         model = common.declared(wired, row.model)
         met = judged_against_another(wired, row)

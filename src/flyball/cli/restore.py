@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.output import Output, counted, roughly
 from flyball.clock import rfc3339
 from flyball.errors import FlyballError
@@ -23,6 +23,7 @@ app = common.app()
 def restore(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="what flyball backup wrote")],
     *,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -33,7 +34,7 @@ def restore(
     from flyball.loop.restoring import restore as bring
 
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         wired.permit(Restore)
         made = bring(wired.ledger, wired.blobs, wired.layout, folder)
         found = verify(wired.ledger, wired.blobs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
+from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
 from flyball.cli.output import Output
 from flyball.loop import lookup, orders, releases
 from flyball.records.base import Event, State
@@ -32,13 +32,14 @@ def rollback(
     reason: Reason = "",
     dry_run: DryRun = False,
     key: Key = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Leave the rollout that is under way; without one, the former champion answers again. Waits until that is in force."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         declared = common.declared(wired, common.model_name(model))
         ports = wired.ports
         acting = Acting(reason, dry_run, key)

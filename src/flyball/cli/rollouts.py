@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason, Yes
+from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason, Yes
 from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.cli.release import step_text
 from flyball.clock import Instant
@@ -30,13 +30,14 @@ def rollouts() -> None:
 def list_rollouts(
     model: Annotated[str, typer.Argument(metavar="[MODEL]", help="only this model's rollouts", show_default=False)] = "",
     *,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Every rollout, newest first."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         if model:
             common.declared(wired, common.model_name(model))
         now = wired.ports.clock.now()
@@ -54,10 +55,10 @@ def list_rollouts(
 
 
 @app.command()
-def show(rollout: Rollout, *, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
+def show(rollout: Rollout, *, env: Env = "", project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
     """One rollout. Where it stands, and what each test has for and against it."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         ports = wired.ports
         state, now = ports.ledger.state(), ports.clock.now()
         row = lookup.rollout(state, rollout)
@@ -76,8 +77,8 @@ def show(rollout: Rollout, *, project: Project = HERE, as_json: Json = False, qu
     return 0
 
 
-def _act(rollout: str, verb: orders.SteerVerb, acting: Acting, *, project: Path, out: Output, yes: bool = True) -> int:
-    with common.opened(project) as wired:
+def _act(rollout: str, verb: orders.SteerVerb, acting: Acting, *, project: Path, env: str, out: Output, yes: bool = True) -> int:
+    with common.opened(project, env) as wired:
         ports = wired.ports
         row = lookup.rollout(ports.ledger.state(), rollout)
         common.must_see(wired, row.model)
@@ -102,12 +103,13 @@ def pause(
     reason: Reason = "",
     dry_run: DryRun = False,
     key: Key = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Stop it where it is; traffic stays as it is split. A guard that fires still rolls it back."""
-    return _act(rollout, "pause", Acting(reason, dry_run, key), project=project, out=Output(as_json=as_json, quiet=quiet))
+    return _act(rollout, "pause", Acting(reason, dry_run, key), project=project, env=env, out=Output(as_json=as_json, quiet=quiet))
 
 
 @app.command()
@@ -117,12 +119,13 @@ def resume(
     reason: Reason = "",
     dry_run: DryRun = False,
     key: Key = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Let a paused or frozen rollout go on."""
-    return _act(rollout, "resume", Acting(reason, dry_run, key), project=project, out=Output(as_json=as_json, quiet=quiet))
+    return _act(rollout, "resume", Acting(reason, dry_run, key), project=project, env=env, out=Output(as_json=as_json, quiet=quiet))
 
 
 @app.command()
@@ -133,12 +136,13 @@ def abort(
     dry_run: DryRun = False,
     key: Key = "",
     yes: Yes = False,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Roll it back: the champion from before takes all traffic again."""
-    return _act(rollout, "abort", Acting(reason, dry_run, key), project=project, out=Output(as_json=as_json, quiet=quiet), yes=yes)
+    return _act(rollout, "abort", Acting(reason, dry_run, key), project=project, env=env, out=Output(as_json=as_json, quiet=quiet), yes=yes)
 
 
 def where(row: RolloutRow, now: Instant, evidence: RolloutEvidence | None = None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
+from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
 from flyball.cli.comparing import show as show_comparison
 from flyball.cli.costs import cost_text, search_text
 from flyball.cli.models import verdict_line
@@ -44,13 +44,14 @@ def list_runs(
     model: Annotated[str, typer.Argument(metavar="[MODEL]", help="only this model's runs", show_default=False)] = "",
     *,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="how many, the newest first")] = _SHOWN,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Runs, newest first. Why each was made, what it came to, and how long it took."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         if model:
             common.declared(wired, common.model_name(model))
         now = wired.ports.clock.now()
@@ -91,13 +92,14 @@ def show(
     run: Run,
     *,
     log: Annotated[bool, typer.Option("--log", help="all that it has written, and nothing else")] = False,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """One run. What it was asked, what it came to, and the end of its log."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         row = _found(wired, run)
         text = _log(wired, row)
         if log:
@@ -153,13 +155,14 @@ def compare(
     first: Run,
     second: Run,
     *,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Two runs side by side. What differs of data, features, code, parameters and libraries, their metrics, and their verdicts."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         found = [sides.of_run(wired.ports, _found(wired, name)) for name in (first, second)]
         show_comparison(out, compared(*found))
     return 0
@@ -172,13 +175,14 @@ def cancel(
     reason: Reason = "",
     dry_run: DryRun = False,
     key: Key = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Stop a run that has not ended. What it has found by then is lost."""
     out, acting = Output(as_json=as_json, quiet=quiet), Acting(reason, dry_run, key)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         row = _found(wired, run)
         command = CancelRun(
             id=common.command_id(wired, acting, f"cancel {row.run}"),

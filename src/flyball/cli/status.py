@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from flyball.cli import common
-from flyball.cli.common import HERE, LOOP_FRESH, Json, Project, Quiet
+from flyball.cli.common import HERE, LOOP_FRESH, Env, Json, Project, Quiet
 from flyball.cli.incidents import step
 from flyball.cli.models import asked_text, person_does
 from flyball.cli.output import Output, ago, dated, number, roughly
@@ -90,10 +90,10 @@ class Line(Record, frozen=True):
 
 
 @app.command()
-def status(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
+def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
     """Champion, traffic, live quality against its release, latency, drift and labels of each model; open incidents and proposals, views behind."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         state, now = wired.ports.ledger.state(), wired.ports.clock.now()
         lines = [line(wired, state, name, now) for name, _ in state.scan(DECLARATIONS) if common.may_see(wired, name)]
         incidents = [row for _, row in state.scan(INCIDENTS) if row.state != IncidentState.CLOSED and common.may_see(wired, row.model)]

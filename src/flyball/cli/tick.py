@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.look import look
 from flyball.cli.output import Output, roughly
 from flyball.clock import rfc3339
@@ -25,14 +25,14 @@ class _Looked:
 
 
 @app.command()
-def tick(*, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
+def tick(*, env: Env = "", project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
     """Do everything that is due, once. Where flyball is up it does so by itself, and this does nothing."""
     from flyball.ledger.anchors import TIMEOUT_S
     from flyball.loop.tick import one_models_own
     from flyball.loop.tick import tick as one_pass
 
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         ports = wired.ports
         before = ports.ledger.size()
         if common.is_up(wired):

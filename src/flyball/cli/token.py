@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
+from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
 from flyball.cli.output import Output, ago, roughly
 from flyball.clock import Instant, rfc3339
 from flyball.errors import BadInput, Refused
@@ -55,13 +55,14 @@ def create(
     ] = False,
     dry_run: DryRun = False,
     key: Key = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Give a person or a program a token. Its secret is printed here, once."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as opened:
+    with common.opened(project, env) as opened:
         wired = _recovering(opened) if recover else opened
         acting, clock, secret = Acting(dry_run=dry_run, key=key), wired.ports.clock, new_secret()
         command = tokens.order(
@@ -126,13 +127,14 @@ def _expiry(text: str, now: Instant) -> Instant:
 def list_tokens(
     *,
     everything: Annotated[bool, typer.Option("--all", help="those that are not taken any more, too")] = False,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Every token that is taken, newest first. Without secrets: nobody has them but their holders."""
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         refused = may_see_tokens(wired.caller)
         if refused is not None:
             raise error_of(refused)
@@ -167,6 +169,7 @@ def revoke(
     reason: Reason = "",
     dry_run: DryRun = False,
     key: Key = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -175,7 +178,7 @@ def revoke(
     out = Output(as_json=as_json, quiet=quiet)
     if not reason.strip():
         raise BadInput("revoking a token needs a reason", why="it is recorded, and told to whoever still uses it", fix='--reason "…"')
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         acting = Acting(reason, dry_run, key)
         command = RevokeToken(
             id=common.command_id(wired, acting, f"revoke {token_id}"),

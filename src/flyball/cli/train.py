@@ -12,7 +12,7 @@ import typer
 
 from flyball.cli import common, reproduce
 from flyball.cli.apply import declare
-from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
+from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
 from flyball.cli.costs import cost_text
 from flyball.cli.look import look
 from flyball.cli.models import asked_text, verdict_line, verdicts
@@ -80,6 +80,7 @@ def train(
     reason: Reason = "",
     dry_run: DryRun = False,
     key: Key = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -91,9 +92,9 @@ def train(
     out = Output(as_json=as_json, quiet=quiet)
     if again:
         _alone(fixed=fixed, trials=trials, wanted=wanted)
-        return _reproduce(project, out, model, again, Acting(reason, dry_run, key))
+        return _reproduce(project, env, out, model, again, Acting(reason, dry_run, key))
     parameters = _parameters(fixed or [])
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         name = common.model_name(model)
         if dry_run:
             return _dry_run(wired, out, name, parameters, trials, Acting(reason, dry_run, key), release=wanted is not False)
@@ -124,8 +125,8 @@ def _alone(**others: object) -> None:
         )
 
 
-def _reproduce(project: Path, out: Output, model: str, named: str, acting: Acting) -> int:
-    with common.opened(project) as wired:
+def _reproduce(project: Path, env: str, out: Output, model: str, named: str, acting: Acting) -> int:
+    with common.opened(project, env) as wired:
         declared = common.declared(wired, common.model_name(model))
         run = reproduce.queue(wired, out, declared.name, named, acting)
         if not run:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.declare.project import find_project, read_project
 from flyball.errors import BadInput, Refused
 from flyball.serving.address import is_loopback
-from flyball.serving.layout import Layout
+from flyball.serving.layout import Layout, state_folder
 from flyball.serving.supervisor import bind, take_lock
 from flyball.serving.whole import require_whole
 from flyball.settings import read_settings
@@ -42,6 +43,7 @@ def up(
         int | None, typer.Option("--gateways", metavar="N", min=1, max=64, help="gateway processes", show_default="2")
     ] = None,
     watch: Annotated[bool, typer.Option("--watch/--no-watch", help="apply loop files when they change")] = True,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -49,7 +51,7 @@ def up(
     """Start gateways, workers and the loop; say where they listen. Ctrl-C ends it in order: open requests are answered first."""
     # not by way of wiring, whose imports would cost what the first answer waits for; the control plane opens the store
     root = find_project(project)
-    settings = read_settings(read_project(root).settings.get("settings", {}), os.environ)
+    settings = read_settings(read_project(root, env).settings, os.environ)
     place = (host if host is not None else settings.host).strip()
     address = port if port is not None else settings.port
     count = gateways if gateways is not None else settings.gateways
@@ -58,39 +60,43 @@ def up(
             f"port {address} and {count} gateways cannot be", why="ports are 1 to 65535, gateways 1 or more", fix="mend [settings]"
         )
     if os.environ.get("FLYBALL_TOKEN"):
-        _require_right(root, watch=watch)
-    layout = Layout(root / ".flyball")
+        _require_right(root, env, watch=watch)
+    layout = Layout(state_folder(root, env))
     # said here at once; the supervisor looks again once it has the lock, without which a restore may begin meanwhile
     require_whole(layout)
     # tried here first, so that a second `up` is refused in the same words and forms as everything else
     os.close(take_lock(layout.lock))
     with bind(place, address) as listener:
         if not is_loopback(str(listener.getsockname()[0])):
-            _require_token(root, place)
+            _require_token(root, env, place)
     if not (quiet or as_json) and not any((root / name).exists() for name in ("loop.py", "loops")):
         print("no loop file yet: write loop.py, it is applied when it is there", file=sys.stderr)
-    control = "python -P -m flyball.api.control" + ("" if watch else " --no-watch")
     tell = "json" if as_json else "nothing" if quiet else "text"
-    command = ["--root", str(root), "--host", place, "--port", str(address), "--gateways", str(count), "--control", control, "--tell", tell]
+    command = ["--root", str(root), "--env", env, "--host", place, "--port", str(address), "--gateways", str(count), "--tell", tell]
+    _become(command, env, watch=watch)
+
+
+def _become(command: Sequence[str], env: str, *, watch: bool) -> NoReturn:
+    """Let the supervisor take this process's place: it is standard library only, and the terminal's Ctrl-C reaches it, when it can take one."""
+    control = "python -P -m flyball.api.control" + (f" --env {env}" if env else "") + ("" if watch else " --no-watch")
     sys.stdout.flush()
     sys.stderr.flush()
-    # the supervisor takes this process's place: it is standard library only, and the terminal's Ctrl-C reaches it, when it can take one
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     # workers run users' code, and no process of these gives commands as a person
     os.environ.pop("FLYBALL_TOKEN", None)
     os.execv(  # noqa: S606 - our own interpreter, arguments in a list
-        sys.executable, [sys.executable, "-P", "-m", "flyball.serving.supervisor", *command]
+        sys.executable, [sys.executable, "-P", "-m", "flyball.serving.supervisor", *command, "--control", control]
     )
 
 
-def _require_right(root: Path, *, watch: bool) -> None:
+def _require_right(root: Path, env: str, *, watch: bool) -> None:
     """Whoever brings a token may set the loop going, and with `watch` apply the loop files. Raises Refused, Unauthenticated, Unavailable.
 
     Who brings none is the user of this machine, whose files these are: they are not asked, so predictions come back without the database.
     """
     from flyball.loop.authority import Drive, Watch
 
-    with common.opened(root) as wired:
+    with common.opened(root, env) as wired:
         wired.permit(Drive)
         if watch:
             try:
@@ -100,13 +106,13 @@ def _require_right(root: Path, *, watch: bool) -> None:
                 raise Refused(refused.what, why=refused.why, fix=fix, code=refused.code) from None
 
 
-def _require_token(root: Path, host: str) -> None:
+def _require_token(root: Path, env: str, host: str) -> None:
     """Gateways that others reach answer to tokens alone: without one that somebody was given, they would answer to nobody. Raises Refused."""
     from flyball.governance.authority import LOOP_ACTOR, is_valid
     from flyball.records.identity import TOKENS
     from flyball.serving.tokens import publish
 
-    with common.opened(root) as wired:
+    with common.opened(root, env) as wired:
         now = wired.ports.clock.now()
         rows = [row for _, row in wired.ports.ledger.state().scan(TOKENS)]
         if not any(is_valid(row, now) and row.created_by != LOOP_ACTOR for row in rows):

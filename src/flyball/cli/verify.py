@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, BadArgument, Json, Project, Quiet
+from flyball.cli.common import HERE, BadArgument, Env, Json, Project, Quiet
 from flyball.cli.output import Output, counted
 from flyball.clock import Instant, Span, instant, rfc3339
 from flyball.errors import Refused
@@ -31,6 +31,7 @@ def verify(
         str, typer.Option("--since", metavar="TIME", help="rows logged since then: 24h (ago), or 2026-01-31T12:00:00Z")
     ] = "24h",
     sample: Annotated[int, typer.Option("--sample", metavar="N", min=1, help="at most so many rows a version")] = 1_000,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -39,7 +40,7 @@ def verify(
     from flyball.loop.verifying import Sample
 
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         now = wired.ports.clock.now()
         ref = common.reference(model) if model else None
         if ref is not None and ref.version:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, Json, Project, Quiet
+from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.output import Output, ago, dated
 from flyball.clock import Instant, rfc3339
 from flyball.loop import lookup
@@ -44,13 +44,13 @@ def _row(wired: Wired, state: State, name: str) -> DatasetRow:
     return row
 
 
-def show(name: Name, *, project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
+def show(name: Name, *, env: Env = "", project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
     """One data set. Every version with its schema, parents and chunks, what was left out of it, where its rows lie, and the head's profile."""
     from flyball.data.commit import statistics
     from flyball.loop import comparing
 
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         state, now = wired.ports.ledger.state(), wired.ports.clock.now()
         row = _row(wired, state, name)
         found = comparing.stored(state, name, wired.blobs)
@@ -122,6 +122,7 @@ def diff(
     before: Annotated[str, typer.Argument(metavar="A", help="a version: its number, or how its content begins")],
     after: Annotated[str, typer.Argument(metavar="B", help="another; default is the version in use")] = "",
     *,
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -130,7 +131,7 @@ def diff(
     from flyball.loop import comparing
 
     out = Output(as_json=as_json, quiet=quiet)
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         state = wired.ports.ledger.state()
         _row(wired, state, name)
         old, new, found = comparing.compare(state, wired.ports.library, wired.blobs, name, before, after)

@@ -8,7 +8,7 @@ import typer
 
 from flyball.cli import common
 from flyball.cli.approve import VersionArgument
-from flyball.cli.common import HERE, Acting, DryRun, Json, Key, Project, Quiet, Reason
+from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
 from flyball.cli.models import waivers_document
 from flyball.cli.output import Output
 from flyball.errors import BadInput
@@ -33,6 +33,7 @@ def waive(
     reason: Reason = "",
     dry_run: DryRun = False,
     key: Key = "",
+    env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -45,7 +46,7 @@ def waive(
         raise BadInput(f"{version} names no version", why="a waiver is of one version", fix=f"flyball models list {version} shows them")
     if not gate.strip():
         raise BadInput("no gate is named", why="a waiver is of one gate", fix=f"--gate, as flyball models show {version} writes it")
-    with common.opened(project) as wired:
+    with common.opened(project, env) as wired:
         row = common.find_reference(wired, version)
         acting = Acting(reason, dry_run, key)
         command, decide = waivers.waive(

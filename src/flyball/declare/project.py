@@ -10,20 +10,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flyball.errors import DeclarationError, NotFound, Problem
+from flyball.declare.units import near
+from flyball.errors import BadInput, DeclarationError, NotFound
+from flyball.records.models import valid_name
 
 MARK = "flyball.toml"
 _TABLES = ("settings", "env", "secrets")
+_APART = ("database_url", "online_url")
+"""Settings that name a place which two environments must not share."""
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
 
 
 @dataclass(frozen=True)
 class Project:
-    """A project's folder, its loop files (relative to it, with `/`), and what `flyball.toml` says."""
+    """A project's folder, its loop files (relative to it, with `/`), and what `flyball.toml` says for one environment.
+
+    `env` names it (empty: the project's own, on this machine, which no table is about), `environments` are all, in promotion order.
+    """
 
     root: Path
     loop_files: tuple[str, ...]
     settings: dict[str, Any]
+    secrets: Any
+    env: str = ""
+    environments: tuple[str, ...] = ()
+
+    @property
+    def before(self) -> str:
+        """The environment that a version comes from; empty where versions are made: in the first, and in the project's own."""
+        return self.environments[self.environments.index(self.env) - 1] if self.env in self.environments[1:] else ""
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether versions go on from here to another environment."""
+        return self.env in self.environments[:-1]
 
 
 def find_project(start: Path) -> Path:
@@ -40,40 +60,76 @@ def find_project(start: Path) -> Path:
     )
 
 
-def read_project(root: Path) -> Project:
-    """Read a project's settings and list its loop files. Raises NotFound without `flyball.toml`, DeclarationError if it is broken."""
+def read_project(root: Path, env: str = "") -> Project:
+    """Read a project's settings and list its loop files.
+
+    Raises NotFound without `flyball.toml`, or where it has no such environment, DeclarationError if it is broken.
+    """
+    toml = _read(root)
+    tables = _environments(toml)
+    if env and env not in tables:
+        listed = f"it has {', '.join(tables)}" if tables else "it has none"
+        raise NotFound(
+            f'{MARK} has no environment "{env[:64]}"', why=listed, fix=f"write [env.{env[:64]}]" if not tables else near(env, tables)
+        )
+    settings = toml.get("settings", {})
+    own = {name: value for name, value in tables.get(env, {}).items() if name != "secrets"}
+    return Project(
+        root,
+        loop_files(root),
+        {**settings, **own} if isinstance(settings, dict) else settings,
+        tables.get(env, {}).get("secrets", toml.get("secrets", {})),
+        env,
+        tuple(tables),
+    )
+
+
+def _read(root: Path) -> dict[str, Any]:
+    """What `flyball.toml` holds: tables of known names."""
     mark = root / MARK
     try:
-        settings = tomllib.loads(mark.read_text(encoding="utf-8"))
+        toml = tomllib.loads(mark.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise NotFound(
             f"{root} is not a flyball project", why=f"it has no {MARK}", fix="make one: flyball init DIR", code="no-project"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise DeclarationError(f"{MARK} cannot be read", why=str(error), fix="mend the file; an empty one is enough") from error
-    strange = next((name for name in settings if name not in _TABLES), "")
+    strange = next((name for name in toml if name not in _TABLES), "")
     if strange:
         raise DeclarationError(
             f'{MARK} has "{strange}" where it says nothing',
             why=f"it has the tables {', '.join(f'[{name}]' for name in _TABLES)}",
             fix=f"write it under [{_TABLES[0]}], if it is a setting",
         )
-    return Project(root, loop_files(root), settings)
+    return toml
 
 
-def unread(project: Project) -> list[Problem]:
-    """What `flyball.toml` may say and nothing reads yet."""
-    tables = project.settings.get("env", {})
-    names = list(tables) if isinstance(tables, dict) else []
-    return [
-        Problem(
-            f"{MARK}  [env.{name}]",
-            "not built yet: environments",
-            "nothing reads it: every command acts on the database and the folder of this project",
-            "keep each environment as a project of its own, with the same loop files",
-        )
-        for name in names
-    ]
+def _environments(toml: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The tables of `[env]`, in the order of the file. Raises DeclarationError for what is no such table, or a place that two share."""
+    tables = toml.get("env", {})
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise DeclarationError(f"[env] of {MARK} is no list of environments", fix="write [env.staging], and its settings below it")
+    for name in tables:
+        try:
+            valid_name(name, "project environment")
+        except BadInput as error:
+            raise DeclarationError(f"[env.{name[:64]}] of {MARK}: {error.what}", why=error.why, fix=error.fix) from None
+    shared = toml.get("settings", {})
+    for key in _APART:
+        taken: dict[object, str] = {}
+        for name, table in {"": {}, **tables}.items():
+            value = {**(shared if isinstance(shared, dict) else {}), **table}.get(key, "")
+            if value and value in taken.values():
+                other = next(who for who, what in taken.items() if what == value)
+                whose = f"[env.{other}]" if other else "the project's own environment"
+                raise DeclarationError(
+                    f"[env.{name}] and {whose} have the same {key}",
+                    why="each keeps a record of its own of what was decided and what is served",
+                    fix=f'write another one under [env.{name}]: {key} = "…"',
+                )
+            taken[name] = value
+    return tables
 
 
 def loop_files(root: Path) -> tuple[str, ...]:

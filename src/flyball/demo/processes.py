@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from flyball.errors import Unavailable
-from flyball.serving.layout import Layout, read_json
+from flyball.serving.layout import Layout, read_json, state_folder
 from flyball.wiring import Wired
 
 _UP_S = 30.0
@@ -22,7 +22,7 @@ class Up:
     """`flyball up` in a session of its own, so that a Ctrl-C reaches it through us alone."""
 
     def __init__(self, root: Path, port: int) -> None:
-        self._layout = Layout(root / ".flyball")
+        self._layout = Layout(state_folder(root))
         self._said = root / "up.log"
         with self._said.open("ab") as output:
             self._process = subprocess.Popen(

@@ -17,7 +17,7 @@ from flyball.declare.framing import implied
 from flyball.declare.model import Model
 from flyball.declare.owners import owners
 from flyball.declare.problems import warnings
-from flyball.declare.project import read_project, unread
+from flyball.declare.project import read_project
 from flyball.declare.reads import looked_at
 from flyball.errors import FlyballError, Problem
 from flyball.loop.compiling import Broken, Compilation, Compiler
@@ -25,6 +25,7 @@ from flyball.loop.reading import Reader, reader_of
 from flyball.loop.reading import compiled as code
 from flyball.records.data import DatasetVersion
 from flyball.records.declarations import Compiled
+from flyball.serving.layout import state_folder
 from flyball.settings import Settings
 from flyball.store.blobs import Blobs
 
@@ -86,12 +87,11 @@ class Standards:
 
 
 class CheckReport(NamedTuple):
-    """A project as checked. `gone` are applied models that no loop file declares any more, `doubts` are warnings of the project's own."""
+    """A project as checked. `gone` are applied models that no loop file declares any more."""
 
     models: tuple[ModelReport, ...]
     broken: tuple[Broken, ...]
     gone: tuple[str, ...]
-    doubts: tuple[Problem, ...] = ()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -102,11 +102,12 @@ class CheckReport(NamedTuple):
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """Every warning."""
-        return (*self.doubts, *(warning for model in self.models for warning in model.warnings))
+        return tuple(warning for model in self.models for warning in model.warnings)
 
 
 def check_project(
     root: Path,
+    env: str = "",
     *,
     data: bool = False,
     standards: Standards | None = None,
@@ -120,16 +121,15 @@ def check_project(
     Raises NotFound outside a project, BadInput where nothing is declared, DeclarationError for a broken `flyball.toml`; all else is in
     the report.
     """
-    project = read_project(root)
+    project = read_project(root, env)
     compilation = Compiler(project.root).compile(prove="data" if data else "made")
     compilation.refuse_empty(project.root)
     if data and standards is None:
         from flyball.data.against import Against
 
         standards = Standards(Against())
-    reader = reader_of(project, Settings(), project.root / ".flyball") if data else None
-    found = report(compilation, reader, standards=standards, applied=applied or {}, known=known or {}, only=only)
-    return found._replace(doubts=tuple(unread(project)))
+    reader = reader_of(project, Settings(), state_folder(project.root, env)) if data else None
+    return report(compilation, reader, standards=standards, applied=applied or {}, known=known or {}, only=only)
 
 
 def report(
@@ -351,7 +351,6 @@ def to_json(checked: CheckReport) -> dict[str, Any]:
         ],
         "broken": [{"file": file.file, "problems": [plain(problem) for problem in file.problems]} for file in checked.broken],
         "gone": list(checked.gone),
-        "warnings": [plain(warning) for warning in checked.doubts],
         "problems": len(checked.problems),
     }
 
@@ -383,7 +382,6 @@ def to_lines(checked: CheckReport) -> list[str]:
         lines += [f"  power          {line.text}" for line in model.power]
         lines += [f"  changed        {difference}" for difference in model.differences]
         lines += [f"  warning  {str(warning).replace(chr(10), chr(10) + '  ')}" for warning in model.warnings]
-    lines += [f"warning  {warning}" for warning in checked.doubts]
     lines += [str(problem) for problem in checked.problems]
     lines += [GONE.format(name) for name in checked.gone]
     sums = (len(checked.models), "model"), (len(checked.problems), "problem"), (len(checked.warnings), "warning")

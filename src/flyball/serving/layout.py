@@ -183,6 +183,11 @@ class Layout:
             return folder
 
 
+def state_folder(project: Path, env: str = "") -> Path:
+    """Where a project's state is, in one of its environments (empty: its own, on this machine)."""
+    return project / ".flyball" / "env" / env if env else project / ".flyball"
+
+
 def _fits(folder: Path) -> bool:
     return len(os.fsencode(folder)) + 22 < _LONGEST_SOCKET_PATH
 

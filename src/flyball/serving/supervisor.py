@@ -25,7 +25,7 @@ from flyball.compute.guardian import ONE_THREAD
 from flyball.errors import Conflict, FlyballError, Interrupted, Refused, kind_of, problem
 from flyball.serving.address import reach, url_of
 from flyball.serving.children import Child, Spare
-from flyball.serving.layout import UNSAID, Layout, read_json, worker_name, write_json
+from flyball.serving.layout import UNSAID, Layout, read_json, state_folder, worker_name, write_json
 from flyball.serving.whole import require_whole
 
 LOOK_S = 0.05
@@ -138,10 +138,18 @@ class Supervisor:
     """Starts, restarts and ends the processes of one project."""
 
     def __init__(
-        self, project: Path, listener: socket.socket, lock: int, *, gateways: int, control: Sequence[str], quiet: bool = False
+        self,
+        project: Path,
+        layout: Layout,
+        listener: socket.socket,
+        lock: int,
+        *,
+        gateways: int,
+        control: Sequence[str],
+        quiet: bool = False,
     ) -> None:
         self._project = project
-        self._layout = Layout(project / ".flyball")
+        self._layout = layout
         self._listener = listener
         self._host, self._port = str(listener.getsockname()[0]), int(listener.getsockname()[1])
         self._lock = lock
@@ -349,26 +357,28 @@ def control_argv(text: str, project: Path) -> list[str]:
 
 
 def supervise(
-    project: Path, *, host: str, port: int, gateways: int, control: str, up: Callable[[str, int], None], quiet: bool = False
+    project: Path, env: str, *, host: str, port: int, gateways: int, control: str, up: Callable[[str, int], None], quiet: bool = False
 ) -> int:
-    """Run a project until told to stop, and tell what the loop does; the exit code.
+    """Run a project, in one of its environments, until told to stop, and tell what the loop does; the exit code.
 
     Raises Conflict (already up, being restored, port in use), Refused, Interrupted (before it listened).
     """
-    lock = take_lock(project / ".flyball" / "lock")
+    layout = Layout(state_folder(project, env))
+    lock = take_lock(layout.lock)
     try:
-        require_whole(Layout(project / ".flyball"))
+        require_whole(layout)
         listener = bind(host, port)
     except FlyballError:
         os.close(lock)
         raise
-    return Supervisor(project, listener, lock, gateways=gateways, control=control_argv(control, project), quiet=quiet).run(up)
+    return Supervisor(project, layout, listener, lock, gateways=gateways, control=control_argv(control, project), quiet=quiet).run(up)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="flyball.serving.supervisor")
     parser.add_argument("--root", type=Path, required=True, help="the project's folder")
+    parser.add_argument("--env", default="", help="the environment; empty: the project's own")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=7117)
     parser.add_argument("--gateways", type=int, default=2)
@@ -393,6 +403,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return supervise(
             options.root.resolve(),
+            options.env,
             host=options.host,
             port=options.port,
             gateways=options.gateways,
