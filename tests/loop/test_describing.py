@@ -105,8 +105,11 @@ def test_a_card_lifts_no_gate_that_failed_or_lacks_rows() -> None:
     failed = Carded(FAILED, OPEN)
     failed.tell(VersionRejected(model="m", version="1.1.0", verdicts=failed.what.verdicts))
     for blank in BLANKS:
-        assert kinds(failed.writes(blank, "told")) == ["version.described"]
+        assert kinds(failed.writes(blank, "told")) == ["version.described", "version.rejected"]
     assert failed.row().state is VersionState.REJECTED
+    assert [verdict.outcome for verdict in failed.row().verdicts] == [Outcome.FAIL, Outcome.PASS], (
+        "what it says of its card is as the card is"
+    )
 
 
 def test_without_a_gate_on_the_card_a_text_is_written_and_nothing_is_judged() -> None:

@@ -23,7 +23,7 @@ from flyball.registry import rules as registry
 LONGEST = 3_000
 
 _RELEASED = (VersionState.DEPLOYED, VersionState.RETIRED)
-_JUDGED = (VersionState.HELD, VersionState.ELIGIBLE, *_RELEASED)
+_JUDGED = (VersionState.HELD, VersionState.ELIGIBLE, VersionState.REJECTED, *_RELEASED)
 
 
 class Describe(Record, frozen=True):
