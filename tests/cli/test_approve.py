@@ -40,7 +40,7 @@ def test_a_version_waits_for_a_person_who_is_not_its_author(flyball, held: Path,
     ben = verb("token", "create", "ben", "--job", "risk-officer", "--json").document["secret"]
     dry = verb("approve", ref, "--reason", "fine", "--dry-run", token=ben)
     assert "would record  version.approved" in dry.out, dry.err
-    assert verb("approve", ref, token=ben).code == 1, "a reason is needed"
+    assert verb("approve", ref, token=ben).code == 2, "a reason is needed"
     given = verb("approve", ref, "--reason", "looked at the days", "--json", token=ben)
     assert (given.code, given.document["state"]) == (0, "eligible"), given.out
     assert [said["actor"] for said in given.document["said"]] == ["user:ben"]

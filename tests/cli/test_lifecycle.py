@@ -38,6 +38,9 @@ def test_who_releases_what_is_advised_against_is_told(flyball, trained: Path) ->
 
     ref = "demand@1.0.0"
     assert verb("models", "deprecate", ref, "--reason", "its window is too long").code == 0
+    again = verb("models", "deprecate", ref, "--reason", "its window is too long")
+    assert (again.code, "is as it was   eligible   nothing is recorded: it was so already" in again.out) == (0, True), again.out
+    assert verb("models", "deprecate", ref, "--reason", "its window is too long", "--json").document["event"] is None
     assert "eligible, deprecated" in verb("models", "list").out
     assert "advised   against: its window is too long" in verb("models", "show", ref).out
     assert f"advised   against {ref} (eligible): its window is too long" in verb("status").out

@@ -10,7 +10,7 @@ import typer
 from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
 from flyball.cli.models import asked_text
-from flyball.cli.output import Output
+from flyball.cli.output import Output, event_text
 from flyball.errors import BadInput
 from flyball.loop import approvals
 from flyball.records.models import parse_ref
@@ -39,8 +39,7 @@ def approve(
 
 def give(version: str, verb: Literal["approve", "reject"], acting: Acting, *, project: Path, env: str, out: Output) -> int:
     """Give a person's verdict; a reason is always asked for."""
-    if not acting.reason.strip():
-        raise BadInput("a person's verdict needs a reason", why="it is recorded under your name", fix='--reason "…"')
+    common.must_say("--reason", acting.reason, "a person's verdict needs a reason")
     if not parse_ref(version).version:
         raise BadInput(f"{version} names no version", why="a verdict is on one version", fix=f"flyball models list {version} shows them")
     with common.opened(project, env) as wired:
@@ -55,8 +54,10 @@ def give(version: str, verb: Literal["approve", "reject"], acting: Acting, *, pr
         after = wired.ports.ledger.state().get(VERSIONS, f"{row.model}/{row.version}")
         assert after is not None, f"{version} was judged and is not there"
         said = {"approve": "approved", "reject": "rejected"}[verb] if receipt.last else "is as it was"
-        out.line(f"{row.model}@{row.version} {said}   {after.state.value}{_still(after.state, asked_text(after))}   event {receipt.last}")
-        out.document({"model": row.model, "version": row.version, "state": after.state, "said": after.said, "event": receipt.last})
+        out.line(
+            f"{row.model}@{row.version} {said}   {after.state.value}{_still(after.state, asked_text(after))}   {event_text(receipt.last)}"
+        )
+        out.document({"model": row.model, "version": row.version, "state": after.state, "said": after.said, "event": receipt.last or None})
     return 0
 
 

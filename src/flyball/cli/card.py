@@ -8,7 +8,7 @@ import typer
 
 from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet
-from flyball.cli.output import Output
+from flyball.cli.output import Output, event_text
 from flyball.declare.model import Model
 from flyball.errors import BadInput
 from flyball.loop import cards, describing, lookup
@@ -57,7 +57,7 @@ def card(
         else:
             left = f"still blank: {', '.join(row.blanks)}" if row.blanks else "its card is written"
             said = f"{blank} is {'written' if text.strip() else 'a blank again'}" if event else f"{blank} is as it was"
-            out.line(f"{row.model}@{row.version}   {said}   {row.state.value}   {left}   event {event}")
+            out.line(f"{row.model}@{row.version}   {said}   {row.state.value}   {left}   {event_text(event)}")
         document = {"model": row.model, "version": row.version, "state": row.state, "framing": framing_document(found.model)}
         out.document(document | {"written": row.card, "blanks": row.blanks, "card": found.text, "event": event or None})
     return 0

@@ -221,6 +221,12 @@ def act(wired: Wired, out: Output, command: CommandT, decide: Decide[CommandT], 
     return None
 
 
+def must_say(option: str, text: str, what: str, *, why: str = "it is recorded under your name", example: str = "…") -> None:
+    """Raise BadArgument where an option that a verb cannot do without is left out, or blank. `what`: "a waiver needs a reason"."""
+    if not text.strip():
+        raise BadArgument(what, why=why, fix=f'{option} "{example}"')
+
+
 def span(option: str, text: str, *, example: str = "90d") -> Span:
     """The span of time that an option is given, 0 or longer. Raises BadArgument."""
     try:

@@ -77,8 +77,8 @@ def erase(
     out = Output(as_json=as_json, quiet=quiet)
     acting = Acting(reason, dry_run, key)
     _checked(subject, reason)
-    if not reason.strip():
-        raise BadInput("an erasure needs a reason", why="it cannot be undone, and the record says why", fix='--reason "request NUMBER"')
+    why = "it cannot be undone, and the record says why"
+    common.must_say("--reason", reason, "an erasure needs a reason", why=why, example="request NUMBER")
     with common.opened(project, env) as wired:
         wired.permit(of_nobody)
         subjects = wired.subjects()

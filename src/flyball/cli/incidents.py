@@ -11,7 +11,6 @@ from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason, Yes
 from flyball.cli.output import Output, ago, dated, roughly
 from flyball.clock import Instant, rfc3339
-from flyball.errors import BadInput
 from flyball.loop import lookup, orders
 from flyball.records.monitoring import INCIDENTS, IncidentRow, IncidentState
 
@@ -128,8 +127,7 @@ def resolve(
     quiet: Quiet = False,
 ) -> int:
     """Close it as a false alarm, with a reason. What really was wrong closes by itself, when that is seen."""
-    if not reason.strip():
-        raise BadInput("a false alarm needs a reason", why="it is recorded under your name", fix='--reason "…"')
+    common.must_say("--reason", reason, "a false alarm needs a reason")
     if not dry_run and not common.sure(f"close {incident} as a false alarm?", yes=yes):
         return 1
     return _settle(
@@ -140,8 +138,8 @@ def resolve(
 def _settle(
     incident: str, verb: Literal["ack", "review", "resolve"], text: str, acting: Acting, *, project: Path, env: str, out: Output
 ) -> int:
-    if verb == "review" and not text.strip():
-        raise BadInput("a review needs a text", why="an empty one teaches nobody", fix='--text "…"')
+    if verb == "review":
+        common.must_say("--text", text, "a review needs a text", why="an empty one teaches nobody")
     with common.opened(project, env) as wired:
         ports = wired.ports
         row = lookup.incident(ports.ledger.state(), incident)

@@ -8,7 +8,7 @@ import typer
 
 from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
-from flyball.cli.output import Output
+from flyball.cli.output import Output, event_text
 from flyball.errors import BadInput
 from flyball.loop import lifecycle, lookup
 from flyball.records.base import Receipt
@@ -37,6 +37,7 @@ def deprecate(
 ) -> int:
     """Advise against a version. It stays what it is, whoever releases it is told, and the loop releases it no more by itself."""
     out, acting = Output(as_json=as_json, quiet=quiet), Acting(reason, dry_run, key)
+    common.must_say("--reason", reason, f"{'taking an advice back' if lift else 'advising against a version'} needs a reason")
     with common.opened(_named(project, version), env) as wired:
         row = common.find_reference(wired, version)
         command, actor = _command(wired, acting, f"deprecate {row.model}@{row.version} {lift}"), wired.caller.actor
@@ -61,6 +62,7 @@ def quarantine(
 ) -> int:
     """Take a version out of everything. It is not released, nor gone back to; what answers is rolled back first."""
     out, acting = Output(as_json=as_json, quiet=quiet), Acting(reason, dry_run, key)
+    common.must_say("--reason", reason, f"{'letting a version out' if lift else 'a quarantine'} needs a reason")
     with common.opened(_named(project, version), env) as wired:
         row = common.find_reference(wired, version)
         ports, actor = wired.ports, wired.caller.actor
@@ -86,6 +88,7 @@ def delete(
 ) -> int:
     """Give up what a version is made of. Its name, verdicts and notes stay; `flyball gc` makes the room once it is old enough."""
     out, acting = Output(as_json=as_json, quiet=quiet), Acting(reason, dry_run, key)
+    common.must_say("--reason", reason, "a deletion needs a reason")
     with common.opened(_named(project, version), env) as wired:
         row = common.find_reference(wired, version)
         command, model = _command(wired, acting, f"delete {row.model}@{row.version}"), common.declared(wired, row.model)
@@ -172,8 +175,14 @@ def _told(wired: Wired, out: Output, row: VersionRow, receipt: Receipt | None, d
     after = _again(wired, row)
     said = done if receipt.last else "is as it was"
     state = f"   {after.state.value}" if after.state.value not in done else ""
-    out.line(f"{row.model}@{row.version} {said}{state}   event {receipt.last}")
+    out.line(f"{row.model}@{row.version} {said}{state}   {event_text(receipt.last)}")
     out.document(
-        {"model": row.model, "version": row.version, "state": after.state, "deprecated": after.deprecated or None, "event": receipt.last}
+        {
+            "model": row.model,
+            "version": row.version,
+            "state": after.state,
+            "deprecated": after.deprecated or None,
+            "event": receipt.last or None,
+        }
     )
     return 0

@@ -24,6 +24,11 @@ _UNITS = ((86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000
 _BAR = 20
 
 
+def event_text(seq: int) -> str:
+    """Under which event a command is recorded: "event 12"; of one that changed nothing, that it was so already."""
+    return f"event {seq}" if seq else "nothing is recorded: it was so already"
+
+
 class Output:
     """One verb's output. `as_json`: lines are held back and `document` is all that stdout gets. `quiet`: no notes and no progress."""
 

@@ -9,7 +9,7 @@ import typer
 
 from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
-from flyball.cli.output import Output
+from flyball.cli.output import Output, event_text
 from flyball.loop import lookup, orders, releases
 from flyball.records.base import Event, State
 from flyball.records.rollouts import RolloutMoved
@@ -52,7 +52,7 @@ def rollback(
         events = lookup.events_of(ports.ledger, receipt)
         left, to, what = told(ports.ledger.state(), declared.name, events)
         seen = wait(wired, declared.name, receipt.last, epoch_of(events)) if common.is_up(wired) else None
-        out.line(f"{what}   {in_force(wired, declared.name, seen)}   event {receipt.last}")
+        out.line(f"{what}   {in_force(wired, declared.name, seen)}   {event_text(receipt.last)}")
         out.document(
             {
                 "model": declared.name,

@@ -9,7 +9,7 @@ import typer
 
 from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason, Yes
-from flyball.cli.output import Output, ago, dated, number, roughly
+from flyball.cli.output import Output, ago, dated, event_text, number, roughly
 from flyball.cli.release import step_text
 from flyball.clock import Instant
 from flyball.declare.live import ERRORS
@@ -91,7 +91,7 @@ def _act(rollout: str, verb: orders.SteerVerb, acting: Acting, *, project: Path,
         receipt = common.act(wired, out, command, decide, acting)
         if receipt is not None:
             after = lookup.rollout(ports.ledger.state(), row.rollout)
-            out.line(f"{after.rollout}  {row.state.value} → {after.state.value}   event {receipt.last}")
+            out.line(f"{after.rollout}  {row.state.value} → {after.state.value}   {event_text(receipt.last)}")
             out.document({"rollout": after.rollout, "from": row.state, "state": after.state, "event": receipt.last})
     return 0
 

@@ -12,7 +12,7 @@ from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Qu
 from flyball.cli.comparing import show as show_comparison
 from flyball.cli.costs import cost_text, search_text
 from flyball.cli.models import verdict_line
-from flyball.cli.output import Output, ago, dated, estimate, roughly
+from flyball.cli.output import Output, ago, dated, estimate, event_text, roughly
 from flyball.clock import Instant, rfc3339
 from flyball.loop import lookup, sides
 from flyball.loop.commands import CancelRun, decide_cancel_run
@@ -195,7 +195,7 @@ def cancel(
             return 0
         wired.ports.runs.cancel(row.run, row.attempt)
         after = lookup.run(wired.ports.ledger.state(), row.run)
-        out.line(f"{row.run} is {after.state.value}   event {receipt.last}")
+        out.line(f"{row.run} is {after.state.value}   {event_text(receipt.last)}")
         out.document({"run": row.run, "state": after.state, "event": receipt.last})
     return 0
 

@@ -12,7 +12,7 @@ from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
 from flyball.cli.output import Output, ago, roughly
 from flyball.clock import Instant, rfc3339
-from flyball.errors import BadInput, Refused
+from flyball.errors import Refused
 from flyball.governance.authority import is_valid, may_see_tokens, recovery
 from flyball.ledger.ledger import error_of
 from flyball.loop import lookup, tokens
@@ -176,8 +176,7 @@ def revoke(
 ) -> int:
     """Refuse a token from here on. The last one of an admin stays."""
     out = Output(as_json=as_json, quiet=quiet)
-    if not reason.strip():
-        raise BadInput("revoking a token needs a reason", why="it is recorded, and told to whoever still uses it", fix='--reason "…"')
+    common.must_say("--reason", reason, "revoking a token needs a reason", why="it is recorded, and told to whoever still uses it")
     with common.opened(project, env) as wired:
         acting = Acting(reason, dry_run, key)
         command = RevokeToken(

@@ -40,12 +40,10 @@ def waive(
 ) -> int:
     """Let a version pass a gate that failed or is open. Never one of your own: four eyes. From its end on, the gate blocks again."""
     out = Output(as_json=as_json, quiet=quiet)
-    if not reason.strip():
-        raise BadInput("a waiver needs a reason", why="it is recorded under your name", fix='--reason "…"')
+    common.must_say("--reason", reason, "a waiver needs a reason")
+    common.must_say("--gate", gate, "no gate is named", why=f"a waiver is of one gate, as flyball models show {version} writes it")
     if not parse_ref(version).version:
         raise BadInput(f"{version} names no version", why="a waiver is of one version", fix=f"flyball models list {version} shows them")
-    if not gate.strip():
-        raise BadInput("no gate is named", why="a waiver is of one gate", fix=f"--gate, as flyball models show {version} writes it")
     with common.opened(project, env) as wired:
         row = common.find_reference(wired, version)
         acting = Acting(reason, dry_run, key)
