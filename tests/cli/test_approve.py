@@ -19,7 +19,11 @@ def held(flyball, trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ended = flyball("train", "demand", "--trials", 0, "--project", trained, "--json")
     assert ended.document["state"] == "candidate", ended.out
     again = flyball("train", "demand", "--trials", 0, "--project", trained).out
-    assert re.search(r'approval by 1 risk-officer: another person says flyball approve demand@[\d.]+ --reason "…"', again), again
+    assert re.search(
+        r"approval by 1 risk-officer: another person, as risk-officer, whom an admin makes first "
+        r'\(flyball token create PERSON --job risk-officer\), says flyball approve demand@[\d.]+ --reason "…"',
+        again,
+    ), again
     return trained
 
 

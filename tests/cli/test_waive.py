@@ -39,8 +39,10 @@ def test_a_failed_gate_is_waived_by_another_person_until_a_time(
 
     refused = verb("release", ref)
     assert (refused.code, "failed a gate" in refused.err) == (1, True), refused.err
+    assert f'another person, as approver or admin, lets it pass: flyball waive {ref} --gate "mae ≤ 0.001" --reason "…"' in refused.err
     own = verb("waive", ref, "--gate", "mae <= 0.001", "--reason", "mine")
     assert (own.code, "cannot waive a gate of it" in own.err) == (1, True), own.err
+    assert "fix  another person, as approver or admin, does" in own.err
     monkeypatch.setenv("FLYBALL_TOKEN", secret)
     assert "a waiver needs a reason" in verb("waive", ref, "--gate", "mae <= 0.001").err
     assert "no gate is named" in verb("waive", ref, "--reason", "x").err
@@ -69,6 +71,16 @@ def test_a_failed_gate_is_waived_by_another_person_until_a_time(
     shown = verb("models", "show", ref).out
     assert ", expired: a dear week" in shown
     assert re.search(r"FAIL +mae ≤ 0.001", shown), "what the gate says is shown again"
+
+
+def test_where_nobody_else_may_waive_it_is_said_how_somebody_comes_to(flyball, stopped: tuple[Path, str]) -> None:
+    project, _ = stopped
+    [token] = [
+        one["token"] for one in flyball("token", "list", "--project", project, "--json").document["tokens"] if one["person"] == "ben"
+    ]
+    assert flyball("token", "revoke", token, "--reason", "gone", "--project", project).code == 0
+    refused = flyball("release", newest(flyball, project), "--project", project)
+    assert "whom an admin makes first (flyball token create PERSON --role approver), lets it pass: flyball waive" in refused.err
 
 
 def _over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from flyball.records.estimates import Asked, Outcome, Verdict
 from flyball.records.models import Field, Signature
-from flyball.records.versions import VersionEligible, VersionHeld, VersionRejected, VersionRow, VersionState
+from flyball.records.versions import Said, VersionEligible, VersionHeld, VersionRejected, VersionRow, VersionState
 from flyball.registry.rules import breaks, judge, may_release, next_version
 
 OLD = Signature(
@@ -129,4 +129,20 @@ def test_an_open_approval_asks_for_another_person():
     assert refusal is not None
     assert refusal.what == "price@1.3.9 has an open gate"
     assert refusal.why == "approval by 1 risk-officer: none given"
-    assert "another person" in refusal.fix
+    assert refusal.fix == 'another person, as risk-officer, says flyball approve price@1.3.9 --reason "…"'
+
+
+def test_a_failed_gate_is_waived_by_another_person_in_words_that_can_be_copied():
+    refusal = may_release(row(VersionState.REJECTED, verdict(Outcome.FAIL)), 1)
+    assert refusal is not None
+    assert (
+        'another person, as approver or admin, lets it pass: flyball waive price@1.3.9 --gate "accuracy ≥ 0.62" --reason "…"' in refusal.fix
+    )
+
+
+def test_a_person_s_no_is_waived_by_nobody():
+    said = Said(actor="user:ben", yes=False, roles=("approver",), reason="unfair", at=1, gates_digest="")
+    rejected = msgspec.structs.replace(row(VersionState.REJECTED, verdict(Outcome.FAIL)), said=(said,))
+    refusal = may_release(rejected, 1)
+    assert refusal is not None
+    assert refusal.fix == "train a better version: flyball train price"

@@ -24,6 +24,7 @@ from flyball.errors import BadInput, Conflict, DeclarationError, FlyballError, N
 from flyball.evaluation.persons import of_card, of_persons
 from flyball.loop import lookup, orders, training
 from flyball.loop.commands import CancelRun, Train, active_run, decide_cancel_run, decide_train
+from flyball.loop.people import another
 from flyball.loop.tick import observe_runs
 from flyball.records.data import DATASETS, DatasetVersion
 from flyball.records.declarations import DECLARATIONS
@@ -31,6 +32,7 @@ from flyball.records.estimates import Outcome
 from flyball.records.models import ModelRef
 from flyball.records.training import RUNS, RunQueued, RunRow, RunState
 from flyball.records.versions import VersionRow, VersionState
+from flyball.registry.approvals import asked
 from flyball.registry.told import count
 
 if TYPE_CHECKING:
@@ -353,6 +355,11 @@ def _release(wired: Wired, model: Model, version: VersionRow) -> str:
     return started[0] if started else ""
 
 
+def _whom(wired: Wired, version: VersionRow) -> str:
+    """Whose yes a held version waits for, and how somebody comes to be one where nobody is."""
+    return another(wired.ports.ledger.state(), version, wired.ports.clock.now(), [one.role for one in asked(version.verdicts)])
+
+
 def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, rollout: str) -> str:
     """What the version is now, and what comes next."""
     ref = f"{model.name}@{version.version}"
@@ -368,7 +375,7 @@ def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, roll
         if card and card + people == missing:
             return f'candidate: held: its card has blanks: {", ".join(version.blanks)}: flyball models card {ref} --fill {version.blanks[0]} "…"'
         if people == missing:
-            return f'candidate: held: {asked_text(version)}: another person says flyball approve {ref} --reason "…"'
+            return f'candidate: held: {asked_text(version)}: {_whom(wired, version)} says flyball approve {ref} --reason "…"'
         cases = sum(one.check.startswith("suite ") for one in version.verdicts if one.outcome is Outcome.INSUFFICIENT)
         more = "cases of its suites (flyball check --data)" if cases == missing else "a longer hold-out"
         return f"candidate: held by {missing} open {'gate' if missing == 1 else 'gates'}; {more} lets it go on"

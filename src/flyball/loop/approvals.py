@@ -5,7 +5,8 @@ It changes the verdicts of gates that ask for a person, and no other: a version 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -14,6 +15,7 @@ from flyball.clock import Instant
 from flyball.governance.authority import Caller
 from flyball.ledger.bounds import clipped
 from flyball.loop.lookup import active_rollout
+from flyball.loop.people import another
 from flyball.loop.ports import Decide, Ports
 from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.declarations import DECLARATIONS
@@ -89,7 +91,9 @@ def decide_approve(state: State, command: Approve, now: Instant) -> Sequence[Eve
         return refused
     verdicts = approvals.lifted(row, command.what.verdicts, row.gates_digest, now)
     wanted = approvals.asked(verdicts)
-    refused = _not_theirs(command, [one.role for one in wanted]) or four_eyes(state, row, command.actor, "approve it")
+    refused = _not_theirs(command, [one.role for one in wanted]) or four_eyes(
+        state, row, command.actor, "approve it", partial(another, state, row, now, [one.role for one in wanted])
+    )
     if refused is not None:
         return refused
     roles = tuple(one.role for one in wanted if one.role in command.held)
@@ -187,22 +191,22 @@ def _not_theirs(command: Approve | Reject, wanted: Sequence[str]) -> Refusal | N
     return None if set(wanted) & set(command.held) else _is_none(command, wanted)
 
 
-def four_eyes(state: State, row: VersionRow, actor: str, what: str) -> Refusal | None:
-    """Why this person's word is not another person's. `what` they may not do: "approve it"."""
+def four_eyes(state: State, row: VersionRow, actor: str, what: str, whom: Callable[[], str]) -> Refusal | None:
+    """Why this person's word is not another person's. `what` they may not do: "approve it"; `whom` says whose turn it is."""
     ref = f"{row.model}@{row.version}"
     if actor in approvals.authors(state, row):
         return Refusal(
             code="refused",
             what=f"{actor} is the author of {ref}, and cannot {what}",
             why="four eyes: who asked for a run, or declared what it trained, does not approve what came of it",
-            fix="ask another person",
+            fix=f"{whom()} does",
         )
     if any((past.model, past.version, past.by) == (row.model, row.version, actor) for _, past in state.scan(ROLLOUTS)):
         return Refusal(
             code="refused",
             what=f"{actor} has released {ref}, and cannot {what}",
             why="four eyes: who releases does not approve",
-            fix="ask another person",
+            fix=f"{whom()} does",
         )
     return None
 

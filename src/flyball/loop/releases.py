@@ -7,6 +7,7 @@ recorded in the same transaction as the decision that caused it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -19,6 +20,7 @@ from flyball.incidents import rules as incidents
 from flyball.ledger.bounds import fullest
 from flyball.loop.lookup import active_rollout
 from flyball.loop.overlay import after
+from flyball.loop.people import another
 from flyball.loop.proposals import settle
 from flyball.records.base import Event, Fold, Record, Refusal, State
 from flyball.records.declarations import DECLARATIONS
@@ -154,7 +156,7 @@ def decide_release(
 
 def _unfit(state: State, version: VersionRow, champion: str, signatures: Signatures, now: Instant) -> Refusal | None:
     """Why a version may not be released, by what it is; None if it may."""
-    refused = registry.may_release(version, now)
+    refused = registry.may_release(version, now, partial(another, state, version, now))
     if refused is not None:
         return refused
     ref = f"{version.model}@{version.version}"

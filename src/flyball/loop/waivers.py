@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -18,6 +19,7 @@ from flyball.evaluation.persons import of_persons
 from flyball.governance.authority import Caller
 from flyball.ledger.bounds import clipped
 from flyball.loop.approvals import four_eyes, other_gates, seen_otherwise
+from flyball.loop.people import another
 from flyball.loop.ports import Decide, Ports
 from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.estimates import Outcome, Verdict
@@ -99,7 +101,7 @@ def decide_waive(state: State, command: Waive, now: Instant) -> Sequence[Event] 
     verdicts = approvals.lifted(row, command.what.verdicts, row.gates_digest, now)
     found, whole = _meant(verdicts, command.gate)
     refused = _nothing_to_waive(row, verdicts, found, command) or _not_theirs(row, found, command)
-    refused = refused or four_eyes(state, row, command.actor, "waive a gate of it")
+    refused = refused or four_eyes(state, row, command.actor, "waive a gate of it", partial(another, state, row, now, _may(found)))
     if refused is not None:
         return refused
     plain, _ = _meant(
@@ -184,6 +186,11 @@ def _nothing_to_waive(row: VersionRow, verdicts: Sequence[Verdict], found: Seque
             fix=f"what did not pass: {'; '.join(open_[:8])}" if open_ else "nothing is left to do",
         )
     return None
+
+
+def _may(found: Sequence[Verdict]) -> Sequence[str]:
+    """Who may waive these verdicts: of a gate that asks for a person, an admin alone."""
+    return (Role.ADMIN.value,) if any(of_persons(one) for one in found) else registry.MAY_WAIVE
 
 
 def _not_theirs(row: VersionRow, found: Sequence[Verdict], command: Waive) -> Refusal | None:

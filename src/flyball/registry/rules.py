@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from flyball.clock import Instant, rfc3339
 from flyball.evaluation.persons import of_card, of_persons
 from flyball.records.base import Event, Refusal
 from flyball.records.estimates import Outcome, Verdict
+from flyball.records.identity import Role
 from flyball.records.models import Field, Signature
 from flyball.records.training import RunResult
 from flyball.records.versions import (
@@ -22,6 +23,9 @@ from flyball.records.versions import (
 )
 from flyball.registry import approvals, told
 from flyball.registry.states import RELEASABLE
+
+MAY_WAIVE = (Role.APPROVER.value, Role.ADMIN.value)
+"""Whose waiver of a measured gate counts."""
 
 
 def next_version(newest: str, old: Signature | None, new: Signature, *, repackaged: bool = False) -> str:
@@ -148,17 +152,26 @@ def judge(
     return told.shortest(event, verdicts)
 
 
-def may_release(row: VersionRow, now: Instant) -> Refusal | None:
+Whom = Callable[[Sequence[str]], str]
+"""Roles and jobs → how a person is called who is one of them."""
+
+
+def anybody(names: Sequence[str]) -> str:
+    """Another person, of whom only the role or job is known."""
+    return f"another person, as {' or '.join(dict.fromkeys(names))},"
+
+
+def may_release(row: VersionRow, now: Instant, whom: Whom = anybody) -> Refusal | None:
     """Why a version may not be released; None if it may. Nothing is released whose gates did not pass, or that is not signed.
 
-    A gate that was waived is open again from the end of its waiver on.
+    A gate that was waived is open again from the end of its waiver on. `whom`: how the person is called who could help.
     """
     ref = f"{row.model}@{row.version}"
     failed = [verdict for verdict in row.verdicts if verdict.outcome == Outcome.FAIL]
     open_ = [verdict for verdict in row.verdicts if verdict.outcome == Outcome.INSUFFICIENT]
     over = approvals.run_out(row, now)
     if row.state in RELEASABLE and over:
-        return _expired(row, over)
+        return _expired(row, over, whom)
     # one that was released and has failed a gate since, which was declared anew, is released again as little as any other
     if row.state in RELEASABLE and not failed and not open_:
         return None if row.signature else _unsigned(ref)
@@ -167,14 +180,14 @@ def may_release(row: VersionRow, now: Instant) -> Refusal | None:
             code="refused",
             what=f"{ref} failed {_counted(told.count(row, Outcome.FAIL), 'a gate')}",
             why=_listed_of(failed, told.count(row, Outcome.FAIL)),
-            fix=f"train a better version: flyball train {row.model}; or let it pass, with a reason: flyball waive {ref}",
+            fix=_fix_failed(row, failed, whom),
         )
     if row.state == VersionState.HELD or row.state in RELEASABLE:
         return Refusal(
             code="refused",
             what=f"{ref} has {_counted(told.count(row, Outcome.INSUFFICIENT), 'an open gate')}",
             why=_listed_of(open_, told.count(row, Outcome.INSUFFICIENT)),
-            fix=_fix_open(row, open_),
+            fix=_fix_open(row, open_, whom),
         )
     reasons = {
         VersionState.REGISTERED: ("its gates have not been judged yet", "wait for its run's verdicts"),
@@ -188,7 +201,7 @@ def may_release(row: VersionRow, now: Instant) -> Refusal | None:
     return Refusal(code="refused", what=f"{ref} is {row.state.value}", why=why, fix=fix)
 
 
-def _expired(row: VersionRow, over: Sequence[Waiver]) -> Refusal:
+def _expired(row: VersionRow, over: Sequence[Waiver], whom: Whom) -> Refusal:
     ref = f"{row.model}@{row.version}"
     what = "the waiver has expired" if len(over) == 1 else f"{len(over)} waivers have expired"
     each = (f"{one.gate}{f' in {one.slice}' if one.slice else ''}: waived by {one.actor} until {rfc3339(one.until)}" for one in over)
@@ -196,7 +209,7 @@ def _expired(row: VersionRow, over: Sequence[Waiver]) -> Refusal:
         code="refused",
         what=f"{ref} passed by a waiver, and {what}",
         why="; ".join(each),
-        fix=f'train a better version, or waive it again: flyball waive {ref} --gate "{over[0].gate}" --reason "…" --until 7d',
+        fix=f"train a better version: flyball train {row.model}; or {_waives(row, over[0].gate, whom)} --until 7d",
     )
 
 
@@ -224,11 +237,25 @@ def _said(verdict: Verdict) -> str:
     return f"{name}: {verdict.why}" if verdict.why else name
 
 
-def _fix_open(row: VersionRow, verdicts: Sequence[Verdict]) -> str:
+def _fix_failed(row: VersionRow, verdicts: Sequence[Verdict], whom: Whom) -> str:
+    """What helps a version that failed gates. After a person's no, only another version does."""
+    better = f"train a better version: flyball train {row.model}"
+    if approvals.denied(row) or not verdicts:
+        return better
+    each = ", each gate for itself" if told.count(row, Outcome.FAIL) > 1 else ""
+    return f"{better}; or {_waives(row, verdicts[0].check, whom)}{each}"
+
+
+def _waives(row: VersionRow, gate: str, whom: Whom) -> str:
+    return f'{whom(MAY_WAIVE)} lets it pass: flyball waive {row.model}@{row.version} --gate "{gate}" --reason "…"'
+
+
+def _fix_open(row: VersionRow, verdicts: Sequence[Verdict], whom: Whom) -> str:
     if verdicts and all(of_card(verdict) for verdict in verdicts):
         return f'write what is missing: flyball models card {row.model}@{row.version} --fill {next(iter(row.blanks), "limitations")} "…"'
-    if all(of_persons(verdict) for verdict in verdicts):
-        return f'another person than the author, with the role named, says flyball approve {row.model}@{row.version} --reason "…"'
+    if verdicts and all(of_persons(verdict) for verdict in verdicts):
+        wanted = [asked.role for verdict in verdicts for asked in verdict.asks]
+        return f'{whom(wanted)} says flyball approve {row.model}@{row.version} --reason "…"'
     if verdicts and all(verdict.check.startswith("suite ") for verdict in verdicts):
         return f"bring the cases that are missing (flyball check --data names them), then flyball train {row.model}"
     return f"give it more labelled rows (a longer hold-out), then flyball train {row.model}"
