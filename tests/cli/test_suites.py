@@ -41,7 +41,7 @@ def test_a_version_is_held_while_its_suite_is_absent_and_eligible_once_it_is_the
     assert document["state"] == "candidate"
     assert flyball("models", "show", f"demand@{document['version']}", "--project", new, "--json").document["state"] == "held"
     assert verdict["outcome"] == "insufficient"
-    assert verdict["why"] == 'data set "winter" has no version that may be used'
+    assert verdict["why"] == 'data set "winter": data/winter.csv does not exist'
     refused = flyball("release", f"demand@{document['version']}", "--reason", "try", "--project", new, "--json")
     assert refused.code != 0
 
@@ -49,6 +49,20 @@ def test_a_version_is_held_while_its_suite_is_absent_and_eligible_once_it_is_the
     document, verdict = trained(flyball, new)
     assert (document["state"], verdict["outcome"]) == ("eligible", "pass"), verdict
     assert verdict["check"] == "suite winter: r2 ≥ 0.5"
+
+
+def test_cases_that_go_missing_later_hold_the_next_version_and_the_file_is_named(flyball, new: Path) -> None:
+    suited(new, 0.5)
+    winter(new)
+    assert trained(flyball, new)[0]["state"] == "eligible"
+    (new / "data" / "winter.csv").unlink()
+    told = flyball("train", "demand", "--trials", 0, "--set", "max_depth=3", "--project", new)
+    assert 'suite     its cases cannot be read, so it is insufficient: data set "winter": data/winter.csv does not exist' in told.err
+    assert "INSUFFICIENT  suite winter: r2 ≥ 0.5" in told.out, told.out
+    assert "data/winter.csv does not exist" in told.out
+    winter(new)
+    document, verdict = trained(flyball, new)
+    assert (document["state"], verdict["outcome"]) == ("eligible", "pass"), verdict
 
 
 def test_a_version_that_does_badly_on_its_suite_is_rejected(flyball, new: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
+
 import flyball as fb
 from flyball.loop.ports import Ports
-from flyball.loop.training import judging_anew
+from flyball.loop.training import judging_anew, unread
 from flyball.records.data import DATASETS, DatasetRow, DatasetVersion
 from flyball.records.training import RunSpec
 from flyball.records.versions import VERSIONS
@@ -53,6 +55,17 @@ def test_cases_declared_from_elsewhere_are_not_asked_as_they_were_elsewhere() ->
     read(world, source="cases.csv")
     assert asked_of(world, declared("others.csv")) == {"rows": "rows then"}, "it has not been read from there yet"
     assert asked_of(World(), declared("cases.csv")) == {"rows": "rows then"}, "it is gone"
+
+
+def test_cases_whose_source_is_missing_now_are_not_asked_as_they_were_read_before() -> None:
+    world = World()
+    read(world, source="cases.csv")
+    row = world.state.get(DATASETS, "cases")
+    assert row is not None
+    gone = 'data set "cases": cases.csv does not exist'
+    world.state.put(DATASETS, "cases", msgspec.structs.replace(row, refused_mark="m", violations=(f"{gone}\n    fix  put it there",)))
+    assert asked_of(world, declared("cases.csv")) == {"rows": "rows then"}
+    assert unread(world.state, declared("cases.csv")) == {"cases": gone}
 
 
 def test_a_suite_over_the_model_s_own_rows_is_asked_those_of_its_run() -> None:

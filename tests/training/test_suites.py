@@ -135,6 +135,18 @@ def test_no_former_answer_stands_in_for_cases_that_are_there(project):
         assert why in asked["evening"]
 
 
+def test_no_former_answer_stands_in_for_cases_whose_source_is_missing_now(project):
+    loop = made(project)
+    frames = loop.frames | {"cases": evening(loop.frames["market"])}
+    before = perform(loop.spec(), loop.model, frames, loop.blobs)
+    gone = {"cases": 'data set "cases": data/cases.csv does not exist'}
+    asked = asked_again(loop.model, before.predictor, loop.frames, loop.spec().as_of, before.result, loop.blobs, gone)
+    assert set(asked.values()) == set(gone.values())
+    result = execute(loop.spec(unread=gone), loop.model, loop.frames, loop.blobs)
+    assert set(outcomes(result).values()) == {Outcome.INSUFFICIENT}
+    assert {each.why for each in result.verdicts if each.check.startswith("suite ")} == set(gone.values())
+
+
 def test_no_answer_to_another_data_set_stands_in_under_the_suite_s_name(project):
     loop = made(project)
     before = perform(loop.spec(), loop.model, loop.frames | {"cases": evening(loop.frames["market"])}, loop.blobs)

@@ -109,6 +109,8 @@ def train(
         if refused:
             out.note(f"refused   what the source holds now, so the last good version is used: {refused[0].splitlines()[0]}")
             out.note("          flyball check --data says more")
+        for why in training.unread(wired.ports.ledger.state(), declared).values():
+            out.note(f"suite     its cases cannot be read, so it is insufficient: {why}")
         run = start(wired, out, declared, parameters, trials, Acting(reason, key=key), release=wanted is not False)
         row = follow(wired, out, declared, run)
         if row.state is not RunState.SUCCEEDED:

@@ -123,7 +123,7 @@ class ReplayRuns:
             candidate=self.predictors[what.candidate],
             champion=(champion, self._rows.frame.select(self._rows.features)) if champion is not None else None,
             earlier=self._holdouts[what.candidate],
-            suites=ask_suites(self._model, self.predictors[what.candidate], self._frames, what.as_of),
+            suites=ask_suites(self._model, self.predictors[what.candidate], self._frames, what.as_of, what.unread),
         )
         return self._blobs.put(codec.encode(result))
 

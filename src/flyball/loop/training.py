@@ -67,6 +67,7 @@ def run_spec(
         policy_digest=declared.policy_digest,
         gates_digest=declared.gates_digest,
         datasets=_contents(ports, state, model, champion),
+        unread=unread(state, model),
         as_of=min(now, _own(state, model).as_of),
         champion=champion.artifact if champion else "",
         champion_version=champion.version if champion else "",
@@ -108,9 +109,24 @@ def _own(state: State, model: Model) -> DatasetVersion:
     return head
 
 
+def unread(state: State, model: Model) -> dict[str, str]:
+    """Why the cases of the model's suites cannot be read as their sources are now, by data set: one that is missing, or breaks its contract.
+
+    A model is trained on the last good version of its rows. Cases that are gone pass nobody: a missing suite is insufficient.
+    """
+    found = {}
+    for name in judged_on(model).keys() - made_from(model).keys():
+        row = state.get(DATASETS, name)
+        if row is not None and row.refused_mark:
+            first = (row.violations or ("its source was refused",))[0].splitlines()[0]
+            found[name] = first if first.startswith("data set ") else f'data set "{name}": {first}'
+    return dict(sorted(found.items()))
+
+
 def _contents(ports: Ports, state: State, model: Model, champion: VersionRow | None) -> dict[str, str]:
     """The contents that a run reads, by data set: those of its model and its suites, and those of the champion that it is judged against."""
-    sets = made_from(model) | judged_on(model)
+    gone = unread(state, model)
+    sets = made_from(model) | {name: dataset for name, dataset in judged_on(model).items() if name not in gone}
     run = state.get(RUNS, champion.run) if champion else None
     if run is not None:
         with suppress(NotFound):  # what was asked of an old run may have been collected
@@ -157,6 +173,7 @@ def judging_spec(ports: Ports, state: State, model: Model, version: VersionRow, 
     return msgspec.structs.replace(
         _by_present_gates(first, declared) if declared.version_digest == version.version_digest else first,
         datasets=_contents(ports, state, model, champion),
+        unread=unread(state, model),
         as_of=as_of,
         champion_result=champion.result if champion else "",
         candidate=version.artifact,
@@ -185,11 +202,13 @@ def judging_anew(ports: Ports, state: State, model: Model, version: VersionRow, 
         return None
     # of a suite's data set that is gone, or comes from elsewhere now, nothing is asked: what it was then is no case of this declaration's
     asked = {name: dataset for name, dataset in judged_on(model).items() if name not in made_from(model)}
-    heads = {name: usable(state.get(DATASETS, name), dataset) for name, dataset in asked.items()}
+    gone = unread(state, model)
+    heads = {name: usable(state.get(DATASETS, name), dataset) for name, dataset in asked.items() if name not in gone}
     cases = {name: head.content for name, head in heads.items() if head is not None}
     return msgspec.structs.replace(
         _by_present_gates(spec, declared),
         datasets={name: content for name, content in spec.datasets.items() if name not in asked} | cases,
+        unread=gone,
         as_of=now,
         candidate=version.artifact,
         candidate_version=version.version,

@@ -29,6 +29,7 @@ class RunSpec(Record, frozen=True):
     `gates_digest` names the gates and slices that judge the result. `champion_result` is the blob of the champion's own RunResult.
     With a `candidate` nothing is fitted: that artifact (version `candidate_version`, result `prior`) is judged again, by the gates of `declaration`,
     and on newer rows, or, where `known_until` is not 0, on those that were known by then and have judged it before.
+    `unread` says of data sets of suites why their cases cannot be read as the source is now: they are not in `datasets`, whatever was read before.
     With `reproduces` the run of that id is made again, without what is remembered: `expected` is its result, `form` the one its version is served in.
     """
 
@@ -56,6 +57,7 @@ class RunSpec(Record, frozen=True):
     expected: ResultHash = ""
     form: str = ""
     known_until: Instant = 0
+    unread: dict[str, str] = {}
 
 
 class Trial(Record, frozen=True):

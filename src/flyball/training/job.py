@@ -315,7 +315,7 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
     beside = codec.decode(blobs.get(spec.champion_result), RunResult).measured if spec.champion_result else None
     frame = pl.read_parquet(io.BytesIO(blobs.get(prior.evidence)))
     frames = Stored(spec.datasets, blobs, scratch)
-    suites = asked_again(model, candidate, frames, spec.as_of, prior, blobs)
+    suites = asked_again(model, candidate, frames, spec.as_of, prior, blobs, spec.unread)
     told = {"suites": stored_suites(suites, blobs), "suites_of": cases_of(model, suites, frames, spec.datasets, prior.suites_of)}
     if spec.known_until:
         if rejudge.lacking(judge, frame):

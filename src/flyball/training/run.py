@@ -127,7 +127,7 @@ def perform(
         evaluated, report=msgspec.structs.replace(evaluated.report, folds=fold_parts(model, frame, folds), decision=chosen.decision)
     )
     progress(Progress(stage="judge"))
-    suites = ask_suites(model, chosen.candidate, frames, spec.as_of)
+    suites = ask_suites(model, chosen.candidate, frames, spec.as_of, spec.unread)
     judged = judge_holdout(model, frame, chosen.candidate.signature.classes, evaluated.beside(_champions(spec, store)), suites)
     result = msgspec.structs.replace(_result(judged, evaluated, released, folds, final=final), holdout_rows=frame.height)
     if store is not None:

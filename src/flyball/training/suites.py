@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import polars as pl
 
@@ -20,10 +21,17 @@ from flyball.training.judging import parquet
 from flyball.training.predictor import Predictor, answers
 from flyball.training.rows import GROUP, assemble
 
+NONE_UNREAD: Mapping[str, str] = MappingProxyType({})
 
-def ask_suites(model: Model, candidate: Predictor, frames: Mapping[str, pl.DataFrame], as_of: Instant) -> Asked:
-    """What the candidate answers to the cases of each suite that were known by `as_of`, or why that cannot be said: it costs no run."""
-    return {case.name: _ask(case, model, candidate, frames, as_of) for case in model.suites}
+
+def ask_suites(
+    model: Model, candidate: Predictor, frames: Mapping[str, pl.DataFrame], as_of: Instant, unread: Mapping[str, str] = NONE_UNREAD
+) -> Asked:
+    """What the candidate answers to the cases of each suite that were known by `as_of`, or why that cannot be said: it costs no run.
+
+    unread: of data sets whose source cannot be read now, why.
+    """
+    return {case.name: unread.get(case.data.name) or _ask(case, model, candidate, frames, as_of) for case in model.suites}
 
 
 def _ask(case: Suite, model: Model, candidate: Predictor, frames: Mapping[str, pl.DataFrame], as_of: Instant) -> pl.DataFrame | str:
@@ -76,15 +84,22 @@ def loaded_suites(model: Model, stored: Mapping[str, str], blobs: Blobs) -> Aske
 
 
 def asked_again(
-    model: Model, candidate: Predictor, frames: Mapping[str, pl.DataFrame], as_of: Instant, prior: RunResult, blobs: Blobs
+    model: Model,
+    candidate: Predictor,
+    frames: Mapping[str, pl.DataFrame],
+    as_of: Instant,
+    prior: RunResult,
+    blobs: Blobs,
+    unread: Mapping[str, str] = NONE_UNREAD,
 ) -> Asked:
     """Each suite of the model as its cases are now; where its data set is gone, as that very data set was answered when it was last asked.
 
-    Cases that are there and cannot be asked say why: no former answer stands in for them, and none of another data set's under the suite's name.
+    Cases that are there and cannot be asked, or whose source cannot be read now, say why: no former answer stands in for them, and none of another data set's under the suite's name.
     """
     before = loaded_suites(model, prior.suites, blobs)
-    now = ask_suites(model, candidate, frames, as_of)
-    return {case.name: before[case.name] if _stands_in(case, frames, prior) else now[case.name] for case in model.suites}
+    now = ask_suites(model, candidate, frames, as_of, unread)
+    stood = {case.name for case in model.suites if case.data.name not in unread and _stands_in(case, frames, prior)}
+    return {case.name: before[case.name] if case.name in stood else now[case.name] for case in model.suites}
 
 
 def _stands_in(case: Suite, frames: Mapping[str, pl.DataFrame], prior: RunResult) -> bool:
