@@ -1,7 +1,10 @@
 """What a run costs, from the setting to the record: on the run, the version, and for a budget."""
 
+import re
+
 import pytest
 
+from flyball.declare.costs import price_setting
 from flyball.records.training import RUNS
 from flyball.wiring import open_project
 
@@ -12,6 +15,8 @@ def test_a_price_makes_runs_cost_money_and_the_record_keeps_their_cpu_time(new, 
     made = flyball("train", "demand", "--trials", 0, "--project", new, "--json").document
     cost = made["cost"]
     assert cost["cpu_s"] > 0.5
+    assert made["cpu_s"] == cost["cpu_s"], "one figure, that of the whole run"
+    assert flyball("models", "show", "demand", "--project", new, "--json").document["cpu_s"] == cost["cpu_s"]
     assert (cost["currency"], cost["money"]) == ("EUR", pytest.approx(cost["cpu_s"] / 1000, rel=0.01))
     assert " EUR" in flyball("models", "show", "demand", "--project", new).out
     assert "cost: " in (card := flyball("models", "card", "demand", "--project", new).out)
@@ -38,5 +43,10 @@ def test_a_price_that_cannot_be_read_is_told(new, flyball, monkeypatch):
 
 def test_without_a_price_the_cost_is_not_known_and_never_nothing(trained, flyball):
     shown = flyball("models", "show", "demand", "--project", trained, "--json").document["cost"]
-    assert (shown["money"], shown["why"]) == (None, "no price is set: the setting cpu_hour_price")
+    assert (shown["money"], shown["why"]) == (None, f"no price is set: {price_setting()}")
     assert "money not known" in flyball("models", "show", "demand", "--project", trained).out
+    text = re.search(r"write (cpu_hour_price = .*?) \(.*under (\[settings\]) in (flyball.toml)", shown["why"])
+    assert text is not None, shown["why"]
+    setting, section, file = text.groups()
+    (trained / file).write_text(f"{section}\n{setting}\n")
+    assert flyball("train", "demand", "--trials", 0, "--set", "max_depth=2", "--project", trained, "--json").document["cost"]["money"] > 0

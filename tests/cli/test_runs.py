@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from flyball.cli.models import verdict_line
+from flyball.cli.output import Output
 from flyball.records.base import Record
+from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.training import RUNS, RunQueued
 from flyball.wiring import open_project
 
@@ -94,3 +97,14 @@ def test_a_run_is_cancelled_once(flyball, trained: Path) -> None:
     assert "the wrong data" in flyball("runs", "show", "run_waiting", "--project", trained).out
     again = flyball("runs", "cancel", "run_waiting", "--project", trained)
     assert (again.code, "has ended" in again.err) == (1, True), again.err
+
+
+def test_a_verdict_s_line_has_each_figure_once_and_in_its_unit() -> None:
+    out = Output(as_json=False)
+    found = Estimate(value=3.57, n=200)
+    passed = Verdict(check="latency_p99 ≤ 200ms", outcome=Outcome.PASS, estimate=found, why="3.57 ms n=200")
+    line = verdict_line(out, passed)
+    assert line.endswith("  3.57 ms n=200")
+    assert line.count("3.57") == 1
+    few = Verdict(check="accuracy ≥ 0.7", outcome=Outcome.INSUFFICIENT, estimate=Estimate(value=0.9, n=50), why="0.900 n=50 < 100")
+    assert verdict_line(out, few).endswith("  0.900 n=50 < 100")

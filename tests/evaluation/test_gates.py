@@ -149,7 +149,7 @@ def test_every_value_of_a_named_slice_must_pass(binary):
     found = judge([gate], Holdout(frame, "binary"))
 
     assert [(each.slice, each.outcome) for each in found] == [("day=1", PASS), ("day=2", FAIL), ("day=3", INSUFFICIENT)]
-    assert found[2].why == "day 3: n=60 < 100"
+    assert re.fullmatch(r"day 3: 0\.\d+ \[.*\] n=60 < 100", found[2].why), found[2].why
     assert combine(found) == FAIL
     assert combine(found[::2]) == INSUFFICIENT
 
@@ -238,6 +238,23 @@ def test_what_was_measured_elsewhere_is_compared_too(binary):
     assert judge([gate], holdout, measured=Measured({"latency_p99": Estimate(value=12.0, n=2_000)}))[0].outcome == PASS
     assert judge([gate], holdout, measured=Measured({"latency_p99": Estimate(value=42.0, n=2_000)}))[0].outcome == FAIL
     assert judge([gate], holdout, measured=Measured({"latency_p99": Estimate(value=None, why="no traffic")}))[0].outcome == INSUFFICIENT
+
+
+def test_a_time_is_told_in_its_unit_beside_a_number_and_beside_the_champions(binary):
+    own = {"latency_p99": Estimate(value=3.57, n=2_000)}
+    then = {"latency_p99": Estimate(value=4.1, n=2_000)}
+    plain = judge([metric("latency_p99") <= "200ms"], Holdout(binary(200, 0.8), "binary"), measured=Measured(own))[0]
+    assert plain.why == "3.57 ms n=2,000"
+    held = Holdout(binary(200, 0.8, champion=0.8), "binary")
+    beside = judge([metric("latency_p99") <= champion * 2], held, measured=Measured(own, then))[0]
+    assert beside.why.startswith("3.57 ms, champion 4.1 ms"), beside.why
+
+
+def test_what_lacks_rows_says_its_figures_once(binary):
+    frame = binary(99, 0.9, champion=0.6)
+    [found] = judge([metric("accuracy") >= champion], Holdout(frame, "binary"))
+    assert found.outcome == INSUFFICIENT
+    assert re.fullmatch(r"0\.\d+ \[.*\] n=99 < 100", found.why), found.why
 
 
 def test_rows_that_share_an_entity_need_thirty_entities_and_prove_less(binary):

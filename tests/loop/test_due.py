@@ -10,6 +10,7 @@ import pytest
 
 import flyball as fb
 from flyball.clock import Instant, Span
+from flyball.declare.costs import price_setting
 from flyball.declare.units import Money
 from flyball.ledger.projection import MemoryProjection
 from flyball.loop.advance import _attempts, _due, held_back
@@ -207,7 +208,7 @@ def test_a_spent_budget_holds_an_alarm_back_and_says_what_was_spent() -> None:
 
     assert held(Money(0.4, "EUR")) == "", "0.80 EUR of 1 EUR"
     assert held(Money(0.6, "EUR")) == "the budget 1 EUR/30d: 1.2 EUR by 1 run"
-    unknown = "the budget 1 EUR/30d: what a run costs is not known; set cpu_hour_price in EUR"
+    unknown = f"the budget 1 EUR/30d: what a run costs is not known; {price_setting('EUR')}"
     assert held(None) == unknown
     assert held(Money(0.1, "USD")) == unknown
     world.price = Money(0.6, "EUR")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -56,6 +57,12 @@ def test_a_bound_in_another_currency_than_the_price_is_insufficient(project):
     verdict = judged(project, 'fb.metric("train_cost") <= "1 USD"', Money(0.04, "EUR")).verdicts[0]
     assert verdict.outcome == Outcome.INSUFFICIENT
     assert "its bound is in USD, and the price of CPU time in EUR" in verdict.why
+
+
+def test_a_verdict_says_the_time_with_its_unit_and_up_to_when_it_was_counted(project):
+    result = judged(project, CHEAP, None)
+    assert re.fullmatch(r"[\d.,]+ ms; until its gates were judged", result.verdicts[0].why), result.verdicts[0].why
+    assert result.whole_cpu_s == result.cost.cpu_s >= result.measured["train_cpu"].value / 1000
 
 
 def test_a_result_says_what_its_run_took(project):

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.clock import Span
+from flyball.declare.costs import price_setting
 from flyball.declare.policy import Retrain
 from flyball.training.rules import Past, Spent, cooldown, due, held_back, next_due
 
@@ -169,7 +170,7 @@ def test_a_budget_without_a_price_starts_nothing_and_says_what_to_set():
     assert due(MONEY, past, now=T0 + 90 * DAY, alarm="worse", new_labels=0) is None
     wait = held_back(MONEY, past, now=T0 + 90 * DAY)
     assert wait is not None
-    assert wait.why == "the budget 10 EUR/30d: what a run costs is not known; set cpu_hour_price in EUR"
+    assert wait.why == f"the budget 10 EUR/30d: what a run costs is not known; {price_setting('EUR')}"
     assert due(Retrain(every="1d", cooldown="0d"), past, now=T0 + 90 * DAY, alarm=None, new_labels=0) is not None, (
         "without a budget nobody asks"
     )

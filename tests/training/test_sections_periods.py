@@ -9,10 +9,11 @@ import polars as pl
 import pytest
 
 from flyball.clock import Span
-from flyball.evaluation.told import row_lines
+from flyball.evaluation.told import periods_line, row_lines
 from flyball.records import codec
-from flyball.records.estimates import Outcome
+from flyball.records.estimates import Estimate, Outcome
 from flyball.records.evaluation import Report
+from flyball.records.rows import Periods
 from flyball.training import sections_periods
 from flyball.training.run import perform
 
@@ -63,6 +64,14 @@ def test_what_holds_for_recent_rows_alone_fails_its_gate(run):
     assert result.measured["recency_gap"].low > 0.5
     assert result.verdicts[0].outcome == Outcome.FAIL
     assert "from before the training window" in result.verdicts[0].why
+
+
+def test_the_word_says_the_sign_of_what_changed_on_the_newest_rows():
+    def told(*gap):
+        return periods_line(Periods(objective="accuracy", holdout=Estimate(value=0.5), older=(), gap=Estimate(*gap)))
+
+    assert told(-0.258, -0.3, -0.2).endswith("; 0.258 [0.200, 0.300] worse on the newest rows")
+    assert told(0.258, 0.2, 0.3).endswith("; 0.258 [0.200, 0.300] better on the newest rows")
 
 
 def test_what_always_held_passes_and_older_periods_lie_before_the_window_one_after_the_other(run):

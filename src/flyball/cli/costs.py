@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def cost_text(cost: Cost) -> str:
-    """Processor time, memory, energy, money; what is not known is said to be so."""
+    """Processor time of the whole run, memory, energy, money; what is not known is said to be so."""
     paid = f"money not known: {cost.why}" if cost.money is None else f"{number(cost.money)} {cost.currency}"
     energy = f"{number(cost.energy_wh)} Wh ({cost.energy_by})"
-    return f"{number(cost.cpu_s)} s CPU, {shown_size(cost.peak_bytes)} memory, {energy}, {paid}"
+    return f"{number(cost.cpu_s)} s CPU in all, {shown_size(cost.peak_bytes)} memory, {energy}, {paid}"
 
 
 def search_text(result: RunResult) -> str:

@@ -136,7 +136,7 @@ def show(
             "measured": result.measured,
             "unmeasured": result.unmeasured,
             "report": wired.ports.library.report(result.report),
-            "cpu_s": round(result.cpu_s, 3),
+            "cpu_s": round(result.whole_cpu_s, 3),
             "cost": result.cost,
             "environment": result.environment,
             "served_by": apart(wired.layout).get(f"{row.model}@{row.version}", ()),
@@ -282,10 +282,8 @@ def verdict_line(out: Output, verdict: Verdict) -> str:
     """One gate's outcome: "PASS  accuracy ≥ 0.62  0.768 [0.70, 0.83] n=144"."""
     word = out.paint(f"{verdict.outcome.value.upper():<12}", _MOODS[verdict.outcome])
     check = f"{verdict.check} in {verdict.slice}" if verdict.slice else verdict.check
-    against = f" against {estimate(verdict.reference)}" if verdict.reference is not None and verdict.reference.value is not None else ""
-    told = "" if verdict.estimate is None else f"{estimate(verdict.estimate)}{against}"
-    why = verdict.why if (verdict.outcome is not Outcome.PASS or not told) and verdict.why not in told else ""
-    return f"{word}  {check:<40}  {told}{'  ' if told and why else ''}{why}".rstrip()
+    # why a verdict is as it is says its figures, in their unit
+    return f"{word}  {check:<40}  {verdict.why or estimate(verdict.estimate)}".rstrip()
 
 
 def headline(row: VersionRow) -> str:

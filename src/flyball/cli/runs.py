@@ -138,9 +138,8 @@ def _show(out: Output, row: RunRow, spec: RunSpec, result: RunResult | None, now
         return
     if result.parameters:
         out.line(f"chose     {', '.join(f'{name}={value}' for name, value in result.parameters.items())}")
-    out.line(f"used      {result.rows:,} rows {result.taken}, {result.holdout_rows:,} held out, {result.cpu_s:.1f} CPU s")
-    if result.cost is not None:
-        out.line(f"cost      {cost_text(result.cost)}")
+    out.line(f"used      {result.rows:,} rows {result.taken}, {result.holdout_rows:,} held out")
+    out.line(f"cost      {cost_text(result.cost) if result.cost is not None else f'{result.cpu_s:.1f} s CPU'}")
     if search_text(result):
         out.line(f"search    {search_text(result)}")
     for note in result.notes:

@@ -104,13 +104,7 @@ def train(
         orders.check_parameters(declared, parameters)
         data = _data(wired, declared)
         out.line(f"data      {data.name}@{data.version}  {data.rows:,} rows  contract holds")
-        source = wired.ports.ledger.state().get(DATASETS, data.name)
-        refused = source.violations if source is not None and source.refused_mark else ()
-        if refused:
-            out.note(f"refused   what the source holds now, so the last good version is used: {refused[0].splitlines()[0]}")
-            out.note("          flyball check --data says more")
-        for why in training.unread(wired.ports.ledger.state(), declared).values():
-            out.note(f"suite     its cases cannot be read, so it is insufficient: {why}")
+        refused = _doubts(wired, out, declared, data)
         run = start(wired, out, declared, parameters, trials, Acting(reason, key=key), release=wanted is not False)
         row = follow(wired, out, declared, run)
         if row.state is not RunState.SUCCEEDED:
@@ -202,6 +196,19 @@ def _data(wired: Wired, model: Model) -> DatasetVersion:
     own = found[model.data.name]
     assert own is not None
     return own
+
+
+def _doubts(wired: Wired, out: Output, model: Model, data: DatasetVersion) -> tuple[str, ...]:
+    """Say what of the sources as they are now is not used, and why; return that of the model's own data set."""
+    state = wired.ports.ledger.state()
+    source = state.get(DATASETS, data.name)
+    refused = source.violations if source is not None and source.refused_mark else ()
+    if refused:
+        out.note(f"refused   what the source holds now, so the last good version is used: {refused[0].splitlines()[0]}")
+        out.note("          flyball check --data says more")
+    for why in training.unread(state, model).values():
+        out.note(f"suite     its cases cannot be read, so it is insufficient: {why}")
+    return refused
 
 
 def _parameters(given: list[str]) -> dict[str, int | float | str | bool]:
@@ -331,7 +338,7 @@ def _report(wired: Wired, out: Output, model: Model, row: RunRow, used: dict[str
             "parameters": result.parameters,
             "notes": result.notes,
             "window": str(result.window),
-            "cpu_s": round(result.cpu_s, 3),
+            "cpu_s": round(result.whole_cpu_s, 3),
             "cost": result.cost,
             "rollout": rollout or None,
         }

@@ -8,6 +8,11 @@ HALF = 0.5
 """From which score on the positive class is answered, where no costs say otherwise."""
 
 
+def price_setting(currency: str = "EUR") -> str:
+    """What to write where, so that runs cost money."""
+    return f'write cpu_hour_price = "0.04 {currency}" (what an hour of CPU time costs you) under [settings] in flyball.toml'
+
+
 def threshold_of(costs: Mapping[str, float]) -> float | None:
     """The score from which on calling a row positive costs less, if scores are probabilities: c_fp / (c_fp + c_fn) (Elkan, 2001). None: costs do not say.
 

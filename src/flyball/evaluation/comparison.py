@@ -123,6 +123,16 @@ def shown(found: Estimate, unit: str = "") -> str:
     return f"{number(found.value)}{unit}{ends}" + (f" n={found.n:,}" if found.n else "") + note
 
 
+def lacking(figures: str, lack: str) -> str:
+    """Figures and what they lack, with n told once.
+
+    >>> lacking("0.900 [0.810, 0.950] n=60", "n=60 < 100")
+    '0.900 [0.810, 0.950] n=60 < 100'
+    """
+    n = lack.partition(" ")[0]
+    return f"{figures.removesuffix(n)}{lack}" if n.startswith("n=") and figures.endswith(n) else f"{figures}: {lack}"
+
+
 def explain(mine: Estimate, theirs: Estimate, reference: Reference, found: Compared) -> str:
     """A comparison for people: `0.61, champion 0.70: −0.09 [−0.12, −0.06], margin −0.05, n=1,344`."""
     factor = f" × {reference.times:g}" if reference.times != 1 else ""

@@ -28,7 +28,11 @@ def _whole(check: Check, new: Answers, other: Answers | None, slice_: str) -> Ve
         return insufficient(check, f"{where}the hold-out has no answers of the {check.bound.of}", slice_)
     mine, theirs = estimate(name, new), estimate(name, other)
     if mine.value is None or theirs.value is None or lack:
-        why = lack or mine.why or f"{check.bound.of}: {theirs.why}"
+        why = (
+            comparison.lacking(comparison.shown(mine), lack)
+            if lack and mine.value is not None
+            else lack or mine.why or f"{check.bound.of}: {theirs.why}"
+        )
         return Verdict(check=str(check), outcome=Outcome.INSUFFICIENT, slice=slice_, estimate=mine, reference=theirs, why=where + why)
     found_difference = comparison.compare(name, new, other, check.bound, check.op)
     why = where + comparison.explain(mine, theirs, check.bound, found_difference)
@@ -118,8 +122,9 @@ def on_rows(check: Check, holdout: Holdout, required: set[str]) -> tuple[Verdict
     if check.metric.of_gap:
         return (_gap(check, holdout, new),)
     if reference == "baseline" and new.constant and not too_little(check.metric.name, new):
+        found = estimate(check.metric.name, new)
         why = "every row got one and the same answer: a constant is a baseline itself, and shows nothing that was learned"
-        return (Verdict(check=str(check), outcome=Outcome.FAIL, estimate=estimate(check.metric.name, new), why=why),)
+        return (Verdict(check=str(check), outcome=Outcome.FAIL, estimate=found, why=f"{comparison.shown(found)}: {why}"),)
     other = {"champion": holdout.champion, "baseline": holdout.baseline}.get(reference)
     if not check.metric.slices:
         whole = _whole(check, new, other, "")

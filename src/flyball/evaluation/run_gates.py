@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from flyball.declare.checks import Check, Reference
+from flyball.declare.metrics import metric_info
 from flyball.declare.units import shown_size
 from flyball.evaluation.comparison import holds, number
 from flyball.evaluation.holdout import Measured
@@ -122,7 +123,9 @@ def _units(name: str) -> str:
 
 
 def _shown(value: float, name: str) -> str:
-    return shown_size(value) if name in ("size", "memory", "train_memory") else number(value)
+    info = metric_info(name)
+    unit = info.unit if info is not None else ""
+    return shown_size(value) if unit == "B" else f"{number(value)} ms" if unit == "ms" else number(value)
 
 
 def _told(why: str, found: Estimate) -> str:

@@ -10,7 +10,7 @@ from flyball.declare.metrics import metric_info
 from flyball.declare.model import Suite
 from flyball.errors import BadInput
 from flyball.evaluation.answers import Label, answers
-from flyball.evaluation.comparison import number, shown, too_little
+from flyball.evaluation.comparison import lacking, number, shown, too_little
 from flyball.evaluation.metrics import estimate
 from flyball.records.estimates import Outcome, Verdict
 
@@ -57,6 +57,11 @@ def _judge(
     value = estimate(case.metric, found)
     lack = too_little(case.metric, found)
     if value.value is None or lack:
-        return Verdict(check=check, outcome=Outcome.INSUFFICIENT, estimate=value, why=lack or value.why)
+        return Verdict(
+            check=check,
+            outcome=Outcome.INSUFFICIENT,
+            estimate=value,
+            why=lacking(shown(value), lack) if value.value is not None else lack or value.why,
+        )
     outcome = Outcome.PASS if value.value >= case.at_least else Outcome.FAIL
     return Verdict(check=check, outcome=outcome, estimate=value, why=f"{shown(value)}, at least {number(case.at_least)}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from flyball.clock import rfc3339
 from flyball.evaluation.comparison import number, shown
+from flyball.records.estimates import Estimate
 from flyball.records.evaluation import Decision, Report
 from flyball.records.rows import DataFacts, Live, Periods, Simplers, Staleness
 
@@ -42,10 +43,18 @@ def row_lines(report: Report) -> Iterator[tuple[str, str]]:
 def periods_line(found: Periods) -> str:
     """The objective on the hold-out and on older rows."""
     older = ", ".join(f"{number(each.value.value)} to {rfc3339(each.last)[:10]}" for each in found.older)
-    better = f"{number(found.gap.value)} [{number(found.gap.low)}, {number(found.gap.high)}] better"
     return (
-        f"{found.objective} {number(found.holdout.value)} on the hold-out, before the training window {older}; {better} on the newest rows"
+        f"{found.objective} {number(found.holdout.value)} on the hold-out, before the training window {older}; "
+        f"{_better(found.gap)} on the newest rows"
     )
+
+
+def _better(gap: Estimate) -> str:
+    """By how much something is better, or worse: the word has the sign."""
+    worse = gap.value is not None and gap.value < 0
+    ends = [None if end is None else -end for end in (gap.high, gap.low)] if worse else [gap.low, gap.high]
+    size = None if gap.value is None else abs(gap.value)
+    return f"{number(size)} [{number(ends[0])}, {number(ends[1])}] {'worse' if worse else 'better'}"
 
 
 def staleness_line(found: Staleness) -> str:

@@ -28,7 +28,7 @@ def against_number(check: Check, bound: float, found: Estimate, one_sided: Estim
     if found.value is None:
         return Outcome.INSUFFICIENT, found.why
     if lack:
-        return Outcome.INSUFFICIENT, f"{why}: {lack}"
+        return Outcome.INSUFFICIENT, comparison.lacking(why, lack)
     if not check.metric.bound:
         return (Outcome.PASS if comparison.holds(check.op, found.value, bound) else Outcome.FAIL), why
     end = one_sided.low if check.metric.bound == "lower" else one_sided.high

@@ -136,6 +136,11 @@ class RunResult(Record, frozen=True):
         """Which rows it learned from, for people: `of the last 60d`, or all of them where no time splits."""
         return f"of the last {self.window}" if self.window else "whatever their time"
 
+    @property
+    def whole_cpu_s(self) -> float:
+        """CPU seconds of the whole run with all its processes; of this record's own process where nobody measured the others."""
+        return self.cpu_s if self.cost is None else self.cost.cpu_s
+
 
 class RunState(StrEnum):
     """States of a job (docs/architecture.md)."""

@@ -10,13 +10,14 @@ import resource
 from dataclasses import dataclass
 
 from flyball.declare.checks import AnyOf, Check
+from flyball.declare.costs import price_setting
 from flyball.declare.units import Money, money
 from flyball.errors import BadInput
 from flyball.records.cost import Cost
 from flyball.records.estimates import Estimate
 from flyball.training.evaluating import Found, Subject
 
-NO_PRICE = "no price is set: the setting cpu_hour_price"
+NO_PRICE = f"no price is set: {price_setting()}"
 WATTS = 10
 
 
@@ -59,6 +60,9 @@ def price_of(text: str) -> Money | None:
     return money(text, "the setting cpu_hour_price") if text else None
 
 
+UNTIL = "until its gates were judged"
+"""What a gate can see of a run: the run goes on a little, and its cost is that of all of it."""
+
 METRICS = ("train_cpu", "train_memory", "train_energy", "train_cost")
 
 
@@ -72,10 +76,10 @@ def cost(subject: Subject) -> Found:
     paid = Estimate(value=None, why=f"its bound is in {other[0]}, and the price of CPU time in {found.currency}") if other else None
     return Found(
         measured={
-            "train_cpu": Estimate(value=found.cpu_s * 1000),
+            "train_cpu": Estimate(value=found.cpu_s * 1000, why=UNTIL),
             "train_memory": Estimate(value=float(found.peak_bytes)),
-            "train_energy": Estimate(value=found.energy_wh, why=found.energy_by),
-            "train_cost": paid or Estimate(value=found.money, why=found.why),
+            "train_energy": Estimate(value=found.energy_wh, why=f"{UNTIL}; {found.energy_by}"),
+            "train_cost": paid or Estimate(value=found.money, why=found.why or UNTIL),
         }
     )
 

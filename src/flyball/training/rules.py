@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from flyball.clock import Instant, Span
+from flyball.declare.costs import price_setting
 from flyball.declare.policy import Retrain
 from flyball.declare.units import Rate
 from flyball.records.training import Trigger
@@ -107,7 +108,7 @@ def held_back(retrain: Retrain, past: Past, *, now: Instant) -> Wait | None:
 
 def _budget_text(budget: Rate, past: Past, now: Instant) -> str:
     if past.spent is None:
-        return f"the budget {budget}: what a run costs is not known; set cpu_hour_price in {budget.unit}"
+        return f"the budget {budget}: what a run costs is not known; {price_setting(budget.unit)}"
     costs = _costs(budget, past.spent, now)
     unknown = sum(each.money is None for each in past.spent if each.at > now - budget.per)
     told = f" ({unknown} of unknown cost, each taken as the dearest known)" if unknown else ""
