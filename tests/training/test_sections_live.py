@@ -78,7 +78,17 @@ def test_where_labels_are_known_at_once_it_is_insufficient(run):
     result, report = run(rows(), known="0s")
     assert report.live is None
     assert result.verdicts[0].outcome == Outcome.INSUFFICIENT
-    assert "0 rows have no label yet" in result.verdicts[0].why
+    assert "0 rows are newer than the newest whose label is known, and 480 are held out" in result.verdicts[0].why
+
+
+def test_rows_that_a_split_by_share_leaves_out_are_not_taken_for_what_is_asked_now(project):
+    text = LOOP.replace("KNOWN", "0s").replace("TIME", 'time="ts",').replace("SPLIT", 'split="stratified"')
+    done = project(text, "m")
+    done.frames = {"rows": rows()}
+    as_of = int(done.frames["rows"]["ts"].cast(pl.Int64).max())
+    result = perform(done.spec(as_of=as_of), done.model, done.frames, done.blobs).result
+    assert result.verdicts[0].outcome == Outcome.INSUFFICIENT
+    assert "0 rows are newer than the newest whose label is known" in result.verdicts[0].why
 
 
 def test_of_data_without_a_time_the_rows_without_a_label_are_what_is_asked(run):

@@ -36,8 +36,8 @@ def live(subject: Subject) -> Found:
     held = subject.held
     if min(now.height, held.height) < FEWEST:
         raise BadInput(
-            f"{now.height:,} rows have no label yet, and {held.height:,} are held out",
-            why=f"{FEWEST} of each are needed to tell whether the hold-out looks like what is asked now",
+            f"{now.height:,} rows {_which(subject)}, and {held.height:,} are held out",
+            why=f"{FEWEST} of each are needed to tell whether the hold-out looks like what is asked now; what a split leaves out is neither",
         )
     generator = np.random.default_rng(subject.spec.seed)
     then = held[np.sort(generator.choice(held.height, min(SIDE, held.height), replace=False))]
@@ -50,6 +50,11 @@ def live(subject: Subject) -> Found:
     return Found({"live": told}, {"domain_auc": Estimate(value=found.value, low=found.low, high=found.high, n=found.n, why=names)})
 
 
+def _which(subject: Subject) -> str:
+    """Which rows stand for what is asked now."""
+    return "are newer than the newest whose label is known" if subject.model.data.time else "have no label"
+
+
 def unlabelled(subject: Subject) -> pl.DataFrame:
     """The features of the newest rows whose label was not known when the run began: as they would be asked, at their own moment."""
     model, as_of = subject.model, subject.spec.as_of
@@ -58,7 +63,9 @@ def unlabelled(subject: Subject) -> pl.DataFrame:
     rows = subject.frames[model.data.name]
     if model.data.time:
         rows = rows.with_columns(instants(model.data.time).alias("__time"))
-        rows = rows.filter((pl.col("__time") > int(subject.rows.times[subject.split.end - 1])) & (pl.col("__time") <= as_of))
+        # rows that are split by share lie in no order of time
+        newest = int(subject.rows.times[: subject.split.end].max())
+        rows = rows.filter((pl.col("__time") > newest) & (pl.col("__time") <= as_of))
         if model.data.arrived:
             rows = rows.filter(instants(model.data.arrived) <= as_of)
         rows = rows.sort("__time", maintain_order=True)
