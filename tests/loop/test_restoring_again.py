@@ -255,4 +255,4 @@ def test_who_is_erased_while_pushed_rows_are_copied_is_in_no_backup(wired: Wired
 
     monkeypatch.setattr(backing, "export", erased_meanwhile)
     made = kept(wired, tmp_path / "kept")
-    assert b"ana" not in next((tmp_path / "kept" / made.folder).rglob("*.rows")).read_bytes()
+    assert b'"ana"' not in next((tmp_path / "kept" / made.folder).rglob("*.rows")).read_bytes()
