@@ -133,6 +133,13 @@ def test_a_code_snapshot_cannot_leave_its_folder(price, tmp_path: Path):
     assert not list(tmp_path.glob("**/evil.py"))
 
 
+def test_code_that_cannot_be_unpacked_leaves_no_part_of_itself(price, tmp_path: Path):
+    code = price.blobs.put(json.dumps({"a.py": "", "a.py/b.py": ""}).encode())
+    with pytest.raises(OSError, match=r"a\.py"):
+        artifact.unpack_code(code, price.blobs, tmp_path / "scratch")
+    assert not list((tmp_path / "scratch").iterdir())
+
+
 def test_code_is_unpacked_once(price, tmp_path: Path):
     first = artifact.unpack_code(price.code, price.blobs, tmp_path)
     assert artifact.unpack_code(price.code, price.blobs, tmp_path) == first

@@ -253,18 +253,22 @@ def unpack_code(code: str, blobs: Blobs, scratch: Path) -> Path:
         return folder
     scratch.mkdir(parents=True, exist_ok=True)
     unpacked = Path(tempfile.mkdtemp(prefix=".code-", dir=scratch))
-    for name, text in snapshot.items():
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts:
-            shutil.rmtree(unpacked)
-            raise Corrupt(f"the code snapshot {code[:12]} names {name!r}", why="a snapshot holds files of its project only")
-        target = unpacked / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
     try:
+        for name, text in snapshot.items():
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts:
+                raise Corrupt(f"the code snapshot {code[:12]} names {name!r}", why="a snapshot holds files of its project only")
+            target = unpacked / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
         unpacked.rename(folder)
-    except OSError:  # another process was first, with the same bytes
-        shutil.rmtree(unpacked)
+    except OSError:
+        # unless another process was first, with the same bytes
+        if not folder.is_dir():
+            raise
+    finally:
+        # on a full disk a worker is started again and again, and a part of it is of no use
+        shutil.rmtree(unpacked, ignore_errors=True)
     return folder
 
 
