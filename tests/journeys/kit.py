@@ -194,7 +194,20 @@ class Project:
     def story(self) -> str:
         """The ledger in a few lines, for a test that failed."""
         lines = [f"{one.seq} {one.actor} {one.event.kind} {str(one.event)[:200]}" for one in self.recorded()]
-        return "\n".join([*lines[-40:], self.output("control")[-2000:]])
+        return "\n".join([*lines[-40:], self.output("control")[-2000:], *self._now()])
+
+    def _now(self) -> Iterator[str]:
+        """What the processes say of themselves: which routes are written, who has acknowledged them, and which worker is ready or why not."""
+        run = self.layout.run
+        for path in (self.layout.gateways, *sorted(run.glob("*.ack")), self.layout.wanted_workers, *sorted((run / "workers").iterdir())):
+            with contextlib.suppress(OSError):
+                yield f"{path.relative_to(run)} {path.read_text()[:600]}"
+        with contextlib.suppress(OSError):
+            yield f"{self.layout.routes.name} {self.layout.routes.read_text()[:2000]}"
+        for path in sorted((run / "logs").iterdir()):
+            with contextlib.suppress(OSError):
+                yield f"{path.name}: {path.read_text()[-600:]}"
+        yield from (f"{pid} {command[:200]}" for pid, command in sorted(processes_of(self.root).items()))
 
 
 class Up:
