@@ -36,6 +36,7 @@ def test_a_file_that_could_not_be_written_whole_never_takes_the_place_of_the_old
     with pytest.raises(OSError, match="No space left"):
         write_atomically(tmp_path / "file", b"new and longer")
     assert (tmp_path / "file").read_bytes() == b"old"
+    assert [each.name for each in tmp_path.iterdir()] == ["file"], "a part takes room that is missed"
 
 
 def test_what_a_power_cut_may_cost_is_whole_for_its_readers_and_waits_for_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,7 @@ class LiveRuns:
             # a version's worker is warmed while the version is still being trained; without the file it only starts later
             with suppress(OSError):
                 write_json(Layout(self._folder).runs, [run for run, _ in runs])
-            self._told = list(runs)
+                self._told = list(runs)
 
     def cancel(self, run: str, attempt: int) -> None:  # noqa: ARG002 - a job's newest attempt is the one that runs
         """Ask for its end."""

@@ -27,19 +27,24 @@ class Spare:
     """
 
     def __init__(self, argv: Sequence[str], *, cwd: Path, output: Path, stdin: int, passed: Sequence[int], env: Mapping[str, str]) -> None:
-        waits, self._tell = os.pipe()
         with output.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*argv, "--wait", str(waits)],
-                cwd=cwd,
-                env=dict(env),
-                stdin=stdin,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                pass_fds=(*passed, waits),
-                start_new_session=True,
-            )
-        os.close(waits)
+            waits, self._tell = os.pipe()
+            try:
+                self._process = subprocess.Popen(
+                    [*argv, "--wait", str(waits)],
+                    cwd=cwd,
+                    env=dict(env),
+                    stdin=stdin,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(*passed, waits),
+                    start_new_session=True,
+                )
+            except OSError:
+                os.close(self._tell)
+                raise
+            finally:
+                os.close(waits)
 
     def take(self, told: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
         """Tell it; the process that it is now, or None if it has ended."""

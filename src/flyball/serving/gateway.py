@@ -49,6 +49,8 @@ class RouteWatcher:
         self._dispatcher = dispatcher
         self._limits = limits
         self._seen: tuple[int, int, int] | None = None
+        self._owed: table.Ack | None = None
+        self._refused = ""
         self._looked_ns = 0
         self._lock = asyncio.Lock()
 
@@ -58,20 +60,23 @@ class RouteWatcher:
             await self.look()
 
     async def look(self) -> None:
-        """Take up a changed route table."""
+        """Take up a changed route table, and say so."""
         async with self._lock:
-            try:
-                found = self._layout.routes.stat()
-            except FileNotFoundError:
-                if self._seen is None:
-                    self._acknowledge(table.EMPTY)
-                    self._seen = (0, 0, 0)
-                self._looked_ns = time.monotonic_ns()
-                return
-            mark = (found.st_ino, found.st_mtime_ns, found.st_size)
-            if mark != self._seen:
-                await self._take(mark)
+            await self._take_up()
             self._looked_ns = time.monotonic_ns()
+            self._acknowledge()
+
+    async def _take_up(self) -> None:
+        try:
+            found = self._layout.routes.stat()
+        except FileNotFoundError:
+            if self._seen is None:
+                self._seen = (0, 0, 0)
+                self._owe(table.EMPTY)
+            return
+        mark = (found.st_ino, found.st_mtime_ns, found.st_size)
+        if mark != self._seen:
+            await self._take(mark)
 
     async def _take(self, mark: tuple[int, int, int]) -> None:
         try:
@@ -82,15 +87,27 @@ class RouteWatcher:
             return
         await self._dispatcher.apply(table.Table(file, self._dispatcher.table))
         self._seen = mark
-        self._acknowledge(file)
+        self._owe(file)
 
-    def _acknowledge(self, file: table.RoutesFile) -> None:
-        ack = table.Ack(stamp=file.stamp, epoch=file.table.epoch, monotonic_ns=time.monotonic_ns(), pid=os.getpid())
+    def _owe(self, file: table.RoutesFile) -> None:
+        self._owed = table.Ack(stamp=file.stamp, epoch=file.table.epoch, monotonic_ns=time.monotonic_ns(), pid=os.getpid())
+        self._refused = ""
+
+    def _acknowledge(self) -> None:
+        """Write the acknowledgement that is owed; one that the disk refuses is written at a later look."""
+        if self._owed is None:
+            return
+        path = self._layout.ack(self._name)
         try:
-            write_whole(self._layout.ack(self._name), encode(ack))
+            write_whole(path, encode(self._owed))
+            self._owed = None
         except OSError as problem:
-            # the table is used all the same; the reconciler will see that nobody said so
-            _say(f"{self._name}: the acknowledgement cannot be written: {problem}")
+            # the table is used all the same, and who says nothing is not killed for what it said before
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            if str(problem) != self._refused:
+                self._refused = str(problem)
+                _say(f"{self._name}: the acknowledgement cannot be written: {problem}")
 
 
 async def look_at_all(guard: Guard | None, watcher: RouteWatcher) -> None:

@@ -13,6 +13,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -211,14 +212,20 @@ def _replace(path: Path, data: bytes, settle: Callable[[int], None], *, mode: in
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     fd = os.open(scratch, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, mode)
     try:
-        left = memoryview(data)
-        while left:
-            # a disk with room for a part of it takes that part and says so
-            left = left[os.write(fd, left) :]
-        settle(fd)
-    finally:
-        os.close(fd)
-    scratch.replace(path)
+        try:
+            left = memoryview(data)
+            while left:
+                # a disk with room for a part of it takes that part and says so
+                left = left[os.write(fd, left) :]
+            settle(fd)
+        finally:
+            os.close(fd)
+        scratch.replace(path)
+    except OSError:
+        # a part of it is of no use to anybody, and takes room that is missed
+        with suppress(OSError):
+            scratch.unlink()
+        raise
 
 
 def write_private(path: Path, data: bytes) -> None:

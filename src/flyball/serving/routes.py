@@ -236,8 +236,10 @@ class FileRoutes:
         return {name: name in self._been_ready for name in needed}
 
     def _write(self, table: RouteTable, starting: dict[str, str]) -> None:
-        self._file = RoutesFile(stamp=time.time_ns(), table=table, starting=starting)
-        write_atomically(self._layout.routes, codec.encode(self._file))
+        file = RoutesFile(stamp=time.time_ns(), table=table, starting=starting)
+        write_atomically(self._layout.routes, codec.encode(file))
+        # only now: gateways cannot acknowledge what the disk has refused, and it is to be written again
+        self._file = file
         self._mark = self._on_disk()
         self._written_at = time.monotonic()
         self._killed.clear()

@@ -163,6 +163,7 @@ class Supervisor:
         self._runs: object = None
         self._starting: dict[str, str] = {}
         self._seen_workers: object = None
+        self._listed: dict[str, int] = {}
         self._signals: list[int] = []
         self._said = ""
         self._relay = None if quiet else Relay(self._layout.told)
@@ -176,10 +177,9 @@ class Supervisor:
         self._clean()
         told = False
         while not self._signals:
-            try:
-                self._pass()
-            except OSError as problem:
-                self._say(f"the disk refuses: {problem}; what runs goes on")
+            refused = self._pass()
+            if refused:
+                self._say(f"the disk refuses: {'; '.join(refused)}; what runs goes on")
             if not told and all(self._layout.ack(name).exists() for name in self._gateways):
                 told = True
                 up(self._host, self._port)
@@ -227,16 +227,21 @@ class Supervisor:
         if isinstance(routes, dict):
             write_json(layout.routes, routes | {"stamp": UNSAID})
 
-    def _pass(self) -> None:
-        self._match_workers()
-        self._match_spare()
-        changed = [child.keep() for child in self._gateways.values()]
-        if any(changed):
-            pids = {name: child.pid for name, child in self._gateways.items()}
-            write_json(self._layout.gateways, {"host": self._host, "port": self._port, "pid": os.getpid(), "gateways": pids})
-        for child in (*self._workers.values(), *(self._control if self._serving_first() else ())):
-            child.keep()
+    def _pass(self) -> list[str]:
+        """One look at everything that shall be so; what the disk refused of it, which the next look tries again."""
+        gateways = [child.keep for child in self._gateways.values()]
+        refused = _tried([self._match_workers, self._match_spare, *gateways, self._list_gateways])
+        others = (*self._workers.values(), *(self._control if self._serving_first() else ()))
+        refused += _tried([child.keep for child in others])
         self._leaving = [child for child in self._leaving if not child.ended()]
+        return list(dict.fromkeys(refused))
+
+    def _list_gateways(self) -> None:
+        """Say who they are: a route is in force when exactly these have acknowledged it."""
+        pids = {name: child.pid for name, child in self._gateways.items()}
+        if pids != self._listed:
+            write_json(self._layout.gateways, {"host": self._host, "port": self._port, "pid": os.getpid(), "gateways": pids})
+            self._listed = pids
 
     def _serving_first(self) -> bool:
         """Whether the control plane may start: the workers that are listed are ready, or have had their time."""
@@ -248,7 +253,6 @@ class Supervisor:
         listed = read_json(self._layout.wanted_workers)
         if not isinstance(listed, list) or listed == self._seen_workers:
             return
-        self._seen_workers = listed
         wanted = {worker_name(one["ref"], one["artifact"]): one for one in listed}
         for name in self._workers.keys() - wanted.keys():
             child = self._workers.pop(name)
@@ -257,6 +261,7 @@ class Supervisor:
             self._leaving.append(child)
         for name in wanted.keys() - self._workers.keys():
             self._workers[name] = self._worker(name, wanted[name]["ref"], wanted[name]["artifact"])
+        self._seen_workers = listed
 
     def _match_spare(self) -> None:
         """One warm worker as long as a run is under way: its version will want one. One for each run, whether it was needed or not."""
@@ -338,9 +343,20 @@ class Supervisor:
             elif not layout.failed(name).exists():
                 write_json(layout.failed(name), {"reason": reason})
 
-        spare, self._spare = self._spare, None
         told = {"ref": ref, "artifact": artifact, "socket": str(layout.socket(name))}
+        spare, self._spare = self._spare, None
         return self._child(name, argv, one_thread=True, on_end=ended, process=spare.take(told) if spare is not None else None)
+
+
+def _tried(steps: Iterable[Callable[[], object]]) -> list[str]:
+    """Take each step, whatever becomes of the others; what the disk refused."""
+    refused = []
+    for step in steps:
+        try:
+            step()
+        except OSError as problem:
+            refused.append(str(problem))
+    return refused
 
 
 def _python(module: str) -> list[str]:
