@@ -1,5 +1,6 @@
 """What `check` and `apply` say of problems that have two places, or none of their own."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -96,3 +97,19 @@ def test_a_report_with_problems_exits_1_and_so_does_a_base_that_is_broken(flybal
     turned = flyball("check", base, "--ci", "--against", new, "--json")
     assert (turned.code, "there is nothing to compare with" in turned.document["detail"] + str(turned.document)) == (1, True)
     assert flyball("check", base, "--against", tmp_path / "nowhere").code == 1
+
+
+def test_rows_that_no_run_can_be_made_of_are_a_warning(flyball, new: Path) -> None:
+    rows = new / "data" / "demand.csv"
+    lines = rows.read_text().splitlines()
+    assert "rows to learn from" not in flyball("check", new, "--data").out
+    loop = new / "loop.py"
+    loop.write_text(re.sub(r"min_rows=[\d_]+,\n", "", loop.read_text()))
+    rows.write_text("\n".join(lines[:4]) + "\n")
+    few = flyball("check", new, "--data")
+    assert re.search(r'data set "town" has 3 rows to learn from and to judge by: 0 before the hold-out, \d in it', few.out), few.out
+    place = lines[0].split(",").index("demand")
+    constant = [",".join("5.0" if at == place else cell for at, cell in enumerate(line.split(","))) for line in lines[1:]]
+    rows.write_text("\n".join([lines[0], *constant]) + "\n")
+    same = flyball("check", new, "--data")
+    assert f'the label "demand" is 5.0 in each of {len(constant):,} rows' in same.out, same.out

@@ -9,7 +9,7 @@ import pytest
 
 import flyball as fb
 from flyball.loop.checking import check_project, to_json, to_lines
-from flyball.loop.power import Known, Rate, Tally, tell
+from flyball.loop.power import Known, Rate, Tally, Told, tell
 from flyball.records.models import Signature
 from flyball.records.training import RunResult
 
@@ -80,6 +80,15 @@ def test_with_nothing_known_it_says_so() -> None:
     assert lines[0] == '"accuracy ≥ champion − 0.02": what it can see is not known before a run of this declaration has measured it'
     assert "there is no traffic yet" in lines[2]
     assert tell(MODEL, Known()).doubts == ()
+
+
+def test_where_nothing_says_how_many_labels_come_the_way_to_know_is_told() -> None:
+    def promotion(told: Told) -> str:
+        return next(line.text for line in told.lines if line.document["kind"] == "promotion")
+
+    assert "no rows were read: flyball check --data reads them" in promotion(tell(MODEL, Known()))
+    untimed = Tally(fb.Dataset("rows", source="rows.csv", columns={"x": float}), ())
+    assert "the rows that were read have no time" in promotion(tell(MODEL, Known(), untimed))
 
 
 def test_evidence_of_another_task_is_none() -> None:

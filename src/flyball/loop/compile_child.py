@@ -91,7 +91,7 @@ def compile_file(root: Path, file: str, *, prove: str = "", tell: Callable[[dict
             unproven = _proof(model, root, place, from_data=prove == "data")
             wrong += unproven
             if prove == "data" and not unproven:
-                doubts[model.name] = [_plain(item) for item in _leaks(model, root, place)]
+                doubts[model.name] = [_plain(item) for item in _doubts(model, root, place)]
         digests = {f"{name}_digest": digest for name, digest in codec.digests(body)._asdict().items()}
         models.append({"model": model.name, "file": file, "line": line, **digests, "body": body, "code": taken})
     own = [each for each in list(sys.modules.values()) if _home(each, root) in taken]
@@ -214,14 +214,16 @@ def _proof(model: Model, root: Path, place: str, *, from_data: bool) -> list[Pro
     return [Problem(f'{place}  Model "{model.name}"', item.what, item.why, item.fix) for item in found]
 
 
-def _leaks(model: Model, root: Path, place: str) -> list[Problem]:
-    """What of the data gives the answer away. Nothing where they cannot be read: that is told by who reads them for their contract."""
+def _doubts(model: Model, root: Path, place: str) -> list[Problem]:
+    """What of the data gives the answer away, and what no run can be made of. Nothing where they cannot be read: that is told by who reads them for their contract."""
     from flyball.data.source import read
     from flyball.features.leakage import leaks
+    from flyball.training.enough import shortfalls
 
+    where = f'{place}  Model "{model.name}"'
     try:
         frames = {data.name: read(data, root) for data in (model.data, *(view.data for view in model.features))}
-        return leaks(model, frames, f'{place}  Model "{model.name}"')
+        return [*shortfalls(model, frames, where), *leaks(model, frames, where)]
     except FlyballError:
         return []
 

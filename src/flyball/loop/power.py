@@ -193,7 +193,7 @@ def tell(model: Model, known: Known, tally: Tally | None = None, *, place: str =
     for guard in guards:
         promoted = power.of_guard(guard, holdout, cap)
         if promoted is not None:
-            lines.append(_promotion_line(promoted, rate))
+            lines.append(_promotion_line(promoted, rate, read=tally is not None))
             doubts += _promotion_doubts(model, promoted, rate, place)
     if holdout is not None and known.result is not None and rate is not None:
         a = threshold(rate.per_day, PAGE_DAYS)
@@ -297,9 +297,9 @@ def _longer(model: Model, seen: power.Seen) -> str:
     return f'a longer hold-out: holdout="{days}d"; or {wider}' if days <= 3650 else f"{wider}: no hold-out of ten years would do"
 
 
-def _promotion_line(found: power.Promotion, rate: Rate | None) -> Line:
+def _promotion_line(found: power.Promotion, rate: Rate | None, *, read: bool) -> Line:
     middle, most = found.labels
-    text = f'"{found.check}" promotes an equal version after about {middle:,.0f} labels, 9 in 10 by {most:,.0f}{_time(middle, rate)} ({found.basis})'
+    text = f'"{found.check}" promotes an equal version after about {middle:,.0f} labels, 9 in 10 by {most:,.0f}{_time(middle, rate, read=read)} ({found.basis})'
     document = {"kind": "promotion", "check": str(found.check), "margin": found.margin, "labels": middle, "labels_p90": most}
     return Line(text, document | {"basis": found.basis} | _timed(middle, most, rate))
 
@@ -337,9 +337,11 @@ def _discovery_line(found: power.Discovery, rate: Rate) -> Line:
     return Line(text, document | {"labels": middle, "labels_p90": most if math.isfinite(most) else None} | _timed(middle, most, rate))
 
 
-def _time(labels: float, rate: Rate | None) -> str:
+def _time(labels: float, rate: Rate | None, *, read: bool = True) -> str:
+    """How long so many labels take. `read`: whether the data were, for where nothing says how many come."""
     if rate is None or rate.per_day <= 0:
-        return "; how long that takes is not known: there is no traffic yet, and no rows with a time were read"
+        rows = "the rows that were read have no time" if read else "no rows were read: flyball check --data reads them"
+        return f"; how long that takes is not known: there is no traffic yet, and {rows}"
     return f": {_span(labels * DAY / rate.per_day)} at {_rate(rate)}"
 
 
