@@ -34,6 +34,7 @@ def filled(route: Route) -> str:
         "view": "nothing",
         "ref": "nothing",
         "seq": "1",
+        "other": "9.9.9",
     }
     return route.path.format(**names, token="tok_0")
 

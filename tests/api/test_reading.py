@@ -43,6 +43,12 @@ def test_a_project_can_be_looked_at_from_end_to_end(api: Served) -> None:
     assert found["artifact"] == version["artifact"]
     assert found["cost"]["cpu_s"] > 0
     assert found["environment"]["libraries"]["scikit-learn"]
+    beside = api.get("/models/demand/versions/1.0.0/compare/1.0.0").json()
+    assert (beside["first"], beside["differences"]) == ("demand@1.0.0", [])
+    assert {one["metric"] for one in beside["metrics"]} >= {"mae"}
+    assert {(one["first"], one["second"]) for one in beside["verdicts"]} == {("pass", "pass")}
+    assert api.get(f"/runs/{version['run']}/compare/{version['run']}").json()["metrics"] == beside["metrics"]
+    assert api.get("/models/demand/versions/1.0.0/compare/9.9.9").status_code == 404
     log = api.get(f"/runs/{version['run']}/logs")
     assert int(log.headers["flyball-next-offset"]) == len(log.content)
     dataset = api.get("/datasets").json()["items"][0]

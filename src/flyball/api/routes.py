@@ -18,6 +18,7 @@ from flyball.records.lineage import Lineage, Overview
 from flyball.records.monitoring import IncidentRow
 from flyball.records.rollouts import RolloutRow
 from flyball.records.training import RunRow
+from flyball.registry.compare import Comparison
 
 OPEN = "open"
 """Nobody is asked for a token."""
@@ -115,6 +116,7 @@ ROUTES: tuple[Route, ...] = (
         needs="loop.describing.Describe",
         body=bodies.Describing,
     ),
+    Route("GET", "/models/{model}/versions/{version}/compare/{other}", versions.compare, Comparison),
     _on_version("PATCH", "", versions.annotate, answers.Noted, "Annotate", bodies.Noting),
     _on_version("DELETE", "", versions.delete, answers.Judged, "Delete"),
     _on_version("POST", "/deprecation", versions.deprecate, answers.Judged, "Deprecate"),
@@ -125,6 +127,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/runs", giving.train, answers.RunWanted, needs="loop.commands.Train", body=bodies.Training, status=202),
     Route("GET", "/runs/{run}", reading.run, answers.Run),
     Route("GET", "/runs/{run}/logs", reading.run_log, None, query=("offset",)),
+    Route("GET", "/runs/{run}/compare/{other}", versions.compare_runs, Comparison),
     Route("DELETE", "/runs/{run}", giving.cancel_run, answers.RunEnded, needs="loop.commands.CancelRun", body=bodies.Why),
     _list("/rollouts", reading.rollouts, RolloutRow, "model"),
     Route("POST", "/rollouts", giving.release, answers.Released, needs="loop.releases.Release", body=bodies.Releasing, status=202),

@@ -1,15 +1,16 @@
-"""What the API gives of a version's life: advice against it, quarantine, deletion, notes and tags. It decides nothing."""
+"""What the API gives of a version's life: its card, advice against it, quarantine, deletion, notes and tags, and two side by side. It decides nothing."""
 
 from __future__ import annotations
 
 from flyball.api import answers, bodies
 from flyball.api.asking import Answer, Asked
 from flyball.api.reading import find_version
-from flyball.loop import cards, describing, lifecycle, lookup
+from flyball.loop import cards, describing, lifecycle, lookup, sides
 from flyball.loop.ports import CommandT, Decide
 from flyball.records.base import State
-from flyball.records.models import ModelRef
+from flyball.records.models import ModelRef, parse_ref
 from flyball.records.versions import VersionRow
+from flyball.registry.compare import compare as side_by_side
 
 
 def annotate(asked: Asked) -> Answer:
@@ -44,6 +45,22 @@ def _card(asked: Asked, state: State, row: VersionRow, event: int) -> answers.Ca
     return answers.Card(
         model=row.model, version=row.version, state=row.state, card=found.text, written=row.card, blanks=row.blanks, event=event
     )
+
+
+def compare(asked: Asked) -> Answer:
+    """Two versions of a model side by side: what differs of what they were made of, every metric whole and in slices, and every verdict."""
+    state = asked.state()
+    first = find_version(asked, state)
+    second = lookup.version(state, parse_ref(f"{first.model}@{asked.path['other']}"))
+    return Answer(side_by_side(*(sides.of_version(asked.ports, state, row, asked.now) for row in (first, second))))
+
+
+def compare_runs(asked: Asked) -> Answer:
+    """Two runs side by side, likewise."""
+    rows = [lookup.run(asked.state(), asked.path[name]) for name in ("run", "other")]
+    for row in rows:
+        asked.must_see(row.model)
+    return Answer(side_by_side(*(sides.of_run(asked.ports, row) for row in rows)))
 
 
 def delete(asked: Asked) -> Answer:

@@ -27,7 +27,7 @@ class Side(NamedTuple):
     verdicts: tuple[Verdict, ...]
 
 
-class Difference(Record, frozen=True):
+class Differs(Record, frozen=True):
     """What is not the same: of `topic` (data, features, declaration, code, parameters, environment, run), `what`, in the first and the second."""
 
     topic: str
@@ -36,7 +36,7 @@ class Difference(Record, frozen=True):
     second: str
 
 
-class Measured(Record, frozen=True):
+class MetricBeside(Record, frozen=True):
     """A metric on the hold-out, or in one `slice` of it; null where one has not measured it. `difference`: second less first."""
 
     metric: str
@@ -46,7 +46,7 @@ class Measured(Record, frozen=True):
     difference: float | None
 
 
-class Judged(Record, frozen=True):
+class GateBeside(Record, frozen=True):
     """What a gate came to; null where one has no such gate."""
 
     gate: str
@@ -60,9 +60,9 @@ class Comparison(Record, frozen=True):
 
     first: str
     second: str
-    differences: tuple[Difference, ...]
-    metrics: tuple[Measured, ...]
-    verdicts: tuple[Judged, ...]
+    differences: tuple[Differs, ...]
+    metrics: tuple[MetricBeside, ...]
+    verdicts: tuple[GateBeside, ...]
 
 
 def compare(first: Side, second: Side) -> Comparison:
@@ -76,7 +76,7 @@ def compare(first: Side, second: Side) -> Comparison:
     )
 
 
-def _differences(first: Side, second: Side) -> Iterator[Difference]:
+def _differences(first: Side, second: Side) -> Iterator[Differs]:
     yield from _changed("data", first.spec.datasets, second.spec.datasets)
     yield from _declared(first, second)
     yield from _files(first.code, second.code)
@@ -86,10 +86,10 @@ def _differences(first: Side, second: Side) -> Iterator[Difference]:
     yield from _changed("run", _run(first), _run(second))
 
 
-def _changed(topic: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Difference]:
+def _changed(topic: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Differs]:
     for what in sorted({*first, *second}):
         if first.get(what) != second.get(what):
-            yield Difference(topic=topic, what=what, first=_text(first, what), second=_text(second, what))
+            yield Differs(topic=topic, what=what, first=_text(first, what), second=_text(second, what))
 
 
 def _text(values: Mapping[str, Any], what: str) -> str:
@@ -101,7 +101,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def _declared(first: Side, second: Side) -> Iterator[Difference]:
+def _declared(first: Side, second: Side) -> Iterator[Differs]:
     """The places of the declaration that differ; features are a topic of their own."""
     if first.declaration == second.declaration:
         return
@@ -109,10 +109,10 @@ def _declared(first: Side, second: Side) -> Iterator[Difference]:
     differing = [place for place in sorted({*before, *after}) if before.get(place) != after.get(place)]
     for place in differing[:_MOST_PLACES]:
         topic = "features" if place.split(".")[0] in ("features", "transforms", "inputs") else "declaration"
-        yield Difference(topic=topic, what=place, first=_text(before, place), second=_text(after, place))
+        yield Differs(topic=topic, what=place, first=_text(before, place), second=_text(after, place))
     if len(differing) > _MOST_PLACES:
         more = f"and {len(differing) - _MOST_PLACES} more places"
-        yield Difference(topic="declaration", what=more, first="", second="")
+        yield Differs(topic="declaration", what=more, first="", second="")
 
 
 def _flat(place: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -127,10 +127,10 @@ def _flat(place: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield place, value
 
 
-def _files(first: Mapping[str, str], second: Mapping[str, str]) -> Iterator[Difference]:
+def _files(first: Mapping[str, str], second: Mapping[str, str]) -> Iterator[Differs]:
     for path in sorted({*first, *second}):
         if first.get(path) != second.get(path):
-            yield Difference(topic="code", what=path, first=_lines(first.get(path)), second=_lines(second.get(path)))
+            yield Differs(topic="code", what=path, first=_lines(first.get(path)), second=_lines(second.get(path)))
 
 
 def _lines(text: str | None) -> str:
@@ -155,7 +155,7 @@ def _run(side: Side) -> dict[str, Any]:
     }
 
 
-def _metrics(first: RunResult | None, second: RunResult | None) -> Iterator[Measured]:
+def _metrics(first: RunResult | None, second: RunResult | None) -> Iterator[MetricBeside]:
     yield from _measured("", first.metrics if first else {}, second.metrics if second else {})
     yield from _measured("", first.measured if first else {}, second.measured if second else {})
     before, after = first.by_slice if first else {}, second.by_slice if second else {}
@@ -163,15 +163,15 @@ def _metrics(first: RunResult | None, second: RunResult | None) -> Iterator[Meas
         yield from _measured(part, before.get(part, {}), after.get(part, {}))
 
 
-def _measured(part: str, first: Mapping[str, Estimate], second: Mapping[str, Estimate]) -> Iterator[Measured]:
+def _measured(part: str, first: Mapping[str, Estimate], second: Mapping[str, Estimate]) -> Iterator[MetricBeside]:
     for name in dict.fromkeys((*first, *second)):
         before, after = first.get(name), second.get(name)
         values = [each.value if each is not None else None for each in (before, after)]
         difference = None if values[0] is None or values[1] is None else values[1] - values[0]
-        yield Measured(metric=name, slice=part, first=before, second=after, difference=difference)
+        yield MetricBeside(metric=name, slice=part, first=before, second=after, difference=difference)
 
 
-def _verdicts(first: tuple[Verdict, ...], second: tuple[Verdict, ...]) -> Iterator[Judged]:
+def _verdicts(first: tuple[Verdict, ...], second: tuple[Verdict, ...]) -> Iterator[GateBeside]:
     before, after = ({(one.check, one.slice): one.outcome for one in each} for each in (first, second))
     for gate, part in dict.fromkeys((*before, *after)):
-        yield Judged(gate=gate, slice=part, first=before.get((gate, part)), second=after.get((gate, part)))
+        yield GateBeside(gate=gate, slice=part, first=before.get((gate, part)), second=after.get((gate, part)))
