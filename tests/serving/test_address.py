@@ -27,7 +27,7 @@ def test_an_address_that_others_reach_is_said_to_be_one(address: str, where: str
 def test_flyball_says_where_it_is_up_and_who_else_reaches_it(
     bound: str, lines: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def up_at_once(_project: Path, *, up: object, **_options: object) -> int:
+    def up_at_once(_project: Path, _env: str, *, up: object, **_options: object) -> int:
         assert callable(up)
         up(bound, 7322)
         return 0

@@ -95,7 +95,7 @@ def test_the_label_verb_says_what_was_sent_before_the_disk_was_full(
                 raise Unavailable("no label was taken: the disk is full", fix="make room, and send them again")
             return {"accepted": len(labels), "duplicates": 0, "corrected": 0, "refused": []}
 
-    monkeypatch.setattr(label_verb, "gateway", lambda _project: Client())
+    monkeypatch.setattr(label_verb, "gateway", lambda _project, _env: Client())
     file = tmp_path / "labels.csv"
     file.write_text("id,value\n" + "".join(f"a{number},1\n" for number in range(2_500)))
     code = run(["label", "price", str(file)])
