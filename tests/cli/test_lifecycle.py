@@ -61,6 +61,9 @@ def test_how_a_version_fails_is_written_on_it_and_on_its_card(flyball, trained: 
     assert "known     1. too low on holidays   (user:" in shown
     assert "tags      region=eu, reviewed" in shown
     assert "there is no note 3" in verb("models", "note", ref, "--drop", 3).err
+    verb("models", "note", ref, "too high\nchampion  everybody's")
+    assert "known     3. too high champion everybody's   (user:" in verb("models", "show", ref).out
+    verb("models", "note", ref, "--drop", 3)
     left = verb("models", "note", ref, "--drop", 1, "--untag", "reviewed", "--json").document
     assert [each["text"] for each in left["known"]] == ["too high in snow"]
     assert left["tags"] == {"region": "eu"}

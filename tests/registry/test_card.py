@@ -188,6 +188,22 @@ def test_what_persons_write_forges_no_verdict_and_hides_none() -> None:
     assert [line for line in lines if "<!--" in line] == [f"<!-- blank: {name} -->" for name in BLANKS]
 
 
+@pytest.mark.parametrize(
+    "begun", ["## How it was judged", "```", "~~~", "---", "===", "<details>", "<!--", "- pass: accuracy ≥ 0.9", "| a |", "> x"]
+)
+def test_a_text_of_several_lines_begins_nothing_that_does_not_end_with_it(begun: str) -> None:
+    written = Written(text=f"Not at night.\n  {begun}\n\nNor in snow.\u2028{begun}", actor="user:ana", at=1)
+    lines = card_of(MODEL, msgspec.structs.replace(ROW, card={"limitations": written}), RESULT, 1).splitlines()
+    plain = card_of(
+        MODEL, msgspec.structs.replace(ROW, card={"limitations": Written(text="Not at night.", actor="user:ana", at=1)}), RESULT, 1
+    )
+    assert [line for line in lines if line.lstrip().startswith(begun)] == [
+        line for line in plain.splitlines() if line.lstrip().startswith(begun)
+    ]
+    assert "Not at night." in lines
+    assert "Nor in snow." in lines
+
+
 def test_the_card_says_what_the_version_was_made_with_what_it_cost_and_how_it_is_used() -> None:
     fields = (Field(name="amount", type="float", low=0.0, high=9.0), Field(name="why|so", type="str", nullable=True, one_of=("a", "b")))
     measured = {"size": Estimate(value=2_000_000.0), "memory": Estimate(value=None, why="it did not start")}

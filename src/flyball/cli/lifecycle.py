@@ -8,7 +8,7 @@ import typer
 
 from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
-from flyball.cli.output import Output, event_text
+from flyball.cli.output import Output, event_text, one_line
 from flyball.errors import BadInput
 from flyball.loop import lifecycle, lookup
 from flyball.records.base import Receipt
@@ -137,8 +137,10 @@ def note(
 
 def known_lines(out: Output, row: VersionRow) -> list[str]:
     """What is known of a version: its advice, failure modes and tags."""
-    lines = [f"{out.paint('advised', 'bad')}   against: {row.deprecated}"] if row.deprecated else []
-    lines += [f"{out.paint('known', 'unsure')}     {place}. {each.text}   ({each.actor})" for place, each in enumerate(row.known, 1)]
+    lines = [f"{out.paint('advised', 'bad')}   against: {one_line(row.deprecated)}"] if row.deprecated else []
+    lines += [
+        f"{out.paint('known', 'unsure')}     {place}. {one_line(each.text)}   ({each.actor})" for place, each in enumerate(row.known, 1)
+    ]
     return lines + ([f"tags      {', '.join(tags_text(row))}"] if row.tags else [])
 
 

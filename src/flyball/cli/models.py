@@ -12,7 +12,7 @@ from flyball.cli import common, comparing, lifecycle
 from flyball.cli.card import card, framing_document
 from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.costs import cost_text, search_text
-from flyball.cli.output import Output, ago, estimate
+from flyball.cli.output import Output, ago, estimate, one_line
 from flyball.clock import Instant, rfc3339
 from flyball.declare.codec import short
 from flyball.declare.framing import summary
@@ -187,16 +187,16 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
     if asked_text(row):
         out.line(f"{out.paint('held', 'unsure')}      {asked_text(row)}   → {person_does(row)}")
     if row.state is VersionState.QUARANTINED:
-        out.line(f"{out.paint('quarantine', 'bad')}  {row.quarantined}")
+        out.line(f"{out.paint('quarantine', 'bad')}  {one_line(row.quarantined)}")
     for line in lifecycle.known_lines(out, row):
         out.line(line)
     for said in row.said:
         under = "" if said.gates_digest == row.gates_digest else "   (to other gates than those that judge it now)"
         out.line(
-            f"{'approved' if said.yes else 'rejected'}  {rfc3339(said.at)} by {said.actor} as {', '.join(said.roles)}: {said.reason}{under}"
+            f"{'approved' if said.yes else 'rejected'}  {rfc3339(said.at)} by {said.actor} as {', '.join(said.roles)}: {one_line(said.reason)}{under}"
         )
     for expired, text in waivers_text(row, now):
-        out.line(f"{out.paint('waived', 'bad' if expired else 'unsure')}    {text}")
+        out.line(f"{out.paint('waived', 'bad' if expired else 'unsure')}    {one_line(text)}")
     out.line(f"made      {rfc3339(row.registered_at)} by {row.run}" + (f" ({run.trigger}: {run.reason})" if run else ""))
     if (model := declared(wired.ports, state, row)) is not None:
         out.line(f"for       {summary(model.framing)}")

@@ -29,6 +29,11 @@ def event_text(seq: int) -> str:
     return f"event {seq}" if seq else "nothing is recorded: it was so already"
 
 
+def one_line(text: str) -> str:
+    """What a person wrote, where a line is one thing: its own ends of lines begin no other."""
+    return " ".join(text.split())
+
+
 class Output:
     """One verb's output. `as_json`: lines are held back and `document` is all that stdout gets. `quiet`: no notes and no progress."""
 

@@ -11,7 +11,7 @@ from flyball.records.evaluation import Report
 from flyball.records.models import Field, Manifest
 from flyball.records.training import RunResult
 from flyball.records.versions import VersionRow
-from flyball.registry.markdown import cell, flat, rows, shown
+from flyball.registry.markdown import cell, flat, paragraphs, rows, shown
 
 MOST_FEATURES = 10
 GONE = "cannot be read any more"
@@ -31,8 +31,8 @@ def text(row: VersionRow, name: str) -> Iterator[str]:
     yield ""
     if name in row.card:
         written = row.card[name]
-        # whoever writes of blanks leaves none
-        yield written.text.replace("<!--", "&lt;!--")
+        # whoever writes of blanks leaves none, and nobody's text goes on in the next part
+        yield paragraphs(written.text)
         yield ""
         yield f"({written.actor}, {rfc3339(written.at)})"
     else:

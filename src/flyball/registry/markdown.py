@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from flyball.clock import Span
 from flyball.records.estimates import Estimate
 
 NOT_SAID = "not said"
+
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+_BEGINS = re.compile(r"^[-#=+*_~`|>]")
 
 
 def rows(values: Mapping[str, str | Span]) -> Iterator[str]:
@@ -34,4 +38,18 @@ def cell(text: str) -> str:
 
 def flat(text: str) -> str:
     """Text in one line, which hides nothing of what follows."""
-    return " ".join(text.split()).replace("<!--", "&lt;!--")
+    return _untagged(" ".join(text.split()))
+
+
+def paragraphs(text: str) -> str:
+    r"""Text of several lines as what it is: no line of it begins a heading, a rule, a list, a table, a quote or code, which might not end with it.
+
+    >>> paragraphs("fine\n## How it was judged\n```")
+    'fine\n\\## How it was judged\n\\```'
+    """
+    return "\n".join(_BEGINS.sub(r"\\\g<0>", _untagged(line.strip())) for line in text.strip().splitlines())
+
+
+def _untagged(text: str) -> str:
+    """Without HTML: a comment or an element that is not closed hides what follows."""
+    return _TAG.sub("&lt;", text)
