@@ -86,8 +86,10 @@ def test_what_waits_is_judged_by_them_without_a_training_also_by_slices_that_the
     refused = town.verb("release", "demand@1.0.0")
     assert (refused.code, "judged by other gates" in refused.err) == (1, True)
     assert "gate      demand@1.0.0 (eligible): not judged yet by the gates as they are declared now   →" in town.verb("status").out
+    assert "gates     not judged yet by the gates as they are declared now" in town.verb("models", "show", "demand@1.0.0").out
     row = town.judged()
     judging = town.runs()[-1]
+    assert "not judged yet" not in town.verb("models", "show", "demand@1.0.0").out
     assert (judging.state, judging.trigger) == (RunState.SUCCEEDED, "evidence"), judging.why
     assert row.state is VersionState.HELD, "a day has 24 rows: too few, and that is no pass"
     assert {verdict.slice for verdict in row.verdicts if "weekday" in verdict.check} == {f"weekday={day}" for day in range(1, 8)}

@@ -8,12 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from flyball.loop import lookup
 from flyball.loop.advance import candidate
 from flyball.loop.folds import FOLDS
 from flyball.loop.releases import Release, decide_release
-from flyball.records.base import Refusal
+from flyball.records.base import Event, Recorded, Refusal
 from flyball.records.declarations import DECLARATIONS
-from flyball.records.versions import VERSIONS, VersionState
+from flyball.records.training import RunCancelled, RunFailed, RunQueued
+from flyball.records.versions import VERSIONS, VersionRow, VersionState
 from flyball.registry.rules import to_judge_anew
 
 from .test_due import DAY, World, model
@@ -42,6 +44,9 @@ class Judged(World):
         row = self.state.get(DECLARATIONS, "m")
         assert row is not None
         self.state.put(DECLARATIONS, "m", msgspec.structs.replace(row, **changes))
+
+    def tell(self, event: Event) -> None:
+        FOLDS[type(event)](self.state, Recorded(1, 1, "loop", "c", event))
 
     def next(self) -> str:
         found = candidate(self.state, "m", 1)
@@ -94,6 +99,34 @@ def test_what_waits_and_what_serves_is_judged_by_gates_declared_anew_once(world:
     row = world.state.get(VERSIONS, "m/1.0.0")
     assert row is not None
     assert to_judge_anew(row, "g2", "v") is wanted
+
+
+def test_a_judging_that_fails_is_begun_three_times_and_then_is_for_a_person(world: Judged) -> None:
+    def row() -> VersionRow:
+        found = world.state.get(VERSIONS, "m/1.0.0")
+        assert found is not None
+        return found
+
+    def judging(number: int, *, gates: str = "g2") -> str:
+        run = f"run_{number:02d}"
+        queued = RunQueued(run=run, model="m", trigger="evidence", reason="", spec="0" * 64, candidate_version="1.0.0", gates_digest=gates)
+        world.tell(queued)
+        assert not to_judge_anew(row(), gates, "v"), "it is under way"
+        return run
+
+    world.declare(gates_digest="g2")
+    for number in (10, 11, 12):
+        assert to_judge_anew(row(), "g2", "v"), number
+        assert lookup.unjudged(world.state, row()) == "not judged yet by the gates as they are declared now"
+        world.tell(RunFailed(run=judging(number), why="it had no memory\n    fix  more"))
+    assert not to_judge_anew(row(), "g2", "v")
+    told = lookup.unjudged(world.state, row())
+    assert "the judging failed 3 times (run_12: it had no memory); flyball train m makes one" in told
+    world.declare(gates_digest="g3")
+    assert to_judge_anew(row(), "g3", "v"), "other gates are another question"
+    world.tell(RunCancelled(run=judging(13, gates="g3"), reason="not now"))
+    assert not to_judge_anew(row(), "g3", "v"), "a person said no"
+    assert "was cancelled (run_13: not now)" in lookup.unjudged(world.state, row())
 
 
 def test_a_version_that_is_served_is_not_judged_by_gates_it_never_had_to_pass(world: Judged) -> None:

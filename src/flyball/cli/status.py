@@ -18,7 +18,6 @@ from flyball.declare.metrics import RANKED
 from flyball.errors import Corrupt
 from flyball.loop import lookup
 from flyball.loop.advance import held_back
-from flyball.loop.commands import active_run
 from flyball.loop.freshness import ages
 from flyball.loop.memory import load
 from flyball.loop.online import noted
@@ -378,12 +377,7 @@ def in_doubt(state: State, now: Instant) -> list[VersionRow]:
 
 def gates_in_doubt(state: State, row: VersionRow, now: Instant) -> list[str]:
     """The gates of a version that passed once and do not hold now, and whether the present ones have judged it."""
-    declared = state.get(DECLARATIONS, row.model)
-    digest = declared.gates_digest if declared is not None else ""
-    by_others = row.state is not VersionState.RETIRED and bool(row.gates_digest and digest) and row.gates_digest != digest
-    failed = row.tried == digest and active_run(state, row.model) is None
-    tried = f", and the judging came to nothing: flyball runs list {row.model}" if failed else ""
-    return [*doubts(row, now), *([f"not judged yet by the gates as they are declared now{tried}"] if by_others else [])]
+    return list(filter(None, (*doubts(row, now), lookup.unjudged(state, row))))
 
 
 def doubt_text(out: Output, state: State, row: VersionRow, now: Instant) -> str:

@@ -9,14 +9,15 @@ from flyball.declare.reads import looked_at
 from flyball.declare.units import near
 from flyball.errors import BadInput, Corrupt, DeclarationError, NotFound, Unavailable
 from flyball.governance.authority import Caller
+from flyball.loop.commands import active_run
 from flyball.loop.ports import Ledger, Library, Ports
 from flyball.records.base import Event, Receipt, RowT, State
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.models import ModelRef, parse_ref
 from flyball.records.monitoring import INCIDENTS, IncidentRow
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, Reading, RolloutEvidence, RolloutMoved, RolloutRow
-from flyball.records.training import RUNS, RunRow
-from flyball.records.versions import MODELS, VERSIONS, ChampionChanged, ModelRow, VersionRow
+from flyball.records.training import MODEL_RUNS, RUNS, RunRow, RunState
+from flyball.records.versions import MODELS, VERSIONS, ChampionChanged, ModelRow, VersionRow, VersionState
 
 
 def declared(ports: Ports, name: str) -> Model:
@@ -59,6 +60,24 @@ def active_rollout(state: State, model: str) -> RolloutRow | None:
     row = state.get(MODELS, model)
     found = state.get(ROLLOUTS, row.rollout) if row and row.rollout else None
     return found if found is not None and found.state in ACTIVE else None
+
+
+def unjudged(state: State, row: VersionRow) -> str:
+    """That the gates as they are declared now have not judged a version yet, and why not; empty: they have, or it has to pass them no more."""
+    declared = state.get(DECLARATIONS, row.model)
+    digest = declared.gates_digest if declared is not None else ""
+    if row.state is VersionState.RETIRED or not row.gates_digest or not digest or row.gates_digest == digest:
+        return ""
+    text = "not judged yet by the gates as they are declared now"
+    if row.tried != digest or active_run(state, row.model) is not None:
+        return text
+    runs = [run for _, run in state.scan(MODEL_RUNS, f"{row.model}/") if run.judges == row.version]
+    last = max(runs, key=lambda run: run.run, default=None)
+    if last is None or last.state not in (RunState.FAILED, RunState.CANCELLED):
+        return f"{text}, and the judging came to nothing: flyball runs list {row.model}"
+    what = f"failed {row.failures} times" if last.state is RunState.FAILED else "was cancelled"
+    way = f"flyball train {row.model} makes one that is; gates that are declared otherwise judge it anew"
+    return f"{text}: the judging {what} ({last.run}: {(last.why or 'no reason was left').splitlines()[0]}); {way}"
 
 
 def roles(state: State, model: str) -> ModelRow:

@@ -243,6 +243,8 @@ class RunRow(Record, frozen=True):
     """CPU seconds of its processes; None where that is not known: it was cancelled, an attempt vanished, or nobody counted yet."""
     after: str = ""
     """Of a run that is no attempt: the model's last run before it, which is its last again when this one has ended."""
+    judges: str = ""
+    """Which version it judges again; empty: it trains."""
 
 
 RUNS = Table("run", RunRow)

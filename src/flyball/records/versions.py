@@ -8,6 +8,9 @@ from flyball.clock import Instant
 from flyball.records.base import Event, ManifestHash, Record, ResultHash, Table
 from flyball.records.estimates import Estimate, Outcome, Verdict
 
+MOST_JUDGINGS = 3
+"""A judging that fails is begun so often, as a lost job is: then it is for a person."""
+
 BLANKS = ("out_of_scope", "limitations", "ethics")
 """The texts of a model card that only a person can write: what the model must not be used for, where it cannot be relied on, whom it may harm."""
 
@@ -300,7 +303,10 @@ class VersionRow(Record, frozen=True):
     card: dict[str, Written] = {}
     """The texts of its card that persons have written, by blank."""
     tried: str = ""
-    """The gates by which a judging was begun, whatever came of it."""
+    """The gates by which a judging was begun that is not to be begun again, whatever came of it."""
+    failing: str = ""
+    """The gates by which judgings have failed, `failures` times."""
+    failures: int = 0
 
     @property
     def blanks(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from flyball.records.training import (
     RunSucceeded,
     put_run,
 )
-from flyball.records.versions import MODELS, VERSIONS, ModelRow
+from flyball.records.versions import MODELS, MOST_JUDGINGS, VERSIONS, ModelRow
 from flyball.training.states import move
 
 
@@ -49,6 +49,7 @@ def fold_queued(projection: Projection, recorded: Recorded) -> None:
         version_digest=event.version_digest,
         data=event.data,
         as_of=event.as_of,
+        judges=event.candidate_version,
     )
     model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
     if event.trigger == "reproduction":
@@ -56,7 +57,9 @@ def fold_queued(projection: Projection, recorded: Recorded) -> None:
     put_run(projection, row)
     judged = projection.get(VERSIONS, f"{event.model}/{event.candidate_version}") if event.candidate_version else None
     if judged is not None:
-        projection.put(VERSIONS, f"{event.model}/{judged.version}", msgspec.structs.replace(judged, tried=event.gates_digest))
+        gates, failures = event.gates_digest, judged.failures if judged.failing == event.gates_digest else 0
+        begun = msgspec.structs.replace(judged, tried=gates, failing=gates, failures=failures)
+        projection.put(VERSIONS, f"{event.model}/{judged.version}", begun)
     if event.trigger in NO_ATTEMPTS:
         # judging or making again is no attempt at training: no cool-down begins
         projection.put(MODELS, event.model, msgspec.structs.replace(model, last_run=event.run))
@@ -93,6 +96,13 @@ def fold_failed(projection: Projection, recorded: Recorded) -> None:
     state = move(row.run, row.state, RunState.FAILED)
     put_run(projection, msgspec.structs.replace(row, state=state, why=event.why, code=event.code, ended_at=recorded.at, cpu_s=event.cpu_s))
     _give_back(projection, row)
+    judged = projection.get(VERSIONS, f"{row.model}/{row.judges}") if row.judges else None
+    if judged is not None:
+        failures = judged.failures + 1
+        # it may have been the machine's fault: what is not tried is begun again
+        again = "" if failures < MOST_JUDGINGS else judged.tried
+        failed = msgspec.structs.replace(judged, tried=again, failures=failures)
+        projection.put(VERSIONS, f"{row.model}/{judged.version}", failed)
 
 
 def fold_cancelled(projection: Projection, recorded: Recorded) -> None:
