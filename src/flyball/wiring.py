@@ -16,17 +16,20 @@ from flyball.compute.local import LocalCompute
 from flyball.data.erasures import Erasures, present
 from flyball.declare.project import find_project, read_project
 from flyball.declare.units import Money, money
-from flyball.errors import FlyballError
+from flyball.errors import FlyballError, Unavailable
 from flyball.governance.authority import LOOP, Caller
 from flyball.ledger.ledger import SqlLedger
+from flyball.loop import carrying
 from flyball.loop.authority import Authorised, Drive, permit
 from flyball.loop.folds import FOLDS
 from flyball.loop.library import BlobLibrary
 from flyball.loop.live import FencedLedger, LiveCounts, LiveData, LiveRuns
 from flyball.loop.live_online import LiveViews
+from flyball.loop.live_probe import LiveProbe
 from flyball.loop.local import admitted, holder, local_caller, local_secret
 from flyball.loop.online import Rows
 from flyball.loop.ports import Command, Ports
+from flyball.loop.proving import sign_versions
 from flyball.loop.reading import SCRATCH, Reader, reader_of, sweep_reads
 from flyball.records.data import DATASETS, ERASURES
 from flyball.records.serving import EPOCHS, RouteTable
@@ -100,6 +103,15 @@ class Wired:
         """The ports as flyball itself, for a piece of the loop's work in this process. Raises Refused for a caller who may not set it going."""
         self.permit(Drive)
         return self.acting(LOOP)
+
+    def take_over(self, caller: Caller, model: str, version: str) -> None:
+        """Where versions come from another environment, take one over as it stands there, signed at once, as the loop would.
+
+        Raises Refused for one that was not tried there, or a caller who may not, NotFound, Unavailable.
+        """
+        if self.ports.before is not None:
+            carrying.bring(self.acting(caller), model, version, caller)
+            sign_versions(self.acting(LOOP))
 
     def anchors(self) -> tuple[Anchor, ...]:
         """Where checkpoints are kept outside. Raises BadInput for a setting that names no such place."""
@@ -182,19 +194,16 @@ def open_project(start: Path, env: str = "", *, claim: bool = False, clock: Cloc
     layout = Layout(folder)
     layout.prepare()
     database = Database.open(_address(folder, settings), base=root)
-    ledger = FencedLedger(database, FOLDS, clock) if claim else SqlLedger(database, FOLDS, clock)
-    if isinstance(ledger, FencedLedger):
-        ledger.fence = ledger.claim()
+    ledger = _ledger(database, clock, claim=claim)
     blobs = LocalBlobs(folder / "blobs")
     identify, admit = (
         lru_cache(maxsize=1)(partial(_caller, local, ledger, folder / KEYS_FOLDER, settings, clock, claim=claim))
         for local in (local_caller, admitted)
     )
-    if claim:
-        _give_local_token(ledger, folder / KEYS_FOLDER, settings, clock)
-    library = BlobLibrary(blobs)
+    library = BlobLibrary(blobs, rehearses=project.is_followed)
     subjects = lru_cache(maxsize=1)(partial(_subjects, ledger, library, folder / KEYS_FOLDER))
     if claim:
+        _give_local_token(ledger, folder / KEYS_FOLDER, settings, clock)
         _sweep(ledger, blobs, layout)
     lies = partial(_lies, ledger)
     against = lru_cache(maxsize=1)(partial(_against, ledger, clock, lies))
@@ -213,6 +222,9 @@ def open_project(start: Path, env: str = "", *, claim: bool = False, clock: Cloc
         detector=bool(settings.detector),
         cpu_price=cpu_price(settings),
         views=_views(settings, layout, blobs, clock, claim=claim),
+        environment=env,
+        before=_before(root, project.before, clock) if project.before else None,
+        probe=LiveProbe(layout, blobs, partial(secret, root, env)) if claim and project.is_followed else None,
     )
     if claim:
         _known_to_serve_nothing(routes, ledger, clock)
@@ -229,6 +241,28 @@ def open_project(start: Path, env: str = "", *, claim: bool = False, clock: Cloc
         against=against,
         reader=reader,
     )
+
+
+def _ledger(database: Database, clock: Clock, *, claim: bool) -> SqlLedger:
+    if not claim:
+        return SqlLedger(database, FOLDS, clock)
+    fenced = FencedLedger(database, FOLDS, clock)
+    fenced.fence = fenced.claim()
+    return fenced
+
+
+def _before(root: Path, env: str, clock: Clock) -> carrying.EarlierEnvironment:
+    return carrying.EarlierEnvironment(env, lru_cache(maxsize=1)(partial(_earlier, root, env)), clock)
+
+
+def _earlier(root: Path, env: str) -> tuple[SqlLedger, LocalBlobs]:
+    """The record and the blobs of the environment before: where flyball.toml says, for the variables here are about this one."""
+    folder = state_folder(root, env)
+    settings = read_settings(read_project(root, env).settings, {})
+    address = _address(folder, settings)
+    if not exists(address, base=root):
+        raise Unavailable(f"the environment {env} has no record yet", why="nothing has run there", fix=f"flyball apply --env {env}")
+    return SqlLedger(Database.open(address, base=root), FOLDS, SystemClock()), LocalBlobs(folder / "blobs")
 
 
 def online_store(settings: Settings, layout: Layout) -> OnlineStore:

@@ -38,7 +38,7 @@ def test_every_verb_has_a_section_with_all_its_subverbs_and_options(verb: str) -
         assert not name or f"`{verb} {name}" in text, name
         for parameter in command.params:
             for option in (*parameter.opts, *parameter.secondary_opts):
-                shared = option in ("--project", "--json", "--quiet", "--help")
+                shared = option in ("--project", "--env", "--json", "--quiet", "--help")
                 assert not option.startswith("--") or f"`{option}" in (sections()[SHARED] if shared else text), option
 
 

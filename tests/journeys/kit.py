@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import re
 import signal
@@ -26,7 +27,7 @@ from flyball.records.serving import SEGMENTS
 from flyball.records.versions import MODELS
 from flyball.rollout.states import TERMINAL
 from flyball.serving import wal
-from flyball.serving.layout import Layout
+from flyball.serving.layout import Layout, state_folder
 from flyball.serving.sealer import unseal
 from flyball.wiring import Wired, open_project
 
@@ -96,12 +97,18 @@ class Project:
     """A project on disk, and what its ledger and its log say."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root, self.env = root, ""
         self.layout = Layout(root / ".flyball")
         (root / "loops").mkdir()
         (root / "data").mkdir()
         (root / "flyball.toml").write_text("[settings]\ntick_ms = 200\n")
         self.data()
+
+    def within(self, env: str) -> Project:
+        """The same project, in one of its environments."""
+        other = copy.copy(self)
+        other.env, other.layout = env, Layout(state_folder(self.root, env))
+        return other
 
     def data(self, rows: int = 600, seed: int = 0) -> None:
         """A good file: thirty days of loans, the last an hour ago."""
@@ -139,7 +146,7 @@ class Project:
     @contextlib.contextmanager
     def opened(self) -> Iterator[Wired]:
         """The project as another process opens it."""
-        wired = open_project(self.root)
+        wired = open_project(self.root, self.env)
         try:
             yield wired
         finally:
@@ -217,9 +224,10 @@ class Up:
         self.project = project
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        argv = [sys.executable, "-P", "-m", "flyball.serving.supervisor", "--root", str(project.root)]
+        argv = [sys.executable, "-P", "-m", "flyball.serving.supervisor", "--root", str(project.root), "--env", project.env]
         argv += ["--port", str(self.port), "--gateways", str(gateways)]
-        argv += [] if control else ["--control", ""]
+        named = ["--control", f"python -P -m flyball.api.control --env {project.env}"] if project.env else []
+        argv += named if control else ["--control", ""]
         self.process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,

@@ -157,7 +157,9 @@ def release(asked: Asked) -> Answer:
     """Start a version's rollout. Refused unless every gate passed."""
     body: bodies.Releasing = asked.body
     model = _declared(asked, body.model)
-    row = lookup.version(asked.state(), lookup.exact(model.name, body.version))
+    ref = lookup.exact(model.name, body.version)
+    asked.wired.take_over(asked.caller, model.name, ref.version)
+    row = lookup.version(asked.state(), ref)
     command, decide = orders.release(asked.ports, model, row.version, command=asked.command, actor=asked.caller.actor, reason=asked.reason)
     receipt, events = _give(asked, command, decide)
     # as with a run: a repeated command has started another rollout than the one just named

@@ -11,6 +11,7 @@ from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Qu
 from flyball.cli.output import Output, event_text, one_line
 from flyball.errors import BadInput
 from flyball.loop import lifecycle, lookup
+from flyball.loop.carrying import integration_text
 from flyball.records.base import Receipt
 from flyball.records.models import ModelRef, parse_ref
 from flyball.records.versions import VersionRow
@@ -136,8 +137,9 @@ def note(
 
 
 def known_lines(out: Output, row: VersionRow) -> list[str]:
-    """What is known of a version: its advice, failure modes and tags."""
-    lines = [f"{out.paint('advised', 'bad')}   against: {one_line(row.deprecated)}"] if row.deprecated else []
+    """What is known of a version: where it was tried, its advice, failure modes and tags."""
+    lines = [f"tried     {row.origin and f'in {row.origin}: '}{integration_text(row.integration)}"] if row.integration is not None else []
+    lines += [f"{out.paint('advised', 'bad')}   against: {one_line(row.deprecated)}"] if row.deprecated else []
     lines += [
         f"{out.paint('known', 'unsure')}     {place}. {one_line(each.text)}   ({each.actor})" for place, each in enumerate(row.known, 1)
     ]

@@ -312,6 +312,8 @@ def _summary(state: State, row: VersionRow) -> dict[str, object]:
         "unlisted": row.unlisted,
         "deprecated": row.deprecated or None,
         "quarantined": row.quarantined or None,
+        "origin": row.origin or None,
+        "integration": row.integration,
         "known": row.known,
         "tags": row.tags,
     }

@@ -41,6 +41,8 @@ def release(
     if not parse_ref(version).version:
         raise BadInput(f"{version} names no version", why="a release is of one version", fix=f"flyball models list {version} shows them")
     with common.opened(project, env) as wired:
+        if not dry_run:
+            bring(wired, version)
         row = common.find_reference(wired, version)
         model = common.declared(wired, row.model)
         met = judged_against_another(wired, row)
@@ -69,6 +71,14 @@ def release(
         if not common.is_up(wired):
             out.note("flyball is not up: the rollout waits for workers; start them: flyball up")
     return 0
+
+
+def bring(wired: Wired, text: str) -> None:
+    """Where versions come from another environment, take this one over as it stands there. Raises Refused for one that was not tried there."""
+    ref = common.reference(text)
+    if ref.version not in ("", "champion", "challenger"):
+        common.declared(wired, ref.model)
+        wired.take_over(wired.caller, ref.model, ref.version)
 
 
 def judged_against_another(wired: Wired, version: VersionRow) -> str:

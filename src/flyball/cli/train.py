@@ -101,6 +101,7 @@ def train(
         if dry_run:
             return _dry_run(wired, out, name, parameters, trials, Acting(reason, dry_run, key), release=wanted is not False)
         declared = _declared(wired, name)
+        training.made_here(wired.ports, declared)
         orders.check_parameters(declared, parameters)
         data = _data(wired, declared)
         out.line(f"data      {data.name}@{data.version}  {data.rows:,} rows  contract holds")

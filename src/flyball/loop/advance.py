@@ -17,6 +17,7 @@ from flyball.evaluation.persons import of_card, of_persons
 from flyball.incidents import rules as incidents
 from flyball.ledger.bounds import clipped
 from flyball.loop import training as runs
+from flyball.loop.carrying import hand_on
 from flyball.loop.commands import active_run
 from flyball.loop.findings import Report, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
@@ -42,6 +43,7 @@ from flyball.monitoring.freshness import freshness_findings
 from flyball.monitoring.skew import skew_findings
 from flyball.records.base import Refusal, State
 from flyball.records.declarations import DECLARATIONS
+from flyball.records.environments import WANTED
 from flyball.records.estimates import Outcome
 from flyball.records.monitoring import Finding, IncidentState
 from flyball.records.rollouts import RolloutState
@@ -79,9 +81,13 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     answer(ports, model)
     move_rollout(ports, model, kept)
     release_newest(ports, model, kept)
-    judge_anew(ports, model)
-    train_if_due(ports, model, kept, assessment.alarm, now)
-    judge_again(ports, model, now)
+    if ports.before is not None:
+        # versions are made, and judged, in the first environment
+        ask_for_training(ports, model, kept, assessment.alarm)
+    else:
+        judge_anew(ports, model)
+        train_if_due(ports, model, kept, assessment.alarm, now)
+        judge_again(ports, model, now)
     return _next(ports, model, kept, now)
 
 
@@ -218,6 +224,7 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
         version=version.version,
         reason=reason,
         slow_us=rollout.slow_threshold(recent_latency(kept.monitor(model.name)), model.rollout, model.framing.act_within),
+        before=ports.before.name if ports.before is not None else "",
     )
     decide = partial(decide_release, model=model, folds=FOLDS, signatures=ports.library.signature)
     found = decide(state, command, ports.clock.now())
@@ -242,6 +249,18 @@ def train_if_due(ports: Ports, model: Model, kept: Memories, alarm: str | None, 
         changed_at = onset - int(model.label_delay) if onset else 0
         spec = runs.run_spec(ports, state, model, trigger, now, changed_at=changed_at)
         runs.start(ports, spec, trigger=trigger, reason=reason, actor=ACTOR)
+
+
+def ask_for_training(ports: Ports, model: Model, kept: Memories, alarm: str | None) -> None:
+    """Where versions are made elsewhere, what is wrong here is said there; when it is answered, is decided there."""
+    state = ports.ledger.state()
+    row, wanted = state.get(MODELS, model.name), state.get(WANTED, model.name)
+    if row is None or not row.champion or model.retrain is None:
+        return
+    found = _alarm(state, model, row, kept, alarm)
+    reason = found[1] if found else wanted.reason if wanted is not None and wanted.at > row.last_attempt_at else ""
+    if reason:
+        hand_on(ports, model.name, reason)
 
 
 def judge_anew(ports: Ports, model: Model) -> None:
@@ -294,7 +313,7 @@ def _due(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | 
         return Wish("declaration", said, f"declaration {declared.version_digest}")
     if (model.retrain is None and row.champion) or _about_to_release(ports, state, model, kept, now):
         return None
-    wanted = _alarm(state, model, row, kept, alarm) if row.champion else _unserved(state, row, now)
+    wanted = (_alarm(state, model, row, kept, alarm) or _wanted(state, row)) if row.champion else _unserved(state, row, now)
     found = training.due(
         model.retrain or Retrain(),
         _past(state, model, row, kept, ports.cpu_price),
@@ -305,6 +324,12 @@ def _due(ports: Ports, state: State, model: Model, kept: Memories, alarm: str | 
     if found is None:
         return None
     return Wish(found.trigger, found.reason, wanted[0] if wanted and found.trigger == "monitor" else found.trigger)
+
+
+def _wanted(state: State, row: ModelRow) -> tuple[str, str] | None:
+    """What a later environment asks for, unless an attempt has been made since."""
+    found = state.get(WANTED, row.model)
+    return ("monitor", f"{found.origin}: {found.reason}") if found is not None and found.at > row.last_attempt_at else None
 
 
 def _unserved(state: State, row: ModelRow, now: Instant) -> tuple[str, str] | None:

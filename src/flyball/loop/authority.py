@@ -98,6 +98,10 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         "loop.releases.Steer": _rule(*_OPERATORS),
         "loop.releases.MoveRollout": _LOOP,
         "loop.releases.AcknowledgeRoutes": _LOOP,
+        # what goes from one environment to the next
+        "loop.carrying.Carry": _rule(*_OPERATORS, loop=True),
+        "loop.carrying.Want": _LOOP,
+        "loop.integration.NoteIntegration": _LOOP,
         # what is watched
         "loop.findings.Report": _LOOP,
         "loop.findings.SettleIncident": _rule(*_WORKERS),

@@ -9,6 +9,7 @@ import msgspec
 from flyball.declare import codec as declarations
 from flyball.declare.framing import in_force
 from flyball.declare.model import Model
+from flyball.declare.policy import Autonomy, Rollout
 from flyball.records import codec
 from flyball.records.evaluation import Report
 from flyball.records.models import Manifest, Signature
@@ -20,11 +21,20 @@ _MODELS = 4096
 """Each tick asks for every model that is declared, in turn: a cache that is smaller than their number finds none of them."""
 
 
+def rehearsed(model: Model) -> Model:
+    """A declaration where it is only rehearsed: what passed its gates answers at once, for whoever would compare it on traffic is not there."""
+    return model.replace(
+        rollout=Rollout(watch="1s"), autonomy=Autonomy(training=model.autonomy.training, release="act", rollback=model.autonomy.rollback)
+    )
+
+
 class BlobLibrary:
     """Reads from blobs; a hash never changes its meaning, so every answer is remembered (the newest few hundred)."""
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: Blobs, *, rehearses: bool = False) -> None:
+        """rehearses: this is for an environment that another one follows, where nobody's traffic is to be waited for."""
         self._blobs = blobs
+        self._rehearses = rehearses
         # what a declaration implies is obeyed as what it says: nothing in the loop sees the one without the other
         self.model = lru_cache(maxsize=_MODELS)(self._model)
         self.result = lru_cache(maxsize=512)(self._result)
@@ -34,7 +44,8 @@ class BlobLibrary:
         self.spec = lru_cache(maxsize=512)(self._spec)
 
     def _model(self, body: str) -> Model:
-        return in_force(declarations.decode(self._blobs.get(body).decode()))
+        model = in_force(declarations.decode(self._blobs.get(body).decode()))
+        return rehearsed(model) if self._rehearses else model
 
     def _result(self, digest: str) -> RunResult:
         return codec.decode(self._blobs.get(digest), RunResult)

@@ -48,6 +48,7 @@ def release(ports: Ports, model: Model, version: str, *, command: str, actor: st
         version=version,
         reason=reason or f"released by {actor}",
         slow_us=slow_threshold(recent_latency(load(ports.memory).monitor(model.name)), model.rollout, model.framing.act_within),
+        before=ports.before.name if ports.before is not None else "",
     )
     return order, partial(decide_release, model=model, folds=FOLDS, signatures=ports.library.signature)
 

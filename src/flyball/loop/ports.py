@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from flyball.clock import Clock, Instant
 from flyball.declare.data import Dataset
@@ -25,6 +25,7 @@ from flyball.training.job import Observed
 
 if TYPE_CHECKING:
     from flyball.ledger.note import Signer
+    from flyball.loop.carrying import Offer
     from flyball.loop.online import Wanted
 
 
@@ -64,6 +65,51 @@ class Ledger(Protocol):
 
     def size(self) -> int:
         """How many events there are."""
+        ...
+
+
+class Before(Protocol):
+    """The environment before this one, from which versions come."""
+
+    @property
+    def name(self) -> str:
+        """What flyball.toml calls it."""
+        ...
+
+    def has_news(self) -> bool:
+        """Whether anything was recorded there since this was last asked, as far as it can be read."""
+        ...
+
+    def champion(self, model: str) -> str:
+        """The version that answers there, if it was tried and held; else empty. Raises Unavailable."""
+        ...
+
+    def offer(self, model: str, version: str) -> Offer:
+        """A version as it stands there. Raises NotFound, Refused for one that was not tried there or did not hold, Unavailable."""
+        ...
+
+    def copy(self, offer: Offer, blobs: Blobs) -> None:
+        """Bring everything that a version is made of, and was judged by. Raises NotFound, Corrupt, Unavailable."""
+        ...
+
+    def want(self, model: str, origin: str, reason: str) -> None:
+        """Say there that a training is wanted here. Raises Unavailable."""
+        ...
+
+
+class Probe(Protocol):
+    """The gateway of the environment that this is, as a caller sees it."""
+
+    def ask(self, model: str, version: str, requests: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The predictions for requests, in one call. Raises what the gateway answers, Unavailable."""
+        ...
+
+    def is_time(self, ref: str, now: Instant) -> bool:
+        """Whether a version may be tried now: what did not hold is left for a while."""
+        ...
+
+    def newest(self, model: Model, columns: Sequence[str], content: str, most: int) -> list[dict[str, Any]]:
+        """The newest rows of the model's data set, as JSON has them. Raises NotFound, Corrupt."""
         ...
 
 
@@ -180,7 +226,8 @@ class Ports:
     """Everything a tick touches. `signer` reads the project's key; `detector`: whether the sequential detector of loss is listened to;
     `cpu_price`: that of an hour of CPU time, by which a budget of retraining is kept.
 
-    `views`: None where nothing is served.
+    `views`: None where nothing is served. `environment`: its name (empty: the project's own); `before`: None where versions are made; `probe`: None
+    where no later environment waits for what is tried here.
     """
 
     clock: Clock
@@ -196,3 +243,6 @@ class Ports:
     detector: bool = True
     cpu_price: Money | None = None
     views: Views | None = None
+    environment: str = ""
+    before: Before | None = None
+    probe: Probe | None = None

@@ -18,6 +18,7 @@ from flyball.declare.live import label_delay, paired_gates
 from flyball.declare.model import Model
 from flyball.incidents import rules as incidents
 from flyball.ledger.bounds import fullest
+from flyball.loop.carrying import checked_before
 from flyball.loop.lookup import active_rollout
 from flyball.loop.overlay import after
 from flyball.loop.people import another
@@ -61,6 +62,8 @@ class Release(Record, frozen=True):
     version: str
     reason: str
     slow_us: int | None = None
+    before: str = ""
+    """The environment that must have tried the version (empty: it is made in this one)."""
 
 
 class MoveRollout(Record, frozen=True):
@@ -118,7 +121,8 @@ def decide_release(
     if version is None:
         return Refusal(code="not-found", what=f"no version {ref}", fix=f"flyball models list {command.model}")
     row = state.get(MODELS, command.model) or ModelRow(model=command.model)
-    refused = _unfit(state, version, row.champion, signatures, now) or _approved_by(version, command.actor)
+    refused = checked_before(version, command.before) or _unfit(state, version, row.champion, signatures, now)
+    refused = refused or _approved_by(version, command.actor)
     if refused is not None:
         return refused
     active = active_rollout(state, command.model)

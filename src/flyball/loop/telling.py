@@ -8,7 +8,9 @@ from flyball.clock import rfc3339
 from flyball.records.base import Event
 from flyball.records.data import DataCommitted, DataRefused
 from flyball.records.declarations import DeclarationApplied, DeclarationHealed, DeclarationRefused
+from flyball.records.environments import TrainingWanted, VersionCarried, VersionIntegrated
 from flyball.records.estimates import Verdict
+from flyball.records.integration import Integration
 from flyball.records.monitoring import AlertMoved, AlertState, IncidentMoved, IncidentNoted, IncidentOpened, ProposalMade
 from flyball.records.rollouts import RolloutMoved, RolloutState
 from flyball.records.training import RunFailed, RunQueued
@@ -75,6 +77,14 @@ def _of_training(event: Event) -> tuple[Mood, str] | None:
         case VersionQuarantined() | VersionDeprecated():
             done = "quarantine" if isinstance(event, VersionQuarantined) else "advised"
             return "bad", f"{done:<11} {event.model}@{event.version}: {event.reason}"
+        case VersionIntegrated():
+            failed = Integration(at=0, checks=event.checks).failed
+            why = "; ".join(f"{check.name}: {check.told}" for check in failed) or f"{len(event.checks)} checks hold"
+            return "bad" if failed else "good", f"tried       {event.model}@{event.version} through its gateway: {why}"
+        case VersionCarried():
+            return "plain", f"taken over  {event.model}@{event.version} from {event.origin}"
+        case TrainingWanted():
+            return "bad", f"wanted      {event.origin} wants {event.model} trained: {event.reason}"
         case VersionJudged():
             stopped = tuple(one for one in event.verdicts if one.outcome not in ("pass", "waived"))
             told = f"holds by them: {_verdicts(event.verdicts)}" if not stopped else f"does not hold: {_verdicts(stopped)}"

@@ -20,7 +20,9 @@ from flyball.ledger.erasurecheck import held, places
 from flyball.loop import freshness
 from flyball.loop import memory as memories
 from flyball.loop.advance import advance
+from flyball.loop.carrying import follow
 from flyball.loop.commands import Commit, ObserveRun, Register, active_run, decide_commit, decide_observe_run, decide_register
+from flyball.loop.integration import try_champion
 from flyball.loop.lookup import active_rollout
 from flyball.loop.memory import Memories
 from flyball.loop.online import wanted
@@ -53,6 +55,8 @@ def tick(now: Instant, ports: Ports) -> Instant:
     failed: list[FlyballError] = []
     observe_data(ports, state, declared, failed)
     keep_views(ports)
+    # before what is new is signed
+    observe_environments(ports, declared, failed)
     observe_runs(ports, declared, failed)
     reconcile_routes(ports)
     kept = absorb(ports, now, failed)
@@ -61,6 +65,9 @@ def tick(now: Instant, ports: Ports) -> Instant:
         with one_models_own(failed):
             due.append(advance(ports, row.model, kept, now))
     reconcile_routes(ports)
+    for row in declared if ports.probe is not None else ():
+        with one_models_own(failed):
+            try_champion(ports, ports.library.model(row.body))
     if failed:
         raise failed[0]
     return min(due, default=now + memories.IDLE)
@@ -99,6 +106,15 @@ def observe_data(ports: Ports, state: State, declared: list[DeclarationRow], fai
                         if isinstance(found, DataCommitted | DataRefused):
                             commit(ports, found)
     freshness.observe(ports, aging, ACTOR)
+
+
+def observe_environments(ports: Ports, declared: list[DeclarationRow], failed: list[FlyballError]) -> None:
+    """Take over what answers in the environment before this one and was tried there, when anything has happened there."""
+    if ports.before is None or not ports.before.has_news():
+        return
+    for row in declared:
+        with one_models_own(failed):
+            follow(ports, row.model)
 
 
 def keep_views(ports: Ports) -> None:

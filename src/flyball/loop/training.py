@@ -13,7 +13,7 @@ from flyball.declare.model import Model
 from flyball.declare.reads import judged_on, made_from
 from flyball.declare.rules_fit import written_hyperparameters
 from flyball.declare.units import near
-from flyball.errors import BadInput, Conflict, NotFound
+from flyball.errors import BadInput, Conflict, NotFound, Refused
 from flyball.loop.commands import Train, decide_train
 from flyball.loop.ports import Ports
 from flyball.records import codec
@@ -47,6 +47,7 @@ def run_spec(
     version did not pass): then it searches too, for what that champion had chosen belongs to another fit. Raises NotFound where there is
     nothing to train on, BadInput for a hyperparameter that fit has not, or a number of trials that cannot be meant.
     """
+    made_here(ports, model)
     declared = state.get(DECLARATIONS, model.name)
     if declared is None:
         raise NotFound(f'no model "{model.name}" is declared', fix="flyball apply")
@@ -80,6 +81,17 @@ def run_spec(
         if newest and newest.version_digest == declared.version_digest
         else {},
     )
+
+
+def made_here(ports: Ports, model: Model) -> None:
+    """Raise Refused in an environment that takes its versions from another one."""
+    if ports.before is not None:
+        raise Refused(
+            f"nothing is trained in {ports.environment}",
+            why=f"versions come from {ports.before.name}, where they were tried before anybody depends on them",
+            fix=f"flyball train {model.name} --env {ports.before.name}",
+            code="made-before",
+        )
 
 
 def missing(state: State, model: Model) -> tuple[Dataset, ...]:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from flyball.clock import Instant
 from flyball.records.base import Event, ManifestHash, Record, ResultHash, Table
 from flyball.records.estimates import Estimate, Outcome, Verdict
+from flyball.records.integration import Integration
 
 MOST_JUDGINGS = 3
 """A judging that fails is begun so often, as a lost job is: then it is for a person."""
@@ -307,6 +308,10 @@ class VersionRow(Record, frozen=True):
     failing: str = ""
     """The gates by which judgings have failed, `failures` times."""
     failures: int = 0
+    origin: str = ""
+    """The environment that it was taken over from; empty: it was made in this one."""
+    integration: Integration | None = None
+    """What was found when it was tried through a gateway: of the environment that it comes from, or of this one if it was made here."""
 
     @property
     def blanks(self) -> tuple[str, ...]:

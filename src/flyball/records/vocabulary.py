@@ -9,10 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from flyball.records import data, declarations, identity, monitoring, proofs, removals, rollouts, serving, skew, training, versions
+from flyball.records import (
+    data,
+    declarations,
+    environments,
+    identity,
+    monitoring,
+    proofs,
+    removals,
+    rollouts,
+    serving,
+    skew,
+    training,
+    versions,
+)
 from flyball.records.base import Event, Record, Table
 
-_MODULES = (proofs, identity, declarations, data, training, versions, removals, rollouts, serving, monitoring, skew)
+_MODULES = (proofs, identity, declarations, data, training, versions, environments, removals, rollouts, serving, monitoring, skew)
 
 KINDS: Mapping[str, type[Event]] = {str(kind.__struct_config__.tag): kind for module in _MODULES for kind in module.EVENTS}
 """Event kind → its struct."""

@@ -9,6 +9,8 @@ import msgspec
 
 from flyball.errors import Conflict
 from flyball.records.base import Event, Fold, Projection, Recorded
+from flyball.records.environments import WANTED, TrainingWanted, VersionCarried, VersionIntegrated, WantedRow
+from flyball.records.integration import Integration
 from flyball.records.removals import REMOVED, BlobsRemoved, RemovedRow
 from flyball.records.training import RUNS, put_run
 from flyball.records.versions import (
@@ -57,10 +59,57 @@ def fold_registered(projection: Projection, recorded: Recorded) -> None:
     projection.put(VERSIONS, key, VersionRow(**fields, state=VersionState.REGISTERED, registered_at=recorded.at))
     projection.put(UNSIGNED, key, UnsignedRow(model=event.model, version=event.version, artifact=event.artifact))
     model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
-    projection.put(MODELS, event.model, msgspec.structs.replace(model, newest=event.version))
+    # one that is taken over from another environment may be older than one that was taken over before
+    projection.put(MODELS, event.model, msgspec.structs.replace(model, newest=max(model.newest, event.version, key=numbers)))
     run = projection.get(RUNS, event.run)
     if run is not None:
         put_run(projection, msgspec.structs.replace(run, version=event.version))
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """The numbers of a version, in the order of their weight; no version is before all others."""
+    return tuple(int(part) for part in version.split(".")) if version else ()
+
+
+def fold_integrated(projection: Projection, recorded: Recorded) -> None:
+    """The version was tried where it answers."""
+    event = recorded.event
+    assert isinstance(event, VersionIntegrated)
+    key, row = _row(projection, event.model, event.version)
+    projection.put(VERSIONS, key, msgspec.structs.replace(row, integration=Integration(at=recorded.at, checks=event.checks)))
+
+
+def fold_carried(projection: Projection, recorded: Recorded) -> None:
+    """The version has its run and its past; what persons said of it here stays."""
+    event = recorded.event
+    assert isinstance(event, VersionCarried)
+    key, row = _row(projection, event.model, event.version)
+    projection.put(VERSIONS, key, carried(row, event))
+    put_run(projection, event.made_by)
+    model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
+    projection.put(MODELS, event.model, msgspec.structs.replace(model, last_attempt_at=max(model.last_attempt_at, event.made_by.queued_at)))
+
+
+def carried(row: VersionRow, event: VersionCarried) -> VersionRow:
+    """A version with what the environment before knows of it, beside what is known here."""
+    told = {each.text for each in row.known}
+    return msgspec.structs.replace(
+        row,
+        origin=event.origin,
+        integration=event.integration,
+        known=(*row.known, *(each for each in event.known if each.text not in told)),
+        tags={**event.tags, **row.tags},
+        card={**event.card, **row.card},
+        deprecated=row.deprecated or event.deprecated,
+    )
+
+
+def fold_wanted(projection: Projection, recorded: Recorded) -> None:
+    """A later environment waits for a training."""
+    event = recorded.event
+    assert isinstance(event, TrainingWanted)
+    row = WantedRow(model=event.model, origin=event.origin, reason=event.reason, at=recorded.at)
+    projection.put(WANTED, event.model, row)
 
 
 def fold_judged(projection: Projection, recorded: Recorded) -> None:
@@ -267,6 +316,9 @@ FOLDS: Mapping[type[Event], Fold] = MappingProxyType(
         VersionDeleted: fold_deleted,
         BlobsRemoved: fold_blobs_removed,
         ChampionChanged: fold_champion,
+        VersionIntegrated: fold_integrated,
+        VersionCarried: fold_carried,
+        TrainingWanted: fold_wanted,
     }
 )
 """Event kind → its fold."""

@@ -1,0 +1,272 @@
+"""Versions go from one environment to the next: what was made, judged and tried in the one before is taken over with its evidence.
+
+A version is made in the first environment alone. The next takes over what the gates measured, and not what persons said: their yes, their
+no and their waivers count where they were given. It takes nothing that was not tried through a gateway there, and no model but by its hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from flyball.clock import Clock, Instant
+from flyball.errors import FlyballError, NotFound, Refused, Unavailable
+from flyball.governance.authority import LOOP, Caller
+from flyball.ledger.bounds import clipped
+from flyball.ledger.references import OPENED, Kind, inner, references
+from flyball.loop.authority import permit
+from flyball.records import codec
+from flyball.records.base import Event, Record, Refusal, State
+from flyball.records.environments import WANTED, TrainingWanted, VersionCarried
+from flyball.records.integration import Integration
+from flyball.records.training import RUNS, RunResult, RunRow
+from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
+from flyball.registry import approvals
+from flyball.registry import rules as registry
+from flyball.registry.fold import carried
+
+if TYPE_CHECKING:
+    from flyball.ledger.ledger import SqlLedger
+    from flyball.loop.ports import Ports
+    from flyball.store.blobs import Blobs
+
+ACTOR = "loop"
+_RELEASED = (VersionState.DEPLOYED, VersionState.RETIRED)
+
+
+class Offer(Record, frozen=True):
+    """A version as it stands in the environment `origin`, whose record had `size` events with this `root`. `what` is the result that it was judged by."""
+
+    origin: str
+    row: VersionRow
+    run: RunRow
+    what: RunResult
+    size: int
+    root: str
+
+
+class Carry(Record, frozen=True):
+    """Take a version over."""
+
+    id: str
+    actor: str
+    offer: Offer
+
+
+class Want(Record, frozen=True):
+    """A later environment wants a training."""
+
+    id: str
+    actor: str
+    model: str
+    origin: str
+    reason: str
+
+
+def decide_carry(state: State, command: Carry, now: Instant) -> Sequence[Event] | Refusal:
+    """A version that is new here is registered and judged by what its gates measured; of one that is known, what has changed since is taken over."""
+    offer = command.offer
+    row = offer.row
+    if row.integration is None or not row.integration.passed:
+        return Refusal(code="not-checked", what=f"{offer.origin} has not checked {row.model}@{row.version}", why=unchecked(row))
+    event = VersionCarried(
+        model=row.model,
+        version=row.version,
+        origin=offer.origin,
+        made_by=offer.run,
+        integration=row.integration,
+        size=offer.size,
+        root=offer.root,
+        known=row.known,
+        tags=row.tags,
+        card=row.card,
+        deprecated=row.deprecated,
+    )
+    own = state.get(VERSIONS, f"{row.model}/{row.version}")
+    if own is None:
+        registered = registry.register(
+            model=row.model,
+            version=row.version,
+            run=row.run,
+            result_blob=row.result,
+            result=offer.what,
+            data=row.data,
+            version_digest=row.version_digest,
+            policy_digest=row.policy_digest,
+            gates_digest=row.gates_digest,
+        )
+        new = msgspec.structs.replace(row, said=(), waivers=())
+        return (registered, event, _judged(new, offer, now))
+    if own.artifact != row.artifact:
+        return Refusal(
+            code="conflict",
+            what=f"{row.model}@{row.version} is another one here than in {offer.origin}",
+            why="they have one number and are made of different things",
+            fix=f"train a new one in {offer.origin}",
+        )
+    if own.state in (VersionState.QUARANTINED, VersionState.DELETED):
+        return ()
+    then = carried(own, event)
+    anew = (own.result, own.gates_digest) != (row.result, row.gates_digest) or own.blanks != then.blanks
+    if not anew and then == own:
+        return ()
+    return (event, _judged(then, offer, now)) if anew else (event,)
+
+
+def _judged(row: VersionRow, offer: Offer, now: Instant) -> Event:
+    """What the verdicts that were measured come to, with what persons have said here."""
+    verdicts = approvals.lifted(row, offer.what.verdicts, offer.row.gates_digest, now)
+    released = row.state in _RELEASED and bool(row.origin)
+    return registry.judge(row.model, row.version, verdicts, offer.row.result, offer.row.gates_digest, released=released)
+
+
+def decide_want(state: State, command: Want, _now: Instant) -> Sequence[Event]:
+    """Noted once for each attempt: a wish that stands is not said again, also not in other figures."""
+    row, model = state.get(WANTED, command.model), state.get(MODELS, command.model)
+    if model is None or (row is not None and row.origin == command.origin and row.at > model.last_attempt_at):
+        return ()
+    return (TrainingWanted(model=command.model, origin=command.origin, reason=command.reason),)
+
+
+def unchecked(row: VersionRow) -> str:
+    """Why a version may not go on to the next environment, by how it stands in this one; empty if it may."""
+    if row.state is VersionState.QUARANTINED:
+        return f"it is in quarantine there: {row.quarantined}"
+    if row.state not in _RELEASED:
+        return f"it is {row.state.value} there, and answers nobody"
+    if row.integration is None:
+        return "it was not tried through its gateway there yet"
+    return "; ".join(f"{check.name}: {check.told}" for check in row.integration.failed)
+
+
+class EarlierEnvironment:
+    """The environment before this one, by its record and its blobs. Opened when it is first needed; nothing runs there for it."""
+
+    def __init__(self, name: str, opened: Callable[[], tuple[SqlLedger, Blobs]], clock: Clock) -> None:
+        self._name, self._opened, self._clock = name, opened, clock
+        self._seen = -1
+
+    @property
+    def name(self) -> str:
+        """What flyball.toml calls it."""
+        return self._name
+
+    def has_news(self) -> bool:
+        """Whether anything was recorded there since this was last asked. One that cannot be read has: whoever looks is told why."""
+        try:
+            size = self._opened()[0].size()
+        except FlyballError:
+            size = -1
+        news = size != self._seen or size < 0
+        self._seen = size
+        return news
+
+    def champion(self, model: str) -> str:
+        """The version that answers there, if it was tried and held; else empty. Raises Unavailable."""
+        state = self._opened()[0].state()
+        roles = state.get(MODELS, model)
+        row = state.get(VERSIONS, f"{model}/{roles.champion}") if roles is not None and roles.champion else None
+        return row.version if row is not None and not unchecked(row) else ""
+
+    def offer(self, model: str, version: str) -> Offer:
+        """A version as it stands there. Raises NotFound, Refused for one that was not tried there or did not hold, Unavailable."""
+        ledger, blobs = self._opened()
+        head, state = ledger.head(), ledger.state()
+        row = state.get(VERSIONS, f"{model}/{version}")
+        run = state.get(RUNS, row.run) if row is not None else None
+        ref = f"{model}@{version}"
+        if row is None or run is None:
+            raise NotFound(f"{self._name} has no version {ref}", fix=f"flyball models list {model} --env {self._name}")
+        if why := unchecked(row):
+            fix = f"flyball release {ref} --env {self._name}" if row.state not in _RELEASED else f"flyball up --env {self._name} tries it"
+            raise Refused(f"{self._name} has not checked {ref}", why=why, fix=fix, code="not-checked")
+        what = codec.decode(blobs.get(row.result), RunResult)
+        return Offer(origin=self._name, row=row, run=run, what=what, size=head.size, root=head.root.hex())
+
+    def copy(self, offer: Offer, blobs: Blobs) -> None:
+        """Bring everything that a version is made of, and was judged by. Raises NotFound, Corrupt, Unavailable."""
+        source = self._opened()[1]
+        waiting: list[tuple[str, Kind]] = [(found.digest, found.kind) for each in (offer.row, offer.run) for found in references(each)]
+        seen: set[str] = set()
+        while waiting:
+            digest, kind = waiting.pop()
+            if digest in seen:
+                continue
+            seen.add(digest)
+            data = source.get(digest) if kind in OPENED or not blobs.has(digest) else None
+            if data is not None:
+                waiting += [(found.digest, found.kind) for found in inner(kind, data)]
+                blobs.put(data)
+
+    def want(self, model: str, origin: str, reason: str) -> None:
+        """Say there that a training is wanted here. Raises Unavailable."""
+        ledger = self._opened()[0]
+        command = Want(id=self._clock.new_id("cmd"), actor=ACTOR, model=model, origin=origin, reason=clipped(reason))
+        if decide_want(ledger.state(), command, self._clock.now()):
+            ledger.execute(command, decide_want)
+
+
+def bring(ports: Ports, model: str, version: str, caller: Caller = LOOP) -> None:
+    """Take a version over as it stands in the environment before, if there is one. Raises Refused for who may not, and what `Before.offer` and
+    `Before.copy` do.
+    """
+    if ports.before is None:
+        return
+    offer = ports.before.offer(model, version)
+    command = Carry(id=ports.clock.new_id("cmd"), actor=caller.actor, offer=offer)
+    permit(caller, command, ports.ledger.state)
+    if decide_carry(ports.ledger.state(), command, ports.clock.now()):
+        ports.before.copy(offer, ports.blobs)
+        ports.ledger.execute(command, decide_carry)
+
+
+def follow(ports: Ports, model: str) -> None:
+    """Take over what answers in the environment before and was tried there. Raises FlyballError."""
+    if ports.before is None:
+        return
+    with _away(ports.before.name):
+        champion = ports.before.champion(model)
+        if champion:
+            bring(ports, model, champion)
+
+
+def hand_on(ports: Ports, model: str, reason: str) -> None:
+    """Say where versions are made that a training is wanted here. Raises FlyballError."""
+    if ports.before is not None:
+        with _away(ports.before.name):
+            ports.before.want(model, ports.environment, reason)
+
+
+@contextmanager
+def _away(name: str) -> Iterator[None]:
+    """An environment that cannot be reached is one model's trouble at a time: what is served here does not wait for it."""
+    try:
+        yield
+    except Unavailable as error:
+        raise FlyballError(
+            f"the environment {name} cannot be read", why=f"{error.what}: {error.why}", fix="it is tried again", code="environment-away"
+        ) from error
+
+
+def checked_before(version: VersionRow, before: str) -> Refusal | None:
+    """Why a version may not be released in an environment that another one comes before; None if it may."""
+    if not before or (version.origin == before and version.integration is not None and version.integration.passed):
+        return None
+    ref = f"{version.model}@{version.version}"
+    return Refusal(
+        code="not-checked",
+        what=f"{before} has not checked {ref}",
+        why=f"nothing answers here that did not answer in {before} first",
+        fix=f"flyball release {ref} --env {before}",
+    )
+
+
+def integration_text(found: Integration | None) -> str:
+    """The checks in words: `5 of 5 hold`, or those that do not."""
+    if found is None:
+        return "not tried through a gateway"
+    failed = "; ".join(f"{check.name}: {check.told}" for check in found.failed)
+    return failed or f"{len(found.checks)} of {len(found.checks)} checks hold"

@@ -1,0 +1,187 @@
+"""What is tried of a version in an environment before the next one takes it: its whole path, as a caller goes it.
+
+The gateway is asked, by the version's pinned name, for its newest rows: routing, checks of requests, views, transforms and model are those that
+answer everybody. Nothing is mocked, and what cannot be tried is no pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from flyball.clock import Instant
+from flyball.data.erasures import present
+from flyball.data.rules import usable
+from flyball.declare.model import Model
+from flyball.declare.reads import looked_at
+from flyball.errors import FlyballError
+from flyball.ledger.bounds import clipped
+from flyball.loop.online import wanted
+from flyball.loop.ports import Ports, Probe
+from flyball.loop.releases import in_force
+from flyball.records.base import Event, Record, Refusal, State
+from flyball.records.data import DATASETS
+from flyball.records.environments import VersionIntegrated
+from flyball.records.integration import IntegrationCheck
+from flyball.records.models import Signature
+from flyball.records.versions import MODELS, VERSIONS, VersionState
+
+ACTOR = "loop"
+REQUESTS: Final = 20
+"""How many of the newest rows are asked."""
+
+Request = Mapping[str, Any]
+
+
+class NoteIntegration(Record, frozen=True):
+    """What was found when a version was tried."""
+
+    id: str
+    actor: str
+    model: str
+    version: str
+    artifact: str
+    checks: tuple[IntegrationCheck, ...]
+
+
+def decide_note_integration(state: State, command: NoteIntegration, _now: Instant) -> Sequence[Event] | Refusal:
+    """Noted of what answers now, when it is news: the same finding once more is none."""
+    row = state.get(VERSIONS, f"{command.model}/{command.version}")
+    if row is None or row.state is not VersionState.DEPLOYED or row.artifact != command.artifact:
+        return ()
+    if row.integration is not None and _plain(row.integration.checks) == _plain(command.checks):
+        return ()
+    return (VersionIntegrated(model=command.model, version=command.version, checks=command.checks),)
+
+
+def _plain(checks: Sequence[IntegrationCheck]) -> list[tuple[str, bool, str]]:
+    """Checks without what differs each time that they hold."""
+    return [(check.name, check.passed, "" if check.passed else check.told) for check in checks]
+
+
+def try_champion(ports: Ports, model: Model) -> None:
+    """Try the version that answers, once it does everywhere and until it held."""
+    state, now = ports.ledger.state(), ports.clock.now()
+    roles = state.get(MODELS, model.name)
+    row = state.get(VERSIONS, f"{model.name}/{roles.champion}") if roles is not None and roles.champion else None
+    if ports.probe is None or row is None or row.state is not VersionState.DEPLOYED or (row.integration and row.integration.passed):
+        return
+    if not in_force(state, model.name) or not ports.probe.is_time(f"{row.model}@{row.version}", now):
+        return
+    checks = _checks(ports, ports.probe, state, model, row.version, ports.library.signature(row.artifact))
+    command = NoteIntegration(
+        id=ports.clock.new_id("cmd"), actor=ACTOR, model=row.model, version=row.version, artifact=row.artifact, checks=checks
+    )
+    if decide_note_integration(state, command, now):
+        ports.ledger.execute(command, decide_note_integration)
+
+
+def _checks(ports: Ports, probe: Probe, state: State, model: Model, version: str, signature: Signature) -> tuple[IntegrationCheck, ...]:
+    head = usable(state.get(DATASETS, model.data.name), model.data)
+    fields = [field.name for field in signature.fields]
+    try:
+        columns = list(dict.fromkeys([*fields, *filter(None, [model.group])]))
+        rows = probe.newest(model, columns, present(state, head.name, head.content), REQUESTS) if head else []
+    except FlyballError as error:
+        rows, why = [], f"{error.what}: {error.why}"
+    else:
+        why = f'data set "{model.data.name}" has no rows to ask'
+    asked = requests(rows, model, signature)
+    answered = answers(probe, model.name, version, asked, signature, why)
+    return (*answered, _fresh(state, model), *_views(ports, state, model))
+
+
+def requests(rows: Sequence[Request], model: Model, signature: Signature) -> list[Request]:
+    """What callers would send for these rows: each alone, or, of a ranking, the list that the newest row is in."""
+    names = [field.name for field in signature.fields]
+    if signature.task != "ranking":
+        return [{name: row[name] for name in names} for row in rows]
+    if not rows:
+        return []
+    of = [row for row in rows if row.get(model.group) == rows[-1].get(model.group)]
+    shared = {name: of[-1][name] for name in names if name not in (signature.item, *signature.item_fields)}
+    items = [{"item": row[signature.item], **{name: row[name] for name in signature.item_fields}} for row in of]
+    return [{**shared, "items": items}]
+
+
+def answers(
+    probe: Probe, model: str, version: str, asked: Sequence[Request], signature: Signature, why: str
+) -> tuple[IntegrationCheck, ...]:
+    """Whether every request is answered with what the signature says, and one by one as all at once."""
+    name = "requests are answered"
+    if not asked:
+        return (IntegrationCheck(name=name, passed=False, told=clipped(why)),)
+    try:
+        found = [probe.ask(model, version, [request]) for request in asked]
+        together = probe.ask(model, version, asked) if signature.task != "ranking" else [each[0] for each in found]
+    except FlyballError as error:
+        listed = "; ".join(str(problem) for problem in error.problems[:3])
+        return (IntegrationCheck(name=name, passed=False, told=clipped(": ".join(filter(None, (error.what, error.why or listed))))),)
+    alone = [each[0] for each in found]
+    wrong = next((said for each in alone if (said := strange(each, signature))), "")
+    differ = sum(not same(one, other) for one, other in zip(alone, together, strict=True))
+    told = f"{len(alone)} of {len(alone)} of the newest rows"
+    return (
+        IntegrationCheck(name=name, passed=True, told=told),
+        IntegrationCheck(name="answers are of the signature", passed=not wrong, told=wrong or told),
+        IntegrationCheck(name="alone as together", passed=not differ, told=f"{differ} of {len(alone)} answers differ" if differ else told),
+    )
+
+
+def strange(answer: Request, signature: Signature) -> str:
+    """What an answer has that its signature does not allow; empty if nothing."""
+    if answer.get("fallback"):
+        return f"a degraded answer: {answer['fallback']}"
+    if signature.task == "ranking":
+        scores = [item.get("score") for item in answer.get("items", ())]
+        return "" if scores and all(_finite(score) for score in scores) else f"an item without a score: {scores[:3]}"
+    value = answer.get("value")
+    if signature.classes:
+        return "" if value in signature.classes else f"{value!r} is none of {', '.join(map(str, signature.classes[:10]))}"
+    return "" if _finite(value) else f"{value!r} is no number"
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def same(one: Request, other: Request) -> bool:
+    """Whether two answers to one request are equal, up to how a batch is added up."""
+    first, second = ({name: value for name, value in each.items() if name in ("value", "score", "scores")} for each in (one, other))
+    return first.keys() == second.keys() and all(_close(first[name], second[name]) for name in first)
+
+
+def _close(one: Any, other: Any) -> bool:
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_close(one[name], other[name]) for name in one)
+    if isinstance(one, float) or isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-6)
+    return bool(one == other)
+
+
+def _fresh(state: State, model: Model) -> IntegrationCheck:
+    wrong = []
+    for name in looked_at(model):
+        row = state.get(DATASETS, name)
+        if row is None or row.head is None:
+            wrong.append(f"{name} has no version")
+        elif row.stale_since:
+            wrong.append(f"{name} is older than it may be")
+        elif row.violations:
+            wrong.append(f"the newest rows of {name} break its contract: {row.violations[0].splitlines()[0]}")
+    told = "; ".join(wrong) or f"{', '.join(looked_at(model))}"
+    return IntegrationCheck(name="data is fresh and holds its contract", passed=not wrong, told=clipped(told))
+
+
+def _views(ports: Ports, state: State, model: Model) -> tuple[IntegrationCheck, ...]:
+    """Whether the online store has what the model's views gave by the data's present version; nothing of a model without views."""
+    if not model.features or ports.views is None:
+        return ()
+    needed = {name: each for name, each in wanted(state, ports.library).items() if model.name in each.models}
+    try:
+        behind = [name for name in ports.views.behind(needed) if name in needed]
+    except FlyballError as error:
+        return (IntegrationCheck(name="views are up to date", passed=False, told=clipped(f"{error.what}: {error.why}")),)
+    told = f"{', '.join(behind)} behind" if behind else f"{len(needed)} of {len(needed)}"
+    return (IntegrationCheck(name="views are up to date", passed=not behind, told=told),)

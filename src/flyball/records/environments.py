@@ -1,0 +1,60 @@
+"""How versions go from one environment to the next, and what comes back: that a training is wanted."""
+
+from __future__ import annotations
+
+from flyball.clock import Instant
+from flyball.records.base import Event, Record, Table
+from flyball.records.integration import Integration, IntegrationCheck
+from flyball.records.training import RunRow
+from flyball.records.versions import Known, Written
+
+
+class VersionIntegrated(Event, frozen=True, tag="version.integrated"):
+    """A version that answers in an environment was tried through its gateway, on requests made of its newest rows."""
+
+    model: str
+    version: str
+    checks: tuple[IntegrationCheck, ...]
+
+
+class VersionCarried(Event, frozen=True, tag="version.carried"):
+    """A version was taken over from the environment before this one, with the run that made it and what is known of it.
+
+    `integration` is what `origin` found when it tried it. `size` and `root` are the number of events of that environment's record then, and the
+    hash of their tree: whoever doubts what was taken over finds it there, and nowhere else.
+    """
+
+    model: str
+    version: str
+    origin: str
+    made_by: RunRow
+    integration: Integration
+    size: int
+    root: str
+    known: tuple[Known, ...] = ()
+    tags: dict[str, str] = {}
+    card: dict[str, Written] = {}
+    deprecated: str = ""
+
+
+class TrainingWanted(Event, frozen=True, tag="training.wanted"):
+    """A later environment (`origin`) wants a training: what went wrong there. Versions are made here."""
+
+    model: str
+    origin: str
+    reason: str
+
+
+class WantedRow(Record, frozen=True):
+    """The last time that a later environment wanted a training of a model."""
+
+    model: str
+    origin: str
+    reason: str
+    at: Instant
+
+
+WANTED = Table("wanted", WantedRow)
+"""Keyed by model."""
+
+EVENTS = (VersionIntegrated, VersionCarried, TrainingWanted)
