@@ -69,3 +69,8 @@ def test_every_metric_of_the_path_is_given_in_its_unit():
     assert set(found) == {"latency_p50", "latency_p95", "latency_p99", "memory"}
     assert found["memory"].value == 200_000_000
     assert found["latency_p50"].value < found["latency_p95"].value <= found["latency_p99"].value
+
+
+def test_seconds_are_told_without_an_exponent():
+    seen = PathSeen(whole=(2007.0,) * 40, parts={"transforms": (2000.3,) * 40, "model": (6.0,) * 40}, alone={"lookup": 2000.3}, memory=1)
+    assert path.estimates(seen)["latency_p99"].why == "the slowest part is transform lookup, 2,000 ms of it"

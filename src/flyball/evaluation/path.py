@@ -64,9 +64,11 @@ def estimates(seen: PathSeen) -> dict[str, Estimate]:
     """By metric: latencies in ms, whose `why` names the slow part, and the memory in bytes."""
     import msgspec
 
+    from flyball.evaluation.comparison import number
+
     told = summary(seen)
     slow = next((part for part in told.parts if told.slowest.startswith(part.name.removesuffix("s"))), None)
-    took = f", {slow.p50:,.3g} ms of it" if slow is not None else ""
+    took = f", {number(slow.p50)} ms of it" if slow is not None else ""
     why = f"the slowest part is {told.slowest}{took}"
     found = {name: msgspec.structs.replace(percentile(seen.whole, q), why=why) for name, q in PERCENTILES.items()}
     return found | {"memory": Estimate(value=float(seen.memory), n=1)}

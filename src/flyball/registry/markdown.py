@@ -27,8 +27,13 @@ def shown(found: Estimate | None) -> str:
         return "–"
     if found.value is None:
         return cell(found.why or "not known")
-    interval = "" if found.low is None or found.high is None else f" [{found.low:.4g}, {found.high:.4g}]"
-    return f"{found.value:.4g}{interval}, n={found.n:,}"
+    interval = "" if found.low is None or found.high is None else f" [{_figure(found.low)}, {_figure(found.high)}]"
+    return f"{_figure(found.value)}{interval}, n={found.n:,}"
+
+
+def _figure(value: float) -> str:
+    """A figure of four digits; a larger one without an exponent, which people misread."""
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def cell(text: str) -> str:

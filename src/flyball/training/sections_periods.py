@@ -11,6 +11,7 @@ import polars as pl
 from flyball.clock import Span
 from flyball.declare.metrics import metric_info
 from flyball.errors import BadInput
+from flyball.evaluation.comparison import number
 from flyball.evaluation.metrics import measure
 from flyball.records.estimates import Estimate
 from flyball.records.rows import Aged, Period, Periods, Staleness
@@ -120,7 +121,7 @@ def _gap(name: str, newest: Estimate, older: Estimate) -> Estimate:
         return Estimate(value=None, why=newest.why or older.why)
     info = metric_info(name)
     value = (newest.value - older.value) * (-1 if info is not None and info.higher_is_better is False else 1)
-    why = f"{name} {newest.value:.3g} on the hold-out, {older.value:.3g} on {older.n:,} rows from before the training window"
+    why = f"{name} {number(newest.value)} on the hold-out, {number(older.value)} on {older.n:,} rows from before the training window"
     rows = min(newest.n, older.n)
     ends = (newest.low, newest.high, older.low, older.high)
     if any(end is None for end in ends):
