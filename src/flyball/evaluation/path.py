@@ -64,14 +64,16 @@ def estimates(seen: PathSeen) -> dict[str, Estimate]:
     """By metric: latencies in ms, whose `why` names the slow part, and the memory in bytes."""
     import msgspec
 
-    from flyball.evaluation.comparison import number
-
     told = summary(seen)
     slow = next((part for part in told.parts if told.slowest.startswith(part.name.removesuffix("s"))), None)
-    took = f", {number(slow.p50)} ms of it" if slow is not None else ""
+    took = f", {_ms(slow.p50)} of it" if slow is not None else ""
     why = f"the slowest part is {told.slowest}{took}"
     found = {name: msgspec.structs.replace(percentile(seen.whole, q), why=why) for name, q in PERCENTILES.items()}
     return found | {"memory": Estimate(value=float(seen.memory), n=1)}
+
+
+def _ms(took: float) -> str:
+    return f"{took:,.0f} ms" if took >= 1_000 else f"{took:.3g} ms"
 
 
 def _part(name: str, took: Sequence[float]) -> PathPart:
