@@ -98,7 +98,7 @@ def decide_carry(state: State, command: Carry, now: Instant) -> Sequence[Event] 
             policy_digest=row.policy_digest,
             gates_digest=row.gates_digest,
         )
-        new = msgspec.structs.replace(row, said=(), waivers=())
+        new = msgspec.structs.replace(row, said=(), waivers=(), state=VersionState.REGISTERED)
         return (registered, event, _judged(new, offer, now))
     if own.artifact != row.artifact:
         return Refusal(
@@ -119,7 +119,7 @@ def decide_carry(state: State, command: Carry, now: Instant) -> Sequence[Event] 
 def _judged(row: VersionRow, offer: Offer, now: Instant) -> Event:
     """What the verdicts that were measured come to, with what persons have said here."""
     verdicts = approvals.lifted(row, offer.what.verdicts, offer.row.gates_digest, now)
-    released = row.state in _RELEASED and bool(row.origin)
+    released = row.state in _RELEASED
     return registry.judge(row.model, row.version, verdicts, offer.row.result, offer.row.gates_digest, released=released)
 
 
