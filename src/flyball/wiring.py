@@ -18,7 +18,8 @@ from flyball.declare.project import find_project, read_project
 from flyball.declare.units import Money, money
 from flyball.errors import FlyballError, Unavailable
 from flyball.governance.authority import LOOP, Caller
-from flyball.ledger.ledger import SqlLedger
+from flyball.ledger.folds import fold_hash
+from flyball.ledger.ledger import SqlLedger, read_head
 from flyball.loop import carrying
 from flyball.loop.authority import Authorised, Drive, permit
 from flyball.loop.folds import FOLDS
@@ -262,7 +263,18 @@ def _earlier(root: Path, env: str) -> tuple[SqlLedger, LocalBlobs]:
     address = _address(folder, settings)
     if not exists(address, base=root):
         raise Unavailable(f"the environment {env} has no record yet", why="nothing has run there", fix=f"flyball apply --env {env}")
-    return SqlLedger(Database.open(address, base=root), FOLDS, SystemClock()), LocalBlobs(folder / "blobs")
+    database = Database.open(address, base=root)
+    with database.reading() as connection:
+        written_by = read_head(connection, database).fold_hash
+    if written_by != fold_hash(FOLDS):
+        # opened as a ledger it would be made anew from here, and whoever runs it would have to give up
+        database.close()
+        raise Unavailable(
+            f"the environment {env} is run by another version of flyball",
+            why="what it knows is written in another way than this version reads",
+            fix=f"run both by the same: flyball status --env {env} says more",
+        )
+    return SqlLedger(database, FOLDS, SystemClock()), LocalBlobs(folder / "blobs")
 
 
 def online_store(settings: Settings, layout: Layout) -> OnlineStore:

@@ -138,7 +138,8 @@ def note(
 
 def known_lines(out: Output, row: VersionRow) -> list[str]:
     """What is known of a version: where it was tried, its advice, failure modes and tags."""
-    lines = [f"tried     {row.origin and f'in {row.origin}: '}{integration_text(row.integration)}"] if row.integration is not None else []
+    found = ((f"in {row.origin}: ", row.checked), ("", row.integration))
+    lines = [f"tried     {where}{integration_text(each)}" for where, each in found if each is not None]
     lines += [f"{out.paint('advised', 'bad')}   against: {one_line(row.deprecated)}"] if row.deprecated else []
     lines += [
         f"{out.paint('known', 'unsure')}     {place}. {one_line(each.text)}   ({each.actor})" for place, each in enumerate(row.known, 1)

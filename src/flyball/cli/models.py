@@ -313,6 +313,7 @@ def _summary(state: State, row: VersionRow) -> dict[str, object]:
         "deprecated": row.deprecated or None,
         "quarantined": row.quarantined or None,
         "origin": row.origin or None,
+        "checked": row.checked,
         "integration": row.integration,
         "known": row.known,
         "tags": row.tags,

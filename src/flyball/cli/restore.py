@@ -36,7 +36,9 @@ def restore(
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project, env) as wired:
         wired.permit(Restore)
-        made = bring(wired.ledger, wired.blobs, wired.layout, folder)
+        made = bring(
+            wired.ledger, wired.blobs, wired.layout, folder, before=wired.ports.before.name if wired.ports.before is not None else ""
+        )
         found = verify(wired.ledger, wired.blobs)
         _admit(wired, out)
         age = max(wired.ports.clock.now() - made.made_at, 0)

@@ -13,11 +13,12 @@ from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.declare.policy import Retrain
 from flyball.declare.units import Money
+from flyball.errors import NotFound, Refused
 from flyball.evaluation.persons import of_card, of_persons
 from flyball.incidents import rules as incidents
 from flyball.ledger.bounds import clipped
 from flyball.loop import training as runs
-from flyball.loop.carrying import hand_on
+from flyball.loop.carrying import hand_on, take_up
 from flyball.loop.commands import active_run
 from flyball.loop.findings import Report, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
@@ -216,6 +217,13 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
     reason = clipped(f"{run.run}: {run.reason}")
     if not _may(ports, model, model.autonomy.release, "release", version.version, reason):
         return
+    try:
+        take_up(ports, model.name, version.version)
+    except (Refused, NotFound) as error:
+        # what it was taken from has given it up since
+        _may(ports, model, "record", "release", version.version, f"{error.what}: {error.why}")
+        return
+    state = ports.ledger.state()
     command = Release(
         id=ports.clock.new_id("cmd"),
         actor=ACTOR,

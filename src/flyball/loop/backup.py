@@ -85,6 +85,8 @@ class Backup(Record, frozen=True):
     files: tuple[Kept, ...]
     only_here: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    env: str = ""
+    """The environment whose it is (empty: the project's own)."""
 
 
 def backup(
@@ -123,8 +125,18 @@ def backup(
         write_atomically(where / BLOBS, "".join(f"{digest}\n" for digest in sorted(copied)).encode())
         log = len(wal.segments(where / "log"))
         files = tuple(_kept(folder, file) for file in sorted(where.rglob("*")) if file.is_file())
-        gone = {"only_here": tuple(sorted(only_here)), "lost": tuple(sorted(lost))}
-        made = Backup(format=FORMAT, made_at=now, folder=where.name, record=record, blobs=len(copied), log=log, files=files, **gone)
+        made = Backup(
+            format=FORMAT,
+            made_at=now,
+            folder=where.name,
+            record=record,
+            blobs=len(copied),
+            log=log,
+            files=files,
+            only_here=tuple(sorted(only_here)),
+            lost=tuple(sorted(lost)),
+            env=layout.env,
+        )
         # what makes it this backup and no earlier one
         write_atomically(folder / MARK, msgspec.json.encode(made))
         _tidy(folder, copied)

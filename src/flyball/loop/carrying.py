@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from flyball.clock import Clock, Instant
-from flyball.errors import FlyballError, NotFound, Refused, Unavailable
+from flyball.errors import Conflict, FlyballError, NotFound, Refused, Unavailable
 from flyball.governance.authority import LOOP, Caller
 from flyball.ledger.bounds import clipped
 from flyball.ledger.references import OPENED, Kind, inner, references
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 ACTOR = "loop"
 _RELEASED = (VersionState.DEPLOYED, VersionState.RETIRED)
+_LOOKED_AT = 10_000
+"""Of so many new events it is looked which models they are about; after more, every model may have changed."""
 
 
 class Offer(Record, frozen=True):
@@ -98,7 +100,8 @@ def decide_carry(state: State, command: Carry, now: Instant) -> Sequence[Event] 
             policy_digest=row.policy_digest,
             gates_digest=row.gates_digest,
         )
-        new = msgspec.structs.replace(row, said=(), waivers=(), state=VersionState.REGISTERED)
+        # what it is where it comes from, and what persons said there, it is not here
+        new = msgspec.structs.replace(row, state=VersionState.REGISTERED, said=(), waivers=())
         return (registered, event, _judged(new, offer, now))
     if own.artifact != row.artifact:
         return Refusal(
@@ -107,20 +110,26 @@ def decide_carry(state: State, command: Carry, now: Instant) -> Sequence[Event] 
             why="they have one number and are made of different things",
             fix=f"train a new one in {offer.origin}",
         )
-    if own.state in (VersionState.QUARANTINED, VersionState.DELETED):
+    if not is_news(own, row, offer.origin):
         return ()
-    then = carried(own, event)
+    then = carried(own, row, offer.origin)
     anew = (own.result, own.gates_digest) != (row.result, row.gates_digest) or own.blanks != then.blanks
-    if not anew and then == own:
-        return ()
     return (event, _judged(then, offer, now)) if anew else (event,)
+
+
+def is_news(own: VersionRow | None, there: VersionRow, origin: str) -> bool:
+    """Whether taking over a version that stands so in `origin` would change what is known of it here. By the rows alone: it is asked often."""
+    if own is None or own.artifact != there.artifact:
+        return True
+    if own.state in (VersionState.QUARANTINED, VersionState.DELETED):
+        return False
+    return (own.result, own.gates_digest) != (there.result, there.gates_digest) or carried(own, there, origin) != own
 
 
 def _judged(row: VersionRow, offer: Offer, now: Instant) -> Event:
     """What the verdicts that were measured come to, with what persons have said here."""
     verdicts = approvals.lifted(row, offer.what.verdicts, offer.row.gates_digest, now)
-    released = row.state in _RELEASED
-    return registry.judge(row.model, row.version, verdicts, offer.row.result, offer.row.gates_digest, released=released)
+    return registry.judge(row.model, row.version, verdicts, offer.row.result, offer.row.gates_digest, released=row.state in _RELEASED)
 
 
 def decide_want(state: State, command: Want, _now: Instant) -> Sequence[Event]:
@@ -137,7 +146,7 @@ def unchecked(row: VersionRow) -> str:
         return f"it is in quarantine there: {row.quarantined}"
     if row.state not in _RELEASED:
         return f"it is {row.state.value} there, and answers nobody"
-    if row.integration is None:
+    if row.integration is None or not row.integration.checks:
         return "it was not tried through its gateway there yet"
     return "; ".join(f"{check.name}: {check.told}" for check in row.integration.failed)
 
@@ -147,34 +156,41 @@ class EarlierEnvironment:
 
     def __init__(self, name: str, opened: Callable[[], tuple[SqlLedger, Blobs]], clock: Clock) -> None:
         self._name, self._opened, self._clock = name, opened, clock
-        self._seen = -1
+        self._seen = 0
+        self._followed: set[str] = set()
 
     @property
     def name(self) -> str:
         """What flyball.toml calls it."""
         return self._name
 
-    def has_news(self) -> bool:
-        """Whether anything was recorded there since this was last asked. One that cannot be read has: whoever looks is told why."""
-        try:
-            size = self._opened()[0].size()
-        except FlyballError:
-            size = -1
-        news = size != self._seen or size < 0
+    def due(self, models: Sequence[str]) -> list[str]:
+        """Those of the models that were not followed yet, or of which something was recorded there since. Raises Unavailable, Corrupt."""
+        ledger = self._opened()[0]
+        size = ledger.size()
+        if 0 <= size - self._seen <= _LOOKED_AT:
+            for recorded in ledger.read(self._seen, size - self._seen):
+                self._followed.discard(getattr(recorded.event, "model", ""))
+        else:
+            self._followed.clear()
         self._seen = size
-        return news
+        return [model for model in models if model not in self._followed]
 
-    def champion(self, model: str) -> str:
-        """The version that answers there, if it was tried and held; else empty. Raises Unavailable."""
+    def followed(self, model: str) -> None:
+        """All that is there of a model is here. Until this is said, it stays due: what failed, or was killed, is done again."""
+        self._followed.add(model)
+
+    def champion(self, model: str) -> VersionRow | None:
+        """The version that answers there, if it was tried and held. Raises Unavailable."""
         state = self._opened()[0].state()
         roles = state.get(MODELS, model)
         row = state.get(VERSIONS, f"{model}/{roles.champion}") if roles is not None and roles.champion else None
-        return row.version if row is not None and not unchecked(row) else ""
+        return row if row is not None and not unchecked(row) else None
 
     def offer(self, model: str, version: str) -> Offer:
         """A version as it stands there. Raises NotFound, Refused for one that was not tried there or did not hold, Unavailable."""
         ledger, blobs = self._opened()
-        head, state = ledger.head(), ledger.state()
+        state = ledger.state()
         row = state.get(VERSIONS, f"{model}/{version}")
         run = state.get(RUNS, row.run) if row is not None else None
         ref = f"{model}@{version}"
@@ -184,6 +200,8 @@ class EarlierEnvironment:
             fix = f"flyball release {ref} --env {self._name}" if row.state not in _RELEASED else f"flyball up --env {self._name} tries it"
             raise Refused(f"{self._name} has not checked {ref}", why=why, fix=fix, code="not-checked")
         what = codec.decode(blobs.get(row.result), RunResult)
+        # after what is taken from it, which is thus among its first `size` events
+        head = ledger.head()
         return Offer(origin=self._name, row=row, run=run, what=what, size=head.size, root=head.root.hex())
 
     def copy(self, offer: Offer, blobs: Blobs) -> None:
@@ -196,17 +214,31 @@ class EarlierEnvironment:
             if digest in seen:
                 continue
             seen.add(digest)
-            data = source.get(digest) if kind in OPENED or not blobs.has(digest) else None
-            if data is not None:
-                waiting += [(found.digest, found.kind) for found in inner(kind, data)]
-                blobs.put(data)
+            if kind not in OPENED and _is_kept(blobs, digest):
+                continue
+            data = source.get(digest)
+            waiting += [(found.digest, found.kind) for found in inner(kind, data)]
+            blobs.put(data)
 
     def want(self, model: str, origin: str, reason: str) -> None:
         """Say there that a training is wanted here. Raises Unavailable."""
         ledger = self._opened()[0]
         command = Want(id=self._clock.new_id("cmd"), actor=ACTOR, model=model, origin=origin, reason=clipped(reason))
         if decide_want(ledger.state(), command, self._clock.now()):
-            ledger.execute(command, decide_want)
+            try:
+                ledger.execute(command, decide_want)
+            except Conflict as error:
+                # of its record, not of the one that whoever asks has a hold on
+                raise Unavailable(f"{self._name} cannot be told: {error.what}", why=error.why, fix=error.fix) from error
+
+
+def _is_kept(blobs: Blobs, digest: str) -> bool:
+    """Whether a blob is there, and stays: nobody else may need it yet, and what nobody needs is collected."""
+    try:
+        blobs.refresh(digest)
+    except NotFound:
+        return False
+    return True
 
 
 def bring(ports: Ports, model: str, version: str, caller: Caller = LOOP) -> None:
@@ -218,8 +250,10 @@ def bring(ports: Ports, model: str, version: str, caller: Caller = LOOP) -> None
     offer = ports.before.offer(model, version)
     command = Carry(id=ports.clock.new_id("cmd"), actor=caller.actor, offer=offer)
     permit(caller, command, ports.ledger.state)
-    if decide_carry(ports.ledger.state(), command, ports.clock.now()):
+    found = decide_carry(ports.ledger.state(), command, ports.clock.now())
+    if found and not isinstance(found, Refusal):
         ports.before.copy(offer, ports.blobs)
+    if found:
         ports.ledger.execute(command, decide_carry)
 
 
@@ -227,21 +261,31 @@ def follow(ports: Ports, model: str) -> None:
     """Take over what answers in the environment before and was tried there. Raises FlyballError."""
     if ports.before is None:
         return
-    with _away(ports.before.name):
-        champion = ports.before.champion(model)
-        if champion:
-            bring(ports, model, champion)
+    with away(ports.before.name):
+        there = ports.before.champion(model)
+        own = ports.ledger.state().get(VERSIONS, f"{model}/{there.version}") if there is not None else None
+        if there is not None and is_news(own, there, ports.before.name):
+            bring(ports, model, there.version)
+
+
+def take_up(ports: Ports, model: str, version: str) -> None:
+    """Before the loop releases a version: what has become of it where it comes from. Raises Refused, NotFound for one that is no more to be had
+    there, FlyballError.
+    """
+    if ports.before is not None:
+        with away(ports.before.name):
+            bring(ports, model, version)
 
 
 def hand_on(ports: Ports, model: str, reason: str) -> None:
     """Say where versions are made that a training is wanted here. Raises FlyballError."""
     if ports.before is not None:
-        with _away(ports.before.name):
+        with away(ports.before.name):
             ports.before.want(model, ports.environment, reason)
 
 
 @contextmanager
-def _away(name: str) -> Iterator[None]:
+def away(name: str) -> Iterator[None]:
     """An environment that cannot be reached is one model's trouble at a time: what is served here does not wait for it."""
     try:
         yield
@@ -253,7 +297,7 @@ def _away(name: str) -> Iterator[None]:
 
 def checked_before(version: VersionRow, before: str) -> Refusal | None:
     """Why a version may not be released in an environment that another one comes before; None if it may."""
-    if not before or (version.origin == before and version.integration is not None and version.integration.passed):
+    if not before or (version.origin == before and version.checked is not None and version.checked.passed):
         return None
     ref = f"{version.model}@{version.version}"
     return Refusal(

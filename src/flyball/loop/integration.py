@@ -114,17 +114,21 @@ def answers(
         return (IntegrationCheck(name=name, passed=False, told=clipped(why)),)
     try:
         found = [probe.ask(model, version, [request]) for request in asked]
-        together = probe.ask(model, version, asked) if signature.task != "ranking" else [each[0] for each in found]
+        # a list is ranked as a whole: there is no other way to ask for it
+        together = probe.ask(model, version, asked) if signature.task != "ranking" else [row for each in found for row in each]
     except FlyballError as error:
         listed = "; ".join(str(problem) for problem in error.problems[:3])
         return (IntegrationCheck(name=name, passed=False, told=clipped(": ".join(filter(None, (error.what, error.why or listed))))),)
+    if [len(each) for each in found] != [1] * len(asked) or len(together) != len(asked):
+        told = f"{len(together)} answers to {len(asked)} requests, and {', '.join(str(len(each)) for each in found)} to each"
+        return (IntegrationCheck(name=name, passed=False, told=clipped(told)),)
     alone = [each[0] for each in found]
     wrong = next((said for each in alone if (said := strange(each, signature))), "")
     differ = sum(not same(one, other) for one, other in zip(alone, together, strict=True))
     told = f"{len(alone)} of {len(alone)} of the newest rows"
     return (
         IntegrationCheck(name=name, passed=True, told=told),
-        IntegrationCheck(name="answers are of the signature", passed=not wrong, told=wrong or told),
+        IntegrationCheck(name="answers are of the signature", passed=not wrong, told=clipped(wrong) or told),
         IntegrationCheck(name="alone as together", passed=not differ, told=f"{differ} of {len(alone)} answers differ" if differ else told),
     )
 
@@ -143,7 +147,7 @@ def strange(answer: Request, signature: Signature) -> str:
 
 
 def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def same(one: Request, other: Request) -> bool:
@@ -155,9 +159,8 @@ def same(one: Request, other: Request) -> bool:
 def _close(one: Any, other: Any) -> bool:
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(_close(one[name], other[name]) for name in one)
-    if isinstance(one, float) or isinstance(other, float):
-        return math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-6)
-    return bool(one == other)
+    numbers = isinstance(one, int | float) and isinstance(other, int | float)
+    return math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-6) if numbers and float in (type(one), type(other)) else bool(one == other)
 
 
 def _fresh(state: State, model: Model) -> IntegrationCheck:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flyball.ledger.note import Signer
     from flyball.loop.carrying import Offer
     from flyball.loop.online import Wanted
+    from flyball.records.versions import VersionRow
 
 
 class Command(Protocol):
@@ -76,12 +77,16 @@ class Before(Protocol):
         """What flyball.toml calls it."""
         ...
 
-    def has_news(self) -> bool:
-        """Whether anything was recorded there since this was last asked, as far as it can be read."""
+    def due(self, models: Sequence[str]) -> list[str]:
+        """Those of the models that were not followed yet, or of which something was recorded there since. Raises Unavailable, Corrupt."""
         ...
 
-    def champion(self, model: str) -> str:
-        """The version that answers there, if it was tried and held; else empty. Raises Unavailable."""
+    def followed(self, model: str) -> None:
+        """All that is there of a model is here, until something is recorded of it there."""
+        ...
+
+    def champion(self, model: str) -> VersionRow | None:
+        """The version that answers there, if it was tried and held. Raises Unavailable."""
         ...
 
     def offer(self, model: str, version: str) -> Offer:

@@ -39,8 +39,10 @@ class _Begun(Record, frozen=True):
     files: tuple[str, ...]
 
 
-def restore(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path) -> Backup:
+def restore(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path, *, before: str = "") -> Backup:
     """Bring a backup into a project whose record is empty. Killed on the way, it is done again from the start.
+
+    before: the environment from which versions come here. What answers by the record of another one was not tried there, so it is refused.
 
     Where the record here begins with that of the backup, what is missing beside it is brought. Returns what the backup holds. Raises NotFound
     (no backup there), Conflict (another record is here, something runs here, or a backup is being written there), Corrupt (the backup is
@@ -48,6 +50,12 @@ def restore(ledger: SqlLedger, blobs: Blobs, layout: Layout, folder: Path) -> Ba
     """
     with held(folder), _alone(layout):
         made = read(folder)
+        if before and made.env != layout.env:
+            raise Conflict(
+                f"{folder} is a backup of {made.env or 'the project outside its environments'}, and this is {layout.env}",
+                why=f"what answers by its record would answer here, and {before} has not checked it",
+                fix=f"restore it where it comes from; versions come here from {before}: flyball up --env {layout.env}",
+            )
         _settle(ledger, layout)
         files = _beside(folder, made, layout)
         if _has(ledger, made.record):

@@ -20,7 +20,7 @@ from flyball.ledger.erasurecheck import held, places
 from flyball.loop import freshness
 from flyball.loop import memory as memories
 from flyball.loop.advance import advance
-from flyball.loop.carrying import follow
+from flyball.loop.carrying import away, follow
 from flyball.loop.commands import Commit, ObserveRun, Register, active_run, decide_commit, decide_observe_run, decide_register
 from flyball.loop.integration import try_champion
 from flyball.loop.lookup import active_rollout
@@ -110,11 +110,16 @@ def observe_data(ports: Ports, state: State, declared: list[DeclarationRow], fai
 
 def observe_environments(ports: Ports, declared: list[DeclarationRow], failed: list[FlyballError]) -> None:
     """Take over what answers in the environment before this one and was tried there, when anything has happened there."""
-    if ports.before is None or not ports.before.has_news():
+    if ports.before is None:
         return
-    for row in declared:
+    due: list[str] = []
+    # one that does not answer is asked once, and not for each model
+    with one_models_own(failed), away(ports.before.name):
+        due = ports.before.due([row.model for row in declared])
+    for model in due:
         with one_models_own(failed):
-            follow(ports, row.model)
+            follow(ports, model)
+            ports.before.followed(model)
 
 
 def keep_views(ports: Ports) -> None:

@@ -311,7 +311,9 @@ class VersionRow(Record, frozen=True):
     origin: str = ""
     """The environment that it was taken over from; empty: it was made in this one."""
     integration: Integration | None = None
-    """What was found when it was tried through a gateway: of the environment that it comes from, or of this one if it was made here."""
+    """What was found when it was tried through the gateway of this environment."""
+    checked: Integration | None = None
+    """What `origin` had found when it was taken over."""
 
     @property
     def blanks(self) -> tuple[str, ...]:

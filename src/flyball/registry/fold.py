@@ -84,19 +84,19 @@ def fold_carried(projection: Projection, recorded: Recorded) -> None:
     event = recorded.event
     assert isinstance(event, VersionCarried)
     key, row = _row(projection, event.model, event.version)
-    projection.put(VERSIONS, key, carried(row, event))
+    projection.put(VERSIONS, key, carried(row, event, event.origin))
     put_run(projection, event.made_by)
     model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
     projection.put(MODELS, event.model, msgspec.structs.replace(model, last_attempt_at=max(model.last_attempt_at, event.made_by.queued_at)))
 
 
-def carried(row: VersionRow, event: VersionCarried) -> VersionRow:
-    """A version with what the environment before knows of it, beside what is known here."""
+def carried(row: VersionRow, event: VersionCarried | VersionRow, origin: str) -> VersionRow:
+    """A version with what the environment before (`origin`) knows of it, as its row there or an event here says, beside what is known here."""
     told = {each.text for each in row.known}
     return msgspec.structs.replace(
         row,
-        origin=event.origin,
-        integration=event.integration,
+        origin=origin,
+        checked=event.integration,
         known=(*row.known, *(each for each in event.known if each.text not in told)),
         tags={**event.tags, **row.tags},
         card={**event.card, **row.card},

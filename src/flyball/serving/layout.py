@@ -28,12 +28,19 @@ UNSAID = 0
 
 _SHORT = ("/tmp", "/var/tmp")  # noqa: S108 - mkdtemp makes a private folder in it
 
+_ENVIRONMENTS = "env"
+
 
 @dataclass(frozen=True)
 class Layout:
     """The files of one project's `.flyball` folder (`root`)."""
 
     root: Path
+
+    @property
+    def env(self) -> str:
+        """The environment whose they are; empty: the project's own."""
+        return self.root.name if self.root.parent.name == _ENVIRONMENTS else ""
 
     @property
     def lock(self) -> Path:
@@ -186,7 +193,7 @@ class Layout:
 
 def state_folder(project: Path, env: str = "") -> Path:
     """Where a project's state is, in one of its environments (empty: its own, on this machine)."""
-    return project / ".flyball" / "env" / env if env else project / ".flyball"
+    return project / ".flyball" / _ENVIRONMENTS / env if env else project / ".flyball"
 
 
 def _fits(folder: Path) -> bool:

@@ -1,0 +1,569 @@
+"""What goes from one environment to the next: what was measured, known and tried, and nothing that persons decided."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flyball.errors import Conflict, FlyballError, NotFound, Refused, Unavailable
+from flyball.governance.authority import LOOP
+from flyball.ledger.projection import MemoryProjection
+from flyball.ledger.verify import verify
+from flyball.loop.backup import backup
+from flyball.loop.carrying import (
+    Carry,
+    EarlierEnvironment,
+    Offer,
+    Want,
+    bring,
+    checked_before,
+    decide_carry,
+    decide_want,
+    follow,
+    unchecked,
+)
+from flyball.loop.folds import FOLDS
+from flyball.loop.integration import NoteIntegration, decide_note_integration
+from flyball.loop.restoring import restore
+from flyball.loop.tick import observe_environments
+from flyball.records import codec
+from flyball.records.base import Event, Recorded, Refusal
+from flyball.records.declarations import DECLARATIONS, DeclarationApplied
+from flyball.records.environments import WANTED, TrainingWanted, VersionCarried, VersionIntegrated
+from flyball.records.estimates import Asked, Outcome, Verdict
+from flyball.records.integration import Integration
+from flyball.records.training import MODEL_RUNS, RUNS
+from flyball.records.versions import (
+    MODELS,
+    UNSIGNED,
+    VERSIONS,
+    ChampionChanged,
+    Known,
+    Said,
+    VersionApproved,
+    VersionDeleted,
+    VersionDenied,
+    VersionDeployed,
+    VersionDeprecated,
+    VersionDescribed,
+    VersionEligible,
+    VersionJudged,
+    VersionNoted,
+    VersionQuarantined,
+    VersionRegistered,
+    VersionRetired,
+    VersionRow,
+    VersionState,
+    VersionWaived,
+    Waiver,
+    Written,
+)
+from flyball.registry.fold import numbers
+from flyball.wiring import Wired, open_project
+
+from .backup_kit import tell
+from .environment_kit import FAILED, HELD, answers_there, environments, made, result, row, run, tried
+
+PASSED = Verdict(check="accuracy >= 0.6", outcome=Outcome.PASS)
+BELOW = Verdict(check="accuracy >= 0.9", outcome=Outcome.FAIL, why="0.8")
+ASKED = Verdict(check="approval by 1 approver", outcome=Outcome.INSUFFICIENT, asks=(Asked(role="approver", count=1),))
+BLANK = Verdict(check="blanks of the card <= 2", outcome=Outcome.INSUFFICIENT, blanks=2)
+NAME = {"model": "m", "version": "1.0.0"}
+INTEGRATED = Integration(at=9, checks=(HELD,))
+
+
+class Here:
+    """The record of production. `carry` takes over what staging offers, and folds what that comes to."""
+
+    def __init__(self) -> None:
+        self.state = MemoryProjection()
+        self.now = 100
+        self.said: list[Event] = []
+
+    def tell(self, *events: Event, actor: str = "loop") -> None:
+        for event in events:
+            self.now += 1
+            self.said.append(event)
+            FOLDS[type(event)](self.state, Recorded(len(self.said), self.now, actor, "c", event))
+
+    def decide(self, there: VersionRow, *verdicts: Verdict) -> Any:
+        offer = Offer(origin="staging", row=there, run=run(there.version), what=result(there.artifact, *verdicts), size=40, root="ab" * 32)
+        return decide_carry(self.state, Carry(id="c", actor="loop", offer=offer), self.now)
+
+    def carry(self, there: VersionRow, *verdicts: Verdict) -> list[Event]:
+        events = self.decide(there, *verdicts)
+        assert not isinstance(events, Refusal), events
+        self.tell(*events)
+        return list(events)
+
+    def row(self, version: str = "1.0.0") -> VersionRow:
+        found = self.state.get(VERSIONS, f"m/{version}")
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def here() -> Here:
+    return Here()
+
+
+def kinds(events: list[Event]) -> list[type[Event]]:
+    return [type(event) for event in events]
+
+
+def test_a_version_that_is_new_is_registered_with_its_past_and_judged_by_what_was_measured(here: Here) -> None:
+    there = row(known=(Known(text="fails at night", actor="user:ana", at=3),), tags={"team": "risk"}, deprecated="too slow")
+    assert kinds(here.carry(there, PASSED)) == [VersionRegistered, VersionCarried, VersionEligible]
+    own = here.row()
+    assert (own.state, own.origin, own.checked, own.verdicts) == (VersionState.ELIGIBLE, "staging", INTEGRATED, (PASSED,))
+    assert own.integration is None, "it was not tried here"
+    assert (own.artifact, own.gates_digest, own.known, own.tags, own.deprecated) == (
+        there.artifact,
+        "g",
+        there.known,
+        there.tags,
+        "too slow",
+    )
+    assert here.state.get(RUNS, "run_1.0.0") == run()
+    assert here.state.get(MODEL_RUNS, "m/run_1.0.0") == run()
+    assert here.state.get(UNSIGNED, "m/1.0.0") is not None
+    roles = here.state.get(MODELS, "m")
+    assert roles is not None
+    assert (roles.newest, roles.champion, roles.last_attempt_at) == ("1.0.0", "", 5)
+
+
+def test_the_same_once_more_is_no_event(here: Here) -> None:
+    here.carry(row(), PASSED)
+    assert here.decide(row(), PASSED) == ()
+    assert here.decide(row(state=VersionState.RETIRED), PASSED) == (), "that another one answers there by now is not about this one"
+
+
+def test_from_the_second_environment_to_the_third_it_is_new_again(here: Here) -> None:
+    assert kinds(here.carry(row(origin="laboratory"), PASSED)) == [VersionRegistered, VersionCarried, VersionEligible]
+    assert (here.row().origin, here.row().state) == ("staging", VersionState.ELIGIBLE)
+
+
+@pytest.mark.parametrize(
+    ("before", "state", "after"),
+    [
+        ((ASKED,), VersionState.HELD, VersionEligible),
+        ((PASSED,), VersionState.ELIGIBLE, VersionEligible),
+        ((BELOW,), VersionState.REJECTED, VersionEligible),
+    ],
+)
+def test_new_verdicts_of_a_version_that_waits_are_taken_over(
+    here: Here, before: tuple[Verdict, ...], state: VersionState, after: type[Event]
+) -> None:
+    here.carry(row(), *before)
+    assert here.row().state is state
+    assert kinds(here.carry(row(result="3" * 64, gates_digest="h"), PASSED)) == [VersionCarried, after]
+    assert (here.row().result, here.row().gates_digest, here.row().verdicts) == ("3" * 64, "h", (PASSED,))
+
+
+@pytest.mark.parametrize("retired", [False, True])
+def test_new_verdicts_of_a_version_that_was_released_leave_it_where_it_is(here: Here, retired: bool) -> None:
+    here.carry(row(), PASSED)
+    here.tell(VersionDeployed(**NAME), *([VersionRetired(**NAME, why="replaced")] if retired else []))
+    state = here.row().state
+    assert kinds(here.carry(row(result="3" * 64), BELOW)) == [VersionCarried, VersionJudged]
+    assert (here.row().state, here.row().verdicts) == (state, (BELOW,))
+
+
+def test_another_artifact_under_one_number_is_refused(here: Here) -> None:
+    here.carry(row(), PASSED)
+    found = here.decide(row(artifact="5" * 64), PASSED)
+    assert isinstance(found, Refusal)
+    assert (found.code, found.fix) == ("conflict", "train a new one in staging")
+
+
+@pytest.mark.parametrize("gone", [VersionQuarantined(**NAME, reason="wrong labels"), VersionDeleted(**NAME, why="old")])
+def test_what_is_in_quarantine_or_deleted_here_stays_so(here: Here, gone: Event) -> None:
+    here.carry(row(), BELOW)
+    here.tell(gone)
+    assert here.decide(row(result="3" * 64, tags={"team": "risk"}), PASSED) == ()
+
+
+def test_the_word_of_persons_counts_where_it_was_given(here: Here) -> None:
+    yes = Said(actor="user:ben", yes=True, roles=("approver",), reason="", at=2, gates_digest="g")
+    waiver = Waiver(gate=BELOW.check, slice="", actor="user:ben", reason="", at=2, until=0, gates_digest="g")
+    here.carry(row(said=(yes,), waivers=(waiver,)), PASSED, ASKED, BELOW)
+    own = here.row()
+    assert (own.state, own.said, own.waivers, own.verdicts) == (VersionState.REJECTED, (), (), (PASSED, ASKED, BELOW))
+    here.tell(VersionApproved(**NAME, roles=("approver",), reason="", gates_digest="g"), actor="user:eve")
+    here.tell(VersionWaived(**NAME, gate=BELOW.check, slice="", until=0, reason="", gates_digest="g"), actor="user:eve")
+    # new rows judged it there: what was said here still counts
+    assert kinds(here.carry(row(result="3" * 64, said=(yes,)), PASSED, ASKED, BELOW)) == [VersionCarried, VersionEligible]
+    assert [said.actor for said in here.row().said] == ["user:eve"]
+    here.tell(VersionDenied(**NAME, roles=("approver",), reason="not in our country", gates_digest="g"), actor="user:eve")
+    here.carry(row(result="4" * 64), PASSED)
+    assert here.row().state is VersionState.REJECTED, "a no that was said here"
+
+
+def test_notes_of_both_sides_stand_beside_each_other_and_ones_own_come_first(here: Here) -> None:
+    here.carry(row(), PASSED)
+    here.tell(VersionNoted(**NAME, added=("slow on Mondays",), dropped=(), tags={"team": "risk"}, untagged=()), actor="user:eve")
+    here.tell(VersionDescribed(**NAME, blank="ethics", text="none is harmed"), actor="user:eve")
+    card = {name: Written(text="as ana wrote", actor="user:ana", at=3) for name in ("ethics", "limitations")}
+    there = row(known=(Known(text="fails at night", actor="user:ana", at=3),), tags={"team": "lab", "use": "trial"}, card=card)
+    assert VersionCarried in kinds(here.carry(there, PASSED))
+    own = here.row()
+    assert [each.text for each in own.known] == ["slow on Mondays", "fails at night"]
+    assert own.tags == {"team": "risk", "use": "trial"}
+    assert {name: written.text for name, written in own.card.items()} == {"ethics": "none is harmed", "limitations": "as ana wrote"}
+    assert here.decide(there, PASSED) == ()
+
+
+def test_a_text_of_the_card_settles_its_gate_as_it_would_have_here(here: Here) -> None:
+    here.carry(row(), BLANK)
+    assert here.row().state is VersionState.HELD
+    card = {"ethics": Written(text="none is harmed", actor="user:ana", at=3)}
+    assert kinds(here.carry(row(card=card), BLANK)) == [VersionCarried, VersionEligible]
+
+
+def test_what_was_not_tried_or_did_not_hold_is_not_taken_over(here: Here) -> None:
+    for found in (None, Integration(at=9, checks=()), Integration(at=9, checks=(HELD, FAILED))):
+        refused = here.decide(row(integration=found), PASSED)
+        assert isinstance(refused, Refusal)
+        assert refused.code == "not-checked"
+    assert here.said == []
+
+
+def test_an_older_version_that_comes_later_is_not_the_newest(here: Here) -> None:
+    here.carry(row("1.10.0"), PASSED)
+    here.carry(row("1.9.0"), PASSED)
+    roles = here.state.get(MODELS, "m")
+    assert roles is not None
+    assert roles.newest == "1.10.0"
+    assert sorted(["1.10.0", "", "2.0.0", "1.9.0"], key=numbers) == ["", "1.9.0", "1.10.0", "2.0.0"]
+
+
+VERDICTS = st.lists(st.sampled_from([PASSED, BELOW, ASKED, BLANK]), max_size=3, unique=True)
+SAID_HERE = st.sampled_from(
+    [
+        VersionApproved(**NAME, roles=("approver",), reason="", gates_digest="g"),
+        VersionDenied(**NAME, roles=("approver",), reason="", gates_digest="g"),
+        VersionNoted(**NAME, added=("slow",), dropped=(), tags={"a": "b"}, untagged=()),
+        VersionDescribed(**NAME, blank="ethics", text="none"),
+        VersionDeprecated(**NAME, reason="old"),
+    ]
+)
+THERE = st.builds(
+    row,
+    state=st.sampled_from([VersionState.DEPLOYED, VersionState.RETIRED]),
+    result=st.sampled_from(["2" * 64, "3" * 64]),
+    gates_digest=st.sampled_from(["g", "h"]),
+    tags=st.dictionaries(st.sampled_from("ab"), st.sampled_from("xy")),
+    deprecated=st.sampled_from(["", "old"]),
+    card=st.just({}) | st.just({"ethics": Written(text="all", actor="user:ana", at=3)}),
+    origin=st.sampled_from(["", "laboratory"]),
+)
+
+
+@given(steps=st.lists(st.tuples(THERE, VERDICTS, st.none() | SAID_HERE, st.booleans()), min_size=1, max_size=6))
+def test_whatever_becomes_of_it_there_it_can_be_taken_over_and_once_is_enough(steps: list[Any]) -> None:
+    here = Here()
+    for there, verdicts, said, released in steps:
+        here.carry(there, *verdicts)
+        assert here.decide(there, *verdicts) == ()
+        own = here.row()
+        assert checked_before(own, "staging") is None
+        assert all(each.actor == "user:eve" for each in own.said)
+        if said is not None:
+            here.tell(said, actor="user:eve")
+        if released and here.row().state is VersionState.ELIGIBLE:
+            here.tell(VersionDeployed(**NAME))
+    again = Here()
+    again.now = 100
+    for number, event in enumerate(here.said):
+        actor = "user:eve" if isinstance(event, VersionApproved | VersionDenied | VersionNoted | VersionDescribed) else "loop"
+        FOLDS[type(event)](again.state, Recorded(number + 1, 101 + number, actor, "c", event))
+    assert again.state.scan(VERSIONS) == here.state.scan(VERSIONS)
+
+
+def test_a_training_is_wanted_once_for_each_attempt(here: Here) -> None:
+    def want(origin: str, reason: str) -> list[Event]:
+        events = list(decide_want(here.state, Want(id="c", actor="loop", model="m", origin=origin, reason=reason), here.now))
+        here.tell(*events)
+        return events
+
+    assert want("production", "accuracy 0.4") == [], "there is no such model"
+    here.carry(row(), PASSED)
+    assert kinds(want("production", "accuracy 0.4")) == [TrainingWanted]
+    assert want("production", "accuracy 0.3") == []
+    model = here.state.get(MODELS, "m")
+    assert model is not None
+    here.now += 10
+    here.state.put(MODELS, "m", msgspec.structs.replace(model, last_attempt_at=here.now))
+    assert kinds(want("production", "accuracy 0.3")) == [TrainingWanted]
+    found = here.state.get(WANTED, "m")
+    assert found is not None
+    assert (found.origin, found.reason) == ("production", "accuracy 0.3")
+
+
+@pytest.mark.parametrize(
+    ("there", "why"),
+    [
+        (row(), ""),
+        (row(state=VersionState.RETIRED), ""),
+        (row(state=VersionState.ELIGIBLE), "it is eligible there, and answers nobody"),
+        (row(state=VersionState.QUARANTINED, quarantined="wrong labels"), "it is in quarantine there: wrong labels"),
+        (row(integration=None), "it was not tried through its gateway there yet"),
+        (row(integration=Integration(at=9, checks=(HELD, FAILED))), "requests are answered: no answer in time"),
+        (row(integration=Integration(at=9, checks=())), "it was not tried through its gateway there yet"),
+    ],
+)
+def test_why_a_version_may_not_go_on_is_named(there: VersionRow, why: str) -> None:
+    assert unchecked(there) == why
+
+
+@pytest.mark.parametrize(
+    ("own", "before", "refused"),
+    [
+        (row(), "", False),
+        (row(origin="staging", checked=INTEGRATED), "staging", False),
+        (row(), "staging", True),
+        (row(origin="laboratory", checked=INTEGRATED), "staging", True),
+        (row(origin="staging"), "staging", True),
+        (row(origin="staging", checked=Integration(at=9, checks=(FAILED,))), "staging", True),
+        (row(origin="staging", checked=Integration(at=9, checks=())), "staging", True),
+    ],
+)
+def test_only_what_the_environment_before_has_checked_is_released(own: VersionRow, before: str, refused: bool) -> None:
+    found = checked_before(own, before)
+    assert (found is not None) is refused
+    assert found is None or found.code == "not-checked"
+
+
+def test_a_version_of_a_ledger_from_before_there_were_environments_is_one_that_was_made_here() -> None:
+    now = codec.encode(row(integration=None))
+    then = {name: value for name, value in msgspec.json.decode(now).items() if name not in ("origin", "integration", "checked")}
+    read = codec.decode(msgspec.json.encode(then), VersionRow)
+    assert (read.origin, read.integration, read.checked) == ("", None, None)
+    assert read == row(integration=None)
+
+
+# with two environments on the disk
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Iterator[tuple[Wired, Wired]]:
+    staging, production = environments(tmp_path / "p", "staging", "production")
+    yield staging, production
+    staging.close()
+    production.close()
+
+
+def declared(production: Wired, *models: str) -> list[Any]:
+    for model in models:
+        body = production.blobs.put(model.encode())
+        digests = {"version_digest": "v", "policy_digest": "p", "gates_digest": "g", "code": "", "author": ""}
+        tell(production, DeclarationApplied(model=model, file="loop.py", body=body, **digests))
+    return [each for _, each in production.ledger.state().scan(DECLARATIONS)]
+
+
+def look(production: Wired) -> list[FlyballError]:
+    """What a pass of the loop takes over; what has failed."""
+    failed: list[FlyballError] = []
+    ports = production.acting(LOOP)
+    observe_environments(ports, [each for _, each in ports.ledger.state().scan(DECLARATIONS)], failed)
+    return failed
+
+
+def carried(production: Wired) -> list[str]:
+    return [
+        f"{each.event.model}@{each.event.version}" for each in production.ledger.read(0, 1_000) if isinstance(each.event, VersionCarried)
+    ]
+
+
+def test_what_answers_there_comes_with_all_that_it_is_made_of_and_a_rebuild_gives_the_same_rows(both: tuple[Wired, Wired]) -> None:
+    staging, production = both
+    declared(production, "m", "n")
+    answers_there(staging)
+    tell(staging, *made(staging.blobs, "n"))
+    assert look(production) == []
+    assert carried(production) == ["m@1.0.0"], "n was not tried"
+    tell(staging, tried("n", check=FAILED))
+    assert look(production) == []
+    tell(staging, tried("n"))
+    assert look(production) == []
+    assert carried(production) == ["m@1.0.0", "n@1.0.0"]
+    assert verify(production.ledger, production.blobs).problems == ()
+    tables = (VERSIONS, RUNS, MODEL_RUNS, MODELS, UNSIGNED)
+    before = [production.ledger.state().scan(table) for table in tables]
+    production.ledger.rebuild()
+    assert [production.ledger.state().scan(table) for table in tables] == before
+    there = [each.event for each in staging.ledger.read(0, 1_000)]
+    taken = next(each.event for each in production.ledger.read(0, 1_000) if isinstance(each.event, VersionCarried))
+    assert VersionIntegrated in kinds(there[: taken.size]), "what is said of its record was in it"
+
+
+def test_what_failed_on_the_way_is_done_by_the_next_look_though_nothing_has_happened_there(both: tuple[Wired, Wired]) -> None:
+    staging, production = both
+    declared(production, "m", "n")
+    answers_there(staging)
+    answers_there(staging, "n")
+    found = staging.ledger.state().get(VERSIONS, "m/1.0.0")
+    assert found is not None
+    artifact = staging.blobs.path(found.artifact)
+    away = artifact.with_name("away")
+    artifact.rename(away)
+    failed = look(production)
+    assert [type(each) for each in failed] == [NotFound]
+    assert carried(production) == ["n@1.0.0"], "the others do not wait for it"
+    away.rename(artifact)
+    assert look(production) == []
+    assert carried(production) == ["n@1.0.0", "m@1.0.0"]
+
+
+def test_a_model_that_is_declared_later_is_looked_at_though_nothing_has_happened_there(both: tuple[Wired, Wired]) -> None:
+    staging, production = both
+    answers_there(staging)
+    assert look(production) == []
+    declared(production, "m")
+    assert look(production) == []
+    assert carried(production) == ["m@1.0.0"]
+
+
+def test_an_environment_that_is_not_there_is_told_once_and_not_for_each_model(tmp_path: Path) -> None:
+    staging, production = environments(tmp_path / "p", "staging", "production")
+    staging.close()
+    shutil.rmtree(tmp_path / "p/.flyball/env/staging")
+    declared(production, "m", "n", "o")
+    assert [each.code for each in look(production)] == ["environment-away"]
+    again = open_project(tmp_path / "p", "staging")
+    answers_there(again)
+    assert look(production) == []
+    assert carried(production) == ["m@1.0.0"]
+    again.close()
+    production.close()
+
+
+def test_a_record_that_another_version_of_flyball_runs_is_read_by_none_and_changed_by_none(tmp_path: Path) -> None:
+    staging, production = environments(tmp_path / "p", "staging", "production")
+    declared(production, "m")
+    answers_there(staging)
+    with staging.database.writing() as connection:
+        connection.execute(staging.database.sql.set_meta, ("fold_hash", "another"))
+    [failed] = look(production)
+    assert "run by another version of flyball" in failed.why
+    assert staging.ledger.head().fold_hash == "another"
+    staging.close()
+    # whoever runs it now opens it, and it is theirs
+    again = open_project(tmp_path / "p", "staging")
+    assert look(production) == []
+    assert carried(production) == ["m@1.0.0"]
+    with again.database.writing() as connection:
+        connection.execute(again.database.sql.set_meta, ("fold_hash", "another"))
+    before = production.ports.before
+    assert before is not None
+    with pytest.raises(Unavailable, match="another version of flyball"):
+        before.want("m", "production", "accuracy 0.4")
+    for each in (again, production):
+        each.close()
+
+
+def test_a_version_that_was_given_up_there_is_not_to_be_had(both: tuple[Wired, Wired]) -> None:
+    staging, production = both
+    answers_there(staging)
+    ports = production.acting(LOOP)
+    with pytest.raises(NotFound, match=r"staging has no version m@1\.1\.0"):
+        bring(ports, "m", "1.1.0")
+    tell(staging, VersionQuarantined(**NAME, reason="wrong labels"))
+    with pytest.raises(Refused, match=r"staging has not checked m@1\.0\.0") as refused:
+        bring(ports, "m", "1.0.0")
+    assert (refused.value.code, "in quarantine there: wrong labels" in refused.value.why) == ("not-checked", True)
+    follow(ports, "m")
+    assert carried(production) == []
+
+
+def test_one_number_for_two_artifacts_is_a_conflict_and_brings_nothing(both: tuple[Wired, Wired]) -> None:
+    staging, production = both
+    answers_there(staging)
+    tell(production, *made(production.blobs, kind="of its own")[:5])
+    there = set(production.blobs.digests())
+    with pytest.raises(Conflict, match="another one here than in staging"):
+        bring(production.acting(LOOP), "m", "1.0.0")
+    assert set(production.blobs.digests()) == there
+
+
+def test_a_chain_of_three_passes_a_version_on_when_each_has_tried_it(tmp_path: Path) -> None:
+    first, second, third = environments(tmp_path / "p", "laboratory", "staging", "production")
+    for each in (second, third):
+        declared(each, "m")
+    answers_there(first)
+    assert look(second) == look(third) == []
+    assert (carried(second), carried(third)) == (["m@1.0.0"], [])
+    tell(second, VersionDeployed(**NAME), ChampionChanged(**NAME, former="", rollback=False, reason=""))
+    assert look(third) == []
+    assert carried(third) == [], "what the first has tried is not tried in the second"
+    tell(second, tried())
+    assert look(third) == []
+    own = third.ledger.state().get(VERSIONS, "m/1.0.0")
+    assert own is not None
+    assert (own.state, own.origin) == (VersionState.ELIGIBLE, "staging")
+    for each in (first, second, third):
+        each.close()
+
+
+def test_a_backup_of_another_environment_is_no_way_around(both: tuple[Wired, Wired], tmp_path: Path) -> None:
+    staging, production = both
+    tell(staging, *made(staging.blobs))
+    backup(staging.ledger, staging.blobs, staging.layout, tmp_path / "kept", 7)
+    with pytest.raises(Conflict, match="is a backup of staging, and this is production") as refused:
+        restore(production.ledger, production.blobs, production.layout, tmp_path / "kept", before="staging")
+    assert "staging has not checked it" in refused.value.why
+    assert (production.ledger.size(), list(production.blobs.digests())) == (0, [])
+    declared(production, "m")
+    backup(production.ledger, production.blobs, production.layout, tmp_path / "own", 7)
+    first, elsewhere = environments(tmp_path / "q", "staging", "production")
+    restore(elsewhere.ledger, elsewhere.blobs, elsewhere.layout, tmp_path / "own", before="staging")
+    assert elsewhere.ledger.size() == production.ledger.size()
+    first.close()
+    elsewhere.close()
+
+
+def test_models_of_which_nothing_is_new_are_not_looked_at(both: tuple[Wired, Wired]) -> None:
+    staging, production = both
+    answers_there(staging)
+    answers_there(staging, "n")
+    before = production.ports.before
+    assert isinstance(before, EarlierEnvironment)
+    assert before.due(["m", "n", "o"]) == ["m", "n", "o"]
+    for model in ("m", "n"):
+        before.followed(model)
+    assert before.due(["m", "n", "o"]) == ["o"]
+    tell(staging, VersionNoted(**NAME, added=("slow",), dropped=(), tags={}, untagged=()))
+    assert before.due(["m", "n"]) == ["m"]
+    assert before.due(["m", "n"]) == ["m"], "it was not followed yet"
+
+
+# what an environment finds when it tries a version itself
+
+
+def test_what_was_found_is_noted_when_it_is_news_and_of_what_answers(here: Here) -> None:
+    def note(*checks: Any, artifact: str = "1" * 64, version: str = "1.0.0") -> list[Event]:
+        command = NoteIntegration(id="c", actor="loop", model="m", version=version, artifact=artifact, checks=checks)
+        events = decide_note_integration(here.state, command, here.now)
+        assert not isinstance(events, Refusal)
+        here.tell(*events)
+        return list(events)
+
+    assert note(HELD) == [], "there is none"
+    here.carry(row(), PASSED)
+    assert note(FAILED) == [], "it answers nobody"
+    here.tell(VersionDeployed(**NAME))
+    assert kinds(note(FAILED)) == [VersionIntegrated]
+    assert note(FAILED) == []
+    assert kinds(note(msgspec.structs.replace(FAILED, told="refused"))) == [VersionIntegrated]
+    assert note(HELD, artifact="5" * 64) == [], "another one was tried"
+    assert kinds(note(HELD)) == [VersionIntegrated]
+    assert note(msgspec.structs.replace(HELD, told="19 of 19 of the newest rows")) == [], "that it held is said once"
+    here.tell(VersionRetired(**NAME, why="replaced"))
+    assert note(FAILED) == []
