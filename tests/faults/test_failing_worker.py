@@ -12,19 +12,21 @@ from flyball.records.rollouts import RolloutState
 from flyball.records.serving import RouteInForce
 from flyball.records.versions import VERSIONS
 
-from ..journeys.kit import Project, Traffic, Up, champion_is, eventually, in_state, path_of  # noqa: TID252 - one way to start
+from ..journeys.kit import (  # noqa: TID252 - one way to start a whole project
+    Project,
+    Traffic,
+    Up,
+    champion_is,
+    eventually,
+    held_by,
+    in_state,
+    path_of,
+)
 from ..journeys.people import release, rollback  # noqa: TID252 - as above
 
 pytestmark = pytest.mark.process
 
 Start = Callable[..., Up]
-
-SLOW = """
-import sys, time
-from pathlib import Path
-while "flyball.serving.worker" in sys.orig_argv and Path("HOLD").exists():
-    time.sleep(0.05)
-"""
 
 
 def test_a_version_that_does_not_load_fails_its_rollout_and_the_champion_stays(project: Project, start: Start) -> None:
@@ -71,8 +73,7 @@ def test_a_model_that_warms_up_for_long_keeps_no_other_from_being_rolled_back_in
     with Traffic(up.url) as traffic:
         project.loop("credit", steps='shadow("1s").canary("50%", "60s")', change={"C=1.0": "C=0.5"})
         in_state(project, "1.1.0", RolloutState.CANARY)
-        slow = SLOW.replace("HOLD", str(hold))
-        project.loop("fraud", change={"C=1.0": "C=0.5", "import polars as pl": "import polars as pl" + slow})
+        project.loop("fraud", change={"C=1.0": "C=0.5", **held_by(hold)})
         in_state(project, "1.1.0", RolloutState.WARMING, model="fraud")
         known = len(project.recorded())
         rollback(project)

@@ -63,6 +63,19 @@ NAME = fb.Model(
 """
 
 
+_HELD = """
+import sys, time
+from pathlib import Path
+while "flyball.serving.worker" in sys.orig_argv and Path("HOLD").exists():
+    time.sleep(0.05)
+"""
+
+
+def held_by(hold: Path) -> dict[str, str]:
+    """What to change in a loop file so that workers of its versions do not start as long as the file `hold` is there."""
+    return {"import polars as pl": "import polars as pl" + _HELD.replace("HOLD", str(hold))}
+
+
 def eventually(true: Callable[[], Found], why: str | Callable[[], object], within_s: float = 60.0) -> Found:
     """What `true` gives as soon as it gives anything."""
     until = time.monotonic() + within_s

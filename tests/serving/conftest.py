@@ -75,8 +75,8 @@ class Loans:
         self.signature: Signature
         self.signer = Signer("flyball/loans", b"l" * 32)
 
-    def artifact(self, *, broken: bool = False, seed: int = 0, says: str = "", background: int = 0) -> str:
-        """A packed version; its code prints `says` when it is imported. `background`: how many rows it keeps for explanations."""
+    def artifact(self, *, broken: bool = False, seed: int = 0, says: str = "", also: str = "", background: int = 0) -> str:
+        """A packed version; when its code is imported it prints `says` and runs `also`. `background`: how many rows it keeps for explanations."""
         from flyball.declare import codec
         from flyball.declare.code import load_model
         from flyball.features.assemble import feature_columns
@@ -86,7 +86,7 @@ class Loans:
 
         folder = self.root / f"v{int(broken)}{seed}"
         folder.mkdir()
-        text = LOOP.replace("BROKEN", str(broken)) + (f"print({says!r})\n" if says else "")
+        text = LOOP.replace("BROKEN", str(broken)) + (f"print({says!r})\n" if says else "") + also
         (folder / "loop.py").write_text(text)
         model = load_model(folder, "loop.py", "credit")
         rng = np.random.default_rng(seed)
@@ -237,11 +237,11 @@ class Answered(NamedTuple):
 class Border:
     """The gateway's application over a real log; no worker is there."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, limits: Limits | None = None) -> None:
         layout = Layout(root)
         layout.prepare()
         self.writer = wal.Writer(layout.log, "g0", reserve_bytes=0)
-        metrics, limits = Metrics(layout, "g0"), Limits()
+        metrics, limits = Metrics(layout, "g0"), limits or Limits()
         key = ids.Ids(ids.load_key(layout.id_key), 0)
         self.dispatcher = Dispatcher(layout, writer=self.writer, ids=key, metrics=metrics, limits=limits)
         arm = Arm(version="1.0.0", role="champion", artifact="a" * 64, weight=10_000)

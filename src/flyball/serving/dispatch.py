@@ -232,7 +232,7 @@ class Dispatcher:
             target = served.targets[arm.version]
         rows = request.rows if unit.rows is None else [request.rows[row] for row in unit.rows]
         times = request.times if request.times is None or unit.rows is None else [request.times[row] for row in unit.rows]
-        marks = served.marks if pinned is None else None
+        marks = served.marks if served.marks is not None and pinned is None and self._comparable(served) else None
         if unit.ids is not None or times is not None or request.marks is not None:
             marks = dict(marks or {})
             if request.marks is not None:
@@ -361,6 +361,18 @@ class Dispatcher:
         if link is not None and link.up.is_set():
             return None
         return self._failed(target.worker) or (STARTING if link is None else link.absence)
+
+    def _comparable(self, served: Served) -> bool:
+        """Whether requests say something about the rollout: not while a worker of the route starts, as all do after a restart of `up`.
+
+        To miss it then is no error of its version. What the other version does meanwhile has nothing to be compared with, so that it does not
+        count either. A worker that was here and is gone, that could not start, or that has had its time speaks against its version.
+        """
+        for target in (*served.targets.values(), *served.shadows):
+            link = self._links.get(target.worker)
+            if (link is None or link.starting(self._limits.warm_s)) and self._failed(target.worker) is None:
+                return False
+        return True
 
     def _failed(self, worker: str) -> NoAnswer | None:
         """Why a worker could not start, where it could not."""

@@ -42,6 +42,9 @@ class Limits:
     connect_s: float = 0.5
     """How long a new route waits for its workers' sockets before it is taken as it is: less than what an acknowledgement may take."""
 
+    warm_s: float = 120.0
+    """How long a worker may take to start before that speaks against its version."""
+
     drain_s: float = 5.0
     """How long open requests may take after the gateway was told to stop."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,6 +145,7 @@ class Link(asyncio.Protocol):
         self._tag = 0
         self._retired = False
         self._met = False
+        self._wanted_since = time.monotonic()
         self._connecting: asyncio.Task[None] | None = None
         self.up = asyncio.Event()
 
@@ -156,6 +158,10 @@ class Link(asyncio.Protocol):
     def absence(self) -> NoAnswer:
         """Why there is no worker while there is none: one that was never met has not ended."""
         return ENDED if self._met else STARTING
+
+    def starting(self, warm_s: float) -> bool:
+        """Whether the worker has never been met, and may still be on its way: it has `warm_s` seconds from when it was wanted here."""
+        return not self._met and time.monotonic() - self._wanted_since < warm_s
 
     def start(self) -> None:
         """Connect, and try again until it succeeds or the link is retired."""

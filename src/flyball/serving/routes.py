@@ -21,13 +21,14 @@ from flyball.records.base import Record
 from flyball.records.models import ModelRef
 from flyball.records.serving import Arm, ModelRoute, RouteTable
 from flyball.serving.layout import UNSAID, Layout, read_json, worker_name, write_atomically, write_json
+from flyball.serving.limits import Limits
 from flyball.serving.proofs import Proof, Proofs, unproven
 from flyball.serving.table import EMPTY, Ack, RoutesFile, read_routes
 
 ACK_S = 1.0
 """A gateway that has not acknowledged by then is killed: it may not go on routing by a table that is no longer true."""
 
-WARM_S = 120.0
+WARM_S = Limits.warm_s
 """A worker that is neither ready nor failed by then counts as failed."""
 
 MAKE_S = 900.0

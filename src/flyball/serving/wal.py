@@ -78,7 +78,7 @@ class LogRecord(msgspec.Struct, array_like=True):
     the caller gave them · `cv`, one a row, {field: "imputed" or "marked"} for values that break their contract (None: the row holds it), or
     of a refused request one {field: "refused"} · `why`, an error's text · `fb`: "champion" when this arm stood in for a challenger that failed (this
     key was *not* assigned to it: leave it out of the arm's units), "value" when the declared fallback was answered. A request that
-    names its version itself (`@1.2.0`) has no `ro`: it says nothing about the rollout.
+    names its version itself (`@1.2.0`), or that came while a worker of the route was starting, has no `ro`: it says nothing about the rollout.
 
     `vectors` are what the model's views gave for the rows of an answer or a shadow; None for a model without views, and where nothing was
     answered. The keys are in `input`: the fields that look the views up.
