@@ -17,7 +17,12 @@ import pytest
 
 from flyball.cli.main import run
 from flyball.loop.checking import check_project
+from flyball.loop.integration import answers, requests
+from flyball.loop.live_probe import LiveProbe
+from flyball.records.data import DATASETS
+from flyball.records.declarations import DECLARATIONS
 from flyball.records.rollouts import RolloutState
+from flyball.records.versions import VERSIONS
 
 from ..journeys.kit import Project, Up, champion_is, eventually, path_of  # noqa: TID252 - the processes are started the same way
 
@@ -169,6 +174,33 @@ def test_the_schema_says_how_to_ask_and_the_command_line_shows_the_order(project
     with contextlib.redirect_stdout(shown):
         assert run(["predict", MODEL, str(tmp_path / "list.json"), "--project", str(project.root)]) == 0
     assert [shown.getvalue().index(item) for item in ORDER] == sorted(shown.getvalue().index(item) for item in ORDER)
+
+
+def test_its_newest_list_is_tried_as_a_shopper_asks_before_another_environment_takes_it(project: Project, up: Up) -> None:
+    with project.opened() as wired:
+        state, probe = wired.ledger.state(), LiveProbe(project.layout, wired.blobs, lambda: "")
+        declared, row, data = state.get(DECLARATIONS, MODEL), state.get(VERSIONS, f"{MODEL}/1.0.0"), state.get(DATASETS, "shop-lists")
+        assert declared is not None
+        assert row is not None
+        assert data is not None
+        assert data.head is not None
+        model, signature = wired.ports.library.model(declared.body), wired.ports.library.signature(row.artifact)
+        rows = probe.newest(model, [*(field.name for field in signature.fields), model.group], data.head.content, 20)
+        asked = requests(rows, model, signature)
+        newest = pl.read_csv(project.root / "data" / "lists.csv").sort("asked", maintain_order=True)[-1, "search"]
+        assert rows[-1]["search"] == newest
+        assert len(asked) == 1
+        assert asked[0].keys() == {"budget", "device", "items"}
+        assert len(asked[0]["items"]) == sum(row["search"] == newest for row in rows) > 1
+        assert asked[0]["items"][0].keys() == {"item", "price", "rating"}
+        found = answers(probe, MODEL, "1.0.0", asked, signature, "")
+        assert [(check.name, check.passed) for check in found] == [
+            ("requests are answered", True),
+            ("answers are of the signature", True),
+            ("alone as together", True),
+        ]
+        [ranked] = probe.ask(MODEL, "1.0.0", asked)
+        assert {item["item"] for item in ranked["items"]} == {item["item"] for item in asked[0]["items"]}
 
 
 def test_a_second_version_scores_lists_in_shadow_then_takes_some_and_is_promoted_on_its_gate(project: Project, up: Up) -> None:

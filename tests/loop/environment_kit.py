@@ -16,6 +16,7 @@ from flyball.records.integration import Integration, IntegrationCheck
 from flyball.records.models import Field, Manifest, Signature
 from flyball.records.training import RunQueued, RunResult, RunRow, RunStarted, RunState, RunSucceeded
 from flyball.records.versions import (
+    VERSIONS,
     ChampionChanged,
     VersionDeployed,
     VersionEligible,
@@ -139,3 +140,24 @@ def tried(model: str = "m", version: str = "1.0.0", check: IntegrationCheck = HE
 def answers_there(wired: Wired, model: str = "m", version: str = "1.0.0", kind: str = "") -> None:
     """A version is made in an environment, answers there, and held."""
     tell(wired, *made(wired.blobs, model, version, kind), tried(model, version))
+
+
+def into_staging(root: Path, production: str = "") -> None:
+    """Let a project of its own environment be one whose versions were made in staging, and go on to production. `production`: its settings."""
+    state = root / ".flyball"
+    state.rename(root / "away")
+    (state / "env").mkdir(parents=True)
+    (root / "away").rename(state / "env" / "staging")
+    with (root / "flyball.toml").open("a") as file:
+        file.write(f"\n[env.staging]\n\n[env.production]\n{production}\n")
+
+
+def answers(root: Path, model: str, version: str, check: IntegrationCheck = HELD) -> None:
+    """Let a version of staging be the one that answers there, and be tried, as if its loop had done so."""
+    staging = open_project(root, "staging")
+    name = {"model": model, "version": version}
+    row = staging.ledger.state().get(VERSIONS, f"{model}/{version}")
+    assert row is not None
+    enters = [VersionDeployed(**name), ChampionChanged(**name, former="", rollback=False, reason="it passed")]
+    tell(staging, *(enters if row.state is VersionState.ELIGIBLE else []), tried(model, version, check))
+    staging.close()

@@ -28,7 +28,7 @@ RANKING = Signature(
     task="ranking",
     fields=tuple(Field(name=name, type="float") for name in ("budget", "shown", "price")),
     item="shown",
-    item_fields=("price",),
+    item_fields=("price", "shown"),
 )
 ROWS = fb.Dataset("rows", source="rows.csv", time="at", columns={"a": float, "b": str, "y": fb.column(int, one_of=(0, 1))})
 LISTS = fb.Dataset("lists", source="lists.csv", time="at", columns={"query": str, "shown": str, "price": float, "budget": float, "y": int})

@@ -101,7 +101,7 @@ def requests(rows: Sequence[Request], model: Model, signature: Signature) -> lis
         return []
     of = [row for row in rows if row.get(model.group) == rows[-1].get(model.group)]
     shared = {name: of[-1][name] for name in names if name not in (signature.item, *signature.item_fields)}
-    items = [{"item": row[signature.item], **{name: row[name] for name in signature.item_fields}} for row in of]
+    items = [{"item": row[signature.item], **{name: row[name] for name in signature.item_fields if name != signature.item}} for row in of]
     return [{**shared, "items": items}]
 
 

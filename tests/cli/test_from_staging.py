@@ -1,0 +1,61 @@
+"""From staging, whose record is a file, to production, whose record is in PostgreSQL: by the command line."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flyball.governance.authority import LOOP
+from flyball.records.monitoring import ProposalMade
+from flyball.records.rollouts import ROLLOUTS
+from flyball.records.versions import VersionQuarantined
+from flyball.wiring import open_project
+
+from ..loop.backup_kit import tell  # noqa: TID252
+from ..loop.environment_kit import answers, into_staging  # noqa: TID252 - one way to have environments
+
+
+def test_a_version_goes_from_a_file_to_a_server(flyball, trained: Path, postgres: Any) -> None:
+    url = postgres.database()
+    into_staging(trained, f'database_url = "{url}"')
+    answers(trained, "demand", "1.0.0")
+    there = ("--env", "production", "--project", trained)
+    assert flyball("apply", *there).code == 0
+    refused = flyball("release", "demand@1.1.0", *there)
+    assert (refused.code, "staging has no version demand@1.1.0" in refused.err) == (1, True)
+    released = flyball("release", "demand@1.0.0", *there)
+    assert released.code == 0, released.err
+    again = flyball("release", "demand@1.0.0", *there)
+    assert (again.code, "in a rollout already" in again.err) == (1, True)
+    shown = flyball("models", "show", "demand@1.0.0", *there, "--json").document
+    assert (shown["origin"], shown["checked"]["checks"][0]["passed"], shown["integration"]) == ("staging", True, None)
+    verified = flyball("audit", "verify", *there, "--json").document
+    assert verified["verified"]
+    assert int(postgres.psql("SELECT size FROM head", url)) == verified["events"]
+    assert not (trained / ".flyball/env/production/ledger.db").exists()
+    assert flyball("audit", "verify", "--env", "staging", "--project", trained, "--json").document["verified"]
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_the_loop_asks_once_more_before_it_releases_what_it_took_over(flyball, trained: Path, given_up: bool) -> None:
+    into_staging(trained)
+    answers(trained, "demand", "1.0.0")
+    there = ("--env", "production", "--project", trained)
+    assert flyball("apply", *there).code == 0
+    production = open_project(trained, "production")
+    production.take_over(LOOP, "demand", "1.0.0")
+    if given_up:
+        staging = open_project(trained, "staging")
+        tell(staging, VersionQuarantined(model="demand", version="1.0.0", reason="wrong labels"))
+        staging.close()
+    for _ in range(2):
+        ended = flyball("tick", *there)
+        assert ended.code == 0, ended.err
+    released = [row.version for _, row in production.ledger.state().scan(ROLLOUTS)]
+    assert released == ([] if given_up else ["1.0.0"])
+    if given_up:
+        told = [each.event for each in production.ledger.read(0, 1_000) if isinstance(each.event, ProposalMade)]
+        assert [(each.action, each.mode, "in quarantine there: wrong labels" in each.reason) for each in told] == [
+            ("release", "record", True)
+        ]
+    production.close()
