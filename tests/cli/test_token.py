@@ -42,7 +42,7 @@ def test_a_token_is_made_shown_once_listed_and_revoked(flyball, new: Path) -> No
     assert token["secret"] not in listed.out
     assert "hash" not in listed.out
     assert [row["person"] for row in listed.document["tokens"]] == ["ben", login_name()]
-    assert flyball("token", "revoke", token["token"], "--project", new).code == 1, "a reason is needed"
+    assert flyball("token", "revoke", token["token"], "--project", new).code == 2, "a reason is needed"
     assert flyball("token", "revoke", token["token"], "--reason", "left", "--project", new).code == 0
     assert [row["person"] for row in flyball("token", "list", "--project", new, "--json").document["tokens"]] == [login_name()]
     assert "revoked" in flyball("token", "list", "--all", "--project", new).out

@@ -54,7 +54,7 @@ def test_a_failed_gate_is_waived_by_another_person_until_a_time(
     assert (given.code, given.document["state"]) == (0, "eligible"), given.out
     assert [(one["actor"], one["expired"]) for one in given.document["waivers"]] == [("user:ben", False)]
     shown = verb("models", "show", ref).out
-    assert "waived    mae ≤ 0.001  by user:ben at" in shown
+    assert "waived    mae ≤ 0.001 by user:ben at" in shown
     assert re.search(r"WAIVED +mae ≤ 0.001", shown), shown
     assert "was waived by user:ben until" in verb("models", "card", ref).out
     own = verb("release", ref)

@@ -121,6 +121,7 @@ def test_what_staging_has_not_tried_is_not_released_and_the_reason_is_named(proj
     code, said = flyball(production, "release", "credit@1.0.0")
     assert code == 1
     assert "staging has no version credit@1.0.0" in said
+    assert flyball(production, "release", "credit@1.0.0", "--dry-run") == (code, said), "a dry run says the same"
     code, said = flyball(production, "train", "credit")
     assert code == 1
     assert "nothing is trained in production" in said

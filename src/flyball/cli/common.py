@@ -33,9 +33,25 @@ Project = Annotated[
     Path,
     typer.Option("--project", metavar="DIR", show_default=False, help="the project's folder, or one inside it; by default the present one"),
 ]
+
+
+def _named(context: typer.Context, env: str) -> str:
+    """An environment that was given has a name: a variable of a script that is not set must not mean this machine."""
+    source = context.get_parameter_source("env")
+    if not env and source is not None and source.name == "COMMANDLINE":
+        raise BadArgument('--env ""', why="it names no environment", fix="name one, or leave --env out for the project's own")
+    return env
+
+
 Env = Annotated[
     str,
-    typer.Option("--env", metavar="NAME", show_default=False, help="one of the environments in flyball.toml; by default the project's own"),
+    typer.Option(
+        "--env",
+        metavar="NAME",
+        show_default=False,
+        callback=_named,
+        help="one of the environments in flyball.toml; by default the project's own",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no notes and no progress on stderr")]

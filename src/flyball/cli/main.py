@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flyball.cli.document import DOCUMENT
+from flyball.cli.hints import HINTS
 from flyball.errors import BadInput, FlyballError, Interrupted, kind_of, problem
 
 VERBS: dict[str, tuple[str, str]] = {
@@ -127,6 +128,7 @@ def _call(verb: str, rest: list[str]) -> int:
         # `flyball incidents` shows them, as does `flyball incidents --json`
         rest = ["list", *rest] if not rest or rest[0].startswith("-") else rest
     as_json = "--json" in rest
+    HINTS.note(rest)
     try:
         code: Any = command(args=rest, prog_name=f"flyball {verb}", standalone_mode=False)
     except typer.Abort:
@@ -197,12 +199,13 @@ def system_error(error: OSError) -> FlyballError:
 def report(error: FlyballError, *, as_json: bool) -> None:
     """Say what happened: one JSON document on stdout under --json, else text on stderr."""
     if as_json:
-        DOCUMENT.write(problem(error))
+        told = problem(error)
+        DOCUMENT.write(told | ({"fix": HINTS.told(str(told["fix"]))} if told.get("fix") else {}))
     else:
         from flyball.cli.screen import fitted
 
         head = "refused" if error.status == 403 else "error"
-        print(fitted(f"{head}  {_text(error)}", sys.stderr), file=sys.stderr)
+        print(fitted(HINTS.told(f"{head}  {_text(error)}"), sys.stderr), file=sys.stderr)
 
 
 def _text(error: FlyballError) -> str:

@@ -28,6 +28,7 @@ from flyball.records.models import Manifest
 from flyball.records.training import RUNS, RunResult
 from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
 from flyball.registry import approvals, report
+from flyball.registry.card import made
 from flyball.registry.search import matches, parse
 from flyball.serving.environments import apart, sentence
 
@@ -176,7 +177,7 @@ def _made_with(wired: Wired, row: VersionRow, result: RunResult) -> Iterator[str
 
 def _tombstone(out: Output, row: VersionRow) -> None:
     out.line(f"{row.model}@{row.version}   {row.state.value}: {row.retired_why}")
-    out.line(f"made      {rfc3339(row.registered_at)} by {row.run}")
+    out.line(f"made      {made(row)} by {row.run}")
     for verdict in row.verdicts:
         out.line(f"gate      {verdict_line(out, verdict)}")
 
@@ -201,7 +202,7 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
         )
     for expired, text in waivers_text(row, now):
         out.line(f"{out.paint('waived', 'bad' if expired else 'unsure')}    {one_line(text)}")
-    out.line(f"made      {rfc3339(row.registered_at)} by {row.run}" + (f" ({run.trigger}: {run.reason})" if run else ""))
+    out.line(f"made      {made(row)} by {row.run}" + (f" ({run.trigger}: {run.reason})" if run else ""))
     if (model := declared(wired.ports, state, row)) is not None:
         out.line(f"for       {summary(model.framing)}")
     out.line(f"declared  version {short(row.version_digest)}  policy {short(row.policy_digest)}")

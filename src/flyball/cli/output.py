@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from flyball.cli.document import DOCUMENT
+from flyball.cli.hints import HINTS
 from flyball.cli.screen import cut, fitted, narrowed
 from flyball.clock import Instant, rfc3339
 from flyball.errors import plain
@@ -44,12 +45,12 @@ class Output:
     def line(self, text: str = "") -> None:
         """A line of the result, for people; on a terminal one that is too long goes on below, indented."""
         if not self.as_json:
-            print(fitted(text, sys.stdout))
+            print(fitted(HINTS.told(text), sys.stdout))
 
     def note(self, text: str) -> None:
         """Something said beside the result."""
         if not self.quiet:
-            print(fitted(text, sys.stderr), file=sys.stderr, flush=True)
+            print(fitted(HINTS.told(text), sys.stderr), file=sys.stderr, flush=True)
 
     def document(self, value: Any) -> None:
         """The result, for programs. What is no number is null."""

@@ -10,8 +10,9 @@ from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
 from flyball.cli.output import Output
 from flyball.errors import BadInput
+from flyball.ledger.ledger import error_of
 from flyball.loop import lookup, orders
-from flyball.records.base import Receipt
+from flyball.records.base import Receipt, Refusal
 from flyball.records.models import parse_ref
 from flyball.records.rollouts import RolloutPlanned, Step
 from flyball.records.training import RUNS
@@ -41,6 +42,8 @@ def release(
     if not parse_ref(version).version:
         raise BadInput(f"{version} names no version", why="a release is of one version", fix=f"flyball models list {version} shows them")
     with common.opened(project, env) as wired:
+        if dry_run and _would_take_over(wired, out, version):
+            return 0
         if not dry_run:
             bring(wired, version)
         row = common.find_reference(wired, version)
@@ -79,6 +82,23 @@ def bring(wired: Wired, text: str) -> None:
     if ref.version not in ("", "champion", "challenger"):
         common.declared(wired, ref.model)
         wired.take_over(wired.caller, ref.model, ref.version)
+
+
+def _would_take_over(wired: Wired, out: Output, text: str) -> bool:
+    """Show what taking the version over would record, if it is to be taken over; its rollout follows from what it is then. Raises as `bring`."""
+    from flyball.loop import carrying
+
+    ref, before = common.reference(text), wired.ports.before
+    if before is None or ref.version in ("", "champion", "challenger"):
+        return False
+    common.declared(wired, ref.model)
+    found = carrying.weigh(wired.ports, before.offer(ref.model, ref.version), wired.caller)[1]
+    if isinstance(found, Refusal):
+        raise error_of(found)
+    if found:
+        common.show_events(out, found)
+        out.note(f"first {ref} is taken over from {before.name}; what its rollout would record can be shown then")
+    return bool(found)
 
 
 def judged_against_another(wired: Wired, version: VersionRow) -> str:

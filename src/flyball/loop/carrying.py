@@ -247,14 +247,19 @@ def bring(ports: Ports, model: str, version: str, caller: Caller = LOOP) -> None
     """
     if ports.before is None:
         return
-    offer = ports.before.offer(model, version)
-    command = Carry(id=ports.clock.new_id("cmd"), actor=caller.actor, offer=offer)
-    permit(caller, command, ports.ledger.state)
-    found = decide_carry(ports.ledger.state(), command, ports.clock.now())
+    command, found = weigh(ports, ports.before.offer(model, version), caller)
+    offer = command.offer
     if found and not isinstance(found, Refusal):
         ports.before.copy(offer, ports.blobs)
     if found:
         ports.ledger.execute(command, decide_carry)
+
+
+def weigh(ports: Ports, offer: Offer, caller: Caller) -> tuple[Carry, Sequence[Event] | Refusal]:
+    """The command that takes an offer up, and what it would come to. Raises Refused for who may not give it."""
+    command = Carry(id=ports.clock.new_id("cmd"), actor=caller.actor, offer=offer)
+    permit(caller, command, ports.ledger.state)
+    return command, decide_carry(ports.ledger.state(), command, ports.clock.now())
 
 
 def follow(ports: Ports, model: str) -> None:

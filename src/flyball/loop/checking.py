@@ -26,7 +26,7 @@ from flyball.loop.reading import compiled as code
 from flyball.records.data import DatasetVersion
 from flyball.records.declarations import Compiled
 from flyball.serving.layout import state_folder
-from flyball.settings import Settings
+from flyball.settings import Settings, read_settings
 from flyball.store.blobs import Blobs
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ def check_project(
     the report.
     """
     project = read_project(root, env)
+    for each in project.environments:
+        read_settings(read_project(root, each).settings, {})
     compilation = Compiler(project.root).compile(prove="data" if data else "made")
     compilation.refuse_empty(project.root)
     if data and standards is None:

@@ -69,6 +69,11 @@ def _purpose(model: Model, row: VersionRow) -> Iterator[str]:
     )
 
 
+def made(row: VersionRow) -> str:
+    """When a version was made, or, of one that was made in another environment, when it was taken over from there."""
+    return f"taken over from {row.origin} {rfc3339(row.registered_at)}, made" if row.origin else rfc3339(row.registered_at)
+
+
 def _asked(framing: Framing) -> str:
     act = f", to be acted on within {framing.act_within}" if framing.act_within is not None else ""
     return (f"{framing.horizon} before the time that is predicted" if framing.horizon else "at the time that is predicted") + act
@@ -87,7 +92,7 @@ def _data(model: Model, row: VersionRow, result: RunResult) -> Iterator[str]:
             "label": f"{model.label_column}, known {model.label_delay} after a row",
             "rows": f"{result.rows:,} {result.taken}, {result.holdout_rows:,} held out",
             "protected columns": ", ".join(name for name, column in data.columns.items() if column.protected) or "none declared",
-            "made": f"{rfc3339(row.registered_at)} by {row.run}",
+            "made": f"{made(row)} by {row.run}",
             "artifact": row.artifact[:12],
         }
     )
