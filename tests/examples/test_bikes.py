@@ -64,7 +64,7 @@ def made(project: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def up(project: Path, made: dict[str, Any]) -> Iterator[Up]:
     flyball("release", f"bike-demand@{made['version']}", "--project", project, "--reason", "the first")
-    running = Up(SimpleNamespace(root=project), gateways=1).ready()  # type: ignore[arg-type]
+    running = Up(SimpleNamespace(root=project, env=""), gateways=1).ready()  # type: ignore[arg-type]
     yield running
     running.stop()
 

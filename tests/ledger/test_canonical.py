@@ -17,6 +17,7 @@ from flyball.records.codec import plain
 from flyball.records.estimates import Estimate
 from flyball.records.models import Manifest, Signature
 from flyball.records.rollouts import RolloutEvidence, RolloutPlanned, Step
+from flyball.records.training import RunRow
 from flyball.records.vocabulary import KINDS, PROJECTIONS
 
 values = st.recursive(
@@ -150,7 +151,7 @@ def _whole(kind: type[Record]) -> st.SearchStrategy[Record]:
     return st.builds(kind, **{each.name: st.from_type(each.type) for each in msgspec.structs.fields(kind)})
 
 
-for _kind in (RolloutEvidence, *KINDS.values()):
+for _kind in (RolloutEvidence, RunRow, *KINDS.values()):
     st.register_type_strategy(_kind, _whole)
 
 

@@ -28,7 +28,7 @@ MODEL = fb.Model("m", task="binary", data=DATA, label="y", train=fb.Train(_fit, 
 @pytest.mark.parametrize("trigger", ["schedule", "monitor"])
 def test_hyperparameters_come_from_a_champion_of_this_declaration_only(trigger: Trigger) -> None:
     world = World()
-    ports = cast("Ports", SimpleNamespace(library=world.library))
+    ports = cast("Ports", SimpleNamespace(library=world.library, before=None))
     follows = run_spec(ports, world.state, MODEL, trigger, 20 * DAY)
     assert (follows.parameters, follows.trials) == ({"l2": 0.1}, 0)
     # l2 became penalty, and the version that this made was rejected: the champion is still the one that was declared before

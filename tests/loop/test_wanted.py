@@ -47,7 +47,7 @@ def asked():
     row = world.state.get(DECLARATIONS, "m")
     assert row is not None
     world.state.put(DECLARATIONS, "m", msgspec.structs.replace(row, code="the code"))
-    ports = cast("Ports", SimpleNamespace(library=world.library, blobs={"the code": json.dumps(FILES).encode()}))
+    ports = cast("Ports", SimpleNamespace(library=world.library, before=None, blobs={"the code": json.dumps(FILES).encode()}))
     train = fb.Train(declared_fit, search={"penalty": floats(0.1, 1.0)}, trials=7)
     model = codec.decode(codec.encode(fb.Model("m", task="binary", data=DATA, label="y", train=train)))
     assert model.train is not None
