@@ -52,7 +52,7 @@ def test_one_that_was_installed_from_a_folder_is_named_as_such(monkeypatch, tmp_
     home = tmp_path / "site" / "house_rules-1.2.dist-info"
     home.mkdir(parents=True)
     (home / "METADATA").write_text("Metadata-Version: 2.1\nName: house-rules\nVersion: 1.2\n")
-    (home / "direct_url.json").write_text('{"url": "file:///work/house", "dir_info": {}}')
+    (home / "direct_url.json").write_text('{"url": "file:///srv/house", "dir_info": {}}')
     (home / "top_level.txt").write_text("house\n")
     (home / "RECORD").write_text("house/__init__.py,,\n")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
@@ -63,7 +63,7 @@ def test_one_that_was_installed_from_a_folder_is_named_as_such(monkeypatch, tmp_
     finally:
         lock._installed.cache_clear()
         environment._by_module.cache_clear()
-    assert "# house-rules==1.2 from file:///work/house" in found.splitlines()
+    assert "# house-rules==1.2 from file:///srv/house" in found.splitlines()
 
 
 def test_a_version_keeps_its_lock_and_one_of_before_has_none(price, tmp_path: Path):
