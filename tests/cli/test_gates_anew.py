@@ -12,7 +12,7 @@ import pytest
 
 from flyball.records.base import Record
 from flyball.records.training import RUNS, RunRow, RunState
-from flyball.records.versions import VERSIONS, ChampionChanged, VersionDeployed, VersionRow, VersionState
+from flyball.records.versions import VERSIONS, ChampionChanged, VersionDeployed, VersionRetired, VersionRow, VersionState
 from flyball.wiring import open_project
 
 AGAINST = 'fb.metric("mae") <= fb.champion * 1.05'
@@ -112,6 +112,20 @@ def test_a_gate_that_it_fails_rejects_it_and_one_that_it_holds_brings_it_back(to
             break
     assert row.state is VersionState.ELIGIBLE
     assert [run.trigger for run in town.runs()] == ["manual", "evidence", "evidence"]
+
+
+def test_what_answered_before_is_not_released_by_gates_that_are_declared_no_more(town: Town) -> None:
+    town.serves()
+    events = (VersionRetired(model="demand", version="1.0.0", why="replaced"),)
+    with contextlib.closing(open_project(town.project)) as wired:
+        wired.ledger.execute(_Say(id="went"), lambda *_: events)
+        changed = (ChampionChanged(model="demand", version="", former="1.0.0", rollback=False, reason="given up"),)
+        wired.ledger.execute(_Say(id="changed"), lambda *_: changed)
+    town.declare('fb.metric("mae") <= 0.001')
+    refused = town.verb("release", "demand@1.0.0")
+    assert (refused.code, "judged by other gates than those declared now" in refused.err) == (1, True)
+    assert "flyball train demand makes one that is judged by them; or go back to it: flyball rollback demand" in refused.err
+    assert "judged by other gates" in town.verb("release", "demand@1.0.0", "--dry-run").err
 
 
 def test_a_champion_that_fails_a_new_gate_goes_on_and_says_so(town: Town) -> None:

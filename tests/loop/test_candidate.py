@@ -129,10 +129,27 @@ def test_a_judging_that_fails_is_begun_three_times_and_then_is_for_a_person(worl
     assert "was cancelled (run_13: not now)" in lookup.unjudged(world.state, row())
 
 
-def test_a_version_that_is_served_is_not_judged_by_gates_it_never_had_to_pass(world: Judged) -> None:
-    world.declare(gates_digest="g2")
+def test_what_answered_before_is_not_released_again_by_gates_that_are_declared_no_more(world: Judged) -> None:
     world.change("1.0.0", state=VersionState.RETIRED)
     assert not isinstance(world.release(), Refusal)
+    world.declare(gates_digest="g2")
+    refused = world.release()
+    assert isinstance(refused, Refusal)
+    assert (refused.code, refused.what) == ("refused", "m@1.0.0 was judged by other gates than those declared now")
+    assert refused.fix == "flyball train m makes one that is judged by them"
+    world.model_row(former="1.0.0")
+    assert world.release().fix.endswith("or go back to it: flyball rollback m")
+    world.change("1.0.0", origin="staging")
+    assert world.release().fix.startswith("flyball train m --env staging")
+    world.change("1.0.0", gates_digest="g2")
+    assert not isinstance(world.release(), Refusal)
+
+
+def test_the_champion_is_told_that_it_is_the_champion_whatever_judged_it(world: Judged) -> None:
+    world.declare(gates_digest="g2")
+    world.change("1.0.0", state=VersionState.DEPLOYED)
+    world.model_row(champion="1.0.0")
+    assert world.release().what == "m@1.0.0 is the champion already"
 
 
 def test_a_version_of_a_declaration_that_was_given_up_is_passed_over(world: Judged) -> None:

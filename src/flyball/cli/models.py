@@ -187,9 +187,7 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
     out.line(f"{row.model}@{row.version}   {row.state.value}   {lookup.role(state, row)}".rstrip())
     if asked_text(row):
         out.line(f"{out.paint('held', 'unsure')}      {asked_text(row)}   → {person_does(row)}")
-    if row.version in (lookup.roles(state, row.model).newest, lookup.roles(state, row.model).champion) and (
-        open_ := lookup.unjudged(state, row)
-    ):
+    if open_ := lookup.unjudged(state, row):
         out.line(f"{out.paint('gates', 'unsure')}     {open_}")
     if row.state is VersionState.QUARANTINED:
         out.line(f"{out.paint('quarantine', 'bad')}  {one_line(row.quarantined)}")

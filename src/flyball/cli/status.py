@@ -376,8 +376,9 @@ def in_doubt(state: State, now: Instant) -> list[VersionRow]:
 
 
 def gates_in_doubt(state: State, row: VersionRow, now: Instant) -> list[str]:
-    """The gates of a version that passed once and do not hold now, and whether the present ones have judged it."""
-    return list(filter(None, (*doubts(row, now), lookup.unjudged(state, row))))
+    """The gates of a version that passed once and do not hold now, and whether the present ones have judged it, unless it went."""
+    unjudged = "" if row.state is VersionState.RETIRED else lookup.unjudged(state, row)
+    return list(filter(None, (*doubts(row, now), unjudged)))
 
 
 def doubt_text(out: Output, state: State, row: VersionRow, now: Instant) -> str:

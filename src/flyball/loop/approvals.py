@@ -150,7 +150,7 @@ def other_gates(state: State, row: VersionRow, why: str) -> Refusal | None:
         code="refused",
         what=f"{row.model}@{row.version} was judged by other gates than those declared now",
         why=why,
-        fix=f"flyball up, or flyball tick, judges it by the present ones; where that failed, flyball train {row.model}",
+        fix=registry.judges_it(row),
     )
 
 

@@ -17,7 +17,8 @@ from flyball.records.models import ModelRef, parse_ref
 from flyball.records.monitoring import INCIDENTS, IncidentRow
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, Reading, RolloutEvidence, RolloutMoved, RolloutRow
 from flyball.records.training import MODEL_RUNS, RUNS, RunRow, RunState
-from flyball.records.versions import MODELS, VERSIONS, ChampionChanged, ModelRow, VersionRow, VersionState
+from flyball.records.versions import MODELS, VERSIONS, ChampionChanged, ModelRow, VersionRow
+from flyball.registry.rules import other_gates
 
 
 def declared(ports: Ports, name: str) -> Model:
@@ -63,12 +64,16 @@ def active_rollout(state: State, model: str) -> RolloutRow | None:
 
 
 def unjudged(state: State, row: VersionRow) -> str:
-    """That the gates as they are declared now have not judged a version yet, and why not; empty: they have, or it has to pass them no more."""
+    """That the gates as they are declared now have not judged a version, and why not; empty: they have."""
     declared = state.get(DECLARATIONS, row.model)
     digest = declared.gates_digest if declared is not None else ""
-    if row.state is VersionState.RETIRED or not row.gates_digest or not digest or row.gates_digest == digest:
+    if not other_gates(row, digest):
         return ""
+    if row.version not in (roles(state, row.model).newest, roles(state, row.model).champion):
+        return "judged by other gates than those declared now: its verdicts are of those, and it is not released by them"
     text = "not judged yet by the gates as they are declared now"
+    if row.origin:
+        return f"{text}: {row.origin} judges its own newest version and champion; its verdicts are of the gates before"
     if row.tried != digest or active_run(state, row.model) is not None:
         return text
     runs = [run for _, run in state.scan(MODEL_RUNS, f"{row.model}/") if run.judges == row.version]

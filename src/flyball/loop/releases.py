@@ -121,7 +121,7 @@ def decide_release(
     if version is None:
         return Refusal(code="not-found", what=f"no version {ref}", fix=f"flyball models list {command.model}")
     row = state.get(MODELS, command.model) or ModelRow(model=command.model)
-    refused = checked_before(version, command.before) or _unfit(state, version, row.champion, signatures, now)
+    refused = checked_before(version, command.before) or _unfit(state, version, row, signatures, now)
     refused = refused or _approved_by(version, command.actor)
     if refused is not None:
         return refused
@@ -158,22 +158,23 @@ def decide_release(
     return with_route(state, events, now, model=model, folds=folds, signatures=signatures)
 
 
-def _unfit(state: State, version: VersionRow, champion: str, signatures: Signatures, now: Instant) -> Refusal | None:
+def _unfit(state: State, version: VersionRow, roles: ModelRow, signatures: Signatures, now: Instant) -> Refusal | None:
     """Why a version may not be released, by what it is; None if it may."""
     refused = registry.may_release(version, now, partial(another, state, version, now))
     if refused is not None:
         return refused
-    ref = f"{version.model}@{version.version}"
+    ref, champion = f"{version.model}@{version.version}", roles.champion
+    if champion == version.version:
+        return Refusal(code="conflict", what=f"{ref} is the champion already", why="it answers by default", fix="nothing is left to do")
     declared = state.get(DECLARATIONS, version.model)
-    if declared is not None and registry.judged_otherwise(version, declared.gates_digest):
+    # one that answered before, by gates that are declared no more, as well: what it was shown to hold then is not what is asked now
+    if declared is not None and registry.other_gates(version, declared.gates_digest):
         return Refusal(
             code="refused",
             what=f"{ref} was judged by other gates than those declared now",
             why="nothing is released whose gates did not pass",
-            fix=f"flyball up, or flyball tick, judges it by the present ones; where that failed, flyball train {version.model}",
+            fix=registry.judges_it(version, roles.former),
         )
-    if champion == version.version:
-        return Refusal(code="conflict", what=f"{ref} is the champion already", why="it answers by default", fix="nothing is left to do")
     other = other_requests(state, version, champion, signatures)
     if other:
         return Refusal(

@@ -46,10 +46,25 @@ def same_training(row: VersionRow, result: RunResult, version_digest: str) -> bo
     return bool(result.fit_digest) and (row.fit_digest, row.version_digest) == (result.fit_digest, version_digest)
 
 
+def other_gates(row: VersionRow, gates_digest: str) -> bool:
+    """Whether a version was judged by other gates than these; one from before gates were noted was not."""
+    return bool(row.gates_digest and gates_digest) and row.gates_digest != gates_digest
+
+
 def judged_otherwise(row: VersionRow, gates_digest: str) -> bool:
-    """Whether a version that was never released was judged by other gates than these; one from before gates were noted was not."""
+    """Whether a version that was never released was judged by other gates than these."""
     waits = row.state in (VersionState.ELIGIBLE, VersionState.HELD, VersionState.REJECTED)
-    return waits and bool(row.gates_digest and gates_digest) and row.gates_digest != gates_digest
+    return waits and other_gates(row, gates_digest)
+
+
+def judges_it(row: VersionRow, former: str = "") -> str:
+    """What brings a version to the gates that are declared now: in the environment that it comes from, if it comes from one."""
+    there = f" --env {row.origin}" if row.origin else ""
+    train = f"flyball train {row.model}{there}"
+    if row.state is not VersionState.RETIRED:
+        return f"flyball up{there}, or flyball tick{there}, judges it by the present ones; where that failed, {train}"
+    back = f"; or go back to it: flyball rollback {row.model}" if former == row.version else ""
+    return f"{train} makes one that is judged by them{back}"
 
 
 def to_judge_anew(row: VersionRow, gates_digest: str, version_digest: str) -> bool:
