@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 
 from flyball.governance.authority import LOOP
+from flyball.loop import lookup
+from flyball.loop.advance import release_newest
+from flyball.loop.memory import load
 from flyball.records.monitoring import ProposalMade
 from flyball.records.rollouts import ROLLOUTS
-from flyball.records.versions import VersionQuarantined
+from flyball.records.versions import VERSIONS, VersionDeprecated, VersionQuarantined, VersionState
 from flyball.wiring import open_project
 
 from ..loop.backup_kit import tell  # noqa: TID252
@@ -59,3 +62,25 @@ def test_the_loop_asks_once_more_before_it_releases_what_it_took_over(flyball, t
             ("release", "record", True)
         ]
     production.close()
+
+
+def test_what_staging_advises_against_by_now_is_not_released_by_the_loop(flyball, trained: Path) -> None:
+    into_staging(trained)
+    answers(trained, "demand", "1.0.0")
+    assert flyball("apply", "--env", "production", "--project", trained).code == 0
+    production = open_project(trained, "production")
+    production.take_over(LOOP, "demand", "1.0.0")
+    staging = open_project(trained, "staging")
+    tell(staging, VersionDeprecated(model="demand", version="1.0.0", reason="wrong on Sundays"))
+    staging.close()
+    ports = production.acting(LOOP)
+    # as in a pass that had looked at staging just before
+    release_newest(ports, lookup.declared(ports, "demand"), load(ports.memory))
+    assert production.ledger.state().scan(ROLLOUTS) == []
+    row = production.ledger.state().get(VERSIONS, "demand/1.0.0")
+    assert (row.state, row.deprecated) == (VersionState.ELIGIBLE, "wrong on Sundays")
+    production.close()
+    # a person may, and is told
+    released = flyball("release", "demand@1.0.0", "--env", "production", "--project", trained)
+    assert released.code == 0, released.err
+    assert "demand@1.0.0 is deprecated: wrong on Sundays" in released.err

@@ -61,6 +61,7 @@ from flyball.records.versions import (
     VersionRetired,
     VersionRow,
     VersionState,
+    VersionUndeprecated,
     VersionWaived,
     Waiver,
     Written,
@@ -220,6 +221,31 @@ def test_notes_of_both_sides_stand_beside_each_other_and_ones_own_come_first(her
     assert here.decide(there, PASSED) == ()
 
 
+def test_what_is_said_no_more_there_is_said_no_more_here_and_ones_own_stays(here: Here) -> None:
+    night, monday = (Known(text=text, actor="user:ana", at=3) for text in ("fails at night", "slow on Mondays"))
+    written = {"ethics": Written(text="none is harmed", actor="user:ana", at=3)}
+    here.carry(row(known=(night, monday), tags={"team": "risk", "use": "trial"}, card=written, deprecated="too slow"), PASSED)
+    assert here.row().deprecated == "too slow"
+    here.tell(VersionNoted(**NAME, added=("fails in Lent",), dropped=(), tags={"use": "ours"}, untagged=()), actor="user:eve")
+    there = row(known=(monday,), tags={"team": "lab"})
+    assert here.carry(there, PASSED) != []
+    own = here.row()
+    assert own.deprecated == ""
+    assert [each.text for each in own.known] == ["slow on Mondays", "fails in Lent"]
+    assert own.tags == {"team": "lab", "use": "ours"}
+    assert own.card == {}
+    assert here.decide(there, PASSED) == ()
+
+
+def test_what_was_taken_back_here_is_not_said_again_because_it_is_still_said_there(here: Here) -> None:
+    here.carry(row(tags={"team": "risk"}, deprecated="too slow"), PASSED)
+    here.tell(VersionUndeprecated(**NAME, reason="fast enough for us"), actor="user:eve")
+    here.tell(VersionNoted(**NAME, added=(), dropped=(), tags={}, untagged=("team",)), actor="user:eve")
+    assert here.decide(row(tags={"team": "risk"}, deprecated="too slow"), PASSED) == ()
+    here.carry(row(tags={"team": "risk"}, deprecated="too slow", result="3" * 64), PASSED)
+    assert (here.row().deprecated, here.row().tags) == ("", {})
+
+
 def test_a_text_of_the_card_settles_its_gate_as_it_would_have_here(here: Here) -> None:
     here.carry(row(), BLANK)
     assert here.row().state is VersionState.HELD
@@ -251,7 +277,9 @@ SAID_HERE = st.sampled_from(
         VersionDenied(**NAME, roles=("approver",), reason="", gates_digest="g"),
         VersionNoted(**NAME, added=("slow",), dropped=(), tags={"a": "b"}, untagged=()),
         VersionDescribed(**NAME, blank="ethics", text="none"),
+        VersionNoted(**NAME, added=(), dropped=(), tags={}, untagged=("a",)),
         VersionDeprecated(**NAME, reason="old"),
+        VersionUndeprecated(**NAME, reason="young"),
     ]
 )
 THERE = st.builds(
@@ -420,6 +448,24 @@ def test_what_failed_on_the_way_is_done_by_the_next_look_though_nothing_has_happ
     away.rename(artifact)
     assert look(production) == []
     assert carried(production) == ["n@1.0.0", "m@1.0.0"]
+
+
+def test_what_is_said_there_of_what_answers_here_follows_when_another_one_answers_there(both: tuple[Wired, Wired]) -> None:
+    staging, production = both
+    declared(production, "m")
+    answers_there(staging)
+    assert look(production) == []
+    tell(production, VersionDeployed(**NAME), ChampionChanged(**NAME, former="", rollback=False, reason=""))
+    tell(staging, VersionRetired(**NAME, why="replaced"))
+    answers_there(staging, version="1.1.0")
+    assert look(production) == []
+    tell(staging, VersionDeprecated(**NAME, reason="wrong on Sundays"))
+    assert look(production) == []
+    own = production.ledger.state().get(VERSIONS, "m/1.0.0")
+    assert own is not None
+    assert (own.state, own.deprecated) == (VersionState.DEPLOYED, "wrong on Sundays")
+    assert look(production) == []
+    assert carried(production) == ["m@1.0.0", "m@1.1.0", "m@1.0.0"]
 
 
 def test_a_model_that_is_declared_later_is_looked_at_though_nothing_has_happened_there(both: tuple[Wired, Wired]) -> None:

@@ -224,6 +224,9 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
         _may(ports, model, "record", "release", version.version, f"{error.what}: {error.why}")
         return
     state = ports.ledger.state()
+    if candidate(state, model.name, ports.clock.now()) != state.get(VERSIONS, f"{model.name}/{version.version}"):
+        # what it was taken from advises against it, or judges it otherwise, since
+        return
     command = Release(
         id=ports.clock.new_id("cmd"),
         actor=ACTOR,

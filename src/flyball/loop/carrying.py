@@ -23,7 +23,7 @@ from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.environments import WANTED, TrainingWanted, VersionCarried
 from flyball.records.integration import Integration
 from flyball.records.training import RUNS, RunResult, RunRow
-from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
+from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
 from flyball.registry import approvals
 from flyball.registry import rules as registry
 from flyball.registry.fold import carried
@@ -180,12 +180,13 @@ class EarlierEnvironment:
         """All that is there of a model is here. Until this is said, it stays due: what failed, or was killed, is done again."""
         self._followed.add(model)
 
-    def champion(self, model: str) -> VersionRow | None:
-        """The version that answers there, if it was tried and held. Raises Unavailable."""
+    def tried(self, model: str, here: Sequence[str]) -> list[VersionRow]:
+        """The version that answers there, and those of `here`, as far as they were tried there and held. Raises Unavailable."""
         state = self._opened()[0].state()
         roles = state.get(MODELS, model)
-        row = state.get(VERSIONS, f"{model}/{roles.champion}") if roles is not None and roles.champion else None
-        return row if row is not None and not unchecked(row) else None
+        numbers = dict.fromkeys(filter(None, (roles.champion if roles is not None else "", *here)))
+        rows = [state.get(VERSIONS, f"{model}/{number}") for number in numbers]
+        return [row for row in rows if row is not None and not unchecked(row)]
 
     def offer(self, model: str, version: str) -> Offer:
         """A version as it stands there. Raises NotFound, Refused for one that was not tried there or did not hold, Unavailable."""
@@ -263,14 +264,15 @@ def weigh(ports: Ports, offer: Offer, caller: Caller) -> tuple[Carry, Sequence[E
 
 
 def follow(ports: Ports, model: str) -> None:
-    """Take over what answers in the environment before and was tried there. Raises FlyballError."""
+    """Take over what answers in the environment before and was tried there, and what is said by now of what answers or waits here. Raises FlyballError."""
     if ports.before is None:
         return
+    state = ports.ledger.state()
+    roles = state.get(MODELS, model) or ModelRow(model=model)
     with away(ports.before.name):
-        there = ports.before.champion(model)
-        own = ports.ledger.state().get(VERSIONS, f"{model}/{there.version}") if there is not None else None
-        if there is not None and is_news(own, there, ports.before.name):
-            bring(ports, model, there.version)
+        for there in ports.before.tried(model, (roles.champion, roles.newest)):
+            if is_news(state.get(VERSIONS, f"{model}/{there.version}"), there, ports.before.name):
+                bring(ports, model, there.version)
 
 
 def take_up(ports: Ports, model: str, version: str) -> None:

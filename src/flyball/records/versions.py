@@ -269,6 +269,15 @@ class Written(Record, frozen=True):
     at: Instant
 
 
+class Taken(Record, frozen=True):
+    """What the environment before said of a version when it was last looked at there. What is said here beside it is of this environment's own."""
+
+    known: tuple[Known, ...] = ()
+    tags: dict[str, str] = {}
+    card: dict[str, Written] = {}
+    deprecated: str = ""
+
+
 class VersionRow(Record, frozen=True):
     """A version as it stands. Of many verdicts it lists some, and counts the others by outcome in `unlisted`; `result` has all.
 
@@ -314,6 +323,8 @@ class VersionRow(Record, frozen=True):
     """What was found when it was tried through the gateway of this environment."""
     checked: Integration | None = None
     """What `origin` had found when it was taken over."""
+    taken: Taken = Taken()
+    """What `origin` said of it then."""
 
     @property
     def blanks(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TypeVar
 
 import msgspec
 
@@ -21,6 +22,7 @@ from flyball.records.versions import (
     Known,
     ModelRow,
     Said,
+    Taken,
     UnsignedRow,
     VersionApproved,
     VersionDeleted,
@@ -46,6 +48,8 @@ from flyball.records.versions import (
     Written,
 )
 from flyball.registry.states import judged, move
+
+ValueT = TypeVar("ValueT")
 
 
 def fold_registered(projection: Projection, recorded: Recorded) -> None:
@@ -91,17 +95,27 @@ def fold_carried(projection: Projection, recorded: Recorded) -> None:
 
 
 def carried(row: VersionRow, event: VersionCarried | VersionRow, origin: str) -> VersionRow:
-    """A version with what the environment before (`origin`) knows of it, as its row there or an event here says, beside what is known here."""
-    told = {each.text for each in row.known}
+    """A version with what the environment before (`origin`) says of it, as its row there or an event here has it.
+
+    What was said there follows, also that it is said no more; what was said here, or taken back here, stays.
+    """
+    was, known = row.taken, {each.text: each for each in event.known}
     return msgspec.structs.replace(
         row,
         origin=origin,
         checked=event.integration,
-        known=(*row.known, *(each for each in event.known if each.text not in told)),
-        tags={**event.tags, **row.tags},
-        card={**event.card, **row.card},
-        deprecated=row.deprecated or event.deprecated,
+        known=tuple(_merged({each.text: each for each in row.known}, {each.text: each for each in was.known}, known).values()),
+        tags=_merged(row.tags, was.tags, event.tags),
+        card=_merged(row.card, was.card, event.card),
+        deprecated=event.deprecated if row.deprecated == was.deprecated else row.deprecated,
+        taken=Taken(known=event.known, tags=event.tags, card=event.card, deprecated=event.deprecated),
     )
+
+
+def _merged(own: dict[str, ValueT], was: dict[str, ValueT], now: dict[str, ValueT]) -> dict[str, ValueT]:
+    """What stands where both sides may change it, one's own first: that of the other side (`was`, and is `now`) where nobody has changed it here."""
+    found = {name: now.get(name) if own.get(name) == was.get(name) else own.get(name) for name in (*own, *now)}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def fold_wanted(projection: Projection, recorded: Recorded) -> None:
