@@ -243,6 +243,12 @@ def must_say(option: str, text: str, what: str, *, why: str = "it is recorded un
         raise BadArgument(what, why=why, fix=f'{option} "{example}"')
 
 
+def not_both(first: str, second: str, *, both: bool) -> None:
+    """Raise BadArgument where two options were given that say the opposite of each other."""
+    if both:
+        raise BadArgument(f"{first} and {second} contradict each other", why="either may be meant", fix="leave one of them out")
+
+
 def span(option: str, text: str, *, example: str = "90d") -> Span:
     """The span of time that an option is given, 0 or longer. Raises BadArgument."""
     try:

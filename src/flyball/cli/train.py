@@ -70,12 +70,8 @@ def train(
         ),
     ] = None,
     fixed: Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="fix a hyperparameter; may be given again")] = None,
-    wanted: Annotated[
-        bool | None,
-        typer.Option(
-            "--release/--no-release", help="release the version at once if its gates pass, exit 1 if not; or keep the loop from it"
-        ),
-    ] = None,
+    release_now: Annotated[bool, typer.Option("--release", help="release the version at once if its gates pass, exit 1 if not")] = False,
+    no_release: Annotated[bool, typer.Option("--no-release", help="keep the loop from releasing the version")] = False,
     again: Annotated[
         str, typer.Option("--reproduce", metavar="RUN", help="make a run (or MODEL@V's) again: the same artifact, or what differs")
     ] = "",
@@ -92,26 +88,27 @@ def train(
     The project's files are applied first. Exit 0 when the run succeeded, whatever its gates say; with `--reproduce`, when its artifact is the same.
     """
     out = Output(as_json=as_json, quiet=quiet)
+    common.not_both("--release", "--no-release", both=release_now and no_release)
     if again:
-        _alone(fixed=fixed, trials=trials, wanted=wanted)
+        _alone(fixed=fixed, trials=trials, release=release_now or no_release or None)
         return _reproduce(project, env, out, model, again, Acting(reason, dry_run, key))
     parameters = _parameters(fixed or [])
     with common.opened(project, env) as wired:
         name = common.model_name(model)
         if dry_run:
-            return _dry_run(wired, out, name, parameters, trials, Acting(reason, dry_run, key), release=wanted is not False)
+            return _dry_run(wired, out, name, parameters, trials, Acting(reason, dry_run, key), release=not no_release)
         declared = _declared(wired, name)
         training.made_here(wired.ports, declared)
         orders.check_parameters(declared, parameters)
         data = _data(wired, declared)
         out.line(f"data      {data.name}@{data.version}  {data.rows:,} rows  contract holds")
         refused = _doubts(wired, out, declared, data)
-        run = start(wired, out, declared, parameters, trials, Acting(reason, key=key), release=wanted is not False)
+        run = start(wired, out, declared, parameters, trials, Acting(reason, key=key), release=not no_release)
         row = follow(wired, out, declared, run)
         if row.state is not RunState.SUCCEEDED:
             raise failed(wired, row)
         used = {"name": data.name, "version": data.version, "rows": data.rows, "refused": list(refused)}
-        return _report(wired, out, declared, row, used, release_now=wanted is True)
+        return _report(wired, out, declared, row, used, release_now=release_now)
 
 
 def _alone(**others: object) -> None:

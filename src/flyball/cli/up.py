@@ -42,13 +42,15 @@ def up(
     gateways: Annotated[
         int | None, typer.Option("--gateways", metavar="N", min=1, max=64, help="gateway processes", show_default="2")
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch/--no-watch", help="apply loop files when they change")] = True,
+    watch: Annotated[bool, typer.Option("--watch", help="apply loop files when they change, as it does without being told")] = False,
+    no_watch: Annotated[bool, typer.Option("--no-watch", help="leave loop files to flyball apply")] = False,
     env: Env = "",
     project: Project = HERE,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Start gateways, workers and the loop; say where they listen. Ctrl-C ends it in order: open requests are answered first."""
+    common.not_both("--watch", "--no-watch", both=watch and no_watch)
     # not by way of wiring, whose imports would cost what the first answer waits for; the control plane opens the store
     root = find_project(project)
     settings = read_settings(read_project(root, env).settings, os.environ)
@@ -60,7 +62,7 @@ def up(
             f"port {address} and {count} gateways cannot be", why="ports are 1 to 65535, gateways 1 or more", fix="mend [settings]"
         )
     if os.environ.get("FLYBALL_TOKEN"):
-        _require_right(root, env, watch=watch)
+        _require_right(root, env, watch=not no_watch)
     layout = Layout(state_folder(root, env))
     # said here at once; the supervisor looks again once it has the lock, without which a restore may begin meanwhile
     require_whole(layout)
@@ -73,7 +75,7 @@ def up(
         print("no loop file yet: write loop.py, it is applied when it is there", file=sys.stderr)
     tell = "json" if as_json else "nothing" if quiet else "text"
     command = ["--root", str(root), "--env", env, "--host", place, "--port", str(address), "--gateways", str(count), "--tell", tell]
-    _become(command, env, watch=watch)
+    _become(command, env, watch=not no_watch)
 
 
 def _become(command: Sequence[str], env: str, *, watch: bool) -> NoReturn:
