@@ -92,7 +92,7 @@ def test_a_card_waits_for_what_only_a_person_can_write(flyball, trained: Path) -
     assert "Nobody is scored." in document["card"]
     assert "<!-- blank: ethics -->" not in document["card"]
     wrong = verb("models", "card", ref, "--fill", "ethic", "x")
-    assert (wrong.code, 'did you mean "ethics"' in wrong.err) == (1, True), wrong.err
+    assert (wrong.code, 'did you mean "ethics"' in wrong.err) == (2, True), wrong.err
     assert "names no version" in verb("models", "card", "demand", "--fill", "ethics", "x").err
     assert verb("audit", "verify").code == 0
 

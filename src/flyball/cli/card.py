@@ -41,7 +41,8 @@ def card(
             blank, text = fill
             acting = Acting("", dry_run, key)
             command = common.command_id(wired, acting, f"card {row.model}@{row.version} {blank} {text}")
-            order = describing.describe(wired.ports, row, command=command, actor=wired.caller.actor, blank=blank, text=text)
+            with common.reading_options():
+                order = describing.describe(wired.ports, row, command=command, actor=wired.caller.actor, blank=blank, text=text)
             receipt = common.act(wired, out, *order, acting)
             if receipt is None:
                 return 0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flyball.cli.output import Output
-from flyball.clock import Instant, Span
+from flyball.clock import Instant, Span, instant
 from flyball.errors import BadInput, Conflict
 from flyball.loop.children import hear_interrupts
 from flyball.records import codec
@@ -217,7 +217,7 @@ def model_name(text: str) -> str:
 def command_id(wired: Wired, acting: Acting, order: str) -> str:
     """The id of the command to be given. `order`: what is asked for, without its reason; the same key with another order is refused."""
     if len(acting.key) > 200:
-        raise BadInput("the idempotency key is too long", why="200 characters at most", fix="choose a shorter one")
+        raise BadArgument("the idempotency key is too long", why="200 characters at most", fix="choose a shorter one")
     return keyed_id(acting.key, order) if acting.key else wired.ports.clock.new_id("cmd")
 
 
@@ -243,6 +243,15 @@ def must_say(option: str, text: str, what: str, *, why: str = "it is recorded un
         raise BadArgument(what, why=why, fix=f'{option} "{example}"')
 
 
+@contextmanager
+def reading_options() -> Iterator[None]:
+    """Where the values of options are read by rules that other faces share: what is not of its form is bad usage here. Raises BadArgument."""
+    try:
+        yield
+    except BadInput as error:
+        raise BadArgument(error.what, why=error.why, fix=error.fix, problems=error.problems) from None
+
+
 def not_both(first: str, second: str, *, both: bool) -> None:
     """Raise BadArgument where two options were given that say the opposite of each other."""
     if both:
@@ -260,6 +269,14 @@ def span(option: str, text: str, *, example: str = "90d") -> Span:
     if found < 0:
         raise BadArgument(f'{option} "{text}"', why="it is less than no time", fix=f"{option} {text.strip().lstrip('-')}")
     return found
+
+
+def moment(option: str, text: str) -> Instant:
+    """The moment that an option is given, as RFC 3339. Raises BadArgument."""
+    try:
+        return instant(text)
+    except (ValueError, OverflowError):
+        raise BadArgument(f'{option} "{text}"', why="it is no moment in RFC 3339", fix=f"{option} 2026-01-31T12:00:00Z") from None
 
 
 def show_events(out: Output, events: Sequence[Event]) -> None:

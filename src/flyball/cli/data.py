@@ -225,7 +225,9 @@ def export(
 def _checked(subject: str, reason: str) -> None:
     """Raises BadInput for what names nobody, and for a reason that would keep what is to be forgotten."""
     if not subject or len(subject) > 1000:
-        raise BadInput("--subject names nobody", why="it is a value of the subject column, of 1 to 1,000 characters", fix="write it out")
+        raise common.BadArgument(
+            "--subject names nobody", why="it is a value of the subject column, of 1 to 1,000 characters", fix="write it out"
+        )
     if subject in reason.split() or (len(subject) > 3 and subject in reason):
         raise BadInput("the reason holds the person's name", why="it is recorded and would stay", fix="write the number of the request")
 

@@ -10,7 +10,7 @@ from flyball.cli import common
 from flyball.cli.common import HERE, BadArgument, Env, Json, Project, Quiet
 from flyball.cli.output import Bar, Output, ago, counted, dated, roughly
 from flyball.cli.verify import verify
-from flyball.clock import Instant, Span, instant, rfc3339
+from flyball.clock import Instant, Span, rfc3339
 from flyball.errors import BadInput, FlyballError
 from flyball.loop.lookup import missing
 from flyball.loop.online import Wanted, bring_up, noted, seen, status, wanted
@@ -85,7 +85,8 @@ def materialise(
     if bool(view) == every or (full and since):
         what = "--full and --since exclude each other" if full and since else "name one view, or say --all"
         raise BadArgument(what, fix="flyball features materialise VIEW, or --all; with --full, or --since 2026-01-31T00:00:00Z")
-    moment = _moment(since) if since else None
+    # a span before now is none: the same command again would begin anew what was broken off
+    moment = common.moment("--since", since) if since else None
     with common.opened(project, env) as wired:
         wired.permit(Drive)
         known = wanted(wired.ports.ledger.state(), wired.ports.library)
@@ -193,11 +194,3 @@ def _document(each: ViewStatus) -> dict[str, Any]:
         "lag": None if each.lag is None else each.lag / 1e6,
         "ttl": None if each.ttl is None else each.ttl / 1e6,
     }
-
-
-def _moment(text: str) -> Instant:
-    """Raises BadArgument. A span before now is none: the same command again would begin anew what was broken off."""
-    try:
-        return instant(text)
-    except ValueError as error:
-        raise BadArgument(f'--since "{text}"', why=str(error), fix="--since 2026-01-31T12:00:00Z") from None

@@ -14,6 +14,7 @@ from flyball.cli.output import Output
 from flyball.declare.project import find_project, read_project
 from flyball.declare.units import near
 from flyball.errors import BadInput, NotFound
+from flyball.records.models import valid_name
 
 app = common.app()
 
@@ -33,6 +34,9 @@ def infer(
     from flyball.data.infer import lines
 
     out = Output(as_json=as_json, quiet=quiet)
+    if name:
+        with common.reading_options():
+            valid_name(name, "data set")
     root, path, called = _target(source, project)
     found = guess(path, root, name or called)
     text = "\n".join(lines(found))

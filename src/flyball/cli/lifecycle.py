@@ -124,14 +124,15 @@ def note(
             raise BadInput(
                 f"there is no note {beyond[0]}", why=f"{version} has {len(row.known)}", fix=f"flyball models note {version} shows them"
             )
-        order = lifecycle.annotate(
-            row,
-            command=_command(wired, acting, f"note {row.model}@{row.version} {texts} {drop} {tag} {untag}"),
-            actor=wired.caller.actor,
-            add=texts or (),
-            drop=[row.known[number - 1].text for number in drop or ()],
-            tags=lifecycle.plain_tags(tag or (), untag or ()),
-        )
+        with common.reading_options():
+            order = lifecycle.annotate(
+                row,
+                command=_command(wired, acting, f"note {row.model}@{row.version} {texts} {drop} {tag} {untag}"),
+                actor=wired.caller.actor,
+                add=texts or (),
+                drop=[row.known[number - 1].text for number in drop or ()],
+                tags=lifecycle.plain_tags(tag or (), untag or ()),
+            )
         receipt = common.act(wired, out, *order, acting)
         return 0 if receipt is None else _known(out, _again(wired, row), receipt.last)
 

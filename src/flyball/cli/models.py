@@ -68,7 +68,9 @@ def list_versions(
     quiet: Quiet = False,
 ) -> int:
     """Every version, newest first. With its state, its part in serving, and its metrics on the hold-out."""
-    out, query = Output(as_json=as_json, quiet=quiet), parse(search)
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.reading_options():
+        query = parse(search)
     with common.opened(project, env) as wired:
         if model:
             common.declared(wired, common.model_name(model))

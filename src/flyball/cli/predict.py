@@ -44,6 +44,8 @@ def predict(
     """Send rows to the gateway and show its answers. They are logged, as everybody's are; explanations are not."""
     out = Output(as_json=as_json, quiet=quiet)
     ref = common.reference(model)
+    if moment:
+        common.moment("--time", moment)
     rows = _rows(read_text(row), row)
     if not isinstance(rows, dict) and (key or moment):
         raise BadInput("--key and --time are for one row", why=f"{row} holds a list of rows", fix="send the rows one by one")

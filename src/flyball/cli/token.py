@@ -65,19 +65,20 @@ def create(
     with common.opened(project, env) as opened:
         wired = _recovering(opened) if recover else opened
         acting, clock, secret = Acting(dry_run=dry_run, key=key), wired.ports.clock, new_secret()
-        command = tokens.order(
-            command=common.command_id(wired, acting, f"create {person} {team} {jobs} {roles} {scopes} {models} {expires}"),
-            actor=wired.caller.actor,
-            token=clock.new_id("tok"),
-            person=person,
-            secret=secret,
-            team=team,
-            jobs=jobs or (),
-            roles=[*(roles or ()), *([Role.ADMIN] if recover else [])],
-            scopes=scopes or (),
-            models=models or (),
-            expires_at=_expiry(expires, clock.now()),
-        )
+        with common.reading_options():
+            command = tokens.order(
+                command=common.command_id(wired, acting, f"create {person} {team} {jobs} {roles} {scopes} {models} {expires}"),
+                actor=wired.caller.actor,
+                token=clock.new_id("tok"),
+                person=person,
+                secret=secret,
+                team=team,
+                jobs=jobs or (),
+                roles=[*(roles or ()), *([Role.ADMIN] if recover else [])],
+                scopes=scopes or (),
+                models=models or (),
+                expires_at=_expiry(expires, clock.now()),
+            )
         receipt = common.act(wired, out, command, decide_create, acting)
         if receipt is None:
             return 0

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flyball.cli import common
-from flyball.cli.common import HERE, BadArgument, Env, Json, Project, Quiet
+from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.output import Output, counted
-from flyball.clock import Instant, Span, instant, rfc3339
+from flyball.clock import rfc3339
 from flyball.errors import Refused
 from flyball.records.models import ModelRef
 from flyball.records.skew import FeatureSkew, Skew
@@ -47,7 +47,8 @@ def verify(
             ref = ModelRef(ref.model, common.find_reference(wired, model).version)
         elif ref is not None:
             common.declared(wired, ref.model)
-        begin, taken = _moment(since, now), Sample(sample)
+        begin = common.moment("--since", since) if "T" in since else now - common.span("--since", since, example="24h")
+        taken = Sample(sample)
         for row in wired.vectors().read(begin - 1):
             if _meant(wired, ref, row.version):
                 taken.add(row)
@@ -63,14 +64,6 @@ def verify(
         out.line(f"nothing was answered with feature views since {rfc3339(begin)}")
     out.document({"since": rfc3339(begin), "sample": sample, "verified": [_document(one, told=told) for one in found]})
     return 1 if any(one.skewed for one in found) else 0
-
-
-def _moment(text: str, now: Instant) -> Instant:
-    """Raises BadArgument."""
-    try:
-        return instant(text) if "T" in text else now - Span.parse(text)
-    except ValueError as error:
-        raise BadArgument(f'--since "{text}"', why=str(error), fix="--since 24h, or --since 2026-01-31T12:00:00Z") from None
 
 
 def _meant(wired: Wired, ref: ModelRef | None, version: str) -> bool:

@@ -47,6 +47,8 @@ def waive(
     with common.opened(project, env) as wired:
         row = common.find_reference(wired, version)
         acting = Acting(reason, dry_run, key)
+        with common.reading_options():
+            ends = waivers.end_of(until, wired.ports.clock.now())
         command, decide = waivers.waive(
             wired.ports,
             wired.caller,
@@ -54,7 +56,7 @@ def waive(
             command=common.command_id(wired, acting, f"waive {row.model}@{row.version} {gate} {until}"),
             gate=gate,
             reason=reason,
-            until=waivers.end_of(until, wired.ports.clock.now()),
+            until=ends,
         )
         receipt = common.act(wired, out, command, decide, acting)
         if receipt is None:
