@@ -32,6 +32,7 @@ from flyball.loop.online import Rows
 from flyball.loop.ports import Command, Ports
 from flyball.loop.proving import sign_versions
 from flyball.loop.reading import SCRATCH, Reader, reader_of, sweep_reads
+from flyball.loop.revision import commit_of
 from flyball.records.data import DATASETS, ERASURES
 from flyball.records.serving import EPOCHS, RouteTable
 from flyball.serving.layout import Layout, state_folder, write_private
@@ -187,8 +188,7 @@ def open_project(start: Path, env: str = "", *, claim: bool = False, clock: Cloc
 
     Raises NotFound outside a project or without such an environment, BadInput for a bad setting, Unavailable when the store cannot be opened.
     """
-    root = find_project(start)
-    project = read_project(root, env)
+    project = read_project(root := find_project(start), env)
     settings = read_settings(project.settings, os.environ)
     folder, clock = state_folder(root, env), clock or SystemClock()
     reader = reader_of(project, settings, folder)
@@ -225,6 +225,7 @@ def open_project(start: Path, env: str = "", *, claim: bool = False, clock: Cloc
         views=_views(settings, layout, blobs, clock, claim=claim),
         environment=env,
         before=_before(root, project.before, clock) if project.before else None,
+        commit_of=partial(commit_of, root),
         probe=LiveProbe(layout, blobs, partial(secret, root, env)) if claim and project.is_followed else None,
     )
     if claim:

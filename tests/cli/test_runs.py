@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,31 @@ def test_runs_are_listed_newest_first_and_shown_with_their_log(flyball, two: Pat
     assert told["result_of"]["holdout_rows"] > 0
     missing = flyball("runs", "show", "run_nothing", "--project", two)
     assert (missing.code, "no run" in missing.err) == (1, True)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="Git is not installed here")
+def test_a_version_says_of_which_features_and_of_which_commit_it_is(flyball, trained: Path) -> None:
+    def git(*arguments: str) -> str:
+        who = ("-c", "user.name=ana", "-c", "user.email=ana@example.org", "-c", "commit.gpgsign=false")
+        return subprocess.run(["git", "-C", str(trained), *who, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "--quiet")
+    git("add", "loop.py")
+    git("commit", "--quiet", "-m", "the loop")
+    made = flyball("train", "demand", "--trials", 0, "--set", "max_depth=4", "--project", trained, "--json")
+    assert made.code == 0, made
+    head, ref = git("rev-parse", "HEAD"), f"demand@{made.document['version']}"
+    told = flyball("models", "show", ref, "--project", trained, "--json").document
+    assert told["commit"] == head
+    first = flyball("models", "show", "demand@1.0.0", "--project", trained, "--json").document
+    assert (first["commit"], first["features_digest"]) == (None, told["features_digest"])
+    text = flyball("models", "show", ref, "--project", trained).out
+    assert f"commit {head[:12]}" in text
+    assert f"features {told['features_digest'].removeprefix('sha256:')[:8]}" in text
+    assert f"commit {head[:12]}" in flyball("runs", "show", made.document["run"], "--project", trained).out
+    assert f"Git commit {head[:12]}" in flyball("models", "card", ref, "--project", trained).out
+    found = flyball("models", "list", "--search", f"commit={head[:8]}", "--project", trained, "--json").document["versions"]
+    assert [each["version"] for each in found] == [made.document["version"]]
 
 
 def test_two_runs_and_two_versions_stand_side_by_side(flyball, two: Path) -> None:

@@ -134,6 +134,22 @@ def test_a_change_moves_the_digest_it_belongs_to(module, changes, version: bool,
     assert (before.version != after.version, before.policy != after.policy) == (version, policy)
 
 
+@pytest.mark.parametrize(
+    ("changes", "features"),
+    [
+        ({"transforms": {"gap": pl.col("last_price") * 2}}, True),
+        ({"inputs": ("period",)}, True),
+        ({"framing": fb.Framing("charge", horizon="6h")}, True),
+        ({"label": "day"}, False),
+        ({"owner": "you", "gates": []}, False),
+    ],
+)
+def test_features_have_a_digest_of_their_own(make, changes, features: bool) -> None:
+    before, after = (codec.features_digest(codec.encode(each)) for each in (make(), make(**changes)))
+    assert (before != after) is features
+    assert before.startswith("sha256:")
+
+
 SETS = """
 import flyball as fb
 from flyball.declare import codec

@@ -108,6 +108,13 @@ SLICED = msgspec.structs.replace(
 )
 
 
+def test_the_card_says_of_which_features_and_which_code() -> None:
+    row = msgspec.structs.replace(ROW, features_digest="sha256:" + "f" * 64, commit="3f2a1c9d04be7788aa-dirty")
+    text = card_of(MODEL, row, RESULT, 1, manifest=MANIFEST)
+    assert f"- features: {'f' * 12}" in text
+    assert f"- code: {'e' * 12}, Git commit 3f2a1c9d04be with changes" in text
+
+
 def loaded(text: str) -> ModelCard:
     """The card as the Hub's own library reads it, from a file as it writes one."""
     card = ModelCard(text)

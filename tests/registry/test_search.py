@@ -29,6 +29,8 @@ def row(value: float | None = 0.75, **more: object) -> VersionRow:
         "metrics": {"accuracy": Estimate(value=value), "roc_auc": Estimate(value=0.9)},
         "registered_at": 1,
         "tags": {"region": "eu", "reviewed": ""},
+        "commit": "3f2a1c9d04be7788aa-dirty",
+        "features_digest": "sha256:beef00",
     }
     return VersionRow(**(fields | more))  # type: ignore[arg-type]
 
@@ -48,6 +50,10 @@ def row(value: float | None = 0.75, **more: object) -> VersionRow:
         ("tag=reviewed", True),
         ("tag=region:eu", True),
         ("tag=region:us", False),
+        ("commit=3f2a1c9", True),
+        ("commit=4", False),
+        ("features=beef", True),
+        ("features!=beef", False),
         ("tag!=owner", True),
         ("run=1ABC", True),
         ("run=run_01ABC", True),

@@ -22,6 +22,7 @@ from flyball.loop.cards import declared
 from flyball.loop.waivers import waivers_text
 from flyball.records import codec
 from flyball.records.base import State
+from flyball.records.commits import commit_text
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.models import Manifest
@@ -157,6 +158,13 @@ def lines_of_lock(wired: Wired, row: VersionRow) -> list[str]:
     return wired.blobs.get(lock).decode().splitlines() if lock else []
 
 
+def _of_code(wired: Wired, row: VersionRow) -> str:
+    """Which features and which code it is of, as far as that was noted."""
+    made = codec.decode(wired.blobs.get(row.artifact), Manifest)
+    features = f"  features {short(row.features_digest)}" if row.features_digest else ""
+    return f"{features}  code {made.code[:12]}" + (f", commit {commit_text(row.commit)}" if row.commit else "")
+
+
 def _state(row: VersionRow) -> str:
     return f"{row.state.value}, deprecated" if row.deprecated else row.state.value
 
@@ -205,7 +213,7 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
     out.line(f"made      {made(row)} by {row.run}" + (f" ({run.trigger}: {run.reason})" if run else ""))
     if (model := declared(wired.ports, state, row)) is not None:
         out.line(f"for       {summary(model.framing)}")
-    out.line(f"declared  version {short(row.version_digest)}  policy {short(row.policy_digest)}")
+    out.line(f"declared  version {short(row.version_digest)}  policy {short(row.policy_digest)}{_of_code(wired, row)}")
     for name, content in row.data.items():
         # what views and suites read is told too; the rows that were fitted and held out are those of the model's own data set
         rows = (
@@ -307,6 +315,8 @@ def _summary(state: State, row: VersionRow) -> dict[str, object]:
         "made": rfc3339(row.registered_at),
         "version_digest": row.version_digest,
         "policy_digest": row.policy_digest,
+        "features_digest": row.features_digest or None,
+        "commit": row.commit or None,
         "data": row.data,
         "metrics": row.metrics,
         "verdicts": row.verdicts,

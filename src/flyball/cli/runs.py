@@ -16,6 +16,7 @@ from flyball.cli.output import Output, ago, dated, estimate, event_text, roughly
 from flyball.clock import Instant, rfc3339
 from flyball.loop import lookup, sides
 from flyball.loop.commands import CancelRun, decide_cancel_run
+from flyball.records.commits import commit_text
 from flyball.records.training import RUNS, RunRow, RunState
 from flyball.registry.compare import compare as compared
 
@@ -122,6 +123,7 @@ def show(
 def _show(out: Output, row: RunRow, spec: RunSpec, result: RunResult | None, now: Instant) -> None:
     out.line(f"{row.run}   {row.model}   {out.paint(row.state.value, _MOODS.get(row.state, 'dim'))}   {_took(row, now)}".rstrip())
     out.line(f"asked     {rfc3339(row.queued_at)} by {row.by or 'loop'} ({row.trigger}: {row.reason})")
+    out.line(f"code      {spec.code[:12]}" + (f", commit {commit_text(row.commit)}" if row.commit else ""))
     if row.version:
         out.line(f"gave      {row.model}@{row.version}   → flyball models show {row.model}@{row.version}")
     if row.why:

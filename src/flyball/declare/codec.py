@@ -134,6 +134,13 @@ def digests(text: str) -> Digests:
     return Digests(_sha(version), _sha(policy), _sha(gates))
 
 
+def features_digest(text: str) -> str:
+    """What names the features of an encoded declaration: inputs, views and transforms, over these columns, so long before. `sha256:` and 64 hex digits."""
+    body = json.loads(text)["model"]
+    made = {name: body[name] for name in ("inputs", "features", "transforms")}
+    return _sha(_without_policy(made | {"columns": body["data"]["columns"], "horizon": body["framing"]["horizon"]}, []))
+
+
 def view_digest(view: FeatureView) -> str:
     """The version of a feature view: a digest of all that its values depend on, whichever column looks it up. 64 hex digits."""
     body = _without_policy(_out(view, f'FeatureView "{view.name}"'), [])

@@ -99,6 +99,8 @@ def decide_carry(state: State, command: Carry, now: Instant) -> Sequence[Event] 
             version_digest=row.version_digest,
             policy_digest=row.policy_digest,
             gates_digest=row.gates_digest,
+            features_digest=row.features_digest,
+            commit=row.commit,
         )
         # what it is where it comes from, and what persons said there, it is not here
         new = msgspec.structs.replace(row, state=VersionState.REGISTERED, said=(), waivers=())

@@ -109,7 +109,7 @@ def decide_commit(state: State, command: Commit, _now: Instant) -> Sequence[Even
 
 
 class Train(Record, frozen=True):
-    """Start a run. `spec` is the blob of `what`."""
+    """Start a run. `spec` is the blob of `what`, `commit` the Git commit of its code, where it is known."""
 
     id: str
     actor: str
@@ -120,6 +120,7 @@ class Train(Record, frozen=True):
     spec: str
     what: RunSpec
     release: bool
+    commit: str = ""
 
 
 def active_run(state: State, model: str) -> RunRow | None:
@@ -156,6 +157,7 @@ def decide_train(state: State, command: Train, _now: Instant) -> Sequence[Event]
         as_of=command.what.as_of,
         candidate_version=command.what.candidate_version,
         gates_digest=command.what.gates_digest if command.what.candidate else "",
+        commit=command.commit,
     )
     return (queued, *settle(state, command.model, "train", "accepted", f"{command.run} is started by {command.actor}"))
 
@@ -222,6 +224,7 @@ class Register(Record, frozen=True):
     spec: RunSpec
     champion_signature: Signature | None
     cpu_s: float | None = None
+    features_digest: str = ""
 
 
 def decide_register(state: State, command: Register, now: Instant) -> Sequence[Event]:
@@ -261,6 +264,8 @@ def decide_register(state: State, command: Register, now: Instant) -> Sequence[E
         version_digest=command.spec.version_digest,
         policy_digest=command.spec.policy_digest,
         gates_digest=command.spec.gates_digest,
+        features_digest=command.features_digest,
+        commit=row.commit,
     )
     judged = registry.judge(row.model, version, command.what.verdicts)
     return (RunSucceeded(run=row.run, result=command.result, cpu_s=command.cpu_s), registered, judged)

@@ -226,13 +226,17 @@ class Library(Protocol):
         ...
 
 
+def _no_commit(_code: Mapping[str, str]) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class Ports:
     """Everything a tick touches. `signer` reads the project's key; `detector`: whether the sequential detector of loss is listened to;
     `cpu_price`: that of an hour of CPU time, by which a budget of retraining is kept.
 
     `views`: None where nothing is served. `environment`: its name (empty: the project's own); `before`: None where versions are made; `probe`: None
-    where no later environment waits for what is tried here.
+    where no later environment waits for what is tried here. `commit_of`: the Git commit of some code (path → text); empty where nobody knows.
     """
 
     clock: Clock
@@ -251,3 +255,4 @@ class Ports:
     environment: str = ""
     before: Before | None = None
     probe: Probe | None = None
+    commit_of: Callable[[Mapping[str, str]], str] = _no_commit

@@ -28,6 +28,7 @@ def of_run(ports: Ports, row: RunRow) -> Side:
         result=result,
         manifest=codec.decode(ports.blobs.get(result.artifact), Manifest) if result is not None else None,
         verdicts=result.verdicts if result is not None else (),
+        commit=row.commit,
     )
 
 

@@ -13,6 +13,7 @@ from flyball.clock import Instant
 from flyball.data import manifest
 from flyball.data.erasures import standing
 from flyball.data.sources.access import Killed
+from flyball.declare.codec import features_digest
 from flyball.declare.data import Dataset
 from flyball.declare.reads import looked_at
 from flyball.errors import FlyballError, Unavailable
@@ -179,15 +180,17 @@ def register(ports: Ports, state: State, row: RunRow, result: str, *, cpu_s: flo
     champion = state.get(ROUTES, row.model)
     known = champion is not None and model is not None and model.newest
     signature = whole(champion.route, ports.library.signature).signature if champion is not None and known else None
+    spec = ports.library.spec(row.spec)
     command = Register(
         id=ports.clock.new_id("cmd"),
         actor=ACTOR,
         run=row.run,
         result=result,
         what=ports.library.result(result),
-        spec=ports.library.spec(row.spec),
+        spec=spec,
         champion_signature=signature,
         cpu_s=cpu_s,
+        features_digest=features_digest(ports.blobs.get(spec.declaration).decode()),
     )
     ports.ledger.execute(command, decide_register)
 

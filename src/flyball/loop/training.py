@@ -265,5 +265,6 @@ def start(
         spec=ports.blobs.put(codec.encode(spec)),
         what=spec,
         release=release,
+        commit=ports.commit_of(msgspec.json.decode(ports.blobs.get(spec.code), type=dict[str, str])),
     )
     return run, ports.ledger.execute(train, decide_train)

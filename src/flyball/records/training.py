@@ -170,6 +170,8 @@ class RunQueued(Event, frozen=True, tag="run.queued"):
     as_of: Instant = 0
     candidate_version: str = ""
     gates_digest: str = ""
+    commit: str = ""
+    """The Git commit of its code, with `-dirty` where the code is otherwise there; empty: not known."""
 
 
 class RunStarted(Event, frozen=True, tag="run.running"):
@@ -245,6 +247,8 @@ class RunRow(Record, frozen=True):
     """Of a run that is no attempt: the model's last run before it, which is its last again when this one has ended."""
     judges: str = ""
     """Which version it judges again; empty: it trains."""
+    commit: str = ""
+    """The Git commit of its code; see RunQueued."""
 
 
 RUNS = Table("run", RunRow)

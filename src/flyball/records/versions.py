@@ -31,7 +31,7 @@ class VersionState(StrEnum):
 
 class VersionRegistered(Event, frozen=True, tag="version.registered"):
     """A run's result has a name. `result` is the blob of its RunResult; `fit_digest` names what was learned, however it is packed,
-    `gates_digest` the gates that judge it.
+    `gates_digest` the gates that judge it, `features_digest` its inputs, views and transforms, `commit` the Git commit of its code.
     """
 
     model: str
@@ -45,6 +45,8 @@ class VersionRegistered(Event, frozen=True, tag="version.registered"):
     metrics: dict[str, Estimate]
     fit_digest: str = ""
     gates_digest: str = ""
+    features_digest: str = ""
+    commit: str = ""
 
 
 class VersionEligible(Event, frozen=True, tag="version.eligible"):
@@ -325,6 +327,9 @@ class VersionRow(Record, frozen=True):
     """What `origin` had found when it was taken over."""
     taken: Taken = Taken()
     """What `origin` said of it then."""
+    features_digest: str = ""
+    commit: str = ""
+    """The Git commit of its code, with `-dirty` where the code is otherwise there; empty: not known."""
 
     @property
     def blanks(self) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def card_of(
         _purpose(model, row),
         cardparts.text(row, "out_of_scope"),
         _data(model, row, result),
-        cardparts.training(result, manifest),
+        cardparts.training(row, result, manifest),
         _quality(result),
         _slices(result),
         _groups(found),
@@ -87,6 +87,7 @@ def _data(model: Model, row: VersionRow, result: RunResult) -> Iterator[str]:
     yield from rows(
         {
             "data": ", ".join(f"{name} {content[:12]}" for name, content in row.data.items()),
+            **({"features": row.features_digest.removeprefix("sha256:")[:12]} if row.features_digest else {}),
             "licence": data.licence,
             "freshness": freshness,
             "label": f"{model.label_column}, known {model.label_delay} after a row",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from flyball.clock import rfc3339
 from flyball.declare.units import shown_size
+from flyball.records.commits import commit_text
 from flyball.records.estimates import Estimate
 from flyball.records.evaluation import Report
 from flyball.records.models import Field, Manifest
@@ -41,7 +42,7 @@ def text(row: VersionRow, name: str) -> Iterator[str]:
     yield ""
 
 
-def training(result: RunResult, manifest: Manifest | None) -> Iterator[str]:
+def training(row: VersionRow, result: RunResult, manifest: Manifest | None) -> Iterator[str]:
     """Parameters, environment and cost: of the run as a whole, where it says so. What a version takes in service is there where its run measured it."""
     made, measured = result.environment, result.measured
     libraries = made.libraries if made is not None else manifest.libraries if manifest is not None else {}
@@ -54,11 +55,15 @@ def training(result: RunResult, manifest: Manifest | None) -> Iterator[str]:
             "Python": made.python if made is not None else manifest.python if manifest is not None else GONE,
             "libraries": ", ".join(f"{name} {version}" for name, version in libraries.items()) or GONE,
             **({"everything installed": made.lock[:12], "machine": f"{made.system}, {made.processor}"} if made is not None else {}),
-            **({"code": manifest.code[:12], "declaration": manifest.declaration[:12]} if manifest is not None else {}),
+            **({"code": _code(row, manifest), "declaration": manifest.declaration[:12]} if manifest is not None else {}),
             **_cost(result),
             **{title: _size(measured[name]) for name, title in _MEASURED.items() if name in measured},
         }
     )
+
+
+def _code(row: VersionRow, manifest: Manifest) -> str:
+    return manifest.code[:12] + (f", Git commit {commit_text(row.commit)}" if row.commit else "")
 
 
 def _cost(result: RunResult) -> dict[str, str]:

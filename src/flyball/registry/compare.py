@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from flyball.records.base import Record
+from flyball.records.commits import commit_text
 from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.models import Manifest
 from flyball.records.training import RunResult, RunSpec
@@ -16,7 +17,9 @@ _MOST_PLACES = 40
 
 
 class Side(NamedTuple):
-    """One of the two. `declaration` is canonical JSON, `code` the snapshot's files; `manifest` and `result` are None of a run that gave none."""
+    """One of the two. `declaration` is canonical JSON, `code` the snapshot's files, `commit` the Git commit of these; `manifest` and `result` are None
+    of a run that gave none.
+    """
 
     name: str
     spec: RunSpec
@@ -25,6 +28,7 @@ class Side(NamedTuple):
     result: RunResult | None
     manifest: Manifest | None
     verdicts: tuple[Verdict, ...]
+    commit: str = ""
 
 
 class Differs(Record, frozen=True):
@@ -80,6 +84,8 @@ def _differences(first: Side, second: Side) -> Iterator[Differs]:
     yield from _changed("data", first.spec.datasets, second.spec.datasets)
     yield from _declared(first, second)
     yield from _files(first.code, second.code)
+    if first.code != second.code:
+        yield from _changed("code", *({"commit": commit_text(side.commit)} for side in (first, second)))
     known = [side.result.parameters if side.result is not None else side.spec.parameters for side in (first, second)]
     yield from _changed("parameters", *known)
     yield from _changed("environment", _environment(first), _environment(second))

@@ -128,6 +128,8 @@ def register(
     version_digest: str,
     policy_digest: str,
     gates_digest: str = "",
+    features_digest: str = "",
+    commit: str = "",
 ) -> VersionRegistered:
     """A run's result gets its name."""
     return VersionRegistered(
@@ -140,6 +142,8 @@ def register(
         version_digest=version_digest,
         policy_digest=policy_digest,
         gates_digest=gates_digest,
+        features_digest=features_digest,
+        commit=commit,
         data=dict(data),
         metrics=result.metrics,
     )

@@ -21,7 +21,7 @@ _TERM = re.compile(r"([A-Za-z_][\w@.%-]*)(<=|>=|!=|=|<|>)(\S+)")
 _OPS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
     {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq, "!=": operator.ne}
 )
-_WORDS = ("state", "tag", "run", "data", "deprecated", "waived")
+_WORDS = ("state", "tag", "run", "data", "features", "commit", "deprecated", "waived")
 
 
 class Term(NamedTuple):
@@ -98,6 +98,10 @@ def _is(term: Term, row: VersionRow) -> bool:
             return row.run == term.value or row.run.endswith(term.value)
         case "data":
             return name in row.data and row.data[name].startswith(value)
+        case "features":
+            return bool(row.features_digest) and row.features_digest.removeprefix("sha256:").startswith(term.value)
+        case "commit":
+            return bool(row.commit) and row.commit.startswith(term.value)
         case "deprecated":
             return bool(row.deprecated) is (term.value == "yes")
         case _:

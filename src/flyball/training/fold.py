@@ -50,6 +50,7 @@ def fold_queued(projection: Projection, recorded: Recorded) -> None:
         data=event.data,
         as_of=event.as_of,
         judges=event.candidate_version,
+        commit=event.commit,
     )
     model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
     if event.trigger == "reproduction":
