@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from flyball.clock import Clock, Span, SystemClock
 from flyball.compute.local import LocalCompute
 from flyball.data.erasures import Erasures, present
-from flyball.declare.project import find_project, read_project
+from flyball.declare.project import Project, find_project, read_project
 from flyball.declare.units import Money, money
 from flyball.errors import FlyballError, Unavailable
 from flyball.governance.authority import LOOP, Caller
@@ -33,6 +33,7 @@ from flyball.loop.ports import Command, Ports
 from flyball.loop.proving import sign_versions
 from flyball.loop.reading import SCRATCH, Reader, reader_of, sweep_reads
 from flyball.loop.revision import commit_of
+from flyball.loop.sharing import keep_apart, record_of
 from flyball.records.data import DATASETS, ERASURES
 from flyball.records.serving import EPOCHS, RouteTable
 from flyball.serving.layout import Layout, state_folder, write_private
@@ -176,25 +177,21 @@ class Wired:
 def has_ledger(root: Path, env: str = "") -> bool:
     """Whether there is anything to read where the project at `root` keeps its ledger. Makes nothing. Raises DeclarationError, BadInput, Unavailable."""
     settings = read_settings(read_project(root, env).settings, os.environ)
-    return exists(_address(state_folder(root, env), settings), base=root)
-
-
-def _address(folder: Path, settings: Settings) -> str | Path:
-    return settings.database_url or folder / "ledger.db"
+    return exists(record_of(root, env, settings), base=root)
 
 
 def open_project(start: Path, env: str = "", *, claim: bool = False, clock: Clock | None = None) -> Wired:
     """Open the project that `start` is in, in one of its environments; `claim` makes this process the one whose loop commands count.
 
-    Raises NotFound outside a project or without such an environment, BadInput for a bad setting, Unavailable when the store cannot be opened.
+    Raises NotFound (no project, no such environment), BadInput (a setting), DeclarationError (a record that is another's too), Unavailable (the store).
     """
     project = read_project(root := find_project(start), env)
-    settings = read_settings(project.settings, os.environ)
+    settings = _settings(project)
     folder, clock = state_folder(root, env), clock or SystemClock()
     reader = reader_of(project, settings, folder)
     layout = Layout(folder)
     layout.prepare()
-    database = Database.open(_address(folder, settings), base=root)
+    database = Database.open(record_of(root, env, settings), base=root)
     ledger = _ledger(database, clock, claim=claim)
     blobs = LocalBlobs(folder / "blobs")
     identify, admit = (
@@ -245,6 +242,14 @@ def open_project(start: Path, env: str = "", *, claim: bool = False, clock: Cloc
     )
 
 
+def _settings(project: Project) -> Settings:
+    """The settings of a project, in a place of its own. Raises BadInput, DeclarationError."""
+    settings = read_settings(project.settings, os.environ)
+    if project.environments:
+        keep_apart(project.root, project.env, settings)
+    return settings
+
+
 def _ledger(database: Database, clock: Clock, *, claim: bool) -> SqlLedger:
     if not claim:
         return SqlLedger(database, FOLDS, clock)
@@ -261,7 +266,7 @@ def _earlier(root: Path, env: str) -> tuple[SqlLedger, LocalBlobs]:
     """The record and the blobs of the environment before: where flyball.toml says, for the variables here are about this one."""
     folder = state_folder(root, env)
     settings = read_settings(read_project(root, env).settings, {})
-    address = _address(folder, settings)
+    address = record_of(root, env, settings)
     if not exists(address, base=root):
         raise Unavailable(f"the environment {env} has no record yet", why="nothing has run there", fix=f"flyball apply --env {env}")
     database = Database.open(address, base=root)

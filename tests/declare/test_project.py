@@ -112,8 +112,6 @@ def test_an_environment_that_is_not_there_is_refused_with_a_near_one(project: Pa
         ("env = 3", "no list of environments"),
         ("[env]\nport = 3", "no list of environments"),
         ('[env."../../etc"]', "cannot name a project environment"),
-        ('[settings]\ndatabase_url = "sqlite:///a.db"\n[env.staging]', "have the same database_url"),
-        ('[env.a]\nonline_url = "redis://x"\n[env.b]\nonline_url = "redis://x"', r"\[env.b\] and \[env.a\] have the same online_url"),
     ],
 )
 def test_what_no_environment_can_be_is_said(project: Path, text: str, what: str) -> None:

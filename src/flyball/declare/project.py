@@ -16,8 +16,6 @@ from flyball.records.models import valid_name
 
 MARK = "flyball.toml"
 _TABLES = ("settings", "env", "secrets")
-_APART = ("database_url", "online_url")
-"""Settings that name a place which two environments must not share."""
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
 
 
@@ -34,6 +32,8 @@ class Project:
     secrets: Any
     env: str = ""
     environments: tuple[str, ...] = ()
+    secrets_table: str = "[secrets]"
+    """Where flyball.toml says what `secrets` are."""
 
     @property
     def before(self) -> str:
@@ -72,16 +72,28 @@ def read_project(root: Path, env: str = "") -> Project:
         raise NotFound(
             f'{MARK} has no environment "{env[:64]}"', why=listed, fix=f"write [env.{env[:64]}]" if not tables else near(env, tables)
         )
-    settings = toml.get("settings", {})
-    own = {name: value for name, value in tables.get(env, {}).items() if name != "secrets"}
+    own = tables.get(env, {})
     return Project(
         root,
         loop_files(root),
-        {**settings, **own} if isinstance(settings, dict) else settings,
-        tables.get(env, {}).get("secrets", toml.get("secrets", {})),
+        _settings(toml, own),
+        own.get("secrets", toml.get("secrets", {})),
         env,
         tuple(tables),
+        f"[env.{env}.secrets]" if "secrets" in own else "[secrets]",
     )
+
+
+def every_settings(root: Path) -> dict[str, dict[str, Any]]:
+    """What flyball.toml sets for each environment by its name, that of the project itself (empty) first. Raises as `read_project`."""
+    toml = _read(root)
+    return {name: _settings(toml, table) for name, table in {"": {}, **_environments(toml)}.items()}
+
+
+def _settings(toml: dict[str, Any], table: dict[str, Any]) -> Any:
+    """The settings of the project, and those of an environment's table over them; as they stand where they are no table."""
+    shared = toml.get("settings", {})
+    return {**shared, **{name: value for name, value in table.items() if name != "secrets"}} if isinstance(shared, dict) else shared
 
 
 def _read(root: Path) -> dict[str, Any]:
@@ -106,7 +118,7 @@ def _read(root: Path) -> dict[str, Any]:
 
 
 def _environments(toml: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The tables of `[env]`, in the order of the file. Raises DeclarationError for what is no such table, or a place that two share."""
+    """The tables of `[env]`, in the order of the file. Raises DeclarationError for what is no such table."""
     tables = toml.get("env", {})
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise DeclarationError(f"[env] of {MARK} is no list of environments", fix="write [env.staging], and its settings below it")
@@ -115,20 +127,6 @@ def _environments(toml: dict[str, Any]) -> dict[str, dict[str, Any]]:
             valid_name(name, "project environment")
         except BadInput as error:
             raise DeclarationError(f"[env.{name[:64]}] of {MARK}: {error.what}", why=error.why, fix=error.fix) from None
-    shared = toml.get("settings", {})
-    for key in _APART:
-        taken: dict[object, str] = {}
-        for name, table in {"": {}, **tables}.items():
-            value = {**(shared if isinstance(shared, dict) else {}), **table}.get(key, "")
-            if value and value in taken.values():
-                other = next(who for who, what in taken.items() if what == value)
-                whose = f"[env.{other}]" if other else "the project's own environment"
-                raise DeclarationError(
-                    f"[env.{name}] and {whose} have the same {key}",
-                    why="each keeps a record of its own of what was decided and what is served",
-                    fix=f'write another one under [env.{name}]: {key} = "…"',
-                )
-            taken[name] = value
     return tables
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flyball.data.sources.access import Access
+from flyball.data.sources.secrets import read_secrets
 from flyball.declare import codec, live
 from flyball.declare.costs import threshold_of
 from flyball.declare.data import Dataset
@@ -23,6 +24,7 @@ from flyball.errors import FlyballError, Problem
 from flyball.loop.compiling import Broken, Compilation, Compiler
 from flyball.loop.reading import Reader, reader_of
 from flyball.loop.reading import compiled as code
+from flyball.loop.sharing import keep_apart, shared_ports
 from flyball.records.data import DatasetVersion
 from flyball.records.declarations import Compiled
 from flyball.serving.layout import state_folder
@@ -87,11 +89,12 @@ class Standards:
 
 
 class CheckReport(NamedTuple):
-    """A project as checked. `gone` are applied models that no loop file declares any more."""
+    """A project as checked. `gone` are applied models that no loop file declares any more, `doubts` the warnings about the project itself."""
 
     models: tuple[ModelReport, ...]
     broken: tuple[Broken, ...]
     gone: tuple[str, ...]
+    doubts: tuple[Problem, ...] = ()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -102,7 +105,7 @@ class CheckReport(NamedTuple):
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """Every warning."""
-        return tuple(warning for model in self.models for warning in model.warnings)
+        return (*self.doubts, *(warning for model in self.models for warning in model.warnings))
 
 
 def check_project(
@@ -122,8 +125,9 @@ def check_project(
     the report.
     """
     project = read_project(root, env)
-    for each in project.environments:
-        read_settings(read_project(root, each).settings, {})
+    for each in (read_project(root, name) for name in project.environments):
+        keep_apart(root, each.env, read_settings(each.settings, {}))
+        read_secrets(root, each.secrets, table=each.secrets_table)
     compilation = Compiler(project.root).compile(prove="data" if data else "made")
     compilation.refuse_empty(project.root)
     if data and standards is None:
@@ -131,7 +135,8 @@ def check_project(
 
         standards = Standards(Against())
     reader = reader_of(project, Settings(), state_folder(project.root, env)) if data else None
-    return report(compilation, reader, standards=standards, applied=applied or {}, known=known or {}, only=only)
+    checked = report(compilation, reader, standards=standards, applied=applied or {}, known=known or {}, only=only)
+    return checked._replace(doubts=tuple(shared_ports(root)))
 
 
 def report(
@@ -353,6 +358,7 @@ def to_json(checked: CheckReport) -> dict[str, Any]:
         ],
         "broken": [{"file": file.file, "problems": [plain(problem) for problem in file.problems]} for file in checked.broken],
         "gone": list(checked.gone),
+        "warnings": [plain(warning) for warning in checked.doubts],
         "problems": len(checked.problems),
     }
 
@@ -384,6 +390,7 @@ def to_lines(checked: CheckReport) -> list[str]:
         lines += [f"  power          {line.text}" for line in model.power]
         lines += [f"  changed        {difference}" for difference in model.differences]
         lines += [f"  warning  {str(warning).replace(chr(10), chr(10) + '  ')}" for warning in model.warnings]
+    lines += [f"warning  {doubt}" for doubt in checked.doubts]
     lines += [str(problem) for problem in checked.problems]
     lines += [GONE.format(name) for name in checked.gone]
     sums = (len(checked.models), "model"), (len(checked.problems), "problem"), (len(checked.warnings), "warning")

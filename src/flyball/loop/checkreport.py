@@ -21,6 +21,7 @@ def to_markdown(checked: CheckReport) -> str:
     parts: list[str] = [f"## flyball check: {_sums(checked)}", ""]
     if checked.problems:
         parts += ["Problems stop this change: nothing of what they name can be applied.", "", *_told(checked.problems, "problem")]
+    parts += _told(checked.doubts, "warning")
     for model in checked.models:
         parts += _model(model)
     parts += [f"- {code(name)} is applied, and no loop file declares it any more; it goes on as it was" for name in checked.gone]

@@ -124,7 +124,7 @@ class Reader:
 
 def reader_of(project: Project, settings: Settings, folder: Path | None = None) -> Reader:
     """The reader of a project, as its flyball.toml says. folder: its `.flyball`. Raises DeclarationError."""
-    secrets = read_secrets(project.root, project.secrets)
+    secrets = read_secrets(project.root, project.secrets, table=project.secrets_table)
     return Reader(project.root, secrets, float(settings.read_timeout_s), folder and folder / SCRATCH, folder and folder / PUSH)
 
 

@@ -337,11 +337,33 @@ def _driver(held: PoolProxiedConnection) -> Any:
     return held.driver_connection
 
 
+_HERE = frozenset({"", "localhost", "127.0.0.1", "::1"})
+
+
+def place(url: str | Path, *, base: Path = Path()) -> str:
+    """One text for every spelling of an address: where it is the same, the database is. By two names of one server it is not. Raises BadInput."""
+    if not isinstance(url, Path) and _is_postgres(url):
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            return url
+        host = (parsed.host or "").lower()
+        more = sorted((name, str(value)) for name, value in parsed.query.items() if name == "options" or (name == "host" and not host))
+        # whose schema is meant may rest on the user
+        return f"postgresql {'localhost' if host in _HERE else host} {parsed.port or 5432} {parsed.username} {parsed.database} {more}"
+    backend = _backend(url, durable=True, base=base)
+    assert isinstance(backend, Sqlite)
+    return f"sqlite {backend.path.resolve()}"
+
+
+def _is_postgres(url: str) -> bool:
+    return url.partition("://")[0].partition("+")[0] in {"postgresql", "postgres"} and "://" in url
+
+
 def _backend(url: str | Path, *, durable: bool, base: Path) -> Backend:
     if isinstance(url, Path):
         return Sqlite(base / url, durable=durable)
-    scheme = url.partition("://")[0].partition("+")[0] if "://" in url else ""
-    if scheme in {"postgresql", "postgres"}:
+    if _is_postgres(url):
         return _postgres(url, durable=durable)
     try:
         parsed = make_url(url)

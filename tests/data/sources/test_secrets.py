@@ -46,3 +46,13 @@ def test_a_file_that_is_no_text_is_told_without_it(tmp_path):
 def test_what_the_projects_file_cannot_say_is_refused(tmp_path, table):
     with pytest.raises(DeclarationError, match="secrets"):
         read_secrets(tmp_path, table, {})
+
+
+@pytest.mark.parametrize("table", [[], {"vault": "x"}, {"folder": 3}])
+def test_the_table_of_an_environment_is_named_as_it_is_written(tmp_path, table):
+    with pytest.raises(DeclarationError) as refused:
+        read_secrets(tmp_path, table, {}, "[env.production.secrets]")
+    assert "env.production.secrets" in refused.value.what
+    with pytest.raises(BadInput) as missing:
+        read_secrets(tmp_path, {"folder": "there"}, {}, "[env.production.secrets]").get("TOKEN")
+    assert "[env.production.secrets] folder in flyball.toml" in missing.value.fix
