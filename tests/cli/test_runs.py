@@ -109,7 +109,7 @@ def test_versions_are_searched(flyball, two: Path) -> None:
     assert flyball("models", "note", "demand@1.0.0", "--tag", "region=eu", "--project", two).code == 0
     assert found("tag=region:eu") == ["1.0.0"]
     wrong = flyball("models", "list", "--search", "acuracy>1", "--project", two)
-    assert (wrong.code, "accuracy" in wrong.err) == (1, True), wrong.err
+    assert (wrong.code, "accuracy" in wrong.err) == (2, True), wrong.err
     assert "no version is so" in flyball("models", "list", "--search", "mae>1e9", "--project", two).out
 
 

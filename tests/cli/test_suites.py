@@ -65,6 +65,36 @@ def test_cases_that_go_missing_later_hold_the_next_version_and_the_file_is_named
     assert (document["state"], verdict["outcome"]) == ("eligible", "pass"), verdict
 
 
+ENDED = """
+import os
+import polars as pl
+
+def cases():
+    if os.path.exists({flag!r}):
+        os.kill(os.getpid(), 9)
+    return pl.read_csv({csv!r}, try_parse_dates=True)
+
+winter = fb.Dataset(
+    "winter", source=cases,"""
+
+
+def test_cases_whose_reading_is_killed_are_insufficient_whatever_they_were_before(flyball, new: Path) -> None:
+    winter(suited(new, 0.5))
+    file, flag = new / "loop.py", new / "flag"
+    text = file.read_text()
+    code = ENDED.format(flag=str(flag), csv=str(new / "data" / "winter.csv"))
+    file.write_text(re.sub(r'\nwinter = fb.Dataset\(\n    "winter",\n    source="data/winter.csv",', lambda _: code, text))
+    document, verdict = trained(flyball, new)
+    assert document["state"] == "eligible", verdict["why"]
+    flag.touch()
+    told = flyball("train", "demand", "--trials", 0, "--set", "max_depth=3", "--project", new)
+    assert "INSUFFICIENT  suite winter: r2 ≥ 0.5" in told.out, told
+    assert "was ended by SIGKILL" in told.out
+    flag.unlink()
+    document, verdict = trained(flyball, new)
+    assert (document["state"], verdict["outcome"]) == ("eligible", "pass"), verdict
+
+
 def test_a_version_that_does_badly_on_its_suite_is_rejected(flyball, new: Path) -> None:
     winter(suited(new, 0.9999))
     document, verdict = trained(flyball, new)

@@ -19,6 +19,9 @@ import flyball as fb
 import numpy as np
 import polars as pl
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 rows = fb.Dataset("rows", source="rows.csv", columns={"a": float, "b": float, "town": str, "y": fb.column(TYPE, KIND)})
@@ -61,19 +64,21 @@ def run(project):
     return made
 
 
-def test_a_linear_model_that_does_as_well_is_named_and_dominates_a_worse_candidate(run):
+def test_a_linear_model_that_does_better_is_named_and_dominates_a_worse_candidate(run):
     result, report = run(straight(), f"return DecisionTreeClassifier(random_state=0).fit({NUMBERS}, y)")
     linear = report.simpler.models[0]
     assert linear.name == "linear"
     assert linear.as_good
-    assert result.notes[0].startswith("a simpler model does as well: linear, accuracy 0.")
+    assert result.notes[0].startswith("a simpler model does better: linear, accuracy 0.")
+    assert linear.difference.high < 0
+    assert "the candidate is shown to be worse (−0." in result.notes[0]
     assert "linear" in report.simpler.dominating
     assert result.verdicts[0].outcome == Outcome.FAIL
     assert "linear" in result.verdicts[0].why
 
 
 def test_a_candidate_that_sees_what_is_not_linear_is_shown_to_be_better(run):
-    _, report = run(crooked(), f"return HistGradientBoostingClassifier(max_iter=60, random_state=0).fit({NUMBERS}, y)")
+    _, report = run(crooked(), f"return HistGradientBoostingClassifier(max_iter=200, random_state=0).fit({NUMBERS}, y)")
     linear, boosting = report.simpler.models
     assert not linear.as_good
     assert linear.difference.low > 0.3
@@ -88,6 +93,13 @@ def test_where_none_does_as_well_nothing_is_said(run):
     assert [each.as_good for each in report.simpler.models] == [False, False]
     assert not any("simpler" in note for note in result.notes)
     assert result.verdicts[0].outcome == Outcome.PASS
+
+
+def test_a_candidate_that_is_the_simpler_model_is_not_told_so(run):
+    rows = straight().with_columns(town=pl.lit("u"))
+    result, report = run(rows, f"return make_pipeline(StandardScaler(), LogisticRegression(max_iter=100)).fit({NUMBERS}, y)")
+    assert report.simpler.models[0].difference.value == 0
+    assert not any("simpler" in note for note in result.notes)
 
 
 def test_of_several_classes_and_of_numbers_too(run):

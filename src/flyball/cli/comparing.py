@@ -9,8 +9,10 @@ import typer
 from flyball.cli import common
 from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.output import Output, estimate, number
+from flyball.declare.metrics import metric_info
+from flyball.declare.units import shown_size
 from flyball.loop import sides
-from flyball.registry.compare import Comparison, compare
+from flyball.registry.compare import Comparison, MetricBeside, compare
 
 Version = Annotated[str, typer.Argument(metavar="MODEL[@V]", help="without a version: the champion, else the newest")]
 
@@ -46,9 +48,9 @@ def show(out: Output, found: Comparison) -> None:
         [
             each.metric,
             each.slice,
-            estimate(each.first) if each.first is not None else "–",
-            estimate(each.second) if each.second is not None else "–",
-            "–" if each.difference is None else f"{'+' if each.difference > 0 else ''}{number(each.difference)}",
+            estimate(each.first, _unit(each)) if each.first is not None else "–",
+            estimate(each.second, _unit(each)) if each.second is not None else "–",
+            _apart(each),
         ]
         for each in found.metrics
     ]
@@ -58,6 +60,19 @@ def show(out: Output, found: Comparison) -> None:
         verdicts = [[each.gate, each.slice, _outcome(each.first), _outcome(each.second)] for each in found.verdicts]
         out.table(("GATE", "SLICE", found.first, found.second), verdicts)
     out.document(found)
+
+
+def _unit(each: MetricBeside) -> str:
+    info = metric_info(each.metric)
+    return info.unit if info is not None else ""
+
+
+def _apart(each: MetricBeside) -> str:
+    if each.difference is None:
+        return "–"
+    size, unit = abs(each.difference), _unit(each)
+    shown = shown_size(size) if unit == "B" else f"{number(size)}{' ms' if unit == 'ms' else ''}"
+    return f"{'+' if each.difference > 0 else '−' if each.difference < 0 else ''}{shown}"
 
 
 def _outcome(outcome: str | None) -> str:

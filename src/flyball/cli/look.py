@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from flyball.data.refresh import refresh
+from flyball.data.refresh import not_read, refresh
 from flyball.declare.reads import looked_at
 from flyball.errors import FlyballError
 from flyball.loop.pushing import compact
@@ -39,7 +39,8 @@ def look(wired: Wired, model: Model, looked: set[str] | None = None) -> DatasetR
         except FlyballError as error:
             if name in needed or error.code in LOST:
                 raise
-            continue  # cases of a suite that are not there: what they judge lacks data, and each verdict says so
+            # cases of a suite that cannot be read: no former ones stand in for them, and each verdict says so
+            found = not_read(dataset, access, error)
         if isinstance(found, DataCommitted | DataRefused):
             commit(ports, found)
         compact(wired.layout.push, dataset, ports.ledger.state().get(DATASETS, name))

@@ -15,6 +15,7 @@ from flyball.cli.document import DOCUMENT
 from flyball.cli.hints import HINTS
 from flyball.cli.screen import cut, fitted, narrowed
 from flyball.clock import Instant, rfc3339
+from flyball.declare.units import shown_size
 from flyball.errors import plain
 from flyball.records.base import Record
 from flyball.records.codec import encode_hook
@@ -151,11 +152,15 @@ def number(value: float) -> str:
     return f"{value:.3g}".replace("-", "−")
 
 
-def estimate(found: Estimate | None) -> str:
-    """A value with its interval and n: "0.768 [0.70, 0.83] n=144"."""
+def estimate(found: Estimate | None, unit: str = "") -> str:
+    """A value with its interval and n: "0.768 [0.70, 0.83] n=144". `unit` is the metric's: "B" a size, "ms" a time."""
     if found is None:
         return ""
     if found.value is None:
         return found.why or "not known"
+    if unit == "B":
+        return shown_size(found.value)
     interval = "" if found.low is None or found.high is None else f" [{number(found.low)}, {number(found.high)}]"
-    return f"{number(found.value)}{interval} n={found.n:,}"
+    value = f"{number(found.value)}{f' {unit}' if unit == 'ms' else ''}"
+    # a number of no rows is one that was counted in full
+    return f"{value}{interval}" + (f" n={found.n:,}" if found.n else "")

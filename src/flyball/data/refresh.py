@@ -22,7 +22,7 @@ from flyball.data.sources.spool import Spool
 from flyball.data.subjects import heeded
 from flyball.data.writing import Written
 from flyball.declare.data import Dataset
-from flyball.errors import BadInput
+from flyball.errors import BadInput, FlyballError
 from flyball.ledger.bounds import clipped, fullest
 from flyball.records.data import DataCommitted, DataRefused, DatasetRow, Finding
 from flyball.store.blobs import Blobs
@@ -61,6 +61,11 @@ def refresh(
         rows = spool if timed else lambda: source.stream(dataset, at)
         reading = _Reading(dataset, at, erasures, lambda again: against.checker(dataset, at, blobs, head, again), mark, rows)
         return _committed(dataset, at, blobs, row, reading, timed=timed)
+
+
+def not_read(dataset: Dataset, root: Path | Access, error: FlyballError) -> DataRefused:
+    """What is recorded of a source that could not be looked at. The mark is none that a look ever comes to: the next one reads it again."""
+    return DataRefused(name=dataset.name, source_mark=f"{source.mark(dataset, root)}-unread", violations=(clipped(str(error), LONGEST),))
 
 
 def _committed(

@@ -95,18 +95,22 @@ def simpler_lines(found: Simplers) -> Iterator[str]:
 
 
 def as_good(found: Simplers) -> Iterator[str]:
-    """The plainest model that does as well as the candidate, if there is one."""
+    """The plainest model that does as well as the candidate, or better, if there is one. A candidate that answers as it does is that model."""
     name = found.objective
     mine = found.candidate.get(name)
     for each in found.models:
-        theirs = each.metrics.get(name)
-        if each.as_good and mine is not None and theirs is not None and mine.value is not None and theirs.value is not None:
-            ends = f" [{number(each.difference.low)}, {number(each.difference.high)}]" if each.difference.low is not None else ""
-            yield (
-                f"a simpler model does as well: {each.name}, {name} {number(theirs.value)} against {number(mine.value)} on {found.holdout_rows:,} rows; "
-                f"the candidate is not shown to be better ({number(each.difference.value)}{ends})"
-            )
+        theirs, apart = each.metrics.get(name), each.difference
+        if not each.as_good or mine is None or theirs is None or mine.value is None or theirs.value is None:
+            continue
+        if each.alike:
             return
+        better = apart.high is not None and apart.high < 0
+        ends = f" [{number(apart.low)}, {number(apart.high)}]" if apart.low is not None else ""
+        yield (
+            f"a simpler model does {'better' if better else 'as well'}: {each.name}, {name} {number(theirs.value)} against {number(mine.value)} on "
+            f"{found.holdout_rows:,} rows; the candidate is {'shown to be worse' if better else 'not shown to be better'} ({number(apart.value)}{ends})"
+        )
+        return
 
 
 def data_lines(found: DataFacts) -> Iterator[str]:

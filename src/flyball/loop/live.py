@@ -24,7 +24,7 @@ from flyball.loop.pushing import compact
 from flyball.loop.reading import Code, Reader, applied
 from flyball.records import codec
 from flyball.records.base import Event, Receipt
-from flyball.records.data import DataRefused, DatasetRow
+from flyball.records.data import DatasetRow
 from flyball.records.declarations import DeclarationRow
 from flyball.records.monitoring import Batch, Cursor, Evidence, Watch
 from flyball.records.serving import SegmentRow
@@ -231,7 +231,10 @@ class LiveData:
         name = dataset.name
         self._killed[name] = tries = self._killed.get(name, 0) + 1
         if tries >= TRIES:
-            self._found[name] = DataRefused(name=name, source_mark=f"{self._mark(dataset)}-killed", violations=(str(error),))
+            # what reads takes data frames along, and most commands look at no source
+            from flyball.data.refresh import not_read
+
+            self._found[name] = not_read(dataset, self._reader.root, error)
         else:
             self._next[name] = (self._next.get(name, ("", 0))[0], self._now() + int(error.retry_after * 1_000_000))
 

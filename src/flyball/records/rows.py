@@ -25,7 +25,7 @@ class DataFacts(Record, frozen=True):
 
 class Simpler(Record, frozen=True):
     """A model that asks for little: its metrics on the rows that judged it. `as_good`: the candidate cannot be shown to be better in the objective;
-    `difference` is by how much it is (above 0: the candidate is better).
+    `difference` is by how much it is (above 0: the candidate is better). `alike`: it answers every row as the candidate does.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Simpler(Record, frozen=True):
     metrics: dict[str, Estimate]
     as_good: bool
     difference: Estimate
+    alike: bool = False
 
 
 class Simplers(Record, frozen=True):

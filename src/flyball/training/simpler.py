@@ -58,7 +58,17 @@ def simpler(subject: Subject) -> Found:
         theirs = frame.with_columns(answers(given))
         metrics = estimates(model, theirs, classes)
         difference, better = _paired(subject, frame, theirs)
-        found.append(Simpler(name=name, rows=train.height, cpu_s=cpu_s, metrics=metrics, as_good=not better, difference=difference))
+        found.append(
+            Simpler(
+                name=name,
+                rows=train.height,
+                cpu_s=cpu_s,
+                metrics=metrics,
+                as_good=not better,
+                difference=difference,
+                alike=_alike(frame["value"], theirs["value"]),
+            )
+        )
         if dominates(metrics, candidate):
             dominating.append(name)
     dominating += _others(subject)
@@ -67,6 +77,12 @@ def simpler(subject: Subject) -> Found:
     )
     count = Estimate(value=float(len(dominating)), n=frame.height, why=", ".join(dominating))
     return Found({"simpler": told}, {"dominated": count})
+
+
+def _alike(mine: pl.Series, theirs: pl.Series) -> bool:
+    if mine.dtype.is_float() and theirs.dtype.is_float():
+        return bool(np.allclose(mine.to_numpy(), theirs.to_numpy(), rtol=1e-6))
+    return bool((mine == theirs).all())
 
 
 def _rows(subject: Subject, judged: int) -> tuple[pl.DataFrame, pl.DataFrame]:
