@@ -16,15 +16,15 @@ from flyball.compute.local import LocalCompute
 from flyball.data.erasures import Erasures, present
 from flyball.declare.project import Project, find_project, read_project
 from flyball.declare.units import Money, money
-from flyball.errors import FlyballError, Unavailable
+from flyball.errors import FlyballError
 from flyball.governance.authority import LOOP, Caller
-from flyball.ledger.folds import fold_hash
-from flyball.ledger.ledger import SqlLedger, read_head
+from flyball.ledger.ledger import SqlLedger
 from flyball.loop import carrying
 from flyball.loop.authority import Authorised, Drive, permit
 from flyball.loop.folds import FOLDS
 from flyball.loop.library import BlobLibrary
 from flyball.loop.live import FencedLedger, LiveCounts, LiveData, LiveRuns
+from flyball.loop.live_before import EarlierEnvironment
 from flyball.loop.live_online import LiveViews
 from flyball.loop.live_probe import LiveProbe
 from flyball.loop.local import admitted, holder, local_caller, local_secret
@@ -221,7 +221,7 @@ def open_project(start: Path, env: str = "", *, claim: bool = False, clock: Cloc
         cpu_price=cpu_price(settings),
         views=_views(settings, layout, blobs, clock, claim=claim),
         environment=env,
-        before=_before(root, project.before, clock) if project.before else None,
+        before=EarlierEnvironment(project.before, root, env, ledger, clock) if project.before else None,
         commit_of=partial(commit_of, root),
         probe=LiveProbe(layout, blobs, partial(secret, root, env)) if claim and project.is_followed else None,
     )
@@ -256,31 +256,6 @@ def _ledger(database: Database, clock: Clock, *, claim: bool) -> SqlLedger:
     fenced = FencedLedger(database, FOLDS, clock)
     fenced.fence = fenced.claim()
     return fenced
-
-
-def _before(root: Path, env: str, clock: Clock) -> carrying.EarlierEnvironment:
-    return carrying.EarlierEnvironment(env, lru_cache(maxsize=1)(partial(_earlier, root, env)), clock)
-
-
-def _earlier(root: Path, env: str) -> tuple[SqlLedger, LocalBlobs]:
-    """The record and the blobs of the environment before: where flyball.toml says, for the variables here are about this one."""
-    folder = state_folder(root, env)
-    settings = read_settings(read_project(root, env).settings, {})
-    address = record_of(root, env, settings)
-    if not exists(address, base=root):
-        raise Unavailable(f"the environment {env} has no record yet", why="nothing has run there", fix=f"flyball apply --env {env}")
-    database = Database.open(address, base=root)
-    with database.reading() as connection:
-        written_by = read_head(connection, database).fold_hash
-    if written_by != fold_hash(FOLDS):
-        # opened as a ledger it would be made anew from here, and whoever runs it would have to give up
-        database.close()
-        raise Unavailable(
-            f"the environment {env} is run by another version of flyball",
-            why="what it knows is written in another way than this version reads",
-            fix=f"run both by the same: flyball status --env {env} says more",
-        )
-    return SqlLedger(database, FOLDS, SystemClock()), LocalBlobs(folder / "blobs")
 
 
 def online_store(settings: Settings, layout: Layout) -> OnlineStore:

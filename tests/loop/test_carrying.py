@@ -19,7 +19,6 @@ from flyball.ledger.verify import verify
 from flyball.loop.backup import backup
 from flyball.loop.carrying import (
     Carry,
-    EarlierEnvironment,
     Offer,
     Want,
     bring,
@@ -31,6 +30,7 @@ from flyball.loop.carrying import (
 )
 from flyball.loop.folds import FOLDS
 from flyball.loop.integration import NoteIntegration, decide_note_integration
+from flyball.loop.live_before import EarlierEnvironment
 from flyball.loop.restoring import restore
 from flyball.loop.tick import observe_environments
 from flyball.records import codec

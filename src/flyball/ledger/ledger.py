@@ -136,6 +136,11 @@ class SqlLedger:
         """How many events there are."""
         return self.head().size
 
+    def origin(self) -> bytes:
+        """The hash of the first event; empty before there is one. No two records have the same, for its time and its command are its own; a copy has."""
+        with self.database.reading() as connection:
+            return nodes(connection, self.database)(0, 0) if read_head(connection, self.database).size else b""
+
     def personal(self, digest: str) -> str | None:
         """The personal text that an event holds the hash of; None where it was erased or never there. Raises Corrupt."""
         with self.database.reading() as connection:

@@ -6,37 +6,30 @@ no and their waivers count where they were given. It takes nothing that was not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from flyball.clock import Clock, Instant
-from flyball.errors import Conflict, FlyballError, NotFound, Refused, Unavailable
+from flyball.clock import Instant
+from flyball.errors import FlyballError, Unavailable
 from flyball.governance.authority import LOOP, Caller
-from flyball.ledger.bounds import clipped
-from flyball.ledger.references import OPENED, Kind, inner, references
 from flyball.loop.authority import permit
-from flyball.records import codec
 from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.environments import WANTED, TrainingWanted, VersionCarried
 from flyball.records.integration import Integration
-from flyball.records.training import RUNS, RunResult, RunRow
+from flyball.records.training import RunResult, RunRow
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
 from flyball.registry import approvals
 from flyball.registry import rules as registry
 from flyball.registry.fold import carried
 
 if TYPE_CHECKING:
-    from flyball.ledger.ledger import SqlLedger
     from flyball.loop.ports import Ports
-    from flyball.store.blobs import Blobs
 
 ACTOR = "loop"
-_RELEASED = (VersionState.DEPLOYED, VersionState.RETIRED)
-_LOOKED_AT = 10_000
-"""Of so many new events it is looked which models they are about; after more, every model may have changed."""
+RELEASED = (VersionState.DEPLOYED, VersionState.RETIRED)
 
 
 class Offer(Record, frozen=True):
@@ -131,7 +124,7 @@ def is_news(own: VersionRow | None, there: VersionRow, origin: str) -> bool:
 def _judged(row: VersionRow, offer: Offer, now: Instant) -> Event:
     """What the verdicts that were measured come to, with what persons have said here."""
     verdicts = approvals.lifted(row, offer.what.verdicts, offer.row.gates_digest, now)
-    return registry.judge(row.model, row.version, verdicts, offer.row.result, offer.row.gates_digest, released=row.state in _RELEASED)
+    return registry.judge(row.model, row.version, verdicts, offer.row.result, offer.row.gates_digest, released=row.state in RELEASED)
 
 
 def decide_want(state: State, command: Want, _now: Instant) -> Sequence[Event]:
@@ -146,102 +139,11 @@ def unchecked(row: VersionRow) -> str:
     """Why a version may not go on to the next environment, by how it stands in this one; empty if it may."""
     if row.state is VersionState.QUARANTINED:
         return f"it is in quarantine there: {row.quarantined}"
-    if row.state not in _RELEASED:
+    if row.state not in RELEASED:
         return f"it is {row.state.value} there, and answers nobody"
     if row.integration is None or not row.integration.checks:
         return "it was not tried through its gateway there yet"
     return "; ".join(f"{check.name}: {check.told}" for check in row.integration.failed)
-
-
-class EarlierEnvironment:
-    """The environment before this one, by its record and its blobs. Opened when it is first needed; nothing runs there for it."""
-
-    def __init__(self, name: str, opened: Callable[[], tuple[SqlLedger, Blobs]], clock: Clock) -> None:
-        self._name, self._opened, self._clock = name, opened, clock
-        self._seen = 0
-        self._followed: set[str] = set()
-
-    @property
-    def name(self) -> str:
-        """What flyball.toml calls it."""
-        return self._name
-
-    def due(self, models: Sequence[str]) -> list[str]:
-        """Those of the models that were not followed yet, or of which something was recorded there since. Raises Unavailable, Corrupt."""
-        ledger = self._opened()[0]
-        size = ledger.size()
-        if 0 <= size - self._seen <= _LOOKED_AT:
-            for recorded in ledger.read(self._seen, size - self._seen):
-                self._followed.discard(getattr(recorded.event, "model", ""))
-        else:
-            self._followed.clear()
-        self._seen = size
-        return [model for model in models if model not in self._followed]
-
-    def followed(self, model: str) -> None:
-        """All that is there of a model is here. Until this is said, it stays due: what failed, or was killed, is done again."""
-        self._followed.add(model)
-
-    def tried(self, model: str, here: Sequence[str]) -> list[VersionRow]:
-        """The version that answers there, and those of `here`, as far as they were tried there and held. Raises Unavailable."""
-        state = self._opened()[0].state()
-        roles = state.get(MODELS, model)
-        numbers = dict.fromkeys(filter(None, (roles.champion if roles is not None else "", *here)))
-        rows = [state.get(VERSIONS, f"{model}/{number}") for number in numbers]
-        return [row for row in rows if row is not None and not unchecked(row)]
-
-    def offer(self, model: str, version: str) -> Offer:
-        """A version as it stands there. Raises NotFound, Refused for one that was not tried there or did not hold, Unavailable."""
-        ledger, blobs = self._opened()
-        state = ledger.state()
-        row = state.get(VERSIONS, f"{model}/{version}")
-        run = state.get(RUNS, row.run) if row is not None else None
-        ref = f"{model}@{version}"
-        if row is None or run is None:
-            raise NotFound(f"{self._name} has no version {ref}", fix=f"flyball models list {model} --env {self._name}")
-        if why := unchecked(row):
-            fix = f"flyball release {ref} --env {self._name}" if row.state not in _RELEASED else f"flyball up --env {self._name} tries it"
-            raise Refused(f"{self._name} has not checked {ref}", why=why, fix=fix, code="not-checked")
-        what = codec.decode(blobs.get(row.result), RunResult)
-        # after what is taken from it, which is thus among its first `size` events
-        head = ledger.head()
-        return Offer(origin=self._name, row=row, run=run, what=what, size=head.size, root=head.root.hex())
-
-    def copy(self, offer: Offer, blobs: Blobs) -> None:
-        """Bring everything that a version is made of, and was judged by. Raises NotFound, Corrupt, Unavailable."""
-        source = self._opened()[1]
-        waiting: list[tuple[str, Kind]] = [(found.digest, found.kind) for each in (offer.row, offer.run) for found in references(each)]
-        seen: set[str] = set()
-        while waiting:
-            digest, kind = waiting.pop()
-            if digest in seen:
-                continue
-            seen.add(digest)
-            if kind not in OPENED and _is_kept(blobs, digest):
-                continue
-            data = source.get(digest)
-            waiting += [(found.digest, found.kind) for found in inner(kind, data)]
-            blobs.put(data)
-
-    def want(self, model: str, origin: str, reason: str) -> None:
-        """Say there that a training is wanted here. Raises Unavailable."""
-        ledger = self._opened()[0]
-        command = Want(id=self._clock.new_id("cmd"), actor=ACTOR, model=model, origin=origin, reason=clipped(reason))
-        if decide_want(ledger.state(), command, self._clock.now()):
-            try:
-                ledger.execute(command, decide_want)
-            except Conflict as error:
-                # of its record, not of the one that whoever asks has a hold on
-                raise Unavailable(f"{self._name} cannot be told: {error.what}", why=error.why, fix=error.fix) from error
-
-
-def _is_kept(blobs: Blobs, digest: str) -> bool:
-    """Whether a blob is there, and stays: nobody else may need it yet, and what nobody needs is collected."""
-    try:
-        blobs.refresh(digest)
-    except NotFound:
-        return False
-    return True
 
 
 def bring(ports: Ports, model: str, version: str, caller: Caller = LOOP) -> None:
@@ -271,7 +173,7 @@ def follow(ports: Ports, model: str) -> None:
         return
     state = ports.ledger.state()
     roles = state.get(MODELS, model) or ModelRow(model=model)
-    with away(ports.before.name):
+    with away():
         for there in ports.before.tried(model, (roles.champion, roles.newest)):
             if is_news(state.get(VERSIONS, f"{model}/{there.version}"), there, ports.before.name):
                 bring(ports, model, there.version)
@@ -282,26 +184,26 @@ def take_up(ports: Ports, model: str, version: str) -> None:
     there, FlyballError.
     """
     if ports.before is not None:
-        with away(ports.before.name):
+        with away():
             bring(ports, model, version)
 
 
 def hand_on(ports: Ports, model: str, reason: str) -> None:
     """Say where versions are made that a training is wanted here. Raises FlyballError."""
     if ports.before is not None:
-        with away(ports.before.name):
+        with away():
             ports.before.want(model, ports.environment, reason)
 
 
 @contextmanager
-def away(name: str) -> Iterator[None]:
+def away() -> Iterator[None]:
     """An environment that cannot be reached is one model's trouble at a time: what is served here does not wait for it."""
     try:
         yield
     except Unavailable as error:
-        raise FlyballError(
-            f"the environment {name} cannot be read", why=f"{error.what}: {error.why}", fix="it is tried again", code="environment-away"
-        ) from error
+        if error.code != "environment-away":
+            raise
+        raise FlyballError(error.what, why=error.why, fix=error.fix, code=error.code) from error
 
 
 def checked_before(version: VersionRow, before: str) -> Refusal | None:

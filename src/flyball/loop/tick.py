@@ -115,7 +115,7 @@ def observe_environments(ports: Ports, declared: list[DeclarationRow], failed: l
         return
     due: list[str] = []
     # one that does not answer is asked once, and not for each model
-    with one_models_own(failed), away(ports.before.name):
+    with one_models_own(failed), away():
         due = ports.before.due([row.model for row in declared])
     for model in due:
         with one_models_own(failed):

@@ -134,6 +134,14 @@ class Postgres:
         """No other way in: a server that takes no writes is still opened the usual way."""
         return None
 
+    def looking(self) -> Postgres:
+        """The usual way in: readers of a server write nothing."""
+        return self
+
+    def is_current(self) -> bool:
+        """Whether what is written from now on is seen: always."""
+        return True
+
     def explain(self, error: Exception) -> FlyballError:
         """What an error of the driver means to a person."""
         state = getattr(error, "sqlstate", None) or ""

@@ -18,7 +18,7 @@ from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
-from flyball.errors import BadInput, Conflict, FlyballError
+from flyball.errors import BadInput, Conflict, FlyballError, Unavailable
 from flyball.store import tables
 from flyball.store.sqlite import Sqlite
 from flyball.store.statements import compile_making, compile_statements
@@ -76,6 +76,14 @@ class Backend(Protocol):
 
     def for_reading(self, error: Exception, /) -> Backend | None:
         """The way in that is left for reading alone after opening failed with `error`; None: there is none."""
+        ...
+
+    def looking(self) -> Backend:
+        """The way in for who only ever reads what another one writes."""
+        ...
+
+    def is_current(self) -> bool:
+        """Whether what is written from now on is seen this way."""
         ...
 
     def explain(self, error: Exception, /) -> FlyballError:
@@ -138,6 +146,27 @@ class Database:
             else:
                 database._prepare()
         return database
+
+    @classmethod
+    def look(cls, url: str | Path, *, base: Path = Path()) -> Database:
+        """Open what is there, which another one writes, for reading alone: nothing is made, and no right to write is needed.
+
+        What `is_current` says no of is to be opened anew. Raises as `open`; Unavailable where nothing is there.
+        """
+        database = cls(_backend(url, durable=True, base=base).looking())
+        try:
+            whole = database._is_whole()
+        except FlyballError:
+            database.close()
+            raise
+        if not whole:
+            database.close()
+            raise Unavailable(f"{database.name} holds no record yet", why="not all tables of one are there", fix="start what writes it")
+        return database
+
+    def is_current(self) -> bool:
+        """Whether what is written from now on is seen through this."""
+        return self.backend.is_current()
 
     @classmethod
     def _open_for_reading(cls, backend: Backend, error: Exception) -> Database:

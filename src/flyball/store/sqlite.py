@@ -22,6 +22,7 @@ ROOM = 1 << 20
 """A disk with less free than this many bytes is what an error of it comes from: a ledger's smallest write and its shared memory take less."""
 # the driver looks for a way to adapt every value of a type that it does not write as it is, bytes among them: so it finds one at once
 sqlite3.register_adapter(bytes, bytes)
+_UNCHANGING = "immutable=1"
 _CANNOT_WRITE = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_IOERR", "SQLITE_FULL")
 
 
@@ -57,7 +58,10 @@ class SqliteConnection(sqlite3.Connection):
 
 
 class Sqlite:
-    """A database in the file `path`; `durable` as in `Database.open`; `address`: a way in for reading only, else the path itself is opened."""
+    """A database in the file `path`; `durable` as in `Database.open`; `address`: a way in for reading only, else the path itself is opened.
+
+    `looks`: it is another one's, and nothing is to be written to it.
+    """
 
     errors: ClassVar[type[Exception]] = sqlite3.Error
     begin_reading = "BEGIN"
@@ -72,12 +76,14 @@ FROM sqlite_schema WHERE type = 'trigger' ORDER BY 1
     before_erasing: tuple[str, ...] = ("PRAGMA secure_delete = ON",)
     after_erasing: tuple[str, ...] = ("PRAGMA wal_checkpoint(TRUNCATE)",)
 
-    def __init__(self, path: Path, *, durable: bool = True, address: str = "") -> None:
+    def __init__(self, path: Path, *, durable: bool = True, address: str = "", looks: bool = False) -> None:
         self.path = path
         self.name = str(path)
         self.dialect: Dialect = dialect()
         self._durable = durable
         self._address = address
+        self._looks = looks
+        self._file = _file(path)
 
     def prepare(self) -> None:
         """Make the folder that the file is to lie in. Raises Unusable, Unavailable (no room)."""
@@ -111,9 +117,17 @@ FROM sqlite_schema WHERE type = 'trigger' ORDER BY 1
         address = _readable(self.path) if isinstance(error, sqlite3.Error) and _name(error).startswith(_CANNOT_WRITE) else ""
         return Sqlite(self.path, durable=self._durable, address=address) if address else None
 
+    def looking(self) -> Sqlite:
+        """The way in for reading alone, whoever owns the file."""
+        return Sqlite(self.path, address=_readable(self.path) or _reading(self.path), looks=True)
+
+    def is_current(self) -> bool:
+        """Whether what is written from now on is seen: not where the file is read as one that never changes, nor where another one lies there now."""
+        return _UNCHANGING not in self._address and self._file == _file(self.path)
+
     def explain(self, error: Exception) -> FlyballError:
         """What an error of the driver means to a person."""
-        return _explain(self.path, error, opened_for_reading=bool(self._address))
+        return _explain(self.path, error, opened_for_reading=bool(self._address), looks=self._looks)
 
 
 def _plain(address: str | Path, *, uri: bool = False) -> SqliteConnection:
@@ -123,15 +137,28 @@ def _plain(address: str | Path, *, uri: bool = False) -> SqliteConnection:
 
 def _readable(path: Path) -> str:
     """The address by which a database can be read without writing anything beside it; empty if it cannot."""
-    address = f"{path.absolute().as_uri()}?mode=ro"
+    address = _reading(path)
     log = path.with_name(f"{path.name}-wal")
     # SQLite reads a log through shared memory that it may have to make; where there is no log, the file alone is the whole database
-    unlogged = [f"{address}&immutable=1"] if not log.exists() or not log.stat().st_size else []
+    unlogged = [f"{address}&{_UNCHANGING}"] if not log.exists() or not log.stat().st_size else []
     for each in (address, *unlogged):
         with suppress(sqlite3.Error), closing(_plain(each, uri=True)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             return each
     return ""
+
+
+def _reading(path: Path) -> str:
+    return f"{path.absolute().as_uri()}?mode=ro"
+
+
+def _file(path: Path) -> tuple[int, int]:
+    """Which file lies there; zeros for none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
@@ -152,9 +179,16 @@ def _name(error: Exception) -> str:
     return getattr(error, "sqlite_errorname", None) or ""
 
 
-def _explain(path: Path, error: Exception, *, opened_for_reading: bool = False) -> FlyballError:
+def _explain(path: Path, error: Exception, *, opened_for_reading: bool = False, looks: bool = False) -> FlyballError:
     """What happened, why and what to do, for each kind of error that a user can meet."""
     name = _name(error)
+    if looks and name.startswith(_CANNOT_WRITE) and not _is_full(path.parent):
+        return Unusable(
+            f"{path} cannot be read",
+            why=f"{error}: this user may not read the file, its folder or the log beside it, or the system gave no file",
+            fix="give this user the right to read the folder and what is in it",
+            retry_after=30,
+        )
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Unavailable(
             f"{path} is busy",
