@@ -9,7 +9,7 @@ from flyball.records.data import DataCommitted, DataRefused, DatasetVersion, Fin
 from flyball.records.declarations import DeclarationHealed, DeclarationRefused
 from flyball.records.estimates import Outcome, Verdict
 from flyball.records.monitoring import IncidentOpened
-from flyball.records.training import RunFailed, RunQueued
+from flyball.records.training import RunCancelled, RunFailed, RunQueued
 from flyball.records.versions import ChampionChanged, VersionHeld
 
 NEW = Finding(rule="unseen", severity="warn", text="k: 3 of 9 new rows have a value that was never there: z (3)")
@@ -29,6 +29,8 @@ VERDICTS = (Verdict(check="a ≥ 1", outcome=Outcome.PASS), *(Verdict(check=f"c{
         (DataCommitted(version=VERSION, findings=(NEW,)), "bad", "rows@1.0.0 warns: k: 3 of 9 new rows have a value that was never there: z (3)"),
         (RunQueued(run="r", model="m", trigger="monitor", reason="drift", spec="s"), "plain", "m: drift"),
         (RunFailed(run="run_1", why="no rows\n    fix  more"), "bad", "run_1 failed: no rows"),
+        (RunCancelled(run="run_1", reason="the wrong data\nsee the chat"), "plain", "run_1 was cancelled: the wrong data"),
+        (RunCancelled(run="run_1", reason=""), "plain", "run_1 was cancelled: no reason was given"),
         (VersionHeld(model="m", version="1.1.0", verdicts=VERDICTS), "bad", "m@1.1.0 is stopped: c0 ≥ 1; c1 ≥ 1; c2 ≥ 1; c3 ≥ 1; c4 ≥ 1; and 2 more"),
         (ChampionChanged(model="m", version="1.1.0", former="1.0.0", rollback=False, reason=""), "good", "m@1.1.0, before it 1.0.0"),
         (IncidentOpened(incident="inc", model="m", failure_mode="errors", alert="", what="bad", cause="", owner="", actions=()), "bad", "inc m: bad"),
