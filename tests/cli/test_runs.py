@@ -97,6 +97,21 @@ def test_two_runs_and_two_versions_stand_side_by_side(flyball, two: Path) -> Non
     assert "both were made of the same" in flyball("models", "compare", "demand@1.0.0", "demand@1.0.0", "--project", two).out
 
 
+def test_a_training_that_has_no_news_says_whose_result_it_shows(flyball, trained: Path) -> None:
+    first = flyball("runs", "--project", trained, "--json").document["runs"][0]["run"]
+    same = flyball("train", "demand", "--trials", 0, "--project", trained)
+    assert (same.code, "nothing was fitted" in same.out, "cost " in same.out) == (0, True, False), same.out
+    assert f"same      nothing has changed since {first}, " in same.out
+    assert f"flyball train demand --reproduce {first}" in same.out
+    again = flyball("train", "demand", "--trials", 0, "--project", trained, "--json").document
+    assert (again["reused"], again["made_by"], again["cost"], again["version"]) == (first, first, None, "1.0.0")
+    fitted = flyball("train", "demand", "--trials", 0, "--set", "max_depth=6", "--project", trained, "--json").document
+    assert (fitted["reused"], fitted["made_by"], fitted["version"]) == (None, first, "1.0.0"), "it is the default, written out"
+    assert fitted["cost"]["cpu_s"] == fitted["cpu_s"] > 0, "its own fit has a cost of its own"
+    other = flyball("train", "demand", "--trials", 0, "--set", "max_depth=3", "--project", trained, "--json").document
+    assert (other["reused"], other["made_by"], other["version"]) == (None, other["run"], "1.1.0")
+
+
 def test_versions_are_searched(flyball, two: Path) -> None:
     def found(terms: str) -> list[str]:
         ended = flyball("models", "list", "--search", terms, "--project", two, "--json")

@@ -26,11 +26,12 @@ from flyball.loop import lookup, orders, training
 from flyball.loop.commands import CancelRun, Train, active_run, decide_cancel_run, decide_train
 from flyball.loop.people import another
 from flyball.loop.tick import observe_runs
+from flyball.records.base import State
 from flyball.records.data import DATASETS, DatasetVersion
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome
 from flyball.records.models import ModelRef
-from flyball.records.training import RUNS, RunQueued, RunRow, RunState
+from flyball.records.training import MODEL_RUNS, RUNS, RunQueued, RunRow, RunState
 from flyball.records.versions import VersionRow, VersionState
 from flyball.registry.approvals import asked
 from flyball.registry.told import count
@@ -312,7 +313,8 @@ def _progress(wired: Wired, bar: Bar, run: str) -> None:
 def _report(wired: Wired, out: Output, model: Model, row: RunRow, used: dict[str, Any], *, release_now: bool) -> int:
     ports = wired.ports
     version = lookup.version(ports.ledger.state(), ModelRef(model=model.name, version=row.version))
-    result = ports.library.result(version.result)
+    judged = ports.library.result(version.result)
+    result, reused = ports.library.result(row.result), _reused(ports.ledger.state(), row)
     for place, verdict in enumerate(version.verdicts):
         out.line(f"{'gates' if place == 0 else '':<10}{verdict_line(out, verdict)}")
     if version.unlisted:
@@ -320,8 +322,10 @@ def _report(wired: Wired, out: Output, model: Model, row: RunRow, used: dict[str
         out.line(f"{'':<10}and {left}: flyball models show {model.name}@{version.version}")
     for note in result.notes:
         out.line(f"note      {note}")
-    if result.cost is not None:
+    if result.cost is not None and not reused:
         out.line(f"cost      {cost_text(result.cost)}")
+    if same := _same(row, version, reused):
+        out.line(f"same      {same}")
     rollout = _release(wired, model, version) if release_now and version.state is VersionState.ELIGIBLE else ""
     out.line(f"{row.run}  → {model.name}@{version.version}, {_standing(wired, model, version, row, rollout)}")
     out.document(
@@ -332,17 +336,36 @@ def _report(wired: Wired, out: Output, model: Model, row: RunRow, used: dict[str
             "version": version.version,
             "state": "candidate" if version.state in (VersionState.REGISTERED, VersionState.HELD) else version.state,
             "metrics": version.metrics,
-            "verdicts": [{"gate": one.check, "verdict": one.outcome} | _told(one) for one in verdicts(version, result, ports.clock.now())],
+            "verdicts": [{"gate": one.check, "verdict": one.outcome} | _told(one) for one in verdicts(version, judged, ports.clock.now())],
             "parameters": result.parameters,
             "notes": result.notes,
             "window": str(result.window),
-            "cpu_s": round(result.whole_cpu_s, 3),
-            "cost": result.cost,
+            "cpu_s": 0.0 if reused else round(result.whole_cpu_s, 3),
+            "cost": None if reused else result.cost,
+            "reused": reused or None,
+            "made_by": version.run,
             "rollout": rollout or None,
         }
     )
     stopped = version.state in (VersionState.REJECTED, VersionState.HELD)
     return 1 if release_now and stopped else 0
+
+
+def _reused(state: State, row: RunRow) -> str:
+    """The run whose result this one was given, because it was asked for the same: nothing was fitted. Empty: it made a result of its own."""
+    return min(
+        (run.run for _, run in state.scan(MODEL_RUNS, f"{row.model}/") if run.result == row.result and run.run < row.run), default=""
+    )
+
+
+def _same(row: RunRow, version: VersionRow, reused: str) -> str:
+    """That a run gave nothing new, and how another one is made; empty for a run that made its version."""
+    if reused:
+        again = f"flyball train {row.model} --reproduce {reused} fits it once more"
+        return f"nothing has changed since {reused}, so nothing was fitted and this is what it gave; --set K=V or --trials N make another, {again}"
+    if version.run == row.run:
+        return ""
+    return f"what was learned is {row.model}@{version.version} of {version.run} again, byte for byte, so it is no new version"
 
 
 def _told(verdict: Any) -> dict[str, Any]:
