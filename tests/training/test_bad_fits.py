@@ -115,20 +115,41 @@ def test_a_model_that_answers_otherwise_each_time_ends_the_run(project):
     assert "no longer answers as it did" in error.what
 
 
-@pytest.mark.parametrize(("rows", "says"), [(3, "3 rows"), (180, "at least 30")])
-def test_too_few_rows_have_a_code_of_their_own(project, rows: int, says: str):
+@pytest.mark.parametrize(
+    ("rows", "says", "helps"),
+    [
+        (3, "3 rows", "bring more rows: 3 have a label that is known, and a run takes 30 to learn from and 10 to be judged on"),
+        (39, "are 0", "bring more rows: 39 have"),
+        (180, "at least 30", "shorten holdout, or bring more rows"),
+    ],
+)
+def test_too_few_rows_have_a_code_of_their_own_and_what_helps(project, rows: int, says: str, helps: str):
     few = project(loop(), "m")
     few.frames["market"] = few.frames["market"].head(rows)
     error = fails(few)
     assert error.code == "too-few-rows"
     assert says in f"{error.what} {error.why}"
+    assert error.fix.startswith(helps), error.fix
 
 
-@pytest.mark.parametrize("label", [pl.lit(1), pl.lit(0)])
-def test_a_constant_label_or_one_class_is_named(project, label: pl.Expr):
+AGE = (pl.col("ts").max() - pl.col("ts")).dt.total_days()
+
+
+@pytest.mark.parametrize(
+    ("label", "helps"),
+    [
+        (pl.lit(1), "bring rows with another label"),
+        (pl.lit(0), "bring rows with another label"),
+        ((pl.lit(40) < AGE).cast(pl.Int64), "widen train window: older rows have other labels"),
+        ((pl.lit(5) > AGE).cast(pl.Int64), "shorten holdout, or bring more rows: those with another label are all held out"),
+    ],
+)
+def test_a_constant_label_or_one_class_is_named_with_where_others_are(project, label: pl.Expr, helps: str):
     one = project(loop(), "m")
     one.frames["market"] = one.frames["market"].with_columns(up=label)
-    assert fails(one).code == "unusable-label"
+    error = fails(one)
+    assert error.code == "unusable-label"
+    assert error.fix.startswith(helps), error.fix
 
 
 def test_a_label_that_is_never_there_leaves_no_row(project):

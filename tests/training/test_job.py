@@ -120,13 +120,14 @@ m = fb.Model("m", task="binary", data=market, label="up", train=fb.Train(fit, wi
 """
 
 
-def test_a_fit_that_hangs_ends_at_the_declared_timeout_with_the_reason(project, tmp_path: Path):
+@pytest.mark.parametrize(("trials", "helps"), [(0, "make one fit faster: "), (2, "ask for fewer trials")])
+def test_a_fit_that_hangs_ends_at_the_declared_timeout_with_the_reason(project, tmp_path: Path, trials: int, helps: str):
     jobs = Jobs(project(HANGS, "m"), tmp_path / "home")
-    jobs.start("run_1", timeout="4s")
+    jobs.start("run_1", timeout="4s", trials=trials)
     seen = jobs.end("run_1")
     assert (seen.state, seen.code) == ("failed", "run-timeout")
     assert seen.why.startswith("it took longer than train timeout allows, at fit\n    why  ")
-    assert "raise fb.Train(timeout=…)" in seen.why
+    assert f"raise fb.Train(timeout=…), or {helps}" in seen.why
     assert jobs.compute.log("run_1", 0)[0].endswith(b"stopped\n")
 
 

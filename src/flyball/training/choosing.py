@@ -17,7 +17,7 @@ from flyball.training.calls import Parameters, Part
 from flyball.training.fitting import Fitter, train_of
 from flyball.training.judging import score
 from flyball.training.predictor import Predictions, Predictor
-from flyball.training.rows import MIN_HOLDOUT, MIN_TRAIN, Assembled
+from flyball.training.rows import MIN_HOLDOUT, MIN_TRAIN, Assembled, more_rows
 from flyball.training.search import Searched
 from flyball.training.searching import ALONE, Conduct, hyperparameters
 from flyball.training.splits import WINDOWS, Split, Times, choose, smoothed, split
@@ -66,7 +66,7 @@ def choose_by_time(
     gap = gap_of(fitter.model, rows)
     windows = WINDOWS if train.window == "auto" else (train.window,)
     splits = {window: split(times, end, train.holdout_span, window, gap) for window in windows}
-    check_holdout(fitter.model, splits[windows[0]])
+    check_holdout(fitter, splits[windows[0]])
     usable = _usable(splits)
     if searched is None:
         searched = _searched(spec, fitter, splits, manner)
@@ -91,7 +91,7 @@ def search_before(spec: RunSpec, fitter: Fitter, times: Times, end: Instant, man
     train, gap = train_of(fitter.model), gap_of(fitter.model, fitter.rows)
     windows = WINDOWS if train.window == "auto" else (train.window,)
     splits = {window: split(times, end, train.holdout_span, window, gap) for window in windows}
-    check_holdout(fitter.model, splits[windows[0]])
+    check_holdout(fitter, splits[windows[0]])
     return _searched(spec, fitter, splits, manner, more=fits_after)
 
 
@@ -117,7 +117,7 @@ def _usable(splits: dict[Span, Split]) -> list[Span]:
 
 def choose_by_share(spec: RunSpec, fitter: Fitter, cut: Split, manner: Manner, *, fits_after: int) -> Chosen:
     """Hyperparameters, on rows that are not held out either; the window is all rows."""
-    check_holdout(fitter.model, cut)
+    check_holdout(fitter, cut)
     searched = _hyperparameters(spec, fitter, cut, manner, fits_after=fits_after)
     manner.progress(Progress(stage="fit"))
     return fitted_on(fitter, cut, searched, ALL_ROWS)
@@ -155,8 +155,9 @@ def _since_change(spec: RunSpec, fitter: Fitter, chosen: Chosen, held: Part, *, 
     return replace(chosen, window=Span(end - spec.changed_at), split=cut, answers=answers, candidate=candidate)
 
 
-def check_holdout(model: Model, cut: Split) -> None:
+def check_holdout(fitter: Fitter, cut: Split) -> None:
     """Raise BadInput where too few rows are held out to judge on."""
+    model, few = fitter.model, more_rows(fitter.rows.frame.height)
     held, holdout = cut.end - cut.holdout, model.train.held if model.train is not None else ""
     folds = model.train.folds if model.train is not None else 1
     if held < MIN_HOLDOUT:
@@ -167,6 +168,6 @@ def check_holdout(model: Model, cut: Split) -> None:
             else "it begins before the first row"
             if folds > 1
             else "no row has a label that is known yet",
-            fix="ask for fewer folds, or wait for labels" if folds > 1 else "lengthen holdout, or wait for labels",
+            fix=few or ("ask for fewer folds, or wait for labels" if folds > 1 else "lengthen holdout, or wait for labels"),
             code="too-few-rows",
         )

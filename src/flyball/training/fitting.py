@@ -94,7 +94,7 @@ class Fitter:
         part = self.rows.part(split.start, stop, known_by=asked)
         fitted = self.cache.get(key)
         if fitted is None:
-            check_train(part, self.model, window)
+            check_train(part, self.model, window, self.rows.frame["__y"], stop)
             began = time.process_time()
             run = self.log if log is None else log
             try:

@@ -144,7 +144,7 @@ def observe(compute: _Output, run: str, blobs: Blobs) -> Observed:
         return Observed(state="lost", attempt=seen.attempt, why=_NOT_ITS_OWN[seen.why])
     if seen.rc == 0 and (found := compute.output(run, RESULT)) is not None:
         return msgspec.structs.replace(_verified(found, seen.attempt, blobs), cpu_s=_cpu_s(seen))
-    failed = _why(compute, run, seen)
+    failed = _why(compute, run, seen, blobs)
     return Observed(state="failed", attempt=seen.attempt, why=failed.why, code=failed.code, cpu_s=_cpu_s(seen))
 
 
@@ -164,14 +164,13 @@ def _verified(left: bytes, attempt: int, blobs: Blobs) -> Observed:
     return Observed(state="succeeded", attempt=attempt, result=result)
 
 
-def _why(compute: _Output, run: str, seen: JobObservation) -> Outcome:
+def _why(compute: _Output, run: str, seen: JobObservation, blobs: Blobs) -> Outcome:
     """Why there is no result: what the run itself left, else what its guardian or the system did to it, and what it was doing then."""
     during = _during(compute, run)
     if seen.why == "deadline":
         what = f"it took longer than train timeout allows{during}"
-        return _ended(
-            what, why="a fit that hangs is ended too", fix="raise fb.Train(timeout=…), or ask for fewer trials", code="run-timeout"
-        )
+        faster = "ask for fewer trials" if _trials(compute, run, blobs) else "make one fit faster: a shorter window, a smaller model"
+        return _ended(what, why="a fit that hangs is ended too", fix=f"raise fb.Train(timeout=…), or {faster}", code="run-timeout")
     if seen.why == "memory":
         what = f"it took more memory than it may have ({seen.peak_bytes / 1e6:.0f} MB seen){during}"
         why = "train memory is the bound, or four fifths of the machine's where none is declared: what serves needs the rest"
@@ -196,6 +195,15 @@ def _during(compute: _Output, run: str) -> str:
     except msgspec.DecodeError:
         return ""
     return f", at {seen.stage}" + (f" {seen.done}/{seen.total}" if seen.total else "") if seen.stage else ""
+
+
+def _trials(compute: _Output, run: str, blobs: Blobs) -> int:
+    """How many hyperparameters the run was to try; 0 where that is not known any more."""
+    try:
+        job = codec.decode(compute.output(run, "spec.json") or b"", JobSpec)
+        return codec.decode(blobs.get(codec.decode(job.input, JobInput).spec), RunSpec).trials
+    except (FlyballError, msgspec.DecodeError):
+        return 0
 
 
 class _At(msgspec.Struct, forbid_unknown_fields=False):

@@ -49,7 +49,7 @@ def repeatable(fitter: Fitter, released: Predictor, final: Split, parameters: Pa
     part = fitter.rows.part(max(final.start, final.stop - SAMPLE), final.stop)
     began = time.process_time()
     try:
-        check_train(part, fitter.model, "of the comparison")
+        check_train(part, fitter.model, "of the comparison", part.y, part.y.len())
         first, second = (_fit(fitter, part, parameters) for _ in range(2))
         if _digest(released, first) == _digest(released, second):
             return ""

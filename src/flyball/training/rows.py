@@ -155,8 +155,20 @@ def _nameless(model: Model, groups: pl.Series) -> pl.Series:
     return groups.replace_strict(known, hashed, default=None, return_dtype=pl.String)
 
 
-def check_train(part: Part, model: Model, window: str) -> None:
-    """Raise BadInput when rows cannot train a model: too few, no feature (code "too-few-rows"), or one and the same label ("unusable-label")."""
+def more_rows(there: int) -> str:
+    """What helps where all rows that there are make no run, however they are cut; empty where they are enough for one."""
+    if there >= MIN_TRAIN + MIN_HOLDOUT:
+        return ""
+    return (
+        f"bring more rows: {there} have a label that is known, and a run takes {MIN_TRAIN} to learn from and {MIN_HOLDOUT} to be judged on"
+    )
+
+
+def check_train(part: Part, model: Model, window: str, labels: pl.Series, stop: int) -> None:
+    """Raise BadInput when rows cannot train a model: too few, no feature (code "too-few-rows"), or one and the same label ("unusable-label").
+
+    labels: those of all rows that there are, of which a window may take the first `stop`: what helps depends on them.
+    """
     rows = part.X.height
     where = f'model "{model.name}": the training rows (window {window})'
     if part.X.width == 0:
@@ -167,7 +179,7 @@ def check_train(part: Part, model: Model, window: str) -> None:
         raise BadInput(
             f"{where} are {rows}",
             why=f"at least {MIN_TRAIN} are needed before the hold-out",
-            fix="widen train window, shorten holdout, or wait for labels",
+            fix=more_rows(len(labels)) or ("widen train window" if stop >= MIN_TRAIN else "shorten holdout, or bring more rows"),
             code="too-few-rows",
         )
     if model.task == "ranking" and part.group is not None and part.group.n_unique() == rows:
@@ -182,7 +194,7 @@ def check_train(part: Part, model: Model, window: str) -> None:
             why="a model of one class or of a constant learns nothing"
             if model.task in ("binary", "multiclass")
             else "a constant needs no model",
-            fix="widen train window, or look at the label's column",
+            fix=_other_labels(labels, stop),
             code="unusable-label",
         )
     if model.task == "binary" and part.y.n_unique() > 2:
@@ -192,3 +204,12 @@ def check_train(part: Part, model: Model, window: str) -> None:
             fix='declare task="multiclass", or look at the label',
             code="unusable-label",
         )
+
+
+def _other_labels(labels: pl.Series, stop: int) -> str:
+    """Where rows with another label are to be had."""
+    if labels.n_unique() < 2:
+        return f"bring rows with another label, or look at the label's column: all {len(labels):,} rows that there are have this one"
+    if labels[:stop].n_unique() < 2:
+        return "shorten holdout, or bring more rows: those with another label are all held out"
+    return "widen train window: older rows have other labels"

@@ -94,14 +94,14 @@ def _check_rows(fitter: Fitter, cut: Split, gap: Span) -> None:
         raise BadInput(
             f'model "{fitter.model.name}": the search has {cut.stop - cut.valid} rows to judge on',
             why="hyperparameters are judged on the rows just before the hold-out, never on the hold-out",
-            fix="widen train window, or train with trials 0",
+            fix=f"widen train window, or search nothing: flyball train {fitter.model.name} --trials 0",
             code="too-few-rows",
         )
     if cut.inner - cut.start < MIN_TRAIN:
         raise BadInput(
             f'model "{fitter.model.name}": the search has {cut.inner - cut.start} rows to fit on',
             why=f"labels take {gap} from the moment of prediction: rows within that of the validation are not known",
-            fix="widen train window, or train with trials 0",
+            fix=f"widen train window, or search nothing: flyball train {fitter.model.name} --trials 0",
             code="too-few-rows",
         )
 
