@@ -41,6 +41,9 @@ def test_a_version_waits_for_a_person_who_is_not_its_author(flyball, held: Path,
 
     own = verb("approve", ref, "--reason", "mine")
     assert (own.code, "is no risk-officer" in own.err) == (1, True)
+    made = "another person, as risk-officer, whom an admin makes first (flyball token create PERSON --job risk-officer), says"
+    assert f'fix  {made} flyball approve {ref} --reason "…"' in own.err
+    assert f'fix  {made} flyball reject {ref} --reason "…"' in verb("reject", ref, "--reason", "mine").err
     ben = verb("token", "create", "ben", "--job", "risk-officer", "--json").document["secret"]
     dry = verb("approve", ref, "--reason", "fine", "--dry-run", token=ben)
     assert "would record  version.approved" in dry.out, dry.err

@@ -60,6 +60,10 @@ def test_cases_that_go_missing_later_hold_the_next_version_and_the_file_is_named
     assert 'suite     its cases cannot be read, so it is insufficient: data set "winter": data/winter.csv does not exist' in told.err
     assert "INSUFFICIENT  suite winter: r2 ≥ 0.5" in told.out, told.out
     assert "data/winter.csv does not exist" in told.out
+    assert (
+        "held by 1 open gate: bring the cases of its suites (flyball check --data says what is missing), then flyball train demand"
+        in told.out
+    )
     winter(new)
     document, verdict = trained(flyball, new)
     assert (document["state"], verdict["outcome"]) == ("eligible", "pass"), verdict

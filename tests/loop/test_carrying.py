@@ -54,6 +54,7 @@ from flyball.records.versions import (
     VersionDeprecated,
     VersionDescribed,
     VersionEligible,
+    VersionHeld,
     VersionJudged,
     VersionNoted,
     VersionQuarantined,
@@ -527,6 +528,23 @@ def test_a_version_that_was_given_up_there_is_not_to_be_had(both: tuple[Wired, W
     assert (refused.value.code, "in quarantine there: wrong labels" in refused.value.why) == ("not-checked", True)
     follow(ports, "m")
     assert carried(production) == []
+
+
+@pytest.mark.parametrize(
+    ("held", "helps"),
+    [
+        (False, "flyball release m@1.0.0 --env staging"),
+        (True, "flyball models show m@1.0.0 --env staging says what it lacks; once it has that: flyball release m@1.0.0 --env staging"),
+    ],
+)
+def test_of_a_version_that_waits_there_the_next_step_is_one_that_is_taken_there(both: tuple[Wired, Wired], held: bool, helps: str) -> None:
+    staging, production = both
+    *registered, eligible = made(staging.blobs)[:5]
+    open_ = Verdict(check="accuracy ≥ 0.7", outcome=Outcome.INSUFFICIENT, why="n=3")
+    tell(staging, *registered, VersionHeld(model="m", version="1.0.0", verdicts=(open_,)) if held else eligible)
+    with pytest.raises(Refused) as refused:
+        bring(production.acting(LOOP), "m", "1.0.0")
+    assert (refused.value.code, refused.value.fix) == ("not-checked", helps)
 
 
 def test_one_number_for_two_artifacts_is_a_conflict_and_brings_nothing(both: tuple[Wired, Wired]) -> None:

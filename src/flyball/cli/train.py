@@ -407,8 +407,12 @@ def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, roll
         if people == missing:
             return f'candidate: held: {asked_text(version)}: {_whom(wired, version)} says flyball approve {ref} --reason "…"'
         cases = sum(one.check.startswith("suite ") for one in version.verdicts if one.outcome is Outcome.INSUFFICIENT)
-        more = "cases of its suites (flyball check --data)" if cases == missing else "a longer hold-out"
-        return f"candidate: held by {missing} open {'gate' if missing == 1 else 'gates'}; {more} lets it go on"
+        more = (
+            f"bring the cases of its suites (flyball check --data says what is missing), then flyball train {model.name}"
+            if cases == missing
+            else f"more labelled rows let it go on, or a longer hold-out and flyball train {model.name}"
+        )
+        return f"candidate: held by {missing} open {'gate' if missing == 1 else 'gates'}: {more}"
     if version.state is VersionState.ELIGIBLE:
         by_loop = row.release and model.autonomy.release == "act"
         return (

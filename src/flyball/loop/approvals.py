@@ -86,22 +86,22 @@ def decide_approve(state: State, command: Approve, now: Instant) -> Sequence[Eve
     row = state.get(VERSIONS, f"{command.model}/{command.version}")
     if row is None:
         return Refusal(code="not-found", what=f"no version {command.model}@{command.version}", fix=f"flyball models list {command.model}")
-    refused = _no_voice(command) or _not_open(state, row) or _not_as_seen(state, row, command.result)
+    whom = partial(another, state, row, now)
+    refused = _no_voice(command, whom) or _not_open(state, row) or _not_as_seen(state, row, command.result)
     if refused is not None:
         return refused
     verdicts = approvals.lifted(row, command.what.verdicts, row.gates_digest, now)
     wanted = approvals.asked(verdicts)
-    refused = _not_theirs(command, [one.role for one in wanted]) or four_eyes(
-        state, row, command.actor, "approve it", partial(another, state, row, now, [one.role for one in wanted])
-    )
+    roles = [one.role for one in wanted]
+    refused = _not_theirs(command, roles, whom) or four_eyes(state, row, command.actor, "approve it", partial(whom, roles))
     if refused is not None:
         return refused
-    roles = tuple(one.role for one in wanted if one.role in command.held)
+    given_as = tuple(role for role in roles if role in command.held)
     known = approvals.standing(row, row.gates_digest)
-    if all((role, command.actor) in known for role in roles):
+    if all((role, command.actor) in known for role in given_as):
         return ()
     given = VersionApproved(
-        model=row.model, version=row.version, roles=tuple(dict.fromkeys(roles)), reason=command.reason, gates_digest=row.gates_digest
+        model=row.model, version=row.version, roles=tuple(dict.fromkeys(given_as)), reason=command.reason, gates_digest=row.gates_digest
     )
     said = Said(actor=command.actor, yes=True, roles=given.roles, reason="", at=now, gates_digest=row.gates_digest)
     then = msgspec.structs.replace(row, said=(*row.said, said))
@@ -109,20 +109,21 @@ def decide_approve(state: State, command: Approve, now: Instant) -> Sequence[Eve
     return (given, registry.judge(row.model, row.version, verdicts, row.result, row.gates_digest))
 
 
-def _no_voice(command: Approve | Reject) -> Refusal | None:
+def _no_voice(command: Approve | Reject, whom: registry.Whom) -> Refusal | None:
     """Why this person has no say in any verdict on the version: no gate of it asks for what they are, and they are no approver."""
     wanted = [one.role for one in approvals.asked(command.what.verdicts, everything=True)]
     if {*wanted, Role.APPROVER.value} & set(command.held):
         return None
-    return _is_none(command, wanted or [Role.APPROVER.value])
+    return _is_none(command, wanted or [Role.APPROVER.value], whom)
 
 
-def _is_none(command: Approve | Reject, wanted: Sequence[str]) -> Refusal:
+def _is_none(command: Approve | Reject, wanted: Sequence[str], whom: registry.Whom) -> Refusal:
+    ref = f"{command.model}@{command.version}"
     return Refusal(
         code="refused",
         what=f"{command.actor} is no {' or '.join(dict.fromkeys(wanted))}",
-        why=f"that is whose verdict on {command.model}@{command.version} counts",
-        fix="ask somebody who is one",
+        why=f"that is whose verdict on {ref} counts",
+        fix=f'{whom(wanted)} says flyball {"approve" if isinstance(command, Approve) else "reject"} {ref} --reason "…"',
     )
 
 
@@ -179,7 +180,7 @@ def seen_otherwise(row: VersionRow, result: str) -> Refusal | None:
     )
 
 
-def _not_theirs(command: Approve | Reject, wanted: Sequence[str]) -> Refusal | None:
+def _not_theirs(command: Approve | Reject, wanted: Sequence[str], whom: registry.Whom) -> Refusal | None:
     """Why these roles are none that the version's gates ask for."""
     if not wanted:
         return Refusal(
@@ -188,7 +189,7 @@ def _not_theirs(command: Approve | Reject, wanted: Sequence[str]) -> Refusal | N
             why="its open gates want more rows, or what is blank on its card",
             fix=f"flyball models show {command.model}@{command.version}",
         )
-    return None if set(wanted) & set(command.held) else _is_none(command, wanted)
+    return None if set(wanted) & set(command.held) else _is_none(command, wanted, whom)
 
 
 def four_eyes(state: State, row: VersionRow, actor: str, what: str, whom: Callable[[], str]) -> Refusal | None:
@@ -217,7 +218,8 @@ def decide_reject(state: State, command: Reject, now: Instant) -> Sequence[Event
     ref = f"{command.model}@{command.version}"
     if row is None:
         return Refusal(code="not-found", what=f"no version {ref}", fix=f"flyball models list {command.model}")
-    refused = _no_voice(command)
+    whom = partial(another, state, row, now)
+    refused = _no_voice(command, whom)
     if refused is not None:
         return refused
     if row.state is VersionState.REJECTED:
@@ -233,7 +235,7 @@ def decide_reject(state: State, command: Reject, now: Instant) -> Sequence[Event
             fix=f"flyball rollback {row.model}",
         )
     wanted = [one.role for one in approvals.asked(command.what.verdicts, everything=True)]
-    refused = _not_theirs(command, wanted) if wanted else None
+    refused = _not_theirs(command, wanted, whom) if wanted else None
     if refused is not None:
         return refused
     roles = tuple(dict.fromkeys(role for role in wanted if role in command.held)) or command.held

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from flyball.governance.authority import Caller, in_scope, not_for
 from flyball.ledger.ledger import error_of
 from flyball.loop.commands import Apply, changes
+from flyball.loop.people import made
 from flyball.loop.ports import Command, CommandT, Decide, Ledger
 from flyball.records.base import Receipt, Record, Recorded, Refusal, State
 from flyball.records.declarations import DECLARATIONS
@@ -194,7 +195,7 @@ def _by_role(caller: Caller, rule: Rule, name: str) -> Refusal | None:
         code="refused",
         what=f"{caller.person} may not do this: {name}",
         why=f"it takes the role {wanted}; this token has {', '.join(caller.roles) or 'none'}",
-        fix="ask somebody who has it, or an admin for the role (flyball token create)",
+        fix=f"whoever has it does it; or an admin gives it: {made(wanted.partition(' ')[0], caller.person)}",
     )
 
 
@@ -207,7 +208,7 @@ def _holds(caller: Caller, command: Command) -> Refusal | None:
         code="refused",
         what=f"{caller.person} is no {missing[0]}",
         why=f"this token is for {', '.join(sorted(caller.held)) or 'no role or job'}",
-        fix="ask somebody who is one",
+        fix=f"an admin makes {caller.person} one: {made(missing[0], caller.person)}",
     )
 
 

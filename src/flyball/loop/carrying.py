@@ -146,6 +146,16 @@ def unchecked(row: VersionRow) -> str:
     return "; ".join(f"{check.name}: {check.told}" for check in row.integration.failed)
 
 
+def fix_unchecked(row: VersionRow, env: str) -> str:
+    """What helps a version that may not go on, where it comes from. A release is refused there, too, of one that did not pass."""
+    ref = f"{row.model}@{row.version}"
+    if row.state in RELEASED:
+        return f"flyball up --env {env} tries it"
+    if row.state is VersionState.ELIGIBLE:
+        return f"flyball release {ref} --env {env}"
+    return f"flyball models show {ref} --env {env} says what it lacks; once it has that: flyball release {ref} --env {env}"
+
+
 def bring(ports: Ports, model: str, version: str, caller: Caller = LOOP) -> None:
     """Take a version over as it stands in the environment before, if there is one. Raises Refused for who may not, and what `Before.offer` and
     `Before.copy` do.

@@ -18,7 +18,7 @@ from flyball.ledger.bounds import clipped
 from flyball.ledger.folds import fold_hash
 from flyball.ledger.ledger import Head, SqlLedger, read_head
 from flyball.ledger.references import OPENED, Kind, inner, references
-from flyball.loop.carrying import ACTOR, RELEASED, Offer, Want, decide_want, unchecked
+from flyball.loop.carrying import ACTOR, Offer, Want, decide_want, fix_unchecked, unchecked
 from flyball.loop.folds import FOLDS
 from flyball.loop.sharing import record_of
 from flyball.records import codec
@@ -90,10 +90,7 @@ class EarlierEnvironment:
             if row is None or run is None:
                 raise NotFound(f"{self._name} has no version {ref}", fix=f"flyball models list {model} --env {self._name}")
             if why := unchecked(row):
-                fix = (
-                    f"flyball release {ref} --env {self._name}" if row.state not in RELEASED else f"flyball up --env {self._name} tries it"
-                )
-                raise Refused(f"{self._name} has not checked {ref}", why=why, fix=fix, code="not-checked")
+                raise Refused(f"{self._name} has not checked {ref}", why=why, fix=fix_unchecked(row, self._name), code="not-checked")
             what = codec.decode(self._blobs.get(row.result), RunResult)
             # after what is taken from it, which is thus among its first `size` events
             head = ledger.head()

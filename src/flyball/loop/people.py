@@ -30,9 +30,9 @@ def another(state: State, row: VersionRow, now: Instant, names: Sequence[str]) -
         for _, token in state.scan(TOKENS)
     )
     # nobody else is one: the person has to be made first
-    return anybody(names) if known else f"{anybody(names)} whom an admin makes first ({_made(names[0])}),"
+    return anybody(names) if known else f"{anybody(names)} whom an admin makes first ({made(names[0])}),"
 
 
-def _made(name: str) -> str:
+def made(name: str, person: str = "PERSON") -> str:
     """How an admin makes somebody what `name` says."""
-    return f"flyball token create PERSON --{'job' if name in tuple(Job) else 'role'} {name}"
+    return f"flyball token create {person} --{'job' if name in tuple(Job) else 'role'} {name}"
