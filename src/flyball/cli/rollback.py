@@ -97,7 +97,7 @@ def in_force(wired: Wired, model: str, seen: RouteInForce | None) -> str:
     if seen is not None:
         return f"in force in {seen.processes} of {seen.processes} processes after {seen.ms / 1000:.2f} s"
     if not common.is_up(wired):
-        return "nothing is running: in force as soon as flyball is up"
+        return "nothing is running: in force with the next flyball up, or with flyball tick"
     if releases.in_force(wired.ports.ledger.state(), model):
         return "in force"
     return f"not in force after {WAIT_S:g} s: flyball status shows when it is"

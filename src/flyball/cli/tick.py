@@ -30,6 +30,7 @@ def tick(*, env: Env = "", project: Project = HERE, as_json: Json = False, quiet
     from flyball.ledger.anchors import TIMEOUT_S
     from flyball.loop.tick import one_models_own
     from flyball.loop.tick import tick as one_pass
+    from flyball.serving.resting import RestingRoutes
 
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project, env) as wired:
@@ -48,7 +49,8 @@ def tick(*, env: Env = "", project: Project = HERE, as_json: Json = False, quiet
                 look(wired, ports.library.model(row.body), looked)
         due = now = ports.clock.now()
         with one_models_own(failed):
-            due = one_pass(now, replace(driving, data=_Looked()))
+            routes = RestingRoutes(wired.layout.root, own_environments=bool(wired.settings.own_environments))
+            due = one_pass(now, replace(driving, data=_Looked(), routes=routes))
         if driving.views is not None:
             driving.views.finish()
         proving = wired.checkpointing()

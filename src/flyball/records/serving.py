@@ -49,7 +49,8 @@ class RouteDesired(Event, frozen=True, tag="route.desired"):
 
 
 class RouteInForce(Event, frozen=True, tag="route.in_force"):
-    """Every gateway acknowledged `epoch`. `ms` is the time from the decision's commit to the last acknowledgement.
+    """Every gateway acknowledged `epoch`. `ms` is the time from the decision's commit to the last acknowledgement. With no `processes` nothing was up:
+    it was written for the next `flyball up` to begin with.
 
     The models in `waiting` keep the route they had until their workers are ready; another event tells when they have theirs. Names that do
     not fit into one event follow at once in others, with `also`.
