@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -187,6 +188,40 @@ def test_production_goes_on_without_staging_and_takes_up_what_it_missed(project:
     assert len({row.run for row in production.rows(RUNS)}) == 2
     for each in (staging, production):
         each.verified()
+
+
+SLOW = """
+import sys, time
+
+def slow(rows: pl.DataFrame) -> pl.DataFrame:
+    if "flyball.serving.worker" in sys.orig_argv:
+        time.sleep(0.6 * len(rows))
+    return rows.with_columns(pl.col("amount").alias("same"))
+
+def fit("""
+
+
+def test_a_model_that_takes_long_for_a_row_is_tried_while_the_loop_goes_on(project: Project, begin: Start) -> None:
+    staging = project.within("staging")
+    project.loop(change={"def fit(": SLOW.lstrip(), "    autonomy=": "    transforms=slow, autonomy="})
+    project.loop("other")
+    begin("staging")
+    beats: list[float] = []
+
+    def tried() -> bool:
+        with contextlib.suppress(OSError, ValueError):
+            beats.append(json.loads((staging.layout.run / "loop.json").read_text())["tick_ms"])
+        return any(event.model == "credit" for event in staging.events(VersionIntegrated))
+
+    eventually(tried, staging.story, 150)
+    found = next(event for event in staging.events(VersionIntegrated) if event.model == "credit")
+    assert all(check.passed for check in found.checks), found
+    assert found.checks[0].told == "20 of 20 of the newest rows"
+    together = int(found.checks[2].told.split()[0])
+    assert 2 <= together < 20, "20 at once would take longer than the gateway waits"
+    # twenty rows and then some, of 0.6 s each
+    assert max(beats) < 5_000, "no pass of the loop waited for it"
+    assert next(event.model for event in staging.events(VersionIntegrated)) == "other", "nor did another model"
 
 
 def test_a_training_that_production_wants_is_made_in_staging(project: Project, begin: Start) -> None:

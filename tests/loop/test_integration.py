@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ import flyball as fb
 from flyball.data import manifest
 from flyball.errors import BadInput, FlyballError, Problem, Unavailable
 from flyball.loop.integration import answers, requests, same, strange
-from flyball.loop.live_probe import LiveProbe
+from flyball.loop.live_probe import AT_ONCE, LiveProbe
 from flyball.records.data import Chunk, ChunkColumn, DatasetManifest
+from flyball.records.integration import IntegrationCheck
 from flyball.records.models import Field, Signature
 from flyball.serving.layout import Layout
 from flyball.store.blobs import LocalBlobs
@@ -47,7 +50,7 @@ class Gateway:
 
     def ask(self, _model: str, _version: str, requests: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         self.asked.append(requests)
-        if isinstance(self.said, FlyballError):
+        if isinstance(self.said, FlyballError) or self.said is ZeroDivisionError:
             raise self.said
         if len(requests) > 1 and self.together is not None:
             return list(self.together)
@@ -55,6 +58,12 @@ class Gateway:
 
     def is_time(self, _ref: str, _now: int) -> bool:
         return True
+
+    def begin(self, _ref: str, _trial: Any) -> None:
+        raise NotImplementedError
+
+    def ended(self, _ref: str) -> None:
+        raise NotImplementedError
 
     def newest(self, _model: fb.Model, _columns: Sequence[str], _content: str, _most: int) -> list[dict[str, Any]]:
         return []
@@ -206,16 +215,71 @@ def test_nothing_is_tried_where_no_gateway_listens_and_asking_says_so(tmp_path: 
         one.ask("m", "1.0.0", ASKED)
 
 
-def test_what_did_not_hold_is_left_for_a_minute_and_a_gateway_that_is_gone_for_a_moment(tmp_path: Path, blobs: LocalBlobs) -> None:
+def listening(tmp_path: Path) -> None:
+    """A gateway is said to be at a port at which nobody listens."""
+    layout = Layout(tmp_path / "state")
+    layout.gateways.parent.mkdir(parents=True)
+    layout.gateways.write_text('{"host": "127.0.0.1", "port": 1}')
+
+
+def test_what_did_not_hold_is_left_for_a_minute(tmp_path: Path, blobs: LocalBlobs) -> None:
     one, minute = probe(tmp_path, blobs), 60_000_000
-    one_layout = Layout(tmp_path / "state")
-    one_layout.gateways.parent.mkdir(parents=True)
-    # a port at which nobody listens
-    one_layout.gateways.write_text('{"host": "127.0.0.1", "port": 1}')
+    listening(tmp_path)
     assert one.is_time("m@1.0.0", minute)
     assert not one.is_time("m@1.0.0", 2 * minute - 1)
     assert one.is_time("m@1.1.0", minute)
     assert one.is_time("m@1.0.0", 2 * minute)
     with pytest.raises(Unavailable, match="nothing answers"):
         one.ask("m", "1.0.0", ASKED)
-    assert not one.is_time("n@1.0.0", 9 * minute), "the others would wait as long for nothing"
+    assert one.is_time("n@1.0.0", 9 * minute), "another one's trouble is not this one's"
+
+
+def test_a_try_holds_up_nobody_and_a_few_go_on_at_once(tmp_path: Path, blobs: LocalBlobs) -> None:
+    one, goes_on = probe(tmp_path, blobs), threading.Event()
+    listening(tmp_path)
+    checks = (IntegrationCheck(name="requests are answered", passed=True, told="3 of 3"),)
+
+    def slow() -> Any:
+        assert goes_on.wait(20)
+        return checks
+
+    for number in range(AT_ONCE):
+        assert one.is_time(f"m@1.{number}.0", 60_000_000)
+        one.begin(f"m@1.{number}.0", slow)
+    assert one.ended("m@1.0.0") is None, "it is not waited for"
+    assert not one.is_time("n@1.0.0", 60_000_000)
+    goes_on.set()
+    found = [ended(one, f"m@1.{number}.0") for number in range(AT_ONCE)]
+    assert found == [checks] * AT_ONCE
+    assert one.ended("m@1.0.0") is None, "it is told once"
+    assert one.is_time("n@1.0.0", 60_000_000)
+
+
+def test_what_a_try_could_not_foresee_is_raised_where_it_is_looked_at(tmp_path: Path, blobs: LocalBlobs) -> None:
+    one = probe(tmp_path, blobs)
+    one.begin("m@1.0.0", lambda: answers(Gateway(ZeroDivisionError), "m", "1.0.0", ASKED, NUMBER, ""))
+    with pytest.raises(ZeroDivisionError):
+        ended(one, "m@1.0.0")
+
+
+def ended(one: LiveProbe, ref: str) -> Any:
+    """What a try came to, when it has come to something."""
+    for thread in threading.enumerate():
+        if thread.name == f"try {ref}":
+            thread.join(20)
+    return one.ended(ref)
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(0.0, 3), (0.9, 3), (2.4, 2), (4.9, 2)])
+def test_so_many_rows_are_asked_at_once_as_are_answered_in_time(seconds: float, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def said(_request: Any) -> Any:
+        clock[0] += seconds
+        return {"value": 1}
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    gateway = Gateway(said)
+    found = answers(gateway, "m", "1.0.0", ASKED, BINARY, "")
+    assert gateway.asked[-1] == ASKED[:most]
+    assert (found[2].passed, found[2].told) == (True, f"{most} of 3 of the newest rows")

@@ -1,28 +1,38 @@
-"""The gateway of an environment, asked as a caller asks it: the real socket, the real token, the real path."""
+"""The gateway of an environment, asked as a caller asks it: the real socket, the real token, the real path.
+
+A model may take seconds for a row. It is tried beside the loop, so that neither a tick nor the other models wait for it.
+"""
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from flyball.clock import Instant, Span
 from flyball.declare.model import Model
 from flyball.errors import Unavailable
+from flyball.records.integration import IntegrationCheck
 from flyball.serving.address import is_loopback, url_of
 from flyball.serving.client import GatewayClient
 from flyball.serving.layout import Layout, read_json
 from flyball.store.blobs import Blobs
 
 PATIENCE_S: Final = 5.0
-"""How long a request of a few rows may take: a gateway that hangs must not hold up the loop for long."""
+"""How long a row may take: what callers wait longer for is no answer."""
 
-REST_S: Final = 5.0
-"""How long nothing is tried after a gateway did not answer: where it hangs, half of the loop's time is left for all else."""
+TOGETHER_S: Final = 10.0
+"""How long several rows may take in one request: as long as the gateway waits for a version."""
+
+AT_ONCE: Final = 8
+"""So many versions are tried at the same time; the others come when one of these is done."""
 
 AGAIN: Final = Span.parse("1m")
 """How long what did not hold is left before it is tried again."""
+
+Checks = tuple[IntegrationCheck, ...]
 
 LONGEST_LIST: Final = 1_000
 """Of a list to be ranked, so many of its newest rows are asked at most."""
@@ -34,16 +44,30 @@ class LiveProbe:
     def __init__(self, layout: Layout, blobs: Blobs, secret: Callable[[], str]) -> None:
         self._layout, self._blobs, self._secret = layout, blobs, secret
         self._tried: dict[str, Instant] = {}
-        self._rests_until = 0.0
+        self._trials: dict[str, Future[Checks]] = {}
 
     def is_time(self, ref: str, now: Instant) -> bool:
         """Whether a version may be tried now: what did not hold is left for a while. Where no gateway listens, nothing can be."""
-        if now < self._tried.get(ref, 0) + AGAIN or time.monotonic() < self._rests_until:
+        if now < self._tried.get(ref, 0) + AGAIN or sum(not each.done() for each in self._trials.values()) >= AT_ONCE:
             return False
         if not isinstance(read_json(self._layout.gateways), dict):
             return False
         self._tried[ref] = now
         return True
+
+    def begin(self, ref: str, trial: Callable[[], Checks]) -> None:
+        """Try a version beside the loop, unless it is being tried."""
+        if ref not in self._trials:
+            self._trials[ref] = Future()
+            threading.Thread(target=_run, args=(self._trials[ref], trial), name=f"try {ref}", daemon=True).start()
+
+    def ended(self, ref: str) -> Checks | None:
+        """What a try came to, once; None while it goes on, and where there is none. Raises what the try has raised."""
+        trial = self._trials.get(ref)
+        if trial is None or not trial.done():
+            return None
+        del self._trials[ref]
+        return trial.result()
 
     def ask(self, model: str, version: str, requests: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The predictions for requests, in one call; a list to be ranked is asked alone. Raises what the gateway answers, Unavailable."""
@@ -52,12 +76,9 @@ class LiveProbe:
             raise Unavailable("no gateway listens", fix="flyball up")
         host = str(told.get("host", "127.0.0.1"))
         token = "" if is_loopback(host) else self._secret()
-        try:
-            with GatewayClient(url_of(host, told["port"]), timeout_s=PATIENCE_S, token=token) as client:
-                return _asked(client, f"{model}@{version}", requests)
-        except Unavailable:
-            self._rests_until = time.monotonic() + REST_S
-            raise
+        patience = PATIENCE_S if len(requests) == 1 else TOGETHER_S
+        with GatewayClient(url_of(host, told["port"]), timeout_s=patience, token=token) as client:
+            return _asked(client, f"{model}@{version}", requests)
 
     def newest(self, model: Model, columns: Sequence[str], content: str, most: int) -> list[dict[str, Any]]:
         """The newest rows of the model's data set, as JSON has them; of a ranking, enough for a whole list. Raises NotFound, Corrupt."""
@@ -74,6 +95,13 @@ class LiveProbe:
             if len(rows) >= wanted:
                 break
         return [{name: _json(value) for name, value in row.items()} for row in rows]
+
+
+def _run(trial: Future[Checks], work: Callable[[], Checks]) -> None:
+    try:
+        trial.set_result(work())
+    except BaseException as error:  # noqa: BLE001 - whoever looks at what it came to raises it
+        trial.set_exception(error)
 
 
 def _asked(client: GatewayClient, ref: str, requests: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

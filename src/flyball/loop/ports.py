@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flyball.ledger.note import Signer
     from flyball.loop.carrying import Offer
     from flyball.loop.online import Wanted
+    from flyball.records.integration import IntegrationCheck
     from flyball.records.versions import VersionRow
 
 
@@ -111,6 +112,14 @@ class Probe(Protocol):
 
     def is_time(self, ref: str, now: Instant) -> bool:
         """Whether a version may be tried now: what did not hold is left for a while."""
+        ...
+
+    def begin(self, ref: str, trial: Callable[[], tuple[IntegrationCheck, ...]]) -> None:
+        """Try a version beside the loop, unless it is being tried."""
+        ...
+
+    def ended(self, ref: str) -> tuple[IntegrationCheck, ...] | None:
+        """What a try came to, once; None while it goes on, and where there is none. Raises what the try has raised."""
         ...
 
     def newest(self, model: Model, columns: Sequence[str], content: str, most: int) -> list[dict[str, Any]]:
