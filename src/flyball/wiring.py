@@ -18,8 +18,8 @@ from flyball.declare.project import Project, find_project, read_project
 from flyball.declare.units import Money, money
 from flyball.errors import FlyballError
 from flyball.governance.authority import LOOP, Caller
-from flyball.ledger.ledger import SqlLedger
-from flyball.loop import carrying
+from flyball.ledger.ledger import SqlLedger, error_of
+from flyball.loop import bringing
 from flyball.loop.authority import Authorised, Drive, permit
 from flyball.loop.folds import FOLDS
 from flyball.loop.library import BlobLibrary
@@ -28,6 +28,7 @@ from flyball.loop.live_before import EarlierEnvironment
 from flyball.loop.live_online import LiveViews
 from flyball.loop.live_probe import LiveProbe
 from flyball.loop.local import admitted, holder, local_caller, local_secret
+from flyball.loop.lookup import declared
 from flyball.loop.online import Rows
 from flyball.loop.ports import Command, Ports
 from flyball.loop.proving import sign_versions
@@ -107,14 +108,18 @@ class Wired:
         self.permit(Drive)
         return self.acting(LOOP)
 
-    def take_over(self, caller: Caller, model: str, version: str) -> None:
-        """Where versions come from another environment, take one over as it stands there, signed at once, as the loop would.
+    def take_over(self, caller: Caller, model: str, version: str, command: str = "") -> None:
+        """Where versions come from another environment, take one over that is to be released, as it stands there, signed at once as the loop would.
 
-        Raises Refused for one that was not tried there, or a caller who may not, NotFound, Unavailable.
+        command: the id of the release; where it was given before, nothing is left to do. Raises what would refuse the release, Refused for a version
+        that was not tried there, or a caller who may not, NotFound, Unavailable.
         """
-        if self.ports.before is not None:
-            carrying.bring(self.acting(caller), model, version, caller)
-            sign_versions(self.acting(LOOP))
+        if self.ports.before is None or (command and self.ledger.knows(command)):
+            return
+        refused = bringing.take_over(self.acting(caller), declared(self.ports, model), version, caller)
+        sign_versions(self.acting(LOOP))
+        if refused is not None:
+            raise error_of(refused)
 
     def anchors(self) -> tuple[Anchor, ...]:
         """Where checkpoints are kept outside. Raises BadInput for a setting that names no such place."""

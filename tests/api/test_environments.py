@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flyball.api import idempotency
 from flyball.records.environments import VersionCarried
 from flyball.records.identity import Role
 from flyball.records.rollouts import ROLLOUTS
@@ -68,6 +69,20 @@ def test_what_staging_has_given_up_since_is_not_released_though_it_is_here(produ
     staging.close()
     answer = production.post("/rollouts", WANTED)
     assert (answer.status_code, answer.json()["code"]) == (403, "not-checked")
+
+
+def test_a_request_that_is_sent_again_is_answered_though_staging_is_away_and_the_answer_was_not_kept(
+    production: Served, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers(root, "demand", "1.0.0")
+    first = production.post("/rollouts", WANTED, headers={"Idempotency-Key": "k1"})
+    assert first.status_code == 202
+    monkeypatch.setattr(idempotency, "KEPT_FOR", 0)
+    (root / ".flyball/env/staging").rename(root / "away")
+    again = production.post("/rollouts", WANTED, headers={"Idempotency-Key": "k1"})
+    assert (again.status_code, again.json()) == (202, first.json())
+    other = production.post("/rollouts", WANTED, headers={"Idempotency-Key": "k2"})
+    assert (other.status_code, other.json()["code"]) == (503, "environment-away")
 
 
 def test_nothing_is_trained_and_what_is_made_again_gives_no_version(production: Served, root: Path) -> None:

@@ -9,9 +9,10 @@ from flyball.governance.authority import LOOP
 from flyball.loop import lookup
 from flyball.loop.advance import release_newest
 from flyball.loop.memory import load
+from flyball.records.environments import VersionCarried
 from flyball.records.monitoring import ProposalMade
 from flyball.records.rollouts import ROLLOUTS
-from flyball.records.versions import VERSIONS, VersionDeprecated, VersionQuarantined, VersionState
+from flyball.records.versions import VERSIONS, VersionDeprecated, VersionEligible, VersionQuarantined, VersionRegistered, VersionState
 from flyball.wiring import open_project
 
 from ..loop.backup_kit import tell  # noqa: TID252
@@ -84,3 +85,78 @@ def test_what_staging_advises_against_by_now_is_not_released_by_the_loop(flyball
     released = flyball("release", "demand@1.0.0", "--env", "production", "--project", trained)
     assert released.code == 0, released.err
     assert "demand@1.0.0 is deprecated: wrong on Sundays" in released.err
+
+
+def recorded(root: Path, env: str = "production") -> list[Any]:
+    """The events of an environment, in order."""
+    wired = open_project(root, env)
+    try:
+        return [each.event for each in wired.ledger.read(0, 1_000)]
+    finally:
+        wired.close()
+
+
+def test_a_release_that_is_refused_has_taken_nothing_over(flyball, trained: Path) -> None:
+    into_staging(trained)
+    answers(trained, "demand", "1.0.0")
+    there = ("--env", "production", "--project", trained)
+    loop = trained / "loop.py"
+    loop.write_text(loop.read_text().replace("gates=[", 'gates=[fb.metric("mae") <= 0.001, ', 1))
+    assert flyball("apply", *there).code == 0
+    dry = flyball("release", "demand@1.0.0", *there, "--dry-run")
+    refused = flyball("release", "demand@1.0.0", *there)
+    assert (refused.code, dry.code, refused.err) == (1, 1, dry.err)
+    assert "judged by other gates than those declared now" in refused.err
+    assert not [each for each in recorded(trained) if isinstance(each, VersionRegistered | VersionCarried)]
+    blobs = trained / ".flyball/env"
+    artifact = next(each.artifact for each in recorded(trained, "staging") if isinstance(each, VersionRegistered))
+    assert not list((blobs / "production").rglob(f"*{artifact[2:]}*"))
+    assert list((blobs / "staging").rglob(f"*{artifact[2:]}*"))
+
+
+def test_what_only_persons_here_can_settle_is_taken_over_and_the_refusal_says_so(
+    flyball, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLYBALL_TOKEN", raising=False)
+    loop = trained / "loop.py"
+    loop.write_text(loop.read_text().replace("gates=[", 'gates=[fb.approval("risk-officer"), ', 1))
+    version = flyball("train", "demand", "--trials", 0, "--project", trained, "--json").document["version"]
+    into_staging(trained)
+    staging = open_project(trained, "staging")
+    tell(staging, VersionEligible(model="demand", version=version, verdicts=()))
+    staging.close()
+    answers(trained, "demand", version)
+    there, ref = ("--env", "production", "--project", trained), f"demand@{version}"
+    assert flyball("apply", *there).code == 0
+    dry = flyball("release", ref, *there, "--dry-run")
+    assert (dry.code, "has an open gate" in dry.err, "taken over" in dry.err) == (1, True, False)
+    assert not [each for each in recorded(trained) if isinstance(each, VersionCarried)]
+    refused = flyball("release", ref, *there)
+    assert (refused.code, "has an open gate" in refused.err) == (1, True)
+    assert "it was taken over from staging now, since that is settled in production" in refused.err
+    again = flyball("release", ref, *there)
+    assert (again.code, "has an open gate" in again.err, "taken over" in again.err) == (1, True, False)
+    assert len([each for each in recorded(trained) if isinstance(each, VersionCarried)]) == 1
+    ben = flyball("token", "create", "ben", "--job", "risk-officer", *there, "--json").document["secret"]
+    monkeypatch.setenv("FLYBALL_TOKEN", ben)
+    approved = flyball("approve", ref, "--reason", "looked at the days", *there)
+    assert approved.code == 0, approved.err
+    monkeypatch.delenv("FLYBALL_TOKEN")
+    released = flyball("release", ref, *there)
+    assert released.code == 0, released.err
+
+
+def test_a_release_that_is_sent_again_is_answered_though_staging_is_away(flyball, trained: Path) -> None:
+    into_staging(trained)
+    answers(trained, "demand", "1.0.0")
+    there = ("--env", "production", "--project", trained)
+    assert flyball("apply", *there).code == 0
+    release = ("release", "demand@1.0.0", *there, "--json", "--idempotency-key", "k1")
+    first = flyball(*release)
+    assert first.code == 0, first.err
+    state = trained / ".flyball/env/staging"
+    state.rename(trained / "away")
+    again = flyball(*release)
+    assert (again.code, again.document) == (0, first.document), again.err
+    other = flyball("release", "demand@1.0.0", *there, "--idempotency-key", "k2")
+    assert (other.code, "the environment staging cannot be read" in other.err) == (3, True)

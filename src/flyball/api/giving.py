@@ -158,7 +158,7 @@ def release(asked: Asked) -> Answer:
     body: bodies.Releasing = asked.body
     model = _declared(asked, body.model)
     ref = lookup.exact(model.name, body.version)
-    asked.wired.take_over(asked.caller, model.name, ref.version)
+    asked.wired.take_over(asked.caller, model.name, ref.version, asked.command)
     row = lookup.version(asked.state(), ref)
     command, decide = orders.release(asked.ports, model, row.version, command=asked.command, actor=asked.caller.actor, reason=asked.reason)
     receipt, events = _give(asked, command, decide)

@@ -12,7 +12,7 @@ from flyball.cli.output import Output
 from flyball.errors import BadInput
 from flyball.ledger.ledger import error_of
 from flyball.loop import lookup, orders
-from flyball.records.base import Receipt, Refusal
+from flyball.records.base import Receipt
 from flyball.records.models import parse_ref
 from flyball.records.rollouts import RolloutPlanned, Step
 from flyball.records.training import RUNS
@@ -45,7 +45,7 @@ def release(
         if dry_run and _would_take_over(wired, out, version):
             return 0
         if not dry_run:
-            bring(wired, version)
+            bring(wired, version, Acting(reason, dry_run, key))
         row = common.find_reference(wired, version)
         model = common.declared(wired, row.model)
         met = judged_against_another(wired, row)
@@ -76,29 +76,33 @@ def release(
     return 0
 
 
-def bring(wired: Wired, text: str) -> None:
-    """Where versions come from another environment, take this one over as it stands there. Raises Refused for one that was not tried there."""
+def bring(wired: Wired, text: str, acting: Acting) -> None:
+    """Where versions come from another environment, take this one over as it stands there. Raises what would refuse its release."""
     ref = common.reference(text)
     if ref.version not in ("", "champion", "challenger"):
         common.declared(wired, ref.model)
-        wired.take_over(wired.caller, ref.model, ref.version)
+        wired.take_over(wired.caller, ref.model, ref.version, common.command_id(wired, acting, _order(ref.model, ref.version)))
+
+
+def _order(model: str, version: str) -> str:
+    """What a key stands for."""
+    return f"release {model}@{version}"
 
 
 def _would_take_over(wired: Wired, out: Output, text: str) -> bool:
     """Show what taking the version over would record, if it is to be taken over; its rollout follows from what it is then. Raises as `bring`."""
-    from flyball.loop import carrying
+    from flyball.loop.bringing import weigh_release
 
     ref, before = common.reference(text), wired.ports.before
     if before is None or ref.version in ("", "champion", "challenger"):
         return False
-    common.declared(wired, ref.model)
-    found = carrying.weigh(wired.ports, before.offer(ref.model, ref.version), wired.caller)[1]
-    if isinstance(found, Refusal):
-        raise error_of(found)
-    if found:
-        common.show_events(out, found)
+    weighed = weigh_release(wired.ports, common.declared(wired, ref.model), ref.version, wired.caller)
+    if weighed.refused is not None:
+        raise error_of(weighed.refused)
+    if weighed.events:
+        common.show_events(out, weighed.events)
         out.note(f"first {ref} is taken over from {before.name}; what its rollout would record can be shown then")
-    return bool(found)
+    return bool(weighed.events)
 
 
 def judged_against_another(wired: Wired, version: VersionRow) -> str:
@@ -122,7 +126,7 @@ def start(wired: Wired, out: Output, model: Model, version: str, acting: Acting)
         ports,
         model,
         version,
-        command=common.command_id(wired, acting, f"release {model.name}@{version}"),
+        command=common.command_id(wired, acting, _order(model.name, version)),
         actor=wired.caller.actor,
         reason=acting.reason,
     )

@@ -109,6 +109,11 @@ class SqlLedger:
             self._append(connection, head, state, [(now, command.actor, command.id, event) for event in outcome])
             return Receipt(command=command.id, first=head.size + 1, last=head.size + len(outcome))
 
+    def knows(self, command: str) -> bool:
+        """Whether a command of this id was carried out."""
+        with self.database.reading() as connection:
+            return connection.execute(self.database.sql.command, (command,)).fetchone()[0] is not None
+
     def read(self, after: int, limit: int) -> Iterator[Recorded]:
         """Events after number `after` in order, `limit` at most. Needs little memory. Raises Corrupt at one that cannot be read."""
         end = after + limit
