@@ -1,5 +1,6 @@
 """From staging, whose record is a file, to production, whose record is in PostgreSQL: by the command line."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,22 @@ from flyball.governance.authority import LOOP
 from flyball.loop import lookup
 from flyball.loop.advance import release_newest
 from flyball.loop.memory import load
-from flyball.records.environments import VersionCarried
+from flyball.records.environments import JudgingWanted, VersionCarried
+from flyball.records.estimates import Outcome
 from flyball.records.monitoring import ProposalMade
 from flyball.records.rollouts import ROLLOUTS
-from flyball.records.versions import VERSIONS, VersionDeprecated, VersionEligible, VersionQuarantined, VersionRegistered, VersionState
+from flyball.records.versions import (
+    VERSIONS,
+    ChampionChanged,
+    VersionDeployed,
+    VersionDeprecated,
+    VersionEligible,
+    VersionJudged,
+    VersionQuarantined,
+    VersionRegistered,
+    VersionRetired,
+    VersionState,
+)
 from flyball.wiring import open_project
 
 from ..loop.backup_kit import tell  # noqa: TID252
@@ -160,3 +173,47 @@ def test_a_release_that_is_sent_again_is_answered_though_staging_is_away(flyball
     assert (again.code, again.document) == (0, first.document), again.err
     other = flyball("release", "demand@1.0.0", *there, "--idempotency-key", "k2")
     assert (other.code, "the environment staging cannot be read" in other.err) == (3, True)
+
+
+def test_gates_that_are_declared_anew_judge_in_staging_what_answers_in_production_alone(flyball, trained: Path) -> None:
+    into_staging(trained)
+    answers(trained, "demand", "1.0.0")
+    there, before = (("--env", env, "--project", trained) for env in ("production", "staging"))
+    assert flyball("apply", *there).code == 0
+    production, old = open_project(trained, "production"), {"model": "demand", "version": "1.0.0"}
+    production.take_over(LOOP, "demand", "1.0.0")
+    tell(production, VersionDeployed(**old), ChampionChanged(**old, former="", rollback=False, reason="it passed"))
+    staging = open_project(trained, "staging")
+    row = staging.ledger.state().get(VERSIONS, "demand/1.0.0")
+    newer = {"model": "demand", "version": "1.1.0"}
+    fields = {name: getattr(row, name) for name in VersionRegistered.__struct_fields__} | newer
+    tell(
+        staging,
+        VersionRegistered(**fields),
+        VersionEligible(**newer, verdicts=()),
+        VersionDeployed(**newer),
+        ChampionChanged(**newer, former="1.0.0", rollback=False, reason="it passed"),
+        VersionRetired(**old, why="1.1.0 answers"),
+    )
+    loop = trained / "loop.py"
+    loop.write_text(loop.read_text().replace("gates=[", 'gates=[fb.metric("mae") <= 0.001, ', 1))
+    for env in (before, there):
+        assert flyball("apply", *env).code == 0
+    told = "not judged yet by the gates as they are declared now: staging is asked to, and its verdicts follow"
+    assert told in flyball("status", *there).out
+    assert told in flyball("models", "show", "demand@1.0.0", *there).out
+    flyball("tick", *there)
+    assert [each.version for each in recorded(trained, "staging") if isinstance(each, JudgingWanted)] == ["1.0.0"]
+    for _ in range(200):
+        flyball("tick", *before)
+        if any(isinstance(each, VersionJudged) and each.version == "1.0.0" for each in recorded(trained, "staging")):
+            break
+        time.sleep(0.1)
+    flyball("tick", *there)
+    own, judged = (each.ledger.state().get(VERSIONS, "demand/1.0.0") for each in (production, staging))
+    assert (own.state, own.gates_digest) == (VersionState.DEPLOYED, judged.gates_digest)
+    assert own.gates_digest != row.gates_digest
+    assert {each.check: each.outcome for each in own.verdicts}["mae ≤ 0.001"] is Outcome.FAIL
+    assert "demand@1.0.0 (deployed): mae ≤ 0.001: fail" in flyball("status", *there).out
+    for wired in (production, staging):
+        wired.close()

@@ -43,6 +43,7 @@ DOCUMENTED: dict[str, tuple[set[Role], bool]] = {
     "Rollback": ({O, A}, True),
     "Carry": ({O, A}, True),
     "Want": (NOBODY, True),
+    "WantJudged": (NOBODY, True),
     "NoteIntegration": (NOBODY, True),
     "Steer": ({O, A}, False),
     "MoveRollout": (NOBODY, True),

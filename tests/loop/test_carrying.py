@@ -21,10 +21,13 @@ from flyball.loop.carrying import (
     Carry,
     Offer,
     Want,
+    WantJudged,
+    ask_for_verdicts,
     bring,
     checked_before,
     decide_carry,
     decide_want,
+    decide_want_judged,
     follow,
     unchecked,
 )
@@ -36,7 +39,7 @@ from flyball.loop.tick import observe_environments
 from flyball.records import codec
 from flyball.records.base import Event, Recorded, Refusal
 from flyball.records.declarations import DECLARATIONS, DeclarationApplied
-from flyball.records.environments import WANTED, TrainingWanted, VersionCarried, VersionIntegrated
+from flyball.records.environments import JUDGINGS, WANTED, JudgingWanted, TrainingWanted, VersionCarried, VersionIntegrated
 from flyball.records.estimates import Asked, Outcome, Verdict
 from flyball.records.integration import Integration
 from flyball.records.training import MODEL_RUNS, RUNS
@@ -68,6 +71,7 @@ from flyball.records.versions import (
     Written,
 )
 from flyball.registry.fold import numbers
+from flyball.registry.rules import to_judge_anew
 from flyball.wiring import Wired, open_project
 
 from .backup_kit import tell
@@ -336,6 +340,30 @@ def test_a_training_is_wanted_once_for_each_attempt(here: Here) -> None:
     assert (found.origin, found.reason) == ("production", "accuracy 0.3")
 
 
+def test_verdicts_are_wanted_once_for_each_declaration_of_gates_of_what_nothing_else_judges(here: Here) -> None:
+    def want(version: str, gates: str) -> list[Event]:
+        command = WantJudged(id="c", actor="loop", model="m", version=version, origin="production", gates_digest=gates)
+        events = list(decide_want_judged(here.state, command, here.now))
+        here.tell(*events)
+        return events
+
+    assert want("1.0.0", "h") == [], "there is no such version"
+    here.carry(row(), PASSED)
+    assert want("1.0.0", "h") == [], "the newest is judged anyway"
+    here.carry(row("1.1.0"), PASSED)
+    assert want("1.0.0", "g") == [], "these have judged it"
+    assert kinds(want("1.0.0", "h")) == [JudgingWanted]
+    assert want("1.0.0", "h") == []
+    assert kinds(want("1.0.0", "i")) == [JudgingWanted]
+    found = here.state.get(JUDGINGS, "m/1.0.0")
+    assert found is not None
+    assert (found.origin, found.gates_digest) == ("production", "i")
+    here.tell(VersionDeployed(**NAME), VersionRetired(**NAME, why="replaced"))
+    assert to_judge_anew(here.row(), "i", "v", found.gates_digest)
+    assert not to_judge_anew(here.row(), "j", "v", found.gates_digest), "those are not the gates that it was wanted by"
+    assert not to_judge_anew(here.row(), "i", "v")
+
+
 @pytest.mark.parametrize(
     ("there", "why"),
     [
@@ -389,10 +417,10 @@ def both(tmp_path: Path) -> Iterator[tuple[Wired, Wired]]:
     production.close()
 
 
-def declared(production: Wired, *models: str) -> list[Any]:
+def declared(production: Wired, *models: str, gates: str = "g") -> list[Any]:
     for model in models:
         body = production.blobs.put(model.encode())
-        digests = {"version_digest": "v", "policy_digest": "p", "gates_digest": "g", "code": "", "author": ""}
+        digests = {"version_digest": "v", "policy_digest": "p", "gates_digest": gates, "code": "", "author": ""}
         tell(production, DeclarationApplied(model=model, file="loop.py", body=body, **digests))
     return [each for _, each in production.ledger.state().scan(DECLARATIONS)]
 
@@ -467,6 +495,38 @@ def test_what_is_said_there_of_what_answers_here_follows_when_another_one_answer
     assert (own.state, own.deprecated) == (VersionState.DEPLOYED, "wrong on Sundays")
     assert look(production) == []
     assert carried(production) == ["m@1.0.0", "m@1.1.0", "m@1.0.0"]
+
+
+def test_what_serves_in_the_last_of_three_is_wanted_judged_in_the_first(tmp_path: Path) -> None:
+    first, second, third = environments(tmp_path / "p", "laboratory", "staging", "production")
+    declared(second, "m")
+    for origin, each in (("laboratory", second), ("staging", third)):
+        answers_there(first) if each is second else tell(second, VersionDeployed(**NAME), tried())
+        before = each.ports.before
+        assert before is not None
+        bring(each.acting(LOOP), "m", "1.0.0")
+        assert before.name == origin
+    tell(third, VersionDeployed(**NAME), ChampionChanged(**NAME, former="", rollback=False, reason=""))
+    answers_there(first, version="1.1.0")
+    tell(second, *made(second.blobs, version="1.1.0")[:5])
+    declared(third, "m", gates="h")
+    for _ in range(2):
+        ask_for_verdicts(third.acting(LOOP), "m")
+    assert wanted(second) == ["m@1.0.0 by h for production"]
+    ask_for_verdicts(second.acting(LOOP), "m")
+    assert wanted(first) == [], "other gates are declared in the second"
+    declared(second, "m", gates="h")
+    for _ in range(2):
+        ask_for_verdicts(second.acting(LOOP), "m")
+    assert wanted(first) == ["m@1.0.0 by h for staging"]
+    assert wanted(second) == ["m@1.0.0 by h for production"]
+    for each in (first, second, third):
+        each.close()
+
+
+def wanted(wired: Wired) -> list[str]:
+    found = [each.event for each in wired.ledger.read(0, 1_000) if isinstance(each.event, JudgingWanted)]
+    return [f"{each.model}@{each.version} by {each.gates_digest} for {each.origin}" for each in found]
 
 
 def test_a_model_that_is_declared_later_is_looked_at_though_nothing_has_happened_there(both: tuple[Wired, Wired]) -> None:

@@ -149,7 +149,7 @@ def test_who_may_only_read_staging_sees_all_of_it(both: tuple[Wired, Wired], roo
         say("wrong on Mondays")
         sees(production, root, files, "1.0.0 wrong on Mondays")
         with another_user(root):
-            refused = away(lambda: before(production).want("m", "production", "accuracy 0.4"), "told that a training is wanted")
+            refused = away(lambda: before(production).want("m", "production", "accuracy 0.4"), "told what is wanted")
     assert "cannot be opened for writing" in refused.why
 
 

@@ -18,7 +18,7 @@ from flyball.evaluation.persons import of_card, of_persons
 from flyball.incidents import rules as incidents
 from flyball.ledger.bounds import clipped
 from flyball.loop import training as runs
-from flyball.loop.carrying import hand_on, take_up
+from flyball.loop.carrying import ask_for_verdicts, hand_on, take_up
 from flyball.loop.commands import active_run
 from flyball.loop.findings import Report, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
@@ -44,7 +44,7 @@ from flyball.monitoring.freshness import freshness_findings
 from flyball.monitoring.skew import skew_findings
 from flyball.records.base import Refusal, State
 from flyball.records.declarations import DECLARATIONS
-from flyball.records.environments import WANTED
+from flyball.records.environments import JUDGINGS, WANTED
 from flyball.records.estimates import Outcome
 from flyball.records.monitoring import Finding, IncidentState
 from flyball.records.rollouts import RolloutState
@@ -85,6 +85,7 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     if ports.before is not None:
         # versions are made, and judged, in the first environment
         ask_for_training(ports, model, kept, assessment.alarm)
+        ask_for_verdicts(ports, name)
     else:
         judge_anew(ports, model)
         train_if_due(ports, model, kept, assessment.alarm, now)
@@ -275,14 +276,15 @@ def ask_for_training(ports: Ports, model: Model, kept: Memories, alarm: str | No
 
 
 def judge_anew(ports: Ports, model: Model) -> None:
-    """Gates that were declared anew judge the version that waits, and the one that serves: it costs no training."""
+    """Gates that were declared anew judge the version that waits, and those that serve, here or later: it costs no training."""
     state = ports.ledger.state()
     row, declared = state.get(MODELS, model.name), state.get(DECLARATIONS, model.name)
     if row is None or declared is None or model.train is None or _busy(state, model.name):
         return
-    for number in dict.fromkeys((row.newest, row.champion)):
+    wanted = {each.version: each.gates_digest for _, each in state.scan(JUDGINGS, f"{model.name}/")}
+    for number in dict.fromkeys((row.newest, row.champion, *wanted)):
         version = state.get(VERSIONS, f"{model.name}/{number}") if number else None
-        if version is None or not to_judge_anew(version, declared.gates_digest, declared.version_digest):
+        if version is None or not to_judge_anew(version, declared.gates_digest, declared.version_digest, wanted.get(number, "")):
             continue
         spec = runs.judging_anew(ports, state, model, version, ports.clock.now())
         if spec is not None:

@@ -102,6 +102,7 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         # what goes from one environment to the next
         "loop.carrying.Carry": _rule(*_OPERATORS, loop=True),
         "loop.carrying.Want": _LOOP,
+        "loop.carrying.WantJudged": _LOOP,
         "loop.integration.NoteIntegration": _LOOP,
         # what is watched
         "loop.findings.Report": _LOOP,

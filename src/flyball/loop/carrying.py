@@ -17,7 +17,8 @@ from flyball.errors import FlyballError, Unavailable
 from flyball.governance.authority import LOOP, Caller
 from flyball.loop.authority import permit
 from flyball.records.base import Event, Record, Refusal, State
-from flyball.records.environments import WANTED, TrainingWanted, VersionCarried
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.environments import JUDGINGS, WANTED, JudgingWanted, TrainingWanted, VersionCarried
 from flyball.records.integration import Integration
 from flyball.records.training import RunResult, RunRow
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
@@ -59,6 +60,17 @@ class Want(Record, frozen=True):
     model: str
     origin: str
     reason: str
+
+
+class WantJudged(Record, frozen=True):
+    """A later environment is served by a version, and wants it judged by the gates of `gates_digest`."""
+
+    id: str
+    actor: str
+    model: str
+    version: str
+    origin: str
+    gates_digest: str
 
 
 def decide_carry(state: State, command: Carry, now: Instant) -> Sequence[Event] | Refusal:
@@ -135,6 +147,18 @@ def decide_want(state: State, command: Want, _now: Instant) -> Sequence[Event]:
     return (TrainingWanted(model=command.model, origin=command.origin, reason=command.reason),)
 
 
+def decide_want_judged(state: State, command: WantJudged, _now: Instant) -> Sequence[Event]:
+    """Noted once for each declaration of gates, of a version that nothing else has judged here: the newest and the champion are, as it is."""
+    key, roles = f"{command.model}/{command.version}", state.get(MODELS, command.model) or ModelRow(model=command.model)
+    row, noted = state.get(VERSIONS, key), state.get(JUDGINGS, key)
+    if row is None or command.version in (roles.newest, roles.champion) or not registry.other_gates(row, command.gates_digest):
+        return ()
+    if noted is not None and noted.gates_digest == command.gates_digest:
+        return ()
+    wanted = JudgingWanted(model=command.model, version=command.version, origin=command.origin, gates_digest=command.gates_digest)
+    return (wanted,)
+
+
 def unchecked(row: VersionRow) -> str:
     """Why a version may not go on to the next environment, by how it stands in this one; empty if it may."""
     if row.state is VersionState.QUARANTINED:
@@ -203,6 +227,23 @@ def hand_on(ports: Ports, model: str, reason: str) -> None:
     if ports.before is not None:
         with away():
             ports.before.want(model, ports.environment, reason)
+
+
+def ask_for_verdicts(ports: Ports, model: str) -> None:
+    """Where versions are judged elsewhere, say there which of those that serve, or wait, the gates that are declared now have not judged.
+
+    Raises FlyballError.
+    """
+    state = ports.ledger.state()
+    roles, declared = state.get(MODELS, model), state.get(DECLARATIONS, model)
+    if ports.before is None or roles is None or declared is None:
+        return
+    later = (row.version for _, row in state.scan(JUDGINGS, f"{model}/") if row.gates_digest == declared.gates_digest)
+    for number in dict.fromkeys((roles.champion, roles.newest, *later)):
+        row = state.get(VERSIONS, f"{model}/{number}") if number else None
+        if row is not None and row.origin == ports.before.name and registry.other_gates(row, declared.gates_digest):
+            with away():
+                ports.before.want_judged(model, number, ports.environment, declared.gates_digest)
 
 
 @contextmanager

@@ -6,22 +6,24 @@ Whatever keeps it from being read is one error, `environment-away`, and one that
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from flyball.clock import Clock, SystemClock
+from flyball.clock import Clock, Instant, SystemClock
 from flyball.declare.project import read_project
 from flyball.errors import BadInput, Conflict, Corrupt, DeclarationError, FlyballError, NotFound, Refused, Unavailable
 from flyball.ledger.bounds import clipped
 from flyball.ledger.folds import fold_hash
 from flyball.ledger.ledger import Head, SqlLedger, read_head
 from flyball.ledger.references import OPENED, Kind, inner, references
-from flyball.loop.carrying import ACTOR, Offer, Want, decide_want, fix_unchecked, unchecked
+from flyball.loop.carrying import ACTOR, Offer, Want, WantJudged, decide_want, decide_want_judged, fix_unchecked, unchecked
 from flyball.loop.folds import FOLDS
+from flyball.loop.ports import CommandT
 from flyball.loop.sharing import record_of
 from flyball.records import codec
+from flyball.records.base import Event, State
 from flyball.records.training import RUNS, RunResult
 from flyball.records.versions import MODELS, VERSIONS, VersionRow
 from flyball.serving.layout import state_folder
@@ -48,6 +50,7 @@ class EarlierEnvironment:
         self._blobs = LocalBlobs(state_folder(root, name) / "blobs")
         self._theirs, self._ours, self._of, self._seen = b"", b"", b"", 0
         self._followed: set[str] = set()
+        self._asked: set[tuple[str, str, str]] = set()
         self._rests_until, self._said = 0.0, FlyballError("")
 
     @property
@@ -113,16 +116,29 @@ class EarlierEnvironment:
 
     def want(self, model: str, origin: str, reason: str) -> None:
         """Say there that a training is wanted here. Raises Unavailable, Conflict."""
-        command = Want(id=self._clock.new_id("cmd"), actor=ACTOR, model=model, origin=origin, reason=clipped(reason))
+        self._say(Want(id=self._clock.new_id("cmd"), actor=ACTOR, model=model, origin=origin, reason=clipped(reason)), decide_want)
+
+    def want_judged(self, model: str, version: str, origin: str, gates_digest: str) -> None:
+        """Say there that a version serves here that these gates have not judged. Raises Unavailable, Conflict."""
+        command = WantJudged(
+            id=self._clock.new_id("cmd"), actor=ACTOR, model=model, version=version, origin=origin, gates_digest=gates_digest
+        )
+        key = (model, version, gates_digest)
+        if key not in self._asked and self._say(command, decide_want_judged):
+            self._asked.add(key)
+
+    def _say(self, command: CommandT, decide: Callable[[State, CommandT, Instant], Sequence[Event]]) -> bool:
+        """Whether there was anything to say."""
         with self._looking() as ledger:
-            if not decide_want(ledger.state(), command, self._clock.now()):
-                return
-        with self._looking("told that a training is wanted"):
+            if not decide(ledger.state(), command, self._clock.now()):
+                return False
+        with self._looking("told what is wanted"):
             database = Database.open(self._address(), base=self._root)
             try:
-                self._opened(database).execute(command, decide_want)
+                self._opened(database).execute(command, decide)
             finally:
                 database.close()
+        return True
 
     @contextmanager
     def _looking(self, doing: str = "read") -> Iterator[SqlLedger]:
@@ -156,6 +172,7 @@ class EarlierEnvironment:
                 raise Unavailable("it has no record yet", why="nothing has run there", fix=f"flyball apply --env {self._name}")
             former, self._ledger = self._ledger, self._opened(Database.look(address, base=self._root))
             self._theirs = b""
+            self._asked.clear()
             if former is not None:
                 former.database.close()
         self._check_folds(self._ledger.head())

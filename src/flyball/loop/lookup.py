@@ -73,7 +73,7 @@ def unjudged(state: State, row: VersionRow) -> str:
         return "judged by other gates than those declared now: its verdicts are of those, and it is not released by them"
     text = "not judged yet by the gates as they are declared now"
     if row.origin:
-        return f"{text}: {row.origin} judges its own newest version and champion; its verdicts are of the gates before"
+        return f"{text}: {row.origin} is asked to, and its verdicts follow; those here are of the gates before"
     if row.tried != digest or active_run(state, row.model) is not None:
         return text
     runs = [run for _, run in state.scan(MODEL_RUNS, f"{row.model}/") if run.judges == row.version]

@@ -102,6 +102,10 @@ class Before(Protocol):
         """Say there that a training is wanted here. Raises Unavailable."""
         ...
 
+    def want_judged(self, model: str, version: str, origin: str, gates_digest: str) -> None:
+        """Say there that a version serves here that these gates have not judged. Raises Unavailable."""
+        ...
+
 
 class Probe(Protocol):
     """The gateway of the environment that this is, as a caller sees it."""

@@ -8,7 +8,7 @@ from flyball.clock import rfc3339
 from flyball.records.base import Event
 from flyball.records.data import DataCommitted, DataRefused
 from flyball.records.declarations import DeclarationApplied, DeclarationHealed, DeclarationRefused
-from flyball.records.environments import TrainingWanted, VersionCarried, VersionIntegrated
+from flyball.records.environments import JudgingWanted, TrainingWanted, VersionCarried, VersionIntegrated
 from flyball.records.estimates import Verdict
 from flyball.records.integration import Integration
 from flyball.records.monitoring import AlertMoved, AlertState, IncidentMoved, IncidentNoted, IncidentOpened, ProposalMade
@@ -87,6 +87,8 @@ def _of_training(event: Event) -> tuple[Mood, str] | None:
             return "plain", f"taken over  {event.model}@{event.version} from {event.origin}"
         case TrainingWanted():
             return "bad", f"wanted      {event.origin} wants {event.model} trained: {event.reason}"
+        case JudgingWanted():
+            return "bad", f"wanted      {event.origin} wants {event.model}@{event.version} judged by the gates that are declared now"
         case VersionJudged():
             stopped = tuple(one for one in event.verdicts if one.outcome not in ("pass", "waived"))
             told = f"holds by them: {_verdicts(event.verdicts)}" if not stopped else f"does not hold: {_verdicts(stopped)}"

@@ -45,6 +45,28 @@ class TrainingWanted(Event, frozen=True, tag="training.wanted"):
     reason: str
 
 
+class JudgingWanted(Event, frozen=True, tag="judging.wanted"):
+    """A later environment (`origin`) is served by a version that the gates that are declared now (`gates_digest`) have not judged. It is judged here."""
+
+    model: str
+    version: str
+    origin: str
+    gates_digest: str
+
+
+class JudgingRow(Record, frozen=True):
+    """The gates by which a later environment last wanted a version judged."""
+
+    model: str
+    version: str
+    origin: str
+    gates_digest: str
+
+
+JUDGINGS = Table("judgings_wanted", JudgingRow)
+"""Keyed by `model/version`."""
+
+
 class WantedRow(Record, frozen=True):
     """The last time that a later environment wanted a training of a model."""
 
@@ -57,4 +79,4 @@ class WantedRow(Record, frozen=True):
 WANTED = Table("wanted", WantedRow)
 """Keyed by model."""
 
-EVENTS = (VersionIntegrated, VersionCarried, TrainingWanted)
+EVENTS = (VersionIntegrated, VersionCarried, TrainingWanted, JudgingWanted)

@@ -10,7 +10,16 @@ import msgspec
 
 from flyball.errors import Conflict
 from flyball.records.base import Event, Fold, Projection, Recorded
-from flyball.records.environments import WANTED, TrainingWanted, VersionCarried, VersionIntegrated, WantedRow
+from flyball.records.environments import (
+    JUDGINGS,
+    WANTED,
+    JudgingRow,
+    JudgingWanted,
+    TrainingWanted,
+    VersionCarried,
+    VersionIntegrated,
+    WantedRow,
+)
 from flyball.records.integration import Integration
 from flyball.records.removals import REMOVED, BlobsRemoved, RemovedRow
 from flyball.records.training import RUNS, put_run
@@ -124,6 +133,14 @@ def fold_wanted(projection: Projection, recorded: Recorded) -> None:
     assert isinstance(event, TrainingWanted)
     row = WantedRow(model=event.model, origin=event.origin, reason=event.reason, at=recorded.at)
     projection.put(WANTED, event.model, row)
+
+
+def fold_judging_wanted(projection: Projection, recorded: Recorded) -> None:
+    """A later environment waits for verdicts."""
+    event = recorded.event
+    assert isinstance(event, JudgingWanted)
+    row = JudgingRow(model=event.model, version=event.version, origin=event.origin, gates_digest=event.gates_digest)
+    projection.put(JUDGINGS, f"{event.model}/{event.version}", row)
 
 
 def fold_judged(projection: Projection, recorded: Recorded) -> None:
@@ -333,6 +350,7 @@ FOLDS: Mapping[type[Event], Fold] = MappingProxyType(
         VersionIntegrated: fold_integrated,
         VersionCarried: fold_carried,
         TrainingWanted: fold_wanted,
+        JudgingWanted: fold_judging_wanted,
     }
 )
 """Event kind → its fold."""

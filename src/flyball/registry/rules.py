@@ -67,15 +67,17 @@ def judges_it(row: VersionRow, former: str = "") -> str:
     return f"{train} makes one that is judged by them{back}"
 
 
-def to_judge_anew(row: VersionRow, gates_digest: str, version_digest: str) -> bool:
-    """Whether a version is to be judged by these gates, once: one that waits and is of this declaration, or one that serves, whatever it is of.
+def to_judge_anew(row: VersionRow, gates_digest: str, version_digest: str, wanted: str = "") -> bool:
+    """Whether a version is to be judged by these gates, once: one that waits and is of this declaration, or one that serves, whatever it is of, here
+    or in a later environment, which says so by the gates that it wants it judged by (`wanted`).
 
     What a person said no to waits for nothing.
     """
     if not row.gates_digest or not gates_digest or gates_digest in (row.gates_digest, row.tried):
         return False
     waits = judged_otherwise(row, gates_digest) and not approvals.denied(row)
-    return row.state == VersionState.DEPLOYED or (waits and row.version_digest == version_digest)
+    serves = row.state == VersionState.DEPLOYED or (row.state == VersionState.RETIRED and wanted == gates_digest)
+    return serves or (waits and row.version_digest == version_digest)
 
 
 def breaks(old: Signature, new: Signature) -> tuple[str, ...]:
