@@ -58,6 +58,14 @@ def test_a_project_can_be_looked_at_from_end_to_end(api: Served) -> None:
     assert api.get("/monitors/demand").json()["alerts"] == []
 
 
+def test_a_model_says_what_of_it_waits_or_is_broken(api: Served) -> None:
+    assert api.get("/models/demand").json()["waits"] == []
+    api.happened(queued(9_999), RunFailed(run="run_9999", why="no rows\n    fix  more"))
+    failed = {"kind": "failed", "model": "demand", "subject": "run_9999", "what": "no rows", "step": "flyball runs show run_9999"}
+    assert api.get("/models/demand").json()["waits"] == [failed]
+    assert api.get("/models").json()["items"][0]["waits"] == [failed]
+
+
 def test_every_event_is_told_with_its_place_and_its_proof(api: Served) -> None:
     first = api.get("/events?limit=3").json()
     assert [one["seq"] for one in first["items"]] == [1, 2, 3]

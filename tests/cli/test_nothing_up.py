@@ -78,10 +78,16 @@ def test_a_roll_back_where_nothing_is_up_ends_with_a_tick_and_the_next_up_begins
     left = flyball("rollback", "demand", "--project", split, "--reason", "bad nights")
     assert (left.code, "in force with the next flyball up, or with flyball tick" in left.out) == (0, True), left.out
     assert state_of(flyball, split) == "rolling_back"
+    shown = flyball("status", "--project", split)
+    assert "rollout   demand ro_1: 1.1.0 goes back to 1.0.0, and nothing is up" in shown.out, shown.out
+    assert "→ flyball up, or flyball tick" in shown.out
+    [stands] = flyball("status", "--project", split, "--json").document["rollouts"]
+    assert (stands["model"], stands["rollout"], stands["next"]) == ("demand", "ro_1", "flyball up, or flyball tick")
     refused = flyball("release", "demand@1.1.0", "--project", split)
     assert (refused.code, "flyball up, or flyball tick" in refused.err) == (1, True), refused.err
     assert served(split) == ["1.0.0", "1.1.0"], "an up that began now would still ask both"
     assert flyball("tick", "--project", split).code == 0
     assert state_of(flyball, split) == "rolled_back"
     assert served(split) == ["1.0.0"]
+    assert flyball("status", "--project", split, "--json").document["rollouts"] == []
     assert flyball("audit", "verify", "--project", split).code == 0

@@ -67,6 +67,8 @@ def test_status_shows_the_others_where_a_row_of_one_was_changed(flyball, new: Pa
     ended = flyball("status", "--project", new, "--json")
     assert ended.code == 0, ended.out
     assert "audit rebuild" in ended.document["models"][0]["doing"]
+    shown = flyball("status", "--project", new).out
+    assert shown.count("audit rebuild") == 1, "what is wrong is said once"
 
 
 def test_a_tick_reads_the_data_of_the_others_gives_them_their_turn_and_then_says_why(

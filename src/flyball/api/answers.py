@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from flyball.clock import Instant
+from flyball.loop.waiting import Waiting
 from flyball.records.base import Record
 from flyball.records.data import DatasetVersion, Finding
 from flyball.records.difference import ColumnDifference, RowDifference, SchemaDifference
@@ -29,7 +30,8 @@ class Health(Record, frozen=True):
 class Standing(Record, frozen=True):
     """A model and the parts of its versions. `traffic` maps versions to their share of it.
 
-    `unread` says why the declaration cannot be read now (empty: it can); then `task` and `owner` are empty.
+    `unread` says why the declaration cannot be read now (empty: it can); then `task` and `owner` are empty. `waits` is what `flyball status` says of
+    it that waits or is broken: a held version, a failed run, a rollout that stands, each with what ends it.
     """
 
     model: str
@@ -49,6 +51,7 @@ class Standing(Record, frozen=True):
     purpose: str = ""
     kpi: str = ""
     risk: str = ""
+    waits: tuple[Waiting, ...] = ()
 
 
 class Version(VersionRow, frozen=True):

@@ -19,6 +19,7 @@ from flyball.loop import lookup, online, tracing
 from flyball.loop.findings import alerts_of, incidents_of
 from flyball.loop.lineage import Project
 from flyball.loop.memory import load
+from flyball.loop.waiting import waiting
 from flyball.records.base import Recorded, State
 from flyball.records.data import COLLECTED, DATASET_VERSIONS, DATASETS, DatasetVersion, erasure_key
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
@@ -379,6 +380,7 @@ def _standing(asked: Asked, state: State, row: DeclarationRow) -> answers.Standi
         purpose=declared.framing.purpose if declared else "",
         kpi=declared.framing.kpi if declared else "",
         risk=declared.framing.risk if declared else "",
+        waits=waiting(state, row.model, up=True),
     )
 
 

@@ -9,10 +9,10 @@ import typer
 
 from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
-from flyball.cli.models import asked_text
 from flyball.cli.output import Output, event_text
 from flyball.errors import BadInput
 from flyball.loop import approvals
+from flyball.loop.waiting import asked_text
 from flyball.records.models import parse_ref
 from flyball.records.versions import VERSIONS, VersionState
 

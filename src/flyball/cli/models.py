@@ -16,9 +16,9 @@ from flyball.cli.output import Output, ago, estimate, one_line
 from flyball.clock import Instant, rfc3339
 from flyball.declare.codec import short
 from flyball.declare.framing import summary
-from flyball.evaluation.persons import NONE_GIVEN, of_card
 from flyball.loop import lookup
 from flyball.loop.cards import declared
+from flyball.loop.waiting import held
 from flyball.loop.waivers import waivers_text
 from flyball.records import codec
 from flyball.records.base import State
@@ -195,8 +195,8 @@ def _tombstone(out: Output, row: VersionRow) -> None:
 def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunResult, now: Instant) -> None:
     run = state.get(RUNS, row.run)
     out.line(f"{row.model}@{row.version}   {row.state.value}   {lookup.role(state, row)}".rstrip())
-    if asked_text(row):
-        out.line(f"{out.paint('held', 'unsure')}      {asked_text(row)}   → {person_does(row)}")
+    if (waits := held(row)) is not None:
+        out.line(f"{out.paint('held', 'unsure')}      {waits.what}   → {waits.step}")
     if open_ := lookup.unjudged(state, row):
         out.line(f"{out.paint('gates', 'unsure')}     {open_}")
     if row.state is VersionState.QUARANTINED:
@@ -239,24 +239,6 @@ def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunR
 def _framing(wired: Wired, state: State, row: VersionRow) -> dict[str, object] | None:
     model = declared(wired.ports, state, row)
     return None if model is None else framing_document(model)
-
-
-def asked_text(row: VersionRow) -> str:
-    """What persons have to do about a held version: "approval by 1 risk-officer; its card has blanks: ethics"; empty for nothing."""
-    if row.state is not VersionState.HELD:
-        return ""
-    open_ = [one for one in row.verdicts if one.outcome is Outcome.INSUFFICIENT]
-    wanted = [f"{one.check}{'' if one.why == NONE_GIVEN else f', {one.why}'}" for one in open_ if one.asks]
-    if row.blanks and any(of_card(one) for one in open_):
-        wanted.append(f"its card has blanks: {', '.join(row.blanks)}")
-    return "; ".join(wanted)
-
-
-def person_does(row: VersionRow) -> str:
-    """The command with which a person does the first of what a held version waits for."""
-    ref = f"{row.model}@{row.version}"
-    approval = any(one.asks for one in row.verdicts if one.outcome is Outcome.INSUFFICIENT)
-    return f'flyball approve {ref} --reason "…"' if approval or not row.blanks else f'flyball models card {ref} --fill {row.blanks[0]} "…"'
 
 
 def _value(known: dict[str, Estimate], name: str) -> str:

@@ -9,7 +9,6 @@ import msgspec
 from flyball.cli import common
 from flyball.cli.common import HERE, LOOP_FRESH, Env, Json, Project, Quiet
 from flyball.cli.incidents import step
-from flyball.cli.models import asked_text, person_does
 from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Check, Metric
@@ -21,6 +20,7 @@ from flyball.loop.advance import held_back
 from flyball.loop.freshness import ages
 from flyball.loop.memory import load
 from flyball.loop.online import noted
+from flyball.loop.waiting import Waiting, waiting
 from flyball.monitoring.checks import FEWEST, FEWEST_LATENCIES, estimates
 from flyball.monitoring.slabs import Slab, latency_ms, within
 from flyball.monitoring.state import MonitorState
@@ -49,6 +49,9 @@ _LIVE = ("accuracy", "precision", "recall", "f1", "mae", "rmse")
 
 _NEXT = {"act": "trains again", "propose": "asks for a training", "record": "would train"}
 """What an alarm leads to, by the model's autonomy."""
+
+UNREAD = "cannot be read"
+"""How a model's line begins that is told by the record alone."""
 
 Standing = Literal["ok", "worse", "insufficient"]
 
@@ -97,20 +100,20 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
         lines = [line(wired, state, name, now) for name, _ in state.scan(DECLARATIONS) if common.may_see(wired, name)]
         incidents = [row for _, row in state.scan(INCIDENTS) if row.state != IncidentState.CLOSED and common.may_see(wired, row.model)]
         proposals = [row for _, row in state.scan(PROPOSALS) if not row.verdict and common.may_see(wired, row.model)]
-        held = [row for row in waiting(state) if common.may_see(wired, row.model)]
+        age, up = common.loop_age(wired, now), common.is_up(wired)
+        waits = _waits(wired, state, lines, up=up)
         doubtful = [row for row in in_doubt(state, now) if common.may_see(wired, row.model)]
         # whose models a file declares is known from when it was whole
         files = {row.file for name, row in state.scan(DECLARATIONS) if common.may_see(wired, name)}
         every = common.may_read_record(wired) is None
         broken = [row for file, row in state.scan(LOOP_FILES) if every or file in files]
-        age, up = common.loop_age(wired, now), common.is_up(wired)
         if lines:
-            _table(out, state, lines, now)
+            _table(out, state, lines, waits, now)
         elif state.scan(DECLARATIONS):
             out.line("this token is for none of the models here")
         else:
             out.line("no model is declared yet: flyball apply, or flyball up")
-        _wrong(out, state, incidents, proposals, held, broken, now, {each.name: each.kpi for each in lines})
+        _wrong(out, state, incidents, proposals, waits, broken, now, {each.name: each.kpi for each in lines})
         for row in doubtful:
             out.line(doubt_text(out, state, row, now))
         for row in advised_against(state):
@@ -134,10 +137,19 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
             "views": [{"view": each.view, "models": each.models, "problem": each.problem} for each in views],
             "in_doubt": [{"model": row.model, "version": row.version, "gates": gates_in_doubt(state, row, now)} for row in doubtful],
             "environments": strange,
-            "held": [{"model": row.model, "version": row.version, "for": asked_text(row)} for row in held],
+            "held": _waiting(waits, "held", "version", "for"),
+            "failed": _waiting(waits, "failed", "run", "why"),
+            "rollouts": _waiting(waits, "rollout", "rollout", "why"),
         }
         out.document(document | {"detector": wired.ports.detector, "up": up, "loop_age_s": None if age is None else round(age / 1e6, 3)})
     return 0
+
+
+def _waits(wired: Wired, state: State, lines: list[Line], *, up: bool) -> list[Waiting]:
+    """What waits or is broken of all models that are shown, but for what a model's own line says already."""
+    said = {each.name for each in lines if each.doing.startswith(UNREAD)}
+    found = (each for name, _ in state.scan(MODELS) if common.may_see(wired, name) for each in waiting(state, name, up=up))
+    return [each for each in found if each.kind != "unread" or each.model not in said]
 
 
 def _environments(wired: Wired, out: Output) -> dict[str, tuple[str, ...]]:
@@ -156,7 +168,7 @@ def line(wired: Wired, state: State, name: str, now: Instant) -> Line:
             return _whole(wired, state, model, now)
         except Corrupt as error:
             unread = f"{error.what}; {error.fix}"
-    return _recorded(state, name, f"cannot be read: {unread}")
+    return _recorded(state, name, f"{UNREAD}: {unread}")
 
 
 def _recorded(state: State, name: str, doing: str) -> Line:
@@ -265,7 +277,7 @@ def _doing(wired: Wired, state: State, model: Model, now: Instant) -> str:
     return f"{_NEXT[model.autonomy.training]} in {roughly(wait.until - now)}: {wait.why}" if wait else warned
 
 
-def _table(out: Output, state: State, lines: list[Line], now: Instant) -> None:
+def _table(out: Output, state: State, lines: list[Line], waits: list[Waiting], now: Instant) -> None:
     cells = [
         [
             each.name,
@@ -281,11 +293,14 @@ def _table(out: Output, state: State, lines: list[Line], now: Instant) -> None:
         for each in lines
     ]
     out.table(("MODEL", "CHAMPION", "TRAFFIC", "QUALITY (vs release)", "P99", "ERRORS", "DRIFT", "LABELS", "SINCE"), cells)
+    told = {each.model for each in waits}
     for each in lines:
         if each.doing:
             out.line(f"{each.name}: {each.doing}")
         elif not each.champion and not each.rollout:
-            out.line(f"{each.name}: no version answers yet: flyball {_first_step(state, each.name)}")
+            # what it waits for, and the command, have a line of their own below
+            step = "" if each.name in told else f": flyball {_first_step(state, each.name)}"
+            out.line(f"{each.name}: no version answers yet{step}")
 
 
 def _first_step(state: State, name: str) -> str:
@@ -323,7 +338,7 @@ def _wrong(
     state: State,
     incidents: list[IncidentRow],
     proposals: list[ProposalRow],
-    held: list[VersionRow],
+    waits: list[Waiting],
     broken: list[LoopFileRow],
     now: Instant,
     kpis: dict[str, str],
@@ -338,9 +353,8 @@ def _wrong(
     for made in proposals:
         asks = "proposed" if made.mode == "propose" else "would"
         out.line(f"{out.paint(f'{asks:<8}', 'unsure')}  {made.action} {made.model} {made.target}: {made.reason}   → {answer(made)}")
-    for version in held:
-        ref = f"{version.model}@{version.version}"
-        out.line(f"{out.paint('held', 'unsure')}      {ref}: {asked_text(version)}   → {person_does(version)}")
+    for each in waits:
+        out.line(waiting_text(out, each))
     for one in broken:
         out.line(f"{out.paint('broken', 'bad')}    {one.file}: {one.problems[0].splitlines()[0]}   → flyball check")
     epochs = state.get(EPOCHS, "routes")
@@ -348,10 +362,15 @@ def _wrong(
         out.line(f"routes    decided {ago(epochs.desired_at, now)} ago, not in force everywhere yet")
 
 
-def waiting(state: State) -> list[VersionRow]:
-    """The newest version of each model that waits for a person's yes."""
-    newest = (state.get(VERSIONS, f"{name}/{row.newest}") for name, row in state.scan(MODELS) if row.newest)
-    return [row for row in newest if row is not None and asked_text(row)]
+def waiting_text(out: Output, each: Waiting) -> str:
+    """What of a model waits or is broken, on one line, with the command that ends it."""
+    subject = f"{each.model}@{each.subject}" if each.kind == "held" else f"{each.model} {each.subject}".rstrip()
+    word = out.paint(each.kind, "bad" if each.kind in ("failed", "unread") else "unsure")
+    return f"{word}{' ' * (10 - len(each.kind))}{subject}: {each.what}   → {each.step}"
+
+
+def _waiting(waits: list[Waiting], kind: str, subject: str, what: str) -> list[dict[str, str]]:
+    return [{"model": each.model, subject: each.subject, what: each.what, "next": each.step} for each in waits if each.kind == kind]
 
 
 def advised_against(state: State) -> list[VersionRow]:

@@ -15,7 +15,7 @@ from flyball.cli.apply import declare
 from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
 from flyball.cli.costs import cost_text
 from flyball.cli.look import look
-from flyball.cli.models import asked_text, verdict_line, verdicts
+from flyball.cli.models import verdict_line, verdicts
 from flyball.cli.output import Bar, Output, number
 from flyball.cli.release import start as release
 from flyball.data.rules import told_source, usable
@@ -26,6 +26,7 @@ from flyball.loop import lookup, orders, training
 from flyball.loop.commands import CancelRun, Train, active_run, decide_cancel_run, decide_train
 from flyball.loop.people import another
 from flyball.loop.tick import observe_runs
+from flyball.loop.waiting import asked_text
 from flyball.records.base import State
 from flyball.records.data import DATASETS, DatasetVersion
 from flyball.records.declarations import DECLARATIONS

@@ -279,4 +279,4 @@ def _fix_open(row: VersionRow, verdicts: Sequence[Verdict], whom: Whom) -> str:
         return f'{whom(wanted)} says flyball approve {row.model}@{row.version} --reason "…"'
     if verdicts and all(verdict.check.startswith("suite ") for verdict in verdicts):
         return f"bring the cases that are missing: flyball check --data says which; then flyball train {row.model} judges it on them"
-    return f"give it more labelled rows (a longer hold-out), then flyball train {row.model}"
+    return f"it is judged again as labelled rows come; or declare a longer hold-out, then flyball train {row.model}"

@@ -1,0 +1,129 @@
+"""What of a model waits or is broken, by a few looks at it, however many versions and runs it has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flyball.errors import Corrupt
+from flyball.ledger.projection import MemoryProjection
+from flyball.loop.waiting import waiting
+from flyball.records.estimates import Asked, Outcome, Verdict
+from flyball.records.rollouts import ROLLOUTS, RolloutRow, RolloutState
+from flyball.records.training import RUNS, RunRow, RunState
+from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
+
+FEW = Verdict(check="accuracy ≥ 0.7", outcome=Outcome.INSUFFICIENT, why="n=3 < 100", slice="day=1")
+NO_CASES = Verdict(check="suite winter: r2 ≥ 0.5", outcome=Outcome.INSUFFICIENT, why='data set "winter": data/winter.csv does not exist')
+A_YES = Verdict(check="approval by 1 approver", outcome=Outcome.INSUFFICIENT, why="none given", asks=(Asked(role="approver", count=1),))
+PASSES = Verdict(check="mae ≤ 4", outcome=Outcome.PASS)
+
+
+class NoScan(MemoryProjection):
+    """A projection in which nothing can be looked through."""
+
+    def scan(self, table: Any, prefix: str = "") -> Any:
+        raise AssertionError(f"{table.name} is looked through for {prefix}")
+
+
+def version(state: VersionState, *verdicts: Verdict, number: str = "1.1.0") -> VersionRow:
+    return VersionRow(
+        model="m", version=number, state=state, run="run_1", artifact="a" * 64, result="", version_digest="v", policy_digest="p",
+        data={}, metrics={}, registered_at=0, verdicts=verdicts,
+    )  # fmt: skip
+
+
+def world(*rows: VersionRow, run: RunRow | None = None, rollout: RolloutState | None = None) -> NoScan:
+    state = NoScan()
+    for row in rows:
+        state.put(VERSIONS, f"m/{row.version}", row)
+    if run is not None:
+        state.put(RUNS, run.run, run)
+    if rollout is not None:
+        active = RolloutRow(
+            rollout="ro_1", model="m", version="1.1.0", champion="1.0.0", steps=(), evidence="gate", attempt=1, state=rollout, step=0,
+            planned_at=0, entered_at=0, why="by ana: look first\nmore", slow_us=None,
+        )  # fmt: skip
+        state.put(ROLLOUTS, "ro_1", active)
+    newest = rows[-1].version if rows else ""
+    state.put(
+        MODELS,
+        "m",
+        ModelRow(model="m", champion="1.0.0", newest=newest, last_run=run.run if run else "", rollout="ro_1" if rollout else ""),
+    )
+    return state
+
+
+def run(state: RunState, why: str = "", judges: str = "") -> RunRow:
+    return RunRow(
+        run="run_2", model="m", trigger="manual", reason="", spec="s", release=True, state=state, queued_at=0, why=why, judges=judges
+    )
+
+
+def told(state: NoScan, *, up: bool = False) -> list[str]:
+    return [f"{each.kind} {each.subject}: {each.what} → {each.step}" for each in waiting(state, "m", up=up)]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "says"),
+    [
+        (
+            (FEW, PASSES),
+            "held 1.1.0: accuracy ≥ 0.7 in day=1: n=3 < 100 → it is judged again as labelled rows come; or a longer hold-out, then flyball train m",
+        ),
+        ((FEW, FEW, NO_CASES), "held 1.1.0: accuracy ≥ 0.7 in day=1: n=3 < 100 (and 2 more) → it is judged again"),
+        ((NO_CASES,), "data/winter.csv does not exist → bring its cases: flyball check --data; then flyball train m"),
+        ((A_YES,), 'held 1.1.0: approval by 1 approver → flyball approve m@1.1.0 --reason "…"'),
+        ((A_YES, FEW), 'held 1.1.0: approval by 1 approver; accuracy ≥ 0.7 in day=1: n=3 < 100 → flyball approve m@1.1.0 --reason "…"'),
+    ],
+)  # fmt: skip
+def test_a_held_version_says_what_for_and_what_ends_it(verdicts: tuple[Verdict, ...], says: str) -> None:
+    [line] = told(world(version(VersionState.HELD, *verdicts)))
+    assert says in line
+
+
+@pytest.mark.parametrize("state", [each for each in VersionState if each is not VersionState.HELD])
+def test_what_is_held_no_more_is_not_told_and_only_the_newest_version_is(state: VersionState) -> None:
+    assert told(world(version(VersionState.HELD, FEW, number="1.0.0"), version(state, PASSES))) == []
+
+
+def test_a_failed_run_is_told_until_another_one_follows() -> None:
+    assert told(world(run=run(RunState.FAILED, "no rows\n    fix  more"))) == ["failed run_2: no rows → flyball runs show run_2"]
+    assert told(world(run=run(RunState.FAILED, "x", judges="1.1.0"))) == ["failed run_2: judging 1.1.0 again: x → flyball runs show run_2"]
+    assert [told(world(run=run(state))) for state in RunState if state is not RunState.FAILED] == [[]] * (len(RunState) - 1)
+
+
+@pytest.mark.parametrize(
+    ("state", "alone", "up"),
+    [
+        (RolloutState.ROLLING_BACK, "goes back to 1.0.0, and nothing is up that could say it is so → flyball up, or flyball tick", "not in force everywhere yet → flyball rollouts show ro_1"),
+        (RolloutState.WARMING, "is released, and nothing is up that could answer → flyball up", ""),
+        (RolloutState.PAUSED, "is paused: by ana: look first → flyball rollouts resume ro_1", "is paused: by ana: look first → flyball rollouts resume ro_1"),
+        (RolloutState.FROZEN, "is frozen: by ana: look first → flyball rollouts show ro_1", "is frozen: by ana: look first → flyball rollouts show ro_1"),
+        (RolloutState.CANARY, "", ""),
+        (RolloutState.ROLLED_BACK, "", ""),
+    ],
+)  # fmt: skip
+def test_a_rollout_that_stands_says_why_and_what_lets_it_go_on(state: RolloutState, alone: str, up: str) -> None:
+    for found, says in ((told(world(rollout=state)), alone), (told(world(rollout=state), up=True), up)):
+        assert len(found) == bool(says)
+        assert not says or (found[0].startswith("rollout ro_1: 1.1.0 ") and says in found[0])
+
+
+def test_all_of_a_model_that_waits_is_told_at_once() -> None:
+    state = world(version(VersionState.HELD, FEW), run=run(RunState.FAILED, "x"), rollout=RolloutState.PAUSED)
+    assert [line.partition(" ")[0] for line in told(state)] == ["held", "failed", "rollout"]
+    assert told(NoScan()) == []
+
+
+def test_a_row_that_cannot_be_read_is_told_as_such() -> None:
+    class Damaged(NoScan):
+        def get(self, table: Any, key: str) -> Any:
+            if table is RUNS:
+                raise Corrupt("row run_2 of run cannot be read", fix="flyball audit rebuild")
+            return super().get(table, key)
+
+    state = Damaged()
+    state.put(MODELS, "m", ModelRow(model="m", last_run="run_2"))
+    assert told(state) == ["unread : row run_2 of run cannot be read → flyball audit rebuild"]
