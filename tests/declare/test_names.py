@@ -16,12 +16,21 @@ from flyball.clock import Span
 from flyball.declare import codec
 from flyball.declare.checks import Reference
 from flyball.declare.problems import problems, warnings
-from flyball.declare.units import Money, Rate
+from flyball.declare.units import Money, Rate, near
 from flyball.errors import DeclarationError
 
 
 def shops(**changes) -> fb.Dataset:
     return fb.Dataset("shops", **({"source": "shops.csv", "id": "shop", "columns": {"kind": str, "a": float, "b": float}} | changes))
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("pric", "price"), ("PRICE", "price"), ("demand", "demand_on_the_next_day"), ("load", ""), ("p", ""), ("", "")]
+)
+def test_the_name_that_was_meant_is_guessed_and_of_several_that_begin_so_none_is(word: str, meant: str) -> None:
+    names = ["price", "demand_on_the_next_day", "load_in_the_morning", "load_in_the_evening"]
+    guess = f'did you mean "{meant}"? ' if meant else ""
+    assert near(word, names) == f"{guess}{', '.join(names)}"
 
 
 def test_importing_the_package_loads_nothing_else() -> None:

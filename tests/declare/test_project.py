@@ -99,11 +99,15 @@ def test_environments_are_in_the_order_in_which_versions_go_through_them(project
     assert [each.is_followed for each in (own, staging, production)] == [False, True, False]
 
 
-def test_an_environment_that_is_not_there_is_refused_with_a_near_one(project: Path) -> None:
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("stagng", "staging"), ("Staging", "staging"), ("prodction", "production"), ("prod", "production"), ("PROD", "production")],
+)
+def test_an_environment_that_is_not_there_is_refused_with_a_near_one(project: Path, given: str, meant: str) -> None:
     (project / "flyball.toml").write_text(ENVIRONMENTS)
-    with pytest.raises(NotFound, match=r"no environment \"prodction\"") as raised:
-        read_project(project, "prodction")
-    assert "production" in raised.value.fix
+    with pytest.raises(NotFound, match=f'no environment "{given}"') as raised:
+        read_project(project, given)
+    assert raised.value.fix == f'environments: did you mean "{meant}"? staging, production'
 
 
 @pytest.mark.parametrize(

@@ -68,9 +68,10 @@ def read_project(root: Path, env: str = "") -> Project:
     toml = _read(root)
     tables = _environments(toml)
     if env and env not in tables:
-        listed = f"it has {', '.join(tables)}" if tables else "it has none"
         raise NotFound(
-            f'{MARK} has no environment "{env[:64]}"', why=listed, fix=f"write [env.{env[:64]}]" if not tables else near(env, tables)
+            f'{MARK} has no environment "{env[:64]}"',
+            why="" if tables else "it has none",
+            fix=f"environments: {near(env, tables)}" if tables else f"write [env.{env[:64]}]",
         )
     own = tables.get(env, {})
     return Project(

@@ -29,12 +29,20 @@ def fill(target: object, values: Mapping[str, object]) -> None:
 def near(word: str, options: Iterable[str]) -> str:
     """Say which option was probably meant, and list them: the text of a `fix`."""
     names = list(options)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    guess = f'did you mean "{close[0]}"? ' if close else ""
+    meant = _meant(word, names)
+    guess = f'did you mean "{meant}"? ' if meant else ""
     shown = ", ".join(names[:8]) + (f", … ({len(names)})" if len(names) > 8 else "")
     if guess and len(names) == 1:
         return guess.rstrip()
     return f"{guess}{shown}" if names else "nothing is declared"
+
+
+def _meant(word: str, names: list[str]) -> str:
+    """The name that is written nearly so, else the only one that begins so (prod for production); empty for none."""
+    written = {name.casefold(): name for name in reversed(names)}
+    close = difflib.get_close_matches(word.casefold(), written, n=1, cutoff=0.6)
+    longer = [name for name in names if len(word) > 1 and name.casefold().startswith(word.casefold())]
+    return written[close[0]] if close else longer[0] if len(longer) == 1 else ""
 
 
 def fail(argument: str, what: str, *, why: str = "", fix: str = "") -> DeclarationError:
