@@ -79,7 +79,7 @@ def test_a_roll_back_where_nothing_is_up_ends_with_a_tick_and_the_next_up_begins
     assert (left.code, "in force with the next flyball up, or with flyball tick" in left.out) == (0, True), left.out
     assert state_of(flyball, split) == "rolling_back"
     shown = flyball("status", "--project", split)
-    assert "rollout   demand ro_1: 1.1.0 goes back to 1.0.0, and nothing is up" in shown.out, shown.out
+    assert "rollout   demand ro_1: 1.1.0 goes back to 1.0.0, and waits: nothing is up" in shown.out, shown.out
     assert "→ flyball up, or flyball tick" in shown.out
     [stands] = flyball("status", "--project", split, "--json").document["rollouts"]
     assert (stands["model"], stands["rollout"], stands["next"]) == ("demand", "ro_1", "flyball up, or flyball tick")

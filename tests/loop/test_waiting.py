@@ -97,8 +97,8 @@ def test_a_failed_run_is_told_until_another_one_follows() -> None:
 @pytest.mark.parametrize(
     ("state", "alone", "up"),
     [
-        (RolloutState.ROLLING_BACK, "goes back to 1.0.0, and nothing is up that could say it is so → flyball up, or flyball tick", "not in force everywhere yet → flyball rollouts show ro_1"),
-        (RolloutState.WARMING, "is released, and nothing is up that could answer → flyball up", ""),
+        (RolloutState.ROLLING_BACK, "goes back to 1.0.0, and waits: nothing is up → flyball up, or flyball tick", "not in force everywhere yet → flyball rollouts show ro_1"),
+        (RolloutState.WARMING, "is released, and waits: nothing is up → flyball up", ""),
         (RolloutState.PAUSED, "is paused: by ana: look first → flyball rollouts resume ro_1", "is paused: by ana: look first → flyball rollouts resume ro_1"),
         (RolloutState.FROZEN, "is frozen: by ana: look first → flyball rollouts show ro_1", "is frozen: by ana: look first → flyball rollouts show ro_1"),
         (RolloutState.CANARY, "", ""),

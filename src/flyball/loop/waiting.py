@@ -65,9 +65,9 @@ def _stands(row: RolloutRow, *, up: bool) -> Waiting | None:
     what, step = {
         RolloutState.PAUSED: (f"is paused: {_short(row.why)}", f"flyball rollouts resume {row.rollout}"),
         RolloutState.FROZEN: (f"is frozen: {_short(row.why)}", shown),
-        RolloutState.PLANNED: ("is released, and nothing is up that could answer", start),
-        RolloutState.WARMING: ("is released, and nothing is up that could answer", start),
-        RolloutState.ROLLING_BACK: (f"goes back to {row.champion}, and nothing is up that could say it is so", f"{start}, or flyball tick"),
+        RolloutState.PLANNED: ("is released, and waits: nothing is up", start),
+        RolloutState.WARMING: ("is released, and waits: nothing is up", start),
+        RolloutState.ROLLING_BACK: (f"goes back to {row.champion}, and waits: nothing is up", f"{start}, or flyball tick"),
     }.get(row.state, ("", ""))
     if row.state is RolloutState.ROLLING_BACK and up:
         what, step = f"goes back to {row.champion}, not in force everywhere yet", shown

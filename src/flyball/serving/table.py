@@ -140,7 +140,7 @@ class Table:
             raise NotFound(
                 f'no model "{name[:80]}" is served',
                 why=f"served: {known}" if known else "nothing is served yet",
-                fix=f'did you mean "{near[0]}"?' if near else "flyball status shows what is",
+                fix=f'did you mean "{near[0]}"?' if near else "flyball status shows what is, and what a model waits for that is not yet",
             )
         return served
 
