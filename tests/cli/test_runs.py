@@ -105,6 +105,10 @@ def test_a_training_that_has_no_news_says_whose_result_it_shows(flyball, trained
     assert f"flyball train demand --reproduce {first}" in same.out
     again = flyball("train", "demand", "--trials", 0, "--project", trained, "--json").document
     assert (again["reused"], again["made_by"], again["cost"], again["version"]) == (first, first, None, "1.0.0")
+    shown = flyball("runs", "show", again["run"], "--project", trained).out
+    assert f"same      nothing had changed since {first}: this is its result, and nothing was fitted" in shown
+    assert "\ncost " not in shown
+    assert "\ncost " in flyball("runs", "show", first, "--project", trained).out
     fitted = flyball("train", "demand", "--trials", 0, "--set", "max_depth=6", "--project", trained, "--json").document
     assert (fitted["reused"], fitted["made_by"], fitted["version"]) == (None, first, "1.0.0"), "it is the default, written out"
     assert fitted["cost"]["cpu_s"] == fitted["cpu_s"] > 0, "its own fit has a cost of its own"

@@ -9,7 +9,7 @@ from flyball.records.data import DataCommitted, DataRefused, DatasetVersion, Fin
 from flyball.records.declarations import DeclarationHealed, DeclarationRefused
 from flyball.records.estimates import Outcome, Verdict
 from flyball.records.monitoring import IncidentOpened
-from flyball.records.training import RunCancelled, RunFailed, RunQueued
+from flyball.records.training import RunCancelled, RunFailed, RunQueued, RunSucceeded
 from flyball.records.versions import ChampionChanged, VersionHeld
 
 NEW = Finding(rule="unseen", severity="warn", text="k: 3 of 9 new rows have a value that was never there: z (3)")
@@ -30,6 +30,7 @@ VERDICTS = (Verdict(check="a ≥ 1", outcome=Outcome.PASS), *(Verdict(check=f"c{
         (RunQueued(run="r", model="m", trigger="monitor", reason="drift", spec="s"), "plain", "m: drift"),
         (RunFailed(run="run_1", why="no rows\n    fix  more"), "bad", "run_1 failed: no rows"),
         (RunCancelled(run="run_1", reason="the wrong data\nsee the chat"), "plain", "run_1 was cancelled: the wrong data"),
+        (RunSucceeded(run="run_1", result="r", version="1.0.0"), "plain", "run_1 ended with version 1.0.0, which was there before"),
         (RunCancelled(run="run_1", reason=""), "plain", "run_1 was cancelled: no reason was given"),
         (VersionHeld(model="m", version="1.1.0", verdicts=VERDICTS), "bad", "m@1.1.0 is stopped: c0 ≥ 1; c1 ≥ 1; c2 ≥ 1; c3 ≥ 1; c4 ≥ 1; and 2 more"),
         (ChampionChanged(model="m", version="1.1.0", former="1.0.0", rollback=False, reason=""), "good", "m@1.1.0, before it 1.0.0"),
@@ -49,3 +50,4 @@ def test_what_is_no_news_is_not_told() -> None:
         name="rows", version="1.1.0", content="c", schema={}, rows=9, stats=(), parents=("c",), first=0, last=0, as_of=0, source_mark=""
     )
     assert line(DataCommitted(version=later)) == ("plain", "")
+    assert line(RunSucceeded(run="run_1", result="r")) == ("plain", ""), "its version is told"

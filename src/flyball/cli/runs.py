@@ -110,22 +110,25 @@ def show(
             return 0
         now, library = wired.ports.clock.now(), wired.ports.library
         spec, result = library.spec(row.spec), library.result(row.result) if row.result else None
-        _show(out, row, spec, result, now)
+        same = lookup.reused(wired.ports.ledger.state(), row)
+        _show(out, row, spec, result, now, same)
         lines = text.splitlines()
         if lines:
             out.line("log" + (f"       the last {_LINES} of {len(lines):,} lines; --log shows all" if len(lines) > _LINES else ""))
         for line in lines[-_LINES:]:
             out.line(f"  {line}")
-        out.document(dated(row) | {"spec_of": spec, "result_of": result, "log": lines[-_LINES:]})
+        out.document(dated(row) | {"spec_of": spec, "result_of": result, "reused": same or None, "log": lines[-_LINES:]})
     return 0
 
 
-def _show(out: Output, row: RunRow, spec: RunSpec, result: RunResult | None, now: Instant) -> None:
+def _show(out: Output, row: RunRow, spec: RunSpec, result: RunResult | None, now: Instant, same: str) -> None:
     out.line(f"{row.run}   {row.model}   {out.paint(row.state.value, _MOODS.get(row.state, 'dim'))}   {_took(row, now)}".rstrip())
     out.line(f"asked     {rfc3339(row.queued_at)} by {row.by or 'loop'} ({row.trigger}: {row.reason})")
     out.line(f"code      {spec.code[:12]}" + (f", commit {commit_text(row.commit)}" if row.commit else ""))
     if row.version:
         out.line(f"gave      {row.model}@{row.version}   → flyball models show {row.model}@{row.version}")
+    if same:
+        out.line(f"same      nothing had changed since {same}: this is its result, and nothing was fitted")
     if row.why:
         out.line(f"why       {row.why}")
     if spec.candidate:
@@ -141,7 +144,8 @@ def _show(out: Output, row: RunRow, spec: RunSpec, result: RunResult | None, now
     if result.parameters:
         out.line(f"chose     {', '.join(f'{name}={value}' for name, value in result.parameters.items())}")
     out.line(f"used      {result.rows:,} rows {result.taken}, {result.holdout_rows:,} held out")
-    out.line(f"cost      {cost_text(result.cost) if result.cost is not None else f'{result.cpu_s:.1f} s CPU'}")
+    if not same:
+        out.line(f"cost      {cost_text(result.cost) if result.cost is not None else f'{result.cpu_s:.1f} s CPU'}")
     if search_text(result):
         out.line(f"search    {search_text(result)}")
     for note in result.notes:

@@ -27,12 +27,11 @@ from flyball.loop.commands import CancelRun, Train, active_run, decide_cancel_ru
 from flyball.loop.people import another
 from flyball.loop.tick import observe_runs
 from flyball.loop.waiting import asked_text
-from flyball.records.base import State
 from flyball.records.data import DATASETS, DatasetVersion
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome
 from flyball.records.models import ModelRef
-from flyball.records.training import MODEL_RUNS, RUNS, RunQueued, RunRow, RunState
+from flyball.records.training import RUNS, RunQueued, RunRow, RunState
 from flyball.records.versions import VersionRow, VersionState
 from flyball.registry.approvals import asked
 from flyball.registry.told import count
@@ -315,7 +314,7 @@ def _report(wired: Wired, out: Output, model: Model, row: RunRow, used: dict[str
     ports = wired.ports
     version = lookup.version(ports.ledger.state(), ModelRef(model=model.name, version=row.version))
     judged = ports.library.result(version.result)
-    result, reused = ports.library.result(row.result), _reused(ports.ledger.state(), row)
+    result, reused = ports.library.result(row.result), lookup.reused(ports.ledger.state(), row)
     for place, verdict in enumerate(version.verdicts):
         out.line(f"{'gates' if place == 0 else '':<10}{verdict_line(out, verdict)}")
     if version.unlisted:
@@ -350,13 +349,6 @@ def _report(wired: Wired, out: Output, model: Model, row: RunRow, used: dict[str
     )
     stopped = version.state in (VersionState.REJECTED, VersionState.HELD)
     return 1 if release_now and stopped else 0
-
-
-def _reused(state: State, row: RunRow) -> str:
-    """The run whose result this one was given, because it was asked for the same: nothing was fitted. Empty: it made a result of its own."""
-    return min(
-        (run.run for _, run in state.scan(MODEL_RUNS, f"{row.model}/") if run.result == row.result and run.run < row.run), default=""
-    )
 
 
 def _same(row: RunRow, version: VersionRow, reused: str) -> str:

@@ -143,6 +143,12 @@ def run(state: State, name: str) -> RunRow:
     return found if found is not None else _by_end("run", dict(state.scan(RUNS)), name)
 
 
+def reused(state: State, row: RunRow) -> str:
+    """The run whose result another one was given, because it was asked for the same: nothing was fitted. Empty: it made a result of its own."""
+    rows = (run for _, run in state.scan(MODEL_RUNS, f"{row.model}/")) if row.result else ()
+    return min((run.run for run in rows if run.result == row.result and run.run < row.run), default="")
+
+
 def exact(model: str, number: str) -> ModelRef:
     """The reference to a version that must be named: `1.4.0`, `champion` or `challenger`. Raises BadInput."""
     if not number:

@@ -13,7 +13,7 @@ from flyball.records.estimates import Verdict
 from flyball.records.integration import Integration
 from flyball.records.monitoring import AlertMoved, AlertState, IncidentMoved, IncidentNoted, IncidentOpened, ProposalMade
 from flyball.records.rollouts import RolloutMoved, RolloutState
-from flyball.records.training import RunCancelled, RunFailed, RunQueued
+from flyball.records.training import RunCancelled, RunFailed, RunQueued, RunSucceeded
 from flyball.records.versions import (
     ChampionChanged,
     VersionApproved,
@@ -67,6 +67,8 @@ def _of_training(event: Event) -> tuple[Mood, str] | None:
             return "plain", f"training    {event.model}: {event.reason}"
         case RunFailed():
             return "bad", f"training    {event.run} failed: {event.why.splitlines()[0] if event.why else 'no reason was left'}"
+        case RunSucceeded() if event.version:
+            return "plain", f"training    {event.run} ended with version {event.version}, which was there before"
         case RunCancelled():
             return "plain", f"training    {event.run} was cancelled: {_first((event.reason,)) or 'no reason was given'}"
         case VersionApproved():
