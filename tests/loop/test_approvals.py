@@ -184,6 +184,14 @@ def test_who_asked_for_the_run_cannot_approve_what_came_of_it() -> None:
     assert world.row.state is VersionState.HELD
 
 
+@pytest.mark.parametrize(("who", "role"), [("ana", "risk-officer"), ("ben", "approver"), ("ben", "viewer")])
+def test_whoever_may_not_is_told_whose_turn_it_is_and_what_they_type(who: str, role: str) -> None:
+    told = World(by="user:ana").approve(who, role)
+    assert isinstance(told, Refusal)
+    assert told.fix.startswith("another person, as risk-officer,"), told.fix
+    assert told.fix.endswith('says flyball approve m@1.0.0 --reason "…"'), told.fix
+
+
 def test_who_declared_what_the_loop_trained_cannot_approve_it_but_may_what_another_asked_for() -> None:
     assert refused(World(by="loop", declared_by="user:dan").approve("dan"), "author")
     assert not isinstance(World(by="loop", declared_by="user:dan").approve("ben"), Refusal)

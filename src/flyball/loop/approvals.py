@@ -93,7 +93,9 @@ def decide_approve(state: State, command: Approve, now: Instant) -> Sequence[Eve
     verdicts = approvals.lifted(row, command.what.verdicts, row.gates_digest, now)
     wanted = approvals.asked(verdicts)
     roles = [one.role for one in wanted]
-    refused = _not_theirs(command, roles, whom) or four_eyes(state, row, command.actor, "approve it", partial(whom, roles))
+    refused = _not_theirs(command, roles, whom) or four_eyes(
+        state, row, command.actor, "approve it", lambda: f'{whom(roles)} says flyball approve {row.model}@{row.version} --reason "…"'
+    )
     if refused is not None:
         return refused
     given_as = tuple(role for role in roles if role in command.held)
@@ -192,22 +194,22 @@ def _not_theirs(command: Approve | Reject, wanted: Sequence[str], whom: registry
     return None if set(wanted) & set(command.held) else _is_none(command, wanted, whom)
 
 
-def four_eyes(state: State, row: VersionRow, actor: str, what: str, whom: Callable[[], str]) -> Refusal | None:
-    """Why this person's word is not another person's. `what` they may not do: "approve it"; `whom` says whose turn it is."""
+def four_eyes(state: State, row: VersionRow, actor: str, what: str, turn: Callable[[], str]) -> Refusal | None:
+    """Why this person's word is not another person's. `what` they may not do: "approve it"; `turn` says whose turn it is, and with which command."""
     ref = f"{row.model}@{row.version}"
     if actor in approvals.authors(state, row):
         return Refusal(
             code="refused",
             what=f"{actor} is the author of {ref}, and cannot {what}",
             why="four eyes: who asked for a run, or declared what it trained, does not approve what came of it",
-            fix=f"{whom()} does",
+            fix=turn(),
         )
     if any((past.model, past.version, past.by) == (row.model, row.version, actor) for _, past in state.scan(ROLLOUTS)):
         return Refusal(
             code="refused",
             what=f"{actor} has released {ref}, and cannot {what}",
             why="four eyes: who releases does not approve",
-            fix=f"{whom()} does",
+            fix=turn(),
         )
     return None
 

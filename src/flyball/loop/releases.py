@@ -194,7 +194,7 @@ def _approved_by(version: VersionRow, actor: str) -> Refusal | None:
         code="refused",
         what=f"{actor} has approved {version.model}@{version.version} or waived a gate of it, and cannot release it",
         why="four eyes: who approves does not release",
-        fix="somebody else releases it, or the loop does",
+        fix=f"somebody else says flyball release {version.model}@{version.version}; or the loop does, where autonomy lets it",
     )
 
 

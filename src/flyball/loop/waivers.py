@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import partial
 
 import msgspec
 
@@ -101,7 +100,15 @@ def decide_waive(state: State, command: Waive, now: Instant) -> Sequence[Event] 
     verdicts = approvals.lifted(row, command.what.verdicts, row.gates_digest, now)
     found, whole = _meant(verdicts, command.gate)
     refused = _nothing_to_waive(row, verdicts, found, command) or _not_theirs(row, found, command)
-    refused = refused or four_eyes(state, row, command.actor, "waive a gate of it", partial(another, state, row, now, _may(found)))
+    refused = refused or four_eyes(
+        state,
+        row,
+        command.actor,
+        "waive a gate of it",
+        lambda: (
+            f'{another(state, row, now, _may(found))} says flyball waive {command.model}@{command.version} --gate "{command.gate}" --reason "…"'
+        ),
+    )
     if refused is not None:
         return refused
     plain, _ = _meant(
@@ -212,7 +219,7 @@ def _not_theirs(row: VersionRow, found: Sequence[Verdict], command: Waive) -> Re
             code="refused",
             what=f"{command.actor} may not waive {found[0].check}",
             why=f"only an admin lets a version go without the yes of a {' or '.join(dict.fromkeys(wanted))}",
-            fix=f"ask a {wanted[0]} to approve it, or an admin",
+            fix=f'a {wanted[0]} says flyball approve {row.model}@{row.version} --reason "…"; or an admin waives it',
         )
     return None
 
