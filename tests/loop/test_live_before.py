@@ -17,6 +17,7 @@ from flyball.errors import Conflict, FlyballError, Unavailable
 from flyball.loop import live_before
 from flyball.loop.live_before import EarlierEnvironment
 from flyball.records.versions import VersionDeprecated
+from flyball.store.blobs import LocalBlobs
 from flyball.wiring import Wired, open_project
 
 from .backup_kit import tell
@@ -174,6 +175,24 @@ def test_who_may_not_read_it_is_told_so_and_not_that_it_cannot_be_written(both: 
         refused = away(lambda: there(production))
     assert "ledger.db cannot be read: " in refused.why
     assert "writ" not in refused.why + refused.fix
+
+
+@needs_root
+def test_a_blob_that_may_not_be_read_is_one_of_staging_and_a_store_that_cannot_be_written_is_ones_own(
+    both: tuple[Wired, Wired], root: Path, tmp_path: Path
+) -> None:
+    _, production = both
+    offer, blobs = before(production).offer("m", "1.0.0"), LocalBlobs(tmp_path / "own")
+    with another_user(root):
+        with pytest.raises(Unavailable, match="no right to write under") as refused:
+            before(production).copy(offer, blobs)
+        assert refused.value.code != "environment-away"
+        os.seteuid(0)
+        (tmp_path / "own").mkdir()
+        os.chown(tmp_path / "own", 65534, 65534)
+        LocalBlobs(root / STAGING / "blobs").path(offer.row.artifact).chmod(0o600)
+        os.seteuid(65534)
+        assert "cannot be read" in away(lambda: before(production).copy(offer, blobs)).why
 
 
 def test_what_is_damaged_or_is_no_record_or_is_away_is_told_as_that_and_found_again(both: tuple[Wired, Wired], root: Path) -> None:

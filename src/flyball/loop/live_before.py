@@ -110,9 +110,15 @@ class EarlierEnvironment:
             seen.add(digest)
             if kind not in OPENED and _is_kept(blobs, digest):
                 continue
-            data = self._blobs.get(digest)
+            data = self._blob(digest)
             waiting += [(found.digest, found.kind) for found in inner(kind, data)]
             blobs.put(data)
+
+    def _blob(self, digest: str) -> bytes:
+        try:
+            return self._blobs.get(digest)
+        except Unavailable as error:
+            raise self._away(error, "read") from error
 
     def want(self, model: str, origin: str, reason: str) -> None:
         """Say there that a training is wanted here. Raises Unavailable, Conflict."""
