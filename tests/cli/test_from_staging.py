@@ -65,6 +65,9 @@ def test_the_loop_asks_once_more_before_it_releases_what_it_took_over(flyball, t
         staging = open_project(trained, "staging")
         tell(staging, VersionQuarantined(model="demand", version="1.0.0", reason="wrong labels"))
         staging.close()
+        # as in a pass that had looked at staging just before
+        ports = production.acting(LOOP)
+        release_newest(ports, lookup.declared(ports, "demand"), load(ports.memory))
     for _ in range(2):
         ended = flyball("tick", *there)
         assert ended.code == 0, ended.err
@@ -75,6 +78,7 @@ def test_the_loop_asks_once_more_before_it_releases_what_it_took_over(flyball, t
         assert [(each.action, each.mode, "in quarantine there: wrong labels" in each.reason) for each in told] == [
             ("release", "record", True)
         ]
+        assert "against demand@1.0.0 (eligible): staging has put it in quarantine: wrong labels" in flyball("status", *there).out
     production.close()
 
 

@@ -42,6 +42,7 @@ DOCUMENTED: dict[str, tuple[set[Role], bool]] = {
     "Release": ({O, A}, True),
     "Rollback": ({O, A}, True),
     "Carry": ({O, A}, True),
+    "Heed": (NOBODY, True),
     "Want": (NOBODY, True),
     "WantJudged": (NOBODY, True),
     "NoteIntegration": (NOBODY, True),

@@ -62,6 +62,7 @@ from flyball.records.versions import (
     VersionNoted,
     VersionQuarantined,
     VersionRegistered,
+    VersionReinstated,
     VersionRetired,
     VersionRow,
     VersionState,
@@ -527,6 +528,35 @@ def test_what_serves_in_the_last_of_three_is_wanted_judged_in_the_first(tmp_path
 def wanted(wired: Wired) -> list[str]:
     found = [each.event for each in wired.ledger.read(0, 1_000) if isinstance(each.event, JudgingWanted)]
     return [f"{each.model}@{each.version} by {each.gates_digest} for {each.origin}" for each in found]
+
+
+def test_what_answers_here_is_advised_against_while_it_is_in_quarantine_there(both: tuple[Wired, Wired]) -> None:
+    staging, production = both
+    declared(production, "m")
+    answers_there(staging)
+    assert look(production) == []
+    tell(production, VersionDeployed(**NAME), ChampionChanged(**NAME, former="", rollback=False, reason=""))
+    tell(staging, VersionRetired(**NAME, why="replaced"))
+    answers_there(staging, version="1.1.0")
+
+    def advised() -> str:
+        assert look(production) == []
+        found = production.ledger.state().get(VERSIONS, "m/1.0.0")
+        assert found is not None
+        assert found.state is VersionState.DEPLOYED, "what is served is for a person to take back"
+        return found.deprecated
+
+    assert advised() == ""
+    tell(staging, VersionQuarantined(**NAME, reason="wrong labels"))
+    assert advised() == "staging has put it in quarantine: wrong labels"
+    assert advised() == "staging has put it in quarantine: wrong labels"
+    tell(staging, VersionReinstated(**NAME, reason="they were right"), VersionEligible(**NAME, verdicts=()))
+    assert advised() == ""
+    tell(production, VersionDeprecated(**NAME, reason="too slow for us"))
+    tell(staging, VersionQuarantined(**NAME, reason="wrong labels"))
+    assert advised() == "too slow for us", "a person here advises against it already"
+    tell(staging, VersionReinstated(**NAME, reason="they were right"), VersionEligible(**NAME, verdicts=()))
+    assert advised() == "too slow for us"
 
 
 def test_a_model_that_is_declared_later_is_looked_at_though_nothing_has_happened_there(both: tuple[Wired, Wired]) -> None:

@@ -49,7 +49,7 @@ def before(production: Wired) -> EarlierEnvironment:
 
 def there(production: Wired) -> list[str]:
     """The versions that staging offers, each with what it is advised against for."""
-    return [f"{row.version} {row.deprecated}".strip() for row in before(production).tried("m", ())]
+    return [f"{row.version} {row.deprecated}".strip() for row in before(production).rows("m", ())]
 
 
 def away(look: Callable[[], object], what: str = "read") -> FlyballError:

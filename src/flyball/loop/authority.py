@@ -101,6 +101,7 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         "loop.releases.AcknowledgeRoutes": _LOOP,
         # what goes from one environment to the next
         "loop.carrying.Carry": _rule(*_OPERATORS, loop=True),
+        "loop.carrying.Heed": _LOOP,
         "loop.carrying.Want": _LOOP,
         "loop.carrying.WantJudged": _LOOP,
         "loop.integration.NoteIntegration": _LOOP,

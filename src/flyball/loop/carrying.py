@@ -15,13 +15,14 @@ import msgspec
 from flyball.clock import Instant
 from flyball.errors import FlyballError, Unavailable
 from flyball.governance.authority import LOOP, Caller
+from flyball.ledger.bounds import clipped
 from flyball.loop.authority import permit
 from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.environments import JUDGINGS, WANTED, JudgingWanted, TrainingWanted, VersionCarried
 from flyball.records.integration import Integration
 from flyball.records.training import RunResult, RunRow
-from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
+from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionDeprecated, VersionRow, VersionState, VersionUndeprecated
 from flyball.registry import approvals
 from flyball.registry import rules as registry
 from flyball.registry.fold import carried
@@ -71,6 +72,17 @@ class WantJudged(Record, frozen=True):
     version: str
     origin: str
     gates_digest: str
+
+
+class Heed(Record, frozen=True):
+    """How a version stands in the environment before (`origin`): why it is in quarantine there, or (empty) that it is not."""
+
+    id: str
+    actor: str
+    model: str
+    version: str
+    origin: str
+    quarantined: str
 
 
 def decide_carry(state: State, command: Carry, now: Instant) -> Sequence[Event] | Refusal:
@@ -159,6 +171,19 @@ def decide_want_judged(state: State, command: WantJudged, _now: Instant) -> Sequ
     return (wanted,)
 
 
+def decide_heed(state: State, command: Heed, _now: Instant) -> Sequence[Event]:
+    """What is in quarantine where it comes from is advised against here, unless a person here does so already, and no more once it is let out there."""
+    row, name = state.get(VERSIONS, f"{command.model}/{command.version}"), command.origin
+    if row is None or row.origin != name or row.state in (VersionState.QUARANTINED, VersionState.DELETED):
+        return ()
+    said = f"{name} has put it in quarantine: "
+    if command.quarantined and not row.deprecated:
+        return (VersionDeprecated(model=row.model, version=row.version, reason=clipped(f"{said}{command.quarantined}")),)
+    if not command.quarantined and row.deprecated.startswith(said):
+        return (VersionUndeprecated(model=row.model, version=row.version, reason=f"{name} has let it out of quarantine"),)
+    return ()
+
+
 def unchecked(row: VersionRow) -> str:
     """Why a version may not go on to the next environment, by how it stands in this one; empty if it may."""
     if row.state is VersionState.QUARANTINED:
@@ -202,15 +227,34 @@ def weigh(ports: Ports, offer: Offer, caller: Caller) -> tuple[Carry, Sequence[E
 
 
 def follow(ports: Ports, model: str) -> None:
-    """Take over what answers in the environment before and was tried there, and what is said by now of what answers or waits here. Raises FlyballError."""
+    """Take over what answers in the environment before and was tried there, and what is said there by now of what answers or waits here.
+
+    Raises FlyballError.
+    """
     if ports.before is None:
         return
     state = ports.ledger.state()
     roles = state.get(MODELS, model) or ModelRow(model=model)
     with away():
-        for there in ports.before.tried(model, (roles.champion, roles.newest)):
-            if is_news(state.get(VERSIONS, f"{model}/{there.version}"), there, ports.before.name):
+        for there in ports.before.rows(model, (roles.champion, roles.newest)):
+            heed(ports, there)
+            if not unchecked(there) and is_news(state.get(VERSIONS, f"{model}/{there.version}"), there, ports.before.name):
                 bring(ports, model, there.version)
+
+
+def heed(ports: Ports, there: VersionRow) -> None:
+    """Have a version here be advised against while it is in quarantine in the environment before."""
+    assert ports.before is not None, "nothing comes before"
+    command = Heed(
+        id=ports.clock.new_id("cmd"),
+        actor=ACTOR,
+        model=there.model,
+        version=there.version,
+        origin=ports.before.name,
+        quarantined=(there.quarantined or "no reason was given") if there.state is VersionState.QUARANTINED else "",
+    )
+    if decide_heed(ports.ledger.state(), command, ports.clock.now()):
+        ports.ledger.execute(command, decide_heed)
 
 
 def take_up(ports: Ports, model: str, version: str) -> None:

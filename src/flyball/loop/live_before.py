@@ -74,14 +74,14 @@ class EarlierEnvironment:
         """All that is there of a model is here. Until this is said, it stays due: what failed, or was killed, is done again."""
         self._followed.add(model)
 
-    def tried(self, model: str, here: Sequence[str]) -> list[VersionRow]:
-        """The version that answers there, and those of `here`, as far as they were tried there and held. Raises Unavailable, Conflict."""
+    def rows(self, model: str, here: Sequence[str]) -> list[VersionRow]:
+        """The version that answers there, and those of `here` that are there. Raises Unavailable, Conflict."""
         with self._looking() as ledger:
             state = ledger.state()
             roles = state.get(MODELS, model)
             numbers = dict.fromkeys(filter(None, (roles.champion if roles is not None else "", *here)))
             rows = [state.get(VERSIONS, f"{model}/{number}") for number in numbers]
-        return [row for row in rows if row is not None and not unchecked(row)]
+        return [row for row in rows if row is not None]
 
     def offer(self, model: str, version: str) -> Offer:
         """A version as it stands there. Raises NotFound, Refused for one that was not tried there or did not hold, Unavailable, Conflict."""

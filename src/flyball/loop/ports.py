@@ -86,8 +86,8 @@ class Before(Protocol):
         """All that is there of a model is here, until something is recorded of it there."""
         ...
 
-    def tried(self, model: str, here: Sequence[str]) -> list[VersionRow]:
-        """The version that answers there, and those of `here`, as far as they were tried there and held. Raises Unavailable."""
+    def rows(self, model: str, here: Sequence[str]) -> list[VersionRow]:
+        """The version that answers there, and those of `here` that are there. Raises Unavailable."""
         ...
 
     def offer(self, model: str, version: str) -> Offer:

@@ -160,7 +160,7 @@ class VersionReinstated(Event, frozen=True, tag="version.reinstated"):
 
 
 class VersionDeprecated(Event, frozen=True, tag="version.deprecated"):
-    """A person advises against a version. It stays what it is; whoever releases it is told, and the loop releases it no more by itself."""
+    """A person, or the environment before, advises against a version. It stays what it is; whoever releases it is told, and the loop releases it no more by itself."""
 
     model: str
     version: str
