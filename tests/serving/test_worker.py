@@ -84,6 +84,10 @@ def question(tag, value, *, shadow=False):
     return wire.question(tag, None, pack([[value]]), shadow=shadow)
 
 
+def explain_question(tag, rows, *, within_s=20.0):
+    return wire.explain_question(tag, None, pack(rows), time.monotonic_ns() + int(within_s * 1e9))
+
+
 def replies(gateway, count):
     splitter, found = wire.Splitter(), []
     while len(found) < count:
@@ -158,7 +162,7 @@ def test_shadow_questions_gather_so_that_a_batch_answers_many(serve):
 
 def test_an_answer_waits_for_one_row_that_is_explained_and_for_no_more(serve):
     gateway = serve(Slowly())
-    gateway.sendall(wire.explain_question(1, None, pack([[value] for value in range(50)])))
+    gateway.sendall(explain_question(1, [[value] for value in range(50)]))
     for tag in (2, 3, 4):
         gateway.sendall(question(tag, tag))
         assert replies(gateway, 1)[0][0] == tag, "the explanations take a second, and are there after it"
@@ -169,7 +173,7 @@ def test_an_answer_waits_for_one_row_that_is_explained_and_for_no_more(serve):
 
 def test_an_explanation_that_fails_is_told_as_such_and_the_next_is_made(serve):
     gateway = serve(Slowly())
-    gateway.sendall(wire.explain_question(1, None, pack([[None]])) + wire.explain_question(2, None, pack([[1]])))
+    gateway.sendall(explain_question(1, [[None]]) + explain_question(2, [[1]]))
     first, second = replies(gateway, 2)
     assert first == (1, "ValueError: it takes no None", None)
     assert second[1] is None
@@ -182,9 +186,34 @@ def test_explanations_of_a_gateway_that_has_left_are_not_made(serve, tmp_path):
     gateway = serve(scorer)
     with socket.socket(socket.AF_UNIX) as leaving:
         leaving.connect(str(tmp_path / "w"))
-        leaving.sendall(wire.explain_question(1, None, pack([[value] for value in range(500)])))
+        leaving.sendall(explain_question(1, [[value] for value in range(500)]))
         while not asked:
             time.sleep(0.005)
-    gateway.sendall(wire.explain_question(2, None, pack([[7]])))
+    gateway.sendall(explain_question(2, [[7]]))
     assert replies(gateway, 1)[0][0] == 2
     assert len(asked) < 100
+
+
+def test_what_is_asked_to_be_explained_and_given_up_keeps_the_worker_from_nothing(serve):
+    scorer = Slowly()
+    asked = []
+    scorer.explain = lambda row, moment: asked.append(row) or Slowly.explain(scorer, row, moment)
+    gateway = serve(scorer)
+    given_up = [explain_question(tag, [[tag]] * 500, within_s=0.2) for tag in range(1, 9)]
+    began = time.monotonic()
+    gateway.sendall(b"".join(given_up) + explain_question(9, [[9]]))
+    ((tag, error, _),) = replies(gateway, 1)
+    assert (tag, error) == (9, None)
+    assert time.monotonic() - began < 5, "4,000 rows would have taken 80 seconds"
+    assert len(asked) <= 12, "the first was given up between two of its rows, and the others were not begun"
+    assert [row for row in asked if row[0] not in (1, 9)] == []
+
+
+def test_more_explanations_than_a_worker_has_a_place_for_are_told_to_come_back(serve):
+    gateway = serve(Slowly())
+    gateway.sendall(b"".join(explain_question(tag, [[1]] * 50) for tag in range(200)))
+    first, *others = replies(gateway, 100)
+    error, (code, _, fix, retry_after) = first[1], first[2]
+    assert error == "64 requests for explanations are waiting"
+    assert (code, fix, retry_after) == ("unavailable", "ask again in a moment", 1.0)
+    assert all(each[1] == error for each in others)

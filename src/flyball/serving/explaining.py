@@ -36,6 +36,14 @@ def steps(scorer: Explains, question: wire.Question, now: Instant) -> Iterator[b
         yield failed(question, problem)
 
 
+def too_many(question: wire.Question, waiting: int) -> bytes:
+    """The reply to a question that a worker has no place for."""
+    why = "they are made one after the other, when there is no prediction to be made"
+    return wire.no_answer(
+        question.tag, f"{waiting} requests for explanations are waiting", wire.Fault("unavailable", why, "ask again in a moment", 1.0)
+    )
+
+
 def _row(found: Explanation) -> wire.ExplainedRow:
     base, output, _ = found.contributions
     features = [(name, _plain(value), part) for name, value, part in found.features]

@@ -202,7 +202,7 @@ class Link(asyncio.Protocol):
             return False
         self._tag += 1
         self._wishes[self._tag] = wish
-        self._transport.write(wire.explain_question(self._tag, wish.times, wish.packed))
+        self._transport.write(wire.explain_question(self._tag, wish.times, wish.packed, wish.deadline_ns))
         return True
 
     def expire(self, now_ns: int) -> None:

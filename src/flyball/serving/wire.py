@@ -2,7 +2,7 @@
 
 A question is [tag, times or nil, rows, shadow], rows being the very bytes that go into the log; a reply is [tag, error or nil, output], and
 of a model with views [tag, nil, output, views, vectors]: what goes into the log of them as it is (serving/vectors.py). A question of explanations
-has a fifth part, true, and the output of its reply is an `Explained`.
+has a fifth part, true, and a sixth, when its asker stops waiting; the output of its reply is an `Explained`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ _NOTHING = msgspec.Raw(b"")
 
 
 class Question(msgspec.Struct, array_like=True, gc=False):
-    """Rows to predict; `times` are µs, one a row, or None: now. `shadow`: nobody waits for the reply. `explain`: answers are wanted with their reasons."""
+    """Rows to predict; `times` are µs, one a row, or None: now. `shadow`: nobody waits for the reply. `explain`: answers are wanted with their reasons,
+    and nobody waits for them once the monotonic clock, which is one for all processes of a machine, says `deadline_ns`.
+    """
 
     tag: int
     times: list[int] | None
     rows: list[list[Any]]
     shadow: bool = False
     explain: bool = False
+    deadline_ns: int | None = None
 
 
 class Reply(msgspec.Struct, array_like=True, gc=False):
@@ -54,9 +57,9 @@ def question(tag: int, times: list[int] | None, packed_rows: bytes, *, shadow: b
     return _LENGTH.pack(len(body)) + body
 
 
-def explain_question(tag: int, times: list[int] | None, packed_rows: bytes) -> bytes:
+def explain_question(tag: int, times: list[int] | None, packed_rows: bytes, deadline_ns: int) -> bytes:
     """The frame of a question of explanations."""
-    body = _encode((tag, times, msgspec.Raw(packed_rows), False, True))
+    body = _encode((tag, times, msgspec.Raw(packed_rows), False, True, deadline_ns))
     return _LENGTH.pack(len(body)) + body
 
 

@@ -31,7 +31,7 @@ from flyball.features.assemble import Served, served
 from flyball.features.skew import logged
 from flyball.serving import ownenv, proofs, wire
 from flyball.serving.environments import sentence
-from flyball.serving.explaining import steps
+from flyball.serving.explaining import steps, too_many
 from flyball.serving.faults import failed
 from flyball.serving.history import History, store_of
 from flyball.serving.layout import Layout, worker_name, write_json
@@ -62,6 +62,9 @@ _SHADOWS = 64
 BEHIND = 1.5
 """How many times an answer's usual time a batch of shadow questions may take: in a small canary most questions are shadow ones, and a new
 version must not look slow for them. No fixed time: on a busy machine a batch of one would take it too, and shadows would starve."""
+
+_EXPLANATIONS = 64
+"""Questions of explanations that wait at most, of all gateways: each has a few open, and a worker makes one after the other."""
 
 _RECENT = 50
 """Answers over which their usual time is averaged."""
@@ -133,6 +136,15 @@ class _Peer:
     splitter: wire.Splitter
 
 
+@dataclass(frozen=True, slots=True)
+class _Explanation:
+    """One that is being made: for whom, until when they wait, and the steps that are left."""
+
+    peer: _Peer
+    deadline_ns: int | None
+    steps: Iterator[bytes | None]
+
+
 _Asked: TypeAlias = list[tuple[_Peer, wire.Question]]
 
 
@@ -141,7 +153,7 @@ class Worker:
 
     def __init__(self, scorer: Scorer, history: History, listener: socket.socket, lifeline: int) -> None:
         self._scorer = scorer
-        self._explanations: deque[tuple[_Peer, Iterator[bytes | None]]] = deque()
+        self._explanations: deque[_Explanation] = deque()
         self._history = history
         self._listener = listener
         self._lifeline = lifeline
@@ -275,16 +287,24 @@ class Worker:
     def _explain(self, asked: _Asked) -> None:
         """One step of the oldest explanation that is wanted: no answer waits longer for it than for a batch."""
         for peer, question in asked:
-            self._explanations.append((peer, steps(self._scorer, question, self._scorer.now())))
+            if len(self._explanations) < _EXPLANATIONS:
+                made = steps(self._scorer, question, self._scorer.now())
+                self._explanations.append(_Explanation(peer, question.deadline_ns, made))
+            else:
+                self._send(peer, too_many(question, len(self._explanations)))
+        while self._explanations and not self._wanted(self._explanations[0]):
+            self._explanations.popleft()
         if not self._explanations:
             return
-        peer, step = self._explanations[0]
-        reply = next(step, b"") if peer in self._peers else b""
-        if reply is None:
-            return
-        self._explanations.popleft()
-        if reply:
-            self._send(peer, reply)
+        oldest = self._explanations[0]
+        reply = next(oldest.steps)
+        if reply is not None:
+            self._explanations.popleft()
+            self._send(oldest.peer, reply)
+
+    def _wanted(self, one: _Explanation) -> bool:
+        """Whether somebody still waits for it: its gateway has not left, and has not given it up."""
+        return one.peer in self._peers and (one.deadline_ns is None or time.monotonic_ns() < one.deadline_ns)
 
     def _replies(self, questions: list[wire.Question], now: Instant) -> list[bytes]:
         """A reply to each question, predicted as one batch; where that fails, as two."""
