@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import rfc8785
+from packaging.utils import canonicalize_name
 
 from flyball.records import codec
 from flyball.records.models import Manifest
@@ -36,6 +37,14 @@ def test_what_the_code_imports_comes_with_all_that_it_requires():
     without, found = names(lock.lock_of(SKLEARN)), names(lock.lock_of(SKLEARN | {"helper.py": "import os\nimport lightgbm as lgb"}))
     assert set(found) - set(without) == {"lightgbm"}
     assert {"scikit-learn", "numpy", "scipy", "joblib", "threadpoolctl"} <= set(found)
+
+
+@pytest.mark.parametrize("code", ["", "import lightgbm as lgb", "import xgboost"])
+def test_every_library_that_a_version_is_said_to_rest_on_is_in_its_lock(code):
+    snapshot = SKLEARN | {"helper.py": code}
+    recorded = {canonicalize_name(name) for name in environment.libraries(snapshot)}
+    assert recorded <= set(names(lock.lock_of(snapshot))), "what runs in an environment made from the lock would differ from it"
+    assert ("lightgbm" in recorded) == ("lightgbm" in code)
 
 
 def test_what_flyball_itself_needs_is_in_it_and_what_only_tests_need_is_not():

@@ -21,15 +21,15 @@ from flyball.records.models import Manifest
 from flyball.store.blobs import Blobs
 
 _ALWAYS = ("numpy", "polars", "scikit-learn", "scipy", "skops")
-_BOOSTERS = ("lightgbm", "xgboost")
 
 
 def libraries(snapshot: Mapping[str, str]) -> dict[str, str]:
     """Versions of the libraries that an artifact's answers depend on: what flyball reads and runs it with, and what its code imports.
 
-    `snapshot`: path → text of the code. Files are parsed, never run; what is not installed, or is Python's own, is left out.
+    `snapshot`: path → text of the code. Files are parsed, never run; what is not installed, or is Python's own, is left out. None is listed that the lock of the
+    same code would not hold (`lock.lock_of`): where a version runs in an environment of its own, that is what is compared.
     """
-    wanted = {*_ALWAYS, *_BOOSTERS, *imported(snapshot)}
+    wanted = {*_ALWAYS, *imported(snapshot)}
     return {name: version for name in sorted(wanted) if (version := installed(name)) is not None}
 
 
