@@ -13,7 +13,7 @@ from flyball.clock import Instant, Span
 from flyball.declare.costs import price_setting
 from flyball.declare.units import Money
 from flyball.ledger.projection import MemoryProjection
-from flyball.loop.advance import _attempts, _due, held_back
+from flyball.loop.advance import _attempts, _due, _next, held_back
 from flyball.loop.memory import Memories, synced
 from flyball.loop.ports import Ports
 from flyball.monitoring.state import MonitorState
@@ -22,7 +22,7 @@ from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.estimates import Estimate
 from flyball.records.models import Field, Signature
 from flyball.records.monitoring import INCIDENTS, MODEL_INCIDENTS, Cursor, IncidentRow, IncidentState
-from flyball.records.training import RunRow, RunState, Trigger, put_run
+from flyball.records.training import RUNS, RunRow, RunState, Trigger, put_run
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
 from flyball.stats.onset import Onset
 
@@ -216,3 +216,16 @@ def test_a_spent_budget_holds_an_alarm_back_and_says_what_was_spent() -> None:
     assert "worse" in world.due(declared, 60 * DAY), "the dear run has left the span"
     world.price = Money(0.4, "EUR")
     assert "worse" in world.due(declared, now)
+
+
+@pytest.mark.parametrize(("run", "within"), [(RunState.QUEUED, "0s"), (RunState.RUNNING, "20s"), (RunState.SUCCEEDED, "1d")])
+def test_a_run_under_way_is_looked_at_before_its_lease_is_over_and_one_that_waits_at_once(run: RunState, within: str) -> None:
+    world, now = World(), 20 * DAY
+    world.see(0, now)
+    world.run("run_2", now, "schedule")
+    found = world.state.get(RUNS, "run_2")
+    assert found is not None
+    put_run(world.state, msgspec.structs.replace(found, state=run))
+    world.model_row(last_run="run_2")
+    ports = cast("Ports", SimpleNamespace(ledger=SimpleNamespace(state=lambda: world.state), cpu_price=None))
+    assert _next(ports, model(), world.kept, now) == now + int(Span.parse(within))

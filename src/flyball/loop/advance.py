@@ -9,6 +9,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from flyball.clock import Instant, Span
+from flyball.compute.port import LEASE
 from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.declare.policy import Retrain
@@ -50,7 +51,7 @@ from flyball.records.monitoring import Finding, IncidentState
 from flyball.records.rollouts import RolloutState
 from flyball.records.serving import ROUTES
 from flyball.records.skew import SKEWS
-from flyball.records.training import MODEL_RUNS, NO_ATTEMPTS, RUNS, Trigger
+from flyball.records.training import MODEL_RUNS, NO_ATTEMPTS, RUNS, RunState, Trigger
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
 from flyball.registry.approvals import run_out
 from flyball.registry.rules import judged_otherwise, to_judge_anew
@@ -463,6 +464,10 @@ def _next(ports: Ports, model: Model, kept: Memories, now: Instant) -> Instant:
     state = ports.ledger.state()
     row = state.get(MODELS, model.name) or ModelRow(model=model.name)
     due = [now + IDLE, monitoring.next_due(kept.monitor(model.name), now), *stale_due(state, model, now)]
+    run = active_run(state, model.name)
+    if run is not None:
+        # a run is started by the look after the one that wanted it, and ends when nobody renews its lease
+        due.append(now if run.state == RunState.QUEUED else now + LEASE // 3)
     active = active_rollout(state, model.name)
     if active is not None:
         due.append(rollout.next_due(active, model.rollout, now, label_delay=label_delay(model)))
