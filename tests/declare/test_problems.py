@@ -177,6 +177,7 @@ def lower_x(x, y):
         ({"train": fb.Train(print_xy, save=print_xy)}, "save without load"),
         ({"train": fb.Train(print_xy, predict=lambda model: model)}, "its form is predict(model, X)"),
         ({"costs": {"false_positiv": "4 EUR"}}, 'did you mean "false_positive"?'),
+        ({"costs": {"squared_error": "4 EUR"}}, "errors of a binary model are of the kind false_positive or false_negative"),
         ({"gates": [fb.metric("size") <= 5]}, 'write a quantity such as "50MB"'),
         ({"gates": [fb.metric("accuracy") >= "50MB"]}, "accuracy is no size"),
         ({"gates": [fb.metric("cost_per_1000") <= "4 EUR"]}, "no costs are declared"),
@@ -196,6 +197,34 @@ def lower_x(x, y):
 def test_a_broken_rule_is_named(make, changes, expected: str) -> None:
     found = said(make(**changes))
     assert any(expected in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("task", "kinds"),
+    [
+        ("binary", {"false_positive", "false_negative"}),
+        ("multiclass", {"false_positive"}),
+        ("regression", {"absolute_error", "squared_error"}),
+        ("forecast", {"absolute_error", "squared_error"}),
+        ("ranking", set()),
+    ],
+)
+def test_what_an_error_costs_is_of_a_kind_that_the_task_makes_for_any_other_would_price_every_error_at_nothing(task, kinds) -> None:
+    data = fb.Dataset("d", source="d.csv", time="at", columns={"x": float, "y": int, "g": str, "i": str})
+    more = {"group": "g", "item": "i"} if task == "ranking" else {}
+    refused = set()
+    for kind in ("false_positive", "false_negative", "absolute_error", "squared_error"):
+        found = problems(fb.Model("m", task=task, data=data, label="y", framing=fb.Framing("test"), costs={kind: "4 EUR"}, **more))
+        refused |= {kind for item in found if item.what == f'costs name "{kind}"' and f"a {task} model" in item.why and item.fix}
+    assert refused == {"false_positive", "false_negative", "absolute_error", "squared_error"} - kinds
+
+
+def test_a_gate_on_cost_without_costs_is_told_which_kinds_the_task_has(make) -> None:
+    data = fb.Dataset("d", source="d.csv", time="at", columns={"x": float, "y": float})
+    gates = [fb.metric("cost_per_1000") <= "4 EUR"]
+    found = problems(fb.Model("m", task="regression", data=data, label="y", framing=fb.Framing("test"), gates=gates))
+    (told,) = (item for item in found if "no costs are declared" in item.what)
+    assert told.fix == 'say what an error costs: costs={"absolute_error": "4 EUR", "squared_error": "4 EUR"}'
 
 
 def test_a_bound_in_the_money_of_the_costs_is_right(make) -> None:

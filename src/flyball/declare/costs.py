@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+_OF_NUMBERS = ("absolute_error", "squared_error")
+KINDS: dict[str, tuple[str, ...]] = {
+    "binary": ("false_positive", "false_negative"),
+    "multiclass": ("false_positive",),
+    "regression": _OF_NUMBERS,
+    "forecast": _OF_NUMBERS,
+}
+"""The kinds of error that a task makes and that have a price: of several classes every wrong one is a false positive, and a ranking has none."""
+
 HALF = 0.5
 """From which score on the positive class is answered, where no costs say otherwise."""
+
+
+def say_costs(task: str) -> str:
+    """What to write so that errors of this task have a price."""
+    pairs = ", ".join(f'"{kind}": "4 EUR"' for kind in KINDS[task])
+    return f"say what an error costs: costs={{{pairs}}}"
 
 
 def price_setting(currency: str = "EUR") -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from flyball.clock import Span
 from flyball.declare.checks import Approval, Check, Drift, Reference, at_release
+from flyball.declare.costs import KINDS
 from flyball.declare.framing import framing_doubts, framing_rules
 from flyball.declare.live import label_delay, live_slices, loss_metric, sent, uncounted, untested
 from flyball.declare.metrics import MEASURED, TRAFFIC, metric_info
@@ -19,8 +20,6 @@ from flyball.declare.rules_suites import suite_rules
 from flyball.declare.units import near
 from flyball.errors import Problem
 from flyball.records.identity import Job, Role
-
-COSTS = ("false_positive", "false_negative", "absolute_error", "squared_error")
 
 
 def problems(model: Model, *, place: str = "") -> list[Problem]:
@@ -55,17 +54,28 @@ def _rules(model: Model) -> Iterator[Found]:
     yield from fit_rules(model)
     yield from check_rules(model)
     yield from suite_rules(model)
-    for key in model.costs:
-        if key not in COSTS:
-            yield Found(f'costs name "{key}"', "", near(key, COSTS))
-    if len({amount.currency for amount in model.costs.values()}) > 1:
-        yield Found("costs are in several currencies", "they are added up", "write all in one")
+    yield from _costs(model)
     for mode in FAILURE_MODES:
         for action in getattr(model.playbook, mode) or ():
             if action not in ACTIONS:
                 yield Found(f'playbook {mode} names "{action}"', "it is not an action", near(action, ACTIONS))
     if model.fallback is not None and model.task in ("regression", "forecast", "ranking") and isinstance(model.fallback, str | bool):
         yield Found(f"fallback {model.fallback!r} is not a number", f"the model is a {model.task} model", "write a number")
+
+
+def _costs(model: Model) -> Iterator[Found]:
+    """What errors cost: of kinds that the task makes, for any other would price every error at nothing, and in one currency."""
+    taken = KINDS.get(model.task, ())
+    for key in model.costs:
+        if key not in taken:
+            why = (
+                f"errors of a {model.task} model are of the kind {' or '.join(taken)}"
+                if taken
+                else f"no error of a {model.task} model has a price"
+            )
+            yield Found(f'costs name "{key}"', why, near(key, taken) if taken else "leave costs out")
+    if len({amount.currency for amount in model.costs.values()}) > 1:
+        yield Found("costs are in several currencies", "they are added up", "write all in one")
 
 
 def _doubts(model: Model) -> Iterator[Found]:

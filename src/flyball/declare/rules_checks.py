@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from flyball.declare.checks import AnyOf, Approval, Check, Drift, Reference
+from flyball.declare.costs import say_costs
 from flyball.declare.live import paired_gates
 from flyball.declare.metrics import CARD_BLANKS, METRICS, at_k, metric_info, metric_names
 from flyball.declare.model import Model
@@ -81,7 +82,7 @@ def _metric(model: Model, place: str, check: Check) -> Iterator[Found]:
         yield Found(
             f"{sentence}: no costs are declared",
             "",
-            'say what an error costs: costs={"false_positive": "4 EUR", "false_negative": "180 EUR"}',
+            say_costs(model.task),
         )
     elif name == "equalised_odds" and not check.metric.of_gap:
         yield Found(
