@@ -180,6 +180,8 @@ def test_a_waiver_names_a_gate_that_did_not_pass_and_is_not_an_authors(api: Serv
 def test_a_version_is_advised_against_quarantined_let_out_and_noted(api: Served) -> None:
     path = "/models/demand/versions/1.0.0"
     assert api.post(f"{path}/quarantine", {}).status_code == 422, "a reason is asked for"
+    judged = api.post(f"{path}/judging", {"reason": "to be sure"})
+    assert (judged.status_code, "have judged demand@1.0.0" in judged.json()["detail"]) == (409, True)
     advised = api.post(f"{path}/deprecation", {"reason": "its window is too long"}).json()
     assert (advised["state"], advised["deprecated"]) == ("eligible", "its window is too long")
     assert api.get(path).json()["deprecated"] == "its window is too long"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from flyball.records.base import Record
+from flyball.records.estimates import Outcome
 from flyball.records.training import RUNS, RunRow, RunState
 from flyball.records.versions import VERSIONS, ChampionChanged, VersionDeployed, VersionRetired, VersionRow, VersionState
 from flyball.wiring import open_project
@@ -124,8 +125,20 @@ def test_what_answered_before_is_not_released_by_gates_that_are_declared_no_more
     town.declare('fb.metric("mae") <= 0.001')
     refused = town.verb("release", "demand@1.0.0")
     assert (refused.code, "judged by other gates than those declared now" in refused.err) == (1, True)
-    assert "flyball train demand makes one that is judged by them; or go back to it: flyball rollback demand" in refused.err
+    assert 'flyball models judge demand@1.0.0 --reason "…" has it judged by them; or go back to it: flyball rollback demand' in refused.err
     assert "judged by other gates" in town.verb("release", "demand@1.0.0", "--dry-run").err
+    assert "judged by other gates than those declared now" in town.verb("models", "show", "demand@1.0.0").out
+    assert "a judging needs a reason" in town.verb("models", "judge", "demand@1.0.0").err
+    wanted = town.verb("models", "judge", "demand@1.0.0", "--reason", "to be released again")
+    assert (wanted.code, "demand@1.0.0 is judged by the loop   retired" in wanted.out) == (0, True), wanted.err
+    assert "not judged yet by the gates as they are declared now" in town.verb("models", "show", "demand@1.0.0").out
+    row = town.judged()
+    assert (row.state, [verdict.outcome for verdict in row.verdicts if verdict.check == "mae ≤ 0.001"]) == (
+        VersionState.RETIRED,
+        [Outcome.FAIL],
+    )
+    refused = town.verb("release", "demand@1.0.0")
+    assert (refused.code, "failed a gate" in refused.err) == (1, True)
 
 
 def test_a_champion_that_fails_a_new_gate_goes_on_and_says_so(town: Town) -> None:

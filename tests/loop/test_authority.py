@@ -72,6 +72,7 @@ DOCUMENTED: dict[str, tuple[set[Role], bool]] = {
     "Undeprecate": (set(Role) - {Role.VIEWER}, False),
     "Quarantine": ({Role.OPERATOR, Role.APPROVER, Role.ADMIN}, False),
     "Reinstate": ({Role.OPERATOR, Role.APPROVER, Role.ADMIN}, False),
+    "Judge": ({S, O, A}, False),
     "Delete": ({Role.OPERATOR, Role.ADMIN}, False),
     "Annotate": (set(Role) - {Role.VIEWER}, False),
     "Describe": (set(Role) - {Role.VIEWER}, False),

@@ -8,12 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from flyball.loop import lookup
+from flyball.errors import BadInput
+from flyball.loop import lifecycle, lookup
 from flyball.loop.advance import candidate
 from flyball.loop.folds import FOLDS
 from flyball.loop.releases import Release, decide_release
 from flyball.records.base import Event, Recorded, Refusal
 from flyball.records.declarations import DECLARATIONS
+from flyball.records.environments import JUDGINGS, JudgingWanted
 from flyball.records.training import RunCancelled, RunFailed, RunQueued
 from flyball.records.versions import VERSIONS, VersionRow, VersionState
 from flyball.registry.rules import to_judge_anew
@@ -44,6 +46,11 @@ class Judged(World):
         row = self.state.get(DECLARATIONS, "m")
         assert row is not None
         self.state.put(DECLARATIONS, "m", msgspec.structs.replace(row, **changes))
+
+    def row(self, number: str) -> VersionRow:
+        found = self.state.get(VERSIONS, f"m/{number}")
+        assert found is not None
+        return found
 
     def tell(self, event: Event) -> None:
         FOLDS[type(event)](self.state, Recorded(1, 1, "loop", "c", event))
@@ -136,13 +143,47 @@ def test_what_answered_before_is_not_released_again_by_gates_that_are_declared_n
     refused = world.release()
     assert isinstance(refused, Refusal)
     assert (refused.code, refused.what) == ("refused", "m@1.0.0 was judged by other gates than those declared now")
-    assert refused.fix == "flyball train m makes one that is judged by them"
+    assert refused.fix == 'flyball models judge m@1.0.0 --reason "…" has it judged by them'
     world.model_row(former="1.0.0")
     assert world.release().fix.endswith("or go back to it: flyball rollback m")
     world.change("1.0.0", origin="staging")
-    assert world.release().fix.startswith("flyball train m --env staging")
+    assert world.release().fix.startswith("flyball models judge m@1.0.0 --env staging")
     world.change("1.0.0", gates_digest="g2")
     assert not isinstance(world.release(), Refusal)
+
+
+def test_a_person_has_what_answered_before_judged_by_the_present_gates(world: Judged) -> None:
+    def judge(version: str = "1.0.0") -> Any:
+        order, decide = lifecycle.judge(world.row(version), command="c", actor="user:ana", reason="to be released again")
+        found = decide(world.state, order, 1)
+        for event in () if isinstance(found, Refusal) else found:
+            world.tell(event)
+        return found
+
+    world.version("1.1.0", "b" * 64, VersionState.DEPLOYED)
+    world.model_row(newest="1.1.0", champion="1.1.0")
+    world.change("1.0.0", state=VersionState.RETIRED)
+    assert judge().what == "the gates as they are declared now have judged m@1.0.0"
+    world.declare(gates_digest="g2")
+    assert [type(event) for event in judge()] == [JudgingWanted]
+    assert judge() == (), "it is noted already"
+    noted = world.state.get(JUDGINGS, "m/1.0.0")
+    assert noted is not None
+    assert (noted.origin, noted.gates_digest) == ("", "g2")
+    assert to_judge_anew(world.row("1.0.0"), "g2", "v", noted.gates_digest)
+    world.change("1.0.0", tried="g2")
+    assert judge().what == "m@1.0.0 is not judged"
+    world.change("1.0.0", tried="", state=VersionState.QUARANTINED)
+    assert "it is quarantined" in judge().why
+    world.change("1.0.0", origin="staging", state=VersionState.RETIRED)
+    assert (judge().code, judge().fix) == ("made-before", 'flyball models judge m@1.0.0 --env staging --reason "…"')
+    world.change("1.1.0", gates_digest="g1")
+    assert judge("1.1.0") == (), "the champion is judged anyway"
+    world.change("1.1.0", state=VersionState.RETIRED)
+    world.model_row(champion="")
+    assert [type(event) for event in judge("1.1.0")] == [JudgingWanted]
+    with pytest.raises(BadInput, match="needs a reason"):
+        lifecycle.judge(world.row("1.0.0"), command="c", actor="user:ana", reason=" ")
 
 
 def test_the_champion_is_told_that_it_is_the_champion_whatever_judged_it(world: Judged) -> None:

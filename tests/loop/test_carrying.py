@@ -363,6 +363,10 @@ def test_verdicts_are_wanted_once_for_each_declaration_of_gates_of_what_nothing_
     assert to_judge_anew(here.row(), "i", "v", found.gates_digest)
     assert not to_judge_anew(here.row(), "j", "v", found.gates_digest), "those are not the gates that it was wanted by"
     assert not to_judge_anew(here.row(), "i", "v")
+    here.tell(VersionDeployed(model="m", version="1.1.0"))
+    assert want("1.1.0", "i") == []
+    here.tell(VersionRetired(model="m", version="1.1.0", why="rolled back"))
+    assert kinds(want("1.1.0", "i")) == [JudgingWanted], "the newest went here, and answers there"
 
 
 @pytest.mark.parametrize(

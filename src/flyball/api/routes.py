@@ -119,6 +119,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/models/{model}/versions/{version}/compare/{other}", versions.compare, Comparison),
     _on_version("PATCH", "", versions.annotate, answers.Noted, "Annotate", bodies.Noting),
     _on_version("DELETE", "", versions.delete, answers.Judged, "Delete"),
+    _on_version("POST", "/judging", versions.judge_anew, answers.Judged, "Judge"),
     _on_version("POST", "/deprecation", versions.deprecate, answers.Judged, "Deprecate"),
     _on_version("DELETE", "/deprecation", versions.undeprecate, answers.Judged, "Undeprecate"),
     _on_version("POST", "/quarantine", versions.quarantine, answers.Judged, "Quarantine"),

@@ -63,6 +63,12 @@ def compare_runs(asked: Asked) -> Answer:
     return Answer(side_by_side(*(sides.of_run(asked.ports, row) for row in rows)))
 
 
+def judge_anew(asked: Asked) -> Answer:
+    """Have a version judged by the gates that are declared now, which have not judged it. The loop does it; it costs no training."""
+    row = find_version(asked, asked.state())
+    return _give(asked, row, *lifecycle.judge(row, command=asked.command, actor=asked.caller.actor, reason=asked.reason))
+
+
 def delete(asked: Asked) -> Answer:
     """Give up what a version is made of. Refused for what serves, or may be released."""
     row, model = find_version(asked, asked.state()), lookup.declared(asked.ports, asked.path["model"])

@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 
 _GROUPS = "models|runs|rollouts|data|features|incidents|audit|token"
-_WITHIN = "list|show|compare|cancel|card|deprecate|quarantine|delete|note|pause|resume|promote|abort|replay|diff|erase|materialise|verify"
+_WITHIN = (
+    "list|show|compare|cancel|card|deprecate|quarantine|judge|delete|note|pause|resume|promote|abort|replay|diff|erase|materialise|verify"
+)
 _WITHIN += "|open|ack|resolve|review|prove|consistency|export|rebuild|create|revoke"
 _ALONE = "check|apply|up|status|tick|train|approve|reject|waive|release|rollback|predict|label|lineage|backup|restore|gc"
 _COMMAND = re.compile(rf"\bflyball (?:(?:{_GROUPS})(?: (?:{_WITHIN}))?|{_ALONE})\b(?! infer)(?![^;,\n]*--env)")

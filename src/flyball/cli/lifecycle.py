@@ -76,6 +76,30 @@ def quarantine(
         return _told(wired, out, row, receipt, "is out of quarantine" if lift else "is quarantined")
 
 
+def judge(
+    version: Version,
+    *,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    key: Key = "",
+    env: Env = "",
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Have a version judged by the gates that are declared now, which have not judged it. The loop does it; it costs no training."""
+    out, acting = Output(as_json=as_json, quiet=quiet), Acting(reason, dry_run, key)
+    common.must_say("--reason", reason, "a judging needs a reason")
+    with common.opened(_named(project, version), env) as wired:
+        row = common.find_reference(wired, version)
+        command = _command(wired, acting, f"judge {row.model}@{row.version}")
+        order = lifecycle.judge(row, command=command, actor=wired.caller.actor, reason=reason)
+        told = _told(wired, out, row, common.act(wired, out, *order, acting), "is judged by the loop")
+        if not dry_run and not common.is_up(wired):
+            out.note("flyball is not up: flyball tick, or flyball up, judges it")
+        return told
+
+
 def delete(
     version: Version,
     *,

@@ -28,7 +28,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "demo": ("flyball.cli.demo", "the story in a minute"),
     "train": ("flyball.cli.train", "make a run, and a version of it"),
     "runs": ("flyball.cli.runs", "runs: list, show, compare, cancel"),
-    "models": ("flyball.cli.models", "versions: list, show, compare, card, note, deprecate, quarantine, delete"),
+    "models": ("flyball.cli.models", "versions: list, show, compare, card, note, deprecate, quarantine, judge, delete"),
     "approve": ("flyball.cli.approve", "a person's yes to a version"),
     "reject": ("flyball.cli.reject", "a person's no to a version"),
     "waive": ("flyball.cli.waive", "a gate that a version may pass by, until a time"),

@@ -46,6 +46,7 @@ app.command()(card)
 app.command("compare")(comparing.versions)
 app.command()(lifecycle.deprecate)
 app.command()(lifecycle.quarantine)
+app.command()(lifecycle.judge)
 app.command()(lifecycle.delete)
 app.command()(lifecycle.note)
 

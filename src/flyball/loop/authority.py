@@ -136,6 +136,7 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         "loop.lifecycle.Undeprecate": _rule(Role.SCIENTIST, Role.OPERATOR, Role.APPROVER, Role.ADMIN),
         "loop.lifecycle.Quarantine": _rule(Role.OPERATOR, Role.APPROVER, Role.ADMIN),
         "loop.lifecycle.Reinstate": _rule(Role.OPERATOR, Role.APPROVER, Role.ADMIN),
+        "loop.lifecycle.Judge": _rule(*_WORKERS),
         "loop.lifecycle.Delete": _rule(*_OPERATORS),
         "loop.lifecycle.Annotate": _rule(Role.SCIENTIST, Role.OPERATOR, Role.APPROVER, Role.ADMIN),
         "loop.describing.Describe": _rule(Role.SCIENTIST, Role.OPERATOR, Role.APPROVER, Role.ADMIN),

@@ -160,10 +160,12 @@ def decide_want(state: State, command: Want, _now: Instant) -> Sequence[Event]:
 
 
 def decide_want_judged(state: State, command: WantJudged, _now: Instant) -> Sequence[Event]:
-    """Noted once for each declaration of gates, of a version that nothing else has judged here: the newest and the champion are, as it is."""
+    """Noted once for each declaration of gates, of a version that is not judged here anyway, as the newest is, unless it went, and the champion."""
     key, roles = f"{command.model}/{command.version}", state.get(MODELS, command.model) or ModelRow(model=command.model)
     row, noted = state.get(VERSIONS, key), state.get(JUDGINGS, key)
-    if row is None or command.version in (roles.newest, roles.champion) or not registry.other_gates(row, command.gates_digest):
+    if row is None or not registry.other_gates(row, command.gates_digest):
+        return ()
+    if command.version in (roles.newest, roles.champion) and row.state is not VersionState.RETIRED:
         return ()
     if noted is not None and noted.gates_digest == command.gates_digest:
         return ()
@@ -236,7 +238,8 @@ def follow(ports: Ports, model: str) -> None:
     state = ports.ledger.state()
     roles = state.get(MODELS, model) or ModelRow(model=model)
     with away():
-        for there in ports.before.rows(model, (roles.champion, roles.newest)):
+        wanted = (row.version for _, row in state.scan(JUDGINGS, f"{model}/"))
+        for there in ports.before.rows(model, (roles.champion, roles.newest, *wanted)):
             heed(ports, there)
             if not unchecked(there) and is_news(state.get(VERSIONS, f"{model}/{there.version}"), there, ports.before.name):
                 bring(ports, model, there.version)

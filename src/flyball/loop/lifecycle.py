@@ -18,6 +18,8 @@ from flyball.loop.lookup import active_rollout, roles
 from flyball.loop.ports import Decide, Ports
 from flyball.loop.releases import Folds, Signatures, with_route
 from flyball.records.base import Event, Record, Refusal, State
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.environments import JUDGINGS, JudgingWanted
 from flyball.records.serving import ROUTES
 from flyball.records.training import RunResult
 from flyball.records.versions import (
@@ -84,6 +86,16 @@ class Reinstate(Record, frozen=True):
     what: RunResult
 
 
+class Judge(Record, frozen=True):
+    """Have a version judged by the gates that are declared now, which have not judged it."""
+
+    id: str
+    actor: str
+    model: str
+    version: str
+    reason: str
+
+
 class Delete(Record, frozen=True):
     """Give up what a version is made of: its name and what is known of it stay."""
 
@@ -140,6 +152,11 @@ def reinstate(ports: Ports, row: VersionRow, *, command: str, actor: str, reason
     return order, decide_reinstate
 
 
+def judge(row: VersionRow, *, command: str, actor: str, reason: str) -> tuple[Judge, Decide[Judge]]:
+    """Have a version judged by the present gates. Raises BadInput without a reason."""
+    return Judge(id=command, actor=actor, model=row.model, version=row.version, reason=_reason(reason, "a judging")), decide_judge
+
+
 def delete(ports: Ports, model: Model, row: VersionRow, *, command: str, actor: str, reason: str) -> tuple[Delete, Decide[Delete]]:
     """Give a version up. Raises BadInput without a reason."""
     order = Delete(id=command, actor=actor, model=row.model, version=row.version, reason=_reason(reason, "a deletion"))
@@ -177,7 +194,7 @@ def _reason(text: str, what: str) -> str:
     return clipped(text)
 
 
-def _found(state: State, command: Deprecate | Undeprecate | Quarantine | Reinstate | Delete | Annotate) -> VersionRow | Refusal:
+def _found(state: State, command: Deprecate | Undeprecate | Quarantine | Reinstate | Judge | Delete | Annotate) -> VersionRow | Refusal:
     row = state.get(VERSIONS, f"{command.model}/{command.version}")
     if row is not None:
         return row
@@ -237,6 +254,31 @@ def decide_reinstate(state: State, command: Reinstate, now: Instant) -> Sequence
         VersionReinstated(model=row.model, version=row.version, reason=command.reason),
         registry.judge(row.model, row.version, verdicts, row.result, row.gates_digest),
     )
+
+
+def decide_judge(state: State, command: Judge, _now: Instant) -> Sequence[Event] | Refusal:
+    """Noted for the loop, which judges it without a training; what it judges anyway is not noted."""
+    row, declared = _found(state, command), state.get(DECLARATIONS, command.model)
+    if isinstance(row, Refusal):
+        return row
+    ref, digest = f"{row.model}@{row.version}", declared.gates_digest if declared is not None else ""
+    if row.origin:
+        why = f"the rows that judge it and its evidence lie in {row.origin}; its verdicts follow"
+        fix = f'flyball models judge {ref} --env {row.origin} --reason "…"'
+        return Refusal(code="made-before", what=f"{ref} is judged where it comes from", why=why, fix=fix)
+    if declared is None or not registry.other_gates(row, digest):
+        what = f"the gates as they are declared now have judged {ref}"
+        return Refusal(code="conflict", what=what, why="they would say the same", fix=f"flyball models show {ref}")
+    if not registry.to_judge_anew(row, digest, declared.version_digest, digest):
+        tried = row.tried == digest
+        why = "a judging by them was begun, and came to nothing" if tried else f"it is {row.state.value}, and no gate lets it answer again"
+        fix = f"flyball runs list {row.model} says what came of it" if tried else f"flyball train {row.model}"
+        return Refusal(code="refused", what=f"{ref} is not judged", why=why, fix=fix)
+    noted, known = state.get(JUDGINGS, f"{row.model}/{row.version}"), roles(state, row.model)
+    anyway = row.version in (known.newest, known.champion) and row.state is not VersionState.RETIRED
+    if anyway or (noted is not None and noted.gates_digest == digest):
+        return ()
+    return (JudgingWanted(model=row.model, version=row.version, origin="", gates_digest=digest, reason=command.reason),)
 
 
 def decide_delete(

@@ -13,11 +13,12 @@ from flyball.loop.commands import active_run
 from flyball.loop.ports import Ledger, Library, Ports
 from flyball.records.base import Event, Receipt, RowT, State
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
+from flyball.records.environments import JUDGINGS
 from flyball.records.models import ModelRef, parse_ref
 from flyball.records.monitoring import INCIDENTS, IncidentRow
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, Reading, RolloutEvidence, RolloutMoved, RolloutRow
 from flyball.records.training import MODEL_RUNS, RUNS, RunRow, RunState
-from flyball.records.versions import MODELS, VERSIONS, ChampionChanged, ModelRow, VersionRow
+from flyball.records.versions import MODELS, VERSIONS, ChampionChanged, ModelRow, VersionRow, VersionState
 from flyball.registry.rules import other_gates
 
 
@@ -69,7 +70,9 @@ def unjudged(state: State, row: VersionRow) -> str:
     digest = declared.gates_digest if declared is not None else ""
     if not other_gates(row, digest):
         return ""
-    if row.version not in (roles(state, row.model).newest, roles(state, row.model).champion):
+    wanted, known = state.get(JUDGINGS, f"{row.model}/{row.version}"), roles(state, row.model)
+    gone = row.state is VersionState.RETIRED or row.version not in (known.newest, known.champion)
+    if gone and (wanted is None or wanted.gates_digest != digest):
         return "judged by other gates than those declared now: its verdicts are of those, and it is not released by them"
     text = "not judged yet by the gates as they are declared now"
     if row.origin:

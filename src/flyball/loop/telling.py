@@ -90,7 +90,10 @@ def _of_training(event: Event) -> tuple[Mood, str] | None:
         case TrainingWanted():
             return "bad", f"wanted      {event.origin} wants {event.model} trained: {event.reason}"
         case JudgingWanted():
-            return "bad", f"wanted      {event.origin} wants {event.model}@{event.version} judged by the gates that are declared now"
+            return (
+                "bad",
+                f"wanted      {event.origin or 'a person'} wants {event.model}@{event.version} judged by the gates that are declared now",
+            )
         case VersionJudged():
             stopped = tuple(one for one in event.verdicts if one.outcome not in ("pass", "waived"))
             told = f"holds by them: {_verdicts(event.verdicts)}" if not stopped else f"does not hold: {_verdicts(stopped)}"

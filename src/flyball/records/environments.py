@@ -46,16 +46,19 @@ class TrainingWanted(Event, frozen=True, tag="training.wanted"):
 
 
 class JudgingWanted(Event, frozen=True, tag="judging.wanted"):
-    """A later environment (`origin`) is served by a version that the gates that are declared now (`gates_digest`) have not judged. It is judged here."""
+    """A version is to be judged here by the gates that are declared now (`gates_digest`), which have not judged it: a later environment (`origin`) is
+    served by it, or a person wants it (empty), for this reason.
+    """
 
     model: str
     version: str
     origin: str
     gates_digest: str
+    reason: str = ""
 
 
 class JudgingRow(Record, frozen=True):
-    """The gates by which a later environment last wanted a version judged."""
+    """The gates by which a version was last wanted judged, and by which later environment (empty: by a person)."""
 
     model: str
     version: str

@@ -60,11 +60,11 @@ def judged_otherwise(row: VersionRow, gates_digest: str) -> bool:
 def judges_it(row: VersionRow, former: str = "") -> str:
     """What brings a version to the gates that are declared now: in the environment that it comes from, if it comes from one."""
     there = f" --env {row.origin}" if row.origin else ""
-    train = f"flyball train {row.model}{there}"
+    train, ref = f"flyball train {row.model}{there}", f"{row.model}@{row.version}"
     if row.state is not VersionState.RETIRED:
         return f"flyball up{there}, or flyball tick{there}, judges it by the present ones; where that failed, {train}"
     back = f"; or go back to it: flyball rollback {row.model}" if former == row.version else ""
-    return f"{train} makes one that is judged by them{back}"
+    return f'flyball models judge {ref}{there} --reason "…" has it judged by them{back}'
 
 
 def to_judge_anew(row: VersionRow, gates_digest: str, version_digest: str, wanted: str = "") -> bool:
