@@ -31,6 +31,7 @@ from flyball.records.versions import (
     VersionDenied,
     VersionEligible,
     VersionHeld,
+    VersionQuarantined,
     VersionRejected,
     VersionRow,
     VersionState,
@@ -83,7 +84,15 @@ class World:
         self.tell(declared, by=by)
 
     def train(
-        self, run: str, *, by: str, gates: str = "g1", artifact: str = "1", candidate: str = "", verdicts: Sequence[Verdict] = ()
+        self,
+        run: str,
+        *,
+        by: str,
+        gates: str = "g1",
+        artifact: str = "1",
+        learned: str = "",
+        candidate: str = "",
+        verdicts: Sequence[Verdict] = (),
     ) -> None:
         trigger: Trigger = "evidence" if candidate else "schedule" if by == "loop" else "manual"
         self.tell(RunQueued(run=run, model="m", trigger=trigger, reason="", spec="0" * 64), by=by)
@@ -101,7 +110,7 @@ class World:
             candidate=artifact * 64 if candidate else "",
             candidate_version=candidate,
         )
-        what = self.result(artifact, verdicts or self.verdicts)
+        what = msgspec.structs.replace(self.result(artifact, verdicts or self.verdicts), fit_digest=(learned or artifact) * 64)
         command = Register(id=run, actor="loop", run=run, result=run[-1] * 64, what=what, spec=spec, champion_signature=None)
         self.tell(*decide_register(self.state, command, 1))
 
@@ -192,10 +201,28 @@ def test_whoever_may_not_is_told_whose_turn_it_is_and_what_they_type(who: str, r
     assert told.fix.endswith('says flyball approve m@1.0.0 --reason "…"'), told.fix
 
 
-def test_who_declared_what_the_loop_trained_cannot_approve_it_but_may_what_another_asked_for() -> None:
-    assert refused(World(by="loop", declared_by="user:dan").approve("dan"), "author")
-    assert not isinstance(World(by="loop", declared_by="user:dan").approve("ben"), Refusal)
-    assert not isinstance(World(by="user:ana", declared_by="user:dan").approve("dan"), Refusal)
+@pytest.mark.parametrize("by", ["loop", "user:ana"])
+def test_who_declared_what_was_trained_cannot_approve_it_whoever_asked_for_the_run(by: str) -> None:
+    assert refused(World(by=by, declared_by="user:dan").approve("dan"), "author")
+    assert not isinstance(World(by=by, declared_by="user:dan").approve("ben"), Refusal)
+
+
+@pytest.mark.parametrize("trigger", ["manual", "schedule"])
+def test_what_a_person_said_no_to_gets_no_other_name_by_another_packing(trigger: str) -> None:
+    world = World(PASSED, by="user:ana")
+    world.reject("ben", "approver")
+    assert world.row.state is VersionState.REJECTED
+    # a comment in the loop file: the same was learned, and the artifact is another
+    world.train("run_2", by="user:ana" if trigger == "manual" else "loop", artifact="2", learned="1")
+    assert [row.version for _, row in world.state.scan(VERSIONS, "m/")] == ["1.0.0"]
+    assert world.row.state is VersionState.REJECTED
+
+
+def test_what_is_in_quarantine_gets_no_other_name_either() -> None:
+    world = World(PASSED, by="user:ana")
+    world.tell(VersionQuarantined(model="m", version="1.0.0", reason="it leaks"), by="user:ben")
+    world.train("run_2", by="user:ana", artifact="2", learned="1")
+    assert [(row.version, row.state) for _, row in world.state.scan(VERSIONS, "m/")] == [("1.0.0", VersionState.QUARANTINED)]
 
 
 def test_a_file_that_the_loop_applied_by_itself_has_the_author_whom_it_runs_as() -> None:

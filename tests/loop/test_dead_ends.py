@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,12 +17,22 @@ from flyball.loop.findings import Report, SettleIncident, decide_report, decide_
 from flyball.loop.folds import FOLDS
 from flyball.loop.releases import MoveRollout, Rollback, Steer, decide_move, decide_rollback, decide_steer
 from flyball.records.base import Event, Record, Recorded, Refusal
+from flyball.records.declarations import DeclarationApplied
 from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.models import Signature
 from flyball.records.monitoring import ALERTS, INCIDENTS, AlertMoved, AlertState, Finding, IncidentMoved, IncidentOpened, IncidentState
 from flyball.records.rollouts import ROLLOUTS, RolloutEvidence, RolloutMoved, RolloutPlanned, RolloutState, Step, StepCounts
 from flyball.records.serving import Arm, ModelRoute, RouteDesired, RouteInForce
-from flyball.records.versions import MODELS, ChampionChanged, VersionDeployed, VersionEligible, VersionRegistered, VersionWaived
+from flyball.records.versions import (
+    MODELS,
+    VERSIONS,
+    ChampionChanged,
+    VersionDeployed,
+    VersionEligible,
+    VersionJudged,
+    VersionRegistered,
+    VersionWaived,
+)
 from flyball.wiring import open_project
 
 S = 1_000_000
@@ -268,14 +279,42 @@ def test_a_waiver_that_expires_on_the_way_holds_the_rollout(world: World, left: 
     until = world.clock.now() + left
     found = _shadowed(world, "1.0.0", met, waived, until=until)
     assert [event.target.value for event in found] == [goes_to]
-    assert ("the waiver of accuracy ≥ baseline expired" in found[0].why) is (goes_to == "frozen")
+    assert ("accuracy ≥ baseline: its waiver expired" in found[0].why) is (goes_to == "frozen")
 
 
-def _shadowed(world: World, judged_against: str, *verdicts: Verdict, until: int = 0) -> list[RolloutMoved]:
+MET = Verdict(check=str(CHAMPION_GATE), outcome=Outcome.PASS, estimate=KNOWN, reference=KNOWN)
+
+
+def test_gates_declared_anew_on_the_way_hold_the_rollout_until_they_have_judged(world: World) -> None:
+    declared = DeclarationApplied(
+        model="m", file="loop.py", version_digest="v", policy_digest="p2", body="0" * 64, code="0" * 64, gates_digest="g2", author=""
+    )
+    [held] = _shadowed(world, "1.0.0", MET, gates="g1", then=(declared,))
+    assert held.target is RolloutState.FROZEN
+    assert "the gates of m were declared anew and have not judged 1.1.0 yet" in held.why
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAIL, Outcome.INSUFFICIENT])
+def test_a_gate_that_does_not_hold_any_more_on_the_way_holds_the_rollout(world: World, outcome: Outcome) -> None:
+    judged = VersionJudged(
+        model="m", version="1.1.0", verdicts=(MET, Verdict(check="bias ≤ 0.1", outcome=outcome, why="0.3")), gates_digest="g1"
+    )
+    [held] = _shadowed(world, "1.0.0", MET, gates="g1", then=(judged,))
+    assert (held.target, held.why) == (RolloutState.FROZEN, f"bias ≤ 0.1: {outcome.value}, 0.3")
+
+
+def _shadowed(
+    world: World, judged_against: str, *verdicts: Verdict, until: int = 0, gates: str = "", then: Sequence[Event] = ()
+) -> list[RolloutMoved]:
     """How a rollout moves whose shadow has baked, and which the gate against the champion may stand in for."""
     model = MODEL.replace(gates=[CHAMPION_GATE, fb.metric("accuracy") >= fb.baseline])
     world.add(ChampionChanged(model="m", version="1.0.0", former="", rollback=False, reason="first"))
     world.version("1.1.0", *verdicts)
+    version = world.state.get(VERSIONS, "m/1.1.0")
+    assert version is not None
+    world.state.put(
+        VERSIONS, "m/1.1.0", msgspec.structs.replace(version, against=judged_against, gates_digest=gates or version.gates_digest)
+    )
     if until:
         waiver = VersionWaived(model="m", version="1.1.0", gate="accuracy ≥ baseline", slice="", reason="", until=until, gates_digest="")
         world.add(waiver)
@@ -288,7 +327,8 @@ def _shadowed(world: World, judged_against: str, *verdicts: Verdict, until: int 
     assert row is not None
     world.state.put(ROLLOUTS, "ro", msgspec.structs.replace(row, evidence="gate"))
 
-    command = MoveRollout(id="c", actor="loop", rollout="ro", evidence=evidence, workers_ready=True, judged_against=judged_against)
+    world.add(*then)
+    command = MoveRollout(id="c", actor="loop", rollout="ro", evidence=evidence, workers_ready=True)
     found = decide_move(
         world.state, command, world.clock.now(), model=model, folds=FOLDS, signatures=lambda _: SIGNATURE, new_id=lambda _: "x"
     )

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
+import pytest
 
 import flyball as fb
 from flyball.clock import Instant
@@ -15,7 +16,8 @@ from flyball.loop.folds import FOLDS
 from flyball.loop.ports import Ports
 from flyball.records.base import Event, Recorded
 from flyball.records.monitoring import INCIDENTS, MODEL_INCIDENTS, PROPOSALS, IncidentRow, IncidentState, ProposalMade
-from flyball.records.versions import VersionState
+from flyball.records.rollouts import RolloutPlanned
+from flyball.records.versions import VERSIONS, VersionState
 
 from .test_due import DAY, World, model
 
@@ -37,6 +39,7 @@ class Asked(World):
                 ledger=SimpleNamespace(state=lambda: self.state, execute=self.execute),
                 library=self.library,
                 cpu_price=None,
+                before=None,
             ),
         )
         self.see(1, self.now)
@@ -116,6 +119,36 @@ def test_people_are_asked_about_the_newest_version_that_passed_alone() -> None:
     world.wait(14 * DAY)
     assert world.open() == []
     assert len(world.said()) == 2
+
+
+AGAINST = fb.metric("accuracy") >= fb.champion - 0.02
+LIVE = fb.Rollout(guards=[fb.metric("accuracy") >= fb.champion - 0.05]).shadow("1h")
+
+
+@pytest.mark.parametrize(
+    ("gates", "rollout", "met", "goes"),
+    [
+        ([AGAINST], fb.Rollout(), "1.0.0", True),
+        ([AGAINST], fb.Rollout(), "0.9.0", False),
+        ([AGAINST], fb.Rollout().shadow("1h"), "0.9.0", False),
+        ([AGAINST], LIVE, "0.9.0", True),
+        ([fb.metric("accuracy") >= 0.7], fb.Rollout(), "0.9.0", True),
+    ],
+)
+def test_flyball_releases_by_itself_no_version_that_was_compared_with_another_champion_unless_live_rows_compare_them(
+    gates: list[Any], rollout: fb.Rollout, met: str, goes: bool
+) -> None:
+    world = Asked(model().replace(autonomy={"release": "act", "training": "record"}, gates=gates, rollout=rollout))
+    world.version("1.1.0", "a" * 64, VersionState.ELIGIBLE)
+    row = world.state.get(VERSIONS, "m/1.1.0")
+    assert row is not None
+    world.state.put(VERSIONS, "m/1.1.0", msgspec.structs.replace(row, against=met, signature="signed"))
+    world.model_row(newest="1.1.0", champion="1.0.0")
+    release_newest(world.ports, world.declared, world.kept)
+    assert any(isinstance(event, RolloutPlanned) for event in world.events) is goes
+    if not goes:
+        [told] = [event.reason for event in world.events if isinstance(event, ProposalMade)]
+        assert told == "its gates compared 1.1.0 with 0.9.0; the champion is 1.0.0 now: flyball train m compares the two"
 
 
 def test_a_version_that_waits_for_a_person_is_not_said_to_be_none() -> None:

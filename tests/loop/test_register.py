@@ -11,7 +11,7 @@ from flyball.records.base import Event, Recorded
 from flyball.records.estimates import Outcome, Verdict
 from flyball.records.models import Field, Signature
 from flyball.records.training import RUNS, RunQueued, RunResult, RunSpec, RunStarted, Trigger
-from flyball.records.versions import VERSIONS, VersionRegistered, VersionState
+from flyball.records.versions import VERSIONS, VersionDeployed, VersionRegistered, VersionState
 
 SIGNATURE = Signature(task="binary", fields=(Field(name="a", type="float"),), classes=(0, 1))
 
@@ -48,6 +48,8 @@ class World:
         digest: str = "v",
         gates: str = "",
         fails: bool = False,
+        champion: str = "",
+        found: str = "9",
     ) -> list[Event]:
         self.tell(RunQueued(run=run, model="m", trigger=trigger, reason="", spec="0" * 64), RunStarted(run=run, attempt=1))
         spec = RunSpec(
@@ -60,11 +62,12 @@ class World:
             gates_digest=gates,
             datasets={},
             as_of=1,
+            champion_version=champion,
         )
         what = result(artifact, fit or artifact)
         if fails:
             what = msgspec.structs.replace(what, verdicts=(Verdict(check="accuracy ≥ 1", outcome=Outcome.FAIL),))
-        command = Register(id=run, actor="loop", run=run, result="9" * 64, what=what, spec=spec, champion_signature=SIGNATURE)
+        command = Register(id=run, actor="loop", run=run, result=found * 64, what=what, spec=spec, champion_signature=SIGNATURE)
         events = list(decide_register(self.state, command, 1))
         self.tell(*events)
         return events
@@ -146,3 +149,34 @@ def test_the_same_bytes_get_no_second_number() -> None:
     row = world.state.get(VERSIONS, "m/1.0.0")
     assert row is not None
     assert row.state == VersionState.ELIGIBLE
+
+
+def standing(world: World, version: str = "1.0.0") -> tuple[VersionState, str | None, list[str]]:
+    row = world.state.get(VERSIONS, f"m/{version}")
+    assert row is not None
+    return row.state, row.against, [verdict.outcome.value for verdict in row.verdicts]
+
+
+def test_what_a_run_finds_of_a_version_that_it_made_again_counts_whatever_was_found_before() -> None:
+    world = World()
+    world.register("run_1", "1" * 64)
+    assert standing(world) == (VersionState.ELIGIBLE, "", [])
+    world.register("run_2", "1" * 64, fails=True, champion="1.1.0", found="8")
+    assert standing(world) == (VersionState.REJECTED, "1.1.0", ["fail"])
+    world.register("run_3", "1" * 64, champion="1.1.0", found="7")
+    assert standing(world)[0] is VersionState.REJECTED, "what was rejected stays so"
+
+
+def test_the_same_finding_once_more_is_no_news() -> None:
+    world = World()
+    world.register("run_1", "1" * 64)
+    assert [type(event).__name__ for event in world.register("run_2", "1" * 64)] == ["RunSucceeded"]
+
+
+@pytest.mark.parametrize(("champion", "outcomes"), [("1.0.0", []), ("1.1.0", ["fail"])])
+def test_one_that_serves_or_served_is_judged_beside_another_champion_and_not_beside_itself(champion: str, outcomes: list[str]) -> None:
+    world = World()
+    world.register("run_1", "1" * 64)
+    world.tell(VersionDeployed(model="m", version="1.0.0"))
+    world.register("run_2", "1" * 64, fails=True, champion=champion, found="8")
+    assert standing(world)[::2] == (VersionState.DEPLOYED, outcomes)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from flyball.records.estimates import Asked, Outcome, Verdict
 from flyball.records.models import Field, Signature
 from flyball.records.versions import Said, VersionEligible, VersionHeld, VersionRejected, VersionRow, VersionState
-from flyball.registry.rules import breaks, judge, may_release, next_version
+from flyball.registry.rules import breaks, judge, may_release, met_another, next_version
 
 OLD = Signature(
     task="binary",
@@ -91,6 +91,23 @@ def row(state: VersionState, *verdicts: Verdict, signature: str = "signed") -> V
         model="price", version="1.3.9", state=state, run="run_1", artifact="", result="", version_digest="", policy_digest="",
         data={}, metrics={}, registered_at=0, verdicts=verdicts, signature=signature,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("met", "champion", "said"),
+    [
+        ("1.0.0", "1.0.0", ""),
+        ("1.0.0", "1.1.0", "its gates compared 1.3.9 with 1.0.0; the champion is 1.1.0 now"),
+        ("", "1.1.0", "its gates compared 1.3.9 with no champion; the champion is 1.1.0 now"),
+        ("", "", ""),
+        ("1.0.0", "1.3.9", ""),
+        (None, "1.1.0", ""),
+    ],
+)
+def test_it_is_known_which_champion_the_gates_of_a_version_met(met: str | None, champion: str, said: str) -> None:
+    told = met_another(msgspec.structs.replace(row(VersionState.ELIGIBLE), against=met), champion)
+    assert told.startswith(said)
+    assert bool(told) is bool(said)
 
 
 @pytest.mark.parametrize("state", [VersionState.ELIGIBLE, VersionState.DEPLOYED, VersionState.RETIRED])

@@ -15,8 +15,7 @@ from flyball.loop import lookup, orders
 from flyball.records.base import Receipt
 from flyball.records.models import parse_ref
 from flyball.records.rollouts import RolloutPlanned, Step
-from flyball.records.training import RUNS
-from flyball.records.versions import MODELS, VersionRow
+from flyball.registry.rules import met_another
 
 if TYPE_CHECKING:
     from flyball.declare.model import Model
@@ -48,7 +47,7 @@ def release(
             bring(wired, version, Acting(reason, dry_run, key))
         row = common.find_reference(wired, version)
         model = common.declared(wired, row.model)
-        met = judged_against_another(wired, row)
+        met = met_another(row, lookup.roles(wired.ports.ledger.state(), row.model).champion)
         started = start(wired, out, model, row.version, Acting(reason, dry_run, key))
         if met:
             out.note(met)
@@ -103,20 +102,6 @@ def _would_take_over(wired: Wired, out: Output, text: str) -> bool:
         common.show_events(out, weighed.events)
         out.note(f"first {ref} is taken over from {before.name}; what its rollout would record can be shown then")
     return bool(weighed.events)
-
-
-def judged_against_another(wired: Wired, version: VersionRow) -> str:
-    """What to know before a release if the champion is another than the one that the version's gates met; else empty.
-
-    A newer champion may have learned from the very rows that judged the version, so its gates say nothing about the two.
-    """
-    state = wired.ports.ledger.state()
-    run, row = state.get(RUNS, version.run), state.get(MODELS, version.model)
-    champion = row.champion if row else ""
-    met = wired.ports.library.spec(run.spec).champion_version if run else ""
-    if run is None or champion in ("", met, version.version):
-        return ""
-    return f"its gates compared {version.version} with {met or 'no champion'}; the champion is {champion} now: only the rollout compares the two"
 
 
 def start(wired: Wired, out: Output, model: Model, version: str, acting: Acting) -> tuple[str, Receipt] | None:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from flyball.clock import Instant, Span
 from flyball.compute.port import LEASE
-from flyball.declare.live import label_delay
+from flyball.declare.live import label_delay, paired_gates
 from flyball.declare.model import Model
 from flyball.declare.policy import Retrain
 from flyball.declare.units import Money
@@ -54,8 +54,9 @@ from flyball.records.skew import SKEWS
 from flyball.records.training import MODEL_RUNS, NO_ATTEMPTS, RUNS, RunState, Trigger
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
 from flyball.registry.approvals import run_out
-from flyball.registry.rules import judged_otherwise, to_judge_anew
+from flyball.registry.rules import judged_otherwise, met_another, to_judge_anew
 from flyball.rollout import rules as rollout
+from flyball.rollout.readings import on_quality
 from flyball.training import rules as training
 
 ACTOR = "loop"
@@ -145,8 +146,6 @@ def move_rollout(ports: Ports, model: Model, kept: Memories) -> None:
     if active is None:
         return
     ready, why = _workers(ports, state, model, active.version)
-    version = state.get(VERSIONS, f"{model.name}/{active.version}")
-    run = state.get(RUNS, version.run) if version else None
     command = MoveRollout(
         id=ports.clock.new_id("cmd"),
         actor=ACTOR,
@@ -156,7 +155,6 @@ def move_rollout(ports: Ports, model: Model, kept: Memories) -> None:
         why_not_ready=why,
         frozen_by=_frozen_by(state, model, kept, ports.clock.now()),
         loss_cap=loss_cap(ports.library, state, active),
-        judged_against=ports.library.spec(run.spec).champion_version if run else "",
     )
     decide = partial(decide_move, model=model, folds=FOLDS, signatures=ports.library.signature, new_id=ports.clock.new_id)
     if decide(state, command, ports.clock.now()):
@@ -205,6 +203,19 @@ def candidate(state: State, model: str, now: Instant) -> VersionRow | None:
     return max(passed, key=lambda version: version.registered_at, default=None)
 
 
+def _compared_otherwise(ports: Ports, state: State, model: Model, version: VersionRow) -> str:
+    """Why flyball does not release by itself a version that passed its gates beside another champion; empty where none of them compares the two, or
+    where labelled live rows will, before it answers everybody.
+    """
+    row = state.get(MODELS, model.name) or ModelRow(model=model.name)
+    plan = model.rollout
+    live = plan.evidence == "live" and bool(plan.steps) and bool(on_quality(plan, model.task))
+    if not paired_gates(model) or live or ports.before is not None:
+        return ""
+    unlike = met_another(version, row.champion)
+    return f"{unlike}: flyball train {model.name} compares the two" if unlike else ""
+
+
 def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
     """Release the newest version that passed if its run wanted it and no other is on its way."""
     state = ports.ledger.state()
@@ -215,6 +226,9 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
     if version is None or run is None or busy or not run.release:
         return
     if _frozen_by(state, model, kept, ports.clock.now()):
+        return
+    if unlike := _compared_otherwise(ports, state, model, version):
+        _may(ports, model, "record", "release", version.version, unlike)
         return
     reason = clipped(f"{run.run}: {run.reason}")
     if not _may(ports, model, model.autonomy.release, "release", version.version, reason):
@@ -277,13 +291,14 @@ def ask_for_training(ports: Ports, model: Model, kept: Memories, alarm: str | No
 
 
 def judge_anew(ports: Ports, model: Model) -> None:
-    """Gates that were declared anew judge the version that waits, and those that serve, here or later: it costs no training."""
+    """Gates that were declared anew judge the version that waits, those on their way, and those that serve, here or later: it costs no training."""
     state = ports.ledger.state()
     row, declared = state.get(MODELS, model.name), state.get(DECLARATIONS, model.name)
-    if row is None or declared is None or model.train is None or _busy(state, model.name):
+    if row is None or declared is None or model.train is None or active_run(state, model.name) is not None:
         return
+    active = active_rollout(state, model.name)
     wanted = {each.version: each.gates_digest for _, each in state.scan(JUDGINGS, f"{model.name}/")}
-    for number in dict.fromkeys((row.newest, row.champion, *wanted)):
+    for number in dict.fromkeys((active.version if active else "", row.newest, row.champion, *wanted)):
         version = state.get(VERSIONS, f"{model.name}/{number}") if number else None
         if version is None or not to_judge_anew(version, declared.gates_digest, declared.version_digest, wanted.get(number, "")):
             continue
@@ -364,7 +379,7 @@ def _about_to_release(ports: Ports, state: State, model: Model, kept: Memories, 
     made = state.get(RUNS, newest.run) if newest else None
     if newest is None or made is None or not made.release or newest.version == row.champion:
         return False
-    if model.autonomy.release != "act" or _frozen_by(state, model, kept, now):
+    if model.autonomy.release != "act" or _frozen_by(state, model, kept, now) or _compared_otherwise(ports, state, model, newest):
         return False
     return not other_requests(state, newest, row.champion, ports.library.signature)
 

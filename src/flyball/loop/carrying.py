@@ -148,7 +148,15 @@ def is_news(own: VersionRow | None, there: VersionRow, origin: str) -> bool:
 def _judged(row: VersionRow, offer: Offer, now: Instant) -> Event:
     """What the verdicts that were measured come to, with what persons have said here."""
     verdicts = approvals.lifted(row, offer.what.verdicts, offer.row.gates_digest, now)
-    return registry.judge(row.model, row.version, verdicts, offer.row.result, offer.row.gates_digest, released=row.state in RELEASED)
+    return registry.judge(
+        row.model,
+        row.version,
+        verdicts,
+        offer.row.result,
+        offer.row.gates_digest,
+        released=row.state in RELEASED,
+        against=offer.row.against,
+    )
 
 
 def decide_want(state: State, command: Want, _now: Instant) -> Sequence[Event]:

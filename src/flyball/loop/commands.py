@@ -242,11 +242,8 @@ def decide_register(state: State, command: Register, now: Instant) -> Sequence[E
     same = _same_version(state, row, command)
     if same is not None:
         # what was learned before would be released anew under a new number, also after a rollback took it back
-        digest = command.spec.gates_digest
-        anew = same.state == VersionState.HELD or (same.state == VersionState.ELIGIBLE and same.gates_digest != digest)
-        verdicts = approvals.lifted(same, command.what.verdicts, digest, now)
-        again = (registry.judge(row.model, same.version, verdicts, command.result, digest),) if anew else ()
-        return (RunSucceeded(run=row.run, result=command.result, cpu_s=command.cpu_s, version=same.version), *again)
+        succeeded = RunSucceeded(run=row.run, result=command.result, cpu_s=command.cpu_s, version=same.version)
+        return (succeeded, *_made_again(same, command, now))
     newest = state.get(VERSIONS, f"{row.model}/{model.newest}") if model else None
     version = registry.next_version(
         newest.version if newest else "",
@@ -267,15 +264,33 @@ def decide_register(state: State, command: Register, now: Instant) -> Sequence[E
         features_digest=command.features_digest,
         commit=row.commit,
     )
-    judged = registry.judge(row.model, version, command.what.verdicts)
+    judged = registry.judge(row.model, version, command.what.verdicts, against=command.spec.champion_version)
     return (RunSucceeded(run=row.run, result=command.result, cpu_s=command.cpu_s), registered, judged)
 
 
+def _made_again(same: VersionRow, command: Register, now: Instant) -> Sequence[Event]:
+    """The verdict of a run on the version that it made again: what its gates say now counts, whatever they said before.
+
+    Of the champion itself its own run says nothing, for it was compared with itself; one that was rejected, or is out of everything, stays so.
+    """
+    digest, released = command.spec.gates_digest, same.state in (VersionState.DEPLOYED, VersionState.RETIRED)
+    judged = same.state in (VersionState.HELD, VersionState.ELIGIBLE) or (released and command.spec.champion_version != same.version)
+    known = same.state != VersionState.HELD and (same.result, same.gates_digest) == (command.result, digest)
+    if not judged or known:
+        return ()
+    verdicts = approvals.lifted(same, command.what.verdicts, digest, now)
+    against = command.spec.champion_version
+    return (registry.judge(same.model, same.version, verdicts, command.result, digest, released=released, against=against),)
+
+
 def _same_version(state: State, run: RunRow, command: Register) -> VersionRow | None:
-    """The version that a run made again. Packed otherwise it is another one only where a person asked: the loop has learned nothing new."""
+    """The version that a run made again. Packed otherwise it is another one only where a person asked: the loop has learned nothing new. What a
+    person said no to, or took out of everything, gets no other name by another packing either.
+    """
     what, digest = command.what, command.spec.version_digest
     for _, row in state.scan(VERSIONS, f"{run.model}/"):
-        again = run.trigger != "manual" and registry.same_training(row, what, digest)
+        out = row.state == VersionState.QUARANTINED or bool(approvals.denied(row))
+        again = (run.trigger != "manual" or out) and registry.same_training(row, what, digest)
         # what other gates rejected gets a number of its own, if these let it pass: a rejected version stays one, and a person's no stands
         by_others = row.state == VersionState.REJECTED and registry.judged_otherwise(row, command.spec.gates_digest)
         over = by_others and not approvals.denied(row)
@@ -299,4 +314,5 @@ def _judged_again(state: State, model: str, command: Register, now: Instant) -> 
         return ()
     # what a person said stays said while the gates are the same
     verdicts = approvals.lifted(version, command.what.verdicts, digest, now)
-    return (registry.judge(model, version.version, verdicts, command.result, digest, released=released),)
+    against = command.spec.champion_version
+    return (registry.judge(model, version.version, verdicts, command.result, digest, released=released, against=against),)

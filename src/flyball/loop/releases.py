@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from flyball.clock import Instant, rfc3339
+from flyball.clock import Instant
 from flyball.declare import live
 from flyball.declare.live import label_delay, paired_gates
 from flyball.declare.model import Model
@@ -77,8 +77,6 @@ class MoveRollout(Record, frozen=True):
     why_not_ready: str = ""
     frozen_by: str = ""
     loss_cap: float = 1.0
-    judged_against: str = ""
-    """The champion that the version's gates compared it with (empty: there was none)."""
 
 
 class Rollback(Record, frozen=True):
@@ -150,7 +148,9 @@ def decide_release(
         source=RolloutState.PLANNED,
         target=RolloutState.WARMING,
         step=0,
-        why="the version's workers are started and checked on golden rows",
+        why="; ".join(
+            filter(None, ["the version's workers are started and checked on golden rows", registry.met_another(version, row.champion)])
+        ),
     )
     events: list[Event] = [planned, moved, *settle(state, command.model, "release", "accepted", f"{ref} is released by {command.actor}")]
     if active is not None:
@@ -230,8 +230,8 @@ def decide_move(
         now=now,
         workers_ready=command.workers_ready,
         in_force=in_force(state, row.model),
-        gate_passed=command.judged_against == row.champion and _gate_passed(state, row, model),
-        frozen_by=", ".join(filter(None, (command.frozen_by, _waiver_over(state, row, now)))),
+        gate_passed=_gate_passed(state, row, model),
+        frozen_by=", ".join(filter(None, (command.frozen_by, _gates_over(state, row, now)))),
         task=model.task,
         loss_cap=command.loss_cap,
         label_delay=label_delay(model),
@@ -335,9 +335,9 @@ def in_force(state: State, model: str) -> bool:
 
 
 def _gate_passed(state: State, row: RolloutRow, model: Model) -> bool:
-    """Whether the version was shown to hold a gate against the champion. One that was waived, or had no champion to meet, was not."""
+    """Whether the version was shown to hold a gate against this champion. One that was waived, or met another one or none, was not."""
     version = state.get(VERSIONS, f"{row.model}/{row.version}")
-    if version is None or version.state not in (VersionState.ELIGIBLE, VersionState.DEPLOYED):
+    if version is None or version.state not in (VersionState.ELIGIBLE, VersionState.DEPLOYED) or version.against != row.champion:
         return False
     paired = {gate_name(gate) for gate in paired_gates(model)}
     return any(
@@ -345,12 +345,16 @@ def _gate_passed(state: State, row: RolloutRow, model: Model) -> bool:
     )
 
 
-def _waiver_over(state: State, row: RolloutRow, now: Instant) -> str:
-    """Why a version is not promoted whose waiver has expired on the way; empty where none has, or it answers everybody already."""
-    version = state.get(VERSIONS, f"{row.model}/{row.version}")
+def _gates_over(state: State, row: RolloutRow, now: Instant) -> str:
+    """Why a version is not promoted whose gates do not hold any more on the way: a waiver has expired, one of them stops it by now, or they were
+    declared anew and have not judged it. Empty where they hold, or it answers everybody already.
+    """
+    version, declared = state.get(VERSIONS, f"{row.model}/{row.version}"), state.get(DECLARATIONS, row.model)
     if version is None or RolloutState.WATCHING in (row.state, row.resume):
         return ""
-    return "; ".join(f"the waiver of {one.gate} expired at {rfc3339(one.until)}" for one in approvals.run_out(version, now))
+    anew = declared is not None and registry.other_gates(version, declared.gates_digest)
+    unjudged = [f"the gates of {row.model} were declared anew and have not judged {row.version} yet"] if anew else []
+    return "; ".join([*approvals.doubts(version, now), *unjudged])
 
 
 def _champion(state: State, row: RolloutRow, moved: RolloutMoved) -> list[Event]:

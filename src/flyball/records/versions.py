@@ -53,7 +53,7 @@ class VersionEligible(Event, frozen=True, tag="version.eligible"):
     """Every gate passed (or was waived): the version may be released.
 
     This event and its like list the verdicts that fit, those first that do not pass; `unlisted` counts the others by outcome. The run's result
-    has all of them.
+    has all of them. `against` is the champion that the verdicts compared it with (empty: there was none); None: as the version was judged before.
     """
 
     model: str
@@ -62,6 +62,7 @@ class VersionEligible(Event, frozen=True, tag="version.eligible"):
     result: ResultHash = ""
     unlisted: dict[str, int] = {}
     gates_digest: str = ""
+    against: str | None = None
 
 
 class VersionRejected(Event, frozen=True, tag="version.rejected"):
@@ -73,6 +74,7 @@ class VersionRejected(Event, frozen=True, tag="version.rejected"):
     result: ResultHash = ""
     unlisted: dict[str, int] = {}
     gates_digest: str = ""
+    against: str | None = None
 
 
 class VersionHeld(Event, frozen=True, tag="version.held"):
@@ -84,6 +86,7 @@ class VersionHeld(Event, frozen=True, tag="version.held"):
     result: ResultHash = ""
     unlisted: dict[str, int] = {}
     gates_digest: str = ""
+    against: str | None = None
 
 
 class VersionSigned(Event, frozen=True, tag="version.signed"):
@@ -141,6 +144,7 @@ class VersionJudged(Event, frozen=True, tag="version.judged"):
     result: ResultHash = ""
     unlisted: dict[str, int] = {}
     gates_digest: str = ""
+    against: str | None = None
 
 
 class VersionQuarantined(Event, frozen=True, tag="version.quarantined"):
@@ -330,6 +334,8 @@ class VersionRow(Record, frozen=True):
     features_digest: str = ""
     commit: str = ""
     """The Git commit of its code, with `-dirty` where the code is otherwise there; empty: not known."""
+    against: str | None = None
+    """The champion that its verdicts compared it with; empty: there was none; None: not noted."""
 
     @property
     def blanks(self) -> tuple[str, ...]:

@@ -25,11 +25,11 @@ NOBODY_ASKED = "a person's verdict"
 
 
 def authors(state: State, row: VersionRow) -> frozenset[str]:
-    """Who made the version: who asked for a run that gave it; for one that flyball started by itself, who declared what it was to do."""
+    """Who made the version: who asked for a run that gave it, and who declared what it was to do."""
     found: set[str] = set()
     for _, run in state.scan(MODEL_RUNS, f"{row.model}/"):
         if run.version == row.version:
-            found |= {*run.declared_by} if run.by == LOOP else {run.by}
+            found |= {*run.declared_by, run.by}
     return frozenset(found - {LOOP, ""})
 
 

@@ -168,6 +168,7 @@ def _with_verdicts(row: VersionRow, event: VersionEligible | VersionRejected | V
         unlisted=event.unlisted,
         result=event.result or row.result,
         gates_digest=event.gates_digest or row.gates_digest,
+        against=row.against if event.against is None else event.against,
     )
 
 

@@ -57,6 +57,17 @@ def judged_otherwise(row: VersionRow, gates_digest: str) -> bool:
     return waits and other_gates(row, gates_digest)
 
 
+def met_another(row: VersionRow, champion: str) -> str:
+    """What is to be known of a version that was compared with another champion than the one it would replace; empty where it was not.
+
+    A newer champion may have learned from the very rows that judged the version, so its gates say nothing of the two. Of one that comes from another
+    environment the comparison is the one that was made there.
+    """
+    if not champion or row.origin or row.against is None or champion in (row.against, row.version):
+        return ""
+    return f"its gates compared {row.version} with {row.against or 'no champion'}; the champion is {champion} now"
+
+
 def judges_it(row: VersionRow, former: str = "") -> str:
     """What brings a version to the gates that are declared now: in the environment that it comes from, if it comes from one."""
     there = f" --env {row.origin}" if row.origin else ""
@@ -152,14 +163,22 @@ def register(
 
 
 def judge(
-    model: str, version: str, verdicts: Sequence[Verdict], result: str = "", gates_digest: str = "", *, released: bool = False
+    model: str,
+    version: str,
+    verdicts: Sequence[Verdict],
+    result: str = "",
+    gates_digest: str = "",
+    *,
+    released: bool = False,
+    against: str | None = None,
 ) -> Event:
     """One verdict that fails rejects; else one that lacks data or an approval holds; a version without gates is eligible.
 
     One that was released (deployed, or retired since) stays what it is, whatever the verdicts: its row says what they are.
 
     The event lists as many verdicts as it has room for (`registry.told`); the outcome is that of all of them.
-    `result`: the blob of a newer result than the version was registered with, where it was judged again; `gates_digest`: by which gates.
+    `result`: the blob of a newer result than the version was registered with, where it was judged again; `gates_digest`: by which gates; `against`:
+    beside which champion, where it met one now.
     """
     outcomes = {verdict.outcome for verdict in verdicts}
     kind: type[told.Judged] = (
@@ -168,7 +187,9 @@ def judge(
     kind = VersionJudged if released else kind
 
     def event(listed: tuple[Verdict, ...], unlisted: dict[str, int]) -> told.Judged:
-        return kind(model=model, version=version, verdicts=listed, unlisted=unlisted, result=result, gates_digest=gates_digest)
+        return kind(
+            model=model, version=version, verdicts=listed, unlisted=unlisted, result=result, gates_digest=gates_digest, against=against
+        )
 
     return told.shortest(event, verdicts)
 
