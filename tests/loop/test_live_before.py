@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flyball.errors import Conflict, FlyballError, Unavailable
 from flyball.loop import live_before
 from flyball.loop.live_before import EarlierEnvironment
+from flyball.records.environments import WANTED
 from flyball.records.versions import VersionDeprecated
 from flyball.store.blobs import LocalBlobs
 from flyball.wiring import Wired, open_project
@@ -280,5 +282,25 @@ def test_two_records_that_are_new_are_no_copies_of_each_other(root: Path) -> Non
     answers_there(production, model="n")
     assert staging.ledger.origin() != production.ledger.origin()
     assert there(production) == ["1.0.0"]
+    for each in (staging, production):
+        each.close()
+
+
+def test_staging_in_postgresql_is_read_there_and_is_not_production_by_another_name(tmp_path: Path, postgres: Any) -> None:
+    url, root = postgres.database(), tmp_path / "p"
+    root.mkdir()
+    (root / "flyball.toml").write_text(f'[env.staging]\ndatabase_url = "{url}"\n[env.production]\n')
+    staging, production = (open_project(root, name) for name in ("staging", "production"))
+    answers_there(staging)
+    assert there(production) == ["1.0.0"]
+    before(production).want("m", "production", "accuracy 0.4")
+    assert staging.ledger.state().get(WANTED, "m") is not None
+    production.close()
+    # an option that changes nothing makes it another address
+    same = f"{url}{'&' if '?' in url else '?'}options=-cwork_mem%3D8MB"
+    (root / "flyball.toml").write_text(f'[env.staging]\ndatabase_url = "{url}"\n[env.production]\ndatabase_url = "{same}"\n')
+    production = open_project(root, "production")
+    with pytest.raises(Conflict, match="production and staging have one record"):
+        there(production)
     for each in (staging, production):
         each.close()
