@@ -267,7 +267,7 @@ def online_store(settings: Settings, layout: Layout) -> OnlineStore:
     """Where values of feature views are. Raises BadInput for an address of no known kind."""
     from flyball.store.online_address import open_online
 
-    return open_online(settings.online_url, layout.root)
+    return open_online(settings.online_url, layout.root, layout.project)
 
 
 def _views(settings: Settings, layout: Layout, blobs: LocalBlobs, clock: Clock, *, claim: bool) -> LiveViews:

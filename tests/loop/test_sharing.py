@@ -11,6 +11,7 @@ from flyball.errors import DeclarationError
 from flyball.loop.checking import CheckReport, to_json, to_lines
 from flyball.loop.checkreport import to_markdown
 from flyball.loop.sharing import keep_apart, shared_ports
+from flyball.serving.history import store_of
 from flyball.settings import read_settings
 from flyball.store.sql import place
 from flyball.wiring import open_project
@@ -126,3 +127,12 @@ def test_check_says_which_environments_are_to_listen_on_one_port(root: Path) -> 
     ):
         assert tuple(shared_ports(declared(root, text))) == ()
     assert len(tuple(shared_ports(declared(root, "[settings]\nport = 7000\n[env.staging]\n[env.production]\n")))) == 1
+
+
+@pytest.mark.parametrize("env", ["", "staging"])
+def test_a_path_of_the_online_store_is_within_the_project_in_each_environment(root: Path, env: str) -> None:
+    declared(root, '[settings]\nonline_url = "sqlite:///own.db"\n[env.staging]\nonline_url = "sqlite:///values/staging.db"\n')
+    wired = open_project(root, env, claim=True)
+    wanted = root / ("values/staging.db" if env else "own.db")
+    assert wired.online().name == store_of(wired.layout).name == str(wanted)
+    wired.close()

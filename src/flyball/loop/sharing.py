@@ -41,7 +41,7 @@ def _places(root: Path, env: str, settings: Settings) -> dict[str, str]:
     """Setting → what it comes to."""
     folder = state_folder(root, env)
     online = settings.online_url or (folder / FILE).absolute()
-    return {"database_url": _place(record_of(root, env, settings), root), "online_url": _place(online, folder.parent)}
+    return {"database_url": _place(record_of(root, env, settings), root), "online_url": _place(online, root)}
 
 
 def _place(url: str | Path, base: Path) -> str:

@@ -129,4 +129,4 @@ class History:
 def store_of(layout: Layout) -> OnlineStore:
     """The project's online store, as the control plane says. Raises BadInput."""
     told = read_json(layout.online)
-    return open_online(str(told.get("url", "")) if isinstance(told, dict) else "", layout.root)
+    return open_online(str(told.get("url", "")) if isinstance(told, dict) else "", layout.root, layout.project)

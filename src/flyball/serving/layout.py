@@ -43,6 +43,11 @@ class Layout:
         return self.root.name if self.root.parent.name == _ENVIRONMENTS else ""
 
     @property
+    def project(self) -> Path:
+        """The project's folder."""
+        return self.root.parents[2] if self.env else self.root.parent
+
+    @property
     def lock(self) -> Path:
         """Held (flock) by the supervisor and every child but job guardians."""
         return self.root / "lock"

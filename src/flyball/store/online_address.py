@@ -11,10 +11,10 @@ FILE = "online.sqlite3"
 """The default store's file in `.flyball`."""
 
 
-def open_online(url: str, folder: Path) -> OnlineStore:
-    """The store at `url`; empty: a SQLite file in `folder`, the project's `.flyball`. Connects when it is first used.
+def open_online(url: str, folder: Path, project: Path | None = None) -> OnlineStore:
+    """The store at `url`; empty: a SQLite file in `folder`, where the state of the project, or of one of its environments, is. Connects when it is first used.
 
-    A relative path of SQLite is relative to the project. Raises BadInput for an address of no known kind.
+    A relative path of SQLite is relative to `project` (left out: the folder that `folder` lies in). Raises BadInput for an address of no known kind.
     """
     scheme = url.partition("://")[0].partition("+")[0] if "://" in url else ""
     if scheme in {"postgresql", "postgres"}:
@@ -23,7 +23,7 @@ def open_online(url: str, folder: Path) -> OnlineStore:
         from flyball.store.online_sqlite import SqliteOnline
 
         named = url.partition("://")[2].removeprefix("/")
-        return SqliteOnline(folder.parent / named if named else folder / FILE)
+        return SqliteOnline((project or folder.parent) / named if named else folder / FILE)
     raise BadInput(
         f'"{url.rpartition("@")[2][:120]}" is not the address of an online store',
         why="files of SQLite and databases of PostgreSQL are known",
