@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.errors import Conflict, FlyballError, NotFound, Refused, Unavailable
-from flyball.governance.authority import LOOP
+from flyball.governance.authority import LOOP, Caller
+from flyball.ledger.bounds import fits
 from flyball.ledger.projection import MemoryProjection
 from flyball.ledger.verify import verify
 from flyball.loop.backup import backup
@@ -30,6 +31,7 @@ from flyball.loop.carrying import (
     decide_want_judged,
     follow,
     unchecked,
+    weigh,
 )
 from flyball.loop.folds import FOLDS
 from flyball.loop.integration import NoteIntegration, decide_note_integration
@@ -123,6 +125,41 @@ def here() -> Here:
 
 def kinds(events: list[Event]) -> list[type[Event]]:
     return [type(event) for event in events]
+
+
+def test_more_notes_than_an_event_has_room_for_keep_nothing_back_and_the_newest_come(here: Here) -> None:
+    notes = tuple(Known(text=f"{place} " + "é" * 900, actor="user:ana", at=place) for place in range(50))
+    card = {name: Written(text="ü" * 3_000, actor="user:ana", at=3) for name in ("ethics", "limitations", "out_of_scope")}
+    there = row(known=notes, card=card)
+    carried_over = here.carry(there, PASSED)[1]
+    assert fits(carried_over)
+    own = here.row()
+    assert list(own.card) == ["ethics"], "the others are read where they were written"
+    assert own.known == notes[-len(own.known) :]
+    assert here.carry(there, PASSED) == [], "and it is no news each time"
+
+
+def test_what_was_taken_back_where_it_comes_from_goes_no_further_and_why_is_said() -> None:
+    replaced = row(state=VersionState.RETIRED, retired_why="another version answers")
+    assert unchecked(replaced) == ""
+    back = row(state=VersionState.RETIRED, retired_why="rolled back by user:ana: it answers nonsense", taken_back=True)
+    assert unchecked(back) == "it was taken back there: rolled back by user:ana: it answers nonsense"
+
+
+def test_a_token_for_one_model_may_take_over_a_version_of_it(both: tuple[Wired, Wired]) -> None:
+    staging, production = both
+    answers_there(staging)
+    declared(production, "m")
+    olga = Caller(
+        actor="user:olga", person="olga", roles=("operator",), scopes=("control",), models=("m",), token="tok_1", jobs=(), team=""
+    )
+    ports, before = production.ports, production.ports.before
+    assert before is not None
+    assert weigh(ports, before.offer("m", "1.0.0"), olga)[0].model == "m"
+    answers_there(staging, "n")
+    declared(production, "n")
+    with pytest.raises(Refused, match="is for m"):
+        weigh(ports, before.offer("n", "1.0.0"), olga)
 
 
 def test_a_version_that_is_new_is_registered_with_its_past_and_judged_by_what_was_measured(here: Here) -> None:

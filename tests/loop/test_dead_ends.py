@@ -15,7 +15,7 @@ from flyball.ledger.projection import MemoryProjection
 from flyball.loop.advance import answer
 from flyball.loop.findings import Report, SettleIncident, decide_report, decide_settle
 from flyball.loop.folds import FOLDS
-from flyball.loop.releases import MoveRollout, Rollback, Steer, decide_move, decide_rollback, decide_steer
+from flyball.loop.releases import MoveRollout, Rollback, Steer, decide_move, decide_rollback, decide_steer, with_route
 from flyball.records.base import Event, Record, Recorded, Refusal
 from flyball.records.declarations import DeclarationApplied
 from flyball.records.estimates import Estimate, Outcome, Verdict
@@ -31,6 +31,7 @@ from flyball.records.versions import (
     VersionEligible,
     VersionJudged,
     VersionRegistered,
+    VersionRetired,
     VersionWaived,
 )
 from flyball.wiring import open_project
@@ -206,6 +207,31 @@ def test_a_rollback_by_hand_of_a_release_that_warms_up_ends_it_along_the_table(w
     assert row is not None
     assert model is not None
     assert (row.state, model.champion) == (RolloutState.FAILED, "1.0.0")
+
+
+@pytest.mark.parametrize(("champion", "back"), [("1.1.0", True), ("1.0.0", False)])
+def test_a_version_that_went_by_a_roll_back_is_told_from_one_that_another_replaced(world: World, champion: str, back: bool) -> None:
+    """1.1.0 answers, and 1.0.0 did before it. Then 1.1.0 is rolled back; or it was 1.0.0 that answered, and 1.1.0 takes its place."""
+    world.add(ChampionChanged(model="m", version="1.0.0", former="", rollback=False, reason="first"))
+    world.version("1.1.0")
+    world.add(ChampionChanged(model="m", version="1.1.0", former="1.0.0", rollback=False, reason="better"))
+    arm = Arm(version=champion, role="champion", artifact="a" * 64, weight=10_000)
+    world.add(
+        VersionDeployed(model="m", version=champion), RouteDesired(epoch=1, model="m", route=msgspec.structs.replace(ROUTE, arms=(arm,)))
+    )
+    if back:
+        command = Rollback(id="c", actor="user:ana", model="m", reason="it answers nonsense")
+        found = decide_rollback(world.state, command, world.clock.now(), model=MODEL, folds=FOLDS, signatures=lambda _: SIGNATURE)
+    else:
+        found = with_route(world.state, [], world.clock.now(), model=MODEL, folds=FOLDS, signatures=lambda _: SIGNATURE)
+    assert not isinstance(found, Refusal)
+    [left] = [event for event in found if isinstance(event, VersionRetired)]
+    assert (left.version, left.back) == (champion, back)
+    world.add(*found)
+    row = world.state.get(VERSIONS, f"m/{champion}")
+    assert row is not None
+    assert row.taken_back is back
+    assert ("it answers nonsense" in row.retired_why) is back
 
 
 @pytest.mark.parametrize("alert", ["", "m/accuracy ≥ 0.6/"])

@@ -8,21 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from flyball.clock import Instant
 from flyball.errors import FlyballError, Unavailable
 from flyball.governance.authority import LOOP, Caller
-from flyball.ledger.bounds import clipped
+from flyball.ledger.bounds import clipped, size
 from flyball.loop.authority import permit
 from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.environments import JUDGINGS, WANTED, JudgingWanted, TrainingWanted, VersionCarried
 from flyball.records.integration import Integration
 from flyball.records.training import RunResult, RunRow
-from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionDeprecated, VersionRow, VersionState, VersionUndeprecated
+from flyball.records.versions import (
+    MODELS,
+    VERSIONS,
+    Known,
+    ModelRow,
+    Taken,
+    VersionDeprecated,
+    VersionRow,
+    VersionState,
+    VersionUndeprecated,
+    Written,
+)
 from flyball.registry import approvals
 from flyball.registry import rules as registry
 from flyball.registry.fold import carried
@@ -32,6 +43,8 @@ if TYPE_CHECKING:
 
 ACTOR = "loop"
 RELEASED = (VersionState.DEPLOYED, VersionState.RETIRED)
+ROOM: Final = 8 << 10
+"""Bytes of what persons wrote of a version that are taken over: an event has 16 KiB, and says more."""
 
 
 class Offer(Record, frozen=True):
@@ -51,6 +64,11 @@ class Carry(Record, frozen=True):
     id: str
     actor: str
     offer: Offer
+
+    @property
+    def model(self) -> str:
+        """The model that it is about."""
+        return self.offer.row.model
 
 
 class Want(Record, frozen=True):
@@ -88,7 +106,7 @@ class Heed(Record, frozen=True):
 def decide_carry(state: State, command: Carry, now: Instant) -> Sequence[Event] | Refusal:
     """A version that is new here is registered and judged by what its gates measured; of one that is known, what has changed since is taken over."""
     offer = command.offer
-    row = offer.row
+    row = with_room(offer.row)
     if row.integration is None or not row.integration.passed:
         return Refusal(code="not-checked", what=f"{offer.origin} has not checked {row.model}@{row.version}", why=unchecked(row))
     event = VersionCarried(
@@ -142,7 +160,23 @@ def is_news(own: VersionRow | None, there: VersionRow, origin: str) -> bool:
         return True
     if own.state in (VersionState.QUARANTINED, VersionState.DELETED):
         return False
-    return (own.result, own.gates_digest) != (there.result, there.gates_digest) or carried(own, there, origin) != own
+    return (own.result, own.gates_digest) != (there.result, there.gates_digest) or carried(own, with_room(there), origin) != own
+
+
+def with_room(row: VersionRow) -> VersionRow:
+    """The version with as many of the texts that persons wrote of it as an event has room for: of its card, then notes, the newest first. The others
+    are read where they were written.
+    """
+    card: dict[str, Written] = {}
+    known: list[Known] = []
+    for name, text in row.card.items():
+        if size(Taken(card=card | {name: text})) <= ROOM:
+            card[name] = text
+    for note in reversed(row.known):
+        if size(Taken(card=card, known=(note, *known))) > ROOM:
+            break
+        known.insert(0, note)
+    return msgspec.structs.replace(row, card=card, known=tuple(known))
 
 
 def _judged(row: VersionRow, offer: Offer, now: Instant) -> Event:
@@ -200,6 +234,8 @@ def unchecked(row: VersionRow) -> str:
         return f"it is in quarantine there: {row.quarantined}"
     if row.state not in RELEASED:
         return f"it is {row.state.value} there, and answers nobody"
+    if row.state is VersionState.RETIRED and row.taken_back:
+        return f"it was taken back there: {row.retired_why}"
     if row.integration is None or not row.integration.checks:
         return "it was not tried through its gateway there yet"
     return "; ".join(f"{check.name}: {check.told}" for check in row.integration.failed)
@@ -208,6 +244,8 @@ def unchecked(row: VersionRow) -> str:
 def fix_unchecked(row: VersionRow, env: str) -> str:
     """What helps a version that may not go on, where it comes from. A release is refused there, too, of one that did not pass."""
     ref = f"{row.model}@{row.version}"
+    if row.taken_back:
+        return f"release another version; once it answers there again, {env} tries it: flyball release {ref} --env {env}"
     if row.state in RELEASED:
         return f"flyball up --env {env} tries it"
     if row.state is VersionState.ELIGIBLE:

@@ -399,7 +399,7 @@ def with_route(state: State, events: list[Event], now: Instant, *, model: Model,
     events += [
         VersionDeployed(model=name, version=entered) for entered in sorted(new - old) if version(entered).state != VersionState.DEPLOYED
     ]
-    events += [VersionRetired(model=name, version=left, why=_why(events)) for left in sorted(old - new)]
+    events += [VersionRetired(model=name, version=left, why=_why(events), back=_back(events)) for left in sorted(old - new)]
     return events
 
 
@@ -411,4 +411,15 @@ def _warm(row: ModelRow, route: ModelRoute, lookup: Callable[[str], tuple[str, S
 
 
 def _why(events: Sequence[Event]) -> str:
-    return next((event.why for event in events if isinstance(event, RolloutMoved)), "another version answers")
+    moved = (event.why for event in events if isinstance(event, RolloutMoved))
+    back = (event.reason for event in events if isinstance(event, ChampionChanged) and event.rollback)
+    return next(iter([*moved, *back]), "another version answers")
+
+
+def _back(events: Sequence[Event]) -> bool:
+    """Whether what leaves its routes by these events was not as good as what it was to replace, or did not start."""
+    away = (RolloutState.ROLLING_BACK, RolloutState.ROLLED_BACK, RolloutState.FAILED)
+    return any(
+        (isinstance(event, RolloutMoved) and event.target in away) or (isinstance(event, ChampionChanged) and event.rollback)
+        for event in events
+    )

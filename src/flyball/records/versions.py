@@ -207,11 +207,12 @@ class VersionDeployed(Event, frozen=True, tag="version.deployed"):
 
 
 class VersionRetired(Event, frozen=True, tag="version.retired"):
-    """The version left every route; it can come back."""
+    """The version left every route; it can come back. `back`: by a roll-back, and not because another one took its place."""
 
     model: str
     version: str
     why: str
+    back: bool = False
 
 
 class VersionDeleted(Event, frozen=True, tag="version.deleted"):
@@ -334,6 +335,8 @@ class VersionRow(Record, frozen=True):
     features_digest: str = ""
     commit: str = ""
     """The Git commit of its code, with `-dirty` where the code is otherwise there; empty: not known."""
+    taken_back: bool = False
+    """Whether it left its routes by a roll-back."""
     against: str | None = None
     """The champion that its verdicts compared it with; empty: there was none; None: not noted."""
 

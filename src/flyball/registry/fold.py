@@ -221,7 +221,7 @@ def fold_deployed(projection: Projection, recorded: Recorded) -> None:
     assert isinstance(event, VersionDeployed)
     key, row = _row(projection, event.model, event.version)
     state = move(f"{event.model}@{event.version}", row.state, VersionState.DEPLOYED)
-    projection.put(VERSIONS, key, msgspec.structs.replace(row, state=state, retired_why=""))
+    projection.put(VERSIONS, key, msgspec.structs.replace(row, state=state, retired_why="", taken_back=False))
 
 
 def fold_retired(projection: Projection, recorded: Recorded) -> None:
@@ -230,7 +230,7 @@ def fold_retired(projection: Projection, recorded: Recorded) -> None:
     assert isinstance(event, VersionRetired)
     key, row = _row(projection, event.model, event.version)
     state = move(f"{event.model}@{event.version}", row.state, VersionState.RETIRED)
-    projection.put(VERSIONS, key, msgspec.structs.replace(row, state=state, retired_why=event.why))
+    projection.put(VERSIONS, key, msgspec.structs.replace(row, state=state, retired_why=event.why, taken_back=event.back))
 
 
 def fold_deleted(projection: Projection, recorded: Recorded) -> None:
