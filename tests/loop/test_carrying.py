@@ -571,7 +571,7 @@ def wanted(wired: Wired) -> list[str]:
     return [f"{each.model}@{each.version} by {each.gates_digest} for {each.origin}" for each in found]
 
 
-def test_what_answers_here_is_advised_against_while_it_is_in_quarantine_there(both: tuple[Wired, Wired]) -> None:
+def test_what_answers_here_is_advised_against_while_it_is_given_up_there(both: tuple[Wired, Wired]) -> None:
     staging, production = both
     declared(production, "m")
     answers_there(staging)
@@ -592,6 +592,10 @@ def test_what_answers_here_is_advised_against_while_it_is_in_quarantine_there(bo
     assert advised() == "staging has put it in quarantine: wrong labels"
     assert advised() == "staging has put it in quarantine: wrong labels"
     tell(staging, VersionReinstated(**NAME, reason="they were right"), VersionEligible(**NAME, verdicts=()))
+    assert advised() == ""
+    tell(staging, VersionDeployed(**NAME), VersionRetired(**NAME, why="accuracy fell", back=True))
+    assert advised() == "staging has taken it back: accuracy fell"
+    tell(staging, VersionDeployed(**NAME), VersionRetired(**NAME, why="replaced"))
     assert advised() == ""
     tell(production, VersionDeprecated(**NAME, reason="too slow for us"))
     tell(staging, VersionQuarantined(**NAME, reason="wrong labels"))

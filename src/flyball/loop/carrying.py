@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 ACTOR = "loop"
 RELEASED = (VersionState.DEPLOYED, VersionState.RETIRED)
+QUARANTINED: Final = "has put it in quarantine"
+TAKEN_BACK: Final = "has taken it back"
+
 ROOM: Final = 8 << 10
 """Bytes of what persons wrote of a version that are taken over: an event has 16 KiB, and says more."""
 
@@ -93,14 +96,14 @@ class WantJudged(Record, frozen=True):
 
 
 class Heed(Record, frozen=True):
-    """How a version stands in the environment before (`origin`): why it is in quarantine there, or (empty) that it is not."""
+    """How a version stands in the environment before (`origin`): how it was given up there, and why, or (empty) that it was not."""
 
     id: str
     actor: str
     model: str
     version: str
     origin: str
-    quarantined: str
+    given_up: str
 
 
 def decide_carry(state: State, command: Carry, now: Instant) -> Sequence[Event] | Refusal:
@@ -216,16 +219,22 @@ def decide_want_judged(state: State, command: WantJudged, _now: Instant) -> Sequ
 
 
 def decide_heed(state: State, command: Heed, _now: Instant) -> Sequence[Event]:
-    """What is in quarantine where it comes from is advised against here, unless a person here does so already, and no more once it is let out there."""
+    """What was given up where it comes from is advised against here, unless a person here does so already, and no more once it is not there."""
     row, name = state.get(VERSIONS, f"{command.model}/{command.version}"), command.origin
     if row is None or row.origin != name or row.state in (VersionState.QUARANTINED, VersionState.DELETED):
         return ()
-    said = f"{name} has put it in quarantine: "
-    if command.quarantined and not row.deprecated:
-        return (VersionDeprecated(model=row.model, version=row.version, reason=clipped(f"{said}{command.quarantined}")),)
-    if not command.quarantined and row.deprecated.startswith(said):
-        return (VersionUndeprecated(model=row.model, version=row.version, reason=f"{name} has let it out of quarantine"),)
+    if command.given_up and not row.deprecated:
+        return (VersionDeprecated(model=row.model, version=row.version, reason=clipped(f"{name} {command.given_up}")),)
+    if not command.given_up and row.deprecated.startswith((f"{name} {QUARANTINED}", f"{name} {TAKEN_BACK}")):
+        return (VersionUndeprecated(model=row.model, version=row.version, reason=f"{name} has given it up no more"),)
     return ()
+
+
+def given_up(row: VersionRow) -> str:
+    """How a version was given up in an environment, and why; empty if it was not."""
+    if row.state is VersionState.QUARANTINED:
+        return f"{QUARANTINED}: {row.quarantined or 'no reason was given'}"
+    return f"{TAKEN_BACK}: {row.retired_why}" if row.state is VersionState.RETIRED and row.taken_back else ""
 
 
 def unchecked(row: VersionRow) -> str:
@@ -292,7 +301,7 @@ def follow(ports: Ports, model: str) -> None:
 
 
 def heed(ports: Ports, there: VersionRow) -> None:
-    """Have a version here be advised against while it is in quarantine in the environment before."""
+    """Have a version here be advised against while it is given up in the environment before."""
     assert ports.before is not None, "nothing comes before"
     command = Heed(
         id=ports.clock.new_id("cmd"),
@@ -300,7 +309,7 @@ def heed(ports: Ports, there: VersionRow) -> None:
         model=there.model,
         version=there.version,
         origin=ports.before.name,
-        quarantined=(there.quarantined or "no reason was given") if there.state is VersionState.QUARANTINED else "",
+        given_up=given_up(there),
     )
     if decide_heed(ports.ledger.state(), command, ports.clock.now()):
         ports.ledger.execute(command, decide_heed)
