@@ -116,6 +116,21 @@ def test_a_model_that_answers_its_golden_rows_otherwise_does_not_load(price, mad
         artifact.load(other, price.blobs, tmp_path / "scratch")
 
 
+def test_a_version_whose_floats_once_counted_as_classes_loads_for_no_score_of_it_was_kept(price, made, tmp_path: Path):
+    manifest = artifact.manifest_of(made.result.artifact, price.blobs)
+    golden = pl.read_parquet(io.BytesIO(price.blobs.get(manifest.files["golden.parquet"])))
+    for value, loads in ((pl.col(artifact.VALUE), True), (1 - pl.col(artifact.VALUE), False)):
+        buffer = io.BytesIO()
+        golden.with_columns(value.alias(artifact.VALUE), pl.lit(None, pl.Float64).alias(artifact.SCORE)).write_parquet(buffer)
+        changed = codec.plain(manifest) | {"files": manifest.files | {"golden.parquet": price.blobs.put(buffer.getvalue())}}
+        other = price.blobs.put(json.dumps(changed).encode())
+        if loads:
+            assert artifact.load(other, price.blobs, tmp_path / "scratch").artifact == other
+        else:
+            with pytest.raises(Corrupt, match="golden row 0"):
+                artifact.load(other, price.blobs, tmp_path / "scratch")
+
+
 def test_a_damaged_file_is_named(price, made, tmp_path: Path):
     path = price.blobs.path(artifact.manifest_of(made.result.artifact, price.blobs).files["model.skops"])
     path.chmod(0o644)

@@ -10,6 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 from flyball.data.forms import frame_for, series_for
 from flyball.errors import BadInput
@@ -83,6 +84,54 @@ def test_a_class_the_estimator_never_saw_has_no_probability(predictor):
     assert answers.scores.shape == (5, 3)
     assert answers.scores[:, 2].tolist() == [0.0] * 5
     assert answers.score is None
+
+
+class Gives:
+    """What fit may return: an object that answers what it is told to."""
+
+    def __init__(self, give):
+        self.predict = give
+
+
+@pytest.mark.parametrize("classes", [(0, 1), (1, 2), (False, True), ("no", "yes")])
+def test_floats_of_a_binary_model_are_scores_whatever_stands_in_the_batch(predictor, classes):
+    scores = np.array([0.0, 1.0, 0.25, 1.0, 0.75, 0.5])
+    frame = pl.DataFrame({"s": scores})
+    asked = predictor(Gives(lambda X: X["s"].to_numpy()), classes=classes)
+    together = asked.predict(frame)
+    alone = [asked.predict(frame[row : row + 1]) for row in range(len(scores))]
+    assert together.value.tolist() == [each.value.tolist()[0] for each in alone]
+    assert together.value.tolist()[:4] == [classes[0], classes[1], classes[0], classes[1]]
+    assert together.score.tolist() == scores.tolist() == [each.score.tolist()[0] for each in alone]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_short_floats_are_scores_too(predictor, dtype):
+    given = predictor(Gives(lambda X: np.array([0.0, 0.75], dtype)), classes=(1, 2)).predict(X[:2])
+    assert (given.value.tolist(), given.score.tolist()) == ([1, 2], [0.0, 0.75])
+
+
+def test_floats_that_are_no_chances_are_refused_with_what_they_would_be(predictor):
+    with pytest.raises(BadInput, match=r"scores outside \[0, 1\]") as error:
+        predictor(Gives(lambda X: np.array([1.0, 2.0])), classes=(1, 2)).predict(X[:2])
+    assert error.value.code == "unusable-answers"
+    assert error.value.why == "floats are scores, the chance of 2; classes are given as int"
+
+
+def test_an_estimator_that_names_its_classes_and_gives_no_chances_answers_classes(predictor):
+    estimator = LinearSVC().fit(X, Y + 1.0)
+    given = predictor(estimator, classes=(1, 2)).predict(X)
+    assert given.score is None
+    assert given.value.dtype.kind == "i"
+    assert np.array_equal(given.value, estimator.predict(X))
+
+
+@pytest.mark.parametrize("classes", [(0, 1, 2), (False, True)])
+def test_a_number_between_classes_is_no_class(predictor, classes):
+    given = np.array([0.4, 1.7]) if len(classes) == 3 else np.array([1, 2])
+    with pytest.raises(BadInput, match="the class") as error:
+        predictor(Gives(lambda X: given), classes=classes).predict(X[:2])
+    assert error.value.code == "unusable-answers"
 
 
 def test_no_rows_have_no_answers(predictor):

@@ -319,7 +319,10 @@ def check_golden(predictor: Predictor) -> None:
     value, score = answers(predictor.predict(golden.drop(VALUE, SCORE)))
     # another form of the estimator adds up otherwise, and was compared over many more rows when it was made
     near = _TOLERANCE if predictor.read_original is None else _FORM_TOLERANCE
-    different = [a or b for a, b in zip(_differs(golden[VALUE], value, near), _differs(golden[SCORE], score, near), strict=True)]
+    different = _differs(golden[VALUE], value, near)
+    # of a version whose 0.0 and 1.0 once counted as classes no score was kept
+    if golden[SCORE].null_count() < golden.height:
+        different = [a or b for a, b in zip(different, _differs(golden[SCORE], score, near), strict=True)]
     if any(different):
         row = different.index(True)
         raise Corrupt(

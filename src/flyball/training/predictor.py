@@ -68,6 +68,9 @@ class Predictor:
         self._asked = fitted if bare is None else bare
         self._array_form = bare is not None or getattr(fitted, "takes_arrays", False) is True
         self._ask = self._method()
+        # what a float says is told by who answers, never by which values stand in a batch: a row has one answer, alone or among others
+        classes = self._own is None and hasattr(self._asked, "classes_")
+        self._scores = len(signature.classes) == 2 and not classes
 
     def predict(self, X: pl.DataFrame) -> Predictions:
         """Answers for `X` [n, features in order]. Raises BadInput if the fitted object fails or its answer is not usable."""
@@ -145,8 +148,9 @@ class Predictor:
         if raw.ndim == 2 and raw.shape[1] > 1:
             return self._from_scores(_float(raw))
         raw = raw.reshape(rows)
-        if len(self.signature.classes) == 2 and raw.dtype.kind == "f" and not set(np.unique(raw)) <= set(self.signature.classes):
-            return self._from_scores(np.column_stack([1 - raw, raw]))
+        if self._scores and raw.dtype.kind == "f":
+            score = raw.astype(np.float64)
+            return self._from_scores(np.column_stack([1 - score, score]))
         return Predictions(self._classes(raw))
 
     def _numbers(self, raw: Values, rows: int) -> Predictions:
@@ -163,14 +167,19 @@ class Predictor:
             raise self._unusable(f"{scores.shape[1]} scores a row for {len(classes)} classes", "one score a class is needed")
         # NaN fails both comparisons
         if not (np.all(scores >= -1e-9) and np.all(scores <= 1 + 1e-9)):
-            raise self._unusable("scores outside [0, 1] or NaN", "a score is a probability")
+            why = (
+                f"floats are scores, the chance of {classes[1]!r}; classes are given as {type(classes[1]).__name__}" if self._scores else ""
+            )
+            raise self._unusable("scores outside [0, 1] or NaN", why or "a score is a probability")
         value = decided(scores, classes, self.signature.threshold)
         return Predictions(value, scores[:, 1] if len(classes) == 2 else None, scores if len(classes) > 2 else None)
 
     def _classes(self, raw: Values) -> Values:
         known = np.asarray(self.signature.classes)
-        value = raw.astype(known.dtype) if raw.dtype.kind in "biuf" and known.dtype.kind in "biuf" else raw
-        strange = [each for each in np.unique(value).tolist() if each not in self.signature.classes]
+        numbers = raw.dtype.kind in "biuf" and known.dtype.kind in "biuf"
+        unknown = raw[~np.isin(raw, known)] if numbers else raw
+        strange = [each for each in np.unique(unknown).tolist() if each not in self.signature.classes]
+        value = raw.astype(known.dtype) if numbers and not strange else raw
         if strange:
             raise self._unusable(f"the class {strange[0]!r}", f"its classes are {', '.join(str(each) for each in self.signature.classes)}")
         return value
