@@ -147,3 +147,20 @@ def project(tmp_path: Path):
         return made[-1]
 
     return make
+
+
+REDECLARED = PRICE.replace(
+    '"up": fb.column(int, one_of=(0, 1))', '"up": fb.column(int, one_of=(0, 1)), "settled": fb.column(int, nulls="100%")'
+)
+
+
+@pytest.fixture
+def relabelled(project) -> tuple[Project, Project]:
+    """Two declarations of one model: its label was `up` and is `settled` now, which is not known of the first 500 rows."""
+    before, after = project(REDECLARED, "price"), project(REDECLARED.replace('label="up"', 'label="settled"'), "price")
+    after.code, after.declaration = (before.blobs.put(after.blobs.get(each)) for each in (after.code, after.declaration))
+    after.blobs = before.blobs
+    frame = before.frames["market"]
+    known = pl.when(pl.int_range(pl.len()) >= 500).then(pl.col("up")).alias("settled")
+    after.frames = before.frames = {"market": frame.with_columns(known).select("hour", "price", "up", "settled", "ts")}
+    return before, after

@@ -23,6 +23,7 @@ from flyball.records.training import RunResult
 from flyball.store.blobs import LocalBlobs
 from flyball.training.artifact import load
 from flyball.training.job import Observed, job_spec, observe
+from flyball.training.rows import assemble
 
 pytestmark = pytest.mark.process
 
@@ -105,6 +106,32 @@ def test_a_champion_in_another_job_is_compared_on_the_same_rows(bikes, tmp_path:
     assert second.champion["mae"].n == second.metrics["mae"].n == 168
     assert second.verdicts[0].reference is not None
     assert second.fit_digest == first.fit_digest, "the same was learned"
+
+
+def test_a_held_version_is_judged_again_beside_its_champions_answers_to_the_same_rows(relabelled, tmp_path: Path):
+    before, after = relabelled
+    jobs = Jobs(after, tmp_path / "home")
+    late = after.spec().as_of
+    early = late - int(Span.parse("3d"))
+
+    def made(run: str, project, **fields) -> tuple[str, RunResult]:
+        jobs.project = project
+        jobs.start(run, **fields)
+        seen = jobs.end(run)
+        assert seen.state == "succeeded", (seen, jobs.compute.log(run, 0))
+        return seen.result, codec.decode(project.blobs.get(seen.result), RunResult)
+
+    _, champion = made("run_1", before, as_of=early)
+    against = {"champion": champion.artifact, "champion_version": "1.0.0"}
+    prior, held = made("run_2", after, as_of=early, **against)
+    judged = {"candidate": held.artifact, "candidate_version": "2.0.0", "prior": prior, "as_of": late}
+    _, again = made("run_3", after, **against, **judged)
+    old, new = (pl.read_parquet(after.blobs.get(each.evidence)) for each in (held, again))
+    assert new.height > old.height + 60
+    released = load(champion.artifact, after.blobs, tmp_path / "scratch")
+    rows = assemble(released.model, after.frames, as_of=late)
+    asked = rows.frame.filter(pl.col("__time").is_in(new["__time"][old.height :].implode())).select(rows.features)
+    assert new["champion_score"][old.height :].to_list() == released.predict(asked).score.tolist()
 
 
 HANGS = """

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
+import polars as pl
+import pytest
 
 from flyball.clock import Span
+from flyball.errors import BadInput
 from flyball.training.rejudge import rejudge
 from flyball.training.rows import assemble
 from flyball.training.run import perform
+
+from .conftest import HOUR
 
 
 def test_rows_that_were_to_be_predicted_before_the_candidate_was_fitted_are_no_evidence(bikes):
@@ -23,3 +30,32 @@ def test_rows_that_were_to_be_predicted_before_the_candidate_was_fitted_are_no_e
     assert len(new) > 60
     assert min(new) > made.predictor.trained_until + gap
     assert result.holdout_rows == frame.height
+
+
+def test_a_champion_of_another_label_answers_the_very_rows_that_judge_again(relabelled):
+    before, after = relabelled
+    end = after.spec().as_of
+    first = after.spec(as_of=end - 72 * HOUR)
+    champion = perform(before.spec(as_of=first.as_of), before.model, before.frames, None, package=False).predictor
+    made = perform(first, after.model, after.frames, None, package=False, champion=champion)
+    rows, theirs = (assemble(each.model, after.frames, as_of=end) for each in (after, before))
+    assert theirs.frame.height == rows.frame.height + 500
+    spec = msgspec.structs.replace(first, as_of=end)
+    _, frame = rejudge(spec, after.model, rows, made.result, candidate=made.predictor, champion=(champion, theirs), earlier=made.holdout)
+    new = frame[made.holdout.height :]
+    assert new.height > 60
+    asked = theirs.frame.filter(pl.col("__time").is_in(new["__time"].implode()))
+    assert new["champion_score"].to_list() == champion.predict(asked.select(theirs.features)).score.tolist()
+
+
+def test_a_champion_that_does_not_know_every_row_that_judges_again_is_refused(relabelled):
+    before, after = relabelled
+    end = after.spec().as_of
+    first = after.spec(as_of=end - 72 * HOUR)
+    champion = perform(before.spec(as_of=first.as_of), before.model, before.frames, None, package=False).predictor
+    made = perform(first, after.model, after.frames, None, package=False, champion=champion)
+    rows, theirs = (assemble(each.model, after.frames, as_of=end) for each in (after, before))
+    lost = replace(theirs, frame=theirs.frame.filter(pl.int_range(pl.len()) != theirs.frame.height - 20))
+    asked = {"candidate": made.predictor, "champion": (champion, lost), "earlier": made.holdout}
+    with pytest.raises(BadInput, match="the champion cannot be judged on the same rows"):
+        rejudge(msgspec.structs.replace(first, as_of=end), after.model, rows, made.result, **asked)

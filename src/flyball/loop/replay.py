@@ -121,7 +121,7 @@ class ReplayRuns:
             self._rows,
             self._library.result(what.prior),
             candidate=self.predictors[what.candidate],
-            champion=(champion, self._rows.frame.select(self._rows.features)) if champion is not None else None,
+            champion=(champion, self._rows) if champion is not None else None,
             earlier=self._holdouts[what.candidate],
             suites=ask_suites(self._model, self.predictors[what.candidate], self._frames, what.as_of, what.unread),
         )

@@ -15,6 +15,7 @@ from flyball.clock import Instant, Span
 from flyball.declare import codec as declarations
 from flyball.declare.model import Model
 from flyball.errors import BadInput
+from flyball.features.labels import label_data
 from flyball.features.lots import LOT
 from flyball.records.evaluation import FoldPart
 from flyball.records.training import RunSpec
@@ -151,12 +152,7 @@ def _by_time(champion: Predictor, model: Model, fold: Fold, theirs: Assembled | 
     if champion.trained_until + gap >= last:
         return None
     wanted = rows.frame[cut.holdout : cut.end]
-    if theirs is None:
-        return champion, wanted.select(rows.features)
-    held = theirs.frame.filter(pl.col("__time").is_between(wanted["__time"][0], wanted["__time"][-1]))
-    if not same_rows(held, wanted):
-        raise other_rows(model)
-    return champion, held.select(theirs.features)
+    return champion, wanted.select(rows.features) if theirs is None else their_rows(model, wanted, champion.model, theirs)
 
 
 def _by_share(champion: Predictor, model: Model, fold: Fold, theirs: Assembled | None) -> Champion | None:
@@ -168,10 +164,10 @@ def _by_share(champion: Predictor, model: Model, fold: Fold, theirs: Assembled |
     rows = fold.rows.frame
     if theirs is not None:
         if theirs.frame.height < len(fold.order):
-            raise other_rows(model)
+            raise _other_rows(model)
         rows = theirs.frame.select(pl.all().gather(pl.Series(fold.order)))
-        if not same_rows(rows, fold.rows.frame):
-            raise other_rows(model)
+        if not _same_rows(model, fold.rows.frame, champion.model, rows):
+            raise _other_rows(model)
     names = fold.rows.features if theirs is None else theirs.features
     seen = ~parts.held(rows[LOT][cut.holdout : cut.end].to_numpy(), train, train.folds - 1)
     if seen.any():
@@ -179,13 +175,33 @@ def _by_share(champion: Predictor, model: Model, fold: Fold, theirs: Assembled |
     return champion.judged, rows[cut.holdout : cut.end].select(names)
 
 
-def same_rows(one: pl.DataFrame, other: pl.DataFrame) -> bool:
-    """Whether assembled rows are of the same moments in the same order; of a ranking also of the same lists and items, of which many share a moment."""
-    told = ("__time", GROUP, ITEM) if ITEM in {*one.columns, *other.columns} else ("__time",)
-    return all(name in one.columns and name in other.columns and one[name].to_list() == other[name].to_list() for name in told)
+def their_rows(model: Model, wanted: pl.DataFrame, champion: Model, theirs: Assembled) -> pl.DataFrame:
+    """A champion's own features of the very rows in `wanted`, which are assembled rows of `model`: those of the same moments, never of the same places.
+
+    Its label may be known of other rows than the candidate's. Raises BadInput where the rows cannot be matched.
+    """
+    held = theirs.frame.filter(pl.col("__time").is_in(wanted["__time"].unique().implode()))
+    if not _same_rows(model, wanted, champion, held):
+        raise _other_rows(model)
+    return held.select(theirs.features)
 
 
-def other_rows(model: Model) -> BadInput:
+def _same_rows(model: Model, rows: pl.DataFrame, champion: Model, theirs: pl.DataFrame) -> bool:
+    """Whether both models' assembled rows are of the same moments in the same order. Where rows share a moment, lists and items tell them apart, or
+    ids; where there are none, both models know the same label, and so have lost the same rows.
+    """
+    told: tuple[str, ...] = ("__time",)
+    if "ranking" in (model.task, champion.task):
+        told = ("__time", GROUP, ITEM)
+    elif rows["__time"].is_duplicated().any():
+        if model.data.id and model.data.id == champion.data.id:
+            told = ("__time", "__id")
+        elif (model.label_column, label_data(model)) != (champion.label_column, label_data(champion)):
+            return False
+    return all(name in rows.columns and name in theirs.columns and rows[name].to_list() == theirs[name].to_list() for name in told)
+
+
+def _other_rows(model: Model) -> BadInput:
     """What is told of a champion whose rows are others."""
     return BadInput(
         f'model "{model.name}": the champion cannot be judged on the same rows',

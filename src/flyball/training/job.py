@@ -308,9 +308,8 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
 
     from flyball.training import rejudge
     from flyball.training.artifact import load
-    from flyball.training.folds import other_rows, same_rows
     from flyball.training.judging import parquet
-    from flyball.training.rows import ITEM, assemble
+    from flyball.training.rows import assemble
     from flyball.training.stored import Stored
     from flyball.training.suites import asked_again, cases_of, stored_suites
 
@@ -333,16 +332,13 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
         return msgspec.structs.replace(result, evidence=blobs.put(parquet(frame)), **told)
     rows = assemble(model, frames, as_of=spec.as_of)
     champion = load(spec.champion, blobs, scratch) if spec.champion else None
-    theirs = (champion, assemble(champion.model, frames, as_of=spec.as_of)) if champion is not None else None
-    if theirs is not None and ITEM in rows.frame.columns and not same_rows(rows.frame, theirs[1].frame.head(rows.frame.height)):
-        raise other_rows(candidate.model)
     result, frame = rejudge.rejudge(
         spec,
         model,
         rows,
         prior,
         candidate=candidate,
-        champion=(theirs[0], theirs[1].frame.select(theirs[1].features)) if theirs is not None else None,
+        champion=(champion, assemble(champion.model, frames, as_of=spec.as_of)) if champion is not None else None,
         earlier=frame,
         champion_measured=beside,
         suites=suites,

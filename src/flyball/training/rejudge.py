@@ -15,6 +15,7 @@ from flyball.evaluation.suites import NO_SUITES, Asked
 from flyball.features.fields import gap_columns
 from flyball.records.estimates import Estimate
 from flyball.records.training import RunResult, RunSpec
+from flyball.training.folds import their_rows
 from flyball.training.judging import holdout_frame, judge_holdout
 from flyball.training.predictor import Predictor
 from flyball.training.rows import GROUP, Assembled
@@ -28,7 +29,7 @@ def rejudge(
     prior: RunResult,
     *,
     candidate: Predictor,
-    champion: tuple[Predictor, pl.DataFrame] | None,
+    champion: tuple[Predictor, Assembled] | None,
     earlier: pl.DataFrame,
     champion_measured: Mapping[str, Estimate] | None = None,
     suites: Asked = NO_SUITES,
@@ -37,9 +38,9 @@ def rejudge(
     """The prior result with metrics and verdicts on `earlier` evidence and all newer rows known by `spec.as_of`; and that evidence.
 
     What the candidate and the champion answer to the newer rows is out of sample for both: each was fitted before they were predicted. `champion`
-    comes with its own features of every row; `suites` is what the candidate answers to their cases now. The artifact, its parameters and its
+    comes with its own rows, of which those of the same moments are asked; `suites` is what the candidate answers to their cases now. The artifact, its parameters and its
     reference stay. `judge` is the declaration whose gates, slices and suites judge; the model's own where it is left out. Raises BadInput for earlier
-    evidence of a model with groups that does not say whose row is whose.
+    evidence of a model with groups that does not say whose row is whose, and for a champion whose rows are others.
     """
     judge = judge or model
     earlier = with_columns(judge, earlier, rows)
@@ -62,8 +63,9 @@ def rejudge(
     until = int(rows.times[first]) - gap
     since, stop = (int(place) for place in np.searchsorted(rows.times[:first], [until - int(prior.window), until], side="left"))
     cut = Split(start=since, inner=stop, valid=stop, stop=stop, holdout=first, end=known)
-    given = candidate.predict(rows.frame[first:known].select(rows.features))
-    theirs = (champion[0], champion[1][first:known]) if champion is not None else None
+    held = rows.frame[first:known]
+    given = candidate.predict(held.select(rows.features))
+    theirs = (champion[0], their_rows(model, held, champion[0].model, champion[1].as_known(spec.as_of))) if champion is not None else None
     frame = pl.concat([earlier, holdout_frame(model, given, rows, cut, champion=theirs)], how="diagonal_relaxed")
     return judged(judge, frame, prior, candidate=candidate, champion_measured=champion_measured, suites=suites), frame
 
