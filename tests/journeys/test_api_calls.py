@@ -24,6 +24,7 @@ OTHERWISE = {
     r"POST .*/verdicts .*waive": (404, "it has no such gate"),
     r"POST .*/verdicts": (403, "an admin is no approver"),
     r"DELETE \S*/versions/1\.0\.0 ": (403, "it may be released"),
+    r"POST .*/judging": (409, "the gates as they are declared now have judged it"),
     r"POST .*/rollback": (404, "there is no former champion"),
     r"POST .*/(pause|resume)": (409, "its workers are still being started"),
     r"POST .*/rows": (409, "its rows are in a file"),
