@@ -50,3 +50,16 @@ def test_without_a_price_the_cost_is_not_known_and_never_nothing(trained, flybal
     setting, section, file = text.groups()
     (trained / file).write_text(f"{section}\n{setting}\n")
     assert flyball("train", "demand", "--trials", 0, "--set", "max_depth=2", "--project", trained, "--json").document["cost"]["money"] > 0
+
+
+@pytest.mark.process
+def test_a_gate_on_costs_without_a_price_says_what_to_set_and_the_same_run_with_a_price_passes_it(new, flyball, monkeypatch):
+    loop = new / "loop.py"
+    loop.write_text(loop.read_text().replace("gates=[", 'gates=[fb.metric("train_cost") <= "100 EUR", '))
+    held = flyball("train", "demand", "--trials", 0, "--project", new)
+    assert f"held by 1 open gate: {price_setting('EUR')}, then flyball train demand" in held.out
+    refused = flyball("release", "demand@1.0.0", "--project", new)
+    assert (refused.code, "hold-out" in refused.err) == (1, False), refused.err
+    monkeypatch.setenv("FLYBALL_CPU_HOUR_PRICE", "3.60 EUR")
+    made = flyball("train", "demand", "--trials", 0, "--project", new, "--json").document
+    assert (made["version"], made["state"]) == ("1.0.0", "eligible")

@@ -61,7 +61,7 @@ def test_cases_that_go_missing_later_hold_the_next_version_and_the_file_is_named
     assert "INSUFFICIENT  suite winter: r2 ≥ 0.5" in told.out, told.out
     assert "data/winter.csv does not exist" in told.out
     assert (
-        "held by 1 open gate: bring the cases of its suites (flyball check --data says what is missing), then flyball train demand"
+        "held by 1 open gate: bring the cases that are missing: flyball check --data says which; then flyball train demand judges it on them"
         in told.out
     )
     winter(new)

@@ -70,10 +70,10 @@ def told(state: NoScan, *, up: bool = False) -> list[str]:
     [
         (
             (FEW, PASSES),
-            "held 1.1.0: accuracy ≥ 0.7 in day=1: n=3 < 100 → it is judged again as labelled rows come; or a longer hold-out, then flyball train m",
+            "held 1.1.0: accuracy ≥ 0.7 in day=1: n=3 < 100 → it is judged again as labelled rows come; or declare a longer hold-out, then flyball train m",
         ),
-        ((FEW, FEW, NO_CASES), "held 1.1.0: accuracy ≥ 0.7 in day=1: n=3 < 100 (and 2 more) → it is judged again"),
-        ((NO_CASES,), "data/winter.csv does not exist → bring its cases: flyball check --data; then flyball train m"),
+        ((FEW, FEW, NO_CASES), "held 1.1.0: accuracy ≥ 0.7 in day=1: n=3 < 100 (and 2 more) → bring the cases"),
+        ((NO_CASES,), "data/winter.csv does not exist → bring the cases that are missing: flyball check --data says which; then flyball train m"),
         ((A_YES,), 'held 1.1.0: approval by 1 approver → flyball approve m@1.1.0 --reason "…"'),
         ((A_YES, FEW), 'held 1.1.0: approval by 1 approver; accuracy ≥ 0.7 in day=1: n=3 < 100 → flyball approve m@1.1.0 --reason "…"'),
     ],

@@ -6,6 +6,8 @@ import io
 import msgspec
 import polars as pl
 
+from flyball.errors import BadInput
+from flyball.evaluation.suites import judge_suites
 from flyball.records.estimates import Outcome
 from flyball.training.rejudge import rejudge
 from flyball.training.rows import assemble
@@ -159,3 +161,16 @@ def test_no_answer_to_another_data_set_stands_in_under_the_suite_s_name(project)
     unsaid = msgspec.structs.replace(before.result, suites_of={})
     asked = asked_again(loop.model, before.predictor, loop.frames, loop.spec().as_of, unsaid, loop.blobs)
     assert isinstance(asked["evening"], str), "nobody knows whose they are"
+
+
+def test_cases_that_are_there_and_have_no_answers_are_counted(project):
+    loop = made(project)
+    frames = loop.frames | {"cases": evening(loop.frames["market"])}
+
+    class Unable:
+        def predict(self, rows):
+            raise BadInput(f"{rows.height} answers that are NaN or infinite")
+
+    [evening_cases, _] = judge_suites(loop.model.suites, ask_suites(loop.model, Unable(), frames, end_of(frames["market"])), "binary")
+    assert (evening_cases.outcome, evening_cases.estimate.n) == (Outcome.INSUFFICIENT, 720)
+    assert "720 answers that are NaN or infinite" in evening_cases.why

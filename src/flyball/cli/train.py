@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,19 +22,17 @@ from flyball.cli.release import start as release
 from flyball.data.rules import told_source, usable
 from flyball.declare.reads import made_from
 from flyball.errors import BadInput, Conflict, DeclarationError, FlyballError, NotFound
-from flyball.evaluation.persons import of_card, of_persons
 from flyball.loop import lookup, orders, training
 from flyball.loop.commands import CancelRun, Train, active_run, decide_cancel_run, decide_train
 from flyball.loop.people import another
 from flyball.loop.tick import observe_runs
-from flyball.loop.waiting import asked_text
 from flyball.records.data import DATASETS, DatasetVersion
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome
 from flyball.records.models import ModelRef
 from flyball.records.training import RUNS, RunQueued, RunRow, RunState
 from flyball.records.versions import VersionRow, VersionState
-from flyball.registry.approvals import asked
+from flyball.registry.mends import mends
 from flyball.registry.told import count
 
 if TYPE_CHECKING:
@@ -378,11 +377,6 @@ def _release(wired: Wired, model: Model, version: VersionRow) -> str:
     return started[0] if started else ""
 
 
-def _whom(wired: Wired, version: VersionRow) -> str:
-    """Whose yes a held version waits for, and how somebody comes to be one where nobody is."""
-    return another(wired.ports.ledger.state(), version, wired.ports.clock.now(), [one.role for one in asked(version.verdicts)])
-
-
 def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, rollout: str) -> str:
     """What the version is now, and what comes next."""
     ref = f"{model.name}@{version.version}"
@@ -393,19 +387,8 @@ def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, roll
         return "rejected: a gate failed"
     if version.state is VersionState.HELD:
         missing = count(version, Outcome.INSUFFICIENT)
-        people = sum(of_persons(one) for one in version.verdicts if one.outcome is Outcome.INSUFFICIENT)
-        card = sum(of_card(one) for one in version.verdicts if one.outcome is Outcome.INSUFFICIENT)
-        if card and card + people == missing:
-            return f'candidate: held: its card has blanks: {", ".join(version.blanks)}: flyball models card {ref} --fill {version.blanks[0]} "…"'
-        if people == missing:
-            return f'candidate: held: {asked_text(version)}: {_whom(wired, version)} says flyball approve {ref} --reason "…"'
-        cases = sum(one.check.startswith("suite ") for one in version.verdicts if one.outcome is Outcome.INSUFFICIENT)
-        more = (
-            f"bring the cases of its suites (flyball check --data says what is missing), then flyball train {model.name}"
-            if cases == missing
-            else f"more labelled rows let it go on, or a longer hold-out and flyball train {model.name}"
-        )
-        return f"candidate: held by {missing} open {'gate' if missing == 1 else 'gates'}: {more}"
+        whom = partial(another, wired.ports.ledger.state(), version, wired.ports.clock.now())
+        return f"candidate: held by {missing} open {'gate' if missing == 1 else 'gates'}: {mends(version, whom)}"
     if version.state is VersionState.ELIGIBLE:
         by_loop = row.release and model.autonomy.release == "act"
         return (

@@ -18,6 +18,13 @@ def of_card(verdict: Verdict) -> bool:
     return verdict.blanks is not None and " or " not in verdict.check
 
 
+def of_price(verdict: Verdict) -> bool:
+    """Whether it is open for want of a price, or of one in the currency of its bound."""
+    nothing = verdict.estimate is None or verdict.estimate.value is None
+    asks = any(part.startswith("train_cost ") for part in verdict.check.split(" or "))
+    return asks and nothing and verdict.outcome is Outcome.INSUFFICIENT
+
+
 def written(verdicts: Sequence[Verdict], blanks: Sequence[str]) -> tuple[Verdict, ...]:
     """The verdicts with what persons have written since: one on the card passes when no more of it is blank than its gate allows."""
     return tuple(_with_card(verdict, blanks) if verdict.blanks is not None else verdict for verdict in verdicts)

@@ -12,7 +12,21 @@ from flyball.errors import BadInput
 from flyball.evaluation.answers import Label, answers
 from flyball.evaluation.comparison import lacking, number, shown, too_little
 from flyball.evaluation.metrics import estimate
-from flyball.records.estimates import Outcome, Verdict
+from flyball.records.estimates import Estimate, Outcome, Verdict
+
+
+class Unanswered(str):
+    """Why cases that are there, `rows` of them, have no answers."""
+
+    __slots__ = ("rows",)
+    rows: int
+
+    def __new__(cls, why: str, rows: int) -> Unanswered:
+        """`why` is the text itself."""
+        made = super().__new__(cls, why)
+        made.rows = rows
+        return made
+
 
 Asked = Mapping[str, pl.DataFrame | str]
 """Suite → the candidate's answers to its cases (`__time`, y, value, score and `__group`), or why there are none."""
@@ -44,7 +58,8 @@ def _judge(
 ) -> Verdict:
     check = check_of(case)
     if isinstance(given, str):
-        return Verdict(check=check, outcome=Outcome.INSUFFICIENT, why=given)
+        asked = Estimate(value=None, n=given.rows, why=given) if isinstance(given, Unanswered) else None
+        return Verdict(check=check, outcome=Outcome.INSUFFICIENT, estimate=asked, why=given)
     info = metric_info(case.metric)
     if info is None or task not in info.tasks or info.source not in ("quality", "prediction"):
         return Verdict(check=check, outcome=Outcome.INSUFFICIENT, why=f"{case.metric} is not measured of cases")

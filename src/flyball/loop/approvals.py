@@ -25,6 +25,7 @@ from flyball.records.training import RunResult
 from flyball.records.versions import VERSIONS, Said, VersionApproved, VersionDenied, VersionRow, VersionState
 from flyball.registry import approvals
 from flyball.registry import rules as registry
+from flyball.registry.mends import Whom
 
 
 class Approve(Record, frozen=True):
@@ -111,7 +112,7 @@ def decide_approve(state: State, command: Approve, now: Instant) -> Sequence[Eve
     return (given, registry.judge(row.model, row.version, verdicts, row.result, row.gates_digest))
 
 
-def _no_voice(command: Approve | Reject, whom: registry.Whom) -> Refusal | None:
+def _no_voice(command: Approve | Reject, whom: Whom) -> Refusal | None:
     """Why this person has no say in any verdict on the version: no gate of it asks for what they are, and they are no approver."""
     wanted = [one.role for one in approvals.asked(command.what.verdicts, everything=True)]
     if {*wanted, Role.APPROVER.value} & set(command.held):
@@ -119,7 +120,7 @@ def _no_voice(command: Approve | Reject, whom: registry.Whom) -> Refusal | None:
     return _is_none(command, wanted or [Role.APPROVER.value], whom)
 
 
-def _is_none(command: Approve | Reject, wanted: Sequence[str], whom: registry.Whom) -> Refusal:
+def _is_none(command: Approve | Reject, wanted: Sequence[str], whom: Whom) -> Refusal:
     ref = f"{command.model}@{command.version}"
     return Refusal(
         code="refused",
@@ -182,7 +183,7 @@ def seen_otherwise(row: VersionRow, result: str) -> Refusal | None:
     )
 
 
-def _not_theirs(command: Approve | Reject, wanted: Sequence[str], whom: registry.Whom) -> Refusal | None:
+def _not_theirs(command: Approve | Reject, wanted: Sequence[str], whom: Whom) -> Refusal | None:
     """Why these roles are none that the version's gates ask for."""
     if not wanted:
         return Refusal(

@@ -12,7 +12,7 @@ from flyball.records.estimates import Outcome
 from flyball.records.rollouts import RolloutRow, RolloutState
 from flyball.records.training import RUNS, RunState
 from flyball.records.versions import VERSIONS, VersionRow, VersionState
-from flyball.registry import told
+from flyball.registry.mends import mends
 
 _LONGEST = 160
 """Of a text that a user's code may have written."""
@@ -48,7 +48,7 @@ def held(row: VersionRow) -> Waiting | None:
     """That a version is held, and what ends it; None for one that is not."""
     if row.state is not VersionState.HELD:
         return None
-    return Waiting("held", row.model, row.version, held_text(row), person_does(row) if asked_text(row) else _rows_come(row))
+    return Waiting("held", row.model, row.version, held_text(row), mends(row))
 
 
 def _failed(state: State, model: str, last_run: str) -> Waiting | None:
@@ -97,21 +97,6 @@ def held_text(row: VersionRow) -> str:
         for one in lacking[:1]
     ]
     return "; ".join(filter(None, (asked_text(row), *texts)))
-
-
-def person_does(row: VersionRow) -> str:
-    """The command with which a person does the first of what a held version waits for."""
-    ref = f"{row.model}@{row.version}"
-    approval = any(one.asks for one in row.verdicts if one.outcome is Outcome.INSUFFICIENT)
-    return f'flyball approve {ref} --reason "…"' if approval or not row.blanks else f'flyball models card {ref} --fill {row.blanks[0]} "…"'
-
-
-def _rows_come(row: VersionRow) -> str:
-    """What ends the wait for data."""
-    open_ = [one for one in row.verdicts if one.outcome is Outcome.INSUFFICIENT]
-    if told.count(row, Outcome.INSUFFICIENT) == sum(one.check.startswith("suite ") for one in open_):
-        return f"bring its cases: flyball check --data; then flyball train {row.model}"
-    return f"it is judged again as labelled rows come; or a longer hold-out, then flyball train {row.model}"
 
 
 def _short(text: str) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from flyball.clock import Instant, rfc3339
-from flyball.evaluation.persons import of_card, of_persons
 from flyball.records.base import Event, Refusal
 from flyball.records.estimates import Outcome, Verdict
 from flyball.records.identity import Role
@@ -22,6 +21,7 @@ from flyball.records.versions import (
     Waiver,
 )
 from flyball.registry import approvals, told
+from flyball.registry.mends import Whom, mends
 from flyball.registry.states import RELEASABLE
 
 MAY_WAIVE = (Role.APPROVER.value, Role.ADMIN.value)
@@ -194,10 +194,6 @@ def judge(
     return told.shortest(event, verdicts)
 
 
-Whom = Callable[[Sequence[str]], str]
-"""Roles and jobs → how a person is called who is one of them."""
-
-
 def anybody(names: Sequence[str]) -> str:
     """Another person, of whom only the role or job is known."""
     return f"another person, as {' or '.join(dict.fromkeys(names))},"
@@ -229,7 +225,7 @@ def may_release(row: VersionRow, now: Instant, whom: Whom = anybody) -> Refusal 
             code="refused",
             what=f"{ref} has {_counted(told.count(row, Outcome.INSUFFICIENT), 'an open gate')}",
             why=_listed_of(open_, told.count(row, Outcome.INSUFFICIENT)),
-            fix=_fix_open(row, open_, whom),
+            fix=mends(row, whom),
         )
     reasons = {
         VersionState.REGISTERED: ("its gates have not been judged yet", "wait for its run's verdicts"),
@@ -290,14 +286,3 @@ def _fix_failed(row: VersionRow, verdicts: Sequence[Verdict], whom: Whom) -> str
 
 def _waives(row: VersionRow, gate: str, whom: Whom) -> str:
     return f'{whom(MAY_WAIVE)} lets it pass: flyball waive {row.model}@{row.version} --gate "{gate}" --reason "…"'
-
-
-def _fix_open(row: VersionRow, verdicts: Sequence[Verdict], whom: Whom) -> str:
-    if verdicts and all(of_card(verdict) for verdict in verdicts):
-        return f'write what is missing: flyball models card {row.model}@{row.version} --fill {next(iter(row.blanks), "limitations")} "…"'
-    if verdicts and all(of_persons(verdict) for verdict in verdicts):
-        wanted = [asked.role for verdict in verdicts for asked in verdict.asks]
-        return f'{whom(wanted)} says flyball approve {row.model}@{row.version} --reason "…"'
-    if verdicts and all(verdict.check.startswith("suite ") for verdict in verdicts):
-        return f"bring the cases that are missing: flyball check --data says which; then flyball train {row.model} judges it on them"
-    return f"it is judged again as labelled rows come; or declare a longer hold-out, then flyball train {row.model}"

@@ -253,7 +253,7 @@ def run(told: JobInput, folder: Path, *, until: float = float("inf")) -> str:
     # what was learned from rows that were erased since is not remembered for those that are left
     spec = msgspec.structs.replace(spec, datasets={name: told.present.get(name, content) for name, content in spec.datasets.items()})
     memo = Path(told.memo) / memo_key(spec)
-    done = "" if spec.reproduces else _remembered(memo, blobs)
+    done = "" if spec.reproduces else _remembered(memo, blobs, priced=bool(told.price))
     if done:
         print(f"the same run was done before: result {done}", flush=True)
         return done
@@ -357,13 +357,18 @@ def _judge(spec: RunSpec, candidate: Predictor, blobs: Blobs, scratch: Path) -> 
     return load_model(unpack_code(spec.code, blobs, scratch), spec.file, spec.model)
 
 
-def _remembered(memo: Path, blobs: Blobs) -> str:
-    """The result of an equal run, if it is still whole. It is about to be referred to again, so nothing of it is removed meanwhile."""
+def _remembered(memo: Path, blobs: Blobs, *, priced: bool) -> str:
+    """The result of an equal run, if it is still whole, and lacks nothing that is known now: one whose gate on its cost is open for want of a price
+    is made again once there is one (`priced`). It is about to be referred to again, so nothing of it is removed meanwhile.
+    """
+    from flyball.evaluation.persons import of_price
     from flyball.training.artifact import verify
 
     try:
         found = codec.decode(memo.read_bytes(), Outcome).result
         result = codec.decode(blobs.get(found), RunResult)
+        if priced and any(of_price(verdict) for verdict in result.verdicts):
+            return ""
         manifest = verify(result.artifact, blobs)
         for digest in (found, *(each.digest for record in (result, manifest) for each in references(record))):
             blobs.refresh(digest)

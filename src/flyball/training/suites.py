@@ -13,7 +13,7 @@ from flyball.clock import Instant
 from flyball.declare.codec import source_digest
 from flyball.declare.model import Model, Suite
 from flyball.errors import FlyballError
-from flyball.evaluation.suites import NOT_ASKED, Asked
+from flyball.evaluation.suites import NOT_ASKED, Asked, Unanswered
 from flyball.features.fields import inputs
 from flyball.records.training import CasesOf, RunResult
 from flyball.store.blobs import Blobs
@@ -41,9 +41,12 @@ def _ask(case: Suite, model: Model, candidate: Predictor, frames: Mapping[str, p
         rows = assemble(with_cases(model, case), frames, as_of=as_of)
         if not rows.frame.height:
             return f'data set "{case.data.name}" has no rows whose label is known'
-        given = answers(candidate.predict(rows.frame.select(rows.features)))
     except (FlyballError, pl.exceptions.PolarsError) as error:
         return f'data set "{case.data.name}": {error}'
+    try:
+        given = answers(candidate.predict(rows.frame.select(rows.features)))
+    except (FlyballError, pl.exceptions.PolarsError) as error:
+        return Unanswered(f'data set "{case.data.name}": {error}', rows.frame.height)
     groups = [rows.frame[GROUP]] if GROUP in rows.frame.columns else []
     return pl.DataFrame([rows.frame["__time"], rows.frame["__y"].alias("y"), *given, *groups])
 

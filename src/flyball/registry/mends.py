@@ -1,0 +1,88 @@
+"""What ends the wait of a held version: of each kind of open gate, what helps. One rule for every face that tells it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from flyball.declare.costs import price_setting
+from flyball.declare.metrics import metric_info
+from flyball.evaluation.persons import of_card, of_persons, of_price
+from flyball.records.estimates import Outcome, Verdict
+from flyball.records.versions import VersionRow
+
+Whom = Callable[[Sequence[str]], str]
+"""Roles and jobs → how a person is called who is one of them."""
+
+_SUITE = "suite "
+"""How the text of a gate on cases begins."""
+
+
+def mends(row: VersionRow, whom: Whom | None = None) -> str:
+    """What there is to do about every gate of a version that is open, each once, what persons do first. `whom`: how the person is called whose yes is wanted."""
+    open_ = [verdict for verdict in row.verdicts if verdict.outcome is Outcome.INSUFFICIENT]
+    return "; ".join(dict.fromkeys((*_of_people(row, open_, whom), *_of_cases(row, open_), *_of_runs(row, open_))))
+
+
+def _of_people(row: VersionRow, open_: Sequence[Verdict], whom: Whom | None) -> Iterator[str]:
+    ref = f"{row.model}@{row.version}"
+    wanted = [asked.role for verdict in open_ for asked in verdict.asks]
+    if wanted:
+        yield f'{whom(wanted) + " says " if whom else ""}flyball approve {ref} --reason "…"'
+    if any(of_card(verdict) for verdict in open_):
+        yield f'write what is missing: flyball models card {ref} --fill {next(iter(row.blanks), "limitations")} "…"'
+
+
+def _of_cases(row: VersionRow, open_: Sequence[Verdict]) -> Iterator[str]:
+    """Cases may be missing, be too few, or be there and have no answer that could be counted."""
+    for verdict in open_:
+        if not verdict.check.startswith(_SUITE):
+            continue
+        name, train = verdict.check.removeprefix(_SUITE).partition(":")[0], _train(row)
+        if verdict.estimate is None or not verdict.estimate.n:
+            yield f"bring the cases that are missing: flyball check --data says which; then {train} judges it on them"
+        elif verdict.estimate.value is None:
+            yield f"let the model answer every case of suite {name} as its metric asks (its verdict says where it does not), then {train}"
+        else:
+            yield f"bring more cases of suite {name}, then {train}"
+
+
+def _of_runs(row: VersionRow, open_: Sequence[Verdict]) -> Iterator[str]:
+    """What only another run measures, and what more rows decide."""
+    train = _train(row)
+    left = [each for each in open_ if not (of_card(each) or of_persons(each) or each.check.startswith(_SUITE))]
+    rows = not open_
+    for verdict in left:
+        names = [_metric(part) for part in verdict.check.split(" or ")]
+        nothing = verdict.estimate is None or verdict.estimate.value is None
+        if of_price(verdict):
+            yield f"{price_setting(_currency(verdict.check))}, then {train}"
+        elif nothing and len(names) == 1 and _by_run(names[0]):
+            yield f"flyball runs show {row.run}{_there(row)} says why {names[0]} was not measured; then {train}"
+        else:
+            rows = True
+    if rows:
+        yield f"it is judged again as labelled rows come; or declare a longer hold-out, then {train}"
+
+
+def _train(row: VersionRow) -> str:
+    return f"flyball train {row.model}{_there(row)}"
+
+
+def _there(row: VersionRow) -> str:
+    """Versions are made in the environment that they come from."""
+    return f" --env {row.origin}" if row.origin else ""
+
+
+def _metric(check: str) -> str:
+    return check.removeprefix("upper bound of ").removeprefix("lower bound of ").partition(" ")[0]
+
+
+def _by_run(name: str) -> bool:
+    info = metric_info(name)
+    return info is not None and info.source == "run"
+
+
+def _currency(check: str) -> str:
+    """That of the bound, where it names one."""
+    last = check.partition(" or ")[0].rpartition(" ")[2]
+    return last if len(last) == 3 and last.isalpha() and last.isupper() else "EUR"

@@ -1,0 +1,68 @@
+"""What ends the wait of a held version: of each kind of open gate, once."""
+
+from __future__ import annotations
+
+import pytest
+
+from flyball.records.estimates import Asked, Estimate, Outcome, Verdict
+from flyball.records.versions import VersionRow, VersionState
+from flyball.registry.mends import mends
+
+
+def open_gate(check: str, why: str = "", estimate: Estimate | None = None, *, role: str = "", blanks: int | None = None) -> Verdict:
+    asks = (Asked(role=role, count=1),) if role else ()
+    return Verdict(check=check, outcome=Outcome.INSUFFICIENT, why=why, estimate=estimate, asks=asks, blanks=blanks)
+
+
+A_YES = open_gate("approval by 1 approver", "none given", role="approver")
+A_CARD = open_gate("card_blanks ≤ 0", "not written: ethics", blanks=0)
+NO_PRICE = open_gate("train_cost ≤ 0.4 USD", "no price is set", Estimate(value=None, why="no price is set"))
+NOT_MEASURED = open_gate("robustness_noise ≤ 0.1", "robustness: it raised ValueError")
+FEW_ROWS = open_gate("accuracy in each day ≥ 0.7", "n=3 < 100", Estimate(value=0.6, n=3))
+FEW_CALLS = open_gate("upper bound of latency_p99 ≤ 50ms", "20 calls are too few", Estimate(value=3.0, n=20))
+NO_CASES = open_gate("suite winter: r2 ≥ 0.5", "data/winter.csv does not exist")
+FEW_CASES = open_gate("suite winter: r2 ≥ 0.5", "n=3 < 100", Estimate(value=0.6, n=3))
+ANSWERED_NAN = open_gate("suite winter: r2 ≥ 0.5", "3 answers that are NaN", Estimate(value=None, n=200))
+EITHER = open_gate("accuracy ≥ 0.7 or approval by 1 risk-officer", "n=3 < 100", role="risk-officer")
+
+APPROVE = 'flyball approve m@1.1.0 --reason "…"'
+FILL = 'write what is missing: flyball models card m@1.1.0 --fill out_of_scope "…"'
+PRICE = 'write cpu_hour_price = "0.04 USD" (what an hour of CPU time costs you) under [settings] in flyball.toml, then flyball train m'
+BRING = "bring the cases that are missing: flyball check --data says which; then flyball train m judges it on them"
+ROWS = "it is judged again as labelled rows come; or declare a longer hold-out, then flyball train m"
+
+
+def held(*verdicts: Verdict, origin: str = "") -> VersionRow:
+    return VersionRow(
+        model="m", version="1.1.0", state=VersionState.HELD, run="run_1", artifact="a" * 64, result="", version_digest="v", policy_digest="p",
+        data={}, metrics={}, registered_at=0, verdicts=verdicts, origin=origin,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        ((A_YES,), [APPROVE]),
+        ((A_CARD,), [FILL]),
+        ((NO_PRICE,), [PRICE]),
+        ((NOT_MEASURED,), ["flyball runs show run_1 says why robustness_noise was not measured; then flyball train m"]),
+        ((FEW_ROWS, FEW_ROWS, FEW_CALLS), [ROWS]),
+        ((NO_CASES, NO_CASES), [BRING]),
+        ((FEW_CASES,), ["bring more cases of suite winter, then flyball train m"]),
+        ((ANSWERED_NAN,), ["let the model answer every case of suite winter as its metric asks (its verdict says where it does not), then flyball train m"]),
+        ((EITHER,), [APPROVE, ROWS]),
+        ((NO_PRICE, FEW_ROWS, A_CARD, NO_CASES, A_YES, A_YES), [APPROVE, FILL, BRING, PRICE, ROWS]),
+        ((), [ROWS]),
+    ],
+)  # fmt: skip
+def test_each_kind_of_open_gate_has_what_helps_and_it_is_told_once(verdicts: tuple[Verdict, ...], said: list[str]) -> None:
+    assert mends(held(*verdicts)) == "; ".join(said)
+
+
+def test_whoever_may_say_yes_is_named_and_what_passed_asks_for_nothing() -> None:
+    passed = Verdict(check="train_cost ≤ 1 EUR", outcome=Outcome.PASS)
+    assert mends(held(passed, A_YES), lambda roles: f"ben, as {roles[0]},") == f"ben, as approver, says {APPROVE}"
+
+
+def test_versions_are_made_where_they_come_from() -> None:
+    assert mends(held(FEW_ROWS, origin="staging")).endswith("then flyball train m --env staging")
