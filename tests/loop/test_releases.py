@@ -9,9 +9,10 @@ from flyball.loop.folds import FOLDS
 from flyball.loop.releases import Release, decide_release, with_route
 from flyball.records.base import Event, Recorded, Refusal
 from flyball.records.models import Field, Signature
-from flyball.records.rollouts import RolloutPlanned
+from flyball.records.rollouts import RolloutPlanned, RolloutRow, RolloutState, put_rollout
 from flyball.records.serving import RouteDesired, RouteTable
-from flyball.records.versions import ChampionChanged, VersionEligible, VersionHeld, VersionRegistered, VersionSigned
+from flyball.records.versions import MODELS, VERSIONS, ChampionChanged, VersionEligible, VersionHeld, VersionRegistered, VersionSigned
+from flyball.rollout.rules import plan
 from flyball.serving.layout import worker_name
 from flyball.serving.routes import admit, arms
 
@@ -101,3 +102,26 @@ def test_the_former_champion_s_worker_stays_warm_for_a_rollback() -> None:
     # only what answers or shadows is waited for
     ready = {worker_name("m@1.1.0", "2" * 64): True}
     assert admit(table, RouteTable(epoch=0), ready)[1] == ()
+
+
+def test_how_often_a_version_was_released_is_told_by_its_own_rollouts_alone() -> None:
+    class Strict(MemoryProjection):
+        def scan(self, table, prefix=""):
+            assert table.name != "rollout", "the rollouts of all models are not looked at inside the write transaction"
+            return super().scan(table, prefix)
+
+    world, strict = World(TOOK), Strict()
+    for table in (MODELS, VERSIONS):
+        for key, row in world.state.scan(table):
+            strict.put(table, key, row)
+    world.state = strict
+    steps = plan(MODEL.rollout, rollout="", model="", version="", champion="1.0.0", attempt=1, slow_us=None, reason="").steps
+    for rollout, model, version in (("ro_a", "m", "1.1.0"), ("ro_b", "m", "1.0.0"), ("ro_c", "mm", "1.1.0"), ("ro_d", "m", "1.1.0")):
+        row = RolloutRow(
+            rollout=rollout, model=model, version=version, champion="1.0.0", steps=steps, evidence="gate", attempt=1,
+            state=RolloutState.ROLLED_BACK, step=0, planned_at=0, entered_at=0, why="",
+        )  # fmt: skip
+        put_rollout(world.state, row)
+    released = world.release()
+    assert not isinstance(released, Refusal), released
+    assert [event.attempt for event in released if isinstance(event, RolloutPlanned)] == [3]

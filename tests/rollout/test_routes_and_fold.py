@@ -6,7 +6,7 @@ from flyball.declare.policy import Rollout
 from flyball.errors import Conflict
 from flyball.records.base import Recorded
 from flyball.records.models import Signature
-from flyball.records.rollouts import EVENTS, ROLLOUTS, RolloutState
+from flyball.records.rollouts import EVENTS, MODEL_ROLLOUTS, ROLLOUTS, RolloutState
 from flyball.records.versions import MODELS, ModelRow
 from flyball.rollout.fold import FOLDS
 from flyball.rollout.routes import route
@@ -117,6 +117,7 @@ def test_a_whole_rollout_leaves_its_row_and_frees_the_model(play):
     ours.row = rows.get(ROLLOUTS, "ro_1")
     fold(rows, 14, ours.decide())
     assert (rows.get(ROLLOUTS, "ro_1").state, rows.get(ROLLOUTS, "ro_1").resume) == (RolloutState.SHADOW, None)
+    assert rows.get(MODEL_ROLLOUTS, "m/1.1.0/ro_1") == rows.get(ROLLOUTS, "ro_1")
 
 
 @pytest.mark.parametrize("end", sorted(TERMINAL))

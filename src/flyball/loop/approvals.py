@@ -20,7 +20,7 @@ from flyball.loop.ports import Decide, Ports
 from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.identity import Role
-from flyball.records.rollouts import ROLLOUTS
+from flyball.records.rollouts import rollouts_of
 from flyball.records.training import RunResult
 from flyball.records.versions import VERSIONS, Said, VersionApproved, VersionDenied, VersionRow, VersionState
 from flyball.registry import approvals
@@ -205,7 +205,7 @@ def four_eyes(state: State, row: VersionRow, actor: str, what: str, turn: Callab
             why="four eyes: who asked for a run, or declared what it trained, does not approve what came of it",
             fix=turn(),
         )
-    if any((past.model, past.version, past.by) == (row.model, row.version, actor) for _, past in state.scan(ROLLOUTS)):
+    if any(past.by == actor for past in rollouts_of(state, row.model, row.version)):
         return Refusal(
             code="refused",
             what=f"{actor} has released {ref}, and cannot {what}",

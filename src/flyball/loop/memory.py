@@ -17,7 +17,7 @@ from flyball.monitoring.state import MonitorState
 from flyball.records import codec
 from flyball.records.base import State
 from flyball.records.monitoring import Batch, Cursor, Watch
-from flyball.records.rollouts import ROLLOUTS, RolloutEvidence, RolloutRow
+from flyball.records.rollouts import RolloutEvidence, RolloutRow, rollouts_of
 from flyball.records.training import RUNS, RunState
 from flyball.records.versions import MODELS, VERSIONS, VersionState
 from flyball.rollout.evidence import accumulate, follow_on
@@ -76,7 +76,7 @@ class Memories:
         """Evidence for a rollout that has none yet: what spoke against the same version in an earlier attempt still does."""
         if row.attempt <= 1 or row.rollout in self.rollouts or self.source.load(stored(_ROLLOUT + row.rollout)):
             return self
-        earlier = [past for _, past in state.scan(ROLLOUTS) if (past.model, past.version) == (row.model, row.version) and past != row]
+        earlier = [past for past in rollouts_of(state, row.model, row.version) if past != row]
         newest = max(earlier, key=lambda past: past.planned_at, default=None)
         started = follow_on(self.evidence(newest.rollout) if newest else None)
         return replace(self, rollouts={**self.rollouts, row.rollout: started}, changed=self.changed | {_ROLLOUT + row.rollout})

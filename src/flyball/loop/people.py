@@ -8,7 +8,7 @@ from flyball.clock import Instant
 from flyball.governance.authority import actor_of, caller_of, is_valid
 from flyball.records.base import State
 from flyball.records.identity import TOKENS, Job, Scope
-from flyball.records.rollouts import ROLLOUTS
+from flyball.records.rollouts import rollouts_of
 from flyball.records.versions import VersionRow
 from flyball.registry import approvals
 from flyball.registry.rules import anybody
@@ -19,7 +19,7 @@ def another(state: State, row: VersionRow, now: Instant, names: Sequence[str]) -
 
     Where no token of such a person is taken, also how an admin gives one.
     """
-    released = (past.by for _, past in state.scan(ROLLOUTS) if (past.model, past.version) == (row.model, row.version))
+    released = (past.by for past in rollouts_of(state, row.model, row.version))
     own = {*approvals.authors(state, row), *released}
     known = any(
         is_valid(token, now)

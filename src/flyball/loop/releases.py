@@ -28,7 +28,7 @@ from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome
 from flyball.records.models import Signature
 from flyball.records.monitoring import MODEL_INCIDENTS
-from flyball.records.rollouts import ACTIVE, ROLLOUTS, RolloutEvidence, RolloutMoved, RolloutRow, RolloutState
+from flyball.records.rollouts import ACTIVE, ROLLOUTS, RolloutEvidence, RolloutMoved, RolloutRow, RolloutState, rollouts_of
 from flyball.records.serving import EPOCHS, ROUTES, Arm, ModelRoute, RouteDesired, RouteInForce
 from flyball.records.versions import (
     MODELS,
@@ -131,7 +131,7 @@ def decide_release(
             why="one rollout of a model at a time: two would share one champion's evidence",
             fix=_way_out(active),
         )
-    attempt = 1 + sum(1 for _, past in state.scan(ROLLOUTS) if (past.model, past.version) == (command.model, command.version))
+    attempt = 1 + sum(1 for _ in rollouts_of(state, command.model, command.version))
     planned = rollout.plan(
         model.rollout,
         rollout=command.rollout,

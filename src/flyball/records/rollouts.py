@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Literal
 
 import msgspec
 
 from flyball.clock import Instant, Span
-from flyball.records.base import Event, Record, Table
+from flyball.records.base import Event, Projection, Record, State, Table
 
 
 class RolloutState(StrEnum):
@@ -170,5 +171,20 @@ class RolloutRow(Record, frozen=True):
 
 ROLLOUTS = Table("rollout", RolloutRow)
 """Keyed by rollout id."""
+
+MODEL_ROLLOUTS = Table("model_rollout", RolloutRow)
+"""The same rows, keyed by `model/version/rollout`: who released a version, and how often, must not cost a look at the rollouts of all models."""
+
+
+def put_rollout(projection: Projection, row: RolloutRow) -> None:
+    """Write a rollout's row where each of the two tables has it."""
+    projection.put(ROLLOUTS, row.rollout, row)
+    projection.put(MODEL_ROLLOUTS, f"{row.model}/{row.version}/{row.rollout}", row)
+
+
+def rollouts_of(state: State, model: str, version: str) -> Iterator[RolloutRow]:
+    """The rollouts of one version, in the order of their ids."""
+    return (row for _, row in state.scan(MODEL_ROLLOUTS, f"{model}/{version}/"))
+
 
 EVENTS = (RolloutPlanned, RolloutMoved)

@@ -9,7 +9,7 @@ import msgspec
 
 from flyball.errors import Conflict
 from flyball.records.base import Event, Fold, Projection, Recorded
-from flyball.records.rollouts import ROLLOUTS, RolloutMoved, RolloutPlanned, RolloutRow, RolloutState
+from flyball.records.rollouts import ROLLOUTS, RolloutMoved, RolloutPlanned, RolloutRow, RolloutState, put_rollout
 from flyball.records.versions import MODELS, ModelRow
 from flyball.rollout.states import HELD, TERMINAL, require
 
@@ -34,7 +34,7 @@ def planned(projection: Projection, recorded: Recorded) -> None:
         decided_at=recorded.at,
         by=recorded.actor,
     )
-    projection.put(ROLLOUTS, event.rollout, row)
+    put_rollout(projection, row)
     model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
     projection.put(MODELS, event.model, msgspec.structs.replace(model, rollout=event.rollout))
 
@@ -51,9 +51,8 @@ def moved(projection: Projection, recorded: Recorded) -> None:
     resume = None
     if event.target in HELD:
         resume = row.resume if event.source in HELD else event.source
-    projection.put(
-        ROLLOUTS,
-        event.rollout,
+    put_rollout(
+        projection,
         msgspec.structs.replace(
             row,
             state=event.target,
