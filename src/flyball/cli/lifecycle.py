@@ -87,7 +87,7 @@ def judge(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Have a version judged by the gates that are declared now, which have not judged it. The loop does it; it costs no training."""
+    """Judge a version by the present gates. Of one that was judged by others only; the loop does it, and it costs no training."""
     out, acting = Output(as_json=as_json, quiet=quiet), Acting(reason, dry_run, key)
     common.must_say("--reason", reason, "a judging needs a reason")
     with common.opened(_named(project, version), env) as wired:
