@@ -232,3 +232,15 @@ def test_versions_are_searched(api: Served) -> None:
     assert api.get("/models/demand/versions?search=mae%3E1e9").json()["items"] == []
     refused = api.get("/models/demand/versions?search=acuracy%3E0.7")
     assert (refused.status_code, "accuracy" in refused.json()["fix"]) == (422, True), refused.text
+
+
+@pytest.mark.parametrize("what", ["runs", "rollouts", "incidents"])
+def test_a_token_for_another_model_is_told_no_id_of_what_it_may_not_see(api: Served, what: str) -> None:
+    stranger = api.token("elsewhere", Role.VIEWER, models=("nothing-here",))
+    ids = [one[what[:-1]] for one in api.get(f"/{what}").json()["items"]]
+    told = api.get(f"/{what}/nosuch", token=stranger)
+    assert told.status_code == 404
+    assert not [one for one in ids if one in told.text]
+    if what == "runs":
+        assert ids
+        assert api.get(f"/runs/{ids[0][-4:]}", token=stranger).status_code == 404, "nor is it found by its end"

@@ -44,6 +44,10 @@ class Asked:
         """The reason that was sent, if any."""
         return str(getattr(self.body, "reason", ""))
 
+    def sees(self, model: str) -> bool:
+        """Whether the caller's token is for this model."""
+        return may_read(self.caller, model) is None
+
     def must_see(self, model: str) -> None:
         """Raise Refused where the caller's token is not for this model."""
         refused = may_read(self.caller, model)

@@ -117,7 +117,7 @@ def _again(asked: Asked, body: bodies.Training) -> RunSpec:
 
 def cancel_run(asked: Asked) -> Answer:
     """Stop a run that has not ended."""
-    row = lookup.run(asked.state(), asked.path["run"])
+    row = lookup.run(asked.state(), asked.path["run"], asked.sees)
     asked.must_see(row.model)
     command = CancelRun(id=asked.command, actor=asked.caller.actor, run=row.run, reason=asked.reason or "no reason was given")
     receipt, _ = _give(asked, command, decide_cancel_run)
@@ -184,7 +184,7 @@ def abort(asked: Asked) -> Answer:
 
 
 def _steer(asked: Asked, verb: orders.SteerVerb) -> Answer:
-    row = lookup.rollout(asked.state(), asked.path["rollout"])
+    row = lookup.rollout(asked.state(), asked.path["rollout"], asked.sees)
     asked.must_see(row.model)
     command, decide = orders.steer(asked.ports, row, verb, command=asked.command, actor=asked.caller.actor, reason=asked.reason)
     receipt, _ = _give(asked, command, decide)
@@ -209,7 +209,7 @@ def review(asked: Asked) -> Answer:
 
 
 def _settle(asked: Asked, verb: orders.SettleVerb, text: str) -> Answer:
-    row = lookup.incident(asked.state(), asked.path["incident"])
+    row = lookup.incident(asked.state(), asked.path["incident"], asked.sees)
     asked.must_see(row.model)
     command, decide = orders.settle(row, verb, command=asked.command, actor=asked.caller.actor, text=text)
     receipt, _ = _give(asked, command, decide)

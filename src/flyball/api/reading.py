@@ -95,7 +95,7 @@ def runs(asked: Asked) -> Answer:
 
 def run(asked: Asked) -> Answer:
     """One run, with its result."""
-    row = lookup.run(asked.state(), asked.path["run"])
+    row = lookup.run(asked.state(), asked.path["run"], asked.sees)
     asked.must_see(row.model)
     result = None
     if row.result:
@@ -106,7 +106,7 @@ def run(asked: Asked) -> Answer:
 
 def run_log(asked: Asked) -> Answer:
     """What a run has written so far, from `offset` on; the header `Flyball-Next-Offset` says where the next part begins."""
-    row = lookup.run(asked.state(), asked.path["run"])
+    row = lookup.run(asked.state(), asked.path["run"], asked.sees)
     asked.must_see(row.model)
     offset = _number(asked, "offset")
     part = b""
@@ -126,7 +126,7 @@ def rollouts(asked: Asked) -> Answer:
 def rollout(asked: Asked) -> Answer:
     """One rollout, by its id, or by its model the newest."""
     state = asked.state()
-    row = lookup.rollout(state, asked.path["rollout"])
+    row = lookup.rollout(state, asked.path["rollout"], asked.sees)
     asked.must_see(row.model)
     evidence = load(asked.ports.memory).evidence(row.rollout)
     return Answer(answers.Rollout(rollout=row, readings=lookup.readings_of(asked.ports, state, row, evidence), counts=evidence))
@@ -274,7 +274,7 @@ def incidents(asked: Asked) -> Answer:
 
 def incident(asked: Asked) -> Answer:
     """One incident, with everything that was noted on it."""
-    row = lookup.incident(asked.state(), asked.path["incident"])
+    row = lookup.incident(asked.state(), asked.path["incident"], asked.sees)
     asked.must_see(row.model)
     return Answer(row)
 

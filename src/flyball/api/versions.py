@@ -57,7 +57,7 @@ def compare(asked: Asked) -> Answer:
 
 def compare_runs(asked: Asked) -> Answer:
     """Two runs side by side, likewise."""
-    rows = [lookup.run(asked.state(), asked.path[name]) for name in ("run", "other")]
+    rows = [lookup.run(asked.state(), asked.path[name], asked.sees) for name in ("run", "other")]
     for row in rows:
         asked.must_see(row.model)
     return Answer(side_by_side(*(sides.of_run(asked.ports, row) for row in rows)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -55,7 +56,7 @@ def show(incident: Incident, *, env: Env = "", project: Project = HERE, as_json:
     """One incident. Its cause as far as it is known, its clocks, and everything that was noted on it."""
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project, env) as wired:
-        row, now = lookup.incident(wired.ports.ledger.state(), incident), wired.ports.clock.now()
+        row, now = lookup.incident(wired.ports.ledger.state(), incident, partial(common.may_see, wired)), wired.ports.clock.now()
         common.must_see(wired, row.model)
         out.line(f"{row.incident}  {row.model}   {row.state.value}   {row.what}")
         for name, value in (
@@ -142,7 +143,7 @@ def _settle(
         common.must_say("--text", text, "a review needs a text", why="an empty one teaches nobody")
     with common.opened(project, env) as wired:
         ports = wired.ports
-        row = lookup.incident(ports.ledger.state(), incident)
+        row = lookup.incident(ports.ledger.state(), incident, partial(common.may_see, wired))
         common.must_see(wired, row.model)
         command, decide = orders.settle(
             row, verb, command=common.command_id(wired, acting, f"{verb} {incident}"), actor=wired.caller.actor, text=text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -61,7 +62,7 @@ def show(rollout: Rollout, *, env: Env = "", project: Project = HERE, as_json: J
     with common.opened(project, env) as wired:
         ports = wired.ports
         state, now = ports.ledger.state(), ports.clock.now()
-        row = lookup.rollout(state, rollout)
+        row = lookup.rollout(state, rollout, partial(common.may_see, wired))
         common.must_see(wired, row.model)
         evidence = load(ports.memory).evidence(row.rollout)
         found = lookup.readings_of(ports, state, row, evidence)
@@ -80,7 +81,7 @@ def show(rollout: Rollout, *, env: Env = "", project: Project = HERE, as_json: J
 def _act(rollout: str, verb: orders.SteerVerb, acting: Acting, *, project: Path, env: str, out: Output, yes: bool = True) -> int:
     with common.opened(project, env) as wired:
         ports = wired.ports
-        row = lookup.rollout(ports.ledger.state(), rollout)
+        row = lookup.rollout(ports.ledger.state(), rollout, partial(common.may_see, wired))
         common.must_see(wired, row.model)
         question = f"abort {row.rollout} ({row.model} {_versions(row)})?"
         if verb == "abort" and not acting.dry_run and not common.sure(question, yes=yes):

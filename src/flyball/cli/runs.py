@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
@@ -206,7 +207,7 @@ def cancel(
 
 
 def _found(wired: Wired, name: str) -> RunRow:
-    row = lookup.run(wired.ports.ledger.state(), name)
+    row = lookup.run(wired.ports.ledger.state(), name, partial(common.may_see, wired))
     common.must_see(wired, row.model)
     return row
 

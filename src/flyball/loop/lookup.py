@@ -114,22 +114,22 @@ def version(state: State, ref: ModelRef) -> VersionRow:
     return found
 
 
-def rollout(state: State, name: str) -> RolloutRow:
-    """The rollout of an id, of an id's unmistakable end, or the newest of a model. Raises NotFound."""
+def rollout(state: State, name: str, sees: Callable[[str], bool] = lambda _model: True) -> RolloutRow:
+    """The rollout of an id, of an id's unmistakable end, or the newest of a model. Only ids of models that the caller `sees` are guessed and told. Raises NotFound."""
     found = state.get(ROLLOUTS, name)
     if found is not None:
         return found
-    rows = dict(state.scan(ROLLOUTS))
+    rows = {key: row for key, row in state.scan(ROLLOUTS) if sees(row.model)}
     of_model = [row for row in rows.values() if row.model == name]
     if of_model:
         return active_rollout(state, parse_ref(name).model) or max(of_model, key=lambda row: row.planned_at)
     return _by_end("rollout", rows, name)
 
 
-def incident(state: State, name: str) -> IncidentRow:
-    """The incident of an id, or of an id's unmistakable end. Raises NotFound."""
+def incident(state: State, name: str, sees: Callable[[str], bool] = lambda _model: True) -> IncidentRow:
+    """The incident of an id, or of an id's unmistakable end; see `rollout`. Raises NotFound."""
     found = state.get(INCIDENTS, name)
-    return found if found is not None else _by_end("incident", dict(state.scan(INCIDENTS)), name)
+    return found if found is not None else _by_end("incident", {key: row for key, row in state.scan(INCIDENTS) if sees(row.model)}, name)
 
 
 def _by_end(what: str, rows: Mapping[str, RowT], end: str) -> RowT:
@@ -140,10 +140,10 @@ def _by_end(what: str, rows: Mapping[str, RowT], end: str) -> RowT:
     raise missing(what, end, list(rows))
 
 
-def run(state: State, name: str) -> RunRow:
-    """The run of an id, or of an id's unmistakable end. Raises NotFound."""
+def run(state: State, name: str, sees: Callable[[str], bool] = lambda _model: True) -> RunRow:
+    """The run of an id, or of an id's unmistakable end; see `rollout`. Raises NotFound."""
     found = state.get(RUNS, name)
-    return found if found is not None else _by_end("run", dict(state.scan(RUNS)), name)
+    return found if found is not None else _by_end("run", {key: row for key, row in state.scan(RUNS) if sees(row.model)}, name)
 
 
 def reused(state: State, row: RunRow) -> str:
