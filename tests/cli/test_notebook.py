@@ -111,6 +111,20 @@ def test_what_goes_wrong_is_told_as_on_the_command_line(new, cells, says: str):
     assert says in ended.stderr
 
 
+@pytest.mark.process
+def test_a_model_in_cells_that_cannot_be_declared_leaves_the_loop_file_as_it_was(new, flyball):
+    file = new / "loops" / "notebook_power_cells.py"
+    broken = [*CELLS[:-1], CELLS[-1].replace('label="demand"', 'label="demnd"'), "power.fit()"]
+    ended = process(new, broken)
+    assert "demnd" in ended.stderr
+    assert not file.exists()
+    assert flyball("check", "--project", new).code == 0
+    assert process(new, [*CELLS, "power.fit()"]).returncode == 0
+    held = file.read_text()
+    assert process(new, broken).returncode == 1
+    assert file.read_text() == held
+
+
 def test_what_a_model_needs_is_taken_from_cells_and_nothing_else():
     text = loop_text([*CELLS, "other = 7", "del plots", "broken ("], "power")
     assert text.splitlines()[0] == "import flyball as fb"

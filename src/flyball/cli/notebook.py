@@ -100,12 +100,14 @@ def _project(model: Model, project: Path) -> Iterator[Wired]:
     """The project, in which the model is declared as this process holds it."""
     with common.opened(project) as wired:
         name, cells = _name_in_cells(model, wired.root)
-        if name:
-            _write(wired.root, model.name, loop_text(cells, name))
+        written = _write(wired.root, model.name, loop_text(cells, name)) if name else None
         compilation = declare(wired)
         row = wired.ports.ledger.state().get(DECLARATIONS, model.name)
         broken = [file for file in compilation.broken if file.stops(model.name)]
         if broken:
+            if written is not None:
+                # what was tried in cells is nobody's loop file
+                written.restore()
             raise DeclarationError(f"{broken[0].file} cannot be used", fix="flyball check", problems=broken[0].problems)
         if not name and row is not None and codec.digests(codec.encode(model)).version != row.version_digest:
             raise BadInput(
@@ -145,10 +147,27 @@ def _cells(main: Any) -> list[str]:
     return [Path(home).read_text(encoding="utf-8")]
 
 
-def _write(root: Path, model: str, text: str) -> None:
+@dataclass(frozen=True)
+class _Written:
+    """A file that was written, and what it held before; None: it was not there."""
+
+    path: Path
+    former: str | None
+
+    def restore(self) -> None:
+        """As it was."""
+        if self.former is None:
+            self.path.unlink(missing_ok=True)
+        else:
+            self.path.write_text(self.former, encoding="utf-8")
+
+
+def _write(root: Path, model: str, text: str) -> _Written:
     """Write the loop file of a model that is declared in cells; one that says the same is left alone."""
     path = root / "loops" / f"notebook_{model.replace('-', '_')}.py"
     whole = f'"""{model}, as cells of a notebook declare it: written by model.fit(), and written again by the next."""\n\n{text}'
-    if not path.exists() or path.read_text(encoding="utf-8") != whole:
+    former = path.read_text(encoding="utf-8") if path.exists() else None
+    if former != whole:
         path.parent.mkdir(exist_ok=True)
         path.write_text(whole, encoding="utf-8")
+    return _Written(path, former)
