@@ -401,3 +401,11 @@ def test_a_plan_that_rests_on_the_gate_waits_for_no_labels(make) -> None:
 def test_the_rollout_that_is_written_when_none_is_tests_quality(make, task: str) -> None:
     model = make(task=task, label="up", rollout=None, gates=[], monitors=[], retrain=None)
     assert [item.what for item in warnings(model) if "rollout" in item.what or "live test" in item.what] == []
+
+
+def test_a_gap_is_held_to_a_number_and_not_asked_for_within_a_slice_where_rows_are_counted(make) -> None:
+    against = make(gates=[fb.metric("recall").gap("day") <= fb.champion + 0.02])
+    assert any("a gap is compared with a number" in each for each in said(against)), said(against)
+    live = make(monitors=[fb.metric("recall").by("day").gap("day") <= 0.1])
+    assert any("a gap is not known within a slice there" in each for each in said(live)), said(live)
+    assert said(make(gates=[fb.metric("recall").by("day").gap("day").upper <= 0.1])) == []

@@ -8,6 +8,7 @@ import pytest
 
 from flyball.declare.checks import Drift, approval, at_release, baseline, champion, metric
 from flyball.declare.functions import Function
+from flyball.evaluation.fairness import groups
 from flyball.evaluation.gates import judge
 from flyball.evaluation.holdout import Holdout, Measured
 from flyball.evaluation.persons import Approved
@@ -362,3 +363,104 @@ def test_equalised_odds_are_the_larger_of_the_gaps_in_recall_and_in_false_positi
     assert found.why.startswith("false_positive_rate f 0.")
     recall = judge([metric("recall").gap("sex") <= 0.1], Holdout(frame, "binary", classes=(0, 1)))[0]
     assert recall.outcome == PASS
+
+
+def _regions(wrong: str = "") -> pl.DataFrame:
+    """200 rows each of n and s, answered rightly but for those of one region."""
+    y, region = np.tile([0, 1], 200), np.repeat(["n", "s"], 200)
+    return pl.DataFrame({"y": y, "value": np.where(region == wrong, 1 - y, y), "region": region})
+
+
+def test_a_value_that_is_declared_and_has_no_row_is_insufficient_in_its_slice():
+    gate, declared = metric("accuracy").by("region") >= 0.5, {"region": ("n", "s", "w")}
+
+    found = judge([gate], Holdout(_regions(), "binary", declared=declared))
+    assert [(each.slice, each.outcome) for each in found] == [("region=n", PASS), ("region=s", PASS), ("region=w", INSUFFICIENT)]
+    assert found[2].why == "region w: n=0: none of the rows that judge has this value"
+    assert combine(judge([gate], Holdout(_regions(), "binary"))) == PASS, "of values that nobody declared those there are judged"
+
+
+def test_of_a_boolean_slice_both_values_are_judged():
+    frame = _regions().with_columns(far=pl.lit(value=False))
+
+    found = judge([metric("accuracy").by("far") >= 0.5], Holdout(frame, "binary"))
+    assert {each.slice: each.outcome for each in found} == {"far=false": PASS, "far=true": INSUFFICIENT}
+
+
+def test_a_value_of_which_the_champion_has_seen_every_row_is_insufficient_in_its_slice():
+    frame = _regions(wrong="s").with_columns(champion_value=pl.when(pl.col("region") == "n").then(pl.col("y")))
+
+    found = judge([metric("accuracy").by("region") >= champion - 0.05], Holdout(frame, "binary", slices=("region",)))
+    assert {each.slice: each.outcome for each in found} == {"region=n": PASS, "region=s": INSUFFICIENT}
+
+
+def test_a_declared_group_without_a_row_keeps_a_gap_from_passing():
+    gate = metric("positive_rate").gap("region") <= 0.1
+
+    assert one(gate, _regions()).outcome == PASS
+    found = one(gate, _regions(), declared={"region": ("n", "s", "w")})
+    assert found.outcome == INSUFFICIENT
+    assert "w: n=0" in found.why
+
+
+def test_a_gap_is_judged_in_each_value_of_the_slices_that_it_names():
+    sex, region, y = np.tile(["f", "m"], 2_000), np.repeat(["n", "s"], 2_000), np.repeat(np.tile([0, 1], 1_000), 2)
+    # in the north men are called negative, in the south women: no gap in the whole, one in each
+    missed = ((region == "n") == (sex == "m")) & (y == 1) & (np.arange(4_000) % 8 < 4)
+    frame = pl.DataFrame({"y": y, "value": np.where(missed, 0, y), "sex": sex, "region": region})
+
+    assert one(metric("recall").gap("sex") <= 0.1, frame).outcome == PASS
+    found = judge([metric("recall").by("region").gap("sex") <= 0.1], Holdout(frame, "binary"))
+    assert [(each.slice, each.outcome) for each in found] == [("region=n", FAIL), ("region=s", FAIL)]
+    assert found[0].why.startswith("region n: m 0.5"), found[0].why
+
+
+def test_a_gap_that_is_too_wide_fails_though_another_group_is_too_small():
+    frame = _two_groups(0.2, 0.6).with_columns(sex=pl.when(pl.int_range(pl.len()) < 25).then(pl.lit("x")).otherwise("sex"))
+    declared = {"sex": ("f", "m", "x")}
+
+    for gate in (metric("positive_rate").gap("sex") <= 0.1, metric("positive_rate").gap("sex").upper <= 0.1):
+        found = one(gate, frame, classes=(0, 1), declared=declared)
+        assert found.outcome == FAIL, found
+        assert "x: n=25 < 100" in found.why
+    wide = metric("positive_rate").gap("sex") <= 0.5
+    assert one(wide, frame, classes=(0, 1), declared=declared).outcome == INSUFFICIENT, "few rows are enough to fail, never to pass"
+
+
+def test_a_gap_across_many_numbers_is_one_between_the_groups_of_the_report():
+    frame = _two_groups(0.3, 0.3).with_columns(age=pl.Series(np.random.default_rng(1).uniform(18, 90, 2_000)))
+
+    found = one(metric("positive_rate").gap("age") <= 0.3, frame, classes=(0, 1))
+    assert found.outcome == PASS, found.why
+    named = [each.value for each in groups(Holdout(frame, "binary", classes=(0, 1)).new, frame["age"], protected=False).groups]
+    assert len(named) == 5
+    assert any(found.why.startswith(f"{name} 0.") for name in named), (found.why, named)
+    texts = frame.with_columns(who=pl.format("person {}", pl.int_range(pl.len())))
+    assert one(metric("positive_rate").gap("who") <= 0.3, texts, classes=(0, 1)).outcome == INSUFFICIENT
+
+
+def test_what_is_told_of_many_groups_is_bounded():
+    frame = _two_groups(0.3, 0.3).with_columns(part=pl.format("a part with a long name, {}", pl.int_range(pl.len()) % 40))
+
+    found = one(metric("positive_rate").gap("part") <= 0.3, frame, classes=(0, 1))
+    assert found.outcome == INSUFFICIENT
+    assert len(found.why) < 600
+    assert len(found.estimate.why) < 600
+
+
+def test_a_gap_against_another_version_is_insufficient_for_the_first_one_too():
+    assert one(metric("positive_rate").gap("sex") <= champion + 0.02, _two_groups(0.3, 0.3)).outcome == INSUFFICIENT
+
+
+def test_of_alternatives_a_comparison_without_a_champion_leaves_the_others_to_decide(binary):
+    frame, beside = binary(400, 0.8), metric("accuracy") >= champion
+
+    def outcome(gate):
+        return judge([gate], Holdout(frame, "binary"))[0].outcome
+
+    assert outcome((metric("accuracy") >= 0.999) | beside) == FAIL
+    assert outcome(beside | (metric("accuracy") >= 0.5)) == PASS
+    assert outcome(approval("lead") | beside) == INSUFFICIENT
+    assert outcome(beside | (metric("roc_auc") >= champion)) == PASS, "the first version has nothing else to be judged by"
+    why = judge([(metric("accuracy") >= 0.999) | beside], Holdout(frame, "binary"))[0].why
+    assert "accuracy ≥ champion: not judged (no champion yet" in why

@@ -5,6 +5,10 @@ import datetime as dt
 import numpy as np
 import polars as pl
 
+from flyball.declare.checks import metric
+from flyball.evaluation.gates import judge
+from flyball.evaluation.holdout import Holdout
+from flyball.evaluation.slices import by_slice
 from flyball.evaluation.values import FEW, MOST, OTHERS, few_values, text_of
 
 
@@ -18,7 +22,7 @@ def test_text_booleans_and_few_numbers_keep_their_values_and_nulls_are_one():
     assert named(pl.Series(["a", None, "b", "a"])) == ["a", "null", "b", "a"]
     assert named(pl.Series([True, None, False])) == ["true", "null", "false"]
     assert named(pl.Series([2, None, 1])) == ["2", "null", "1"]
-    assert named(pl.Series([2.5, 1.0, float("nan")])) == ["2.5", "1", "nan"]
+    assert named(pl.Series([2.5, 1.0, float("nan")])) == ["2.5", "1.0", "nan"]
     assert named(pl.Series(["a", "b"], dtype=pl.Enum(["b", "a"]))) == ["a", "b"]
 
 
@@ -65,3 +69,13 @@ def test_times_and_lists_and_empty_columns_have_no_values():
 
 def test_values_are_written_as_people_write_them():
     assert [text_of(each) for each in (None, True, 3, 2.50, "x")] == ["null", "true", "3", "2.5", "x"]
+
+
+def test_a_value_has_one_name_in_gates_reports_and_live_counts():
+    frame = pl.DataFrame({"y": [0, 1] * 100, "value": [0, 1] * 100, "rate": [2.0, 1234567.25] * 100})
+    wanted = ["rate=2.0", "rate=1234567.25"]
+
+    judged = judge([metric("accuracy").by("rate") >= 0.5], Holdout(frame, "binary"))
+    assert [each.slice for each in judged] == wanted
+    assert list(by_slice("binary", frame, ["rate"])) == wanted
+    assert frame.select(pl.format("rate={}", "rate")).to_series().unique(maintain_order=True).to_list() == wanted

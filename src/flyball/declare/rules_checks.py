@@ -96,6 +96,8 @@ def _metric(model: Model, place: str, check: Check) -> Iterator[Found]:
     for part in check.metric.slices:
         if part not in model.slice_names:
             yield Found(f'{sentence}: "{part}" is not a slice', "", near(part, model.slice_names).replace("nothing", "no slice"))
+    if check.metric.of_gap:
+        yield from _gap(place, check, sentence)
     if check.metric.of_gap and check.metric.of_gap not in {*model.data.columns, *model.slice_names}:
         yield Found(f'{sentence}: "{check.metric.of_gap}" is not a column', "", near(check.metric.of_gap, model.data.columns))
     if isinstance(check.bound, Reference) and check.bound.of not in _REFERENCES[place]:
@@ -110,6 +112,16 @@ def _metric(model: Model, place: str, check: Check) -> Iterator[Found]:
             }[place],
             f"compare with {allowed} or a number",
         )
+
+
+def _gap(place: str, check: Check, sentence: str) -> Iterator[Found]:
+    """A gap is held to a number; live it is known of all rows together. What of it is not counted live is told as not built."""
+    if place == "gates" and isinstance(check.bound, Reference):
+        why = f"two gaps are not compared in pairs of rows: whether one is wider than that of {check.bound.of} could never be shown"
+        yield Found(f"{sentence}: a gap is compared with a number", why, f"write {check.metric.name}'s gap with a number, such as <= 0.1")
+    if place != "gates" and check.metric.slices:
+        why = "live rows are counted by the values of one slice at a time"
+        yield Found(f"{sentence}: a gap is not known within a slice there", why, "make it a gate, or leave .by out")
 
 
 def _of_run(place: str, check: Check, sentence: str) -> Iterator[Found]:

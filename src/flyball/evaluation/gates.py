@@ -22,7 +22,7 @@ from flyball.evaluation.holdout import Holdout, Measured
 from flyball.evaluation.persons import NONE_GIVEN, Approved, approved, blank_text
 from flyball.evaluation.row_gates import on_rows
 from flyball.evaluation.run_gates import on_run
-from flyball.evaluation.verdicts import combine, insufficient, why_of
+from flyball.evaluation.verdicts import NO_CHAMPION, combine, insufficient, why_of
 from flyball.records.estimates import Asked, Outcome, Verdict
 from flyball.records.versions import BLANKS
 
@@ -55,10 +55,14 @@ def _approval(gate: Approval, approvals: Sequence[Approved]) -> Verdict:
 
 
 def _any_of(gate: AnyOf, parts: Sequence[tuple[Verdict, ...]]) -> Verdict:
-    outcomes = [combine(part) for part in parts]
+    open_ = [all(verdict.why == NO_CHAMPION for verdict in part) for part in parts]
+    # a comparison that nobody can make yet decides nothing where another alternative is judged
+    judged = [part for part, one in zip(parts, open_, strict=True) if not one] or parts
+    outcomes = [combine(part) for part in judged]
     outcome = next(each for each in (Outcome.PASS, Outcome.INSUFFICIENT, Outcome.FAIL) if each in outcomes)
-    best = parts[outcomes.index(outcome)]
-    why = "; or ".join(f"{check}: {found} ({why_of(part)})" for check, found, part in zip(gate.checks, outcomes, parts, strict=True))
+    best = judged[outcomes.index(outcome)]
+    told = ["not judged" if one and not all(open_) else str(combine(part)) for part, one in zip(parts, open_, strict=True)]
+    why = "; or ".join(f"{check}: {found} ({why_of(part)})" for check, found, part in zip(gate.checks, told, parts, strict=True))
     asks = tuple(dict.fromkeys(asked for part in parts for verdict in part for asked in verdict.asks))
     blanks = max((verdict.blanks for part in parts for verdict in part if verdict.blanks is not None), default=None)
     return Verdict(
@@ -92,7 +96,7 @@ def judge(
     """The verdicts of all gates, in order: one for each gate, one for each value of a slice that a gate names (`slice` is `column=value`).
 
     A gate against the champion also gives a failing verdict for each slice in `holdout.slices` that is clearly worse though no gate names it. A
-    gate against a champion passes where there is none. `approvals`: the yes of persons other than the author (the caller leaves the author's out).
+    gate against a champion passes where there is none; as an alternative (`a | b`) it leaves the others to decide then. `approvals`: the yes of persons other than the author (the caller leaves the author's out).
     `measured`: what the run measured beside the hold-out. A function as a gate takes `holdout.frame`. Raises BadInput when the hold-out lacks y or has text for a numeric task.
     """
     required = {column for gate in gates if isinstance(gate, Check) for column in gate.metric.slices}

@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import numpy as np
 import polars as pl
 
 from flyball.evaluation.answers import Answers, Label, Rows, answers
+from flyball.evaluation.values import rows_by, with_declared
 from flyball.records.estimates import Estimate
-
-MOST_VALUES = 200
-"""A slice is a column of few values; beyond this it is not one."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +18,8 @@ class Holdout:
     """Rows to judge on: columns y, value, score, base_value, base_score, champion_value, champion_score and the slice columns.
 
     Without `champion_value` there is no champion; it is null on rows that the champion has seen. `slices`: declared slices, all of them watched against a clear loss. `classes`: ascending, the
-    last positive. `group`: column of the entity that rows share, or empty. `costs`: what an
-    error costs, by kind.
+    last positive. `group`: column of the entity that rows share, or empty. `costs`: what an error costs, by kind. `declared`: the values that a slice is
+    declared to have, by column. `unpaired`: of `paired` rows, all of which they are a part.
     """
 
     frame: pl.DataFrame
@@ -31,6 +28,8 @@ class Holdout:
     classes: tuple[Label, ...] = ()
     group: str = ""
     costs: Mapping[str, float] = field(default_factory=dict)
+    declared: Mapping[str, tuple[Label, ...]] = field(default_factory=dict)
+    unpaired: pl.DataFrame | None = None
 
     def _answers(self, prefix: str) -> Answers | None:
         if f"{prefix}value" not in self.frame.columns:
@@ -60,24 +59,32 @@ class Holdout:
         """The rows to which the champion has answers: all but those that it has seen."""
         if "champion_value" not in self.frame.columns or not self.frame["champion_value"].null_count():
             return self
-        return replace(self, frame=self.frame.filter(pl.col("champion_value").is_not_null()))
+        return replace(self, frame=self.frame.filter(pl.col("champion_value").is_not_null()), unpaired=self.frame)
 
     @cached_property
     def baseline(self) -> Answers | None:
         """The baseline's answers to the same rows."""
         return self._answers("base_")
 
+    def column(self, name: str) -> pl.Series:
+        """A column of the rows that have a label, which are those of the answers."""
+        return _labelled(self.frame, name)
+
+    def expected(self, name: str) -> tuple[Label, ...]:
+        """The values that a column is declared to have: of a boolean both."""
+        return self.declared.get(name, (False, True) if self.frame.schema[name] == pl.Boolean else ())
+
     def values(self, column: str) -> list[tuple[str, Rows]]:
-        """Each value of a slice column as text, with the numbers of its rows, in order; nulls are a value of their own."""
-        labelled = self.frame.filter(pl.col("y").is_not_null()).select(pl.col(column)).with_row_index("__row")
-        parts = labelled.group_by(column).agg("__row").sort(column, nulls_last=True)
-        return [
-            (_text(value), np.asarray(rows.to_numpy(), dtype=np.int64)) for value, rows in zip(parts[column], parts["__row"], strict=True)
-        ]
+        """Each value of a slice column as text, with the numbers of its rows, in order; nulls are a value of their own.
+
+        A value that is declared, or that only rows have which the champion has seen, is there without rows: nobody has judged it.
+        """
+        everywhere = self.frame if self.unpaired is None else self.unpaired
+        return rows_by(self.column(column), with_declared(_labelled(everywhere, column), self.expected(column)))
 
 
-def _text(value: object) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+def _labelled(frame: pl.DataFrame, column: str) -> pl.Series:
+    return frame.filter(pl.col("y").is_not_null())[column]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import polars as pl
 from flyball.declare.metrics import CLASSES
 from flyball.evaluation.answers import Answers, Label
 from flyball.evaluation.rows import TINY
-from flyball.evaluation.values import few_values, said, text_of
+from flyball.evaluation.values import few_values, rounded, said, text_of
 from flyball.records.evaluation import Confusion, Mistakes, WorstRow
 from flyball.stats.logspace import Floats
 
@@ -76,7 +76,7 @@ def _worst(loss: Floats, frame: pl.DataFrame, columns: Mapping[str, pl.Series]) 
             truth=frame["y"][row],
             answer=frame["value"][row],
             loss=float(loss[row]),
-            features={name: text_of(series[row])[:80] for name, series in columns.items()},
+            features={name: rounded(series[row])[:80] for name, series in columns.items()},
         )
         for row in rows
     )

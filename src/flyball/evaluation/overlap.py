@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from flyball.evaluation.values import text_of
 from flyball.records.estimates import Estimate
 from flyball.stats.intervals import wilson
 
@@ -44,7 +45,7 @@ def shared_groups(train: pl.Series, held: pl.Series) -> Estimate:
 
 def class_shares(y: pl.Series, classes: tuple[int | str | bool, ...]) -> dict[str, float]:
     """Each class's share of the labels."""
-    return {told(name): float((y == name).sum()) / max(len(y), 1) for name in classes}
+    return {text_of(name): float((y == name).sum()) / max(len(y), 1) for name in classes}
 
 
 def rarest(y: pl.Series, classes: tuple[int | str | bool, ...]) -> Estimate:
@@ -53,12 +54,7 @@ def rarest(y: pl.Series, classes: tuple[int | str | bool, ...]) -> Estimate:
     if not counts or not len(y):
         return Estimate(value=None, why="there are no labels")
     name = min(counts, key=lambda each: counts[each])
-    return share(counts[name], len(y), f"class {told(name)}: {counts[name]:,} of {len(y):,} training rows")
-
-
-def told(name: object) -> str:
-    """A class as text."""
-    return str(name).lower() if isinstance(name, bool) else str(name)
+    return share(counts[name], len(y), f"class {text_of(name)}: {counts[name]:,} of {len(y):,} training rows")
 
 
 def share(count: int, n: int, why: str) -> Estimate:

@@ -16,9 +16,10 @@ from flyball.declare.checks import Check, Reference
 from flyball.declare.metrics import CLASSES, at_k, metric_info
 from flyball.evaluation.answers import Answers
 from flyball.evaluation.comparison import LEAST_ROWS, too_little
-from flyball.evaluation.holdout import MOST_VALUES, Holdout
+from flyball.evaluation.holdout import Holdout
 from flyball.evaluation.metrics import estimate
 from flyball.evaluation.rows import row_values
+from flyball.evaluation.values import MOST_VALUES
 from flyball.stats import clusters, delong, power
 from flyball.stats.betting import labels_to_promote
 from flyball.stats.intervals import Z_ONE_SIDED

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import msgspec
+import numpy as np
 
 from flyball.declare.checks import Check, Reference
+from flyball.errors import BadInput
 from flyball.evaluation import comparison
-from flyball.evaluation.answers import Answers
+from flyball.evaluation.answers import Answers, Rows
 from flyball.evaluation.comparison import Compared, too_little
+from flyball.evaluation.fairness import split
 from flyball.evaluation.gaps import gap
-from flyball.evaluation.holdout import MOST_VALUES, Holdout
+from flyball.evaluation.holdout import Holdout
 from flyball.evaluation.metrics import estimate
-from flyball.evaluation.verdicts import against_number, insufficient, no_champion
+from flyball.evaluation.values import MOST_VALUES
+from flyball.evaluation.verdicts import against_number, insufficient, no_champion, shortened
 from flyball.records.estimates import Outcome, Verdict
 from flyball.stats.multiplicity import holm
 
 
 def _whole(check: Check, new: Answers, other: Answers | None, slice_: str) -> Verdict:
     """One check on one set of rows."""
-    name, where = check.metric.name, f"{slice_.replace('=', ' ')}: " if slice_ else ""
+    name, where = check.metric.name, _where(slice_)
     lack = too_little(name, new)
     if not isinstance(check.bound, Reference):
         found = estimate(name, new)
@@ -80,26 +86,56 @@ def _watched_slices(check: Check, holdout: Holdout, required: set[str], new: Ans
     return failing, f"; {small} of {small + len(tested)} slices too small to watch" if small else ""
 
 
-def _gap(check: Check, holdout: Holdout, new: Answers) -> Verdict:
-    if isinstance(check.bound, Reference):
-        return insufficient(check, "a gap is compared with a number")
-    if check.metric.of_gap not in holdout.frame.columns:
-        return insufficient(check, f'the hold-out has no column "{check.metric.of_gap}"')
-    parts = [(value, new.take(rows)) for value, rows in holdout.values(check.metric.of_gap)]
+def _gap(check: Check, holdout: Holdout, new: Answers) -> tuple[Verdict, ...]:
+    """The gap between the groups of a column: of all rows, or in each value of the slices that the check names."""
+    column, bound = check.metric.of_gap, check.bound
+    if isinstance(bound, Reference):
+        return (insufficient(check, "a gap is compared with a number"),)
+    if column not in holdout.frame.columns:
+        return (insufficient(check, f'the hold-out has no column "{column}"'),)
+    try:
+        groups = split(holdout.column(column), holdout.expected(column))
+    except BadInput as error:
+        return (insufficient(check, f"{error.what}: {error.why}"),)
+
+    def within(rows: Rows, slice_: str) -> Verdict:
+        return _between(check, bound, [(name, new.take(np.intersect1d(of, rows, assume_unique=True))) for name, of in groups], slice_)
+
+    if not check.metric.slices:
+        return (within(np.arange(new.n), ""),)
+    return tuple(verdict for name in check.metric.slices for verdict in _by_slice(check, holdout, name, within))
+
+
+def _between(check: Check, bound: float, parts: Sequence[tuple[str, Answers]], slice_: str) -> Verdict:
+    """The gap between groups. One that is too small keeps the gap from passing, not from failing: with more of its rows the gap can only be wider."""
     found = gap(check.metric.name, parts)
-    outcome, why = against_number(check, check.bound, found.estimate, found.one_sided, found.lacking)
-    return Verdict(check=str(check), outcome=outcome, estimate=found.estimate, why=f"{found.between}: {why}" if found.between else why)
+    low, lacking = found.one_sided.low, shortened(found.lacking)
+    beyond = bool(lacking) and check.op in ("<=", "<") and low is not None and not comparison.holds(check.op, low, bound)
+    figure = msgspec.structs.replace(found.estimate, why=shortened(found.estimate.why))
+    outcome, why = against_number(check, bound, figure, found.one_sided, "" if beyond else lacking)
+    why = f"{found.between}: {why}" if found.between else why
+    why = f"{why}, whatever the groups that are too small ({lacking})" if beyond else why
+    return Verdict(check=str(check), outcome=outcome, slice=slice_, estimate=figure, why=_where(slice_) + why)
 
 
-def _by_slice(check: Check, holdout: Holdout, column: str, new: Answers, other: Answers | None) -> list[Verdict]:
+def _where(slice_: str) -> str:
+    return f"{slice_.replace('=', ' ')}: " if slice_ else ""
+
+
+def _by_slice(check: Check, holdout: Holdout, column: str, of: Callable[[Rows, str], Verdict]) -> list[Verdict]:
     if column not in holdout.frame.columns:
         return [insufficient(check, f'the hold-out has no slice "{column}"', column)]
     values = holdout.values(column)
     if len(values) > MOST_VALUES:
         return [insufficient(check, f"{column} has {len(values)} values; a slice is a column of at most {MOST_VALUES}", column)]
-    if not values:
+    if not holdout.column(column).len():
         return [insufficient(check, "n=0: the hold-out has no labelled rows", column)]
-    return [_whole(check, new.take(rows), other.take(rows) if other else None, f"{column}={value}") for value, rows in values]
+    return [of(rows, f"{column}={value}") if rows.size else _absent(check, f"{column}={value}") for value, rows in values]
+
+
+def _absent(check: Check, slice_: str) -> Verdict:
+    """A value that should be judged and has no rows: it is declared, or the champion has seen all of them."""
+    return insufficient(check, f"{_where(slice_)}n=0: none of the rows that judge has this value", slice_)
 
 
 def on_rows(check: Check, holdout: Holdout, required: set[str]) -> tuple[Verdict, ...]:
@@ -108,7 +144,7 @@ def on_rows(check: Check, holdout: Holdout, required: set[str]) -> tuple[Verdict
     `required`: the slices that gates name; the others are watched against a clear loss where the check compares with the champion.
     """
     reference = check.bound.of if isinstance(check.bound, Reference) else ""
-    if reference == "champion":
+    if reference == "champion" and not check.metric.of_gap:
         if holdout.champion is None:
             return (no_champion(check),)
         holdout = holdout.paired
@@ -120,7 +156,7 @@ def on_rows(check: Check, holdout: Holdout, required: set[str]) -> tuple[Verdict
     if new is None:
         return (insufficient(check, "the hold-out has no answers of the candidate"),)
     if check.metric.of_gap:
-        return (_gap(check, holdout, new),)
+        return _gap(check, holdout, new)
     if reference == "baseline" and new.constant and not too_little(check.metric.name, new):
         found = estimate(check.metric.name, new)
         why = "every row got one and the same answer: a constant is a baseline itself, and shows nothing that was learned"
@@ -132,4 +168,8 @@ def on_rows(check: Check, holdout: Holdout, required: set[str]) -> tuple[Verdict
             return (whole,)
         failing, note = _watched_slices(check, holdout, required, new, other)
         return (msgspec.structs.replace(whole, why=whole.why + note), *failing)
-    return tuple(verdict for column in check.metric.slices for verdict in _by_slice(check, holdout, column, new, other))
+
+    def within(rows: Rows, slice_: str) -> Verdict:
+        return _whole(check, new.take(rows), other.take(rows) if other else None, slice_)
+
+    return tuple(verdict for column in check.metric.slices for verdict in _by_slice(check, holdout, column, within))

@@ -15,11 +15,9 @@ from flyball.errors import BadInput
 from flyball.evaluation.answers import Answers, Label, answers
 from flyball.evaluation.metrics import estimate, from_counts, known, mean_of_sums
 from flyball.evaluation.rows import row_values
+from flyball.evaluation.values import MOST_VALUES, text_of
 from flyball.records.estimates import Estimate
 from flyball.records.monitoring import Quality
-
-MOST_VALUES = 200
-"""Values of a column beyond the most frequent ones are left out: they would be slices of nobody's interest."""
 
 COUNTS = {"binary": ("accuracy", "precision", "recall", "f1", "positive_rate"), "multiclass": ("accuracy",)}
 """What one group-by gives for tasks with classes; numbers get mae and rmse."""
@@ -122,7 +120,6 @@ def by_slice(
         apart = _apart(frame[column], table["__value"], found, singles)
         for row in table.sort("__value", nulls_last=True).iter_rows(named=True):
             value = row["__value"]
-            text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
             measured = _estimates(row, summed) | apart.get(value, {})
-            out[f"{column}={text}"] = {name: measured[name] for name in names if name in measured}
+            out[f"{column}={text_of(value)}"] = {name: measured[name] for name in names if name in measured}
     return out

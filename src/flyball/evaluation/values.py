@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+
+from flyball.evaluation.answers import Rows
 
 FEW = 20
 """Numbers of up to so many different values are values; of more, they are cut into bins."""
@@ -23,6 +26,9 @@ MOST = 50
 
 OTHERS = "any other"
 
+MOST_VALUES = 200
+"""A slice is a column of few values: of more, a report has the most frequent, and a gate judges none."""
+
 
 class Values(NamedTuple):
     """`names`: what the values are called; `codes`: shape (n,), the place of each row's value in `names`."""
@@ -32,16 +38,21 @@ class Values(NamedTuple):
 
 
 def text_of(value: object) -> str:
-    """One value of a column, for people.
+    """The one name of a column's value, wherever it is told: live rows are counted under it as well.
 
-    >>> text_of(None), text_of(True), text_of(2.50)
-    ('null', 'true', '2.5')
+    >>> text_of(None), text_of(True), text_of(2.50), text_of(1234567.5)
+    ('null', 'true', '2.5', '1234567.5')
     """
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def rounded(value: object) -> str:
+    """A value to look at, which names nothing.
+
+    >>> rounded(1234567.5), rounded("a")
+    ('1.23457e+06', 'a')
+    """
+    return f"{value:.6g}" if isinstance(value, float) else text_of(value)
 
 
 def said(column: str, value: str) -> str:
@@ -72,6 +83,26 @@ def few_values(column: pl.Series, bins: int = BINS) -> Values | None:
     return None
 
 
+def with_declared(present: pl.Series, declared: Sequence[object]) -> pl.Series:
+    """The values that a column has and those that it is declared to have, each once, in order, a null last."""
+    if not declared:
+        return present.unique().sort(nulls_last=True)
+    there = present.cast(pl.Series(declared, strict=False).dtype) if present.dtype == pl.Null else present
+    more = pl.Series(there.name, declared, dtype=there.dtype, strict=False).drop_nulls()
+    return pl.concat([there, more]).unique().sort(nulls_last=True)
+
+
+def rows_by(column: pl.Series, kept: pl.Series) -> list[tuple[str, Rows]]:
+    """Each of the `kept` values as text, with the numbers of the column's rows that have it, which may be none."""
+    rows = pl.DataFrame({"value": column.cast(kept.dtype)}).with_row_index("row").group_by("value").agg("row")
+    found = pl.DataFrame({"value": kept}).join(rows, on="value", how="left", nulls_equal=True, maintain_order="left")
+    none = np.empty(0, np.int64)
+    return [
+        (text_of(value), none if of is None else np.asarray(of.to_numpy(), dtype=np.int64))
+        for value, of in zip(found["value"], found["row"], strict=True)
+    ]
+
+
 def _coded(column: pl.Series, kept: pl.Series) -> Values:
     """Codes of the `kept` values, and one more for all others where there are any."""
     places = pl.Series(np.arange(len(kept)))
@@ -85,7 +116,7 @@ def _binned(column: pl.Series, bins: int) -> Values:
     present = numbers[~np.isnan(numbers)]
     edges = np.unique(np.quantile(present, np.arange(1, bins) / bins, method="inverted_cdf"))
     codes = np.searchsorted(edges, numbers, side="left").astype(np.int64)
-    shown = [text_of(float(edge)) for edge in edges]
+    shown = [rounded(float(edge)) for edge in edges]
     names = [f"≤ {shown[0]}", *(f"({low}, {high}]" for low, high in itertools.pairwise(shown)), f"> {shown[-1]}"]
     if present.size < numbers.size:
         codes[np.isnan(numbers)] = len(names)

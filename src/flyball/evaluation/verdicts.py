@@ -17,9 +17,20 @@ def insufficient(check: Sentence, why: str, slice_: str = "") -> Verdict:
     return Verdict(check=str(check), outcome=Outcome.INSUFFICIENT, slice=slice_, why=why)
 
 
+NO_CHAMPION = "no champion yet: there is nothing to compare with"
+
+
 def no_champion(check: Check) -> Verdict:
     """A comparison with a champion where there is none."""
-    return Verdict(check=str(check), outcome=Outcome.PASS, why="no champion yet: there is nothing to compare with")
+    return Verdict(check=str(check), outcome=Outcome.PASS, why=NO_CHAMPION)
+
+
+_LONGEST = 400
+
+
+def shortened(text: str) -> str:
+    """What is told of many groups, as far as a verdict has room for it."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def against_number(check: Check, bound: float, found: Estimate, one_sided: Estimate, lack: str) -> tuple[Outcome, str]:

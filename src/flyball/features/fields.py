@@ -75,6 +75,18 @@ def slices(model: Model) -> dict[str, pl.Expr]:
     return {part.name: expression(part.name if part.expression is None else part.expression) for part in model.slices}
 
 
+def declared_values(model: Model) -> dict[str, tuple[Usual, ...]]:
+    """The values that are declared (`one_of`) of each slice, and of each column whose groups are compared, that is a column of the data set."""
+    columns = model.data.columns
+    named = {name: name for name in gap_columns(model)}
+    for name, made in slices(model).items():
+        read = roots(made)
+        if len(read) == 1 and made.meta.eq(pl.col(read[0])):
+            named[name] = read[0]
+    values = {name: columns[root].one_of for name, root in named.items() if root in columns}
+    return {name: tuple(found) for name, found in values.items() if found}
+
+
 def gap_columns(model: Model) -> list[str]:
     """Columns whose groups are compared and that are no slices: no caller sends them, and they never reach `fit`."""
     return [name for name in group_columns(model) if name in model.data.columns and name not in model.slice_names]

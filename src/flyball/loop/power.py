@@ -24,6 +24,7 @@ from flyball.errors import BadInput, Corrupt, NotFound, Problem, Unavailable
 from flyball.evaluation import power
 from flyball.evaluation.comparison import number
 from flyball.evaluation.holdout import Holdout
+from flyball.features.fields import declared_values
 from flyball.loop.memory import load
 from flyball.loop.ports import Ports
 from flyball.monitoring.slabs import within
@@ -216,7 +217,12 @@ def _holdout(model: Model, known: Known) -> Holdout | None:
     if model.task == "ranking" and not group:
         return None
     return Holdout(
-        frame, model.task, classes=result.signature.classes, group=group, costs={name: each.amount for name, each in model.costs.items()}
+        frame,
+        model.task,
+        classes=result.signature.classes,
+        group=group,
+        costs={name: each.amount for name, each in model.costs.items()},
+        declared=declared_values(model),
     )
 
 

@@ -25,7 +25,7 @@ from flyball.evaluation.rows import NOT_ASKED
 from flyball.evaluation.slices import by_slice
 from flyball.evaluation.suites import NO_SUITES, Asked, judge_suites
 from flyball.features.assemble import KNOWN
-from flyball.features.fields import gap_columns, last_known_label
+from flyball.features.fields import declared_values, gap_columns, last_known_label
 from flyball.records.estimates import Estimate, Verdict
 from flyball.training.calls import Part
 from flyball.training.predictor import Predictions, Predictor, answers
@@ -156,7 +156,7 @@ def judge_holdout(
             *_told(
                 judge(
                     framing.in_force(model).gates,
-                    Holdout(frame, model.task, slices=slices, classes=classes, group=group, costs=costs),
+                    Holdout(frame, model.task, slices=slices, classes=classes, group=group, costs=costs, declared=declared_values(model)),
                     measured=beside,
                 ),
                 asked,

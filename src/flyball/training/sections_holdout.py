@@ -7,7 +7,7 @@ from flyball.errors import BadInput
 from flyball.evaluation import fairness, weak
 from flyball.evaluation.mistakes import mistakes
 from flyball.evaluation.thresholds import calibration, thresholds
-from flyball.features.fields import group_columns
+from flyball.features.fields import declared_values, group_columns
 from flyball.training.evaluating import Found, Section, Subject
 from flyball.training.judging import amounts
 
@@ -21,11 +21,12 @@ def weak_slices(subject: Subject) -> Found:
 def groups(subject: Subject) -> Found:
     """How the groups of protected columns, and of those that a gate's gap names, are served beside each other."""
     model, made, told = subject.model, [], []
-    names = group_columns(model)
+    names, declared_of = group_columns(model), declared_values(model)
     for name in names:
         declared = model.data.columns.get(name)
         try:
-            found = fairness.groups(subject.answers, subject.frame[name], protected=declared is not None and declared.protected)
+            protected = declared is not None and declared.protected
+            found = fairness.groups(subject.answers, subject.frame[name], protected=protected, declared=declared_of.get(name, ()))
         except BadInput as error:
             told.append(f"{error.what}: {error.why}")
             continue
