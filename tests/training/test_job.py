@@ -134,6 +134,40 @@ def test_a_held_version_is_judged_again_beside_its_champions_answers_to_the_same
     assert new["champion_score"][old.height :].to_list() == released.predict(asked).score.tolist()
 
 
+MEAN = """
+import flyball as fb
+import polars as pl
+from sklearn.linear_model import LogisticRegression
+
+market = fb.Dataset("market", source="data/market.csv", time="ts", columns={"hour": fb.column(int, known_after="-1d"), "up": int})
+
+def later(X: pl.DataFrame) -> pl.DataFrame:
+    return X.with_columns(later=pl.col("hour") - VALUE)
+
+def fit(X: pl.DataFrame, y):
+    print("fitted")
+    return LogisticRegression().fit(X, y)
+
+m = fb.Model("m", task="binary", data=market, label="up", transforms=later, train=fb.Train(fit, window="28d", holdout="7d"), gates=[])
+"""
+
+
+def test_a_transform_that_looks_at_other_rows_ends_the_run_before_anything_is_fitted(project, tmp_path: Path):
+    jobs = Jobs(project(MEAN.replace("VALUE", "pl.col('hour').mean()"), "m"), tmp_path / "home")
+    jobs.start("run_1")
+    seen = jobs.end("run_1")
+    assert (seen.state, seen.code) == ("failed", "not-row-by-row")
+    assert 'transform "later" is not row by row' in seen.why
+    assert "fix  compute it from the row's own columns" in seen.why
+    assert "fitted" not in (tmp_path / "home" / "jobs" / "run_1" / "1" / "log.txt").read_text()
+
+
+def test_a_transform_of_the_row_itself_is_proved_and_fitted(project, tmp_path: Path):
+    jobs = Jobs(project(MEAN.replace("VALUE", "3"), "m"), tmp_path / "home")
+    jobs.start("run_1")
+    assert jobs.end("run_1").state == "succeeded"
+
+
 HANGS = """
 import time
 import flyball as fb

@@ -263,6 +263,7 @@ def run(told: JobInput, folder: Path, *, until: float = float("inf")) -> str:
     from flyball.training.beside import Place
     from flyball.training.cost import Meter, price_of
     from flyball.training.finishing import finished
+    from flyball.training.proving import check_row_by_row
     from flyball.training.searching import Conduct
     from flyball.training.stored import Stored
 
@@ -277,6 +278,7 @@ def run(told: JobInput, folder: Path, *, until: float = float("inf")) -> str:
     frames = Stored(spec.datasets, blobs, scratch)
     champion = load_champion(spec.champion, blobs, scratch) if spec.champion else None
     model = load_model(unpack_code(spec.code, blobs, scratch), spec.file, spec.model)
+    check_row_by_row(model, frames)
     conduct = Conduct(
         until=until,
         at_once=told.at_once,

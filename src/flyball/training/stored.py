@@ -22,6 +22,9 @@ from flyball.training.streamed import training_batches
 MANY: Final = 20_000_000
 """Rows of a model's data sets together, beyond which they are joined piece by piece: slower, and in bounded memory."""
 
+SOME: Final = 10_000
+"""Rows among which a sample is looked for: views look back from each of them."""
+
 
 class Stored(Mapping[str, pl.DataFrame]):
     """Data set name → its rows, loaded once they are asked for. Raises NotFound, Corrupt."""
@@ -60,6 +63,11 @@ class Stored(Mapping[str, pl.DataFrame]):
 
     def _sets(self, model: Model) -> dict[str, Dataset]:
         return {name: data for name, data in made_from(model).items() if name in self._contents}
+
+    def some(self, name: str) -> pl.DataFrame:
+        """Up to SOME rows of a data set: the newest, or of one that is too large to hold those at its beginning."""
+        held = self[name] if self._rows(name) <= MANY else next(iter(self.pieces(name)))
+        return held.tail(SOME)
 
     def pieces(self, name: str) -> Iterable[pl.DataFrame]:
         """The rows of a data set piece by piece, in order; whole where they are held already."""
