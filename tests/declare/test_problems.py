@@ -178,6 +178,7 @@ def lower_x(x, y):
         ({"train": fb.Train(print_xy, predict=lambda model: model)}, "its form is predict(model, X)"),
         ({"costs": {"false_positiv": "4 EUR"}}, 'did you mean "false_positive"?'),
         ({"costs": {"squared_error": "4 EUR"}}, "errors of a binary model are of the kind false_positive or false_negative"),
+        ({"train": fb.Train(print_xy, objective="cost_per_1000")}, 'objective "cost_per_1000": no costs are declared'),
         ({"gates": [fb.metric("size") <= 5]}, 'write a quantity such as "50MB"'),
         ({"gates": [fb.metric("accuracy") >= "50MB"]}, "accuracy is no size"),
         ({"gates": [fb.metric("cost_per_1000") <= "4 EUR"]}, "no costs are declared"),

@@ -12,6 +12,9 @@ from flyball.records.estimates import Outcome
 from flyball.records.evaluation import Report
 from flyball.records.models import Signature
 from flyball.training import artifact
+from flyball.training.calls import Part
+from flyball.training.judging import score
+from flyball.training.predictor import Predictions
 from flyball.training.rejudge import judged
 from flyball.training.run import perform
 
@@ -136,3 +139,11 @@ def test_rows_of_one_entity_count_once_in_the_search_for_a_threshold(project):
     report = codec.decode(made.blobs.get(result.report), Report)
 
     assert "entities have validation rows, too few" in report.decision.why
+
+
+def test_what_errors_cost_may_be_what_a_search_is_judged_by(made):
+    project = made(fit="fit, objective='cost_per_1000'")
+    model = project.model
+    part = Part(X=pl.DataFrame({"a": [0.0] * 4}), y=pl.Series(["no", "no", "yes", "yes"]))
+    given = Predictions(np.array(["yes", "no", "no", "yes"]))
+    assert score(model, part, given, ("no", "yes")) == pytest.approx(-1000 * (1 + 9) / 4)

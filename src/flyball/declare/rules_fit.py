@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from flyball.declare.costs import KINDS, say_costs
 from flyball.declare.functions import Code, Function
 from flyball.declare.metrics import metric_info, metric_names
 from flyball.declare.model import Label, Model
@@ -61,6 +62,8 @@ def fit_rules(model: Model) -> Iterator[Found]:
         yield Found(
             f'objective "{train.objective}" is not a metric of a {model.task} model', "", near(train.objective, metric_names(model.task))
         )
+    if train.objective == "cost_per_1000" and not model.costs and model.task in KINDS:
+        yield Found('objective "cost_per_1000": no costs are declared', "what an error costs is what is searched by", say_costs(model.task))
     yield from _split(model, train)
 
 

@@ -67,7 +67,7 @@ def score(model: Model, part: Part, given: Predictions, classes: tuple[int | str
         return -float(np.mean(np.abs(given.value - y.to_numpy()))) if len(y) else float("-inf")
     lists = [part.group.alias(GROUP)] if model.task == "ranking" and part.group is not None else []
     frame = pl.DataFrame([y.alias("y"), *answers(given), *lists])
-    found = estimate(name, read_answers(model.task, frame, classes=classes, group=GROUP if lists else "")).value
+    found = estimate(name, read_answers(model.task, frame, classes=classes, group=GROUP if lists else "", costs=amounts(model))).value
     info = metric_info(name)
     if found is None:
         return float("-inf")
