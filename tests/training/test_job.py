@@ -168,6 +168,20 @@ def test_a_transform_of_the_row_itself_is_proved_and_fitted(project, tmp_path: P
     assert jobs.end("run_1").state == "succeeded"
 
 
+HASHED = MEAN.replace("transforms=later, ", "").replace('print("fitted")', 'print("hash of a text", hash("depth"))')
+
+
+def test_a_fit_that_rests_on_the_hash_of_a_text_has_the_same_in_every_run(project, tmp_path: Path):
+    jobs = Jobs(project(HASHED, "m"), tmp_path / "home")
+    seen = set()
+    for run, seed in (("run_1", 1), ("run_2", 2)):
+        jobs.start(run, seed=seed)
+        assert jobs.end(run).state == "succeeded"
+        log = (tmp_path / "home" / "jobs" / run / "1" / "log.txt").read_text()
+        seen |= {line for line in log.splitlines() if line.startswith("hash of a text")}
+    assert len(seen) == 1
+
+
 HANGS = """
 import time
 import flyball as fb

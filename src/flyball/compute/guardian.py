@@ -34,12 +34,14 @@ ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
 )
 """Environment of a process that shares its processors: the libraries below would start a thread for each of them."""
+SAME_HASHES = {"PYTHONHASHSEED": "0"}
+"""Environment of whatever runs a model's code: a fit or an answer that rests on the hash of a text is the same in every process, so what was judged is what is served."""
 _PR_SET_PDEATHSIG = 1
 
 
 def outside() -> dict[str, str]:
-    """The environment for a process that runs a user's code: without the secret that lets its holder give commands."""
-    return {name: value for name, value in os.environ.items() if name != "FLYBALL_TOKEN"}
+    """The environment for a process that runs a user's code: without the secret that lets its holder give commands, and with the hashes of every other."""
+    return {name: value for name, value in os.environ.items() if name != "FLYBALL_TOKEN"} | SAME_HASHES
 
 
 def write_json(path: Path, value: object) -> None:

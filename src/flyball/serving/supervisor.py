@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from flyball.compute.guardian import ONE_THREAD
+from flyball.compute.guardian import ONE_THREAD, SAME_HASHES
 from flyball.errors import Conflict, FlyballError, Interrupted, Refused, kind_of, problem
 from flyball.serving.address import reach, url_of
 from flyball.serving.children import Child, Spare
@@ -38,7 +38,7 @@ CONTROL_WAIT_S = 5.0
 """How long the control plane lets the workers of the last `up` go first: who answers requests needs the processor more than who decides."""
 
 _LISTEN_BACKLOG = 2048
-_ONE_THREAD = {**ONE_THREAD, "POLARS_MAX_THREADS": "1"}
+_ONE_THREAD = {**ONE_THREAD, **SAME_HASHES, "POLARS_MAX_THREADS": "1"}
 """A worker predicts small batches: threads would only fight for the cores."""
 
 
