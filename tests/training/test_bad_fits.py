@@ -69,6 +69,8 @@ def answering(give: str) -> str:
         ("raise ValueError('bad luck')", "fit-failed", "fit raised ValueError: bad luck"),
         ("raise MemoryError()", "fit-failed", "MemoryError"),
         ("raise RecursionError('deep')", "fit-failed", "RecursionError"),
+        ("raise KeyboardInterrupt()", "fit-failed", "fit raised KeyboardInterrupt"),
+        ("raise GeneratorExit()", "fit-failed", "fit raised GeneratorExit"),
         ("sys.exit(3)", "fit-failed", r"fit called sys.exit\(3\)"),
         ("sys.exit()", "fit-failed", r"fit called sys.exit\(\)"),
         ("pass", "fit-failed", "fit returned None"),

@@ -182,6 +182,14 @@ def test_a_fit_that_rests_on_the_hash_of_a_text_has_the_same_in_every_run(projec
     assert len(seen) == 1
 
 
+def test_a_reason_that_no_encoding_has_is_told_all_the_same(project, tmp_path: Path):
+    jobs = Jobs(project(HANGS.replace("time.sleep(600)", "raise ValueError('bad ' + chr(0xd800) + ' luck')"), "m"), tmp_path / "home")
+    jobs.start("run_1")
+    seen = jobs.end("run_1")
+    assert (seen.state, seen.code) == ("failed", "fit-failed")
+    assert "fit raised ValueError: bad ? luck" in seen.why
+
+
 HANGS = """
 import time
 import flyball as fb

@@ -113,9 +113,9 @@ def call_fit(code: Code, part: Part, valid: Part, parameters: Mapping[str, Any],
     try:
         with _seeded(seed):
             fitted = code(**arguments, **parameters)
-    except Stopped:
+    except (Stopped, Pruned, OutOfTime):
         raise
-    except (Exception, SystemExit) as error:  # the user's own fit runs here: whatever it raises is theirs to read
+    except BaseException as error:  # the user's own fit runs here: whatever it raises is theirs to read
         raise BadInput(
             f"fit called sys.exit({error})" if isinstance(error, SystemExit) else f"fit raised {type(error).__name__}: {error}",
             why=f"on {part.X.height} rows and {part.X.width} columns, with {_shown(parameters)}; at {_place(error)}",

@@ -222,6 +222,8 @@ def _ending(seen: JobObservation) -> str:
 
 def main() -> int:
     """Entry point; the working directory is the job's folder."""
+    from flyball.training.calls import Stopped
+
     signal.signal(signal.SIGTERM, _stop)
     folder = Path.cwd()
     job = codec.decode((folder / "spec.json").read_bytes(), JobSpec)
@@ -229,12 +231,14 @@ def main() -> int:
     try:
         result = run(told, folder, until=time.monotonic() + job.deadline / 1e6 if job.deadline else float("inf"))
     except FlyballError as error:
-        _write(folder / FAILURE, Outcome(why=str(error), code=error.code))
-        print(error, flush=True)
+        _write(folder / FAILURE, Outcome(why=_written(str(error)), code=error.code))
+        print(_written(str(error)), flush=True)
         return 1
-    except Exception as error:  # noqa: BLE001 - a loop file's own code ran here: the log shows where, the run says what
+    except Stopped:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a loop file's own code ran here, and may exit: the log shows where, the run says what
         traceback.print_exc()
-        _write(folder / FAILURE, Outcome(why=f"{type(error).__name__}: {error}; see the run's log", code="run-failed"))
+        _write(folder / FAILURE, Outcome(why=_written(f"{type(error).__name__}: {error}; see the run's log"), code="run-failed"))
         return 1
     _write(folder / RESULT, Outcome(result=result))
     return 0
@@ -377,6 +381,11 @@ def _remembered(memo: Path, blobs: Blobs, *, priced: bool) -> str:
     except (FileNotFoundError, NotFound, Corrupt, msgspec.ValidationError, msgspec.DecodeError):
         return ""
     return found
+
+
+def _written(text: str) -> str:
+    """Text that can be written down: a user's code may say what no encoding has."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _write(path: Path, record: Record) -> None:

@@ -21,7 +21,7 @@ from flyball.declare.functions import Function
 from flyball.declare.model import Model
 from flyball.errors import BadInput
 from flyball.records.models import Signature
-from flyball.training.calls import Stopped
+from flyball.training.calls import OutOfTime, Pruned, Stopped
 
 Values = npt.NDArray[Any]
 Scores = npt.NDArray[np.float64]
@@ -78,9 +78,9 @@ class Predictor:
             return self._read(np.empty(0), 0)
         try:
             raw = self._ask(self.form(X))
-        except Stopped:
+        except (Stopped, Pruned, OutOfTime):
             raise
-        except (Exception, SystemExit) as error:  # the user's own object answers here: whatever it raises is theirs to read
+        except BaseException as error:  # the user's own object answers here: whatever it raises is theirs to read
             raise BadInput(
                 f'model "{self.model.name}" failed to predict {X.height} rows: {type(error).__name__}: {error}',
                 why="it was raised by what fit returned, or by predict=",
