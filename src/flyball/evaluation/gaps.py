@@ -1,4 +1,8 @@
-"""The gap of a metric between the groups of a column: the largest minus the smallest, with bounds that hold for all pairs of groups at once."""
+"""The gap of a metric between the groups of a column: the largest minus the smallest, with bounds that hold for all pairs of groups at once.
+
+The bounds of a difference are put together from the groups' own (square-and-add: Newcombe 1998; Zou & Donner 2008), Bonferroni over the pairs: a
+difference of shares then has what Wilson's interval has, and two groups without an error are not surely alike.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,11 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-from scipy.special import ndtri
-
 from flyball.evaluation.answers import Answers
 from flyball.evaluation.comparison import number, too_little
+from flyball.evaluation.metrics import estimate
 from flyball.evaluation.rows import row_values
 from flyball.records.estimates import Estimate
-from flyball.stats import clusters
 
 PARTS = {"equalised_odds": ("recall", "false_positive_rate")}
 """Metrics that are gaps of several others at once: the largest of them counts."""
@@ -34,7 +35,13 @@ class Gap(NamedTuple):
 class _Group(NamedTuple):
     name: str
     value: str
-    mean: clusters.Mean
+    found: Answers
+    metric: float
+
+    def reach(self, level: float) -> tuple[float, float]:
+        """How far below and above its value the group's metric may lie."""
+        ends = estimate(self.name, self.found, level)
+        return tuple(math.inf if end is None else abs(end - self.metric) for end in (ends.low, ends.high))  # type: ignore[return-value]  # two ends
 
 
 _Pairs = list[tuple[_Group, _Group]]
@@ -42,10 +49,14 @@ _Pairs = list[tuple[_Group, _Group]]
 
 def _ends(pairs: _Pairs, alpha: float) -> tuple[float, float]:
     """Both ends of the gap, each at `alpha`, Bonferroni over the pairs."""
-    z = float(ndtri(1 - alpha / len(pairs)))
-    distances = np.array([abs(a.mean.value - b.mean.value) for a, b in pairs])
-    reach = z * np.array([math.hypot(a.mean.se, b.mean.se) for a, b in pairs])
-    return max(0.0, float(np.max(distances - reach))), float(np.max(distances + reach))
+    level = 1 - 2 * alpha / len(pairs)
+    reach = {id(group): group.reach(level) for pair in pairs for group in pair}
+    low = high = 0.0
+    for one, other in (ordered for pair in pairs for ordered in (pair, pair[::-1])):
+        difference, (down, up), (its_down, its_up) = one.metric - other.metric, reach[id(one)], reach[id(other)]
+        low = max(low, difference - math.hypot(down, its_up))
+        high = max(high, difference + math.hypot(up, its_down))
+    return low, high
 
 
 def gap(name: str, parts: Sequence[tuple[str, Answers]]) -> Gap:
@@ -59,25 +70,23 @@ def gap(name: str, parts: Sequence[tuple[str, Answers]]) -> Gap:
     for part in PARTS.get(name, (name,)):
         short = {value: why for value, found in parts if (why := too_little(part, found))}
         lacking += [f"{value}: {why}" for value, why in short.items()]
-        groups = [
-            _Group(part, value, clusters.mean(row_values(part, found).values, found.groups)) for value, found in parts if value not in short
-        ]
+        groups = [_Group(part, value, found, float(row_values(part, found).values.mean())) for value, found in parts if value not in short]
         pairs += itertools.combinations(groups, 2)
     told = "; ".join(dict.fromkeys(lacking))
     if not pairs:
         nothing = Estimate(value=None, n=n, why=told or "there are fewer than two groups")
         return Gap(nothing, nothing)
     widest = max(pairs, key=_width)
-    one, other = sorted(widest, key=lambda group: group.mean.value)
+    one, other = sorted(widest, key=lambda group: group.metric)
     width, two, single = _width((one, other)), _ends(pairs, 0.025), _ends(pairs, 0.05)
     of = f"{one.name} " if name in PARTS else ""
     return Gap(
         Estimate(value=width, low=two[0], high=two[1], n=n),
         Estimate(value=width, low=single[0], high=single[1], n=n),
         told,
-        f"{of}{one.value} {number(one.mean.value)}, {other.value} {number(other.mean.value)}",
+        f"{of}{one.value} {number(one.metric)}, {other.value} {number(other.metric)}",
     )
 
 
 def _width(pair: tuple[_Group, _Group]) -> float:
-    return abs(pair[0].mean.value - pair[1].mean.value)
+    return abs(pair[0].metric - pair[1].metric)

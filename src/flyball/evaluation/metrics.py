@@ -1,6 +1,7 @@
 """Metrics with intervals: Wilson on counts, DeLong for AUC, t for means, a seeded bootstrap for the rest.
 
-With rows that share an entity every interval is a t interval over the clusters instead.
+With rows that share an entity every interval is a t interval over the clusters instead. None is narrower than what rows unseen leave open
+(`stats/unseen.py`).
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import polars as pl
 
 from flyball.declare.metrics import metric_info, metric_names, recall_at_share
 from flyball.errors import BadInput
+from flyball.evaluation import spreads
 from flyball.evaluation.answers import Answers, Label, answers
 from flyball.evaluation.rows import NOT_ASKED, RowValues, row_values
 from flyball.records.estimates import Estimate
 from flyball.records.monitoring import Quality
-from flyball.stats import clusters, delong
+from flyball.stats import unseen
 from flyball.stats.intervals import Interval, bootstrap, t_interval, wilson
 from flyball.stats.logspace import Floats
 
@@ -71,23 +73,18 @@ def _counted(name: str) -> bool:
 
 
 def _interval(name: str, found: Answers, rows: RowValues, level: float) -> Interval:
-    value = float(rows.values.mean())
-    if found.groups is not None:
-        spread = clusters.mean(rows.values, found.groups)
-        return t_interval(value, spread.se, spread.df, level)
-    if _counted(name):
-        return wilson(round(value * rows.denominator), rows.denominator, level)
-    if name == "roc_auc" and found.score is not None:
-        area = delong.auc(found.y == 1, found.score)
-        return t_interval(value, area.se, math.inf, level)
-    if name in ("f1", "r2"):
-        return _resampled(name, found, level)
-    if name == "rmse":
-        squared = clusters.mean((found.value - found.y) ** 2)
-        low, high = t_interval(squared.value, squared.se, squared.df, level)
+    if found.groups is None and _counted(name):
+        return wilson(round(float(rows.values.mean()) * rows.denominator), rows.denominator, level)
+    if found.groups is None and name == "rmse":
+        squared = RowValues((found.value - found.y) ** 2, found.n, wrong=2 * rows.wrong * float(rows.values.mean()) or rows.wrong**2)
+        low, high = unseen.interval(*spreads.of("", found, squared), level)
         return Interval(math.sqrt(max(0.0, low)), math.sqrt(high))
-    spread = clusters.mean(rows.values)
-    return t_interval(value, spread.se, spread.df, level)
+    ends = unseen.interval(*spreads.of(name, found, rows), level)
+    if found.groups is not None or name not in ("f1", "r2"):
+        return ends
+    # a resample cannot draw what the sample does not have
+    drawn = _resampled(name, found, level)
+    return Interval(min(drawn.low, ends.low), max(drawn.high, ends.high))
 
 
 def _clip(name: str, interval: Interval) -> Interval:

@@ -14,17 +14,18 @@ import numpy as np
 
 from flyball.declare.checks import Check, Reference
 from flyball.declare.metrics import CLASSES, at_k, metric_info
+from flyball.evaluation import spreads
 from flyball.evaluation.answers import Answers
 from flyball.evaluation.comparison import LEAST_ROWS, too_little
 from flyball.evaluation.holdout import Holdout
 from flyball.evaluation.metrics import estimate
-from flyball.evaluation.rows import row_values
+from flyball.evaluation.rows import counted, row_values
 from flyball.evaluation.values import MOST_VALUES
-from flyball.stats import clusters, delong, power
+from flyball.stats import power
 from flyball.stats.betting import labels_to_promote
-from flyball.stats.intervals import Z_ONE_SIDED
 from flyball.stats.logspace import Floats
 from flyball.stats.paired import smallest_margin, smallest_margin_of_mean
+from flyball.stats.unseen import sizes
 
 ASSUMED = 0.10
 """ψ where nobody has measured it: the share of rows on which exactly one of two versions is wrong."""
@@ -138,19 +139,28 @@ def _seen(check: Check, bound: Reference, slice_: str, new: Answers, other: Answ
     if found.value is None:
         return Seen(slice_, new.n, None, lacking=lacking, why=found.why)
     margin = margin_of(check, bound, found.value)
-    if name == "accuracy" and new.groups is None and bound.times == 1:
-        differ = ASSUMED if other is None else float(np.mean(new.correct != other.correct))
-        return Seen(slice_, new.n, accuracy_margin(differ, new.n), margin, lacking)
-    se = _se(name, new, other, bound.times)
-    if se is None or not math.isfinite(se):
-        return Seen(slice_, found.n, None, margin, lacking, "too few rows to tell")
     # of a ranking, lists
-    return Seen(slice_, found.n, smallest_margin_of_mean(se), margin, lacking)
+    least = _smallest(check, bound, new, other)
+    return Seen(slice_, found.n, least, margin, lacking, "" if least is not None else "too few rows to tell")
 
 
-def accuracy_margin(discordant: float, n: int) -> float:
-    """δ_min of accuracy; never below z²/n, which Tango's test asks for where the versions never differed."""
-    return max(smallest_margin(discordant, n), Z_ONE_SIDED**2 / n if n else math.inf)
+def _smallest(check: Check, bound: Reference, new: Answers, other: Answers | None) -> float | None:
+    """δ_min by the test that the gate will make (`comparison.compare`); None where there are too few rows to tell."""
+    name = check.metric.name
+    mine, theirs = counted(name, new), counted(name, other) if other is not None else None
+    if mine is not None and new.groups is None and bound.times == 1 and abs(bound.plus) < 1:
+        if theirs is not None:
+            return smallest_margin(float(np.mean(mine.kept != theirs.kept)), mine.kept.size)
+        share = float(mine.kept.mean())
+        return smallest_margin(ASSUMED if name == "accuracy" else share * (1 - share), mine.kept.size)
+    rows = row_values(name, new)
+    if rows.why or (other is not None and row_values(name, other).why):
+        return None
+    spread = spreads.of(name, new, rows) if other is None else spreads.of_difference(name, new, other, bound.times)
+    if not math.isfinite(spread.mean.se):
+        return None
+    size = sizes(*spread)
+    return smallest_margin_of_mean(spread.mean.se, size.below if check.op in (">=", ">") else size.above)
 
 
 def margin_of(check: Check, bound: Reference, value: float) -> float:
@@ -167,17 +177,6 @@ def margin_of(check: Check, bound: Reference, value: float) -> float:
     return float(f"{margin:.12g}") + 0.0
 
 
-def _se(name: str, new: Answers, other: Answers | None, times: float) -> float | None:
-    """The standard error of new − times × old; with no other version, that of the value itself."""
-    if name == "roc_auc" and new.groups is None and new.score is not None and (other is None or other.score is not None):
-        return delong.auc(new.y == 1, new.score).se if other is None else delong.paired(new.y == 1, new.score, other.score, times=times).se  # type: ignore[arg-type]  # there is a score
-    first = row_values(name, new).values
-    second = row_values(name, other).values if other is not None else None
-    if not first.size or (second is not None and not second.size):
-        return None
-    return clusters.mean(first if second is None else first - times * second, new.groups).se
-
-
 def of_counts(check: Check, rows: Sequence[tuple[str, int]]) -> GatePower | None:
     """What a gate on accuracy can see on so many rows, by slice (empty: the whole), before anything was trained; None for other gates."""
     bound = check.bound
@@ -186,7 +185,7 @@ def of_counts(check: Check, rows: Sequence[tuple[str, int]]) -> GatePower | None
     # with an absolute margin an equal version's value does not matter
     margin = margin_of(check, bound, 0.0)
     parts = tuple(
-        Seen(part, n, accuracy_margin(ASSUMED, n), margin, f"n={n:,} < {LEAST_ROWS}" if n < LEAST_ROWS else "") for part, n in rows
+        Seen(part, n, smallest_margin(ASSUMED, n), margin, f"n={n:,} < {LEAST_ROWS}" if n < LEAST_ROWS else "") for part, n in rows
     )
     return GatePower(check, _assumption("accuracy"), parts) if parts else None
 

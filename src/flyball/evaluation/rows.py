@@ -5,6 +5,7 @@ This one form serves single intervals, paired tests with any margin, and rows th
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -28,13 +29,46 @@ NOT_ASKED = ("there are no scores", "no costs are declared", "it is a gap betwee
 
 class RowValues(NamedTuple):
     """`values`: shape (n,), empty where the metric is not defined and `why` says the reason; `denominator`: rows (of a ranking: lists) the metric
-    divides by. `note`: what a reader of the number should know, such as what was left out.
+    divides by. `note`: what a reader of the number should know, such as what was left out. `wrong`: what a row that goes wrong costs, in the
+    metric's units: 1 of a share, of a loss what a row loses here (the root of the mean square), of a score at least what tossing a coin loses.
     """
 
     values: Floats
     denominator: int
     why: str = ""
     note: str = ""
+    wrong: float = 1.0
+
+
+class Counted(NamedTuple):
+    """A share as its rows: `hits` 1.0 or 0.0 and `among` 1.0 for the rows that it divides by, shapes (n,). Two versions have the same `among`."""
+
+    hits: Floats
+    among: Floats
+    what: str
+
+    @property
+    def kept(self) -> Floats:
+        """The hits of those rows alone."""
+        rows: Floats = self.hits[self.among == 1]
+        return rows
+
+
+def counted(name: str, answers: Answers) -> Counted | None:
+    """A share of rows that the truth alone picks, such as recall of the positives; None for every other metric."""
+    y, share = answers.y, recall_at_share(name)
+    if name == "accuracy" and answers.task in ("binary", "multiclass"):
+        return Counted(answers.correct, np.ones(answers.n), "rows")
+    if answers.task != "binary":
+        return None
+    if share is not None:
+        return None if answers.score is None else Counted(in_top(answers.score, share), y, "positive rows")
+    called = (answers.value == 1).astype(np.float64)
+    if name == "positive_rate":
+        return Counted(called, np.ones(answers.n), "rows")
+    if name == "recall":
+        return Counted(called, y, "positive rows")
+    return Counted(called, 1 - y, "negative rows") if name == "false_positive_rate" else None
 
 
 def _undefined(why: str, denominator: int = 0) -> RowValues:
@@ -58,20 +92,28 @@ def in_top(score: Floats, share: float) -> Floats:
     return flags
 
 
+def _losses(values: Floats, lost: Floats, least: float) -> RowValues:
+    """A mean of losses: `lost` is what each row loses, and `least` what one does at the least that goes wrong, or, of numbers, where none loses anything."""
+    return RowValues(values, values.size, wrong=_root_mean_square(lost) or least)
+
+
+def _root_mean_square(values: Floats) -> float:
+    return float(np.sqrt(np.mean(values * values)))
+
+
 def _scored(name: str, answers: Answers, score: Floats) -> RowValues:
     y = answers.y
     if name == "log_loss":
         happened = score if answers.task == "multiclass" else np.where(y == 1, score, 1 - score)
-        return RowValues(-np.log(np.clip(happened, TINY, 1 - TINY)), answers.n)
+        lost = -np.log(np.clip(happened, TINY, 1 - TINY))
+        return RowValues(lost, answers.n, wrong=max(_root_mean_square(lost), math.log(2)))
     if name == "brier":
-        return RowValues((score - y) ** 2, answers.n)
+        lost = (score - y) ** 2
+        return RowValues(lost, answers.n, wrong=max(_root_mean_square(lost), 0.25))
     if name == "calibration_error":
         table = reliability(y, score)
         signs = np.sign(table.score - table.positive)[table.bin_of]
-        return RowValues(signs * (score - y), answers.n)
-    share = recall_at_share(name)
-    if share is not None:
-        return _ratio(in_top(score, share) * y, y, "positive rows")
+        return RowValues(signs * (score - y), answers.n, wrong=max(_root_mean_square(score - y), 0.5))
     positives = int(y.sum())
     if positives in (0, answers.n):
         return _undefined("all rows are of one class")
@@ -79,18 +121,9 @@ def _scored(name: str, answers: Answers, score: Floats) -> RowValues:
 
 
 def _classes(name: str, answers: Answers) -> RowValues:
-    y, value = answers.y, answers.value
-    if name == "accuracy":
-        return RowValues(answers.correct, answers.n)
-    called = (value == 1).astype(np.float64)
-    if name == "positive_rate":
-        return RowValues(called, answers.n)
+    y, called = answers.y, (answers.value == 1).astype(np.float64)
     if name == "precision":
         return _ratio(called * y, called, "rows called positive")
-    if name == "recall":
-        return _ratio(called * y, y, "positive rows")
-    if name == "false_positive_rate":
-        return _ratio(called * (1 - y), 1 - y, "negative rows")
     if name == "equalised_odds":
         return _undefined("it is a gap between groups")
     return _ratio(2 * called * y, called + y, "positive rows, called or true")
@@ -99,20 +132,24 @@ def _classes(name: str, answers: Answers) -> RowValues:
 def _numbers(name: str, answers: Answers) -> RowValues:
     y, error = answers.y, answers.value - answers.y
     if name == "mae":
-        return RowValues(np.abs(error), answers.n)
+        return _losses(np.abs(error), error, float(y.std()))
     if name == "mape":
         kept = (y != 0).astype(np.float64)
-        return _ratio(np.abs(error) / np.where(y == 0, 1.0, np.abs(y)) * kept, kept, "rows with a truth other than 0")
+        lost = np.abs(error) / np.where(y == 0, 1.0, np.abs(y)) * kept
+        typical = float(np.sqrt(lost @ lost / max(1.0, kept.sum())))
+        return _ratio(lost, kept, "rows with a truth other than 0")._replace(wrong=typical or 1.0)
     squared = error**2
     if name == "rmse":
         value = float(np.sqrt(squared.mean()))
-        return RowValues(value + (squared - value**2) / (2 * value) if value else np.zeros(answers.n), answers.n)
+        if not value:
+            return _losses(error, error, float(y.std()))
+        return _losses(value + (squared - value**2) / (2 * value), squared / (2 * value), 0.0)
     deviation = (y - y.mean()) ** 2
     spread = float(deviation.mean())
     if spread == 0:
         return _undefined("the truth is the same in all rows")
     unexplained = float(squared.mean()) / spread
-    return RowValues(1 - unexplained - (squared - unexplained * deviation) / spread, answers.n)
+    return _losses(1 - unexplained - (squared - unexplained * deviation) / spread, squared / spread, 1.0)
 
 
 def _lists(name: str, answers: Answers) -> RowValues:
@@ -152,14 +189,17 @@ def _cost(answers: Answers) -> RowValues:
         return _undefined("no costs are declared")
     costs = {kind: 1000 * amount for kind, amount in answers.costs.items()}
     if answers.task in ("regression", "forecast"):
-        error = answers.value - answers.y
-        values = costs.get("absolute_error", 0.0) * np.abs(error) + costs.get("squared_error", 0.0) * error**2
-    elif answers.task == "binary":
+        error, spread = answers.value - answers.y, float(answers.y.std())
+        absolute, square = costs.get("absolute_error", 0.0), costs.get("squared_error", 0.0)
+        values = absolute * np.abs(error) + square * error**2
+        return _losses(values, values, absolute * spread + square * spread**2)
+    if answers.task == "binary":
         called, y = answers.value == 1, answers.y
         values = costs.get("false_positive", 0.0) * (called * (1 - y)) + costs.get("false_negative", 0.0) * (~called * y)
     else:
         values = costs.get("false_positive", 0.0) * (1 - answers.correct)
-    return RowValues(values, answers.n)
+    # the dearest error, which may be the one that nobody has seen yet
+    return RowValues(values, answers.n, wrong=max(costs.values()))
 
 
 def _row_values(name: str, answers: Answers) -> RowValues:
@@ -167,6 +207,9 @@ def _row_values(name: str, answers: Answers) -> RowValues:
         return _lists(name, answers)
     if name == "cost_per_1000":
         return _cost(answers)
+    share = counted(name, answers)
+    if share is not None:
+        return RowValues(share.hits, answers.n) if share.among.all() else _ratio(share.hits * share.among, share.among, share.what)
     if name in SCORED or recall_at_share(name) is not None:
         if answers.score is None:
             return _undefined("there are no scores")

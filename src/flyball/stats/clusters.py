@@ -15,12 +15,17 @@ from flyball.stats.logspace import Floats
 
 
 class Mean(NamedTuple):
-    """Mean, its standard error (infinite with fewer than two units), degrees of freedom, independent units (rows or clusters)."""
+    """Mean, its standard error (infinite with fewer than two units), degrees of freedom, independent units (rows or clusters).
+
+    `third`: the sum of the units' cubes over that of their squares, in the mean's units: how large, and to which side, the units are that the spread
+    is made of; 0 where there is none.
+    """
 
     value: float
     se: float
-    df: int
+    df: float
     units: int
+    third: float = 0.0
 
 
 def mean(values: Floats, groups: npt.NDArray[np.int64] | None = None) -> Mean:
@@ -46,4 +51,14 @@ def mean(values: Floats, groups: npt.NDArray[np.int64] | None = None) -> Mean:
     with np.errstate(over="ignore"):
         squares = float(sums @ sums)
     se = math.sqrt(squares * units / (units - 1)) / n if units > 1 else math.inf
-    return Mean(centre, se, units - 1, units)
+    return Mean(centre, se, units - 1, units, _third(sums) / n)
+
+
+def _third(sums: Floats) -> float:
+    """Σs³/Σs², of numbers brought to at most 1 first: cubes leave the floating-point range early."""
+    largest = float(np.max(np.abs(sums)))
+    if not 0 < largest < math.inf:
+        return 0.0
+    scaled = sums / largest
+    squared = scaled * scaled
+    return largest * float(squared @ scaled) / float(squared.sum())

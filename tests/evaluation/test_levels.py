@@ -1,0 +1,123 @@
+"""Gates keep their level where errors are rare: a candidate that is worse by exactly the margin passes about one time in twenty, at most.
+
+The champion is always right and the candidate loses some rows, so a sample often has no spread at all. With 400 draws a level of .067 (Wilson's and
+Tango's own worst, where the margin is just what no error shows) stays below .105 but for one time in a thousand; without regard to what a sample cannot
+have seen each of these is .12 to .5.
+"""
+
+import numpy as np
+import polars as pl
+import pytest
+
+import flyball as fb
+from flyball.declare.checks import Check
+from flyball.evaluation.gates import judge
+from flyball.evaluation.holdout import Holdout
+from flyball.records.estimates import Outcome
+
+DRAWS = 400
+MOST = 0.105
+
+
+def passes(check: Check, make, **holdout) -> float:
+    random = np.random.default_rng(0)
+    kept = {"task": "binary", "classes": (0, 1), **holdout}
+    return float(np.mean([judge([check], Holdout(make(random), **kept))[0].outcome is Outcome.PASS for _ in range(DRAWS)]))
+
+
+def losing(positives: int, negatives: int, share: float, *, of: int = 1, copies: int = 1):
+    """Rows of class `of` that the candidate answers wrongly with chance `share`; `copies`: rows of one entity, which are right or wrong together."""
+
+    def make(random: np.random.Generator) -> pl.DataFrame:
+        y = np.array([1] * positives + [0] * negatives)
+        lost = (y == of) & (random.random(y.size) < share)
+        new = np.where(lost, 1 - y, y)
+        score = np.where(lost, (1 - y) * 0.9, y * 0.8 + 0.1)
+        frame = pl.DataFrame(
+            {"y": y, "value": new, "score": score, "champion_value": y, "champion_score": y * 0.8 + 0.1, "who": range(y.size)}
+        )
+        return pl.concat([frame] * copies)
+
+    return make
+
+
+RECALL, FALSE, ACCURACY = fb.metric("recall"), fb.metric("false_positive_rate"), fb.metric("accuracy")
+
+
+@pytest.mark.parametrize("positives", [30, 60, 100, 200])
+@pytest.mark.parametrize("margin", [0.02, 0.05])
+def test_recall(positives: int, margin: float) -> None:
+    assert passes(fb.champion - margin <= RECALL, losing(positives, 100, margin)) <= MOST
+
+
+@pytest.mark.parametrize("margin", [0.01, 0.03])
+def test_false_positives(margin: float) -> None:
+    assert passes(fb.champion + margin >= FALSE, losing(30, 100, margin, of=0)) <= MOST
+
+
+@pytest.mark.parametrize(("name", "margin"), [("f1", 0.03), ("roc_auc", 0.05), ("precision", 0.05), ("recall_at_30%", 0.05)])
+def test_metrics_with_a_denominator_of_their_own(name: str, margin: float) -> None:
+    # a share of 30% of 200 rows has 60 places, one for each positive
+    lost = {"f1": 2 * margin / (1 + margin), "precision": margin / (1 - margin) * 60 / 140}.get(name, margin)
+    make = losing(60, 140, lost, of=0 if name == "precision" else 1)
+    assert passes(fb.metric(name) >= fb.champion - margin, make) <= MOST
+
+
+@pytest.mark.parametrize("copies", [1, 10])
+@pytest.mark.parametrize("margin", [0.02, 0.03, 0.06])
+def test_rows_that_share_an_entity(copies: int, margin: float) -> None:
+    check, make = fb.champion - margin <= ACCURACY, losing(100, 0, margin, copies=copies)
+    assert passes(check, make, group="who") <= MOST
+    assert passes(ACCURACY.lower >= 1 - margin, make, group="who") <= MOST
+
+
+def test_an_auc_of_one_is_not_certain() -> None:
+    assert passes(fb.metric("roc_auc").lower >= 0.95, losing(60, 100, 0.05)) <= MOST
+
+
+@pytest.mark.parametrize("positives", [30, 60])
+def test_a_gap_between_groups(positives: int) -> None:
+    def make(random: np.random.Generator) -> pl.DataFrame:
+        groups = losing(positives, 100, 0.0)(random), losing(positives, 100, 0.05)(random)
+        return pl.concat([part.with_columns(sex=pl.lit(name)) for name, part in zip("fm", groups, strict=True)])
+
+    assert passes(RECALL.gap("sex").upper <= 0.05, make) <= MOST
+
+
+def test_numbers_of_which_few_differ() -> None:
+    def make(random: np.random.Generator) -> pl.DataFrame:
+        error = random.normal(size=100)
+        return pl.DataFrame({"y": np.zeros(100), "value": error + np.sign(error) * (random.random(100) < 0.02), "champion_value": error})
+
+    assert passes(fb.metric("mae") <= fb.champion + 0.02, make, task="regression") <= MOST
+
+
+@pytest.mark.parametrize("name", ["accuracy", "recall", "precision", "f1", "roc_auc", "brier", "log_loss", "false_positive_rate"])
+def test_a_champion_again_shows_no_margin_that_is_finer_than_its_rows(name: str) -> None:
+    same = losing(30, 70, 0.0)(np.random.default_rng(0))
+    less = name in ("brier", "log_loss", "false_positive_rate")
+
+    def outcome(margin: float) -> Outcome:
+        check = fb.metric(name) <= fb.champion + margin if less else fb.metric(name) >= fb.champion - margin
+        return judge([check], Holdout(same, "binary", classes=(0, 1)))[0].outcome
+
+    assert outcome(0.0001) is Outcome.INSUFFICIENT
+    assert outcome(0.1) is Outcome.PASS
+
+
+def test_what_check_promises_of_equal_answers_the_gate_keeps() -> None:
+    from flyball.evaluation.power import of_gate
+
+    holdout = Holdout(losing(60, 140, 0.0)(np.random.default_rng(0)), "binary", classes=(0, 1))
+    for name in ("accuracy", "recall", "precision", "f1", "roc_auc", "brier"):
+        metric, sign = fb.metric(name), -1 if name == "brier" else 1
+
+        def gate(margin: float, metric=metric, sign=sign) -> Check:
+            return metric >= fb.champion - margin if sign > 0 else metric <= fb.champion + margin
+
+        seen = of_gate(gate(0.01), holdout)
+        assert seen is not None
+        least = seen.worst.smallest
+        assert least is not None
+        assert judge([gate(1.02 * least)], holdout)[0].outcome is Outcome.PASS, name
+        assert judge([gate(0.9 * least)], holdout)[0].outcome is Outcome.INSUFFICIENT, name
