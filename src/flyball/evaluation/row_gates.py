@@ -33,6 +33,8 @@ def _whole(check: Check, new: Answers, other: Answers | None, slice_: str) -> Ve
     if other is None:
         return insufficient(check, f"{where}the hold-out has no answers of the {check.bound.of}", slice_)
     mine, theirs = estimate(name, new), estimate(name, other)
+    if not lack and (theirs_lack := too_little(name, other)):
+        lack = f"{check.bound.of}: {theirs_lack}"
     if mine.value is None or theirs.value is None or lack:
         why = (
             comparison.lacking(comparison.shown(mine), lack)
