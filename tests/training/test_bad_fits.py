@@ -8,8 +8,10 @@ import polars as pl
 import pytest
 
 from flyball.declare.problems import problems
-from flyball.errors import BadInput, FlyballError
+from flyball.errors import BadInput, DeclarationError, FlyballError
+from flyball.records import codec
 from flyball.records.estimates import Outcome
+from flyball.records.training import RunResult
 from flyball.training.calls import Stopped
 from flyball.training.run import execute, perform
 
@@ -88,6 +90,29 @@ def test_a_fit_or_a_model_that_cannot_be_used_is_an_error_with_a_code(project, b
     error = fails(project(loop(body), "m"))
     assert error.code == code
     assert re.search(says, error.what), error.what
+
+
+def test_a_number_that_is_not_finite_is_refused_where_it_is_logged(project):
+    text = loop("run.log(best=float('nan')); return LogisticRegression().fit(X, y)").replace("seed):", "seed, run):")
+    error = fails(project(text, "m"))
+    assert error.code == "fit-failed"
+    assert error.what.startswith("fit raised BadInput: run.log(best=nan) is not finite")
+
+
+def test_a_default_that_is_not_finite_is_refused_before_anything_is_fitted(project):
+    made = project(loop().replace("seed):", "seed, *, c: float = float('inf')):"), "m")
+    with pytest.raises(DeclarationError, match="the default of c is inf") as error:
+        execute(made.spec(), made.model, made.frames, made.blobs)
+    assert error.value.fix
+
+
+def test_windows_whose_objective_is_not_defined_leave_the_longest_and_no_score(project):
+    made = project(loop().replace('TRAIN window="28d"', "").replace('window="28d"', 'objective="roc_auc"'), "m")
+    frame = made.frames["market"]
+    made.frames["market"] = frame.with_columns(up=pl.when(pl.int_range(pl.len()) >= frame.height - 220).then(0).otherwise(pl.col("up")))
+    result = execute(made.spec(), made.model, made.frames, made.blobs)
+    assert (result.window_scores, str(result.window)) == ({}, "120d")
+    assert codec.decode(codec.encode(result), RunResult) == result
 
 
 def test_a_process_that_is_told_to_end_is_not_a_bad_fit(project):

@@ -7,6 +7,7 @@ a hyperparameter with a default. The form of a frame follows the annotation.
 from __future__ import annotations
 
 import inspect
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -47,9 +48,14 @@ class RunLog:
         """Record numbers of this run by name. Raises BadInput for what is no number."""
         for name, value in values.items():
             try:
-                self.values[name] = float(value)
+                number = float(value)
             except (TypeError, ValueError) as error:
                 raise BadInput(f"run.log({name}={value!r}) is not a number", fix="log numbers") from error
+            if not math.isfinite(number):
+                raise BadInput(
+                    f"run.log({name}={value!r}) is not finite", why="a run's result holds numbers", fix="log it only where it is defined"
+                )
+            self.values[name] = number
 
     def report(self, step: int, value: float) -> None:
         """Tell how good the fit is after `step` steps. Raises BadInput for what is no whole step or no number."""
@@ -82,6 +88,12 @@ def hyperparameters(fit: Callable[..., Any]) -> Parameters:
                 f'fit has a parameter "{name}" without a default',
                 why=f"{', '.join(ROLES)} are given by these names; any other parameter is a hyperparameter",
                 fix=f"give it a default: {name}=…",
+            )
+        if isinstance(parameter.default, float) and not math.isfinite(parameter.default):
+            raise DeclarationError(
+                f"fit: the default of {name} is {parameter.default}",
+                why="a run's hyperparameters are written down, and JSON has no such number",
+                fix=f"give it a finite default, or {name}: float | None = None",
             )
         if isinstance(parameter.default, int | float | str | bool):
             found[name] = parameter.default

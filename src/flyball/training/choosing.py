@@ -79,8 +79,10 @@ def choose_by_time(
     if len(windows) > 1:
         for window, each in fitted.items():
             found = score(fitter.model, held, given[window], each.signature.classes)
-            scores[window] = smoothed(spec.window_scores.get(str(window)), found)
-    window = choose(scores) if scores else usable[0]
+            # one that is not defined on these rows says nothing of a window, and no number of it is kept
+            if np.isfinite(found):
+                scores[window] = smoothed(spec.window_scores.get(str(window)), found)
+    window = choose(scores) if scores else max(usable)
     shown = {str(each): value for each, value in scores.items()}
     chosen = Chosen(window, splits[window], parameters, given[window], fitted[window], shown, searched)
     return (_since_change(spec, fitter, chosen, held, times=times, end=end) if train.window == "auto" else None) or chosen
