@@ -6,6 +6,7 @@ Whatever a `fit` returns (an estimator, or any object with its own `predict=`), 
 from __future__ import annotations
 
 import copy
+import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,7 +88,11 @@ class Predictor:
                 fix="try the model on such rows: flyball predict, or model.fit(…) in a notebook",
                 code="unusable-answers",
             ) from error
-        return self._read(_array(raw), X.height)
+        try:
+            given = _array(raw)
+        except ValueError as error:  # rows of several lengths
+            raise self._unusable("what is no array", str(error)) from error
+        return self._read(given, X.height)
 
     def original(self) -> Predictor:
         """The predictor of the estimator itself, where this one asks another form of it."""
@@ -143,9 +148,13 @@ class Predictor:
         if raw.ndim == 0 or len(raw) != rows:
             given = f"{type(raw.item()).__name__} {raw.item()!r}" if raw.ndim == 0 else f"{len(raw)} answers"
             raise self._unusable(f"{given} for {rows} rows", "one answer a row is needed, in order")
+        if raw.dtype.kind == "O" and (odd := [each for each in raw.ravel().tolist() if not isinstance(each, _SCALARS)]):
+            raise self._unusable(f"a {type(odd[0]).__name__}", "an answer is a number, a text or a boolean")
         if not self.signature.classes:
             return self._numbers(raw, rows)
-        if raw.ndim == 2 and raw.shape[1] > 1:
+        if raw.size != rows and raw.ndim != 2:
+            raise self._unusable(f"an array of shape {raw.shape}", "one class or score a row is needed, or one score a class")
+        if raw.ndim == 2 and raw.shape[1] != 1:
             return self._from_scores(_float(raw))
         raw = raw.reshape(rows)
         if self._scores and raw.dtype.kind == "f":
@@ -171,6 +180,8 @@ class Predictor:
                 f"floats are scores, the chance of {classes[1]!r}; classes are given as {type(classes[1]).__name__}" if self._scores else ""
             )
             raise self._unusable("scores outside [0, 1] or NaN", why or "a score is a probability")
+        if len(scores) and float(np.abs(scores.sum(axis=1) - 1).max()) > _NEAR:
+            raise self._unusable("scores that do not add up to 1 in a row", "they are chances of classes, of which one is right")
         value = decided(scores, classes, self.signature.threshold)
         return Predictions(value, scores[:, 1] if len(classes) == 2 else None, scores if len(classes) > 2 else None)
 
@@ -192,6 +203,11 @@ class Predictor:
             code="unusable-answers",
         )
 
+
+_NEAR = 1e-3
+"""How far from 1 the scores of a row may add up to: some are given in few digits."""
+
+_SCALARS = (numbers.Number, str, np.generic)
 
 _PLAIN = (
     "sklearn.linear_model.",
