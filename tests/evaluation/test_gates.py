@@ -482,3 +482,11 @@ def test_of_alternatives_a_comparison_without_a_champion_leaves_the_others_to_de
     assert outcome(beside | (metric("roc_auc") >= champion)) == PASS, "the first version has nothing else to be judged by"
     why = judge([(metric("accuracy") >= 0.999) | beside], Holdout(frame, "binary"))[0].why
     assert "accuracy ≥ champion: not judged (no champion yet" in why
+
+
+def test_a_comparison_says_which_of_the_champions_fits_answered(binary):
+    frame = binary(2_000, 0.85, champion=0.75).with_columns(__champion=pl.lit("champion as it was judged, fitted until 2026-04-15"))
+
+    beside, alone = judge([metric("accuracy") >= champion - 0.02, metric("accuracy") >= 0.5], Holdout(frame, "binary"))
+    assert beside.why.endswith("; champion as it was judged, fitted until 2026-04-15")
+    assert "champion" not in alone.why

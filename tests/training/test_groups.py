@@ -64,7 +64,7 @@ def outcome(model: fb.Model, seed: int) -> Outcome:
         columns["__group"] = [0, 0, *customer]
     rows = Assembled(pl.DataFrame(columns), ("x",), 0)
     cut = Split(start=0, inner=2, valid=2, stop=2, holdout=2, end=n + 2)
-    theirs = cast("Any", SimpleNamespace(predict=lambda _: Predictions(value=champion)))
+    theirs = cast("Any", SimpleNamespace(predict=lambda _: Predictions(value=champion), model=model, judged=None, trained_until=0))
     frame = holdout_frame(model, Predictions(value=candidate), rows, cut, champion=(theirs, rows.frame[2:]))
     return judge_holdout(model, frame, (0, 1)).verdicts[0].outcome
 

@@ -132,6 +132,7 @@ def test_a_held_version_is_judged_again_beside_its_champions_answers_to_the_same
     rows = assemble(released.model, after.frames, as_of=late)
     asked = rows.frame.filter(pl.col("__time").is_in(new["__time"][old.height :].implode())).select(rows.features)
     assert new["champion_score"][old.height :].to_list() == released.predict(asked).score.tolist()
+    assert set(new["__champion"][old.height :].str.head(len("champion as it answers"))) == {"champion as it answers"}
 
 
 MEAN = """

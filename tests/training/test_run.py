@@ -8,7 +8,7 @@ import msgspec
 import polars as pl
 import pytest
 
-from flyball.clock import Span
+from flyball.clock import Span, rfc3339
 from flyball.errors import BadInput, DeclarationError, Refused
 from flyball.records import codec
 from flyball.records.estimates import Outcome
@@ -88,6 +88,9 @@ def test_a_champion_that_was_fitted_on_the_hold_out_is_compared_as_it_was_before
     again = perform(bikes.spec(), bikes.model, bikes.frames, bikes.blobs, champion=champion).result
     # the same fit twice: with the released champion, which has seen these rows, the new one would look worse
     assert again.champion == again.metrics
+    compared = [each.why for each in again.verdicts if "champion" in each.check]
+    until = rfc3339(champion.judged.trained_until)[:10]
+    assert [why.endswith(f"; champion as it was judged, fitted until {until}") for why in compared] == [True], compared
     released = artifact.load(first.result.artifact, bikes.blobs, tmp_path / "scratch")
     unfair = perform(bikes.spec(), bikes.model, bikes.frames, bikes.blobs, champion=released).result
     assert unfair.champion == {}
@@ -126,6 +129,7 @@ def test_a_champion_that_is_older_than_the_hold_out_is_compared_as_released(bike
     earlier = bikes.spec().as_of - int(Span.parse("8d")) // step * step
     first = perform(bikes.spec(as_of=earlier), bikes.model, bikes.frames, None, package=False)
     later = perform(bikes.spec(), bikes.model, bikes.frames, None, package=False, champion=first.predictor)
+    assert "; champion as it answers, fitted until " in later.result.verdicts[0].why
     rows = assemble(bikes.model, bikes.frames, as_of=bikes.spec().as_of)
     held = rows.frame.tail(later.holdout.height).select(rows.features)
     assert later.holdout["champion_value"].to_list() == first.predictor.predict(held).value.tolist()

@@ -12,6 +12,9 @@ from flyball.evaluation.answers import Answers, Label, Rows, answers
 from flyball.evaluation.values import rows_by, with_declared
 from flyball.records.estimates import Estimate
 
+FIT = "__champion"
+"""The column that says which of the champion's fits answered a row."""
+
 
 @dataclass(frozen=True)
 class Holdout:
@@ -65,6 +68,11 @@ class Holdout:
     def baseline(self) -> Answers | None:
         """The baseline's answers to the same rows."""
         return self._answers("base_")
+
+    @property
+    def fits(self) -> str:
+        """Which of the champion's fits answered, as text; empty where the evidence does not say."""
+        return " and ".join(self.frame[FIT].drop_nulls().unique().sort().to_list()) if FIT in self.frame.columns else ""
 
     def column(self, name: str) -> pl.Series:
         """A column of the rows that have a label, which are those of the answers."""

@@ -143,8 +143,16 @@ def _absent(check: Check, slice_: str) -> Verdict:
 def on_rows(check: Check, holdout: Holdout, required: set[str]) -> tuple[Verdict, ...]:
     """The verdicts of a check of a metric of rows: one for the whole, or one for each value of its slices.
 
-    `required`: the slices that gates name; the others are watched against a clear loss where the check compares with the champion.
+    `required`: the slices that gates name; the others are watched against a clear loss where the check compares with the champion, and each verdict
+    then says which of its fits was compared.
     """
+    found, fits = _on_rows(check, holdout, required), holdout.paired.fits
+    if not fits or not isinstance(check.bound, Reference) or check.bound.of != "champion":
+        return found
+    return tuple(msgspec.structs.replace(one, why=f"{one.why}; {fits}") if one.reference is not None else one for one in found)
+
+
+def _on_rows(check: Check, holdout: Holdout, required: set[str]) -> tuple[Verdict, ...]:
     reference = check.bound.of if isinstance(check.bound, Reference) else ""
     if reference == "champion" and not check.metric.of_gap:
         if holdout.champion is None:

@@ -313,7 +313,7 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
     import polars as pl
 
     from flyball.training import rejudge
-    from flyball.training.artifact import load
+    from flyball.training.artifact import load, load_champion
     from flyball.training.judging import parquet
     from flyball.training.rows import assemble
     from flyball.training.stored import Stored
@@ -337,7 +337,7 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
         result = rejudge.judged(judge, frame, prior, candidate=candidate, champion_measured=beside, suites=suites)
         return msgspec.structs.replace(result, evidence=blobs.put(parquet(frame)), **told)
     rows = assemble(model, frames, as_of=spec.as_of)
-    champion = load(spec.champion, blobs, scratch) if spec.champion else None
+    champion = load_champion(spec.champion, blobs, scratch) if spec.champion else None
     result, frame = rejudge.rejudge(
         spec,
         model,

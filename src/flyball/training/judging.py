@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from flyball.clock import rfc3339
 from flyball.declare import framing
 from flyball.declare.checks import AnyOf, Check
 from flyball.declare.metrics import RANKED, metric_info
@@ -19,7 +20,7 @@ from flyball.evaluation.answers import TIME
 from flyball.evaluation.answers import answers as read_answers
 from flyball.evaluation.detector import loss_bound
 from flyball.evaluation.gates import NOTHING, judge
-from flyball.evaluation.holdout import Holdout, Measured
+from flyball.evaluation.holdout import FIT, Holdout, Measured
 from flyball.evaluation.metrics import estimate, measure
 from flyball.evaluation.rows import NOT_ASKED
 from flyball.evaluation.slices import by_slice
@@ -77,7 +78,7 @@ def score(model: Model, part: Part, given: Predictions, classes: tuple[int | str
 def holdout_frame(
     model: Model, given: Predictions, rows: Assembled, split: Split, *, champion: tuple[Predictor, pl.DataFrame] | None
 ) -> pl.DataFrame:
-    """`__time`, y, value, score, base_value, base_score, champion_value, champion_score, `__group` and the slices, one row a held-out row.
+    """`__time`, y, value, score, base_value, base_score, champion_value, champion_score, `__champion`, `__group` and the slices, one row a held-out row.
 
     `given` are the candidate's answers to these rows; `champion` comes with its own features of them; None: no champion_ columns.
     """
@@ -96,6 +97,7 @@ def holdout_frame(
     if champion is not None:
         theirs = answers(champion[0].predict(champion[1]))
         columns += [series.alias(f"champion_{series.name}") for series in theirs]
+        columns.append(pl.Series(FIT, [_fit_of(champion[0])], pl.String).new_from_index(0, held.height))
     if GROUP in held.columns:
         columns.append(held[GROUP])
     taken = {column.name for column in columns}
@@ -105,6 +107,15 @@ def holdout_frame(
         if f"__slice_{name}" in held.columns and name not in taken
     ]
     return pl.DataFrame(columns)
+
+
+def _fit_of(champion: Predictor) -> str:
+    """Which of a champion's fits is asked: what answers requests, or what was judged before its own hold-out taught it too."""
+    name = "champion as it answers" if champion.judged is not None else "champion as it was judged"
+    train = champion.model.train
+    if train is not None and train.by_share:
+        return f"{name}, without what it held out"
+    return f"{name}, fitted until {rfc3339(champion.trained_until)[:10]}"
 
 
 def measured(model: Model) -> list[str]:
