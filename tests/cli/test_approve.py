@@ -20,7 +20,7 @@ def held(flyball, trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assert ended.document["state"] == "candidate", ended.out
     again = flyball("train", "demand", "--trials", 0, "--project", trained).out
     assert re.search(
-        r"approval by 1 risk-officer: another person, as risk-officer, whom an admin makes first "
+        r"held by 1 open gate: another person, as risk-officer, whom an admin makes first "
         r'\(flyball token create PERSON --job risk-officer\), says flyball approve demand@[\d.]+ --reason "…"',
         again,
     ), again
