@@ -65,7 +65,7 @@ def away(look: Callable[[], object], what: str = "read") -> FlyballError:
 def another_user(root: Path) -> Iterator[None]:
     """As a user of the machine who may read everything here and write nothing."""
     for parent in root.parents:
-        if parent.stat().st_uid == 0 and parent.name.startswith(("pytest", "test_")):
+        if parent.stat().st_uid == 0 and parent.name.startswith(("pytest", "popen-", "test_")):
             parent.chmod(0o755)
     for path in (root, *root.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
@@ -124,6 +124,8 @@ def process_of_staging(root: Path, name: str) -> Iterator[Callable[[str], None]]
     finally:
         running.kill()
         running.wait(20)
+        with suppress(BrokenPipeError):
+            to.close()
         fro.close()
 
 
