@@ -11,6 +11,7 @@ import pytest
 
 from flyball.cli.models import verdict_line
 from flyball.cli.output import Output
+from flyball.loop import lookup, training
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.training import RUNS, RunQueued
@@ -130,6 +131,33 @@ def test_versions_are_searched(flyball, two: Path) -> None:
     wrong = flyball("models", "list", "--search", "acuracy>1", "--project", two)
     assert (wrong.code, "accuracy" in wrong.err) == (2, True), wrong.err
     assert "no version is so" in flyball("models", "list", "--search", "mae>1e9", "--project", two).out
+
+
+def _queued(project: Path, reason: str) -> str:
+    """A run that somebody has asked for, of what is declared now, and that waits; returns its id."""
+    with contextlib.closing(open_project(project)) as wired:
+        ports = wired.ports
+        spec = training.run_spec(ports, ports.ledger.state(), lookup.declared(ports, "demand"), "manual", ports.clock.now(), trials=0)
+        return training.start(ports, spec, trigger="manual", reason=reason, actor=wired.caller.actor)[0]
+
+
+def test_a_run_under_way_is_followed_where_it_trains_what_is_declared_now(flyball, trained: Path) -> None:
+    run = _queued(trained, "asked by ana")
+    ended = flyball("train", "demand", "--project", trained)
+    assert (ended.code, f"{run} is under way already (asked by ana): following it" in ended.err) == (0, True), ended
+    assert f"{run}  → demand@1.0.0" in ended.out
+
+
+def test_a_run_of_the_former_code_is_not_taken_for_one_of_the_present(flyball, trained: Path) -> None:
+    run, loop = _queued(trained, "asked by ana"), trained / "loop.py"
+    loop.write_text(loop.read_text().replace("max_depth: int = 6", "max_depth: int = 3"))
+    refused = flyball("train", "demand", "--project", trained)
+    assert (refused.code, "following" in refused.err) == (1, False), refused
+    assert f"demand is being trained as it was declared before ({run})" in refused.err
+    assert f"flyball runs cancel {run}" in refused.err
+    assert flyball("runs", "cancel", run, "--project", trained).code == 0
+    made = flyball("train", "demand", "--trials", 0, "--project", trained, "--json").document
+    assert (made["version"], made["made_by"]) == ("1.1.0", made["run"])
 
 
 def test_a_run_is_cancelled_once(flyball, trained: Path) -> None:

@@ -23,7 +23,7 @@ from flyball.data.rules import told_source, usable
 from flyball.declare.reads import made_from
 from flyball.errors import BadInput, Conflict, DeclarationError, FlyballError, NotFound
 from flyball.loop import lookup, orders, training
-from flyball.loop.commands import CancelRun, Train, active_run, decide_cancel_run, decide_train
+from flyball.loop.commands import CancelRun, Train, active_run, answers, decide_cancel_run, decide_train
 from flyball.loop.people import another
 from flyball.loop.tick import observe_runs
 from flyball.records.data import DATASETS, DatasetVersion
@@ -233,7 +233,10 @@ def start(
     *,
     release: bool,
 ) -> str:
-    """Queue a run; returns its id. An equal run that the loop has just started is the one to follow."""
+    """Queue a run; returns its id. A run of the same declaration that the loop has just started is the one to follow.
+
+    Raises Conflict where another one is under way: of a former declaration, of other hyperparameters, or one that trains nothing.
+    """
     ports = wired.ports
     running, declared = active_run(ports.ledger.state(), model.name), ports.ledger.state().get(DECLARATIONS, model.name)
     if running is not None and declared is not None and not common.is_up(wired):
@@ -241,7 +244,8 @@ def start(
         observe_runs(wired.driving(), [declared])
     state = ports.ledger.state()
     running = active_run(state, model.name)
-    if running is not None and not parameters and trials is None:
+    same = running is not None and declared is not None and answers(running, declared.version_digest)
+    if running is not None and same and not parameters and trials is None:
         out.note(f"{running.run} is under way already ({running.reason}): following it")
         return running.run
     spec = training.run_spec(ports, state, model, "manual", ports.clock.now(), parameters=parameters, trials=trials)

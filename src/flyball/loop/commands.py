@@ -29,6 +29,7 @@ from flyball.records.declarations import (
 )
 from flyball.records.models import Signature
 from flyball.records.training import (
+    NO_ATTEMPTS,
     RUNS,
     RunCancelled,
     RunFailed,
@@ -136,11 +137,12 @@ def decide_train(state: State, command: Train, _now: Instant) -> Sequence[Event]
     if running is not None:
         if command.trigger not in ("manual", "reproduction"):
             return ()
+        doing = _doing(running, command.what)
         return Refusal(
             code="conflict",
-            what=f"{command.model} is being trained already ({running.run})",
+            what=f"{command.model} is being {doing} ({running.run})",
             why="one run of a model at a time",
-            fix="wait for it",
+            fix=f"wait until it has ended (flyball runs show {running.run}), or end it: flyball runs cancel {running.run}",
         )
     if state.get(DECLARATIONS, command.model) is None:
         return Refusal(code="not-found", what=f'no model "{command.model}" is declared', fix="flyball apply")
@@ -160,6 +162,19 @@ def decide_train(state: State, command: Train, _now: Instant) -> Sequence[Event]
         commit=command.commit,
     )
     return (queued, *settle(state, command.model, "train", "accepted", f"{command.run} is started by {command.actor}"))
+
+
+def answers(running: RunRow, version_digest: str) -> bool:
+    """Whether a run under way makes what a person asks for who wants the model of this version digest trained."""
+    return running.trigger not in NO_ATTEMPTS and running.version_digest == version_digest
+
+
+def _doing(running: RunRow, wanted: RunSpec) -> str:
+    if running.trigger == "reproduction":
+        return "made again"
+    if running.judges:
+        return f"judged again as {running.judges}"
+    return "trained already" if answers(running, wanted.version_digest) else "trained as it was declared before"
 
 
 class ObserveRun(Record, frozen=True):
