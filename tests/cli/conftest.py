@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from flyball.cli.main import run
+from flyball.records.base import Record
+from flyball.records.versions import ChampionChanged, VersionDeployed
+from flyball.wiring import open_project
 
 
 class Ended(NamedTuple):
@@ -67,3 +70,54 @@ def new(new_project: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def trained(trained_project: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained_project, tmp_path / "trained"))
+
+
+class _Say(Record, frozen=True):
+    """A command that records what the test wants to have happened."""
+
+    id: str
+    actor: str = "loop"
+
+
+@pytest.fixture(scope="session")
+def serves() -> Callable[..., None]:
+    """Makes a version the champion, as the end of its rollout does."""
+
+    def told(project: Path, version: str = "1.0.0", env: str = "") -> None:
+        events = (
+            VersionDeployed(model="demand", version=version),
+            ChampionChanged(model="demand", version=version, former="", rollback=False, reason="first"),
+        )
+        with contextlib.closing(open_project(project, env)) as wired:
+            wired.ledger.execute(_Say(id=f"say-{version}"), lambda *_: events)
+
+    return told
+
+
+@pytest.fixture(scope="session")
+def narrow_project(new_project: Path, serves: Callable[..., None]) -> Path:
+    """A project whose callers do not send the weekday: 1.0.0 answers. Tests that change it take `narrow`."""
+    folder = new_project.parent / "narrow"
+    shutil.copytree(new_project, folder)
+    loop = folder / "loop.py"
+    loop.write_text(loop.read_text().replace('    label="demand",\n', '    label="demand",\n    inputs=["hour", "temperature"],\n'))
+    ended = call("train", "demand", "--trials", 0, "--project", folder)
+    assert ended.code == 0, ended.err
+    serves(folder)
+    return folder
+
+
+@pytest.fixture
+def narrow(narrow_project: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(narrow_project, tmp_path / "narrow"))
+
+
+@pytest.fixture(scope="session")
+def sliced() -> Callable[[Path], None]:
+    """Declares a slice by a column that the callers of `narrow` do not send."""
+
+    def declared(project: Path) -> None:
+        loop = project / "loop.py"
+        loop.write_text(loop.read_text().replace("    autonomy=", '    slices=["weekday"],\n    autonomy='))
+
+    return declared

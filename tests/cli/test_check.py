@@ -113,3 +113,38 @@ def test_rows_that_no_run_can_be_made_of_are_a_warning(flyball, new: Path) -> No
     rows.write_text("\n".join([lines[0], *constant]) + "\n")
     same = flyball("check", new, "--data")
     assert f'the label "demand" is 5.0 in each of {len(constant):,} rows' in same.out, same.out
+
+
+def test_requests_are_compared_with_what_the_champion_takes_not_with_what_was_applied_last(flyball, narrow: Path, sliced) -> None:
+    before = (narrow / "loop.py").read_text()
+
+    def warned() -> list[str]:
+        [model] = flyball("check", narrow, "--json").document["models"]
+        return [one["what"] for one in model["warnings"]]
+
+    assert warned() == []
+    sliced(narrow)
+    said = "it takes other requests than the champion 1.0.0: field weekday is new"
+    assert warned() == [said]
+    assert said in flyball("apply", "--project", narrow).err
+    assert warned() == [said], "applied, its versions are released as little as before"
+    assert "- **a request changes:** `field weekday is new`" in flyball("check", narrow, "--ci").out
+    (narrow / "loop.py").write_text(before)
+    assert warned() == [], "undone, they are released again"
+    assert said not in flyball("apply", "--project", narrow).err
+
+
+def test_without_a_champion_nobody_sends_anything_yet(flyball, trained: Path) -> None:
+    loop = trained / "loop.py"
+    loop.write_text(loop.read_text().replace('    label="demand",\n', '    label="demand",\n    inputs=["hour", "temperature"],\n'))
+    [model] = flyball("check", trained, "--json").document["models"]
+    assert model["warnings"] == []
+
+
+def test_against_another_copy_the_requests_of_its_declaration_count(flyball, narrow: Path, sliced, tmp_path: Path) -> None:
+    base = Path(shutil.copytree(narrow, tmp_path / "base"))
+    sliced(narrow)
+    [model] = flyball("check", narrow, "--against", base, "--json").document["models"]
+    [told] = model["warnings"]
+    assert told["what"] == f"it takes other requests than the declaration in {base}: field weekday is new"
+    assert "beside a champion of that declaration" in told["why"]

@@ -16,6 +16,7 @@ from flyball.declare import codec
 from flyball.errors import NotFound
 from flyball.loop.checking import Applied, Standards, check_project, to_json, to_lines
 from flyball.loop.compiling import compile_project
+from flyball.loop.requests import Requests
 from flyball.records.data import DataCommitted
 from flyball.store.blobs import LocalBlobs
 
@@ -149,14 +150,23 @@ def test_what_a_column_only_warns_of_is_said_and_stops_nothing(project) -> None:
     assert 'on_breach="warn"' in told.why
 
 
-def test_a_declaration_that_takes_other_requests_is_warned_of(project) -> None:
+def test_a_declaration_is_held_to_what_callers_send_whatever_was_applied_since(project) -> None:
     [before] = compile_project(project()).models
-    applied = {"one": Applied(before.version_digest, before.policy_digest, before.body)}
-    assert check_project(project(bound="2"), applied=applied).warnings == ()
-    [told] = check_project(project(horizon="0s"), applied=applied).warnings
-    assert told.what == "it takes other requests than the declaration in effect: field a is new"
+
+    def applied(sent: Requests | None) -> dict[str, Applied]:
+        return {"one": Applied(before.version_digest, before.policy_digest, before.body, requests=sent)}
+
+    sent = Requests("the champion 1.0.0", "regression", {"day": "int"})
+    assert check_project(project(bound="2"), applied=applied(sent)).warnings == ()
+    [told] = check_project(project(horizon="0s"), applied=applied(sent)).warnings
+    assert told.what == "it takes other requests than the champion 1.0.0: field a is new"
     assert "never released" in told.why
     assert "another name" in told.fix
+    [told] = check_project(project(), applied=applied(sent._replace(fields={"day": "int", "a": "float"}))).warnings
+    assert told.what == "it takes other requests than the champion 1.0.0: field a is gone", (
+        "it is what is applied, and is released as little"
+    )
+    assert check_project(project(horizon="0s"), applied=applied(None)).warnings == (), "nobody sends anything yet"
 
 
 def test_a_missing_source_is_a_problem_of_the_check_with_data(project) -> None:

@@ -13,6 +13,7 @@ from flyball.loop.checking import GONE, other_requests, plain
 from flyball.loop.commands import changes, decide_apply
 from flyball.loop.compiling import Compilation, compile_project
 from flyball.loop.declaring import apply_command
+from flyball.loop.requests import readable
 from flyball.records.declarations import DECLARATIONS, DeclarationApplied, DeclarationRow
 
 if TYPE_CHECKING:
@@ -41,11 +42,11 @@ def apply(
             gone = compilation.gone(in_effect)
             for name in gone:
                 out.line(GONE.format(name))
+            state = wired.ports.ledger.state()
             for one in compilation.models:
-                if one.model in in_effect:
-                    was, now = wired.ports.library.model(in_effect[one.model].body), codec.decode(one.body)
-                    for warning in other_requests(was, now, f"{one.file}:{one.line}"):
-                        out.note(f"warning  {warning}")
+                sent = readable(state, one.model, wired.ports.library.signature)
+                for warning in other_requests(sent, codec.decode(one.body), f"{one.file}:{one.line}") if sent is not None else ():
+                    out.note(f"warning  {warning}")
             out.document(
                 {
                     "models": [{"name": one.model, "file": one.file, "changed": changed[one.model]} for one in compilation.models],

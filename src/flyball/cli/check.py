@@ -10,12 +10,14 @@ import typer
 from flyball.cli import common
 from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.output import Output
+from flyball.declare import codec
 from flyball.declare.project import find_project, read_project
 from flyball.declare.units import near
 from flyball.errors import BadInput, NotFound
-from flyball.loop.checking import Applied, Standards, check_project, to_json, to_lines
+from flyball.loop.checking import Applied, Standards, check_project, requests_of, to_json, to_lines
 from flyball.loop.checkreport import to_markdown
 from flyball.loop.compiling import compile_project
+from flyball.loop.requests import readable
 
 if TYPE_CHECKING:
     from flyball.loop.power import Known
@@ -78,9 +80,16 @@ def applied(root: Path, env: str = "") -> dict[str, Applied]:
         return {}
 
     with common.opened(root, env) as wired:
-        rows = wired.ports.ledger.state().scan(DECLARATIONS)
+        state = wired.ports.ledger.state()
         return {
-            name: Applied(row.version_digest, row.policy_digest, wired.blobs.get(row.body).decode(), row.gates_digest) for name, row in rows
+            name: Applied(
+                row.version_digest,
+                row.policy_digest,
+                wired.blobs.get(row.body).decode(),
+                row.gates_digest,
+                readable(state, name, wired.ports.library.signature),
+            )
+            for name, row in state.scan(DECLARATIONS)
         }
 
 
@@ -94,7 +103,13 @@ def declared_in(folder: Path) -> dict[str, Applied]:
         raise BadInput(
             f"{folder} has loop files that are broken: {files}", why="there is nothing to compare with", fix="flyball check there"
         )
-    return {each.model: Applied(each.version_digest, each.policy_digest, each.body, each.gates_digest) for each in compilation.models}
+    who = f"the declaration in {folder}"
+    return {
+        each.model: Applied(
+            each.version_digest, each.policy_digest, each.body, each.gates_digest, requests_of(codec.decode(each.body), who)
+        )
+        for each in compilation.models
+    }
 
 
 def known(root: Path, env: str = "") -> dict[str, Known]:

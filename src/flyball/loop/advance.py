@@ -37,8 +37,8 @@ from flyball.loop.releases import (
     decide_release,
     decide_rollback,
     in_force,
-    other_requests,
 )
+from flyball.loop.requests import unreleasable
 from flyball.loop.watch import loss_cap
 from flyball.monitoring import rules as monitoring
 from flyball.monitoring.freshness import freshness_findings
@@ -381,7 +381,7 @@ def _about_to_release(ports: Ports, state: State, model: Model, kept: Memories, 
         return False
     if model.autonomy.release != "act" or _frozen_by(state, model, kept, now) or _compared_otherwise(ports, state, model, newest):
         return False
-    return not other_requests(state, newest, row.champion, ports.library.signature)
+    return unreleasable(state, newest, ports.library.signature) is None
 
 
 def _onset(row: ModelRow, kept: Memories) -> Instant:

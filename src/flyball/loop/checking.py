@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flyball.data.sources.access import Access
 from flyball.data.sources.secrets import read_secrets
-from flyball.declare import codec, live
+from flyball.declare import codec
 from flyball.declare.costs import threshold_of
 from flyball.declare.data import Dataset
 from flyball.declare.difference import differences
@@ -24,6 +24,7 @@ from flyball.errors import FlyballError, Problem
 from flyball.loop.compiling import Broken, Compilation, Compiler
 from flyball.loop.reading import Reader, reader_of
 from flyball.loop.reading import compiled as code
+from flyball.loop.requests import FIX, Requests, unlike
 from flyball.loop.sharing import keep_apart, shared_ports
 from flyball.records.data import DatasetVersion
 from flyball.records.declarations import Compiled
@@ -37,12 +38,15 @@ if TYPE_CHECKING:
 
 
 class Applied(NamedTuple):
-    """The declaration in effect, to compare with. `body` is its canonical JSON (empty: only the digests are compared)."""
+    """The declaration in effect, to compare with. `body` is its canonical JSON (empty: only the digests are compared); `requests`: what callers send
+    now (None: nobody answers them).
+    """
 
     version_digest: str
     policy_digest: str
     body: str = ""
     gates_digest: str = ""
+    requests: Requests | None = None
 
 
 GONE = "gone     {}: applied, and no loop file declares it any more; it goes on as it was"
@@ -51,7 +55,7 @@ GONE = "gone     {}: applied, and no loop file declares it any more; it goes on 
 
 class ModelReport(NamedTuple):
     """One model as checked. `changed` holds "new", or those of "version", "policy" that differ from what is applied; `when_applied` says what
-    will happen then, `request_changes` what of its request is not as it was.
+    will happen then, `request_changes` what of its request is not what callers send now.
     """
 
     name: str
@@ -182,7 +186,8 @@ def _power(compiled: Compiled, model: Model, known: Mapping[str, Known], tallied
 def _model(compiled: Compiled, model: Model, before: Applied | None, found: Contract, power: Told) -> ModelReport:
     place = f"{compiled.file}:{compiled.line}"
     was = codec.decode(before.body) if before is not None and before.body else None
-    told = [*warnings(model, place=place), *(other_requests(was, model, place) if was is not None else ()), *found.doubts, *power.doubts]
+    sent = before.requests if before is not None else None
+    told = [*warnings(model, place=place), *(other_requests(sent, model, place) if sent is not None else ()), *found.doubts, *power.doubts]
     wrong = list(found.problems)
     try:
         request = _request(model)
@@ -210,7 +215,7 @@ def _model(compiled: Compiled, model: Model, before: Applied | None, found: Cont
         implied=tuple(map(str, implied(model))),
         when_applied=_when_applied(compiled, model, before, was),
         power=power.lines,
-        request_changes=_request_changes(was, model) if was is not None else (),
+        request_changes=_request_changes(sent, model) if sent is not None else (),
     )
 
 
@@ -251,26 +256,32 @@ def _when_applied(compiled: Compiled, model: Model, before: Applied | None, was:
     return "nothing: it is so already"
 
 
-def _request_changes(before: Model, after: Model) -> tuple[str, ...]:
+def _request_changes(sent: Requests, after: Model) -> tuple[str, ...]:
     try:
-        return live.other_requests(_request(before), _request(after))
+        return unlike(sent, requests_of(after))
     except FlyballError:
         return ()
 
 
-def other_requests(before: Model, after: Model, place: str = "") -> list[Problem]:
-    """The warning that a changed declaration can no longer be released beside what answers now; none where requests are the same."""
-    changed = _request_changes(before, after)
+def other_requests(sent: Requests, after: Model, place: str = "") -> list[Problem]:
+    """The warning that what is declared cannot be released beside what callers send now; none where requests are the same."""
+    changed = _request_changes(sent, after)
     if not changed:
         return []
+    beside = "beside a champion of that declaration " if sent.supposed else ""
     return [
         Problem(
             f'{place}  Model "{after.name}"'.strip(),
-            f"it takes other requests than the declaration in effect: {'; '.join(changed)}",
-            "callers send what the champion takes, so its versions are trained and never released",
-            "declare it as a model of another name, move its callers there, then retire this one",
+            f"it takes other requests than {sent.who}: {'; '.join(changed)}",
+            f"callers send what the champion takes, so {beside}its versions are trained and never released",
+            FIX,
         )
     ]
+
+
+def requests_of(model: Model, who: str = "") -> Requests:
+    """What callers would send to a version of a declaration. Raises DeclarationError."""
+    return Requests(who, model.task, _request(model), supposed=True)
 
 
 def _request(model: Model) -> dict[str, str]:

@@ -16,7 +16,8 @@ from flyball.ledger.bounds import clipped, fits
 from flyball.loop.folds import FOLDS
 from flyball.loop.lookup import active_rollout, roles
 from flyball.loop.ports import Decide, Ports
-from flyball.loop.releases import Folds, Signatures, with_route
+from flyball.loop.releases import Folds, with_route
+from flyball.loop.requests import Signatures
 from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.environments import JUDGINGS, JudgingWanted

@@ -13,7 +13,6 @@ from typing import Literal
 import msgspec
 
 from flyball.clock import Instant
-from flyball.declare import live
 from flyball.declare.live import label_delay, paired_gates
 from flyball.declare.model import Model
 from flyball.incidents import rules as incidents
@@ -23,6 +22,7 @@ from flyball.loop.lookup import active_rollout
 from flyball.loop.overlay import after
 from flyball.loop.people import another
 from flyball.loop.proposals import settle
+from flyball.loop.requests import Signatures, unreleasable
 from flyball.records.base import Event, Fold, Record, Refusal, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome
@@ -48,7 +48,6 @@ from flyball.rollout import rules as rollout
 from flyball.rollout.moves import move
 from flyball.rollout.states import leaving
 
-Signatures = Callable[[str], Signature]
 Folds = Mapping[type[Event], Fold]
 
 
@@ -163,8 +162,8 @@ def _unfit(state: State, version: VersionRow, roles: ModelRow, signatures: Signa
     refused = registry.may_release(version, now, partial(another, state, version, now))
     if refused is not None:
         return refused
-    ref, champion = f"{version.model}@{version.version}", roles.champion
-    if champion == version.version:
+    ref = f"{version.model}@{version.version}"
+    if roles.champion == version.version:
         return Refusal(code="conflict", what=f"{ref} is the champion already", why="it answers by default", fix="nothing is left to do")
     declared = state.get(DECLARATIONS, version.model)
     # one that answered before, by gates that are declared no more, as well: what it was shown to hold then is not what is asked now
@@ -175,15 +174,7 @@ def _unfit(state: State, version: VersionRow, roles: ModelRow, signatures: Signa
             why="nothing is released whose gates did not pass",
             fix=registry.judges_it(version, roles.former),
         )
-    other = other_requests(state, version, champion, signatures)
-    if other:
-        return Refusal(
-            code="refused",
-            what=f"{ref} takes other requests than the champion {champion}: {'; '.join(other)}",
-            why="callers send what the champion takes, so the two cannot be compared on the same requests",
-            fix="declare it as a model of another name, move its callers there, then retire this one",
-        )
-    return None
+    return unreleasable(state, version, signatures)
 
 
 def _approved_by(version: VersionRow, actor: str) -> Refusal | None:
@@ -207,16 +198,6 @@ def _way_out(active: RolloutRow) -> str:
         if active.champion
         else f"wait for it, or flyball rollouts abort {active.rollout}"
     )
-
-
-def other_requests(state: State, version: VersionRow, champion: str, signatures: Signatures) -> list[str]:
-    """What of a version's requests and answers is not the champion's; bounds may differ, for both see what the champion lets in."""
-    row = state.get(VERSIONS, f"{version.model}/{champion}") if champion else None
-    if row is None:
-        return []
-    old, new = signatures(row.artifact), signatures(version.artifact)
-    before, after_ = ({field.name: field.type for field in each.fields} for each in (old, new))
-    return [*live.other_requests(before, after_), *([] if old.task == new.task else [f"the task was {old.task} and is {new.task}"])]
 
 
 def decide_move(
