@@ -11,6 +11,7 @@ import pytest
 
 import flyball as fb
 from flyball.declare.checks import Check
+from flyball.evaluation.comparison import LOOKS
 from flyball.evaluation.gates import judge
 from flyball.evaluation.holdout import Holdout
 from flyball.records.estimates import Outcome
@@ -121,3 +122,25 @@ def test_what_check_promises_of_equal_answers_the_gate_keeps() -> None:
         assert least is not None
         assert judge([gate(1.02 * least)], holdout)[0].outcome is Outcome.PASS, name
         assert judge([gate(0.9 * least)], holdout)[0].outcome is Outcome.INSUFFICIENT, name
+
+
+@pytest.mark.parametrize("check", [fb.champion - 0.05 <= ACCURACY, ACCURACY.lower >= 0.9, FALSE.gap("who").upper <= 0.1], ids=str)
+def test_a_version_that_is_looked_at_eight_times_as_its_rows_come(check: Check) -> None:
+    """Exactly at the margin, on 700 rows and 100 more before each look: .05 at the first of them, and little more in all of them."""
+    random = np.random.default_rng(0)
+    passed = np.zeros((DRAWS, LOOKS), dtype=bool)
+    for draw in range(DRAWS):
+        n = 1400
+        who = np.arange(n) % 2
+        old = random.random(n) < 0.05
+        # a gap of .1 between the groups, or .1 of all rows
+        share = np.where(who == 1, 0.15, 0.05) if "gap" in str(check) else 0.10
+        new = random.random(n) < share
+        frame = pl.DataFrame({"y": 0, "value": new.astype(int), "champion_value": old.astype(int), "who": who})
+        for look in range(1, LOOKS + 1):
+            rows = frame[: 600 + 100 * look]
+            found = judge([check], Holdout(rows, "binary", classes=(0, 1), look=look))[0]
+            passed[draw, look - 1] = found.outcome is Outcome.PASS
+    # each look at the first one's level would let another .055 to .07 pass
+    assert passed[:, 0].mean() <= MOST
+    assert passed.any(axis=1).mean() - passed[:, 0].mean() <= 0.02

@@ -23,7 +23,7 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Instant, Even
     """A rehearsal in which every candidate is about as good as the champion, so that a short hold-out cannot tell."""
     frame = stream(3).head(48 * 75).with_columns(pl.col("a"))
     model = declared(frame).replace(
-        gates=[fb.metric("accuracy") >= fb.champion - 0.04], retrain=fb.Retrain(every="9d", cooldown="60h", budget="1 EUR/30d"), monitors=()
+        gates=[fb.metric("accuracy") >= fb.champion - 0.05], retrain=fb.Retrain(every="9d", cooldown="60h", budget="1 EUR/30d"), monitors=()
     )
     folder: Path = tmp_path_factory.mktemp("held")
     past = history(model, frame, folder)
@@ -45,6 +45,17 @@ def test_a_held_version_becomes_eligible_on_newer_rows(events: list[tuple[Instan
     held = {event.version for event in of(events, VersionHeld)}
     later = {event.version for event in of(events, VersionEligible) if event.result}
     assert held & later
+
+
+def test_what_is_tested_again_is_tested_more_strictly(events: list[tuple[Instant, Event]]) -> None:
+    looks: dict[str, list[str]] = {}
+    for event in of(events, VersionHeld, VersionEligible):
+        looks.setdefault(event.version, []).extend(each.why for each in event.verdicts if each.reference is not None)
+    again = [whys for whys in looks.values() if len(whys) > 1]
+    assert again
+    for first, *later in again:
+        assert "looked at again" not in first
+        assert all("looked at again, so at α = 0.00625" in why for why in later)
 
 
 def test_judging_again_registers_nothing_and_is_no_attempt(events: list[tuple[Instant, Event]]) -> None:

@@ -66,3 +66,8 @@ def test_it_has_the_units_of_the_mean(scale):
 
 def test_one_unit_says_nothing():
     assert unseen.interval(clusters.mean(np.ones(5), np.zeros(5, dtype=np.int64)), Unseen(0.2, 1.0)) == (-math.inf, math.inf)
+
+
+def test_a_spread_that_is_as_good_as_none_weighs_as_none():
+    nearly = clusters.mean(np.ones(50))._replace(se=1e-308)
+    assert unseen.sizes(nearly, Unseen(1e200, 1e200)).below == 1e200

@@ -1,10 +1,10 @@
-"""Two versions on the same rows: the observed advantage over the stated margin, and whether it is shown at α = .05."""
+"""Two versions on the same rows: the observed advantage over the stated margin, and whether it is shown."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from flyball.declare.checks import Op, Reference
 from flyball.evaluation import spreads
@@ -12,7 +12,7 @@ from flyball.evaluation.answers import Answers
 from flyball.evaluation.rows import counted, row_values
 from flyball.records.estimates import Estimate
 from flyball.stats import paired, unseen
-from flyball.stats.intervals import Z_ONE_SIDED, Interval
+from flyball.stats.intervals import Interval
 from flyball.stats.logspace import Floats
 from flyball.stats.regression import held_to_zero
 
@@ -20,6 +20,8 @@ LEAST_ROWS = 100
 LEAST_DENOMINATOR = 30
 LEAST_CLUSTERS = 30
 ALPHA = 0.05
+LOOKS = 8
+"""How often a version's gates are judged at most: on its hold-out, and after each seventh of its length that passed since."""
 _ROUNDING = 1e-12
 """A difference that is smaller, as a share of the numbers it is made of, is 0 and rounding."""
 
@@ -27,7 +29,7 @@ _ROUNDING = 1e-12
 class Compared(NamedTuple):
     """`difference` = new − times × old, with its two-sided 95% interval; `advantage`: by how much it beats the margin (> 0: it does).
 
-    `shown`: the one-sided test at α = .05 says so; `p_worse`: chance of an advantage as small as this if there were exactly none.
+    `shown`: the one-sided test at the α that was asked says so; `p_worse`: chance of an advantage as small as this if there were exactly none.
     """
 
     difference: float
@@ -66,8 +68,17 @@ def doubled(reference: Reference, op: Op) -> Reference:
     return Reference(reference.of, times=times, plus=plus)
 
 
-def compare(name: str, new: Answers, old: Answers, reference: Reference, op: Op) -> Compared:
-    """Test new OP times × old + plus on the same rows, in which `name` must be defined for both.
+def alpha_of(look: int) -> float:
+    """The error that one of the looks at a version's growing evidence may make: what the first has for itself, an eighth of it for each later one.
+
+    >>> alpha_of(1), alpha_of(2)
+    (0.05, 0.00625)
+    """
+    return ALPHA if look == 1 else ALPHA / LOOKS
+
+
+def compare(name: str, new: Answers, old: Answers, reference: Reference, op: Op, alpha: float = ALPHA) -> Compared:
+    """Test new OP times × old + plus on the same rows, in which `name` must be defined for both, at the one-sided level `alpha`.
 
     Shares of rows that the truth picks (accuracy, recall, …) with an absolute margin: Tango; AUC: DeLong; else t of the paired row values; rows that
     share an entity: t over entities.
@@ -75,14 +86,14 @@ def compare(name: str, new: Answers, old: Answers, reference: Reference, op: Op)
     sign = 1 if op in (">=", ">") else -1
     mine, theirs = counted(name, new), counted(name, old)
     if mine is not None and theirs is not None and new.groups is None and reference.times == 1 and abs(reference.plus) < 1:
-        return _counted(mine.kept, theirs.kept, -reference.plus, sign)
+        return _counted(mine.kept, theirs.kept, -reference.plus, sign, alpha)
     spread = spreads.of_difference(name, new, old, reference.times)
     value = spread.mean.value
     advantage = _exactly(sign * (value - reference.plus), value, reference.plus, float(row_values(name, new).values.mean()))
     # the test wants losses: less is better
     turned = spread.mean._replace(value=-advantage, third=-sign * spread.mean.third)
     p = held_to_zero(turned, spread.unseen).p_below
-    return Compared(value, unseen.interval(*spread), advantage, advantage > 0 and p <= ALPHA, 1 - p)
+    return Compared(value, unseen.interval(*spread), advantage, advantage > 0 and p <= alpha, 1 - p)
 
 
 def _exactly(advantage: float, *beside: float) -> float:
@@ -90,14 +101,15 @@ def _exactly(advantage: float, *beside: float) -> float:
     return advantage if abs(advantage) > _ROUNDING * max(map(abs, beside)) else 0.0
 
 
-def _counted(new: Floats, old: Floats, delta: float, sign: int) -> Compared:
+def _counted(new: Floats, old: Floats, delta: float, sign: int, alpha: float) -> Compared:
     """Hits of the same rows; with a `sign` of −1 fewer are better."""
     lost, won = float(((1 - new) * old).sum()), float((new * (1 - old)).sum())
     n = new.size
     z = paired.tango(lost, won, n, delta) if sign > 0 else paired.tango(won, lost, n, -delta)
     difference = (won - lost) / n
     advantage = _exactly(sign * (difference + delta), difference, delta, 1.0)
-    return Compared(difference, paired.difference_interval(lost, won, n), advantage, advantage > 0 and z >= Z_ONE_SIDED, float(ndtr(z)))
+    shows = advantage > 0 and z >= ndtri(1 - alpha)
+    return Compared(difference, paired.difference_interval(lost, won, n), advantage, bool(shows), float(ndtr(z)))
 
 
 def number(value: float | None) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from flyball.evaluation.answers import Answers
-from flyball.evaluation.comparison import number, too_little
+from flyball.evaluation.comparison import ALPHA, number, too_little
 from flyball.evaluation.metrics import estimate
 from flyball.evaluation.rows import row_values
 from flyball.records.estimates import Estimate
@@ -22,7 +22,7 @@ PARTS = {"equalised_odds": ("recall", "false_positive_rate")}
 
 
 class Gap(NamedTuple):
-    """`estimate` has its 95% interval, `one_sided` one-sided 95% bounds; `lacking`: which groups are too small; `between`: the two groups that
+    """`estimate` has its 95% interval, `one_sided` one-sided bounds; `lacking`: which groups are too small; `between`: the two groups that
     differ most, with their values.
     """
 
@@ -59,8 +59,8 @@ def _ends(pairs: _Pairs, alpha: float) -> tuple[float, float]:
     return low, high
 
 
-def gap(name: str, parts: Sequence[tuple[str, Answers]]) -> Gap:
-    """The gap of a metric between `parts` (group, its rows), with bounds that hold for all pairs of groups at once.
+def gap(name: str, parts: Sequence[tuple[str, Answers]], alpha: float = ALPHA) -> Gap:
+    """The gap of a metric between `parts` (group, its rows), with bounds that hold for all pairs of groups at once; the one-sided ones at `alpha`.
 
     A group that is too small makes the gap insufficient: `lacking` says which. Fewer than two groups have no gap.
     """
@@ -78,7 +78,7 @@ def gap(name: str, parts: Sequence[tuple[str, Answers]]) -> Gap:
         return Gap(nothing, nothing)
     widest = max(pairs, key=_width)
     one, other = sorted(widest, key=lambda group: group.metric)
-    width, two, single = _width((one, other)), _ends(pairs, 0.025), _ends(pairs, 0.05)
+    width, two, single = _width((one, other)), _ends(pairs, 0.025), _ends(pairs, alpha)
     of = f"{one.name} " if name in PARTS else ""
     return Gap(
         Estimate(value=width, low=two[0], high=two[1], n=n),

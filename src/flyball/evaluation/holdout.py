@@ -22,7 +22,8 @@ class Holdout:
 
     Without `champion_value` there is no champion; it is null on rows that the champion has seen. `slices`: declared slices, all of them watched against a clear loss. `classes`: ascending, the
     last positive. `group`: column of the entity that rows share, or empty. `costs`: what an error costs, by kind. `declared`: the values that a slice is
-    declared to have, by column. `unpaired`: of `paired` rows, all of which they are a part.
+    declared to have, by column. `unpaired`: of `paired` rows, all of which they are a part. `look`: which look at this version's evidence it is, from 1;
+    rows are added between looks, and each is judged at a level of its own.
     """
 
     frame: pl.DataFrame
@@ -33,6 +34,7 @@ class Holdout:
     costs: Mapping[str, float] = field(default_factory=dict)
     declared: Mapping[str, tuple[Label, ...]] = field(default_factory=dict)
     unpaired: pl.DataFrame | None = None
+    look: int = 1
 
     def _answers(self, prefix: str) -> Answers | None:
         if f"{prefix}value" not in self.frame.columns:

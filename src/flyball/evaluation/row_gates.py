@@ -22,13 +22,13 @@ from flyball.records.estimates import Outcome, Verdict
 from flyball.stats.multiplicity import holm
 
 
-def _whole(check: Check, new: Answers, other: Answers | None, slice_: str) -> Verdict:
+def _whole(check: Check, new: Answers, other: Answers | None, slice_: str, look: int) -> Verdict:
     """One check on one set of rows."""
-    name, where = check.metric.name, _where(slice_)
+    name, where, alpha = check.metric.name, _where(slice_), comparison.alpha_of(look)
     lack = too_little(name, new)
     if not isinstance(check.bound, Reference):
         found = estimate(name, new)
-        outcome, why = against_number(check, check.bound, found, estimate(name, new, 0.90), lack)
+        outcome, why = against_number(check, check.bound, found, estimate(name, new, 1 - 2 * alpha), lack)
         return Verdict(check=str(check), outcome=outcome, slice=slice_, estimate=found, why=where + why)
     if other is None:
         return insufficient(check, f"{where}the hold-out has no answers of the {check.bound.of}", slice_)
@@ -42,7 +42,7 @@ def _whole(check: Check, new: Answers, other: Answers | None, slice_: str) -> Ve
             else lack or mine.why or f"{check.bound.of}: {theirs.why}"
         )
         return Verdict(check=str(check), outcome=Outcome.INSUFFICIENT, slice=slice_, estimate=mine, reference=theirs, why=where + why)
-    found_difference = comparison.compare(name, new, other, check.bound, check.op)
+    found_difference = comparison.compare(name, new, other, check.bound, check.op, alpha)
     why = where + comparison.explain(mine, theirs, check.bound, found_difference)
     return Verdict(check=str(check), outcome=_outcome(found_difference), slice=slice_, estimate=mine, reference=theirs, why=why)
 
@@ -101,16 +101,18 @@ def _gap(check: Check, holdout: Holdout, new: Answers) -> tuple[Verdict, ...]:
         return (insufficient(check, f"{error.what}: {error.why}"),)
 
     def within(rows: Rows, slice_: str) -> Verdict:
-        return _between(check, bound, [(name, new.take(np.intersect1d(of, rows, assume_unique=True))) for name, of in groups], slice_)
+        return _between(
+            check, bound, [(name, new.take(np.intersect1d(of, rows, assume_unique=True))) for name, of in groups], slice_, holdout.look
+        )
 
     if not check.metric.slices:
         return (within(np.arange(new.n), ""),)
     return tuple(verdict for name in check.metric.slices for verdict in _by_slice(check, holdout, name, within))
 
 
-def _between(check: Check, bound: float, parts: Sequence[tuple[str, Answers]], slice_: str) -> Verdict:
+def _between(check: Check, bound: float, parts: Sequence[tuple[str, Answers]], slice_: str, look: int) -> Verdict:
     """The gap between groups. One that is too small keeps the gap from passing, not from failing: with more of its rows the gap can only be wider."""
-    found = gap(check.metric.name, parts)
+    found = gap(check.metric.name, parts, comparison.alpha_of(look))
     low, lacking = found.one_sided.low, shortened(found.lacking)
     beyond = bool(lacking) and check.op in ("<=", "<") and low is not None and not comparison.holds(check.op, low, bound)
     figure = msgspec.structs.replace(found.estimate, why=shortened(found.estimate.why))
@@ -146,10 +148,17 @@ def on_rows(check: Check, holdout: Holdout, required: set[str]) -> tuple[Verdict
     `required`: the slices that gates name; the others are watched against a clear loss where the check compares with the champion, and each verdict
     then says which of its fits was compared.
     """
-    found, fits = _on_rows(check, holdout, required), holdout.paired.fits
+    found, fits = tuple(_looked(check, one, holdout.look) for one in _on_rows(check, holdout, required)), holdout.paired.fits
     if not fits or not isinstance(check.bound, Reference) or check.bound.of != "champion":
         return found
     return tuple(msgspec.structs.replace(one, why=f"{one.why}; {fits}") if one.reference is not None else one for one in found)
+
+
+def _looked(check: Check, verdict: Verdict, look: int) -> Verdict:
+    """A verdict that rests on a test says at which level, where it is not the first on this version's evidence."""
+    if look == 1 or verdict.estimate is None or not (isinstance(check.bound, Reference) or check.metric.bound):
+        return verdict
+    return msgspec.structs.replace(verdict, why=f"{verdict.why}; looked at again, so at α = {comparison.alpha_of(look):g}")
 
 
 def _on_rows(check: Check, holdout: Holdout, required: set[str]) -> tuple[Verdict, ...]:
@@ -173,13 +182,13 @@ def _on_rows(check: Check, holdout: Holdout, required: set[str]) -> tuple[Verdic
         return (Verdict(check=str(check), outcome=Outcome.FAIL, estimate=found, why=f"{comparison.shown(found)}: {why}"),)
     other = {"champion": holdout.champion, "baseline": holdout.baseline}.get(reference)
     if not check.metric.slices:
-        whole = _whole(check, new, other, "")
+        whole = _whole(check, new, other, "", holdout.look)
         if reference != "champion" or other is None:
             return (whole,)
         failing, note = _watched_slices(check, holdout, required, new, other)
         return (msgspec.structs.replace(whole, why=whole.why + note), *failing)
 
     def within(rows: Rows, slice_: str) -> Verdict:
-        return _whole(check, new.take(rows), other.take(rows) if other else None, slice_)
+        return _whole(check, new.take(rows), other.take(rows) if other else None, slice_, holdout.look)
 
     return tuple(verdict for column in check.metric.slices for verdict in _by_slice(check, holdout, column, within))

@@ -14,6 +14,7 @@ from flyball.declare.reads import judged_on, made_from
 from flyball.declare.rules_fit import written_hyperparameters
 from flyball.declare.units import near
 from flyball.errors import BadInput, Conflict, NotFound, Refused
+from flyball.evaluation.comparison import LEAST_ROWS, LOOKS
 from flyball.loop.commands import Train, decide_train
 from flyball.loop.ports import Ports
 from flyball.records import codec
@@ -167,7 +168,8 @@ def _check(ports: Ports, model: Model, code: str, parameters: Parameters, trials
 def judging_spec(ports: Ports, state: State, model: Model, version: VersionRow, now: Instant) -> RunSpec | None:
     """What judging a held version again is to do; None if nothing new can be known yet.
 
-    Each seventh of the hold-out's length that passed is worth another look, until the evidence is twice as long as the hold-out.
+    Each seventh of the hold-out's length that passed is worth another look, until the evidence is twice as long as the hold-out. Where too few rows
+    were there to be tested, the next look is still the first.
     """
     run, row = state.get(RUNS, version.run), state.get(MODELS, model.name)
     if run is None or row is None or model.train is None or model.train.by_share or missing(state, model):
@@ -179,8 +181,8 @@ def judging_spec(ports: Ports, state: State, model: Model, version: VersionRow, 
     if declared is None:
         return None
     same_champion = (champion.version if champion else "") == first.champion_version
-    holdout = model.train.holdout_span
-    if not same_champion or as_of < seen_by(last) + holdout // 7 or seen_by(last) >= first.as_of + holdout:
+    looked, looks = (1 + (seen - first.as_of) * (LOOKS - 1) // model.train.holdout_span for seen in (seen_by(last), as_of))
+    if not same_champion or looks <= looked or looked >= LOOKS:
         return None
     return msgspec.structs.replace(
         _by_present_gates(first, declared) if declared.version_digest == version.version_digest else first,
@@ -192,6 +194,7 @@ def judging_spec(ports: Ports, state: State, model: Model, version: VersionRow, 
         candidate_version=version.version,
         prior=version.result,
         trials=0,
+        look=1 if ports.library.result(version.result).holdout_rows < LEAST_ROWS else last.look + 1,
     )
 
 

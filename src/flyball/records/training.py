@@ -30,6 +30,7 @@ class RunSpec(Record, frozen=True):
     With a `candidate` nothing is fitted: that artifact (version `candidate_version`, result `prior`) is judged again, by the gates of `declaration`,
     and on newer rows, or, where `known_until` is not 0, on those that were known by then and have judged it before.
     `unread` says of data sets of suites why their cases cannot be read as the source is now: they are not in `datasets`, whatever was read before.
+    `look` counts the looks at enough evidence of a version, from 1: between them rows are added to it, and the level of its gates follows.
     With `reproduces` the run of that id is made again, without what is remembered: `expected` is its result, `form` the one its version is served in.
     """
 
@@ -58,6 +59,7 @@ class RunSpec(Record, frozen=True):
     form: str = ""
     known_until: Instant = 0
     unread: dict[str, str] = {}
+    look: int = 1
 
 
 class Trial(Record, frozen=True):

@@ -51,7 +51,9 @@ def sizes(found: Mean, unseen: Unseen) -> Sizes:
     Sizes(below=0.02, above=0.02)
     """
     seen = found.se * math.sqrt((found.units - 1) / found.units) if math.isfinite(found.se) else 0.0
-    weight = 1.0 if unseen.row == 0 else 1 / (1 + (unseen.row / seen) ** 2) if seen > 0 else 0.0
+    # a product, for a power of floats raises where it overflows: the weight is 0 there
+    ratio = unseen.row / seen if seen > 0 else math.inf
+    weight = 1.0 if unseen.row == 0 else 1 / (1 + ratio * ratio)
     rest = (1 - weight) * unseen.entity
     return Sizes(max(0.0, rest - weight * found.third), max(0.0, rest + weight * found.third))
 

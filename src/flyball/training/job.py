@@ -334,7 +334,7 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
         if rejudge.lacking(judge, frame):
             rows = assemble(model, frames, as_of=spec.known_until)
             frame = rejudge.with_columns(judge, frame, rows.as_known(spec.known_until))
-        result = rejudge.judged(judge, frame, prior, candidate=candidate, champion_measured=beside, suites=suites)
+        result = rejudge.judged(spec, judge, frame, prior, candidate=candidate, champion_measured=beside, suites=suites)
         return msgspec.structs.replace(result, evidence=blobs.put(parquet(frame)), **told)
     rows = assemble(model, frames, as_of=spec.as_of)
     champion = load_champion(spec.champion, blobs, scratch) if spec.champion else None

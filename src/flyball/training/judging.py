@@ -143,10 +143,15 @@ def estimates(model: Model, frame: pl.DataFrame, classes: tuple[int | str | bool
 
 
 def judge_holdout(
-    model: Model, frame: pl.DataFrame, classes: tuple[int | str | bool, ...], beside: Measured = NOTHING, suites: Asked = NO_SUITES
+    model: Model,
+    frame: pl.DataFrame,
+    classes: tuple[int | str | bool, ...],
+    beside: Measured = NOTHING,
+    suites: Asked = NO_SUITES,
+    look: int = 1,
 ) -> Judged:
     """Measure everybody on the hold-out and judge the gates, also on what was measured `beside` it and on what was answered to the cases of
-    `suites`; rows of one group are one cluster.
+    `suites`; rows of one group are one cluster. `look`: which look at this version's evidence it is.
     """
     names, asked = measured(model), framing.implied(model)
     slices = tuple(name for name in model.slice_names if name in frame.columns)
@@ -167,7 +172,16 @@ def judge_holdout(
             *_told(
                 judge(
                     framing.in_force(model).gates,
-                    Holdout(frame, model.task, slices=slices, classes=classes, group=group, costs=costs, declared=declared_values(model)),
+                    Holdout(
+                        frame,
+                        model.task,
+                        slices=slices,
+                        classes=classes,
+                        group=group,
+                        costs=costs,
+                        declared=declared_values(model),
+                        look=look,
+                    ),
                     measured=beside,
                 ),
                 asked,

@@ -58,7 +58,7 @@ def rejudge(
     newest = max(int(earlier["__time"].max()), blind)  # type: ignore[arg-type]  # a column of i64
     first = int(np.searchsorted(rows.times[:known], newest, side="right"))
     if first >= known:
-        return judged(judge, earlier, prior, candidate=candidate, champion_measured=champion_measured, suites=suites), earlier
+        return judged(spec, judge, earlier, prior, candidate=candidate, champion_measured=champion_measured, suites=suites), earlier
     # the baseline learns from labels that were known when the first of these rows was predicted
     until = int(rows.times[first]) - gap
     since, stop = (int(place) for place in np.searchsorted(rows.times[:first], [until - int(prior.window), until], side="left"))
@@ -67,10 +67,11 @@ def rejudge(
     given = candidate.predict(held.select(rows.features))
     theirs = (champion[0], their_rows(model, held, champion[0].model, champion[1].as_known(spec.as_of))) if champion is not None else None
     frame = pl.concat([earlier, holdout_frame(model, given, rows, cut, champion=theirs)], how="diagonal_relaxed")
-    return judged(judge, frame, prior, candidate=candidate, champion_measured=champion_measured, suites=suites), frame
+    return judged(spec, judge, frame, prior, candidate=candidate, champion_measured=champion_measured, suites=suites), frame
 
 
 def judged(
+    spec: RunSpec,
     model: Model,
     frame: pl.DataFrame,
     prior: RunResult,
@@ -81,7 +82,7 @@ def judged(
 ) -> RunResult:
     """The prior result with what this declaration's metrics, gates and suites make of this evidence, and of what the run had measured beside it."""
     beside = Measured(prior.measured, champion_measured or {}, prior.unmeasured)
-    found = judge_holdout(model, frame, candidate.signature.classes, beside, suites)
+    found = judge_holdout(model, frame, candidate.signature.classes, beside, suites, spec.look)
     return msgspec.structs.replace(
         prior,
         metrics=found.metrics,
