@@ -16,6 +16,7 @@ import tempfile
 import time
 import venv
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -31,6 +32,7 @@ from flyball.declare import codec as declarations
 from flyball.declare.code import load_model
 from flyball.evaluation.slices import by_slice
 from flyball.governance.authority import LOOP as CALLER
+from flyball.loop.lookup import newest_versions
 from flyball.records import codec
 from flyball.records import evaluation as reports
 from flyball.records.training import RunResult, RunSpec
@@ -241,8 +243,16 @@ def lists(folder: Path, report: Report) -> float:
             start = time.perf_counter()
             assert len(reading.versions(one).value.items) == VERSIONS
             versions.append((time.perf_counter() - start) * 1e3)
+        newest = []
+        for _ in range(ROUNDS):
+            start = time.perf_counter()
+            found_newest = list(islice(newest_versions(wired.ledger.state(), CALLER.covers), 200))
+            newest.append((time.perf_counter() - start) * 1e3)
+            assert len(found_newest) == 200
+            assert found_newest == sorted(found_newest, key=lambda each: each.registered_at, reverse=True)
     row = Row.of("a page of 50 of 1,000 models × 20 versions", "ms", samples)
     report.rows += [row, Row.of("all 1,000 of them, 200 a page", "ms", [whole]), Row.of("the 20 versions of one of them", "ms", versions)]
+    report.rows.append(Row.of("the newest 200 of the 20,000 versions", "ms", newest))
     return row.median
 
 

@@ -15,6 +15,7 @@ from flyball.loop import lookup, training
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.training import RUNS, RunQueued
+from flyball.records.versions import VERSIONS, VersionRegistered
 from flyball.wiring import open_project
 
 
@@ -115,6 +116,24 @@ def test_a_training_that_has_no_news_says_whose_result_it_shows(flyball, trained
     assert fitted["cost"]["cpu_s"] == fitted["cpu_s"] > 0, "its own fit has a cost of its own"
     other = flyball("train", "demand", "--trials", 0, "--set", "max_depth=3", "--project", trained, "--json").document
     assert (other["reused"], other["made_by"], other["version"]) == (None, other["run"], "1.1.0")
+
+
+def test_versions_of_all_models_are_listed_newest_first(flyball, trained: Path) -> None:
+    """Whatever the models are called; the newest alone are shown where no more are wanted."""
+    with contextlib.closing(open_project(trained)) as wired:
+        [row] = [row for _, row in wired.ledger.state().scan(VERSIONS)]
+        fields = {name: getattr(row, name) for name in VersionRegistered.__struct_fields__} | {"run": "run_elsewhere"}
+        for model, version in (("zoo", "1.0.0"), ("ant", "1.0.0"), ("zoo", "1.1.0")):
+            made = VersionRegistered(**fields | {"model": model, "version": version})
+            wired.ledger.execute(_Say(id=f"{model} {version}"), lambda *_, made=made: (made,))
+
+    def listed(*more: object) -> list[str]:
+        rows = flyball("models", "list", *more, "--project", trained, "--json").document["versions"]
+        return [f"{row['model']}@{row['version']}" for row in rows]
+
+    assert listed() == ["zoo@1.1.0", "ant@1.0.0", "zoo@1.0.0", "demand@1.0.0"]
+    assert listed("--limit", 2) == ["zoo@1.1.0", "ant@1.0.0"]
+    assert listed("--search", "run=run_elsewhere", "--limit", 1) == ["zoo@1.1.0"]
 
 
 def test_versions_are_searched(flyball, two: Path) -> None:

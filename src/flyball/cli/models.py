@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +28,7 @@ from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.models import Manifest
 from flyball.records.training import RUNS, RunResult
-from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
+from flyball.records.versions import VERSIONS, VersionRow, VersionState
 from flyball.registry import approvals, report
 from flyball.registry.card import made
 from flyball.registry.search import matches, parse
@@ -76,10 +77,9 @@ def list_versions(
     with common.opened(project, env) as wired:
         if model:
             common.declared(wired, common.model_name(model))
-        state, now = wired.ports.ledger.state(), wired.ports.clock.now()
-        names = [model] if model else [name for name, _ in state.scan(MODELS) if common.may_see(wired, name)]
-        wanted = (row for name in names for row in _versions(state, name) if matches(query, row))
-        found = list(islice(wanted, limit + 1))
+        state, now = wired.ledger.state(), wired.ports.clock.now()
+        every: Iterable[VersionRow] = _versions(state, model) if model else lookup.newest_versions(state, partial(common.may_see, wired))
+        found = list(islice((row for row in every if matches(query, row)), limit + 1))
         more, found = len(found) > limit, found[:limit]
         cells = [
             [row.model, row.version, _state(row), lookup.role(state, row), headline(row), f"{ago(row.registered_at, now)} ago", row.run]

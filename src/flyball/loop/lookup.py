@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from flyball.declare.model import Model
 from flyball.declare.reads import looked_at
 from flyball.declare.units import near
 from flyball.errors import BadInput, Corrupt, DeclarationError, NotFound, Unavailable
 from flyball.governance.authority import Caller
+from flyball.ledger.projection import Snapshot
 from flyball.loop.commands import active_run
 from flyball.loop.ports import Ledger, Library, Ports
 from flyball.records.base import Event, Receipt, RowT, State
@@ -18,8 +19,10 @@ from flyball.records.models import ModelRef, parse_ref
 from flyball.records.monitoring import INCIDENTS, IncidentRow
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, Reading, RolloutEvidence, RolloutMoved, RolloutRow
 from flyball.records.training import MODEL_RUNS, RUNS, RunRow, RunState
-from flyball.records.versions import MODELS, VERSIONS, ChampionChanged, ModelRow, VersionRow, VersionState
+from flyball.records.versions import MODELS, REGISTERED, VERSIONS, ChampionChanged, ModelRow, VersionRow, VersionState
 from flyball.registry.rules import other_gates
+
+_PAGE = 200
 
 
 def declared(ports: Ports, name: str) -> Model:
@@ -112,6 +115,17 @@ def version(state: State, ref: ModelRef) -> VersionRow:
             fix=f"versions: {near(number, known)}" if known else f"flyball train {ref.model}",
         )
     return found
+
+
+def newest_versions(state: Snapshot, sees: Callable[[str], bool]) -> Iterator[VersionRow]:
+    """Every version of the models that `sees` lets through, the newest first. A page at a time is read: those who want few read few."""
+    before = ""
+    while page := state.last(REGISTERED, "", before, _PAGE):
+        for _, each in page:
+            row = state.get(VERSIONS, f"{each.model}/{each.version}") if sees(each.model) else None
+            if row is not None:
+                yield row
+        before = page[-1][0]
 
 
 def rollout(state: State, name: str, sees: Callable[[str], bool] = lambda _model: True) -> RolloutRow:

@@ -368,8 +368,24 @@ class UnsignedRow(Record, frozen=True):
     artifact: ManifestHash
 
 
+class RegisteredRow(Record, frozen=True):
+    """Which version was registered."""
+
+    model: str
+    version: str
+
+
 VERSIONS = Table("version", VersionRow)
 """Keyed by `model/version`."""
+
+REGISTERED = Table("registered", RegisteredRow)
+"""Every version, in the order in which they were registered: the newest of all models are read without those before. Keyed by `registered_key`."""
+
+
+def registered_key(seq: int) -> str:
+    """The key of the version that the event of this number registered: keys sort as numbers do."""
+    return f"{seq:016d}"
+
 
 UNSIGNED = Table("unsigned", UnsignedRow)
 """Keyed by `model/version`. The loop looks here at every tick, and it is nearly always empty."""

@@ -25,11 +25,13 @@ from flyball.records.removals import REMOVED, BlobsRemoved, RemovedRow
 from flyball.records.training import RUNS, put_run
 from flyball.records.versions import (
     MODELS,
+    REGISTERED,
     UNSIGNED,
     VERSIONS,
     ChampionChanged,
     Known,
     ModelRow,
+    RegisteredRow,
     Said,
     Taken,
     UnsignedRow,
@@ -55,6 +57,7 @@ from flyball.records.versions import (
     VersionWaived,
     Waiver,
     Written,
+    registered_key,
 )
 from flyball.registry.states import judged, move
 
@@ -70,6 +73,7 @@ def fold_registered(projection: Projection, recorded: Recorded) -> None:
         raise Conflict(f"{event.model}@{event.version} is registered already", why="a version's number is used once")
     fields = {name: getattr(event, name) for name in event.__struct_fields__}
     projection.put(VERSIONS, key, VersionRow(**fields, state=VersionState.REGISTERED, registered_at=recorded.at))
+    projection.put(REGISTERED, registered_key(recorded.seq), RegisteredRow(model=event.model, version=event.version))
     projection.put(UNSIGNED, key, UnsignedRow(model=event.model, version=event.version, artifact=event.artifact))
     model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
     # one that is taken over from another environment may be older than one that was taken over before
