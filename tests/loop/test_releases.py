@@ -78,6 +78,14 @@ def test_a_version_that_takes_other_requests_is_not_compared_on_the_champions(fi
     assert said in refused.what
 
 
+def test_a_held_version_that_takes_other_requests_is_refused_for_both() -> None:
+    refused = World(msgspec.structs.replace(TOOK, fields=TOOK.fields[:1]), VersionHeld).release()
+    assert isinstance(refused, Refusal)
+    assert "open gate" in refused.what
+    assert "m@1.1.0 takes other requests than the champion 1.0.0: field b is gone" in refused.why
+    assert refused.fix.startswith("declare it to take what the champion takes"), "what is open is not worth anybody's word"
+
+
 def test_narrower_bounds_are_no_other_request() -> None:
     narrower = msgspec.structs.replace(TOOK, fields=(Field(name="a", type="float", low=0.0), TOOK.fields[1]))
     assert not isinstance(World(narrower).release(), Refusal)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from flyball.errors import Corrupt
+from flyball.errors import Corrupt, NotFound
 from flyball.ledger.projection import MemoryProjection
+from flyball.loop.requests import Signatures
 from flyball.loop.waiting import waiting
 from flyball.records.estimates import Asked, Outcome, Verdict
+from flyball.records.models import Field, Signature
 from flyball.records.rollouts import ROLLOUTS, RolloutRow, RolloutState
 from flyball.records.training import RUNS, RunRow, RunState
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
@@ -20,6 +23,20 @@ A_YES = Verdict(check="approval by 1 approver", outcome=Outcome.INSUFFICIENT, wh
 PASSES = Verdict(check="mae ≤ 4", outcome=Outcome.PASS)
 
 
+TOOK = Signature(task="regression", fields=(Field(name="hour", type="int"),))
+
+
+def same(_artifact: str) -> Signature:
+    """Every version takes one and the same."""
+    return TOOK
+
+
+def other(artifact: str) -> Signature:
+    """The version `b` takes a weekday too."""
+    more = (Field(name="weekday", type="int"),) if artifact == "b" * 64 else ()
+    return msgspec.structs.replace(TOOK, fields=(*TOOK.fields, *more))
+
+
 class NoScan(MemoryProjection):
     """A projection in which nothing can be looked through."""
 
@@ -27,9 +44,9 @@ class NoScan(MemoryProjection):
         raise AssertionError(f"{table.name} is looked through for {prefix}")
 
 
-def version(state: VersionState, *verdicts: Verdict, number: str = "1.1.0") -> VersionRow:
+def version(state: VersionState, *verdicts: Verdict, number: str = "1.1.0", artifact: str = "a" * 64) -> VersionRow:
     return VersionRow(
-        model="m", version=number, state=state, run="run_1", artifact="a" * 64, result="", version_digest="v", policy_digest="p",
+        model="m", version=number, state=state, run="run_1", artifact=artifact, result="", version_digest="v", policy_digest="p",
         data={}, metrics={}, registered_at=0, verdicts=verdicts,
     )  # fmt: skip
 
@@ -61,8 +78,8 @@ def run(state: RunState, why: str = "", judges: str = "") -> RunRow:
     )
 
 
-def told(state: NoScan, *, up: bool = False) -> list[str]:
-    return [f"{each.kind} {each.subject}: {each.what} → {each.step}" for each in waiting(state, "m", up=up)]
+def told(state: NoScan, *, up: bool = False, signatures: Signatures = same) -> list[str]:
+    return [f"{each.kind} {each.subject}: {each.what} → {each.step}" for each in waiting(state, "m", up=up, signatures=signatures)]
 
 
 @pytest.mark.parametrize(
@@ -86,6 +103,31 @@ def test_a_held_version_says_what_for_and_what_ends_it(verdicts: tuple[Verdict, 
 @pytest.mark.parametrize("state", [each for each in VersionState if each is not VersionState.HELD])
 def test_what_is_held_no_more_is_not_told_and_only_the_newest_version_is(state: VersionState) -> None:
     assert told(world(version(VersionState.HELD, FEW, number="1.0.0"), version(state, PASSES))) == []
+
+
+NEVER = (
+    "it takes other requests than the champion 1.0.0: field weekday is new; callers send what the champion takes, so the two cannot be compared "
+    "on the same requests → declare it to take what the champion takes; or as a model of another name"
+)
+
+
+def test_a_version_that_is_never_released_says_so_instead_of_what_would_be_refused() -> None:
+    champion = version(VersionState.DEPLOYED, number="1.0.0")
+    [line] = told(world(champion, version(VersionState.ELIGIBLE, PASSES, artifact="b" * 64)), signatures=other)
+    assert line.startswith(f"refused 1.1.0: {NEVER}")
+    [line] = told(world(champion, version(VersionState.HELD, A_YES, artifact="b" * 64)), signatures=other)
+    assert line.startswith(f"held 1.1.0: approval by 1 approver; {NEVER}"), "a yes would not bring it there"
+    assert told(world(champion, version(VersionState.ELIGIBLE, PASSES)), signatures=other) == []
+    assert told(world(version(VersionState.ELIGIBLE, PASSES, artifact="b" * 64)), signatures=other) == [], "nobody answers yet"
+
+
+def test_what_a_version_takes_that_cannot_be_read_keeps_nobody_from_seeing_the_rest() -> None:
+    def gone(_artifact: str) -> Signature:
+        raise NotFound("blob is not there")
+
+    champion = version(VersionState.DEPLOYED, number="1.0.0")
+    state = world(champion, version(VersionState.ELIGIBLE, PASSES), run=run(RunState.FAILED, "x"))
+    assert [line.partition(" ")[0] for line in told(state, signatures=gone)] == ["failed"]
 
 
 def test_a_failed_run_is_told_until_another_one_follows() -> None:

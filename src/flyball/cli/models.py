@@ -19,7 +19,7 @@ from flyball.declare.codec import short
 from flyball.declare.framing import summary
 from flyball.loop import lookup
 from flyball.loop.cards import declared
-from flyball.loop.waiting import held
+from flyball.loop.waiting import stopped
 from flyball.loop.waivers import waivers_text
 from flyball.records import codec
 from flyball.records.base import State
@@ -196,8 +196,8 @@ def _tombstone(out: Output, row: VersionRow) -> None:
 def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunResult, now: Instant) -> None:
     run = state.get(RUNS, row.run)
     out.line(f"{row.model}@{row.version}   {row.state.value}   {lookup.role(state, row)}".rstrip())
-    if (waits := held(row)) is not None:
-        out.line(f"{out.paint('held', 'unsure')}      {waits.what}   → {waits.step}")
+    if (waits := stopped(state, row, wired.ports.library.signature)) is not None:
+        out.line(f"{out.paint(waits.kind, 'unsure')}{' ' * (10 - len(waits.kind))}{waits.what}   → {waits.step}")
     if open_ := lookup.unjudged(state, row):
         out.line(f"{out.paint('gates', 'unsure')}     {open_}")
     if row.state is VersionState.QUARANTINED:

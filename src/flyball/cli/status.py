@@ -138,6 +138,7 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
             "in_doubt": [{"model": row.model, "version": row.version, "gates": gates_in_doubt(state, row, now)} for row in doubtful],
             "environments": strange,
             "held": _waiting(waits, "held", "version", "for"),
+            "refused": _waiting(waits, "refused", "version", "why"),
             "failed": _waiting(waits, "failed", "run", "why"),
             "rollouts": _waiting(waits, "rollout", "rollout", "why"),
         }
@@ -148,7 +149,12 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
 def _waits(wired: Wired, state: State, lines: list[Line], *, up: bool) -> list[Waiting]:
     """What waits or is broken of all models that are shown, but for what a model's own line says already."""
     said = {each.name for each in lines if each.doing.startswith(UNREAD)}
-    found = (each for name, _ in state.scan(MODELS) if common.may_see(wired, name) for each in waiting(state, name, up=up))
+    found = (
+        each
+        for name, _ in state.scan(MODELS)
+        if common.may_see(wired, name)
+        for each in waiting(state, name, up=up, signatures=wired.ports.library.signature)
+    )
     return [each for each in found if each.kind != "unread" or each.model not in said]
 
 
@@ -350,7 +356,11 @@ def _wrong(
         out.line(
             f"{out.paint('incident', 'bad')}  {row.incident} {row.model}: {row.what}{cause}{stake}, {row.state.value}, {due}   → {step(row)}"
         )
+    refused = {(each.model, each.subject) for each in waits if each.kind == "refused"}
     for made in proposals:
+        if made.action == "release" and (made.model, made.target) in refused:
+            # its own line, below, says what to do instead
+            continue
         asks = "proposed" if made.mode == "propose" else "would"
         out.line(f"{out.paint(f'{asks:<8}', 'unsure')}  {made.action} {made.model} {made.target}: {made.reason}   → {answer(made)}")
     for each in waits:
@@ -364,7 +374,7 @@ def _wrong(
 
 def waiting_text(out: Output, each: Waiting) -> str:
     """What of a model waits or is broken, on one line, with the command that ends it."""
-    subject = f"{each.model}@{each.subject}" if each.kind == "held" else f"{each.model} {each.subject}".rstrip()
+    subject = f"{each.model}@{each.subject}" if each.kind in ("held", "refused") else f"{each.model} {each.subject}".rstrip()
     word = out.paint(each.kind, "bad" if each.kind in ("failed", "unread") else "unsure")
     return f"{word}{' ' * (10 - len(each.kind))}{subject}: {each.what}   → {each.step}"
 

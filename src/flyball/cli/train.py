@@ -25,7 +25,9 @@ from flyball.errors import BadInput, Conflict, DeclarationError, FlyballError, N
 from flyball.loop import lookup, orders, training
 from flyball.loop.commands import CancelRun, Train, active_run, answers, decide_cancel_run, decide_train
 from flyball.loop.people import another
+from flyball.loop.requests import never_released, never_text
 from flyball.loop.tick import observe_runs
+from flyball.records.base import Refusal
 from flyball.records.data import DATASETS, DatasetVersion
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome
@@ -330,7 +332,8 @@ def _report(wired: Wired, out: Output, model: Model, row: RunRow, used: dict[str
     if same := _same(row, version, reused):
         out.line(f"same      {same}")
     rollout = _release(wired, model, version) if release_now and version.state is VersionState.ELIGIBLE else ""
-    out.line(f"{row.run}  → {model.name}@{version.version}, {_standing(wired, model, version, row, rollout)}")
+    never = never_released(ports.ledger.state(), version, ports.library.signature)
+    out.line(f"{row.run}  → {model.name}@{version.version}, {_standing(wired, model, version, row, rollout, never)}")
     out.document(
         {
             "run": row.run,
@@ -348,6 +351,7 @@ def _report(wired: Wired, out: Output, model: Model, row: RunRow, used: dict[str
             "reused": reused or None,
             "made_by": version.run,
             "rollout": rollout or None,
+            "never_released": never_text(never, version) if never is not None else None,
         }
     )
     stopped = version.state in (VersionState.REJECTED, VersionState.HELD)
@@ -381,7 +385,7 @@ def _release(wired: Wired, model: Model, version: VersionRow) -> str:
     return started[0] if started else ""
 
 
-def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, rollout: str) -> str:
+def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, rollout: str, never: Refusal | None) -> str:
     """What the version is now, and what comes next."""
     ref = f"{model.name}@{version.version}"
     if rollout:
@@ -389,10 +393,14 @@ def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, roll
         return f"released: {rollout}{waits}"
     if version.state is VersionState.REJECTED:
         return "rejected: a gate failed"
+    other = f"{never_text(never, version)}: {never.fix}" if never is not None else ""
     if version.state is VersionState.HELD:
         missing = count(version, Outcome.INSUFFICIENT)
         whom = partial(another, wired.ports.ledger.state(), version, wired.ports.clock.now())
-        return f"candidate: held by {missing} open {'gate' if missing == 1 else 'gates'}: {mends(version, whom)}"
+        held = f"candidate: held by {missing} open {'gate' if missing == 1 else 'gates'}"
+        return f"{held}, and {other}" if other else f"{held}: {mends(version, whom)}"
+    if version.state is VersionState.ELIGIBLE and other:
+        return f"eligible, and never released: {other}"
     if version.state is VersionState.ELIGIBLE:
         by_loop = row.release and model.autonomy.release == "act"
         return (

@@ -227,8 +227,10 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
         return
     if _frozen_by(state, model, kept, ports.clock.now()):
         return
-    if unlike := _compared_otherwise(ports, state, model, version):
-        _may(ports, model, "record", "release", version.version, unlike)
+    never = unreleasable(state, version, ports.library.signature)
+    if said := f"{never.what}: {never.why}" if never is not None else _compared_otherwise(ports, state, model, version):
+        # nobody is asked for what would be refused
+        _may(ports, model, "record", "release", version.version, said)
         return
     reason = clipped(f"{run.run}: {run.reason}")
     if not _may(ports, model, model.autonomy.release, "release", version.version, reason):

@@ -22,7 +22,7 @@ from flyball.loop.lookup import active_rollout
 from flyball.loop.overlay import after
 from flyball.loop.people import another
 from flyball.loop.proposals import settle
-from flyball.loop.requests import Signatures, unreleasable
+from flyball.loop.requests import Signatures, never_released, unreleasable
 from flyball.records.base import Event, Fold, Record, Refusal, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome
@@ -161,7 +161,11 @@ def _unfit(state: State, version: VersionRow, roles: ModelRow, signatures: Signa
     """Why a version may not be released, by what it is; None if it may."""
     refused = registry.may_release(version, now, partial(another, state, version, now))
     if refused is not None:
-        return refused
+        never = never_released(state, version, signatures)
+        # what would lift it lifts nothing where the version is never released
+        return (
+            refused if never is None else msgspec.structs.replace(refused, why=f"{refused.why}; {never.what}: {never.why}", fix=never.fix)
+        )
     ref = f"{version.model}@{version.version}"
     if roles.champion == version.version:
         return Refusal(code="conflict", what=f"{ref} is the champion already", why="it answers by default", fix="nothing is left to do")

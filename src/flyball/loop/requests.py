@@ -13,7 +13,7 @@ from flyball.records.versions import MODELS, VERSIONS, VersionRow
 
 Signatures = Callable[[str], Signature]
 
-FIX = "declare it as a model of another name, move its callers there, then retire this one"
+FIX = "declare it to take what the champion takes; or as a model of another name: move its callers there, then retire this one"
 """What to do about a version, or a declaration, whose requests are not the champion's."""
 
 
@@ -66,3 +66,16 @@ def unreleasable(state: State, version: VersionRow, signatures: Signatures) -> R
         why="callers send what the champion takes, so the two cannot be compared on the same requests",
         fix=FIX,
     )
+
+
+def never_released(state: State, version: VersionRow, signatures: Signatures) -> Refusal | None:
+    """The same for who only tells it: None as well where an artifact cannot be read, for others say so."""
+    try:
+        return unreleasable(state, version, signatures)
+    except (NotFound, Corrupt, Unavailable):
+        return None
+
+
+def never_text(never: Refusal, version: VersionRow) -> str:
+    """Why a version is never released, where its name stands already."""
+    return f"it {never.what.removeprefix(f'{version.model}@{version.version} ')}; {never.why}"

@@ -7,6 +7,7 @@ from typing import Literal
 from flyball.errors import Corrupt
 from flyball.evaluation.persons import NONE_GIVEN, of_card
 from flyball.loop.lookup import active_rollout, roles
+from flyball.loop.requests import Signatures, never_released, never_text
 from flyball.records.base import Record, State
 from flyball.records.estimates import Outcome
 from flyball.records.rollouts import RolloutRow, RolloutState
@@ -19,9 +20,9 @@ _LONGEST = 160
 
 
 class Waiting(Record, frozen=True):
-    """One thing of a model that waits (a held version, a rollout) or is broken (a run). `what` says why, `step` is what ends it."""
+    """One thing of a model that waits (a held version, a rollout), is refused (a version) or is broken (a run). `what` says why, `step` is what ends it."""
 
-    kind: Literal["held", "failed", "rollout", "unread"]
+    kind: Literal["held", "refused", "failed", "rollout", "unread"]
     model: str
     subject: str
     """The version, the run or the rollout; empty of a row that cannot be read."""
@@ -29,8 +30,9 @@ class Waiting(Record, frozen=True):
     step: str
 
 
-def waiting(state: State, model: str, *, up: bool) -> tuple[Waiting, ...]:
-    """What there is of a model: its newest version, its newest run and its rollout are looked at. `up`: whether a loop and gateways run.
+def waiting(state: State, model: str, *, up: bool, signatures: Signatures) -> tuple[Waiting, ...]:
+    """What there is of a model: its newest version, its newest run and its rollout are looked at. `up`: whether a loop and gateways run; `signatures`:
+    artifact → what it takes.
 
     A row of it that cannot be read keeps nobody from seeing the other models.
     """
@@ -38,17 +40,23 @@ def waiting(state: State, model: str, *, up: bool) -> tuple[Waiting, ...]:
         row = roles(state, model)
         version = state.get(VERSIONS, f"{model}/{row.newest}") if row.newest else None
         rollout = active_rollout(state, model) if row.rollout else None
-        found = (version and held(version), _failed(state, model, row.last_run), rollout and _stands(rollout, up=up))
+        found = (version and stopped(state, version, signatures), _failed(state, model, row.last_run), rollout and _stands(rollout, up=up))
     except Corrupt as error:
         return (Waiting("unread", model, "", error.what, error.fix),)
     return tuple(each for each in found if each)
 
 
-def held(row: VersionRow) -> Waiting | None:
-    """That a version is held, and what ends it; None for one that is not."""
-    if row.state is not VersionState.HELD:
+def stopped(state: State, row: VersionRow, signatures: Signatures) -> Waiting | None:
+    """That a version cannot be released as it is, and what ends it; None for one that can, or that was. Where it takes other requests than the champion,
+    nothing that persons or rows say of it helps.
+    """
+    if row.state not in (VersionState.HELD, VersionState.ELIGIBLE):
         return None
-    return Waiting("held", row.model, row.version, held_text(row), mends(row))
+    never = never_released(state, row, signatures)
+    text = never_text(never, row) if never is not None else ""
+    if row.state is VersionState.HELD:
+        return Waiting("held", row.model, row.version, "; ".join(filter(None, (held_text(row), text))), never.fix if never else mends(row))
+    return Waiting("refused", row.model, row.version, text, never.fix) if never is not None else None
 
 
 def _failed(state: State, model: str, last_run: str) -> Waiting | None:
