@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -22,7 +23,7 @@ from ..journeys.kit import (  # noqa: TID252 - one way to start a whole project
     in_state,
     path_of,
 )
-from ..journeys.people import release, rollback  # noqa: TID252 - as above
+from ..journeys.people import cli, release, rollback  # noqa: TID252 - as above
 
 pytestmark = pytest.mark.process
 
@@ -89,3 +90,29 @@ def test_a_model_that_warms_up_for_long_keeps_no_other_from_being_rolled_back_in
     assert project.events(RouteInForce)[-1].waiting == ()
     assert up.stop() == (0, "")
     project.verified()
+
+
+def test_status_names_a_champion_whose_worker_does_not_start(project: Project, start: Start) -> None:
+    project.loop()
+    up = start()
+    champion_is(project, "1.0.0")
+    assert json.loads(cli(project, "status", "--json")[1])["workers"] == []
+    assert up.stop()[0] == 0
+    version = project.row(VERSIONS, "credit/1.0.0")
+    with project.opened() as wired:
+        path = wired.blobs.path(codec.decode(wired.blobs.get(version.artifact), Manifest).files["model.skops"])
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-100])
+    up = start()
+
+    def told() -> list[dict[str, str]]:
+        return json.loads(cli(project, "status", "--json")[1])["workers"]
+
+    (found,) = eventually(told, "nothing is said of the worker")
+    assert (found["model"], found["version"], found["next"]) == ("credit", "1.0.0", "flyball models show credit@1.0.0")
+    assert "is damaged" in found["why"]
+    lines = cli(project, "status")[1].splitlines()
+    assert any(line.startswith("worker    credit@1.0.0 does not start: ") for line in lines)
+    assert up.stop()[0] == 0
+    # nothing is up: nothing is said to fail
+    assert told() == []

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from functools import partial
 
+from flyball.cli.main import run
 from flyball.governance.authority import Caller
 from flyball.loop import training
 from flyball.loop.folds import FOLDS
@@ -55,3 +58,11 @@ def rollback(project: Project, model: str = "credit") -> int:
         decide = partial(decide_rollback, model=ports.library.model(declared.body), folds=FOLDS, signatures=ports.library.signature)
         receipt = ports.ledger.execute(command, decide)
         return next(one.at for one in ports.ledger.read(receipt.first - 1, 1))
+
+
+def cli(project: Project, *arguments: str) -> tuple[int, str, str]:
+    """What a person types, in this process: exit code, stdout, stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run([*arguments, "--project", str(project.root)])
+    return code, out.getvalue(), err.getvalue()

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import sqlite3
 from collections.abc import Callable
 
 import pytest
 
-from flyball.cli.main import run
 from flyball.records.serving import ROUTES
 from flyball.records.versions import VERSIONS, VersionJudged, VersionRow, VersionState
 
 from .kit import ROW, Project, Up, champion_is, eventually
+from .people import cli
 
 pytestmark = pytest.mark.process
 
@@ -23,13 +22,6 @@ TENSORS = [
     {"name": "amount", "datatype": "FP64", "shape": [1], "data": [ROW["amount"]]},
     {"name": "age", "datatype": "INT64", "shape": [1], "data": [ROW["age"]]},
 ]
-
-
-def cli(project: Project, *arguments: str) -> tuple[int, str, str]:
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = run([*arguments, "--project", str(project.root)])
-    return code, out.getvalue(), err.getvalue()
 
 
 @pytest.fixture

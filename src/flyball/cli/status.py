@@ -9,7 +9,7 @@ import msgspec
 from flyball.cli import common
 from flyball.cli.common import HERE, LOOP_FRESH, Env, Json, Project, Quiet
 from flyball.cli.incidents import step
-from flyball.cli.output import Output, ago, dated, number, roughly
+from flyball.cli.output import Output, ago, dated, number, one_line, roughly
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Check, Metric
 from flyball.declare.live import label_delay, loss_metric
@@ -34,6 +34,7 @@ from flyball.records.training import RUNS, RunState
 from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
 from flyball.registry.approvals import doubts
 from flyball.registry.states import RELEASABLE
+from flyball.serving.broken import broken
 from flyball.serving.environments import apart, sentence
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
             if common.may_see(wired, row.model):
                 ref = f"{row.model}@{row.version}"
                 out.line(f"{out.paint('advised', 'bad')}   against {ref} ({lookup.role(state, row) or row.state.value}): {row.deprecated}")
+        failing = _workers(wired, out, state) if up else []
         strange = _environments(wired, out)
         views = [
             each for each in noted(wired.layout.views).views if each.problem and any(common.may_see(wired, name) for name in each.models)
@@ -137,6 +139,7 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
             "views": [{"view": each.view, "models": each.models, "problem": each.problem} for each in views],
             "in_doubt": [{"model": row.model, "version": row.version, "gates": gates_in_doubt(state, row, now)} for row in doubtful],
             "environments": strange,
+            "workers": failing,
             "held": _waiting(waits, "held", "version", "for"),
             "refused": _waiting(waits, "refused", "version", "why"),
             "failed": _waiting(waits, "failed", "run", "why"),
@@ -156,6 +159,21 @@ def _waits(wired: Wired, state: State, lines: list[Line], *, up: bool) -> list[W
         for each in waiting(state, name, up=up, signatures=wired.ports.library.signature)
     )
     return [each for each in found if each.kind != "unread" or each.model not in said]
+
+
+def _workers(wired: Wired, out: Output, state: State) -> list[dict[str, str]]:
+    """Versions that should answer and whose worker does not start, each with what helps."""
+    found = []
+    for ref, why in broken(wired.layout).items():
+        model, _, version = ref.partition("@")
+        if not common.may_see(wired, model):
+            continue
+        roles = lookup.roles(state, model)
+        # what a rollout brings fails by itself; the champion stays until somebody goes back
+        step = f"flyball rollback {model}" if version == roles.champion and roles.former else f"flyball models show {ref}"
+        out.line(f"{out.paint('worker', 'bad')}    {ref} does not start: {one_line(why)}   → {step}")
+        found.append({"model": model, "version": version, "why": why, "next": step})
+    return found
 
 
 def _environments(wired: Wired, out: Output) -> dict[str, tuple[str, ...]]:
