@@ -18,7 +18,7 @@ from flyball.records.training import RunResult, RunSpec
 from flyball.store.blobs import Blobs
 
 _MODELS = 4096
-"""Each tick asks for every model that is declared, in turn: a cache that is smaller than their number finds none of them."""
+"""Each tick asks for every model that is declared, and what its champion was judged by, in turn: a cache that is smaller than their number finds none of them."""
 
 
 def rehearsed(model: Model) -> Model:
@@ -29,7 +29,7 @@ def rehearsed(model: Model) -> Model:
 
 
 class BlobLibrary:
-    """Reads from blobs; a hash never changes its meaning, so every answer is remembered (the newest few hundred)."""
+    """Reads from blobs; a hash never changes its meaning, so every answer is remembered (the newest few thousand)."""
 
     def __init__(self, blobs: Blobs, *, rehearses: bool = False) -> None:
         """rehearses: this is for an environment that another one follows, where nobody's traffic is to be waited for."""
@@ -37,9 +37,9 @@ class BlobLibrary:
         self._rehearses = rehearses
         # what a declaration implies is obeyed as what it says: nothing in the loop sees the one without the other
         self.model = lru_cache(maxsize=_MODELS)(self._model)
-        self.result = lru_cache(maxsize=512)(self._result)
-        self.signature = lru_cache(maxsize=512)(self._signature)
-        self.bins = lru_cache(maxsize=64)(self._bins)
+        self.result = lru_cache(maxsize=_MODELS)(self._result)
+        self.signature = lru_cache(maxsize=_MODELS)(self._signature)
+        self.bins = lru_cache(maxsize=_MODELS)(self._bins)
         self.report = lru_cache(maxsize=64)(self._report)
         self.spec = lru_cache(maxsize=512)(self._spec)
 
