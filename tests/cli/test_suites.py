@@ -24,9 +24,10 @@ def suited(folder: Path, at_least: float) -> Path:
     return folder
 
 
-def winter(folder: Path) -> None:
+def winter(folder: Path, warmer: float = 0.37) -> None:
+    """Cases of their own: the temperature of each is none of the data's."""
     rows = pl.read_csv(folder / "data" / "demand.csv")
-    rows.tail(600).write_csv(folder / "data" / "winter.csv")
+    rows.tail(600).with_columns(pl.col("temperature") + warmer).write_csv(folder / "data" / "winter.csv")
 
 
 def trained(flyball, folder: Path):
@@ -105,3 +106,17 @@ def test_a_version_that_does_badly_on_its_suite_is_rejected(flyball, new: Path) 
 
     assert (document["state"], verdict["outcome"]) == ("rejected", "fail")
     assert "at least 1.000" in verdict["why"]
+
+
+def test_training_rows_under_another_name_hold_a_version_whatever_it_says_of_them(flyball, new: Path) -> None:
+    winter(suited(new, 0.5), warmer=0.0)
+    document, verdict = trained(flyball, new)
+    assert (document["state"], verdict["outcome"]) == ("candidate", "insufficient")
+    told = re.search(r"(\d+) of its 600 rows are in training too", verdict["why"])
+    assert told, verdict["why"]
+    assert 400 < int(told[1]) < 600 - 168
+    text = flyball("train", "demand", "--trials", 0, "--project", new).out
+    assert "bring cases of suite winter that are not among the training rows, then flyball train demand" in text
+    winter(new)
+    document, verdict = trained(flyball, new)
+    assert (document["state"], verdict["outcome"]) == ("eligible", "pass"), verdict

@@ -4,8 +4,9 @@ import numpy as np
 import polars as pl
 
 import flyball as fb
-from flyball.evaluation.suites import judge_suites
-from flyball.records.estimates import Outcome
+from flyball.evaluation.overlap import share
+from flyball.evaluation.suites import judge_suites, of_learned
+from flyball.records.estimates import Estimate, Outcome
 
 CASES = fb.Dataset("german", source="german.csv", columns={"x": float, "y": int})
 
@@ -52,6 +53,30 @@ def test_too_few_cases_or_none_with_a_label_are_insufficient_however_good():
     rare = verdict(cases(200, 200).with_columns(y=pl.lit(0), value=pl.lit(0)), case(metric="recall"))
     assert rare.outcome is Outcome.INSUFFICIENT
     assert "there are no positive rows" in rare.why
+
+
+def learned(count, n=200, copied=None):
+    given = cases(n, n, __seen=np.arange(n) < count)
+    return judge_suites([case()], {"german": given}, "binary", classes=(0, 1), copied=copied)[0]
+
+
+def test_cases_that_were_learned_by_heart_pass_nobody():
+    most = learned(180)
+    assert most.outcome is Outcome.INSUFFICIENT
+    assert most.why.endswith("180 of its 200 rows are in training too (90.0%): what was learned by heart says nothing of new cases")
+    assert of_learned(most)
+    half = learned(100)
+    assert (half.outcome, half.why.endswith("; 100 of its 200 rows are in training too (50.0%)")) == (Outcome.PASS, True)
+    assert not of_learned(half)
+    assert "training" not in learned(0).why
+    assert "training" not in verdict(cases(200, 180)).why, "nobody knows what answers from before it was kept were asked"
+
+
+def test_rows_of_few_kinds_are_alike_without_having_been_copied():
+    alike = learned(180, copied=share(172, 200, ""))
+    assert (alike.outcome, "180 of its 200 rows are in training too" in alike.why) == (Outcome.PASS, True)
+    assert learned(180, copied=share(20, 200, "")).outcome is Outcome.INSUFFICIENT
+    assert learned(200, copied=Estimate(value=None, why="there are no held-out rows")).outcome is Outcome.INSUFFICIENT
 
 
 def test_cases_that_share_an_entity_count_as_one():

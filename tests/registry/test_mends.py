@@ -22,6 +22,11 @@ FEW_ROWS = open_gate("accuracy in each day ≥ 0.7", "n=3 < 100", Estimate(value
 FEW_CALLS = open_gate("upper bound of latency_p99 ≤ 50ms", "20 calls are too few", Estimate(value=3.0, n=20))
 NO_CASES = open_gate("suite winter: r2 ≥ 0.5", "data/winter.csv does not exist")
 FEW_CASES = open_gate("suite winter: r2 ≥ 0.5", "n=3 < 100", Estimate(value=0.6, n=3))
+LEARNED = open_gate(
+    "suite winter: r2 ≥ 0.5",
+    "0.98, at least 0.500; 590 of its 600 rows are in training too (98.3%): what was learned by heart says nothing of new cases",
+    Estimate(value=0.98, n=600),
+)
 ANSWERED_NAN = open_gate("suite winter: r2 ≥ 0.5", "3 answers that are NaN", Estimate(value=None, n=200))
 EITHER = open_gate("accuracy ≥ 0.7 or approval by 1 risk-officer", "n=3 < 100", role="risk-officer")
 
@@ -49,6 +54,7 @@ def held(*verdicts: Verdict, origin: str = "") -> VersionRow:
         ((FEW_ROWS, FEW_ROWS, FEW_CALLS), [ROWS]),
         ((NO_CASES, NO_CASES), [BRING]),
         ((FEW_CASES,), ["bring more cases of suite winter, then flyball train m"]),
+        ((LEARNED,), ["bring cases of suite winter that are not among the training rows, then flyball train m"]),
         ((ANSWERED_NAN,), ["let the model answer every case of suite winter as its metric asks (its verdict says where it does not), then flyball train m"]),
         ((EITHER,), [APPROVE, ROWS]),
         ((NO_PRICE, FEW_ROWS, A_CARD, NO_CASES, A_YES, A_YES), [APPROVE, FILL, BRING, PRICE, ROWS]),

@@ -10,7 +10,7 @@ from flyball.errors import BadInput
 from flyball.evaluation.suites import judge_suites
 from flyball.records.estimates import Outcome
 from flyball.training.rejudge import rejudge
-from flyball.training.rows import assemble
+from flyball.training.rows import assemble, taught_released
 from flyball.training.run import execute, perform
 from flyball.training.suites import ask_suites, asked_again, cases_of, loaded_suites, with_cases
 
@@ -36,9 +36,14 @@ def made(project):
     return project(SUITES, "price")
 
 
-def evening(market: pl.DataFrame) -> pl.DataFrame:
-    """Rows of a month, as cases of their own."""
+def month(market: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a month, under another name."""
     return market.tail(720).select("hour", "up", "ts", note=pl.lit("hand-picked"))
+
+
+def evening(market: pl.DataFrame) -> pl.DataFrame:
+    """Cases of their own: none is a row of the market."""
+    return month(market).with_columns(hour=(pl.col("hour") + 1) % 24)
 
 
 def outcomes(result):
@@ -53,18 +58,50 @@ def test_cases_are_answered_with_the_model_s_own_views_and_judged(project):
     assert outcomes(result) == {"suite evening: accuracy ≥ 0.75": Outcome.PASS, "suite hard: accuracy ≥ 0.99": Outcome.FAIL}
     answered = pl.read_parquet(io.BytesIO(loop.blobs.get(result.suites["evening"])))
     assert answered.height == 720
-    assert set(answered.columns) == {"__time", "y", "value", "score"}
+    assert set(answered.columns) == {"__time", "y", "value", "score", "__seen"}
+    assert not answered["__seen"].any()
 
 
 def test_a_case_has_the_features_that_a_row_of_the_model_s_own_at_its_time_has(project):
     loop = made(project)
-    frames = loop.frames | {"cases": evening(loop.frames["market"])}
+    frames = loop.frames | {"cases": month(loop.frames["market"])}
     variant = with_cases(loop.model, loop.model.suites[0])
     as_cases, own = (assemble(model, frames, as_of=end_of(frames["market"])) for model in (variant, loop.model))
 
     assert as_cases.features == own.features
     theirs = own.frame.filter(pl.col("__time").is_in(as_cases.frame["__time"].to_list())).select(own.features)
     assert theirs.equals(as_cases.frame.select(as_cases.features))
+
+
+def test_rows_that_were_learned_from_are_no_suite_under_another_name(project):
+    loop = made(project)
+    frames = loop.frames | {"cases": month(loop.frames["market"])}
+    before = perform(loop.spec(), loop.model, frames, loop.blobs)
+    [easy, hard] = [each for each in before.result.verdicts if each.check.startswith("suite ")]
+    answered = pl.read_parquet(io.BytesIO(loop.blobs.get(before.result.suites["evening"])))
+    cut = end_of(loop.frames["market"]) - 7 * 24 * HOUR
+    assert answered.filter(pl.col("__time") >= cut)["__seen"].sum() == 0, "what was held out taught nothing"
+    count = int(answered["__seen"].sum())
+    assert 500 < count < 720 - 168
+    told = f"{count} of its 720 rows are in training too ({count / 720:.1%})"
+    assert (easy.outcome, easy.estimate.value > 0.75) == (Outcome.INSUFFICIENT, True)
+    assert easy.why.endswith(f"at least 0.750; {told}: what was learned by heart says nothing of new cases")
+    assert (hard.outcome, hard.why.endswith(f"; {told}")) == (Outcome.FAIL, True), "it fails even so"
+
+    rows = assemble(loop.model, frames, as_of=loop.spec().as_of)
+    learned = taught_released(rows, before.predictor.trained_until, before.result.window)
+    again = asked_again(loop.model, before.predictor, frames, loop.spec().as_of, before.result, loop.blobs, learned=learned)
+    assert again["evening"]["__seen"].sum() > count, "what answers has learned from the hold-out as well"
+
+
+def test_a_few_rows_that_were_learned_from_are_told_and_stop_nothing(project):
+    loop = made(project)
+    market = loop.frames["market"]
+    frames = loop.frames | {"cases": pl.concat([month(market).head(90), evening(market).tail(500)])}
+    result = execute(loop.spec(), loop.model, frames, loop.blobs)
+    [told] = [each for each in result.verdicts if each.check == "suite evening: accuracy ≥ 0.75"]
+    assert told.outcome is Outcome.PASS
+    assert "90 of its 590 rows are in training too (15.3%)" in told.why
 
 
 def test_an_absent_suite_is_insufficient_and_costs_nothing_else(project):

@@ -20,11 +20,16 @@ class Copies(NamedTuple):
     example: str
 
 
+def among(rows: pl.DataFrame, train: pl.DataFrame) -> pl.Series:
+    """Of each of `rows`, whether it stands in `train` too, all columns alike (nulls are alike). Both have the same columns."""
+    return rows.hash_rows(seed=0).is_in(train.hash_rows(seed=0).implode())
+
+
 def copies(train: pl.DataFrame, held: pl.DataFrame) -> Copies:
     """Rows of `held` that stand in `train` too, all columns alike (nulls are alike). Both have the same columns."""
     if not held.height or not held.width:
         return Copies(Estimate(value=None, why="there are no held-out rows"), "")
-    both = held.hash_rows(seed=0).is_in(train.hash_rows(seed=0).implode())
+    both = among(held, train)
     count = int(both.sum())
     found = share(count, held.height, f"{count:,} of {held.height:,} held-out rows are in training too")
     if not count:

@@ -1,9 +1,10 @@
-"""Suites: sets of cases of their own that a version must do well on. Absent, too few or without labels is insufficient, never a pass. Pure."""
+"""Suites: sets of cases of their own that a version must do well on. Absent, too few, without labels or learned by heart is insufficient, never a pass. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 import polars as pl
 
 from flyball.declare.metrics import metric_info
@@ -12,6 +13,7 @@ from flyball.errors import BadInput
 from flyball.evaluation.answers import Label, answers
 from flyball.evaluation.comparison import lacking, number, shown, too_little
 from flyball.evaluation.metrics import estimate
+from flyball.evaluation.overlap import share
 from flyball.records.estimates import Estimate, Outcome, Verdict
 
 
@@ -29,7 +31,15 @@ class Unanswered(str):
 
 
 Asked = Mapping[str, pl.DataFrame | str]
-"""Suite → the candidate's answers to its cases (`__time`, y, value, score and `__group`), or why there are none."""
+"""Suite → the candidate's answers to its cases (`__time`, y, value, score, `__group` and SEEN), or why there are none."""
+
+SEEN = "__seen"
+"""The column that says of a case whether the candidate has learned from the very same row, label included. Answers from before it was kept have none."""
+
+_MOST = 0.5
+"""The share of such cases from which on a suite says nothing of new ones."""
+
+_LEARNED = "are in training too"
 
 NOT_ASKED = "its cases were not asked"
 NO_SUITES: Asked = {}
@@ -48,9 +58,39 @@ def judge_suites(
     classes: Sequence[Label] = (),
     group: str = "",
     costs: Mapping[str, float] | None = None,
+    copied: Estimate | None = None,
 ) -> tuple[Verdict, ...]:
-    """One verdict a suite, in order. `group`: the column of the entity that cases share, where a frame has it."""
-    return tuple(_judge(case, asked.get(case.name, NOT_ASKED), task, classes, group=group, costs=costs) for case in suites)
+    """One verdict a suite, in order. `group`: the column of the entity that cases share, where a frame has it; `copied`: the share of the hold-out's
+    rows that are in training too, which is what rows of this kind have in common by themselves.
+    """
+    given = {case.name: asked.get(case.name, NOT_ASKED) for case in suites}
+    verdicts = (_judge(case, given[case.name], task, classes, group=group, costs=costs) for case in suites)
+    return tuple(_with_learned(verdict, given[case.name], copied) for case, verdict in zip(suites, verdicts, strict=True))
+
+
+def of_learned(verdict: Verdict) -> bool:
+    """Whether a suite is open because the candidate has learned from its cases."""
+    return verdict.outcome is Outcome.INSUFFICIENT and verdict.check.startswith("suite ") and _LEARNED in verdict.why
+
+
+def _with_learned(verdict: Verdict, given: pl.DataFrame | str, copied: Estimate | None) -> Verdict:
+    """A verdict with how many of its cases the candidate has learned from. Where most are such, more than of the rows that judged it, it passes nobody:
+    what was learned by heart says nothing of new cases.
+    """
+    if isinstance(given, str) or SEEN not in given.columns:
+        return verdict
+    count, n = int(given[SEEN].sum()), given.height
+    if not count:
+        return verdict
+    found = share(count, n, "")
+    usual = copied.high if copied is not None and copied.high is not None else 0.0
+    most = count / n > _MOST and found.low is not None and found.low > usual
+    told = f"{verdict.why}; {count:,} of its {n:,} rows {_LEARNED} ({count / n:.1%})"
+    if not most or verdict.outcome is not Outcome.PASS:
+        return msgspec.structs.replace(verdict, why=told)
+    return msgspec.structs.replace(
+        verdict, outcome=Outcome.INSUFFICIENT, why=f"{told}: what was learned by heart says nothing of new cases"
+    )
 
 
 def _judge(

@@ -38,7 +38,7 @@ from flyball.training.fitting import FitCache
 from flyball.training.job import Observed
 from flyball.training.predictor import Predictor, answers
 from flyball.training.rejudge import rejudge
-from flyball.training.rows import Assembled
+from flyball.training.rows import Assembled, taught_released
 from flyball.training.run import drift_reference, perform
 from flyball.training.suites import ask_suites
 
@@ -114,16 +114,17 @@ class ReplayRuns:
         self._done[run, attempt] = Observed(state="succeeded", result=self._blobs.put(codec.encode(result)), cpu_s=0.0)
 
     def _again(self, what: RunSpec) -> str:
-        champion = self.predictors.get(what.champion)
+        champion, candidate, prior = self.predictors.get(what.champion), self.predictors[what.candidate], self._library.result(what.prior)
+        learned = taught_released(self._rows.as_known(what.as_of), candidate.trained_until, prior.window)
         result, self._holdouts[what.candidate] = rejudge(
             what,
             self._model,
             self._rows,
-            self._library.result(what.prior),
-            candidate=self.predictors[what.candidate],
+            prior,
+            candidate=candidate,
             champion=(champion, self._rows) if champion is not None else None,
             earlier=self._holdouts[what.candidate],
-            suites=ask_suites(self._model, self.predictors[what.candidate], self._frames, what.as_of, what.unread),
+            suites=ask_suites(self._model, candidate, self._frames, what.as_of, what.unread, learned=learned),
         )
         return self._blobs.put(codec.encode(result))
 

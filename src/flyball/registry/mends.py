@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from flyball.declare.costs import price_setting
 from flyball.declare.metrics import metric_info
 from flyball.evaluation.persons import of_card, of_persons, of_price
+from flyball.evaluation.suites import of_learned
 from flyball.records.estimates import Outcome, Verdict
 from flyball.records.versions import VersionRow
 
@@ -38,7 +39,9 @@ def _of_cases(row: VersionRow, open_: Sequence[Verdict]) -> Iterator[str]:
         if not verdict.check.startswith(_SUITE):
             continue
         name, train = verdict.check.removeprefix(_SUITE).partition(":")[0], _train(row)
-        if verdict.estimate is None or not verdict.estimate.n:
+        if of_learned(verdict):
+            yield f"bring cases of suite {name} that are not among the training rows, then {train}"
+        elif verdict.estimate is None or not verdict.estimate.n:
             yield f"bring the cases that are missing: flyball check --data says which; then {train} judges it on them"
         elif verdict.estimate.value is None:
             yield f"let the model answer every case of suite {name} as its metric asks (its verdict says where it does not), then {train}"

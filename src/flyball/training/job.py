@@ -315,7 +315,7 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
     from flyball.training import rejudge
     from flyball.training.artifact import load, load_champion
     from flyball.training.judging import parquet
-    from flyball.training.rows import assemble
+    from flyball.training.rows import assemble, taught_released
     from flyball.training.stored import Stored
     from flyball.training.suites import asked_again, cases_of, stored_suites
 
@@ -328,7 +328,11 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
     beside = codec.decode(blobs.get(spec.champion_result), RunResult).measured if spec.champion_result else None
     frame = pl.read_parquet(io.BytesIO(blobs.get(prior.evidence)))
     frames = Stored(spec.datasets, blobs, scratch)
-    suites = asked_again(model, candidate, frames, spec.as_of, prior, blobs, spec.unread)
+    learned = None
+    if model.suites:
+        everything = assemble(model, frames, as_of=spec.known_until or spec.as_of)
+        learned = taught_released(everything, candidate.trained_until, prior.window)
+    suites = asked_again(model, candidate, frames, spec.as_of, prior, blobs, spec.unread, learned=learned)
     told = {"suites": stored_suites(suites, blobs), "suites_of": cases_of(model, suites, frames, spec.datasets, prior.suites_of)}
     if spec.known_until:
         if rejudge.lacking(judge, frame):

@@ -186,7 +186,9 @@ def judge_holdout(
                 ),
                 asked,
             ),
-            *judge_suites(model.suites, suites, model.task, classes=classes, group=GROUP, costs=costs),
+            *judge_suites(
+                model.suites, suites, model.task, classes=classes, group=GROUP, costs=costs, copied=beside.numbers.get("duplicates")
+            ),
         ),
         loss_bound=bound,
         loss_cap=cap,

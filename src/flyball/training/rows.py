@@ -10,18 +10,21 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from flyball.clock import Instant
+from flyball.clock import Instant, Span
 from flyball.declare.model import Model
 from flyball.errors import BadInput
 from flyball.features.assemble import KNOWN, feature_columns, training_rows
 from flyball.training.calls import Part
-from flyball.training.splits import Times
+from flyball.training.splits import Split, Times
 from flyball.training.stored import Stored
 
 MIN_TRAIN = 30
 MIN_HOLDOUT = 10
 """Fewer rows than these give no run: nothing could be said about its result."""
 
+
+MOST_ROWS = 1_000_000
+"""Training rows, the newest, that held-out rows and cases are looked for in."""
 
 GROUP = "__group"
 """The column of the hold-out that names each row's entity, where the model declares `group`: rows that share one are one cluster."""
@@ -100,6 +103,21 @@ def assemble(model: Model, frames: Mapping[str, pl.DataFrame], *, as_of: Instant
     if model.task == "ranking":
         frame = _in_lists(model, frame)
     return Assembled(frame, tuple(feature_columns(model)), int(model.label_delay))
+
+
+def taught(model: Model, rows: Assembled, split: Split) -> pl.DataFrame:
+    """The rows that a candidate has learned from, of which the newest MOST_ROWS."""
+    train = rows.frame[max(split.start, split.stop - MOST_ROWS) : split.stop]
+    if rows.late and split.end > split.holdout:
+        return train.filter(pl.col(KNOWN) <= rows.times[split.holdout] - int(model.framing.horizon))
+    return train
+
+
+def taught_released(rows: Assembled, until: Instant, window: Span) -> pl.DataFrame:
+    """The same of a version that learned once more from all rows of a window (0: every row) up to `until`, those that it was judged on as well."""
+    end = int(np.searchsorted(rows.times, until, side="right"))
+    start = int(np.searchsorted(rows.times, until - window, side="left")) if window else 0
+    return rows.frame[max(start, end - MOST_ROWS) : end]
 
 
 def _in_lists(model: Model, frame: pl.DataFrame) -> pl.DataFrame:

@@ -37,7 +37,7 @@ from flyball.training.judging import Judged, judge_holdout, parquet
 from flyball.training.packaging import choose as choose_form
 from flyball.training.predictor import Predictor
 from flyball.training.remarks import remarks
-from flyball.training.rows import Assembled, assemble
+from flyball.training.rows import Assembled, assemble, taught
 from flyball.training.searching import ALONE, Conduct
 from flyball.training.sections import SECTIONS, asked
 from flyball.training.splits import Split
@@ -127,7 +127,7 @@ def perform(
         evaluated, report=msgspec.structs.replace(evaluated.report, folds=fold_parts(model, frame, folds), decision=chosen.decision)
     )
     progress(Progress(stage="judge"))
-    suites = ask_suites(model, chosen.candidate, frames, spec.as_of, spec.unread)
+    suites = ask_suites(model, chosen.candidate, frames, spec.as_of, spec.unread, learned=taught(model, fitter.rows, chosen.split))
     judged = judge_holdout(model, frame, chosen.candidate.signature.classes, evaluated.beside(_champions(spec, store)), suites)
     result = msgspec.structs.replace(_result(judged, evaluated, released, folds, final=final), holdout_rows=frame.height)
     if store is not None:

@@ -10,25 +10,19 @@ from flyball.declare.reads import made_from
 from flyball.errors import FlyballError
 from flyball.evaluation.overlap import class_shares, copies, rarest, shared_groups
 from flyball.features import leakage
-from flyball.features.assemble import KNOWN
 from flyball.records.estimates import Estimate
 from flyball.records.rows import DataFacts
 from flyball.training.evaluating import Found, Section, Subject
-from flyball.training.rows import GROUP
+from flyball.training.rows import GROUP, taught
 from flyball.training.stored import Stored
 
 METRICS = ("leaks", "duplicates", "group_overlap", "minority_share")
-
-MOST_ROWS = 1_000_000
-"""Training rows, the newest, that held-out rows are looked for in."""
 
 
 def data(subject: Subject) -> Found:
     """The section."""
     rows, split, model = subject.rows, subject.split, subject.model
-    train = rows.frame[max(split.start, split.stop - MOST_ROWS) : split.stop]
-    if rows.late and split.end > split.holdout:
-        train = train.filter(pl.col(KNOWN) <= rows.times[split.holdout] - int(model.framing.horizon))
+    train = taught(model, rows, split)
     held = rows.frame[split.holdout : split.end]
     columns = [pl.col("__y").alias(f"label {model.label_column}"), *rows.features]
     copied = copies(train.select(columns), held.select(columns))

@@ -13,28 +13,37 @@ from flyball.clock import Instant
 from flyball.declare.codec import source_digest
 from flyball.declare.model import Model, Suite
 from flyball.errors import FlyballError
-from flyball.evaluation.suites import NOT_ASKED, Asked, Unanswered
+from flyball.evaluation.overlap import among
+from flyball.evaluation.suites import NOT_ASKED, SEEN, Asked, Unanswered
 from flyball.features.fields import inputs
 from flyball.records.training import CasesOf, RunResult
 from flyball.store.blobs import Blobs
 from flyball.training.judging import parquet
 from flyball.training.predictor import Predictor, answers
-from flyball.training.rows import GROUP, assemble
+from flyball.training.rows import GROUP, Assembled, assemble
 
 NONE_UNREAD: Mapping[str, str] = MappingProxyType({})
 
 
 def ask_suites(
-    model: Model, candidate: Predictor, frames: Mapping[str, pl.DataFrame], as_of: Instant, unread: Mapping[str, str] = NONE_UNREAD
+    model: Model,
+    candidate: Predictor,
+    frames: Mapping[str, pl.DataFrame],
+    as_of: Instant,
+    unread: Mapping[str, str] = NONE_UNREAD,
+    *,
+    learned: pl.DataFrame | None = None,
 ) -> Asked:
     """What the candidate answers to the cases of each suite that were known by `as_of`, or why that cannot be said: it costs no run.
 
-    unread: of data sets whose source cannot be read now, why.
+    unread: of data sets whose source cannot be read now, why. learned: the assembled rows that the candidate has learned from; None where nobody knows.
     """
-    return {case.name: unread.get(case.data.name) or _ask(case, model, candidate, frames, as_of) for case in model.suites}
+    return {case.name: unread.get(case.data.name) or _ask(case, model, candidate, frames, as_of, learned) for case in model.suites}
 
 
-def _ask(case: Suite, model: Model, candidate: Predictor, frames: Mapping[str, pl.DataFrame], as_of: Instant) -> pl.DataFrame | str:
+def _ask(
+    case: Suite, model: Model, candidate: Predictor, frames: Mapping[str, pl.DataFrame], as_of: Instant, learned: pl.DataFrame | None
+) -> pl.DataFrame | str:
     if case.data.name not in frames:
         return f'data set "{case.data.name}" has no version that may be used'
     try:
@@ -48,7 +57,14 @@ def _ask(case: Suite, model: Model, candidate: Predictor, frames: Mapping[str, p
     except (FlyballError, pl.exceptions.PolarsError) as error:
         return Unanswered(f'data set "{case.data.name}": {error}', rows.frame.height)
     groups = [rows.frame[GROUP]] if GROUP in rows.frame.columns else []
-    return pl.DataFrame([rows.frame["__time"], rows.frame["__y"].alias("y"), *given, *groups])
+    seen = [_seen(rows, learned)] if learned is not None else []
+    return pl.DataFrame([rows.frame["__time"], rows.frame["__y"].alias("y"), *given, *groups, *seen])
+
+
+def _seen(rows: Assembled, learned: pl.DataFrame) -> pl.Series:
+    """Of each case, whether its features and its label are those of a row that was learned from."""
+    known = learned.select("__y", *rows.features)
+    return among(rows.frame.select(known.columns).cast(known.schema, strict=False), known).alias(SEEN)
 
 
 def with_cases(model: Model, case: Suite) -> Model:
@@ -94,13 +110,15 @@ def asked_again(
     prior: RunResult,
     blobs: Blobs,
     unread: Mapping[str, str] = NONE_UNREAD,
+    *,
+    learned: pl.DataFrame | None = None,
 ) -> Asked:
     """Each suite of the model as its cases are now; where its data set is gone, as that very data set was answered when it was last asked.
 
     Cases that are there and cannot be asked, or whose source cannot be read now, say why: no former answer stands in for them, and none of another data set's under the suite's name.
     """
     before = loaded_suites(model, prior.suites, blobs)
-    now = ask_suites(model, candidate, frames, as_of, unread)
+    now = ask_suites(model, candidate, frames, as_of, unread, learned=learned)
     stood = {case.name for case in model.suites if case.data.name not in unread and _stands_in(case, frames, prior)}
     return {case.name: before[case.name] if case.name in stood else now[case.name] for case in model.suites}
 
