@@ -96,6 +96,7 @@ def test_two_runs_and_two_versions_stand_side_by_side(flyball, two: Path) -> Non
     assert (by_version["first"], by_version["second"]) == ("demand@1.0.0", "demand@1.1.0")
     text = flyball("models", "compare", "demand@1.0.0", "demand@1.1.0", "--project", two).out
     assert "DIFFERS IN" in text
+    assert "lines, 0 only here" in text
     assert "both were made of the same" in flyball("models", "compare", "demand@1.0.0", "demand@1.0.0", "--project", two).out
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import msgspec
 
+import flyball as fb
 from flyball.clock import Span
 from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.models import Field, Manifest, Signature
@@ -37,14 +36,23 @@ MANIFEST = Manifest(
     python="3.12.1",
     libraries={"scikit-learn": "1.7.0"},
 )
-DECLARED = {"label": {"column": "y"}, "features": [{"name": "lags", "window": "1d"}], "gates": ["accuracy ≥ 0.6"]}
+
+
+def declared(*, span: str = "1d", bound: float = 0.6) -> fb.Model:
+    rows = fb.Dataset("rows", source="rows.csv", time="at", columns={"a": float, "y": fb.column(int, one_of=(0, 1))})
+    view = fb.FeatureView("lags", rows, features={"a_mean": fb.window(span).mean("a")})
+    gates = [fb.metric("accuracy") >= bound]
+    return fb.Model("m", task="binary", data=rows, label="y", features=[view], gates=gates, framing=fb.Framing("test"))
+
+
+DECLARED = declared()
 
 
 def side(name: str = "m@1.0.0", **more: object) -> Side:
     values: dict[str, object] = {
         "name": name,
         "spec": SPEC,
-        "declaration": json.dumps(DECLARED),
+        "model": DECLARED,
         "code": {"loop.py": "a\nb\n"},
         "result": RESULT,
         "manifest": MANIFEST,
@@ -60,27 +68,32 @@ def test_the_same_twice_differs_in_nothing() -> None:
 
 
 def test_each_thing_that_differs_is_named_with_both_values() -> None:
-    declared = DECLARED | {"features": [{"name": "lags", "window": "2d"}], "gates": ["accuracy ≥ 0.7"]}
     other = side(
         "m@1.1.0",
         spec=msgspec.structs.replace(SPEC, datasets={"loans": "2" * 64}, seed=7),
-        declaration=json.dumps(declared),
+        model=declared(span="2d", bound=0.7),
         code={"loop.py": "a\nb\nc\n", "lib.py": "x\n"},
         result=msgspec.structs.replace(RESULT, parameters={"depth": 5}, rows=200),
         manifest=msgspec.structs.replace(MANIFEST, libraries={"scikit-learn": "1.8.0"}),
     )
-    found = {(each.topic, each.what): (each.first, each.second) for each in compare(side(), other).differences}
+    found = {(each.topic, each.what, each.first, each.second) for each in compare(side(), other).differences}
     assert found == {
-        ("data", "loans"): ("1" * 64, "2" * 64),
-        ("features", "features.0.window"): ("1d", "2d"),
-        ("declaration", "gates"): ('["accuracy ≥ 0.6"]', '["accuracy ≥ 0.7"]'),
-        ("code", "lib.py"): ("", "1 lines"),
-        ("code", "loop.py"): ("2 lines", "3 lines"),
-        ("parameters", "depth"): ("3", "5"),
-        ("environment", "scikit-learn"): ("1.7.0", "1.8.0"),
-        ("run", "seed"): ("0", "7"),
-        ("run", "rows"): ("100", "200"),
+        ("data", "loans", "1" * 64, "2" * 64),
+        ("features", "features lags features a_mean window span", "1d", "2d"),
+        ("declaration", "gates", "accuracy ≥ 0.6", ""),
+        ("declaration", "gates", "", "accuracy ≥ 0.7"),
+        ("code", "lib.py", "", "1 line"),
+        ("code", "loop.py", "2 lines, 0 only here", "3 lines, 1 only here"),
+        ("parameters", "depth", "3", "5"),
+        ("environment", "scikit-learn", "1.7.0", "1.8.0"),
+        ("run", "seed", "0", "7"),
+        ("run", "rows", "100", "200"),
     }
+
+
+def test_a_declaration_that_this_flyball_cannot_read_hides_nothing_else() -> None:
+    other = side("m@0.9.0", model=None, spec=msgspec.structs.replace(SPEC, seed=7))
+    assert [(each.topic, each.what) for each in compare(side(), other).differences] == [("declaration", "all of it"), ("run", "seed")]
 
 
 def test_metrics_stand_side_by_side_whole_and_in_slices() -> None:

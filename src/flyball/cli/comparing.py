@@ -12,7 +12,7 @@ from flyball.cli.output import Output, estimate, number
 from flyball.declare.metrics import metric_info
 from flyball.declare.units import shown_size
 from flyball.loop import sides
-from flyball.registry.compare import Comparison, MetricBeside, compare
+from flyball.registry.compare import Comparison, Differs, MetricBeside, compare
 
 Version = Annotated[str, typer.Argument(metavar="MODEL[@V]", help="without a version: the champion, else the newest")]
 
@@ -38,7 +38,7 @@ def versions(
 
 def show(out: Output, found: Comparison) -> None:
     """A comparison as tables, and as a document."""
-    differences = [[each.topic, each.what, each.first or "–", each.second or "–"] for each in found.differences]
+    differences = [[each.topic, each.what, *(_side(each, text) for text in (each.first, each.second))] for each in found.differences]
     if differences:
         out.table(("DIFFERS IN", "WHAT", found.first, found.second), differences)
     else:
@@ -60,6 +60,11 @@ def show(out: Output, found: Comparison) -> None:
         verdicts = [[each.gate, each.slice, _outcome(each.first), _outcome(each.second)] for each in found.verdicts]
         out.table(("GATE", "SLICE", found.first, found.second), verdicts)
     out.document(found)
+
+
+def _side(each: Differs, text: str) -> str:
+    """One side of a difference; of a content the beginning, by which people know it."""
+    return (text[:12] if each.topic == "data" else text) or "–"
 
 
 def _unit(each: MetricBeside) -> str:

@@ -208,7 +208,7 @@ def _model(compiled: Compiled, model: Model, before: Applied | None, found: Cont
         policy_digest=compiled.policy_digest,
         changed=_changed(compiled, before),
         request=request,
-        differences=differences(was, model) if was is not None else (),
+        differences=tuple(map(str, differences(was, model))) if was is not None else (),
         problems=tuple(wrong),
         warnings=tuple(told),
         owners=owners(model),

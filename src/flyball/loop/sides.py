@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgspec
 
 from flyball.clock import Instant
-from flyball.errors import NotFound
+from flyball.declare.model import Model
+from flyball.errors import DeclarationError, NotFound
 from flyball.loop.ports import Ports
 from flyball.records import codec
 from flyball.records.base import State
@@ -23,13 +26,20 @@ def of_run(ports: Ports, row: RunRow) -> Side:
     return Side(
         name=row.run,
         spec=spec,
-        declaration=ports.blobs.get(spec.declaration).decode(),
+        model=_declared(ports, spec.declaration),
         code=msgspec.json.decode(ports.blobs.get(spec.code), type=dict[str, str]),
         result=result,
         manifest=codec.decode(ports.blobs.get(result.artifact), Manifest) if result is not None else None,
         verdicts=result.verdicts if result is not None else (),
         commit=row.commit,
     )
+
+
+def _declared(ports: Ports, body: str) -> Model | None:
+    """What is declared in a blob; None where it was written by another version of flyball. Raises NotFound where the blob is gone."""
+    with suppress(DeclarationError):
+        return ports.library.model(body)
+    return None
 
 
 def of_version(ports: Ports, state: State, row: VersionRow, now: Instant) -> Side:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from flyball.clock import rfc3339
+from flyball.declare.difference import differences
+from flyball.declare.model import Model
 from flyball.records.base import Record
 from flyball.records.commits import commit_text
 from flyball.records.estimates import Estimate, Outcome, Verdict
@@ -14,16 +18,17 @@ from flyball.records.training import RunResult, RunSpec
 
 _LONGEST = 200
 _MOST_PLACES = 40
+_UNREAD = "written by another version of flyball, which this one cannot read"
 
 
 class Side(NamedTuple):
-    """One of the two. `declaration` is canonical JSON, `code` the snapshot's files, `commit` the Git commit of these; `manifest` and `result` are None
-    of a run that gave none.
+    """One of the two. `model` is its declaration, None where this flyball cannot read it; `code` the snapshot's files, `commit` the Git commit of
+    these; `manifest` and `result` are None of a run that gave none.
     """
 
     name: str
     spec: RunSpec
-    declaration: str
+    model: Model | None
     code: Mapping[str, str]
     result: RunResult | None
     manifest: Manifest | None
@@ -107,40 +112,41 @@ def _short(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
+_FEATURES = ("inputs", "features", "transforms")
+
+
 def _declared(first: Side, second: Side) -> Iterator[Differs]:
-    """The places of the declaration that differ; features are a topic of their own."""
-    if first.declaration == second.declaration:
+    """What is declared otherwise, by the names of the arguments; features are a topic of their own."""
+    unread = [side.model is None for side in (first, second)]
+    if any(unread):
+        yield Differs(topic="declaration", what="all of it", first=_UNREAD if unread[0] else "", second=_UNREAD if unread[1] else "")
+    if first.model is None or second.model is None:
         return
-    before, after = (dict(_flat("", json.loads(side.declaration))) for side in (first, second))
-    differing = [place for place in sorted({*before, *after}) if before.get(place) != after.get(place)]
-    for place in differing[:_MOST_PLACES]:
-        topic = "features" if place.split(".")[0] in ("features", "transforms", "inputs") else "declaration"
-        yield Differs(topic=topic, what=place, first=_text(before, place), second=_text(after, place))
-    if len(differing) > _MOST_PLACES:
-        more = f"and {len(differing) - _MOST_PLACES} more places"
-        yield Differs(topic="declaration", what=more, first="", second="")
-
-
-def _flat(place: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Every leaf of a JSON value by its place: `train.search.depth`."""
-    if isinstance(value, dict) and value:
-        for name, each in value.items():
-            yield from _flat(f"{place}.{name}" if place else name, each)
-    elif isinstance(value, list) and any(isinstance(each, dict | list) for each in value):
-        for number, each in enumerate(value):
-            yield from _flat(f"{place}.{number}", each)
-    else:
-        yield place, value
+    found = differences(first.model, second.model)
+    for each in found[:_MOST_PLACES]:
+        topic = "features" if each.where.split()[0] in _FEATURES else "declaration"
+        yield Differs(topic=topic, what=each.where, first=_short(each.was), second=_short(each.now))
+    if len(found) > _MOST_PLACES:
+        yield Differs(topic="declaration", what=f"and {len(found) - _MOST_PLACES} more", first="", second="")
 
 
 def _files(first: Mapping[str, str], second: Mapping[str, str]) -> Iterator[Differs]:
     for path in sorted({*first, *second}):
-        if first.get(path) != second.get(path):
-            yield Differs(topic="code", what=path, first=_lines(first.get(path)), second=_lines(second.get(path)))
+        before, after = first.get(path), second.get(path)
+        if before != after:
+            yield Differs(topic="code", what=path, first=_lines(before, after), second=_lines(after, before))
 
 
-def _lines(text: str | None) -> str:
-    return "" if text is None else f"{len(text.splitlines())} lines"
+def _lines(text: str | None, other: str | None) -> str:
+    """How long a file is, and how many of its lines the other one does not have."""
+    if text is None:
+        return ""
+    lines = text.splitlines()
+    length = f"{len(lines):,} line{'' if len(lines) == 1 else 's'}"
+    if other is None:
+        return length
+    alone = (Counter(lines) - Counter(other.splitlines())).total()
+    return f"{length}, {alone:,} only here"
 
 
 def _environment(side: Side) -> dict[str, Any]:
@@ -150,7 +156,7 @@ def _environment(side: Side) -> dict[str, Any]:
 
 def _run(side: Side) -> dict[str, Any]:
     spec, result = side.spec, side.result
-    asked: dict[str, Any] = {"seed": spec.seed, "trials": spec.trials, "champion": spec.champion_version, "as of": spec.as_of}
+    asked: dict[str, Any] = {"seed": spec.seed, "trials": spec.trials, "champion": spec.champion_version, "as of": rfc3339(spec.as_of)}
     if result is None:
         return asked
     return asked | {
