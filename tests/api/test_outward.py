@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from flyball.api.outward import Outward
+import flyball
+from flyball.api.outward import Outward, by_field
 from flyball.errors import BadInput, NotFound, Problem, Unavailable
 from flyball.loop.library import BlobLibrary
 from flyball.records.declarations import DECLARATIONS, DeclarationApplied
@@ -137,3 +140,41 @@ def test_a_path_of_the_api_is_told_as_it_is_wherever_the_project_lies(root: str)
     assert told["type"] == "/docs/errors#not-found"
     assert told["detail"] == "there is nothing at /api/v1/model: loop.py"
     assert told["fix"] == error.fix
+
+
+def test_what_is_missing_in_a_request_is_named_by_its_field(api: Served) -> None:
+    blank = api.post("/models/demand/versions/1.0.0/deprecation", {"reason": " "})
+    assert (blank.status_code, blank.json()["fix"]) == (422, '"reason": "…"')
+    useless = api.post("/tokens", {"person": "cy"})
+    assert useless.status_code == 422
+    assert useless.json()["fix"].startswith('"roles" or "jobs" for a person; "scopes" predict')
+
+
+def test_a_command_of_the_command_line_is_told_as_it_is_typed() -> None:
+    whole = 'say why: flyball approve m@1.0.0 --reason "it is; fine" --env staging'
+    assert by_field(whole) == whole
+    assert by_field(f"{whole}; or --trials 0") == f'{whole}; or "trials": 0'
+
+
+OPTIONS_OF_THE_COMMAND_LINE_ALONE = {"--data", "--host"}
+
+
+def _fixes() -> Iterator[str]:
+    """Every text that says how to mend something, of all that is below the faces."""
+    faces = {"cli", "demo"}
+    for file in Path(flyball.__file__).parent.rglob("*.py"):
+        if not faces & set(file.parts):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.keyword) and node.arg == "fix":
+                    yield "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in _parts(node.value))
+
+
+def _parts(node: ast.expr) -> Iterator[ast.expr]:
+    yield from node.values if isinstance(node, ast.JoinedStr) else [node] if isinstance(node, ast.Constant) else []
+
+
+def test_no_way_to_mend_names_an_option_that_a_request_has_not() -> None:
+    fixes = list(_fixes())
+    assert len(fixes) > 200
+    left = {word.strip(":;,.") for fix in fixes for word in by_field(fix).split() if word.startswith("--") and "flyball " not in fix}
+    assert left == OPTIONS_OF_THE_COMMAND_LINE_ALONE

@@ -1,4 +1,6 @@
-"""Errors as they are told to callers: without the places of this machine, which are known to those who work on it and to nobody else."""
+"""Errors as they are told to callers: without the places of this machine, which are known to those who work on it and to nobody else, and with
+the fields of a request where the command line has options.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flyball.api import bodies
 from flyball.errors import FlyballError, problem
 
 _WHERE = re.compile(r' (?:at|on socket) "[^"]*"(?: \([^)]*\))?(?:, port \d+)?')
@@ -14,6 +17,14 @@ _WHERE = re.compile(r' (?:at|on socket) "[^"]*"(?: \([^)]*\))?(?:, port \d+)?')
 
 _HOSTS = re.compile(r"\w+://(?:.*@)?([^/]*?)(?::[\d,]+)?/")
 """The hosts, with commas between them, in the name of a database on a server."""
+
+_OPTION = re.compile(r"""(flyball (?:"[^"]*"|[^;\n"])*)|--([a-z][a-z-]*)(?: ("[^"]*"|\d+))?""")
+"""A whole command of flyball, whose options are its own, or an option that stands alone, with its value where that is quoted or a number."""
+
+_SEVERAL = {"role": "roles", "job": "jobs", "scope": "scopes", "model": "models"}
+"""Options that may be given again → the field that has all of them."""
+
+_FIELDS = frozenset(name for body in vars(bodies).values() for name in getattr(body, "__struct_fields__", ()))
 
 _OF_FLYBALL = ("type", "code")
 """What is the same wherever a project lies."""
@@ -38,7 +49,9 @@ class Outward:
         """The error as problem details, in which paths begin at the project's folder and no server is named."""
         told = problem(error)
         change = self._of_server if self._server and self._server in str(error) else self._plain
-        return told | {name: _in_texts(value, change) for name, value in told.items() if name not in _OF_FLYBALL}
+        told |= {name: _in_texts(value, change) for name, value in told.items() if name not in _OF_FLYBALL}
+        problems = [one | {"fix": by_field(one["fix"])} for one in told["problems"]]
+        return told | {"fix": by_field(told["fix"]), "problems": problems}
 
     def _of_server(self, text: str) -> str:
         """A text of an error about the database: what the driver said may name a host alone, and that may be any word."""
@@ -48,6 +61,21 @@ class Outward:
     def _plain(self, text: str) -> str:
         text = _WHERE.sub("", text.replace(self._server, "the ledger's database")) if self._server else text
         return self._inside.sub(lambda found: "" if found[0].endswith("/") else "the project's folder", text) if self._inside else text
+
+
+def by_field(fix: str) -> str:
+    """What is to be done, for who sends requests: `"reason": "…"` for `--reason "…"`. Commands of flyball stay as they are typed."""
+    return _OPTION.sub(_field, fix)
+
+
+def _field(found: re.Match[str]) -> str:
+    command, option, value = found.groups()
+    if command:
+        return command
+    name = _SEVERAL.get(option, option.replace("-", "_"))
+    if name not in _FIELDS:
+        return found[0]
+    return f'"{name}": {value}' if value else f'"{name}"'
 
 
 def _in_texts(value: Any, change: Callable[[str], str]) -> Any:
