@@ -197,9 +197,10 @@ class World:
                 lambda state, _, now, events=events: with_route(state, list(events), now, **decided),
             )
 
-    def roll_back(self, to: str) -> None:
+    def roll_back(self) -> None:
+        """The former champion comes back."""
         decided = {"model": MODEL, "folds": FOLDS, "signatures": self.wired.ports.library.signature}
-        back = Rollback(id=self.clock.new_id("cmd"), actor="loop", model="m", reason="worse", to=to)
+        back = Rollback(id=self.clock.new_id("cmd"), actor="loop", model="m", reason="worse")
         self.wired.ledger.execute(back, partial(decide_rollback, **decided))
 
     @property
@@ -292,6 +293,7 @@ def test_nothing_of_a_model_that_is_being_trained_goes(world: World) -> None:
 
 
 def test_every_version_that_was_ever_champion_can_come_back(world: World) -> None:
+    """The former champion by a rollback, an older one by a release."""
     first, second, third = (world.version("passes") for _ in range(3))
     for version in (first, second, third):
         world.promote(version)
@@ -301,7 +303,10 @@ def test_every_version_that_was_ever_champion_can_come_back(world: World) -> Non
     assert world.gc()
     for version in (first, second):
         whole(world.row(version).artifact, world.blobs)
-        world.roll_back(version)
+    world.roll_back()
+    assert world.model.champion == second
+    world.promote(first)
+    assert world.model.champion == first
     assert world.problems() == []
 
 
@@ -455,10 +460,8 @@ def _live(world: World, steps: list[tuple[str, int]]) -> None:
             active = world.queue()
         elif step == "promote" and releasable:
             world.promote(releasable[number % len(releasable)])
-        elif step == "roll back" and champion:
-            retired = [row.version for row in rows if row.state == VersionState.RETIRED]
-            if retired:
-                world.roll_back(retired[number % len(retired)])
+        elif step == "roll back" and champion and world.model.former:
+            world.roll_back()
         elif step == "stray":
             world.put(b"stray %d" % number)
         elif step == "gc":
@@ -497,5 +500,5 @@ def _check_targets(world: World) -> None:
     targets = [row.version for _, row in world.wired.ledger.state().scan(VERSIONS) if row.state == VersionState.RETIRED]
     for version in [*targets, *([model.former] if model.former else [])]:
         if version != world.wired.ledger.state().get(MODELS, "m").champion:
-            world.roll_back(version)
+            world.promote(version)
             whole(world.row(version).artifact, world.blobs)

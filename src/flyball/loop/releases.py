@@ -85,7 +85,6 @@ class Rollback(Record, frozen=True):
     actor: str
     model: str
     reason: str
-    to: str = ""
 
 
 class AcknowledgeRoutes(Record, frozen=True):
@@ -236,24 +235,23 @@ def decide_move(
 def decide_rollback(
     state: State, command: Rollback, now: Instant, *, model: Model, folds: Folds, signatures: Signatures
 ) -> Sequence[Event] | Refusal:
-    """A rollout under way is left; else the former champion, or the version named, comes back. Both were gated when released."""
+    """A rollout under way is left; else the former champion comes back. It was gated when it was released."""
     row = state.get(MODELS, command.model)
     active = active_rollout(state, command.model)
-    if active is not None and not command.to and active.champion:
+    if active is not None and active.champion:
         if active.state == RolloutState.ROLLING_BACK:
             return ()
         moved = move(active, leaving(active.state), f"rolled back by {command.actor}: {command.reason}")
         settled = settle(state, command.model, "rollback", "accepted", command.reason)
         return with_route(state, [moved, *_champion(state, active, moved), *settled], now, model=model, folds=folds, signatures=signatures)
-    to = command.to or (row.former if row else "")
-    target = state.get(VERSIONS, f"{command.model}/{to}") if to else None
-    if active is not None and not command.to:
+    if active is not None:
         return Refusal(
             code="refused",
             what=f"{command.model} has no version to go back to: {active.rollout} is its first release",
             why="without it nobody would answer",
             fix=f"flyball rollouts abort {active.rollout} ends it, as long as it does not answer yet",
         )
+    target = state.get(VERSIONS, f"{command.model}/{row.former}") if row is not None and row.former else None
     if row is None or not row.champion or target is None:
         return Refusal(
             code="not-found",
@@ -262,11 +260,10 @@ def decide_rollback(
             fix=f"flyball models list {command.model}; then flyball release {command.model}@VERSION",
         )
     if target.state not in (VersionState.DEPLOYED, VersionState.RETIRED, VersionState.ELIGIBLE):
-        return Refusal(code="refused", what=f"{command.model}@{to} is {target.state.value} and cannot come back")
-    changed = ChampionChanged(model=command.model, version=to, former=row.champion, rollback=True, reason=command.reason)
+        return Refusal(code="refused", what=f"{command.model}@{target.version} is {target.state.value} and cannot come back")
+    changed = ChampionChanged(model=command.model, version=target.version, former=row.champion, rollback=True, reason=command.reason)
     settled = settle(state, command.model, "rollback", "accepted", command.reason)
-    ended = [] if active is None else [move(active, leaving(active.state), f"rolled back by {command.actor}: {command.reason}")]
-    return with_route(state, [*ended, changed, *settled], now, model=model, folds=folds, signatures=signatures)
+    return with_route(state, [changed, *settled], now, model=model, folds=folds, signatures=signatures)
 
 
 def decide_steer(
