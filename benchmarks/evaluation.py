@@ -1,7 +1,7 @@
-"""What judging a version costs: metrics in slices, a whole evaluation of a million held-out rows, what a run adds to its fits, and lists of many versions.
+"""What judging a version costs: metrics in slices, a whole evaluation of a million held-out rows, what a run adds to its fits, and lists of many versions (`many`).
 
 Inputs come from a seed. What is timed is checked as well: slices against counts by hand (and fairlearn's with `--peers`), the planted weak slice
-is found in the million rows, and the list names every model.
+is found in the million rows.
 """
 
 from __future__ import annotations
@@ -15,24 +15,18 @@ import sys
 import tempfile
 import time
 import venv
-from contextlib import closing
-from itertools import islice
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import polars as pl
-from benchmarks.lineage import History, dataset, model
+from benchmarks import many
 from benchmarks.report import Bar, Report, Row, main
 
-from flyball.api import reading
-from flyball.api.asking import Asked
 from flyball.data.commit import commit
 from flyball.declare import codec as declarations
 from flyball.declare.code import load_model
 from flyball.evaluation.slices import by_slice
-from flyball.governance.authority import LOOP as CALLER
-from flyball.loop.lookup import newest_versions
 from flyball.records import codec
 from flyball.records import evaluation as reports
 from flyball.records.training import RunResult, RunSpec
@@ -40,11 +34,9 @@ from flyball.store.blobs import LocalBlobs
 from flyball.training.choosing import Progress
 from flyball.training.job import RESULT, Outcome, job_spec
 from flyball.training.run import perform
-from flyball.wiring import open_project
 
 ROWS, COLUMNS, ROUNDS = 1_000_000, 10, 5
 METRICS = ("accuracy", "precision", "recall", "f1", "positive_rate")
-MODELS, VERSIONS = 1_000, 20
 HOUR = 3_600_000_000
 START = 1_600_000_000_000_000
 
@@ -205,57 +197,6 @@ def _cpu_of(*arguments: str, folder: Path | None = None) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def lists(folder: Path, report: Report) -> float:
-    """Median milliseconds until the control plane has a page of 50 of 1,000 models with 20 versions each; and of the whole list, page by page."""
-    root = folder / "many"
-    root.mkdir()
-    (root / "flyball.toml").touch()
-    with closing(open_project(root)) as wired:
-        told = History(wired)
-        data = dataset(0)
-        told.commit(data, f"{0:064x}")
-        for number in range(MODELS):
-            applied = told.declare(model(number, data))
-            for place in range(VERSIONS):
-                told.train(applied, f"1.{place}.0", {data.name: f"{0:064x}"}, as_of=place + 1)
-            told.release(applied.model, f"1.{VERSIONS - 1}.0", number + 1)
-            if number % 20 == 19:
-                told.flush()
-        told.flush()
-
-        def page(**query: str) -> tuple[list[str], str | None, float]:
-            start = time.perf_counter()
-            answer = reading.models(Asked(wired, CALLER, wired.ports, {}, query)).value
-            codec.encode(answer.items[0])
-            return [each.model for each in answer.items], answer.next, (time.perf_counter() - start) * 1e3
-
-        samples = [page()[2] for _ in range(ROUNDS)]
-        start = time.perf_counter()
-        names, after, _ = page(limit="200")
-        while after is not None:
-            found, after, _ = page(limit="200", after=after)
-            names += found
-        whole = (time.perf_counter() - start) * 1e3
-        assert len(set(names)) == MODELS
-        one = Asked(wired, CALLER, wired.ports, {"model": "model-500"}, {})
-        versions = []
-        for _ in range(ROUNDS):
-            start = time.perf_counter()
-            assert len(reading.versions(one).value.items) == VERSIONS
-            versions.append((time.perf_counter() - start) * 1e3)
-        newest = []
-        for _ in range(ROUNDS):
-            start = time.perf_counter()
-            found_newest = list(islice(newest_versions(wired.ledger.state(), CALLER.covers), 200))
-            newest.append((time.perf_counter() - start) * 1e3)
-            assert len(found_newest) == 200
-            assert found_newest == sorted(found_newest, key=lambda each: each.registered_at, reverse=True)
-    row = Row.of("a page of 50 of 1,000 models × 20 versions", "ms", samples)
-    report.rows += [row, Row.of("all 1,000 of them, 200 a page", "ms", [whole]), Row.of("the 20 versions of one of them", "ms", versions)]
-    report.rows.append(Row.of("the newest 200 of the 20,000 versions", "ms", newest))
-    return row.median
-
-
 def run(arguments: argparse.Namespace) -> Report:
     report = Report()
     with tempfile.TemporaryDirectory(prefix="flyball-bench-") as temporary:
@@ -263,7 +204,7 @@ def run(arguments: argparse.Namespace) -> Report:
         report.bars.append(Bar.at_most("slices_1m_cpu_s", slices(folder, report, peers=arguments.peers), 0.3, "CPU s"))
         report.bars.append(Bar.at_most("full_evaluation_1m_s", full_evaluation(folder, report), 10, "CPU s"))
         report.bars.append(Bar.at_most("run_overhead_s", run_overhead(folder, report), 1.5, "CPU s"))
-        report.bars.append(Bar.at_most("list_1000_models_ms", lists(folder, report), 50, "ms"))
+        report.bars.append(Bar.at_most("list_1000_models_ms", many.measure(folder, report), 50, "ms"))
     return report
 
 

@@ -30,7 +30,7 @@ from flyball.records.data import ColumnStats, DataCommitted, DatasetVersion
 from flyball.records.declarations import DeclarationApplied
 from flyball.records.models import Signature
 from flyball.records.serving import Arm, ModelRoute, RouteDesired
-from flyball.records.training import RunQueued, RunSpec, RunStarted, RunSucceeded
+from flyball.records.training import RunQueued, RunResult, RunSpec, RunStarted, RunSucceeded
 from flyball.records.versions import ChampionChanged, VersionRegistered
 from flyball.wiring import Wired, open_project
 
@@ -142,8 +142,18 @@ class History:
         )
         self.tell(DataCommitted(version=version))
 
-    def train(self, applied: DeclarationApplied, number: str, data: dict[str, str], *, as_of: int) -> None:
-        """Make a run and its version."""
+    def train(
+        self,
+        applied: DeclarationApplied,
+        number: str,
+        data: dict[str, str],
+        *,
+        as_of: int,
+        result: RunResult | None = None,
+        artifact: str = "a" * 64,
+    ) -> None:
+        """Make a run and its version; without a `result` it has one of which only the name is known."""
+        digest = self.wired.blobs.put(codec.encode(result)) if result is not None else "b" * 64
         run = f"run_{applied.model}_{number}"
         spec = RunSpec(
             model=applied.model,
@@ -170,14 +180,14 @@ class History:
             model=applied.model,
             version=number,
             run=run,
-            artifact="a" * 64,
-            result="b" * 64,
+            artifact=artifact,
+            result=digest,
             version_digest=applied.version_digest,
             policy_digest=applied.policy_digest,
             data=data,
-            metrics={},
+            metrics=result.metrics if result is not None else {},
         )
-        self.tell(queued, RunStarted(run=run, attempt=1), RunSucceeded(run=run, result="b" * 64), registered)
+        self.tell(queued, RunStarted(run=run, attempt=1), RunSucceeded(run=run, result=digest), registered)
 
     def release(self, name: str, number: str, epoch: int) -> None:
         """Make a version the champion, with all of the traffic."""
