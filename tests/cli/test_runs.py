@@ -180,6 +180,21 @@ def test_a_run_of_the_former_code_is_not_taken_for_one_of_the_present(flyball, t
     assert (made["version"], made["made_by"]) == ("1.1.0", made["run"])
 
 
+def test_a_failure_is_told_though_the_run_after_it_was_cancelled(flyball, new: Path) -> None:
+    loop = new / "loop.py"
+    loop.write_text(loop.read_text().replace("    return Hist", "    raise ValueError('no luck')\n    return Hist"))
+    assert flyball("train", "demand", "--trials", 0, "--project", new).code == 1
+    run = _queued(new, "once more")
+    [failed] = [row["run"] for row in flyball("runs", "--project", new, "--json").document["runs"] if row["state"] == "failed"]
+    assert flyball("status", "--project", new, "--json").document["failed"] == [], "another one is under way"
+    assert flyball("runs", "cancel", run, "--reason", "enough", "--project", new).code == 0
+    [told] = flyball("status", "--project", new, "--json").document["failed"]
+    assert (told["run"], "no luck" in told["why"]) == (failed, True)
+    shown = flyball("runs", "show", run, "--project", new).out
+    assert f"before    {failed} failed: " in shown
+    assert f"flyball runs show {failed}" in shown
+
+
 def test_a_run_is_cancelled_once(flyball, trained: Path) -> None:
     with contextlib.closing(open_project(trained)) as wired:
         [row] = [row for _, row in wired.ledger.state().scan(RUNS)]

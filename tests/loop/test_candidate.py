@@ -133,7 +133,11 @@ def test_a_judging_that_fails_is_begun_three_times_and_then_is_for_a_person(worl
     assert to_judge_anew(row(), "g3", "v"), "other gates are another question"
     world.tell(RunCancelled(run=judging(13, gates="g3"), reason="not now"))
     assert not to_judge_anew(row(), "g3", "v"), "a person said no"
-    assert "was cancelled (run_13: not now)" in lookup.unjudged(world.state, row())
+    assert "the judging was cancelled (run_13: not now)" in lookup.unjudged(world.state, row())
+    world.declare(gates_digest="g4")
+    world.tell(RunFailed(run=judging(14, gates="g4"), why="it had no memory"))
+    world.tell(RunCancelled(run=judging(15, gates="g4"), reason="not now"))
+    assert "the judging failed once and then was cancelled (run_15: not now)" in lookup.unjudged(world.state, row())
 
 
 def test_what_answered_before_is_not_released_again_by_gates_that_are_declared_no_more(world: Judged) -> None:

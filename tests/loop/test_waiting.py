@@ -136,6 +136,18 @@ def test_a_failed_run_is_told_until_another_one_follows() -> None:
     assert [told(world(run=run(state))) for state in RunState if state is not RunState.FAILED] == [[]] * (len(RunState) - 1)
 
 
+@pytest.mark.parametrize(("cancelled", "failed"), [(1, ["failed run_2: no rows → flyball runs show run_2"]), (1_000, [])])
+def test_a_run_that_was_cancelled_hides_no_failure_before_it_and_costs_few_looks(cancelled: int, failed: list[str]) -> None:
+    state = world(run=run(RunState.FAILED, "no rows"))
+    last = "run_2"
+    for number in range(cancelled):
+        row = msgspec.structs.replace(run(RunState.CANCELLED, "enough"), run=f"cancelled_{number}", after=last)
+        state.put(RUNS, row.run, row)
+        last = row.run
+    state.put(MODELS, "m", msgspec.structs.replace(state.get(MODELS, "m") or ModelRow(model="m"), last_run=last))
+    assert told(state) == failed
+
+
 @pytest.mark.parametrize(
     ("state", "alone", "up"),
     [

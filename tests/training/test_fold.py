@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from flyball.errors import Conflict
@@ -89,6 +90,16 @@ def test_a_run_keeps_why_it_failed():
     row = played(QUEUED, RunFailed(run="run_1", why="no rows")).get(RUNS, "run_1")
     assert row is not None
     assert (row.why, row.ended_at) == ("no rows", 200)
+
+
+def test_a_run_that_is_cancelled_keeps_that_an_attempt_had_vanished_and_which_run_was_before_it():
+    first, second = RunFailed(run="run_1", why="no rows"), msgspec.structs.replace(QUEUED, run="run_2")
+    row = played(QUEUED, first, second, RunLost(run="run_2", attempt=1), RunCancelled(run="run_2", reason="enough")).get(RUNS, "run_2")
+    assert row is not None
+    assert (row.why, row.after) == ("enough; attempt 1 vanished without an exit", "run_1")
+    plain = played(QUEUED, RunCancelled(run="run_1", reason="enough")).get(RUNS, "run_1")
+    assert plain is not None
+    assert (plain.why, plain.after) == ("enough", "")
 
 
 def test_a_run_is_queued_once_and_an_unknown_one_has_no_events():

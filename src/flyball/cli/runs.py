@@ -113,6 +113,9 @@ def show(
         spec, result = library.spec(row.spec), library.result(row.result) if row.result else None
         same = lookup.reused(wired.ports.ledger.state(), row)
         _show(out, row, spec, result, now, same)
+        before = lookup.last_not_cancelled(wired.ports.ledger.state(), row.after) if row.state is RunState.CANCELLED else None
+        if before is not None and before.state is RunState.FAILED:
+            out.line(f"before    {before.run} {out.paint('failed', 'bad')}: {_why(before)}   → flyball runs show {before.run}")
         lines = text.splitlines()
         if lines:
             out.line("log" + (f"       the last {_LINES} of {len(lines):,} lines; --log shows all" if len(lines) > _LINES else ""))

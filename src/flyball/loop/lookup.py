@@ -23,6 +23,8 @@ from flyball.records.versions import MODELS, REGISTERED, VERSIONS, ChampionChang
 from flyball.registry.rules import other_gates
 
 _PAGE = 200
+_CANCELLED = 20
+"""Runs that were cancelled, one after the other, which are looked past: each is a look, and somebody who cancels more knows why."""
 
 
 def declared(ports: Ports, name: str) -> Model:
@@ -86,9 +88,21 @@ def unjudged(state: State, row: VersionRow) -> str:
     last = max(runs, key=lambda run: run.run, default=None)
     if last is None or last.state not in (RunState.FAILED, RunState.CANCELLED):
         return f"{text}, and the judging came to nothing: flyball runs list {row.model}"
-    what = f"failed {row.failures} times" if last.state is RunState.FAILED else "was cancelled"
+    times = "once" if row.failures == 1 else f"{row.failures} times"
+    failed = f"failed {times}" if row.failures else ""
+    what = failed if last.state is RunState.FAILED else f"{failed} and then was cancelled" if failed else "was cancelled"
     way = f"flyball train {row.model} makes one that is; gates that are declared otherwise judge it anew"
     return f"{text}: the judging {what} ({last.run}: {(last.why or 'no reason was left').splitlines()[0]}); {way}"
+
+
+def last_not_cancelled(state: State, run: str) -> RunRow | None:
+    """A run, or where it was cancelled the newest before it that was not; None where there is none among the last few."""
+    for _ in range(_CANCELLED):
+        row = state.get(RUNS, run) if run else None
+        if row is None or row.state is not RunState.CANCELLED:
+            return row
+        run = row.after
+    return None
 
 
 def roles(state: State, model: str) -> ModelRow:

@@ -6,12 +6,12 @@ from typing import Literal
 
 from flyball.errors import Corrupt
 from flyball.evaluation.persons import NONE_GIVEN, of_card
-from flyball.loop.lookup import active_rollout, roles
+from flyball.loop.lookup import active_rollout, last_not_cancelled, roles
 from flyball.loop.requests import Signatures, never_released, never_text
 from flyball.records.base import Record, State
 from flyball.records.estimates import Outcome
 from flyball.records.rollouts import RolloutRow, RolloutState
-from flyball.records.training import RUNS, RunState
+from flyball.records.training import RunState
 from flyball.records.versions import VERSIONS, VersionRow, VersionState
 from flyball.registry.mends import mends
 
@@ -60,7 +60,8 @@ def stopped(state: State, row: VersionRow, signatures: Signatures) -> Waiting | 
 
 
 def _failed(state: State, model: str, last_run: str) -> Waiting | None:
-    run = state.get(RUNS, last_run) if last_run else None
+    """That the newest run failed. One that was cancelled says nothing of it: the one before does."""
+    run = last_not_cancelled(state, last_run)
     if run is None or run.state is not RunState.FAILED:
         return None
     whose = f"judging {run.judges} again: " if run.judges else ""

@@ -246,7 +246,7 @@ class RunRow(Record, frozen=True):
     cpu_s: float | None = None
     """CPU seconds of its processes; None where that is not known: it was cancelled, an attempt vanished, or nobody counted yet."""
     after: str = ""
-    """Of a run that is no attempt: the model's last run before it, which is its last again when this one has ended."""
+    """The model's last run before it; of a reproduction it is its last again when this one has ended."""
     judges: str = ""
     """Which version it judges again; empty: it trains."""
     commit: str = ""

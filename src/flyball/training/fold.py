@@ -34,6 +34,7 @@ def fold_queued(projection: Projection, recorded: Recorded) -> None:
     if projection.get(RUNS, event.run) is not None:
         raise Conflict(f"{event.run} is queued already", why="a run's id is used once", fix="take a new id")
     declared = projection.get(DECLARATIONS, event.model)
+    model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
     row = RunRow(
         run=event.run,
         model=event.model,
@@ -51,10 +52,8 @@ def fold_queued(projection: Projection, recorded: Recorded) -> None:
         as_of=event.as_of,
         judges=event.candidate_version,
         commit=event.commit,
+        after=model.last_run,
     )
-    model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
-    if event.trigger == "reproduction":
-        row = msgspec.structs.replace(row, after=model.last_run)
     put_run(projection, row)
     judged = projection.get(VERSIONS, f"{event.model}/{event.candidate_version}") if event.candidate_version else None
     if judged is not None:
@@ -112,7 +111,9 @@ def fold_cancelled(projection: Projection, recorded: Recorded) -> None:
     assert isinstance(event, RunCancelled)
     row = _row(projection, event.run)
     state = move(row.run, row.state, RunState.CANCELLED)
-    put_run(projection, msgspec.structs.replace(row, state=state, why=event.reason, ended_at=recorded.at))
+    # that an attempt had vanished before stays said
+    why = f"{event.reason}; {row.why}" if row.why else event.reason
+    put_run(projection, msgspec.structs.replace(row, state=state, why=why, ended_at=recorded.at))
     _give_back(projection, row)
 
 
