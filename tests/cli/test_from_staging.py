@@ -53,6 +53,20 @@ def test_a_version_goes_from_a_file_to_a_server(flyball, trained: Path, postgres
     assert flyball("audit", "verify", "--env", "staging", "--project", trained, "--json").document["verified"]
 
 
+def test_status_names_what_brings_a_version_here_and_no_training_that_is_refused(flyball, trained: Path) -> None:
+    into_staging(trained)
+    there = ("--env", "production", "--project", trained)
+    assert flyball("apply", *there).code == 0
+    refused = flyball("train", "demand", *there, "--json")
+    assert (refused.code, refused.document["code"]) == (1, "made-before")
+    release = "flyball release demand@{} --env production"
+    none = f"flyball train demand --env staging; once it answers there: {release.format('VERSION')}"
+    assert f"demand: no version answers yet: {none}\n" in flyball("status", *there).out
+    answers(trained, "demand", "1.0.0")
+    assert f"demand: no version answers yet: {release.format('1.0.0')}\n" in flyball("status", *there).out
+    assert flyball("release", "demand@1.0.0", *there).code == 0, "what is advised is taken"
+
+
 @pytest.mark.parametrize("given_up", [False, True])
 def test_the_loop_asks_once_more_before_it_releases_what_it_took_over(flyball, trained: Path, given_up: bool) -> None:
     into_staging(trained)

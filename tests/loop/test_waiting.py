@@ -7,10 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
+import flyball as fb
 from flyball.errors import Corrupt, NotFound
 from flyball.ledger.projection import MemoryProjection
 from flyball.loop.requests import Signatures
 from flyball.loop.waiting import waiting
+from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.estimates import Asked, Outcome, Verdict
 from flyball.records.models import Field, Signature
 from flyball.records.rollouts import ROLLOUTS, RolloutRow, RolloutState
@@ -24,6 +26,17 @@ PASSES = Verdict(check="mae ≤ 4", outcome=Outcome.PASS)
 
 
 TOOK = Signature(task="regression", fields=(Field(name="hour", type="int"),))
+
+
+class Shelf:
+    """What versions take, and what is declared."""
+
+    def __init__(self, signature: Signatures, declared: fb.Model | None = None) -> None:
+        self.signature, self._declared = signature, declared
+
+    def model(self, body: str) -> fb.Model:
+        assert self._declared is not None, f"{body} is declared by nobody"
+        return self._declared
 
 
 def same(_artifact: str) -> Signature:
@@ -78,8 +91,9 @@ def run(state: RunState, why: str = "", judges: str = "") -> RunRow:
     )
 
 
-def told(state: NoScan, *, up: bool = False, signatures: Signatures = same) -> list[str]:
-    return [f"{each.kind} {each.subject}: {each.what} → {each.step}" for each in waiting(state, "m", up=up, signatures=signatures)]
+def told(state: NoScan, *, up: bool = False, signatures: Signatures = same, declared: fb.Model | None = None) -> list[str]:
+    shelf: Any = Shelf(signatures, declared)
+    return [f"{each.kind} {each.subject}: {each.what} → {each.step}" for each in waiting(state, "m", up=up, library=shelf)]
 
 
 @pytest.mark.parametrize(
@@ -100,9 +114,41 @@ def test_a_held_version_says_what_for_and_what_ends_it(verdicts: tuple[Verdict, 
     assert says in line
 
 
+FAILS = Verdict(check="mae ≤ 4", outcome=Outcome.FAIL, why="5.1 [4.9, 5.3], n=400", slice="day=1")
+
+
+def test_a_rejected_version_says_by_which_gate_and_what_stops_it_besides() -> None:
+    [line] = told(world(version(VersionState.REJECTED, PASSES, FAILS, FAILS)))
+    assert line.startswith(
+        "rejected 1.1.0: failed mae ≤ 4 in day=1: 5.1 [4.9, 5.3], n=400 (and 1 more) → flyball models show m@1.1.0 says more; "
+    )
+    assert line.endswith('train a better version: flyball train m; or another person, as approver or admin, lets it pass: flyball waive m@1.1.0 --gate "mae ≤ 4" --reason "…"')  # fmt: skip
+    [line] = told(world(version(VersionState.REJECTED, FAILS, A_YES)))
+    assert "n=400; open as well: approval by 1 approver → " in line
+    assert line.endswith('then, for what is open: flyball approve m@1.1.0 --reason "…"')
+    champion = version(VersionState.DEPLOYED, number="1.0.0")
+    [line] = told(world(champion, version(VersionState.REJECTED, FAILS, artifact="b" * 64)), signatures=other)
+    assert f"n=400; {NEVER.partition(' → ')[0]} → " in line
+    assert "flyball waive" not in line, "to let it pass would bring it nowhere"
+
+
+def test_rows_that_come_are_not_waited_for_where_a_share_of_the_rows_is_held_out() -> None:
+    cases = fb.Dataset("d", source="d.csv", columns={"a": float, "y": int})
+    train = fb.Train(lambda X, y: None, split="stratified", holdout="20%")
+    model = fb.Model("m", task="binary", data=cases, label="y", train=train)
+    state = world(version(VersionState.HELD, FEW))
+    declared = DeclarationRow(model="m", file="loop.py", body="b" * 64, code="c" * 64, version_digest="v", policy_digest="p", applied_at=1)
+    state.put(DECLARATIONS, "m", declared)
+    [line] = told(state, declared=model)
+    assert "→ no row that comes judges it again, for a share of the rows is held out" in line
+    [line] = told(state, declared=model.replace(train=None))
+    assert "→ it is judged again as labelled rows come" in line
+
+
 @pytest.mark.parametrize("state", [each for each in VersionState if each is not VersionState.HELD])
 def test_what_is_held_no_more_is_not_told_and_only_the_newest_version_is(state: VersionState) -> None:
-    assert told(world(version(VersionState.HELD, FEW, number="1.0.0"), version(state, PASSES))) == []
+    lines = told(world(version(VersionState.HELD, FEW, number="1.0.0"), version(state, PASSES)))
+    assert not [line for line in lines if line.startswith("held")]
 
 
 NEVER = (

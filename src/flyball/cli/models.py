@@ -196,8 +196,10 @@ def _tombstone(out: Output, row: VersionRow) -> None:
 def _show(out: Output, wired: Wired, state: State, row: VersionRow, result: RunResult, now: Instant) -> None:
     run = state.get(RUNS, row.run)
     out.line(f"{row.model}@{row.version}   {row.state.value}   {lookup.role(state, row)}".rstrip())
-    if (waits := stopped(state, row, wired.ports.library.signature)) is not None:
-        out.line(f"{out.paint(waits.kind, 'unsure')}{' ' * (10 - len(waits.kind))}{waits.what}   → {waits.step}")
+    if (waits := stopped(state, row, wired.ports.library)) is not None:
+        out.line(
+            f"{out.paint(waits.kind, 'bad' if waits.kind == 'rejected' else 'unsure')}{' ' * (10 - len(waits.kind))}{waits.what}   → {waits.step}"
+        )
     if open_ := lookup.unjudged(state, row):
         out.line(f"{out.paint('gates', 'unsure')}     {open_}")
     if row.state is VersionState.QUARANTINED:

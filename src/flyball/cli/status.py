@@ -14,9 +14,10 @@ from flyball.clock import Instant, Span
 from flyball.declare.checks import Check, Metric
 from flyball.declare.live import label_delay, loss_metric
 from flyball.declare.metrics import RANKED
-from flyball.errors import Corrupt
+from flyball.errors import Corrupt, FlyballError
 from flyball.loop import lookup
 from flyball.loop.advance import held_back
+from flyball.loop.carrying import fix_unchecked, unchecked
 from flyball.loop.freshness import ages
 from flyball.loop.memory import load
 from flyball.loop.online import noted
@@ -39,6 +40,7 @@ from flyball.serving.environments import apart, sentence
 
 if TYPE_CHECKING:
     from flyball.declare.model import Model
+    from flyball.loop.ports import Before, Ports
     from flyball.wiring import Wired
 
 app = common.app()
@@ -109,7 +111,7 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
         every = common.may_read_record(wired) is None
         broken = [row for file, row in state.scan(LOOP_FILES) if every or file in files]
         if lines:
-            _table(out, state, lines, waits, now)
+            _table(out, wired.ports, state, lines, waits, now)
         elif state.scan(DECLARATIONS):
             out.line("this token is for none of the models here")
         else:
@@ -141,6 +143,7 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
             "environments": strange,
             "workers": failing,
             "held": _waiting(waits, "held", "version", "for"),
+            "rejected": _waiting(waits, "rejected", "version", "why"),
             "refused": _waiting(waits, "refused", "version", "why"),
             "failed": _waiting(waits, "failed", "run", "why"),
             "rollouts": _waiting(waits, "rollout", "rollout", "why"),
@@ -156,7 +159,7 @@ def _waits(wired: Wired, state: State, lines: list[Line], *, up: bool) -> list[W
         each
         for name, _ in state.scan(MODELS)
         if common.may_see(wired, name)
-        for each in waiting(state, name, up=up, signatures=wired.ports.library.signature)
+        for each in waiting(state, name, up=up, library=wired.ports.library)
     )
     return [each for each in found if each.kind != "unread" or each.model not in said]
 
@@ -301,7 +304,7 @@ def _doing(wired: Wired, state: State, model: Model, now: Instant) -> str:
     return f"{_NEXT[model.autonomy.training]} in {roughly(wait.until - now)}: {wait.why}" if wait else warned
 
 
-def _table(out: Output, state: State, lines: list[Line], waits: list[Waiting], now: Instant) -> None:
+def _table(out: Output, ports: Ports, state: State, lines: list[Line], waits: list[Waiting], now: Instant) -> None:
     cells = [
         [
             each.name,
@@ -323,15 +326,28 @@ def _table(out: Output, state: State, lines: list[Line], waits: list[Waiting], n
             out.line(f"{each.name}: {each.doing}")
         elif not each.champion and not each.rollout:
             # what it waits for, and the command, have a line of their own below
-            step = "" if each.name in told else f": flyball {_first_step(state, each.name)}"
+            step = "" if each.name in told else f": {_first_step(ports, state, each.name)}"
             out.line(f"{each.name}: no version answers yet{step}")
 
 
-def _first_step(state: State, name: str) -> str:
+def _first_step(ports: Ports, state: State, name: str) -> str:
     """What brings a model's first version into service."""
     newest = state.get(VERSIONS, f"{name}/{lookup.roles(state, name).newest}")
-    ready = newest is not None and newest.state is VersionState.ELIGIBLE
-    return f"release {name}@{newest.version}" if newest and ready else f"train {name}"
+    if newest is not None and newest.state is VersionState.ELIGIBLE:
+        return f"flyball release {name}@{newest.version}"
+    return f"flyball train {name}" if ports.before is None else _first_from(ports.before, name, ports.environment)
+
+
+def _first_from(before: Before, name: str, here: str) -> str:
+    """The same where versions come from another environment: what answers there is released here, once it was tried there."""
+    try:
+        there = next(iter(before.rows(name, ())), None)
+    except FlyballError:
+        there = None
+    if there is None:
+        return f"flyball train {name} --env {before.name}; once it answers there: flyball release {name}@VERSION --env {here}"
+    first = f"{fix_unchecked(there, before.name)}; then " if unchecked(there) else ""
+    return f"{first}flyball release {name}@{there.version} --env {here}"
 
 
 def bar(each: Line) -> str:
@@ -392,8 +408,8 @@ def _wrong(
 
 def waiting_text(out: Output, each: Waiting) -> str:
     """What of a model waits or is broken, on one line, with the command that ends it."""
-    subject = f"{each.model}@{each.subject}" if each.kind in ("held", "refused") else f"{each.model} {each.subject}".rstrip()
-    word = out.paint(each.kind, "bad" if each.kind in ("failed", "unread") else "unsure")
+    subject = f"{each.model}@{each.subject}" if each.kind in ("held", "rejected", "refused") else f"{each.model} {each.subject}".rstrip()
+    word = out.paint(each.kind, "bad" if each.kind in ("failed", "rejected", "unread") else "unsure")
     return f"{word}{' ' * (10 - len(each.kind))}{subject}: {each.what}   → {each.step}"
 
 

@@ -20,6 +20,7 @@ from flyball.cli.models import verdict_line, verdicts
 from flyball.cli.output import Bar, Output, number
 from flyball.cli.release import start as release
 from flyball.data.rules import told_source, usable
+from flyball.declare.live import grows
 from flyball.declare.reads import made_from
 from flyball.errors import BadInput, Conflict, DeclarationError, FlyballError, NotFound
 from flyball.loop import lookup, orders, training
@@ -391,14 +392,12 @@ def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, roll
     if rollout:
         waits = "" if common.is_up(wired) else "; flyball is not up: start it: flyball up"
         return f"released: {rollout}{waits}"
-    if version.state is VersionState.REJECTED:
-        return "rejected: a gate failed"
     other = f"{never_text(never, version)}: {never.fix}" if never is not None else ""
-    if version.state is VersionState.HELD:
-        missing = count(version, Outcome.INSUFFICIENT)
+    if version.state in (VersionState.REJECTED, VersionState.HELD):
         whom = partial(another, wired.ports.ledger.state(), version, wired.ports.clock.now())
-        held = f"candidate: held by {missing} open {'gate' if missing == 1 else 'gates'}"
-        return f"{held}, and {other}" if other else f"{held}: {mends(version, whom)}"
+        said = " and ".join(filter(None, (_gates(version, Outcome.FAIL, "failed"), _gates(version, Outcome.INSUFFICIENT, "open"))))
+        state = "rejected" if version.state is VersionState.REJECTED else "candidate: held"
+        return f"{state} by {said}, and {other}" if other else f"{state} by {said}: {mends(version, whom, grows=grows(model))}"
     if version.state is VersionState.ELIGIBLE and other:
         return f"eligible, and never released: {other}"
     if version.state is VersionState.ELIGIBLE:
@@ -409,6 +408,12 @@ def _standing(wired: Wired, model: Model, version: VersionRow, row: RunRow, roll
             else f"eligible: flyball release {ref}"
         )
     return version.state.value
+
+
+def _gates(version: VersionRow, outcome: Outcome, kind: str) -> str:
+    """How many gates came to this: "2 open gates"; empty for none."""
+    number = count(version, outcome)
+    return f"{number} {kind} {'gate' if number == 1 else 'gates'}" if number else ""
 
 
 def failed(wired: Wired, row: RunRow) -> FlyballError:

@@ -36,6 +36,11 @@ def loss_metric(task: str) -> str:
     return "accuracy" if task in CLASSES else "mae"
 
 
+def grows(model: Model) -> bool:
+    """Whether the rows that come judge a held version again: not where a share of the rows is held out, wherever in time they lie."""
+    return model.train is None or not model.train.by_share
+
+
 def sent(model: Model) -> tuple[str, ...]:
     """The columns that a caller sends, as far as they can be known without Polars: inputs, entity keys, the item of a ranking, what transforms
     and slices read.

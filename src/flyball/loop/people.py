@@ -11,7 +11,7 @@ from flyball.records.identity import TOKENS, Job, Scope
 from flyball.records.rollouts import rollouts_of
 from flyball.records.versions import VersionRow
 from flyball.registry import approvals
-from flyball.registry.rules import anybody
+from flyball.registry.mends import anybody
 
 
 def another(state: State, row: VersionRow, now: Instant, names: Sequence[str]) -> str:

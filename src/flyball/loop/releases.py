@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from flyball.clock import Instant
-from flyball.declare.live import label_delay, paired_gates
+from flyball.declare.live import grows, label_delay, paired_gates
 from flyball.declare.model import Model
 from flyball.incidents import rules as incidents
 from flyball.ledger.bounds import fullest
@@ -117,7 +117,7 @@ def decide_release(
     if version is None:
         return Refusal(code="not-found", what=f"no version {ref}", fix=f"flyball models list {command.model}")
     row = state.get(MODELS, command.model) or ModelRow(model=command.model)
-    refused = checked_before(version, command.before) or _unfit(state, version, row, signatures, now)
+    refused = checked_before(version, command.before) or _unfit(state, version, row, model, signatures, now)
     refused = refused or _approved_by(version, command.actor)
     if refused is not None:
         return refused
@@ -156,9 +156,9 @@ def decide_release(
     return with_route(state, events, now, model=model, folds=folds, signatures=signatures)
 
 
-def _unfit(state: State, version: VersionRow, roles: ModelRow, signatures: Signatures, now: Instant) -> Refusal | None:
+def _unfit(state: State, version: VersionRow, roles: ModelRow, model: Model, signatures: Signatures, now: Instant) -> Refusal | None:
     """Why a version may not be released, by what it is; None if it may."""
-    refused = registry.may_release(version, now, partial(another, state, version, now))
+    refused = registry.may_release(version, now, partial(another, state, version, now), grows=grows(model))
     if refused is not None:
         never = never_released(state, version, signatures)
         # what would lift it lifts nothing where the version is never released

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
+from flyball.declare.live import grows
 from flyball.errors import Corrupt
 from flyball.evaluation.persons import NONE_GIVEN, of_card
-from flyball.loop.lookup import active_rollout, last_not_cancelled, roles
-from flyball.loop.requests import Signatures, never_released, never_text
+from flyball.loop.lookup import active_rollout, last_not_cancelled, readable, roles
+from flyball.loop.ports import Library
+from flyball.loop.requests import never_released, never_text
 from flyball.records.base import Record, State
-from flyball.records.estimates import Outcome
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.estimates import Outcome, Verdict
 from flyball.records.rollouts import RolloutRow, RolloutState
 from flyball.records.training import RunState
 from flyball.records.versions import VERSIONS, VersionRow, VersionState
@@ -20,9 +24,9 @@ _LONGEST = 160
 
 
 class Waiting(Record, frozen=True):
-    """One thing of a model that waits (a held version, a rollout), is refused (a version) or is broken (a run). `what` says why, `step` is what ends it."""
+    """One thing of a model that waits (a held version, a rollout), was rejected or is refused (a version) or is broken (a run). `what` says why, `step` is what ends it."""
 
-    kind: Literal["held", "refused", "failed", "rollout", "unread"]
+    kind: Literal["held", "rejected", "refused", "failed", "rollout", "unread"]
     model: str
     subject: str
     """The version, the run or the rollout; empty of a row that cannot be read."""
@@ -30,9 +34,8 @@ class Waiting(Record, frozen=True):
     step: str
 
 
-def waiting(state: State, model: str, *, up: bool, signatures: Signatures) -> tuple[Waiting, ...]:
-    """What there is of a model: its newest version, its newest run and its rollout are looked at. `up`: whether a loop and gateways run; `signatures`:
-    artifact → what it takes.
+def waiting(state: State, model: str, *, up: bool, library: Library) -> tuple[Waiting, ...]:
+    """What there is of a model: its newest version, its newest run and its rollout are looked at. `up`: whether a loop and gateways run.
 
     A row of it that cannot be read keeps nobody from seeing the other models.
     """
@@ -40,23 +43,44 @@ def waiting(state: State, model: str, *, up: bool, signatures: Signatures) -> tu
         row = roles(state, model)
         version = state.get(VERSIONS, f"{model}/{row.newest}") if row.newest else None
         rollout = active_rollout(state, model) if row.rollout else None
-        found = (version and stopped(state, version, signatures), _failed(state, model, row.last_run), rollout and _stands(rollout, up=up))
+        found = (version and _version(state, version, library), _failed(state, model, row.last_run), rollout and _stands(rollout, up=up))
     except Corrupt as error:
         return (Waiting("unread", model, "", error.what, error.fix),)
     return tuple(each for each in found if each)
 
 
-def stopped(state: State, row: VersionRow, signatures: Signatures) -> Waiting | None:
-    """That a version cannot be released as it is, and what ends it; None for one that can, or that was. Where it takes other requests than the champion,
-    nothing that persons or rows say of it helps.
+def _version(state: State, row: VersionRow, library: Library) -> Waiting | None:
+    found = stopped(state, row, library)
+    if found is None or found.kind != "rejected":
+        return found
+    # a version that failed has more to say than a line holds
+    return Waiting(
+        found.kind, found.model, found.subject, found.what, f"flyball models show {row.model}@{row.version} says more; {found.step}"
+    )
+
+
+def stopped(state: State, row: VersionRow, library: Library) -> Waiting | None:
+    """That a version cannot be released as it is, and what ends it; None for one that can, or that was. All that stops it is told. Where it takes other
+    requests than the champion, nothing that persons or rows say of it helps.
     """
-    if row.state not in (VersionState.HELD, VersionState.ELIGIBLE):
+    if row.state not in (VersionState.HELD, VersionState.REJECTED, VersionState.ELIGIBLE):
         return None
-    never = never_released(state, row, signatures)
-    text = never_text(never, row) if never is not None else ""
-    if row.state is VersionState.HELD:
-        return Waiting("held", row.model, row.version, "; ".join(filter(None, (held_text(row), text))), never.fix if never else mends(row))
-    return Waiting("refused", row.model, row.version, text, never.fix) if never is not None else None
+    never = never_released(state, row, library.signature)
+    failed, open_ = _failed_text(row), _open_text(row)
+    open_too = f"open as well: {open_}" if failed and open_ else open_
+    texts = (failed, open_too, never_text(never, row) if never is not None else "")
+    what = "; ".join(filter(None, texts))
+    if row.state is VersionState.ELIGIBLE:
+        return Waiting("refused", row.model, row.version, what, never.fix) if never is not None else None
+    kind: Literal["held", "rejected"] = "held" if row.state is VersionState.HELD else "rejected"
+    return Waiting(kind, row.model, row.version, what, never.fix if never is not None else mends(row, grows=_grows(state, row, library)))
+
+
+def _grows(state: State, row: VersionRow, library: Library) -> bool:
+    """Whether the rows that come judge a version again; taken for so where its declaration cannot be read, which others say."""
+    declared = state.get(DECLARATIONS, row.model)
+    model = readable(library, declared)[0] if declared is not None else None
+    return model is None or grows(model)
 
 
 def _failed(state: State, model: str, last_run: str) -> Waiting | None:
@@ -87,8 +111,10 @@ def _stands(row: RolloutRow, *, up: bool) -> Waiting | None:
 
 def asked_text(row: VersionRow) -> str:
     """What persons have to do about a held version: "approval by 1 risk-officer; its card has blanks: ethics"; empty for nothing."""
-    if row.state is not VersionState.HELD:
-        return ""
+    return _asked_text(row) if row.state is VersionState.HELD else ""
+
+
+def _asked_text(row: VersionRow) -> str:
     open_ = [one for one in row.verdicts if one.outcome is Outcome.INSUFFICIENT]
     wanted = [f"{one.check}{'' if one.why == NONE_GIVEN else f', {one.why}'}" for one in open_ if one.asks]
     if row.blanks and any(of_card(one) for one in open_):
@@ -96,16 +122,26 @@ def asked_text(row: VersionRow) -> str:
     return "; ".join(wanted)
 
 
-def held_text(row: VersionRow) -> str:
-    """All that a held version waits for: what persons have to do, then the first gate that lacks data, and how many others do."""
+def _open_text(row: VersionRow) -> str:
+    """All that is open of a version: what persons have to do, then the first gate that lacks data, and how many others do."""
     lacking = [one for one in row.verdicts if one.outcome is Outcome.INSUFFICIENT and not one.asks and not of_card(one)]
-    others = len(lacking) + row.unlisted.get(Outcome.INSUFFICIENT.value, 0) - 1
+    return "; ".join(filter(None, (_asked_text(row), _first(lacking, row.unlisted.get(Outcome.INSUFFICIENT.value, 0), "too little data"))))
+
+
+def _failed_text(row: VersionRow) -> str:
+    """The first gate that a version failed, and how many others."""
+    failed = [one for one in row.verdicts if one.outcome is Outcome.FAIL]
+    text = _first(failed, row.unlisted.get(Outcome.FAIL.value, 0), "it does not hold")
+    return f"failed {text}" if text else ""
+
+
+def _first(verdicts: Sequence[Verdict], unlisted: int, why: str) -> str:
+    others = len(verdicts) + unlisted - 1
     texts = [
-        f"{one.check}{f' in {one.slice}' if one.slice else ''}: {_short(one.why) or 'too little data'}"
-        + (f" (and {others} more)" if others else "")
-        for one in lacking[:1]
+        f"{one.check}{f' in {one.slice}' if one.slice else ''}: {_short(one.why) or why}" + (f" (and {others} more)" if others else "")
+        for one in verdicts[:1]
     ]
-    return "; ".join(filter(None, (asked_text(row), *texts)))
+    return "".join(texts)
 
 
 def _short(text: str) -> str:

@@ -27,6 +27,7 @@ from flyball.records.training import RunResult
 from flyball.records.versions import VERSIONS, VersionRow, VersionState, VersionWaived, Waiver
 from flyball.registry import approvals
 from flyball.registry import rules as registry
+from flyball.registry.mends import MAY_WAIVE
 from flyball.registry.told import gate_name, slice_name
 
 _RELEASED = (VersionState.DEPLOYED, VersionState.RETIRED)
@@ -197,7 +198,7 @@ def _nothing_to_waive(row: VersionRow, verdicts: Sequence[Verdict], found: Seque
 
 def _may(found: Sequence[Verdict]) -> Sequence[str]:
     """Who may waive these verdicts: of a gate that asks for a person, an admin alone."""
-    return (Role.ADMIN.value,) if any(of_persons(one) for one in found) else registry.MAY_WAIVE
+    return (Role.ADMIN.value,) if any(of_persons(one) for one in found) else MAY_WAIVE
 
 
 def _not_theirs(row: VersionRow, found: Sequence[Verdict], command: Waive) -> Refusal | None:

@@ -1,4 +1,4 @@
-"""What ends the wait of a held version: of each kind of open gate, what helps. One rule for every face that tells it. Pure."""
+"""What ends the wait of a version that is held or rejected: of each kind of gate that is open or failed, what helps. One rule for every face that tells it. Pure."""
 
 from __future__ import annotations
 
@@ -9,19 +9,53 @@ from flyball.declare.metrics import metric_info
 from flyball.evaluation.persons import of_card, of_persons, of_price
 from flyball.evaluation.suites import of_learned
 from flyball.records.estimates import Outcome, Verdict
+from flyball.records.identity import Role
 from flyball.records.versions import VersionRow
+from flyball.registry.told import count
 
 Whom = Callable[[Sequence[str]], str]
 """Roles and jobs → how a person is called who is one of them."""
+
+MAY_WAIVE = (Role.APPROVER.value, Role.ADMIN.value)
+"""Whose waiver of a measured gate counts."""
 
 _SUITE = "suite "
 """How the text of a gate on cases begins."""
 
 
-def mends(row: VersionRow, whom: Whom | None = None) -> str:
-    """What there is to do about every gate of a version that is open, each once, what persons do first. `whom`: how the person is called whose yes is wanted."""
+def anybody(names: Sequence[str]) -> str:
+    """Another person, of whom only the role or job is known."""
+    return f"another person, as {' or '.join(dict.fromkeys(names))},"
+
+
+def mends(row: VersionRow, whom: Whom | None = None, *, grows: bool = True) -> str:
+    """What there is to do about every gate of a version that failed or is open, each once; at last who may let it pass as it is.
+
+    whom: how the person is called whose word is wanted. grows: whether newer rows judge it again, which no row does where a share of the rows is held out.
+    A failed gate comes before what is open: nobody is asked to say yes to a version that failed. After a person's no only another version helps.
+    """
+    failed = [verdict for verdict in row.verdicts if verdict.outcome is Outcome.FAIL]
     open_ = [verdict for verdict in row.verdicts if verdict.outcome is Outcome.INSUFFICIENT]
-    return "; ".join(dict.fromkeys((*_of_people(row, open_, whom), *_of_cases(row, open_), *_of_runs(row, open_))))
+    wanted = "; ".join(dict.fromkeys((*_of_people(row, open_, whom), *_of_cases(row, open_), *_of_runs(row, open_, grows=grows))))
+    passes = _of_waivers(row, failed or open_, whom or anybody)
+    if not failed:
+        return f"{wanted}; or {passes}" if passes else wanted
+    then = f"; then, for what is open: {wanted}" if passes and open_ else ""
+    return f"train a better version: {_train(row)}" + (f"; or {passes}{then}" if passes else "")
+
+
+def _of_waivers(row: VersionRow, stopping: Sequence[Verdict], whom: Whom) -> str:
+    """Who lets what a gate has measured pass as it is: of a gate that asks for a person, that person's word is wanted; their no is lifted by nothing."""
+    measured = list(dict.fromkeys(verdict.check for verdict in stopping if not of_persons(verdict)))
+    if not measured or any(not said.yes for said in row.said):
+        return ""
+    more = len(measured) > 1 or count(row, stopping[0].outcome) > len(stopping)
+    return waives(row, measured[0], whom) + (", each gate for itself" if more else "")
+
+
+def waives(row: VersionRow, gate: str, whom: Whom) -> str:
+    """Who lets a gate pass, and how."""
+    return f'{whom(MAY_WAIVE)} lets it pass: flyball waive {row.model}@{row.version} --gate "{gate}" --reason "…"'
 
 
 def _of_people(row: VersionRow, open_: Sequence[Verdict], whom: Whom | None) -> Iterator[str]:
@@ -49,7 +83,7 @@ def _of_cases(row: VersionRow, open_: Sequence[Verdict]) -> Iterator[str]:
             yield f"bring more cases of suite {name}, then {train}"
 
 
-def _of_runs(row: VersionRow, open_: Sequence[Verdict]) -> Iterator[str]:
+def _of_runs(row: VersionRow, open_: Sequence[Verdict], *, grows: bool) -> Iterator[str]:
     """What only another run measures, and what more rows decide."""
     train = _train(row)
     left = [each for each in open_ if not (of_card(each) or of_persons(each) or each.check.startswith(_SUITE))]
@@ -63,8 +97,10 @@ def _of_runs(row: VersionRow, open_: Sequence[Verdict]) -> Iterator[str]:
             yield f"flyball runs show {row.run}{_there(row)} says why {names[0]} was not measured; then {train}"
         else:
             rows = True
-    if rows:
+    if rows and grows:
         yield f"it is judged again as labelled rows come; or declare a longer hold-out, then {train}"
+    elif rows:
+        yield f"no row that comes judges it again, for a share of the rows is held out: bring more rows, or declare a larger share, then {train}"
 
 
 def _train(row: VersionRow) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from flyball.clock import Instant, rfc3339
 from flyball.records.base import Event, Refusal
 from flyball.records.estimates import Outcome, Verdict
-from flyball.records.identity import Role
 from flyball.records.models import Field, Signature
 from flyball.records.training import RunResult
 from flyball.records.versions import (
@@ -21,11 +20,8 @@ from flyball.records.versions import (
     Waiver,
 )
 from flyball.registry import approvals, told
-from flyball.registry.mends import Whom, mends
+from flyball.registry.mends import Whom, anybody, mends, waives
 from flyball.registry.states import RELEASABLE
-
-MAY_WAIVE = (Role.APPROVER.value, Role.ADMIN.value)
-"""Whose waiver of a measured gate counts."""
 
 
 def next_version(newest: str, old: Signature | None, new: Signature, *, repackaged: bool = False) -> str:
@@ -194,15 +190,10 @@ def judge(
     return told.shortest(event, verdicts)
 
 
-def anybody(names: Sequence[str]) -> str:
-    """Another person, of whom only the role or job is known."""
-    return f"another person, as {' or '.join(dict.fromkeys(names))},"
-
-
-def may_release(row: VersionRow, now: Instant, whom: Whom = anybody) -> Refusal | None:
+def may_release(row: VersionRow, now: Instant, whom: Whom = anybody, *, grows: bool = True) -> Refusal | None:
     """Why a version may not be released; None if it may. Nothing is released whose gates did not pass, or that is not signed.
 
-    A gate that was waived is open again from the end of its waiver on. `whom`: how the person is called who could help.
+    A gate that was waived is open again from the end of its waiver on. `whom`: how the person is called who could help; `grows`: see `mends`.
     """
     ref = f"{row.model}@{row.version}"
     failed = [verdict for verdict in row.verdicts if verdict.outcome == Outcome.FAIL]
@@ -217,15 +208,15 @@ def may_release(row: VersionRow, now: Instant, whom: Whom = anybody) -> Refusal 
         return Refusal(
             code="refused",
             what=f"{ref} failed {_counted(told.count(row, Outcome.FAIL), 'a gate')}",
-            why=_listed_of(failed, told.count(row, Outcome.FAIL)),
-            fix=_fix_failed(row, failed, whom),
+            why="; ".join(filter(None, (_listed_of(failed, told.count(row, Outcome.FAIL)), _open_too(row, open_)))),
+            fix=mends(row, whom, grows=grows),
         )
     if row.state == VersionState.HELD or row.state in RELEASABLE:
         return Refusal(
             code="refused",
             what=f"{ref} has {_counted(told.count(row, Outcome.INSUFFICIENT), 'an open gate')}",
             why=_listed_of(open_, told.count(row, Outcome.INSUFFICIENT)),
-            fix=mends(row, whom),
+            fix=mends(row, whom, grows=grows),
         )
     reasons = {
         VersionState.REGISTERED: ("its gates have not been judged yet", "wait for its run's verdicts"),
@@ -247,7 +238,7 @@ def _expired(row: VersionRow, over: Sequence[Waiver], whom: Whom) -> Refusal:
         code="refused",
         what=f"{ref} passed by a waiver, and {what}",
         why="; ".join(each),
-        fix=f"train a better version: flyball train {row.model}; or {_waives(row, over[0].gate, whom)} --until 7d",
+        fix=f"train a better version: flyball train {row.model}; or {waives(row, over[0].gate, whom)} --until 7d",
     )
 
 
@@ -275,14 +266,7 @@ def _said(verdict: Verdict) -> str:
     return f"{name}: {verdict.why}" if verdict.why else name
 
 
-def _fix_failed(row: VersionRow, verdicts: Sequence[Verdict], whom: Whom) -> str:
-    """What helps a version that failed gates. After a person's no, only another version does."""
-    better = f"train a better version: flyball train {row.model}"
-    if approvals.denied(row) or not verdicts:
-        return better
-    each = ", each gate for itself" if told.count(row, Outcome.FAIL) > 1 else ""
-    return f"{better}; or {_waives(row, verdicts[0].check, whom)}{each}"
-
-
-def _waives(row: VersionRow, gate: str, whom: Whom) -> str:
-    return f'{whom(MAY_WAIVE)} lets it pass: flyball waive {row.model}@{row.version} --gate "{gate}" --reason "…"'
+def _open_too(row: VersionRow, open_: Sequence[Verdict]) -> str:
+    """What is open of a version that failed other gates."""
+    number = told.count(row, Outcome.INSUFFICIENT)
+    return f"open as well: {_listed_of(open_, number)}" if number else ""
