@@ -422,6 +422,30 @@ def test_why_a_version_may_not_go_on_is_named(there: VersionRow, why: str) -> No
     assert unchecked(there) == why
 
 
+AGAIN = {
+    "rolled back": (VersionRetired(**NAME, why="it crashes", back=True),),
+    "in quarantine": (
+        VersionRetired(**NAME, why="replaced"),
+        VersionQuarantined(**NAME, reason="it crashes"),
+        VersionReinstated(**NAME, reason="it does not"),
+        VersionEligible(**NAME, verdicts=()),
+    ),
+}
+
+
+@pytest.mark.parametrize("was", AGAIN)
+def test_what_was_given_up_and_answers_again_is_tried_again_before_it_goes_on(here: Here, was: str) -> None:
+    here.carry(row(), PASSED)
+    here.tell(VersionDeployed(**NAME), tried())
+    assert unchecked(here.row()) == ""
+    here.tell(*AGAIN[was], VersionDeployed(**NAME))
+    assert unchecked(here.row()) == "it was not tried through its gateway there yet"
+    here.tell(tried())
+    assert unchecked(here.row()) == ""
+    here.tell(VersionRetired(**NAME, why="replaced"), VersionDeployed(**NAME))
+    assert unchecked(here.row()) == "", "another one answered in between, and that says nothing of it"
+
+
 @pytest.mark.parametrize(
     ("own", "before", "refused"),
     [

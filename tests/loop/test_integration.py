@@ -59,10 +59,10 @@ class Gateway:
     def is_time(self, _ref: str, _now: int) -> bool:
         return True
 
-    def begin(self, _ref: str, _trial: Any) -> None:
+    def begin(self, _ref: str, _since: int, _trial: Any) -> None:
         raise NotImplementedError
 
-    def ended(self, _ref: str) -> None:
+    def ended(self, _ref: str, _since: int) -> None:
         raise NotImplementedError
 
     def newest(self, _model: fb.Model, _columns: Sequence[str], _content: str, _most: int) -> list[dict[str, Any]]:
@@ -245,29 +245,41 @@ def test_a_try_holds_up_nobody_and_a_few_go_on_at_once(tmp_path: Path, blobs: Lo
 
     for number in range(AT_ONCE):
         assert one.is_time(f"m@1.{number}.0", 60_000_000)
-        one.begin(f"m@1.{number}.0", slow)
-    assert one.ended("m@1.0.0") is None, "it is not waited for"
+        one.begin(f"m@1.{number}.0", 1, slow)
+    assert one.ended("m@1.0.0", 1) is None, "it is not waited for"
     assert not one.is_time("n@1.0.0", 60_000_000)
     goes_on.set()
     found = [ended(one, f"m@1.{number}.0") for number in range(AT_ONCE)]
     assert found == [checks] * AT_ONCE
-    assert one.ended("m@1.0.0") is None, "it is told once"
+    assert one.ended("m@1.0.0", 1) is None, "it is told once"
     assert one.is_time("n@1.0.0", 60_000_000)
 
 
 def test_what_a_try_could_not_foresee_is_raised_where_it_is_looked_at(tmp_path: Path, blobs: LocalBlobs) -> None:
     one = probe(tmp_path, blobs)
-    one.begin("m@1.0.0", lambda: answers(Gateway(ZeroDivisionError), "m", "1.0.0", ASKED, NUMBER, ""))
+    one.begin("m@1.0.0", 1, lambda: answers(Gateway(ZeroDivisionError), "m", "1.0.0", ASKED, NUMBER, ""))
     with pytest.raises(ZeroDivisionError):
         ended(one, "m@1.0.0")
 
 
-def ended(one: LiveProbe, ref: str) -> Any:
+def ended(one: LiveProbe, ref: str, since: int = 1) -> Any:
     """What a try came to, when it has come to something."""
     for thread in threading.enumerate():
         if thread.name == f"try {ref}":
             thread.join(20)
-    return one.ended(ref)
+    return one.ended(ref, since)
+
+
+def test_what_a_try_found_before_the_version_was_taken_back_says_nothing_of_it_once_it_answers_again(
+    tmp_path: Path, blobs: LocalBlobs
+) -> None:
+    one = probe(tmp_path, blobs)
+    checks = (IntegrationCheck(name="requests are answered", passed=True, told="3 of 3"),)
+    one.begin("m@1.0.0", 1, lambda: checks)
+    assert ended(one, "m@1.0.0", since=2) is None
+    assert ended(one, "m@1.0.0", since=1) is None, "it was given up"
+    one.begin("m@1.0.0", 2, lambda: checks)
+    assert ended(one, "m@1.0.0", since=2) == checks
 
 
 @pytest.mark.parametrize(("seconds", "most"), [(0.0, 3), (0.9, 3), (2.4, 2), (4.9, 2)])

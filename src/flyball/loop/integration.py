@@ -27,7 +27,7 @@ from flyball.records.data import DATASETS
 from flyball.records.environments import VersionIntegrated
 from flyball.records.integration import IntegrationCheck
 from flyball.records.models import Signature
-from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
+from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
 
 ACTOR = "loop"
 REQUESTS: Final = 20
@@ -68,15 +68,15 @@ def _plain(checks: Sequence[IntegrationCheck]) -> list[tuple[str, bool, str]]:
 def try_champion(ports: Ports, model: Model) -> None:
     """Try the version that answers, once it does everywhere and until it held: begun beside the loop in one pass, noted in a later one."""
     state, now, probe = ports.ledger.state(), ports.clock.now(), ports.probe
-    roles = state.get(MODELS, model.name)
-    row = state.get(VERSIONS, f"{model.name}/{roles.champion}") if roles is not None and roles.champion else None
+    roles = state.get(MODELS, model.name) or ModelRow(model=model.name)
+    row = state.get(VERSIONS, f"{model.name}/{roles.champion}") if roles.champion else None
     if probe is None or row is None or row.state is not VersionState.DEPLOYED or (row.integration and row.integration.passed):
         return
     ref = f"{row.model}@{row.version}"
-    answered = probe.ended(ref)
+    answered = probe.ended(ref, roles.champion_at)
     if answered is None:
         if in_force(state, model.name) and probe.is_time(ref, now):
-            probe.begin(ref, _trial(ports, probe, state, model, row))
+            probe.begin(ref, roles.champion_at, _trial(ports, probe, state, model, row))
         return
     checks = (*answered, _fresh(state, model), *_views(ports, state, model))
     command = NoteIntegration(

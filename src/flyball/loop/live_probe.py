@@ -44,30 +44,34 @@ class LiveProbe:
     def __init__(self, layout: Layout, blobs: Blobs, secret: Callable[[], str]) -> None:
         self._layout, self._blobs, self._secret = layout, blobs, secret
         self._tried: dict[str, Instant] = {}
-        self._trials: dict[str, Future[Checks]] = {}
+        self._trials: dict[str, tuple[Instant, Future[Checks]]] = {}
 
     def is_time(self, ref: str, now: Instant) -> bool:
         """Whether a version may be tried now: what did not hold is left for a while. Where no gateway listens, nothing can be."""
-        if now < self._tried.get(ref, 0) + AGAIN or sum(not each.done() for each in self._trials.values()) >= AT_ONCE:
+        if now < self._tried.get(ref, 0) + AGAIN or sum(not each.done() for _, each in self._trials.values()) >= AT_ONCE:
             return False
         if not isinstance(read_json(self._layout.gateways), dict):
             return False
         self._tried[ref] = now
         return True
 
-    def begin(self, ref: str, trial: Callable[[], Checks]) -> None:
-        """Try a version beside the loop, unless it is being tried."""
+    def begin(self, ref: str, since: Instant, trial: Callable[[], Checks]) -> None:
+        """Try a version that answers `since` then, beside the loop, unless it is being tried."""
         if ref not in self._trials:
-            self._trials[ref] = Future()
-            threading.Thread(target=_run, args=(self._trials[ref], trial), name=f"try {ref}", daemon=True).start()
+            found: Future[Checks] = Future()
+            self._trials[ref] = since, found
+            threading.Thread(target=_run, args=(found, trial), name=f"try {ref}", daemon=True).start()
 
-    def ended(self, ref: str) -> Checks | None:
-        """What a try came to, once; None while it goes on, and where there is none. Raises what the try has raised."""
-        trial = self._trials.get(ref)
+    def ended(self, ref: str, since: Instant) -> Checks | None:
+        """What a try came to, once; None while it goes on, and where there is none of what answers `since` then. Raises what the try has raised.
+
+        What was found before a version was taken back, and answered again, is given up.
+        """
+        begun, trial = self._trials.get(ref, (since, None))
         if trial is None or not trial.done():
             return None
         del self._trials[ref]
-        return trial.result()
+        return trial.result() if begun == since else None
 
     def ask(self, model: str, version: str, requests: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The predictions for requests, in one call; a list to be ranked is asked alone. Raises what the gateway answers, Unavailable."""

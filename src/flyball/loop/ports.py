@@ -118,12 +118,12 @@ class Probe(Protocol):
         """Whether a version may be tried now: what did not hold is left for a while."""
         ...
 
-    def begin(self, ref: str, trial: Callable[[], tuple[IntegrationCheck, ...]]) -> None:
-        """Try a version beside the loop, unless it is being tried."""
+    def begin(self, ref: str, since: Instant, trial: Callable[[], tuple[IntegrationCheck, ...]]) -> None:
+        """Try a version that answers `since` then, beside the loop, unless it is being tried."""
         ...
 
-    def ended(self, ref: str) -> tuple[IntegrationCheck, ...] | None:
-        """What a try came to, once; None while it goes on, and where there is none. Raises what the try has raised."""
+    def ended(self, ref: str, since: Instant) -> tuple[IntegrationCheck, ...] | None:
+        """What a try came to, once; None while it goes on, and where there is none of what answers `since` then. Raises what the try has raised."""
         ...
 
     def newest(self, model: Model, columns: Sequence[str], content: str, most: int) -> list[dict[str, Any]]:

@@ -229,12 +229,14 @@ def fold_deployed(projection: Projection, recorded: Recorded) -> None:
 
 
 def fold_retired(projection: Projection, recorded: Recorded) -> None:
-    """The version left every route."""
+    """The version left every route. That it was tried before it was taken back says nothing of how it answers when it is released again."""
     event = recorded.event
     assert isinstance(event, VersionRetired)
     key, row = _row(projection, event.model, event.version)
     state = move(f"{event.model}@{event.version}", row.state, VersionState.RETIRED)
-    projection.put(VERSIONS, key, msgspec.structs.replace(row, state=state, retired_why=event.why, taken_back=event.back))
+    integration = None if event.back else row.integration
+    row = msgspec.structs.replace(row, state=state, retired_why=event.why, taken_back=event.back, integration=integration)
+    projection.put(VERSIONS, key, row)
 
 
 def fold_deleted(projection: Projection, recorded: Recorded) -> None:
@@ -259,12 +261,12 @@ def fold_quarantined(projection: Projection, recorded: Recorded) -> None:
 
 
 def fold_reinstated(projection: Projection, recorded: Recorded) -> None:
-    """The version is registered again; the verdict that follows says what it is."""
+    """The version is registered again; the verdict that follows says what it is. Once it answers, it is tried as one that is new."""
     event = recorded.event
     assert isinstance(event, VersionReinstated)
     key, row = _row(projection, event.model, event.version)
     state = move(f"{event.model}@{event.version}", row.state, VersionState.REGISTERED)
-    projection.put(VERSIONS, key, msgspec.structs.replace(row, state=state, quarantined=""))
+    projection.put(VERSIONS, key, msgspec.structs.replace(row, state=state, quarantined="", integration=None))
 
 
 def fold_deprecated(projection: Projection, recorded: Recorded) -> None:
