@@ -8,6 +8,7 @@ FlyballError                 what, why, fix, code, title, retry
 ├── NotFound                 no such thing; the message carries a near name                          (404, exit 1)
 ├── Conflict                 the state has changed, or somebody else holds it                        (409, exit 1)
 ├── Unavailable              not now: `.retry_after` seconds                                         (503, exit 3)
+│   ├── Busy                 something is under way that ends by itself                              (409, exit 3)
 │   └── Unusable             not before a person mends it: a missing right, a wrong address          (503, exit 1)
 ├── Interrupted              ended by Ctrl-C before it was done                                      (499, exit 130)
 └── Corrupt                  stored bytes are not what the ledger says                               (500, exit 1)
@@ -140,6 +141,17 @@ class Unavailable(FlyballError):
     def __init__(self, what: str, *, why: str = "", fix: str = "", code: str | None = None, retry_after: float = 1.0) -> None:
         super().__init__(what, why=why, fix=fix, code=code)
         self.retry_after = retry_after
+
+
+class Busy(Unavailable):
+    """Something is under way, such as a run, that ends by itself: after it the same can be done."""
+
+    code = "busy"
+    title = "Something is under way that ends by itself"
+    status = 409
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "", code: str | None = None, retry_after: float = 10.0) -> None:
+        super().__init__(what, why=why, fix=fix, code=code, retry_after=retry_after)
 
 
 class Unusable(Unavailable):

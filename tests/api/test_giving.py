@@ -57,7 +57,7 @@ def test_a_run_is_queued_followed_and_cancelled(api: Served) -> None:
     assert api.get(f"/runs/{run}").json()["state"] == "queued"
     assert api.get(f"/runs/{run}/logs").text == ""
     again = api.post("/runs", {"model": "demand"}, token=ana)
-    assert (again.status_code, again.json()["code"]) == (409, "conflict")
+    assert (again.status_code, again.json()["code"], again.headers["retry-after"]) == (409, "busy", "10")
     cancelled = api.ask("DELETE", f"/runs/{run}", body={"reason": "a mistake"}, token=ana)
     assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
     ended = event(api, cancelled.json()["event"])

@@ -11,9 +11,11 @@ import pytest
 
 from flyball.cli.models import verdict_line
 from flyball.cli.output import Output
+from flyball.governance.authority import LOOP
 from flyball.loop import lookup, training
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate, Outcome, Verdict
+from flyball.records.models import parse_ref
 from flyball.records.training import RUNS, RunQueued
 from flyball.records.versions import VERSIONS, VersionRegistered
 from flyball.wiring import open_project
@@ -172,12 +174,30 @@ def test_a_run_of_the_former_code_is_not_taken_for_one_of_the_present(flyball, t
     run, loop = _queued(trained, "asked by ana"), trained / "loop.py"
     loop.write_text(loop.read_text().replace("max_depth: int = 6", "max_depth: int = 3"))
     refused = flyball("train", "demand", "--project", trained)
-    assert (refused.code, "following" in refused.err) == (1, False), refused
+    assert (refused.code, "following" in refused.err) == (3, False), refused
     assert f"demand is being trained as it was declared before ({run})" in refused.err
     assert f"flyball runs cancel {run}" in refused.err
     assert flyball("runs", "cancel", run, "--project", trained).code == 0
     made = flyball("train", "demand", "--trials", 0, "--project", trained, "--json").document
     assert (made["version"], made["made_by"]) == ("1.1.0", made["run"])
+
+
+def test_what_ends_by_itself_is_worth_another_try_and_a_judging_is_called_one(flyball, trained: Path) -> None:
+    loop = trained / "loop.py"
+    loop.write_text(loop.read_text().replace("fb.champion * 1.05", "fb.champion * 1.04"))
+    assert flyball("apply", "--project", trained).code == 0
+    with contextlib.closing(open_project(trained)) as wired:
+        ports = wired.acting(LOOP)
+        state, model = ports.ledger.state(), lookup.declared(ports, "demand")
+        spec = training.judging_anew(ports, state, model, lookup.version(state, parse_ref("demand@1.0.0")), ports.clock.now())
+        assert spec is not None
+        run, _ = training.start(ports, spec, trigger="evidence", reason="the gates were declared anew", actor="loop")
+    refused = flyball("train", "demand", "--project", trained, "--json")
+    told = refused.document
+    assert (refused.code, told["code"], told["status"], told["retry"], told["retry_after"]) == (3, "busy", 409, "later", 10)
+    assert f"demand is being judged again as 1.0.0 ({run})" in told["detail"]
+    assert "trained" not in told["detail"]
+    assert flyball("runs", "cancel", run, "--reason", "enough", "--project", trained).code == 0
 
 
 def test_a_failure_is_told_though_the_run_after_it_was_cancelled(flyball, new: Path) -> None:

@@ -297,7 +297,7 @@ def test_a_run_that_learns_from_the_rows_just_now_is_waited_for(people: People) 
         run, _ = start(ports, spec, trigger="manual", reason="test", actor="loop")
     before = people.traces()
     ended = erase(people)
-    assert (ended.code, ended.document["code"]) == (1, "conflict")
+    assert (ended.code, ended.document["code"], ended.document["retry"]) == (3, "busy", "later")
     assert run in ended.document["detail"]
     assert people.traces() == before
     people.verified()

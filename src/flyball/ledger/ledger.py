@@ -326,6 +326,7 @@ _BY_CODE: dict[str, type[FlyballError]] = {
         errors.NotFound,
         Conflict,
         errors.Unavailable,
+        errors.Busy,
         Corrupt,
     )
 }

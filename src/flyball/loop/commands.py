@@ -139,7 +139,7 @@ def decide_train(state: State, command: Train, _now: Instant) -> Sequence[Event]
             return ()
         doing = _doing(running, command.what)
         return Refusal(
-            code="conflict",
+            code="busy",
             what=f"{command.model} is being {doing} ({running.run})",
             why="one run of a model at a time",
             fix=f"wait until it has ended (flyball runs show {running.run}), or end it: flyball runs cancel {running.run}",

@@ -70,7 +70,7 @@ def decide_erase(state: State, command: EraseSubject, _now: Instant) -> Sequence
     busy = [run.run for model in command.models if (run := active_run(state, model)) is not None]
     if busy:
         return Refusal(
-            code="conflict",
+            code="busy",
             what=f"{busy[0]} is made from these rows just now",
             why="what it learns from them would not be named",
             fix="wait for it, or cancel it; then erase again",
