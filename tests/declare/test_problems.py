@@ -149,7 +149,10 @@ def lower_x(x, y):
         ({"gates": [fb.metric("accuracy").by("city") >= 0.5]}, '"city" is not a slice'),
         ({"gates": [fb.metric("recall").gap("sx") <= 0.1]}, 'did you mean "sex"?'),
         ({"gates": [fb.metric("accuracy") >= fb.at_release]}, "at_release is not known there"),
-        ({"gates": [(fb.metric("acuracy") >= 0.5) | fb.approval("lead")]}, '"acuracy" is not a metric'),
+        ({"gates": [(fb.metric("acuracy") >= 0.5) | fb.approval("risk-officer")]}, '"acuracy" is not a metric'),
+        ({"gates": [fb.approval("risk-oficer")]}, "nobody is a risk-oficer"),
+        ({"gates": [fb.approval("risk-oficer")]}, 'did you mean "risk-officer"?'),
+        ({"gates": [(fb.metric("accuracy") >= 0.5) | fb.approval("Approver")]}, "so nobody could ever say this yes"),
         ({"gates": [fb.metric("accuracy") >= 62]}, "accuracy is between 0 and 1"),
         ({"gates": [fb.metric("accuracy") >= "50ms"]}, "accuracy is no time"),
         ({"gates": [fb.metric("latency_p99") <= 50]}, "has no unit of time"),
@@ -410,3 +413,25 @@ def test_a_gap_is_held_to_a_number_and_not_asked_for_within_a_slice_where_rows_a
     live = make(monitors=[fb.metric("recall").by("day").gap("day") <= 0.1])
     assert any("a gap is not known within a slice there" in each for each in said(live)), said(live)
     assert said(make(gates=[fb.metric("recall").by("day").gap("day").upper <= 0.1])) == []
+
+
+def test_a_role_that_is_like_none_is_a_word_of_the_house_and_doubted(make) -> None:
+    model = make(gates=[(fb.metric("accuracy") >= 0.5) | fb.approval("fraud-lead")])
+    assert said(model) == []
+    assert ["it stays open" in item.why for item in warnings(model) if "nobody is a fraud-lead" in item.what] == [True]
+
+
+@pytest.mark.parametrize(
+    ("costs", "what", "always"),
+    [
+        ({"false_positive": "4 EUR"}, "costs: a false_negative has no price", "negative"),
+        ({"false_negative": "9 EUR", "false_positive": "0 EUR"}, "costs: a false_positive has no price", "positive"),
+    ],
+)
+def test_costs_of_one_kind_of_error_alone_are_doubted_for_one_answer_to_all_would_cost_nothing(make, costs, what, always) -> None:
+    [told] = [item for item in warnings(make(costs=costs)) if item.at == "/costs"]
+    assert told.what == what
+    assert f"answers {always} to every row" in told.why
+    assert "… EUR" in told.fix
+    both = {"false_positive": "4 EUR", "false_negative": "9 EUR"}
+    assert [item for item in warnings(make(costs=both)) if item.at == "/costs"] == []

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from flyball.clock import Span
 from flyball.declare.checks import Approval, Check, Drift, Reference, at_release
-from flyball.declare.costs import KINDS
+from flyball.declare.costs import HALF, KINDS
 from flyball.declare.framing import framing_doubts, framing_rules
 from flyball.declare.live import label_delay, live_slices, loss_metric, sent, uncounted, untested
 from flyball.declare.metrics import MEASURED, TRAFFIC, metric_info
 from flyball.declare.model import Model
 from flyball.declare.policy import ACTIONS, FAILURE_MODES
 from flyball.declare.reads import looked_at
-from flyball.declare.rules_checks import PLANNED_METRICS, check_rules, sentences
+from flyball.declare.rules_checks import PLANNED_METRICS, check_rules, misspelt, sentences
 from flyball.declare.rules_columns import Found, column_rules, inputs
 from flyball.declare.rules_fit import fit_rules
 from flyball.declare.rules_suites import suite_rules
@@ -90,10 +90,11 @@ def _doubts(model: Model) -> Iterator[Found]:
             yield Found(
                 f'data set "{data.name}": its schema asks for more than is checked: {what}', "", "declare it otherwise, or leave it out"
             )
+    yield from _one_sided(model)
     yield from _doubtful_rollout(model)
     yield from framing_doubts(model)
     for place, at, check in sentences(model):
-        if isinstance(check, Approval) and check.role not in (*Role, *Job):
+        if isinstance(check, Approval) and check.role not in (*Role, *Job) and not misspelt(check.role):
             yield Found(
                 f'{place} "{check}": nobody is a {check.role}',
                 "it is no role and no job, so it stays open",
@@ -111,6 +112,21 @@ def _doubts(model: Model) -> Iterator[Found]:
         if place in ("gates", "guards") and check.metric.span is not None:
             why = f"{place} look at the hold-out or the rollout"
             yield Found(f'{place} "{check}": the span has no meaning there', why, "leave .over out", at)
+
+
+def _one_sided(model: Model) -> Iterator[Found]:
+    """Costs of a binary model that price one kind of error alone: whoever answers one and the same to every row pays nothing."""
+    priced = {kind: each for kind, each in model.costs.items() if each.amount > 0 and kind in KINDS["binary"]}
+    if model.task != "binary" or len(priced) != 1:
+        return
+    (kind, price), (free,) = next(iter(priced.items())), set(KINDS["binary"]) - set(priced)
+    always = "negative" if kind == "false_positive" else "positive"
+    yield Found(
+        f"costs: a {free} has no price",
+        f"a model that answers {always} to every row would cost nothing: cost_per_1000 prefers it, and the threshold is not chosen by costs but stays {HALF}",
+        f'give it a price too: costs={{"{kind}": "{price}", "{free}": "… {price.currency}"}}',
+        "/costs",
+    )
 
 
 def _doubtful_rollout(model: Model) -> Iterator[Found]:

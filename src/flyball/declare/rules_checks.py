@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from flyball.declare.metrics import CARD_BLANKS, METRICS, at_k, metric_info, met
 from flyball.declare.model import Model
 from flyball.declare.rules_columns import Found, feature_names, inputs, transform_names
 from flyball.declare.units import near
+from flyball.records.identity import Job, Role
 
 PLANNED_METRICS = ("feature_age_p99",)
 """Metrics of the public vocabulary that nothing computes yet."""
@@ -63,6 +65,14 @@ def _sentence(model: Model, place: str, check: Check | Approval | Drift) -> Iter
         yield from _currency(model, place, check)
     elif isinstance(check, Drift):
         yield from _drift(model, place, check)
+    elif misspelt(check.role):
+        why = "it is no role and no job, so nobody could ever say this yes"
+        yield Found(f'{place} "{check}": nobody is a {check.role}', why, near(check.role, [*Job, *Role]))
+
+
+def misspelt(role: str) -> bool:
+    """Whether a role that nobody can have is a slip of the pen: a role or a job is called nearly so. What is like none is somebody's own word."""
+    return role not in (*Role, *Job) and bool(difflib.get_close_matches(role.lower(), [*Role, *Job], n=1, cutoff=0.8))
 
 
 def _metric(model: Model, place: str, check: Check) -> Iterator[Found]:
