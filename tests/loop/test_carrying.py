@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flyball.cli.status import advised_against
 from flyball.errors import Conflict, FlyballError, NotFound, Refused, Unavailable
 from flyball.governance.authority import LOOP, Caller
 from flyball.ledger.bounds import fits
 from flyball.ledger.projection import MemoryProjection
 from flyball.ledger.verify import verify
+from flyball.loop import lookup
 from flyball.loop.backup import backup
 from flyball.loop.carrying import (
     Carry,
@@ -44,6 +47,7 @@ from flyball.records.declarations import DECLARATIONS, DeclarationApplied
 from flyball.records.environments import JUDGINGS, WANTED, JudgingWanted, TrainingWanted, VersionCarried, VersionIntegrated
 from flyball.records.estimates import Asked, Outcome, Verdict
 from flyball.records.integration import Integration
+from flyball.records.rollouts import RolloutMoved, RolloutPlanned, RolloutState
 from flyball.records.training import MODEL_RUNS, RUNS
 from flyball.records.versions import (
     MODELS,
@@ -626,6 +630,46 @@ def test_what_answers_here_is_advised_against_while_it_is_given_up_there(both: t
     assert advised() == "too slow for us", "a person here advises against it already"
     tell(staging, VersionReinstated(**NAME, reason="they were right"), VersionEligible(**NAME, verdicts=()))
     assert advised() == "too slow for us"
+
+
+def on_its_way(wired: Wired, version: str, champion: str) -> None:
+    """Let a canary of a version be under way."""
+    plan = RolloutPlanned(rollout="ro", model="m", version=version, champion=champion, steps=(), evidence="live", attempt=1, reason="")
+    moved = (RolloutState.PLANNED, RolloutState.WARMING, RolloutState.CANARY)
+    arrows = [RolloutMoved(rollout="ro", model="m", source=a, target=b, step=0, why="") for a, b in pairwise(moved)]
+    tell(wired, plan, *arrows, VersionDeployed(model="m", version=version))
+
+
+@pytest.mark.parametrize("role", ["former champion", "challenger (canary)"])
+def test_what_answers_here_in_part_or_may_again_is_followed_and_wanted_judged_as_the_champion_is(
+    both: tuple[Wired, Wired], role: str
+) -> None:
+    staging, production = both
+    declared(production, "m")
+    for version in ("1.0.0", "1.1.0", "1.2.0"):
+        answers_there(staging, version=version)
+        assert look(production) == []
+    if role == "former champion":
+        # another one answers, and a rollback goes to 1.0.0
+        tell(production, VersionDeployed(**NAME), ChampionChanged(**NAME, former="", rollback=False, reason=""))
+        tell(production, VersionRetired(**NAME, why="replaced"), VersionDeployed(model="m", version="1.1.0"))
+        tell(production, ChampionChanged(model="m", version="1.1.0", former="1.0.0", rollback=False, reason=""))
+    else:
+        tell(production, VersionDeployed(model="m", version="1.1.0"))
+        tell(production, ChampionChanged(model="m", version="1.1.0", former="", rollback=False, reason=""))
+        on_its_way(production, "1.0.0", "1.1.0")
+    declared(production, "m", gates="h")
+    ask_for_verdicts(production.acting(LOOP), "m")
+    assert "m@1.0.0 by h for production" in wanted(staging)
+    state = production.ledger.state()
+    found = state.get(VERSIONS, "m/1.0.0")
+    assert found is not None
+    assert lookup.unjudged(state, found).startswith("not judged yet by the gates as they are declared now: staging is asked to")
+    tell(staging, VersionRetired(**NAME, why="replaced"), VersionQuarantined(**NAME, reason="wrong labels"))
+    assert look(production) == []
+    state = production.ledger.state()
+    told = [(row.version, lookup.role(state, row), row.deprecated) for row in advised_against(state)]
+    assert told == [("1.0.0", role, "staging has put it in quarantine: wrong labels")]
 
 
 def test_a_model_that_is_declared_later_is_looked_at_though_nothing_has_happened_there(both: tuple[Wired, Wired]) -> None:

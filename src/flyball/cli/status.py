@@ -418,8 +418,8 @@ def _waiting(waits: list[Waiting], kind: str, subject: str, what: str) -> list[d
 
 
 def advised_against(state: State) -> list[VersionRow]:
-    """The champion and the newest version of each model, where a person advises against it."""
-    found = ((name, version) for name, roles in state.scan(MODELS) for version in dict.fromkeys((roles.champion, roles.newest)) if version)
+    """The versions of each model that answer, may again, or wait, where a person, or the environment before, advises against them."""
+    found = ((name, version) for name, roles in state.scan(MODELS) for version in lookup.in_play(state, roles))
     rows = (state.get(VERSIONS, f"{name}/{version}") for name, version in found)
     return [row for row in rows if row is not None and row.deprecated]
 

@@ -16,6 +16,7 @@ from flyball.clock import Instant
 from flyball.errors import FlyballError, Unavailable
 from flyball.governance.authority import LOOP, Caller
 from flyball.ledger.bounds import clipped, size
+from flyball.loop import lookup
 from flyball.loop.authority import permit
 from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.declarations import DECLARATIONS
@@ -284,17 +285,16 @@ def weigh(ports: Ports, offer: Offer, caller: Caller) -> tuple[Carry, Sequence[E
 
 
 def follow(ports: Ports, model: str) -> None:
-    """Take over what answers in the environment before and was tried there, and what is said there by now of what answers or waits here.
+    """Take over what answers in the environment before and was tried there, and what is said there by now of what is in play here.
 
     Raises FlyballError.
     """
     if ports.before is None:
         return
     state = ports.ledger.state()
-    roles = state.get(MODELS, model) or ModelRow(model=model)
     with away():
         wanted = (row.version for _, row in state.scan(JUDGINGS, f"{model}/"))
-        for there in ports.before.rows(model, (roles.champion, roles.newest, *wanted)):
+        for there in ports.before.rows(model, (*lookup.in_play(state, lookup.roles(state, model)), *wanted)):
             heed(ports, there)
             if not unchecked(there) and is_news(state.get(VERSIONS, f"{model}/{there.version}"), there, ports.before.name):
                 bring(ports, model, there.version)
@@ -332,16 +332,16 @@ def hand_on(ports: Ports, model: str, reason: str) -> None:
 
 
 def ask_for_verdicts(ports: Ports, model: str) -> None:
-    """Where versions are judged elsewhere, say there which of those that serve, or wait, the gates that are declared now have not judged.
+    """Where versions are judged elsewhere, say there which of those in play here the gates that are declared now have not judged.
 
     Raises FlyballError.
     """
     state = ports.ledger.state()
-    roles, declared = state.get(MODELS, model), state.get(DECLARATIONS, model)
-    if ports.before is None or roles is None or declared is None:
+    declared = state.get(DECLARATIONS, model)
+    if ports.before is None or declared is None:
         return
     later = (row.version for _, row in state.scan(JUDGINGS, f"{model}/") if row.gates_digest == declared.gates_digest)
-    for number in dict.fromkeys((roles.champion, roles.newest, *later)):
+    for number in dict.fromkeys((*lookup.in_play(state, lookup.roles(state, model)), *later)):
         row = state.get(VERSIONS, f"{model}/{number}") if number else None
         if row is not None and row.origin == ports.before.name and registry.other_gates(row, declared.gates_digest):
             with away():

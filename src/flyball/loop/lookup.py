@@ -76,7 +76,8 @@ def unjudged(state: State, row: VersionRow) -> str:
     if not other_gates(row, digest):
         return ""
     wanted, known = state.get(JUDGINGS, f"{row.model}/{row.version}"), roles(state, row.model)
-    gone = row.state is VersionState.RETIRED or row.version not in (known.newest, known.champion)
+    # where it comes from, what could answer again is judged too
+    gone = (row.state is VersionState.RETIRED and not row.origin) or row.version not in in_play(state, known)
     if gone and (wanted is None or wanted.gates_digest != digest):
         return "judged by other gates than those declared now: its verdicts are of those, and it is not released by them"
     text = "not judged yet by the gates as they are declared now"
@@ -108,6 +109,15 @@ def last_not_cancelled(state: State, run: str) -> RunRow | None:
 def roles(state: State, model: str) -> ModelRow:
     """A model's champion, newest version and rollout; empty for a model that has none yet."""
     return state.get(MODELS, model) or ModelRow(model=model)
+
+
+def in_play(state: State, row: ModelRow) -> tuple[str, ...]:
+    """The versions of a model that answer, or may without being released again: the champion and the one on its way, the former champion, to which
+    a rollback goes; and the newest, which waits. Each once.
+    """
+    rollout = state.get(ROLLOUTS, row.rollout) if row.rollout else None
+    on_its_way = rollout.version if rollout is not None and rollout.state in ACTIVE else ""
+    return tuple(dict.fromkeys(filter(None, (row.champion, on_its_way, row.former, row.newest))))
 
 
 def challenger(state: State, model: str) -> str:
