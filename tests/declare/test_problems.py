@@ -162,7 +162,11 @@ def lower_x(x, y):
         ({"monitors": [fb.drift(columns=["up"])]}, '"up" is the label'),
         (
             {"gates": [fb.metric("accuracy") >= 0.6], "rollout": fb.Rollout(evidence="gate")},
-            'evidence="gate" without a gate against the champion',
+            'evidence="gate" without a gate on quality against the champion',
+        ),
+        (
+            {"gates": [fb.metric("size") <= fb.champion * 2], "rollout": fb.Rollout(evidence="gate")},
+            'evidence="gate" without a gate on quality against the champion',
         ),
         ({"rollout": fb.Rollout().canary("25%", "1h").canary("5%", "1h")}, "takes less traffic"),
         ({"rollout": fb.Rollout().canary("25%", "1h").shadow("1h")}, "put shadow first"),

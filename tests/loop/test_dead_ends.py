@@ -10,6 +10,7 @@ import pytest
 
 import flyball as fb
 from flyball.clock import Span, VirtualClock
+from flyball.declare.checks import Check
 from flyball.errors import Conflict
 from flyball.ledger.projection import MemoryProjection
 from flyball.loop.advance import answer
@@ -276,6 +277,7 @@ def test_an_alert_goes_along_its_table_only(world: World) -> None:
 
 
 CHAMPION_GATE = fb.metric("accuracy") >= fb.champion - 0.02
+BASELINE_GATE = fb.metric("accuracy") >= fb.baseline
 KNOWN = Estimate(value=0.8, n=1000)
 
 
@@ -296,6 +298,21 @@ def test_only_a_gate_passed_against_this_champion_stands_in_for_live_evidence(
     assert [event.target.value for event in _shadowed(world, judged_against, *([verdict] if verdict else []))] == (
         ["watching"] if stands_in else []
     )
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        fb.metric("size") <= fb.champion * 2,
+        fb.metric("latency_p99") <= fb.champion * 2,
+        fb.metric("output_shift") <= fb.champion * 2,
+        fb.metric("positive_rate") <= fb.champion + 0.1,
+        fb.metric("accuracy") <= fb.champion + 0.1,
+    ],
+)
+def test_no_gate_that_says_nothing_of_quality_stands_in_for_live_evidence(world: World, gate: Check) -> None:
+    passed = Verdict(check=str(gate), outcome=Outcome.PASS, estimate=KNOWN, reference=KNOWN)
+    assert _shadowed(world, "1.0.0", passed, declares=[gate]) == []
 
 
 @pytest.mark.parametrize(("left", "goes_to"), [(60 * S, "watching"), (0, "frozen")])
@@ -330,10 +347,16 @@ def test_a_gate_that_does_not_hold_any_more_on_the_way_holds_the_rollout(world: 
 
 
 def _shadowed(
-    world: World, judged_against: str, *verdicts: Verdict, until: int = 0, gates: str = "", then: Sequence[Event] = ()
+    world: World,
+    judged_against: str,
+    *verdicts: Verdict,
+    until: int = 0,
+    gates: str = "",
+    then: Sequence[Event] = (),
+    declares: Sequence[Check] = (CHAMPION_GATE, BASELINE_GATE),
 ) -> list[RolloutMoved]:
     """How a rollout moves whose shadow has baked, and which the gate against the champion may stand in for."""
-    model = MODEL.replace(gates=[CHAMPION_GATE, fb.metric("accuracy") >= fb.baseline])
+    model = MODEL.replace(gates=declares)
     world.add(ChampionChanged(model="m", version="1.0.0", former="", rollback=False, reason="first"))
     world.version("1.1.0", *verdicts)
     version = world.state.get(VERSIONS, "m/1.1.0")

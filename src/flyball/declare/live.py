@@ -99,9 +99,22 @@ def uncounted(model: Model, check: Check) -> str:
 
 
 def paired_gates(model: Model) -> tuple[Check, ...]:
-    """The gates against the champion, which alone are evidence that a release may rest on."""
+    """The gates that a release may rest on where live labels lack: no worse than the champion in a metric of labelled rows, which both answered.
+
+    A size or a latency against the champion's is a gate too, and says nothing of how good the answers are; nor does a share of positive answers.
+    """
     checks = (gate for gate in model.gates if isinstance(gate, Check))
-    return tuple(gate for gate in checks if isinstance(gate.bound, Reference) and gate.bound.of == "champion")
+    return tuple(gate for gate in checks if isinstance(gate.bound, Reference) and gate.bound.of == "champion" and _of_quality(gate))
+
+
+def _of_quality(gate: Check) -> bool:
+    info = metric_info(gate.metric.name)
+    return info is not None and info.source == "quality" and info.higher_is_better is (gate.op in (">=", ">"))
+
+
+def against_champion(model: Model) -> bool:
+    """Whether any gate holds a version against the champion, in whatever metric."""
+    return any(isinstance(gate, Check) and isinstance(gate.bound, Reference) and gate.bound.of == "champion" for gate in model.gates)
 
 
 def untested(guard: Check, task: str) -> str:

@@ -199,8 +199,8 @@ def _rollout(model: Model) -> Iterator[Found]:
         yield Found("rollout: a shadow step comes after a step with traffic", "", "put shadow first")
     if rollout.evidence == "gate" and not paired_gates(model):
         yield Found(
-            'rollout: evidence="gate" without a gate against the champion',
-            "there is no paired evidence that a release could rest on",
+            'rollout: evidence="gate" without a gate on quality against the champion',
+            "there is no paired evidence of quality that a release could rest on: a size or a latency is none, nor is an alternative",
             'add a gate such as fb.metric("accuracy") >= fb.champion - 0.02, or wait for labels: evidence="live"',
         )
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from flyball.clock import Instant, Span
 from flyball.compute.port import LEASE
-from flyball.declare.live import label_delay, paired_gates
+from flyball.declare.live import against_champion, label_delay
 from flyball.declare.model import Model
 from flyball.declare.policy import Retrain
 from flyball.declare.units import Money
@@ -210,7 +210,7 @@ def _compared_otherwise(ports: Ports, state: State, model: Model, version: Versi
     row = state.get(MODELS, model.name) or ModelRow(model=model.name)
     plan = model.rollout
     live = plan.evidence == "live" and bool(plan.steps) and bool(on_quality(plan, model.task))
-    if not paired_gates(model) or live or ports.before is not None:
+    if not against_champion(model) or live or ports.before is not None:
         return ""
     unlike = met_another(version, row.champion)
     return f"{unlike}: flyball train {model.name} compares the two" if unlike else ""
