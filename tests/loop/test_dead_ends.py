@@ -315,6 +315,28 @@ def test_no_gate_that_says_nothing_of_quality_stands_in_for_live_evidence(world:
     assert _shadowed(world, "1.0.0", passed, declares=[gate]) == []
 
 
+BY_SLICE = fb.metric("accuracy").by("x") >= fb.champion - 0.02
+
+
+@pytest.mark.parametrize(
+    ("second", "unlisted", "stands_in"),
+    [
+        (Outcome.PASS, {}, True),
+        (Outcome.PASS, {"pass": 300}, True),
+        (Outcome.WAIVED, {}, False),
+        (Outcome.PASS, {"waived": 1, "pass": 300}, False),
+    ],
+)
+def test_a_gate_that_was_waived_in_one_slice_stands_in_for_nothing(
+    world: World, second: Outcome, unlisted: dict[str, int], stands_in: bool
+) -> None:
+    passed = Verdict(check=str(BY_SLICE), slice="x=1", outcome=Outcome.PASS, estimate=KNOWN, reference=KNOWN)
+    other = msgspec.structs.replace(passed, slice="x=2", outcome=second)
+    judged = VersionJudged(model="m", version="1.1.0", verdicts=(passed, other), unlisted=unlisted)
+    found = _shadowed(world, "1.0.0", declares=[BY_SLICE], then=(judged,))
+    assert [event.target.value for event in found] == (["watching"] if stands_in else [])
+
+
 @pytest.mark.parametrize(("left", "goes_to"), [(60 * S, "watching"), (0, "frozen")])
 def test_a_waiver_that_expires_on_the_way_holds_the_rollout(world: World, left: int, goes_to: str) -> None:
     met = Verdict(check=str(CHAMPION_GATE), outcome=Outcome.PASS, estimate=KNOWN, reference=KNOWN)

@@ -317,14 +317,20 @@ def in_force(state: State, model: str) -> bool:
 
 
 def _gate_passed(state: State, row: RolloutRow, model: Model) -> bool:
-    """Whether the version was shown to hold a gate against this champion. One that was waived, or met another one or none, was not."""
+    """Whether the version was shown to hold a gate against this champion, in every slice that the gate names. One that was waived in any of them, or
+    met another champion or none, was not. A verdict that the row does not list may be of any gate.
+    """
     version = state.get(VERSIONS, f"{row.model}/{row.version}")
     if version is None or version.state not in (VersionState.ELIGIBLE, VersionState.DEPLOYED) or version.against != row.champion:
         return False
-    paired = {gate_name(gate) for gate in paired_gates(model)}
-    return any(
-        verdict.check in paired and verdict.outcome == Outcome.PASS and verdict.reference is not None for verdict in version.verdicts
-    )
+    if set(version.unlisted) - {Outcome.PASS.value}:
+        return False
+
+    def holds(gate: str) -> bool:
+        theirs = [verdict for verdict in version.verdicts if verdict.check == gate]
+        return bool(theirs) and all(verdict.outcome is Outcome.PASS and verdict.reference is not None for verdict in theirs)
+
+    return any(holds(gate_name(gate)) for gate in paired_gates(model))
 
 
 def _gates_over(state: State, row: RolloutRow, now: Instant) -> str:
