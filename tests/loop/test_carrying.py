@@ -623,13 +623,24 @@ def test_what_answers_here_is_advised_against_while_it_is_given_up_there(both: t
     assert advised() == ""
     tell(staging, VersionDeployed(**NAME), VersionRetired(**NAME, why="accuracy fell", back=True))
     assert advised() == "staging has taken it back: accuracy fell"
-    tell(staging, VersionDeployed(**NAME), VersionRetired(**NAME, why="replaced"))
+    tell(staging, VersionQuarantined(**NAME, reason="wrong labels, too"))
+    assert advised() == "staging has put it in quarantine: wrong labels, too"
+    tell(staging, VersionReinstated(**NAME, reason="they were right"), VersionEligible(**NAME, verdicts=()))
+    assert advised() == "staging has taken it back: accuracy fell", "nobody has released it there since"
+    tell(staging, VersionDeployed(**NAME))
+    assert advised() == ""
+    tell(staging, VersionRetired(**NAME, why="replaced"))
     assert advised() == ""
     tell(production, VersionDeprecated(**NAME, reason="too slow for us"))
     tell(staging, VersionQuarantined(**NAME, reason="wrong labels"))
     assert advised() == "too slow for us", "a person here advises against it already"
     tell(staging, VersionReinstated(**NAME, reason="they were right"), VersionEligible(**NAME, verdicts=()))
     assert advised() == "too slow for us"
+    tell(production, VersionUndeprecated(**NAME, reason="fast enough"))
+    tell(staging, VersionQuarantined(**NAME, reason="wrong labels"))
+    assert advised() == "staging has put it in quarantine: wrong labels"
+    tell(staging, VersionDeleted(**NAME, why="user:ana: of no use"))
+    assert advised() == "staging has deleted it: user:ana: of no use; it was in quarantine: wrong labels"
 
 
 def on_its_way(wired: Wired, version: str, champion: str) -> None:

@@ -46,6 +46,7 @@ ACTOR = "loop"
 RELEASED = (VersionState.DEPLOYED, VersionState.RETIRED)
 QUARANTINED: Final = "has put it in quarantine"
 TAKEN_BACK: Final = "has taken it back"
+DELETED: Final = "has deleted it"
 
 ROOM: Final = 8 << 10
 """Bytes of what persons wrote of a version that are taken over: an event has 16 KiB, and says more."""
@@ -224,9 +225,11 @@ def decide_heed(state: State, command: Heed, _now: Instant) -> Sequence[Event]:
     row, name = state.get(VERSIONS, f"{command.model}/{command.version}"), command.origin
     if row is None or row.origin != name or row.state in (VersionState.QUARANTINED, VersionState.DELETED):
         return ()
-    if command.given_up and not row.deprecated:
-        return (VersionDeprecated(model=row.model, version=row.version, reason=clipped(f"{name} {command.given_up}")),)
-    if not command.given_up and row.deprecated.startswith((f"{name} {QUARANTINED}", f"{name} {TAKEN_BACK}")):
+    said = clipped(f"{name} {command.given_up}") if command.given_up else ""
+    heeded = row.deprecated.startswith(tuple(f"{name} {how}" for how in (QUARANTINED, TAKEN_BACK, DELETED)))
+    if said and row.deprecated != said and (heeded or not row.deprecated):
+        return (VersionDeprecated(model=row.model, version=row.version, reason=said),)
+    if not said and heeded:
         return (VersionUndeprecated(model=row.model, version=row.version, reason=f"{name} has given it up no more"),)
     return ()
 
@@ -235,7 +238,10 @@ def given_up(row: VersionRow) -> str:
     """How a version was given up in an environment, and why; empty if it was not."""
     if row.state is VersionState.QUARANTINED:
         return f"{QUARANTINED}: {row.quarantined or 'no reason was given'}"
-    return f"{TAKEN_BACK}: {row.retired_why}" if row.state is VersionState.RETIRED and row.taken_back else ""
+    if row.state is VersionState.DELETED:
+        was = f"; it was in quarantine: {row.quarantined}" if row.quarantined else "; it was taken back" if row.taken_back else ""
+        return f"{DELETED}: {row.retired_why}{was}"
+    return f"{TAKEN_BACK}: {row.retired_why}" if row.state is not VersionState.DEPLOYED and row.taken_back else ""
 
 
 def unchecked(row: VersionRow) -> str:
