@@ -11,6 +11,7 @@ import pytest
 
 import flyball as fb
 from flyball.clock import Instant
+from flyball.declare.checks import Check
 from flyball.loop.advance import answer, release_newest, train_if_due, withdraw
 from flyball.loop.folds import FOLDS
 from flyball.loop.ports import Ports
@@ -122,7 +123,10 @@ def test_people_are_asked_about_the_newest_version_that_passed_alone() -> None:
 
 
 AGAINST = fb.metric("accuracy") >= fb.champion - 0.02
-LIVE = fb.Rollout(guards=[fb.metric("accuracy") >= fb.champion - 0.05]).shadow("1h")
+
+
+def live(guard: Check) -> fb.Rollout:
+    return fb.Rollout(guards=[guard]).shadow("1h")
 
 
 @pytest.mark.parametrize(
@@ -131,11 +135,19 @@ LIVE = fb.Rollout(guards=[fb.metric("accuracy") >= fb.champion - 0.05]).shadow("
         ([AGAINST], fb.Rollout(), "1.0.0", True),
         ([AGAINST], fb.Rollout(), "0.9.0", False),
         ([AGAINST], fb.Rollout().shadow("1h"), "0.9.0", False),
-        ([AGAINST], LIVE, "0.9.0", True),
+        ([AGAINST], live(AGAINST), "0.9.0", True),
+        ([AGAINST], live(fb.metric("accuracy") >= fb.champion - 0.01), "0.9.0", True),
+        ([AGAINST], live(fb.metric("accuracy") >= fb.champion * 0.99), "0.9.0", False),
+        ([AGAINST], live(fb.metric("accuracy") >= fb.champion - 0.05), "0.9.0", False),
+        ([AGAINST], live(fb.metric("accuracy") >= 0.3), "0.9.0", False),
+        ([AGAINST, fb.metric("size") <= fb.champion * 2], live(AGAINST), "0.9.0", False),
+        ([fb.metric("accuracy").by("x") >= fb.champion - 0.02], live(fb.metric("accuracy").by("x") >= fb.champion - 0.02), "0.9.0", False),
+        ([AGAINST | (fb.metric("accuracy") >= 0.99)], fb.Rollout(), "0.9.0", False),
+        ([AGAINST | (fb.metric("accuracy") >= 0.99)], live(AGAINST), "0.9.0", True),
         ([fb.metric("accuracy") >= 0.7], fb.Rollout(), "0.9.0", True),
     ],
 )
-def test_flyball_releases_by_itself_no_version_that_was_compared_with_another_champion_unless_live_rows_compare_them(
+def test_flyball_releases_by_itself_no_version_that_was_compared_with_another_champion_unless_live_rows_compare_them_as_strictly(
     gates: list[Any], rollout: fb.Rollout, met: str, goes: bool
 ) -> None:
     world = Asked(model().replace(autonomy={"release": "act", "training": "record"}, gates=gates, rollout=rollout))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flyball.clock import Span
-from flyball.declare.checks import Check, Reference
+from flyball.declare.checks import AnyOf, Check, Reference
 from flyball.declare.functions import roots
 from flyball.declare.metrics import CLASSES, metric_info
 from flyball.declare.model import Model
@@ -103,8 +103,7 @@ def paired_gates(model: Model) -> tuple[Check, ...]:
 
     A size or a latency against the champion's is a gate too, and says nothing of how good the answers are; nor does a share of positive answers.
     """
-    checks = (gate for gate in model.gates if isinstance(gate, Check))
-    return tuple(gate for gate in checks if isinstance(gate.bound, Reference) and gate.bound.of == "champion" and _of_quality(gate))
+    return tuple(gate for gate in model.gates if isinstance(gate, Check) and _with_champion(gate) and _of_quality(gate))
 
 
 def _of_quality(gate: Check) -> bool:
@@ -112,9 +111,36 @@ def _of_quality(gate: Check) -> bool:
     return info is not None and info.source == "quality" and info.higher_is_better is (gate.op in (">=", ">"))
 
 
-def against_champion(model: Model) -> bool:
-    """Whether any gate holds a version against the champion, in whatever metric."""
-    return any(isinstance(gate, Check) and isinstance(gate.bound, Reference) and gate.bound.of == "champion" for gate in model.gates)
+def champion_gates(model: Model) -> tuple[Check, ...]:
+    """The gates that compare a version with the champion, in whatever metric, alone or as one of several alternatives."""
+    parts = (part for gate in model.gates for part in (gate.checks if isinstance(gate, AnyOf) else (gate,)))
+    return tuple(part for part in parts if isinstance(part, Check) and _with_champion(part))
+
+
+def _with_champion(check: Check) -> bool:
+    return isinstance(check.bound, Reference) and check.bound.of == "champion"
+
+
+def compared_live(model: Model) -> bool:
+    """Whether labelled live rows compare a version with the champion before it answers everybody, as strictly as each gate against a champion does."""
+    plan = model.rollout
+    guards = [guard for guard in plan.guards if guard.metric.name == loss_metric(model.task) and not untested(guard, model.task)]
+    waits = plan.evidence == "live" and bool(plan.steps)
+    return waits and all(any(_as_strict(guard, gate) for guard in guards) for gate in champion_gates(model))
+
+
+def _as_strict(guard: Check, gate: Check) -> bool:
+    """Whether a guard that was shown to hold is what a gate against the champion asks, whatever the champion's metric is: none is below 0.
+
+    Live rows show it of the whole: slices are watched there for what speaks against them alone.
+    """
+    asked, held, high = gate.bound, guard.bound, gate.op in (">=", ">")
+    if not isinstance(asked, Reference) or not isinstance(held, Reference):
+        return False
+    if guard.metric != gate.metric or gate.metric.slices or high != (guard.op in (">=", ">")):
+        return False
+    least, most = (asked, held) if high else (held, asked)
+    return least.times <= most.times and least.plus <= most.plus
 
 
 def untested(guard: Check, task: str) -> str:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from flyball.clock import Instant, Span
 from flyball.compute.port import LEASE
-from flyball.declare.live import against_champion, label_delay
+from flyball.declare.live import champion_gates, compared_live, label_delay
 from flyball.declare.model import Model
 from flyball.declare.policy import Retrain
 from flyball.declare.units import Money
@@ -56,7 +56,6 @@ from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, Ver
 from flyball.registry.approvals import run_out
 from flyball.registry.rules import judged_otherwise, met_another, to_judge_anew
 from flyball.rollout import rules as rollout
-from flyball.rollout.readings import on_quality
 from flyball.training import rules as training
 
 ACTOR = "loop"
@@ -205,12 +204,10 @@ def candidate(state: State, model: str, now: Instant) -> VersionRow | None:
 
 def _compared_otherwise(ports: Ports, state: State, model: Model, version: VersionRow) -> str:
     """Why flyball does not release by itself a version that passed its gates beside another champion; empty where none of them compares the two, or
-    where labelled live rows will, before it answers everybody.
+    where labelled live rows will as strictly, before it answers everybody.
     """
     row = state.get(MODELS, model.name) or ModelRow(model=model.name)
-    plan = model.rollout
-    live = plan.evidence == "live" and bool(plan.steps) and bool(on_quality(plan, model.task))
-    if not against_champion(model) or live or ports.before is not None:
+    if not champion_gates(model) or compared_live(model) or ports.before is not None:
         return ""
     unlike = met_another(version, row.champion)
     return f"{unlike}: flyball train {model.name} compares the two" if unlike else ""
