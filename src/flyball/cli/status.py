@@ -72,7 +72,9 @@ class LiveQuality(Record, frozen=True):
 
 
 class Line(Record, frozen=True):
-    """One model as status shows it; what it is for as its framing says. `traffic` maps versions to their share; `error_rate` and `p99_ms` are of the last hour."""
+    """One model as status shows it; what it is for as its framing says. `traffic` maps versions to their share; `requests`, `errors`, `error_rate`
+    and `p99_ms` are of the last hour; `labels` is which share of the `labels_due` since the release came. A share is told from FEWEST on.
+    """
 
     name: str
     champion: str
@@ -82,10 +84,13 @@ class Line(Record, frozen=True):
     quality: LiveQuality
     p99_ms: float | None
     requests: int
+    errors: int
     error_rate: float | None
     drift: tuple[str, ...]
     watched: bool
     labels: float | None
+    labels_due: int
+    labels_came: int
     label_delay: str
     since: Instant
     doing: str
@@ -210,10 +215,13 @@ def _recorded(state: State, name: str, doing: str) -> Line:
         quality=LiveQuality(metric="quality", value=None, low=None, high=None, n=0, at_release=None, verdict="insufficient"),
         p99_ms=None,
         requests=0,
+        errors=0,
         error_rate=None,
         drift=(),
         watched=False,
         labels=None,
+        labels_due=0,
+        labels_came=0,
         label_delay="",
         since=roles.champion_at,
         doing=doing,
@@ -234,10 +242,13 @@ def _whole(wired: Wired, state: State, model: Model, now: Instant) -> Line:
         quality=quality(state, model, kept, since),
         p99_ms=round(latency_ms(hour.latency, 0.99), 1) if sum(hour.latency.values()) >= FEWEST_LATENCIES else None,
         requests=hour.n,
-        error_rate=hour.errors / hour.n if hour.n else None,
+        errors=hour.errors,
+        error_rate=hour.errors / hour.n if hour.n >= FEWEST else None,
         drift=tuple(sorted({trail.column for trail in kept.trails if trail.verdict != "none"})),
         watched=bool(kept.trails),
-        labels=whole.labelled / whole.matured if whole and whole.matured else None,
+        labels=whole.labelled / whole.matured if whole and whole.matured >= FEWEST else None,
+        labels_due=whole.matured if whole else 0,
+        labels_came=whole.labelled if whole else 0,
         label_delay=str(label_delay(model)),
         purpose=model.framing.purpose,
         kpi=model.framing.kpi,
@@ -312,9 +323,9 @@ def _table(out: Output, ports: Ports, state: State, lines: list[Line], waits: li
             bar(each),
             _quality(each.quality),
             "–" if each.p99_ms is None else f"{number(each.p99_ms)} ms",
-            "–" if each.error_rate is None else f"{number(100 * each.error_rate)}%",
+            _share(each.error_rate, each.errors, each.requests),
             _drift(each),
-            "–" if each.labels is None else f"{100 * each.labels:.0f}%, {each.label_delay}",
+            f"{_share(each.labels, each.labels_came, each.labels_due)}, {each.label_delay}" if each.labels_due else "–",
             ago(each.since, now),
         ]
         for each in lines
@@ -365,6 +376,13 @@ def _quality(found: LiveQuality) -> str:
         return f"{found.metric} ?"
     interval = "" if found.low is None or found.high is None else f" [{number(found.low)}, {number(found.high)}]"
     return f"{number(found.value)}{interval} {word}"
+
+
+def _share(share: float | None, count: int, n: int) -> str:
+    """A share, or of how many it would be while these are too few to say."""
+    if share is not None:
+        return f"{number(100 * share)}%"
+    return f"{count} of {n} (too few yet)" if n else "–"
 
 
 def _drift(each: Line) -> str:

@@ -40,7 +40,7 @@ DAY = 86_400_000_000
 _HOUR = 3_600_000_000
 _WEEK = Span.parse("7d")
 _FEWEST = 100
-"""Labels from which on their rate is taken for what comes."""
+"""Labels, or requests, from which on their rate is taken for what comes."""
 
 _TELLING = 200
 """Slices that a document lists of one gate, those first that see least."""
@@ -86,7 +86,9 @@ def known_of(ports: Ports, blobs: _Bytes, name: str) -> Known:
     state, now = ports.ledger.state(), ports.clock.now()
     row = state.get(MODELS, name)
     version = state.get(VERSIONS, f"{name}/{row.newest}") if row is not None and row.newest else None
-    rate = _traffic(load(ports.memory).monitor(name), now)
+    kept = load(ports.memory).monitor(name)
+    recent = within(kept.slabs, now - _WEEK, now).n
+    rate = _traffic(kept, recent, now)
     if version is None or version.state is VersionState.DELETED:
         return Known(rate=rate)
     try:
@@ -98,7 +100,7 @@ def known_of(ports: Ports, blobs: _Bytes, name: str) -> Known:
         declared = state.get(DECLARATIONS, name)
         own = ports.library.model(declared.body).data.name if declared is not None else ""
         head = _head(ports, own)
-        rate = _of_rows(head.rows, head.first, head.last, own) if head is not None else None
+        rate = _of_rows(head.rows, head.first, head.last, own, asked=recent) if head is not None else None
     return Known(version.version, result, frame, rate)
 
 
@@ -107,18 +109,20 @@ def _head(ports: Ports, data: str) -> DatasetVersion | None:
     return row.head if row is not None else None
 
 
-def _traffic(kept: MonitorState, now: Instant) -> Rate | None:
+def _traffic(kept: MonitorState, recent: int, now: Instant) -> Rate | None:
+    """What comes, as far as enough has come to tell. `recent`: requests of the last week."""
     if kept.labels >= _FEWEST:
         return Rate(kept.labels_per_day, "labels a day, as they come since the release")
-    recent = within(kept.slabs, now - _WEEK, now)
-    if not recent.n:
+    if recent < _FEWEST:
         return None
     began = max(now - _WEEK, min(slab.start for slab in kept.slabs) * 60_000_000)
-    return Rate(recent.n * DAY / max(now - began, 60_000_000), "requests a day, as they come (each of them labelled)")
+    return Rate(recent * DAY / max(now - began, 60_000_000), "requests a day, as they come (each of them labelled)")
 
 
-def _of_rows(rows: int, first: Instant, last: Instant, data: str) -> Rate | None:
-    return Rate(rows * DAY / (last - first), f'rows a day of data set "{data}"') if last > first else None
+def _of_rows(rows: int, first: Instant, last: Instant, data: str, *, asked: int) -> Rate | None:
+    """Rows a day, where the requests that came, `asked` of them, are too few to go by."""
+    few = f" (too few requests yet to go by: {asked})" if asked else ""
+    return Rate(rows * DAY / (last - first), f'rows a day of data set "{data}"{few}') if last > first else None
 
 
 @dataclass

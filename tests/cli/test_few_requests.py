@@ -1,0 +1,59 @@
+"""A rate that rests on next to nothing is not told as one: neither a share, nor how long something takes."""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flyball.loop import memory
+from flyball.monitoring.slabs import Slab
+from flyball.monitoring.state import MonitorState
+from flyball.records.monitoring import Quality
+from flyball.wiring import open_project
+
+ROWS = 'rows a day of data set "town"'
+
+
+def asked(project: Path, requests: int, *, errors: int = 0, labelled: int = 0) -> None:
+    """So many requests ten minutes ago, of which so many failed, and so many have their label by now: counted as the loop counts them."""
+    with contextlib.closing(open_project(project)) as wired:
+        ports = wired.ports
+        minute = ports.clock.now() // 60_000_000 - 10
+        quality = Quality(model="demand", version="1.0.0", role="champion", slice="", minute=minute, matured=requests, labelled=labelled)
+        slab = Slab(start=minute, n=requests, errors=errors, quality=(quality,))
+        state = MonitorState(model="demand", version="1.0.0", slabs=(slab,))
+        memory.save(ports.memory, memory.load(ports.memory).with_monitor(state))
+
+
+def shown(flyball: Callable[..., Any], project: Path) -> tuple[str, dict[str, Any]]:
+    [model] = flyball("status", "--project", project, "--json").document["models"]
+    return flyball("status", "--project", project).out.splitlines()[1], model
+
+
+def test_shares_of_a_few_requests_are_told_as_counts(flyball: Callable[..., Any], narrow: Path) -> None:
+    line, model = shown(flyball, narrow)
+    assert (model["error_rate"], model["labels"], "too few" in line) == (None, None, False), "nobody has asked"
+    asked(narrow, 3, errors=1)
+    line, model = shown(flyball, narrow)
+    assert "1 of 3 (too few yet)" in line
+    assert "0 of 3 (too few yet), 6h" in line
+    assert "%" not in line
+    assert (model["requests"], model["errors"], model["error_rate"]) == (3, 1, None)
+    assert (model["labels_due"], model["labels_came"], model["labels"]) == (3, 0, None)
+    asked(narrow, 100, errors=1, labelled=90)
+    line, model = shown(flyball, narrow)
+    assert " 1% " in line
+    assert " 90%, 6h" in line
+    assert (model["error_rate"], model["labels"]) == (0.01, 0.9)
+
+
+def test_how_long_live_evidence_takes_is_not_told_by_a_few_requests(flyball: Callable[..., Any], narrow: Path) -> None:
+    def traffic() -> set[str]:
+        [model] = flyball("check", narrow, "--json").document["models"]
+        return {one["traffic"] for one in model["power"] if one.get("traffic")}
+
+    assert traffic() == {ROWS}
+    asked(narrow, 3)
+    assert traffic() == {f"{ROWS} (too few requests yet to go by: 3)"}
+    asked(narrow, 100)
+    assert traffic() == {"requests a day, as they come (each of them labelled)"}
