@@ -16,7 +16,17 @@ from flyball.ledger.projection import MemoryProjection
 from flyball.loop.advance import answer
 from flyball.loop.findings import Report, SettleIncident, decide_report, decide_settle
 from flyball.loop.folds import FOLDS
-from flyball.loop.releases import MoveRollout, Rollback, Steer, decide_move, decide_rollback, decide_steer, with_route
+from flyball.loop.releases import (
+    MoveRollout,
+    Release,
+    Rollback,
+    Steer,
+    decide_move,
+    decide_release,
+    decide_rollback,
+    decide_steer,
+    with_route,
+)
 from flyball.records.base import Event, Record, Recorded, Refusal
 from flyball.records.declarations import DeclarationApplied
 from flyball.records.estimates import Estimate, Outcome, Verdict
@@ -29,10 +39,12 @@ from flyball.records.versions import (
     VERSIONS,
     ChampionChanged,
     VersionDeployed,
+    VersionDeprecated,
     VersionEligible,
     VersionJudged,
     VersionRegistered,
     VersionRetired,
+    VersionUndeprecated,
     VersionWaived,
 )
 from flyball.wiring import open_project
@@ -366,6 +378,35 @@ def test_a_gate_that_does_not_hold_any_more_on_the_way_holds_the_rollout(world: 
     )
     [held] = _shadowed(world, "1.0.0", MET, gates="g1", then=(judged,))
     assert (held.target, held.why) == (RolloutState.FROZEN, f"bias ≤ 0.1: {outcome.value}, 0.3")
+
+
+def test_a_version_that_is_advised_against_on_the_way_holds_the_rollout(world: World) -> None:
+    advised = VersionDeprecated(model="m", version="1.1.0", reason="it leaks")
+    [held] = _shadowed(world, "1.0.0", MET, then=(advised,))
+    assert (held.target, held.why) == (RolloutState.FROZEN, "1.1.0 is advised against: it leaks")
+
+
+def test_what_a_person_releases_in_spite_of_advice_goes_on_until_there_is_other_advice(world: World) -> None:
+    def found() -> list[Event]:
+        command = MoveRollout(id="c", actor="loop", rollout="ro", evidence=RolloutEvidence(), workers_ready=True)
+        moved = decide_move(
+            world.state, command, world.clock.now(), model=MODEL, folds=FOLDS, signatures=lambda _: SIGNATURE, new_id=lambda _: "x"
+        )
+        assert not isinstance(moved, Refusal)
+        return list(moved)
+
+    row = world.state.get(VERSIONS, "m/1.0.0")
+    assert row is not None
+    world.state.put(VERSIONS, "m/1.0.0", msgspec.structs.replace(row, signature="signed", deprecated="too slow"))
+    release = Release(id="c", actor="user:ana", rollout="ro", model="m", version="1.0.0", reason="better than none")
+    events = decide_release(world.state, release, world.clock.now(), model=MODEL, folds=FOLDS, signatures=lambda _: SIGNATURE)
+    assert not isinstance(events, Refusal)
+    world.add(*events)
+    assert found()
+    world.add(VersionDeprecated(model="m", version="1.0.0", reason="it leaks"))
+    assert found() == []
+    world.add(VersionUndeprecated(model="m", version="1.0.0", reason="it does not"))
+    assert found()
 
 
 def _shadowed(

@@ -139,6 +139,7 @@ def decide_release(
         attempt=attempt,
         slow_us=command.slow_us,
         reason=command.reason,
+        despite=version.deprecated,
     )
     moved = RolloutMoved(
         rollout=command.rollout,
@@ -215,7 +216,7 @@ def decide_move(
         workers_ready=command.workers_ready,
         in_force=in_force(state, row.model),
         gate_passed=_gate_passed(state, row, model),
-        frozen_by=", ".join(filter(None, (command.frozen_by, _gates_over(state, row, now)))),
+        frozen_by=", ".join(filter(None, (command.frozen_by, _held(state, row, now)))),
         task=model.task,
         loss_cap=command.loss_cap,
         label_delay=label_delay(model),
@@ -333,16 +334,17 @@ def _gate_passed(state: State, row: RolloutRow, model: Model) -> bool:
     return any(holds(gate_name(gate)) for gate in paired_gates(model))
 
 
-def _gates_over(state: State, row: RolloutRow, now: Instant) -> str:
-    """Why a version is not promoted whose gates do not hold any more on the way: a waiver has expired, one of them stops it by now, or they were
-    declared anew and have not judged it. Empty where they hold, or it answers everybody already.
+def _held(state: State, row: RolloutRow, now: Instant) -> str:
+    """Why a version is not promoted that would not be released by now: a waiver has expired, a gate stops it, its gates were declared anew and have not
+    judged it, or it is advised against otherwise than when it was released. Empty where nothing of it is so, or it answers everybody already.
     """
     version, declared = state.get(VERSIONS, f"{row.model}/{row.version}"), state.get(DECLARATIONS, row.model)
     if version is None or RolloutState.WATCHING in (row.state, row.resume):
         return ""
     anew = declared is not None and registry.other_gates(version, declared.gates_digest)
     unjudged = [f"the gates of {row.model} were declared anew and have not judged {row.version} yet"] if anew else []
-    return "; ".join([*approvals.doubts(version, now), *unjudged])
+    advised = [f"{row.version} is advised against: {version.deprecated}"] if version.deprecated not in ("", row.despite) else []
+    return "; ".join([*approvals.doubts(version, now), *unjudged, *advised])
 
 
 def _champion(state: State, row: RolloutRow, moved: RolloutMoved) -> list[Event]:

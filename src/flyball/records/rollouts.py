@@ -120,7 +120,9 @@ class Reading(Record, frozen=True):
 
 
 class RolloutPlanned(Event, frozen=True, tag="rollout.planned"):
-    """A release was decided. `slow_us` is the frozen p99 threshold (None: too few requests to know)."""
+    """A release was decided. `slow_us` is the frozen p99 threshold (None: too few requests to know), `despite` what spoke against the version already
+    when a person released it: why it was advised against (empty: it was not).
+    """
 
     rollout: str
     model: str
@@ -131,6 +133,7 @@ class RolloutPlanned(Event, frozen=True, tag="rollout.planned"):
     attempt: int
     reason: str
     slow_us: int | None = None
+    despite: str = ""
 
 
 class RolloutMoved(Event, frozen=True, tag="rollout.moved"):
@@ -167,6 +170,7 @@ class RolloutRow(Record, frozen=True):
     decided_at: Instant = 0
     by: str = ""
     """Who released it."""
+    despite: str = ""
 
 
 ROLLOUTS = Table("rollout", RolloutRow)

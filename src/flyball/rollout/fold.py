@@ -33,6 +33,7 @@ def planned(projection: Projection, recorded: Recorded) -> None:
         slow_us=event.slow_us,
         decided_at=recorded.at,
         by=recorded.actor,
+        despite=event.despite,
     )
     put_rollout(projection, row)
     model = projection.get(MODELS, event.model) or ModelRow(model=event.model)

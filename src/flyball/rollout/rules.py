@@ -62,11 +62,20 @@ class Facts:
 
 
 def plan(
-    declaration: Rollout, *, rollout: str, model: str, version: str, champion: str, attempt: int, slow_us: int | None, reason: str
+    declaration: Rollout,
+    *,
+    rollout: str,
+    model: str,
+    version: str,
+    champion: str,
+    attempt: int,
+    slow_us: int | None,
+    reason: str,
+    despite: str = "",
 ) -> RolloutPlanned:
     """The release as an event. `champion` may be empty: then there is nothing to compare with.
 
-    `slow_us` is `slow_threshold` of the champion. `attempt` counts from 1.
+    `slow_us` is `slow_threshold` of the champion. `attempt` counts from 1. `despite`: why the version is advised against already, if it is.
     """
     return RolloutPlanned(
         rollout=rollout,
@@ -78,6 +87,7 @@ def plan(
         attempt=attempt,
         reason=reason,
         slow_us=slow_us,
+        despite=despite,
     )
 
 
