@@ -93,6 +93,7 @@ class World:
         learned: str = "",
         candidate: str = "",
         verdicts: Sequence[Verdict] = (),
+        prior: str = "",
     ) -> None:
         trigger: Trigger = "evidence" if candidate else "schedule" if by == "loop" else "manual"
         self.tell(RunQueued(run=run, model="m", trigger=trigger, reason="", spec="0" * 64), by=by)
@@ -109,6 +110,7 @@ class World:
             as_of=1,
             candidate=artifact * 64 if candidate else "",
             candidate_version=candidate,
+            prior=prior,
         )
         what = msgspec.structs.replace(self.result(artifact, verdicts or self.verdicts), fit_digest=(learned or artifact) * 64)
         command = Register(id=run, actor="loop", run=run, result=run[-1] * 64, what=what, spec=spec, champion_signature=None)

@@ -319,6 +319,8 @@ def _progress(wired: Wired, bar: Bar, run: str) -> None:
 def _report(wired: Wired, out: Output, model: Model, row: RunRow, used: dict[str, Any], *, release_now: bool) -> int:
     ports = wired.ports
     version = lookup.version(ports.ledger.state(), ModelRef(model=model.name, version=row.version))
+    if version.state is VersionState.DELETED:
+        return _deleted(out, row, version, used, release_now=release_now)
     judged = ports.library.result(version.result)
     result, reused = ports.library.result(row.result), lookup.reused(ports.ledger.state(), row)
     for place, verdict in enumerate(version.verdicts):
@@ -357,6 +359,15 @@ def _report(wired: Wired, out: Output, model: Model, row: RunRow, used: dict[str
     )
     stopped = version.state in (VersionState.REJECTED, VersionState.HELD)
     return 1 if release_now and stopped else 0
+
+
+def _deleted(out: Output, row: RunRow, version: VersionRow, used: dict[str, Any], *, release_now: bool) -> int:
+    """A run that made again what was given up and then deleted: nothing of it can be released."""
+    ref = f"{version.model}@{version.version}"
+    why = "what is learned once more of the same rows gets no other name; other rows, features or hyperparameters make another version"
+    out.line(f"{row.run}  → {ref}, deleted: {version.retired_why or 'it was given up'}; {why}")
+    out.document({"run": row.run, "model": row.model, "data": used, "version": version.version, "state": version.state, "rollout": None})
+    return 1 if release_now else 0
 
 
 def _same(row: RunRow, version: VersionRow, reused: str) -> str:

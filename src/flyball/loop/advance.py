@@ -5,6 +5,7 @@ Every step reads the state anew and makes at most one command; what the loop may
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -28,7 +29,7 @@ from flyball.loop.freshness import next_due as stale_due
 from flyball.loop.lookup import active_rollout
 from flyball.loop.memory import IDLE, Memories, recent_latency
 from flyball.loop.ports import Ports
-from flyball.loop.proposals import Action, Propose, Withdraw, decide_propose, decide_withdraw, withdrawn
+from flyball.loop.proposals import Action, Propose, Withdraw, candidate, decide_propose, decide_withdraw, withdrawn
 from flyball.loop.releases import (
     MoveRollout,
     Release,
@@ -53,8 +54,7 @@ from flyball.records.serving import ROUTES
 from flyball.records.skew import SKEWS
 from flyball.records.training import MODEL_RUNS, NO_ATTEMPTS, RUNS, RunState, Trigger
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
-from flyball.registry.approvals import run_out
-from flyball.registry.rules import judged_otherwise, met_another, to_judge_anew
+from flyball.registry.rules import met_another, to_judge_anew
 from flyball.rollout import rules as rollout
 from flyball.training import rules as training
 
@@ -173,35 +173,6 @@ def _frozen_by(state: State, model: Model, kept: Memories, now: Instant) -> str:
     return ", ".join([*frozen, *([f"{missing:,} records are missing from the evidence"] if missing else [])])
 
 
-def candidate(state: State, model: str, now: Instant) -> VersionRow | None:
-    """The version to be released next: the newest of the declaration in effect, if its gates, as they are declared now, have passed, or are waived
-    for longer than now.
-
-    A version of a declaration that was given up is none, nor is one that a person advises against, or that was released before: it went for a
-    reason, and is for a person to bring back. Where the newest is of another declaration, it is the newest after the champion that is of the present one.
-    """
-    row, declared = state.get(MODELS, model), state.get(DECLARATIONS, model)
-    newest = state.get(VERSIONS, f"{model}/{row.newest}") if row and row.newest else None
-    if row is None or newest is None or declared is None:
-        return None
-    found = [newest]
-    if newest.version_digest != declared.version_digest:
-        champion = state.get(VERSIONS, f"{model}/{row.champion}") if row.champion else None
-        since = champion.registered_at if champion else 0
-        rows = (version for _, version in state.scan(VERSIONS, f"{model}/") if version.registered_at > since)
-        found = [version for version in rows if version.version_digest == declared.version_digest]
-    passed = [
-        version
-        for version in found
-        if version.state == VersionState.ELIGIBLE
-        and not version.deprecated
-        and not version.retired_why
-        and not judged_otherwise(version, declared.gates_digest)
-        and not run_out(version, now)
-    ]
-    return max(passed, key=lambda version: version.registered_at, default=None)
-
-
 def _compared_otherwise(ports: Ports, state: State, model: Model, version: VersionRow) -> str:
     """Why flyball does not release by itself a version that passed its gates beside another champion; empty where none of them compares the two, or
     where labelled live rows will as strictly, before it answers everybody.
@@ -258,7 +229,9 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
         # a person has to know, once; nothing else of the model's turn waits for it
         _may(ports, model, "record", "release", version.version, f"{found.what}: {found.why}")
         return
-    ports.ledger.execute(command, decide)
+    with suppress(Refused):
+        # a waiver may be over by the time of the record, which never goes back as a clock does
+        ports.ledger.execute(command, decide)
 
 
 def train_if_due(ports: Ports, model: Model, kept: Memories, alarm: str | None, now: Instant) -> None:

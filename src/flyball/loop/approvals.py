@@ -26,6 +26,7 @@ from flyball.records.versions import VERSIONS, Said, VersionApproved, VersionDen
 from flyball.registry import approvals
 from flyball.registry import rules as registry
 from flyball.registry.mends import Whom
+from flyball.registry.states import RELEASED
 
 
 class Approve(Record, frozen=True):
@@ -88,7 +89,7 @@ def decide_approve(state: State, command: Approve, now: Instant) -> Sequence[Eve
     if row is None:
         return Refusal(code="not-found", what=f"no version {command.model}@{command.version}", fix=f"flyball models list {command.model}")
     whom = partial(another, state, row, now)
-    refused = _no_voice(command, whom) or _not_open(state, row) or _not_as_seen(state, row, command.result)
+    refused = _no_voice(command, whom) or _not_open(state, row) or seen_otherwise(row, command.result)
     if refused is not None:
         return refused
     verdicts = approvals.lifted(row, command.what.verdicts, row.gates_digest, now)
@@ -109,7 +110,7 @@ def decide_approve(state: State, command: Approve, now: Instant) -> Sequence[Eve
     said = Said(actor=command.actor, yes=True, roles=given.roles, reason="", at=now, gates_digest=row.gates_digest)
     then = msgspec.structs.replace(row, said=(*row.said, said))
     verdicts = approvals.lifted(then, command.what.verdicts, row.gates_digest, now)
-    return (given, registry.judge(row.model, row.version, verdicts, row.result, row.gates_digest))
+    return (given, registry.judge(row.model, row.version, verdicts, row.result, row.gates_digest, released=row.state in RELEASED))
 
 
 def _no_voice(command: Approve | Reject, whom: Whom) -> Refusal | None:
@@ -140,7 +141,9 @@ def _not_open(state: State, row: VersionRow) -> Refusal | None:
             why="a person's yes lifts no gate that failed, and no person's no",
             fix=f"train a better version: flyball train {row.model}",
         )
-    if row.state is not VersionState.HELD:
+    # gates that were declared anew may ask for a person after it was released
+    asks = row.state in RELEASED and bool(approvals.asked(row.verdicts))
+    if row.state is not VersionState.HELD and not asks:
         return Refusal(code="conflict", what=f"{ref} is {row.state.value}", why="no gate of it is open", fix="nothing is left to approve")
     return other_gates(state, row, "a yes counts for the gates that it was said to")
 
@@ -148,7 +151,7 @@ def _not_open(state: State, row: VersionRow) -> Refusal | None:
 def other_gates(state: State, row: VersionRow, why: str) -> Refusal | None:
     """The refusal of a word on a version that was judged by other gates than those declared now."""
     declared = state.get(DECLARATIONS, row.model)
-    if declared is None or not registry.judged_otherwise(row, declared.gates_digest):
+    if declared is None or not registry.other_gates(row, declared.gates_digest):
         return None
     return Refusal(
         code="refused",

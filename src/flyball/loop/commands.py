@@ -46,6 +46,7 @@ from flyball.records.training import (
 from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
 from flyball.registry import approvals
 from flyball.registry import rules as registry
+from flyball.registry.states import RELEASED
 
 MAX_ATTEMPTS = 3
 
@@ -288,7 +289,7 @@ def _made_again(same: VersionRow, command: Register, now: Instant) -> Sequence[E
 
     Of the champion itself its own run says nothing, for it was compared with itself; one that was rejected, or is out of everything, stays so.
     """
-    digest, released = command.spec.gates_digest, same.state in (VersionState.DEPLOYED, VersionState.RETIRED)
+    digest, released = command.spec.gates_digest, same.state in RELEASED
     judged = same.state in (VersionState.HELD, VersionState.ELIGIBLE) or (released and command.spec.champion_version != same.version)
     known = same.state != VersionState.HELD and (same.result, same.gates_digest) == (command.result, digest)
     if not judged or known:
@@ -300,22 +301,26 @@ def _made_again(same: VersionRow, command: Register, now: Instant) -> Sequence[E
 
 def _same_version(state: State, run: RunRow, command: Register) -> VersionRow | None:
     """The version that a run made again. Packed otherwise it is another one only where a person asked: the loop has learned nothing new. What a
-    person said no to, or took out of everything, gets no other name by another packing either.
+    person said no to, or took out of everything, gets no other name by another packing either, nor once it is deleted; what was taken back by a
+    roll-back and then deleted gets none for the same bytes.
     """
     what, digest = command.what, command.spec.version_digest
     for _, row in state.scan(VERSIONS, f"{run.model}/"):
-        out = row.state == VersionState.QUARANTINED or bool(approvals.denied(row))
+        deleted = row.state == VersionState.DELETED
+        out = row.state == VersionState.QUARANTINED or (deleted and bool(row.quarantined)) or bool(approvals.denied(row))
         again = (run.trigger != "manual" or out) and registry.same_training(row, what, digest)
         # what other gates rejected gets a number of its own, if these let it pass: a rejected version stays one, and a person's no stands
         by_others = row.state == VersionState.REJECTED and registry.judged_otherwise(row, command.spec.gates_digest)
         over = by_others and not approvals.denied(row)
-        if row.state != VersionState.DELETED and not over and (row.artifact == what.artifact or again):
+        forgotten = deleted and not out and not row.taken_back
+        if not forgotten and not over and (row.artifact == what.artifact or again):
             return row
     return None
 
 
 def _judged_again(state: State, model: str, command: Register, now: Instant) -> Sequence[Event]:
-    """The verdict on a version that is still held, or that was judged by other gates; any other one needs none.
+    """The verdict on a version that is still held, that was judged by other gates, or that a person let go on, by a waiver, while its newer rows were
+    looked at; any other one needs none.
 
     One that was released stays what it is: its row says what the gates make of it.
     """
@@ -323,9 +328,10 @@ def _judged_again(state: State, model: str, command: Register, now: Instant) -> 
     if version is None:
         return ()
     digest = command.spec.gates_digest or version.gates_digest
-    released = version.state in (VersionState.DEPLOYED, VersionState.RETIRED)
+    released = version.state in RELEASED
     by_others = digest != version.gates_digest and (released or version.state in (VersionState.ELIGIBLE, VersionState.REJECTED))
-    if version.state != VersionState.HELD and not by_others:
+    on_its_way = command.spec.prior == version.result and (released or version.state == VersionState.ELIGIBLE)
+    if version.state != VersionState.HELD and not by_others and not on_its_way:
         return ()
     # what a person said stays said while the gates are the same
     verdicts = approvals.lifted(version, command.what.verdicts, digest, now)

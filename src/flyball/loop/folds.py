@@ -45,6 +45,7 @@ def fold_declaration_applied(projection: Projection, recorded: Recorded) -> None
         applied_at=recorded.at,
         version_by=before.version_by if before and before.version_digest == event.version_digest else author,
         policy_by=before.policy_by if before and before.policy_digest == event.policy_digest else author,
+        gates_by=before.gates_by if before and before.gates_digest == event.gates_digest else author,
     )
     projection.put(DECLARATIONS, event.model, row)
 

@@ -12,7 +12,7 @@ from flyball.clock import Instant, Span
 from flyball.records.base import Event, Record, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.monitoring import INCIDENTS, MODEL_PROPOSALS, IncidentState, ProposalMade, ProposalRow, ProposalSettled
-from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionState
+from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
 from flyball.registry.approvals import run_out
 from flyball.registry.rules import judged_otherwise
 
@@ -88,6 +88,35 @@ def withdrawn(state: State, model: str, now: Instant) -> list[Event]:
     return events
 
 
+def candidate(state: State, model: str, now: Instant) -> VersionRow | None:
+    """The version to be released next: the newest of the declaration in effect, if its gates, as they are declared now, have passed, or are waived
+    for longer than now.
+
+    A version of a declaration that was given up is none, nor is one that a person advises against, or that was released before: it went for a
+    reason, and is for a person to bring back. Where the newest is of another declaration, it is the newest after the champion that is of the present one.
+    """
+    row, declared = state.get(MODELS, model), state.get(DECLARATIONS, model)
+    newest = state.get(VERSIONS, f"{model}/{row.newest}") if row and row.newest else None
+    if row is None or newest is None or declared is None:
+        return None
+    found = [newest]
+    if newest.version_digest != declared.version_digest:
+        champion = state.get(VERSIONS, f"{model}/{row.champion}") if row.champion else None
+        since = champion.registered_at if champion else 0
+        rows = (version for _, version in state.scan(VERSIONS, f"{model}/") if version.registered_at > since)
+        found = [version for version in rows if version.version_digest == declared.version_digest]
+    passed = [
+        version
+        for version in found
+        if version.state == VersionState.ELIGIBLE
+        and not version.deprecated
+        and not version.retired_why
+        and not judged_otherwise(version, declared.gates_digest)
+        and not run_out(version, now)
+    ]
+    return max(passed, key=lambda version: version.registered_at, default=None)
+
+
 def _pointless(state: State, made: ProposalRow, row: ModelRow, now: Instant) -> str:
     """Why a proposal has lost its object; empty if it has not."""
     incident = state.get(INCIDENTS, made.cause) if made.cause else None
@@ -97,7 +126,7 @@ def _pointless(state: State, made: ProposalRow, row: ModelRow, now: Instant) -> 
         return f"the way back leads to {row.former or 'no version'} now"
     if made.action != "release":
         return ""
-    target, newest = (state.get(VERSIONS, f"{row.model}/{number}") for number in (made.target, row.newest))
+    target = state.get(VERSIONS, f"{row.model}/{made.target}")
     declared = state.get(DECLARATIONS, row.model)
     if target is None or target.state != VersionState.ELIGIBLE:
         return f"{made.target} is {target.state.value if target else 'gone'}"
@@ -105,8 +134,10 @@ def _pointless(state: State, made: ProposalRow, row: ModelRow, now: Instant) -> 
         return f"{made.target} is of a declaration that is not in effect any more"
     if run_out(target, now):
         return f"{made.target} passed by a waiver that has expired"
-    passed = newest is not None and newest.state == VersionState.ELIGIBLE
-    return f"{row.newest} is newer, and passed" if passed and made.target != row.newest else ""
+    if target.deprecated or target.retired_why:
+        return f"{made.target} {'is advised against' if target.deprecated else 'was released before'}"
+    meant = candidate(state, row.model, now)
+    return f"{meant.version} is newer, and passed" if meant is not None and meant.version != made.target else ""
 
 
 def settle(state: State, model: str, action: Action, verdict: Literal["accepted", "rejected", "void"], reason: str) -> list[Event]:

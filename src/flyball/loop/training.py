@@ -21,7 +21,7 @@ from flyball.records import codec
 from flyball.records.base import Receipt, State
 from flyball.records.data import DATASETS, DatasetVersion
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
-from flyball.records.training import MODEL_RUNS, RUNS, RunSpec, Trigger
+from flyball.records.training import MODEL_RUNS, RUNS, RunRow, RunSpec, Trigger
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow
 
 Parameters = dict[str, int | float | str | bool]
@@ -171,17 +171,25 @@ def judging_spec(ports: Ports, state: State, model: Model, version: VersionRow, 
     Each seventh of the hold-out's length that passed is worth another look, until the evidence is twice as long as the hold-out. Where too few rows
     were there to be tested, the next look is still the first.
     """
-    run, row = state.get(RUNS, version.run), state.get(MODELS, model.name)
-    if run is None or row is None or model.train is None or model.train.by_share or missing(state, model):
+    made, row = state.get(RUNS, version.run), state.get(MODELS, model.name)
+    if made is None or row is None or model.train is None or model.train.by_share or missing(state, model):
         return None
-    first, last = (ports.library.spec(each.spec) for each in (run, state.get(RUNS, row.last_run) or run))
+    judged = _judged_by(state, version, made)
+    # what was made again was judged on the rows of that run, beside the champion of then
+    trained = max(
+        (run for run in _runs_of(state, version) if not run.judges and run.run <= judged.run), key=lambda run: run.run, default=made
+    )
+    newest = state.get(RUNS, row.last_run) or judged
+    first, last, tried = (ports.library.spec(each.spec) for each in (trained, judged, newest))
     as_of = min(now, _own(state, model).as_of)
     champion = state.get(VERSIONS, f"{model.name}/{row.champion}") if row.champion else None
     declared = state.get(DECLARATIONS, model.name)
     if declared is None:
         return None
-    same_champion = (champion.version if champion else "") == first.champion_version
-    looked, looks = (1 + (seen - first.as_of) * (LOOKS - 1) // model.train.holdout_span for seen in (seen_by(last), as_of))
+    same_champion = (champion.version if champion else "") == first.champion_version == last.champion_version
+    # a judging that failed is not tried again at once
+    seen = max(seen_by(last), seen_by(tried))
+    looked, looks = (1 + (moment - first.as_of) * (LOOKS - 1) // model.train.holdout_span for moment in (seen, as_of))
     if not same_champion or looks <= looked or looked >= LOOKS:
         return None
     return msgspec.structs.replace(
@@ -205,14 +213,8 @@ def judging_anew(ports: Ports, state: State, model: Model, version: VersionRow, 
     declared, made = state.get(DECLARATIONS, version.model), state.get(RUNS, version.run)
     if declared is None or made is None:
         return None
-    # one that was held may have been judged since on more rows than its run had
-    last = max(
-        (run for _, run in state.scan(MODEL_RUNS, f"{version.model}/") if run.result == version.result),
-        key=lambda run: run.run,
-        default=made,
-    )
     try:
-        spec = ports.library.spec(last.spec)
+        spec = ports.library.spec(_judged_by(state, version, made).spec)
     except NotFound:  # what was asked of an old run may have been collected
         return None
     # of a suite's data set that is gone, or comes from elsewhere now, nothing is asked: what it was then is no case of this declaration's
@@ -231,6 +233,16 @@ def judging_anew(ports: Ports, state: State, model: Model, version: VersionRow, 
         trials=0,
         known_until=seen_by(spec),
     )
+
+
+def _runs_of(state: State, version: VersionRow) -> list[RunRow]:
+    """The runs that made a version, or judged it again."""
+    return [run for _, run in state.scan(MODEL_RUNS, f"{version.model}/") if run.version == version.version]
+
+
+def _judged_by(state: State, version: VersionRow, made: RunRow) -> RunRow:
+    """The run whose result a version has: one that was held may have been judged since on more rows than the run had that `made` it."""
+    return max((run for run in _runs_of(state, version) if run.result == version.result), key=lambda run: run.run, default=made)
 
 
 def seen_by(spec: RunSpec) -> Instant:

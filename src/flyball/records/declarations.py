@@ -83,6 +83,8 @@ class DeclarationRow(Record, frozen=True):
     """Who last changed what is trained."""
     policy_by: str = ""
     """Who last changed how it is judged, released and watched."""
+    gates_by: str = ""
+    """Who last changed by what it is judged."""
 
 
 class LoopFileRow(Record, frozen=True):

@@ -26,6 +26,10 @@ RELEASABLE = frozenset({S.ELIGIBLE, S.DEPLOYED, S.RETIRED})
 """Only what was eligible becomes deployed or retired, so all three have passed their gates."""
 
 
+RELEASED = (S.DEPLOYED, S.RETIRED)
+"""What answers, or has answered."""
+
+
 def move(version: str, source: S, target: S) -> S:
     """Return `target` if the table has the arrow; else raise Conflict."""
     if target not in TRANSITIONS[source]:

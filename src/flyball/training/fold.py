@@ -45,7 +45,7 @@ def fold_queued(projection: Projection, recorded: Recorded) -> None:
         state=RunState.QUEUED,
         queued_at=recorded.at,
         by=recorded.actor,
-        declared_by=tuple(sorted({declared.version_by, declared.policy_by} - {""})) if declared else (),
+        declared_by=tuple(sorted({declared.version_by, declared.policy_by, declared.gates_by} - {""})) if declared else (),
         declaration=event.declaration,
         version_digest=event.version_digest,
         data=event.data,
