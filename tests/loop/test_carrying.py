@@ -683,6 +683,74 @@ def test_what_answers_here_in_part_or_may_again_is_followed_and_wanted_judged_as
     assert told == [("1.0.0", role, "staging has put it in quarantine: wrong labels")]
 
 
+def serving(staging: Wired, production: Wired) -> None:
+    """Let 1.0.0 be the champion of production, and another version that of staging."""
+    declared(production, "m")
+    answers_there(staging)
+    assert look(production) == []
+    tell(production, VersionDeployed(**NAME), ChampionChanged(**NAME, former="", rollback=False, reason=""))
+    answers_there(staging, version="1.1.0")
+
+
+def own(wired: Wired) -> VersionRow:
+    found = wired.ledger.state().get(VERSIONS, "m/1.0.0")
+    assert found is not None
+    return found
+
+
+def test_verdicts_follow_of_what_was_rolled_back_there_and_let_nothing_be_released(both: tuple[Wired, Wired]) -> None:
+    staging, production = both
+    serving(staging, production)
+    tell(staging, VersionRetired(**NAME, why="it crashes", back=True))
+    declared(production, "m", gates="h")
+    ask_for_verdicts(production.acting(LOOP), "m")
+    assert wanted(staging) == ["m@1.0.0 by h for production"]
+    assert "staging is asked to, and its verdicts follow" in lookup.unjudged(production.ledger.state(), own(production))
+    anew = staging.blobs.put(codec.encode(result(own(staging).artifact, BELOW)))
+    tell(staging, VersionJudged(**NAME, verdicts=(BELOW,), result=anew, gates_digest="h"))
+    assert look(production) == []
+    here = own(production)
+    assert (here.state, here.verdicts, here.gates_digest) == (VersionState.DEPLOYED, (BELOW,), "h")
+    assert here.deprecated == "staging has taken it back: it crashes"
+    assert lookup.unjudged(production.ledger.state(), here) == ""
+    with pytest.raises(Refused, match="has not checked") as refused:
+        bring(production.acting(LOOP), "m", "1.0.0")
+    assert refused.value.why == "it was taken back there: it crashes"
+    size = production.ledger.size()
+    tell(staging, VersionNoted(model="m", version="1.1.0", added=(), dropped=(), tags={}, untagged=()))
+    assert look(production) == []
+    assert [type(each.event) for each in production.ledger.read(size, 9) if getattr(each.event, "version", "") == "1.0.0"] == []
+
+
+def test_what_is_deleted_there_or_in_quarantine_is_not_asked_for_and_no_verdicts_are_promised(both: tuple[Wired, Wired]) -> None:
+    staging, production = both
+    serving(staging, production)
+    tell(staging, VersionRetired(**NAME, why="replaced"), VersionQuarantined(**NAME, reason="wrong labels"))
+    declared(production, "m", gates="h")
+
+    def told() -> str:
+        assert look(production) == []
+        ask_for_verdicts(production.acting(LOOP), "m")
+        return lookup.unjudged(production.ledger.state(), own(production))
+
+    before = "not judged yet by the gates as they are declared now: "
+    assert told().startswith(f"{before}it is in quarantine in staging, and judged once it is let out there;")
+    tell(staging, VersionDeleted(**NAME, why="of no use"))
+    assert told().startswith(f"{before}nor will it be, as it is deleted in staging;")
+    assert wanted(staging) == []
+
+
+def test_what_is_no_more_advised_against_there_and_was_given_up_there_is_advised_against_here(both: tuple[Wired, Wired]) -> None:
+    staging, production = both
+    serving(staging, production)
+    tell(staging, VersionDeprecated(**NAME, reason="too slow"))
+    assert look(production) == []
+    assert own(production).deprecated == "too slow"
+    tell(staging, VersionRetired(**NAME, why="it crashes", back=True), VersionUndeprecated(**NAME, reason="fast enough"))
+    assert look(production) == []
+    assert own(production).deprecated == "staging has taken it back: it crashes"
+
+
 def test_a_model_that_is_declared_later_is_looked_at_though_nothing_has_happened_there(both: tuple[Wired, Wired]) -> None:
     staging, production = both
     answers_there(staging)

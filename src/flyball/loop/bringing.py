@@ -16,7 +16,7 @@ from flyball.governance.authority import Caller
 from flyball.ledger.ledger import error_of
 from flyball.loop import orders
 from flyball.loop.authority import permit
-from flyball.loop.carrying import Carry, decide_carry, weigh
+from flyball.loop.carrying import Carry, decide_carry, to_release, weigh
 from flyball.loop.folds import FOLDS
 from flyball.loop.overlay import Overlay, after
 from flyball.loop.ports import Ports
@@ -41,7 +41,7 @@ def weigh_release(ports: Ports, model: Model, version: str, caller: Caller) -> W
     Raises Refused for one that was not tried there, or for who may not, Conflict, NotFound, Unavailable.
     """
     assert ports.before is not None, "where versions are made, none is taken over"
-    carry, found = weigh(ports, ports.before.offer(model.name, version), caller)
+    carry, found = weigh(ports, to_release(ports.before, model.name, version), caller)
     if isinstance(found, Refusal):
         raise error_of(found)
     command, _ = orders.release(ports, model, version, command=carry.id, actor=caller.actor, reason="")

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from flyball.clock import Instant
-from flyball.errors import FlyballError, Unavailable
+from flyball.errors import FlyballError, Refused, Unavailable
 from flyball.governance.authority import LOOP, Caller
 from flyball.ledger.bounds import clipped, size
 from flyball.loop import lookup
 from flyball.loop.authority import permit
 from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.declarations import DECLARATIONS
-from flyball.records.environments import JUDGINGS, WANTED, JudgingWanted, TrainingWanted, VersionCarried
+from flyball.records.environments import DELETED, JUDGINGS, QUARANTINED, TAKEN_BACK, WANTED, JudgingWanted, TrainingWanted, VersionCarried
 from flyball.records.integration import Integration
 from flyball.records.training import RunResult, RunRow
 from flyball.records.versions import (
@@ -40,13 +40,10 @@ from flyball.registry import rules as registry
 from flyball.registry.fold import carried
 
 if TYPE_CHECKING:
-    from flyball.loop.ports import Ports
+    from flyball.loop.ports import Before, Ports
 
 ACTOR = "loop"
 RELEASED = (VersionState.DEPLOYED, VersionState.RETIRED)
-QUARANTINED: Final = "has put it in quarantine"
-TAKEN_BACK: Final = "has taken it back"
-DELETED: Final = "has deleted it"
 
 ROOM: Final = 8 << 10
 """Bytes of what persons wrote of a version that are taken over: an event has 16 KiB, and says more."""
@@ -109,17 +106,20 @@ class Heed(Record, frozen=True):
 
 
 def decide_carry(state: State, command: Carry, now: Instant) -> Sequence[Event] | Refusal:
-    """A version that is new here is registered and judged by what its gates measured; of one that is known, what has changed since is taken over."""
+    """A version that is new here is registered and judged by what its gates measured; of one that is known, what has changed since is taken over,
+    also when it went where it comes from: to release it is another question.
+    """
     offer = command.offer
-    row = with_room(offer.row)
-    if row.integration is None or not row.integration.passed:
+    row, own = with_room(offer.row), state.get(VERSIONS, f"{offer.row.model}/{offer.row.version}")
+    tried = row.integration or (own.checked if own is not None else None)
+    if tried is None or (unchecked(row) and not is_known(own, offer.origin)):
         return Refusal(code="not-checked", what=f"{offer.origin} has not checked {row.model}@{row.version}", why=unchecked(row))
     event = VersionCarried(
         model=row.model,
         version=row.version,
         origin=offer.origin,
         made_by=offer.run,
-        integration=row.integration,
+        integration=tried,
         size=offer.size,
         root=offer.root,
         known=row.known,
@@ -127,7 +127,6 @@ def decide_carry(state: State, command: Carry, now: Instant) -> Sequence[Event] 
         card=row.card,
         deprecated=row.deprecated,
     )
-    own = state.get(VERSIONS, f"{row.model}/{row.version}")
     if own is None:
         registered = registry.register(
             model=row.model,
@@ -157,6 +156,11 @@ def decide_carry(state: State, command: Carry, now: Instant) -> Sequence[Event] 
     then = carried(own, row, offer.origin)
     anew = (own.result, own.gates_digest) != (row.result, row.gates_digest) or own.blanks != then.blanks
     return (event, _judged(then, offer, now)) if anew else (event,)
+
+
+def is_known(own: VersionRow | None, origin: str) -> bool:
+    """Whether a version was taken over from `origin`: what is said of it there follows from then on, wherever it stands there."""
+    return own is not None and own.origin == origin
 
 
 def is_news(own: VersionRow | None, there: VersionRow, origin: str) -> bool:
@@ -207,10 +211,12 @@ def decide_want(state: State, command: Want, _now: Instant) -> Sequence[Event]:
 
 
 def decide_want_judged(state: State, command: WantJudged, _now: Instant) -> Sequence[Event]:
-    """Noted once for each declaration of gates, of a version that is not judged here anyway, as the newest is, unless it went, and the champion."""
+    """Noted once for each declaration of gates, of a version that is not judged here anyway, as the newest is, unless it went, and the champion.
+    What is deleted, or in quarantine, no gate judges.
+    """
     key, roles = f"{command.model}/{command.version}", state.get(MODELS, command.model) or ModelRow(model=command.model)
     row, noted = state.get(VERSIONS, key), state.get(JUDGINGS, key)
-    if row is None or not registry.other_gates(row, command.gates_digest):
+    if row is None or not registry.other_gates(row, command.gates_digest) or row.state in (VersionState.DELETED, VersionState.QUARANTINED):
         return ()
     if command.version in (roles.newest, roles.champion) and row.state is not VersionState.RETIRED:
         return ()
@@ -270,15 +276,28 @@ def fix_unchecked(row: VersionRow, env: str) -> str:
 
 
 def bring(ports: Ports, model: str, version: str, caller: Caller = LOOP) -> None:
-    """Take a version over as it stands in the environment before, if there is one. Raises Refused for who may not, and what `Before.offer` and
-    `Before.copy` do.
+    """Take a version over that is to be released here, as it stands in the environment before, if there is one. Raises Refused for who may not,
+    and what `to_release` and `Before.copy` do.
     """
-    if ports.before is None:
-        return
-    command, found = weigh(ports, ports.before.offer(model, version), caller)
-    offer = command.offer
+    if ports.before is not None:
+        _take(ports, ports.before, to_release(ports.before, model, version), caller)
+
+
+def to_release(before: Before, model: str, version: str) -> Offer:
+    """A version as it stands in the environment before. Raises Refused for one that answers nobody there, was not tried there, or whose checks
+    did not hold, and what `Before.offer` does.
+    """
+    offer = before.offer(model, version)
+    if why := unchecked(offer.row):
+        what = f"{before.name} has not checked {model}@{version}"
+        raise Refused(what, why=why, fix=fix_unchecked(offer.row, before.name), code="not-checked")
+    return offer
+
+
+def _take(ports: Ports, before: Before, offer: Offer, caller: Caller) -> None:
+    command, found = weigh(ports, offer, caller)
     if found and not isinstance(found, Refusal):
-        ports.before.copy(offer, ports.blobs)
+        before.copy(offer, ports.blobs)
     if found:
         ports.ledger.execute(command, decide_carry)
 
@@ -302,8 +321,13 @@ def follow(ports: Ports, model: str) -> None:
         wanted = (row.version for _, row in state.scan(JUDGINGS, f"{model}/"))
         for there in ports.before.rows(model, (*lookup.in_play(state, lookup.roles(state, model)), *wanted)):
             heed(ports, there)
-            if not unchecked(there) and is_news(state.get(VERSIONS, f"{model}/{there.version}"), there, ports.before.name):
-                bring(ports, model, there.version)
+            own, name = state.get(VERSIONS, f"{model}/{there.version}"), ports.before.name
+            # of what was deleted there, all that was said was said before, and its evidence may be gone
+            follows = there.state is not VersionState.DELETED if is_known(own, name) else not unchecked(there)
+            if follows and is_news(own, there, name):
+                _take(ports, ports.before, ports.before.offer(model, there.version), LOOP)
+                # what a person said against it there, and says no more, may have stood in its place
+                heed(ports, there)
 
 
 def heed(ports: Ports, there: VersionRow) -> None:

@@ -13,12 +13,12 @@ from typing import Final
 
 from flyball.clock import Clock, Instant, SystemClock
 from flyball.declare.project import read_project
-from flyball.errors import BadInput, Conflict, Corrupt, DeclarationError, FlyballError, NotFound, Refused, Unavailable
+from flyball.errors import BadInput, Conflict, Corrupt, DeclarationError, FlyballError, NotFound, Unavailable
 from flyball.ledger.bounds import clipped
 from flyball.ledger.folds import fold_hash
 from flyball.ledger.ledger import Head, SqlLedger, read_head
 from flyball.ledger.references import OPENED, Kind, inner, references
-from flyball.loop.carrying import ACTOR, Offer, Want, WantJudged, decide_want, decide_want_judged, fix_unchecked, unchecked
+from flyball.loop.carrying import ACTOR, Offer, Want, WantJudged, decide_want, decide_want_judged
 from flyball.loop.folds import FOLDS
 from flyball.loop.ports import CommandT
 from flyball.loop.sharing import record_of
@@ -84,7 +84,7 @@ class EarlierEnvironment:
         return [row for row in rows if row is not None]
 
     def offer(self, model: str, version: str) -> Offer:
-        """A version as it stands there. Raises NotFound, Refused for one that was not tried there or did not hold, Unavailable, Conflict."""
+        """A version as it stands there. Raises NotFound, Unavailable, Conflict."""
         ref = f"{model}@{version}"
         with self._looking() as ledger:
             state = ledger.state()
@@ -92,8 +92,6 @@ class EarlierEnvironment:
             run = state.get(RUNS, row.run) if row is not None else None
             if row is None or run is None:
                 raise NotFound(f"{self._name} has no version {ref}", fix=f"flyball models list {model} --env {self._name}")
-            if why := unchecked(row):
-                raise Refused(f"{self._name} has not checked {ref}", why=why, fix=fix_unchecked(row, self._name), code="not-checked")
             what = codec.decode(self._blobs.get(row.result), RunResult)
             # after what is taken from it, which is thus among its first `size` events
             head = ledger.head()

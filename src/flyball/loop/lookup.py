@@ -14,7 +14,7 @@ from flyball.loop.commands import active_run
 from flyball.loop.ports import Ledger, Library, Ports
 from flyball.records.base import Event, Receipt, RowT, State
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
-from flyball.records.environments import JUDGINGS
+from flyball.records.environments import DELETED, JUDGINGS, QUARANTINED
 from flyball.records.models import ModelRef, parse_ref
 from flyball.records.monitoring import INCIDENTS, IncidentRow
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, Reading, RolloutEvidence, RolloutMoved, RolloutRow
@@ -82,7 +82,7 @@ def unjudged(state: State, row: VersionRow) -> str:
         return "judged by other gates than those declared now: its verdicts are of those, and it is not released by them"
     text = "not judged yet by the gates as they are declared now"
     if row.origin:
-        return f"{text}: {row.origin} is asked to, and its verdicts follow; those here are of the gates before"
+        return f"{text}: {_judged_there(row)}; those here are of the gates before"
     if row.tried != digest or active_run(state, row.model) is not None:
         return text
     runs = [run for _, run in state.scan(MODEL_RUNS, f"{row.model}/") if run.judges == row.version]
@@ -94,6 +94,15 @@ def unjudged(state: State, row: VersionRow) -> str:
     what = failed if last.state is RunState.FAILED else f"{failed} and then was cancelled" if failed else "was cancelled"
     way = f"flyball train {row.model} makes one that is; gates that are declared otherwise judge it anew"
     return f"{text}: the judging {what} ({last.run}: {(last.why or 'no reason was left').splitlines()[0]}); {way}"
+
+
+def _judged_there(row: VersionRow) -> str:
+    """Whether the environment that a version comes from judges it, as far as that is known here."""
+    if row.deprecated.startswith(f"{row.origin} {DELETED}"):
+        return f"nor will it be, as it is deleted in {row.origin}"
+    if row.deprecated.startswith(f"{row.origin} {QUARANTINED}"):
+        return f"it is in quarantine in {row.origin}, and judged once it is let out there"
+    return f"{row.origin} is asked to, and its verdicts follow"
 
 
 def last_not_cancelled(state: State, run: str) -> RunRow | None:

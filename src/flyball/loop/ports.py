@@ -91,7 +91,7 @@ class Before(Protocol):
         ...
 
     def offer(self, model: str, version: str) -> Offer:
-        """A version as it stands there. Raises NotFound, Refused for one that was not tried there or did not hold, Unavailable."""
+        """A version as it stands there. Raises NotFound, Unavailable."""
         ...
 
     def copy(self, offer: Offer, blobs: Blobs) -> None:

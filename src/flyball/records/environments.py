@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from flyball.clock import Instant
 from flyball.records.base import Event, Record, Table
 from flyball.records.integration import Integration, IntegrationCheck
@@ -81,5 +83,10 @@ class WantedRow(Record, frozen=True):
 
 WANTED = Table("wanted", WantedRow)
 """Keyed by model."""
+
+QUARANTINED: Final = "has put it in quarantine"
+TAKEN_BACK: Final = "has taken it back"
+DELETED: Final = "has deleted it"
+"""How an environment has given a version up, in the words by which the next one advises against it, after its name."""
 
 EVENTS = (VersionIntegrated, VersionCarried, TrainingWanted, JudgingWanted)

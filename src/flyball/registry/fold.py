@@ -116,7 +116,7 @@ def carried(row: VersionRow, event: VersionCarried | VersionRow, origin: str) ->
     return msgspec.structs.replace(
         row,
         origin=origin,
-        checked=event.integration,
+        checked=event.integration or row.checked,
         known=tuple(_merged({each.text: each for each in row.known}, {each.text: each for each in was.known}, known).values()),
         tags=_merged(row.tags, was.tags, event.tags),
         card=_merged(row.card, was.card, event.card),
