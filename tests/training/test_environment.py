@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from flyball.records import codec
-from flyball.records.training import RunResult
+from flyball.records.training import MAKING, RunResult
 from flyball.training.artifact import manifest_of
 from flyball.training.environment import differences, environment, libraries
 from flyball.training.finishing import finished
@@ -75,9 +75,9 @@ def test_a_run_whose_libraries_are_not_the_champions_says_so(price, made):
     assert finished(made, same, {}, price.blobs).notes == made.notes
 
 
-def again(price, before: RunResult, now: RunResult, present=None):
+def again(price, before: RunResult, now: RunResult, present=None, making=MAKING):
     expected = price.blobs.put(codec.encode(before))
-    spec = price.spec(reproduces="run_1", expected=expected)
+    spec = price.spec(reproduces="run_1", expected=expected, making=making)
     return compared(spec, now, environment({}, price.blobs), present or {}, price.blobs)
 
 
@@ -107,6 +107,13 @@ def test_every_input_that_is_not_what_it_was_is_named(price, made):
     assert told(found).startswith(
         f"not the artifact of run_1: {made.artifact[:12]}, was 000000000000 (what was learned is the same): python 3.0.1"
     )
+
+
+def test_a_run_that_an_earlier_flyball_made_otherwise_is_not_said_to_be_of_a_fit_that_is_not_deterministic(price, made):
+    before = msgspec.structs.replace(made, artifact="0" * 64, environment=environment({}, price.blobs))
+    [why] = again(price, before, made, making=0).differs
+    assert why.startswith("it was made by an earlier flyball, which judged trials")
+    assert again(price, before, made).differs == ("fit is not deterministic: every input that is recorded is what it was",)
 
 
 def test_a_run_from_before_environments_were_recorded_is_compared_by_its_manifest(price, made):

@@ -80,7 +80,7 @@ def test_the_labels_shares_are_those_of_all_rows_up_to_chance(made):
 def test_no_group_is_on_both_sides(made):
     project = made('split="group", holdout="25%", search={"C": fb.floats(0.1, 10.0)}', "town")
     rows = assemble(project.model, project.frames, as_of=0)
-    [part] = parts(rows, rows.frame.height, project.model.train)
+    [part] = parts(rows, rows.frame.height, project.model.train, stops_by=False)
     town = people()["town"].gather(pl.Series(part.order))
     train, valid, judge = (set(town[start:stop]) for start, stop in pairwise((0, part.cut.inner, part.cut.stop, part.cut.end)))
     assert train

@@ -18,7 +18,7 @@ from flyball.training.judging import holdout_frame
 from flyball.training.rejudge import rejudge
 from flyball.training.rows import Assembled, assemble
 from flyball.training.run import Performed, perform
-from flyball.training.splits import split
+from flyball.training.splits import split, trial_split
 
 from .conftest import HOUR, Project, end_of
 
@@ -86,13 +86,13 @@ def test_what_searches_hyperparameters_never_fits_on_labels_that_its_validation_
     rows = assemble(price.model, price.frames, as_of=spec.as_of)
     fitter = Fitter(price.model, rows, 0, FitCache(), spec.as_of)
     gap = Span(rows.label_delay + price.model.framing.horizon)
-    cut = split(rows.times, int(rows.times[-1]) + 1, Span(7 * DAY), Span(28 * DAY), gap)
+    cut = trial_split(rows.times, int(rows.times[-1]) + 1, Span(7 * DAY), Span(28 * DAY), gap, stops_by=False)
     [frame] = price.frames.values()
-    moment = int(rows.times[cut.valid]) - int(gap)
+    moment = int(rows.times[cut.holdout]) - int(gap)
     changed = assemble(price.model, {"market": poisoned(frame, moment)}, as_of=spec.as_of)
     other = Fitter(price.model, changed, 0, FitCache(), spec.as_of)
-    asked = rows.frame[cut.valid : cut.valid + 1].select(rows.features)
-    one, two = (each.fit(cut, {"C": 1.0}, inner=True).predict(asked).score for each in (fitter, other))
+    asked = rows.frame[cut.holdout : cut.holdout + 1].select(rows.features)
+    one, two = (each.fit(cut, {"C": 1.0}).predict(asked).score for each in (fitter, other))
     assert one is not None
     assert two is not None
     assert one[0] == two[0]

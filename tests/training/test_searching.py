@@ -31,7 +31,7 @@ def fit(X: pl.DataFrame, y: pl.Series, X_valid: pl.DataFrame, y_valid: pl.Series
     return LogisticRegression(C=C).fit(X, y)
 
 m = fb.Model("m", task="binary", data=market, label="up",
-    train=fb.Train(fit, search={"C": fb.floats(1e-6, 10.0, log=True), "steps": fb.integers(1, 30)}, objective="OBJECTIVE", window="28d", holdout="7d"),
+    train=fb.Train(fit, search={"C": fb.floats(1e-6, 10.0, log=True), "steps": fb.integers(1, 30)}, objective="OBJECTIVE", window="40d", holdout="7d"),
     gates=[fb.metric("accuracy") >= 0.1])
 """
 
@@ -108,7 +108,7 @@ def test_a_trial_that_raises_is_a_failed_trial_with_its_reason(project):
 @pytest.mark.process
 @pytest.mark.parametrize("split", ["", 'split="stratified", '])
 def test_trials_at_once_find_what_one_after_the_other_finds(project, split: str, tmp_path: Path):
-    text = loop(REPORTS) if not split else loop(REPORTS).replace('window="28d", holdout="7d"', f'{split}holdout="20%"')
+    text = loop(REPORTS) if not split else loop(REPORTS).replace('window="40d", holdout="7d"', f'{split}holdout="20%"')
     made = project(text, "m")
     alone = execute(made.spec(trials=14), made.model, made.frames, made.blobs)
     several = execute(made.spec(trials=14), made.model, made.frames, made.blobs, conduct=Conduct(at_once=3, place=place(made, tmp_path)))

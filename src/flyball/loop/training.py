@@ -21,7 +21,7 @@ from flyball.records import codec
 from flyball.records.base import Receipt, State
 from flyball.records.data import DATASETS, DatasetVersion
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
-from flyball.records.training import MODEL_RUNS, RUNS, RunRow, RunSpec, Trigger
+from flyball.records.training import MAKING, MODEL_RUNS, RUNS, RunRow, RunSpec, Trigger
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow
 
 Parameters = dict[str, int | float | str | bool]
@@ -81,6 +81,7 @@ def run_spec(
         window_scores=ports.library.result(newest.result).window_scores
         if newest and newest.version_digest == declared.version_digest
         else {},
+        making=MAKING,
     )
 
 

@@ -19,6 +19,10 @@ NO_ATTEMPTS: frozenset[Trigger] = frozenset({"evidence", "reproduction"})
 """Runs that are no attempt at a new version: no cool-down begins with them, and no bound on runs counts them."""
 
 
+MAKING = 1
+"""Which of flyball's ways makes a run now; raised where equal specs come to something else than before. 1: what a fit stops by judges no trial."""
+
+
 class RunSpec(Record, frozen=True):
     """All that decides a run's result: the memo key is the SHA-256 of this record. Hashes are blob hashes.
 
@@ -31,6 +35,7 @@ class RunSpec(Record, frozen=True):
     and on newer rows, or, where `known_until` is not 0, on those that were known by then and have judged it before.
     `unread` says of data sets of suites why their cases cannot be read as the source is now: they are not in `datasets`, whatever was read before.
     `look` counts the looks at enough evidence of a version, from 1: between them rows are added to it, and the level of its gates follows.
+    `making` is the way (MAKING) it was asked for in, so that nothing that was made in a former one is taken for it; 0: before there were numbers.
     With `reproduces` the run of that id is made again, without what is remembered: `expected` is its result, `form` the one its version is served in.
     """
 
@@ -60,6 +65,7 @@ class RunSpec(Record, frozen=True):
     known_until: Instant = 0
     unread: dict[str, str] = {}
     look: int = 1
+    making: int = 0
 
 
 class Trial(Record, frozen=True):

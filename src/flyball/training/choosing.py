@@ -20,7 +20,7 @@ from flyball.training.predictor import Predictions, Predictor
 from flyball.training.rows import MIN_HOLDOUT, MIN_TRAIN, Assembled, more_rows
 from flyball.training.search import Searched
 from flyball.training.searching import ALONE, Conduct, hyperparameters
-from flyball.training.splits import WINDOWS, Split, Times, choose, smoothed, split
+from flyball.training.splits import WINDOWS, Split, Times, choose, smoothed, split, trial_split
 
 ALL_ROWS = Span(0)
 """The window of a model whose rows are split whatever their time."""
@@ -46,10 +46,13 @@ class Manner:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What a run settled on before it was judged: hyperparameters and window, and the answers they give on the hold-out."""
+    """What a run settled on before it was judged: hyperparameters and window, and the answers they give on the hold-out. `trial`: the split of what is
+    judged before the hold-out is asked.
+    """
 
     window: Span
     split: Split
+    trial: Split
     parameters: Parameters
     answers: Predictions
     candidate: Predictor
@@ -69,7 +72,7 @@ def choose_by_time(
     check_holdout(fitter, splits[windows[0]])
     usable = _usable(splits)
     if searched is None:
-        searched = _searched(spec, fitter, splits, manner)
+        searched = _searched(spec, fitter, splits, times, end, manner)
     parameters = searched.best
     manner.progress(Progress(stage="fit"))
     fitted = {window: fitter.fit(splits[window], parameters, window=str(window)) for window in usable}
@@ -84,7 +87,8 @@ def choose_by_time(
                 scores[window] = smoothed(spec.window_scores.get(str(window)), found)
     window = choose(scores) if scores else max(usable)
     shown = {str(each): value for each, value in scores.items()}
-    chosen = Chosen(window, splits[window], parameters, given[window], fitted[window], shown, searched)
+    trial = trial_at(fitter, times, end, window)
+    chosen = Chosen(window, splits[window], trial, parameters, given[window], fitted[window], shown, searched)
     return (_since_change(spec, fitter, chosen, held, times=times, end=end) if train.window == "auto" else None) or chosen
 
 
@@ -94,14 +98,22 @@ def search_before(spec: RunSpec, fitter: Fitter, times: Times, end: Instant, man
     windows = WINDOWS if train.window == "auto" else (train.window,)
     splits = {window: split(times, end, train.holdout_span, window, gap) for window in windows}
     check_holdout(fitter, splits[windows[0]])
-    return _searched(spec, fitter, splits, manner, more=fits_after)
+    return _searched(spec, fitter, splits, times, end, manner, more=fits_after)
 
 
-def _searched(spec: RunSpec, fitter: Fitter, splits: dict[Span, Split], manner: Manner, *, more: int = 0) -> Searched:
+def _searched(
+    spec: RunSpec, fitter: Fitter, splits: dict[Span, Split], times: Times, end: Instant, manner: Manner, *, more: int = 0
+) -> Searched:
     """A search on the window in the middle. After it, each window is fitted, perhaps the rows since a change, what is released, and `more`."""
     usable = _usable(splits)
     after = len(usable) + 1 + bool(spec.changed_at) + more
-    return _hyperparameters(spec, fitter, splits[usable[len(usable) // 2]], manner, fits_after=after)
+    return _hyperparameters(spec, fitter, trial_at(fitter, times, end, usable[len(usable) // 2]), manner, fits_after=after)
+
+
+def trial_at(fitter: Fitter, times: Times, end: Instant, window: Span) -> Split:
+    """What is judged before the hold-out that ends at `end` is asked."""
+    holdout, gap = train_of(fitter.model).holdout_span, gap_of(fitter.model, fitter.rows)
+    return trial_split(times, end, holdout, window, gap, stops_by=fitter.stops_by)
 
 
 def _hyperparameters(spec: RunSpec, fitter: Fitter, cut: Split, manner: Manner, *, fits_after: int) -> Searched:
@@ -117,19 +129,19 @@ def _usable(splits: dict[Span, Split]) -> list[Span]:
     return [window for window, cut in splits.items() if cut.stop - cut.start >= MIN_TRAIN] or [list(splits)[-1]]
 
 
-def choose_by_share(spec: RunSpec, fitter: Fitter, cut: Split, manner: Manner, *, fits_after: int) -> Chosen:
+def choose_by_share(spec: RunSpec, fitter: Fitter, cut: Split, trial: Split, manner: Manner, *, fits_after: int) -> Chosen:
     """Hyperparameters, on rows that are not held out either; the window is all rows."""
     check_holdout(fitter, cut)
-    searched = _hyperparameters(spec, fitter, cut, manner, fits_after=fits_after)
+    searched = _hyperparameters(spec, fitter, trial, manner, fits_after=fits_after)
     manner.progress(Progress(stage="fit"))
-    return fitted_on(fitter, cut, searched, ALL_ROWS)
+    return fitted_on(fitter, cut, trial, searched, ALL_ROWS)
 
 
-def fitted_on(fitter: Fitter, cut: Split, searched: Searched, window: Span) -> Chosen:
+def fitted_on(fitter: Fitter, cut: Split, trial: Split, searched: Searched, window: Span) -> Chosen:
     """One fit, and its answers on the hold-out."""
     candidate = fitter.fit(cut, searched.best, window=str(window) if window else "all rows")
     held = fitter.rows.part(cut.holdout, cut.end)
-    return Chosen(window, cut, searched.best, candidate.predict(held.X), candidate, {}, searched)
+    return Chosen(window, cut, trial, searched.best, candidate.predict(held.X), candidate, {}, searched)
 
 
 def gap_of(model: Model, rows: Assembled) -> Span:
@@ -154,7 +166,8 @@ def _since_change(spec: RunSpec, fitter: Fitter, chosen: Chosen, held: Part, *, 
     if ours <= theirs:
         return None
     # what is released learns from all of them, the hold-out included
-    return replace(chosen, window=Span(end - spec.changed_at), split=cut, answers=answers, candidate=candidate)
+    trial = Split(*(max(start, border) for border in chosen.trial))
+    return replace(chosen, window=Span(end - spec.changed_at), split=cut, trial=trial, answers=answers, candidate=candidate)
 
 
 def check_holdout(fitter: Fitter, cut: Split) -> None:

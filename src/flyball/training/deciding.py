@@ -41,14 +41,14 @@ def take(predictor: Predictor, threshold: float) -> None:
 
 
 def _decide(fitter: Fitter, chosen: Chosen, costs: dict[str, float]) -> Decision:
-    cut = chosen.split
-    if cut.inner - cut.start < MIN_TRAIN or cut.stop <= cut.valid:
+    cut = chosen.trial
+    if fitter.learns(cut) < MIN_TRAIN or cut.end <= cut.holdout:
         return by_costs(costs, "no rows are left to look for a cheaper one")
-    if fitter.longest_s > MOST_S and not fitter.validates:
+    if fitter.longest_s > MOST_S and not fitter.made(cut, chosen.parameters):
         return by_costs(costs, f"a fit takes {fitter.longest_s:.0f} s of CPU, and none is made to look for a cheaper one")
-    validation = fitter.rows.part(cut.valid, cut.stop)
+    validation = fitter.rows.part(cut.holdout, cut.end)
     try:
-        fitted = fitter.fit(cut, chosen.parameters, inner=True, window="of the threshold")
+        fitted = fitter.fit(cut, chosen.parameters, window="of the threshold")
         score = fitted.predict(validation.X).score
     except BadInput as error:
         return by_costs(costs, f"a cheaper one was not looked for: {error.what}")

@@ -38,6 +38,10 @@ class FitCache:
         self.hits = 0
         self.misses = 0
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Whether there is one; asking is no use of it."""
+        return key in self._kept
+
     def get(self, key: Hashable) -> Any | None:
         """The fitted object under `key`, or None."""
         found = self._kept.get(key)
@@ -77,28 +81,23 @@ class Fitter:
                 f"{train.fit} is a reference to code", why="a decoded declaration cannot run", fix="load the model from its files"
             )
         self.defaults: Parameters = hyperparameters(train.fit)
-        self.validates = bool({"X_valid", "y_valid"} & set(inspect.signature(train.fit).parameters))
+        self.stops_by = bool({"X_valid", "y_valid"} & set(inspect.signature(train.fit).parameters))
+        """Whether fit asks for rows to stop by."""
 
-    def fit(self, split: Split, parameters: Parameters, *, inner: bool = False, window: str = "", log: RunLog | None = None) -> Predictor:
-        """Fit on the rows before the hold-out, or, with `inner`, on those before the inner validation: on labels known by then.
-
-        `log`: what fit gets as `run`, the run's own if none is given.
-        """
-        apart = inner or self.validates
-        stop = split.inner if apart else split.stop
-        asked = self._asked(split.valid if apart else split.holdout)
+    def fit(self, split: Split, parameters: Parameters, *, window: str = "", log: RunLog | None = None) -> Predictor:
+        """Fit on the rows before the split's hold-out, on labels known by then. `log`: what fit gets as `run`, the run's own if none is given."""
+        stop, asked, judged = self._before(split)
         full = self.defaults | parameters
-        # the function itself is the code: policies that differ in their windows or gates share its fits
-        rows = (self.rows.digest, split.start, stop, asked if self.rows.late else 0, (split.valid, split.stop) if self.validates else ())
-        key = (train_of(self.model).fit, rows, self.seed, *sorted(full.items()))
+        key = self._key(split, parameters)
         part = self.rows.part(split.start, stop, known_by=asked)
         fitted = self.cache.get(key)
         if fitted is None:
+            valid = self.rows.part(split.valid, split.stop, known_by=judged)
             check_train(part, self.model, window, self.rows.frame["__y"], stop)
             began = time.process_time()
             run = self.log if log is None else log
             try:
-                fitted = call_fit(train_of(self.model).fit, part, self.rows.part(split.valid, split.stop), full, seed=self.seed, run=run)
+                fitted = call_fit(train_of(self.model).fit, part, valid, full, seed=self.seed, run=run)
             finally:
                 took = time.process_time() - began
                 self.cpu_s += took
@@ -107,6 +106,31 @@ class Fitter:
             self.cache.put(key, fitted)
         usual = self._usual(split.start, stop)
         return Predictor(self.model, self.signature(self.rows.frame["__y"][split.start : split.end], usual), fitted)
+
+    def made(self, split: Split, parameters: Parameters) -> bool:
+        """Whether this very fit is remembered."""
+        return self._key(split, parameters) in self.cache
+
+    def learns(self, split: Split) -> int:
+        """How many rows a fit would learn from."""
+        return self._before(split)[0] - split.start
+
+    def _before(self, split: Split) -> tuple[int, Instant, Instant]:
+        """The end of what is learned from, and the moments by which labels are known of it and of the rows to stop by."""
+        judged = self._asked(split.holdout)
+        return (split.inner, self._asked(split.valid), judged) if self.stops_by else (split.stop, judged, judged)
+
+    def _key(self, split: Split, parameters: Parameters) -> Hashable:
+        stop, *moments = self._before(split)
+        rows = (
+            self.rows.digest,
+            split.start,
+            stop,
+            tuple(moments) if self.rows.late else (),
+            (split.valid, split.stop) if self.stops_by else (),
+        )
+        # the function itself is the code: policies that differ in their windows or gates share its fits
+        return (train_of(self.model).fit, rows, self.seed, *sorted((self.defaults | parameters).items()))
 
     def _asked(self, first: int) -> Instant:
         """When the first row is predicted that what is fitted is asked; the run's own moment where it is asked none yet."""

@@ -20,7 +20,7 @@ from flyball.features.lots import LOT
 from flyball.records.evaluation import FoldPart
 from flyball.records.training import RunSpec
 from flyball.training import parts
-from flyball.training.choosing import Chosen, Manner, choose_by_share, choose_by_time, fitted_on, gap_of, search_before
+from flyball.training.choosing import Chosen, Manner, choose_by_share, choose_by_time, fitted_on, gap_of, search_before, trial_at
 from flyball.training.deciding import with_threshold
 from flyball.training.fitting import Fitter, train_of
 from flyball.training.judging import estimates, holdout_frame
@@ -58,12 +58,12 @@ def make_folds(spec: RunSpec, fitter: Fitter, known: int, manner: Manner) -> tup
 def _folds(spec: RunSpec, fitter: Fitter, known: int, manner: Manner) -> tuple[Fold, ...]:
     train = train_of(fitter.model)
     if train.by_share:
-        made = [(replace(fitter, rows=part.rows), part) for part in parts.parts(fitter.rows, known, train)]
+        made = [(replace(fitter, rows=part.rows), part) for part in parts.parts(fitter.rows, known, train, stops_by=fitter.stops_by)]
         # trials that an earlier attempt has kept are of one search
         apart = manner if len(made) == 1 else replace(manner, conduct=replace(manner.conduct, kept=None))
         left = range(len(made) - 1, -1, -1)
         return tuple(
-            Fold(own, choose_by_share(spec, own, part.cut, apart, fits_after=(spec.trials + 1) * later + 2), part.order)
+            Fold(own, choose_by_share(spec, own, part.cut, part.trial, apart, fits_after=(spec.trials + 1) * later + 2), part.order)
             for (own, part), later in zip(made, left, strict=True)
         )
     times = fitter.rows.times[:known]
@@ -75,7 +75,8 @@ def _folds(spec: RunSpec, fitter: Fitter, known: int, manner: Manner) -> tuple[F
     # what the oldest hold-out knows nothing of, no newer one does: hyperparameters have seen none of the rows that judge
     found = search_before(spec, fitter, times, ends[0], manner, fits_after=len(ends))
     newest = choose_by_time(spec, fitter, times, end, manner, searched=found)
-    older = [Fold(fitter, fitted_on(fitter, split(times, each, holdout, newest.window, gap), found, newest.window)) for each in ends]
+    cuts = [(split(times, each, holdout, newest.window, gap), trial_at(fitter, times, each, newest.window)) for each in ends]
+    older = [Fold(fitter, fitted_on(fitter, cut, trial, found, newest.window)) for cut, trial in cuts]
     return (*older, Fold(fitter, newest))
 
 

@@ -1,7 +1,7 @@
 """Rows that are split whatever their time: each part of them in turn laid last, where every fit looks for its hold-out.
 
-A row's part follows from its lot (features/lots.py): the same in every run. What validates a search is drawn from lower digits of the lot, so
-that groups, and equal rows, stand on one side there too.
+A row's part follows from its lot (features/lots.py): the same in every run. What validates a search, and which half of that a fit gets to stop by, is
+drawn from lower digits of the lot, so that groups, and equal rows, stand on one side there too.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ _LOWER = 2.0**20
 
 
 class Part(NamedTuple):
-    """`rows` in the order train, validate, judge, and `cut` their borders. `order`: the place of each among all rows."""
+    """`rows` in the order train, validate, judge, and `cut` their borders; `trial`: what a search is judged by. `order`: the place of each among all rows."""
 
     rows: Assembled
     cut: Split
+    trial: Split
     order: Ints
 
 
@@ -44,23 +45,29 @@ def held(lots: npt.NDArray[np.float64], train: Train, fold: int) -> Flags:
     return np.equal(part, fold)
 
 
-def parts(rows: Assembled, known: int, train: Train) -> list[Part]:
-    """The split of the first `known` rows, once for each fold; the last one is that of the candidate."""
+def parts(rows: Assembled, known: int, train: Train, *, stops_by: bool) -> list[Part]:
+    """The split of the first `known` rows, once for each fold; the last one is that of the candidate. Where a fit asks for rows to stop by, a trial's
+    are one half of what validates, and the other half judges it.
+    """
     frame = rows.frame[:known]
     lots = frame[LOT].to_numpy()
-    validates = (lots * _LOWER) % 1.0 < VALIDATES
+    lower = (lots * _LOWER) % 1.0
+    validates = lower < VALIDATES
+    by = lower < (VALIDATES / 2 if stops_by else 0)
     found = []
     for fold in range(train.folds):
         judge = held(lots, train, fold)
-        learn = np.flatnonzero(~judge & ~validates), np.flatnonzero(~judge & validates), np.flatnonzero(judge)
-        order = np.concatenate(learn)
-        inner, stop = len(learn[0]), len(learn[0]) + len(learn[1])
+        sides = ~judge & ~validates, ~judge & by, ~judge & validates & ~by, judge
+        sided = [np.flatnonzero(side) for side in sides]
+        order = np.concatenate(sided)
+        inner, later, stop, _ = (int(border) for border in np.cumsum([len(each) for each in sided]))
         # in which order rows were known says nothing here
         laid = frame.select(pl.all().gather(pl.Series(order))).drop(KNOWN, strict=False)
         if LIST in laid.columns:
             laid = laid.with_columns(pl.col(LIST).rle_id().cast(pl.Int64))
         arranged = replace(rows, frame=laid, arranged=True)
-        found.append(Part(arranged, Split(0, inner, inner, stop, stop, known), order))
+        cut, trial = Split(0, inner, inner, stop, stop, known), Split(0, inner, inner, later, later, stop)
+        found.append(Part(arranged, cut, trial, order))
     return found
 
 

@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 from flyball.errors import Corrupt, NotFound
 from flyball.records import codec
 from flyball.records.environment import Environment, Reproduction, changed
-from flyball.records.training import RunResult, RunSpec
+from flyball.records.training import MAKING, RunResult, RunSpec
 from flyball.store.blobs import Blobs
 from flyball.training.artifact import manifest_of
 from flyball.training.environment import differences, installed
@@ -25,7 +25,7 @@ def compared(spec: RunSpec, made: RunResult, here: Environment, present: Mapping
         artifact=made.artifact,
         expected=before.artifact,
         learned_same=bool(before.fit_digest) and made.fit_digest == before.fit_digest,
-        differs=() if same else tuple(_differs(before, made, here, present, blobs)),
+        differs=() if same else tuple(_differs(spec, before, made, here, present, blobs)),
     )
 
 
@@ -37,10 +37,12 @@ def told(found: Reproduction) -> str:
     return f"not the artifact of {found.run}: {found.artifact[:12]}, was {found.expected[:12]} ({learned}): {'; '.join(found.differs)}"
 
 
-def _differs(before: RunResult, made: RunResult, here: Environment, present: Mapping[str, str], blobs: Blobs) -> Iterator[str]:
+def _differs(
+    spec: RunSpec, before: RunResult, made: RunResult, here: Environment, present: Mapping[str, str], blobs: Blobs
+) -> Iterator[str]:
     """Every recorded input that is not what it was; where there is none, the fit itself."""
     known = False
-    found = (*_environment(before, here, blobs), *_packing(before, made, blobs), *_erased(present), *_trials(before, made))
+    found = (*_environment(before, here, blobs), *_packing(before, made, blobs), *_way(spec), *_erased(present), *_trials(before, made))
     for text in found:
         known = True
         yield text
@@ -85,6 +87,11 @@ def _packing(before: RunResult, made: RunResult, blobs: Blobs) -> Iterator[str]:
 
 def _pinned(lock: bytes) -> dict[str, str]:
     return dict(line.removeprefix("# ").split("==", 1) for line in lock.decode().splitlines())
+
+
+def _way(spec: RunSpec) -> Iterator[str]:
+    if spec.making < MAKING:
+        yield "it was made by an earlier flyball, which judged trials and the threshold of a fit with X_valid by those very rows"
 
 
 def _erased(present: Mapping[str, str]) -> Iterator[str]:

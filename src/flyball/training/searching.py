@@ -53,7 +53,7 @@ ALONE = Conduct()
 
 
 def hyperparameters(spec: RunSpec, fitter: Fitter, cut: Split, *, gap: Span, fits_after: int, tell: Tell, conduct: Conduct) -> Searched:
-    """Fixed hyperparameters as the spec says, the rest searched, judged on the slice before the hold-out.
+    """Fixed hyperparameters as the spec says, the rest searched, judged on the hold-out of `cut`, the trials' own split.
 
     `fits_after`: fits that the run makes when the search is over. Raises BadInput.
     """
@@ -90,20 +90,34 @@ def hyperparameters(spec: RunSpec, fitter: Fitter, cut: Split, *, gap: Span, fit
 
 
 def _check_rows(fitter: Fitter, cut: Split, gap: Span) -> None:
-    if cut.stop - cut.valid < MIN_HOLDOUT:
-        raise BadInput(
-            f'model "{fitter.model.name}": the search has {cut.stop - cut.valid} rows to judge on',
-            why="hyperparameters are judged on the rows just before the hold-out, never on the hold-out",
-            fix=f"widen train window, or search nothing: flyball train {fitter.model.name} --trials 0",
-            code="too-few-rows",
-        )
-    if cut.inner - cut.start < MIN_TRAIN:
-        raise BadInput(
-            f'model "{fitter.model.name}": the search has {cut.inner - cut.start} rows to fit on',
-            why=f"labels take {gap} from the moment of prediction: rows within that of the validation are not known",
-            fix=f"widen train window, or search nothing: flyball train {fitter.model.name} --trials 0",
-            code="too-few-rows",
-        )
+    halves = "; fit stops by as many others, X_valid" if fitter.stops_by else ""
+    for rows, least, what, why in (
+        (
+            cut.end - cut.holdout,
+            MIN_HOLDOUT,
+            "to judge on",
+            f"hyperparameters are judged on the rows just before the hold-out, never on the hold-out{halves}",
+        ),
+        (
+            cut.stop - cut.valid if fitter.stops_by else MIN_HOLDOUT,
+            MIN_HOLDOUT,
+            "for fit to stop by (X_valid)",
+            "a trial is not judged on the rows that its fit stops by: they are two halves of the validation",
+        ),
+        (
+            fitter.learns(cut),
+            MIN_TRAIN,
+            "to fit on",
+            f"labels take {gap} from the moment of prediction: rows within that of the validation are not known",
+        ),
+    ):
+        if rows < least:
+            raise BadInput(
+                f'model "{fitter.model.name}": the search has {rows} rows {what}, and needs {least}',
+                why=why,
+                fix=f"widen train window, or search nothing: flyball train {fitter.model.name} --trials 0",
+                code="too-few-rows",
+            )
 
 
 def _share(conduct: Conduct, fits_after: int) -> float | None:

@@ -21,7 +21,9 @@ KEPT = 0.7
 
 
 class Split(NamedTuple):
-    """Positions of rows: `[start, stop)` train, and `[holdout, end)` judge. `[valid, stop)` validates what `[start, inner)` trains."""
+    """Positions of rows: `[start, stop)` train, and `[holdout, end)` judge. A fit that asks for rows to stop by learns from `[start, inner)`, and
+    gets `[valid, stop)` as them.
+    """
 
     start: int
     inner: int
@@ -45,14 +47,33 @@ def split(times: Times, end: Instant, holdout: Span, window: Span, gap: Span) ->
     """
     judge = end - holdout
     stop = judge - gap
-    valid = stop - min(int(holdout), int(window) // 5)
+    valid = stop - _validates(holdout, window)
     return _positions(times, [stop - window, valid - gap, valid, stop, judge, end])
+
+
+def trial_split(times: Times, end: Instant, holdout: Span, window: Span, gap: Span, *, stops_by: bool) -> Split:
+    """A run in small, before the hold-out of `split`: its own hold-out, the validation rows, judges trials of a search and shows a threshold.
+
+    With `stops_by` a fit asks for rows to stop by: then the later half of the validation judges, and the fit gets as long a part before it, so
+    that no trial is judged on rows that its fit has seen. The gap lies before either.
+    """
+    stop = end - holdout - gap
+    validates = _validates(holdout, window)
+    by = validates // 2 if stops_by else 0
+    judge = stop - (validates - by)
+    learned = judge - gap
+    valid = learned - by
+    return _positions(times, [stop - window, valid - gap, valid, learned, judge, stop])
 
 
 def refit(times: Times, end: Instant, holdout: Span, window: Span, gap: Span) -> Split:
     """The last `window` before `end`, hold-out included, trains what is released; its own last part validates where a fit asks for it."""
-    valid = end - min(int(holdout), int(window) // 5)
+    valid = end - _validates(holdout, window)
     return _positions(times, [end - window, valid - gap, valid, end, end, end])
+
+
+def _validates(holdout: Span, window: Span) -> int:
+    return min(int(holdout), int(window) // 5)
 
 
 def _positions(times: Times, moments: list[int]) -> Split:

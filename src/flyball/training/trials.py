@@ -1,4 +1,4 @@
-"""One trial of a search: a fit on the inner training rows, judged on the slice before the hold-out.
+"""One trial of a search: a fit in small, judged on rows before the hold-out that it has not been given, not even to stop by.
 
 The same function makes it in the run's own process and in a process beside it (`training/beside.py`), so that its outcome is the same.
 """
@@ -47,7 +47,7 @@ class TrialLog(RunLog):
 
 @dataclass(frozen=True)
 class Trials:
-    """Makes the trials of one search. `fixed`: hyperparameters that are not searched."""
+    """Makes the trials of one search. `cut`: the trials' own split (`Part.trial`, `splits.trial_split`); `fixed`: hyperparameters that are not searched."""
 
     fitter: Fitter
     cut: Split
@@ -55,7 +55,7 @@ class Trials:
 
     @cached_property
     def _validation(self) -> Part:
-        return self.fitter.rows.part(self.cut.valid, self.cut.stop)
+        return self.fitter.rows.part(self.cut.holdout, self.cut.end)
 
     @cached_property
     def sign(self) -> float:
@@ -95,7 +95,7 @@ class Trials:
         )
 
     def _value(self, point: Parameters, log: RunLog) -> float:
-        fitted = self.fitter.fit(self.cut, self.fixed | point, inner=True, window="of the search", log=log)
+        fitted = self.fitter.fit(self.cut, self.fixed | point, window="of the search", log=log)
         return score(self.fitter.model, self._validation, fitted.predict(self._validation.X), fitted.signature.classes)
 
 
