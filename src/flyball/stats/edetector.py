@@ -57,23 +57,6 @@ def update(state: State, losses: Sequence[float] | Floats, bound: float) -> tupl
     return _advance(state, float(values.size), np.log1p(np.outer(bets, values - bound)).sum(axis=1))
 
 
-def update_counts(state: State, rows: int, errors: int, bound: float) -> tuple[State, float]:
-    """The same for 0/1 losses: `errors` of `rows`. Raises ValueError for impossible counts.
-
-    >>> state, _ = update_counts(START, 100, 10, 0.1)
-    >>> state, log_m = update_counts(state, 100, 16, 0.1)
-    >>> round(math.exp(log_m), 2)
-    297.84
-    """
-    _check(bound)
-    if not 0 <= errors <= rows:
-        raise ValueError(f"{errors} errors of {rows} rows are impossible")
-    if rows == 0:
-        return state, log_mean(state)
-    bets = GRID / bound
-    return _advance(state, float(rows), errors * np.log1p(bets * (1 - bound)) + (rows - errors) * np.log1p(-GRID))
-
-
 def feed(state: State, losses: Sequence[float] | Floats, bound: float, log_threshold: float) -> tuple[State, tuple[int, ...]]:
     """Take losses one label a bucket, starting again at M = 0 after every alarm; return the state and the indices of the labels that alarmed.
 

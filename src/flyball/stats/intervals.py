@@ -82,18 +82,6 @@ def t_interval(mean: float, se: float, df: float, level: float = 0.95) -> Interv
     return Interval(mean - reach, mean + reach)
 
 
-def mean_interval(values: Floats, level: float = 0.95) -> Interval:
-    """Two-sided t interval of the mean of independent `values`, shape (n,). Fewer than two values give (−inf, inf).
-
-    >>> [round(end, 3) for end in mean_interval(np.array([1.0, 2.0, 3.0]))]
-    [-0.484, 4.484]
-    """
-    n = values.size
-    if n < 2:
-        return Interval(-math.inf, math.inf)
-    return t_interval(float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(n), n - 1, level)
-
-
 def bootstrap(
     sums: Floats,
     statistic: Callable[[Floats], Floats],
