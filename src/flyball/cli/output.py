@@ -15,7 +15,7 @@ from flyball.cli.document import DOCUMENT
 from flyball.cli.hints import HINTS
 from flyball.cli.screen import cut, fitted, narrowed
 from flyball.clock import Instant, rfc3339
-from flyball.declare.units import shown_size
+from flyball.declare.units import extreme, shown_size
 from flyball.errors import plain
 from flyball.records.base import Record
 from flyball.records.codec import encode_hook
@@ -146,10 +146,17 @@ def ago(moment: Instant, now: Instant) -> str:
 
 
 def number(value: float) -> str:
-    """A number as people read it."""
+    """A number as people read it; `?` for one without a bound."""
+    if text := extreme(value):
+        return text
     if abs(value) >= 1000:
         return f"{value:,.0f}".replace("-", "−")
     return f"{value:.3g}".replace("-", "−")
+
+
+def between(low: float, high: float) -> str:
+    """An interval as people read it."""
+    return "[unknown]" if extreme(low) == extreme(high) == "?" else f"[{number(low)}, {number(high)}]"
 
 
 def estimate(found: Estimate | None, unit: str = "") -> str:
@@ -160,7 +167,7 @@ def estimate(found: Estimate | None, unit: str = "") -> str:
         return found.why or "not known"
     if unit == "B":
         return shown_size(found.value)
-    interval = "" if found.low is None or found.high is None else f" [{number(found.low)}, {number(found.high)}]"
+    interval = "" if found.low is None or found.high is None else f" {between(found.low, found.high)}"
     value = f"{number(found.value)}{f' {unit}' if unit == 'ms' else ''}"
     # a number of no rows is one that was counted in full
     return f"{value}{interval}" + (f" n={found.n:,}" if found.n else "")

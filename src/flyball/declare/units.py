@@ -134,6 +134,20 @@ class Money:
         return f"{self.amount:g} {self.currency}"
 
 
+_MOST_DIGITS = 1e15
+
+
+def extreme(number: float | None) -> str:
+    """How a figure is written for people that has no usual form; empty for one that has.
+
+    >>> extreme(None), extreme(-math.inf), extreme(-1.5e200), extreme(12_000)
+    ('?', '?', '−1.5e+200', '')
+    """
+    if number is None or not math.isfinite(number):
+        return "?"
+    return f"{number:.3g}".replace("-", "−", 1) if abs(number) >= _MOST_DIGITS else ""
+
+
 def money(value: Any, argument: str) -> Money:
     """Read "0.40 EUR". Raises DeclarationError."""
     if isinstance(value, Money):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from scipy.special import ndtr, ndtri
 
 from flyball.declare.checks import Op, Reference
+from flyball.declare.units import extreme
 from flyball.evaluation import spreads
 from flyball.evaluation.answers import Answers
 from flyball.evaluation.rows import counted, row_values
@@ -113,17 +114,22 @@ def _counted(new: Floats, old: Floats, delta: float, sign: int, alpha: float) ->
 
 
 def number(value: float | None) -> str:
-    """A figure for people: three significant digits, a real minus sign."""
-    if value is None:
-        return "?"
+    """A figure for people: three significant digits, a real minus sign; `?` for one that is not known, or has no bound."""
+    if value is None or extreme(value):
+        return extreme(value)
     size = abs(value)
     text = f"{value:,.0f}" if size >= 1000 else f"{value:.3g}" if size >= 1 else f"{value:.3f}"
     return text.replace("-", "−")
 
 
+def between(low: float | None, high: float | None) -> str:
+    """An interval for people: `[0.700, 0.830]`, `[0.700, ?]` where an end is not known, `[unknown]` where neither is."""
+    return "[unknown]" if extreme(low) == extreme(high) == "?" else f"[{number(low)}, {number(high)}]"
+
+
 def shown(found: Estimate, unit: str = "") -> str:
     """An estimate for people: `0.768 [0.700, 0.830] n=144`."""
-    ends = f" [{number(found.low)}, {number(found.high)}]" if found.low is not None or found.high is not None else ""
+    ends = f" {between(found.low, found.high)}" if found.low is not None or found.high is not None else ""
     note = f"; {found.why}" if found.why and found.value is not None else ""
     return f"{number(found.value)}{unit}{ends}" + (f" n={found.n:,}" if found.n else "") + note
 
@@ -142,7 +148,7 @@ def explain(mine: Estimate, theirs: Estimate, reference: Reference, found: Compa
     """A comparison for people: `0.61, champion 0.70: −0.09 [−0.12, −0.06], margin −0.05, n=1,344`."""
     factor = f" × {reference.times:g}" if reference.times != 1 else ""
     margin = f", margin {number(reference.plus)}" if reference.plus or not factor else ""
-    ends = f"[{number(found.interval.low)}, {number(found.interval.high)}]"
+    ends = between(found.interval.low, found.interval.high)
     return f"{number(mine.value)}, {reference.of}{factor} {number(_scaled(theirs, reference))}: {number(found.difference)} {ends}{margin}, n={mine.n:,}"
 
 

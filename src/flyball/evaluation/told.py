@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flyball.clock import rfc3339
-from flyball.evaluation.comparison import number, shown
+from flyball.evaluation.comparison import between, number, shown
 from flyball.records.estimates import Estimate
 from flyball.records.evaluation import Decision, Report
 from flyball.records.rows import DataFacts, Live, Periods, Simplers, Staleness
@@ -54,7 +54,7 @@ def _better(gap: Estimate) -> str:
     worse = gap.value is not None and gap.value < 0
     ends = [None if end is None else -end for end in (gap.high, gap.low)] if worse else [gap.low, gap.high]
     size = None if gap.value is None else abs(gap.value)
-    return f"{number(size)} [{number(ends[0])}, {number(ends[1])}] {'worse' if worse else 'better'}"
+    return f"{number(size)} {between(*ends)} {'worse' if worse else 'better'}"
 
 
 def staleness_line(found: Staleness) -> str:
@@ -105,7 +105,7 @@ def as_good(found: Simplers) -> Iterator[str]:
         if each.alike:
             return
         better = apart.high is not None and apart.high < 0
-        ends = f" [{number(apart.low)}, {number(apart.high)}]" if apart.low is not None else ""
+        ends = f" {between(apart.low, apart.high)}" if apart.low is not None else ""
         yield (
             f"a simpler model does {'better' if better else 'as well'}: {each.name}, {name} {number(theirs.value)} against {number(mine.value)} on "
             f"{found.holdout_rows:,} rows; the candidate is {'shown to be worse' if better else 'not shown to be better'} ({number(apart.value)}{ends})"

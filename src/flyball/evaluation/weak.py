@@ -10,7 +10,6 @@ Source: slice search as in Chung, Kraska, Polyzotis, Tae & Whang (2019), with a 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -24,7 +23,7 @@ from flyball.declare.metrics import CLASSES, RANKED, at_k
 from flyball.errors import BadInput
 from flyball.evaluation import ranking
 from flyball.evaluation.answers import Answers, Rows
-from flyball.evaluation.comparison import LEAST_ROWS, number
+from flyball.evaluation.comparison import LEAST_ROWS, between, number
 from flyball.evaluation.metrics import estimate
 from flyball.evaluation.values import Values, few_values, said
 from flyball.records.estimates import Estimate
@@ -283,8 +282,7 @@ def counted(found: WeakSlices) -> Estimate:
 
 def told_slice(each: WeakSlice) -> str:
     """One weak slice for people: `colour=red: accuracy 0.12 [0.10, 0.14], the rest 0.95, n=2,000 (20%)`."""
-    low, high = (number(end) if end is not None and math.isfinite(end) else "?" for end in (each.here.low, each.here.high))
     return (
-        f"{each.where}: {each.metric} {number(each.here.value)} [{low}, {high}], the rest {number(each.rest.value)}, "
+        f"{each.where}: {each.metric} {number(each.here.value)} {between(each.here.low, each.here.high)}, the rest {number(each.rest.value)}, "
         f"n={each.n:,} ({each.share:.0%})"
     )

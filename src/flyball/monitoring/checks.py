@@ -11,6 +11,7 @@ from flyball.clock import Instant, Span
 from flyball.declare.checks import Check, Metric, Reference
 from flyball.declare.live import ERRORS
 from flyball.declare.metrics import METRICS, TRAFFIC, metric_info
+from flyball.declare.units import extreme
 from flyball.errors import NotFound
 from flyball.evaluation.metrics import from_counts
 from flyball.monitoring.slabs import Slab, latency_ms, within
@@ -149,9 +150,9 @@ def _failure(check: Check) -> str:
 
 
 def _number(value: float, unit: str) -> str:
-    return f"{value:.4g} {unit}".strip().replace("-", "−")
+    return f"{extreme(value) or f'{value:.4g}'} {unit}".strip().replace("-", "−")
 
 
 def _shown(estimate: Estimate, unit: str) -> str:
-    interval = "" if estimate.low is None or estimate.high is None else f" [{estimate.low:.4g}, {estimate.high:.4g}]"
+    interval = "" if estimate.low is None or estimate.high is None else f" [{_number(estimate.low, '')}, {_number(estimate.high, '')}]"
     return f"{_number(estimate.value or 0.0, unit)}{interval} n={estimate.n:,}"

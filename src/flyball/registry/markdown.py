@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from flyball.clock import Span
+from flyball.declare.units import extreme
 from flyball.records.estimates import Estimate
 
 NOT_SAID = "not said"
@@ -32,8 +33,8 @@ def shown(found: Estimate | None) -> str:
 
 
 def _figure(value: float) -> str:
-    """A figure of four digits; a larger one without an exponent, which people misread."""
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    """A figure of four digits; a larger one without an exponent, which people misread, unless nobody could count its digits."""
+    return extreme(value) or (f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}")
 
 
 def cell(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flyball.evaluation.comparison import number
+from flyball.evaluation.comparison import between, number
 from flyball.evaluation.told import row_lines
 from flyball.evaluation.weak import told_slice
 from flyball.records.estimates import Estimate
@@ -80,7 +80,7 @@ def group_lines(found: Groups) -> Iterator[str]:
 
 
 def _ends(found: Estimate) -> str:
-    return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
+    return f"{number(found.value)} {between(found.low, found.high)}"
 
 
 def _calibration(found: Calibration) -> str:
