@@ -126,6 +126,43 @@ def test_cancel_ends_the_job_and_all_its_children(compute: LocalCompute):
     assert process_stat(int(compute.output("run_1", "out/child") or b"0")) is None
 
 
+@pytest.mark.parametrize("ends", ["", "time.sleep(600)"], ids=["by itself", "by a cancel"])
+def test_what_a_job_starts_in_sessions_of_their_own_ends_with_it(compute: LocalCompute, ends: str):
+    # a daemon and its child: neither is in the job's group, and whoever started them has ended
+    code = f"""
+import os, time
+if not os.fork():
+    os.setsid()
+    if not os.fork():
+        if not os.fork():
+            os.setsid()
+            open("out/child.new", "w").write(str(os.getpid()))
+            os.rename("out/child.new", "out/child")
+            time.sleep(600)
+        open("out/daemon.new", "w").write(str(os.getpid()))
+        os.rename("out/daemon.new", "out/daemon")
+        time.sleep(600)
+    os._exit(0)
+os.wait()
+while not (os.path.exists("out/child") and os.path.exists("out/daemon")):
+    time.sleep(0.01)
+open("out/ready", "w").close()
+{ends}
+"""
+    compute.submit(job("run_1", code))
+    until(compute, "run_1", "running", "ended")
+    end = time.monotonic() + 20
+    while compute.output("run_1", "out/ready") is None and time.monotonic() < end:
+        time.sleep(0.02)
+    if ends:
+        compute.cancel("run_1")
+    seen = until(compute, "run_1", "ended")
+    assert seen.why == ("cancelled" if ends else "exited")
+    pids = [int(compute.output("run_1", f"out/{name}") or b"0") for name in ("daemon", "child")]
+    assert all(pids)
+    assert [process_stat(pid) for pid in pids] == [None, None]
+
+
 def test_a_job_nobody_keeps_ends_with_its_lease(compute: LocalCompute):
     compute.submit(job("run_1", "import time; time.sleep(600)", lease=Span.parse("400ms")))
     assert until(compute, "run_1", "ended").why == "lease"

@@ -37,6 +37,7 @@ ONE_THREAD = dict.fromkeys(
 SAME_HASHES = {"PYTHONHASHSEED": "0"}
 """Environment of whatever runs a model's code: a fit or an answer that rests on the hash of a text is the same in every process, so what was judged is what is served."""
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def outside() -> dict[str, str]:
@@ -93,6 +94,18 @@ def kill_group(group: int, since: int, number: int = signal.SIGKILL) -> None:
     if group_members(group, since):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, number)
+
+
+def children(parent: int) -> list[int]:
+    """The pids of a process's own children, ended ones too."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                stat = (entry / "stat").read_text(encoding="utf-8", errors="replace")
+                if int(stat.rpartition(")")[2].split()[1]) == parent:
+                    found.append(int(entry.name))
+    return found
 
 
 class Guardian:
@@ -201,7 +214,19 @@ class Guardian:
                     break
         rc = child.wait()
         kill_group(child.pid, since)  # children that the job left behind
+        self.end_adopted()
         self.write_exit(rc, why or "exited")
+
+    def end_adopted(self) -> None:
+        """Kill what the job left behind in groups of its own: such processes are children of this one by now, and theirs when they have ended."""
+        until = time.monotonic() + GRACE_S
+        while (left := children(os.getpid())) and time.monotonic() < until:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            for pid in left:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
 
     def write_exit(self, rc: int, why: str) -> None:
         """The last word on this attempt."""
@@ -220,6 +245,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     fcntl.flock(options.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.set_inheritable(options.lock, False)
+    # whoever leaves the job's group, as a daemon does, becomes a child of this process when its parent ends, and not of the machine's first one
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     guardian = Guardian(options.folder.resolve())
     signal.signal(signal.SIGTERM, guardian.stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
