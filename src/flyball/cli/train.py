@@ -223,6 +223,8 @@ def _parameters(given: list[str]) -> dict[str, int | float | str | bool]:
         except ValueError:
             value = text
         found[name] = value if isinstance(value, int | float | str | bool) else text
+    with common.reading_options():
+        orders.check_numbers(found)
     return found
 
 

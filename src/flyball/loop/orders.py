@@ -6,6 +6,7 @@ Each returns (command, decide); who carries it out gives both to the ledger.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Literal
@@ -26,16 +27,32 @@ from flyball.rollout.rules import slow_threshold
 SteerVerb = Literal["pause", "resume", "abort"]
 SettleVerb = Literal["ack", "review", "resolve"]
 _LONGEST_TEXT = 2000
+_MOST_WHOLE = 2**53
 
 
 def check_parameters(model: Model, parameters: Mapping[str, object]) -> None:
     """A name close to one that is searched is a slip of the pen; others may be parameters of fit that nobody searches. Raises BadInput."""
     if model.train is None:
         raise BadInput(f"{model.name} is not trained here", why="it declares no train=", fix="declare train=fb.Train(fit)")
+    check_numbers(parameters)
     searched = model.train.search
     for name in parameters:
         if name not in searched and difflib.get_close_matches(name, searched, n=1, cutoff=0.8):
             raise BadInput(f'fit of {model.name} has no hyperparameter "{name}"', fix=near(name, searched))
+
+
+def check_numbers(parameters: Mapping[str, object]) -> None:
+    """A run's hyperparameters are written down and hashed, as JSON has numbers. Raises BadInput for one that cannot be."""
+    for name, value in parameters.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadInput(
+                f"{name}={value} is not finite",
+                why="a run's hyperparameters are written down, and JSON has no such number",
+                fix=f"{name}=1e9",
+            )
+        if isinstance(value, int) and abs(value) >= _MOST_WHOLE:
+            why = "a run's hyperparameters are written down as JSON, where whole numbers are exact below 2^53 alone"
+            raise BadInput(f"{name} is too large a whole number", why=why, fix=f"a smaller one, or a float: {name}=1e18")
 
 
 def release(ports: Ports, model: Model, version: str, *, command: str, actor: str, reason: str) -> tuple[Release, Decide[Release]]:
