@@ -141,6 +141,7 @@ def lower_x(x, y):
         ({"slices": ["day", "day"]}, 'slice "day" is declared twice'),
         ({"slices": {"dear": pl.col("prce") > 1}}, 'did you mean "price"?'),
         ({"weight": "w"}, 'weight "w" is not a column'),
+        ({"weight": "price"}, 'weight "price": fit has no parameter "weight"'),
         ({"task": "ranking"}, "without group"),
         ({"review": pl.col("scor") > 0.5}, 'did you mean "score"?'),
         ({"framing": fb.Framing("x", horizon="1h", act_within="2h")}, "act_within 2h is longer than 1h"),

@@ -109,6 +109,11 @@ def _parameters(model: Model, train: Train) -> Iterator[Found]:
             yield Found(f'{name} has no parameter "{needed}"', "fit gets what it names", f"write {name}(X, y, *, max_depth=6)")
     if "group" in named and not model.group:
         yield Found(f"{name} asks for group, and the model has none", "", "name the column: group=")
+    if model.weight and "weight" not in named:
+        why = "fit gets what it names, so the weights would change nothing"
+        yield Found(
+            f'weight "{model.weight}": {name} has no parameter "weight"', why, f"write {name}(X, y, weight, *, …), or leave weight= out"
+        )
     own = hyperparameters(train.fit)
     for key in train.search:
         if key in GIVEN:
