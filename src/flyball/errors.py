@@ -57,6 +57,10 @@ def plain(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
 
 
+class Stopped(SystemExit):
+    """The process was told to end: no error, and none of a user's own. What a user's function does by calling `sys.exit` is not this, and ends that alone."""
+
+
 class FlyballError(Exception):
     """Base of every error that flyball raises on purpose. `title` is the same for all of a kind; what happened is in `what`."""
 

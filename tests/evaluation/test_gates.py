@@ -1,6 +1,7 @@
 """Every kind of gate through pass, fail and insufficient."""
 
 import re
+import sys
 
 import numpy as np
 import polars as pl
@@ -8,6 +9,7 @@ import pytest
 
 from flyball.declare.checks import Drift, approval, at_release, baseline, champion, metric
 from flyball.declare.functions import Function
+from flyball.errors import Stopped
 from flyball.evaluation.fairness import groups
 from flyball.evaluation.gates import judge
 from flyball.evaluation.holdout import Holdout, Measured
@@ -297,7 +299,17 @@ def test_a_function_may_be_a_gate(binary):
     assert one(lambda evidence: False, frame).outcome == FAIL
     assert one(lambda evidence: None, frame).outcome == INSUFFICIENT
     assert one(lambda evidence: "yes", frame).outcome == INSUFFICIENT
+
+    def exits(evidence):
+        sys.exit(3)
+
+    def told_to_end(evidence):
+        raise Stopped(143)
+
     assert one(no_answer, frame).why == "it raised RuntimeError: boom"
+    assert (one(exits, frame).outcome, one(exits, frame).why) == (INSUFFICIENT, "it called sys.exit(3)")
+    with pytest.raises(Stopped):
+        one(told_to_end, frame)
     assert one(Function("loop", "no_regret", "sha256:0"), frame).outcome == INSUFFICIENT
 
 

@@ -8,11 +8,10 @@ import polars as pl
 import pytest
 
 from flyball.declare.problems import problems
-from flyball.errors import BadInput, DeclarationError, FlyballError
+from flyball.errors import BadInput, DeclarationError, FlyballError, Stopped
 from flyball.records import codec
 from flyball.records.estimates import Outcome
 from flyball.records.training import RunResult
-from flyball.training.calls import Stopped
 from flyball.training.run import execute, perform
 
 LOOP = """
@@ -122,7 +121,7 @@ def test_windows_whose_objective_is_not_defined_leave_the_longest_and_no_score(p
 
 
 def test_a_process_that_is_told_to_end_is_not_a_bad_fit(project):
-    made = project(loop("from flyball.training.calls import Stopped; raise Stopped(143)"), "m")
+    made = project(loop("from flyball.errors import Stopped; raise Stopped(143)"), "m")
     with pytest.raises(Stopped):
         execute(made.spec(), made.model, made.frames, made.blobs)
 
@@ -136,6 +135,23 @@ def test_an_artifact_that_does_not_load_ends_the_run_before_anybody_is_to_serve_
     assert (error.code, error.what) == (
         "unusable-artifact",
         'the model of "m" does not answer when it is loaded: load= raised OSError: half of it is missing',
+    )
+
+
+@pytest.mark.parametrize(
+    ("raises", "says"), [("sys.exit(4)", "called sys.exit(4)"), ("raise KeyboardInterrupt('enough')", "raised KeyboardInterrupt: enough")]
+)
+def test_a_save_or_load_that_exits_ends_the_run_with_its_code_and_no_process(project, raises: str, says: str):
+    saves = loop("return 1", train="predict=predict, save=save, load=load,").replace(
+        "def fit(", "def predict(model, X):\n    return X['hour'].to_numpy() * 0.01\n\ndef fit("
+    )
+    loads = saves.replace('raise OSError("half of it is missing")', raises)
+    saves = saves.replace('(folder / "model.txt").write_text("anything")', raises)
+    error = {name: fails(project(text, "m")) for name, text in (("save", saves), ("load", loads))}
+    assert (error["save"].code, error["save"].what) == ("unusable-artifact", f"save= {says}")
+    assert (error["load"].code, error["load"].what) == (
+        "unusable-artifact",
+        f'the model of "m" does not answer when it is loaded: load= {says}',
     )
 
 

@@ -18,6 +18,7 @@ from flyball.declare.checks import AnyOf, Approval, Check, Drift, Reference
 from flyball.declare.functions import Code, Function
 from flyball.declare.metrics import CARD_BLANKS, MEASURED, metric_info
 from flyball.declare.model import Gate
+from flyball.errors import Stopped
 from flyball.evaluation.holdout import Holdout, Measured
 from flyball.evaluation.persons import NONE_GIVEN, Approved, approved, blank_text
 from flyball.evaluation.row_gates import on_rows
@@ -77,8 +78,11 @@ def _by_function(gate: Code, holdout: Holdout) -> Verdict:
     name = str(getattr(gate, "__name__", gate))
     try:
         answer = gate(first_for(gate)(holdout.frame))
-    except Exception as error:  # noqa: BLE001 - the user's code may raise anything, and one gate must not end the run
-        return Verdict(check=name, outcome=Outcome.INSUFFICIENT, why=f"it raised {type(error).__name__}: {error}")
+    except (Stopped, KeyboardInterrupt):  # a person's Ctrl-C in a rehearsal
+        raise
+    except BaseException as error:  # noqa: BLE001 - the user's code may raise anything, and one gate must not end the run
+        told = f"called sys.exit({error})" if isinstance(error, SystemExit) else f"raised {type(error).__name__}: {error}"
+        return Verdict(check=name, outcome=Outcome.INSUFFICIENT, why=f"it {told}")
     if answer is None:
         return Verdict(check=name, outcome=Outcome.INSUFFICIENT, why="it answered None: not enough data")
     if not isinstance(answer, bool | np.bool_):

@@ -11,7 +11,7 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,6 +27,7 @@ from flyball.records import codec
 from flyball.records.models import Manifest
 from flyball.store.blobs import Blobs
 from flyball.training import estimators, onnx_form
+from flyball.training.calls import OURS, place_of, raised
 from flyball.training.environment import libraries, python
 from flyball.training.lock import lock_of
 from flyball.training.predictor import Predictor, answers
@@ -114,14 +115,7 @@ def _files(predictor: Predictor, blobs: Blobs, name: str) -> dict[str, str]:
         return {f"{name}.skops": blobs.put(estimators.dumps(predictor.fitted))}
     with tempfile.TemporaryDirectory(prefix="flyball-save-") as temporary:
         folder = Path(temporary)
-        try:
-            save(predictor.fitted, folder)
-        except Exception as error:  # the user's own save runs here: whatever it raises is theirs to read
-            raise BadInput(
-                f"save= raised {type(error).__name__}: {error}",
-                fix="save(model, folder) writes files into the folder",
-                code="unusable-artifact",
-            ) from error
+        write(save, predictor.fitted, folder)
         files = {
             f"{name}/{path.relative_to(folder).as_posix()}": blobs.put_file(path) for path in sorted(folder.rglob("*")) if path.is_file()
         }
@@ -133,6 +127,21 @@ def _files(predictor: Predictor, blobs: Blobs, name: str) -> dict[str, str]:
             code="unusable-artifact",
         )
     return files
+
+
+def write(save: Callable[[Any, Path], Any], fitted: Any, folder: Path) -> None:
+    """Let a user's own save write what fit returned into the folder. Raises BadInput (code "unusable-artifact")."""
+    try:
+        save(fitted, folder)
+    except OURS:
+        raise
+    except BaseException as error:  # the user's own save runs here: whatever it raises is theirs to read
+        raise BadInput(
+            raised("save=", error),
+            why=f"at {place_of(error)}",
+            fix="save(model, folder) writes files into the folder",
+            code="unusable-artifact",
+        ) from error
 
 
 def manifest_of(artifact: str, blobs: Blobs) -> Manifest:
@@ -305,9 +314,11 @@ def _fitted(model: Model, manifest: Manifest, blobs: Blobs, name: str) -> Any:
                 target.write_bytes(blobs.get(digest))
         try:
             return load_own(Path(temporary))
-        except Exception as error:  # the user's own load runs here: whatever it raises is theirs to read
+        except OURS:
+            raise
+        except BaseException as error:  # the user's own load runs here: whatever it raises is theirs to read
             raise BadInput(
-                f"load= raised {type(error).__name__}: {error}", fix="load(folder) reads what save(model, folder) wrote"
+                raised("load=", error), why=f"at {place_of(error)}", fix="load(folder) reads what save(model, folder) wrote"
             ) from error
 
 

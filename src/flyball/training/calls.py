@@ -19,14 +19,10 @@ import polars as pl
 
 from flyball.data.forms import frame_for, series_for
 from flyball.declare.functions import Code, Function
-from flyball.errors import BadInput, DeclarationError
+from flyball.errors import BadInput, DeclarationError, Stopped
 
 ROLES = ("X", "y", "X_valid", "y_valid", "weight", "group", "seed", "run")
 Parameters = dict[str, int | float | str | bool]
-
-
-class Stopped(SystemExit):
-    """The process was told to end. What a fit does by calling `sys.exit` is not this, and ends the fit alone."""
 
 
 class Pruned(BaseException):
@@ -35,6 +31,15 @@ class Pruned(BaseException):
 
 class OutOfTime(BaseException):
     """A trial has had the time that it may take."""
+
+
+OURS = (Stopped, Pruned, OutOfTime)
+"""What goes through a user's function and is not theirs."""
+
+
+def raised(name: str, error: BaseException) -> str:
+    """What a user's function did instead of coming back."""
+    return f"{name} called sys.exit({error})" if isinstance(error, SystemExit) else f"{name} raised {type(error).__name__}: {error}"
 
 
 @dataclass
@@ -125,12 +130,12 @@ def call_fit(code: Code, part: Part, valid: Part, parameters: Mapping[str, Any],
     try:
         with _seeded(seed):
             fitted = code(**arguments, **parameters)
-    except (Stopped, Pruned, OutOfTime):
+    except OURS:
         raise
     except BaseException as error:  # the user's own fit runs here: whatever it raises is theirs to read
         raise BadInput(
-            f"fit called sys.exit({error})" if isinstance(error, SystemExit) else f"fit raised {type(error).__name__}: {error}",
-            why=f"on {part.X.height} rows and {part.X.width} columns, with {_shown(parameters)}; at {_place(error)}",
+            raised("fit", error),
+            why=f"on {part.X.height} rows and {part.X.width} columns, with {_shown(parameters)}; at {place_of(error)}",
             fix="correct fit, then train again",
             code="fit-failed",
         ) from error
@@ -143,7 +148,7 @@ def _shown(parameters: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in parameters.items()) or "no hyperparameters"
 
 
-def _place(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
     """File name and line, in the user's code if the traceback shows any beyond this call."""
     trace, place = error.__traceback__, "an unknown line"
     while trace is not None:

@@ -21,7 +21,7 @@ import msgspec
 
 from flyball.clock import Span
 from flyball.compute.port import JobObservation, JobSpec
-from flyball.errors import Corrupt, FlyballError, NotFound, Problem
+from flyball.errors import Corrupt, FlyballError, NotFound, Problem, Stopped
 from flyball.ledger.references import references
 from flyball.records import codec
 from flyball.records.base import Record
@@ -222,8 +222,6 @@ def _ending(seen: JobObservation) -> str:
 
 def main() -> int:
     """Entry point; the working directory is the job's folder."""
-    from flyball.training.calls import Stopped
-
     signal.signal(signal.SIGTERM, _stop)
     folder = Path.cwd()
     job = codec.decode((folder / "spec.json").read_bytes(), JobSpec)
@@ -399,8 +397,6 @@ def _write(path: Path, record: Record) -> None:
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
-    from flyball.training.calls import Stopped
-
     print("stopped", flush=True)
     raise Stopped(143)
 

@@ -22,7 +22,7 @@ from flyball.declare.functions import Function
 from flyball.declare.model import Model
 from flyball.errors import BadInput
 from flyball.records.models import Signature
-from flyball.training.calls import OutOfTime, Pruned, Stopped
+from flyball.training.calls import OURS
 
 Values = npt.NDArray[Any]
 Scores = npt.NDArray[np.float64]
@@ -79,7 +79,7 @@ class Predictor:
             return self._read(np.empty(0), 0)
         try:
             raw = self._ask(self.form(X))
-        except (Stopped, Pruned, OutOfTime):
+        except OURS:
             raise
         except BaseException as error:  # the user's own object answers here: whatever it raises is theirs to read
             raise BadInput(

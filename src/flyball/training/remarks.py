@@ -17,6 +17,7 @@ from flyball.declare.functions import Function
 from flyball.errors import FlyballError
 from flyball.evaluation.answers import answers as read_answers
 from flyball.training import estimators
+from flyball.training.artifact import write
 from flyball.training.calls import Parameters, Part, RunLog, call_fit
 from flyball.training.fitting import Fitter, train_of
 from flyball.training.predictor import Predictor, answers
@@ -75,7 +76,7 @@ def _digest(released: Predictor, fitted: Any) -> str:
         return hashlib.sha256(estimators.dumps(fitted)).hexdigest()
     digest = hashlib.sha256()
     with tempfile.TemporaryDirectory(prefix="flyball-save-") as folder:
-        save(fitted, Path(folder))
+        write(save, fitted, Path(folder))
         for path in sorted(Path(folder).rglob("*")):
             if path.is_file():
                 digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
