@@ -155,6 +155,22 @@ def test_a_save_or_load_that_exits_ends_the_run_with_its_code_and_no_process(pro
     )
 
 
+@pytest.mark.parametrize(
+    ("gives", "found"), [("X['price'].to_numpy() / X['price'].max()", True), ("(X['price'].to_numpy() / 4).clip(0, 1)", False)]
+)
+def test_a_model_that_answers_a_row_otherwise_among_others_is_found_when_it_is_packed(project, gives: str, found: bool):
+    text = loop("return 1", train="predict=predict, save=save, load=load,").replace(
+        "def fit(", f"def predict(model, X):\n    return {gives}\n\ndef fit("
+    )
+    made = project(text.replace('raise OSError("half of it is missing")', "return 1"), "m")
+    if not found:
+        assert execute(made.spec(), made.model, made.frames, made.blobs).artifact
+        return
+    error = fails(made)
+    assert error.code == "unusable-answers"
+    assert re.fullmatch(r'model "m" answers golden row 0 with 1.0 alone, and with 0\.\d+ among 20 rows', error.what)
+
+
 def test_a_model_that_answers_otherwise_each_time_ends_the_run(project):
     text = loop("return 1", train="predict=predict, save=save, load=load,").replace(
         "def fit(", "def predict(model, X):\n    return np.random.default_rng().random(len(X))\n\ndef fit("

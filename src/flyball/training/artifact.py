@@ -11,6 +11,7 @@ import io
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -47,6 +48,8 @@ _PACKING = frozenset({_GOLDEN, _BACKGROUND, _GRAPH})
 # other processors add in another order: the last bits of a sum may differ, a wrong model differs by more
 _TOLERANCE = 1e-6
 _FORM_TOLERANCE = 2e-5
+# a net in 32 bits adds up one row and many in another order; what looks at the other rows differs by more
+_ALONE_TOLERANCE = 1e-4
 
 
 def pack(
@@ -211,9 +214,40 @@ def _predictor(model: Model, manifest: Manifest, blobs: Blobs, golden: pl.DataFr
     return predictor
 
 
+ALONE_S = 5.0
+"""How long golden rows are asked one by one at packing: of a slow model fewer are, but always one."""
+
+
+def check_alone(predictor: Predictor) -> None:
+    """Ask the golden rows one by one. Raises BadInput (code "unusable-answers") for the first that is answered otherwise than among the others:
+    a worker asks whatever arrives at once, so what a row is told must not depend on who asked beside it.
+    """
+    if predictor.golden is None:
+        raise NotFound("there are no golden rows", why="this predictor was not loaded from an artifact")
+    rows = predictor.golden.drop(VALUE, SCORE)
+    among, until = _told(predictor, rows), time.monotonic() + ALONE_S
+    for place in range(rows.height):
+        if place and time.monotonic() > until:
+            return
+        alone = _told(predictor, rows[place : place + 1])
+        if any(_differs(among[place : place + 1], alone, _ALONE_TOLERANCE)):
+            raise BadInput(
+                f'model "{predictor.model.name}" answers golden row {place} with {alone[0]} alone, and with {among[place]} among {rows.height} rows',
+                why="a worker asks it whatever rows arrive at once: what a row is answered must not depend on those beside it",
+                fix="let predict look at each row by itself: no mean, rank or maximum over X, and a net in evaluation mode",
+                code="unusable-answers",
+            )
+
+
+def _told(predictor: Predictor, rows: pl.DataFrame) -> pl.Series:
+    """What is answered: scores where there are some, for a class follows from them."""
+    value, score = answers(predictor.predict(rows))
+    return value if score.null_count() == rows.height else score
+
+
 def check_loads(artifact: str, model: Model, blobs: Blobs) -> None:
-    """Read a stored model back and ask it its golden rows, as every worker will. Raises BadInput (code "unusable-artifact") where that fails:
-    a run must not succeed with what nobody can serve.
+    """Read a stored model back and ask it its golden rows, as every worker will, among each other and one by one. Raises BadInput (code "unusable-artifact",
+    "unusable-answers") where that fails: a run must not succeed with what nobody can serve.
     """
     manifest = manifest_of(artifact, blobs)
     golden = pl.read_parquet(io.BytesIO(blobs.get(manifest.files[_GOLDEN])))
@@ -230,6 +264,7 @@ def check_loads(artifact: str, model: Model, blobs: Blobs) -> None:
             fix="look at fb.Train(save=…, load=…), and at whether predict gives the same answer twice",
             code="unusable-artifact",
         ) from error
+    check_alone(predictor)
 
 
 def load_champion(artifact: str, blobs: Blobs, scratch: Path) -> Predictor:
