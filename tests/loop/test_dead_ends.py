@@ -31,7 +31,17 @@ from flyball.records.base import Event, Record, Recorded, Refusal
 from flyball.records.declarations import DeclarationApplied
 from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.models import Signature
-from flyball.records.monitoring import ALERTS, INCIDENTS, AlertMoved, AlertState, Finding, IncidentMoved, IncidentOpened, IncidentState
+from flyball.records.monitoring import (
+    ALERTS,
+    INCIDENTS,
+    PROPOSALS,
+    AlertMoved,
+    AlertState,
+    Finding,
+    IncidentMoved,
+    IncidentOpened,
+    IncidentState,
+)
 from flyball.records.rollouts import ROLLOUTS, RolloutEvidence, RolloutMoved, RolloutPlanned, RolloutState, Step, StepCounts
 from flyball.records.serving import Arm, ModelRoute, RouteDesired, RouteInForce
 from flyball.records.versions import (
@@ -47,12 +57,15 @@ from flyball.records.versions import (
     VersionUndeprecated,
     VersionWaived,
 )
-from flyball.wiring import open_project
+from flyball.wiring import Wired, open_project
 
 S = 1_000_000
 DATA = fb.Dataset("rows", source="rows.csv", time="ts", columns={"x": float, "y": fb.column(int, one_of=(0, 1))})
 MODEL = fb.Model("m", task="binary", data=DATA, label="y", framing=fb.Framing("test"))
 SIGNATURE = Signature(task="binary", fields=())
+ERRORS = IncidentOpened(
+    incident="inc", model="m", failure_mode="errors", alert="m/errors/", what="errors", cause="", owner="", actions=("rollback",)
+)
 ROUTE = ModelRoute(signature=SIGNATURE, arms=(Arm(version="1.0.0", role="champion", artifact="a" * 64, weight=10_000),))
 
 
@@ -169,27 +182,30 @@ def test_what_rolls_back_is_neither_paused_nor_resumed(world: World, verb: str) 
     assert isinstance(world.steer(verb), Refusal)
 
 
-def test_the_playbook_leaves_a_rollout_and_then_goes_back_to_the_former_champion_even_while_something_is_under_way(
-    world: World, tmp_path: Path
-) -> None:
-    (tmp_path / "flyball.toml").write_text("")
-    wired = open_project(tmp_path, claim=True)
-    clock, ledger = wired.ports.clock, wired.ledger
+def _with_a_former_champion(world: World, root: Path) -> Wired:
+    """The world in a project of its own, where 1.1.0 took the place of 1.0.0."""
+    (root / "flyball.toml").write_text("")
+    wired = open_project(root, claim=True)
 
     def add(*events: Event) -> None:
-        ledger.execute(Told(id=clock.new_id("cmd"), actor="loop"), lambda *_: events)
+        wired.ledger.execute(Told(id=wired.ports.clock.new_id("cmd"), actor="loop"), lambda *_: events)
 
     world.add = add  # type: ignore[method-assign]
     wired.ports.library.signature = lambda _: SIGNATURE  # type: ignore[method-assign]
     for number in ("1.0.0", "1.1.0", "1.2.0"):
         world.version(number)
     add(ChampionChanged(model="m", version="1.1.0", former="1.0.0", rollback=False, reason="better"))
+    return wired
+
+
+def test_the_playbook_leaves_a_rollout_and_then_goes_back_to_the_former_champion_even_while_something_is_under_way(
+    world: World, tmp_path: Path
+) -> None:
+    wired = _with_a_former_champion(world, tmp_path)
+    ledger, add = wired.ledger, world.add
     world.release("1.2.0", "1.1.0")
     world.move(RolloutState.WARMING, RolloutState.SHADOW)
-    opened = IncidentOpened(
-        incident="inc", model="m", failure_mode="errors", alert="m/errors/", what="errors", cause="", owner="", actions=("rollback",)
-    )
-    add(opened, IncidentMoved(incident="inc", source=IncidentState.OPEN, target=IncidentState.MITIGATING, why="releasing 1.2.0"))
+    add(ERRORS, IncidentMoved(incident="inc", source=IncidentState.OPEN, target=IncidentState.MITIGATING, why="releasing 1.2.0"))
 
     def stands() -> tuple[str, RolloutState]:
         answer(wired.ports, MODEL.replace(autonomy="act"))
@@ -206,6 +222,38 @@ def test_the_playbook_leaves_a_rollout_and_then_goes_back_to_the_former_champion
     stands()
     assert ledger.size() == size
     wired.close()
+
+
+@pytest.mark.parametrize("state", ["advised", "advised in a rollout", "failed"])
+def test_the_playbook_asks_a_person_before_it_goes_back_to_what_is_advised_against(world: World, tmp_path: Path, state: str) -> None:
+    wired = _with_a_former_champion(world, tmp_path)
+    ledger, add = wired.ledger, world.add
+    if state == "failed":
+        add(VersionDeployed(model="m", version="1.0.0"))
+        verdict = Verdict(check="bias ≤ 0.1", outcome=Outcome.FAIL, why="0.3")
+        add(VersionJudged(model="m", version="1.0.0", verdicts=(verdict,), gates_digest="g2"))
+    else:
+        add(VersionDeprecated(model="m", version="1.0.0", reason="it leaks"))
+    if state == "advised in a rollout":
+        world.release("1.2.0", "1.1.0")
+        world.move(RolloutState.WARMING, RolloutState.SHADOW)
+    add(ERRORS)
+    answer(wired.ports, MODEL.replace(autonomy="act"))
+    model, rollout = ledger.state().get(MODELS, "m"), ledger.state().get(ROLLOUTS, "ro")
+    asked = [(row.action, row.mode, row.target, row.reason) for _, row in ledger.state().scan(PROPOSALS) if not row.verdict]
+    back = [one.event.reason for one in ledger.read(0, 1_000) if isinstance(one.event, ChampionChanged) and one.event.rollback]
+    wired.close()
+    assert model is not None
+    if state == "failed":
+        assert (model.champion, asked) == ("1.0.0", [])
+        assert back == ["inc: errors; 1.0.0 holds not all of its gates any more (bias ≤ 0.1: fail, 0.3)"]
+    elif state == "advised":
+        assert model.champion == "1.1.0"
+        assert asked == [("rollback", "propose", "1.0.0", "inc: errors; 1.0.0 is advised against: it leaks")]
+    else:
+        assert (model.champion, asked) == ("1.1.0", [])
+        assert rollout is not None
+        assert rollout.state is RolloutState.ROLLING_BACK, "the champion goes on: nobody goes back to 1.0.0"
 
 
 def test_a_rollback_by_hand_of_a_release_that_warms_up_ends_it_along_the_table(world: World) -> None:

@@ -34,6 +34,7 @@ from flyball.loop.releases import (
     MoveRollout,
     Release,
     Rollback,
+    against_way_back,
     decide_move,
     decide_release,
     decide_rollback,
@@ -124,15 +125,20 @@ def withdraw(ports: Ports, model: Model) -> None:
 
 
 def answer(ports: Ports, model: Model) -> None:
-    """The playbook's rollback: once for each incident and route, and only where a former champion can come back."""
+    """The playbook's rollback: once for each incident and route, and only where a former champion can come back.
+
+    To one that is advised against a person goes back. One whose gates do not hold any more is what answered before all the same.
+    """
     state = ports.ledger.state()
     row = state.get(MODELS, model.name)
     for incident in incidents_of(state, model.name):
         # a run or a rollout under way makes it mitigating at once, and is not yet an answer to it
         wanted = incident.state in _LIVE and "rollback" in incident.actions and not incident.rollout
         if wanted and row is not None and row.former and row.champion_at < incident.opened_at:
-            reason = clipped(f"{incident.incident}: {incident.what}")
-            if _may(ports, model, model.autonomy.rollback, "rollback", row.former, reason, cause=incident.incident):
+            advised, doubts = against_way_back(state, row, ports.clock.now())
+            mode = "propose" if advised and model.autonomy.rollback == "act" else model.autonomy.rollback
+            reason = clipped("; ".join(filter(None, (f"{incident.incident}: {incident.what}", advised, doubts))))
+            if _may(ports, model, mode, "rollback", row.former, reason, cause=incident.incident):
                 # a rollout under way is left first; if the champion is still at fault, the next look goes on to the former one
                 command = Rollback(id=f"playbook-{incident.incident}-{row.rollout}", actor=ACTOR, model=model.name, reason=reason)
                 ports.ledger.execute(command, partial(decide_rollback, model=model, folds=FOLDS, signatures=ports.library.signature))

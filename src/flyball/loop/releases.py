@@ -267,6 +267,21 @@ def decide_rollback(
     return with_route(state, [changed, *settled], now, model=model, folds=folds, signatures=signatures)
 
 
+def against_way_back(state: State, row: ModelRow, now: Instant) -> tuple[str, str]:
+    """That the version is advised against which a rollback would make the champion again, and which of its gates do not hold any more, in words.
+
+    Empty where nothing of it is so, and where a rollback would leave a rollout whose version is not the champion yet.
+    """
+    active, former = active_rollout(state, row.model), state.get(VERSIONS, f"{row.model}/{row.former}")
+    if former is None or (active is not None and active.champion and active.version != row.champion):
+        return "", ""
+    doubts = "; ".join(approvals.doubts(former, now))
+    return (
+        f"{former.version} is advised against: {former.deprecated}" if former.deprecated else "",
+        f"{former.version} holds not all of its gates any more ({doubts})" if doubts else "",
+    )
+
+
 def decide_steer(
     state: State, command: Steer, now: Instant, *, model: Model, folds: Folds, signatures: Signatures
 ) -> Sequence[Event] | Refusal:
