@@ -56,6 +56,7 @@ from flyball.records.versions import (
     ChampionChanged,
     Known,
     Said,
+    Taken,
     VersionApproved,
     VersionDeleted,
     VersionDenied,
@@ -106,12 +107,13 @@ class Here:
             self.said.append(event)
             FOLDS[type(event)](self.state, Recorded(len(self.said), self.now, actor, "c", event))
 
-    def decide(self, there: VersionRow, *verdicts: Verdict) -> Any:
-        offer = Offer(origin="staging", row=there, run=run(there.version), what=result(there.artifact, *verdicts), size=40, root="ab" * 32)
+    def decide(self, there: VersionRow, *verdicts: Verdict, size: int = 40, since: int = 0) -> Any:
+        what = result(there.artifact, *verdicts)
+        offer = Offer(origin="staging", row=there, run=run(there.version), what=what, size=size, root="ab" * 32, since=since)
         return decide_carry(self.state, Carry(id="c", actor="loop", offer=offer), self.now)
 
-    def carry(self, there: VersionRow, *verdicts: Verdict) -> list[Event]:
-        events = self.decide(there, *verdicts)
+    def carry(self, there: VersionRow, *verdicts: Verdict, size: int = 40, since: int = 0) -> list[Event]:
+        events = self.decide(there, *verdicts, size=size, since=since)
         assert not isinstance(events, Refusal), events
         self.tell(*events)
         return list(events)
@@ -191,6 +193,25 @@ def test_the_same_once_more_is_no_event(here: Here) -> None:
     here.carry(row(), PASSED)
     assert here.decide(row(), PASSED) == ()
     assert here.decide(row(state=VersionState.RETIRED), PASSED) == (), "that another one answers there by now is not about this one"
+
+
+@pytest.mark.parametrize("since", [0, 30])
+def test_what_was_read_earlier_and_comes_later_changes_nothing(here: Here, since: int) -> None:
+    if since:
+        here.carry(row(), PASSED, size=since)
+    anew = row(result="3" * 64, tags={"use": "now"})
+    here.carry(anew, BELOW, size=50, since=since)
+    assert here.carry(row(tags={"use": "before"}), PASSED, size=40, since=since) == [], "two processes took it over at once"
+    assert (here.row().state, here.row().tags) == (VersionState.REJECTED, {"use": "now"})
+    assert here.carry(row(result="4" * 64), PASSED, size=51, since=50) != []
+    assert here.row().state is VersionState.ELIGIBLE
+
+
+def test_a_record_that_took_the_place_of_a_longer_one_is_heard(here: Here) -> None:
+    here.carry(row(), PASSED, size=50)
+    assert here.carry(row(result="3" * 64), BELOW, size=20, since=50) != [], "it was read when 50 events were known"
+    assert here.row().state is VersionState.REJECTED
+    assert here.row().taken.size == 20
 
 
 def test_from_the_second_environment_to_the_third_it_is_new_again(here: Here) -> None:
@@ -474,6 +495,7 @@ def test_a_version_of_a_ledger_from_before_there_were_environments_is_one_that_w
     read = codec.decode(msgspec.json.encode(then), VersionRow)
     assert (read.origin, read.integration, read.checked) == ("", None, None)
     assert read == row(integration=None)
+    assert (read.taken.size, codec.decode(b"{}", Taken).size) == (0, 0)
 
 
 # with two environments on the disk
@@ -529,6 +551,23 @@ def test_what_answers_there_comes_with_all_that_it_is_made_of_and_a_rebuild_give
     there = [each.event for each in staging.ledger.read(0, 1_000)]
     taken = next(each.event for each in production.ledger.read(0, 1_000) if isinstance(each.event, VersionCarried))
     assert VersionIntegrated in kinds(there[: taken.size]), "what is said of its record was in it"
+
+
+def test_a_version_that_was_slow_to_copy_does_not_hide_what_another_process_took_over_meanwhile(both: tuple[Wired, Wired]) -> None:
+    staging, production = both
+    declared(production, "m")
+    answers_there(staging)
+    ports, before = production.acting(LOOP), production.ports.before
+    assert before is not None
+    slow = before.offer("m", "1.0.0")
+    assert (slow.since, slow.size, slow.root) == (0, staging.ledger.size(), staging.ledger.head().root.hex())
+    tell(staging, VersionNoted(**NAME, added=("fails at night",), dropped=(), tags={}, untagged=()))
+    follow(ports, "m")
+    size = production.ledger.size()
+    ports.ledger.execute(Carry(id="cmd_slow", actor="loop", offer=slow), decide_carry)
+    assert production.ledger.size() == size
+    assert [each.text for each in own(production).known] == ["fails at night"]
+    assert before.offer("m", "1.0.0").since == own(production).taken.size == staging.ledger.size()
 
 
 def test_what_failed_on_the_way_is_done_by_the_next_look_though_nothing_has_happened_there(both: tuple[Wired, Wired]) -> None:

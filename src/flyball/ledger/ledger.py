@@ -146,6 +146,11 @@ class SqlLedger:
         with self.database.reading() as connection:
             return nodes(connection, self.database)(0, 0) if read_head(connection, self.database).size else b""
 
+    def root(self, size: int) -> bytes:
+        """The root of the first `size` events, one at least. Raises Corrupt."""
+        with self.database.reading() as connection:
+            return merkle.root_of_first(nodes(connection, self.database), size)
+
     def personal(self, digest: str) -> str | None:
         """The personal text that an event holds the hash of; None where it was erased or never there. Raises Corrupt."""
         with self.database.reading() as connection:

@@ -50,7 +50,10 @@ ROOM: Final = 8 << 10
 
 
 class Offer(Record, frozen=True):
-    """A version as it stands in the environment `origin`, whose record had `size` events with this `root`. `what` is the result that it was judged by."""
+    """A version as it stands in the environment `origin`, whose record had `size` events with this `root`. `what` is the result that it was judged by.
+
+    `since`: of how many events of that record it was known here when this was read; 0 for a version that was not.
+    """
 
     origin: str
     row: VersionRow
@@ -58,6 +61,7 @@ class Offer(Record, frozen=True):
     what: RunResult
     size: int
     root: str
+    since: int = 0
 
 
 class Carry(Record, frozen=True):
@@ -151,7 +155,7 @@ def decide_carry(state: State, command: Carry, now: Instant) -> Sequence[Event] 
             why="they have one number and are made of different things",
             fix=f"train a new one in {offer.origin}",
         )
-    if not is_news(own, row, offer.origin):
+    if is_older(own, offer) or not is_news(own, row, offer.origin):
         return ()
     then = carried(own, row, offer.origin)
     anew = (own.result, own.gates_digest) != (row.result, row.gates_digest) or own.blanks != then.blanks
@@ -170,6 +174,13 @@ def is_news(own: VersionRow | None, there: VersionRow, origin: str) -> bool:
     if own.state in (VersionState.QUARANTINED, VersionState.DELETED):
         return False
     return (own.result, own.gates_digest) != (there.result, there.gates_digest) or carried(own, with_room(there), origin) != own
+
+
+def is_older(own: VersionRow, offer: Offer) -> bool:
+    """Whether what was read there later is here already, taken over while this was on its way. A record that is shorter than the one that was known
+    when it was read is no older one: it took its place, from a backup or as a new one.
+    """
+    return offer.size < own.taken.size != offer.since
 
 
 def with_room(row: VersionRow) -> VersionRow:

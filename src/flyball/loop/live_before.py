@@ -86,6 +86,8 @@ class EarlierEnvironment:
     def offer(self, model: str, version: str) -> Offer:
         """A version as it stands there. Raises NotFound, Unavailable, Conflict."""
         ref = f"{model}@{version}"
+        # before anything is read there: what another process takes over meanwhile is newer
+        own = self._own.state().get(VERSIONS, f"{model}/{version}")
         with self._looking() as ledger:
             state = ledger.state()
             row = state.get(VERSIONS, f"{model}/{version}")
@@ -93,9 +95,9 @@ class EarlierEnvironment:
             if row is None or run is None:
                 raise NotFound(f"{self._name} has no version {ref}", fix=f"flyball models list {model} --env {self._name}")
             what = codec.decode(self._blobs.get(row.result), RunResult)
-            # after what is taken from it, which is thus among its first `size` events
-            head = ledger.head()
-        return Offer(origin=self._name, row=row, run=run, what=what, size=head.size, root=head.root.hex())
+            root = ledger.root(state.size).hex()
+        since = own.taken.size if own is not None else 0
+        return Offer(origin=self._name, row=row, run=run, what=what, size=state.size, root=root, since=since)
 
     def copy(self, offer: Offer, blobs: Blobs) -> None:
         """Bring everything that a version is made of, and was judged by. Raises NotFound, Corrupt, Unavailable."""

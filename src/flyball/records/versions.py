@@ -277,12 +277,16 @@ class Written(Record, frozen=True):
 
 
 class Taken(Record, frozen=True):
-    """What the environment before said of a version when it was last looked at there. What is said here beside it is of this environment's own."""
+    """What the environment before said of a version when it was last looked at there. What is said here beside it is of this environment's own.
+
+    `size`: how many events its record had then (0: not noted).
+    """
 
     known: tuple[Known, ...] = ()
     tags: dict[str, str] = {}
     card: dict[str, Written] = {}
     deprecated: str = ""
+    size: int = 0
 
 
 class VersionRow(Record, frozen=True):

@@ -33,7 +33,6 @@ from flyball.records.versions import (
     ModelRow,
     RegisteredRow,
     Said,
-    Taken,
     UnsignedRow,
     VersionApproved,
     VersionDeleted,
@@ -101,7 +100,8 @@ def fold_carried(projection: Projection, recorded: Recorded) -> None:
     event = recorded.event
     assert isinstance(event, VersionCarried)
     key, row = _row(projection, event.model, event.version)
-    projection.put(VERSIONS, key, carried(row, event, event.origin))
+    row = carried(row, event, event.origin)
+    projection.put(VERSIONS, key, msgspec.structs.replace(row, taken=msgspec.structs.replace(row.taken, size=event.size)))
     put_run(projection, event.made_by)
     model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
     projection.put(MODELS, event.model, msgspec.structs.replace(model, last_attempt_at=max(model.last_attempt_at, event.made_by.queued_at)))
@@ -121,7 +121,7 @@ def carried(row: VersionRow, event: VersionCarried | VersionRow, origin: str) ->
         tags=_merged(row.tags, was.tags, event.tags),
         card=_merged(row.card, was.card, event.card),
         deprecated=event.deprecated if row.deprecated == was.deprecated else row.deprecated,
-        taken=Taken(known=event.known, tags=event.tags, card=event.card, deprecated=event.deprecated),
+        taken=msgspec.structs.replace(was, known=event.known, tags=event.tags, card=event.card, deprecated=event.deprecated),
     )
 
 
