@@ -25,9 +25,9 @@ def project(folder: Path) -> Wired:
     return open_project(folder)
 
 
-def tell(wired: Wired, *events: Event) -> None:
+def tell(wired: Wired, *events: Event, actor: str = "test") -> None:
     """Record events, whatever they are."""
-    command = Apply(id=wired.ports.clock.new_id("cmd"), actor="test", models=())
+    command = Apply(id=wired.ports.clock.new_id("cmd"), actor=actor, models=())
     wired.ledger.execute(command, lambda *_: events)
 
 

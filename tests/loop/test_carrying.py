@@ -20,6 +20,7 @@ from flyball.ledger.bounds import fits
 from flyball.ledger.projection import MemoryProjection
 from flyball.ledger.verify import verify
 from flyball.loop import lookup
+from flyball.loop.approvals import Approve, decide_approve
 from flyball.loop.backup import backup
 from flyball.loop.carrying import (
     Carry,
@@ -48,7 +49,7 @@ from flyball.records.environments import JUDGINGS, WANTED, JudgingWanted, Traini
 from flyball.records.estimates import Asked, Outcome, Verdict
 from flyball.records.integration import Integration
 from flyball.records.rollouts import RolloutMoved, RolloutPlanned, RolloutState
-from flyball.records.training import MODEL_RUNS, RUNS
+from flyball.records.training import MODEL_RUNS, RUNS, RunQueued, RunStarted, RunSucceeded
 from flyball.records.versions import (
     MODELS,
     UNSIGNED,
@@ -78,6 +79,7 @@ from flyball.records.versions import (
     Waiver,
     Written,
 )
+from flyball.registry import approvals
 from flyball.registry.fold import numbers
 from flyball.registry.rules import to_judge_anew
 from flyball.wiring import Wired, open_project
@@ -509,11 +511,11 @@ def both(tmp_path: Path) -> Iterator[tuple[Wired, Wired]]:
     production.close()
 
 
-def declared(production: Wired, *models: str, gates: str = "g") -> list[Any]:
+def declared(production: Wired, *models: str, gates: str = "g", actor: str = "test") -> list[Any]:
     for model in models:
         body = production.blobs.put(model.encode())
         digests = {"version_digest": "v", "policy_digest": "p", "gates_digest": gates, "code": "", "author": ""}
-        tell(production, DeclarationApplied(model=model, file="loop.py", body=body, **digests))
+        tell(production, DeclarationApplied(model=model, file="loop.py", body=body, **digests), actor=actor)
     return [each for _, each in production.ledger.state().scan(DECLARATIONS)]
 
 
@@ -759,6 +761,48 @@ def test_verdicts_follow_of_what_was_rolled_back_there_and_let_nothing_be_releas
     tell(staging, VersionNoted(model="m", version="1.1.0", added=(), dropped=(), tags={}, untagged=()))
     assert look(production) == []
     assert [type(each.event) for each in production.ledger.read(size, 9) if getattr(each.event, "version", "") == "1.0.0"] == []
+
+
+def test_who_is_an_author_there_is_one_here_and_does_not_approve(both: tuple[Wired, Wired]) -> None:
+    staging, production = both
+    answers_there(staging)
+    declared(production, "m", gates="h", actor="user:dan")
+    assert look(production) == []
+    assert own(production).taken.authors == ("test",), "who asked for the run"
+    # ben declares gates, by which it is judged anew there; the run that made it knows nothing of him
+    declared(staging, "m", gates="h", actor="user:ben")
+    what = result(own(staging).artifact, PASSED, ASKED)
+    anew = staging.blobs.put(codec.encode(what))
+    judging = RunQueued(run="run_z", model="m", trigger="evidence", reason="", spec=staging.blobs.put(b"spec z"), candidate_version="1.0.0")
+    tell(staging, judging, RunStarted(run="run_z", attempt=1), RunSucceeded(run="run_z", result=anew, version="1.0.0"), actor="loop")
+    tell(staging, VersionJudged(**NAME, verdicts=(PASSED, ASKED), result=anew, gates_digest="h"))
+    assert look(production) == []
+    assert own(production).state is VersionState.HELD
+
+    def approve(actor: str) -> Any:
+        command = Approve(id="c", actor=actor, **NAME, held=("approver",), reason="fine", result=own(production).result, what=what)
+        return decide_approve(production.ledger.state(), command, 10**15)
+
+    refused = approve("user:ben")
+    assert isinstance(refused, Refusal)
+    assert refused.what == "user:ben is the author of m@1.0.0, and cannot approve it"
+    assert kinds(approve("user:eve")) == [VersionApproved, VersionEligible]
+
+
+def test_who_is_an_author_in_the_first_of_three_is_one_in_the_last(tmp_path: Path) -> None:
+    first, second, third = environments(tmp_path / "p", "laboratory", "staging", "production")
+    for each in (second, third):
+        declared(each, "m")
+    answers_there(first)
+    declared(first, "m", actor="user:ben")
+    judging = RunQueued(run="run_z", model="m", trigger="evidence", reason="", spec=first.blobs.put(b"spec z"), candidate_version="1.0.0")
+    tell(first, judging, RunStarted(run="run_z", attempt=1), RunSucceeded(run="run_z", result=own(first).result, version="1.0.0"))
+    assert look(second) == []
+    tell(second, VersionDeployed(**NAME), ChampionChanged(**NAME, former="", rollback=False, reason=""), tried())
+    assert look(third) == []
+    assert "user:ben" in approvals.authors(third.ledger.state(), own(third))
+    for each in (first, second, third):
+        each.close()
 
 
 def test_what_is_deleted_there_or_in_quarantine_is_not_asked_for_and_no_verdicts_are_promised(both: tuple[Wired, Wired]) -> None:

@@ -52,7 +52,7 @@ ROOM: Final = 8 << 10
 class Offer(Record, frozen=True):
     """A version as it stands in the environment `origin`, whose record had `size` events with this `root`. `what` is the result that it was judged by.
 
-    `since`: of how many events of that record it was known here when this was read; 0 for a version that was not.
+    `authors`: whose yes does not count for it there. `since`: of how many events of that record it was known here when this was read; 0 for a version that was not.
     """
 
     origin: str
@@ -62,6 +62,7 @@ class Offer(Record, frozen=True):
     size: int
     root: str
     since: int = 0
+    authors: tuple[str, ...] = ()
 
 
 class Carry(Record, frozen=True):
@@ -130,6 +131,7 @@ def decide_carry(state: State, command: Carry, now: Instant) -> Sequence[Event] 
         tags=row.tags,
         card=row.card,
         deprecated=row.deprecated,
+        authors=offer.authors,
     )
     if own is None:
         registered = registry.register(

@@ -26,6 +26,7 @@ from flyball.records import codec
 from flyball.records.base import Event, State
 from flyball.records.training import RUNS, RunResult
 from flyball.records.versions import MODELS, VERSIONS, VersionRow
+from flyball.registry import approvals
 from flyball.serving.layout import state_folder
 from flyball.settings import read_settings
 from flyball.store.blobs import Blobs, LocalBlobs
@@ -95,9 +96,10 @@ class EarlierEnvironment:
             if row is None or run is None:
                 raise NotFound(f"{self._name} has no version {ref}", fix=f"flyball models list {model} --env {self._name}")
             what = codec.decode(self._blobs.get(row.result), RunResult)
+            authors = tuple(sorted(approvals.authors(state, row)))
             root = ledger.root(state.size).hex()
         since = own.taken.size if own is not None else 0
-        return Offer(origin=self._name, row=row, run=run, what=what, size=state.size, root=root, since=since)
+        return Offer(origin=self._name, row=row, run=run, what=what, size=state.size, root=root, since=since, authors=authors)
 
     def copy(self, offer: Offer, blobs: Blobs) -> None:
         """Bring everything that a version is made of, and was judged by. Raises NotFound, Corrupt, Unavailable."""

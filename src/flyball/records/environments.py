@@ -22,7 +22,7 @@ class VersionIntegrated(Event, frozen=True, tag="version.integrated"):
 class VersionCarried(Event, frozen=True, tag="version.carried"):
     """A version was taken over from the environment before this one, with the run that made it and what is known of it.
 
-    `integration` is what `origin` found when it tried it. `size` and `root` are the number of events of that environment's record then, and the
+    `integration` is what `origin` found when it tried it. `authors` are those whose yes does not count for it there, by four eyes. `size` and `root` are the number of events of that environment's record then, and the
     hash of their tree: whoever doubts what was taken over finds it there, and nowhere else.
     """
 
@@ -37,6 +37,7 @@ class VersionCarried(Event, frozen=True, tag="version.carried"):
     tags: dict[str, str] = {}
     card: dict[str, Written] = {}
     deprecated: str = ""
+    authors: tuple[str, ...] = ()
 
 
 class TrainingWanted(Event, frozen=True, tag="training.wanted"):

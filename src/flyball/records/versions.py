@@ -279,7 +279,7 @@ class Written(Record, frozen=True):
 class Taken(Record, frozen=True):
     """What the environment before said of a version when it was last looked at there. What is said here beside it is of this environment's own.
 
-    `size`: how many events its record had then (0: not noted).
+    `size`: how many events its record had then (0: not noted). `authors`: who had made it by then, there or before.
     """
 
     known: tuple[Known, ...] = ()
@@ -287,6 +287,7 @@ class Taken(Record, frozen=True):
     card: dict[str, Written] = {}
     deprecated: str = ""
     size: int = 0
+    authors: tuple[str, ...] = ()
 
 
 class VersionRow(Record, frozen=True):

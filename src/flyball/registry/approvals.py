@@ -25,8 +25,8 @@ NOBODY_ASKED = "a person's verdict"
 
 
 def authors(state: State, row: VersionRow) -> frozenset[str]:
-    """Who made the version: who asked for a run that gave it, and who declared what it was to do."""
-    found: set[str] = set()
+    """Who made the version, here and in the environments before: who asked for a run that gave it, and who declared what it was to do."""
+    found = set(row.taken.authors)
     for _, run in state.scan(MODEL_RUNS, f"{row.model}/"):
         if run.version == row.version:
             found |= {*run.declared_by, run.by}

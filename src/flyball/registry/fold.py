@@ -101,7 +101,9 @@ def fold_carried(projection: Projection, recorded: Recorded) -> None:
     assert isinstance(event, VersionCarried)
     key, row = _row(projection, event.model, event.version)
     row = carried(row, event, event.origin)
-    projection.put(VERSIONS, key, msgspec.structs.replace(row, taken=msgspec.structs.replace(row.taken, size=event.size)))
+    projection.put(
+        VERSIONS, key, msgspec.structs.replace(row, taken=msgspec.structs.replace(row.taken, size=event.size, authors=event.authors))
+    )
     put_run(projection, event.made_by)
     model = projection.get(MODELS, event.model) or ModelRow(model=event.model)
     projection.put(MODELS, event.model, msgspec.structs.replace(model, last_attempt_at=max(model.last_attempt_at, event.made_by.queued_at)))
