@@ -76,6 +76,18 @@ def test_a_version_whose_only_open_gate_is_waived_is_eligible(verdict: Verdict, 
     assert not isinstance(world.release_at(2), Refusal)
 
 
+def test_a_yes_to_a_version_that_failed_a_gate_is_told_what_comes_first_and_in_that_order_it_passes() -> None:
+    world = Waived(FAILED, RISK)
+    told = world.approve("ben")
+    assert isinstance(told, Refusal)
+    waive, approve = (told.fix.index(text) for text in ("flyball waive m@1.0.0 --gate", "flyball approve m@1.0.0"))
+    assert told.fix.index("train a better version") < waive < approve
+    world.waive("gil")
+    assert world.row.state is VersionState.HELD
+    world.approve("ben")
+    assert world.row.state is VersionState.ELIGIBLE
+
+
 def test_one_waiver_of_two_leaves_the_version_rejected() -> None:
     world = Waived(FAILED, Verdict(check="roc_auc ≥ 0.9", outcome=Outcome.FAIL))
     world.waive()

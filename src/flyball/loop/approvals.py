@@ -25,7 +25,7 @@ from flyball.records.training import RunResult
 from flyball.records.versions import VERSIONS, Said, VersionApproved, VersionDenied, VersionRow, VersionState
 from flyball.registry import approvals
 from flyball.registry import rules as registry
-from flyball.registry.mends import Whom
+from flyball.registry.mends import Whom, mends
 from flyball.registry.states import RELEASED
 
 
@@ -139,7 +139,7 @@ def _not_open(state: State, row: VersionRow) -> Refusal | None:
             code="refused",
             what=f"{ref} is rejected",
             why="a person's yes lifts no gate that failed, and no person's no",
-            fix=f"train a better version: flyball train {row.model}",
+            fix=mends(row),
         )
     # gates that were declared anew may ask for a person after it was released
     asks = row.state in RELEASED and bool(approvals.asked(row.verdicts))
