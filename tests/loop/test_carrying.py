@@ -763,6 +763,32 @@ def test_verdicts_follow_of_what_was_rolled_back_there_and_let_nothing_be_releas
     assert [type(each.event) for each in production.ledger.read(size, 9) if getattr(each.event, "version", "") == "1.0.0"] == []
 
 
+def test_what_is_given_up_there_is_said_though_another_one_cannot_be_taken_over(both: tuple[Wired, Wired]) -> None:
+    staging, production = both
+    serving(staging, production)
+    newer = staging.ledger.state().get(VERSIONS, "m/1.1.0")
+    assert newer is not None
+    staging.blobs.path(newer.artifact).rename(staging.root / "away")
+    tell(staging, VersionRetired(**NAME, why="replaced"), VersionQuarantined(**NAME, reason="wrong labels"))
+    assert [type(each) for each in look(production)] == [NotFound]
+    assert own(production).deprecated == "staging has put it in quarantine: wrong labels"
+
+
+def test_what_has_its_number_in_a_record_that_was_made_anew_says_nothing_of_it(tmp_path: Path) -> None:
+    staging, production = environments(tmp_path / "p", "staging", "production")
+    serving(staging, production)
+    assert look(production) == []
+    staging.close()
+    shutil.rmtree(tmp_path / "p/.flyball/env/staging")
+    again = open_project(tmp_path / "p", "staging")
+    tell(again, *made(again.blobs, kind="of another record")[:4], VersionQuarantined(**NAME, reason="it leaks"))
+    size = production.ledger.size()
+    assert look(production) == []
+    assert (own(production).deprecated, production.ledger.size()) == ("", size)
+    for each in (again, production):
+        each.close()
+
+
 def test_who_is_an_author_there_is_one_here_and_does_not_approve(both: tuple[Wired, Wired]) -> None:
     staging, production = both
     answers_there(staging)

@@ -117,7 +117,7 @@ def decide_carry(state: State, command: Carry, now: Instant) -> Sequence[Event] 
     offer = command.offer
     row, own = with_room(offer.row), state.get(VERSIONS, f"{offer.row.model}/{offer.row.version}")
     tried = row.integration or (own.checked if own is not None else None)
-    if tried is None or (unchecked(row) and not is_known(own, offer.origin)):
+    if tried is None or (unchecked(row) and not is_known(own, row, offer.origin)):
         return Refusal(code="not-checked", what=f"{offer.origin} has not checked {row.model}@{row.version}", why=unchecked(row))
     event = VersionCarried(
         model=row.model,
@@ -164,9 +164,11 @@ def decide_carry(state: State, command: Carry, now: Instant) -> Sequence[Event] 
     return (event, _judged(then, offer, now)) if anew else (event,)
 
 
-def is_known(own: VersionRow | None, origin: str) -> bool:
-    """Whether a version was taken over from `origin`: what is said of it there follows from then on, wherever it stands there."""
-    return own is not None and own.origin == origin
+def is_known(own: VersionRow | None, there: VersionRow, origin: str) -> bool:
+    """Whether a version was taken over from `origin`: what is said of it there follows from then on, wherever it stands there. Nothing of one that
+    has its number by now, in a record that was made anew.
+    """
+    return own is not None and (own.origin, own.artifact) == (origin, there.artifact)
 
 
 def is_news(own: VersionRow | None, there: VersionRow, origin: str) -> bool:
@@ -332,11 +334,14 @@ def follow(ports: Ports, model: str) -> None:
     state = ports.ledger.state()
     with away():
         wanted = (row.version for _, row in state.scan(JUDGINGS, f"{model}/"))
-        for there in ports.before.rows(model, (*lookup.in_play(state, lookup.roles(state, model)), *wanted)):
+        rows = ports.before.rows(model, (*lookup.in_play(state, lookup.roles(state, model)), *wanted))
+        # what was given up does not wait for what cannot be taken over
+        for there in rows:
             heed(ports, there)
+        for there in rows:
             own, name = state.get(VERSIONS, f"{model}/{there.version}"), ports.before.name
             # of what was deleted there, all that was said was said before, and its evidence may be gone
-            follows = there.state is not VersionState.DELETED if is_known(own, name) else not unchecked(there)
+            follows = there.state is not VersionState.DELETED if is_known(own, there, name) else not unchecked(there)
             if follows and is_news(own, there, name):
                 _take(ports, ports.before, ports.before.offer(model, there.version), LOOP)
                 # what a person said against it there, and says no more, may have stood in its place
@@ -346,6 +351,9 @@ def follow(ports: Ports, model: str) -> None:
 def heed(ports: Ports, there: VersionRow) -> None:
     """Have a version here be advised against while it is given up in the environment before."""
     assert ports.before is not None, "nothing comes before"
+    own = ports.ledger.state().get(VERSIONS, f"{there.model}/{there.version}")
+    if not is_known(own, there, ports.before.name):
+        return
     command = Heed(
         id=ports.clock.new_id("cmd"),
         actor=ACTOR,
