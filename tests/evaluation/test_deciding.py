@@ -70,3 +70,15 @@ def test_too_few_rows_leave_it_to_the_costs_and_say_so():
     assert found.cost is None
     y, chance = np.zeros(5_000), np.full(5_000, 0.1)
     assert "0 positive, are too few" in decide(y, chance, COSTS).why
+
+
+def test_where_a_miss_is_dear_a_half_without_one_shows_nothing():
+    """2% positives, a miss a hundred times as dear: in a third of such halves no positive is missed at a higher threshold, and costs would seem lower."""
+    costs = {"false_positive": 1.0, "false_negative": 100.0}
+    shown = 0
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        chance = random.beta(0.04, 1.96, 3_000)
+        y = (random.random(3_000) < chance).astype(float)
+        shown += "is shown" not in (found := decide(y, chance, costs)).why and "too few" not in found.why
+    assert shown <= 6

@@ -144,3 +144,45 @@ def test_a_version_that_is_looked_at_eight_times_as_its_rows_come(check: Check) 
     # each look at the first one's level would let another .055 to .07 pass
     assert passed[:, 0].mean() <= MOST
     assert passed.any(axis=1).mean() - passed[:, 0].mean() <= 0.02
+
+
+def by_entity(sizes: np.ndarray, *, bearing: float = 1.0):
+    """Entities of these sizes, each with a share of right answers of its own; only the first `bearing` of them have positives."""
+    of = np.repeat(np.arange(sizes.size), sizes)
+    positive = (of < bearing * sizes.size).astype(int)
+
+    def make(random: np.random.Generator) -> pl.DataFrame:
+        new, old = (random.random(of.size) < random.beta(2 * share, 2 * (1 - share), sizes.size)[of] for share in (0.85, 0.9))
+        frame = {"y": positive, "value": np.where(new, positive, 1 - positive), "champion_value": np.where(old, positive, 1 - positive)}
+        return pl.DataFrame(frame | {"who": of})
+
+    return make
+
+
+ZIPF = np.maximum(1, np.round(6_000 / np.arange(1, 301) / np.sum(1 / np.arange(1, 301)))).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("check", "make"),
+    [
+        (ACCURACY.lower >= 0.85, by_entity(np.full(100, 20))),
+        (fb.champion - 0.05 <= ACCURACY, by_entity(np.full(100, 20))),
+        (RECALL.lower >= 0.85, by_entity(np.full(120, 10), bearing=0.5)),
+        # few large entities, or few that have what the metric rests on, say as little as few
+        (ACCURACY.lower >= 0.85, by_entity(ZIPF)),
+        (fb.champion - 0.05 <= ACCURACY, by_entity(ZIPF)),
+        (RECALL.lower >= 0.85, by_entity(np.full(100, 10), bearing=0.05)),
+    ],
+)
+def test_entities_of_any_sizes(check: Check, make) -> None:
+    assert passes(check, make, group="who") <= MOST
+
+
+def test_entities_of_unlike_sizes_say_so() -> None:
+    frame = by_entity(ZIPF)(np.random.default_rng(0))
+    found = judge([ACCURACY.lower >= 0.5], Holdout(frame, "binary", classes=(0, 1), group="who"))[0]
+    assert found.outcome is Outcome.INSUFFICIENT
+    assert "300 entities say as much as 24 of one size < 30" in found.why
+    few = by_entity(np.full(100, 10), bearing=0.05)(np.random.default_rng(0))
+    found = judge([RECALL.lower >= 0.5], Holdout(few, "binary", classes=(0, 1), group="who"))[0]
+    assert "5 entities < 30 have what recall rests on" in found.why

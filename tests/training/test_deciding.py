@@ -125,7 +125,7 @@ def test_a_version_is_judged_anew_at_the_prices_of_now_and_keeps_its_threshold(m
     gate = "cost_per_1000 ≤ 5000 EUR"
     assert {each.check: each.outcome for each in done.result.verdicts}[gate] is Outcome.PASS
     dear = project.model.replace(costs={"false_positive": "100 EUR", "false_negative": "900 EUR"})
-    found = judged(dear, done.holdout, done.result, candidate=done.predictor)
+    found = judged(project.spec(), dear, done.holdout, done.result, candidate=done.predictor)
     assert {each.check: each.outcome for each in found.verdicts}[gate] is Outcome.FAIL
     assert found.metrics["cost_per_1000"].value == pytest.approx(100 * done.result.metrics["cost_per_1000"].value)
     assert found.signature == done.result.signature

@@ -12,6 +12,7 @@ import polars as pl
 
 from flyball.declare.metrics import CLASSES
 from flyball.errors import BadInput
+from flyball.stats import clusters
 from flyball.stats.logspace import Floats
 
 Label = int | float | str | bool
@@ -57,10 +58,14 @@ class Answers:
         parts = [self.score] if self.task == "binary" else [self.score[self.y == each] for each in np.unique(self.y)]
         return all(np.unique(part).size == 1 for part in parts)
 
-    @property
-    def units(self) -> int:
-        """Independent units: rows, or clusters where rows share an entity."""
-        return self.n if self.groups is None else int(np.unique(self.groups).size)
+    def entities(self, among: Floats | None = None) -> tuple[int, float]:
+        """How many entities share the rows, and how many of one size would say as much, counting in each what its rows are of `among` (shape (n,);
+        None: its rows).
+        """
+        assert self.groups is not None, "rows share no entity"
+        _, codes = np.unique(self.groups, return_inverse=True)
+        sizes = np.bincount(codes, weights=among).astype(np.float64)
+        return int(np.count_nonzero(sizes)), clusters.alike(sizes)
 
     def take(self, rows: Rows) -> Answers:
         """These rows alone."""

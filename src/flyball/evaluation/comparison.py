@@ -56,8 +56,16 @@ def too_little(name: str, found: Answers) -> str:
         return rows.why
     if rows.denominator < LEAST_DENOMINATOR:
         return f"{name} rests on {rows.denominator} {'rows' if found.lists is None else 'lists'} < {LEAST_DENOMINATOR}"
-    if found.groups is not None and found.units < LEAST_CLUSTERS:
-        return f"{found.units} entities < {LEAST_CLUSTERS}"
+    return "" if found.groups is None else _too_few_entities(name, found, rows.among)
+
+
+def _too_few_entities(name: str, found: Answers, among: Floats | None) -> str:
+    """Why the entities that share the rows are too few, counting those of what the metric divides by; a few large ones say little more than few."""
+    entities, alike = found.entities(among)
+    if entities < LEAST_CLUSTERS:
+        return f"{entities} entities < {LEAST_CLUSTERS}" + ("" if among is None else f" have what {name} rests on")
+    if round(alike) < LEAST_CLUSTERS:
+        return f"{entities:,} entities say as much as {alike:.0f} of one size < {LEAST_CLUSTERS}: a few have most of what {name} rests on"
     return ""
 
 

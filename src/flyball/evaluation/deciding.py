@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from flyball.declare.costs import threshold_of
 from flyball.records.evaluation import Decision
-from flyball.stats import clusters
-from flyball.stats.intervals import t_interval
+from flyball.stats import clusters, unseen
 from flyball.stats.logspace import Floats
+from flyball.stats.unseen import Unseen
 
 FEWEST, FEWEST_OF_A_CLASS = 200, 30
 FEWEST_CLUSTERS = 30
@@ -40,7 +40,10 @@ def decide(y: Floats, score: Floats, costs: Mapping[str, float], groups: npt.NDA
     at = cheapest(y[first], score[first], costs)
     saved = _costs(y[~first], score[~first], star, costs) - _costs(y[~first], score[~first], at, costs)
     mean = clusters.mean(saved, None if groups is None else numbers[~first])
-    shown = mean.value > 0 and t_interval(mean.value, mean.se, mean.df, 0.90).low >= 0
+    # an error of the dearer kind that the half does not have may be the one that matters
+    dearest = max(costs.values())
+    rows = Unseen(dearest / saved.size, dearest / mean.units)
+    shown = mean.value > 0 and unseen.interval(mean, rows, 0.90).low >= 0
     why = (
         "cheaper than what costs say of probabilities, picked and shown on different halves of the validation rows"
         if shown

@@ -31,6 +31,7 @@ class RowValues(NamedTuple):
     """`values`: shape (n,), empty where the metric is not defined and `why` says the reason; `denominator`: rows (of a ranking: lists) the metric
     divides by. `note`: what a reader of the number should know, such as what was left out. `wrong`: what a row that goes wrong costs, in the
     metric's units: 1 of a share, of a loss what a row loses here (the root of the mean square), of a score at least what tossing a coin loses.
+    `among`: shape (n,), how much each row is of what the metric divides by; None: all are alike.
     """
 
     values: Floats
@@ -38,6 +39,7 @@ class RowValues(NamedTuple):
     why: str = ""
     note: str = ""
     wrong: float = 1.0
+    among: Floats | None = None
 
 
 class Counted(NamedTuple):
@@ -81,7 +83,7 @@ def _ratio(top: Floats, bottom: Floats, what: str) -> RowValues:
     if total == 0:
         return _undefined(f"there are no {what}")
     value = float(top.sum()) / total
-    return RowValues(value + (top - value * bottom) * (top.size / total), round(total))
+    return RowValues(value + (top - value * bottom) * (top.size / total), round(total), among=bottom)
 
 
 def in_top(score: Floats, share: float) -> Floats:
@@ -117,7 +119,8 @@ def _scored(name: str, answers: Answers, score: Floats) -> RowValues:
     positives = int(y.sum())
     if positives in (0, answers.n):
         return _undefined("all rows are of one class")
-    return RowValues(delong.influence(y == 1, score), min(positives, answers.n - positives))
+    rarer = y if 2 * positives <= answers.n else 1 - y
+    return RowValues(delong.influence(y == 1, score), min(positives, answers.n - positives), among=rarer)
 
 
 def _classes(name: str, answers: Answers) -> RowValues:
@@ -168,7 +171,7 @@ def _lists(name: str, answers: Answers) -> RowValues:
     value = float(found.values[counted].mean())
     share = np.where(counted, found.values - value, 0.0) * (answers.n / count) / found.sizes
     note = f"{empty:,} of {count + empty:,} lists have no relevant item and are left out" if empty else ""
-    return RowValues(value + share[found.list_of], count, note=note)
+    return RowValues(value + share[found.list_of], count, note=note, among=(counted / found.sizes)[found.list_of])
 
 
 def row_values(name: str, answers: Answers) -> RowValues:

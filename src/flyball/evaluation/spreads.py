@@ -20,7 +20,7 @@ class Spread(NamedTuple):
 
 def of(name: str, found: Answers, rows: RowValues) -> Spread:
     """The spread of a metric that is defined on these rows: DeLong's of AUC, else that of the rows, or of the entities that they share."""
-    mean = clusters.mean(rows.values, found.groups)
+    mean = clusters.mean(rows.values, found.groups, rows.among)
     if name == "roc_auc" and found.groups is None and found.score is not None:
         mean = mean._replace(se=delong.auc(found.y == 1, found.score).se, df=math.inf)
     return Spread(mean, unseen(mean.units, rows))
@@ -29,7 +29,7 @@ def of(name: str, found: Answers, rows: RowValues) -> Spread:
 def of_difference(name: str, new: Answers, old: Answers, times: float) -> Spread:
     """The same of new − times × old on the same rows, in which the metric is defined for both."""
     first, second = row_values(name, new), row_values(name, old)
-    mean = clusters.mean(first.values - times * second.values, new.groups)
+    mean = clusters.mean(first.values - times * second.values, new.groups, first.among)
     if name == "roc_auc" and new.groups is None and new.score is not None and old.score is not None:
         mean = mean._replace(se=delong.paired(new.y == 1, new.score, old.score, times=times).se, df=math.inf)
     return Spread(mean, unseen(mean.units, first, second))

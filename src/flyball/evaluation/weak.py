@@ -90,11 +90,14 @@ class _Half(NamedTuple):
         if self.shares and self.groups is None:
             count = float(self.loss[inside].sum())
             return float(bdtrc(count - 1, n, (n * here + m * rest) / (n + m)))
-        # the difference of the means as a mean of its own: rows that share an entity then count as one
+        # the difference of the means as a mean of its own: rows that share an entity then count as one, and a part has no more of them than it has
+        units = n if self.groups is None else clusters.alike(np.unique(self.groups[inside], return_counts=True)[1].astype(np.float64))
         difference = (inside * (self.loss - here) / n - outside * (self.loss - rest) / m)[among]
         spread = clusters.mean(difference, None if self.groups is None else self.groups[among])
         se = spread.se * difference.size
-        return float(stdtr(max(1, min(spread.df, n - 1)), -(here - rest) / se)) if se > 0 else 0.0
+        if units < 2:
+            return 1.0
+        return float(stdtr(min(spread.df, units - 1), -(here - rest) / se)) if se > 0 else 0.0
 
 
 @dataclass(frozen=True)

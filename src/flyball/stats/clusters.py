@@ -28,10 +28,23 @@ class Mean(NamedTuple):
     third: float = 0.0
 
 
-def mean(values: Floats, groups: npt.NDArray[np.int64] | None = None) -> Mean:
-    """Mean of `values`, shape (n,), n ≥ 1. `groups`: shape (n,), the cluster number (≥ 0) of each row; None: rows are independent.
+def alike(sizes: Floats) -> float:
+    """How many clusters of one size say as much as clusters of these sizes, which are 0 or more: (Σd)²/Σd². 0 of none.
 
-    Raises ValueError for no rows.
+    Source: Kish (1965).
+
+    >>> alike(np.array([10.0, 10.0, 10.0])), round(alike(np.array([98.0, 1.0, 1.0])), 2)
+    (3.0, 1.04)
+    """
+    squares = float(sizes @ sizes)
+    return float(sizes.sum()) ** 2 / squares if squares > 0 else 0.0
+
+
+def mean(values: Floats, groups: npt.NDArray[np.int64] | None = None, among: Floats | None = None) -> Mean:
+    """Mean of `values`, shape (n,), n ≥ 1. `groups`: shape (n,), the cluster number (≥ 0) of each row; None: rows are independent. `among`: shape (n,),
+    what each row is of what the mean divides by, such as 1.0 for a positive; None: all count alike.
+
+    Clusters of unlike sizes have the degrees of freedom of as many of one size as say as much. Raises ValueError for no rows.
 
     >>> mean(np.array([1.0, 1.0, 3.0, 3.0]), np.array([0, 0, 1, 1])).se
     1.0
@@ -47,11 +60,12 @@ def mean(values: Floats, groups: npt.NDArray[np.int64] | None = None) -> Mean:
         _, codes = np.unique(groups, return_inverse=True)
         sums = np.bincount(codes, weights=sums).astype(np.float64)
     units = sums.size
+    df = units - 1.0 if groups is None else min(units, alike(np.bincount(codes, weights=among).astype(np.float64))) - 1
     # values near the end of the floating-point range have a spread beyond it: an infinite standard error says so
     with np.errstate(over="ignore"):
         squares = float(sums @ sums)
     se = math.sqrt(squares * units / (units - 1)) / n if units > 1 else math.inf
-    return Mean(centre, se, units - 1, units, _third(sums) / n)
+    return Mean(centre, se, df, units, _third(sums) / n)
 
 
 def _third(sums: Floats) -> float:
