@@ -103,3 +103,10 @@ def test_whoever_may_say_yes_is_named_and_what_passed_asks_for_nothing() -> None
 
 def test_versions_are_made_where_they_come_from() -> None:
     assert "then flyball train m --env staging" in mends(held(FEW_ROWS, origin="staging"))
+
+
+@pytest.mark.parametrize("state", [VersionState.DEPLOYED, VersionState.RETIRED])
+def test_what_was_released_is_not_said_to_be_judged_again(state: VersionState) -> None:
+    said = mends(msgspec.structs.replace(held(FEW_ROWS), state=state))
+    assert "what was released once is not judged again as rows come: declare a longer hold-out, then flyball train m" in said
+    assert ROWS not in said

@@ -11,6 +11,7 @@ from flyball.evaluation.suites import of_learned
 from flyball.records.estimates import Outcome, Verdict
 from flyball.records.identity import Role
 from flyball.records.versions import VersionRow
+from flyball.registry.states import RELEASED
 from flyball.registry.told import count
 
 Whom = Callable[[Sequence[str]], str]
@@ -97,7 +98,9 @@ def _of_runs(row: VersionRow, open_: Sequence[Verdict], *, grows: bool) -> Itera
             yield f"flyball runs show {row.run}{_there(row)} says why {names[0]} was not measured; then {train}"
         else:
             rows = True
-    if rows and grows:
+    if rows and row.state in RELEASED:
+        yield f"what was released once is not judged again as rows come: declare a longer hold-out, then {train}"
+    elif rows and grows:
         yield f"it is judged again as labelled rows come; or declare a longer hold-out, then {train}"
     elif rows:
         yield f"no row that comes judges it again, for a share of the rows is held out: bring more rows, or declare a larger share, then {train}"
