@@ -16,6 +16,7 @@ from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.estimates import Asked, Outcome, Verdict
 from flyball.records.models import Field, Signature
 from flyball.records.rollouts import ROLLOUTS, RolloutRow, RolloutState
+from flyball.records.serving import ROUTES, ModelRoute, RouteRow
 from flyball.records.training import RUNS, RunRow, RunState
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
 
@@ -209,6 +210,14 @@ def test_a_rollout_that_stands_says_why_and_what_lets_it_go_on(state: RolloutSta
     for found, says in ((told(world(rollout=state)), alone), (told(world(rollout=state), up=True), up)):
         assert len(found) == bool(says)
         assert not says or (found[0].startswith("rollout ro_1: 1.1.0 ") and says in found[0])
+
+
+def test_a_first_release_that_may_not_answer_says_so() -> None:
+    state = world(rollout=RolloutState.WARMING)
+    state.put(ROUTES, "m", RouteRow(epoch=1, route=ModelRoute(signature=Signature(task="binary", fields=()), arms=()), desired_at=0))
+    [line] = told(state, up=True)
+    assert "1.1.0 is released, and may not answer yet" in line
+    assert "flyball rollouts abort ro_1" in line
 
 
 def test_all_of_a_model_that_waits_is_told_at_once() -> None:

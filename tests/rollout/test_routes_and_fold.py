@@ -5,11 +5,11 @@ from flyball.declare.checks import champion, metric
 from flyball.declare.policy import Rollout
 from flyball.errors import Conflict
 from flyball.records.base import Recorded
-from flyball.records.models import Signature
+from flyball.records.models import Field, Signature
 from flyball.records.rollouts import EVENTS, MODEL_ROLLOUTS, ROLLOUTS, RolloutState
 from flyball.records.versions import MODELS, ModelRow
 from flyball.rollout.fold import FOLDS
-from flyball.rollout.routes import route
+from flyball.rollout.routes import narrow, route, withheld
 from flyball.rollout.rules import plan
 from flyball.rollout.states import TERMINAL, TRANSITIONS
 
@@ -68,6 +68,14 @@ def test_without_a_champion_the_first_version_answers_alone(play):
     assert route("", first, lookup) is None
     warming = msgspec.structs.replace(first, state=RolloutState.WARMING)
     assert arms(route("", warming, lookup)) == ([("1.1.0", "champion", 10_000)], [], "ro_1")
+
+
+def test_a_first_version_that_is_held_is_asked_nothing(play):
+    row = play(STEPS, champion_version="").row
+    assert arms(withheld(row, lookup)) == ([], [("1.1.0", "shadow")], "ro_1")
+    fields = tuple(Field(name=f"a_rather_long_name_{place}", type="float") for place in range(1_000))
+    wide = withheld(row, lambda version: (f"blob-{version}", Signature(task="binary", fields=fields)))
+    assert (narrow(wide).signature.fields, narrow(wide).signature_of) == ((), "blob-1.1.0")
 
 
 class Rows:

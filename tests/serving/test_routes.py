@@ -68,6 +68,25 @@ def test_nothing_is_routed_to_a_worker_before_it_is_ready(layout: Layout) -> Non
     assert list(json.loads(layout.routes.read_bytes())["table"]["models"]) == ["a"]
 
 
+def test_a_model_that_nobody_may_ask_has_a_worker_and_no_route(layout: Layout) -> None:
+    arm = Arm(version="1.0.0", role="shadow", artifact="1.0.0-hash")
+    silent = RouteTable(epoch=2, models={"a": ModelRoute(signature=SIGNATURE, arms=(), shadows=(arm,))})
+    reconciler = FileRoutes(layout.root)
+    reconciler.desire(silent, now())
+    acknowledge(layout, "g0", "g1")
+    assert wanted(layout) == {"a@1.0.0"}
+    assert (reconciler.status().epoch, reconciler.status().waiting) == (2, ("a",))
+    ready(layout, "a", "1.0.0")
+    reconciler.desire(silent, now())
+    assert (reconciler.status().epoch, reconciler.status().waiting) == (2, ())
+    reconciler.desire(table(3, a="1.0.0"), now())
+    assert list(json.loads(layout.routes.read_bytes())["table"]["models"]) == ["a"]
+    reconciler.desire(silent, now())
+    file = json.loads(layout.routes.read_bytes())
+    assert (file["table"]["models"], file["starting"]) == ({}, {})
+    assert wanted(layout) == {"a@1.0.0"}
+
+
 def test_gateways_are_told_of_a_model_whose_first_route_waits_for_its_worker(layout: Layout) -> None:
     def starting() -> dict[str, str]:
         return json.loads(layout.routes.read_bytes())["starting"]

@@ -207,7 +207,10 @@ def _way_out(active: RolloutRow) -> str:
 def decide_move(
     state: State, command: MoveRollout, now: Instant, *, model: Model, folds: Folds, signatures: Signatures, new_id: Callable[[str], str]
 ) -> Sequence[Event] | Refusal:
-    """One arrow of the rollout's state machine at most, on the evidence given. A guard that fires opens an incident."""
+    """One arrow of the rollout's state machine at most, on the evidence given. A guard that fires opens an incident.
+
+    A first release that is held while its worker starts does not answer until it may go on.
+    """
     row = state.get(ROLLOUTS, command.rollout)
     if row is None or row.state not in ACTIVE:
         return ()
@@ -222,8 +225,10 @@ def decide_move(
         label_delay=label_delay(model),
     )
     moved = rollout.decide(row, model.rollout, command.evidence, facts)
-    if moved is None:
+    if moved is None and (row.champion or row.state is not RolloutState.WARMING):
         return ()
+    if moved is None:
+        return with_route(state, [], now, model=model, folds=folds, signatures=signatures, held=facts.frozen_by)
     if moved.target == RolloutState.FAILED and command.why_not_ready:
         moved = move(row, moved.target, command.why_not_ready)
     events: list[Event] = [moved, *_champion(state, row, moved)]
@@ -372,8 +377,13 @@ def _champion(state: State, row: RolloutRow, moved: RolloutMoved) -> list[Event]
     return []
 
 
-def with_route(state: State, events: list[Event], now: Instant, *, model: Model, folds: Folds, signatures: Signatures) -> Sequence[Event]:
-    """Add what follows from the events: the new desired route, and the versions that enter or leave it."""
+def with_route(
+    state: State, events: list[Event], now: Instant, *, model: Model, folds: Folds, signatures: Signatures, held: str | None = None
+) -> Sequence[Event]:
+    """Add what follows from the events: the new desired route, and the versions that enter or leave it.
+
+    `held`: why a first release may not answer yet, empty where it may; None: as it was.
+    """
     then = after(state, events, folds, now)
     name = model.name
     row = then.get(MODELS, name) or ModelRow(model=name)
@@ -388,13 +398,17 @@ def with_route(state: State, events: list[Event], now: Instant, *, model: Model,
         artifact = version(number).artifact
         return artifact, signatures(artifact)
 
+    before = then.get(ROUTES, name)
+    silent = bool(held) if held is not None else before is not None and not before.route.arms
     fallback = model.fallback if isinstance(model.fallback, int | float | str | bool) else None
-    route = routes.route(row.champion, active, lookup, fallback=fallback)
+    if silent and active is not None and active.state is RolloutState.WARMING and not active.champion:
+        route: ModelRoute | None = routes.withheld(active, lookup)
+    else:
+        route = routes.route(row.champion, active, lookup, fallback=fallback)
     if route is not None and any(field.name == model.rollout.sticky for field in route.signature.fields):
         route = msgspec.structs.replace(route, sticky=model.rollout.sticky)
     if route is not None:
         route = routes.narrow(msgspec.structs.replace(route, warm=_warm(row, route, lookup)))
-    before = then.get(ROUTES, name)
     if (before.route if before else None) == route:
         return events
     epochs = then.get(EPOCHS, "routes")

@@ -184,7 +184,7 @@ class ReplayEvidence:
         watch, route = watches.get(self._model.name), self._routes.table.models.get(self._model.name)
         low, high = (int(np.searchsorted(self._moments, moment, side="right")) for moment in (cursor.until, until))
         after = Cursor(until=until)
-        if watch is None or route is None:
+        if watch is None or route is None or not route.arms:
             return Batch(until=until), after
         if self._folder is None:
             self._folder = Folder(watch)

@@ -15,6 +15,7 @@ from flyball.records.base import Record, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome, Verdict
 from flyball.records.rollouts import RolloutRow, RolloutState
+from flyball.records.serving import ROUTES
 from flyball.records.training import RunState
 from flyball.records.versions import VERSIONS, VersionRow, VersionState
 from flyball.registry.mends import mends
@@ -43,7 +44,10 @@ def waiting(state: State, model: str, *, up: bool, library: Library) -> tuple[Wa
         row = roles(state, model)
         version = state.get(VERSIONS, f"{model}/{row.newest}") if row.newest else None
         rollout = active_rollout(state, model) if row.rollout else None
-        found = (version and _version(state, version, library), _failed(state, model, row.last_run), rollout and _stands(rollout, up=up))
+        route = state.get(ROUTES, model) if rollout else None
+        silent = route is not None and not route.route.arms
+        stands = rollout and _stands(rollout, up=up, silent=silent)
+        found = (version and _version(state, version, library), _failed(state, model, row.last_run), stands)
     except Corrupt as error:
         return (Waiting("unread", model, "", error.what, error.fix),)
     return tuple(each for each in found if each)
@@ -92,8 +96,8 @@ def _failed(state: State, model: str, last_run: str) -> Waiting | None:
     return Waiting("failed", model, run.run, f"{whose}{_short(run.why) or 'no reason was left'}", f"flyball runs show {run.run}")
 
 
-def _stands(row: RolloutRow, *, up: bool) -> Waiting | None:
-    """A rollout that a person or something that was seen holds, or that needs processes which do not run."""
+def _stands(row: RolloutRow, *, up: bool, silent: bool) -> Waiting | None:
+    """A rollout that a person or something that was seen holds, or that needs processes which do not run. `silent`: nobody answers as long as it does."""
     shown, start = f"flyball rollouts show {row.rollout}", "flyball up"
     what, step = {
         RolloutState.PAUSED: (f"is paused: {_short(row.why)}", f"flyball rollouts resume {row.rollout}"),
@@ -104,6 +108,9 @@ def _stands(row: RolloutRow, *, up: bool) -> Waiting | None:
     }.get(row.state, ("", ""))
     if row.state is RolloutState.ROLLING_BACK and up:
         what, step = f"goes back to {row.champion}, not in force everywhere yet", shown
+    elif silent and row.state is RolloutState.WARMING:
+        what = "is released, and may not answer yet: its gates do not hold by now, it is advised against, or an incident freezes releases"
+        step = f"flyball models show {row.model}@{row.version} says what stops it; flyball rollouts abort {row.rollout} gives it up"
     elif up and row.state in (RolloutState.PLANNED, RolloutState.WARMING):
         return None
     return Waiting("rollout", row.model, row.rollout, f"{row.version} {what}", step) if what else None

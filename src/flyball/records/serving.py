@@ -17,7 +17,8 @@ class Arm(Record, frozen=True):
 
 
 class ModelRoute(Record, frozen=True):
-    """How one model's requests go. Arms' weights sum to 10,000. `salt` is the rollout id while there is one.
+    """How one model's requests go. Arms' weights sum to 10,000; a first release that may not answer yet has no arms, and a worker as a shadow. `salt`
+    is the rollout id while there is one.
 
     `sticky` names the request field whose value is the key of a caller who gives none. `warm` are versions whose workers run and
     get no requests. In an event a signature too large for it is left in the manifest `signature_of`, the first arm's.

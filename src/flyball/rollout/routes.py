@@ -62,11 +62,18 @@ def route(
     return ModelRoute(signature=signature, arms=arms, shadows=shadows, salt=row.rollout, fallback=fallback)
 
 
+def withheld(row: RolloutRow, lookup: Lookup) -> ModelRoute:
+    """The route of a first release that may not answer yet, while its worker starts or waits: it is asked nothing."""
+    artifact, signature = lookup(row.version)
+    return ModelRoute(signature=signature, arms=(), shadows=(Arm(version=row.version, role="shadow", artifact=artifact),), salt=row.rollout)
+
+
 def narrow(route: ModelRoute) -> ModelRoute:
     """The route as an event carries it: a signature of very many fields stays in the first arm's manifest, which is where it came from."""
     if size(route.signature) <= WIDE:
         return route
-    return replace(route, signature=replace(route.signature, fields=(), classes=(), item_fields=()), signature_of=route.arms[0].artifact)
+    first = (*route.arms, *route.shadows)[0]
+    return replace(route, signature=replace(route.signature, fields=(), classes=(), item_fields=()), signature_of=first.artifact)
 
 
 def whole(route: ModelRoute, signatures: Callable[[str], Signature]) -> ModelRoute:
