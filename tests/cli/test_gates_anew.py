@@ -141,6 +141,19 @@ def test_what_answered_before_is_not_released_by_gates_that_are_declared_no_more
     assert (refused.code, "failed a gate" in refused.err) == (1, True)
 
 
+def test_training_rows_that_are_declared_a_suite_later_let_nothing_pass_either(town: Town) -> None:
+    loop, rows = town.project / "loop.py", (town.project / "data" / "demand.csv").read_text().splitlines()
+    (town.project / "data" / "winter.csv").write_text("\n".join([rows[0], *rows[-600:]]) + "\n")
+    cases = '\nwinter = fb.Dataset("winter", source="data/winter.csv", time="ts", columns=dict(town.columns))\n\ndemand = fb.Model('
+    text = loop.read_text().replace("\ndemand = fb.Model(", cases)
+    loop.write_text(text.replace("    owner=", '    suites=[fb.suite("winter", winter, metric="r2", at_least=0.5)],\n    owner='))
+    assert town.verb("apply").code == 0
+    row = town.judged()
+    [verdict] = [each for each in row.verdicts if each.check.startswith("suite ")]
+    assert (row.state, verdict.outcome) == (VersionState.HELD, Outcome.INSUFFICIENT)
+    assert "600 of its 600 rows are in training too (100.0%)" in verdict.why, "what answers has learned from its hold-out as well"
+
+
 def test_a_champion_that_fails_a_new_gate_goes_on_and_says_so(town: Town) -> None:
     town.serves()
     town.declare('fb.metric("mae") <= 0.001')
