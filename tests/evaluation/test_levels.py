@@ -85,6 +85,50 @@ def test_a_gap_between_groups(positives: int) -> None:
     assert passes(RECALL.gap("sex").upper <= 0.05, make) <= MOST
 
 
+def shifted(n: int, by: float, champion: float = 0.0):
+    """Scores that are off by `by` everywhere, which is their calibration error, and a champion's that are off by another."""
+
+    def make(random: np.random.Generator) -> pl.DataFrame:
+        chance = random.beta(2, 3, size=n) * 0.7 + 0.15
+        called, label = (chance >= 0.5).astype(int), (random.random(n) < chance).astype(int)
+        return pl.DataFrame(
+            {"y": label, "value": called, "score": chance + by, "champion_value": called, "champion_score": chance + champion}
+        )
+
+    return make
+
+
+CALIBRATION = fb.metric("calibration_error")
+
+
+@pytest.mark.parametrize(("n", "by"), [(100, 0.1), (300, 0.05), (300, 0.1), (2_000, 0.05)])
+def test_a_calibration_error_against_a_champion_that_has_none(n: int, by: float) -> None:
+    # with signs chosen on the rows that are measured the champion has one too, out of noise, and .3 to .55 pass
+    assert passes(fb.champion + by >= CALIBRATION, shifted(n, by)) <= MOST
+
+
+@pytest.mark.parametrize(("sizes", "wider"), [((2_000, 200), 0.1), ((1_000, 1_000), 0.05), ((2_000, 2_000), 0.03)])
+def test_a_gap_of_calibration_errors(sizes: tuple[int, int], wider: float) -> None:
+    def make(random: np.random.Generator) -> pl.DataFrame:
+        return pl.concat(
+            [shifted(n, by)(random).with_columns(sex=pl.lit(name)) for n, by, name in zip(sizes, (wider, 0.0), "fm", strict=True)]
+        )
+
+    assert passes(CALIBRATION.gap("sex").upper <= wider, make) <= MOST
+
+
+def test_an_equal_version_passes_a_gate_on_calibration_as_often_as_check_promises() -> None:
+    from flyball.evaluation.power import of_gate
+
+    make, gate = shifted(2_000, 0.0), fb.champion + 0.05 >= CALIBRATION
+    seen = of_gate(gate, Holdout(make(np.random.default_rng(1)), "binary", classes=(0, 1)))
+    assert seen is not None
+    assert seen.worst.smallest == pytest.approx(0.05, abs=0.02)
+    assert passes(gate, make) >= 0.6
+    outcomes = {judge([gate], Holdout(make(np.random.default_rng(seed)), "binary", classes=(0, 1)))[0].outcome for seed in range(50)}
+    assert outcomes == {Outcome.PASS, Outcome.INSUFFICIENT}
+
+
 def test_numbers_of_which_few_differ() -> None:
     def make(random: np.random.Generator) -> pl.DataFrame:
         error = random.normal(size=100)

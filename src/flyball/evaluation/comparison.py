@@ -96,13 +96,20 @@ def compare(name: str, new: Answers, old: Answers, reference: Reference, op: Op,
     mine, theirs = counted(name, new), counted(name, old)
     if mine is not None and theirs is not None and new.groups is None and reference.times == 1 and abs(reference.plus) < 1:
         return _counted(mine.kept, theirs.kept, -reference.plus, sign, alpha)
-    spread = spreads.of_difference(name, new, old, reference.times)
-    value = spread.mean.value
-    advantage = _exactly(sign * (value - reference.plus), value, reference.plus, float(row_values(name, new).values.mean()))
-    # the test wants losses: less is better
-    turned = spread.mean._replace(value=-advantage, third=-sign * spread.mean.third)
-    p = held_to_zero(turned, spread.unseen).p_below
-    return Compared(value, unseen.interval(*spread), advantage, advantage > 0 and p <= alpha, 1 - p)
+    observed, least, most = spreads.of_difference(name, new, old, reference.times)
+    beside = float(row_values(name, new).values.mean())
+
+    def ahead(spread: spreads.Spread) -> tuple[float, float]:
+        """The advantage, and the p of its test."""
+        value = spread.mean.value
+        advantage = _exactly(sign * (value - reference.plus), value, reference.plus, beside)
+        # the test wants losses: less is better
+        turned = spread.mean._replace(value=-advantage, third=-sign * spread.mean.third)
+        return advantage, held_to_zero(turned, spread.unseen).p_below
+
+    worst, best = (ahead(end) for end in ((least, most) if sign > 0 else (most, least)))
+    ends = Interval(unseen.interval(*least).low, unseen.interval(*most).high)
+    return Compared(observed.mean.value, ends, ahead(observed)[0], worst[0] > 0 and worst[1] <= alpha, 1 - best[1])
 
 
 def _exactly(advantage: float, *beside: float) -> float:

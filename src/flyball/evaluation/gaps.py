@@ -11,11 +11,13 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from flyball.evaluation import spreads
 from flyball.evaluation.answers import Answers
 from flyball.evaluation.comparison import ALPHA, number, too_little
 from flyball.evaluation.metrics import estimate
-from flyball.evaluation.rows import row_values
+from flyball.evaluation.rows import CALIBRATION, least_values, row_values
 from flyball.records.estimates import Estimate
+from flyball.stats import unseen
 
 PARTS = {"equalised_odds": ("recall", "false_positive_rate")}
 """Metrics that are gaps of several others at once: the largest of them counts."""
@@ -33,15 +35,27 @@ class Gap(NamedTuple):
 
 
 class _Group(NamedTuple):
+    """`metric`: the group's; `least`: what it is at least, on average, for being subtracted."""
+
     name: str
     value: str
     found: Answers
     metric: float
+    least: float
 
     def reach(self, level: float) -> tuple[float, float]:
-        """How far below and above its value the group's metric may lie."""
+        """How far below its `least` and above its value the group's metric may lie."""
         ends = estimate(self.name, self.found, level)
-        return tuple(math.inf if end is None else abs(end - self.metric) for end in (ends.low, ends.high))  # type: ignore[return-value]  # two ends
+        down, up = (math.inf if end is None else abs(end - self.metric) for end in (ends.low, ends.high))
+        if self.name == CALIBRATION:
+            # not cut off at 0: where the rest of the distance went, the difference of two would be too sure
+            down = self.least - unseen.interval(*spreads.of(self.name, self.found, least_values(self.name, self.found)), level).low
+        return down, up
+
+
+def _group(name: str, value: str, found: Answers) -> _Group:
+    metric = float(row_values(name, found).values.mean())
+    return _Group(name, value, found, metric, float(least_values(name, found).values.mean()) if name == CALIBRATION else metric)
 
 
 _Pairs = list[tuple[_Group, _Group]]
@@ -53,9 +67,9 @@ def _ends(pairs: _Pairs, alpha: float) -> tuple[float, float]:
     reach = {id(group): group.reach(level) for pair in pairs for group in pair}
     low = high = 0.0
     for one, other in (ordered for pair in pairs for ordered in (pair, pair[::-1])):
-        difference, (down, up), (its_down, its_up) = one.metric - other.metric, reach[id(one)], reach[id(other)]
-        low = max(low, difference - math.hypot(down, its_up))
-        high = max(high, difference + math.hypot(up, its_down))
+        (down, up), (its_down, its_up) = reach[id(one)], reach[id(other)]
+        low = max(low, one.least - other.metric - math.hypot(down, its_up))
+        high = max(high, one.metric - other.least + math.hypot(up, its_down))
     return low, high
 
 
@@ -70,7 +84,7 @@ def gap(name: str, parts: Sequence[tuple[str, Answers]], alpha: float = ALPHA) -
     for part in PARTS.get(name, (name,)):
         short = {value: why for value, found in parts if (why := too_little(part, found))}
         lacking += [f"{value}: {why}" for value, why in short.items()]
-        groups = [_Group(part, value, found, float(row_values(part, found).values.mean())) for value, found in parts if value not in short]
+        groups = [_group(part, value, found) for value, found in parts if value not in short]
         pairs += itertools.combinations(groups, 2)
     told = "; ".join(dict.fromkeys(lacking))
     if not pairs:

@@ -19,7 +19,7 @@ from flyball.evaluation.answers import Answers
 from flyball.evaluation.comparison import LEAST_ROWS, too_little
 from flyball.evaluation.holdout import Holdout
 from flyball.evaluation.metrics import estimate
-from flyball.evaluation.rows import counted, row_values
+from flyball.evaluation.rows import counted, least_values, row_values
 from flyball.evaluation.values import MOST_VALUES
 from flyball.stats import power
 from flyball.stats.betting import labels_to_promote
@@ -156,11 +156,18 @@ def _smallest(check: Check, bound: Reference, new: Answers, other: Answers | Non
     rows = row_values(name, new)
     if rows.why or (other is not None and row_values(name, other).why):
         return None
-    spread = spreads.of(name, new, rows) if other is None else spreads.of_difference(name, new, other, bound.times)
+    more = check.op in (">=", ">")
+    if other is None:
+        spread = spreads.of(name, new, rows)
+        beyond = spread.mean.value - float(least_values(name, new).values.mean())
+    else:
+        found = spreads.of_difference(name, new, other, bound.times)
+        spread = found.least if more else found.most
+        beyond = abs(spread.mean.value - found.observed.mean.value)
     if not math.isfinite(spread.mean.se):
         return None
     size = sizes(*spread)
-    return smallest_margin_of_mean(spread.mean.se, size.below if check.op in (">=", ">") else size.above)
+    return beyond + smallest_margin_of_mean(spread.mean.se, size.below if more else size.above)
 
 
 def margin_of(check: Check, bound: Reference, value: float) -> float:

@@ -20,7 +20,8 @@ from flyball.stats.logspace import Floats
 TINY = 1e-15
 """Scores are kept this far from 0 and 1 before their logarithm is taken."""
 
-SCORED = ("roc_auc", "log_loss", "brier", "calibration_error")
+CALIBRATION = "calibration_error"
+SCORED = ("roc_auc", "log_loss", "brier", CALIBRATION)
 
 
 NOT_ASKED = ("there are no scores", "no costs are declared", "it is a gap between groups")
@@ -112,15 +113,35 @@ def _scored(name: str, answers: Answers, score: Floats) -> RowValues:
     if name == "brier":
         lost = (score - y) ** 2
         return RowValues(lost, answers.n, wrong=max(_root_mean_square(lost), 0.25))
-    if name == "calibration_error":
+    if name == CALIBRATION:
         table = reliability(y, score)
-        signs = np.sign(table.score - table.positive)[table.bin_of]
-        return RowValues(signs * (score - y), answers.n, wrong=max(_root_mean_square(score - y), 0.5))
+        return _calibration(answers, score, np.sign(table.score - table.positive)[table.bin_of])
     positives = int(y.sum())
     if positives in (0, answers.n):
         return _undefined("all rows are of one class")
     rarer = y if 2 * positives <= answers.n else 1 - y
     return RowValues(delong.influence(y == 1, score), min(positives, answers.n - positives), among=rarer)
+
+
+def _calibration(answers: Answers, score: Floats, signs: Floats) -> RowValues:
+    off = score - answers.y
+    return RowValues(signs * off, answers.n, wrong=max(_root_mean_square(off), 0.5))
+
+
+def least_values(name: str, answers: Answers) -> RowValues:
+    """`row_values`, but of a calibration error what it is at least, on average: the value that may be subtracted from another, and no one else's.
+
+    Signs that are chosen on the rows that are measured make of mere noise an error, the more the better the scores are. Here each half of the
+    rows, or of the entities, has the signs of the other half's bins, so that noise adds nothing. The halves are drawn with a fixed seed.
+    """
+    if name != CALIBRATION or answers.score is None or answers.n == 0:
+        return row_values(name, answers)
+    off, bins = answers.score - answers.y, reliability(answers.y, answers.score).bin_of
+    _, unit = np.unique(np.arange(answers.n) if answers.groups is None else answers.groups, return_inverse=True)
+    half = (np.random.default_rng(0).permutation(int(unit.max()) + 1) % 2)[unit]
+    sums = np.zeros((2, int(bins.max()) + 1))
+    np.add.at(sums, (half, bins), off)
+    return _calibration(answers, answers.score, np.sign(sums)[1 - half, bins])
 
 
 def _classes(name: str, answers: Answers) -> RowValues:
