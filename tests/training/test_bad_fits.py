@@ -171,6 +171,15 @@ def test_a_model_that_answers_a_row_otherwise_among_others_is_found_when_it_is_p
     assert re.fullmatch(r'model "m" answers golden row 0 with 1.0 alone, and with 0\.\d+ among 20 rows', error.what)
 
 
+def test_a_model_that_answers_no_row_alone_is_found_when_it_is_packed(project):
+    text = loop("return 1", train="predict=predict, save=save, load=load,").replace(
+        "def fit(",
+        "def predict(model, X):\n    assert X.height > 1, 'one row is too few'\n    return X['hour'].to_numpy() * 0.01\n\ndef fit(",
+    )
+    error = fails(project(text.replace('raise OSError("half of it is missing")', "return 1"), "m"))
+    assert (error.code, error.what) == ("unusable-answers", 'model "m" failed to predict 1 rows: AssertionError: one row is too few')
+
+
 def test_a_model_that_answers_otherwise_each_time_ends_the_run(project):
     text = loop("return 1", train="predict=predict, save=save, load=load,").replace(
         "def fit(", "def predict(model, X):\n    return np.random.default_rng().random(len(X))\n\ndef fit("

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from flyball.records import codec
@@ -100,14 +102,14 @@ def test_a_version_that_does_not_answer_in_a_worker_is_insufficient_and_says_why
     text = LOOP.replace("GATES", P99).replace("TRANSFORMS", "{}").replace("VIEWS", "[]").replace("PAUSE", "0").replace("ENTITY", "None")
     text = text.replace(
         "return model.predict_proba(X.fill_null(0.0))",
-        "assert X.height > 1, 'one row is too few'\n    return model.predict_proba(X.fill_null(0.0))",
+        f"import os\n    assert os.getpid() == {os.getpid()}, 'it answers where it was fitted'\n    return model.predict_proba(X.fill_null(0.0))",
     )
     own = project(text, "timed")
     found = perform(own.spec(), own.model, own.frames, own.blobs)
     lacking = verdict(found, "latency_p99")
     assert lacking.outcome == Outcome.INSUFFICIENT
     report = codec.decode(own.blobs.get(found.result.report), Report)
-    assert "one row is too few" in report.missing["path"]
+    assert "it answers where it was fitted" in report.missing["path"]
 
 
 def test_an_xgboost_model_is_trained_stored_the_same_each_time_and_answers_in_a_worker(project):
