@@ -230,7 +230,7 @@ def test_a_command_that_came_before_is_the_same_command(api: Served) -> None:
     elsewhere = api.ask("DELETE", f"/runs/{first.json()['run']}", headers=headers)
     assert elsewhere.status_code == 422, "a key names a request, not a body alone"
     stranger = api.post("/runs", body, headers=headers, token=api.caller(Role.SCIENTIST, person="zoe"))
-    assert (stranger.status_code, stranger.json()["code"]) == (409, "conflict"), "keys of two callers do not meet"
+    assert (stranger.status_code, stranger.json()["code"]) == (409, "busy"), "keys of two callers do not meet"
     assert api.post("/runs", body, headers={"Idempotency-Key": ""}).status_code == 422
 
 
