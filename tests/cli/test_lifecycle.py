@@ -71,6 +71,8 @@ def test_how_a_version_fails_is_written_on_it_and_on_its_card(flyball, trained: 
     assert "## Where it is known to fail" in card
     assert "- too high in snow (user:" in card
     assert "- tags: region=eu" in card
+    unknown = verb("models", "note", ref, "--untag", "regoin")
+    assert (unknown.code, 'has no tag "regoin"' in unknown.err, 'did you mean "region"?' in unknown.err) == (1, True, True)
     assert "is no name of a tag" in verb("models", "note", ref, "--tag", "a b=c").err
 
 

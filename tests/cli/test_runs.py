@@ -11,12 +11,13 @@ import pytest
 
 from flyball.cli.models import verdict_line
 from flyball.cli.output import Output
+from flyball.cli.runs import _show
 from flyball.governance.authority import LOOP
 from flyball.loop import lookup, training
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate, Outcome, Verdict
 from flyball.records.models import parse_ref
-from flyball.records.training import RUNS, RunQueued
+from flyball.records.training import RUNS, RunQueued, RunRow, RunSpec, RunState
 from flyball.records.versions import VERSIONS, VersionRegistered
 from flyball.wiring import open_project
 
@@ -213,6 +214,16 @@ def test_a_failure_is_told_though_the_run_after_it_was_cancelled(flyball, new: P
     shown = flyball("runs", "show", run, "--project", new).out
     assert f"before    {failed} failed: " in shown
     assert f"flyball runs show {failed}" in shown
+
+
+@pytest.mark.parametrize(("as_of", "known"), [(0, ""), (1_700_000_000_000_000, ", known by 2023-11-14T22:13:20Z")])
+def test_rows_without_a_time_are_said_to_be_known_by_none(capsys: pytest.CaptureFixture[str], as_of: int, known: str) -> None:
+    spec = RunSpec(
+        model="m", declaration="d", code="c", file="f", version_digest="v", policy_digest="p", datasets={"d": "1" * 64}, as_of=as_of
+    )
+    row = RunRow(run="run_1", model="m", trigger="manual", reason="asked", spec="", release=True, state=RunState.QUEUED, queued_at=1)
+    _show(Output(as_json=False), row, spec, None, 2, "")
+    assert f"data      d {'1' * 12}{known}\n" in capsys.readouterr().out
 
 
 def test_a_run_is_cancelled_once(flyball, trained: Path) -> None:

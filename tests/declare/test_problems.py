@@ -6,6 +6,7 @@ import pytest
 import flyball as fb
 from flyball.declare import codec
 from flyball.declare.problems import problems, unbuilt, warnings
+from flyball.errors import DeclarationError
 
 
 def said(model) -> list[str]:
@@ -130,6 +131,7 @@ def lower_x(x, y):
         ({"transforms": {"gap": pl.col("price") * 2}}, 'reads "price", which is not known at the moment of prediction'),
         ({"transforms": {"sexed": pl.col("sex") == "f"}}, "is protected"),
         ({"transforms": {"b": pl.col("c"), "c": pl.col("day")}}, 'transform "b" reads "c", which is nothing it can see'),
+        ({"gates": [fb.metric("mae") <= 1]}, "| accuracy, precision, recall,"),
         ({"transforms": {"day": pl.col("day") * 2}}, 'transform "day" is also a column'),
         ({"transforms": {"last_price": pl.col("day") * 2}}, 'transform "last_price" is also a feature'),
         ({"transforms": {"^d.*$": pl.col("day") * 2}}, '"^d.*$" stands for other columns'),
@@ -440,3 +442,29 @@ def test_costs_of_one_kind_of_error_alone_are_doubted_for_one_answer_to_all_woul
     assert "… EUR" in told.fix
     both = {"false_positive": "4 EUR", "false_negative": "9 EUR"}
     assert [item for item in warnings(make(costs=both)) if item.at == "/costs"] == []
+
+
+def test_what_a_transform_may_read_is_listed_without_the_label(make) -> None:
+    model = make(transforms={"b": pl.col("nothing_like_it")})
+    [told] = [item for item in problems(model) if "nothing_like_it" in item.what]
+    listed = told.fix.split(", ")
+    assert "day" in listed
+    assert model.label_column not in listed
+
+
+@pytest.mark.parametrize(
+    ("gate", "what", "fix"),
+    [
+        ("accuracy > 0.7", "'accuracy > 0.7' is not a gate", 'write fb.metric("accuracy") > 0.7'),
+        ("mae ≤ champion * 1.05", "is not a gate", 'write fb.metric("mae") <= fb.champion * 1.05'),
+        ("latency_p99 <= 50ms", "is not a gate", 'write fb.metric("latency_p99") <= "50ms"'),
+        (fb.metric("mae > 0.7"), "mae > 0.7 is compared with nothing", 'write fb.metric("mae") > 0.7'),
+        (fb.metric("mae"), "mae is compared with nothing", 'write fb.metric("mae") >= … or <= …'),
+        (fb.metric("mae") == 0.7, "== and != make no check", "fb.champion"),
+    ],
+)
+def test_what_stands_among_gates_and_is_none_is_told_with_what_was_meant(make, gate, what, fix) -> None:
+    with pytest.raises(DeclarationError) as told:
+        make(gates=[gate])
+    assert what in str(told.value)
+    assert fix in told.value.fix

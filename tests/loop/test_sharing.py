@@ -108,6 +108,9 @@ def test_a_variable_that_names_the_record_of_another_environment_is_refused_ther
 def test_what_another_environment_has_wrong_is_its_own_to_tell(root: Path) -> None:
     declared(root, '[env.staging]\nport = "x"\n[env.production]\n')
     open_project(root, "production").close()
+    with pytest.raises(DeclarationError) as told:
+        open_project(root, "staging")
+    assert "the setting port is" in str(told.value)
 
 
 def test_check_says_which_environments_are_to_listen_on_one_port(root: Path) -> None:

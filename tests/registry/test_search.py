@@ -84,6 +84,8 @@ def test_a_metric_without_a_value_holds_nothing() -> None:
     [
         ("accuracy", "is no term of a search"),
         ("accuracy > 0.7", "is no term of a search"),
+        ("accuracy > 0.7 state = held", "write accuracy>0.7 state=held"),
+        ("state=released", 'that is "deployed"'),
         ("acuracy>0.7", "accuracy"),
         ("stat=held", "state"),
         ("state=elgible", "eligible"),

@@ -68,7 +68,9 @@ def test_a_run_gives_a_result_from_blobs_alone_and_the_same_run_again_is_remembe
     result = codec.decode(price.blobs.get(seen.result), RunResult)
     assert result.metrics["accuracy"].value > 0.8
     assert result.trials == 2
-    assert b'"stage":"judge"' in (jobs.compute.output("run_1", "progress.json") or b"")
+    progress = jobs.compute.output("run_1", "progress.json") or b""
+    assert b'"stage":"judge"' in progress
+    assert b'"done":2,"total":2' in progress, "who looks at the end sees that all trials were made"
     predictor = load(result.artifact, price.blobs, tmp_path / "scratch")
     assert predictor.model.name == "price"
 

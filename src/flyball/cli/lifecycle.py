@@ -9,6 +9,7 @@ import typer
 from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason
 from flyball.cli.output import Output, event_text, one_line
+from flyball.declare.units import near
 from flyball.errors import BadInput
 from flyball.loop import lifecycle, lookup
 from flyball.loop.carrying import integration_text
@@ -148,6 +149,10 @@ def note(
             raise BadInput(
                 f"there is no note {beyond[0]}", why=f"{version} has {len(row.known)}", fix=f"flyball models note {version} shows them"
             )
+        unknown = [name for name in untag or () if name not in row.tags]
+        if unknown:
+            there = near(unknown[0], row.tags) if row.tags else f"flyball models note {version} shows what there is"
+            raise BadInput(f'{row.model}@{row.version} has no tag "{unknown[0][:80]}"', why="so it cannot be taken off", fix=there)
         with common.reading_options():
             order = lifecycle.annotate(
                 row,

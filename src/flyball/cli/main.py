@@ -100,10 +100,7 @@ def run(argv: list[str]) -> int:
     if verb not in VERBS:
         near = difflib.get_close_matches(verb, VERBS, n=1)
         fix = f"did you mean {near[0]}?" if near else "options stand after the verb" if verb.startswith("-") else "see flyball --help"
-        if "--json" in argv:
-            report(BadInput(f'"{verb}" is not a verb of flyball', fix=fix, code="usage"), as_json=True)
-        else:
-            print(f'"{verb}" is not a verb of flyball; {fix}', file=sys.stderr)
+        report(BadInput(f'"{verb[:80]}" is not a verb of flyball', fix=fix, code="usage"), as_json="--json" in argv)
         return 2
     try:
         return _call(verb, argv[1:])
@@ -153,14 +150,14 @@ def _call(verb: str, rest: list[str]) -> int:
 
 
 def _usage_error(error: Exception, *, as_json: bool) -> int:
-    """Say how the verb is used. What the parser raises shows itself; its type is not exported."""
-    if as_json:
-        told = getattr(error, "format_message", lambda: str(error))()
-        report(BadInput(told, fix="--help says what there is", code="usage"), as_json=True)
-        return 2
-    show = getattr(error, "show", None)
-    _ = show() if show else print(error, file=sys.stderr)
-    return int(getattr(error, "exit_code", 2))
+    """Say what of the command line cannot be read, and how the verb is used. The type of what the parser raises is not exported."""
+    told = str(getattr(error, "format_message", lambda: str(error))()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "flyball"
+    used = " ".join(context.get_usage().removeprefix("Usage: ").split()) if context is not None else ""
+    why = f"it is used so: {used}" if used else ""
+    report(BadInput(told[:1].lower() + told[1:], why=why, fix=f"{path} --help says what there is", code="usage"), as_json=as_json)
+    return 2
 
 
 def _interrupted(argv: list[str]) -> int:

@@ -138,7 +138,8 @@ def _show(out: Output, row: RunRow, spec: RunSpec, result: RunResult | None, now
     if spec.candidate:
         out.line(f"judged    {spec.candidate_version} again; nothing was fitted")
     for name, content in spec.datasets.items():
-        out.line(f"data      {name} {content[:12]}, known by {rfc3339(spec.as_of)}")
+        # rows without a time are known whenever they are read
+        out.line(f"data      {name} {content[:12]}" + (f", known by {rfc3339(spec.as_of)}" if spec.as_of else ""))
     asked = [f"{name}={value}" for name, value in spec.parameters.items()]
     out.line(f"with      {', '.join([*asked, f'{spec.trials} trials', f'seed {spec.seed}'])}")
     if spec.champion_version:

@@ -91,7 +91,10 @@ def _lineage(read: Readers) -> str:
 
 def _version(each: Stored, numbers: dict[str, str], now: Instant) -> list[str]:
     version, content = each.version, each.content
-    lines = [f"{version.version:<9} {version.content[:12]}  {version.rows:,} rows  known {ago(version.as_of, now)} ago"]
+    lines = [
+        f"{version.version:<9} {version.content[:12]}  {version.rows:,} rows"
+        + (f"  known {ago(version.as_of, now)} ago" if version.as_of else "")
+    ]
     if each.collected_at is not None:
         lines[0] += f"   let go {rfc3339(each.collected_at)[:10]}: its rows are not held any more"
     elif content != version.content:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn, TypeAlias
@@ -257,3 +258,32 @@ _count = count
 def drift(of: str = "inputs", *, columns: Iterable[str] = ()) -> Drift:
     """Drift of `"inputs"` or `"predictions"`."""
     return Drift(one_of(of, ("inputs", "predictions"), "drift"), names(columns, "columns"))
+
+
+_COMPARED = re.compile(r"\s*([a-z][a-z0-9_@]*)\s*(>=|<=|≥|≤|>|<)\s*(\S.*?)\s*")
+_REFERENCES = ("champion", "baseline", "at_release")
+
+
+def not_a_gate(place: str, given: object) -> DeclarationError:
+    """The error for what stands among gates and is none, with what was probably meant: `"accuracy > 0.7"` is a text, and a metric alone asks nothing."""
+    if isinstance(given, Metric):
+        fix = _written(given.name) or f'write fb.metric("{given.name}") >= … or <= …'
+        return fail(place, f"{given} is compared with nothing", why="a gate is a metric and its bound", fix=fix)
+    fix = _written(given) or 'write fb.metric("accuracy") >= fb.champion - 0.02'
+    if isinstance(given, bool):
+        return fail(place, f"{given} is not a gate", why="metrics are compared with >=, >, <= and <; == and != make no check", fix=fix)
+    why = "a text is not read as a check: comparing a metric makes one" if isinstance(given, str) else ""
+    return fail(place, f"{given!r:.80} is not a gate", why=why, fix=fix)
+
+
+def _written(text: object) -> str:
+    """How a comparison that stands in a text is declared; empty for any other text."""
+    found = _COMPARED.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        return ""
+    name, op, bound = found[1], {"≥": ">=", "≤": "<="}.get(found[2], found[2]), found[3]
+    if bound.startswith(_REFERENCES):
+        bound = f"fb.{bound}"
+    elif not re.fullmatch(r"-?[\d.]+", bound):
+        bound = f'"{bound}"'
+    return f'write fb.metric("{name}") {op} {bound}'

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any, Literal, TypeAlias
 
 from flyball.clock import Span
-from flyball.declare.checks import AnyOf, Approval, Check, Drift, champion, metric
+from flyball.declare.checks import AnyOf, Approval, Check, Drift, champion, metric, not_a_gate
 from flyball.declare.columns import Value
 from flyball.declare.data import Dataset
 from flyball.declare.functions import Code, Expr, Function, is_expression
@@ -377,7 +377,7 @@ def _cases(slices: Any, suites: Iterable[Suite], gates: Any) -> tuple[tuple[Suit
     rules: tuple[Any, ...] = (gates,) if isinstance(gates, Check | AnyOf | Approval | Suite) else items(gates, "gates")
     for place, rule in enumerate(rules):
         if not isinstance(rule, Check | AnyOf | Approval | Suite | Function) and not callable(rule):
-            raise fail(f"gates[{place}]", f"{rule!r} is not a gate", fix='write fb.metric("accuracy") >= fb.champion - 0.02')
+            raise not_a_gate(f"gates[{place}]", rule)
     among = [] if isinstance(slices, Mapping | str) else [item for item in items(slices, "slices") if isinstance(item, Suite)]
     given = listed(suites, "suites", (Suite,), "pass fb.suite(…)")
     found = [*given, *among, *(rule for rule in rules if isinstance(rule, Suite))]

@@ -85,7 +85,8 @@ def _metric(model: Model, place: str, check: Check) -> Iterator[Found]:
     if info is None and name not in PLANNED_METRICS and name not in known:
         yield Found(f'{sentence}: "{name}" is not a metric', "", near(name, known))
     elif info is not None and model.task not in info.tasks:
-        yield Found(f"{sentence}: {name} says nothing of a {model.task} model", f"it is {info.meaning}", near(name, known))
+        own = [key for key in metric_names(model.task) if (one := metric_info(key)) and one.source == "quality" and key != "cost_per_1000"]
+        yield Found(f"{sentence}: {name} says nothing of a {model.task} model", f"it is {info.meaning}", near(name, own or known))
     elif info is not None and info.source == "run":
         yield from _of_run(place, check, sentence)
     elif name == "cost_per_1000" and not model.costs:

@@ -391,7 +391,8 @@ def _expression(model: Model, place: str, expression: Expr, known: Collection[st
         yield Found(f"{place} cannot be used", reason, "write it row by row with Polars expressions on named columns")
     for root in roots(expression):
         if root not in known:
-            yield Found(f'{place} reads "{root}", which is nothing it can see', "", near(root, sorted(known)))
+            seen = {*known} - ({model.label_column} - {*feature_names(model)} if seen_by_fit else set())
+            yield Found(f'{place} reads "{root}", which is nothing it can see', "", near(root, sorted(seen)))
         elif seen_by_fit and _hidden(model.data, root) == "who a row is of":
             yield Found(f'{place} reads "{root}", which is who a row is of', "such columns never reach fit", "leave it out")
         elif seen_by_fit and root == model.label_column and root not in feature_names(model):

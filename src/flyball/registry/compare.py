@@ -156,7 +156,12 @@ def _environment(side: Side) -> dict[str, Any]:
 
 def _run(side: Side) -> dict[str, Any]:
     spec, result = side.spec, side.result
-    asked: dict[str, Any] = {"seed": spec.seed, "trials": spec.trials, "champion": spec.champion_version, "as of": rfc3339(spec.as_of)}
+    asked: dict[str, Any] = {
+        "seed": spec.seed,
+        "trials": spec.trials,
+        "champion": spec.champion_version,
+        "as of": rfc3339(spec.as_of) if spec.as_of else "no time",
+    }
     if result is None:
         return asked
     return asked | {

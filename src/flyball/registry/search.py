@@ -18,9 +18,15 @@ from flyball.records.versions import VersionRow, VersionState
 FORM = 'terms of NAME OP VALUE without blanks inside, such as "accuracy>0.7 state=eligible tag=region:eu"'
 LONGEST = 500
 _TERM = re.compile(r"([A-Za-z_][\w@.%-]*)(<=|>=|!=|=|<|>)(\S+)")
+_AROUND = re.compile(r"\s*(<=|>=|!=|=|<|>)\s*")
 _OPS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
     {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq, "!=": operator.ne}
 )
+_MEANT: Mapping[str, VersionState] = MappingProxyType(
+    {"released": VersionState.DEPLOYED, "live": VersionState.DEPLOYED, "passed": VersionState.ELIGIBLE, "failed": VersionState.REJECTED}
+)
+"""Words that people say for a state that is called otherwise: none of them is written nearly so."""
+
 _WORDS = ("state", "tag", "run", "data", "features", "commit", "deprecated", "waived")
 
 
@@ -40,13 +46,19 @@ def parse(text: str) -> Query:
     """The terms of a search; none for an empty text. Raises BadInput, which says what can be asked."""
     if len(text) > LONGEST:
         raise BadInput("the search is too long", why=f"{LONGEST} characters at most", fix="ask for less")
-    return tuple(_term(word) for word in text.split())
+    words = text.split()
+    # blanks around a sign are the likeliest slip: then all of the search is told as it is written
+    closed = _AROUND.sub(r"\1", text).split()
+    meant = " ".join(closed) if closed != words and all(_TERM.fullmatch(word) for word in closed) else ""
+    return tuple(_term(word, meant) for word in words)
 
 
-def _term(word: str) -> Term:
+def _term(word: str, meant: str = "") -> Term:
     found = _TERM.fullmatch(word)
     if found is None:
-        raise BadInput(f'"{word[:80]}" is no term of a search', why=f"a search is {FORM}", fix="state=eligible")
+        raise BadInput(
+            f'"{word[:80]}" is no term of a search', why=f"a search is {FORM}", fix=f"write {meant}" if meant else "state=eligible"
+        )
     name, op, value = found.groups()
     if name in _WORDS:
         return _of_word(name, op, value)
@@ -69,7 +81,9 @@ def _of_word(name: str, op: str, value: str) -> Term:
     if op not in ("=", "!="):
         raise BadInput(f'"{name}{op}{value[:40]}" compares what has no order', why="= and != are asked of it", fix=f"{name}={value[:40]}")
     if name == "state" and value not in set(VersionState):
-        raise BadInput(f'"{value[:40]}" is no state of a version', why="it is never in it", fix=near(value, list(VersionState)))
+        said = _MEANT.get(value.lower())
+        fix = f'that is "{said}"; states: {", ".join(VersionState)}' if said is not None else near(value, list(VersionState))
+        raise BadInput(f'"{value[:40]}" is no state of a version', why="it is never in it", fix=fix)
     if name in ("deprecated", "waived") and value not in ("yes", "no"):
         raise BadInput(f'"{name}={value[:40]}"', why="it is or it is not", fix=f"{name}=yes")
     return Term(name, op, value)

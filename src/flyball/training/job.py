@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
@@ -30,6 +30,7 @@ from flyball.store.blobs import Blobs, LocalBlobs
 
 if TYPE_CHECKING:
     from flyball.declare.model import Model
+    from flyball.training.choosing import Progress
     from flyball.training.predictor import Predictor
 
 RESULT = "out/result.json"
@@ -242,12 +243,27 @@ def main() -> int:
     return 0
 
 
+def _teller(folder: Path) -> Callable[[Progress], None]:
+    """Says how far a run is: to whoever looks at its folder, and in its log."""
+    from flyball.training.choosing import Progress
+
+    latest = Progress(stage="")
+
+    def progress(seen: Progress) -> None:
+        nonlocal latest
+        latest = seen.after(latest)
+        _write(folder / PROGRESS, latest)
+        best = f"  best {seen.objective} {seen.best:.4g}" if seen.best is not None else ""
+        print(seen.stage if not seen.total else f"{seen.stage} {seen.done}/{seen.total}{best}", flush=True)
+
+    return progress
+
+
 def run(told: JobInput, folder: Path, *, until: float = float("inf")) -> str:
     """Do the work; return the blob of the RunResult. A run that was done before is not done again.
 
     until: the moment of `time.monotonic` at which the guardian ends it.
     """
-    from flyball.training.choosing import Progress
     from flyball.training.run import execute, memo_key
 
     blobs = LocalBlobs(Path(told.blobs))
@@ -269,11 +285,7 @@ def run(told: JobInput, folder: Path, *, until: float = float("inf")) -> str:
     from flyball.training.searching import Conduct
     from flyball.training.stored import Stored
 
-    def progress(seen: Progress) -> None:
-        _write(folder / PROGRESS, seen)
-        best = f"  best {seen.objective} {seen.best:.4g}" if seen.best is not None else ""
-        print(seen.stage if not seen.total else f"{seen.stage} {seen.done}/{seen.total}{best}", flush=True)
-
+    progress = _teller(folder)
     scratch = Path(told.scratch)
     if spec.candidate:
         return blobs.put(codec.encode(_judged_again(spec, blobs, scratch)))
