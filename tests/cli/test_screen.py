@@ -33,16 +33,19 @@ def lines_on_a_terminal(show: Callable[[Output], None]) -> list[str]:
     return stream.getvalue().splitlines()
 
 
-def test_a_table_fits_the_terminal_and_keeps_what_must_be_whole() -> None:
-    head, row = lines_on_a_terminal(lambda out: out.table(HEAD, [ROW], whole=("ID",)))
-    assert max(len(head), len(row)) <= 60
-    assert row.startswith(f"{ROW[0]}  demand  released by the loop")
-    assert row.endswith("…")
+def test_a_table_fits_the_terminal_and_says_all_of_every_cell() -> None:
+    head, *lines = lines_on_a_terminal(lambda out: out.table(HEAD, [ROW, ("ro_2", "demand", "short")]))
+    assert max(map(len, (head, *lines))) <= 60
+    assert lines[0].startswith(f"{ROW[0]}  demand  released by the loop")
+    place = head.index("WHY")
+    assert " ".join(line[place:] for line in lines[:-1]) == ROW[2]
+    assert all(line[:place].strip() == "" for line in lines[1:-1]), "what goes on below stands in its column"
+    assert lines[-1].split() == ["ro_2", "demand", "short"]
 
 
-def test_columns_that_cannot_fit_are_not_cut_to_nothing() -> None:
+def test_no_word_is_cut_where_columns_cannot_fit_for_it_may_be_a_name() -> None:
     _, row = lines_on_a_terminal(lambda out: out.table([str(place) for place in range(20)], [["0123456789"] * 20]))
-    assert row.count("0123456…") == 20
+    assert row.count("0123456789") == 20
 
 
 def test_a_long_line_goes_on_below_between_words() -> None:

@@ -44,7 +44,7 @@ def list_incidents(
             [row.incident, row.model, row.what, ago(row.opened_at, now), _mitigate(row, now), _review(row, now), step(row)] for row in rows
         ]
         if rows:
-            out.table(("ID", "MODEL", "WHAT", "SINCE", "MITIGATE", "REVIEW", "NEXT STEP"), cells, whole=("ID",))
+            out.table(("ID", "MODEL", "WHAT", "SINCE", "MITIGATE", "REVIEW", "NEXT STEP"), cells)
         else:
             out.line("no incident" if everything else "no incident is open")
         out.document({"incidents": [dated(row) for row in rows]})

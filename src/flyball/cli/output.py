@@ -7,13 +7,14 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
 
 from flyball.cli.document import DOCUMENT
 from flyball.cli.hints import HINTS
-from flyball.cli.screen import cut, fitted, narrowed
+from flyball.cli.screen import fitted, folded, longest_word, narrowed
 from flyball.clock import Instant, rfc3339
 from flyball.declare.units import extreme, shown_size
 from flyball.errors import plain
@@ -63,17 +64,20 @@ class Output:
         plain = self.as_json or not sys.stdout.isatty() or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         return text if plain else f"\x1b[{_COLOURS[mood]}m{text}\x1b[0m"
 
-    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]], *, whole: Sequence[str] = ()) -> None:
-        """Columns under their names, each as wide as its widest cell; on a narrow terminal the widest are cut, but for those in `whole`."""
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Columns under their names, each as wide as its widest cell; on a narrow terminal long cells go on below, and no word is cut."""
         if self.as_json:
             return
-        rows = [[plain(cell) for cell in cells] for cells in rows]
-        widths = [max(len(cells[place]) for cells in (head, *rows)) for place in range(len(head))]
+        rows = [head, *([plain(cell) for cell in cells] for cells in rows)]
+        columns = list(zip(*rows, strict=True))
+        widths = [max(map(len, column)) for column in columns]
         if sys.stdout.isatty():
-            kept = [place for place, name in enumerate(head) if name in whole]
-            widths = narrowed(widths, shutil.get_terminal_size().columns - 2 * (len(head) - 1), kept)
-        for cells in (head, *rows):
-            print("  ".join(f"{cut(cell, width):<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
+            room = shutil.get_terminal_size().columns - 2 * (len(head) - 1)
+            widths = narrowed(widths, [max(map(longest_word, column)) for column in columns], room)
+        for cells in rows:
+            folds = [folded(cell, width) for cell, width in zip(cells, widths, strict=True)]
+            for line in zip_longest(*folds, fillvalue=""):
+                print("  ".join(f"{part:<{width}}" for part, width in zip(line, widths, strict=True)).rstrip())
 
 
 def counted(number: int, one: str, several: str = "") -> str:

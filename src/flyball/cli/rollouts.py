@@ -48,7 +48,7 @@ def list_rollouts(
         rows.sort(key=lambda row: (-row.planned_at, row.rollout))
         cells = [[row.rollout, row.model, _versions(row), where(row, now), f"{ago(row.planned_at, now)} ago", row.why] for row in rows]
         if rows:
-            out.table(("ID", "MODEL", "VERSIONS", "WHERE", "STARTED", "WHY"), cells, whole=("ID",))
+            out.table(("ID", "MODEL", "VERSIONS", "WHERE", "STARTED", "WHY"), cells)
         else:
             out.line("no rollout yet: flyball release MODEL@VERSION starts one")
         out.document({"rollouts": [dated(row) for row in rows]})

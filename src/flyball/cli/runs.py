@@ -72,7 +72,7 @@ def list_runs(
             ]
             for row in found
         ]
-        out.table(("RUN", "MODEL", "STATE", "TRIGGER", "VERSION", "QUEUED", "TOOK", "WHY"), cells, whole=("RUN",))
+        out.table(("RUN", "MODEL", "STATE", "TRIGGER", "VERSION", "QUEUED", "TOOK", "WHY"), cells)
         if not found:
             out.line("no run yet: flyball train MODEL")
         if more:

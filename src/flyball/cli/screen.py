@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TextIO
 
 from flyball.errors import plain
 
 _COLOUR = re.compile(r"\x1b\[\d*m")
-_NARROWEST = 8
-"""Below this many characters a cell says nothing."""
 
 
 def fitted(text: str, stream: TextIO) -> str:
@@ -42,17 +40,30 @@ def _length(text: str) -> int:
     return len(_COLOUR.sub("", text))
 
 
-def narrowed(widths: Sequence[int], room: int, kept: Collection[int]) -> list[int]:
-    """Widths of columns that fit in `room` together, by narrowing the widest that is not in `kept`; wider where that is not enough."""
+def narrowed(widths: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """Widths of columns that fit in `room` together, by narrowing the widest that is wider than its `least`; wider where that is not enough."""
     found = list(widths)
     while sum(found) > room:
-        place = max((place for place in range(len(found)) if place not in kept), key=found.__getitem__, default=-1)
-        if place < 0 or found[place] <= _NARROWEST:
+        place = max((place for place in range(len(found)) if found[place] > least[place]), key=found.__getitem__, default=-1)
+        if place < 0:
             break
         found[place] -= 1
     return found
 
 
-def cut(text: str, width: int) -> str:
-    """Text of at most `width` characters."""
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+def longest_word(text: str) -> int:
+    """How wide a column must be for this text: no word is ever cut, for it may be a name."""
+    return max(map(len, text.split()), default=0)
+
+
+def folded(text: str, width: int) -> list[str]:
+    """A cell's lines, broken between words so that each has at most `width` characters, but for a word that is longer; at least one line."""
+    if len(text) <= width:
+        return [text]
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".lstrip()
+    return lines

@@ -156,7 +156,7 @@ def list_tokens(
             for row in rows
         ]
         if rows:
-            out.table(("TOKEN", "PERSON", "TEAM", "JOBS AND ROLES", "FOR", "MODELS", "MADE", "TAKEN"), cells, whole=("TOKEN",))
+            out.table(("TOKEN", "PERSON", "TEAM", "JOBS AND ROLES", "FOR", "MODELS", "MADE", "TAKEN"), cells)
         else:
             out.line("no token yet: the first thing that is done here makes the local user's")
         out.document({"tokens": [_document(state, row.token, now) for row in rows]})

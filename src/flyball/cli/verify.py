@@ -102,7 +102,7 @@ def _show(out: Output, one: Verified, *, told: bool) -> None:
     rows = [_row(one, difference, told=told) for difference in one.worst_first[:SHOWN]]
     if rows:
         cells = [[_cell(row[name]) for name in ("row", "at", "feature", "key", "skew", "served", "offline")] for row in rows]
-        out.table(("ROW", "AT", "FEATURE", "KEY", "HOW", "SERVED", "OFFLINE"), cells, whole=("ROW",))
+        out.table(("ROW", "AT", "FEATURE", "KEY", "HOW", "SERVED", "OFFLINE"), cells)
     if len(one.differences) > SHOWN:
         out.note(f"{len(one.differences) - SHOWN:,} more: --json lists {LISTED:,} of a version")
 
