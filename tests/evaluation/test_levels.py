@@ -14,6 +14,7 @@ from flyball.declare.checks import Check
 from flyball.evaluation.comparison import LOOKS
 from flyball.evaluation.gates import judge
 from flyball.evaluation.holdout import Holdout
+from flyball.evaluation.metrics import estimate
 from flyball.records.estimates import Outcome
 
 DRAWS = 400
@@ -127,6 +128,37 @@ def test_an_equal_version_passes_a_gate_on_calibration_as_often_as_check_promise
     assert passes(gate, make) >= 0.6
     outcomes = {judge([gate], Holdout(make(np.random.default_rng(seed)), "binary", classes=(0, 1)))[0].outcome for seed in range(50)}
     assert outcomes == {Outcome.PASS, Outcome.INSUFFICIENT}
+
+
+def ranked(n: int, alike: float, others: float, lost: float):
+    """Scores of two versions that go with each other by `alike` on the positives and by `others` on the rest, three in ten of the rows being positive."""
+
+    def make(random: np.random.Generator) -> pl.DataFrame:
+        y = random.random(n) < 0.3
+        shared = np.where(y, alike, others)
+        common, own, old = random.normal(size=(3, n))
+        new, old = (np.sqrt(shared) * common + np.sqrt(1 - shared) * noise for noise in (own, old))
+        scores = (1 / (1 + np.exp(-part)) for part in (new + (1.5 - lost) * y, old + 1.5 * y))
+        columns = dict(zip(("score", "champion_score"), scores, strict=True))
+        return pl.DataFrame({"y": y.astype(int), "value": 0, "champion_value": 0, **columns})
+
+    return make
+
+
+@pytest.mark.parametrize(("alike", "others"), [(1.0, 0.0), (0.5, 0.5)])
+def test_a_recall_whose_cut_moves_with_the_rows(alike: float, others: float) -> None:
+    name, make = "recall_at_30%", ranked(300, alike, others, 0.1)
+    whole = truth(name, ranked(1_000_000, alike, others, 0.1))
+    # without regard to the cut .13 pass of versions that rank the positives alike
+    assert 0.01 <= passes(fb.metric(name) >= fb.champion * (whole[0] / whole[1]), make) <= MOST
+    assert 0.01 <= passes(fb.metric(name).lower >= whole[0], make) <= MOST
+
+
+def truth(name: str, make) -> tuple[float, float]:
+    """The truth, nearly: both versions' values on very many rows."""
+    held = Holdout(make(np.random.default_rng(1)), "binary", classes=(0, 1))
+    new, old = (measured.value for measured in (estimate(name, held.new), estimate(name, held.champion)))
+    return new, old
 
 
 def test_numbers_of_which_few_differ() -> None:

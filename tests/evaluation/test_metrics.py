@@ -86,6 +86,17 @@ def test_recall_at_a_share_counts_the_positives_among_the_highest_scores():
     assert metric_info("recall_at_1%").tasks == {"binary"}
 
 
+def test_equal_scores_at_the_cut_share_its_places_whatever_the_order_of_the_rows():
+    y = np.array([1] * 80 + [0] * 120)
+    constant = pl.DataFrame({"y": y, "value": 0, "score": np.full(200, 0.5)})
+    for frame in (constant, constant.reverse(), constant.sample(fraction=1.0, shuffle=True, seed=1)):
+        assert measure("binary", frame, ["recall_at_40%"])["recall_at_40%"].value == 0.4
+    # 20 above the cut, 10 of them positive; of 100 at it, a quarter of them positive, 60 find a place
+    tied = pl.DataFrame({"y": [1, 0] * 10 + [1, 0, 0, 0] * 25 + [0] * 80, "value": 0, "score": [0.9] * 20 + [0.5] * 100 + [0.1] * 80})
+    for frame in (tied, tied.reverse()):
+        assert measure("binary", frame, ["recall_at_40%"])["recall_at_40%"].value == pytest.approx((10 + 0.6 * 25) / 35, abs=1e-11)
+
+
 def test_multiclass_scores_are_lists_in_the_order_of_the_classes():
     frame = pl.DataFrame(
         {

@@ -68,12 +68,8 @@ def _resampled(name: str, found: Answers, level: float) -> Interval:
     return bootstrap(rows, _r2, draws=DRAWS, level=level)
 
 
-def _counted(name: str) -> bool:
-    return name in COUNTED or recall_at_share(name) is not None
-
-
 def _interval(name: str, found: Answers, rows: RowValues, level: float) -> Interval:
-    if found.groups is None and _counted(name):
+    if found.groups is None and name in COUNTED:
         return wilson(round(float(rows.values.mean()) * rows.denominator), rows.denominator, level)
     if found.groups is None and name == "rmse":
         squared = RowValues((found.value - found.y) ** 2, found.n, wrong=2 * rows.wrong * float(rows.values.mean()) or rows.wrong**2)
@@ -105,9 +101,9 @@ def estimate(name: str, found: Answers, level: float = 0.95) -> Estimate:
     if rows.why:
         return Estimate(value=None, n=found.n, why=rows.why)
     value = float(rows.values.mean())
-    if _counted(name):
-        # the count over its denominator, to the last bit: a check at exactly that number must hold
-        value = round(value * rows.denominator) / rows.denominator
+    if name in COUNTED or recall_at_share(name) is not None:
+        # the count over its denominator, to the last bit: a check at exactly that number must hold; equal scores share a place of the top
+        value = round(value * rows.denominator, 9) / rows.denominator
     low, high = _clip(name, _interval(name, found, rows, level))
     # a bootstrap of next to no rows may miss what it was made from
     n = rows.denominator if found.lists is not None else found.n

@@ -59,13 +59,11 @@ class Counted(NamedTuple):
 
 def counted(name: str, answers: Answers) -> Counted | None:
     """A share of rows that the truth alone picks, such as recall of the positives; None for every other metric."""
-    y, share = answers.y, recall_at_share(name)
+    y = answers.y
     if name == "accuracy" and answers.task in ("binary", "multiclass"):
         return Counted(answers.correct, np.ones(answers.n), "rows")
     if answers.task != "binary":
         return None
-    if share is not None:
-        return None if answers.score is None else Counted(in_top(answers.score, share), y, "positive rows")
     called = (answers.value == 1).astype(np.float64)
     if name == "positive_rate":
         return Counted(called, np.ones(answers.n), "rows")
@@ -88,11 +86,41 @@ def _ratio(top: Floats, bottom: Floats, what: str) -> RowValues:
 
 
 def in_top(score: Floats, share: float) -> Floats:
-    """1.0 for the `share` of rows with the highest scores (at least one row), else 0.0; ties in order of the rows."""
-    kept = max(1, int(share * score.size + 0.5))
-    flags = np.zeros(score.size)
-    flags[np.argsort(-score, kind="stable")[:kept]] = 1.0
-    return flags
+    """1.0 for the `share` of rows with the highest scores (at least one row), else 0.0; rows with equal scores at the cut share what places are left.
+
+    >>> in_top(np.array([0.9, 0.5, 0.5, 0.1]), 0.5).tolist()
+    [1.0, 0.5, 0.5, 0.0]
+    """
+    kept = _places(score.size, share)
+    cut = np.partition(score, score.size - kept)[score.size - kept]
+    above, tied = score > cut, score == cut
+    return np.where(tied, (kept - int(above.sum())) / int(tied.sum()), above)
+
+
+def _places(n: int, share: float) -> int:
+    return max(1, int(share * n + 0.5))
+
+
+def _recall_of_top(y: Floats, score: Floats, share: float) -> RowValues:
+    """Recall of the `share` of rows with the highest scores. The cut moves with the sample: a row above it takes a place from one at it, which is
+    positive as often as rows near the cut are.
+    """
+    positives = float(y.sum())
+    if positives == 0:
+        return _undefined("there are no positive rows")
+    top = in_top(score, share)
+    value = float(top @ y) / positives
+    influence = top * y - value * y - _positive_at_the_cut(y, score, share) * (top - top.mean())
+    return RowValues(value + influence * (y.size / positives), round(positives), among=y)
+
+
+def _positive_at_the_cut(y: Floats, score: Floats, share: float) -> float:
+    """The share of positives among the rows next to the cut, a window that grows slower than the rows (n^.6); equal scores count as one."""
+    n, kept = y.size, _places(y.size, share)
+    _, tie = np.unique(score, return_inverse=True)
+    alike = np.bincount(tie, weights=y) / np.bincount(tie)
+    order, half = np.argsort(-score, kind="stable"), max(10, round(n**0.6) // 2)
+    return float(alike[tie[order[max(0, kept - half) : kept + half]]].mean())
 
 
 def _losses(values: Floats, lost: Floats, least: float) -> RowValues:
@@ -237,6 +265,9 @@ def _row_values(name: str, answers: Answers) -> RowValues:
     if name in SCORED or recall_at_share(name) is not None:
         if answers.score is None:
             return _undefined("there are no scores")
+        top = recall_at_share(name)
+        if top is not None:
+            return _recall_of_top(answers.y, answers.score, top)
         return _scored(name, answers, answers.score)
     if answers.task in ("binary", "multiclass"):
         return _classes(name, answers)
