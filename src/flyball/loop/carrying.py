@@ -38,12 +38,12 @@ from flyball.records.versions import (
 from flyball.registry import approvals
 from flyball.registry import rules as registry
 from flyball.registry.fold import carried
+from flyball.registry.states import RELEASED
 
 if TYPE_CHECKING:
     from flyball.loop.ports import Before, Ports
 
 ACTOR = "loop"
-RELEASED = (VersionState.DEPLOYED, VersionState.RETIRED)
 
 ROOM: Final = 8 << 10
 """Bytes of what persons wrote of a version that are taken over: an event has 16 KiB, and says more."""

@@ -19,11 +19,11 @@ from flyball.records.training import RunResult
 from flyball.records.versions import BLANKS, VERSIONS, VersionDescribed, VersionRow, VersionState, Written
 from flyball.registry import approvals
 from flyball.registry import rules as registry
+from flyball.registry.states import RELEASED
 
 LONGEST = 3_000
 
-_RELEASED = (VersionState.DEPLOYED, VersionState.RETIRED)
-_JUDGED = (VersionState.HELD, VersionState.ELIGIBLE, VersionState.REJECTED, *_RELEASED)
+_JUDGED = (VersionState.HELD, VersionState.ELIGIBLE, VersionState.REJECTED, *RELEASED)
 
 
 class Describe(Record, frozen=True):
@@ -83,7 +83,7 @@ def _judged(row: VersionRow, command: Describe, now: Instant) -> Sequence[Event]
     if row.state not in _JUDGED or all(verdict.blanks is None for verdict in command.what.verdicts):
         return ()
     verdicts = approvals.lifted(_with_text(row, command, now), command.what.verdicts, row.gates_digest, now)
-    return (registry.judge(row.model, row.version, verdicts, row.result, row.gates_digest, released=row.state in _RELEASED),)
+    return (registry.judge(row.model, row.version, verdicts, row.result, row.gates_digest, released=row.state in RELEASED),)
 
 
 def _with_text(row: VersionRow, command: Describe, now: Instant) -> VersionRow:

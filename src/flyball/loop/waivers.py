@@ -28,10 +28,10 @@ from flyball.records.versions import VERSIONS, VersionRow, VersionState, Version
 from flyball.registry import approvals
 from flyball.registry import rules as registry
 from flyball.registry.mends import MAY_WAIVE
+from flyball.registry.states import RELEASED
 from flyball.registry.told import gate_name, slice_name
 
-_RELEASED = (VersionState.DEPLOYED, VersionState.RETIRED)
-_JUDGED = (VersionState.HELD, VersionState.REJECTED, VersionState.ELIGIBLE, *_RELEASED)
+_JUDGED = (VersionState.HELD, VersionState.REJECTED, VersionState.ELIGIBLE, *RELEASED)
 
 
 class Waive(Record, frozen=True):
@@ -139,7 +139,7 @@ def decide_waive(state: State, command: Waive, now: Instant) -> Sequence[Event] 
     )
     then = msgspec.structs.replace(row, waivers=(*row.waivers, waiver))
     verdicts = approvals.lifted(then, command.what.verdicts, row.gates_digest, now)
-    return (given, registry.judge(row.model, row.version, verdicts, row.result, row.gates_digest, released=row.state in _RELEASED))
+    return (given, registry.judge(row.model, row.version, verdicts, row.result, row.gates_digest, released=row.state in RELEASED))
 
 
 def _not_open(state: State, row: VersionRow) -> Refusal | None:

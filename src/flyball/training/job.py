@@ -13,6 +13,8 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
@@ -338,21 +340,24 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
     beside = codec.decode(blobs.get(spec.champion_result), RunResult).measured if spec.champion_result else None
     frame = pl.read_parquet(io.BytesIO(blobs.get(prior.evidence)))
     frames = Stored(spec.datasets, blobs, scratch)
-    wanted = bool(model.suites) or not spec.known_until or bool(rejudge.lacking(judge, frame))
-    rows = assemble(model, frames, as_of=spec.known_until or spec.as_of) if wanted else None
-    learned = taught_released(rows, candidate.trained_until, prior.window) if rows is not None and model.suites else None
+    assembled = cache(lambda: assemble(model, frames, as_of=spec.known_until or spec.as_of))
+    learned = None
+    if model.suites:
+        # rows that are kept no longer are looked for no longer
+        with suppress(NotFound):
+            learned = taught_released(assembled(), candidate.trained_until, prior.window)
     suites = asked_again(model, candidate, frames, spec.as_of, prior, blobs, spec.unread, learned=learned)
     told = {"suites": stored_suites(suites, blobs), "suites_of": cases_of(model, suites, frames, spec.datasets, prior.suites_of)}
-    if spec.known_until or rows is None:
-        if rows is not None:
-            frame = rejudge.with_columns(judge, frame, rows.as_known(spec.known_until))
+    if spec.known_until:
+        if rejudge.lacking(judge, frame):
+            frame = rejudge.with_columns(judge, frame, assembled().as_known(spec.known_until))
         result = rejudge.judged(spec, judge, frame, prior, candidate=candidate, champion_measured=beside, suites=suites)
         return msgspec.structs.replace(result, evidence=blobs.put(parquet(frame)), **told)
     champion = load_champion(spec.champion, blobs, scratch) if spec.champion else None
     result, frame = rejudge.rejudge(
         spec,
         model,
-        rows,
+        assembled(),
         prior,
         candidate=candidate,
         champion=(champion, assemble(champion.model, frames, as_of=spec.as_of)) if champion is not None else None,
