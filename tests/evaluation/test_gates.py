@@ -13,6 +13,7 @@ from flyball.errors import Stopped
 from flyball.evaluation.fairness import groups
 from flyball.evaluation.gates import judge
 from flyball.evaluation.holdout import Holdout, Measured
+from flyball.evaluation.metrics import measure
 from flyball.evaluation.persons import Approved
 from flyball.evaluation.verdicts import combine
 from flyball.records.estimates import Estimate, Outcome, Verdict
@@ -143,6 +144,40 @@ def test_metrics_that_are_ratios_are_compared_too(binary, numbers, name):
 
     assert one(gate, make(1_000, good, champion=bad), task).outcome == PASS
     assert one(gate, make(1_000, bad, champion=good), task).outcome == FAIL
+
+
+@pytest.mark.parametrize("wrong", [1e160, -1e300, 1.7e308])
+@pytest.mark.filterwarnings("error")
+def test_a_prediction_that_is_far_off_fails_and_is_not_taken_for_missing(numbers, wrong):
+    near = numbers(200, 5, champion=5)
+    gates = [
+        metric("mae") <= champion * 1.05,
+        metric("rmse") <= champion + 1,
+        metric("mape") <= champion * 1.1,
+        metric("r2") >= champion - 0.1,
+    ]
+    gates += [metric("mae").upper <= 10, metric("rmse").upper <= 10, metric("r2").lower >= 0.1, metric("rmse") <= 10]
+    for rows in (1, 200):
+        far = near.with_columns(
+            value=pl.when(pl.int_range(pl.len()) < rows).then(pl.lit(wrong) * (-1) ** pl.int_range(pl.len())).otherwise("value")
+        )
+        for gate in gates:
+            found = one(gate, far, "regression")
+            assert found.outcome == FAIL, found
+            assert "inf" not in found.why
+            assert len(found.why) < 150
+
+
+def test_a_figure_is_right_whatever_its_size(numbers):
+    rows = numbers(200, 5)
+    usual = measure("regression", rows, ["mae", "rmse", "mape", "r2"])
+    for size in (1e-200, 1e160, 1e290):
+        scaled = measure("regression", rows.select(pl.col("y", "value") * size), ["mae", "rmse", "mape", "r2"])
+        for name, found in scaled.items():
+            unit = size if name in ("mae", "rmse") else 1.0
+            assert found.value / unit == pytest.approx(usual[name].value), (name, size)
+    rmse = measure("regression", rows.select(pl.col("y", "value") * 1e160), ["rmse"])["rmse"]
+    assert (rmse.low / 1e160, rmse.high / 1e160) == pytest.approx((usual["rmse"].low, usual["rmse"].high))
 
 
 def test_a_baseline_must_be_beaten_by_what_is_asked(binary, numbers):

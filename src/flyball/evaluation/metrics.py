@@ -17,7 +17,7 @@ from flyball.declare.metrics import metric_info, metric_names, recall_at_share
 from flyball.errors import BadInput
 from flyball.evaluation import spreads
 from flyball.evaluation.answers import Answers, Label, answers
-from flyball.evaluation.rows import NOT_ASKED, RowValues, row_values
+from flyball.evaluation.rows import MOST_ERROR, NOT_ASKED, NOT_FINITE, RowValues, errors, row_values, unit_of
 from flyball.records.estimates import Estimate
 from flyball.records.monitoring import Quality
 from flyball.stats import unseen
@@ -63,8 +63,12 @@ def _resampled(name: str, found: Answers, level: float) -> Interval:
         sums: Floats = np.column_stack([2 * found.y * found.value, found.y + found.value])
         return bootstrap(sums, _f1, draws=DRAWS, level=level)
     # sums of squares about the mean: the raw ones would lose the digits that matter
-    y = found.y - found.y.mean()
-    rows: Floats = np.column_stack([(found.value - found.y) ** 2, y, y**2, np.ones(found.n)])
+    unit = unit_of(found.y)
+    y = found.y / unit
+    y = y - y.mean()
+    # no square may leave the floating-point range in a sum of them
+    error = np.clip(errors(found) / unit, -math.sqrt(MOST_ERROR), math.sqrt(MOST_ERROR))
+    rows: Floats = np.column_stack([error**2, y, y**2, np.ones(found.n)])
     return bootstrap(rows, _r2, draws=DRAWS, level=level)
 
 
@@ -72,9 +76,12 @@ def _interval(name: str, found: Answers, rows: RowValues, level: float) -> Inter
     if found.groups is None and name in COUNTED:
         return wilson(round(float(rows.values.mean()) * rows.denominator), rows.denominator, level)
     if found.groups is None and name == "rmse":
-        squared = RowValues((found.value - found.y) ** 2, found.n, wrong=2 * rows.wrong * float(rows.values.mean()) or rows.wrong**2)
+        error = errors(found)
+        unit = unit_of(error)
+        wrong, value = rows.wrong / unit, float(rows.values.mean()) / unit
+        squared = RowValues((error / unit) ** 2, found.n, wrong=2 * wrong * value or wrong**2)
         low, high = unseen.interval(*spreads.of("", found, squared), level)
-        return Interval(math.sqrt(max(0.0, low)), math.sqrt(high))
+        return Interval(unit * math.sqrt(max(0.0, low)), unit * math.sqrt(high))
     ends = unseen.interval(*spreads.of(name, found, rows), level)
     if found.groups is not None or name not in ("f1", "r2"):
         return ends
@@ -147,7 +154,7 @@ def mean_of_sums(total: float, squares: float, n: int, root: Callable[[float], f
     """The mean of n rows from their sum and the sum of their squares, with its 95% t interval; `root` is taken of all three."""
     value = total / n
     if not (math.isfinite(value) and math.isfinite(squares)):
-        return Estimate(value=None, n=n, why="a label or a prediction is missing or not finite")
+        return Estimate(value=None, n=n, why=NOT_FINITE)
     if n < 2:
         return Estimate(value=root(value), n=n)
     se = math.sqrt(max(0.0, squares / n - value * value) / (n - 1))

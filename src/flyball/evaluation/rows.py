@@ -21,11 +21,17 @@ TINY = 1e-15
 """Scores are kept this far from 0 and 1 before their logarithm is taken."""
 
 CALIBRATION = "calibration_error"
+MOST_ERROR = 1e300
+"""The largest error of a number, and the most that a row may lose: no mean of such rows is beyond the floating-point range."""
+
 SCORED = ("roc_auc", "log_loss", "brier", CALIBRATION)
 
 
 NOT_ASKED = ("there are no scores", "no costs are declared", "it is a gap between groups")
 """Why a metric is none of a model's: it gives no scores, or its declaration does not say what the metric needs."""
+
+
+NOT_FINITE = "a label or a prediction is missing or not finite"
 
 
 class RowValues(NamedTuple):
@@ -129,7 +135,22 @@ def _losses(values: Floats, lost: Floats, least: float) -> RowValues:
 
 
 def _root_mean_square(values: Floats) -> float:
-    return float(np.sqrt(np.mean(values * values)))
+    unit = unit_of(values)
+    scaled = values / unit
+    return unit * float(np.sqrt(np.mean(scaled * scaled)))
+
+
+def unit_of(values: Floats) -> float:
+    """A power of two near the largest of the values: divided by it they have squares, whatever their size, and lose no digit. 1 where all are 0."""
+    largest = float(np.max(np.abs(values)))
+    return math.ldexp(1.0, min(1023, math.frexp(largest)[1])) if 0 < largest < math.inf else 1.0
+
+
+def errors(answers: Answers) -> Floats:
+    """Prediction less truth, both finite; an error beyond `MOST_ERROR` counts as that."""
+    with np.errstate(over="ignore"):
+        error: Floats = np.clip(answers.value - answers.y, -MOST_ERROR, MOST_ERROR)
+    return error
 
 
 def _scored(name: str, answers: Answers, score: Floats) -> RowValues:
@@ -182,26 +203,40 @@ def _classes(name: str, answers: Answers) -> RowValues:
 
 
 def _numbers(name: str, answers: Answers) -> RowValues:
-    y, error = answers.y, answers.value - answers.y
+    if not _finite(answers):
+        return _undefined(NOT_FINITE)
+    y, error = answers.y, errors(answers)
     if name == "mae":
-        return _losses(np.abs(error), error, float(y.std()))
+        return _losses(np.abs(error), error, _deviation(y))
     if name == "mape":
         kept = (y != 0).astype(np.float64)
-        lost = np.abs(error) / np.where(y == 0, 1.0, np.abs(y)) * kept
-        typical = float(np.sqrt(lost @ lost / max(1.0, kept.sum())))
+        lost = np.minimum(np.abs(error) / np.where(y == 0, 1.0, np.abs(y)) * kept, MOST_ERROR)
+        typical = _root_mean_square(lost) * math.sqrt(y.size / max(1.0, float(kept.sum())))
         return _ratio(lost, kept, "rows with a truth other than 0")._replace(wrong=typical or 1.0)
-    squared = error**2
     if name == "rmse":
-        value = float(np.sqrt(squared.mean()))
+        value = _root_mean_square(error)
         if not value:
-            return _losses(error, error, float(y.std()))
-        return _losses(value + (squared - value**2) / (2 * value), squared / (2 * value), 0.0)
-    deviation = (y - y.mean()) ** 2
-    spread = float(deviation.mean())
+            return _losses(error, error, _deviation(y))
+        # (e² − v²)/2v and e²/2v, without squares that are beyond the floating-point range
+        lost = error / value * error / 2
+        return _losses(value + (lost - value / 2), lost, 0.0)
+    unit = unit_of(y)
+    spread = float((y / unit).std())
     if spread == 0:
         return _undefined("the truth is the same in all rows")
-    unexplained = float(squared.mean()) / spread
-    return _losses(1 - unexplained - (squared - unexplained * deviation) / spread, squared / spread, 1.0)
+    squared = np.clip(error / unit / spread, -math.sqrt(MOST_ERROR), math.sqrt(MOST_ERROR)) ** 2
+    deviation, unexplained = ((y / unit - (y / unit).mean()) / spread) ** 2, float(squared.mean())
+    return _losses(1 - unexplained - (squared - unexplained * deviation), squared, 1.0)
+
+
+def _deviation(y: Floats) -> float:
+    """The standard deviation of finite numbers of any size."""
+    unit = unit_of(y)
+    return unit * float((y / unit).std())
+
+
+def _finite(answers: Answers) -> bool:
+    return bool(np.isfinite(answers.y).all() and np.isfinite(answers.value).all())
 
 
 def _lists(name: str, answers: Answers) -> RowValues:
@@ -209,8 +244,8 @@ def _lists(name: str, answers: Answers) -> RowValues:
     asked = at_k(name)
     if asked is None or answers.lists is None:
         return _undefined("there are no lists")
-    if not (np.isfinite(answers.y).all() and np.isfinite(answers.value).all()):
-        return _undefined("a label or a prediction is missing or not finite")
+    if not _finite(answers):
+        return _undefined(NOT_FINITE)
     kind, k = asked
     found = ranking.of_lists(kind, k, y=answers.y, score=answers.value, lists=answers.lists)
     counted = np.isfinite(found.values)
@@ -231,7 +266,7 @@ def row_values(name: str, answers: Answers) -> RowValues:
     with np.errstate(invalid="ignore", over="ignore"):
         rows = _row_values(name, answers)
     if not np.isfinite(rows.values).all():
-        return _undefined("a label or a prediction is missing or not finite", rows.denominator)
+        return _undefined(NOT_FINITE, rows.denominator)
     return rows
 
 
@@ -241,9 +276,11 @@ def _cost(answers: Answers) -> RowValues:
         return _undefined("no costs are declared")
     costs = {kind: 1000 * amount for kind, amount in answers.costs.items()}
     if answers.task in ("regression", "forecast"):
-        error, spread = answers.value - answers.y, float(answers.y.std())
+        if not _finite(answers):
+            return _undefined(NOT_FINITE)
+        error, spread = errors(answers), _deviation(answers.y)
         absolute, square = costs.get("absolute_error", 0.0), costs.get("squared_error", 0.0)
-        values = absolute * np.abs(error) + square * error**2
+        values = np.minimum(absolute * np.abs(error) + square * error * error, MOST_ERROR)
         return _losses(values, values, absolute * spread + square * spread**2)
     if answers.task == "binary":
         called, y = answers.value == 1, answers.y

@@ -44,7 +44,9 @@ def against_number(check: Check, bound: float, found: Estimate, one_sided: Estim
         return (Outcome.PASS if comparison.holds(check.op, found.value, bound) else Outcome.FAIL), why
     end = one_sided.low if check.metric.bound == "lower" else one_sided.high
     if end is None:
-        return Outcome.INSUFFICIENT, f"{why}: its {check.metric.bound} bound is not defined"
+        # beyond the bound as it stands, whatever its interval would be
+        beyond = not comparison.holds(check.op, found.value, bound)
+        return Outcome.FAIL if beyond else Outcome.INSUFFICIENT, f"{why}: its {check.metric.bound} bound is not defined"
     why = f"{why}, {check.metric.bound} bound {_with_unit(end, check.unit)}"
     if comparison.holds(check.op, end, bound):
         return Outcome.PASS, why
