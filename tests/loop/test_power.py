@@ -8,10 +8,12 @@ import polars as pl
 import pytest
 
 import flyball as fb
+from flyball.clock import Span
 from flyball.loop.checking import check_project, to_json, to_lines
-from flyball.loop.power import Known, Rate, Tally, Told, tell
+from flyball.loop.power import Known, Rate, Tally, Told, tallies, tell
 from flyball.records.models import Signature
 from flyball.records.training import RunResult
+from flyball.training.splits import anchor, split
 
 DATA = fb.Dataset("d", source="d.csv", time="ts", columns={"day": fb.column(int, known_after="-1d"), "y": fb.column(int, one_of=(0, 1))})
 MODEL = fb.Model(
@@ -112,10 +114,39 @@ def test_rows_are_tallied_over_the_newest_hold_out_in_any_batches() -> None:
     assert tally.held(rolling, ()) == [("", 3 * 7 * 24)]
     assert tally.held(fb.Train(print, holdout="25%", split="stratified"), ()) == [("", 180)]  # type: ignore[arg-type]
     assert tally.held(fb.Train(print, folds=5, split="stratified"), ()) == [("", 720)], "of five parts each is held out once"  # type: ignore[arg-type]
+    tally.add(frame.with_columns(pl.lit(None, pl.Datetime("us")).alias("ts"))[:3])
+    assert tally.held(newest, ()) == [("", 7 * 24)], "rows without their time are in no hold-out"
+    tally.rows -= 3
     rate = tally.rate()
     assert rate is not None
     assert rate.per_day == pytest.approx(24)
     assert rate.of == 'rows a day of data set "d"'
+
+
+@pytest.mark.parametrize(("delay", "folds"), [("0s", 1), ("5h", 1), ("5h", 3)])
+def test_rows_are_counted_as_a_run_holds_them_out_to_the_row(delay: str, folds: int) -> None:
+    """Rows lie seven minutes apart, and some have no label."""
+    start = datetime(2024, 1, 1)
+    at = [start + timedelta(minutes=7 * place) for place in range(6_000)]
+    frame = pl.DataFrame({"ts": at, "day": [1] * len(at), "y": [None if place % 5 == 0 else place % 2 for place in range(len(at))]})
+    data = fb.Dataset("d", source="d.csv", time="ts", columns={"day": int, "y": fb.column(int, nulls="50%", known_after=delay)})
+    more = {"split": "rolling", "folds": folds} if folds > 1 else {}
+    model = MODEL.replace(data=data, label="y", slices=["day"], train=fb.Train(print, holdout="7d", **more))  # type: ignore[arg-type]  # it is never called
+    tally = tallies([model])["d"]
+    for place in range(0, len(at), 500):
+        tally.add(frame[place : place + 500])
+    assert model.train is not None
+    known = frame.filter(pl.col("y").is_not_null())["ts"].dt.epoch("us").to_numpy()
+    as_of, label_delay = int(frame["ts"].dt.epoch("us")[-1]), int(model.label_delay)
+    known = known[known <= as_of - label_delay]
+    holdout = model.train.holdout_span
+    end, held = anchor(known, as_of, model.label_delay), 0
+    for fold in range(folds):
+        cut = split(known, end - fold * holdout, holdout, Span.parse("10d"), Span(0))
+        held += cut.end - cut.holdout
+    assert tally.held(model.train, (), delay=label_delay) == [("", held)]
+    assert tally.held(model.train, ("day",), delay=label_delay) == [("day=1", held)]
+    assert sum(part.height for part in tally._parts[""]) < len(at), "of rows before the hold-outs no time is kept"
 
 
 def test_of_rows_without_a_time_a_share_is_held_out_and_nothing_comes_in_a_day() -> None:
