@@ -35,6 +35,7 @@ from flyball.records.estimates import Outcome
 from flyball.records.models import ModelRef
 from flyball.records.training import RUNS, RunQueued, RunRow, RunState
 from flyball.records.versions import VersionRow, VersionState
+from flyball.registry.approvals import denied
 from flyball.registry.mends import mends
 from flyball.registry.told import count
 
@@ -366,8 +367,10 @@ def _report(wired: Wired, out: Output, model: Model, row: RunRow, used: dict[str
 def _deleted(out: Output, row: RunRow, version: VersionRow, used: dict[str, Any], *, release_now: bool) -> int:
     """A run that made again what was given up and then deleted: nothing of it can be released."""
     ref = f"{version.model}@{version.version}"
+    said = [f"{no.actor} said no: {no.reason}" for no in denied(version)]
+    gone = [f"it was in quarantine: {version.quarantined}"] if version.quarantined else ["it was rolled back"] if version.taken_back else []
     why = "what is learned once more of the same rows gets no other name; other rows, features or hyperparameters make another version"
-    out.line(f"{row.run}  → {ref}, deleted: {version.retired_why or 'it was given up'}; {why}")
+    out.line(f"{row.run}  → {ref}, deleted ({'; '.join([*said, *gone, version.retired_why])}); {why}")
     out.document({"run": row.run, "model": row.model, "data": used, "version": version.version, "state": version.state, "rollout": None})
     return 1 if release_now else 0
 
