@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 NEVER = "takes other requests than the champion 1.0.0: field weekday is new; callers send what the champion takes, so the two cannot be compared on the same requests"
-INSTEAD = "declare it to take what the champion takes; or as a model of another name: move its callers there, then retire this one"
+INSTEAD = "declare it to take what the champion takes, and train it again; or as a model of another name: move its callers there, then retire this one"
 
 
 def test_train_status_and_the_loop_say_what_the_refusal_says(flyball: Any, narrow: Path, sliced: Any) -> None:

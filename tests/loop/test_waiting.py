@@ -154,7 +154,7 @@ def test_what_is_held_no_more_is_not_told_and_only_the_newest_version_is(state: 
 
 NEVER = (
     "it takes other requests than the champion 1.0.0: field weekday is new; callers send what the champion takes, so the two cannot be compared "
-    "on the same requests → declare it to take what the champion takes; or as a model of another name"
+    "on the same requests → declare it to take what the champion takes, and train it again; or as a model of another name"
 )
 
 

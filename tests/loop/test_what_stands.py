@@ -200,3 +200,33 @@ def test_a_release_of_what_is_advised_against_is_asked_no_longer() -> None:
     assert event.reason == "1.0.0 is advised against"  # type: ignore[attr-defined]
     world.tell(event)
     assert [row.verdict for _, row in world.state.scan(MODEL_PROPOSALS, "m/")] == ["void"]
+
+
+def test_who_would_approve_what_asks_for_nobody_is_told_so_whoever_they_are() -> None:
+    world = World(LACKS, by="user:ana")
+    for who, role in (("eve", "scientist"), ("ben", "approver")):
+        assert refused(world.approve(who, role, verdicts=(LACKS,)), "waits for a person"), "nobody is sent for somebody else"
+
+
+def test_an_older_version_is_judged_by_the_present_gates_where_somebody_asks() -> None:
+    world = Judged()
+    world.version("1.1.0", "a" * 64, VersionState.ELIGIBLE)
+    world.change("1.1.0", registered_at=2, gates_digest="g2", signature="signed")
+    world.model_row(newest="1.1.0")
+    world.declare(gates_digest="g2")
+    assert world.release().fix.startswith("flyball models judge m@1.0.0"), "the loop looks at the newest and the champion alone"
+    world.model_row(newest="1.0.0")
+    assert world.release().fix.startswith("flyball up, or flyball tick")
+
+
+def test_what_was_waived_for_want_of_data_is_no_worse_once_the_waiver_is_over() -> None:
+    world = Waived(LACKS)
+    world.waive(until=2)
+    found = world.release_at(5)
+    assert isinstance(found, Refusal)
+    assert found.fix.startswith("bring what its gate lacked")
+    world = Waived(FAILED)
+    world.waive(until=2)
+    found = world.release_at(5)
+    assert isinstance(found, Refusal)
+    assert found.fix.startswith("train a better version")

@@ -70,6 +70,8 @@ def release(
                 "event": receipt.last,
             }
         )
+        if not lookup.roles(wired.ports.ledger.state(), row.model).champion:
+            out.note("it is the first release: it answers everybody once its worker is ready, for there is no champion to compare it with")
         if not common.is_up(wired):
             out.note("flyball is not up: the rollout waits for workers; start them: flyball up")
     return 0

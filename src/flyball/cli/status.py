@@ -345,7 +345,9 @@ def _first_step(ports: Ports, state: State, name: str) -> str:
     """What brings a model's first version into service."""
     newest = state.get(VERSIONS, f"{name}/{lookup.roles(state, name).newest}")
     if newest is not None and newest.state is VersionState.ELIGIBLE:
-        return f"flyball release {name}@{newest.version}"
+        # what its gates do not hold any more has a line of its own
+        verb = "models show" if gates_in_doubt(state, newest, ports.clock.now()) else "release"
+        return f"flyball {verb} {name}@{newest.version}"
     return f"flyball train {name}" if ports.before is None else _first_from(ports.before, name, ports.environment)
 
 

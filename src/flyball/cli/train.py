@@ -105,8 +105,9 @@ def train(
         training.made_here(wired.ports, declared)
         orders.check_parameters(declared, parameters)
         data = _data(wired, declared)
-        out.line(f"data      {data.name}@{data.version}  {data.rows:,} rows  contract holds")
         refused = _doubts(wired, out, declared, data)
+        holds = "contract holds" if not refused else "the last good version: what the source holds now breaks its contract"
+        out.line(f"data      {data.name}@{data.version}  {data.rows:,} rows  {holds}")
         run = start(wired, out, declared, parameters, trials, Acting(reason, key=key), release=not no_release)
         row = follow(wired, out, declared, run)
         if row.state is not RunState.SUCCEEDED:

@@ -14,7 +14,7 @@ import msgspec
 from flyball.clock import Instant
 from flyball.governance.authority import Caller
 from flyball.ledger.bounds import clipped
-from flyball.loop.lookup import active_rollout
+from flyball.loop.lookup import active_rollout, roles
 from flyball.loop.people import another
 from flyball.loop.ports import Decide, Ports
 from flyball.records.base import Event, Record, Refusal, State
@@ -89,7 +89,7 @@ def decide_approve(state: State, command: Approve, now: Instant) -> Sequence[Eve
     if row is None:
         return Refusal(code="not-found", what=f"no version {command.model}@{command.version}", fix=f"flyball models list {command.model}")
     whom = partial(another, state, row, now)
-    refused = _no_voice(command, whom) or _not_open(state, row) or seen_otherwise(row, command.result)
+    refused = _no_voice(row, command, whom) or _not_open(state, row) or seen_otherwise(row, command.result)
     if refused is not None:
         return refused
     verdicts = approvals.lifted(row, command.what.verdicts, row.gates_digest, now)
@@ -113,9 +113,11 @@ def decide_approve(state: State, command: Approve, now: Instant) -> Sequence[Eve
     return (given, registry.judge(row.model, row.version, verdicts, row.result, row.gates_digest, released=row.state in RELEASED))
 
 
-def _no_voice(command: Approve | Reject, whom: Whom) -> Refusal | None:
+def _no_voice(row: VersionRow, command: Approve | Reject, whom: Whom) -> Refusal | None:
     """Why this person has no say in any verdict on the version: no gate of it asks for what they are, and they are no approver."""
     wanted = [one.role for one in approvals.asked(command.what.verdicts, everything=True)]
+    if isinstance(command, Approve) and not wanted and row.state is VersionState.HELD:
+        return _nothing_asked(command)
     if {*wanted, Role.APPROVER.value} & set(command.held):
         return None
     return _is_none(command, wanted or [Role.APPROVER.value], whom)
@@ -157,7 +159,7 @@ def other_gates(state: State, row: VersionRow, why: str) -> Refusal | None:
         code="refused",
         what=f"{row.model}@{row.version} was judged by other gates than those declared now",
         why=why,
-        fix=registry.judges_it(row),
+        fix=registry.judges_it(row, roles(state, row.model)),
     )
 
 
@@ -189,13 +191,17 @@ def seen_otherwise(row: VersionRow, result: str) -> Refusal | None:
 def _not_theirs(command: Approve | Reject, wanted: Sequence[str], whom: Whom) -> Refusal | None:
     """Why these roles are none that the version's gates ask for."""
     if not wanted:
-        return Refusal(
-            code="refused",
-            what=f"no gate of {command.model}@{command.version} waits for a person",
-            why="its open gates want more rows, or what is blank on its card",
-            fix=f"flyball models show {command.model}@{command.version}",
-        )
+        return _nothing_asked(command)
     return None if set(wanted) & set(command.held) else _is_none(command, wanted, whom)
+
+
+def _nothing_asked(command: Approve | Reject) -> Refusal:
+    return Refusal(
+        code="refused",
+        what=f"no gate of {command.model}@{command.version} waits for a person",
+        why="what is open of it wants more rows, or what is blank on its card",
+        fix=f"flyball models show {command.model}@{command.version}",
+    )
 
 
 def four_eyes(state: State, row: VersionRow, actor: str, what: str, turn: Callable[[], str]) -> Refusal | None:
@@ -225,7 +231,7 @@ def decide_reject(state: State, command: Reject, now: Instant) -> Sequence[Event
     if row is None:
         return Refusal(code="not-found", what=f"no version {ref}", fix=f"flyball models list {command.model}")
     whom = partial(another, state, row, now)
-    refused = _no_voice(command, whom)
+    refused = _no_voice(row, command, whom)
     if refused is not None:
         return refused
     if row.state is VersionState.REJECTED:

@@ -269,7 +269,12 @@ def decide_judge(state: State, command: Judge, _now: Instant) -> Sequence[Event]
         return Refusal(code="made-before", what=f"{ref} is judged where it comes from", why=why, fix=fix)
     if declared is None or not registry.other_gates(row, digest):
         what = f"the gates as they are declared now have judged {ref}"
-        return Refusal(code="conflict", what=what, why="they would say the same", fix=f"flyball models show {ref}")
+        return Refusal(
+            code="conflict",
+            what=what,
+            why="on the rows that judged it they would say the same",
+            fix=f"flyball models show {ref}; newer rows and cases judge what is trained: flyball train {row.model}",
+        )
     if not registry.to_judge_anew(row, digest, declared.version_digest, digest):
         tried = row.tried == digest
         why = "a judging by them was begun, and came to nothing" if tried else f"it is {row.state.value}, and no gate lets it answer again"

@@ -176,7 +176,7 @@ def _unfit(state: State, version: VersionRow, roles: ModelRow, model: Model, sig
             code="refused",
             what=f"{ref} was judged by other gates than those declared now",
             why="nothing is released whose gates did not pass",
-            fix=registry.judges_it(version, roles.former),
+            fix=registry.judges_it(version, roles),
         )
     return unreleasable(state, version, signatures)
 

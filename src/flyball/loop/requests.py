@@ -13,7 +13,7 @@ from flyball.records.versions import MODELS, VERSIONS, VersionRow
 
 Signatures = Callable[[str], Signature]
 
-FIX = "declare it to take what the champion takes; or as a model of another name: move its callers there, then retire this one"
+FIX = "declare it to take what the champion takes, and train it again; or as a model of another name: move its callers there, then retire this one"
 """What to do about a version, or a declaration, whose requests are not the champion's."""
 
 

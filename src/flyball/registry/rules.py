@@ -10,6 +10,7 @@ from flyball.records.estimates import Outcome, Verdict
 from flyball.records.models import Field, Signature
 from flyball.records.training import RunResult
 from flyball.records.versions import (
+    ModelRow,
     VersionEligible,
     VersionHeld,
     VersionJudged,
@@ -64,13 +65,15 @@ def met_another(row: VersionRow, champion: str) -> str:
     return f"its gates compared {row.version} with {row.against or 'no champion'}; the champion is {champion} now"
 
 
-def judges_it(row: VersionRow, former: str = "") -> str:
-    """What brings a version to the gates that are declared now: in the environment that it comes from, if it comes from one."""
+def judges_it(row: VersionRow, roles: ModelRow) -> str:
+    """What brings a version to the gates that are declared now: in the environment that it comes from, if it comes from one. The newest and the champion
+    are judged by themselves.
+    """
     there = f" --env {row.origin}" if row.origin else ""
     train, ref = f"flyball train {row.model}{there}", f"{row.model}@{row.version}"
-    if row.state is not VersionState.RETIRED:
+    if row.state is not VersionState.RETIRED and row.version in (roles.newest, roles.champion):
         return f"flyball up{there}, or flyball tick{there}, judges it by the present ones; where that failed, {train}"
-    back = f"; or go back to it: flyball rollback {row.model}" if former == row.version else ""
+    back = f"; or go back to it: flyball rollback {row.model}" if roles.former == row.version else ""
     return f'flyball models judge {ref}{there} --reason "…" has it judged by them{back}'
 
 
@@ -238,8 +241,15 @@ def _expired(row: VersionRow, over: Sequence[Waiver], whom: Whom) -> Refusal:
         code="refused",
         what=f"{ref} passed by a waiver, and {what}",
         why="; ".join(each),
-        fix=f"train a better version: flyball train {row.model}; or {waives(row, over[0].gate, whom)} --until 7d",
+        fix=f"{_instead(row, over)}; or {waives(row, over[0].gate, whom)} --until 7d",
     )
+
+
+def _instead(row: VersionRow, over: Sequence[Waiver]) -> str:
+    """What there is to do in place of waiving once more: of what lacked data, to bring it."""
+    if any(approvals.lifts_fail(one) for one in over):
+        return f"train a better version: flyball train {row.model}"
+    return f"bring what its gate lacked (flyball models show {row.model}@{row.version} says what), then flyball train {row.model}"
 
 
 def _unsigned(ref: str) -> Refusal:
