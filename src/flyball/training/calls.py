@@ -33,8 +33,8 @@ class OutOfTime(BaseException):
     """A trial has had the time that it may take."""
 
 
-OURS = (Stopped, Pruned, OutOfTime)
-"""What goes through a user's function and is not theirs."""
+OURS = (Stopped, Pruned, OutOfTime, KeyboardInterrupt)
+"""What goes through a user's function and is not theirs. Ctrl-C among it: a rehearsal and a notebook fit where a person waits."""
 
 
 def raised(name: str, error: BaseException) -> str:
