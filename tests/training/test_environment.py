@@ -135,6 +135,42 @@ def test_a_distribution_of_the_lock_that_is_another_one_is_named_and_not_taken_f
     assert found.differs == (f"rich of the lock: 1.0.0 → {line.partition('==')[2]}",)
 
 
+def packed_as(price, made: RunResult, served: str, **pins: str) -> RunResult:
+    """`made` in another form, whose lock has those distributions more."""
+    manifest = manifest_of(made.artifact, price.blobs)
+    lock = price.blobs.get(manifest.lock).decode() + "".join(f"{name}=={version}\n" for name, version in pins.items())
+    as_form = msgspec.structs.replace(manifest, served=served, lock=price.blobs.put(lock.encode()))
+    return msgspec.structs.replace(made, artifact=price.blobs.put(codec.encode(as_form)))
+
+
+@pytest.mark.parametrize("forms", [("onnx", "skops"), ("skops", "onnx")])
+def test_what_another_form_needs_is_no_input_that_differs(price, made, forms):
+    there = importlib.metadata.version("onnxruntime")
+    results = {"onnx": packed_as(price, made, "onnx", onnxruntime=there), "skops": packed_as(price, made, "skops")}
+    found = again(price, results[forms[0]], results[forms[1]])
+    assert found.differs == ("fit is not deterministic: every input that is recorded is what it was",)
+
+
+def test_what_the_earlier_form_needed_and_is_another_here_is_named(price, made):
+    there = importlib.metadata.version("onnxruntime")
+    before = packed_as(price, made, "onnx", onnxruntime="0.1.0", gone="2.0")
+    found = again(price, before, packed_as(price, made, "skops"))
+    assert found.differs == ("gone of the lock: 2.0 → none", f"onnxruntime of the lock: 0.1.0 → {there}")
+
+
+def test_what_made_the_graph_and_is_another_here_is_named(price, made):
+    here = environment({}, price.blobs)
+    lock = price.blobs.get(here.lock).decode()
+    [line] = (line for line in lock.splitlines() if line.startswith("skl2onnx=="))
+    older = msgspec.structs.replace(here, lock=price.blobs.put(lock.replace(line, "skl2onnx==1.0").encode()))
+    before = msgspec.structs.replace(packed_as(price, made, "onnx"), environment=older)
+    assert again(price, before, packed_as(price, made, "onnx", more="1.0")).differs == (
+        "more of the lock: none → 1.0",
+        f"skl2onnx of the lock: 1.0 → {line.partition('==')[2]}",
+    )
+    assert again(price, before, made).differs == (f"skl2onnx of the lock: 1.0 → {line.partition('==')[2]}",)
+
+
 def test_a_version_that_an_earlier_flyball_packed_is_said_to_be_packed_otherwise(price, made):
     manifest = manifest_of(made.artifact, price.blobs)
     files = {name: digest for name, digest in manifest.files.items() if name != "background.parquet"}

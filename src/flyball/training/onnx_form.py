@@ -18,6 +18,9 @@ from flyball.errors import BadInput, Corrupt, Unavailable
 from flyball.stats.logspace import Floats
 
 INPUT: Final = "X"
+MAKERS: Final = ("onnx", "skl2onnx")
+"""Distributions that decide the bytes of a graph and are not needed to run it."""
+
 _TREES: Final = ("sklearn.ensemble", "sklearn.tree")
 _INSTALL: Final = "pip install 'flyball[onnx]'"
 

@@ -9,10 +9,13 @@ from packaging.utils import canonicalize_name
 from flyball.errors import Corrupt, NotFound
 from flyball.records import codec
 from flyball.records.environment import Environment, Reproduction, changed
+from flyball.records.models import Manifest
 from flyball.records.training import MAKING, RunResult, RunSpec
 from flyball.store.blobs import Blobs
 from flyball.training.artifact import manifest_of
 from flyball.training.environment import differences, installed
+from flyball.training.lock import lock_of
+from flyball.training.onnx_form import MAKERS
 
 
 def compared(spec: RunSpec, made: RunResult, here: Environment, present: Mapping[str, str], blobs: Blobs) -> Reproduction:
@@ -68,21 +71,34 @@ def _environment(before: RunResult, here: Environment, blobs: Blobs) -> Iterator
 
 
 def _packing(before: RunResult, made: RunResult, blobs: Blobs) -> Iterator[str]:
-    """What stands in one manifest and not in the other though nothing else was learned: distributions of the lock, and what flyball puts beside the model."""
+    """Distributions of the lock that are others here, and what flyball puts beside the model today.
+
+    The lock of another form is another lock for that (ONNX needs distributions of its own): of it, only what the earlier one names is compared, with what is
+    installed.
+    """
     try:
         was, now = manifest_of(before.artifact, blobs), manifest_of(made.artifact, blobs)
+        pinned = _pinned(blobs.get(was.lock)) | _makers(before, was, blobs) if was.lock else {}
     except (NotFound, Corrupt):
         # what was removed since is compared by what its result says
         return
-    locks = [_pinned(blobs.get(each.lock)) if each.lock else {} for each in (was, now)]
-    own = {canonicalize_name(name) for name in was.libraries}
-    if all(locks):
-        for name in sorted({*locks[0], *locks[1]} - own):
-            if locks[0].get(name) != locks[1].get(name):
-                yield f"{name} of the lock: {locks[0].get(name, 'none')} → {locks[1].get(name, 'none')}"
-    came = sorted({"a lock"} if not was.lock else set()) + sorted(set(now.files) - set(was.files))
-    if came and not all(locks):
+    if pinned:
+        here = {name: pin for name, pin in _pinned(lock_of({}, pinned).encode()).items() if name in pinned}
+        if was.served == now.served:
+            here |= _pinned(blobs.get(now.lock))
+        for name in sorted({*pinned, *here} - {canonicalize_name(each) for each in was.libraries}):
+            if pinned.get(name) != here.get(name):
+                yield f"{name} of the lock: {pinned.get(name, 'none')} → {here.get(name, 'none')}"
+    elif came := [*([] if was.lock else ["a lock"]), *sorted({*now.files} - {*was.files})]:
         yield f"it was packed by an earlier flyball, without {', '.join(came)}"
+
+
+def _makers(before: RunResult, was: Manifest, blobs: Blobs) -> dict[str, str]:
+    """What made a version's graph: nothing needs it to answer, so it stands in the lock of the run alone."""
+    if was.served != "onnx" or before.environment is None or not before.environment.lock:
+        return {}
+    ran_with = _pinned(blobs.get(before.environment.lock))
+    return {name: ran_with[name] for name in MAKERS if name in ran_with}
 
 
 def _pinned(lock: bytes) -> dict[str, str]:
