@@ -150,6 +150,7 @@ def test_what_cannot_be_done_is_said(flyball, arguments: tuple[str, ...], words:
         (("gc", "--older-than", "-3d"), "--older-than 3d"),
         (("gc", "--older-than", "long"), "--older-than 90d"),
         (("train", "demand", "--set", "depth"), "--set max_depth=4"),
+        (("train", "demand", "--set", "max_depth=3", "--set", "max_depth=4"), "--set max_depth=… once"),
         (("train", "demand", "--set", "learning_rate=Infinity"), "learning_rate=1e9"),
         (("train", "demand", "--set", "learning_rate=-1e999"), "learning_rate=1e9"),
         (("train", "demand", "--set", "learning_rate=NaN", "--dry-run"), "learning_rate=1e9"),

@@ -90,7 +90,7 @@ def test_where_nothing_says_how_many_labels_come_the_way_to_know_is_told() -> No
 
     assert "no rows were read: flyball check --data reads them" in promotion(tell(MODEL, Known()))
     untimed = Tally(fb.Dataset("rows", source="rows.csv", columns={"x": float}), ())
-    assert "the rows that were read have no time" in promotion(tell(MODEL, Known(), untimed))
+    assert "the rows that were read have no time" in promotion(tell(MODEL, Known(), {"d": untimed}))
 
 
 def test_evidence_of_another_task_is_none() -> None:
@@ -158,15 +158,63 @@ def test_of_rows_without_a_time_a_share_is_held_out_and_nothing_comes_in_a_day()
     assert tally.held(train, ("day",)) == [("day=1", 60), ("day=2", 20)]
     assert tally.rate() is None
     model = MODEL.replace(data=timeless, train=train)
-    whole, _ = [doubt for doubt in tell(model, Known(), tally).doubts if doubt.at.startswith("/gates")]
+    whole, _ = [doubt for doubt in tell(model, Known(), {"d": tally}).doubts if doubt.at.startswith("/gates")]
     assert "n=80" in whole.why
     assert whole.fix.startswith("more rows; or a margin of ")
-    assert tell(model.replace(group="day"), Known(), tally).lines[0].document["smallest"] is None, (
+    assert tell(model.replace(group="day"), Known(), {"d": tally}).lines[0].document["smallest"] is None, (
         "rows of one group are no rows of their own"
     )
     enough = tell(model.replace(train=fb.Train(print, holdout="2%", split="stratified"), gates=MODEL.gates[:1]), known(800)).doubts[0]  # type: ignore[arg-type]
     share = int(enough.fix.split('holdout="')[1].split("%")[0])
     assert 2 < share <= 90
+
+
+def counted(days: dict[int, int], cases: int = 200) -> dict[str, Tally]:
+    """What was read: so many rows of each day in the week that is held out, and so many cases of the suite."""
+    data = fb.Dataset("d", source="d.csv", time="ts", columns={"day": fb.column(int, one_of=(1, 2, 3), known_after="-1d"), "y": int})
+    elders = fb.Dataset("elders", source="elders.csv", columns={"day": int, "y": int})
+    model = MODEL.replace(data=data, suites=[fb.suite("old", elders, metric="accuracy", at_least=0.8)])
+    found = tallies([model])
+    at = [datetime(2024, 1, 1) + timedelta(minutes=minute) for minute in range(sum(days.values()))]
+    values = [value for value, n in days.items() for _ in range(n)]
+    found["d"].add(pl.DataFrame({"ts": at, "day": values, "y": [0] * len(at)}))
+    found["elders"].add(pl.DataFrame({"day": [1] * cases, "y": [0] * cases}))
+    return found
+
+
+def warned(gates: list[object], found: dict[str, Tally]) -> list[str]:
+    model = MODEL.replace(
+        data=found["d"].dataset, gates=gates, suites=[fb.suite("old", found["elders"].dataset, metric="accuracy", at_least=0.8)]
+    )
+    return [f"{doubt.at} {doubt.what}: {doubt.why}" for doubt in tell(model, Known(), found).doubts]
+
+
+BELOW = "below 100 it is insufficient, which holds every version"
+
+
+def test_a_gate_whose_slices_have_too_few_rows_for_a_verdict_is_told_beforehand() -> None:
+    few = counted({1: 99, 2: 100, 3: 400})
+    assert warned([fb.metric("accuracy").by("day") >= 0.7], few) == [
+        f'/gates/0 gates "accuracy in each day ≥ 0.7": the hold-out has too few rows for a verdict in 1 of 3 slices: day=1 n=99: {BELOW}'
+    ]
+    assert warned([fb.metric("recall").gap("day") <= 0.1], few)[0].startswith('/gates/0 gates "recall gap across day ≤ 0.1"')
+    assert warned([fb.metric("accuracy").by("day") >= 0.7], counted({1: 100, 2: 100, 3: 100})) == []
+    assert warned([fb.metric("accuracy") >= 0.7, fb.metric("size") <= "5MB"], few) == [], "599 rows are enough as a whole"
+    assert [each[:8] for each in warned([fb.metric("accuracy").by("day") >= fb.champion - 0.5], few)] == ["/gates/0"], "it is said once"
+
+
+def test_a_declared_value_without_any_row_is_told_and_alternatives_are_not() -> None:
+    none = counted({1: 300, 2: 300})
+    [told] = warned([fb.metric("recall").gap("day") <= 0.1], none)
+    assert "in 1 of 3 slices: day=3 n=0" in told
+    assert warned([(fb.metric("recall").gap("day") <= 0.1) | (fb.metric("accuracy") >= 0.9)], none) == [], "the other may decide"
+
+
+def test_a_suite_with_too_few_cases_is_told_beforehand() -> None:
+    days = {1: 100, 2: 100, 3: 100}
+    assert warned([], counted(days, cases=40)) == [f'/suites/0 suite "old" has too few cases for a verdict: n=40: {BELOW}']
+    assert warned([], counted(days, cases=100)) == []
+    assert warned([], counted(days, cases=0)) == [], "one that is empty is said to be so otherwise"
 
 
 LOOP = """

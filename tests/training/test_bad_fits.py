@@ -293,6 +293,12 @@ def test_a_good_fit_has_nothing_noted(project):
     assert of_fit(execute(good.spec(), good.model, good.frames, good.blobs)) == []
 
 
+def test_what_a_person_sets_and_no_search_would_try_is_told_beside_the_result(bikes):
+    for depth, told in ((6, []), (9, ["set outside of what is searched: max_depth=9 (2 to 6)"])):
+        result = execute(bikes.spec(parameters={"max_depth": depth}), bikes.model, bikes.frames, bikes.blobs)
+        assert [note for note in result.notes if "outside of what is searched" in note] == told
+
+
 def test_a_fit_that_gives_another_model_each_time_is_told_with_what_differs(project):
     body = "return DecisionTreeClassifier(max_features=1, max_depth=9, random_state=int.from_bytes(os.urandom(3))).fit(X, y)"
     result = execute((made := project(loop(body), "m")).spec(seed=5), made.model, made.frames, made.blobs)

@@ -71,7 +71,13 @@ def test_a_failed_trial_is_no_end_of_the_search_and_never_the_best():
 def test_a_search_whose_trials_all_fail_says_why():
     with pytest.raises(BadInput, match="none of the search's 5 trials came to its end") as error:
         found(lambda batch, _former: [done(each, state=FAILED, value=None, why="fit raised ValueError") for each in batch], trials=5)
-    assert (error.value.code, error.value.why) == ("no-trial", "fit raised ValueError")
+    assert (error.value.code, error.value.why) == ("no-trial", "fit raised ValueError, whatever the hyperparameters")
+
+
+def test_trials_that_fail_each_in_its_own_way_are_not_said_to_fail_alike():
+    with pytest.raises(BadInput) as error:
+        found(lambda batch, _former: [done(each, state=FAILED, value=None, why=f"no {each.number}") for each in batch], trials=5)
+    assert error.value.why == "no 1"
 
 
 def test_an_equal_point_is_tried_once():

@@ -220,6 +220,8 @@ def _parameters(given: list[str]) -> dict[str, int | float | str | bool]:
         name, sign, text = item.partition("=")
         if not sign or not name.isidentifier():
             raise common.BadArgument(f'"{item}" fixes nothing', why="--set takes a name and a value", fix="--set max_depth=4")
+        if name in found:
+            raise common.BadArgument(f"{name} is set twice", why="a run has one value of each hyperparameter", fix=f"--set {name}=… once")
         try:
             value: Any = json.loads(text)
         except ValueError:

@@ -180,7 +180,7 @@ def _power(compiled: Compiled, model: Model, known: Mapping[str, Known], tallied
     from flyball.loop.power import Known, tell
 
     place = f"{compiled.file}:{compiled.line}"
-    return tell(model, known.get(compiled.model, Known()), tallied[model.data.name] if read else None, place=place)
+    return tell(model, known.get(compiled.model, Known()), tallied if read else {}, place=place)
 
 
 def _model(compiled: Compiled, model: Model, before: Applied | None, found: Contract, power: Told) -> ModelReport:

@@ -9,6 +9,7 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import polars as pl
@@ -19,12 +20,13 @@ from flyball.declare.data import Dataset
 from flyball.declare.framing import in_force
 from flyball.declare.live import label_delay, loss_metric, untested
 from flyball.declare.model import Label, Model
-from flyball.declare.training import MOST_HELD, Train
+from flyball.declare.training import Train
 from flyball.errors import BadInput, Corrupt, NotFound, Problem, Unavailable
 from flyball.evaluation import power
 from flyball.evaluation.comparison import number
 from flyball.evaluation.holdout import Holdout
 from flyball.features.fields import declared_values
+from flyball.loop.enough import DAY, columns_of, longer, of_gates, of_suites
 from flyball.loop.memory import load
 from flyball.loop.ports import Ports
 from flyball.monitoring.slabs import within
@@ -36,7 +38,6 @@ from flyball.records.versions import MODELS, VERSIONS, VersionState
 from flyball.stats.edetector import threshold
 from flyball.training.rows import GROUP
 
-DAY = 86_400_000_000
 _HOUR = 3_600_000_000
 _WEEK = Span.parse("7d")
 _FEWEST = 100
@@ -213,8 +214,9 @@ def _summed(parts: list[pl.DataFrame]) -> pl.DataFrame:
     return table.group_by(keys).agg(pl.col("n").sum()) if keys else table.select(pl.col("n").sum())
 
 
-def tell(model: Model, known: Known, tally: Tally | None = None, *, place: str = "") -> Told:
-    """Everything on power that can be said of a model now."""
+def tell(model: Model, known: Known, counted: Mapping[str, Tally] = MappingProxyType({}), *, place: str = "") -> Told:
+    """Everything on power that can be said of a model now. `counted`: the rows that were read, by data set."""
+    tally = counted.get(model.data.name)
     full = in_force(model)
     gates = [(f"/gates/{at}" if at < len(model.gates) else "", check) for at, gate in enumerate(full.gates) for check in _checks(gate)]
     paired = [(at, check) for at, check in gates if power.is_paired(check, model.task)]
@@ -239,7 +241,10 @@ def tell(model: Model, known: Known, tally: Tally | None = None, *, place: str =
         checks = [*(check for _, check in paired), *guards]
         discovered = power.discoveries(checks, holdout, bound=known.result.loss_bound, cap=cap, threshold=a)
         lines += [_discovery_line(one, rate) for one in discovered]
-    return Told(tuple(lines), tuple(doubts))
+    whose = f'{place}  Model "{model.name}"'.strip()
+    if tally is not None:
+        doubts += of_gates(model, tally, declared_values(model), said={doubt.at for doubt in doubts}, whose=whose)
+    return Told(tuple(lines), (*doubts, *of_suites(model, counted, whose=whose)))
 
 
 def _checks(gate: object) -> Iterable[Check]:
@@ -332,13 +337,8 @@ def _longer(model: Model, seen: power.Seen) -> str:
     wider = f"a margin of {number(seen.smallest)}" if seen.smallest is not None else "a wider margin"
     if model.train is None or not seen.margin or seen.smallest is None or not seen.n:
         return f"{wider}, or a longer hold-out"
-    factor = max((seen.smallest / seen.margin) ** 2, _FEWEST / seen.n)
-    if isinstance(model.train.holdout, float):
-        share = math.ceil(100 * model.train.holdout * factor)
-        more = f'a longer hold-out: holdout="{share}%"' if model.train.folds == 1 and share <= 100 * MOST_HELD else "more rows"
-        return f"{more}; or {wider}"
-    days = math.ceil(model.train.holdout * factor / DAY)
-    return f'a longer hold-out: holdout="{days}d"; or {wider}' if days <= 3650 else f"{wider}: no hold-out of ten years would do"
+    more = longer(model.train, max((seen.smallest / seen.margin) ** 2, _FEWEST / seen.n))
+    return f"{more}; or {wider}" if more else f"{wider}: no hold-out of ten years would do"
 
 
 def _promotion_line(found: power.Promotion, rate: Rate | None, *, read: bool) -> Line:
@@ -406,7 +406,7 @@ def _timed(middle: float, most: float, rate: Rate | None) -> dict[str, Any]:
 
 
 def tallies(models: Iterable[Model]) -> Mapping[str, Tally]:
-    """An empty tally for each data set that models are made from, by its name, of the columns that are slices."""
+    """An empty tally for each data set that models are made from, by its name, of the columns whose values are judged apart; and for those of suites."""
     columns: dict[str, dict[str, None]] = {}
     data: dict[str, Dataset] = {}
     spans: dict[str, int] = {}
@@ -417,8 +417,11 @@ def tallies(models: Iterable[Model]) -> Mapping[str, Tally]:
         named = columns.setdefault(model.data.name, {})
         held = 0 if model.train is None or model.train.by_share else int(model.train.holdout_span) * model.train.folds
         spans[model.data.name] = max(spans.get(model.data.name, 0), held + int(model.label_delay))
-        named |= dict.fromkeys(part.name for part in model.slices if part.expression is None and part.name in model.data.columns)
+        parted = (*(part.name for part in model.slices if part.expression is None), *columns_of(model))
+        named |= dict.fromkeys(name for name in parted if name in model.data.columns)
+        for case in model.suites:
+            data.setdefault(case.data.name, case.data)
     return {
-        name: Tally(each, tuple(columns[name]), spans[name], "".join(labels[name]) if len(labels[name]) == 1 else "")
+        name: Tally(each, tuple(columns.get(name, ())), spans.get(name, 0), "".join(labels[name]) if len(labels.get(name, ())) == 1 else "")
         for name, each in data.items()
     }

@@ -1,4 +1,5 @@
-"""What a run says of a candidate that no metric says: that it answers a constant, or that the same fit gives another model each time.
+"""What a run says of a candidate that no metric says: that it answers a constant, that it was set to what no search would try, or that the same fit gives
+another model each time.
 
 Neither ends a run. A fit that is not repeatable cannot be made again exactly, which a person should know before they rely on it.
 """
@@ -8,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from flyball.declare.functions import Function
+from flyball.declare.training import Space
 from flyball.errors import FlyballError
 from flyball.evaluation.answers import answers as read_answers
 from flyball.training import estimators
@@ -22,6 +25,7 @@ from flyball.training.calls import Parameters, Part, RunLog, call_fit
 from flyball.training.fitting import Fitter, train_of
 from flyball.training.predictor import Predictor, answers
 from flyball.training.rows import check_train
+from flyball.training.search import holds, told
 from flyball.training.splits import Split
 
 SAMPLE = 1_000
@@ -31,9 +35,18 @@ MOST_S = 60.0
 """A fit that took longer than this is not made again: that would cost more than it tells."""
 
 
-def remarks(fitter: Fitter, released: Predictor, final: Split, parameters: Parameters, holdout: pl.DataFrame) -> tuple[str, ...]:
-    """The notes of a run, a sentence each."""
-    return tuple(filter(None, (constant_answers(released, holdout), repeatable(fitter, released, final, parameters))))
+def remarks(
+    fitter: Fitter, released: Predictor, final: Split, parameters: Parameters, holdout: pl.DataFrame, fixed: Parameters
+) -> tuple[str, ...]:
+    """The notes of a run, a sentence each. `fixed`: the hyperparameters that a person set."""
+    outside = outside_search(train_of(fitter.model).search, fixed)
+    return tuple(filter(None, (constant_answers(released, holdout), outside, repeatable(fitter, released, final, parameters))))
+
+
+def outside_search(space: Mapping[str, Space], fixed: Parameters) -> str:
+    """What is said of hyperparameters that were set to what their own search never tries; else empty."""
+    found = [f"{name}={value} ({told(space[name])})" for name, value in fixed.items() if name in space and not holds(space[name], value)]
+    return f"set outside of what is searched: {', '.join(found)}" if found else ""
 
 
 def constant_answers(released: Predictor, holdout: pl.DataFrame) -> str:

@@ -136,7 +136,11 @@ def perform(
         result = msgspec.structs.replace(
             result, suites=stored_suites(suites, store), suites_of=cases_of(model, suites, frames, spec.datasets)
         )
-        notes = (chosen.searched.ended, *notes_of(evaluated.report), *remarks(fitter, released, final, chosen.parameters, frame))
+        notes = (
+            chosen.searched.ended,
+            *notes_of(evaluated.report),
+            *remarks(fitter, released, final, chosen.parameters, frame, spec.parameters),
+        )
         result = msgspec.structs.replace(result, notes=tuple(filter(None, notes)))
     return Performed(msgspec.structs.replace(result, cpu_s=time.process_time() - began, cost=meter.read()), released, frame)
 

@@ -79,7 +79,7 @@ def search(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed), pruner=optuna.pruners.NopPruner())
-    study.enqueue_trial({name: value for name, value in first.items() if name in space and _holds(space[name], value)}, skip_if_exists=True)
+    study.enqueue_trial({name: value for name, value in first.items() if name in space and holds(space[name], value)}, skip_if_exists=True)
     done: list[Trial] = []
     ended = ""
     while len(done) < trials and not (ended := ends(done)):
@@ -144,10 +144,13 @@ def _best_value(trials: Sequence[Trial]) -> float:
 
 
 def _nothing(done: Sequence[Trial]) -> BadInput:
+    """What is said where no trial came to its end: those that all fail alike say nothing of the hyperparameters."""
+    whys = dict.fromkeys(trial.why for trial in done if trial.why)
+    alike = len(whys) == 1 and len(done) > 1
     return BadInput(
         f"none of the search's {len(done)} trials came to its end",
-        why=next(trial.why for trial in done if trial.why),
-        fix="correct fit for these hyperparameters, or see it alone: --trials 0",
+        why=f"{next(iter(whys))}{', whatever the hyperparameters' if alike else ''}",
+        fix="correct fit, or what it is given; one fit alone, with the declared hyperparameters: --trials 0",
         code="no-trial",
     )
 
@@ -164,7 +167,13 @@ def _suggest(trial: Any, name: str, space: Space) -> Any:
     return trial.suggest_categorical(name, list(space.options))
 
 
-def _holds(space: Space, value: Any) -> bool:
+def holds(space: Space, value: Any) -> bool:
+    """Whether a search of this space could try the value."""
     if isinstance(space, Choice):
         return value in space.options
     return isinstance(value, int | float) and space.low <= value <= space.high
+
+
+def told(space: Space) -> str:
+    """A space in a few words."""
+    return " or ".join(str(option) for option in space.options) if isinstance(space, Choice) else f"{space.low} to {space.high}"
