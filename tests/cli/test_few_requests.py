@@ -5,10 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flyball.cli.rollouts import waits
+from flyball.clock import Span
+from flyball.declare.policy import Rollout
 from flyball.loop import memory
 from flyball.monitoring.slabs import Slab
 from flyball.monitoring.state import MonitorState
 from flyball.records.monitoring import Quality
+from flyball.records.rollouts import RolloutEvidence, RolloutRow, RolloutState
 from flyball.wiring import open_project
 
 ROWS = 'rows a day of data set "town"'
@@ -57,3 +61,16 @@ def test_how_long_live_evidence_takes_is_not_told_by_a_few_requests(flyball: Cal
     assert traffic() == {f"{ROWS} (too few requests yet to go by: 3)"}
     asked(narrow, 100)
     assert traffic() == {"requests a day, as they come (each of them labelled)"}
+
+
+def test_a_rollout_that_nobody_asks_says_that_it_waits_for_requests() -> None:
+    steps, hour = Rollout().shadow("1h").steps, 3_600_000_000
+    row = RolloutRow(
+        rollout="ro_1", model="m", version="1.1.0", champion="1.0.0", steps=steps, evidence="live", attempt=1, state=RolloutState.SHADOW,
+        step=0, planned_at=hour, entered_at=hour, why="",
+    )  # fmt: skip
+    told = "waits for requests: none for 2 h, and only time with requests counts"
+    assert waits(row, 3 * hour, RolloutEvidence()) == told
+    assert waits(row, 4 * hour, RolloutEvidence(last=2 * hour, baked=Span(hour // 2))) == told
+    assert waits(row, 2 * hour + 60_000_000, RolloutEvidence(last=2 * hour, baked=Span(hour // 2))) == "", "they come"
+    assert waits(row, 4 * hour, RolloutEvidence(last=2 * hour, baked=Span(hour))) == "", "it waits for other things than time"

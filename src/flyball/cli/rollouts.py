@@ -18,6 +18,9 @@ from flyball.loop import lookup, orders
 from flyball.loop.memory import load
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, Reading, RolloutEvidence, RolloutRow, RolloutState
 
+_QUIET = 180_000_000
+"""Microseconds without evidence from which on a rollout is said to wait for requests."""
+
 app = common.app()
 Rollout = Annotated[str, typer.Argument(metavar="ID", help="a rollout's id, or its end, or a model (its newest rollout)")]
 
@@ -67,6 +70,8 @@ def show(rollout: Rollout, *, env: Env = "", project: Project = HERE, as_json: J
         evidence = load(ports.memory).evidence(row.rollout)
         found = lookup.readings_of(ports, state, row, evidence)
         out.line(f"{row.rollout}  {row.model} {_versions(row)}   {where(row, now, evidence)}")
+        if told := waits(row, now, evidence):
+            out.line(f"  {told}")
         width = max((len(_test(one)) for one in found), default=0)
         for one in found:
             out.line(f"  {_test(one):<{width}}   {_evidence(one, evidence)}")
@@ -154,6 +159,18 @@ def where(row: RolloutRow, now: Instant, evidence: RolloutEvidence | None = None
     head = step_text(step).removesuffix(f" {step.bake}")
     baked = evidence.baked if evidence is not None else None
     return f"{head}, {roughly(baked, parts=2)} of {roughly(step.bake, parts=2)}" if baked is not None else step_text(step)
+
+
+def waits(row: RolloutRow, now: Instant, evidence: RolloutEvidence) -> str:
+    """That a step does not come nearer to its end, for want of requests; else empty. The newest evidence is of a minute that ended."""
+    if (
+        row.state not in (RolloutState.SHADOW, RolloutState.CANARY)
+        or row.step >= len(row.steps)
+        or evidence.baked >= row.steps[row.step].bake
+    ):
+        return ""
+    since = max(evidence.last, row.entered_at)
+    return f"waits for requests: none for {ago(since, now)}, and only time with requests counts" if now - since > _QUIET else ""
 
 
 def _versions(row: RolloutRow) -> str:
