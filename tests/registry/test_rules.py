@@ -51,6 +51,16 @@ def test_what_refuses_or_misreads_an_old_caller_is_a_major_version(new: Signatur
     assert next_version("1.9.3", OLD, new) == "2.0.0"
 
 
+def test_one_change_of_requests_is_one_major_however_often_it_is_trained():
+    new = changed(low=2)
+    assert next_version("1.4.0", OLD, new, champion="1.4.0", latest=OLD) == "2.0.0"
+    assert next_version("2.0.0", OLD, new, champion="1.4.0", latest=new) == "2.1.0"
+    assert next_version("2.1.0", OLD, new, champion="1.4.0", latest=None) == "3.0.0", "what its callers send is not known any more"
+    assert next_version("2.1.0", OLD, changed(low=3), champion="1.4.0", latest=new) == "3.0.0", "another change"
+    assert next_version("2.1.0", changed(low=1), new, champion="2.0.0", latest=new) == "3.0.0", "the champion has this major too"
+    assert next_version("2.1.0", OLD, OLD, champion="1.4.0", latest=new) == "2.2.0"
+
+
 def test_a_field_whose_breaches_were_answered_and_are_refused_now_takes_less():
     lax = changed(on_request="mark")
     assert breaks(lax, OLD) == (f"field {OLD.fields[0].name} takes less: what breaks its contract is refused",)

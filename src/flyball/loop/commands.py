@@ -241,6 +241,7 @@ class Register(Record, frozen=True):
     champion_signature: Signature | None
     cpu_s: float | None = None
     features_digest: str = ""
+    newest_signature: Signature | None = None
 
 
 def decide_register(state: State, command: Register, now: Instant) -> Sequence[Event]:
@@ -266,6 +267,8 @@ def decide_register(state: State, command: Register, now: Instant) -> Sequence[E
         command.champion_signature,
         command.what.signature,
         repackaged=newest is not None and registry.same_training(newest, command.what, command.spec.version_digest),
+        champion=model.champion if model is not None else "",
+        latest=command.newest_signature,
     )
     registered = registry.register(
         model=row.model,

@@ -16,7 +16,7 @@ from flyball.data.sources.access import Killed
 from flyball.declare.codec import features_digest
 from flyball.declare.data import Dataset
 from flyball.declare.reads import looked_at
-from flyball.errors import FlyballError, Unavailable
+from flyball.errors import Corrupt, FlyballError, NotFound, Unavailable
 from flyball.ledger.erasurecheck import held, places
 from flyball.loop import freshness
 from flyball.loop import memory as memories
@@ -34,10 +34,11 @@ from flyball.loop.watch import declared, watch
 from flyball.records.base import State
 from flyball.records.data import DATASETS, LOG, DataCommitted, DataRefused
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
+from flyball.records.models import Signature
 from flyball.records.monitoring import Watch
 from flyball.records.serving import EPOCHS, ROUTES, RouteTable
 from flyball.records.training import RunRow, RunState
-from flyball.records.versions import MODELS
+from flyball.records.versions import MODELS, VERSIONS, VersionRow
 from flyball.rollout.routes import whole
 
 ACTOR = "loop"
@@ -178,8 +179,8 @@ def register(ports: Ports, state: State, row: RunRow, result: str, *, cpu_s: flo
     """Give a succeeded run its version and its verdicts."""
     model = state.get(MODELS, row.model)
     champion = state.get(ROUTES, row.model)
-    known = champion is not None and model is not None and model.newest
-    signature = whole(champion.route, ports.library.signature).signature if champion is not None and known else None
+    newest = state.get(VERSIONS, f"{row.model}/{model.newest}") if model is not None and model.newest else None
+    signature = whole(champion.route, ports.library.signature).signature if champion is not None and newest is not None else None
     spec = ports.library.spec(row.spec)
     command = Register(
         id=ports.clock.new_id("cmd"),
@@ -191,8 +192,19 @@ def register(ports: Ports, state: State, row: RunRow, result: str, *, cpu_s: flo
         champion_signature=signature,
         cpu_s=cpu_s,
         features_digest=features_digest(ports.blobs.get(spec.declaration).decode()),
+        newest_signature=_signature(ports, newest),
     )
     ports.ledger.execute(command, decide_register)
+
+
+def _signature(ports: Ports, version: VersionRow | None) -> Signature | None:
+    """What a version takes; None where that is not known any more."""
+    if version is None or not version.artifact:
+        return None
+    try:
+        return ports.library.signature(version.artifact)
+    except (NotFound, Corrupt):
+        return None
 
 
 def reconcile_routes(ports: Ports) -> None:

@@ -25,15 +25,19 @@ from flyball.registry.mends import Whom, anybody, mends, waives
 from flyball.registry.states import RELEASABLE
 
 
-def next_version(newest: str, old: Signature | None, new: Signature, *, repackaged: bool = False) -> str:
+def next_version(
+    newest: str, old: Signature | None, new: Signature, *, repackaged: bool = False, champion: str = "", latest: Signature | None = None
+) -> str:
     """The number after `newest` (empty: the first, 1.0.0).
 
-    Major: a caller of the `old` signature would be refused or misread by `new`. Patch: the same training, packed again. Minor: all else.
+    Major: a caller of the `champion`, whose signature is `old`, would be refused or misread by `new`; but where `newest` has a higher major already and its
+    callers (of the `latest` signature) would not be, that major says so. Patch: the same training, packed again. Minor: all else.
     """
     if not newest:
         return "1.0.0"
     major, minor, patch = (int(part) for part in newest.split("."))
-    if old is not None and breaks(old, new):
+    raised = bool(champion) and major > int(champion.partition(".")[0]) and latest is not None and not breaks(latest, new)
+    if old is not None and breaks(old, new) and not raised:
         return f"{major + 1}.0.0"
     return f"{major}.{minor}.{patch + 1}" if repackaged else f"{major}.{minor + 1}.0"
 
