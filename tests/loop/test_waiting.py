@@ -102,7 +102,7 @@ def told(state: NoScan, *, up: bool = False, signatures: Signatures = same, decl
     [
         (
             (FEW, PASSES),
-            "held 1.1.0: accuracy ≥ 0.7 in day=1: n=3 < 100 → it is judged again as labelled rows come; or declare a longer hold-out, then flyball train m",
+            "held 1.1.0: accuracy ≥ 0.7 in day=1: n=3 < 100 → it is judged again as labelled rows come, until its hold-out is twice as long; or declare a longer one, then flyball train m",
         ),
         ((FEW, FEW, NO_CASES), "held 1.1.0: accuracy ≥ 0.7 in day=1: n=3 < 100 (and 2 more) → bring the cases"),
         ((NO_CASES,), "data/winter.csv does not exist → bring the cases that are missing: flyball check --data says which; then flyball train m"),

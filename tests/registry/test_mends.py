@@ -35,7 +35,7 @@ APPROVE = 'flyball approve m@1.1.0 --reason "…"'
 FILL = 'write what is missing: flyball models card m@1.1.0 --fill out_of_scope "…"'
 PRICE = 'write cpu_hour_price = "0.04 USD" (what an hour of CPU time costs you) under [settings] in flyball.toml, then flyball train m'
 BRING = "bring the cases that are missing: flyball check --data says which; then flyball train m judges it on them"
-ROWS = "it is judged again as labelled rows come; or declare a longer hold-out, then flyball train m"
+ROWS = "it is judged again as labelled rows come, until its hold-out is twice as long; or declare a longer one, then flyball train m"
 
 
 NO_ROWS = "no row that comes judges it again, for a share of the rows is held out: bring more rows, or declare a larger share, then flyball train m"

@@ -101,7 +101,7 @@ def _of_runs(row: VersionRow, open_: Sequence[Verdict], *, grows: bool) -> Itera
     if rows and row.state in RELEASED:
         yield f"what was released once is not judged again as rows come: declare a longer hold-out, then {train}"
     elif rows and grows:
-        yield f"it is judged again as labelled rows come; or declare a longer hold-out, then {train}"
+        yield f"it is judged again as labelled rows come, until its hold-out is twice as long; or declare a longer one, then {train}"
     elif rows:
         yield f"no row that comes judges it again, for a share of the rows is held out: bring more rows, or declare a larger share, then {train}"
 
