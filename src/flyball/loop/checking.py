@@ -34,7 +34,8 @@ from flyball.store.blobs import Blobs
 
 if TYPE_CHECKING:
     from flyball.data.against import Against
-    from flyball.loop.power import Known, Line, Tally, Told
+    from flyball.loop.power import Known, Line, Told
+    from flyball.loop.tally import Tally
 
 
 class Applied(NamedTuple):
@@ -153,7 +154,7 @@ def report(
     only: str = "",
 ) -> CheckReport:
     """Describe what was compiled; with a reader, the sources are read too."""
-    from flyball.loop.power import tallies
+    from flyball.loop.enough import tallies
 
     contracts: dict[str, Contract] = {}
     wanted = [(compiled, codec.decode(compiled.body)) for compiled in compilation.models if only in ("", compiled.file)]

@@ -1,84 +1,129 @@
 """Whether the rows that would be held out, and the cases of suites, are enough for the verdicts that are asked of them: what `check --data` counts.
 
 A verdict on fewer is `insufficient` whatever the model answers, and holds the version. Only what is sure beforehand is said: of enough rows too few may
-have a label, or what the metric divides by. Pure.
+have what the metric divides by. Rows are parted as a gate parts them (`evaluation.values`, `evaluation.fairness.split`). Pure.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
-from flyball.declare.checks import Check
+import polars as pl
+
+from flyball.declare.checks import Check, Reference
 from flyball.declare.metrics import metric_info
-from flyball.declare.model import Model
+from flyball.declare.model import Label, Model
 from flyball.declare.training import MOST_HELD, Train
-from flyball.errors import Problem
+from flyball.errors import BadInput, Problem
 from flyball.evaluation.comparison import LEAST_ROWS
+from flyball.evaluation.fairness import split
+from flyball.evaluation.values import MOST_VALUES, text_of, with_declared
 from flyball.features.fields import Usual
+from flyball.loop.tally import DAY, Tally
 
-DAY = 86_400_000_000
 _MOST_DAYS = 3650
 """A hold-out of more is no advice."""
 
 _NAMED = 3
 """Slices that a warning names."""
 
+_MOST_DRAWN = 2_000_000
+"""Rows of a column whose groups are looked for."""
 
-class Counted(Protocol):
-    """The rows of a data set, as they were counted."""
-
-    rows: int
-
-    def held(self, train: Train, columns: Sequence[str], *, delay: int = 0) -> list[tuple[str, int]]:
-        """Rows that would be held out, whole, or in each value of these columns."""
-        ...
+Declared = Mapping[str, tuple[Usual, ...]]
 
 
-def longer(train: Train, factor: float) -> str:
-    """What makes a hold-out `factor` times as large; empty where none of a reasonable length does."""
+class _Part(NamedTuple):
+    """Rows that a gate judges apart. `most`: as many as they may be, where chance says which are held out."""
+
+    name: str
+    n: int
+    most: float
+
+
+def tallies(models: Iterable[Model]) -> Mapping[str, Tally]:
+    """An empty tally for each data set that models are made from, by its name, of the columns whose values are judged apart; and for those of suites."""
+    found: dict[str, Tally] = {}
+    labels: dict[str, set[str]] = {}
+    for model in models:
+        tally = found.setdefault(model.data.name, Tally(model.data, ()))
+        labels.setdefault(model.data.name, set()).add("" if isinstance(model.label, Label) else model.label_column)
+        judged = [column for _, check in _gates(model) for column in _columns(check)]
+        parted = (*(part.name for part in model.slices), *judged)
+        tally.columns = tuple(dict.fromkeys((*tally.columns, *(name for name in parted if is_counted(model, name)))))
+        if model.train is not None and not model.train.by_share:
+            tally.span = max(tally.span or 0, int(model.train.holdout_span) * model.train.folds)
+            tally.delay = max(tally.delay, int(model.label_delay))
+        for case in model.suites:
+            found.setdefault(case.data.name, Tally(case.data, ()))
+    for name, those in labels.items():
+        found[name].label = "".join(those) if len(those) == 1 else ""
+    return found
+
+
+def is_counted(model: Model, name: str) -> bool:
+    """Whether a slice, or a column whose groups are compared, is a column of the data: an expression of that name is not counted."""
+    return name in model.data.columns and all(part.expression is None for part in model.slices if part.name == name)
+
+
+def is_known(model: Model, tally: Tally) -> bool:
+    """Whether the rows that would be held out are counted: which of them have a label is not where another data set has it, or where models that share one
+    have labels of their own.
+    """
+    if model.train is None or isinstance(model.label, Label):
+        return False
+    return tally.label == model.label_column or not model.data.columns[model.label_column].nulls
+
+
+def longer(train: Train, factor: float, there: float = math.inf) -> str:
+    """What makes a hold-out `factor` times as large; empty where none of a reasonable length does. `there`: the days of the data."""
     if isinstance(train.holdout, float):
         share = math.ceil(100 * train.holdout * factor)
         return f'a longer hold-out: holdout="{share}%"' if train.folds == 1 and share <= 100 * MOST_HELD else "more rows"
     days = math.ceil(train.holdout * factor / DAY)
+    if days * train.folds > there / 2:
+        return "more rows"
+    if train.window != "auto" and days * DAY > train.window:
+        return f'a longer hold-out and window: holdout="{days}d", window="{2 * days}d"' if days <= _MOST_DAYS else ""
     return f'a longer hold-out: holdout="{days}d"' if days <= _MOST_DAYS else ""
 
 
-def columns_of(model: Model) -> list[str]:
-    """Columns and slices in each of whose values a gate wants enough rows."""
-    return [column for _, check in _gates(model) for column in _columns(check)]
-
-
-def of_gates(
-    model: Model, counted: Counted, declared: Mapping[str, tuple[Usual, ...]], *, said: Collection[str] = (), whose: str = ""
-) -> Iterator[Problem]:
+def of_gates(model: Model, tally: Tally, declared: Declared, *, said: Collection[str] = (), whose: str = "") -> Iterator[Problem]:
     """A warning for each gate whose rows are too few for any verdict.
 
-    counted: the model's own data set. declared: values that a column may have, rows or none. said: gates of which that is said otherwise (their `at`).
+    tally: of the model's own data set. declared: values that a column may have, rows or none. said: gates of which that is said otherwise (their `at`).
     """
-    if model.train is None or not counted.rows:
+    train, delay = model.train, int(model.label_delay)
+    # who has nothing to judge on has no run either, which is said otherwise
+    if train is None or not is_known(model, tally) or not tally.held(train, (), delay=delay)[0][1]:
         return
     for at, check in _gates(model):
-        parts = dict(counted.held(model.train, _columns(check), delay=int(model.label_delay)))
-        for column in _columns(check):
-            if any(name.startswith(f"{column}=") for name in parts):
-                parts = {f"{column}={value}": 0 for value in declared.get(column, ())} | parts
-        short = sorted((n, name) for name, n in parts.items() if n < LEAST_ROWS)
-        if short and at not in said:
-            rows = ", ".join(f"{name or 'all'} n={n:,}" for n, name in short[:_NAMED]) + (", …" if len(short) > _NAMED else "")
-            many = f" in {len(short)} of {len(parts)} slices" if _columns(check) else ""
-            wider = longer(model.train, LEAST_ROWS / short[0][0]) if short[0][0] else ""
+        if at in said:
+            continue
+        held = "every version after the first" if isinstance(check.bound, Reference) and check.bound.of == "champion" else "every version"
+        try:
+            parts = [part for column in _columns(check) or ("",) for part in _parts(check, column, model, tally, declared)]
+        except BadInput as error:
+            yield Problem(whose, f'gates "{check}": {error.what}', f"{error.why}: it is insufficient, which holds {held}", at=at)
+            continue
+        short = sorted((part.n, part.name) for part in parts if part.most < LEAST_ROWS)
+        if short:
+            about = "about " if train.by_share else ""
+            rows = ", ".join(f"{name or 'all'} {about}n={n:,}" for n, name in short[:_NAMED]) + (", …" if len(short) > _NAMED else "")
+            parted = bool(_columns(check))
+            wider = longer(train, LEAST_ROWS / short[0][0], tally.days) if short[0][0] else ""
             yield Problem(
                 whose,
-                f'gates "{check}": the hold-out has too few rows for a verdict{many}',
-                f"{rows}: below {LEAST_ROWS} it is insufficient, which holds every version",
-                "; or ".join(filter(None, (wider, "compare coarser slices" if _columns(check) else "declare no such gate"))),
+                f'gates "{check}": the hold-out has too few rows for a verdict{f" in {len(short)} of {len(parts)} slices" if parted else ""}',
+                f"{rows}: below {LEAST_ROWS} it is insufficient, which holds {held}",
+                "; or ".join(filter(None, (wider, "compare coarser slices" if parted else ""))),
                 at,
             )
 
 
-def of_suites(model: Model, counted: Mapping[str, Counted], *, whose: str = "") -> Iterator[Problem]:
+def of_suites(model: Model, counted: Mapping[str, Tally], *, whose: str = "") -> Iterator[Problem]:
     """A warning for each suite that was read and has too few cases for a verdict."""
     for at, case in enumerate(model.suites):
         rows = counted[case.data.name].rows if case.data.name in counted else 0
@@ -104,3 +149,39 @@ def _columns(check: Check) -> tuple[str, ...]:
     """What the rows of a gate are parted by. Of a gap in each value of a slice, the slice alone."""
     metric = check.metric
     return metric.slices or ((metric.of_gap,) if metric.of_gap else ())
+
+
+def _parts(check: Check, column: str, model: Model, tally: Tally, declared: Declared) -> list[_Part]:
+    """The rows of a gate by one column (empty: all of them); none where they are not counted. Raises BadInput for a column that has no groups, or too many."""
+    train = model.train
+    if train is None or (column and not (is_counted(model, column) and column in tally.columns)):
+        return []
+    table, part = tally.counts(train, column, delay=int(model.label_delay))
+    if not column:
+        n = int(table["n"].sum())
+        return [_Part("", round(part * n), _most(n, part, train))]
+    values, expected = table["value"], declared.get(column, ())
+    expected = expected or ((False, True) if values.dtype == pl.Boolean else ())
+    if check.metric.of_gap and not check.metric.slices and not expected:
+        counts = _groups(values, table["n"])
+    else:
+        there = {text_of(value): n for value, n in table.iter_rows()}
+        counts = {name: there.get(name, 0) for name in map(text_of, with_declared(values, expected))}
+        if len(counts) > MOST_VALUES:
+            raise BadInput(f"{column} has {len(counts)} values", why=f"a slice is a column of at most {MOST_VALUES}")
+    return [_Part(f"{column}={name}", round(part * n), _most(n, part, train)) for name, n in counts.items()]
+
+
+def _groups(values: pl.Series, n: pl.Series) -> dict[str, int]:
+    """The groups that a gap is looked for between. None of more rows than are worth it."""
+    if int(n.sum()) > _MOST_DRAWN:
+        return {}
+    column = values.repeat_by(n).explode() if len(values) else values
+    return {name: rows.size for name, rows in split(column)}
+
+
+def _most(n: int, part: float, train: Train) -> float:
+    """How many of `n` rows a share holds out at the most: of whole groups perhaps all, of rows what chance leaves open."""
+    if train.by_share and train.split == "stratified":
+        return min(n, part * n + 3 * math.sqrt(part * n))
+    return n

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -16,19 +16,18 @@ import polars as pl
 
 from flyball.clock import Instant, Span
 from flyball.declare.checks import AnyOf, Check, Reference
-from flyball.declare.data import Dataset
 from flyball.declare.framing import in_force
 from flyball.declare.live import label_delay, loss_metric, untested
-from flyball.declare.model import Label, Model
-from flyball.declare.training import Train
+from flyball.declare.model import Model
 from flyball.errors import BadInput, Corrupt, NotFound, Problem, Unavailable
 from flyball.evaluation import power
 from flyball.evaluation.comparison import number
 from flyball.evaluation.holdout import Holdout
 from flyball.features.fields import declared_values
-from flyball.loop.enough import DAY, columns_of, longer, of_gates, of_suites
+from flyball.loop.enough import is_counted, is_known, longer, of_gates, of_suites
 from flyball.loop.memory import load
 from flyball.loop.ports import Ports
+from flyball.loop.tally import DAY, Rate, Tally
 from flyball.monitoring.slabs import within
 from flyball.monitoring.state import PAGE_DAYS, MonitorState
 from flyball.records.data import DATASETS, DatasetVersion
@@ -38,20 +37,12 @@ from flyball.records.versions import MODELS, VERSIONS, VersionState
 from flyball.stats.edetector import threshold
 from flyball.training.rows import GROUP
 
-_HOUR = 3_600_000_000
 _WEEK = Span.parse("7d")
 _FEWEST = 100
 """Labels, or requests, from which on their rate is taken for what comes."""
 
 _TELLING = 200
 """Slices that a document lists of one gate, those first that see least."""
-
-
-class Rate(NamedTuple):
-    """What comes in a day, and what that was taken from."""
-
-    per_day: float
-    of: str
 
 
 @dataclass(frozen=True)
@@ -126,94 +117,6 @@ def _of_rows(rows: int, first: Instant, last: Instant, data: str, *, asked: int)
     return Rate(rows * DAY / (last - first), f'rows a day of data set "{data}"{few}') if last > first else None
 
 
-@dataclass
-class Tally:
-    """Rows of a data set as they are read, by the values of some columns: all of them, and the newest by their times. What a hold-out of them would hold.
-
-    `span`: of how long before the newest row times are kept (µs; None: of all rows). `label`: the column without which a row is in no hold-out; empty:
-    it is another data set's, or models have several.
-    """
-
-    dataset: Dataset
-    columns: tuple[str, ...]
-    span: int | None = None
-    label: str = ""
-    rows: int = 0
-    _first: int | None = None
-    _last: int = 0
-    _labelled: int = 0
-    _as_of: int = 0
-    _parts: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
-    _whole: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
-
-    def add(self, batch: pl.DataFrame) -> None:
-        """Take one batch."""
-        self.rows += batch.height
-        timed = bool(self.dataset.time) and self.dataset.time in batch.columns
-        # without a time all rows are of one moment: what is held out of them is a share
-        at = (batch[self.dataset.time].dt.epoch("us") if timed else pl.zeros(batch.height, pl.Int64, eager=True)).alias("__at")
-        there = batch[self.label].is_not_null() if self.label in batch.columns else pl.repeat(True, batch.height, eager=True)
-        # a row without its time breaks the contract, and is in no hold-out
-        if timed and at.null_count() < batch.height:
-            low, high = int(at.min()), int(at.max())  # type: ignore[arg-type]  # a column of i64
-            self._first, self._last = low if self._first is None else min(self._first, low), max(self._last, high)
-            arrived = batch[self.dataset.arrived].dt.epoch("us").max() if self.dataset.arrived in batch.columns else None
-            self._labelled = max(self._labelled, int(at.filter(there).max() or 0))  # type: ignore[arg-type]  # likewise
-            self._as_of = max(self._as_of, high, int(arrived or 0))  # type: ignore[arg-type]  # likewise
-        for column in ("", *(name for name in self.columns if name in batch.columns)):
-            value = [batch[column].cast(pl.String).alias("__value")] if column else []
-            counted = pl.DataFrame([at, *value]).filter(there).group_by(pl.all()).len("n")
-            _keep(self._whole.setdefault(column, []), counted.drop("__at") if column else counted.select("n"))
-            _keep(self._parts.setdefault(column, []), self._newest(counted))
-            if len(self._parts[column]) == 1:
-                self._parts[column] = [self._newest(self._parts[column][0])]
-
-    def _newest(self, table: pl.DataFrame) -> pl.DataFrame:
-        return table if self.span is None else table.filter(pl.col("__at") > self._labelled - self.span)
-
-    def rate(self) -> Rate | None:
-        """Rows a day."""
-        if self._first is None:
-            return None
-        hours = self._last // _HOUR + 1 - self._first // _HOUR
-        return Rate(self.rows * 24 / hours, f'rows a day of data set "{self.dataset.name}"')
-
-    def held(self, train: Train, columns: Sequence[str], *, delay: int = 0) -> list[tuple[str, int]]:
-        """Rows that would be held out, whole, or in each value of these columns: as a run holds them out, the newest whose label is known (`delay` µs
-        after the row), or a share of all; of all folds.
-        """
-        part = train.holdout * train.folds if isinstance(train.holdout, float) else 1.0
-        found: list[tuple[str, int]] = []
-        for column in columns or ("",):
-            if column not in self._parts:
-                continue
-            if train.by_share:
-                kept = _summed(self._whole[column])
-            else:
-                known = _summed(self._parts[column]).filter(pl.col("__at") <= self._as_of - delay)
-                end = int(known["__at"].max() or 0)  # type: ignore[arg-type]  # a column of i64
-                kept = known.filter(pl.col("__at") > end - int(train.holdout_span) * train.folds)
-            if not column:
-                found.append(("", round(part * int(kept["n"].sum()))))
-                continue
-            values = kept.group_by("__value").agg(pl.col("n").sum()).sort("__value", nulls_last=True)
-            found += [(f"{column}={'null' if value is None else value}", round(part * n)) for value, n in values.iter_rows()]
-        return found
-
-
-def _keep(parts: list[pl.DataFrame], table: pl.DataFrame) -> None:
-    """Add a table of counts; many become one."""
-    parts.append(table)
-    if len(parts) > 50:
-        parts[:] = [_summed(parts)]
-
-
-def _summed(parts: list[pl.DataFrame]) -> pl.DataFrame:
-    table = pl.concat(parts)
-    keys = [name for name in table.columns if name != "n"]
-    return table.group_by(keys).agg(pl.col("n").sum()) if keys else table.select(pl.col("n").sum())
-
-
 def tell(model: Model, known: Known, counted: Mapping[str, Tally] = MappingProxyType({}), *, place: str = "") -> Told:
     """Everything on power that can be said of a model now. `counted`: the rows that were read, by data set."""
     tally = counted.get(model.data.name)
@@ -277,7 +180,9 @@ def _power(model: Model, check: Check, holdout: Holdout | None, tally: Tally | N
             # the label was declared anew since that run
             return None
     # rows of one group are one unit, and how many groups there are is not counted
-    if tally is None or model.train is None or model.group:
+    if tally is None or model.train is None or model.group or not is_known(model, tally):
+        return None
+    if not all(is_counted(model, name) for name in check.metric.slices):
         return None
     return power.of_counts(check, tally.held(model.train, check.metric.slices, delay=int(model.label_delay)))
 
@@ -403,25 +308,3 @@ def _timed(middle: float, most: float, rate: Rate | None) -> dict[str, Any]:
         return {"days": None, "days_p90": None, "per_day": None, "traffic": ""}
     days = [round(each / rate.per_day, 3) if math.isfinite(each) else None for each in (middle, most)]
     return {"days": days[0], "days_p90": days[1], "per_day": round(rate.per_day, 3), "traffic": rate.of}
-
-
-def tallies(models: Iterable[Model]) -> Mapping[str, Tally]:
-    """An empty tally for each data set that models are made from, by its name, of the columns whose values are judged apart; and for those of suites."""
-    columns: dict[str, dict[str, None]] = {}
-    data: dict[str, Dataset] = {}
-    spans: dict[str, int] = {}
-    labels: dict[str, set[str]] = {}
-    for model in models:
-        labels.setdefault(model.data.name, set()).add("" if isinstance(model.label, Label) else model.label_column)
-        data[model.data.name] = model.data
-        named = columns.setdefault(model.data.name, {})
-        held = 0 if model.train is None or model.train.by_share else int(model.train.holdout_span) * model.train.folds
-        spans[model.data.name] = max(spans.get(model.data.name, 0), held + int(model.label_delay))
-        parted = (*(part.name for part in model.slices if part.expression is None), *columns_of(model))
-        named |= dict.fromkeys(name for name in parted if name in model.data.columns)
-        for case in model.suites:
-            data.setdefault(case.data.name, case.data)
-    return {
-        name: Tally(each, tuple(columns.get(name, ())), spans.get(name, 0), "".join(labels[name]) if len(labels.get(name, ())) == 1 else "")
-        for name, each in data.items()
-    }
