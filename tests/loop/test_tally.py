@@ -66,7 +66,7 @@ def test_rows_are_counted_as_a_run_holds_them_out_to_the_row(delay: str, folds: 
         held += cut.end - cut.holdout
     assert tally.held(model.train, (), delay=label_delay) == [("", held)]
     assert tally.held(model.train, ("day",), delay=label_delay) == [("day=1", held)]
-    assert sum(part.height for part in tally._newest) < len(at), "of rows before the hold-outs no time is kept"
+    assert sum(part.height for part in tally._newest[""]) < len(at), "of rows before the hold-outs no time is kept"
 
 
 MONTHS = [datetime(2023, month, 1) for month in range(1, 13)]
@@ -107,4 +107,4 @@ def test_of_a_large_hold_out_times_are_kept_to_the_hour_and_no_row_is_missed(mon
     week = 7 * 24 * 3_600 / 97
     [(_, held)] = tally.held(MODEL.train, ())
     assert week <= held <= week + 2 * 3_600 / 97
-    assert sum(part.height for part in tally._newest) < 4_000
+    assert sum(part.height for part in tally._newest[""]) < 4_000

@@ -21,7 +21,7 @@ _AT, _N = "__at", "__n"
 _LEAST_KEPT = 100_000
 """Counts from which on they are put together, and again when they have grown by half."""
 
-_MOST_EXACT = 500_000
+_MOST_EXACT = 100_000
 """Counts by time of a hold-out; of more, times are kept to the hour, and what is held out is counted as that much longer."""
 
 
@@ -51,7 +51,7 @@ class Tally:
     _last: int | None = None
     _as_of: int | None = None
     _labelled: int = 0
-    _newest: list[pl.DataFrame] = field(default_factory=list)
+    _newest: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
     _whole: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
     _height: int = _LEAST_KEPT
     _step: int = 1
@@ -69,30 +69,34 @@ class Tally:
             self._first, self._last = _least(self._first, low), _most(self._last, high)
             self._as_of = _most(self._as_of, max(high, int(arrived) if arrived is not None else high))  # type: ignore[arg-type]  # likewise
         there = batch[self.label].is_not_null() if self.label in batch.columns else pl.repeat(True, batch.height, eager=True)
-        values = [batch[name] if name in batch.columns else pl.Series(name, [None] * batch.height) for name in self.columns]
-        counted = pl.DataFrame([at, *values]).filter(there).group_by(pl.all()).len(_N)
-        self._labelled += int(counted[_N].sum())
-        for name in self.columns:
-            self._whole.setdefault(name, []).append(_summed([counted.select(name, _N)]))
-        if timed and self.span is not None:
-            self._newest.append(counted.drop_nulls(_AT))
+        values = {name: batch[name] if name in batch.columns else pl.Series(name, [None] * batch.height) for name in self.columns}
+        self._labelled += int(there.sum())
+        for name in ("", *self.columns):
+            counted = pl.DataFrame([at, *([values[name]] if name else [])]).filter(there).group_by(pl.all()).len(_N)
+            if name:
+                self._whole.setdefault(name, []).append(_summed([counted.drop(_AT)]))
+            if timed and self.span is not None:
+                self._newest.setdefault(name, []).append(counted.drop_nulls(_AT))
         if self._kept() > self._height:
             self._whole = {name: [_summed(parts)] for name, parts in self._whole.items()}
-            self._newest = [self._trimmed()]
+            self._trim()
             self._height = max(_LEAST_KEPT, self._kept() * 3 // 2)
 
     def _kept(self) -> int:
-        return sum(part.height for parts in (self._newest, *self._whole.values()) for part in parts)
+        return sum(part.height for parts in (*self._newest.values(), *self._whole.values()) for part in parts)
 
-    def _trimmed(self) -> pl.DataFrame:
-        """Of the times so far those that a hold-out may begin after: its end only rises as rows come."""
-        table, span = _summed(self._newest), self.span or 0
-        end = self._end(table, self.delay)
-        table = table if end is None else table.filter(pl.col(_AT) > end - span - self._step)
-        if table.height <= _MOST_EXACT:
-            return table
-        self._step = _HOUR
-        return _summed([table.with_columns(pl.col(_AT) // _HOUR * _HOUR)])
+    def _trim(self) -> None:
+        """Of the times so far keep those that a hold-out may begin after: its end only rises as rows come."""
+        if not self._newest:
+            return
+        newest = {name: _summed(parts) for name, parts in self._newest.items()}
+        end, span = self._end(newest[""], self.delay), self.span or 0
+        if end is not None:
+            newest = {name: table.filter(pl.col(_AT) > end - span - self._step) for name, table in newest.items()}
+        if newest[""].height > _MOST_EXACT:
+            self._step = _HOUR
+            newest = {name: _summed([table.with_columns(pl.col(_AT) // _HOUR * _HOUR)]) for name, table in newest.items()}
+        self._newest = {name: [table] for name, table in newest.items()}
 
     def _end(self, table: pl.DataFrame, delay: int) -> int | None:
         """The newest row whose label is known."""
@@ -119,8 +123,8 @@ class Tally:
             part = train.holdout * train.folds if isinstance(train.holdout, float) else 1.0
             whole = _summed(self._whole[column]) if column else pl.DataFrame({_N: [self._labelled]})
             return _by(whole, column), part
-        table = _summed(self._newest)
-        end = self._end(table, delay)
+        end = self._end(_summed(self._newest.get("", ())), delay)
+        table = _summed(self._newest.get(column, ()))
         if end is None:
             return _by(table.clear(), column), 1.0
         since = end - int(train.holdout_span) * train.folds - (self._step - 1)
