@@ -7,12 +7,12 @@ import msgspec
 import polars as pl
 
 from flyball.errors import BadInput
-from flyball.evaluation.suites import judge_suites
-from flyball.records.estimates import Outcome
+from flyball.evaluation.suites import judge_suites, of_learned
+from flyball.records.estimates import Outcome, Verdict
 from flyball.training.rejudge import rejudge
 from flyball.training.rows import assemble, taught_released
 from flyball.training.run import execute, perform
-from flyball.training.suites import ask_suites, asked_again, cases_of, loaded_suites, with_cases
+from flyball.training.suites import ask_suites, asked_again, cases_of, loaded_suites, with_cases, with_seen
 
 from .conftest import HOUR, PRICE, end_of
 
@@ -92,6 +92,22 @@ def test_rows_that_were_learned_from_are_no_suite_under_another_name(project):
     learned = taught_released(rows, before.predictor.trained_until, before.result.window)
     again = asked_again(loop.model, before.predictor, frames, loop.spec().as_of, before.result, loop.blobs, learned=learned)
     assert again["evening"]["__seen"].sum() > count, "what answers has learned from the hold-out as well"
+
+    # the rows that it learned from were lost: of the very cases it is known, of others it is not
+    lost = asked_again(loop.model, before.predictor, frames, loop.spec().as_of, before.result, loop.blobs)
+
+    def judged(contents: dict[str, str], prior=before.result) -> Verdict:
+        known = with_seen(loop.model, lost, contents, prior, loop.blobs)
+        return judge_suites(loop.model.suites, known, "binary", classes=(0, 1))[0]
+
+    same = loop.spec().datasets
+    of = before.result.suites_of["evening"]
+    prior = msgspec.structs.replace(before.result, suites_of={"evening": msgspec.structs.replace(of, content="c1")})
+    assert judged(same | {"cases": "c1"}, prior).why.endswith(f"; {told}: what was learned by heart says nothing of new cases")
+    for contents, earlier in ((same | {"cases": "c2"}, prior), (same, before.result)):
+        other = judged(contents, earlier)
+        assert (other.outcome, of_learned(other)) == (Outcome.INSUFFICIENT, True)
+        assert other.why.startswith("whether its cases are in training too cannot be told any more")
 
 
 def test_a_few_rows_that_were_learned_from_are_told_and_stop_nothing(project):

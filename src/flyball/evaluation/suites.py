@@ -39,7 +39,7 @@ SEEN = "__seen"
 _MOST = 0.5
 """The share of such cases from which on a suite says nothing of new ones."""
 
-_LEARNED = "are in training too"
+LEARNED = "are in training too"
 
 NOT_ASKED = "its cases were not asked"
 NO_SUITES: Asked = {}
@@ -70,7 +70,7 @@ def judge_suites(
 
 def of_learned(verdict: Verdict) -> bool:
     """Whether a suite is open because the candidate has learned from its cases."""
-    return verdict.outcome is Outcome.INSUFFICIENT and verdict.check.startswith("suite ") and _LEARNED in verdict.why
+    return verdict.outcome is Outcome.INSUFFICIENT and verdict.check.startswith("suite ") and LEARNED in verdict.why
 
 
 def _with_learned(verdict: Verdict, given: pl.DataFrame | str, copied: Estimate | None) -> Verdict:
@@ -85,7 +85,7 @@ def _with_learned(verdict: Verdict, given: pl.DataFrame | str, copied: Estimate 
     found = share(count, n, "")
     usual = copied.high if copied is not None and copied.high is not None else 0.0
     most = count / n > _MOST and found.low is not None and found.low > usual
-    told = f"{verdict.why}; {count:,} of its {n:,} rows {_LEARNED} ({count / n:.1%})"
+    told = f"{verdict.why}; {count:,} of its {n:,} rows {LEARNED} ({count / n:.1%})"
     if not most or verdict.outcome is not Outcome.PASS:
         return msgspec.structs.replace(verdict, why=told)
     return msgspec.structs.replace(

@@ -329,7 +329,7 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
     from flyball.training.judging import parquet
     from flyball.training.rows import assemble, taught_released
     from flyball.training.stored import Stored
-    from flyball.training.suites import asked_again, cases_of, stored_suites
+    from flyball.training.suites import asked_again, cases_of, stored_suites, with_seen
 
     candidate = load(spec.candidate, blobs, scratch)
     judge = _judge(spec, candidate, blobs, scratch)
@@ -343,10 +343,12 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
     assembled = cache(lambda: assemble(model, frames, as_of=spec.known_until or spec.as_of))
     learned = None
     if model.suites:
-        # rows that are kept no longer are looked for no longer
+        # what is kept no longer was looked at when it was there
         with suppress(NotFound):
             learned = taught_released(assembled(), candidate.trained_until, prior.window)
     suites = asked_again(model, candidate, frames, spec.as_of, prior, blobs, spec.unread, learned=learned)
+    if learned is None:
+        suites = with_seen(model, suites, spec.datasets, prior, blobs)
     told = {"suites": stored_suites(suites, blobs), "suites_of": cases_of(model, suites, frames, spec.datasets, prior.suites_of)}
     if spec.known_until:
         if rejudge.lacking(judge, frame):

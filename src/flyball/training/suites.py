@@ -14,13 +14,15 @@ from flyball.declare.codec import source_digest
 from flyball.declare.model import Model, Suite
 from flyball.errors import FlyballError
 from flyball.evaluation.overlap import among
-from flyball.evaluation.suites import NOT_ASKED, SEEN, Asked, Unanswered
+from flyball.evaluation.suites import LEARNED, NOT_ASKED, SEEN, Asked, Unanswered
 from flyball.features.fields import inputs
 from flyball.records.training import CasesOf, RunResult
 from flyball.store.blobs import Blobs
 from flyball.training.judging import parquet
 from flyball.training.predictor import Predictor, answers
 from flyball.training.rows import GROUP, Assembled, assemble
+
+_UNKNOWN = f"whether its cases {LEARNED} cannot be told any more: what the version learned from cannot be read"
 
 NONE_UNREAD: Mapping[str, str] = MappingProxyType({})
 
@@ -121,6 +123,25 @@ def asked_again(
     now = ask_suites(model, candidate, frames, as_of, unread, learned=learned)
     stood = {case.name for case in model.suites if case.data.name not in unread and _stands_in(case, frames, prior)}
     return {case.name: before[case.name] if case.name in stood else now[case.name] for case in model.suites}
+
+
+def with_seen(model: Model, asked: Asked, contents: Mapping[str, str], prior: RunResult, blobs: Blobs) -> Asked:
+    """Where what the candidate learned from cannot be read any more: which of the very cases that it was asked then were among it. Of others nobody can tell,
+    and they judge nothing.
+
+    contents: of data sets, as they are asked now.
+    """
+    before, found = loaded_suites(model, prior.suites, blobs), dict(asked)
+    for case in model.suites:
+        now, then, of = asked[case.name], before[case.name], prior.suites_of.get(case.name)
+        if not isinstance(now, pl.DataFrame) or SEEN in now.columns:
+            continue
+        same = of is not None and bool(of.content) and of.content == contents.get(case.data.name)
+        if same and isinstance(then, pl.DataFrame) and SEEN in then.columns and then.height == now.height:
+            found[case.name] = now.with_columns(then[SEEN])
+        else:
+            found[case.name] = Unanswered(_UNKNOWN, now.height)
+    return found
 
 
 def _stands_in(case: Suite, frames: Mapping[str, pl.DataFrame], prior: RunResult) -> bool:
