@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flyball.cli.rollouts import waits
+import msgspec
+
+from flyball.cli.rollouts import waits, where
 from flyball.clock import Span
 from flyball.declare.policy import Rollout
 from flyball.loop import memory
@@ -74,3 +76,11 @@ def test_a_rollout_that_nobody_asks_says_that_it_waits_for_requests() -> None:
     assert waits(row, 4 * hour, RolloutEvidence(last=2 * hour, baked=Span(hour // 2))) == told
     assert waits(row, 2 * hour + 60_000_000, RolloutEvidence(last=2 * hour, baked=Span(hour // 2))) == "", "they come"
     assert waits(row, 4 * hour, RolloutEvidence(last=2 * hour, baked=Span(hour))) == "", "it waits for other things than time"
+
+    # the step has just changed, and no request came since: what is known is of the one before
+    then = RolloutEvidence(under="shadow:0", last=2 * hour, baked=Span(hour))
+    canary = msgspec.structs.replace(
+        row, steps=Rollout().shadow("1h").canary("25%", "1h").steps, state=RolloutState.CANARY, step=1, entered_at=2 * hour
+    )
+    assert waits(canary, 4 * hour, then) == told
+    assert where(canary, 4 * hour, then) == "canary 25%, 0 s of 1 h"

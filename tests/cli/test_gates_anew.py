@@ -115,6 +115,13 @@ def test_a_gate_that_it_fails_rejects_it_and_one_that_it_holds_brings_it_back(to
     assert [run.trigger for run in town.runs()] == ["manual", "evidence", "evidence"]
 
 
+def test_what_is_being_judged_is_said_to_be(town: Town) -> None:
+    town.declare('fb.metric("mae") <= 0.001')
+    assert town.verb("tick").code == 0
+    said = town.verb("models", "judge", "demand@1.0.0", "--reason", "by hand")
+    assert (said.code, f"demand@1.0.0 is being judged\n  why    {town.runs()[-1].run} does it now" in said.err) == (1, True), said.err
+
+
 def test_what_answered_before_is_not_released_by_gates_that_are_declared_no_more(town: Town) -> None:
     town.serves()
     events = (VersionRetired(model="demand", version="1.0.0", why="replaced"),)

@@ -67,7 +67,12 @@ def test_how_a_version_fails_is_written_on_it_and_on_its_card(flyball, trained: 
     verb("models", "note", ref, "too high\nchampion  everybody's")
     assert "known     3. too high champion everybody's   (user:" in verb("models", "show", ref).out
     verb("models", "note", ref, "--drop", 3)
-    left = verb("models", "note", ref, "--drop", 1, "--untag", "reviewed", "--json").document
+    order = ("models", "note", ref, "--drop", 1, "--untag", "reviewed", "--idempotency-key", "once", "--json")
+    left = verb(*order).document
+    again = verb(*order)
+    assert (again.code, again.document["known"]) == (0, left["known"]), (
+        "what was done under its key is done once, whatever is left to take off"
+    )
     assert [each["text"] for each in left["known"]] == ["too high in snow"]
     assert left["tags"] == {"region": "eu"}
     card = verb("models", "card", ref).out

@@ -243,6 +243,17 @@ def test_the_table_names_every_metric_once_and_can_tell_what_is_better():
     assert metric_names("ranking") == ("ndcg_at_10", "recall_at_10")
 
 
+def test_of_one_and_the_same_number_nothing_is_explained():
+    frame = pl.DataFrame({"y": [3.3] * 150, "value": [3.3 + 0.1 * (place % 3) for place in range(150)]})
+    assert measure("regression", frame, ["r2"])["r2"].why == "the truth is the same in all rows"
+
+
+def test_errors_that_cost_by_their_size_alone_may_be_of_any_size():
+    frame = pl.DataFrame({"y": [1e200 * place for place in range(150)], "value": [1e200 * (place + 1) for place in range(150)]})
+    for costs in ({"absolute_error": 0.5}, {"absolute_error": 0.5, "squared_error": 1.0}):
+        assert measure("forecast", frame, ["cost_per_1000"], costs=costs)["cost_per_1000"].value is not None
+
+
 def test_what_1000_answers_cost_is_the_sum_of_what_each_error_costs():
     frame = pl.DataFrame({"y": [1, 1, 0, 0], "value": [1, 0, 1, 0]})
     costs = {"false_positive": 4.0, "false_negative": 180.0}

@@ -10,6 +10,7 @@ import pytest
 
 from flyball.records import codec
 from flyball.records.training import MAKING, RunResult
+from flyball.training import lock
 from flyball.training.artifact import manifest_of
 from flyball.training.environment import differences, environment, libraries
 from flyball.training.finishing import finished
@@ -127,9 +128,9 @@ def test_a_run_from_before_environments_were_recorded_is_compared_by_its_manifes
 
 def test_a_distribution_of_the_lock_that_is_another_one_is_named_and_not_taken_for_chance(price, made):
     manifest = manifest_of(made.artifact, price.blobs)
-    lock = price.blobs.get(manifest.lock).decode()
-    line = next(line for line in lock.splitlines() if line.startswith("rich=="))
-    other = price.blobs.put(lock.replace(line, "rich==1.0.0").encode())
+    text = price.blobs.get(manifest.lock).decode()
+    line = next(line for line in text.splitlines() if line.startswith("rich=="))
+    other = price.blobs.put(text.replace(line, "rich==1.0.0").encode())
     older = price.blobs.put(codec.encode(msgspec.structs.replace(manifest, lock=other)))
     found = again(price, msgspec.structs.replace(made, artifact=older), made)
     assert found.differs == (f"rich of the lock: 1.0.0 → {line.partition('==')[2]}",)
@@ -138,8 +139,8 @@ def test_a_distribution_of_the_lock_that_is_another_one_is_named_and_not_taken_f
 def packed_as(price, made: RunResult, served: str, **pins: str) -> RunResult:
     """`made` in another form, whose lock has those distributions more."""
     manifest = manifest_of(made.artifact, price.blobs)
-    lock = price.blobs.get(manifest.lock).decode() + "".join(f"{name}=={version}\n" for name, version in pins.items())
-    as_form = msgspec.structs.replace(manifest, served=served, lock=price.blobs.put(lock.encode()))
+    text = price.blobs.get(manifest.lock).decode() + "".join(f"{name}=={version}\n" for name, version in pins.items())
+    as_form = msgspec.structs.replace(manifest, served=served, lock=price.blobs.put(text.encode()))
     return msgspec.structs.replace(made, artifact=price.blobs.put(codec.encode(as_form)))
 
 
@@ -160,15 +161,30 @@ def test_what_the_earlier_form_needed_and_is_another_here_is_named(price, made):
 
 def test_what_made_the_graph_and_is_another_here_is_named(price, made):
     here = environment({}, price.blobs)
-    lock = price.blobs.get(here.lock).decode()
-    [line] = (line for line in lock.splitlines() if line.startswith("skl2onnx=="))
-    older = msgspec.structs.replace(here, lock=price.blobs.put(lock.replace(line, "skl2onnx==1.0").encode()))
+    text = price.blobs.get(here.lock).decode()
+    [line] = (line for line in text.splitlines() if line.startswith("skl2onnx=="))
+    older = msgspec.structs.replace(here, lock=price.blobs.put(text.replace(line, "skl2onnx==1.0").encode()))
     before = msgspec.structs.replace(packed_as(price, made, "onnx"), environment=older)
     assert again(price, before, packed_as(price, made, "onnx", more="1.0")).differs == (
         "more of the lock: none → 1.0",
         f"skl2onnx of the lock: 1.0 → {line.partition('==')[2]}",
     )
     assert again(price, before, made).differs == (f"skl2onnx of the lock: 1.0 → {line.partition('==')[2]}",)
+
+
+def test_where_a_maker_of_graphs_was_installed_from_is_no_difference(price, made, monkeypatch):
+    pinned = {name: each._replace(found=FromFolder()) if name == "skl2onnx" else each for name, each in lock._installed().items()}
+    monkeypatch.setattr(lock, "_installed", lambda: pinned)
+    before = msgspec.structs.replace(packed_as(price, made, "onnx"), environment=environment({}, price.blobs))
+    assert again(price, before, made).differs == ("fit is not deterministic: every input that is recorded is what it was",)
+
+
+class FromFolder:
+    """A distribution that was installed from a folder."""
+
+    def read_text(self, name: str) -> str:
+        assert name == "direct_url.json"
+        return '{"url": "file:///somewhere"}'
 
 
 def test_a_version_that_an_earlier_flyball_packed_is_said_to_be_packed_otherwise(price, made):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from flyball.declare.training import choice, floats, integers
 from flyball.errors import BadInput
 from flyball.records.training import Trial
-from flyball.training.search import BATCH, COMPLETE, FAILED, PRUNED, STARTUP, STOPPED, Asked, Former, search
+from flyball.training.search import BATCH, COMPLETE, FAILED, PRUNED, STARTUP, STOPPED, Asked, Former, holds, search
 
 SPACE = {"depth": integers(1, 40), "rate": floats(0.001, 1.0, log=True), "kind": choice("a", "b")}
 FIRST = {"depth": 6, "rate": 0.1, "kind": "a"}
@@ -78,6 +78,22 @@ def test_trials_that_fail_each_in_its_own_way_are_not_said_to_fail_alike():
     with pytest.raises(BadInput) as error:
         found(lambda batch, _former: [done(each, state=FAILED, value=None, why=f"no {each.number}") for each in batch], trials=5)
     assert error.value.why == "no 1"
+    with pytest.raises(BadInput) as error:
+        found(
+            lambda batch, _former: [whole(each, state=FAILED, value=None, why="no") for each in batch],
+            space={"depth": integers(3, 3)},
+            first={"depth": 3},
+            trials=5,
+        )
+    assert error.value.why == "no", "one point is no other"
+
+
+@pytest.mark.parametrize(
+    ("space", "inside", "outside"),
+    [(integers(2, 6), [2, 6], [1, 3.5, True, "3"]), (floats(0.0, 1.0), [0, 0.5], [1.5, True, "x"]), (choice("a", "b"), ["a"], ["c", 1])],
+)
+def test_what_a_search_would_try_is_known_of_every_value(space, inside, outside):
+    assert [holds(space, value) for value in (*inside, *outside)] == [True] * len(inside) + [False] * len(outside)
 
 
 def test_an_equal_point_is_tried_once():

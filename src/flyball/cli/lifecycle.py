@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +14,7 @@ from flyball.declare.units import near
 from flyball.errors import BadInput
 from flyball.loop import lifecycle, lookup
 from flyball.loop.carrying import integration_text
-from flyball.records.base import Receipt
+from flyball.records.base import Receipt, Refusal
 from flyball.records.models import ModelRef, parse_ref
 from flyball.records.versions import VersionRow
 
@@ -144,26 +145,33 @@ def note(
         row = common.find_reference(wired, version)
         if not any((texts, drop, tag, untag)):
             return _known(out, row, 0)
-        beyond = [number for number in drop or () if not 1 <= number <= len(row.known)]
-        if beyond:
-            raise BadInput(
-                f"there is no note {beyond[0]}", why=f"{version} has {len(row.known)}", fix=f"flyball models note {version} shows them"
-            )
-        unknown = [name for name in untag or () if name not in row.tags]
-        if unknown:
-            there = near(unknown[0], row.tags) if row.tags else f"flyball models note {version} shows what there is"
-            raise BadInput(f'{row.model}@{row.version} has no tag "{unknown[0][:80]}"', why="so it cannot be taken off", fix=there)
         with common.reading_options():
-            order = lifecycle.annotate(
+            command, decide = lifecycle.annotate(
                 row,
                 command=_command(wired, acting, f"note {row.model}@{row.version} {texts} {drop} {tag} {untag}"),
                 actor=wired.caller.actor,
                 add=texts or (),
-                drop=[row.known[number - 1].text for number in drop or ()],
+                drop=[row.known[number - 1].text for number in drop or () if 1 <= number <= len(row.known)],
                 tags=lifecycle.plain_tags(tag or (), untag or ()),
             )
-        receipt = common.act(wired, out, *order, acting)
+        # what was done under its key before is not asked of what it left
+        absent = _absent(row, drop or (), untag or ())
+        receipt = common.act(wired, out, command, (lambda *_: absent) if absent is not None else decide, acting)
         return 0 if receipt is None else _known(out, _again(wired, row), receipt.last)
+
+
+def _absent(row: VersionRow, drop: Sequence[int], untag: Sequence[str]) -> Refusal | None:
+    """That something is to be taken off which is not there."""
+    ref = f"{row.model}@{row.version}"
+    for number in drop:
+        if not 1 <= number <= len(row.known):
+            fix = f"flyball models note {ref} shows them"
+            return Refusal(code="bad-input", what=f"there is no note {number}", why=f"{ref} has {len(row.known)}", fix=fix)
+    for name in untag:
+        if name not in row.tags:
+            fix = near(name, row.tags) if row.tags else f"flyball models note {ref} shows what there is"
+            return Refusal(code="bad-input", what=f'{ref} has no tag "{name[:80]}"', why="so it cannot be taken off", fix=fix)
+    return None
 
 
 def known_lines(out: Output, row: VersionRow) -> list[str]:

@@ -6,13 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from flyball.cli import common
 from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason, Yes
 from flyball.cli.output import Output, ago, dated, event_text, number, roughly
 from flyball.cli.release import step_text
-from flyball.clock import Instant
+from flyball.clock import Instant, Span
 from flyball.declare.live import ERRORS
 from flyball.loop import lookup, orders
 from flyball.loop.memory import load
@@ -70,7 +71,8 @@ def show(rollout: Rollout, *, env: Env = "", project: Project = HERE, as_json: J
         evidence = load(ports.memory).evidence(row.rollout)
         found = lookup.readings_of(ports, state, row, evidence)
         out.line(f"{row.rollout}  {row.model} {_versions(row)}   {where(row, now, evidence)}")
-        if told := waits(row, now, evidence):
+        # who is not up reads no request
+        if common.is_up(wired) and (told := waits(row, now, evidence)):
             out.line(f"  {told}")
         width = max((len(_test(one)) for one in found), default=0)
         for one in found:
@@ -157,17 +159,24 @@ def where(row: RolloutRow, now: Instant, evidence: RolloutEvidence | None = None
         return f"{row.state.value}, {ago(row.entered_at, now)}" if row.state in ACTIVE else row.state.value
     step = row.steps[row.step]
     head = step_text(step).removesuffix(f" {step.bake}")
-    baked = evidence.baked if evidence is not None else None
-    return f"{head}, {roughly(baked, parts=2)} of {roughly(step.bake, parts=2)}" if baked is not None else step_text(step)
+    if evidence is None:
+        return step_text(step)
+    return f"{head}, {roughly(_in_step(row, evidence).baked, parts=2)} of {roughly(step.bake, parts=2)}"
+
+
+def _in_step(row: RolloutRow, evidence: RolloutEvidence) -> RolloutEvidence:
+    """The evidence with the time of this very step: until a request comes, it has that of the one before."""
+    if evidence.under in ("", f"{row.state.value}:{row.step}"):
+        return evidence
+    return msgspec.structs.replace(evidence, baked=Span(0), last=0)
 
 
 def waits(row: RolloutRow, now: Instant, evidence: RolloutEvidence) -> str:
     """That a step does not come nearer to its end, for want of requests; else empty. The newest evidence is of a minute that ended."""
-    if (
-        row.state not in (RolloutState.SHADOW, RolloutState.CANARY)
-        or row.step >= len(row.steps)
-        or evidence.baked >= row.steps[row.step].bake
-    ):
+    if row.state not in (RolloutState.SHADOW, RolloutState.CANARY) or row.step >= len(row.steps):
+        return ""
+    evidence = _in_step(row, evidence)
+    if evidence.baked >= row.steps[row.step].bake:
         return ""
     since = max(evidence.last, row.entered_at)
     return f"waits for requests: none for {ago(since, now)}, and only time with requests counts" if now - since > _QUIET else ""

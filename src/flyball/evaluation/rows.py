@@ -222,7 +222,8 @@ def _numbers(name: str, answers: Answers) -> RowValues:
         return _losses(value + (lost - value / 2), lost, 0.0)
     unit = unit_of(y)
     spread = float((y / unit).std())
-    if spread == 0:
+    # the mean of equal numbers may be off by a last bit
+    if spread == 0 or y.min() == y.max():
         return _undefined("the truth is the same in all rows")
     squared = np.clip(error / unit / spread, -math.sqrt(MOST_ERROR), math.sqrt(MOST_ERROR)) ** 2
     deviation, unexplained = ((y / unit - (y / unit).mean()) / spread) ** 2, float(squared.mean())
@@ -281,7 +282,7 @@ def _cost(answers: Answers) -> RowValues:
         error, spread = errors(answers), _deviation(answers.y)
         absolute, square = costs.get("absolute_error", 0.0), costs.get("squared_error", 0.0)
         values = np.minimum(absolute * np.abs(error) + square * error * error, MOST_ERROR)
-        return _losses(values, values, absolute * spread + square * spread**2)
+        return _losses(values, values, absolute * spread + square * spread * spread if square else absolute * spread)
     if answers.task == "binary":
         called, y = answers.value == 1, answers.y
         values = costs.get("false_positive", 0.0) * (called * (1 - y)) + costs.get("false_negative", 0.0) * (~called * y)

@@ -22,7 +22,7 @@ from flyball.records.base import Event, Record, Refusal, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.environments import JUDGINGS, JudgingWanted
 from flyball.records.serving import ROUTES
-from flyball.records.training import RunResult
+from flyball.records.training import RUNS, RunResult, RunState
 from flyball.records.versions import (
     VERSIONS,
     VersionDeleted,
@@ -276,6 +276,11 @@ def decide_judge(state: State, command: Judge, _now: Instant) -> Sequence[Event]
             fix=f"flyball models show {ref}; newer rows and cases judge what is trained: flyball train {row.model}",
         )
     if not registry.to_judge_anew(row, digest, declared.version_digest, digest):
+        last = state.get(RUNS, roles(state, row.model).last_run)
+        if last is not None and last.judges == row.version and last.state in (RunState.QUEUED, RunState.RUNNING):
+            return Refusal(
+                code="conflict", what=f"{ref} is being judged", why=f"{last.run} does it now", fix=f"flyball runs show {last.run}"
+            )
         tried = row.tried == digest
         why = "a judging by them was begun, and came to nothing" if tried else f"it is {row.state.value}, and no gate lets it answer again"
         fix = f"flyball runs list {row.model} says what came of it" if tried else f"flyball train {row.model}"

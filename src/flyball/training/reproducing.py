@@ -78,7 +78,8 @@ def _packing(before: RunResult, made: RunResult, blobs: Blobs) -> Iterator[str]:
     """
     try:
         was, now = manifest_of(before.artifact, blobs), manifest_of(made.artifact, blobs)
-        pinned = _pinned(blobs.get(was.lock)) | _makers(before, was, blobs) if was.lock else {}
+        pinned = _pinned(blobs.get(was.lock)) if was.lock else {}
+        makers = _makers(before, was, blobs)
     except (NotFound, Corrupt):
         # what was removed since is compared by what its result says
         return
@@ -86,6 +87,9 @@ def _packing(before: RunResult, made: RunResult, blobs: Blobs) -> Iterator[str]:
         here = {name: pin for name, pin in _pinned(lock_of({}, pinned).encode()).items() if name in pinned}
         if was.served == now.served:
             here |= _pinned(blobs.get(now.lock))
+        # the lock of a run says of no distribution where it came from
+        here |= {name: installed(name) or "none" for name in makers if name not in pinned}
+        pinned = makers | pinned
         for name in sorted({*pinned, *here} - {canonicalize_name(each) for each in was.libraries}):
             if pinned.get(name) != here.get(name):
                 yield f"{name} of the lock: {pinned.get(name, 'none')} → {here.get(name, 'none')}"

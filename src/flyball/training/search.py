@@ -145,8 +145,8 @@ def _best_value(trials: Sequence[Trial]) -> float:
 
 def _nothing(done: Sequence[Trial]) -> BadInput:
     """What is said where no trial came to its end: those that all fail alike say nothing of the hyperparameters."""
-    whys = dict.fromkeys(trial.why for trial in done if trial.why)
-    alike = len(whys) == 1 and len(done) > 1
+    whys = dict.fromkeys(trial.why or trial.state for trial in done)
+    alike = len(whys) == 1 and len({_key(trial.parameters) for trial in done}) > 1
     return BadInput(
         f"none of the search's {len(done)} trials came to its end",
         why=f"{next(iter(whys))}{', whatever the hyperparameters' if alike else ''}",
@@ -171,7 +171,8 @@ def holds(space: Space, value: Any) -> bool:
     """Whether a search of this space could try the value."""
     if isinstance(space, Choice):
         return value in space.options
-    return isinstance(value, int | float) and space.low <= value <= space.high
+    kind = int if isinstance(space, Integers) else int | float
+    return isinstance(value, kind) and not isinstance(value, bool) and space.low <= value <= space.high
 
 
 def told(space: Space) -> str:
