@@ -119,7 +119,9 @@ def test_what_is_being_judged_is_said_to_be(town: Town) -> None:
     town.declare('fb.metric("mae") <= 0.001')
     assert town.verb("tick").code == 0
     said = town.verb("models", "judge", "demand@1.0.0", "--reason", "by hand")
-    assert (said.code, "demand@1.0.0 is being judged" in said.err, f"{town.runs()[-1].run} does it now" in said.err) == (1, True, True), said.err
+    assert (said.code, "demand@1.0.0 is being judged" in said.err, f"{town.runs()[-1].run} does it now" in said.err) == (1, True, True), (
+        said.err
+    )
 
 
 def test_what_answered_before_is_not_released_by_gates_that_are_declared_no_more(town: Town) -> None:
