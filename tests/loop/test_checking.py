@@ -10,11 +10,12 @@ from typing import Any
 import polars as pl
 import pytest
 
+import flyball as fb
 from flyball.data.against import Against
 from flyball.data.refresh import refresh
 from flyball.declare import codec
 from flyball.errors import NotFound
-from flyball.loop.checking import Applied, Standards, check_project, to_json, to_lines
+from flyball.loop.checking import Applied, Standards, check_project, other_requests, to_json, to_lines
 from flyball.loop.compiling import compile_project
 from flyball.loop.requests import Requests
 from flyball.records.data import DataCommitted
@@ -263,3 +264,13 @@ def test_other_costs_are_a_judging_anew_that_leaves_the_threshold(project, alarm
     assert said["one"] == "nothing: it is so already"
     assert said["two"].startswith("a judging anew, without a training")
     assert ("the threshold of each was chosen by the former costs" in said["two"]) is stays, "equal odds choose the same one"
+
+
+def test_a_column_that_the_champion_reads_and_nobody_declares_any_more_is_said_to_end_every_run() -> None:
+    data = fb.Dataset("d", source="d.csv", columns={"a": float, "kept": float, "y": int})
+    model = fb.Model("m", task="regression", data=data, label="y", inputs=["a"])
+    [kept] = other_requests(Requests("the champion 1.0.0", "regression", {"a": "float", "kept": "float"}), model)
+    assert kept.why == "callers send what the champion takes, so its versions are trained and never released"
+    [gone] = other_requests(Requests("the champion 1.0.0", "regression", {"a": "float", "b": "float"}), model)
+    assert gone.why == 'the champion 1.0.0 reads "b", and no version is made that cannot be compared with it on the same rows'
+    assert gone.fix.startswith("keep it declared, and leave it out of the model (inputs=[…]); and ")

@@ -14,7 +14,7 @@ from flyball.training.rejudge import rejudge
 from flyball.training.rows import assemble
 from flyball.training.run import perform
 
-from .conftest import HOUR
+from .conftest import HOUR, PRICE, RIDES, Project, market_frame, rides_frame
 
 
 def test_rows_that_were_to_be_predicted_before_the_candidate_was_fitted_are_no_evidence(bikes):
@@ -59,3 +59,29 @@ def test_a_champion_that_does_not_know_every_row_that_judges_again_is_refused(re
     asked = {"candidate": made.predictor, "champion": (champion, lost), "earlier": made.holdout}
     with pytest.raises(BadInput, match="the champion cannot be judged on the same rows"):
         rejudge(msgspec.structs.replace(first, as_of=end), after.model, rows, made.result, **asked)
+
+
+@pytest.mark.parametrize(
+    ("text", "model", "edits", "column", "data"),
+    [
+        (RIDES, "bikes", {', "temp": fb.column(float, known_after="-6h")': ""}, "temp", "rides"),
+        (
+            PRICE, "price",
+            {', "price": float': "", '"price_last": fb.window("2h").last("price"), "price_day": fb.window("1d").mean("price"), ': "",
+             '    transforms={"gap": pl.col("price_last") - pl.col("price_day")},\n': ""},
+            "price", "market",
+        ),
+    ],
+)  # fmt: skip
+def test_a_champion_that_reads_a_column_that_is_declared_no_more_ends_the_run_with_what_helps(tmp_path, text, model, edits, column, data):
+    frames = {"rides": rides_frame()} if model == "bikes" else {"market": market_frame()}
+    before = Project(tmp_path / "before", text, model, frames)
+    champion = perform(before.spec(), before.model, before.frames, None, package=False).predictor
+    for old, new in edits.items():
+        assert old in text
+        text = text.replace(old, new)
+    after = Project(tmp_path / "after", text, model, {name: frame.drop(column) for name, frame in frames.items()})
+    with pytest.raises(BadInput, match="the champion cannot be asked about the rows that judge") as error:
+        perform(after.spec(), after.model, after.frames, None, package=False, champion=champion)
+    assert error.value.why == f'it reads "{column}" of data set "{data}", which is declared no more'
+    assert "keep the column declared" in error.value.fix

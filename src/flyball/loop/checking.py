@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +19,7 @@ from flyball.declare.model import Model
 from flyball.declare.owners import owners
 from flyball.declare.problems import warnings
 from flyball.declare.project import read_project
-from flyball.declare.reads import looked_at
+from flyball.declare.reads import looked_at, made_from
 from flyball.errors import FlyballError, Problem
 from flyball.loop.compiling import Broken, Compilation, Compiler
 from flyball.loop.reading import Reader, reader_of
@@ -270,14 +270,22 @@ def other_requests(sent: Requests, after: Model, place: str = "") -> list[Proble
     if not changed:
         return []
     beside = "beside a champion of that declaration " if sent.supposed else ""
-    return [
-        Problem(
-            f'{place}  Model "{after.name}"'.strip(),
-            f"it takes other requests than {sent.who}: {'; '.join(changed)}",
-            f"callers send what the champion takes, so {beside}its versions are trained and never released",
-            FIX,
-        )
-    ]
+    told = Problem(
+        f'{place}  Model "{after.name}"'.strip(),
+        f"it takes other requests than {sent.who}: {'; '.join(changed)}",
+        f"callers send what the champion takes, so {beside}its versions are trained and never released",
+        FIX,
+    )
+    gone = [f'"{name}"' for name in sent.fields if name not in _readable(after)]
+    if not gone or sent.supposed:
+        return [told]
+    why = f"{sent.who} reads {', '.join(gone)}, and no version is made that cannot be compared with it on the same rows"
+    return [replace(told, why=why, fix=f"keep it declared, and leave it out of the model (inputs=[…]); and {FIX}")]
+
+
+def _readable(model: Model) -> set[str]:
+    """Columns that a champion with other inputs could read still."""
+    return {name for dataset in made_from(model).values() for name in dataset.columns}
 
 
 def requests_of(model: Model, who: str = "") -> Requests:

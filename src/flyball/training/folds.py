@@ -14,6 +14,7 @@ import polars as pl
 from flyball.clock import Instant, Span
 from flyball.declare import codec as declarations
 from flyball.declare.model import Model
+from flyball.declare.reads import made_from
 from flyball.errors import BadInput
 from flyball.features.labels import label_data
 from flyball.features.lots import LOT
@@ -137,10 +138,30 @@ def champions_of(
     """For each fold the champion with its own features of the held-out rows, of which those that it has not seen; None: it has seen them all."""
     if champion is None:
         return (None,) * len(folds)
-    theirs = None if _same_features(champion.model, model) else assemble(champion.model, frames, as_of=spec.as_of)
+    theirs = None if _same_features(champion.model, model) else assemble_theirs(champion.model, frames, spec.as_of)
     if train_of(model).by_share:
         return (*(None for _ in folds[:-1]), _by_share(champion, model, folds[-1], theirs))
     return tuple(_by_time(champion, model, fold, theirs) for fold in folds)
+
+
+def assemble_theirs(champion: Model, frames: Frames, as_of: Instant) -> Assembled:
+    """The rows with the champion's own features. Raises BadInput where its data have a column no more."""
+    try:
+        return assemble(champion, frames, as_of=as_of)
+    except (pl.exceptions.ColumnNotFoundError, BadInput):
+        gone = [
+            f'"{column}" of data set "{name}"'
+            for name, dataset in made_from(champion).items()
+            for column in dataset.columns
+            if name in frames and column not in frames[name].columns
+        ]
+        if not gone:
+            raise
+        raise BadInput(
+            f'model "{champion.name}": the champion cannot be asked about the rows that judge',
+            why=f"it reads {', '.join(gone)}, which is declared no more",
+            fix="keep the column declared, and leave it out of the model (inputs=[…]); or declare the changed model under a new name",
+        ) from None
 
 
 def _by_time(champion: Predictor, model: Model, fold: Fold, theirs: Assembled | None) -> Champion | None:

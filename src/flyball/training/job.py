@@ -326,6 +326,7 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
 
     from flyball.training import rejudge
     from flyball.training.artifact import load, load_champion
+    from flyball.training.folds import assemble_theirs
     from flyball.training.judging import parquet
     from flyball.training.rows import assemble, taught_released
     from flyball.training.stored import Stored
@@ -362,7 +363,7 @@ def _judged_again(spec: RunSpec, blobs: Blobs, scratch: Path) -> RunResult:
         assembled(),
         prior,
         candidate=candidate,
-        champion=(champion, assemble(champion.model, frames, as_of=spec.as_of)) if champion is not None else None,
+        champion=(champion, assemble_theirs(champion.model, frames, spec.as_of)) if champion is not None else None,
         earlier=frame,
         champion_measured=beside,
         suites=suites,
