@@ -58,7 +58,9 @@ def test_one_change_of_requests_is_one_major_however_often_it_is_trained():
     assert next_version("2.1.0", OLD, new, champion="1.4.0", latest=None) == "3.0.0", "what its callers send is not known any more"
     assert next_version("2.1.0", OLD, changed(low=3), champion="1.4.0", latest=new) == "3.0.0", "another change"
     assert next_version("2.1.0", changed(low=1), new, champion="2.0.0", latest=new) == "3.0.0", "the champion has this major too"
-    assert next_version("2.1.0", OLD, OLD, champion="1.4.0", latest=new) == "2.2.0"
+    assert next_version("2.1.0", OLD, OLD, champion="1.4.0", latest=new) == "2.2.0", "it takes more"
+    more = msgspec.structs.replace(OLD, fields=(*OLD.fields, Field(name="hour", type="int")))
+    assert next_version("2.1.0", OLD, OLD, champion="1.4.0", latest=more) == "3.0.0", "taken back: it is no 2.2.0 to a caller of 2.1.0"
 
 
 def test_a_field_whose_breaches_were_answered_and_are_refused_now_takes_less():

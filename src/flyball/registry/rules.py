@@ -30,14 +30,15 @@ def next_version(
 ) -> str:
     """The number after `newest` (empty: the first, 1.0.0).
 
-    Major: a caller of the `champion`, whose signature is `old`, would be refused or misread by `new`; but where `newest` has a higher major already and its
-    callers (of the `latest` signature) would not be, that major says so. Patch: the same training, packed again. Minor: all else.
+    Major: a caller of the `champion`, whose signature is `old`, would be refused or misread by `new`; where `newest` has a higher major already, a caller of
+    that one (of the `latest` signature; None: not known any more). Patch: the same training, packed again. Minor: all else.
     """
     if not newest:
         return "1.0.0"
     major, minor, patch = (int(part) for part in newest.split("."))
-    raised = bool(champion) and major > int(champion.partition(".")[0]) and latest is not None and not breaks(latest, new)
-    if old is not None and breaks(old, new) and not raised:
+    raised = bool(champion) and major > int(champion.partition(".")[0]) and latest is not None
+    callers = latest if raised else old
+    if callers is not None and breaks(callers, new):
         return f"{major + 1}.0.0"
     return f"{major}.{minor}.{patch + 1}" if repackaged else f"{major}.{minor + 1}.0"
 
