@@ -345,7 +345,7 @@ def test_what_failed_or_passed_already_is_not_approved() -> None:
     assert refused(World(FAILED, RISK).approve("ben"), "rejected")
     world = World()
     world.approve("ben")
-    assert refused(world.approve("cat"), "no gate of it is open")
+    assert refused(world.approve("cat"), "no gate of it waits for a yes")
 
 
 def test_an_alternative_to_figures_is_a_persons_yes() -> None:
@@ -406,6 +406,9 @@ def test_who_is_no_approver_and_whom_no_gate_asks_for_has_no_say(verdicts: tuple
     yes = "waits for a person" if verdicts == (LACKS,) else f"is no {wanted}"
     for say, why in ((World.approve, yes), (World.reject, f"is no {wanted}")):
         assert refused(say(World(*verdicts), "ben", "admin", "viewer"), why)
+    none_waits = World(PASSED).approve("ben", "admin", "viewer")
+    assert isinstance(none_waits, Refusal)
+    assert none_waits.fix == "flyball models show m@1.0.0", "nobody is sent for a yes that would be refused"
 
 
 @pytest.mark.parametrize("role", ["viewer", "admin", "data-scientist"])

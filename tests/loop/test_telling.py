@@ -10,13 +10,14 @@ from flyball.records.declarations import DeclarationHealed, DeclarationRefused
 from flyball.records.estimates import Outcome, Verdict
 from flyball.records.monitoring import IncidentOpened
 from flyball.records.training import RunCancelled, RunFailed, RunQueued, RunSucceeded
-from flyball.records.versions import ChampionChanged, VersionHeld
+from flyball.records.versions import ChampionChanged, VersionEligible, VersionHeld, VersionJudged
 
 NEW = Finding(rule="unseen", severity="warn", text="k: 3 of 9 new rows have a value that was never there: z (3)")
 VERSION = DatasetVersion(
     name="rows", version="1.0.0", content="c", schema={}, rows=1_200, stats=(), parents=(), first=0, last=0, as_of=0, source_mark=""
 )
 VERDICTS = (Verdict(check="a ≥ 1", outcome=Outcome.PASS), *(Verdict(check=f"c{i} ≥ 1", outcome=Outcome.FAIL) for i in range(7)))
+WAIVED = (Verdict(check="b ≥ 1", outcome=Outcome.WAIVED), Verdict(check="a ≥ 1", outcome=Outcome.PASS))
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,8 @@ VERDICTS = (Verdict(check="a ≥ 1", outcome=Outcome.PASS), *(Verdict(check=f"c{
         (RunSucceeded(run="run_1", result="r", version="1.0.0"), "plain", "run_1 ended with version 1.0.0, which was there before"),
         (RunCancelled(run="run_1", reason=""), "plain", "run_1 was cancelled: no reason was given"),
         (VersionHeld(model="m", version="1.1.0", verdicts=VERDICTS), "bad", "m@1.1.0 is stopped: c0 ≥ 1; c1 ≥ 1; c2 ≥ 1; c3 ≥ 1; c4 ≥ 1; and 2 more"),
+        (VersionEligible(model="m", version="1.1.0", verdicts=WAIVED), "good", "m@1.1.0 passes: a ≥ 1; waived: b ≥ 1"),
+        (VersionJudged(model="m", version="1.1.0", verdicts=WAIVED, result="", gates_digest=""), "good", "m@1.1.0, judged anew, holds: a ≥ 1; waived: b ≥ 1"),
         (ChampionChanged(model="m", version="1.1.0", former="1.0.0", rollback=False, reason=""), "good", "m@1.1.0, before it 1.0.0"),
         (IncidentOpened(incident="inc", model="m", failure_mode="errors", alert="", what="bad", cause="", owner="", actions=()), "bad", "inc m: bad"),
     ],

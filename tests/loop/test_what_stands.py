@@ -120,9 +120,9 @@ def test_an_approval_that_gates_ask_for_after_a_release_can_be_given(*, retired:
     world.tell(VersionSigned(model="m", version="1.0.0", note="x"), VersionDeployed(model="m", version="1.0.0"))
     if retired:
         world.tell(VersionRetired(model="m", version="1.0.0", why="another version answers"))
-    assert refused(world.approve("ben"), "no gate of it is open") or refused(world.approve("ben"), "is no ")
+    assert refused(world.approve("ben"), "no gate of it waits for a yes") or refused(world.approve("ben"), "is no ")
     world.declare("g2", by="user:dan")
-    assert refused(world.approve("ben", verdicts=(PASSED, RISK)), "no gate of it is open"), "the new gates have not judged it"
+    assert refused(world.approve("ben", verdicts=(PASSED, RISK)), "no gate of it waits for a yes"), "the new gates have not judged it"
     world.train("run_2", by="loop", candidate="1.0.0", gates="g2", verdicts=(PASSED, RISK))
     assert [each.outcome for each in world.row.verdicts] == [Outcome.PASS, Outcome.INSUFFICIENT]
     assert not isinstance(world.approve("ben", seen="2", verdicts=(PASSED, RISK)), Refusal)

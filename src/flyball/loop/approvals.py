@@ -89,7 +89,11 @@ def decide_approve(state: State, command: Approve, now: Instant) -> Sequence[Eve
     if row is None:
         return Refusal(code="not-found", what=f"no version {command.model}@{command.version}", fix=f"flyball models list {command.model}")
     whom = partial(another, state, row, now)
-    refused = _no_voice(row, command, whom) or _not_open(state, row) or seen_otherwise(row, command.result)
+    closed, voiceless = _not_open(state, row), _no_voice(row, command, whom)
+    if voiceless is not None and closed is not None:
+        # nobody is sent for a yes that would be refused
+        voiceless = msgspec.structs.replace(voiceless, fix=closed.fix)
+    refused = voiceless or closed or seen_otherwise(row, command.result)
     if refused is not None:
         return refused
     verdicts = approvals.lifted(row, command.what.verdicts, row.gates_digest, now)
@@ -146,7 +150,9 @@ def _not_open(state: State, row: VersionRow) -> Refusal | None:
     # gates that were declared anew may ask for a person after it was released
     asks = row.state in RELEASED and bool(approvals.asked(row.verdicts))
     if row.state is not VersionState.HELD and not asks:
-        return Refusal(code="conflict", what=f"{ref} is {row.state.value}", why="no gate of it is open", fix="nothing is left to approve")
+        return Refusal(
+            code="conflict", what=f"{ref} is {row.state.value}", why="no gate of it waits for a yes", fix=f"flyball models show {ref}"
+        )
     return other_gates(state, row, "a yes counts for the gates that it was said to")
 
 

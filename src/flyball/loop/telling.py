@@ -96,15 +96,22 @@ def _of_training(event: Event) -> tuple[Mood, str] | None:
             )
         case VersionJudged():
             stopped = tuple(one for one in event.verdicts if one.outcome not in ("pass", "waived"))
-            told = f"holds by them: {_verdicts(event.verdicts)}" if not stopped else f"does not hold: {_verdicts(stopped)}"
-            return "bad" if stopped else "good", f"gates       {event.model}@{event.version}, which is released, {told}"
+            told = f"holds: {_passed(event.verdicts)}" if not stopped else f"does not hold: {_verdicts(stopped)}"
+            return "bad" if stopped else "good", f"gates       {event.model}@{event.version}, judged anew, {told}"
         case VersionEligible():
-            return "good", f"gates       {event.model}@{event.version} passes: {_verdicts(event.verdicts)}"
+            return "good", f"gates       {event.model}@{event.version} passes: {_passed(event.verdicts)}"
         case VersionHeld() | VersionRejected():
             stopped = tuple(one for one in event.verdicts if one.outcome != "pass")
             return "bad", f"gates       {event.model}@{event.version} is stopped: {_verdicts(stopped)}"
         case _:
             return None
+
+
+def _passed(verdicts: tuple[Verdict, ...]) -> str:
+    """What holds, and what does not and was waived."""
+    waived = tuple(one for one in verdicts if one.outcome == "waived")
+    parts = (_verdicts(tuple(one for one in verdicts if one.outcome != "waived")), f"waived: {_verdicts(waived)}" if waived else "")
+    return "; ".join(filter(None, parts))
 
 
 def _verdicts(verdicts: tuple[Verdict, ...]) -> str:
