@@ -94,9 +94,9 @@ class Settings:
     )
     trials_at_once: int = _setting(
         1,
-        meaning="how many trials of a search a run makes at once, each in a process of its own with one thread (0: as 1)",
+        meaning="how many trials of a search a run makes at once: of several each in a process of its own with one thread, one in the run's own (0: as 1)",
         unit="processes",
-        why="the other processors are for what serves; more make a search shorter, and never find another result",
+        why="the other processors are for what serves; more make a search shorter and outlive a trial that ends its process, and find no other result",
     )
     cpu_watts: int = _setting(
         10,

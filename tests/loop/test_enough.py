@@ -172,14 +172,30 @@ def advised(rows: int, minutes: int, **train: Any) -> str:
     return doubt.fix
 
 
-def test_what_is_advised_can_be_declared() -> None:
-    fix = advised(1_000, 180, holdout="7d", window="10d")
-    assert fix == 'a longer hold-out and window: holdout="13d", window="26d"'
-    longer = read(1_000, 180, holdout="13d", window="26d")
-    assert not [each for each in problems(longer[0]) if "window" in each.what]
-    assert of_gates(*longer) == []
-    assert advised(1_000, 180, holdout="7d", window="60d") == 'a longer hold-out: holdout="13d"'
+def test_what_is_advised_can_be_declared_and_is_enough() -> None:
+    assert advised(1_000, 180, holdout="7d", window="10d") == 'a longer hold-out: holdout="17d", window="34d"'
+    model, found = read(1_000, 180, holdout="17d", window="34d")
+    assert not [each for each in problems(model) if "window" in each.what]
+    assert of_gates(model, found) == []
+    assert advised(1_000, 180, holdout="7d", window="60d") == 'a longer hold-out: holdout="17d"'
     assert advised(60, 180, holdout="7d", window="60d") == "more rows", "there are eight days of data"
+    model, found = read(1_000, 180, holdout="7d", window="60d")
+    [doubt] = of_gates(model.replace(retrain=fb.Retrain(every="30d", cooldown="10d")), found)
+    assert doubt.fix == 'a longer hold-out: holdout="17d", cooldown="17d"'
+
+
+def test_of_a_slice_whose_first_row_is_just_held_out_all_its_rows_are_asked_how_long_it_takes() -> None:
+    model, found = read(1, 1, holdout="3d", window="60d")
+    by_day = model.replace(slices=["day"], gates=[fb.metric("accuracy").by("day") >= 0.7, fb.metric("recall").by("day") >= 0.7])
+    found = tallied([by_day])
+    at = [NOW - timedelta(hours=hour) for hour in range(24 * 200)]
+    found["d"].add(pl.DataFrame({"ts": at, "day": [when.isoweekday() for when in at], "y": [0] * len(at)}))
+    [doubt] = of_gates(by_day, found)
+    assert (
+        doubt.what
+        == 'gates "accuracy in each day ≥ 0.7", "recall in each day ≥ 0.7": the hold-out has too few rows for a verdict in 4 of 4 slices'
+    )
+    assert doubt.fix == 'a longer hold-out: holdout="40d"; or compare coarser slices', "twenty-four of each come in a week"
 
 
 def test_a_gate_against_the_champion_holds_no_first_version() -> None:

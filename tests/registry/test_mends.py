@@ -28,7 +28,12 @@ LEARNED = open_gate(
     "0.98, at least 0.500; 590 of its 600 rows are in training too (98.3%): what was learned by heart says nothing of new cases",
     Estimate(value=0.98, n=600),
 )
-ANSWERED_NAN = open_gate("suite winter: r2 ≥ 0.5", "3 answers that are NaN", Estimate(value=None, n=200))
+LEARNED_FEW = msgspec.structs.replace(LEARNED, estimate=Estimate(value=0.98, n=60))
+LEARNED_OF_ONE = msgspec.structs.replace(
+    LEARNED, estimate=Estimate(value=None, n=600), why="all rows are of one class; 590 of its 600 rows are in training too (98.3%)"
+)
+ONE_CLASS = open_gate("suite winter: r2 ≥ 0.5", "all rows are of one class", Estimate(value=None, n=200))
+ANSWERED_NAN = open_gate("suite winter: r2 ≥ 0.5", "a label or a prediction is missing or not finite", Estimate(value=None, n=200))
 EITHER = open_gate("accuracy ≥ 0.7 or approval by 1 risk-officer", "n=3 < 100", role="risk-officer")
 
 APPROVE = 'flyball approve m@1.1.0 --reason "…"'
@@ -66,6 +71,9 @@ def held(*verdicts: Verdict, origin: str = "") -> VersionRow:
         ((NO_CASES, NO_CASES), [BRING], waive("suite winter: r2 ≥ 0.5")),
         ((FEW_CASES,), ["bring more cases of suite winter, then flyball train m"], waive("suite winter: r2 ≥ 0.5")),
         ((LEARNED,), ["bring cases of suite winter that are not among the training rows, then flyball train m"], waive("suite winter: r2 ≥ 0.5")),
+        ((LEARNED_FEW,), ["bring cases of suite winter that are not among the training rows, 100 at least, then flyball train m"], waive("suite winter: r2 ≥ 0.5")),
+        ((LEARNED_OF_ONE,), ["bring cases of suite winter that are not among the training rows, and others than these (all rows are of one class), then flyball train m"], waive("suite winter: r2 ≥ 0.5")),
+        ((ONE_CLASS,), ["bring other cases of suite winter as well: all rows are of one class; then flyball train m"], waive("suite winter: r2 ≥ 0.5")),
         ((ANSWERED_NAN,), ["let the model answer every case of suite winter as its metric asks (its verdict says where it does not), then flyball train m"], waive("suite winter: r2 ≥ 0.5")),
         ((EITHER,), [APPROVE, ROWS], waive("accuracy ≥ 0.7 or approval by 1 risk-officer")),
         ((NO_PRICE, FEW_ROWS, A_CARD, NO_CASES, A_YES, A_YES), [APPROVE, FILL, BRING, PRICE, ROWS], waive("train_cost ≤ 0.4 USD", each=True)),

@@ -7,7 +7,7 @@ have what the metric divides by. Rows are parted as a gate parts them (`evaluati
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -36,11 +36,12 @@ Declared = Mapping[str, tuple[Usual, ...]]
 
 
 class _Part(NamedTuple):
-    """Rows that a gate judges apart. `most`: as many as they may be, where chance says which are held out."""
+    """Rows that a gate judges apart, of so many that there are. `most`: as many as they may be, where chance says which are held out."""
 
     name: str
     n: int
     most: float
+    of: int
 
 
 def tallies(models: Iterable[Model]) -> Mapping[str, Tally]:
@@ -77,17 +78,21 @@ def is_known(model: Model, tally: Tally) -> bool:
     return tally.label == model.label_column or not model.data.columns[model.label_column].nulls
 
 
-def longer(train: Train, factor: float, there: float = math.inf) -> str:
-    """What makes a hold-out `factor` times as large; empty where none of a reasonable length does. `there`: the days of the data."""
+def longer(model: Model, train: Train, factor: float) -> str:
+    """What makes a hold-out `factor` times as large; empty where none of a reasonable length does."""
     if isinstance(train.holdout, float):
         share = math.ceil(100 * train.holdout * factor)
         return f'a longer hold-out: holdout="{share}%"' if train.folds == 1 and share <= 100 * MOST_HELD else "more rows"
-    days = math.ceil(train.holdout * factor / DAY)
-    if days * train.folds > there / 2:
-        return "more rows"
-    if train.window != "auto" and days * DAY > train.window:
-        return f'a longer hold-out and window: holdout="{days}d", window="{2 * days}d"' if days <= _MOST_DAYS else ""
-    return f'a longer hold-out: holdout="{days}d"' if days <= _MOST_DAYS else ""
+    return _of_days(model, train, math.ceil(train.holdout * factor / DAY))
+
+
+def _of_days(model: Model, train: Train, days: int) -> str:
+    """A hold-out of so many days, and what must not be shorter than it."""
+    cooldown = model.retrain.cooldown if model.retrain is not None else None
+    more = [f'window="{2 * days}d"'] if train.window != "auto" and days * DAY > train.window else []
+    more += [f'cooldown="{days}d"'] if cooldown is not None and days * DAY > cooldown else []
+    named = ", ".join([f'holdout="{days}d"', *more])
+    return f"a longer hold-out: {named}" if days <= _MOST_DAYS else ""
 
 
 def of_gates(model: Model, tally: Tally, declared: Declared, *, said: Collection[str] = (), whose: str = "") -> Iterator[Problem]:
@@ -99,6 +104,7 @@ def of_gates(model: Model, tally: Tally, declared: Declared, *, said: Collection
     # who has nothing to judge on has no run either, which is said otherwise
     if train is None or not is_known(model, tally) or not tally.held(train, (), delay=delay)[0][1]:
         return
+    short: dict[str, _Short] = {}
     for at, check in _gates(model):
         if at in said:
             continue
@@ -108,19 +114,26 @@ def of_gates(model: Model, tally: Tally, declared: Declared, *, said: Collection
         except BadInput as error:
             yield Problem(whose, f'gates "{check}": {error.what}', f"{error.why}: it is insufficient, which holds {held}", at=at)
             continue
-        short = sorted((part.n, part.name) for part in parts if part.most < LEAST_ROWS)
-        if short:
+        few = sorted((part for part in parts if part.most < LEAST_ROWS), key=lambda part: (part.n, part.name))
+        if few:
             about = "about " if train.by_share else ""
-            rows = ", ".join(f"{name or 'all'} {about}n={n:,}" for n, name in short[:_NAMED]) + (", …" if len(short) > _NAMED else "")
-            parted = bool(_columns(check))
-            wider = longer(train, LEAST_ROWS / short[0][0], tally.days) if short[0][0] else ""
-            yield Problem(
-                whose,
-                f'gates "{check}": the hold-out has too few rows for a verdict{f" in {len(short)} of {len(parts)} slices" if parted else ""}',
-                f"{rows}: below {LEAST_ROWS} it is insufficient, which holds {held}",
-                "; or ".join(filter(None, (wider, "compare coarser slices" if parted else ""))),
-                at,
-            )
+            rows = ", ".join(f"{part.name or 'all'} {about}n={part.n:,}" for part in few[:_NAMED]) + (", …" if len(few) > _NAMED else "")
+            among = f" in {len(few)} of {len(parts)} slices" if _columns(check) else ""
+            fix = "; or ".join(filter(None, (_enough(model, train, few, tally.days), "compare coarser slices" if among else "")))
+            why = f"{rows}: below {LEAST_ROWS} it is insufficient, which holds {held}"
+            short.setdefault(why, _Short(at, among, fix, [])).checks.append(f'"{check}"')
+    for why, each in short.items():
+        what = f"gates {', '.join(each.checks)}: the hold-out has too few rows for a verdict{each.among}"
+        yield Problem(whose, what, why, each.fix, each.at)
+
+
+class _Short(NamedTuple):
+    """Gates whose rows are too few, all of them the same."""
+
+    at: str
+    among: str
+    fix: str
+    checks: list[str]
 
 
 def of_suites(model: Model, counted: Mapping[str, Tally], *, whose: str = "") -> Iterator[Problem]:
@@ -159,7 +172,7 @@ def _parts(check: Check, column: str, model: Model, tally: Tally, declared: Decl
     table, part = tally.counts(train, column, delay=int(model.label_delay))
     if not column:
         n = int(table["n"].sum())
-        return [_Part("", round(part * n), _most(n, part, train))]
+        return [_Part("", round(part * n), _most(n, part, train), tally.labelled)]
     values, expected = table["value"], declared.get(column, ())
     expected = expected or ((False, True) if values.dtype == pl.Boolean else ())
     if check.metric.of_gap and not check.metric.slices and not expected:
@@ -169,7 +182,13 @@ def _parts(check: Check, column: str, model: Model, tally: Tally, declared: Decl
         counts = {name: there.get(name, 0) for name in map(text_of, with_declared(values, expected))}
         if len(counts) > MOST_VALUES:
             raise BadInput(f"{column} has {len(counts)} values", why=f"a slice is a column of at most {MOST_VALUES}")
-    return [_Part(f"{column}={name}", round(part * n), _most(n, part, train)) for name, n in counts.items()]
+    everywhere = {text_of(value): n for value, n in tally.all_of(column).iter_rows()}
+    # a bin of numbers has the same share of all rows as of those that are held out
+    usual = tally.labelled / max(1, sum(counts.values()))
+    return [
+        _Part(f"{column}={name}", round(part * n), _most(n, part, train), everywhere.get(name, round(n * usual)))
+        for name, n in counts.items()
+    ]
 
 
 def _groups(values: pl.Series, n: pl.Series) -> dict[str, int]:
@@ -178,6 +197,16 @@ def _groups(values: pl.Series, n: pl.Series) -> dict[str, int]:
         return {}
     column = values.repeat_by(n).explode() if len(values) else values
     return {name: rows.size for name, rows in split(column)}
+
+
+def _enough(model: Model, train: Train, few: Sequence[_Part], days: float) -> str:
+    """The hold-out in which the rarest of these parts has enough rows, and a third more; all the data are so many days."""
+    of, wanted = min(part.of for part in few), LEAST_ROWS * 4 / 3
+    if not of or wanted > of / 2:
+        return "more rows"
+    if isinstance(train.holdout, float):
+        return longer(model, train, wanted / of / train.holdout / train.folds)
+    return _of_days(model, train, math.ceil(max(wanted / of * days / train.folds, train.holdout / DAY + 1)))
 
 
 def _most(n: int, part: float, train: Train) -> float:

@@ -242,7 +242,7 @@ def _longer(model: Model, seen: power.Seen) -> str:
     wider = f"a margin of {number(seen.smallest)}" if seen.smallest is not None else "a wider margin"
     if model.train is None or not seen.margin or seen.smallest is None or not seen.n:
         return f"{wider}, or a longer hold-out"
-    more = longer(model.train, max((seen.smallest / seen.margin) ** 2, _FEWEST / seen.n))
+    more = longer(model, model.train, max((seen.smallest / seen.margin) ** 2, _FEWEST / seen.n))
     return f"{more}; or {wider}" if more else f"{wider}: no hold-out of ten years would do"
 
 

@@ -38,7 +38,7 @@ class Tally:
 
     `columns`: by whose values rows are counted. `span`: the longest hold-out by time that is asked about, in µs (None: none is, and no times are kept).
     `delay`: the longest label delay, in µs. `label`: the column without which a row is in no hold-out; empty: it is another data set's, or models have
-    several, and then all rows count.
+    several, and then all rows count. `labelled`: rows that have it.
     """
 
     dataset: Dataset
@@ -50,7 +50,7 @@ class Tally:
     _first: int | None = None
     _last: int | None = None
     _as_of: int | None = None
-    _labelled: int = 0
+    labelled: int = 0
     _newest: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
     _whole: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
     _height: int = _LEAST_KEPT
@@ -70,7 +70,7 @@ class Tally:
             self._as_of = _most(self._as_of, max(high, int(arrived) if arrived is not None else high))  # type: ignore[arg-type]  # likewise
         there = batch[self.label].is_not_null() if self.label in batch.columns else pl.repeat(True, batch.height, eager=True)
         values = {name: batch[name] if name in batch.columns else pl.Series(name, [None] * batch.height) for name in self.columns}
-        self._labelled += int(there.sum())
+        self.labelled += int(there.sum())
         for name in ("", *self.columns):
             counted = pl.DataFrame([at, *([values[name]] if name else [])]).filter(there).group_by(pl.all()).len(_N)
             if name:
@@ -121,14 +121,17 @@ class Tally:
         """
         if train.by_share:
             part = train.holdout * train.folds if isinstance(train.holdout, float) else 1.0
-            whole = _summed(self._whole[column]) if column else pl.DataFrame({_N: [self._labelled]})
-            return _by(whole, column), part
+            return self.all_of(column), part
         end = self._end(_summed(self._newest.get("", ())), delay)
         table = _summed(self._newest.get(column, ()))
         if end is None:
             return _by(table.clear(), column), 1.0
         since = end - int(train.holdout_span) * train.folds - (self._step - 1)
         return _by(table.filter(pl.col(_AT).is_between(since, end, closed="right")), column), 1.0
+
+    def all_of(self, column: str = "") -> pl.DataFrame:
+        """Counts (`value`, `n`) of all rows that have a label."""
+        return _by(_summed(self._whole.get(column, ())) if column else pl.DataFrame({_N: [self.labelled]}), column)
 
     def held(self, train: Train, columns: Sequence[str], *, delay: int = 0) -> list[tuple[str, int]]:
         """Rows that would be held out, whole, or in each value of these columns that is there. Of a share, about so many."""

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from flyball.declare.costs import price_setting
 from flyball.declare.metrics import metric_info
+from flyball.evaluation.comparison import LEAST_ROWS
 from flyball.evaluation.persons import of_card, of_persons, of_price
+from flyball.evaluation.rows import NOT_FINITE
 from flyball.evaluation.suites import of_learned
 from flyball.records.estimates import Outcome, Verdict
 from flyball.records.identity import Role
@@ -75,13 +77,30 @@ def _of_cases(row: VersionRow, open_: Sequence[Verdict]) -> Iterator[str]:
             continue
         name, train = verdict.check.removeprefix(_SUITE).partition(":")[0], _train(row)
         if of_learned(verdict):
-            yield f"bring cases of suite {name} that are not among the training rows, then {train}"
+            yield f"bring cases of suite {name} that are not among the training rows{_and(verdict)}, then {train}"
         elif verdict.estimate is None or not verdict.estimate.n:
             yield f"bring the cases that are missing: flyball check --data says which; then {train} judges it on them"
+        elif verdict.estimate.value is None and not _of_answers(verdict):
+            yield f"bring other cases of suite {name} as well: {verdict.why}; then {train}"
         elif verdict.estimate.value is None:
             yield f"let the model answer every case of suite {name} as its metric asks (its verdict says where it does not), then {train}"
         else:
             yield f"bring more cases of suite {name}, then {train}"
+
+
+def _of_answers(verdict: Verdict) -> bool:
+    """Whether it is the answers to the cases that leave a metric without a value, and not the cases themselves."""
+    return verdict.why.startswith("data set ") or NOT_FINITE in verdict.why
+
+
+def _and(verdict: Verdict) -> str:
+    """What else such cases have to be."""
+    known = verdict.estimate
+    if known is None or not known.n:
+        return ""
+    if known.value is None:
+        return f", and others than these ({verdict.why.partition('; ')[0]})"
+    return f", {LEAST_ROWS} at least" if known.n < LEAST_ROWS else ""
 
 
 def _of_runs(row: VersionRow, open_: Sequence[Verdict], *, grows: bool) -> Iterator[str]:
