@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import sqlite3
 from pathlib import Path
 
@@ -252,6 +253,13 @@ def test_a_changed_row_of_state_is_named_and_made_again_from_the_events(flyball,
 
 def test_status_names_the_step_to_a_first_champion(flyball, trained: Path) -> None:
     assert "no version answers yet: flyball release demand@1.0.0" in flyball("status", "--project", trained).out
+    loop = trained / "loop.py"
+    loop.write_text(re.sub(r"(def fit\(.*\) -> object:\n)", r"\1    raise ValueError('no\\nway')\n", loop.read_text(), count=1))
+    failed = flyball("train", "demand", "--trials", 0, "--project", trained)
+    assert (failed.code, "fit raised ValueError: no way;" in failed.err) == (1, True), failed.err
+    shown = flyball("status", "--project", trained).out
+    assert "no version answers yet: flyball release demand@1.0.0" in shown, "that the newest run failed says nothing of it"
+    assert "fit raised ValueError" in shown
 
 
 @pytest.mark.parametrize(

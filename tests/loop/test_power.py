@@ -67,6 +67,15 @@ def test_a_margin_that_the_hold_out_cannot_show_is_a_warning_at_its_gate_with_wh
     assert tell(MODEL, known(round(1_000 * days / 7 * 1.2))).doubts == (), "with the hold-out that is named the gate shows it"
 
 
+def test_a_margin_that_would_do_is_told_as_it_is_declared() -> None:
+    times = MODEL.replace(gates=[fb.metric("accuracy") >= fb.champion * 0.98])
+    [doubt] = tell(times, known(), place="loop.py:3").doubts
+    factor = float(doubt.fix.rpartition("or champion × ")[2])
+    assert 0.9 < factor < 0.98
+    wide = MODEL.replace(gates=[fb.metric("accuracy") >= fb.champion * round(factor - 0.002, 3)])
+    assert tell(wide, known()).doubts == ()
+
+
 def test_labels_that_come_too_seldom_for_the_rollout_are_a_warning() -> None:
     [doubt] = [one for one in tell(MODEL, known(per_day=10)).doubts if one.at == "/rollout"]
     assert "labels are too few to promote an equal version in time" in doubt.what

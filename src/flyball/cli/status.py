@@ -331,7 +331,8 @@ def _table(out: Output, ports: Ports, state: State, lines: list[Line], waits: li
         for each in lines
     ]
     out.table(("MODEL", "CHAMPION", "TRAFFIC", "QUALITY (vs release)", "P99", "ERRORS", "DRIFT", "LABELS", "SINCE"), cells)
-    told = {each.model for each in waits}
+    # that the newest run failed says nothing of what was made before
+    told = {each.model for each in waits if each.kind != "failed" or not _newest_waits(state, each.model)}
     for each in lines:
         if each.doing:
             out.line(f"{each.name}: {each.doing}")
@@ -339,6 +340,12 @@ def _table(out: Output, ports: Ports, state: State, lines: list[Line], waits: li
             # what it waits for, and the command, have a line of their own below
             step = "" if each.name in told else f": {_first_step(ports, state, each.name)}"
             out.line(f"{each.name}: no version answers yet{step}")
+
+
+def _newest_waits(state: State, name: str) -> bool:
+    """Whether the newest version is only to be released."""
+    newest = state.get(VERSIONS, f"{name}/{lookup.roles(state, name).newest}")
+    return newest is not None and newest.state is VersionState.ELIGIBLE
 
 
 def _first_step(ports: Ports, state: State, name: str) -> str:

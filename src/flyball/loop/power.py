@@ -231,15 +231,17 @@ def _gate_doubts(model: Model, at: str, found: power.GatePower, place: str) -> l
             f'{place}  Model "{model.name}"'.strip(),
             f'gates "{found.check}": its margin is smaller than what the hold-out can show',
             f"{least}: an equal version would pass less often than 4 times in 5",
-            _longer(model, worst),
+            _longer(model, found.check, worst),
             at,
         )
     ]
 
 
-def _longer(model: Model, seen: power.Seen) -> str:
-    """The hold-out that would do: δ_min falls with the root of its rows."""
-    wider = f"a margin of {number(seen.smallest)}" if seen.smallest is not None else "a wider margin"
+def _longer(model: Model, check: Check, seen: power.Seen) -> str:
+    """The hold-out that would do: δ_min falls with the root of its rows. Else the margin, as it is declared."""
+    wider, bound = f"a margin of {number(seen.smallest)}" if seen.smallest is not None else "a wider margin", check.bound
+    if seen.smallest is not None and seen.margin and isinstance(bound, Reference) and bound.times != 1 and not bound.plus:
+        wider = f"{bound.of} × {number(1 + (bound.times - 1) * seen.smallest / seen.margin)}"
     if model.train is None or not seen.margin or seen.smallest is None or not seen.n:
         return f"{wider}, or a longer hold-out"
     more = longer(model, model.train, max((seen.smallest / seen.margin) ** 2, _FEWEST / seen.n))

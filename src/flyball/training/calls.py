@@ -39,7 +39,11 @@ OURS = (Stopped, Pruned, OutOfTime, KeyboardInterrupt)
 
 def raised(name: str, error: BaseException) -> str:
     """What a user's function did instead of coming back."""
-    return f"{name} called sys.exit({error})" if isinstance(error, SystemExit) else f"{name} raised {type(error).__name__}: {error}"
+    return (
+        f"{name} called sys.exit({error})"
+        if isinstance(error, SystemExit)
+        else f"{name} raised {type(error).__name__}: {' '.join(str(error).split())}"
+    )
 
 
 @dataclass

@@ -239,7 +239,10 @@ def main() -> int:
         raise
     except BaseException as error:  # noqa: BLE001 - a loop file's own code ran here, and may exit: the log shows where, the run says what
         traceback.print_exc()
-        _write(folder / FAILURE, Outcome(why=_written(f"{type(error).__name__}: {error}; see the run's log"), code="run-failed"))
+        _write(
+            folder / FAILURE,
+            Outcome(why=_written(f"{': '.join(filter(None, (type(error).__name__, str(error))))}; see the run's log"), code="run-failed"),
+        )
         return 1
     _write(folder / RESULT, Outcome(result=result))
     return 0
