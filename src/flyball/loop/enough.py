@@ -1,7 +1,7 @@
 """Whether the rows that would be held out, and the cases of suites, are enough for the verdicts that are asked of them: what `check --data` counts.
 
-A verdict on fewer is `insufficient` whatever the model answers, and holds the version. Only what is sure beforehand is said: of enough rows too few may
-have what the metric divides by. Rows are parted as a gate parts them (`evaluation.values`, `evaluation.fairness.split`). Pure.
+A verdict on fewer is `insufficient` whatever the model answers, and holds the version. Only what is sure beforehand is said (of a share that chance holds out,
+what is likely): of enough rows too few may have what the metric divides by. Rows are parted as a gate parts them (`evaluation.values`, `evaluation.fairness.split`). Pure.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def _enough(model: Model, train: Train, few: Sequence[_Part], days: float) -> st
 
 
 def _most(n: int, part: float, train: Train) -> float:
-    """How many of `n` rows a share holds out at the most: of whole groups perhaps all, of rows what chance leaves open."""
+    """How many of `n` rows a share holds out at the most: of whole groups perhaps all, of rows hardly more than that share of them."""
     if train.by_share and train.split == "stratified":
-        return min(n, part * n + 3 * math.sqrt(part * n))
+        return min(n, part * n + math.sqrt(part * n))
     return n
