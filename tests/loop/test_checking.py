@@ -273,4 +273,4 @@ def test_a_column_that_the_champion_reads_and_nobody_declares_any_more_is_said_t
     assert kept.why == "callers send what the champion takes, so its versions are trained and never released"
     [gone] = other_requests(Requests("the champion 1.0.0", "regression", {"a": "float", "b": "float"}), model)
     assert gone.why == 'the champion 1.0.0 reads "b", and no version is made that cannot be compared with it on the same rows'
-    assert gone.fix.startswith("keep it declared, and leave it out of the model (inputs=[…]); and ")
+    assert gone.fix.startswith("keep it declared in the data set, and versions are made again; declare it to take ")

@@ -201,8 +201,9 @@ def test_a_search_stays_in_its_space_tells_its_progress_and_leaves_fixed_paramet
     result = execute(bikes.spec(trials=4), bikes.model, bikes.frames, bikes.blobs, progress=seen.append)
     assert 2 <= result.parameters["max_depth"] <= 6
     searched = [each for each in seen if each.stage == "search"]
-    assert [each.done for each in searched] == [1, 2, 3, 4]
-    assert searched[-1].best <= searched[0].best, "an error is shown as it is: smaller is better"
+    assert [each.done for each in searched] == [0, 1, 2, 3, 4]
+    assert searched[0].best is None, "a search that has begun has tried nothing yet"
+    assert searched[-1].best <= searched[1].best, "an error is shown as it is: smaller is better"
     fixed = execute(bikes.spec(trials=4, parameters={"max_depth": 3}), bikes.model, bikes.frames, bikes.blobs)
     assert fixed.parameters["max_depth"] == 3
     assert fixed.trials == 0

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from flyball.declare.training import choice, floats, integers
 from flyball.errors import BadInput
 from flyball.records.training import Trial
-from flyball.training.search import BATCH, COMPLETE, FAILED, PRUNED, STARTUP, STOPPED, Asked, Former, holds, search
+from flyball.training.search import BATCH, COMPLETE, FAILED, PRUNED, STARTUP, STOPPED, Asked, Former, failures, holds, search
 
 SPACE = {"depth": integers(1, 40), "rate": floats(0.001, 1.0, log=True), "kind": choice("a", "b")}
 FIRST = {"depth": 6, "rate": 0.1, "kind": "a"}
@@ -66,6 +66,9 @@ def test_a_failed_trial_is_no_end_of_the_search_and_never_the_best():
     states = {trial.state for trial in made.trials}
     assert states == {COMPLETE, FAILED}
     assert made.best["kind"] == "a"
+    count = sum(trial.state == FAILED for trial in made.trials)
+    assert failures(made.trials) == f"{count} of {len(made.trials)} trials of the search failed, the first: no b"
+    assert failures([trial for trial in made.trials if trial.state != FAILED]) == ""
 
 
 def test_a_search_whose_trials_all_fail_says_why():

@@ -130,7 +130,7 @@ def test_a_trial_that_ends_its_process_is_a_failed_trial_where_it_has_one(projec
     assert result.parameters["C"] > 0.01
 
 
-SLOW = "time.sleep(0.0 if steps == 4 else 20.0)"
+SLOW = "time.sleep(0.0 if steps == 4 else 40.0)"
 
 
 def in_time(made, seconds: float, **more):
@@ -143,7 +143,7 @@ def in_time(made, seconds: float, **more):
 @pytest.mark.parametrize("at_once", [1, pytest.param(2, marks=pytest.mark.process)])
 def test_a_trial_that_takes_the_time_of_the_fits_that_follow_is_stopped_and_the_run_goes_on(project, at_once: int, tmp_path: Path):
     made = project(loop(SLOW), "m")
-    result = in_time(made, 24.0, at_once=at_once, place=place(made, tmp_path))
+    result = in_time(made, 40.0, at_once=at_once, place=place(made, tmp_path))
     assert result.history[0].state == "complete"
     assert "stopped" in {trial.state for trial in result.history}
     assert result.parameters == {"C": 1.0, "steps": 4}

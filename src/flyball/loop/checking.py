@@ -280,7 +280,7 @@ def other_requests(sent: Requests, after: Model, place: str = "") -> list[Proble
     if not gone or sent.supposed:
         return [told]
     why = f"{sent.who} reads {', '.join(gone)}, and no version is made that cannot be compared with it on the same rows"
-    return [replace(told, why=why, fix=f"keep it declared, and leave it out of the model (inputs=[…]); and {FIX}")]
+    return [replace(told, why=why, fix=f"keep it declared in the data set, and versions are made again; {FIX}")]
 
 
 def _readable(model: Model) -> set[str]:

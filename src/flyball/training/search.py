@@ -155,6 +155,12 @@ def _nothing(done: Sequence[Trial]) -> BadInput:
     )
 
 
+def failures(trials: Sequence[Trial]) -> str:
+    """How many trials failed, and why the first did; empty where none did."""
+    whys = [trial.why for trial in trials if trial.state == FAILED]
+    return f"{len(whys)} of {len(trials)} trials of the search failed, the first: {whys[0]}" if whys else ""
+
+
 def _key(point: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, repr(value)) for name, value in point.items()))
 

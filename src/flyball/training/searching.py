@@ -70,6 +70,7 @@ def hyperparameters(spec: RunSpec, fitter: Fitter, cut: Split, *, gap: Span, fit
     name = objective(fitter.model)
     with ExitStack() as closing:
         trials = Trials(fitter, cut, fixed)
+        tell(0, spec.trials, name, None)
         beside = None
         if conduct.at_once > 1 and conduct.place is not None:
             beside = closing.enter_context(Beside(trials, conduct.place, conduct.at_once))
