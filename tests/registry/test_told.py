@@ -120,4 +120,4 @@ def test_a_refusal_counts_what_the_event_does_not_list():
     assert held.state is VersionState.HELD
     refusal = may_release(held, 1)
     assert refusal.what == "late@1.0.0 has 200 open gates"
-    assert "longer hold-out" in refusal.fix
+    assert "until its hold-out is twice as long" in refusal.fix
