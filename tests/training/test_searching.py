@@ -101,6 +101,10 @@ def test_a_trial_that_raises_is_a_failed_trial_with_its_reason(project):
     failed = [trial for trial in result.history if trial.state == "failed"]
     assert failed
     assert all("AssertionError: too small" in trial.why for trial in failed)
+    [note] = [note for note in result.notes if "trials of the search failed" in note]
+    assert note.startswith(
+        f"{len(failed)} of {len(result.history)} trials of the search failed, the first: fit raised AssertionError: too small"
+    )
     assert len([line for line in lines if "failed: fit raised" in line]) == len(failed)
     assert result.parameters["C"] > 0.001
 

@@ -38,6 +38,7 @@ from flyball.training.packaging import choose as choose_form
 from flyball.training.predictor import Predictor
 from flyball.training.remarks import remarks
 from flyball.training.rows import Assembled, assemble, taught
+from flyball.training.search import failures
 from flyball.training.searching import ALONE, Conduct
 from flyball.training.sections import SECTIONS, asked
 from flyball.training.splits import Split
@@ -138,6 +139,7 @@ def perform(
         )
         notes = (
             chosen.searched.ended,
+            failures(chosen.searched.trials),
             *notes_of(evaluated.report),
             *remarks(fitter, released, final, chosen.parameters, frame, spec.parameters),
         )
