@@ -137,12 +137,8 @@ def perform(
         result = msgspec.structs.replace(
             result, suites=stored_suites(suites, store), suites_of=cases_of(model, suites, frames, spec.datasets)
         )
-        notes = (
-            chosen.searched.ended,
-            failures(chosen.searched.trials),
-            *notes_of(evaluated.report),
-            *remarks(fitter, released, final, chosen.parameters, frame, spec.parameters),
-        )
+        said = remarks(fitter, released, final, chosen.parameters, frame, spec.parameters)
+        notes = (chosen.searched.ended, failures(chosen.searched.trials), *notes_of(evaluated.report), *said)
         result = msgspec.structs.replace(result, notes=tuple(filter(None, notes)))
     return Performed(msgspec.structs.replace(result, cpu_s=time.process_time() - began, cost=meter.read()), released, frame)
 
