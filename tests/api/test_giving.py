@@ -13,7 +13,7 @@ from flyball.api import idempotency
 from flyball.loop import lookup
 from flyball.records.base import Event
 from flyball.records.identity import TOKENS, Role, TokenCreated
-from flyball.records.monitoring import IncidentOpened
+from flyball.records.incidents import IncidentOpened
 from flyball.records.rollouts import RolloutPlanned
 from flyball.records.training import RunCancelled, RunQueued
 from flyball.records.versions import ChampionChanged

@@ -11,7 +11,7 @@ from flyball.cli import up
 from flyball.errors import Conflict
 from flyball.loop.authority import Drive
 from flyball.loop.local import login_name
-from flyball.records.monitoring import IncidentOpened
+from flyball.records.incidents import IncidentOpened
 from flyball.wiring import open_project
 
 ROLES = ("viewer", "scientist", "operator", "approver", "admin")

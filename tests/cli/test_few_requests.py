@@ -13,7 +13,7 @@ from flyball.declare.policy import Rollout
 from flyball.loop import memory
 from flyball.monitoring.slabs import Slab
 from flyball.monitoring.state import MonitorState
-from flyball.records.monitoring import Quality
+from flyball.records.evidence import Quality
 from flyball.records.rollouts import RolloutEvidence, RolloutRow, RolloutState
 from flyball.wiring import open_project
 

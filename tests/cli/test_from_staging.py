@@ -8,11 +8,11 @@ import pytest
 
 from flyball.governance.authority import LOOP
 from flyball.loop import lookup
-from flyball.loop.advance import release_newest
 from flyball.loop.memory import load
+from flyball.loop.releasing import release_newest
 from flyball.records.environments import JudgingWanted, VersionCarried
 from flyball.records.estimates import Outcome
-from flyball.records.monitoring import ProposalMade
+from flyball.records.proposals import ProposalMade
 from flyball.records.rollouts import ROLLOUTS
 from flyball.records.versions import (
     VERSIONS,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flyball.clock import Span
 from flyball.evaluation.counts import Folder
 from flyball.evaluation.reference import reference
-from flyball.records.monitoring import Watch
+from flyball.records.evidence import Watch
 
 S = 1_000_000
 DELAY = Span(10 * S)

@@ -12,7 +12,7 @@ from flyball.errors import BadInput
 from flyball.evaluation.answers import answers
 from flyball.evaluation.metrics import estimate, from_counts, measure
 from flyball.evaluation.rows import row_values
-from flyball.records.monitoring import Quality
+from flyball.records.evidence import Quality
 
 OF_ROWS = [name for name in metric_names("binary") if name not in ("equalised_odds", "cost_per_1000")]
 """Those that rows and scores give by themselves: of the others one is a gap between groups, one needs costs."""

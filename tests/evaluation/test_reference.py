@@ -13,7 +13,7 @@ import pytest
 
 from flyball.errors import BadInput
 from flyball.evaluation.reference import bin_frame, count_column, reference
-from flyball.records.monitoring import Bins
+from flyball.records.evidence import Bins
 from flyball.stats import drift
 
 DAY = 86_400_000_000

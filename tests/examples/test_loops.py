@@ -21,7 +21,7 @@ from flyball.monitoring import rules
 from flyball.monitoring.state import MonitorState, absorb, released
 from flyball.records.base import Recorded
 from flyball.records.estimates import Estimate
-from flyball.records.monitoring import Batch, Quality, Traffic
+from flyball.records.evidence import Batch, Quality, Traffic
 from flyball.records.rollouts import ROLLOUTS, PairCounts, RolloutEvidence, StepCounts
 from flyball.rollout.readings import readings
 from flyball.rollout.rules import plan, slow_threshold

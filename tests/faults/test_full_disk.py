@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from flyball.errors import Unavailable
-from flyball.records.monitoring import IncidentOpened
+from flyball.records.incidents import IncidentOpened
 from flyball.records.rollouts import RolloutState
 from flyball.serving.client import GatewayClient
 from flyball.wiring import open_project

@@ -14,18 +14,10 @@ from flyball.declare.policy import ACTIONS, Playbook
 from flyball.errors import Conflict
 from flyball.incidents import playbook, rules
 from flyball.incidents.fold import FOLDS
+from flyball.records.alerts import AlertRow, AlertState, Finding
 from flyball.records.base import Recorded
-from flyball.records.monitoring import (
-    INCIDENTS,
-    PROPOSALS,
-    AlertRow,
-    AlertState,
-    Finding,
-    IncidentRow,
-    IncidentState,
-    ProposalMade,
-    ProposalSettled,
-)
+from flyball.records.incidents import INCIDENTS, IncidentRow, IncidentState
+from flyball.records.proposals import PROPOSALS, ProposalMade, ProposalSettled
 
 MINUTE, HOUR, DAY = Span.parse("1m"), Span.parse("1h"), Span.parse("1d")
 T = 1_700_000_000_000_000

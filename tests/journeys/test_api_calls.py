@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from flyball.records.base import Record
-from flyball.records.monitoring import IncidentOpened
+from flyball.records.incidents import IncidentOpened
 
 from .kit import Project, Up, eventually
 

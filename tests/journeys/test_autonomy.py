@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from flyball.records.monitoring import PROPOSALS, ProposalMade
+from flyball.records.proposals import PROPOSALS, ProposalMade
 from flyball.records.rollouts import ROLLOUTS, RolloutState
 from flyball.records.serving import RouteDesired, RouteInForce
 from flyball.records.training import RUNS

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from flyball.clock import rfc3339
-from flyball.records.monitoring import INCIDENTS, IncidentRow, IncidentState
+from flyball.records.incidents import INCIDENTS, IncidentRow, IncidentState
 from flyball.records.skew import FeaturesVerified
 
 from ..loop.skew_kit import END, HOUR, LOOP, SHOPS, Shops, rows, verified  # noqa: TID252 - one such project

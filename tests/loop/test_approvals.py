@@ -14,10 +14,10 @@ from flyball.evaluation.holdout import Holdout
 from flyball.evaluation.persons import Approved, of_persons
 from flyball.evaluation.verdicts import combine
 from flyball.ledger.projection import MemoryProjection
-from flyball.loop.advance import candidate
 from flyball.loop.approvals import Approve, Reject, decide_approve, decide_reject
 from flyball.loop.commands import Register, decide_register
 from flyball.loop.folds import FOLDS
+from flyball.loop.proposals import candidate
 from flyball.loop.releases import Release, decide_release
 from flyball.records.base import Event, Recorded, Refusal
 from flyball.records.declarations import DeclarationApplied

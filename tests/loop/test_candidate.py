@@ -10,8 +10,8 @@ import pytest
 
 from flyball.errors import BadInput
 from flyball.loop import lifecycle, lookup
-from flyball.loop.advance import candidate
 from flyball.loop.folds import FOLDS
+from flyball.loop.proposals import candidate
 from flyball.loop.releases import Release, decide_release
 from flyball.records.base import Event, Recorded, Refusal
 from flyball.records.declarations import DECLARATIONS

@@ -27,21 +27,13 @@ from flyball.loop.releases import (
     decide_steer,
     with_route,
 )
+from flyball.records.alerts import ALERTS, AlertMoved, AlertState, Finding
 from flyball.records.base import Event, Record, Recorded, Refusal
 from flyball.records.declarations import DeclarationApplied
 from flyball.records.estimates import Estimate, Outcome, Verdict
+from flyball.records.incidents import INCIDENTS, IncidentMoved, IncidentOpened, IncidentState
 from flyball.records.models import Signature
-from flyball.records.monitoring import (
-    ALERTS,
-    INCIDENTS,
-    PROPOSALS,
-    AlertMoved,
-    AlertState,
-    Finding,
-    IncidentMoved,
-    IncidentOpened,
-    IncidentState,
-)
+from flyball.records.proposals import PROPOSALS
 from flyball.records.rollouts import ROLLOUTS, RolloutEvidence, RolloutMoved, RolloutPlanned, RolloutState, Step, StepCounts
 from flyball.records.serving import Arm, ModelRoute, RouteDesired, RouteInForce
 from flyball.records.versions import (

@@ -13,15 +13,17 @@ from flyball.clock import Instant, Span
 from flyball.declare.costs import price_setting
 from flyball.declare.units import Money
 from flyball.ledger.projection import MemoryProjection
-from flyball.loop.advance import _attempts, _due, _next, held_back
+from flyball.loop.advance import _next
 from flyball.loop.memory import Memories, synced
 from flyball.loop.ports import Ports
+from flyball.loop.retraining import attempts, held_back, wish
 from flyball.monitoring.state import MonitorState
 from flyball.records.data import DATASETS, DatasetRow, DatasetVersion
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.estimates import Estimate
+from flyball.records.evidence import Cursor
+from flyball.records.incidents import INCIDENTS, MODEL_INCIDENTS, IncidentRow, IncidentState
 from flyball.records.models import Field, Signature
-from flyball.records.monitoring import INCIDENTS, MODEL_INCIDENTS, Cursor, IncidentRow, IncidentState
 from flyball.records.training import RUNS, RunRow, RunState, Trigger, put_run
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
 from flyball.stats.onset import Onset
@@ -109,7 +111,7 @@ class World:
 
     def due(self, declared: fb.Model, now: Instant) -> str:
         ports = cast("Ports", SimpleNamespace(library=self.library, cpu_price=self.price))
-        found = _due(ports, self.state, declared, self.kept, None, now)
+        found = wish(ports, self.state, declared, self.kept, None, now)
         return found[1] if found else ""
 
 
@@ -168,7 +170,7 @@ def test_judging_again_uses_up_no_run() -> None:
     world, declared = World(), model(every="30d", max_runs="4/30d")
     world.run("run_again", 12 * DAY, "evidence")
     world.run("run_more", 13 * DAY, "monitor")
-    assert _attempts(world.state, declared) == [9 * DAY, 13 * DAY]
+    assert attempts(world.state, declared) == [9 * DAY, 13 * DAY]
 
 
 def test_a_monitor_that_was_never_tried_has_all_its_labels_new() -> None:

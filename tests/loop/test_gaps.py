@@ -12,14 +12,16 @@ from flyball.clock import Instant, Span
 from flyball.incidents.playbook import actions
 from flyball.ledger.projection import MemoryProjection
 from flyball.loop import memory as memories
-from flyball.loop.advance import _frozen_by
 from flyball.loop.findings import Report, alerts_of, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
+from flyball.loop.freezes import frozen_by
 from flyball.loop.memory import Memories
 from flyball.loop.overlay import after
 from flyball.monitoring import rules as monitoring
+from flyball.records.alerts import AlertState
 from flyball.records.base import State
-from flyball.records.monitoring import AlertState, Batch, Cursor, IncidentState, Watch
+from flyball.records.evidence import Batch, Cursor, Watch
+from flyball.records.incidents import IncidentState
 
 SECOND, MINUTE = int(Span.parse("1s")), int(Span.parse("1m"))
 START: Instant = 1_700_000_000_000_000
@@ -39,7 +41,7 @@ def gap(kept: Memories, records: int, at: Instant) -> Memories:
 
 
 def frozen(kept: Memories, now: Instant) -> str:
-    return _frozen_by(cast("State", MemoryProjection()), MODEL, kept, now)
+    return frozen_by(cast("State", MemoryProjection()), MODEL, kept, now)
 
 
 def test_a_gap_holds_rollouts_until_a_minute_has_gone_by_without_another(kept: Memories) -> None:

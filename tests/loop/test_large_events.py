@@ -18,7 +18,7 @@ from flyball.data.commit import commit
 from flyball.errors import DeclarationError, Problem
 from flyball.ledger.canonical import write_body
 from flyball.ledger.projection import MemoryProjection
-from flyball.loop import advance, backtest
+from flyball.loop import backtest, proposals, retraining
 from flyball.loop.backtest import History, Policy
 from flyball.loop.commands import ObserveRun, decide_observe_run
 from flyball.loop.declaring import told
@@ -29,11 +29,13 @@ from flyball.loop.tick import reconcile_routes
 from flyball.monitoring import rules as monitoring
 from flyball.monitoring.state import MonitorState
 from flyball.monitoring.windows import Trail
+from flyball.records.alerts import AlertMoved
 from flyball.records.base import Event, Recorded
 from flyball.records.declarations import DeclarationRefused
 from flyball.records.estimates import Outcome, Verdict
+from flyball.records.incidents import IncidentOpened
 from flyball.records.models import Field, Signature
-from flyball.records.monitoring import AlertMoved, IncidentOpened, ProposalMade
+from flyball.records.proposals import ProposalMade
 from flyball.records.serving import ROUTES, RouteTable
 from flyball.records.training import RUNS, RunFailed, RunQueued, RunState
 from flyball.records.versions import VERSIONS, ChampionChanged, ModelRow, VersionEligible, VersionRegistered, VersionState
@@ -111,11 +113,11 @@ def test_a_held_version_with_many_open_gates_is_judged_again(monkeypatch: pytest
     verdicts = [Verdict(check=check, outcome=Outcome.INSUFFICIENT, slice=f"s={k}") for k, check in enumerate(checks)]
     held = SimpleNamespace(version="1.0.0", state=VersionState.HELD, verdicts=verdicts)
     ports = SimpleNamespace(ledger=SimpleNamespace(state=lambda: SimpleNamespace(get=lambda table, _: held if table is VERSIONS else ROW)))
-    monkeypatch.setattr(advance, "active_run", lambda *_: None)
-    monkeypatch.setattr(advance, "active_rollout", lambda *_: None)
-    monkeypatch.setattr(advance.runs, "judging_spec", lambda *_: "spec")
-    monkeypatch.setattr(advance.runs, "start", lambda *_, reason, **__: started.append(reason))
-    advance.judge_again(ports, MODEL, 1)  # type: ignore[arg-type]
+    monkeypatch.setattr(retraining, "active_run", lambda *_: None)
+    monkeypatch.setattr(retraining, "active_rollout", lambda *_: None)
+    monkeypatch.setattr(retraining.runs, "judging_spec", lambda *_: "spec")
+    monkeypatch.setattr(retraining.runs, "start", lambda *_, reason, **__: started.append(reason))
+    retraining.judge_again(ports, MODEL, 1)  # type: ignore[arg-type]
     assert started[0].count("accuracy") == 5, "each gate is named once"
     recorded(RunQueued(run="r", model="m", trigger="evidence", reason=started[0], spec="0" * 64))
 
@@ -208,6 +210,6 @@ def test_a_wish_of_any_length_is_proposed() -> None:
     ledger = SimpleNamespace(state=MemoryProjection, execute=lambda command, decide: made.extend(decide(MemoryProjection(), command, 1)))
     clock = SimpleNamespace(new_id=lambda kind: kind, now=lambda: 1)
     reason = "m@2.0.0 takes other requests than the champion: " + "; ".join(f"field field_{k} is new" for k in range(1_000))
-    assert not advance._may(SimpleNamespace(ledger=ledger, clock=clock), MODEL, "record", "release", "2.0.0", reason)  # type: ignore[arg-type]
+    assert not proposals.may(SimpleNamespace(ledger=ledger, clock=clock), MODEL, "record", "release", "2.0.0", reason)  # type: ignore[arg-type]
     assert isinstance(made[0], ProposalMade)
     recorded(*made)

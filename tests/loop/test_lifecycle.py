@@ -11,7 +11,6 @@ import pytest
 from flyball.clock import Span
 from flyball.errors import BadInput
 from flyball.loop import lifecycle
-from flyball.loop.advance import candidate
 from flyball.loop.folds import FOLDS
 from flyball.loop.lifecycle import (
     Annotate,
@@ -27,6 +26,7 @@ from flyball.loop.lifecycle import (
     decide_reinstate,
     decide_undeprecate,
 )
+from flyball.loop.proposals import candidate
 from flyball.loop.releases import with_route
 from flyball.records.base import Event, Record, Recorded, Refusal
 from flyball.records.declarations import DeclarationApplied

@@ -12,17 +12,8 @@ from flyball.loop.findings import incidents_of
 from flyball.loop.folds import FOLDS
 from flyball.loop.proposals import settle, withdrawn
 from flyball.records.base import Event, Recorded
-from flyball.records.monitoring import (
-    INCIDENTS,
-    MODEL_INCIDENTS,
-    MODEL_PROPOSALS,
-    PROPOSALS,
-    IncidentMoved,
-    IncidentOpened,
-    IncidentState,
-    ProposalMade,
-    ProposalSettled,
-)
+from flyball.records.incidents import INCIDENTS, MODEL_INCIDENTS, IncidentMoved, IncidentOpened, IncidentState
+from flyball.records.proposals import MODEL_PROPOSALS, PROPOSALS, ProposalMade, ProposalSettled
 from flyball.records.training import MODEL_RUNS, RUNS, RunCancelled, RunFailed, RunQueued, RunStarted, RunSucceeded
 from flyball.records.versions import VERSIONS, VersionRegistered
 from flyball.registry import approvals

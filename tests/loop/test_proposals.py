@@ -12,11 +12,14 @@ import pytest
 import flyball as fb
 from flyball.clock import Instant
 from flyball.declare.checks import Check
-from flyball.loop.advance import answer, release_newest, train_if_due, withdraw
+from flyball.loop.advance import answer, withdraw
 from flyball.loop.folds import FOLDS
 from flyball.loop.ports import Ports
+from flyball.loop.releasing import release_newest
+from flyball.loop.retraining import train_if_due
 from flyball.records.base import Event, Recorded
-from flyball.records.monitoring import INCIDENTS, MODEL_INCIDENTS, PROPOSALS, IncidentRow, IncidentState, ProposalMade
+from flyball.records.incidents import INCIDENTS, MODEL_INCIDENTS, IncidentRow, IncidentState
+from flyball.records.proposals import PROPOSALS, ProposalMade
 from flyball.records.rollouts import RolloutPlanned
 from flyball.records.versions import VERSIONS, VersionState
 

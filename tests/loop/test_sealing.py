@@ -14,7 +14,7 @@ from flyball.errors import Corrupt
 from flyball.governance.authority import LOOP
 from flyball.ledger.verify import verify
 from flyball.loop.sealing import Sealing
-from flyball.records.monitoring import Cursor, Watch
+from flyball.records.evidence import Cursor, Watch
 from flyball.records.serving import ANSWERED, SEGMENTS, SegmentSealed
 from flyball.serving import wal
 from flyball.wiring import Wired, open_project

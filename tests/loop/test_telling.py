@@ -8,7 +8,7 @@ from flyball.loop.telling import line
 from flyball.records.data import DataCommitted, DataRefused, DatasetVersion, Finding
 from flyball.records.declarations import DeclarationHealed, DeclarationRefused
 from flyball.records.estimates import Outcome, Verdict
-from flyball.records.monitoring import IncidentOpened
+from flyball.records.incidents import IncidentOpened
 from flyball.records.training import RunCancelled, RunFailed, RunQueued, RunSucceeded
 from flyball.records.versions import ChampionChanged, VersionEligible, VersionHeld, VersionJudged
 

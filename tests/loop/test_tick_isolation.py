@@ -24,8 +24,9 @@ from flyball.loop.proposals import Propose
 from flyball.records.base import Event
 from flyball.records.data import DatasetRow
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
+from flyball.records.evidence import Batch, Cursor, Watch
 from flyball.records.models import Signature
-from flyball.records.monitoring import Batch, Cursor, ProposalMade, Watch
+from flyball.records.proposals import ProposalMade
 from flyball.records.serving import ModelRoute, RouteDesired
 from flyball.wiring import open_project
 

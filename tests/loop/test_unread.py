@@ -26,8 +26,8 @@ from flyball.monitoring.slabs import within
 from flyball.monitoring.state import MonitorState
 from flyball.records.base import Event
 from flyball.records.declarations import DECLARATIONS
+from flyball.records.evidence import Cursor, Watch
 from flyball.records.models import Signature
-from flyball.records.monitoring import Cursor, Watch
 from flyball.records.rollouts import RolloutEvidence
 from flyball.records.serving import ModelRoute, RouteDesired
 from flyball.records.versions import ChampionChanged, VersionRegistered

@@ -15,8 +15,8 @@ from flyball.governance.authority import LOOP
 from flyball.loop.skew import NoteVerified, decide_note_verified
 from flyball.loop.verifier import Verifier
 from flyball.loop.verifying import PATIENCE, Verifying
+from flyball.records.incidents import INCIDENTS, IncidentRow, IncidentState
 from flyball.records.models import Signature
-from flyball.records.monitoring import INCIDENTS, IncidentRow, IncidentState
 from flyball.records.serving import Arm, ModelRoute, RouteDesired
 from flyball.records.skew import SKEWS, FeatureSkew, FeaturesVerified, Skew
 from flyball.serving.layout import read_json

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from flyball.errors import BadInput
 from flyball.evaluation.persons import of_persons
-from flyball.loop.advance import candidate
 from flyball.loop.folds import FOLDS
+from flyball.loop.proposals import candidate
 from flyball.loop.releases import Release, decide_release
 from flyball.loop.waivers import Waive, decide_waive, end_of
 from flyball.records.base import Event, Recorded, Refusal

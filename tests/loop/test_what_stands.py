@@ -9,15 +9,14 @@ import msgspec
 import pytest
 
 from flyball.loop import training as runs
-from flyball.loop.advance import candidate
 from flyball.loop.folds import FOLDS
 from flyball.loop.lifecycle import Delete, decide_delete
-from flyball.loop.proposals import Propose, decide_propose, withdrawn
+from flyball.loop.proposals import Propose, candidate, decide_propose, withdrawn
 from flyball.records.base import Refusal
 from flyball.records.data import DATASETS
 from flyball.records.declarations import DeclarationApplied
 from flyball.records.estimates import Outcome, Verdict
-from flyball.records.monitoring import MODEL_PROPOSALS
+from flyball.records.proposals import MODEL_PROPOSALS
 from flyball.records.training import RunRow, RunSpec, RunState, put_run
 from flyball.records.versions import (
     VERSIONS,

@@ -11,7 +11,7 @@ from flyball.declare.columns import column
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.evaluation.reference import bin_frame, reference
-from flyball.records.monitoring import Batch, LabelBlock, Quality, Traffic
+from flyball.records.evidence import Batch, LabelBlock, Quality, Traffic
 
 MINUTE = 60_000_000
 HOUR = 60 * MINUTE

@@ -7,8 +7,8 @@ from tests.monitoring.conftest import DAY, HOUR, START
 
 from flyball.monitoring.alerts import ARROWS, acknowledge, alerts, key_of
 from flyball.monitoring.fold import FOLDS
+from flyball.records.alerts import ALERTS, AlertMoved, AlertRow, AlertState, Finding
 from flyball.records.base import Recorded
-from flyball.records.monitoring import ALERTS, AlertMoved, AlertRow, AlertState, Finding
 
 
 class Rows:

@@ -16,7 +16,7 @@ from flyball.monitoring import rules
 from flyball.monitoring.checks import _finding as one_finding
 from flyball.monitoring.state import MonitorState, absorb, released
 from flyball.records.estimates import Estimate
-from flyball.records.monitoring import Batch, Watch
+from flyball.records.evidence import Batch, Watch
 
 DETECTOR = rules.DETECTOR
 

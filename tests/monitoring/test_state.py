@@ -15,7 +15,7 @@ from flyball.monitoring import detector as detectors
 from flyball.monitoring import windows
 from flyball.monitoring.slabs import extend, latency_ms, slabs_of, within
 from flyball.monitoring.state import MonitorState, absorb, attempted, released
-from flyball.records.monitoring import Batch
+from flyball.records.evidence import Batch
 
 
 @given(st.lists(st.tuples(st.integers(0, 20 * 1440), st.integers(1, 50)), min_size=1, max_size=60))

@@ -4,7 +4,7 @@ import pytest
 from flyball.clock import Span
 from flyball.declare.checks import champion, metric
 from flyball.declare.policy import Rollout
-from flyball.records.monitoring import Batch, Pairs, Quality, Traffic
+from flyball.records.evidence import Batch, Pairs, Quality, Traffic
 from flyball.records.rollouts import PairCounts, RolloutEvidence, RolloutRow, RolloutState
 from flyball.rollout.rules import Facts, decide, plan
 

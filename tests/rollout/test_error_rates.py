@@ -9,7 +9,7 @@ from flyball.clock import Span
 from flyball.declare.checks import champion, metric
 from flyball.declare.policy import Rollout
 from flyball.evaluation.counts import Folder
-from flyball.records.monitoring import Watch
+from flyball.records.evidence import Watch
 from flyball.records.rollouts import PairCounts, RolloutEvidence, RolloutState, StepCounts
 from flyball.rollout.evidence import accumulate
 from flyball.rollout.rules import Facts, decide

@@ -11,8 +11,8 @@ from flyball.declare.policy import Rollout
 from flyball.evaluation.counts import Folder
 from flyball.ledger.canonical import write_body
 from flyball.records.base import Recorded
+from flyball.records.evidence import Watch
 from flyball.records.models import Signature
-from flyball.records.monitoring import Watch
 from flyball.records.rollouts import ROLLOUTS, RolloutEvidence, RolloutState
 from flyball.records.versions import MODELS, ModelRow
 from flyball.rollout.evidence import accumulate

@@ -10,7 +10,7 @@ import pytest
 
 from flyball.clock import Span
 from flyball.evaluation.counts import Folder
-from flyball.records.monitoring import Bins, Cursor, Watch
+from flyball.records.evidence import Bins, Cursor, Watch
 from flyball.records.serving import SegmentRow
 from flyball.serving import sealer, wal
 from flyball.serving.evidence import LiveEvidence

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from flyball.clock import Span
 from flyball.errors import BadInput
+from flyball.records.evidence import Cursor, Watch
 from flyball.records.models import Field, Signature
-from flyball.records.monitoring import Cursor, Watch
 from flyball.serving import wal
 from flyball.serving.evidence import LiveEvidence
 from flyball.serving.explain import MOST_ROWS

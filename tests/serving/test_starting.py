@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from flyball.clock import Span
-from flyball.records.monitoring import Cursor, Watch
+from flyball.records.evidence import Cursor, Watch
 from flyball.records.serving import Arm, ModelRoute, RouteTable
 from flyball.serving import wal
 from flyball.serving.evidence import LiveEvidence

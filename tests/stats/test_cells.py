@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from flyball.records.monitoring import Bins
+from flyball.records.evidence import Bins
 from flyball.stats import cells
 
 floats = st.floats(-1e6, 1e6) | st.just(float("nan")) | st.sampled_from([0.0, 1.0, float("inf"), float("-inf")])

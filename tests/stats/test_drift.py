@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.evaluation.reference import bin_frame, reference
-from flyball.records.monitoring import Bins, InputCounts
+from flyball.records.evidence import Bins, InputCounts
 from flyball.stats import drift
 from flyball.stats.cause import cause
 

@@ -8,12 +8,12 @@ import msgspec
 
 from flyball.clock import Instant
 from flyball.loop.waiting import Waiting
+from flyball.records.alerts import AlertRow
 from flyball.records.base import Record
 from flyball.records.data import DatasetVersion, Finding
 from flyball.records.difference import ColumnDifference, RowDifference, SchemaDifference
 from flyball.records.estimates import Verdict
 from flyball.records.identity import Role, Scope
-from flyball.records.monitoring import AlertRow
 from flyball.records.online import ViewStatus
 from flyball.records.rollouts import Reading, RolloutEvidence, RolloutRow, RolloutState
 from flyball.records.training import RunResult, RunRow, RunState

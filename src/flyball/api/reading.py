@@ -24,8 +24,8 @@ from flyball.records.base import Recorded, State
 from flyball.records.data import COLLECTED, DATASET_VERSIONS, DATASETS, DatasetVersion, erasure_key
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.identity import TOKENS, TokenRow
+from flyball.records.incidents import INCIDENTS, IncidentState
 from flyball.records.models import parse_ref, valid_name
-from flyball.records.monitoring import INCIDENTS, IncidentState
 from flyball.records.rollouts import ROLLOUTS
 from flyball.records.serving import ROUTES
 from flyball.records.training import RUNS

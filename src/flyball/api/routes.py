@@ -14,8 +14,8 @@ from flyball.api.asking import Answer, Asked
 from flyball.ledger.checkpoints import Proof
 from flyball.records.base import Record
 from flyball.records.declarations import DeclarationRow
+from flyball.records.incidents import IncidentRow
 from flyball.records.lineage import Lineage, Overview
-from flyball.records.monitoring import IncidentRow
 from flyball.records.rollouts import RolloutRow
 from flyball.records.training import RunRow
 from flyball.registry.compare import Comparison

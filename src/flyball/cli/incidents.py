@@ -13,7 +13,7 @@ from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Qu
 from flyball.cli.output import Output, ago, dated, roughly
 from flyball.clock import Instant, rfc3339
 from flyball.loop import lookup, orders
-from flyball.records.monitoring import INCIDENTS, IncidentRow, IncidentState
+from flyball.records.incidents import INCIDENTS, IncidentRow, IncidentState
 
 app = common.app()
 Incident = Annotated[str, typer.Argument(metavar="ID", help="an incident's id, or its end if that is unmistakable")]

@@ -16,20 +16,22 @@ from flyball.declare.live import label_delay, loss_metric
 from flyball.declare.metrics import RANKED
 from flyball.errors import Corrupt, FlyballError
 from flyball.loop import lookup
-from flyball.loop.advance import held_back
 from flyball.loop.carrying import fix_unchecked, unchecked
 from flyball.loop.freshness import ages
 from flyball.loop.memory import load
 from flyball.loop.online import noted
+from flyball.loop.retraining import held_back
 from flyball.loop.waiting import Waiting, waiting
 from flyball.monitoring.checks import FEWEST, FEWEST_LATENCIES, estimates
 from flyball.monitoring.slabs import Slab, latency_ms, within
 from flyball.monitoring.state import MonitorState
+from flyball.records.alerts import ALERTS, AlertState
 from flyball.records.base import Record, State
 from flyball.records.data import DATASETS
 from flyball.records.declarations import DECLARATIONS, LOOP_FILES, LoopFileRow
 from flyball.records.estimates import Estimate
-from flyball.records.monitoring import ALERTS, INCIDENTS, PROPOSALS, AlertState, IncidentRow, IncidentState, ProposalRow
+from flyball.records.incidents import INCIDENTS, IncidentRow, IncidentState
+from flyball.records.proposals import PROPOSALS, ProposalRow
 from flyball.records.serving import EPOCHS, ROUTES
 from flyball.records.training import RUNS, RunState
 from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState

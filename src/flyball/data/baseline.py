@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from flyball.data.types import schema
 from flyball.declare.data import Dataset
 from flyball.records.base import Record
+from flyball.records.evidence import Bins
 from flyball.records.models import FieldType
-from flyball.records.monitoring import Bins
 from flyball.stats import cells
 
 SAMPLE: Final = 16_384

@@ -13,8 +13,9 @@ from flyball.demo.story import Course, Story
 from flyball.demo.traffic import Seen, seen
 from flyball.demo.world import BECOMES
 from flyball.ledger.verify import VerifyReport, verify
+from flyball.records.alerts import AlertMoved, AlertState
 from flyball.records.data import DataCommitted, DataRefused
-from flyball.records.monitoring import INCIDENTS, AlertMoved, AlertState, IncidentRow
+from flyball.records.incidents import INCIDENTS, IncidentRow
 from flyball.records.rollouts import RolloutMoved, RolloutPlanned, RolloutState
 from flyball.serving import wal
 from flyball.wiring import Wired

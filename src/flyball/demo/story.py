@@ -23,7 +23,7 @@ from flyball.demo.traffic import Bank, seen
 from flyball.demo.world import BECOMES, RECODED, Climate
 from flyball.loop.telling import line
 from flyball.records.base import Event
-from flyball.records.monitoring import IncidentMoved, IncidentOpened, IncidentState
+from flyball.records.incidents import IncidentMoved, IncidentOpened, IncidentState
 from flyball.records.rollouts import RolloutMoved, RolloutPlanned, RolloutState
 from flyball.records.serving import RouteInForce
 from flyball.records.training import RunQueued

@@ -20,7 +20,7 @@ from flyball.evaluation.counts_columns import ROWS, held
 from flyball.evaluation.counts_labels import LabelBook, plain
 from flyball.evaluation.counts_units import Exposed, Units
 from flyball.evaluation.reference import FAST_ROWS, bin_frame
-from flyball.records.monitoring import Batch, InputCounts, Pairs, Traffic, Watch
+from flyball.records.evidence import Batch, InputCounts, Pairs, Traffic, Watch
 from flyball.records.rollouts import PairCounts
 
 _DEFAULTS: dict[str, object] = {"rollout": "", "weight": 0, "status": "ok", "stand_in": False, "role": "champion"}

@@ -9,7 +9,7 @@ import polars as pl
 
 from flyball.clock import Span
 from flyball.evaluation.counts_columns import held
-from flyball.records.monitoring import LabelBlock, Quality, Watch
+from flyball.records.evidence import LabelBlock, Quality, Watch
 
 BLOCK = 16
 """Losses in a block, at most."""

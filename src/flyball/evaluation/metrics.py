@@ -19,7 +19,7 @@ from flyball.evaluation import spreads
 from flyball.evaluation.answers import Answers, Label, answers
 from flyball.evaluation.rows import MOST_ERROR, NOT_ASKED, NOT_FINITE, RowValues, errors, row_values, unit_of
 from flyball.records.estimates import Estimate
-from flyball.records.monitoring import Quality
+from flyball.records.evidence import Quality
 from flyball.stats import unseen
 from flyball.stats.intervals import Interval, bootstrap, t_interval, wilson
 from flyball.stats.logspace import Floats

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from flyball.errors import BadInput
-from flyball.records.monitoring import Bins, InputCounts
+from flyball.records.evidence import Bins, InputCounts
 from flyball.stats import cells, drift
 
 WEEK = 7 * 86_400_000_000

@@ -17,7 +17,7 @@ from flyball.evaluation.metrics import estimate, from_counts, known, mean_of_sum
 from flyball.evaluation.rows import row_values
 from flyball.evaluation.values import MOST_VALUES, text_of
 from flyball.records.estimates import Estimate
-from flyball.records.monitoring import Quality
+from flyball.records.evidence import Quality
 
 COUNTS = {"binary": ("accuracy", "precision", "recall", "f1", "positive_rate"), "multiclass": ("accuracy",)}
 """What one group-by gives for tasks with classes; numbers get mae and rmse."""

@@ -8,20 +8,8 @@ import msgspec
 
 from flyball.incidents.rules import MITIGATE, REVIEW, ROOT_CAUSE, require
 from flyball.records.base import Event, Fold, Projection, Recorded
-from flyball.records.monitoring import (
-    INCIDENTS,
-    MODEL_INCIDENTS,
-    MODEL_PROPOSALS,
-    PROPOSALS,
-    IncidentMoved,
-    IncidentNoted,
-    IncidentOpened,
-    IncidentRow,
-    IncidentState,
-    ProposalMade,
-    ProposalRow,
-    ProposalSettled,
-)
+from flyball.records.incidents import INCIDENTS, MODEL_INCIDENTS, IncidentMoved, IncidentNoted, IncidentOpened, IncidentRow, IncidentState
+from flyball.records.proposals import MODEL_PROPOSALS, PROPOSALS, ProposalMade, ProposalRow, ProposalSettled
 
 OVERDUE = "overdue: "
 

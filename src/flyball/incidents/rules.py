@@ -15,8 +15,9 @@ from flyball.declare.model import Model
 from flyball.errors import Conflict
 from flyball.incidents.playbook import EXPLAINED, EXPLAINING, actions, by_hand, depth
 from flyball.ledger.bounds import clipped
+from flyball.records.alerts import AlertRow, AlertState
 from flyball.records.base import Event
-from flyball.records.monitoring import AlertRow, AlertState, IncidentMoved, IncidentNoted, IncidentOpened, IncidentRow, IncidentState
+from flyball.records.incidents import IncidentMoved, IncidentNoted, IncidentOpened, IncidentRow, IncidentState
 
 MITIGATE, REVIEW, ROOT_CAUSE = Span.parse("5m"), Span.parse("24h"), Span.parse("7d")
 """By when, after it opened, an incident is to be mitigated, reviewed, and understood."""

@@ -17,7 +17,7 @@ from flyball.loop.ports import Command, CommandT, Decide, Ledger
 from flyball.records.base import Receipt, Record, Recorded, Refusal, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.identity import Role, Scope
-from flyball.records.monitoring import INCIDENTS, IncidentRow
+from flyball.records.incidents import INCIDENTS, IncidentRow
 from flyball.records.rollouts import ROLLOUTS, RolloutRow
 from flyball.records.training import RUNS, RunRow
 

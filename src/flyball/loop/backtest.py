@@ -31,9 +31,10 @@ from flyball.loop.ports import Ports
 from flyball.loop.releases import Release, Rollback, decide_release, decide_rollback
 from flyball.loop.replay import ReplayData, ReplayEvidence, ReplayLibrary, ReplayRoutes, ReplayRuns
 from flyball.loop.tick import tick
+from flyball.records.alerts import AlertMoved, AlertState
 from flyball.records.data import DatasetVersion
 from flyball.records.declarations import DeclarationApplied
-from flyball.records.monitoring import PROPOSALS, AlertMoved, AlertState, ProposalRow
+from flyball.records.proposals import PROPOSALS, ProposalRow
 from flyball.records.rollouts import RolloutMoved, RolloutState
 from flyball.records.training import NO_ATTEMPTS, RUNS, RunQueued
 from flyball.records.versions import MODELS, ChampionChanged, VersionRejected

@@ -12,8 +12,9 @@ from flyball.incidents import rules as incidents
 from flyball.loop.overlay import after
 from flyball.loop.releases import in_force
 from flyball.monitoring import alerts as alerting
+from flyball.records.alerts import ALERTS, AlertRow, Finding
 from flyball.records.base import Event, Fold, Record, Refusal, State
-from flyball.records.monitoring import ALERTS, INCIDENTS, MODEL_INCIDENTS, AlertRow, Finding, IncidentNoted, IncidentRow, IncidentState
+from flyball.records.incidents import INCIDENTS, MODEL_INCIDENTS, IncidentNoted, IncidentRow, IncidentState
 from flyball.records.rollouts import ROLLOUTS, RolloutState
 from flyball.records.serving import EPOCHS
 from flyball.records.versions import MODELS

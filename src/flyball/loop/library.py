@@ -12,8 +12,8 @@ from flyball.declare.model import Model
 from flyball.declare.policy import Autonomy, Rollout
 from flyball.records import codec
 from flyball.records.evaluation import Report
+from flyball.records.evidence import Bins
 from flyball.records.models import Manifest, Signature
-from flyball.records.monitoring import Bins
 from flyball.records.training import RunResult, RunSpec
 from flyball.store.blobs import Blobs
 

@@ -26,7 +26,7 @@ from flyball.records import codec
 from flyball.records.base import Event, Receipt
 from flyball.records.data import DatasetRow
 from flyball.records.declarations import DeclarationRow
-from flyball.records.monitoring import Batch, Cursor, Evidence, Watch
+from flyball.records.evidence import Batch, Cursor, Evidence, Watch
 from flyball.records.serving import SegmentRow
 from flyball.records.training import RunSpec
 from flyball.serving.layout import Layout, write_json

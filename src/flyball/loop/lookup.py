@@ -15,8 +15,8 @@ from flyball.loop.ports import Ledger, Library, Ports
 from flyball.records.base import Event, Receipt, RowT, State
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.environments import DELETED, JUDGINGS, QUARANTINED
+from flyball.records.incidents import INCIDENTS, IncidentRow
 from flyball.records.models import ModelRef, parse_ref
-from flyball.records.monitoring import INCIDENTS, IncidentRow
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, Reading, RolloutEvidence, RolloutMoved, RolloutRow
 from flyball.records.training import MODEL_RUNS, RUNS, RunRow, RunState
 from flyball.records.versions import MODELS, REGISTERED, VERSIONS, ChampionChanged, ModelRow, VersionRow, VersionState

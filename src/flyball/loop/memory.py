@@ -16,7 +16,7 @@ from flyball.monitoring import state as monitoring
 from flyball.monitoring.state import MonitorState
 from flyball.records import codec
 from flyball.records.base import State
-from flyball.records.monitoring import Batch, Cursor, Watch
+from flyball.records.evidence import Batch, Cursor, Watch
 from flyball.records.rollouts import RolloutEvidence, RolloutRow, rollouts_of
 from flyball.records.training import RUNS, RunState
 from flyball.records.versions import MODELS, VERSIONS, VersionState

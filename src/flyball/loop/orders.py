@@ -20,7 +20,7 @@ from flyball.loop.lookup import declared
 from flyball.loop.memory import load, recent_latency
 from flyball.loop.ports import Decide, Ports
 from flyball.loop.releases import Release, Rollback, Steer, decide_release, decide_rollback, decide_steer
-from flyball.records.monitoring import IncidentRow
+from flyball.records.incidents import IncidentRow
 from flyball.records.rollouts import RolloutRow
 from flyball.rollout.rules import slow_threshold
 

@@ -14,8 +14,8 @@ from flyball.records.base import Event, Receipt, Recorded, Refusal, State
 from flyball.records.data import DatasetRow
 from flyball.records.declarations import DeclarationRow
 from flyball.records.evaluation import Report
+from flyball.records.evidence import Bins, Evidence
 from flyball.records.models import Signature
-from flyball.records.monitoring import Bins, Evidence
 from flyball.records.serving import RouteTable
 from flyball.records.training import RunResult, RunSpec
 from flyball.serving.proofs import Proofs

@@ -9,12 +9,19 @@ from collections.abc import Sequence
 from typing import Literal
 
 from flyball.clock import Instant, Span
+from flyball.declare.model import Model
+from flyball.ledger.bounds import clipped
+from flyball.loop.ports import Ports
 from flyball.records.base import Event, Record, State
 from flyball.records.declarations import DECLARATIONS
-from flyball.records.monitoring import INCIDENTS, MODEL_PROPOSALS, IncidentState, ProposalMade, ProposalRow, ProposalSettled
+from flyball.records.incidents import INCIDENTS, IncidentState
+from flyball.records.proposals import MODEL_PROPOSALS, ProposalMade, ProposalRow, ProposalSettled
 from flyball.records.versions import MODELS, VERSIONS, ModelRow, VersionRow, VersionState
 from flyball.registry.approvals import run_out
 from flyball.registry.rules import judged_otherwise
+
+ACTOR = "loop"
+"""Who acts where the loop does, by itself."""
 
 Action = Literal["train", "release", "rollback"]
 
@@ -147,3 +154,34 @@ def settle(state: State, model: str, action: Action, verdict: Literal["accepted"
         for _, row in state.scan(MODEL_PROPOSALS, f"{model}/")
         if (row.action, row.verdict) == (action, "")
     ]
+
+
+def may(
+    ports: Ports,
+    model: Model,
+    mode: Literal["record", "propose", "act"],
+    action: Action,
+    target: str,
+    reason: str,
+    *,
+    cause: str = "",
+    again: int = 0,
+) -> bool:
+    """Whether the loop may do this by itself; if not, the wish is recorded, once for each cause (see `decide_propose`)."""
+    if mode == "act":
+        return True
+    command = Propose(
+        id=ports.clock.new_id("cmd"),
+        actor=ACTOR,
+        proposal=ports.clock.new_id("prop"),
+        model=model.name,
+        action=action,
+        mode=mode,
+        target=target,
+        reason=clipped(reason),
+        cause=cause,
+        again=Span(again),
+    )
+    if decide_propose(ports.ledger.state(), command, ports.clock.now()):
+        ports.ledger.execute(command, decide_propose)
+    return False

@@ -26,8 +26,8 @@ from flyball.loop.requests import Signatures, never_released, unreleasable
 from flyball.records.base import Event, Fold, Record, Refusal, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome
+from flyball.records.incidents import MODEL_INCIDENTS
 from flyball.records.models import Signature
-from flyball.records.monitoring import MODEL_INCIDENTS
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, RolloutEvidence, RolloutMoved, RolloutRow, RolloutState, rollouts_of
 from flyball.records.serving import EPOCHS, ROUTES, Arm, ModelRoute, RouteDesired, RouteInForce
 from flyball.records.versions import (

@@ -26,8 +26,8 @@ from flyball.records import codec
 from flyball.records.base import Event
 from flyball.records.data import DataCommitted, DatasetRow, DatasetVersion
 from flyball.records.declarations import DeclarationRow
+from flyball.records.evidence import Batch, Cursor, Watch
 from flyball.records.models import Signature
-from flyball.records.monitoring import Batch, Cursor, Watch
 from flyball.records.serving import Arm, ModelRoute, RouteTable
 from flyball.records.training import RunResult, RunSpec
 from flyball.serving.pick import Picker

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 from flyball.clock import rfc3339
+from flyball.records.alerts import AlertMoved, AlertState
 from flyball.records.base import Event
 from flyball.records.data import DataCommitted, DataRefused
 from flyball.records.declarations import DeclarationApplied, DeclarationHealed, DeclarationRefused
 from flyball.records.environments import JudgingWanted, TrainingWanted, VersionCarried, VersionIntegrated
 from flyball.records.estimates import Verdict
+from flyball.records.incidents import IncidentMoved, IncidentNoted, IncidentOpened
 from flyball.records.integration import Integration
-from flyball.records.monitoring import AlertMoved, AlertState, IncidentMoved, IncidentNoted, IncidentOpened, ProposalMade
+from flyball.records.proposals import ProposalMade
 from flyball.records.rollouts import RolloutMoved, RolloutState
 from flyball.records.training import RunCancelled, RunFailed, RunQueued, RunSucceeded
 from flyball.records.versions import (

@@ -34,8 +34,8 @@ from flyball.loop.watch import declared, watch
 from flyball.records.base import State
 from flyball.records.data import DATASETS, LOG, DataCommitted, DataRefused
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
+from flyball.records.evidence import Watch
 from flyball.records.models import Signature
-from flyball.records.monitoring import Watch
 from flyball.records.serving import EPOCHS, ROUTES, RouteTable
 from flyball.records.training import RunRow, RunState
 from flyball.records.versions import MODELS, VERSIONS, VersionRow

@@ -9,7 +9,7 @@ from flyball.declare.live import label_delay, live_slices
 from flyball.declare.model import Model
 from flyball.loop.ports import Library
 from flyball.records.base import State
-from flyball.records.monitoring import Watch
+from flyball.records.evidence import Watch
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, RolloutRow
 from flyball.records.versions import MODELS, VERSIONS
 from flyball.rollout.readings import loss_of

@@ -11,7 +11,7 @@ import msgspec
 
 from flyball.clock import Instant
 from flyball.errors import Conflict
-from flyball.records.monitoring import AlertMoved, AlertRow, AlertState, Finding
+from flyball.records.alerts import AlertMoved, AlertRow, AlertState, Finding
 
 OK, PENDING, FIRING = AlertState.OK, AlertState.PENDING, AlertState.FIRING
 ACKNOWLEDGED, RESOLVED, STALE, BROKEN = AlertState.ACKNOWLEDGED, AlertState.RESOLVED, AlertState.STALE, AlertState.BROKEN

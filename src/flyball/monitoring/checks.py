@@ -16,8 +16,9 @@ from flyball.errors import NotFound
 from flyball.evaluation.metrics import from_counts
 from flyball.monitoring.slabs import Slab, latency_ms, within
 from flyball.monitoring.state import MonitorState
+from flyball.records.alerts import Finding
 from flyball.records.estimates import Estimate
-from flyball.records.monitoring import Finding, Quality
+from flyball.records.evidence import Quality
 from flyball.stats.intervals import wilson
 
 FEWEST = 100

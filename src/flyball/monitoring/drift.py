@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from flyball.declare.checks import Drift
 from flyball.monitoring.state import MonitorState
 from flyball.monitoring.windows import Trail, floor_of
-from flyball.records.monitoring import Finding
+from flyball.records.alerts import Finding
 from flyball.stats.drift import Level
 
 PREDICTION = "prediction"

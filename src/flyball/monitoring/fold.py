@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flyball.monitoring.alerts import require
+from flyball.records.alerts import ALERTS, AlertMoved, AlertRow, AlertState
 from flyball.records.base import Event, Fold, Projection, Recorded
-from flyball.records.monitoring import ALERTS, AlertMoved, AlertRow, AlertState
 from flyball.records.skew import SKEWS, FeaturesVerified, SkewRow
 
 

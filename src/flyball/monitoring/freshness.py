@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from flyball.clock import Instant, Span, rfc3339
-from flyball.records.monitoring import Finding
+from flyball.records.alerts import Finding
 
 FRESH = "data is fresh"
 """Name of the built-in monitor of data sets that declare `freshness`."""

@@ -21,7 +21,7 @@ from flyball.monitoring.checks import FEWEST, check_findings
 from flyball.monitoring.drift import drift_findings, drift_reason
 from flyball.monitoring.slabs import within
 from flyball.monitoring.state import GAP, MonitorState
-from flyball.records.monitoring import Finding
+from flyball.records.alerts import Finding
 from flyball.stats.intervals import wilson
 
 DETECTOR = "loss since release"

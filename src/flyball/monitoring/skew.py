@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from flyball.clock import rfc3339
-from flyball.records.monitoring import Finding
+from flyball.records.alerts import Finding
 from flyball.records.skew import FeatureSkew, Skew, SkewExample, SkewRow, added
 
 SERVED = "features are served as trained"

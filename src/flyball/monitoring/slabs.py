@@ -13,7 +13,7 @@ import msgspec
 
 from flyball.clock import Instant
 from flyball.records.base import Record
-from flyball.records.monitoring import Quality, Traffic
+from flyball.records.evidence import Quality, Traffic
 
 MINUTE = 60_000_000
 HOUR_MINUTES, DAY_MINUTES = 60, 1_440

@@ -14,7 +14,7 @@ from flyball.monitoring.slabs import MINUTE, Slab, extend, slabs_of
 from flyball.monitoring.windows import Pace, Trail, Window, cuts, fast_inputs, judge, step
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate
-from flyball.records.monitoring import Batch, Bins, InputCounts
+from flyball.records.evidence import Batch, Bins, InputCounts
 from flyball.stats.onset import Onset, follow
 
 DAY = 86_400_000_000

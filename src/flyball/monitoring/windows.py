@@ -9,7 +9,7 @@ import msgspec
 
 from flyball.clock import Instant
 from flyball.records.base import Record
-from flyball.records.monitoring import Bins, InputCounts
+from flyball.records.evidence import Bins, InputCounts
 from flyball.stats.cause import cause
 from flyball.stats.cells import UNSEEN
 from flyball.stats.drift import FLOORS, ColumnTest, Level, Test, column_tests, fast_enough, hits, level

@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from flyball.records import (
+    alerts,
     data,
     declarations,
     environments,
     identity,
-    monitoring,
+    incidents,
     proofs,
+    proposals,
     removals,
     rollouts,
     serving,
@@ -25,7 +27,22 @@ from flyball.records import (
 )
 from flyball.records.base import Event, Record, Table
 
-_MODULES = (proofs, identity, declarations, data, training, versions, environments, removals, rollouts, serving, monitoring, skew)
+_MODULES = (
+    proofs,
+    identity,
+    declarations,
+    data,
+    training,
+    versions,
+    environments,
+    removals,
+    rollouts,
+    serving,
+    alerts,
+    incidents,
+    proposals,
+    skew,
+)
 
 KINDS: Mapping[str, type[Event]] = {str(kind.__struct_config__.tag): kind for module in _MODULES for kind in module.EVENTS}
 """Event kind → its struct."""

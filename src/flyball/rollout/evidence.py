@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from flyball.clock import Instant, Span
-from flyball.records.monitoring import Batch, Traffic
+from flyball.records.evidence import Batch, Traffic
 from flyball.records.rollouts import PairCounts, RolloutEvidence, RolloutRow, StepCounts
 from flyball.rollout.states import RUNNING
 

@@ -18,7 +18,7 @@ from flyball.clock import Instant
 from flyball.errors import Corrupt
 from flyball.evaluation.counts import Folder, LabelTally
 from flyball.evaluation.counts_columns import LABELS, ROWS, held
-from flyball.records.monitoring import Batch, Cursor, Watch
+from flyball.records.evidence import Batch, Cursor, Watch
 from flyball.records.serving import SegmentRow
 from flyball.serving import wal
 from flyball.serving.sealer import unseal
@@ -32,7 +32,7 @@ _SLACK = 3_600_000_000
 
 
 class LiveEvidence:
-    """Implements `records.monitoring.Evidence` on `.flyball/log`. One caller; not for two threads.
+    """Implements `records.evidence.Evidence` on `.flyball/log`. One caller; not for two threads.
 
     A segment is to be sealed and deleted only after a call of `since` that came after its end: the tick reads first.
     """

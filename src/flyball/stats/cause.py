@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flyball.records.monitoring import Bins, InputCounts
+from flyball.records.evidence import Bins, InputCounts
 from flyball.stats.cells import cell_name, merged
 from flyball.stats.drift import ColumnTest, test_cells
 

@@ -18,7 +18,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from flyball.records.monitoring import Bins
+from flyball.records.evidence import Bins
 
 BUCKETS = 32
 """Hash buckets for values that have no cell of their own."""

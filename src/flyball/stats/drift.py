@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, chdtrc, chdtri, fdtrc
 
-from flyball.records.monitoring import Bins, InputCounts
+from flyball.records.evidence import Bins, InputCounts
 from flyball.stats.cells import Counts, merge_bins, merged, pooling
 from flyball.stats.multiplicity import benjamini_hochberg
 

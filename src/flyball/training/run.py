@@ -23,7 +23,7 @@ from flyball.features.assemble import watched_columns
 from flyball.records import codec
 from flyball.records.estimates import Estimate
 from flyball.records.evaluation import Packaging
-from flyball.records.monitoring import Bins
+from flyball.records.evidence import Bins
 from flyball.records.training import RunResult, RunSpec
 from flyball.store.blobs import Blobs
 from flyball.training import artifact

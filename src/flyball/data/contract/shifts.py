@@ -18,7 +18,7 @@ from flyball.data.contract.rule import Batch, Breaches, Facts, Whole
 from flyball.declare.columns import Column
 from flyball.declare.data import Dataset
 from flyball.records.data import Finding
-from flyball.records.monitoring import Bins
+from flyball.records.evidence import Bins
 from flyball.stats import cells
 from flyball.stats.cells import Counts
 from flyball.stats.drift import share_p

@@ -1,0 +1,74 @@
+"""What monitors find, and the alerts that follow."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from flyball.clock import Instant
+from flyball.records.base import Event, Record, Table
+
+
+class AlertState(StrEnum):
+    """States of an alert (docs/architecture.md)."""
+
+    OK = "ok"
+    PENDING = "pending"
+    FIRING = "firing"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+    STALE = "stale"
+    BROKEN = "broken"
+
+
+class Finding(Record, frozen=True):
+    """What a monitor saw: the effect with its floor, and the cause named as far as it is known.
+
+    `standing`: settled (the severity holds), pending (seen, but not yet for long enough), insufficient (too little data to say),
+    broken (the monitor itself failed). `failure` is the failure mode it would be, such as `input_drift`; `slice` as in `day=6`.
+    `wait` µs of being pending make it fire (0: waiting alone does not).
+    """
+
+    monitor: str
+    severity: Literal["none", "warn", "alert"]
+    column: str = ""
+    value: str = ""
+    effect: float | None = None
+    floor: float | None = None
+    p: float | None = None
+    n: int = 0
+    why: str = ""
+    slice: str = ""
+    failure: str = ""
+    standing: Literal["settled", "pending", "insufficient", "broken"] = "settled"
+    wait: int = 0
+
+
+class AlertMoved(Event, frozen=True, tag="alert.moved"):
+    """An alert went along one arrow. `key` is model/monitor/slice."""
+
+    key: str
+    model: str
+    monitor: str
+    source: AlertState
+    target: AlertState
+    episode: int
+    finding: Finding
+
+
+class AlertRow(Record, frozen=True):
+    """An alert as it stands."""
+
+    key: str
+    model: str
+    monitor: str
+    state: AlertState
+    episode: int
+    since: Instant
+    finding: Finding
+
+
+ALERTS = Table("alert", AlertRow)
+"""Keyed by alert key."""
+
+EVENTS = (AlertMoved,)
