@@ -14,12 +14,12 @@ from flyball.declare.model import Model
 from flyball.declare.policy import Retrain
 from flyball.incidents import rules as incidents
 from flyball.ledger.bounds import clipped
+from flyball.loop.besides import besides_counts
 from flyball.loop.carrying import ask_for_verdicts
 from flyball.loop.commands import active_run
 from flyball.loop.findings import Report, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
 from flyball.loop.freezes import LIVE, frozen_by
-from flyball.loop.freshness import ages
 from flyball.loop.freshness import next_due as stale_due
 from flyball.loop.lookup import active_rollout
 from flyball.loop.memory import IDLE, Memories
@@ -37,14 +37,9 @@ from flyball.loop.releasing import release_newest
 from flyball.loop.retraining import ask_for_training, judge_again, judge_anew, past_of, train_if_due
 from flyball.loop.watch import loss_cap
 from flyball.monitoring import rules as monitoring
-from flyball.monitoring.freshness import freshness_findings
-from flyball.monitoring.skew import skew_findings
-from flyball.records.alerts import Finding
 from flyball.records.base import State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.rollouts import RolloutState
-from flyball.records.serving import ROUTES
-from flyball.records.skew import SKEWS
 from flyball.records.training import RunState
 from flyball.records.versions import MODELS, ModelRow
 from flyball.rollout import rules as rollout
@@ -56,8 +51,7 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     declared = ports.ledger.state().get(DECLARATIONS, name)
     assert declared is not None, f"{name} is advanced but not declared"
     model = ports.library.model(declared.body)
-    state = ports.ledger.state()
-    besides = [*skew_of(state, model), *freshness_findings(ages(state, model), now)]
+    besides = besides_counts(ports.ledger.state(), model, now)
     assessment = monitoring.assess(model, kept.monitor(name), now=now, detector=ports.detector, besides=besides)
     report(ports, model, assessment)
     withdraw(ports, model)
@@ -73,14 +67,6 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
         train_if_due(ports, model, kept, assessment.alarm, now)
         judge_again(ports, model, now)
     return _next(ports, model, kept, now)
-
-
-def skew_of(state: State, model: Model) -> list[Finding]:
-    """What is known of the features that the versions in the model's route are served."""
-    rows = [row for _, row in state.scan(SKEWS, f"{model.name}/")] if model.features else []
-    route = state.get(ROUTES, model.name) if rows else None
-    serving = {arm.version for arm in (*route.route.arms, *route.route.shadows)} if route is not None else set()
-    return list(skew_findings(rows, serving))
 
 
 def report(ports: Ports, model: Model, assessment: monitoring.Assessment) -> None:

@@ -1,0 +1,26 @@
+"""What is known of a model beside the counts of its log, as findings: each source of it is one line here."""
+
+from __future__ import annotations
+
+from flyball.clock import Instant
+from flyball.declare.model import Model
+from flyball.loop.freshness import ages
+from flyball.monitoring.freshness import freshness_findings
+from flyball.monitoring.skew import skew_findings
+from flyball.records.alerts import Finding
+from flyball.records.base import State
+from flyball.records.serving import ROUTES
+from flyball.records.skew import SKEWS
+
+
+def besides_counts(state: State, model: Model, now: Instant) -> list[Finding]:
+    """The findings of every source but the counts."""
+    return [*skew_of(state, model), *freshness_findings(ages(state, model), now)]
+
+
+def skew_of(state: State, model: Model) -> list[Finding]:
+    """What is known of the features that the versions in the model's route are served."""
+    rows = [row for _, row in state.scan(SKEWS, f"{model.name}/")] if model.features else []
+    route = state.get(ROUTES, model.name) if rows else None
+    serving = {arm.version for arm in (*route.route.arms, *route.route.shadows)} if route is not None else set()
+    return list(skew_findings(rows, serving))
