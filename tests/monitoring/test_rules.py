@@ -12,7 +12,7 @@ from flyball.clock import Span
 from flyball.declare.checks import Check, Drift, metric
 from flyball.declare.policy import Retrain
 from flyball.evaluation.counts import Folder
-from flyball.monitoring import rules
+from flyball.monitoring import rules, windows
 from flyball.monitoring.checks import _finding as one_finding
 from flyball.monitoring.state import MonitorState, absorb, released
 from flyball.records.estimates import Estimate
@@ -268,7 +268,8 @@ def test_a_model_without_retrain_has_no_alarm():
 def test_the_next_look_is_when_a_window_closes_or_in_a_day(bins):
     state = run(bins, 1)
     assert rules.next_due(state, START) == START + DAY
-    assert rules.next_due(state, state.slow.ends - Span.parse("5m")) == state.slow.ends
+    closes = state.slow.open[0].started + windows.WEEK
+    assert rules.next_due(state, closes - Span.parse("5m")) == closes
 
 
 def test_labels_that_stop_coming_are_a_warning_but_none_ever_is_not():

@@ -117,7 +117,7 @@ def test_a_release_starts_windows_and_detectors_anew_but_keeps_the_counts(bins):
     state = absorb(state, inputs(bins, rows(rng, 1500), START + HOUR), bins)
     state = absorb(state, labels([1] * 100, START + 2 * HOUR), bins)
     after = released(state, "1.1.0", 0.3, START + 3 * HOUR)
-    assert (after.trails, after.slow, after.fast, after.labels, after.m0) == ((), None, None, 0, 0.3)
+    assert (after.trails, after.slow, after.fast, after.labels, after.m0) == ((), windows.Series(), None, 0, 0.3)
     assert after.slabs == state.slabs
 
 

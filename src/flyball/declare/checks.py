@@ -155,17 +155,21 @@ class Approval(_NoTruth):
 
 @dataclass(frozen=True)
 class Drift(_NoTruth):
-    """Drift by the default statistics, of inputs or of predictions; `columns` empty means all of them."""
+    """Drift by the default statistics, of inputs, of predictions or of labels; `columns` empty means all of them. `window` None: weeks, and
+    a thousand rows; a day: each against the same day of the week.
+    """
 
-    of: Literal["inputs", "predictions"]
+    of: Literal["inputs", "predictions", "labels"]
     columns: tuple[str, ...] = ()
+    window: Span | None = None
 
     def __or__(self, other: Check | AnyOf | Approval | Drift) -> AnyOf:
         return _either(self, other)
 
     def __str__(self) -> str:
-        """Write `drift of inputs (base_rate)`."""
-        return f"drift of {self.of}" + (f" ({', '.join(self.columns)})" if self.columns else "")
+        """Write `drift of inputs (base_rate) in windows of 1d`."""
+        columns = f" ({', '.join(self.columns)})" if self.columns else ""
+        return f"drift of {self.of}{columns}" + (f" in windows of {self.window}" if self.window is not None else "")
 
 
 Sentence: TypeAlias = Check | AnyOf | Approval | Drift
@@ -255,9 +259,29 @@ def approval(role: str, *, count: int = 1) -> Approval:
 _count = count
 
 
-def drift(of: str = "inputs", *, columns: Iterable[str] = ()) -> Drift:
-    """Drift of `"inputs"` or `"predictions"`."""
-    return Drift(one_of(of, ("inputs", "predictions"), "drift"), names(columns, "columns"))
+def drift(of: str = "inputs", *, columns: Iterable[str] = (), window: str | Span | None = None) -> Drift:
+    """Drift of `"inputs"`, `"predictions"` or `"labels"`. `window="1d"`: day by day, each against the same day of the week; left out (or `"7d"`), by weeks
+    and by thousands of rows.
+
+    >>> str(drift("labels")), str(drift(columns=["amount"], window="1d"))
+    ('drift of labels', 'drift of inputs (amount) in windows of 1d')
+    """
+    asked = None if window is None else _span(window, "drift window", least=1)
+    if asked is not None and asked not in _WINDOWS:
+        raise fail(
+            "drift window",
+            f"{asked} is no window of drift",
+            why="a season is a week or a day: any other window would hold another part of it each time",
+            fix='write window="1d", or leave it out for weeks',
+        )
+    kept = asked if asked == DAILY else None
+    return Drift(one_of(of, ("inputs", "predictions", "labels"), "drift"), names(columns, "columns"), kept)
+
+
+DAILY = Span.parse("1d")
+"""The window of drift that is looked at by request only."""
+
+_WINDOWS = (DAILY, Span.parse("7d"))
 
 
 _COMPARED = re.compile(r"\s*([a-z][a-z0-9_@]*)\s*(>=|<=|≥|≤|>|<)\s*(\S.*?)\s*")

@@ -41,6 +41,9 @@ _WHOLE = 2**53
 _WRITTEN_OUT = 1e21
 """From here on canonical JSON writes a number with its exponent."""
 
+_LATER: Mapping[str, Mapping[str, Any]] = {"Drift": {"window": None}}
+"""Fields that are left out where they have this value: what was declared before there were any is the same as ever, to a digest too."""
+
 _DATA_POLICY = (
     "freshness",
     "min_rows",
@@ -201,7 +204,12 @@ def _out(value: Any, place: str) -> Any:
     if is_expression(value):
         value = reference(value)
     if is_dataclass(value) and type(value).__name__ in _CLASSES:
-        named = {field.name: _out(getattr(value, field.name), f"{place} {field.name}") for field in fields(value)}
+        later = _LATER.get(type(value).__name__, {})
+        named = {
+            field.name: _out(getattr(value, field.name), f"{place} {field.name}")
+            for field in fields(value)
+            if field.name not in later or getattr(value, field.name) != later[field.name]
+        }
         return {"$": type(value).__name__} | named
     if isinstance(value, Mapping):
         return {"$": "map", "of": [[key, _out(item, f"{place}[{key!r}]")] for key, item in value.items()]}
@@ -240,6 +248,7 @@ def _in(node: Any) -> Any:
 
 def _filled(tag: str, values: dict[str, Any]) -> Any:
     kind = _CLASSES[tag]
+    values = {**_LATER.get(tag, {}), **values}
     missing = _FIELDS[tag] ^ values.keys()
     if missing:
         raise KeyError(f"{tag} has other fields: {', '.join(sorted(missing))}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flyball.clock import Span
-from flyball.declare.checks import AnyOf, Check, Reference
+from flyball.declare.checks import AnyOf, Check, Drift, Reference
 from flyball.declare.functions import roots
 from flyball.declare.metrics import CLASSES, metric_info
 from flyball.declare.model import Model
@@ -81,6 +81,13 @@ def live_slices(model: Model) -> tuple[str, ...]:
     """The slices by which live rows are counted: columns of the request. All others are seen on the hold-out alone."""
     there = sent(model)
     return tuple(part.name for part in model.slices if part.expression is None and part.name in there)
+
+
+def watches_days(model: Model) -> bool:
+    """Whether a monitor or a trigger looks at drift day by day."""
+    sentences = (*model.monitors, *(model.retrain.when if model.retrain else ()))
+    parts = (part for one in sentences for part in (one.checks if isinstance(one, AnyOf) else (one,)))
+    return any(isinstance(part, Drift) and part.window is not None for part in parts)
 
 
 def uncounted(model: Model, check: Check) -> str:

@@ -231,8 +231,9 @@ def _unbuilt_watch(model: Model, place: str, check: Check) -> Iterator[tuple[str
 
 def _unbuilt_drift(model: Model, place: str, drift: Drift) -> Iterator[tuple[str, str, str]]:
     """Drift is watched in what callers send and the model sees; what is made of it is not in the log."""
-    if drift.of == "predictions" and drift.columns:
-        yield f'columns of predictions ({place} "{drift}")', "answers are one column: nothing is watched", 'write fb.drift("predictions")'
+    if drift.of != "inputs" and drift.columns:
+        one = "answers are" if drift.of == "predictions" else "labels are"
+        yield f'columns of {drift.of} ({place} "{drift}")', f"{one} one column: nothing is watched", f'write fb.drift("{drift.of}")'
         return
     blind = [column for column in drift.columns if column not in inputs(model)]
     if blind or (drift.of == "inputs" and not inputs(model)):

@@ -271,6 +271,9 @@ def _inputs(model: Model) -> Iterator[Found]:
     if "prediction" in inputs(model):
         what = 'input "prediction" has the name under which the model\'s own answers are watched'
         yield Found(what, "their drift could not be told from that of the column", "rename the column, or leave it out of inputs")
+    if "label" in inputs(model):
+        what = 'input "label" has the name under which labels are watched'
+        yield Found(what, "their drift could not be told from that of the column", "rename the column, or leave it out of inputs")
     if not inputs(model) and not model.features:
         yield Found(
             "there is nothing to learn from",

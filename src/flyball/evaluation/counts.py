@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from itertools import pairwise
 
 import msgspec
 import polars as pl
@@ -17,9 +16,9 @@ import polars as pl
 from flyball.clock import Instant
 from flyball.evaluation import counts_quality as sums
 from flyball.evaluation.counts_columns import ROWS, held
+from flyball.evaluation.counts_inputs import LABEL, inputs, labels_of
 from flyball.evaluation.counts_labels import LabelBook, plain
 from flyball.evaluation.counts_units import Exposed, Units
-from flyball.evaluation.reference import FAST_ROWS, bin_frame
 from flyball.records.evidence import Batch, InputCounts, Pairs, Traffic, Watch
 from flyball.records.rollouts import PairCounts
 
@@ -52,7 +51,8 @@ class Folder:
         self._labels = LabelBook()
         self._units = Units()
         self._paired: dict[str, set[str]] = {}
-        self._answered = 0
+        self._answered = self._labelled = 0
+        self._label_is_sent = False
 
     def rewatch(self, watch: Watch) -> None:
         """Go on under another Watch of the same model: other bins, slices or rollouts. Rows that wait keep the slices they had."""
@@ -83,9 +83,12 @@ class Folder:
     def take(self, until: Instant) -> Batch:
         """Counts of all that became visible up to `until` and was not taken before."""
         now = self._due(until)
-        traffic, inputs = self._traffic(now, until), self._inputs(now)
+        traffic, counted = self._traffic(now, until), self._inputs(now)
         self._wait(now)
         matured = self._mature(until)
+        told: tuple[InputCounts, ...] = ()
+        if not self._label_is_sent:
+            told, self._labelled = labels_of(matured, self._watch, self._labelled)
         unmatched = self._labels.expire(until, self._watch.label_delay)
         return Batch(
             until=until,
@@ -93,7 +96,7 @@ class Folder:
             quality=sums.quality(matured, self._watch),
             pairs=self._pairs(matured, until),
             blocks=sums.blocks(matured, self._watch) if matured.height else (),
-            inputs=inputs,
+            inputs=counted + told,
             unmatched={self._watch.model: unmatched} if unmatched else {},
         )
 
@@ -142,14 +145,10 @@ class Folder:
         answered = rows.filter((pl.col("role") == "champion") & (pl.col("status") == "ok"))
         if answered.is_empty():
             return ()
-        kept = {own.column: held(own.column) for own in self._watch.bins if held(own.column) in answered.columns} | {"prediction": "value"}
-        answered = answered.select(pl.col(column).alias(name) for name, column in kept.items())
-        # cut at every thousandth row, wherever it falls: then windows of so many rows are the same however time was cut
-        first = FAST_ROWS - self._answered % FAST_ROWS
-        self._answered += answered.height
-        cuts = (0, *range(first, answered.height, FAST_ROWS), answered.height)
-        parts = (answered[start:end] for start, end in pairwise(cuts))
-        return tuple(counts for part in parts for counts in bin_frame(self._watch.bins, part, model=self._watch.model))
+        # an input may be called so: the reference of that name is then its own
+        self._label_is_sent = self._label_is_sent or held(LABEL) in answered.columns
+        found, self._answered = inputs(answered, self._watch, self._answered)
+        return found
 
     def _wait(self, rows: pl.DataFrame) -> None:
         if rows.is_empty():

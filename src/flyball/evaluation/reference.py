@@ -5,7 +5,8 @@ Afterwards only counts in these cells are kept. `count_column` and `bin_frame` p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -13,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from flyball.errors import BadInput
+from flyball.evaluation.sliced import Part, layout_of, parts_of
 from flyball.records.evidence import Bins, InputCounts
 from flyball.stats import cells, drift
 
@@ -25,19 +27,34 @@ LONGEST = 26
 FAST_ROWS = 1_000
 FAST_WINDOWS = 64
 
+OF_A_WEEKDAY = 8
+"""Of each day of the week there have to be so many whole days, or days are not compared with days."""
+
 Places = NDArray[np.int64]
 
 
-def reference(frame: pl.DataFrame, columns: Sequence[str], *, windows: int = 8, time: str | None = "__time") -> tuple[Bins, ...]:
-    """The cells of `columns` of `frame`, with counts of the whole and of its own windows.
+class Cut(NamedTuple):
+    """Each row's slow window, fast window and whole day (−1: in none) of a reference, and the number of its distinct days."""
+
+    slow: Places
+    fast: Places
+    day: Places
+    days: int
+
+
+def reference(
+    frame: pl.DataFrame, columns: Sequence[str], *, windows: int = 8, time: str | None = "__time", slices: Mapping[str, str] | None = None
+) -> tuple[Bins, ...]:
+    """The cells of `columns` of `frame`, with counts of the whole, of its own windows, and of the values of slices.
 
     Numbers (and times, as microseconds) get numeric cells, text and booleans categorical ones. `time` (a column of microseconds or Datetime;
-    None or absent: no order) cuts the reference into weeks, or into `windows` consecutive blocks where there are fewer weeks. Raises
-    BadInput for a column that is not in the frame or is neither number, text, boolean nor time.
+    None or absent: no order) cuts the reference into weeks, or into `windows` consecutive blocks where there are fewer weeks. `slices`
+    maps the names of slices to the columns that hold them. Raises BadInput for a column that is not in the frame or is neither number, text,
+    boolean nor time.
     """
-    stamps = _stamps(frame, time)
-    slow, fast, days = _windows_of(stamps, windows)
-    return tuple(_bins(frame, column, slow=slow, fast=fast, days=days) for column in columns)
+    cut = _windows_of(_stamps(frame, time), windows)
+    parts = parts_of(frame, slices or {}, len(columns))
+    return tuple(own for column in columns for own in _bins(frame, column, cut, parts))
 
 
 def count_column(bins: Bins, series: pl.Series) -> cells.CellCounts:
@@ -50,9 +67,33 @@ def count_column(bins: Bins, series: pl.Series) -> cells.CellCounts:
     )
 
 
-def bin_frame(bins: Sequence[Bins], frame: pl.DataFrame, *, model: str = "") -> tuple[InputCounts, ...]:
-    """Counts of every column that has a reference and is in the frame."""
-    return tuple(counted(own, frame[own.column], model=model) for own in bins if own.column in frame.columns)
+def bin_frame(
+    bins: Sequence[Bins], frame: pl.DataFrame, *, model: str = "", slices: Sequence[pl.Series] = ()
+) -> tuple[InputCounts, ...]:
+    """Counts of every column that has a reference and is in the frame: of the whole, and in each value of `slices` (texts as `day=6`, one a row)."""
+    found = [counted(own, frame[own.column], model=model) for own in bins if not own.slice and own.column in frame.columns]
+    if slices:
+        layout = layout_of(bins)
+        coded = [(series.name, codes) for series in slices if (codes := layout.codes(series)) is not None]
+        for own in layout.wholes if coded else ():
+            if own.column in frame.columns:
+                found += layout.counted(own, placed(own, frame[own.column]), coded, model)
+    return tuple(found)
+
+
+def placed(bins: Bins, series: pl.Series) -> Places:
+    """The cell of each value (n,) of a column; −1: null."""
+    if bins.kind == "numeric":
+        values = _numbers(series)
+        return np.where(np.isnan(values), -1, np.searchsorted(bins.edges, values, side="left")).astype(np.int64)
+    place = {value: index for index, value in enumerate(bins.values)}
+    own = len(bins.values)
+    cell: dict[str | None, int] = {None: -1}
+    texts = _texts(series).to_list()
+    for value in texts:
+        if value not in cell:
+            cell[value] = place[value] if value in place else own + cells.value_hash(value) % cells.BUCKETS
+    return np.fromiter((cell[value] for value in texts), dtype=np.int64, count=len(texts))
 
 
 def counted(bins: Bins, series: pl.Series, *, model: str = "") -> InputCounts:
@@ -102,10 +143,10 @@ def _stamps(frame: pl.DataFrame, time: str | None) -> NDArray[np.int64] | None:
     return values
 
 
-def _windows_of(stamps: NDArray[np.int64] | None, windows: int) -> tuple[Places | None, Places | None, int]:
-    """Each row's slow window and fast window (−1: in none), and the number of distinct days. None: no order of time, or too few rows."""
+def _windows_of(stamps: NDArray[np.int64] | None, windows: int) -> Cut | None:
+    """The windows of rows with these times. None: no order of time, or too few rows."""
     if stamps is None or stamps.size < 2 * windows:
-        return None, None, 0
+        return None
     order = np.argsort(stamps, kind="stable")
     n, days = stamps.size, int(np.unique(stamps // DAY).size)
     rank = np.empty(n, dtype=np.int64)
@@ -127,34 +168,45 @@ def _windows_of(stamps: NDArray[np.int64] | None, windows: int) -> tuple[Places 
         chosen = np.unique(np.linspace(0, whole - 1, min(whole, FAST_WINDOWS)).astype(np.int64))
         kept[chosen] = np.arange(chosen.size)
         fast = kept[block]
-    return slow, fast, days
+    return Cut(slow, fast, _whole_days(stamps, last, first), days)
 
 
-def _bins(frame: pl.DataFrame, column: str, *, slow: Places | None, fast: Places | None, days: int) -> Bins:
+def _whole_days(stamps: NDArray[np.int64], last: int, first: int) -> Places:
+    """Each row's day since 1970, of the newest days that are whole; −1 elsewhere, and everywhere where one weekday has too few."""
+    day = stamps // DAY
+    inside = (day > max(first // DAY, last // DAY - 7 * LONGEST - 1)) & (day < last // DAY)
+    weekdays = np.bincount(np.unique(day[inside]) % 7, minlength=7)
+    return np.where(inside, day, -1) if weekdays.min() >= OF_A_WEEKDAY else np.full(day.size, -1, dtype=np.int64)
+
+
+def _bins(frame: pl.DataFrame, column: str, cut: Cut | None, parts: Sequence[Part]) -> list[Bins]:
     if column not in frame.columns:
         raise BadInput(f'column "{column}" is not in the reference', fix=f"columns: {', '.join(frame.columns[:20])}")
     series = frame[column]
     if series.dtype.is_numeric() or series.dtype.is_temporal():
-        values = _numbers(series)
-        edges = cells.numeric_edges(values)
-        counts = cells.assign_numeric(edges, values)
-        bins = Bins(
-            column=column,
-            kind="numeric",
-            edges=tuple(edges.tolist()),
-            counts=tuple(counts.cells.tolist()),
-            nulls=counts.nulls,
-            n=counts.n,
-            days=days,
-        )
-        places = np.where(np.isnan(values), -1, np.searchsorted(edges, values, side="left")).astype(np.int64)
-        return _with_windows(bins, places, np.zeros(values.size, dtype=np.int64), slow, fast)
-    if series.dtype in (pl.String, pl.Boolean, pl.Categorical, pl.Enum):
-        return _categorical(_texts(series), column, slow=slow, fast=fast, days=days)
-    raise BadInput(f'column "{column}" is {series.dtype}: drift is watched in numbers, text, booleans and times')
+        bins, places, codes = _numeric(_numbers(series), column)
+    elif series.dtype in (pl.String, pl.Boolean, pl.Categorical, pl.Enum):
+        bins, places, codes = _categorical(_texts(series), column)
+    else:
+        raise BadInput(f'column "{column}" is {series.dtype}: drift is watched in numbers, text, booleans and times')
+    bins = msgspec.structs.replace(bins, days=cut.days if cut else 0)
+    whole = bins if cut is None else _with_windows(bins, places, codes, cut)
+    # every row of a slice has the same value of the slice itself
+    return [whole, *(_part(bins, places[part.rows], cut, part) for part in parts if part.column != column)]
 
 
-def _categorical(series: pl.Series, column: str, *, slow: Places | None, fast: Places | None, days: int) -> Bins:
+def _numeric(values: NDArray[np.float64], column: str) -> tuple[Bins, Places, Places]:
+    """Bins, and each row's cell (−1: null) and number of its value (numbers are not told apart: 0)."""
+    edges = cells.numeric_edges(values)
+    counts = cells.assign_numeric(edges, values)
+    bins = Bins(
+        column=column, kind="numeric", edges=tuple(edges.tolist()), counts=tuple(counts.cells.tolist()), nulls=counts.nulls, n=counts.n
+    )
+    places = np.where(np.isnan(values), -1, np.searchsorted(edges, values, side="left")).astype(np.int64)
+    return bins, places, np.zeros(values.size, dtype=np.int64)
+
+
+def _categorical(series: pl.Series, column: str) -> tuple[Bins, Places, Places]:
     table = series.drop_nulls().value_counts(name="n").sort("value")
     values, counts = table[:, 0].to_list(), table["n"].to_numpy().astype(np.int64)
     own, known = cells.own_values(values, counts), cells.known_hashes(values)
@@ -169,32 +221,68 @@ def _categorical(series: pl.Series, column: str, *, slow: Places | None, fast: P
         n=found.n,
         once=int((counts == 1).sum()),
         twice=int((counts == 2).sum()),
-        days=days,
     )
     place = {value: index for index, value in enumerate(own)}
     cell_of = np.array([place.get(value, len(own) + cells.value_hash(value) % cells.BUCKETS) for value in values] or [0], dtype=np.int64)
     codes = series.replace_strict(values, list(range(len(values))), default=-1, return_dtype=pl.Int64).fill_null(-1).to_numpy()
     places = np.where(codes < 0, -1, cell_of[codes]).astype(np.int64)
-    return _with_windows(bins, places, codes, slow, fast)
+    return bins, places, codes
 
 
-def _with_windows(bins: Bins, places: Places, codes: Places, slow: Places | None, fast: Places | None) -> Bins:
-    if slow is None or fast is None:
+def _with_windows(bins: Bins, places: Places, codes: Places, cut: Cut) -> Bins:
+    bins = msgspec.structs.replace(
+        bins,
+        windows=tuple(tuple(row) for row in _window_counts(bins, places, codes, cut.slow).tolist()),
+        fast=_told(bins, _window_counts(bins, places, codes, cut.fast), FAST_ROWS),
+    )
+    numbers = np.unique(cut.day[cut.day >= 0])
+    if not numbers.size:
         return bins
-    quick = _window_counts(bins, places, codes, fast)
-    labels = drift.pooled_cells(bins, FAST_ROWS)
-    taus = drift.spreads(bins, labels, quick)
+    order = np.where(cut.day < 0, -1, np.searchsorted(numbers, cut.day))
+    daily = _window_counts(bins, places, codes, order)
+    weekday = numbers % 7
     return msgspec.structs.replace(
         bins,
-        windows=tuple(tuple(row) for row in _window_counts(bins, places, codes, slow).tolist()),
-        fast=(*(spread.tau for spread in taus), float(len(quick))),
+        weekdays=tuple(tuple(daily[weekday == slot].sum(axis=0).tolist()) for slot in range(7)),
+        daily=_told(bins, daily, int(np.median(daily[:, -1])), weekday.tolist()),
     )
+
+
+def _part(bins: Bins, places: Places, cut: Cut | None, part: Part) -> Bins:
+    """The rows of one value of a slice, in the cells of the whole. That a value is new is told of the whole alone."""
+    own = msgspec.structs.replace(
+        bins,
+        values=(),
+        edges=(),
+        known=(),
+        once=0,
+        twice=0,
+        slice=part.name,
+        counts=tuple(np.bincount(places[places >= 0], minlength=len(bins.counts)).tolist()),
+        nulls=int((places < 0).sum()),
+        n=len(places),
+    )
+    if cut is None:
+        return own
+    nobody = np.zeros(len(places), dtype=np.int64)
+    slow, fast = (_window_counts(own, places, nobody, window[part.rows]) for window in (cut.slow, cut.fast))
+    return msgspec.structs.replace(
+        own,
+        spread=_told(own, slow, int(np.median(slow[:, -1]))),
+        fast=_told(own, fast, max(1, round(FAST_ROWS * len(places) / bins.n))),
+    )
+
+
+def _told(bins: Bins, windows: NDArray[np.int64], rows: int, slots: Sequence[int] | None = None) -> tuple[float, ...]:
+    """What is kept of the spread between windows of about so many rows: τ of cells, nulls and unseen values, and how many windows there were."""
+    taus = drift.spreads(bins, drift.pooled_cells(bins, rows), windows, slots)
+    return (*(spread.tau for spread in taus), float(len(windows)))
 
 
 def _window_counts(bins: Bins, places: Places, codes: Places, window: Places) -> NDArray[np.int64]:
     """Counts (windows, cells + 3): cells, nulls, rows with a value that no other window has, rows."""
     inside = window >= 0
-    count, width = int(window.max()) + 1, len(bins.counts)
+    count, width = int(window.max(initial=0)) + 1, len(bins.counts)
     present = inside & (places >= 0)
     grid = np.bincount(window[present] * width + places[present], minlength=count * width).reshape(count, width)
     rows = np.bincount(window[inside], minlength=count)

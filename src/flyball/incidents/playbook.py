@@ -20,6 +20,8 @@ DEFAULTS: Mapping[str, tuple[str, ...]] = {
     "bad_release": ("rollback",),
     # input drift alone proves no harm: it never rolls back, and a broken feed must not be trained on
     "input_drift": ("ticket",),
+    # outcomes are others than in training: the world, or how it is labelled; whether the answers still hold the detector says
+    "label_drift": ("ticket",),
     "concept_drift": ("retrain",),
     "performance": ("retrain",),
     "late_labels": ("ticket",),

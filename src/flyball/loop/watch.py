@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from flyball.clock import Span
-from flyball.declare.live import label_delay, live_slices
+from flyball.declare.live import label_delay, live_slices, watches_days
 from flyball.declare.model import Model
 from flyball.loop.ports import Library
 from flyball.records.base import State
@@ -34,6 +34,7 @@ def declared(model: Model) -> Watch:
         slices=live_slices(model),
         loss=loss_of(model.task),
         settle=SETTLE,
+        daily=watches_days(model),
     )
 
 
@@ -51,4 +52,5 @@ def watch(own: Watch, state: State, library: Library) -> Watch:
         arms={rollout.rollout: (rollout.version, rollout.champion)} if rollout else {},
         started=rollout.planned_at if rollout else 0,
         bins=library.bins(result.reference) if result else (),
+        origin=row.champion_at if row and result else 0,
     )

@@ -33,8 +33,9 @@ _OPEN = frozenset({PENDING, FIRING, ACKNOWLEDGED})
 
 
 def key_of(model: str, finding: Finding) -> str:
-    """`model/monitor/column or slice`; a broken monitor has a key of its own."""
-    part = "broken" if finding.standing == "broken" else finding.column or finding.slice
+    """`model/monitor/column or slice`, or `column in slice`; a broken monitor has a key of its own."""
+    seen = " in ".join(part for part in (finding.column, finding.slice) if part)
+    part = "broken" if finding.standing == "broken" else seen
     return f"{model}/{finding.monitor}/{part}"
 
 

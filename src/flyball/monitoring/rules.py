@@ -21,6 +21,7 @@ from flyball.monitoring.checks import FEWEST, check_findings
 from flyball.monitoring.drift import drift_findings, drift_reason
 from flyball.monitoring.slabs import within
 from flyball.monitoring.state import GAP, MonitorState
+from flyball.monitoring.windows import DAY, WEEK
 from flyball.records.alerts import Finding
 from flyball.stats.intervals import wilson
 
@@ -240,5 +241,6 @@ def _condition(condition: Check | AnyOf | Drift, state: MonitorState, now: Insta
 def next_due(state: MonitorState, now: Instant) -> Instant:
     """When a window of inputs closes or a gap is over by time alone; a day from now at the latest."""
     day = now + Span.parse("1d")
-    due = [day, *([max(now, state.slow.ends)] if state.slow else []), *([state.gap_at + GAP + 1] if state.gap(now) else [])]
+    closing = [max(now, window.started + WEEK) for window in state.slow.open] + [max(now, window.started + DAY) for window in state.daily.open]
+    due = [day, *closing, *([state.gap_at + GAP + 1] if state.gap(now) else [])]
     return min(due)

@@ -8,16 +8,16 @@ import msgspec
 import numpy as np
 
 from flyball.clock import Instant
+from flyball.evaluation.counts_inputs import LABEL
 from flyball.monitoring import detector as detectors
 from flyball.monitoring.detector import Detector
 from flyball.monitoring.slabs import MINUTE, Slab, extend, slabs_of
-from flyball.monitoring.windows import Pace, Trail, Window, cuts, fast_inputs, judge, step
+from flyball.monitoring.windows import DAY, WEEK, Pace, Reference, Series, Trail, Window, cuts, fill, follow_on, judge, reference_of
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate
 from flyball.records.evidence import Batch, Bins, InputCounts
 from flyball.stats.onset import Onset, follow
 
-DAY = 86_400_000_000
 PAGE_DAYS, RETRAIN_DAYS = 365, 90
 
 GAP = MINUTE
@@ -53,8 +53,10 @@ class MonitorState(Record, frozen=True):
     retrain: Detector = Detector(days=RETRAIN_DAYS)
     onset: Onset = Onset()
     slabs: tuple[Slab, ...] = ()
-    slow: Window | None = None
+    slow: Series = Series()
+    daily: Series = Series()
     fast: Window | None = None
+    fast_labels: Window | None = None
     trails: tuple[Trail, ...] = ()
 
     def gap(self, now: Instant) -> int:
@@ -87,12 +89,10 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins]) -> MonitorSt
         slabs=extend(state.slabs, new, batch.until) if new else state.slabs,
     )
     state = _labels(state, batch, since=since)
-    inputs = tuple(counts for counts in batch.inputs if counts.model == state.model)
-    reference = {own.column: own for own in bins}
-    state = _window(state, inputs, reference, pace="slow", since=since, until=batch.until)
-    for part in cuts(fast_inputs(inputs, reference)):
-        state = _window(state, part, reference, pace="fast", since=since, until=batch.until)
-    return state
+    inputs = [counts for counts in batch.inputs if counts.model == state.model]
+    reference = reference_of(bins)
+    state = _timed(state, inputs, reference, since=since, until=batch.until)
+    return _fast(state, inputs, reference, since=since, until=batch.until)
 
 
 def gapped(state: MonitorState, records: int, at: Instant) -> MonitorState:
@@ -119,17 +119,42 @@ def _labels(state: MonitorState, batch: Batch, *, since: Instant) -> MonitorStat
     )
 
 
-def _window(
-    state: MonitorState, inputs: Sequence[InputCounts], bins: Mapping[str, Bins], *, pace: Pace, since: Instant, until: Instant
-) -> MonitorState:
-    before = state.slow if pace == "slow" else state.fast
-    if before is None and not inputs:
+def _timed(state: MonitorState, inputs: Sequence[InputCounts], reference: Reference, *, since: Instant, until: Instant) -> MonitorState:
+    """Weeks since the release, and whole days after it. Rows of an earlier time were another champion's."""
+    began = state.released_at
+    # who folds rows and does not tell their week gives them in order
+    week = began + (since - began) // WEEK * WEEK
+    weeks = [(counts.week or week, counts) for counts in inputs]
+    weeks = [(start, counts) for start, counts in weeks if start + WEEK > began]
+    slow, trails = follow_on(state.slow, weeks, reference, pace="slow", width=WEEK, until=until)
+    state = _with_trails(msgspec.structs.replace(state, slow=slow), trails, "slow")
+    days = [(counts.day, counts) for counts in inputs if counts.day >= began and counts.day and not counts.slice]
+    daily, trails = follow_on(state.daily, days, reference, pace="day", width=DAY, until=until)
+    return _with_trails(msgspec.structs.replace(state, daily=daily), trails, "day")
+
+
+def _fast(state: MonitorState, inputs: Sequence[InputCounts], reference: Reference, *, since: Instant, until: Instant) -> MonitorState:
+    """Windows of a thousand rows, and of a thousand labels, as they come. What is a week late says nothing of the present."""
+    present = [
+        counts
+        for counts in inputs
+        if (counts.column, counts.slice) in reference.fast and not (counts.week and counts.week + WEEK <= max(since, state.released_at))
+    ]
+    for part in cuts([counts for counts in present if counts.column != LABEL]):
+        window, full = fill(state.fast, part, since)
+        trails = judge(state.trails, full, reference, pace="fast", at=until) if full is not None else state.trails
+        state = msgspec.structs.replace(state, fast=window, trails=trails)
+    for part in cuts([counts for counts in present if counts.column == LABEL]):
+        window, full = fill(state.fast_labels, part, since)
+        trails = judge(state.trails, full, reference, pace="fast", at=until) if full is not None else state.trails
+        state = msgspec.structs.replace(state, fast_labels=window, trails=trails)
+    return state
+
+
+def _with_trails(state: MonitorState, trails: tuple[Trail, ...] | None, pace: Pace) -> MonitorState:
+    if trails is None:
         return state
-    after, closed = step(before, inputs, pace=pace, since=since, until=until)
-    trails = judge(state.trails, closed, bins, pace=pace, at=until) if closed is not None else state.trails
-    if pace == "slow":
-        return msgspec.structs.replace(state, slow=after, trails=trails)
-    return msgspec.structs.replace(state, fast=after, trails=trails)
+    return msgspec.structs.replace(state, trails=(*(trail for trail in state.trails if trail.pace != pace), *trails))
 
 
 def released(
@@ -164,8 +189,10 @@ def released(
         page=page,
         retrain=Detector(days=RETRAIN_DAYS),
         onset=Onset(),
-        slow=None,
+        slow=Series(),
+        daily=Series(),
         fast=None,
+        fast_labels=None,
         trails=(),
     )
 

@@ -1,8 +1,11 @@
-"""Windows of inputs, closed by time or by rows, and the trail of verdicts that makes drift persistent before it is said."""
+"""Windows of inputs, answers and labels, closed by time or by rows, and the trail of verdicts that makes drift persistent before it is said.
 
+A row belongs to the week (or day) of its own time. The newest closed ones are kept, and what comes late is added to its own: their verdicts are
+made anew from what they hold, so the order in which rows came changes nothing. What comes later still is counted, and told.
+"""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -12,14 +15,20 @@ from flyball.records.base import Record
 from flyball.records.evidence import Bins, InputCounts
 from flyball.stats.cause import cause
 from flyball.stats.cells import UNSEEN
-from flyball.stats.drift import FLOORS, ColumnTest, Level, Test, column_tests, fast_enough, hits, level
+from flyball.stats.drift import FLOORS, ColumnTest, Level, Test, column_tests, fast_enough, hits, level, of_weekday
 
-Pace = Literal["slow", "fast"]
+Pace = Literal["slow", "fast", "day"]
+Key = tuple[str, str]
+"""Column and slice (empty: the whole)."""
 
-WEEK = 7 * 86_400_000_000
+DAY = 86_400_000_000
+WEEK = 7 * DAY
 FAST_ROWS = 1_000
 FEWEST = 200
-"""A window with fewer rows is joined with the next."""
+"""A week with fewer rows is joined with the next, a day is not looked at, nor is a slice, or labels, of fewer rows in a window."""
+
+KEPT = 3
+"""So many closed weeks, or days, still take what comes late."""
 
 LEAVE = 0.7
 """An effect below this part of its floor, three windows running, ends a verdict."""
@@ -28,18 +37,18 @@ _RANK: dict[Level, int] = {"none": 0, "warn": 1, "alert": 2}
 
 
 class Window(Record, frozen=True):
-    """An open window: the counts of each column since `started`. A slow window closes at `ends`, a fast one by rows (`ends` 0)."""
+    """The counts of each column, and of each column in each slice, of the rows of one week or day from `started` on, or of so many rows."""
 
     started: Instant
-    ends: Instant = 0
     n: int = 0
     columns: tuple[InputCounts, ...] = ()
 
 
 class Trail(Record, frozen=True):
-    """One test of one column over the last windows: `hits` and `effects` of up to three, newest last, and the verdict they give.
+    """One test of one column, whole or in one `slice`, over the last windows: `hits` and `effects` of up to three, newest last, and the verdict
+    they give. That of a slice begins with its first hit.
 
-    p, n, value and how are those of the newest window.
+    p, n, value and how are those of the newest window, which ended at `at`.
     """
 
     column: str
@@ -54,6 +63,62 @@ class Trail(Record, frozen=True):
     how: str = ""
     at: Instant = 0
     windows: int = 0
+    slice: str = ""
+
+
+class Series(Record, frozen=True):
+    """Weeks, or days: `windows` are those that rows may still be added to, ascending, `before` what came of all earlier ones, `pending` one of those
+    that waits for the next to have enough rows. `judged`: what ended by then is in the trails. `late` rows came too late for any window.
+    """
+
+    windows: tuple[Window, ...] = ()
+    before: tuple[Trail, ...] = ()
+    pending: Window | None = None
+    judged: Instant = 0
+    late: int = 0
+
+    @property
+    def open(self) -> tuple[Window, ...]:
+        """The windows that have not closed: one, as a rule."""
+        return tuple(window for window in self.windows if window.started >= self.judged)
+
+
+class Reference:
+    """The bins of a champion by column and slice; those of slices with the cells' names of the whole. `fast`: what may be tested in windows of a thousand
+    rows.
+    """
+
+    def __init__(self, bins: Sequence[Bins]) -> None:
+        wholes = {own.column: own for own in bins if not own.slice}
+        self.bins: dict[Key, Bins] = {}
+        self.fast: set[Key] = set()
+        for own in bins:
+            whole = wholes[own.column]
+            named = msgspec.structs.replace(own, edges=whole.edges, values=whole.values) if own.slice else own
+            self.bins[own.column, own.slice] = named
+            rows = round(FAST_ROWS * own.n / whole.n) if whole.n else 0
+            if (own is whole or (own.column, "") in self.fast) and fast_enough(named, rows or 1):
+                self.fast.add((own.column, own.slice))
+
+    def at(self, key: Key, window: Window, pace: Pace) -> Bins | None:
+        """What a window is compared with: a day with its own day of the week, as a whole. None: nothing."""
+        own = self.bins.get(key)
+        if pace != "day" or own is None:
+            return own
+        return None if own.slice else of_weekday(own, window.started // DAY % 7)
+
+
+_REFERENCES: dict[int, tuple[Sequence[Bins], Reference]] = {}
+
+
+def reference_of(bins: Sequence[Bins]) -> Reference:
+    """The bins by column and slice: made once for each reference, which is kept with it, so that its id stays its own."""
+    kept = _REFERENCES.get(id(bins))
+    if kept is None or kept[0] is not bins:
+        if len(_REFERENCES) > 256:
+            _REFERENCES.clear()
+        kept = _REFERENCES[id(bins)] = (bins, Reference(bins))
+    return kept[1]
 
 
 def add_counts(left: InputCounts, right: InputCounts) -> InputCounts:
@@ -75,59 +140,101 @@ def add_counts(left: InputCounts, right: InputCounts) -> InputCounts:
     )
 
 
-def grow(window: Window, inputs: Sequence[InputCounts]) -> Window:
+def grow(window: Window, inputs: Iterable[InputCounts]) -> Window:
     """Add counts to a window."""
-    columns = {counts.column: counts for counts in window.columns}
+    columns = {(counts.column, counts.slice): counts for counts in window.columns}
     for counts in inputs:
-        known = columns.get(counts.column)
-        columns[counts.column] = counts if known is None else add_counts(known, counts)
+        key = (counts.column, counts.slice)
+        known = columns.get(key)
+        columns[key] = counts if known is None else add_counts(known, counts)
     return msgspec.structs.replace(window, columns=tuple(columns.values()), n=max((counts.n for counts in columns.values()), default=0))
 
 
-def step(
-    window: Window | None, inputs: Sequence[InputCounts], *, pace: Pace, since: Instant, until: Instant
-) -> tuple[Window | None, Window | None]:
-    """Add what came in (since, until]; return (the open window, the window that closed, if one did)."""
-    if window is None:
-        window = Window(started=since, ends=since + WEEK if pace == "slow" else 0)
-    window = grow(window, inputs)
-    if pace == "fast":
-        return (window, None) if window.n < FAST_ROWS else (None, window)
-    if until < window.ends:
-        return window, None
-    if window.n < FEWEST:
-        return msgspec.structs.replace(window, ends=window.ends + WEEK * ((until - window.ends) // WEEK + 1)), None
-    return None, window
+def fill(window: Window | None, inputs: Sequence[InputCounts], since: Instant) -> tuple[Window | None, Window | None]:
+    """Add counts to a window of a thousand rows; return (the open window, the window that is full, if it is)."""
+    window = grow(window or Window(started=since), inputs)
+    return (window, None) if window.n < FAST_ROWS else (None, window)
+
+
+def follow_on(
+    series: Series, inputs: Sequence[tuple[Instant, InputCounts]], reference: Reference, *, pace: Pace, width: int, until: Instant
+) -> tuple[Series, tuple[Trail, ...] | None]:
+    """Add counts to the windows that began when each says, at what time however they come; return the series and its trails (None: as they were)."""
+    starts = [start for start, _ in inputs] or [window.started for window in series.windows]
+    if not starts:
+        return series, None
+    now = starts[0] + (until - starts[0]) // width * width
+    oldest = now - KEPT * width
+    windows = {window.started: window for window in series.windows}
+    late, again = 0, False
+    for start in dict.fromkeys(start for start, _ in inputs):
+        mine = [counts for own, counts in inputs if own == start]
+        if start < oldest:
+            late += sum(max(counts.n for counts in part) for part in cuts(mine))
+            continue
+        windows[start] = grow(windows.get(start) or Window(started=start), mine)
+        again = again or start < series.judged
+    if late:
+        series = msgspec.structs.replace(series, late=series.late + late)
+    # what ended by `judged` is in the trails
+    closed = again or any(series.judged < start + width <= now for start in windows)
+    order = [windows[start] for start in sorted(windows)]
+    series = msgspec.structs.replace(series, windows=tuple(order), judged=max(series.judged, now))
+    if not closed:
+        return series, None
+    before, pending = _through(series.before, series.pending, [one for one in order if one.started < oldest], reference, pace, width)
+    kept = tuple(one for one in order if one.started >= oldest)
+    series = msgspec.structs.replace(series, windows=kept, before=before, pending=pending)
+    trails, _ = _through(before, pending, [one for one in kept if one.started < now], reference, pace, width)
+    return series, trails
+
+
+def _through(
+    trails: tuple[Trail, ...], pending: Window | None, closed: Sequence[Window], reference: Reference, pace: Pace, width: int
+) -> tuple[tuple[Trail, ...], Window | None]:
+    """Carry trails through closed windows in order; what has too few rows is joined with the next week, or is a day that nobody looks at."""
+    for window in closed:
+        joined = window if pending is None else grow(window, pending.columns)
+        pending = None
+        if joined.n >= FEWEST:
+            trails = judge(trails, joined, reference, pace=pace, at=window.started + width)
+        elif pace != "day":
+            pending = joined
+    return trails, pending
 
 
 def cuts(inputs: Sequence[InputCounts]) -> list[list[InputCounts]]:
-    """The counts of a batch, cut where a column comes again."""
+    """The counts of a batch, cut where a column (in its slice) comes again."""
     found: list[list[InputCounts]] = []
-    seen: set[str] = set()
+    seen: set[Key] = set()
     for counts in inputs:
-        if not found or counts.column in seen:
+        key = (counts.column, counts.slice)
+        if not found or key in seen:
             found.append([])
             seen = set()
         found[-1].append(counts)
-        seen.add(counts.column)
+        seen.add(key)
     return found
 
 
-def fast_inputs(inputs: Sequence[InputCounts], bins: Mapping[str, Bins]) -> tuple[InputCounts, ...]:
-    """The columns that may be tested in windows of a thousand rows."""
-    return tuple(counts for counts in inputs if counts.column in bins and fast_enough(bins[counts.column], FAST_ROWS))
-
-
-def judge(trails: Sequence[Trail], window: Window, bins: Mapping[str, Bins], *, pace: Pace, at: Instant) -> tuple[Trail, ...]:
-    """Test every column of a closed window, all tests as one family, and carry each trail one window on."""
-    counts = {own.column: own for own in window.columns if own.column in bins and len(own.cells) == len(bins[own.column].counts)}
-    tests = hits([test for column, own in counts.items() for test in column_tests(bins[column], own, fast=pace == "fast")])
-    kept = {(trail.column, trail.test, trail.pace): trail for trail in trails}
+def judge(trails: Sequence[Trail], window: Window, reference: Reference, *, pace: Pace, at: Instant) -> tuple[Trail, ...]:
+    """Test every column of a closed window, whole and in each slice, all tests as one family, and carry each trail one window on."""
+    seen: dict[Key, tuple[Bins, InputCounts]] = {}
+    for counts in window.columns:
+        bins = reference.at((counts.column, counts.slice), window, pace) if counts.n >= FEWEST else None
+        if bins is not None and len(counts.cells) == len(bins.counts):
+            seen[counts.column, counts.slice] = bins, counts
+    tests = hits([test for bins, counts in seen.values() for test in column_tests(bins, counts, fast=pace == "fast")])
+    kept = {(trail.column, trail.slice, trail.test, trail.pace): trail for trail in trails}
     for test in tests:
-        key = (test.column, test.test, pace)
-        trail = kept.get(key) or Trail(column=test.column, test=test.test, pace=pace)
-        kept[key] = _follow(trail, test, bins[test.column], counts[test.column], at)
-    return tuple(kept.values())
+        key = (test.column, test.slice, test.test, pace)
+        trail = kept.get(key)
+        if trail is None and test.slice and test.level == "none":
+            # of hundreds of slices most never have anything to tell
+            continue
+        trail = trail or Trail(column=test.column, test=test.test, pace=pace, slice=test.slice)
+        kept[key] = _follow(trail, test, *seen[test.column, test.slice], at)
+    return tuple(kept[key] for key in sorted(kept))
 
 
 def _follow(trail: Trail, test: ColumnTest, bins: Bins, counts: InputCounts, at: Instant) -> Trail:

@@ -18,6 +18,10 @@ class Bins(Record, frozen=True):
     reference's own windows (for overdispersion), one list a window: cells, then nulls, unseen, n. `n` counts all rows, nulls too.
     `days` are the distinct days of the reference (0: no order of time). `fast` are the overdispersions τ of cells, nulls and unseen
     values between windows of 1,000 rows, and how many such windows there were (empty: none).
+
+    `weekdays` are the counts of each day of the week, from Thursday, the day of 1970-01-01, in the form of a window; `daily` the overdispersions between
+    days of one weekday, as `fast` has them (both empty: fewer than eight days of each). `slice` as in `day=6`: the rows of one value of a slice,
+    in the cells of the bins of the whole, which alone has edges, values and windows; `spread` are its overdispersions between windows.
     """
 
     column: str
@@ -33,6 +37,10 @@ class Bins(Record, frozen=True):
     windows: tuple[tuple[int, ...], ...] = ()
     days: int = 0
     fast: tuple[float, ...] = ()
+    weekdays: tuple[tuple[int, ...], ...] = ()
+    daily: tuple[float, ...] = ()
+    slice: str = ""
+    spread: tuple[float, ...] = ()
 
 
 class Watch(Record, frozen=True):
@@ -42,6 +50,7 @@ class Watch(Record, frozen=True):
     loss over `loss_cap`. `slow_us` maps a rollout id to its frozen threshold. `bins` are the champion's reference.
     `slices` are columns of the request. `arms` maps the id of an active rollout to its new and its old version; it began at `started`.
     `settle` is the longest that a picked request may stay open: the units of a split are counted once no slower one of their time can come.
+    Weeks of inputs are counted from `origin` on, the champion's release (0: nobody knows); `daily`: days are told apart as well.
     """
 
     model: str
@@ -55,6 +64,8 @@ class Watch(Record, frozen=True):
     started: Instant = 0
     settle: Span = Span(0)
     bins: tuple[Bins, ...] = ()
+    origin: Instant = 0
+    daily: bool = False
 
 
 class Traffic(Record, frozen=True):
@@ -131,9 +142,11 @@ class LabelBlock(Record, frozen=True):
 
 
 class InputCounts(Record, frozen=True):
-    """Counts of one model's column (inputs as served; `prediction` for the answers) in the fixed cells of its Bins.
+    """Counts of one model's column (inputs as served; `prediction` for the answers, `label` for the labels of matured rows) in the fixed cells
+    of its Bins, whole or of one `slice`.
 
     `cells` is as long as the reference's counts; `unseen` maps values the reference never had to their counts (the 20 largest).
+    `week` and `day` are when the week (from the champion's release on) and the day (UTC) of all these rows began; 0: not told.
     """
 
     model: str
@@ -143,10 +156,25 @@ class InputCounts(Record, frozen=True):
     cells: tuple[int, ...]
     unseen: dict[str, int] = {}
     unseen_n: int = 0
+    slice: str = ""
+    week: Instant = 0
+    day: Instant = 0
+
+
+class Refusals(Record, frozen=True):
+    """Requests of one (model, minute) that broke their contract. `refused` of them were refused; `breaches` are rows, or refused requests, by
+    kind and column, as in `missing amount` or `type *`: a `*` stands for no field of the signature, or for a name that no column has.
+    """
+
+    model: str
+    minute: int
+    refused: int = 0
+    breaches: dict[str, int] = {}
 
 
 class Batch(Record, frozen=True):
-    """All that became visible in (cursor, until]. `inputs` are in order of rows, cut at every thousandth: a column comes once in each cut.
+    """All that became visible in (cursor, until]. `inputs` are in order of rows, cut at every thousandth and between weeks: a column comes once
+    in each cut, with its slices.
 
     `unmatched` counts, by model, the labels that were given up: no row had waited for them; `uncounted` the records of models that were not
     to be counted; `gaps` those that are in no log.
@@ -158,6 +186,7 @@ class Batch(Record, frozen=True):
     pairs: tuple[Pairs, ...] = ()
     blocks: tuple[LabelBlock, ...] = ()
     inputs: tuple[InputCounts, ...] = ()
+    refusals: tuple[Refusals, ...] = ()
     unmatched: dict[str, int] = {}
     uncounted: dict[str, int] = {}
     gaps: int = 0
@@ -170,7 +199,7 @@ class Batch(Record, frozen=True):
     @property
     def models(self) -> set[str]:
         """The models of which something is counted."""
-        parts = (self.traffic, self.quality, self.pairs, self.blocks, self.inputs)
+        parts = (self.traffic, self.quality, self.pairs, self.blocks, self.inputs, self.refusals)
         return {item.model for part in parts for item in part} | set(self.unmatched)
 
 

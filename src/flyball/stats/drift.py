@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, chdtrc, chdtri, fdtrc
@@ -55,7 +56,7 @@ class Dispersion:
 
 @dataclass(frozen=True)
 class ColumnTest:
-    """One test of one column. `phi` is the overdispersion divided out; `level` is set by `hits`."""
+    """One test of one column, whole or in one `slice`. `phi` is the overdispersion divided out; `level` is set by `hits`."""
 
     column: str
     test: Test
@@ -64,6 +65,7 @@ class ColumnTest:
     n: int
     phi: float
     level: Level = "none"
+    slice: str = ""
 
 
 def contrast(window: Counts, reference: Counts) -> Contrast:
@@ -154,23 +156,46 @@ def pooled_cells(bins: Bins, n: int) -> NDArray[np.int64]:
     return pooling(merged(labels, np.asarray(bins.counts, dtype=np.int64)), n)[labels]
 
 
-def spreads(bins: Bins, labels: NDArray[np.int64], windows: Counts) -> tuple[Dispersion, Dispersion, Dispersion]:
-    """Overdispersion of the cells, the null share and the unseen share between `windows` (k, cells + 3: cells, nulls, unseen, n)."""
+def spreads(
+    bins: Bins, labels: NDArray[np.int64], windows: Counts, slots: Sequence[int] | None = None
+) -> tuple[Dispersion, Dispersion, Dispersion]:
+    """Overdispersion of the cells, the null share and the unseen share between `windows` (k, cells + 3: cells, nulls, unseen, n) of one slot."""
     cells, nulls, unseen, n = windows[:, :-3], windows[:, -3], windows[:, -2], windows[:, -1]
     return (
-        overdispersion(merged(labels, cells)),
-        overdispersion(np.stack([nulls, n - nulls], axis=1)),
-        overdispersion(np.stack([unseen, n - nulls - unseen], axis=1)) if bins.known else Dispersion(windows=len(windows)),
+        overdispersion(merged(labels, cells), slots),
+        overdispersion(np.stack([nulls, n - nulls], axis=1), slots),
+        overdispersion(np.stack([unseen, n - nulls - unseen], axis=1), slots) if bins.known else Dispersion(windows=len(windows)),
+    )
+
+
+def of_weekday(bins: Bins, weekday: int) -> Bins | None:
+    """The reference of one day of the week (0: Thursday, the day of 1970-01-01): its own counts, and the spread between days of one weekday.
+
+    Values seen once are those of the whole reference, as far as they fall on such a day. None where the reference has too few days to tell.
+    """
+    if not bins.weekdays:
+        return None
+    row = bins.weekdays[weekday]
+    part = row[-1] / bins.n if bins.n else 0.0
+    return msgspec.structs.replace(
+        bins,
+        counts=row[:-3],
+        nulls=row[-3],
+        n=row[-1],
+        once=round(bins.once * part),
+        twice=round(bins.twice * part),
+        windows=(),
+        fast=(),
+        spread=bins.daily,
     )
 
 
 def _spreads_of(bins: Bins, labels: NDArray[np.int64], *, fast: bool) -> tuple[Dispersion, Dispersion, Dispersion]:
-    if fast:
-        if not bins.fast:
-            return Dispersion(), Dispersion(), Dispersion()
-        cells, nulls, unseen, windows = bins.fast
+    known = bins.fast if fast else bins.spread
+    if known:
+        cells, nulls, unseen, windows = known
         return (Dispersion(cells, int(windows)), Dispersion(nulls, int(windows)), Dispersion(unseen, int(windows)))
-    if len(bins.windows) < 2:
+    if fast or len(bins.windows) < 2:
         return Dispersion(), Dispersion(), Dispersion()
     return spreads(bins, labels, np.asarray(bins.windows, dtype=np.int64))
 
@@ -203,16 +228,17 @@ def column_tests(bins: Bins, window: InputCounts, *, fast: bool = False) -> tupl
     if present and known:
         ours, theirs = merged(labels, np.asarray(window.cells, dtype=np.int64)), merged(labels, np.asarray(bins.counts, dtype=np.int64))
         p, phi = cells_p(contrast(ours, theirs), of_cells, bins.days)
-        tests.append(ColumnTest(column=bins.column, test="cells", p=p, effect=psi(ours, theirs), n=present, phi=phi))
+        tests.append(ColumnTest(bins.column, "cells", p=p, effect=psi(ours, theirs), n=present, phi=phi, slice=bins.slice))
     phi = 1 + of_nulls.tau * window.n * bins.n / (window.n + bins.n)
     tests.append(
         ColumnTest(
-            column=bins.column,
-            test="nulls",
+            bins.column,
+            "nulls",
             p=share_p(window.nulls, window.n, bins.nulls, bins.n, phi),
             effect=abs(window.nulls / window.n - bins.nulls / bins.n),
             n=window.n,
             phi=phi,
+            slice=bins.slice,
         )
     )
     if bins.known and present and known:
@@ -220,7 +246,7 @@ def column_tests(bins: Bins, window: InputCounts, *, fast: bool = False) -> tupl
         phi = max(1 + of_unseen.tau * present * known / (present + known), good)
         p = share_p(window.unseen_n, present, bins.once, known, phi)
         effect = max(0.0, window.unseen_n / present - bins.once / known)
-        tests.append(ColumnTest(column=bins.column, test="unseen", p=p, effect=effect, n=present, phi=phi))
+        tests.append(ColumnTest(bins.column, "unseen", p=p, effect=effect, n=present, phi=phi, slice=bins.slice))
     return tuple(tests)
 
 

@@ -16,7 +16,10 @@ import polars as pl
 import rfc8785
 
 from flyball.clock import Instant
+from flyball.declare.live import live_slices
 from flyball.declare.model import Model
+from flyball.evaluation.counts_columns import held
+from flyball.evaluation.counts_labels import plain
 from flyball.evaluation.reference import reference
 from flyball.evaluation.told import notes as notes_of
 from flyball.features.assemble import watched_columns
@@ -214,10 +217,19 @@ def _stored(
 
 
 def drift_reference(model: Model, trained: pl.DataFrame, holdout: pl.DataFrame) -> list[Bins]:
-    """What later inputs and answers are compared with: the rows a version was fitted on, and what it answered on its hold-out."""
+    """What later inputs, answers and labels are compared with: the rows a version was fitted on, and what it answered on its hold-out."""
     trained, holdout = (each if each["__time"].is_sorted() else each.sort("__time") for each in (trained, holdout))
     sent = trained.select("__time", *watched_columns(model, trained))
-    answered = holdout.select("__time", pl.col("value").alias("prediction"))
+    columns = sent.columns[1:]
+    parts = {name: f"__slice_{name}" for name in live_slices(model) if name in columns and f"__slice_{name}" in trained.columns}
+    sent = sent.hstack(trained.select(*parts.values()))
+    if "label" not in columns:
+        # as matured labels are counted; an input of that name keeps it
+        sent = sent.with_columns(plain(trained["__y"]).alias("label"))
+        columns.append("label")
+    # what the hold-out itself is made of may have the name of a slice
+    seen = {name: name for name in parts if name in holdout.columns and held(name) == name and not name.startswith(("base_", "champion_"))}
+    answered = holdout.select("__time", pl.col("value").alias("prediction"), *seen)
     # the place of a row says nothing of how days differ
     time = "__time" if model.data.time else None
-    return [*reference(sent, sent.columns[1:], time=time), *reference(answered, ["prediction"], time=time)]
+    return [*reference(sent, columns, time=time, slices=parts), *reference(answered, ["prediction"], time=time, slices=seen)]
