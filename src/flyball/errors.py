@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import errno
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\[\d*m)")
@@ -31,7 +31,8 @@ Retry = Literal["never", "later", "ask"]
 class Problem:
     """One thing that is wrong. `where` is `file:line  Thing "name"` or a JSON pointer into a request.
 
-    `at` is a JSON pointer into the declaration that `where` names, such as `/gates/1`.
+    `at` is a JSON pointer into the declaration that `where` names, such as `/gates/1`. `kind` is how a field of a request breaks its contract:
+    "missing", "unknown", "type", "range" (bounds) or "value" (not one of those declared).
     """
 
     where: str
@@ -39,6 +40,7 @@ class Problem:
     why: str = ""
     fix: str = ""
     at: str = ""
+    kind: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         """Draw the problem as the CLI shows it: the fact, then why and fix, indented."""

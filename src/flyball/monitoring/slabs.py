@@ -13,7 +13,7 @@ import msgspec
 
 from flyball.clock import Instant
 from flyball.records.base import Record
-from flyball.records.evidence import Quality, Traffic
+from flyball.records.evidence import Quality, Refusals, Traffic, tallied
 
 MINUTE = 60_000_000
 HOUR_MINUTES, DAY_MINUTES = 60, 1_440
@@ -25,7 +25,8 @@ _SUMS = ("matured", "labelled", "correct", "tp", "fp", "fn", "tn", "loss", "loss
 class Slab(Record, frozen=True):
     """Counts of `width` minutes from minute `start`: champions' quality by slice, their requests, errors and latencies (floor(8 log2 µs)).
 
-    `unmatched` are the labels that were given up in this time: no row had waited for them.
+    `unmatched` are the labels that were given up in this time: no row had waited for them. `asked` are rows that any version in the route was asked
+    about, `refused` requests that no version was, `breaches` those of contracts by kind and column.
     """
 
     start: int
@@ -35,6 +36,9 @@ class Slab(Record, frozen=True):
     errors: int = 0
     latency: dict[int, int] = msgspec.field(default_factory=dict)
     unmatched: int = 0
+    asked: int = 0
+    refused: int = 0
+    breaches: dict[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def end(self) -> int:
@@ -72,6 +76,9 @@ def add(left: Slab, right: Slab) -> Slab:
         errors=left.errors + right.errors,
         latency=latency,
         unmatched=left.unmatched + right.unmatched,
+        asked=left.asked + right.asked,
+        refused=left.refused + right.refused,
+        breaches=tallied(left.breaches, right.breaches) if right.breaches else left.breaches,
     )
 
 
@@ -82,6 +89,17 @@ def slabs_of(quality: Iterable[Quality], traffic: Iterable[Traffic]) -> tuple[Sl
         _gather(found, Slab(start=part.minute, quality=(part,)))
     for count in traffic:
         _gather(found, Slab(start=count.minute, n=count.n, errors=count.errors, latency=count.latency))
+    return tuple(found[minute] for minute in sorted(found))
+
+
+def requests_of(traffic: Iterable[Traffic], refusals: Iterable[Refusals]) -> tuple[Slab, ...]:
+    """One slab a minute of what was asked and what was refused, ascending. Shadows are asked nothing new."""
+    found: dict[int, Slab] = {}
+    for count in traffic:
+        if count.role in ("champion", "challenger"):
+            _gather(found, Slab(start=count.minute, asked=count.n))
+    for one in refusals:
+        _gather(found, Slab(start=one.minute, refused=one.refused, breaches=one.breaches))
     return tuple(found[minute] for minute in sorted(found))
 
 

@@ -11,7 +11,8 @@ from flyball.clock import Instant
 from flyball.evaluation.counts_inputs import LABEL
 from flyball.monitoring import detector as detectors
 from flyball.monitoring.detector import Detector
-from flyball.monitoring.slabs import MINUTE, Slab, extend, slabs_of
+from flyball.monitoring.slabs import MINUTE, Slab, extend, requests_of, slabs_of
+from flyball.monitoring.volume import Arrivals, arrive
 from flyball.monitoring.windows import DAY, WEEK, Pace, Reference, Series, Trail, Window, cuts, fill, follow_on, judge, reference_of
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate
@@ -53,6 +54,7 @@ class MonitorState(Record, frozen=True):
     retrain: Detector = Detector(days=RETRAIN_DAYS)
     onset: Onset = Onset()
     slabs: tuple[Slab, ...] = ()
+    arrivals: Arrivals = Arrivals()
     slow: Series = Series()
     daily: Series = Series()
     fast: Window | None = None
@@ -81,12 +83,17 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins]) -> MonitorSt
         (part for part in batch.quality if part.model == state.model and part.role == "champion"),
         (part for part in batch.traffic if part.model == state.model and part.role == "champion"),
     )
+    asked = requests_of(
+        (part for part in batch.traffic if part.model == state.model), (part for part in batch.refusals if part.model == state.model)
+    )
+    new += asked
     unmatched = batch.unmatched.get(state.model, 0)
     new += (Slab(start=batch.until // MINUTE, unmatched=unmatched),) if unmatched else ()
     state = msgspec.structs.replace(
         state,
         until=max(state.until, batch.until),
         slabs=extend(state.slabs, new, batch.until) if new else state.slabs,
+        arrivals=arrive(state.arrivals, [(slab.start, slab.asked + slab.refused) for slab in asked]),
     )
     state = _labels(state, batch, since=since)
     inputs = [counts for counts in batch.inputs if counts.model == state.model]

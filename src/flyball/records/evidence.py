@@ -161,9 +161,24 @@ class InputCounts(Record, frozen=True):
     day: Instant = 0
 
 
+MINUTE = 60_000_000
+MOST_BREACHES = 60
+
+
+def tallied(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
+    """The sum of two counts of breaches. Of unknown fields, whose names are callers' own, the most frequent stay."""
+    found = dict(left)
+    for key, count in right.items():
+        found[key] = found.get(key, 0) + count
+    unknown = sorted((key for key in found if key.startswith("unknown ") and key != "unknown *"), key=lambda key: (-found[key], key))
+    for key in unknown[MOST_BREACHES:]:
+        found["unknown *"] = found.get("unknown *", 0) + found.pop(key)
+    return found
+
+
 class Refusals(Record, frozen=True):
     """Requests of one (model, minute) that broke their contract. `refused` of them were refused; `breaches` are rows, or refused requests, by
-    kind and column, as in `missing amount` or `type *`: a `*` stands for no field of the signature, or for a name that no column has.
+    kind and column, as in `missing amount` or `other *`: a `*` stands for no field, or for a name that no column could have.
     """
 
     model: str

@@ -15,6 +15,7 @@ import msgspec
 
 from flyball.errors import BadInput, FlyballError, Unavailable
 from flyball.serving import wal
+from flyball.serving.breaches import breaches
 from flyball.serving.explain import Marks, field_of
 from flyball.serving.ids import Ids
 from flyball.serving.layout import Layout, read_json
@@ -194,6 +195,8 @@ class Dispatcher:
         broken = [name for problem in error.problems if (name := field_of(problem.where, fields))]
         if broken:
             marks["cv"] = [dict.fromkeys(broken, "refused")]
+        if told := breaches(error.problems, fields):
+            marks["br"] = told
         for name in broken:
             self._metrics.violated(model, name, "refused")
         self._backlog.append(

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import msgspec
 import polars as pl
 
 from flyball.clock import Instant
 from flyball.errors import Corrupt
 from flyball.evaluation.counts import Folder, LabelTally
 from flyball.evaluation.counts_columns import LABELS, ROWS, held
-from flyball.records.evidence import Batch, Cursor, Watch
+from flyball.records.evidence import MINUTE, Batch, Cursor, Refusals, Watch, tallied
 from flyball.records.serving import SegmentRow
 from flyball.serving import wal
 from flyball.serving.sealer import unseal
@@ -183,6 +184,7 @@ class _Intake:
 
     def __init__(self, names: dict[str, tuple[str, ...]], watches: Mapping[str, Watch]) -> None:
         self.gaps = 0
+        self.refusals: dict[tuple[str, int], Refusals] = {}
         self.uncounted: Counter[str] = Counter()
         self._names = names
         self._wanted = {model: {*watch.slices, *(bins.column for bins in watch.bins)} for model, watch in watches.items()}
@@ -202,7 +204,9 @@ class _Intake:
                         self._names[record.version] = tuple(record.input[0])
                 case "gap":
                     self.gaps += record.rows
-                case "refused" | "views":
+                case "refused":
+                    self._refused(record)
+                case "views":
                     pass
 
     def into(self, folders: Mapping[str, Folder]) -> None:
@@ -227,6 +231,8 @@ class _Intake:
         if record.status == "fallback" or marks.get("fb") == "value":
             return
         stand_in = marks.get("fb") == "champion"
+        if "cv" in marks and record.kind == "answer" and not stand_in:
+            self._broken(model, record.at, [f"{done} {name}" for row in marks["cv"] if row for name, done in row.items()])
         key = record.key_hash or (record.request_id if record.rows > 1 else None)
         latency = None if stand_in or record.kind == "shadow_dropped" else max((record.answered_ns - record.picked_ns) // 1000, 0)
         dropped = record.kind == "shadow_dropped"
@@ -260,6 +266,19 @@ class _Intake:
             for name in absent:
                 columns[held(name)].append(None)
 
+    def _refused(self, record: wal.LogRecord) -> None:
+        model, marks = record.version, record.marks or {}
+        if model in self._wanted:
+            # what an older gateway wrote names columns only
+            told = marks.get("br") or [f"refused {name}" for row in marks.get("cv", ()) if row for name in row] or ["other *"]
+            self._broken(model, record.at, told, refused=1)
+
+    def _broken(self, model: str, at: Instant, told: Iterable[str], *, refused: int = 0) -> None:
+        known = self.refusals.setdefault((model, at // MINUTE), Refusals(model=model, minute=at // MINUTE))
+        self.refusals[model, at // MINUTE] = msgspec.structs.replace(
+            known, refused=known.refused + refused, breaches=tallied(known.breaches, dict(Counter(told)))
+        )
+
     def _label(self, record: wal.LogRecord) -> None:
         if record.version not in self._wanted:
             self.uncounted[record.version] += 1
@@ -286,6 +305,7 @@ def _joined(until: Instant, batches: list[Batch], intake: _Intake) -> Batch:
         pairs=tuple(one for batch in batches for one in batch.pairs),
         blocks=tuple(one for batch in batches for one in batch.blocks),
         inputs=tuple(one for batch in batches for one in batch.inputs),
+        refusals=tuple(intake.refusals[key] for key in sorted(intake.refusals)),
         unmatched={model: count for batch in batches for model, count in batch.unmatched.items()},
         uncounted=dict(intake.uncounted),
         gaps=intake.gaps,

@@ -198,9 +198,8 @@ def shown(value: Any) -> str:
 def _mistyped(value: Any, field: Field, where: str) -> Problem:
     quoted = isinstance(value, str) and field.type in ("int", "float", "bool")
     fix = "send it without quotes" if quoted else f"send {_WANTED[field.type]}"
-    return Problem(
-        where, f"{shown(value)} is {_JSON_NAMES.get(type(value), 'something else')}", f'"{field.name}" is {_WANTED[field.type]}', fix
-    )
+    what = f"{shown(value)} is {_JSON_NAMES.get(type(value), 'something else')}"
+    return Problem(where, what, f'"{field.name}" is {_WANTED[field.type]}', fix, kind="type")
 
 
 def _typed(value: Any, field: Field, where: str) -> Value | Problem:
@@ -212,15 +211,15 @@ def _typed(value: Any, field: Field, where: str) -> Value | Problem:
         if not isinstance(value, str):
             return _mistyped(value, field, where)
         if len(value) > LONGEST_TEXT:
-            return Problem(where, f"the text has {len(value):,} characters", f"a text value has {LONGEST_TEXT:,} at most", "shorten it")
+            return Problem(where, f"the text has {len(value):,} characters", f"a text value has {LONGEST_TEXT:,} at most", "shorten it", kind="range")
         if kind == "str":
             return value
         try:
             return moment(value)
         except (ValueError, OverflowError):
-            return Problem(where, f"{shown(value)} is not a time", "times are RFC 3339", 'write "2026-01-31T12:00:00Z"')
+            return Problem(where, f"{shown(value)} is not a time", "times are RFC 3339", 'write "2026-01-31T12:00:00Z"', kind="type")
         except BadInput as far:
-            return Problem(where, far.what, far.why, far.fix)
+            return Problem(where, far.what, far.why, far.fix, kind="range")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return _mistyped(value, field, where)
     if isinstance(value, float) and not math.isfinite(value):
@@ -231,19 +230,20 @@ def _typed(value: Any, field: Field, where: str) -> Value | Problem:
             "the value is NaN" if math.isnan(value) else "the value is infinite",
             why,
             "send null" if lax else "send a number",
+            kind="type",
         )
     if kind == "int":
         if (isinstance(value, float) and not value.is_integer()) or not -(2**63) <= value < 2**63:
             return (
                 _mistyped(value, field, where)
                 if isinstance(value, float)
-                else Problem(where, f"{shown(value)} is too large", "integers have 64 bits", "send a smaller one")
+                else Problem(where, f"{shown(value)} is too large", "integers have 64 bits", "send a smaller one", kind="range")
             )
         return int(value)
     try:
         return float(value)
     except OverflowError:
-        return Problem(where, f"{shown(value)} is too large", "numbers are 64-bit floats", "send a smaller one")
+        return Problem(where, f"{shown(value)} is too large", "numbers are 64-bit floats", "send a smaller one", kind="range")
 
 
 def check_value(value: Any, field: Field, where: str) -> Value | Problem:
@@ -281,12 +281,12 @@ def _breach(typed: Value, field: Field, where: str) -> Problem | None:
     """What a value of the field's type, or none, breaks of its contract."""
     if typed is None:
         why = f'"{field.name}" may not be missing'
-        return None if field.nullable else Problem(where, "the value is null", why, f"send {_WANTED[field.type]}")
+        return None if field.nullable else Problem(where, "the value is null", why, f"send {_WANTED[field.type]}", kind="missing")
     if isinstance(typed, int | float) and not isinstance(typed, bool) and field.type != "time":
         if field.low is not None and typed < field.low:
-            return Problem(where, f"{typed} is below {field.low:g}", "the column's declared bounds", f"send {_span(field)}")
+            return Problem(where, f"{typed} is below {field.low:g}", "the column's declared bounds", f"send {_span(field)}", kind="range")
         if field.high is not None and typed > field.high:
-            return Problem(where, f"{typed} is above {field.high:g}", "the column's declared bounds", f"send {_span(field)}")
+            return Problem(where, f"{typed} is above {field.high:g}", "the column's declared bounds", f"send {_span(field)}", kind="range")
     if field.one_of is not None and typed not in field.one_of:
         near = near_name(str(typed), [str(option) for option in field.one_of])
         options = ", ".join(shown(option) for option in field.one_of[:8]) + (" …" if len(field.one_of) > 8 else "")
@@ -295,6 +295,7 @@ def _breach(typed: Value, field: Field, where: str) -> Problem | None:
             f"{shown(typed)} is not a declared value",
             f"one of {options}",
             f'did you mean "{near}"?' if near else "send one of these",
+            kind="value",
         )
     return None
 
@@ -318,12 +319,13 @@ def _names(found: Collection[str], signature: Signature, *at: str | int) -> Iter
             "the field is missing",
             "the signature names it",
             f'is "{near}" meant to be "{name}"?' if near else f'send "{name}"',
+            kind="missing",
         )
     for name in extra:
         near = near_name(name, known)
         some = ", ".join(islice(known, 8)) + (" …" if len(known) > 8 else "")
         fix = f'did you mean "{near}"?' if near else f"leave it out; fields: {some} ({len(known)})"
-        yield Problem(pointer(*at, name), "there is no such field", "the signature does not name it", fix)
+        yield Problem(pointer(*at, name), "there is no such field", "the signature does not name it", fix, kind="unknown")
 
 
 def check_row(row: Any, signature: Signature, *at: str | int) -> tuple[Row, Marks, list[Problem]]:

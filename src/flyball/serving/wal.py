@@ -76,7 +76,7 @@ class LogRecord(msgspec.Struct, array_like=True):
     `marks`: `ro` and `w`, the rollout id and the weight (basis points) the challenger had, when one was active · `ids`, the
     rows' ids where they are not the request id (one row) or `request_id/0`, `request_id/1`, … · `t`, the rows' times (µs) where
     the caller gave them · `cv`, one a row, {field: "imputed" or "marked"} for values that break their contract (None: the row holds it), or
-    of a refused request one {field: "refused"} · `why`, an error's text · `fb`: "champion" when this arm stood in for a challenger that failed (this
+    of a refused request one {field: "refused"} · `br`, of a refused request how it broke its contract, as in "missing amount" (breaches.py) · `why`, an error's text · `fb`: "champion" when this arm stood in for a challenger that failed (this
     key was *not* assigned to it: leave it out of the arm's units), "value" when the declared fallback was answered. A request that
     names its version itself (`@1.2.0`), or that came while a worker of the route was starting, has no `ro`: it says nothing about the rollout.
 

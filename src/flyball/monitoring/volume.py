@@ -1,0 +1,227 @@
+"""Whether requests arrive: silence, and traffic that collapsed or exploded, against the model's own weeks. Pure.
+
+Two rules, each with a stated rate of false alarms (docs/statistics.md §2). *Silence*: nothing for an hour and for three times the longest pause of seven
+days. *Volume*: the closed hours (as many as hold thirty requests in an ordinary week) came to less than a third of the second lowest of the same
+hours in the weeks before, or more than three times the second highest, by more than chance and by more than weeks differ, at two hours running.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betainc
+
+from flyball.clock import Instant, Span, rfc3339
+from flyball.monitoring.slabs import MINUTE
+from flyball.records.alerts import Finding
+from flyball.records.base import Record
+
+ARRIVE = "requests arrive"
+"""Name of the built-in monitor of the number of requests."""
+
+HOUR_MINUTES, DAY_MINUTES = 60, 1_440
+WEEK_HOURS = 168
+WEEKS = 4
+"""So many weeks before are compared with."""
+
+KEPT = (WEEKS + 1) * WEEK_HOURS
+GAP_DAYS = 7
+LONGER, LEAST_GAP, LEAST_REQUESTS = 3, 60, 50
+"""Silence is longer than so many times the longest pause, and than so many minutes; fewer requests in the seven days tell no pause."""
+
+ENOUGH = 30
+"""Requests that the hours looked at should hold."""
+
+LENGTHS = (1, 3, 6, 12, 24)
+"""Hours that are looked at: the first of these that hold enough."""
+
+TIMES, RATE = 3.0, 1e-4
+"""How many times fewer or more, and the chance of it among weeks that differ as these did."""
+
+TAU_ALONE, TAU_LEAST = 0.1, 0.02
+"""Overdispersion between weeks: where one week is all there is, and the least that is believed."""
+
+BLOCK = 6
+"""Hours over which weeks are compared to see how much they differ."""
+
+
+class Arrivals(Record, frozen=True):
+    """Requests by hour: `counts` from the hour `first` since 1970 on, at most five weeks. `began` and `last` are the minutes of the first and the newest
+    request; `pauses` the longest pause that ended on each of the last days, as (day, minutes).
+    """
+
+    first: int = 0
+    counts: tuple[int, ...] = ()
+    began: int = 0
+    last: int = 0
+    pauses: tuple[tuple[int, int], ...] = ()
+
+
+class Volume(NamedTuple):
+    """Requests of some closed hours, and of the same hours of the weeks before."""
+
+    hours: int
+    n: int
+    before: tuple[int, ...]
+    p: float
+    way: str
+
+
+def arrive(arrivals: Arrivals, minutes: Iterable[tuple[int, int]]) -> Arrivals:
+    """Add (minute since 1970, requests), in any order. What is older than five weeks is left out."""
+    new = sorted((minute, n) for minute, n in minutes if n)
+    if not new:
+        return arrivals
+    if not arrivals.counts:
+        arrivals = Arrivals(first=new[0][0] // HOUR_MINUTES, began=new[0][0], last=new[0][0])
+    newest = max(new[-1][0] // HOUR_MINUTES, arrivals.first + len(arrivals.counts) - 1)
+    first = max(arrivals.first, newest + 1 - KEPT)
+    counts = list(arrivals.counts[first - arrivals.first :])
+    counts += [0] * (newest + 1 - first - len(counts))
+    pauses, last = dict(arrivals.pauses), arrivals.last
+    for minute, n in new:
+        hour = minute // HOUR_MINUTES
+        if hour >= first:
+            counts[hour - first] += n
+        if minute > last:
+            day = minute // DAY_MINUTES
+            pauses[day] = max(pauses.get(day, 0), minute - last)
+            last = minute
+    kept = tuple(sorted((day, pause) for day, pause in pauses.items() if day > last // DAY_MINUTES - GAP_DAYS))
+    return msgspec.structs.replace(arrivals, first=first, counts=tuple(counts), last=last, pauses=kept)
+
+
+def volume_findings(arrivals: Arrivals, now: Instant) -> Iterator[Finding]:
+    """One finding: silence, else how the newest closed hours stand to the weeks before."""
+    minute = now // MINUTE
+    hour = minute // HOUR_MINUTES
+    if not arrivals.counts or minute - arrivals.began < (WEEK_HOURS + max(LENGTHS)) * HOUR_MINUTES:
+        yield _say("none", "eight days of requests are needed to know how many to expect", standing="insufficient")
+        return
+    limit = silence_after(arrivals)
+    if limit and minute - arrivals.last >= limit:
+        quiet = Span((minute - arrivals.last) * MINUTE)
+        pause = Span(max(1, limit // LONGER) * MINUTE)
+        when = rfc3339(arrivals.last * MINUTE)
+        why = f"no request for {quiet}: the last one came at {when}, and the longest pause of seven days before was {pause}"
+        yield _say("alert", why, effect=float(minute - arrivals.last), floor=float(limit), value="silence")
+        return
+    now_there, before = _volume(arrivals, hour), _volume(arrivals, hour - 1)
+    if now_there is None:
+        yield _say("none", "too few requests in a day of the weeks before to know how many to expect", standing="insufficient")
+        return
+    lasts = before is not None and before.way == now_there.way != ""
+    yield _told(now_there, lasts=lasts)
+
+
+def silence_after(arrivals: Arrivals) -> int:
+    """Minutes without a request after which there is silence; 0: too few requests to know."""
+    newest = arrivals.last // HOUR_MINUTES
+    week = arrivals.counts[max(0, newest + 1 - WEEK_HOURS - arrivals.first) : newest + 1 - arrivals.first]
+    if sum(week) < LEAST_REQUESTS:
+        return 0
+    return max(LEAST_GAP, LONGER * max((pause for _, pause in arrivals.pauses), default=0))
+
+
+def _volume(arrivals: Arrivals, end: int) -> Volume | None:
+    """The hours that ended at hour `end`, as few as hold enough requests; None where a whole day does not, or no week is there to compare with."""
+    weeks = min(WEEKS, (end - max(LENGTHS) - arrivals.began // HOUR_MINUTES) // WEEK_HOURS)
+    if weeks < 1:
+        return None
+    grid = _hours(arrivals, end, weeks)
+    spread = _between_weeks(grid[:-1])
+    for hours in LENGTHS:
+        sums = grid[:, -hours:].sum(axis=1)
+        n, before = int(sums[-1]), sorted(sums[:-1].tolist())
+        # one week that was out of the ordinary is no measure
+        low, high = (before[1], before[-2]) if weeks >= 3 else (before[0], before[-1])
+        if max(low, n) < ENOUGH and hours < max(LENGTHS):
+            continue
+        if max(low, n) < ENOUGH:
+            return None
+        few, many = _tails(n, before, spread)
+        if n * TIMES < low and few <= RATE:
+            return Volume(hours, n, tuple(before), few, "fewer")
+        if n > TIMES * high and n >= ENOUGH and many <= RATE:
+            return Volume(hours, n, tuple(before), many, "more")
+        return Volume(hours, n, tuple(before), min(few, many), "")
+    return None
+
+
+def _hours(arrivals: Arrivals, end: int, weeks: int) -> NDArray[np.int64]:
+    """Counts (weeks + 1, 168) of the hours before `end`, oldest week first. Hours of which nothing is kept had no request."""
+    wanted = (weeks + 1) * WEEK_HOURS
+    found = np.zeros(wanted, dtype=np.int64)
+    start = end - wanted
+    kept = np.asarray(arrivals.counts, dtype=np.int64)
+    low, high = max(start, arrivals.first), min(end, arrivals.first + kept.size)
+    if high > low:
+        found[low - start : high - start] = kept[low - arrivals.first : high - arrivals.first]
+    return found.reshape(weeks + 1, WEEK_HOURS)
+
+
+def _between_weeks(weeks: NDArray[np.int64]) -> float:
+    """τ of var = m + τm² between the same blocks of `weeks` (k, 168): by moments, over all blocks."""
+    k = len(weeks)
+    if k < 2:
+        return TAU_ALONE
+    blocks = weeks.reshape(k, -1, BLOCK).sum(axis=2).astype(np.float64)
+    mean, variance = blocks.mean(axis=0), blocks.var(axis=0, ddof=1)
+    # E of the squared mean is m² + var/k
+    squares = float(np.sum(mean**2 - variance / k))
+    return max(TAU_LEAST, float(np.sum(variance - mean)) / squares) if squares > 0 else TAU_ALONE
+
+
+def _tails(n: int, before: Sequence[int], spread: float) -> tuple[float, float]:
+    """Chance of at most, and at least, `n` beside the sum of `before`: the binomial of n in n + Σ at 1/(k+1), both thinned by φ = 1 + τm."""
+    total, k = sum(before), len(before)
+    phi = 1 + spread * max(total / k, 1.0)
+    a, b, s = n / phi, total / phi, 1 / (k + 1)
+    few = 1 - float(betainc(a + 1, b, s)) if b > 0 else 1.0
+    many = float(betainc(a, b + 1, s)) if a > 0 else 1.0
+    return few, many
+
+
+def _told(found: Volume, *, lasts: bool) -> Finding:
+    hours = "hour" if found.hours == 1 else f"{found.hours} hours"
+    weeks = ", ".join(f"{count:,}" for count in found.before)
+    why = f"{found.n:,} requests in the last {hours}; the same hours of the weeks before had {weeks}"
+    if not found.way:
+        return _say("none", why, n=found.n)
+    wait = "" if lasts else ": the next hour tells"
+    why = f"{why}: {found.way} than {'a third' if found.way == 'fewer' else 'three times'} of them, p={found.p:.2g}{wait}"
+    middle = found.before[len(found.before) // 2]
+    effect = found.n / middle if middle else None
+    floor = 1 / TIMES if found.way == "fewer" else TIMES
+    return _say(
+        "alert", why, effect=effect, floor=floor, value=found.way, n=found.n, p=found.p, standing="settled" if lasts else "pending"
+    )
+
+
+def _say(
+    severity: Literal["none", "alert"],
+    why: str,
+    *,
+    standing: Literal["settled", "pending", "insufficient"] = "settled",
+    effect: float | None = None,
+    floor: float | None = None,
+    value: str = "",
+    n: int = 0,
+    p: float | None = None,
+) -> Finding:
+    return Finding(
+        monitor=ARRIVE,
+        severity=severity,
+        standing=standing,
+        value=value,
+        effect=effect,
+        floor=floor,
+        n=n,
+        p=p,
+        why=why,
+        failure="stale_data",
+    )
