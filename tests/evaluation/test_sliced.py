@@ -57,14 +57,19 @@ def test_rows_that_come_are_counted_in_the_cells_of_their_slice():
 def test_the_reference_of_slices_is_bounded():
     rng = np.random.default_rng(2)
     n = 60_000
-    rows = pl.DataFrame({"x": rng.normal(size=n), "many": rng.integers(0, 100, n), "rare": rng.integers(0, 3_000, n), "also": rng.integers(0, 50, n)})
+    rows = pl.DataFrame(
+        {"x": rng.normal(size=n), "many": rng.integers(0, 100, n), "rare": rng.integers(0, 3_000, n), "also": rng.integers(0, 50, n)}
+    )
     bins = reference(rows, ["x", "many"], slices={"many": "many", "rare": "rare", "also": "also"})
     of_x = [own.slice for own in bins if own.column == "x" and own.slice]
     assert len(of_x) == sliced.MOST_VALUES
     assert sum(name.startswith("many=") for name in of_x) == sum(name.startswith("also=") for name in of_x) == sliced.VALUES
     assert not any(name.startswith("rare=") for name in of_x), "twenty rows a value tell nothing"
     wide = pl.DataFrame({f"x{number}": rng.normal(size=n) for number in range(100)}).with_columns(part=pl.Series(rng.integers(0, 10, n)))
-    assert sum(bool(own.slice) for own in reference(wide, [f"x{number}" for number in range(100)], slices={"part": "part"})) <= sliced.MOST_PAIRS
+    assert (
+        sum(bool(own.slice) for own in reference(wide, [f"x{number}" for number in range(100)], slices={"part": "part"}))
+        <= sliced.MOST_PAIRS
+    )
 
 
 def test_days_of_the_week_need_eight_whole_days_each():
@@ -77,21 +82,29 @@ def test_days_of_the_week_need_eight_whole_days_each():
 
 
 def watched(**more):
-    bins = reference(frame(np.random.default_rng(4), 3_000).with_columns(label=pl.Series([0.0, 1.0, 1.0] * 1_000)), ["x", "c", "label"], slices={"day": "day"})
+    bins = reference(
+        frame(np.random.default_rng(4), 3_000).with_columns(label=pl.Series([0.0, 1.0, 1.0] * 1_000)),
+        ["x", "c", "label"],
+        slices={"day": "day"},
+    )
     return Watch(model="m", task="binary", label_delay=Span.parse("1d"), slices=("day",), bins=bins, origin=START + 5, **more)
 
 
 def rows_at(rng, times):
     n = len(times)
-    return frame(rng, n).with_columns(
-        request_id=pl.Series([f"r{at}-{number}" for number, at in enumerate(times)]),
-        at=pl.Series(times),
-        version=pl.lit("1.0.0"),
-        latency_us=pl.lit(1_000),
-        value=pl.lit(1.0),
-        score=pl.lit(None, dtype=pl.Float64),
-        key=pl.lit(None, dtype=pl.String),
-    ).drop("__time")
+    return (
+        frame(rng, n)
+        .with_columns(
+            request_id=pl.Series([f"r{at}-{number}" for number, at in enumerate(times)]),
+            at=pl.Series(times),
+            version=pl.lit("1.0.0"),
+            latency_us=pl.lit(1_000),
+            value=pl.lit(1.0),
+            score=pl.lit(None, dtype=pl.Float64),
+            key=pl.lit(None, dtype=pl.String),
+        )
+        .drop("__time")
+    )
 
 
 def test_no_count_spans_two_weeks_or_two_days():

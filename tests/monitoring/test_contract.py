@@ -49,8 +49,12 @@ def test_a_renamed_column_is_an_alert_within_six_minutes_that_names_both(day):
     assert waits.index(("alert", "settled")) <= 5
     told = found["amount"]
     assert (told.failure, told.value) == ("schema_change", "missing")
-    assert told.why.startswith("amount: missing in 13.3% of 240 requests of the last hour, 0% in the week before; unknown field amt in 13.3%")
-    assert {column for column, one in found.items() if one.severity != "none"} == {"amount"}, "one column is one alert, under whatever name it is sent"
+    assert told.why.startswith(
+        "amount: missing in 13.3% of 240 requests of the last hour, 0% in the week before; unknown field amt in 13.3%"
+    )
+    assert {column for column, one in found.items() if one.severity != "none"} == {"amount"}, (
+        "one column is one alert, under whatever name it is sent"
+    )
 
 
 def test_it_is_over_some_minutes_after_the_caller_was_mended(day):

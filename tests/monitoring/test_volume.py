@@ -65,7 +65,9 @@ def test_a_feed_that_stops_by_day_is_found_within_hours(per_day, within):
     end = 28 * 24 + 11
     arrivals = run(rng, per_day, end)
     assert look(arrivals, end - 1).severity == "none"
-    found = next(hour for hour in range(end, end + 24) if look(arrivals, hour).severity == "alert" and look(arrivals, hour).standing == "settled")
+    found = next(
+        hour for hour in range(end, end + 24) if look(arrivals, hour).severity == "alert" and look(arrivals, hour).standing == "settled"
+    )
     assert found - end < within
     said = look(arrivals, found)
     assert (said.failure, said.value) == ("stale_data", "fewer" if per_day == 300 else "silence")
@@ -82,7 +84,7 @@ def test_traffic_that_falls_to_a_fifth_is_found_though_it_is_not_silent():
         said.append(look(arrivals, hour))
     assert [(one.severity, one.standing) for one in said[:2]] == [("alert", "pending"), ("alert", "settled")]
     assert "fewer than a third of them" in said[1].why
-    for hour, minutes in hours(rng, 5_000, 2, first=end + 4):
+    for _, minutes in hours(rng, 5_000, 2, first=end + 4):
         arrivals = arrive(arrivals, minutes)
     assert look(arrivals, end + 5).severity == "none", "it is over once an hour is as ever"
 
@@ -93,9 +95,9 @@ def test_five_times_the_traffic_is_found_and_twice_is_not():
     arrivals = run(rng, 5_000, end)
     for times, severity in ((2.0, "none"), (5.0, "alert")):
         more = arrivals
-        for hour, minutes in hours(rng, 5_000, 2, first=end, times=times):
+        for _, minutes in hours(rng, 5_000, 2, first=end, times=times):
             more = arrive(more, minutes)
-        found = look(more, hour)
+        found = look(more, end + 1)
         assert (found.severity, found.standing) == (severity, "settled")
         assert ("more than three times of them" in found.why) == (severity == "alert")
 
@@ -148,4 +150,3 @@ def test_what_a_challenger_answers_has_arrived_too():
     state = absorb(state, msgspec.structs.replace(batch, traffic=(*batch.traffic, *others)), ())
     assert sum(state.arrivals.counts) == 60, "a shadow is asked nothing new"
     assert rules.assess(make_model(), state, now=START + HOUR).findings[-2].monitor == ARRIVE
-

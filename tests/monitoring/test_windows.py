@@ -65,7 +65,11 @@ def test_rows_that_come_late_by_up_to_three_weeks_give_the_same_trails_in_any_or
     rng = np.random.default_rng(data.draw(st.integers(0, 5)))
     bins = REFERENCE
     sizes = [data.draw(st.sampled_from([30, 120, 400])) for _ in range(6)]
-    parts = [(number, counted(bins, rows(rng, size, shift=0.8 * (number >= 2)), week=START + number * WEEK)) for number, size in enumerate(sizes) for _ in range(2)]
+    parts = [
+        (number, counted(bins, rows(rng, size, shift=0.8 * (number >= 2)), week=START + number * WEEK))
+        for number, size in enumerate(sizes)
+        for _ in range(2)
+    ]
     # from while its week is open until it is the third that has closed
     lags = [data.draw(st.integers(0, 3)) for _ in parts]
 
@@ -83,7 +87,11 @@ def test_rows_that_come_late_by_up_to_three_weeks_give_the_same_trails_in_any_or
 
 
 _RNG = np.random.default_rng(1)
-REFERENCE = reference(rows(_RNG, 8_000).with_columns(__time=pl.Series(START - 60 * DAY + np.arange(8_000) * (60 * DAY // 8_000))), ["x", "z", "part"], slices={"part": "part"})
+REFERENCE = reference(
+    rows(_RNG, 8_000).with_columns(__time=pl.Series(START - 60 * DAY + np.arange(8_000) * (60 * DAY // 8_000))),
+    ["x", "z", "part"],
+    slices={"part": "part"},
+)
 
 
 def test_late_rows_make_the_verdict_of_their_week_anew(bins):
@@ -94,10 +102,14 @@ def test_late_rows_make_the_verdict_of_their_week_anew(bins):
     assert {trail.verdict for trail in state.trails if trail.pace == "slow"} == {"none"}
     # three thousand rows of either week, uploaded in the third: they had drifted
     for number in range(2):
-        state = absorb(state, Batch(until=START + 2 * WEEK + DAY, inputs=counted(bins, rows(rng, 3_000, shift=0.8), week=START + number * WEEK)), bins)
+        state = absorb(
+            state, Batch(until=START + 2 * WEEK + DAY, inputs=counted(bins, rows(rng, 3_000, shift=0.8), week=START + number * WEEK)), bins
+        )
     found = say(INPUTS, state)["x", ""]
     assert (found.severity, found.standing, found.n) == ("alert", "settled", 3_500)
-    assert not [trail for trail in state.trails if trail.pace == "fast" and trail.verdict != "none"], "what is late says nothing of the present"
+    assert not [trail for trail in state.trails if trail.pace == "fast" and trail.verdict != "none"], (
+        "what is late says nothing of the present"
+    )
 
 
 def test_what_comes_more_than_three_weeks_late_is_counted_and_told(bins):
@@ -136,7 +148,9 @@ def test_what_moves_as_a_whole_is_told_once(bins):
     state = fresh()
     for number in range(3):
         state = week_of(state, bins, rows(rng, 8_000, shift=0.6), number)
-    assert [trail.slice for trail in state.trails if trail.column == "x" and trail.verdict == "alert" and trail.slice], "it moved in the slices, too"
+    assert [trail.slice for trail in state.trails if trail.column == "x" and trail.verdict == "alert" and trail.slice], (
+        "it moved in the slices, too"
+    )
     found = say(INPUTS, state)
     assert [key for key, one in found.items() if one.severity != "none"] == [("x", "")]
     assert found["x", "part=1"].why == "x in part=1: as the whole of x, which drifts"
@@ -198,7 +212,10 @@ def daily_run(bins, frame, days, first):
     for day in range(first, first + days):
         begin = START + day * DAY
         mine = frame.filter((pl.col("__time") >= begin) & (pl.col("__time") < begin + DAY))
-        inputs = tuple(msgspec.structs.replace(counts, week=START + first * DAY + (day - first) // 7 * WEEK, day=begin) for counts in bin_frame(bins, mine, model="m"))
+        inputs = tuple(
+            msgspec.structs.replace(counts, week=START + first * DAY + (day - first) // 7 * WEEK, day=begin)
+            for counts in bin_frame(bins, mine, model="m")
+        )
         state = absorb(state, Batch(until=begin + DAY, inputs=inputs), bins)
     return state
 
@@ -237,7 +254,11 @@ def test_a_month_of_twenty_columns_in_ten_slices_is_small():
         return pl.DataFrame(data).with_columns(part=pl.Series(rng.integers(0, 10, n)))
 
     frame = wide(20_000)
-    bins = reference(frame.with_columns(__time=START - 60 * DAY + np.arange(20_000) * (60 * DAY // 20_000)), [f"c{k}" for k in range(20)], slices={"part": "part"})
+    bins = reference(
+        frame.with_columns(__time=START - 60 * DAY + np.arange(20_000) * (60 * DAY // 20_000)),
+        [f"c{k}" for k in range(20)],
+        slices={"part": "part"},
+    )
     assert sum(bool(own.slice) for own in bins) == 200
     state = fresh()
     for number in range(5):
@@ -253,3 +274,64 @@ def test_a_release_begins_all_windows_anew(bins):
     after = released(state, "1.1.0", 0.2, START + WEEK)
     assert (after.slow.windows, after.daily.windows, after.fast, after.fast_labels, after.trails) == ((), (), None, None, ())
     assert rules.next_due(after, START + WEEK) == START + WEEK + DAY
+
+
+AWKWARD = {
+    "null": [None] * 600,
+    "nan": [float("nan")] * 600,
+    "infinite": [float("inf"), float("-inf"), 0.5] * 200,
+    "constant": [7.0] * 600,
+    "number": [float(k % 50) for k in range(600)],
+}
+
+
+@pytest.mark.parametrize("was", AWKWARD)
+@pytest.mark.parametrize("comes", AWKWARD)
+def test_awkward_columns_break_no_monitor_and_are_told_only_where_they_changed(was, comes):
+    stamps = START - 60 * DAY + np.arange(600) * (DAY // 10)
+    before, after = (pl.DataFrame({"x": pl.Series(AWKWARD[name], dtype=pl.Float64)}) for name in (was, comes))
+    bins = reference(before.with_columns(__time=stamps), ["x"])
+    state = fresh()
+    for number in range(3):
+        inputs = tuple(msgspec.structs.replace(one, week=START + number * WEEK) for one in bin_frame(bins, after, model="m"))
+        state = absorb(state, Batch(until=START + (number + 1) * WEEK, inputs=inputs), bins)
+    findings = rules.assess(make_model(), state, now=START + 3 * WEEK).findings
+    assert not [found for found in findings if found.standing == "broken"]
+    # not a number is null
+    same = was == comes or {was, comes} == {"null", "nan"}
+    assert {found.severity for found in findings if found.column == "x"} == ({"none"} if same else {"alert"})
+
+
+def test_labels_of_one_class_and_labels_that_are_all_new_break_nothing():
+    one = reference(pl.DataFrame({"label": ["yes"] * 600}), ["label"])
+    for values, severity in ((["yes"] * 400, "none"), (["no"] * 400, "alert"), ([None] * 400, "alert")):
+        state = fresh()
+        for number in range(2):
+            frame = pl.DataFrame({"label": pl.Series(values, dtype=pl.String)})
+            inputs = tuple(msgspec.structs.replace(own, week=START + number * WEEK) for own in bin_frame(one, frame, model="m"))
+            state = absorb(state, Batch(until=START + (number + 1) * WEEK, inputs=inputs), one)
+        assert say(checks.drift("labels"), state)["label", ""].severity == severity
+
+
+def test_a_window_without_rows_and_a_model_without_a_reference_say_nothing(bins):
+    empty = absorb(fresh(), Batch(until=START + 3 * WEEK), bins)
+    blind = absorb(fresh(), Batch(until=START + WEEK, inputs=counted(bins, rows(np.random.default_rng(15), 300), week=START)), ())
+    for state in (empty, blind):
+        assert state.trails == ()
+        assert say(INPUTS, state)["", ""].standing == "insufficient"
+
+
+def test_a_monitor_that_raises_is_broken_alone(bins, monkeypatch):
+    rng = np.random.default_rng(16)
+    state = fresh()
+    for number in range(2):
+        state = week_of(state, bins, rows(rng, 4_000, shift=0.6), number)
+
+    def fails(*_):
+        raise ZeroDivisionError("no requests")
+
+    for name in ("contract_findings", "volume_findings"):
+        monkeypatch.setattr(rules, name, fails)
+    found = rules.assess(make_model(), state, now=START + 2 * WEEK).findings
+    assert {one.monitor for one in found if one.standing == "broken"} == {rules.CONTRACT, rules.ARRIVE}
+    assert any(one.column == "x" and one.severity == "alert" for one in found), "the others speak as ever"

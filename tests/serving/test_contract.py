@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flyball.clock import Span
 from flyball.errors import BadInput
+from flyball.records.evidence import Cursor, Watch, tallied
 from flyball.records.models import Field, Signature
 from flyball.records.serving import Arm, ModelRoute, RouteTable
 from flyball.serving import wal
+from flyball.serving.evidence import LiveEvidence
 from flyball.serving.forget import _kept
 from flyball.serving.table import RoutesFile, Table
 from flyball.serving.validate import RowReader
@@ -137,6 +140,57 @@ def test_refused_values_are_counted_by_column_and_stand_in_the_log(border: Borde
         [{"year": "refused", "amount": "refused"}],
         [{"year": "refused"}],
     ]
+
+
+def test_how_each_column_broke_its_contract_reaches_the_counts_and_a_callers_names_only_where_a_column_could_have_them(
+    border, tmp_path
+) -> None:
+    routed(border)
+    renamed = {**{name: value for name, value in GOOD.items() if name != "year"}, "yeer": 2020}
+    bodies = [
+        {"row": renamed},
+        {"row": {**GOOD, "year": 1980}},
+        {"row": {**GOOD, "year": "2020"}},
+        {"row": {**GOOD, "year": None}},
+        {"row": {**GOOD, "Ana Silva, 44": 1}},
+    ]
+    for body in bodies:
+        assert border.post("/models/loans/predict", json.dumps(body).encode()).status == 422
+    assert border.post("/models/loans/predict", b"[]").status == 400
+    border.dispatcher.flush()
+    records, _ = wal.read(border.writer.path)
+    told = [one.marks.get("br") for one in records if one.kind == "refused"]
+    assert told[:5] == [["missing year", "unknown yeer"], ["range year"], ["type year"], ["missing year"], ["unknown *"]]
+    watch = Watch(model="loans", task="binary", label_delay=Span(0))
+    until = records[-1].at + 1
+    batch, _ = LiveEvidence(border.writer.path.parents[2]).since(Cursor(until=records[0].at - 1), until, {"loans": watch})
+    expected = {"missing year": 2, "unknown yeer": 1, "range year": 1, "type year": 1, "unknown *": 1, "other *": len(told) - 5}
+    summed: dict[str, int] = {}
+    for one in batch.refusals:
+        summed = tallied(summed, one.breaches)
+    assert summed == {key: count for key, count in expected.items() if count}
+    assert sum(one.refused for one in batch.refusals) == len(told)
+    assert batch.holds
+
+
+def test_what_was_imputed_or_marked_is_counted_once_for_each_row(tmp_path) -> None:
+    writer = wal.Writer(tmp_path / "log", "g0", reserve_bytes=0)
+    row = msgspec.msgpack.encode([[1.0]] * 3)
+    marks = {"cv": [{"age": "marked"}, None, {"age": "marked", "amount": "imputed"}]}
+    frame = {"version": "loans@1.0.0", "rows": 3, "packed_input": row, "packed_output": msgspec.msgpack.encode([[1, 0.5]] * 3)}
+    writer.append(
+        [
+            writer.declare("loans@1.0.0", ["x"]),
+            wal.frame("answer", "a", role="champion", marks=marks, **frame),
+            # a shadow, and who stands in, are asked the same again
+            wal.frame("shadow", "a", role="shadow", marks=marks, **frame),
+            wal.frame("answer", "b", role="champion", marks=marks | {"fb": "champion"}, **frame),
+        ]
+    )
+    writer.close()
+    watch = Watch(model="loans", task="binary", label_delay=Span(0))
+    batch, _ = LiveEvidence(tmp_path).since(Cursor(), 2**60, {"loans": watch})
+    assert [(one.refused, one.breaches) for one in batch.refusals] == [(0, {"marked age": 2, "imputed amount": 1})]
 
 
 def test_the_schema_says_what_is_not_refused(border: Border) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 import numpy as np
 import polars as pl
@@ -53,7 +55,7 @@ def _counted(
     first = FAST_ROWS - before % FAST_ROWS
     cuts = sorted({0, *changes.tolist(), *range(first, len(times), FAST_ROWS), len(times)})
     found: list[InputCounts] = []
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         part = bin_frame(bins, columns[start:end], model=watch.model, slices=[series[start:end] for series in slices])
         week, day = int(weeks[start]), int(days[start])
         found += [msgspec.structs.replace(counts, week=week, day=day) for counts in part] if week or day else part

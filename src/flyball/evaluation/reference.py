@@ -67,9 +67,7 @@ def count_column(bins: Bins, series: pl.Series) -> cells.CellCounts:
     )
 
 
-def bin_frame(
-    bins: Sequence[Bins], frame: pl.DataFrame, *, model: str = "", slices: Sequence[pl.Series] = ()
-) -> tuple[InputCounts, ...]:
+def bin_frame(bins: Sequence[Bins], frame: pl.DataFrame, *, model: str = "", slices: Sequence[pl.Series] = ()) -> tuple[InputCounts, ...]:
     """Counts of every column that has a reference and is in the frame: of the whole, and in each value of `slices` (texts as `day=6`, one a row)."""
     found = [counted(own, frame[own.column], model=model) for own in bins if not own.slice and own.column in frame.columns]
     if slices:

@@ -47,10 +47,10 @@ def parts_of(frame: pl.DataFrame, slices: Mapping[str, str], columns: int) -> li
     for name, column in slices.items():
         if column not in frame.columns or frame.is_empty():
             continue
-        named = texts(frame[column], name)
-        sizes = named.drop_nulls().value_counts(name="n").filter(pl.col("n") >= LEAST).sort(["n", name], descending=[True, False])
-        for value in sorted(sizes[name].to_list()[: min(VALUES, room - len(found))]):
-            found.append(Part(value, name, (named == value).fill_null(value=False).arg_true().to_numpy().astype(np.int64)))
+        named = texts(frame[column], name).alias("value")
+        sizes = named.drop_nulls().value_counts(name="n").filter(pl.col("n") >= LEAST).sort(["n", "value"], descending=[True, False])
+        largest = sorted(sizes["value"].to_list()[: min(VALUES, room - len(found))])
+        found += [Part(value, name, (named == value).fill_null(value=False).arg_true().to_numpy().astype(np.int64)) for value in largest]
     return found
 
 
@@ -64,7 +64,9 @@ class Layout:
             if own.slice:
                 self._place.setdefault(own.slice, len(self._place))
         self._values = tuple(self._place)
-        self._watched = {own.column: frozenset(each.slice for each in bins if each.slice and each.column == own.column) for own in self.wholes}
+        self._watched = {
+            own.column: frozenset(each.slice for each in bins if each.slice and each.column == own.column) for own in self.wholes
+        }
 
     def codes(self, series: pl.Series) -> Codes | None:
         """The number of each row's value (n,), −1 where it is not watched; None where none is."""

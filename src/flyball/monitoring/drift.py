@@ -33,9 +33,7 @@ def watched(monitor: Drift, trails: Iterable[Trail]) -> list[Trail]:
     return [
         trail
         for trail in trails
-        if _OF.get(trail.column, "inputs") == monitor.of
-        and (trail.pace == "day") == daily
-        and (not wanted or trail.column in wanted)
+        if _OF.get(trail.column, "inputs") == monitor.of and (trail.pace == "day") == daily and (not wanted or trail.column in wanted)
     ]
 
 

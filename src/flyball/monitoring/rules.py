@@ -245,6 +245,8 @@ def _condition(condition: Check | AnyOf | Drift, state: MonitorState, now: Insta
 def next_due(state: MonitorState, now: Instant) -> Instant:
     """When a window of inputs closes or a gap is over by time alone; a day from now at the latest."""
     day = now + Span.parse("1d")
-    closing = [max(now, window.started + WEEK) for window in state.slow.open] + [max(now, window.started + DAY) for window in state.daily.open]
+    closing = [max(now, window.started + WEEK) for window in state.slow.open] + [
+        max(now, window.started + DAY) for window in state.daily.open
+    ]
     due = [day, *closing, *([state.gap_at + GAP + 1] if state.gap(now) else [])]
     return min(due)

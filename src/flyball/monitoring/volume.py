@@ -197,9 +197,7 @@ def _told(found: Volume, *, lasts: bool) -> Finding:
     middle = found.before[len(found.before) // 2]
     effect = found.n / middle if middle else None
     floor = 1 / TIMES if found.way == "fewer" else TIMES
-    return _say(
-        "alert", why, effect=effect, floor=floor, value=found.way, n=found.n, p=found.p, standing="settled" if lasts else "pending"
-    )
+    return _say("alert", why, effect=effect, floor=floor, value=found.way, n=found.n, p=found.p, standing="settled" if lasts else "pending")
 
 
 def _say(

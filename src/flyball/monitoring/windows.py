@@ -3,9 +3,10 @@
 A row belongs to the week (or day) of its own time. The newest closed ones are kept, and what comes late is added to its own: their verdicts are
 made anew from what they hold, so the order in which rows came changes nothing. What comes later still is counted, and told.
 """
+
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec

@@ -211,7 +211,9 @@ def _typed(value: Any, field: Field, where: str) -> Value | Problem:
         if not isinstance(value, str):
             return _mistyped(value, field, where)
         if len(value) > LONGEST_TEXT:
-            return Problem(where, f"the text has {len(value):,} characters", f"a text value has {LONGEST_TEXT:,} at most", "shorten it", kind="range")
+            return Problem(
+                where, f"the text has {len(value):,} characters", f"a text value has {LONGEST_TEXT:,} at most", "shorten it", kind="range"
+            )
         if kind == "str":
             return value
         try:
