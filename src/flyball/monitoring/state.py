@@ -86,9 +86,10 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins]) -> MonitorSt
     asked = requests_of(
         (part for part in batch.traffic if part.model == state.model), (part for part in batch.refusals if part.model == state.model)
     )
-    new += asked
     unmatched = batch.unmatched.get(state.model, 0)
-    new += (Slab(start=batch.until // MINUTE, unmatched=unmatched),) if unmatched else ()
+    last = (Slab(start=batch.until // MINUTE, unmatched=unmatched),) if unmatched else ()
+    # in order: each is looked for from the newest backward
+    new = tuple(sorted((*new, *asked, *last), key=lambda slab: slab.start))
     state = msgspec.structs.replace(
         state,
         until=max(state.until, batch.until),
