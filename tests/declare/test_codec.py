@@ -306,3 +306,12 @@ def test_a_snapshot_holds_what_the_file_imports_and_loads_elsewhere(tmp_path: Pa
 def test_the_body_is_canonical_json(make) -> None:
     text = codec.encode(make())
     assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def test_a_window_of_drift_is_declared_and_what_was_declared_before_there_were_any_is_as_ever(make) -> None:
+    plain, daily = make(monitors=[fb.drift()]), make(monitors=[fb.drift(window="1d"), fb.drift("labels", window="7d")])
+    assert '{"$":"Drift","columns":[],"of":"inputs"}' in codec.encode(plain)
+    assert codec.decode(codec.encode(plain)).monitors == (fb.drift(),)
+    assert codec.decode(codec.encode(daily)).monitors == (fb.drift(window="1d"), fb.drift("labels"))
+    assert digests(plain).policy != digests(make(monitors=[fb.drift(window="1d")])).policy
+    assert digests(plain).version == digests(daily).version

@@ -132,6 +132,7 @@ def test_quantities_are_parsed_when_the_object_is_made() -> None:
         (lambda: fb.floats(0.0, 1.0, log=True), "log"),
         (fb.choice, "choice"),
         (lambda: fb.drift("output"), "drift: .*not known"),
+        (lambda: fb.drift(window="3d"), "3d is no window of drift"),
         (lambda: fb.metric("accuracy") >= "high", "accuracy"),
         (lambda: fb.metric("accuracy") >= True, "accuracy"),
         (lambda: fb.metric("") >= 1, "metric"),
