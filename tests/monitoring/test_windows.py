@@ -102,14 +102,24 @@ def test_late_rows_make_the_verdict_of_their_week_anew(bins):
     assert {trail.verdict for trail in state.trails if trail.pace == "slow"} == {"none"}
     # three thousand rows of either week, uploaded in the third: they had drifted
     for number in range(2):
-        state = absorb(
-            state, Batch(until=START + 2 * WEEK + DAY, inputs=counted(bins, rows(rng, 3_000, shift=0.8), week=START + number * WEEK)), bins
-        )
+        part = counted(bins, rows(rng, 3_000, shift=0.8), week=START + number * WEEK)
+        state = absorb(state, Batch(until=START + 2 * WEEK + (number + 1) * DAY, inputs=part), bins)
     found = say(INPUTS, state)["x", ""]
     assert (found.severity, found.standing, found.n) == ("alert", "settled", 3_500)
     assert not [trail for trail in state.trails if trail.pace == "fast" and trail.verdict != "none"], (
         "what is late says nothing of the present"
     )
+
+
+def test_an_upload_in_many_parts_is_judged_once_a_minute(bins):
+    rng = np.random.default_rng(17)
+    state = week_of(fresh(), bins, rows(rng, 500), 0)
+    seen = []
+    for second in range(1, 130):
+        part = counted(bins, rows(rng, 50), week=START)
+        state = absorb(state, Batch(until=START + WEEK + second * 1_000_000, inputs=part), bins)
+        seen.append(next(trail.n for trail in state.trails if trail.column == "x" and trail.test == "nulls" and trail.pace == "slow"))
+    assert (set(seen[:59]), set(seen[59:119]), set(seen[119:])) == ({500}, {500 + 60 * 50}, {500 + 120 * 50})
 
 
 def test_what_comes_more_than_three_weeks_late_is_counted_and_told(bins):

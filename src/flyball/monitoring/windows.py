@@ -31,6 +31,9 @@ FEWEST = 200
 KEPT = 3
 """So many closed weeks, or days, still take what comes late."""
 
+REST = 60_000_000
+"""What comes late is judged once a minute at most: an upload comes in many parts, and three windows are judged anew each time."""
+
 LEAVE = 0.7
 """An effect below this part of its floor, three windows running, ends a verdict."""
 
@@ -69,13 +72,16 @@ class Trail(Record, frozen=True):
 
 class Series(Record, frozen=True):
     """Weeks, or days: `windows` are those that rows may still be added to, ascending, `before` what came of all earlier ones, `pending` one of those
-    that waits for the next to have enough rows. `judged`: what ended by then is in the trails. `late` rows came too late for any window.
+    that waits for the next to have enough rows. `judged`: what ended by then is in the trails, which were made at `made`; `again`: something came late
+    since. `late` rows came too late for any window.
     """
 
     windows: tuple[Window, ...] = ()
     before: tuple[Trail, ...] = ()
     pending: Window | None = None
     judged: Instant = 0
+    made: Instant = 0
+    again: bool = False
     late: int = 0
 
     @property
@@ -167,7 +173,7 @@ def follow_on(
     now = starts[0] + (until - starts[0]) // width * width
     oldest = now - KEPT * width
     windows = {window.started: window for window in series.windows}
-    late, again = 0, False
+    late, again = 0, series.again
     for start in dict.fromkeys(start for start, _ in inputs):
         mine = [counts for own, counts in inputs if own == start]
         if start < oldest:
@@ -178,14 +184,14 @@ def follow_on(
     if late:
         series = msgspec.structs.replace(series, late=series.late + late)
     # what ended by `judged` is in the trails
-    closed = again or any(series.judged < start + width <= now for start in windows)
+    closed = any(series.judged < start + width <= now for start in windows) or (again and until - series.made >= REST)
     order = [windows[start] for start in sorted(windows)]
-    series = msgspec.structs.replace(series, windows=tuple(order), judged=max(series.judged, now))
+    series = msgspec.structs.replace(series, windows=tuple(order), judged=max(series.judged, now), again=again)
     if not closed:
         return series, None
     before, pending = _through(series.before, series.pending, [one for one in order if one.started < oldest], reference, pace, width)
     kept = tuple(one for one in order if one.started >= oldest)
-    series = msgspec.structs.replace(series, windows=kept, before=before, pending=pending)
+    series = msgspec.structs.replace(series, windows=kept, before=before, pending=pending, made=until, again=False)
     trails, _ = _through(before, pending, [one for one in kept if one.started < now], reference, pace, width)
     return series, trails
 
