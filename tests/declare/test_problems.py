@@ -318,7 +318,6 @@ def test_a_broken_rule_of_a_data_set_is_named(make, make_market, changes, expect
     ("changes", "expected"),
     [
         ({"review": pl.col("score") > 0.5}, "review"),
-        ({"objectives": [fb.Objective("error_rate", target="99.9%", window="30d")]}, "objectives"),
         ({"batch": fb.Batch(source="in.csv", to="out.csv", every="1d")}, "batch"),
         ({"gates": [fb.metric("error_rate") <= 0.1]}, "error_rate in gates"),
         ({"rollout": fb.Rollout(guards=[fb.metric("positive_rate") <= fb.champion * 1.2]).shadow("1d")}, "a live test of positive_rate"),

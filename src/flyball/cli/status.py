@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from flyball.cli import common
+from flyball.cli.budgets import tell_budgets
 from flyball.cli.common import HERE, LOOP_FRESH, Env, Json, Project, Quiet
 from flyball.cli.incidents import step
-from flyball.cli.output import Output, ago, dated, number, one_line, roughly
+from flyball.cli.output import Output, ago, dated, number, roughly
+from flyball.cli.served import environments, workers
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Check, Metric
 from flyball.declare.live import label_delay, loss_metric
@@ -37,8 +39,6 @@ from flyball.records.training import RUNS, RunState
 from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
 from flyball.registry.approvals import doubts
 from flyball.registry.states import RELEASABLE
-from flyball.serving.broken import broken
-from flyball.serving.environments import apart, sentence
 
 if TYPE_CHECKING:
     from flyball.declare.model import Model
@@ -130,8 +130,9 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
             if common.may_see(wired, row.model):
                 ref = f"{row.model}@{row.version}"
                 out.line(f"{out.paint('advised', 'bad')}   against {ref} ({lookup.role(state, row) or row.state.value}): {row.deprecated}")
-        failing = _workers(wired, out, state) if up else []
-        strange = _environments(wired, out)
+        spent = tell_budgets(out, wired, state, [each.name for each in lines], now)
+        failing = workers(wired, out, state) if up else []
+        strange = environments(wired, out)
         views = [
             each for each in noted(wired.layout.views).views if each.problem and any(common.may_see(wired, name) for name in each.models)
         ]
@@ -155,7 +156,9 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
             "failed": _waiting(waits, "failed", "run", "why"),
             "rollouts": _waiting(waits, "rollout", "rollout", "why"),
         }
-        out.document(document | {"detector": wired.ports.detector, "up": up, "loop_age_s": None if age is None else round(age / 1e6, 3)})
+        out.document(
+            document | spent | {"detector": wired.ports.detector, "up": up, "loop_age_s": None if age is None else round(age / 1e6, 3)}
+        )
     return 0
 
 
@@ -169,29 +172,6 @@ def _waits(wired: Wired, state: State, lines: list[Line], *, up: bool) -> list[W
         for each in waiting(state, name, up=up, library=wired.ports.library)
     )
     return [each for each in found if each.kind != "unread" or each.model not in said]
-
-
-def _workers(wired: Wired, out: Output, state: State) -> list[dict[str, str]]:
-    """Versions that should answer and whose worker does not start, each with what helps."""
-    found = []
-    for ref, why in broken(wired.layout).items():
-        model, _, version = ref.partition("@")
-        if not common.may_see(wired, model):
-            continue
-        roles = lookup.roles(state, model)
-        # what a rollout brings fails by itself; the champion stays until somebody goes back
-        step = f"flyball rollback {model}" if version == roles.champion and roles.former else f"flyball models show {ref}"
-        out.line(f"{out.paint('worker', 'bad')}    {ref} does not start: {one_line(why)}   → {step}")
-        found.append({"model": model, "version": version, "why": why, "next": step})
-    return found
-
-
-def _environments(wired: Wired, out: Output) -> dict[str, tuple[str, ...]]:
-    """Which versions are served by another environment than they were made with, and what differs."""
-    found = {ref: differs for ref, differs in apart(wired.layout).items() if common.may_see(wired, ref.partition("@")[0])}
-    for ref, differs in found.items():
-        out.line(f"{out.paint('differs', 'unsure')}   {sentence(ref, differs)}")
-    return found
 
 
 def line(wired: Wired, state: State, name: str, now: Instant) -> Line:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from flyball.clock import Instant
+from flyball.data.staleness import with_stale
 from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.data import (
     COLLECTED,
@@ -40,8 +40,11 @@ def committed(projection: Projection, recorded: Recorded) -> None:
     if head is None or (head.version, head.content) != (version.version, version.content):
         projection.delete(ERASURES, erasure_key(version.name, version.content))
     projection.delete(COLLECTED, f"{version.name}/{version.content}")
-    since = before.stale_since if before is not None else 0
-    projection.put(DATASETS, version.name, DatasetRow(head=version, findings=recorded.event.findings, stale_since=since))
+    row = before if before is not None else DatasetRow(head=None)
+    kept = DatasetRow(
+        head=version, findings=recorded.event.findings, stale_since=row.stale_since, stale_from=row.stale_from, stale=row.stale
+    )
+    projection.put(DATASETS, version.name, msgspec.structs.replace(kept, first_at=row.first_at or recorded.at))
     projection.put(DATASET_VERSIONS, f"{version.name}/{version.content}", version)
     projection.put(DATA_COMMITS, f"{version.name}/{version.content}", CommitRow(at=recorded.at, seq=recorded.seq))
 
@@ -57,21 +60,27 @@ def refused(projection: Projection, recorded: Recorded) -> None:
 
 
 def stale(projection: Projection, recorded: Recorded) -> None:
-    """Its newest row is too old from now on."""
-    _aged(projection, recorded, recorded.at)
+    """Its newest row is too old from now on, and has been since its time was over: nobody may have looked for a while."""
+    event = recorded.event
+    assert isinstance(event, DataStale)
+    before = _known(projection, event.name)
+    began = min(max(event.as_of + event.freshness, before.first_at), recorded.at)
+    projection.put(DATASETS, event.name, msgspec.structs.replace(before, stale_since=recorded.at, stale_from=began))
 
 
 def fresh(projection: Projection, recorded: Recorded) -> None:
     """It is not, any more."""
-    _aged(projection, recorded, 0)
-
-
-def _aged(projection: Projection, recorded: Recorded, since: Instant) -> None:
     event = recorded.event
-    assert isinstance(event, DataStale | DataFresh)
-    before = projection.get(DATASETS, event.name)
-    assert before is not None, f"{event.name} was never read"
-    projection.put(DATASETS, event.name, msgspec.structs.replace(before, stale_since=since))
+    assert isinstance(event, DataFresh)
+    before = _known(projection, event.name)
+    over = with_stale(before.stale, before.stale_from, recorded.at) if before.stale_from else before.stale
+    projection.put(DATASETS, event.name, msgspec.structs.replace(before, stale_since=0, stale_from=0, stale=over))
+
+
+def _known(projection: Projection, name: str) -> DatasetRow:
+    before = projection.get(DATASETS, name)
+    assert before is not None, f"{name} was never read"
+    return before
 
 
 def subject_erased(projection: Projection, recorded: Recorded) -> None:

@@ -229,6 +229,10 @@ class Objective:
         named = _metric(metric) if isinstance(metric, str) else metric
         fill(self, {"metric": named, "target": share(target, "target"), "window": span(window, "window", least=1)})
 
+    def __str__(self) -> str:
+        """Write it as it reads: `error_rate, 99.9% over 30d`."""
+        return f"{self.metric}, {100 * self.target:.12g}% over {self.window}"
+
 
 _metric = metric
 

@@ -11,6 +11,7 @@ from flyball.declare.framing import framing_doubts, framing_rules
 from flyball.declare.live import label_delay, live_slices, loss_metric, sent, uncounted, untested
 from flyball.declare.metrics import MEASURED, TRAFFIC, metric_info
 from flyball.declare.model import Model
+from flyball.declare.objectives import objective_rules
 from flyball.declare.policy import ACTIONS, FAILURE_MODES
 from flyball.declare.reads import looked_at
 from flyball.declare.rules_checks import PLANNED_METRICS, check_rules, misspelt, sentences
@@ -54,6 +55,7 @@ def _rules(model: Model) -> Iterator[Found]:
     yield from fit_rules(model)
     yield from check_rules(model)
     yield from suite_rules(model)
+    yield from objective_rules(model)
     yield from _costs(model)
     for mode in FAILURE_MODES:
         for action in getattr(model.playbook, mode) or ():
@@ -172,7 +174,6 @@ def _unbuilt_policy(model: Model) -> Iterator[tuple[str, str, str]]:
     for name, there in (
         ("review", model.review is not None),
         ("batch", bool(model.batch)),
-        ("objectives", bool(model.objectives)),
         ("rollout change_window", bool(model.rollout.change_window)),
         ("playbook route", bool(model.playbook.route)),
     ):

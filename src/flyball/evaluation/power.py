@@ -217,8 +217,8 @@ def of_guard(check: Check, holdout: Holdout | None, cap: float) -> Promotion | N
         return _promotion(check, margin_of(check, bound, value or 0.0), 1.0, differ, measured=measured)
     if new is None or not new.n or cap <= 0:
         return None
-    mine = _losses(new, cap)
-    theirs = _losses(other, cap) if other is not None else np.full(new.n, float(mine.mean()))
+    mine = losses_of(new, cap)
+    theirs = losses_of(other, cap) if other is not None else np.full(new.n, float(mine.mean()))
     margin = margin_of(check, bound, float((theirs if other is not None else mine).mean()) * cap)
     return _promotion(check, margin, cap, float(np.mean((mine - theirs) ** 2)), measured=other is not None)
 
@@ -230,7 +230,8 @@ def _promotion(check: Check, margin: float, cap: float, differ: float, *, measur
     return Promotion(check, margin, labels_to_promote(max(differ, 1e-4), margin / cap), basis)
 
 
-def _losses(found: Answers, cap: float) -> Floats:
+def losses_of(found: Answers, cap: float) -> Floats:
+    """The loss of each row in [0, 1], as live rows are counted: 0/1 for classes, else the absolute error over `cap`, clipped."""
     if found.task in CLASSES:
         return 1 - found.correct
     with np.errstate(invalid="ignore"):
@@ -245,7 +246,7 @@ def discoveries(checks: Sequence[Check], holdout: Holdout, *, bound: float, cap:
     new = holdout.new
     if new is None or not new.n or cap <= 0 or not 0 < bound <= 1 or holdout.task == "ranking":
         return ()
-    losses = _losses(new, cap)
+    losses = losses_of(new, cap)
     classes = holdout.task in CLASSES
     before = power.errors(float(losses.mean())) if classes else power.levels(losses)
     value, unsure = (1 - before.mean, 1 - bound) if classes else (before.mean * cap, bound * cap)

@@ -15,6 +15,7 @@ from flyball.declare.policy import Retrain
 from flyball.incidents import rules as incidents
 from flyball.ledger.bounds import clipped
 from flyball.loop.besides import besides_counts
+from flyball.loop.budgets import budgets_of
 from flyball.loop.carrying import ask_for_verdicts
 from flyball.loop.commands import active_run
 from flyball.loop.findings import Report, decide_report, incidents_of
@@ -37,6 +38,8 @@ from flyball.loop.releasing import release_newest
 from flyball.loop.retraining import ask_for_training, judge_again, judge_anew, past_of, train_if_due
 from flyball.loop.watch import loss_cap
 from flyball.monitoring import rules as monitoring
+from flyball.monitoring.objectives import next_due as budget_due
+from flyball.monitoring.objectives import objective_findings
 from flyball.records.base import State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.rollouts import RolloutState
@@ -51,7 +54,8 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     declared = ports.ledger.state().get(DECLARATIONS, name)
     assert declared is not None, f"{name} is advanced but not declared"
     model = ports.library.model(declared.body)
-    besides = besides_counts(ports.ledger.state(), model, now)
+    budgets = budgets_of(ports.ledger.state(), model, kept.monitor(name), now)
+    besides = [*besides_counts(ports.ledger.state(), model, now), *objective_findings(model.objectives, budgets)]
     assessment = monitoring.assess(model, kept.monitor(name), now=now, detector=ports.detector, besides=besides)
     report(ports, model, assessment)
     withdraw(ports, model)
@@ -124,7 +128,7 @@ def move_rollout(ports: Ports, model: Model, kept: Memories) -> None:
         evidence=kept.evidence(active.rollout),
         workers_ready=ready,
         why_not_ready=why,
-        frozen_by=frozen_by(state, model, kept, ports.clock.now()),
+        frozen_by=frozen_by(state, model, kept, ports.clock.now(), version=active.version, by=active.by),
         loss_cap=loss_cap(ports.library, state, active),
     )
     decide = partial(decide_move, model=model, folds=FOLDS, signatures=ports.library.signature, new_id=ports.clock.new_id)
@@ -143,6 +147,8 @@ def _next(ports: Ports, model: Model, kept: Memories, now: Instant) -> Instant:
     state = ports.ledger.state()
     row = state.get(MODELS, model.name) or ModelRow(model=model.name)
     due = [now + IDLE, monitoring.next_due(kept.monitor(model.name), now), *stale_due(state, model, now)]
+    budget = budget_due(budgets_of(state, model, kept.monitor(model.name), now), now)
+    due += [budget] if budget is not None else []
     run = active_run(state, model.name)
     if run is not None:
         # a run is started by the look after the one that wanted it, and ends when nobody renews its lease

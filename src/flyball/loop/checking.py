@@ -178,10 +178,12 @@ class _Reading(NamedTuple):
 
 
 def _power(compiled: Compiled, model: Model, known: Mapping[str, Known], tallied: Mapping[str, Tally], *, read: _Reading | None) -> Told:
-    from flyball.loop.power import Known, tell
+    from flyball.loop.power import Known, Told, tell
+    from flyball.loop.promises import promise
 
-    place = f"{compiled.file}:{compiled.line}"
-    return tell(model, known.get(compiled.model, Known()), tallied if read else {}, place=place)
+    place, what = f"{compiled.file}:{compiled.line}", known.get(compiled.model, Known())
+    parts = [each(model, what, tallied if read else {}, place=place) for each in (tell, promise)]
+    return Told(tuple(line for part in parts for line in part.lines), tuple(doubt for part in parts for doubt in part.doubts))
 
 
 def _model(compiled: Compiled, model: Model, before: Applied | None, found: Contract, power: Told) -> ModelReport:

@@ -30,10 +30,12 @@ from flyball.loop.ports import Ports
 from flyball.loop.tally import DAY, Rate, Tally
 from flyball.monitoring.slabs import within
 from flyball.monitoring.state import PAGE_DAYS, MonitorState
+from flyball.monitoring.windows import FAST_ROWS
 from flyball.records.data import DATASETS, DatasetVersion
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.training import RunResult
 from flyball.records.versions import MODELS, VERSIONS, VersionState
+from flyball.stats.drift import fast_enough
 from flyball.stats.edetector import threshold
 from flyball.training.rows import GROUP
 
@@ -47,12 +49,16 @@ _TELLING = 200
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a model beside its declaration: its last version's result with the hold-out's rows, and its traffic."""
+    """What is known of a model beside its declaration: its last version's result with the hold-out's rows, and its traffic.
+
+    `fast`: columns whose drift is looked for in windows of 1,000 rows, and all that have a reference.
+    """
 
     version: str = ""
     result: RunResult | None = None
     frame: pl.DataFrame | None = None
     rate: Rate | None = None
+    fast: tuple[int, int] = (0, 0)
 
 
 class Line(NamedTuple):
@@ -93,7 +99,15 @@ def known_of(ports: Ports, blobs: _Bytes, name: str) -> Known:
         own = ports.library.model(declared.body).data.name if declared is not None else ""
         head = _head(ports, own)
         rate = _of_rows(head.rows, head.first, head.last, own, asked=recent) if head is not None else None
-    return Known(version.version, result, frame, rate)
+    return Known(version.version, result, frame, rate, _fast(ports, result))
+
+
+def _fast(ports: Ports, result: RunResult) -> tuple[int, int]:
+    try:
+        bins = ports.library.bins(result.reference)
+    except (NotFound, Corrupt, Unavailable):
+        return 0, 0
+    return sum(fast_enough(one, FAST_ROWS) for one in bins), len(bins)
 
 
 def _head(ports: Ports, data: str) -> DatasetVersion | None:
@@ -125,7 +139,7 @@ def tell(model: Model, known: Known, counted: Mapping[str, Tally] = MappingProxy
     paired = [(at, check) for at, check in gates if power.is_paired(check, model.task)]
     guards = [guard for guard in full.rollout.guards if guard.metric.name == loss_metric(model.task) and not untested(guard, model.task)]
     guards = [guard for guard in guards if isinstance(guard.bound, Reference)] if full.rollout.steps else []
-    holdout = _holdout(model, known)
+    holdout = holdout_of(model, known)
     rate = known.rate or (tally.rate() if tally is not None else None)
     lines: list[Line] = []
     doubts: list[Problem] = []
@@ -155,7 +169,8 @@ def _checks(gate: object) -> Iterable[Check]:
     return [part for part in parts if isinstance(part, Check)]
 
 
-def _holdout(model: Model, known: Known) -> Holdout | None:
+def holdout_of(model: Model, known: Known) -> Holdout | None:
+    """The rows that judged the last version, as they answer what is declared now; None where they do not."""
     frame, result = known.frame, known.result
     if frame is None or result is None or result.signature.task != model.task or not {"y", "value"} <= {*frame.columns}:
         return None

@@ -50,7 +50,7 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
     run = state.get(RUNS, version.run) if version else None
     if version is None or run is None or busy or not run.release:
         return
-    if frozen_by(state, model, kept, ports.clock.now()):
+    if frozen_by(state, model, kept, ports.clock.now(), version=version.version):
         return
     never = unreleasable(state, version, ports.library.signature)
     if said := f"{never.what}: {never.why}" if never is not None else compared_otherwise(ports, state, model, version):
@@ -102,6 +102,10 @@ def about_to_release(ports: Ports, state: State, model: Model, kept: Memories, n
     made = state.get(RUNS, newest.run) if newest else None
     if newest is None or made is None or not made.release or newest.version == row.champion:
         return False
-    if model.autonomy.release != "act" or frozen_by(state, model, kept, now) or compared_otherwise(ports, state, model, newest):
+    if (
+        model.autonomy.release != "act"
+        or frozen_by(state, model, kept, now, version=newest.version)
+        or compared_otherwise(ports, state, model, newest)
+    ):
         return False
     return unreleasable(state, newest, ports.library.signature) is None

@@ -202,10 +202,19 @@ class DataFresh(Event, frozen=True, tag="data.fresh"):
     freshness: Span
 
 
+class StaleTime(Record, frozen=True):
+    """So many µs, `stale`, of [start, end) in which the newest row of a data set was too old."""
+
+    start: Instant
+    end: Instant
+    stale: int
+
+
 class DatasetRow(Record, frozen=True):
     """The head of a data set: its newest good version, and what is wrong with its source, if anything.
 
-    `stale_since` is when its newest row was found to be too old (0: it is not). `findings` are what the newest look came to: warnings of the version in use, or all that is wrong with what was refused.
+    `stale_since` is when its newest row was found to be too old (0: it is not), `stale_from` when it became so; `stale` the times that are over: one by
+    one for three days, then by day, for a hundred days. `first_at` is when the first version was committed. `findings` are what the newest look came to: warnings of the version in use, or all that is wrong with what was refused.
     """
 
     head: DatasetVersion | None
@@ -213,6 +222,9 @@ class DatasetRow(Record, frozen=True):
     violations: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     stale_since: Instant = 0
+    stale_from: Instant = 0
+    stale: tuple[StaleTime, ...] = ()
+    first_at: Instant = 0
 
 
 class ErasureRow(Record, frozen=True):

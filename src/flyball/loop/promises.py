@@ -1,0 +1,199 @@
+"""What `flyball check` promises of time: how soon what goes wrong is found at the traffic there is, and how often a page comes of nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from flyball.clock import Span
+from flyball.declare.checks import Drift
+from flyball.declare.live import label_delay, loss_metric
+from flyball.declare.model import Model
+from flyball.declare.objectives import kind_of
+from flyball.declare.policy import Objective
+from flyball.errors import Problem
+from flyball.evaluation.comparison import number
+from flyball.evaluation.detection import Detection, detections
+from flyball.loop.power import Known, Line, Told, holdout_of
+from flyball.loop.tally import DAY, Rate, Tally
+from flyball.monitoring.state import PAGE_DAYS
+from flyball.monitoring.windows import FAST_ROWS, WEEK
+from flyball.monitoring.windows import FEWEST as FEWEST_ROWS
+from flyball.records.base import Record
+from flyball.stats import burn
+from flyball.stats.edetector import threshold
+from flyball.stats.pages import Paging, false_pages
+
+SOON = Span.parse("48h")
+"""A rise of the loss by five points is to be found so soon after its labels are there."""
+
+TELLING = 0.05
+
+WINDOWS = 2
+"""A shift by half a standard deviation is found in so many windows (docs/statistics.md §2)."""
+
+
+class FalsePages(Record, frozen=True):
+    """Pages a year, at most, of a model with which nothing is wrong: of the detector of loss, and of its objectives at half their budgets.
+
+    `checks`: declared checks, which fire whenever they are evidently missed: nothing bounds how often that is.
+    """
+
+    model: str
+    detector: float
+    objectives: float
+    checks: int
+
+    @property
+    def total(self) -> float:
+        """Of everything that is bounded."""
+        return self.detector + self.objectives
+
+
+def false_pages_of(model: Model, *, labels: float | None, requests: float | None, detector: bool = True) -> FalsePages:
+    """The false pages of one model. `labels`, `requests`: a day; None where that is not known, and then the detector's is what it is at most."""
+    watched = detector and bool(loss_metric(model.task))
+    rate = 1.0 if labels is None else false_pages([Paging(labels, PAGE_DAYS)])
+    found = 0.0
+    for objective in model.objectives:
+        per_day = labels if kind_of(objective) == "rows" else requests
+        if kind_of(objective) in ("rows", "requests", "slow") and per_day:
+            found += burn.false_pages(per_day / 24, 1 - objective.target)
+    checks = sum(not isinstance(monitor, Drift) for monitor in model.monitors)
+    return FalsePages(model=model.name, detector=rate if watched else 0.0, objectives=found, checks=checks)
+
+
+def promise(model: Model, known: Known, counted: Mapping[str, Tally] = MappingProxyType({}), *, place: str = "") -> Told:
+    """The lines on time and on false pages, and a doubt where a rise of five points takes longer than two days of labels."""
+    tally = counted.get(model.data.name)
+    rate = known.rate or (tally.rate() if tally is not None else None)
+    found = _found(model, known, rate)
+    lines = [_detection_line(model, found, rate)] if found and rate is not None else []
+    doubts = _late(model, found, rate, place) if rate is not None else []
+    if rate is not None and rate.per_day > 0:
+        lines += _drift_lines(model, known, rate)
+        lines += [_objective_line(one, rate) for one in model.objectives if kind_of(one) in ("rows", "requests", "slow")]
+    pages = false_pages_of(model, labels=rate.per_day if rate is not None else None, requests=rate.per_day if rate is not None else None)
+    return Told((*lines, _pages_line(pages)), tuple(doubts))
+
+
+def _found(model: Model, known: Known, rate: Rate | None) -> tuple[Detection, ...]:
+    holdout = holdout_of(model, known)
+    if holdout is None or known.result is None or rate is None or rate.per_day <= 0:
+        return ()
+    a = threshold(rate.per_day, PAGE_DAYS)
+    return detections(holdout, bound=known.result.loss_bound, cap=known.result.loss_cap, threshold=a)
+
+
+def _detection_line(model: Model, found: tuple[Detection, ...], rate: Rate) -> Line:
+    classes = loss_metric(model.task) == "accuracy"
+    what = "the error rate" if classes else "the loss (a share of its cap)"
+    points = ", ".join(f"{100 * one.points:g}" for one in found)
+    labels = ", ".join(_labels(one.labels[0]) for one in found)
+    took = ", ".join(_days(one.labels[0], rate) for one in found)
+    delay = label_delay(model)
+    later = f", after a label delay of {delay.brief}" if delay else ""
+    text = f"a rise of {what} by {points} points is found after about {labels} labels: {took} at {number(rate.per_day)} {rate.of}{later}"
+    rises = [
+        {
+            "points": round(100 * one.points, 6),
+            "labels": _finite(one.labels[0]),
+            "labels_p90": _finite(one.labels[1]),
+            "days": _finite(one.labels[0] / rate.per_day),
+            "days_p90": _finite(one.labels[1] / rate.per_day),
+        }
+        for one in found
+    ]
+    return Line(text, {"kind": "time_to_detection", "rises": rises, "label_delay_s": int(delay) / 1e6} | _rate(rate))
+
+
+def _late(model: Model, found: tuple[Detection, ...], rate: Rate, place: str) -> list[Problem]:
+    one = next((each for each in found if each.points == TELLING), None)
+    if one is None or one.labels[0] * DAY / rate.per_day <= SOON:
+        return []
+    took = _days(one.labels[0], rate)
+    needed = one.labels[0] * DAY / SOON
+    fix = "a longer hold-out narrows its bound"
+    if math.isfinite(needed):
+        fix = f"about {number(needed)} labels a day would do; {fix}"
+    return [
+        Problem(
+            f'{place}  Model "{model.name}"'.strip(),
+            "a rise of the loss by 5 points is not found within two days of its labels",
+            f"it takes about {_labels(one.labels[0])} labels: {took} at {number(rate.per_day)} {rate.of}",
+            fix,
+            "/monitors",
+        )
+    ]
+
+
+def _drift_lines(model: Model, known: Known, rate: Rate) -> Iterator[Line]:
+    if not any(isinstance(monitor, Drift) for monitor in model.monitors):
+        return
+    weeks = max(1, math.ceil(FEWEST_ROWS / (rate.per_day * WEEK / DAY)))
+    slow, fast = WINDOWS * weeks * WEEK, WINDOWS * FAST_ROWS * DAY / rate.per_day
+    fast = min(fast, float(slow))
+    quick, columns = known.fast
+    told = f"{quick} of {columns} columns, which do not swing at that scale, after 2,000 rows: {_brief(fast)}; the others" if quick else ""
+    unknown = f"columns that do not swing at the scale of 1,000 rows after 2,000: {_brief(fast)}; the others"
+    who = told or ("" if columns else unknown)
+    text = f"a shift of half a standard deviation is found in {who} after two windows of {Span(weeks * WEEK).brief}: {_brief(slow)}"
+    document = {"kind": "time_to_drift", "fast_columns": quick, "columns": columns, "days": slow / DAY, "days_fast": round(fast / DAY, 3)}
+    yield Line(text.replace("found in  after", "found after"), document | _rate(rate))
+
+
+def _objective_line(objective: Objective, rate: Rate) -> Line:
+    """When an outage pages, and how often nothing does."""
+    budget, per_hour = 1 - objective.target, rate.per_day / 24
+    took, wrong = burn.minutes_to_page(1.0, per_hour, budget), burn.false_pages(per_hour, budget)
+    document = {"kind": "objective", "objective": str(objective), "minutes_to_page": _finite(took), "false_pages": _rounded(wrong)}
+    if not any(burn.reachable(pace, budget) for pace in burn.PAGES):
+        most = f"its budget of {number(100 * budget)}% burns at most {number(1 / budget)}× as fast as allowed, and {burn.PAGES[-1].times:g}× pages"
+        return Line(f'objective "{objective}" never pages, and is a ticket at most: {most}', document | _rate(rate))
+    if not math.isfinite(took):
+        few = f"fewer than {burn.FEWEST} come in {Span(burn.PAGES[-1].long * 60_000_000).brief} at {number(rate.per_day)} {rate.of}"
+        return Line(f'objective "{objective}" never pages: {few}', document | _rate(rate))
+    text = f'objective "{objective}": an outage pages after {_brief(took * 60_000_000)} at {number(rate.per_day)} {rate.of}'
+    return Line(text, document | _rate(rate))
+
+
+def _pages_line(pages: FalsePages) -> Line:
+    return Line(
+        f"expected false pages: ≤ {number(_rounded(pages.total))} a year{besides(pages.checks)}",
+        {"kind": "false_pages", "a_year": _rounded(pages.total), "detector": pages.detector, "objectives": _rounded(pages.objectives)}
+        | {"checks": pages.checks},
+    )
+
+
+def besides(checks: int) -> str:
+    """That declared checks come on top, where there are any."""
+    if not checks:
+        return ""
+    return f", besides {checks} declared check{'s' if checks > 1 else ''}: {'each fires' if checks > 1 else 'it fires'} whenever it is evidently missed"
+
+
+def _rounded(a_year: float) -> float:
+    """Up, to the hundredth: it is a bound."""
+    return math.ceil(round(a_year * 100, 9)) / 100
+
+
+def _labels(labels: float) -> str:
+    return f"{labels:,.0f}" if math.isfinite(labels) else "∞"
+
+
+def _days(labels: float, rate: Rate) -> str:
+    return _brief(labels * DAY / rate.per_day) if math.isfinite(labels) else "never"
+
+
+def _brief(micros: float) -> str:
+    return Span(min(round(micros), 2**53 - 1)).brief
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 3) if math.isfinite(value) else None
+
+
+def _rate(rate: Rate) -> dict[str, Any]:
+    return {"per_day": round(rate.per_day, 3), "traffic": rate.of}
