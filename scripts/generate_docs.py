@@ -20,6 +20,7 @@ from flyball.loop.authority import TABLE
 from flyball.records.base import Event, Record
 from flyball.records.identity import Role
 from flyball.records.vocabulary import KINDS
+from flyball.serving.gauges import METRICS as EXPORTED
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -44,6 +45,19 @@ is bounded (0 to 1) may be tested live in a rollout where [rollouts.md](rollouts
 
 _PLANNED = """
 Known by name and computed by nothing yet, so that a check on them is insufficient and `flyball check` says so: """
+
+
+_EXPORTED = """# What `/metrics` tells
+
+Every metric of `GET /metrics` ([http.md](http.md#metrics)), for Prometheus. `scripts/generate_docs.py` writes this page from `src/flyball/serving/gauges.py`.
+
+What is the *gateway's* is summed over all of them, and at most a second old. What is the *loop's* is written by the control plane every five seconds, at
+most 200 lines a model, of alerts, incidents and columns those that stand worst; while the loop is dead they stay as they were, and
+`flyball_loop_age_seconds`, which gateways measure, grows. Moments are seconds since 1970: `time() - …` is an age. A model that is not declared any more
+is told no more.
+
+[`dashboards/flyball.json`](../dashboards/flyball.json) is a Grafana dashboard of them: import it, and choose the Prometheus data source.
+"""
 
 
 def events_page() -> str:
@@ -163,7 +177,16 @@ def access_page() -> str:
     return text
 
 
-PAGES = {"events.md": events_page, "metrics.md": metrics_page, "access.md": access_page}
+def exported_page() -> str:
+    """docs/metrics-out.md."""
+    lines = [_EXPORTED, "| metric | type | labels | says | from |", "|---|---|---|---|---|"]
+    for name, told in EXPORTED.items():
+        labels = " ".join(f"`{label}`" for label in told.labels) or "–"
+        lines.append(f"| `{name}` | {told.kind} | {labels} | {told.says} | {told.of} |")
+    return "\n".join([*lines, ""])
+
+
+PAGES = {"metrics-out.md": exported_page, "events.md": events_page, "metrics.md": metrics_page, "access.md": access_page}
 
 
 if __name__ == "__main__":

@@ -72,12 +72,13 @@ def test_a_sound_project_is_described(project) -> None:
     assert model.counts == {"gates": 1, "guards": 1, "monitors": 1, "steps": 2}
     assert model.request == {"day": "int"}
     assert model.changed == ("new",)
-    head, request, total = to_lines(checked)
+    head, request, pages, total = to_lines(checked)
     assert head == (
         "loop.py   one   1 gate, 1 guard, 1 monitor, 2 steps   "
         f"version {model.version_digest[7:15]} (new)  policy {model.policy_digest[7:15]} (new)"
     )
     assert request == "  a request      day int"
+    assert pages == "  power          expected false pages: ≤ 1 a year"
     assert total == "1 model, 0 problems, 0 warnings"
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from flyball.clock import Instant
 from flyball.loop.waiting import Waiting
+from flyball.monitoring.objectives import Budget
 from flyball.records.alerts import AlertRow
 from flyball.records.base import Record
 from flyball.records.data import DatasetVersion, Finding
@@ -147,12 +148,13 @@ class DataRow(Record, frozen=True):
 
 
 class Monitors(Record, frozen=True):
-    """What a model's monitors say. `incidents` are those that are not closed."""
+    """What a model's monitors say. `incidents` are those that are not closed, `budgets` the error budgets of its objectives."""
 
     model: str
     version: str
     alerts: tuple[AlertRow, ...]
     incidents: tuple[str, ...]
+    budgets: tuple[Budget, ...] = ()
 
 
 class EventAnswer(Record, frozen=True):

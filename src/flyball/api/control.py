@@ -22,6 +22,7 @@ from flyball.errors import Corrupt, FlyballError, Unavailable
 from flyball.governance.authority import actor_of
 from flyball.loop.compiling import Compilation
 from flyball.loop.declaring import Watcher, apply
+from flyball.loop.gauges import GaugesFile
 from flyball.loop.local import login_name
 from flyball.loop.sealing import Sealing
 from flyball.loop.tick import LOST, reconcile_routes, tick
@@ -41,6 +42,7 @@ class Control:
         self._sealing = Sealing(wired.layout.log, wired.blobs, wired.subjects().forgetting)
         self._checkpointing = wired.checkpointing()
         self._verifying = wired.verifying()
+        self._gauges = GaugesFile(wired.layout.gauges)
         self._compiled: Compilation | None = None
         self._voice = Voice(wired.ports.ledger, wired.layout.told)
         self._stopping = False
@@ -122,6 +124,7 @@ class Control:
         # one model's own trouble lets no segment lie, and leaves nothing unsigned
         self._seal()
         self._verify(now)
+        self._gauge(now)
         self._checkpoint(now)
         if failed is not None:
             raise failed
@@ -143,6 +146,15 @@ class Control:
                 raise
             # what is served does not wait for it
             self._say(f"served features are not verified: {error}")
+
+    def _gauge(self, now: Instant) -> None:
+        try:
+            self._gauges.step(self._wired.ports, now)
+        except (FlyballError, OSError) as error:
+            if isinstance(error, FlyballError) and error.code in LOST:
+                raise
+            # who scrapes sees the last that was written, and how old the loop's pass is
+            self._say(f"metrics are not written: {error}")
 
     def _seal(self) -> None:
         try:

@@ -16,6 +16,7 @@ from flyball.errors import BadInput, Corrupt, NotFound
 from flyball.ledger import checkpoints
 from flyball.ledger.projection import Snapshot
 from flyball.loop import lookup, online, tracing
+from flyball.loop.budgets import budgets_of
 from flyball.loop.findings import alerts_of, incidents_of
 from flyball.loop.lineage import Project
 from flyball.loop.memory import load
@@ -257,7 +258,10 @@ def monitors(asked: Asked) -> Answer:
     alerts = tuple(row for _, row in sorted(alerts_of(state, name).items()))
     open_ = tuple(row.incident for row in incidents_of(state, name) if row.state != IncidentState.CLOSED)
     watched = load(asked.ports.memory).monitor(name)
-    return Answer(answers.Monitors(model=name, version=watched.version, alerts=alerts, incidents=open_))
+    # what cannot be read has no objectives that anybody knows of
+    model, _ = lookup.readable(asked.ports.library, lookup.declaration(state, name))
+    budgets = budgets_of(state, model, watched, asked.ports.clock.now()) if model is not None else ()
+    return Answer(answers.Monitors(model=name, version=watched.version, alerts=alerts, incidents=open_, budgets=budgets))
 
 
 def incidents(asked: Asked) -> Answer:

@@ -24,7 +24,7 @@ class Detection(NamedTuple):
     labels: tuple[float, float]
 
 
-def detections(holdout: Holdout, *, bound: float, cap: float, threshold: float) -> tuple[Detection, ...]:
+def detections(holdout: Holdout, *, bound: float, cap: float, threshold: float, rises: tuple[float, ...] = POINTS) -> tuple[Detection, ...]:
     """Of each rise, when the detector with m₀ = `bound` and A = `threshold` finds it. Empty without rows, and for rankings, whose loss nobody watches."""
     new = holdout.new
     if new is None or not new.n or cap <= 0 or not 0 < bound <= 1 or holdout.task == "ranking":
@@ -32,7 +32,7 @@ def detections(holdout: Holdout, *, bound: float, cap: float, threshold: float) 
     losses = losses_of(new, cap)
     before = power.errors(float(losses.mean())) if holdout.task in CLASSES else power.levels(losses)
     found = []
-    for points in POINTS:
+    for points in rises:
         if before.mean + points < 1:
             after = power.risen(before, points)
             found.append(Detection(points, power.labels_to_find(before, after, bound=bound, threshold=threshold)))

@@ -15,7 +15,7 @@ from flyball.declare.objectives import kind_of
 from flyball.declare.policy import Objective
 from flyball.errors import Problem
 from flyball.evaluation.comparison import number
-from flyball.evaluation.detection import Detection, detections
+from flyball.evaluation.detection import POINTS, Detection, detections
 from flyball.loop.power import Known, Line, Told, holdout_of
 from flyball.loop.tally import DAY, Rate, Tally
 from flyball.monitoring.state import PAGE_DAYS
@@ -30,6 +30,8 @@ SOON = Span.parse("48h")
 """A rise of the loss by five points is to be found so soon after its labels are there."""
 
 TELLING = 0.05
+
+_TRIES = 6
 
 WINDOWS = 2
 """A shift by half a standard deviation is found in so many windows (docs/statistics.md §2)."""
@@ -71,7 +73,7 @@ def promise(model: Model, known: Known, counted: Mapping[str, Tally] = MappingPr
     rate = known.rate or (tally.rate() if tally is not None else None)
     found = _found(model, known, rate)
     lines = [_detection_line(model, found, rate)] if found and rate is not None else []
-    doubts = _late(model, found, rate, place) if rate is not None else []
+    doubts = _late(model, known, found, rate, place) if rate is not None else []
     if rate is not None and rate.per_day > 0:
         lines += _drift_lines(model, known, rate)
         lines += [_objective_line(one, rate) for one in model.objectives if kind_of(one) in ("rows", "requests", "slow")]
@@ -79,12 +81,12 @@ def promise(model: Model, known: Known, counted: Mapping[str, Tally] = MappingPr
     return Told((*lines, _pages_line(pages)), tuple(doubts))
 
 
-def _found(model: Model, known: Known, rate: Rate | None) -> tuple[Detection, ...]:
+def _found(model: Model, known: Known, rate: Rate | None, rises: tuple[float, ...] = POINTS) -> tuple[Detection, ...]:
     holdout = holdout_of(model, known)
     if holdout is None or known.result is None or rate is None or rate.per_day <= 0:
         return ()
     a = threshold(rate.per_day, PAGE_DAYS)
-    return detections(holdout, bound=known.result.loss_bound, cap=known.result.loss_cap, threshold=a)
+    return detections(holdout, bound=known.result.loss_bound, cap=known.result.loss_cap, threshold=a, rises=rises)
 
 
 def _detection_line(model: Model, found: tuple[Detection, ...], rate: Rate) -> Line:
@@ -109,24 +111,36 @@ def _detection_line(model: Model, found: tuple[Detection, ...], rate: Rate) -> L
     return Line(text, {"kind": "time_to_detection", "rises": rises, "label_delay_s": int(delay) / 1e6} | _rate(rate))
 
 
-def _late(model: Model, found: tuple[Detection, ...], rate: Rate, place: str) -> list[Problem]:
+def _late(model: Model, known: Known, found: tuple[Detection, ...], rate: Rate, place: str) -> list[Problem]:
     one = next((each for each in found if each.points == TELLING), None)
     if one is None or one.labels[0] * DAY / rate.per_day <= SOON:
         return []
-    took = _days(one.labels[0], rate)
-    needed = one.labels[0] * DAY / SOON
-    fix = "a longer hold-out narrows its bound"
-    if math.isfinite(needed):
-        fix = f"about {number(needed)} labels a day would do; {fix}"
+    fix, enough = "a longer hold-out narrows its bound", _enough(model, known, one.labels[0], rate)
+    if enough is not None:
+        fix = f"about {number(enough)} labels a day would do; {fix}"
     return [
         Problem(
             f'{place}  Model "{model.name}"'.strip(),
             "a rise of the loss by 5 points is not found within two days of its labels",
-            f"it takes about {_labels(one.labels[0])} labels: {took} at {number(rate.per_day)} {rate.of}",
+            f"it takes about {_labels(one.labels[0])} labels: {_days(one.labels[0], rate)} at {number(rate.per_day)} {rate.of}",
             fix,
             "/monitors",
         )
     ]
+
+
+def _enough(model: Model, known: Known, labels: float, rate: Rate) -> float | None:
+    """The labels a day with which it is found in time: A grows with them, so more of them are needed than the present ones' number says."""
+    for _ in range(_TRIES):
+        if not math.isfinite(labels):
+            return None
+        wanted = labels * DAY / SOON
+        if wanted <= rate.per_day:
+            break
+        # what is simulated is off by a tenth
+        rate = rate._replace(per_day=1.1 * wanted)
+        labels = _found(model, known, rate, (TELLING,))[0].labels[0]
+    return rate.per_day
 
 
 def _drift_lines(model: Model, known: Known, rate: Rate) -> Iterator[Line]:

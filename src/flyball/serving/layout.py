@@ -135,6 +135,11 @@ class Layout:
         """A gateway's own counts, copied each second."""
         return self.run / "metrics" / f"{gateway}.json"
 
+    @property
+    def gauges(self) -> Path:
+        """What the monitors know, as Prometheus text: written by the control plane, appended by gateways to their own."""
+        return self.run / "metrics" / "monitors.prom"
+
     def ready(self, worker: str) -> Path:
         """Written by a worker after its golden rows passed."""
         return self.run / "workers" / f"{worker}.ready"

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from flyball.serving import gauges
+from flyball.serving.gauges import METRICS
+from flyball.serving.gauges import escaped as _label
 from flyball.serving.layout import Layout, read_json, write_whole
 
 BUCKETS_US = (250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000)
@@ -57,7 +60,16 @@ class Metrics:
     def text(self) -> str:
         """Prometheus text of all gateways together: this one as it is, the others as of their last second."""
         others = (read_json(path) for path in self._path.parent.glob("*.json") if path != self._path)
-        return render([self._document(), *(one for one in others if one)]) + ages(read_json(self._layout.views), time.time_ns() // 1000)
+        now = time.time_ns() // 1000
+        own = render([self._document(), *(one for one in others if one)]) + ages(read_json(self._layout.views), now)
+        return own + gauges.beat(read_json(self._layout.run / "loop.json"), now) + self._monitors()
+
+    def _monitors(self) -> str:
+        """What the control plane knows, as it wrote it; nothing where it never did."""
+        try:
+            return self._layout.gauges.read_text()
+        except OSError:
+            return ""
 
     def _document(self) -> dict[str, Any]:
         return {
@@ -69,18 +81,18 @@ class Metrics:
         }
 
 
-def _label(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+def _head(name: str) -> list[str]:
+    """What it says and its type, as the table has them."""
+    told = METRICS[name]
+    return [f"# HELP {name} {told.says}", f"# TYPE {name} {told.kind}"]
 
 
-def _counter(name: str, told: str, labels: Sequence[str], counts: Mapping[tuple[str, ...], int]) -> Iterator[str]:
+def _counter(name: str, counts: Mapping[tuple[str, ...], int]) -> Iterator[str]:
     """A counter's lines; none where nothing was counted."""
     if counts:
-        yield f"# HELP {name} {told}"
-        yield f"# TYPE {name} counter"
+        yield from _head(name)
     for key, n in sorted(counts.items()):
-        shown = ",".join(f'{label}="{_label(value)}"' for label, value in zip(labels, key, strict=True))
-        yield f"{name}{{{shown}}} {n}"
+        yield f"{name}{gauges.labelled(METRICS[name].labels, key)} {n}"
 
 
 def ages(told: Any, now: int) -> str:
@@ -94,8 +106,7 @@ def ages(told: Any, now: int) -> str:
     if not oldest:
         return ""
     lines = [
-        "# HELP flyball_feature_age_seconds Time since the newest row was known that a view in the online store holds.",
-        "# TYPE flyball_feature_age_seconds gauge",
+        *_head("flyball_feature_age_seconds"),
         *(f'flyball_feature_age_seconds{{view="{_label(name)}"}} {(now - as_of) / 1e6:.3f}' for name, as_of in sorted(oldest.items())),
     ]
     return "\n".join(lines) + "\n"
@@ -120,12 +131,8 @@ def render(documents: Iterable[dict[str, Any]]) -> str:
         for summed, name in ((skew, "skew"), (violations, "violations")):
             for key, n in document.get(name, ()):
                 summed[tuple(key)] = summed.get(tuple(key), 0) + n
-    lines = ["# HELP flyball_requests_total Requests by model, version, role and status.", "# TYPE flyball_requests_total counter"]
-    for (model, version, role, status), n in sorted(counts.items()):
-        lines.append(
-            f'flyball_requests_total{{model="{_label(model)}",version="{_label(version)}",role="{_label(role)}",status="{_label(status)}"}} {n}'
-        )
-    lines += ["# HELP flyball_request_seconds Time from the pick to the answer.", "# TYPE flyball_request_seconds histogram"]
+    lines = list(_counter("flyball_requests_total", counts)) or _head("flyball_requests_total")
+    lines += _head("flyball_request_seconds")
     for model, cells in sorted(latency.items()):
         total = 0
         for bound, n in zip((*BUCKETS_US, None), cells, strict=True):
@@ -134,10 +141,7 @@ def render(documents: Iterable[dict[str, Any]]) -> str:
             lines.append(f'flyball_request_seconds_bucket{{model="{_label(model)}",le="{upper}"}} {total}')
         lines.append(f'flyball_request_seconds_sum{{model="{_label(model)}"}} {sums.get(model, 0) / 1e6}')
         lines.append(f'flyball_request_seconds_count{{model="{_label(model)}"}} {total}')
-    lines += ["# HELP flyball_unlogged_total Answers that a full disk kept out of the log.", "# TYPE flyball_unlogged_total counter"]
-    lines.append(f"flyball_unlogged_total {unlogged}")
-    told = "Served feature values that were verified, by how they stand to training's."
-    lines += _counter("flyball_feature_values_total", told, ("model", "view", "feature", "skew"), skew)
-    told = "Values of requests that broke their column's contract, and what became of them."
-    lines += _counter("flyball_contract_violations_total", told, ("model", "column", "action"), violations)
+    lines += [*_head("flyball_unlogged_total"), f"flyball_unlogged_total {unlogged}"]
+    lines += _counter("flyball_feature_values_total", skew)
+    lines += _counter("flyball_contract_violations_total", violations)
     return "\n".join(lines) + "\n"
