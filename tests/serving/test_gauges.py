@@ -54,7 +54,7 @@ def test_every_metric_that_the_dashboard_asks_for_is_in_the_table_with_the_label
 def test_the_dashboard_can_be_imported_anywhere() -> None:
     dashboard = json.loads(DASHBOARD.read_text())
     assert dashboard["schemaVersion"] >= 39
-    assert [one["type"] for one in dashboard["templating"]["list"]][0] == "datasource"
+    assert next(one["type"] for one in dashboard["templating"]["list"]) == "datasource"
     ids = [panel["id"] for panel in dashboard["panels"]]
     assert len(ids) == len(set(ids))
     for panel in dashboard["panels"]:
