@@ -70,7 +70,7 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
         judge_anew(ports, model)
         train_if_due(ports, model, kept, assessment.alarm, now)
         judge_again(ports, model, now)
-    return _next(ports, model, kept, now)
+    return min(_next(ports, model, kept, now), budget_due(budgets, now) or now + IDLE)
 
 
 def report(ports: Ports, model: Model, assessment: monitoring.Assessment) -> None:
@@ -147,8 +147,6 @@ def _next(ports: Ports, model: Model, kept: Memories, now: Instant) -> Instant:
     state = ports.ledger.state()
     row = state.get(MODELS, model.name) or ModelRow(model=model.name)
     due = [now + IDLE, monitoring.next_due(kept.monitor(model.name), now), *stale_due(state, model, now)]
-    budget = budget_due(budgets_of(state, model, kept.monitor(model.name), now), now)
-    due += [budget] if budget is not None else []
     run = active_run(state, model.name)
     if run is not None:
         # a run is started by the look after the one that wanted it, and ends when nobody renews its lease
