@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 import flyball as fb
+from flyball.loop.pages import false_pages_of
 from flyball.loop.power import Known
-from flyball.loop.promises import false_pages_of, promise
+from flyball.loop.promises import promise
 
 from .test_power import MODEL, known
 
@@ -86,6 +88,13 @@ def test_false_pages_are_bounded_by_one_a_year_of_each_detector_and_checks_are_t
     assert false_pages_of(MODEL, labels=1_000, requests=None, detector=False).total == 0
     steady = MODEL.replace(objectives=[fb.Objective("error_rate", target="99.9%", window="30d")])
     assert 1 <= false_pages_of(steady, labels=1_000, requests=24_000).total < 1.01
+
+
+def test_where_the_detector_is_off_it_promises_nothing_and_pages_nobody() -> None:
+    off = replace(known(per_day=20), detector=False)
+    assert "time_to_detection" not in lines(what=off)
+    assert lines(what=off)["false_pages"][0][0] == "expected false pages: ≤ 0 a year"
+    assert promise(MODEL, off).doubts == ()
 
 
 def test_before_the_first_run_nothing_is_promised_but_the_budget_of_pages() -> None:

@@ -10,7 +10,7 @@ from flyball.clock import Instant, rfc3339
 from flyball.loop import lookup
 from flyball.loop.budgets import budgets_of
 from flyball.loop.memory import load
-from flyball.loop.promises import besides, false_pages_of
+from flyball.loop.pages import false_pages_of, paging
 from flyball.monitoring.objectives import Budget
 from flyball.monitoring.slabs import within
 from flyball.records.base import State
@@ -29,7 +29,7 @@ def tell_budgets(out: Output, wired: Wired, state: State, names: Sequence[str], 
     for line in budget_lines(out, found):
         out.line(line)
     if pages["models"]:
-        out.line(f"expected false pages: ≤ {number(pages['a_year'])} a year{besides(pages['checks'])}")
+        out.line(paging(pages["a_year"], pages["checks"]))
     return {"budgets": document(found), "false_pages": pages}
 
 

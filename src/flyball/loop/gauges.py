@@ -17,8 +17,8 @@ from flyball.loop.commands import active_run
 from flyball.loop.findings import alerts_of, incidents_of
 from flyball.loop.freshness import ages
 from flyball.loop.memory import load
+from flyball.loop.pages import false_pages_of
 from flyball.loop.ports import Ports
-from flyball.loop.promises import false_pages_of
 from flyball.monitoring.checks import estimates
 from flyball.monitoring.rules import COVERAGE_SPAN
 from flyball.monitoring.slabs import within

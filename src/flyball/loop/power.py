@@ -51,7 +51,7 @@ _TELLING = 200
 class Known:
     """What is known of a model beside its declaration: its last version's result with the hold-out's rows, and its traffic.
 
-    `fast`: columns whose drift is looked for in windows of 1,000 rows, and all that have a reference.
+    `fast`: columns whose drift is looked for in windows of 1,000 rows, and all that have a reference. `detector`: whether the loss is looked at.
     """
 
     version: str = ""
@@ -59,6 +59,7 @@ class Known:
     frame: pl.DataFrame | None = None
     rate: Rate | None = None
     fast: tuple[int, int] = (0, 0)
+    detector: bool = True
 
 
 class Line(NamedTuple):
@@ -88,18 +89,18 @@ def known_of(ports: Ports, blobs: _Bytes, name: str) -> Known:
     recent = within(kept.slabs, now - _WEEK, now).n
     rate = _traffic(kept, recent, now)
     if version is None or version.state is VersionState.DELETED:
-        return Known(rate=rate)
+        return Known(rate=rate, detector=ports.detector)
     try:
         result = ports.library.result(version.result)
         frame = pl.read_parquet(io.BytesIO(blobs.get(result.evidence))) if result.evidence else None
     except (NotFound, Corrupt, Unavailable):
-        return Known(version.version, rate=rate)
+        return Known(version.version, rate=rate, detector=ports.detector)
     if rate is None:
         declared = state.get(DECLARATIONS, name)
         own = ports.library.model(declared.body).data.name if declared is not None else ""
         head = _head(ports, own)
         rate = _of_rows(head.rows, head.first, head.last, own, asked=recent) if head is not None else None
-    return Known(version.version, result, frame, rate, _fast(ports, result))
+    return Known(version.version, result, frame, rate, _fast(ports, result), ports.detector)
 
 
 def _fast(ports: Ports, result: RunResult) -> tuple[int, int]:

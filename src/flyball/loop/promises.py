@@ -16,15 +16,14 @@ from flyball.declare.policy import Objective
 from flyball.errors import Problem
 from flyball.evaluation.comparison import number
 from flyball.evaluation.detection import POINTS, Detection, detections
+from flyball.loop.pages import FalsePages, false_pages_of, paging, rounded
 from flyball.loop.power import Known, Line, Told, holdout_of
 from flyball.loop.tally import DAY, Rate, Tally
 from flyball.monitoring.state import PAGE_DAYS
 from flyball.monitoring.windows import FAST_ROWS, WEEK
 from flyball.monitoring.windows import FEWEST as FEWEST_ROWS
-from flyball.records.base import Record
 from flyball.stats import burn
 from flyball.stats.edetector import threshold
-from flyball.stats.pages import Paging, false_pages
 
 SOON = Span.parse("48h")
 """A rise of the loss by five points is to be found so soon after its labels are there."""
@@ -37,36 +36,6 @@ WINDOWS = 2
 """A shift by half a standard deviation is found in so many windows (docs/statistics.md §2)."""
 
 
-class FalsePages(Record, frozen=True):
-    """Pages a year, at most, of a model with which nothing is wrong: of the detector of loss, and of its objectives at half their budgets.
-
-    `checks`: declared checks, which fire whenever they are evidently missed: nothing bounds how often that is.
-    """
-
-    model: str
-    detector: float
-    objectives: float
-    checks: int
-
-    @property
-    def total(self) -> float:
-        """Of everything that is bounded."""
-        return self.detector + self.objectives
-
-
-def false_pages_of(model: Model, *, labels: float | None, requests: float | None, detector: bool = True) -> FalsePages:
-    """The false pages of one model. `labels`, `requests`: a day; None where that is not known, and then the detector's is what it is at most."""
-    watched = detector and bool(loss_metric(model.task))
-    rate = 1.0 if labels is None else false_pages([Paging(labels, PAGE_DAYS)])
-    found = 0.0
-    for objective in model.objectives:
-        per_day = labels if kind_of(objective) == "rows" else requests
-        if kind_of(objective) in ("rows", "requests", "slow") and per_day:
-            found += burn.false_pages(per_day / 24, 1 - objective.target)
-    checks = sum(not isinstance(monitor, Drift) for monitor in model.monitors)
-    return FalsePages(model=model.name, detector=rate if watched else 0.0, objectives=found, checks=checks)
-
-
 def promise(model: Model, known: Known, counted: Mapping[str, Tally] = MappingProxyType({}), *, place: str = "") -> Told:
     """The lines on time and on false pages, and a doubt where a rise of five points takes longer than two days of labels."""
     tally = counted.get(model.data.name)
@@ -77,13 +46,14 @@ def promise(model: Model, known: Known, counted: Mapping[str, Tally] = MappingPr
     if rate is not None and rate.per_day > 0:
         lines += _drift_lines(model, known, rate)
         lines += [_objective_line(one, rate) for one in model.objectives if kind_of(one) in ("rows", "requests", "slow")]
-    pages = false_pages_of(model, labels=rate.per_day if rate is not None else None, requests=rate.per_day if rate is not None else None)
+    per_day = rate.per_day if rate is not None else None
+    pages = false_pages_of(model, labels=per_day, requests=per_day, detector=known.detector)
     return Told((*lines, _pages_line(pages)), tuple(doubts))
 
 
 def _found(model: Model, known: Known, rate: Rate | None, rises: tuple[float, ...] = POINTS) -> tuple[Detection, ...]:
     holdout = holdout_of(model, known)
-    if holdout is None or known.result is None or rate is None or rate.per_day <= 0:
+    if holdout is None or known.result is None or rate is None or rate.per_day <= 0 or not known.detector:
         return ()
     a = threshold(rate.per_day, PAGE_DAYS)
     return detections(holdout, bound=known.result.loss_bound, cap=known.result.loss_cap, threshold=a, rises=rises)
@@ -162,7 +132,7 @@ def _objective_line(objective: Objective, rate: Rate) -> Line:
     """When an outage pages, and how often nothing does."""
     budget, per_hour = 1 - objective.target, rate.per_day / 24
     took, wrong = burn.minutes_to_page(1.0, per_hour, budget), burn.false_pages(per_hour, budget)
-    document = {"kind": "objective", "objective": str(objective), "minutes_to_page": _finite(took), "false_pages": _rounded(wrong)}
+    document = {"kind": "objective", "objective": str(objective), "minutes_to_page": _finite(took), "false_pages": rounded(wrong)}
     if not any(burn.reachable(pace, budget) for pace in burn.PAGES):
         most = f"its budget of {number(100 * budget)}% burns at most {number(1 / budget)}× as fast as allowed, and {burn.PAGES[-1].times:g}× pages"
         return Line(f'objective "{objective}" never pages, and is a ticket at most: {most}', document | _rate(rate))
@@ -175,22 +145,10 @@ def _objective_line(objective: Objective, rate: Rate) -> Line:
 
 def _pages_line(pages: FalsePages) -> Line:
     return Line(
-        f"expected false pages: ≤ {number(_rounded(pages.total))} a year{besides(pages.checks)}",
-        {"kind": "false_pages", "a_year": _rounded(pages.total), "detector": pages.detector, "objectives": _rounded(pages.objectives)}
+        paging(pages.total, pages.checks),
+        {"kind": "false_pages", "a_year": rounded(pages.total), "detector": pages.detector, "objectives": rounded(pages.objectives)}
         | {"checks": pages.checks},
     )
-
-
-def besides(checks: int) -> str:
-    """That declared checks come on top, where there are any."""
-    if not checks:
-        return ""
-    return f", besides {checks} declared check{'s' if checks > 1 else ''}: {'each fires' if checks > 1 else 'it fires'} whenever it is evidently missed"
-
-
-def _rounded(a_year: float) -> float:
-    """Up, to the hundredth: it is a bound."""
-    return math.ceil(round(a_year * 100, 9)) / 100
 
 
 def _labels(labels: float) -> str:
