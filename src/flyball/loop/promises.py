@@ -118,14 +118,15 @@ def _drift_lines(model: Model, known: Known, rate: Rate) -> Iterator[Line]:
         return
     weeks = max(1, math.ceil(FEWEST_ROWS / (rate.per_day * WEEK / DAY)))
     slow, fast = WINDOWS * weeks * WEEK, WINDOWS * FAST_ROWS * DAY / rate.per_day
-    fast = min(fast, float(slow))
     quick, columns = known.fast
-    told = f"{quick} of {columns} columns, which do not swing at that scale, after 2,000 rows: {_brief(fast)}; the others" if quick else ""
-    unknown = f"columns that do not swing at the scale of 1,000 rows after 2,000: {_brief(fast)}; the others"
-    who = told or ("" if columns else unknown)
-    text = f"a shift of half a standard deviation is found in {who} after two windows of {Span(weeks * WEEK).brief}: {_brief(slow)}"
-    document = {"kind": "time_to_drift", "fast_columns": quick, "columns": columns, "days": slow / DAY, "days_fast": round(fast / DAY, 3)}
-    yield Line(text.replace("found in  after", "found after"), document | _rate(rate))
+    who = ""
+    # where two thousand rows take longer than two windows of weeks, those find it first
+    if fast < slow and (quick or not columns):
+        some = f"{quick} of {columns} columns, which do not swing at that scale," if columns else "columns that do not swing at that scale"
+        who = f"in {some} after {WINDOWS * FAST_ROWS:,} rows: {_brief(fast)}; in the others "
+    text = f"a shift of half a standard deviation is found {who}after two windows of {Span(weeks * WEEK).brief}: {_brief(slow)}"
+    days = {"days": slow / DAY, "days_fast": round(min(fast, slow) / DAY, 3)}
+    yield Line(text, {"kind": "time_to_drift", "fast_columns": quick, "columns": columns} | days | _rate(rate))
 
 
 def _objective_line(objective: Objective, rate: Rate) -> Line:
