@@ -75,7 +75,8 @@ def test_errors_spend_the_budget_page_and_hold_what_the_loop_would_release(proje
     assert metric(up, 'flyball_error_budget_spent{model="credit",objective="error_rate, 99% over 30d"}') == 1
     assert metric(up, "flyball_loop_age_seconds") < 30  # type: ignore[operator]  # it is there
     assert "flyball releases nothing by itself" in status(project)
-    [errors, stale] = up.http.get("/api/v1/monitors/credit").json()["budgets"]
+    owner = {"Authorization": f"Bearer {(project.layout.root / 'keys' / 'local.token').read_text().strip()}"}
+    [errors, stale] = up.http.get("/api/v1/monitors/credit", headers=owner).json()["budgets"]
     assert (errors["objective"], errors["spent"], errors["bad"], errors["window"]) == ("error_rate, 99% over 30d", True, 60, "2592000s")
     assert errors["back_at"].endswith("Z")
     assert (stale["metric"], stale["spent"], stale["back_at"]) == ("freshness", False, None)
