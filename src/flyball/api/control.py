@@ -41,6 +41,7 @@ class Control:
         self._sealing = Sealing(wired.layout.log, wired.blobs, wired.subjects().forgetting)
         self._checkpointing = wired.checkpointing()
         self._verifying = wired.verifying()
+        self._delivering = wired.delivering()
         self._compiled: Compilation | None = None
         self._voice = Voice(wired.ports.ledger, wired.layout.told)
         self._stopping = False
@@ -110,6 +111,7 @@ class Control:
         if self._unread:
             # predictions go on meanwhile
             reconcile_routes(self._wired.ports)
+            self._deliver(now)
             return
         failed: FlyballError | None = None
         try:
@@ -119,12 +121,23 @@ class Control:
             if error.code in LOST or isinstance(error, Unavailable):
                 raise
             failed = error
+        self._deliver(now)
         # one model's own trouble lets no segment lie, and leaves nothing unsigned
         self._seal()
         self._verify(now)
         self._checkpoint(now)
         if failed is not None:
             raise failed
+
+    def _deliver(self, now: Instant) -> None:
+        """Receivers are waited for in threads of their own."""
+        try:
+            self._delivering.step(self._wired.ports, now)
+        except FlyballError as error:
+            if error.code in LOST:
+                raise
+            # what waits is on record, and goes with the next pass
+            self._say(f"messages wait: {error}")
 
     def _checkpoint(self, now: Instant) -> None:
         try:

@@ -26,6 +26,7 @@ from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.identity import TOKENS, TokenRow
 from flyball.records.incidents import INCIDENTS, IncidentState
 from flyball.records.models import parse_ref, valid_name
+from flyball.records.mutes import is_muted, mutes_of
 from flyball.records.rollouts import ROLLOUTS
 from flyball.records.serving import ROUTES
 from flyball.records.training import RUNS
@@ -257,7 +258,10 @@ def monitors(asked: Asked) -> Answer:
     alerts = tuple(row for _, row in sorted(alerts_of(state, name).items()))
     open_ = tuple(row.incident for row in incidents_of(state, name) if row.state != IncidentState.CLOSED)
     watched = load(asked.ports.memory).monitor(name)
-    return Answer(answers.Monitors(model=name, version=watched.version, alerts=alerts, incidents=open_))
+    mutes = mutes_of(state, name, asked.now)
+    muted = tuple(row.key for row in alerts if is_muted(mutes, row.monitor))
+    found = answers.Monitors(model=name, version=watched.version, alerts=alerts, incidents=open_, muted=muted, mutes=tuple(mutes.values()))
+    return Answer(found)
 
 
 def incidents(asked: Asked) -> Answer:

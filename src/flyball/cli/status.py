@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from flyball.cli import common
+from flyball.cli import common, deliveries
 from flyball.cli.common import HERE, LOOP_FRESH, Env, Json, Project, Quiet
 from flyball.cli.incidents import step
 from flyball.cli.output import Output, ago, dated, number, one_line, roughly
@@ -140,9 +140,9 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
         out.line(loop_text(age, up=up))
         if not wired.ports.detector:
             out.line(f"{out.paint('detector', 'bad')}  off, by its setting: nobody looks at the loss of labelled rows")
-        told = [_document(each) for each in lines]
         document: dict[str, Any] = {
-            "models": told,
+            **deliveries.told(out, wired, state, now),
+            "models": [_document(each) for each in lines],
             "incidents": [row.incident for row in incidents],
             "proposals": [dated(row) for row in proposals],
             "views": [{"view": each.view, "models": each.models, "problem": each.problem} for each in views],

@@ -174,7 +174,6 @@ def _unbuilt_policy(model: Model) -> Iterator[tuple[str, str, str]]:
         ("batch", bool(model.batch)),
         ("objectives", bool(model.objectives)),
         ("rollout change_window", bool(model.rollout.change_window)),
-        ("playbook route", bool(model.playbook.route)),
     ):
         if there:
             yield name, "", ""
