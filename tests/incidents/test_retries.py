@@ -19,9 +19,9 @@ SECOND = Span.parse("1s")
 
 
 def row(number: int, thread="inc_1", told="opened") -> DeliveryRow:
-    return DeliveryRow(
-        route="risk", said=msgspec.structs.replace(BASE, message=f"msg_{number}", thread=thread, told=told), seq=number, queued_at=T
-    )
+    act = "resolve" if told == "mitigated" else "trigger"
+    said = msgspec.structs.replace(BASE, message=f"msg_{number}", thread=thread, told=told, act=act)
+    return DeliveryRow(route="risk", said=said, seq=number, queued_at=T)
 
 
 def one(outcome, message="msg_1", at=T, **more) -> Tried:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -416,18 +417,23 @@ def _tried(route: Route):
     return send_mail(route, BASE, "", START, 5)
 
 
+@pytest.mark.skipif(importlib.util.find_spec("apprise") is not None, reason="the extra is there")
 def test_apprise_that_is_not_installed_is_named_with_its_extra(town) -> None:
-    try:
-        import apprise  # noqa: F401
-    except ImportError:
-        pass
-    else:
-        assert send_apprise(BASE, "nonsense://").outcome == "barred"
-        return
     here = town('[routes]\ndefault = "all"\n[routes.all]\nkind = "apprise"\nsecret = "KEY"\n')
     here.opens()
     here.tick()
     assert here.events(AlertUndelivered)[0].why == "apprise is not installed; pip install 'flyball[apprise]'"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("apprise") is None, reason="it takes the extra apprise")
+@pytest.mark.filterwarnings("ignore")
+def test_apprise_sends_to_whatever_its_address_names(receiver: Receiver) -> None:
+    address = f"json://127.0.0.1:{receiver.port}/in"
+    assert send_apprise(BASE, address).outcome == "delivered"
+    assert receiver.taken[0].body["title"] == BASE.title
+    receiver.status = lambda _: 500
+    assert send_apprise(BASE, address).outcome == "later"
+    assert send_apprise(BASE, "nonsense://").outcome == "barred"
 
 
 def test_what_is_said_of_a_thread_is_forgotten_when_all_is_said(town, receiver: Receiver) -> None:
