@@ -72,7 +72,7 @@ def test_an_incident_is_told_once_with_everything_that_a_person_needs() -> None:
     for part in (
         "Errors in m since 2023-11-14T22:13:20Z.",
         "At stake: chargebacks.",
-        "Cause: error_rate is 0.4.",
+        "Cause: error_rate is 0.4. Monitor: error_rate ≤ 1%.",
         "flyball's playbook: rollback.",
         "Noted: release m@1.1.0 rolled back (ro_1): errors.",
         "Next: flyball rollback m, or flyball incidents ack inc_1",

@@ -166,6 +166,8 @@ def _text(row: IncidentRow, saying: Saying, model: Model) -> str:
     stake = f" At stake: {model.framing.kpi}." if model.framing.kpi else ""
     cause = f" Cause: {_sentence(row.cause)}" if row.cause else " Its cause is not known yet."
     begun = f"{row.what[:1].upper()}{row.what[1:]} in {model.name} since {rfc3339(max(row.opened_at, row.reopened_at) // 1_000_000 * 1_000_000)}."
+    monitor = row.alert.removeprefix(f"{row.model}/").rpartition("/")[0]
+    cause = f"{cause} Monitor: {monitor}." if monitor else cause
     why = f" {_sentence(saying.why)}" if saying.why and saying.told in ("reopened", "mitigated", "closed") else ""
     return f"{begun}{stake}{cause}{why}{_done(row)} Next: {_next(row, saying)}"
 
