@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
+import time
 from email import message_from_bytes
 from email.policy import default
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -150,6 +154,18 @@ def test_an_e_mail_is_plain_text_in_the_thread_of_its_incident_and_no_text_makes
     assert first["message-id"] == "<msg_1@flyball.invalid>"
     assert first.get_content_type() == "text/plain"
     assert BASE.text in first.get_content().replace("\r\n", "\n")
+
+
+def test_the_code_of_the_page_that_verifies_a_webhook_does() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "alerts.md").read_text()
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    asked = webhook.request(BASE, Route("own", "webhook", url="http://x/in"), "s3cret", time.time_ns() // 1000)
+    assert names["is_from_flyball"](b"s3cret", asked.headers["flyball-signature"], asked.body)
+    assert not names["is_from_flyball"](b"other", asked.headers["flyball-signature"], asked.body)
+    old = webhook.request(BASE, Route("own", "webhook", url="http://x/in"), "s3cret", T)
+    assert not names["is_from_flyball"](b"s3cret", old.headers["flyball-signature"], old.body)
 
 
 @given(st.binary(max_size=200), st.integers(-600, 600))
