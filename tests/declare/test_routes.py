@@ -159,3 +159,8 @@ def test_a_problem_of_an_environments_route_is_named_as_such(tmp_path: Path) -> 
     assert read_project(tmp_path).routes == Routes()
     with pytest.raises(DeclarationError, match=r"\[env.production.routes.risk\]"):
         _ = read_project(tmp_path, "production").routes
+
+
+def test_an_environment_may_have_no_default() -> None:
+    found = read('[routes]\ndefault = "risk"\n[routes.risk]\nkind = "slack"\nurl = "http://x"\n', '[routes]\ndefault = ""\n', "staging")
+    assert (found.of(""), found.of("risk")) == ("", "risk")

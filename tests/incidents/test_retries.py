@@ -126,3 +126,8 @@ def test_what_waits_no_longer_is_forgotten() -> None:
     assert retries.next_due({"risk": [row(1)]}, {"risk": state}, T) == T + REFUSED
     assert retries.next_due({"risk": []}, {}, T) is None
     assert retries.next_due({"risk": [row(3)]}, {}, T) == T
+
+
+def test_a_clock_that_was_set_back_holds_up_nothing() -> None:
+    state = retries.tried(RouteState(), one("later", at=T + 9 * Span.parse("1d")), 1.0)
+    assert shown(retries.next_of([row(1)], state, T)) == [1]

@@ -32,6 +32,10 @@ FIRST_LOOK_S = 20.0
 """How long the loop's first decisions wait for the loop files to be read. One that hangs must not keep guards from their work for long."""
 
 
+_LAST_S = 1.0
+"""How long the end waits for what is being sent."""
+
+
 class Control:
     """Runs the loop until told to stop."""
 
@@ -76,6 +80,9 @@ class Control:
                 # it is one model's, and the others go on; it is tried again with each pass
                 self._say(str(error))
             time.sleep(settings.poll_ms / 1000)
+        # what was sent a moment ago is noted, or it is sent again
+        with suppress(FlyballError):
+            self._delivering.finish(ports, _LAST_S)
 
     @property
     def _unread(self) -> bool:

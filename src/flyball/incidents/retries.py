@@ -21,6 +21,9 @@ FIRST, LONGEST = Span.parse("1s"), Span.parse("5m")
 REFUSED = Span.parse("15m")
 """How long is waited after a refusal: only a person can mend it, and what is mended is found by itself."""
 
+_FARTHEST = Span.parse("1d")
+"""Nobody is left alone for longer: a clock that was set back holds up nothing."""
+
 AT_ONCE = 20
 """Messages that a route is given in one go."""
 
@@ -81,8 +84,8 @@ def judged(status: int) -> Outcome:
 def asked_to_wait(header: str, date: Instant | None) -> Span:
     """What `Retry-After` asks for: seconds, or a date, which comes read, as an instant from now. Nothing that is no number is obeyed."""
     if header.strip().isdecimal():
-        return Span(min(int(header.strip()[:9]), 86_400) * 1_000_000)
-    return Span(min(max(date or 0, 0), Span.parse("1d")))
+        return Span(min(int(header.strip()[:9]) * 1_000_000, _FARTHEST))
+    return Span(min(max(date or 0, 0), _FARTHEST))
 
 
 def backoff(failures: int, chance: float) -> Span:
@@ -125,7 +128,7 @@ def next_of(waiting: Sequence[DeliveryRow], state: RouteState, now: Instant) -> 
     That somebody is to be woken again is left out once there is more to say, and that a clock ran out once it is over: they would be woken for what
     is past.
     """
-    if now < state.again_at:
+    if now < state.again_at <= now + _FARTHEST:
         return []
     last = {row.said.thread: row.seq for row in waiting}
     over = {row.said.thread: row.seq for row in waiting if row.said.act == "resolve"}

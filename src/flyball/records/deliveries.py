@@ -66,7 +66,9 @@ class AlertDelivered(Event, frozen=True, tag="alert.delivered"):
 
 
 class AlertUndelivered(Event, frozen=True, tag="alert.undelivered"):
-    """A route has not taken a message, and why. Said once for each message and route; it is tried again. `refused`: waiting alone will not help."""
+    """A route has not taken a message, and why. Said once for each message and route, not at every try. `refused`: waiting alone will not help; where it
+    comes to that only later, it is said once more.
+    """
 
     incident: str
     message: str

@@ -25,19 +25,17 @@ def request(message: Message, route: Route, secret: str, _now: Instant) -> Reque
             "command": message.command,
             "message": message.message,
         }
-        event |= {
-            "client": "flyball",
-            "payload": {
-                "summary": message.title[:_SUMMARY],
-                "source": message.model,
-                "severity": message.severity,
-                "timestamp": rfc3339(message.since),
-                "component": message.model,
-                "group": message.owner,
-                "class": message.failure_mode,
-                "custom_details": {name: value for name, value in details.items() if value},
-            },
+        payload = {
+            "summary": message.title[:_SUMMARY],
+            "source": message.model,
+            "severity": message.severity,
+            "timestamp": rfc3339(message.since),
+            "component": message.model,
+            "group": message.owner,
+            "class": message.failure_mode,
+            "custom_details": {name: value for name, value in details.items() if value},
         }
+        event |= {"client": "flyball", "payload": {name: value for name, value in payload.items() if value}}
         if message.link:
             event |= {"client_url": message.link, "links": [{"href": message.link, "text": message.command}]}
     return posted(route.url, event)
