@@ -137,11 +137,11 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
         ]
         for each in views:
             out.line(f"{out.paint('view', 'bad')}      {each.view}: {each.problem}   → flyball features show {each.view}")
+        routed = deliveries.told(out, wired, state, now)
         out.line(loop_text(age, up=up))
         if not wired.ports.detector:
             out.line(f"{out.paint('detector', 'bad')}  off, by its setting: nobody looks at the loss of labelled rows")
-        document: dict[str, Any] = {
-            **deliveries.told(out, wired, state, now),
+        document: dict[str, Any] = routed | {
             "models": [_document(each) for each in lines],
             "incidents": [row.incident for row in incidents],
             "proposals": [dated(row) for row in proposals],
