@@ -26,6 +26,7 @@ from flyball.loop.library import BlobLibrary
 from flyball.loop.live import FencedLedger, LiveCounts, LiveData, LiveRuns
 from flyball.loop.live_before import EarlierEnvironment
 from flyball.loop.live_online import LiveViews
+from flyball.loop.live_outbox import LiveOutbox
 from flyball.loop.live_probe import LiveProbe
 from flyball.loop.local import admitted, holder, local_caller, local_secret
 from flyball.loop.lookup import declared
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from flyball.ledger.anchors import Anchor
     from flyball.ledger.note import Signer
     from flyball.loop.checkpointing import Checkpointing
+    from flyball.loop.delivering import Delivering
     from flyball.loop.eraser import Subjects
     from flyball.loop.graphs import Graphs
     from flyball.loop.verifier import Verifier
@@ -134,6 +136,12 @@ class Wired:
         age = Span(self.settings.checkpoint_s * 1_000_000)
         return Checkpointing(self.ledger, self.ports.memory, self.anchors(), events=self.settings.checkpoint_events, age=age)
 
+    def delivering(self) -> Delivering:
+        """What brings messages to their routes."""
+        from flyball.loop.delivering import Delivering
+
+        return Delivering(self.ports.memory)
+
     @cached_property
     def graphs(self) -> Graphs:
         """The lineage that this process was asked for."""
@@ -198,7 +206,7 @@ def open_project(start: Path, env: str = "", *, claim: bool = False, clock: Cloc
     layout.prepare()
     database = Database.open(record_of(root, env, settings), base=root)
     ledger = _ledger(database, clock, claim=claim)
-    blobs = LocalBlobs(folder / "blobs")
+    blobs, lies = LocalBlobs(folder / "blobs"), partial(_lies, ledger)
     identify, admit = (
         lru_cache(maxsize=1)(partial(_caller, local, ledger, folder / KEYS_FOLDER, settings, clock, claim=claim))
         for local in (local_caller, admitted)
@@ -208,7 +216,6 @@ def open_project(start: Path, env: str = "", *, claim: bool = False, clock: Cloc
     if claim:
         _give_local_token(ledger, folder / KEYS_FOLDER, settings, clock)
         _sweep(ledger, blobs, layout)
-    lies = partial(_lies, ledger)
     against = lru_cache(maxsize=1)(partial(_against, ledger, clock, lies))
     routes = FileRoutes(folder, own_environments=bool(settings.own_environments))
     ports = Ports(
@@ -228,6 +235,7 @@ def open_project(start: Path, env: str = "", *, claim: bool = False, clock: Cloc
         environment=env,
         before=EarlierEnvironment(project.before, root, env, ledger, clock) if project.before else None,
         commit_of=partial(commit_of, root),
+        outbox=LiveOutbox(project.routes, reader.secrets, clock.now),
         probe=LiveProbe(layout, blobs, partial(secret, root, env)) if claim and project.is_followed else None,
     )
     if claim:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flyball.api.asking import PREFIX
-from flyball.api.routes import ADMIN, NOT_OFFERED, OPEN, READ, RECORD, ROUTES, Route
+from flyball.api.routes import ADMIN, NOT_OFFERED, OPEN, READ, RECORD, ROUTES, SIGNED, Route
 from flyball.loop.authority import TABLE
 from flyball.records.identity import Role
 
@@ -24,6 +24,8 @@ def who(route: Route) -> str:
         return "every role"
     if route.needs == RECORD:
         return "every role, for all models"
+    if route.needs == SIGNED:
+        return "whoever signs as the route ([alerts.md](alerts.md))"
     if route.needs == ADMIN:
         return "admin"
     roles = [role for role in Role if role in TABLE[route.needs].roles]

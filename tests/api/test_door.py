@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import pytest
 
 from flyball.api import gate
-from flyball.api.routes import ADMIN, NOT_OFFERED, OPEN, READ, RECORD, ROUTES, Route
+from flyball.api.routes import ADMIN, NOT_OFFERED, OPEN, READ, RECORD, ROUTES, SIGNED, Route
 from flyball.errors import Unauthenticated
 from flyball.ledger import checkpoints
 from flyball.loop.authority import TABLE
@@ -35,6 +35,7 @@ def filled(route: Route) -> str:
         "ref": "nothing",
         "seq": "1",
         "other": "9.9.9",
+        "route": "nothing",
     }
     return route.path.format(**names, token="tok_0")
 
@@ -43,9 +44,10 @@ LOOKS = (READ, RECORD, ADMIN)
 
 
 def test_every_route_says_what_it_needs_and_that_is_in_the_table_of_who_may_give_what() -> None:
-    assert [str(route) for route in ROUTES if route.needs not in (OPEN, *LOOKS) and route.needs not in TABLE] == []
+    assert [str(route) for route in ROUTES if route.needs not in (OPEN, SIGNED, *LOOKS) and route.needs not in TABLE] == []
     assert [str(route) for route in ROUTES if route.acts and route.needs in (OPEN, *LOOKS)] == [], "a route that acts names its command"
     assert [route.path for route in ROUTES if route.needs == OPEN] == ["/health"]
+    assert [route.path for route in ROUTES if route.needs == SIGNED] == ["/hooks/{route}"]
     assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
 
 
@@ -63,7 +65,7 @@ def test_without_a_token_nothing_but_health_and_the_document_is_answered(api: Se
 def test_a_route_that_acts_lets_in_the_roles_of_its_command_and_no_other(api: Served, role: Role) -> None:
     token = api.caller(role)
     for route in ROUTES:
-        if route.needs not in (OPEN, *LOOKS):
+        if route.needs not in (OPEN, SIGNED, *LOOKS):
             answer = api.ask(route.method, filled(route), token=token, body={} if route.acts else None)
             assert (answer.status_code == 403) == (role not in TABLE[route.needs].roles), f"{route} {role}: {answer.text}"
 
@@ -227,7 +229,8 @@ def test_the_document_names_every_route_and_every_name_in_it_means_something() -
         assert str(route.status) in told["responses"]
         names = {one["name"] for one in told["parameters"]}
         assert {*route.query} <= names
-        assert ("Idempotency-Key" in names) == route.acts
+        # what is signed has an id of its own
+        assert ("Idempotency-Key" in names) == (route.acts and route.needs != SIGNED)
         assert ("requestBody" in told) == route.acts
     operations = [one["operationId"] for path in DOCUMENT["paths"].values() for one in path.values()]
     assert len(set(operations)) == len(operations)

@@ -14,10 +14,11 @@ import pytest
 import flyball
 from flyball.clock import VirtualClock
 from flyball.errors import Refused
-from flyball.governance.authority import LOOP, Caller, recovery
+from flyball.governance.authority import LOOP, Caller, recovery, route_caller
 from flyball.ledger.projection import MemoryProjection
 from flyball.loop.authority import TABLE, Authorised, Drive, authorise, name_of
 from flyball.loop.commands import Apply, CancelRun, Train
+from flyball.loop.findings import SettleIncident
 from flyball.loop.folds import FOLDS
 from flyball.loop.releases import Rollback, Steer
 from flyball.loop.tokens import CreateToken
@@ -51,6 +52,10 @@ DOCUMENTED: dict[str, tuple[set[Role], bool]] = {
     "AcknowledgeRoutes": (NOBODY, True),
     "Report": (NOBODY, True),
     "SettleIncident": ({S, O, A}, False),
+    "Tell": (NOBODY, True),
+    "NoteSent": (NOBODY, True),
+    "Mute": ({S, O, A}, False),
+    "Unmute": ({S, O, A}, False),
     "Propose": (NOBODY, True),
     "Withdraw": (NOBODY, True),
     "SealSegment": (NOBODY, True),
@@ -138,6 +143,18 @@ def test_flyball_itself_gives_what_the_documents_say_and_no_persons_command(kind
 def test_who_is_let_in_again_gets_a_token_and_gives_no_other_command(kind: type[Record]) -> None:
     who = recovery("ana")
     assert (authorise(who, made(kind, who.actor), MemoryProjection()) is None) is (kind is CreateToken)
+
+
+@pytest.mark.parametrize("kind", COMMANDS, ids=name_of)
+def test_a_route_gives_no_command_but_that_somebody_is_on_an_incident(kind: type[Record]) -> None:
+    who = route_caller("risk")
+    assert authorise(who, made(kind, who.actor), MemoryProjection()) is not None
+    if kind is SettleIncident:
+        for verb in ("ack", "review", "resolve"):
+            command = SettleIncident(id="c", actor=who.actor, incident="inc_1", verb=verb, text="")  # type: ignore[arg-type]
+            assert (authorise(who, command, MemoryProjection()) is None) is (verb == "ack")
+        other = SettleIncident(id="c", actor="user:ana", incident="inc_1", verb="ack", text="")
+        assert authorise(who, other, MemoryProjection()) is not None
 
 
 class Unlisted(Record, frozen=True):

@@ -18,6 +18,7 @@ from flyball.errors import NotFound
 from flyball.loop.checking import Applied, Standards, check_project, other_requests, to_json, to_lines
 from flyball.loop.compiling import compile_project
 from flyball.loop.requests import Requests
+from flyball.loop.routing import NONE
 from flyball.records.data import DataCommitted
 from flyball.store.blobs import LocalBlobs
 
@@ -72,7 +73,8 @@ def test_a_sound_project_is_described(project) -> None:
     assert model.counts == {"gates": 1, "guards": 1, "monitors": 1, "steps": 2}
     assert model.request == {"day": "int"}
     assert model.changed == ("new",)
-    head, request, pages, total = to_lines(checked)
+    head, request, pages, note, total = to_lines(checked)
+    assert note == NONE, "it has no route"
     assert head == (
         "loop.py   one   1 gate, 1 guard, 1 monitor, 2 steps   "
         f"version {model.version_digest[7:15]} (new)  policy {model.policy_digest[7:15]} (new)"

@@ -229,5 +229,5 @@ def test_a_run_under_way_is_looked_at_before_its_lease_is_over_and_one_that_wait
     assert found is not None
     put_run(world.state, msgspec.structs.replace(found, state=run))
     world.model_row(last_run="run_2")
-    ports = cast("Ports", SimpleNamespace(ledger=SimpleNamespace(state=lambda: world.state), cpu_price=None))
+    ports = cast("Ports", SimpleNamespace(ledger=SimpleNamespace(state=lambda: world.state), cpu_price=None, outbox=None))
     assert _next(ports, model(), world.kept, now) == now + int(Span.parse(within))

@@ -15,6 +15,7 @@ from flyball.records.data import DatasetVersion, Finding
 from flyball.records.difference import ColumnDifference, RowDifference, SchemaDifference
 from flyball.records.estimates import Verdict
 from flyball.records.identity import Role, Scope
+from flyball.records.mutes import MuteRow
 from flyball.records.online import ViewStatus
 from flyball.records.rollouts import Reading, RolloutEvidence, RolloutRow, RolloutState
 from flyball.records.training import RunResult, RunRow, RunState
@@ -148,12 +149,16 @@ class DataRow(Record, frozen=True):
 
 
 class Monitors(Record, frozen=True):
-    """What a model's monitors say. `incidents` are those that are not closed, `budgets` the error budgets of its objectives."""
+    """What a model's monitors say. `incidents` are those that are not closed; `muted` are the keys of the alerts that are muted now, by `mutes`; `budgets` the
+    error budgets of its objectives.
+    """
 
     model: str
     version: str
     alerts: tuple[AlertRow, ...]
     incidents: tuple[str, ...]
+    muted: tuple[str, ...] = ()
+    mutes: tuple[MuteRow, ...] = ()
     budgets: tuple[Budget, ...] = ()
 
 
@@ -264,6 +269,25 @@ class Settled(Record, frozen=True):
 
     incident: str
     state: str
+    event: int
+
+
+class Muted(Record, frozen=True):
+    """What is muted of a model, and until when (null: it is heard)."""
+
+    model: str
+    monitor: str
+    until: Instant
+    event: int
+
+
+class Heard(Record, frozen=True):
+    """What came of what a route said. `taken`: whether it was recorded; else `why` not."""
+
+    route: str
+    incident: str | None
+    taken: bool
+    why: str
     event: int
 
 

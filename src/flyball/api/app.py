@@ -24,13 +24,14 @@ from flyball.api import reading
 from flyball.api.asking import PREFIX, Answer, Asked
 from flyball.api.bodies import NoBody
 from flyball.api.gate import Gate
+from flyball.api.hooks import Hooks, command_of
 from flyball.api.idempotency import KEPT_BYTES, Keys, checked, place_of
 from flyball.api.incoming import Upload, answered, decoded, whole_body
 from flyball.api.nowhere import no_route
 from flyball.api.openapi import document
 from flyball.api.outward import Outward
 from flyball.api.pages import Page
-from flyball.api.routes import ADMIN, OPEN, READ, RECORD, ROUTES, SELF, WITH_SLASHES, Route
+from flyball.api.routes import ADMIN, OPEN, READ, RECORD, ROUTES, SELF, SIGNED, WITH_SLASHES, Route
 from flyball.api.shape import shown
 from flyball.api.stream import Streams
 from flyball.errors import BadInput, FlyballError
@@ -69,6 +70,7 @@ class Api:
         self._say = say
         self._works = works
         self._keys = Keys(wired.ports.memory, wired.ports.clock)
+        self._hooks = Hooks(wired, gate.failures)
         self._streams = Streams(wired, ending)
         self._outward = Outward(wired.root, wired.database.name)
         # who waits to be let in takes no thread from those who are in, and neither from /health
@@ -101,6 +103,8 @@ class Api:
     async def _answer(self, request: Request, route: Route) -> Response:
         header = request.headers.get("authorization", "")
         peer = request.headers.get("flyball-peer", "")
+        if route.needs == SIGNED:
+            return await self._signed(request, route, peer)
         caller = _NOBODY if route.needs == OPEN else await to_thread.run_sync(self._let_in, route, header, peer, limiter=self._door)
         query = _query(request, route)
         if route.streams and "text/event-stream" in request.headers.get("accept", ""):
@@ -120,6 +124,16 @@ class Api:
             limiter = self._open if route.needs == OPEN else None
             return await to_thread.run_sync(lambda: _looked(route, asked), limiter=limiter)
         return await run_in_threadpool(self._once, route, asked, place, digest)
+
+    async def _signed(self, request: Request, route: Route, peer: str) -> Response:
+        """The answer to what a route sends: its signature is of the very bytes that are read."""
+        query = _query(request, route)
+        expected = self._hooks.expected(request.path_params["route"], request.headers, peer)
+        raw = await whole_body(request)
+        caller, taken = await to_thread.run_sync(self._hooks.taken, expected, request.headers, raw, peer, limiter=self._door)
+        ports = self._wired.acting(caller)
+        asked = Asked(self._wired, caller, ports, request.path_params, query, taken, command_of(taken), self._works)
+        return await run_in_threadpool(_looked, route, asked)
 
     def _let_in(self, route: Route, header: str, peer: str) -> Caller:
         """Who asks, if they may. Raises Unauthenticated, TooMany, Refused."""

@@ -90,3 +90,31 @@ class NewToken(Record, frozen=True):
     scopes: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     expires_in: str = ""
+
+
+class Muting(Record, frozen=True):
+    """What nobody wants to hear of, for how long (`lasts`, such as `"2h"`), and why. An empty `monitor`: all of the model's."""
+
+    lasts: str
+    reason: Text
+    monitor: str = ""
+
+
+class Unmuting(Record, frozen=True):
+    """What is to be heard again."""
+
+    reason: Text = ""
+    monitor: str = ""
+
+
+class Hook(Record, frozen=True):
+    """What a route says of an incident, or of any other thread that it was told of. `id` is the sender's own: the same again does nothing.
+
+    PagerDuty's webhooks (v3) are taken as they are.
+    """
+
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    thread: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+    act: Literal["acknowledge", "resolve"]
+    by: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    text: Annotated[str, msgspec.Meta(max_length=1_000)] = ""

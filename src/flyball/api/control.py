@@ -33,6 +33,10 @@ FIRST_LOOK_S = 20.0
 """How long the loop's first decisions wait for the loop files to be read. One that hangs must not keep guards from their work for long."""
 
 
+_LAST_S = 1.0
+"""How long the end waits for what is being sent."""
+
+
 class Control:
     """Runs the loop until told to stop."""
 
@@ -43,6 +47,7 @@ class Control:
         self._checkpointing = wired.checkpointing()
         self._verifying = wired.verifying()
         self._gauges = GaugesFile(wired.layout.gauges)
+        self._delivering = wired.delivering()
         self._compiled: Compilation | None = None
         self._voice = Voice(wired.ports.ledger, wired.layout.told)
         self._stopping = False
@@ -77,6 +82,9 @@ class Control:
                 # it is one model's, and the others go on; it is tried again with each pass
                 self._say(str(error))
             time.sleep(settings.poll_ms / 1000)
+        # what was sent a moment ago is noted, or it is sent again
+        with suppress(FlyballError):
+            self._delivering.finish(ports, _LAST_S)
 
     @property
     def _unread(self) -> bool:
@@ -112,6 +120,7 @@ class Control:
         if self._unread:
             # predictions go on meanwhile
             reconcile_routes(self._wired.ports)
+            self._deliver(now)
             return
         failed: FlyballError | None = None
         try:
@@ -121,6 +130,7 @@ class Control:
             if error.code in LOST or isinstance(error, Unavailable):
                 raise
             failed = error
+        self._deliver(now)
         # one model's own trouble lets no segment lie, and leaves nothing unsigned
         self._seal()
         self._verify(now)
@@ -128,6 +138,16 @@ class Control:
         self._checkpoint(now)
         if failed is not None:
             raise failed
+
+    def _deliver(self, now: Instant) -> None:
+        """Receivers are waited for in threads of their own."""
+        try:
+            self._delivering.step(self._wired.ports, now)
+        except FlyballError as error:
+            if error.code in LOST:
+                raise
+            # what waits is on record, and goes with the next pass
+            self._say(f"messages wait: {error}")
 
     def _checkpoint(self, now: Instant) -> None:
         try:

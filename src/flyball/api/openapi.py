@@ -9,7 +9,7 @@ from typing import Any
 
 from flyball.api import answers
 from flyball.api.asking import PREFIX
-from flyball.api.routes import ADMIN, OPEN, QUERY, READ, RECORD, SELF, Route
+from flyball.api.routes import ADMIN, OPEN, QUERY, READ, RECORD, SELF, SIGNED, Route
 from flyball.api.shape import REF, schemas
 from flyball.loop.authority import TABLE
 from flyball.records.identity import Role
@@ -92,13 +92,13 @@ def _operation(route: Route) -> dict[str, Any]:
         "operationId": route.handler.__name__.strip("_"),
         "summary": (route.handler.__doc__ or "").splitlines()[0],
         "description": _who(route),
-        "parameters": [*parameters, *([_KEY] if route.acts else [])],
+        "parameters": [*parameters, *([_KEY] if route.acts and route.needs != SIGNED else [])],
         "responses": {str(route.status): _success(route), "default": _problem()},
     }
     if route.acts:
         required = any(field.required for field in _fields(route.body))
         told["requestBody"] = {"required": required, "content": {"application/json": {"schema": {"$ref": REF + route.body.__name__}}}}
-    if route.needs == OPEN:
+    if route.needs in (OPEN, SIGNED):
         told["security"] = []
     return told
 
@@ -116,6 +116,8 @@ def _who(route: Route) -> str:
         return "For every role."
     if route.needs == RECORD:
         return "For every role, with a token for all models."
+    if route.needs == SIGNED:
+        return "For whoever signs as the route does: docs/alerts.md."
     if route.needs == ADMIN:
         return "For the role admin."
     return f"For the roles {', '.join(role for role in Role if role in TABLE[route.needs].roles)}."

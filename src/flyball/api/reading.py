@@ -27,6 +27,7 @@ from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.identity import TOKENS, TokenRow
 from flyball.records.incidents import INCIDENTS, IncidentState
 from flyball.records.models import parse_ref, valid_name
+from flyball.records.mutes import is_muted, mutes_of
 from flyball.records.rollouts import ROLLOUTS
 from flyball.records.serving import ROUTES
 from flyball.records.training import RUNS
@@ -258,10 +259,19 @@ def monitors(asked: Asked) -> Answer:
     alerts = tuple(row for _, row in sorted(alerts_of(state, name).items()))
     open_ = tuple(row.incident for row in incidents_of(state, name) if row.state != IncidentState.CLOSED)
     watched = load(asked.ports.memory).monitor(name)
+    mutes = mutes_of(state, name, asked.now)
     # what cannot be read has no objectives that anybody knows of
     model, _ = lookup.readable(asked.ports.library, lookup.declaration(state, name))
-    budgets = budgets_of(state, model, watched, asked.ports.clock.now()) if model is not None else ()
-    return Answer(answers.Monitors(model=name, version=watched.version, alerts=alerts, incidents=open_, budgets=budgets))
+    found = answers.Monitors(
+        model=name,
+        version=watched.version,
+        alerts=alerts,
+        incidents=open_,
+        muted=tuple(row.key for row in alerts if is_muted(mutes, row.monitor)),
+        mutes=tuple(mutes.values()),
+        budgets=budgets_of(state, model, watched, asked.now) if model is not None else (),
+    )
+    return Answer(found)
 
 
 def incidents(asked: Asked) -> Answer:

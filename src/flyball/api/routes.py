@@ -1,6 +1,6 @@
 """Every route of the API in one table: what it needs, takes and gives. Nothing is answered that is not listed here.
 
-`needs` is OPEN, READ, RECORD, ADMIN, or the name of the command that it gives in the table of who may give which (`loop/authority.py`).
+`needs` is OPEN, READ, RECORD, ADMIN, SIGNED, or the name of the command that it gives in the table of who may give which (`loop/authority.py`).
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from flyball.api import answers, bodies, giving, reading, versions
+from flyball.api import answers, bodies, giving, hooks, muting, reading, versions
 from flyball.api.asking import Answer, Asked
 from flyball.ledger.checkpoints import Proof
 from flyball.records.base import Record
 from flyball.records.declarations import DeclarationRow
+from flyball.records.deliveries import DeliveryRow
 from flyball.records.incidents import IncidentRow
 from flyball.records.lineage import Lineage, Overview
 from flyball.records.rollouts import RolloutRow
@@ -31,6 +32,9 @@ RECORD = "record"
 
 ADMIN = "admin"
 """A token for the control plane, of an admin."""
+
+SIGNED = "signed"
+"""No token, but the signature of a route that flyball.toml declares: what it may ask for, the table of who may give which command says."""
 
 PAGE = ("limit", "after")
 
@@ -151,6 +155,10 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/incidents/{incident}/ack", giving.acknowledge, answers.Settled, needs="loop.findings.SettleIncident", body=bodies.Why),
     Route("POST", "/incidents/{incident}/resolve", giving.resolve, answers.Settled, needs="loop.findings.SettleIncident", body=bodies.Why),
     Route("POST", "/incidents/{incident}/review", giving.review, answers.Settled, needs="loop.findings.SettleIncident", body=bodies.Review),
+    _list("/incidents/{incident}/deliveries", muting.deliveries, DeliveryRow),
+    Route("POST", "/models/{model}/mute", muting.mute, answers.Muted, needs="loop.muting.Mute", body=bodies.Muting),
+    Route("DELETE", "/models/{model}/mute", muting.unmute, answers.Muted, needs="loop.muting.Unmute", body=bodies.Unmuting),
+    Route("POST", "/hooks/{route}", hooks.take, answers.Heard, needs=SIGNED, body=bodies.Hook),
     _list("/events", reading.events, answers.EventAnswer, needs=RECORD, streams=True),
     Route("GET", "/events/{seq}", reading.event, answers.EventAnswer, needs=RECORD),
     Route("GET", "/events/{seq}/proof", reading.proof, Proof, needs=RECORD),

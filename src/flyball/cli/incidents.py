@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from flyball.cli import common
+from flyball.cli import common, deliveries
 from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason, Yes
+from flyball.cli.muting import mute, unmute
 from flyball.cli.output import Output, ago, dated, roughly
 from flyball.clock import Instant, rfc3339
 from flyball.loop import lookup, orders
@@ -75,8 +76,9 @@ def show(incident: Incident, *, env: Env = "", project: Project = HERE, as_json:
                 out.line(f"  {name:<9} {value}")
         for note in row.notes:
             out.line(f"  noted     {note}")
+        told = deliveries.of_incident(out, wired.ports.ledger.state(), row.incident, now)
         out.line(f"  next      {step(row)}")
-        out.document(dated(row))
+        out.document(dated(row) | {"deliveries": told})
     return 0
 
 
@@ -134,6 +136,10 @@ def resolve(
     return _settle(
         incident, "resolve", reason, Acting(reason, dry_run, key), project=project, env=env, out=Output(as_json=as_json, quiet=quiet)
     )
+
+
+app.command()(mute)
+app.command()(unmute)
 
 
 def _settle(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from flyball.cli import common
+from flyball.cli import common, deliveries
 from flyball.cli.budgets import tell_budgets
 from flyball.cli.common import HERE, LOOP_FRESH, Env, Json, Project, Quiet
 from flyball.cli.incidents import step
@@ -138,12 +138,12 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
         ]
         for each in views:
             out.line(f"{out.paint('view', 'bad')}      {each.view}: {each.problem}   → flyball features show {each.view}")
+        routed = deliveries.told(out, wired, state, now)
         out.line(loop_text(age, up=up))
         if not wired.ports.detector:
             out.line(f"{out.paint('detector', 'bad')}  off, by its setting: nobody looks at the loss of labelled rows")
-        told = [_document(each) for each in lines]
-        document: dict[str, Any] = {
-            "models": told,
+        document: dict[str, Any] = routed | {
+            "models": [_document(each) for each in lines],
             "incidents": [row.incident for row in incidents],
             "proposals": [dated(row) for row in proposals],
             "views": [{"view": each.view, "models": each.models, "problem": each.problem} for each in views],

@@ -28,6 +28,7 @@ class _Looked:
 def tick(*, env: Env = "", project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
     """Do everything that is due, once. Where flyball is up it does so by itself, and this does nothing."""
     from flyball.ledger.anchors import TIMEOUT_S
+    from flyball.loop.live_outbox import TIMEOUT_S as SEND_S
     from flyball.loop.tick import one_models_own
     from flyball.loop.tick import tick as one_pass
     from flyball.serving.resting import RestingRoutes
@@ -53,6 +54,10 @@ def tick(*, env: Env = "", project: Project = HERE, as_json: Json = False, quiet
             due = one_pass(now, replace(driving, data=_Looked(), routes=routes))
         if driving.views is not None:
             driving.views.finish()
+        delivering = wired.delivering()
+        delivering.step(driving, now)
+        delivering.finish(driving, 2 * SEND_S)
+        due = min(due, delivering.due(ports.ledger.state(), now) or due)
         proving = wired.checkpointing()
         proving.step(driving, now)
         proving.finish(2 * TIMEOUT_S, now)

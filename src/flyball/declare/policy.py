@@ -175,7 +175,7 @@ def autonomy(value: str | Mapping[str, str] | Autonomy | None) -> Autonomy:
 
 
 FAILURE_MODES = ("errors", "latency", "performance", "input_drift", "schema_change", "skew", "stale_data", "late_labels", "bias", "cost")
-ACTIONS = {"retrain": True, "rollback": True, "freeze": True, "fallback": False, "page": False, "ticket": False}
+ACTIONS = {"retrain": True, "rollback": True, "freeze": True, "fallback": False, "page": True, "ticket": True}
 """Every action a playbook may name, and whether something does it yet."""
 Actions: TypeAlias = tuple[str, ...] | None
 

@@ -175,7 +175,6 @@ def _unbuilt_policy(model: Model) -> Iterator[tuple[str, str, str]]:
         ("review", model.review is not None),
         ("batch", bool(model.batch)),
         ("rollout change_window", bool(model.rollout.change_window)),
-        ("playbook route", bool(model.playbook.route)),
     ):
         if there:
             yield name, "", ""

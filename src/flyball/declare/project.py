@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flyball.declare.routes import Routes, read_routes
 from flyball.declare.units import near
 from flyball.errors import BadInput, DeclarationError, NotFound
 from flyball.records.models import valid_name
 
 MARK = "flyball.toml"
-_TABLES = ("settings", "env", "secrets")
+_TABLES = ("settings", "env", "secrets", "routes")
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
 
 
@@ -34,6 +35,13 @@ class Project:
     environments: tuple[str, ...] = ()
     secrets_table: str = "[secrets]"
     """Where flyball.toml says what `secrets` are."""
+    routes_tables: tuple[Any, Any] = (None, None)
+    """What flyball.toml says of routes: for all, and for this environment alone."""
+
+    @property
+    def routes(self) -> Routes:
+        """Where people are told of incidents. Raises DeclarationError with every problem."""
+        return read_routes(*self.routes_tables, self.env)
 
     @property
     def before(self) -> str:
@@ -82,6 +90,7 @@ def read_project(root: Path, env: str = "") -> Project:
         env,
         tuple(tables),
         f"[env.{env}.secrets]" if "secrets" in own else "[secrets]",
+        (toml.get("routes"), own.get("routes")),
     )
 
 
@@ -94,7 +103,11 @@ def every_settings(root: Path) -> dict[str, dict[str, Any]]:
 def _settings(toml: dict[str, Any], table: dict[str, Any]) -> Any:
     """The settings of the project, and those of an environment's table over them; as they stand where they are no table."""
     shared = toml.get("settings", {})
-    return {**shared, **{name: value for name, value in table.items() if name != "secrets"}} if isinstance(shared, dict) else shared
+    return (
+        {**shared, **{name: value for name, value in table.items() if name not in ("secrets", "routes")}}
+        if isinstance(shared, dict)
+        else shared
+    )
 
 
 def _read(root: Path) -> dict[str, Any]:

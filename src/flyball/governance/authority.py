@@ -22,6 +22,7 @@ _LONG = len(SECRET_PREFIX) + -(-BITS // 6)
 
 LOOP_ACTOR = "loop"
 _RECOVERY = "recovery:"
+_ROUTE = "route:"
 
 JOBS: Mapping[Job, tuple[Role, ...]] = MappingProxyType(
     {
@@ -58,6 +59,11 @@ class Caller(Record, frozen=True):
         return self.actor.startswith(_RECOVERY) and not self.token
 
     @property
+    def is_route(self) -> bool:
+        """Whether this is a service that people are told by, which has signed its request. No token can be, either."""
+        return self.actor.startswith(_ROUTE) and not self.token
+
+    @property
     def held(self) -> frozenset[str]:
         """The names under which this person may say yes at a gate: roles and jobs."""
         return frozenset((*(role.value for role in self.roles), *self.jobs))
@@ -79,6 +85,11 @@ LOOP = Caller(actor=LOOP_ACTOR, scopes=(Scope.CONTROL,))
 def recovery(login: str) -> Caller:
     """Whoever holds the database and has no token that it takes: the record shows by whom, and that it was in this way."""
     return Caller(actor=f"{_RECOVERY}{login}", scopes=(Scope.CONTROL,))
+
+
+def route_caller(route: str) -> Caller:
+    """A route whose signature holds: the record shows that it was the route, and not a person that is known here."""
+    return Caller(actor=f"{_ROUTE}{route}", scopes=(Scope.CONTROL,))
 
 
 def actor_of(person: str) -> str:

@@ -18,6 +18,7 @@ from flyball.loop.besides import besides_counts
 from flyball.loop.budgets import budgets_of
 from flyball.loop.carrying import ask_for_verdicts
 from flyball.loop.commands import active_run
+from flyball.loop.delivering import tell
 from flyball.loop.findings import Report, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
 from flyball.loop.freezes import LIVE, frozen_by
@@ -26,6 +27,7 @@ from flyball.loop.lookup import active_rollout
 from flyball.loop.memory import IDLE, Memories
 from flyball.loop.ports import Ports
 from flyball.loop.proposals import ACTOR, Withdraw, decide_withdraw, may, withdrawn
+from flyball.loop.queueing import due as told_again
 from flyball.loop.releases import (
     MoveRollout,
     Rollback,
@@ -58,6 +60,7 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     besides = [*besides_counts(ports.ledger.state(), model, now), *objective_findings(model.objectives, budgets)]
     assessment = monitoring.assess(model, kept.monitor(name), now=now, detector=ports.detector, besides=besides)
     report(ports, model, assessment)
+    tell(ports, model)
     withdraw(ports, model)
     answer(ports, model)
     move_rollout(ports, model, kept)
@@ -157,5 +160,6 @@ def _next(ports: Ports, model: Model, kept: Memories, now: Instant) -> Instant:
     if model.retrain is not None or not row.champion:
         schedule = training.next_due(model.retrain or Retrain(), past_of(state, model, row, kept, ports.cpu_price), now=now)
         due += [schedule] if schedule is not None else []
+    due += told_again(state, model, ports.outbox.routes, now) if ports.outbox is not None else []
     clock = incidents.next_due(incidents_of(state, model.name), now)
     return max(now, min([*due, *([clock] if clock is not None else [])]))

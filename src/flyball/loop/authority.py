@@ -65,11 +65,14 @@ class ExportRecord(Record, frozen=True):
 
 
 class Rule(NamedTuple):
-    """Who may give a command: persons with one of `roles`, flyball itself if `loop`, and a holder of the database without a token if `recovery`."""
+    """Who may give a command: persons with one of `roles`, flyball itself if `loop`, a holder of the database without a token if `recovery`, and a route
+    that signs its requests if what it asks for (the command's `verb`) is one of `routes`.
+    """
 
     roles: frozenset[Role]
     loop: bool = False
     recovery: bool = False
+    routes: tuple[str, ...] = ()
 
 
 def _rule(*roles: Role, loop: bool = False) -> Rule:
@@ -107,7 +110,11 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         "loop.integration.NoteIntegration": _LOOP,
         # what is watched
         "loop.findings.Report": _LOOP,
-        "loop.findings.SettleIncident": _rule(*_WORKERS),
+        "loop.findings.SettleIncident": Rule(frozenset(_WORKERS), routes=("ack",)),
+        "loop.queueing.Tell": _LOOP,
+        "loop.queueing.NoteSent": _LOOP,
+        "loop.muting.Mute": _rule(*_WORKERS),
+        "loop.muting.Unmute": _rule(*_WORKERS),
         "loop.proposals.Propose": _LOOP,
         "loop.proposals.Withdraw": _LOOP,
         "loop.sealing.SealSegment": _LOOP,
@@ -182,10 +189,19 @@ def authorise(caller: Caller, command: Command, state: State | Callable[[], Stat
             if rule.recovery
             else Refusal(code="refused", what=f"{name} is no way to be let in again", why="a new token is the one way")
         )
+    if caller.is_route:
+        return _by_route(rule, name, command)
     refused = in_scope(caller, Scope.CONTROL) or _by_role(caller, rule, name) or _holds(caller, command)
     if refused is not None or not caller.models:
         return refused
     return _for_models(caller, command, state() if callable(state) else state)
+
+
+def _by_route(rule: Rule, name: str, command: Command) -> Refusal | None:
+    """A route says that somebody is on it. What is over is observed here, and nobody outside can say it."""
+    if getattr(command, "verb", "") in rule.routes:
+        return None
+    return Refusal(code="refused", what=f"a route may not do this: {name}", why="it may acknowledge what it was told of, and nothing else")
 
 
 def _by_role(caller: Caller, rule: Rule, name: str) -> Refusal | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,11 +20,13 @@ from flyball.declare.owners import owners
 from flyball.declare.problems import warnings
 from flyball.declare.project import read_project
 from flyball.declare.reads import looked_at, made_from
+from flyball.declare.routes import Routes
 from flyball.errors import FlyballError, Problem
 from flyball.loop.compiling import Broken, Compilation, Compiler
 from flyball.loop.reading import Reader, reader_of
 from flyball.loop.reading import compiled as code
 from flyball.loop.requests import FIX, Requests, unlike
+from flyball.loop.routing import NONE, missing_secrets, unknown_route
 from flyball.loop.sharing import keep_apart, shared_ports
 from flyball.records.data import DatasetVersion
 from flyball.records.declarations import Compiled
@@ -75,6 +77,7 @@ class ModelReport(NamedTuple):
     when_applied: str
     power: tuple[Line, ...] = ()
     request_changes: tuple[str, ...] = ()
+    route: str = ""
 
 
 class Contract(NamedTuple):
@@ -94,12 +97,15 @@ class Standards:
 
 
 class CheckReport(NamedTuple):
-    """A project as checked. `gone` are applied models that no loop file declares any more, `doubts` the warnings about the project itself."""
+    """A project as checked. `gone` are applied models that no loop file declares any more, `doubts` the warnings about the project itself, `notes`
+    what is only said.
+    """
 
     models: tuple[ModelReport, ...]
     broken: tuple[Broken, ...]
     gone: tuple[str, ...]
     doubts: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -130,9 +136,11 @@ def check_project(
     the report.
     """
     project = read_project(root, env)
-    for each in (read_project(root, name) for name in project.environments):
+    every = [read_project(root, name) for name in project.environments]
+    for each in every:
         keep_apart(root, each.env, read_settings(each.settings, {}))
         read_secrets(root, each.secrets, table=each.secrets_table)
+    routes, secrets = [project.routes, *(each.routes for each in every)], read_secrets(root, project.secrets, table=project.secrets_table)
     compilation = Compiler(project.root).compile(prove="data" if data else "made")
     compilation.refuse_empty(project.root)
     if data and standards is None:
@@ -141,7 +149,18 @@ def check_project(
         standards = Standards(Against())
     reader = reader_of(project, Settings(), state_folder(project.root, env)) if data else None
     checked = report(compilation, reader, standards=standards, applied=applied or {}, known=known or {}, only=only)
-    return checked._replace(doubts=tuple(shared_ports(root)))
+    doubts = (*shared_ports(root), *missing_secrets(routes[0], secrets))
+    return checked._replace(
+        models=tuple(_routed(model, routes) for model in checked.models),
+        doubts=doubts,
+        notes=() if any(one.routes for one in routes) else (NONE,),
+    )
+
+
+def _routed(model: ModelReport, routes: Sequence[Routes]) -> ModelReport:
+    """The same with what is wrong with the route that its playbook names."""
+    place = f'{model.file}:{model.line}  Model "{model.name}"'
+    return model._replace(problems=(*model.problems, *unknown_route(model.route, routes, place)))
 
 
 def report(
@@ -219,6 +238,7 @@ def _model(compiled: Compiled, model: Model, before: Applied | None, found: Cont
         when_applied=_when_applied(compiled, model, before, was),
         power=power.lines,
         request_changes=_request_changes(sent, model) if sent is not None else (),
+        route=model.playbook.route,
     )
 
 
@@ -381,6 +401,7 @@ def to_json(checked: CheckReport) -> dict[str, Any]:
         "broken": [{"file": file.file, "problems": [plain(problem) for problem in file.problems]} for file in checked.broken],
         "gone": list(checked.gone),
         "warnings": [plain(warning) for warning in checked.doubts],
+        "notes": list(checked.notes),
         "problems": len(checked.problems),
     }
 
@@ -414,7 +435,7 @@ def to_lines(checked: CheckReport) -> list[str]:
         lines += [f"  warning  {str(warning).replace(chr(10), chr(10) + '  ')}" for warning in model.warnings]
     lines += [f"warning  {doubt}" for doubt in checked.doubts]
     lines += [str(problem) for problem in checked.problems]
-    lines += [GONE.format(name) for name in checked.gone]
+    lines += [*(GONE.format(name) for name in checked.gone), *checked.notes]
     sums = (len(checked.models), "model"), (len(checked.problems), "problem"), (len(checked.warnings), "warning")
     return [*lines, ", ".join(counted(number, f"{name}s") for number, name in sums)]
 

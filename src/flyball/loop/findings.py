@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from flyball.clock import Instant
 from flyball.declare.model import Model
 from flyball.errors import Conflict
 from flyball.incidents import rules as incidents
+from flyball.incidents.messages import ACKNOWLEDGED, acknowledged_by
 from flyball.loop.overlay import after
 from flyball.loop.releases import in_force
 from flyball.monitoring import alerts as alerting
 from flyball.records.alerts import ALERTS, AlertRow, Finding
 from flyball.records.base import Event, Fold, Record, Refusal, State
 from flyball.records.incidents import INCIDENTS, MODEL_INCIDENTS, IncidentNoted, IncidentRow, IncidentState
+from flyball.records.mutes import is_muted, mutes_of
 from flyball.records.rollouts import ROLLOUTS, RolloutState
 from flyball.records.serving import EPOCHS
 from flyball.records.versions import MODELS
@@ -57,7 +59,8 @@ def decide_report(state: State, command: Report, now: Instant, *, model: Model, 
     """Alerts move, incidents open, go on and are found mitigated: nothing where nothing changed."""
     moved = alerting.alerts(model.name, alerts_of(state, model.name), command.findings, now)
     then = after(state, moved, folds, now)
-    reaction = incidents.react(alerts_of(then, model.name).values(), incidents_of(then, model.name), model, now, new_id)
+    heard = heard_of(then, model.name, alerts_of(then, model.name).values(), now)
+    reaction = incidents.react(heard, incidents_of(then, model.name), model, now, new_id)
     then = after(then, reaction, folds, now)
     events: list[Event] = [*moved, *reaction]
     for row in incidents_of(then, model.name):
@@ -65,6 +68,12 @@ def decide_report(state: State, command: Report, now: Instant, *, model: Model, 
             alerts = alerts_of(then, model.name).values()
             events += incidents.progress(row, alerts, now=now, acting=command.acting, in_force_at=_in_force_at(then, row))
     return events
+
+
+def heard_of(state: State, model: str, alerts: Iterable[AlertRow], now: Instant) -> list[AlertRow]:
+    """The alerts that nobody has muted: the others open no incident until they are heard again, and are watched all the same."""
+    muted = mutes_of(state, model, now)
+    return [row for row in alerts if not is_muted(muted, row.monitor)]
 
 
 def _in_force_at(state: State, incident: IncidentRow) -> Instant:
@@ -99,6 +108,7 @@ def _acknowledged(state: State, row: IncidentRow, command: SettleIncident) -> Se
         return Refusal(code="conflict", what=f"{row.incident} is closed already", fix="flyball incidents list")
     alert = state.get(ALERTS, row.alert) if row.alert else None
     moved = alerting.acknowledge(alert) if alert is not None else None
-    note = f"acknowledged by {command.actor}" + (f": {command.text}" if command.text.strip() else "")
-    noted = () if note in row.notes else (IncidentNoted(incident=row.incident, note=note),)
+    note = f"{ACKNOWLEDGED}{command.actor}" + (f": {command.text}" if command.text.strip() else "")
+    # what was said before it opened again was said of something else
+    noted = () if acknowledged_by(row) == note.removeprefix(ACKNOWLEDGED) else (IncidentNoted(incident=row.incident, note=note),)
     return (*noted, *(() if moved is None else (moved,)))

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from flyball.data.fold import FOLDS as DATA
 from flyball.governance.fold import FOLDS as GOVERNANCE
 from flyball.incidents.fold import FOLDS as INCIDENTS
+from flyball.incidents.outbox import FOLDS as OUTBOX
 from flyball.monitoring.fold import FOLDS as MONITORING
 from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.declarations import (
@@ -85,6 +86,7 @@ FOLDS: Mapping[type[Event], Fold] = MappingProxyType(
         **SERVING,
         **MONITORING,
         **INCIDENTS,
+        **OUTBOX,
     }
 )
 """Event kind → its fold."""

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from flyball.clock import Clock, Instant
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
+from flyball.declare.routes import Routes as AlertRoutes
 from flyball.declare.units import Money
 from flyball.records.base import Event, Receipt, Recorded, Refusal, State
 from flyball.records.data import DatasetRow
 from flyball.records.declarations import DeclarationRow
+from flyball.records.deliveries import DeliveryRow
 from flyball.records.evaluation import Report
 from flyball.records.evidence import Bins, Evidence
 from flyball.records.models import Signature
@@ -24,6 +26,7 @@ from flyball.store.blobs import Blobs
 from flyball.training.job import Observed
 
 if TYPE_CHECKING:
+    from flyball.incidents.retries import Tried
     from flyball.ledger.note import Signer
     from flyball.loop.carrying import Offer
     from flyball.loop.online import Wanted
@@ -199,6 +202,27 @@ class Routes(Protocol):
         ...
 
 
+class Outbox(Protocol):
+    """Who people are told by: the routes that flyball.toml declares."""
+
+    @property
+    def routes(self) -> AlertRoutes:
+        """What is declared."""
+        ...
+
+    def begin(self, route: str, letters: Sequence[DeliveryRow]) -> bool:
+        """Send messages to a route beside the loop, in order, up to the first that it does not take now; False while it is at work already."""
+        ...
+
+    def ended(self) -> Sequence[Tried]:
+        """What tries came to since this was asked, in order."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Wait until what was begun is over, so long at most."""
+        ...
+
+
 class Memory(Protocol):
     """Operational state: counts and cursors, disposable and rebuilt from the log."""
 
@@ -250,6 +274,7 @@ class Ports:
 
     `views`: None where nothing is served. `environment`: its name (empty: the project's own); `before`: None where versions are made; `probe`: None
     where no later environment waits for what is tried here. `commit_of`: the Git commit of some code (path → text); empty where nobody knows.
+    `outbox`: None where nobody is told of anything.
     """
 
     clock: Clock
@@ -269,3 +294,4 @@ class Ports:
     before: Before | None = None
     probe: Probe | None = None
     commit_of: Callable[[Mapping[str, str]], str] = _no_commit
+    outbox: Outbox | None = None

@@ -9,10 +9,12 @@ from flyball.records.alerts import AlertMoved, AlertState
 from flyball.records.base import Event
 from flyball.records.data import DataCommitted, DataRefused
 from flyball.records.declarations import DeclarationApplied, DeclarationHealed, DeclarationRefused
+from flyball.records.deliveries import AlertUndelivered
 from flyball.records.environments import JudgingWanted, TrainingWanted, VersionCarried, VersionIntegrated
 from flyball.records.estimates import Verdict
 from flyball.records.incidents import IncidentMoved, IncidentNoted, IncidentOpened
 from flyball.records.integration import Integration
+from flyball.records.mutes import AlertMuted, AlertUnmuted
 from flyball.records.proposals import ProposalMade
 from flyball.records.rollouts import RolloutMoved, RolloutState
 from flyball.records.training import RunCancelled, RunFailed, RunQueued, RunSucceeded
@@ -150,6 +152,12 @@ def _of_monitoring(event: Event) -> tuple[Mood, str] | None:
             return "good", f"incident    {event.incident} {event.target.value}: {event.why}"
         case IncidentNoted() if event.cause:
             return "plain", f"incident    {event.incident}: its cause is now known: {event.cause}"
+        case AlertUndelivered():
+            return "bad", f"undelivered {event.incident or 'a warning'} to {event.route}: {event.why}; it is tried again"
+        case AlertMuted() | AlertUnmuted():
+            of = f'{event.model} "{event.monitor}"' if event.monitor else event.model
+            end = f" until {rfc3339(event.until)}: {event.reason}" if isinstance(event, AlertMuted) else " no more"
+            return "plain", f"muted       {of}{end}"
         case ProposalMade() if event.mode == "propose":
             return "plain", f"proposed    {event.action} {event.model}{f'@{event.target}' if event.target else ''}: {event.reason}"
         case _:

@@ -1,0 +1,103 @@
+"""What people were told, where it went, and what does not get through: the part of it that `status` and `incidents show` tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flyball.cli import common
+from flyball.cli.output import Output, ago, dated, one_line, roughly
+from flyball.clock import Instant, rfc3339
+from flyball.loop.delivering import state_of, waiting_of
+from flyball.records.base import State
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.deliveries import DELIVERIES, DeliveryRow, DeliveryState
+from flyball.records.mutes import MUTES, MuteRow
+
+if TYPE_CHECKING:
+    from flyball.wiring import Wired
+
+
+def told(out: Output, wired: Wired, state: State, now: Instant) -> dict[str, Any]:
+    """Write what waits for its route and since when, and what is muted; the same for the document."""
+    routes = wired.ports.outbox.routes.routes if wired.ports.outbox is not None else {}
+    failing = []
+    for route, rows in waiting_of(state).items():
+        own = [row for row in rows if common.may_see(wired, row.said.model)]
+        if own:
+            failing.append(_failing(out, wired, route, own, now, declared=route in routes))
+    if not routes and state.scan(DECLARATIONS):
+        out.line("routes    none are declared: nobody is told of incidents (docs/alerts.md)")
+    mutes = [row for _, row in state.scan(MUTES) if now < row.until and common.may_see(wired, row.model)]
+    for row in mutes:
+        out.line(mute_text(out, row, now))
+    return {
+        "routes": list(routes),
+        "undelivered": failing,
+        "muted": [dated(row) | {"until": rfc3339(row.until), "at": rfc3339(row.at)} for row in mutes],
+    }
+
+
+def _failing(out: Output, wired: Wired, route: str, rows: list[DeliveryRow], now: Instant, *, declared: bool) -> dict[str, Any]:
+    """What waits for one route: since when, why, and when it is tried again."""
+    held = state_of(wired.ports.memory, route)
+    failed = next((row for row in reversed(rows) if row.undelivered_at), None)
+    why = held.why or (failed.why if failed is not None else "")
+    since = held.since or (failed.undelivered_at if failed is not None else 0)
+    many = f"{len(rows)} messages wait" if len(rows) > 1 else "a message waits"
+    if not declared:
+        step = "declare it again in flyball.toml, and start flyball anew"
+    elif not why:
+        step = "it is sent by the next pass of the loop"
+    else:
+        step = f"tried again in {roughly(held.again_at - now)}" if held.again_at > now else "tried again by the next pass of the loop"
+    failing = f", failing for {ago(since, now)}: {one_line(why)}" if why else ""
+    out.line(
+        f"{out.paint('route', 'bad' if why else 'unsure')}     {route}: {many} since {ago(rows[0].queued_at, now)} ago{failing}   → {step}"
+    )
+    return {
+        "route": route,
+        "waiting": len(rows),
+        "incidents": list(dict.fromkeys(row.said.incident for row in rows if row.said.incident)),
+        "since": rfc3339(since) if since else None,
+        "why": why,
+        "again_at": rfc3339(held.again_at) if held.again_at > now else None,
+    }
+
+
+def mute_text(out: Output, row: MuteRow, now: Instant) -> str:
+    """A mute on one line."""
+    what = f'{row.model}: "{row.monitor}"' if row.monitor else row.model
+    step = f"flyball incidents unmute {row.model}" + (f' --monitor "{row.monitor}"' if row.monitor else "")
+    return (
+        f"{out.paint('muted', 'unsure')}     {what} for {roughly(row.until - now)} more, by {row.actor}: {one_line(row.reason)}   → {step}"
+    )
+
+
+def of_incident(out: Output, state: State, incident: str, now: Instant) -> list[dict[str, Any]]:
+    """Write what was told of an incident and where it went; the same for the document."""
+    rows = [row for _, row in state.scan(DELIVERIES, f"{incident}/")]
+    for row in rows:
+        out.line(f"  told      {row.said.told} to {row.route}: {_became(row, now)}")
+    return [
+        {
+            "message": row.said.message,
+            "told": row.said.told,
+            "route": row.route,
+            "state": row.state,
+            "queued_at": rfc3339(row.queued_at),
+            "delivered_at": rfc3339(row.delivered_at) if row.delivered_at else None,
+            "attempts": row.attempts,
+            "receipt": row.receipt,
+            "why": row.why,
+        }
+        for row in rows
+    ]
+
+
+def _became(row: DeliveryRow, now: Instant) -> str:
+    if row.state == DeliveryState.DELIVERED:
+        tries = f", at try {row.attempts}" if row.attempts > 1 else ""
+        return f"delivered {ago(row.delivered_at, now)} ago, {roughly(row.delivered_at - row.queued_at)} after it happened{tries}"
+    if row.state == DeliveryState.SUPERSEDED:
+        return "not sent: what came later was delivered"
+    return f"failing for {ago(row.undelivered_at, now)}: {one_line(row.why)}" if row.undelivered_at else "waits"
