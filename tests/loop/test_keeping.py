@@ -15,7 +15,7 @@ from flyball.loop import keeping, memory
 from flyball.loop.keeping import Kept
 from flyball.monitoring.slabs import DAY_MINUTES, MINUTE
 from flyball.monitoring.state import MonitorState, absorb
-from flyball.monitoring.windows import Trail
+from flyball.monitoring.windows import Series, Trail, Window
 from flyball.records.evidence import Batch, Cursor, Quality, Watch
 
 NOW = 1_700_000_000_000_000 // MINUTE * MINUTE
@@ -96,6 +96,26 @@ def test_late_rows_are_written_where_they_belong() -> None:
     found = keeping.read("k", store.load)
     assert found is not None
     assert found[0] == grown
+
+
+def test_a_week_that_has_closed_is_not_written_again() -> None:
+    weeks = tuple(Window(started=NOW + place * 7 * DAY_MINUTES * MINUTE, n=place) for place in range(3))
+    state = MonitorState(model="m", slow=Series(windows=weeks), daily=Series(windows=weeks[:1]))
+    store = Store()
+    items, kept = keeping.write("k", state, Kept())
+    store.save(items)
+    assert len(items) == 3
+    newest = msgspec.structs.replace(weeks[2], n=9)
+    grown = msgspec.structs.replace(state, slow=Series(windows=(*weeks[:2], newest)))
+    items, kept = keeping.write("k", grown, kept)
+    store.save(items)
+    assert set(items) == {"k"}
+    keeping.forget()
+    assert keeping.read("k", store.load) == (grown, kept)
+    # a late row in a closed one
+    late = msgspec.structs.replace(grown, slow=Series(windows=(weeks[0], msgspec.structs.replace(weeks[1], n=7), newest)))
+    items, _ = keeping.write("k", late, kept)
+    assert set(items) == {"k", f"k/week-{weeks[1].started}"}
 
 
 @settings(max_examples=40, deadline=None)

@@ -7,7 +7,7 @@ became another object is written, with the row that names all parts by their con
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from threading import Lock
@@ -17,14 +17,14 @@ import msgspec
 from flyball.errors import Corrupt
 from flyball.monitoring.slabs import DAY_MINUTES, HOUR_MINUTES, Slab
 from flyball.monitoring.state import MonitorState
-from flyball.monitoring.windows import Trail
+from flyball.monitoring.windows import Series, Trail, Window
 from flyball.records import codec
 from flyball.records.base import Record
 
 STRETCH = {1: 10, HOUR_MINUTES: DAY_MINUTES, DAY_MINUTES: 10 * DAY_MINUTES}
 """Minutes of slabs in one part, by the width of a slab: ten minutes, a day, ten days."""
 
-_TRAILS = "trails"
+_TRAILS, _WEEK, _DAY = "trails", "week-", "day-"
 _READS = 10
 """So often is what is stored read again when it changes meanwhile: whoever writes it does so each second."""
 
@@ -33,9 +33,10 @@ _MOST = 64 << 20
 
 
 class Part(Record, frozen=True):
-    """Slabs of one stretch of time, or all trails."""
+    """Slabs of one stretch of time, a week or a day that rows may still be added to but hardly are, or all trails."""
 
     slabs: tuple[Slab, ...] = ()
+    window: Window | None = None
     trails: tuple[Trail, ...] = ()
 
 
@@ -60,16 +61,35 @@ def parts_of(state: MonitorState) -> dict[str, Part]:
     for slab in state.slabs:
         found.setdefault(f"{slab.width}-{slab.start // STRETCH.get(slab.width, DAY_MINUTES)}", []).append(slab)
     parts = {name: Part(slabs=tuple(slabs)) for name, slabs in found.items()}
+    for name, series in ((_WEEK, state.slow), (_DAY, state.daily)):
+        # the newest is the one that fills
+        parts |= {f"{name}{window.started}": Part(window=window) for window in series.windows[:-1]}
     if state.trails:
         parts[_TRAILS] = Part(trails=state.trails)
     return parts
 
 
-def joined(state: MonitorState, parts: Iterable[Part]) -> MonitorState:
-    """The whole state again, slabs in order of time."""
-    slabs = sorted((slab for part in parts for slab in part.slabs), key=_start)
-    trails = next((part.trails for part in parts if part.trails), ())
-    return msgspec.structs.replace(state, slabs=tuple(slabs), trails=trails)
+def _rest(state: MonitorState) -> MonitorState:
+    """What lies in no part."""
+    slow, daily = (msgspec.structs.replace(series, windows=series.windows[-1:]) for series in (state.slow, state.daily))
+    return msgspec.structs.replace(state, slabs=(), trails=(), slow=slow, daily=daily)
+
+
+def joined(state: MonitorState, parts: Mapping[str, Part]) -> MonitorState:
+    """The whole state again, slabs and windows in order of time."""
+    slabs = sorted((slab for part in parts.values() for slab in part.slabs), key=_start)
+    trails = parts[_TRAILS].trails if _TRAILS in parts else ()
+    slow, daily = (_whole(series, parts, name) for name, series in ((_WEEK, state.slow), (_DAY, state.daily)))
+    return msgspec.structs.replace(state, slabs=tuple(slabs), trails=trails, slow=slow, daily=daily)
+
+
+def _whole(series: Series, parts: Mapping[str, Part], name: str) -> Series:
+    closed = sorted((part.window for key, part in parts.items() if key.startswith(name) and part.window), key=_started)
+    return msgspec.structs.replace(series, windows=(*closed, *series.windows))
+
+
+def _started(window: Window) -> int:
+    return window.started
 
 
 def _start(slab: Slab) -> int:
@@ -91,7 +111,7 @@ def write(key: str, state: MonitorState, kept: Kept) -> tuple[dict[str, bytes | 
         items[f"{key}/{name}"] = body
         _RECENT.put(digests[name], part, len(body))
     items.update({f"{key}/{name}": None for name in kept.parts if name not in parts})
-    items[key] = codec.encode(Stored(state=msgspec.structs.replace(state, slabs=(), trails=()), parts=digests))
+    items[key] = codec.encode(Stored(state=_rest(state), parts=digests))
     return items, Kept(parts, digests)
 
 
@@ -105,7 +125,7 @@ def read(key: str, load: Callable[[str], bytes | None]) -> tuple[MonitorState, K
         parts = {name: _part(f"{key}/{name}", digest, load) for name, digest in stored.parts.items()}
         whole = {name: part for name, part in parts.items() if part is not None}
         if len(whole) == len(parts):
-            return joined(stored.state, whole.values()), Kept(whole, stored.parts)
+            return joined(stored.state, whole), Kept(whole, stored.parts)
     raise Corrupt(
         f"what the loop has counted under {key} is not whole",
         why="parts of it are missing, or are not the ones that its row names",
@@ -134,6 +154,7 @@ def _same(left: Part, right: Part) -> bool:
     return (
         len(left.slabs) == len(right.slabs)
         and left.trails is right.trails
+        and left.window is right.window
         and all(one is other for one, other in zip(left.slabs, right.slabs, strict=True))
     )
 
