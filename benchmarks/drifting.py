@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import polars as pl
 from scipy.special import ndtr
@@ -66,7 +67,12 @@ class Watched:
         cuts = (0, *range(FAST_ROWS - self._asked % FAST_ROWS, frame.height, FAST_ROWS), frame.height)
         self._asked += frame.height
         parts = (frame[start:end] for start, end in pairwise(cuts))
-        return tuple(counts for part in parts for counts in bin_frame(self.bins, part, model=self.model.name))
+        first, last = int(frame["at"].min()), int(frame["at"].max())  # type: ignore[arg-type]  # a column of i64
+        # as the fold tells them: the week from the release on, and the day, where all rows are of one
+        week, day = self.start + (first - self.start) // WEEK * WEEK, first // DAY * DAY
+        told = {"week": week, "day": day if last < day + DAY else 0}
+        found = (counts for part in parts for counts in bin_frame(self.bins, part, model=self.model.name))
+        return tuple(msgspec.structs.replace(counts, **told) for counts in found)
 
     def folded(self, frame: pl.DataFrame, until: Instant) -> tuple[InputCounts, ...]:
         """The counts that the fold of the log makes of these rows, as the first that the model answers; their time is `at`."""
