@@ -157,7 +157,7 @@ def columns(rows: Sequence[msgspec.Raw]) -> list[pl.Series] | None:
     """
     packed = b"".join(rows)
     buffer = np.frombuffer(packed + _PADDING, dtype=np.uint8)
-    ends = np.cumsum(np.fromiter(map(len, map(memoryview, rows)), dtype=np.int64, count=len(rows)))
+    ends = np.cumsum(np.array([memoryview(row).nbytes for row in rows], dtype=np.int64))
     places = np.concatenate(([0], ends[:-1]))
     width = int(buffer[1]) & 0x0F
     if buffer[0] != 0x91:
