@@ -420,3 +420,60 @@ def test_a_file_that_a_power_cut_emptied_is_told_once_and_the_others_still_count
     assert capsys.readouterr().err.count("000000.wal") == 1
     again, _ = LiveEvidence(tmp_path).since(cursor, log.us(5), {"m": WATCH})
     assert not again.traffic
+
+
+def answered(log, first, count):
+    """So many answers from a second on, half a millisecond apart."""
+    for place in range(count):
+        log.scored(f"{first}-{place}", first + place / 2_000)
+
+
+QUIET = msgspec.structs.replace(WATCH, arms={})
+
+
+def told(batch):
+    return sum(one.n for one in batch.traffic)
+
+
+def test_a_busy_log_is_counted_in_one_go_and_nothing_of_it_is_lost(tmp_path, log):
+    live, found = LiveEvidence(tmp_path), []
+    cursor = Cursor()
+    for second in range(12):
+        answered(log, second, 1_200)
+        batch, cursor = live.since(cursor, log.us(second + 0.9), {"m": QUIET})
+        found.append(told(batch))
+    assert found[0] == 1_200
+    assert sum(bool(count) for count in found) <= 3
+    # what is left is counted within ten seconds, whether or not more comes
+    last, _ = live.since(cursor, log.us(23), {"m": QUIET})
+    assert sum(found) + told(last) == 12 * 1_200
+
+
+def test_a_quiet_log_is_read_at_once_and_so_is_one_of_a_rollout(tmp_path, log):
+    for watch in (QUIET, WATCH):
+        live, cursor = LiveEvidence(tmp_path), Cursor(until=log.us(0))
+        _, cursor = live.since(cursor, log.us(0.1), {"m": watch})
+        answered(log, 1, 10 if watch is QUIET else 1_200)
+        batch, cursor = live.since(cursor, log.us(2), {"m": watch})
+        assert told(batch) >= 10
+
+
+def test_a_segment_that_is_finished_is_read_before_it_can_be_sealed(tmp_path, log):
+    live = LiveEvidence(tmp_path)
+    _, cursor = live.since(Cursor(), log.us(0.1), {"m": QUIET})
+    answered(log, 1, 1_200)
+    batch, cursor = live.since(cursor, log.us(2), {"m": QUIET})
+    assert told(batch) == 0
+    log.writer.rotate()
+    batch, _ = live.since(cursor, log.us(3), {"m": QUIET})
+    assert told(batch) == 1_200
+
+
+def test_a_restart_while_a_busy_log_waits_counts_everything_once(tmp_path, log):
+    live = LiveEvidence(tmp_path)
+    answered(log, 0, 1_200)
+    first, cursor = live.since(Cursor(), log.us(1), {"m": QUIET})
+    answered(log, 1, 1_200)
+    waited, cursor = live.since(cursor, log.us(2), {"m": QUIET})
+    again, _ = LiveEvidence(tmp_path).since(cursor, log.us(3), {"m": QUIET})
+    assert (told(first), told(waited), told(again)) == (1_200, 0, 1_200)

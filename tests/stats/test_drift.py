@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import fdtrc, ndtr, ndtri
 
 from flyball.evaluation.reference import bin_frame, reference
 from flyball.records.evidence import Bins, InputCounts
@@ -199,3 +200,51 @@ def test_a_constant_column_that_changes_is_found():
 
 def test_an_empty_window_has_no_tests(bins):
     assert drift.column_tests(bins[0], InputCounts(model="m", column="normal", n=0, nulls=0, cells=(0,) * len(bins[0].counts))) == ()
+
+
+def test_few_windows_that_lie_close_together_are_not_taken_for_a_swing_that_is_known():
+    found = drift.Contrast(x2=45.0, df=9, m=3_000.0)
+    spread = 0.2 / found.m
+    plugged = 1 / 1.2
+    by_itself = float(fdtrc(1 / (plugged**2 / 9 + (1 - plugged) ** 2), 7 / (1 - plugged) ** 2, 45 / (9 * 1.2)))
+    few, many = (drift.cells_p(found, drift.Dispersion(spread, windows))[0] for windows in (8, 2_000))
+    assert few > 5 * by_itself
+    assert many < few
+    # more weeks teach more, and none of them makes a large shift go unseen
+    assert drift.cells_p(drift.Contrast(x2=400.0, df=9, m=3_000.0), drift.Dispersion(spread, 8))[0] < 1e-6
+
+
+@pytest.mark.parametrize("perday", [100, 480])
+def test_weeks_that_differ_by_day_effects_are_seldom_called_rare(perday):
+    # AR(.7) day effects of .2 standard deviations; by φ itself, p < 10⁻³ comes 30 and 8 times as often as it should
+    rng = np.random.default_rng(5)
+    edges = ndtri(np.arange(1, 10) / 10)
+    rare = 0
+    for _ in range(400):
+        effects = np.empty(63)
+        effects[0] = rng.normal()
+        for day in range(1, 63):
+            effects[day] = 0.7 * effects[day - 1] + np.sqrt(0.51) * rng.normal()
+        shares = np.diff(ndtr(edges - 0.2 * effects[:, None]), axis=1, prepend=0.0, append=1.0)
+        weeks = np.array([rng.multinomial(7 * perday, shares[7 * week : 7 * week + 7].mean(axis=0)) for week in range(9)])
+        trained, window = weeks[:8], weeks[8]
+        rare += drift.cells_p(drift.contrast(window, trained.sum(axis=0)), drift.overdispersion(trained), 56)[0] < 1e-3
+    assert rare <= 8, rare
+
+
+def test_a_share_of_nulls_that_swings_between_weeks_is_held_against_how_little_weeks_teach():
+    weeks = tuple((300 + step, 300 - step, 30 + step, 0, 600 + 30 + step) for step in (-9, 6, 12, -3, 0, 9, -12, 3))
+    own = Bins(
+        column="x",
+        kind="numeric",
+        edges=(0.0,),
+        counts=(sum(week[0] for week in weeks), sum(week[1] for week in weeks)),
+        nulls=sum(week[2] for week in weeks),
+        n=sum(week[4] for week in weeks),
+        windows=weeks,
+        days=56,
+    )
+    window = InputCounts(model="m", column="x", n=630, nulls=130, cells=(250, 250))
+    found = next(test for test in drift.column_tests(own, window) if test.test == "nulls")
+    assert found.phi > 1
+    assert found.p > 10 * drift.share_p(130, 630, own.nulls, own.n, found.phi)

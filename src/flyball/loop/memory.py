@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from flyball.clock import Instant, Span
+from flyball.loop import keeping
 from flyball.loop.ports import Library, Memory
 from flyball.monitoring import state as monitoring
 from flyball.monitoring.state import MonitorState
@@ -34,21 +35,31 @@ _CURSOR, _MONITOR, _ROLLOUT, _DECLARED = "cursor", "monitor/", "rollout/", "decl
 
 @dataclass(frozen=True)
 class Memories:
-    """Everything counted so far. `source` is read through for models not asked for yet; `changed` names what is to be saved."""
+    """Everything counted so far. `source` is read through for models not asked for yet; `changed` names what is to be saved, `kept` how the
+    monitors are stored.
+    """
 
     source: Memory
     cursor: Cursor
     monitors: dict[str, MonitorState] = field(default_factory=dict)
     rollouts: dict[str, RolloutEvidence] = field(default_factory=dict)
     watches: dict[str, Watch] = field(default_factory=dict)
+    kept: dict[str, keeping.Kept] = field(default_factory=dict)
     changed: frozenset[str] = frozenset()
 
     def monitor(self, model: str) -> MonitorState:
         """One model's monitors."""
         if model not in self.monitors:
-            raw = self.source.load(stored(_MONITOR + model))
-            self.monitors[model] = codec.decode(raw, MonitorState) if raw else MonitorState(model=model)
+            found = keeping.read(stored(_MONITOR + model), self.source.load)
+            self.monitors[model], self.kept[model] = found or (MonitorState(model=model), keeping.Kept())
         return self.monitors[model]
+
+    def stored_parts(self, model: str) -> keeping.Kept:
+        """How one model's monitors are stored, whatever of them was changed since."""
+        if model not in self.kept:
+            found = keeping.read(stored(_MONITOR + model), self.source.load)
+            self.kept[model] = found[1] if found else keeping.Kept()
+        return self.kept[model]
 
     def evidence(self, rollout_id: str) -> RolloutEvidence:
         """One rollout's evidence."""
@@ -122,15 +133,19 @@ def save(memory: Memory, kept: Memories) -> Memories:
     """Write what changed, in one transaction."""
     if kept.changed:
         items: dict[str, bytes | None] = {}
+        known = dict(kept.kept)
         for key in kept.changed:
             if key.startswith(_MONITOR):
-                items[key] = codec.encode(kept.monitors[key.removeprefix(_MONITOR)])
+                model = key.removeprefix(_MONITOR)
+                rows, known[model] = keeping.write(key, kept.monitors[model], kept.stored_parts(model))
+                items.update(rows)
             elif key.startswith(_ROLLOUT):
                 items[key] = codec.encode(kept.rollouts[key.removeprefix(_ROLLOUT)])
             elif key.startswith(_DECLARED):
                 items[key] = codec.encode(kept.watches[key.removeprefix(_DECLARED)])
         items[_CURSOR] = codec.encode(kept.cursor)
         memory.save({stored(key): body for key, body in items.items()})
+        kept = replace(kept, kept=known)
     return replace(kept, changed=frozenset())
 
 

@@ -198,15 +198,23 @@ def read_header(path: Path) -> tuple[Header, int] | None:
     return None
 
 
-def read(path: Path, offset: int = 0, *, limit: int = 64 << 20) -> tuple[list[LogRecord], int]:
-    """Every sound record from `offset` on, and the offset after the last of them; at most about `limit` bytes a call.
+class Stretch(NamedTuple):
+    """The bodies of sound frames, what takes their monotonic to wall nanoseconds, and the offset after the last of them."""
+
+    bodies: list[memoryview]
+    shift_ns: int
+    after: int
+
+
+def stretch(path: Path, offset: int = 0, *, limit: int = 64 << 20) -> Stretch:
+    """Every sound frame from `offset` on, not decoded; at most about `limit` bytes a call.
 
     Stops at the first torn frame or bad CRC, so it may be called on a file that is being written. Raises Corrupt when the
     file is not a segment at all.
     """
     found = read_header(path)
     if found is None:
-        return [], 0
+        return Stretch([], 0, 0)
     header, first = found
     start = max(offset, first)
     with path.open("rb") as file:
@@ -214,15 +222,25 @@ def read(path: Path, offset: int = 0, *, limit: int = 64 << 20) -> tuple[list[Lo
         data = file.read(limit)
         if len(data) == limit and (more := _first_length(data)) > limit:
             data += file.read(more - limit)
-    records: list[LogRecord] = []
-    after = start
-    shift = header.wall_ns - header.monotonic_ns
+    bodies: list[memoryview] = []
+    after = 0
     for end, body in _frames(data, 0):
-        record = _record_decoder.decode(body)
-        record.at = (record.picked_ns + shift) // 1000
-        records.append(record)
-        after = start + end
-    return records, after
+        bodies.append(body)
+        after = end
+    return Stretch(bodies, header.wall_ns - header.monotonic_ns, start + after)
+
+
+def record(body: memoryview, shift_ns: int) -> LogRecord:
+    """A frame as a record."""
+    found = _record_decoder.decode(body)
+    found.at = (found.picked_ns + shift_ns) // 1000
+    return found
+
+
+def read(path: Path, offset: int = 0, *, limit: int = 64 << 20) -> tuple[list[LogRecord], int]:
+    """Every sound record of a `stretch`, and the offset after the last of them."""
+    found = stretch(path, offset, limit=limit)
+    return [record(body, found.shift_ns) for body in found.bodies], found.after
 
 
 def _first_length(data: bytes) -> int:
