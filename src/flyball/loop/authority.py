@@ -108,6 +108,10 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         # what is watched
         "loop.findings.Report": _LOOP,
         "loop.findings.SettleIncident": _rule(*_WORKERS),
+        "loop.findings.OpenIncident": _rule(Role.SCIENTIST, Role.OPERATOR, Role.APPROVER, Role.ADMIN),
+        "loop.fallbacks.BeginFallback": _rule(*_OPERATORS, loop=True),
+        "loop.fallbacks.EndFallback": _LOOP,
+        "loop.deadloop.NoteDeadLoop": _LOOP,
         "loop.proposals.Propose": _LOOP,
         "loop.proposals.Withdraw": _LOOP,
         "loop.sealing.SealSegment": _LOOP,

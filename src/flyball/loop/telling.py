@@ -11,6 +11,7 @@ from flyball.records.data import DataCommitted, DataRefused
 from flyball.records.declarations import DeclarationApplied, DeclarationHealed, DeclarationRefused
 from flyball.records.environments import JudgingWanted, TrainingWanted, VersionCarried, VersionIntegrated
 from flyball.records.estimates import Verdict
+from flyball.records.fallbacks import FallbackBegan, FallbackEnded
 from flyball.records.incidents import IncidentMoved, IncidentNoted, IncidentOpened
 from flyball.records.integration import Integration
 from flyball.records.proposals import ProposalMade
@@ -148,6 +149,10 @@ def _of_monitoring(event: Event) -> tuple[Mood, str] | None:
             return "bad", f"incident    {event.incident} {event.model}: {': '.join(filter(None, (event.what, event.cause)))}"
         case IncidentMoved():
             return "good", f"incident    {event.incident} {event.target.value}: {event.why}"
+        case FallbackBegan():
+            return "bad", f"fallback    {event.model}: the declared fallback answers: {event.reason}"
+        case FallbackEnded():
+            return "good", f"fallback    {event.model}: its versions answer again: {event.reason}"
         case IncidentNoted() if event.cause:
             return "plain", f"incident    {event.incident}: its cause is now known: {event.cause}"
         case ProposalMade() if event.mode == "propose":

@@ -14,6 +14,7 @@ from flyball.records import (
     data,
     declarations,
     environments,
+    fallbacks,
     identity,
     incidents,
     proofs,
@@ -40,6 +41,7 @@ _MODULES = (
     serving,
     alerts,
     incidents,
+    fallbacks,
     proposals,
     skew,
 )
