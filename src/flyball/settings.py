@@ -134,6 +134,24 @@ class Settings:
         unit="0 or 1",
         why="it needs uv and a registry, minutes the first time, and a disk that holds one environment for each lock",
     )
+    loop_silent_s: int = _setting(
+        60,
+        meaning="how long the loop may make no pass before `flyball up` says that it is dead, and the next loop records an incident",
+        unit="s",
+        why="a pass takes well under a second, and a long one some seconds; within a minute somebody knows",
+    )
+    loop_kill_s: int = _setting(
+        300,
+        meaning="how long a control plane that has made passes may make none before it is killed and started again (0: never); twice as long each time",
+        unit="s",
+        why="what hangs does not come back by itself, and an incident is to be mitigated within five minutes",
+    )
+    watchdog_url: str = _setting(
+        "",
+        meaning="an HTTP address that `flyball up` tells when the loop is dead, and when it is back",
+        unit="url",
+        why="empty is nobody: who is to hear of it when flyball itself cannot page, only you can say",
+    )
     anchor_file: str = _setting(
         "",
         meaning="a file on another disk or machine to which every checkpoint is appended",

@@ -106,7 +106,7 @@ class Control:
             took = time.monotonic() - started
             beat = {"at": now, "pid": os.getpid(), "tick_ms": round(took * 1000, 1)}
             with suppress(OSError):  # a beat that cannot be written is one that is missed
-                write_json(self._wired.layout.run / "loop.json", beat)
+                write_json(self._wired.layout.beat, beat)
             self._tell()
 
     def _tell(self) -> None:

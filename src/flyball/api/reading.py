@@ -21,6 +21,7 @@ from flyball.loop.findings import alerts_of, incidents_of
 from flyball.loop.lineage import Project
 from flyball.loop.memory import load
 from flyball.loop.waiting import waiting
+from flyball.monitoring.usage import price
 from flyball.records.base import Recorded, State
 from flyball.records.data import COLLECTED, DATASET_VERSIONS, DATASETS, DatasetVersion, erasure_key
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
@@ -258,10 +259,11 @@ def monitors(asked: Asked) -> Answer:
     name, state = _model(asked), asked.state()
     alerts = tuple(row for _, row in sorted(alerts_of(state, name).items()))
     open_ = tuple(row.incident for row in incidents_of(state, name) if row.state != IncidentState.CLOSED)
-    watched = load(asked.ports.memory).monitor(name)
-    mutes = mutes_of(state, name, asked.now)
+    kept = load(asked.ports.memory)
+    watched, mutes = kept.monitor(name), mutes_of(state, name, asked.now)
     # what cannot be read has no objectives that anybody knows of
     model, _ = lookup.readable(asked.ports.library, lookup.declaration(state, name))
+    taken = price(kept.usage(name), asked.now, hour_price=asked.ports.cpu_price, watts=asked.wired.settings.cpu_watts)
     found = answers.Monitors(
         model=name,
         version=watched.version,
@@ -270,6 +272,7 @@ def monitors(asked: Asked) -> Answer:
         muted=tuple(row.key for row in alerts if is_muted(mutes, row.monitor)),
         mutes=tuple(mutes.values()),
         budgets=budgets_of(state, model, watched, asked.now) if model is not None else (),
+        cost=None if taken is None else answers.ServingCost(**taken._asdict()),
     )
     return Answer(found)
 
@@ -284,13 +287,6 @@ def incidents(asked: Asked) -> Answer:
         return _wanted(asked, str(getattr(row, "model", ""))) and state in ("", getattr(row, "state", ""))
 
     return Answer(pages.newest(asked.state(), INCIDENTS, asked.query, keep=keep))
-
-
-def incident(asked: Asked) -> Answer:
-    """One incident, with everything that was noted on it."""
-    row = lookup.incident(asked.state(), asked.path["incident"], asked.sees)
-    asked.must_see(row.model)
-    return Answer(row)
 
 
 def events(asked: Asked) -> Answer:

@@ -20,6 +20,7 @@ from flyball.ledger.bounds import NAME, clipped, named
 from flyball.monitoring.checks import FEWEST, check_findings
 from flyball.monitoring.contract import CONTRACT, contract_findings
 from flyball.monitoring.drift import drift_findings, drift_reason
+from flyball.monitoring.outage import outage
 from flyball.monitoring.slabs import within
 from flyball.monitoring.state import GAP, MonitorState
 from flyball.monitoring.volume import ARRIVE, volume_findings
@@ -68,7 +69,7 @@ def assess(model: Model, state: MonitorState, *, now: Instant, detector: bool = 
     for monitor in model.monitors:
         findings.extend(_guarded(str(monitor), lambda monitor=monitor: findings_of(monitor, state, now=now)))  # type: ignore[misc]
     findings.extend(_guarded(DETECTOR, lambda: iter((_detector(model, state) if detector else OFF,))))
-    findings.extend(_guarded(LABELS, lambda: iter((_coverage(state, now),))))
+    findings.extend(_guarded(LABELS, lambda: iter((outage(state, now, monitor=LABELS) or _coverage(state, now),))))
     findings.extend(_guarded(CONTRACT, lambda: contract_findings(state.slabs, now)))
     findings.extend(_guarded(ARRIVE, lambda: volume_findings(state.arrivals, now)))
     findings.append(_logged(state, now))

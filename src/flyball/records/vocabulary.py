@@ -15,6 +15,7 @@ from flyball.records import (
     declarations,
     deliveries,
     environments,
+    fallbacks,
     identity,
     incidents,
     mutes,
@@ -44,6 +45,7 @@ _MODULES = (
     mutes,
     incidents,
     deliveries,
+    fallbacks,
     proposals,
     skew,
 )
