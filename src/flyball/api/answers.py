@@ -14,6 +14,7 @@ from flyball.records.base import Record
 from flyball.records.data import DatasetVersion, Finding
 from flyball.records.difference import ColumnDifference, RowDifference, SchemaDifference
 from flyball.records.estimates import Verdict
+from flyball.records.evidence import LabelsSeen
 from flyball.records.identity import Role, Scope
 from flyball.records.online import ViewStatus
 from flyball.records.rollouts import Reading, RolloutEvidence, RolloutRow, RolloutState
@@ -148,12 +149,15 @@ class DataRow(Record, frozen=True):
 
 
 class Monitors(Record, frozen=True):
-    """What a model's monitors say. `incidents` are those that are not closed, `budgets` the error budgets of its objectives."""
+    """What a model's monitors say. `incidents` are those that are not closed, `budgets` the error budgets of its objectives; `labels` says how labels came in
+    the last week.
+    """
 
     model: str
     version: str
     alerts: tuple[AlertRow, ...]
     incidents: tuple[str, ...]
+    labels: LabelsSeen
     budgets: tuple[Budget, ...] = ()
 
 

@@ -21,6 +21,7 @@ from flyball.loop.findings import alerts_of, incidents_of
 from flyball.loop.lineage import Project
 from flyball.loop.memory import load
 from flyball.loop.waiting import waiting
+from flyball.monitoring.labels import labels_seen
 from flyball.records.base import Recorded, State
 from flyball.records.data import COLLECTED, DATASET_VERSIONS, DATASETS, DatasetVersion, erasure_key
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
@@ -261,7 +262,8 @@ def monitors(asked: Asked) -> Answer:
     # what cannot be read has no objectives that anybody knows of
     model, _ = lookup.readable(asked.ports.library, lookup.declaration(state, name))
     budgets = budgets_of(state, model, watched, asked.ports.clock.now()) if model is not None else ()
-    return Answer(answers.Monitors(model=name, version=watched.version, alerts=alerts, incidents=open_, budgets=budgets))
+    came = labels_seen(watched.slabs, asked.now)
+    return Answer(answers.Monitors(model=name, version=watched.version, alerts=alerts, incidents=open_, labels=came, budgets=budgets))
 
 
 def incidents(asked: Asked) -> Answer:
