@@ -15,6 +15,7 @@ from flyball.records.base import Record
 from flyball.records.data import DatasetVersion, Finding
 from flyball.records.difference import ColumnDifference, RowDifference, SchemaDifference
 from flyball.records.estimates import Verdict
+from flyball.records.evidence import LabelsSeen
 from flyball.records.identity import Role, Scope
 from flyball.records.incidents import Impact, IncidentRow
 from flyball.records.mutes import MuteRow
@@ -166,13 +167,14 @@ class ServingCost(Record, frozen=True):
 
 class Monitors(Record, frozen=True):
     """What a model's monitors say. `incidents` are those that are not closed; `muted` are the keys of the alerts that are muted now, by `mutes`; `budgets` the
-    error budgets of its objectives; `cost` is null where no worker was measured.
+    error budgets of its objectives; `labels` says how labels came in the last week; `cost` is null where no worker was measured.
     """
 
     model: str
     version: str
     alerts: tuple[AlertRow, ...]
     incidents: tuple[str, ...]
+    labels: LabelsSeen
     muted: tuple[str, ...] = ()
     mutes: tuple[MuteRow, ...] = ()
     budgets: tuple[Budget, ...] = ()

@@ -21,6 +21,7 @@ from flyball.loop.findings import alerts_of, incidents_of
 from flyball.loop.lineage import Project
 from flyball.loop.memory import load
 from flyball.loop.waiting import waiting
+from flyball.monitoring.labels import labels_seen
 from flyball.monitoring.usage import price
 from flyball.records.base import Recorded, State
 from flyball.records.data import COLLECTED, DATASET_VERSIONS, DATASETS, DatasetVersion, erasure_key
@@ -269,6 +270,7 @@ def monitors(asked: Asked) -> Answer:
         version=watched.version,
         alerts=alerts,
         incidents=open_,
+        labels=labels_seen(watched.slabs, asked.now),
         muted=tuple(row.key for row in alerts if is_muted(mutes, row.monitor)),
         mutes=tuple(mutes.values()),
         budgets=budgets_of(state, model, watched, asked.now) if model is not None else (),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from flyball.clock import Span
-from flyball.declare.live import label_delay, live_slices, watches_days
+from flyball.declare.live import derived_reads, derived_slices, label_attributes, label_delay, request_slices, watches_days
 from flyball.declare.model import Model
 from flyball.loop.ports import Library
 from flyball.records.base import State
@@ -31,7 +31,10 @@ def declared(model: Model) -> Watch:
         model=model.name,
         task=model.task,
         label_delay=label_delay(model),
-        slices=live_slices(model),
+        slices=request_slices(model),
+        derived=derived_slices(model),
+        reads=derived_reads(model),
+        attributes=label_attributes(model),
         loss=loss_of(model.task),
         settle=SETTLE,
         daily=watches_days(model),
@@ -48,6 +51,7 @@ def watch(own: Watch, state: State, library: Library) -> Watch:
     return msgspec.structs.replace(
         own,
         loss_cap=result.loss_cap if result else 1.0,
+        classes=result.signature.classes if result else (),
         slow_us={rollout.rollout: rollout.slow_us} if rollout and rollout.slow_us is not None else {},
         arms={rollout.rollout: (rollout.version, rollout.champion)} if rollout else {},
         started=rollout.planned_at if rollout else 0,

@@ -6,13 +6,14 @@ whole span of missing it, the detector bounds its false alarms by design. Too li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from flyball.clock import Instant, Span
 from flyball.declare.checks import AnyOf, Check, Drift, at_release
+from flyball.declare.live import prices
 from flyball.declare.metrics import TRAFFIC
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
@@ -67,7 +68,7 @@ def assess(model: Model, state: MonitorState, *, now: Instant, detector: bool = 
     """
     findings: list[Finding] = []
     for monitor in model.monitors:
-        findings.extend(_guarded(str(monitor), lambda monitor=monitor: findings_of(monitor, state, now=now)))  # type: ignore[misc]
+        findings.extend(_guarded(str(monitor), lambda monitor=monitor: findings_of(monitor, state, now=now, prices=prices(model))))  # type: ignore[misc]
     findings.extend(_guarded(DETECTOR, lambda: iter((_detector(model, state) if detector else OFF,))))
     findings.extend(_guarded(LABELS, lambda: iter((outage(state, now, monitor=LABELS) or _coverage(state, now),))))
     findings.extend(_guarded(CONTRACT, lambda: contract_findings(state.slabs, now)))
@@ -89,14 +90,16 @@ def _brief(found: Finding) -> Finding:
     )
 
 
-def findings_of(monitor: Check | AnyOf | Drift, state: MonitorState, *, now: Instant) -> Iterator[Finding]:
-    """What one monitor says."""
+def findings_of(
+    monitor: Check | AnyOf | Drift, state: MonitorState, *, now: Instant, prices: Mapping[str, float] | None = None
+) -> Iterator[Finding]:
+    """What one monitor says. `prices`: what errors cost (`declare.live.prices`)."""
     if isinstance(monitor, Drift):
         yield from drift_findings(monitor, state)
     elif isinstance(monitor, Check):
-        yield from check_findings(monitor, state, now=now)
+        yield from check_findings(monitor, state, now=now, prices=prices)
     else:
-        yield _either(monitor, state, now=now)
+        yield _either(monitor, state, now=now, prices=prices)
 
 
 def _guarded(name: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
@@ -115,13 +118,13 @@ def _guarded(name: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
         ]
 
 
-def _either(monitor: AnyOf, state: MonitorState, *, now: Instant) -> Finding:
+def _either(monitor: AnyOf, state: MonitorState, *, now: Instant, prices: Mapping[str, float] | None) -> Finding:
     """Either is enough: the mildest of the parts, each part at its worst; a part without data keeps the whole open."""
     parts: list[Finding] = []
     for part in monitor.checks:
         if not isinstance(part, Check | Drift):
             continue
-        found = list(findings_of(part, state, now=now))
+        found = list(findings_of(part, state, now=now, prices=prices))
         parts.append(
             max(found, key=lambda finding: _WORST[finding.severity])
             if found
@@ -219,16 +222,22 @@ _LN10 = 2.302585092994046
 def retrain_alarm(model: Model, state: MonitorState, now: Instant, *, detector: bool = True) -> str | None:
     """Why the model should be trained again, as far as its monitors can tell; None if there is no reason."""
     conditions = model.retrain.when if model.retrain else ()
-    reasons = [_condition(condition, state, now, detector=detector) for condition in conditions]
+    reasons = [_condition(condition, state, now, detector=detector, prices=prices(model)) for condition in conditions]
     # lists mean all, everywhere; `a | b` is either
     return "; and ".join(reason for reason in reasons if reason) if reasons and all(reasons) else None
 
 
-def _condition(condition: Check | AnyOf | Drift, state: MonitorState, now: Instant, *, detector: bool) -> str | None:
+def _condition(
+    condition: Check | AnyOf | Drift, state: MonitorState, now: Instant, *, detector: bool, prices: Mapping[str, float]
+) -> str | None:
     if isinstance(condition, Drift):
         return drift_reason(condition, state)
     if isinstance(condition, AnyOf):
-        parts = (_condition(part, state, now, detector=detector) for part in condition.checks if isinstance(part, Check | AnyOf | Drift))
+        parts = (
+            _condition(part, state, now, detector=detector, prices=prices)
+            for part in condition.checks
+            if isinstance(part, Check | AnyOf | Drift)
+        )
         return next((reason for reason in parts if reason), None)
     if condition.bound == at_release and condition.metric.name not in TRAFFIC:
         found = state.retrain
@@ -238,7 +247,7 @@ def _condition(condition: Check | AnyOf | Drift, state: MonitorState, now: Insta
     # a trigger is true when its sentence holds: what would trip the opposite check
     opposite: dict[str, str] = {">=": "<", ">": "<=", "<=": ">", "<": ">="}
     mirrored = Check(condition.metric, opposite[condition.op], condition.bound, condition.unit)  # type: ignore[arg-type]
-    settled = (finding for finding in check_findings(mirrored, state, now=now) if finding.standing == "settled")
+    settled = (finding for finding in check_findings(mirrored, state, now=now, prices=prices) if finding.standing == "settled")
     found_true = next((finding for finding in settled if finding.severity == "alert"), None)
     return f"{condition}: {found_true.why}" if found_true else None
 

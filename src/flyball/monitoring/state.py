@@ -82,6 +82,7 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins]) -> MonitorSt
     new = slabs_of(
         (part for part in batch.quality if part.model == state.model and part.role == "champion"),
         (part for part in batch.traffic if part.model == state.model and part.role == "champion"),
+        (part for part in batch.labels if part.model == state.model),
     )
     asked = requests_of(
         (part for part in batch.traffic if part.model == state.model), (part for part in batch.refusals if part.model == state.model)

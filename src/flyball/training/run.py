@@ -16,7 +16,7 @@ import polars as pl
 import rfc8785
 
 from flyball.clock import Instant
-from flyball.declare.live import live_slices
+from flyball.declare.live import request_slices
 from flyball.declare.model import Model
 from flyball.evaluation.counts_columns import held
 from flyball.evaluation.counts_labels import plain
@@ -221,7 +221,7 @@ def drift_reference(model: Model, trained: pl.DataFrame, holdout: pl.DataFrame) 
     trained, holdout = (each if each["__time"].is_sorted() else each.sort("__time") for each in (trained, holdout))
     sent = trained.select("__time", *watched_columns(model, trained))
     columns = sent.columns[1:]
-    parts = {name: f"__slice_{name}" for name in live_slices(model) if name in columns and f"__slice_{name}" in trained.columns}
+    parts = {name: f"__slice_{name}" for name in request_slices(model) if name in columns and f"__slice_{name}" in trained.columns}
     sent = sent.hstack(trained.select(*parts.values()))
     if "label" not in columns:
         # as matured labels are counted; an input of that name keeps it
