@@ -12,7 +12,7 @@ from flyball.records import codec
 from flyball.records.estimates import Outcome
 from flyball.records.evaluation import Report
 from flyball.training.run import perform
-from flyball.training.sections_live import told_apart
+from flyball.training.domain import told_apart
 
 HOUR = int(Span.parse("1h"))
 LOOP = """

@@ -17,6 +17,7 @@ from flyball.records.identity import Role, Scope
 from flyball.records.online import ViewStatus
 from flyball.records.rollouts import Reading, RolloutEvidence, RolloutRow, RolloutState
 from flyball.records.training import RunResult, RunRow, RunState
+from flyball.records.unlabelled import PerformanceEstimated
 from flyball.records.versions import Known, VersionRow, VersionState, Written
 
 
@@ -147,12 +148,13 @@ class DataRow(Record, frozen=True):
 
 
 class Monitors(Record, frozen=True):
-    """What a model's monitors say. `incidents` are those that are not closed."""
+    """What a model's monitors say. `incidents` are those that are not closed. `estimate`: how good it is estimated to be without labels; None: nothing was."""
 
     model: str
     version: str
     alerts: tuple[AlertRow, ...]
     incidents: tuple[str, ...]
+    estimate: PerformanceEstimated | None = None
 
 
 class EventAnswer(Record, frozen=True):

@@ -41,6 +41,7 @@ class Control:
         self._sealing = Sealing(wired.layout.log, wired.blobs, wired.subjects().forgetting)
         self._checkpointing = wired.checkpointing()
         self._verifying = wired.verifying()
+        self._estimating = wired.estimating()
         self._compiled: Compilation | None = None
         self._voice = Voice(wired.ports.ledger, wired.layout.told)
         self._stopping = False
@@ -75,6 +76,7 @@ class Control:
                 # it is one model's, and the others go on; it is tried again with each pass
                 self._say(str(error))
             time.sleep(settings.poll_ms / 1000)
+        self._estimating.stop()
 
     @property
     def _unread(self) -> bool:
@@ -122,6 +124,7 @@ class Control:
         # one model's own trouble lets no segment lie, and leaves nothing unsigned
         self._seal()
         self._verify(now)
+        self._estimate(now)
         self._checkpoint(now)
         if failed is not None:
             raise failed
@@ -143,6 +146,15 @@ class Control:
                 raise
             # what is served does not wait for it
             self._say(f"served features are not verified: {error}")
+
+    def _estimate(self, now: Instant) -> None:
+        try:
+            self._estimating.step(self._wired.ports, now)
+        except (FlyballError, OSError) as error:
+            if isinstance(error, FlyballError) and error.code in LOST:
+                raise
+            # an estimate that is missing decides nothing
+            self._say(f"performance is not estimated: {error}")
 
     def _seal(self) -> None:
         try:

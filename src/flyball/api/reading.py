@@ -29,6 +29,7 @@ from flyball.records.models import parse_ref, valid_name
 from flyball.records.rollouts import ROLLOUTS
 from flyball.records.serving import ROUTES
 from flyball.records.training import RUNS
+from flyball.records.unlabelled import ESTIMATES
 from flyball.records.versions import VERSIONS, VersionRow, VersionState
 from flyball.registry import approvals, search
 
@@ -257,7 +258,9 @@ def monitors(asked: Asked) -> Answer:
     alerts = tuple(row for _, row in sorted(alerts_of(state, name).items()))
     open_ = tuple(row.incident for row in incidents_of(state, name) if row.state != IncidentState.CLOSED)
     watched = load(asked.ports.memory).monitor(name)
-    return Answer(answers.Monitors(model=name, version=watched.version, alerts=alerts, incidents=open_))
+    made = state.get(ESTIMATES, name)
+    estimate = made.newest if made is not None else None
+    return Answer(answers.Monitors(model=name, version=watched.version, alerts=alerts, incidents=open_, estimate=estimate))
 
 
 def incidents(asked: Asked) -> Answer:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from flyball.cli import common
+from flyball.cli import common, estimated
 from flyball.cli.common import HERE, LOOP_FRESH, Env, Json, Project, Quiet
 from flyball.cli.incidents import step
 from flyball.cli.output import Output, ago, dated, number, one_line, roughly
@@ -23,6 +23,7 @@ from flyball.loop.online import noted
 from flyball.loop.retraining import held_back
 from flyball.loop.waiting import Waiting, waiting
 from flyball.monitoring.checks import FEWEST, FEWEST_LATENCIES, estimates
+from flyball.monitoring.estimates import ESTIMATED
 from flyball.monitoring.slabs import Slab, latency_ms, within
 from flyball.monitoring.state import MonitorState
 from flyball.records.alerts import ALERTS, AlertState
@@ -124,6 +125,7 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
         else:
             out.line("no model is declared yet: flyball apply, or flyball up")
         _wrong(out, state, incidents, proposals, waits, broken, now, {each.name: each.kpi for each in lines})
+        estimated.tell(out, state, [each.name for each in lines], now)
         for row in doubtful:
             out.line(doubt_text(out, state, row, now))
         for row in advised_against(state):
@@ -140,7 +142,7 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
         out.line(loop_text(age, up=up))
         if not wired.ports.detector:
             out.line(f"{out.paint('detector', 'bad')}  off, by its setting: nobody looks at the loss of labelled rows")
-        told = [_document(each) for each in lines]
+        told = [estimated.document(state, each, each.name) for each in lines]
         document: dict[str, Any] = {
             "models": told,
             "incidents": [row.incident for row in incidents],
@@ -295,7 +297,8 @@ def _compared(name: str, found: Estimate, then: Estimate | None) -> Standing:
 
 def _alarmed(state: State, model: str) -> bool:
     firing = (AlertState.FIRING, AlertState.ACKNOWLEDGED)
-    return any(row.finding.failure == "performance" and row.state in firing for _, row in state.scan(ALERTS, f"{model}/"))
+    rows = (row for _, row in state.scan(ALERTS, f"{model}/") if row.monitor != ESTIMATED)
+    return any(row.finding.failure == "performance" and row.state in firing for row in rows)
 
 
 def _doing(wired: Wired, state: State, model: Model, now: Instant) -> str:
@@ -493,7 +496,3 @@ def loop_text(age: int | None, *, up: bool) -> str:
             "loop: starting" if age is None else f"loop: {roughly(age)} ago" + (", late: see .flyball/run/logs/control.log" if late else "")
         )
     return "loop: not running" + (f", last seen {roughly(age)} ago" if age is not None else "") + " (flyball up)"
-
-
-def _document(each: Line) -> dict[str, Any]:
-    return {name: value for name, value in dated(each).items() if name != "watched"}

@@ -15,6 +15,7 @@ import msgspec
 import polars as pl
 
 from flyball.clock import Instant
+from flyball.evaluation import counts_answered as days
 from flyball.evaluation import counts_quality as sums
 from flyball.evaluation.counts_columns import ROWS, held
 from flyball.evaluation.counts_labels import LabelBook, plain
@@ -94,6 +95,7 @@ class Folder:
             pairs=self._pairs(matured, until),
             blocks=sums.blocks(matured, self._watch) if matured.height else (),
             inputs=inputs,
+            answered=days.joined([*days.answered(now, self._watch), *days.became(matured, self._watch)]),
             unmatched={self._watch.model: unmatched} if unmatched else {},
         )
 

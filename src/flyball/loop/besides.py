@@ -5,17 +5,27 @@ from __future__ import annotations
 from flyball.clock import Instant
 from flyball.declare.model import Model
 from flyball.loop.freshness import ages
+from flyball.monitoring.estimates import estimate_findings
 from flyball.monitoring.freshness import freshness_findings
 from flyball.monitoring.skew import skew_findings
 from flyball.records.alerts import Finding
 from flyball.records.base import State
 from flyball.records.serving import ROUTES
 from flyball.records.skew import SKEWS
+from flyball.records.unlabelled import ESTIMATES
+from flyball.records.versions import MODELS
 
 
 def besides_counts(state: State, model: Model, now: Instant) -> list[Finding]:
     """The findings of every source but the counts."""
-    return [*skew_of(state, model), *freshness_findings(ages(state, model), now)]
+    return [*skew_of(state, model), *freshness_findings(ages(state, model), now), *estimates_of(state, model)]
+
+
+def estimates_of(state: State, model: Model) -> list[Finding]:
+    """What is estimated without labels of the champion, and whether its rows are told from the hold-out's."""
+    row = state.get(MODELS, model.name)
+    champion = row.champion if row is not None else ""
+    return list(estimate_findings(state.get(ESTIMATES, model.name), champion)) if champion else []
 
 
 def skew_of(state: State, model: Model) -> list[Finding]:

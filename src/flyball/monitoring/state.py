@@ -9,12 +9,14 @@ import numpy as np
 
 from flyball.clock import Instant
 from flyball.monitoring import detector as detectors
+from flyball.monitoring.answered import extend as extend_days
 from flyball.monitoring.detector import Detector
 from flyball.monitoring.slabs import MINUTE, Slab, extend, slabs_of
 from flyball.monitoring.windows import Pace, Trail, Window, cuts, fast_inputs, judge, step
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate
 from flyball.records.evidence import Batch, Bins, InputCounts
+from flyball.records.unlabelled import AnsweredDay
 from flyball.stats.onset import Onset, follow
 
 DAY = 86_400_000_000
@@ -32,7 +34,7 @@ class MonitorState(Record, frozen=True):
     `unlogged` how many since that began.
     `at_release` and `baseline` are the metrics that checks compare with. `labels` counts matured labels of this
     version, `labels_since` is when they began to come, `labels_tried` how many there were at the last attempt to train, at
-    `tried_at`. `onset` is since when their loss has been above m₀, as far as it is.
+    `tried_at`. `onset` is since when their loss has been above m₀, as far as it is. `answered` are the champions' answers by day.
     """
 
     model: str
@@ -56,6 +58,7 @@ class MonitorState(Record, frozen=True):
     slow: Window | None = None
     fast: Window | None = None
     trails: tuple[Trail, ...] = ()
+    answered: tuple[AnsweredDay, ...] = ()
 
     def gap(self, now: Instant) -> int:
         """Records that are missing from the evidence because of what is wrong now; 0 once `GAP` has gone by without another gap."""
@@ -85,6 +88,7 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins]) -> MonitorSt
         state,
         until=max(state.until, batch.until),
         slabs=extend(state.slabs, new, batch.until) if new else state.slabs,
+        answered=extend_days(state.answered, [day for day in batch.answered if day.model == state.model], batch.until),
     )
     state = _labels(state, batch, since=since)
     inputs = tuple(counts for counts in batch.inputs if counts.model == state.model)

@@ -8,6 +8,7 @@ from flyball.clock import Instant, Span
 from flyball.records.base import Record
 from flyball.records.models import Role
 from flyball.records.rollouts import PairCounts
+from flyball.records.unlabelled import AnsweredDay
 
 
 class Bins(Record, frozen=True):
@@ -42,6 +43,8 @@ class Watch(Record, frozen=True):
     loss over `loss_cap`. `slow_us` maps a rollout id to its frozen threshold. `bins` are the champion's reference.
     `slices` are columns of the request. `arms` maps the id of an active rollout to its new and its old version; it began at `started`.
     `settle` is the longest that a picked request may stay open: the units of a split are counted once no slower one of their time can come.
+    `estimated`: whether the champion's performance is estimated without labels; then `positive` is its second class (a number, or text), and `telling`
+    are the columns of its error model.
     """
 
     model: str
@@ -55,6 +58,9 @@ class Watch(Record, frozen=True):
     started: Instant = 0
     settle: Span = Span(0)
     bins: tuple[Bins, ...] = ()
+    estimated: bool = False
+    positive: float | str = 1.0
+    telling: tuple[str, ...] = ()
 
 
 class Traffic(Record, frozen=True):
@@ -158,6 +164,7 @@ class Batch(Record, frozen=True):
     pairs: tuple[Pairs, ...] = ()
     blocks: tuple[LabelBlock, ...] = ()
     inputs: tuple[InputCounts, ...] = ()
+    answered: tuple[AnsweredDay, ...] = ()
     unmatched: dict[str, int] = {}
     uncounted: dict[str, int] = {}
     gaps: int = 0
@@ -170,7 +177,7 @@ class Batch(Record, frozen=True):
     @property
     def models(self) -> set[str]:
         """The models of which something is counted."""
-        parts = (self.traffic, self.quality, self.pairs, self.blocks, self.inputs)
+        parts = (self.traffic, self.quality, self.pairs, self.blocks, self.inputs, self.answered)
         return {item.model for part in parts for item in part} | set(self.unmatched)
 
 

@@ -286,6 +286,7 @@ def _joined(until: Instant, batches: list[Batch], intake: _Intake) -> Batch:
         pairs=tuple(one for batch in batches for one in batch.pairs),
         blocks=tuple(one for batch in batches for one in batch.blocks),
         inputs=tuple(one for batch in batches for one in batch.inputs),
+        answered=tuple(one for batch in batches for one in batch.answered),
         unmatched={model: count for batch in batches for model, count in batch.unmatched.items()},
         uncounted=dict(intake.uncounted),
         gaps=intake.gaps,
