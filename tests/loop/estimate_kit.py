@@ -82,7 +82,7 @@ class Loans(OnDisk):
         rows = drawn(np.random.default_rng(0), 4_000)
         moments = [END - 60 * 86_400 * (1 - (row + 1) / rows.height) for row in range(rows.height)]
         stamps = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment)) for moment in moments]
-        loans.write(rows.with_columns(pl.Series("ts", stamps)))
+        loans.write(rows.with_columns(pl.Series("ts", stamps), who=pl.Series(["ana", "bea"] * (rows.height // 2))))
         assert loans.call("train", "loan", "--trials", 0).code == 0
         name = {"model": "loan", "version": "1.0.0"}
         with loans.opened() as wired:

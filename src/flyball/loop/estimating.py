@@ -199,7 +199,8 @@ def made_of(due: Due, answer: Answer, past: tuple[Kept, ...], expected: Expected
     version, kept = due.version.version, due.kept
     answers = within(kept.answered, version, due.since, due.until)
     delay = label_delay(due.model)
-    found, level, own, refused = estimates.estimated(expected, answers, seed=_seed(due.version, due.until))
+    metric = estimates.metric_of(due.model)
+    found, level, own, refused = estimates.estimated(expected, answers, metric=metric, seed=_seed(due.version, due.until))
     outside, judged = estimates.confronted(past, kept.answered, version, delay=delay, now=now)
     refused = refused or estimates.refused_by_rows(_low(answer.apart)) or estimates.refused_by_labels(outside, judged)
     return PerformanceEstimated(
@@ -209,7 +210,7 @@ def made_of(due: Due, answer: Answer, past: tuple[Kept, ...], expected: Expected
         until=due.until,
         n=answers.n,
         nulls=answers.nulls,
-        metric=estimates.metric_of(due.model),
+        metric=metric,
         reference=due.result.expected,
         estimates={} if refused else found,
         level=level,

@@ -51,6 +51,9 @@ FEWEST_LABELS = 200
 KEPT = 120
 """Past estimates that wait for labels, at most."""
 
+_CONFIRMED = ("accuracy", "precision", "recall", "f1")
+"""What counts of labels say of a binary model."""
+
 _Z = 1.959963984540054
 
 
@@ -80,11 +83,11 @@ def blind(model: Model, days: Sequence[AnsweredDay], version: str, now: Instant)
 
 
 def estimated(
-    expected: Expected, answers: AnsweredDay, *, seed: int
+    expected: Expected, answers: AnsweredDay, *, metric: str, seed: int
 ) -> tuple[dict[str, Estimate], dict[str, float], tuple[str, float, float] | None, str]:
     """The estimates by metric, the same metrics on the hold-out, what labels can confirm (metric, value, sd), and why there are none (or empty).
 
-    seed: of the draws; the same counts and seed give the same estimate.
+    metric: the one that is watched, which labels confirm where they can, else accuracy. seed: of the draws; the same counts give the same estimate.
     """
     if expected.errors is not None:
         return _numbers(expected.errors, answers)
@@ -101,8 +104,8 @@ def estimated(
         for name, one in found.items()
         if math.isfinite(one.value) and math.isfinite(one.sd)
     }
-    own = found["accuracy"]
-    return shown, level, ("accuracy", own.value, own.sd), ""
+    name = metric if metric in _CONFIRMED and metric in shown else "accuracy"
+    return shown, level, (name, found[name].value, found[name].sd), ""
 
 
 def _levels(scores: Mapping[int, tuple[int, int, int, int]]) -> dict[str, float]:
@@ -153,13 +156,15 @@ def confronted(past: Sequence[Kept], days: Sequence[AnsweredDay], version: str, 
 
 def _outside(kept: Kept, found: AnsweredDay) -> bool:
     """Whether what was measured lies outside; of fewer labels than rows, the interval is as much wider."""
-    measured = (found.tp + found.tn) / found.labelled
-    spread = measured * (1 - measured)
-    if kept.metric == "mae":
-        measured = found.abs_error / found.labelled
-        spread = max(found.sq_error / found.labelled - measured**2, 0.0)
-    more = spread * max(1 / found.labelled - 1 / max(kept.n, 1), 0.0)
-    return abs(measured - kept.value) > _Z * math.sqrt(kept.sd**2 + more)
+    part, whole = {
+        "accuracy": (found.tp + found.tn, found.labelled),
+        "precision": (found.tp, found.tp + found.fp),
+        "recall": (found.tp, found.tp + found.fn),
+        "f1": (2 * found.tp, 2 * found.tp + found.fp + found.fn),
+        "mae": (found.abs_error, found.labelled),
+    }[kept.metric]
+    wider = math.sqrt(max(1.0, kept.n / found.labelled))
+    return whole > 0 and abs(part / whole - kept.value) > _Z * kept.sd * wider
 
 
 def refused_by_labels(outside: int, judged: int) -> str:

@@ -66,14 +66,17 @@ def telling(error: Floats, codes: Mapping[str, Codes]) -> tuple[str, ...]:
     ('a',)
     """
     chosen: list[str] = []
-    total, left = float(np.var(error)), error - error.mean() if error.size else error
+    if not error.size:
+        return ()
+    total, left = float(np.var(error)), error - error.mean()
     while total > 0 and len(chosen) < MOST_COLUMNS:
         gains = {name: _explained(left, cells) / total for name, cells in codes.items() if name not in chosen}
         best = max(gains, key=gains.__getitem__, default="")
         if not best or gains[best] < LEAST_GAIN:
             break
         chosen.append(best)
-        left = error - _design([codes[name] for name in chosen]) @ fit(error, [codes[name] for name in chosen]).effects
+        effects = fit(error, [codes[name] for name in chosen]).effects
+        left = error - effects[0] - _design([codes[name] for name in chosen]) @ effects[1:]
     return tuple(chosen)
 
 
@@ -94,23 +97,22 @@ def fit(error: Floats, codes: Sequence[Codes], sizes: Sequence[int] | None = Non
     """
     if not error.size or not np.all(np.isfinite(error)):
         raise ValueError("an error model needs rows, and errors that are finite")
-    X = _design(codes, sizes)
-    inverse = np.linalg.inv(X.T @ X + RIDGE * np.diag(np.arange(X.shape[1]) > 0))
-    # centred: what a cell has few rows of is the mean and not nothing
-    effects = inverse @ (X.T @ (error - error.mean()))
-    effects[0] += error.mean()
-    residual = error - X @ effects
-    square = residual**2
-    squares = inverse @ (X.T @ (square - square.mean()))
-    squares[0] += square.mean()
-    return Fitted(effects, inverse @ (X.T * square) @ X @ inverse, squares)
+    # about the mean, which is fixed: a cell of few rows is near it, and one of none is at it
+    X, centre = _design(codes, sizes), float(error.mean())
+    inverse = np.linalg.inv(X.T @ X + RIDGE * np.eye(X.shape[1]))
+    effects = inverse @ (X.T @ (error - centre))
+    square = (error - centre - X @ effects) ** 2
+    return Fitted(
+        effects=np.concatenate([[centre], effects]),
+        covariance=np.pad(inverse @ (X.T * square) @ X @ inverse, (1, 0)),
+        squares=np.concatenate([[square.mean()], inverse @ (X.T @ (square - square.mean()))]),
+    )
 
 
 def _design(codes: Sequence[Codes], sizes: Sequence[int] | None = None) -> Floats:
-    n = codes[0].size if codes else 0
+    """A column of 0 and 1 for each cell (n, cells of all columns)."""
     widths = sizes if sizes is not None else [int(cells.max(initial=-1)) + 1 for cells in codes]
-    parts = [np.ones((n, 1)), *(np.eye(width)[cells] for cells, width in zip(codes, widths, strict=True))]
-    return np.hstack(parts)
+    return np.hstack([np.eye(width)[cells] for cells, width in zip(codes, widths, strict=True)])
 
 
 def expect(fitted: Fitted, counts: Sequence[Floats | Codes]) -> Expected:
