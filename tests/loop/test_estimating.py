@@ -5,21 +5,24 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
 
 from flyball.data.erasures import present
 from flyball.governance.authority import LOOP
-from flyball.loop.domain_child import Task, compare, reference_rows
+from flyball.loop.domain_child import Answer, Task, compare, reference_rows
 from flyball.loop.estimates import NoteEstimate, decide_note_estimate
-from flyball.loop.estimating import Estimating
+from flyball.loop.estimating import Due, Estimating, made_of
 from flyball.loop.library import BlobLibrary
+from flyball.loop.memory import load
 from flyball.monitoring.estimates import ESTIMATED, WHOLE
 from flyball.records.alerts import ALERTS, AlertState
+from flyball.records.declarations import DECLARATIONS
 from flyball.records.incidents import INCIDENTS
 from flyball.records.training import RUNS
-from flyball.records.unlabelled import ESTIMATES, PerformanceEstimated
+from flyball.records.unlabelled import ESTIMATES, Kept, PerformanceEstimated
 from flyball.records.versions import VERSIONS, ChampionChanged
 from flyball.wiring import Wired
 
@@ -203,3 +206,48 @@ def task_of(loans: Loans, wired: Wired) -> Task:
         log=str(loans.state / "log"),
         blobs=str(wired.blobs.root),
     )
+
+
+def test_the_error_of_numbers_is_estimated_from_the_column_that_tells_it(tmp_path: Path) -> None:
+    looking = Looking(Loans.make(tmp_path / "project", task="regression"))
+    rows = drawn(np.random.default_rng(11), 4_000).filter(pl.col("z") > 0.3)[:900]
+    found = looking.look(rows)
+    assert found is not None
+    assert (found.refused, found.metric, list(found.estimates)) == ("", "mae", ["mae"])
+    estimate, level = found.estimates["mae"], found.level["mae"]
+    assert estimate.low is not None
+    assert estimate.low > 1.1 * level
+    assert looking.alert(ESTIMATED) == AlertState.FIRING
+    # what labels would have said: the model answers 2x as well as a line can
+    true = float((rows["loss"] - 2 * rows["x"]).abs().mean())  # type: ignore[arg-type]  # of numbers
+    assert estimate.high is not None
+    assert estimate.low < true < estimate.high
+
+
+def test_labels_that_contradict_two_of_three_windows_end_the_estimates_and_what_was_estimated_is_still_noted(loans: Loans) -> None:
+    with loans.opened() as wired:
+        loans.ask(wired, drawn(np.random.default_rng(12), 600))
+    assert loans.call("tick").code == 0
+    with loans.opened() as wired:
+        state, library = wired.ledger.state(), wired.ports.library
+        row, declared = state.get(VERSIONS, "loan/1.0.0"), state.get(DECLARATIONS, "loan")
+        assert row is not None
+        assert declared is not None
+        kept = load(wired.ports.memory).monitor("loan")
+        [day] = kept.answered
+        until = (day.day + 1) * DAY
+        weeks = [
+            msgspec.structs.replace(day, day=day.day - 7 * week, n=600, matured=600, labelled=600, tp=300, fn=300) for week in (1, 2, 3)
+        ]
+        kept = msgspec.structs.replace(kept, answered=(*reversed(weeks), day))
+        past = tuple(
+            Kept(metric="accuracy", value=0.78, sd=0.02, n=600, since=until - 7 * (week + 1) * DAY, until=until - 7 * week * DAY)
+            for week in (1, 2, 3)
+        )
+        result = library.result(row.result)
+        due = Due(library.model(declared.body), row, result, kept, until - 7 * DAY, until, None)
+        found = made_of(due, Answer(why="nobody looked"), past, library.expected(result.expected), now=until + 1)
+    assert (found.outside, found.confronted) == (3, 3)
+    assert found.estimates == {}
+    assert "lay outside of their interval in 3" in found.refused
+    assert found.kept is not None, "it is confronted in its turn, and estimates come back when labels agree"
