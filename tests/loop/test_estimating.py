@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from flyball.api.control import Control
 from flyball.data.erasures import present
 from flyball.governance.authority import LOOP
 from flyball.loop.domain_child import Answer, Task, compare, reference_rows
@@ -251,3 +252,25 @@ def test_labels_that_contradict_two_of_three_windows_end_the_estimates_and_what_
     assert found.estimates == {}
     assert "lay outside of their interval in 3" in found.refused
     assert found.kept is not None, "it is confronted in its turn, and estimates come back when labels agree"
+
+
+def test_the_control_plane_drives_it_and_goes_on_where_it_fails(loans: Loans, capfd: pytest.CaptureFixture[str]) -> None:
+    with loans.opened() as wired:
+        loans.ask(wired, drawn(np.random.default_rng(13), 300))
+    assert loans.call("tick").code == 0
+    with loans.opened(claim=True) as wired:
+        control, now = Control(wired, watch=False), wired.ports.clock.now()
+        control._estimate(now + 2 * DAY)
+        control._estimating.finish(wired.ports)
+        row = wired.ledger.state().get(ESTIMATES, "loan")
+        assert row is not None
+        assert row.newest.n == 300
+        wired.blobs.path(row.newest.reference).unlink()
+        wired.ports.library.expected.cache_clear()  # type: ignore[attr-defined]  # as another process has it
+        control._estimate(now + 3 * DAY)
+        thread = control._estimating._thread
+        assert thread is not None
+        thread.join()
+        control._estimate(now + 3 * DAY)
+        assert wired.ledger.state().get(ESTIMATES, "loan") == row
+    assert "performance is not estimated: " in capfd.readouterr().err

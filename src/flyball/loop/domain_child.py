@@ -35,7 +35,7 @@ FEWEST = 200
 """Rows of either side, and of either half of the reference."""
 
 NEWEST = 100_000
-"""The newest rows of the window, of which a sample is taken: a busy model's week is not read whole."""
+"""Rows of either side, the newest, of which a sample is taken: a busy model's week is not read whole."""
 
 NICER = 10
 """How much this process stands back: those who answer requests go first."""
@@ -100,22 +100,23 @@ def compare(task: Task, blobs: Blobs) -> Answer:
 
 
 def reference_rows(task: Task, model: Model, blobs: Blobs) -> pl.DataFrame:
-    """At most 5,000 rows, spread over the newest whose label was known when the version was trained: as many as were held out."""
+    """At most 5,000 rows, spread over the newest whose label was known when the version was trained: as many as were held out, or 100,000."""
     found = manifest(task.content, blobs)
     there = {column.name for column in found.columns}
     names = [name for name in task.columns if name in there]
     data = model.data
-    wanted = {*names, *filter(None, (data.time, data.arrived)), *([model.label] if isinstance(model.label, str) else [])} & there
+    wanted = {*names, *filter(None, (data.time, data.arrived, model.group)), *([model.label] if isinstance(model.label, str) else [])} & there
     parts: list[pl.DataFrame] = []
+    most = min(task.holdout_rows, NEWEST) if found.time else NEWEST
     # the newest rows lie in the chunks that end last
     for chunk in sorted(found.chunks, key=lambda one: -one.last) if found.time else found.chunks:
         part = known_rows(model, read(chunk.content, blobs, sorted(wanted)), task.as_of)
         parts.append(part.filter(pl.col(model.label).is_not_null()) if isinstance(model.label, str) and model.label in there else part)
-        if found.time and sum(each.height for each in parts) >= task.holdout_rows:
+        if sum(each.height for each in parts) >= most:
             break
     rows = pl.concat(parts) if parts else nothing(found, names)
     if found.time and rows.height:
-        rows = rows.sort("__time").tail(task.holdout_rows)
+        rows = rows.sort("__time").tail(most)
     return _typed(_spread(rows, np.random.default_rng(task.seed)).select(names), task)
 
 
