@@ -184,7 +184,7 @@ def reference_height(loans: Loans) -> int:
     with loans.opened() as wired:
         task = task_of(loans, wired)
         assert compare(task, wired.blobs).why, "nobody asked yet, and that is said"
-        return reference_rows(task, BlobLibrary(wired.blobs).model(task.declaration), wired.blobs).height
+        return reference_rows(task, BlobLibrary(wired.blobs).model(task.declaration), wired.blobs)[0].height
 
 
 def task_of(loans: Loans, wired: Wired) -> Task:

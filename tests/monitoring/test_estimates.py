@@ -156,7 +156,7 @@ def test_rows_that_are_told_apart_twice_in_three_looks_are_drift_of_the_rows_as_
     assert findings(one, event(until=START + DAY))[estimates.WHOLE].severity == "none"
 
 
-def test_halves_of_the_hold_out_that_differ_as_much_make_it_no_drift():
+def test_windows_of_the_hold_out_that_differ_as_much_make_it_no_drift():
     events = [event(apart=apart(0.7, 0.68, usual=0.7), until=START + day * DAY) for day in range(3)]
     assert findings(*events)[estimates.WHOLE].severity == "none"
 

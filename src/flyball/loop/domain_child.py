@@ -24,6 +24,7 @@ from flyball.ledger.bounds import clipped
 from flyball.loop.library import BlobLibrary
 from flyball.records import codec
 from flyball.records.base import Record
+from flyball.records.estimates import Estimate
 from flyball.records.serving import SegmentRow
 from flyball.records.unlabelled import ToldApart
 from flyball.serving import wal
@@ -32,7 +33,10 @@ from flyball.store.blobs import Blobs, LocalBlobs
 from flyball.training.domain import SIDE, telling, told_apart
 
 FEWEST = 200
-"""Rows of either side, and of either half of the reference."""
+"""Rows of either side."""
+
+BLOCKS = 3
+"""So many of the reference's own windows say how far windows differ where nothing is wrong."""
 
 NEWEST = 100_000
 """Rows of either side, the newest, of which a sample is taken: a busy model's week is not read whole."""
@@ -82,30 +86,48 @@ def main(arguments: Sequence[str]) -> int:
 def compare(task: Task, blobs: Blobs) -> Answer:
     """Tell the window's rows from the reference's. Raises NotFound, Corrupt."""
     model = BlobLibrary(blobs).model(task.declaration)
-    then = reference_rows(task, model, blobs)
-    names = [name for name in task.columns if name in then.columns]
+    then, times = reference_rows(task, model, blobs)
+    names = then.columns
     now = window_rows(task, names, blobs)
     if min(then.height, now.height) < FEWEST or not names:
         return Answer(
             why=f"{now.height:,} rows of the window and {then.height:,} of the hold-out can be read, and {FEWEST} of each are needed"
         )
     rng = np.random.default_rng(task.seed)
-    usual = None
-    if model.data.time and then.height >= 2 * FEWEST:
-        usual = told_apart(then[: then.height // 2], then[then.height // 2 :], rng)
+    usual = usually(then, times, task.until - task.since, rng) if model.data.time else None
     found = told_apart(then, now, rng)
     return Answer(
         apart=ToldApart(auc=found, usual=usual, columns=telling(then, now), reference_rows=then.height, rows=now.height),
     )
 
 
-def reference_rows(task: Task, model: Model, blobs: Blobs) -> pl.DataFrame:
-    """At most 5,000 rows, spread over the newest whose label was known when the version was trained: as many as were held out, or 100,000."""
+def usually(then: pl.DataFrame, times: pl.Series, span: int, rng: np.random.Generator) -> Estimate | None:
+    """The clearest that one of the reference's own windows of this span (a quarter of it at most) is told from its other rows; None: too few rows.
+
+    Weeks differ where nothing is wrong: what tells them apart is no news.
+    """
+    first, last = int(times.min() or 0), int(times.max() or 0)  # type: ignore[arg-type]  # of i64
+    span = min(span, (last - first) // (BLOCKS + 1))
+    found: list[Estimate] = []
+    for block in range(BLOCKS):
+        inside = times.is_between(last - (block + 1) * span, last - block * span, closed="right")
+        one, others = then.filter(inside), then.filter(~inside)
+        if span > 0 and min(one.height, others.height) >= FEWEST:
+            found.append(told_apart(others, one, rng))
+    return max(found, key=lambda each: each.value or 0.0, default=None)
+
+
+def reference_rows(task: Task, model: Model, blobs: Blobs) -> tuple[pl.DataFrame, pl.Series]:
+    """At most 5,000 rows, spread over the newest whose label was known when the version was trained: as many as were held out, or 100,000; and their times."""
     found = manifest(task.content, blobs)
     there = {column.name for column in found.columns}
     names = [name for name in task.columns if name in there]
     data = model.data
-    wanted = {*names, *filter(None, (data.time, data.arrived, model.group)), *([model.label] if isinstance(model.label, str) else [])} & there
+    wanted = {
+        *names,
+        *filter(None, (data.time, data.arrived, model.group)),
+        *([model.label] if isinstance(model.label, str) else []),
+    } & there
     parts: list[pl.DataFrame] = []
     most = min(task.holdout_rows, NEWEST) if found.time else NEWEST
     # the newest rows lie in the chunks that end last
@@ -114,10 +136,11 @@ def reference_rows(task: Task, model: Model, blobs: Blobs) -> pl.DataFrame:
         parts.append(part.filter(pl.col(model.label).is_not_null()) if isinstance(model.label, str) and model.label in there else part)
         if sum(each.height for each in parts) >= most:
             break
-    rows = pl.concat(parts) if parts else nothing(found, names)
+    rows = pl.concat(parts) if parts else known_rows(model, nothing(found, sorted(wanted)), task.as_of)
     if found.time and rows.height:
         rows = rows.sort("__time").tail(most)
-    return _typed(_spread(rows, np.random.default_rng(task.seed)).select(names), task)
+    rows = _spread(rows, np.random.default_rng(task.seed))
+    return _typed(rows.select(names), task), rows["__time"]
 
 
 def _spread(rows: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:

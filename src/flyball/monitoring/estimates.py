@@ -40,7 +40,7 @@ BLIND_DELAY, COVERAGE = Span.parse("1d"), 0.8
 """Labels that take longer, or come for fewer rows, do not tell how good a model is today."""
 
 WARN, ALERT = 0.55, 0.65
-"""Lower bounds of the domain classifier's AUC."""
+"""Lower bounds of the domain classifier's AUC, less what is usual."""
 
 CONFRONTED, MOST_OUTSIDE = 3, 2
 """Of so many windows whose labels have come, from how many outside of their interval on nothing is estimated."""
@@ -190,10 +190,10 @@ def remembered(row: EstimateRow | None, event: PerformanceEstimated, at: Instant
 
 
 def _above_usual(event: PerformanceEstimated) -> float:
-    """The lower bound of the AUC; .5 where the reference's own halves are told apart as well as that."""
+    """The lower bound of the AUC, less by what the reference's own windows lie above .5: weeks differ where nothing is wrong."""
     assert event.apart is not None
     low, usual = event.apart.auc.low or 0.5, event.apart.usual
-    return low if usual is None or usual.high is None or low > usual.high else 0.5
+    return low if usual is None or usual.value is None else low - max(usual.value - 0.5, 0.0)
 
 
 def estimate_findings(row: EstimateRow | None, version: str) -> Iterator[Finding]:
@@ -251,12 +251,12 @@ def _rows(row: EstimateRow) -> Finding:
     assert apart is not None
     reached = {at: newest >= at and sum(low >= at for low in row.apart) >= 2 for at in (WARN, ALERT)}
     telling = ", ".join(f"{name} ({value:.2f} by itself)" for name, value in apart.columns.items()) or "no column by itself"
-    usual = "" if apart.usual is None or apart.usual.value is None else f"; the hold-out's own halves: {apart.usual.value:.2f}"
+    usual = "" if apart.usual is None or apart.usual.value is None else f"; the hold-out's own windows: up to {apart.usual.value:.2f}"
     return Finding(
         monitor=WHOLE,
         severity="alert" if reached[ALERT] else "warn" if reached[WARN] else "none",
         value=next(iter(apart.columns), ""),
-        effect=apart.auc.low,
+        effect=newest,
         floor=ALERT if reached[ALERT] else WARN,
         n=apart.rows,
         failure="input_drift",

@@ -66,7 +66,7 @@ class AnsweredDay(Record, frozen=True):
 class ToldApart(Record, frozen=True):
     """How well a classifier tells rows of the window from rows of the reference: AUC with its interval, .5 not at all.
 
-    `usual`: the same of the reference's older half against its newer one. `columns` tell the sides apart by themselves, with the AUC of each.
+    `usual`: the clearest that one of the reference's own newest windows is told from the rest of it. `columns` tell the sides apart by themselves, with the AUC of each.
     """
 
     auc: Estimate
