@@ -92,6 +92,12 @@ class Settings:
         unit="s",
         why="a feature that is computed otherwise than in training is found within minutes, for seconds of work an hour",
     )
+    estimate: int = _setting(
+        1,
+        meaning="whether the performance of champions is estimated without labels, once a day (0: it is not, and no classifier looks at their rows)",
+        unit="0 or 1",
+        why="where labels take weeks, it is the one early hint there is, for some seconds of CPU time a model and day",
+    )
     trials_at_once: int = _setting(
         1,
         meaning="how many trials of a search a run makes at once: of several each in a process of its own with one thread, one in the run's own (0: as 1)",

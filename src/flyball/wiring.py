@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from flyball.loop.checkpointing import Checkpointing
     from flyball.loop.delivering import Delivering
     from flyball.loop.eraser import Subjects
+    from flyball.loop.estimating import Estimating
     from flyball.loop.graphs import Graphs
     from flyball.loop.verifier import Verifier
     from flyball.loop.verifying import Verifying
@@ -174,6 +175,12 @@ class Wired:
 
         every = Span(self.settings.verify_s * 1_000_000)
         return Verifying(self.vectors(), self.verifier, self.layout.metrics("features"), every=every)
+
+    def estimating(self) -> Estimating:
+        """What estimates performance without labels beside the loop."""
+        from flyball.loop.estimating import Estimating
+
+        return Estimating(self.layout.log, self.blobs.root, lambda: self.subjects().segments(), on=bool(self.settings.estimate))
 
     def online(self) -> OnlineStore:
         """Where values of feature views are. Raises BadInput."""

@@ -64,6 +64,7 @@ DOCUMENTED: dict[str, tuple[set[Role], bool]] = {
     "Withdraw": (NOBODY, True),
     "SealSegment": (NOBODY, True),
     "NoteVerified": (NOBODY, True),
+    "NoteEstimate": (NOBODY, True),
     "NoteFreshness": (NOBODY, True),
     "PushRows": ({S, O, A}, False),
     "EraseSubject": ({O, A}, False),

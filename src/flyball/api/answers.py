@@ -22,6 +22,7 @@ from flyball.records.mutes import MuteRow
 from flyball.records.online import ViewStatus
 from flyball.records.rollouts import Reading, RolloutEvidence, RolloutRow, RolloutState
 from flyball.records.training import RunResult, RunRow, RunState
+from flyball.records.unlabelled import PerformanceEstimated
 from flyball.records.versions import Known, VersionRow, VersionState, Written
 
 
@@ -167,7 +168,8 @@ class ServingCost(Record, frozen=True):
 
 class Monitors(Record, frozen=True):
     """What a model's monitors say. `incidents` are those that are not closed; `muted` are the keys of the alerts that are muted now, by `mutes`; `budgets` the
-    error budgets of its objectives; `labels` says how labels came in the last week; `cost` is null where no worker was measured.
+    error budgets of its objectives; `labels` says how labels came in the last week; `estimate` how good it is estimated to be without labels (null: nothing
+    was); `cost` is null where no worker was measured.
     """
 
     model: str
@@ -179,6 +181,7 @@ class Monitors(Record, frozen=True):
     mutes: tuple[MuteRow, ...] = ()
     budgets: tuple[Budget, ...] = ()
     cost: ServingCost | None = None
+    estimate: PerformanceEstimated | None = None
 
 
 class EventAnswer(Record, frozen=True):

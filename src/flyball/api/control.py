@@ -48,6 +48,7 @@ class Control:
         self._verifying = wired.verifying()
         self._gauges = GaugesFile(wired.layout.gauges)
         self._delivering = wired.delivering()
+        self._estimating = wired.estimating()
         self._compiled: Compilation | None = None
         self._voice = Voice(wired.ports.ledger, wired.layout.told)
         self._stopping = False
@@ -85,6 +86,7 @@ class Control:
         # what was sent a moment ago is noted, or it is sent again
         with suppress(FlyballError):
             self._delivering.finish(ports, _LAST_S)
+        self._estimating.stop()
 
     @property
     def _unread(self) -> bool:
@@ -135,6 +137,7 @@ class Control:
         self._seal()
         self._verify(now)
         self._gauge(now)
+        self._estimate(now)
         self._checkpoint(now)
         if failed is not None:
             raise failed
@@ -175,6 +178,15 @@ class Control:
                 raise
             # who scrapes sees the last that was written, and how old the loop's pass is
             self._say(f"metrics are not written: {error}")
+
+    def _estimate(self, now: Instant) -> None:
+        try:
+            self._estimating.step(self._wired.ports, now)
+        except (FlyballError, OSError) as error:
+            if isinstance(error, FlyballError) and error.code in LOST:
+                raise
+            # an estimate that is missing decides nothing
+            self._say(f"performance is not estimated: {error}")
 
     def _seal(self) -> None:
         try:

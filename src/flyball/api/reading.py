@@ -33,6 +33,7 @@ from flyball.records.mutes import is_muted, mutes_of
 from flyball.records.rollouts import ROLLOUTS
 from flyball.records.serving import ROUTES
 from flyball.records.training import RUNS
+from flyball.records.unlabelled import ESTIMATES
 from flyball.records.versions import VERSIONS, VersionRow, VersionState
 from flyball.registry import approvals, search
 
@@ -265,6 +266,7 @@ def monitors(asked: Asked) -> Answer:
     # what cannot be read has no objectives that anybody knows of
     model, _ = lookup.readable(asked.ports.library, lookup.declaration(state, name))
     taken = price(kept.usage(name), asked.now, hour_price=asked.ports.cpu_price, watts=asked.wired.settings.cpu_watts)
+    made = state.get(ESTIMATES, name)
     found = answers.Monitors(
         model=name,
         version=watched.version,
@@ -275,6 +277,7 @@ def monitors(asked: Asked) -> Answer:
         mutes=tuple(mutes.values()),
         budgets=budgets_of(state, model, watched, asked.now) if model is not None else (),
         cost=None if taken is None else answers.ServingCost(**taken._asdict()),
+        estimate=made.newest if made is not None else None,
     )
     return Answer(found)
 

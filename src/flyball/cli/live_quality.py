@@ -8,6 +8,7 @@ from flyball.declare.checks import Check, Metric
 from flyball.declare.live import loss_metric, prices, tells_quality
 from flyball.declare.metrics import RANKED, metric_info
 from flyball.monitoring.checks import FEWEST, estimates
+from flyball.monitoring.estimates import ESTIMATED
 from flyball.monitoring.slabs import Slab
 from flyball.monitoring.state import MonitorState
 from flyball.records.alerts import ALERTS, AlertState
@@ -70,4 +71,5 @@ def _compared(name: str, found: Estimate, then: Estimate | None) -> Standing:
 
 def _alarmed(state: State, model: str) -> bool:
     firing = (AlertState.FIRING, AlertState.ACKNOWLEDGED)
-    return any(row.finding.failure == "performance" and row.state in firing for _, row in state.scan(ALERTS, f"{model}/"))
+    rows = (row for _, row in state.scan(ALERTS, f"{model}/") if row.monitor != ESTIMATED)
+    return any(row.finding.failure == "performance" and row.state in firing for row in rows)

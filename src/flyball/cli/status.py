@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from flyball.cli import common, deliveries
+from flyball.cli import common, deliveries, estimated
 from flyball.cli.budgets import tell_budgets
 from flyball.cli.common import HERE, LOOP_FRESH, Env, Json, Project, Quiet
 from flyball.cli.incidents import step
@@ -108,6 +108,7 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
         else:
             out.line("no model is declared yet: flyball apply, or flyball up")
         _wrong(out, state, incidents, proposals, waits, broken, now, {each.name: each.kpi for each in lines})
+        estimated.tell(out, state, [each.name for each in lines], now)
         for row in doubtful:
             out.line(doubt_text(out, state, row, now))
         for row in advised_against(state):
@@ -127,7 +128,7 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
         if not wired.ports.detector:
             out.line(f"{out.paint('detector', 'bad')}  off, by its setting: nobody looks at the loss of labelled rows")
         document: dict[str, Any] = routed | {
-            "models": [_document(each) for each in lines],
+            "models": [estimated.document(state, each, each.name) for each in lines],
             "incidents": [row.incident for row in incidents],
             "proposals": [dated(row) for row in proposals],
             "views": [{"view": each.view, "models": each.models, "problem": each.problem} for each in views],
@@ -419,7 +420,3 @@ def loop_text(age: int | None, *, up: bool) -> str:
             "loop: starting" if age is None else f"loop: {roughly(age)} ago" + (", late: see .flyball/run/logs/control.log" if late else "")
         )
     return "loop: not running" + (f", last seen {roughly(age)} ago" if age is not None else "") + " (flyball up)"
-
-
-def _document(each: Line) -> dict[str, Any]:
-    return {name: value for name, value in dated(each).items() if name != "watched"}

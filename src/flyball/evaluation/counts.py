@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from flyball.clock import Instant
+from flyball.evaluation import counts_answered as days
 from flyball.evaluation import counts_quality as sums
 from flyball.evaluation.counts_columns import ATTRIBUTE, ROWS, SCORES, SLICE, held
 from flyball.evaluation.counts_inputs import LABEL, inputs, labels_of
@@ -111,6 +112,7 @@ class Folder:
             blocks=sums.blocks(matured, self._watch) if matured.height else (),
             labels=self._labels.told(self._watch.model),
             inputs=counted + told,
+            answered=days.joined([*days.answered(now, self._watch), *days.became(matured, self._watch)]),
             unmatched={self._watch.model: unmatched} if unmatched else {},
         )
 

@@ -21,6 +21,7 @@ from flyball.records.evidence import Bins, Evidence
 from flyball.records.models import Signature
 from flyball.records.serving import RouteTable
 from flyball.records.training import RunResult, RunSpec
+from flyball.records.unlabelled import Expected
 from flyball.serving.proofs import Proofs
 from flyball.serving.routes import InForce
 from flyball.store.blobs import Blobs
@@ -270,6 +271,10 @@ class Library(Protocol):
 
     def bins(self, digest: str) -> tuple[Bins, ...]:
         """A drift reference."""
+        ...
+
+    def expected(self, digest: str) -> Expected:
+        """What estimates without labels rest on; says why there is none for no digest."""
         ...
 
 

@@ -11,6 +11,7 @@ from flyball.loop.ports import Library
 from flyball.records.base import State
 from flyball.records.evidence import Watch
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, RolloutRow
+from flyball.records.unlabelled import Expected
 from flyball.records.versions import MODELS, VERSIONS
 from flyball.rollout.readings import loss_of
 from flyball.serving.limits import Limits
@@ -48,6 +49,7 @@ def watch(own: Watch, state: State, library: Library) -> Watch:
     result = library.result(champion.result) if champion else None
     found = state.get(ROLLOUTS, row.rollout) if row and row.rollout else None
     rollout = found if found is not None and found.state in ACTIVE else None
+    expected = library.expected(result.expected) if result else Expected()
     return msgspec.structs.replace(
         own,
         loss_cap=result.loss_cap if result else 1.0,
@@ -57,4 +59,12 @@ def watch(own: Watch, state: State, library: Library) -> Watch:
         started=rollout.planned_at if rollout else 0,
         bins=library.bins(result.reference) if result else (),
         origin=row.champion_at if row and result else 0,
+        estimated=bool(expected.scores or expected.errors),
+        positive=_plain(result.signature.classes[-1]) if result and result.signature.classes else 1.0,
+        telling=tuple(part.column for part in expected.errors.columns) if expected.errors else (),
     )
+
+
+def _plain(label: float | str) -> float | str:
+    """A class as counts have it: numbers and booleans alike."""
+    return label if isinstance(label, str) else float(label)

@@ -1,13 +1,15 @@
-"""How alerts, and what is known of served features, follow from events."""
+"""How alerts, what is known of served features, and estimates without labels follow from events."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from flyball.monitoring.alerts import require
+from flyball.monitoring.estimates import remembered
 from flyball.records.alerts import ALERTS, AlertMoved, AlertRow, AlertState
 from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.skew import SKEWS, FeaturesVerified, SkewRow
+from flyball.records.unlabelled import ESTIMATES, PerformanceEstimated
 
 
 def alert_moved(projection: Projection, recorded: Recorded) -> None:
@@ -45,5 +47,16 @@ def features_verified(projection: Projection, recorded: Recorded) -> None:
     projection.put(SKEWS, f"{event.model}/{event.version}", row)
 
 
-FOLDS: Mapping[type[Event], Fold] = {AlertMoved: alert_moved, FeaturesVerified: features_verified}
+def performance_estimated(projection: Projection, recorded: Recorded) -> None:
+    """The newest estimate of a model, with those before it that labels are to confirm."""
+    event = recorded.event
+    assert isinstance(event, PerformanceEstimated)
+    projection.put(ESTIMATES, event.model, remembered(projection.get(ESTIMATES, event.model), event, recorded.at))
+
+
+FOLDS: Mapping[type[Event], Fold] = {
+    AlertMoved: alert_moved,
+    FeaturesVerified: features_verified,
+    PerformanceEstimated: performance_estimated,
+}
 """The folds of this stage."""

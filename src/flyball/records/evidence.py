@@ -8,6 +8,7 @@ from flyball.clock import Instant, Span
 from flyball.records.base import Record
 from flyball.records.models import Role
 from flyball.records.rollouts import PairCounts
+from flyball.records.unlabelled import AnsweredDay
 
 
 class Bins(Record, frozen=True):
@@ -53,6 +54,8 @@ class Watch(Record, frozen=True):
     `classes` are the champion's, in ascending order (of a binary task the last is the positive one; none: 0 and 1). `arms` maps the id of an active rollout to its new and its old version; it began at `started`.
     `settle` is the longest that a picked request may stay open: the units of a split are counted once no slower one of their time can come.
     Weeks of inputs are counted from `origin` on, the champion's release (0: nobody knows); `daily`: days are told apart as well.
+    `estimated`: whether the champion's performance is estimated without labels; then `positive` is its second class (a number, or text), and `telling`
+    are the columns of its error model.
     """
 
     model: str
@@ -72,6 +75,9 @@ class Watch(Record, frozen=True):
     bins: tuple[Bins, ...] = ()
     origin: Instant = 0
     daily: bool = False
+    estimated: bool = False
+    positive: float | str = 1.0
+    telling: tuple[str, ...] = ()
 
 
 class Traffic(Record, frozen=True):
@@ -272,6 +278,7 @@ class Batch(Record, frozen=True):
     labels: tuple[Labels, ...] = ()
     inputs: tuple[InputCounts, ...] = ()
     refusals: tuple[Refusals, ...] = ()
+    answered: tuple[AnsweredDay, ...] = ()
     unmatched: dict[str, int] = {}
     uncounted: dict[str, int] = {}
     gaps: int = 0
@@ -284,7 +291,7 @@ class Batch(Record, frozen=True):
     @property
     def models(self) -> set[str]:
         """The models of which something is counted."""
-        parts = (self.traffic, self.quality, self.pairs, self.blocks, self.labels, self.inputs, self.refusals)
+        parts = (self.traffic, self.quality, self.pairs, self.blocks, self.labels, self.inputs, self.refusals, self.answered)
         return {item.model for part in parts for item in part} | set(self.unmatched)
 
 

@@ -26,6 +26,7 @@ from flyball.records import (
     serving,
     skew,
     training,
+    unlabelled,
     versions,
 )
 from flyball.records.base import Event, Record, Table
@@ -48,6 +49,7 @@ _MODULES = (
     fallbacks,
     proposals,
     skew,
+    unlabelled,
 )
 
 KINDS: Mapping[str, type[Event]] = {str(kind.__struct_config__.tag): kind for module in _MODULES for kind in module.EVENTS}

@@ -398,6 +398,7 @@ def _joined(until: Instant, batches: list[Batch], intake: _Intake) -> Batch:
         labels=tuple(one for batch in batches for one in batch.labels),
         inputs=tuple(one for batch in batches for one in batch.inputs),
         refusals=tuple(intake.refusals[key] for key in sorted(intake.refusals)),
+        answered=tuple(one for batch in batches for one in batch.answered),
         unmatched={model: count for batch in batches for model, count in batch.unmatched.items()},
         uncounted=dict(intake.uncounted),
         gaps=intake.gaps,
