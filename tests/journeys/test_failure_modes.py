@@ -19,7 +19,7 @@ from .kit import Project, Up
 
 pytestmark = pytest.mark.process
 
-MONITORS = 'fb.drift(), fb.metric("error_rate").over("1m") <= 0.05, fb.metric("latency_p99").over("1m") <= "400ms"'
+MONITORS = 'fb.drift(), fb.metric("accuracy").gap("channel").over("1m") <= 0.2, fb.metric("error_rate").over("1m") <= 0.05, fb.metric("latency_p99").over("1m") <= "400ms"'
 PLAYBOOK = 'playbook=fb.Playbook(latency=["page", "rollback"]),'
 
 
@@ -68,6 +68,26 @@ def test_what_people_ask_for_moves(bank: Bank) -> None:
     # drift alone is no harm: who answers stays
     assert bank.project.champion() == "1.0.0"
     bank.world.shift = 0.0
+    bank.recovered(found)
+
+
+def test_those_who_ask_by_phone_are_judged_wrongly(bank: Bank) -> None:
+    bank.world.biased = True
+    found = bank.incident("bias", within_s=150)
+    assert "page" in found.actions
+    assert "channel" in found.cause or "channel" in found.what
+    bank.world.biased = False
+    bank.recovered(found, within_s=240)
+
+
+def test_a_gate_that_the_champion_does_not_hold(bank: Bank) -> None:
+    bank.declare({'fb.metric("accuracy") >= 0.6': 'fb.metric("accuracy") >= 0.995'})
+    found = bank.incident("policy_violation")
+    assert "page" in found.actions
+    assert "accuracy ≥ 0.995" in found.cause
+    # a gate declared anew takes nothing out of service by itself: a person decides
+    assert bank.project.champion() == "1.0.0"
+    bank.declare()
     bank.recovered(found)
 
 
