@@ -48,6 +48,7 @@ class Control:
         self._verifying = wired.verifying()
         self._gauges = GaugesFile(wired.layout.gauges)
         self._delivering = wired.delivering()
+        self._outside = wired.elsewhere()
         self._compiled: Compilation | None = None
         self._voice = Voice(wired.ports.ledger, wired.layout.told)
         self._stopping = False
@@ -133,7 +134,7 @@ class Control:
         self._deliver(now)
         # one model's own trouble lets no segment lie, and leaves nothing unsigned
         self._seal()
-        self._verify(now)
+        self._beside(now)
         self._gauge(now)
         self._checkpoint(now)
         if failed is not None:
@@ -158,14 +159,18 @@ class Control:
             # what was decided stands; only its proof is late
             self._say(str(error))
 
-    def _verify(self, now: Instant) -> None:
-        try:
-            self._verifying.step(self._wired.ports, now)
-        except (FlyballError, OSError) as error:
-            if isinstance(error, FlyballError) and error.code in LOST:
-                raise
-            # what is served does not wait for it
-            self._say(f"served features are not verified: {error}")
+    def _beside(self, now: Instant) -> None:
+        """What is done beside the loop: what is served does not wait for it."""
+        for step, what in (
+            (self._verifying.step, "served features are not verified"),
+            (self._outside.step, "a model that is served elsewhere is not watched as it should be"),
+        ):
+            try:
+                step(self._wired.ports, now)
+            except (FlyballError, OSError) as error:
+                if isinstance(error, FlyballError) and error.code in LOST:
+                    raise
+                self._say(f"{what}: {error}")
 
     def _gauge(self, now: Instant) -> None:
         try:

@@ -16,6 +16,7 @@ import polars as pl
 from flyball.clock import Instant
 from flyball.evaluation import counts_quality as sums
 from flyball.evaluation.counts_columns import ROWS, held
+from flyball.evaluation.counts_elsewhere import Underway
 from flyball.evaluation.counts_inputs import LABEL, inputs, labels_of
 from flyball.evaluation.counts_labels import LabelBook, plain
 from flyball.evaluation.counts_units import Exposed, Units
@@ -53,6 +54,7 @@ class Folder:
         self._paired: dict[str, set[str]] = {}
         self._answered = self._labelled = 0
         self._label_is_sent = False
+        self._underway = Underway() if watch.patience else None
 
     def rewatch(self, watch: Watch) -> None:
         """Go on under another Watch of the same model: other bins, slices or rollouts. Rows that wait keep the slices they had."""
@@ -76,9 +78,12 @@ class Folder:
         numbers or booleans, or text for classes that are text.
         """
         if rows.height:
-            self._incoming.append(_conform(rows))
+            conform = _conform(rows)
+            self._incoming.append(conform if self._underway is None else self._underway.once(conform))
         if labels.height:
             self._labels.add(labels)
+            if self._underway is not None:
+                self._underway.told(labels)
 
     def take(self, until: Instant) -> Batch:
         """Counts of all that became visible up to `until` and was not taken before."""
@@ -89,13 +94,14 @@ class Folder:
         told: tuple[InputCounts, ...] = ()
         if not self._label_is_sent:
             told, self._labelled = labels_of(matured, self._watch, self._labelled)
-        unmatched = self._labels.expire(until, self._watch.label_delay)
+        late = self._late(matured, until)
+        unmatched = self._labels.expire(until, max(self._watch.label_delay, self._watch.patience))
         return Batch(
             until=until,
             traffic=traffic,
-            quality=sums.quality(matured, self._watch),
+            quality=(*sums.quality(matured, self._watch), *sums.labelled_late(late, self._watch)),
             pairs=self._pairs(matured, until),
-            blocks=sums.blocks(matured, self._watch) if matured.height else (),
+            blocks=(*sums.blocks(matured, self._watch), *sums.blocks(late, self._watch)),
             inputs=counted + told,
             unmatched={self._watch.model: unmatched} if unmatched else {},
         )
@@ -178,6 +184,14 @@ class Folder:
         found = self._labels.known_by(matured["request_id"].to_list(), matured["mature_at"].to_list())
         label = pl.Series("label", found, dtype=matured["value"].dtype, strict=False)
         return sums.with_losses(matured.with_columns(label), self._watch)
+
+    def _late(self, matured: pl.DataFrame, until: Instant) -> pl.DataFrame:
+        """Rows that were judged without a label, and have one now; of a model that is served elsewhere alone."""
+        if self._underway is None:
+            return pl.DataFrame()
+        self._underway.keep(matured, until)
+        found = self._underway.found(self._labels, until, self._watch.patience)
+        return sums.with_losses(found, self._watch) if found.height else found
 
     def _pairs(self, matured: pl.DataFrame, until: Instant) -> tuple[Pairs, ...]:
         fresh = matured.filter((pl.col("rollout") != "") & pl.col("loss").is_not_null()) if matured.height else matured

@@ -28,7 +28,9 @@ class LabelBook:
         self._order: deque[tuple[Instant, list[str]]] = deque()
 
     def add(self, labels: pl.DataFrame) -> None:
-        """Take labels in: `request_id` text, `at` µs (when flyball came to know it), `value`. Nulls are no labels."""
+        """Take labels in: `request_id` text, `at` µs (when it was known), `value`, `came` µs (when flyball came to know it; not there: then).
+        Nulls are no labels.
+        """
         labels = labels.drop_nulls(["request_id", "value"])
         if labels.is_empty():
             return
@@ -44,7 +46,7 @@ class LabelBook:
             else:
                 self.corrected += 1
             known.append((moment, value))
-        self._order.append((max(moments), ids))
+        self._order.append((max(labels["came"].to_list()) if "came" in labels.columns else max(moments), ids))
 
     def known_by(self, requests: list[str], deadlines: list[Instant]) -> list[LabelValue | None]:
         """For each request the newest label known at its deadline, or None."""

@@ -5,6 +5,7 @@ A loss lies in [0, 1]: 0/1 error, or the loss over its cap, clipped (docs/statis
 
 from __future__ import annotations
 
+import msgspec
 import polars as pl
 
 from flyball.clock import Span
@@ -74,8 +75,15 @@ def quality(matured: pl.DataFrame, watch: Watch) -> tuple[Quality, ...]:
     return tuple(Quality(model=watch.model, **row) for row in grouped.iter_rows(named=True))
 
 
+def labelled_late(late: pl.DataFrame, watch: Watch) -> tuple[Quality, ...]:
+    """The sums of rows that were counted as matured before, without their labels."""
+    return tuple(msgspec.structs.replace(part, matured=0) for part in quality(late, watch))
+
+
 def blocks(matured: pl.DataFrame, watch: Watch) -> tuple[LabelBlock, ...]:
     """The champion's losses in order of maturity, cut into blocks. Only their sequence means anything, not where it is cut."""
+    if matured.is_empty():
+        return ()
     labelled = matured.filter((pl.col("role") == "champion") & pl.col("loss").is_not_null())
     found: list[LabelBlock] = []
     version, losses, until = "", list[float](), 0

@@ -5,15 +5,22 @@ from __future__ import annotations
 import msgspec
 
 from flyball.clock import Span
+from flyball.declare.elsewhere import is_elsewhere
 from flyball.declare.live import label_delay, live_slices, watches_days
 from flyball.declare.model import Model
 from flyball.loop.ports import Library
 from flyball.records.base import State
+from flyball.records.elsewhere import ELSEWHERE
 from flyball.records.evidence import Watch
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, RolloutRow
 from flyball.records.versions import MODELS, VERSIONS
 from flyball.rollout.readings import loss_of
 from flyball.serving.limits import Limits
+
+PATIENCE = Span.parse("2d")
+"""How long after a prediction that was made elsewhere was judged, or came, its label may be on its way: who sends both once a night is a day behind
+with either.
+"""
 
 SETTLE = Span(int((Limits().answer_s + 1) * 1_000_000))
 """A request is answered, failed over or given up within its time limit; the gateway looks for overdue ones some times a second."""
@@ -35,18 +42,26 @@ def declared(model: Model) -> Watch:
         loss=loss_of(model.task),
         settle=SETTLE,
         daily=watches_days(model),
+        patience=PATIENCE if is_elsewhere(model) else Span(0),
     )
 
 
 def watch(own: Watch, state: State, library: Library) -> Watch:
     """The same with what the state adds: the champion's reference and loss, the active rollout's arms and latency threshold."""
     row = state.get(MODELS, own.model)
+    if row is None and own.patience:
+        normal = state.get(ELSEWHERE, own.model)
+        known = normal is not None and normal.watched != ""
+        if normal is None or not known:
+            return own
+        return msgspec.structs.replace(own, loss_cap=normal.loss_cap, bins=library.bins(normal.reference), origin=normal.watched_since)
     champion = state.get(VERSIONS, f"{own.model}/{row.champion}") if row and row.champion else None
     result = library.result(champion.result) if champion else None
     found = state.get(ROLLOUTS, row.rollout) if row and row.rollout else None
     rollout = found if found is not None and found.state in ACTIVE else None
     return msgspec.structs.replace(
         own,
+        patience=Span(0),
         loss_cap=result.loss_cap if result else 1.0,
         slow_us={rollout.rollout: rollout.slow_us} if rollout and rollout.slow_us is not None else {},
         arms={rollout.rollout: (rollout.version, rollout.champion)} if rollout else {},

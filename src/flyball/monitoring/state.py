@@ -11,6 +11,7 @@ from flyball.clock import Instant
 from flyball.evaluation.counts_inputs import LABEL
 from flyball.monitoring import detector as detectors
 from flyball.monitoring.detector import Detector
+from flyball.monitoring.learning import Seen
 from flyball.monitoring.slabs import MINUTE, Slab, extend, requests_of, slabs_of
 from flyball.monitoring.volume import Arrivals, arrive
 from flyball.monitoring.windows import DAY, WEEK, Pace, Reference, Series, Trail, Window, cuts, fill, follow_on, judge, reference_of
@@ -33,7 +34,7 @@ class MonitorState(Record, frozen=True):
     `unlogged` how many since that began.
     `at_release` and `baseline` are the metrics that checks compare with. `labels` counts matured labels of this
     version, `labels_since` is when they began to come, `labels_tried` how many there were at the last attempt to train, at
-    `tried_at`. `onset` is since when their loss has been above m₀, as far as it is.
+    `tried_at`. `onset` is since when their loss has been above m₀, as far as it is. `seen`, of a model that is served elsewhere: its versions.
     """
 
     model: str
@@ -60,6 +61,7 @@ class MonitorState(Record, frozen=True):
     fast: Window | None = None
     fast_labels: Window | None = None
     trails: tuple[Trail, ...] = ()
+    seen: tuple[Seen, ...] = ()
 
     def gap(self, now: Instant) -> int:
         """Records that are missing from the evidence because of what is wrong now; 0 once `GAP` has gone by without another gap."""

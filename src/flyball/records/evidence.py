@@ -51,6 +51,7 @@ class Watch(Record, frozen=True):
     `slices` are columns of the request. `arms` maps the id of an active rollout to its new and its old version; it began at `started`.
     `settle` is the longest that a picked request may stay open: the units of a split are counted once no slower one of their time can come.
     Weeks of inputs are counted from `origin` on, the champion's release (0: nobody knows); `daily`: days are told apart as well.
+    `patience`, of a model that is served elsewhere alone: its rows bear their own times, and a label may be on its way for so long. 0: it is served here.
     """
 
     model: str
@@ -66,6 +67,7 @@ class Watch(Record, frozen=True):
     bins: tuple[Bins, ...] = ()
     origin: Instant = 0
     daily: bool = False
+    patience: Span = Span(0)
 
 
 class Traffic(Record, frozen=True):

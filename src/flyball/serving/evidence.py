@@ -114,7 +114,7 @@ class LiveEvidence:
         intake = _Intake(self._names, watches)
         # first exposures count from a rollout's beginning; else only rows that wait for labels matter
         started = min((watch.started for watch in watches.values() if watch.arms or watch.slow_us), default=cursor.until)
-        longest = max((int(watch.label_delay) for watch in watches.values()), default=0)
+        longest = max((int(watch.label_delay) + int(watch.patience) for watch in watches.values()), default=0)
         oldest = min(started, cursor.until - longest) - _SLACK
         for name, end in sorted(cursor.offsets.items()):
             path = self._log / name
@@ -211,6 +211,7 @@ class _Intake:
         self.uncounted: Counter[str] = Counter()
         self._names = names
         self._wanted = {model: {*watch.slices, *(bins.column for bins in watch.bins)} for model, watch in watches.items()}
+        self._elsewhere = {model for model, watch in watches.items() if watch.patience}
         self._rows: dict[str, dict[str, list[Any]]] = {}
         self._labels: dict[str, dict[str, list[Any]]] = {}
         self._frames: list[tuple[str, bool, pl.DataFrame]] = []
@@ -314,6 +315,9 @@ class _Intake:
             self._broken(model, record.at, [f"{done} {name}" for row in marks["cv"] if row for name, done in row.items()])
         key = record.key_hash or (record.request_id if record.rows > 1 else None)
         latency = None if stand_in or record.kind == "shadow_dropped" else max((record.answered_ns - record.picked_ns) // 1000, 0)
+        times: list[Instant] = []
+        if model in self._elsewhere:
+            times, latency = marks.get("t") or [], latency if record.answered_ns else None
         dropped = record.kind == "shadow_dropped"
         names = self._names.get(record.version, ())
         places = [(place, name) for place, name in enumerate(names) if name in wanted]
@@ -325,7 +329,7 @@ class _Intake:
             score = output[1] if output is not None and len(output) > 1 and isinstance(output[1], float | int) else None
             fixed = (
                 request,
-                record.at,
+                times[place] if place < len(times) else record.at,
                 version,
                 record.role,
                 str(marks.get("ro", "")),
@@ -364,9 +368,11 @@ class _Intake:
             return
         if not record.output:
             return
-        columns = self._labels.setdefault(record.version, {name: [] for name in (*LABELS, "value")})
+        columns = self._labels.setdefault(record.version, {name: [] for name in (*LABELS, "value", "came")})
         columns["request_id"].append(record.request_id)
-        columns["at"].append(record.at)
+        # what was answered elsewhere is labelled elsewhere: that a label came late is no reason to think that it was known late
+        columns["at"].append((record.marks or {}).get("t", record.at) if record.version in self._elsewhere else record.at)
+        columns["came"].append(record.at)
         columns["value"].append(record.output[0][0])
 
 
