@@ -188,14 +188,14 @@ def test_a_planted_drift_opens_an_incident_with_its_cause_and_its_twin_opens_non
     try:
         week(project, up)
         purposes = (*PURPOSES[:3], "school_fees") if drifts else PURPOSES
-        for day in (10, 11):
-            send(up, made(day, 1_500, seed=5, purposes=purposes))
+        for day in (9, 9.4, 9.7, 10):
+            send(up, made(day, 1_000, seed=5, purposes=purposes))
         if drifts:
             found = eventually(lambda: incidents(project), project.story)
             assert [(one.failure_mode, '"school_fees" 0%' in one.cause) for one in found] == [("schema_change", True)]
         else:
             # what was sent has been counted, and judged, by then
-            send(up, made(12, 1, version="after"))
+            send(up, made(10, 1, version="after"))
             eventually(lambda: len(project.events(VersionSeen)) == 2, project.story)
             assert incidents(project) == []
         answer = httpx.post(f"{up.url}/models/legacy-risk/predict", json={"row": {"amount": 1, "purpose": "car"}})

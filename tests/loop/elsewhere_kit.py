@@ -44,7 +44,7 @@ risk = fb.Model(
 )
 """
 
-START = datetime.now(UTC) - timedelta(days=20)
+START = datetime.now(UTC) - timedelta(days=11, minutes=5)
 PURPOSES = ("car", "home", "debt", "school")
 
 
@@ -139,7 +139,7 @@ class Watched:
     def normal(self) -> None:
         """Nine days of what is normal, labelled, and learnt."""
         for day in range(9):
-            rows = made(day, 200)
+            rows = made(day, 400)
             self.send(rows)
             self.label(rows)
         self.tick()

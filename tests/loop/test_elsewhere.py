@@ -148,8 +148,8 @@ def test_a_drift_opens_an_incident_with_its_cause_and_without_it_there_is_none(t
     for name, purposes in (("drifts", (*PURPOSES[:3], "debt_consolidation")), ("twin", PURPOSES)):
         watched = Watched(tmp_path / name)
         watched.normal()
-        for day in (10, 11):
-            watched.send(made(day, 1_500, seed=1, purposes=purposes))
+        for day in (9, 9.4, 9.7, 10):
+            watched.send(made(day, 1_000, seed=1, purposes=purposes))
             watched.tick()
         incidents = watched.incidents
         watched.close()
@@ -164,7 +164,7 @@ def test_a_drift_opens_an_incident_with_its_cause_and_without_it_there_is_none(t
 
 def test_what_flyball_cannot_do_is_left_to_a_person(watched: Watched) -> None:
     watched.normal()
-    for day in (10, 11, 12, 13):
+    for day in (9, 9.4, 9.7, 10):
         rows = made(day, 1_000, seed=2, wrong=0.5)
         watched.send(rows)
         watched.label(rows)
@@ -180,12 +180,12 @@ def test_a_new_version_is_a_release_and_is_compared_with_the_former_until_its_ow
     watched.normal()
     before = watched.row
     assert before is not None
-    watched.send(made(10, 200, version="8"))
+    watched.send(made(3, 200, version="8"))
     watched.tick()
     row = watched.row
     assert row is not None
     assert (row.version, row.watched, row.reference) == ("8", "7", before.reference)
-    for day in range(11, 18):
+    for day in range(4, 11):
         rows = made(day, 200, version="8")
         watched.send(rows)
         watched.label(rows)

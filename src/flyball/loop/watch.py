@@ -9,6 +9,7 @@ from flyball.declare.elsewhere import is_elsewhere
 from flyball.declare.live import label_delay, live_slices, watches_days
 from flyball.declare.model import Model
 from flyball.loop.ports import Library
+from flyball.monitoring.learning import UNDERWAY
 from flyball.records.base import State
 from flyball.records.elsewhere import ELSEWHERE
 from flyball.records.evidence import Watch
@@ -16,11 +17,6 @@ from flyball.records.rollouts import ACTIVE, ROLLOUTS, RolloutRow
 from flyball.records.versions import MODELS, VERSIONS
 from flyball.rollout.readings import loss_of
 from flyball.serving.limits import Limits
-
-PATIENCE = Span.parse("2d")
-"""How long after a prediction that was made elsewhere was judged, or came, its label may be on its way: who sends both once a night is a day behind
-with either.
-"""
 
 SETTLE = Span(int((Limits().answer_s + 1) * 1_000_000))
 """A request is answered, failed over or given up within its time limit; the gateway looks for overdue ones some times a second."""
@@ -42,7 +38,7 @@ def declared(model: Model) -> Watch:
         loss=loss_of(model.task),
         settle=SETTLE,
         daily=watches_days(model),
-        patience=PATIENCE if is_elsewhere(model) else Span(0),
+        patience=UNDERWAY if is_elsewhere(model) else Span(0),
     )
 
 

@@ -17,6 +17,7 @@ from flyball.declare.metrics import TRAFFIC
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
 from flyball.ledger.bounds import NAME, clipped, named
+from flyball.monitoring import learning
 from flyball.monitoring.checks import FEWEST, check_findings
 from flyball.monitoring.contract import CONTRACT, contract_findings
 from flyball.monitoring.drift import drift_findings, drift_reason
@@ -70,7 +71,7 @@ def assess(model: Model, state: MonitorState, *, now: Instant, detector: bool = 
     findings.extend(_guarded(DETECTOR, lambda: iter((_detector(model, state) if detector else OFF,))))
     findings.extend(_guarded(LABELS, lambda: iter((_coverage(state, now),))))
     findings.extend(_guarded(CONTRACT, lambda: contract_findings(state.slabs, now)))
-    findings.extend(_guarded(ARRIVE, lambda: volume_findings(state.arrivals, now)))
+    findings.extend(_guarded(ARRIVE, lambda: volume_findings(state.arrivals, learning.come_by(model, now))))
     findings.append(_logged(state, now))
     findings.extend(besides)
     return Assessment(findings=tuple(_brief(found) for found in findings), alarm=retrain_alarm(model, state, now, detector=detector))
