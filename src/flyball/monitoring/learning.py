@@ -11,8 +11,6 @@ from typing import Final
 import msgspec
 
 from flyball.clock import Instant, Span
-from flyball.declare.elsewhere import is_elsewhere
-from flyball.declare.model import Model
 from flyball.records.alerts import Finding
 from flyball.records.base import Record
 from flyball.records.elsewhere import ElsewhereRow
@@ -31,7 +29,7 @@ LABELS: Final = 500
 """Labels from which on it is said how good a version was."""
 
 UNDERWAY: Final = Span.parse("2d")
-"""How long a prediction that was made elsewhere may be on its way: who sends them once a night sends none of today."""
+"""How long a label of a prediction that was made elsewhere may be on its way: who sends both once a night is a day behind with either."""
 
 MOST: Final = 20
 """Versions of a model whose predictions are counted apart, the newest ones."""
@@ -68,11 +66,6 @@ def count(seen: Sequence[Seen], batch: Batch, model: str) -> tuple[Seen, ...]:
     if len(found) > MOST:
         found = {each.version: each for each in sorted(found.values(), key=lambda each: each.last)[-MOST:]}
     return tuple(found.values())
-
-
-def come_by(model: Model, now: Instant) -> Instant:
-    """Until when all predictions of a model that were made have come by now."""
-    return now - UNDERWAY if is_elsewhere(model) else now
 
 
 def of(seen: Sequence[Seen], version: str) -> Seen:

@@ -17,7 +17,6 @@ from flyball.declare.metrics import TRAFFIC
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
 from flyball.ledger.bounds import NAME, clipped, named
-from flyball.monitoring import learning
 from flyball.monitoring.checks import FEWEST, check_findings
 from flyball.monitoring.contract import CONTRACT, contract_findings
 from flyball.monitoring.drift import drift_findings, drift_reason
@@ -71,7 +70,9 @@ def assess(model: Model, state: MonitorState, *, now: Instant, detector: bool = 
     findings.extend(_guarded(DETECTOR, lambda: iter((_detector(model, state) if detector else OFF,))))
     findings.extend(_guarded(LABELS, lambda: iter((_coverage(state, now),))))
     findings.extend(_guarded(CONTRACT, lambda: contract_findings(state.slabs, now)))
-    findings.extend(_guarded(ARRIVE, lambda: volume_findings(state.arrivals, learning.come_by(model, now))))
+    if not state.seen:
+        # of one that is served elsewhere, predictions come when they are sent: a week at once, or last night's
+        findings.extend(_guarded(ARRIVE, lambda: volume_findings(state.arrivals, now)))
     findings.append(_logged(state, now))
     findings.extend(besides)
     return Assessment(findings=tuple(_brief(found) for found in findings), alarm=retrain_alarm(model, state, now, detector=detector))
