@@ -244,11 +244,15 @@ class _Intake:
             if model not in self._wanted:
                 self.uncounted[model] += len(group.frames)
                 continue
-            frame = self._plain_labels(group, found.shift_ns) if group.split is None else self._plain_rows(model, group, found.shift_ns)
+            # rows and labels of what is served elsewhere bear their own times
+            frame = None if model in self._elsewhere else self._plain(model, group, found.shift_ns)
             if frame is None:
                 self.take(plain.records(group.bodies, found.shift_ns))
             else:
                 self._frames.append((model, group.split is None, frame))
+
+    def _plain(self, model: str, group: plain.Group, shift_ns: int) -> pl.DataFrame | None:
+        return self._plain_labels(group, shift_ns) if group.split is None else self._plain_rows(model, group, shift_ns)
 
     def _plain_labels(self, group: plain.Group, shift_ns: int) -> pl.DataFrame | None:
         output = group.outputs()
