@@ -92,6 +92,12 @@ class Settings:
         unit="s",
         why="a feature that is computed otherwise than in training is found within minutes, for seconds of work an hour",
     )
+    estimate: int = _setting(
+        1,
+        meaning="whether the performance of champions is estimated without labels, once a day (0: it is not, and no classifier looks at their rows)",
+        unit="0 or 1",
+        why="where labels take weeks, it is the one early hint there is, for some seconds of CPU time a model and day",
+    )
     trials_at_once: int = _setting(
         1,
         meaning="how many trials of a search a run makes at once: of several each in a process of its own with one thread, one in the run's own (0: as 1)",
@@ -133,6 +139,24 @@ class Settings:
         meaning="whether each version's worker runs in an environment that uv makes from its lock (1), or in flyball's own",
         unit="0 or 1",
         why="it needs uv and a registry, minutes the first time, and a disk that holds one environment for each lock",
+    )
+    loop_silent_s: int = _setting(
+        60,
+        meaning="how long the loop may make no pass before `flyball up` says that it is dead, and the next loop records an incident",
+        unit="s",
+        why="a pass takes well under a second, and a long one some seconds; within a minute somebody knows",
+    )
+    loop_kill_s: int = _setting(
+        300,
+        meaning="how long a control plane that has made passes may make none before it is killed and started again (0: never); twice as long each time",
+        unit="s",
+        why="what hangs does not come back by itself, and an incident is to be mitigated within five minutes",
+    )
+    watchdog_url: str = _setting(
+        "",
+        meaning="an HTTP address that `flyball up` tells when the loop is dead, and when it is back",
+        unit="url",
+        why="empty is nobody: who is to hear of it when flyball itself cannot page, only you can say",
     )
     anchor_file: str = _setting(
         "",

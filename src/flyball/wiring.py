@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from flyball.clock import Clock, Span, SystemClock
 from flyball.compute.local import LocalCompute
@@ -21,6 +21,7 @@ from flyball.governance.authority import LOOP, Caller
 from flyball.ledger.ledger import SqlLedger, error_of
 from flyball.loop import bringing
 from flyball.loop.authority import Authorised, Drive, permit
+from flyball.loop.deadloop import Outage
 from flyball.loop.folds import FOLDS
 from flyball.loop.library import BlobLibrary
 from flyball.loop.live import FencedLedger, LiveCounts, LiveData, LiveRuns
@@ -36,9 +37,10 @@ from flyball.loop.proving import sign_versions
 from flyball.loop.reading import SCRATCH, Reader, reader_of, sweep_reads
 from flyball.loop.revision import commit_of
 from flyball.loop.sharing import keep_apart, record_of
+from flyball.loop.usage import WorkerUsage
 from flyball.records.data import DATASETS, ERASURES
 from flyball.records.serving import EPOCHS, RouteTable
-from flyball.serving.layout import Layout, state_folder, write_private
+from flyball.serving.layout import Layout, read_json, state_folder, write_private
 from flyball.serving.proofs import unproven
 from flyball.serving.routes import FileRoutes
 from flyball.serving.whole import require_whole
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from flyball.loop.checkpointing import Checkpointing
     from flyball.loop.delivering import Delivering
     from flyball.loop.eraser import Subjects
+    from flyball.loop.estimating import Estimating
     from flyball.loop.graphs import Graphs
     from flyball.loop.outside import Outside
     from flyball.loop.verifier import Verifier
@@ -180,6 +183,12 @@ class Wired:
 
         return outside(self.layout.log, self.blobs, lambda: self.subjects().segments(), partial(_lies, self.ledger))
 
+    def estimating(self) -> Estimating:
+        """What estimates performance without labels beside the loop."""
+        from flyball.loop.estimating import Estimating
+
+        return Estimating(self.layout.log, self.blobs.root, lambda: self.subjects().segments(), on=bool(self.settings.estimate))
+
     def online(self) -> OnlineStore:
         """Where values of feature views are. Raises BadInput."""
         return online_store(self.settings, self.layout)
@@ -244,9 +253,9 @@ def open_project(start: Path, env: str = "", *, claim: bool = False, clock: Cloc
         commit_of=partial(commit_of, root),
         outbox=LiveOutbox(project.routes, reader.secrets, clock.now),
         probe=LiveProbe(layout, blobs, partial(secret, root, env)) if claim and project.is_followed else None,
+        **_own_processes(layout, claim=claim),
     )
-    if claim:
-        _known_to_serve_nothing(routes, ledger, clock)
+    _known_to_serve_nothing(routes, ledger, clock, claim=claim)
     return Wired(
         root=root,
         settings=settings,
@@ -260,6 +269,24 @@ def open_project(start: Path, env: str = "", *, claim: bool = False, clock: Cloc
         against=against,
         reader=reader,
     )
+
+
+class _OfProcesses(TypedDict):
+    usage: WorkerUsage | None
+    outage: Callable[[], Outage | None]
+
+
+def _own_processes(layout: Layout, *, claim: bool) -> _OfProcesses:
+    """What the control plane sees of the processes of its `up`."""
+    return {"usage": WorkerUsage(layout.root) if claim else None, "outage": partial(_outage, layout)}
+
+
+def _outage(layout: Layout) -> Outage | None:
+    """The last time that the supervisor saw no passes of the loop, if that is over."""
+    told = read_json(layout.watchdog)
+    if not isinstance(told, dict) or told.get("silent") or not told.get("ended"):
+        return None
+    return Outage(int(told["began"]), int(told["ended"]), int(told["killed"]))
 
 
 def _settings(project: Project) -> Settings:
@@ -318,9 +345,9 @@ def _columns(blobs: LocalBlobs, content: str, columns: Sequence[str]) -> pl.Data
     return pl.concat(scan(content, blobs, [name for name in columns if name in there]))
 
 
-def _known_to_serve_nothing(routes: FileRoutes, ledger: SqlLedger, clock: Clock) -> None:
+def _known_to_serve_nothing(routes: FileRoutes, ledger: SqlLedger, clock: Clock, *, claim: bool) -> None:
     """Gateways that have no table answer that they do not know what is served; where nothing ever was, that is known."""
-    if not routes.models and ledger.state().get(EPOCHS, "routes") is None:
+    if claim and not routes.models and ledger.state().get(EPOCHS, "routes") is None:
         routes.desire(RouteTable(epoch=0), clock.now(), unproven)
 
 

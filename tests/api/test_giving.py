@@ -112,6 +112,30 @@ def test_a_version_that_is_not_there_is_not_released(api: Served) -> None:
     assert api.post("/rollouts", {"model": "demnd", "version": "1.0.0"}).json()["fix"] == 'models: did you mean "demand"?'
 
 
+def test_a_complaint_is_opened_ended_and_reviewed_by_the_form_and_told_with_its_timeline(api: Served) -> None:
+    made = api.post("/incidents", {"model": "demand", "what": "the harbour is wrong", "request": "abc"})
+    assert made.status_code == 201, made.json()
+    incident = made.json()["incident"]
+    assert made.headers["location"] == f"/api/v1/incidents/{incident}"
+    assert api.post("/incidents", {"model": "demand", "what": " "}).status_code == 422
+    assert api.post("/incidents", {"model": "nothing", "what": "x"}).status_code == 404
+    assert api.post(f"/incidents/{incident}/review", {"text": "x"}).status_code == 409, "it is not over"
+    assert api.post(f"/incidents/{incident}/mitigated", {"reason": "the clock is right again"}).json()["state"] == "mitigated"
+    form = {"what": "a clock was wrong", "why": "nobody looked", "actions": [{"what": "a contract", "owner": "ada", "due": "14d"}]}
+    assert (
+        api.post(f"/incidents/{incident}/review", form | {"actions": [{"what": "a contract", "owner": "", "due": "14d"}]}).status_code
+        == 422
+    )
+    assert api.post(f"/incidents/{incident}/review", form).json()["state"] == "reviewed"
+    told = api.get(f"/incidents/{incident}").json()
+    assert (told["request"], told["review"]["what"], told["review"]["actions"][0]["owner"]) == ("abc", "a clock was wrong", "ada")
+    texts = [moment["text"] for moment in told["timeline"]["moments"]]
+    assert any("complaint: the harbour is wrong" in text for text in texts)
+    assert any(text == f"reviewed    {incident}: a clock was wrong" for text in texts)
+    refused = api.post(f"/incidents/{incident}/fallback")
+    assert (refused.status_code, f"{incident} is reviewed" in refused.json()["detail"]) == (409, True)
+
+
 def test_an_incident_is_acknowledged_and_closed_with_a_reason(api: Served) -> None:
     opened(api)
     assert api.get("/incidents?state=open&model=demand").json()["items"][0]["incident"] == "inc_1"

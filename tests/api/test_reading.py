@@ -56,6 +56,8 @@ def test_a_project_can_be_looked_at_from_end_to_end(api: Served) -> None:
     assert versions == [dataset["head"] | {"present": dataset["head"]["content"], "collected_at": None}]
     assert api.get("/declarations").json()["items"][0]["model"] == "demand"
     assert api.get("/monitors/demand").json()["alerts"] == []
+    labels = api.get("/monitors/demand").json()["labels"]
+    assert (labels["span"], labels["judged"], labels["coverage"], labels["lag_p90_s"]) == ("7d", 0, None, None)
 
 
 def test_a_model_says_what_of_it_waits_or_is_broken(api: Served) -> None:

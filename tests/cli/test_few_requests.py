@@ -51,6 +51,9 @@ def test_shares_of_a_few_requests_are_told_as_counts(flyball: Callable[..., Any]
     assert " 1% " in line
     assert " 90%, 6h" in line
     assert (model["error_rate"], model["labels"]) == (0.01, 0.9)
+    arrivals = model["arrivals"]
+    assert (arrivals["span"], arrivals["judged"], arrivals["labelled"], arrivals["coverage"]) == ("7d", 100, 90, 0.9)
+    assert (arrivals["late"], arrivals["lag_p50_s"]) == (0, None)
 
 
 def test_how_long_live_evidence_takes_is_not_told_by_a_few_requests(flyball: Callable[..., Any], narrow: Path) -> None:

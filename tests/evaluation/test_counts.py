@@ -12,6 +12,7 @@ from flyball.clock import Span
 from flyball.evaluation.counts import Folder
 from flyball.evaluation.reference import reference
 from flyball.records.evidence import Watch
+from flyball.stats import binned
 
 S = 1_000_000
 DELAY = Span(10 * S)
@@ -86,7 +87,7 @@ def test_a_corrected_label_counts_as_it_was_known_in_time():
         folder.add(rows(ids=["a"], at=0, value=0.0), labels(["a", "a", "a"], [2 * S, 5 * S, 12 * S], [1, 0, 1]))
         batches = [folder.take(cut) for cut in cuts]
         assert total(batches, "quality", "tn") == 2, "whole and slice"
-        assert folder.labels.corrected + folder.labels.duplicates == 2
+        assert (folder.labels.corrected, folder.labels.late, folder.labels.duplicates) == (1, 1, 0)
 
 
 def test_labels_of_nobody_are_counted_and_forgotten():
@@ -230,6 +231,7 @@ def world(seed, n):
         "day": rng.integers(1, 4, n).tolist(),
         "x": rng.normal(size=n).tolist(),
     }
+    common["score"] = [None if draw < 0.1 else float("nan") if draw < 0.12 else draw for draw in rng.random(n).tolist()]
     answer = rows(
         **common,
         version=["1.1.0" if new else "1.0.0" for new in challenger],
@@ -251,7 +253,13 @@ def world(seed, n):
         for request, moment, delay, truth, has in zip(ids, at, rng.integers(0, 14 * S, n), rng.integers(0, 2, n), labelled, strict=True)
         if has
     ]
+    # some are sent twice, some corrected, some come after their row was judged, some are of nobody
+    known += [(request, moment + int(rng.integers(0, 3 * S)), truth) for request, moment, truth in known[::7]]
+    known += [(request, moment + int(rng.integers(0, 3 * S)), 1 - truth) for request, moment, truth in known[::11]]
+    known += [(f"nobody{k}", int(rng.integers(0, 60 * S)), 1) for k in range(n // 20)]
+    sex = rng.choice(["f", "m", "x", None], len(known)).tolist()
     label = pl.DataFrame(known, schema={"request_id": pl.String, "at": pl.Int64, "value": pl.Int64}, orient="row")
+    label = label.with_columns(pl.Series("attribute:sex", sex, dtype=pl.String))
     return pl.concat([answer, shadow]), label
 
 
@@ -266,9 +274,19 @@ def sums(batches):
                     value = getattr(one, name)
                     if name in {"minute", "weight", "latency"} or isinstance(value, str):
                         continue
-                    found[place][name] += round(value, 6)
+                    if name == "scores":
+                        cells = binned.unpack(value)
+                        for cell, *counts in zip(*(part.tolist() for part in cells), strict=True):
+                            found[place].update({f"cell {cell}.{kind}": count for kind, count in enumerate(counts)})
+                        continue
+                    found[place][name] += value
                 if kind == "traffic":
                     found[place].update({f"bin {place}": count for place, count in one.latency.items()})
+        for one in batch.labels:
+            found["labels", one.minute].update({name: getattr(one, name) for name in ("came", "duplicates", "corrected", "late", "early")})
+            found["labels", one.minute].update({f"lag {cell}": count for cell, count in one.lag.items()})
+        for model, count in batch.unmatched.items():
+            found["unmatched", model]["n"] += count
         for pair in batch.pairs:
             for name in ("minus", "zero", "plus", "old_loss"):
                 found["pairs", pair.new, pair.old, pair.counts.slice][name] += round(getattr(pair.counts, name), 6)
@@ -277,7 +295,9 @@ def sums(batches):
         for block in batch.blocks:
             found["losses", block.version][len(found["losses", block.version])] = block.losses
     losses = {key: tuple(x for part in value.values() for x in part) for key, value in found.items() if key[0] == "losses"}
-    return {key: +value for key, value in found.items() if key[0] != "losses" and +value} | losses
+    # rounded once: rounding at every cut would add up
+    told = {key: Counter({name: round(each, 6) for name, each in value.items()}) for key, value in found.items() if key[0] != "losses"}
+    return {key: +value for key, value in told.items() if +value} | losses
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -285,12 +305,19 @@ def sums(batches):
 def test_cutting_time_differently_gives_the_same_sums(seed, cuts, data):
     frame, known = world(seed, 120)
     bins = reference(pl.DataFrame({"x": np.random.default_rng(0).normal(size=400)}), ["x"], time=None)
-    looking = watch(bins=bins, slow_us={"ro": 5000}, arms={"ro": ("1.1.0", "1.0.0")})
+    looking = watch(
+        bins=bins,
+        slow_us={"ro": 5000},
+        arms={"ro": ("1.1.0", "1.0.0")},
+        derived={"high": (pl.col("x") > 0).meta.serialize(format="json")},
+        reads=("x",),
+        attributes={"sex": ("f", "m")},
+    )
     at_once = Folder(looking)
     at_once.add(frame, known)
-    expected = sums([at_once.take(80 * S)])
+    expected = sums([at_once.take(200 * S)])
     pieces, batches, start = Folder(looking), [], -1
-    for cut in [*sorted(cuts), 80]:
+    for cut in [*sorted(cuts), 80, 200]:
         now = cut * S
         span = (pl.col("at") > start) & (pl.col("at") <= now)
         shuffled = frame.filter(span).sample(fraction=1, shuffle=True, seed=data.draw(st.integers(0, 99)))
@@ -299,6 +326,10 @@ def test_cutting_time_differently_gives_the_same_sums(seed, cuts, data):
         start = now
     assert sums(batches) == expected
     assert any(key[0] == "pairs" for key in expected)
+    slices = {key[4] for key in expected if key[0] == "quality"}
+    assert {"", "day=1", "high=true", "high=false", "sex=f", "sex=m"} <= slices
+    assert "sex=x" not in slices, "a value that was not declared"
+    assert {"came", "late", "duplicates", "corrected"} <= {name for key in expected if key[0] == "labels" for name in expected[key]}
 
 
 def test_unit_counts_agree_with_a_plain_count_by_hand():
@@ -400,3 +431,121 @@ def test_units_of_a_split_count_once_no_slower_request_of_their_time_can_come():
     assert total([late], "traffic", "bad_units") == 5, "what fails speaks at once"
     assert {one.version: (one.n, one.units) for one in settled.traffic} == {"1.0.0": (0, 95), "2.0.0": (0, 5)}
     assert total([folder.take(30 * S)], "traffic", "units") == 0, "each once"
+
+
+def came(batches):
+    """What was counted of labels, of all minutes."""
+    return {name: total(batches, "labels", name) for name in ("came", "duplicates", "corrected", "late", "early")}
+
+
+def test_how_labels_come_is_counted_late_twice_corrected_and_of_nobody():
+    folder = Folder(watch())
+    ids = ["a", "b", "c", "d"]
+    sent = [("a", 2, 1), ("a", 3, 1), ("b", 4, 1), ("b", 6, 0), ("c", 15, 1), ("c", 16, 1), ("stranger", 5, 1)]
+    folder.add(rows(ids=ids, at=0), labels([one for one, _, _ in sent], [at * S for _, at, _ in sent], [value for _, _, value in sent]))
+    batches = [folder.take(at * S) for at in (5, 12, 15.5, 40)]
+    assert came(batches) == {"came": 7, "duplicates": 1, "corrected": 1, "late": 2, "early": 0}
+    lag = Counter()
+    for batch in batches:
+        for one in batch.labels:
+            lag.update(one.lag)
+    seconds = [2, 4, 15]
+    assert lag == Counter(int(8 * np.log2(second * S)) for second in seconds), "the first label of each row"
+    assert sum(batch.unmatched.get("m", 0) for batch in batches) == 2, "c had no label in time, and nobody knows the stranger"
+    assert sum(one.labelled for batch in batches for one in whole(batch)) == 2
+
+
+def test_a_label_that_is_known_before_its_row_is_asked_about_is_early_and_counts():
+    folder = Folder(watch())
+    folder.add(rows(ids=["a", "b"], at=5 * S), labels(["a", "b"], [4 * S, 6 * S], 1))
+    batch = folder.take(30 * S)
+    assert came([batch])["early"] == 1
+    assert whole(batch)[0].labelled == 2
+
+
+def test_clocks_that_disagree_lose_no_row_and_no_label():
+    folder = Folder(watch())
+    folder.add(rows(ids=["past", "now", "future"], at=[-500 * S, 10 * S, 400 * S]), labels(["past", "now", "future"], 11 * S, 1))
+    first = folder.take(21 * S)
+    assert sum(one.matured for one in whole(first)) == 2, "the row of the future waits for its time"
+    assert (whole(first)[0].labelled, came([first])["late"]) == (0, 1), "the row of the past was judged before its label came"
+    last = folder.take(500 * S)
+    assert sum(one.matured for one in whole(last)) == 1
+    assert came([first, last])["came"] == 3
+
+
+def test_a_shadows_row_does_not_count_its_requests_label_twice():
+    folder = Folder(watch())
+    both = pl.concat([rows(ids=["a"], at=0), rows(ids=["a"], at=0, version="1.1.0", role="shadow")])
+    folder.add(both, labels(["a"], 20 * S, 1))
+    assert came([folder.take(30 * S)]) == {"came": 1, "duplicates": 0, "corrected": 0, "late": 1, "early": 0}
+
+
+def test_protected_columns_count_rows_once_their_label_is_there():
+    folder = Folder(watch(attributes={"sex": ("f", "m")}, slices=()))
+    known = labels(["a", "b", "c", "d"], 1 * S, [1, 0, 1, 1]).with_columns(pl.Series("attribute:sex", ["f", "m", "other", None]))
+    folder.add(rows(ids=["a", "b", "c", "d", "e"], at=0), known)
+    counts = {one.slice: (one.matured, one.labelled, one.tp, one.fp) for one in folder.take(30 * S).quality}
+    assert counts == {"": (5, 4, 3, 1), "sex=f": (1, 1, 1, 0), "sex=m": (1, 1, 0, 1)}
+
+
+def test_a_correction_without_attributes_takes_none_back():
+    folder = Folder(watch(attributes={"sex": ("f", "m")}, slices=()))
+    first = labels(["a"], 1 * S, 1).with_columns(pl.Series("attribute:sex", ["f"]))
+    folder.add(rows(ids=["a"], at=0), pl.concat([first, labels(["a"], 2 * S, 0)], how="diagonal"))
+    counts = {one.slice: (one.tp, one.fp) for one in folder.take(30 * S).quality}
+    assert counts == {"": (0, 1), "sex=f": (0, 1)}
+
+
+def test_a_slice_by_an_expression_is_counted_where_its_columns_are_there():
+    text = (pl.col("country") != pl.col("home")).meta.serialize(format="json")
+    folder = Folder(watch(slices=(), derived={"abroad": text}, reads=("country", "home")))
+    countries = {"country": ["fr", "de", None], "home": ["fr", "fr", "fr"]}
+    # a number where text was declared, and a request of a version without these fields: counted as a whole
+    folder.add(rows(ids=["d"], at=0, country=[3], home=["fr"]), NONE)
+    folder.take(1)
+    folder.add(rows(ids=["e"], at=1), NONE)
+    folder.take(2)
+    folder.add(rows(ids=["a", "b", "c"], at=2, **countries), labels(["a", "b", "c"], S, 1))
+    counts = {one.slice: one.matured for one in folder.take(30 * S).quality}
+    assert counts == {"": 5, "abroad=true": 1, "abroad=false": 1}
+
+
+def test_a_burst_of_a_million_late_labels_is_counted_and_not_kept():
+    n = 1_000_000
+    folder = Folder(watch(label_delay=Span(S), slices=()))
+    ids = pl.Series("request_id", np.arange(n)).cast(pl.String)
+    asked = pl.DataFrame({"request_id": ids, "at": pl.Series(np.arange(n)), "version": "1.0.0", "value": 1.0})
+    folder.add(asked, NONE)
+    folder.take(10 * S)
+    late = asked.select("request_id", pl.lit(20 * S).alias("at"), "value")
+    folder.add(NONE, late)
+    batch = folder.take(30 * S)
+    assert came([batch]) == {"came": n, "duplicates": 0, "corrected": 0, "late": n, "early": 0}
+    assert batch.unmatched == {"m": n}
+    assert folder.labels.waiting == 0
+
+
+def test_a_burst_of_labels_that_nobody_knows_leaves_those_of_rows_that_wait(monkeypatch):
+    monkeypatch.setattr("flyball.evaluation.counts_labels.MOST_WAITING", 1_000)
+    folder = Folder(watch(label_delay=Span(100 * S), slices=(), attributes={"sex": ("f",)}))
+    folder.add(
+        rows(ids=["a", "b"], at=0), labels(["a", "b", "b"], [S, S, 2 * S], [1, 1, 0]).with_columns(pl.lit("f").alias("attribute:sex"))
+    )
+    folder.take(3 * S)
+    for second in range(4, 10):
+        folder.add(NONE, labels([f"{second}:{k}" for k in range(400)], second * S, 1))
+        folder.take(second * S)
+        assert folder.labels.waiting <= 1_400
+    batch = folder.take(100 * S)
+    assert [(one.slice, one.labelled, one.tp, one.fp) for one in batch.quality] == [("", 2, 1, 1), ("sex=f", 2, 1, 1)]
+    folder.take(300 * S)
+    assert folder.labels.unmatched == 6 * 400
+
+
+@pytest.mark.parametrize("classes", [(), (0, 1), (False, True)])
+def test_counts_of_two_classes_do_not_depend_on_how_they_are_written(classes):
+    folder = Folder(watch(classes=classes, slices=()))
+    folder.add(rows(ids=["a", "b"], at=0, value=[True, False], score=[0.9, 0.2]), labels(["a", "b"], S, [1, 1]))
+    [quality] = folder.take(30 * S).quality
+    assert (quality.tp, quality.fn, quality.scored) == (1, 1, 2)

@@ -10,7 +10,8 @@ from sklearn import metrics as reference
 from flyball.declare.metrics import METRICS, metric_info, metric_names, recall_at_share
 from flyball.errors import BadInput
 from flyball.evaluation.answers import answers
-from flyball.evaluation.metrics import estimate, from_counts, measure
+from flyball.evaluation.counts_metrics import from_counts
+from flyball.evaluation.metrics import estimate, measure
 from flyball.evaluation.rows import row_values
 from flyball.records.evidence import Quality
 
@@ -217,15 +218,6 @@ def test_live_counts_give_the_same_numbers_as_rows(binary, numbers):
         # live sums have no cubes, so theirs is the usual t
         assert found.value == pytest.approx(expected.value), name
         assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=0.02), name
-
-
-def test_counts_give_exactly_the_metrics_that_the_table_says_they_give():
-    live = _quality(labelled=40, correct=30, tp=10, fp=5, fn=5, tn=20, loss=10.0, loss_sq=10.0, abs_error=8.0, sq_error=4.0, quad_error=2.0)
-    for name, info in METRICS.items():
-        if info.source != "traffic":
-            assert (from_counts(name, live).value is not None) == info.counted, name
-    assert from_counts("log_loss", live).value is None, "the loss that is kept of a classifier's rows is right or wrong"
-    assert from_counts("recall_at_1%", live).value is None
 
 
 def test_counts_that_cannot_say_say_so():

@@ -5,11 +5,12 @@ import shutil
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import polars as pl
 import pytest
 
 from flyball.declare import codec, problems
-from flyball.declare.live import live_slices, loss_metric, sent, untested
+from flyball.declare.live import label_attributes, live_slices, loss_metric, sent, untested
 from flyball.declare.model import Model
 from flyball.declare.rules_columns import inputs
 from flyball.evaluation.reference import counted, reference
@@ -25,6 +26,7 @@ from flyball.records.evidence import Batch, Quality, Traffic
 from flyball.records.rollouts import ROLLOUTS, PairCounts, RolloutEvidence, StepCounts
 from flyball.rollout.readings import readings
 from flyball.rollout.rules import plan, slow_threshold
+from flyball.stats import binned
 
 ROOT = Path(__file__).parent.parent.parent
 pytestmark = pytest.mark.process
@@ -155,8 +157,12 @@ def _watched(model: Model) -> MonitorState:
     """Monitors that have seen all that counts can hold: labels in every slice that is counted, and two windows of every input."""
     at = NOW // 60_000_000 - 5
     sums = {"matured": 900, "labelled": 900, "correct": 800, "tp": 100, "fp": 50, "fn": 50, "tn": 700}
-    sums |= {"abs_error": 90.0, "sq_error": 20.0, "quad_error": 5.0}
-    names = ("", *(f"{column}={value}" for column in live_slices(model) for value in (1, 2)))
+    sums |= {"abs_error": 90.0, "sq_error": 20.0, "quad_error": 5.0, "relative": 90.0, "relative_sq": 20.0, "relative_n": 900}
+    sums |= {"truth_sq": 900.0, "truth_quad": 2_700.0, "sq_truth_sq": 20.0}
+    scores = np.linspace(0.01, 0.99, 900)
+    sums |= {"scored": 900, "log_loss": 300.0, "log_loss_sq": 200.0, "sq_score": 90.0, "quad_score": 20.0}
+    sums |= {"scores": binned.of(scores, scores > 0.8)}
+    names = ("", *(f"{column}={value}" for column in (*live_slices(model), *label_attributes(model)) for value in (1, 2)))
     quality = tuple(Quality(model=model.name, version="1.0.0", role="champion", slice=part, minute=at, **sums) for part in names)  # type: ignore[arg-type]
     traffic = Traffic(
         model=model.name, version="1.0.0", role="champion", rollout="", weight=0, minute=at, n=2_000, errors=4, latency={80: 2_000}

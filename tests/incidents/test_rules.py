@@ -14,9 +14,10 @@ from flyball.declare.policy import ACTIONS, Playbook
 from flyball.errors import Conflict
 from flyball.incidents import playbook, rules
 from flyball.incidents.fold import FOLDS
+from flyball.incidents.persons import reviewed
 from flyball.records.alerts import AlertRow, AlertState, Finding
 from flyball.records.base import Recorded
-from flyball.records.incidents import INCIDENTS, IncidentRow, IncidentState
+from flyball.records.incidents import INCIDENTS, IncidentRow, IncidentState, Review
 from flyball.records.proposals import PROPOSALS, ProposalMade, ProposalSettled
 
 MINUTE, HOUR, DAY = Span.parse("1m"), Span.parse("1h"), Span.parse("1d")
@@ -228,7 +229,7 @@ def test_an_incident_closes_on_recovery_and_review_together():
     world = mitigated()
     well = alert(state=AlertState.RESOLVED, severity="none")
     assert not world.progress(well, now=T + HOUR), "not reviewed"
-    world.apply([rules.review(world.row, "a feed had changed its unit; a contract now says so")], T + 2 * HOUR)
+    world.apply(reviewed(world.row, Review(what="a feed had changed its unit; a contract now says so")), T + 2 * HOUR)
     assert not world.progress(alert(), now=T + 3 * HOUR), "still firing"
     assert not world.progress(alert(state=AlertState.STALE), now=T + 3 * HOUR), "no data is no recovery"
     world.progress(well, now=T + 4 * HOUR)
@@ -263,7 +264,7 @@ def test_a_review_before_the_mitigation_and_a_second_close_are_refused():
     world = World()
     world.react(alert())
     with pytest.raises(Conflict, match="cannot be reviewed"):
-        rules.review(world.row, "x")
+        reviewed(world.row, Review(what="x"))
     world.apply([rules.false_alarm(world.row, "x")], T)
     with pytest.raises(Conflict, match="closed already"):
         rules.false_alarm(world.row, "x")
@@ -280,7 +281,7 @@ def test_a_release_that_a_guard_sent_back_is_an_incident_once():
     assert not back(world)
     world.progress(now=T + 1, in_force_at=T + 1)
     assert world.row.state == IncidentState.MITIGATED
-    world.apply([rules.review(world.row, "the new encoder dropped a column")], T + HOUR)
+    world.apply(reviewed(world.row, Review(what="the new encoder dropped a column")), T + HOUR)
     world.progress(now=T + HOUR)
     assert world.row.state == IncidentState.CLOSED
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -233,14 +233,23 @@ class Project:
 class Up:
     """`flyball up`: the supervisor with gateways, workers and the control plane."""
 
-    def __init__(self, project: Project, *, port: int = 0, control: bool = True, gateways: int = 2) -> None:
+    def __init__(
+        self,
+        project: Project,
+        *,
+        port: int = 0,
+        control: bool = True,
+        gateways: int = 2,
+        more: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.project = project
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         argv = [sys.executable, "-P", "-m", "flyball.serving.supervisor", "--root", str(project.root), "--env", project.env]
         argv += ["--port", str(self.port), "--gateways", str(gateways)]
         named = ["--control", f"python -P -m flyball.api.control --env {project.env}"] if project.env else []
-        argv += named if control else ["--control", ""]
+        argv += [*(named if control else ["--control", ""]), *more]
         self.process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -248,7 +257,7 @@ class Up:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
         )
         self.http = httpx.Client(base_url=self.url, timeout=20)
 

@@ -110,7 +110,7 @@ class World:
         self.kept = self.kept.with_monitor(msgspec.structs.replace(monitor, labels=monitor.labels + labels))
 
     def due(self, declared: fb.Model, now: Instant) -> str:
-        ports = cast("Ports", SimpleNamespace(library=self.library, cpu_price=self.price))
+        ports = cast("Ports", SimpleNamespace(library=self.library, cpu_price=self.price, reviews=True))
         found = wish(ports, self.state, declared, self.kept, None, now)
         return found[1] if found else ""
 

@@ -44,6 +44,7 @@ class Asked(World):
                 library=self.library,
                 cpu_price=None,
                 before=None,
+                reviews=True,
             ),
         )
         self.see(1, self.now)
@@ -164,6 +165,32 @@ def test_flyball_releases_by_itself_no_version_that_was_compared_with_another_ch
     if not goes:
         [told] = [event.reason for event in world.events if isinstance(event, ProposalMade)]
         assert told == "its gates compared 1.1.0 with 0.9.0; the champion is 1.0.0 now: flyball train m compares the two"
+
+
+@pytest.mark.parametrize(("overdue", "release"), [(True, "act"), (False, "act"), (True, "propose")])
+def test_an_overdue_review_holds_what_flyball_would_release_by_itself_and_no_question_to_a_person(overdue: bool, release: str) -> None:
+    world = Asked(model().replace(autonomy={"release": release, "training": "record"}))
+    world.version("1.1.0", "a" * 64, VersionState.ELIGIBLE)
+    row = world.state.get(VERSIONS, "m/1.1.0")
+    assert row is not None
+    world.state.put(VERSIONS, "m/1.1.0", msgspec.structs.replace(row, signature="signed"))
+    world.model_row(newest="1.1.0", champion="1.0.0")
+    world.incident("page", 10 * DAY)
+    incident = world.state.get(INCIDENTS, "inc")
+    assert incident is not None
+    clocks = ("mitigate", "review") if overdue else ("mitigate",)
+    incident = msgspec.structs.replace(incident, state=IncidentState.MITIGATED, mitigated_at=10 * DAY, overdue=clocks)
+    world.state.put(INCIDENTS, "inc", incident)
+    world.state.put(MODEL_INCIDENTS, "m/inc", incident)
+    for _ in range(3):
+        release_newest(world.ports, world.declared, world.kept)
+    held = overdue and release == "act"
+    assert any(isinstance(event, RolloutPlanned) for event in world.events) is (release == "act" and not overdue)
+    told = [(event.mode, event.reason) for event in world.events if isinstance(event, ProposalMade)]
+    if held:
+        assert told == [("record", "the review of inc is overdue: flyball incidents review inc")], "said once"
+    elif release == "propose":
+        assert [mode for mode, _ in told] == ["propose"]
 
 
 def test_a_version_that_waits_for_a_person_is_not_said_to_be_none() -> None:

@@ -241,11 +241,11 @@ def test_without_an_interval_a_missed_bound_is_pending():
     assert (found.severity, found.standing) == ("alert", "pending")
 
 
-def test_a_loss_that_is_not_kept_lacks_data_and_is_not_shown_as_another():
+def test_a_metric_of_scores_lacks_data_where_there_are_none_and_is_not_shown_as_another():
     check = metric("log_loss").over("7d") <= 0.4
     found = say(make_model(monitors=[check]), accuracy(500), START + DAY)[str(check), ""]
     assert (found.severity, found.standing, found.effect) == ("none", "insufficient", None)
-    assert "cannot be computed from counts" in found.why
+    assert "no labelled row has a score" in found.why
 
 
 def test_a_check_by_a_slice_without_counts_says_so():

@@ -1,5 +1,6 @@
 """What the log says becomes counts once, whatever restarts, tears or arrives late."""
 
+import math
 import random
 import time
 from collections import Counter
@@ -320,10 +321,11 @@ def test_a_quiet_log_is_not_read_back_and_its_sealed_segments_are_not_looked_thr
     log.scored("a", 0.1)
     _, stored = evidence.since(start(log), log.us(1), {"m": WATCH})
     looks.clear()
-    # nothing counts, so the caller stores no newer cursor; a label alone counts nothing either
+    # nothing counts, so the caller stores no newer cursor; that a label came does
     assert evidence.since(stored, log.us(2), {"m": WATCH})[0].traffic == ()
     log.label("a", 2.5, 1)
-    evidence.since(stored, log.us(3), {"m": WATCH})
+    batch, stored = evidence.since(stored, log.us(3), {"m": WATCH})
+    assert [one.came for one in batch.labels] == [1]
     log.scored("b", 3.5)
     batch, newer = evidence.since(stored, log.us(7), {"m": WATCH})
     assert looks == []
@@ -477,3 +479,86 @@ def test_a_restart_while_a_busy_log_waits_counts_everything_once(tmp_path, log):
     waited, cursor = live.since(cursor, log.us(2), {"m": QUIET})
     again, _ = LiveEvidence(tmp_path).since(cursor, log.us(3), {"m": QUIET})
     assert (told(first), told(waited), told(again)) == (1_200, 0, 1_200)
+
+
+def test_what_comes_with_a_label_is_counted_where_it_is_asked_for(tmp_path, log):
+    watch = msgspec.structs.replace(WATCH, attributes={"sex": ("f", "m"), "band": ("1", "2")}, slices=())
+    for name in ("a", "b", "c", "d"):
+        log.scored(name, 0.1)
+    for name, attributes in (
+        ("a", {"sex": "f", "band": 1.0, "age": 7}),
+        ("b", {"sex": "x", "band": 2}),
+        ("c", {"sex": ["f"]}),
+        ("d", None),
+    ):
+        log.writer.append([wal.label_frame("m", name, 1, 0, now_ns=log.mono + 10**9, attributes=attributes)])
+    batch, _ = LiveEvidence(tmp_path).since(start(log), log.us(10), {"m": watch})
+    assert {one.slice: one.labelled for one in batch.quality} == {"": 4, "sex=f": 1, "band=1": 1, "band=2": 1}
+    unasked, _ = LiveEvidence(tmp_path).since(start(log), log.us(10), {"m": WATCH})
+    assert {one.slice for one in unasked.quality} == {"", "day=1"}
+
+
+def test_scores_of_all_classes_are_read_from_the_log(tmp_path, log):
+    watch = msgspec.structs.replace(WATCH, task="multiclass", classes=("a", "b", "c"), slices=())
+    for name, scores in (("r1", [0.2, 0.7, 0.1]), ("r2", [0.5, 0.25, 0.25]), ("r3", None), ("r4", [1.0])):
+        packed = pack([["b", scores]])
+        log.writer.append(
+            [
+                wal.frame(
+                    "answer",
+                    name,
+                    picked_ns=log.mono,
+                    answered_ns=log.mono,
+                    version="m@1.0.0",
+                    role="champion",
+                    rows=1,
+                    packed_input=pack([[0.5, 1]]),
+                    packed_output=packed,
+                )
+            ]
+        )
+        log.label(name, 1, "b")
+    batch, _ = LiveEvidence(tmp_path).since(start(log), log.us(10), {"m": watch})
+    [quality] = whole(batch)
+    assert (quality.labelled, quality.correct, quality.scored) == (4, 4, 2)
+    assert quality.log_loss == pytest.approx(-math.log(0.7) - math.log(0.25))
+
+
+def test_a_slice_by_an_expression_is_made_of_the_logged_request(tmp_path, log):
+    text = (pl.col("x") > pl.col("day")).meta.serialize(format="json")
+    watch = msgspec.structs.replace(WATCH, slices=(), derived={"dear": text}, reads=("x", "day"))
+    log.scored("a", 0.1, day=0)
+    log.scored("b", 0.2, day=3)
+    log.scored("c", 0.3, day=None)
+    batch, _ = LiveEvidence(tmp_path).since(start(log), log.us(10), {"m": watch})
+    assert {one.slice: one.matured for one in batch.quality} == {"": 3, "dear=true": 1, "dear=false": 1}
+
+
+def test_labels_that_cannot_be_used_are_counted_as_what_they_are(tmp_path, log):
+    log.scored("a", 2)
+    log.label("a", 1, 1)
+    log.label("a", 3, 1)
+    log.label("a", 4, 0)
+    log.label("other-version", 3, 1)
+    log.label("a", 9, 1)
+    evidence = LiveEvidence(tmp_path)
+    batch, cursor = evidence.since(start(log), log.us(8), {"m": WATCH})
+    last, _ = evidence.since(cursor, log.us(40), {"m": WATCH})
+    found = [one for each in (batch, last) for one in each.labels]
+    counts = {name: sum(getattr(one, name) for one in found) for name in ("came", "duplicates", "corrected", "late", "early")}
+    assert counts == {"came": 5, "duplicates": 1, "corrected": 1, "late": 1, "early": 1}
+    assert last.unmatched == {"m": 1}
+
+
+def test_after_a_restart_labels_are_told_as_if_there_had_been_none(tmp_path, log):
+    log.scored("a", 0)
+    log.scored("b", 0)
+    log.label("a", 1, 1)
+    evidence = LiveEvidence(tmp_path)
+    _, cursor = evidence.since(start(log), log.us(6), {"m": WATCH})
+    log.label("a", 7, 1)
+    log.label("b", 7, 1)
+    again, _ = LiveEvidence(tmp_path).since(cursor, log.us(8), {"m": WATCH})
+    going_on, _ = evidence.since(cursor, log.us(8), {"m": WATCH})
+    assert again.labels == going_on.labels
+    assert sum(one.late for one in going_on.labels) == 2

@@ -231,6 +231,20 @@ def test_a_declared_fallback_is_answered_when_the_champion_cannot(running: Runni
     assert (only_prediction(response)["value"], response.json()["fallback"]) == (0, "value")
 
 
+def test_a_route_that_answers_by_its_fallback_asks_the_versions_unheard_and_logs_both(running: Running) -> None:
+    running.route(champion(running.good), fallback=0, answers="fallback")
+    response = running.up.predict({"amount": 600.0, "age": 30})
+    assert (only_prediction(response)["value"], response.json()["fallback"]) == (0, "value")
+    request = only_prediction(response)["id"]
+    eventually(lambda: len(running.about(request)) == 2, "the version was not asked")
+    logged = {(one.kind, one.version, one.role, one.status) for one in running.about(request)}
+    assert logged == {("answer", "credit@1.0.0", "champion", "fallback"), ("shadow", "credit@1.0.0", "champion", "ok")}
+    pinned = running.up.predict({"amount": 600.0, "age": 30}, version="1.0.0")
+    assert pinned.json().get("fallback", "") == "", "who names a version gets its answer"
+    running.route(champion(running.good), fallback=0)
+    assert running.up.predict({"amount": 600.0, "age": 30}).json().get("fallback", "") == "", "and the way back leads to the version"
+
+
 def test_a_worker_that_dies_on_a_request_is_replaced_and_the_champion_answers(running: Running) -> None:
     running.route(champion(running.good, 0), challenger(running.other, 10_000), salt="ro_dies")
     response = running.up.predict({"amount": 999.0, "age": 30})

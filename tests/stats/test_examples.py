@@ -8,9 +8,11 @@ import pytest
 MODULES = (
     "betting",
     "calibration",
+    "cbpe",
     "clusters",
     "delong",
     "edetector",
+    "errormodel",
     "intervals",
     "logspace",
     "multiplicity",

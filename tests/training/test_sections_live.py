@@ -11,8 +11,8 @@ from flyball.evaluation.told import row_lines
 from flyball.records import codec
 from flyball.records.estimates import Outcome
 from flyball.records.evaluation import Report
+from flyball.training.domain import told_apart
 from flyball.training.run import perform
-from flyball.training.sections_live import told_apart
 
 HOUR = int(Span.parse("1h"))
 LOOP = """

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from flyball.clock import Instant
+from flyball.loop.timeline import Timeline
 from flyball.loop.waiting import Waiting
 from flyball.monitoring.objectives import Budget
 from flyball.records.alerts import AlertRow
@@ -14,11 +15,14 @@ from flyball.records.base import Record
 from flyball.records.data import DatasetVersion, Finding
 from flyball.records.difference import ColumnDifference, RowDifference, SchemaDifference
 from flyball.records.estimates import Verdict
+from flyball.records.evidence import LabelsSeen
 from flyball.records.identity import Role, Scope
+from flyball.records.incidents import Impact, IncidentRow
 from flyball.records.mutes import MuteRow
 from flyball.records.online import ViewStatus
 from flyball.records.rollouts import Reading, RolloutEvidence, RolloutRow, RolloutState
 from flyball.records.training import RunResult, RunRow, RunState
+from flyball.records.unlabelled import PerformanceEstimated
 from flyball.records.versions import Known, VersionRow, VersionState, Written
 
 
@@ -148,18 +152,36 @@ class DataRow(Record, frozen=True):
     row: dict[str, Any]
 
 
+class ServingCost(Record, frozen=True):
+    """What 1,000 predictions of the champion take, by the last hour (or day, or week) that had any: seconds of processor time, watt hours by `cpu_watts`.
+
+    `money` is null where `cpu_hour_price` is not set; `busy` is the share of a processor that its worker takes.
+    """
+
+    predictions: int
+    cpu_s: float
+    watt_hours: float
+    busy: float
+    money: float | None
+    currency: str
+
+
 class Monitors(Record, frozen=True):
     """What a model's monitors say. `incidents` are those that are not closed; `muted` are the keys of the alerts that are muted now, by `mutes`; `budgets` the
-    error budgets of its objectives.
+    error budgets of its objectives; `labels` says how labels came in the last week; `estimate` how good it is estimated to be without labels (null: nothing
+    was); `cost` is null where no worker was measured.
     """
 
     model: str
     version: str
     alerts: tuple[AlertRow, ...]
     incidents: tuple[str, ...]
+    labels: LabelsSeen
     muted: tuple[str, ...] = ()
     mutes: tuple[MuteRow, ...] = ()
     budgets: tuple[Budget, ...] = ()
+    cost: ServingCost | None = None
+    estimate: PerformanceEstimated | None = None
 
 
 class EventAnswer(Record, frozen=True):
@@ -261,6 +283,21 @@ class Steered(Record, frozen=True):
     rollout: str
     left: RolloutState = msgspec.field(name="from")
     state: RolloutState
+    event: int
+
+
+class Incident(IncidentRow, frozen=True):
+    """An incident as it stands, what it has cost by now, and what happened around it."""
+
+    counted: Impact | None = None
+    timeline: Timeline = Timeline()
+
+
+class Complained(Record, frozen=True):
+    """The incident that a complaint has opened."""
+
+    incident: str
+    model: str
     event: int
 
 

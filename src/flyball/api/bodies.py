@@ -22,10 +22,30 @@ class Why(Record, frozen=True):
     reason: Text = ""
 
 
-class Review(Record, frozen=True):
-    """What happened, and what will keep it from happening again."""
+class ToDo(Record, frozen=True):
+    """What will be different, who sees to it, and by when: a time span from now (`14d`), or a moment in RFC 3339."""
 
-    text: Text
+    what: Text
+    owner: Text
+    due: str
+
+
+class Reviewing(Record, frozen=True):
+    """What happened (`text` is its short form), why, what it cost, and what will keep it from happening again."""
+
+    text: Text = ""
+    what: Text = ""
+    why: Text = ""
+    impact: Text = ""
+    actions: tuple[ToDo, ...] = ()
+
+
+class Complaint(Record, frozen=True):
+    """What is wrong with a model, as a person sees it. `request` is the id of the prediction that it is about."""
+
+    model: str
+    what: Text
+    request: str = ""
 
 
 class Training(Record, frozen=True):

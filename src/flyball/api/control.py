@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import signal
+import stat
 import sys
 import time
 import traceback
@@ -38,9 +40,9 @@ _LAST_S = 1.0
 
 
 class Control:
-    """Runs the loop until told to stop."""
+    """Runs the loop until told to stop. `lifeline`: the read end of a pipe whose other end only the supervisor has; None where nobody gave one."""
 
-    def __init__(self, wired: Wired, *, watch: bool) -> None:
+    def __init__(self, wired: Wired, *, watch: bool, lifeline: int | None = None) -> None:
         self._wired = wired
         self._watcher = Watcher(wired.root) if watch else None
         self._sealing = Sealing(wired.layout.log, wired.blobs, wired.subjects().forgetting)
@@ -49,11 +51,16 @@ class Control:
         self._gauges = GaugesFile(wired.layout.gauges)
         self._delivering = wired.delivering()
         self._outside = wired.elsewhere()
+        self._estimating = wired.estimating()
         self._compiled: Compilation | None = None
         self._voice = Voice(wired.ports.ledger, wired.layout.told)
         self._stopping = False
         self._unread_until = time.monotonic() + FIRST_LOOK_S if watch else 0.0
         self._parent = os.getppid()
+        self._lifeline = select.poll()
+        if lifeline is not None:
+            # no event is asked for: that the other end is gone is told anyway
+            self._lifeline.register(lifeline, 0)
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:
         """Finish the present pass and end."""
@@ -63,8 +70,7 @@ class Control:
         """Tick each `tick_ms`, and at once when somebody else's command changed the ledger."""
         settings, ports = self._wired.settings, self._wired.ports
         seen, next_tick = -1, 0
-        # the supervisor's death is our end too, even a kill -9
-        while not self._stopping and os.getppid() == self._parent:
+        while not self._stopping and not self._alone:
             now = ports.clock.now()
             try:
                 if (size := ports.ledger.size()) != seen or now >= next_tick or self._unread:
@@ -86,6 +92,12 @@ class Control:
         # what was sent a moment ago is noted, or it is sent again
         with suppress(FlyballError):
             self._delivering.finish(ports, _LAST_S)
+        self._estimating.stop()
+
+    @property
+    def _alone(self) -> bool:
+        """Whether the supervisor is dead, even by a kill -9: that is our end too. One that died before this process looked is no parent to compare with."""
+        return os.getppid() != self._parent or bool(self._lifeline.poll(0))
 
     @property
     def _unread(self) -> bool:
@@ -107,7 +119,7 @@ class Control:
             took = time.monotonic() - started
             beat = {"at": now, "pid": os.getpid(), "tick_ms": round(took * 1000, 1)}
             with suppress(OSError):  # a beat that cannot be written is one that is missed
-                write_json(self._wired.layout.run / "loop.json", beat)
+                write_json(self._wired.layout.beat, beat)
             self._tell()
 
     def _tell(self) -> None:
@@ -136,6 +148,7 @@ class Control:
         self._seal()
         self._beside(now)
         self._gauge(now)
+        self._estimate(now)
         self._checkpoint(now)
         if failed is not None:
             raise failed
@@ -181,6 +194,15 @@ class Control:
             # who scrapes sees the last that was written, and how old the loop's pass is
             self._say(f"metrics are not written: {error}")
 
+    def _estimate(self, now: Instant) -> None:
+        try:
+            self._estimating.step(self._wired.ports, now)
+        except (FlyballError, OSError) as error:
+            if isinstance(error, FlyballError) and error.code in LOST:
+                raise
+            # an estimate that is missing decides nothing
+            self._say(f"performance is not estimated: {error}")
+
     def _seal(self) -> None:
         try:
             self._sealing.step(self._wired.ports)
@@ -195,6 +217,14 @@ class Control:
                 print(text, file=sys.stderr, flush=True)
 
 
+def _lifeline() -> int | None:
+    """Standard input, where it is a pipe, as the supervisor's children have it."""
+    with suppress(OSError):  # closed: nobody gave one
+        if stat.S_ISFIFO(os.fstat(0).st_mode):
+            return 0
+    return None
+
+
 def main() -> int:
     """Entry point: `python -m flyball.api.control --root PROJECT`."""
     parser = argparse.ArgumentParser(prog="flyball.api.control")
@@ -207,7 +237,7 @@ def main() -> int:
     except FlyballError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    control = Control(wired, watch=not arguments.no_watch)
+    control = Control(wired, watch=not arguments.no_watch, lifeline=_lifeline())
     service = Service(wired)
     signal.signal(signal.SIGTERM, control.stop)
     signal.signal(signal.SIGINT, control.stop)

@@ -202,12 +202,6 @@ def resolve(asked: Asked) -> Answer:
     return _settle(asked, "resolve", asked.reason)
 
 
-def review(asked: Asked) -> Answer:
-    """Write down what was learnt. A mitigated incident is reviewed with this."""
-    body: bodies.Review = asked.body
-    return _settle(asked, "review", body.text)
-
-
 def _settle(asked: Asked, verb: orders.SettleVerb, text: str) -> Answer:
     row = lookup.incident(asked.state(), asked.path["incident"], asked.sees)
     asked.must_see(row.model)

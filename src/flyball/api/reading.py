@@ -21,6 +21,8 @@ from flyball.loop.findings import alerts_of, incidents_of
 from flyball.loop.lineage import Project
 from flyball.loop.memory import load
 from flyball.loop.waiting import waiting
+from flyball.monitoring.labels import labels_seen
+from flyball.monitoring.usage import price
 from flyball.records.base import Recorded, State
 from flyball.records.data import COLLECTED, DATASET_VERSIONS, DATASETS, DatasetVersion, erasure_key
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
@@ -31,6 +33,7 @@ from flyball.records.mutes import is_muted, mutes_of
 from flyball.records.rollouts import ROLLOUTS
 from flyball.records.serving import ROUTES
 from flyball.records.training import RUNS
+from flyball.records.unlabelled import ESTIMATES
 from flyball.records.versions import VERSIONS, VersionRow, VersionState
 from flyball.registry import approvals, search
 
@@ -258,18 +261,23 @@ def monitors(asked: Asked) -> Answer:
     name, state = _model(asked), asked.state()
     alerts = tuple(row for _, row in sorted(alerts_of(state, name).items()))
     open_ = tuple(row.incident for row in incidents_of(state, name) if row.state != IncidentState.CLOSED)
-    watched = load(asked.ports.memory).monitor(name)
-    mutes = mutes_of(state, name, asked.now)
+    kept = load(asked.ports.memory)
+    watched, mutes = kept.monitor(name), mutes_of(state, name, asked.now)
     # what cannot be read has no objectives that anybody knows of
     model, _ = lookup.readable(asked.ports.library, lookup.declaration(state, name))
+    taken = price(kept.usage(name), asked.now, hour_price=asked.ports.cpu_price, watts=asked.wired.settings.cpu_watts)
+    made = state.get(ESTIMATES, name)
     found = answers.Monitors(
         model=name,
         version=watched.version,
         alerts=alerts,
         incidents=open_,
+        labels=labels_seen(watched.slabs, asked.now),
         muted=tuple(row.key for row in alerts if is_muted(mutes, row.monitor)),
         mutes=tuple(mutes.values()),
         budgets=budgets_of(state, model, watched, asked.now) if model is not None else (),
+        cost=None if taken is None else answers.ServingCost(**taken._asdict()),
+        estimate=made.newest if made is not None else None,
     )
     return Answer(found)
 
@@ -284,13 +292,6 @@ def incidents(asked: Asked) -> Answer:
         return _wanted(asked, str(getattr(row, "model", ""))) and state in ("", getattr(row, "state", ""))
 
     return Answer(pages.newest(asked.state(), INCIDENTS, asked.query, keep=keep))
-
-
-def incident(asked: Asked) -> Answer:
-    """One incident, with everything that was noted on it."""
-    row = lookup.incident(asked.state(), asked.path["incident"], asked.sees)
-    asked.must_see(row.model)
-    return Answer(row)
 
 
 def events(asked: Asked) -> Answer:

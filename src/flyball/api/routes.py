@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from flyball.api import answers, bodies, giving, hooks, muting, reading, versions
+from flyball.api import answers, bodies, giving, hooks, incidents, muting, reading, versions
 from flyball.api.asking import Answer, Asked
 from flyball.ledger.checkpoints import Proof
 from flyball.records.base import Record
@@ -151,10 +151,36 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/features/{view}", reading.view, answers.View),
     Route("GET", "/monitors/{model}", reading.monitors, answers.Monitors),
     _list("/incidents", reading.incidents, IncidentRow, "model", "state"),
-    Route("GET", "/incidents/{incident}", reading.incident, IncidentRow),
+    Route(
+        "POST", "/incidents", incidents.complain, answers.Complained, needs="loop.findings.OpenIncident", body=bodies.Complaint, status=201
+    ),
+    Route("GET", "/incidents/{incident}", incidents.incident, answers.Incident),
     Route("POST", "/incidents/{incident}/ack", giving.acknowledge, answers.Settled, needs="loop.findings.SettleIncident", body=bodies.Why),
     Route("POST", "/incidents/{incident}/resolve", giving.resolve, answers.Settled, needs="loop.findings.SettleIncident", body=bodies.Why),
-    Route("POST", "/incidents/{incident}/review", giving.review, answers.Settled, needs="loop.findings.SettleIncident", body=bodies.Review),
+    Route(
+        "POST",
+        "/incidents/{incident}/review",
+        incidents.review,
+        answers.Settled,
+        needs="loop.findings.SettleIncident",
+        body=bodies.Reviewing,
+    ),
+    Route(
+        "POST",
+        "/incidents/{incident}/mitigated",
+        incidents.mitigated,
+        answers.Settled,
+        needs="loop.findings.SettleIncident",
+        body=bodies.Why,
+    ),
+    Route(
+        "POST",
+        "/incidents/{incident}/fallback",
+        incidents.fall_back,
+        answers.Settled,
+        needs="loop.fallbacks.BeginFallback",
+        body=bodies.Why,
+    ),
     _list("/incidents/{incident}/deliveries", muting.deliveries, DeliveryRow),
     Route("POST", "/models/{model}/mute", muting.mute, answers.Muted, needs="loop.muting.Mute", body=bodies.Muting),
     Route("DELETE", "/models/{model}/mute", muting.unmute, answers.Muted, needs="loop.muting.Unmute", body=bodies.Unmuting),

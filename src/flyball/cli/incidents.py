@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from flyball.cli import common, deliveries
+from flyball.cli import incidenttext as text
 from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Quiet, Reason, Yes
 from flyball.cli.muting import mute, unmute
-from flyball.cli.output import Output, ago, dated, roughly
-from flyball.clock import Instant, rfc3339
+from flyball.cli.output import Output, ago, roughly
+from flyball.clock import Instant
 from flyball.loop import lookup, orders
-from flyball.records.incidents import INCIDENTS, IncidentRow, IncidentState
+from flyball.records.incidents import INCIDENTS, IncidentOpened, IncidentRow, IncidentState, Review
 
 app = common.app()
 Incident = Annotated[str, typer.Argument(metavar="ID", help="an incident's id, or its end if that is unmistakable")]
@@ -42,43 +43,115 @@ def list_incidents(
         rows = [row for row in found if everything or row.state != IncidentState.CLOSED]
         rows.sort(key=lambda row: -row.opened_at)
         cells = [
-            [row.incident, row.model, row.what, ago(row.opened_at, now), _mitigate(row, now), _review(row, now), step(row)] for row in rows
+            [row.incident, row.model or "-", row.what, ago(row.opened_at, now), _mitigate(row, now), _review(row, now), step(row)]
+            for row in rows
         ]
         if rows:
             out.table(("ID", "MODEL", "WHAT", "SINCE", "MITIGATE", "REVIEW", "NEXT STEP"), cells)
         else:
             out.line("no incident" if everything else "no incident is open")
-        out.document({"incidents": [dated(row) for row in rows]})
+        out.document({"incidents": [text.row_document(row) for row in rows]})
     return 0
 
 
 @app.command()
 def show(incident: Incident, *, env: Env = "", project: Project = HERE, as_json: Json = False, quiet: Quiet = False) -> int:
-    """One incident. Its cause as far as it is known, its clocks, and everything that was noted on it."""
+    """One incident. Its likely causes, what it has cost, its clocks, what was noted on it, and what happened around it."""
+    from flyball.loop import reviews
+    from flyball.loop.timeline import timeline
+
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project, env) as wired:
         row, now = lookup.incident(wired.ports.ledger.state(), incident, partial(common.may_see, wired)), wired.ports.clock.now()
         common.must_see(wired, row.model)
-        out.line(f"{row.incident}  {row.model}   {row.state.value}   {row.what}")
-        for name, value in (
-            ("kind", row.failure_mode.replace("_", " ")),
-            ("cause", row.cause or "not known"),
-            ("owner", row.owner),
-            ("at stake", common.framing_of(wired, row.model)),
-            ("opened", f"{rfc3339(row.opened_at)} ({ago(row.opened_at, now)} ago)"),
-            ("mitigate", _mitigate(row, now)),
-            ("review", _review(row, now)),
-            ("actions", ", ".join(row.actions) or "none"),
-            ("rollout", row.rollout),
-            ("overdue", ", ".join(row.overdue)),
-        ):
-            if value:
-                out.line(f"  {name:<9} {value}")
-        for note in row.notes:
-            out.line(f"  noted     {note}")
-        told = deliveries.of_incident(out, wired.ports.ledger.state(), row.incident, now)
+        counted, told = reviews.measured(wired.ports, row), timeline(wired.ports.ledger, wired.ports.library, row, now)
+        text.shown(
+            out, row, counted, told, now=now, stake=common.framing_of(wired, row.model), clocks=(_mitigate(row, now), _review(row, now))
+        )
+        delivered = deliveries.of_incident(out, wired.ports.ledger.state(), row.incident, now)
         out.line(f"  next      {step(row)}")
-        out.document(dated(row) | {"deliveries": told})
+        out.document(text.document(row, counted, told) | {"deliveries": delivered})
+    return 0
+
+
+@app.command("open")
+def open_(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="which model the complaint is about")],
+    what: Annotated[str, typer.Option("--what", metavar="TEXT", help="what is wrong, as whoever complains sees it")] = "",
+    request: Annotated[str, typer.Option("--request", metavar="ID", help="the id of the prediction that it is about")] = "",
+    *,
+    dry_run: DryRun = False,
+    key: Key = "",
+    env: Env = "",
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Open an incident. A person complains, and no monitor has seen why."""
+    out = Output(as_json=as_json, quiet=quiet)
+    common.must_say("--what", what, "a complaint needs a text", why="whoever sees to it has to know what is wrong")
+    with common.opened(project, env) as wired:
+        common.must_see(wired, model)
+        acting = Acting(what, dry_run, key)
+        command, decide = orders.complain(
+            wired.ports,
+            lookup.declared(wired.ports, model),
+            command=common.command_id(wired, acting, f"open {model}"),
+            actor=wired.caller.actor,
+            what=what,
+            request=request,
+        )
+        receipt = common.act(wired, out, command, decide, acting)
+        if receipt is not None:
+            events = lookup.events_of(wired.ports.ledger, receipt)
+            row = lookup.incident(wired.ports.ledger.state(), next(one.incident for one in events if isinstance(one, IncidentOpened)))
+            out.line(f"{row.incident} opened   {row.model}   next: {step(row)}")
+            out.document({"incident": row.incident, "model": row.model, "state": row.state, "event": receipt.last})
+    return 0
+
+
+@app.command()
+def mitigated(
+    incident: Incident,
+    *,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    key: Key = "",
+    env: Env = "",
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Say what ended a complaint. Of every other incident that is observed."""
+    common.must_say("--reason", reason, "what ended it is to be said", why="no monitor has seen it")
+    return _settle(
+        incident, "mitigated", reason, Acting(reason, dry_run, key), project=project, env=env, out=Output(as_json=as_json, quiet=quiet)
+    )
+
+
+@app.command()
+def fallback(
+    incident: Incident,
+    *,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    key: Key = "",
+    env: Env = "",
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Let the declared fallback answer. Until it is mitigated; the model's versions are asked unheard meanwhile."""
+    out, acting = Output(as_json=as_json, quiet=quiet), Acting(reason, dry_run, key)
+    with common.opened(project, env) as wired:
+        row = lookup.incident(wired.ports.ledger.state(), incident, partial(common.may_see, wired))
+        common.must_see(wired, row.model)
+        named = common.command_id(wired, acting, f"fallback {incident}")
+        command, decide = orders.fall_back(wired.ports, row, command=named, actor=wired.caller.actor, reason=reason)
+        receipt = common.act(wired, out, command, decide, acting)
+        if receipt is not None:
+            out.line(f"{row.model}: its fallback answers{'' if receipt.last else ' already'}, until {row.incident} is mitigated")
+            out.document({"incident": row.incident, "model": row.model, "event": receipt.last})
     return 0
 
 
@@ -103,8 +176,18 @@ def ack(
 @app.command()
 def review(
     incident: Incident,
-    text: Annotated[str, typer.Option("--text", metavar="TEXT", help="what happened, and what will keep it from happening again")],
+    text_: Annotated[str, typer.Option("--text", metavar="TEXT", help="the short form: what happened, and what will be different")] = "",
+    what: Annotated[str, typer.Option("--what", metavar="TEXT", help="what happened")] = "",
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="why it happened, and was not seen before")] = "",
+    impact: Annotated[
+        str, typer.Option("--impact", metavar="TEXT", help="whom it hurt, and how much", show_default="what was counted")
+    ] = "",
+    action: Annotated[
+        list[str] | None,
+        typer.Option("--action", metavar='"WHAT; OWNER; DUE"', help="what will be different, by whom and when (14d); again for more"),
+    ] = None,
     *,
+    export: Annotated[bool, typer.Option("--export", help="write the whole incident as Markdown, and change nothing")] = False,
     dry_run: DryRun = False,
     key: Key = "",
     env: Env = "",
@@ -113,7 +196,35 @@ def review(
     quiet: Quiet = False,
 ) -> int:
     """Write down what was learnt. A mitigated incident is reviewed with this."""
-    return _settle(incident, "review", text, Acting(text, dry_run, key), project=project, env=env, out=Output(as_json=as_json, quiet=quiet))
+    from flyball.loop import reviews
+
+    out, said = Output(as_json=as_json, quiet=quiet), what or text_
+    common.not_both("--text", "--what", both=bool(text_ and what))
+    if export:
+        return _export(incident, out, project=project, env=env)
+    common.must_say("--text", said, "a review needs a text", why="an empty one teaches nobody")
+    with common.opened(project, env) as wired:
+        row = lookup.incident(wired.ports.ledger.state(), incident, partial(common.may_see, wired))
+        common.must_see(wired, row.model)
+        with common.reading_options():
+            actions = [reviews.action(one, wired.ports.clock.now()) for one in action or ()]
+        form = reviews.form(wired.ports, row, what=said, why=why, impact=impact, actions=actions)
+    return _settle(incident, "review", said, Acting(said, dry_run, key), project=project, env=env, out=out, form=form)
+
+
+def _export(incident: str, out: Output, *, project: Path, env: str) -> int:
+    from flyball.loop import reviews
+    from flyball.loop.timeline import timeline
+
+    with common.opened(project, env) as wired:
+        ports = wired.ports
+        row = lookup.incident(ports.ledger.state(), incident, partial(common.may_see, wired))
+        common.must_see(wired, row.model)
+        told = timeline(ports.ledger, ports.library, row, ports.clock.now())
+        written = reviews.markdown(row, told, reviews.measured(ports, row))
+        out.line(written.rstrip())
+        out.document({"incident": row.incident, "markdown": written})
+    return 0
 
 
 @app.command()
@@ -143,22 +254,28 @@ app.command()(unmute)
 
 
 def _settle(
-    incident: str, verb: Literal["ack", "review", "resolve"], text: str, acting: Acting, *, project: Path, env: str, out: Output
+    incident: str,
+    verb: orders.SettleVerb,
+    said: str,
+    acting: Acting,
+    *,
+    project: Path,
+    env: str,
+    out: Output,
+    form: Review | None = None,
 ) -> int:
-    if verb == "review":
-        common.must_say("--text", text, "a review needs a text", why="an empty one teaches nobody")
     with common.opened(project, env) as wired:
         ports = wired.ports
         row = lookup.incident(ports.ledger.state(), incident, partial(common.may_see, wired))
         common.must_see(wired, row.model)
         command, decide = orders.settle(
-            row, verb, command=common.command_id(wired, acting, f"{verb} {incident}"), actor=wired.caller.actor, text=text
+            row, verb, command=common.command_id(wired, acting, f"{verb} {incident}"), actor=wired.caller.actor, text=said, review=form
         )
         receipt = common.act(wired, out, command, decide, acting)
         if receipt is not None:
             after = lookup.incident(ports.ledger.state(), row.incident)
-            said = {"ack": "acknowledged", "review": "reviewed", "resolve": "closed"}[verb]
-            out.line(f"{after.incident} {said if receipt.last else 'is as it was'}   {after.state.value}   next: {step(after)}")
+            done = {"ack": "acknowledged", "mitigated": "mitigated", "review": "reviewed", "resolve": "closed"}[verb]
+            out.line(f"{after.incident} {done if receipt.last else 'is as it was'}   {after.state.value}   next: {step(after)}")
             out.document({"incident": after.incident, "state": after.state, "event": receipt.last})
     return 0
 
@@ -166,6 +283,8 @@ def _settle(
 def step(row: IncidentRow) -> str:
     """The command that is due next."""
     if row.state in (IncidentState.OPEN, IncidentState.MITIGATING):
+        if row.failure_mode == "complaint":
+            return f'flyball incidents mitigated {row.incident} --reason "…", when what it is about is mended'
         undo = f"flyball rollback {row.model}, or " if "rollback" in row.actions or row.failure_mode in ("errors", "latency") else ""
         return f"{undo}flyball incidents ack {row.incident}"
     if row.state == IncidentState.MITIGATED:

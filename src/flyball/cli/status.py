@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from flyball.cli import common, deliveries, elsewhere
+from flyball.cli import common, deliveries, elsewhere, estimated
 from flyball.cli.budgets import tell_budgets
 from flyball.cli.common import HERE, LOOP_FRESH, Env, Json, Project, Quiet
 from flyball.cli.incidents import step
+from flyball.cli.live_quality import LiveQuality, main_metric, quality
 from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.cli.served import environments, workers
 from flyball.clock import Instant, Span
-from flyball.declare.checks import Check, Metric
-from flyball.declare.live import label_delay, loss_metric
-from flyball.declare.metrics import RANKED
+from flyball.declare.checks import Metric
+from flyball.declare.live import label_delay
 from flyball.errors import Corrupt, FlyballError
 from flyball.loop import lookup
 from flyball.loop.carrying import fix_unchecked, unchecked
@@ -24,14 +24,13 @@ from flyball.loop.memory import load
 from flyball.loop.online import noted
 from flyball.loop.retraining import held_back
 from flyball.loop.waiting import Waiting, waiting
-from flyball.monitoring.checks import FEWEST, FEWEST_LATENCIES, estimates
-from flyball.monitoring.slabs import Slab, latency_ms, within
-from flyball.monitoring.state import MonitorState
-from flyball.records.alerts import ALERTS, AlertState
+from flyball.monitoring.checks import FEWEST, FEWEST_LATENCIES, seen
+from flyball.monitoring.labels import labels_seen
+from flyball.monitoring.slabs import latency_ms, within
 from flyball.records.base import Record, State
 from flyball.records.data import DATASETS
 from flyball.records.declarations import DECLARATIONS, LOOP_FILES, LoopFileRow
-from flyball.records.estimates import Estimate
+from flyball.records.evidence import LabelsSeen
 from flyball.records.incidents import INCIDENTS, IncidentRow, IncidentState
 from flyball.records.proposals import PROPOSALS, ProposalRow
 from flyball.records.serving import EPOCHS, ROUTES
@@ -49,33 +48,17 @@ app = common.app()
 
 _HOUR = Span.parse("1h")
 _BAR = 10
-_LIVE = ("accuracy", "precision", "recall", "f1", "mae", "rmse")
-"""Metrics that live counts give with an interval (rmse without)."""
-
 _NEXT = {"act": "trains again", "propose": "asks for a training", "record": "would train"}
 """What an alarm leads to, by the model's autonomy."""
 
 UNREAD = "cannot be read"
 """How a model's line begins that is told by the record alone."""
 
-Standing = Literal["ok", "worse", "insufficient"]
-
-
-class LiveQuality(Record, frozen=True):
-    """A metric since the release, with its interval, beside what it was then."""
-
-    metric: str
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    at_release: float | None
-    verdict: Standing
-
 
 class Line(Record, frozen=True):
     """One model as status shows it; what it is for as its framing says. `traffic` maps versions to their share; `requests`, `errors`, `error_rate`
-    and `p99_ms` are of the last hour; `labels` is which share of the `labels_due` since the release came. A share is told from FEWEST on.
+    and `p99_ms` are of the last hour; `labels` is which share of the `labels_due` since the release came, and `arrivals` how
+    labels came in the last week. A share is told from FEWEST on.
     """
 
     name: str
@@ -93,6 +76,7 @@ class Line(Record, frozen=True):
     labels: float | None
     labels_due: int
     labels_came: int
+    arrivals: LabelsSeen
     label_delay: str
     since: Instant
     doing: str
@@ -124,6 +108,7 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
         else:
             out.line("no model is declared yet: flyball apply, or flyball up")
         _wrong(out, state, incidents, proposals, waits, broken, now, {each.name: each.kpi for each in lines})
+        estimated.tell(out, state, [each.name for each in lines], now)
         for row in doubtful:
             out.line(doubt_text(out, state, row, now))
         for row in advised_against(state):
@@ -143,7 +128,7 @@ def status(*, env: Env = "", project: Project = HERE, as_json: Json = False, qui
         if not wired.ports.detector:
             out.line(f"{out.paint('detector', 'bad')}  off, by its setting: nobody looks at the loss of labelled rows")
         document: dict[str, Any] = routed | {
-            "models": [_document(each) for each in lines],
+            "models": [estimated.document(state, each, each.name) for each in lines],
             "incidents": [row.incident for row in incidents],
             "proposals": [dated(row) for row in proposals],
             "views": [{"view": each.view, "models": each.models, "problem": each.problem} for each in views],
@@ -204,6 +189,7 @@ def _recorded(state: State, name: str, doing: str) -> Line:
         labels=None,
         labels_due=0,
         labels_came=0,
+        arrivals=labels_seen((), 0),
         label_delay="",
         since=roles.champion_at or elsewhere.since(state, name),
         doing=doing,
@@ -217,7 +203,7 @@ def _whole(wired: Wired, state: State, model: Model, now: Instant) -> Line:
     name = model.name
     kept = load(wired.ports.memory).monitor(name)
     hour = within(kept.slabs, now - _HOUR, now)
-    since = within(kept.slabs, max(kept.released_at, 0), now)
+    since = seen(Metric(main_metric(model)), kept.slabs, max(kept.released_at, 0), now)
     whole = next((part for part in since.quality if not part.slice), None)
     return msgspec.structs.replace(
         _recorded(state, name, _doing(wired, state, model, now) or elsewhere.doing(state, model, kept)),
@@ -231,51 +217,12 @@ def _whole(wired: Wired, state: State, model: Model, now: Instant) -> Line:
         labels=whole.labelled / whole.matured if whole and whole.matured >= FEWEST else None,
         labels_due=whole.matured if whole else 0,
         labels_came=whole.labelled if whole else 0,
+        arrivals=labels_seen(kept.slabs, now),
         label_delay=str(label_delay(model)),
         purpose=model.framing.purpose,
         kpi=model.framing.kpi,
         risk=model.framing.risk,
     )
-
-
-def quality(state: State, model: Model, kept: MonitorState, slab: Slab) -> LiveQuality:
-    """The model's metric since the release; worse when its interval excludes what it was, or a monitor says so."""
-    name = main_metric(model)
-    found = next((each for _, each in estimates(Metric(name), slab)), Estimate(value=None))
-    then = kept.at_release.get(name)
-    return LiveQuality(
-        metric=name,
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        n=found.n,
-        at_release=then.value if then else None,
-        verdict="worse" if _alarmed(state, model.name) else _compared(name, found, then),
-    )
-
-
-def main_metric(model: Model) -> str:
-    """The first declared metric that live rows can give; else accuracy of classes, mean absolute error of numbers, NDCG of
-    rankings, of which live rows say nothing.
-    """
-    checks = [each for each in (*model.monitors, *model.rollout.guards, *model.gates) if isinstance(each, Check)]
-    named = [check.metric.name for check in checks if check.metric.name in _LIVE and not check.metric.of_gap]
-    return named[0] if named else (loss_metric(model.task) or RANKED[0])
-
-
-def _compared(name: str, found: Estimate, then: Estimate | None) -> Standing:
-    if found.value is None or found.n < FEWEST or then is None or then.value is None:
-        return "insufficient"
-    if name in ("mae", "rmse"):
-        worse = found.low is not None and found.low > then.value
-    else:
-        worse = found.high is not None and found.high < then.value
-    return "worse" if worse else "ok"
-
-
-def _alarmed(state: State, model: str) -> bool:
-    firing = (AlertState.FIRING, AlertState.ACKNOWLEDGED)
-    return any(row.finding.failure == "performance" and row.state in firing for _, row in state.scan(ALERTS, f"{model}/"))
 
 
 def _doing(wired: Wired, state: State, model: Model, now: Instant) -> str:
@@ -473,7 +420,3 @@ def loop_text(age: int | None, *, up: bool) -> str:
             "loop: starting" if age is None else f"loop: {roughly(age)} ago" + (", late: see .flyball/run/logs/control.log" if late else "")
         )
     return "loop: not running" + (f", last seen {roughly(age)} ago" if age is not None else "") + " (flyball up)"
-
-
-def _document(each: Line) -> dict[str, Any]:
-    return {name: value for name, value in dated(each).items() if name != "watched"}

@@ -17,7 +17,7 @@ from flyball.declare.project import find_project, read_project
 from flyball.errors import BadInput, Refused
 from flyball.serving.address import is_loopback
 from flyball.serving.layout import Layout, state_folder
-from flyball.serving.supervisor import bind, take_lock
+from flyball.serving.supervisor import WATCHDOG_URL, bind, take_lock
 from flyball.serving.whole import require_whole
 from flyball.settings import read_settings
 
@@ -75,7 +75,18 @@ def up(
         print("no loop file yet: write loop.py, it is applied when it is there", file=sys.stderr)
     tell = "json" if as_json else "nothing" if quiet else "text"
     command = ["--root", str(root), "--env", env, "--host", place, "--port", str(address), "--gateways", str(count), "--tell", tell]
+    command += ["--loop-silent", str(settings.loop_silent_s), "--loop-kill", str(settings.loop_kill_s)]
+    _require_http(settings.watchdog_url)
+    os.environ[WATCHDOG_URL] = settings.watchdog_url
     _become(command, env, watch=not no_watch)
+
+
+def _require_http(url: str) -> None:
+    """Whom the watchdog tells is an http address. Raises BadInput."""
+    if url and not url.startswith(("http://", "https://")):
+        raise BadInput(
+            "the setting watchdog_url is no http address", why="it is told there by an HTTP POST", fix="https://…, or leave it out"
+        )
 
 
 def _become(command: Sequence[str], env: str, *, watch: bool) -> NoReturn:

@@ -41,7 +41,10 @@ _WHOLE = 2**53
 _WRITTEN_OUT = 1e21
 """From here on canonical JSON writes a number with its exponent."""
 
-_LATER: Mapping[str, Mapping[str, Any]] = {"Drift": {"window": None}}
+_LATER: Mapping[str, Mapping[str, Any]] = {
+    "Drift": {"window": None},
+    "Playbook": {"policy_violation": None, "retrain_storm": None, "complaint": None},
+}
 """Fields that are left out where they have this value: what was declared before there were any is the same as ever, to a digest too."""
 
 _DATA_POLICY = (

@@ -13,6 +13,23 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 """The kinds of error that a task makes and that have a price: of several classes every wrong one is a false positive, and a ranking has none."""
 
+_COUNTED = {"false_positive": "fp", "false_negative": "fn", "absolute_error": "abs_error", "squared_error": "sq_error"}
+
+
+def priced(task: str, costs: Mapping[str, float]) -> dict[str, float]:
+    """What 1,000 answers cost for each error among them, by what counts these errors: `fp` and `fn`, `wrong` classes, or the sums `abs_error` and
+    `sq_error`. Empty where no costs are declared; else every kind that the task has.
+
+    >>> priced("binary", {"false_negative": 180.0}), priced("multiclass", {"false_positive": 2.0})
+    ({'fp': 0.0, 'fn': 180000.0}, {'wrong': 2000.0})
+    """
+    if not costs:
+        return {}
+    if task == "multiclass":
+        return {"wrong": 1000 * costs.get("false_positive", 0.0)}
+    return {_COUNTED[kind]: 1000 * costs.get(kind, 0.0) for kind in KINDS.get(task, ())}
+
+
 HALF = 0.5
 """From which score on the positive class is answered, where no costs say otherwise."""
 

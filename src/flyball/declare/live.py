@@ -1,7 +1,7 @@
 """What live rows can say of a sentence. `check`, monitors and rollouts ask here, so what is tested and what is called untested cannot differ.
 
-Live rows are kept as additive counts, whole and by the values of slices that are columns; two versions are compared on their errors, their
-p99 and the one loss of the task.
+Live rows are kept as additive counts: whole, by slices that are made of columns of the request, and by protected columns, whose values come with the
+labels; two versions are compared on their errors, their p99 and the one loss of the task.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from collections.abc import Mapping
 
 from flyball.clock import Span
 from flyball.declare.checks import AnyOf, Check, Drift, Reference
-from flyball.declare.functions import roots
+from flyball.declare.columns import Column
+from flyball.declare.costs import priced
+from flyball.declare.functions import expression_text, roots
 from flyball.declare.metrics import CLASSES, metric_info
 from flyball.declare.model import Model
 from flyball.declare.rules_columns import feature_names, inputs, known_in_time, ranked, transform_names
@@ -77,8 +79,8 @@ def other_requests(before: Mapping[str, str], after: Mapping[str, str]) -> tuple
     )
 
 
-def live_slices(model: Model) -> tuple[str, ...]:
-    """The slices by which live rows are counted: columns of the request. All others are seen on the hold-out alone."""
+def request_slices(model: Model) -> tuple[str, ...]:
+    """The slices that are columns of the request."""
     there = sent(model)
     return tuple(part.name for part in model.slices if part.expression is None and part.name in there)
 
@@ -90,6 +92,72 @@ def watches_days(model: Model) -> bool:
     return any(isinstance(part, Drift) and part.window is not None for part in parts)
 
 
+def derived_slices(model: Model) -> dict[str, str]:
+    """The slices that are expressions on columns of the request alone, as text that Polars reads. Of a time the log has a number, so none reads one."""
+    there, columns = sent(model), model.data.columns
+    return {
+        part.name: expression_text(part.expression)
+        for part in model.slices
+        if part.expression is not None
+        and all(root in there and root in columns and columns[root].type != "time" for root in roots(part.expression))
+    }
+
+
+def derived_reads(model: Model) -> tuple[str, ...]:
+    """The columns of the request that `derived_slices` read."""
+    made = derived_slices(model)
+    return tuple(dict.fromkeys(root for part in model.slices if part.name in made for root in roots(part.expression)))
+
+
+def live_slices(model: Model) -> tuple[str, ...]:
+    """The slices by which live rows are counted: those that are made of columns of the request. All others are seen on the hold-out alone."""
+    known = {*request_slices(model), *derived_slices(model)}
+    return tuple(part.name for part in model.slices if part.name in known)
+
+
+def label_attributes(model: Model) -> dict[str, tuple[str, ...]]:
+    """Protected columns by which live rows are counted, and the values they may have, as text: those that a slice, a monitor or a trigger names. Nobody
+    sends them with a request; they come with the labels. One whose values are not declared is not counted: it might have any number of them.
+    """
+    triggers = model.retrain.when if model.retrain else ()
+    checks = [part for each in (*model.monitors, *triggers) for part in (each.checks if isinstance(each, AnyOf) else (each,))]
+    named = [part.name for part in model.slices if part.expression is None]
+    named += [name for check in checks if isinstance(check, Check) for name in (*check.metric.slices, check.metric.of_gap) if name]
+    there, columns = live_slices(model), model.data.columns
+    found = {name: columns[name] for name in named if name in columns and columns[name].protected and name not in there}
+    return {name: values for name, column in found.items() if (values := _declared_values(column))}
+
+
+def _declared_values(column: Column) -> tuple[str, ...]:
+    if column.one_of is not None:
+        return tuple(dict.fromkeys(attribute_text(value) for value in column.one_of))
+    return ("false", "true") if column.type == "bool" else ()
+
+
+def attribute_text(value: object) -> str:
+    """A value of an attribute as text, the same whether JSON had it as 1 or as 1.0.
+
+    >>> attribute_text(True), attribute_text(2.0), attribute_text("f")
+    ('true', '2', 'f')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def prices(model: Model) -> dict[str, float]:
+    """What errors cost by the declaration, as counts of them are priced (`costs.priced`)."""
+    return priced(model.task, {name: each.amount for name, each in model.costs.items()})
+
+
+def tells_quality(model: Model, name: str) -> bool:
+    """Whether counts of labelled live rows give a metric of the whole that says how good the answers are."""
+    info = metric_info(name)
+    if info is None or not info.counted or info.source != "quality" or name == "equalised_odds":
+        return False
+    return name != "cost_per_1000" or bool(prices(model))
+
+
 def uncounted(model: Model, check: Check) -> str:
     """Why live counts cannot give a monitor's or a trigger's metric; empty if they can."""
     metric, info = check.metric, metric_info(check.metric.name)
@@ -99,10 +167,24 @@ def uncounted(model: Model, check: Check) -> str:
         if metric.slices or metric.of_gap:
             return "errors and latencies are counted as a whole, not by slice"
         return "the hold-out has no traffic to compare with" if isinstance(check.bound, Reference) else ""
-    blind = [name for name in (*metric.slices, *([metric.of_gap] if metric.of_gap else ())) if name not in live_slices(model)]
-    if blind:
-        return f"live rows are counted by the values of slices that are columns of the request, and {', '.join(blind)} is none"
+    if metric.name == "equalised_odds" and not metric.of_gap:
+        return "it is a gap between groups"
+    if metric.name == "cost_per_1000" and not prices(model):
+        return "no costs are declared"
+    blind = [_blind(model, name) for name in (*metric.slices, *([metric.of_gap] if metric.of_gap else ()))]
+    if any(blind):
+        return "; ".join(dict.fromkeys(filter(None, blind)))
     return "a gap is compared with a number" if metric.of_gap and isinstance(check.bound, Reference) else ""
+
+
+def _blind(model: Model, name: str) -> str:
+    """Why live rows are not counted by a slice or a group; empty if they are."""
+    if name in live_slices(model) or name in label_attributes(model):
+        return ""
+    column = model.data.columns.get(name)
+    if column is not None and column.protected:
+        return f"{name} comes with the labels, and is counted once its values are declared (one_of=)"
+    return f"live rows are counted by slices that are made of columns of the request, and {name} is none"
 
 
 def paired_gates(model: Model) -> tuple[Check, ...]:

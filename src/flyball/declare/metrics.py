@@ -55,22 +55,20 @@ METRICS: Mapping[str, MetricInfo] = _table(
     MetricInfo("precision", _BINARY, higher_is_better=True, meaning="share of the rows called positive that are"),
     MetricInfo("recall", _BINARY, higher_is_better=True, meaning="share of the positive rows that were called so"),
     MetricInfo("f1", _BINARY, higher_is_better=True, meaning="harmonic mean of precision and recall"),
-    MetricInfo("roc_auc", _BINARY, higher_is_better=True, meaning="chance that a positive row scores above a negative one", counted=False),
+    MetricInfo("roc_auc", _BINARY, higher_is_better=True, meaning="chance that a positive row scores above a negative one"),
     MetricInfo(
         "log_loss",
         CLASSES,
         higher_is_better=False,
         meaning="mean −log of the score given to what happened",
         bounded=False,
-        counted=False,
     ),
-    MetricInfo("brier", _BINARY, higher_is_better=False, meaning="mean squared difference of score and outcome", counted=False),
+    MetricInfo("brier", _BINARY, higher_is_better=False, meaning="mean squared difference of score and outcome"),
     MetricInfo(
         "calibration_error",
         _BINARY,
         higher_is_better=False,
         meaning="mean distance of score and frequency in 10 equal-mass bins",
-        counted=False,
     ),
     MetricInfo("false_positive_rate", _BINARY, higher_is_better=False, meaning="share of the negative rows that were called positive"),
     MetricInfo(
@@ -78,7 +76,6 @@ METRICS: Mapping[str, MetricInfo] = _table(
         _BINARY,
         higher_is_better=False,
         meaning="as a gap between groups: the larger of their gaps in recall and in false_positive_rate",
-        counted=False,
     ),
     MetricInfo(
         "cost_per_1000",
@@ -86,7 +83,6 @@ METRICS: Mapping[str, MetricInfo] = _table(
         higher_is_better=False,
         meaning="what 1,000 answers cost by the declared costs",
         bounded=False,
-        counted=False,
         unit="money",
     ),
     MetricInfo("positive_rate", _BINARY, higher_is_better=None, meaning="share of rows called positive", source="prediction"),
@@ -98,9 +94,8 @@ METRICS: Mapping[str, MetricInfo] = _table(
         higher_is_better=False,
         meaning="mean absolute error relative to the truth, rows with truth 0 left out",
         bounded=False,
-        counted=False,
     ),
-    MetricInfo("r2", NUMBERS, higher_is_better=True, meaning="share of the variance that is explained", bounded=False, counted=False),
+    MetricInfo("r2", NUMBERS, higher_is_better=True, meaning="share of the variance that is explained", bounded=False),
     MetricInfo("error_rate", EVERY, higher_is_better=False, meaning="share of requests that failed", source="traffic"),
     MetricInfo("latency_p50", EVERY, higher_is_better=False, meaning="median time to answer", source="traffic", bounded=False, unit="ms"),
     MetricInfo(
@@ -192,7 +187,7 @@ def metric_info(name: str) -> MetricInfo | None:
     """
     if recall_at_share(name) is not None:
         meaning = "share of all positive rows found among the highest scores"
-        return MetricInfo(name, _BINARY, higher_is_better=True, meaning=meaning, counted=False)
+        return MetricInfo(name, _BINARY, higher_is_better=True, meaning=meaning)
     listed = at_k(name)
     if listed is not None:
         kind, k = listed

@@ -174,9 +174,35 @@ def autonomy(value: str | Mapping[str, str] | Autonomy | None) -> Autonomy:
     return Autonomy(**given)
 
 
-FAILURE_MODES = ("errors", "latency", "performance", "input_drift", "schema_change", "skew", "stale_data", "late_labels", "bias", "cost")
-ACTIONS = {"retrain": True, "rollback": True, "freeze": True, "fallback": False, "page": True, "ticket": True}
-"""Every action a playbook may name, and whether something does it yet."""
+FAILURE_MODES = (
+    "errors",
+    "latency",
+    "performance",
+    "input_drift",
+    "schema_change",
+    "skew",
+    "stale_data",
+    "late_labels",
+    "bias",
+    "cost",
+    "policy_violation",
+    "retrain_storm",
+    "complaint",
+)
+"""What a playbook may say the reaction to. Of a dead loop it cannot: that is no model's."""
+
+ACTIONS: dict[str, str] = {
+    "retrain": "train on newer rows",
+    "shadow-train": "train, and release nothing of it",
+    "rollback": "the former champion answers again",
+    "fallback": "the declared fallback= answers, or without one the former champion",
+    "freeze": "no rollout goes on, and nothing new is released",
+    "cap": "nothing more is trained by itself until somebody acknowledges it",
+    "page": "the owner is to hear of it at once",
+    "ticket": "the owner is to hear of it when they look",
+}
+"""Every action that a playbook may name, and what it does."""
+
 Actions: TypeAlias = tuple[str, ...] | None
 
 
@@ -194,6 +220,9 @@ class Playbook:
     late_labels: Actions
     bias: Actions
     cost: Actions
+    policy_violation: Actions
+    retrain_storm: Actions
+    complaint: Actions
     route: str
 
     def __init__(
@@ -209,9 +238,26 @@ class Playbook:
         late_labels: str | Iterable[str] | None = None,
         bias: str | Iterable[str] | None = None,
         cost: str | Iterable[str] | None = None,
+        policy_violation: str | Iterable[str] | None = None,
+        retrain_storm: str | Iterable[str] | None = None,
+        complaint: str | Iterable[str] | None = None,
         route: str = "",
     ) -> None:
-        given = (errors, latency, performance, input_drift, schema_change, skew, stale_data, late_labels, bias, cost)
+        given = (
+            errors,
+            latency,
+            performance,
+            input_drift,
+            schema_change,
+            skew,
+            stale_data,
+            late_labels,
+            bias,
+            cost,
+            policy_violation,
+            retrain_storm,
+            complaint,
+        )
         modes = dict(zip(FAILURE_MODES, given, strict=True))
         fill(self, {mode: None if actions is None else names(actions, mode) for mode, actions in modes.items()})
         fill(self, {"route": words(route, "route")})

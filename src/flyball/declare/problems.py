@@ -186,11 +186,6 @@ def _unbuilt_policy(model: Model) -> Iterator[tuple[str, str, str]]:
     for kind in ("ab_test", "blue_green"):
         if any(step.kind == kind for step in model.rollout.steps):
             yield f"rollout step {kind}", "it is carried out as a canary of its weight", "use .shadow and .canary"
-    for mode in FAILURE_MODES:
-        if getattr(model.playbook, mode) is not None:
-            missing = [action for action in getattr(model.playbook, mode) if action in ACTIONS and not ACTIONS[action]]
-            if missing:
-                yield f"playbook {mode}: {', '.join(missing)}", "the incident names the action, and nothing does it", ""
 
 
 def _unbuilt_check(model: Model, place: str, check: Check | Approval | Drift) -> Iterator[tuple[str, str, str]]:

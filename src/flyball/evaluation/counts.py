@@ -11,19 +11,23 @@ from collections import deque
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from flyball.clock import Instant
+from flyball.evaluation import counts_answered as days
 from flyball.evaluation import counts_quality as sums
-from flyball.evaluation.counts_columns import ROWS, held
+from flyball.evaluation.counts_columns import ATTRIBUTE, ROWS, SCORES, SLICE, held
 from flyball.evaluation.counts_elsewhere import Underway
 from flyball.evaluation.counts_inputs import LABEL, inputs, labels_of
-from flyball.evaluation.counts_labels import LabelBook, plain
+from flyball.evaluation.counts_labels import Found, LabelBook, plain
+from flyball.evaluation.counts_sums import labelled_late, quality
 from flyball.evaluation.counts_units import Exposed, Units
 from flyball.records.evidence import Batch, InputCounts, Pairs, Traffic, Watch
 from flyball.records.rollouts import PairCounts
 
 _DEFAULTS: dict[str, object] = {"rollout": "", "weight": 0, "status": "ok", "stand_in": False, "role": "champion"}
+_LABEL = pl.col("^(request_id|at|came|value)$")
 _LATE_PARTNER = 120_000_000
 """How much later than the first the second row of a pair may be picked: a shadow queues behind the answer."""
 _CHUNK = 65_536
@@ -33,12 +37,13 @@ _ROLES = {"challenger": 0, "champion": 1, "shadow": 2, "former": 3}
 
 @dataclass(frozen=True)
 class LabelTally:
-    """What became of labels so far. `unmatched`: no such request, or it had matured without them."""
+    """What became of labels so far. `unmatched`: no such request, or it had been judged without them; `late`: it had been judged, and is known."""
 
     waiting: int
     unmatched: int
     duplicates: int
     corrected: int
+    late: int
 
 
 class Folder:
@@ -61,6 +66,8 @@ class Folder:
         if watch == self._watch:
             return
         self._watch = watch
+        if bool(watch.patience) != (self._underway is not None):
+            self._underway = Underway() if watch.patience else None
         active = set(watch.arms) | set(watch.slow_us)
         self._units.keep(active)
         self._paired = {rollout: keys for rollout, keys in self._paired.items() if rollout in active}
@@ -69,25 +76,34 @@ class Folder:
     def labels(self) -> LabelTally:
         """What became of labels so far."""
         book = self._labels
-        return LabelTally(waiting=len(book), unmatched=book.unmatched, duplicates=book.duplicates, corrected=book.corrected)
+        return LabelTally(
+            waiting=len(book),
+            unmatched=book.unmatched,
+            duplicates=book.arrivals.duplicates,
+            corrected=book.arrivals.corrected,
+            late=book.arrivals.too_late,
+        )
 
     def add(self, rows: pl.DataFrame, labels: pl.DataFrame) -> None:
         """Take rows (`ROWS`, `value`, inputs) and labels (`LABELS`, `value`) in, in any order; missing optional columns get defaults.
 
         One row per request and scoring version. `status` is ok, error or dropped (a shadow that was never scored). `value` holds
-        numbers or booleans, or text for classes that are text.
+        numbers or booleans, or text for classes that are text; `SCORES` a list with the score of each class. Labels may have protected columns
+        of the row, as text in `attribute:…`: a value that is none of those declared is left out.
         """
         if rows.height:
             conform = _conform(rows)
             self._incoming.append(conform if self._underway is None else self._underway.once(conform))
         if labels.height:
-            self._labels.add(labels)
+            self._labels.add(labels.select(_LABEL, *self._attributes(labels)))
             if self._underway is not None:
                 self._underway.told(labels)
 
     def take(self, until: Instant) -> Batch:
         """Counts of all that became visible up to `until` and was not taken before."""
         now = self._due(until)
+        wait = max(self._watch.label_delay, self._watch.patience)
+        self._labels.know(until, self._watch.label_delay, wait)
         traffic, counted = self._traffic(now, until), self._inputs(now)
         self._wait(now)
         matured = self._mature(until)
@@ -95,14 +111,17 @@ class Folder:
         if not self._label_is_sent:
             told, self._labelled = labels_of(matured, self._watch, self._labelled)
         late = self._late(matured, until)
-        unmatched = self._labels.expire(until, max(self._watch.label_delay, self._watch.patience))
+        unmatched = self._labels.expire(until, wait)
+        self._labels.relieve([chunk["request_id"] for chunk in self._pending] + (self._underway.requests() if self._underway else []))
         return Batch(
             until=until,
             traffic=traffic,
-            quality=(*sums.quality(matured, self._watch), *sums.labelled_late(late, self._watch)),
+            quality=(*quality(matured, self._watch), *labelled_late(late, self._watch)),
             pairs=self._pairs(matured, until),
             blocks=(*sums.blocks(matured, self._watch), *sums.blocks(late, self._watch)),
+            labels=self._labels.told(self._watch.model),
             inputs=counted + told,
+            answered=days.joined([*days.answered(now, self._watch), *days.became(matured, self._watch)]),
             unmatched={self._watch.model: unmatched} if unmatched else {},
         )
 
@@ -114,6 +133,8 @@ class Folder:
         self._incoming = [later] if later.height else []
         if later.height:
             rows = rows.filter(pl.col("at") <= until)
+        if bool((np.diff(rows["at"].to_numpy()) > 0).all()):
+            return rows
         rank = pl.col("role").replace_strict(_ROLES, default=9, return_dtype=pl.Int8)
         return rows.sort("at", "request_id", rank)
 
@@ -161,8 +182,9 @@ class Folder:
             return
         scored = rows.filter((pl.col("status") == "ok") & pl.col("value").is_not_null())
         if scored.height:
-            columns = ("request_id", "at", "version", "role", "rollout", "key", "value", "score")
-            self._pending.append(scored.select(*columns, *sums.slice_columns(scored, self._watch)))
+            columns = ["request_id", "at", "version", "role", "rollout", "key", "value", "score"]
+            sliced = sums.with_slices(scored, self._watch)
+            self._pending.append(sliced.select(*columns, pl.col(f"^({SLICE}.*|{SCORES})$")))
 
     def _mature(self, until: Instant) -> pl.DataFrame:
         delay = self._watch.label_delay
@@ -180,18 +202,39 @@ class Folder:
         self._pending = _compacted(waiting)
         if not ready:
             return pl.DataFrame()
-        matured = pl.concat(ready, how="diagonal_relaxed").with_columns(sums.mature_at(delay)).sort("mature_at", "request_id", "version")
-        found = self._labels.known_by(matured["request_id"].to_list(), matured["mature_at"].to_list())
-        label = pl.Series("label", found, dtype=matured["value"].dtype, strict=False)
-        return sums.with_losses(matured.with_columns(label), self._watch)
+        matured = pl.concat(ready, how="diagonal_relaxed").with_columns(sums.mature_at(delay))
+        if not bool((np.diff(matured["mature_at"].to_numpy()) > 0).all()):
+            matured = matured.sort("mature_at", "request_id", "version")
+        found = self._labels.known_by(matured["request_id"], matured["mature_at"].to_numpy(), matured["value"].dtype)
+        matured = self._judged(matured, found)
+        champion = (matured["role"] == "champion").to_numpy()
+        # a row whose label may be on its way is known for as much longer
+        self._labels.judge(matured["at"].to_numpy(), champion, found, delay=delay, until=until - int(self._watch.patience))
+        return matured
+
+    def _judged(self, rows: pl.DataFrame, found: Found) -> pl.DataFrame:
+        added = [found.labels, *(_of_label(name, found.slices) for name in self._watch.attributes if found.slices is not None)]
+        return sums.with_losses(rows.with_columns(added), self._watch)
+
+    def _attributes(self, labels: pl.DataFrame) -> list[pl.Expr]:
+        return [
+            pl.when(pl.col(ATTRIBUTE + name).cast(pl.String).is_in(values))
+            .then(pl.lit(f"{name}=") + pl.col(ATTRIBUTE + name).cast(pl.String))
+            .alias(ATTRIBUTE + name)
+            for name, values in self._watch.attributes.items()
+            if ATTRIBUTE + name in labels.columns
+        ]
 
     def _late(self, matured: pl.DataFrame, until: Instant) -> pl.DataFrame:
         """Rows that were judged without a label, and have one now; of a model that is served elsewhere alone."""
         if self._underway is None:
             return pl.DataFrame()
         self._underway.keep(matured, until)
-        found = self._underway.found(self._labels, until, self._watch.patience)
-        return sums.with_losses(found, self._watch) if found.height else found
+        parts: list[pl.DataFrame] = []
+        for rows, found in self._underway.found(self._labels, until, self._watch.patience):
+            self._labels.found(rows["at"].to_numpy(), found, self._watch.label_delay)
+            parts.append(self._judged(rows, found))
+        return pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame()
 
     def _pairs(self, matured: pl.DataFrame, until: Instant) -> tuple[Pairs, ...]:
         fresh = matured.filter((pl.col("rollout") != "") & pl.col("loss").is_not_null()) if matured.height else matured
@@ -244,6 +287,13 @@ def _compacted(chunks: deque[pl.DataFrame]) -> deque[pl.DataFrame]:
     if group:
         found.append(pl.concat(group, how="diagonal_relaxed").sort("at"))
     return found
+
+
+def _of_label(name: str, slices: list[tuple[str, ...]]) -> pl.Series:
+    """A slice that came with the labels, of each row: its value, or null."""
+    start = f"{name}="
+    values = [next((each.removeprefix(start) for each in some if each.startswith(start)), None) for some in slices]
+    return pl.Series(ATTRIBUTE + name, values, dtype=pl.String)
 
 
 def _tally(bins: list[int]) -> dict[int, int]:

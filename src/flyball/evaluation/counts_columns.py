@@ -23,6 +23,16 @@ LABELS: dict[str, pl.DataType] = {"request_id": pl.String(), "at": pl.Int64()}
 """Columns of a label beside `value`; `at` is when it became known."""
 
 
+SLICE = "slice:"
+"""What stands before the name of a column with the values of a slice."""
+
+SCORES = "scores:all"
+"""The column with the scores of all classes, in their order, where there are more than two."""
+
+ATTRIBUTE = "attribute:"
+"""What stands before the name of a column of a label that is a slice of its row, as in `sex=f`."""
+
+
 def held(name: str) -> str:
     """Under which name a row has an input or a slice: its own, unless that is one of `ROWS`, or `value`.
 

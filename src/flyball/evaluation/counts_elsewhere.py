@@ -11,12 +11,14 @@ from collections import OrderedDict, deque
 import polars as pl
 
 from flyball.clock import Instant, Span
-from flyball.evaluation.counts_labels import LabelBook
+from flyball.evaluation.counts_columns import ATTRIBUTE
+from flyball.evaluation.counts_labels import Found, LabelBook
 
 REMEMBERED = 500_000
 """Ids that are known again, the newest ones: what is sent again after so many others is counted again."""
 
 _CHUNKS = 64
+_JUDGED = ("label", "loss", "wrong")
 
 
 class Underway:
@@ -46,7 +48,8 @@ class Underway:
         """Judged rows: those without a label wait on."""
         if matured.is_empty():
             return
-        without = matured.filter(pl.col("label").is_null()).drop("label", "loss", "wrong")
+        judged = [name for name in matured.columns if name in _JUDGED or name.startswith(ATTRIBUTE)]
+        without = matured.filter(pl.col("label").is_null()).drop(judged)
         if without.height:
             self._waiting.append((until, without))
         if len(self._waiting) > _CHUNKS:
@@ -58,28 +61,29 @@ class Underway:
         pairs = [parts[place : place + 2] for place in range(0, len(parts), 2)]
         self._waiting = deque((pair[-1][0], pl.concat([rows for _, rows in pair], how="diagonal_relaxed")) for pair in pairs)
 
-    def found(self, book: LabelBook, until: Instant, patience: Span) -> pl.DataFrame:
-        """Rows whose label came by now, with it; they wait no more, nor do those that have waited long enough."""
+    def requests(self) -> list[pl.Series]:
+        """The ids of the rows that wait."""
+        return [rows["request_id"] for _, rows in self._waiting]
+
+    def found(self, book: LabelBook, until: Instant, patience: Span) -> list[tuple[pl.DataFrame, Found]]:
+        """Rows whose label came by now, with what was found; they wait no more, nor do those that have waited long enough."""
         fresh, self._fresh = self._fresh, []
         while self._waiting and self._waiting[0][0] + patience < until:
             self._waiting.popleft()
-        found: list[pl.DataFrame] = []
-        if fresh:
-            ids = pl.Series("request_id", fresh, dtype=pl.String).implode()
-            left: deque[tuple[Instant, pl.DataFrame]] = deque()
-            for since, rows in self._waiting:
-                here = rows["request_id"].is_in(ids)
-                if not here.any():
-                    left.append((since, rows))
-                    continue
+        if not fresh:
+            return []
+        ids = pl.Series("request_id", fresh, dtype=pl.String).implode()
+        told: list[tuple[pl.DataFrame, Found]] = []
+        left: deque[tuple[Instant, pl.DataFrame]] = deque()
+        for since, rows in self._waiting:
+            here = rows["request_id"].is_in(ids)
+            if here.any():
                 mine = rows.filter(here)
-                labels = book.known_by(mine["request_id"].to_list(), mine["mature_at"].to_list())
-                labelled = mine.with_columns(pl.Series("label", labels, dtype=mine["value"].dtype, strict=False)).filter(
-                    pl.col("label").is_not_null()
-                )
-                found.append(labelled)
-                rest = rows.filter(~rows["request_id"].is_in(labelled["request_id"].implode()))
-                if rest.height:
-                    left.append((since, rest))
-            self._waiting = left
-        return pl.concat(found, how="diagonal_relaxed") if found else pl.DataFrame()
+                found = book.known_by(mine["request_id"], mine["mature_at"].to_numpy(), mine["value"].dtype)
+                labelled = found.labels.is_not_null()
+                told.append((mine.filter(labelled), found.taken(labelled.to_numpy())))
+                rows = pl.concat([rows.filter(~here), mine.filter(~labelled)])
+            if rows.height:
+                left.append((since, rows))
+        self._waiting = left
+        return [(rows, found) for rows, found in told if rows.height]

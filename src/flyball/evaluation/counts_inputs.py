@@ -40,7 +40,7 @@ def labels_of(matured: pl.DataFrame, watch: Watch, before: int) -> tuple[tuple[I
     known = matured.filter((pl.col("role") == "champion") & pl.col("label").is_not_null())
     if known.is_empty():
         return (), before
-    slices = [known[f"{_SLICE}{name}"].alias(name) for name in watch.slices if f"{_SLICE}{name}" in known.columns]
+    slices = [texts(known[f"{_SLICE}{name}"], name) for name in watch.slices if f"{_SLICE}{name}" in known.columns]
     columns = known.select(pl.col("label").alias(LABEL))
     return _counted(columns, known["mature_at"].to_numpy(), slices, own, watch, before), before + known.height
 

@@ -1,31 +1,54 @@
-"""Matured rows with their labels, as sums: quality per slice, pairs of two versions, losses in order.
+"""Matured rows with their labels, as sums: pairs of two versions, losses in order. Quality is in `counts_sums`.
 
 A loss lies in [0, 1]: 0/1 error, or the loss over its cap, clipped (docs/statistics.md §3). All functions are pure.
 """
 
 from __future__ import annotations
 
-import msgspec
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
 import polars as pl
 
 from flyball.clock import Span
-from flyball.evaluation.counts_columns import held
-from flyball.records.evidence import LabelBlock, Quality, Watch
+from flyball.evaluation.counts_columns import SLICE, held
+from flyball.records.evidence import LabelBlock, Watch
 
 BLOCK = 16
 """Losses in a block, at most."""
 
 MINUTE = 60_000_000
-_SLICE = "slice:"
 
 
-def slice_columns(rows: pl.DataFrame, watch: Watch) -> list[pl.Expr]:
-    """The slices of a row as text `column=value`, in columns `slice:column`; a null has no slice."""
-    return [
-        (pl.lit(f"{name}=") + pl.col(held(name)).cast(pl.String).str.slice(0, 80)).alias(f"{_SLICE}{name}")
-        for name in watch.slices
-        if held(name) in rows.columns
-    ]
+def with_slices(rows: pl.DataFrame, watch: Watch) -> pl.DataFrame:
+    """Add the slices of a row as text, in columns `slice:name`; a null has no slice."""
+    # a backtest has the values of expressions, but not all that they are made of
+    made = watch.derived if all(held(name) in rows.columns for name in watch.reads) else {}
+    there = [name for name in (*watch.slices, *watch.derived) if name not in made and held(name) in rows.columns]
+    series = [found for name, text in made.items() if (found := _made(rows, watch, name, text)) is not None]
+    added = rows.with_columns(*(pl.col(held(name)).alias(SLICE + name) for name in there), *series)
+    return added.with_columns(pl.col(SLICE + name).cast(pl.String).str.slice(0, 80) for name in slice_names(added))
+
+
+def slice_names(rows: pl.DataFrame) -> list[str]:
+    """The slices that rows have a column of."""
+    return [name.removeprefix(SLICE) for name in rows.columns if name.startswith(SLICE)]
+
+
+def _made(rows: pl.DataFrame, watch: Watch, name: str, text: str) -> pl.Series | None:
+    """A slice by an expression on the columns of the request; None where these rows hold what it cannot be made of."""
+    there = rows.select(pl.col(held(column)).alias(column) for column in watch.reads)
+    try:
+        return there.select(_expression(text).alias(SLICE + name))[SLICE + name]
+    except pl.exceptions.PolarsError:
+        # rows that a caller sent with other types than declared, such as all null: they are counted as a whole
+        return None
+
+
+@lru_cache(maxsize=512)
+def _expression(text: str) -> pl.Expr:
+    return pl.Expr.deserialize(text.encode(), format="json")
 
 
 def with_losses(matured: pl.DataFrame, watch: Watch) -> pl.DataFrame:
@@ -37,47 +60,9 @@ def with_losses(matured: pl.DataFrame, watch: Watch) -> pl.DataFrame:
         return matured.with_columns(loss=pl.lit(None, pl.Float64), wrong=pl.lit(None, pl.Float64))
     loss = wrong
     if numbers and watch.loss != "zero_one":
-        loss = ((pl.col("value") - pl.col("label")).abs() / watch.loss_cap).clip(0.0, 1.0)
+        # an answer that is no number costs as much as the worst
+        loss = ((pl.col("value") - pl.col("label")).abs() / watch.loss_cap).fill_nan(1.0).clip(0.0, 1.0)
     return matured.with_columns(loss=loss, wrong=wrong)
-
-
-def quality(matured: pl.DataFrame, watch: Watch) -> tuple[Quality, ...]:
-    """Sums per version, role, slice and minute of maturity. `matured` comes from `with_losses` and has `mature_at`."""
-    if matured.is_empty():
-        return ()
-    slices = [name for name in matured.columns if name.startswith(_SLICE)]
-    numbers = matured["value"].dtype == pl.Float64
-    counts = pl.col("label").is_not_null()
-    sums: dict[str, pl.Expr] = {
-        "matured": pl.len(),
-        "labelled": counts.sum(),
-        "loss": pl.col("loss").sum(),
-        "loss_sq": (pl.col("loss") ** 2).sum(),
-    }
-    if watch.task in ("binary", "multiclass"):
-        sums["correct"] = (pl.col("wrong") == 0).sum()
-    if watch.task == "binary" and numbers:
-        for name, answered, truth in (("tp", 1, 1), ("fp", 1, 0), ("fn", 0, 1), ("tn", 0, 0)):
-            sums[name] = ((pl.col("value") == answered) & (pl.col("label") == truth)).sum()
-    if watch.task not in ("binary", "multiclass", "ranking") and numbers:
-        sums["abs_error"] = (pl.col("value") - pl.col("label")).abs().sum()
-        sums["sq_error"] = ((pl.col("value") - pl.col("label")) ** 2).sum()
-        sums["quad_error"] = ((pl.col("value") - pl.col("label")) ** 4).sum()
-    keep = [name for name in ("version", "role", "mature_at", "value", "label", "loss", "wrong") if name in matured.columns]
-    parts = [matured.select(*keep, slice=pl.lit(""))]
-    parts += [matured.filter(pl.col(name).is_not_null()).select(*keep, slice=pl.col(name)) for name in slices]
-    grouped = (
-        pl.concat(parts)
-        .group_by("version", "role", "slice", (pl.col("mature_at") // MINUTE).alias("minute"))
-        .agg(**sums)
-        .sort("version", "role", "slice", "minute")
-    )
-    return tuple(Quality(model=watch.model, **row) for row in grouped.iter_rows(named=True))
-
-
-def labelled_late(late: pl.DataFrame, watch: Watch) -> tuple[Quality, ...]:
-    """The sums of rows that were counted as matured before, without their labels."""
-    return tuple(msgspec.structs.replace(part, matured=0) for part in quality(late, watch))
 
 
 def blocks(matured: pl.DataFrame, watch: Watch) -> tuple[LabelBlock, ...]:
@@ -85,17 +70,19 @@ def blocks(matured: pl.DataFrame, watch: Watch) -> tuple[LabelBlock, ...]:
     if matured.is_empty():
         return ()
     labelled = matured.filter((pl.col("role") == "champion") & pl.col("loss").is_not_null())
-    found: list[LabelBlock] = []
-    version, losses, until = "", list[float](), 0
-    for name, loss, moment in labelled.select("version", "loss", "mature_at").iter_rows():
-        if losses and (name != version or len(losses) == BLOCK):
-            found.append(LabelBlock(model=watch.model, version=version, losses=tuple(losses), until=until))
-            losses = []
-        version, until = name, moment
-        losses.append(loss)
-    if losses:
-        found.append(LabelBlock(model=watch.model, version=version, losses=tuple(losses), until=until))
-    return tuple(found)
+    if labelled.is_empty():
+        return ()
+    versions, losses, until = labelled["version"], labelled["loss"].to_list(), labelled["mature_at"].to_list()
+    changes = (np.flatnonzero((versions != versions.shift(1)).fill_null(value=False).to_numpy())).tolist()
+    return tuple(
+        LabelBlock(
+            model=watch.model, version=versions[start], losses=tuple(losses[low : low + BLOCK]), until=until[min(low + BLOCK, end) - 1]
+        )
+        if low + BLOCK <= end
+        else LabelBlock(model=watch.model, version=versions[start], losses=tuple(losses[low:end]), until=until[end - 1])
+        for start, end in pairwise((0, *changes, len(losses)))
+        for low in range(start, end, BLOCK)
+    )
 
 
 def pair(rows: pl.DataFrame, watch: Watch) -> pl.DataFrame:
@@ -124,10 +111,12 @@ def pair(rows: pl.DataFrame, watch: Watch) -> pl.DataFrame:
 
 def pair_sums(pairs: pl.DataFrame) -> pl.DataFrame:
     """Sums of pairs by rollout, versions and slice: the arguments of `PairCounts`."""
-    slices = [name for name in pairs.columns if name.startswith(_SLICE)]
     keep = ["rollout", "new", "version", "minus", "zero", "plus", "loss"]
     parts = [pairs.select(*keep, slice=pl.lit(""))]
-    parts += [pairs.filter(pl.col(name).is_not_null()).select(*keep, slice=pl.col(name)) for name in slices]
+    parts += [
+        pairs.filter(pl.col(SLICE + name).is_not_null()).select(*keep, slice=pl.lit(f"{name}=") + pl.col(SLICE + name))
+        for name in slice_names(pairs)
+    ]
     return (
         pl.concat(parts)
         .group_by("rollout", "new", pl.col("version").alias("old"), "slice")

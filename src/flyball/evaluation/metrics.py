@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -17,11 +17,10 @@ from flyball.declare.metrics import metric_info, metric_names, recall_at_share
 from flyball.errors import BadInput
 from flyball.evaluation import spreads
 from flyball.evaluation.answers import Answers, Label, answers
-from flyball.evaluation.rows import MOST_ERROR, NOT_ASKED, NOT_FINITE, RowValues, errors, row_values, unit_of
+from flyball.evaluation.rows import MOST_ERROR, NOT_ASKED, RowValues, errors, row_values, unit_of
 from flyball.records.estimates import Estimate
-from flyball.records.evidence import Quality
 from flyball.stats import unseen
-from flyball.stats.intervals import Interval, bootstrap, t_interval, wilson
+from flyball.stats.intervals import Interval, bootstrap, wilson
 from flyball.stats.logspace import Floats
 
 COUNTED = ("accuracy", "precision", "recall", "false_positive_rate", "positive_rate")
@@ -136,61 +135,3 @@ def measure(
     found = answers(task, frame, classes=classes, group=group, costs=costs)
     measured = {name: estimate(name, found) for name in (metric_names(task) if names is None else names)}
     return measured if names is not None else {name: each for name, each in measured.items() if each.why not in NOT_ASKED}
-
-
-def _count_ratio(name: str, quality: Quality) -> tuple[int, int]:
-    if name == "accuracy":
-        return quality.correct, quality.labelled
-    if name == "precision":
-        return quality.tp, quality.tp + quality.fp
-    if name == "recall":
-        return quality.tp, quality.tp + quality.fn
-    if name == "false_positive_rate":
-        return quality.fp, quality.fp + quality.tn
-    return quality.tp + quality.fp, quality.tp + quality.fp + quality.fn + quality.tn
-
-
-def mean_of_sums(total: float, squares: float, n: int, root: Callable[[float], float] = float) -> Estimate:
-    """The mean of n rows from their sum and the sum of their squares, with its 95% t interval; `root` is taken of all three."""
-    value = total / n
-    if not (math.isfinite(value) and math.isfinite(squares)):
-        return Estimate(value=None, n=n, why=NOT_FINITE)
-    if n < 2:
-        return Estimate(value=root(value), n=n)
-    se = math.sqrt(max(0.0, squares / n - value * value) / (n - 1))
-    low, high = t_interval(value, se, n - 1)
-    return from_interval(root(value), Interval(root(max(0.0, low)), root(high)), n)
-
-
-def _f1_of_counts(quality: Quality) -> Estimate:
-    tp, wrong = quality.tp, quality.fp + quality.fn
-    if tp + wrong == 0:
-        return Estimate(value=None, n=quality.labelled, why="there are no positive rows, called or true")
-    # F1 = 2p/(1+p) rises with p = tp/(tp+fp+fn), so Wilson's ends of p are carried over
-    low, high = wilson(tp, tp + wrong)
-    return Estimate(value=2 * tp / (2 * tp + wrong), low=2 * low / (1 + low), high=2 * high / (1 + high), n=quality.labelled)
-
-
-def from_counts(name: str, quality: Quality) -> Estimate:
-    """A metric of live rows from their additive counts, with its 95% interval. `value` is None, with the reason, where counts cannot give it.
-
-    `MetricInfo.counted` says which metrics counts can give.
-    """
-    n = quality.labelled
-    info = metric_info(name)
-    if info is None or not info.counted:
-        return Estimate(value=None, n=n, why=f"{name} cannot be computed from counts")
-    if n == 0:
-        return Estimate(value=None, why="no matured row has a label yet")
-    if name in COUNTED:
-        count, total = _count_ratio(name, quality)
-        if total == 0:
-            return Estimate(value=None, n=n, why="the metric divides by rows that did not occur")
-        return from_interval(count / total, wilson(count, total), n)
-    if name == "f1":
-        return _f1_of_counts(quality)
-    if name == "mae":
-        return mean_of_sums(quality.abs_error, quality.sq_error, n)
-    if name == "rmse":
-        return mean_of_sums(quality.sq_error, quality.quad_error, n, math.sqrt)
-    return Estimate(value=None, n=n, why=f"{name} is counted on traffic, not on labelled rows")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from flyball.declare.costs import priced
 from flyball.declare.metrics import at_k, recall_at_share
 from flyball.evaluation import ranking
 from flyball.evaluation.answers import Answers
@@ -273,23 +274,23 @@ def row_values(name: str, answers: Answers) -> RowValues:
 
 def _cost(answers: Answers) -> RowValues:
     """What each row costs, times 1,000: errors of each kind by what one costs; of several classes every error is a false positive."""
-    if not answers.costs:
+    prices = priced(answers.task, answers.costs)
+    if not prices:
         return _undefined("no costs are declared")
-    costs = {kind: 1000 * amount for kind, amount in answers.costs.items()}
     if answers.task in ("regression", "forecast"):
         if not _finite(answers):
             return _undefined(NOT_FINITE)
         error, spread = errors(answers), _deviation(answers.y)
-        absolute, square = costs.get("absolute_error", 0.0), costs.get("squared_error", 0.0)
+        absolute, square = prices["abs_error"], prices["sq_error"]
         values = np.minimum(absolute * np.abs(error) + square * error * error, MOST_ERROR)
         return _losses(values, values, absolute * spread + square * spread * spread if square else absolute * spread)
     if answers.task == "binary":
         called, y = answers.value == 1, answers.y
-        values = costs.get("false_positive", 0.0) * (called * (1 - y)) + costs.get("false_negative", 0.0) * (~called * y)
+        values = prices["fp"] * (called * (1 - y)) + prices["fn"] * (~called & (y == 1))
     else:
-        values = costs.get("false_positive", 0.0) * (1 - answers.correct)
+        values = prices["wrong"] * (1 - answers.correct)
     # the dearest error, which may be the one that nobody has seen yet
-    return RowValues(values, answers.n, wrong=max(costs.values()))
+    return RowValues(values, answers.n, wrong=max(prices.values()))
 
 
 def _row_values(name: str, answers: Answers) -> RowValues:

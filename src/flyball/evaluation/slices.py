@@ -13,7 +13,8 @@ import polars as pl
 from flyball.declare.metrics import CLASSES, RANKED
 from flyball.errors import BadInput
 from flyball.evaluation.answers import Answers, Label, answers
-from flyball.evaluation.metrics import estimate, from_counts, known, mean_of_sums
+from flyball.evaluation.counts_metrics import from_counts, mean_of_sums
+from flyball.evaluation.metrics import estimate, known
 from flyball.evaluation.rows import row_values
 from flyball.evaluation.values import MOST_VALUES, text_of
 from flyball.records.estimates import Estimate

@@ -8,7 +8,17 @@ import msgspec
 
 from flyball.incidents.rules import MITIGATE, REVIEW, ROOT_CAUSE, require
 from flyball.records.base import Event, Fold, Projection, Recorded
-from flyball.records.incidents import INCIDENTS, MODEL_INCIDENTS, IncidentMoved, IncidentNoted, IncidentOpened, IncidentRow, IncidentState
+from flyball.records.fallbacks import FALLBACKS, FallbackBegan, FallbackEnded, FallbackRow
+from flyball.records.incidents import (
+    INCIDENTS,
+    MODEL_INCIDENTS,
+    IncidentMoved,
+    IncidentNoted,
+    IncidentOpened,
+    IncidentReviewed,
+    IncidentRow,
+    IncidentState,
+)
 from flyball.records.proposals import MODEL_PROPOSALS, PROPOSALS, ProposalMade, ProposalRow, ProposalSettled
 
 OVERDUE = "overdue: "
@@ -33,6 +43,9 @@ def incident_opened(projection: Projection, recorded: Recorded) -> None:
         root_cause_by=recorded.at + ROOT_CAUSE,
         actions=event.actions,
         rollout=event.rollout,
+        request=event.request,
+        capped_at=recorded.at if "cap" in event.actions else 0,
+        causes=event.causes,
     )
     _put_incident(projection, row)
 
@@ -45,7 +58,7 @@ def incident_moved(projection: Projection, recorded: Recorded) -> None:
     assert row is not None, f"no incident {event.incident}"
     require(row.state, event)
     at = recorded.at
-    changes: dict[str, int | str | tuple[str, ...]] = {"state": event.target, "notes": (*row.notes, f"{event.target.value}: {event.why}")}
+    changes: dict[str, object] = {"state": event.target, "notes": (*row.notes, f"{event.target.value}: {event.why}")}
     if event.target == IncidentState.MITIGATED:
         changes["mitigated_at"] = at
     elif event.target == IncidentState.REVIEWED:
@@ -60,7 +73,33 @@ def incident_moved(projection: Projection, recorded: Recorded) -> None:
             "mitigate_by": at + MITIGATE,
             "overdue": tuple(one for one in row.overdue if one != "mitigate"),
         }
+    if event.impact is not None:
+        changes["impact"] = event.impact
     _put_incident(projection, msgspec.structs.replace(row, **changes))
+
+
+def incident_reviewed(projection: Projection, recorded: Recorded) -> None:
+    """What a person wrote down; that the incident is reviewed by it is an event of its own."""
+    event = recorded.event
+    assert isinstance(event, IncidentReviewed)
+    row = projection.get(INCIDENTS, event.incident)
+    assert row is not None, f"no incident {event.incident}"
+    measured = event.review.measured
+    _put_incident(projection, msgspec.structs.replace(row, review=event.review, impact=measured or row.impact))
+
+
+def fallback_began(projection: Projection, recorded: Recorded) -> None:
+    """The fallback answers."""
+    event = recorded.event
+    assert isinstance(event, FallbackBegan)
+    projection.put(FALLBACKS, event.model, FallbackRow(model=event.model, incident=event.incident, since=recorded.at))
+
+
+def fallback_ended(projection: Projection, recorded: Recorded) -> None:
+    """Versions answer."""
+    event = recorded.event
+    assert isinstance(event, FallbackEnded)
+    projection.delete(FALLBACKS, event.model)
 
 
 def incident_noted(projection: Projection, recorded: Recorded) -> None:
@@ -74,11 +113,15 @@ def incident_noted(projection: Projection, recorded: Recorded) -> None:
     actions = (*row.actions, *(name for name in event.actions if name not in row.actions))
     changed = msgspec.structs.replace(
         row,
-        notes=(*row.notes, event.note),
+        notes=(*row.notes, event.note) if event.note else row.notes,
         cause=event.cause or row.cause,
         owner=event.owner or row.owner,
         overdue=overdue,
         actions=actions,
+        causes=event.causes or row.causes,
+        taken_by=event.taken_by or row.taken_by,
+        taken_at=recorded.at if event.taken_by else row.taken_at,
+        capped_at=recorded.at if "cap" in event.actions else row.capped_at,
     )
     _put_incident(projection, changed)
 
@@ -123,6 +166,9 @@ FOLDS: Mapping[type[Event], Fold] = {
     IncidentOpened: incident_opened,
     IncidentMoved: incident_moved,
     IncidentNoted: incident_noted,
+    IncidentReviewed: incident_reviewed,
+    FallbackBegan: fallback_began,
+    FallbackEnded: fallback_ended,
     ProposalMade: proposal_made,
     ProposalSettled: proposal_settled,
 }

@@ -1,8 +1,8 @@
 """When an incident opens, what is done, when it is over. Pure: rows and `now` in, events out.
 
 One incident a model at a time: what is wrong with the data explains what is wrong with the answers, so further alerts are noted on it and
-open nothing. A gap in the log is no model's fault and explains nothing of it: it is an incident of its own, beside the other. Mitigated and
-closed are observed, never assumed: a route in force, a metric that recovered.
+open nothing. A gap in the log is no model's fault and explains nothing of it: it is an incident of its own, beside the other, and so is what a
+person complains of (`incidents.persons`). Mitigated and closed are observed, never assumed: a route in force, a metric that recovered.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def react(
     ours = [row for row in incidents if row.model == model.name]
     events: list[Event] = []
     for gap in (True, False):
-        alike = [row for row in ours if _is_gap(row.failure_mode) is gap]
+        alike = [row for row in ours if _is_gap(row.failure_mode) is gap and row.failure_mode != "complaint"]
         events += _react([row for row in firing if _is_gap(_mode(row)) is gap], alike, model, now, new_id)
     return tuple(events)
 
@@ -82,7 +82,8 @@ def rolled_back(
     if any(row.rollout == rollout for row in ours):
         return ()
     note = f"release {model.name}@{version} rolled back ({rollout}): {why}"
-    current = next((row for row in ours if row.state in (OPEN, MITIGATING) and not _is_gap(row.failure_mode)), None)
+    apart = ("evidence_gap", "complaint")
+    current = next((row for row in ours if row.state in (OPEN, MITIGATING) and row.failure_mode not in apart), None)
     if current is not None:
         return () if note[:500] in current.notes else (IncidentNoted(incident=current.incident, note=note[:500]),)
     opened = IncidentOpened(
@@ -147,17 +148,6 @@ def clocks(incident: IncidentRow, now: Instant) -> tuple[IncidentNoted, ...]:
     if incident.state not in (REVIEWED, CLOSED) and now > incident.root_cause_by:
         late.append("root cause")
     return tuple(IncidentNoted(incident=incident.incident, note=f"overdue: {clock}") for clock in late if clock not in incident.overdue)
-
-
-def review(incident: IncidentRow, text: str) -> IncidentMoved:
-    """A person says what happened and what will be different. Raises Conflict before the incident is mitigated."""
-    if incident.state != MITIGATED:
-        raise Conflict(
-            f"{incident.incident} is {incident.state.value} and cannot be reviewed",
-            why="a review follows the mitigation, which is observed",
-            fix="flyball incidents show; resolve it as a false alarm if it is one",
-        )
-    return IncidentMoved(incident=incident.incident, source=incident.state, target=REVIEWED, why=text)
 
 
 def false_alarm(incident: IncidentRow, reason: str) -> IncidentMoved:

@@ -13,7 +13,6 @@ from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.declare.policy import Retrain
 from flyball.incidents import rules as incidents
-from flyball.ledger.bounds import clipped
 from flyball.loop.besides import besides_counts
 from flyball.loop.budgets import budgets_of
 from flyball.loop.carrying import ask_for_verdicts
@@ -22,29 +21,25 @@ from flyball.loop.delivering import tell
 from flyball.loop.elsewhere import elsewhere, idle, learnt
 from flyball.loop.findings import Report, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
-from flyball.loop.freezes import LIVE, frozen_by
+from flyball.loop.freezes import frozen_by, overdue_review
 from flyball.loop.freshness import next_due as stale_due
 from flyball.loop.lookup import active_rollout
 from flyball.loop.memory import IDLE, Memories
 from flyball.loop.ports import Ports
-from flyball.loop.proposals import ACTOR, Withdraw, decide_withdraw, may, withdrawn
+from flyball.loop.proposals import ACTOR, Withdraw, decide_withdraw, withdrawn
 from flyball.loop.queueing import due as told_again
-from flyball.loop.releases import (
-    MoveRollout,
-    Rollback,
-    against_way_back,
-    decide_move,
-    decide_rollback,
-    in_force,
-)
+from flyball.loop.reactions import fall_back, go_back, train_in_shadow
+from flyball.loop.releases import MoveRollout, decide_move, in_force
 from flyball.loop.releasing import release_newest
 from flyball.loop.retraining import ask_for_training, judge_again, judge_anew, past_of, train_if_due
 from flyball.loop.watch import loss_cap
 from flyball.monitoring import rules as monitoring
 from flyball.monitoring.objectives import next_due as budget_due
 from flyball.monitoring.objectives import objective_findings
+from flyball.monitoring.usage import usage_findings
 from flyball.records.base import State
 from flyball.records.declarations import DECLARATIONS
+from flyball.records.fallbacks import FALLBACKS
 from flyball.records.rollouts import RolloutState
 from flyball.records.training import RunState
 from flyball.records.versions import MODELS, ModelRow
@@ -61,9 +56,10 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     if idle(state, model):
         return now + IDLE
     budgets = budgets_of(state, model, kept.monitor(name), now)
-    besides = [*besides_counts(state, model, now), *learnt(state, model, kept), *objective_findings(model.objectives, budgets)]
+    spent, usage = objective_findings(model.objectives, budgets), usage_findings(kept.usage(name), now)
+    besides = [*besides_counts(state, model, now), *learnt(state, model, kept), *spent, *usage]
     assessment = monitoring.assess(model, kept.monitor(name), now=now, detector=ports.detector, besides=besides)
-    report(ports, model, assessment)
+    report(ports, model, assessment, kept)
     tell(ports, model)
     if elsewhere(state, model):
         # whoever serves it releases it and takes it back
@@ -83,7 +79,7 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     return min(_next(ports, model, kept, now), budget_due(budgets, now) or now + IDLE)
 
 
-def report(ports: Ports, model: Model, assessment: monitoring.Assessment) -> None:
+def report(ports: Ports, model: Model, assessment: monitoring.Assessment, kept: Memories) -> None:
     """Alerts and incidents follow the findings."""
     state = ports.ledger.state()
     if state.get(MODELS, model.name) is None and not elsewhere(state, model):
@@ -92,8 +88,9 @@ def report(ports: Ports, model: Model, assessment: monitoring.Assessment) -> Non
     back = active is not None and active.state == RolloutState.ROLLING_BACK
     doing = "taking back" if back else "releasing"
     acting = f"training: {run.run}" if run else f"{doing} {active.version}: {active.rollout}" if active else ""
+    acting = acting or ("the declared fallback answers" if state.get(FALLBACKS, model.name) is not None else "")
     command = Report(id=ports.clock.new_id("cmd"), actor=ACTOR, model=model.name, findings=assessment.findings, acting=acting)
-    decide = partial(decide_report, model=model, folds=FOLDS, new_id=ports.clock.new_id)
+    decide = partial(decide_report, model=model, folds=FOLDS, new_id=ports.clock.new_id, monitor=kept.monitor(model.name))
     if decide(state, command, ports.clock.now()):
         ports.ledger.execute(command, decide)
 
@@ -105,23 +102,12 @@ def withdraw(ports: Ports, model: Model) -> None:
 
 
 def answer(ports: Ports, model: Model) -> None:
-    """The playbook's rollback: once for each incident and route, and only where a former champion can come back.
-
-    To one that is advised against a person goes back. One whose gates do not hold any more is what answered before all the same.
+    """What the playbook asks for and is done by itself: go back, let the fallback answer, train in shadow. Retraining, caps and freezes are asked for where
+    runs and rollouts are begun.
     """
-    state = ports.ledger.state()
-    row = state.get(MODELS, model.name)
-    for incident in incidents_of(state, model.name):
-        # a run or a rollout under way makes it mitigating at once, and is not yet an answer to it
-        wanted = incident.state in LIVE and "rollback" in incident.actions and not incident.rollout
-        if wanted and row is not None and row.former and row.champion_at < incident.opened_at:
-            advised, doubts = against_way_back(state, row, ports.clock.now())
-            mode = "propose" if advised and model.autonomy.rollback == "act" else model.autonomy.rollback
-            reason = clipped("; ".join(filter(None, (f"{incident.incident}: {incident.what}", advised, doubts))))
-            if may(ports, model, mode, "rollback", row.former, reason, cause=incident.incident):
-                # a rollout under way is left first; if the champion is still at fault, the next look goes on to the former one
-                command = Rollback(id=f"playbook-{incident.incident}-{row.rollout}", actor=ACTOR, model=model.name, reason=reason)
-                ports.ledger.execute(command, partial(decide_rollback, model=model, folds=FOLDS, signatures=ports.library.signature))
+    go_back(ports, model)
+    fall_back(ports, model)
+    train_in_shadow(ports, model)
 
 
 def move_rollout(ports: Ports, model: Model, kept: Memories) -> None:
@@ -131,6 +117,10 @@ def move_rollout(ports: Ports, model: Model, kept: Memories) -> None:
     if active is None:
         return
     ready, why = _workers(ports, state, model, active.version)
+    frozen = [frozen_by(state, model, kept, ports.clock.now(), version=active.version, by=active.by)]
+    if ports.reviews and active.by == ACTOR and RolloutState.WATCHING not in (active.state, active.resume):
+        # a person's rollout goes on: they know what they do
+        frozen.append(overdue_review(state, model.name))
     command = MoveRollout(
         id=ports.clock.new_id("cmd"),
         actor=ACTOR,
@@ -138,7 +128,7 @@ def move_rollout(ports: Ports, model: Model, kept: Memories) -> None:
         evidence=kept.evidence(active.rollout),
         workers_ready=ready,
         why_not_ready=why,
-        frozen_by=frozen_by(state, model, kept, ports.clock.now(), version=active.version, by=active.by),
+        frozen_by=", ".join(filter(None, frozen)),
         loss_cap=loss_cap(ports.library, state, active),
     )
     decide = partial(decide_move, model=model, folds=FOLDS, signatures=ports.library.signature, new_id=ports.clock.new_id)

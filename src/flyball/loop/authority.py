@@ -111,6 +111,10 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         # what is watched
         "loop.findings.Report": _LOOP,
         "loop.findings.SettleIncident": Rule(frozenset(_WORKERS), routes=("ack",)),
+        "loop.findings.OpenIncident": _rule(Role.SCIENTIST, Role.OPERATOR, Role.APPROVER, Role.ADMIN),
+        "loop.fallbacks.BeginFallback": _rule(*_OPERATORS, loop=True),
+        "loop.fallbacks.EndFallback": _LOOP,
+        "loop.deadloop.NoteDeadLoop": _LOOP,
         "loop.queueing.Tell": _LOOP,
         "loop.queueing.NoteSent": _LOOP,
         "loop.muting.Mute": _rule(*_WORKERS),
@@ -121,6 +125,7 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         "loop.skew.NoteVerified": _LOOP,
         "loop.elsewhere.NoteSeen": _LOOP,
         "loop.elsewhere.NoteReference": _LOOP,
+        "loop.estimates.NoteEstimate": _LOOP,
         "loop.freshness.NoteFreshness": _LOOP,
         # a person's rights
         "loop.erasing.EraseSubject": _rule(*_OPERATORS),

@@ -202,6 +202,7 @@ def _ports(
         signer=lru_cache(maxsize=1)(_signer),
         # a rehearsal's fits are shared between policies: what one of them would cost is not known, and no budget is held against it
         cpu_price=Money(0.0, budget.unit) if (budget := policy.model.retrain.budget if policy.model.retrain else None) else None,
+        reviews=False,
     )
     return ports, evidence, replayed
 

@@ -5,17 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
+import msgspec
+
 from flyball.clock import Instant
 from flyball.declare.model import Model
 from flyball.errors import Conflict
+from flyball.incidents import causes, persons
 from flyball.incidents import rules as incidents
 from flyball.incidents.messages import ACKNOWLEDGED, acknowledged_by
+from flyball.ledger.bounds import clipped
+from flyball.loop.causes import causes_of, impact_of
 from flyball.loop.overlay import after
 from flyball.loop.releases import in_force
 from flyball.monitoring import alerts as alerting
+from flyball.monitoring.state import MonitorState
 from flyball.records.alerts import ALERTS, AlertRow, Finding
 from flyball.records.base import Event, Fold, Record, Refusal, State
-from flyball.records.incidents import INCIDENTS, MODEL_INCIDENTS, IncidentNoted, IncidentRow, IncidentState
+from flyball.records.incidents import (
+    INCIDENTS,
+    MODEL_INCIDENTS,
+    IncidentMoved,
+    IncidentNoted,
+    IncidentOpened,
+    IncidentRow,
+    IncidentState,
+    Review,
+)
 from flyball.records.mutes import is_muted, mutes_of
 from flyball.records.rollouts import ROLLOUTS, RolloutState
 from flyball.records.serving import EPOCHS
@@ -36,13 +51,24 @@ class Report(Record, frozen=True):
 
 
 class SettleIncident(Record, frozen=True):
-    """A person reviews an incident, closes it as a false alarm, or acknowledges its alert."""
+    """A person acknowledges an incident, says what ended a complaint, reviews it (`review` is the form), or closes it as a false alarm."""
 
     id: str
     actor: str
     incident: str
-    verb: Literal["ack", "review", "resolve"]
+    verb: Literal["ack", "mitigated", "review", "resolve"]
     text: str
+    review: Review | None = None
+
+
+class OpenIncident(Record, frozen=True):
+    """A person complains of a model. `request` is the id of the prediction that it is about; empty: of none in particular."""
+
+    id: str
+    actor: str
+    model: str
+    what: str
+    request: str = ""
 
 
 def incidents_of(state: State, model: str) -> list[IncidentRow]:
@@ -55,18 +81,25 @@ def alerts_of(state: State, model: str) -> dict[str, AlertRow]:
     return dict(state.scan(ALERTS, f"{model}/"))
 
 
-def decide_report(state: State, command: Report, now: Instant, *, model: Model, folds: Folds, new_id: NewId) -> Sequence[Event]:
-    """Alerts move, incidents open, go on and are found mitigated: nothing where nothing changed."""
+def decide_report(
+    state: State, command: Report, now: Instant, *, model: Model, folds: Folds, new_id: NewId, monitor: MonitorState | None = None
+) -> Sequence[Event]:
+    """Alerts move, incidents open, go on and are found mitigated: nothing where nothing changed. monitor: what the model's counts say of causes and cost."""
     moved = alerting.alerts(model.name, alerts_of(state, model.name), command.findings, now)
     then = after(state, moved, folds, now)
     heard = heard_of(then, model.name, alerts_of(then, model.name).values(), now)
     reaction = incidents.react(heard, incidents_of(then, model.name), model, now, new_id)
     then = after(then, reaction, folds, now)
-    events: list[Event] = [*moved, *reaction]
+    events: list[Event] = [*moved, *(_with_causes(then, event, model, monitor) for event in reaction)]
+    opened = {event.incident for event in reaction if isinstance(event, IncidentOpened)}
     for row in incidents_of(then, model.name):
-        if row.state != IncidentState.CLOSED:
-            alerts = alerts_of(then, model.name).values()
-            events += incidents.progress(row, alerts, now=now, acting=command.acting, in_force_at=_in_force_at(then, row))
+        if row.state == IncidentState.CLOSED:
+            continue
+        alerts = alerts_of(then, model.name).values()
+        steps = incidents.progress(row, alerts, now=now, acting=command.acting, in_force_at=_in_force_at(then, row))
+        events += [_with_impact(step, row, model, monitor, now) for step in steps]
+        if row.incident not in opened:
+            events += _causes_anew(then, row, model, monitor)
     return events
 
 
@@ -74,6 +107,31 @@ def heard_of(state: State, model: str, alerts: Iterable[AlertRow], now: Instant)
     """The alerts that nobody has muted: the others open no incident until they are heard again, and are watched all the same."""
     muted = mutes_of(state, model, now)
     return [row for row in alerts if not is_muted(muted, row.monitor)]
+
+
+def _with_causes(then: State, event: Event, model: Model, monitor: MonitorState | None) -> Event:
+    """An incident opens with its likely causes."""
+    row = then.get(INCIDENTS, event.incident) if isinstance(event, IncidentOpened) else None
+    if row is None or not isinstance(event, IncidentOpened):
+        return event
+    return msgspec.structs.replace(event, causes=causes_of(then, model, row, alerts_of(then, model.name).values(), monitor))
+
+
+def _causes_anew(then: State, row: IncidentRow, model: Model, monitor: MonitorState | None) -> list[Event]:
+    """The likely causes of an incident that goes on, where they are others by now."""
+    if row.state not in (IncidentState.OPEN, IncidentState.MITIGATING):
+        return []
+    now = causes_of(then, model, row, alerts_of(then, model.name).values(), monitor)
+    if not causes.differ(row.causes, now):
+        return []
+    return [IncidentNoted(incident=row.incident, note="", causes=now)]
+
+
+def _with_impact(event: Event, row: IncidentRow, model: Model, monitor: MonitorState | None, now: Instant) -> Event:
+    """What an incident has cost is noted when it is mitigated."""
+    if monitor is None or not isinstance(event, IncidentMoved) or event.target != IncidentState.MITIGATED:
+        return event
+    return msgspec.structs.replace(event, impact=impact_of(model, row, monitor, now))
 
 
 def _in_force_at(state: State, incident: IncidentRow) -> Instant:
@@ -97,9 +155,27 @@ def decide_settle(state: State, command: SettleIncident, _now: Instant) -> Seque
     if command.verb == "ack":
         return _acknowledged(state, row, command)
     try:
-        return (incidents.review(row, command.text),) if command.verb == "review" else (incidents.false_alarm(row, command.text),)
+        match command.verb:
+            case "review":
+                return persons.reviewed(row, command.review or Review(what=command.text))
+            case "mitigated":
+                return (persons.ended(row, f"{command.actor}: {command.text}"),)
+            case _:
+                return (incidents.false_alarm(row, command.text),)
     except Conflict as error:
         return Refusal(code="conflict", what=error.what, why=error.why, fix=error.fix)
+
+
+def decide_open(state: State, command: OpenIncident, _now: Instant, *, model: Model, new_id: NewId) -> Sequence[Event] | Refusal:
+    """A person's complaint is an incident of its own; the same one twice is told where the first is."""
+    same = (row for row in incidents_of(state, model.name) if row.state != IncidentState.CLOSED and row.failure_mode == persons.COMPLAINT)
+    made = persons.complaint(model, new_id, what=command.what, request=command.request, by=command.actor)
+    first = made[0]
+    assert isinstance(first, IncidentOpened)
+    known = next((row.incident for row in same if (row.what, row.request) == (first.what, first.request)), "")
+    if known:
+        return Refusal(code="conflict", what=f"{known} is open already, and says the same", fix=f"flyball incidents show {known}")
+    return made
 
 
 def _acknowledged(state: State, row: IncidentRow, command: SettleIncident) -> Sequence[Event] | Refusal:
@@ -108,7 +184,8 @@ def _acknowledged(state: State, row: IncidentRow, command: SettleIncident) -> Se
         return Refusal(code="conflict", what=f"{row.incident} is closed already", fix="flyball incidents list")
     alert = state.get(ALERTS, row.alert) if row.alert else None
     moved = alerting.acknowledge(alert) if alert is not None else None
-    note = f"{ACKNOWLEDGED}{command.actor}" + (f": {command.text}" if command.text.strip() else "")
+    note = clipped(f"{ACKNOWLEDGED}{command.actor}" + (f": {command.text}" if command.text.strip() else ""))
     # what was said before it opened again was said of something else
-    noted = () if acknowledged_by(row) == note.removeprefix(ACKNOWLEDGED) else (IncidentNoted(incident=row.incident, note=note),)
+    known = acknowledged_by(row) == note.removeprefix(ACKNOWLEDGED)
+    noted = () if known else (IncidentNoted(incident=row.incident, note=note, taken_by=command.actor),)
     return (*noted, *(() if moved is None else (moved,)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flyball.clock import Instant
 from flyball.declare.model import Model
+from flyball.incidents.persons import is_overdue
 from flyball.loop.budgets import budgets_of
 from flyball.loop.findings import incidents_of
 from flyball.loop.memory import Memories
@@ -28,6 +29,12 @@ def frozen_by(state: State, model: Model, kept: Memories, now: Instant, *, versi
     missing = kept.monitor(model.name).gap(now)
     gap = [f"{missing:,} records are missing from the evidence"] if missing else []
     return ", ".join([*frozen, *gap, *(_spent(state, model, kept, now, version) if by == ACTOR else [])])
+
+
+def overdue_review(state: State, model: str) -> str:
+    """What keeps the loop, and no person, from releasing or promoting anything by itself: nobody has said yet what was learnt from the last incident."""
+    late = [row.incident for row in incidents_of(state, model) if is_overdue(row)]
+    return f"the review of {', '.join(late)} is overdue: flyball incidents review {late[0]}" if late else ""
 
 
 def _spent(state: State, model: Model, kept: Memories, now: Instant, version: str) -> list[str]:

@@ -15,6 +15,7 @@ from flyball.records.evaluation import Report
 from flyball.records.evidence import Bins
 from flyball.records.models import Manifest, Signature
 from flyball.records.training import RunResult, RunSpec
+from flyball.records.unlabelled import Expected
 from flyball.store.blobs import Blobs
 
 _MODELS = 4096
@@ -40,6 +41,7 @@ class BlobLibrary:
         self.result = lru_cache(maxsize=_MODELS)(self._result)
         self.signature = lru_cache(maxsize=_MODELS)(self._signature)
         self.bins = lru_cache(maxsize=_MODELS)(self._bins)
+        self.expected = lru_cache(maxsize=_MODELS)(self._expected)
         self.report = lru_cache(maxsize=64)(self._report)
         self.spec = lru_cache(maxsize=512)(self._spec)
 
@@ -58,6 +60,9 @@ class BlobLibrary:
 
     def _signature(self, artifact: str) -> Signature:
         return codec.decode(self._blobs.get(artifact), Manifest).signature
+
+    def _expected(self, digest: str) -> Expected:
+        return codec.decode(self._blobs.get(digest), Expected) if digest else Expected(why="the version is of before estimates were made")
 
     def _bins(self, digest: str) -> tuple[Bins, ...]:
         return msgspec.json.decode(self._blobs.get(digest), type=tuple[Bins, ...]) if digest else ()

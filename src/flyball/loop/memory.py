@@ -18,6 +18,7 @@ from flyball.loop.ports import Library, Memory
 from flyball.monitoring import learning
 from flyball.monitoring import state as monitoring
 from flyball.monitoring.state import MonitorState
+from flyball.monitoring.usage import Usage
 from flyball.records import codec
 from flyball.records.base import State
 from flyball.records.elsewhere import ELSEWHERE
@@ -34,7 +35,7 @@ FORM = 2
 """Of all that is kept here. Whoever changes a field of it, or what one means, adds one: everything is counted again from the log then, and what
 another version of flyball has counted is neither read nor changed. Without it, a field that is not known would stop the loop."""
 
-_CURSOR, _MONITOR, _ROLLOUT, _DECLARED = "cursor", "monitor/", "rollout/", "declared/"
+_CURSOR, _MONITOR, _ROLLOUT, _DECLARED, _USAGE = "cursor", "monitor/", "rollout/", "declared/", "usage/"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Memories:
     rollouts: dict[str, RolloutEvidence] = field(default_factory=dict)
     watches: dict[str, Watch] = field(default_factory=dict)
     kept: dict[str, keeping.Kept] = field(default_factory=dict)
+    usages: dict[str, Usage] = field(default_factory=dict)
     changed: frozenset[str] = frozenset()
 
     def monitor(self, model: str) -> MonitorState:
@@ -71,6 +73,19 @@ class Memories:
             raw = self.source.load(stored(_ROLLOUT + rollout_id))
             self.rollouts[rollout_id] = codec.decode(raw, RolloutEvidence) if raw else RolloutEvidence()
         return self.rollouts[rollout_id]
+
+    def usage(self, model: str) -> Usage:
+        """What one model's workers have taken."""
+        if model not in self.usages:
+            raw = self.source.load(stored(_USAGE + model))
+            self.usages[model] = codec.decode(raw, Usage) if raw else Usage(model=model)
+        return self.usages[model]
+
+    def with_usage(self, usage: Usage) -> Memories:
+        """The same with one model's usage replaced."""
+        if usage == self.usage(usage.model):
+            return self
+        return replace(self, usages={**self.usages, usage.model: usage}, changed=self.changed | {_USAGE + usage.model})
 
     def declared(self, model: str) -> Watch | None:
         """What the declaration of a model said of folding its log when it was read last; None if it never was."""
@@ -148,6 +163,8 @@ def save(memory: Memory, kept: Memories) -> Memories:
                 items.update(rows)
             elif key.startswith(_ROLLOUT):
                 items[key] = codec.encode(kept.rollouts[key.removeprefix(_ROLLOUT)])
+            elif key.startswith(_USAGE):
+                items[key] = codec.encode(kept.usages[key.removeprefix(_USAGE)])
             elif key.startswith(_DECLARED):
                 items[key] = codec.encode(kept.watches[key.removeprefix(_DECLARED)])
         items[_CURSOR] = codec.encode(kept.cursor)

@@ -14,18 +14,19 @@ from typing import Literal
 from flyball.declare.model import Model
 from flyball.declare.units import near
 from flyball.errors import BadInput
-from flyball.loop.findings import SettleIncident, decide_settle
+from flyball.loop.fallbacks import BeginFallback, decide_begin
+from flyball.loop.findings import OpenIncident, SettleIncident, decide_open, decide_settle
 from flyball.loop.folds import FOLDS
 from flyball.loop.lookup import declared
 from flyball.loop.memory import load, recent_latency
 from flyball.loop.ports import Decide, Ports
 from flyball.loop.releases import Release, Rollback, Steer, decide_release, decide_rollback, decide_steer
-from flyball.records.incidents import IncidentRow
+from flyball.records.incidents import IncidentRow, Review
 from flyball.records.rollouts import RolloutRow
 from flyball.rollout.rules import slow_threshold
 
 SteerVerb = Literal["pause", "resume", "abort"]
-SettleVerb = Literal["ack", "review", "resolve"]
+SettleVerb = Literal["ack", "mitigated", "review", "resolve"]
 _LONGEST_TEXT = 2000
 _MOST_WHOLE = 2**53
 
@@ -83,11 +84,35 @@ def steer(ports: Ports, row: RolloutRow, verb: SteerVerb, *, command: str, actor
     return order, decide
 
 
-def settle(row: IncidentRow, verb: SettleVerb, *, command: str, actor: str, text: str) -> tuple[SettleIncident, Decide[SettleIncident]]:
-    """Acknowledge, review, or close an incident as a false alarm. Raises BadInput where a text is needed and there is none."""
+def settle(
+    row: IncidentRow, verb: SettleVerb, *, command: str, actor: str, text: str, review: Review | None = None
+) -> tuple[SettleIncident, Decide[SettleIncident]]:
+    """Acknowledge an incident, say what ended a complaint, review it, or close it as a false alarm. Raises BadInput where a text is needed and there is none."""
     if verb != "ack" and not text.strip():
-        what, why = ("a review needs a text", "an empty one teaches nobody")
-        if verb == "resolve":
-            what, why = "a false alarm needs a reason", "it is recorded under your name"
+        what, why = _WITHOUT_TEXT[verb]
         raise BadInput(what, why=why, fix="say it in a sentence")
-    return SettleIncident(id=command, actor=actor, incident=row.incident, verb=verb, text=text[:_LONGEST_TEXT]), decide_settle
+    order = SettleIncident(id=command, actor=actor, incident=row.incident, verb=verb, text=text[:_LONGEST_TEXT], review=review)
+    return order, decide_settle
+
+
+_WITHOUT_TEXT = {
+    "review": ("a review needs a text", "an empty one teaches nobody"),
+    "resolve": ("a false alarm needs a reason", "it is recorded under your name"),
+    "mitigated": ("what ended it is to be said", "no monitor has seen it"),
+}
+
+
+def complain(ports: Ports, model: Model, *, command: str, actor: str, what: str, request: str) -> tuple[OpenIncident, Decide[OpenIncident]]:
+    """Open an incident of what a person says is wrong. Raises BadInput where nothing is said."""
+    if not what.strip():
+        raise BadInput("a complaint needs a text", why="whoever sees to it has to know what is wrong", fix="say it in a sentence")
+    order = OpenIncident(id=command, actor=actor, model=model.name, what=what.strip()[:_LONGEST_TEXT], request=request.strip()[:200])
+    return order, partial(decide_open, model=model, new_id=ports.clock.new_id)
+
+
+def fall_back(ports: Ports, row: IncidentRow, *, command: str, actor: str, reason: str) -> tuple[BeginFallback, Decide[BeginFallback]]:
+    """Let the declared fallback answer as long as an incident is not mitigated. Raises NotFound where its model is not declared any more."""
+    model = declared(ports, row.model)
+    why = reason or f"{row.incident}: {row.what}"
+    order = BeginFallback(id=command, actor=actor, model=model.name, incident=row.incident, reason=why[:_LONGEST_TEXT])
+    return order, partial(decide_begin, model=model, folds=FOLDS, signatures=ports.library.signature)

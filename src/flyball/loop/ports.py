@@ -11,6 +11,7 @@ from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.declare.routes import Routes as AlertRoutes
 from flyball.declare.units import Money
+from flyball.monitoring.usage import Reading
 from flyball.records.base import Event, Receipt, Recorded, Refusal, State
 from flyball.records.data import DatasetRow
 from flyball.records.declarations import DeclarationRow
@@ -20,6 +21,7 @@ from flyball.records.evidence import Bins, Evidence
 from flyball.records.models import Signature
 from flyball.records.serving import RouteTable
 from flyball.records.training import RunResult, RunSpec
+from flyball.records.unlabelled import Expected
 from flyball.serving.proofs import Proofs
 from flyball.serving.routes import InForce
 from flyball.store.blobs import Blobs
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from flyball.incidents.retries import Tried
     from flyball.ledger.note import Signer
     from flyball.loop.carrying import Offer
+    from flyball.loop.deadloop import Outage
     from flyball.loop.online import Wanted
     from flyball.records.integration import IntegrationCheck
     from flyball.records.versions import VersionRow
@@ -235,6 +238,14 @@ class Memory(Protocol):
         ...
 
 
+class WorkerTimes(Protocol):
+    """What workers take of this machine."""
+
+    def read(self) -> Mapping[str, Mapping[str, Reading]]:
+        """By model and version, the processor time since the last reading; empty while it is too soon for one."""
+        ...
+
+
 class Library(Protocol):
     """Immutable values behind blob hashes, decoded once."""
 
@@ -262,9 +273,17 @@ class Library(Protocol):
         """A drift reference."""
         ...
 
+    def expected(self, digest: str) -> Expected:
+        """What estimates without labels rest on; says why there is none for no digest."""
+        ...
+
 
 def _no_commit(_code: Mapping[str, str]) -> str:
     return ""
+
+
+def _no_outage() -> None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -274,7 +293,8 @@ class Ports:
 
     `views`: None where nothing is served. `environment`: its name (empty: the project's own); `before`: None where versions are made; `probe`: None
     where no later environment waits for what is tried here. `commit_of`: the Git commit of some code (path → text); empty where nobody knows.
-    `outbox`: None where nobody is told of anything.
+    `outbox`: None where nobody is told of anything. `reviews`: whether there is anybody to review incidents, for whom automatic releases wait.
+    `usage`: None where no workers run; `outage`: the last time that the loop was dead, if it is over.
     """
 
     clock: Clock
@@ -295,3 +315,6 @@ class Ports:
     probe: Probe | None = None
     commit_of: Callable[[Mapping[str, str]], str] = _no_commit
     outbox: Outbox | None = None
+    reviews: bool = True
+    usage: WorkerTimes | None = None
+    outage: Callable[[], Outage | None] = _no_outage

@@ -1,6 +1,6 @@
 """What the loop would do and may not do by itself: it asks a person, or only says so.
 
-A person accepts a proposal by doing the thing (`flyball train`, `release`, `rollback`): the command settles what was proposed.
+A person accepts a proposal by doing the thing (`flyball train`, `release`, `rollback`, `incidents fallback`): the command settles what was proposed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from flyball.registry.rules import judged_otherwise
 ACTOR = "loop"
 """Who acts where the loop does, by itself."""
 
-Action = Literal["train", "release", "rollback"]
+Action = Literal["train", "release", "rollback", "fallback"]
 
 
 class Propose(Record, frozen=True):
@@ -129,6 +129,8 @@ def _pointless(state: State, made: ProposalRow, row: ModelRow, now: Instant) -> 
     incident = state.get(INCIDENTS, made.cause) if made.cause else None
     if incident is not None and incident.state == IncidentState.CLOSED:
         return f"{made.cause} is closed"
+    if incident is not None and made.action == "fallback" and incident.state not in (IncidentState.OPEN, IncidentState.MITIGATING):
+        return f"{made.cause} is {incident.state.value}"
     if made.action == "rollback" and made.target != row.former:
         return f"the way back leads to {row.former or 'no version'} now"
     if made.action != "release":

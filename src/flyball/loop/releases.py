@@ -26,6 +26,7 @@ from flyball.loop.requests import Signatures, never_released, unreleasable
 from flyball.records.base import Event, Fold, Record, Refusal, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.estimates import Outcome
+from flyball.records.fallbacks import FALLBACKS
 from flyball.records.incidents import MODEL_INCIDENTS
 from flyball.records.models import Signature
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, RolloutEvidence, RolloutMoved, RolloutRow, RolloutState, rollouts_of
@@ -407,6 +408,8 @@ def with_route(
         route = routes.route(row.champion, active, lookup, fallback=fallback)
     if route is not None and any(field.name == model.rollout.sticky for field in route.signature.fields):
         route = msgspec.structs.replace(route, sticky=model.rollout.sticky)
+    if route is not None and route.arms and fallback is not None and then.get(FALLBACKS, name) is not None:
+        route = msgspec.structs.replace(route, answers="fallback")
     if route is not None:
         route = routes.narrow(msgspec.structs.replace(route, warm=_warm(row, route, lookup)))
     if (before.route if before else None) == route:

@@ -12,7 +12,7 @@ from flyball.errors import NotFound, Refused
 from flyball.ledger.bounds import clipped
 from flyball.loop.carrying import take_up
 from flyball.loop.folds import FOLDS
-from flyball.loop.freezes import frozen_by
+from flyball.loop.freezes import frozen_by, overdue_review
 from flyball.loop.lookup import active_rollout
 from flyball.loop.memory import Memories, recent_latency
 from flyball.loop.ports import Ports
@@ -51,6 +51,9 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
     if version is None or run is None or busy or not run.release:
         return
     if frozen_by(state, model, kept, ports.clock.now(), version=version.version):
+        return
+    if model.autonomy.release == "act" and ports.reviews and (late := overdue_review(state, model.name)):
+        may(ports, model, "record", "release", version.version, late)
         return
     never = unreleasable(state, version, ports.library.signature)
     if said := f"{never.what}: {never.why}" if never is not None else compared_otherwise(ports, state, model, version):
@@ -107,5 +110,7 @@ def about_to_release(ports: Ports, state: State, model: Model, kept: Memories, n
         or frozen_by(state, model, kept, now, version=newest.version)
         or compared_otherwise(ports, state, model, newest)
     ):
+        return False
+    if ports.reviews and overdue_review(state, model.name):
         return False
     return unreleasable(state, newest, ports.library.signature) is None

@@ -19,7 +19,7 @@ from flyball.declare.live import label_delay
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
 from flyball.evaluation.counts import Folder
-from flyball.evaluation.counts_columns import held
+from flyball.evaluation.counts_columns import ATTRIBUTE, SCORES, held
 from flyball.features.assemble import feature_columns, watched_columns
 from flyball.loop.library import BlobLibrary
 from flyball.records import codec
@@ -190,12 +190,18 @@ class ReplayEvidence:
             self._folder = Folder(watch)
         self._folder.rewatch(watch)
         if high > low:
-            self._folder.add(self._scored(route, low, high), self._labels(low, high))
+            self._folder.add(self._scored(route, low, high), self._labels(low, high, watch))
         return self._folder.take(until), after
 
-    def _labels(self, low: int, high: int) -> pl.DataFrame:
-        base = self._base[low:high]
-        return base.select("request_id", self._known[low:high].alias("at"), self._y[low:high].alias("value"))
+    def _labels(self, low: int, high: int, watch: Watch) -> pl.DataFrame:
+        base, frame = self._base[low:high], self._rows.frame[low:high]
+        groups = [name for name in watch.attributes if f"__slice_{name}" in frame.columns]
+        return base.select(
+            "request_id",
+            self._known[low:high].alias("at"),
+            self._y[low:high].alias("value"),
+            *(frame[f"__slice_{name}"].cast(pl.String).alias(ATTRIBUTE + name) for name in groups),
+        )
 
     def _scored(self, route: ModelRoute, low: int, high: int) -> pl.DataFrame:
         base = self._base[low:high]
@@ -214,7 +220,7 @@ class ReplayEvidence:
                 pl.lit(route.salt).alias("rollout"),
                 pl.lit(weight).alias("weight"),
                 value.alias("value"),
-                score.alias("score"),
+                score.alias(SCORES if isinstance(score.dtype, pl.List) else "score"),
             )
             parts.append(part.filter(chosen))
             if arm in route.arms:

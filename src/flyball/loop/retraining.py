@@ -11,6 +11,7 @@ from flyball.declare.units import Money
 from flyball.evaluation.persons import of_card, of_persons
 from flyball.ledger.bounds import clipped
 from flyball.loop import training as runs
+from flyball.loop.caps import capped_by
 from flyball.loop.carrying import hand_on
 from flyball.loop.commands import active_run
 from flyball.loop.findings import incidents_of
@@ -47,6 +48,9 @@ def train_if_due(ports: Ports, model: Model, kept: Memories, alarm: str | None, 
     if found is None or model.train is None:
         return
     trigger, reason, cause = found.trigger, clipped(found.reason), found.cause
+    if capped := capped_by(state, model, trigger, now):
+        may(ports, model, "record", "train", "", f"{capped} caps trainings until somebody acknowledges it: {reason}", cause=capped)
+        return
     again = training.cooldown(model.retrain or Retrain(), model.train.holdout_span)
     if may(ports, model, model.autonomy.training, "train", "", reason, cause=cause, again=again):
         row = state.get(MODELS, model.name)

@@ -12,6 +12,7 @@ from flyball.records.declarations import DeclarationApplied, DeclarationHealed, 
 from flyball.records.deliveries import AlertUndelivered
 from flyball.records.environments import JudgingWanted, TrainingWanted, VersionCarried, VersionIntegrated
 from flyball.records.estimates import Verdict
+from flyball.records.fallbacks import FallbackBegan, FallbackEnded
 from flyball.records.incidents import IncidentMoved, IncidentNoted, IncidentOpened
 from flyball.records.integration import Integration
 from flyball.records.mutes import AlertMuted, AlertUnmuted
@@ -150,6 +151,10 @@ def _of_monitoring(event: Event) -> tuple[Mood, str] | None:
             return "bad", f"incident    {event.incident} {event.model}: {': '.join(filter(None, (event.what, event.cause)))}"
         case IncidentMoved():
             return "good", f"incident    {event.incident} {event.target.value}: {event.why}"
+        case FallbackBegan():
+            return "bad", f"fallback    {event.model}: the declared fallback answers: {event.reason}"
+        case FallbackEnded():
+            return "good", f"fallback    {event.model}: its versions answer again: {event.reason}"
         case IncidentNoted() if event.cause:
             return "plain", f"incident    {event.incident}: its cause is now known: {event.cause}"
         case AlertUndelivered():

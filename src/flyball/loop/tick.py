@@ -19,7 +19,7 @@ from flyball.declare.data import Dataset
 from flyball.declare.reads import looked_at
 from flyball.errors import Corrupt, FlyballError, NotFound, Unavailable
 from flyball.ledger.erasurecheck import held, places
-from flyball.loop import freshness
+from flyball.loop import deadloop, freshness
 from flyball.loop import memory as memories
 from flyball.loop.advance import advance
 from flyball.loop.carrying import away, follow
@@ -33,10 +33,11 @@ from flyball.loop.ports import Ports
 from flyball.loop.proving import proof, sign_versions
 from flyball.loop.releases import AcknowledgeRoutes, decide_acknowledge
 from flyball.loop.watch import declared, watch
+from flyball.monitoring.usage import metered
 from flyball.records.base import State
 from flyball.records.data import DATASETS, LOG, DataCommitted, DataRefused
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
-from flyball.records.evidence import Watch
+from flyball.records.evidence import Batch, Watch
 from flyball.records.models import Signature
 from flyball.records.serving import EPOCHS, ROUTES, EpochRow, RouteTable
 from flyball.records.training import RunRow, RunState
@@ -64,6 +65,7 @@ def tick(now: Instant, ports: Ports) -> Instant:
     observe_runs(ports, declared, failed)
     reconcile_routes(ports)
     kept = absorb(ports, now, failed)
+    deadloop.observe(ports, now)
     due = []
     for row in declared:
         with one_models_own(failed):
@@ -260,5 +262,18 @@ def absorb(ports: Ports, now: Instant, failed: list[FlyballError]) -> Memories:
     kept = kept.with_batch(batch, cursor, active, watches)
     # before the cursor is kept: a version that is seen and not noted would never be seen again
     note_seen(ports, state, batch, {model: watch for model, watch in watches.items() if watch.patience})
+    kept = meter(kept, ports, state, batch, now)
     memories.save(ports.memory, kept)
+    return kept
+
+
+def meter(kept: Memories, ports: Ports, state: State, batch: Batch, now: Instant) -> Memories:
+    """Count what workers took beside what they scored."""
+    readings = ports.usage.read() if ports.usage is not None else {}
+    scored = {part.model for part in batch.traffic} if ports.usage is not None else set()
+    for model in sorted(scored | readings.keys()):
+        roles = state.get(MODELS, model)
+        if roles is not None:
+            usage = metered(kept.usage(model), readings.get(model, {}), batch.traffic, champion=roles.champion, now=now)
+            kept = kept.with_usage(usage)
     return kept

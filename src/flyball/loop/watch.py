@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from flyball.clock import Span
-from flyball.declare.elsewhere import is_elsewhere
-from flyball.declare.live import label_delay, live_slices, watches_days
+from flyball.declare.elsewhere import classes, is_elsewhere
+from flyball.declare.live import derived_reads, derived_slices, label_attributes, label_delay, request_slices, watches_days
 from flyball.declare.model import Model
 from flyball.loop.ports import Library
 from flyball.monitoring.learning import UNDERWAY
@@ -14,6 +14,7 @@ from flyball.records.base import State
 from flyball.records.elsewhere import ELSEWHERE
 from flyball.records.evidence import Watch
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, RolloutRow
+from flyball.records.unlabelled import Expected
 from flyball.records.versions import MODELS, VERSIONS
 from flyball.rollout.readings import loss_of
 from flyball.serving.limits import Limits
@@ -34,10 +35,14 @@ def declared(model: Model) -> Watch:
         model=model.name,
         task=model.task,
         label_delay=label_delay(model),
-        slices=live_slices(model),
+        slices=request_slices(model),
+        derived=derived_slices(model),
+        reads=derived_reads(model),
+        attributes=label_attributes(model),
         loss=loss_of(model.task),
         settle=SETTLE,
         daily=watches_days(model),
+        classes=classes(model) if is_elsewhere(model) else (),
         patience=UNDERWAY if is_elsewhere(model) else Span(0),
     )
 
@@ -55,13 +60,23 @@ def watch(own: Watch, state: State, library: Library) -> Watch:
     result = library.result(champion.result) if champion else None
     found = state.get(ROLLOUTS, row.rollout) if row and row.rollout else None
     rollout = found if found is not None and found.state in ACTIVE else None
+    expected = library.expected(result.expected) if result else Expected()
     return msgspec.structs.replace(
         own,
         patience=Span(0),
         loss_cap=result.loss_cap if result else 1.0,
+        classes=result.signature.classes if result else (),
         slow_us={rollout.rollout: rollout.slow_us} if rollout and rollout.slow_us is not None else {},
         arms={rollout.rollout: (rollout.version, rollout.champion)} if rollout else {},
         started=rollout.planned_at if rollout else 0,
         bins=library.bins(result.reference) if result else (),
         origin=row.champion_at if row and result else 0,
+        estimated=bool(expected.scores or expected.errors),
+        positive=_plain(result.signature.classes[-1]) if result and result.signature.classes else 1.0,
+        telling=tuple(part.column for part in expected.errors.columns) if expected.errors else (),
     )
+
+
+def _plain(label: float | str) -> float | str:
+    """A class as counts have it: numbers and booleans alike."""
+    return label if isinstance(label, str) else float(label)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Check, Metric, Reference
 from flyball.declare.live import ERRORS
-from flyball.declare.metrics import METRICS, TRAFFIC, metric_info
+from flyball.declare.metrics import METRICS, TRAFFIC, metric_info, recall_at_share
 from flyball.declare.units import extreme
 from flyball.errors import NotFound
-from flyball.evaluation.metrics import from_counts
+from flyball.evaluation.counts_metrics import from_counts
+from flyball.evaluation.gaps import PARTS
+from flyball.evaluation.rows import SCORED
 from flyball.monitoring.slabs import Slab, latency_ms, within
 from flyball.monitoring.state import MonitorState
 from flyball.records.alerts import Finding
@@ -31,36 +33,55 @@ TRAFFIC_SPAN = Span.parse("1h")
 _LATENCY = {"latency_p50": 0.50, "latency_p95": 0.95, "latency_p99": 0.99}
 
 
-def check_findings(check: Check, state: MonitorState, *, now: Instant) -> Iterator[Finding]:
-    """What the check says: one finding, or one for each slice. Raises NotFound for a metric that nobody knows."""
+def check_findings(check: Check, state: MonitorState, *, now: Instant, prices: Mapping[str, float] | None = None) -> Iterator[Finding]:
+    """What the check says: one finding, or one for each slice. `prices`: what errors cost (`declare.costs.priced`). Raises NotFound for a metric that
+    nobody knows.
+    """
     info = metric_info(check.metric.name)
     if info is None:
         raise NotFound(f'no metric "{check.metric.name}"', fix=f"metrics: {', '.join(METRICS)}")
     default = TRAFFIC_SPAN if info.source == "traffic" else max(now - state.released_at, 1)
     span = check.metric.span or Span(default)
-    slab = within(state.slabs, now - span, now)
-    for name, estimate in estimates(check.metric, slab):
+    slab = seen(check.metric, state.slabs, now - span, now)
+    for name, estimate in estimates(check.metric, slab, prices):
         yield _finding(check, name, estimate, state, span=Span(span))
 
 
-def estimates(metric: Metric, slab: Slab) -> list[tuple[str, Estimate]]:
-    """(slice, estimate) of a metric in the counts of one span, at least one; the whole is the slice "". A gap is one estimate over all groups."""
+def seen(metric: Metric, slabs: Sequence[Slab], since: Instant, until: Instant) -> Slab:
+    """The counts of (since, until] with all that `estimates` needs for this metric."""
+    if metric.name not in SCORED and recall_at_share(metric.name) is None:
+        return within(slabs, since, until)
+    columns = (metric.of_gap,) if metric.of_gap else metric.slices
+    return within(slabs, since, until, lambda name: any(_of(name, column) for column in columns) if columns else not name)
+
+
+def _of(name: str, column: str) -> bool:
+    return name.startswith(f"{column}=") or name == column
+
+
+def estimates(metric: Metric, slab: Slab, prices: Mapping[str, float] | None = None) -> list[tuple[str, Estimate]]:
+    """(slice, estimate) of a metric in the counts of one span, at least one; the whole is the slice "". A gap is one estimate over all groups.
+
+    `prices`: what errors cost (`declare.costs.priced`).
+    """
     if metric.name in TRAFFIC:
         if metric.slices or metric.of_gap:
             return [("", Estimate(value=None, why="errors and latencies are counted as a whole, not by slice"))]
         return [("", _error_rate(slab) if metric.name == ERRORS else _latency(slab, _LATENCY[metric.name]))]
     parts = {part.slice: part for part in slab.quality}
     if metric.of_gap:
-        return [("", _gap(metric, _members(parts, metric.of_gap)))]
+        return [("", _gap(metric, _members(parts, metric.of_gap), prices))]
     if metric.slices:
-        found = [(name, from_counts(metric.name, parts[name])) for column in metric.slices for name in sorted(_members(parts, column))]
+        found = [
+            (name, from_counts(metric.name, parts[name], prices)) for column in metric.slices for name in sorted(_members(parts, column))
+        ]
         return found or [("", Estimate(value=None, why=f"no matured row with a value of {', '.join(metric.slices)} in this span"))]
     whole = parts.get("")
-    return [("", from_counts(metric.name, whole) if whole else Estimate(value=None, why="no matured row in this span"))]
+    return [("", from_counts(metric.name, whole, prices) if whole else Estimate(value=None, why="no matured row in this span"))]
 
 
 def _members(parts: dict[str, Quality], column: str) -> dict[str, Quality]:
-    return {name: part for name, part in parts.items() if name.startswith(f"{column}=") or name == column}
+    return {name: part for name, part in parts.items() if _of(name, column)}
 
 
 def _error_rate(slab: Slab) -> Estimate:
@@ -80,18 +101,30 @@ def _latency(slab: Slab, share: float) -> Estimate:
     return Estimate(value=latency_ms(slab.latency, share), low=low, high=high, n=n)
 
 
-def _gap(metric: Metric, groups: dict[str, Quality]) -> Estimate:
+def _gap(metric: Metric, groups: dict[str, Quality], prices: Mapping[str, float] | None) -> Estimate:
+    """The largest difference between two groups; of a metric that is several gaps at once, the largest of these."""
+    found = [_widest(name, metric.of_gap, groups, prices) for name in PARTS.get(metric.name, (metric.name,))]
+    # one of several gaps that cannot be told leaves open whether it is the larger
+    lacking = next((each for each in found if each.value is None), None)
+    return lacking or max(found, key=lambda each: each.value or 0.0)
+
+
+def _widest(name: str, column: str, groups: dict[str, Quality], prices: Mapping[str, float] | None) -> Estimate:
     """The largest difference between two groups that have enough labels; its interval from the two groups' own."""
     known = [
         (estimate.value, estimate)
         for part in groups.values()
-        if (estimate := from_counts(metric.name, part)).value is not None and estimate.n >= FEWEST
+        if (estimate := from_counts(name, part, prices)).value is not None and estimate.n >= FEWEST
     ]
     if len(known) < 2:
-        return Estimate(value=None, why=f"fewer than two groups of {metric.of_gap} have {FEWEST} labels")
+        return Estimate(value=None, why=f"fewer than two groups of {column} have {FEWEST} labels")
     (low, least), (high, most) = min(known, key=lambda pair: pair[0]), max(known, key=lambda pair: pair[0])
-    reach = math.hypot(low - (low if least.low is None else least.low), (high if most.high is None else most.high) - high)
-    return Estimate(value=high - low, low=max(0.0, high - low - reach), high=high - low + reach, n=sum(part.n for _, part in known))
+    n = sum(part.n for _, part in known)
+    if least.high is None or most.low is None or least.low is None or most.high is None:
+        return Estimate(value=high - low, n=n, why="a group's own value has no interval")
+    # each end from the two ends that speak for it (Newcombe 1998)
+    down, up = math.hypot(high - most.low, least.high - low), math.hypot(most.high - high, low - least.low)
+    return Estimate(value=high - low, low=max(0.0, high - low - down), high=high - low + up, n=n)
 
 
 def _bound(check: Check, state: MonitorState) -> float | None:

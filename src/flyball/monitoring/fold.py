@@ -1,4 +1,4 @@
-"""How alerts, what is known of served features, and of versions that are served elsewhere follow from events."""
+"""How alerts, what is known of served features and of versions that are served elsewhere, and estimates without labels follow from events."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Mapping
 import msgspec
 
 from flyball.monitoring.alerts import require
+from flyball.monitoring.estimates import remembered
 from flyball.records.alerts import ALERTS, AlertMoved, AlertRow, AlertState
 from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.elsewhere import ELSEWHERE, SEEN, ElsewhereRow, ReferenceMade, SeenRow, VersionSeen
 from flyball.records.skew import SKEWS, FeaturesVerified, SkewRow
+from flyball.records.unlabelled import ESTIMATES, PerformanceEstimated
 
 
 def alert_moved(projection: Projection, recorded: Recorded) -> None:
@@ -83,10 +85,18 @@ def reference_made(projection: Projection, recorded: Recorded) -> None:
     projection.put(ELSEWHERE, event.model, row)
 
 
+def performance_estimated(projection: Projection, recorded: Recorded) -> None:
+    """The newest estimate of a model, with those before it that labels are to confirm."""
+    event = recorded.event
+    assert isinstance(event, PerformanceEstimated)
+    projection.put(ESTIMATES, event.model, remembered(projection.get(ESTIMATES, event.model), event, recorded.at))
+
+
 FOLDS: Mapping[type[Event], Fold] = {
     AlertMoved: alert_moved,
     FeaturesVerified: features_verified,
     VersionSeen: version_seen,
     ReferenceMade: reference_made,
+    PerformanceEstimated: performance_estimated,
 }
 """The folds of this stage."""

@@ -73,6 +73,11 @@ def of(seen: Sequence[Seen], version: str) -> Seen:
     return next((each for each in seen if each.version == version), Seen(version=version))
 
 
+def labelled_until(seen: Sequence[Seen], now: Instant) -> Instant:
+    """Up to when rows have matured whose labels are no more on their way."""
+    return now - UNDERWAY if seen else now
+
+
 def is_learnt(seen: Seen) -> bool:
     """Whether there is enough to make a version's reference from."""
     return seen.rows >= ROWS and seen.last - seen.first >= SPAN - _MINUTE

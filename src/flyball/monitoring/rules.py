@@ -6,13 +6,14 @@ whole span of missing it, the detector bounds its false alarms by design. Too li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from flyball.clock import Instant, Span
 from flyball.declare.checks import AnyOf, Check, Drift, at_release
+from flyball.declare.live import prices
 from flyball.declare.metrics import TRAFFIC
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
@@ -20,6 +21,8 @@ from flyball.ledger.bounds import NAME, clipped, named
 from flyball.monitoring.checks import FEWEST, check_findings
 from flyball.monitoring.contract import CONTRACT, contract_findings
 from flyball.monitoring.drift import drift_findings, drift_reason
+from flyball.monitoring.learning import labelled_until
+from flyball.monitoring.outage import outage
 from flyball.monitoring.slabs import within
 from flyball.monitoring.state import GAP, MonitorState
 from flyball.monitoring.volume import ARRIVE, volume_findings
@@ -66,9 +69,9 @@ def assess(model: Model, state: MonitorState, *, now: Instant, detector: bool = 
     """
     findings: list[Finding] = []
     for monitor in model.monitors:
-        findings.extend(_guarded(str(monitor), lambda monitor=monitor: findings_of(monitor, state, now=now)))  # type: ignore[misc]
+        findings.extend(_guarded(str(monitor), lambda monitor=monitor: findings_of(monitor, state, now=now, prices=prices(model))))  # type: ignore[misc]
     findings.extend(_guarded(DETECTOR, lambda: iter((_detector(model, state) if detector else OFF,))))
-    findings.extend(_guarded(LABELS, lambda: iter((_coverage(state, now),))))
+    findings.extend(_guarded(LABELS, lambda: iter((outage(state, now, monitor=LABELS) or _coverage(state, now),))))
     findings.extend(_guarded(CONTRACT, lambda: contract_findings(state.slabs, now)))
     if not state.seen:
         # of one that is served elsewhere, predictions come when they are sent: a week at once, or last night's
@@ -90,14 +93,16 @@ def _brief(found: Finding) -> Finding:
     )
 
 
-def findings_of(monitor: Check | AnyOf | Drift, state: MonitorState, *, now: Instant) -> Iterator[Finding]:
-    """What one monitor says."""
+def findings_of(
+    monitor: Check | AnyOf | Drift, state: MonitorState, *, now: Instant, prices: Mapping[str, float] | None = None
+) -> Iterator[Finding]:
+    """What one monitor says. `prices`: what errors cost (`declare.live.prices`)."""
     if isinstance(monitor, Drift):
         yield from drift_findings(monitor, state)
     elif isinstance(monitor, Check):
-        yield from check_findings(monitor, state, now=now)
+        yield from check_findings(monitor, state, now=now, prices=prices)
     else:
-        yield _either(monitor, state, now=now)
+        yield _either(monitor, state, now=now, prices=prices)
 
 
 def _guarded(name: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
@@ -116,13 +121,13 @@ def _guarded(name: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
         ]
 
 
-def _either(monitor: AnyOf, state: MonitorState, *, now: Instant) -> Finding:
+def _either(monitor: AnyOf, state: MonitorState, *, now: Instant, prices: Mapping[str, float] | None) -> Finding:
     """Either is enough: the mildest of the parts, each part at its worst; a part without data keeps the whole open."""
     parts: list[Finding] = []
     for part in monitor.checks:
         if not isinstance(part, Check | Drift):
             continue
-        found = list(findings_of(part, state, now=now))
+        found = list(findings_of(part, state, now=now, prices=prices))
         parts.append(
             max(found, key=lambda finding: _WORST[finding.severity])
             if found
@@ -181,7 +186,8 @@ def _detector(model: Model, state: MonitorState) -> Finding:
 
 def _coverage(state: MonitorState, now: Instant) -> Finding:
     """A warning when labels came and now are missing, or come and match no row. A model that never got one lacks data, it has not lost any."""
-    slab = within(state.slabs, now - COVERAGE_SPAN, now)
+    until = labelled_until(state.seen, now)
+    slab = within(state.slabs, until - COVERAGE_SPAN, until)
     whole = next((part for part in slab.quality if not part.slice), None)
     if whole is None or whole.matured < FEWEST or not (state.labels or whole.labelled or slab.unmatched >= FEWEST):
         return Finding(monitor=LABELS, severity="none", standing="insufficient", failure="late_labels", why="no matured rows to speak of")
@@ -220,16 +226,22 @@ _LN10 = 2.302585092994046
 def retrain_alarm(model: Model, state: MonitorState, now: Instant, *, detector: bool = True) -> str | None:
     """Why the model should be trained again, as far as its monitors can tell; None if there is no reason."""
     conditions = model.retrain.when if model.retrain else ()
-    reasons = [_condition(condition, state, now, detector=detector) for condition in conditions]
+    reasons = [_condition(condition, state, now, detector=detector, prices=prices(model)) for condition in conditions]
     # lists mean all, everywhere; `a | b` is either
     return "; and ".join(reason for reason in reasons if reason) if reasons and all(reasons) else None
 
 
-def _condition(condition: Check | AnyOf | Drift, state: MonitorState, now: Instant, *, detector: bool) -> str | None:
+def _condition(
+    condition: Check | AnyOf | Drift, state: MonitorState, now: Instant, *, detector: bool, prices: Mapping[str, float]
+) -> str | None:
     if isinstance(condition, Drift):
         return drift_reason(condition, state)
     if isinstance(condition, AnyOf):
-        parts = (_condition(part, state, now, detector=detector) for part in condition.checks if isinstance(part, Check | AnyOf | Drift))
+        parts = (
+            _condition(part, state, now, detector=detector, prices=prices)
+            for part in condition.checks
+            if isinstance(part, Check | AnyOf | Drift)
+        )
         return next((reason for reason in parts if reason), None)
     if condition.bound == at_release and condition.metric.name not in TRAFFIC:
         found = state.retrain
@@ -239,7 +251,7 @@ def _condition(condition: Check | AnyOf | Drift, state: MonitorState, now: Insta
     # a trigger is true when its sentence holds: what would trip the opposite check
     opposite: dict[str, str] = {">=": "<", ">": "<=", "<=": ">", "<": ">="}
     mirrored = Check(condition.metric, opposite[condition.op], condition.bound, condition.unit)  # type: ignore[arg-type]
-    settled = (finding for finding in check_findings(mirrored, state, now=now) if finding.standing == "settled")
+    settled = (finding for finding in check_findings(mirrored, state, now=now, prices=prices) if finding.standing == "settled")
     found_true = next((finding for finding in settled if finding.severity == "alert"), None)
     return f"{condition}: {found_true.why}" if found_true else None
 

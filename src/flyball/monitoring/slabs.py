@@ -5,7 +5,7 @@ Everything is a sum, so a slab of a day is the sum of its minutes and a span of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import add as add_numbers
 from operator import attrgetter
 
@@ -13,20 +13,24 @@ import msgspec
 
 from flyball.clock import Instant
 from flyball.records.base import Record
-from flyball.records.evidence import Quality, Refusals, Traffic, tallied
+from flyball.records.evidence import MOST, Labels, Quality, Refusals, Traffic, tallied
+from flyball.stats import binned
 
 MINUTE = 60_000_000
 HOUR_MINUTES, DAY_MINUTES = 60, 1_440
 MINUTES_KEPT, HOURS_KEPT, DAYS_KEPT = 120, 72 * HOUR_MINUTES, 100 * DAY_MINUTES
 
-_SUMS = ("matured", "labelled", "correct", "tp", "fp", "fn", "tn", "loss", "loss_sq", "abs_error", "sq_error", "quad_error")
+_COUNTS = ("matured", "labelled", "correct", "tp", "fp", "fn", "tn", "scored", "relative_n")
+_TOTALS = tuple(name for name, kind in Quality.__annotations__.items() if kind == "float")
+_SUMS = (*_COUNTS, *_TOTALS)
+_ARRIVALS = ("came", "duplicates", "corrected", "late", "early")
 
 
-class Slab(Record, frozen=True):
+class Slab(Record, frozen=True, omit_defaults=True):
     """Counts of `width` minutes from minute `start`: champions' quality by slice, their requests, errors and latencies (floor(8 log2 µs)).
 
     `unmatched` are the labels that were given up in this time: no row had waited for them. `asked` are rows that any version in the route was asked
-    about, `refused` requests that no version was, `breaches` those of contracts by kind and column.
+    about, `refused` requests that no version was, `breaches` those of contracts by kind and column. `labels` says how labels came.
     """
 
     start: int
@@ -39,6 +43,7 @@ class Slab(Record, frozen=True):
     asked: int = 0
     refused: int = 0
     breaches: dict[str, int] = msgspec.field(default_factory=dict)
+    labels: Labels | None = None
 
     @property
     def end(self) -> int:
@@ -49,14 +54,34 @@ class Slab(Record, frozen=True):
 _values = attrgetter(*_SUMS)
 
 
-def _with_sums(part: Quality, sums: Iterable[float]) -> Quality:
+def _no_slice(_name: str) -> bool:
+    return False
+
+
+def _with_sums(part: Quality, sums: Iterable[float], scores: bytes) -> Quality:
     named = dict(zip(_SUMS, sums, strict=True))
-    return Quality(model=part.model, version=part.version, role=part.role, slice=part.slice, minute=part.minute, **named)  # type: ignore[arg-type]  # counts stay integers
+    for name in _TOTALS:
+        # what has left the floating-point range does not come back
+        named[name] = max(-MOST, min(MOST, named[name]))
+    return msgspec.structs.replace(part, scores=scores, **named)
 
 
 def add_quality(left: Quality, right: Quality) -> Quality:
     """The sum of two counts; model, version, role, slice and minute are the first's."""
-    return _with_sums(left, map(add_numbers, _values(left), _values(right)))
+    return _with_sums(left, map(add_numbers, _values(left), _values(right)), binned.merged((left.scores, right.scores)))
+
+
+def add_labels(parts: Iterable[Labels | None]) -> Labels | None:
+    """The sum of what is known of how labels came, in the first one's place."""
+    given = [part for part in parts if part is not None]
+    if len(given) < 2:
+        return given[0] if given else None
+    lag: dict[int, int] = {}
+    for part in given:
+        for cell, count in part.lag.items():
+            lag[cell] = lag.get(cell, 0) + count
+    counts = {name: sum(getattr(part, name) for part in given) for name in _ARRIVALS}
+    return Labels(model=given[0].model, minute=given[0].minute, lag=lag, **counts)
 
 
 def add(left: Slab, right: Slab) -> Slab:
@@ -79,16 +104,19 @@ def add(left: Slab, right: Slab) -> Slab:
         asked=left.asked + right.asked,
         refused=left.refused + right.refused,
         breaches=tallied(left.breaches, right.breaches) if right.breaches else left.breaches,
+        labels=add_labels((left.labels, right.labels)),
     )
 
 
-def slabs_of(quality: Iterable[Quality], traffic: Iterable[Traffic]) -> tuple[Slab, ...]:
+def slabs_of(quality: Iterable[Quality], traffic: Iterable[Traffic], labels: Iterable[Labels] = ()) -> tuple[Slab, ...]:
     """One slab a minute of these counts, ascending."""
     found: dict[int, Slab] = {}
     for part in quality:
         _gather(found, Slab(start=part.minute, quality=(part,)))
     for count in traffic:
         _gather(found, Slab(start=count.minute, n=count.n, errors=count.errors, latency=count.latency))
+    for came in labels:
+        _gather(found, Slab(start=came.minute, labels=came))
     return tuple(found[minute] for minute in sorted(found))
 
 
@@ -138,26 +166,37 @@ def _coarsen(slabs: list[Slab], minute: int) -> tuple[Slab, ...]:
     return tuple(out)
 
 
-def within(slabs: Sequence[Slab], since: Instant, until: Instant) -> Slab:
-    """The sum of all slabs that reach into (since, until]; the oldest one counts whole, so old spans are rounded up to an hour or a day."""
+def within(slabs: Sequence[Slab], since: Instant, until: Instant, scored: Callable[[str], bool] = _no_slice) -> Slab:
+    """The sum of all slabs that reach into (since, until]; the oldest one counts whole, so old spans are rounded up to an hour or a day.
+
+    Scores by cell take as long to add up as all else together: `scored` says of which slices they are asked for; others have none in the sum.
+    """
     first, last = since // MINUTE, until // MINUTE
-    found: dict[str, tuple[Quality, list[float]]] = {}
+    there = [slab for slab in slabs if slab.end > first and slab.start <= last]
+    found: dict[str, tuple[Quality, list[float], list[bytes]]] = {}
     latency: dict[int, int] = {}
-    n = errors = unmatched = 0
-    for slab in slabs:
-        if slab.end <= first or slab.start > last:
-            continue
+    for slab in there:
         for part in slab.quality:
             known = found.get(part.slice)
-            found[part.slice] = (
-                (part, list(_values(part))) if known is None else (known[0], list(map(add_numbers, known[1], _values(part))))
-            )
+            if known is None:
+                found[part.slice] = (part, list(_values(part)), [part.scores])
+            else:
+                known[1][:] = map(add_numbers, known[1], _values(part))
+                known[2].append(part.scores)
         for cell, count in slab.latency.items():
             latency[cell] = latency.get(cell, 0) + count
-        n, errors, unmatched = n + slab.n, errors + slab.errors, unmatched + slab.unmatched
-    quality = tuple(_with_sums(part, sums) for part, sums in found.values())
-    width = max(1, last - first)
-    return Slab(start=first, width=width, quality=quality, n=n, errors=errors, latency=latency, unmatched=unmatched)
+    return Slab(
+        start=first,
+        width=max(1, last - first),
+        quality=tuple(
+            _with_sums(part, sums, binned.merged(scores) if scored(part.slice) else b"") for part, sums, scores in found.values()
+        ),
+        n=sum(slab.n for slab in there),
+        errors=sum(slab.errors for slab in there),
+        latency=latency,
+        unmatched=sum(slab.unmatched for slab in there),
+        labels=add_labels(slab.labels for slab in there),
+    )
 
 
 def latency_ms(latency: dict[int, int], share: float) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from flyball.clock import Instant
 from flyball.evaluation.counts_inputs import LABEL
 from flyball.monitoring import detector as detectors
+from flyball.monitoring.answered import extend as extend_days
 from flyball.monitoring.detector import Detector
 from flyball.monitoring.learning import Seen
 from flyball.monitoring.slabs import MINUTE, Slab, extend, requests_of, slabs_of
@@ -18,6 +19,7 @@ from flyball.monitoring.windows import DAY, WEEK, Pace, Reference, Series, Trail
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate
 from flyball.records.evidence import Batch, Bins, InputCounts
+from flyball.records.unlabelled import AnsweredDay
 from flyball.stats.onset import Onset, follow
 
 PAGE_DAYS, RETRAIN_DAYS = 365, 90
@@ -35,6 +37,7 @@ class MonitorState(Record, frozen=True):
     `at_release` and `baseline` are the metrics that checks compare with. `labels` counts matured labels of this
     version, `labels_since` is when they began to come, `labels_tried` how many there were at the last attempt to train, at
     `tried_at`. `onset` is since when their loss has been above m₀, as far as it is. `seen`, of a model that is served elsewhere: its versions.
+    `answered` are the champions' answers by day.
     """
 
     model: str
@@ -62,6 +65,7 @@ class MonitorState(Record, frozen=True):
     fast_labels: Window | None = None
     trails: tuple[Trail, ...] = ()
     seen: tuple[Seen, ...] = ()
+    answered: tuple[AnsweredDay, ...] = ()
 
     def gap(self, now: Instant) -> int:
         """Records that are missing from the evidence because of what is wrong now; 0 once `GAP` has gone by without another gap."""
@@ -84,6 +88,7 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins]) -> MonitorSt
     new = slabs_of(
         (part for part in batch.quality if part.model == state.model and part.role == "champion"),
         (part for part in batch.traffic if part.model == state.model and part.role == "champion"),
+        (part for part in batch.labels if part.model == state.model),
     )
     asked = requests_of(
         (part for part in batch.traffic if part.model == state.model), (part for part in batch.refusals if part.model == state.model)
@@ -97,6 +102,7 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins]) -> MonitorSt
         until=max(state.until, batch.until),
         slabs=extend(state.slabs, new, batch.until) if new else state.slabs,
         arrivals=arrive(state.arrivals, [(slab.start, slab.asked + slab.refused) for slab in asked]),
+        answered=extend_days(state.answered, [day for day in batch.answered if day.model == state.model], batch.until),
     )
     state = _labels(state, batch, since=since)
     inputs = [counts for counts in batch.inputs if counts.model == state.model]

@@ -8,6 +8,7 @@ from flyball.clock import Instant, Span
 from flyball.records.base import Record
 from flyball.records.models import Role
 from flyball.records.rollouts import PairCounts
+from flyball.records.unlabelled import AnsweredDay
 
 
 class Bins(Record, frozen=True):
@@ -48,16 +49,24 @@ class Watch(Record, frozen=True):
 
     `label_delay` is H: a row matures at its time + H and is tested on the label known by then. `loss` is 0/1 or a clipped
     loss over `loss_cap`. `slow_us` maps a rollout id to its frozen threshold. `bins` are the champion's reference.
-    `slices` are columns of the request. `arms` maps the id of an active rollout to its new and its old version; it began at `started`.
+    `slices` are columns of the request; `derived` are slices by an expression (name → its text as JSON) on columns that `reads` names.
+    `attributes` are protected columns that come with the labels (name → the values it may have, as text): a row counts under them once it has a label.
+    `classes` are the champion's, in ascending order (of a binary task the last is the positive one; none: 0 and 1). `arms` maps the id of an active rollout to its new and its old version; it began at `started`.
     `settle` is the longest that a picked request may stay open: the units of a split are counted once no slower one of their time can come.
     Weeks of inputs are counted from `origin` on, the champion's release (0: nobody knows); `daily`: days are told apart as well.
     `patience`, of a model that is served elsewhere alone: its rows bear their own times, and a label may be on its way for so long. 0: it is served here.
+    `estimated`: whether the champion's performance is estimated without labels; then `positive` is its second class (a number, or text), and `telling`
+    are the columns of its error model.
     """
 
     model: str
     task: str
     label_delay: Span
     slices: tuple[str, ...] = ()
+    derived: dict[str, str] = {}
+    reads: tuple[str, ...] = ()
+    attributes: dict[str, tuple[str, ...]] = {}
+    classes: tuple[int | str | bool, ...] = ()
     loss: Literal["zero_one", "absolute"] = "zero_one"
     loss_cap: float = 1.0
     slow_us: dict[str, int] = {}
@@ -68,6 +77,9 @@ class Watch(Record, frozen=True):
     origin: Instant = 0
     daily: bool = False
     patience: Span = Span(0)
+    estimated: bool = False
+    positive: float | str = 1.0
+    telling: tuple[str, ...] = ()
 
 
 class Traffic(Record, frozen=True):
@@ -98,11 +110,16 @@ class Traffic(Record, frozen=True):
     latency: dict[int, int] = {}
 
 
-class Quality(Record, frozen=True):
+class Quality(Record, frozen=True, omit_defaults=True):
     """Matured rows of one (model, version, role, slice, minute of maturity since 1970). `loss` and `loss_sq` are sums of the clipped loss.
 
-    tp fp fn tn are for binary tasks; `correct` for all that have classes; `abs_error`, `sq_error` and `quad_error` (the
-    sums of the absolute error, its square and its fourth power) for numbers.
+    tp fp fn tn are for binary tasks; `correct` for all that have classes. `scored` are the labelled rows with scores that are probabilities: of
+    these `log_loss` and, of binary tasks, `sq_score` (the squared difference of score and outcome) are summed, and so are the squares of both;
+    `scores` holds the scores by label in fixed cells (`stats/binned.py`).
+
+    Numbers: `abs_error`, `sq_error` and `quad_error` sum the absolute error, its square and its fourth power; `relative` the error relative to the
+    truth, `relative_sq` its square, over the `relative_n` rows whose truth is not 0. `truth…` sum the truth's first four powers, `sq_truth` and
+    `sq_truth_sq` the squared error times the truth and times its square. What leaves the floating-point range stays at `MOST`.
     """
 
     model: str
@@ -119,9 +136,67 @@ class Quality(Record, frozen=True):
     tn: int = 0
     loss: float = 0.0
     loss_sq: float = 0.0
+    scored: int = 0
+    log_loss: float = 0.0
+    log_loss_sq: float = 0.0
+    sq_score: float = 0.0
+    quad_score: float = 0.0
+    scores: bytes = b""
     abs_error: float = 0.0
     sq_error: float = 0.0
     quad_error: float = 0.0
+    relative: float = 0.0
+    relative_sq: float = 0.0
+    relative_n: int = 0
+    truth: float = 0.0
+    truth_sq: float = 0.0
+    truth_cube: float = 0.0
+    truth_quad: float = 0.0
+    sq_truth: float = 0.0
+    sq_truth_sq: float = 0.0
+
+
+MOST = 1e300
+"""What a sum of `Quality` stays at: such a sum, and what would follow from it, is beyond the floating-point range."""
+
+
+class Labels(Record, frozen=True, omit_defaults=True):
+    """Labels of one model that came in one minute since 1970.
+
+    `came` counts them all; of these `duplicates` repeat the newest that was known of their row, `corrected` differ from it, and `late` came after
+    their row was judged: they are tested nowhere. `early` are known before the row was asked about: clocks disagree, or the question came too late.
+    `lag` counts rows by floor(8 × log2(µs)) from the prediction to its first label, at the minute in which the row was judged, or the late label came.
+    """
+
+    model: str
+    minute: int
+    came: int = 0
+    duplicates: int = 0
+    corrected: int = 0
+    late: int = 0
+    early: int = 0
+    lag: dict[int, int] = {}
+
+
+class LabelsSeen(Record, frozen=True):
+    """How labels of one model came in the last `span`. `judged` rows matured, `labelled` of them on a label; `coverage` is their share (None: no row).
+
+    The counts are those of `Labels`; `unmatched` were given up: no row had waited for them (`late` ones of rows without a label are among them).
+    `lag_p50_s` and `lag_p90_s`: within how many seconds of the prediction half and nine tenths of the rows that have a label had their first.
+    """
+
+    span: str
+    judged: int
+    labelled: int
+    coverage: float | None
+    came: int
+    duplicates: int
+    corrected: int
+    late: int
+    early: int
+    unmatched: int
+    lag_p50_s: float | None
+    lag_p90_s: float | None
 
 
 class Pairs(Record, frozen=True):
@@ -202,8 +277,10 @@ class Batch(Record, frozen=True):
     quality: tuple[Quality, ...] = ()
     pairs: tuple[Pairs, ...] = ()
     blocks: tuple[LabelBlock, ...] = ()
+    labels: tuple[Labels, ...] = ()
     inputs: tuple[InputCounts, ...] = ()
     refusals: tuple[Refusals, ...] = ()
+    answered: tuple[AnsweredDay, ...] = ()
     unmatched: dict[str, int] = {}
     uncounted: dict[str, int] = {}
     gaps: int = 0
@@ -216,7 +293,7 @@ class Batch(Record, frozen=True):
     @property
     def models(self) -> set[str]:
         """The models of which something is counted."""
-        parts = (self.traffic, self.quality, self.pairs, self.blocks, self.inputs, self.refusals)
+        parts = (self.traffic, self.quality, self.pairs, self.blocks, self.labels, self.inputs, self.refusals, self.answered)
         return {item.model for part in parts for item in part} | set(self.unmatched)
 
 

@@ -9,14 +9,14 @@ from flyball.records.base import Event, Record, Table
 
 
 class ProposalMade(Event, frozen=True, tag="proposal.made"):
-    """The loop would act and asks a person: `action` is train, release or rollback. With `record` it only says so.
+    """The loop would act and asks a person: `action` is train, release, rollback or fallback. With `record` it only says so.
 
     `cause` is what stays the same of a reason whose figures move: a trigger, a declaration, an incident (empty: there is but one).
     """
 
     proposal: str
     model: str
-    action: Literal["train", "release", "rollback"]
+    action: Literal["train", "release", "rollback", "fallback"]
     mode: Literal["record", "propose"]
     target: str
     reason: str
@@ -36,7 +36,7 @@ class ProposalRow(Record, frozen=True):
 
     proposal: str
     model: str
-    action: Literal["train", "release", "rollback"]
+    action: Literal["train", "release", "rollback", "fallback"]
     mode: Literal["record", "propose"]
     target: str
     reason: str

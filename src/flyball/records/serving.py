@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from flyball.clock import Instant
 from flyball.records.base import BlobHash, Event, ManifestHash, Record, Table
 from flyball.records.models import Role, Signature
@@ -21,7 +23,8 @@ class ModelRoute(Record, frozen=True):
     is the rollout id while there is one.
 
     `sticky` names the request field whose value is the key of a caller who gives none. `warm` are versions whose workers run and
-    get no requests. In an event a signature too large for it is left in the manifest `signature_of`, the first arm's.
+    get no requests. In an event a signature too large for it is left in the manifest `signature_of`, the first arm's. Where the fallback `answers`,
+    versions are asked all the same, and nobody hears them.
     """
 
     signature: Signature
@@ -32,6 +35,7 @@ class ModelRoute(Record, frozen=True):
     fallback: float | int | str | bool | None = None
     sticky: str = ""
     signature_of: ManifestHash = ""
+    answers: Literal["versions", "fallback"] = "versions"
 
 
 class RouteTable(Record, frozen=True):

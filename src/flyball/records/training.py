@@ -101,7 +101,7 @@ class RunResult(Record, frozen=True):
 
     `metrics` and `baseline` are on the hold-out (`champion` too, where there is one); `by_slice` is keyed `column=value`.
     `measured` are numbers beside the hold-out, by metric (docs/metrics.md), `unmeasured` why one of them is missing; `report` is the blob of the
-    Report they come from. `suites`: the candidate's answers to the cases of each (Parquet); none of those that could not be asked; `suites_of`: of which data set
+    Report they come from. `reference`: that of drift; `expected`: what estimates without labels rest on (`records/unlabelled.py`). `suites`: the candidate's answers to the cases of each (Parquet); none of those that could not be asked; `suites_of`: of which data set
     they are. `notes` are for a person: what the run wants said. `history` are the trials of its search, `logged` what fit logged by
     `run.log`. `loss_bound` is m₀ of the sequential detector (docs/statistics.md §3), `window` the span of data chosen
     (0: rows whatever their time).
@@ -125,6 +125,7 @@ class RunResult(Record, frozen=True):
     suites: dict[str, BlobHash] = {}
     suites_of: dict[str, CasesOf] = {}
     reference: BlobHash = ""
+    expected: BlobHash = ""
     cpu_s: float = 0.0
     fit_s: float = 0.0
     trials: int = 0

@@ -16,6 +16,7 @@ from flyball.records import (
     deliveries,
     elsewhere,
     environments,
+    fallbacks,
     identity,
     incidents,
     mutes,
@@ -26,6 +27,7 @@ from flyball.records import (
     serving,
     skew,
     training,
+    unlabelled,
     versions,
 )
 from flyball.records.base import Event, Record, Table
@@ -46,8 +48,10 @@ _MODULES = (
     mutes,
     incidents,
     deliveries,
+    fallbacks,
     proposals,
     skew,
+    unlabelled,
 )
 
 KINDS: Mapping[str, type[Event]] = {str(kind.__struct_config__.tag): kind for module in _MODULES for kind in module.EVENTS}

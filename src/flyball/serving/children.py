@@ -141,6 +141,11 @@ class Child:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
 
+    def strike(self) -> None:
+        """End it now: it hangs. It is started again."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+
     def ended(self) -> bool:
         """Whether nothing of it runs any more."""
         return self._process is None or self._process.poll() is not None

@@ -20,9 +20,10 @@ from flyball.serving.explain import Marks, field_of
 from flyball.serving.ids import Ids
 from flyball.serving.layout import Layout, read_json
 from flyball.serving.limits import Limits
-from flyball.serving.link import LATE, STARTING, UNREAD, Done, Link, NoAnswer, Outcome, Pending, Unanswerable, not_started
+from flyball.serving.link import STARTING, UNREAD, Done, Link, NoAnswer, Outcome, Pending, Unanswerable, not_started
 from flyball.serving.lists import item_id
 from flyball.serving.metrics import Metrics
+from flyball.serving.outcomes import record_of, status_of
 from flyball.serving.predictions import Made, frames_of
 from flyball.serving.problems import ModelError
 from flyball.serving.table import EMPTY, Elsewhere, Served, Table, Target
@@ -272,35 +273,57 @@ class Dispatcher:
             future=asyncio.get_running_loop().create_future(),
             pinned=pinned is not None,
         )
+        if served.route.answers == "fallback" and pinned is None and served.route.fallback is not None:
+            return self._by_fallback(served, pending)
         self._send(pending)
         if served.shadows and pinned is None:
             self._shadow(served, pending)
         assert pending.future is not None
         return await pending.future
 
+    def _by_fallback(self, served: Served, asked: Pending) -> Outcome:
+        """The declared fallback answers. Whoever would have is asked unheard, in its own role: that it can answer again is to be seen."""
+        output, record = self._fallback(asked, time.monotonic_ns())
+        logged = self._writer.append([record])
+        if not logged:
+            self._metrics.unlogged += 1
+        for target in (asked.target, *served.shadows):
+            if target is asked.target or target.worker != asked.target.worker:
+                self._ask_unheard(served, asked, target)
+        return Outcome(asked.target, output, fallback="value", logged=logged)
+
+    def _fallback(self, pending: Pending, now: int) -> tuple[bytes, bytes]:
+        """The declared fallback for each row, and the record of it."""
+        output = _pack([[pending.served.route.fallback, None]] * pending.rows)
+        self._metrics.count(pending.served.name, pending.target.arm.version, pending.role, "fallback")
+        marks = {**(pending.marks or {}), "fb": "value"}
+        return output, record_of("answer", pending, now, status="fallback", output=output, marks=marks)
+
     def _shadow(self, served: Served, asked: Pending) -> None:
         """Fire and forget: the same question to every shadow, unless its queue is full."""
         for target in served.shadows:
-            if target.worker == asked.target.worker:
-                continue
-            link = self._links.get(target.worker)
-            copy = Pending(
-                request_id=asked.request_id,
-                served=served,
-                target=target,
-                role=target.arm.role,
-                key_hash=asked.key_hash,
-                rows=asked.rows,
-                packed=asked.packed,
-                times=asked.times,
-                marks=asked.marks,
-                picked_ns=asked.picked_ns,
-                deadline_ns=asked.picked_ns + int(self._limits.answer_s * 1e9),
-                future=None,
-            )
-            if link is None or link.open >= self._limits.shadow_queue or not link.ask(copy):
-                self._metrics.count(served.name, target.arm.version, target.arm.role, "dropped")
-                self._backlog.append(_record("shadow_dropped", copy, time.monotonic_ns(), status="dropped", marks=copy.marks))
+            if target.worker != asked.target.worker:
+                self._ask_unheard(served, asked, target)
+
+    def _ask_unheard(self, served: Served, asked: Pending, target: Target) -> None:
+        link = self._links.get(target.worker)
+        copy = Pending(
+            request_id=asked.request_id,
+            served=served,
+            target=target,
+            role=target.arm.role,
+            key_hash=asked.key_hash,
+            rows=asked.rows,
+            packed=asked.packed,
+            times=asked.times,
+            marks=asked.marks,
+            picked_ns=asked.picked_ns,
+            deadline_ns=asked.picked_ns + int(self._limits.answer_s * 1e9),
+            future=None,
+        )
+        if link is None or link.open >= self._limits.shadow_queue or not link.ask(copy):
+            self._metrics.count(served.name, target.arm.version, target.arm.role, "dropped")
+            self._backlog.append(record_of("shadow_dropped", copy, time.monotonic_ns(), status="dropped", marks=copy.marks))
 
     def _settle(self, done: list[Done]) -> None:
         """Log everything that one read brought with one write, then let the callers go on."""
@@ -316,7 +339,7 @@ class Dispatcher:
                 frames.append(writer.declare(version, pending.served.names))
             if one.vectors:
                 frames += writer.declare_views(one.views)
-            status = _status(pending, error)
+            status = status_of(pending, error)
             outcome: Outcome | None
             instead: Pending | None
             try:
@@ -351,15 +374,15 @@ class Dispatcher:
         kind: wal.Kind = "answer" if pending.future is not None else "shadow"
         if error is None:
             outcome = Outcome(pending.target, output, fallback="champion" if pending.stood_in else "")
-            return [_record(kind, pending, now, output=output, marks=pending.marks, vectors=done.vectors)], outcome, None
-        status = _status(pending, error)
+            return [record_of(kind, pending, now, output=output, marks=pending.marks, vectors=done.vectors)], outcome, None
+        status = status_of(pending, error)
         if status == "dropped":
-            return [_record("shadow_dropped", pending, now, status="dropped", marks=pending.marks)], None, None
+            return [record_of("shadow_dropped", pending, now, status="dropped", marks=pending.marks)], None, None
         if status == "refused":
             # no error of the version's: a caller's questions must not be what a rollout is judged by
             instead = self._champion_for(pending, now)
             return [], None if instead is not None else Outcome(pending.target, b"", error=error), instead
-        record = _record(kind, pending, now, status="error", marks={**(pending.marks or {}), "why": error[:500]})
+        record = record_of(kind, pending, now, status="error", marks={**(pending.marks or {}), "why": error[:500]})
         if pending.future is None:
             return [record], None, None
         rescued, instead, more = self._rescue(pending, error, now)
@@ -405,9 +428,7 @@ class Dispatcher:
         if instead is not None:
             return None, instead, None
         if served.route.fallback is not None:
-            output = _pack([[served.route.fallback, None]] * pending.rows)
-            self._metrics.count(served.name, pending.target.arm.version, pending.role, "fallback")
-            record = _record("answer", pending, now, status="fallback", output=output, marks={**(pending.marks or {}), "fb": "value"})
+            output, record = self._fallback(pending, now)
             return Outcome(pending.target, output, fallback="value"), None, record
         return Outcome(pending.target, b"", error=error), None, None
 
@@ -445,43 +466,6 @@ def _absent(name: str, absence: NoAnswer) -> Unavailable:
     """What a caller is told of a model that cannot answer; without a name, of whichever there are."""
     what = f"{name[:80]} does not answer yet" if name else "no model answers yet"
     return Unavailable(what, why=str(absence), fix=absence.fix, retry_after=absence.retry_after)
-
-
-def _status(pending: Pending, error: str | None) -> str:
-    """How a question ended, as it is counted. A shadow one that there was no time for, or that cannot be answered, says nothing about the version."""
-    if error is None:
-        return "ok"
-    if pending.future is None:
-        return "dropped" if error is LATE or isinstance(error, Unanswerable) else "error"
-    return "refused" if isinstance(error, Unanswerable) else "error"
-
-
-def _record(
-    kind: wal.Kind,
-    pending: Pending,
-    now: int,
-    *,
-    status: str = "ok",
-    output: bytes | None = None,
-    marks: dict[str, Any] | None = None,
-    vectors: bytes = b"",
-) -> bytes:
-    return wal.frame(
-        kind,
-        pending.request_id,
-        picked_ns=pending.picked_ns,
-        answered_ns=now,
-        epoch=pending.served.epoch,
-        version=pending.target.version,
-        role=pending.role,
-        key_hash=pending.key_hash,
-        status=status,
-        rows=pending.rows,
-        packed_input=None if kind == "shadow_dropped" else pending.packed,
-        packed_output=output,
-        marks=marks,
-        packed_vectors=vectors,
-    )
 
 
 def failure(served: Served, result: Outcome) -> FlyballError:

@@ -17,9 +17,10 @@ import msgspec
 import polars as pl
 
 from flyball.clock import Instant
+from flyball.declare.live import attribute_text
 from flyball.errors import Corrupt
 from flyball.evaluation.counts import Folder, LabelTally
-from flyball.evaluation.counts_columns import LABELS, ROWS, held
+from flyball.evaluation.counts_columns import ATTRIBUTE, LABELS, ROWS, SCORES, held
 from flyball.records.evidence import MINUTE, Batch, Cursor, Refusals, Watch, tallied
 from flyball.records.serving import SegmentRow
 from flyball.serving import plain, wal
@@ -29,6 +30,7 @@ from flyball.store.blobs import Blobs
 Sealed: TypeAlias = Callable[[], Iterable[SegmentRow]]
 """The segments that became Parquet: the rows of SEGMENTS."""
 
+_ROWS = ROWS | {SCORES: pl.List(pl.Float64)}
 _SLACK = 3_600_000_000
 """Files last written longer before the oldest waiting row than this hold nothing that waits."""
 
@@ -210,7 +212,9 @@ class _Intake:
         self.refusals: dict[tuple[str, int], Refusals] = {}
         self.uncounted: Counter[str] = Counter()
         self._names = names
-        self._wanted = {model: {*watch.slices, *(bins.column for bins in watch.bins)} for model, watch in watches.items()}
+        self._wanted = {model: {*watch.slices, *watch.reads, *(bins.column for bins in watch.bins)} for model, watch in watches.items()}
+        self._classes = {model for model, watch in watches.items() if watch.task == "multiclass"}
+        self._attributes = {model: tuple(watch.attributes) for model, watch in watches.items()}
         self._elsewhere = {model for model, watch in watches.items() if watch.patience}
         self._rows: dict[str, dict[str, list[Any]]] = {}
         self._labels: dict[str, dict[str, list[Any]]] = {}
@@ -298,7 +302,7 @@ class _Intake:
             for name in self._unasked(model):
                 (rows or {}).pop(held(name), None)
             if rows or labels:
-                folder.add(_frame(rows, ROWS), _frame(labels, LABELS))
+                folder.add(_frame(rows, _ROWS), _frame(labels, LABELS))
 
     def _unasked(self, model: str) -> set[str]:
         # what no version is asked for (a transform) is not in the log: that says nothing about its values
@@ -325,7 +329,8 @@ class _Intake:
         dropped = record.kind == "shadow_dropped"
         names = self._names.get(record.version, ())
         places = [(place, name) for place, name in enumerate(names) if name in wanted]
-        columns = self._rows.setdefault(model, {name: [] for name in (*ROWS, "value", *map(held, sorted(wanted)))})
+        scores = (SCORES,) if model in self._classes else ()
+        columns = self._rows.setdefault(model, {name: [] for name in (*ROWS, "value", *scores, *map(held, sorted(wanted)))})
         absent = wanted.difference(names)
         for place, request in enumerate(record.row_ids() if record.rows else [record.request_id]):
             output = record.output[place] if record.output and place < len(record.output) else None
@@ -347,6 +352,8 @@ class _Intake:
             for name, value in zip(ROWS, fixed, strict=True):
                 columns[name].append(value)
             columns["value"].append(None if output is None else output[0])
+            if scores:
+                columns[SCORES].append(output[1] if output is not None and len(output) > 1 and isinstance(output[1], list) else None)
             row = record.input[place] if record.input and place < len(record.input) else None
             for index, name in places:
                 columns[held(name)].append(None if row is None else row[index])
@@ -372,12 +379,19 @@ class _Intake:
             return
         if not record.output:
             return
-        columns = self._labels.setdefault(record.version, {name: [] for name in (*LABELS, "value", "came")})
+        own, elsewhere = self._attributes[record.version], record.version in self._elsewhere
+        named = (*LABELS, "value", *(("came",) if elsewhere else ()), *(ATTRIBUTE + name for name in own))
+        columns = self._labels.setdefault(record.version, {name: [] for name in named})
         columns["request_id"].append(record.request_id)
         # what was answered elsewhere is labelled elsewhere: that a label came late is no reason to think that it was known late
-        columns["at"].append((record.marks or {}).get("t", record.at) if record.version in self._elsewhere else record.at)
-        columns["came"].append(record.at)
+        columns["at"].append((record.marks or {}).get("t", record.at) if elsewhere else record.at)
+        if elsewhere:
+            columns["came"].append(record.at)
         columns["value"].append(record.output[0][0])
+        given = (record.marks or {}).get("a") or {}
+        for name in own:
+            value = given.get(name)
+            columns[ATTRIBUTE + name].append(attribute_text(value) if isinstance(value, str | int | float) else None)
 
 
 def _frame(columns: dict[str, list[Any]] | None, types: Mapping[str, pl.DataType]) -> pl.DataFrame:
@@ -393,8 +407,10 @@ def _joined(until: Instant, batches: list[Batch], intake: _Intake) -> Batch:
         quality=tuple(one for batch in batches for one in batch.quality),
         pairs=tuple(one for batch in batches for one in batch.pairs),
         blocks=tuple(one for batch in batches for one in batch.blocks),
+        labels=tuple(one for batch in batches for one in batch.labels),
         inputs=tuple(one for batch in batches for one in batch.inputs),
         refusals=tuple(intake.refusals[key] for key in sorted(intake.refusals)),
+        answered=tuple(one for batch in batches for one in batch.answered),
         unmatched={model: count for batch in batches for model, count in batch.unmatched.items()},
         uncounted=dict(intake.uncounted),
         gaps=intake.gaps,

@@ -213,7 +213,9 @@ class Gateway:
                 return json_response(b'{"live":true}')
             case ["health", "ready"]:
                 _method(scope, "GET")
-                return json_response(self._oip.all_ready())
+                ready = json_response(self._oip.all_ready())
+                # predictions go on without the loop, so this is no 503
+                return Response(200, ready.body, [*ready.headers, (b"flyball-loop", b"dead")]) if self._metrics.loop_is_dead() else ready
             case ["models", name, *rest]:
                 version = ""
                 if len(rest) >= 2 and rest[0] == "versions":

@@ -127,6 +127,16 @@ class Layout:
         """How far each feature view in the online store is: written by the control plane, told by gateways."""
         return self.run / "views.json"
 
+    @property
+    def beat(self) -> Path:
+        """Written by the loop after each pass."""
+        return self.run / "loop.json"
+
+    @property
+    def watchdog(self) -> Path:
+        """`{"silent", "began", "ended", "killed"}`: the last time that the loop made no passes, as the supervisor saw it, in µs since 1970."""
+        return self.run / "watchdog.json"
+
     def ack(self, gateway: str) -> Path:
         """Which route table a gateway routes by."""
         return self.run / f"{gateway}.ack"
@@ -158,7 +168,7 @@ class Layout:
 
     def loop_age(self, now: int) -> int | None:
         """µs from the loop's last pass to `now`; None if it has never run here."""
-        seen = read_json(self.run / "loop.json")
+        seen = read_json(self.beat)
         return max(now - int(seen["at"]), 0) if isinstance(seen, dict) and "at" in seen else None
 
     def output(self, process: str) -> Path:

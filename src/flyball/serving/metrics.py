@@ -59,10 +59,11 @@ class Metrics:
 
     def text(self) -> str:
         """Prometheus text of all gateways together: this one as it is, the others as of their last second."""
+        now = time.time_ns() // 1000
         others = (read_json(path) for path in self._path.parent.glob("*.json") if path != self._path)
         now = time.time_ns() // 1000
         own = render([self._document(), *(one for one in others if one)]) + ages(read_json(self._layout.views), now)
-        return own + gauges.beat(read_json(self._layout.run / "loop.json"), now) + self._monitors()
+        return own + gauges.beat(read_json(self._layout.beat), now) + self._monitors()
 
     def _monitors(self) -> str:
         """What the control plane knows, as it wrote it; nothing where it never did."""
@@ -70,6 +71,11 @@ class Metrics:
             return self._layout.gauges.read_text()
         except OSError:
             return ""
+
+    def loop_is_dead(self) -> bool:
+        """Whether the supervisor has found the loop dead, and it is not back yet."""
+        told = read_json(self._layout.watchdog)
+        return isinstance(told, dict) and bool(told.get("silent"))
 
     def _document(self) -> dict[str, Any]:
         return {

@@ -26,6 +26,7 @@ from flyball.errors import Conflict, FlyballError, Interrupted, Refused, kind_of
 from flyball.serving.address import reach, url_of
 from flyball.serving.children import Child, Spare
 from flyball.serving.layout import UNSAID, Layout, read_json, state_folder, worker_name, write_json
+from flyball.serving.watchdog import KILL_S, SILENT_S, Limits, Watchdog
 from flyball.serving.whole import require_whole
 
 LOOK_S = 0.05
@@ -36,6 +37,9 @@ GATEWAY_DRAIN_S = 7.0
 REST_DRAIN_S = 10.0
 CONTROL_WAIT_S = 5.0
 """How long the control plane lets the workers of the last `up` go first: who answers requests needs the processor more than who decides."""
+
+WATCHDOG_URL = "FLYBALL_WATCHDOG_URL"
+"""The environment variable by which `flyball up` hands the setting on."""
 
 _LISTEN_BACKLOG = 2048
 _ONE_THREAD = {**ONE_THREAD, **SAME_HASHES, "POLARS_MAX_THREADS": "1"}
@@ -147,6 +151,7 @@ class Supervisor:
         gateways: int,
         control: Sequence[str],
         quiet: bool = False,
+        watchdog: Limits | None = None,
     ) -> None:
         self._project = project
         self._layout = layout
@@ -157,6 +162,7 @@ class Supervisor:
         self._gateways = {f"g{number}": self._gateway(f"g{number}") for number in range(gateways)}
         self._control = [self._child("control", control)] if control else []
         self._control_at = time.monotonic() + CONTROL_WAIT_S
+        self._watchdog = Watchdog(layout.beat, layout.watchdog, watchdog or Limits(), _told)
         self._workers: dict[str, Child] = {}
         self._leaving: list[Child | Spare] = []
         self._spare: Spare | None = None
@@ -233,6 +239,9 @@ class Supervisor:
         refused = _tried([self._match_workers, self._match_spare, *gateways, self._list_gateways])
         others = (*self._workers.values(), *(self._control if self._serving_first() else ()))
         refused += _tried([child.keep for child in others])
+        for control in self._control:
+            if self._watchdog.look(control.pid):
+                control.strike()
         self._leaving = [child for child in self._leaving if not child.ended()]
         return list(dict.fromkeys(refused))
 
@@ -348,6 +357,12 @@ class Supervisor:
         return self._child(name, argv, one_thread=True, on_end=ended, process=spare.take(told) if spare is not None else None)
 
 
+def _told(text: str) -> None:
+    """Say it in the terminal, which may be on the very disk that refuses."""
+    with suppress(OSError):
+        print(f"{time.strftime('%H:%M:%S')}  watchdog    {text}", file=sys.stderr, flush=True)
+
+
 def _tried(steps: Iterable[Callable[[], object]]) -> list[str]:
     """Take each step, whatever becomes of the others; what the disk refused."""
     refused = []
@@ -373,7 +388,16 @@ def control_argv(text: str, project: Path) -> list[str]:
 
 
 def supervise(
-    project: Path, env: str, *, host: str, port: int, gateways: int, control: str, up: Callable[[str, int], None], quiet: bool = False
+    project: Path,
+    env: str,
+    *,
+    host: str,
+    port: int,
+    gateways: int,
+    control: str,
+    up: Callable[[str, int], None],
+    quiet: bool = False,
+    watchdog: Limits | None = None,
 ) -> int:
     """Run a project, in one of its environments, until told to stop, and tell what the loop does; the exit code.
 
@@ -387,7 +411,8 @@ def supervise(
     except FlyballError:
         os.close(lock)
         raise
-    return Supervisor(project, layout, listener, lock, gateways=gateways, control=control_argv(control, project), quiet=quiet).run(up)
+    argv = control_argv(control, project)
+    return Supervisor(project, layout, listener, lock, gateways=gateways, control=argv, quiet=quiet, watchdog=watchdog).run(up)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -399,8 +424,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=7117)
     parser.add_argument("--gateways", type=int, default=2)
     parser.add_argument("--control", default="python -P -m flyball.api.control", help="the control plane's command; empty: none")
+    parser.add_argument("--loop-silent", type=int, default=SILENT_S, help="seconds without a pass after which the loop is said to be dead")
+    parser.add_argument("--loop-kill", type=int, default=KILL_S, help="seconds after which a control plane that hangs is killed; 0: never")
     parser.add_argument("--tell", choices=("text", "json", "nothing"), default="text", help="how to say where it listens")
     options = parser.parse_args(argv)
+    # it may hold a secret: no list of processes shows it, and no worker has it
+    limits = Limits(options.loop_silent, options.loop_kill, os.environ.pop(WATCHDOG_URL, ""))
 
     def up(address: str, port: int) -> None:
         url, others = url_of(options.host, port), reach(address, port)
@@ -426,6 +455,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             control=options.control,
             up=up,
             quiet=options.tell == "nothing",
+            watchdog=limits,
         )
     except FlyballError as error:
         return failed(error)

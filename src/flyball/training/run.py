@@ -16,10 +16,11 @@ import polars as pl
 import rfc8785
 
 from flyball.clock import Instant
-from flyball.declare.live import live_slices
+from flyball.declare.live import request_slices
 from flyball.declare.model import Model
 from flyball.evaluation.counts_columns import held
 from flyball.evaluation.counts_labels import plain
+from flyball.evaluation.expected import expected
 from flyball.evaluation.reference import reference
 from flyball.evaluation.told import notes as notes_of
 from flyball.features.assemble import watched_columns
@@ -136,7 +137,7 @@ def perform(
     result = msgspec.structs.replace(_result(judged, evaluated, released, folds, final=final), holdout_rows=frame.height)
     if store is not None:
         trained = fitter.rows.frame[final.start : final.end]
-        result = _stored(result, evaluated, released, made, frame=frame, trained=trained, blobs=store)
+        result = _stored(result, evaluated, subject, made, frame=frame, trained=trained, blobs=store)
         result = msgspec.structs.replace(
             result, suites=stored_suites(suites, store), suites_of=cases_of(model, suites, frames, spec.datasets)
         )
@@ -202,10 +203,10 @@ def _artifact(spec: RunSpec, released: Predictor, rows: Assembled, final: Split,
 
 
 def _stored(
-    result: RunResult, evaluated: Evaluated, released: Predictor, made: str, *, frame: pl.DataFrame, trained: pl.DataFrame, blobs: Blobs
+    result: RunResult, evaluated: Evaluated, subject: Subject, made: str, *, frame: pl.DataFrame, trained: pl.DataFrame, blobs: Blobs
 ) -> RunResult:
-    """The result with its artifact, the hold-out as evidence, the report, and the reference of drift."""
-    bins = drift_reference(released.model, trained, frame)
+    """The result with its artifact, the hold-out as evidence, the report, the reference of drift, and what is expected of the answers."""
+    bins = drift_reference(subject.model, trained, frame)
     return msgspec.structs.replace(
         result,
         artifact=made,
@@ -213,7 +214,15 @@ def _stored(
         evidence=blobs.put(parquet(frame)),
         report=blobs.put(codec.encode(evaluated.report)),
         reference=blobs.put(msgspec.json.encode(bins)),
+        expected=blobs.put(codec.encode(expected(subject.answers, bins, _watched(subject)))),
     )
+
+
+def _watched(subject: Subject) -> pl.DataFrame:
+    """The watched columns of the held-out rows that have a label, and what was answered."""
+    rows = subject.rows.frame[subject.split.holdout : subject.split.end]
+    columns = rows.select(watched_columns(subject.model, rows)).with_columns(subject.frame["value"].alias("prediction"))
+    return columns.filter(subject.frame["y"].is_not_null())
 
 
 def drift_reference(model: Model, trained: pl.DataFrame, holdout: pl.DataFrame) -> list[Bins]:
@@ -221,7 +230,7 @@ def drift_reference(model: Model, trained: pl.DataFrame, holdout: pl.DataFrame) 
     trained, holdout = (each if each["__time"].is_sorted() else each.sort("__time") for each in (trained, holdout))
     sent = trained.select("__time", *watched_columns(model, trained))
     columns = sent.columns[1:]
-    parts = {name: f"__slice_{name}" for name in live_slices(model) if name in columns and f"__slice_{name}" in trained.columns}
+    parts = {name: f"__slice_{name}" for name in request_slices(model) if name in columns and f"__slice_{name}" in trained.columns}
     sent = sent.hstack(trained.select(*parts.values()))
     if "label" not in columns:
         # as matured labels are counted; an input of that name keeps it

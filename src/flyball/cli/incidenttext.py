@@ -1,0 +1,76 @@
+"""An incident in text and as a document: its causes, its cost, its clocks, what was noted, and what happened around it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flyball.cli.output import Output, ago, dated
+from flyball.clock import Instant, rfc3339
+from flyball.incidents.impact import words
+from flyball.incidents.playbook import mode_of
+from flyball.loop.timeline import FIRST, Timeline
+from flyball.records.incidents import Impact, IncidentRow
+
+
+def shown(
+    out: Output, row: IncidentRow, counted: Impact | None, told: Timeline, *, now: Instant, stake: str, clocks: tuple[str, str]
+) -> None:
+    """Write it. stake: what the model is for; clocks: how far mitigation and review are."""
+    mode = mode_of(row.failure_mode)
+    out.line(f"{row.incident}  {row.model or 'the project'}   {row.state.value}   {row.what}")
+    for name, value in (
+        ("kind", f"{row.failure_mode.replace('_', ' ')}{f': {mode.meaning}' if mode else ''}"),
+        ("cause", row.cause or "not known"),
+        ("request", row.request),
+        ("impact", words(counted) if counted is not None else ""),
+        ("owner", row.owner),
+        ("at stake", stake),
+        ("opened", f"{rfc3339(row.opened_at)} ({ago(row.opened_at, now)} ago)"),
+        ("mitigate", clocks[0]),
+        ("review", clocks[1]),
+        ("actions", ", ".join(row.actions) or "none"),
+        ("by hand", mode.human if mode else ""),
+        ("on it", row.taken_by),
+        ("rollout", row.rollout),
+        ("overdue", ", ".join(row.overdue)),
+    ):
+        if value:
+            out.line(f"  {name:<9} {value}")
+    for place, cause in enumerate(row.causes, 1):
+        out.line(f"  likely {place}  {cause.score:.2f}  {cause.kind}: {cause.what}; {cause.evidence}")
+    _reviewed(out, row)
+    for note in row.notes:
+        out.line(f"  noted     {note}")
+    for place, moment in enumerate(told.moments):
+        if told.left_out and place == FIRST:
+            out.line(f"            … {told.left_out} more events")
+        out.line(f"  {rfc3339(moment.at)}  {moment.actor:<10} {moment.text}")
+
+
+def _reviewed(out: Output, row: IncidentRow) -> None:
+    if row.review is None:
+        return
+    for name, value in (("happened", row.review.what), ("why", row.review.why), ("cost", row.review.impact)):
+        if value:
+            out.line(f"  {name:<9} {value}")
+    for action in row.review.actions:
+        out.line(f"  to do     {action.what} ({action.owner}, by {rfc3339(action.due)})")
+
+
+def row_document(row: IncidentRow) -> dict[str, Any]:
+    """An incident's row as a document, with moments as text wherever they stand."""
+    found = dated(row) | {"causes": [dated(cause) for cause in row.causes], "impact": _impact(row.impact)}
+    if row.review is not None:
+        actions = [{"what": each.what, "owner": each.owner, "due": rfc3339(each.due)} for each in row.review.actions]
+        found["review"] = dated(row.review) | {"actions": actions, "measured": _impact(row.review.measured)}
+    return found
+
+
+def document(row: IncidentRow, counted: Impact | None, told: Timeline) -> dict[str, Any]:
+    """The whole incident as a document."""
+    moments = [{"seq": one.seq, "at": rfc3339(one.at), "actor": one.actor, "text": one.text} for one in told.moments]
+    return row_document(row) | {"counted": _impact(counted), "timeline": moments, "left_out": told.left_out}
+
+
+def _impact(found: Impact | None) -> dict[str, Any] | None:
+    return None if found is None else dated(found) | {"until": rfc3339(found.until)}

@@ -1,0 +1,59 @@
+"""Rows of small groups as whole numbers, and sums over them: a group-by that keeps its codes, for many sums over the same rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from flyball.stats.logspace import Floats
+
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A column as codes, shape (n,), −1 for a null, and the values that they stand for."""
+
+    codes: Codes
+    values: list[str]
+
+
+def coded(column: pl.Series) -> Coded:
+    """A column of text."""
+    if len(column) and column.null_count() == 0 and bool((column == column[0]).all()):
+        return Coded(np.zeros(len(column), dtype=np.int64), [column[0]])
+    values = column.drop_nulls().unique().sort()
+    if not len(values):
+        return Coded(np.full(len(column), -1, dtype=np.int64), [])
+    codes = column.cast(pl.Enum(values)).to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
+    return Coded(codes, values.to_list())
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Groups of rows: `codes` from 0 upward without a gap, shape (n,), and of each group its `key` (the code that it was made from)."""
+
+    codes: Codes
+    keys: list[int]
+
+    def sum(self, values: Floats | NDArray[np.bool_]) -> Floats:
+        """The sum of values (n,) in each group."""
+        return np.bincount(self.codes, weights=values, minlength=len(self.keys)).astype(np.float64)
+
+    def table(self, kinds: Codes, width: int) -> Codes:
+        """How many rows of each kind, 0 to width − 1, each group has: shape (groups, width)."""
+        counts = np.bincount(self.codes * width + kinds, minlength=len(self.keys) * width)
+        return counts.reshape(-1, width).astype(np.int64)
+
+
+def groups(keys: Codes, most: int) -> Groups:
+    """Rows by key (n,), each from 0 to most − 1."""
+    if most <= 4 * keys.size + 1024:
+        # a table of all keys costs less than to sort the rows
+        present = np.bincount(keys, minlength=1) > 0
+        return Groups((np.cumsum(present) - 1)[keys], np.flatnonzero(present).tolist())
+    found, codes = np.unique(keys, return_inverse=True)
+    return Groups(codes.astype(np.int64), found.tolist())

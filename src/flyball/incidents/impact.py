@@ -1,0 +1,68 @@
+"""What an incident cost, from counts. Pure.
+
+Wrong rows are those beyond the bound of the loss at release: what would have been wrong anyway is no part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flyball.clock import Instant
+from flyball.declare.metrics import CLASSES
+from flyball.declare.units import Money
+from flyball.records.evidence import Quality
+from flyball.records.incidents import Impact
+
+
+def impact(
+    task: str,
+    costs: Mapping[str, Money],
+    quality: Quality | None,
+    *,
+    m0: float,
+    requests: int,
+    errors: int,
+    since: Instant,
+    until: Instant,
+) -> Impact:
+    """What these counts come to. quality: of the labelled rows of all slices together; m0: the upper bound of the error rate at release.
+
+    A number's error has no rows that are wrong, only costs by `costs=`, which no bound at release is known of: it has no money here.
+    """
+    counted = Impact(since=since, until=until, requests=requests, errors=errors)
+    if quality is None or task not in CLASSES or not quality.labelled:
+        return counted
+    bad = quality.labelled - quality.correct
+    wrong = max(0.0, bad - m0 * quality.labelled)
+    price = _price(task, costs, quality)
+    return Impact(
+        since=since,
+        until=until,
+        requests=requests,
+        errors=errors,
+        labelled=quality.labelled,
+        wrong=round(wrong, 1),
+        money=None if price is None else round(wrong * price, 2),
+        currency=next((each.currency for each in costs.values()), "") if price is not None else "",
+    )
+
+
+def _price(task: str, costs: Mapping[str, Money], quality: Quality) -> float | None:
+    """What one wrong row costs, by the mix of errors there was; None where nothing says."""
+    if not costs:
+        return None
+    alarm, miss = (costs[kind].amount if kind in costs else 0.0 for kind in ("false_positive", "false_negative"))
+    if task != "binary":
+        return alarm
+    bad = quality.fp + quality.fn
+    return (quality.fp * alarm + quality.fn * miss) / bad if bad else 0.0
+
+
+def words(found: Impact) -> str:
+    """An impact as a sentence."""
+    parts = [f"{found.requests:,} requests", f"{found.errors:,} errors"]
+    if found.labelled:
+        parts.append(f"about {found.wrong:,.0f} of {found.labelled:,} labelled rows wrong beyond the bound at release")
+    if found.money is not None:
+        parts.append(f"{found.money:,.2f} {found.currency}")
+    return ", ".join(parts)

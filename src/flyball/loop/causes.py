@@ -1,0 +1,89 @@
+"""What the record and the counts say of an incident's causes and of what it cost. Pure: the rules are `incidents.causes` and `incidents.impact`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flyball.clock import Instant, Span
+from flyball.declare.live import label_delay
+from flyball.declare.model import Model
+from flyball.declare.reads import looked_at
+from flyball.incidents import causes
+from flyball.incidents.causes import Change
+from flyball.incidents.impact import impact
+from flyball.monitoring.slabs import within
+from flyball.monitoring.state import MonitorState
+from flyball.records.alerts import AlertRow
+from flyball.records.base import State
+from flyball.records.data import DATA_COMMITS, DATASETS, erasure_key
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.incidents import Cause, Impact, IncidentRow
+from flyball.records.versions import MODELS
+
+_OF_LOSS = frozenset({"concept_drift", "performance", "bias"})
+"""Modes whose beginning the labels tell better than the alert, which needs many of them."""
+
+_LOOKED = Span.parse("7d")
+"""How long before an incident a change is looked for."""
+
+
+def causes_of(
+    state: State, model: Model, incident: IncidentRow, alerts: Iterable[AlertRow], monitor: MonitorState | None
+) -> tuple[Cause, ...]:
+    """The likely causes of an incident, the likeliest first."""
+    rows = list(alerts)
+    onset = _onset(incident, rows, monitor)
+    recent = (change for change in _changes(state, model) if not change.at or onset - _LOOKED <= change.at <= onset + Span.parse("1h"))
+    return causes.ranked(rows, recent, onset)
+
+
+def _onset(incident: IncidentRow, alerts: list[AlertRow], monitor: MonitorState | None) -> Instant:
+    """When the trouble began, as far as it is known."""
+    own = next((row.since for row in alerts if row.key == incident.alert), incident.opened_at)
+    seen = min(own, incident.opened_at)
+    if monitor is not None and incident.failure_mode in _OF_LOSS and monitor.onset.at:
+        return min(seen, monitor.onset.at)
+    return seen
+
+
+def _changes(state: State, model: Model) -> list[Change]:
+    """What was changed about a model last, and what is wrong with its sources."""
+    found: list[Change] = []
+    row, declared = state.get(MODELS, model.name), state.get(DECLARATIONS, model.name)
+    if row is not None and row.champion and row.champion_at:
+        before = f"before it {row.former}" if row.former else "the first that answers"
+        # a first version has nothing that it could be worse than
+        found.append(Change("version", f"version {row.champion} took over", row.champion_at, 0.8 if row.former else 0.3, before))
+    if declared is not None:
+        found.append(Change("version", "a declaration was applied", declared.applied_at, 0.3, declared.file))
+    for name in looked_at(model):
+        data = state.get(DATASETS, name)
+        if data is None:
+            continue
+        if data.refused_mark:
+            said = data.violations[0].splitlines()[0] if data.violations else "its source was refused"
+            found.append(Change("upstream", f"data set {name} is refused", data.stale_since, 0.9, said))
+        if data.head is not None:
+            commit = state.get(DATA_COMMITS, erasure_key(name, data.head.content))
+            at = commit.at if commit is not None else 0
+            found.append(Change("data", f"data set {name} has a new version", at, 0.3, f"{data.head.rows:,} rows"))
+    return found
+
+
+def impact_of(model: Model, incident: IncidentRow, monitor: MonitorState, now: Instant) -> Impact:
+    """What an incident has cost from when it opened until it was mitigated, or until now. Labels of its rows come later: those that have are counted."""
+    since = incident.reopened_at or incident.opened_at
+    until = incident.mitigated_at or now
+    traffic = within(monitor.slabs, since, until)
+    delay = int(label_delay(model))
+    matured = within(monitor.slabs, since + delay, until + delay)
+    return impact(
+        model.task,
+        model.costs,
+        next((part for part in matured.quality if not part.slice), None),
+        m0=monitor.m0,
+        requests=traffic.n,
+        errors=traffic.errors,
+        since=since,
+        until=until,
+    )

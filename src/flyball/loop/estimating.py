@@ -1,0 +1,228 @@
+"""Estimates how good each champion is without waiting for labels, beside the loop: once a day, one model at a time, in a child that stands back.
+
+What it finds is an event, and counts in no decision but through it: a warning at most, never a page, a roll-back or a gate.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zlib import crc32
+
+import msgspec
+
+from flyball.clock import Instant, Span
+from flyball.data.erasures import present
+from flyball.declare.live import label_delay
+from flyball.declare.model import Model
+from flyball.errors import FlyballError
+from flyball.evaluation.counts_answered import DAY
+from flyball.loop import children
+from flyball.loop.domain_child import Answer, Task
+from flyball.loop.estimates import NoteEstimate, decide_note_estimate
+from flyball.loop.memory import load
+from flyball.loop.ports import Ports
+from flyball.monitoring import estimates
+from flyball.monitoring.answered import within
+from flyball.monitoring.state import MonitorState
+from flyball.records import codec
+from flyball.records.base import State
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.serving import SegmentRow
+from flyball.records.training import RUNS, RunResult
+from flyball.records.unlabelled import ESTIMATES, Expected, Kept, PerformanceEstimated, ToldApart
+from flyball.records.versions import MODELS, VERSIONS, VersionRow
+
+ACTOR = "loop"
+
+REST = Span.parse("1m")
+"""How far apart looks lie for a model whose estimate is due."""
+
+PATIENCE_S = 600.0
+"""How long the child may take."""
+
+AFTER = Span.parse("5m")
+"""How long after midnight a day is taken for counted."""
+
+
+@dataclass(frozen=True)
+class Due:
+    """A model whose window is over: what is known of it by counts, and what the child is asked."""
+
+    model: Model
+    version: VersionRow
+    result: RunResult
+    kept: MonitorState
+    since: Instant
+    until: Instant
+    task: Task | None
+    unseen: str = ""
+
+
+class Estimating:
+    """One model at a time, in a thread. `step` is called with every pass of the loop and never waits for a disk."""
+
+    def __init__(self, log: Path, blobs: Path, sealed: Callable[[], Iterable[SegmentRow]], *, on: bool = True) -> None:
+        """log, blobs: folders; sealed: the segments that became Parquet; on: whether anything is estimated at all."""
+        self._log, self._blobs, self._sealed, self._on = log, blobs, sealed, on
+        self._thread: threading.Thread | None = None
+        self._made: PerformanceEstimated | None = None
+        self._failed: FlyballError | OSError | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+        self._next: Instant = 0
+        self._done: dict[str, tuple[str, Instant]] = {}
+        """By model: the version and window that were looked at last, whatever came of it."""
+
+    def step(self, ports: Ports, now: Instant) -> None:
+        """Record what the last look found, and begin the next when one is due. Raises what a look raised, once."""
+        if not self._on or (self._thread is not None and self._thread.is_alive()):
+            return
+        self._settle(ports)
+        if now < self._next and self._next - now <= int(REST):
+            return
+        due = self._due(ports, now)
+        if due is None:
+            self._next = now + int(REST)
+            return
+        self._thread = threading.Thread(target=self._look, args=(due, ports, now), name="estimate", daemon=True)
+        self._thread.start()
+
+    def finish(self, ports: Ports) -> None:
+        """Wait for a look that is under way, and record what it found. Raises what it raised."""
+        if self._thread is not None:
+            self._thread.join()
+            self._settle(ports)
+
+    def stop(self) -> None:
+        """End the child, if there is one: it would outlive this process."""
+        child = self._child
+        if child is not None:
+            children.kill(child)
+
+    def _settle(self, ports: Ports) -> None:
+        self._thread = None
+        if self._failed is not None:
+            error, self._failed = self._failed, None
+            raise error
+        made, self._made = self._made, None
+        if made is not None:
+            command = NoteEstimate(id=ports.clock.new_id("cmd"), actor=ACTOR, made=made)
+            if decide_note_estimate(ports.ledger.state(), command, ports.clock.now()):
+                ports.ledger.execute(command, decide_note_estimate)
+
+    def _due(self, ports: Ports, now: Instant) -> Due | None:
+        state, counted = ports.ledger.state(), None
+        until = (now - int(AFTER)) // DAY * DAY
+        for name, declared in state.scan(DECLARATIONS):
+            roles, before = state.get(MODELS, name), state.get(ESTIMATES, name)
+            version = state.get(VERSIONS, f"{name}/{roles.champion}") if roles is not None and roles.champion else None
+            if version is None or self._done.get(name) == (version.version, until):
+                continue
+            self._done[name] = (version.version, until)
+            if before is not None and before.newest.version == version.version and before.newest.until >= until:
+                continue
+            counted = counted or load(ports.memory)
+            kept = counted.monitor(name)
+            since = estimates.begins(kept.released_at, until)
+            if kept.version == version.version and within(kept.answered, version.version, since, until).n:
+                return self._about(ports, state, ports.library.model(declared.body), version, kept, since, until)
+        return None
+
+    def _about(
+        self, ports: Ports, state: State, model: Model, version: VersionRow, kept: MonitorState, since: Instant, until: Instant
+    ) -> Due:
+        result = ports.library.result(version.result)
+        run, unseen = state.get(RUNS, version.run), ""
+        task = None
+        columns: dict[str, str] = {own.column: own.kind for own in ports.library.bins(result.reference) if own.column != "prediction"}
+        if run is None or not columns or model.data.name not in version.data:
+            unseen = "the rows that the version was judged on are not kept here, or none of their columns is watched"
+        else:
+            spec = ports.library.spec(run.spec)
+            task = Task(
+                version=f"{model.name}@{version.version}",
+                since=since,
+                until=until,
+                columns=columns,
+                declaration=spec.declaration,
+                content=present(state, model.data.name, version.data[model.data.name]),
+                as_of=spec.as_of,
+                holdout_rows=result.holdout_rows,
+                log=str(self._log),
+                blobs=str(self._blobs),
+                sealed=tuple(row for row in self._sealed() if row.last >= since),
+                seed=_seed(version, until),
+            )
+        return Due(model, version, result, kept, since, until, task, unseen)
+
+    def _look(self, due: Due, ports: Ports, now: Instant) -> None:
+        try:
+            answer = Answer(why=due.unseen) if due.task is None else self._compare(due.task)
+            row = ports.ledger.state().get(ESTIMATES, due.model.name)
+            past = row.past if row is not None and row.newest.version == due.version.version else ()
+            self._made = made_of(due, answer, past, ports.library.expected(due.result.expected), now=now)
+        except (FlyballError, OSError) as error:
+            self._failed = error
+
+    def _compare(self, task: Task) -> Answer:
+        """What the child finds; why nothing, where it ended otherwise than it should."""
+        with TemporaryDirectory(prefix="flyball-") as folder:
+            path = Path(folder) / "task.json"
+            path.write_bytes(codec.encode(task))
+            child = self._child = children.start("flyball.loop.domain_child", [str(path)], Path(folder))
+            timer = threading.Timer(PATIENCE_S, children.kill, [child])
+            timer.start()
+            try:
+                assert child.stdout is not None
+                told = child.stdout.read()
+            finally:
+                timer.cancel()
+                children.end(child)
+                self._child = None
+        try:
+            return codec.decode(told, Answer)
+        except msgspec.MsgspecError:
+            return Answer(why=f"the process that compares rows ended with {child.returncode}, or took more than {PATIENCE_S:.0f} s")
+
+
+def _seed(version: VersionRow, until: Instant) -> int:
+    """The same look again draws the same samples."""
+    return crc32(f"{version.model}/{version.version}/{until}".encode())
+
+
+def made_of(due: Due, answer: Answer, past: tuple[Kept, ...], expected: Expected, *, now: Instant) -> PerformanceEstimated:
+    """The event: an estimate, or why there is none."""
+    version, kept = due.version.version, due.kept
+    answers = within(kept.answered, version, due.since, due.until)
+    delay = label_delay(due.model)
+    metric = estimates.metric_of(due.model)
+    found, level, own, refused = estimates.estimated(expected, answers, metric=metric, seed=_seed(due.version, due.until))
+    outside, judged = estimates.confronted(past, kept.answered, version, delay=delay, now=now)
+    refused = refused or estimates.refused_by_rows(_low(answer.apart)) or estimates.refused_by_labels(outside, judged)
+    return PerformanceEstimated(
+        model=due.model.name,
+        version=version,
+        since=due.since,
+        until=due.until,
+        n=answers.n,
+        nulls=answers.nulls,
+        metric=metric,
+        reference=due.result.expected,
+        estimates={} if refused else found,
+        level=level,
+        refused=refused,
+        blind=estimates.blind(due.model, kept.answered, version, now),
+        apart=answer.apart,
+        unseen=answer.why,
+        outside=outside,
+        confronted=judged,
+        kept=Kept(metric=own[0], value=own[1], sd=own[2], n=answers.n, since=due.since, until=due.until) if own is not None else None,
+    )
+
+
+def _low(apart: ToldApart | None) -> float | None:
+    return apart.auc.low if apart is not None else None

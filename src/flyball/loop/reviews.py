@@ -1,0 +1,113 @@
+"""The form of a review: what happened, what it cost, why, and what will be different, by whom and when; and the whole incident as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flyball.clock import Instant, Span, instant, rfc3339
+from flyball.errors import BadInput
+from flyball.incidents.impact import words
+from flyball.incidents.playbook import mode_of
+from flyball.ledger.bounds import clipped
+from flyball.loop import lookup
+from flyball.loop.causes import impact_of
+from flyball.loop.memory import load
+from flyball.loop.ports import Ports
+from flyball.loop.timeline import Timeline
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.incidents import Impact, IncidentRow, Review, ReviewAction
+
+MOST_ACTIONS = 20
+_FORM = "WHAT; OWNER; DUE"
+_SO = 'such as "watch the feed\'s schema; ana; 14d"'
+
+
+def measured(ports: Ports, row: IncidentRow) -> Impact | None:
+    """What an incident has cost by now; what was noted when it was mitigated where nothing can be counted any more."""
+    state = ports.ledger.state()
+    declared = state.get(DECLARATIONS, row.model) if row.model else None
+    model = lookup.readable(ports.library, declared)[0] if declared is not None else None
+    return row.impact if model is None else impact_of(model, row, load(ports.memory).monitor(row.model), ports.clock.now())
+
+
+def form(ports: Ports, row: IncidentRow, *, what: str, why: str, impact: str, actions: Sequence[ReviewAction]) -> Review:
+    """What a person filled in, with what was counted beside it. Raises BadInput for a form that says nothing, or too many actions."""
+    if not what.strip():
+        raise BadInput(
+            "a review needs a text",
+            why="an empty one teaches nobody",
+            fix="say in a few sentences what happened and what will be different",
+        )
+    if len(actions) > MOST_ACTIONS:
+        raise BadInput(f"{len(actions)} actions are too many", why="what everybody has to do nobody does", fix=f"{MOST_ACTIONS} at most")
+    counted = measured(ports, row)
+    said = impact.strip() or (words(counted) if counted is not None else "")
+    return Review(what=clipped(what), why=clipped(why), impact=clipped(said), measured=counted, actions=tuple(actions))
+
+
+def action(text: str, now: Instant) -> ReviewAction:
+    """Read "WHAT; OWNER; DUE", with a time span from now or a moment (RFC 3339) for DUE. Raises BadInput."""
+    parts = [part.strip() for part in text.split(";")]
+    if len(parts) < 3 or not all(parts[-2:]) or not "; ".join(parts[:-2]).strip():
+        raise BadInput(
+            f'"{text[:80]}" is no action of a review', why="what nobody owns, or has no date, is not done", fix=f"{_FORM}, {_SO}"
+        )
+    return to_do("; ".join(parts[:-2]), parts[-2], parts[-1], now)
+
+
+def to_do(what: str, owner: str, due: str, now: Instant) -> ReviewAction:
+    """What will be different, who sees to it, and by when (as in `action`). Raises BadInput."""
+    if not what.strip() or not owner.strip():
+        raise BadInput("an action of a review needs a text and an owner", why="what nobody owns is not done", fix=_SO)
+    try:
+        at = Span.parse(due).after(now)
+    except ValueError:
+        try:
+            at = instant(due)
+        except (ValueError, OverflowError):
+            why = "it is no time span, and no moment in RFC 3339"
+            raise BadInput(f'due "{due[:40]}"', why=why, fix="14d, or 2026-09-01T00:00:00Z") from None
+    if at <= now:
+        raise BadInput(f'due "{due[:40]}"', why="an action that is due already cannot be kept", fix="name a later time")
+    return ReviewAction(what=clipped(what, 500), owner=clipped(owner, 200), due=at)
+
+
+def markdown(row: IncidentRow, told: Timeline, counted: Impact | None) -> str:
+    """The whole incident, for people who have no flyball."""
+    mode = mode_of(row.failure_mode)
+    lines = [
+        f"# {row.what}",
+        "",
+        f"{row.incident}, {row.model or 'the project'}: {mode.known_as if mode else row.failure_mode}. State: {row.state.value}.",
+        "",
+    ]
+    lines += ["| | |", "|---|---|"]
+    for name, at in (("opened", row.opened_at), ("mitigated", row.mitigated_at), ("reviewed", row.reviewed_at), ("closed", row.closed_at)):
+        lines.append(f"| {name} | {rfc3339(at) if at else 'not yet'} |")
+    lines += [f"| owner | {_cell(row.owner or 'nobody is named')} |", f"| actions taken | {', '.join(row.actions) or 'none'} |"]
+    lines += [f"| clocks that ran out | {', '.join(row.overdue) or 'none'} |", ""]
+    review = row.review
+    lines += ["## What happened", "", review.what if review else "Not reviewed yet.", ""]
+    lines += ["## Impact", "", (review.impact if review and review.impact else "") or (words(counted) if counted else "Not counted."), ""]
+    lines += ["## Why", "", (review.why if review and review.why else "") or row.cause or "Not known.", ""]
+    if row.causes:
+        lines += ["Likely causes by the evidence, the likeliest first:", ""]
+        lines += [
+            f"{place}. {each.kind}: {each.what} (score {each.score:.2f}); {each.evidence}" for place, each in enumerate(row.causes, 1)
+        ]
+        lines.append("")
+    lines += ["## What will be different", ""]
+    if review and review.actions:
+        lines += ["| what | owner | due |", "|---|---|---|"]
+        lines += [f"| {_cell(each.what)} | {_cell(each.owner)} | {rfc3339(each.due)} |" for each in review.actions]
+    else:
+        lines.append("Nothing was written down.")
+    lines += ["", "## Timeline", "", "| when | who | what |", "|---|---|---|"]
+    lines += [f"| {rfc3339(each.at)} | {_cell(each.actor)} | {_cell(each.text)} |" for each in told.moments]
+    lines += [f"\n{told.left_out} more events are in the record."] if told.left_out else []
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _cell(text: str) -> str:
+    """Text in a cell of a table: on one line, without what would end the cell."""
+    return " ".join(text.split()).replace("|", "\\|")

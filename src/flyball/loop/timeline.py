@@ -1,0 +1,121 @@
+"""What happened to a model around an incident, from the ledger: releases, data, runs, alerts, actions and people, in order. Only reads.
+
+Bounded whatever the record holds: so many events are read, and so many are told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flyball.clock import Instant, Span
+from flyball.declare.reads import looked_at
+from flyball.ledger.bounds import clipped
+from flyball.loop import lookup, telling
+from flyball.loop.ports import Ledger, Library
+from flyball.records.alerts import AlertMoved
+from flyball.records.base import Event, Record, State
+from flyball.records.data import DataCommitted, DataFresh, DataRefused, DataStale
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.incidents import INCIDENTS, IncidentNoted, IncidentReviewed, IncidentRow
+from flyball.records.proposals import PROPOSALS, ProposalSettled
+from flyball.records.rollouts import ROLLOUTS
+from flyball.records.training import RUNS
+
+BEFORE = Span.parse("1h")
+"""What came so long before an incident may have led to it."""
+
+READ, FIRST, LAST = 20_000, 60, 140
+"""Events that are read at most, and how many of what they tell is shown: the first ones, and the last ones."""
+
+
+class Moment(Record, frozen=True):
+    """One event as a line; `seq` is its number in the ledger."""
+
+    seq: int
+    at: Instant
+    actor: str
+    text: str
+
+
+class Timeline(Record, frozen=True):
+    """The moments in order; `left_out` of them, after the first ones, are not told."""
+
+    moments: tuple[Moment, ...] = ()
+    left_out: int = 0
+
+
+def timeline(ledger: Ledger, library: Library, row: IncidentRow, now: Instant) -> Timeline:
+    """From an hour before an incident opened until it was closed, or until now."""
+    state = ledger.state()
+    data = _data_of(state, library, row.model)
+    until = row.closed_at or now
+    found: list[Moment] = []
+    for recorded in ledger.read(_before(ledger, row.opened_at - BEFORE), READ):
+        if recorded.at > until:
+            break
+        if _is_about(state, recorded.event, row, data) and (text := _text(recorded.event)):
+            found.append(Moment(seq=recorded.seq, at=recorded.at, actor=recorded.actor, text=clipped(text, 500)))
+    if len(found) <= FIRST + LAST:
+        return Timeline(moments=tuple(found))
+    return Timeline(moments=(*found[:FIRST], *found[-LAST:]), left_out=len(found) - FIRST - LAST)
+
+
+def _before(ledger: Ledger, moment: Instant) -> int:
+    """The number of the last event before a moment: events' times never go back, so it is found by halving."""
+    low, high = 0, ledger.size()
+    while low < high:
+        middle = (low + high + 1) // 2
+        event = next(iter(ledger.read(middle - 1, 1)), None)
+        low, high = (middle, high) if event is not None and event.at < moment else (low, middle - 1)
+    return low
+
+
+def _data_of(state: State, library: Library, model: str) -> frozenset[str]:
+    """The data sets that a model looks at, as far as its declaration can be read."""
+    declared = state.get(DECLARATIONS, model)
+    read = lookup.readable(library, declared)[0] if declared is not None else None
+    return frozenset(looked_at(read)) if read is not None else frozenset()
+
+
+def _is_about(state: State, event: Event, row: IncidentRow, data: frozenset[str]) -> bool:
+    if isinstance(event, DataCommitted):
+        return event.version.name in data
+    if isinstance(event, DataRefused | DataStale | DataFresh):
+        return event.name in data
+    incident = getattr(event, "incident", "")
+    if incident:
+        other = state.get(INCIDENTS, incident)
+        return other is not None and other.model == row.model
+    model = getattr(event, "model", "")
+    return (model or next(_models(state, event), "")) == row.model and bool(row.model)
+
+
+def _models(state: State, event: Event) -> Iterator[str]:
+    """The model of an event that names it by its rollout, run or proposal."""
+    rows = (
+        state.get(ROLLOUTS, getattr(event, "rollout", "") or "-"),
+        state.get(RUNS, getattr(event, "run", "") or "-"),
+        state.get(PROPOSALS, getattr(event, "proposal", "") or "-"),
+    )
+    return (row.model for row in rows if row is not None)
+
+
+def _text(event: Event) -> str:
+    match event:
+        case IncidentNoted():
+            likely = f"likely cause: {event.causes[0].what}" if event.causes else ""
+            return f"incident    {event.incident}: {event.note or likely}"
+        case IncidentReviewed():
+            return f"reviewed    {event.incident}: {event.review.what}"
+        case DataStale():
+            return f"stale       data {event.name}: its newest row is older than {event.freshness}"
+        case DataFresh():
+            return f"fresh       data {event.name} is fresh again"
+        case DataCommitted():
+            return f"data        {event.version.name}@{event.version.version}, {event.version.rows:,} rows"
+        case AlertMoved():
+            return f"{event.target.value:<11} {event.monitor}: {event.finding.why}"
+        case ProposalSettled():
+            return f"{event.verdict:<11} {event.proposal}: {event.reason}"
+        case _:
+            return telling.line(event)[1]

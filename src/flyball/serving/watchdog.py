@@ -1,0 +1,150 @@
+"""Who watches the watcher: whether the loop makes passes, seen from the supervisor, which outlives it. Standard library only.
+
+The loop says after each pass that it is there (run/loop.json). Where that stops, it is said in the terminal, in run/watchdog.json (which gateways and
+the next loop read), and to an address outside if one is set; a control plane that hangs is killed, and started again like one that died. Whatever
+it was: predictions go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from flyball.serving.layout import read_json, write_json
+
+SILENT_S, KILL_S = 60, 300
+"""Without a pass for so long the loop is said to be dead, and after so long a control plane that made passes before is killed (0: never)."""
+
+START_S = 1_800
+"""A control plane that has made no pass yet is given so long: it may have a long record to read."""
+
+HELD_S = 5.0
+"""Where this process itself has not looked for so long, the machine slept or was busy: that time speaks against nobody."""
+
+DEATHS, WITHIN_S, STEADY_S = 5, 600.0, 60.0
+"""A control plane that was started so often within this time, and has not yet lived for `STEADY_S`, is as good as dead, whatever passes it makes."""
+
+_TRIES, _FIRST_WAIT_S, _ANSWER_S = 6, 1.0, 10.0
+
+
+class Limits(NamedTuple):
+    """After how many seconds without a pass what is done, and whom to tell (an http address; empty: nobody)."""
+
+    silent_s: float = SILENT_S
+    kill_s: float = KILL_S
+    url: str = ""
+
+
+class Watchdog:
+    """Looks at the loop's beat. `look` is called several times a second."""
+
+    def __init__(
+        self, beat: Path, told: Path, limits: Limits, say: Callable[[str], None], *, moment: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._beat, self._told, self._limits, self._say, self._moment = beat, told, limits, say, moment
+        self._seen = self._mark()
+        self._last = self._looked = moment()
+        self._killed, self._kill_at = 0, limits.kill_s
+        self._pid = 0
+        self._births: list[float] = []
+        # what has only been started has at least the usual time for its first pass
+        self._patience = max(limits.silent_s, SILENT_S)
+        kept = read_json(told)
+        # an outage that the last `up` saw goes on until a pass is made
+        self._began = int(kept["began"]) if isinstance(kept, dict) and kept.get("silent") else 0
+        self._unwritten: dict[str, object] | None = None
+
+    def look(self, pid: int) -> bool:
+        """Whether the control plane, which is process `pid`, hangs and is to be killed now."""
+        moment = self._moment()
+        if moment - self._looked > HELD_S:
+            self._last += moment - self._looked
+        self._looked = moment
+        if pid and pid != self._pid:
+            self._pid = pid
+            self._births = [birth for birth in (*self._births, moment) if moment - birth < WITHIN_S]
+        dying = len(self._births) > DEATHS and moment - self._births[-1] < STEADY_S
+        if (mark := self._mark()) != self._seen:
+            self._seen, self._last, self._patience = mark, moment, self._limits.silent_s
+            if not dying:
+                self._back()
+        self._write()
+        silent = moment - self._last
+        if not self._began and dying:
+            self._dead(
+                moment - self._births[0], f"the control plane has ended {len(self._births) - 1} times in {moment - self._births[0]:.0f} s"
+            )
+        elif not self._began and silent > self._patience:
+            self._dead(silent, f"the loop has made no pass for {silent:.0f} s")
+        if not self._limits.kill_s or not pid or silent < (self._kill_at if self._has_beaten(pid) else max(self._kill_at, START_S)):
+            return False
+        self._killed += 1
+        # what needs longer than that for a pass is given longer each time, so that it comes to an end
+        self._kill_at = 2 * silent
+        self._say(f"the control plane (process {pid}) has made no pass for {silent:.0f} s: it is killed and started again")
+        self._tell({"silent": True, "began": self._began, "ended": 0, "killed": self._killed})
+        return True
+
+    def _dead(self, since_s: float, what: str) -> None:
+        self._began = time.time_ns() // 1000 - int(since_s * 1e6)
+        self._say(f"{what}: nothing is watched, released or rolled back; predictions go on")
+        self._tell({"silent": True, "began": self._began, "ended": 0, "killed": self._killed})
+        self._post("the loop is dead", self._began, 0)
+
+    def _back(self) -> None:
+        if self._began:
+            now = time.time_ns() // 1000
+            self._say(f"the loop makes passes again, after {(now - self._began) / 1e6:.0f} s")
+            self._tell({"silent": False, "began": self._began, "ended": now, "killed": self._killed})
+            self._post("the loop makes passes again", self._began, now)
+        self._began, self._killed, self._kill_at = 0, 0, self._limits.kill_s
+
+    def _mark(self) -> tuple[int, int]:
+        try:
+            found = self._beat.stat()
+        except OSError:
+            return (0, 0)
+        return (found.st_ino, found.st_mtime_ns)
+
+    def _has_beaten(self, pid: int) -> bool:
+        known = read_json(self._beat)
+        return isinstance(known, dict) and known.get("pid") == pid
+
+    def _tell(self, document: dict[str, object]) -> None:
+        self._unwritten = document
+        self._write()
+
+    def _write(self) -> None:
+        """What could not be written is tried again at the next look: the disk may be full."""
+        if self._unwritten is not None:
+            with suppress(OSError):
+                write_json(self._told, self._unwritten)
+                self._unwritten = None
+
+    def _post(self, what: str, began: int, ended: int) -> None:
+        if self._limits.url:
+            body = {"what": what, "began": began, "ended": ended, "project": str(self._told.parent.parent)}
+            arguments = (self._limits.url, json.dumps(body).encode(), self._say)
+            threading.Thread(target=post, args=arguments, name="watchdog", daemon=True).start()
+
+
+def post(url: str, body: bytes, say: Callable[[str], None], *, wait: Callable[[float], object] = time.sleep) -> bool:
+    """Tell an http address, a few times if it does not take it; whether it did."""
+    problem = ""
+    for attempt in range(_TRIES):
+        try:
+            request = urllib.request.Request(url, data=body, headers={"content-type": "application/json"}, method="POST")  # noqa: S310 - settings take http alone
+            with urllib.request.urlopen(request, timeout=_ANSWER_S):  # noqa: S310 - as above
+                return True
+        except (OSError, ValueError) as error:
+            problem = str(error)
+        if attempt + 1 < _TRIES:
+            wait(_FIRST_WAIT_S * 2**attempt)
+    say(f"watchdog_url took nothing after {_TRIES} tries: {problem}")
+    return False

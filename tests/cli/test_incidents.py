@@ -1,0 +1,123 @@
+"""An incident from a complaint to its review, by the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flyball.records.alerts import AlertMoved, AlertState, Finding
+from flyball.records.base import Record
+from flyball.records.incidents import INCIDENTS, Cause, IncidentMoved, IncidentNoted, IncidentOpened, IncidentState
+from flyball.wiring import open_project
+
+
+class Told(Record, frozen=True):
+    """A command that does as it is told."""
+
+    id: str
+    actor: str
+
+
+def open_one(root: Path, *, mitigated: bool = True) -> str:
+    """An incident of demand, as the loop records it."""
+    wired = open_project(root, claim=True)
+    finding = Finding(monitor="drift of inputs", severity="alert", column="temperature", failure="input_drift", why="PSI 0.4 (floor 0.1)")
+    events = [
+        AlertMoved(
+            key="demand/drift of inputs/temperature", model="demand", monitor=finding.monitor, source=AlertState.OK, target=AlertState.FIRING,
+            episode=1, finding=finding,
+        ),
+        IncidentOpened(
+            incident="inc_1", model="demand", failure_mode="input_drift", alert="demand/drift of inputs/temperature", what="input drift",
+            cause=finding.why, owner="ana", actions=("ticket",),
+            causes=(Cause(kind="data", what="input drift (temperature)", score=0.6, evidence="PSI 0.4 (floor 0.1)"),),
+        ),
+        IncidentNoted(incident="inc_1", note="also something else"),
+        *([IncidentMoved(incident="inc_1", source=IncidentState.OPEN, target=IncidentState.MITIGATED, why="resolved")] if mitigated else []),
+    ]  # fmt: skip
+    wired.ledger.execute(Told(id="opened", actor="loop"), lambda *_: events)
+    wired.close()
+    return "inc_1"
+
+
+def test_a_complaint_is_an_incident_of_its_own_that_a_person_ends_and_reviews(flyball, trained: Path) -> None:
+    at = ("--project", trained)
+    opened = flyball("incidents", "open", "demand", "--what", "the harbour is always wrong", "--request", "abc", *at, "--json")
+    assert opened.code == 0, opened.err
+    incident = opened.document["incident"]
+    assert flyball("incidents", "open", "demand", "--what", "the harbour is always wrong", "--request", "abc", *at).code == 1
+    shown = flyball("incidents", "show", incident, *at).out
+    for part in (
+        "complaint: the harbour is always wrong",
+        "request   abc",
+        "actions   page",
+        f"flyball incidents mitigated {incident}",
+        "opened by",
+    ):
+        assert part in shown
+    assert "mitigated" in flyball("incidents", "mitigated", incident, "--reason", "the harbour's clock is right again", *at).out
+    form = ("--what", "a clock was wrong", "--why", "nothing looked at it", "--action", "a contract on the clock; ana; 14d")
+    assert flyball("incidents", "review", incident, *form, *at).code == 0
+    row = flyball("incidents", "show", incident, *at, "--json").document
+    assert row["state"] == "reviewed"
+    assert (row["review"]["what"], row["review"]["why"]) == ("a clock was wrong", "nothing looked at it")
+    assert [(one["what"], one["owner"]) for one in row["review"]["actions"]] == [("a contract on the clock", "ana")]
+    assert row["review"]["impact"].startswith("0 requests, 0 errors"), "what was counted stands in the form"
+
+
+def test_what_is_no_complaint_is_seen_to_end_and_not_said(flyball, trained: Path) -> None:
+    incident = open_one(trained, mitigated=False)
+    ended = flyball("incidents", "mitigated", incident, "--reason", "it is well", "--project", trained)
+    assert (ended.code, "inc_1 is no complaint" in ended.err) == (1, True)
+
+
+def test_an_incident_is_shown_with_its_causes_and_what_happened_around_it_and_is_exported_whole(flyball, trained: Path) -> None:
+    incident, at = open_one(trained), ("--project", trained)
+    shown = flyball("incidents", "show", incident, *at).out
+    assert "likely 1  0.60  data: input drift (temperature); PSI 0.4 (floor 0.1)" in shown
+    for part in (
+        "declared    demand",
+        "gates       demand@1.0.0",
+        "firing      drift of inputs: PSI 0.4",
+        "incident    inc_1 mitigated: resolved",
+    ):
+        assert part in shown
+    document = flyball("incidents", "show", incident, *at, "--json").document
+    assert document["left_out"] == 0
+    seqs = [moment["seq"] for moment in document["timeline"]]
+    assert seqs == sorted(seqs)
+    assert flyball("incidents", "review", incident, "--text", "a | b\nc", *at).code == 0
+    written = flyball("incidents", "review", incident, "--export", *at).out
+    for part in ("# input drift", "## Impact", "1. data: input drift (temperature) (score 0.60)", "## Timeline", "a | b"):
+        assert part in written
+    table = [line for line in written.splitlines() if line.startswith("| 20")]
+    assert table
+    assert all(line.replace("\\|", "").count("|") == 4 for line in table), "no text ends a cell"
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--what", "x", "--action", "no owner"), "is no action of a review"),
+        (("--what", "x", "--action", "a; ana; soon"), 'due "soon"'),
+        (("--what", "x", "--action", "a; ana; 2001-01-01T00:00:00Z"), "due already"),
+        (("--what", "x", "--text", "y"), "--what"),
+        ((), "a review needs a text"),
+    ],
+)
+def test_a_form_that_is_not_filled_in_says_what_is_missing(flyball, trained: Path, more: tuple[str, ...], says: str) -> None:
+    incident = open_one(trained)
+    ended = flyball("incidents", "review", incident, *more, "--project", trained)
+    assert (ended.code, says in ended.err) == (2, True), ended.err
+    wired = open_project(trained)
+    row = wired.ledger.state().get(INCIDENTS, incident)
+    wired.close()
+    assert row is not None
+    assert row.state == IncidentState.MITIGATED
+
+
+def test_a_fallback_by_hand_is_refused_where_none_is_declared(flyball, trained: Path) -> None:
+    incident = open_one(trained, mitigated=False)
+    ended = flyball("incidents", "fallback", incident, "--project", trained)
+    assert (ended.code, "demand declares no fallback=" in ended.err) == (1, True)

@@ -1,0 +1,47 @@
+"""The table of failure modes says of each all that there is to say, and the page of the documents is that table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flyball.declare.policy import ACTIONS, FAILURE_MODES, Playbook
+from flyball.incidents import playbook
+from flyball.incidents.playbook import DEFAULTS, MODES, FailureMode
+
+PAGE = Path(__file__).parents[2] / "docs" / "incidents.md"
+ISSUED = {
+    "pipeline break", "schema change", "input drift", "concept drift", "skew between training and serving", "latency", "errors", "cost spike",
+    "policy violation", "bias", "retrain storm", "label outage", "dead loop", "complaint",
+}  # fmt: skip
+
+
+def test_every_failure_mode_that_operators_know_is_one_of_the_table() -> None:
+    assert {mode.known_as for mode in MODES} >= ISSUED
+    assert {mode.name for mode in MODES} >= set(FAILURE_MODES)
+    assert len(DEFAULTS) == len(MODES)
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+def test_each_has_a_detector_an_action_a_persons_step_and_an_end_that_is_observed(mode: FailureMode) -> None:
+    assert all((mode.meaning, mode.detector, mode.human, mode.recovery, mode.actions))
+    assert set(mode.actions) <= set(ACTIONS)
+
+
+def test_the_page_is_the_table() -> None:
+    assert playbook.table() in PAGE.read_text()
+    for name, what in ACTIONS.items():
+        assert f"| `{name}` | {what} |" in PAGE.read_text()
+
+
+@pytest.mark.parametrize("mode", FAILURE_MODES)
+def test_a_playbook_may_say_otherwise_of_each_mode_that_is_a_models(mode: str) -> None:
+    assert playbook.actions(Playbook(**{mode: "freeze"}), mode) == ("freeze",)
+    assert playbook.actions(Playbook(), mode) == DEFAULTS[mode]
+
+
+def test_the_reaction_to_a_dead_loop_is_fixed() -> None:
+    with pytest.raises(TypeError):
+        Playbook(dead_loop="ticket")  # type: ignore[call-arg]
+    assert playbook.actions(Playbook(), "dead_loop") == ("page",)

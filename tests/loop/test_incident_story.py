@@ -1,0 +1,75 @@
+"""An incident as the loop reports it: with its likely causes when it opens and anew when they change, and with what it has cost when it is over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from flyball.loop.findings import Report, alerts_of, decide_report, incidents_of
+from flyball.loop.folds import FOLDS
+from flyball.monitoring.slabs import MINUTE, Slab
+from flyball.monitoring.state import MonitorState
+from flyball.records.alerts import Finding
+from flyball.records.base import Event
+from flyball.records.evidence import Quality
+from flyball.records.incidents import IncidentNoted, IncidentRow, IncidentState
+from flyball.records.versions import ChampionChanged
+
+from .test_dead_ends import MODEL, World
+
+BASE = 1_700_000_000_000_000
+
+
+def found(failure: str, severity: str = "alert", **more: Any) -> Finding:
+    why = f"{failure} is seen"
+    return Finding(monitor=failure, severity=severity, failure=failure, effect=0.3, floor=0.1, why=why, **more)  # type: ignore[arg-type]
+
+
+class Story(World):
+    """The world of one model whose findings are reported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock.advance_to(BASE)
+        self.monitor = MonitorState(model="m", version="1.1.0", m0=0.1)
+        for number in ("1.0.0", "1.1.0"):
+            self.version(number)
+        self.add(ChampionChanged(model="m", version="1.0.0", former="", rollback=False, reason="first"))
+
+    def report(self, *findings: Finding) -> list[Event]:
+        report = Report(id="c", actor="loop", model="m", findings=findings)
+        now = self.clock.now() + 1_000_000
+        events = list(decide_report(self.state, report, now, model=MODEL, folds=FOLDS, new_id=lambda _: "inc", monitor=self.monitor))
+        self.add(*events)
+        return events
+
+    @property
+    def row(self) -> IncidentRow:
+        [row] = incidents_of(self.state, "m")
+        return row
+
+
+def test_an_incident_opens_with_its_likely_causes_and_learns_of_others_once() -> None:
+    story = Story()
+    story.add(ChampionChanged(model="m", version="1.1.0", former="1.0.0", rollback=False, reason="better"))
+    story.report(found("errors"))
+    assert [(cause.kind, cause.what) for cause in story.row.causes] == [("version", "version 1.1.0 took over")]
+    assert story.report(found("errors")) == [], "nothing is new"
+    story.report(found("errors"), found("schema_change", column="x"))
+    assert ("data", "schema change (x)") in [(cause.kind, cause.what) for cause in story.row.causes]
+    assert not [event for event in story.report(found("errors"), found("schema_change", column="x")) if isinstance(event, IncidentNoted)]
+
+
+def test_what_it_has_cost_is_noted_when_it_is_mitigated() -> None:
+    story = Story()
+    story.report(found("latency"))
+    minute = story.row.opened_at // MINUTE
+    quality = Quality(model="m", version="1.0.0", role="champion", slice="", minute=minute, matured=100, labelled=100, correct=70, fp=30)
+    story.monitor = msgspec.structs.replace(story.monitor, slabs=(Slab(start=minute, n=500, errors=3, quality=(quality,)),))
+    story.report(found("latency", "none"))
+    row = story.row
+    assert row.state == IncidentState.MITIGATED
+    assert row.impact is not None
+    assert (row.impact.requests, row.impact.errors, row.impact.labelled, row.impact.wrong) == (500, 3, 100, 20.0)
+    assert alerts_of(story.state, "m")

@@ -1,0 +1,120 @@
+"""Declared checks on live counts: any metric, whole, by slice, and as a gap between groups."""
+
+import numpy as np
+import pytest
+
+from flyball.clock import Span
+from flyball.declare.checks import metric
+from flyball.monitoring.checks import check_findings, estimates, seen
+from flyball.monitoring.slabs import Slab, slabs_of
+from flyball.monitoring.state import MonitorState
+from flyball.records.evidence import Quality
+from flyball.stats import binned
+
+MINUTE = 60_000_000
+NOW = 1_700_000_000_000_000
+METRICS = (
+    *("accuracy", "precision", "recall", "f1", "false_positive_rate", "positive_rate"),
+    *("roc_auc", "log_loss", "brier", "calibration_error", "recall_at_5%", "cost_per_1000"),
+)
+PRICES = {"fp": 4_000.0, "fn": 180_000.0}
+
+
+def group(name, n=1_000, seed=0, *, shift=0.0, at=0.5, minute=NOW // MINUTE - 5):
+    """Counts of a group whose scores are right; `shift` moves how many are positive, `at` is from where on they are called so."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=n) + shift
+    score = 1 / (1 + np.exp(-z))
+    y, called = rng.random(n) < score, score >= at
+    lost = -np.log(np.where(y, score, 1 - score))
+    off = (score - y) ** 2
+    return Quality(
+        model="m",
+        version="1.0.0",
+        role="champion",
+        slice=name,
+        minute=minute,
+        matured=n,
+        labelled=n,
+        correct=int((y == called).sum()),
+        tp=int((y & called).sum()),
+        fp=int((~y & called).sum()),
+        fn=int((y & ~called).sum()),
+        tn=int((~y & ~called).sum()),
+        scored=n,
+        log_loss=float(lost.sum()),
+        log_loss_sq=float((lost**2).sum()),
+        sq_score=float(off.sum()),
+        quad_score=float((off**2).sum()),
+        scores=binned.of(score, y),
+    )
+
+
+def slab(*parts):
+    return Slab(start=parts[0].minute, quality=parts)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_any_metric_is_told_whole_by_slice_and_as_a_gap_with_its_interval_and_n(name):
+    counts = slab(group("", 3_000), group("sex=f", 1_200, 1), group("sex=m", 1_800, 2, shift=0.6))
+    [(_, whole)] = estimates(metric(name), counts, PRICES)
+    by = dict(estimates(metric(name).by("sex"), counts, PRICES))
+    [(_, gap)] = estimates(metric(name).gap("sex"), counts, PRICES)
+    for found, n in ((whole, 3_000), (by["sex=f"], 1_200), (by["sex=m"], 1_800), (gap, 3_000)):
+        assert found.low <= found.value <= found.high
+        assert found.n == n
+    assert gap.value == pytest.approx(abs(by["sex=f"].value - by["sex=m"].value))
+
+
+def test_equalised_odds_is_the_larger_of_two_gaps():
+    counts = slab(group("sex=f", 2_000, 1, at=0.5), group("sex=m", 2_000, 2, at=0.3))
+    [(_, odds)] = estimates(metric("equalised_odds").gap("sex"), counts)
+    parts = [estimates(metric(name).gap("sex"), counts)[0][1] for name in ("recall", "false_positive_rate")]
+    assert odds == max(parts, key=lambda part: part.value)
+    assert odds.low > 0.1, "the groups are called positive from different scores"
+    [(_, whole)] = estimates(metric("equalised_odds"), slab(group("")))
+    assert (whole.value, whole.why) == (None, "it is a gap between groups")
+
+
+def test_a_gap_between_groups_that_are_served_alike_is_within_chance():
+    covered = 0
+    for seed in range(60):
+        counts = slab(group("sex=f", 500, 2 * seed), group("sex=m", 500, 2 * seed + 1))
+        [(_, gap)] = estimates(metric("positive_rate").gap("sex"), counts)
+        covered += gap.low == 0.0
+    assert covered >= 54, "the interval of a gap of nothing reaches down to nothing 19 times in 20"
+
+
+def test_a_gap_needs_two_groups_with_enough_labels():
+    [(_, few)] = estimates(metric("recall").gap("sex"), slab(group("sex=f", 500), group("sex=m", 60)))
+    assert (few.value, few.why) == (None, "fewer than two groups of sex have 100 labels")
+
+
+def test_fairness_in_production_gets_a_verdict_from_the_groups_that_came_with_the_labels():
+    check = metric("positive_rate").gap("sex").over("30d") <= 0.10
+
+    def verdict(*parts):
+        state = MonitorState(model="m", version="1.0.0", released_at=NOW - Span.parse("60d"), slabs=slabs_of(parts, ()))
+        [finding] = check_findings(check, state, now=NOW)
+        return finding
+
+    fair = verdict(group(""), group("sex=f", 2_000, 1), group("sex=m", 2_000, 2))
+    unfair = verdict(group(""), group("sex=f", 2_000, 1), group("sex=m", 2_000, 2, shift=1.0))
+    assert (fair.severity, fair.standing) == ("none", "settled")
+    assert (unfair.severity, unfair.standing, unfair.failure) == ("alert", "settled", "bias")
+    assert verdict(group("")).standing == "insufficient"
+
+
+def test_a_cost_without_prices_says_so():
+    [(_, found)] = estimates(metric("cost_per_1000"), slab(group("")))
+    assert (found.value, found.why) == (None, "no costs are declared")
+
+
+def test_a_sum_of_slabs_says_what_the_rows_of_all_of_them_say():
+    minutes = [NOW // MINUTE - back for back in (30, 20, 10)]
+    parts = [group("", 700, seed, minute=minute) for seed, minute in enumerate(minutes)]
+    kept = seen(metric("roc_auc"), slabs_of(parts, ()), NOW - Span.parse("1h"), NOW)
+    [(_, auc)] = estimates(metric("roc_auc"), kept)
+    whole = binned.auc(binned.unpack(binned.merged([part.scores for part in parts])))
+    assert (auc.value, auc.n) == (whole.value, 2_100)
+    assert seen(metric("roc_auc").by("sex"), slabs_of(parts, ()), NOW - Span.parse("1h"), NOW).quality[0].scores == b"", "not asked for"
