@@ -61,9 +61,10 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     assessment = monitoring.assess(model, kept.monitor(name), now=now, detector=ports.detector, besides=besides)
     report(ports, model, assessment, kept)
     tell(ports, model)
+    spends = budget_due(budgets, now) or now + IDLE
     if elsewhere(state, model):
         # whoever serves it releases it and takes it back
-        return _next_look(ports, ports.ledger.state(), model, kept, now)
+        return min(_next_look(ports, ports.ledger.state(), model, kept, now), spends)
     withdraw(ports, model)
     answer(ports, model)
     move_rollout(ports, model, kept)
@@ -76,7 +77,7 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
         judge_anew(ports, model)
         train_if_due(ports, model, kept, assessment.alarm, now)
         judge_again(ports, model, now)
-    return min(_next(ports, model, kept, now), budget_due(budgets, now) or now + IDLE)
+    return min(_next(ports, model, kept, now), spends)
 
 
 def report(ports: Ports, model: Model, assessment: monitoring.Assessment, kept: Memories) -> None:
