@@ -19,6 +19,7 @@ from flyball.loop.watch import declared, loss_cap
 from flyball.records.base import Recorded
 from flyball.records.evidence import Watch
 from flyball.records.versions import VersionRegistered
+from flyball.training.requested import requested
 from flyball.training.rows import assemble
 from flyball.training.run import drift_reference
 
@@ -59,7 +60,7 @@ def test_a_rehearsal_counts_every_column_that_is_watched() -> None:
     })  # fmt: skip
     rows = assemble(made, {"d": frame}, as_of=2**52)
     held = rows.frame.tail(50).select("__time", pl.lit(1).alias("value"))
-    watched = [bins.column for bins in drift_reference(made, rows.frame, held)]
+    watched = [bins.column for bins in drift_reference(made, requested(made, {"d": frame}, rows.frame, 2**52), rows.frame, held)]
     assert watched == ["b", "a", "label", "prediction"]
     assert {"a", "b"} <= set(_requests(made, rows, rows.times).columns)
 
@@ -87,7 +88,10 @@ def test_the_reference_has_labels_as_matured_ones_are_counted_and_every_column_b
     })  # fmt: skip
     rows = assemble(made, {"d": frame}, as_of=2**52)
     held = rows.frame.tail(900).select("__time", pl.lit(1.0).alias("value"), pl.col("__slice_day").alias("day"))
-    found = {(bins.column, bins.slice): bins for bins in drift_reference(made, rows.frame, held)}
+    found = {
+        (bins.column, bins.slice): bins
+        for bins in drift_reference(made, requested(made, {"d": frame}, rows.frame, 2**52), rows.frame, held)
+    }
     by_day = [f"day={number}" for number in range(3)]
     # who a row is of goes into no ledger, and in its own value a slice never moves
     assert set(found) == {("day", ""), *((column, name) for column in ("a", "label", "prediction") for name in ("", *by_day))}

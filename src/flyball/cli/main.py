@@ -40,6 +40,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "features": ("flyball.cli.features", "feature views: list, show, materialise; verify what was served"),
     "predict": ("flyball.cli.predict", "ask the gateway"),
     "label": ("flyball.cli.label", "send labels"),
+    "monitor": ("flyball.cli.monitor", "what a model's monitors say, and what a drift is made of"),
     "incidents": ("flyball.cli.incidents", "incidents: list, show, open, ack, mitigated, fallback, review, resolve, mute, unmute"),
     "backtest": ("flyball.cli.backtest", "the loop over history, in virtual time"),
     "audit": ("flyball.cli.audit", "the record: verify, prove, consistency, export, rebuild"),

@@ -1,8 +1,9 @@
 """When an incident opens, what is done, when it is over. Pure: rows and `now` in, events out.
 
-One incident a model at a time: what is wrong with the data explains what is wrong with the answers, so further alerts are noted on it and
-open nothing. A gap in the log is no model's fault and explains nothing of it: it is an incident of its own, beside the other, and so is what a
-person complains of (`incidents.persons`). Mitigated and closed are observed, never assumed: a route in force, a metric that recovered.
+One incident a cause: what is wrong with the data explains what is wrong with the answers, so further alerts are noted on it and open nothing; what
+goes wrong with other data, days later, is another cause, and an incident of its own. A gap in the log is no model's fault and explains nothing of it: it is an
+incident of its own, beside the other, and so is what a person complains of (`incidents.persons`). Mitigated and closed are observed, never assumed: a route in
+force, a metric that recovered.
 """
 
 from __future__ import annotations
@@ -24,6 +25,12 @@ MITIGATE, REVIEW, ROOT_CAUSE = Span.parse("5m"), Span.parse("24h"), Span.parse("
 
 REOPEN = Span.parse("24h")
 """What fires again so soon after its mitigation was not mitigated."""
+
+TOGETHER = Span.parse("24h")
+"""What goes wrong with the data so soon after the first of it has one cause with it."""
+
+NO_VERSIONS = frozenset({"stale_data", "late_labels"})
+"""Failure modes that no other version's route ends: what does not arrive arrives for none."""
 
 OPEN, MITIGATING, MITIGATED = IncidentState.OPEN, IncidentState.MITIGATING, IncidentState.MITIGATED
 REVIEWED, CLOSED = IncidentState.REVIEWED, IncidentState.CLOSED
@@ -53,15 +60,15 @@ def react(
     events: list[Event] = []
     for gap in (True, False):
         alike = [row for row in ours if _is_gap(row.failure_mode) is gap and row.failure_mode != "complaint"]
-        events += _react([row for row in firing if _is_gap(_mode(row)) is gap], alike, model, now, new_id)
+        mine = [row for row in firing if _is_gap(_mode(row)) is gap and not _closed_already(row, alike)]
+        homes = {row.key: _home(row, alike, now) for row in mine}
+        for current in dict.fromkeys(homes.values()):
+            events += _react([row for row in mine if homes[row.key] == current], current, model, new_id)
     return tuple(events)
 
 
-def _react(firing: list[AlertRow], ours: Sequence[IncidentRow], model: Model, now: Instant, new_id: Callable[[str], str]) -> list[Event]:
-    firing = [row for row in firing if not _closed_already(row, ours)]
-    if not firing:
-        return []
-    current = _current(ours, now)
+def _react(firing: list[AlertRow], current: IncidentRow | None, model: Model, new_id: Callable[[str], str]) -> list[Event]:
+    """What alerts of one cause do to their incident; None: to a new one."""
     if current is None:
         return _open(firing, model, new_id)
     events: list[Event] = []
@@ -112,7 +119,7 @@ def progress(
     gap = _is_gap(incident.failure_mode)
     acting, in_force_at = ("", 0) if gap else (acting, in_force_at)
     rows = [row for row in alerts if row.model == incident.model and _is_gap(_mode(row)) is gap]
-    bad = [row for row in rows if row.state in _BAD and row.finding.severity == "alert"]
+    bad = [row for row in rows if row.state in _BAD and row.finding.severity == "alert" and _speaks_of(incident, row)]
     arrow = None
     if incident.state in (OPEN, MITIGATING):
         why = _mitigation(incident, rows, bad, in_force_at)
@@ -130,7 +137,7 @@ def progress(
 def _mitigation(incident: IncidentRow, rows: list[AlertRow], bad: list[AlertRow], in_force_at: Instant) -> str:
     """What was observed to mitigate the incident; empty text: nothing yet."""
     began = max(incident.opened_at, incident.reopened_at)
-    if in_force_at > began:
+    if in_force_at > began and incident.failure_mode not in NO_VERSIONS:
         return f"another champion's route was in force everywhere {Span(in_force_at - began).brief} after the incident opened"
     own = next((row for row in rows if row.key == incident.alert), None)
     if own is not None and own.state in _WELL and not bad:
@@ -192,11 +199,24 @@ def _excess(row: AlertRow) -> float:
     return abs(effect / floor) if effect is not None and floor else 0.0
 
 
-def _current(incidents: Sequence[IncidentRow], now: Instant) -> IncidentRow | None:
-    """The incident that new alerts belong to: one that is not mitigated yet, else one mitigated a short while ago."""
+def _home(alert: AlertRow, incidents: Sequence[IncidentRow], now: Instant) -> IncidentRow | None:
+    """The incident that an alert belongs to: one that speaks of it, else one of the same cause that is not mitigated yet, or was a short while ago.
+
+    None: it is a cause of its own.
+    """
     active = [row for row in incidents if row.state in (OPEN, MITIGATING)]
     recent = [row for row in incidents if row.state in (MITIGATED, REVIEWED) and now - row.mitigated_at <= REOPEN]
-    return max(active or recent, key=lambda row: row.opened_at, default=None)
+    told = [row for row in (*active, *recent) if _speaks_of(row, alert)]
+    same = [row for row in active if _same_cause(row, alert)] or [row for row in recent if _same_cause(row, alert)]
+    return max(told or same, key=lambda row: row.opened_at, default=None)
+
+
+def _same_cause(incident: IncidentRow, alert: AlertRow) -> bool:
+    """Whether one explains the other. Two things wrong with the data do where they began together, or lie in the same column."""
+    if incident.failure_mode not in EXPLAINING or _mode(alert) not in EXPLAINING:
+        return True
+    column = alert.finding.column
+    return alert.since - incident.opened_at <= TOGETHER or (bool(column) and incident.alert.endswith(f"/{column}"))
 
 
 def _closed_already(alert: AlertRow, incidents: Sequence[IncidentRow]) -> bool:

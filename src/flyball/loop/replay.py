@@ -38,6 +38,7 @@ from flyball.training.fitting import FitCache
 from flyball.training.job import Observed
 from flyball.training.predictor import Predictor, answers
 from flyball.training.rejudge import rejudge
+from flyball.training.requested import requested
 from flyball.training.rows import Assembled, taught_released
 from flyball.training.run import drift_reference, perform
 from flyball.training.suites import ask_suites
@@ -133,7 +134,8 @@ class ReplayRuns:
         end = rows.known_by(as_of)
         start = int(np.searchsorted(rows.times, rows.times[end - 1] - result.window))
         trained = rows.frame[start:end]
-        return self._blobs.put(msgspec.json.encode(drift_reference(self._model, trained, holdout)))
+        sent = requested(self._model, self._frames, trained, as_of)
+        return self._blobs.put(msgspec.json.encode(drift_reference(self._model, sent, trained, holdout)))
 
     def observe(self, run: str, attempt: int) -> Observed:
         """What became of a run."""
@@ -176,16 +178,20 @@ class ReplayEvidence:
         self._y = rows.frame["__y"]
         self._features = feature_columns(model)
         self._folder: Folder | None = None
+        self._unserved: Instant = 0
         self._answers: dict[tuple[str, int], tuple[pl.Series, pl.Series]] = {}
         self.value: list[object] = [None] * len(rows.times)
 
     def since(self, cursor: Cursor, until: Instant, watches: dict[str, Watch]) -> tuple[Batch, Cursor]:
         """Everything that callers asked, and labels told, in (cursor, until]."""
         watch, route = watches.get(self._model.name), self._routes.table.models.get(self._model.name)
-        low, high = (int(np.searchsorted(self._moments, moment, side="right")) for moment in (cursor.until, until))
         after = Cursor(until=until)
         if watch is None or route is None or not route.arms:
+            # a cursor of nothing is not kept, and what nobody answered then is not answered later
+            self._unserved = until
             return Batch(until=until), after
+        since = max(cursor.until, self._unserved)
+        low, high = (int(np.searchsorted(self._moments, moment, side="right")) for moment in (since, until))
         if self._folder is None:
             self._folder = Folder(watch)
         self._folder.rewatch(watch)

@@ -41,6 +41,7 @@ from flyball.training.judging import Judged, judge_holdout, parquet
 from flyball.training.packaging import choose as choose_form
 from flyball.training.predictor import Predictor
 from flyball.training.remarks import remarks
+from flyball.training.requested import requested
 from flyball.training.rows import Assembled, assemble, taught
 from flyball.training.search import failures
 from flyball.training.searching import ALONE, Conduct
@@ -137,7 +138,8 @@ def perform(
     result = msgspec.structs.replace(_result(judged, evaluated, released, folds, final=final), holdout_rows=frame.height)
     if store is not None:
         trained = fitter.rows.frame[final.start : final.end]
-        result = _stored(result, evaluated, subject, made, frame=frame, trained=trained, blobs=store)
+        bins = drift_reference(model, requested(model, frames, trained, spec.as_of), trained, frame)
+        result = _stored(result, evaluated, subject, made, frame=frame, bins=bins, blobs=store)
         result = msgspec.structs.replace(
             result, suites=stored_suites(suites, store), suites_of=cases_of(model, suites, frames, spec.datasets)
         )
@@ -203,10 +205,9 @@ def _artifact(spec: RunSpec, released: Predictor, rows: Assembled, final: Split,
 
 
 def _stored(
-    result: RunResult, evaluated: Evaluated, subject: Subject, made: str, *, frame: pl.DataFrame, trained: pl.DataFrame, blobs: Blobs
+    result: RunResult, evaluated: Evaluated, subject: Subject, made: str, *, frame: pl.DataFrame, bins: list[Bins], blobs: Blobs
 ) -> RunResult:
     """The result with its artifact, the hold-out as evidence, the report, the reference of drift, and what is expected of the answers."""
-    bins = drift_reference(subject.model, trained, frame)
     return msgspec.structs.replace(
         result,
         artifact=made,
@@ -225,20 +226,21 @@ def _watched(subject: Subject) -> pl.DataFrame:
     return columns.filter(subject.frame["y"].is_not_null())
 
 
-def drift_reference(model: Model, trained: pl.DataFrame, holdout: pl.DataFrame) -> list[Bins]:
-    """What later inputs, answers and labels are compared with: the rows a version was fitted on, and what it answered on its hold-out."""
+def drift_reference(model: Model, sent: pl.DataFrame, trained: pl.DataFrame, holdout: pl.DataFrame) -> list[Bins]:
+    """What later inputs, labels and answers are compared with: what was `requested` while a version learned, the labels of the rows that it was fitted on,
+    and what it answered on its hold-out.
+    """
     trained, holdout = (each if each["__time"].is_sorted() else each.sort("__time") for each in (trained, holdout))
-    sent = trained.select("__time", *watched_columns(model, trained))
-    columns = sent.columns[1:]
-    parts = {name: f"__slice_{name}" for name in request_slices(model) if name in columns and f"__slice_{name}" in trained.columns}
-    sent = sent.hstack(trained.select(*parts.values()))
-    if "label" not in columns:
-        # as matured labels are counted; an input of that name keeps it
-        sent = sent.with_columns(plain(trained["__y"]).alias("label"))
-        columns.append("label")
-    # what the hold-out itself is made of may have the name of a slice
-    seen = {name: name for name in parts if name in holdout.columns and held(name) == name and not name.startswith(("base_", "champion_"))}
-    answered = holdout.select("__time", pl.col("value").alias("prediction"), *seen)
+    parts = {name: name for name in request_slices(model) if name in sent.columns and f"__slice_{name}" in trained.columns}
     # the place of a row says nothing of how days differ
     time = "__time" if model.data.time else None
-    return [*reference(sent, columns, time=time, slices=parts), *reference(answered, ["prediction"], time=time, slices=seen)]
+    found = [*reference(sent, sent.columns[1:], time=time, slices=parts)]
+    if "label" not in sent.columns:
+        # as matured labels are counted; an input of that name keeps it
+        labels = trained.select("__time", plain(trained["__y"]).alias("label"), *(pl.col(f"__slice_{name}").alias(name) for name in parts))
+        found += reference(labels, ["label"], time=time, slices=parts)
+    # what the hold-out itself is made of may have the name of a slice
+    seen = {name: name for name in parts if name in holdout.columns and held(name) == name and not name.startswith(("base_", "champion_"))}
+    # as live answers are counted: classes that are true and false are 1 and 0
+    answered = holdout.select("__time", plain(holdout["value"]).alias("prediction"), *seen)
+    return [*found, *reference(answered, ["prediction"], time=time, slices=seen)]

@@ -1,0 +1,151 @@
+"""`flyball monitor MODEL`: what its monitors say, and what a drift is made of: which column, which values, since when, and how much of the metric's change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flyball.cli import common, estimated
+from flyball.cli.budgets import budget_lines
+from flyball.cli.common import HERE, Env, Json, Project, Quiet
+from flyball.cli.live_quality import LiveQuality, main_metric, quality
+from flyball.cli.output import Output, ago, dated, number, roughly
+from flyball.clock import Instant
+from flyball.declare.checks import Metric
+from flyball.errors import NotFound
+from flyball.loop import lookup
+from flyball.loop.budgets import budgets_of
+from flyball.loop.findings import alerts_of, incidents_of
+from flyball.loop.memory import load
+from flyball.monitoring.checks import seen
+from flyball.monitoring.explain import Explained, explained
+from flyball.monitoring.labels import labels_seen
+from flyball.monitoring.slabs import within
+from flyball.records.alerts import AlertRow, AlertState
+from flyball.records.incidents import IncidentState
+from flyball.records.versions import VERSIONS
+
+if TYPE_CHECKING:
+    from flyball.declare.model import Model
+    from flyball.monitoring.state import MonitorState
+    from flyball.records.base import State
+    from flyball.wiring import Wired
+
+app = typer.Typer(add_completion=False)
+
+_TOLD = (AlertState.PENDING, AlertState.FIRING, AlertState.ACKNOWLEDGED, AlertState.STALE, AlertState.BROKEN)
+_PAINT = {"alert": "bad", "warn": "unsure", "none": "unsure"}
+
+
+@app.command()
+def monitor(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="which model")],
+    *,
+    env: Env = "",
+    project: Project = HERE,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """What a model's monitors say, and what a drift is made of: column, values, since when, and its part of the metric's change."""
+    out = Output(as_json=as_json, quiet=quiet)
+    with common.opened(project, env) as wired:
+        common.must_see(wired, model)
+        state, now = wired.ports.ledger.state(), wired.ports.clock.now()
+        declared = lookup.declared(wired.ports, model)
+        kept = load(wired.ports.memory).monitor(model)
+        if not kept.version:
+            raise NotFound(
+                f"nothing of {model} is watched yet", why="no version of it has answered", fix="flyball status says how far it is"
+            )
+        found = quality(state, declared, kept, seen(Metric(main_metric(declared)), kept.slabs, max(kept.released_at, 0), now))
+        alerts = [row for _, row in sorted(alerts_of(state, model).items()) if row.state in _TOLD]
+        parts = _explanations(wired, state, declared, kept, alerts, now)
+        budgets = budgets_of(state, declared, kept, now)
+        open_ = [row.incident for row in incidents_of(state, model) if row.state != IncidentState.CLOSED]
+        _tell(out, model, kept, found, alerts, parts, now)
+        estimated.tell(out, state, [model], now)
+        for line in budget_lines(out, [(model, each) for each in budgets]):
+            out.line(line)
+        for incident in open_:
+            out.line(f"  next      flyball incidents show {incident}")
+        out.document({
+            "model": model,
+            "version": kept.version,
+            "quality": found,
+            "labels": labels_seen(kept.slabs, now),
+            "alerts": [dated(row) for row in alerts],
+            "explained": {column: part for column, part in parts.items() if part is not None},
+            "incidents": open_,
+        })  # fmt: skip
+    return 0
+
+
+def _explanations(
+    wired: Wired, state: State, model: Model, kept: MonitorState, alerts: list[AlertRow], now: Instant
+) -> dict[str, Explained | None]:
+    """Of each column that drifts, what it explains of the loss metric's change; None where that is not counted."""
+    version = state.get(VERSIONS, f"{model.name}/{kept.version}")
+    columns = dict.fromkeys(
+        row.finding.column for row in alerts if row.finding.column and row.finding.failure.endswith(("drift", "change"))
+    )
+    then = wired.ports.library.result(version.result).by_slice if version is not None and version.result else {}
+    slab = within(kept.slabs, max(kept.released_at, 0), now)
+    metric = "accuracy" if model.task in ("binary", "multiclass") else "mae"
+    return {column: explained(column, metric, then, slab.quality) for column in columns}
+
+
+def _tell(
+    out: Output,
+    model: str,
+    kept: MonitorState,
+    found: LiveQuality,
+    alerts: list[AlertRow],
+    parts: dict[str, Explained | None],
+    now: Instant,
+) -> None:
+    out.line(f"{model}  {kept.version}   answers since {ago(kept.released_at, now)} ago")
+    out.line(f"  {found.metric:<9} {_quality(found)}")
+    labels = labels_seen(kept.slabs, now)
+    if labels.coverage is not None:
+        lag = "" if labels.lag_p50_s is None else f", half of them within {roughly(round(labels.lag_p50_s * 1e6))}"
+        out.line(f"  labels    {100 * labels.coverage:.0f}% of the {labels.judged:,} rows that were due in {labels.span}{lag}")
+    for row in alerts:
+        said = "" if row.finding.severity == "none" else f"{row.finding.severity}, "
+        state = out.paint(row.state.value, _PAINT[row.finding.severity])
+        out.line(f"  {state}  {row.monitor}: {said}since {ago(row.since, now)} ago")
+        out.line(f"            {row.finding.why}")
+        if row.finding.column in parts:
+            for line in _explained(row.finding.column, parts[row.finding.column]):
+                out.line(f"            {line}")
+    if not alerts:
+        out.line("  all monitors are quiet")
+
+
+def _quality(found: LiveQuality) -> str:
+    if found.value is None:
+        return "not known: no labelled row yet" if not found.n else f"not known, n={found.n:,}"
+    interval = "" if found.low is None or found.high is None else f" [{number(found.low)}, {number(found.high)}]"
+    then = "" if found.at_release is None else f", at its release {number(found.at_release)}"
+    return f"{number(found.value)}{interval} n={found.n:,}{then}: {found.verdict}"
+
+
+def _explained(column: str, found: Explained | None) -> list[str]:
+    if found is None:
+        return (
+            [f'how much of the metric\'s change lies in {column} is not counted: slices=["{column}"] would']
+            if column != "prediction"
+            else []
+        )
+    moved, inside = _signed(found.moved), _signed(found.within)
+    told = f"{found.metric} has changed by {_signed(found.change)} over the values of {column} (n={found.n:,})"
+    lines = [f"{told}: {moved} as rows moved between them, {inside} within them"]
+    for part in found.parts:
+        was, is_ = ("new" if part.then is None else number(part.then)), ("gone" if part.now is None else number(part.now))
+        shares = f"{100 * part.share_then:.3g}% → {100 * part.share_now:.3g}% of rows"
+        lines.append(f"  {column}={part.value}: {shares}, {found.metric} {was} → {is_}, {_signed(part.change)} of the change")
+    return lines
+
+
+def _signed(value: float) -> str:
+    return f"{'−' if value < 0 else '+'}{number(abs(value))}"

@@ -1,0 +1,83 @@
+"""`flyball monitor`: what the monitors say of one model, and what a drift is made of."""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flyball.clock import Span
+from flyball.loop import memory
+from flyball.monitoring.slabs import Slab
+from flyball.monitoring.state import MonitorState
+from flyball.monitoring.windows import Trail
+from flyball.records.evidence import Quality
+from flyball.wiring import open_project
+
+HOUR = Span.parse("1h")
+
+
+def watched(project: Path, *, drifts: bool) -> None:
+    """A week of labelled rows, and a column that drifts or does not: counted as the loop counts them."""
+    with contextlib.closing(open_project(project)) as wired:
+        ports = wired.ports
+        now = ports.clock.now()
+        quality = Quality(
+            model="demand",
+            version="1.0.0",
+            role="champion",
+            slice="",
+            minute=0,
+            matured=500,
+            labelled=490,
+            abs_error=9_800.0,
+            sq_error=4e5,
+            quad_error=1e9,
+        )
+        hits = ("alert",) * 3 if drifts else ("none",) * 3
+        trail = Trail(
+            column="temperature", test="cells", pace="fast", hits=hits, effects=(0.4 if drifts else 0.0,) * 3, verdict=hits[-1], p=1e-9, n=1_000,
+            value="higher", how="values are higher: median 11 → 24", at=now, windows=3,
+        )  # fmt: skip
+        state = MonitorState(
+            model="demand",
+            version="1.0.0",
+            released_at=now - 2 * HOUR,
+            until=now,
+            slabs=(Slab(start=(now - HOUR) // 60_000_000, quality=(quality,)),),
+            trails=(trail,),
+        )
+        memory.save(ports.memory, memory.load(ports.memory).with_monitor(state))
+
+
+def test_a_drift_is_told_with_its_column_since_when_and_what_would_say_more(flyball: Callable[..., Any], narrow: Path) -> None:
+    watched(narrow, drifts=True)
+    flyball("tick", "--project", narrow)
+    ended = flyball("monitor", "demand", "--project", narrow)
+    assert ended.code == 0, ended.err
+    text = " ".join(ended.out.split())
+    assert "demand 1.0.0 answers since" in text
+    assert "labels 98% of the 500 rows that were due in 7d" in text
+    assert "firing drift of inputs: alert, since" in text
+    assert "temperature: values are higher: median 11 → 24; PSI 0.4" in text
+    assert 'how much of the metric\'s change lies in temperature is not counted: slices=["temperature"] would' in text
+    assert "next flyball incidents show inc_" in text
+    document = flyball("monitor", "demand", "--project", narrow, "--json").document
+    assert (document["model"], document["version"], document["quality"]["n"]) == ("demand", "1.0.0", 490)
+    [alert] = [one for one in document["alerts"] if one["finding"]["column"] == "temperature"]
+    assert (alert["state"], alert["finding"]["severity"]) == ("firing", "alert")
+    assert len(document["incidents"]) == 1
+
+
+def test_where_nothing_is_wrong_it_says_so(flyball: Callable[..., Any], narrow: Path) -> None:
+    watched(narrow, drifts=False)
+    flyball("tick", "--project", narrow)
+    ended = flyball("monitor", "demand", "--project", narrow)
+    assert ended.code == 0, ended.err
+    assert "all monitors are quiet" in ended.out
+
+
+def test_a_model_that_never_answered_has_nothing_to_tell(flyball: Callable[..., Any], new_project: Path) -> None:
+    ended = flyball("monitor", "demand", "--project", new_project)
+    assert ended.code == 1
+    assert "demand" in ended.err
+    assert "Traceback" not in ended.err
