@@ -19,7 +19,7 @@ from flyball.declare.policy import Playbook
 from flyball.declare.routes import Route
 from flyball.incidents.channels import webhook
 from flyball.incidents.retries import LONGEST, REFUSED
-from flyball.loop.delivering import Delivering, tell, waiting_of
+from flyball.loop.delivering import Delivering, tell, tell_project, waiting_of
 from flyball.loop.findings import SettleIncident, decide_settle
 from flyball.loop.live_outbox import post, send_apprise
 from flyball.loop.queueing import due
@@ -127,6 +127,17 @@ def receiver() -> Iterator[Receiver]:
 
 def acts(receiver: Receiver) -> list[str]:
     return [got.body["event_action"] for got in receiver.taken]
+
+
+def test_what_is_the_projects_own_is_told_by_the_route_of_everybody(town, receiver: Receiver) -> None:
+    here = town(pagerduty(receiver))
+    here.opens(model="")
+    here.moves(IncidentState.OPEN, IncidentState.MITIGATED)
+    for _ in range(3):
+        tell_project(here.wired.ports)
+        here.tick(later=SECOND)
+    assert acts(receiver) == ["trigger", "resolve"]
+    assert receiver.taken[0].body["payload"]["summary"] == "the project: errors"
 
 
 def test_an_incident_is_told_once_and_its_delivery_is_on_record(town, receiver: Receiver) -> None:

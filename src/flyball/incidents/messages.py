@@ -57,9 +57,11 @@ def wakes(message: Message) -> bool:
 
 
 def of_incident(
-    row: IncidentRow, said: SaidRow | None, model: Model, now: Instant, *, muted: bool = False, link: str = ""
+    row: IncidentRow, said: SaidRow | None, model: Model | None, now: Instant, *, muted: bool = False, link: str = ""
 ) -> Iterator[Message]:
-    """What is to be said of an incident now on one route, in order. `said`: what was said of it there; None: nothing yet."""
+    """What is to be said of an incident now on one route, in order. `said`: what was said of it there; None: nothing yet. `model`: None where it is the
+    project's.
+    """
     urgent = "page" in row.actions
     sayings = list(_of_incident(row, said, now, urgent=urgent))
     if muted:
@@ -127,8 +129,8 @@ def thread_of(row: AlertRow) -> str:
     return named(f"{row.key}#{row.episode}", _TITLE)
 
 
-def _message(row: IncidentRow, saying: Saying, model: Model, now: Instant, *, urgent: bool, link: str) -> Message:
-    what = f"{model.name}: {row.what}"
+def _message(row: IncidentRow, saying: Saying, model: Model | None, now: Instant, *, urgent: bool, link: str) -> Message:
+    what = f"{row.model or 'the project'}: {row.what}"
     titles: Mapping[Told, str] = {
         "opened": what,
         "raised": f"{what} (it is urgent now)",
@@ -149,7 +151,7 @@ def _message(row: IncidentRow, saying: Saying, model: Model, now: Instant, *, ur
         urgent=urgent and not later,
         title=clipped(titles[saying.told], _TITLE),
         text=clipped(_text(row, saying, model)),
-        model=model.name,
+        model=row.model,
         owner=row.owner,
         since=max(row.opened_at, row.reopened_at),
         command=f"flyball incidents show {row.incident}",
@@ -161,11 +163,12 @@ def _message(row: IncidentRow, saying: Saying, model: Model, now: Instant, *, ur
     )
 
 
-def _text(row: IncidentRow, saying: Saying, model: Model) -> str:
+def _text(row: IncidentRow, saying: Saying, model: Model | None) -> str:
     """One paragraph: what, since when, why, what the loop did, and what a person does next."""
-    stake = f" At stake: {model.framing.kpi}." if model.framing.kpi else ""
+    stake = f" At stake: {model.framing.kpi}." if model is not None and model.framing.kpi else ""
     cause = f" Cause: {_sentence(row.cause)}" if row.cause else " Its cause is not known yet."
-    begun = f"{row.what[:1].upper()}{row.what[1:]} in {model.name} since {rfc3339(max(row.opened_at, row.reopened_at) // 1_000_000 * 1_000_000)}."
+    of = row.model or "the project"
+    begun = f"{row.what[:1].upper()}{row.what[1:]} in {of} since {rfc3339(max(row.opened_at, row.reopened_at) // 1_000_000 * 1_000_000)}."
     monitor = row.alert.removeprefix(f"{row.model}/").rpartition("/")[0]
     cause = f"{cause} Monitor: {monitor}." if monitor else cause
     why = f" {_sentence(saying.why)}" if saying.why and saying.told in ("reopened", "mitigated", "closed") else ""

@@ -18,7 +18,7 @@ from flyball.incidents import retries
 from flyball.incidents.channels.alertmanager import EVERY
 from flyball.incidents.retries import RouteState, Tried
 from flyball.loop.ports import Memory, Outbox, Ports
-from flyball.loop.queueing import NoteSent, Sent, Tell, decide_note_sent, decide_tell
+from flyball.loop.queueing import NoteSent, Sent, Tell, decide_note_sent, decide_tell, decide_tell_project
 from flyball.records import codec
 from flyball.records.base import State
 from flyball.records.deliveries import LIVE, OUTBOX, DeliveryRow
@@ -39,6 +39,16 @@ def tell(ports: Ports, model: Model) -> None:
     command = Tell(id=ports.clock.new_id("cmd"), actor=ACTOR, model=model.name)
     decide = partial(decide_tell, model=model, routes=ports.outbox.routes)
     if decide(state, command, ports.clock.now()):
+        ports.ledger.execute(command, decide)
+
+
+def tell_project(ports: Ports) -> None:
+    """Queue what is to be said of the project's own incidents now."""
+    if ports.outbox is None:
+        return
+    command = Tell(id=ports.clock.new_id("cmd"), actor=ACTOR, model="")
+    decide = partial(decide_tell_project, routes=ports.outbox.routes)
+    if decide(ports.ledger.state(), command, ports.clock.now()):
         ports.ledger.execute(command, decide)
 
 

@@ -20,7 +20,7 @@ from flyball.records.mutes import is_muted, mutes_of
 
 
 class Tell(Record, frozen=True):
-    """Queue what is to be said of one model's incidents and warnings now."""
+    """Queue what is to be said of one model's incidents and warnings now; of the project's own incidents where no model is named."""
 
     id: str
     actor: str
@@ -53,6 +53,18 @@ def decide_tell(state: State, command: Tell, now: Instant, *, model: Model, rout
                 )
                 events += [AlertQueued(route=route, said=each_said) for each_said in found]
     return tuple(events)
+
+
+def decide_tell_project(state: State, command: Tell, now: Instant, *, routes: Routes) -> Sequence[Event]:
+    """Messages of what is the project's and no model's, such as a dead loop, for the route of everybody who names none."""
+    said = {(row.thread, row.route): row for _, row in state.scan(SAID, f"{command.model}/")}
+    own = routes.of("")
+    return tuple(
+        AlertQueued(route=route, said=each)
+        for row in incidents_of(state, command.model)
+        for route in _routes(row.incident, own, said)
+        for each in messages.of_incident(row, said.get((row.incident, route)), None, now, muted=route != own, link=routes.link)
+    )
 
 
 def _routes(thread: str, own: str, said: dict[tuple[str, str], SaidRow]) -> list[str]:

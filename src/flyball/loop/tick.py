@@ -24,6 +24,7 @@ from flyball.loop import memory as memories
 from flyball.loop.advance import advance
 from flyball.loop.carrying import away, follow
 from flyball.loop.commands import Commit, ObserveRun, Register, active_run, decide_commit, decide_observe_run, decide_register
+from flyball.loop.delivering import tell_project
 from flyball.loop.elsewhere import answers_elsewhere, note_seen, predictions
 from flyball.loop.integration import try_champion
 from flyball.loop.lookup import active_rollout
@@ -66,6 +67,7 @@ def tick(now: Instant, ports: Ports) -> Instant:
     reconcile_routes(ports)
     kept = absorb(ports, now, failed)
     deadloop.observe(ports, now)
+    tell_project(ports)
     due = []
     for row in declared:
         with one_models_own(failed):
