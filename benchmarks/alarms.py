@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from benchmarks import detecting, retraining
-from benchmarks.drifting import COLUMNS, REFERENCE_WEEKS, START, WEEK, Watched, World, day_effects, monitored, reached
+from benchmarks import detecting, estimating, retraining
+from benchmarks.drifting import COLUMNS, DAY, REFERENCE_WEEKS, START, WEEK, Watched, World, day_effects, monitored, reached
 from benchmarks.report import Bar, Report, Row, main
 
-from flyball.declare.checks import Drift
+from flyball.declare.checks import Drift, drift
 from flyball.evaluation.reference import reference
 from flyball.stats.drift import Level
 
@@ -70,6 +70,25 @@ def swings(report: Report, sd: float, *, models: int, weeks: int = 10) -> float:
     name = f"cycles, day effects of {sd:g}σ, weeks" if sd else "cycles, weeks"
     report.rows.append(Row.of(f"{name}: any alarm", "share of weeks", [share(levels)]))
     report.rows.append(Row.of(f"{name}: alert", "share of weeks", [share(levels, "alert")]))
+    return share(levels)
+
+
+def days(report: Report, sd: float, *, models: int, weeks: int = 6) -> float:
+    """Share of days with any alarm, each held against the same day of the week, where whole days have effects of `sd` in every column:
+    nine weeks of reference, of which eight days of each weekday are whole.
+    """
+    levels: list[Level] = []
+    for number in range(models):
+        random = np.random.default_rng((4, int(100 * sd), number))
+        world = World(random, 10_080, cycle=1.0, days=day_effects(random, 7 * (REFERENCE_WEEKS + 1 + weeks), sd), lead=REFERENCE_WEEKS + 1)
+        model = world.watched(monitored(drift("inputs", window="1d")))
+        for week in range(weeks):
+            rows = world.rows(week, 1)
+            for day in range(7):
+                start = START + week * WEEK + day * DAY
+                levels.append(model.serve(rows.filter(pl.col("at").is_between(start, start + DAY, closed="left")), start + DAY))
+    report.rows.append(Row.of(f"cycles, day effects of {sd:g}σ, days: any alarm", "share of days", [share(levels)]))
+    report.rows.append(Row.of(f"cycles, day effects of {sd:g}σ, days: alert", "share of days", [share(levels, "alert")]))
     return share(levels)
 
 
@@ -159,17 +178,31 @@ def detector(report: Report) -> None:
     ]
 
 
+def estimates(report: Report) -> None:
+    """The bar of estimates without labels: the worst coverage of any metric at any size."""
+    worst = 1.0
+    for seed, (trained, rows) in enumerate(estimating.SIZES):
+        found = estimating.coverage(trained, rows, windows=300, seed=seed)
+        shares = [found.share(name) for name in estimating.METRICS]
+        name = f"estimates without labels, {trained:,} reference rows, {rows:,} answers: coverage by metric"
+        report.rows.append(Row.of(name, "share of windows", shares))
+        worst = min(worst, *shares)
+    report.bars.append(Bar.at_least("cbpe_no_shift_coverage", worst, 0.84, "share of windows"))
+
+
 def run(_: argparse.Namespace) -> Report:
     """Simulate every promise."""
     report = Report()
     report.bars += [
         Bar.at_most("no_drift_any_alarm_share", no_drift(report), 0.02, "share of weeks"),
         Bar.at_most("cycle_any_alarm_share", swings(report, 0.0, models=20), 0.02, "share of weeks"),
+        Bar.at_most("day_effects_day_windows_share", max(days(report, sd, models=10) for sd in (0.1, 0.2)), 0.08, "share of days"),
         Bar.at_most("day_effects_week_windows_share", max(swings(report, sd, models=30) for sd in (0.1, 0.2)), 0.06, "share of weeks"),
         Bar.at_most("quarter_sigma_warn_windows", found(report, 0.25, "warn"), 2, "weeks"),
         Bar.at_most("half_sigma_alert_windows", found(report, 0.5, "alert"), 2, "weeks"),
     ]
     detector(report)
+    estimates(report)
     market(report)
     return report
 

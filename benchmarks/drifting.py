@@ -176,6 +176,7 @@ class World:
     weekly: int
     cycle: float = 0.0
     days: np.ndarray | None = None
+    lead: int = REFERENCE_WEEKS
 
     def rows(self, first_week: int, weeks: int, *, count: int = 0, shift: np.ndarray | float = 0.0) -> pl.DataFrame:
         """Rows with their time `at`, evenly over whole weeks (week 0 begins at START; the reference lies before it)."""
@@ -185,11 +186,11 @@ class World:
         if self.cycle:
             latent += self.cycle * cycles(at)
         if self.days is not None:
-            latent += self.days[(at - 1 - START) // DAY + REFERENCE_WEEKS * 7]
+            latent += self.days[(at - 1 - START) // DAY + self.lead * 7]
         return mixed(latent).with_columns(at=pl.Series(at))
 
     def watched(self, model: Model | None = None, *, count: int = 0) -> Watched:
-        """A model trained on the eight weeks before week 0 (`count` rows in all)."""
-        trained = self.rows(-REFERENCE_WEEKS, REFERENCE_WEEKS, count=count)
+        """A model trained on the weeks before week 0, `lead` of them (`count` rows in all)."""
+        trained = self.rows(-self.lead, self.lead, count=count)
         bins = reference(trained, [f"x{place}" for place in range(COLUMNS)], time="at")
         return Watched(model or monitored(Drift("inputs")), bins)

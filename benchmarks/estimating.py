@@ -1,0 +1,74 @@
+"""How often the interval of an estimate without labels holds what the labels then say, where nothing has shifted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+
+from flyball.stats import cbpe
+from flyball.stats.scores import cells_of
+
+SIZES = ((1_000, 500), (2_000, 2_000), (10_000, 1_000))
+"""Rows of the reference and of the window."""
+
+METRICS = tuple(name for name in cbpe.METRICS if name != "positive_rate")
+"""What is not known without labels anyhow."""
+
+
+class Covered(NamedTuple):
+    """Windows in which the interval held a metric's value, by metric, of `windows`; `refused` more were not estimated."""
+
+    held: Counter[str]
+    windows: int
+    refused: int
+
+    def share(self, metric: str) -> float:
+        """The coverage of a metric's interval."""
+        return self.held[metric] / self.windows
+
+
+def coverage(trained: int, rows: int, *, windows: int, seed: int) -> Covered:
+    """Scores that are a little too sure of themselves, the same on the reference and in the window; a third of rows is positive."""
+    random = np.random.default_rng(seed)
+    held: Counter[str] = Counter()
+    refused = estimated = 0
+    for _ in range(windows):
+        reference = cbpe.Scored(*_table(*_labelled(random, trained)))
+        score, label = _labelled(random, rows)
+        decided = score >= 0.5
+        window = cbpe.Answered(*_table(score, decided))
+        if cbpe.refusal(reference, window, random):
+            refused += 1
+            continue
+        estimated += 1
+        for name, found in cbpe.estimate(reference, window, random).items():
+            held[name] += found.low <= _actual(name, score, decided, label) <= found.high
+    return Covered(held, estimated, refused)
+
+
+def _labelled(random: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    logit = random.normal(-0.9, 1.5, size=rows)
+    return 1 / (1 + np.exp(-1.2 * logit)), random.random(rows) < 1 / (1 + np.exp(-logit))
+
+
+def _table(score: np.ndarray, flag: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    cells, place = np.unique(cells_of(score), return_inverse=True)
+    return cells, np.bincount(place[~flag], minlength=cells.size), np.bincount(place[flag], minlength=cells.size)
+
+
+def _actual(metric: str, score: np.ndarray, decided: np.ndarray, label: np.ndarray) -> float:
+    """The metric by the rows themselves."""
+    right = float((decided & label).sum())
+    if metric == "roc_auc":
+        rank = np.argsort(np.argsort(score)) + 1
+        positives = label.sum()
+        return float((rank[label].sum() - positives * (positives + 1) / 2) / (positives * (~label).sum()))
+    return {
+        "accuracy": float((decided == label).mean()),
+        "precision": right / decided.sum(),
+        "recall": right / label.sum(),
+        "f1": 2 * right / (decided.sum() + label.sum()),
+        "positive_rate": float(decided.mean()),
+    }[metric]
