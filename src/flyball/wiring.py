@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from flyball.loop.eraser import Subjects
     from flyball.loop.estimating import Estimating
     from flyball.loop.graphs import Graphs
+    from flyball.loop.outside import Outside
     from flyball.loop.verifier import Verifier
     from flyball.loop.verifying import Verifying
     from flyball.serving.vectorlog import VectorLog
@@ -175,6 +176,12 @@ class Wired:
 
         every = Span(self.settings.verify_s * 1_000_000)
         return Verifying(self.vectors(), self.verifier, self.layout.metrics("features"), every=every)
+
+    def elsewhere(self) -> Outside:
+        """What is done beside the loop for models that are served elsewhere: their folders are read, and it is learnt what is normal for them."""
+        from flyball.loop.outside import outside
+
+        return outside(self.layout.log, self.blobs, lambda: self.subjects().segments(), partial(_lies, self.ledger))
 
     def estimating(self) -> Estimating:
         """What estimates performance without labels beside the loop."""

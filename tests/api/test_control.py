@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,3 +38,14 @@ def test_trouble_with_one_model_leaves_nothing_unsigned(
         with pytest.raises(type(error)):
             Control(wired, watch=False)._tick(wired.ports.clock.now())
         assert bool(list(checkpoints.every(wired.ledger))) is signed
+
+
+def test_a_control_plane_whose_supervisor_died_before_it_began_does_not_stay(root: Path) -> None:
+    life, breath = os.pipe()
+    with subprocess.Popen([sys.executable, "-P", "-m", "flyball.api.control", "--root", str(root), "--no-watch"], stdin=life) as process:
+        os.close(life)
+        os.close(breath)
+        try:
+            assert process.wait(60) == 0
+        finally:
+            process.kill()

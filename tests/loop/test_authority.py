@@ -64,6 +64,8 @@ DOCUMENTED: dict[str, tuple[set[Role], bool]] = {
     "Withdraw": (NOBODY, True),
     "SealSegment": (NOBODY, True),
     "NoteVerified": (NOBODY, True),
+    "NoteSeen": (NOBODY, True),
+    "NoteReference": (NOBODY, True),
     "NoteEstimate": (NOBODY, True),
     "NoteFreshness": (NOBODY, True),
     "PushRows": ({S, O, A}, False),

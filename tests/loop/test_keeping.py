@@ -13,6 +13,7 @@ from flyball.clock import Span
 from flyball.errors import Corrupt
 from flyball.loop import keeping, memory
 from flyball.loop.keeping import Kept
+from flyball.monitoring.learning import Seen
 from flyball.monitoring.slabs import DAY_MINUTES, MINUTE
 from flyball.monitoring.state import MonitorState, absorb
 from flyball.monitoring.windows import Series, Trail, Window
@@ -186,3 +187,10 @@ def test_a_state_that_is_put_in_the_place_of_another_leaves_no_rows_of_that() ->
 
 def _watch() -> Watch:
     return Watch(model="m", task="binary", label_delay=Span(0))
+
+
+def test_versions_that_were_seen_elsewhere_are_kept():
+    store = Store()
+    state = MonitorState(model="m", seen=(Seen(version="7", rows=3, first=NOW, last=NOW, labels=1),))
+    memory.save(store, memory.load(store).with_monitor(state))
+    assert memory.load(store).monitor("m") == state

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from flyball.monitoring import rules
+from flyball.monitoring.learning import Seen
 from flyball.monitoring.outage import outage
 from flyball.monitoring.state import MonitorState, absorb
 from flyball.records.evidence import Batch
@@ -57,3 +58,14 @@ def test_the_alert_lasts_as_long_as_the_outage(after: int) -> None:
 def test_what_is_no_outage_raises_no_alert(shares: list[float], n: int) -> None:
     assert outage(days(shares, n), START + len(shares) * DAY, monitor="labels arrive") is None
     assert said(shares, n)[0] != "alert"
+
+
+def test_of_a_model_that_is_served_elsewhere_labels_are_missed_once_they_are_no_more_on_their_way() -> None:
+    seen = (Seen(version="7", rows=200),)
+
+    def after(gone: int) -> str:
+        state = msgspec.structs.replace(days([0.9] * 8 + [0.0] * gone), seen=seen)
+        found = rules.assess(make_model(), state, now=START + (8 + gone) * DAY).findings
+        return next(one.severity for one in found if one.monitor == rules.LABELS)
+
+    assert [after(gone) for gone in (1, 2, 3, 4)] == ["none", "none", "alert", "alert"]

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import signal
+import stat
 import sys
 import time
 import traceback
@@ -38,9 +40,9 @@ _LAST_S = 1.0
 
 
 class Control:
-    """Runs the loop until told to stop."""
+    """Runs the loop until told to stop. `lifeline`: the read end of a pipe whose other end only the supervisor has; None where nobody gave one."""
 
-    def __init__(self, wired: Wired, *, watch: bool) -> None:
+    def __init__(self, wired: Wired, *, watch: bool, lifeline: int | None = None) -> None:
         self._wired = wired
         self._watcher = Watcher(wired.root) if watch else None
         self._sealing = Sealing(wired.layout.log, wired.blobs, wired.subjects().forgetting)
@@ -48,12 +50,17 @@ class Control:
         self._verifying = wired.verifying()
         self._gauges = GaugesFile(wired.layout.gauges)
         self._delivering = wired.delivering()
+        self._outside = wired.elsewhere()
         self._estimating = wired.estimating()
         self._compiled: Compilation | None = None
         self._voice = Voice(wired.ports.ledger, wired.layout.told)
         self._stopping = False
         self._unread_until = time.monotonic() + FIRST_LOOK_S if watch else 0.0
         self._parent = os.getppid()
+        self._lifeline = select.poll()
+        if lifeline is not None:
+            # no event is asked for: that the other end is gone is told anyway
+            self._lifeline.register(lifeline, 0)
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:
         """Finish the present pass and end."""
@@ -63,8 +70,7 @@ class Control:
         """Tick each `tick_ms`, and at once when somebody else's command changed the ledger."""
         settings, ports = self._wired.settings, self._wired.ports
         seen, next_tick = -1, 0
-        # the supervisor's death is our end too, even a kill -9
-        while not self._stopping and os.getppid() == self._parent:
+        while not self._stopping and not self._alone:
             now = ports.clock.now()
             try:
                 if (size := ports.ledger.size()) != seen or now >= next_tick or self._unread:
@@ -87,6 +93,11 @@ class Control:
         with suppress(FlyballError):
             self._delivering.finish(ports, _LAST_S)
         self._estimating.stop()
+
+    @property
+    def _alone(self) -> bool:
+        """Whether the supervisor is dead, even by a kill -9: that is our end too. One that died before this process looked is no parent to compare with."""
+        return os.getppid() != self._parent or bool(self._lifeline.poll(0))
 
     @property
     def _unread(self) -> bool:
@@ -135,7 +146,7 @@ class Control:
         self._deliver(now)
         # one model's own trouble lets no segment lie, and leaves nothing unsigned
         self._seal()
-        self._verify(now)
+        self._beside(now)
         self._gauge(now)
         self._estimate(now)
         self._checkpoint(now)
@@ -161,14 +172,18 @@ class Control:
             # what was decided stands; only its proof is late
             self._say(str(error))
 
-    def _verify(self, now: Instant) -> None:
-        try:
-            self._verifying.step(self._wired.ports, now)
-        except (FlyballError, OSError) as error:
-            if isinstance(error, FlyballError) and error.code in LOST:
-                raise
-            # what is served does not wait for it
-            self._say(f"served features are not verified: {error}")
+    def _beside(self, now: Instant) -> None:
+        """What is done beside the loop: what is served does not wait for it."""
+        for step, what in (
+            (self._verifying.step, "served features are not verified"),
+            (self._outside.step, "a model that is served elsewhere is not watched as it should be"),
+        ):
+            try:
+                step(self._wired.ports, now)
+            except (FlyballError, OSError) as error:
+                if isinstance(error, FlyballError) and error.code in LOST:
+                    raise
+                self._say(f"{what}: {error}")
 
     def _gauge(self, now: Instant) -> None:
         try:
@@ -202,6 +217,14 @@ class Control:
                 print(text, file=sys.stderr, flush=True)
 
 
+def _lifeline() -> int | None:
+    """Standard input, where it is a pipe, as the supervisor's children have it."""
+    with suppress(OSError):  # closed: nobody gave one
+        if stat.S_ISFIFO(os.fstat(0).st_mode):
+            return 0
+    return None
+
+
 def main() -> int:
     """Entry point: `python -m flyball.api.control --root PROJECT`."""
     parser = argparse.ArgumentParser(prog="flyball.api.control")
@@ -214,7 +237,7 @@ def main() -> int:
     except FlyballError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    control = Control(wired, watch=not arguments.no_watch)
+    control = Control(wired, watch=not arguments.no_watch, lifeline=_lifeline())
     service = Service(wired)
     signal.signal(signal.SIGTERM, control.stop)
     signal.signal(signal.SIGINT, control.stop)

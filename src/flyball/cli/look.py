@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flyball.data.refresh import not_read, refresh
+from flyball.data.rules import is_form
 from flyball.declare.reads import looked_at
 from flyball.errors import FlyballError
 from flyball.loop.pushing import compact
@@ -30,7 +31,7 @@ def look(wired: Wired, model: Model, looked: set[str] | None = None) -> DatasetR
     seen = set() if looked is None else looked
     needed = looked_at(model.replace(suites=()))
     for name, dataset in looked_at(model).items():
-        if name in seen:
+        if name in seen or is_form(model, dataset):
             continue
         seen.add(name)
         row = ports.ledger.state().get(DATASETS, name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flyball.cli import common, comparing, lifecycle
+from flyball.cli import common, comparing, elsewhere, lifecycle
 from flyball.cli.card import card, framing_document
 from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.costs import cost_text, search_text
@@ -89,7 +89,10 @@ def list_versions(
         declared = [name for name, _ in state.scan(DECLARATIONS) if model in ("", name) and common.may_see(wired, name)]
         without = [name for name in declared if not lookup.roles(state, name).newest]
         for name in [] if query else without:
-            out.line(f"{name}  has no version yet: flyball train {name}")
+            there = elsewhere.version(state, name)
+            out.line(
+                f"{name}@{there}  is served elsewhere: flyball status" if there else f"{name}  has no version yet: flyball train {name}"
+            )
         if query and not found:
             out.line("no version is so")
         if more:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from flyball.cli import common, deliveries, estimated
+from flyball.cli import common, deliveries, elsewhere, estimated
 from flyball.cli.budgets import tell_budgets
 from flyball.cli.common import HERE, LOOP_FRESH, Env, Json, Project, Quiet
 from flyball.cli.incidents import step
@@ -175,7 +175,7 @@ def _recorded(state: State, name: str, doing: str) -> Line:
     roles, route, active = lookup.roles(state, name), state.get(ROUTES, name), lookup.active_rollout(state, name)
     return Line(
         name=name,
-        champion=roles.champion,
+        champion=roles.champion or elsewhere.version(state, name),
         challenger=active.version if active else "",
         rollout=active.rollout if active else "",
         traffic={arm.version: arm.weight / 10_000 for arm in route.route.arms} if route else {},
@@ -191,7 +191,7 @@ def _recorded(state: State, name: str, doing: str) -> Line:
         labels_came=0,
         arrivals=labels_seen((), 0),
         label_delay="",
-        since=roles.champion_at,
+        since=roles.champion_at or elsewhere.since(state, name),
         doing=doing,
         purpose="",
         kpi="",
@@ -206,7 +206,7 @@ def _whole(wired: Wired, state: State, model: Model, now: Instant) -> Line:
     since = seen(Metric(main_metric(model)), kept.slabs, max(kept.released_at, 0), now)
     whole = next((part for part in since.quality if not part.slice), None)
     return msgspec.structs.replace(
-        _recorded(state, name, _doing(wired, state, model, now)),
+        _recorded(state, name, _doing(wired, state, model, now) or elsewhere.doing(state, model, kept)),
         quality=quality(state, model, kept, since),
         p99_ms=round(latency_ms(hour.latency, 0.99), 1) if sum(hour.latency.values()) >= FEWEST_LATENCIES else None,
         requests=hour.n,

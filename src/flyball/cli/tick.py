@@ -65,6 +65,10 @@ def tick(*, env: Env = "", project: Project = HERE, as_json: Json = False, quiet
         with one_models_own(failed):
             verifying.step(driving, now)
             verifying.finish(driving)
+        outside = wired.elsewhere()
+        with one_models_own(failed):
+            outside.step(driving, now)
+            outside.finish(driving, now)
         if failed:
             raise failed[0]
         events = ports.ledger.size() - before

@@ -6,7 +6,9 @@ import hashlib
 from typing import Final
 
 from flyball.declare.data import Dataset, Sql
+from flyball.declare.elsewhere import is_elsewhere, is_folder
 from flyball.declare.functions import Frame, Function, is_frame
+from flyball.declare.model import Model
 from flyball.records.data import DataCommitted, DataRefused, DatasetRow, DatasetVersion
 
 PUSHED: Final = "push://"
@@ -28,6 +30,11 @@ def is_timed(dataset: Dataset) -> bool:
 def is_pushed(dataset: Dataset) -> bool:
     """Whether callers send its rows."""
     return isinstance(dataset.source, str) and dataset.source.startswith(PUSHED)
+
+
+def is_form(model: Model, dataset: Dataset) -> bool:
+    """Whether a data set only says what the columns of predictions are that callers send of a model that is served elsewhere: nobody reads its rows."""
+    return is_elsewhere(model) and dataset.name == model.data.name and is_pushed(dataset) and not is_folder(model)
 
 
 def named_source(dataset: Dataset) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from flyball.clock import Span
 from flyball.declare.checks import Approval, Check, Drift, Reference, at_release
 from flyball.declare.costs import HALF, KINDS
+from flyball.declare.elsewhere import is_elsewhere
 from flyball.declare.framing import framing_doubts, framing_rules
 from flyball.declare.live import label_delay, live_slices, loss_metric, sent, uncounted, untested
 from flyball.declare.metrics import MEASURED, TRAFFIC, metric_info
@@ -16,6 +17,7 @@ from flyball.declare.policy import ACTIONS, FAILURE_MODES
 from flyball.declare.reads import looked_at
 from flyball.declare.rules_checks import PLANNED_METRICS, check_rules, misspelt, sentences
 from flyball.declare.rules_columns import Found, column_rules, inputs
+from flyball.declare.rules_elsewhere import elsewhere_doubts, elsewhere_rules
 from flyball.declare.rules_fit import fit_rules
 from flyball.declare.rules_suites import suite_rules
 from flyball.declare.units import near
@@ -53,6 +55,7 @@ def _rules(model: Model) -> Iterator[Found]:
     yield from column_rules(model)
     yield from framing_rules(model)
     yield from fit_rules(model)
+    yield from elsewhere_rules(model)
     yield from check_rules(model)
     yield from suite_rules(model)
     yield from objective_rules(model)
@@ -81,9 +84,11 @@ def _costs(model: Model) -> Iterator[Found]:
 
 
 def _doubts(model: Model) -> Iterator[Found]:
-    if not model.rollout.steps:
+    yield from elsewhere_doubts(model)
+    # nobody releases a version of a model that is served elsewhere
+    if not model.rollout.steps and not is_elsewhere(model):
         yield Found("rollout has no steps", "a release takes all traffic at once", 'add .shadow("1d").canary("10%", "1d")')
-    if not model.gates and not model.suites:
+    if not model.gates and not model.suites and not is_elsewhere(model):
         yield Found("there is no gate", "every candidate may be released", 'add gates=[fb.metric("accuracy") >= fb.champion - 0.02]')
     if not model.owner:
         yield Found("there is no owner", "incidents have nobody to go to", "name the team: owner=")
@@ -133,6 +138,8 @@ def _one_sided(model: Model) -> Iterator[Found]:
 
 def _doubtful_rollout(model: Model) -> Iterator[Found]:
     rollout, delay = model.rollout, label_delay(model)
+    if is_elsewhere(model):
+        return
     if rollout.sticky and rollout.sticky not in sent(model):
         yield Found(
             f'sticky "{rollout.sticky}" is a column that no caller sends',
@@ -166,8 +173,6 @@ def _unbuilt_data(model: Model) -> Iterator[tuple[str, str, str]]:
             yield what, "its rows are not read", "write them to files and name the path, or push them: push://"
     for outcome in model.outcomes:
         yield f'outcome "{outcome.name}"', "", ""
-    if model.train is None:
-        yield "a model without train (served elsewhere)", "nothing is trained or served", "declare train=fb.Train(fit)"
 
 
 def _unbuilt_policy(model: Model) -> Iterator[tuple[str, str, str]]:

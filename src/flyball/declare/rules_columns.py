@@ -8,6 +8,7 @@ from typing import NamedTuple
 from flyball.declare.checks import AnyOf, Check
 from flyball.declare.columns import Column
 from flyball.declare.data import Dataset, is_pattern
+from flyball.declare.elsewhere import answer_columns
 from flyball.declare.functions import Expr, obstacle, roots
 from flyball.declare.model import Label, Model
 from flyball.declare.units import near
@@ -39,6 +40,7 @@ def inputs(model: Model) -> tuple[str, ...]:
         model.group,
         model.item,
         *(key for view in model.features for key in view.key),
+        *answer_columns(model),
     }
     return tuple(
         name

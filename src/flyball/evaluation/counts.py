@@ -18,15 +18,16 @@ from flyball.clock import Instant
 from flyball.evaluation import counts_answered as days
 from flyball.evaluation import counts_quality as sums
 from flyball.evaluation.counts_columns import ATTRIBUTE, ROWS, SCORES, SLICE, held
+from flyball.evaluation.counts_elsewhere import Underway
 from flyball.evaluation.counts_inputs import LABEL, inputs, labels_of
-from flyball.evaluation.counts_labels import LabelBook, plain
-from flyball.evaluation.counts_sums import quality
+from flyball.evaluation.counts_labels import Found, LabelBook, plain
+from flyball.evaluation.counts_sums import labelled_late, quality
 from flyball.evaluation.counts_units import Exposed, Units
 from flyball.records.evidence import Batch, InputCounts, Pairs, Traffic, Watch
 from flyball.records.rollouts import PairCounts
 
 _DEFAULTS: dict[str, object] = {"rollout": "", "weight": 0, "status": "ok", "stand_in": False, "role": "champion"}
-_LABEL = ("request_id", "at", "value")
+_LABEL = pl.col("^(request_id|at|came|value)$")
 _LATE_PARTNER = 120_000_000
 """How much later than the first the second row of a pair may be picked: a shadow queues behind the answer."""
 _CHUNK = 65_536
@@ -58,12 +59,15 @@ class Folder:
         self._paired: dict[str, set[str]] = {}
         self._answered = self._labelled = 0
         self._label_is_sent = False
+        self._underway = Underway() if watch.patience else None
 
     def rewatch(self, watch: Watch) -> None:
         """Go on under another Watch of the same model: other bins, slices or rollouts. Rows that wait keep the slices they had."""
         if watch == self._watch:
             return
         self._watch = watch
+        if bool(watch.patience) != (self._underway is not None):
+            self._underway = Underway() if watch.patience else None
         active = set(watch.arms) | set(watch.slow_us)
         self._units.keep(active)
         self._paired = {rollout: keys for rollout, keys in self._paired.items() if rollout in active}
@@ -88,28 +92,33 @@ class Folder:
         of the row, as text in `attribute:…`: a value that is none of those declared is left out.
         """
         if rows.height:
-            self._incoming.append(_conform(rows))
+            conform = _conform(rows)
+            self._incoming.append(conform if self._underway is None else self._underway.once(conform))
         if labels.height:
-            self._labels.add(labels.select(*_LABEL, *self._attributes(labels)))
+            self._labels.add(labels.select(_LABEL, *self._attributes(labels)))
+            if self._underway is not None:
+                self._underway.told(labels)
 
     def take(self, until: Instant) -> Batch:
         """Counts of all that became visible up to `until` and was not taken before."""
         now = self._due(until)
-        self._labels.know(until, self._watch.label_delay)
+        wait = max(self._watch.label_delay, self._watch.patience)
+        self._labels.know(until, self._watch.label_delay, wait)
         traffic, counted = self._traffic(now, until), self._inputs(now)
         self._wait(now)
         matured = self._mature(until)
         told: tuple[InputCounts, ...] = ()
         if not self._label_is_sent:
             told, self._labelled = labels_of(matured, self._watch, self._labelled)
-        unmatched = self._labels.expire(until, self._watch.label_delay)
-        self._labels.relieve([chunk["request_id"] for chunk in self._pending])
+        late = self._late(matured, until)
+        unmatched = self._labels.expire(until, wait)
+        self._labels.relieve([chunk["request_id"] for chunk in self._pending] + (self._underway.requests() if self._underway else []))
         return Batch(
             until=until,
             traffic=traffic,
-            quality=quality(matured, self._watch),
+            quality=(*quality(matured, self._watch), *labelled_late(late, self._watch)),
             pairs=self._pairs(matured, until),
-            blocks=sums.blocks(matured, self._watch) if matured.height else (),
+            blocks=(*sums.blocks(matured, self._watch), *sums.blocks(late, self._watch)),
             labels=self._labels.told(self._watch.model),
             inputs=counted + told,
             answered=days.joined([*days.answered(now, self._watch), *days.became(matured, self._watch)]),
@@ -197,11 +206,15 @@ class Folder:
         if not bool((np.diff(matured["mature_at"].to_numpy()) > 0).all()):
             matured = matured.sort("mature_at", "request_id", "version")
         found = self._labels.known_by(matured["request_id"], matured["mature_at"].to_numpy(), matured["value"].dtype)
-        added = [found.labels, *(_of_label(name, found.slices) for name in self._watch.attributes if found.slices is not None)]
-        matured = sums.with_losses(matured.with_columns(added), self._watch)
+        matured = self._judged(matured, found)
         champion = (matured["role"] == "champion").to_numpy()
-        self._labels.judge(matured["at"].to_numpy(), champion, found, delay=delay, until=until)
+        # a row whose label may be on its way is known for as much longer
+        self._labels.judge(matured["at"].to_numpy(), champion, found, delay=delay, until=until - int(self._watch.patience))
         return matured
+
+    def _judged(self, rows: pl.DataFrame, found: Found) -> pl.DataFrame:
+        added = [found.labels, *(_of_label(name, found.slices) for name in self._watch.attributes if found.slices is not None)]
+        return sums.with_losses(rows.with_columns(added), self._watch)
 
     def _attributes(self, labels: pl.DataFrame) -> list[pl.Expr]:
         return [
@@ -211,6 +224,17 @@ class Folder:
             for name, values in self._watch.attributes.items()
             if ATTRIBUTE + name in labels.columns
         ]
+
+    def _late(self, matured: pl.DataFrame, until: Instant) -> pl.DataFrame:
+        """Rows that were judged without a label, and have one now; of a model that is served elsewhere alone."""
+        if self._underway is None:
+            return pl.DataFrame()
+        self._underway.keep(matured, until)
+        parts: list[pl.DataFrame] = []
+        for rows, found in self._underway.found(self._labels, until, self._watch.patience):
+            self._labels.found(rows["at"].to_numpy(), found, self._watch.label_delay)
+            parts.append(self._judged(rows, found))
+        return pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame()
 
     def _pairs(self, matured: pl.DataFrame, until: Instant) -> tuple[Pairs, ...]:
         fresh = matured.filter((pl.col("rollout") != "") & pl.col("loss").is_not_null()) if matured.height else matured

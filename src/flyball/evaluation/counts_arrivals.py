@@ -51,6 +51,10 @@ class Arrivals:
         """A label of a row that had one, the same or another."""
         self._repeated(moment, 1, same=same)
 
+    def not_again(self, moment: Instant, *, same: bool) -> None:
+        """A label that was taken for a second one is none, or is one of another."""
+        self._repeated(moment, -1, same=same)
+
     def late_after_all(self, moment: Instant, *, same: bool | None) -> None:
         """A label that was taken for one in time; `same` as the one before it (None: there was none): it is late and nothing else."""
         self.too_late += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,8 @@ Flags = NDArray[np.bool_]
 MOST_WAITING = 2_000_000
 """Beyond so many labels, those of rows that nobody has seen are given up at once: a burst of strangers must not fill the memory."""
 
+_CAME = "came"
+
 
 class Found(NamedTuple):
     """What was known of rows when they were judged, shapes (n,): the label (null: none), the slices that came with it (None: with no label), when
@@ -37,12 +40,20 @@ class Found(NamedTuple):
     places: Integers
     hashes: Hashes
 
+    def taken(self, rows: Flags) -> Found:
+        """Of these rows alone."""
+        slices = None if self.slices is None else [each for each, here in zip(self.slices, rows.tolist(), strict=True) if here]
+        return Found(self.labels.filter(pl.Series(rows)), slices, self.first[rows], self.places[rows], self.hashes[rows])
+
 
 class LabelBook:
     """The labels of the last label delay, by request id.
 
     A label is found by one look-up for each row that matures: a join against all waiting labels would cost the more the longer
     labels take. `unmatched` counts labels that expired without a row (unknown requests, and rows that had been judged already).
+
+    Labels of a model that is served elsewhere bear the time at which they were known beside that at which they came (`came`). By the first it is said
+    what was known of a row when, and which labels are late; by the second how long they are kept, and in which minute they are counted.
     """
 
     def __init__(self) -> None:
@@ -61,55 +72,63 @@ class LabelBook:
         self._told = 0
 
     def add(self, labels: pl.DataFrame) -> None:
-        """Take labels in: `request_id` text, `at` µs (when flyball came to know it), `value`, slices as `attribute:…`. Nulls are no labels."""
+        """Take labels in: `request_id` text, `at` µs (when it was known), `value`, slices as `attribute:…`, and `came` µs (when flyball came to know
+        it) where that was not then. Nulls are no labels.
+        """
         labels = labels.drop_nulls(["request_id", "value"])
         if labels.height:
             value = plain(labels["value"])
             self._incoming.append(
-                labels.select(pl.col("request_id").hash(), pl.col("at").cast(pl.Int64), value, pl.col(f"^{ATTRIBUTE}.*$").cast(pl.String))
+                labels.select(
+                    pl.col("request_id").hash(), pl.col("^(at|came)$").cast(pl.Int64), value, pl.col(f"^{ATTRIBUTE}.*$").cast(pl.String)
+                )
             )
 
-    def know(self, until: Instant, delay: Span) -> None:
-        """Labels that came up to `until` are known from here on."""
+    def know(self, until: Instant, delay: Span, wait: Span) -> None:
+        """Labels that came up to `until` are known from here on. `wait`: how long one may be wanted, the label delay at least."""
         if not self._incoming:
             return
         labels = self._incoming[0] if len(self._incoming) == 1 else pl.concat(self._incoming, how="diagonal_relaxed")
-        later = labels.filter(pl.col("at") > until)
+        came = "at"
+        if _CAME in labels.columns:
+            came, labels = _CAME, labels.with_columns(pl.col(_CAME).fill_null(pl.col("at")))
+        later = labels.filter(pl.col(came) > until)
         self._incoming = [later] if later.height else []
         if later.height:
-            labels = labels.filter(pl.col("at") <= until)
+            labels = labels.filter(pl.col(came) <= until)
         if labels.is_empty():
             return
-        if bool((np.diff(labels["at"].to_numpy()) < 0).any()):
-            labels = labels.sort("at", maintain_order=True)
-        self.arrivals.came(labels["at"].to_numpy())
-        waiting = self._late(labels, delay)
+        if bool((np.diff(labels[came].to_numpy()) < 0).any()):
+            labels = labels.sort(came, maintain_order=True)
+        self.arrivals.came(labels[came].to_numpy())
+        waiting = self._late(labels, delay, came)
         if waiting.height:
-            self._keep(waiting, delay)
+            self._keep(waiting, wait, came)
 
-    def _late(self, labels: pl.DataFrame, delay: Span) -> pl.DataFrame:
-        """Count the labels of rows that were judged before they came; the others."""
-        moments = labels["at"].to_numpy()
-        asked, first = self._judged.find(labels["request_id"].to_numpy(), moments, delay)
+    def _late(self, labels: pl.DataFrame, delay: Span, came: str) -> pl.DataFrame:
+        """Count the labels that were known after their rows were to be judged, of rows that have been; the others."""
+        known, moments = labels["at"].to_numpy(), labels[came].to_numpy()
+        asked, first = self._judged.find(labels["request_id"].to_numpy(), known, delay)
         late = asked >= 0
         if not late.any():
             return labels
         self._given_up(int(first.sum()))
         self.arrivals.late(moments[late])
         # the first label of a row that had none says how long labels take
-        self.arrivals.lags(moments[first] // MINUTE, moments[first] - asked[first])
+        self.arrivals.lags(moments[first] // MINUTE, known[first] - asked[first])
         return labels.filter(pl.Series(~late))
 
-    def _keep(self, labels: pl.DataFrame, delay: Span) -> None:
-        hashes, moments = labels["request_id"].to_numpy(), labels["at"].to_numpy()
-        start = self._shelf.add(hashes, moments, labels["value"], _slices(labels))
+    def _keep(self, labels: pl.DataFrame, wait: Span, came: str) -> None:
+        hashes, moments = labels["request_id"].to_numpy(), labels[came].to_numpy()
+        known = labels["at"].to_numpy()
+        start = self._shelf.add(hashes, known, labels["value"], _slices(labels), came=None if came == "at" else moments)
         places = np.arange(start, start + hashes.size)
         again = self._find(hashes) >= 0
         order = np.argsort(hashes, kind="stable")
         again[order[1:]] |= hashes[order[1:]] == hashes[order[:-1]]
         self._index.add(hashes[~again], places[~again], self._oldest())
         for place in places[again].tolist():
-            self._again_or_first(place, delay)
+            self._again_or_first(place, wait)
         self._order.append((int(moments[-1]), start + hashes.size))
 
     def _find(self, hashes: Hashes) -> Integers:
@@ -123,10 +142,10 @@ class LabelBook:
     def _oldest(self) -> int:
         return min(self._live, min(self._kept, default=self._live))
 
-    def _again_or_first(self, place: int, delay: Span) -> None:
+    def _again_or_first(self, place: int, wait: Span) -> None:
         hashes = self._shelf.hashes(place, place + 1)
         first = int(self._find(hashes)[0])
-        if first >= 0 and self._newest(first) + delay <= self._shelf.moment(place):
+        if first >= 0 and self._newest(first) + wait <= self._shelf.came(place):
             # nothing that is known of it so far can be wanted any more
             self._forget(first)
             first = -1
@@ -135,7 +154,7 @@ class LabelBook:
             return
         more = self._more.setdefault(first, [])
         before = more[-1] if more else first
-        self.arrivals.again(self._shelf.moment(place), same=self._shelf.value(before) == self._shelf.value(place))
+        self.arrivals.again(self._shelf.came(place), same=self._shelf.value(before) == self._shelf.value(place))
         self._shelf.use(np.array([place]))
         more.append(place)
 
@@ -145,14 +164,18 @@ class LabelBook:
         places = self._find(hashes)
         first = self._shelf.moments(places)
         in_time = (places >= 0) & (first <= deadlines)
-        self._shelf.use(places[in_time])
         newest = np.where(in_time, places, -1)
         sliced = newest.copy()
-        for at in np.flatnonzero(self._repeated(newest)).tolist():
+        for at in np.flatnonzero(self._repeated(places)).tolist():
             known = [one for one in (int(places[at]), *self._more[int(places[at])]) if self._shelf.moment(one) <= deadlines[at]]
-            newest[at] = known[-1]
+            if not known:
+                continue
+            # where labels bear their own times, the first that came need not be the first that was known
+            known.sort(key=self._shelf.moment)
+            newest[at], first[at], in_time[at] = known[-1], self._shelf.moment(known[0]), True
             # a correction that says nothing of the groups takes none back
             sliced[at] = next((one for one in reversed(known) if self._shelf.slices_of(one)), known[-1])
+        self._shelf.use(places[in_time])
         return Found(self._shelf.values(newest, dtype), self._shelf.slices(sliced), np.where(in_time, first, -1), places, hashes)
 
     def _repeated(self, places: Integers) -> Flags:
@@ -184,28 +207,46 @@ class LabelBook:
         for place in after:
             before = next((one for one in reversed(places) if one < place), None)
             same = None if before is None else self._shelf.value(before) == self._shelf.value(place)
-            self.arrivals.late_after_all(self._shelf.moment(place), same=same)
+            self.arrivals.late_after_all(self._shelf.came(place), same=same)
+        self._said_again(places, after, deadline)
         if after and len(after) == len(places):
-            moment = self._shelf.moment(first)
-            self.arrivals.lags(np.array([moment // MINUTE]), np.array([moment - asked]))
+            earliest = min(after, key=self._shelf.moment)
+            self.arrivals.lags(np.array([self._shelf.came(earliest) // MINUTE]), np.array([self._shelf.moment(earliest) - asked]))
         return bool(after)
+
+    def _said_again(self, places: Sequence[int], after: Sequence[int], deadline: Instant) -> None:
+        """A label in time that was compared with a late one is compared with the one in time before that: where labels bear their own times."""
+        kept: int | None = None
+        for before, place in pairwise(places):
+            kept = kept if before in after else before
+            if before in after and self._shelf.moment(place) <= deadline:
+                self.arrivals.not_again(self._shelf.came(place), same=self._shelf.value(before) == self._shelf.value(place))
+                if kept is not None:
+                    self.arrivals.again(self._shelf.came(place), same=self._shelf.value(kept) == self._shelf.value(place))
+
+    def found(self, asked: Integers, found: Found, delay: Span) -> None:
+        """Rows that were judged without a label have one that was known in time, and came since."""
+        # known as labelled from here on, and counted once: a label that was known too late may have come before
+        there, fresh = self._judged.find(found.hashes, asked + int(delay) + 1, delay)
+        fresh &= there == asked
+        self.arrivals.lags((asked[fresh] + int(delay)) // MINUTE, found.first[fresh] - asked[fresh])
 
     def told(self, model: str) -> tuple[Labels, ...]:
         """What was counted of labels since the last call, a record a minute."""
         return self.arrivals.told(model)
 
-    def expire(self, until: Instant, delay: Span) -> int:
+    def expire(self, until: Instant, wait: Span) -> int:
         """Forget labels that no row can want any more; return how many of them none had wanted since the last call.
 
-        A row is older than its label, so it has matured `delay` after the label.
+        A row is older than its label, so it has matured `wait` (the label delay at least) after the label came.
         """
-        for first in [one for one in self._kept if self._newest(one) + delay <= until]:
+        for first in [one for one in self._kept if self._newest(one) + wait <= until]:
             self._forget(first)
         live = self._live
-        while self._order and self._order[0][0] + delay <= until:
+        while self._order and self._order[0][0] + wait <= until:
             live = self._order.popleft()[1]
         if live > self._live:
-            self._expired(live, until - delay)
+            self._expired(live, until - wait)
         given_up, self._told = self._told, 0
         return given_up
 
@@ -240,12 +281,12 @@ class LabelBook:
         self._kept, self._live, self._index = set(), start, Index()
         first = np.array([place for place in range(start, start + places.size) if place not in again], dtype=np.int64)
         self._index.add(self._shelf.hashes(start, start + places.size)[first - start], first, start)
-        newest = int(self._shelf.moments(np.arange(start, start + places.size)).max()) if places.size else 0
+        newest = self._shelf.came(start + places.size - 1) if places.size else 0
         self._order = deque([(newest, start + places.size)] if places.size else [])
 
     def _newest(self, first: int) -> Instant:
         more = self._more.get(first)
-        return self._shelf.moment(more[-1] if more else first)
+        return self._shelf.came(more[-1] if more else first)
 
     def _forget(self, first: int) -> None:
         self._given_up(self._shelf.unused(np.array([first])))

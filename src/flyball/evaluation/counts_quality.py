@@ -67,6 +67,8 @@ def with_losses(matured: pl.DataFrame, watch: Watch) -> pl.DataFrame:
 
 def blocks(matured: pl.DataFrame, watch: Watch) -> tuple[LabelBlock, ...]:
     """The champion's losses in order of maturity, cut into blocks. Only their sequence means anything, not where it is cut."""
+    if matured.is_empty():
+        return ()
     labelled = matured.filter((pl.col("role") == "champion") & pl.col("loss").is_not_null())
     if labelled.is_empty():
         return ()

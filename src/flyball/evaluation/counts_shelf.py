@@ -14,17 +14,21 @@ Hashes = NDArray[np.uint64]
 Integers = NDArray[np.int64]
 _FIRST = 1_024
 NEVER = 2**62
-"""The moment of a label that never came."""
+"""The moment of a label that was never known."""
 
 
 class Shelf:
-    """Labels in order of arrival. A place names the same label until it is forgotten; `-1` is no place."""
+    """Labels in order of arrival. A place names the same label until it is forgotten; `-1` is no place.
+
+    Moments are those at which labels were known, and came; where the two differ, `came` is a column of its own.
+    """
 
     def __init__(self) -> None:
         self._base = 0
         self._n = 0
         self._hashes = np.empty(_FIRST, dtype=np.uint64)
         self._moments = np.empty(_FIRST, dtype=np.int64)
+        self._came: Integers | None = None
         self._values: NDArray[Any] = np.empty(_FIRST, dtype=np.float64)
         self._used = np.zeros(_FIRST, dtype=np.bool_)
         self._slices: dict[int, tuple[str, ...]] = {}
@@ -38,7 +42,9 @@ class Shelf:
         """The hashes of the ids of the labels from place `start` to before `end`."""
         return self._hashes[start - self._base : end - self._base]
 
-    def add(self, hashes: Hashes, moments: Integers, values: pl.Series, slices: list[tuple[str, ...]] | None) -> int:
+    def add(
+        self, hashes: Hashes, moments: Integers, values: pl.Series, slices: list[tuple[str, ...]] | None, came: Integers | None = None
+    ) -> int:
         """Put labels at the end; the place of the first of them."""
         count = len(values)
         self._grow(count)
@@ -47,6 +53,10 @@ class Shelf:
         end = self._n + count
         self._hashes[self._n : end] = hashes
         self._moments[self._n : end] = moments
+        if came is not None and self._came is None:
+            self._came = self._moments.copy()
+        if self._came is not None:
+            self._came[self._n : end] = moments if came is None else came
         self._values[self._n : end] = values.to_numpy() if self._values.dtype != object else values.to_list()
         self._used[self._n : end] = False
         start = self._base + self._n
@@ -61,10 +71,15 @@ class Shelf:
             size = max(needed, 2 * self._moments.size)
             self._hashes, self._moments = _longer(self._hashes, size), _longer(self._moments, size)
             self._values, self._used = _longer(self._values, size), _longer(self._used, size)
+            self._came = None if self._came is None else _longer(self._came, size)
 
     def moment(self, place: int) -> Instant:
-        """When a label came."""
+        """When a label was known."""
         return int(self._moments[place - self._base])
+
+    def came(self, place: int) -> Instant:
+        """When it came."""
+        return int((self._moments if self._came is None else self._came)[place - self._base])
 
     def value(self, place: int) -> float | str:
         """What it says."""
@@ -72,7 +87,7 @@ class Shelf:
         return found
 
     def moments(self, places: Integers) -> Integers:
-        """When labels came, shape (n,); `NEVER` for no place."""
+        """When labels were known, shape (n,); `NEVER` for no place."""
         found: Integers = np.where(places >= 0, self._moments[np.maximum(places - self._base, 0)], NEVER)
         return found
 
@@ -125,6 +140,7 @@ class Shelf:
     def _take(self, rows: Integers) -> None:
         self._hashes, self._moments = self._hashes[rows], self._moments[rows]
         self._values, self._used = self._values[rows], self._used[rows]
+        self._came = None if self._came is None else self._came[rows]
         self._n = rows.size
 
 

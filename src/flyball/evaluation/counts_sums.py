@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -45,6 +46,11 @@ def quality(matured: pl.DataFrame, watch: Watch) -> tuple[Quality, ...]:
     rows = _rows(matured, watch)
     found = [quality for name, place in _slicings(matured) for quality in _sums(watch, rows, name, place)]
     return tuple(sorted(found, key=lambda one: (one.version, one.role, one.slice, one.minute)))
+
+
+def labelled_late(late: pl.DataFrame, watch: Watch) -> tuple[Quality, ...]:
+    """The sums of rows that were counted as matured before, without their labels."""
+    return tuple(msgspec.structs.replace(part, matured=0) for part in quality(late, watch))
 
 
 @dataclass(frozen=True)

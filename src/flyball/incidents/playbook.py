@@ -250,6 +250,11 @@ def by_hand(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if name not in ACTIONS)
 
 
+def told_elsewhere(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The actions that a person has to do for a model that is served elsewhere: all, for flyball neither trains nor routes it."""
+    return tuple(name for name in names if name not in TOLD)
+
+
 def depth(failure_mode: str) -> int:
     """How far down the causes a failure mode stands; 0 is the root."""
     return _ORDER.get(failure_mode, len(_ORDER))

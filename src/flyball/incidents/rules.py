@@ -14,7 +14,7 @@ from flyball.clock import Instant, Span
 from flyball.declare import owners
 from flyball.declare.model import Model
 from flyball.errors import Conflict
-from flyball.incidents.playbook import EXPLAINED, EXPLAINING, actions, by_hand, depth
+from flyball.incidents.playbook import EXPLAINED, EXPLAINING, actions, by_hand, depth, told_elsewhere
 from flyball.ledger.bounds import clipped
 from flyball.records.alerts import AlertRow, AlertState
 from flyball.records.base import Event
@@ -252,7 +252,7 @@ def _open(firing: Sequence[AlertRow], model: Model, new_id: Callable[[str], str]
     events: list[Event] = [opened]
     events.extend(
         IncidentNoted(incident=opened.incident, note=f'action "{name}" is not done by flyball: {opened.owner or "the owner"} has to')
-        for name in by_hand(chosen)
+        for name in (by_hand(chosen) if model.train is not None else told_elsewhere(chosen))
     )
     events.extend(
         IncidentNoted(incident=opened.incident, note=f"{_also(row)} {row.finding.why}", actions=actions(model.playbook, _mode(row)))

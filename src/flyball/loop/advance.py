@@ -18,6 +18,7 @@ from flyball.loop.budgets import budgets_of
 from flyball.loop.carrying import ask_for_verdicts
 from flyball.loop.commands import active_run
 from flyball.loop.delivering import tell
+from flyball.loop.elsewhere import elsewhere, idle, learnt
 from flyball.loop.findings import Report, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
 from flyball.loop.freezes import frozen_by, overdue_review
@@ -51,12 +52,19 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     declared = ports.ledger.state().get(DECLARATIONS, name)
     assert declared is not None, f"{name} is advanced but not declared"
     model = ports.library.model(declared.body)
-    budgets = budgets_of(ports.ledger.state(), model, kept.monitor(name), now)
+    state = ports.ledger.state()
+    if idle(state, model):
+        return now + IDLE
+    budgets = budgets_of(state, model, kept.monitor(name), now)
     spent, usage = objective_findings(model.objectives, budgets), usage_findings(kept.usage(name), now)
-    besides = [*besides_counts(ports.ledger.state(), model, now), *spent, *usage]
+    besides = [*besides_counts(state, model, now), *learnt(state, model, kept), *spent, *usage]
     assessment = monitoring.assess(model, kept.monitor(name), now=now, detector=ports.detector, besides=besides)
     report(ports, model, assessment, kept)
     tell(ports, model)
+    spends = budget_due(budgets, now) or now + IDLE
+    if elsewhere(state, model):
+        # whoever serves it releases it and takes it back
+        return min(_next_look(ports, ports.ledger.state(), model, kept, now), spends)
     withdraw(ports, model)
     answer(ports, model)
     move_rollout(ports, model, kept)
@@ -69,13 +77,13 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
         judge_anew(ports, model)
         train_if_due(ports, model, kept, assessment.alarm, now)
         judge_again(ports, model, now)
-    return min(_next(ports, model, kept, now), budget_due(budgets, now) or now + IDLE)
+    return min(_next(ports, model, kept, now), spends)
 
 
 def report(ports: Ports, model: Model, assessment: monitoring.Assessment, kept: Memories) -> None:
     """Alerts and incidents follow the findings."""
     state = ports.ledger.state()
-    if state.get(MODELS, model.name) is None:
+    if state.get(MODELS, model.name) is None and not elsewhere(state, model):
         return
     run, active = active_run(state, model.name), active_rollout(state, model.name)
     back = active is not None and active.state == RolloutState.ROLLING_BACK
@@ -139,7 +147,7 @@ def _workers(ports: Ports, state: State, model: Model, version: str) -> tuple[bo
 def _next(ports: Ports, model: Model, kept: Memories, now: Instant) -> Instant:
     state = ports.ledger.state()
     row = state.get(MODELS, model.name) or ModelRow(model=model.name)
-    due = [now + IDLE, monitoring.next_due(kept.monitor(model.name), now), *stale_due(state, model, now)]
+    due = [_next_look(ports, state, model, kept, now)]
     run = active_run(state, model.name)
     if run is not None:
         # a run is started by the look after the one that wanted it, and ends when nobody renews its lease
@@ -150,6 +158,12 @@ def _next(ports: Ports, model: Model, kept: Memories, now: Instant) -> Instant:
     if model.retrain is not None or not row.champion:
         schedule = training.next_due(model.retrain or Retrain(), past_of(state, model, row, kept, ports.cpu_price), now=now)
         due += [schedule] if schedule is not None else []
+    return max(now, min(due))
+
+
+def _next_look(ports: Ports, state: State, model: Model, kept: Memories, now: Instant) -> Instant:
+    """When monitors, data sets and the clocks of incidents are to be looked at again."""
+    due = [now + IDLE, monitoring.next_due(kept.monitor(model.name), now), *stale_due(state, model, now)]
     due += told_again(state, model, ports.outbox.routes, now) if ports.outbox is not None else []
     clock = incidents.next_due(incidents_of(state, model.name), now)
     return max(now, min([*due, *([clock] if clock is not None else [])]))

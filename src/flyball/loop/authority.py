@@ -123,6 +123,8 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         "loop.proposals.Withdraw": _LOOP,
         "loop.sealing.SealSegment": _LOOP,
         "loop.skew.NoteVerified": _LOOP,
+        "loop.elsewhere.NoteSeen": _LOOP,
+        "loop.elsewhere.NoteReference": _LOOP,
         "loop.estimates.NoteEstimate": _LOOP,
         "loop.freshness.NoteFreshness": _LOOP,
         # a person's rights

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from flyball.data.rules import is_form
 from flyball.data.sources.access import Access
 from flyball.data.sources.secrets import read_secrets
 from flyball.declare import codec
@@ -325,7 +326,7 @@ def _contracts(model: Model, read: _Reading, known: dict[str, Contract]) -> Cont
     """What the data sets of a model break of their contracts; a data set shared by models is read once and told once."""
     found = Contract()
     for dataset in looked_at(model).values():
-        if dataset.name not in known:
+        if dataset.name not in known and not is_form(model, dataset):
             own = known[dataset.name] = _contract(dataset, read)
             found = Contract((*found.problems, *own.problems), (*found.doubts, *own.doubts))
     return found

@@ -23,6 +23,7 @@ from flyball.loop.eraser import Eraser, Held, Subjects, is_of
 from flyball.records.base import Recorded, State
 from flyball.records.data import DATASETS, SubjectErased
 from flyball.serving import forget, wal
+from flyball.serving.labels import UNTOLD
 from flyball.serving.layout import Layout
 from flyball.store.blobs import LocalBlobs
 
@@ -188,7 +189,7 @@ def _label(record: wal.LogRecord) -> Item:
         "at": rfc3339(record.at),
         "model": record.version,
         "value": record.output[0][0] if record.output else None,
-        "known_at": rfc3339(known) if isinstance(known, int) else None,
+        "known_at": rfc3339(known) if isinstance(known, int) and known != UNTOLD else None,
         "attributes": marks.get("a") or {},
     }
 

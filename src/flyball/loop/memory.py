@@ -10,14 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import msgspec
+
 from flyball.clock import Instant, Span
 from flyball.loop import keeping
 from flyball.loop.ports import Library, Memory
+from flyball.monitoring import learning
 from flyball.monitoring import state as monitoring
 from flyball.monitoring.state import MonitorState
 from flyball.monitoring.usage import Usage
 from flyball.records import codec
 from flyball.records.base import State
+from flyball.records.elsewhere import ELSEWHERE
 from flyball.records.evidence import Batch, Cursor, Watch
 from flyball.records.rollouts import RolloutEvidence, RolloutRow, rollouts_of
 from flyball.records.training import RUNS, RunState
@@ -125,7 +129,10 @@ class Memories:
         for model in watches if batch.gaps else ():
             kept = kept.with_monitor(monitoring.gapped(kept.monitor(model), batch.gaps, batch.until))
         for model in touched & set(watches):
-            kept = kept.with_monitor(monitoring.absorb(kept.monitor(model), batch, watches[model].bins))
+            counted = monitoring.absorb(kept.monitor(model), batch, watches[model].bins)
+            if watches[model].patience:
+                counted = msgspec.structs.replace(counted, seen=learning.count(counted.seen, batch, model))
+            kept = kept.with_monitor(counted)
             row = active.get(model)
             if row is not None:
                 grown = accumulate(kept.evidence(row.rollout), batch, row)
@@ -183,7 +190,9 @@ def synced(kept: Memories, model: str, state: State, library: Library, now: Inst
     """The monitors of a model follow its champion: a new one brings its own bound, and a failed attempt restarts the detector."""
     row = state.get(MODELS, model)
     champion = state.get(VERSIONS, f"{model}/{row.champion}") if row and row.champion else None
-    if row is None or champion is None:
+    if row is None:
+        return _followed(kept, model, state, now)
+    if champion is None:
         return kept
     known = kept.monitor(model)
     if known.version != champion.version:
@@ -202,3 +211,16 @@ def synced(kept: Memories, model: str, state: State, library: Library, now: Inst
     if known.retrain.alarmed_at and row.last_attempt_at >= known.retrain.alarmed_at and over and not undecided:
         return kept.with_monitor(monitoring.attempted(known))
     return kept
+
+
+def _followed(kept: Memories, model: str, state: State, now: Instant) -> Memories:
+    """The monitors of a model that is served elsewhere follow the version that has a reference, and what is known by now of how good it was."""
+    row = state.get(ELSEWHERE, model)
+    if row is None or not row.watched:
+        return kept
+    known = kept.monitor(model)
+    if (known.version, known.m0, known.loss_cap) == (row.watched, row.loss_bound, row.loss_cap):
+        return kept
+    new = monitoring.released(known, row.watched, row.loss_bound, now, loss_cap=row.loss_cap, at_release=row.metrics)
+    # it was released when its first prediction was made, and not when it was known what is normal for it
+    return kept.with_monitor(msgspec.structs.replace(new, released_at=row.watched_since))

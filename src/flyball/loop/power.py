@@ -16,6 +16,7 @@ import polars as pl
 
 from flyball.clock import Instant, Span
 from flyball.declare.checks import AnyOf, Check, Reference
+from flyball.declare.elsewhere import is_elsewhere
 from flyball.declare.framing import in_force
 from flyball.declare.live import label_delay, loss_metric, untested
 from flyball.declare.model import Model
@@ -137,6 +138,9 @@ def tell(model: Model, known: Known, counted: Mapping[str, Tally] = MappingProxy
     tally = counted.get(model.data.name)
     full = in_force(model)
     gates = [(f"/gates/{at}" if at < len(model.gates) else "", check) for at, gate in enumerate(full.gates) for check in _checks(gate)]
+    if is_elsewhere(model):
+        # no version of it is judged or released
+        return Told((), ())
     paired = [(at, check) for at, check in gates if power.is_paired(check, model.task)]
     guards = [guard for guard in full.rollout.guards if guard.metric.name == loss_metric(model.task) and not untested(guard, model.task)]
     guards = [guard for guard in guards if isinstance(guard.bound, Reference)] if full.rollout.steps else []

@@ -12,6 +12,7 @@ from functools import partial
 from flyball.clock import Instant
 from flyball.data import manifest
 from flyball.data.erasures import standing
+from flyball.data.rules import is_form
 from flyball.data.sources.access import Killed
 from flyball.declare.codec import features_digest
 from flyball.declare.data import Dataset
@@ -24,6 +25,7 @@ from flyball.loop.advance import advance
 from flyball.loop.carrying import away, follow
 from flyball.loop.commands import Commit, ObserveRun, Register, active_run, decide_commit, decide_observe_run, decide_register
 from flyball.loop.delivering import tell_project
+from flyball.loop.elsewhere import answers_elsewhere, note_seen, predictions
 from flyball.loop.integration import try_champion
 from flyball.loop.lookup import active_rollout
 from flyball.loop.memory import Memories
@@ -38,7 +40,7 @@ from flyball.records.data import DATASETS, LOG, DataCommitted, DataRefused
 from flyball.records.declarations import DECLARATIONS, DeclarationRow
 from flyball.records.evidence import Batch, Watch
 from flyball.records.models import Signature
-from flyball.records.serving import EPOCHS, ROUTES, RouteTable
+from flyball.records.serving import EPOCHS, ROUTES, EpochRow, RouteTable
 from flyball.records.training import RunRow, RunState
 from flyball.records.versions import MODELS, VERSIONS, VersionRow
 from flyball.rollout.routes import whole
@@ -101,8 +103,9 @@ def observe_data(ports: Ports, state: State, declared: list[DeclarationRow], fai
     aging: dict[str, Dataset] = {}
     for row in declared:
         with one_models_own(failed):
-            for name, dataset in looked_at(ports.library.model(row.body)).items():
-                if name not in seen:
+            model = ports.library.model(row.body)
+            for name, dataset in looked_at(model).items():
+                if name not in seen and not is_form(model, dataset):
                     seen.add(name)
                     before = state.get(DATASETS, name)
                     if dataset.freshness is not None or (before is not None and before.stale_since):
@@ -214,11 +217,12 @@ def _signature(ports: Ports, version: VersionRow | None) -> Signature | None:
 def reconcile_routes(ports: Ports) -> None:
     """Make the desired routes true, and record when every gateway has them."""
     state = ports.ledger.state()
-    epochs = state.get(EPOCHS, "routes")
-    if epochs is None:
+    epochs, elsewhere = state.get(EPOCHS, "routes"), predictions(ports, state)
+    if epochs is None and not elsewhere:
         return
-    table = RouteTable(epoch=epochs.desired, models={key: whole(row.route, ports.library.signature) for key, row in state.scan(ROUTES)})
-    ports.routes.desire(table, epochs.desired_at, partial(proof, state))
+    epochs = epochs or EpochRow(desired=0, desired_at=ports.clock.now())
+    models = {key: whole(row.route, ports.library.signature) for key, row in state.scan(ROUTES)}
+    ports.routes.desire(RouteTable(epoch=epochs.desired, models=models, elsewhere=elsewhere), epochs.desired_at, partial(proof, state))
     status = ports.routes.status()
     if status.epoch and (status.epoch, status.waiting) != (epochs.in_force, epochs.waiting):
         command = AcknowledgeRoutes(
@@ -242,7 +246,9 @@ def absorb(ports: Ports, now: Instant, failed: list[FlyballError]) -> Memories:
     state = ports.ledger.state()
     kept = memories.load(ports.memory)
     watches: dict[str, Watch] = {}
-    answering = [row for key, row in state.scan(DECLARATIONS) if state.get(ROUTES, key) is not None]
+    answering = [
+        row for key, row in state.scan(DECLARATIONS) if state.get(ROUTES, key) is not None or answers_elsewhere(ports, state, row, kept)
+    ]
     for row in answering:
         with one_models_own(failed):
             kept = kept.with_declared(declared(ports.library.model(row.body)))
@@ -256,6 +262,8 @@ def absorb(ports: Ports, now: Instant, failed: list[FlyballError]) -> Memories:
     for rollout in active.values():
         kept = kept.inherited(rollout, state) if rollout is not None else kept
     kept = kept.with_batch(batch, cursor, active, watches)
+    # before the cursor is kept: a version that is seen and not noted would never be seen again
+    note_seen(ports, state, batch, {model: watch for model, watch in watches.items() if watch.patience})
     kept = meter(kept, ports, state, batch, now)
     memories.save(ports.memory, kept)
     return kept

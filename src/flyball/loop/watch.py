@@ -5,10 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from flyball.clock import Span
+from flyball.declare.elsewhere import classes, is_elsewhere
 from flyball.declare.live import derived_reads, derived_slices, label_attributes, label_delay, request_slices, watches_days
 from flyball.declare.model import Model
 from flyball.loop.ports import Library
+from flyball.monitoring.learning import UNDERWAY
 from flyball.records.base import State
+from flyball.records.elsewhere import ELSEWHERE
 from flyball.records.evidence import Watch
 from flyball.records.rollouts import ACTIVE, ROLLOUTS, RolloutRow
 from flyball.records.unlabelled import Expected
@@ -39,12 +42,20 @@ def declared(model: Model) -> Watch:
         loss=loss_of(model.task),
         settle=SETTLE,
         daily=watches_days(model),
+        classes=classes(model) if is_elsewhere(model) else (),
+        patience=UNDERWAY if is_elsewhere(model) else Span(0),
     )
 
 
 def watch(own: Watch, state: State, library: Library) -> Watch:
     """The same with what the state adds: the champion's reference and loss, the active rollout's arms and latency threshold."""
     row = state.get(MODELS, own.model)
+    if row is None and own.patience:
+        normal = state.get(ELSEWHERE, own.model)
+        known = normal is not None and normal.watched != ""
+        if normal is None or not known:
+            return own
+        return msgspec.structs.replace(own, loss_cap=normal.loss_cap, bins=library.bins(normal.reference), origin=normal.watched_since)
     champion = state.get(VERSIONS, f"{own.model}/{row.champion}") if row and row.champion else None
     result = library.result(champion.result) if champion else None
     found = state.get(ROLLOUTS, row.rollout) if row and row.rollout else None
@@ -52,6 +63,7 @@ def watch(own: Watch, state: State, library: Library) -> Watch:
     expected = library.expected(result.expected) if result else Expected()
     return msgspec.structs.replace(
         own,
+        patience=Span(0),
         loss_cap=result.loss_cap if result else 1.0,
         classes=result.signature.classes if result else (),
         slow_us={rollout.rollout: rollout.slow_us} if rollout and rollout.slow_us is not None else {},

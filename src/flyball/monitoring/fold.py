@@ -1,13 +1,16 @@
-"""How alerts, what is known of served features, and estimates without labels follow from events."""
+"""How alerts, what is known of served features and of versions that are served elsewhere, and estimates without labels follow from events."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from flyball.monitoring.alerts import require
 from flyball.monitoring.estimates import remembered
 from flyball.records.alerts import ALERTS, AlertMoved, AlertRow, AlertState
 from flyball.records.base import Event, Fold, Projection, Recorded
+from flyball.records.elsewhere import ELSEWHERE, SEEN, ElsewhereRow, ReferenceMade, SeenRow, VersionSeen
 from flyball.records.skew import SKEWS, FeaturesVerified, SkewRow
 from flyball.records.unlabelled import ESTIMATES, PerformanceEstimated
 
@@ -47,6 +50,41 @@ def features_verified(projection: Projection, recorded: Recorded) -> None:
     projection.put(SKEWS, f"{event.model}/{event.version}", row)
 
 
+def version_seen(projection: Projection, recorded: Recorded) -> None:
+    """It is the newest of its model. What was normal for the one before goes on being used until this one has its own reference."""
+    event = recorded.event
+    assert isinstance(event, VersionSeen)
+    before = projection.get(ELSEWHERE, event.model)
+    new = ElsewhereRow(model=event.model, version=event.version, seen_at=recorded.at, since=event.since)
+    if before is not None:
+        new = msgspec.structs.replace(before, version=event.version, seen_at=recorded.at, since=event.since)
+    projection.put(ELSEWHERE, event.model, new)
+    projection.put(SEEN, f"{event.model}/{event.version}", SeenRow(model=event.model, version=event.version, seen_at=recorded.at))
+
+
+def reference_made(projection: Projection, recorded: Recorded) -> None:
+    """What is normal from now on."""
+    event = recorded.event
+    assert isinstance(event, ReferenceMade)
+    before = projection.get(ELSEWHERE, event.model)
+    assert before is not None, "a version has a reference once it was seen"
+    row = msgspec.structs.replace(
+        before,
+        watched=event.version,
+        watched_since=before.since,
+        made_at=recorded.at,
+        reference=event.reference,
+        rows=event.rows,
+        of=event.of,
+        predictions=event.predictions,
+        labels=event.labels,
+        loss_bound=event.loss_bound,
+        loss_cap=event.loss_cap,
+        metrics=event.metrics,
+    )
+    projection.put(ELSEWHERE, event.model, row)
+
+
 def performance_estimated(projection: Projection, recorded: Recorded) -> None:
     """The newest estimate of a model, with those before it that labels are to confirm."""
     event = recorded.event
@@ -57,6 +95,8 @@ def performance_estimated(projection: Projection, recorded: Recorded) -> None:
 FOLDS: Mapping[type[Event], Fold] = {
     AlertMoved: alert_moved,
     FeaturesVerified: features_verified,
+    VersionSeen: version_seen,
+    ReferenceMade: reference_made,
     PerformanceEstimated: performance_estimated,
 }
 """The folds of this stage."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from flyball.clock import Instant, Span
 from flyball.monitoring.checks import FEWEST
+from flyball.monitoring.learning import labelled_until
 from flyball.monitoring.slabs import within
 from flyball.monitoring.state import MonitorState
 from flyball.records.alerts import Finding
@@ -20,14 +21,16 @@ DAY, WEEK, WEEKS = Span.parse("1d"), Span.parse("7d"), 4
 
 def outage(state: MonitorState, now: Instant, *, monitor: str) -> Finding | None:
     """An alert in the name of `monitor`; None where labels come, never came, or too few rows matured to say."""
-    last = _whole(state, now - DAY, now)
+    end = labelled_until(state.seen, now)
+    last = _whole(state, end - DAY, end)
     if last is None or last.matured < FEWEST or last.labelled > STOPPED * last.matured:
         return None
     for week in range(WEEKS):
-        until = now - DAY - week * WEEK
+        until = end - DAY - week * WEEK
         before = _whole(state, until - WEEK, until)
         if before is not None and before.matured >= FEWEST and before.labelled >= CAME * before.matured:
             share = last.labelled / last.matured
+            which = "the last day" if end == now else "the day that ended two days ago"
             return Finding(
                 monitor=monitor,
                 severity="alert",
@@ -35,7 +38,7 @@ def outage(state: MonitorState, now: Instant, *, monitor: str) -> Finding | None
                 floor=STOPPED,
                 n=last.matured,
                 failure="late_labels",
-                why=f"labels have stopped: {100 * share:.3g}% of the {last.matured:,} rows that matured in the last day have one; "
+                why=f"labels have stopped: {100 * share:.3g}% of the {last.matured:,} rows that matured in {which} have one; "
                 f"it was {100 * before.labelled / before.matured:.3g}% of {before.matured:,} in {'the week' if not week else f'a week {week} weeks'} before",
             )
     return None

@@ -21,6 +21,7 @@ from flyball.ledger.bounds import NAME, clipped, named
 from flyball.monitoring.checks import FEWEST, check_findings
 from flyball.monitoring.contract import CONTRACT, contract_findings
 from flyball.monitoring.drift import drift_findings, drift_reason
+from flyball.monitoring.learning import labelled_until
 from flyball.monitoring.outage import outage
 from flyball.monitoring.slabs import within
 from flyball.monitoring.state import GAP, MonitorState
@@ -72,7 +73,9 @@ def assess(model: Model, state: MonitorState, *, now: Instant, detector: bool = 
     findings.extend(_guarded(DETECTOR, lambda: iter((_detector(model, state) if detector else OFF,))))
     findings.extend(_guarded(LABELS, lambda: iter((outage(state, now, monitor=LABELS) or _coverage(state, now),))))
     findings.extend(_guarded(CONTRACT, lambda: contract_findings(state.slabs, now)))
-    findings.extend(_guarded(ARRIVE, lambda: volume_findings(state.arrivals, now)))
+    if not state.seen:
+        # of one that is served elsewhere, predictions come when they are sent: a week at once, or last night's
+        findings.extend(_guarded(ARRIVE, lambda: volume_findings(state.arrivals, now)))
     findings.append(_logged(state, now))
     findings.extend(besides)
     return Assessment(findings=tuple(_brief(found) for found in findings), alarm=retrain_alarm(model, state, now, detector=detector))
@@ -183,7 +186,8 @@ def _detector(model: Model, state: MonitorState) -> Finding:
 
 def _coverage(state: MonitorState, now: Instant) -> Finding:
     """A warning when labels came and now are missing, or come and match no row. A model that never got one lacks data, it has not lost any."""
-    slab = within(state.slabs, now - COVERAGE_SPAN, now)
+    until = labelled_until(state.seen, now)
+    slab = within(state.slabs, until - COVERAGE_SPAN, until)
     whole = next((part for part in slab.quality if not part.slice), None)
     if whole is None or whole.matured < FEWEST or not (state.labels or whole.labelled or slab.unmatched >= FEWEST):
         return Finding(monitor=LABELS, severity="none", standing="insufficient", failure="late_labels", why="no matured rows to speak of")

@@ -12,6 +12,7 @@ from flyball.evaluation.counts_inputs import LABEL
 from flyball.monitoring import detector as detectors
 from flyball.monitoring.answered import extend as extend_days
 from flyball.monitoring.detector import Detector
+from flyball.monitoring.learning import Seen
 from flyball.monitoring.slabs import MINUTE, Slab, extend, requests_of, slabs_of
 from flyball.monitoring.volume import Arrivals, arrive
 from flyball.monitoring.windows import DAY, WEEK, Pace, Reference, Series, Trail, Window, cuts, fill, follow_on, judge, reference_of
@@ -35,7 +36,8 @@ class MonitorState(Record, frozen=True):
     `unlogged` how many since that began.
     `at_release` and `baseline` are the metrics that checks compare with. `labels` counts matured labels of this
     version, `labels_since` is when they began to come, `labels_tried` how many there were at the last attempt to train, at
-    `tried_at`. `onset` is since when their loss has been above m₀, as far as it is. `answered` are the champions' answers by day.
+    `tried_at`. `onset` is since when their loss has been above m₀, as far as it is. `seen`, of a model that is served elsewhere: its versions.
+    `answered` are the champions' answers by day.
     """
 
     model: str
@@ -62,6 +64,7 @@ class MonitorState(Record, frozen=True):
     fast: Window | None = None
     fast_labels: Window | None = None
     trails: tuple[Trail, ...] = ()
+    seen: tuple[Seen, ...] = ()
     answered: tuple[AnsweredDay, ...] = ()
 
     def gap(self, now: Instant) -> int:

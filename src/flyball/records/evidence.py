@@ -54,6 +54,7 @@ class Watch(Record, frozen=True):
     `classes` are the champion's, in ascending order (of a binary task the last is the positive one; none: 0 and 1). `arms` maps the id of an active rollout to its new and its old version; it began at `started`.
     `settle` is the longest that a picked request may stay open: the units of a split are counted once no slower one of their time can come.
     Weeks of inputs are counted from `origin` on, the champion's release (0: nobody knows); `daily`: days are told apart as well.
+    `patience`, of a model that is served elsewhere alone: its rows bear their own times, and a label may be on its way for so long. 0: it is served here.
     `estimated`: whether the champion's performance is estimated without labels; then `positive` is its second class (a number, or text), and `telling`
     are the columns of its error model.
     """
@@ -75,6 +76,7 @@ class Watch(Record, frozen=True):
     bins: tuple[Bins, ...] = ()
     origin: Instant = 0
     daily: bool = False
+    patience: Span = Span(0)
     estimated: bool = False
     positive: float | str = 1.0
     telling: tuple[str, ...] = ()

@@ -39,10 +39,11 @@ class ModelRoute(Record, frozen=True):
 
 
 class RouteTable(Record, frozen=True):
-    """All that a gateway knows. Keyed by model name."""
+    """All that a gateway knows. Keyed by model name. `elsewhere`: of models that are served elsewhere, what one of their predictions is."""
 
     epoch: int
     models: dict[str, ModelRoute] = {}
+    elsewhere: dict[str, Signature] = {}
 
 
 class RouteDesired(Event, frozen=True, tag="route.desired"):

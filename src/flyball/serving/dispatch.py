@@ -24,8 +24,9 @@ from flyball.serving.link import STARTING, UNREAD, Done, Link, NoAnswer, Outcome
 from flyball.serving.lists import item_id
 from flyball.serving.metrics import Metrics
 from flyball.serving.outcomes import record_of, status_of
+from flyball.serving.predictions import Made, frames_of
 from flyball.serving.problems import ModelError
-from flyball.serving.table import EMPTY, Served, Table, Target
+from flyball.serving.table import EMPTY, Elsewhere, Served, Table, Target
 from flyball.serving.validate import Request
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -90,10 +91,14 @@ class Dispatcher:
             link.retire()
 
     def find(self, name: str) -> Served:
-        """The model's route. Raises NotFound with a near name, Unavailable where it has none yet, or nobody here can know."""
-        if name not in self.table.models and (not self.table.known or name in self.table.starting):
+        """The model's route. Raises what `known` and `Table.find` raise."""
+        return self.known(name).find(name)
+
+    def known(self, name: str) -> Table:
+        """The table, which knows this model or that there is none. Raises Unavailable where it has no route yet, or nobody here can know."""
+        if name not in self.table.models and name not in self.table.elsewhere and (not self.table.known or name in self.table.starting):
             raise self._not_yet(name)
-        return self.table.find(name)
+        return self.table
 
     def require_all(self) -> None:
         """Raise Unavailable unless every model that is to be served can answer; it names the first that cannot.
@@ -178,6 +183,14 @@ class Dispatcher:
     def forged(self, request_id: str) -> bool:
         """Whether an id claims to be ours and is not."""
         return self._ids.is_forged(request_id)
+
+    def record(self, model: Elsewhere, made: Sequence[Made]) -> bool:
+        """Append predictions that were made elsewhere. False: the disk is full, and none of them is in the log."""
+        logged = self._writer.append(frames_of(model, made, self._writer, self._ids))
+        for one in made if logged else ():
+            self._metrics.count(model.name, one.version, "champion", "error" if one.error else "ok")
+            self._violated(model.name, one.marks)
+        return logged
 
     def label(self, model: str, frames: Sequence[bytes]) -> bool:
         """Append label frames. False: the disk is full."""

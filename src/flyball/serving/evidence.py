@@ -116,7 +116,7 @@ class LiveEvidence:
         intake = _Intake(self._names, watches)
         # first exposures count from a rollout's beginning; else only rows that wait for labels matter
         started = min((watch.started for watch in watches.values() if watch.arms or watch.slow_us), default=cursor.until)
-        longest = max((int(watch.label_delay) for watch in watches.values()), default=0)
+        longest = max((int(watch.label_delay) + int(watch.patience) for watch in watches.values()), default=0)
         oldest = min(started, cursor.until - longest) - _SLACK
         for name, end in sorted(cursor.offsets.items()):
             path = self._log / name
@@ -215,6 +215,7 @@ class _Intake:
         self._wanted = {model: {*watch.slices, *watch.reads, *(bins.column for bins in watch.bins)} for model, watch in watches.items()}
         self._classes = {model for model, watch in watches.items() if watch.task == "multiclass"}
         self._attributes = {model: tuple(watch.attributes) for model, watch in watches.items()}
+        self._elsewhere = {model for model, watch in watches.items() if watch.patience}
         self._rows: dict[str, dict[str, list[Any]]] = {}
         self._labels: dict[str, dict[str, list[Any]]] = {}
         self._frames: list[tuple[str, bool, pl.DataFrame]] = []
@@ -247,11 +248,15 @@ class _Intake:
             if model not in self._wanted:
                 self.uncounted[model] += len(group.frames)
                 continue
-            frame = self._plain_labels(group, found.shift_ns) if group.split is None else self._plain_rows(model, group, found.shift_ns)
+            # rows and labels of what is served elsewhere bear their own times
+            frame = None if model in self._elsewhere else self._plain(model, group, found.shift_ns)
             if frame is None:
                 self.take(plain.records(group.bodies, found.shift_ns))
             else:
                 self._frames.append((model, group.split is None, frame))
+
+    def _plain(self, model: str, group: plain.Group, shift_ns: int) -> pl.DataFrame | None:
+        return self._plain_labels(group, shift_ns) if group.split is None else self._plain_rows(model, group, shift_ns)
 
     def _plain_labels(self, group: plain.Group, shift_ns: int) -> pl.DataFrame | None:
         output = group.outputs()
@@ -318,6 +323,9 @@ class _Intake:
             self._broken(model, record.at, [f"{done} {name}" for row in marks["cv"] if row for name, done in row.items()])
         key = record.key_hash or (record.request_id if record.rows > 1 else None)
         latency = None if stand_in or record.kind == "shadow_dropped" else max((record.answered_ns - record.picked_ns) // 1000, 0)
+        times: list[Instant] = []
+        if model in self._elsewhere:
+            times, latency = marks.get("t") or [], latency if record.answered_ns else None
         dropped = record.kind == "shadow_dropped"
         names = self._names.get(record.version, ())
         places = [(place, name) for place, name in enumerate(names) if name in wanted]
@@ -330,7 +338,7 @@ class _Intake:
             score = output[1] if output is not None and len(output) > 1 and isinstance(output[1], float | int) else None
             fixed = (
                 request,
-                record.at,
+                times[place] if place < len(times) else record.at,
                 version,
                 record.role,
                 str(marks.get("ro", "")),
@@ -371,13 +379,17 @@ class _Intake:
             return
         if not record.output:
             return
-        named = self._attributes[record.version]
-        columns = self._labels.setdefault(record.version, {name: [] for name in (*LABELS, "value", *(ATTRIBUTE + name for name in named))})
+        own, elsewhere = self._attributes[record.version], record.version in self._elsewhere
+        named = (*LABELS, "value", *(("came",) if elsewhere else ()), *(ATTRIBUTE + name for name in own))
+        columns = self._labels.setdefault(record.version, {name: [] for name in named})
         columns["request_id"].append(record.request_id)
-        columns["at"].append(record.at)
+        # what was answered elsewhere is labelled elsewhere: that a label came late is no reason to think that it was known late
+        columns["at"].append((record.marks or {}).get("t", record.at) if elsewhere else record.at)
+        if elsewhere:
+            columns["came"].append(record.at)
         columns["value"].append(record.output[0][0])
         given = (record.marks or {}).get("a") or {}
-        for name in named:
+        for name in own:
             value = given.get(name)
             columns[ATTRIBUTE + name].append(attribute_text(value) if isinstance(value, str | int | float) else None)
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from flyball.errors import BadInput, FlyballError, NotFound
 from flyball.records.identity import Scope as Need
-from flyball.serving import problems, protocol_explain, protocol_native, protocol_oip
+from flyball.serving import problems, protocol_elsewhere, protocol_explain, protocol_native, protocol_oip
 from flyball.serving.dispatch import Dispatcher
 from flyball.serving.forward import Forward
 from flyball.serving.limits import Limits
@@ -32,6 +32,7 @@ ROUTES = (
     "POST /models/{model}/predict",
     "POST /models/{model}/explain",
     "POST /models/{model}/labels",
+    "POST /models/{model}/predictions",
     "GET /models/{model}/schema",
     "GET /metrics",
     "GET /v2/health/live",
@@ -116,6 +117,7 @@ class Gateway:
         """
         self._native = protocol_native.Native(dispatcher)
         self._oip = protocol_oip.Oip(dispatcher)
+        self._predictions = protocol_elsewhere.Predictions(dispatcher)
         self._explain = protocol_explain.Explain(dispatcher, metrics, limits)
         self._dispatcher = dispatcher
         self._metrics = metrics
@@ -172,7 +174,8 @@ class Gateway:
         if pinned and not version:
             raise _no_version(name)
         verb = parts[3]
-        self._admit(scope, Need.FEEDBACK if verb == "labels" else Need.PREDICT, name)
+        # what was answered elsewhere is told, as labels are: who sends it asks for nothing
+        self._admit(scope, Need.FEEDBACK if verb in ("labels", "predictions") else Need.PREDICT, name)
         if verb == "predict":
             _method(scope, "POST")
             body = await read_body(scope, receive, self._limits)
@@ -187,6 +190,15 @@ class Gateway:
                 why = "an id says by itself which version answered"
                 raise BadInput(f"labels are not sent to one version ({version[:40]})", why=why, fix=f"POST /models/{name[:64]}/labels")
             status, body = self._native.labels(name, await read_body(scope, receive, self._limits))
+            return Response(status, body, _JSON)
+        if verb == "predictions":
+            _method(scope, "POST")
+            if pinned:
+                why = "each prediction says by itself which version made it"
+                raise BadInput(
+                    f"predictions are not sent to one version ({version[:40]})", why=why, fix=f"POST /models/{name[:64]}/predictions"
+                )
+            status, body = self._predictions.take(name, await read_body(scope, receive, self._limits))
             return Response(status, body, _JSON)
         if verb == "schema":
             _method(scope, "GET")

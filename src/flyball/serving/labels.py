@@ -13,7 +13,7 @@ from flyball.serving import explain, wal
 from flyball.serving.explain import Member, shown
 from flyball.serving.lists import ITEM, item_id
 from flyball.serving.problems import Unparsable
-from flyball.serving.table import Served
+from flyball.serving.table import Elsewhere, Served
 
 _BODY = {"labels": Member((list,), "a list of labels", '[{"id": "…", "value": 1}]', required=True)}
 _LABEL = {
@@ -25,6 +25,9 @@ _LABEL = {
 _OF_ITEM = _LABEL | {ITEM: Member((int, str), "text or a whole number, what was ranked", '"…"', required=True)}
 _DEEPEST = 20
 """Levels of a label's attributes: whoever reads the log has less room to nest than who wrote it."""
+
+UNTOLD: Instant = 0
+"""The time of a label that does not say when it was known, of a prediction that was made elsewhere: it came on its own way, and that says nothing of it."""
 
 _AHEAD = Span.parse("1d")
 """How far a label's time may lie ahead of this machine's: clocks differ, and zones are left out. Nobody knows what is to come."""
@@ -63,7 +66,7 @@ def labels_of(body: bytes) -> list[Any]:
     return labels
 
 
-def read_label(raw: Any, served: Served, forged: Callable[[str], bool], now: Instant, *, guess: bool = True) -> Label:
+def read_label(raw: Any, served: Served | Elsewhere, forged: Callable[[str], bool], now: Instant, *, guess: bool = True) -> Label:
     """One label, with the class that its value means and the time it was known. Raises BadInput.
 
     To `guess` which class a wrong one was meant to be costs a hundred times as much as to read a right one.
@@ -92,10 +95,11 @@ def read_label(raw: Any, served: Served, forged: Callable[[str], bool], now: Ins
                 f"the item has {len(item):,} characters", why=f"an item has 1 to {explain.LONGEST_ID}", fix="send an item of the list"
             )
         own = item_id(own, item)
-    return Label(own, _value(raw["value"], served, guess=guess), _time(raw.get("time"), now), attributes)
+    return Label(own, value_of(raw["value"], served, guess=guess), _known_at(raw.get("time"), served, now), attributes)
 
 
-def _value(value: Any, served: Served, *, guess: bool) -> int | float | str | bool:
+def value_of(value: Any, served: Served | Elsewhere, *, guess: bool) -> int | float | str | bool:
+    """The class that a value means, or the number that it is. Raises BadInput."""
     classes = served.signature.classes
     if classes:
         for one in classes:
@@ -126,16 +130,22 @@ def _meant(value: object, classes: tuple[Any, ...], *, guess: bool) -> str:
     return "send it in quotes" if any(one == shown(value) for one in classes) else "send one of these"
 
 
-def _time(text: str | None, now: Instant) -> Instant:
+def _known_at(text: str | None, served: Served | Elsewhere, now: Instant) -> Instant:
+    """When a label was known: now, where it does not say so. Of a model that is served elsewhere nobody can tell then: `UNTOLD`."""
     if text is None:
-        return now
+        return UNTOLD if isinstance(served, Elsewhere) else now
+    return time_of(text, now, "when the label was known")
+
+
+def time_of(text: str, now: Instant, what: str) -> Instant:
+    """The moment of a `time`, which says `what`. Raises BadInput for what is none, and for what lies ahead."""
     try:
         at = explain.moment(text)
     except (ValueError, OverflowError):
         raise BadInput(f"{shown(text)} is not a time", why="times are RFC 3339", fix='write "2026-01-31T12:00:00Z"') from None
     if at > now + _AHEAD:
-        why = f"time is when the label was known, and it is {rfc3339(now)} here"
-        raise BadInput(f"{shown(text)} lies in the future", why=why, fix="send when it was known, or leave time out")
+        why = f"time is {what}, and it is {rfc3339(now)} here"
+        raise BadInput(f"{shown(text)} lies in the future", why=why, fix=f"send {what.replace('the label', 'it')}, or leave time out")
     return at
 
 

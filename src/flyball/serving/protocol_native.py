@@ -66,7 +66,7 @@ class Native:
         """Take labels: (status, body). 422 only when every one is refused. Raises Unparsable, TooLarge, NotFound, and Unavailable where they cannot be
         logged: then none is taken.
         """
-        served = self._dispatcher.find(name)
+        served = self._dispatcher.known(name).find_labelled(name)
         given = labels_of(body)
         now_us, now_ns = time.time_ns() // 1000, time.monotonic_ns()
         frames: list[bytes] = []
@@ -99,20 +99,12 @@ class Native:
 
     def schema(self, name: str, version: str) -> bytes:
         """What a request is and what an answer is."""
+        elsewhere = self._dispatcher.table.elsewhere.get(name)
+        if elsewhere is not None:
+            return _encode(_of_signature(name, "", elsewhere.signature))
         served = self._dispatcher.find(name)
         target = served.pinned(version) if version else served.champion
-        signature = served.signature
-        document = {
-            "model": name,
-            "version": target.arm.version if target else "",
-            "task": signature.task,
-            "fields": [_field(field) for field in signature.fields],
-            "classes": list(signature.classes),
-            "example": {"row": {field.name: _example(field) for field in signature.fields}},
-        }
-        if signature.task == "ranking":
-            document |= _of_lists(signature)
-        return _encode(document)
+        return _encode(_of_signature(name, target.arm.version if target else "", served.signature))
 
     def _remember(self, labels: dict[tuple[str, str], Any]) -> None:
         """Know these again; only what is in the log is remembered."""
@@ -142,6 +134,21 @@ def _predictions(answer: Answer) -> _Predictions:
             one["marks"] = own
         predictions.append(one)
     return _Predictions(answer.served.name, version, predictions, answer.fallback)
+
+
+def _of_signature(name: str, version: str, signature: Signature) -> dict[str, Any]:
+    """A schema's document."""
+    document = {
+        "model": name,
+        "version": version,
+        "task": signature.task,
+        "fields": [_field(field) for field in signature.fields],
+        "classes": list(signature.classes),
+        "example": {"row": {field.name: _example(field) for field in signature.fields}},
+    }
+    if signature.task == "ranking":
+        document |= _of_lists(signature)
+    return document
 
 
 def _field(field: Field) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def admit(desired: RouteTable, current: RouteTable, ready: Mapping[str, bool]) -
             waiting.append(model)
             if route.arms and model in current.models:
                 models[model] = current.models[model]
-    return RouteTable(epoch=desired.epoch, models=models), tuple(waiting)
+    return RouteTable(epoch=desired.epoch, models=models, elsewhere=desired.elsewhere), tuple(waiting)
 
 
 def _starting(desired: RouteTable, admitted: RouteTable) -> dict[str, str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from flyball.errors import BadInput, NotFound, Refused
+from flyball.errors import BadInput, Conflict, NotFound, Refused
 from flyball.records.base import Record
 from flyball.records.models import ModelRef, Signature
 from flyball.records.serving import Arm, ModelRoute, RouteTable
@@ -86,6 +87,16 @@ class Served:
         )
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """A model that is served elsewhere: its predictions and labels are taken, and nobody here answers for it."""
+
+    name: str
+    epoch: int
+    signature: Signature
+    names: tuple[str, ...]
+
+
 def _target(model: str, arm: Arm) -> Target:
     ref = str(ModelRef(model=model, version=arm.version))
     return Target(arm, ref, worker_name(ref, arm.artifact))
@@ -123,6 +134,10 @@ class Table:
         self.epoch = file.table.epoch
         self.starting = file.starting
         self.models: dict[str, Served] = {}
+        self.elsewhere = {
+            name: Elsewhere(name, file.table.epoch, signature, tuple(field.name for field in signature.fields))
+            for name, signature in file.table.elsewhere.items()
+        }
         for name, route in file.table.models.items():
             old = before.models.get(name) if before else None
             # a reader is compiled for its signature, which most changes of a route leave as it is
@@ -130,19 +145,49 @@ class Table:
             self.models[name] = _served(name, file.table.epoch, route, reader)
 
     def find(self, name: str) -> Served:
-        """The model's route. Raises NotFound with a near name."""
+        """The model's route. Raises NotFound with a near name, Conflict for one that is served elsewhere."""
         served = self.models.get(name)
-        if served is None:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, list(self.models), 1)
-            known = ", ".join(sorted(self.models)[:8])
-            raise NotFound(
-                f'no model "{name[:80]}" is served',
-                why=f"served: {known}" if known else "nothing is served yet",
-                fix=f'did you mean "{near[0]}"?' if near else "flyball status shows what is, and what a model waits for that is not yet",
+        if served is not None:
+            return served
+        if name in self.elsewhere:
+            raise Conflict(
+                f'"{name}" is served elsewhere, and nobody here can answer for it',
+                why="it is declared without train, so flyball made no version of it",
+                fix=f"ask where it is served, and send what was answered: POST /models/{name}/predictions",
             )
-        return served
+        raise self._unknown(name, self.models)
+
+    def find_elsewhere(self, name: str) -> Elsewhere:
+        """A model that is served elsewhere. Raises NotFound with a near name, Conflict for one that is served here."""
+        found = self.elsewhere.get(name)
+        if found is not None:
+            return found
+        if name in self.models:
+            raise Conflict(
+                f'"{name}" is served here, and what it answers is in the log by that',
+                why="predictions are sent of a model that is declared without train alone",
+                fix=f"ask it: POST /models/{name}/predict",
+            )
+        raise self._unknown(name, self.elsewhere)
+
+    def find_labelled(self, name: str) -> Served | Elsewhere:
+        """A model that takes labels, wherever it is served. Raises NotFound with a near name."""
+        found = self.models.get(name) or self.elsewhere.get(name)
+        if found is None:
+            raise self._unknown(name, {**self.models, **self.elsewhere})
+        return found
+
+    def _unknown(self, name: str, among: Mapping[str, object]) -> NotFound:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, list(among), 1)
+        known = ", ".join(sorted(among)[:8])
+        served = "served" if among is self.models else "known"
+        return NotFound(
+            f'no model "{name[:80]}" is {"served" if among is self.models else "known here"}',
+            why=f"{served}: {known}" if known else "nothing is served yet",
+            fix=f'did you mean "{near[0]}"?' if near else "flyball status shows what is, and what a model waits for that is not yet",
+        )
 
     def workers(self) -> set[str]:
         """Names of all workers that this table needs."""

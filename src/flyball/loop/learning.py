@@ -1,0 +1,291 @@
+"""Learns what is normal for versions that are served elsewhere, beside the loop: a week of the log is too much for a tick.
+
+The reference is made once there is enough, from the version's own first predictions; where the model's data set has rows (what it was trained on),
+its inputs are compared with those, at once. Done again after a kill it comes to the same.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import polars as pl
+
+from flyball.clock import Instant, Span
+from flyball.data.commit import scan
+from flyball.data.types import DTYPES
+from flyball.declare.elsewhere import classes, is_folder
+from flyball.declare.live import label_delay
+from flyball.declare.model import Model
+from flyball.errors import FlyballError
+from flyball.evaluation.counts_labels import plain
+from flyball.evaluation.detector import loss_bound
+from flyball.evaluation.metrics import measure
+from flyball.evaluation.reference import reference
+from flyball.features.fields import watched
+from flyball.loop import memory as memories
+from flyball.loop.elsewhere import NoteReference, decide_note_reference, elsewhere, readable
+from flyball.loop.ports import Ports
+from flyball.monitoring import learning
+from flyball.monitoring.learning import LABELS, ROWS, SPAN
+from flyball.records.base import State
+from flyball.records.data import DATASETS
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.elsewhere import ELSEWHERE, ElsewhereRow, ReferenceMade
+from flyball.records.evidence import Bins
+from flyball.records.serving import SegmentRow
+from flyball.serving import wal
+from flyball.serving.labels import UNTOLD
+from flyball.store.blobs import Blobs
+
+ACTOR: Final = "loop"
+
+EVERY: Final = Span.parse("2s")
+"""How often it is looked for what there is enough of by now."""
+
+GROWN: Final = 1.25
+"""How much more labels there have to be before it is tried again, where too few of those that came were known in time."""
+
+MOST: Final = 500_000
+"""Rows that a reference is made from at most: more say nothing more of what is normal."""
+
+REST_S: Final = 60.0
+"""How long a version is left alone of which nothing could be learnt."""
+
+Records = Callable[[Instant], Iterator[Iterable[wal.LogRecord]]]
+"""The log from a moment on, a part at a time, oldest first within each gateway."""
+
+
+def log_records(
+    log: Callable[[], list[wal.SegmentFile]],
+    sealed: Callable[[], Iterable[SegmentRow]],
+    unseal: Callable[[SegmentRow], list[wal.LogRecord]],
+) -> Records:
+    """How the project's log is read: what is sealed from its blobs, all else from its files."""
+
+    def read(since: Instant) -> Iterator[Iterable[wal.LogRecord]]:
+        files = {(file.gateway, file.number): file.path for file in log()}
+        for row in sealed():
+            if row.last >= since and (row.gateway, row.number) not in files:
+                yield unseal(row)
+        for path in files.values():
+            offset = 0
+            while True:
+                try:
+                    records, after = wal.read(path, offset)
+                except FileNotFoundError:
+                    # sealed meanwhile: it is read the next time
+                    break
+                if not records:
+                    break
+                yield records
+                offset = after
+
+    return read
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A version whose reference is to be made. `content`: of the data set that it was trained on; empty: there is none. `answers`: whether there
+    are enough of its own predictions.
+    """
+
+    model: Model
+    row: ElsewhereRow
+    seen: learning.Seen
+    content: str
+    answers: bool
+
+
+class Learning:
+    """One reference at a time, in a thread. `step` is called with every pass of the loop and never waits for a disk."""
+
+    def __init__(self, records: Records, blobs: Blobs, present: Callable[[str, str], str]) -> None:
+        """present: where the content of a data set (its name, the hash) lies now."""
+        self._records, self._blobs, self._present = records, blobs, present
+        self._looked: Instant = 0
+        self._tried: dict[tuple[str, str], int] = {}
+        self._rest: dict[str, float] = {}
+        self._thread: threading.Thread | None = None
+        self._made: ReferenceMade | None = None
+        self._failed: FlyballError | OSError | None = None
+
+    def step(self, ports: Ports, now: Instant) -> None:
+        """Record what was learnt, and begin with the next version of which there is enough. Raises what learning raised, once."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        self._settle(ports)
+        if abs(now - self._looked) < EVERY:
+            return
+        self._looked = now
+        wanted = next(self._wanted(ports), None)
+        if wanted is not None:
+            self._tried[wanted.model.name, wanted.row.version] = wanted.seen.labels
+            self._thread = threading.Thread(target=self._learn, args=(wanted,), name="learn", daemon=True)
+            self._thread.start()
+
+    def finish(self, ports: Ports, now: Instant) -> None:
+        """Learn all that there is enough of. Raises what it raised."""
+        while self._thread is not None:
+            self._thread.join()
+            self._looked = 0
+            self.step(ports, now)
+
+    def _settle(self, ports: Ports) -> None:
+        self._thread = None
+        if self._failed is not None:
+            error, self._failed = self._failed, None
+            raise error
+        if self._made is not None:
+            made, self._made = self._made, None
+            command = NoteReference(id=ports.clock.new_id("cmd"), actor=ACTOR, model=made.model, made=made)
+            if decide_note_reference(ports.ledger.state(), command, ports.clock.now()):
+                ports.ledger.execute(command, decide_note_reference)
+
+    def _wanted(self, ports: Ports) -> Iterator[Wanted]:
+        """Versions of which more can be learnt than is known."""
+        state = ports.ledger.state()
+        kept = memories.load(ports.memory)
+        for name, row in state.scan(ELSEWHERE):
+            declared = state.get(DECLARATIONS, name)
+            known = row.watched == row.version
+            if declared is None or (known and row.predictions and row.labels):
+                continue
+            model, seen = readable(ports, declared), learning.of(kept.monitor(name).seen, row.version)
+            if model is None or not elsewhere(state, model) or time.monotonic() < self._rest.get(name, 0.0):
+                continue
+            content = "" if is_folder(model) else self._content(state, model)
+            answers, labels = learning.is_learnt(seen), seen.labels >= LABELS
+            more = (content and not known) or (answers and not (known and row.predictions)) or (answers and labels and not row.labels)
+            tried = self._tried.get((name, row.version), 0)
+            again = not (known and row.predictions) or not tried or seen.labels >= tried * GROWN
+            if more and again:
+                yield Wanted(model, row, seen, content, answers)
+
+    def _content(self, state: State, model: Model) -> str:
+        """What the model's data set holds now; empty where it has no rows."""
+        data = state.get(DATASETS, model.data.name)
+        rows = data is not None and data.head is not None and data.head.rows
+        return self._present(model.data.name, data.head.content) if data is not None and data.head is not None and rows else ""
+
+    def _learn(self, wanted: Wanted) -> None:
+        try:
+            self._made = learn(wanted, self._records, self._blobs)
+            if self._made is None:
+                self._rest[wanted.model.name] = time.monotonic() + REST_S
+        except (FlyballError, OSError) as error:
+            # the others have their turn meanwhile
+            self._rest[wanted.model.name] = time.monotonic() + REST_S
+            self._failed = error
+
+
+def learn(wanted: Wanted, records: Records, blobs: Blobs) -> ReferenceMade | None:
+    """What is normal for a version, as far as there is enough; None where there is less in the log than was counted. Raises NotFound, Corrupt."""
+    model, version = wanted.model, wanted.row.version
+    answers, labels = _answers(model, version, wanted.row, records) if wanted.answers else (pl.DataFrame(), pl.DataFrame())
+    first = _first_days(answers)
+    if not wanted.content and first.is_empty():
+        return None
+    inputs = _trained_on(model, wanted.content, blobs) if wanted.content else first
+    columns = [name for name in watched(model) if name in inputs.columns]
+    bins = list[Bins](reference(inputs, columns))
+    if first.height:
+        bins += reference(first.select("__time", plain(first["value"]).alias("prediction")), ["prediction"])
+    judged = _judged(model, answers, first, labels)
+    bound, cap = loss_bound(model.task, judged) if judged.height else (1.0, 1.0)
+    costs = {name: each.amount for name, each in model.costs.items()}
+    return ReferenceMade(
+        model=model.name,
+        version=version,
+        reference=blobs.put(msgspec.json.encode(bins)),
+        rows=inputs.height,
+        since=_moment(inputs, "min"),
+        until=_moment(inputs, "max"),
+        of=model.data.name if wanted.content else "",
+        predictions=first.height,
+        labels=judged.height,
+        loss_bound=bound,
+        loss_cap=cap,
+        metrics=measure(model.task, judged, classes=classes(model), costs=costs) if judged.height else {},
+    )
+
+
+def _moment(frame: pl.DataFrame, which: str) -> Instant:
+    value = getattr(frame["__time"], which)() if "__time" in frame.columns and frame.height else None
+    return int(value) if value is not None else 0
+
+
+def _trained_on(model: Model, content: str, blobs: Blobs) -> pl.DataFrame:
+    """The columns of a data set that are watched, with the rows' times as µs; of very many rows the last."""
+    time = model.data.time
+    names = list(dict.fromkeys([*watched(model), *([time] if time else [])]))
+    frames, rows = list[pl.DataFrame](), 0
+    for frame in scan(content, blobs, names):
+        frames.append(frame)
+        rows += frame.height
+        while rows - frames[0].height >= MOST:
+            rows -= frames.pop(0).height
+    whole = pl.concat(frames)
+    # the place of a row says nothing of how days differ
+    return whole.with_columns(whole[time].dt.epoch("us").alias("__time")).sort("__time") if time else whole
+
+
+def _answers(model: Model, version: str, row: ElsewhereRow, records: Records) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The version's answers in order of their times, each id once, and the labels of the model that were known in time or say no time."""
+    ref, names = f"{model.name}@{version}", dict[str, tuple[str, ...]]()
+    taken: dict[str, list[Any]] = {"request_id": [], "__time": [], "value": [], "score": []}
+    inputs: list[list[Any]] = []
+    fields: tuple[str, ...] = ()
+    labels: dict[str, list[Any]] = {"request_id": [], "known": [], "y": []}
+    for part in records(row.seen_at - int(SPAN)):
+        for record in part:
+            if record.kind == "signature" and record.version == ref and record.input:
+                names[ref] = tuple(record.input[0])
+            elif record.kind == "answer" and record.version == ref and record.status == "ok" and record.input and record.output:
+                marks = record.marks or {}
+                fields = names.get(ref, fields)
+                taken["request_id"].append(record.request_id)
+                taken["__time"].append((marks.get("t") or [record.at])[0])
+                taken["value"].append(record.output[0][0])
+                taken["score"].append(record.output[0][1] if len(record.output[0]) > 1 else None)
+                inputs.append([record.input[0][fields.index(name)] if name in fields else None for name in watched(model)])
+            elif record.kind == "label" and record.version == model.name and record.output:
+                labels["request_id"].append(record.request_id)
+                labels["known"].append((record.marks or {}).get("t", UNTOLD))
+                labels["y"].append(record.output[0][0])
+    columns = [_typed(model, name, [values[place] for values in inputs]) for place, name in enumerate(watched(model))]
+    # of an input that has the name of one of these, what is kept beside it is the input
+    beside = [pl.Series(name, values, strict=False) for name, values in taken.items()]
+    rows = pl.DataFrame([*beside, *(each for each in columns if each.name not in taken)])
+    rows = rows.unique("request_id", keep="first", maintain_order=True).sort("__time", "request_id")
+    return rows, pl.DataFrame([pl.Series(name, values, strict=False) for name, values in labels.items()])
+
+
+def _typed(model: Model, name: str, values: list[Any]) -> pl.Series:
+    kind = model.data.columns[name].type
+    # the log has times as µs
+    return pl.Series(name, values, dtype=pl.Int64 if kind == "time" else DTYPES[kind], strict=False)
+
+
+def _first_days(answers: pl.DataFrame) -> pl.DataFrame:
+    """The answers of the first week, or of the first thousand where a week brought fewer; of very many, some of each moment."""
+    if answers.height < ROWS:
+        return answers.clear() if answers.width else answers
+    end = max(answers["__time"][0] + int(SPAN), answers["__time"][ROWS - 1])
+    first = answers.filter(pl.col("__time") <= end)
+    return first if first.height <= MOST else first.gather_every(-(-first.height // MOST))
+
+
+def _judged(model: Model, answers: pl.DataFrame, first: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
+    """Answers with their labels (`y`), known in time: those of the first days, or the first so many of all where these have too few; else none."""
+    if answers.is_empty() or labels.is_empty():
+        return pl.DataFrame()
+    known = answers.join(labels, on="request_id", how="inner").filter(pl.col("known") <= pl.col("__time") + int(label_delay(model)))
+    known = known.sort("known").unique("request_id", keep="last", maintain_order=True).sort("__time", "request_id")
+    early = known.filter(pl.col("__time") <= _moment(first, "max")) if first.height else known.clear()
+    judged = early if early.height >= LABELS else known.head(LABELS)
+    return judged if judged.height >= LABELS else pl.DataFrame()

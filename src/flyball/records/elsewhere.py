@@ -1,0 +1,80 @@
+"""Models that are served elsewhere: which versions of them answer there, and what is normal for each."""
+
+from __future__ import annotations
+
+from flyball.clock import Instant
+from flyball.records.base import BlobHash, Event, Record, Table
+from flyball.records.estimates import Estimate
+
+
+class VersionSeen(Event, frozen=True, tag="version.seen"):
+    """A prediction came of a version that none had come of before: somebody released it elsewhere. `since`: when the oldest of those that came
+    with it was made.
+    """
+
+    model: str
+    version: str
+    since: Instant
+
+
+class ReferenceMade(Event, frozen=True, tag="reference.made"):
+    """What is normal for a version that is served elsewhere: the blob of its drift reference, and how good it was.
+
+    `rows` are those of the inputs' reference, from `since` to `until`: of the data set `of`, or (empty) the version's own predictions. Of its
+    answers, `predictions` are the reference (none yet: 0), and `labels` of the first ones gave `loss_bound` (m₀, in shares of `loss_cap`) and
+    `metrics`; too few (none): the loss is not watched yet.
+    """
+
+    model: str
+    version: str
+    reference: BlobHash
+    rows: int
+    since: Instant
+    until: Instant
+    of: str = ""
+    predictions: int = 0
+    labels: int = 0
+    loss_bound: float = 1.0
+    loss_cap: float = 1.0
+    metrics: dict[str, Estimate] = {}
+
+
+class ElsewhereRow(Record, frozen=True):
+    """A model that is served elsewhere. `version` is the newest one that was seen, first at `seen_at`; `since` as in the event.
+
+    `watched` is the version that has the reference (empty: none has one yet): the former one, until the newest has its own. All else is of it;
+    `watched_since` is its `since`.
+    """
+
+    model: str
+    version: str
+    seen_at: Instant
+    since: Instant
+    watched: str = ""
+    watched_since: Instant = 0
+    made_at: Instant = 0
+    reference: BlobHash = ""
+    rows: int = 0
+    of: str = ""
+    predictions: int = 0
+    labels: int = 0
+    loss_bound: float = 1.0
+    loss_cap: float = 1.0
+    metrics: dict[str, Estimate] = {}
+
+
+class SeenRow(Record, frozen=True):
+    """A version that was seen, and when first."""
+
+    model: str
+    version: str
+    seen_at: Instant
+
+
+ELSEWHERE = Table("elsewhere", ElsewhereRow)
+"""Keyed by model."""
+
+SEEN = Table("seen", SeenRow)
+"""Keyed by `model/version`."""
+
+EVENTS = (VersionSeen, ReferenceMade)

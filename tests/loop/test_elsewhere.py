@@ -1,0 +1,236 @@
+"""A model that is served elsewhere is watched as every other one: what is normal is learnt, drift has its cause, and nothing is trained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from flyball.loop import memory as memories
+from flyball.loop.elsewhere import learnt
+from flyball.loop.freezes import LIVE
+from flyball.loop.lookup import declared
+from flyball.monitoring.learning import MONITOR
+from flyball.monitoring.slabs import within
+from flyball.monitoring.state import MonitorState
+from flyball.records.data import DATASETS
+from flyball.records.elsewhere import ReferenceMade, VersionSeen
+from flyball.records.training import RUNS
+
+from .elsewhere_kit import PURPOSES, Watched, made
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    project = Watched(tmp_path / "p")
+    yield project
+    project.close()
+
+
+def monitor(watched: Watched) -> MonitorState:
+    return memories.load(watched.wired.ports.memory).monitor("legacy-risk")
+
+
+def labelled(watched: Watched) -> tuple[int, int]:
+    """Rows that were judged, and those of them with a label."""
+    kept = monitor(watched)
+    whole = next((part for part in within(kept.slabs, 0, kept.until).quality if not part.slice), None)
+    return (whole.matured, whole.labelled) if whole else (0, 0)
+
+
+def answered(watched: Watched) -> int:
+    kept = monitor(watched)
+    return within(kept.slabs, 0, kept.until).n
+
+
+def test_gateways_are_told_what_a_prediction_is(watched: Watched) -> None:
+    signature = watched.model.signature
+    assert [(field.name, field.type, field.on_request) for field in signature.fields] == [
+        ("amount", "float", "mark"),
+        ("purpose", "str", "mark"),
+    ]
+    assert signature.classes == (0, 1)
+
+
+def test_what_is_normal_is_learnt_from_the_first_week(watched: Watched) -> None:
+    for day in range(3):
+        watched.send(made(day, 400))
+    watched.tick()
+    row = watched.row
+    assert row is not None
+    assert (row.version, row.watched) == ("7", ""), "three days are no week"
+    for day in range(3, 9):
+        rows = made(day, 400)
+        watched.send(rows)
+        watched.label(rows)
+    watched.tick()
+    watched.tick()
+    assert [event.version for event in watched.events(VersionSeen)] == ["7"]
+    (reference,) = watched.events(ReferenceMade)
+    assert (reference.version, reference.of, reference.labels >= 500) == ("7", "", True)
+    assert 2_700 <= reference.predictions <= 2_900, "of the first week alone"
+    assert 0.1 < reference.loss_bound < 0.13, "the upper bound of an error of one in ten"
+    assert reference.metrics["accuracy"].value == pytest.approx(0.9, abs=0.03)
+    bins = {each.column for each in watched.wired.ports.library.bins(reference.reference)}
+    assert bins == {"amount", "purpose", "prediction"}
+    kept = monitor(watched)
+    assert (kept.version, kept.m0) == ("7", reference.loss_bound)
+
+
+def test_how_good_it_was_is_learnt_when_the_labels_come(watched: Watched) -> None:
+    days = [made(day, 200) for day in range(9)]
+    for rows in days:
+        watched.send(rows)
+    watched.tick()
+    watched.tick()
+    (first,) = watched.events(ReferenceMade)
+    assert (first.labels, first.loss_bound) == (0, 1.0), "the loss is not watched yet"
+    for rows in days:
+        watched.label(rows)
+    watched.tick()
+    watched.tick()
+    second = watched.events(ReferenceMade)[-1]
+    assert second.labels >= 500
+    assert 0.1 < second.loss_bound < 0.14
+
+
+def test_labels_that_come_after_their_rows_were_judged_are_counted_once(watched: Watched) -> None:
+    rows = made(1, 300)
+    watched.send(rows)
+    watched.tick()
+    assert labelled(watched) == (300, 0), "judged by its own time, without a label"
+    watched.label(rows[:200])
+    watched.label(rows[:100])
+    watched.tick()
+    assert labelled(watched) == (300, 200)
+    watched.label(rows[:200])
+    watched.tick()
+    assert labelled(watched) == (300, 200)
+
+
+def test_a_label_that_was_known_too_late_is_none_and_one_without_a_time_is_on_its_way(watched: Watched) -> None:
+    rows = made(1, 200)
+    watched.send(rows)
+    watched.label(rows[:100], after=timedelta(hours=3))
+    watched.label(rows[100:], after=None)
+    watched.tick()
+    watched.tick()
+    assert labelled(watched) == (200, 100)
+
+
+def test_what_is_sent_twice_is_counted_once_also_by_another_process(watched: Watched) -> None:
+    rows = made(1, 150)
+    watched.send(rows)
+    watched.send(rows)
+    watched.tick()
+    assert answered(watched) == 150
+    watched.again()
+    watched.send(rows)
+    watched.send(made(2, 50))
+    watched.tick()
+    assert answered(watched) == 200
+
+
+def test_labels_find_their_rows_after_a_restart(watched: Watched) -> None:
+    rows = made(1, 150)
+    watched.send(rows)
+    watched.tick()
+    watched.again()
+    watched.label(rows)
+    watched.tick()
+    assert labelled(watched) == (150, 150)
+
+
+def test_a_drift_opens_an_incident_with_its_cause_and_without_it_there_is_none(tmp_path: Path) -> None:
+    for name, purposes in (("drifts", (*PURPOSES[:3], "debt_consolidation")), ("twin", PURPOSES)):
+        watched = Watched(tmp_path / name)
+        watched.normal()
+        for day in (9, 9.4, 9.7, 10):
+            watched.send(made(day, 1_000, seed=1, purposes=purposes))
+            watched.tick()
+        incidents = watched.incidents
+        watched.close()
+        if name == "twin":
+            assert incidents == []
+            continue
+        (incident,) = incidents
+        assert incident.failure_mode == "schema_change"
+        assert '"debt_consolidation" 0%' in incident.cause
+        assert incident.owner == "risk"
+
+
+def test_what_flyball_cannot_do_is_left_to_a_person(watched: Watched) -> None:
+    watched.normal()
+    for day in (9, 9.4, 9.7, 10):
+        rows = made(day, 1_000, seed=2, wrong=0.5)
+        watched.send(rows)
+        watched.label(rows)
+        watched.tick()
+    (incident,) = [each for each in watched.incidents if each.state in LIVE]
+    assert incident.failure_mode in ("concept_drift", "performance")
+    assert 'action "retrain" is not done by flyball: risk has to' in incident.notes
+    state = watched.wired.ports.ledger.state()
+    assert list(state.scan(RUNS)) == []
+
+
+def test_a_new_version_is_a_release_and_is_compared_with_the_former_until_its_own_week_is_over(watched: Watched) -> None:
+    watched.normal()
+    before = watched.row
+    assert before is not None
+    watched.send(made(3, 200, version="8"))
+    watched.tick()
+    row = watched.row
+    assert row is not None
+    assert (row.version, row.watched, row.reference) == ("8", "7", before.reference)
+    for day in range(4, 11):
+        rows = made(day, 200, version="8")
+        watched.send(rows)
+        watched.label(rows)
+    watched.tick()
+    watched.tick()
+    row = watched.row
+    assert row is not None
+    assert row.watched == "8"
+    assert row.reference != before.reference
+    assert [event.version for event in watched.events(VersionSeen)] == ["7", "8"]
+
+
+def test_inputs_are_compared_with_what_it_was_trained_on_where_that_is_declared(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    lines = [f"2026-01-{1 + n % 28:02d}T00:00:00Z,t{n},{900 + n % 300},{PURPOSES[n % 4]},{n % 2}" for n in range(2_000)]
+    (tmp_path / "p" / "trained.csv").write_text("\n".join(["at,request,amount,purpose,defaulted", *lines]))
+    watched = Watched(tmp_path / "p", source="trained.csv")
+    until_read(watched)
+    watched.send(made(1, 10))
+    watched.tick()
+    watched.tick()
+    (reference,) = watched.events(ReferenceMade)
+    watched.close()
+    assert (reference.of, reference.rows, reference.predictions) == ("requests", 2_000, 0)
+    assert {each.column for each in watched.wired.ports.library.bins(reference.reference)} == {"amount", "purpose"}
+
+
+def until_read(watched: Watched) -> None:
+    end = time.monotonic() + 30
+    while (row := watched.wired.ports.ledger.state().get(DATASETS, "requests")) is None or row.head is None:
+        assert time.monotonic() < end
+        watched.tick()
+
+
+def test_how_far_it_is_learnt_is_said_by_its_own_monitor(watched: Watched) -> None:
+    def said() -> str:
+        ports = watched.wired.ports
+        (finding,) = learnt(ports.ledger.state(), declared(ports, "legacy-risk"), memories.load(ports.memory))
+        assert (finding.monitor, finding.severity) == (MONITOR, "none")
+        return finding.why
+
+    assert said() == "no prediction has come yet"
+    for day in range(3):
+        watched.send(made(day, 100))
+    watched.tick()
+    assert said() == "7: learning what is normal: 2 d of 7, 300 predictions of 1,000"
+    watched.normal()
+    assert said().startswith("7: what is normal is known, how good it was from")

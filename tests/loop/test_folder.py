@@ -1,0 +1,167 @@
+"""Predictions in a folder are taken once each, whatever is killed when; a label that is filled in later is a label, and no prediction."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from flyball.loop import folder as taking
+from flyball.loop import memory as memories
+from flyball.loop.folder import rows, version_of
+from flyball.loop.lookup import declared
+from flyball.loop.tick import tick
+from flyball.monitoring.slabs import within
+from flyball.records.data import DATASETS
+from flyball.records.elsewhere import VersionSeen
+from flyball.serving import wal
+from flyball.serving.sealer import unseal
+
+from .elsewhere_kit import Watched, made
+
+MORE = '"prediction": int, "score": fb.column(float, nulls="100%"), "version": str, "latency_ms": fb.column(float, nulls="100%"),'
+
+
+def frame(rows: list[dict[str, Any]], *, labelled: bool) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "request": [one["id"] for one in rows],
+            "at": [datetime.fromisoformat(one["time"]).replace(tzinfo=None) for one in rows],
+            "amount": [one["row"]["amount"] for one in rows],
+            "purpose": [one["row"]["purpose"] for one in rows],
+            "prediction": [one["value"] for one in rows],
+            "score": [one["score"] for one in rows],
+            "version": [one["version"] for one in rows],
+            "latency_ms": [12.5 for _ in rows],
+            "defaulted": pl.Series([one["label"] if labelled else None for one in rows], dtype=pl.Int64),
+        }
+    )
+
+
+class Folder(Watched):
+    """A project whose predictions lie in a folder."""
+
+    def __init__(self, root: Path) -> None:
+        (root / "predictions").mkdir(parents=True)
+        self.versions = 0
+        self.put("0", made(0, 100), labelled=False, root=root)
+        super().__init__(root, source="predictions/*.parquet", more=MORE)
+
+    def put(self, name: str, rows: list[dict[str, Any]], *, labelled: bool, root: Path | None = None) -> None:
+        frame(rows, labelled=labelled).write_parquet((root or self.root) / "predictions" / f"{name}.parquet")
+
+    def content(self) -> str:
+        row = self.wired.ports.ledger.state().get(DATASETS, "requests")
+        return row.head.content if row is not None and row.head is not None else ""
+
+    def read(self, before: str = "") -> None:
+        """Wait until the source was read, and let the loop take and count it."""
+        end = time.monotonic() + 60
+        while self.content() in ("", before):
+            assert time.monotonic() < end, "the folder was not read"
+            self.tick()
+        self.tick()
+        self.tick()
+
+    def records(self) -> list[wal.LogRecord]:
+        found = [record for row in self.wired.subjects().segments() for record in unseal(self.wired.blobs.get(row.parquet_sha256))]
+        for file in wal.segments(self.wired.layout.log):
+            found += wal.read(file.path)[0]
+        return found
+
+    def ids(self, kind: str) -> Counter[str]:
+        return Counter(record.request_id for record in self.records() if record.kind == kind)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Folder]:
+    made_folder = Folder(tmp_path / "p")
+    yield made_folder
+    made_folder.close()
+
+
+def test_rows_become_answers_and_filled_in_labels_become_labels(folder: Folder) -> None:
+    folder.read()
+    answers = [record for record in folder.records() if record.kind == "answer"]
+    assert len(answers) == 100
+    assert {record.version for record in answers} == {"legacy-risk@7"}
+    assert {(record.answered_ns - record.picked_ns) // 1000 for record in answers} == {12_500}
+    assert folder.ids("label") == {}
+    before = folder.content()
+    folder.put("0", made(0, 100), labelled=True)
+    folder.put("1", made(1, 50), labelled=False)
+    folder.read(before)
+    assert set(folder.ids("answer").values()) == {1}
+    assert folder.ids("answer").total() == 150
+    assert folder.ids("label") == Counter(one["id"] for one in made(0, 100))
+    assert [event.version for event in folder.events(VersionSeen)] == ["7"]
+    kept = memories.load(folder.wired.ports.memory).monitor("legacy-risk")
+    slab = within(kept.slabs, 0, kept.until)
+    whole = next(part for part in slab.quality if not part.slice)
+    assert (slab.n, whole.labelled) == (150, 100)
+
+
+def committed(folder: Folder, before: str) -> None:
+    """Wait until the source was read; nothing is taken of it yet."""
+    end = time.monotonic() + 60
+    while folder.content() in ("", before):
+        assert time.monotonic() < end, "the folder was not read"
+        tick(folder.wired.ports.clock.now(), folder.wired.ports)
+
+
+@pytest.mark.parametrize("writes", [0, 1, 20, 10_000])
+def test_what_a_killed_attempt_wrote_is_not_written_again(folder: Folder, monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
+    folder.read()
+    before = folder.content()
+    folder.put("0", made(0, 100), labelled=True)
+    folder.put("1", made(1, 300), labelled=True)
+    committed(folder, before)
+    dying = folder.wired.elsewhere().folders
+    with monkeypatch.context() as killed:
+        left, written = iter(range(writes)), taking._written
+
+        def dies(writer: wal.Writer, frames: list[bytes], name: str) -> list[bytes]:
+            if next(left, None) is None:
+                raise OSError("the process is gone")
+            return written(writer, frames, name)
+
+        killed.setattr(taking, "_written", dies)
+        killed.setattr(taking, "FRAMES", 7)
+        dying.step(folder.wired.ports)
+        thread = dying._thread
+        assert thread is not None
+        thread.join()
+    there = folder.ids("answer").total()
+    assert there == {0: 100, 10_000: 400}.get(writes, there)
+    assert writes != 20 or 100 < there < 400, "it died on its way"
+    folder.again()
+    folder.tick()
+    folder.tick()
+    assert folder.ids("answer").total() == folder.ids("label").total() == 400
+    assert set(folder.ids("answer").values()) == set(folder.ids("label").values()) == {1}
+
+
+def test_without_what_was_kept_the_log_says_what_is_in_it(folder: Folder) -> None:
+    folder.read()
+    memory = folder.wired.ports.memory
+    memory.save({"1/predictions taken/legacy-risk": None})
+    folder.again()
+    folder.tick()
+    assert folder.ids("answer").total() == 100
+
+
+def test_a_row_without_a_prediction_was_not_answered(folder: Folder) -> None:
+    folder.read()
+    given = frame(made(0, 2), labelled=False).with_columns(pl.Series("prediction", [None, 1], dtype=pl.Int64))
+    found = [one.error for one, _label in rows(declared(folder.wired.ports, "legacy-risk"), given)]
+    assert found == ["the row has no prediction", ""]
+
+
+def test_a_version_has_the_characters_of_a_version() -> None:
+    assert [version_of(text) for text in ("7", "a@b/c", "-x-", "", None)] == ["7", "a-b-c", "x", "unversioned", "unversioned"]
