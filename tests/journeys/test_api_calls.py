@@ -30,6 +30,9 @@ OTHERWISE = {
     r"POST .*/rows": (409, "its rows are in a file"),
     r"GET .*/features/": (404, "its model has no view"),
     r"POST .*/review": (409, "nothing is mitigated"),
+    r"POST .*/mitigated": (409, "of what a monitor sees it is observed"),
+    r"POST .*/fallback": (409, "it declares none"),
+    r"POST .*/hooks/": (401, "no such route is declared, which is told of as of a signature that does not hold"),
 }
 """Calls that this project refuses, as it should."""
 
@@ -50,7 +53,7 @@ def test_every_call_of_the_page_does_what_it_says(project: Project, start: Calla
     (project.root / "flyball.toml").write_text("[settings]\ntick_ms = 200\ncheckpoint_events = 1\n")
     up = start()
     eventually(lambda: up.http.get("/api/v1/health").status_code == 200, project.story)
-    names = {"TOKEN": (project.layout.root / "keys" / "local.token").read_text().strip(), "INCIDENT": "inc_1"}
+    names = {"TOKEN": (project.layout.root / "keys" / "local.token").read_text().strip(), "INCIDENT": "inc_1", "SIGNATURE": "t=1,v1=00"}
     bearer = {"Authorization": f"Bearer {names['TOKEN']}"}
     eventually(lambda: up.http.get("/api/v1/datasets", headers=bearer).json()["items"], project.story)
     assert up.http.post("/api/v1/runs", headers=bearer, json={"model": "late-loads", "trials": 0}).status_code == 202
