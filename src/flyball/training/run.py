@@ -222,7 +222,8 @@ def _stored(
 def _watched(subject: Subject) -> pl.DataFrame:
     """The watched columns of the held-out rows that have a label, and what was answered."""
     rows = subject.rows.frame[subject.split.holdout : subject.split.end]
-    columns = rows.select(watched_columns(subject.model, rows)).with_columns(subject.frame["value"].alias("prediction"))
+    # a model may be asked by keys alone, and then watches no column
+    columns = rows.select(*watched_columns(subject.model, rows), subject.frame["value"].alias("prediction"))
     return columns.filter(subject.frame["y"].is_not_null())
 
 
