@@ -58,13 +58,11 @@ def test_a_project_without_a_route_is_told_once_that_nobody_is_told(flyball, new
     assert flyball("status", "--project", new, "--json").document["routes"] == ["desk"]
 
 
-def test_a_route_that_is_named_and_not_declared_is_a_problem_and_a_secret_that_is_not_set_a_warning(
-    flyball, new: Path, monkeypatch
-) -> None:
+def test_a_route_that_is_named_and_not_declared_is_warned_of_and_so_is_a_secret_that_is_not_set(flyball, new: Path, monkeypatch) -> None:
     routed(new)
     named(new, "webhook:desc")
     ended = flyball("check", new)
-    assert ended.code == 1
+    assert ended.code == 0
     assert 'playbook route="webhook:desc": no route "desc" is declared in flyball.toml' in ended.out
     assert 'did you mean "desk"?' in ended.out
     assert 'the route "desk" needs the secret DESK_KEY, which is not set here' in ended.out

@@ -159,9 +159,9 @@ def check_project(
 
 
 def _routed(model: ModelReport, routes: Sequence[Routes]) -> ModelReport:
-    """The same with what is wrong with the route that its playbook names."""
+    """The same with a warning of a route that its playbook names and nobody declares: what goes to none goes to the default one."""
     place = f'{model.file}:{model.line}  Model "{model.name}"'
-    return model._replace(problems=(*model.problems, *unknown_route(model.route, routes, place)))
+    return model._replace(warnings=(*model.warnings, *unknown_route(model.route, routes, place)))
 
 
 def report(

@@ -13,7 +13,7 @@ NONE = "routes   none are declared: nobody is told of incidents (docs/alerts.md)
 
 
 def unknown_route(named: str, routes: Sequence[Routes], place: str) -> tuple[Problem, ...]:
-    """The problem of a playbook that names a route that there is in no environment. `routes`: those of each."""
+    """A warning of a playbook that names a route that there is in no environment. `routes`: those of each."""
     wrong = [why for each in routes if (why := each.unknown(named))]
     if len(wrong) < len(routes) or not wrong:
         return ()
