@@ -17,6 +17,7 @@ from flyball.declare.data import Dataset
 from flyball.declare.model import Model
 from flyball.declare.policy import Playbook
 from flyball.declare.routes import Route
+from flyball.declare.training import Train
 from flyball.incidents.channels import webhook
 from flyball.incidents.retries import LONGEST, REFUSED
 from flyball.loop.delivering import Delivering, tell, tell_project, waiting_of
@@ -43,7 +44,7 @@ class Say(Record, frozen=True):
 
 def make_model(name: str = "m", route: str = "") -> Model:
     data = Dataset("rows", source="rows.csv", time="ts", columns={"x": float, "y": column(int, one_of=(0, 1))})
-    return Model(name, task="binary", data=data, label="y", owner="ana", playbook=Playbook(route=route))
+    return Model(name, task="binary", data=data, label="y", train=Train(lambda X, y: (X, y)), owner="ana", playbook=Playbook(route=route))
 
 
 class Town:

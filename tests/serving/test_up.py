@@ -415,7 +415,8 @@ def test_children_of_a_killed_supervisor_go_and_the_next_one_comes_up(loans: Loa
         up.stop()
         assert again.stop()[0] == 0
     last = [record for file in wal.segments(loans.layout.log) for record in wal.read(file.path)[0]][-1]
-    assert (last.kind, last.marks) == ("refused", {"why": "bad-input", "cv": [{"amount": "refused", "age": "refused"}]})
+    missing = ["missing age", "missing amount"]
+    assert (last.kind, last.marks) == ("refused", {"why": "bad-input", "cv": [{"amount": "refused", "age": "refused"}], "br": missing})
 
 
 def _runs(pid: int) -> bool:
