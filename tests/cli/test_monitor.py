@@ -76,8 +76,8 @@ def test_where_nothing_is_wrong_it_says_so(flyball: Callable[..., Any], narrow: 
     assert "all monitors are quiet" in ended.out
 
 
-def test_a_model_that_never_answered_has_nothing_to_tell(flyball: Callable[..., Any], new_project: Path) -> None:
-    ended = flyball("monitor", "demand", "--project", new_project)
+def test_a_model_that_never_answered_has_nothing_to_tell(flyball: Callable[..., Any], new: Path) -> None:
+    ended = flyball("monitor", "demand", "--project", new)
     assert ended.code == 1
     assert "demand" in ended.err
     assert "Traceback" not in ended.err

@@ -75,7 +75,7 @@ def test_those_who_ask_by_phone_are_judged_wrongly(bank: Bank) -> None:
     bank.world.biased = True
     found = bank.incident("bias", within_s=150)
     assert "page" in found.actions
-    assert "channel" in found.cause or "channel" in found.what
+    assert "accuracy gap across channel" in found.alert
     bank.world.biased = False
     bank.recovered(found, within_s=240)
 
