@@ -5,6 +5,7 @@ One bank lives through all of it, in this order. Nothing here writes an event or
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.process
 
 MONITORS = 'fb.drift(), fb.metric("accuracy").gap("channel").over("1m") <= 0.2, fb.metric("error_rate").over("1m") <= 0.05, fb.metric("latency_p99").over("1m") <= "400ms"'
 PLAYBOOK = 'playbook=fb.Playbook(latency=["page", "rollback"]),'
+
+minutes = pytest.mark.skipif(not os.environ.get("SOAK"), reason="it takes minutes: make soak runs it")
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,7 @@ def test_a_gate_that_the_champion_does_not_hold(bank: Bank) -> None:
     bank.recovered(found)
 
 
+@minutes
 def test_a_version_whose_file_is_deleted(bank: Bank) -> None:
     bank.second_version()
     (bank.project.root / "data" / "rates.json").unlink()
@@ -103,6 +107,7 @@ def test_a_version_whose_file_is_deleted(bank: Bank) -> None:
     bank.recovered(found)
 
 
+@minutes
 def test_the_same_people_turn_bad(bank: Bank) -> None:
     bank.world.turned = True
     found = bank.incident("concept_drift")
