@@ -1,5 +1,6 @@
 import json
 import math
+from collections.abc import Iterator
 from types import ModuleType
 
 import msgspec
@@ -16,8 +17,7 @@ from flyball.records.base import Event, Record
 from flyball.records.codec import plain
 from flyball.records.estimates import Estimate
 from flyball.records.models import Manifest, Signature
-from flyball.records.rollouts import RolloutEvidence, RolloutPlanned, Step
-from flyball.records.training import RunRow
+from flyball.records.rollouts import RolloutPlanned, Step
 from flyball.records.vocabulary import KINDS, PROJECTIONS
 
 values = st.recursive(
@@ -151,7 +151,13 @@ def _whole(kind: type[Record]) -> st.SearchStrategy[Record]:
     return st.builds(kind, **{each.name: st.from_type(each.type) for each in msgspec.structs.fields(kind)})
 
 
-for _kind in (RolloutEvidence, RunRow, *KINDS.values()):
+def _records(base: type[Record]) -> Iterator[type[Record]]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from _records(kind)
+
+
+for _kind in _records(Record):
     st.register_type_strategy(_kind, _whole)
 
 
