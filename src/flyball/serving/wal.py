@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from zlib import crc32
@@ -167,20 +168,23 @@ def label_frame(model: str, request_id: str, value: object, at: Instant, *, now_
     )
 
 
-def _frames(data: bytes, start: int) -> Iterator[tuple[int, memoryview]]:
-    """Yield (end offset in `data`, body) of every whole, sound frame from `start` on."""
-    view = memoryview(data)
-    position = start
-    while position + 8 <= len(data):
-        length, check = _PREFIX.unpack_from(data, position)
+def _bodies(data: bytes, start: int = 0, most: int = sys.maxsize) -> tuple[list[memoryview], int]:
+    """The bodies of the whole, sound frames from `start` on, `most` of them, and the end of the last (0: there is none)."""
+    view, size, unpack, check_of = memoryview(data), len(data), _PREFIX.unpack_from, crc32
+    bodies: list[memoryview] = []
+    position, after = start, 0
+    # all that a busy log is read by passes here, frame by frame
+    while position + 8 <= size and len(bodies) < most:
+        length, check = unpack(data, position)
         end = position + 8 + length
-        if length > _LARGEST_FRAME or end > len(data):
-            return
+        if length > _LARGEST_FRAME or end > size:
+            break
         body = view[position + 8 : end]
-        if crc32(body) != check:
-            return
-        yield end, body
-        position = end
+        if check_of(body) != check:
+            break
+        bodies.append(body)
+        position = after = end
+    return bodies, after
 
 
 def read_header(path: Path) -> tuple[Header, int] | None:
@@ -193,9 +197,8 @@ def read_header(path: Path) -> tuple[Header, int] | None:
         raise Corrupt(
             f"{path.name} is not a prediction log segment of this version", why=f"it starts with {data[:8]!r}", fix="move it away"
         )
-    for end, body in _frames(data, len(MAGIC)):
-        return _header_decoder.decode(body), end
-    return None
+    bodies, end = _bodies(data, len(MAGIC), 1)
+    return (_header_decoder.decode(bodies[0]), end) if bodies else None
 
 
 class Stretch(NamedTuple):
@@ -222,11 +225,7 @@ def stretch(path: Path, offset: int = 0, *, limit: int = 64 << 20) -> Stretch:
         data = file.read(limit)
         if len(data) == limit and (more := _first_length(data)) > limit:
             data += file.read(more - limit)
-    bodies: list[memoryview] = []
-    after = 0
-    for end, body in _frames(data, 0):
-        bodies.append(body)
-        after = end
+    bodies, after = _bodies(data)
     return Stretch(bodies, header.wall_ns - header.monotonic_ns, start + after)
 
 
