@@ -165,7 +165,7 @@ class LiveEvidence:
     def _tail(self, path: Path, offset: int, intake: _Intake) -> int:
         while True:
             found = wal.stretch(path, offset)
-            if not found.bodies:
+            if not found.ends:
                 return max(found.after, offset)
             intake.take_stretch(found)
             offset = found.after
@@ -240,9 +240,9 @@ class _Intake:
 
     def take_stretch(self, found: wal.Stretch) -> None:
         """Add frames of one file: what is plain as columns, all else as records."""
-        answers, labels, rest = plain.split(found.bodies)
+        answers, labels, rest = plain.split(found)
         # what says how the others are read comes first
-        self.take(plain.records(rest, found.shift_ns))
+        self.take(found.records(rest))
         for group in (*answers, *labels):
             model = group.version.partition("@")[0]
             if model not in self._wanted:
@@ -251,7 +251,7 @@ class _Intake:
             # rows and labels of what is served elsewhere bear their own times
             frame = None if model in self._elsewhere else self._plain(model, group, found.shift_ns)
             if frame is None:
-                self.take(plain.records(group.bodies, found.shift_ns))
+                self.take(found.records(group.frames.tolist()))
             else:
                 self._frames.append((model, group.split is None, frame))
 

@@ -61,11 +61,10 @@ class Packed(NamedTuple):
     words: _Eights
 
     @classmethod
-    def of(cls, parts: Sequence[memoryview | msgspec.Raw]) -> tuple[Packed, Places]:
-        """Parts one after the other, and where each ends."""
-        data = b"".join(parts)
+    def of(cls, data: bytes) -> Packed:
+        """Make bytes ready to be read."""
         buffer = np.frombuffer(data + _PADDING, dtype=np.uint8)
-        return cls(data, buffer, _Eights(buffer)), np.cumsum([memoryview(part).nbytes for part in parts], dtype=np.int64)
+        return cls(data, buffer, _Eights(buffer))
 
 
 def columns(rows: Sequence[msgspec.Raw]) -> list[pl.Series] | None:
@@ -73,8 +72,8 @@ def columns(rows: Sequence[msgspec.Raw]) -> list[pl.Series] | None:
 
     None where rows differ in length, or a field holds anything else or of several sorts.
     """
-    packed, ends = Packed.of(rows)
-    found = fields(packed, np.concatenate(([0], ends[:-1])))
+    ends = np.cumsum([memoryview(row).nbytes for row in rows], dtype=np.int64)
+    found = fields(Packed.of(b"".join(rows)), np.concatenate(([0], ends[:-1])))
     return found[0] if found is not None and bool((found[1] == ends).all()) else None
 
 

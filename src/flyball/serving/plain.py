@@ -6,7 +6,7 @@ What is not plain, in whatever way, is handed back as it is, for records (`wal.L
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from flyball.serving import packed, wal
 from flyball.serving.packed import Flags, Packed, Places, Words
 
 _NIL = 0xC0
+_PREFIX = 8
 _VIEWED = 0x9E
 _ANSWERS = tuple(int.from_bytes(fields + b"\xa6" + kind) for fields in (b"\x9d", b"\x9e") for kind in (b"answer", b"shadow"))
 _LABEL = int.from_bytes(b"\x9d\xa5label")
@@ -41,7 +42,7 @@ class Split(NamedTuple):
 @dataclass(frozen=True)
 class Group:
     """Frames that differ in their request alone, their rows as a series a field, in the signature's order. `split` is None for labels, whose `version` is
-    the model's name, and which have no input; `output` has the values, and scores where there are any.
+    the model's name, and which have no input; `output` has the values, and scores where there are any. `frames` are their numbers in the stretch.
     """
 
     version: str
@@ -53,10 +54,10 @@ class Group:
     answered_ns: Places
     input: list[pl.Series]
     output: list[pl.Series]
-    bodies: list[memoryview]
+    frames: Places
 
     def __len__(self) -> int:
-        return len(self.bodies)
+        return self.frames.size
 
     def at(self, shift_ns: int) -> pl.Series:
         """When each was picked, in wall time (µs)."""
@@ -105,27 +106,27 @@ class _Heads:
         self.places = np.where(self.good, after, self.places)
 
 
-def split(bodies: Sequence[memoryview]) -> tuple[list[Group], list[Group], list[memoryview]]:
-    """Frames as groups of answers and of labels, and all that is not plain, in its order."""
-    if not bodies:
+def split(found: wal.Stretch) -> tuple[list[Group], list[Group], list[int]]:
+    """Frames as groups of answers and of labels, and the numbers of those that are not plain, in their order."""
+    if not found.ends:
         return [], [], []
-    whole, ends = Packed.of(bodies)
-    starts = np.concatenate(([0], ends[:-1]))
+    whole, ends = Packed.of(found.data), np.array(found.ends, dtype=np.int64)
+    starts = np.concatenate(([0], ends[:-1])) + _PREFIX
     first = whole.words[starts]
     label = first >> np.uint64(8) == _LABEL
     frames = np.flatnonzero(label | np.isin(first, np.array(_ANSWERS, dtype=np.uint64)))
     groups: list[Group] = []
+    rest = np.ones(ends.size, dtype=np.bool_)
     if frames.size:
-        label = label[frames]
-        starts = starts[frames]
+        label, starts = label[frames], starts[frames]
         heads = _Heads(whole, frames, starts, starts + np.where(label, 7, 8), ends[frames], np.ones(frames.size, dtype=np.bool_))
-        groups = list(_groups(heads, label, bodies))
-    taken = {id(body) for group in groups for body in group.bodies}
-    rest = [body for body in bodies if id(body) not in taken] if len(taken) < len(bodies) else []
-    return [group for group in groups if group.split is not None], [group for group in groups if group.split is None], rest
+        groups = list(_groups(heads, label))
+    for group in groups:
+        rest[group.frames] = False
+    return [one for one in groups if one.split is not None], [one for one in groups if one.split is None], np.flatnonzero(rest).tolist()
 
 
-def _groups(heads: _Heads, label: Flags, bodies: Sequence[memoryview]) -> Iterator[Group]:
+def _groups(heads: _Heads, label: Flags) -> Iterator[Group]:
     buffer = heads.packed.buffer
     ids, picked, answered = heads.text(), heads.whole(), heads.whole()
     heads.whole()
@@ -155,7 +156,7 @@ def _groups(heads: _Heads, label: Flags, bodies: Sequence[memoryview]) -> Iterat
                 answered[own],
                 given if picks is None else [series.gather(picks) for series in given],
                 output if picks is None else [series.gather(picks) for series in output],
-                [bodies[frame] for frame in heads.frames[own].tolist()],
+                heads.frames[own],
             )
 
 
@@ -251,8 +252,3 @@ def _words(whole: Packed, text: _Texts) -> Iterator[Words]:
         # a number cannot be shifted by all of its bits
         cut = ((8 - left) * 8).astype(np.uint64) & np.uint64(63)
         yield np.where(left > 0, whole.words[text.starts + begin] >> cut, np.uint64(0))
-
-
-def records(bodies: Iterable[memoryview], shift_ns: int) -> list[wal.LogRecord]:
-    """Frames as records."""
-    return [wal.record(body, shift_ns) for body in bodies]
