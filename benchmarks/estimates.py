@@ -9,27 +9,23 @@ import argparse
 from collections import Counter
 
 import numpy as np
+from benchmarks.estimating import METRICS, Draw, seen
 from benchmarks.report import Bar, Report, Row, main
 
-from flyball.stats import cbpe, errormodel
-from flyball.stats.delong import auc
-from flyball.stats.scores import cells_of
+from flyball.stats import errormodel
 
-WATCHED = ("accuracy", "precision", "recall", "f1", "roc_auc")
 RUNS = 300
 
 
-def _drawn(random, n, shift, concept):
-    x = random.normal(shift, 1, n)
-    label = random.random(n) < 1 / (1 + np.exp(-(1.5 * x - 0.5 - concept)))
-    return 1 / (1 + np.exp(-(1.35 * x - 0.5))), label
+def _drawn(n: int, shift: float = 0.0, concept: float = 0.0) -> Draw:
+    """N rows of a model whose scores are off by a factor on the log-odds."""
 
+    def draw(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        x = random.normal(shift, 1, n)
+        label = random.random(n) < 1 / (1 + np.exp(-(1.5 * x - 0.5 - concept)))
+        return 1 / (1 + np.exp(-(1.35 * x - 0.5))), label
 
-def _counts(score, second):
-    found: dict[int, list[int]] = {}
-    for cell, flag in zip(cells_of(score).tolist(), second.tolist(), strict=True):
-        found.setdefault(cell, [0, 0])[flag] += 1
-    return {cell: (pair[0], pair[1]) for cell, pair in found.items()}
+    return draw
 
 
 def classification(
@@ -41,23 +37,10 @@ def classification(
     """
     random = np.random.default_rng(seed)
     held, refused = Counter[str](), 0
-    for _ in range(runs):
-        known = cbpe.scored(_counts(*_drawn(random, reference, 0.0, 0.0)))
-        score, label = _drawn(random, window, shift, concept)
-        said = score >= 0.5
-        answers = cbpe.answered(_counts(score, said))
-        found = cbpe.estimate(known, answers, random)
-        refused += bool(cbpe.refusal(known, answers, random))
-        tp, fp, fn = (float(np.count_nonzero(part)) for part in (said & label, said & ~label, ~said & label))
-        true = {
-            "accuracy": float(np.mean(said == label)),
-            "precision": tp / (tp + fp),
-            "recall": tp / (tp + fn),
-            "f1": 2 * tp / (2 * tp + fp + fn),
-            "roc_auc": auc(label, score).value,
-        }
-        held.update(name for name in WATCHED if found[name].low <= true[name] <= found[name].high)
-    return {name: held[name] / runs for name in WATCHED} | {"refused": refused / runs}
+    for one in seen(random, _drawn(reference), _drawn(window, shift, concept), runs):
+        held.update(one.held(random))
+        refused += one.refused
+    return {name: held[name] / runs for name in METRICS} | {"refused": refused / runs}
 
 
 def numbers(
@@ -100,7 +83,7 @@ def run(_arguments: argparse.Namespace) -> Report:
     for cell, found in errors.items():
         report.rows.append(Row.of(f"mean absolute error, {cell}: estimate", "share of windows", [found["mae"]]))
         report.rows.append(Row.of(f"mean absolute error, {cell}: level at release", "share of windows", [found["release"]]))
-    least = {name: min(found[metric] for metric in WATCHED) for name, found in cells.items()}
+    least = {name: min(found[metric] for metric in METRICS) for name, found in cells.items()}
     report.bars = [
         Bar.at_least("cbpe_coverage_no_shift", min(least["no shift"], least["no shift, 1,000 reference rows"]), 0.84, "share of windows"),
         Bar.at_least("cbpe_coverage_mild_shift", least["mild shift (.5 sd)"], 0.84, "share of windows"),

@@ -1,8 +1,9 @@
-"""How often the interval of an estimate without labels holds what the labels then say, where nothing has shifted."""
+"""Windows of answers whose labels are known, and whether the interval of an estimate without labels holds what they say: for whoever counts how often."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,33 @@ SIZES = ((1_000, 500), (2_000, 2_000), (10_000, 1_000))
 
 METRICS = tuple(name for name in cbpe.METRICS if name != "positive_rate")
 """What is not known without labels anyhow."""
+
+Draw = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
+"""Scores of rows, and their labels."""
+
+
+class Seen(NamedTuple):
+    """One window beside its reference; `refused`: nothing would be estimated of it."""
+
+    known: cbpe.Scored
+    answers: cbpe.Answered
+    score: np.ndarray
+    label: np.ndarray
+    refused: bool
+
+    def held(self, random: np.random.Generator) -> list[str]:
+        """The metrics whose interval holds the value by the rows themselves."""
+        found = cbpe.estimate(self.known, self.answers, random)
+        return [name for name, one in found.items() if one.low <= _actual(name, self.score, self.score >= 0.5, self.label) <= one.high]
+
+
+def seen(random: np.random.Generator, reference: Draw, window: Draw, windows: int) -> Iterator[Seen]:
+    """So many windows, each beside a reference of its own."""
+    for _ in range(windows):
+        known = cbpe.Scored(*_table(*reference(random)))
+        score, label = window(random)
+        answers = cbpe.Answered(*_table(score, score >= 0.5))
+        yield Seen(known, answers, score, label, bool(cbpe.refusal(known, answers, random)))
 
 
 class Covered(NamedTuple):
@@ -32,20 +60,11 @@ class Covered(NamedTuple):
 def coverage(trained: int, rows: int, *, windows: int, seed: int) -> Covered:
     """Scores that are a little too sure of themselves, the same on the reference and in the window; a third of rows is positive."""
     random = np.random.default_rng(seed)
-    held: Counter[str] = Counter()
-    refused = estimated = 0
-    for _ in range(windows):
-        reference = cbpe.Scored(*_table(*_labelled(random, trained)))
-        score, label = _labelled(random, rows)
-        decided = score >= 0.5
-        window = cbpe.Answered(*_table(score, decided))
-        if cbpe.refusal(reference, window, random):
-            refused += 1
-            continue
-        estimated += 1
-        for name, found in cbpe.estimate(reference, window, random).items():
-            held[name] += found.low <= _actual(name, score, decided, label) <= found.high
-    return Covered(held, estimated, refused)
+    held, refused = Counter[str](), 0
+    for one in seen(random, lambda draw: _labelled(draw, trained), lambda draw: _labelled(draw, rows), windows):
+        refused += one.refused
+        held.update([] if one.refused else one.held(random))
+    return Covered(held, windows - refused, refused)
 
 
 def _labelled(random: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:

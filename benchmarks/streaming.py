@@ -42,7 +42,7 @@ def watched(random: np.random.Generator) -> Watch:
     rows = 100_000
     at = START - Span.parse("70d") + np.arange(rows) * (int(Span.parse("70d")) // rows)
     frame = table(random, rows).with_columns(prediction=pl.Series(random.integers(0, 2, rows).astype(float)), at=pl.Series(at))
-    bins = reference(frame, [*NAMES, "prediction"], time="at")
+    bins = reference(frame, [*NAMES, "prediction"], time="at", slices={"kind": "kind"})
     return Watch(model="m", task="binary", label_delay=DELAY, slices=("kind",), bins=bins)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flyball.serving import plain, wal
+from flyball.serving import packed, plain, wal
 
 pack = msgspec.msgpack.encode
 text = st.one_of(st.text(max_size=40), st.none())
@@ -34,7 +34,7 @@ def same(left: Any, right: Any) -> bool:
     )
 )
 def test_a_field_of_one_sort_is_read_as_it_was_written(rows: list[tuple[Any, ...]]) -> None:
-    found = plain.columns(raw([list(row) for row in rows]))
+    found = packed.columns(raw([list(row) for row in rows]))
     assert found is not None
     for place, series in enumerate(found):
         wanted = [row[place] for row in rows]
@@ -57,12 +57,17 @@ def test_a_field_of_one_sort_is_read_as_it_was_written(rows: list[tuple[Any, ...
     ],
 )
 def test_what_is_of_several_sorts_or_of_none_that_is_known_is_left(rows: list[list[Any]]) -> None:
-    assert plain.columns(raw(rows)) is None
+    assert packed.columns(raw(rows)) is None
 
 
-def answer(request: str, *, rows: int = 1, marks: dict[str, Any] | None = None, status: str = "ok") -> memoryview:
+def stretch(frames: list[bytes]) -> wal.Stretch:
+    data = b"".join(frames)
+    return wal.Stretch(data, wal.sound(data), 0, len(data))
+
+
+def answer(request: str, *, rows: int = 1, marks: dict[str, Any] | None = None, status: str = "ok") -> bytes:
     given_rows = [[1.5, "a"]] * rows
-    made = wal.frame(
+    return wal.frame(
         "answer",
         request,
         picked_ns=5_000,
@@ -75,23 +80,105 @@ def answer(request: str, *, rows: int = 1, marks: dict[str, Any] | None = None, 
         packed_output=pack([[1, 0.5]] * rows),
         marks=marks,
     )
-    return memoryview(made)[8:]
 
 
 def test_frames_that_say_more_than_an_answer_are_handed_back() -> None:
     odd = [answer("b", rows=2), answer("c", marks={"fb": "champion"}), answer("d", status="error"), answer("e", marks={"t": [1]})]
-    answers, labels, rest = plain.split([answer("a"), *odd, answer("f", marks={"ro": "r", "w": 500})])
-    assert rest == odd
+    answers, labels, rest = plain.split(stretch([answer("a"), *odd, answer("f", marks={"ro": "r", "w": 500})]))
+    assert rest == [1, 2, 3, 4]
     assert labels == []
-    assert [(group.ids().to_list(), group.split) for group in answers] == [(["a"], ("", 0)), (["f"], ("r", 500))]
+    assert [(group.ids.to_list(), group.split) for group in answers] == [(["a"], ("", 0)), (["f"], ("r", 500))]
     assert answers[0].at(1_000_000).to_list() == [1_005]
     assert answers[0].latency_us().to_list() == [4]
 
 
 def test_a_label_with_more_than_its_time_is_handed_back() -> None:
     frames = [wal.label_frame("m", "a", 1, 7, now_ns=1_000), wal.label_frame("m", "b", 1, 7, now_ns=1_000, attributes={"sex": "f"})]
-    bodies = [memoryview(one)[8:] for one in frames]
-    answers, labels, rest = plain.split(bodies)
+    answers, labels, rest = plain.split(stretch(frames))
     assert answers == []
-    assert [group.ids().to_list() for group in labels] == [["a"]]
-    assert rest == bodies[1:]
+    assert [group.ids.to_list() for group in labels] == [["a"]]
+    assert rest == [1]
+
+
+def frame(
+    kind: str, request: str, *, model: str, role: str, marks: dict[str, Any] | None, row: list[Any], at: int, **more: Any
+) -> memoryview:
+    if kind == "label":
+        return wal.label_frame("m", request, row[0], at, now_ns=at, attributes=marks)
+    return wal.frame(
+        kind,  # type: ignore[arg-type]
+        request,
+        picked_ns=at,
+        answered_ns=at + 3_000,
+        epoch=at % 300,
+        version=model,
+        role=role,
+        rows=1,
+        packed_input=pack([row]),
+        packed_output=pack([[row[0], 0.25]]),
+        marks=marks,
+        **more,
+    )
+
+
+frames = st.lists(
+    st.builds(
+        frame,
+        st.sampled_from(["answer", "answer", "shadow", "label", "refused"]),
+        st.one_of(st.text(max_size=40), st.text("abc", min_size=60, max_size=300)),
+        model=st.sampled_from(["m@1.0.0", "m@1.0.1", "another-model-with-a-longer-name@10.2.13"]),
+        role=st.sampled_from(["champion", "shadow"]),
+        marks=st.sampled_from([None, None, {"ro": "r1", "w": 500}, {"ro": "r1", "w": 192}, {"cv": [{"x": "imputed"}]}]),
+        row=st.tuples(st.floats(allow_nan=False), st.text(max_size=5)).map(list),
+        at=st.sampled_from([0, 127, 128, 70_000, 2**40]),
+        key_hash=st.sampled_from(["", "a" * 32, "b" * 32]),
+        status=st.sampled_from(["ok", "ok", "error"]),
+        packed_vectors=st.sampled_from([b"", pack(["v", [7], [[1.0]]])]),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(frames)
+def test_every_frame_is_in_one_group_or_handed_back_and_says_the_same_there(written: list[bytes]) -> None:
+    found = stretch(written)
+    answers, labels, rest = plain.split(found)
+    assert sorted([*rest, *(one for group in [*answers, *labels] for one in group.frames.tolist())]) == list(range(len(written)))
+    assert rest == sorted(rest)
+    for group in [*answers, *labels]:
+        known = found.records(group.frames.tolist())
+        assert {(one.version, one.role, one.status, one.rows) for one in known} == {(group.version, group.role, "ok", 1)}
+        assert group.ids.to_list() == [one.request_id for one in known]
+        assert group.keys.to_list() == [one.key_hash or None for one in known]
+        assert group.at(0).to_list() == [one.at for one in known]
+        assert group.latency_us().to_list() == [(one.answered_ns - one.picked_ns) // 1000 for one in known]
+        assert list(zip(*(series.to_list() for series in group.output), strict=True)) == [
+            tuple(one.output[0]) for one in known if one.output
+        ]
+        if group.split is None:
+            assert all((one.marks or {}).keys() <= {"t"} for one in known)
+        else:
+            assert {((one.marks or {}).get("ro", ""), (one.marks or {}).get("w", 0)) for one in known} == {group.split}
+            assert list(zip(*(series.to_list() for series in group.input), strict=True)) == [
+                tuple(one.input[0]) for one in known if one.input
+            ]
+
+
+def test_what_is_plain_is_nearly_always_read_as_columns() -> None:
+    written = [
+        frame(
+            "answer",
+            f"id-{at}",
+            model=f"m{at % 7}@1.0.0",
+            role="champion",
+            marks={"ro": "r", "w": 9} if at % 3 else None,
+            row=[1.5 * at, "a"],
+            at=at,
+        )
+        for at in range(500)
+    ]
+    answers, _, rest = plain.split(stretch(written))
+    assert rest == []
+    assert len(answers) == 14
+    assert sorted(name for group in answers for name in group.ids.to_list()) == sorted(f"id-{at}" for at in range(500))

@@ -157,11 +157,11 @@ class Folder:
             met=pl.col("met").sum(),
             failed=pl.col("failed").sum(),
             dropped=(~scored).sum(),
-            latency=(pl.col("latency_us").filter(scored).drop_nulls().clip(1).log(2.0) * 8).floor().cast(pl.Int64),
+            latency=(pl.col("latency_us").filter(scored).drop_nulls().clip(1).log(2.0) * 8).floor().cast(pl.Int64).value_counts(name="n"),
         )
         return {
             Exposed(*(row[name] for name in Exposed._fields)): Traffic(
-                model=self._watch.model, **{**row, "latency": _tally(row["latency"])}
+                model=self._watch.model, **{**row, "latency": {each["latency_us"]: each["n"] for each in row["latency"]}}
             )
             for row in grouped.iter_rows(named=True)
         }
@@ -169,7 +169,7 @@ class Folder:
     def _inputs(self, rows: pl.DataFrame) -> tuple[InputCounts, ...]:
         if rows.is_empty() or not self._watch.bins:
             return ()
-        answered = rows.filter((pl.col("role") == "champion") & (pl.col("status") == "ok"))
+        answered = _only(rows, (rows["role"] == "champion") & (rows["status"] == "ok"))
         if answered.is_empty():
             return ()
         # an input may be called so: the reference of that name is then its own
@@ -180,7 +180,8 @@ class Folder:
     def _wait(self, rows: pl.DataFrame) -> None:
         if rows.is_empty():
             return
-        scored = rows.filter((pl.col("status") == "ok") & pl.col("value").is_not_null())
+        there = rows["status"] == "ok"
+        scored = _only(rows, there & rows["value"].is_not_null() if rows["value"].null_count() else there)
         if scored.height:
             columns = ["request_id", "at", "version", "role", "rollout", "key", "value", "score"]
             sliced = sums.with_slices(scored, self._watch)
@@ -273,6 +274,11 @@ class Folder:
         return True
 
 
+def _only(rows: pl.DataFrame, there: pl.Series) -> pl.DataFrame:
+    """The rows that are `there`; nearly always all are, and none is copied."""
+    return rows if there.null_count() == 0 and there.all() else rows.filter(there)
+
+
 def _compacted(chunks: deque[pl.DataFrame]) -> deque[pl.DataFrame]:
     """Join small chunks into larger ones: with a long label delay there are many, and only the oldest is ever cut."""
     if sum(chunk.height < _CHUNK for chunk in chunks) <= _SMALL_CHUNKS:
@@ -296,18 +302,11 @@ def _of_label(name: str, slices: list[tuple[str, ...]]) -> pl.Series:
     return pl.Series(ATTRIBUTE + name, values, dtype=pl.String)
 
 
-def _tally(bins: list[int]) -> dict[int, int]:
-    # plain: a Counter costs more than the few bins of a minute
-    found: dict[int, int] = {}
-    for place in bins:
-        found[place] = found.get(place, 0) + 1
-    return found
-
-
 def _conform(rows: pl.DataFrame) -> pl.DataFrame:
     missing = [pl.lit(_DEFAULTS.get(name), dtype=dtype).alias(name) for name, dtype in ROWS.items() if name not in rows.columns]
     if "value" not in rows.columns:
         missing.append(pl.lit(None, dtype=pl.Float64).alias("value"))
     rows = rows.with_columns(missing) if missing else rows
+    others = [pl.col(name).cast(dtype) for name, dtype in ROWS.items() if rows.schema[name] != dtype]
     # booleans stay what they are until here: their cells in the reference are text
-    return rows.with_columns(pl.col(name).cast(dtype) for name, dtype in ROWS.items()).with_columns(plain(rows["value"]))
+    return rows.with_columns(*others, plain(rows["value"]))

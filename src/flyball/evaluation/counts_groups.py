@@ -23,13 +23,15 @@ class Coded:
 
 def coded(column: pl.Series) -> Coded:
     """A column of text."""
-    if len(column) and column.null_count() == 0 and bool((column == column[0]).all()):
+    # each step costs as much as some thousand rows: none is taken for nulls that are not there
+    nulls = column.null_count()
+    if len(column) and not nulls and bool((column == column[0]).all()):
         return Coded(np.zeros(len(column), dtype=np.int64), [column[0]])
-    values = column.drop_nulls().unique().sort()
+    values = (column.drop_nulls() if nulls else column).unique().sort()
     if not len(values):
         return Coded(np.full(len(column), -1, dtype=np.int64), [])
-    codes = column.cast(pl.Enum(values)).to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
-    return Coded(codes, values.to_list())
+    codes = column.cast(pl.Enum(values)).to_physical().cast(pl.Int64)
+    return Coded((codes.fill_null(-1) if nulls else codes).to_numpy(), values.to_list())
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
-import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from flyball.evaluation.counts_cells import AT_ONCE, bin_parts
 from flyball.evaluation.counts_columns import held
-from flyball.evaluation.reference import DAY, FAST_ROWS, WEEK, bin_frame
-from flyball.evaluation.sliced import texts
-from flyball.records.evidence import Bins, InputCounts, Watch
+from flyball.evaluation.reference import DAY, FAST_ROWS, WEEK
+from flyball.evaluation.sliced import Parts, texts
+from flyball.records.evidence import InputCounts, Watch
 
 LABEL = "label"
 """The column under which the labels of matured rows are counted."""
@@ -26,7 +24,7 @@ def inputs(answered: pl.DataFrame, watch: Watch, before: int) -> tuple[tuple[Inp
     kept = {own.column: held(own.column) for own in watch.bins if held(own.column) in answered.columns} | {"prediction": "value"}
     slices = [texts(rows[f"{_SLICE}{name}"], name) for name in watch.slices if f"{_SLICE}{name}" in rows.columns]
     columns = answered.select(pl.col(column).alias(name) for name, column in kept.items())
-    return _counted(columns, rows["at"].to_numpy(), slices, watch.bins, watch, before), before + answered.height
+    return _counted(columns, rows["at"].to_numpy(), slices, watch, before), before + answered.height
 
 
 def labels_of(matured: pl.DataFrame, watch: Watch, before: int) -> tuple[tuple[InputCounts, ...], int]:
@@ -34,19 +32,18 @@ def labels_of(matured: pl.DataFrame, watch: Watch, before: int) -> tuple[tuple[I
 
     Only for who knows that no input has that name: the reference would be the input's.
     """
-    own = tuple(bins for bins in watch.bins if bins.column == LABEL)
-    if matured.is_empty() or not own:
+    if matured.is_empty() or all(bins.column != LABEL for bins in watch.bins):
         return (), before
     known = matured.filter((pl.col("role") == "champion") & pl.col("label").is_not_null())
     if known.is_empty():
         return (), before
     slices = [texts(known[f"{_SLICE}{name}"], name) for name in watch.slices if f"{_SLICE}{name}" in known.columns]
     columns = known.select(pl.col("label").alias(LABEL))
-    return _counted(columns, known["mature_at"].to_numpy(), slices, own, watch, before), before + known.height
+    return _counted(columns, known["mature_at"].to_numpy(), slices, watch, before), before + known.height
 
 
 def _counted(
-    columns: pl.DataFrame, times: NDArray[np.int64], slices: list[pl.Series], bins: tuple[Bins, ...], watch: Watch, before: int
+    columns: pl.DataFrame, times: NDArray[np.int64], slices: list[pl.Series], watch: Watch, before: int
 ) -> tuple[InputCounts, ...]:
     weeks = times * 0 if not watch.origin else watch.origin + (times - watch.origin) // WEEK * WEEK
     days = times // DAY * DAY if watch.daily else times * 0
@@ -55,8 +52,12 @@ def _counted(
     first = FAST_ROWS - before % FAST_ROWS
     cuts = sorted({0, *changes.tolist(), *range(first, len(times), FAST_ROWS), len(times)})
     found: list[InputCounts] = []
-    for start, end in pairwise(cuts):
-        part = bin_frame(bins, columns[start:end], model=watch.model, slices=[series[start:end] for series in slices])
-        week, day = int(weeks[start]), int(days[start])
-        found += [msgspec.structs.replace(counts, week=week, day=day) for counts in part] if week or day else part
+    for place in range(0, len(cuts) - 1, AT_ONCE):
+        some = cuts[place : place + AT_ONCE + 1]
+        sizes = np.diff(some)
+        parts = Parts(
+            np.repeat(np.arange(sizes.size), sizes), sizes.tolist(), [(int(weeks[start]), int(days[start])) for start in some[:-1]]
+        )
+        rows = slice(some[0], some[-1])
+        found += bin_parts(watch.bins, columns[rows], parts, model=watch.model, slices=[series[rows] for series in slices])
     return tuple(found)

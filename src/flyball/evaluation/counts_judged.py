@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flyball.clock import Instant, Span
+from flyball.evaluation.counts_index import in_order
 
 DAY = 86_400_000_000
 MOST = 2_000_000
@@ -52,7 +53,7 @@ class Judged:
         """Rows were judged; `with_label`: a label of theirs was counted by then. Those that are remembered no longer are forgotten."""
         if not hashes.size:
             return
-        run = Run(hashes, asked.astype(np.int64), with_label).taken(np.argsort(hashes, kind="stable"))
+        run = Run(hashes, asked.astype(np.int64), with_label).taken(in_order(hashes))
         oldest = until - int(delay) - remembered(delay)
         self._runs = [one for one in self._runs if int(one.asked.max()) >= oldest]
         while self._runs and self._runs[-1].hashes.size <= run.hashes.size:

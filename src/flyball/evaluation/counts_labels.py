@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from flyball.clock import Instant, Span
 from flyball.evaluation.counts_arrivals import MINUTE, Arrivals
 from flyball.evaluation.counts_columns import ATTRIBUTE
-from flyball.evaluation.counts_index import Hashes, Index
+from flyball.evaluation.counts_index import Hashes, Index, in_order
 from flyball.evaluation.counts_judged import Judged, remembered
 from flyball.evaluation.counts_shelf import Shelf
 from flyball.records.evidence import Labels
@@ -124,7 +124,7 @@ class LabelBook:
         start = self._shelf.add(hashes, known, labels["value"], _slices(labels), came=None if came == "at" else moments)
         places = np.arange(start, start + hashes.size)
         again = self._find(hashes) >= 0
-        order = np.argsort(hashes, kind="stable")
+        order = in_order(hashes)
         again[order[1:]] |= hashes[order[1:]] == hashes[order[:-1]]
         self._index.add(hashes[~again], places[~again], self._oldest())
         for place in places[again].tolist():

@@ -74,15 +74,13 @@ def blocks(matured: pl.DataFrame, watch: Watch) -> tuple[LabelBlock, ...]:
         return ()
     versions, losses, until = labelled["version"], labelled["loss"].to_list(), labelled["mature_at"].to_list()
     changes = (np.flatnonzero((versions != versions.shift(1)).fill_null(value=False).to_numpy())).tolist()
-    return tuple(
-        LabelBlock(
-            model=watch.model, version=versions[start], losses=tuple(losses[low : low + BLOCK]), until=until[min(low + BLOCK, end) - 1]
-        )
-        if low + BLOCK <= end
-        else LabelBlock(model=watch.model, version=versions[start], losses=tuple(losses[low:end]), until=until[end - 1])
-        for start, end in pairwise((0, *changes, len(losses)))
-        for low in range(start, end, BLOCK)
-    )
+    found: list[LabelBlock] = []
+    for start, end in pairwise((0, *changes, len(losses))):
+        version = versions[start]
+        for low in range(start, end, BLOCK):
+            high = min(low + BLOCK, end)
+            found.append(LabelBlock(model=watch.model, version=version, losses=tuple(losses[low:high]), until=until[high - 1]))
+    return tuple(found)
 
 
 def pair(rows: pl.DataFrame, watch: Watch) -> pl.DataFrame:

@@ -14,7 +14,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from flyball.errors import BadInput
-from flyball.evaluation.sliced import Part, layout_of, parts_of
+from flyball.evaluation.placing import Places, known_of, numbers, placed, texts_of
+from flyball.evaluation.sliced import Part, Parts, layout_of, parts_of
 from flyball.records.evidence import Bins, InputCounts
 from flyball.stats import cells, drift
 
@@ -29,8 +30,6 @@ FAST_WINDOWS = 64
 
 OF_A_WEEKDAY = 8
 """Of each day of the week there have to be so many whole days, or days are not compared with days."""
-
-Places = NDArray[np.int64]
 
 
 class Cut(NamedTuple):
@@ -60,10 +59,10 @@ def reference(
 def count_column(bins: Bins, series: pl.Series) -> cells.CellCounts:
     """Count a column's values in its fixed cells. A value that is no number where numbers are expected counts as null."""
     if bins.kind == "numeric":
-        return cells.assign_numeric(bins.edges, _numbers(series))
-    counted = _texts(series).drop_nulls().value_counts(name="n")
+        return cells.assign_numeric(bins.edges, numbers(series))
+    counted = texts_of(series).drop_nulls().value_counts(name="n")
     return cells.assign_categorical(
-        bins.values, _known(bins.known), counted[:, 0].to_list(), counted["n"].to_numpy().astype(np.int64), nulls=series.null_count()
+        bins.values, known_of(bins.known), counted[:, 0].to_list(), counted["n"].to_numpy().astype(np.int64), nulls=series.null_count()
     )
 
 
@@ -71,27 +70,12 @@ def bin_frame(bins: Sequence[Bins], frame: pl.DataFrame, *, model: str = "", sli
     """Counts of every column that has a reference and is in the frame: of the whole, and in each value of `slices` (texts as `day=6`, one a row)."""
     found = [counted(own, frame[own.column], model=model) for own in bins if not own.slice and own.column in frame.columns]
     if slices:
-        layout = layout_of(bins)
-        coded = [(series.name, codes) for series in slices if (codes := layout.codes(series)) is not None]
-        for own in layout.wholes if coded else ():
+        layout, whole = layout_of(bins), Parts.whole(frame.height)
+        grouped = layout.grouped(slices, whole)
+        for own in layout.wholes if grouped else ():
             if own.column in frame.columns:
-                found += layout.counted(own, placed(own, frame[own.column]), coded, model)
+                found += layout.counted(own, placed(own, frame[own.column]).cells, grouped, whole, model)[0]
     return tuple(found)
-
-
-def placed(bins: Bins, series: pl.Series) -> Places:
-    """The cell of each value (n,) of a column; −1: null."""
-    if bins.kind == "numeric":
-        values = _numbers(series)
-        return np.where(np.isnan(values), -1, np.searchsorted(bins.edges, values, side="left")).astype(np.int64)
-    place = {value: index for index, value in enumerate(bins.values)}
-    own = len(bins.values)
-    cell: dict[str | None, int] = {None: -1}
-    texts = _texts(series).to_list()
-    for value in texts:
-        if value not in cell:
-            cell[value] = place[value] if value in place else own + cells.value_hash(value) % cells.BUCKETS
-    return np.fromiter((cell[value] for value in texts), dtype=np.int64, count=len(texts))
 
 
 def counted(bins: Bins, series: pl.Series, *, model: str = "") -> InputCounts:
@@ -106,31 +90,6 @@ def counted(bins: Bins, series: pl.Series, *, model: str = "") -> InputCounts:
         unseen=found.unseen,
         unseen_n=found.unseen_n,
     )
-
-
-_KNOWN: dict[int, tuple[tuple[int, ...], frozenset[int]]] = {}
-
-
-def _known(hashes: tuple[int, ...]) -> frozenset[int]:
-    # a set of 10,000 hashes takes longer to build than a second's rows take to count; the tuple is kept, so its id stays its own
-    kept = _KNOWN.get(id(hashes))
-    if kept is None:
-        if len(_KNOWN) > 256:
-            _KNOWN.clear()
-        kept = _KNOWN[id(hashes)] = (hashes, frozenset(hashes))
-    return kept[1]
-
-
-def _numbers(series: pl.Series) -> NDArray[np.float64]:
-    if series.dtype.is_temporal():
-        series = series.dt.epoch("us") if isinstance(series.dtype, pl.Datetime) or series.dtype == pl.Date else series.to_physical()
-    values: NDArray[np.float64] = series.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
-    return values
-
-
-def _texts(series: pl.Series) -> pl.Series:
-    """Values as text, under a name that no count of them has."""
-    return series.cast(pl.String, strict=False).alias("value")
 
 
 def _stamps(frame: pl.DataFrame, time: str | None) -> NDArray[np.int64] | None:
@@ -182,9 +141,9 @@ def _bins(frame: pl.DataFrame, column: str, cut: Cut | None, parts: Sequence[Par
         raise BadInput(f'column "{column}" is not in the reference', fix=f"columns: {', '.join(frame.columns[:20])}")
     series = frame[column]
     if series.dtype.is_numeric() or series.dtype.is_temporal():
-        bins, places, codes = _numeric(_numbers(series), column)
+        bins, places, codes = _numeric(numbers(series), column)
     elif series.dtype in (pl.String, pl.Boolean, pl.Categorical, pl.Enum):
-        bins, places, codes = _categorical(_texts(series), column)
+        bins, places, codes = _categorical(texts_of(series), column)
     else:
         raise BadInput(f'column "{column}" is {series.dtype}: drift is watched in numbers, text, booleans and times')
     bins = msgspec.structs.replace(bins, days=cut.days if cut else 0)

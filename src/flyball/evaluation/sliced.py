@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from flyball.evaluation.counts_groups import coded
 from flyball.records.evidence import Bins, InputCounts
 
 VALUES = 20
@@ -54,6 +55,28 @@ def parts_of(frame: pl.DataFrame, slices: Mapping[str, str], columns: int) -> li
     return found
 
 
+class Parts(NamedTuple):
+    """Rows cut into consecutive parts: the part of each row, shape (n,), and of each part how many rows it has, and its week and day (µs; 0: not told)."""
+
+    of: Codes
+    sizes: Sequence[int]
+    times: Sequence[tuple[int, int]]
+
+    @classmethod
+    def whole(cls, rows: int) -> Parts:
+        """One part of all rows."""
+        return cls(np.zeros(rows, dtype=np.int64), (rows,), ((0, 0),))
+
+
+class Grouped(NamedTuple):
+    """The rows of one slice that are counted, shape (k,), and the group of each: its part, and its value among the `count` from number `low` on."""
+
+    rows: Codes
+    groups: Codes
+    low: int
+    count: int
+
+
 class Layout:
     """The bins of slices, by slice and column: made once for a reference."""
 
@@ -70,25 +93,42 @@ class Layout:
 
     def codes(self, series: pl.Series) -> Codes | None:
         """The number of each row's value (n,), −1 where it is not watched; None where none is."""
-        place = self._place
-        codes = np.fromiter((place.get(value, -1) for value in series.to_list()), dtype=np.int64, count=len(series))
-        return codes if codes.size and codes.max() >= 0 else None
+        found = coded(series)
+        numbers = np.array([*(self._place.get(value, -1) for value in found.values), -1], dtype=np.int64)
+        return numbers[found.codes] if numbers.max() >= 0 else None
 
-    def counted(self, bins: Bins, places: Codes, coded: Sequence[tuple[str, Codes]], model: str) -> list[InputCounts]:
-        """Counts of one column, whose cells are `places` (n,), in each value of the slices that has rows."""
+    def grouped(self, slices: Sequence[pl.Series], parts: Parts) -> list[Grouped]:
+        """Where the rows of each slice are counted, of slices with a value that is watched."""
+        return [_grouped(codes, parts) for series in slices if (codes := self.codes(series)) is not None]
+
+    def counted(self, bins: Bins, places: Codes, slices: Sequence[Grouped], parts: Parts, model: str) -> list[list[InputCounts]]:
+        """Counts of one column, whose cells are `places` (n,), in each value of the slices that has rows: a list for each part."""
         watched, width = self._watched[bins.column], len(bins.counts) + 1
-        found = []
-        for _, codes in coded if watched else ():
-            inside = codes >= 0
-            low = int(codes[inside].min())
-            count = int(codes.max()) - low + 1
+        found: list[list[InputCounts]] = [[] for _ in parts.sizes]
+        for each in slices if watched else ():
             # the first place of each value is its nulls
-            grid = np.bincount((codes[inside] - low) * width + places[inside] + 1, minlength=count * width).reshape(count, width)
-            for index, (row, n) in enumerate(zip(grid.tolist(), grid.sum(axis=1).tolist(), strict=True)):
-                value = self._values[low + index]
-                if n and value in watched:
-                    found.append(InputCounts(model=model, column=bins.column, n=n, nulls=row[0], cells=tuple(row[1:]), slice=value))
+            keys = each.groups * width + places[each.rows] + 1
+            grid = np.bincount(keys, minlength=len(found) * each.count * width).reshape(-1, width)
+            sums = grid.sum(axis=1)
+            there = np.flatnonzero(sums)
+            cells, nulls = grid[there, 1:].tolist(), grid[there, 0].tolist()
+            for group, n, null, row in zip(there.tolist(), sums[there].tolist(), nulls, cells, strict=True):
+                part, index = divmod(group, each.count)
+                value = self._values[each.low + index]
+                if value in watched:
+                    week, day = parts.times[part]
+                    counts = InputCounts(
+                        model=model, column=bins.column, n=n, nulls=null, cells=tuple(row), slice=value, week=week, day=day
+                    )
+                    found[part].append(counts)
         return found
+
+
+def _grouped(codes: Codes, parts: Parts) -> Grouped:
+    rows = np.flatnonzero(codes >= 0)
+    low = int(codes[rows].min())
+    count = int(codes.max()) - low + 1
+    return Grouped(rows, parts.of[rows] * count + codes[rows] - low, low, count)
 
 
 _LAYOUTS: dict[int, tuple[Sequence[Bins], Layout]] = {}

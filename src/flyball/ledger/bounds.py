@@ -56,6 +56,9 @@ def clipped(text: str, most: int = TEXT) -> str:
     >>> clipped("a long story", 9)
     'a long…'
     """
+    # no character takes more than six, as in \u0000
+    if text.isascii() and 6 * len(text) <= most:
+        return text
     valid = text.encode("utf-8", "replace").decode("utf-8")
     if len(valid) <= most and _written(valid) <= most:
         return valid

@@ -1,10 +1,11 @@
 """One model's turn: watch it, react, go on with its rollout, release what is ready, train when due.
 
-Every step reads the state anew and makes at most one command; what the loop may not do by itself is proposed or recorded.
+Every step reads the state as the last one left it and makes at most one command; what the loop may not do by itself is proposed or recorded.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from flyball.clock import Instant
@@ -25,6 +26,7 @@ from flyball.loop.freezes import frozen_by, overdue_review
 from flyball.loop.freshness import next_due as stale_due
 from flyball.loop.lookup import active_rollout
 from flyball.loop.memory import IDLE, Memories
+from flyball.loop.moment import OneMoment
 from flyball.loop.ports import Ports
 from flyball.loop.proposals import ACTOR, Withdraw, decide_withdraw, withdrawn
 from flyball.loop.queueing import due as told_again
@@ -49,6 +51,7 @@ from flyball.training import rules as training
 
 def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     """Do what is due for one model; return when something can be due again."""
+    ports = replace(ports, ledger=OneMoment(ports.ledger))
     declared = ports.ledger.state().get(DECLARATIONS, name)
     assert declared is not None, f"{name} is advanced but not declared"
     model = ports.library.model(declared.body)

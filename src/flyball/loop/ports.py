@@ -233,6 +233,10 @@ class Memory(Protocol):
         """The bytes last saved under `key`."""
         ...
 
+    def load_all(self, keys: Sequence[str]) -> dict[str, bytes | None]:
+        """The same of many keys, as they are at one moment."""
+        ...
+
     def save(self, items: Mapping[str, bytes | None]) -> None:
         """Write all items in one transaction; None removes."""
         ...

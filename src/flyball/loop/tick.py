@@ -244,11 +244,10 @@ def absorb(ports: Ports, now: Instant, failed: list[FlyballError]) -> Memories:
     ever was, or its champion's result cannot be read, the model is not counted, and what was left out is noted as a gap.
     """
     state = ports.ledger.state()
-    kept = memories.load(ports.memory)
+    declarations = state.scan(DECLARATIONS)
+    kept = memories.load(ports.memory).read_ahead([key for key, _ in declarations])
     watches: dict[str, Watch] = {}
-    answering = [
-        row for key, row in state.scan(DECLARATIONS) if state.get(ROUTES, key) is not None or answers_elsewhere(ports, state, row, kept)
-    ]
+    answering = [row for key, row in declarations if state.get(ROUTES, key) is not None or answers_elsewhere(ports, state, row, kept)]
     for row in answering:
         with one_models_own(failed):
             kept = kept.with_declared(declared(ports.library.model(row.body)))

@@ -29,8 +29,22 @@ def loss_cap(library: Library, state: State, row: RolloutRow) -> float:
     return library.result(champion.result).loss_cap if champion else 1.0
 
 
+_MOST_KEPT = 4_096
+_DECLARED: dict[int, tuple[Model, Watch]] = {}
+
+
 def declared(model: Model) -> Watch:
     """What the declaration alone says of it: small, and enough to go on with while the declaration cannot be read."""
+    # asked of every model at every look; the model is kept, so that its id stays its own
+    kept = _DECLARED.get(id(model))
+    if kept is None:
+        if len(_DECLARED) >= _MOST_KEPT:
+            _DECLARED.clear()
+        kept = _DECLARED[id(model)] = (model, _declared(model))
+    return kept[1]
+
+
+def _declared(model: Model) -> Watch:
     return Watch(
         model=model.name,
         task=model.task,

@@ -83,14 +83,10 @@ def assess(model: Model, state: MonitorState, *, now: Instant, detector: bool = 
 
 def _brief(found: Finding) -> Finding:
     """The finding with texts that fit into an alert's event: a monitor may name hundreds of columns."""
-    return msgspec.structs.replace(
-        found,
-        monitor=named(found.monitor),
-        column=named(found.column),
-        slice=named(found.slice),
-        value=clipped(found.value, NAME),
-        why=clipped(found.why),
-    )
+    own = {"monitor": found.monitor, "column": found.column, "slice": found.slice, "value": found.value, "why": found.why}
+    short = {name: named(own[name]) for name in ("monitor", "column", "slice")}
+    short |= {"value": clipped(found.value, NAME), "why": clipped(found.why)}
+    return found if short == own else msgspec.structs.replace(found, **short)
 
 
 def findings_of(

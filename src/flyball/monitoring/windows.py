@@ -16,7 +16,7 @@ from flyball.records.base import Record
 from flyball.records.evidence import Bins, InputCounts
 from flyball.stats.cause import cause
 from flyball.stats.cells import UNSEEN
-from flyball.stats.drift import FLOORS, ColumnTest, Level, Test, column_tests, fast_enough, hits, level, of_weekday
+from flyball.stats.drift import FLOORS, ColumnTest, Level, Test, fast_enough, hits, level, of_weekday, window_tests
 
 Pace = Literal["slow", "fast", "day"]
 Key = tuple[str, str]
@@ -231,7 +231,7 @@ def judge(trails: Sequence[Trail], window: Window, reference: Reference, *, pace
         bins = reference.at((counts.column, counts.slice), window, pace) if counts.n >= FEWEST else None
         if bins is not None and len(counts.cells) == len(bins.counts):
             seen[counts.column, counts.slice] = bins, counts
-    tests = hits([test for bins, counts in seen.values() for test in column_tests(bins, counts, fast=pace == "fast")])
+    tests = hits(window_tests(list(seen.values()), fast=pace == "fast"))
     kept = {(trail.column, trail.slice, trail.test, trail.pace): trail for trail in trails}
     for test in tests:
         key = (test.column, test.slice, test.test, pace)

@@ -165,7 +165,7 @@ class LiveEvidence:
     def _tail(self, path: Path, offset: int, intake: _Intake) -> int:
         while True:
             found = wal.stretch(path, offset)
-            if not found.bodies:
+            if not found.ends:
                 return max(found.after, offset)
             intake.take_stretch(found)
             offset = found.after
@@ -240,18 +240,18 @@ class _Intake:
 
     def take_stretch(self, found: wal.Stretch) -> None:
         """Add frames of one file: what is plain as columns, all else as records."""
-        answers, labels, rest = plain.split(found.bodies)
+        answers, labels, rest = plain.split(found)
         # what says how the others are read comes first
-        self.take(plain.records(rest, found.shift_ns))
+        self.take(found.records(rest))
         for group in (*answers, *labels):
             model = group.version.partition("@")[0]
             if model not in self._wanted:
-                self.uncounted[model] += len(group.frames)
+                self.uncounted[model] += len(group)
                 continue
             # rows and labels of what is served elsewhere bear their own times
             frame = None if model in self._elsewhere else self._plain(model, group, found.shift_ns)
             if frame is None:
-                self.take(plain.records(group.bodies, found.shift_ns))
+                self.take(found.records(group.frames.tolist()))
             else:
                 self._frames.append((model, group.split is None, frame))
 
@@ -259,27 +259,26 @@ class _Intake:
         return self._plain_labels(group, shift_ns) if group.split is None else self._plain_rows(model, group, shift_ns)
 
     def _plain_labels(self, group: plain.Group, shift_ns: int) -> pl.DataFrame | None:
-        output = group.outputs()
-        if output is None or len(output) != 1:
+        if len(group.output) != 1:
             return None
-        return pl.DataFrame([group.ids(), group.at(shift_ns), output[0].alias("value")])
+        return pl.DataFrame([group.ids, group.at(shift_ns), group.output[0].alias("value")])
 
     def _plain_rows(self, model: str, group: plain.Group, shift_ns: int) -> pl.DataFrame | None:
-        names, output, sent = self._names.get(group.version), group.outputs(), group.inputs()
-        if names is None or output is None or sent is None or len(names) != len(sent) or not 1 <= len(output) <= 2:
+        names, output, sent = self._names.get(group.version), group.output, group.input
+        if names is None or len(names) != len(sent) or not 1 <= len(output) <= 2:
             return None
         if len(output) == 2 and not (output[1].dtype.is_numeric() or output[1].null_count() == len(output[1])):
             return None
-        wanted, n = self._wanted[model], len(group.frames)
+        wanted, n = self._wanted[model], len(group)
         assert group.split is not None
         row: list[pl.Series | None] = [
-            group.ids(),
+            group.ids,
             group.at(shift_ns),
             pl.Series([group.version.partition("@")[2]], dtype=pl.String),
             pl.Series([group.role], dtype=pl.String),
             pl.Series([group.split.rollout], dtype=pl.String),
             pl.Series([group.split.weight], dtype=pl.Int64),
-            group.keys(),
+            group.keys,
             pl.Series(["ok"], dtype=pl.String),
             group.latency_us(),
             output[1].cast(pl.Float64) if len(output) == 2 else pl.Series([None], dtype=pl.Float64),

@@ -1,52 +1,35 @@
 """The plain frames of the log as columns: answers and shadows of one row each, and labels, which are nearly all that a busy gateway writes.
 
-A frame's fields are decoded without its rows, and the rows of many frames are read together, field by field, as arrays: a tenth of what it costs to
-make an object of every value. What is not plain, in whatever way, is handed back as records (`wal.LogRecord`); nothing is left out here.
+The fields of many frames are read together, each as an array, and so are their rows: a tenth of what it costs to make an object of every frame and value.
+What is not plain, in whatever way, is handed back as it is, for records (`wal.LogRecord`); nothing is left out here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from flyball.serving import wal
+from flyball.serving import packed, wal
+from flyball.serving.packed import Flags, Packed, Places, Words
 
-_NIL = b"\xc0"
+_NIL = 0xC0
+_PREFIX = 8
+_VIEWED = 0x9E
+_ANSWERS = tuple(int.from_bytes(fields + b"\xa6" + kind) for fields in (b"\x9d", b"\x9e") for kind in (b"answer", b"shadow"))
+_LABEL = int.from_bytes(b"\x9d\xa5label")
+"""How frames begin: the first eight bytes, and the first seven. Of thirteen fields the last are marks; what a model's views gave comes after them."""
+
 _TIMED = b"\x81\xa1t"
 """How the marks of a label begin that has a time and nothing else."""
 
 _LONGEST_TIMED = len(_TIMED) + 9
-
-Bytes = NDArray[np.uint8]
-Places = NDArray[np.int64]
-
-
-class _Frame(msgspec.Struct, array_like=True, gc=False):
-    """A frame whose rows are left as they are packed."""
-
-    kind: str
-    request_id: str
-    picked_ns: int
-    answered_ns: int
-    epoch: int
-    version: str
-    role: str
-    key_hash: str
-    status: str
-    rows: int
-    input: msgspec.Raw
-    output: msgspec.Raw
-    marks: msgspec.Raw
-
-
-_decode = msgspec.msgpack.Decoder(_Frame).decode
 _marks = msgspec.msgpack.Decoder(dict[str, object]).decode
+_first = msgspec.msgpack.Decoder(tuple[msgspec.Raw, msgspec.Raw]).decode
 
 
 class Split(NamedTuple):
@@ -56,76 +39,159 @@ class Split(NamedTuple):
     weight: int
 
 
-@dataclass
+@dataclass(frozen=True)
 class Group:
-    """Frames that differ in their request alone. `split` is None for labels, whose `version` is the model's name."""
+    """Frames that differ in their request alone, their rows as a series a field, in the signature's order. `split` is None for labels, whose `version` is
+    the model's name, and which have no input; `output` has the values, and scores where there are any. `frames` are their numbers in the stretch.
+    """
 
     version: str
     role: str
     split: Split | None
-    frames: list[_Frame] = field(default_factory=list)
-    bodies: list[memoryview] = field(default_factory=list)
+    ids: pl.Series
+    keys: pl.Series
+    picked_ns: Places
+    answered_ns: Places
+    input: list[pl.Series]
+    output: list[pl.Series]
+    frames: Places
 
-    def ids(self) -> pl.Series:
-        """The request of each."""
-        return pl.Series("request_id", [frame.request_id for frame in self.frames], dtype=pl.String)
-
-    def keys(self) -> pl.Series:
-        """The hash of each caller's key, null without one."""
-        return pl.Series("key", [frame.key_hash or None for frame in self.frames], dtype=pl.String)
+    def __len__(self) -> int:
+        return self.frames.size
 
     def at(self, shift_ns: int) -> pl.Series:
         """When each was picked, in wall time (µs)."""
-        picked = np.array([frame.picked_ns for frame in self.frames], dtype=np.int64)
-        return pl.Series("at", (picked + shift_ns) // 1000)
+        return pl.Series("at", (self.picked_ns + shift_ns) // 1000)
 
     def latency_us(self) -> pl.Series:
         """How long each took."""
-        took = np.array([frame.answered_ns - frame.picked_ns for frame in self.frames], dtype=np.int64)
-        return pl.Series("latency_us", np.maximum(took // 1000, 0))
-
-    def inputs(self) -> list[pl.Series] | None:
-        """A series a field, in the signature's order; None where that is not so simple."""
-        return columns([frame.input for frame in self.frames])
-
-    def outputs(self) -> list[pl.Series] | None:
-        """Values, and scores where there are any; None where that is not so simple."""
-        return columns([frame.output for frame in self.frames])
+        return pl.Series("latency_us", np.maximum((self.answered_ns - self.picked_ns) // 1000, 0))
 
 
-def split(bodies: Sequence[memoryview]) -> tuple[list[Group], list[Group], list[memoryview]]:
-    """Frames as groups of answers and of labels, and all that is not plain, in its order."""
-    answers: dict[tuple[str, str, bytes], Group | None] = {}
-    labels: dict[str, Group] = {}
-    rest: list[memoryview] = []
-    for body in bodies:
-        frame = _decode(body)
-        group: Group | None = None
-        if frame.rows == 1 and frame.status == "ok":
-            if frame.kind in ("answer", "shadow"):
-                key = frame.version, frame.role, bytes(frame.marks)
-                if key not in answers:
-                    found = _split_of(key[2])
-                    answers[key] = Group(frame.version, frame.role, found) if found is not None else None
-                group = answers[key]
-            elif frame.kind == "label" and _timed(bytes(frame.marks)):
-                group = labels.get(frame.version) or labels.setdefault(frame.version, Group(frame.version, "", None))
-        if group is None:
-            rest.append(body)
-        else:
-            group.frames.append(frame)
-            group.bodies.append(body)
-    return [group for group in answers.values() if group is not None], list(labels.values()), rest
+class _Texts(NamedTuple):
+    starts: Places
+    sizes: Places
+
+    def of(self, rows: Places) -> _Texts:
+        return _Texts(self.starts[rows], self.sizes[rows])
 
 
-def _timed(marks: bytes) -> bool:
-    return marks == _NIL or (len(marks) <= _LONGEST_TIMED and marks.startswith(_TIMED))
+@dataclass
+class _Heads:
+    """The fields before the rows of frames that begin as plain ones do. `good`: those that have gone on as such; all others stand still."""
+
+    packed: Packed
+    frames: Places
+    starts: Places
+    places: Places
+    ends: Places
+    good: Flags
+
+    def text(self) -> _Texts:
+        """The next field, a text."""
+        tags = self.packed.buffer[self.places]
+        starts, sizes = packed.spans(self.packed, self.places, tags)
+        self._on(starts + sizes, packed.is_text(tags))
+        return _Texts(starts, sizes)
+
+    def whole(self) -> Places:
+        """The next field, a whole number that is not negative."""
+        tags = self.packed.buffer[self.places]
+        found, after, known = packed.whole_numbers(self.packed, self.places, tags)
+        self._on(after, known)
+        return found
+
+    def _on(self, after: Places, known: Flags) -> None:
+        self.good &= known & (after < self.ends)
+        self.places = np.where(self.good, after, self.places)
+
+
+def split(found: wal.Stretch) -> tuple[list[Group], list[Group], list[int]]:
+    """Frames as groups of answers and of labels, and the numbers of those that are not plain, in their order."""
+    if not found.ends:
+        return [], [], []
+    whole, ends = Packed.of(found.data), np.array(found.ends, dtype=np.int64)
+    starts = np.concatenate(([0], ends[:-1])) + _PREFIX
+    first = whole.words[starts]
+    label = first >> np.uint64(8) == _LABEL
+    frames = np.flatnonzero(label | np.isin(first, np.array(_ANSWERS, dtype=np.uint64)))
+    groups: list[Group] = []
+    rest = np.ones(ends.size, dtype=np.bool_)
+    if frames.size:
+        label, starts = label[frames], starts[frames]
+        heads = _Heads(whole, frames, starts, starts + np.where(label, 7, 8), ends[frames], np.ones(frames.size, dtype=np.bool_))
+        groups = list(_groups(heads, label))
+    for group in groups:
+        rest[group.frames] = False
+    return [one for one in groups if one.split is not None], [one for one in groups if one.split is None], np.flatnonzero(rest).tolist()
+
+
+def _groups(heads: _Heads, label: Flags) -> Iterator[Group]:
+    buffer = heads.packed.buffer
+    ids, picked, answered = heads.text(), heads.whole(), heads.whole()
+    heads.whole()
+    version, role, keys, status = heads.text(), heads.text(), heads.text(), heads.text()
+    rows = heads.whole()
+    fine = (status.sizes == 2) & (buffer[status.starts] == ord("o")) & (buffer[status.starts + 1] == ord("k"))
+    good = np.flatnonzero(heads.good & fine & (rows == 1))
+    for place in _alike(heads.packed, label[good], (version.of(good), role.of(good))):
+        mine = good[place]
+        is_label = bool(label[mine[0]])
+        said = _rows(heads, mine, is_label=is_label)
+        if said is None:
+            continue
+        given, output, marks = said
+        names = [_name(heads.packed, text, mine[0]) for text in (version, role)]
+        for told, chosen in (_timed if is_label else _splits)(heads, mine, marks):
+            own = mine[chosen]
+            every = own.size == mine.size
+            picks = None if every else pl.Series(chosen)
+            yield Group(
+                names[0],
+                names[1],
+                told,
+                packed.texts(heads.packed, *ids.of(own)).alias("request_id"),
+                _keys(heads.packed, keys.of(own)),
+                picked[own],
+                answered[own],
+                given if picks is None else [series.gather(picks) for series in given],
+                output if picks is None else [series.gather(picks) for series in output],
+                heads.frames[own],
+            )
+
+
+def _rows(heads: _Heads, mine: Places, *, is_label: bool) -> tuple[list[pl.Series], list[pl.Series], Places] | None:
+    """The input, the output, and where the marks are; None where that is not so simple."""
+    places = heads.places[mine]
+    given: tuple[list[pl.Series], Places] | None
+    if is_label:
+        given = ([], places + 1) if bool((heads.packed.buffer[places] == _NIL).all()) else None
+    else:
+        given = packed.fields(heads.packed, places)
+    output = packed.fields(heads.packed, given[1]) if given is not None else None
+    if given is None or output is None or bool((output[1] >= heads.ends[mine]).any()):
+        return None
+    return given[0], output[0], output[1]
+
+
+def _splits(heads: _Heads, mine: Places, marks: Places) -> Iterator[tuple[Split | None, Places]]:
+    """Answers by what their marks say of a rollout, and which they are; none of those whose marks say anything else."""
+    ends = heads.ends[mine]
+    viewed = heads.packed.buffer[heads.starts[mine]] == _VIEWED
+    none = (heads.packed.buffer[marks] == _NIL) & (viewed | (marks + 1 == ends))
+    if bool(none.any()):
+        yield Split("", 0), np.flatnonzero(none)
+    told: dict[bytes, list[int]] = {}
+    for place in np.flatnonzero(~none).tolist():
+        body = heads.packed.data[marks[place] : ends[place]]
+        told.setdefault(bytes(_first(b"\x92" + body)[0]) if viewed[place] else body, []).append(place)
+    for body, places in told.items():
+        found = _split_of(body)
+        if found is not None:
+            yield found, np.array(places)
 
 
 def _split_of(marks: bytes) -> Split | None:
-    """What marks say of a rollout; None where they say anything else."""
-    if marks == _NIL:
-        return Split("", 0)
     found = _marks(marks)
     if not found.keys() <= {"ro", "w"}:
         return None
@@ -133,135 +199,56 @@ def _split_of(marks: bytes) -> Split | None:
     return Split(rollout, weight) if isinstance(rollout, str) and isinstance(weight, int) else None
 
 
-_F64, _F32, _NIL_KIND, _FALSE, _TRUE, _TEXT, _TEXT8, _FIX, _NEGATIVE = range(9)
-_UNSIGNED, _SIGNED, _OTHER = 9, 13, 255
+def _timed(heads: _Heads, mine: Places, marks: Places) -> Iterator[tuple[Split | None, Places]]:
+    """The labels that have a time at most."""
+    buffer, ends = heads.packed.buffer, heads.ends[mine]
+    timed = ends - marks <= _LONGEST_TIMED
+    for place, byte in enumerate(_TIMED):
+        timed &= buffer[marks + place] == byte
+    plain = np.flatnonzero(timed | ((buffer[marks] == _NIL) & (marks + 1 == ends)))
+    if plain.size:
+        yield None, plain
 
 
-def _kinds() -> Bytes:
-    found = np.full(256, _OTHER, dtype=np.uint8)
-    found[:0x80], found[0xE0:], found[0xA0:0xC0] = _FIX, _NEGATIVE, _TEXT
-    found[0xC0], found[0xC2], found[0xC3], found[0xCA], found[0xCB], found[0xD9] = _NIL_KIND, _FALSE, _TRUE, _F32, _F64, _TEXT8
-    # one, two, four and eight bytes
-    found[0xCC:0xD0], found[0xD0:0xD4] = range(_UNSIGNED, _UNSIGNED + 4), range(_SIGNED, _SIGNED + 4)
-    return found
+def _name(whole: Packed, text: _Texts, place: int) -> str:
+    start = int(text.starts[place])
+    return str(whole.data[start : start + int(text.sizes[place])], "utf-8")
 
 
-_KIND = _kinds()
-_PADDING = bytes(9)
+def _keys(whole: Packed, keys: _Texts) -> pl.Series:
+    """The hash of each caller's key, null without one."""
+    if not bool(keys.sizes.any()):
+        return pl.Series("key", [None], dtype=pl.String).new_from_index(0, keys.sizes.size)
+    found = packed.texts(whole, *keys).alias("key")
+    none = keys.sizes == 0
+    return found.set(pl.Series(none), None) if bool(none.any()) else found
 
 
-def columns(rows: Sequence[msgspec.Raw]) -> list[pl.Series] | None:
-    """Packed rows `[[a, b, …]]`, each with the same fields, as a series a field: numbers, booleans or text, with nulls.
-
-    None where rows differ in length, or a field holds anything else or of several sorts.
-    """
-    packed = b"".join(rows)
-    buffer = np.frombuffer(packed + _PADDING, dtype=np.uint8)
-    ends = np.cumsum(np.array([memoryview(row).nbytes for row in rows], dtype=np.int64))
-    places = np.concatenate(([0], ends[:-1]))
-    width = int(buffer[1]) & 0x0F
-    if buffer[0] != 0x91:
-        return None
-    if buffer[1] == 0xDC:
-        width, head = int(buffer[2]) << 8 | int(buffer[3]), 4
-    elif buffer[1] & 0xF0 == 0x90:
-        head = 2
-    else:
-        return None
-    if any(bool((buffer[places + byte] != buffer[byte]).any()) for byte in range(head)):
-        return None
-    places = places + head
-    found: list[pl.Series] = []
-    for _ in range(width):
-        read = _field(packed, buffer, places)
-        if read is None:
-            return None
-        found.append(read[0])
-        places = read[1]
-    return found if bool((places == ends).all()) else None
+def _alike(whole: Packed, label: Flags, texts: Sequence[_Texts]) -> Iterator[Places]:
+    """The places (of `label`, and the texts) of those that are alike in all of them, of each sort."""
+    if not label.size:
+        return
+    words = [label.astype(np.uint64)]
+    for text in texts:
+        words += [text.sizes.astype(np.uint64), *_words(whole, text)]
+    if all(bool((word == word[0]).all()) for word in words):
+        yield np.arange(label.size)
+        return
+    mixed: Words = np.zeros(label.size, dtype=np.uint64)
+    for word in words:
+        mixed = (mixed ^ word) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(29)
+    _, first, sort = np.unique(mixed, return_index=True, return_inverse=True)
+    # two sorts with one sum are nobody's: they are read as records
+    same = np.all([word == word[first[sort]] for word in words], axis=0)
+    for each in range(first.size):
+        yield np.flatnonzero((sort == each) & same)
 
 
-def _field(packed: bytes, buffer: Bytes, places: Places) -> tuple[pl.Series, Places] | None:
-    """The values at `places`, and the places after them."""
-    tags = buffer[places]
-    if bool((tags == 0xCB).all()):
-        return pl.Series(_wide(buffer, ">f8")[places + 1].astype(np.float64)), places + 9
-    kinds = _KIND[tags]
-    there = np.bincount(kinds, minlength=256)
-    nulls = int(there[_NIL_KIND])
-    texts = int(there[_TEXT] + there[_TEXT8])
-    if texts + nulls == places.size and texts:
-        return _text(packed, buffer, places, tags, kinds)
-    if nulls == places.size:
-        return pl.Series([None]).new_from_index(0, nulls), places + 1
-    if int(there[_FALSE] + there[_TRUE]) + nulls == places.size:
-        return _nulled(pl.Series(kinds == _TRUE), kinds, nulls), places + 1
-    if there[17:].any() or texts or there[_FALSE] or there[_TRUE]:
-        return None
-    return _numbers(buffer, places, kinds, nulls)
-
-
-def _wide(buffer: Bytes, kind: str) -> np.ndarray:
-    """Every place of the buffer read as a number of eight bytes."""
-    return np.ndarray(shape=(buffer.size - 7,), dtype=kind, buffer=buffer, strides=(1,))
-
-
-def _text(packed: bytes, buffer: Bytes, places: Places, tags: Bytes, kinds: Bytes) -> tuple[pl.Series, Places]:
-    long = kinds == _TEXT8
-    starts = places + 1 + long
-    sizes = np.where(long, buffer[places + 1], tags & 0x1F).astype(np.int64)
-    null = kinds == _NIL_KIND
-    sizes[null] = 0
-    ends = starts + sizes
-    spans = zip(starts.tolist(), ends.tolist(), strict=True)
-    values: list[str | None]
-    if packed.isascii():
-        # what is not text is no ASCII, so this is rare, and then so much the quicker
-        whole = packed.decode("ascii")
-        values = [whole[start:end] for start, end in spans]
-    else:
-        values = [str(packed[start:end], "utf-8") for start, end in spans]
-    if null.any():
-        values = [None if gone else value for value, gone in zip(values, null.tolist(), strict=True)]
-    return pl.Series(values, dtype=pl.String), ends
-
-
-def _numbers(buffer: Bytes, places: Places, kinds: Bytes, nulls: int) -> tuple[pl.Series, Places] | None:
-    whole = np.zeros(places.size, dtype=np.int64)
-    sizes = np.ones(places.size, dtype=np.int64)
-    fractions: NDArray[np.float64] | None = None
-    words = _wide(buffer, ">u8")
-    for kind in np.unique(kinds).tolist():
-        mask = kinds == kind
-        own = places[mask]
-        if kind == _FIX:
-            whole[mask] = buffer[own]
-        elif kind == _NEGATIVE:
-            whole[mask] = buffer[own].astype(np.int8)
-        elif kind in (_F64, _F32):
-            wide = 8 if kind == _F64 else 4
-            fractions = np.full(places.size, np.nan) if fractions is None else fractions
-            bits = words[own + 1] >> np.uint64(64 - 8 * wide)
-            fractions[mask] = bits.astype(np.uint64).view(np.float64) if wide == 8 else bits.astype(np.uint32).view(np.float32)
-            sizes[mask] = 1 + wide
-        elif kind != _NIL_KIND:
-            wide = 1 << (kind - (_SIGNED if kind >= _SIGNED else _UNSIGNED))
-            bits = words[own + 1].astype(np.uint64) >> np.uint64(64 - 8 * wide)
-            if kind == _UNSIGNED + 3 and bool((bits >> np.uint64(63)).any()):
-                return None
-            whole[mask] = bits.astype(f"u{wide}").view(f"i{wide}") if kind >= _SIGNED else bits
-            sizes[mask] = 1 + wide
-    if fractions is None:
-        return _nulled(pl.Series(whole), kinds, nulls), places + sizes
-    rounded = ~np.isin(kinds, (_F64, _F32, _NIL_KIND))
-    fractions[rounded] = whole[rounded]
-    return _nulled(pl.Series(fractions), kinds, nulls), places + sizes
-
-
-def _nulled(series: pl.Series, kinds: Bytes, nulls: int) -> pl.Series:
-    return series.set(pl.Series(kinds == _NIL_KIND), None) if nulls else series
-
-
-def records(bodies: Iterable[memoryview], shift_ns: int) -> list[wal.LogRecord]:
-    """Frames as records."""
-    return [wal.record(body, shift_ns) for body in bodies]
+def _words(whole: Packed, text: _Texts) -> Iterator[Words]:
+    """The bytes of texts, eight at a time; zeros after the last."""
+    for begin in range(0, int(text.sizes.max()), 8):
+        left = np.clip(text.sizes - begin, 0, 8)
+        # a number cannot be shifted by all of its bits
+        cut = ((8 - left) * 8).astype(np.uint64) & np.uint64(63)
+        yield np.where(left > 0, whole.words[text.starts + begin] >> cut, np.uint64(0))

@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from zlib import crc32
@@ -167,20 +168,20 @@ def label_frame(model: str, request_id: str, value: object, at: Instant, *, now_
     )
 
 
-def _frames(data: bytes, start: int) -> Iterator[tuple[int, memoryview]]:
-    """Yield (end offset in `data`, body) of every whole, sound frame from `start` on."""
-    view = memoryview(data)
+def sound(data: bytes, start: int = 0, most: int = sys.maxsize) -> list[int]:
+    """Where each of the whole, sound frames from `start` on ends, `most` of them."""
+    view, size, unpack, check_of = memoryview(data), len(data), _PREFIX.unpack_from, crc32
+    ends: list[int] = []
     position = start
-    while position + 8 <= len(data):
-        length, check = _PREFIX.unpack_from(data, position)
+    # all that a busy log is read by passes here, frame by frame
+    while position + 8 <= size and len(ends) < most:
+        length, check = unpack(data, position)
         end = position + 8 + length
-        if length > _LARGEST_FRAME or end > len(data):
-            return
-        body = view[position + 8 : end]
-        if crc32(body) != check:
-            return
-        yield end, body
+        if length > _LARGEST_FRAME or end > size or check_of(view[position + 8 : end]) != check:
+            break
+        ends.append(end)
         position = end
+    return ends
 
 
 def read_header(path: Path) -> tuple[Header, int] | None:
@@ -193,17 +194,29 @@ def read_header(path: Path) -> tuple[Header, int] | None:
         raise Corrupt(
             f"{path.name} is not a prediction log segment of this version", why=f"it starts with {data[:8]!r}", fix="move it away"
         )
-    for end, body in _frames(data, len(MAGIC)):
-        return _header_decoder.decode(body), end
-    return None
+    ends = sound(data, len(MAGIC), 1)
+    return (_header_decoder.decode(data[len(MAGIC) + 8 : ends[0]]), ends[0]) if ends else None
 
 
 class Stretch(NamedTuple):
-    """The bodies of sound frames, what takes their monotonic to wall nanoseconds, and the offset after the last of them."""
+    """Sound frames one after the other from the beginning of `data`, where each ends, what takes their monotonic to wall nanoseconds, and the offset
+    after the last of them in their file.
+    """
 
-    bodies: list[memoryview]
+    data: bytes
+    ends: list[int]
     shift_ns: int
     after: int
+
+    def bodies(self, places: Iterable[int] | None = None) -> Iterator[memoryview]:
+        """The bodies of the frames with these numbers, or of all."""
+        view, ends = memoryview(self.data), self.ends
+        for place in range(len(ends)) if places is None else places:
+            yield view[(ends[place - 1] if place else 0) + 8 : ends[place]]
+
+    def records(self, places: Iterable[int] | None = None) -> list[LogRecord]:
+        """The same, decoded."""
+        return [record(body, self.shift_ns) for body in self.bodies(places)]
 
 
 def stretch(path: Path, offset: int = 0, *, limit: int = 64 << 20) -> Stretch:
@@ -214,7 +227,7 @@ def stretch(path: Path, offset: int = 0, *, limit: int = 64 << 20) -> Stretch:
     """
     found = read_header(path)
     if found is None:
-        return Stretch([], 0, 0)
+        return Stretch(b"", [], 0, 0)
     header, first = found
     start = max(offset, first)
     with path.open("rb") as file:
@@ -222,12 +235,8 @@ def stretch(path: Path, offset: int = 0, *, limit: int = 64 << 20) -> Stretch:
         data = file.read(limit)
         if len(data) == limit and (more := _first_length(data)) > limit:
             data += file.read(more - limit)
-    bodies: list[memoryview] = []
-    after = 0
-    for end, body in _frames(data, 0):
-        bodies.append(body)
-        after = end
-    return Stretch(bodies, header.wall_ns - header.monotonic_ns, start + after)
+    ends = sound(data)
+    return Stretch(data, ends, header.wall_ns - header.monotonic_ns, start + (ends[-1] if ends else 0))
 
 
 def record(body: memoryview, shift_ns: int) -> LogRecord:
@@ -240,7 +249,7 @@ def record(body: memoryview, shift_ns: int) -> LogRecord:
 def read(path: Path, offset: int = 0, *, limit: int = 64 << 20) -> tuple[list[LogRecord], int]:
     """Every sound record of a `stretch`, and the offset after the last of them."""
     found = stretch(path, offset, limit=limit)
-    return [record(body, found.shift_ns) for body in found.bodies], found.after
+    return found.records(), found.after
 
 
 def _first_length(data: bytes) -> int:

@@ -10,7 +10,7 @@ tested against Good 1953.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
@@ -137,8 +137,12 @@ def assign_categorical(
             if seen and digest not in seen:
                 unseen[value[:80]] = unseen.get(value[:80], 0) + count
         cells[cell] += count
-    named = dict(sorted(unseen.items(), key=lambda item: (-item[1], item[0]))[:UNSEEN])
-    return CellCounts(n=int(counts.sum()) + nulls, nulls=nulls, cells=cells, unseen=named, unseen_n=sum(unseen.values()))
+    return CellCounts(n=int(counts.sum()) + nulls, nulls=nulls, cells=cells, unseen=named(unseen), unseen_n=sum(unseen.values()))
+
+
+def named(unseen: Mapping[str, int]) -> dict[str, int]:
+    """Of values that the reference never had, with their counts, the `UNSEEN` largest, largest first."""
+    return dict(sorted(unseen.items(), key=lambda item: (-item[1], item[0]))[:UNSEEN])
 
 
 def cell_name(bins: Bins, cell: int) -> str:

@@ -11,8 +11,9 @@ Benjamini & Hochberg 1995.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -22,6 +23,7 @@ from scipy.special import betainc, chdtrc, chdtri, fdtrc
 
 from flyball.records.evidence import Bins, InputCounts
 from flyball.stats.cells import Counts, merge_bins, merged, pooling
+from flyball.stats.contrasts import contrasts
 from flyball.stats.multiplicity import benjamini_hochberg
 
 Level = Literal["none", "warn", "alert"]
@@ -59,8 +61,7 @@ class Dispersion:
     windows: int = 0
 
 
-@dataclass(frozen=True)
-class ColumnTest:
+class ColumnTest(NamedTuple):
     """One test of one column, whole or in one `slice`. `phi` is the overdispersion divided out; `level` is set by `hits`."""
 
     column: str
@@ -152,11 +153,6 @@ def share_p(a: float, n: float, b: float, total: float, phi: float = 1.0) -> flo
     return min(1.0, 2 * min(more, fewer))
 
 
-def _two_cells(a: int, n: int, b: int, total: int, spread: Dispersion, days: int) -> float:
-    """The same as `cells_p` of two cells: φ from a few windows is not known, and `share_p` takes it as if it were."""
-    return cells_p(contrast(np.array([a, n - a]), np.array([b, total - b])), spread, days)[0] if spread.tau else 0.0
-
-
 class _Prepared(NamedTuple):
     """What follows from a reference alone; `bins` is kept, so that its id stays its own."""
 
@@ -165,6 +161,15 @@ class _Prepared(NamedTuple):
     labels: NDArray[np.int64]
     cells: Counts
     fast: dict[int, bool]
+    ascending: list[int]
+    pooled: dict[int, _Pooled]
+
+
+class _Pooled(NamedTuple):
+    """The test cell of each fixed cell for windows of some size, and the reference's counts in these."""
+
+    labels: NDArray[np.int64]
+    counts: Counts
 
 
 _PREPARED: dict[int, _Prepared] = {}
@@ -179,7 +184,8 @@ def _prepared(bins: Bins) -> _Prepared:
             _PREPARED.clear()
         counts = np.asarray(bins.counts, dtype=np.int64)
         labels = merge_bins(counts) if bins.kind == "numeric" else np.arange(counts.size, dtype=np.int64)
-        found = _PREPARED[id(bins)] = _Prepared(bins, counts, labels, merged(labels, counts), {})
+        cells = merged(labels, counts)
+        found = _PREPARED[id(bins)] = _Prepared(bins, counts, labels, cells, {}, sorted(cells.tolist()), {})
     return found
 
 
@@ -190,8 +196,20 @@ def test_cells(bins: Bins) -> NDArray[np.int64]:
 
 def pooled_cells(bins: Bins, n: int) -> NDArray[np.int64]:
     """The same for a window of `n` values that are not null: cells that expect fewer than five are one."""
+    return _pooled(bins, n).labels
+
+
+def _pooled(bins: Bins, n: int) -> _Pooled:
     known = _prepared(bins)
-    return pooling(known.cells, n)[known.labels]
+    total, least = sum(known.ascending), min(n, sum(known.ascending))
+    # which cells are pooled follows from how many are, and that changes at few n
+    small = bisect_left(known.ascending, -(-5 * total // least)) if least > 0 else len(known.ascending)
+    found = known.pooled.get(small)
+    if found is None:
+        labels = pooling(known.cells, n)[known.labels]
+        labels.setflags(write=False)
+        found = known.pooled[small] = _Pooled(labels, merged(labels, known.counts))
+    return found
 
 
 def spreads(
@@ -264,38 +282,71 @@ def column_tests(bins: Bins, window: InputCounts, *, fast: bool = False) -> tupl
 
     `fast`: the window is one of about 1,000 rows, to be compared with the reference's swings at that length.
     """
-    if window.n == 0 or bins.n == 0:
-        return ()
-    present, known = window.n - window.nulls, bins.n - bins.nulls
-    labels = pooled_cells(bins, present)
-    of_cells, of_nulls, of_unseen = _spreads_of(bins, labels, fast=fast)
-    tests: list[ColumnTest] = []
-    if present and known:
-        ours, theirs = merged(labels, np.asarray(window.cells, dtype=np.int64)), merged(labels, _prepared(bins).counts)
-        p, phi = cells_p(contrast(ours, theirs), of_cells, bins.days)
-        tests.append(ColumnTest(bins.column, "cells", p=p, effect=psi(ours, theirs), n=present, phi=phi, slice=bins.slice))
-    phi = 1 + of_nulls.tau * window.n * bins.n / (window.n + bins.n)
-    tests.append(
-        ColumnTest(
-            bins.column,
-            "nulls",
-            p=max(
-                share_p(window.nulls, window.n, bins.nulls, bins.n, phi),
-                _two_cells(window.nulls, window.n, bins.nulls, bins.n, of_nulls, bins.days),
-            ),
-            effect=abs(window.nulls / window.n - bins.nulls / bins.n),
-            n=window.n,
-            phi=phi,
-            slice=bins.slice,
-        )
+    return window_tests([(bins, window)], fast=fast)
+
+
+def window_tests(columns: Sequence[tuple[Bins, InputCounts]], *, fast: bool = False) -> tuple[ColumnTest, ...]:
+    """`column_tests` of every column of a window, one after the other."""
+    there = [_Column.of(bins, window, fast=fast) for bins, window in columns if window.n and bins.n]
+    cells = [column for column in there if column.ours is not None]
+    spread = [column for column in there if column.of_nulls.tau]
+    found = contrasts(
+        [*(column.ours for column in cells if column.ours is not None), *(column.nulls[0] for column in spread)],
+        [*(column.theirs for column in cells), *(column.nulls[1] for column in spread)],
     )
-    if bins.known and present and known:
-        good = 1 + 2 * bins.twice / bins.once if bins.once else 1.0
-        phi = max(1 + of_unseen.tau * present * known / (present + known), good)
-        p = share_p(window.unseen_n, present, bins.once, known, phi)
-        effect = max(0.0, window.unseen_n / present - bins.once / known)
-        tests.append(ColumnTest(bins.column, "unseen", p=p, effect=effect, n=present, phi=phi, slice=bins.slice))
-    return tuple(tests)
+    of_each = list(map(Contrast, found.x2, found.df, found.m))
+    told = {id(column): pair for column, pair in zip(cells, zip(of_each, found.psi, strict=False), strict=False)}
+    nulls = {id(column): pair for column, pair in zip(spread, of_each[len(cells) :], strict=True)}
+    return tuple(test for column in there for test in column.tests(told.get(id(column)), nulls.get(id(column))))
+
+
+class _Column(NamedTuple):
+    """One column's window beside its reference; `ours` is None where one of them has nothing but nulls."""
+
+    bins: Bins
+    window: InputCounts
+    ours: Counts | None
+    theirs: Counts
+    of_cells: Dispersion
+    of_nulls: Dispersion
+    of_unseen: Dispersion
+
+    @classmethod
+    def of(cls, bins: Bins, window: InputCounts, *, fast: bool) -> _Column:
+        present = window.n - window.nulls
+        labels, theirs = _pooled(bins, present)
+        spread = _spreads_of(bins, labels, fast=fast)
+        ours = None
+        if present and bins.n - bins.nulls:
+            ours = np.bincount(labels, weights=np.array(window.cells, dtype=np.float64), minlength=theirs.size).astype(np.int64)
+        return cls(bins, window, ours, theirs, *spread)
+
+    @property
+    def nulls(self) -> tuple[Counts, Counts]:
+        """Nulls and other values, of the window and of the reference."""
+        window, bins = self.window, self.bins
+        return np.array([window.nulls, window.n - window.nulls]), np.array([bins.nulls, bins.n - bins.nulls])
+
+    def tests(self, cells: tuple[Contrast, float] | None, nulls: Contrast | None) -> Iterator[ColumnTest]:
+        """cells: the contrast of the cells, and its effect; nulls: that of the nulls, where their share is known to swing."""
+        bins, window = self.bins, self.window
+        present, known = window.n - window.nulls, bins.n - bins.nulls
+        if cells is not None:
+            p, phi = cells_p(cells[0], self.of_cells, bins.days)
+            yield ColumnTest(bins.column, "cells", p=p, effect=cells[1], n=present, phi=phi, slice=bins.slice)
+        phi = 1 + self.of_nulls.tau * window.n * bins.n / (window.n + bins.n)
+        p = share_p(window.nulls, window.n, bins.nulls, bins.n, phi)
+        if nulls is not None:
+            # φ from a few windows is not known, and `share_p` takes it as if it were
+            p = max(p, cells_p(nulls, self.of_nulls, bins.days)[0])
+        effect = abs(window.nulls / window.n - bins.nulls / bins.n)
+        yield ColumnTest(bins.column, "nulls", p=p, effect=effect, n=window.n, phi=phi, slice=bins.slice)
+        if bins.known and cells is not None:
+            good = 1 + 2 * bins.twice / bins.once if bins.once else 1.0
+            phi = max(1 + self.of_unseen.tau * present * known / (present + known), good)
+            p = share_p(window.unseen_n, present, bins.once, known, phi)
+            effect = max(0.0, window.unseen_n / present - bins.once / known)
+            yield ColumnTest(bins.column, "unseen", p=p, effect=effect, n=present, phi=phi, slice=bins.slice)
 
 
 def level(test: Test, effect: float, scale: float = 1.0) -> Level:
@@ -308,6 +359,6 @@ def hits(tests: Sequence[ColumnTest], rate: float = RATE) -> tuple[ColumnTest, .
     """Set every test's level: evidence by Benjamini–Hochberg over all tests of the window, and an effect at a floor."""
     adjusted = benjamini_hochberg([test.p for test in tests])
     return tuple(
-        replace(test, level=level(test.test, test.effect) if q <= rate else "none")
+        test._replace(level=level(test.test, test.effect) if q <= rate else "none")
         for test, q in zip(tests, adjusted.tolist(), strict=True)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from flyball.store.sql import Database
 
@@ -18,6 +18,12 @@ class Operational:
         with self._database.reading() as connection:
             row = connection.execute(self._database.sql.operational_get, (key,)).fetchone()
         return None if row is None else bytes(row[0])
+
+    def load_all(self, keys: Sequence[str]) -> dict[str, bytes | None]:
+        """The same of many keys, read in one transaction. Raises Unavailable."""
+        with self._database.reading() as connection:
+            rows = {key: connection.execute(self._database.sql.operational_get, (key,)).fetchone() for key in keys}
+        return {key: None if row is None else bytes(row[0]) for key, row in rows.items()}
 
     def save(self, items: Mapping[str, bytes | None]) -> None:
         """Write all items in one transaction; None removes, and no row is no error. Raises Unavailable."""
