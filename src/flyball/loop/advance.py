@@ -58,7 +58,7 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     budgets = budgets_of(state, model, kept.monitor(name), now)
     spent, usage = objective_findings(model.objectives, budgets), usage_findings(kept.usage(name), now)
     besides = [*besides_counts(state, model, now), *learnt(state, model, kept), *spent, *usage]
-    assessment = monitoring.assess(model, kept.monitor(name), now=now, detector=ports.detector, besides=besides)
+    assessment = monitoring.assess(model, kept.monitor(name), now=now, detector=ports.detector, besides=besides, heard=kept.heard)
     report(ports, model, assessment, kept)
     tell(ports, model)
     spends = budget_due(budgets, now) or now + IDLE

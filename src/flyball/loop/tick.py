@@ -34,6 +34,7 @@ from flyball.loop.ports import Ports
 from flyball.loop.proving import proof, sign_versions
 from flyball.loop.releases import AcknowledgeRoutes, decide_acknowledge
 from flyball.loop.watch import declared, watch
+from flyball.monitoring.heard import hear
 from flyball.monitoring.usage import metered
 from flyball.records.base import State
 from flyball.records.data import DATASETS, LOG, DataCommitted, DataRefused
@@ -245,6 +246,7 @@ def absorb(ports: Ports, now: Instant, failed: list[FlyballError]) -> Memories:
     """
     state = ports.ledger.state()
     kept = memories.load(ports.memory)
+    kept = kept.with_heard(hear(kept.heard, ports.heard()))
     watches: dict[str, Watch] = {}
     answering = [
         row for key, row in state.scan(DECLARATIONS) if state.get(ROUTES, key) is not None or answers_elsewhere(ports, state, row, kept)
