@@ -11,6 +11,7 @@ from flyball.cli.budgets import budget_lines
 from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.live_quality import LiveQuality, main_metric, quality
 from flyball.cli.output import Output, ago, dated, number, roughly
+from flyball.cli.serving_cost import cost_of, cost_text
 from flyball.clock import Instant
 from flyball.declare.checks import Metric
 from flyball.errors import NotFound
@@ -65,6 +66,9 @@ def monitor(
         open_ = [row.incident for row in incidents_of(state, model) if row.state != IncidentState.CLOSED]
         _tell(out, model, kept, found, alerts, parts, now)
         estimated.tell(out, state, [model], now)
+        cost = cost_of(wired, model, now)
+        if cost is not None:
+            out.line(f"  cost      {cost_text(cost)}")
         for line in budget_lines(out, [(model, each) for each in budgets]):
             out.line(line)
         for incident in open_:
@@ -77,6 +81,7 @@ def monitor(
             "alerts": [dated(row) for row in alerts],
             "explained": {column: part for column, part in parts.items() if part is not None},
             "incidents": open_,
+            "cost": cost,
         })  # fmt: skip
     return 0
 
