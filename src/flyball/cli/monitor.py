@@ -24,6 +24,7 @@ from flyball.monitoring.explain import Explained, explained
 from flyball.monitoring.labels import labels_seen
 from flyball.monitoring.slabs import within
 from flyball.records.alerts import AlertRow, AlertState
+from flyball.records.elsewhere import ELSEWHERE
 from flyball.records.incidents import IncidentState
 from flyball.records.versions import VERSIONS
 
@@ -90,11 +91,13 @@ def _explanations(
     wired: Wired, state: State, model: Model, kept: MonitorState, alerts: list[AlertRow], now: Instant
 ) -> dict[str, Explained | None]:
     """Of each column that drifts, what it explains of the loss metric's change; None where that is not counted."""
-    version = state.get(VERSIONS, f"{model.name}/{kept.version}")
+    version, outside = state.get(VERSIONS, f"{model.name}/{kept.version}"), state.get(ELSEWHERE, model.name)
     columns = dict.fromkeys(
         row.finding.column for row in alerts if row.finding.column and row.finding.failure.endswith(("drift", "change"))
     )
     then = wired.ports.library.result(version.result).by_slice if version is not None and version.result else {}
+    if version is None and outside is not None and outside.watched == kept.version:
+        then = outside.by_slice
     slab = within(kept.slabs, max(kept.released_at, 0), now)
     metric = "accuracy" if model.task in ("binary", "multiclass") else "mae"
     return {column: explained(column, metric, then, slab.quality) for column in columns}
