@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from flyball.clock import Clock, Span, SystemClock
+from flyball.clock import Clock, Instant, Span, SystemClock
 from flyball.compute.local import LocalCompute
 from flyball.data.erasures import Erasures, present
 from flyball.declare.project import Project, find_project, read_project
@@ -40,6 +40,7 @@ from flyball.loop.sharing import keep_apart, record_of
 from flyball.loop.usage import WorkerUsage
 from flyball.records.data import DATASETS, ERASURES
 from flyball.records.serving import EPOCHS, RouteTable
+from flyball.serving.heard import listened
 from flyball.serving.layout import Layout, read_json, state_folder, write_private
 from flyball.serving.proofs import unproven
 from flyball.serving.routes import FileRoutes
@@ -274,11 +275,16 @@ def open_project(start: Path, env: str = "", *, claim: bool = False, clock: Cloc
 class _OfProcesses(TypedDict):
     usage: WorkerUsage | None
     outage: Callable[[], Outage | None]
+    heard: Callable[[], Sequence[tuple[Instant, Instant]]]
 
 
 def _own_processes(layout: Layout, *, claim: bool) -> _OfProcesses:
     """What the control plane sees of the processes of its `up`."""
-    return {"usage": WorkerUsage(layout.root) if claim else None, "outage": partial(_outage, layout)}
+    return {
+        "usage": WorkerUsage(layout.root) if claim else None,
+        "outage": partial(_outage, layout),
+        "heard": partial(listened, layout),
+    }
 
 
 def _outage(layout: Layout) -> Outage | None:

@@ -107,6 +107,23 @@ def test_a_signed_acknowledgement_is_noted_under_the_routes_name(told: Served) -
     assert actor_of_last(told) == "route:desk"
 
 
+def test_an_acknowledgement_of_a_thread_of_several_models_is_one_of_all_their_incidents(told: Served) -> None:
+    opened = IncidentOpened(
+        incident="inc_2", model="other", failure_mode="errors", alert="", what="errors", cause="", owner="ana", actions=("page",)
+    )
+    joined = msgspec.structs.replace(
+        BASE, model="demand", message="msg_2", told="joined", mark="joined inc_2", models=("demand", "other"), along=("inc_2",)
+    )
+    told.happened(opened, AlertQueued(route="desk", said=joined))
+    raw, at = body(text="on my way"), time.time_ns() // 1000
+    assert send(told, raw, at=at).json()["taken"] is True
+    rows = [told.wired.ledger.state().get(INCIDENTS, incident) for incident in ("inc_1", "inc_2")]
+    assert [row.notes for row in rows if row] == [("acknowledged by route:desk: by bo; on my way",)] * 2
+    assert send(told, raw, at=at).status_code == 409
+    # of the other route's thread it is none
+    assert send(told, body("9", thread="inc_2")).status_code == 404
+
+
 def test_what_is_resolved_outside_is_acknowledged_and_not_over(told: Served) -> None:
     assert send(told, body(act="resolve")).json()["taken"] is True
     row = told.wired.ledger.state().get(INCIDENTS, "inc_1")

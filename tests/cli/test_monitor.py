@@ -9,6 +9,7 @@ from flyball.clock import Span
 from flyball.loop import memory
 from flyball.monitoring.slabs import Slab
 from flyball.monitoring.state import MonitorState
+from flyball.monitoring.usage import Usage, Used
 from flyball.monitoring.windows import Trail
 from flyball.records.evidence import Quality
 from flyball.wiring import open_project
@@ -81,3 +82,20 @@ def test_a_model_that_never_answered_has_nothing_to_tell(flyball: Callable[..., 
     assert ended.code == 1
     assert "demand" in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_what_predictions_cost_is_told_where_it_was_measured(flyball: Callable[..., Any], narrow: Path) -> None:
+    watched(narrow, drifts=False)
+    assert "CPU s" not in flyball("monitor", "demand", "--project", narrow).out
+    with contextlib.closing(open_project(narrow)) as wired:
+        used = Used(start=wired.ports.clock.now() // 60_000_000 - 5, cpu_s=3.6, wall_s=60.0, n=2_000)
+        usage = Usage(model="demand", version="1.0.0", versions={"1.0.0": (used,)})
+        memory.save(wired.ports.memory, memory.load(wired.ports.memory).with_usage(usage))
+    toml = narrow / "flyball.toml"
+    toml.write_text(toml.read_text().replace("[settings]\n", '[settings]\ncpu_hour_price = "0.04 EUR"\ncpu_watts = 20\n'))
+    told = "1,000 predictions take 1.8 CPU s, about 0.01 Wh, 0.00002 EUR; its worker takes 6% of a processor"
+    for verb in (("monitor", "demand"), ("status",)):
+        assert told in flyball(*verb, "--project", narrow).out
+        document = flyball(*verb, "--project", narrow, "--json").document
+        cost = document["cost"] if verb[0] == "monitor" else document["models"][0]["cost"]
+        assert (cost["cpu_s"], cost["currency"], cost["predictions"]) == (1.8, "EUR", 2_000)

@@ -6,12 +6,14 @@ import json
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 
 from flyball.serving import wal
+from flyball.serving.heard import listened
 
 from ..serving.conftest import Loans, Up, champion, eventually  # noqa: TID252 - the processes are started the same way
 
@@ -21,6 +23,7 @@ pytestmark = pytest.mark.process
 def test_every_request_answered_before_a_kill_is_in_the_log_after_it(tmp_path: Path) -> None:
     loans = Loans(tmp_path)
     artifact = loans.artifact()
+    began = time.time_ns() // 1000
     up = Up(loans)
     try:
         up.make(loans.route(champion(artifact)))
@@ -64,6 +67,10 @@ def test_every_request_answered_before_a_kill_is_in_the_log_after_it(tmp_path: P
         code, _, err = up.stop()
     assert code == 0
     assert "killed by SIGKILL" in err
+    # a gateway that is started again at once was never away
+    stretches = listened(loans.layout)
+    assert len(stretches) == 2
+    assert all(began <= since < until <= time.time_ns() // 1000 for since, until in stretches)
 
 
 def _acknowledged(loans: Loans, name: str, pid: int) -> bool:

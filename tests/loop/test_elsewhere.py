@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from flyball.cli.main import run
 from flyball.loop import memory as memories
 from flyball.loop.elsewhere import learnt
 from flyball.loop.freezes import LIVE
@@ -20,7 +22,7 @@ from flyball.records.data import DATASETS
 from flyball.records.elsewhere import ReferenceMade, VersionSeen
 from flyball.records.training import RUNS
 
-from .elsewhere_kit import PURPOSES, Watched, made
+from .elsewhere_kit import LOOP_FILE, PURPOSES, Watched, made
 
 
 @pytest.fixture
@@ -234,3 +236,44 @@ def test_how_far_it_is_learnt_is_said_by_its_own_monitor(watched: Watched) -> No
     assert said() == "7: learning what is normal: 2 d of 7, 300 predictions of 1,000"
     watched.normal()
     assert said().startswith("7: what is normal is known, how good it was from")
+
+
+def test_monitor_splits_a_change_of_the_metric_by_column_as_for_a_trained_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = (
+        LOOP_FILE.replace("SOURCE", "push://")
+        .replace("MORE", "")
+        .replace("import flyball as fb", "import flyball as fb\nimport polars as pl")
+    )
+    slices = '    slices={"purpose": pl.col("purpose"), "dear": pl.col("amount") > 1_000},\n'
+    watched = Watched(tmp_path / "p", file=file.replace("    monitors=[", f"{slices}    monitors=["))
+    try:
+        for day in range(9):
+            rows = made(day, 400)
+            if day >= 7:
+                # more of them ask for a car by then, and those are judged wrongly
+                rows = made(day, 1_500, seed=2, purposes=("car", "car", "car", *PURPOSES[1:]))
+                rows = [one | {"label": 1 - one["value"]} if one["row"]["purpose"] == "car" else one for one in rows]
+            watched.send(rows)
+            watched.label(rows)
+        watched.tick()
+        watched.tick()
+        reference = watched.events(ReferenceMade)[-1]
+        assert set(reference.by_slice) == {*(f"purpose={value}" for value in PURPOSES), "dear=true", "dear=false"}
+        assert sum(reference.by_slice[f"purpose={value}"]["accuracy"].n for value in PURPOSES) == reference.labels
+        assert 0.8 < reference.by_slice["purpose=car"]["accuracy"].value < 0.95
+        for day in (9.4, 9.7, 10):
+            watched.send(made(day, 1_000, seed=1, purposes=(*PURPOSES[:3], "debt_consolidation")))
+            watched.tick()
+    finally:
+        watched.close()
+    assert run(["monitor", "legacy-risk", "--project", str(watched.root), "--json"]) == 0
+    document = msgspec.json.decode(capsys.readouterr().out)
+    found = document["explained"]["purpose"]
+    assert (found["metric"], found["parts"][0]["value"]) == ("accuracy", "car")
+    assert found["change"] == pytest.approx(found["moved"] + found["within"])
+    assert found["within"] < -0.1
+    assert found["parts"][0]["share_now"] > found["parts"][0]["share_then"] + 0.1
+    assert run(["monitor", "legacy-risk", "--project", str(watched.root)]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "accuracy has changed by −0." in text
+    assert "purpose=car: " in text

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import cast
 
 import msgspec
 
 import flyball as fb
+from flyball.declare.units import Money
 from flyball.ledger.projection import MemoryProjection
-from flyball.loop.gauges import MOST, GaugesFile, of_model
+from flyball.loop import memory as memories
+from flyball.loop.compiling import compile_project
+from flyball.loop.declaring import apply
+from flyball.loop.gauges import MOST, GaugesFile, gauges, of_model
 from flyball.loop.ports import Ports
 from flyball.monitoring.slabs import Slab
 from flyball.monitoring.state import MonitorState
+from flyball.monitoring.usage import Usage, Used
 from flyball.monitoring.windows import Trail
 from flyball.records.alerts import ALERTS, AlertRow, AlertState, Finding
 from flyball.records.estimates import Estimate
@@ -28,6 +34,13 @@ MINUTE, HOUR, DAY = 60_000_000, 3_600_000_000, 86_400_000_000
 NOW = 1_700_000_000_000_000 // DAY * DAY
 DATA = fb.Dataset("rows", source="rows.csv", time="ts", columns={"x": float, "y": fb.column(int, one_of=(0, 1))})
 MODEL = fb.Model("m", task="binary", data=DATA, label="y", objectives=[fb.Objective("error_rate", target="99%", window="1d")])
+
+LOOP = """
+import flyball as fb
+rows = fb.Dataset("rows", source="rows.csv", time="ts", columns={"x": float, "y": fb.column(int, one_of=(0, 1))})
+def fit(X, y): ...
+m = fb.Model("m", task="binary", data=rows, label="y", framing=fb.Framing("test"), train=fb.Train(fit))
+"""
 
 
 def watched(columns: int = 2) -> MonitorState:
@@ -168,3 +181,29 @@ def test_a_series_is_told_once() -> None:
     lines = [line.rpartition(" ")[0] for line in render(samples).splitlines() if not line.startswith("#")]
     assert len(lines) == len(set(lines))
     assert isinstance(samples[0], Sample)
+
+
+def test_what_predictions_take_is_told_with_its_price_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "flyball.toml").write_text("")
+    (tmp_path / "loop.py").write_text(LOOP)
+    wired = open_project(tmp_path, claim=True)
+    try:
+        apply(compile_project(tmp_path), wired.ports, "loop")
+        used = Used(start=NOW // MINUTE - 5, cpu_s=1.8, wall_s=60.0, n=2_000)
+        usage = Usage(model="m", version="1.0.0", versions={"1.0.0": (used,)})
+        memories.save(wired.ports.memory, memories.load(wired.ports.memory).with_usage(usage))
+        priced = dataclasses.replace(wired.ports, cpu_price=Money(0.04, "EUR"))
+        found = {one.name: one for one in gauges(priced, NOW, 20.0) if one.name.startswith(("flyball_thousand", "flyball_worker"))}
+        assert {name: one.value for name, one in found.items()} == {
+            "flyball_thousand_predictions_cpu_seconds": 0.9,
+            "flyball_thousand_predictions_joules": 18.0,
+            "flyball_thousand_predictions_cost": 1e-05,
+            "flyball_worker_busy_ratio": 0.03,
+        }
+        assert found["flyball_thousand_predictions_cost"].labels == ("m", "1.0.0", "EUR")
+        unpriced = {one.name for one in gauges(wired.ports, NOW, 20.0)}
+        assert "flyball_thousand_predictions_cost" not in unpriced, "what is not known is not 0"
+        assert "flyball_thousand_predictions_joules" in unpriced
+        assert "flyball_worker_busy_ratio" not in {one.name for one in gauges(wired.ports, NOW + 9 * DAY)}, "nothing was measured since"
+    finally:
+        wired.close()

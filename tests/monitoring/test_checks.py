@@ -103,6 +103,28 @@ def test_fairness_in_production_gets_a_verdict_from_the_groups_that_came_with_th
     assert (fair.severity, fair.standing) == ("none", "settled")
     assert (unfair.severity, unfair.standing, unfair.failure) == ("alert", "settled", "bias")
     assert verdict(group("")).standing == "insufficient"
+    assert unfair.why.startswith("positive_rate highest in sex=m, 0.")
+    assert ", lowest in sex=f, 0." in unfair.why
+    assert unfair.why.count("n=2,000") == 2
+    assert ": a gap of 0." in unfair.why
+
+
+@pytest.mark.parametrize(
+    ("name", "first"), [("recall", "best"), ("log_loss", "best"), ("positive_rate", "highest"), ("equalised_odds", "")]
+)
+def test_a_gap_names_its_two_groups_with_values_and_rows_the_better_one_first(name, first):
+    parts = (group("sex=f", 1_200, 1), group("sex=m", 1_800, 2, shift=1.0), group("sex=x", 50, 3))
+    [(_, gap)] = estimates(metric(name).gap("sex"), slab(*parts))
+    by = dict(estimates(metric(gap.why.split()[0]).by("sex"), slab(*parts)))
+    told = {side: by[f"sex={side}"].value for side in "fm"}
+    assert f"{told['f']:.4g}" in gap.why
+    assert f"{told['m']:.4g}" in gap.why
+    assert "n=1,200" in gap.why
+    assert "n=1,800" in gap.why
+    assert "sex=x" not in gap.why, "too few labels"
+    best = min(told, key=told.get) if name == "log_loss" else max(told, key=told.get)
+    if first:
+        assert gap.why.startswith(f"{name} {first} in sex={best}, ")
 
 
 def test_a_cost_without_prices_says_so():

@@ -48,7 +48,7 @@ class Control:
         self._sealing = Sealing(wired.layout.log, wired.blobs, wired.subjects().forgetting)
         self._checkpointing = wired.checkpointing()
         self._verifying = wired.verifying()
-        self._gauges = GaugesFile(wired.layout.gauges)
+        self._gauges = GaugesFile(wired.layout.gauges, wired.settings.cpu_watts)
         self._delivering = wired.delivering()
         self._outside = wired.elsewhere()
         self._estimating = wired.estimating()

@@ -24,6 +24,7 @@ from flyball.incidents.inbound import Heard
 from flyball.incidents.signatures import FRESH, PAGERDUTY, SIGNATURE, holds, holds_pagerduty
 from flyball.loop import orders
 from flyball.loop.ports import Memory
+from flyball.loop.together import told_with
 from flyball.records.base import Record
 from flyball.records.deliveries import DELIVERIES
 from flyball.records.incidents import INCIDENTS, IncidentState
@@ -121,6 +122,12 @@ def _take(asked: Asked, taken: Taken, heard: Heard) -> Answer:
         )
     incident = asked.state().get(INCIDENTS, told[0].said.incident)
     name = incident.incident if incident is not None else ""
+    # of what is told in one thread, somebody is on all of it
+    going = (
+        [row for row in told_with(asked.state(), name, incident.model, taken.route) if row.state != IncidentState.CLOSED]
+        if incident
+        else []
+    )
     if asked.wired.ledger.knows(asked.command) or asked.command in _seen(asked.ports.memory):
         if taken.kind == "pagerduty":
             # it sends again what was not answered in time
@@ -128,12 +135,16 @@ def _take(asked: Asked, taken: Taken, heard: Heard) -> Answer:
         raise Conflict(
             f"{heard.id[:80]} was taken before", why="an id is taken once", fix="give what is new an id of its own", code="replayed"
         )
-    if incident is None or incident.state == IncidentState.CLOSED:
+    if not going:
         return _answer(taken, name, "the incident is closed" if incident is not None else "it is a warning, and no incident")
-    command, decide = orders.settle(incident, "ack", command=asked.command, actor=asked.caller.actor, text=inbound.words(heard))
-    receipt = asked.ports.ledger.execute(command, decide)
-    why = "" if receipt.last else "it was acknowledged already"
-    return Answer(answers.Heard(route=taken.route, incident=name, taken=bool(receipt.last), why=why, event=receipt.last))
+    last = 0
+    for row in reversed(going):
+        # the one that is known by the hook's id comes last: a hook that was cut short is taken again
+        own = asked.command if row is going[0] else f"{asked.command}_{row.incident}"
+        command, decide = orders.settle(row, "ack", command=own, actor=asked.caller.actor, text=inbound.words(heard))
+        last = max(last, asked.ports.ledger.execute(command, decide).last or 0)
+    why = "" if last else "it was acknowledged already"
+    return Answer(answers.Heard(route=taken.route, incident=name, taken=bool(last), why=why, event=last))
 
 
 def _answer(taken: Taken, incident: str, why: str) -> Answer:

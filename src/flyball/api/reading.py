@@ -276,7 +276,7 @@ def monitors(asked: Asked) -> Answer:
         muted=tuple(row.key for row in alerts if is_muted(mutes, row.monitor)),
         mutes=tuple(mutes.values()),
         budgets=budgets_of(state, model, watched, asked.now) if model is not None else (),
-        cost=None if taken is None else answers.ServingCost(**taken._asdict()),
+        cost=None if taken is None else answers.ServingCost(**msgspec.structs.asdict(taken)),
         estimate=made.newest if made is not None else None,
     )
     return Answer(found)

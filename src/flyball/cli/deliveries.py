@@ -76,12 +76,16 @@ def mute_text(out: Output, row: MuteRow, now: Instant) -> str:
 def of_incident(out: Output, state: State, incident: str, now: Instant) -> list[dict[str, Any]]:
     """Write what was told of an incident and where it went; the same for the document."""
     rows = [row for _, row in state.scan(DELIVERIES, f"{incident}/")]
+    # one thing may be behind several models' incidents, which are told in the thread of the first
+    rows = rows or [row for _, row in state.scan(DELIVERIES) if incident in row.said.along]
     for row in rows:
-        out.line(f"  told      {row.said.told} to {row.route}: {_became(row, now)}")
+        with_ = f" in one with {row.said.incident}" if row.said.incident != incident else ""
+        out.line(f"  told      {row.said.told}{with_} to {row.route}: {_became(row, now)}")
     return [
         {
             "message": row.said.message,
             "told": row.said.told,
+            "thread": row.said.thread,
             "route": row.route,
             "state": row.state,
             "queued_at": rfc3339(row.queued_at),

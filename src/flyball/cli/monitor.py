@@ -11,6 +11,7 @@ from flyball.cli.budgets import budget_lines
 from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.live_quality import LiveQuality, main_metric, quality
 from flyball.cli.output import Output, ago, dated, number, roughly
+from flyball.cli.serving_cost import cost_of, cost_text
 from flyball.clock import Instant
 from flyball.declare.checks import Metric
 from flyball.errors import NotFound
@@ -23,6 +24,7 @@ from flyball.monitoring.explain import Explained, explained
 from flyball.monitoring.labels import labels_seen
 from flyball.monitoring.slabs import within
 from flyball.records.alerts import AlertRow, AlertState
+from flyball.records.elsewhere import ELSEWHERE
 from flyball.records.incidents import IncidentState
 from flyball.records.versions import VERSIONS
 
@@ -65,6 +67,9 @@ def monitor(
         open_ = [row.incident for row in incidents_of(state, model) if row.state != IncidentState.CLOSED]
         _tell(out, model, kept, found, alerts, parts, now)
         estimated.tell(out, state, [model], now)
+        cost = cost_of(wired, model, now)
+        if cost is not None:
+            out.line(f"  cost      {cost_text(cost)}")
         for line in budget_lines(out, [(model, each) for each in budgets]):
             out.line(line)
         for incident in open_:
@@ -77,6 +82,7 @@ def monitor(
             "alerts": [dated(row) for row in alerts],
             "explained": {column: part for column, part in parts.items() if part is not None},
             "incidents": open_,
+            "cost": cost,
         })  # fmt: skip
     return 0
 
@@ -85,11 +91,13 @@ def _explanations(
     wired: Wired, state: State, model: Model, kept: MonitorState, alerts: list[AlertRow], now: Instant
 ) -> dict[str, Explained | None]:
     """Of each column that drifts, what it explains of the loss metric's change; None where that is not counted."""
-    version = state.get(VERSIONS, f"{model.name}/{kept.version}")
+    version, outside = state.get(VERSIONS, f"{model.name}/{kept.version}"), state.get(ELSEWHERE, model.name)
     columns = dict.fromkeys(
         row.finding.column for row in alerts if row.finding.column and row.finding.failure.endswith(("drift", "change"))
     )
     then = wired.ports.library.result(version.result).by_slice if version is not None and version.result else {}
+    if version is None and outside is not None and outside.watched == kept.version:
+        then = outside.by_slice
     slab = within(kept.slabs, max(kept.released_at, 0), now)
     metric = "accuracy" if model.task in ("binary", "multiclass") else "mae"
     return {column: explained(column, metric, then, slab.quality) for column in columns}

@@ -13,6 +13,7 @@ from flyball.cli.incidents import step
 from flyball.cli.live_quality import LiveQuality, main_metric, quality
 from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.cli.served import environments, workers
+from flyball.cli.serving_cost import cost_of, cost_text
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Metric
 from flyball.declare.live import label_delay
@@ -27,6 +28,7 @@ from flyball.loop.waiting import Waiting, waiting
 from flyball.monitoring.checks import FEWEST, FEWEST_LATENCIES, seen
 from flyball.monitoring.labels import labels_seen
 from flyball.monitoring.slabs import latency_ms, within
+from flyball.monitoring.usage import Price
 from flyball.records.base import Record, State
 from flyball.records.data import DATASETS
 from flyball.records.declarations import DECLARATIONS, LOOP_FILES, LoopFileRow
@@ -58,7 +60,7 @@ UNREAD = "cannot be read"
 class Line(Record, frozen=True):
     """One model as status shows it; what it is for as its framing says. `traffic` maps versions to their share; `requests`, `errors`, `error_rate`
     and `p99_ms` are of the last hour; `labels` is which share of the `labels_due` since the release came, and `arrivals` how
-    labels came in the last week. A share is told from FEWEST on.
+    labels came in the last week. A share is told from FEWEST on. `cost` is what 1,000 predictions take; null where no worker was measured.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Line(Record, frozen=True):
     purpose: str
     kpi: str
     risk: str
+    cost: Price | None = None
 
 
 @app.command()
@@ -222,6 +225,7 @@ def _whole(wired: Wired, state: State, model: Model, now: Instant) -> Line:
         purpose=model.framing.purpose,
         kpi=model.framing.kpi,
         risk=model.framing.risk,
+        cost=cost_of(wired, name, now),
     )
 
 
@@ -269,6 +273,8 @@ def _table(out: Output, ports: Ports, state: State, lines: list[Line], waits: li
             # what it waits for, and the command, have a line of their own below
             step = "" if each.name in told else f": {_first_step(ports, state, each.name)}"
             out.line(f"{each.name}: no version answers yet{step}")
+        if each.cost is not None:
+            out.line(f"cost      {each.name}: {cost_text(each.cost)}")
 
 
 def _newest_waits(state: State, name: str) -> bool:

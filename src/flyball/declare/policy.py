@@ -179,6 +179,7 @@ FAILURE_MODES = (
     "latency",
     "performance",
     "input_drift",
+    "label_drift",
     "schema_change",
     "skew",
     "stale_data",
@@ -214,6 +215,7 @@ class Playbook:
     latency: Actions
     performance: Actions
     input_drift: Actions
+    label_drift: Actions
     schema_change: Actions
     skew: Actions
     stale_data: Actions
@@ -232,6 +234,7 @@ class Playbook:
         latency: str | Iterable[str] | None = None,
         performance: str | Iterable[str] | None = None,
         input_drift: str | Iterable[str] | None = None,
+        label_drift: str | Iterable[str] | None = None,
         schema_change: str | Iterable[str] | None = None,
         skew: str | Iterable[str] | None = None,
         stale_data: str | Iterable[str] | None = None,
@@ -248,6 +251,7 @@ class Playbook:
             latency,
             performance,
             input_drift,
+            label_drift,
             schema_change,
             skew,
             stale_data,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from flyball.clock import Instant, Span, rfc3339
@@ -25,7 +26,10 @@ AGAIN = Span.parse("4h")
 ACKNOWLEDGED, REOPENED, MITIGATED = "acknowledged by ", f"{IncidentState.OPEN.value}: ", f"{IncidentState.MITIGATED.value}: "
 """How notes of an incident begin that say so."""
 
-_LIVE = (IncidentState.OPEN, IncidentState.MITIGATING)
+WITH, MITIGATED_MARK = "with ", "mitigated "
+"""How marks begin: that another model's incident is told in this thread, that it was told as mitigated then."""
+
+LIVE_STATES = _LIVE = (IncidentState.OPEN, IncidentState.MITIGATING)
 _OVER: frozenset[Told] = frozenset({"closed", "recovered"})
 _ENDS: frozenset[Told] = frozenset({"mitigated", "closed", "recovered"})
 """What is told although the alert is muted: it disturbs nobody, and a receiver must not go on alone."""
@@ -33,6 +37,9 @@ _ENDS: frozenset[Told] = frozenset({"mitigated", "closed", "recovered"})
 _ACTS: Mapping[Told, Act] = {"acknowledged": "acknowledge", "mitigated": "resolve", "closed": "resolve", "recovered": "resolve"}
 
 _TITLE = 200
+_NAMED = 30
+"""Models that a text names."""
+
 _NOTES = 4
 _LATER = frozenset({"review", "root cause"})
 """Clocks for which nobody is woken."""
@@ -57,17 +64,27 @@ def wakes(message: Message) -> bool:
 
 
 def of_incident(
-    row: IncidentRow, said: SaidRow | None, model: Model | None, now: Instant, *, muted: bool = False, link: str = ""
+    row: IncidentRow,
+    said: SaidRow | None,
+    model: Model | None,
+    now: Instant,
+    *,
+    muted: bool = False,
+    link: str = "",
+    others: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Message]:
     """What is to be said of an incident now on one route, in order. `said`: what was said of it there; None: nothing yet. `model`: None where it is the
-    project's.
+    project's. `others`: incidents of other models that are told in the same thread, and whose they are; `row` is all of them as one then (`incidents.threads`).
     """
     urgent = "page" in row.actions
     sayings = list(_of_incident(row, said, now, urgent=urgent))
+    new = [incident for incident in others if said is not None and f"{WITH}{incident}" not in said.marks]
+    if new:
+        sayings.append(Saying("joined", f"joined {new[-1]}", listed([others[incident] for incident in new])))
     if muted:
         sayings = [saying for saying in sayings if saying.told in _ENDS] if said is not None else []
     for saying in sayings:
-        yield _message(row, saying, model, now, urgent=urgent, link=link)
+        yield _message(row, saying, model, now, urgent=urgent, link=link, others=others)
 
 
 def _of_incident(row: IncidentRow, said: SaidRow | None, now: Instant, *, urgent: bool) -> Iterator[Saying]:
@@ -86,7 +103,7 @@ def _of_incident(row: IncidentRow, said: SaidRow | None, now: Instant, *, urgent
         *([Saying("reopened", f"reopened {row.reopened_at}", _last(row, REOPENED))] if row.reopened_at and row.state in _LIVE else ()),
         *(Saying("overdue", f"overdue {clock} {_due(row, clock)}", clock) for clock in row.overdue if row.state != IncidentState.CLOSED),
         *([Saying("acknowledged", f"acknowledged {row.reopened_at}", by)] if by and row.state in _LIVE else ()),
-        *([Saying("mitigated", f"mitigated {row.mitigated_at}", _last(row, MITIGATED))] if row.mitigated_at else ()),
+        *([Saying("mitigated", f"{MITIGATED_MARK}{row.mitigated_at}", _last(row, MITIGATED))] if row.mitigated_at else ()),
         *([Saying("closed", "closed", row.notes[-1] if row.notes else "")] if row.state == IncidentState.CLOSED else ()),
     ):
         if saying.mark not in known:
@@ -129,8 +146,18 @@ def thread_of(row: AlertRow) -> str:
     return named(f"{row.key}#{row.episode}", _TITLE)
 
 
-def _message(row: IncidentRow, saying: Saying, model: Model | None, now: Instant, *, urgent: bool, link: str) -> Message:
-    what = f"{row.model or 'the project'}: {row.what}"
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """Names in words, not all of too many."""
+    if len(names) > most:
+        return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _message(
+    row: IncidentRow, saying: Saying, model: Model | None, now: Instant, *, urgent: bool, link: str, others: Mapping[str, str]
+) -> Message:
+    models = (row.model, *others.values()) if others else ()
+    what = f"{len(models)} models ({listed(models)}): {row.what}" if models else f"{row.model or 'the project'}: {row.what}"
     titles: Mapping[Told, str] = {
         "opened": what,
         "raised": f"{what} (it is urgent now)",
@@ -138,6 +165,7 @@ def _message(row: IncidentRow, saying: Saying, model: Model | None, now: Instant
         "again": f"{what} (open for {Span(now - max(row.opened_at, row.reopened_at)).brief}, nobody has said that they are on it)",
         "acknowledged": f"{what}: acknowledged by {saying.why}",
         "overdue": f"{what}: the {'mitigation' if saying.why == 'mitigate' else saying.why} is overdue",
+        "joined": f"{what}: now of {saying.why} too",
         "mitigated": f"{what}: mitigated",
         "closed": f"{what}: closed",
     }
@@ -150,7 +178,7 @@ def _message(row: IncidentRow, saying: Saying, model: Model | None, now: Instant
         severity="info" if later or saying.told in _ENDS else "critical" if urgent else "warning",
         urgent=urgent and not later,
         title=clipped(titles[saying.told], _TITLE),
-        text=clipped(_text(row, saying, model)),
+        text=clipped(_text(row, saying, model, models)),
         model=row.model,
         owner=row.owner,
         since=max(row.opened_at, row.reopened_at),
@@ -160,19 +188,22 @@ def _message(row: IncidentRow, saying: Saying, model: Model | None, now: Instant
         failure_mode=row.failure_mode,
         link=f"{link}/api/v1/incidents/{row.incident}" if link else "",
         mark=saying.mark,
+        models=models,
+        along=tuple(others),
     )
 
 
-def _text(row: IncidentRow, saying: Saying, model: Model | None) -> str:
+def _text(row: IncidentRow, saying: Saying, model: Model | None, models: Sequence[str]) -> str:
     """One paragraph: what, since when, why, what the loop did, and what a person does next."""
     stake = f" At stake: {model.framing.kpi}." if model is not None and model.framing.kpi else ""
     cause = f" Cause: {_sentence(row.cause)}" if row.cause else " Its cause is not known yet."
-    of = row.model or "the project"
+    of = listed(models, _NAMED) if models else row.model or "the project"
     begun = f"{row.what[:1].upper()}{row.what[1:]} in {of} since {rfc3339(max(row.opened_at, row.reopened_at) // 1_000_000 * 1_000_000)}."
     monitor = row.alert.removeprefix(f"{row.model}/").rpartition("/")[0]
     cause = f"{cause} Monitor: {monitor}." if monitor else cause
     why = f" {_sentence(saying.why)}" if saying.why and saying.told in ("reopened", "mitigated", "closed") else ""
-    return f"{begun}{stake}{cause}{why}{_done(row)} Next: {_next(row, saying)}"
+    one = " They are told together, for one thing may be behind them; each has its incident (flyball incidents list)." if models else ""
+    return f"{begun}{stake}{cause}{why}{_done(row)}{one} Next: {_next(row, saying)}"
 
 
 def _done(row: IncidentRow) -> str:
@@ -238,7 +269,8 @@ def after(said: SaidRow | None, message: Message, route: str, now: Instant) -> S
     marks = said.marks if said is not None else ()
     woken = now if wakes(message) else said.woken_at if said is not None else 0
     again = said.again if said is not None else 0
-    fresh = () if message.told == "again" or message.mark in marks else (message.mark,)
+    fresh = () if message.told in ("again", "joined") or message.mark in marks else (message.mark,)
+    joined = tuple(mark for mark in (f"{WITH}{incident}" for incident in message.along) if mark not in marks)
     # an incident that opened again before anybody was told of it is told of as it stands
     first = (f"reopened {message.since}",) if said is None else ()
     return SaidRow(
@@ -246,7 +278,7 @@ def after(said: SaidRow | None, message: Message, route: str, now: Instant) -> S
         route=route,
         model=message.model,
         urgent=message.urgent or (said is not None and said.urgent),
-        marks=(*marks, *first, *fresh),
+        marks=(*marks, *first, *fresh, *joined),
         woken_at=woken,
         again=again + 1 if message.told == "again" else again,
     )

@@ -135,7 +135,7 @@ MODES: tuple[FailureMode, ...] = (
         'drift, `fb.drift("labels")`',
         ("ticket",),
         "decide whether the world has changed, or how it is labelled",
-        "data set",
+        "model",
         _ROUTE,
     ),
     FailureMode(

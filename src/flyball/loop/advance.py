@@ -18,7 +18,6 @@ from flyball.loop.besides import besides_counts
 from flyball.loop.budgets import budgets_of
 from flyball.loop.carrying import ask_for_verdicts
 from flyball.loop.commands import active_run
-from flyball.loop.delivering import tell
 from flyball.loop.elsewhere import elsewhere, idle, learnt
 from flyball.loop.findings import Report, decide_report, incidents_of
 from flyball.loop.folds import FOLDS
@@ -61,9 +60,8 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     budgets = budgets_of(state, model, kept.monitor(name), now)
     spent, usage = objective_findings(model.objectives, budgets), usage_findings(kept.usage(name), now)
     besides = [*besides_counts(state, model, now), *learnt(state, model, kept), *spent, *usage]
-    assessment = monitoring.assess(model, kept.monitor(name), now=now, detector=ports.detector, besides=besides)
+    assessment = monitoring.assess(model, kept.monitor(name), now=now, detector=ports.detector, besides=besides, heard=kept.heard)
     report(ports, model, assessment, kept)
-    tell(ports, model)
     spends = budget_due(budgets, now) or now + IDLE
     if elsewhere(state, model):
         # whoever serves it releases it and takes it back

@@ -19,6 +19,7 @@ from flyball.incidents.channels.alertmanager import EVERY
 from flyball.incidents.retries import RouteState, Tried
 from flyball.loop.ports import Memory, Outbox, Ports
 from flyball.loop.queueing import NoteSent, Sent, Tell, decide_note_sent, decide_tell, decide_tell_project
+from flyball.loop.together import Peer
 from flyball.records import codec
 from flyball.records.base import State
 from flyball.records.deliveries import LIVE, OUTBOX, DeliveryRow
@@ -31,13 +32,13 @@ KEEPS: Mapping[str, Span] = {"alertmanager": EVERY}
 _STATE = "deliveries/"
 
 
-def tell(ports: Ports, model: Model) -> None:
-    """Queue what is to be said of a model's incidents and warnings now."""
+def tell(ports: Ports, model: Model, peers: Sequence[Peer] = ()) -> None:
+    """Queue what is to be said of a model's incidents and warnings now. peers: of all models, for what is behind several is told once (`peers_of`)."""
     if ports.outbox is None:
         return
     state = ports.ledger.state()
     command = Tell(id=ports.clock.new_id("cmd"), actor=ACTOR, model=model.name)
-    decide = partial(decide_tell, model=model, routes=ports.outbox.routes)
+    decide = partial(decide_tell, model=model, routes=ports.outbox.routes, peers=peers)
     if decide(state, command, ports.clock.now()):
         ports.ledger.execute(command, decide)
 

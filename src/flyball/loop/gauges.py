@@ -9,6 +9,7 @@ from pathlib import Path
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Metric
 from flyball.declare.model import Model
+from flyball.declare.units import Money
 from flyball.errors import Corrupt, NotFound
 from flyball.incidents.playbook import TOLD
 from flyball.loop import lookup
@@ -23,6 +24,7 @@ from flyball.monitoring.checks import estimates
 from flyball.monitoring.rules import COVERAGE_SPAN
 from flyball.monitoring.slabs import within
 from flyball.monitoring.state import MonitorState
+from flyball.monitoring.usage import Usage, price
 from flyball.monitoring.windows import floor_of
 from flyball.records.alerts import AlertState
 from flyball.records.base import State
@@ -32,6 +34,7 @@ from flyball.records.proposals import MODEL_PROPOSALS
 from flyball.records.serving import ROUTES
 from flyball.serving.gauges import Sample, render
 from flyball.serving.layout import write_whole
+from flyball.training.cost import WATTS
 
 EVERY = Span.parse("5s")
 """A scrape comes each 15 seconds or so, and what it tells moves slowly."""
@@ -49,8 +52,8 @@ _VERDICTS = {"none": 0, "warn": 1, "alert": 2}
 _WEEK = 7 * 86_400_000_000
 
 
-def gauges(ports: Ports, now: Instant) -> list[Sample]:
-    """Everything of all models. What a model that cannot be read was declared with is left out."""
+def gauges(ports: Ports, now: Instant, watts: float = WATTS) -> list[Sample]:
+    """Everything of all models. What a model that cannot be read was declared with is left out. watts: of a busy processor."""
     state, kept = ports.ledger.state(), load(ports.memory)
     found: list[Sample] = []
     for name, row in state.scan(DECLARATIONS):
@@ -59,6 +62,7 @@ def gauges(ports: Ports, now: Instant) -> list[Sample]:
         except (NotFound, Corrupt):
             model = None
         found += of_model(state, name, model, kept.monitor(name), now, detector=ports.detector)
+        found += _cost(kept.usage(name), now, ports.cpu_price, watts)
     return found
 
 
@@ -134,6 +138,19 @@ def _budgets(state: State, model: Model, kept: MonitorState, now: Instant) -> It
             yield Sample("flyball_error_budget_burn_ratio", (*key, str(burn.long)), round(burn.rate, 6))
 
 
+def _cost(usage: Usage, now: Instant, hour_price: Money | None, watts: float) -> Iterator[Sample]:
+    """What predictions take; nothing where no worker was measured."""
+    taken = price(usage, now, hour_price=hour_price, watts=watts)
+    if taken is None:
+        return
+    key = (usage.model, usage.version)
+    yield Sample("flyball_thousand_predictions_cpu_seconds", key, round(taken.cpu_s, 6))
+    yield Sample("flyball_thousand_predictions_joules", key, round(3600 * taken.watt_hours, 6))
+    yield Sample("flyball_worker_busy_ratio", key, round(taken.busy, 4))
+    if taken.money is not None:
+        yield Sample("flyball_thousand_predictions_cost", (*key, taken.currency), float(f"{taken.money:.6g}"))
+
+
 def _data(state: State, model: Model, now: Instant) -> Iterator[Sample]:
     for age in ages(state, model):
         yield Sample("flyball_data_newest_timestamp_seconds", (model.name, age.data), age.as_of / 1e6)
@@ -180,15 +197,15 @@ def _drift(kept: MonitorState, name: str) -> Iterator[Sample]:
 class GaugesFile:
     """The file that gateways append. `step` is called with every pass of the loop."""
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._next, self._text = path, 0, ""
+    def __init__(self, path: Path, watts: float = WATTS) -> None:
+        self._path, self._watts, self._next, self._text = path, watts, 0, ""
 
     def step(self, ports: Ports, now: Instant) -> None:
         """Write what is known now, when it is time and it has changed. Raises OSError, FlyballError."""
         if 0 <= self._next - now <= EVERY:
             return
         self._next = now + EVERY
-        text = render(gauges(ports, now))
+        text = render(gauges(ports, now, self._watts))
         if text != self._text or not self._path.exists():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self._path, text.encode())

@@ -20,22 +20,28 @@ from flyball.data.commit import scan
 from flyball.data.types import DTYPES
 from flyball.declare.elsewhere import classes, is_folder
 from flyball.declare.live import label_delay
+from flyball.declare.metrics import CLASSES, metric_names
 from flyball.declare.model import Model
 from flyball.errors import FlyballError
+from flyball.evaluation.counts_columns import SLICE, held
 from flyball.evaluation.counts_labels import plain
+from flyball.evaluation.counts_quality import slice_names, with_slices
 from flyball.evaluation.detector import loss_bound
 from flyball.evaluation.metrics import measure
 from flyball.evaluation.reference import reference
+from flyball.evaluation.slices import by_slice
 from flyball.features.fields import watched
 from flyball.loop import memory as memories
 from flyball.loop.elsewhere import NoteReference, decide_note_reference, elsewhere, readable
 from flyball.loop.ports import Ports
+from flyball.loop.watch import declared
 from flyball.monitoring import learning
 from flyball.monitoring.learning import LABELS, ROWS, SPAN
 from flyball.records.base import State
 from flyball.records.data import DATASETS
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.elsewhere import ELSEWHERE, ElsewhereRow, ReferenceMade
+from flyball.records.estimates import Estimate
 from flyball.records.evidence import Bins
 from flyball.records.serving import SegmentRow
 from flyball.serving import wal
@@ -52,6 +58,9 @@ GROWN: Final = 1.25
 
 MOST: Final = 500_000
 """Rows that a reference is made from at most: more say nothing more of what is normal."""
+
+SLICED: Final = 50
+"""Values of slices, of all together, in which it is noted how good a version was."""
 
 REST_S: Final = 60.0
 """How long a version is left alone of which nothing could be learnt."""
@@ -151,11 +160,11 @@ class Learning:
         state = ports.ledger.state()
         kept = memories.load(ports.memory)
         for name, row in state.scan(ELSEWHERE):
-            declared = state.get(DECLARATIONS, name)
+            row_declared = state.get(DECLARATIONS, name)
             known = row.watched == row.version
-            if declared is None or (known and row.predictions and row.labels):
+            if row_declared is None or (known and row.predictions and row.labels):
                 continue
-            model, seen = readable(ports, declared), learning.of(kept.monitor(name).seen, row.version)
+            model, seen = readable(ports, row_declared), learning.of(kept.monitor(name).seen, row.version)
             if model is None or not elsewhere(state, model) or time.monotonic() < self._rest.get(name, 0.0):
                 continue
             content = "" if is_folder(model) else self._content(state, model)
@@ -211,7 +220,29 @@ def learn(wanted: Wanted, records: Records, blobs: Blobs) -> ReferenceMade | Non
         loss_bound=bound,
         loss_cap=cap,
         metrics=measure(model.task, judged, classes=classes(model), costs=costs) if judged.height else {},
+        by_slice=_by_slice(model, judged) if judged.height else {},
     )
+
+
+def _by_slice(model: Model, judged: pl.DataFrame) -> dict[str, dict[str, Estimate]]:
+    """The metric that adds up over groups, in each value of the slices by which live rows are counted: what a later change of it is split by.
+
+    Slices of many values are left out, and so are those after so many that an event would hold no more.
+    """
+    metric = "accuracy" if model.task in CLASSES else "mae"
+    if metric not in metric_names(model.task):
+        return {}
+    rows = with_slices(
+        judged.rename({name: held(name) for name in watched(model) if name in judged.columns and held(name) != name}), declared(model)
+    )
+    found: dict[str, dict[str, Estimate]] = {}
+    for name in slice_names(rows):
+        there = rows.filter(pl.col(SLICE + name).is_not_null())
+        if not there.height or there[SLICE + name].n_unique() > SLICED - len(found):
+            continue
+        parts = by_slice(model.task, there, [SLICE + name], [metric], classes=classes(model))
+        found |= {part.removeprefix(SLICE): each for part, each in parts.items()}
+    return found
 
 
 def _moment(frame: pl.DataFrame, which: str) -> Instant:

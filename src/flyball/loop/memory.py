@@ -17,6 +17,7 @@ from flyball.loop import keeping
 from flyball.loop.ports import Library, Memory
 from flyball.monitoring import learning
 from flyball.monitoring import state as monitoring
+from flyball.monitoring.heard import Heard
 from flyball.monitoring.state import MonitorState
 from flyball.monitoring.usage import Usage
 from flyball.records import codec
@@ -35,7 +36,7 @@ FORM = 2
 """Of all that is kept here. Whoever changes a field of it, or what one means, adds one: everything is counted again from the log then, and what
 another version of flyball has counted is neither read nor changed. Without it, a field that is not known would stop the loop."""
 
-_CURSOR, _MONITOR, _ROLLOUT, _DECLARED, _USAGE = "cursor", "monitor/", "rollout/", "declared/", "usage/"
+_CURSOR, _MONITOR, _ROLLOUT, _DECLARED, _USAGE, _HEARD = "cursor", "monitor/", "rollout/", "declared/", "usage/", "heard"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Memories:
     watches: dict[str, Watch] = field(default_factory=dict)
     kept: dict[str, keeping.Kept] = field(default_factory=dict)
     usages: dict[str, Usage] = field(default_factory=dict)
+    listened: Heard | None = None
     changed: frozenset[str] = frozenset()
 
     def read_ahead(self, models: Sequence[str]) -> Memories:
@@ -92,6 +94,18 @@ class Memories:
             return self
         return replace(self, usages={**self.usages, usage.model: usage}, changed=self.changed | {_USAGE + usage.model})
 
+    @property
+    def heard(self) -> Heard:
+        """When gateways listened."""
+        if self.listened is not None:
+            return self.listened
+        raw = self.source.load(stored(_HEARD))
+        return codec.decode(raw, Heard) if raw else Heard()
+
+    def with_heard(self, heard: Heard) -> Memories:
+        """The same with what gateways have told of it by now."""
+        return replace(self, listened=heard, changed=self.changed | ({_HEARD} if heard != self.heard else set()))
+
     def declared(self, model: str) -> Watch | None:
         """What the declaration of a model said of folding its log when it was read last; None if it never was."""
         if model not in self.watches:
@@ -128,13 +142,13 @@ class Memories:
         touched = batch.models
         if not batch.holds:
             return replace(self, cursor=cursor)
-        kept = replace(self, cursor=cursor, changed=self.changed | {_CURSOR})
+        kept, heard = replace(self, cursor=cursor, changed=self.changed | {_CURSOR}), self.heard
         for model in batch.uncounted.keys() & active.keys():
-            kept = kept.with_monitor(monitoring.gapped(kept.monitor(model), batch.uncounted[model], batch.until))
+            kept = kept.with_monitor(monitoring.uncounted(kept.monitor(model), batch.uncounted[model], batch.until))
         for model in watches if batch.gaps else ():
             kept = kept.with_monitor(monitoring.gapped(kept.monitor(model), batch.gaps, batch.until))
         for model in touched & set(watches):
-            counted = monitoring.absorb(kept.monitor(model), batch, watches[model].bins)
+            counted = monitoring.absorb(kept.monitor(model), batch, watches[model].bins, heard)
             if watches[model].patience:
                 counted = msgspec.structs.replace(counted, seen=learning.count(counted.seen, batch, model))
             kept = kept.with_monitor(counted)
@@ -187,6 +201,8 @@ def save(memory: Memory, kept: Memories) -> Memories:
                 items[key] = codec.encode(kept.rollouts[key.removeprefix(_ROLLOUT)])
             elif key.startswith(_USAGE):
                 items[key] = codec.encode(kept.usages[key.removeprefix(_USAGE)])
+            elif key == _HEARD:
+                items[key] = codec.encode(kept.heard)
             elif key.startswith(_DECLARED):
                 items[key] = codec.encode(kept.watches[key.removeprefix(_DECLARED)])
         items[_CURSOR] = codec.encode(kept.cursor)

@@ -290,6 +290,10 @@ def _no_outage() -> None:
     return None
 
 
+def _not_told() -> Sequence[tuple[Instant, Instant]]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Ports:
     """Everything a tick touches. `signer` reads the project's key; `detector`: whether the sequential detector of loss is listened to;
@@ -298,7 +302,8 @@ class Ports:
     `views`: None where nothing is served. `environment`: its name (empty: the project's own); `before`: None where versions are made; `probe`: None
     where no later environment waits for what is tried here. `commit_of`: the Git commit of some code (path → text); empty where nobody knows.
     `outbox`: None where nobody is told of anything. `reviews`: whether there is anybody to review incidents, for whom automatic releases wait.
-    `usage`: None where no workers run; `outage`: the last time that the loop was dead, if it is over.
+    `usage`: None where no workers run; `outage`: the last time that the loop was dead, if it is over; `heard`: when gateways listened, as far as they
+    tell (nothing: always).
     """
 
     clock: Clock
@@ -322,3 +327,4 @@ class Ports:
     reviews: bool = True
     usage: WorkerTimes | None = None
     outage: Callable[[], Outage | None] = _no_outage
+    heard: Callable[[], Sequence[tuple[Instant, Instant]]] = _not_told

@@ -10,8 +10,10 @@ from flyball.clock import Instant
 from flyball.declare.model import Model
 from flyball.declare.routes import Routes
 from flyball.incidents import messages
+from flyball.incidents.threads import joint
 from flyball.ledger.bounds import clipped
 from flyball.loop.findings import alerts_of, incidents_of
+from flyball.loop.together import Peer, Together, told_with
 from flyball.records.alerts import AlertRow, AlertState
 from flyball.records.base import Event, Record, State
 from flyball.records.deliveries import OUTBOX, SAID, AlertDelivered, AlertQueued, AlertUndelivered, Message, SaidRow, outbox_key
@@ -27,29 +29,35 @@ class Tell(Record, frozen=True):
     model: str
 
 
-def decide_tell(state: State, command: Tell, now: Instant, *, model: Model, routes: Routes) -> Sequence[Event]:
-    """Messages for the model's route; a route that heard of a thread before, and is not the model's any more, hears of its end."""
+def decide_tell(state: State, command: Tell, now: Instant, *, model: Model, routes: Routes, peers: Sequence[Peer] = ()) -> Sequence[Event]:
+    """Messages for the model's route; a route that heard of a thread before, and is not the model's any more, hears of its end.
+
+    peers: incidents of all models, which may be told in one thread with this one's.
+    """
     said = {(row.thread, row.route): row for _, row in state.scan(SAID, f"{command.model}/")}
     own = routes.of(model.playbook.route)
     if not own and not said:
         return ()
     incidents = {row.incident: row for row in incidents_of(state, command.model)}
     alerts = alerts_of(state, command.model)
-    muted = mutes_of(state, command.model, now)
+    muted, together = mutes_of(state, command.model, now), Together(state, routes, peers, now)
     events: list[Event] = []
     for row in incidents.values():
-        alert = alerts.get(row.alert)
-        quiet = is_muted(muted, alert.monitor if alert is not None else "")
         for route in _routes(row.incident, own, said):
             told = said.get((row.incident, route))
-            found = messages.of_incident(row, told, model, now, muted=quiet or route != own, link=routes.link)
+            thread = together.thread(row, model, route, told)
+            if thread is None:
+                continue
+            found = messages.of_incident(
+                thread.row, told, model, now, muted=thread.muted or route != own, link=routes.link, others=thread.others
+            )
             events += [AlertQueued(route=route, said=each) for each in found]
     for alert in alerts.values():
         for each in (alert, msgspec.structs.replace(alert, episode=alert.episode - 1)):
-            thread = messages.thread_of(each)
-            for route in _routes(thread, own if each is alert else "", said):
+            episode = messages.thread_of(each)
+            for route in _routes(episode, own if each is alert else "", said):
                 found = _of_alert(
-                    each, alert, said.get((thread, route)), model, now, quiet=is_muted(muted, alert.monitor), link=routes.link
+                    each, alert, said.get((episode, route)), model, now, quiet=is_muted(muted, alert.monitor), link=routes.link
                 )
                 events += [AlertQueued(route=route, said=each_said) for each_said in found]
     return tuple(events)
@@ -87,6 +95,7 @@ def due(state: State, model: Model, routes: Routes, now: Instant) -> list[Instan
     route = routes.of(model.playbook.route)
     said = {row.thread: row for _, row in state.scan(SAID, f"{model.name}/") if row.route == route}
     rows: list[IncidentRow] = [row for row in incidents_of(state, model.name) if row.incident in said] if said else []
+    rows = [joint(told_with(state, row.incident, model.name, route), said[row.incident]) for row in rows]
     return [*messages.due(rows, lambda row: said.get(row.incident)), *(row.until for row in mutes_of(state, model.name, now).values())]
 
 

@@ -24,8 +24,8 @@ from flyball.loop import memory as memories
 from flyball.loop.advance import advance
 from flyball.loop.carrying import away, follow
 from flyball.loop.commands import Commit, ObserveRun, Register, active_run, decide_commit, decide_observe_run, decide_register
-from flyball.loop.delivering import tell_project
-from flyball.loop.elsewhere import answers_elsewhere, note_seen, predictions
+from flyball.loop.delivering import tell, tell_project
+from flyball.loop.elsewhere import answers_elsewhere, note_seen, predictions, readable
 from flyball.loop.integration import try_champion
 from flyball.loop.lookup import active_rollout
 from flyball.loop.memory import Memories
@@ -33,7 +33,9 @@ from flyball.loop.online import wanted
 from flyball.loop.ports import Ports
 from flyball.loop.proving import proof, sign_versions
 from flyball.loop.releases import AcknowledgeRoutes, decide_acknowledge
+from flyball.loop.together import peers_of
 from flyball.loop.watch import declared, watch
+from flyball.monitoring.heard import hear
 from flyball.monitoring.usage import metered
 from flyball.records.base import State
 from flyball.records.data import DATASETS, LOG, DataCommitted, DataRefused
@@ -72,6 +74,7 @@ def tick(now: Instant, ports: Ports) -> Instant:
     for row in declared:
         with one_models_own(failed):
             due.append(advance(ports, row.model, kept, now))
+    tell_models(ports, declared, failed)
     reconcile_routes(ports)
     for row in declared if ports.probe is not None else ():
         with one_models_own(failed):
@@ -79,6 +82,17 @@ def tick(now: Instant, ports: Ports) -> Instant:
     if failed:
         raise failed[0]
     return min(due, default=now + memories.IDLE)
+
+
+def tell_models(ports: Ports, declared: list[DeclarationRow], failed: list[FlyballError]) -> None:
+    """Queue what is to be said of each model, after all of them were looked at: what is behind several is said once."""
+    if ports.outbox is None or not ports.outbox.routes.routes:
+        return
+    models = [model for row in declared if (model := readable(ports, row)) is not None]
+    peers = peers_of(ports.ledger.state(), models)
+    for model in models:
+        with one_models_own(failed):
+            tell(ports, model, peers)
 
 
 @contextmanager
@@ -246,6 +260,7 @@ def absorb(ports: Ports, now: Instant, failed: list[FlyballError]) -> Memories:
     state = ports.ledger.state()
     declarations = state.scan(DECLARATIONS)
     kept = memories.load(ports.memory).read_ahead([key for key, _ in declarations])
+    kept = kept.with_heard(hear(kept.heard, ports.heard()))
     watches: dict[str, Watch] = {}
     answering = [row for key, row in declarations if state.get(ROUTES, key) is not None or answers_elsewhere(ports, state, row, kept)]
     for row in answering:

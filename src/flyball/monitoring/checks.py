@@ -110,21 +110,31 @@ def _gap(metric: Metric, groups: dict[str, Quality], prices: Mapping[str, float]
 
 
 def _widest(name: str, column: str, groups: dict[str, Quality], prices: Mapping[str, float] | None) -> Estimate:
-    """The largest difference between two groups that have enough labels; its interval from the two groups' own."""
+    """The largest difference between two groups that have enough labels; its interval from the two groups' own. `why` names the two."""
     known = [
-        (estimate.value, estimate)
-        for part in groups.values()
+        (estimate.value, group, estimate)
+        for group, part in sorted(groups.items())
         if (estimate := from_counts(name, part, prices)).value is not None and estimate.n >= FEWEST
     ]
     if len(known) < 2:
         return Estimate(value=None, why=f"fewer than two groups of {column} have {FEWEST} labels")
-    (low, least), (high, most) = min(known, key=lambda pair: pair[0]), max(known, key=lambda pair: pair[0])
-    n = sum(part.n for _, part in known)
+    (low, lowest, least), (high, highest, most) = min(known, key=lambda one: one[0]), max(known, key=lambda one: one[0])
+    n = sum(part.n for *_, part in known)
+    between = _between(name, (lowest, least), (highest, most))
     if least.high is None or most.low is None or least.low is None or most.high is None:
-        return Estimate(value=high - low, n=n, why="a group's own value has no interval")
+        return Estimate(value=high - low, n=n, why=f"{between}; a group's own value has no interval")
     # each end from the two ends that speak for it (Newcombe 1998)
     down, up = math.hypot(high - most.low, least.high - low), math.hypot(most.high - high, low - least.low)
-    return Estimate(value=high - low, low=max(0.0, high - low - down), high=high - low + up, n=n)
+    return Estimate(value=high - low, low=max(0.0, high - low - down), high=high - low + up, n=n, why=between)
+
+
+def _between(name: str, least: tuple[str, Estimate], most: tuple[str, Estimate]) -> str:
+    """The two groups that differ most, with their values: the one that fares better first, where the metric says which does."""
+    info = metric_info(name)
+    better = info.higher_is_better if info is not None else None
+    first, second = (most, least) if better is not False else (least, most)
+    best, worst = ("highest", "lowest") if better is None else ("best", "worst")
+    return f"{name} {best} in {first[0]}, {_shown(first[1], '')}, {worst} in {second[0]}, {_shown(second[1], '')}"
 
 
 def _bound(check: Check, state: MonitorState) -> float | None:
@@ -154,7 +164,8 @@ def _finding(check: Check, name: str, estimate: Estimate, state: MonitorState, *
     compared = {"": estimate.value, "lower": estimate.low, "upper": estimate.high}[check.metric.bound]
     value = estimate.value if compared is None else compared
     holds = {">=": value >= bound, ">": value > bound, "<=": value <= bound, "<": value < bound}[check.op]
-    why = f"{name + ': ' if name else ''}{_shown(estimate, check.unit)}, bound {_number(bound, check.unit)}, over {span}"
+    between = f"{estimate.why}: a gap of " if check.metric.of_gap and estimate.why else ""
+    why = f"{name + ': ' if name else ''}{between}{_shown(estimate, check.unit)}, bound {_number(bound, check.unit)}, over {span}"
     if holds:
         return _with(empty, effect=estimate.value, why=why, standing="settled")
     best = estimate.high if upward else estimate.low

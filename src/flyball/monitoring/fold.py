@@ -81,6 +81,7 @@ def reference_made(projection: Projection, recorded: Recorded) -> None:
         loss_bound=event.loss_bound,
         loss_cap=event.loss_cap,
         metrics=event.metrics,
+        by_slice=event.by_slice,
     )
     projection.put(ELSEWHERE, event.model, row)
 

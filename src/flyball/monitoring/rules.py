@@ -21,6 +21,7 @@ from flyball.ledger.bounds import NAME, clipped, named
 from flyball.monitoring.checks import FEWEST, check_findings
 from flyball.monitoring.contract import CONTRACT, contract_findings
 from flyball.monitoring.drift import drift_findings, drift_reason
+from flyball.monitoring.heard import EVER, Heard
 from flyball.monitoring.learning import labelled_until
 from flyball.monitoring.outage import outage
 from flyball.monitoring.slabs import within
@@ -62,10 +63,13 @@ class Assessment:
     alarm: str | None
 
 
-def assess(model: Model, state: MonitorState, *, now: Instant, detector: bool = True, besides: Iterable[Finding] = ()) -> Assessment:
+def assess(
+    model: Model, state: MonitorState, *, now: Instant, detector: bool = True, besides: Iterable[Finding] = (), heard: Heard = EVER
+) -> Assessment:
     """Look at every declared monitor, and at the detector of loss that every model has (unless it is off).
 
     besides: what is known otherwise, of the features that were served (`monitoring.skew`) and of how fresh data are (`monitoring.freshness`).
+    heard: when gateways listened.
     """
     findings: list[Finding] = []
     for monitor in model.monitors:
@@ -75,7 +79,7 @@ def assess(model: Model, state: MonitorState, *, now: Instant, detector: bool = 
     findings.extend(_guarded(CONTRACT, lambda: contract_findings(state.slabs, now)))
     if not state.seen:
         # of one that is served elsewhere, predictions come when they are sent: a week at once, or last night's
-        findings.extend(_guarded(ARRIVE, lambda: volume_findings(state.arrivals, now)))
+        findings.extend(_guarded(ARRIVE, lambda: volume_findings(state.arrivals, now, heard)))
     findings.append(_logged(state, now))
     findings.extend(besides)
     return Assessment(findings=tuple(_brief(found) for found in findings), alarm=retrain_alarm(model, state, now, detector=detector))

@@ -12,9 +12,10 @@ from flyball.evaluation.counts_inputs import LABEL
 from flyball.monitoring import detector as detectors
 from flyball.monitoring.answered import extend as extend_days
 from flyball.monitoring.detector import Detector
+from flyball.monitoring.heard import EVER, Heard
 from flyball.monitoring.learning import Seen
 from flyball.monitoring.slabs import MINUTE, Slab, extend, requests_of, slabs_of
-from flyball.monitoring.volume import Arrivals, arrive
+from flyball.monitoring.volume import Arrivals, arrive, left_out
 from flyball.monitoring.windows import DAY, WEEK, Pace, Reference, Series, Trail, Window, cuts, fill, follow_on, judge, reference_of
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate
@@ -82,8 +83,8 @@ class MonitorState(Record, frozen=True):
         return self.labels * DAY / max(self.until - self.labels_since, 1) if self.labels else 0.0
 
 
-def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins]) -> MonitorState:
-    """Take in one batch: what belongs to the model, and what its champion answered. `bins` are the champion's reference."""
+def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins], heard: Heard = EVER) -> MonitorState:
+    """Take in one batch: what belongs to the model, and what its champion answered. `bins` are the champion's reference; `heard` is when anybody listened."""
     since = state.until or batch.until
     new = slabs_of(
         (part for part in batch.quality if part.model == state.model and part.role == "champion"),
@@ -101,7 +102,7 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins]) -> MonitorSt
         state,
         until=max(state.until, batch.until),
         slabs=extend(state.slabs, new, batch.until) if new else state.slabs,
-        arrivals=arrive(state.arrivals, [(slab.start, slab.asked + slab.refused) for slab in asked]),
+        arrivals=arrive(state.arrivals, [(slab.start, slab.asked + slab.refused) for slab in asked], heard),
         answered=extend_days(state.answered, [day for day in batch.answered if day.model == state.model], batch.until),
     )
     state = _labels(state, batch, since=since)
@@ -114,6 +115,11 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins]) -> MonitorSt
 def gapped(state: MonitorState, records: int, at: Instant) -> MonitorState:
     """So many `records` could not be written to the log, whosever they were, or not be counted."""
     return msgspec.structs.replace(state, gap_at=at, unlogged=state.gap(at) + records)
+
+
+def uncounted(state: MonitorState, records: int, at: Instant) -> MonitorState:
+    """So many `records` of this model's came until `at` and could not be counted."""
+    return msgspec.structs.replace(gapped(state, records, at), arrivals=left_out(state.arrivals, at // MINUTE))
 
 
 def _labels(state: MonitorState, batch: Batch, *, since: Instant) -> MonitorState:

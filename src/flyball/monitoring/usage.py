@@ -74,8 +74,10 @@ class Reading(NamedTuple):
     wall_s: float
 
 
-class Price(NamedTuple):
-    """A thousand predictions of the champion, over the last hour or as long as there were any. `money` is None without a price of an hour."""
+class Price(Record, frozen=True):
+    """What a thousand predictions of the champion take, by the last hour (or day, or week) that had any: seconds of processor time, watt hours (an estimate,
+    by the watts of a busy processor), money (None without a price of an hour). `busy` is the share of a processor that its worker takes.
+    """
 
     predictions: int
     cpu_s: float

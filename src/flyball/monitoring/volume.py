@@ -3,6 +3,8 @@
 Two rules, each with a stated rate of false alarms (docs/statistics.md §2). *Silence*: nothing for an hour and for three times the longest pause of seven
 days. *Volume*: the closed hours (as many as hold thirty requests in an ordinary week) came to less than a third of the second lowest of the same
 hours in the weeks before, or more than three times the second highest, by more than chance and by more than weeks differ, at two hours running.
+
+Both count the time alone in which flyball listened (`monitoring.heard`), and hours of which every request was counted.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import betainc
 
 from flyball.clock import Instant, Span, rfc3339
+from flyball.monitoring.heard import EVER, Heard, by_hour
 from flyball.monitoring.slabs import MINUTE
 from flyball.records.alerts import Finding
 from flyball.records.base import Record
@@ -45,13 +48,17 @@ TIMES, RATE = 3.0, 1e-4
 TAU_ALONE, TAU_LEAST = 0.1, 0.02
 """Overdispersion between weeks: where one week is all there is, and the least that is believed."""
 
+WHOLE = 54
+"""Minutes of an hour that were heard, from which on it counts as a whole one."""
+
 BLOCK = 6
 """Hours over which weeks are compared to see how much they differ."""
 
 
 class Arrivals(Record, frozen=True):
     """Requests by hour: `counts` from the hour `first` since 1970 on, at most five weeks. `began` and `last` are the minutes of the first and the newest
-    request; `pauses` the longest pause that ended on each of the last days, as (day, minutes).
+    request; `pauses` the longest pause that ended on each of the last days, as (day, minutes that were heard). `partial`: hours of which some requests
+    were left out, for the model's declaration could not be read.
     """
 
     first: int = 0
@@ -59,20 +66,24 @@ class Arrivals(Record, frozen=True):
     began: int = 0
     last: int = 0
     pauses: tuple[tuple[int, int], ...] = ()
+    partial: tuple[int, ...] = ()
 
 
 class Volume(NamedTuple):
-    """Requests of some closed hours, and of the same hours of the weeks before."""
+    """Requests of some closed hours, and of the same hours of those weeks before in which all of them were heard. `unheard`: of the last day, hours that are
+    left out.
+    """
 
     hours: int
+    unheard: int
     n: int
     before: tuple[int, ...]
     p: float
     way: str
 
 
-def arrive(arrivals: Arrivals, minutes: Iterable[tuple[int, int]]) -> Arrivals:
-    """Add (minute since 1970, requests), in any order. What is older than five weeks is left out."""
+def arrive(arrivals: Arrivals, minutes: Iterable[tuple[int, int]], heard: Heard = EVER) -> Arrivals:
+    """Add (minute since 1970, requests), in any order. What is older than five weeks is left out. heard: what pauses are measured in."""
     new = sorted((minute, n) for minute, n in minutes if n)
     if not new:
         return arrivals
@@ -89,13 +100,22 @@ def arrive(arrivals: Arrivals, minutes: Iterable[tuple[int, int]]) -> Arrivals:
             counts[hour - first] += n
         if minute > last:
             day = minute // DAY_MINUTES
-            pauses[day] = max(pauses.get(day, 0), minute - last)
+            pauses[day] = max(pauses.get(day, 0), heard.minutes(last, minute))
             last = minute
     kept = tuple(sorted((day, pause) for day, pause in pauses.items() if day > last // DAY_MINUTES - GAP_DAYS))
     return msgspec.structs.replace(arrivals, first=first, counts=tuple(counts), last=last, pauses=kept)
 
 
-def volume_findings(arrivals: Arrivals, now: Instant) -> Iterator[Finding]:
+def left_out(arrivals: Arrivals, minute: int) -> Arrivals:
+    """Note that requests came until `minute` that were not counted: there was no silence, and the hour tells nothing of volume."""
+    if not arrivals.counts:
+        return arrivals
+    hour = minute // HOUR_MINUTES
+    partial = tuple(sorted({*arrivals.partial, hour}))
+    return msgspec.structs.replace(arrivals, last=max(arrivals.last, minute), partial=tuple(one for one in partial if one > hour - KEPT))
+
+
+def volume_findings(arrivals: Arrivals, now: Instant, heard: Heard = EVER) -> Iterator[Finding]:
     """One finding: silence, else how the newest closed hours stand to the weeks before."""
     minute = now // MINUTE
     hour = minute // HOUR_MINUTES
@@ -103,14 +123,20 @@ def volume_findings(arrivals: Arrivals, now: Instant) -> Iterator[Finding]:
         yield _say("none", "eight days of requests are needed to know how many to expect", standing="insufficient")
         return
     limit = silence_after(arrivals)
-    if limit and minute - arrivals.last >= limit:
-        quiet = Span((minute - arrivals.last) * MINUTE)
+    if limit and (silent := heard.minutes(arrivals.last, minute)) >= limit:
+        quiet = Span(silent * MINUTE)
         pause = Span(max(1, limit // LONGER) * MINUTE)
         when = rfc3339(arrivals.last * MINUTE)
+        deaf = minute - arrivals.last - silent
         why = f"no request for {quiet}: the last one came at {when}, and the longest pause of seven days before was {pause}"
-        yield _say("alert", why, effect=float(minute - arrivals.last), floor=float(limit), value="silence")
+        why += f". {Span(deaf * MINUTE)} in which flyball was not up do not count" if deaf > 1 else ""
+        yield _say("alert", why, effect=float(silent), floor=float(limit), value="silence")
         return
-    now_there, before = _volume(arrivals, hour), _volume(arrivals, hour - 1)
+    ends = _ends(arrivals, hour, heard)
+    if not ends:
+        yield _say("none", "no hour of the last day was heard whole: flyball was not up", standing="insufficient")
+        return
+    now_there, before = _volume(arrivals, ends[-1], heard), _volume(arrivals, ends[-2], heard) if len(ends) > 1 else None
     if now_there is None:
         yield _say("none", "too few requests in a day of the weeks before to know how many to expect", standing="insufficient")
         return
@@ -127,28 +153,53 @@ def silence_after(arrivals: Arrivals) -> int:
     return max(LEAST_GAP, LONGER * max((pause for _, pause in arrivals.pauses), default=0))
 
 
-def _volume(arrivals: Arrivals, end: int) -> Volume | None:
-    """The hours that ended at hour `end`, as few as hold enough requests; None where a whole day does not, or no week is there to compare with."""
+def _ends(arrivals: Arrivals, hour: int, heard: Heard) -> list[int]:
+    """The ends of the closed hours of the last day, and the hour before it, that were heard whole; the newest last."""
+    there = _whole(arrivals, hour - max(LENGTHS) - 1, hour, heard)
+    return [hour - max(LENGTHS) + place for place, one in enumerate(there.tolist()) if one]
+
+
+def _whole(arrivals: Arrivals, first: int, end: int, heard: Heard) -> NDArray[np.bool_]:
+    """Of the hours [first, end), which tell how many requests came."""
+    there = by_hour(heard, first, end) >= WHOLE
+    for hour in arrivals.partial:
+        if first <= hour < end:
+            there[hour - first] = False
+    return there
+
+
+def _volume(arrivals: Arrivals, end: int, heard: Heard) -> Volume | None:
+    """The newest hours before hour `end` that were heard, as few as hold enough requests; None where those of a whole day do not, or no week is there to
+    compare with.
+    """
     weeks = min(WEEKS, (end - max(LENGTHS) - arrivals.began // HOUR_MINUTES) // WEEK_HOURS)
     if weeks < 1:
         return None
     grid = _hours(arrivals, end, weeks)
-    spread = _between_weeks(grid[:-1])
+    there = _whole(arrivals, end - grid.size, end, heard).reshape(grid.shape)
+    day = np.flatnonzero(there[-1, -max(LENGTHS) :]) + WEEK_HOURS - max(LENGTHS)
     for hours in LENGTHS:
-        sums = grid[:, -hours:].sum(axis=1)
-        n, before = int(sums[-1]), sorted(sums[:-1].tolist())
+        last = hours >= len(day)
+        looked = day[-hours:]
+        # a week in which one of these hours was not heard tells nothing of them
+        comparable = there[:-1][:, looked].all(axis=1)
+        if not comparable.any():
+            return None
+        sums = grid[:, looked].sum(axis=1)
+        n, before = int(sums[-1]), sorted(sums[:-1][comparable].tolist())
         # one week that was out of the ordinary is no measure
-        low, high = (before[1], before[-2]) if weeks >= 3 else (before[0], before[-1])
-        if max(low, n) < ENOUGH and hours < max(LENGTHS):
+        low, high = (before[1], before[-2]) if len(before) >= 3 else (before[0], before[-1])
+        if max(low, n) < ENOUGH and not last:
             continue
         if max(low, n) < ENOUGH:
             return None
-        few, many = _tails(n, before, spread)
+        few, many = _tails(n, before, _between_weeks(grid[:-1][comparable], there[:-1][comparable]))
+        told = len(looked), max(LENGTHS) - len(day), n, tuple(before)
         if n * TIMES < low and few <= RATE:
-            return Volume(hours, n, tuple(before), few, "fewer")
+            return Volume(*told, few, "fewer")
         if n > TIMES * high and n >= ENOUGH and many <= RATE:
-            return Volume(hours, n, tuple(before), many, "more")
-        return Volume(hours, n, tuple(before), min(few, many), "")
+            return Volume(*told, many, "more")
+        return Volume(*told, min(few, many), "")
     return None
 
 
@@ -164,12 +215,13 @@ def _hours(arrivals: Arrivals, end: int, weeks: int) -> NDArray[np.int64]:
     return found.reshape(weeks + 1, WEEK_HOURS)
 
 
-def _between_weeks(weeks: NDArray[np.int64]) -> float:
-    """τ of var = m + τm² between the same blocks of `weeks` (k, 168): by moments, over all blocks."""
+def _between_weeks(weeks: NDArray[np.int64], there: NDArray[np.bool_]) -> float:
+    """τ of var = m + τm² between the same blocks of `weeks` (k, 168): by moments, over all blocks that were heard (`there`) in each of them."""
     k = len(weeks)
     if k < 2:
         return TAU_ALONE
-    blocks = weeks.reshape(k, -1, BLOCK).sum(axis=2).astype(np.float64)
+    heard = there.reshape(k, -1, BLOCK).all(axis=(0, 2))
+    blocks = weeks.reshape(k, -1, BLOCK).sum(axis=2)[:, heard].astype(np.float64)
     mean, variance = blocks.mean(axis=0), blocks.var(axis=0, ddof=1)
     # E of the squared mean is m² + var/k
     squares = float(np.sum(mean**2 - variance / k))
@@ -190,6 +242,9 @@ def _told(found: Volume, *, lasts: bool) -> Finding:
     hours = "hour" if found.hours == 1 else f"{found.hours} hours"
     weeks = ", ".join(f"{count:,}" for count in found.before)
     why = f"{found.n:,} requests in the last {hours}; the same hours of the weeks before had {weeks}"
+    # what cannot have mattered is not told
+    if found.unheard:
+        why += f"; flyball was not up in {found.unheard} of the last {max(LENGTHS)} hours, which do not count"
     if not found.way:
         return _say("none", why, n=found.n)
     wait = "" if lasts else ": the next hour tells"

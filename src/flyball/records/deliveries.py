@@ -8,7 +8,7 @@ from typing import Literal
 from flyball.clock import Instant
 from flyball.records.base import Event, Record, Table
 
-Told = Literal["opened", "raised", "reopened", "again", "acknowledged", "overdue", "mitigated", "closed", "warned", "recovered"]
+Told = Literal["opened", "raised", "joined", "reopened", "again", "acknowledged", "overdue", "mitigated", "closed", "warned", "recovered"]
 """What a message says has happened."""
 
 Act = Literal["trigger", "acknowledge", "resolve"]
@@ -25,7 +25,8 @@ class DeliveryState(StrEnum):
 
 class Message(Record, frozen=True):
     """One thing that is said. `thread` is the incident's id (or an alert's episode): receivers group by it; `message` is the id by which one that
-    comes twice is known. `since` is when what it is about began; `urgent`: a person is to be woken.
+    comes twice is known. `since` is when what it is about began; `urgent`: a person is to be woken. Where one thread tells of several models, `models` are all
+    of them and `along` the incidents beside the one whose thread it is.
     """
 
     message: str
@@ -45,6 +46,8 @@ class Message(Record, frozen=True):
     failure_mode: str = ""
     link: str = ""
     mark: str = ""
+    models: tuple[str, ...] = ()
+    along: tuple[str, ...] = ()
 
 
 class AlertQueued(Event, frozen=True, tag="alert.queued"):

@@ -21,8 +21,8 @@ class ReferenceMade(Event, frozen=True, tag="reference.made"):
     """What is normal for a version that is served elsewhere: the blob of its drift reference, and how good it was.
 
     `rows` are those of the inputs' reference, from `since` to `until`: of the data set `of`, or (empty) the version's own predictions. Of its
-    answers, `predictions` are the reference (none yet: 0), and `labels` of the first ones gave `loss_bound` (m₀, in shares of `loss_cap`) and
-    `metrics`; too few (none): the loss is not watched yet.
+    answers, `predictions` are the reference (none yet: 0), and `labels` of the first ones gave `loss_bound` (m₀, in shares of `loss_cap`),
+    `metrics`, and `by_slice` (keyed `column=value`, of slices with few values); too few (none): the loss is not watched yet.
     """
 
     model: str
@@ -37,6 +37,7 @@ class ReferenceMade(Event, frozen=True, tag="reference.made"):
     loss_bound: float = 1.0
     loss_cap: float = 1.0
     metrics: dict[str, Estimate] = {}
+    by_slice: dict[str, dict[str, Estimate]] = {}
 
 
 class ElsewhereRow(Record, frozen=True):
@@ -61,6 +62,7 @@ class ElsewhereRow(Record, frozen=True):
     loss_bound: float = 1.0
     loss_cap: float = 1.0
     metrics: dict[str, Estimate] = {}
+    by_slice: dict[str, dict[str, Estimate]] = {}
 
 
 class SeenRow(Record, frozen=True):

@@ -26,6 +26,7 @@ from flyball.serving.address import is_loopback, loopback_names
 from flyball.serving.coalesce import CoalescingHttp
 from flyball.serving.dispatch import Dispatcher
 from flyball.serving.forward import Forward
+from flyball.serving.heard import Listening
 from flyball.serving.http import Gateway
 from flyball.serving.layout import Layout, write_whole
 from flyball.serving.limits import Limits
@@ -163,7 +164,7 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
     """Serve until told to stop; then answer what is open, bring the log to disk, and return."""
     layout.prepare()
     writer = wal.Writer(layout.log, name)
-    metrics = Metrics(layout, name)
+    metrics, listening = Metrics(layout, name), Listening(layout.heard(name))
     number = int("".join(char for char in name if char.isdigit()) or "0")
     dispatcher = Dispatcher(layout, writer=writer, ids=ids.Ids(ids.load_key(layout.id_key), number), metrics=metrics, limits=limits)
     watcher = RouteWatcher(layout, name, dispatcher, limits)
@@ -194,6 +195,8 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
             guard.hand_over()
         await loop.run_in_executor(None, writer.sync)
         await loop.run_in_executor(None, metrics.save, metrics.copy())
+        if writer.is_whole:
+            await loop.run_in_executor(None, listening.note)
 
     await look()
     lifeline.watch(pipe, orphaned)
@@ -213,6 +216,8 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
         with suppress(OSError):
             writer.close()
             metrics.save(metrics.copy())
+            if writer.is_whole:
+                listening.close()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

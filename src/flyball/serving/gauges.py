@@ -79,6 +79,16 @@ METRICS: Mapping[str, Told] = MappingProxyType(
         "flyball_error_budget_burn_ratio": Told("gauge", ("model", "objective", "window"), "How many times as fast as allowed it burns."),
         "flyball_data_newest_timestamp_seconds": Told("gauge", ("model", "data"), "When the newest row of a data set was known."),
         "flyball_data_stale": Told("gauge", ("model", "data"), "1 while a data set is older than it may be."),
+        "flyball_thousand_predictions_cpu_seconds": Told(
+            "gauge", ("model", "version"), "Processor time that 1,000 predictions of the champion take."
+        ),
+        "flyball_thousand_predictions_joules": Told(
+            "gauge", ("model", "version"), "Energy that they take: an estimate, by the setting cpu_watts."
+        ),
+        "flyball_thousand_predictions_cost": Told(
+            "gauge", ("model", "version", "currency"), "What they cost, by the setting cpu_hour_price; none without it."
+        ),
+        "flyball_worker_busy_ratio": Told("gauge", ("model", "version"), "Share of a processor that the champion's worker takes."),
         "flyball_false_pages_per_year": Told("gauge", ("model",), "Pages a year, at most, with which nothing is wrong."),
     }
 )

@@ -145,6 +145,10 @@ class Layout:
         """A gateway's own counts, copied each second."""
         return self.run / "metrics" / f"{gateway}.json"
 
+    def heard(self, gateway: str) -> Path:
+        """When a gateway has listened."""
+        return self.run / "heard" / f"{gateway}.json"
+
     @property
     def gauges(self) -> Path:
         """What the monitors know, as Prometheus text: written by the control plane, appended by gateways to their own."""
@@ -185,7 +189,7 @@ class Layout:
 
     def prepare(self) -> None:
         """Make the folders."""
-        for folder in (self.run / "metrics", self.run / "workers", self.run / "logs", self.run / "refused", self.log):
+        for folder in (self.run / "metrics", self.run / "workers", self.run / "logs", self.run / "refused", self.run / "heard", self.log):
             folder.mkdir(parents=True, exist_ok=True)
 
     def _sockets(self) -> Path:

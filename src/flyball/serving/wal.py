@@ -329,6 +329,11 @@ class Writer:
             self.rotate()
         return True
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that came until now is in the log, or said to be missing."""
+        return not self._lost
+
     def settle(self) -> None:
         """Say what could not be written, if anything, as soon as there is room for that: nobody may ask for a while."""
         if self._lost:

@@ -44,7 +44,13 @@ def _alert(message: Message, ends: Instant, *, urgent: bool) -> dict[str, Any]:
         "thread": message.thread,
         "severity": "critical" if urgent else "warning",
     }
-    annotations = {"summary": message.title, "description": message.text, "owner": message.owner, "command": message.command}
+    annotations = {
+        "summary": message.title,
+        "description": message.text,
+        "owner": message.owner,
+        "command": message.command,
+        "models": ", ".join(message.models),
+    }
     alert = {
         "labels": {name: value for name, value in labels.items() if value},
         "annotations": {name: value for name, value in annotations.items() if value},

@@ -26,7 +26,13 @@ def mail(message: Message, route: Route) -> EmailMessage:
     made["Auto-Submitted"] = "auto-generated"
     if message.urgent and message.act == "trigger":
         made["Importance"] = "high"
-    lines = [message.text, "", f"model     {message.model}", f"owner     {message.owner}", f"since     {rfc3339(message.since)}"]
+    lines = [
+        message.text,
+        "",
+        f"model     {', '.join(message.models) or message.model}",
+        f"owner     {message.owner}",
+        f"since     {rfc3339(message.since)}",
+    ]
     lines += [f"thread    {message.thread}", f"command   {message.command}", *([f"link      {message.link}"] if message.link else [])]
     made.set_content("\n".join(lines) + "\n")
     return made

@@ -23,6 +23,7 @@ def request(message: Message, route: Route, secret: str, _now: Instant) -> Reque
             "incident": message.incident,
             "alert": message.alert,
             "command": message.command,
+            "models": ", ".join(message.models),
             "message": message.message,
         }
         payload = {

@@ -32,6 +32,8 @@ def request(message: Message, route: Route, secret: str, now: Instant) -> Reques
         "since": rfc3339(message.since),
         "command": message.command,
         "link": message.link or None,
+        "models": list(message.models or filter(None, (message.model,))),
+        "incidents": [*filter(None, (message.incident,)), *message.along],
     }
     made = posted(route.url, document)
     return made._replace(headers={**made.headers, SIGNATURE: signature(secret, made.body, now), DELIVERY: message.message})
