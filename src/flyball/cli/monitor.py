@@ -10,6 +10,7 @@ from flyball.cli import common, estimated
 from flyball.cli.budgets import budget_lines
 from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.live_quality import LiveQuality, main_metric, quality
+from flyball.cli.outcomes import outcome_lines
 from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.clock import Instant
 from flyball.declare.checks import Metric
@@ -18,6 +19,7 @@ from flyball.loop import lookup
 from flyball.loop.budgets import budgets_of
 from flyball.loop.findings import alerts_of, incidents_of
 from flyball.loop.memory import load
+from flyball.loop.outcomes import outcomes_seen
 from flyball.monitoring.checks import seen
 from flyball.monitoring.explain import Explained, explained
 from flyball.monitoring.labels import labels_seen
@@ -65,6 +67,9 @@ def monitor(
         open_ = [row.incident for row in incidents_of(state, model) if row.state != IncidentState.CLOSED]
         _tell(out, model, kept, found, alerts, parts, now)
         estimated.tell(out, state, [model], now)
+        brought = outcomes_seen(wired.ports.memory, declared, kept.version)
+        for line in outcome_lines(out, brought, now):
+            out.line(line)
         for line in budget_lines(out, [(model, each) for each in budgets]):
             out.line(line)
         for incident in open_:
@@ -74,6 +79,7 @@ def monitor(
             "version": kept.version,
             "quality": found,
             "labels": labels_seen(kept.slabs, now),
+            "outcomes": [dated(each) for each in brought],
             "alerts": [dated(row) for row in alerts],
             "explained": {column: part for column, part in parts.items() if part is not None},
             "incidents": open_,
