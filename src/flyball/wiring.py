@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from flyball.loop.eraser import Subjects
     from flyball.loop.estimating import Estimating
     from flyball.loop.graphs import Graphs
+    from flyball.loop.outcomes import Outcomes
     from flyball.loop.outside import Outside
     from flyball.loop.verifier import Verifier
     from flyball.loop.verifying import Verifying
@@ -189,6 +190,12 @@ class Wired:
         from flyball.loop.estimating import Estimating
 
         return Estimating(self.layout.log, self.blobs.root, lambda: self.subjects().segments(), on=bool(self.settings.estimate))
+
+    def outcomes(self) -> Outcomes:
+        """What counts business outcomes beside the loop."""
+        from flyball.loop.outcomes import Outcomes
+
+        return Outcomes(self.layout.log, self.blobs.root, self.layout.id_key, lambda: self.subjects().segments())
 
     def online(self) -> OnlineStore:
         """Where values of feature views are. Raises BadInput."""

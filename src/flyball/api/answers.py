@@ -20,6 +20,7 @@ from flyball.records.identity import Role, Scope
 from flyball.records.incidents import Impact, IncidentRow
 from flyball.records.mutes import MuteRow
 from flyball.records.online import ViewStatus
+from flyball.records.outcomes import OutcomeSeen
 from flyball.records.rollouts import Reading, RolloutEvidence, RolloutRow, RolloutState
 from flyball.records.training import RunResult, RunRow, RunState
 from flyball.records.unlabelled import PerformanceEstimated
@@ -169,7 +170,7 @@ class ServingCost(Record, frozen=True):
 class Monitors(Record, frozen=True):
     """What a model's monitors say. `incidents` are those that are not closed; `muted` are the keys of the alerts that are muted now, by `mutes`; `budgets` the
     error budgets of its objectives; `labels` says how labels came in the last week; `estimate` how good it is estimated to be without labels (null: nothing
-    was); `cost` is null where no worker was measured.
+    was); `outcomes` are the business values that are declared; `cost` is null where no worker was measured.
     """
 
     model: str
@@ -182,6 +183,7 @@ class Monitors(Record, frozen=True):
     budgets: tuple[Budget, ...] = ()
     cost: ServingCost | None = None
     estimate: PerformanceEstimated | None = None
+    outcomes: tuple[OutcomeSeen, ...] = ()
 
 
 class EventAnswer(Record, frozen=True):

@@ -52,6 +52,7 @@ class Control:
         self._delivering = wired.delivering()
         self._outside = wired.elsewhere()
         self._estimating = wired.estimating()
+        self._outcomes = wired.outcomes()
         self._compiled: Compilation | None = None
         self._voice = Voice(wired.ports.ledger, wired.layout.told)
         self._stopping = False
@@ -93,6 +94,7 @@ class Control:
         with suppress(FlyballError):
             self._delivering.finish(ports, _LAST_S)
         self._estimating.stop()
+        self._outcomes.stop()
 
     @property
     def _alone(self) -> bool:
@@ -177,6 +179,7 @@ class Control:
         for step, what in (
             (self._verifying.step, "served features are not verified"),
             (self._outside.step, "a model that is served elsewhere is not watched as it should be"),
+            (self._outcomes.step, "business outcomes are not counted"),
         ):
             try:
                 step(self._wired.ports, now)

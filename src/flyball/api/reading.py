@@ -20,6 +20,7 @@ from flyball.loop.budgets import budgets_of
 from flyball.loop.findings import alerts_of, incidents_of
 from flyball.loop.lineage import Project
 from flyball.loop.memory import load
+from flyball.loop.outcomes import outcomes_seen
 from flyball.loop.waiting import waiting
 from flyball.monitoring.labels import labels_seen
 from flyball.monitoring.usage import price
@@ -278,6 +279,7 @@ def monitors(asked: Asked) -> Answer:
         budgets=budgets_of(state, model, watched, asked.now) if model is not None else (),
         cost=None if taken is None else answers.ServingCost(**msgspec.structs.asdict(taken)),
         estimate=made.newest if made is not None else None,
+        outcomes=outcomes_seen(asked.ports.memory, model, watched.version) if model is not None else (),
     )
     return Answer(found)
 

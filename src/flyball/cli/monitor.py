@@ -10,6 +10,7 @@ from flyball.cli import common, estimated
 from flyball.cli.budgets import budget_lines
 from flyball.cli.common import HERE, Env, Json, Project, Quiet
 from flyball.cli.live_quality import LiveQuality, main_metric, quality
+from flyball.cli.outcomes import outcome_lines
 from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.cli.serving_cost import cost_of, cost_text
 from flyball.clock import Instant
@@ -19,6 +20,7 @@ from flyball.loop import lookup
 from flyball.loop.budgets import budgets_of
 from flyball.loop.findings import alerts_of, incidents_of
 from flyball.loop.memory import load
+from flyball.loop.outcomes import outcomes_seen
 from flyball.monitoring.checks import seen
 from flyball.monitoring.explain import Explained, explained
 from flyball.monitoring.labels import labels_seen
@@ -70,6 +72,9 @@ def monitor(
         cost = cost_of(wired, model, now)
         if cost is not None:
             out.line(f"  cost      {cost_text(cost)}")
+        brought = outcomes_seen(wired.ports.memory, declared, kept.version)
+        for line in outcome_lines(out, brought, now):
+            out.line(line)
         for line in budget_lines(out, [(model, each) for each in budgets]):
             out.line(line)
         for incident in open_:
@@ -79,6 +84,7 @@ def monitor(
             "version": kept.version,
             "quality": found,
             "labels": labels_seen(kept.slabs, now),
+            "outcomes": [dated(each) for each in brought],
             "alerts": [dated(row) for row in alerts],
             "explained": {column: part for column, part in parts.items() if part is not None},
             "incidents": open_,

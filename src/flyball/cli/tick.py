@@ -69,6 +69,10 @@ def tick(*, env: Env = "", project: Project = HERE, as_json: Json = False, quiet
         with one_models_own(failed):
             outside.step(driving, now)
             outside.finish(driving, now)
+        outcomes = wired.outcomes()
+        with one_models_own(failed):
+            outcomes.step(driving, now)
+            outcomes.finish(driving, now)
         if failed:
             raise failed[0]
         events = ports.ledger.size() - before

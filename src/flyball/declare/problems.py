@@ -13,12 +13,14 @@ from flyball.declare.live import label_delay, live_slices, loss_metric, sent, un
 from flyball.declare.metrics import MEASURED, TRAFFIC, metric_info
 from flyball.declare.model import Model
 from flyball.declare.objectives import objective_rules
+from flyball.declare.outcomes import outcome_of
 from flyball.declare.policy import ACTIONS, FAILURE_MODES
 from flyball.declare.reads import looked_at
 from flyball.declare.rules_checks import PLANNED_METRICS, check_rules, misspelt, sentences
 from flyball.declare.rules_columns import Found, column_rules, inputs
 from flyball.declare.rules_elsewhere import elsewhere_doubts, elsewhere_rules
 from flyball.declare.rules_fit import fit_rules
+from flyball.declare.rules_outcomes import outcome_rules
 from flyball.declare.rules_suites import suite_rules
 from flyball.declare.units import near
 from flyball.errors import Problem
@@ -59,6 +61,7 @@ def _rules(model: Model) -> Iterator[Found]:
     yield from check_rules(model)
     yield from suite_rules(model)
     yield from objective_rules(model)
+    yield from outcome_rules(model)
     yield from _costs(model)
     for mode in FAILURE_MODES:
         for action in getattr(model.playbook, mode) or ():
@@ -171,8 +174,6 @@ def _unbuilt_data(model: Model) -> Iterator[tuple[str, str, str]]:
         if scheme and scheme != "push":
             what = f'a {scheme}:// source (data set "{data.name}")'
             yield what, "its rows are not read", "write them to files and name the path, or push them: push://"
-    for outcome in model.outcomes:
-        yield f'outcome "{outcome.name}"', "", ""
 
 
 def _unbuilt_policy(model: Model) -> Iterator[tuple[str, str, str]]:
@@ -216,6 +217,8 @@ def _unbuilt_guard(model: Model, guard: Check) -> Iterator[tuple[str, str, str]]
 
 
 def _unbuilt_watch(model: Model, place: str, check: Check) -> Iterator[tuple[str, str, str]]:
+    if outcome_of(model, check) is not None:
+        return
     name, gap, why = check.metric.name, check.metric.of_gap, uncounted(model, check)
     if place == "when" and check.bound == at_release and name not in TRAFFIC:
         if gap or check.metric.slices:

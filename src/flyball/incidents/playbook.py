@@ -158,6 +158,17 @@ MODES: tuple[FailureMode, ...] = (
         "model",
         _ROUTE,
     ),
+    # what moves a business value is seldom the model alone: nothing is trained or taken back for it
+    FailureMode(
+        "outcome",
+        "loss of a business outcome",
+        "what answers bring has fallen below a declared bound",
+        "a check on an outcome",
+        ("ticket",),
+        "look whether the model's quality, its callers or the business have changed: `flyball monitor` shows the relation",
+        "model",
+        _RESOLVED,
+    ),
     FailureMode(
         "late_labels",
         "label outage",
@@ -227,8 +238,8 @@ DEFAULTS: Mapping[str, tuple[str, ...]] = {mode.name: mode.actions for mode in M
 EXPLAINING = frozenset({"schema_change", "stale_data", "skew", "input_drift"})
 """What is wrong with the data, and found later explains …"""
 
-EXPLAINED = frozenset({"errors", "bad_release", "concept_drift", "performance", "bias"})
-"""… what is wrong with the answers."""
+EXPLAINED = frozenset({"errors", "bad_release", "concept_drift", "performance", "outcome", "bias"})
+"""… what is wrong with the answers, or with what they bring."""
 
 _ORDER = {mode: place for place, mode in enumerate(DEFAULTS)}
 _PLACE = {mode.name: mode for mode in MODES}

@@ -26,6 +26,7 @@ from flyball.loop.freshness import next_due as stale_due
 from flyball.loop.lookup import active_rollout
 from flyball.loop.memory import IDLE, Memories
 from flyball.loop.moment import OneMoment
+from flyball.loop.outcomes import outcomes_found
 from flyball.loop.ports import Ports
 from flyball.loop.proposals import ACTOR, Withdraw, decide_withdraw, withdrawn
 from flyball.loop.queueing import due as told_again
@@ -60,6 +61,7 @@ def advance(ports: Ports, name: str, kept: Memories, now: Instant) -> Instant:
     budgets = budgets_of(state, model, kept.monitor(name), now)
     spent, usage = objective_findings(model.objectives, budgets), usage_findings(kept.usage(name), now)
     besides = [*besides_counts(state, model, now), *learnt(state, model, kept), *spent, *usage]
+    besides += outcomes_found(ports.memory, model, kept.monitor(name).version, now)
     assessment = monitoring.assess(model, kept.monitor(name), now=now, detector=ports.detector, besides=besides, heard=kept.heard)
     report(ports, model, assessment, kept)
     spends = budget_due(budgets, now) or now + IDLE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from flyball.clock import Instant, Span
@@ -18,6 +18,7 @@ from flyball.loop.commands import active_run
 from flyball.loop.findings import alerts_of, incidents_of
 from flyball.loop.freshness import ages
 from flyball.loop.memory import load
+from flyball.loop.outcomes import outcomes_seen
 from flyball.loop.pages import false_pages_of
 from flyball.loop.ports import Ports
 from flyball.monitoring.checks import estimates
@@ -30,6 +31,7 @@ from flyball.records.alerts import AlertState
 from flyball.records.base import State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.incidents import IncidentState
+from flyball.records.outcomes import OutcomeSeen
 from flyball.records.proposals import MODEL_PROPOSALS
 from flyball.records.serving import ROUTES
 from flyball.serving.gauges import Sample, render
@@ -42,7 +44,7 @@ EVERY = Span.parse("5s")
 MOST = 200
 """Lines of one model at most."""
 
-_ALERTS, _COLUMNS, _INCIDENTS = 40, 25, 10
+_ALERTS, _COLUMNS, _INCIDENTS, _OUTCOMES = 40, 25, 10, 5
 
 LIVE = ("accuracy", "precision", "recall", "f1", "mae", "rmse")
 """Metrics of labelled rows that counts give."""
@@ -61,16 +63,28 @@ def gauges(ports: Ports, now: Instant, watts: float = WATTS) -> list[Sample]:
             model = ports.library.model(row.body)
         except (NotFound, Corrupt):
             model = None
-        found += of_model(state, name, model, kept.monitor(name), now, detector=ports.detector)
+        watched = kept.monitor(name)
+        brought = outcomes_seen(ports.memory, model, watched.version) if model is not None else ()
+        found += of_model(state, name, model, watched, now, detector=ports.detector, outcomes=brought)
         found += _cost(kept.usage(name), now, ports.cpu_price, watts)
     return found
 
 
-def of_model(state: State, name: str, model: Model | None, kept: MonitorState, now: Instant, *, detector: bool = True) -> list[Sample]:
+def of_model(
+    state: State,
+    name: str,
+    model: Model | None,
+    kept: MonitorState,
+    now: Instant,
+    *,
+    detector: bool = True,
+    outcomes: Sequence[OutcomeSeen] = (),
+) -> list[Sample]:
     """One model's lines, `MOST` at most, those first without which the others say little."""
     found = [*_roles(state, name), *_trouble(state, name), *_labels(kept, name, now)]
     if model is not None:
         found += [*_budgets(state, model, kept, now), *_data(state, model, now), *_quality(model, kept, now)]
+        found += _outcomes(name, outcomes)
         week = within(kept.slabs, now - _WEEK, now)
         labels = kept.labels_per_day if kept.labels else None
         pages = false_pages_of(model, labels=labels, requests=week.n / 7, detector=detector)
@@ -174,6 +188,20 @@ def _quality(model: Model, kept: MonitorState, now: Instant) -> Iterator[Sample]
         if then is None and (found.value is None or not _speaks(metric, model.task)):
             continue
         yield from (Sample(name, key, value) for name, value in values if value is not None and math.isfinite(value))
+
+
+def _outcomes(name: str, outcomes: Sequence[OutcomeSeen]) -> Iterator[Sample]:
+    for each in outcomes[:_OUTCOMES]:
+        key = (name, each.version, each.outcome)
+        if each.known_at:
+            yield Sample("flyball_outcome_known_timestamp_seconds", (name, each.outcome), each.known_at / 1e6)
+        values = (
+            ("flyball_outcome", each.value.value),
+            ("flyball_outcome_low", each.value.low),
+            ("flyball_outcome_high", each.value.high),
+            ("flyball_outcome_coverage_ratio", each.coverage),
+        )
+        yield from (Sample(told, key, value) for told, value in values if value is not None and math.isfinite(value))
 
 
 def _speaks(metric: str, task: str) -> bool:

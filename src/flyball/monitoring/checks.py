@@ -150,10 +150,12 @@ def _bound(check: Check, state: MonitorState) -> float | None:
 
 
 def _finding(check: Check, name: str, estimate: Estimate, state: MonitorState, *, span: Span) -> Finding:
-    bound = _bound(check, state)
-    empty = Finding(
-        monitor=str(check), severity="none", slice=name, n=estimate.n, floor=bound, failure=_failure(check), standing="insufficient"
-    )
+    return judged(check, name, estimate, _bound(check, state), span=span, failure=_failure(check))
+
+
+def judged(check: Check, name: str, estimate: Estimate, bound: float | None, *, span: Span, failure: str) -> Finding:
+    """What a check says of an estimate over a span, whole or of one slice, held to `bound` (None: it is not known)."""
+    empty = Finding(monitor=str(check), severity="none", slice=name, n=estimate.n, floor=bound, failure=failure, standing="insufficient")
     if estimate.value is None:
         return _with(empty, why=estimate.why)
     if bound is None:

@@ -16,6 +16,7 @@ from flyball.declare.checks import AnyOf, Check, Drift, at_release
 from flyball.declare.live import prices
 from flyball.declare.metrics import TRAFFIC
 from flyball.declare.model import Model
+from flyball.declare.outcomes import about_outcomes
 from flyball.errors import FlyballError
 from flyball.ledger.bounds import NAME, clipped, named
 from flyball.monitoring.checks import FEWEST, check_findings
@@ -73,6 +74,9 @@ def assess(
     """
     findings: list[Finding] = []
     for monitor in model.monitors:
+        if about_outcomes(model, monitor):
+            # they come besides: no count of the log has them
+            continue
         findings.extend(_guarded(str(monitor), lambda monitor=monitor: findings_of(monitor, state, now=now, prices=prices(model))))  # type: ignore[misc]
     findings.extend(_guarded(DETECTOR, lambda: iter((_detector(model, state) if detector else OFF,))))
     findings.extend(_guarded(LABELS, lambda: iter((outage(state, now, monitor=LABELS) or _coverage(state, now),))))

@@ -71,6 +71,11 @@ METRICS: Mapping[str, Told] = MappingProxyType(
         "flyball_quality_at_release": Told("gauge", ("model", "version", "metric"), "The same metric on the hold-out at its release."),
         "flyball_label_coverage_ratio": Told("gauge", ("model",), "Share of the rows that matured in seven days that have a label."),
         "flyball_labels": Told("gauge", ("model",), "Labels since the release."),
+        "flyball_outcome": Told("gauge", ("model", "version", "outcome"), "Mean business outcome of the champion's due answers."),
+        "flyball_outcome_low": Told("gauge", ("model", "version", "outcome"), "Lower end of its 95% interval."),
+        "flyball_outcome_high": Told("gauge", ("model", "version", "outcome"), "Upper end of its 95% interval."),
+        "flyball_outcome_coverage_ratio": Told("gauge", ("model", "version", "outcome"), "Share of due answers with a row of the outcome."),
+        "flyball_outcome_known_timestamp_seconds": Told("gauge", ("model", "outcome"), "How far the outcome's data set reaches."),
         "flyball_evidence_ratio": Told(
             "gauge", ("model", "detector"), "Evidence that the loss has risen, log M over log A: an alarm at 1. detector: page, retrain."
         ),

@@ -1,0 +1,238 @@
+"""Counts what answers brought, beside the loop: when an outcome's data set has news, and once a day; one model at a time, in a child that stands back.
+
+Every day whose outcomes may still come, or be corrected, is counted anew from the log and the data sets as they are now; so rows that come late, twice or
+corrected count as what they are. Counts are operational: what is decided by them is so through the alerts that they raise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import msgspec
+
+from flyball.clock import Instant, Span
+from flyball.data.erasures import present
+from flyball.declare.model import Model
+from flyball.declare.outcomes import known_after
+from flyball.errors import FlyballError, Unavailable
+from flyball.evaluation.outcomes import DAY
+from flyball.loop import children
+from flyball.loop.memory import load, stored
+from flyball.loop.outcomes_child import Answer, Source, Task, told
+from flyball.loop.ports import Memory, Ports
+from flyball.loop.watch import declared
+from flyball.monitoring import outcomes as monitoring
+from flyball.records import codec
+from flyball.records.alerts import Finding
+from flyball.records.base import State
+from flyball.records.data import DATASETS
+from flyball.records.declarations import DECLARATIONS
+from flyball.records.outcomes import OutcomeCounts, OutcomeSeen, OutcomesKept
+from flyball.records.rollouts import ROLLOUTS, RolloutRow
+from flyball.records.serving import SegmentRow
+
+REST: Final = Span.parse("5s")
+"""How far apart looks lie at what is due."""
+
+OFTEN: Final = Span.parse("10m")
+"""How far apart two counts of one model lie at least."""
+
+REOPEN: Final = Span.parse("7d")
+"""So long after its outcomes were due a day is still counted anew: rows come late, and are corrected."""
+
+KEPT: Final = Span.parse("100d")
+"""How long days are kept."""
+
+PATIENCE_S: Final = 600.0
+"""How long the child may take."""
+
+_OUTCOMES: Final = "outcomes/"
+
+
+@lru_cache(maxsize=256)
+def _decoded(raw: bytes) -> OutcomesKept:
+    return codec.decode(raw, OutcomesKept)
+
+
+def outcomes_kept(memory: Memory, model: str) -> OutcomesKept:
+    """What is counted of a model's outcomes."""
+    raw = memory.load(stored(_OUTCOMES + model))
+    return OutcomesKept(model=model) if raw is None else _decoded(bytes(raw))
+
+
+def outcomes_seen(memory: Memory, model: Model, version: str) -> tuple[OutcomeSeen, ...]:
+    """All that is known of a model's outcomes, in the order in which they are declared."""
+    if not model.outcomes:
+        return ()
+    kept = outcomes_kept(memory, model.name)
+    return tuple(monitoring.seen(model, outcome, kept, version) for outcome in model.outcomes)
+
+
+def outcomes_found(memory: Memory, model: Model, version: str, now: Instant) -> list[Finding]:
+    """What the monitors of a model's outcomes say."""
+    if not model.outcomes:
+        return []
+    return list(monitoring.outcome_findings(model, outcomes_kept(memory, model.name), version, now))
+
+
+@dataclass(frozen=True)
+class _Due:
+    model: Model
+    kept: OutcomesKept
+    digest: str
+    task: Task
+
+
+class Outcomes:
+    """One model at a time, in a thread. `step` is called with every pass of the loop and never waits for a disk."""
+
+    def __init__(self, log: Path, blobs: Path, key: Path, sealed: Callable[[], Iterable[SegmentRow]]) -> None:
+        """log, blobs: folders; key: the file with the secret under key hashes; sealed: the segments that became Parquet."""
+        self._log, self._blobs, self._key, self._sealed = log, blobs, key, sealed
+        self._thread: threading.Thread | None = None
+        self._made: OutcomesKept | None = None
+        self._failed: FlyballError | OSError | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+        self._next: Instant = 0
+        self._tried: dict[str, tuple[str, Instant]] = {}
+        """By model: what was counted last, or could not be, and when."""
+
+    def step(self, ports: Ports, now: Instant) -> None:
+        """Keep what was counted, and begin with the next model whose outcomes have news. Raises what counting raised, once."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        self._settle(ports)
+        if 0 <= self._next - now <= int(REST):
+            return
+        due = next(self._due(ports, now), None)
+        if due is None:
+            self._next = now + int(REST)
+            return
+        self._tried[due.model.name] = (due.digest, now)
+        self._thread = threading.Thread(target=self._look, args=(due, now), name="outcomes", daemon=True)
+        self._thread.start()
+
+    def finish(self, ports: Ports, now: Instant) -> None:
+        """Count all that is due, and wait for it. Raises what counting raised."""
+        while self._thread is not None:
+            self._thread.join()
+            self._next = 0
+            self.step(ports, now)
+
+    def stop(self) -> None:
+        """End the child, if there is one: it would outlive this process."""
+        child = self._child
+        if child is not None:
+            children.kill(child)
+
+    def _settle(self, ports: Ports) -> None:
+        self._thread = None
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            raise failed
+        made, self._made = self._made, None
+        if made is not None:
+            ports.memory.save({stored(_OUTCOMES + made.model): codec.encode(made)})
+
+    def _due(self, ports: Ports, now: Instant) -> Iterator[_Due]:
+        state = ports.ledger.state()
+        for name, row in state.scan(DECLARATIONS):
+            model = ports.library.model(row.body)
+            sources = _sources(state, model, now)
+            if not sources:
+                continue
+            kept, day = outcomes_kept(ports.memory, name), now // DAY
+            asked = "/".join([row.body, str(day), *(f"{source.outcome}:{source.lies}" for source in sources)])
+            digest = hashlib.sha256(asked.encode()).hexdigest()
+            tried, at = self._tried.get(name, ("", 0))
+            if digest in (kept.digest, tried) or now - max(kept.at, at) < (int(OFTEN) if kept.at or at else 0):
+                continue
+            yield _Due(model, kept, digest, self._task(ports, state, model, row.body, sources, kept, now))
+
+    def _task(
+        self, ports: Ports, state: State, model: Model, body: str, sources: tuple[Source, ...], kept: OutcomesKept, now: Instant
+    ) -> Task:
+        longest = max(outcome.within + known_after(outcome) for outcome in model.outcomes)
+        known = {(each.outcome, each.declared) for each in kept.counts}
+        fresh = any((outcome.name, told(outcome)) not in known for outcome in model.outcomes)
+        open_since = now - (int(KEPT) if fresh else longest + REOPEN)
+        since = max(open_since, 0) // DAY * DAY
+        near = load(ports.memory).monitor(model.name).at_release.get("mae")
+        rollouts = tuple(row for _, row in state.scan(ROLLOUTS) if row.model == model.name and _dealt(row, since))
+        reads = min([since, *(row.planned_at - 3 * longest for row in rollouts)]) - longest
+        return Task(
+            model=model.name,
+            declaration=body,
+            watch=declared(model),
+            since=since,
+            sources=sources,
+            rollouts=rollouts,
+            log=str(self._log),
+            blobs=str(self._blobs),
+            key=str(self._key),
+            near=near.value if near is not None else None,
+            sealed=tuple(row for row in self._sealed() if row.last >= reads),
+        )
+
+    def _look(self, due: _Due, now: Instant) -> None:
+        try:
+            answer = self._ask(due.task)
+            if answer.why:
+                raise Unavailable(f"outcomes of {due.model.name} are not counted", why=answer.why)
+            counts = tuple(_merged(each, due, now) for each in answer.counts)
+            self._made = OutcomesKept(model=due.model.name, at=now, digest=due.digest, counts=counts, share_of=answer.share_of)
+        except (FlyballError, OSError) as error:
+            self._failed = error
+
+    def _ask(self, task: Task) -> Answer:
+        """What the child counts; why nothing, where it ended otherwise than it should."""
+        with TemporaryDirectory(prefix="flyball-") as folder:
+            path = Path(folder) / "task.json"
+            path.write_bytes(codec.encode(task))
+            child = self._child = children.start("flyball.loop.outcomes_child", [str(path)], Path(folder))
+            timer = threading.Timer(PATIENCE_S, children.kill, [child])
+            timer.start()
+            try:
+                assert child.stdout is not None
+                told = child.stdout.read()
+            finally:
+                timer.cancel()
+                children.end(child)
+                self._child = None
+        try:
+            return codec.decode(told, Answer)
+        except msgspec.MsgspecError:
+            return Answer(why=f"the process that counts them ended with {child.returncode}, or took more than {PATIENCE_S:.0f} s")
+
+
+def _sources(state: State, model: Model, now: Instant) -> tuple[Source, ...]:
+    """Where the outcomes' rows lie, of those whose data sets were read by now."""
+    found = []
+    for outcome in model.outcomes:
+        row = state.get(DATASETS, outcome.source.name)
+        if row is not None and row.head is not None:
+            lies = present(state, outcome.source.name, row.head.content)
+            found.append(Source(outcome=outcome.name, content=row.head.content, lies=lies, reaches=min(row.head.as_of, now)))
+    return tuple(found)
+
+
+def _dealt(row: RolloutRow, since: Instant) -> bool:
+    """Whether units may have been dealt in a rollout whose outcomes are still counted."""
+    return any(0 < step.weight < 10_000 for step in row.steps) and bool(row.champion) and (not row.decided_at or row.decided_at >= since)
+
+
+def _merged(found: OutcomeCounts, due: _Due, now: Instant) -> OutcomeCounts:
+    before = monitoring.counts_of(due.kept, found.outcome)
+    if before is None or before.declared != found.declared:
+        return found
+    trials = {trial.rollout: trial for trial in (*before.trials, *found.trials)}
+    kept = tuple(trial for trial in trials.values() if trial.started >= now - KEPT)
+    return msgspec.structs.replace(found, days=monitoring.merged(before.days, found.days, due.task.since, now, KEPT), trials=kept)

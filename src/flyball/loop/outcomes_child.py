@@ -1,0 +1,263 @@
+"""The child that joins outcomes to answers: it reads the prediction log and the outcomes' data sets, and gives counts.
+
+Run as `python -P -m flyball.loop.outcomes_child TASK` (a file, see `Task`); the answer goes to standard output. Rows are in its memory alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import polars as pl
+
+from flyball.clock import Instant
+from flyball.data.commit import scan
+from flyball.data.types import arrivals, instants
+from flyball.declare.model import Model, Outcome
+from flyball.declare.outcomes import joined_by, known_after
+from flyball.errors import FlyballError
+from flyball.evaluation import outcomes as counting
+from flyball.evaluation.counts_columns import SLICE, held
+from flyball.evaluation.counts_quality import with_slices
+from flyball.evaluation.outcomes import ANSWERS, Asked
+from flyball.ledger.bounds import clipped
+from flyball.loop.learning import log_records
+from flyball.loop.library import BlobLibrary
+from flyball.records import codec
+from flyball.records.base import Record
+from flyball.records.evidence import Watch
+from flyball.records.outcomes import OutcomeCounts
+from flyball.records.rollouts import RolloutRow
+from flyball.records.serving import SegmentRow
+from flyball.serving import wal
+from flyball.serving.ids import Ids
+from flyball.serving.sealer import unseal
+from flyball.store.blobs import Blobs, LocalBlobs
+
+MOST = 2_000_000
+"""Answers that are held at once; of more, those of a part of the keys are read."""
+
+NICER = 10
+"""How much this process stands back: those who answer requests go first."""
+
+
+_SENT = "sent:"
+
+
+class Source(Record, frozen=True):
+    """Where an outcome's rows lie, of which version they are (`content`), and how far they reach."""
+
+    outcome: str
+    content: str
+    lies: str
+    reaches: Instant
+
+
+class Task(Record, frozen=True):
+    """What is counted: days from `since` on, and what was dealt in `rollouts`. `declaration`: the model's; `watch`: how its log is sliced; `log`, `blobs`,
+    `key`: paths (of the key by which keys of callers are hashed); `near`: the error up to which a number is called right.
+    """
+
+    model: str
+    declaration: str
+    watch: Watch
+    since: Instant
+    sources: tuple[Source, ...]
+    rollouts: tuple[RolloutRow, ...]
+    log: str
+    blobs: str
+    key: str
+    near: float | None = None
+    sealed: tuple[SegmentRow, ...] = ()
+
+
+class Answer(Record, frozen=True):
+    """What was counted, or why nothing."""
+
+    counts: tuple[OutcomeCounts, ...] = ()
+    share_of: int = 1
+    why: str = ""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Count; the exit code is 0 whenever an answer was written."""
+    os.nice(NICER)
+    task = codec.decode(Path(arguments[0]).read_bytes(), Task)
+    try:
+        answer = count(task, LocalBlobs(Path(task.blobs)))
+    except (FlyballError, pl.exceptions.PolarsError) as error:
+        answer = Answer(why=clipped(str(error)))
+    sys.stdout.buffer.write(codec.encode(answer))
+    return 0
+
+
+def count(task: Task, blobs: Blobs) -> Answer:
+    """The counts of every outcome. Raises NotFound, Corrupt."""
+    model = BlobLibrary(blobs).model(task.declaration)
+    sources = {source.outcome: source for source in task.sources}
+    counts, shared = [], 1
+    for outcome in model.outcomes:
+        source = sources.get(outcome.name)
+        if source is None:
+            continue
+        found, share = _counted(task, model, outcome, source, blobs)
+        counts.append(found)
+        shared = max(shared, share)
+    return Answer(counts=tuple(counts), share_of=shared)
+
+
+def reads_from(task: Task, within: int) -> Instant:
+    """From when on the log is read: an outcome may belong to an answer that was given before the first day that is counted, and values are cut off
+    at what was usual before a rollout.
+    """
+    return min([task.since - within, *(row.planned_at - 3 * within for row in task.rollouts)])
+
+
+def _counted(task: Task, model: Model, outcome: Outcome, source: Source, blobs: Blobs) -> tuple[OutcomeCounts, int]:
+    within = int(outcome.within)
+    asked = Asked(how=outcome.how, within=within, known=source.reaches - int(known_after(outcome)))
+    since = reads_from(task, within)
+    rows = outcome_rows(outcome, source.lies, blobs, since)
+    if joined_by(model, outcome) == "key":
+        # the log keeps a hash of the key
+        hashed = _hasher(task.key)
+        rows = rows.with_columns(on=pl.Series([None if value is None else hashed(str(value)) for value in rows["on"]], dtype=pl.String))
+    log = _Log(task, model, outcome, blobs)
+    records, labels, share = log.read(since, rows.schema["on"])
+    if share > 1:
+        rows = rows.filter(_chosen(rows["on"], share))
+    joined = counting.join(records, rows, asked, task.since)
+    judged = counting.judged(joined.answers, labels, task=model.task, near=task.near)
+    trials = (counting.trial(joined, records, asked, row) for row in task.rollouts)
+    return OutcomeCounts(
+        outcome=outcome.name,
+        content=source.content,
+        declared=told(outcome),
+        known=asked.known,
+        days=counting.days(judged, asked, task.since),
+        trials=tuple(trial for trial in trials if trial is not None),
+        rows=joined.rows,
+        unmatched=joined.unmatched,
+    ), share
+
+
+def told(outcome: Outcome) -> str:
+    """What an outcome is, in a word: counts of another one are not added to its."""
+    return f"{outcome.how} {outcome.source.name}.{outcome.column} on {outcome.on} within {outcome.within}"
+
+
+def outcome_rows(outcome: Outcome, content: str, blobs: Blobs, since: Instant) -> pl.DataFrame:
+    """An outcome's rows since a moment as `on`, `when` (µs) and `value`. Of rows with one id the one that was known last: it corrects the others."""
+    data = outcome.source
+    names = list(dict.fromkeys(filter(None, (outcome.on, outcome.column, data.time, data.arrived, data.id))))
+    parts = []
+    for frame in scan(content, blobs, names):
+        told = [pl.col(data.id).alias("id")] if data.id else []
+        value = pl.lit(1.0) if outcome.how == "count" else pl.col(outcome.column).cast(pl.Float64)
+        there = pl.when(pl.col(outcome.column).is_not_null()).then(value)
+        part = frame.select(
+            pl.col(outcome.on).alias("on"), instants(data.time).alias("when"), arrivals(data).alias("came"), there.alias("value"), *told
+        )
+        parts.append(part if data.id else part.filter(pl.col("when") >= since))
+    rows = pl.concat(parts)
+    if data.id:
+        rows = rows.sort("came", maintain_order=True).unique("id", keep="last", maintain_order=True)
+    return rows.filter((pl.col("when") >= since) & pl.col("value").is_finite()).select("on", "when", "value")
+
+
+def _chosen(values: pl.Series, share: int) -> pl.Series:
+    return pl.Series([value is not None and crc32(str(value).encode()) % share == 0 for value in values.to_list()], dtype=pl.Boolean)
+
+
+class _Log:
+    """The model's answers and labels, as far as an outcome is joined to them."""
+
+    def __init__(self, task: Task, model: Model, outcome: Outcome, blobs: Blobs) -> None:
+        self._task, self._model, self._outcome = task, model, outcome
+        self._by = joined_by(model, outcome)
+        self._read = log_records(
+            lambda: wal.segments(Path(task.log)), lambda: task.sealed, lambda row: unseal(blobs.get(row.parquet_sha256))
+        )
+        self._wanted = tuple(dict.fromkeys((*task.watch.slices, *task.watch.reads)))
+        self._names: dict[str, tuple[str, ...]] = {}
+
+    def read(self, since: Instant, kind: pl.DataType) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+        """Attempts to answer (`ANSWERS`, `on`, `value`, slices) and labels from a moment on; one in how many keys was read. kind: of `on` in the rows."""
+        # an input may have the name of what stands beside it
+        taken: dict[str, list[Any]] = {name: [] for name in (*ANSWERS, "on", "value", *(_SENT + name for name in self._wanted))}
+        labels: dict[str, list[Any]] = {"request_id": [], "known": [], "label": []}
+        share = 1
+        for part in self._read(since):
+            for record in part:
+                if record.kind == "signature" and record.input:
+                    self._names[record.version] = tuple(record.input[0])
+                elif record.kind == "answer" and record.version.partition("@")[0] == self._model.name:
+                    self._answered(record, taken, since)
+                elif record.kind == "label" and record.version == self._model.name and record.output:
+                    labels["request_id"].append(record.request_id)
+                    labels["known"].append((record.marks or {}).get("t", record.at))
+                    labels["label"].append(record.output[0][0])
+            while len(taken["at"]) > MOST:
+                share *= 2
+                keep = _chosen(pl.Series(taken["on"], strict=False).cast(kind, strict=False), share).to_list()
+                taken = {name: [value for value, chosen in zip(values, keep, strict=True) if chosen] for name, values in taken.items()}
+        return self._frame(taken, kind, share), _frame(labels), share
+
+    def _frame(self, taken: dict[str, list[Any]], kind: pl.DataType, share: int) -> pl.DataFrame:
+        columns = [pl.Series(name, taken[name], dtype=dtype, strict=False) for name, dtype in ANSWERS.items()]
+        on = pl.Series("on", taken["on"], strict=False).cast(kind, strict=False)
+        found = pl.DataFrame([*columns, on, pl.Series("value", taken["value"], strict=False)])
+        if self._wanted:
+            sent = pl.DataFrame([pl.Series(held(name), taken[_SENT + name], strict=False) for name in self._wanted])
+            found = pl.concat([found, with_slices(sent, self._task.watch).select(pl.col(f"^{SLICE}.*$"))], how="horizontal")
+        return found.filter(_chosen(found["on"], share)) if share > 1 else found
+
+    def _answered(self, record: wal.LogRecord, taken: dict[str, list[Any]], since: Instant) -> None:
+        marks = record.marks or {}
+        if record.status == "fallback" or marks.get("fb") == "value":
+            return
+        names, times = self._names.get(record.version, ()), marks.get("t") if self._task.watch.patience else None
+        shared = record.key_hash or (record.request_id if record.rows > 1 else "")
+        for place, request in enumerate(record.row_ids() if record.rows else [record.request_id]):
+            at = times[place] if times and place < len(times) else record.at
+            if at < since:
+                continue
+            row = record.input[place] if record.input and place < len(record.input) else []
+            given = dict(zip(names, row, strict=False))
+            output = record.output[place] if record.output and place < len(record.output) else None
+            fixed = (
+                request,
+                at,
+                record.version.partition("@")[2],
+                record.role,
+                str(marks.get("ro", "")),
+                int(marks.get("w", 0)),
+                shared or request,
+                output is not None and record.status == "ok",
+                marks.get("fb") == "champion",
+            )
+            for name, value in zip(ANSWERS, fixed, strict=True):
+                taken[name].append(value)
+            on = {"column": given.get(self._outcome.on), "id": request, "key": record.key_hash or None}.get(self._by)
+            taken["on"].append(on)
+            taken["value"].append(None if output is None else output[0])
+            for name in self._wanted:
+                taken[_SENT + name].append(given.get(name))
+
+
+def _hasher(path: str) -> Callable[[str], str]:
+    key = Path(path)
+    ids = Ids(key.read_bytes(), 0) if key.exists() else None
+    return lambda value: ids.key_hash(value) if ids is not None else ""
+
+
+def _frame(columns: dict[str, list[Any]]) -> pl.DataFrame:
+    return pl.DataFrame([pl.Series(name, values, strict=False) for name, values in columns.items()])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
