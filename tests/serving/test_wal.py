@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
 
 import msgspec
@@ -56,8 +57,6 @@ def test_a_frame_larger_than_the_limit_is_still_read(writer: wal.Writer) -> None
 
 
 def test_the_time_of_a_record_is_wall_time(writer: wal.Writer) -> None:
-    import time
-
     before = time.time_ns() // 1000
     writer.append([answer("a", picked_ns=time.monotonic_ns())])
     assert abs(wal.read(writer.path)[0][0].at - before) < 5_000_000
@@ -183,6 +182,28 @@ def test_an_append_waits_for_no_disk_when_a_segment_is_full(tmp_path: Path, monk
     made.sync()
     assert len(synced) == len(wal.segments(tmp_path)) + 1
     made.close()
+
+
+@pytest.mark.parametrize("moved_s", [8 * 3600, -1800])
+def test_records_tell_the_right_time_after_the_clock_was_set_or_the_machine_has_slept(
+    writer: wal.Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved_s: int
+) -> None:
+    real = time.time_ns
+    writer.append([writer.declare("m@1.0.0", ["x", "kind"]), answer("before", picked_ns=time.monotonic_ns())])
+    monkeypatch.setattr(time, "time_ns", lambda: real() + moved_s * 1_000_000_000)
+    writer.settle()
+    assert not writer.knows("m@1.0.0"), "the next segment says anew what rows mean"
+    writer.append([answer("after", picked_ns=time.monotonic_ns())])
+    records = [record for file in wal.segments(tmp_path) for record in wal.read(file.path)[0] if record.kind == "answer"]
+    assert [record.request_id for record in records] == ["before", "after"]
+    assert abs(records[0].at - real() // 1000) < 60_000_000
+    assert abs(records[1].at - time.time_ns() // 1000) < 60_000_000
+
+
+def test_a_clock_that_goes_on_as_it_should_begins_no_segment(writer: wal.Writer, tmp_path: Path) -> None:
+    for _ in range(3):
+        writer.settle()
+    assert len(wal.segments(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EBADF, errno.EFBIG])

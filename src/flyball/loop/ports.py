@@ -245,7 +245,7 @@ class Memory(Protocol):
 class WorkerTimes(Protocol):
     """What workers take of this machine."""
 
-    def read(self) -> Mapping[str, Mapping[str, Reading]]:
+    def read(self, now: Instant) -> Mapping[str, Mapping[str, Reading]]:
         """By model and version, the processor time since the last reading; empty while it is too soon for one."""
         ...
 

@@ -285,7 +285,7 @@ def absorb(ports: Ports, now: Instant, failed: list[FlyballError]) -> Memories:
 
 def meter(kept: Memories, ports: Ports, state: State, batch: Batch, now: Instant) -> Memories:
     """Count what workers took beside what they scored."""
-    readings = ports.usage.read() if ports.usage is not None else {}
+    readings = ports.usage.read(now) if ports.usage is not None else {}
     scored = {part.model for part in batch.traffic} if ports.usage is not None else set()
     for model in sorted(scored | readings.keys()):
         roles = state.get(MODELS, model)

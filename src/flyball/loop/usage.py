@@ -6,30 +6,31 @@ import os
 import time
 from pathlib import Path
 
+from flyball.clock import Instant, Span
 from flyball.monitoring.usage import Reading
 from flyball.records.models import parse_ref
 from flyball.serving.layout import Layout, read_json
 
-EVERY_S = 60.0
+EVERY = Span.parse("1m")
 """How often workers are looked at: what they took lies in whole minutes."""
 
 
 class WorkerUsage:
-    """Looks at the workers that say that they run, once a minute."""
+    """Looks at the workers that say that they run, once a minute of the loop's time; how long that was is told by the monotonic clock."""
 
-    def __init__(self, root: Path, *, every_s: float = EVERY_S) -> None:
-        self._every_s = every_s
+    def __init__(self, root: Path) -> None:
         self._layout = Layout(root)
         self._known: dict[tuple[int, str], float] = {}
-        self._at = time.monotonic()
+        self._read_at, self._at = 0, time.monotonic()
         self._ticks = os.sysconf("SC_CLK_TCK")
 
-    def read(self) -> dict[str, dict[str, Reading]]:
+    def read(self, now: Instant) -> dict[str, dict[str, Reading]]:
         """By model and version, what the workers took since the last reading; nothing before a minute is over. A worker that is new begins at nothing."""
+        # a clock that was set back is no reason to wait until it has caught up
+        if self._known and abs(now - self._read_at) < EVERY:
+            return {}
         moment = time.monotonic()
         wall = moment - self._at
-        if self._known and wall < self._every_s:
-            return {}
         found: dict[tuple[int, str], float] = {}
         for path in (self._layout.run / "workers").glob("*.ready"):
             told = read_json(path)
@@ -43,7 +44,7 @@ class WorkerUsage:
                 known = readings.setdefault(named.model, {}).get(named.version, Reading(0.0, 0.0))
                 readings[named.model][named.version] = Reading(known.cpu_s + taken - before, wall)
         if found or self._known:
-            self._known, self._at = found, moment
+            self._known, self._read_at, self._at = found, now, moment
         return readings
 
     def _taken(self, pid: int) -> float | None:

@@ -39,6 +39,10 @@ SEGMENT_BYTES = 64 << 20
 SEGMENT_S = 3600.0
 """A segment is closed at this size or age, so that the sealer has finished files to work on."""
 
+CLOCK_STEP_NS = 1_000_000_000
+"""A segment tells the wall time of its records by the two clocks at its opening. Where these have moved apart by more than this (the machine slept, or
+its clock was set), the next one is begun."""
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 _PREFIX = struct.Struct("<II")
 _LARGEST_FRAME = 256 << 20
@@ -301,6 +305,7 @@ class Writer:
         self._declared = 0
         self._known: set[str | bytes] = set()
         self._size, self._opened_s, self._path = 0, 0.0, self._folder
+        self._shift_ns = 0
         self._hold_reserve()
         if not self._try_open() and self._give_up_reserve():
             self._try_open()
@@ -335,9 +340,14 @@ class Writer:
         return not self._lost
 
     def settle(self) -> None:
-        """Say what could not be written, if anything, as soon as there is room for that: nobody may ask for a while."""
+        """Say what could not be written, if anything, as soon as there is room for that: nobody may ask for a while.
+
+        Begin the next segment where the wall clock was moved: what comes now would be told to have come before.
+        """
         if self._lost:
             self.append([])
+        if self._fd >= 0 and abs(time.time_ns() - time.monotonic_ns() - self._shift_ns) > CLOCK_STEP_NS:
+            self.rotate()
 
     def knows(self, version: str) -> bool:
         """Whether this segment says what the rows of `version` mean; if not, the caller appends `signature_frame` first."""
@@ -430,6 +440,7 @@ class Writer:
             path.unlink()
             raise
         self._fd, self._path, self._size, self._opened_s = fd, path, len(start), time.monotonic()
+        self._shift_ns = header.wall_ns - header.monotonic_ns
         self._known.clear()
 
     def _hold_reserve(self) -> None:
