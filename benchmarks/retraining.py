@@ -19,7 +19,7 @@ from flyball.declare.checks import at_release, champion, metric
 from flyball.declare.columns import column
 from flyball.declare.data import Dataset
 from flyball.declare.model import Model
-from flyball.declare.policy import Retrain
+from flyball.declare.policy import Retrain, Rollout
 from flyball.declare.training import Train
 from flyball.loop.backtest import History, Policy, rehearse
 from flyball.store.blobs import LocalBlobs
@@ -58,6 +58,8 @@ def declared(frame: pl.DataFrame) -> Model:
         label="up",
         train=Train(fit, window="auto", holdout="7d"),
         gates=[metric("accuracy") >= champion - 0.02],
+        # a candidate that passed its gate answers at once: a canary at 48 rows a day is another question
+        rollout=Rollout(),
         retrain=Retrain(when=[metric("accuracy") < at_release], every="30d", cooldown="10d"),
         autonomy="act",
     )

@@ -214,6 +214,31 @@ def test_few_windows_that_lie_close_together_are_not_taken_for_a_swing_that_is_k
     assert drift.cells_p(drift.Contrast(x2=400.0, df=9, m=3_000.0), drift.Dispersion(spread, 8))[0] < 1e-6
 
 
+def days_of(rng, keeps, days=63, rows=1_440):
+    """Counts of ten cells a day, moved by effects of .2 standard deviations of which a day keeps so much of the day before."""
+    effects = np.empty(days)
+    effects[0] = rng.normal()
+    for day in range(1, days):
+        effects[day] = keeps * effects[day - 1] + np.sqrt(1 - keeps**2) * rng.normal()
+    edges = ndtri(np.arange(1, 10) / 10)
+    shares = np.diff(ndtr(edges - 0.2 * effects[:, None]), axis=1, prepend=0.0, append=1.0)
+    return np.array([rng.multinomial(rows, share) for share in shares])
+
+
+def test_days_that_follow_each_other_count_as_fewer_than_days_that_do_not():
+    # squares of a series with r = .7 correlate by .49: a third of its days say as much as independent ones
+    rng = np.random.default_rng(11)
+    weekday = [day % 7 for day in range(63)]
+    for keeps, least, most in ((0.7, 10, 32), (0.0, 42, 63)):
+        known = [drift.overdispersion(days_of(rng, keeps), weekday).windows for _ in range(60)]
+        assert least < np.mean(known) < most, (keeps, np.mean(known))
+
+
+def test_a_handful_of_weeks_count_as_they_are():
+    rng = np.random.default_rng(12)
+    assert {drift.overdispersion(days_of(rng, 0.7, days=8)).windows for _ in range(20)} == {8}
+
+
 @pytest.mark.parametrize("perday", [100, 480])
 def test_weeks_that_differ_by_day_effects_are_seldom_called_rare(perday):
     # AR(.7) day effects of .2 standard deviations; by φ itself, p < 10⁻³ comes 30 and 8 times as often as it should

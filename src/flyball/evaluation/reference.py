@@ -231,9 +231,9 @@ def _part(bins: Bins, places: Places, cut: Cut | None, part: Part) -> Bins:
 
 
 def _told(bins: Bins, windows: NDArray[np.int64], rows: int, slots: Sequence[int] | None = None) -> tuple[float, ...]:
-    """What is kept of the spread between windows of about so many rows: τ of cells, nulls and unseen values, and how many windows there were."""
+    """What is kept of the spread between windows of about so many rows: τ of cells, nulls and unseen values, and as how many independent windows they count."""
     taus = drift.spreads(bins, drift.pooled_cells(bins, rows), windows, slots)
-    return (*(spread.tau for spread in taus), float(len(windows)))
+    return (*(spread.tau for spread in taus), float(taus[0].windows))
 
 
 def _window_counts(bins: Bins, places: Places, codes: Places, window: Places) -> NDArray[np.int64]:

@@ -177,7 +177,8 @@ def rehearse(
             _approve(ports, policy.model, now, approval)
             due = _settle(now, ports)
             progress((now - history.start) / (end - history.start))
-            now = max(now + Span.parse("1m"), min(due, now + STEP))
+            # what is due and has not happened waits for evidence, as a rollout does whose step has had its time
+            now = max(now + Span.parse("1m"), min(due if due > now else evidence.next_after(now), now + STEP))
         return _result(policy, history, ports, evidence, fit_s=replayed.fit_s, began=began)
 
 

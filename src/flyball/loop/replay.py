@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from flyball.clock import Instant
+from flyball.clock import FARTHEST, Instant
 from flyball.declare.data import Dataset
 from flyball.declare.live import label_delay
 from flyball.declare.model import Model
@@ -174,6 +174,7 @@ class ReplayEvidence:
         self._model, self._rows, self._routes, self._runs = model, rows, routes, runs
         self._moments = rows.times - int(model.framing.horizon)
         self._known = pl.Series("known", np.maximum(rows.known, self._moments + int(label_delay(model))))
+        self._news = np.unique(np.concatenate([self._moments, self._known.to_numpy()]))
         self._base = _requests(model, rows, self._moments)
         self._y = rows.frame["__y"]
         self._features = feature_columns(model)
@@ -181,6 +182,11 @@ class ReplayEvidence:
         self._unserved: Instant = 0
         self._answers: dict[tuple[str, int], tuple[pl.Series, pl.Series]] = {}
         self.value: list[object] = [None] * len(rows.times)
+
+    def next_after(self, now: Instant) -> Instant:
+        """When somebody asks, or a label comes, for the first time after `now`; FARTHEST if nobody does."""
+        place = int(np.searchsorted(self._news, now, side="right"))
+        return int(self._news[place]) if place < self._news.size else FARTHEST
 
     def since(self, cursor: Cursor, until: Instant, watches: dict[str, Watch]) -> tuple[Batch, Cursor]:
         """Everything that callers asked, and labels told, in (cursor, until]."""

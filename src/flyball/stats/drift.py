@@ -4,7 +4,7 @@ Three tests a column: the cells, the share of nulls, and for categories the shar
 an effect that does not grow with n; a verdict needs both, and `monitoring` adds persistence. Windows of real traffic differ by more than
 chance even when nothing is wrong; that overdispersion is measured between the reference's own windows and divided out.
 
-Sources: McCullagh & Nelder 1989 (overdispersion); Satterthwaite 1946 (degrees of freedom); Good 1953 (unseen values);
+Sources: McCullagh & Nelder 1989 (overdispersion); Bartlett 1946 (series); Satterthwaite 1946 (degrees of freedom); Good 1953 (unseen values);
 Benjamini & Hochberg 1995.
 """
 
@@ -45,6 +45,10 @@ _LOW = 0.25
 """How likely the windows of a reference are to lie closer together than is allowed for."""
 
 
+_MANY = 20
+"""Windows from which on it is told how much one is like the next."""
+
+
 class Contrast(NamedTuple):
     """Pearson's X² of two rows of counts, its degrees of freedom, and m = nN/(n+N)."""
 
@@ -55,7 +59,7 @@ class Contrast(NamedTuple):
 
 @dataclass(frozen=True)
 class Dispersion:
-    """Overdispersion `tau` per effective row, known from `windows` windows (0: independence is assumed)."""
+    """Overdispersion `tau` per effective row, known from as much as `windows` independent windows say (0: independence is assumed)."""
 
     tau: float = 0.0
     windows: int = 0
@@ -105,20 +109,33 @@ def psi(window: Counts, reference: Counts) -> float:
 
 
 def overdispersion(windows: Counts, slots: Sequence[int] | None = None) -> Dispersion:
-    """τ between the reference's own `windows` (k, cells), each against the rest of its slot (season: day of the week; default: one slot).
+    """τ between the reference's own `windows` (k, cells) in order of time, each against the rest of its slot (season: day of the week; default: one slot).
 
-    τ = max(0, mean_k (X²_k/df − 1)/m_k). Windows without a rest, or with one cell only, say nothing.
+    τ = max(0, mean_k (X²_k/df − 1)/m_k). Windows without a rest, or with one cell only, say nothing. Where days follow each other, what they have in
+    common is known from fewer of them: `windows` is k(1 − r)/(1 + r), r the correlation of one with the next, as far as twenty can tell.
     """
-    excess: list[float] = []
+    excess = np.full(len(windows), np.nan)
     labels = np.zeros(len(windows), dtype=np.int64) if slots is None else np.asarray(slots)
     for slot in np.unique(labels):
-        own = windows[labels == slot]
-        total = own.sum(axis=0)
-        for window in own:
-            x2, df, m = contrast(window, total - window)
+        places = np.flatnonzero(labels == slot)
+        total = windows[places].sum(axis=0)
+        for place in places.tolist():
+            x2, df, m = contrast(windows[place], total - windows[place])
             if df > 0:
-                excess.append((x2 / df - 1) / m)
-    return Dispersion(tau=max(0.0, float(np.mean(excess))) if excess else 0.0, windows=len(windows))
+                excess[place] = (x2 / df - 1) / m
+    known = excess[~np.isnan(excess)]
+    return Dispersion(tau=max(0.0, float(np.mean(known))) if known.size else 0.0, windows=_independent(len(windows), known))
+
+
+def _independent(windows: int, excess: NDArray[np.float64]) -> int:
+    """How many of `windows` would say as much if they had nothing in common (Bartlett 1946, first order); all of them where few are known."""
+    around = excess - excess.mean() if excess.size >= _MANY else np.zeros(1)
+    spread = float(np.mean(around**2))
+    if spread == 0:
+        return windows
+    # what is estimated of a series without any is −1/n on average
+    r = min(max(float(np.mean(around[1:] * around[:-1])) / spread + 1 / excess.size, 0.0), 0.9)
+    return max(2, round(windows * (1 - r) / (1 + r)))
 
 
 def cells_p(found: Contrast, spread: Dispersion, days: int = 0) -> tuple[float, float]:
