@@ -7,13 +7,11 @@ corrected count as what they are. Counts are operational: what is decided by the
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import msgspec
@@ -50,9 +48,6 @@ REOPEN: Final = Span.parse("7d")
 
 KEPT: Final = Span.parse("100d")
 """How long days are kept."""
-
-PATIENCE_S: Final = 600.0
-"""How long the child may take."""
 
 _OUTCOMES: Final = "outcomes/"
 
@@ -100,7 +95,7 @@ class Outcomes:
         self._thread: threading.Thread | None = None
         self._made: OutcomesKept | None = None
         self._failed: FlyballError | OSError | None = None
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child = children.Held()
         self._next: Instant = 0
         self._tried: dict[str, tuple[str, Instant]] = {}
         """By model: what was counted last, or could not be, and when."""
@@ -129,9 +124,7 @@ class Outcomes:
 
     def stop(self) -> None:
         """End the child, if there is one: it would outlive this process."""
-        child = self._child
-        if child is not None:
-            children.kill(child)
+        self._child.kill()
 
     def _settle(self, ports: Ports) -> None:
         self._thread = None
@@ -194,23 +187,11 @@ class Outcomes:
 
     def _ask(self, task: Task) -> Answer:
         """What the child counts; why nothing, where it ended otherwise than it should."""
-        with TemporaryDirectory(prefix="flyball-") as folder:
-            path = Path(folder) / "task.json"
-            path.write_bytes(codec.encode(task))
-            child = self._child = children.start("flyball.loop.outcomes_child", [str(path)], Path(folder))
-            timer = threading.Timer(PATIENCE_S, children.kill, [child])
-            timer.start()
-            try:
-                assert child.stdout is not None
-                told = child.stdout.read()
-            finally:
-                timer.cancel()
-                children.end(child)
-                self._child = None
+        answered, code = self._child.ask("flyball.loop.outcomes_child", codec.encode(task))
         try:
-            return codec.decode(told, Answer)
+            return codec.decode(answered, Answer)
         except msgspec.MsgspecError:
-            return Answer(why=f"the process that counts them ended with {child.returncode}, or took more than {PATIENCE_S:.0f} s")
+            return Answer(why=f"the process that counts them ended with {code}")
 
 
 def _sources(state: State, model: Model, now: Instant) -> tuple[Source, ...]:
