@@ -288,7 +288,7 @@ class _Intake:
         told = {name: series for name, series in zip(ROWS, row, strict=True) if series is not None}
         told["value"] = output[0]
         if model in self._ranked:
-            told[LIST] = group.ids()
+            told[LIST] = group.ids
         told |= {held(name): series for name, series in zip(names, sent, strict=True) if name in wanted}
         told |= {held(name): pl.Series([None]) for name in wanted.difference(names)}
         return pl.DataFrame([(series if len(series) == n else series.new_from_index(0, n)).alias(name) for name, series in told.items()])
