@@ -92,10 +92,11 @@ def test_its_metrics_are_monitors_and_triggers_with_a_margin_and_are_counted_liv
     model = ranking(
         monitors=[fb.metric("ndcg_at_5").over("7d") >= fb.at_release - 0.05],
         retrain=fb.Retrain(when=[fb.metric("recall_at_3") < fb.at_release - 0.05]),
+        objectives=[fb.Objective(fb.metric("ndcg_at_7") >= 0.5, target="95%", window="30d")],
     )
     assert problems(model) == []
     assert [one.what for one in warnings(model) if "_at_" in one.what] == []
-    assert ranked_live(model) == ("ndcg_at_10", "recall_at_10", "recall_at_5", "ndcg_at_5", "recall_at_3")
+    assert ranked_live(model) == ("ndcg_at_10", "recall_at_10", "recall_at_5", "ndcg_at_5", "recall_at_3", "ndcg_at_7")
 
 
 def test_a_release_that_waits_for_live_quality_is_told_that_there_is_none() -> None:

@@ -32,7 +32,7 @@ from flyball.serving import wal
 from flyball.serving.sealer import unseal
 from flyball.store.blobs import Blobs, LocalBlobs
 
-MOST = 1_000_000
+MOST = 500_000
 """Answers, and rows, the newest, that are looked at."""
 
 NICER = 10

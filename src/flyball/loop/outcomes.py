@@ -43,6 +43,9 @@ REST: Final = Span.parse("5s")
 OFTEN: Final = Span.parse("10m")
 """How far apart two counts of one model lie at least."""
 
+LATER: Final = Span.parse("1h")
+"""How long a model is left alone whose outcomes could not be counted."""
+
 REOPEN: Final = Span.parse("7d")
 """So long after its outcomes were due a day is still counted anew: rows come late, and are corrected."""
 
@@ -184,6 +187,8 @@ class Outcomes:
             self._made = OutcomesKept(model=due.model.name, at=now, digest=due.digest, counts=counts, share_of=answer.share_of)
         except (FlyballError, OSError) as error:
             self._failed = error
+            # what takes too long would be begun again with each new row
+            self._tried[due.model.name] = (due.digest, now + int(LATER))
 
     def _ask(self, task: Task) -> Answer:
         """What the child counts; why nothing, where it ended otherwise than it should."""
