@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from flyball.loop.delivering import Delivering
     from flyball.loop.eraser import Subjects
     from flyball.loop.estimating import Estimating
+    from flyball.loop.feedback import Feedback
     from flyball.loop.graphs import Graphs
     from flyball.loop.outcomes import Outcomes
     from flyball.loop.outside import Outside
@@ -196,6 +197,12 @@ class Wired:
         from flyball.loop.outcomes import Outcomes
 
         return Outcomes(self.layout.log, self.blobs.root, self.layout.id_key, lambda: self.subjects().segments())
+
+    def feedback(self) -> Feedback:
+        """What looks for the model's own answers in what versions learned from."""
+        from flyball.loop.feedback import Feedback
+
+        return Feedback(self.layout.log, self.blobs.root, lambda: self.subjects().segments())
 
     def online(self) -> OnlineStore:
         """Where values of feature views are. Raises BadInput."""

@@ -59,6 +59,10 @@ def test_what_could_never_be_counted_is_refused(changed: dict[str, Any], what: s
     assert any(what in one for one in told(outcome(**changed)))
 
 
+def test_an_objective_is_of_quality_and_service_alone() -> None:
+    assert told(outcome(), objectives=[fb.Objective(fb.metric("revenue") >= 3.0, target="90%", window="30d")]) != []
+
+
 def test_a_name_is_given_once() -> None:
     assert any("is declared twice" in one for one in told(outcome(), outcome(on="order")))
 
@@ -67,6 +71,7 @@ def test_a_name_is_given_once() -> None:
     ("changed", "what"),
     [
         ({"gates": [fb.metric("revenue") >= 3.0]}, "an outcome is watched by monitors"),
+        ({"rollout": fb.Rollout(guards=[fb.metric("revenue") >= 3.0]).canary("10%", "1d")}, "an outcome is watched by monitors"),
         ({"retrain": fb.Retrain(when=[fb.metric("revenue") < 3.0])}, "an outcome is watched by monitors"),
         ({"monitors": [(fb.metric("revenue") >= 3.0) | (fb.metric("accuracy") >= 0.5)]}, "an outcome is no alternative"),
         ({"monitors": [fb.metric("revenue") >= fb.at_release]}, "at_release has no outcome"),

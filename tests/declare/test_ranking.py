@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import flyball as fb
-from flyball.declare.live import sent, untested
+from flyball.declare.live import ranked_live, sent, untested
 from flyball.declare.problems import problems, unbuilt, warnings
 
 COLUMNS = {
@@ -70,11 +70,10 @@ def test_a_whole_ranking_has_no_problem_and_lacks_nothing() -> None:
         ({"gates": [fb.metric("accuracy") >= 0.5]}, "accuracy says nothing of a ranking model"),
         ({"gates": [fb.metric("recall_at_5%") >= 0.5]}, "recall_at_5% says nothing of a ranking model"),
         ({"train": fb.Train(fit, objective="mae")}, 'objective "mae" is not a metric of a ranking model'),
-        ({"monitors": [fb.metric("ndcg_at_10") >= 0.5]}, "ndcg_at_10 is not measured live"),
-        ({"retrain": fb.Retrain(when=[fb.metric("ndcg_at_10") < fb.at_release])}, "ndcg_at_10 is not measured live"),
+        ({"retrain": fb.Retrain(when=[fb.metric("ndcg_at_10") < fb.at_release])}, "a bare at_release says nothing of lists"),
         (
             {"rollout": fb.Rollout(guards=[fb.metric("recall_at_5") >= fb.champion - 0.05]).canary("10%", "1h")},
-            "recall_at_5 is not measured live",
+            "recall_at_5 does not compare versions live",
         ),
     ],
 )
@@ -87,6 +86,17 @@ def test_a_label_of_another_set_is_held_to_the_same() -> None:
     sales = fb.Dataset("sales", source="data/sales.csv", time="at", columns={"sku": str, "worth": str})
     found = [item.what for item in problems(ranking(label=fb.Label("worth", source=sales, on="sku", within="1d")))]
     assert 'label "worth" of type str cannot be the label of a ranking model' in found
+
+
+def test_its_metrics_are_monitors_and_triggers_with_a_margin_and_are_counted_live() -> None:
+    model = ranking(
+        monitors=[fb.metric("ndcg_at_5").over("7d") >= fb.at_release - 0.05],
+        retrain=fb.Retrain(when=[fb.metric("recall_at_3") < fb.at_release - 0.05]),
+        objectives=[fb.Objective(fb.metric("ndcg_at_7") >= 0.5, target="95%", window="30d")],
+    )
+    assert problems(model) == []
+    assert [one.what for one in warnings(model) if "_at_" in one.what] == []
+    assert ranked_live(model) == ("ndcg_at_10", "recall_at_10", "recall_at_5", "ndcg_at_5", "recall_at_3", "ndcg_at_7")
 
 
 def test_a_release_that_waits_for_live_quality_is_told_that_there_is_none() -> None:

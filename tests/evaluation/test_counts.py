@@ -272,7 +272,7 @@ def sums(batches):
                 place = (kind, one.version, one.role, one.minute, getattr(one, "slice", ""), getattr(one, "weight", 0))
                 for name in one.__struct_fields__:
                     value = getattr(one, name)
-                    if name in {"minute", "weight", "latency"} or isinstance(value, str):
+                    if name in {"minute", "weight", "latency", "ranked"} or isinstance(value, str):
                         continue
                     if name == "scores":
                         cells = binned.unpack(value)

@@ -67,6 +67,7 @@ DOCUMENTED: dict[str, tuple[set[Role], bool]] = {
     "NoteSeen": (NOBODY, True),
     "NoteReference": (NOBODY, True),
     "NoteEstimate": (NOBODY, True),
+    "NoteFeedback": (NOBODY, True),
     "NoteFreshness": (NOBODY, True),
     "PushRows": ({S, O, A}, False),
     "EraseSubject": ({O, A}, False),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from flyball.governance.authority import LOOP
+from flyball.loop import outcomes_child
 from flyball.loop.gauges import gauges
 from flyball.records.alerts import ALERTS, AlertState
 from flyball.records.incidents import INCIDENTS
@@ -163,3 +164,22 @@ def test_an_effect_is_claimed_where_keys_were_dealt_and_not_where_they_met_both(
     assert 0 < effect["difference"]["low"] < 0.1 < effect["difference"]["high"]
     assert effect["difference"]["n"] == 6_000
     assert "effect    1.1.0 against 1.0.0, dealt at random" in loans.shown("monitor", "loan")
+
+
+def test_of_very_many_answers_those_of_a_part_of_the_keys_are_read(loans: Repaid, monkeypatch: pytest.MonkeyPatch) -> None:
+    loans.declare("who")
+    with loans.opened() as wired:
+        loans.answered(wired, week(2_000))
+    loans.paid("a", [*((f"o{place}", f"c{place}", 4.5, 1.0) for place in range(0, 2_000, 2)), ("end", "nobody", 0.1, 1.0)])
+    loans.counted()
+    monkeypatch.setattr(outcomes_child, "MOST", 600)
+    with loans.opened() as wired:
+        ports = wired.acting(LOOP)
+        [due] = wired.outcomes()._due(ports, ports.clock.now() + 86_400_000_000)
+        answer = outcomes_child.count(due.task, wired.blobs)
+    [counts] = answer.counts
+    whole = [day for day in counts.days if not day.slice]
+    assert answer.share_of == 4
+    assert 350 < sum(day.asked for day in whole) < 600
+    assert sum(day.total for day in whole) / sum(day.n for day in whole) == pytest.approx(0.5, abs=0.1)
+    assert counts.unmatched <= 1, "rows of keys that were not read are not told as rows of no answer"

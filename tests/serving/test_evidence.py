@@ -562,3 +562,20 @@ def test_after_a_restart_labels_are_told_as_if_there_had_been_none(tmp_path, log
     going_on, _ = evidence.since(cursor, log.us(8), {"m": WATCH})
     assert again.labels == going_on.labels
     assert sum(one.late for one in going_on.labels) == 2
+
+
+def test_the_rows_of_a_request_of_a_ranking_are_a_list(tmp_path, log):
+    watch = msgspec.structs.replace(WATCH, task="ranking", ranked=("ndcg_at_10",), arms={})
+    for second in range(3):
+        name = f"search-{second}"
+        log.scored(name, second / 10, values=(3.0, 2.0, 1.0), marks={"ids": [f"{name}:{item}" for item in "abc"]})
+        for item, value in zip("abc", (0, 1, 0), strict=True):
+            log.label(f"{name}:{item}", 1, value)
+    log.scored("alone", 0.9, values=(1.0,))
+    log.label("alone", 1, 1)
+    batch, _ = LiveEvidence(tmp_path).since(start(log), log.us(10), {"m": watch})
+    [quality] = whole(batch)
+    assert (quality.matured, quality.labelled) == (10, 10)
+    assert (quality.ranked["ndcg_at_10"].n, quality.ranked["ndcg_at_10"].empty) == (4, 0)
+    assert quality.ranked["ndcg_at_10"].total == pytest.approx(3 / math.log2(3) + 1)
+    assert {one.slice for one in batch.quality} == {"", "day=1"}

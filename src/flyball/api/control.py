@@ -53,6 +53,7 @@ class Control:
         self._outside = wired.elsewhere()
         self._estimating = wired.estimating()
         self._outcomes = wired.outcomes()
+        self._feedback = wired.feedback()
         self._compiled: Compilation | None = None
         self._voice = Voice(wired.ports.ledger, wired.layout.told)
         self._stopping = False
@@ -95,6 +96,7 @@ class Control:
             self._delivering.finish(ports, _LAST_S)
         self._estimating.stop()
         self._outcomes.stop()
+        self._feedback.stop()
 
     @property
     def _alone(self) -> bool:
@@ -180,6 +182,7 @@ class Control:
             (self._verifying.step, "served features are not verified"),
             (self._outside.step, "a model that is served elsewhere is not watched as it should be"),
             (self._outcomes.step, "business outcomes are not counted"),
+            (self._feedback.step, "what a version learned from was not looked at"),
         ):
             try:
                 step(self._wired.ports, now)

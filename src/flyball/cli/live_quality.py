@@ -50,9 +50,7 @@ def quality(state: State, model: Model, kept: MonitorState, slab: Slab) -> LiveQ
 
 
 def main_metric(model: Model) -> str:
-    """The first declared metric that live rows can give; else accuracy of classes, mean absolute error of numbers, NDCG of
-    rankings, of which live rows say nothing.
-    """
+    """The first declared metric that live rows can give; else accuracy of classes, mean absolute error of numbers, NDCG of rankings."""
     checks = [each for each in (*model.monitors, *model.rollout.guards, *model.gates) if isinstance(each, Check)]
     named = [check.metric.name for check in checks if not check.metric.of_gap and tells_quality(model, check.metric.name)]
     return named[0] if named else (loss_metric(model.task) or RANKED[0])

@@ -19,8 +19,10 @@ from flyball.declare.codec import short
 from flyball.declare.framing import summary
 from flyball.loop import lookup
 from flyball.loop.cards import declared
+from flyball.loop.feedback import examined
 from flyball.loop.waiting import stopped
 from flyball.loop.waivers import waivers_text
+from flyball.monitoring.feedback import feedback_findings
 from flyball.records import codec
 from flyball.records.base import State
 from flyball.records.commits import commit_text
@@ -149,6 +151,7 @@ def show(
             "environment": result.environment,
             "served_by": apart(wired.layout).get(f"{row.model}@{row.version}", ()),
             "notes": result.notes,
+            "feedback": examined(state, row.model, row.version),
             "history": result.history,
             "framing": _framing(wired, state, row),
         }
@@ -187,6 +190,8 @@ def _made_with(wired: Wired, row: VersionRow, result: RunResult) -> Iterator[str
     if differs:
         yield f"differs   {sentence(f'{row.model}@{row.version}', differs)}"
     yield from (f"note      {note}" for note in result.notes)
+    own = feedback_findings(examined(wired.ledger.state(), row.model, row.version))
+    yield from (f"feedback  {one.why}" for one in own if one.severity != "none")
 
 
 def _tombstone(out: Output, row: VersionRow) -> None:

@@ -73,6 +73,10 @@ def tick(*, env: Env = "", project: Project = HERE, as_json: Json = False, quiet
         with one_models_own(failed):
             outcomes.step(driving, now)
             outcomes.finish(driving, now)
+        feedback = wired.feedback()
+        with one_models_own(failed):
+            feedback.step(driving, now)
+            feedback.finish(driving, now)
         if failed:
             raise failed[0]
         events = ports.ledger.size() - before

@@ -13,7 +13,7 @@ from flyball.declare.checks import AnyOf, Check, Drift, Reference
 from flyball.declare.columns import Column
 from flyball.declare.costs import priced
 from flyball.declare.functions import expression_text, roots
-from flyball.declare.metrics import CLASSES, metric_info
+from flyball.declare.metrics import CLASSES, RANKED, at_k, metric_info
 from flyball.declare.model import Model
 from flyball.declare.rules_columns import feature_names, inputs, known_in_time, ranked, transform_names
 
@@ -148,6 +148,17 @@ def attribute_text(value: object) -> str:
 def prices(model: Model) -> dict[str, float]:
     """What errors cost by the declaration, as counts of them are priced (`costs.priced`)."""
     return priced(model.task, {name: each.amount for name, each in model.costs.items()})
+
+
+def ranked_live(model: Model) -> tuple[str, ...]:
+    """The metrics of lists that are counted of a ranking's live rows: those that every ranking is reported by, and those that a sentence names."""
+    if model.task != "ranking":
+        return ()
+    triggers = model.retrain.when if model.retrain else ()
+    checks = [part for each in (*model.gates, *model.monitors, *triggers) for part in (each.checks if isinstance(each, AnyOf) else (each,))]
+    checks += [each.metric for each in model.objectives if isinstance(each.metric, Check)]
+    named = [check.metric.name for check in checks if isinstance(check, Check) and at_k(check.metric.name) is not None]
+    return tuple(dict.fromkeys((*RANKED, *named)))
 
 
 def tells_quality(model: Model, name: str) -> bool:

@@ -191,7 +191,7 @@ def metric_info(name: str) -> MetricInfo | None:
     listed = at_k(name)
     if listed is not None:
         kind, k = listed
-        return MetricInfo(name, _RANKING, higher_is_better=True, meaning=_OF_LISTS[kind].format(k=k), counted=False)
+        return MetricInfo(name, _RANKING, higher_is_better=True, meaning=_OF_LISTS[kind].format(k=k))
     return METRICS.get(name)
 
 

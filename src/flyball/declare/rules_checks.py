@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from flyball.declare.checks import AnyOf, Approval, Check, Drift, Reference
+from flyball.declare.checks import AnyOf, Approval, Check, Drift, Reference, at_release
 from flyball.declare.costs import say_costs
 from flyball.declare.live import paired_gates
 from flyball.declare.metrics import CARD_BLANKS, METRICS, at_k, metric_info, metric_names
@@ -101,9 +101,14 @@ def _metric(model: Model, place: str, check: Check) -> Iterator[Found]:
             "",
             'name the groups: fb.metric("equalised_odds").gap("sex").upper <= 0.1',
         )
-    elif place != "gates" and at_k(name) is not None:
-        why = "it is measured list by list on a hold-out; live rows are kept as counts, which know of no order"
-        yield Found(f"{sentence}: {name} is not measured live", why, 'make it a gate; a rollout may rest on it: evidence="gate"')
+    elif place == "guards" and at_k(name) is not None:
+        why = "two versions are compared row by row, and one item says nothing of the order it stood in"
+        yield Found(f"{sentence}: {name} does not compare versions live", why, 'make it a gate; a rollout may rest on it: evidence="gate"')
+    elif place == "when" and at_k(name) is not None and check.bound == at_release:
+        why = "no detector watches the loss of lists, so chance alone would trip it"
+        yield Found(
+            f"{sentence}: a bare at_release says nothing of lists", why, f'leave a margin: fb.metric("{name}") < fb.at_release - 0.02'
+        )
     for part in check.metric.slices:
         if part not in model.slice_names:
             yield Found(f'{sentence}: "{part}" is not a slice', "", near(part, model.slice_names).replace("nothing", "no slice"))

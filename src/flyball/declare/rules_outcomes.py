@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from flyball.declare.checks import AnyOf, Check, Reference
 from flyball.declare.live import live_slices
@@ -50,19 +50,22 @@ def _joinable(model: Model, outcome: Outcome) -> Iterator[Found]:
 
 
 def _sentences(model: Model) -> Iterator[Found]:
-    for place, checks in (("gates", model.gates), ("when", model.retrain.when if model.retrain else ())):
+    lists: tuple[tuple[str, Iterable[object], str], ...] = (
+        ("gates", model.gates, "it is known after a release alone"),
+        ("guards", model.rollout.guards, "it is known too late to send a release back"),
+        ("when", model.retrain.when if model.retrain else (), "that it falls is no evidence that a training would help"),
+    )
+    for place, checks, why in lists:
         for check in checks:
             if about_outcomes(model, check):
-                why = "it is known after a release alone" if place == "gates" else "that it falls is no evidence that a training would help"
                 yield Found(f'{place} "{check}": an outcome is watched by monitors', why, "make it a monitor")
-    for place, checks in (("guards", model.rollout.guards), ("monitors", model.monitors)):
-        for check in checks:
-            if isinstance(check, AnyOf) and about_outcomes(model, check):
-                yield Found(
-                    f'{place} "{check}": an outcome is no alternative', "it is counted apart, days later", "make it a check of its own"
-                )
-            elif place == "monitors" and isinstance(check, Check) and outcome_of(model, check) is not None:
-                yield from _monitor(model, check)
+    for check in model.monitors:
+        if isinstance(check, AnyOf) and about_outcomes(model, check):
+            yield Found(
+                f'monitors "{check}": an outcome is no alternative', "it is counted apart, days later", "make it a check of its own"
+            )
+        elif isinstance(check, Check) and outcome_of(model, check) is not None:
+            yield from _monitor(model, check)
 
 
 def _monitor(model: Model, check: Check) -> Iterator[Found]:

@@ -17,10 +17,11 @@ import polars as pl
 from flyball.clock import Instant
 from flyball.evaluation import counts_answered as days
 from flyball.evaluation import counts_quality as sums
-from flyball.evaluation.counts_columns import ATTRIBUTE, ROWS, SCORES, SLICE, held
+from flyball.evaluation.counts_columns import ATTRIBUTE, LIST, ROWS, SCORES, SLICE, held
 from flyball.evaluation.counts_elsewhere import Underway
 from flyball.evaluation.counts_inputs import LABEL, inputs, labels_of
 from flyball.evaluation.counts_labels import Found, LabelBook, plain
+from flyball.evaluation.counts_lists import with_lists
 from flyball.evaluation.counts_sums import labelled_late, quality
 from flyball.evaluation.counts_units import Exposed, Units
 from flyball.records.evidence import Batch, InputCounts, Pairs, Traffic, Watch
@@ -116,7 +117,7 @@ class Folder:
         return Batch(
             until=until,
             traffic=traffic,
-            quality=(*quality(matured, self._watch), *labelled_late(late, self._watch)),
+            quality=(*with_lists(quality(matured, self._watch), matured, self._watch), *labelled_late(late, self._watch)),
             pairs=self._pairs(matured, until),
             blocks=(*sums.blocks(matured, self._watch), *sums.blocks(late, self._watch)),
             labels=self._labels.told(self._watch.model),
@@ -185,7 +186,7 @@ class Folder:
         if scored.height:
             columns = ["request_id", "at", "version", "role", "rollout", "key", "value", "score"]
             sliced = sums.with_slices(scored, self._watch)
-            self._pending.append(sliced.select(*columns, pl.col(f"^({SLICE}.*|{SCORES})$")))
+            self._pending.append(sliced.select(*columns, pl.col(f"^({SLICE}.*|{SCORES}|{LIST})$")))
 
     def _mature(self, until: Instant) -> pl.DataFrame:
         delay = self._watch.label_delay

@@ -29,6 +29,9 @@ SLICE = "slice:"
 SCORES = "scores:all"
 """The column with the scores of all classes, in their order, where there are more than two."""
 
+LIST = "list:id"
+"""The column with the id of the request that an item of a ranking was asked in."""
+
 ATTRIBUTE = "attribute:"
 """What stands before the name of a column of a label that is a slice of its row, as in `sex=f`."""
 

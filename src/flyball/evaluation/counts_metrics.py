@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from flyball.declare.metrics import metric_info, recall_at_share
+from flyball.declare.metrics import at_k, metric_info, recall_at_share
 from flyball.evaluation.metrics import COUNTED, from_interval
 from flyball.evaluation.rows import CALIBRATION, SCORED
 from flyball.records.estimates import Estimate
@@ -34,6 +34,8 @@ def from_counts(name: str, quality: Quality, prices: Mapping[str, float] | None 
         return Estimate(value=None, n=n, why=f"{name} cannot be computed from counts")
     if n == 0:
         return Estimate(value=None, why="no matured row has a label yet")
+    if at_k(name) is not None:
+        return _ranked(name, quality)
     if name in COUNTED:
         count, total = _count_ratio(name, quality)
         if total == 0:
@@ -48,6 +50,18 @@ def from_counts(name: str, quality: Quality, prices: Mapping[str, float] | None 
     if name in SCORED or recall_at_share(name) is not None:
         return _scored(name, quality)
     return _numbers(name, quality)
+
+
+def _ranked(name: str, quality: Quality) -> Estimate:
+    """The mean over lists with a relevant item, all of whose items have a label."""
+    found = quality.ranked.get(name)
+    if found is None or not found.n:
+        none = "no list has a label for each of its items"
+        return Estimate(value=None, why=none if found is None or not found.empty else f"none of {found.empty:,} lists has a relevant item")
+    estimate = mean_of_sums(found.total, found.squares, found.n)
+    high = None if estimate.high is None else min(1.0, estimate.high)
+    note = f"{found.empty:,} of {found.n + found.empty:,} lists have no relevant item and are left out" if found.empty else ""
+    return Estimate(value=estimate.value, low=estimate.low, high=high, n=found.n, why=note)
 
 
 def _count_ratio(name: str, quality: Quality) -> tuple[int, int]:

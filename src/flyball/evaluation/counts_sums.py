@@ -129,7 +129,7 @@ def _sums(watch: Watch, rows: Rows, name: str, place: _Place) -> Iterator[Qualit
             scored=int(counts[group]),
             scores=scores[group],
             relative_n=int(summed.pop("relative_n", 0.0)),
-            **summed,
+            **summed,  # type: ignore[arg-type]  # of sums alone
         )
 
 

@@ -138,6 +138,17 @@ MODES: tuple[FailureMode, ...] = (
         "model",
         _ROUTE,
     ),
+    # a loop feeds on every training: whether the labels are wrong, or the feed, a person knows
+    FailureMode(
+        "feedback",
+        "feedback loop",
+        "labels or columns that a version learned from are copies of the model's own answers, or exist for some answers alone",
+        "it does not learn its own answers; labels come whatever it answers",
+        ("ticket",),
+        "find what writes the answers into the data set; learn and judge on labels that do not come from the model",
+        "data set",
+        _RESOLVED,
+    ),
     FailureMode(
         "concept_drift",
         "concept drift",

@@ -126,6 +126,7 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         "loop.elsewhere.NoteSeen": _LOOP,
         "loop.elsewhere.NoteReference": _LOOP,
         "loop.estimates.NoteEstimate": _LOOP,
+        "loop.feedback.NoteFeedback": _LOOP,
         "loop.freshness.NoteFreshness": _LOOP,
         # a person's rights
         "loop.erasing.EraseSubject": _rule(*_OPERATORS),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from flyball.clock import Instant
 from flyball.declare.model import Model
+from flyball.loop.feedback import feedback_of
 from flyball.loop.freshness import ages
 from flyball.loop.storms import storm_of
 from flyball.monitoring.estimates import estimate_findings
@@ -30,6 +31,7 @@ def besides_counts(state: State, model: Model, now: Instant) -> list[Finding]:
         *policy_of(state, model, now),
         storm_finding(storm_of(state, model, now)),
         *estimates_of(state, model),
+        *feedback_of(state, model.name),
     ]
 
 

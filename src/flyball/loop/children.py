@@ -10,6 +10,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO
 
 from flyball.compute.guardian import ONE_THREAD, outside
@@ -46,6 +47,38 @@ def end(child: subprocess.Popen[bytes]) -> None:
     child.wait()
     if child.stdout is not None:
         child.stdout.close()
+
+
+class Held:
+    """A child that is given a task in a file and answers on its standard output; whoever holds it can end it from another thread."""
+
+    def __init__(self, patience_s: float = 600.0) -> None:
+        """patience_s: how long it may take."""
+        self._patience_s = patience_s
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def ask(self, module: str, task: bytes) -> tuple[bytes, int | None]:
+        """What the module answers to the task, and with what it ended. Raises OSError."""
+        with TemporaryDirectory(prefix="flyball-") as folder:
+            path = Path(folder) / "task.json"
+            path.write_bytes(task)
+            child = self._child = start(module, [str(path)], Path(folder))
+            timer = threading.Timer(self._patience_s, kill, [child])
+            timer.start()
+            try:
+                assert child.stdout is not None
+                told = child.stdout.read()
+            finally:
+                timer.cancel()
+                end(child)
+                self._child = None
+        return told, child.returncode
+
+    def kill(self) -> None:
+        """End it, if it is there: it would outlive this process."""
+        child = self._child
+        if child is not None:
+            kill(child)
 
 
 def hear_interrupts() -> None:

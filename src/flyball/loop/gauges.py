@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flyball.clock import Instant, Span
 from flyball.declare.checks import Metric
+from flyball.declare.metrics import RANKED
 from flyball.declare.model import Model
 from flyball.declare.units import Money
 from flyball.errors import Corrupt, NotFound
@@ -46,7 +47,7 @@ MOST = 200
 
 _ALERTS, _COLUMNS, _INCIDENTS, _OUTCOMES = 40, 25, 10, 5
 
-LIVE = ("accuracy", "precision", "recall", "f1", "mae", "rmse")
+LIVE = ("accuracy", "precision", "recall", "f1", "mae", "rmse", *RANKED)
 """Metrics of labelled rows that counts give."""
 
 _WELL = (AlertState.OK, AlertState.RESOLVED)
@@ -206,6 +207,8 @@ def _outcomes(name: str, outcomes: Sequence[OutcomeSeen]) -> Iterator[Sample]:
 
 def _speaks(metric: str, task: str) -> bool:
     """Whether the metric says something of the task: counts of classes give a mean absolute error of 0, and it means nothing."""
+    if metric in RANKED or task == "ranking":
+        return metric in RANKED and task == "ranking"
     return (metric in ("mae", "rmse")) == (task in ("regression", "forecast")) and (
         task == "binary" or metric in ("accuracy", "mae", "rmse")
     )

@@ -7,13 +7,11 @@ corrected count as what they are. Counts are operational: what is decided by the
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import msgspec
@@ -45,14 +43,14 @@ REST: Final = Span.parse("5s")
 OFTEN: Final = Span.parse("10m")
 """How far apart two counts of one model lie at least."""
 
+LATER: Final = Span.parse("1h")
+"""How long a model is left alone whose outcomes could not be counted."""
+
 REOPEN: Final = Span.parse("7d")
 """So long after its outcomes were due a day is still counted anew: rows come late, and are corrected."""
 
 KEPT: Final = Span.parse("100d")
 """How long days are kept."""
-
-PATIENCE_S: Final = 600.0
-"""How long the child may take."""
 
 _OUTCOMES: Final = "outcomes/"
 
@@ -100,7 +98,7 @@ class Outcomes:
         self._thread: threading.Thread | None = None
         self._made: OutcomesKept | None = None
         self._failed: FlyballError | OSError | None = None
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child = children.Held()
         self._next: Instant = 0
         self._tried: dict[str, tuple[str, Instant]] = {}
         """By model: what was counted last, or could not be, and when."""
@@ -129,9 +127,7 @@ class Outcomes:
 
     def stop(self) -> None:
         """End the child, if there is one: it would outlive this process."""
-        child = self._child
-        if child is not None:
-            children.kill(child)
+        self._child.kill()
 
     def _settle(self, ports: Ports) -> None:
         self._thread = None
@@ -191,26 +187,16 @@ class Outcomes:
             self._made = OutcomesKept(model=due.model.name, at=now, digest=due.digest, counts=counts, share_of=answer.share_of)
         except (FlyballError, OSError) as error:
             self._failed = error
+            # what takes too long would be begun again with each new row
+            self._tried[due.model.name] = (due.digest, now + int(LATER))
 
     def _ask(self, task: Task) -> Answer:
         """What the child counts; why nothing, where it ended otherwise than it should."""
-        with TemporaryDirectory(prefix="flyball-") as folder:
-            path = Path(folder) / "task.json"
-            path.write_bytes(codec.encode(task))
-            child = self._child = children.start("flyball.loop.outcomes_child", [str(path)], Path(folder))
-            timer = threading.Timer(PATIENCE_S, children.kill, [child])
-            timer.start()
-            try:
-                assert child.stdout is not None
-                told = child.stdout.read()
-            finally:
-                timer.cancel()
-                children.end(child)
-                self._child = None
+        answered, code = self._child.ask("flyball.loop.outcomes_child", codec.encode(task))
         try:
-            return codec.decode(told, Answer)
+            return codec.decode(answered, Answer)
         except msgspec.MsgspecError:
-            return Answer(why=f"the process that counts them ended with {child.returncode}, or took more than {PATIENCE_S:.0f} s")
+            return Answer(why=f"the process that counts them ended with {code}")
 
 
 def _sources(state: State, model: Model, now: Instant) -> tuple[Source, ...]:

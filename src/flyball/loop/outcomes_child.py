@@ -38,7 +38,7 @@ from flyball.serving.ids import Ids
 from flyball.serving.sealer import unseal
 from flyball.store.blobs import Blobs, LocalBlobs
 
-MOST = 2_000_000
+MOST = 500_000
 """Answers that are held at once; of more, those of a part of the keys are read."""
 
 NICER = 10

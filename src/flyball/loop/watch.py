@@ -6,7 +6,7 @@ import msgspec
 
 from flyball.clock import Span
 from flyball.declare.elsewhere import classes, is_elsewhere
-from flyball.declare.live import derived_reads, derived_slices, label_attributes, label_delay, request_slices, watches_days
+from flyball.declare.live import derived_reads, derived_slices, label_attributes, label_delay, ranked_live, request_slices, watches_days
 from flyball.declare.model import Model
 from flyball.loop.ports import Library
 from flyball.monitoring.learning import UNDERWAY
@@ -56,6 +56,7 @@ def _declared(model: Model) -> Watch:
         loss=loss_of(model.task),
         settle=SETTLE,
         daily=watches_days(model),
+        ranked=ranked_live(model),
         classes=classes(model) if is_elsewhere(model) else (),
         patience=UNDERWAY if is_elsewhere(model) else Span(0),
     )

@@ -11,6 +11,7 @@ from flyball.monitoring.estimates import remembered
 from flyball.records.alerts import ALERTS, AlertMoved, AlertRow, AlertState
 from flyball.records.base import Event, Fold, Projection, Recorded
 from flyball.records.elsewhere import ELSEWHERE, SEEN, ElsewhereRow, ReferenceMade, SeenRow, VersionSeen
+from flyball.records.feedback import FEEDBACKS, FeedbackExamined, FeedbackRow
 from flyball.records.skew import SKEWS, FeaturesVerified, SkewRow
 from flyball.records.unlabelled import ESTIMATES, PerformanceEstimated
 
@@ -93,11 +94,19 @@ def performance_estimated(projection: Projection, recorded: Recorded) -> None:
     projection.put(ESTIMATES, event.model, remembered(projection.get(ESTIMATES, event.model), event, recorded.at))
 
 
+def feedback_examined(projection: Projection, recorded: Recorded) -> None:
+    """What a version learned from."""
+    event = recorded.event
+    assert isinstance(event, FeedbackExamined)
+    projection.put(FEEDBACKS, f"{event.model}/{event.version}", FeedbackRow(newest=event, at=recorded.at))
+
+
 FOLDS: Mapping[type[Event], Fold] = {
     AlertMoved: alert_moved,
     FeaturesVerified: features_verified,
     VersionSeen: version_seen,
     ReferenceMade: reference_made,
     PerformanceEstimated: performance_estimated,
+    FeedbackExamined: feedback_examined,
 }
 """The folds of this stage."""

@@ -194,7 +194,7 @@ def seen(model: Model, outcome: Outcome, kept: OutcomesKept, version: str) -> Ou
     return OutcomeSeen(
         outcome=outcome.name,
         how=outcome.how,
-        within=outcome.within,
+        within=str(outcome.within),
         version=version,
         value=value_of(whole),
         asked=whole.asked if whole is not None else 0,

@@ -13,7 +13,7 @@ import msgspec
 
 from flyball.clock import Instant
 from flyball.records.base import Record
-from flyball.records.evidence import MOST, Labels, Quality, Refusals, Traffic, tallied
+from flyball.records.evidence import MOST, Labels, Quality, Refusals, Traffic, ranked_sum, tallied
 from flyball.stats import binned
 
 MINUTE = 60_000_000
@@ -68,7 +68,8 @@ def _with_sums(part: Quality, sums: Iterable[float], scores: bytes) -> Quality:
 
 def add_quality(left: Quality, right: Quality) -> Quality:
     """The sum of two counts; model, version, role, slice and minute are the first's."""
-    return _with_sums(left, map(add_numbers, _values(left), _values(right)), binned.merged((left.scores, right.scores)))
+    added = _with_sums(left, map(add_numbers, _values(left), _values(right)), binned.merged((left.scores, right.scores)))
+    return msgspec.structs.replace(added, ranked=ranked_sum(left.ranked, right.ranked)) if right.ranked else added
 
 
 def add_labels(parts: Iterable[Labels | None]) -> Labels | None:
@@ -183,6 +184,9 @@ def within(slabs: Sequence[Slab], since: Instant, until: Instant, scored: Callab
             else:
                 known[1][:] = map(add_numbers, known[1], _values(part))
                 known[2].append(part.scores)
+                if part.ranked:
+                    grown = msgspec.structs.replace(known[0], ranked=ranked_sum(known[0].ranked, part.ranked))
+                    found[part.slice] = (grown, known[1], known[2])
         for cell, count in slab.latency.items():
             latency[cell] = latency.get(cell, 0) + count
     return Slab(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from flyball.clock import Instant, Span
 from flyball.records.base import Record
@@ -56,7 +56,7 @@ class Watch(Record, frozen=True):
     Weeks of inputs are counted from `origin` on, the champion's release (0: nobody knows); `daily`: days are told apart as well.
     `patience`, of a model that is served elsewhere alone: its rows bear their own times, and a label may be on its way for so long. 0: it is served here.
     `estimated`: whether the champion's performance is estimated without labels; then `positive` is its second class (a number, or text), and `telling`
-    are the columns of its error model.
+    are the columns of its error model. `ranked` are the metrics of lists that are counted of a ranking.
     """
 
     model: str
@@ -80,6 +80,7 @@ class Watch(Record, frozen=True):
     estimated: bool = False
     positive: float | str = 1.0
     telling: tuple[str, ...] = ()
+    ranked: tuple[str, ...] = ()
 
 
 class Traffic(Record, frozen=True):
@@ -110,6 +111,26 @@ class Traffic(Record, frozen=True):
     latency: dict[int, int] = {}
 
 
+class Ranked(NamedTuple):
+    """A metric of lists: how many have a relevant item, sums of the metric and of its square over these, and how many have none (`empty`)."""
+
+    n: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+    empty: int = 0
+
+
+def ranked_sum(left: dict[str, Ranked], right: dict[str, Ranked]) -> dict[str, Ranked]:
+    """The sum of two counts of lists, by metric."""
+    found = dict(left)
+    for name, one in right.items():
+        known = found.get(name)
+        if known is not None:
+            one = Ranked(known.n + one.n, known.total + one.total, known.squares + one.squares, known.empty + one.empty)
+        found[name] = one
+    return found
+
+
 class Quality(Record, frozen=True, omit_defaults=True):
     """Matured rows of one (model, version, role, slice, minute of maturity since 1970). `loss` and `loss_sq` are sums of the clipped loss.
 
@@ -119,7 +140,8 @@ class Quality(Record, frozen=True, omit_defaults=True):
 
     Numbers: `abs_error`, `sq_error` and `quad_error` sum the absolute error, its square and its fourth power; `relative` the error relative to the
     truth, `relative_sq` its square, over the `relative_n` rows whose truth is not 0. `truth…` sum the truth's first four powers, `sq_truth` and
-    `sq_truth_sq` the squared error times the truth and times its square. What leaves the floating-point range stays at `MOST`.
+    `sq_truth_sq` the squared error times the truth and times its square. What leaves the floating-point range stays at `MOST`. `ranked`: metrics of the
+    lists of a ranking all of whose items have a label.
     """
 
     model: str
@@ -154,6 +176,7 @@ class Quality(Record, frozen=True, omit_defaults=True):
     truth_quad: float = 0.0
     sq_truth: float = 0.0
     sq_truth_sq: float = 0.0
+    ranked: dict[str, Ranked] = {}
 
 
 MOST = 1e300

@@ -5,7 +5,7 @@ Additive but for what each says of itself. Never rows, nor whose they are.
 
 from __future__ import annotations
 
-from flyball.clock import Instant, Span
+from flyball.clock import Instant
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate
 from flyball.records.models import Role
@@ -136,7 +136,7 @@ class OutcomeSeen(Record, frozen=True):
 
     outcome: str
     how: str
-    within: Span
+    within: str
     version: str
     value: Estimate
     asked: int

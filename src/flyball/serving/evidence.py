@@ -20,7 +20,7 @@ from flyball.clock import Instant
 from flyball.declare.live import attribute_text
 from flyball.errors import Corrupt
 from flyball.evaluation.counts import Folder, LabelTally
-from flyball.evaluation.counts_columns import ATTRIBUTE, LABELS, ROWS, SCORES, held
+from flyball.evaluation.counts_columns import ATTRIBUTE, LABELS, LIST, ROWS, SCORES, held
 from flyball.records.evidence import MINUTE, Batch, Cursor, Refusals, Watch, tallied
 from flyball.records.serving import SegmentRow
 from flyball.serving import plain, wal
@@ -30,7 +30,7 @@ from flyball.store.blobs import Blobs
 Sealed: TypeAlias = Callable[[], Iterable[SegmentRow]]
 """The segments that became Parquet: the rows of SEGMENTS."""
 
-_ROWS = ROWS | {SCORES: pl.List(pl.Float64)}
+_ROWS = ROWS | {SCORES: pl.List(pl.Float64), LIST: pl.String()}
 _SLACK = 3_600_000_000
 """Files last written longer before the oldest waiting row than this hold nothing that waits."""
 
@@ -213,6 +213,7 @@ class _Intake:
         self.uncounted: Counter[str] = Counter()
         self._names = names
         self._wanted = {model: {*watch.slices, *watch.reads, *(bins.column for bins in watch.bins)} for model, watch in watches.items()}
+        self._ranked = {model for model, watch in watches.items() if watch.ranked}
         self._classes = {model for model, watch in watches.items() if watch.task == "multiclass"}
         self._attributes = {model: tuple(watch.attributes) for model, watch in watches.items()}
         self._elsewhere = {model for model, watch in watches.items() if watch.patience}
@@ -286,6 +287,8 @@ class _Intake:
         ]
         told = {name: series for name, series in zip(ROWS, row, strict=True) if series is not None}
         told["value"] = output[0]
+        if model in self._ranked:
+            told[LIST] = group.ids
         told |= {held(name): series for name, series in zip(names, sent, strict=True) if name in wanted}
         told |= {held(name): pl.Series([None]) for name in wanted.difference(names)}
         return pl.DataFrame([(series if len(series) == n else series.new_from_index(0, n)).alias(name) for name, series in told.items()])
@@ -328,7 +331,7 @@ class _Intake:
         dropped = record.kind == "shadow_dropped"
         names = self._names.get(record.version, ())
         places = [(place, name) for place, name in enumerate(names) if name in wanted]
-        scores = (SCORES,) if model in self._classes else ()
+        scores = (SCORES,) if model in self._classes else (LIST,) if model in self._ranked else ()
         columns = self._rows.setdefault(model, {name: [] for name in (*ROWS, "value", *scores, *map(held, sorted(wanted)))})
         absent = wanted.difference(names)
         for place, request in enumerate(record.row_ids() if record.rows else [record.request_id]):
@@ -351,7 +354,9 @@ class _Intake:
             for name, value in zip(ROWS, fixed, strict=True):
                 columns[name].append(value)
             columns["value"].append(None if output is None else output[0])
-            if scores:
+            if scores == (LIST,):
+                columns[LIST].append(record.request_id)
+            elif scores:
                 columns[SCORES].append(output[1] if output is not None and len(output) > 1 and isinstance(output[1], list) else None)
             row = record.input[place] if record.input and place < len(record.input) else None
             for index, name in places:
