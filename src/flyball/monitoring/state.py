@@ -15,7 +15,7 @@ from flyball.monitoring.detector import Detector
 from flyball.monitoring.heard import EVER, Heard
 from flyball.monitoring.learning import Seen
 from flyball.monitoring.slabs import MINUTE, Slab, extend, requests_of, slabs_of
-from flyball.monitoring.volume import Arrivals, arrive, left_out
+from flyball.monitoring.volume import Arrivals, arrive, left_out, receive
 from flyball.monitoring.windows import DAY, WEEK, Pace, Reference, Series, Trail, Window, cuts, fill, follow_on, judge, reference_of
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate
@@ -102,7 +102,7 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins], heard: Heard
         state,
         until=max(state.until, batch.until),
         slabs=extend(state.slabs, new, batch.until) if new else state.slabs,
-        arrivals=arrive(state.arrivals, [(slab.start, slab.asked + slab.refused) for slab in asked], heard),
+        arrivals=_arrived(state, [(slab.start, slab.asked + slab.refused) for slab in asked], batch.until, heard),
         answered=extend_days(state.answered, [day for day in batch.answered if day.model == state.model], batch.until),
     )
     state = _labels(state, batch, since=since)
@@ -110,6 +110,11 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins], heard: Heard
     reference = reference_of(bins)
     state = _timed(state, inputs, reference, since=since, until=batch.until)
     return _fast(state, inputs, reference, since=since, until=batch.until)
+
+
+def _arrived(state: MonitorState, minutes: Sequence[tuple[int, int]], until: Instant, heard: Heard) -> Arrivals:
+    # of what is served elsewhere, predictions come later than they were made
+    return receive(state.arrivals, minutes, until // MINUTE, heard) if state.seen else arrive(state.arrivals, minutes, heard)
 
 
 def gapped(state: MonitorState, records: int, at: Instant) -> MonitorState:
