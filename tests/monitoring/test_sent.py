@@ -111,7 +111,17 @@ def test_the_model_that_is_served_elsewhere_has_the_monitor_by_its_own_times():
     for day in range(3):
         until = START + (day + 1) * 24 * HOUR + 3 * HOUR
         made = tuple(
-            Traffic(model="m", version="7", role="champion", minute=FIRST + day * 1_440 + minute, n=1, rollout="", weight=0, errors=0, latency={})
+            Traffic(
+                model="m",
+                version="7",
+                role="champion",
+                minute=FIRST + day * 1_440 + minute,
+                n=1,
+                rollout="",
+                weight=0,
+                errors=0,
+                latency={},
+            )
             for minute in range(0, 1_440, 10)
         )
         state = absorb(state, Batch(until=until, traffic=made), ())
