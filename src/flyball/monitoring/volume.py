@@ -13,6 +13,7 @@ Both count the time alone in which flyball listened (`monitoring.heard`), and ho
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import betainc
 
 from flyball.clock import Instant, Span, rfc3339
-from flyball.monitoring.heard import EVER, Heard, by_hour
+from flyball.monitoring.heard import EVER, Heard, by_hour, heard_before
 from flyball.monitoring.slabs import MINUTE
 from flyball.records.alerts import Finding
 from flyball.records.base import Record
@@ -225,7 +226,17 @@ def _volume(arrivals: Arrivals, end: int, heard: Heard) -> Volume | None:
     """The newest hours before hour `end` that were heard, as few as hold enough requests; None where those of a whole day do not, or no week is there to
     compare with.
     """
-    weeks = min(WEEKS, (end - max(LENGTHS) - arrivals.began // HOUR_MINUTES) // WEEK_HOURS)
+    # what has come since says nothing of closed hours, and they are looked at each second
+    closed = msgspec.structs.replace(
+        arrivals, counts=arrivals.counts[: max(0, end - arrivals.first)], began=arrivals.began // HOUR_MINUTES, last=0, pauses=(), lags=()
+    )
+    return _of_closed(closed, end, heard_before(heard, end * HOUR_MINUTES))
+
+
+@lru_cache(maxsize=2_500)
+def _of_closed(arrivals: Arrivals, end: int, heard: Heard) -> Volume | None:
+    """The same of hours that are all over; `began` is an hour here."""
+    weeks = min(WEEKS, (end - max(LENGTHS) - arrivals.began) // WEEK_HOURS)
     if weeks < 1:
         return None
     grid = _hours(arrivals, end, weeks)
