@@ -10,7 +10,7 @@ from tests.monitoring.test_volume import FIRST, hours
 from flyball.monitoring import rules
 from flyball.monitoring.heard import Heard, hear
 from flyball.monitoring.learning import Seen
-from flyball.monitoring.state import MonitorState, absorb
+from flyball.monitoring.state import MonitorState, absorb, uncounted
 from flyball.monitoring.volume import ARRIVE, Arrivals, receive, sent_findings
 from flyball.records.evidence import Batch, Traffic
 
@@ -126,5 +126,6 @@ def test_the_model_that_is_served_elsewhere_has_the_monitor_by_its_own_times():
         )
         state = absorb(state, Batch(until=until, traffic=made), ())
     assert [lag for _, lag in state.arrivals.lags] == [27 * 60 + 10, 27 * 60 + 10]
+    assert uncounted(state, 5, START + 9 * 24 * HOUR).arrivals == state.arrivals, "when what nobody could read was made is not known"
     found = next(one for one in rules.assess(make_model(), state, now=START + 5 * 24 * HOUR).findings if one.monitor == ARRIVE)
     assert (found.severity, found.standing) == ("none", "insufficient")

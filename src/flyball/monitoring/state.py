@@ -124,7 +124,9 @@ def gapped(state: MonitorState, records: int, at: Instant) -> MonitorState:
 
 def uncounted(state: MonitorState, records: int, at: Instant) -> MonitorState:
     """So many `records` of this model's came until `at` and could not be counted."""
-    return msgspec.structs.replace(gapped(state, records, at), arrivals=left_out(state.arrivals, at // MINUTE))
+    known = gapped(state, records, at)
+    # when those that were made elsewhere were made, nobody has read
+    return known if state.seen else msgspec.structs.replace(known, arrivals=left_out(state.arrivals, at // MINUTE))
 
 
 def _labels(state: MonitorState, batch: Batch, *, since: Instant) -> MonitorState:
