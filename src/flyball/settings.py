@@ -158,6 +158,12 @@ class Settings:
         unit="url",
         why="empty is nobody: who is to hear of it when flyball itself cannot page, only you can say",
     )
+    otlp_url: str = _setting(
+        "",
+        meaning="an HTTP address of an OpenTelemetry collector (OTLP), to which gateways and workers send the spans of requests",
+        unit="url",
+        why="empty is none, and costs nothing; it takes `pip install 'flyball[otel]'`",
+    )
     anchor_file: str = _setting(
         "",
         meaning="a file on another disk or machine to which every checkpoint is appended",

@@ -89,6 +89,7 @@ def test_a_thread_is_live_while_one_is_and_over_when_all_are():
     )
     done = msgspec.structs.replace(a, state=MITIGATED, mitigated_at=T + HOUR, notes=("mitigated: so",))
     assert (joint([done, b], None).state, joint([done, b], None).mitigated_at) == (OPEN, 0)
+    assert joint([done, b], None).alert == "a/e/", "and has one name, whichever goes on"
     over = msgspec.structs.replace(b, state=MITIGATED, mitigated_at=T + 2 * HOUR, notes=("mitigated: the feed is back",))
     both = joint([done, over], None)
     assert (both.state, both.mitigated_at, both.notes) == (MITIGATED, T + 2 * HOUR, ("mitigated: the feed is back",))

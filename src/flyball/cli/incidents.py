@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from flyball.cli.output import Output, ago, roughly
 from flyball.clock import Instant
 from flyball.loop import lookup, orders
 from flyball.records.incidents import INCIDENTS, IncidentOpened, IncidentRow, IncidentState, Review
+
+if TYPE_CHECKING:
+    from flyball.wiring import Wired
 
 app = common.app()
 Incident = Annotated[str, typer.Argument(metavar="ID", help="an incident's id, or its end if that is unmistakable")]
@@ -62,8 +65,7 @@ def show(incident: Incident, *, env: Env = "", project: Project = HERE, as_json:
 
     out = Output(as_json=as_json, quiet=quiet)
     with common.opened(project, env) as wired:
-        row, now = lookup.incident(wired.ports.ledger.state(), incident, partial(common.may_see, wired)), wired.ports.clock.now()
-        common.must_see(wired, row.model)
+        row, now = _found(wired, incident), wired.ports.clock.now()
         counted, told = reviews.measured(wired.ports, row), timeline(wired.ports.ledger, wired.ports.library, row, now)
         text.shown(
             out, row, counted, told, now=now, stake=common.framing_of(wired, row.model), clocks=(_mitigate(row, now), _review(row, now))
@@ -144,8 +146,7 @@ def fallback(
     """Let the declared fallback answer. Until it is mitigated; the model's versions are asked unheard meanwhile."""
     out, acting = Output(as_json=as_json, quiet=quiet), Acting(reason, dry_run, key)
     with common.opened(project, env) as wired:
-        row = lookup.incident(wired.ports.ledger.state(), incident, partial(common.may_see, wired))
-        common.must_see(wired, row.model)
+        row = _found(wired, incident)
         named = common.command_id(wired, acting, f"fallback {incident}")
         command, decide = orders.fall_back(wired.ports, row, command=named, actor=wired.caller.actor, reason=reason)
         receipt = common.act(wired, out, command, decide, acting)
@@ -204,8 +205,7 @@ def review(
         return _export(incident, out, project=project, env=env)
     common.must_say("--text", said, "a review needs a text", why="an empty one teaches nobody")
     with common.opened(project, env) as wired:
-        row = lookup.incident(wired.ports.ledger.state(), incident, partial(common.may_see, wired))
-        common.must_see(wired, row.model)
+        row = _found(wired, incident)
         with common.reading_options():
             actions = [reviews.action(one, wired.ports.clock.now()) for one in action or ()]
         form = reviews.form(wired.ports, row, what=said, why=why, impact=impact, actions=actions)
@@ -218,8 +218,7 @@ def _export(incident: str, out: Output, *, project: Path, env: str) -> int:
 
     with common.opened(project, env) as wired:
         ports = wired.ports
-        row = lookup.incident(ports.ledger.state(), incident, partial(common.may_see, wired))
-        common.must_see(wired, row.model)
+        row = _found(wired, incident)
         told = timeline(ports.ledger, ports.library, row, ports.clock.now())
         written = reviews.markdown(row, told, reviews.measured(ports, row))
         out.line(written.rstrip())
@@ -253,6 +252,13 @@ app.command()(mute)
 app.command()(unmute)
 
 
+def _found(wired: Wired, incident: str) -> IncidentRow:
+    """The incident that is meant, which this caller may see. Raises NotFound, BadInput, Refused."""
+    row = lookup.incident(wired.ports.ledger.state(), incident, partial(common.may_see, wired))
+    common.must_see(wired, row.model)
+    return row
+
+
 def _settle(
     incident: str,
     verb: orders.SettleVerb,
@@ -266,8 +272,7 @@ def _settle(
 ) -> int:
     with common.opened(project, env) as wired:
         ports = wired.ports
-        row = lookup.incident(ports.ledger.state(), incident, partial(common.may_see, wired))
-        common.must_see(wired, row.model)
+        row = _found(wired, incident)
         command, decide = orders.settle(
             row, verb, command=common.command_id(wired, acting, f"{verb} {incident}"), actor=wired.caller.actor, text=said, review=form
         )

@@ -18,6 +18,8 @@ from flyball.errors import BadInput, Refused
 from flyball.serving.address import is_loopback
 from flyball.serving.layout import Layout, state_folder
 from flyball.serving.supervisor import WATCHDOG_URL, bind, take_lock
+from flyball.serving.tracing import VARIABLE as OTLP_URL
+from flyball.serving.tracing import require as require_traces
 from flyball.serving.whole import require_whole
 from flyball.settings import read_settings
 
@@ -77,7 +79,10 @@ def up(
     command = ["--root", str(root), "--env", env, "--host", place, "--port", str(address), "--gateways", str(count), "--tell", tell]
     command += ["--loop-silent", str(settings.loop_silent_s), "--loop-kill", str(settings.loop_kill_s)]
     _require_http(settings.watchdog_url)
+    require_traces(settings.otlp_url)
     os.environ[WATCHDOG_URL] = settings.watchdog_url
+    if settings.otlp_url:
+        os.environ[OTLP_URL] = settings.otlp_url
     _become(command, env, watch=not no_watch)
 
 

@@ -83,6 +83,8 @@ def joint(rows: Sequence[IncidentRow], said: SaidRow | None) -> IncidentRow:
         base,
         incident=first.incident,
         model=first.model,
+        alert=first.alert,
+        what=first.what,
         owner=first.owner,
         state=next(state for state in IncidentState if state in states),
         opened_at=min(row.opened_at for row in rows),

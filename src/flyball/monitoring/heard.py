@@ -64,6 +64,14 @@ def hear(heard: Heard, told: Iterable[tuple[Instant, Instant]]) -> Heard:
 
 
 @lru_cache(maxsize=64)
+def heard_before(heard: Heard, end: int) -> Heard:
+    """What was heard before minute `end`."""
+    kept = tuple((first, min(last, end)) for first, last in heard.stretches if first < end)
+    # nothing heard is not nobody counting
+    return Heard(stretches=kept or ((0, 0),)) if heard.stretches else heard
+
+
+@lru_cache(maxsize=64)
 def by_hour(heard: Heard, first: int, end: int) -> NDArray[np.int64]:
     """Minutes heard in each of the hours [first, end) since 1970. Not to be written to: all models share it."""
     found = np.zeros(end - first, dtype=np.int64)

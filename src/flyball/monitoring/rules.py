@@ -27,7 +27,7 @@ from flyball.monitoring.learning import labelled_until
 from flyball.monitoring.outage import outage
 from flyball.monitoring.slabs import within
 from flyball.monitoring.state import GAP, MonitorState
-from flyball.monitoring.volume import ARRIVE, volume_findings
+from flyball.monitoring.volume import ARRIVE, sent_findings, volume_findings
 from flyball.monitoring.windows import DAY, WEEK
 from flyball.records.alerts import Finding
 from flyball.stats.intervals import wilson
@@ -81,9 +81,8 @@ def assess(
     findings.extend(_guarded(DETECTOR, lambda: iter((_detector(model, state) if detector else OFF,))))
     findings.extend(_guarded(LABELS, lambda: iter((outage(state, now, monitor=LABELS) or _coverage(state, now),))))
     findings.extend(_guarded(CONTRACT, lambda: contract_findings(state.slabs, now)))
-    if not state.seen:
-        # of one that is served elsewhere, predictions come when they are sent: a week at once, or last night's
-        findings.extend(_guarded(ARRIVE, lambda: volume_findings(state.arrivals, now, heard)))
+    come = sent_findings if state.seen else volume_findings
+    findings.extend(_guarded(ARRIVE, lambda: come(state.arrivals, now, heard)))
     findings.append(_logged(state, now))
     findings.extend(besides)
     return Assessment(findings=tuple(_brief(found) for found in findings), alarm=retrain_alarm(model, state, now, detector=detector))

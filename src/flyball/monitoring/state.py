@@ -15,7 +15,7 @@ from flyball.monitoring.detector import Detector
 from flyball.monitoring.heard import EVER, Heard
 from flyball.monitoring.learning import Seen
 from flyball.monitoring.slabs import MINUTE, Slab, extend, requests_of, slabs_of
-from flyball.monitoring.volume import Arrivals, arrive, left_out
+from flyball.monitoring.volume import Arrivals, arrive, left_out, receive
 from flyball.monitoring.windows import DAY, WEEK, Pace, Reference, Series, Trail, Window, cuts, fill, follow_on, judge, reference_of
 from flyball.records.base import Record
 from flyball.records.estimates import Estimate
@@ -102,7 +102,7 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins], heard: Heard
         state,
         until=max(state.until, batch.until),
         slabs=extend(state.slabs, new, batch.until) if new else state.slabs,
-        arrivals=arrive(state.arrivals, [(slab.start, slab.asked + slab.refused) for slab in asked], heard),
+        arrivals=_arrived(state, [(slab.start, slab.asked + slab.refused) for slab in asked], batch.until, heard),
         answered=extend_days(state.answered, [day for day in batch.answered if day.model == state.model], batch.until),
     )
     state = _labels(state, batch, since=since)
@@ -112,6 +112,11 @@ def absorb(state: MonitorState, batch: Batch, bins: Sequence[Bins], heard: Heard
     return _fast(state, inputs, reference, since=since, until=batch.until)
 
 
+def _arrived(state: MonitorState, minutes: Sequence[tuple[int, int]], until: Instant, heard: Heard) -> Arrivals:
+    # of what is served elsewhere, predictions come later than they were made
+    return receive(state.arrivals, minutes, until // MINUTE, heard) if state.seen else arrive(state.arrivals, minutes, heard)
+
+
 def gapped(state: MonitorState, records: int, at: Instant) -> MonitorState:
     """So many `records` could not be written to the log, whosever they were, or not be counted."""
     return msgspec.structs.replace(state, gap_at=at, unlogged=state.gap(at) + records)
@@ -119,7 +124,9 @@ def gapped(state: MonitorState, records: int, at: Instant) -> MonitorState:
 
 def uncounted(state: MonitorState, records: int, at: Instant) -> MonitorState:
     """So many `records` of this model's came until `at` and could not be counted."""
-    return msgspec.structs.replace(gapped(state, records, at), arrivals=left_out(state.arrivals, at // MINUTE))
+    known = gapped(state, records, at)
+    # when those that were made elsewhere were made, nobody has read
+    return known if state.seen else msgspec.structs.replace(known, arrivals=left_out(state.arrivals, at // MINUTE))
 
 
 def _labels(state: MonitorState, batch: Batch, *, since: Instant) -> MonitorState:

@@ -4,12 +4,16 @@ Two rules, each with a stated rate of false alarms (docs/statistics.md §2). *Si
 days. *Volume*: the closed hours (as many as hold thirty requests in an ordinary week) came to less than a third of the second lowest of the same
 hours in the weeks before, or more than three times the second highest, by more than chance and by more than weeks differ, at two hours running.
 
+Of a model that is served elsewhere predictions are judged by when they were made, and only once those of that time have always come by then: how far behind
+the newest one has been when the next ones came is learnt (`receive`).
+
 Both count the time alone in which flyball listened (`monitoring.heard`), and hours of which every request was counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -18,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import betainc
 
 from flyball.clock import Instant, Span, rfc3339
-from flyball.monitoring.heard import EVER, Heard, by_hour
+from flyball.monitoring.heard import EVER, Heard, by_hour, heard_before
 from flyball.monitoring.slabs import MINUTE
 from flyball.records.alerts import Finding
 from flyball.records.base import Record
@@ -35,6 +39,9 @@ KEPT = (WEEKS + 1) * WEEK_HOURS
 GAP_DAYS = 7
 LONGER, LEAST_GAP, LEAST_REQUESTS = 3, 60, 50
 """Silence is longer than so many times the longest pause, and than so many minutes; fewer requests in the seven days tell no pause."""
+
+MORE = 720
+"""Minutes that predictions which are sent later than they are made may come later than ever, at most: of a nightly job half a day."""
 
 ENOUGH = 30
 """Requests that the hours looked at should hold."""
@@ -59,6 +66,9 @@ class Arrivals(Record, frozen=True):
     """Requests by hour: `counts` from the hour `first` since 1970 on, at most five weeks. `began` and `last` are the minutes of the first and the newest
     request; `pauses` the longest pause that ended on each of the last days, as (day, minutes that were heard). `partial`: hours of which some requests
     were left out, for the model's declaration could not be read.
+
+    Of predictions that are sent later than they were made, `received` is the minute in which the first ones came (0: nobody kept count, or the model is
+    served here), and `lags` how old, in minutes, the newest one was at most when newer ones came, on each of the last days.
     """
 
     first: int = 0
@@ -67,6 +77,8 @@ class Arrivals(Record, frozen=True):
     last: int = 0
     pauses: tuple[tuple[int, int], ...] = ()
     partial: tuple[int, ...] = ()
+    received: int = 0
+    lags: tuple[tuple[int, int], ...] = ()
 
 
 class Volume(NamedTuple):
@@ -106,6 +118,19 @@ def arrive(arrivals: Arrivals, minutes: Iterable[tuple[int, int]], heard: Heard 
     return msgspec.structs.replace(arrivals, first=first, counts=tuple(counts), last=last, pauses=kept)
 
 
+def receive(arrivals: Arrivals, minutes: Iterable[tuple[int, int]], at: int, heard: Heard = EVER) -> Arrivals:
+    """Add (minute in which they were made, predictions) that came by minute `at`, and note how far behind the newest one was until then."""
+    new = arrive(arrivals, minutes)
+    if not new.received or not arrivals.counts:
+        return msgspec.structs.replace(new, received=at) if new.counts else new
+    if new.last <= arrivals.last:
+        return new
+    day = at // DAY_MINUTES
+    lags = dict(arrivals.lags)
+    lags[day] = max(lags.get(day, 0), heard.minutes(arrivals.last, at))
+    return msgspec.structs.replace(new, lags=tuple(sorted((of, lag) for of, lag in lags.items() if of > day - GAP_DAYS)))
+
+
 def left_out(arrivals: Arrivals, minute: int) -> Arrivals:
     """Note that requests came until `minute` that were not counted: there was no silence, and the hour tells nothing of volume."""
     if not arrivals.counts:
@@ -132,16 +157,45 @@ def volume_findings(arrivals: Arrivals, now: Instant, heard: Heard = EVER) -> It
         why += f". {Span(deaf * MINUTE)} in which flyball was not up do not count" if deaf > 1 else ""
         yield _say("alert", why, effect=float(silent), floor=float(limit), value="silence")
         return
+    yield _compared(arrivals, hour, heard, "")
+
+
+def sent_findings(arrivals: Arrivals, now: Instant, heard: Heard = EVER) -> Iterator[Finding]:
+    """The same of a model that is served elsewhere: its predictions are sent when they are sent, a week at once or each night."""
+    minute = now // MINUTE
+    least = (WEEK_HOURS + max(LENGTHS)) * HOUR_MINUTES
+    # what came on one day alone is a file, and no habit
+    if not arrivals.lags or arrivals.lags[-1][0] <= arrivals.received // DAY_MINUTES or minute - arrivals.received < least:
+        yield _say("none", "it takes eight days to know how predictions are sent, and how many", standing="insufficient")
+        return
+    behind = max(lag for _, lag in arrivals.lags)
+    lag = max(0, behind - max((pause for _, pause in arrivals.pauses), default=0))
+    limit = silence_after(arrivals)
+    if limit and (age := heard.minutes(arrivals.last, minute)) >= limit + lag + min(lag, MORE):
+        why = f"no newer prediction for {Span(age * MINUTE)}: the newest one was made at {rfc3339(arrivals.last * MINUTE)}, and in the seven days before newer"
+        why += f" ones came within {Span(max(1, behind) * MINUTE)}"
+        yield _say("alert", why, effect=float(age), floor=float(limit + lag + min(lag, MORE)), value="silence")
+        return
+    settled = lag + max(HOUR_MINUTES, lag // 4)
+    if minute - settled - arrivals.began < least:
+        yield _say("none", "eight days of predictions are needed to know how many to expect", standing="insufficient")
+    elif heard.minutes(minute - settled, minute) < settled - 2:
+        yield _say("none", "flyball was not up all the time in which predictions are sent", standing="insufficient")
+    else:
+        hour = (minute - settled) // HOUR_MINUTES
+        yield _compared(arrivals, hour, heard, f", by when they were made, until {rfc3339(hour * HOUR_MINUTES * MINUTE)}")
+
+
+def _compared(arrivals: Arrivals, hour: int, heard: Heard, until: str) -> Finding:
+    """How the newest closed hours before hour `hour` stand to the weeks before. until: words that say when they ended; empty: just now."""
     ends = _ends(arrivals, hour, heard)
     if not ends:
-        yield _say("none", "no hour of the last day was heard whole: flyball was not up", standing="insufficient")
-        return
+        return _say("none", "no hour of the last day was heard whole: flyball was not up", standing="insufficient")
     now_there, before = _volume(arrivals, ends[-1], heard), _volume(arrivals, ends[-2], heard) if len(ends) > 1 else None
     if now_there is None:
-        yield _say("none", "too few requests in a day of the weeks before to know how many to expect", standing="insufficient")
-        return
+        return _say("none", "too few requests in a day of the weeks before to know how many to expect", standing="insufficient")
     lasts = before is not None and before.way == now_there.way != ""
-    yield _told(now_there, lasts=lasts)
+    return _told(now_there, until, lasts=lasts)
 
 
 def silence_after(arrivals: Arrivals) -> int:
@@ -172,7 +226,17 @@ def _volume(arrivals: Arrivals, end: int, heard: Heard) -> Volume | None:
     """The newest hours before hour `end` that were heard, as few as hold enough requests; None where those of a whole day do not, or no week is there to
     compare with.
     """
-    weeks = min(WEEKS, (end - max(LENGTHS) - arrivals.began // HOUR_MINUTES) // WEEK_HOURS)
+    # what has come since says nothing of closed hours, and they are looked at each second
+    closed = msgspec.structs.replace(
+        arrivals, counts=arrivals.counts[: max(0, end - arrivals.first)], began=arrivals.began // HOUR_MINUTES, last=0, pauses=(), lags=()
+    )
+    return _of_closed(closed, end, heard_before(heard, end * HOUR_MINUTES))
+
+
+@lru_cache(maxsize=2_500)
+def _of_closed(arrivals: Arrivals, end: int, heard: Heard) -> Volume | None:
+    """The same of hours that are all over; `began` is an hour here."""
+    weeks = min(WEEKS, (end - max(LENGTHS) - arrivals.began) // WEEK_HOURS)
     if weeks < 1:
         return None
     grid = _hours(arrivals, end, weeks)
@@ -238,10 +302,10 @@ def _tails(n: int, before: Sequence[int], spread: float) -> tuple[float, float]:
     return few, many
 
 
-def _told(found: Volume, *, lasts: bool) -> Finding:
+def _told(found: Volume, until: str, *, lasts: bool) -> Finding:
     hours = "hour" if found.hours == 1 else f"{found.hours} hours"
     weeks = ", ".join(f"{count:,}" for count in found.before)
-    why = f"{found.n:,} requests in the last {hours}; the same hours of the weeks before had {weeks}"
+    why = f"{found.n:,} {'predictions' if until else 'requests'} in the last {hours}{until}; the same hours of the weeks before had {weeks}"
     # what cannot have mattered is not told
     if found.unheard:
         why += f"; flyball was not up in {found.unheard} of the last {max(LENGTHS)} hours, which do not count"

@@ -27,6 +27,7 @@ from flyball.serving.outcomes import record_of, status_of
 from flyball.serving.predictions import Made, frames_of
 from flyball.serving.problems import ModelError
 from flyball.serving.table import EMPTY, Elsewhere, Served, Table, Target
+from flyball.serving.tracing import Traces, asked_too, settled
 from flyball.serving.validate import Request
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -60,12 +61,16 @@ class _Unit:
 class Dispatcher:
     """The heart of one gateway. Everything runs on its event loop."""
 
-    def __init__(self, layout: Layout, *, writer: wal.Writer, ids: Ids, metrics: Metrics, limits: Limits) -> None:
+    def __init__(
+        self, layout: Layout, *, writer: wal.Writer, ids: Ids, metrics: Metrics, limits: Limits, traces: Traces | None = None
+    ) -> None:
+        """traces: None where nobody asked for any."""
         self._layout = layout
         self._writer = writer
         self._ids = ids
         self._metrics = metrics
         self._limits = limits
+        self._traces = traces
         self._links: dict[str, Link] = {}
         self._leaving: list[Link] = []
         self._backlog: list[bytes] = []
@@ -162,6 +167,8 @@ class Dispatcher:
         for own in request.marks or ():
             self._violated(served.name, own or {})
         units = self._units(request, request_id, key)
+        if self._traces is not None:
+            self._traces.describe(served.name, units[0].request_id, len(request.rows))
         picked_ns = time.monotonic_ns()
         if len(units) == 1:
             results = [await self._ask(served, request, units[0], pinned, picked_ns)]
@@ -272,6 +279,7 @@ class Dispatcher:
             deadline_ns=picked_ns + int((self._limits.answer_s if target is served.champion else self._limits.challenger_s) * 1e9),
             future=asyncio.get_running_loop().create_future(),
             pinned=pinned is not None,
+            asking=None if self._traces is None else self._traces.ask(target.version, target.arm.role, len(rows)),
         )
         if served.route.answers == "fallback" and pinned is None and served.route.fallback is not None:
             return self._by_fallback(served, pending)
@@ -320,8 +328,10 @@ class Dispatcher:
             picked_ns=asked.picked_ns,
             deadline_ns=asked.picked_ns + int(self._limits.answer_s * 1e9),
             future=None,
+            asking=asked_too(self._traces, asked.asking, target.version, target.arm.role, asked.rows),
         )
         if link is None or link.open >= self._limits.shadow_queue or not link.ask(copy):
+            settled(self._traces, copy.asking, "its queue is full, or it is not there")
             self._metrics.count(served.name, target.arm.version, target.arm.role, "dropped")
             self._backlog.append(record_of("shadow_dropped", copy, time.monotonic_ns(), status="dropped", marks=copy.marks))
 
@@ -334,6 +344,7 @@ class Dispatcher:
         writer = self._writer
         for one in done:
             pending, error = one.pending, one.error
+            settled(self._traces, pending.asking, error)
             version = pending.target.version
             if not writer.knows(version):
                 frames.append(writer.declare(version, pending.served.names))
@@ -439,7 +450,8 @@ class Dispatcher:
             return None
         marks = {**(pending.marks or {}), "fb": "champion"}
         limit_ns = now + int(self._limits.answer_s * 1e9)
-        return replace(pending, target=champion, role=champion.arm.role, marks=marks, deadline_ns=limit_ns, stood_in=True)
+        asking = asked_too(self._traces, pending.asking, champion.version, champion.arm.role, pending.rows)
+        return replace(pending, target=champion, role=champion.arm.role, marks=marks, deadline_ns=limit_ns, stood_in=True, asking=asking)
 
     def _assemble(self, served: Served, request: Request, request_id: str, units: list[_Unit], results: list[Outcome]) -> Answer:
         if len(units) == 1:

@@ -21,7 +21,7 @@ import uvloop
 
 from flyball.errors import BadInput
 from flyball.records.codec import encode
-from flyball.serving import ids, lifeline, table, wal
+from flyball.serving import ids, lifeline, table, tracing, wal
 from flyball.serving.address import is_loopback, loopback_names
 from flyball.serving.coalesce import CoalescingHttp
 from flyball.serving.dispatch import Dispatcher
@@ -160,19 +160,25 @@ def _server(app: Gateway, limits: Limits) -> _Server:
     return _Server(config)
 
 
+def _ids(layout: Layout, name: str) -> ids.Ids:
+    """Ids of this gateway's own number."""
+    number = int("".join(char for char in name if char.isdigit()) or "0")
+    return ids.Ids(ids.load_key(layout.id_key), number)
+
+
 async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, limits: Limits) -> None:
     """Serve until told to stop; then answer what is open, bring the log to disk, and return."""
     layout.prepare()
     writer = wal.Writer(layout.log, name)
     metrics, listening = Metrics(layout, name), Listening(layout.heard(name))
-    number = int("".join(char for char in name if char.isdigit()) or "0")
-    dispatcher = Dispatcher(layout, writer=writer, ids=ids.Ids(ids.load_key(layout.id_key), number), metrics=metrics, limits=limits)
+    traces = tracing.connect(os.environ.get(tracing.VARIABLE, ""), "gateway", name)
+    dispatcher = Dispatcher(layout, writer=writer, ids=_ids(layout, name), metrics=metrics, limits=limits, traces=traces)
     watcher = RouteWatcher(layout, name, dispatcher, limits)
     address = str(listener.getsockname()[0])
     own = OwnHost(loopback_names(address)) if is_loopback(address) else None
     guard = Guard(layout, name) if own is None else None
     forward = Forward(layout.control_socket(), limits, shared=own is not None)
-    app = Gateway(dispatcher, metrics, limits, watcher.fresh, _say, guard=guard, forward=forward, own=own)
+    app = Gateway(dispatcher, metrics, limits, watcher.fresh, _say, guard=guard, forward=forward, own=own, traces=traces)
     server = _server(app, limits)
     loop = asyncio.get_running_loop()
 
@@ -218,6 +224,8 @@ async def serve(layout: Layout, name: str, listener: socket.socket, pipe: int, l
             metrics.save(metrics.copy())
             if writer.is_whole:
                 listening.close()
+        if traces is not None:
+            await loop.run_in_executor(None, traces.close)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

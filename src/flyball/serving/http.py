@@ -18,6 +18,7 @@ from flyball.serving.metrics import Metrics
 from flyball.serving.ownhost import OwnHost
 from flyball.serving.problems import NotPlain, TooLarge, WrongMethod
 from flyball.serving.tokens import Guard
+from flyball.serving.tracing import Asked, Traces
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -110,10 +111,11 @@ class Gateway:
         guard: Guard | None = None,
         forward: Forward | None = None,
         own: OwnHost | None = None,
+        traces: Traces | None = None,
     ) -> None:
         """guard: who lets callers in (None: nobody is asked for a token). forward: the way to the control plane (None: there is none).
 
-        own: who refuses what pages of other sites send to a loopback address (None: it is none).
+        own: who refuses what pages of other sites send to a loopback address (None: it is none). traces: who makes spans (None: nobody).
         """
         self._native = protocol_native.Native(dispatcher)
         self._oip = protocol_oip.Oip(dispatcher)
@@ -127,12 +129,14 @@ class Gateway:
         self._guard = guard
         self._forward = forward
         self._own = own
+        self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] != "http":
             return
         path: str = scope["path"]
+        traced, code = self._begin(scope, path) if self._traces is not None else None, ""
         try:
             if self._own is not None:
                 self._own.check(scope)
@@ -142,14 +146,22 @@ class Gateway:
             await self._fresh()
             response = await self._respond(scope, receive, path)
         except FlyballError as error:
-            response = _told(path, error)
+            response, code = _told(path, error), error.code
         except Exception as problem:  # noqa: BLE001 - a mistake of ours is told to its caller, and in one line to the log
             self._say(f"{scope['method']} {path[:200]!r} failed: {_line(problem)}")
             what = "the request could not be answered, by a mistake of flyball's own"
-            response = _told(path, FlyballError(what, fix="the gateway's log names it; please report it"))
+            response, code = _told(path, FlyballError(what, fix="the gateway's log names it; please report it")), type(problem).__name__
         headers = [*response.headers, (b"content-length", str(len(response.body)).encode())]
+        if traced is not None and self._traces is not None:
+            headers.append(self._traces.end(traced, response.status, code))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
+
+    def _begin(self, scope: Scope, path: str) -> Asked | None:
+        """The span of a request of a model; of what is asked about the gateway itself there is none."""
+        if self._traces is None or not path.startswith(("/models/", "/v2/models/")):
+            return None
+        return self._traces.begin(scope["method"], path, scope["headers"])
 
     async def _respond(self, scope: Scope, receive: Receive, path: str) -> Response:
         if path.startswith("/models/"):

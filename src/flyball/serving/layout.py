@@ -59,7 +59,7 @@ class Layout:
 
     @property
     def run(self) -> Path:
-        """State of the processes that run now; worth nothing once they have ended, but for routes and key."""
+        """State of the processes that run now; worth nothing once they have ended, but for routes, key, and when gateways listened."""
         return self.root / "run"
 
     @property

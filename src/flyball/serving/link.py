@@ -14,11 +14,12 @@ import msgspec
 from flyball.clock import Instant
 from flyball.serving import wire
 from flyball.serving.table import Served, Target
+from flyball.serving.tracing import Asking
 
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """One open question, with all that its log record will say. `future` is None for a shadow."""
+    """One open question, with all that its log record will say. `future` is None for a shadow; `asking` where nobody traces it."""
 
     request_id: str
     served: Served
@@ -34,6 +35,7 @@ class Pending:
     future: asyncio.Future[Outcome] | None
     stood_in: bool = False
     pinned: bool = False
+    asking: Asking | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -186,7 +188,11 @@ class Link(asyncio.Protocol):
         if self._transport is None:
             return False
         self._tag += 1
-        question = wire.question(self._tag, pending.times, pending.packed, shadow=pending.future is None)
+        shadow = pending.future is None
+        if pending.asking is None or not (trace := pending.asking.header):
+            question = wire.question(self._tag, pending.times, pending.packed, shadow=shadow)
+        else:
+            question = wire.traced_question(self._tag, pending.times, pending.packed, trace, time.time_ns(), shadow=shadow)
         self._open[self._tag] = pending
         self._transport.write(question)
         return True

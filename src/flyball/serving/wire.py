@@ -2,7 +2,8 @@
 
 A question is [tag, times or nil, rows, shadow], rows being the very bytes that go into the log; a reply is [tag, error or nil, output], and
 of a model with views [tag, nil, output, views, vectors]: what goes into the log of them as it is (serving/vectors.py). A question of explanations
-has a fifth part, true, and a sixth, when its asker stops waiting; the output of its reply is an `Explained`.
+has a fifth part, true, and a sixth, when its asker stops waiting; the output of its reply is an `Explained`. One that is traced has a seventh, its
+W3C traceparent, and an eighth, when it was sent.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _NOTHING = msgspec.Raw(b"")
 
 class Question(msgspec.Struct, array_like=True, gc=False):
     """Rows to predict; `times` are µs, one a row, or None: now. `shadow`: nobody waits for the reply. `explain`: answers are wanted with their reasons,
-    and nobody waits for them once the monotonic clock, which is one for all processes of a machine, says `deadline_ns`.
+    and nobody waits for them once the monotonic clock, which is one for all processes of a machine, says `deadline_ns`. `trace`: empty where nobody
+    traces it; `sent_ns` since 1970.
     """
 
     tag: int
@@ -35,6 +37,8 @@ class Question(msgspec.Struct, array_like=True, gc=False):
     shadow: bool = False
     explain: bool = False
     deadline_ns: int | None = None
+    trace: str = ""
+    sent_ns: int = 0
 
 
 class Reply(msgspec.Struct, array_like=True, gc=False):
@@ -54,6 +58,12 @@ decode_reply = msgspec.msgpack.Decoder(Reply).decode
 def question(tag: int, times: list[int] | None, packed_rows: bytes, *, shadow: bool) -> bytes:
     """A question's frame."""
     body = _encode((tag, times, msgspec.Raw(packed_rows), shadow))
+    return _LENGTH.pack(len(body)) + body
+
+
+def traced_question(tag: int, times: list[int] | None, packed_rows: bytes, trace: str, sent_ns: int, *, shadow: bool) -> bytes:
+    """The frame of a question that is part of a trace."""
+    body = _encode((tag, times, msgspec.Raw(packed_rows), shadow, False, None, trace, sent_ns))
     return _LENGTH.pack(len(body)) + body
 
 

@@ -29,12 +29,13 @@ from flyball.data.types import DTYPES
 from flyball.errors import Corrupt, FlyballError, Unavailable
 from flyball.features.assemble import Served, served
 from flyball.features.skew import logged
-from flyball.serving import ownenv, proofs, wire
+from flyball.serving import ownenv, proofs, tracing, wire
 from flyball.serving.environments import sentence
 from flyball.serving.explaining import steps, too_many
 from flyball.serving.faults import failed
 from flyball.serving.history import History, store_of
 from flyball.serving.layout import Layout, worker_name, write_json
+from flyball.serving.tracing import Traces
 from flyball.serving.vectors import Vectors, Views
 from flyball.store.blobs import LocalBlobs
 from flyball.training.artifact import load, manifest_of
@@ -89,11 +90,16 @@ class Scorer:
         self._history = history
         self._horizon = int(predictor.model.framing.horizon)
         self._columns = [(field.name, DTYPES[field.type]) for field in predictor.signature.fields]
+        self.split_ns = 0
+        """When the features of the last batch were there, since 1970: kept where somebody traces (`is_traced`)."""
+        self.is_traced = False
 
     def score(self, rows: list[list[Any]], times: list[Instant]) -> Scored:
         """One batch. Raises FlyballError when the model fails."""
         history = self._history
         found = self._served(rows, times)
+        if self.is_traced:
+            self.split_ns = time.time_ns()
         output = answers(self._predictor.predict(found.features))
         if history.views is None:
             return Scored(output)
@@ -151,8 +157,10 @@ _Asked: TypeAlias = list[tuple[_Peer, wire.Question]]
 class Worker:
     """The loop. `stop` may be called from a signal handler."""
 
-    def __init__(self, scorer: Scorer, history: History, listener: socket.socket, lifeline: int) -> None:
+    def __init__(self, scorer: Scorer, history: History, listener: socket.socket, lifeline: int, traces: Traces | None = None) -> None:
+        """traces: None where nobody asked for any."""
         self._scorer = scorer
+        self._traces, scorer.is_traced = traces, traces is not None
         self._explanations: deque[_Explanation] = deque()
         self._history = history
         self._listener = listener
@@ -271,11 +279,15 @@ class Worker:
     def _answer(self, asked: _Asked) -> None:
         if not asked:
             return
+        began_ns = time.time_ns() if self._traces is not None else 0
         replies: dict[_Peer, list[bytes]] = {}
         for (peer, _), frame in zip(asked, self._replies([question for _, question in asked], self._scorer.now()), strict=True):
             replies.setdefault(peer, []).append(frame)
+        ended_ns = time.time_ns() if self._traces is not None else 0
         for peer, frames in replies.items():
             self._send(peer, b"".join(frames))
+        if self._traces is not None:
+            self._traces.batch([question for _, question in asked], began_ns, self._scorer.split_ns, ended_ns)
 
     def _send(self, peer: _Peer, data: bytes) -> None:
         try:
@@ -415,7 +427,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{options.ref} cannot be served: {reason}", file=sys.stderr, flush=True)
         return 1
     listener = _listen(options.socket or layout.socket(name))
-    worker = Worker(scorer, history, listener, options.pipe)
+    traces = tracing.connect(os.environ.get(tracing.VARIABLE, ""), "worker", options.ref)
+    worker = Worker(scorer, history, listener, options.pipe, traces)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     layout.failed(name).unlink(missing_ok=True)
     differs = differences(manifest_of(options.artifact, LocalBlobs(layout.blobs)))
@@ -427,6 +440,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         worker.run()
     finally:
         layout.ready(name).unlink(missing_ok=True)
+        if traces is not None:
+            traces.close()
     return 0
 
 
