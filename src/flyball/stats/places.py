@@ -64,9 +64,10 @@ class EdgeTable:
         With edges e the bin i is (e[i−1], e[i]]: the same as `np.searchsorted(edges, values, side="left")`.
         """
         if not self._usable or values.size <= FEW:
-            return np.searchsorted(self._edges, values, side="left").astype(np.int64)
+            searched: Places = np.searchsorted(self._edges, values, side="left").astype(np.int64)
+            return searched
         buckets = self._buckets(values)
-        found = self._before[buckets]
+        found: Places = self._before[buckets]
         for edge in self._near:
             found += values > edge[buckets]
         if self._any_crowded:
