@@ -69,14 +69,14 @@ class Parts(NamedTuple):
 
 
 class Grouped(NamedTuple):
-    """The rows of one slice that are counted, shape (k,) (None: all), and the group of each: its part, and its value among the `count` from number
+    """The rows of one slice that are counted, shape (k,) (None: all), and the group of each: its part, and its value among the `values` from number
     `low` on.
     """
 
     rows: Codes | None
     groups: Codes
     low: int
-    count: int
+    values: int
 
 
 class Layout:
@@ -112,12 +112,12 @@ class Layout:
             keys = each.groups * width
             keys += places if each.rows is None else places[each.rows]
             keys += 1
-            grid = np.bincount(keys, minlength=len(found) * each.count * width).reshape(-1, width)
+            grid = np.bincount(keys, minlength=len(found) * each.values * width).reshape(-1, width)
             sums = grid.sum(axis=1)
             there = np.flatnonzero(sums)
             cells, nulls = grid[there, 1:].tolist(), grid[there, 0].tolist()
             for group, n, null, row in zip(there.tolist(), sums[there].tolist(), nulls, cells, strict=True):
-                part, index = divmod(group, each.count)
+                part, index = divmod(group, each.values)
                 value = self._values[each.low + index]
                 if value in watched:
                     week, day = parts.times[part]

@@ -341,9 +341,11 @@ class _Column(NamedTuple):
         present = window.n - window.nulls
         labels, theirs = _pooled(bins, present)
         spread = _known_spreads(bins, fast=fast) or _spreads_of(bins, labels)
-        ours = None
+        ours: NDArray[np.float64] | None = None
         if present and bins.n - bins.nulls:
-            ours = np.bincount(labels, weights=np.array(window.cells, dtype=np.float64), minlength=theirs.size)
+            ours = np.bincount(labels, weights=np.array(window.cells, dtype=np.float64), minlength=theirs.size).astype(
+                np.float64, copy=False
+            )
         return cls(bins, window, ours, theirs, *spread)
 
     @property

@@ -56,7 +56,8 @@ class EdgeTable:
         # below all edges 0, NaN as well
         with np.errstate(over="ignore", invalid="ignore"):
             at = (values - self._edges[0]) * self._scale
-        return (np.fmin(np.fmax(at, -1.0), float(BUCKETS)) + 1.0).astype(np.int64)
+        found: Places = (np.fmin(np.fmax(at, -1.0), float(BUCKETS)) + 1.0).astype(np.int64)
+        return found
 
     def places(self, values: Floats) -> Places:
         """How many edges lie below each of `values` (n,); NaN lies above all.
