@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyball.evaluation import placing
@@ -53,6 +53,7 @@ def alone(rows, cuts):
     return [counts for a, b in pairwise(cuts) for counts in bin_frame(BINS, rows[a:b], model="m", slices=slices_of(rows[a:b]))]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32), st.lists(st.integers(1, 400), min_size=1, max_size=8), st.sampled_from([0.0, 0.2]))
 def test_all_parts_at_once_are_each_part_alone(seed, sizes, fresh):
     cuts = [0, *np.cumsum(sizes).tolist()]
@@ -69,6 +70,7 @@ def test_many_rows_are_looked_up_by_table_and_give_the_same():
     assert bin_parts(BINS, rows, parts(cuts), model="m", slices=slices_of(rows)) == alone(rows, cuts)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32), st.randoms(use_true_random=False))
 def test_the_order_of_rows_within_a_part_counts_for_nothing(seed, random):
     rows = frame(np.random.default_rng(seed), 300, fresh=0.1)

@@ -15,6 +15,8 @@ from flyball.evaluation.reference import bin_frame, reference
 from flyball.records.evidence import Bins, InputCounts
 from flyball.stats import drift
 from flyball.stats.cause import cause
+from flyball.stats.cells import pooling
+from flyball.stats.contrasts import contrasts
 
 MINUTE = 60_000_000
 
@@ -273,3 +275,39 @@ def test_a_share_of_nulls_that_swings_between_weeks_is_held_against_how_little_w
     found = next(test for test in drift.column_tests(own, window) if test.test == "nulls")
     assert found.phi > 1
     assert found.p > 10 * drift.share_p(130, 630, own.nulls, own.n, found.phi)
+
+
+counts_of = st.lists(st.integers(0, 400), min_size=2, max_size=30)
+
+
+@given(
+    st.lists(
+        counts_of.flatmap(lambda row: st.tuples(st.just(row), st.lists(st.integers(0, 4_000), min_size=len(row), max_size=len(row)))),
+        max_size=6,
+    )
+)
+def test_many_contrasts_at_once_are_each_of_them_alone(pairs):
+    windows, references = ([np.array(pair[side]) for pair in pairs] for side in (0, 1))
+    found = contrasts(windows, references)
+    for place, (window, known) in enumerate(zip(windows, references, strict=True)):
+        alone = drift.contrast(window, known)
+        assert (found.x2[place], found.df[place], found.m[place]) == pytest.approx(alone, rel=1e-9, abs=1e-9)
+        assert found.psi[place] == pytest.approx(drift.psi(window, known), rel=1e-9, abs=1e-9)
+
+
+def test_the_tests_of_a_window_are_those_of_each_column_in_turn(bins):
+    rng = np.random.default_rng(21)
+    for rows in (250, 1_000, 20_000):
+        counts = bin_frame(bins, mixed(rng, rows, shift=0.2, unseen=0.05))
+        pairs = list(zip(bins, counts, strict=True))
+        for fast in (True, False):
+            one_by_one = [test for own, found in pairs for test in drift.column_tests(own, found, fast=fast)]
+            for at_once, alone in zip(drift.window_tests(pairs, fast=fast), one_by_one, strict=True):
+                assert (at_once.column, at_once.test, at_once.n) == (alone.column, alone.test, alone.n)
+                assert (at_once.p, at_once.effect, at_once.phi) == pytest.approx((alone.p, alone.effect, alone.phi), rel=1e-9)
+
+
+@given(n=st.integers(0, 5_000), counts=st.lists(st.integers(0, 50), min_size=1, max_size=40))
+def test_cells_are_pooled_by_how_many_rows_a_window_has(n, counts):
+    own = Bins(column="c", kind="categorical", counts=tuple(counts), n=sum(counts))
+    assert drift.pooled_cells(own, n).tolist() == pooling(np.array(own.counts), n).tolist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyball.stats.cells import numeric_edges
@@ -13,6 +13,7 @@ from flyball.stats.places import FEW, EdgeTable
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 
+@settings(deadline=None)
 @given(st.lists(FINITE, max_size=40, unique=True), st.lists(st.floats(), max_size=40))
 def test_it_says_what_a_search_says(edges, values):
     edges = np.sort(np.array(edges, dtype=np.float64))

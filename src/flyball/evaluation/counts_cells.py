@@ -45,7 +45,10 @@ def _counted(bins: Bins, series: pl.Series, found: Placed, parts: Parts, model: 
     """Counts of one column, of each part."""
     width = len(bins.counts) + 1
     # the first place of each part is its nulls
-    grid = np.bincount(parts.of * width + found.cells + 1, minlength=len(parts.sizes) * width).reshape(-1, width)
+    keys = parts.of * width
+    keys += found.cells
+    keys += 1
+    grid = np.bincount(keys, minlength=len(parts.sizes) * width).reshape(-1, width)
     unseen = _unseen(series, found, parts)
     rows = zip(parts.sizes, grid[:, 0].tolist(), grid[:, 1:].tolist(), parts.times, strict=True)
     return [

@@ -77,9 +77,8 @@ def blocks(matured: pl.DataFrame, watch: Watch) -> tuple[LabelBlock, ...]:
     found: list[LabelBlock] = []
     for start, end in pairwise((0, *changes, len(losses))):
         version = versions[start]
-        for low in range(start, end, BLOCK):
-            high = min(low + BLOCK, end)
-            found.append(LabelBlock(model=watch.model, version=version, losses=tuple(losses[low:high]), until=until[high - 1]))
+        cuts = [*range(start, end, BLOCK), end]
+        found += [LabelBlock(watch.model, version, tuple(losses[low:high]), until[high - 1]) for low, high in pairwise(cuts)]
     return tuple(found)
 
 

@@ -69,12 +69,14 @@ class Parts(NamedTuple):
 
 
 class Grouped(NamedTuple):
-    """The rows of one slice that are counted, shape (k,), and the group of each: its part, and its value among the `count` from number `low` on."""
+    """The rows of one slice that are counted, shape (k,) (None: all), and the group of each: its part, and its value among the `values` from number
+    `low` on.
+    """
 
-    rows: Codes
+    rows: Codes | None
     groups: Codes
     low: int
-    count: int
+    values: int
 
 
 class Layout:
@@ -107,13 +109,15 @@ class Layout:
         found: list[list[InputCounts]] = [[] for _ in parts.sizes]
         for each in slices if watched else ():
             # the first place of each value is its nulls
-            keys = each.groups * width + places[each.rows] + 1
-            grid = np.bincount(keys, minlength=len(found) * each.count * width).reshape(-1, width)
+            keys = each.groups * width
+            keys += places if each.rows is None else places[each.rows]
+            keys += 1
+            grid = np.bincount(keys, minlength=len(found) * each.values * width).reshape(-1, width)
             sums = grid.sum(axis=1)
             there = np.flatnonzero(sums)
             cells, nulls = grid[there, 1:].tolist(), grid[there, 0].tolist()
             for group, n, null, row in zip(there.tolist(), sums[there].tolist(), nulls, cells, strict=True):
-                part, index = divmod(group, each.count)
+                part, index = divmod(group, each.values)
                 value = self._values[each.low + index]
                 if value in watched:
                     week, day = parts.times[part]
@@ -125,10 +129,11 @@ class Layout:
 
 
 def _grouped(codes: Codes, parts: Parts) -> Grouped:
-    rows = np.flatnonzero(codes >= 0)
-    low = int(codes[rows].min())
-    count = int(codes.max()) - low + 1
-    return Grouped(rows, parts.of[rows] * count + codes[rows] - low, low, count)
+    rows = None if codes.min() >= 0 else np.flatnonzero(codes >= 0)
+    own, of = (codes, parts.of) if rows is None else (codes[rows], parts.of[rows])
+    low = int(own.min())
+    count = int(own.max()) - low + 1
+    return Grouped(rows, of * count + own - low, low, count)
 
 
 _LAYOUTS: dict[int, tuple[Sequence[Bins], Layout]] = {}

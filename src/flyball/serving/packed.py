@@ -130,7 +130,8 @@ def _text(packed: Packed, places: Places, tags: Bytes, kinds: Bytes) -> tuple[pl
 
 def is_text(tags: Bytes) -> Flags:
     """Which of the values with these first bytes are texts, of up to 255 bytes."""
-    return (_KIND[tags] == _TEXT) | (tags == _LONG_TEXT)
+    found: Flags = (_KIND[tags] == _TEXT) | (tags == _LONG_TEXT)
+    return found
 
 
 def spans(packed: Packed, places: Places, tags: Bytes) -> tuple[Places, Places]:

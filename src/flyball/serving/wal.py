@@ -13,6 +13,7 @@ import struct
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from zlib import crc32
@@ -285,7 +286,13 @@ class SegmentFile(NamedTuple):
 
 def segments(log: Path) -> list[SegmentFile]:
     """Every segment file under `.flyball/log`, by gateway and number."""
-    found = [SegmentFile(path.parent.name, int(path.stem), path) for path in log.glob("*/*.wal") if path.stem.isdigit()]
+    found: list[SegmentFile] = []
+    # asked of every second: a glob takes four times as long
+    with suppress(FileNotFoundError), os.scandir(log) as folders:
+        for folder in folders:
+            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder.path) as files:
+                names = ((file.name.removesuffix(".wal"), file) for file in files if file.name.endswith(".wal"))
+                found += [SegmentFile(folder.name, int(name), log / folder.name / file.name) for name, file in names if name.isdigit()]
     return sorted(found)
 
 

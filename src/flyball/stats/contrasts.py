@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Row = NDArray[np.int64] | Floats
+"""Counts, whole numbers by whichever type."""
 
 
 class Contrasts(NamedTuple):
@@ -24,7 +26,7 @@ class Contrasts(NamedTuple):
     psi: list[float]
 
 
-def contrasts(windows: Sequence[NDArray[np.int64]], references: Sequence[NDArray[np.int64]]) -> Contrasts:
+def contrasts(windows: Sequence[Row], references: Sequence[Row]) -> Contrasts:
     """Compare each of `windows`, counts (cells,), with the counts of the same cells in `references`; any two pairs may differ in length.
 
     >>> found = contrasts([np.array([10, 30])], [np.array([30, 10])])

@@ -179,6 +179,8 @@ class _Prepared(NamedTuple):
     cells: Counts
     fast: dict[int, bool]
     ascending: list[int]
+    total: int
+    known: dict[bool, tuple[Dispersion, Dispersion, Dispersion]]
     pooled: dict[int, _Pooled]
 
 
@@ -202,7 +204,7 @@ def _prepared(bins: Bins) -> _Prepared:
         counts = np.asarray(bins.counts, dtype=np.int64)
         labels = merge_bins(counts) if bins.kind == "numeric" else np.arange(counts.size, dtype=np.int64)
         cells = merged(labels, counts)
-        found = _PREPARED[id(bins)] = _Prepared(bins, counts, labels, cells, {}, sorted(cells.tolist()), {})
+        found = _PREPARED[id(bins)] = _Prepared(bins, counts, labels, cells, {}, sorted(cells.tolist()), int(cells.sum()), {}, {})
     return found
 
 
@@ -218,7 +220,7 @@ def pooled_cells(bins: Bins, n: int) -> NDArray[np.int64]:
 
 def _pooled(bins: Bins, n: int) -> _Pooled:
     known = _prepared(bins)
-    total, least = sum(known.ascending), min(n, sum(known.ascending))
+    total, least = known.total, min(n, known.total)
     # which cells are pooled follows from how many are, and that changes at few n
     small = bisect_left(known.ascending, -(-5 * total // least)) if least > 0 else len(known.ascending)
     found = known.pooled.get(small)
@@ -263,13 +265,19 @@ def of_weekday(bins: Bins, weekday: int) -> Bins | None:
     )
 
 
-def _spreads_of(bins: Bins, labels: NDArray[np.int64], *, fast: bool) -> tuple[Dispersion, Dispersion, Dispersion]:
-    known = bins.fast if fast else bins.spread
-    if known:
-        cells, nulls, unseen, windows = known
-        return (Dispersion(cells, int(windows)), Dispersion(nulls, int(windows)), Dispersion(unseen, int(windows)))
-    if fast or len(bins.windows) < 2:
-        return Dispersion(), Dispersion(), Dispersion()
+def _known_spreads(bins: Bins, *, fast: bool) -> tuple[Dispersion, Dispersion, Dispersion] | None:
+    """What a reference says by itself of how its cells, nulls and unseen values swing; None where its windows have to be looked at."""
+    kept = _prepared(bins).known
+    if fast not in kept:
+        known = bins.fast if fast else bins.spread
+        if not known and not fast and len(bins.windows) >= 2:
+            return None
+        cells, nulls, unseen, windows = known or (0.0, 0.0, 0.0, 0.0)
+        kept[fast] = (Dispersion(cells, int(windows)), Dispersion(nulls, int(windows)), Dispersion(unseen, int(windows)))
+    return kept[fast]
+
+
+def _spreads_of(bins: Bins, labels: NDArray[np.int64]) -> tuple[Dispersion, Dispersion, Dispersion]:
     return spreads(bins, labels, np.asarray(bins.windows, dtype=np.int64))
 
 
@@ -322,7 +330,7 @@ class _Column(NamedTuple):
 
     bins: Bins
     window: InputCounts
-    ours: Counts | None
+    ours: NDArray[np.float64] | None
     theirs: Counts
     of_cells: Dispersion
     of_nulls: Dispersion
@@ -332,10 +340,12 @@ class _Column(NamedTuple):
     def of(cls, bins: Bins, window: InputCounts, *, fast: bool) -> _Column:
         present = window.n - window.nulls
         labels, theirs = _pooled(bins, present)
-        spread = _spreads_of(bins, labels, fast=fast)
-        ours = None
+        spread = _known_spreads(bins, fast=fast) or _spreads_of(bins, labels)
+        ours: NDArray[np.float64] | None = None
         if present and bins.n - bins.nulls:
-            ours = np.bincount(labels, weights=np.array(window.cells, dtype=np.float64), minlength=theirs.size).astype(np.int64)
+            ours = np.bincount(labels, weights=np.array(window.cells, dtype=np.float64), minlength=theirs.size).astype(
+                np.float64, copy=False
+            )
         return cls(bins, window, ours, theirs, *spread)
 
     @property

@@ -56,7 +56,8 @@ class EdgeTable:
         # below all edges 0, NaN as well
         with np.errstate(over="ignore", invalid="ignore"):
             at = (values - self._edges[0]) * self._scale
-        return (np.fmin(np.fmax(at, -1.0), float(BUCKETS)) + 1.0).astype(np.int64)
+        found: Places = (np.fmin(np.fmax(at, -1.0), float(BUCKETS)) + 1.0).astype(np.int64)
+        return found
 
     def places(self, values: Floats) -> Places:
         """How many edges lie below each of `values` (n,); NaN lies above all.
@@ -64,9 +65,10 @@ class EdgeTable:
         With edges e the bin i is (e[i−1], e[i]]: the same as `np.searchsorted(edges, values, side="left")`.
         """
         if not self._usable or values.size <= FEW:
-            return np.searchsorted(self._edges, values, side="left").astype(np.int64)
+            searched: Places = np.searchsorted(self._edges, values, side="left").astype(np.int64)
+            return searched
         buckets = self._buckets(values)
-        found = self._before[buckets]
+        found: Places = self._before[buckets]
         for edge in self._near:
             found += values > edge[buckets]
         if self._any_crowded:

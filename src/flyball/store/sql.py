@@ -199,11 +199,11 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """One read transaction."""
         with self._explained():
-            reader = Reader(self._pool, self.backend)
+            held = _begun(self._pool, self.backend)
             try:
-                yield reader.connection
+                yield _driver(held)
             finally:
-                reader.close()
+                _give_back(held, self.backend)
 
     def reader(self) -> Reader:
         """A read transaction that lasts as long as the object."""
