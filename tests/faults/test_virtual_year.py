@@ -25,14 +25,14 @@ from .year_kit import Life, Told
 from .year_worlds import DAY, HOUR, START, World, worlds
 
 FULL = bool(os.environ.get("SOAK"))
-DAYS = 365 if FULL else 28
+DAYS = 365 if FULL else 21
 LIVED = worlds(DAYS) if FULL else [world for world in worlds(DAYS) if world.number in (1, 6, 12, 16)]
 
-STEP = 8
-"""Hours between two looks, as a rule."""
+STEP = 12
+"""Hours between two looks, on average: at any hour of the day, so that each has its turn. What was counted by then does not depend on it."""
 
 FALLS_A_YEAR = 60
-"""The loop falls so often, two times of three in the middle of a look, and is away for up to two days."""
+"""The loop falls so often, two times of three in the middle of a look, and is away for up to three days."""
 
 SURE = 0.999
 """How surely fifty models that keep their budgets pass each test of them."""
@@ -64,7 +64,7 @@ def live(world: World, folder: Path, *, undisturbed: bool = False) -> Lived:
     now, attended = world.begins, world.begins
     while now < end:
         falls = chance.uniform() < FALLS_A_YEAR * STEP / (24 * 365)
-        after, before, away = int(chance.integers(1, 40)), bool(chance.integers(2)), int(chance.integers(1, 7)) * STEP * HOUR
+        after, before, away = int(chance.integers(1, 40)), bool(chance.integers(2)), int(chance.integers(24, 72)) * HOUR
         within = chance.uniform() < 0.67
         if falls and not undisturbed:
             life.look(now, falls_after=after if within else 0, before=before)
@@ -74,8 +74,8 @@ def live(world: World, folder: Path, *, undisturbed: bool = False) -> Lived:
         if now >= attended + DAY:
             life.attend()
             attended = now
-        # who falls is away for a while, but for twins, who look at the same moments
-        now += away if falls and not undisturbed else STEP * HOUR
+        # callers go on while it is away
+        now += away if falls and not undisturbed else int(chance.integers(STEP // 3, 2 * STEP - STEP // 3 + 1)) * HOUR
     life.look(end)
     found = _told(life, counted, _count(life, counted))
     life.close()
