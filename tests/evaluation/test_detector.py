@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from flyball.evaluation.detector import loss_bound
+from flyball.evaluation.detector import loss_bound, page_bound
 from flyball.stats.intervals import wilson_bound
 
 
@@ -40,3 +40,28 @@ def test_without_rows_the_detector_cannot_alarm(task):
 
 def test_a_perfect_hold_out_of_numbers_has_a_bound_that_can_be_used():
     assert loss_bound("regression", pl.DataFrame({"y": [1.0, 2.0], "value": [1.0, 2.0]})) == (1.0, 1.0)
+
+
+def held(days: float) -> pl.DataFrame:
+    """A week of 500 rows a day, 20% of them wrong, and days that differ by so much."""
+    random = np.random.default_rng(3)
+    times = np.sort(random.integers(0, 7 * 86_400_000_000, size=3_500))
+    share = 0.2 + days * np.array([1, -1, 1, -1, 1, -1, 0])[times // 86_400_000_000]
+    return pl.DataFrame({"__time": times, "y": 1, "value": (random.uniform(size=3_500) >= share).astype(int)})
+
+
+def test_days_that_differ_widen_the_bound_of_pages_and_thin_their_evidence():
+    plain, swinging = ((loss_bound("binary", frame), frame) for frame in (held(0.0), held(0.05)))
+    (alike, few), (apart, many) = (page_bound("binary", frame, bound=bound, cap=cap) for (bound, cap), frame in (plain, swinging))
+
+    assert few < 3 < many
+    mean = 1 - swinging[1]["value"].mean()
+    assert apart - mean == pytest.approx((swinging[0][0] - mean) * many**0.5)
+    assert alike >= plain[0][0]
+
+
+def test_without_a_time_pages_have_the_bound_of_the_hold_out():
+    frame = held(0.05).drop("__time")
+
+    assert page_bound("binary", frame, bound=0.22, cap=1.0) == (0.22, 1.0)
+    assert page_bound("binary", held(0.05).clear(), bound=1.0, cap=1.0) == (1.0, 1.0)

@@ -15,7 +15,7 @@ from flyball.monitoring import detector as detectors
 from flyball.monitoring import windows
 from flyball.monitoring.slabs import extend, latency_ms, slabs_of, within
 from flyball.monitoring.state import MonitorState, absorb, attempted, released
-from flyball.records.evidence import Batch
+from flyball.records.evidence import Batch, LabelBlock
 
 
 @given(st.lists(st.tuples(st.integers(0, 20 * 1440), st.integers(1, 50)), min_size=1, max_size=60))
@@ -163,3 +163,19 @@ def test_a_page_ends_with_a_measured_recovery(bins):
 )
 def test_verdicts_are_entered_on_two_of_three_and_left_after_three(before, hits, effects, after):
     assert windows.verdict(before, "cells", hits, effects) == after
+
+
+def test_what_swings_wakes_nobody_and_is_trained_upon_all_the_same():
+    calm = released(MonitorState(model="m"), "1.0.0", 0.1, START)
+    swinging = released(MonitorState(model="m"), "1.0.0", 0.1, START, page_m0=0.15, swing=20.0)
+    losses = [1.0 if place % 5 == 0 else 0.0 for place in range(600)]
+    seen = [
+        absorb(
+            state, Batch(until=START + DAY, blocks=(LabelBlock(model="m", version="1.0.0", until=START + DAY, losses=tuple(losses)),)), ()
+        )
+        for state in (calm, swinging)
+    ]
+
+    assert calm.wakes_at == 0.1
+    assert [bool(state.page.alarmed_at) for state in seen] == [True, False]
+    assert [bool(state.retrain.alarmed_at) for state in seen] == [True, True]

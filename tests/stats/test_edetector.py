@@ -118,3 +118,17 @@ def test_rows_between_false_alarms_are_at_least_the_threshold():
     lengths = [rows_to_alarm(random, 0.2, rate=0.2, before=0, after=0.2, threshold=200, bucket=5)[1] for _ in range(40)]
 
     assert np.mean(np.minimum(lengths, 20_000)) >= 200
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60), st.floats(0.05, 0.9), st.floats(1, 20))
+def test_thinned_evidence_grows_by_at_most_one_a_row_on_average(losses, bound, swing):
+    state, _ = edetector.feed(edetector.START, losses, bound, math.inf, swing)
+    now = math.exp(edetector.log_mean(state))
+    error, right = (math.exp(edetector.log_mean(edetector.feed(state, [x], bound, math.inf, swing)[0])) for x in (1.0, 0.0))
+
+    assert bound * error + (1 - bound) * right <= (now + 1) * (1 + 1e-6)
+
+
+def test_thinning_by_less_than_one_is_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        edetector.feed(edetector.START, [0.5], 0.5, 1.0, 0.9)

@@ -24,8 +24,10 @@ class Detection(NamedTuple):
     labels: tuple[float, float]
 
 
-def detections(holdout: Holdout, *, bound: float, cap: float, threshold: float, rises: tuple[float, ...] = POINTS) -> tuple[Detection, ...]:
-    """Of each rise, when the detector with m₀ = `bound` and A = `threshold` finds it. Empty without rows, and for rankings, whose loss nobody watches."""
+def detections(
+    holdout: Holdout, *, bound: float, cap: float, threshold: float, swing: float = 1.0, rises: tuple[float, ...] = POINTS
+) -> tuple[Detection, ...]:
+    """Of each rise, when the detector with m₀ = `bound`, φ = `swing` and A = `threshold` finds it. Empty without rows, and for rankings, whose loss nobody watches."""
     new = holdout.new
     if new is None or not new.n or cap <= 0 or not 0 < bound <= 1 or holdout.task == "ranking":
         return ()
@@ -35,5 +37,5 @@ def detections(holdout: Holdout, *, bound: float, cap: float, threshold: float, 
     for points in rises:
         if before.mean + points < 1:
             after = power.risen(before, points)
-            found.append(Detection(points, power.labels_to_find(before, after, bound=bound, threshold=threshold)))
+            found.append(Detection(points, power.labels_to_find(before, after, bound=bound, threshold=threshold, swing=swing)))
     return tuple(found)

@@ -11,6 +11,7 @@ from flyball.declare.metrics import CLASSES
 from flyball.evaluation.answers import answers
 from flyball.stats import clusters
 from flyball.stats.intervals import Z_ONE_SIDED, t_interval, wilson_bound
+from flyball.stats.swings import swing
 
 CAP_QUANTILE = 0.999
 """Absolute errors beyond this quantile of the hold-out count as the cap."""
@@ -40,6 +41,23 @@ def loss_bound(task: str, frame: pl.DataFrame, *, group: str = "") -> tuple[floa
     spread = clusters.mean(np.minimum(np.where(finite, error, cap) / cap, 1.0), found.groups)
     bound = spread.value + Z_ONE_SIDED * spread.se if found.groups is None else _upper(spread)
     return (min(1.0, bound) if math.isfinite(bound) else 1.0), cap
+
+
+def page_bound(task: str, frame: pl.DataFrame, *, bound: float, cap: float) -> tuple[float, float]:
+    """(m₀, φ) of the detector that wakes people: φ says how much more than by chance the losses of the hold-out's hours and days differ (`stats.swings`), and
+    m₀ = mean + (bound − mean) √φ.
+
+    `frame`: `y`, `value` and `__time` (µs); `bound`, `cap`: as `loss_bound` gave them. (bound, 1) without a time, and where there is no loss.
+    """
+    if "__time" not in frame.columns or task == "ranking" or bound >= 1:
+        return bound, 1.0
+    frame = frame.filter(pl.col("y").is_not_null())
+    found = answers(task, frame)
+    with np.errstate(invalid="ignore"):
+        losses = 1 - found.correct if task in CLASSES else np.minimum(np.abs(found.value - found.y) / cap, 1.0)
+    losses = np.where(np.isfinite(losses), losses, 1.0)
+    phi, mean = swing(losses, frame["__time"].cast(pl.Int64).to_numpy()), float(np.mean(losses))
+    return min(1.0, mean + max(bound - mean, 0.0) * math.sqrt(phi)), phi
 
 
 def _upper(found: clusters.Mean) -> float:

@@ -239,8 +239,10 @@ def losses_of(found: Answers, cap: float) -> Floats:
     return np.minimum(np.where(np.isfinite(error), error, 1.0), 1.0)
 
 
-def discoveries(checks: Sequence[Check], holdout: Holdout, *, bound: float, cap: float, threshold: float) -> tuple[Discovery, ...]:
-    """When the detector with m₀ = `bound` and A = `threshold` finds that the loss rose by the smallest margin of `checks`; where it does not, when it
+def discoveries(
+    checks: Sequence[Check], holdout: Holdout, *, bound: float, cap: float, threshold: float, swing: float = 1.0
+) -> tuple[Discovery, ...]:
+    """When the detector with m₀ = `bound`, φ = `swing` and A = `threshold` finds that the loss rose by the smallest margin of `checks`; where it does not, when it
     finds twice that, or four times. Empty without rows.
     """
     new = holdout.new
@@ -258,7 +260,7 @@ def discoveries(checks: Sequence[Check], holdout: Holdout, *, bound: float, cap:
         if not 0 < drop < (value if classes else math.inf):
             break
         after = power.risen(before, drop / (1.0 if classes else cap))
-        labels = power.labels_to_find(before, after, bound=bound, threshold=threshold)
+        labels = power.labels_to_find(before, after, bound=bound, threshold=threshold, swing=swing)
         found.append(Discovery(metric, drop, labels, value, unsure))
         if math.isfinite(labels[0]):
             break

@@ -236,7 +236,15 @@ def synced(kept: Memories, model: str, state: State, library: Library, now: Inst
     if known.version != champion.version:
         result = library.result(champion.result)
         changed = monitoring.released(
-            known, champion.version, result.loss_bound, now, loss_cap=result.loss_cap, at_release=result.metrics, baseline=result.baseline
+            known,
+            champion.version,
+            result.loss_bound,
+            now,
+            loss_cap=result.loss_cap,
+            page_m0=result.wakes_at,
+            swing=result.page_swing,
+            at_release=result.metrics,
+            baseline=result.baseline,
         )
         return kept.with_monitor(monitoring.tried(changed, row.last_attempt_at))
     if row.last_attempt_at > known.tried_at:

@@ -161,7 +161,7 @@ def tell(model: Model, known: Known, counted: Mapping[str, Tally] = MappingProxy
     if holdout is not None and known.result is not None and rate is not None:
         a = threshold(rate.per_day, PAGE_DAYS)
         checks = [*(check for _, check in paired), *guards]
-        discovered = power.discoveries(checks, holdout, bound=known.result.loss_bound, cap=cap, threshold=a)
+        discovered = power.discoveries(checks, holdout, bound=known.result.wakes_at, cap=cap, threshold=a, swing=known.result.page_swing)
         lines += [_discovery_line(one, rate) for one in discovered]
     whose = f'{place}  Model "{model.name}"'.strip()
     if tally is not None:

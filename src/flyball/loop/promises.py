@@ -56,7 +56,8 @@ def _found(model: Model, known: Known, rate: Rate | None, rises: tuple[float, ..
     if holdout is None or known.result is None or rate is None or rate.per_day <= 0 or not known.detector:
         return ()
     a = threshold(rate.per_day, PAGE_DAYS)
-    return detections(holdout, bound=known.result.loss_bound, cap=known.result.loss_cap, threshold=a, rises=rises)
+    bound, cap, swing = known.result.wakes_at, known.result.loss_cap, known.result.page_swing
+    return detections(holdout, bound=bound, cap=cap, threshold=a, swing=swing, rises=rises)
 
 
 def _detection_line(model: Model, found: tuple[Detection, ...], rate: Rate) -> Line:

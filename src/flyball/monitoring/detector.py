@@ -36,18 +36,20 @@ class Detector(Record, frozen=True):
     since_loss: float = 0.0
 
 
-def take(detector: Detector, losses: Sequence[float], *, bound: float, per_day: float, at: Instant) -> Detector:
-    """Take labels that arrived by `at`. `per_day` is the measured rate of labels, `bound` m₀."""
+def take(detector: Detector, losses: Sequence[float], *, bound: float, per_day: float, at: Instant, swing: float = 1.0) -> Detector:
+    """Take labels that arrived by `at`. `per_day` is the measured rate of labels, `bound` m₀, `swing` how much more than by chance the loss differs between
+    hours and days when nothing is wrong.
+    """
     log_a = math.log(threshold(per_day, detector.days))
     if detector.alarmed_at:
         return _recover(detector, losses, bound)
     values = np.clip(np.asarray(losses, dtype=np.float64), 0.0, 1.0)
-    state, alarms = feed(detector.state, values, bound, log_a)
+    state, alarms = feed(detector.state, values, bound, log_a, swing)
     if not alarms:
         return msgspec.structs.replace(detector, state=state, log_m=max(log_mean(state), 0.0), log_a=log_a)
     # the label that alarmed is the same however the stretch was cut; those after it are looked at for a recovery
     upto = alarms[0] + 1
-    at_alarm, _ = feed(detector.state, values[:upto], bound, math.inf)
+    at_alarm, _ = feed(detector.state, values[:upto], bound, math.inf, swing)
     alarmed = Detector(days=detector.days, alarmed_at=at, log_m=log_mean(at_alarm), log_a=log_a)
     return _recover(alarmed, losses[upto:], bound)
 

@@ -171,19 +171,19 @@ def _detector(model: Model, state: MonitorState) -> Finding:
             severity="alert",
             failure="concept_drift",
             effect=found.since_loss / seen if seen else None,
-            floor=state.m0,
+            floor=state.wakes_at,
             n=state.labels,
-            why=f"the {noun} has risen above {state.m0:.3g}, its bound at release: evidence 10^{found.log_m / _LN10:.1f} ≥ "
+            why=f"the {noun} has risen above {state.wakes_at:.3g}, its bound at release: evidence 10^{found.log_m / _LN10:.1f} ≥ "
             f"10^{found.log_a / _LN10:.1f}{since}. Inputs with the same values now have other labels",
         )
-    if not state.labels or state.m0 >= 1:
+    if not state.labels or state.wakes_at >= 1:
         return Finding(monitor=DETECTOR, severity="none", standing="insufficient", why="no matured row has a label yet")
     return Finding(
         monitor=DETECTOR,
         severity="none",
-        floor=state.m0,
+        floor=state.wakes_at,
         n=state.labels,
-        why=f"no evidence that the {noun} is above {state.m0:.3g} in {state.labels:,} labels",
+        why=f"no evidence that the {noun} is above {state.wakes_at:.3g} in {state.labels:,} labels",
     )
 
 

@@ -31,7 +31,8 @@ GAP = MINUTE
 
 class MonitorState(Record, frozen=True):
     """One model's monitors. `version` is the champion they watch (empty: none yet), `m0` the upper bound of its loss at
-    release (a clipped loss over `loss_cap`).
+    release (a clipped loss over `loss_cap`), `page_m0` and `swing` are m₀ and φ of the detector that wakes
+    people (0: m0).
 
     `gap_at` is when the log last said that records could not be written (all models' together), or some of this model's were not counted;
     `unlogged` how many since that began.
@@ -49,6 +50,8 @@ class MonitorState(Record, frozen=True):
     unlogged: int = 0
     m0: float = 1.0
     loss_cap: float = 1.0
+    page_m0: float = 0.0
+    swing: float = 1.0
     at_release: dict[str, Estimate] = msgspec.field(default_factory=dict)
     baseline: dict[str, Estimate] = msgspec.field(default_factory=dict)
     labels: int = 0
@@ -71,6 +74,11 @@ class MonitorState(Record, frozen=True):
     def gap(self, now: Instant) -> int:
         """Records that are missing from the evidence because of what is wrong now; 0 once `GAP` has gone by without another gap."""
         return self.unlogged if self.gap_at and now - self.gap_at <= GAP else 0
+
+    @property
+    def wakes_at(self) -> float:
+        """m₀ of the detector that wakes people."""
+        return self.page_m0 or self.m0
 
     @property
     def new_labels(self) -> int:
@@ -117,6 +125,10 @@ def _arrived(state: MonitorState, minutes: Sequence[tuple[int, int]], until: Ins
     return receive(state.arrivals, minutes, until // MINUTE, heard) if state.seen else arrive(state.arrivals, minutes, heard)
 
 
+def _bound(m0: float) -> float:
+    return min(max(m0, 1e-6), 1.0)
+
+
 def gapped(state: MonitorState, records: int, at: Instant) -> MonitorState:
     """So many `records` could not be written to the log, whosever they were, or not be counted."""
     return msgspec.structs.replace(state, gap_at=at, unlogged=state.gap(at) + records)
@@ -136,11 +148,11 @@ def _labels(state: MonitorState, batch: Batch, *, since: Instant) -> MonitorStat
     # the rate counts from the first label on: labels that take a month would else look rare, and their alarms come cheap
     began = state.labels_since if state.labels else since
     state = msgspec.structs.replace(state, labels=state.labels + len(losses), labels_since=began)
-    rate, bound = state.labels_per_day, min(max(state.m0, 1e-6), 1.0)
+    rate, bound, wakes = state.labels_per_day, _bound(state.m0), _bound(state.wakes_at)
     return msgspec.structs.replace(
         state,
         onset=follow(state.onset, np.clip(losses, 0.0, 1.0), bound, since=since, until=batch.until),
-        page=detectors.take(state.page, losses, bound=bound, per_day=rate, at=batch.until),
+        page=detectors.take(state.page, losses, bound=wakes, per_day=rate, at=batch.until, swing=state.swing),
         # a retraining alarm stands until somebody tried: recovery by itself would only hide that the model had been wrong
         retrain=state.retrain
         if state.retrain.alarmed_at
@@ -193,6 +205,8 @@ def released(
     now: Instant,
     *,
     loss_cap: float = 1.0,
+    page_m0: float = 0.0,
+    swing: float = 1.0,
     at_release: Mapping[str, Estimate] | None = None,
     baseline: Mapping[str, Estimate] | None = None,
 ) -> MonitorState:
@@ -210,6 +224,8 @@ def released(
         until=max(state.until, now),
         m0=m0,
         loss_cap=loss_cap,
+        page_m0=page_m0,
+        swing=swing,
         at_release=dict(at_release or {}),
         baseline=dict(baseline or {}),
         labels=0,

@@ -103,7 +103,8 @@ class RunResult(Record, frozen=True):
     `measured` are numbers beside the hold-out, by metric (docs/metrics.md), `unmeasured` why one of them is missing; `report` is the blob of the
     Report they come from. `reference`: that of drift; `expected`: what estimates without labels rest on (`records/unlabelled.py`). `suites`: the candidate's answers to the cases of each (Parquet); none of those that could not be asked; `suites_of`: of which data set
     they are. `notes` are for a person: what the run wants said. `history` are the trials of its search, `logged` what fit logged by
-    `run.log`. `loss_bound` is m₀ of the sequential detector (docs/statistics.md §3), `window` the span of data chosen
+    `run.log`. `loss_bound` is m₀ of the sequential detector (docs/statistics.md §3), `page_bound` and `page_swing` are m₀ and φ of the one that wakes people
+    (0: as `loss_bound`), `window` the span of data chosen
     (0: rows whatever their time).
     """
 
@@ -120,6 +121,8 @@ class RunResult(Record, frozen=True):
     verdicts: tuple[Verdict, ...] = ()
     loss_bound: float = 1.0
     loss_cap: float = 1.0
+    page_bound: float = 0.0
+    page_swing: float = 1.0
     fit_digest: str = ""
     evidence: BlobHash = ""
     suites: dict[str, BlobHash] = {}
@@ -139,6 +142,11 @@ class RunResult(Record, frozen=True):
     environment: Environment | None = None
     reproduction: Reproduction | None = None
     cost: Cost | None = None
+
+    @property
+    def wakes_at(self) -> float:
+        """m₀ of the detector that wakes people."""
+        return self.page_bound or self.loss_bound
 
     @property
     def taken(self) -> str:

@@ -57,11 +57,14 @@ def update(state: State, losses: Sequence[float] | Floats, bound: float) -> tupl
     return _advance(state, float(values.size), np.log1p(np.outer(bets, values - bound)).sum(axis=1))
 
 
-def feed(state: State, losses: Sequence[float] | Floats, bound: float, log_threshold: float) -> tuple[State, tuple[int, ...]]:
+def feed(
+    state: State, losses: Sequence[float] | Floats, bound: float, log_threshold: float, swing: float = 1.0
+) -> tuple[State, tuple[int, ...]]:
     """Take losses one label a bucket, starting again at M = 0 after every alarm; return the state and the indices of the labels that alarmed.
 
     The result does not depend on how a stretch of labels is cut into calls. `losses`: shape (n,), each in [0, 1], in order of arrival;
-    `bound`: m₀ in (0, 1]; `log_threshold`: log A, natural. Raises ValueError outside these ranges.
+    `bound`: m₀ in (0, 1]; `log_threshold`: log A, natural. `swing`: φ ≥ 1 (`stats.swings`), by which the evidence of each label is thinned: L^(1/φ), whose
+    mean is at most 1 where that of L is. Raises ValueError outside these ranges.
 
     >>> state, alarms = feed(START, [0.0] * 100 + [1.0] * 6, 0.1, math.log(1_000))
     >>> alarms
@@ -71,10 +74,12 @@ def feed(state: State, losses: Sequence[float] | Floats, bound: float, log_thres
     values = np.asarray(losses, dtype=np.float64)
     if values.size and not (np.min(values) >= 0 and np.max(values) <= 1):
         raise ValueError("losses must lie in [0, 1]: divide by the cap and clip")
+    if not swing >= 1:
+        raise ValueError(f"φ must be at least 1, not {swing}")
     alarms: list[int] = []
     start = 0
     while start < values.size:
-        sums = np.cumsum(np.log1p(np.outer(GRID / bound, values[start:] - bound)), axis=1)
+        sums = np.cumsum(np.log1p(np.outer(GRID / bound, values[start:] - bound)) / swing, axis=1)
         # M_i = exp(S_i) (1 + M_0 + Σ_{1 ≤ k < i} exp(−S_k)), with S_i the log-likelihood of the first i labels
         terms = np.concatenate([np.asarray(state)[:, None], -sums[:, :-1]], axis=1)
         log_m = sums + np.logaddexp.accumulate(terms, axis=1)

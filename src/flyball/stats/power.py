@@ -68,10 +68,12 @@ def risen(losses: Losses, by: float) -> Losses:
     return Losses(np.minimum(losses.values * (1 + by / losses.mean), 1.0), losses.shares)
 
 
-def labels_to_find(before: Losses, after: Losses, *, bound: float, threshold: float, seed: int = 0) -> tuple[float, float]:
+def labels_to_find(
+    before: Losses, after: Losses, *, bound: float, threshold: float, swing: float = 1.0, seed: int = 0
+) -> tuple[float, float]:
     """Labels from the change to the alarm: (median, ninth of ten). Infinite where the detector does not grow under `after`, or too slowly.
 
-    `bound`: m₀ in (0, 1], else ValueError; `threshold`: A, the labels between false alarms. A tenth of A's labels come before the change.
+    `bound`: m₀ in (0, 1], else ValueError; `threshold`: A, the labels between false alarms; `swing`: φ, by which evidence is thinned. A tenth of A's labels come before the change.
 
     >>> labels_to_find(errors(0.1), errors(0.1), bound=0.1, threshold=1_000)
     (inf, inf)
@@ -79,15 +81,15 @@ def labels_to_find(before: Losses, after: Losses, *, bound: float, threshold: fl
     if not 0 < bound <= 1:
         raise ValueError(f"m₀ must lie in (0, 1], not {bound}")
     bets = GRID / bound
-    growth = float(np.max(after.shares @ np.log1p(np.outer(after.values - bound, bets))))
+    growth = float(np.max(after.shares @ np.log1p(np.outer(after.values - bound, bets)))) / swing
     if growth <= 1e-9:
         return math.inf, math.inf
     log_a, random = math.log(threshold), np.random.default_rng(seed)
     state = np.full((PATHS, GRID.size), -math.inf)
-    state = _warmed(state, before, bets, bound, threshold, random)
+    state = _warmed(state, before, bets, bound, threshold, random, swing)
     rows = max(1, round(log_a / growth / _STEPS))
     found = np.full(PATHS, math.inf)
-    gains = np.log1p(np.outer(after.values - bound, bets))
+    gains = np.log1p(np.outer(after.values - bound, bets)) / swing
     for step in range(1, _STEPS * _LONGEST + 1):
         state = _step(state, after.shares, gains, rows, random)
         alarmed = (_log_mean(state) >= log_a) & np.isinf(found)
@@ -97,9 +99,11 @@ def labels_to_find(before: Losses, after: Losses, *, bound: float, threshold: fl
     return float(np.quantile(found, 0.5, method="inverted_cdf")), float(np.quantile(found, 0.9, method="inverted_cdf"))
 
 
-def _warmed(state: Floats, before: Losses, bets: Floats, bound: float, threshold: float, random: np.random.Generator) -> Floats:
+def _warmed(
+    state: Floats, before: Losses, bets: Floats, bound: float, threshold: float, random: np.random.Generator, swing: float
+) -> Floats:
     rows = max(1, round(WARM * threshold / _STEPS))
-    gains = np.log1p(np.outer(before.values - bound, bets))
+    gains = np.log1p(np.outer(before.values - bound, bets)) / swing
     for _ in range(_STEPS):
         state = _step(state, before.shares, gains, rows, random)
         # a false alarm starts the detector again

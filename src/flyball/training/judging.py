@@ -18,7 +18,7 @@ from flyball.declare.model import Model
 from flyball.evaluation import baselines
 from flyball.evaluation.answers import TIME
 from flyball.evaluation.answers import answers as read_answers
-from flyball.evaluation.detector import loss_bound
+from flyball.evaluation.detector import loss_bound, page_bound
 from flyball.evaluation.gates import NOTHING, judge
 from flyball.evaluation.holdout import FIT, Holdout, Measured
 from flyball.evaluation.metrics import estimate, measure
@@ -48,6 +48,8 @@ class Judged:
     verdicts: tuple[Verdict, ...]
     loss_bound: float
     loss_cap: float
+    page_bound: float
+    page_swing: float
 
 
 def objective(model: Model) -> str:
@@ -158,6 +160,7 @@ def judge_holdout(
     group = GROUP if GROUP in frame.columns else ""
     costs = amounts(model)
     bound, cap = loss_bound(model.task, frame, group=group)
+    page, swing = page_bound(model.task, frame, bound=bound, cap=cap)
     # a champion has no answers to rows that it has seen
     theirs = frame.filter(pl.col("champion_value").is_not_null()) if "champion_value" in frame.columns else frame.clear()
     sliced = [name for name in names if name in ("accuracy", "mae")] or None
@@ -192,6 +195,8 @@ def judge_holdout(
         ),
         loss_bound=bound,
         loss_cap=cap,
+        page_bound=page,
+        page_swing=swing,
     )
 
 

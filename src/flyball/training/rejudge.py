@@ -92,6 +92,8 @@ def judged(
         verdicts=found.verdicts,
         loss_bound=found.loss_bound,
         loss_cap=found.loss_cap,
+        page_bound=found.page_bound,
+        page_swing=found.page_swing,
         holdout_rows=frame.height,
     )
 

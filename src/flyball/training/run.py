@@ -183,6 +183,8 @@ def _result(judged: Judged, evaluated: Evaluated, released: Predictor, folds: tu
         verdicts=judged.verdicts,
         loss_bound=judged.loss_bound,
         loss_cap=judged.loss_cap,
+        page_bound=judged.page_bound,
+        page_swing=judged.page_swing,
         fit_s=sum(each.cpu_s for each in {id(fold.fitter): fold.fitter for fold in folds}.values()),
         trials=len(chosen.searched.trials),
         history=chosen.searched.trials,
