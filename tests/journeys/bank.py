@@ -27,7 +27,6 @@ from .hours import Hours
 from .kit import Found, Project, Up, champion_is, in_state
 from .people import cli
 
-OPEN = (IncidentState.OPEN, IncidentState.MITIGATING)
 ROWS = 12_000
 FEED_S = 3.0
 """How often the feed brings something."""
@@ -179,8 +178,8 @@ class Bank:
     def second_version(self) -> None:
         """Let a version that looks rates up become the champion, with the first as the way back."""
         self.declare({_RATED_BEFORE: RATED})
-        champion_is(self.project, "1.1.0", within_s=120)
-        in_state(self.project, "1.1.0", RolloutState.COMPLETED, within_s=120)
+        champion_is(self.project, "1.1.0", within_s=300)
+        in_state(self.project, "1.1.0", RolloutState.COMPLETED, within_s=300)
 
     def rates(self, *, amount: float, wait_s: float = 0.0, more: int = 0) -> None:
         """Write the file that the second version reads for each request; `more`: so many numbers that it does not need are in it, too."""
@@ -274,16 +273,16 @@ class Bank:
         recent = self.asked(since_s)
         return sum(one.took_s > than_s for one in recent) / max(len(recent), 1)
 
-    def incident(self, mode: str, *states: IncidentState, within_s: float = 90.0) -> IncidentRow:
+    def incident(self, mode: str, *states: IncidentState, within_s: float = 180.0) -> IncidentRow:
         """Wait for an incident of this mode in one of these states (any that is not over)."""
 
         def look() -> IncidentRow | None:
             rows = [row for row in self.project.rows(INCIDENTS) if row.failure_mode == mode]
-            return next((row for row in rows if row.state in (states or OPEN)), None)
+            return next((row for row in rows if (row.state in states if states else row.state != IncidentState.CLOSED)), None)
 
         return self.wait(look, f"no incident {mode} {states}", within_s)
 
-    def wait(self, look: Callable[[], Found], why: str, within_s: float = 90.0) -> Found:
+    def wait(self, look: Callable[[], Found], why: str, within_s: float = 180.0) -> Found:
         """What `look` gives as soon as it gives anything; the ledger is asked no oftener than it is worth."""
         until = time.monotonic() + within_s
         while time.monotonic() < until:
@@ -310,7 +309,9 @@ class Bank:
         alerts = [
             f"{row.key} {row.state} {row.finding.severity} {row.finding.standing}: {row.finding.why}" for row in self.project.rows(ALERTS)
         ]
-        return "\n".join([*alerts, *map(str, self.project.rows(INCIDENTS))])
+        heard = self._type(self.project, "monitor", "credit")
+        incidents = [str(row) for row in self.project.rows(INCIDENTS)]
+        return "\n".join([f"it is {_stamp(self._now())}", *alerts, *incidents, *heard[1:], self.project.output("control")[-2000:]])
 
     def fired(self, monitor: str) -> list[AlertRow | AlertMoved]:
         """The alerts of a monitor that fired, from the ledger."""
@@ -327,7 +328,7 @@ class Bank:
         self.typed("incidents", "ack", incident.incident, "--reason", "looking")
         assert self.project.row(INCIDENTS, incident.incident).taken_by
 
-    def recovered(self, incident: IncidentRow, within_s: float = 90.0) -> None:
+    def recovered(self, incident: IncidentRow, within_s: float = 180.0) -> None:
         """The recovery is measured, a person acknowledges and reviews, and the incident is closed by what is measured, not by the person."""
         if not self.project.row(INCIDENTS, incident.incident).taken_by:
             self.acknowledged(incident)

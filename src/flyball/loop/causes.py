@@ -34,7 +34,9 @@ def causes_of(
     rows = list(alerts)
     onset = _onset(incident, rows, monitor)
     began = max(incident.opened_at, incident.reopened_at)
-    recent = (change for change in _changes(state, model, began) if not change.at or onset - _LOOKED <= change.at <= onset + Span.parse("1h"))
+    recent = (
+        change for change in _changes(state, model, began) if not change.at or onset - _LOOKED <= change.at <= onset + Span.parse("1h")
+    )
     return causes.with_known(causes.ranked(rows, recent, onset), incident.causes)
 
 
