@@ -74,7 +74,11 @@ def test_where_nothing_is_wrong_it_says_so(flyball: Callable[..., Any], narrow: 
     flyball("tick", "--project", narrow)
     ended = flyball("monitor", "demand", "--project", narrow)
     assert ended.code == 0, ended.err
-    assert "all monitors are quiet" in ended.out
+    # what nobody can tell is not said to be well
+    assert "no data   latency_p99 ≤ 1h: n=0 < 500 requests" in ended.out
+    assert "all other monitors are quiet" in ended.out
+    document = flyball("monitor", "demand", "--project", narrow, "--json").document
+    assert {"monitor": "latency_p99 ≤ 1h", "why": "n=0 < 500 requests"} in document["lacking"]
 
 
 def test_a_model_that_never_answered_has_nothing_to_tell(flyball: Callable[..., Any], new: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from flyball.clock import Span
 from flyball.declare.units import Money
-from flyball.incidents.causes import MOST, Change, differ, ranked
+from flyball.incidents.causes import MOST, Change, differ, ranked, with_known
 from flyball.incidents.impact import impact, words
 from flyball.records.alerts import AlertRow, AlertState, Finding
 from flyball.records.evidence import Quality
@@ -46,6 +46,12 @@ def test_a_release_an_hour_before_errors_is_the_likeliest_cause_of_them() -> Non
     assert names(found) == [("version", "version 1.1.0 took over"), ("data", "input drift (x)")]
     assert "1h before it began" in found[0].evidence
     assert found[1].evidence == "x: PSI 0.3"
+
+
+def test_a_version_that_was_sent_back_is_still_named_and_nothing_else_that_is_over() -> None:
+    opened = ranked([alert("latency", column=""), alert("skew")], [RELEASE], T)
+    assert names(with_known((), opened)) == [("version", "version 1.1.0 took over")]
+    assert with_known(opened, opened) == opened, "nothing is named twice"
 
 
 def test_a_schema_change_comes_before_a_release_of_days_ago_and_before_what_began_after_the_trouble() -> None:

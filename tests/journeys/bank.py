@@ -12,7 +12,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
@@ -22,12 +23,13 @@ from flyball.records.alerts import ALERTS, AlertMoved, AlertRow, AlertState
 from flyball.records.incidents import INCIDENTS, IncidentRow, IncidentState
 from flyball.records.rollouts import RolloutState
 
+from .hours import Hours
 from .kit import Found, Project, Up, champion_is, in_state
 from .people import cli
 
-OPEN = (IncidentState.OPEN, IncidentState.MITIGATING)
-A_SECOND = 20
-ROWS = 600 * A_SECOND
+ROWS = 12_000
+FEED_S = 3.0
+"""How often the feed brings something."""
 
 LOOP = """
 import json, time
@@ -92,8 +94,19 @@ class World:
     """Whether the feed brings rows."""
     labels: bool = True
     """Whether labels come."""
+    random: bool = False
+    """Whether it is chance alone who is good."""
     written: Callable[[dict[str, Any]], dict[str, Any]] = field(default=lambda row: row)
     """How callers write a row."""
+
+
+class Answered(NamedTuple):
+    """One request: when it was answered, how, what was said, and how long that took."""
+
+    at: float
+    status: int
+    text: str
+    took_s: float
 
 
 def people(chance: np.random.Generator, n: int, world: World) -> list[dict[str, Any]]:
@@ -105,6 +118,8 @@ def people(chance: np.random.Generator, n: int, world: World) -> list[dict[str, 
 
 def good(chance: np.random.Generator, row: dict[str, Any], world: World) -> int:
     """Whether one of them pays back."""
+    if world.random:
+        return int(chance.random() < 0.5)
     if world.biased:
         return int((row["age"] > 50) != (row["channel"] == "phone" and chance.random() < 0.3))
     paid = row["age"] + chance.normal(0, 10) > 50
@@ -112,7 +127,10 @@ def good(chance: np.random.Generator, row: dict[str, Any], world: World) -> int:
 
 
 class Bank:
-    """A project, `up` over it, the feed and the callers, from the first release on."""
+    """A project, `up` over it, the feed and the callers, from the first release on.
+
+    `hours`: the clock of all its processes, where time passes faster there; `a_second`: rows that the feed brings in a second of it.
+    """
 
     def __init__(
         self,
@@ -125,9 +143,15 @@ class Bank:
         freshness: str = "10m",
         rows_a_request: int = 10,
         pause_s: float = 0.04,
+        callers: int = 1,
+        change: dict[str, str] | None = None,
+        hours: Hours | None = None,
+        a_second: float = 20.0,
     ) -> None:
-        self.project, self.world = project, World()
-        self.statuses: deque[tuple[float, int]] = deque(maxlen=20_000)
+        self.project, self.world, self.hours = project, World(), hours
+        self.answers: deque[Answered] = deque(maxlen=20_000)
+        self._now, self._type = (hours.now, hours.type) if hours is not None else (time.time, cli)
+        self._a_second, self._change = a_second, change or {}
         self._rows_a_request, self._pause_s = rows_a_request, pause_s
         self._stop = threading.Event()
         self._chance = np.random.default_rng(7)
@@ -136,7 +160,8 @@ class Bank:
         self._history()
         self.declare()
         self._waiting: deque[tuple[float, str, dict[str, Any]]] = deque()
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._feed, self._call, self._tell)]
+        works = (self._feed, self._tell, *[partial(self._call, seed) for seed in range(11, 11 + callers)])
+        self._threads = [threading.Thread(target=work, daemon=True) for work in works]
         # the feed is there before the first release
         self._threads[0].start()
         self.up = start()
@@ -145,7 +170,7 @@ class Bank:
     def declare(self, change: dict[str, str] | None = None) -> None:
         """Write the loop file; `change` replaces parts of it."""
         text = LOOP
-        for old, new in {**(change or {}), **self._given}.items():
+        for old, new in {**self._change, **(change or {}), **self._given}.items():
             assert old in text, old
             text = text.replace(old, new)
         self.project.write("loops/credit.py", text)
@@ -153,12 +178,12 @@ class Bank:
     def second_version(self) -> None:
         """Let a version that looks rates up become the champion, with the first as the way back."""
         self.declare({_RATED_BEFORE: RATED})
-        champion_is(self.project, "1.1.0", within_s=120)
-        in_state(self.project, "1.1.0", RolloutState.COMPLETED, within_s=120)
+        champion_is(self.project, "1.1.0", within_s=300)
+        in_state(self.project, "1.1.0", RolloutState.COMPLETED, within_s=300)
 
-    def rates(self, *, amount: float, wait_s: float = 0.0) -> None:
-        """Write the file that the second version reads."""
-        self.project.write("data/rates.json", json.dumps({"amount": amount, "wait_s": wait_s}))
+    def rates(self, *, amount: float, wait_s: float = 0.0, more: int = 0) -> None:
+        """Write the file that the second version reads for each request; `more`: so many numbers that it does not need are in it, too."""
+        self.project.write("data/rates.json", json.dumps({"amount": amount, "wait_s": wait_s, "more": list(range(more))}))
 
     def open(self) -> Bank:
         """Begin: people ask, the feed flows, labels come."""
@@ -179,12 +204,12 @@ class Bank:
         self.close()
 
     def _history(self) -> None:
-        """Ten minutes of loans, as many a second as the feed goes on to bring."""
-        end = time.time() - 2
+        """Loans up to now (ten minutes of them), as many a second as the feed goes on to bring."""
+        end = self._now() - 2
         rows = people(self._chance, ROWS, self.world)
         for place, row in enumerate(rows):
             row["good"] = good(self._chance, row, self.world)
-            row["ts"] = _stamp(end - ROWS / A_SECOND * (1 - (place + 1) / ROWS))
+            row["ts"] = _stamp(end - ROWS / self._a_second * (1 - (place + 1) / ROWS))
         self._file = pl.DataFrame(rows)
         self._save()
 
@@ -194,27 +219,31 @@ class Bank:
         scratch.replace(self.project.root / "data" / "loans.csv")
 
     def _feed(self) -> None:
-        while not self._stop.wait(3.0):
-            if not self.world.feeds:
+        """What the feed brought is as old as what it is about: what came while it stood still it brings no more."""
+        until = self._now()
+        while not self._stop.wait(FEED_S):
+            before, until = until, self._now()
+            rows = people(self._chance, round((until - before) * self._a_second), self.world)
+            if not self.world.feeds or not rows:
                 continue
-            rows = people(self._chance, 3 * A_SECOND, self.world)
-            now = time.time() - 3
             fresh = [
-                {**row, "good": good(self._chance, row, self.world), "ts": _stamp(now + place / A_SECOND)} for place, row in enumerate(rows)
+                {**row, "good": good(self._chance, row, self.world), "ts": _stamp(before + (until - before) * place / len(rows))}
+                for place, row in enumerate(rows)
             ]
             self._file = pl.concat([self._file, pl.DataFrame(fresh)])
             self._save()
 
-    def _call(self) -> None:
-        chance = np.random.default_rng(11)
+    def _call(self, seed: int) -> None:
+        chance = np.random.default_rng(seed)
         while not self._stop.is_set():
             with contextlib.suppress(httpx.TransportError), httpx.Client(base_url=self.up.url, timeout=20) as client:
                 while not self._stop.is_set():
                     rows = people(chance, self._rows_a_request, self.world)
+                    asked = time.monotonic()
                     answer = client.post("/models/credit/predict", json={"rows": [self.world.written(row) for row in rows]})
-                    self.statuses.append((time.time(), answer.status_code))
+                    self.answers.append(Answered(time.monotonic(), answer.status_code, answer.text, time.monotonic() - asked))
                     if answer.status_code == 200:
-                        due = time.time() + 0.2
+                        due = time.monotonic() + 0.2
                         given = zip(answer.json()["predictions"], rows, strict=True)
                         self._waiting.extend((due, one["id"], row) for one, row in given)
                     self._stop.wait(self._pause_s)
@@ -223,28 +252,37 @@ class Bank:
         chance = np.random.default_rng(13)
         while not self._stop.wait(0.1):
             ready = []
-            while self._waiting and self._waiting[0][0] <= time.time():
+            while self._waiting and self._waiting[0][0] <= time.monotonic():
                 _, request, row = self._waiting.popleft()
                 ready.append({"id": request, "value": good(chance, row, self.world)})
             if ready and self.world.labels:
                 with contextlib.suppress(httpx.TransportError):
                     httpx.post(f"{self.up.url}/models/credit/labels", json={"labels": ready}, timeout=20)
 
+    def asked(self, since_s: float) -> list[Answered]:
+        """The requests that were answered in the last so many seconds."""
+        return [one for one in list(self.answers) if one.at >= time.monotonic() - since_s]
+
     def share_ok(self, since_s: float) -> float:
         """Share of the requests of the last so many seconds that were answered well."""
-        recent = [status for at, status in self.statuses if at >= time.time() - since_s]
-        return sum(status == 200 for status in recent) / max(len(recent), 1)
+        recent = self.asked(since_s)
+        return sum(one.status == 200 for one in recent) / max(len(recent), 1)
 
-    def incident(self, mode: str, *states: IncidentState, within_s: float = 90.0) -> IncidentRow:
+    def share_slow(self, since_s: float, than_s: float) -> float:
+        """Share of the requests of the last so many seconds that took longer than `than_s`."""
+        recent = self.asked(since_s)
+        return sum(one.took_s > than_s for one in recent) / max(len(recent), 1)
+
+    def incident(self, mode: str, *states: IncidentState, within_s: float = 180.0) -> IncidentRow:
         """Wait for an incident of this mode in one of these states (any that is not over)."""
 
         def look() -> IncidentRow | None:
             rows = [row for row in self.project.rows(INCIDENTS) if row.failure_mode == mode]
-            return next((row for row in rows if row.state in (states or OPEN)), None)
+            return next((row for row in rows if (row.state in states if states else row.state != IncidentState.CLOSED)), None)
 
         return self.wait(look, f"no incident {mode} {states}", within_s)
 
-    def wait(self, look: Callable[[], Found], why: str, within_s: float = 90.0) -> Found:
+    def wait(self, look: Callable[[], Found], why: str, within_s: float = 180.0) -> Found:
         """What `look` gives as soon as it gives anything; the ledger is asked no oftener than it is worth."""
         until = time.monotonic() + within_s
         while time.monotonic() < until:
@@ -258,6 +296,10 @@ class Bank:
         """Wait until nothing is wrong any more."""
         self.wait(lambda: not [row for row in self.project.rows(INCIDENTS) if row.state != IncidentState.CLOSED], "an incident is not over")
 
+    def quiet_of(self, mode: str) -> None:
+        """Of this there has been nothing."""
+        assert not [row for row in self.project.rows(INCIDENTS) if row.failure_mode == mode], self.told()
+
     def quiet(self) -> None:
         """Nothing is wrong, and nothing was."""
         assert self.project.rows(INCIDENTS) == [], self.told()
@@ -267,20 +309,31 @@ class Bank:
         alerts = [
             f"{row.key} {row.state} {row.finding.severity} {row.finding.standing}: {row.finding.why}" for row in self.project.rows(ALERTS)
         ]
-        return "\n".join([*alerts, *map(str, self.project.rows(INCIDENTS))])
+        heard = self._type(self.project, "monitor", "credit")
+        incidents = [str(row) for row in self.project.rows(INCIDENTS)]
+        return "\n".join([f"it is {_stamp(self._now())}", *alerts, *incidents, *heard[1:], self.project.output("control")[-2000:]])
 
     def fired(self, monitor: str) -> list[AlertRow | AlertMoved]:
         """The alerts of a monitor that fired, from the ledger."""
         return [event for event in self.project.events(AlertMoved) if event.monitor == monitor and event.target == AlertState.FIRING]
 
-    def recovered(self, incident: IncidentRow, within_s: float = 90.0) -> None:
-        """The recovery is measured, a person acknowledges and reviews, and the incident is closed by what is measured, not by the person."""
-        cli(self.project, "incidents", "ack", incident.incident, "--reason", "looking")
-        self.incident(incident.failure_mode, IncidentState.MITIGATED, within_s=within_s)
-        code, out, err = cli(
-            self.project, "incidents", "review", incident.incident, "--text", "what broke, and what will keep it from breaking"
-        )
+    def typed(self, *arguments: str) -> str:
+        """What a person gets to read who types that."""
+        code, out, err = self._type(self.project, *arguments)
         assert code == 0, out + err
+        return out
+
+    def acknowledged(self, incident: IncidentRow) -> None:
+        """A person says that somebody is on it."""
+        self.typed("incidents", "ack", incident.incident, "--reason", "looking")
+        assert self.project.row(INCIDENTS, incident.incident).taken_by
+
+    def recovered(self, incident: IncidentRow, within_s: float = 180.0) -> None:
+        """The recovery is measured, a person acknowledges and reviews, and the incident is closed by what is measured, not by the person."""
+        if not self.project.row(INCIDENTS, incident.incident).taken_by:
+            self.acknowledged(incident)
+        self.incident(incident.failure_mode, IncidentState.MITIGATED, within_s=within_s)
+        self.typed("incidents", "review", incident.incident, "--text", "what broke, and what will keep it from breaking")
         self.wait(lambda: self.project.row(INCIDENTS, incident.incident).state == IncidentState.CLOSED, "it is not closed", within_s)
 
 

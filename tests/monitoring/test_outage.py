@@ -34,7 +34,7 @@ def said(shares: list[float], n: int = 200) -> tuple[str, str]:
 def test_labels_that_stop_altogether_are_an_alert_within_a_day() -> None:
     severity, why = said([0.9] * 8 + [0.0])
     assert severity == "alert"
-    assert why.startswith("labels have stopped: ")
+    assert why.startswith("labels (y) have stopped: ")
     assert why.endswith("in the week before")
 
 
@@ -56,7 +56,7 @@ def test_the_alert_lasts_as_long_as_the_outage(after: int) -> None:
     ids=["they come", "fewer come", "they never came for most", "none ever came", "too few rows", "they came back"],
 )
 def test_what_is_no_outage_raises_no_alert(shares: list[float], n: int) -> None:
-    assert outage(days(shares, n), START + len(shares) * DAY, monitor="labels arrive") is None
+    assert outage(days(shares, n), START + len(shares) * DAY, monitor="labels arrive", label="good") is None
     assert said(shares, n)[0] != "alert"
 
 

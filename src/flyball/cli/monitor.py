@@ -24,8 +24,9 @@ from flyball.loop.outcomes import outcomes_seen
 from flyball.monitoring.checks import seen
 from flyball.monitoring.explain import Explained, explained
 from flyball.monitoring.labels import labels_seen
+from flyball.monitoring.rules import lacking
 from flyball.monitoring.slabs import within
-from flyball.records.alerts import AlertRow, AlertState
+from flyball.records.alerts import AlertRow, AlertState, Finding
 from flyball.records.elsewhere import ELSEWHERE
 from flyball.records.incidents import IncidentState
 from flyball.records.versions import VERSIONS
@@ -67,7 +68,8 @@ def monitor(
         parts = _explanations(wired, state, declared, kept, alerts, now)
         budgets = budgets_of(state, declared, kept, now)
         open_ = [row.incident for row in incidents_of(state, model) if row.state != IncidentState.CLOSED]
-        _tell(out, model, kept, found, alerts, parts, now)
+        blind = lacking(declared, kept, now)
+        _tell(out, model, kept, found, alerts, parts, blind, now)
         estimated.tell(out, state, [model], now)
         cost = cost_of(wired, model, now)
         if cost is not None:
@@ -87,6 +89,7 @@ def monitor(
             "outcomes": [dated(each) for each in brought],
             "alerts": [dated(row) for row in alerts],
             "explained": {column: part for column, part in parts.items() if part is not None},
+            "lacking": [{"monitor": each.monitor, "why": each.why} for each in blind],
             "incidents": open_,
             "cost": cost,
         })  # fmt: skip
@@ -116,6 +119,7 @@ def _tell(
     found: LiveQuality,
     alerts: list[AlertRow],
     parts: dict[str, Explained | None],
+    blind: tuple[Finding, ...],
     now: Instant,
 ) -> None:
     out.line(f"{model}  {kept.version}   answers since {ago(kept.released_at, now)} ago")
@@ -132,8 +136,10 @@ def _tell(
         if row.finding.column in parts:
             for line in _explained(row.finding.column, parts[row.finding.column]):
                 out.line(f"            {line}")
+    for finding in blind:
+        out.line(f"  no data   {finding.monitor}: {finding.why}")
     if not alerts:
-        out.line("  all monitors are quiet")
+        out.line("  all other monitors are quiet" if blind else "  all monitors are quiet")
 
 
 def _quality(found: LiveQuality) -> str:

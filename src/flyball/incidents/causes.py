@@ -56,6 +56,13 @@ def ranked(alerts: Iterable[AlertRow], changes: Iterable[Change], onset: Instant
     return tuple(sorted(best.values(), key=lambda cause: (-cause.score, cause.kind, cause.what))[:MOST])
 
 
+def with_known(found: Sequence[Cause], known: Sequence[Cause]) -> tuple[Cause, ...]:
+    """The causes found now, and of those known before the versions that no longer answer: that one was rolled back does not clear it."""
+    names = {(cause.kind, cause.what) for cause in found}
+    left = [cause for cause in known if cause.kind == "version" and (cause.kind, cause.what) not in names]
+    return tuple(sorted([*found, *left], key=lambda cause: (-cause.score, cause.kind, cause.what))[:MOST])
+
+
 def differ(known: Sequence[Cause], now: Sequence[Cause]) -> bool:
     """Whether a ranking says something new: another cause, or clearly another first one."""
     names = {(cause.kind, cause.what) for cause in known}

@@ -8,12 +8,12 @@ from flyball.clock import Instant
 from flyball.declare.model import Model
 from flyball.loop.feedback import feedback_of
 from flyball.loop.freshness import ages
-from flyball.loop.storms import storm_of
+from flyball.loop.storms import storms_of
 from flyball.monitoring.estimates import estimate_findings
 from flyball.monitoring.freshness import freshness_findings
 from flyball.monitoring.policy import policy_findings
 from flyball.monitoring.skew import skew_findings
-from flyball.monitoring.storms import storm_finding
+from flyball.monitoring.storms import storm_findings
 from flyball.records.alerts import Finding
 from flyball.records.base import State
 from flyball.records.declarations import DECLARATIONS
@@ -29,7 +29,7 @@ def besides_counts(state: State, model: Model, now: Instant) -> list[Finding]:
         *skew_of(state, model),
         *freshness_findings(ages(state, model), now),
         *policy_of(state, model, now),
-        storm_finding(storm_of(state, model, now)),
+        *storm_findings(storms_of(state, model, now)),
         *estimates_of(state, model),
         *feedback_of(state, model.name),
     ]

@@ -6,7 +6,7 @@ from flyball.clock import Instant, Span
 from flyball.declare.model import Model
 from flyball.declare.policy import Retrain
 from flyball.loop.findings import incidents_of
-from flyball.loop.storms import storm_of
+from flyball.loop.storms import storms_of
 from flyball.monitoring.storms import DECLARED
 from flyball.records.base import State
 from flyball.records.incidents import IncidentState
@@ -22,7 +22,7 @@ def capped_by(state: State, model: Model, trigger: Trigger, now: Instant) -> str
 
     A changed declaration is a person's deed, and may be the cure: it is capped only where declarations themselves are the storm.
     """
-    if trigger == "declaration" and storm_of(state, model, now).kind != DECLARED:
+    if trigger == "declaration" and not any(one.kind == DECLARED for one in storms_of(state, model, now)):
         return ""
     lasts = _lasts(model)
     for row in incidents_of(state, model.name):

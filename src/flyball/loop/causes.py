@@ -33,8 +33,11 @@ def causes_of(
     """The likely causes of an incident, the likeliest first."""
     rows = list(alerts)
     onset = _onset(incident, rows, monitor)
-    recent = (change for change in _changes(state, model) if not change.at or onset - _LOOKED <= change.at <= onset + Span.parse("1h"))
-    return causes.ranked(rows, recent, onset)
+    began = max(incident.opened_at, incident.reopened_at)
+    recent = (
+        change for change in _changes(state, model, began) if not change.at or onset - _LOOKED <= change.at <= onset + Span.parse("1h")
+    )
+    return causes.with_known(causes.ranked(rows, recent, onset), incident.causes)
 
 
 def _onset(incident: IncidentRow, alerts: list[AlertRow], monitor: MonitorState | None) -> Instant:
@@ -46,11 +49,11 @@ def _onset(incident: IncidentRow, alerts: list[AlertRow], monitor: MonitorState 
     return seen
 
 
-def _changes(state: State, model: Model) -> list[Change]:
-    """What was changed about a model last, and what is wrong with its sources."""
+def _changes(state: State, model: Model, began: Instant) -> list[Change]:
+    """What was changed about a model last, and what is wrong with its sources. A champion that took over since it began is an answer to it."""
     found: list[Change] = []
     row, declared = state.get(MODELS, model.name), state.get(DECLARATIONS, model.name)
-    if row is not None and row.champion and row.champion_at:
+    if row is not None and row.champion and 0 < row.champion_at <= began:
         before = f"before it {row.former}" if row.former else "the first that answers"
         # a first version has nothing that it could be worse than
         found.append(Change("version", f"version {row.champion} took over", row.champion_at, 0.8 if row.former else 0.3, before))

@@ -19,8 +19,8 @@ STOPPED, CAME = 0.1, 0.8
 DAY, WEEK, WEEKS = Span.parse("1d"), Span.parse("7d"), 4
 
 
-def outage(state: MonitorState, now: Instant, *, monitor: str) -> Finding | None:
-    """An alert in the name of `monitor`; None where labels come, never came, or too few rows matured to say."""
+def outage(state: MonitorState, now: Instant, *, monitor: str, label: str) -> Finding | None:
+    """An alert in the name of `monitor` that labels of the column `label` have stopped; None where they come, never came, or too few rows matured to say."""
     end = labelled_until(state.seen, now)
     last = _whole(state, end - DAY, end)
     if last is None or last.matured < FEWEST or last.labelled > STOPPED * last.matured:
@@ -38,7 +38,7 @@ def outage(state: MonitorState, now: Instant, *, monitor: str) -> Finding | None
                 floor=STOPPED,
                 n=last.matured,
                 failure="late_labels",
-                why=f"labels have stopped: {100 * share:.3g}% of the {last.matured:,} rows that matured in {which} have one; "
+                why=f"labels ({label}) have stopped: {100 * share:.3g}% of the {last.matured:,} rows that matured in {which} have one; "
                 f"it was {100 * before.labelled / before.matured:.3g}% of {before.matured:,} in {'the week' if not week else f'a week {week} weeks'} before",
             )
     return None

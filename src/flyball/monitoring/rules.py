@@ -79,7 +79,9 @@ def assess(
             continue
         findings.extend(_guarded(str(monitor), lambda monitor=monitor: findings_of(monitor, state, now=now, prices=prices(model))))  # type: ignore[misc]
     findings.extend(_guarded(DETECTOR, lambda: iter((_detector(model, state) if detector else OFF,))))
-    findings.extend(_guarded(LABELS, lambda: iter((outage(state, now, monitor=LABELS) or _coverage(state, now),))))
+    findings.extend(
+        _guarded(LABELS, lambda: iter((outage(state, now, monitor=LABELS, label=model.label_column) or _coverage(state, now),)))
+    )
     findings.extend(_guarded(CONTRACT, lambda: contract_findings(state.slabs, now)))
     come = sent_findings if state.seen else volume_findings
     findings.extend(_guarded(ARRIVE, lambda: come(state.arrivals, now, heard)))
@@ -106,6 +108,18 @@ def findings_of(
         yield from check_findings(monitor, state, now=now, prices=prices)
     else:
         yield _either(monitor, state, now=now, prices=prices)
+
+
+def lacking(model: Model, state: MonitorState, now: Instant) -> tuple[Finding, ...]:
+    """Of each declared monitor of counts that has too little data to say anything now: what it lacks, as its first finding tells."""
+    found: list[Finding] = []
+    for monitor in model.monitors:
+        if about_outcomes(model, monitor):
+            continue
+        said = _guarded(str(monitor), lambda monitor=monitor: findings_of(monitor, state, now=now, prices=prices(model)))  # type: ignore[misc]
+        if said and all(finding.standing == "insufficient" for finding in said):
+            found.append(_brief(said[0]))
+    return tuple(found)
 
 
 def _guarded(name: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:

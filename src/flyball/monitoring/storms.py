@@ -6,7 +6,7 @@ alarm asks for is another matter: the alarm stands, and training does not end it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from flyball.clock import Instant, Span
@@ -33,37 +33,44 @@ class Attempt(NamedTuple):
 
 
 class Storm(NamedTuple):
-    """The attempts that make a storm, and of which kind; no kind: there is none."""
+    """The attempts that make a storm, of which kind, and within how long they came."""
 
     kind: str
     attempts: tuple[Attempt, ...]
     within: Span
 
 
-def storm(attempts: Iterable[Attempt], *, champion_at: Instant, cooldown: Span, now: Instant) -> Storm:
-    """Whether the attempts that are over, since the champion took over, are a storm."""
+def storms(attempts: Iterable[Attempt], *, champion_at: Instant, cooldown: Span, now: Instant) -> tuple[Storm, ...]:
+    """The storms that the attempts which are over, since the champion took over, make: one of a kind at most."""
     since = [one for one in attempts if one.at > champion_at]
+    found: list[Storm] = []
     for kind, trigger, most, within in (
         (ALARMED, "monitor", ATTEMPTS, max(DAY, Span(COOLDOWNS * cooldown))),
         (DECLARED, "declaration", DECLARATIONS, DAY),
     ):
-        found = tuple(one for one in since if one.trigger == trigger and one.at > now - within)
-        if len(found) >= most:
-            return Storm(kind, found, within)
-    return Storm("", (), Span(0))
+        mine = tuple(one for one in since if one.trigger == trigger and one.at > now - within)
+        if len(mine) >= most:
+            found.append(Storm(kind, mine, within))
+    return tuple(found)
 
 
-def storm_finding(found: Storm) -> Finding:
-    """What the monitor says."""
-    if not found.kind:
-        return Finding(monitor=HELPS, severity="none", failure="retrain_storm", why="no training has come in vain again and again")
+def storm_findings(found: Sequence[Storm]) -> tuple[Finding, ...]:
+    """What the monitor says of each kind: an alert that is over is told to be over, or it would stand for ever."""
+    standing = {one.kind: one for one in found}
+    return tuple(_finding(kind, standing.get(kind)) for kind in (ALARMED, DECLARED))
+
+
+def _finding(kind: str, found: Storm | None) -> Finding:
+    about = "an alarm asked for" if kind == ALARMED else "a changed declaration asked for"
+    if found is None:
+        why = f"no training that {about} has come in vain again and again"
+        return Finding(monitor=HELPS, severity="none", column=kind, failure="retrain_storm", why=why)
     last = ", ".join(one.came_of_it for one in found.attempts[-3:])
-    about = "an alarm asked for" if found.kind == ALARMED else "a changed declaration asked for"
-    most = ATTEMPTS if found.kind == ALARMED else DECLARATIONS
+    most = ATTEMPTS if kind == ALARMED else DECLARATIONS
     return Finding(
         monitor=HELPS,
         severity="alert",
-        column=found.kind,
+        column=kind,
         effect=float(len(found.attempts)),
         floor=float(most),
         n=len(found.attempts),
