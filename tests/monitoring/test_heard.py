@@ -52,7 +52,7 @@ def test_time_in_which_flyball_was_off_is_no_silence_and_no_lack_of_requests(off
 
 def test_what_is_left_out_is_said():
     arrivals, heard = life(np.random.default_rng(2), (WEEKS + 8, WEEKS + 13), WEEKS + 40)
-    assert "flyball was not up in 5 of the last 24 hours, which do not count" in look(arrivals, WEEKS + 15, heard).why
+    assert "5 of the last 24 hours do not count: flyball was not up, or could not count" in look(arrivals, WEEKS + 15, heard).why
     for hour in (WEEKS + 8 + 24 + 5, WEEKS + 7):
         assert "not up" not in look(arrivals, hour, heard).why
 
@@ -139,6 +139,12 @@ def test_hours_and_minutes_tell_the_same_whatever_comes_first(told, first, span,
     # of what lies before the first stretch of all nothing is known, so the order of first telling may matter there alone
     begin = max(heard.stretches[0][1] if heard.stretches else 0, again.stretches[0][1] if again.stretches else 0)
     assert heard.minutes(begin, 5_000) == again.minutes(begin, 5_000)
+
+
+def test_what_a_clock_told_that_was_ahead_is_not_heard():
+    ahead = (START + 1_000 * HOUR, START + 1_001 * HOUR)
+    assert hear(Heard(), [ahead], START) == Heard()
+    assert hear(Heard(), [(START, ahead[1])], START + HOUR).stretches[-1][1] == (START + HOUR) // MINUTE
 
 
 def test_what_is_kept_is_bounded():

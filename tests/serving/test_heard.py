@@ -38,11 +38,21 @@ def test_time_in_which_it_was_away_or_asleep_is_a_gap(tmp_path):
     clock.at += 15 * SECOND
     listening.note()
     assert read_stretches(path) == [(1_000 * SECOND, 1_000 * SECOND), (4_600 * SECOND, 4_615 * SECOND)]
-    # killed: up to its last note; a clock that is set back adds nothing
-    clock.at -= 600 * SECOND
+    # killed: up to its last note; a clock that is set back a little adds nothing
+    clock.at -= 6 * SECOND
     again = Listening(path, now=clock)
     again.close()
-    assert read_stretches(path)[-1] == (4_600 * SECOND, 4_615 * SECOND)
+    assert read_stretches(path)[-1] == (4_600 * SECOND, 4_609 * SECOND)
+
+
+def test_what_a_clock_told_that_was_ahead_is_forgotten_once_it_is_right(tmp_path):
+    clock, path = Clock(400 * 86_400 * SECOND), tmp_path / "g0.json"
+    Listening(path, now=clock).close()
+    clock.at = 1_000 * SECOND
+    listening = Listening(path, now=clock)
+    clock.at += 30 * SECOND
+    listening.note()
+    assert read_stretches(path) == [(1_000 * SECOND, 1_030 * SECOND)]
 
 
 def test_a_file_that_is_none_says_nothing_and_all_gateways_count(tmp_path):
@@ -50,8 +60,9 @@ def test_a_file_that_is_none_says_nothing_and_all_gateways_count(tmp_path):
     layout.prepare()
     assert listened(layout) == []
     layout.heard("g0").write_text("[[1,")
-    layout.heard("g1").write_text('{"a": 1}')
-    assert listened(layout) == []
+    for other in ('{"a": 1}', '[["a", "b"]]', "[[1e400, 2]]", "[[1.5, true]]"):
+        layout.heard("g1").write_text(other)
+        assert listened(layout) == []
     for name, at in (("g0", 5), ("g1", 9)):
         Listening(layout.heard(name), now=Clock(at * SECOND)).close()
     assert listened(layout) == [(5 * SECOND, 5 * SECOND), (9 * SECOND, 9 * SECOND)]

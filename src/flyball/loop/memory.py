@@ -32,7 +32,7 @@ from flyball.rollout.evidence import accumulate, follow_on
 IDLE = Span.parse("1d")
 """The longest time between two looks when nothing is due."""
 
-FORM = 2
+FORM = 3
 """Of all that is kept here. Whoever changes a field of it, or what one means, adds one: everything is counted again from the log then, and what
 another version of flyball has counted is neither read nor changed. Without it, a field that is not known would stop the loop."""
 

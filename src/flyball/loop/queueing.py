@@ -17,7 +17,7 @@ from flyball.loop.together import Peer, Together, told_with
 from flyball.records.alerts import AlertRow, AlertState
 from flyball.records.base import Event, Record, State
 from flyball.records.deliveries import OUTBOX, SAID, AlertDelivered, AlertQueued, AlertUndelivered, Message, SaidRow, outbox_key
-from flyball.records.incidents import IncidentRow
+from flyball.records.incidents import IncidentRow, IncidentState
 from flyball.records.mutes import is_muted, mutes_of
 
 
@@ -45,6 +45,9 @@ def decide_tell(state: State, command: Tell, now: Instant, *, model: Model, rout
     for row in incidents.values():
         for route in _routes(row.incident, own, said):
             told = said.get((row.incident, route))
+            if told is None and row.state == IncidentState.CLOSED:
+                # incidents are kept for ever, and whose thread this would have been nobody asks any more
+                continue
             thread = together.thread(row, model, route, told)
             if thread is None:
                 continue

@@ -260,7 +260,7 @@ def absorb(ports: Ports, now: Instant, failed: list[FlyballError]) -> Memories:
     state = ports.ledger.state()
     declarations = state.scan(DECLARATIONS)
     kept = memories.load(ports.memory).read_ahead([key for key, _ in declarations])
-    kept = kept.with_heard(hear(kept.heard, ports.heard()))
+    kept = kept.with_heard(hear(kept.heard, ports.heard(), now))
     watches: dict[str, Watch] = {}
     answering = [row for key, row in declarations if state.get(ROUTES, key) is not None or answers_elsewhere(ports, state, row, kept)]
     for row in answering:

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from flyball.clock import Instant
+from flyball.clock import FARTHEST, Instant
 from flyball.monitoring.slabs import MINUTE
 from flyball.records.base import Record
 
@@ -43,9 +43,12 @@ EVER = Heard()
 """Where nobody keeps count."""
 
 
-def hear(heard: Heard, told: Iterable[tuple[Instant, Instant]]) -> Heard:
-    """Add stretches as gateways told them, in µs, in any order and as often as one likes. Of the time before the first of all nothing is known: it counts as heard."""
-    new = [(-(-since // MINUTE), until // MINUTE) for since, until in told]
+def hear(heard: Heard, told: Iterable[tuple[Instant, Instant]], now: Instant = FARTHEST) -> Heard:
+    """Add stretches as gateways told them, in µs, in any order and as often as one likes. Of the time before the first of all nothing is known: it counts as heard.
+
+    What lies after `now` was told by a clock that was ahead, and is left out.
+    """
+    new = [(-(-since // MINUTE), min(until, now) // MINUTE) for since, until in told]
     new = [(first, end) for first, end in new if end > first]
     if not new:
         return heard

@@ -308,7 +308,7 @@ def _told(found: Volume, until: str, *, lasts: bool) -> Finding:
     why = f"{found.n:,} {'predictions' if until else 'requests'} in the last {hours}{until}; the same hours of the weeks before had {weeks}"
     # what cannot have mattered is not told
     if found.unheard:
-        why += f"; flyball was not up in {found.unheard} of the last {max(LENGTHS)} hours, which do not count"
+        why += f"; {found.unheard} of the last {max(LENGTHS)} hours do not count: flyball was not up, or could not count"
     if not found.way:
         return _say("none", why, n=found.n)
     wait = "" if lasts else ": the next hour tells"

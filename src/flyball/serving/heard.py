@@ -49,9 +49,11 @@ class Listening:
 
     def _extend(self) -> None:
         now = self._now()
-        if self._stretches and 0 <= now - self._stretches[-1][1] < APART_S * 1_000_000:
+        # what lies after now was told by a clock that was ahead
+        self._stretches = [(since, min(until, now)) for since, until in self._stretches if since <= now]
+        if self._stretches and now - self._stretches[-1][1] < APART_S * 1_000_000:
             self._stretches[-1] = (self._stretches[-1][0], now)
-        elif not self._stretches or now > self._stretches[-1][1]:
+        else:
             self._stretches.append((now, now))
         self._stretches = [one for one in self._stretches if now - one[1] < KEPT_S * 1_000_000][-MOST:]
 
@@ -67,7 +69,7 @@ def read_stretches(path: Path) -> list[tuple[Instant, Instant]]:
     found = read_json(path)
     if not isinstance(found, list):
         return []
-    return [(int(one[0]), int(one[1])) for one in found if isinstance(one, list) and len(one) == 2]
+    return [(one[0], one[1]) for one in found if isinstance(one, list) and len(one) == 2 and all(type(moment) is int for moment in one)]
 
 
 def listened(layout: Layout) -> list[tuple[Instant, Instant]]:
