@@ -25,7 +25,7 @@ from flyball.loop.freezes import frozen_by, overdue_review
 from flyball.loop.freshness import next_due as stale_due
 from flyball.loop.lookup import active_rollout
 from flyball.loop.memory import IDLE, Memories
-from flyball.loop.moment import OneMoment
+from flyball.loop.moment import OneMoment, anew
 from flyball.loop.outcomes import outcomes_found
 from flyball.loop.ports import Ports
 from flyball.loop.proposals import ACTOR, Withdraw, decide_withdraw, withdrawn
@@ -116,7 +116,9 @@ def answer(ports: Ports, model: Model) -> None:
 
 def move_rollout(ports: Ports, model: Model, kept: Memories) -> None:
     """Look at the active rollout's evidence."""
-    state = ports.ledger.state()
+    if active_rollout(ports.ledger.state(), model.name) is None:
+        return
+    state = anew(ports)
     active = active_rollout(state, model.name)
     if active is None:
         return

@@ -1,7 +1,8 @@
 """The ledger as one model's turn sees it: read once, until something is recorded.
 
 A turn asks for the same few rows a dozen times, and nearly always nothing is due. Every decision is made again on the state inside its own transaction,
-so that what others record meanwhile is seen there, and by the next turn; nothing is decided by what is kept here.
+so that what others record meanwhile is seen there, and by the next turn. What such a decision takes as a fact, such as that nobody has frozen the
+model, is looked up `anew` before.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
-from flyball.loop.ports import CommandT, Decide, Ledger
+from flyball.loop.ports import CommandT, Decide, Ledger, Ports
 from flyball.records.base import Receipt, Recorded, RowT, State, Table
 
 
@@ -63,3 +64,14 @@ class OneMoment:
     def size(self) -> int:
         """How many events there are."""
         return self._ledger.size()
+
+    def forget(self) -> None:
+        """Look anew from now on, although nothing was recorded."""
+        self._seen = None
+
+
+def anew(ports: Ports) -> State:
+    """A snapshot as it is now, whatever this turn has seen before."""
+    if isinstance(ports.ledger, OneMoment):
+        ports.ledger.forget()
+    return ports.ledger.state()

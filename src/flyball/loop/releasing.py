@@ -15,6 +15,7 @@ from flyball.loop.folds import FOLDS
 from flyball.loop.freezes import frozen_by, overdue_review
 from flyball.loop.lookup import active_rollout
 from flyball.loop.memory import Memories, recent_latency
+from flyball.loop.moment import anew
 from flyball.loop.ports import Ports
 from flyball.loop.proposals import ACTOR, candidate, may
 from flyball.loop.releases import (
@@ -50,6 +51,7 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
     run = state.get(RUNS, version.run) if version else None
     if version is None or run is None or busy or not run.release:
         return
+    state = anew(ports)
     if frozen_by(state, model, kept, ports.clock.now(), version=version.version):
         return
     if model.autonomy.release == "act" and ports.reviews and (late := overdue_review(state, model.name)):
@@ -69,7 +71,7 @@ def release_newest(ports: Ports, model: Model, kept: Memories) -> None:
         # what it was taken from has given it up since
         may(ports, model, "record", "release", version.version, f"{error.what}: {error.why}")
         return
-    state = ports.ledger.state()
+    state = anew(ports)
     if candidate(state, model.name, ports.clock.now()) != state.get(VERSIONS, f"{model.name}/{version.version}"):
         # what it was taken from advises against it, or judges it otherwise, since
         return
