@@ -402,6 +402,17 @@ def test_alertmanager_is_told_again_while_it_lasts_and_that_is_no_event(town, re
     assert all(one["endsAt"] <= "2023-11-14T22:21:20Z" for one in last)
 
 
+def test_a_review_that_is_overdue_ends_no_critical_alert(town, receiver: Receiver) -> None:
+    here = town(f'[routes]\ndefault = "am"\n[routes.am]\nkind = "alertmanager"\nurl = "http://127.0.0.1:{receiver.port}"\n')
+    here.opens()
+    here.tick(later=MINUTE)
+    here.happen(IncidentNoted(incident="inc_1", note="overdue: review"))
+    for _ in range(3):
+        here.tick(later=MINUTE)
+    assert "review is overdue" in receiver.taken[-1].body[0]["annotations"]["summary"]
+    assert [[one["labels"]["severity"] for one in got.body] for got in receiver.taken] == [["critical"]] * 4
+
+
 def test_an_e_mail_arrives_and_what_the_server_says_decides_whether_it_is_sent_again(town) -> None:
     with mailbox() as box:
         toml = f'[routes]\ndefault = "desk"\n[routes.desk]\nkind = "email"\nhost = "127.0.0.1"\nport = {box.port}\n'

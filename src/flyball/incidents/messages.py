@@ -177,6 +177,7 @@ def _message(
         act=_ACTS.get(saying.told, "trigger"),
         severity="info" if later or saying.told in _ENDS else "critical" if urgent else "warning",
         urgent=urgent and not later,
+        page=urgent,
         title=clipped(titles[saying.told], _TITLE),
         text=clipped(_text(row, saying, model, models)),
         model=row.model,
