@@ -413,6 +413,18 @@ def test_a_review_that_is_overdue_ends_no_critical_alert(town, receiver: Receive
     assert [[one["labels"]["severity"] for one in got.body] for got in receiver.taken] == [["critical"]] * 4
 
 
+def test_a_review_that_is_overdue_begins_nothing_that_is_over(town, receiver: Receiver) -> None:
+    here = town(pagerduty(receiver))
+    here.opens()
+    here.tick(later=MINUTE)
+    here.moves(IncidentState.OPEN, IncidentState.MITIGATED)
+    here.tick(later=MINUTE)
+    here.happen(IncidentNoted(incident="inc_1", note="overdue: review"))
+    here.tick(later=MINUTE)
+    assert acts(receiver) == ["trigger", "resolve", "resolve"]
+    assert here.waiting() == []
+
+
 def test_an_e_mail_arrives_and_what_the_server_says_decides_whether_it_is_sent_again(town) -> None:
     with mailbox() as box:
         toml = f'[routes]\ndefault = "desk"\n[routes.desk]\nkind = "email"\nhost = "127.0.0.1"\nport = {box.port}\n'

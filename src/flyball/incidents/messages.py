@@ -169,12 +169,14 @@ def _message(
         "mitigated": f"{what}: mitigated",
         "closed": f"{what}: closed",
     }
-    later = saying.told == "overdue" and saying.why in _LATER
+    over = row.state not in _LIVE
+    later = saying.told == "overdue" and (over or saying.why in _LATER)
     return Message(
         message=_id(row.incident, saying.mark),
         thread=row.incident,
         told=saying.told,
-        act=_ACTS.get(saying.told, "trigger"),
+        # what is over there is not begun again by a clock
+        act="resolve" if later and over else _ACTS.get(saying.told, "trigger"),
         severity="info" if later or saying.told in _ENDS else "critical" if urgent else "warning",
         urgent=urgent and not later,
         page=urgent,

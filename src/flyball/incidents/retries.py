@@ -131,7 +131,7 @@ def next_of(waiting: Sequence[DeliveryRow], state: RouteState, now: Instant) -> 
     if now < state.again_at <= now + _FARTHEST:
         return []
     last = {row.said.thread: row.seq for row in waiting}
-    over = {row.said.thread: row.seq for row in waiting if row.said.act == "resolve"}
+    over = {row.said.thread: row.seq for row in waiting if row.said.act == "resolve" and row.said.told != "overdue"}
 
     def is_past(row: DeliveryRow) -> bool:
         again, late = row.said.told == "again", row.said.told == "overdue"
