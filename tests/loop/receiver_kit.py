@@ -102,10 +102,11 @@ def receiving(**more: Any) -> Iterator[Receiver]:
 
 @dataclass
 class Mailbox:
-    """An SMTP server that takes mails without a password. `answer` is what it says to a mail: `250 ok`."""
+    """An SMTP server that takes mails without a password. `answer` is what it says to a mail: `250 ok`; it takes nothing for `refuses`."""
 
     port: int = 0
     answer: str = "250 ok"
+    refuses: str = ""
     mails: list[str] = field(default_factory=list)
 
 
@@ -132,6 +133,8 @@ def mailbox() -> Iterator[Mailbox]:
                     if box.answer.startswith("2"):
                         box.mails.append("".join(parts))
                     self.say(box.answer)
+                elif verb == "RCPT" and box.refuses and box.refuses in line:
+                    self.say("550 nobody of that name")
                 elif verb == "QUIT":
                     self.say("221 bye")
                     return

@@ -446,6 +446,22 @@ def test_an_e_mail_arrives_and_what_the_server_says_decides_whether_it_is_sent_a
         assert len(box.mails) == 1
 
 
+def test_a_mail_that_one_of_its_addresses_does_not_get_is_on_record_as_undelivered_too(town) -> None:
+    with mailbox() as box:
+        toml = f'[routes]\ndefault = "desk"\n[routes.desk]\nkind = "email"\nhost = "127.0.0.1"\nport = {box.port}\n'
+        here = town(toml + 'from = "flyball@example.com"\nto = ["risk@example.com", "gone@example.com"]\nstarttls = false\n')
+        box.refuses = "gone@example.com"
+        here.opens()
+        here.tick()
+        here.tick(later=LONGEST)
+        assert len(box.mails) == 1
+        assert [each.why for each in here.events(AlertUndelivered)] == ["not taken for address 2 (550) of 2"]
+        assert len(here.events(AlertDelivered)) == 1
+        [(_, row)] = here.wired.ledger.state().scan(DELIVERIES, "inc_1/")
+        assert (row.state, row.why) == (DeliveryState.DELIVERED, "not taken for address 2 (550) of 2")
+        assert row.undelivered_at == row.delivered_at
+
+
 def _tried(route: Route):
     from flyball.loop.live_mail import send_mail
 

@@ -101,7 +101,8 @@ def of_incident(out: Output, state: State, incident: str, now: Instant) -> list[
 def _became(row: DeliveryRow, now: Instant) -> str:
     if row.state == DeliveryState.DELIVERED:
         tries = f", at try {row.attempts}" if row.attempts > 1 else ""
-        return f"delivered {ago(row.delivered_at, now)} ago, {roughly(row.delivered_at - row.queued_at)} after it happened{tries}"
+        missed = f", {one_line(row.why)}" if row.undelivered_at == row.delivered_at else ""
+        return f"delivered {ago(row.delivered_at, now)} ago, {roughly(row.delivered_at - row.queued_at)} after it happened{tries}{missed}"
     if row.state == DeliveryState.SUPERSEDED:
         return "not sent: what came later was delivered"
     return f"failing for {ago(row.undelivered_at, now)}: {one_line(row.why)}" if row.undelivered_at else "waits"

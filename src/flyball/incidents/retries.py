@@ -35,15 +35,18 @@ _THIS = frozenset({400, 413, 414, 415, 422, 431})
 
 
 class Answer(Record, frozen=True):
-    """What a receiver made of a message, and what it said."""
+    """What a receiver made of a message, and what it said. `missed`: of what was taken, whom it does not reach."""
 
     outcome: Outcome
     told: str
     wait: int = 0
+    missed: str = ""
 
 
 class Tried(Record, frozen=True):
-    """What one try to send a message came to. `wait` µs: how long the receiver asks to be left alone. `kept`: it was told before, and only told again."""
+    """What one try to send a message came to. `wait` µs: how long the receiver asks to be left alone. `kept`: it was told before, and only told again.
+    `missed`: of what was taken, whom it does not reach.
+    """
 
     route: str
     message: str
@@ -53,6 +56,7 @@ class Tried(Record, frozen=True):
     why: str = ""
     wait: int = 0
     kept: bool = False
+    missed: str = ""
 
 
 class LetterState(Record, frozen=True):

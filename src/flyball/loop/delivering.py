@@ -105,7 +105,15 @@ class Delivering:
                 attempts = retries.attempts(before, one.message) + 1
                 barred = one.outcome in ("refused", "barred")
                 self._unsaid.append(
-                    Sent(route=one.route, message=one.message, attempts=attempts, receipt=one.receipt, why=one.why, refused=barred)
+                    Sent(
+                        route=one.route,
+                        message=one.message,
+                        attempts=attempts,
+                        receipt=one.receipt,
+                        why=one.why,
+                        refused=barred,
+                        missed=one.missed,
+                    )
                 )
             self._keep(one.route, retries.tried(before, one, self._chance()))
         if self._unsaid:

@@ -87,6 +87,7 @@ class LiveOutbox:
                 why="" if taken else answer.told,
                 wait=answer.wait,
                 kept=row.state == DeliveryState.DELIVERED,
+                missed=answer.missed,
             )
             with self._lock:
                 self._ended.append(one)
@@ -106,7 +107,7 @@ class LiveOutbox:
         except Exception as error:  # noqa: BLE001 - libraries of others send here, in a thread of their own, and a message must not be lost by them
             found = Answer(outcome="later", told=f"{type(error).__name__}: {error}")
         told = found.told.replace(secret, "…") if secret else found.told
-        return Answer(outcome=found.outcome, told=" ".join(told.split())[:_SAID], wait=found.wait)
+        return Answer(outcome=found.outcome, told=" ".join(told.split())[:_SAID], wait=found.wait, missed=found.missed)
 
     def _by_kind(self, route: Route, message: Message, secret: str) -> Answer:
         if route.kind == "email":
