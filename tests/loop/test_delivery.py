@@ -227,7 +227,12 @@ def test_a_receiver_that_answers_byte_by_byte_or_far_too_much_keeps_its_route_fo
     began = time.monotonic()
     assert post(webhook.request, route, BASE, "s3cret", START, 1).outcome == "delivered"
     assert time.monotonic() - began < 3
-    receiver.reply, receiver.drip_s = b"x" * (1 << 22), 0
+    receiver.drip_s, receiver.slow_head_s = 0, 0.1
+    began = time.monotonic()
+    answer = post(webhook.request, route, BASE, "s3cret", START, 1)
+    assert (answer.outcome, answer.told) == ("later", "it did not answer in time")
+    assert time.monotonic() - began < 3
+    receiver.reply, receiver.slow_head_s = b"x" * (1 << 22), 0
     assert len(post(webhook.request, route, BASE, "s3cret", START, 5).told) < 20_000
 
 
