@@ -467,6 +467,15 @@ def test_a_mail_that_one_of_its_addresses_does_not_get_is_on_record_as_undeliver
         assert row.undelivered_at == row.delivered_at
 
 
+def test_a_chats_address_that_is_secret_is_not_sent_over_the_network_as_plain_text(town, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = town('[routes]\ndefault = "chat"\n[routes.chat]\nkind = "slack"\nsecret = "CHAT"\n')
+    monkeypatch.setenv("CHAT", "http://192.0.2.1/hooks/key")
+    here.opens()
+    here.tick()
+    [failed] = here.events(AlertUndelivered)
+    assert failed.why.startswith("the address that its secret holds is not encrypted")
+
+
 def _tried(route: Route):
     from flyball.loop.live_mail import send_mail
 

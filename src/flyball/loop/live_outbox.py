@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from flyball.clock import Instant
 from flyball.data.sources.secrets import Secrets
-from flyball.declare.routes import Route, Routes
+from flyball.declare.routes import Route, Routes, in_the_clear
 from flyball.errors import BadInput
 from flyball.incidents.channels import alertmanager, pagerduty, slack, webhook
 from flyball.incidents.channels.request import Channel
@@ -123,6 +123,8 @@ class LiveOutbox:
             return send_mail(route, message, secret, self._now(), self._timeout_s)
         if route.kind == "apprise":
             return send_apprise(message, secret)
+        if route.kind == "slack" and in_the_clear(secret):
+            return Answer(outcome="barred", told="the address that its secret holds is not encrypted: it begins with http, not https")
         return post(HTTP[route.kind], route, message, secret, self._now(), self._timeout_s)
 
 
