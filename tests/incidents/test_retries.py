@@ -128,6 +128,10 @@ def test_what_waits_no_longer_is_forgotten() -> None:
     assert retries.next_due({"risk": [row(1)]}, {"risk": state}, T) == T + REFUSED
     assert retries.next_due({"risk": []}, {}, T) is None
     assert retries.next_due({"risk": [row(3)]}, {}, T) == T
+    refused = retries.tried(RouteState(), one("refused", "msg_5"), 0.5)
+    assert retries.next_due({"risk": [row(4, told="again"), row(5, told="mitigated")]}, {"risk": refused}, T) == T + REFUSED, (
+        "what is past is not sent, and is due never"
+    )
 
 
 def test_a_clock_that_was_set_back_holds_up_nothing() -> None:
