@@ -240,7 +240,7 @@ def _next(row: IncidentRow, saying: Saying) -> str:
 def _of_warning(row: AlertRow, saying: Saying, model: Model, now: Instant, link: str) -> Message:
     finding, thread = row.finding, thread_of(row)
     mode = (finding.failure or "performance").replace("_", " ")
-    where = finding.column or finding.slice
+    where = " in ".join(filter(None, (finding.column, finding.slice)))
     what = f"{model.name}: {mode}{f' ({where})' if where else ''}"
     recovered = saying.told == "recovered"
     text = f"{_sentence(saying.why or finding.why)} Monitor: {row.monitor}."
