@@ -17,7 +17,7 @@ import pytest
 from flyball.api.asking import PREFIX
 from flyball.incidents.signatures import signature
 from flyball.records.deliveries import AlertQueued
-from flyball.records.identity import REFUSED_ACCESS
+from flyball.records.identity import REFUSED_ACCESS, Role
 from flyball.records.incidents import INCIDENTS, IncidentMoved, IncidentNoted, IncidentOpened, IncidentState
 
 from ..incidents.test_channels import BASE, pagerduty_event  # noqa: TID252 - one message for all
@@ -234,6 +234,20 @@ def test_what_was_told_of_an_incident_is_listed(told: Served) -> None:
     first = told.get("/incidents/inc_1/deliveries?limit=1").json()
     assert len(first["items"]) == 1
     assert told.get(f"/incidents/inc_1/deliveries?after={first['next']}").json()["items"][0]["route"] == "risk"
+
+
+def test_what_was_told_of_an_incident_in_anothers_thread_is_listed_to_who_may_see_that_one(told: Served) -> None:
+    joined = IncidentOpened(
+        incident="inc_2", model="other", failure_mode="errors", alert="", what="errors", cause="", owner="ana", actions=("page",)
+    )
+    told.happened(
+        joined,
+        AlertQueued(route="risk", said=msgspec.structs.replace(BASE, message="msg_9", told="joined", model="demand", along=("inc_2",))),
+    )
+    [item] = told.get("/incidents/inc_2/deliveries").json()["items"]
+    assert (item["said"]["told"], item["said"]["incident"]) == ("joined", "inc_1")
+    narrow = told.token("bo", Role.VIEWER, models=("other",))
+    assert told.get("/incidents/inc_2/deliveries", token=narrow).json()["items"] == []
 
 
 def test_alerts_are_muted_and_heard_again(told: Served) -> None:

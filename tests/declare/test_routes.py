@@ -107,6 +107,17 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
             secret = "S"
             starttls = false
             [routes.e]
+            [routes.f]
+            kind = "slack"
+            url = "http://chat.example.com/hooks/key"
+            [routes.g]
+            kind = "alertmanager"
+            url = "http://am:9093"
+            secret = "TOKEN"
+            [routes.h]
+            kind = "pagerduty"
+            url = "http://pd.example.com"
+            secret = "KEY"
             """
         )
     told = {f"{problem.where} {problem.what}" for problem in raised.value.problems}
@@ -123,6 +134,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         "[routes.c] starttls is neither true nor false",
         "[routes.d] user without starttls",
         "[routes.e] it says no kind",
+        *(f"[routes.{name}] url is not encrypted" for name in "fgh"),
     }
     assert "the very key" not in str(raised.value)
     assert "hidden" not in str(raised.value)
@@ -139,7 +151,7 @@ def test_what_is_no_table_of_routes_is_said(text: str) -> None:
 
 def test_an_environment_has_the_projects_routes_and_its_own_over_them(tmp_path: Path) -> None:
     (tmp_path / "flyball.toml").write_text(
-        '[routes]\ndefault = "risk"\n[routes.risk]\nkind = "slack"\nurl = "http://one"\n[routes.chat]\nkind = "slack"\nurl = "http://chat"\n'
+        '[routes]\ndefault = "risk"\n[routes.risk]\nkind = "slack"\nurl = "https://one"\n[routes.chat]\nkind = "slack"\nurl = "https://chat"\n'
         '[env.staging]\n[env.production.routes.risk]\nkind = "webhook"\nurl = "http://two"\nsecret = "S"\n[env.production.routes]\ndefault = "chat"\n'
         "[env.production]\nport = 7118\n"
     )
@@ -162,5 +174,5 @@ def test_a_problem_of_an_environments_route_is_named_as_such(tmp_path: Path) -> 
 
 
 def test_an_environment_may_have_no_default() -> None:
-    found = read('[routes]\ndefault = "risk"\n[routes.risk]\nkind = "slack"\nurl = "http://x"\n', '[routes]\ndefault = ""\n', "staging")
+    found = read('[routes]\ndefault = "risk"\n[routes.risk]\nkind = "slack"\nurl = "https://x"\n', '[routes]\ndefault = ""\n', "staging")
     assert (found.of(""), found.of("risk")) == ("", "risk")

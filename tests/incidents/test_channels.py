@@ -132,6 +132,26 @@ def test_slack_takes_a_text_in_which_nobody_is_mentioned_and_nothing_is_marked_b
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@channel",
+        "@all",
+        "a@HERE",
+        "~town-square",
+        "[x](http://e.example)",
+        "![](e.png)",
+        "[x]: e.example",
+        "https://e.example",
+        "WWW.e.example",
+    ],
+)
+def test_a_chat_that_reads_markdown_sees_no_mention_link_or_picture_in_what_a_caller_wrote(text: str) -> None:
+    told = slack.escaped(text)
+    assert told.replace("\N{ZERO WIDTH SPACE}", "") == text, "it looks the same"
+    assert not re.search(r"[@~]\w|\][(\[:]|://|www\.", told, re.IGNORECASE)
+
+
 def test_a_webhook_gets_the_message_signed_over_its_moment_and_its_very_bytes() -> None:
     asked = webhook.request(BASE, Route("own", "webhook", url="http://x/in"), "s3cret", T)
     wanted = hmac.new(b"s3cret", b"1700000000." + asked.body, hashlib.sha256).hexdigest()

@@ -114,6 +114,8 @@ def test_nobody_is_woken_for_what_is_past() -> None:
     late = [row(1), row(2, told="again"), row(3, told="overdue")]
     assert shown(retries.next_of(late, RouteState(), T)) == [1, 3]
     assert shown(retries.next_of([*late, row(4, told="mitigated")], RouteState(), T)) == [1, 4]
+    after = [msgspec.structs.replace(one, said=msgspec.structs.replace(one.said, act="resolve")) for one in late[2:]]
+    assert shown(retries.next_of([*after, msgspec.structs.replace(after[0], seq=4)], RouteState(), T)) == [3, 4], "each clock is told"
 
 
 def test_a_route_is_given_so_many_at_once() -> None:
@@ -126,6 +128,10 @@ def test_what_waits_no_longer_is_forgotten() -> None:
     assert retries.next_due({"risk": [row(1)]}, {"risk": state}, T) == T + REFUSED
     assert retries.next_due({"risk": []}, {}, T) is None
     assert retries.next_due({"risk": [row(3)]}, {}, T) == T
+    refused = retries.tried(RouteState(), one("refused", "msg_5"), 0.5)
+    assert retries.next_due({"risk": [row(4, told="again"), row(5, told="mitigated")]}, {"risk": refused}, T) == T + REFUSED, (
+        "what is past is not sent, and is due never"
+    )
 
 
 def test_a_clock_that_was_set_back_holds_up_nothing() -> None:

@@ -29,13 +29,14 @@ class Got:
 
 @dataclass
 class Receiver:
-    """Answers with `answers` in turn, the last one for ever: a status, with headers, after a while (`hang_s`), byte by byte (`drip_s`). `taken` is what was answered with 2xx."""
+    """Answers with `answers` in turn, the last one for ever: a status, with headers, after a while (`hang_s`), byte by byte (`drip_s`), or header by header (`slow_head_s`). `taken` is what was answered with 2xx."""
 
     port: int = 0
     status: Callable[[Got], int] = lambda _got: 202
     headers: dict[str, str] = field(default_factory=dict)
     hang_s: float = 0.0
     drip_s: float = 0.0
+    slow_head_s: float = 0.0
     reply: bytes = b'{"status":"success"}'
     got: list[Got] = field(default_factory=list)
     taken: list[Got] = field(default_factory=list)
@@ -62,6 +63,10 @@ class Receiver:
                 self.send_response(status)
                 for name, value in receiver.headers.items():
                     self.send_header(name, value)
+                for number in range(200 if receiver.slow_head_s else 0):
+                    self.send_header(f"x-{number}", "x")
+                    self.flush_headers()
+                    time.sleep(receiver.slow_head_s)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(receiver.reply)))
                 self.end_headers()
@@ -102,10 +107,11 @@ def receiving(**more: Any) -> Iterator[Receiver]:
 
 @dataclass
 class Mailbox:
-    """An SMTP server that takes mails without a password. `answer` is what it says to a mail: `250 ok`."""
+    """An SMTP server that takes mails without a password. `answer` is what it says to a mail: `250 ok`; it takes nothing for `refuses`."""
 
     port: int = 0
     answer: str = "250 ok"
+    refuses: str = ""
     mails: list[str] = field(default_factory=list)
 
 
@@ -132,6 +138,8 @@ def mailbox() -> Iterator[Mailbox]:
                     if box.answer.startswith("2"):
                         box.mails.append("".join(parts))
                     self.say(box.answer)
+                elif verb == "RCPT" and box.refuses and box.refuses in line:
+                    self.say("550 nobody of that name")
                 elif verb == "QUIT":
                     self.say("221 bye")
                     return

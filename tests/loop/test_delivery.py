@@ -227,7 +227,12 @@ def test_a_receiver_that_answers_byte_by_byte_or_far_too_much_keeps_its_route_fo
     began = time.monotonic()
     assert post(webhook.request, route, BASE, "s3cret", START, 1).outcome == "delivered"
     assert time.monotonic() - began < 3
-    receiver.reply, receiver.drip_s = b"x" * (1 << 22), 0
+    receiver.drip_s, receiver.slow_head_s = 0, 0.1
+    began = time.monotonic()
+    answer = post(webhook.request, route, BASE, "s3cret", START, 1)
+    assert (answer.outcome, answer.told) == ("later", "it did not answer in time")
+    assert time.monotonic() - began < 3
+    receiver.reply, receiver.slow_head_s = b"x" * (1 << 22), 0
     assert len(post(webhook.request, route, BASE, "s3cret", START, 5).told) < 20_000
 
 
@@ -402,6 +407,29 @@ def test_alertmanager_is_told_again_while_it_lasts_and_that_is_no_event(town, re
     assert all(one["endsAt"] <= "2023-11-14T22:21:20Z" for one in last)
 
 
+def test_a_review_that_is_overdue_ends_no_critical_alert(town, receiver: Receiver) -> None:
+    here = town(f'[routes]\ndefault = "am"\n[routes.am]\nkind = "alertmanager"\nurl = "http://127.0.0.1:{receiver.port}"\n')
+    here.opens()
+    here.tick(later=MINUTE)
+    here.happen(IncidentNoted(incident="inc_1", note="overdue: review"))
+    for _ in range(3):
+        here.tick(later=MINUTE)
+    assert "review is overdue" in receiver.taken[-1].body[0]["annotations"]["summary"]
+    assert [[one["labels"]["severity"] for one in got.body] for got in receiver.taken] == [["critical"]] * 4
+
+
+def test_a_review_that_is_overdue_begins_nothing_that_is_over(town, receiver: Receiver) -> None:
+    here = town(pagerduty(receiver))
+    here.opens()
+    here.tick(later=MINUTE)
+    here.moves(IncidentState.OPEN, IncidentState.MITIGATED)
+    here.tick(later=MINUTE)
+    here.happen(IncidentNoted(incident="inc_1", note="overdue: review"))
+    here.tick(later=MINUTE)
+    assert acts(receiver) == ["trigger", "resolve", "resolve"]
+    assert here.waiting() == []
+
+
 def test_an_e_mail_arrives_and_what_the_server_says_decides_whether_it_is_sent_again(town) -> None:
     with mailbox() as box:
         toml = f'[routes]\ndefault = "desk"\n[routes.desk]\nkind = "email"\nhost = "127.0.0.1"\nport = {box.port}\n'
@@ -421,6 +449,31 @@ def test_an_e_mail_arrives_and_what_the_server_says_decides_whether_it_is_sent_a
         secure = Route("desk", "email", host="127.0.0.1", port=box.port, sender="a@example.com", to=("b@example.com",))
         assert _tried(secure).outcome == "barred"
         assert len(box.mails) == 1
+
+
+def test_a_mail_that_one_of_its_addresses_does_not_get_is_on_record_as_undelivered_too(town) -> None:
+    with mailbox() as box:
+        toml = f'[routes]\ndefault = "desk"\n[routes.desk]\nkind = "email"\nhost = "127.0.0.1"\nport = {box.port}\n'
+        here = town(toml + 'from = "flyball@example.com"\nto = ["risk@example.com", "gone@example.com"]\nstarttls = false\n')
+        box.refuses = "gone@example.com"
+        here.opens()
+        here.tick()
+        here.tick(later=LONGEST)
+        assert len(box.mails) == 1
+        assert [each.why for each in here.events(AlertUndelivered)] == ["not taken for address 2 (550) of 2"]
+        assert len(here.events(AlertDelivered)) == 1
+        [(_, row)] = here.wired.ledger.state().scan(DELIVERIES, "inc_1/")
+        assert (row.state, row.why) == (DeliveryState.DELIVERED, "not taken for address 2 (550) of 2")
+        assert row.undelivered_at == row.delivered_at
+
+
+def test_a_chats_address_that_is_secret_is_not_sent_over_the_network_as_plain_text(town, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = town('[routes]\ndefault = "chat"\n[routes.chat]\nkind = "slack"\nsecret = "CHAT"\n')
+    monkeypatch.setenv("CHAT", "http://192.0.2.1/hooks/key")
+    here.opens()
+    here.tick()
+    [failed] = here.events(AlertUndelivered)
+    assert failed.why.startswith("the address that its secret holds is not encrypted")
 
 
 def _tried(route: Route):

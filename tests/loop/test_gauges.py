@@ -125,6 +125,15 @@ def test_alerts_and_incidents_are_told_until_they_are_over() -> None:
     assert state.get(INCIDENTS, "inc") == state.get(MODEL_INCIDENTS, "m/inc")
 
 
+def test_a_column_and_the_same_column_in_one_slice_are_two_series() -> None:
+    state = MemoryProjection()
+    whole = alert(1)
+    state.put(ALERTS, "m/d/c1", whole)
+    part = msgspec.structs.replace(whole.finding, slice="region=north")
+    state.put(ALERTS, "m/d/c1 in region=north", msgspec.structs.replace(whole, key="m/d/c1 in region=north", finding=part))
+    assert [part for _, part, *_ in told(state)["flyball_alert"]] == ["c1", "c1 in region=north"]
+
+
 def test_who_answers_and_since_when() -> None:
     state = MemoryProjection()
     state.put(MODELS, "m", ModelRow(model="m", champion="1.0.0", champion_at=NOW, last_attempt_at=NOW - HOUR))

@@ -135,6 +135,34 @@ def test_models_of_other_routes_are_told_on_theirs(town, tmp_path, monkeypatch, 
         assert "2 models (m3 and m4): pipeline break (rows)" in chat.body["text"]
 
 
+def test_where_the_first_model_gets_another_route_the_others_go_on_in_a_thread_of_their_own(
+    town, tmp_path, monkeypatch, receiver: Receiver
+) -> None:
+    with receiving() as other:
+        toml = pagerduty(receiver) + f'[routes.desk]\nkind = "slack"\nurl = "{other.url}"\n'
+        here = Town(tmp_path, toml, monkeypatch)
+        town.append(here)
+        breaks(here, 0, 1, 2)
+        tell_all(here, MODELS[:3])
+        moved = [make_model("m0", "desk"), *MODELS[1:3]]
+        for _ in range(3):
+            tell_all(here, moved, later=SECOND)
+        assert [(got.body["event_action"], got.body["dedup_key"]) for got in receiver.taken] == [("trigger", "inc_0"), ("trigger", "inc_1")]
+        assert receiver.taken[-1].body["payload"]["summary"].startswith("2 models (m1 and m2)")
+        assert len(other.taken) == 1
+        # nobody is on it: they are woken again, and hear of each end by the key that began it
+        tell_all(here, moved, later=4 * HOUR)
+        assert (acts(receiver)[2:], receiver.taken[-1].body["dedup_key"]) == (["trigger"], "inc_1")
+        here.moves(IncidentState.OPEN, IncidentState.MITIGATED, "inc_0")
+        tell_all(here, moved, later=SECOND)
+        assert (acts(receiver)[3:], receiver.taken[-1].body["dedup_key"]) == (["resolve"], "inc_0")
+        for name in ("inc_1", "inc_2"):
+            here.moves(IncidentState.OPEN, IncidentState.MITIGATED, name)
+        for _ in range(2):
+            tell_all(here, moved, later=SECOND)
+        assert (acts(receiver)[4:], receiver.taken[-1].body["dedup_key"]) == (["resolve"], "inc_1")
+
+
 def test_alertmanager_has_one_alert_of_one_set_of_labels(town, tmp_path, monkeypatch, receiver: Receiver) -> None:
     here = Town(tmp_path, f'[routes]\ndefault = "am"\n[routes.am]\nkind = "alertmanager"\nurl = "{receiver.url}"\n', monkeypatch)
     town.append(here)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socketserver
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -18,9 +20,9 @@ PID = 4_711
 class World:
     """A loop that beats when it is told to, and a clock that goes when it is told to."""
 
-    def __init__(self, root: Path, *, silent_s: float = 60, kill_s: float = 300) -> None:
+    def __init__(self, root: Path, *, silent_s: float = 60, kill_s: float = 300, url: str = "") -> None:
         self.root, self.moment, self.said, self.beats = root, 1_000.0, [], 0
-        self.limits = Limits(silent_s, kill_s)
+        self.limits = Limits(silent_s, kill_s, url)
         self.dog = self.made()
 
     def made(self) -> Watchdog:
@@ -186,6 +188,39 @@ class Receiver:
     def __exit__(self, *_: object) -> None:
         self.server.shutdown()
         self.server.server_close()
+
+
+class Nonsense(socketserver.StreamRequestHandler):
+    """Takes a request and answers something that is no HTTP."""
+
+    def handle(self) -> None:
+        self.rfile.readline()
+        self.wfile.write(b"no status\r\n\r\n")
+
+
+def test_an_answer_that_is_no_http_is_tried_again_and_said() -> None:
+    said: list[str] = []
+    waits: list[float] = []
+    with socketserver.TCPServer(("127.0.0.1", 0), Nonsense) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        assert not post(f"http://127.0.0.1:{server.server_address[1]}/", b"{}", said.append, wait=waits.append)
+        server.shutdown()
+    assert len(waits) == 5
+    assert len(said) == 1
+
+
+def test_that_the_loop_is_back_never_arrives_before_that_it_was_dead(tmp_path: Path) -> None:
+    with Receiver(1) as receiver:
+        world = World(tmp_path, url=receiver.url)
+        world.beat()
+        world.wait(1)
+        world.wait(120)
+        world.beat()
+        world.wait(1)
+        until = time.monotonic() + 20
+        while len(receiver.taken) < 2 and time.monotonic() < until:
+            time.sleep(0.02)
+    assert [one["what"] for one in receiver.taken] == ["the loop is dead", "the loop makes passes again"]
 
 
 @pytest.mark.parametrize(("fails", "taken"), [(0, 1), (3, 1), (99, 0)])

@@ -7,6 +7,7 @@ from flyball.api.asking import Answer, Asked
 from flyball.clock import Span
 from flyball.errors import BadInput
 from flyball.loop import lookup, muting
+from flyball.loop.delivering import told_of
 from flyball.records.deliveries import DELIVERIES
 from flyball.records.mutes import mutes_of
 
@@ -42,7 +43,12 @@ def _give(asked: Asked, length: Span | None, reason: str, monitor: str) -> Answe
 
 
 def deliveries(asked: Asked) -> Answer:
-    """What people were told of an incident: each message, where it went, and what became of it."""
+    """What people were told of an incident: each message, where it went, and what became of it; of another model's thread, to whoever may see that one."""
     row = lookup.incident(asked.state(), asked.path["incident"], asked.sees)
     asked.must_see(row.model)
-    return Answer(pages.of_list(asked.state().scan(DELIVERIES, f"{row.incident}/"), DELIVERIES.name, asked.query))
+    rows = [
+        (key, told)
+        for key, told in told_of(asked.state(), row.incident)
+        if told.said.incident == row.incident or asked.sees(told.said.model)
+    ]
+    return Answer(pages.of_list(rows, DELIVERIES.name, asked.query))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from flyball.cli import common
 from flyball.cli.output import Output, ago, dated, one_line, roughly
 from flyball.clock import Instant, rfc3339
-from flyball.loop.delivering import state_of, waiting_of
+from flyball.loop.delivering import state_of, told_of, waiting_of
 from flyball.records.base import State
 from flyball.records.declarations import DECLARATIONS
-from flyball.records.deliveries import DELIVERIES, DeliveryRow, DeliveryState
+from flyball.records.deliveries import DeliveryRow, DeliveryState
 from flyball.records.mutes import MUTES, MuteRow
 
 if TYPE_CHECKING:
@@ -75,9 +75,7 @@ def mute_text(out: Output, row: MuteRow, now: Instant) -> str:
 
 def of_incident(out: Output, state: State, incident: str, now: Instant) -> list[dict[str, Any]]:
     """Write what was told of an incident and where it went; the same for the document."""
-    rows = [row for _, row in state.scan(DELIVERIES, f"{incident}/")]
-    # one thing may be behind several models' incidents, which are told in the thread of the first
-    rows = rows or [row for _, row in state.scan(DELIVERIES) if incident in row.said.along]
+    rows = [row for _, row in told_of(state, incident)]
     for row in rows:
         with_ = f" in one with {row.said.incident}" if row.said.incident != incident else ""
         out.line(f"  told      {row.said.told}{with_} to {row.route}: {_became(row, now)}")
@@ -101,7 +99,8 @@ def of_incident(out: Output, state: State, incident: str, now: Instant) -> list[
 def _became(row: DeliveryRow, now: Instant) -> str:
     if row.state == DeliveryState.DELIVERED:
         tries = f", at try {row.attempts}" if row.attempts > 1 else ""
-        return f"delivered {ago(row.delivered_at, now)} ago, {roughly(row.delivered_at - row.queued_at)} after it happened{tries}"
+        missed = f", {one_line(row.why)}" if row.undelivered_at == row.delivered_at else ""
+        return f"delivered {ago(row.delivered_at, now)} ago, {roughly(row.delivered_at - row.queued_at)} after it happened{tries}{missed}"
     if row.state == DeliveryState.SUPERSEDED:
         return "not sent: what came later was delivered"
     return f"failing for {ago(row.undelivered_at, now)}: {one_line(row.why)}" if row.undelivered_at else "waits"

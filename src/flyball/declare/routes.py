@@ -25,6 +25,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 _ADDRESS = re.compile(r"[^@\s<>,]+@[^@\s<>,]+")
 _HERE: Final = ("localhost", "127.0.0.1", "::1")
 
+_ADDRESSED: Final = ("pagerduty", "slack")
+"""Kinds whose requests hold a key, or whose address is one."""
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -206,6 +209,11 @@ def _fields(value: Mapping[str, Any], where: str) -> Iterator[Problem]:
             yield Problem(where, f"{key} is no name of a secret", why, f"{key} = {_EXAMPLES[key]}")
     if "url" in value and (wrong := _address(value["url"])):
         yield Problem(where, f"url {wrong}", "", f"url = {_EXAMPLES['url']}")
+    elif in_the_clear(value.get("url", "")) and (
+        value.get("kind") in _ADDRESSED or (value.get("kind") == "alertmanager" and "secret" in value)
+    ):
+        why = "the key, the token or the address that is one would go over the network as plain text"
+        yield Problem(where, "url is not encrypted", why, f"url = {_EXAMPLES['url']}")
     for key in ("host", "user"):
         if key in value and not (isinstance(value[key], str) and value[key].strip() and value[key].isprintable()):
             yield Problem(where, f"{key} is no text", "", f"{key} = {_EXAMPLES[key]}")
@@ -252,6 +260,12 @@ def _address(value: Any) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return "is no HTTP address"
     return "holds a password: name it as the secret" if parts.password or parts.username else ""
+
+
+def in_the_clear(url: str) -> bool:
+    """Whether what is sent to an address can be read on the way: it is not encrypted, and not of this machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and parts.hostname not in _HERE
 
 
 def _is_mail(value: Any) -> bool:

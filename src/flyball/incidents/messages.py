@@ -169,14 +169,17 @@ def _message(
         "mitigated": f"{what}: mitigated",
         "closed": f"{what}: closed",
     }
-    later = saying.told == "overdue" and saying.why in _LATER
+    over = row.state not in _LIVE
+    later = saying.told == "overdue" and (over or saying.why in _LATER)
     return Message(
         message=_id(row.incident, saying.mark),
         thread=row.incident,
         told=saying.told,
-        act=_ACTS.get(saying.told, "trigger"),
+        # what is over there is not begun again by a clock
+        act="resolve" if later and over else _ACTS.get(saying.told, "trigger"),
         severity="info" if later or saying.told in _ENDS else "critical" if urgent else "warning",
         urgent=urgent and not later,
+        page=urgent,
         title=clipped(titles[saying.told], _TITLE),
         text=clipped(_text(row, saying, model, models)),
         model=row.model,
@@ -237,7 +240,7 @@ def _next(row: IncidentRow, saying: Saying) -> str:
 def _of_warning(row: AlertRow, saying: Saying, model: Model, now: Instant, link: str) -> Message:
     finding, thread = row.finding, thread_of(row)
     mode = (finding.failure or "performance").replace("_", " ")
-    where = finding.column or finding.slice
+    where = " in ".join(filter(None, (finding.column, finding.slice)))
     what = f"{model.name}: {mode}{f' ({where})' if where else ''}"
     recovered = saying.told == "recovered"
     text = f"{_sentence(saying.why or finding.why)} Monitor: {row.monitor}."

@@ -35,15 +35,18 @@ _THIS = frozenset({400, 413, 414, 415, 422, 431})
 
 
 class Answer(Record, frozen=True):
-    """What a receiver made of a message, and what it said."""
+    """What a receiver made of a message, and what it said. `missed`: of what was taken, whom it does not reach."""
 
     outcome: Outcome
     told: str
     wait: int = 0
+    missed: str = ""
 
 
 class Tried(Record, frozen=True):
-    """What one try to send a message came to. `wait` µs: how long the receiver asks to be left alone. `kept`: it was told before, and only told again."""
+    """What one try to send a message came to. `wait` µs: how long the receiver asks to be left alone. `kept`: it was told before, and only told again.
+    `missed`: of what was taken, whom it does not reach.
+    """
 
     route: str
     message: str
@@ -53,6 +56,7 @@ class Tried(Record, frozen=True):
     why: str = ""
     wait: int = 0
     kept: bool = False
+    missed: str = ""
 
 
 class LetterState(Record, frozen=True):
@@ -130,15 +134,20 @@ def next_of(waiting: Sequence[DeliveryRow], state: RouteState, now: Instant) -> 
     """
     if now < state.again_at <= now + _FARTHEST:
         return []
+    found = [row for row in _current(waiting) if state.letters.get(row.said.message, LetterState()).again_at <= now]
+    return found[:AT_ONCE]
+
+
+def _current(waiting: Sequence[DeliveryRow]) -> list[DeliveryRow]:
+    """Without what is past."""
     last = {row.said.thread: row.seq for row in waiting}
-    over = {row.said.thread: row.seq for row in waiting if row.said.act == "resolve"}
+    over = {row.said.thread: row.seq for row in waiting if row.said.act == "resolve" and row.said.told != "overdue"}
 
     def is_past(row: DeliveryRow) -> bool:
         again, late = row.said.told == "again", row.said.told == "overdue"
         return (again and row.seq < last[row.said.thread]) or (late and row.seq < over.get(row.said.thread, 0))
 
-    found = [row for row in waiting if state.letters.get(row.said.message, LetterState()).again_at <= now and not is_past(row)]
-    return found[:AT_ONCE]
+    return [row for row in waiting if not is_past(row)]
 
 
 def attempts(state: RouteState, message: str) -> int:
@@ -152,6 +161,6 @@ def next_due(waiting: Mapping[str, Sequence[DeliveryRow]], states: Mapping[str, 
     for route, rows in waiting.items():
         state = states.get(route, RouteState())
         if rows:
-            letters = min(state.letters.get(row.said.message, LetterState()).again_at for row in rows)
+            letters = min(state.letters.get(row.said.message, LetterState()).again_at for row in _current(rows))
             found.append(max(state.again_at, letters, now))
     return min(found, default=None)

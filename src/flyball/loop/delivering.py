@@ -22,7 +22,7 @@ from flyball.loop.queueing import NoteSent, Sent, Tell, decide_note_sent, decide
 from flyball.loop.together import Peer
 from flyball.records import codec
 from flyball.records.base import State
-from flyball.records.deliveries import LIVE, OUTBOX, DeliveryRow
+from flyball.records.deliveries import DELIVERIES, LIVE, OUTBOX, DeliveryRow
 
 ACTOR = "loop"
 
@@ -105,7 +105,15 @@ class Delivering:
                 attempts = retries.attempts(before, one.message) + 1
                 barred = one.outcome in ("refused", "barred")
                 self._unsaid.append(
-                    Sent(route=one.route, message=one.message, attempts=attempts, receipt=one.receipt, why=one.why, refused=barred)
+                    Sent(
+                        route=one.route,
+                        message=one.message,
+                        attempts=attempts,
+                        receipt=one.receipt,
+                        why=one.why,
+                        refused=barred,
+                        missed=one.missed,
+                    )
                 )
             self._keep(one.route, retries.tried(before, one, self._chance()))
         if self._unsaid:
@@ -144,6 +152,12 @@ def waiting_of(state: State) -> dict[str, list[DeliveryRow]]:
     for _, row in state.scan(OUTBOX):
         found.setdefault(row.route, []).append(row)
     return {route: sorted(rows, key=lambda row: row.seq) for route, rows in found.items()}
+
+
+def told_of(state: State, incident: str) -> list[tuple[str, DeliveryRow]]:
+    """What was told of an incident by its keys, oldest first; one thing may be behind several, which are told in the thread of one."""
+    found = [(key, row) for key, row in state.scan(DELIVERIES) if incident in (row.said.incident, *row.said.along)]
+    return sorted(found, key=lambda pair: pair[1].seq)
 
 
 def state_of(memory: Memory, route: str) -> RouteState:

@@ -114,7 +114,8 @@ def _trouble(state: State, name: str) -> Iterator[Sample]:
     bad.sort(key=lambda row: (-_VERDICTS[row.finding.severity], row.key))
     for row in bad[:_ALERTS]:
         finding = row.finding
-        part = finding.column or finding.slice
+        # two alerts of one monitor are two series
+        part = " in ".join(filter(None, (finding.column, finding.slice)))
         yield Sample("flyball_alert", (name, row.monitor, part, finding.failure, finding.severity, row.state.value), 1)
     open_ = [row for row in incidents_of(state, name) if row.state != IncidentState.CLOSED]
     counted: dict[tuple[str, str, str, str], int] = {}

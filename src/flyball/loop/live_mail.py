@@ -41,8 +41,10 @@ def send_mail(route: Route, message: Message, secret: str, now: Instant, timeout
         return Answer(outcome="later", told="it did not answer in time")
     except smtplib.SMTPException as error:
         return Answer(outcome="later", told=f"it ended the connection: {type(error).__name__}")
-    missed = f", not by {len(refused)} of the addresses" if refused else ""
-    return Answer(outcome="delivered", told=f"taken by {route.host}{missed}")
+    # by their places: who is refused there is nothing for the record
+    places = [f"{place} ({refused[address][0]})" for place, address in enumerate(route.to, 1) if address in refused]
+    missed = f"not taken for address {', '.join(places)} of {len(route.to)}" if refused else ""
+    return Answer(outcome="delivered", told=f"taken by {route.host}", missed=missed)
 
 
 def _codes(codes: set[int]) -> str:

@@ -5,20 +5,26 @@ What a receiver or a library says is told without the secret that it may hold.
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
 
 from flyball.clock import Instant
 from flyball.data.sources.secrets import Secrets
-from flyball.declare.routes import Route, Routes
+from flyball.declare.routes import Route, Routes, in_the_clear
 from flyball.errors import BadInput
 from flyball.incidents.channels import alertmanager, pagerduty, slack, webhook
 from flyball.incidents.channels.request import Channel
 from flyball.incidents.retries import Answer, Tried, asked_to_wait, judged
 from flyball.records.deliveries import DeliveryRow, DeliveryState, Message
+
+if TYPE_CHECKING:
+    import httpx
 
 TIMEOUT_S = 10.0
 """How long a receiver may take for one message."""
@@ -87,6 +93,7 @@ class LiveOutbox:
                 why="" if taken else answer.told,
                 wait=answer.wait,
                 kept=row.state == DeliveryState.DELIVERED,
+                missed=answer.missed,
             )
             with self._lock:
                 self._ended.append(one)
@@ -106,7 +113,7 @@ class LiveOutbox:
         except Exception as error:  # noqa: BLE001 - libraries of others send here, in a thread of their own, and a message must not be lost by them
             found = Answer(outcome="later", told=f"{type(error).__name__}: {error}")
         told = found.told.replace(secret, "…") if secret else found.told
-        return Answer(outcome=found.outcome, told=" ".join(told.split())[:_SAID], wait=found.wait)
+        return Answer(outcome=found.outcome, told=" ".join(told.split())[:_SAID], wait=found.wait, missed=found.missed)
 
     def _by_kind(self, route: Route, message: Message, secret: str) -> Answer:
         if route.kind == "email":
@@ -116,30 +123,82 @@ class LiveOutbox:
             return send_mail(route, message, secret, self._now(), self._timeout_s)
         if route.kind == "apprise":
             return send_apprise(message, secret)
+        if route.kind == "slack" and in_the_clear(secret):
+            return Answer(outcome="barred", told="the address that its secret holds is not encrypted: it begins with http, not https")
         return post(HTTP[route.kind], route, message, secret, self._now(), self._timeout_s)
 
 
 def post(channel: Channel, route: Route, message: Message, secret: str, now: Instant, timeout_s: float) -> Answer:
-    """Send by HTTP. A receiver that answers byte by byte for longer than the timeout has not answered."""
+    """Send by HTTP. A receiver that answers byte by byte for longer than the timeout is cut off: what counts is the status, if it came by then."""
     import httpx
 
     asked = channel(message, route, secret, now)
-    began = time.monotonic()
+    deadline = Deadline(timeout_s)
     try:
-        with httpx.stream(asked.method, asked.url, headers=asked.headers, content=asked.body, timeout=timeout_s) as answer:
-            body = b""
-            for part in answer.iter_raw():
-                body += part
-                if len(body) >= _ANSWER or time.monotonic() - began > timeout_s:
-                    break
+        # that the library gets ready is no fault of the receiver's
+        with (
+            httpx.Client(timeout=timeout_s) as client,
+            deadline,
+            client.stream(
+                asked.method, asked.url, headers=asked.headers, content=asked.body, extensions={"trace": deadline.heard}
+            ) as answer,
+        ):
             outcome = judged(answer.status_code)
             wait = asked_to_wait(answer.headers.get("retry-after", ""), _from_now(answer.headers.get("retry-after", ""), now))
             status, kind = answer.status_code, answer.headers.get("content-type", "")
+            body = _start_of(answer, deadline)
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError) as error:
         # what libraries say of an address may hold it, and it may be the secret
-        return Answer(outcome="later", told=_reason(error))
+        return Answer(outcome="later", told="it did not answer in time" if deadline.over else _reason(error))
     said = body[:_ANSWER].decode("utf-8", "replace") if kind.startswith(("application/json", "text/plain")) else ""
     return Answer(outcome=outcome, told=f"it answered {status} {said}".strip(), wait=wait)
+
+
+def _start_of(answer: httpx.Response, deadline: Deadline) -> bytes:
+    """As much of an answer as is read, and came in time. Raises httpx.TransportError where it broke off before."""
+    import httpx
+
+    body = b""
+    try:
+        for part in answer.iter_raw():
+            body += part
+            if len(body) >= _ANSWER or deadline.over:
+                break
+    except httpx.TransportError:
+        if not deadline.over:
+            raise
+    return body
+
+
+class Deadline:
+    """Ends a connection after so many seconds, whatever comes over it: the timeouts of the library begin anew with each byte."""
+
+    def __init__(self, seconds: float) -> None:
+        self.over = False
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def heard(self, event: str, info: Mapping[str, Any]) -> None:
+        """What the library says that it does: takes note of the connection once there is one."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._socket = info["return_value"].get_extra_info("socket")
+            if self.over:
+                self._end()
+
+    def _end(self) -> None:
+        self.over = True
+        if self._socket is not None:
+            with suppress(OSError):
+                # of an encrypted one too, the connection below
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 def _reason(error: Exception) -> str:

@@ -103,7 +103,7 @@ def due(state: State, model: Model, routes: Routes, now: Instant) -> list[Instan
 
 
 class Sent(Record, frozen=True):
-    """What one try to send a message came to. An empty `why`: its route has taken it."""
+    """What one try to send a message came to. An empty `why`: its route has taken it, for all but `missed`."""
 
     route: str
     message: str
@@ -111,6 +111,7 @@ class Sent(Record, frozen=True):
     receipt: str = ""
     why: str = ""
     refused: bool = False
+    missed: str = ""
 
 
 class NoteSent(Record, frozen=True):
@@ -132,6 +133,8 @@ def decide_note_sent(state: State, command: NoteSent, now: Instant) -> Sequence[
         own = {"incident": row.said.incident, "message": each.message, "route": each.route}
         if not each.why:
             told.add((each.route, each.message))
+            if each.missed:
+                events.append(AlertUndelivered(**own, why=clipped(each.missed, 300), refused=True))
             events.append(
                 AlertDelivered(**own, attempts=each.attempts, ms=(now - row.queued_at) // 1000, receipt=clipped(each.receipt, 300))
             )

@@ -19,7 +19,7 @@ from flyball.records.mutes import is_muted, mutes_of
 
 
 class Peer(NamedTuple):
-    """An incident that is not closed, and its model as it is declared."""
+    """An incident that is not closed, or leads a thread, and its model as it is declared."""
 
     incident: str
     model: Model
@@ -34,8 +34,14 @@ class Thread(NamedTuple):
 
 
 def peers_of(state: State, models: Sequence[Model]) -> list[Peer]:
-    """What is not closed of these models, the project's order."""
-    return [Peer(row.incident, model) for model in models for row in incidents_of(state, model.name) if row.state != IncidentState.CLOSED]
+    """What is not closed of these models, or leads a thread that is not over, the project's order."""
+    leading = {said.thread for _, said in state.scan(SAID)}
+    return [
+        Peer(row.incident, model)
+        for model in models
+        for row in incidents_of(state, model.name)
+        if row.state != IncidentState.CLOSED or row.incident in leading
+    ]
 
 
 @dataclass(frozen=True)
@@ -55,10 +61,11 @@ class Together:
             quiet = _muted(self.state, row, self.now)
             rows = [row, *(() if quiet else (other for other, _ in self._untold(row, model, route)))]
         else:
-            known = [self.state.get(INCIDENTS, incident) for incident in threads.members(said)]
-            rows = [row, *(one for one in known if one is not None)]
+            rows = _of_thread(self.state, row, said)
             live = any(one.state in LIVE_STATES for one in rows)
-            rows += [other for other, _ in self._untold(row, model, route, live=live)]
+            rows += (
+                [other for other, _ in self._untold(row, model, route, live=live)] if self.routes.of(model.playbook.route) == route else []
+            )
         going = [one for one in rows if one.state in LIVE_STATES] or rows
         return Thread(
             threads.joint(rows, said),
@@ -71,20 +78,26 @@ class Together:
         if threads.shared(row, model) is None:
             return False
         said = [one for _, one in self.state.scan(SAID) if one.route == route]
-        if any(f"{WITH}{row.incident}" in one.marks for one in said):
+        led = self._led(said)
+        # what is over was told as such: only what is live needs a thread that goes on
+        if any(f"{WITH}{row.incident}" in one.marks for one in (led if row.state in LIVE_STATES else said)):
             return True
         if _muted(self.state, row, self.now):
             return False
-        leads = {one.thread: one for one in said}
+        leads = {one.thread: one for one in led}
         for peer in self.peers:
             first = self.state.get(INCIDENTS, peer.incident) if peer.incident in leads else None
             if first is not None and threads.joins(row, model, first, peer.model, live=self._is_live(first, leads[peer.incident])):
                 return True
         return any((other.opened_at, other.incident) < (row.opened_at, row.incident) for other, _ in self._untold(row, model, route))
 
+    def _led(self, said: Sequence[SaidRow]) -> list[SaidRow]:
+        """Those whose first incident's model still has this route: of others nothing but the end is told."""
+        routes = {peer.incident: self.routes.of(peer.model.playbook.route) for peer in self.peers}
+        return [one for one in said if routes.get(one.thread) == one.route]
+
     def _is_live(self, first: IncidentRow, said: SaidRow) -> bool:
-        known = (self.state.get(INCIDENTS, incident) for incident in (first.incident, *threads.members(said)))
-        return any(one is not None and one.state in LIVE_STATES for one in known)
+        return any(one.state in LIVE_STATES for one in _of_thread(self.state, first, said))
 
     def _untold(self, row: IncidentRow, model: Model, route: str, *, live: bool = True) -> Iterator[tuple[IncidentRow, Model]]:
         """Incidents of other models that nobody was told of yet on this route, and that belong to the thread of `row`."""
@@ -101,7 +114,7 @@ class Together:
                 continue
             if told is None:
                 said = [one for _, one in self.state.scan(SAID) if one.route == route]
-                told = {one.thread for one in said} | {incident for one in said for incident in threads.members(one)}
+                told = {one.thread for one in said} | {incident for one in self._led(said) for incident in threads.members(one)}
             if other.incident not in told and not _muted(self.state, other, self.now):
                 yield other, peer.model
 
@@ -111,8 +124,17 @@ def _muted(state: State, row: IncidentRow, now: Instant) -> bool:
     return is_muted(mutes_of(state, row.model, now), alert.monitor if alert is not None else "")
 
 
+def _of_thread(state: State, first: IncidentRow, said: SaidRow) -> list[IncidentRow]:
+    """The incidents that a thread tells of, its first before the others; none that is told in a thread of one of them by now."""
+    known = [one for incident in threads.members(said) if (one := state.get(INCIDENTS, incident)) is not None]
+    own = [row for one in known if (row := state.get(SAID, said_key(one.model, one.incident, said.route))) is not None]
+    left = {row.thread for row in own} | {incident for row in own for incident in threads.members(row)}
+    return [first, *(one for one in known if one.incident not in left)]
+
+
 def told_with(state: State, incident: str, model: str, route: str) -> list[IncidentRow]:
     """The incidents that are told in the thread of one, itself first."""
-    said = state.get(SAID, said_key(model, incident, route))
-    found = (state.get(INCIDENTS, one) for one in (incident, *(threads.members(said) if said is not None else ())))
-    return [row for row in found if row is not None]
+    first, said = state.get(INCIDENTS, incident), state.get(SAID, said_key(model, incident, route))
+    if first is None or said is None:
+        return [] if first is None else [first]
+    return _of_thread(state, first, said)

@@ -25,7 +25,7 @@ class DeliveryState(StrEnum):
 
 class Message(Record, frozen=True):
     """One thing that is said. `thread` is the incident's id (or an alert's episode): receivers group by it; `message` is the id by which one that
-    comes twice is known. `since` is when what it is about began; `urgent`: a person is to be woken. Where one thread tells of several models, `models` are all
+    comes twice is known. `since` is when what it is about began; `urgent`: a person is to be woken, `page`: the thread is one for which people are. Where one thread tells of several models, `models` are all
     of them and `along` the incidents beside the one whose thread it is.
     """
 
@@ -48,6 +48,7 @@ class Message(Record, frozen=True):
     mark: str = ""
     models: tuple[str, ...] = ()
     along: tuple[str, ...] = ()
+    page: bool = False
 
 
 class AlertQueued(Event, frozen=True, tag="alert.queued"):

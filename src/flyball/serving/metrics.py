@@ -59,7 +59,6 @@ class Metrics:
 
     def text(self) -> str:
         """Prometheus text of all gateways together: this one as it is, the others as of their last second."""
-        now = time.time_ns() // 1000
         others = (read_json(path) for path in self._path.parent.glob("*.json") if path != self._path)
         now = time.time_ns() // 1000
         own = render([self._document(), *(one for one in others if one)]) + ages(read_json(self._layout.views), now)

@@ -7,7 +7,9 @@ it was: predictions go on meanwhile.
 
 from __future__ import annotations
 
+import http.client
 import json
+import queue
 import threading
 import time
 import urllib.request
@@ -59,6 +61,8 @@ class Watchdog:
         # an outage that the last `up` saw goes on until a pass is made
         self._began = int(kept["began"]) if isinstance(kept, dict) and kept.get("silent") else 0
         self._unwritten: dict[str, object] | None = None
+        self._posts: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._poster: threading.Thread | None = None
 
     def look(self, pid: int) -> bool:
         """Whether the control plane, which is process `pid`, hangs and is to be killed now."""
@@ -130,8 +134,15 @@ class Watchdog:
     def _post(self, what: str, began: int, ended: int) -> None:
         if self._limits.url:
             body = {"what": what, "began": began, "ended": ended, "project": str(self._told.parent.parent)}
-            arguments = (self._limits.url, json.dumps(body).encode(), self._say)
-            threading.Thread(target=post, args=arguments, name="watchdog", daemon=True).start()
+            self._posts.put(json.dumps(body).encode())
+            if self._poster is None:
+                self._poster = threading.Thread(target=self._post_all, name="watchdog", daemon=True)
+                self._poster.start()
+
+    def _post_all(self) -> None:
+        """One after the other: that the loop is back must not arrive before that it was dead."""
+        while True:
+            post(self._limits.url, self._posts.get(), self._say)
 
 
 def post(url: str, body: bytes, say: Callable[[str], None], *, wait: Callable[[float], object] = time.sleep) -> bool:
@@ -142,8 +153,8 @@ def post(url: str, body: bytes, say: Callable[[str], None], *, wait: Callable[[f
             request = urllib.request.Request(url, data=body, headers={"content-type": "application/json"}, method="POST")  # noqa: S310 - settings take http alone
             with urllib.request.urlopen(request, timeout=_ANSWER_S):  # noqa: S310 - as above
                 return True
-        except (OSError, ValueError) as error:
-            problem = str(error)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            problem = str(error) or type(error).__name__
         if attempt + 1 < _TRIES:
             wait(_FIRST_WAIT_S * 2**attempt)
     say(f"watchdog_url took nothing after {_TRIES} tries: {problem}")

@@ -24,25 +24,26 @@ _PATH = "/api/v2/alerts"
 def request(message: Message, route: Route, secret: str, now: Instant) -> Request:
     """The alerts that tell a message. What was acknowledged goes on there: Alertmanager knows silences alone."""
     ends = now if message.act == "resolve" else now + HOLDS
-    alerts = [_alert(message, ends, urgent=message.urgent)]
+    page = message.page or message.urgent
+    alerts = [_alert(message, ends, page=page)]
     if message.told == "raised":
         # its labels differ: the one that was no page ends
-        alerts.append(_alert(message, now, urgent=False))
+        alerts.append(_alert(message, now, page=False))
     if message.act == "resolve":
         # whichever it was last
-        alerts.append(_alert(message, now, urgent=not message.urgent))
+        alerts.append(_alert(message, now, page=not page))
     url = route.url.rstrip("/")
     headers = {"authorization": f"Bearer {secret}"} if secret else {}
     return posted(url if url.endswith(_PATH) else url + _PATH, alerts, **headers)
 
 
-def _alert(message: Message, ends: Instant, *, urgent: bool) -> dict[str, Any]:
+def _alert(message: Message, ends: Instant, *, page: bool) -> dict[str, Any]:
     labels = {
         "alertname": "FlyballIncident" if message.incident else "FlyballWarning",
         "model": message.model,
         "failure_mode": message.failure_mode,
         "thread": message.thread,
-        "severity": "critical" if urgent else "warning",
+        "severity": "critical" if page else "warning",
     }
     annotations = {
         "summary": message.title,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from flyball.clock import Instant
 from flyball.declare.routes import Route
 from flyball.incidents.channels.request import Request, posted
 from flyball.records.deliveries import Message
 
 _MARKS = {"critical": ":red_circle:", "warning": ":large_yellow_circle:", "info": ":large_blue_circle:"}
+
+_MARKDOWN = re.compile(r"[@~]|\](?=[(\[:])|:/(?=/)|www(?=\.)", re.IGNORECASE)
+"""Where Mattermost and Rocket.Chat, which read Markdown, see a mention, a link, a picture or an address: it is broken up after this."""
 
 
 def request(message: Message, route: Route, secret: str, _now: Instant) -> Request:
@@ -23,5 +28,6 @@ def request(message: Message, route: Route, secret: str, _now: Instant) -> Reque
 
 def escaped(text: str) -> str:
     """A text of ours or of a user's that mentions nobody, links nowhere and is not bold by chance."""
-    plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    plain = _MARKDOWN.sub("\\g<0>\N{ZERO WIDTH SPACE}", text)
+    plain = plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return plain.replace("*", "∗").replace("`", "ˋ").replace("\n", " ")
