@@ -210,6 +210,19 @@ def test_an_overdue_review_holds_what_the_loop_would_release_and_says_so(world: 
     assert overdue_review(world.state, "m") == ""
 
 
+@pytest.mark.parametrize("state", [IncidentState.OPEN, IncidentState.MITIGATING])
+def test_an_incident_that_is_not_mitigated_has_no_review_to_write_and_does_not_hold_what_may_end_it(
+    world: World, state: IncidentState
+) -> None:
+    world.open("retrain", mode="concept_drift")
+    if state == IncidentState.MITIGATING:
+        world.add(IncidentMoved(incident="inc", source=IncidentState.OPEN, target=state, why="releasing 1.2.0"))
+    world.add(IncidentNoted(incident="inc", note="overdue: review"))
+    assert overdue_review(world.state, "m") == ""
+    world.mitigate()
+    assert overdue_review(world.state, "m") == "the review of inc is overdue: flyball incidents review inc"
+
+
 @pytest.mark.parametrize(("by", "goes"), [("loop", RolloutState.FROZEN), ("user:ana", RolloutState.SHADOW)])
 def test_an_overdue_review_freezes_what_the_loop_released_and_not_what_a_person_did(world: World, by: str, goes: RolloutState) -> None:
     world.open("page")
