@@ -390,10 +390,11 @@ def test_wrong_answers_that_the_data_explain_go_on_to_the_owner_of_the_data():
     assert world.row.owner == "data", "what explains nothing takes it from nobody"
 
 
-def test_labels_that_drift_are_reacted_on_as_the_playbook_says():
+@pytest.mark.parametrize("mode", ["label_drift", "outcome", "feedback"])
+def test_what_is_wrong_with_labels_and_outcomes_is_reacted_on_as_the_playbook_says(mode):
     for declared, actions in ((None, ("ticket",)), (["page", "shadow-train"], ("page", "shadow-train"))):
-        world = World(playbook=Playbook(label_drift=declared))
-        world.apply(rules.react([alert("label_drift", name="label")], [], world.model, T, world.new_id), T)
-        assert (world.row.failure_mode, world.row.actions, world.row.owner) == ("label_drift", actions, "ana")
+        world = World(playbook=Playbook(**{mode: declared}))
+        world.apply(rules.react([alert(mode, name="label")], [], world.model, T, world.new_id), T)
+        assert (world.row.failure_mode, world.row.actions, world.row.owner) == (mode, actions, "ana")
     with pytest.raises(TypeError):
         Playbook(labels_drift="ticket")  # type: ignore[call-arg]
