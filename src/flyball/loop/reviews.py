@@ -105,6 +105,7 @@ def markdown(row: IncidentRow, told: Timeline, counted: Impact | None) -> str:
     lines += ["", "## Timeline", "", "| when | who | what |", "|---|---|---|"]
     lines += [f"| {rfc3339(each.at)} | {_cell(each.actor)} | {_cell(each.text)} |" for each in told.moments]
     lines += [f"\n{told.left_out} more events are in the record."] if told.left_out else []
+    lines += [f"\n{told.unread:,} events between the oldest and the newest were not read."] if told.unread else []
     return "\n".join(lines).rstrip() + "\n"
 
 
