@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flyball.loop.deeds import Deed
 from flyball.loop.reviews import markdown
 from flyball.loop.timeline import Moment, Timeline
 from flyball.records.incidents import Cause, IncidentRow, IncidentState, Review, ReviewAction
@@ -25,7 +26,12 @@ def incident(text: str = "errors", **more: object) -> IncidentRow:
 
 
 def exported(text: str, review: Review | None = None) -> str:
-    return markdown(incident(text, review=review), Timeline(moments=(Moment(seq=1, at=1, actor=text, text=text),)), None)
+    return markdown(
+        incident(text, review=review),
+        Timeline(moments=(Moment(seq=1, at=1, actor=text, text=text),)),
+        None,
+        (Deed(action="page", done=text), Deed(action="rollback", why=text)),
+    )
 
 
 def headings(written: str) -> list[str]:
@@ -52,7 +58,7 @@ def test_no_text_changes_the_form_of_the_export(text: str) -> None:
     written = exported(text, reviewed(text))
     assert headings(written) == PLAIN
     assert not re.search(r"(?<!\\)(?:\\\\)*[<>`\[*&]", written)
-    assert len([line for line in written.splitlines() if re.match(r"\|", line)]) == 15
+    assert len([line for line in written.splitlines() if re.match(r"\|", line)]) == 16
     rows = [line for line in written.splitlines() if line.startswith("| 1970")]
     assert [len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) for row in rows] == [4]
 

@@ -215,13 +215,14 @@ def review(
 
 def _export(incident: str, out: Output, *, project: Path, env: str) -> int:
     from flyball.loop import reviews
+    from flyball.loop.deeds import deeds
     from flyball.loop.timeline import timeline
 
     with common.opened(project, env) as wired:
         ports = wired.ports
         row = _found(wired, incident)
         told = timeline(ports.ledger, ports.library, row, ports.clock.now())
-        written = reviews.markdown(row, told, reviews.measured(ports, row))
+        written = reviews.markdown(row, told, reviews.measured(ports, row), deeds(ports.ledger, row, ports.clock.now()))
         out.line(written.rstrip())
         out.document({"incident": row.incident, "markdown": written})
     return 0

@@ -12,6 +12,7 @@ from flyball.incidents.playbook import mode_of
 from flyball.ledger.bounds import clipped
 from flyball.loop import lookup
 from flyball.loop.causes import impact_of
+from flyball.loop.deeds import Deed
 from flyball.loop.memory import load
 from flyball.loop.ports import Ports
 from flyball.loop.timeline import Timeline
@@ -76,7 +77,7 @@ def to_do(what: str, owner: str, due: str, now: Instant) -> ReviewAction:
     return ReviewAction(what=clipped(what, 500), owner=clipped(owner, 200), due=at)
 
 
-def markdown(row: IncidentRow, told: Timeline, counted: Impact | None) -> str:
+def markdown(row: IncidentRow, told: Timeline, counted: Impact | None, done: Sequence[Deed]) -> str:
     """The whole incident, for people who have no flyball."""
     mode = mode_of(row.failure_mode)
     lines = [
@@ -88,7 +89,8 @@ def markdown(row: IncidentRow, told: Timeline, counted: Impact | None) -> str:
     lines += ["| | |", "|---|---|"]
     for name, at in (("opened", row.opened_at), ("mitigated", row.mitigated_at), ("reviewed", row.reviewed_at), ("closed", row.closed_at)):
         lines.append(f"| {name} | {rfc3339(at) if at else 'not yet'} |")
-    lines += [f"| owner | {_line(row.owner or 'nobody is named')} |", f"| actions taken | {', '.join(row.actions) or 'none'} |"]
+    lines += [f"| owner | {_line(row.owner or 'nobody is named')} |", f"| actions taken | {_taken(done)} |"]
+    lines += [f"| chosen, and not done | {undone} |"] if (undone := _not_taken(done)) else []
     lines += [f"| clocks that ran out | {', '.join(row.overdue) or 'none'} |", ""]
     review = row.review
     lines += ["## What happened", "", _lines(review.what) if review else "Not reviewed yet.", ""]
@@ -113,6 +115,14 @@ def markdown(row: IncidentRow, told: Timeline, counted: Impact | None) -> str:
     lines += [f"\n{told.left_out} more events are in the record."] if told.left_out else []
     lines += [f"\n{told.unread:,} events between the oldest and the newest were not read."] if told.unread else []
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _taken(done: Sequence[Deed]) -> str:
+    return "; ".join(_line(f"{each.action} ({each.done})") for each in done if each.done) or "none"
+
+
+def _not_taken(done: Sequence[Deed]) -> str:
+    return "; ".join(_line(f"{each.action} ({each.why})") for each in done if not each.done)
 
 
 def _line(text: str) -> str:

@@ -14,7 +14,7 @@ from flyball.ledger.bounds import clipped
 from flyball.loop import lookup, telling
 from flyball.loop.ports import Ledger, Library
 from flyball.records.alerts import AlertMoved
-from flyball.records.base import Event, Record, State
+from flyball.records.base import Event, Record, Recorded, State
 from flyball.records.data import DataCommitted, DataFresh, DataRefused, DataStale
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.incidents import INCIDENTS, IncidentNoted, IncidentReviewed, IncidentRow
@@ -52,18 +52,23 @@ def timeline(ledger: Ledger, library: Library, row: IncidentRow, now: Instant) -
     """From an hour before an incident opened until it was closed, or until now."""
     state = ledger.state()
     data = _data_of(state, library, row.model)
-    first, last = _before(ledger, row.opened_at - BEFORE), _before(ledger, (row.closed_at or now) + 1)
-    oldest = min(last - first, READ // 2)
-    newest = min(last - first - oldest, READ // 2)
-    unread = last - first - oldest - newest
+    events, unread = around(ledger, row, now)
     found = [
         Moment(seq=recorded.seq, at=recorded.at, actor=recorded.actor, text=clipped(text, 500))
-        for recorded in chain(ledger.read(first, oldest), ledger.read(last - newest, newest))
+        for recorded in events
         if _is_about(state, recorded.event, row, data) and (text := _text(recorded.event))
     ]
     if len(found) <= FIRST + LAST:
         return Timeline(moments=tuple(found), unread=unread)
     return Timeline(moments=(*found[:FIRST], *found[-LAST:]), left_out=len(found) - FIRST - LAST, unread=unread)
+
+
+def around(ledger: Ledger, row: IncidentRow, now: Instant) -> tuple[Iterator[Recorded], int]:
+    """The events of that time in order, of whatever model, and how many between the oldest and the newest are not among them."""
+    first, last = _before(ledger, row.opened_at - BEFORE), _before(ledger, (row.closed_at or now) + 1)
+    oldest = min(last - first, READ // 2)
+    newest = min(last - first - oldest, READ // 2)
+    return chain(ledger.read(first, oldest), ledger.read(last - newest, newest)), last - first - oldest - newest
 
 
 def _before(ledger: Ledger, moment: Instant) -> int:
