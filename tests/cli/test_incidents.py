@@ -89,7 +89,7 @@ def test_an_incident_is_shown_with_its_causes_and_what_happened_around_it_and_is
     assert seqs == sorted(seqs)
     assert flyball("incidents", "review", incident, "--text", "a | b\nc", *at).code == 0
     written = flyball("incidents", "review", incident, "--export", *at).out
-    for part in ("# input drift", "## Impact", "1. data: input drift (temperature) (score 0.60)", "## Timeline", "a | b"):
+    for part in ("# input drift", "## Impact", "1. data: input drift (temperature) (score 0.60)", "## Timeline", "a \\| b"):
         assert part in written
     table = [line for line in written.splitlines() if line.startswith("| 20")]
     assert table

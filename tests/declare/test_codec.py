@@ -308,6 +308,14 @@ def test_the_body_is_canonical_json(make) -> None:
     assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+def test_a_reaction_to_an_outcome_or_a_feedback_loop_is_declared_and_what_was_declared_before_there_were_any_is_as_ever(make) -> None:
+    plain, given = codec.encode(make()), make(playbook=fb.Playbook(outcome="freeze", feedback=["page"]))
+    assert not any(f'"{mode}"' in plain for mode in ("label_drift", "outcome", "feedback"))
+    assert codec.decode(plain).playbook == fb.Playbook()
+    assert codec.decode(codec.encode(given)).playbook == given.playbook
+    assert codec.digests(plain).policy != digests(given).policy
+
+
 def test_a_window_of_drift_is_declared_and_what_was_declared_before_there_were_any_is_as_ever(make) -> None:
     plain, daily = make(monitors=[fb.drift()]), make(monitors=[fb.drift(window="1d"), fb.drift("labels", window="7d")])
     assert '{"$":"Drift","columns":[],"of":"inputs"}' in codec.encode(plain)

@@ -139,6 +139,29 @@ def test_mitigated_and_closed_are_told_as_the_end_and_then_nothing_is() -> None:
     assert messages.after(said, message, "risk", T) is None
 
 
+def test_whoever_is_told_of_a_complaint_takes_it_and_then_says_what_ended_it_wherever_they_read_of_it() -> None:
+    ended = 'flyball incidents mitigated inc_1 --reason "…", when what it is about is mended'
+    open_ = incident(failure_mode="complaint", actions=("page",), alert="")
+    [message] = say(open_)
+    assert message.text.endswith(f"Next: flyball incidents ack inc_1; {ended}")
+    assert message.text.endswith(messages.next_step(open_))
+    assert messages.next_step(msgspec.structs.replace(open_, notes=("acknowledged by user:ana",))) == ended
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (IncidentState.OPEN, "flyball rollback m, or flyball incidents ack inc_1"),
+        (IncidentState.MITIGATING, "flyball rollback m, or flyball incidents ack inc_1"),
+        (IncidentState.MITIGATED, 'flyball incidents review inc_1 --text "…"'),
+        (IncidentState.REVIEWED, "it closes when it stays well"),
+        (IncidentState.CLOSED, "nothing is left to do"),
+    ],
+)
+def test_the_next_step_follows_from_where_an_incident_stands(state: IncidentState, says: str) -> None:
+    assert messages.next_step(incident(state)) == says
+
+
 def test_what_was_over_before_a_route_heard_of_it_is_not_told() -> None:
     assert say(incident(IncidentState.CLOSED, closed_at=T)) == []
     old = incident(IncidentState.MITIGATED, mitigated_at=T)

@@ -41,7 +41,17 @@ def test_a_playbook_may_say_otherwise_of_each_mode_that_is_a_models(mode: str) -
     assert playbook.actions(Playbook(), mode) == DEFAULTS[mode]
 
 
-def test_the_reaction_to_a_dead_loop_is_fixed() -> None:
+FIXED = {"dead_loop", "evidence_gap", "bad_release"}
+
+
+def test_the_reactions_that_the_page_names_are_fixed_and_no_other_is() -> None:
+    """Concept drift is a loss of performance to the playbook."""
+    assert {mode.name for mode in MODES} - set(FAILURE_MODES) == FIXED | {"concept_drift"}
+    assert "but for `dead_loop`, `evidence_gap` and `bad_release`, whose reactions are fixed" in PAGE.read_text()
+
+
+@pytest.mark.parametrize("mode", sorted(FIXED))
+def test_a_reaction_that_is_fixed_takes_no_other(mode: str) -> None:
     with pytest.raises(TypeError):
-        Playbook(dead_loop="ticket")  # type: ignore[call-arg]
-    assert playbook.actions(Playbook(), "dead_loop") == ("page",)
+        Playbook(**{mode: "ticket"})
+    assert playbook.actions(Playbook(), mode) == DEFAULTS[mode]

@@ -245,6 +245,23 @@ def test_what_fires_again_within_a_day_is_opened_again_with_a_new_clock():
     assert not world.progress(alert(since=T + 2 * HOUR), now=T + 2 * HOUR, in_force_at=T + 1), "the old route did not help"
 
 
+def test_a_reviewed_incident_that_opens_again_has_all_of_its_clocks_anew():
+    world = World()
+    world.react(alert())
+    world.progress(alert(), now=T + 8 * DAY, in_force_at=T + 8 * DAY)
+    assert world.row.overdue == ("mitigate", "review", "root cause")
+    world.apply(reviewed(world.row, Review(what="a feed")), T + 8 * DAY + HOUR)
+    again = T + 8 * DAY + 2 * HOUR
+    world.react(alert(since=again), now=again)
+    row = world.row
+    assert (row.state, row.reviewed_at, row.overdue) == (IncidentState.OPEN, 0, ())
+    assert (row.review_by, row.root_cause_by) == (again + DAY, again + 7 * DAY)
+    assert row.review == Review(what="a feed"), "what was learnt then stands"
+    assert not world.progress(alert(since=again), now=again + MINUTE)
+    notes = [event.note for event in world.progress(alert(since=again), now=again + 7 * DAY + 1)]
+    assert notes == ["overdue: mitigate", "overdue: review", "overdue: root cause"]
+
+
 def test_what_fires_again_after_a_day_is_a_new_incident():
     world = mitigated()
     world.react(alert(since=T + 2 * DAY), now=T + 2 * DAY)
@@ -373,10 +390,11 @@ def test_wrong_answers_that_the_data_explain_go_on_to_the_owner_of_the_data():
     assert world.row.owner == "data", "what explains nothing takes it from nobody"
 
 
-def test_labels_that_drift_are_reacted_on_as_the_playbook_says():
+@pytest.mark.parametrize("mode", ["label_drift", "outcome", "feedback"])
+def test_what_is_wrong_with_labels_and_outcomes_is_reacted_on_as_the_playbook_says(mode):
     for declared, actions in ((None, ("ticket",)), (["page", "shadow-train"], ("page", "shadow-train"))):
-        world = World(playbook=Playbook(label_drift=declared))
-        world.apply(rules.react([alert("label_drift", name="label")], [], world.model, T, world.new_id), T)
-        assert (world.row.failure_mode, world.row.actions, world.row.owner) == ("label_drift", actions, "ana")
+        world = World(playbook=Playbook(**{mode: declared}))
+        world.apply(rules.react([alert(mode, name="label")], [], world.model, T, world.new_id), T)
+        assert (world.row.failure_mode, world.row.actions, world.row.owner) == (mode, actions, "ana")
     with pytest.raises(TypeError):
         Playbook(labels_drift="ticket")  # type: ignore[call-arg]

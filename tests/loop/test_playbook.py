@@ -200,6 +200,33 @@ def test_an_incident_without_the_action_begins_no_training(world: World) -> None
     assert len(world.state.scan(RUNS)) == known
 
 
+def notes(world: World) -> list[str]:
+    row = world.state.get(INCIDENTS, "inc")
+    assert row is not None
+    return list(row.notes)
+
+
+def test_what_the_model_gives_no_means_to_do_is_said_once_on_the_incident(world: World) -> None:
+    world.add(ChampionChanged(model="m", version="1.1.0", former="", rollback=False, reason="the first"))
+    world.open("page", "rollback", "retrain", "fallback", mode="concept_drift")
+    for _ in range(3):
+        answer(world.ports, world.model)
+    said = ['action "rollback" is not done: no version was champion before 1.1.0', 'action "retrain" is not done: no retrain= is declared']
+    assert notes(world) == said, "the declared fallback answers"
+    answer(world.ports, world.model.replace(fallback=None))
+    last = 'action "fallback" is not done: no fallback= is declared, and no version was champion before 1.1.0'
+    assert notes(world) == [*said, last]
+
+
+def test_what_can_be_done_is_not_said_to_be_undone(world: World) -> None:
+    world.open("page", "rollback", "retrain", "fallback", mode="concept_drift")
+    answer(world.ports, world.model.replace(retrain=fb.Retrain()))
+    assert notes(world) == []
+    row = world.state.get(MODELS, "m")
+    assert row is not None
+    assert row.champion == "1.0.0"
+
+
 def test_an_overdue_review_holds_what_the_loop_would_release_and_says_so(world: World) -> None:
     world.open("page")
     assert overdue_review(world.state, "m") == ""
@@ -208,6 +235,19 @@ def test_an_overdue_review_holds_what_the_loop_would_release_and_says_so(world: 
     assert overdue_review(world.state, "m") == "the review of inc is overdue: flyball incidents review inc"
     world.add(IncidentMoved(incident="inc", source=IncidentState.MITIGATED, target=IncidentState.REVIEWED, why="learnt"))
     assert overdue_review(world.state, "m") == ""
+
+
+@pytest.mark.parametrize("state", [IncidentState.OPEN, IncidentState.MITIGATING])
+def test_an_incident_that_is_not_mitigated_has_no_review_to_write_and_does_not_hold_what_may_end_it(
+    world: World, state: IncidentState
+) -> None:
+    world.open("retrain", mode="concept_drift")
+    if state == IncidentState.MITIGATING:
+        world.add(IncidentMoved(incident="inc", source=IncidentState.OPEN, target=state, why="releasing 1.2.0"))
+    world.add(IncidentNoted(incident="inc", note="overdue: review"))
+    assert overdue_review(world.state, "m") == ""
+    world.mitigate()
+    assert overdue_review(world.state, "m") == "the review of inc is overdue: flyball incidents review inc"
 
 
 @pytest.mark.parametrize(("by", "goes"), [("loop", RolloutState.FROZEN), ("user:ana", RolloutState.SHADOW)])

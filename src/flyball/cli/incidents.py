@@ -14,6 +14,7 @@ from flyball.cli.common import HERE, Acting, DryRun, Env, Json, Key, Project, Qu
 from flyball.cli.muting import mute, unmute
 from flyball.cli.output import Output, ago, roughly
 from flyball.clock import Instant
+from flyball.incidents.messages import next_step
 from flyball.loop import lookup, orders
 from flyball.records.incidents import INCIDENTS, IncidentOpened, IncidentRow, IncidentState, Review
 
@@ -46,7 +47,7 @@ def list_incidents(
         rows = [row for row in found if everything or row.state != IncidentState.CLOSED]
         rows.sort(key=lambda row: -row.opened_at)
         cells = [
-            [row.incident, row.model or "-", row.what, ago(row.opened_at, now), _mitigate(row, now), _review(row, now), step(row)]
+            [row.incident, row.model or "-", row.what, ago(row.opened_at, now), _mitigate(row, now), _review(row, now), next_step(row)]
             for row in rows
         ]
         if rows:
@@ -71,7 +72,7 @@ def show(incident: Incident, *, env: Env = "", project: Project = HERE, as_json:
             out, row, counted, told, now=now, stake=common.framing_of(wired, row.model), clocks=(_mitigate(row, now), _review(row, now))
         )
         delivered = deliveries.of_incident(out, wired.ports.ledger.state(), row.incident, now)
-        out.line(f"  next      {step(row)}")
+        out.line(f"  next      {next_step(row)}")
         out.document(text.document(row, counted, told) | {"deliveries": delivered})
     return 0
 
@@ -107,7 +108,7 @@ def open_(
         if receipt is not None:
             events = lookup.events_of(wired.ports.ledger, receipt)
             row = lookup.incident(wired.ports.ledger.state(), next(one.incident for one in events if isinstance(one, IncidentOpened)))
-            out.line(f"{row.incident} opened   {row.model}   next: {step(row)}")
+            out.line(f"{row.incident} opened   {row.model}   next: {next_step(row)}")
             out.document({"incident": row.incident, "model": row.model, "state": row.state, "event": receipt.last})
     return 0
 
@@ -214,13 +215,14 @@ def review(
 
 def _export(incident: str, out: Output, *, project: Path, env: str) -> int:
     from flyball.loop import reviews
+    from flyball.loop.deeds import deeds
     from flyball.loop.timeline import timeline
 
     with common.opened(project, env) as wired:
         ports = wired.ports
         row = _found(wired, incident)
         told = timeline(ports.ledger, ports.library, row, ports.clock.now())
-        written = reviews.markdown(row, told, reviews.measured(ports, row))
+        written = reviews.markdown(row, told, reviews.measured(ports, row), deeds(ports.ledger, row, ports.clock.now()))
         out.line(written.rstrip())
         out.document({"incident": row.incident, "markdown": written})
     return 0
@@ -280,21 +282,9 @@ def _settle(
         if receipt is not None:
             after = lookup.incident(ports.ledger.state(), row.incident)
             done = {"ack": "acknowledged", "mitigated": "mitigated", "review": "reviewed", "resolve": "closed"}[verb]
-            out.line(f"{after.incident} {done if receipt.last else 'is as it was'}   {after.state.value}   next: {step(after)}")
+            out.line(f"{after.incident} {done if receipt.last else 'is as it was'}   {after.state.value}   next: {next_step(after)}")
             out.document({"incident": after.incident, "state": after.state, "event": receipt.last})
     return 0
-
-
-def step(row: IncidentRow) -> str:
-    """The command that is due next."""
-    if row.state in (IncidentState.OPEN, IncidentState.MITIGATING):
-        if row.failure_mode == "complaint":
-            return f'flyball incidents mitigated {row.incident} --reason "…", when what it is about is mended'
-        undo = f"flyball rollback {row.model}, or " if "rollback" in row.actions or row.failure_mode in ("errors", "latency") else ""
-        return f"{undo}flyball incidents ack {row.incident}"
-    if row.state == IncidentState.MITIGATED:
-        return f'flyball incidents review {row.incident} --text "…"'
-    return "it closes when it stays well" if row.state == IncidentState.REVIEWED else "none"
 
 
 def _mitigate(row: IncidentRow, now: Instant) -> str:

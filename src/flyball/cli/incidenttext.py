@@ -45,6 +45,8 @@ def shown(
         if told.left_out and place == FIRST:
             out.line(f"            … {told.left_out} more events")
         out.line(f"  {rfc3339(moment.at)}  {moment.actor:<10} {moment.text}")
+    if told.unread:
+        out.line(f"            {told.unread:,} events between the oldest and the newest were not read: flyball audit export DIR has them")
 
 
 def _reviewed(out: Output, row: IncidentRow) -> None:
@@ -69,7 +71,7 @@ def row_document(row: IncidentRow) -> dict[str, Any]:
 def document(row: IncidentRow, counted: Impact | None, told: Timeline) -> dict[str, Any]:
     """The whole incident as a document."""
     moments = [{"seq": one.seq, "at": rfc3339(one.at), "actor": one.actor, "text": one.text} for one in told.moments]
-    return row_document(row) | {"counted": _impact(counted), "timeline": moments, "left_out": told.left_out}
+    return row_document(row) | {"counted": _impact(counted), "timeline": moments, "left_out": told.left_out, "unread": told.unread}
 
 
 def _impact(found: Impact | None) -> dict[str, Any] | None:

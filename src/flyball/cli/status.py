@@ -9,7 +9,6 @@ import msgspec
 from flyball.cli import common, deliveries, elsewhere, estimated
 from flyball.cli.budgets import tell_budgets
 from flyball.cli.common import HERE, LOOP_FRESH, Env, Json, Project, Quiet
-from flyball.cli.incidents import step
 from flyball.cli.live_quality import LiveQuality, main_metric, quality
 from flyball.cli.output import Output, ago, dated, number, roughly
 from flyball.cli.served import environments, workers
@@ -18,6 +17,7 @@ from flyball.clock import Instant, Span
 from flyball.declare.checks import Metric
 from flyball.declare.live import label_delay
 from flyball.errors import Corrupt, FlyballError
+from flyball.incidents.messages import next_step
 from flyball.loop import lookup
 from flyball.loop.carrying import fix_unchecked, unchecked
 from flyball.loop.freshness import ages
@@ -350,7 +350,7 @@ def _wrong(
         cause = f" ({row.cause})" if row.cause else ""
         stake = f", at stake: {kpis[row.model]}" if kpis.get(row.model) else ""
         out.line(
-            f"{out.paint('incident', 'bad')}  {row.incident} {row.model}: {row.what}{cause}{stake}, {row.state.value}, {due}   → {step(row)}"
+            f"{out.paint('incident', 'bad')}  {row.incident} {row.model}: {row.what}{cause}{stake}, {row.state.value}, {due}   → {next_step(row)}"
         )
     refused = {(each.model, each.subject) for each in waits if each.kind == "refused"}
     for made in proposals:

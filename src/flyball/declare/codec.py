@@ -43,7 +43,7 @@ _WRITTEN_OUT = 1e21
 
 _LATER: Mapping[str, Mapping[str, Any]] = {
     "Drift": {"window": None},
-    "Playbook": {"policy_violation": None, "retrain_storm": None, "complaint": None},
+    "Playbook": dict.fromkeys(("policy_violation", "retrain_storm", "complaint", "label_drift", "outcome", "feedback")),
 }
 """Fields that are left out where they have this value: what was declared before there were any is the same as ever, to a digest too."""
 

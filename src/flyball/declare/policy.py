@@ -189,8 +189,12 @@ FAILURE_MODES = (
     "policy_violation",
     "retrain_storm",
     "complaint",
+    "outcome",
+    "feedback",
 )
-"""What a playbook may say the reaction to. Of a dead loop it cannot: that is no model's."""
+"""What a playbook may say the reaction to. Not of a dead loop, which is no model's, of a gap in the log, which no version has made, or of a release that was
+sent back, which is the reaction.
+"""
 
 ACTIONS: dict[str, str] = {
     "retrain": "train on newer rows",
@@ -225,6 +229,8 @@ class Playbook:
     policy_violation: Actions
     retrain_storm: Actions
     complaint: Actions
+    outcome: Actions
+    feedback: Actions
     route: str
 
     def __init__(
@@ -244,6 +250,8 @@ class Playbook:
         policy_violation: str | Iterable[str] | None = None,
         retrain_storm: str | Iterable[str] | None = None,
         complaint: str | Iterable[str] | None = None,
+        outcome: str | Iterable[str] | None = None,
+        feedback: str | Iterable[str] | None = None,
         route: str = "",
     ) -> None:
         given = (
@@ -261,6 +269,8 @@ class Playbook:
             policy_violation,
             retrain_storm,
             complaint,
+            outcome,
+            feedback,
         )
         modes = dict(zip(FAILURE_MODES, given, strict=True))
         fill(self, {mode: None if actions is None else names(actions, mode) for mode, actions in modes.items()})

@@ -66,12 +66,15 @@ def incident_moved(projection: Projection, recorded: Recorded) -> None:
     elif event.target == IncidentState.CLOSED:
         changes["closed_at"] = at
     elif event.target == IncidentState.OPEN:
-        # opened again: its mitigation is due anew
+        # opened again: everything about it is due anew; a review that was written stands until the next takes its place
         changes |= {
             "reopened_at": at,
             "mitigated_at": 0,
+            "reviewed_at": 0,
             "mitigate_by": at + MITIGATE,
-            "overdue": tuple(one for one in row.overdue if one != "mitigate"),
+            "review_by": at + REVIEW,
+            "root_cause_by": at + ROOT_CAUSE,
+            "overdue": (),
         }
     if event.impact is not None:
         changes["impact"] = event.impact

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from flyball.clock import Instant, Span, rfc3339
 from flyball.declare.model import Model
+from flyball.incidents.persons import COMPLAINT
 from flyball.incidents.playbook import TOLD, actions
 from flyball.incidents.rules import REOPEN
 from flyball.ledger.bounds import clipped, named
@@ -126,6 +127,20 @@ def acknowledged_by(row: IncidentRow) -> str:
     return ""
 
 
+def next_step(row: IncidentRow) -> str:
+    """What a person does next, as a command where it is one: the same wherever it is told."""
+    if row.state in _LIVE:
+        ack = f"flyball incidents ack {row.incident}"
+        if row.failure_mode == COMPLAINT:
+            ended = f'flyball incidents mitigated {row.incident} --reason "…", when what it is about is mended'
+            return ended if acknowledged_by(row) else f"{ack}; {ended}"
+        undo = f"flyball rollback {row.model}, or " if "rollback" in row.actions or row.failure_mode in ("errors", "latency") else ""
+        return f"{undo}{ack}"
+    if row.state == IncidentState.MITIGATED:
+        return f'flyball incidents review {row.incident} --text "…"'
+    return "it closes when it stays well" if row.state == IncidentState.REVIEWED else "nothing is left to do"
+
+
 def of_alert(row: AlertRow, said: SaidRow | None, model: Model, now: Instant, *, muted: bool = False, link: str = "") -> Iterator[Message]:
     """What is to be said of an alert of severity warn, where the playbook makes tickets of its failure mode."""
     finding = row.finding
@@ -206,7 +221,7 @@ def _text(row: IncidentRow, saying: Saying, model: Model | None, models: Sequenc
     cause = f"{cause} Monitor: {monitor}." if monitor else cause
     why = f" {_sentence(saying.why)}" if saying.why and saying.told in ("reopened", "mitigated", "closed") else ""
     one = " They are told together, for one thing may be behind them; each has its incident (flyball incidents list)." if models else ""
-    return f"{begun}{stake}{cause}{why}{_done(row)}{one} Next: {_next(row, saying)}"
+    return f"{begun}{stake}{cause}{why}{_done(row)}{one} Next: {next_step(row)}"
 
 
 def _done(row: IncidentRow) -> str:
@@ -222,19 +237,6 @@ def _done(row: IncidentRow) -> str:
         f" Noted: {_sentence('; '.join(clipped(note, 200) for note in notes[-_NOTES:]))}" if notes else "",
     ]
     return "".join(parts)
-
-
-def _next(row: IncidentRow, saying: Saying) -> str:
-    if saying.told == "closed":
-        return "nothing is left to do."
-    if saying.told == "overdue" and saying.why == "root cause" and row.state == IncidentState.MITIGATED:
-        return f'flyball incidents review {row.incident} --text "…"'
-    if row.state in _LIVE:
-        undo = f"flyball rollback {row.model}, or " if "rollback" in row.actions or row.failure_mode in ("errors", "latency") else ""
-        return f"{undo}flyball incidents ack {row.incident}"
-    return (
-        f'flyball incidents review {row.incident} --text "…"' if row.state == IncidentState.MITIGATED else "it closes when it stays well."
-    )
 
 
 def _of_warning(row: AlertRow, saying: Saying, model: Model, now: Instant, link: str) -> Message:

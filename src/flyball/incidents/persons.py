@@ -65,5 +65,5 @@ def reviewed(incident: IncidentRow, form: Review) -> tuple[Event, ...]:
 
 
 def is_overdue(incident: IncidentRow) -> bool:
-    """Whether the review of an incident is due and has not come."""
-    return "review" in incident.overdue and incident.state in (OPEN, MITIGATING, MITIGATED)
+    """Whether the review of an incident is due and has not come. Before the mitigation there is none to write: what is due then is the mitigation."""
+    return "review" in incident.overdue and incident.state == MITIGATED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -275,6 +275,17 @@ def by_hand(names: tuple[str, ...]) -> tuple[str, ...]:
 def told_elsewhere(names: tuple[str, ...]) -> tuple[str, ...]:
     """The actions that a person has to do for a model that is served elsewhere: all, for flyball neither trains nor routes it."""
     return tuple(name for name in names if name not in TOLD)
+
+
+def not_done(action: str, why: str) -> str:
+    """The note of an incident that says why an action of its playbook is not done."""
+    return f'action "{action}" is not done: {why}'
+
+
+def why_not(notes: Iterable[str], action: str) -> str:
+    """Why an action is not done, as the notes of an incident say; empty where they do not."""
+    start = f'action "{action}" is not done'
+    return next((note.removeprefix(start).removeprefix(" by flyball").removeprefix(": ") for note in notes if note.startswith(start)), "")
 
 
 def depth(failure_mode: str) -> int:

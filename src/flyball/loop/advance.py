@@ -30,7 +30,7 @@ from flyball.loop.outcomes import outcomes_found
 from flyball.loop.ports import Ports
 from flyball.loop.proposals import ACTOR, Withdraw, decide_withdraw, withdrawn
 from flyball.loop.queueing import due as told_again
-from flyball.loop.reactions import fall_back, go_back, train_in_shadow
+from flyball.loop.reactions import fall_back, go_back, note_undone, train_in_shadow
 from flyball.loop.releases import MoveRollout, decide_move, in_force
 from flyball.loop.releasing import release_newest
 from flyball.loop.retraining import ask_for_training, judge_again, judge_anew, past_of, train_if_due
@@ -107,8 +107,9 @@ def withdraw(ports: Ports, model: Model) -> None:
 
 def answer(ports: Ports, model: Model) -> None:
     """What the playbook asks for and is done by itself: go back, let the fallback answer, train in shadow. Retraining, caps and freezes are asked for where
-    runs and rollouts are begun.
+    runs and rollouts are begun. What cannot be done at all is said first.
     """
+    note_undone(ports, model)
     go_back(ports, model)
     fall_back(ports, model)
     train_in_shadow(ports, model)

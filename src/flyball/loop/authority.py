@@ -119,6 +119,7 @@ TABLE: Mapping[str, Rule] = MappingProxyType(
         "loop.queueing.NoteSent": _LOOP,
         "loop.muting.Mute": _rule(*_WORKERS),
         "loop.muting.Unmute": _rule(*_WORKERS),
+        "loop.reactions.NoteUndone": _LOOP,
         "loop.proposals.Propose": _LOOP,
         "loop.proposals.Withdraw": _LOOP,
         "loop.sealing.SealSegment": _LOOP,

@@ -5,10 +5,13 @@ Each is done once for an incident, as far as `autonomy=` lets it; what it may no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
+from flyball.clock import Instant
 from flyball.declare.model import Model
 from flyball.errors import Conflict, NotFound, Refused
+from flyball.incidents.playbook import not_done
 from flyball.ledger.bounds import clipped
 from flyball.loop import training as runs
 from flyball.loop.commands import active_run
@@ -19,12 +22,52 @@ from flyball.loop.freezes import LIVE
 from flyball.loop.ports import Ports
 from flyball.loop.proposals import ACTOR, may
 from flyball.loop.releases import Rollback, against_way_back, decide_rollback
-from flyball.records.base import State
+from flyball.records.base import Event, Record, State
 from flyball.records.fallbacks import FALLBACKS
-from flyball.records.incidents import INCIDENTS, IncidentRow
+from flyball.records.incidents import INCIDENTS, IncidentNoted, IncidentRow
 from flyball.records.serving import ROUTES
 from flyball.records.training import MODEL_RUNS
-from flyball.records.versions import MODELS
+from flyball.records.versions import MODELS, ModelRow
+
+
+class NoteUndone(Record, frozen=True):
+    """Say on an incident which actions of its playbook cannot be done, and why."""
+
+    id: str
+    actor: str
+    incident: str
+    notes: tuple[str, ...]
+
+
+def decide_undone(state: State, command: NoteUndone, _now: Instant) -> Sequence[Event]:
+    """Each note once."""
+    row = state.get(INCIDENTS, command.incident)
+    known = row.notes if row is not None else command.notes
+    return [IncidentNoted(incident=command.incident, note=note) for note in command.notes if note not in known]
+
+
+def note_undone(ports: Ports, model: Model) -> None:
+    """What the playbook asks for and the model gives no means to do is said on the incident: nobody is to wait for it."""
+    state = ports.ledger.state()
+    row = state.get(MODELS, model.name) or ModelRow(model=model.name)
+    for incident in incidents_of(state, model.name):
+        if incident.state not in LIVE:
+            continue
+        notes = tuple(not_done(action, why) for action in incident.actions if (why := _no_means(model, row, incident, action)))
+        command = NoteUndone(id=ports.clock.new_id("cmd"), actor=ACTOR, incident=incident.incident, notes=notes)
+        if decide_undone(state, command, ports.clock.now()):
+            ports.ledger.execute(command, decide_undone)
+
+
+def _no_means(model: Model, row: ModelRow, incident: IncidentRow, action: str) -> str:
+    """Why an action cannot be done whatever the loop may do; empty where it can, or was done by what opened the incident."""
+    first = f"no version was champion before {row.champion}" if row.champion and not row.former and not incident.rollout else ""
+    if action == "rollback":
+        return first
+    if action == "fallback" and model.fallback is None:
+        return f"no fallback= is declared, and {first}" if first else ""
+    # without a champion newer rows are trained on, whatever is declared
+    return "no retrain= is declared" if action == "retrain" and model.retrain is None and row.champion else ""
 
 
 def go_back(ports: Ports, model: Model) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from flyball.clock import Instant, Span, instant, rfc3339
@@ -11,6 +12,7 @@ from flyball.incidents.playbook import mode_of
 from flyball.ledger.bounds import clipped
 from flyball.loop import lookup
 from flyball.loop.causes import impact_of
+from flyball.loop.deeds import Deed
 from flyball.loop.memory import load
 from flyball.loop.ports import Ports
 from flyball.loop.timeline import Timeline
@@ -19,6 +21,9 @@ from flyball.records.incidents import Impact, IncidentRow, Review, ReviewAction
 
 MOST_ACTIONS = 20
 _FORM = "WHAT; OWNER; DUE"
+_MARKS = re.compile(r"[\\`*\[\]<>|&~]")
+_BEGINS = re.compile(r"^(\d*)([#=_+.)-])")
+"""What begins a heading, a list, or a rule at the beginning of a line."""
 _SO = 'such as "watch the feed\'s schema; ana; 14d"'
 
 
@@ -72,42 +77,60 @@ def to_do(what: str, owner: str, due: str, now: Instant) -> ReviewAction:
     return ReviewAction(what=clipped(what, 500), owner=clipped(owner, 200), due=at)
 
 
-def markdown(row: IncidentRow, told: Timeline, counted: Impact | None) -> str:
+def markdown(row: IncidentRow, told: Timeline, counted: Impact | None, done: Sequence[Deed]) -> str:
     """The whole incident, for people who have no flyball."""
     mode = mode_of(row.failure_mode)
     lines = [
-        f"# {row.what}",
+        f"# {_line(row.what)}",
         "",
-        f"{row.incident}, {row.model or 'the project'}: {mode.known_as if mode else row.failure_mode}. State: {row.state.value}.",
+        f"{row.incident}, {row.model or 'the project'}: {mode.known_as if mode else _line(row.failure_mode)}. State: {row.state.value}.",
         "",
     ]
     lines += ["| | |", "|---|---|"]
     for name, at in (("opened", row.opened_at), ("mitigated", row.mitigated_at), ("reviewed", row.reviewed_at), ("closed", row.closed_at)):
         lines.append(f"| {name} | {rfc3339(at) if at else 'not yet'} |")
-    lines += [f"| owner | {_cell(row.owner or 'nobody is named')} |", f"| actions taken | {', '.join(row.actions) or 'none'} |"]
+    lines += [f"| owner | {_line(row.owner or 'nobody is named')} |", f"| actions taken | {_taken(done)} |"]
+    lines += [f"| chosen, and not done | {undone} |"] if (undone := _not_taken(done)) else []
     lines += [f"| clocks that ran out | {', '.join(row.overdue) or 'none'} |", ""]
     review = row.review
-    lines += ["## What happened", "", review.what if review else "Not reviewed yet.", ""]
-    lines += ["## Impact", "", (review.impact if review and review.impact else "") or (words(counted) if counted else "Not counted."), ""]
-    lines += ["## Why", "", (review.why if review and review.why else "") or row.cause or "Not known.", ""]
+    lines += ["## What happened", "", _lines(review.what) if review else "Not reviewed yet.", ""]
+    impact = review.impact if review and review.impact else words(counted) if counted else "Not counted."
+    lines += ["## Impact", "", _lines(impact), ""]
+    lines += ["## Why", "", _lines(review.why) if review and review.why else _line(row.cause or "Not known."), ""]
     if row.causes:
         lines += ["Likely causes by the evidence, the likeliest first:", ""]
         lines += [
-            f"{place}. {each.kind}: {each.what} (score {each.score:.2f}); {each.evidence}" for place, each in enumerate(row.causes, 1)
+            f"{place}. {each.kind}: {_line(each.what)} (score {each.score:.2f}); {_line(each.evidence)}"
+            for place, each in enumerate(row.causes, 1)
         ]
         lines.append("")
     lines += ["## What will be different", ""]
     if review and review.actions:
         lines += ["| what | owner | due |", "|---|---|---|"]
-        lines += [f"| {_cell(each.what)} | {_cell(each.owner)} | {rfc3339(each.due)} |" for each in review.actions]
+        lines += [f"| {_line(each.what)} | {_line(each.owner)} | {rfc3339(each.due)} |" for each in review.actions]
     else:
         lines.append("Nothing was written down.")
     lines += ["", "## Timeline", "", "| when | who | what |", "|---|---|---|"]
-    lines += [f"| {rfc3339(each.at)} | {_cell(each.actor)} | {_cell(each.text)} |" for each in told.moments]
+    lines += [f"| {rfc3339(each.at)} | {_line(each.actor)} | {_line(each.text)} |" for each in told.moments]
     lines += [f"\n{told.left_out} more events are in the record."] if told.left_out else []
+    lines += [f"\n{told.unread:,} events between the oldest and the newest were not read."] if told.unread else []
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _cell(text: str) -> str:
-    """Text in a cell of a table: on one line, without what would end the cell."""
-    return " ".join(text.split()).replace("|", "\\|")
+def _taken(done: Sequence[Deed]) -> str:
+    return "; ".join(_line(f"{each.action} ({each.done})") for each in done if each.done) or "none"
+
+
+def _not_taken(done: Sequence[Deed]) -> str:
+    return "; ".join(_line(f"{each.action} ({each.why})") for each in done if not each.done)
+
+
+def _line(text: str) -> str:
+    """Text on one line that is what it says, in a paragraph and in a cell of a table: no Markdown, and no HTML."""
+    plain = _MARKS.sub(r"\\\g<0>", " ".join(text.split()))
+    return _BEGINS.sub(r"\g<1>\\\g<2>", plain)
+
+
+def _lines(text: str) -> str:
+    """What a person wrote, in their lines."""
+    return "\n".join(_line(line) for line in text.splitlines())

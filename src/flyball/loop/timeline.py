@@ -6,6 +6,7 @@ Bounded whatever the record holds: so many events are read, and so many are told
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from flyball.clock import Instant, Span
 from flyball.declare.reads import looked_at
@@ -13,7 +14,7 @@ from flyball.ledger.bounds import clipped
 from flyball.loop import lookup, telling
 from flyball.loop.ports import Ledger, Library
 from flyball.records.alerts import AlertMoved
-from flyball.records.base import Event, Record, State
+from flyball.records.base import Event, Record, Recorded, State
 from flyball.records.data import DataCommitted, DataFresh, DataRefused, DataStale
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.incidents import INCIDENTS, IncidentNoted, IncidentReviewed, IncidentRow
@@ -25,7 +26,7 @@ BEFORE = Span.parse("1h")
 """What came so long before an incident may have led to it."""
 
 READ, FIRST, LAST = 20_000, 60, 140
-"""Events that are read at most, and how many of what they tell is shown: the first ones, and the last ones."""
+"""Events that are read at most, half of them the oldest and half the newest, and how many of what they tell is shown: the first ones, and the last ones."""
 
 
 class Moment(Record, frozen=True):
@@ -38,26 +39,36 @@ class Moment(Record, frozen=True):
 
 
 class Timeline(Record, frozen=True):
-    """The moments in order; `left_out` of them, after the first ones, are not told."""
+    """The moments in order; `left_out` of them, after the first ones, are not told. `unread` events between the oldest and the newest, of whatever model, were
+    not looked at.
+    """
 
     moments: tuple[Moment, ...] = ()
     left_out: int = 0
+    unread: int = 0
 
 
 def timeline(ledger: Ledger, library: Library, row: IncidentRow, now: Instant) -> Timeline:
     """From an hour before an incident opened until it was closed, or until now."""
     state = ledger.state()
     data = _data_of(state, library, row.model)
-    until = row.closed_at or now
-    found: list[Moment] = []
-    for recorded in ledger.read(_before(ledger, row.opened_at - BEFORE), READ):
-        if recorded.at > until:
-            break
-        if _is_about(state, recorded.event, row, data) and (text := _text(recorded.event)):
-            found.append(Moment(seq=recorded.seq, at=recorded.at, actor=recorded.actor, text=clipped(text, 500)))
+    events, unread = around(ledger, row, now)
+    found = [
+        Moment(seq=recorded.seq, at=recorded.at, actor=recorded.actor, text=clipped(text, 500))
+        for recorded in events
+        if _is_about(state, recorded.event, row, data) and (text := _text(recorded.event))
+    ]
     if len(found) <= FIRST + LAST:
-        return Timeline(moments=tuple(found))
-    return Timeline(moments=(*found[:FIRST], *found[-LAST:]), left_out=len(found) - FIRST - LAST)
+        return Timeline(moments=tuple(found), unread=unread)
+    return Timeline(moments=(*found[:FIRST], *found[-LAST:]), left_out=len(found) - FIRST - LAST, unread=unread)
+
+
+def around(ledger: Ledger, row: IncidentRow, now: Instant) -> tuple[Iterator[Recorded], int]:
+    """The events of that time in order, of whatever model, and how many between the oldest and the newest are not among them."""
+    first, last = _before(ledger, row.opened_at - BEFORE), _before(ledger, (row.closed_at or now) + 1)
+    oldest = min(last - first, READ // 2)
+    newest = min(last - first - oldest, READ // 2)
+    return chain(ledger.read(first, oldest), ledger.read(last - newest, newest)), last - first - oldest - newest
 
 
 def _before(ledger: Ledger, moment: Instant) -> int:

@@ -1,0 +1,67 @@
+"""The export of an incident says what was said, and nothing that was said is read as its form."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flyball.loop.deeds import Deed
+from flyball.loop.reviews import markdown
+from flyball.loop.timeline import Moment, Timeline
+from flyball.records.incidents import Cause, IncidentRow, IncidentState, Review, ReviewAction
+
+FORGED = "x\n\n## Impact\n\nnone <img src=x onerror=alert(1)> | [a](javascript:b) `c"
+
+
+def incident(text: str = "errors", **more: object) -> IncidentRow:
+    values = {
+        "incident": "inc_1", "model": "m", "failure_mode": "errors", "alert": "m/errors/", "what": text, "cause": text, "owner": text,
+        "state": IncidentState.REVIEWED, "opened_at": 1, "mitigate_by": 2, "review_by": 3, "root_cause_by": 4, "actions": ("page",),
+        "causes": (Cause(kind="data", what=text, score=0.5, evidence=text),),
+    }  # fmt: skip
+    return IncidentRow(**values | more)  # type: ignore[arg-type]
+
+
+def exported(text: str, review: Review | None = None) -> str:
+    return markdown(
+        incident(text, review=review),
+        Timeline(moments=(Moment(seq=1, at=1, actor=text, text=text),)),
+        None,
+        (Deed(action="page", done=text), Deed(action="rollback", why=text)),
+    )
+
+
+def headings(written: str) -> list[str]:
+    return [line for line in written.splitlines() if re.match(r" {0,3}(#|=+ *$|-+ *$)", line)][1:]
+
+
+PLAIN = ["## What happened", "## Impact", "## Why", "## What will be different", "## Timeline"]
+
+
+def reviewed(text: str) -> Review:
+    return Review(what=text, why=text, impact=text, actions=(ReviewAction(what=text, owner=text, due=9),))
+
+
+@pytest.mark.parametrize("review", [None, reviewed(FORGED)])
+def test_what_was_said_forges_no_heading_no_html_and_no_link(review: Review | None) -> None:
+    written = exported(FORGED, review)
+    assert headings(written) == PLAIN
+    assert not re.search(r"(?<!\\)[<>\[\]`]", written)
+    assert "\\<img src=x onerror=alert(1)\\>" in written, "it stands there as it was said"
+
+
+@given(st.text(alphabet="a1#=-_+.) \n\t\\\\|<>&`*[]~", max_size=30))
+def test_no_text_changes_the_form_of_the_export(text: str) -> None:
+    written = exported(text, reviewed(text))
+    assert headings(written) == PLAIN
+    assert not re.search(r"(?<!\\)(?:\\\\)*[<>`\[*&]", written)
+    assert len([line for line in written.splitlines() if re.match(r"\|", line)]) == 16
+    rows = [line for line in written.splitlines() if line.startswith("| 1970")]
+    assert [len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) for row in rows] == [4]
+
+
+def test_a_person_keeps_the_lines_of_the_review() -> None:
+    assert "the feed sent °F\n\nnobody had said which unit" in exported("x", Review(what="the feed sent °F\n\nnobody had said which unit"))
