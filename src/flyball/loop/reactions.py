@@ -60,7 +60,9 @@ def note_undone(ports: Ports, model: Model) -> None:
 
 
 def _no_means(model: Model, row: ModelRow, incident: IncidentRow, action: str) -> str:
-    """Why an action cannot be done whatever the loop may do; empty where it can, or was done by what opened the incident."""
+    """Why an action cannot be done whatever the loop may do; empty where it can, or was done by what opened the incident, or a champion took over since."""
+    if row.champion_at > _began(incident):
+        return ""
     first = f"no version was champion before {row.champion}" if row.champion and not row.former and not incident.rollout else ""
     if action == "rollback":
         return first
