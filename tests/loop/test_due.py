@@ -56,6 +56,8 @@ class World:
                 result=lambda _: SimpleNamespace(
                     loss_bound=0.2,
                     loss_cap=1.0,
+                    wakes_at=0.2,
+                    page_swing=1.0,
                     metrics={"accuracy": Estimate(value=0.8)},
                     baseline={},
                     parameters={"l2": 0.1},
