@@ -14,7 +14,9 @@ from flyball.incidents.playbook import actions
 from flyball.monitoring.outcomes import NO_TRIAL, added, effect_of, mean_of, merged, outcome_findings, relation_of, seen, value_of
 from flyball.monitoring.rules import assess
 from flyball.monitoring.state import MonitorState
+from flyball.records.evidence import MOST
 from flyball.records.outcomes import OutcomeCounts, OutcomeDay, OutcomesKept, Trial, TrialArm
+from flyball.stats.businessmean import Arm, difference
 
 ORDERS = fb.Dataset("orders", source="orders.csv", time="ts", columns={"customer": str, "worth": float})
 OUTCOME = fb.Outcome("conversion", source=ORDERS, on="customer", column="worth", within="1d", how="count")
@@ -52,6 +54,14 @@ def test_a_share_has_wilsons_interval_and_a_mean_students() -> None:
     assert mean.high is not None
     assert mean.high - 5.0 == pytest.approx(5.0 - mean.low)
     assert mean_of(0, 0, 0).value is None
+
+
+def test_a_mean_of_values_too_large_to_be_squared_has_no_interval_and_too_large_to_be_added_none() -> None:
+    found = mean_of(100, 1e200, MOST)
+    assert (found.value, found.low, "too large to be squared" in found.why) == (1e198, None, True)
+    found = mean_of(100, MOST, MOST)
+    assert (found.value, "too large to be added" in found.why) == (None, True)
+    assert difference([Arm(new, 0.5, 2_000, 1e200, 1e300) for new in (True, False)]) is None
 
 
 def test_days_that_are_counted_anew_take_the_place_of_what_was_known() -> None:
@@ -141,6 +151,13 @@ def test_an_effect_is_claimed_of_units_that_were_dealt_at_random() -> None:
         (trial_of(*EVEN, bounded=False), "where extreme values are cut off"),
         (trial_of(arm(new=True, n=900, total=90.0), arm(new=False, n=900, total=90.0)), "900 units of the smaller side"),
         (trial_of(), "no unit is due yet"),
+        (
+            trial_of(
+                TrialArm(new=True, weight=5_000, units=20_000, n=20_000, total=1e200, squares=MOST),
+                TrialArm(new=False, weight=5_000, units=20_000, n=20_000, total=2_000.0, squares=2_000.0),
+            ),
+            "too large to be squared",
+        ),
     ],
 )
 def test_no_effect_is_claimed_where_something_speaks_against_it(given: Trial, why: str) -> None:

@@ -22,6 +22,7 @@ from flyball.evaluation.outcomes import DAY
 from flyball.monitoring.checks import FEWEST, judged
 from flyball.records.alerts import Finding
 from flyball.records.estimates import Estimate
+from flyball.records.evidence import MOST
 from flyball.records.outcomes import (
     OutcomeCounts,
     OutcomeDay,
@@ -79,11 +80,15 @@ def mean_of(n: int, total: float, squares: float, *, other: int = 1) -> Estimate
     """A mean with its 95% interval: Wilson's where all values are 0 or 1 (`other` of them are not), else Student's."""
     if not n:
         return Estimate(value=None, why="no answer is due yet that has a value")
+    if not abs(total) < MOST:
+        return Estimate(value=None, n=n, why="the values are too large to be added up")
     value = total / n
+    if not squares < MOST:
+        return Estimate(value=value, n=n, why="no interval: the values are too large to be squared")
     if not other:
         ends = wilson(total, n)
     else:
-        variance = max(0.0, squares / n - value**2) * n / max(n - 1, 1)
+        variance = max(0.0, squares / n - value * value) * n / max(n - 1, 1)
         ends = t_interval(value, math.sqrt(variance / n), n - 1)
     if not (math.isfinite(ends.low) and math.isfinite(ends.high)):
         return Estimate(value=value, n=n, why="one answer has no interval")
@@ -154,6 +159,8 @@ def effect_of(trial: Trial) -> OutcomeEffect:
         return none(f"{share:.3g}% of the keys met both versions: deal by what outcomes are joined by (Rollout(sticky=…))")
     if not trial.bounded and trial.cap is None:
         return none("too few outcomes before the rollout say where extreme values are cut off, without which no interval holds")
+    if not all(max(abs(arm.total), arm.squares) < MOST for arm in trial.arms):
+        return none("the values are too large to be squared, and no interval holds")
     found = businessmean.difference([businessmean.Arm(arm.new, arm.weight / 10_000, arm.n, arm.total, arm.squares) for arm in trial.arms])
     if found is None or found.smaller < businessmean.FEWEST:
         least = 0 if found is None else found.smaller
