@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from flyball.governance.authority import LOOP
 from flyball.ledger.verify import verify
 from flyball.records.alerts import ALERTS, AlertState
 from flyball.records.feedback import FEEDBACKS, FeedbackExamined
@@ -173,3 +174,21 @@ def test_where_the_model_had_answered_none_of_its_rows_nothing_is_noted(loans: L
     fed(loans, drawn(np.random.default_rng(4), 300))
     assert trained(loans) is None
     assert alerts(loans) == {}
+
+
+def test_an_older_version_whose_result_is_gone_is_left_out_and_the_new_one_is_looked_at(loans: Loans) -> None:
+    fed(loans, drawn(np.random.default_rng(5), 300))
+    assert loans.call("train", "loan", "--trials", 0).code == 0
+    with loans.opened() as wired:
+        ports, feedback = wired.acting(LOOP), wired.feedback()
+        task = feedback._due(ports, ports.clock.now())
+        row = wired.ledger.state().get(VERSIONS, "loan/1.0.0")
+        assert row is not None
+        assert task is not None
+        assert [one.version for one in task.answering] == ["1.0.0"]
+        wired.blobs.remove(row.result)
+    with loans.opened() as wired:
+        ports = wired.acting(LOOP)
+        task = wired.feedback()._due(ports, ports.clock.now())
+        assert task is not None
+        assert task.answering == ()

@@ -12,6 +12,7 @@ from flyball.governance.authority import LOOP
 from flyball.loop import outcomes_child
 from flyball.loop.gauges import gauges
 from flyball.records.alerts import ALERTS, AlertState
+from flyball.records.declarations import DECLARATIONS
 from flyball.records.incidents import INCIDENTS
 
 from .outcome_kit import SUBJECT, Asked, Repaid
@@ -183,3 +184,20 @@ def test_of_very_many_answers_those_of_a_part_of_the_keys_are_read(loans: Repaid
     assert 350 < sum(day.asked for day in whole) < 600
     assert sum(day.total for day in whole) / sum(day.n for day in whole) == pytest.approx(0.5, abs=0.1)
     assert counts.unmatched <= 1, "rows of keys that were not read are not told as rows of no answer"
+
+
+def test_a_declaration_that_cannot_be_read_keeps_no_other_model_from_being_counted(loans: Repaid) -> None:
+    loans.declare("who")
+    loop = loans.root / "loop.py"
+    loop.write_text(loop.read_text() + '\nearlier = loan.replace(name="earlier")\n')
+    assert loans.call("apply").code == 0
+    loans.paid("a", [("end", "nobody", 0.1, 1.0)])
+    assert loans.call("tick").code == 0
+    with loans.opened() as wired:
+        row = wired.ledger.state().get(DECLARATIONS, "earlier")
+        assert row is not None
+        wired.blobs.remove(row.body)
+    with loans.opened() as wired:
+        ports = wired.acting(LOOP)
+        due = wired.outcomes()._due(ports, ports.clock.now() + 86_400_000_000)
+        assert [one.model.name for one in due] == ["loan"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,7 @@ import msgspec
 
 from flyball.clock import Instant, Span
 from flyball.data.erasures import present
-from flyball.errors import FlyballError, Unavailable
+from flyball.errors import Corrupt, FlyballError, NotFound, Unavailable
 from flyball.ledger.bounds import clipped, named
 from flyball.loop import children
 from flyball.loop.feedback_child import Answering, Task
@@ -28,7 +29,7 @@ from flyball.records.declarations import DECLARATIONS
 from flyball.records.feedback import FEEDBACKS, FeedbackExamined
 from flyball.records.serving import ROUTES, SegmentRow
 from flyball.records.training import NO_ATTEMPTS, RUNS
-from flyball.records.versions import MODELS, VERSIONS, VersionRow
+from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
 
 ACTOR: Final = "loop"
 
@@ -130,8 +131,10 @@ class Feedback:
             key = f"{name}/{roles.newest}" if roles is not None and roles.newest else ""
             if not key or key in self._done or state.get(FEEDBACKS, key) is not None or state.get(ROUTES, name) is None:
                 continue
-            version = state.get(VERSIONS, key)
-            task = self._about(ports, state, version, now) if version is not None else None
+            version, task = state.get(VERSIONS, key), None
+            # what one model has lost, such as a blob, keeps no other from its turn
+            with suppress(FlyballError):
+                task = self._about(ports, state, version, now) if version is not None else None
             if task is not None:
                 return task
             self._done.add(key)
@@ -175,6 +178,9 @@ class Feedback:
 
 
 def _answering(ports: Ports, state: State, row: VersionRow) -> Answering | None:
-    run = state.get(RUNS, row.run)
-    evidence = ports.library.result(row.result).evidence
+    """None of a version that is deleted, or whose result cannot be read any more: what it may have learned by heart is not known."""
+    run, evidence = state.get(RUNS, row.run), ""
+    if row.state is not VersionState.DELETED:
+        with suppress(NotFound, Corrupt):
+            evidence = ports.library.result(row.result).evidence
     return Answering(version=row.version, as_of=run.as_of, evidence=evidence) if run is not None and evidence else None

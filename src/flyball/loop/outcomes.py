@@ -23,6 +23,7 @@ from flyball.declare.outcomes import known_after
 from flyball.errors import FlyballError, Unavailable
 from flyball.evaluation.outcomes import DAY
 from flyball.loop import children
+from flyball.loop.elsewhere import readable
 from flyball.loop.memory import load, stored
 from flyball.loop.outcomes_child import Answer, Source, Task, told
 from flyball.loop.ports import Memory, Ports
@@ -141,9 +142,9 @@ class Outcomes:
     def _due(self, ports: Ports, now: Instant) -> Iterator[_Due]:
         state = ports.ledger.state()
         for name, row in state.scan(DECLARATIONS):
-            model = ports.library.model(row.body)
-            sources = _sources(state, model, now)
-            if not sources:
+            model = readable(ports, row)
+            sources = _sources(state, model, now) if model is not None else ()
+            if model is None or not sources:
                 continue
             kept, day = outcomes_kept(ports.memory, name), now // DAY
             asked = "/".join([row.body, str(day), *(f"{source.outcome}:{source.lies}" for source in sources)])
