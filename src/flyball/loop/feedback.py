@@ -21,9 +21,9 @@ from flyball.ledger.bounds import clipped, named
 from flyball.loop import children
 from flyball.loop.feedback_child import Answering, Task
 from flyball.loop.ports import Ports
-from flyball.monitoring.feedback import feedback_findings
+from flyball.monitoring.feedback import FAILURE, feedback_findings
 from flyball.records import codec
-from flyball.records.alerts import Finding
+from flyball.records.alerts import ALERTS, AlertRow, AlertState, Finding
 from flyball.records.base import Event, Record, State
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.feedback import FEEDBACKS, FeedbackExamined
@@ -52,10 +52,13 @@ class NoteFeedback(Record, frozen=True):
 
 
 def decide_note_feedback(state: State, command: NoteFeedback, _now: Instant) -> Sequence[Event]:
-    """Once a version. Where the model had answered none of its rows, and nothing can be said of labels, there is nothing to note."""
+    """Once a version. Where the model had answered none of its rows, and nothing can be said of labels, there is nothing to note, but that an alert is
+    over.
+    """
     found = command.found
     key = f"{found.model}/{found.version}"
-    if state.get(VERSIONS, key) is None or state.get(FEEDBACKS, key) is not None or not (found.answered or found.coverage or found.why):
+    told = found.answered or found.coverage or found.why or standing(state, found.model)
+    if state.get(VERSIONS, key) is None or state.get(FEEDBACKS, key) is not None or not told:
         return ()
     columns = {named(name): share for name, share in list(found.columns.items())[:MOST_COLUMNS]}
     coverage = tuple(msgspec.structs.replace(one, answer=named(one.answer)) for one in found.coverage)
@@ -65,7 +68,14 @@ def decide_note_feedback(state: State, command: NoteFeedback, _now: Instant) -> 
 def feedback_of(state: State, model: str) -> list[Finding]:
     """What is said of the model's newest version."""
     roles = state.get(MODELS, model)
-    return list(feedback_findings(examined(state, model, roles.newest))) if roles is not None and roles.newest else []
+    found = examined(state, model, roles.newest) if roles is not None and roles.newest else None
+    return list(feedback_findings(found, standing(state, model)))
+
+
+def standing(state: State, model: str) -> tuple[AlertRow, ...]:
+    """The model's alerts of what versions learned from that are not over."""
+    over = (AlertState.OK, AlertState.RESOLVED)
+    return tuple(row for _, row in state.scan(ALERTS, f"{model}/") if row.finding.failure == FAILURE and row.state not in over)
 
 
 def examined(state: State, model: str, version: str) -> FeedbackExamined | None:
