@@ -192,3 +192,17 @@ def test_an_older_version_whose_result_is_gone_is_left_out_and_the_new_one_is_lo
         task = wired.feedback()._due(ports, ports.clock.now())
         assert task is not None
         assert task.answering == ()
+
+
+def test_an_alert_is_over_when_the_next_version_was_looked_at_and_has_none(loans: Loans) -> None:
+    with loans.opened() as wired:
+        loans.tell(wired, FeedbackExamined(model="loan", version="1.0.0", data="loans", rows=900, answered=900, columns={"own": 1.0}))
+    assert loans.call("tick").code == 0
+    assert "it does not learn its own answers/own" in alerts(loans)
+    fed(loans, drawn(np.random.default_rng(4), 300))
+    found = trained(loans)
+    assert found is not None, "that there is none is noted where an alert stands"
+    assert (found.version, found.answered) == ("1.1.0", 0)
+    with loans.opened() as wired:
+        [row] = [row for _, row in wired.ledger.state().scan(ALERTS, "loan/") if row.finding.column == "own"]
+        assert (row.state, "is not the answer's own score" in row.finding.why) == (AlertState.RESOLVED, True)
