@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flyball.errors import Unavailable
 from flyball.governance.authority import LOOP
-from flyball.loop import outcomes_child
+from flyball.loop import children, outcomes_child
 from flyball.loop.gauges import gauges
+from flyball.loop.outcomes import LATER
 from flyball.records.alerts import ALERTS, AlertState
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.incidents import INCIDENTS
@@ -201,3 +203,18 @@ def test_a_declaration_that_cannot_be_read_keeps_no_other_model_from_being_count
         ports = wired.acting(LOOP)
         due = wired.outcomes()._due(ports, ports.clock.now() + 86_400_000_000)
         assert [one.model.name for one in due] == ["loan"]
+
+
+def test_outcomes_that_could_not_be_counted_are_counted_an_hour_later(loans: Repaid) -> None:
+    loans.declare("who")
+    loans.paid("a", [("end", "nobody", 0.1, 1.0)])
+    assert loans.call("tick").code == 0
+    with loans.opened() as wired:
+        ports, outcomes = wired.acting(LOOP), wired.outcomes()
+        now = ports.clock.now() + 86_400_000_000
+        outcomes._child = children.Held(patience_s=0.0)
+        outcomes.step(ports, now)
+        with pytest.raises(Unavailable, match="are not counted"):
+            outcomes.finish(ports, now)
+        assert list(outcomes._due(ports, now + int(LATER) // 2)) == []
+        assert [one.model.name for one in outcomes._due(ports, now + int(LATER))] == ["loan"]

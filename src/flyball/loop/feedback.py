@@ -36,6 +36,9 @@ ACTOR: Final = "loop"
 REST: Final = Span.parse("5s")
 """How far apart looks lie at what is due."""
 
+LATER: Final = Span.parse("1h")
+"""How long a version is left alone that could not be looked at."""
+
 AGO: Final = Span.parse("100d")
 """How far back the log is read."""
 
@@ -96,6 +99,8 @@ class Feedback:
         self._child = children.Held()
         self._next: Instant = 0
         self._done: set[str] = set()
+        self._rest: dict[str, Instant] = {}
+        """Until when a version is left alone."""
 
     def step(self, ports: Ports, now: Instant) -> None:
         """Record what was found, and begin with the next version. Raises what a look raised, once."""
@@ -108,7 +113,7 @@ class Feedback:
         if task is None:
             self._next = now + int(REST)
             return
-        self._done.add(f"{task.model}/{task.version}")
+        self._rest[f"{task.model}/{task.version}"] = now + int(LATER)
         self._thread = threading.Thread(target=partial(self._look, task), name="feedback", daemon=True)
         self._thread.start()
 
@@ -130,6 +135,7 @@ class Feedback:
             raise failed
         made, self._made = self._made, None
         if made is not None:
+            self._done.add(f"{made.model}/{made.version}")
             command = NoteFeedback(id=ports.clock.new_id("cmd"), actor=ACTOR, found=made)
             if decide_note_feedback(ports.ledger.state(), command, ports.clock.now()):
                 ports.ledger.execute(command, decide_note_feedback)
@@ -139,12 +145,21 @@ class Feedback:
         for name, _ in state.scan(DECLARATIONS):
             roles = state.get(MODELS, name)
             key = f"{name}/{roles.newest}" if roles is not None and roles.newest else ""
-            if not key or key in self._done or state.get(FEEDBACKS, key) is not None or state.get(ROUTES, name) is None:
+            if (
+                not key
+                or key in self._done
+                or 0 < self._rest.get(key, 0) - now <= int(LATER)
+                or state.get(FEEDBACKS, key) is not None
+                or state.get(ROUTES, name) is None
+            ):
                 continue
-            version, task = state.get(VERSIONS, key), None
-            # what one model has lost, such as a blob, keeps no other from its turn
-            with suppress(FlyballError):
+            version = state.get(VERSIONS, key)
+            try:
                 task = self._about(ports, state, version, now) if version is not None else None
+            except FlyballError:
+                # what one model has lost, such as a blob, keeps no other from its turn
+                self._rest[key] = now + int(LATER)
+                continue
             if task is not None:
                 return task
             self._done.add(key)

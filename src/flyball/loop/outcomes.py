@@ -101,8 +101,8 @@ class Outcomes:
         self._failed: FlyballError | OSError | None = None
         self._child = children.Held()
         self._next: Instant = 0
-        self._tried: dict[str, tuple[str, Instant]] = {}
-        """By model: what was counted last, or could not be, and when."""
+        self._rest: dict[str, Instant] = {}
+        """Until when a model is left alone."""
 
     def step(self, ports: Ports, now: Instant) -> None:
         """Keep what was counted, and begin with the next model whose outcomes have news. Raises what counting raised, once."""
@@ -115,7 +115,7 @@ class Outcomes:
         if due is None:
             self._next = now + int(REST)
             return
-        self._tried[due.model.name] = (due.digest, now)
+        self._rest[due.model.name] = now + int(OFTEN)
         self._thread = threading.Thread(target=self._look, args=(due, now), name="outcomes", daemon=True)
         self._thread.start()
 
@@ -149,8 +149,8 @@ class Outcomes:
             kept, day = outcomes_kept(ports.memory, name), now // DAY
             asked = "/".join([row.body, str(day), *(f"{source.outcome}:{source.lies}" for source in sources)])
             digest = hashlib.sha256(asked.encode()).hexdigest()
-            tried, at = self._tried.get(name, ("", 0))
-            if digest in (kept.digest, tried) or now - max(kept.at, at) < (int(OFTEN) if kept.at or at else 0):
+            rests = 0 < self._rest.get(name, 0) - now <= int(LATER)
+            if digest == kept.digest or rests or now - kept.at < (int(OFTEN) if kept.at else 0):
                 continue
             yield _Due(model, kept, digest, self._task(ports, state, model, row.body, sources, kept, now))
 
@@ -189,7 +189,7 @@ class Outcomes:
         except (FlyballError, OSError) as error:
             self._failed = error
             # what takes too long would be begun again with each new row
-            self._tried[due.model.name] = (due.digest, now + int(LATER))
+            self._rest[due.model.name] = now + int(LATER)
 
     def _ask(self, task: Task) -> Answer:
         """What the child counts; why nothing, where it ended otherwise than it should."""
