@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from flyball.clock import Instant
 from flyball.evaluation.counts_columns import SLICE
-from flyball.evaluation.outcomes import ANSWERS, DAY, Asked, days, join, judged, trial
+from flyball.evaluation.outcomes import ANSWERS, DAY, OTHER, Asked, days, join, judged, trial
+from flyball.evaluation.sliced import VALUES
 from flyball.records import codec
 from flyball.records.evidence import MOST
 from flyball.records.outcomes import OutcomeCounts, Trial
@@ -110,6 +111,16 @@ def test_answers_are_counted_by_slice_and_by_what_their_label_said() -> None:
     whole, north = days(judged(found.answers, labels, task="binary", near=None), COUNT, 0)
     assert (whole.labelled, whole.loss, whole.right_n, whole.wrong_n) == (2, 1.0, 1, 1), "the newest label counts"
     assert (north.slice, north.asked, north.total, north.right_n) == ("region=north", 2, 1.0, 1)
+
+
+def test_of_very_many_values_of_a_slice_the_largest_are_counted_and_the_rest_together() -> None:
+    regions = [f"r{place % 30:02d}" if place < 300 else f"r{place % 5:02d}" for place in range(400)]
+    given_ = answers(*[(f"p{place}", 0, f"c{place}") for place in range(400)], **{SLICE + "region": regions})
+    found = days(judged(join(given_, rows(("c0", 1, 1.0)), COUNT).answers, pl.DataFrame(), task="binary", near=None), COUNT, 0)
+    parts = {day.slice: day.asked for day in found if day.slice}
+    assert len(parts) == VALUES + 1
+    assert (parts["region=r00"], parts[f"region={OTHER}"]) == (30, 100)
+    assert sum(parts.values()) == 400
 
 
 def test_a_number_is_right_where_it_is_nearer_than_what_it_was_at_its_release() -> None:

@@ -8,14 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import flyball as fb
 from flyball.errors import Unavailable
 from flyball.governance.authority import LOOP
 from flyball.loop import children, outcomes_child
 from flyball.loop.gauges import gauges
-from flyball.loop.outcomes import LATER
+from flyball.loop.memory import stored
+from flyball.loop.outcomes import LATER, outcomes_found, outcomes_kept
+from flyball.records import codec
 from flyball.records.alerts import ALERTS, AlertState
 from flyball.records.declarations import DECLARATIONS
 from flyball.records.incidents import INCIDENTS
+from flyball.records.outcomes import OutcomesKept
+from flyball.store.operational import Operational
+from flyball.store.sql import Database
 
 from .outcome_kit import SUBJECT, Asked, Repaid
 
@@ -218,3 +224,17 @@ def test_outcomes_that_could_not_be_counted_are_counted_an_hour_later(loans: Rep
             outcomes.finish(ports, now)
         assert list(outcomes._due(ports, now + int(LATER) // 2)) == []
         assert [one.model.name for one in outcomes._due(ports, now + int(LATER))] == ["loan"]
+
+
+def test_what_is_counted_is_decoded_once_a_model_and_not_looked_at_where_no_monitor_asks(tmp_path: Path) -> None:
+    memory = Operational(Database.open(tmp_path / "kept.db"))
+    for at in (1, 2):
+        memory.save({stored("outcomes/asked"): codec.encode(OutcomesKept(model="asked", at=at))})
+        first = outcomes_kept(memory, "asked")
+        assert first.at == at
+        assert outcomes_kept(memory, "asked") is first
+    data = fb.Dataset("rows", source="a.csv", time="ts", columns={"x": float, "up": int})
+    brought = fb.Outcome("brought", source=data, on="x", column="x", within="1d", how="count")
+    model = fb.Model("asked", task="binary", data=data, label="up", inputs=["x"], outcomes=brought)
+    memory.save({stored("outcomes/asked"): b"unreadable"})
+    assert outcomes_found(memory, model, "1.0.0", 1) == []

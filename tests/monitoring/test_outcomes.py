@@ -91,6 +91,29 @@ def test_a_monitor_by_slice_has_a_finding_for_each() -> None:
     assert found == {"region=north": "none", "region=south": "alert"}
 
 
+class Compared(str):
+    """A text that counts how often one is compared."""
+
+    __slots__ = ()
+
+    times = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return str.__eq__(self, other)
+
+
+def test_each_count_is_looked_at_once_however_many_values_a_slice_has() -> None:
+    declared = model(fb.metric("conversion").over("100d").by("region") >= 0.2)
+    parts = kept(*(day(at, slice=Compared(f"region={place}")) for at in range(20) for place in range(50)), *(day(at) for at in range(20)))
+    Compared.times = 0
+    assert len(list(outcome_findings(declared, parts, "1.0.0", 40 * DAY))) == 50
+    found = seen(declared, OUTCOME, parts, "1.0.0")
+    assert (len(found.slices), found.slices["region=7"].n, found.value.n) == (50, 4_000, 4_000)
+    assert Compared.times < 5 * 1_020
+
+
 def test_the_counts_of_the_log_are_not_asked_for_an_outcome() -> None:
     findings = assess(model(fb.metric("conversion") >= 0.2), MonitorState(model="m"), now=DAY).findings
     assert not [one for one in findings if one.standing == "broken" or one.monitor.startswith("conversion")]

@@ -16,6 +16,7 @@ from flyball.declare.metrics import CLASSES
 from flyball.evaluation.counts_columns import SLICE
 from flyball.evaluation.counts_labels import plain
 from flyball.evaluation.counts_quality import slice_names
+from flyball.evaluation.sliced import VALUES
 from flyball.records.evidence import MOST
 from flyball.records.outcomes import OutcomeDay, Trial, TrialArm
 from flyball.records.rollouts import RolloutRow
@@ -30,6 +31,9 @@ FEWEST_BEFORE = 100
 
 CUT = 0.99
 """The share of such values that are not."""
+
+OTHER = "other values"
+"""What all but the largest `VALUES` values of a slice are counted as: what is kept, and looked at, is bounded."""
 
 ANSWERS: dict[str, pl.DataType] = {
     "request_id": pl.String(),
@@ -146,10 +150,16 @@ def days(answers: pl.DataFrame, asked: Asked, since: Instant) -> tuple[OutcomeDa
     )
     parts = [rows.with_columns(slice=pl.lit(""))]
     parts += [
-        rows.filter(pl.col(SLICE + name).is_not_null()).with_columns(slice=pl.lit(f"{name}=") + pl.col(SLICE + name))
+        rows.filter(pl.col(SLICE + name).is_not_null()).with_columns(slice=pl.lit(f"{name}=") + _largest(rows[SLICE + name]))
         for name in slice_names(rows)
     ]
     return tuple(sorted((day for part in parts for day in _counted(part)), key=lambda one: (one.day, one.version, one.role, one.slice)))
+
+
+def _largest(values: pl.Series) -> pl.Expr:
+    sizes = values.drop_nulls().value_counts(name="n").sort(["n", values.name], descending=[True, False])
+    value = pl.col(values.name)
+    return pl.when(value.is_in(sizes[values.name].head(VALUES).implode())).then(value).otherwise(pl.lit(OTHER))
 
 
 def _counted(rows: pl.DataFrame) -> Iterator[OutcomeDay]:

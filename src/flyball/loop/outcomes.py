@@ -10,7 +10,6 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +18,7 @@ import msgspec
 from flyball.clock import Instant, Span
 from flyball.data.erasures import present
 from flyball.declare.model import Model
-from flyball.declare.outcomes import known_after
+from flyball.declare.outcomes import known_after, outcome_of
 from flyball.errors import FlyballError, Unavailable
 from flyball.evaluation.outcomes import DAY
 from flyball.loop import children
@@ -56,15 +55,23 @@ KEPT: Final = Span.parse("100d")
 _OUTCOMES: Final = "outcomes/"
 
 
-@lru_cache(maxsize=256)
-def _decoded(raw: bytes) -> OutcomesKept:
-    return codec.decode(raw, OutcomesKept)
+_MODELS: Final = 256
+"""Of so many models what is kept stays decoded: each tick looks at it."""
+
+_DECODED: Final[dict[str, tuple[bytes, OutcomesKept]]] = {}
 
 
 def outcomes_kept(memory: Memory, model: str) -> OutcomesKept:
     """What is counted of a model's outcomes."""
     raw = memory.load(stored(_OUTCOMES + model))
-    return OutcomesKept(model=model) if raw is None else _decoded(bytes(raw))
+    if raw is None:
+        return OutcomesKept(model=model)
+    known, raw = _DECODED.get(model), bytes(raw)
+    if known is None or known[0] != raw:
+        if len(_DECODED) >= _MODELS:
+            _DECODED.clear()
+        known = _DECODED[model] = (raw, codec.decode(raw, OutcomesKept))
+    return known[1]
 
 
 def outcomes_seen(memory: Memory, model: Model, version: str) -> tuple[OutcomeSeen, ...]:
@@ -77,7 +84,7 @@ def outcomes_seen(memory: Memory, model: Model, version: str) -> tuple[OutcomeSe
 
 def outcomes_found(memory: Memory, model: Model, version: str, now: Instant) -> list[Finding]:
     """What the monitors of a model's outcomes say."""
-    if not model.outcomes:
+    if not any(outcome_of(model, check) is not None for check in model.monitors):
         return []
     return list(monitoring.outcome_findings(model, outcomes_kept(memory, model.name), version, now))
 
