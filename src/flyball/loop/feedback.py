@@ -30,6 +30,7 @@ from flyball.records.feedback import FEEDBACKS, FeedbackExamined
 from flyball.records.serving import ROUTES, SegmentRow
 from flyball.records.training import NO_ATTEMPTS, RUNS
 from flyball.records.versions import MODELS, VERSIONS, VersionRow, VersionState
+from flyball.serving import wal
 
 ACTOR: Final = "loop"
 
@@ -186,6 +187,8 @@ class Feedback:
             answering=tuple(one for row in before if (one := _answering(ports, state, row)) is not None),
             log=str(self._log),
             blobs=str(self._blobs),
+            # before what is sealed is asked: what is sealed between the two is missed, and not passed over
+            listed=tuple((file.gateway, file.number) for file in wal.segments(self._log)),
             sealed=tuple(row for row in self._sealed() if row.last >= since),
         )
 

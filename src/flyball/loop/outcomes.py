@@ -36,6 +36,7 @@ from flyball.records.declarations import DECLARATIONS
 from flyball.records.outcomes import OutcomeCounts, OutcomeSeen, OutcomesKept
 from flyball.records.rollouts import ROLLOUTS, RolloutRow
 from flyball.records.serving import SegmentRow
+from flyball.serving import wal
 
 REST: Final = Span.parse("5s")
 """How far apart looks lie at what is due."""
@@ -183,6 +184,8 @@ class Outcomes:
             blobs=str(self._blobs),
             key=str(self._key),
             near=near.value if near is not None else None,
+            # before what is sealed is asked: what is sealed between the two is missed, and not passed over
+            listed=tuple((file.gateway, file.number) for file in wal.segments(self._log)),
             sealed=tuple(row for row in self._sealed() if row.last >= reads),
         )
 
